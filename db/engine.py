@@ -1,0 +1,100 @@
+"""The way to Postgres: one engine a process, one transaction a use case, bounded in time."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from runtime.settings import settings
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+MAX_TRIES = 6
+RETRIED_STATES = frozenset({"40P01", "40001"})
+"""Deadlock and serialization failure: the transaction is gone, the work may be done again."""
+
+
+class Stale(Exception):
+    """What was read before the locks no longer holds: the transaction must be done again."""
+
+
+def make_engine(url: str, *, pool_size: int) -> Engine:
+    """An engine whose every connection gives up rather than wait for ever."""
+    read = settings()
+    limits = {
+        "statement_timeout": f"{read.statement_timeout_ms}ms",
+        "lock_timeout": f"{read.lock_timeout_ms}ms",
+        "idle_in_transaction_session_timeout": "60s",
+        "client_connection_check_interval": "1s",
+        "timezone": "UTC",
+    }
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_pre_ping=True,
+        connect_args={
+            "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+            "application_name": "spendgate",
+            "connect_timeout": 10,
+        },
+    )
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """The process's engine, made at first use, so that each forked worker has its own."""
+    read = settings()
+    return make_engine(read.required_database_url(), pool_size=read.worker_threads + 1)
+
+
+@contextmanager
+def transaction() -> Iterator[Connection]:
+    """One transaction: the only place that commits."""
+    with engine().begin() as connection:
+        yield connection
+
+
+@contextmanager
+def snapshot() -> Iterator[Connection]:
+    """A read-only view of one moment, for checks that compare tables with each other."""
+    with (
+        engine().connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection
+    ):
+        yield connection
+
+
+def committed(work: Callable[[Connection], Result]) -> Result:
+    """Runs `work` in a transaction, again after a deadlock, a serialization failure or a stale read.
+
+    Raises what the last of MAX_TRIES raised.
+    """
+    for attempt in range(1, MAX_TRIES):
+        try:
+            with transaction() as connection:
+                return work(connection)
+        except (DBAPIError, Stale) as error:
+            if not _is_retried(error):
+                raise
+            log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
+    with transaction() as connection:
+        return work(connection)
+
+
+def _is_retried(error: DBAPIError | Stale) -> bool:
+    return isinstance(error, Stale) or sql_state(error) in RETRIED_STATES
+
+
+def sql_state(error: DBAPIError) -> str | None:
+    """The five characters by which Postgres names an error, None where the connection itself failed."""
+    state = getattr(error.orig, "sqlstate", None)
+    return state if isinstance(state, str) else None

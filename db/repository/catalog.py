@@ -1,0 +1,254 @@
+"""Brands, campaigns, budgets and schedules as people edit them; every edit audited."""
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, TextClause, text
+
+from domain.errors import InvalidValue
+from domain.money import MAX_AMOUNT_MICROS
+from domain.periods import Period, time_zone
+from domain.schedules import Schedule
+from domain.spend import MAX_ID
+
+INSERT_BRAND = text("""
+    INSERT INTO brands (name, time_zone, currency, created_at) VALUES (:name, :time_zone, :currency, :at) RETURNING id
+""")
+
+INSERT_CAMPAIGN = text("""
+    INSERT INTO campaigns (brand_id, name, platform, external_id, starts_on, ends_on, created_at)
+    VALUES (:brand_id, :name, :platform, :external_id, :starts_on, :ends_on, :at)
+    RETURNING id
+""")
+
+BRAND = text("SELECT id, name, time_zone, currency, configured_status FROM brands WHERE id = :id")
+
+BRAND_NAMED = text("SELECT id FROM brands WHERE name = :name ORDER BY id LIMIT 1")
+
+CAMPAIGN = text("""
+    SELECT id, brand_id, name, platform, external_id, starts_on, ends_on, configured_status
+    FROM campaigns WHERE id = :id
+""")
+
+UPDATE_BRAND = text("""
+    UPDATE brands SET name = :name, time_zone = :time_zone, currency = :currency,
+        configured_status = :configured_status
+    WHERE id = :id
+""")
+
+UPDATE_CAMPAIGN = text("""
+    UPDATE campaigns SET name = :name, platform = :platform, external_id = :external_id, starts_on = :starts_on,
+        ends_on = :ends_on, configured_status = :configured_status
+    WHERE id = :id
+""")
+
+HAS_SPEND = text("SELECT EXISTS (SELECT FROM brand_days WHERE brand_id = :id)")
+
+LIMIT = text("""
+    SELECT id, limit_micros FROM budgets
+    WHERE brand_id = :brand_id AND campaign_id IS NOT DISTINCT FROM :campaign_id AND period = :period
+""")
+
+SET_BUDGET = text("""
+    INSERT INTO budgets (brand_id, campaign_id, period, limit_micros, changed_at)
+    VALUES (:brand_id, :campaign_id, :period, :limit_micros, :at)
+    ON CONFLICT (brand_id, campaign_id, period)
+    DO UPDATE SET limit_micros = excluded.limit_micros, changed_at = excluded.changed_at
+    RETURNING id
+""")
+
+REMOVE_BUDGET = text("DELETE FROM budgets WHERE id = :id")
+
+DAYPARTS_OF = text("""
+    SELECT weekday, starts_minute, ends_minute FROM dayparts WHERE campaign_id = :id ORDER BY weekday, starts_minute
+""")
+
+CLEAR_DAYPARTS = text("DELETE FROM dayparts WHERE campaign_id = :id")
+
+INSERT_DAYPART = text("INSERT INTO dayparts VALUES (:campaign_id, :weekday, :starts_minute, :ends_minute)")
+
+INSERT_AUDIT_ENTRY = text("""
+    INSERT INTO audit_entries (changed_at, changed_by, action, subject, subject_id, brand_id, old, new)
+    VALUES (:at, :by, :action, :subject, :subject_id, :brand_id, CAST(:old AS jsonb), CAST(:new AS jsonb))
+""")
+
+# One importer at a time makes what it does not find.
+LOCK_CATALOG = text("SELECT pg_advisory_xact_lock(hashtext('spendgate.catalog'))")
+
+BRAND_FIELDS: Final = frozenset({"name", "time_zone", "currency", "configured_status"})
+CAMPAIGN_FIELDS: Final = frozenset({"name", "platform", "external_id", "starts_on", "ends_on", "configured_status"})
+
+
+class Edit(NamedTuple):
+    """Who changes something, and when."""
+
+    by: str
+    at: datetime
+
+
+def lock_catalog(connection: Connection) -> None:
+    """Waits until no other transaction makes brands or campaigns that it did not find."""
+    connection.execute(LOCK_CATALOG)
+
+
+def brand_named(connection: Connection, name: str) -> int | None:
+    """The id of the oldest brand with this name."""
+    found: int | None = connection.scalar(BRAND_NAMED, {"name": name})
+    return found
+
+
+def create_brand(connection: Connection, name: str, zone: str, currency: str, edit: Edit) -> int:
+    """Makes a brand and returns its id. Raises InvalidValue for a zone or currency that does not exist."""
+    new = {"name": _named(name), "time_zone": time_zone(zone).key, "currency": _currency(currency)}
+    brand_id = int(connection.execute(INSERT_BRAND, new | {"at": edit.at}).scalar_one())
+    _audit(connection, edit, "create", "brand", brand_id, brand_id, None, new)
+    return brand_id
+
+
+def create_campaign(
+    connection: Connection,
+    brand_id: int,
+    name: str,
+    edit: Edit,
+    *,
+    platform: str | None = None,
+    external_id: str | None = None,
+    starts_on: date | None = None,
+    ends_on: date | None = None,
+) -> int:
+    """Makes a campaign, enabled, and returns its id. The caller enforces its brand in the same transaction."""
+    _found(connection, BRAND, "brand", brand_id)
+    new = {
+        "brand_id": brand_id,
+        "name": _named(name),
+        "platform": platform,
+        "external_id": external_id,
+        "starts_on": starts_on,
+        "ends_on": ends_on,
+    }
+    _in_order(new)
+    campaign_id = int(connection.execute(INSERT_CAMPAIGN, new | {"at": edit.at}).scalar_one())
+    _audit(connection, edit, "create", "campaign", campaign_id, brand_id, None, new)
+    return campaign_id
+
+
+def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, object], edit: Edit) -> None:
+    """Changes the named fields. Raises InvalidValue for a zone or currency changed after the first spend."""
+    old = _found(connection, BRAND, "brand", brand_id)
+    new = _merged(old, changes, BRAND_FIELDS)
+    time_zone(str(new["time_zone"]))
+    _currency(str(new["currency"]))
+    moved = [field for field in ("time_zone", "currency") if new[field] != old[field]]
+    if moved and connection.scalar(HAS_SPEND, {"id": brand_id}):
+        raise InvalidValue(moved[0], "fixed, because the brand has spend")
+    connection.execute(UPDATE_BRAND, new)
+    _audit(connection, edit, "edit", "brand", brand_id, brand_id, old, new)
+
+
+def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str, object], edit: Edit) -> None:
+    """Changes the named fields. Raises InvalidValue for a flight that ends before it starts."""
+    old = _found(connection, CAMPAIGN, "campaign", campaign_id)
+    new = _merged(old, changes, CAMPAIGN_FIELDS)
+    _in_order(new)
+    connection.execute(UPDATE_CAMPAIGN, new)
+    _audit(connection, edit, "edit", "campaign", campaign_id, old["brand_id"], old, new)
+
+
+def brand_of(connection: Connection, campaign_id: int) -> int:
+    """The brand that owns the campaign. Raises InvalidValue when there is no such campaign."""
+    return int(_found(connection, CAMPAIGN, "campaign", campaign_id)["brand_id"])
+
+
+def set_budget(
+    connection: Connection, brand_id: int, campaign_id: int | None, period: Period, limit_micros: int, edit: Edit
+) -> None:
+    """Sets the limit of one period, of the brand or of its campaign. 0 holds at once."""
+    if not 0 <= limit_micros <= MAX_AMOUNT_MICROS:
+        raise InvalidValue("limit_micros", f"{limit_micros} is not between 0 and {MAX_AMOUNT_MICROS}")
+    _found(connection, BRAND, "brand", brand_id)
+    key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
+    old = connection.execute(LIMIT, key).first()
+    new = key | {"limit_micros": limit_micros}
+    budget_id = connection.execute(SET_BUDGET, new | {"at": edit.at}).scalar_one()
+    before = None if old is None else key | {"limit_micros": old.limit_micros}
+    _audit(connection, edit, "set", "budget", budget_id, brand_id, before, new)
+
+
+def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None, period: Period, edit: Edit) -> None:
+    """Takes the limit away: no budget, no limit. Raises InvalidValue when there is none."""
+    key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
+    old = connection.execute(LIMIT, key).first()
+    if old is None:
+        raise InvalidValue("period", f"there is no {period} budget")
+    connection.execute(REMOVE_BUDGET, {"id": old.id})
+    _audit(connection, edit, "remove", "budget", old.id, brand_id, key | {"limit_micros": old.limit_micros}, None)
+
+
+def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, edit: Edit) -> None:
+    """Replaces the campaign's dayparts; an empty schedule is always open."""
+    brand_id = brand_of(connection, campaign_id)
+    old = [tuple(row) for row in connection.execute(DAYPARTS_OF, {"id": campaign_id})]
+    connection.execute(CLEAR_DAYPARTS, {"id": campaign_id})
+    new = [(part.weekday, part.starts_minute, part.ends_minute) for part in schedule]
+    names = ("campaign_id", "weekday", "starts_minute", "ends_minute")
+    if new:
+        connection.execute(INSERT_DAYPART, [dict(zip(names, (campaign_id, *part), strict=True)) for part in new])
+    _audit(connection, edit, "set", "schedule", campaign_id, brand_id, {"dayparts": old}, {"dayparts": new})
+
+
+def _found(connection: Connection, statement: TextClause, subject: str, subject_id: int) -> dict[str, Any]:
+    row = connection.execute(statement, {"id": subject_id}).first() if 0 < subject_id <= MAX_ID else None
+    if row is None:
+        raise InvalidValue(subject, f"there is no {subject} {subject_id}")
+    return dict(row._mapping)
+
+
+def _merged(old: Mapping[str, Any], changes: Mapping[str, object], known: frozenset[str]) -> dict[str, Any]:
+    for field in changes.keys() - known:
+        raise InvalidValue(field, "is not a field that can be edited")
+    merged = {**old, **changes}
+    _named(str(merged["name"]))
+    return merged
+
+
+def _named(name: str) -> str:
+    if not name.strip() or not name.isprintable():
+        raise InvalidValue("name", "is empty or has characters that cannot be printed")
+    return name
+
+
+def _currency(code: str) -> str:
+    if len(code) != 3 or not code.isascii() or not code.isalpha() or not code.isupper():
+        raise InvalidValue("currency", f"{code!r} is not an ISO 4217 code such as USD")
+    return code
+
+
+def _in_order(flight: Mapping[str, Any]) -> None:
+    starts_on, ends_on = flight["starts_on"], flight["ends_on"]
+    if starts_on is not None and ends_on is not None and ends_on < starts_on:
+        raise InvalidValue("ends_on", f"{ends_on} is before the flight starts on {starts_on}")
+
+
+def _audit(
+    connection: Connection,
+    edit: Edit,
+    action: str,
+    subject: str,
+    subject_id: int,
+    brand_id: int,
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any] | None,
+) -> None:
+    parameters = {
+        "at": edit.at,
+        "by": edit.by,
+        "action": action,
+        "subject": subject,
+        "subject_id": subject_id,
+        "brand_id": brand_id,
+        "old": old and json.dumps(dict(old), default=str),
+        "new": new and json.dumps(dict(new), default=str),
+    }
+    connection.execute(INSERT_AUDIT_ENTRY, parameters)

@@ -1,0 +1,198 @@
+"""What decisions are made from, and what they change."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from db.repository.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
+from db.repository.zones import readable_zones
+from domain.budgets import Budget, BudgetSpend, Scope
+from domain.campaigns import Brand, Campaign, ConfiguredStatus
+from domain.periods import Period, Window
+from domain.schedules import Daypart, Schedule, normalised
+
+# Locks brands against every other enforcement, in id order so that two never wait in a ring.
+LOCK_BRANDS = text("""
+    SELECT id, time_zone FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+""")
+
+BRANDS = text("""
+    SELECT id, time_zone, configured_status FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id
+""")
+
+CAMPAIGNS = text("""
+    SELECT id, brand_id, configured_status, starts_on, ends_on, effective_status, holds, next_change_at,
+        enforced_at IS NULL AS is_new
+    FROM campaigns
+    WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
+        AND (CAST(:campaign_ids AS bigint[]) IS NULL OR id = ANY(CAST(:campaign_ids AS bigint[])))
+    ORDER BY id
+""")
+
+DAYPARTS = text("""
+    SELECT campaign_id, weekday, starts_minute, ends_minute
+    FROM dayparts JOIN campaigns ON campaigns.id = campaign_id
+    WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
+        AND (CAST(:campaign_ids AS bigint[]) IS NULL OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
+    ORDER BY campaign_id, weekday, starts_minute
+""")
+
+# The budgets of brands and of the chosen campaigns, with what was spent of each.
+BUDGETS = text(f"""
+    SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, first_day, end_day, spent_micros, ahead_micros
+    {SPEND_OF_BUDGETS}
+    WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[]))
+        AND (campaign_id IS NULL OR CAST(:campaign_ids AS bigint[]) IS NULL
+            OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
+""")
+
+APPLY = text("""
+    UPDATE campaigns
+    SET effective_status = decided.effective_status, holds = string_to_array(decided.holds, ','),
+        next_change_at = decided.next_change_at, enforced_at = :at
+    FROM unnest(
+        CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:holds AS text[]), CAST(:changes AS timestamptz[])
+    ) AS decided(id, effective_status, holds, next_change_at)
+    WHERE campaigns.id = decided.id
+""")
+
+APPEND_STATUS_CHANGES = text("""
+    INSERT INTO status_changes
+        (brand_id, campaign_id, changed_at, from_status, to_status, holds_before, holds_after, cause, details)
+    SELECT brand_id, campaign_id, :at, from_status, to_status,
+        string_to_array(holds_before, ','), string_to_array(holds_after, ','), :cause, details
+    FROM unnest(
+        CAST(:brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:from_statuses AS text[]),
+        CAST(:to_statuses AS text[]), CAST(:holds_before AS text[]), CAST(:holds_after AS text[]),
+        CAST(:details AS jsonb[])
+    ) AS toggled(brand_id, campaign_id, from_status, to_status, holds_before, holds_after, details)
+""")
+
+
+class Standing(NamedTuple):
+    """A campaign's stored facts beside what holds for it by its row."""
+
+    campaign_id: int
+    brand_id: int
+    campaign: Campaign
+    effective_status: str
+    holds: tuple[str, ...]
+    next_change_at: datetime | None
+    is_new: bool
+
+
+class Applied(NamedTuple):
+    """What a decision makes of one campaign's row, and the figures behind it."""
+
+    brand_id: int
+    campaign_id: int
+    from_status: str
+    to_status: str
+    holds_before: tuple[str, ...]
+    holds_after: tuple[str, ...]
+    next_change_at: datetime | None
+    details: dict[str, Any]
+
+    @property
+    def is_toggle(self) -> bool:
+        return self.from_status != self.to_status
+
+
+def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, str]:
+    """Waits until no other transaction enforces these brands; returns the zone of each, as it is after the wait."""
+    return {row.id: row.time_zone for row in connection.execute(LOCK_BRANDS, {"brand_ids": sorted(brand_ids)})}
+
+
+def load(
+    connection: Connection, brand_ids: Sequence[int], at: datetime, campaign_ids: Sequence[int] | None = None
+) -> list[Standing]:
+    """The campaigns of the brands, or the chosen ones among them, with all that decides their holds at `at`."""
+    chosen = {"brand_ids": list(brand_ids), "campaign_ids": None if campaign_ids is None else list(campaign_ids)}
+    brands = _brands(connection, chosen)
+    schedules = _schedules(connection, chosen)
+    budgets = _budgets(connection, chosen, current_windows({brand.time_zone.key for brand in brands.values()}, at))
+    return [
+        Standing(
+            campaign_id=row.id,
+            brand_id=row.brand_id,
+            campaign=Campaign(
+                brand=brands[row.brand_id],
+                configured_status=ConfiguredStatus(row.configured_status),
+                starts_on=row.starts_on,
+                ends_on=row.ends_on,
+                schedule=schedules.get(row.id, ()),
+                budgets=(*budgets.get((row.brand_id, None), ()), *budgets.get((row.brand_id, row.id), ())),
+            ),
+            effective_status=row.effective_status,
+            holds=tuple(row.holds),
+            next_change_at=row.next_change_at,
+            is_new=row.is_new,
+        )
+        for row in connection.execute(CAMPAIGNS, chosen)
+        if row.brand_id in brands
+    ]
+
+
+def _brands(connection: Connection, chosen: dict[str, Any]) -> dict[int, Brand]:
+    rows = connection.execute(BRANDS, chosen).all()
+    zones = readable_zones({row.time_zone for row in rows})
+    return {
+        row.id: Brand(zones[row.time_zone], ConfiguredStatus(row.configured_status))
+        for row in rows
+        if row.time_zone in zones
+    }
+
+
+def _schedules(connection: Connection, chosen: dict[str, Any]) -> dict[int, Schedule]:
+    dayparts: defaultdict[int, list[Daypart]] = defaultdict(list)
+    for campaign_id, *part in connection.execute(DAYPARTS, chosen):
+        dayparts[campaign_id].append(Daypart(*part))
+    return {campaign_id: normalised(parts) for campaign_id, parts in dayparts.items()}
+
+
+def _budgets(
+    connection: Connection, chosen: dict[str, Any], windows: dict[str, list[Any]]
+) -> dict[tuple[int, int | None], list[BudgetSpend]]:
+    found: defaultdict[tuple[int, int | None], list[BudgetSpend]] = defaultdict(list)
+    for row in connection.execute(BUDGETS, chosen | windows):
+        scope = Scope.BRAND if row.campaign_id is None else Scope.CAMPAIGN
+        budget = Budget(scope, Period(row.period), row.limit_micros)
+        window = Window(row.first_day, None if row.end_day == ENDLESS else row.end_day)
+        found[row.brand_id, row.campaign_id].append(BudgetSpend(budget, window, row.spent_micros, row.ahead_micros))
+    return found
+
+
+def apply(connection: Connection, changes: Sequence[Applied], at: datetime, cause: str) -> None:
+    """Writes the decided holds to the campaigns' rows, and a status change for each toggle among them."""
+    if not changes:
+        return
+    parameters = {
+        "at": at,
+        "ids": [change.campaign_id for change in changes],
+        "statuses": [change.to_status for change in changes],
+        "holds": [",".join(change.holds_after) for change in changes],
+        "changes": [change.next_change_at for change in changes],
+    }
+    connection.execute(APPLY, parameters)
+    _append_status_changes(connection, [change for change in changes if change.is_toggle], at, cause)
+
+
+def _append_status_changes(connection: Connection, toggles: Sequence[Applied], at: datetime, cause: str) -> None:
+    if not toggles:
+        return
+    parameters = {
+        "at": at,
+        "cause": cause,
+        "brand_ids": [toggle.brand_id for toggle in toggles],
+        "campaign_ids": [toggle.campaign_id for toggle in toggles],
+        "from_statuses": [toggle.from_status for toggle in toggles],
+        "to_statuses": [toggle.to_status for toggle in toggles],
+        "holds_before": [",".join(toggle.holds_before) for toggle in toggles],
+        "holds_after": [",".join(toggle.holds_after) for toggle in toggles],
+        "details": [json.dumps(toggle.details) for toggle in toggles],
+    }
+    connection.execute(APPEND_STATUS_CHANGES, parameters)

@@ -1,0 +1,73 @@
+"""The ledger's partitions: one a UTC month."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
+
+from psycopg import sql
+from sqlalchemy import Connection, text
+
+from db.repository import watermarks
+from domain.periods import Period, window_of
+
+# Makes the partition of one month; false where it stood already.
+ENSURE_MONTH = text("SELECT ensure_ledger_month(:month)")
+
+# The months that have a partition, oldest first.
+MONTHS = text("""
+    SELECT to_date(right(child.relname, 7), 'YYYY_MM') AS month
+    FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
+    WHERE inhparent = 'spend_events'::regclass
+    ORDER BY month
+""")
+
+FLOOR = "ledger_floor"
+"""The watermark of what was dropped: the ledger holds nothing before it, so no counter can be checked there."""
+
+_known: set[date] = set()
+
+
+def month_of(at: datetime) -> date:
+    """The first day of the UTC month of `at`."""
+    return at.astimezone(UTC).date().replace(day=1)
+
+
+def ensure_months(connection: Connection, months: Iterable[date]) -> None:
+    """Makes the partitions that are missing. What this process has seen once it does not ask again."""
+    for month in sorted(set(months) - _known):
+        if not connection.scalar(ENSURE_MONTH, {"month": month}):
+            _known.add(month)
+
+
+def forget_months() -> None:
+    """Lets `ensure_months` ask anew, after partitions were dropped."""
+    _known.clear()
+
+
+def months(connection: Connection) -> list[date]:
+    """The months that the ledger holds, oldest first."""
+    return list(connection.scalars(MONTHS))
+
+
+def drop_months_before(connection: Connection, floor: date) -> list[date]:
+    """Drops every whole month before `floor` and returns them: what the counters hold of them stays."""
+    old = [month for month in months(connection) if month < floor]
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - a live connection has its driver's
+    for month in old:
+        driver.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(f"spend_events_{month:%Y_%m}")))
+    forget_months()
+    watermarks.raise_to(connection, FLOOR, datetime.combine(floor, time.min, UTC))
+    return old
+
+
+def next_month(month: date) -> date:
+    """The first day of the month after."""
+    end = window_of(Period.MONTHLY, month).end_day
+    assert end is not None  # noqa: S101 - a month ends
+    return end
+
+
+def months_back(month: date, count: int) -> date:
+    """The first day of the month `count` months before."""
+    place = month.year * 12 + month.month - 1 - count
+    return date(place // 12, place % 12 + 1, 1)

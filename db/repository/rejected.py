@@ -1,0 +1,143 @@
+"""Bad input, kept whole with its reason until it is replayed."""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from domain.spend import MAX_TEXT, Rejection
+
+# Keeps inputs; one that waits already for the same reason is counted, not kept twice.
+KEEP = text("""
+    INSERT INTO rejected_events AS waiting (received_at, kind, source, reason, detail, payload, times)
+    SELECT :at, :kind, sent.*
+    FROM unnest(
+        CAST(:sources AS text[]), CAST(:reasons AS text[]), CAST(:details AS text[]),
+        CAST(:payloads AS json[]), CAST(:times AS integer[])
+    ) AS sent
+    ON CONFLICT (kind, reason, fingerprint) WHERE replayed_at IS NULL
+    DO UPDATE SET times = waiting.times + excluded.times
+""")
+
+# What waits, oldest first, one page.
+LIST = text("""
+    SELECT id, received_at, kind, source, reason, detail, payload, times
+    FROM rejected_events
+    WHERE replayed_at IS NULL AND id > :after
+        AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+        AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(CAST(:ids AS bigint[])))
+    ORDER BY id
+    LIMIT :limit
+""")
+
+# How many wait for each reason.
+COUNTS = text("""
+    SELECT reason, count(*), sum(times)::bigint FROM rejected_events WHERE replayed_at IS NULL
+    GROUP BY reason ORDER BY reason
+""")
+
+# Takes one waiting input for a replay; null where it is gone or being replayed elsewhere.
+TAKE = text("SELECT id FROM rejected_events WHERE id = :id AND replayed_at IS NULL FOR UPDATE SKIP LOCKED")
+
+MARK_REPLAYED = text("UPDATE rejected_events SET replayed_at = :at WHERE id = :id")
+
+
+SPEND_EVENT: Final = "spend_event"
+REPORTED_TOTAL: Final = "reported_total"
+MESSAGE: Final = "message"
+
+
+class Waiting(NamedTuple):
+    """A rejected input that waits to be replayed."""
+
+    id: int
+    received_at: datetime
+    kind: str
+    source: str
+    reason: str
+    detail: str
+    payload: Any
+    times: int
+
+
+def keep(connection: Connection, kind: str, rejections: Iterable[Rejection], at: datetime) -> None:
+    """Keeps each input whole. `kind` says what reads it when it is replayed."""
+    waiting: dict[tuple[str, str], list[Any]] = {}
+    for rejection in rejections:
+        payload = as_json(rejection.payload)
+        row = waiting.setdefault((rejection.reason, payload), [_source(rejection.payload), rejection.detail, 0])
+        row[2] += 1
+    if not waiting:
+        return
+    parameters = {
+        "at": at,
+        "kind": kind,
+        "reasons": [str(reason) for reason, _ in waiting],
+        "payloads": [payload for _, payload in waiting],
+        "sources": [row[0] for row in waiting.values()],
+        "details": [printable(row[1]) for row in waiting.values()],
+        "times": [row[2] for row in waiting.values()],
+    }
+    connection.execute(KEEP, parameters)
+
+
+def keep_message(connection: Connection, reason: str, detail: str, payload: object, at: datetime) -> None:
+    """Keeps a whole message that could not be worked on."""
+    parameters = {
+        "at": at,
+        "kind": MESSAGE,
+        "reasons": [reason],
+        "payloads": [as_json(payload)],
+        "sources": [""],
+        "details": [printable(detail)],
+        "times": [1],
+    }
+    connection.execute(KEEP, parameters)
+
+
+def waiting(
+    connection: Connection,
+    *,
+    after: int = 0,
+    reason: str | None = None,
+    ids: list[int] | None = None,
+    limit: int = 100,
+) -> list[Waiting]:
+    """One page of what waits, in the order it came; `after` is the last id of the page before."""
+    parameters = {"after": after, "reason": reason, "ids": ids, "limit": limit}
+    return [Waiting(*row) for row in connection.execute(LIST, parameters)]
+
+
+def counts(connection: Connection) -> list[tuple[str, int, int]]:
+    """For each reason: how many inputs wait, and how often they came."""
+    return [(reason, inputs, times) for reason, inputs, times in connection.execute(COUNTS)]
+
+
+def take(connection: Connection, rejected_id: int) -> bool:
+    """Whether this transaction may replay the input."""
+    return connection.scalar(TAKE, {"id": rejected_id}) is not None
+
+
+def mark_replayed(connection: Connection, rejected_id: int, at: datetime) -> None:
+    """Takes the input off the list: it was read again, and taken or kept anew."""
+    connection.execute(MARK_REPLAYED, {"id": rejected_id, "at": at})
+
+
+def as_json(payload: object) -> str:
+    """The payload as JSON that Postgres can store: what JSON cannot say becomes a string."""
+    try:
+        return json.dumps(payload, allow_nan=False, default=str)
+    except (ValueError, RecursionError):
+        return json.dumps(repr(payload))
+
+
+def printable(line: str) -> str:
+    """The line without what a text column or a log line cannot hold."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)
+
+
+def _source(payload: object) -> str:
+    source = payload.get("source") if isinstance(payload, dict) else None
+    return printable(source)[:MAX_TEXT] if isinstance(source, str) else ""

@@ -1,0 +1,134 @@
+"""Set-based searches: which brands and campaigns enforcement must look at."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from db.repository.windows import SPEND_OF_BUDGETS, current_windows
+from db.repository.zones import readable_zones
+
+# The brands with a campaign on which a budget's hold is not what spent and limit say.
+CROSSED = text(f"""
+    WITH judged AS MATERIALIZED (
+        SELECT budgets.brand_id, campaign_id, spent_micros >= limit_micros AS exhausted,
+            CASE WHEN campaign_id IS NULL THEN 'brand_' ELSE 'campaign_' END || budgets.period || '_budget' AS hold
+        {SPEND_OF_BUDGETS}
+        WHERE (CAST(:brand_ids AS bigint[]) IS NULL OR budgets.brand_id = ANY(CAST(:brand_ids AS bigint[])))
+            AND (campaign_id IS NULL OR CAST(:campaign_ids AS bigint[]) IS NULL
+                OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
+    )
+    SELECT DISTINCT judged.brand_id
+    FROM judged JOIN campaigns ON campaigns.brand_id = judged.brand_id
+        AND (judged.campaign_id IS NULL OR judged.campaign_id = campaigns.id)
+    WHERE exhausted <> (hold = ANY(holds))
+    ORDER BY brand_id
+""")  # noqa: S608 - a constant, put together once
+
+# The brands with a campaign whose other holds are not what its row, flight and schedule say at the given local times.
+DRIFTED = text("""
+    SELECT DISTINCT campaigns.brand_id
+    FROM unnest(
+        CAST(:zones AS text[]), CAST(:todays AS date[]), CAST(:weekdays AS smallint[]), CAST(:minutes AS smallint[])
+    ) AS local(time_zone, today, weekday, minute)
+    JOIN brands USING (time_zone)
+    JOIN campaigns ON campaigns.brand_id = brands.id
+    WHERE enforced_at IS NULL
+        OR next_change_at <= :at
+        OR (campaigns.configured_status = 'paused') <> ('user_paused' = ANY(holds))
+        OR (campaigns.configured_status = 'archived') <> ('archived' = ANY(holds))
+        OR (brands.configured_status <> 'enabled') <> ('brand_paused' = ANY(holds))
+        OR COALESCE(today < starts_on, false) <> ('flight_not_started' = ANY(holds))
+        OR COALESCE(today > ends_on, false) <> ('flight_ended' = ANY(holds))
+        OR ('outside_schedule' = ANY(holds)) <> (
+            EXISTS (SELECT FROM dayparts WHERE campaign_id = campaigns.id)
+            AND NOT EXISTS (
+                SELECT FROM dayparts WHERE campaign_id = campaigns.id AND dayparts.weekday = local.weekday
+                    AND minute >= starts_minute AND minute < ends_minute
+            )
+        )
+        OR EXISTS (
+            SELECT FROM unnest(holds) AS held(hold)
+            WHERE hold LIKE '%\\_budget' AND NOT EXISTS (
+                SELECT FROM budgets WHERE budgets.brand_id = campaigns.brand_id AND hold = CASE
+                    WHEN campaign_id IS NULL THEN 'brand_' || period || '_budget'
+                    WHEN campaign_id = campaigns.id THEN 'campaign_' || period || '_budget'
+                END
+            )
+        )
+    ORDER BY brand_id
+""")
+
+# Each zone in use, found by hopping through the index from one to the next.
+ZONES = text("""
+    WITH RECURSIVE zone AS (
+        (SELECT time_zone FROM brands ORDER BY time_zone LIMIT 1)
+        UNION ALL
+        SELECT (SELECT time_zone FROM brands WHERE time_zone > zone.time_zone ORDER BY time_zone LIMIT 1)
+        FROM zone WHERE zone.time_zone IS NOT NULL
+    )
+    SELECT time_zone FROM zone WHERE time_zone IS NOT NULL
+""")
+
+BRANDS_OF_ZONES = text("SELECT id FROM brands WHERE time_zone = ANY(CAST(:zones AS text[])) ORDER BY id")
+
+ALL_BRANDS = text("SELECT id FROM brands WHERE id > :after ORDER BY id LIMIT :limit")
+
+# Campaigns that the clock may have changed, or that enforcement has not seen yet; by brand, a page at a time.
+DUE = text("""
+    SELECT brand_id, id FROM (
+        SELECT brand_id, id FROM campaigns WHERE next_change_at <= :at
+        UNION
+        SELECT brand_id, id FROM campaigns WHERE enforced_at IS NULL
+    ) AS due
+    WHERE (brand_id, id) > (:after_brand, :after_campaign)
+    ORDER BY brand_id, id
+    LIMIT :limit
+""")
+
+
+def crossed(
+    connection: Connection,
+    zones: Iterable[str],
+    at: datetime,
+    *,
+    brand_ids: Sequence[int] | None = None,
+    campaign_ids: Sequence[int] | None = None,
+) -> list[int]:
+    """The brands on which a budget's hold is not what the counters say, either way; all brands when none is chosen."""
+    chosen = {"brand_ids": brand_ids, "campaign_ids": campaign_ids}
+    return list(connection.scalars(CROSSED, chosen | current_windows(zones, at)))
+
+
+def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
+    """The brands on which a hold of another kind is not what rows and clock say, or whose time has come."""
+    local = {zone: at.astimezone(rules) for zone, rules in readable_zones(zones).items()}
+    parameters = {
+        "at": at,
+        "zones": list(local),
+        "todays": [wall.date() for wall in local.values()],
+        "weekdays": [wall.isoweekday() for wall in local.values()],
+        "minutes": [wall.hour * 60 + wall.minute for wall in local.values()],
+    }
+    return list(connection.scalars(DRIFTED, parameters))
+
+
+def zones_in_use(connection: Connection) -> list[str]:
+    """Every time zone that a brand has."""
+    return list(connection.scalars(ZONES))
+
+
+def brands_of_zones(connection: Connection, zones: Sequence[str]) -> list[int]:
+    """The brands that live by one of the zones, in id order."""
+    return list(connection.scalars(BRANDS_OF_ZONES, {"zones": list(zones)}))
+
+
+def brands_after(connection: Connection, brand_id: int, limit: int) -> list[int]:
+    """One page of all brands, in id order."""
+    return list(connection.scalars(ALL_BRANDS, {"after": brand_id, "limit": limit}))
+
+
+def due(connection: Connection, at: datetime, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+    """One page of the (brand, campaign) pairs that the clock may have changed by `at`."""
+    parameters = {"at": at, "after_brand": after[0], "after_campaign": after[1], "limit": limit}
+    return [(brand_id, campaign_id) for brand_id, campaign_id in connection.execute(DUE, parameters)]

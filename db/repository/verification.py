@@ -1,0 +1,141 @@
+"""The laws about data, as questions to a live database. Each answer names the rows that break one."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+LIFT_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
+
+SIZES = text("""
+    SELECT (SELECT count(*) FROM spend_events) AS spend_events,
+        (SELECT count(*) FROM campaign_days) AS campaign_days,
+        (SELECT count(*) FROM brand_days) AS brand_days,
+        (SELECT count(*) FROM campaigns) AS campaigns,
+        (SELECT count(*) FROM status_changes) AS status_changes
+""")
+
+# Counters of campaigns' days beside the ledger's sums, where Postgres finds them unlike.
+CAMPAIGN_DAYS_UNLIKE = text("""
+    SELECT brand_id, campaign_id, day, COALESCE(counted.spent_micros, 0) AS ledger_micros,
+        COALESCE(campaign_days.spent_micros, 0) AS counter_micros, time_zone
+    FROM (
+        SELECT brand_id, campaign_id, sum(amount_micros) AS spent_micros,
+            (occurred_at AT TIME ZONE COALESCE(time_zone, 'UTC'))::date AS day
+        FROM spend_events LEFT JOIN brands ON brands.id = brand_id
+        GROUP BY brand_id, campaign_id, day
+    ) AS counted
+    FULL JOIN campaign_days USING (brand_id, campaign_id, day)
+    LEFT JOIN brands ON brands.id = brand_id
+    WHERE COALESCE(counted.spent_micros, 0) <> COALESCE(campaign_days.spent_micros, 0)
+        AND (CAST(:floor AS date) IS NULL OR day > :floor)
+    ORDER BY brand_id, campaign_id, day
+    LIMIT :limit
+""")
+
+# One campaign's spend between two instants, by the ledger.
+LEDGER_BETWEEN = text("""
+    SELECT COALESCE(sum(amount_micros), 0)::bigint FROM spend_events
+    WHERE brand_id = :brand_id AND campaign_id = :campaign_id AND occurred_at >= :starts_at AND occurred_at < :ends_at
+""")
+
+# Counters of brands' days that are not the sum of their campaigns'.
+BRAND_DAYS_UNLIKE = text("""
+    SELECT brand_id, day, COALESCE(summed.spent_micros, 0) AS campaigns_micros,
+        COALESCE(brand_days.spent_micros, 0) AS counter_micros
+    FROM (
+        SELECT brand_id, day, sum(spent_micros) AS spent_micros FROM campaign_days GROUP BY brand_id, day
+    ) AS summed
+    FULL JOIN brand_days USING (brand_id, day)
+    WHERE COALESCE(summed.spent_micros, 0) <> COALESCE(brand_days.spent_micros, 0)
+    ORDER BY brand_id, day
+    LIMIT :limit
+""")
+
+# Status changes that do not start where the one before ended.
+BROKEN_HISTORY = text("""
+    SELECT id, campaign_id, from_status, previous_status FROM (
+        SELECT id, campaign_id, from_status,
+            lag(to_status) OVER (PARTITION BY campaign_id ORDER BY id) AS previous_status
+        FROM status_changes
+    ) AS chained
+    WHERE previous_status <> from_status
+    ORDER BY id
+    LIMIT :limit
+""")
+
+# Campaigns whose last status change does not lead to their status.
+UNEXPLAINED_STATUS = text("""
+    SELECT campaigns.id AS campaign_id, effective_status, to_status
+    FROM campaigns JOIN LATERAL (
+        SELECT to_status FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+    ) AS last ON true
+    WHERE effective_status <> to_status
+    ORDER BY campaigns.id
+    LIMIT :limit
+""")
+
+# Ids that name one event in each of several months.
+IDS_IN_TWO_MONTHS = text("""
+    SELECT brand_id, event_id::text, count(*) AS months FROM spend_events
+    GROUP BY brand_id, event_id HAVING count(*) > 1 ORDER BY brand_id, event_id LIMIT :limit
+""")
+
+
+class CampaignDayUnlike(NamedTuple):
+    """A counter beside what the ledger sums up to."""
+
+    brand_id: int
+    campaign_id: int
+    day: date
+    ledger_micros: int
+    counter_micros: int
+    time_zone: str | None
+
+
+def lift_time_limit(connection: Connection) -> None:
+    """Lets this transaction's statements run as long as they need: a recount reads the whole ledger."""
+    connection.execute(LIFT_TIME_LIMIT)
+
+
+def sizes(connection: Connection) -> dict[str, int]:
+    """How many rows each compared table has."""
+    return dict(connection.execute(SIZES).mappings().one())
+
+
+def campaign_days_unlike(connection: Connection, floor: date | None, limit: int) -> Iterator[CampaignDayUnlike]:
+    """Campaigns' days of which the counter seems not to be the ledger's sum, after the day `floor`."""
+    for row in connection.execute(CAMPAIGN_DAYS_UNLIKE, {"floor": floor, "limit": limit}):
+        yield CampaignDayUnlike(
+            row.brand_id, row.campaign_id, row.day, int(row.ledger_micros), row.counter_micros, row.time_zone
+        )
+
+
+def ledger_between(connection: Connection, unlike: CampaignDayUnlike, instants: tuple[datetime, datetime]) -> int:
+    """The campaign's spend in the half-open stretch of time, in micros, by the ledger."""
+    parameters = {
+        "brand_id": unlike.brand_id,
+        "campaign_id": unlike.campaign_id,
+        "starts_at": instants[0],
+        "ends_at": instants[1],
+    }
+    return int(connection.execute(LEDGER_BETWEEN, parameters).scalar_one())
+
+
+def brand_days_unlike(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
+    """Brands' days of which the counter is not the sum of the campaigns' days."""
+    return [dict(row) for row in connection.execute(BRAND_DAYS_UNLIKE, {"limit": limit}).mappings()]
+
+
+def broken_history(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
+    """Status changes that do not follow from the one before, and campaigns whose status none explains."""
+    parameters = {"limit": limit}
+    rows = [*connection.execute(BROKEN_HISTORY, parameters).mappings()]
+    rows += connection.execute(UNEXPLAINED_STATUS, parameters).mappings()
+    return [dict(row) for row in rows]
+
+
+def ids_in_two_months(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
+    """Event ids that stand in more than one month: two events by law, and perhaps a producer's mistake."""
+    return [dict(row) for row in connection.execute(IDS_IN_TWO_MONTHS, {"limit": limit}).mappings()]

@@ -1,0 +1,24 @@
+"""How far each scheduled job has come."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+REACHED = text("SELECT reached_at FROM watermarks WHERE name = :name")
+
+# A watermark only rises, so that a late or second run does not pull it back.
+RAISE = text("""
+    INSERT INTO watermarks AS known (name, reached_at) VALUES (:name, :at)
+    ON CONFLICT (name) DO UPDATE SET reached_at = greatest(known.reached_at, excluded.reached_at)
+""")
+
+
+def reached(connection: Connection, name: str) -> datetime | None:
+    """The moment up to which the job's work is done; None before its first run."""
+    found: datetime | None = connection.scalar(REACHED, {"name": name})
+    return found
+
+
+def raise_to(connection: Connection, name: str, at: datetime) -> None:
+    """Records that the job's work is done up to `at`."""
+    connection.execute(RAISE, {"name": name, "at": at})

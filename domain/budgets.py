@@ -1,0 +1,59 @@
+"""Budgets: what may be spent in one window, and whether it has been."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from domain.periods import Period, Window, window_of
+
+
+class Scope(StrEnum):
+    """Whose spend a budget limits."""
+
+    BRAND = "brand"
+    CAMPAIGN = "campaign"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit for one period, of a brand (all its campaigns together) or of one campaign."""
+
+    scope: Scope
+    period: Period
+    limit_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSpend:
+    """A budget beside what was spent in the window that was current when the facts were read.
+
+    `ahead_micros` is what is already counted on days after that window: an event may be dated a few minutes
+    ahead, and so fall into the next one.
+    """
+
+    budget: Budget
+    window: Window
+    spent_micros: int
+    ahead_micros: int = 0
+
+    def spent_on(self, day: date) -> int:
+        """Micros spent in the window that holds `day`, by what is known now."""
+        if day in self.window:
+            return self.spent_micros
+        return self.ahead_micros if self.window.end_day == window_of(self.budget.period, day).first_day else 0
+
+    def is_exhausted_on(self, day: date) -> bool:
+        """Exhausted when spent ≥ limit, so a limit of 0 is exhausted at once."""
+        return self.spent_on(day) >= self.budget.limit_micros
+
+    def next_flip_day(self, day: date) -> date | None:
+        """The first day after `day` on which the clock alone changes `is_exhausted_on`, or None."""
+        exhausted = self.is_exhausted_on(day)
+        window = window_of(self.budget.period, day)
+        for _ in range(2):
+            if window.end_day is None:
+                return None
+            if self.is_exhausted_on(window.end_day) != exhausted:
+                return window.end_day
+            window = window_of(self.budget.period, window.end_day)
+        return None

@@ -1,0 +1,63 @@
+"""Money is integer micros: millionths of the currency unit. No float comes near it."""
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from domain.errors import InvalidValue
+
+MICROS_PER_UNIT: Final = 1_000_000
+
+MAX_AMOUNT_MICROS: Final = 10**15
+"""The largest amount of one event or limit, either sign: a billion units. Sums of nine thousand such fit a bigint."""
+
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+_SIGNS_OF_MONEY = "$€£¥₹₩₽ \u00a0\u202f"
+
+
+def exact_micros(text: str, *, micros_per_unit: int = MICROS_PER_UNIT) -> Decimal:
+    """The amount written in `text`, in micros, without rounding: parts are summed before `whole_micros` rounds once.
+
+    Takes an optional currency sign and thousands separated by commas (`$1,234.50`).
+    Raises InvalidValue for anything that is not a finite number.
+    """
+    bare = text.strip().strip(_SIGNS_OF_MONEY)
+    if _GROUPED.fullmatch(bare):
+        bare = bare.replace(",", "")
+    try:
+        amount = Decimal(bare)
+    except InvalidOperation:
+        raise InvalidValue("amount", f"{text!r} is not a number") from None
+    if not amount.is_finite() or "_" in bare:
+        raise InvalidValue("amount", f"{text!r} is not a finite number")
+    if amount.adjusted() > 15:
+        raise InvalidValue("amount", f"{text!r} is over a billion units")
+    return amount * micros_per_unit
+
+
+def whole_micros(amount: Decimal) -> int:
+    """`amount` micros rounded to an integer, half to even.
+
+    Raises InvalidValue beyond MAX_AMOUNT_MICROS.
+    """
+    micros = int(amount.to_integral_value())
+    if abs(micros) > MAX_AMOUNT_MICROS:
+        raise InvalidValue("amount", f"{format_units(micros)} is over a billion units")
+    return micros
+
+
+def parse_micros(text: str) -> int:
+    """Units as a person writes them (`12.50`) to micros. Raises InvalidValue for a fraction of a micro."""
+    amount = exact_micros(text)
+    micros = whole_micros(amount)
+    if micros != amount:
+        raise InvalidValue("amount", f"{text!r} is finer than a micro")
+    return micros
+
+
+def format_units(micros: int) -> str:
+    """Micros as units with at least two decimals, exact: 12500000 is `12.50`, 1 is `0.000001`."""
+    sign = "-" if micros < 0 else ""
+    units, rest = divmod(abs(micros), MICROS_PER_UNIT)
+    decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")
+    return f"{sign}{units}.{decimals}"

@@ -1,0 +1,145 @@
+"""Days, windows and the instants at which they begin, by a brand's wall clock.
+
+Source of the rules: the IANA time zone database, through zoneinfo.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from domain.errors import InvalidValue
+
+FIRST_DAY: Final = date(1990, 1, 1)
+LAST_DAY: Final = date(2199, 12, 31)
+"""The days that spend, flights and windows may name."""
+
+ONE_DAY: Final = timedelta(days=1)
+_PROBE: Final = timedelta(hours=3)
+_INSTANT: Final = timedelta(microseconds=1)
+
+
+class Period(StrEnum):
+    """How long one window of a budget lasts."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    YEARLY = "yearly"
+    LIFETIME = "lifetime"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One concrete period, half-open in days: [first_day, end_day). A lifetime has no end."""
+
+    first_day: date
+    end_day: date | None
+
+    def __contains__(self, day: date) -> bool:
+        return self.first_day <= day and (self.end_day is None or day < self.end_day)
+
+
+LIFETIME: Final = Window(date.min, None)
+
+
+@lru_cache(maxsize=1024)
+def time_zone(name: str) -> ZoneInfo:
+    """The IANA zone called `name`. Raises InvalidValue for any other word."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise InvalidValue("time_zone", f"{name!r} is not an IANA time zone such as America/New_York") from None
+
+
+def local_day(at: datetime, zone: ZoneInfo) -> date:
+    """The calendar day that the wall clock of `zone` shows at the instant `at`."""
+    return at.astimezone(zone).date()
+
+
+@lru_cache(maxsize=65536)
+def day_starts_at(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant (UTC) of the local `day`.
+
+    Where the clock skips midnight the day starts when the skip ends; a day that the zone never had (Apia,
+    30 December 2011) starts, and ends, when the next one starts.
+    """
+    midnight = datetime.combine(day, time.min, tzinfo=zone)
+    starts_at = midnight.astimezone(UTC)
+    if local_day(starts_at, zone) == day and local_day(starts_at - _INSTANT, zone) < day:
+        return starts_at
+    return _first_instant_on_or_after(day, zone, around=starts_at)
+
+
+def _first_instant_on_or_after(day: date, zone: ZoneInfo, *, around: datetime) -> datetime:
+    before, after = around - 2 * ONE_DAY, around + 2 * ONE_DAY
+    while after - before > _INSTANT:
+        middle = before + (after - before) / 2
+        if local_day(middle, zone) < day:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def window_of(period: Period, day: date) -> Window:
+    """The window of `period` that holds `day`. Weeks begin on Monday."""
+    match period:
+        case Period.DAILY:
+            return Window(day, day + ONE_DAY)
+        case Period.WEEKLY:
+            monday = day - timedelta(days=day.weekday())
+            return Window(monday, monday + timedelta(days=7))
+        case Period.MONTHLY:
+            return Window(day.replace(day=1), _next_month(day))
+        case Period.YEARLY:
+            return Window(date(day.year, 1, 1), date(day.year + 1, 1, 1))
+        case Period.LIFETIME:
+            return LIFETIME
+
+
+def _next_month(day: date) -> date:
+    return date(day.year + day.month // 12, day.month % 12 + 1, 1)
+
+
+def next_transition(at: datetime, zone: ZoneInfo) -> datetime | None:
+    """The first instant after `at` at which the zone's distance from UTC changes, or None within a year and more."""
+    for year in (at.year, at.year + 1):
+        transitions = _transitions(zone, year)
+        position = bisect_right(transitions, at)
+        if position < len(transitions):
+            return transitions[position]
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _transitions(zone: ZoneInfo, year: int) -> tuple[datetime, ...]:
+    """Every change of the zone's offset in a UTC year: zoneinfo does not tell them, so they are searched."""
+    found = []
+    before, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+    while before < end:
+        after = before + _PROBE
+        if _offset(before, zone) != _offset(after, zone):
+            found.append(_change_between(before, after, zone))
+        before = after
+    return tuple(found)
+
+
+def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    old = _offset(before, zone)
+    while after - before > _INSTANT:
+        middle = before + (after - before) / 2
+        if _offset(middle, zone) == old:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def _offset(at: datetime, zone: ZoneInfo) -> timedelta:
+    offset = at.astimezone(zone).utcoffset()
+    assert offset is not None  # noqa: S101 - an aware datetime has one
+    return offset

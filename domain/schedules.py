@@ -1,0 +1,191 @@
+"""Ad schedules: the dayparts of a week in which a campaign may serve, by the brand's wall clock.
+
+An hour that a clock change repeats is open twice, one that it skips never. No dayparts at all means always open.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from domain.errors import InvalidValue
+from domain.periods import next_transition
+
+MINUTES_PER_DAY: Final = 1440
+MINUTES_PER_WEEK: Final = 7 * MINUTES_PER_DAY
+WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Daypart:
+    """One open stretch of a weekday (1 = Monday to 7), in minutes after midnight; the end is exclusive, up to 1440."""
+
+    weekday: int
+    starts_minute: int
+    ends_minute: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.weekday <= 7:
+            raise InvalidValue("weekday", f"{self.weekday} is not between 1 (Monday) and 7 (Sunday)")
+        if not 0 <= self.starts_minute < self.ends_minute <= MINUTES_PER_DAY:
+            raise InvalidValue(
+                "daypart", f"minutes {self.starts_minute} to {self.ends_minute} are not a stretch within 0 to 1440"
+            )
+
+
+Schedule = tuple[Daypart, ...]
+
+
+def normalised(dayparts: Iterable[Daypart]) -> Schedule:
+    """The same open minutes as sorted dayparts that neither overlap nor touch within a day."""
+    merged: list[Daypart] = []
+    for part in sorted(dayparts):
+        last = merged[-1] if merged else None
+        if last and last.weekday == part.weekday and part.starts_minute <= last.ends_minute:
+            ends = max(last.ends_minute, part.ends_minute)
+            merged[-1] = Daypart(last.weekday, last.starts_minute, ends)
+        else:
+            merged.append(part)
+    return tuple(merged)
+
+
+def daypart_window(weekday: int, starts_minute: int, ends_minute: int) -> Schedule:
+    """A window that begins on `weekday`; one that ends at or before its start runs over midnight into the next day.
+
+    Monday 22:00 to 06:00 is Monday 22:00 to 24:00 and Tuesday 00:00 to 06:00.
+    """
+    if starts_minute < ends_minute:
+        return (Daypart(weekday, starts_minute, ends_minute),)
+    first = Daypart(weekday, starts_minute, MINUTES_PER_DAY)
+    return (first, Daypart(weekday % 7 + 1, 0, ends_minute)) if ends_minute else (first,)
+
+
+def copied(schedule: Iterable[Daypart], weekday: int, onto: Iterable[int]) -> Schedule:
+    """The schedule with the dayparts of `weekday` in place of what the days `onto` had."""
+    targets = set(onto) - {weekday}
+    kept = [part for part in schedule if part.weekday not in targets]
+    model = [part for part in kept if part.weekday == weekday]
+    return normalised(kept + [Daypart(day, part.starts_minute, part.ends_minute) for day in targets for part in model])
+
+
+def is_open(schedule: Schedule, at: datetime, zone: ZoneInfo) -> bool:
+    """Whether a campaign with this schedule may serve at the instant `at`."""
+    return not schedule or _is_open_at_minute(_edges(schedule), _minute_of_week(at.astimezone(zone)))
+
+
+def next_edge(schedule: Schedule, at: datetime, zone: ZoneInfo) -> datetime | None:
+    """The first instant after `at` at which the schedule opens or closes; None for one that never does.
+
+    Between two changes of the zone's offset the wall clock runs evenly, so each such stretch is one addition.
+    """
+    edges = _edges(schedule)
+    if len(edges) < 2:
+        return None
+    open_now = _is_open_at_minute(edges, _minute_of_week(at.astimezone(zone)))
+    while True:
+        edge = at + _until_next_edge(edges, at.astimezone(zone))
+        transition = next_transition(at, zone)
+        at = edge if transition is None else min(edge, transition)
+        if _is_open_at_minute(edges, _minute_of_week(at.astimezone(zone))) != open_now:
+            return at
+
+
+@lru_cache(maxsize=16384)
+def _edges(schedule: Schedule) -> tuple[int, ...]:
+    """The minutes of the week at which the state flips, and at an even place (0, 2, …) opens.
+
+    A week that is open across its own end starts with the closing edge put last, beyond the week's length.
+    """
+    flips: set[int] = set()
+    for part in normalised(schedule):
+        midnight = (part.weekday - 1) * MINUTES_PER_DAY
+        flips ^= {midnight + part.starts_minute}
+        flips ^= {(midnight + part.ends_minute) % MINUTES_PER_WEEK}
+    edges = sorted(flips)
+    if edges and not _covers(schedule, edges[0]):
+        edges = [*edges[1:], edges[0] + MINUTES_PER_WEEK]
+    return tuple(edges)
+
+
+def _covers(schedule: Schedule, minute: int) -> bool:
+    days, minute_of_day = divmod(minute, MINUTES_PER_DAY)
+    return any(p.weekday == days + 1 and p.starts_minute <= minute_of_day < p.ends_minute for p in schedule)
+
+
+def _is_open_at_minute(edges: tuple[int, ...], minute: int) -> bool:
+    if not edges:
+        return True
+    if minute < edges[0]:
+        minute += MINUTES_PER_WEEK
+    return bisect_right(edges, minute) % 2 == 1
+
+
+def _until_next_edge(edges: tuple[int, ...], wall: datetime) -> timedelta:
+    minute = _minute_of_week(wall)
+    into_minute = timedelta(seconds=wall.second, microseconds=wall.microsecond)
+    ahead = min((edge - minute - 1) % MINUTES_PER_WEEK + 1 for edge in edges)
+    return timedelta(minutes=ahead) - into_minute
+
+
+def _minute_of_week(wall: datetime) -> int:
+    return wall.weekday() * MINUTES_PER_DAY + wall.hour * 60 + wall.minute
+
+
+_PART = re.compile(r"(?P<first>[A-Za-z]+)(?:-(?P<last>[A-Za-z]+))?\s+(?P<starts>\d{1,2}:\d{2})-(?P<ends>\d{1,2}:\d{2})")
+
+
+def parse_schedule(text: str) -> Schedule:
+    """A schedule as a person writes it: `Mon-Fri 09:00-17:30, Sat 22:00-06:00, daily 12:00-13:00`; empty = always.
+
+    Raises InvalidValue that quotes the part it cannot read.
+    """
+    windows: list[Daypart] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        found = _PART.fullmatch(part)
+        if not found:
+            raise InvalidValue("schedule", f"cannot read {part!r}; write it like Mon-Fri 09:00-17:30")
+        starts, ends = _minute(found["starts"]), _minute(found["ends"])
+        if starts == ends:
+            raise InvalidValue("schedule", f"{part!r} is empty; a whole day is 00:00-24:00")
+        for weekday in _weekdays(found["first"], found["last"]):
+            windows += daypart_window(weekday, starts, ends)
+    return normalised(windows)
+
+
+def _weekdays(first: str, last: str | None) -> Sequence[int]:
+    if first.lower() in {"daily", "everyday"} and last is None:
+        return range(1, 8)
+    start, end = _weekday(first), _weekday(last or first)
+    return [(start - 1 + step) % 7 + 1 for step in range((end - start) % 7 + 1)]
+
+
+def _weekday(word: str) -> int:
+    for number, name in enumerate(WEEKDAYS, start=1):
+        if word[:3].lower() == name.lower():
+            return number
+    raise InvalidValue("schedule", f"{word!r} is not a day of the week")
+
+
+def _minute(text: str) -> int:
+    hour, minute = (int(part) for part in text.split(":"))
+    if minute > 59 or hour * 60 + minute > MINUTES_PER_DAY:
+        raise InvalidValue("schedule", f"{text!r} is not a time between 00:00 and 24:00")
+    return hour * 60 + minute
+
+
+def format_schedule(schedule: Schedule) -> str:
+    """The schedule in the form that `parse_schedule` reads, `always` when it has no dayparts."""
+    return (
+        ", ".join(
+            f"{WEEKDAYS[part.weekday - 1]} {_clock(part.starts_minute)}-{_clock(part.ends_minute)}" for part in schedule
+        )
+        or "always"
+    )
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"

@@ -1,0 +1,302 @@
+"""Spend events and reported totals as upstream sends them: read, judged, and either taken or rejected with a reason."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from domain.money import MAX_AMOUNT_MICROS
+from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, day_starts_at, local_day
+
+MAX_EVENTS_PER_MESSAGE: Final = 5_000
+MAX_TEXT: Final = 200
+MAX_ID: Final = 2**63 - 1
+
+
+class Reason(StrEnum):
+    """Why an input was rejected. A closed list: upstream may switch on it."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_CAMPAIGN = "unknown_campaign"
+    WRONG_CURRENCY = "wrong_currency"
+    NO_TIME_ZONE = "no_time_zone"
+    TOO_OLD = "too_old"
+    IN_FUTURE = "in_future"
+    AMOUNT_OUT_OF_RANGE = "amount_out_of_range"
+    CONFLICTING_DUPLICATE = "conflicting_duplicate"
+
+
+class Rejection(NamedTuple):
+    """One input that was not taken: the reason, one line of detail for people, and the input whole."""
+
+    reason: Reason
+    detail: str
+    payload: object
+
+
+CampaignKey = int | tuple[str, str]
+"""How upstream names a campaign: our id, or (platform, external_id)."""
+
+
+class Account(NamedTuple):
+    """A campaign as the judges of its spend know it."""
+
+    campaign_id: int
+    brand_id: int
+    time_zone: ZoneInfo
+    currency: str
+
+
+class SpendDraft(NamedTuple):
+    """A well-formed spend event whose campaign has not been looked up yet."""
+
+    event_id: str
+    campaign: CampaignKey
+    occurred_at: datetime
+    amount_micros: int
+    currency: str | None
+    source: str
+    payload: object
+
+
+class SpendEvent(NamedTuple):
+    """A spend event that is taken: an immutable fact. `day` is the brand's local day of `occurred_at` (UTC)."""
+
+    event_id: str
+    brand_id: int
+    campaign_id: int
+    occurred_at: datetime
+    amount_micros: int
+    source: str
+    day: date
+    payload: object
+
+
+class TotalDraft(NamedTuple):
+    """A well-formed reported total whose campaign has not been looked up yet."""
+
+    source: str
+    campaign: CampaignKey
+    day: date
+    total_micros: int
+    as_of: datetime
+    currency: str | None
+    payload: object
+
+
+class ReportedTotal(NamedTuple):
+    """A cumulative figure for one campaign and day that is taken; `as_of` (UTC) is when the platform held it true."""
+
+    source: str
+    brand_id: int
+    campaign_id: int
+    day: date
+    total_micros: int
+    as_of: datetime
+    time_zone: ZoneInfo
+    payload: object
+
+
+@dataclass(frozen=True, slots=True)
+class AgeBounds:
+    """How far from now an event may have occurred. `oldest` of None takes any age."""
+
+    oldest: timedelta | None = timedelta(days=35)
+    ahead: timedelta = timedelta(minutes=5)
+
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_BARE_UUID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+
+
+class _Refused(Exception):  # an answer on its way to a Rejection, not an error
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def read_event(raw: object) -> SpendDraft | Rejection:
+    """The spend event in a decoded JSON value, by shape alone. Unknown keys are left alone."""
+    try:
+        fields = _mapping(raw)
+        return SpendDraft(
+            event_id=_event_id(fields.get("event_id")),
+            campaign=_campaign(fields),
+            occurred_at=_instant("occurred_at", fields.get("occurred_at")),
+            amount_micros=_micros("amount_micros", fields.get("amount_micros")),
+            currency=_text("currency", fields.get("currency")),
+            source=_text("source", fields.get("source")) or "",
+            payload=raw,
+        )
+    except _Refused as refused:
+        return Rejection(refused.reason, refused.detail, raw)
+
+
+def judge_event(
+    draft: SpendDraft, accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
+) -> SpendEvent | Rejection:
+    """Takes a draft whose campaign is known, in the brand's currency and within the bounds of age at `at`."""
+    account = accounts.get(draft.campaign)
+    if account is None:
+        return Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {_named(draft.campaign)}", draft.payload)
+    if draft.currency is not None and draft.currency.upper() != account.currency:
+        detail = f"the brand's currency is {account.currency}, not {draft.currency}"
+        return Rejection(Reason.WRONG_CURRENCY, detail, draft.payload)
+    if bounds.oldest is not None and draft.occurred_at < at - bounds.oldest:
+        return Rejection(Reason.TOO_OLD, f"occurred over {bounds.oldest.days} days ago", draft.payload)
+    if draft.occurred_at > at + bounds.ahead:
+        detail = f"occurs over {int(bounds.ahead.total_seconds())} seconds from now"
+        return Rejection(Reason.IN_FUTURE, detail, draft.payload)
+    return SpendEvent(
+        event_id=draft.event_id,
+        brand_id=account.brand_id,
+        campaign_id=account.campaign_id,
+        occurred_at=draft.occurred_at,
+        amount_micros=draft.amount_micros,
+        source=draft.source,
+        day=local_day(draft.occurred_at, account.time_zone),
+        payload=draft.payload,
+    )
+
+
+def read_total(raw: object) -> TotalDraft | Rejection:
+    """The reported total in a decoded JSON value, by shape alone."""
+    try:
+        fields = _mapping(raw)
+        return TotalDraft(
+            source=_required("source", fields.get("source")),
+            campaign=_campaign(fields),
+            day=_day("day", fields.get("day")),
+            total_micros=_micros("total_micros", fields.get("total_micros")),
+            as_of=_instant("as_of", fields.get("as_of")),
+            currency=_text("currency", fields.get("currency")),
+            payload=raw,
+        )
+    except _Refused as refused:
+        return Rejection(refused.reason, refused.detail, raw)
+
+
+def judge_total(
+    draft: TotalDraft, accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
+) -> ReportedTotal | Rejection:
+    """Takes a total whose campaign is known and whose day exists and has begun in the brand's zone."""
+    account = accounts.get(draft.campaign)
+    if account is None:
+        return Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {_named(draft.campaign)}", draft.payload)
+    if draft.currency is not None and draft.currency.upper() != account.currency:
+        detail = f"the brand's currency is {account.currency}, not {draft.currency}"
+        return Rejection(Reason.WRONG_CURRENCY, detail, draft.payload)
+    if max(draft.as_of, day_starts_at(draft.day, account.time_zone)) > at + bounds.ahead:
+        return Rejection(Reason.IN_FUTURE, "the day or the moment of the figures has not come yet", draft.payload)
+    if bounds.oldest is not None and draft.day < local_day(at - bounds.oldest, account.time_zone):
+        return Rejection(Reason.TOO_OLD, f"the day is over {bounds.oldest.days} days ago", draft.payload)
+    if day_starts_at(draft.day, account.time_zone) == day_starts_at(draft.day + ONE_DAY, account.time_zone):
+        return Rejection(Reason.MALFORMED, f"{account.time_zone.key} had no {draft.day}", draft.payload)
+    return ReportedTotal(
+        source=draft.source,
+        brand_id=account.brand_id,
+        campaign_id=account.campaign_id,
+        day=draft.day,
+        total_micros=draft.total_micros,
+        as_of=draft.as_of,
+        time_zone=account.time_zone,
+        payload=draft.payload,
+    )
+
+
+def moment_of(total: ReportedTotal) -> datetime:
+    """The `occurred_at` of a total's difference: its `as_of`, moved into the day that it is about."""
+    first = day_starts_at(total.day, total.time_zone)
+    last = day_starts_at(total.day + ONE_DAY, total.time_zone) - timedelta(microseconds=1)
+    return min(max(total.as_of, first), last)
+
+
+def _mapping(raw: object) -> Mapping[str, object]:
+    if not isinstance(raw, dict):
+        raise _Refused(Reason.MALFORMED, f"expected an object, not {type(raw).__name__}")
+    return raw
+
+
+def _event_id(value: object) -> str:
+    if isinstance(value, str):
+        if _UUID.fullmatch(value):
+            return value.lower()
+        if _BARE_UUID.fullmatch(value):
+            return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}".lower()
+    raise _Refused(Reason.MALFORMED, "event_id: expected a UUID")
+
+
+def _campaign(fields: Mapping[str, object]) -> CampaignKey:
+    campaign_id = fields.get("campaign_id")
+    if campaign_id is not None:
+        if isinstance(campaign_id, int) and not isinstance(campaign_id, bool):
+            return campaign_id
+        raise _Refused(Reason.MALFORMED, "campaign_id: expected an integer")
+    platform, external_id = fields.get("platform"), fields.get("external_id")
+    if isinstance(external_id, int) and not isinstance(external_id, bool):
+        external_id = str(external_id)
+    found = _text("platform", platform), _text("external_id", external_id)
+    if found[0] and found[1]:
+        return found[0], found[1]
+    raise _Refused(Reason.MALFORMED, "campaign_id, or platform and external_id: missing")
+
+
+def _named(campaign: CampaignKey) -> str:
+    return str(campaign) if isinstance(campaign, int) else " ".join(campaign)
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > MAX_TEXT or "\0" in value or not _is_unicode(value):
+        raise _Refused(Reason.MALFORMED, f"{name}: expected a string of at most {MAX_TEXT} characters")
+    return value
+
+
+def _required(name: str, value: object) -> str:
+    text = _text(name, value)
+    if not text:
+        raise _Refused(Reason.MALFORMED, f"{name}: missing")
+    return text
+
+
+def _is_unicode(value: str) -> bool:
+    """False for a lone surrogate, which JSON can spell and UTF-8 cannot."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _instant(name: str, value: object) -> datetime:
+    if not isinstance(value, str):
+        raise _Refused(Reason.MALFORMED, f"{name}: expected an ISO 8601 string")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise _Refused(Reason.MALFORMED, f"{name}: {value[:40]!r} is not an ISO 8601 time") from None
+    if moment.tzinfo is None:
+        raise _Refused(Reason.NO_TIME_ZONE, f"{name}: {value[:40]} lacks its distance from UTC")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise _Refused(Reason.MALFORMED, f"{name}: {value[:40]} is beyond the calendar") from None
+
+
+def _day(name: str, value: object) -> date:
+    try:
+        day = date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        day = None
+    if day is None or not FIRST_DAY <= day <= LAST_DAY:
+        raise _Refused(Reason.MALFORMED, f"{name}: expected a day such as 2026-11-22")
+    return day
+
+
+def _micros(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _Refused(Reason.MALFORMED, f"{name}: expected an integer of micros")
+    if abs(value) > MAX_AMOUNT_MICROS:
+        raise _Refused(Reason.AMOUNT_OUT_OF_RANGE, f"{name}: beyond {MAX_AMOUNT_MICROS} either way")
+    return value

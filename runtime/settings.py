@@ -1,0 +1,168 @@
+"""What every process is told from outside, read once and frozen: environment, `.env`, the embedded servers' file."""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BAD_SETTINGS_EXIT = 2
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. The message is one line that names the variable."""
+
+
+def _blank_is_unset(value: object) -> object:
+    return None if value == "" else value
+
+
+def _variable(name: str) -> AliasChoices:
+    return AliasChoices(name)
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
+
+
+class Settings(BaseSettings):
+    """Every setting, with its unit in its name. Values are checked; money and secrets never appear in errors."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True
+    )
+
+    database_url: OptionalText = Field(None, validation_alias=_variable("DATABASE_URL"))
+    redis_url: OptionalText = Field(None, validation_alias=_variable("REDIS_URL"))
+    port: int = Field(8000, ge=0, le=65535, validation_alias=_variable("PORT"))
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", validation_alias=_variable("LOG_LEVEL")
+    )
+    log_format: Literal["json", "console"] = Field("json", validation_alias=_variable("LOG_FORMAT"))
+    home: Path = Field(Path(".spendgate"), validation_alias=_variable("SPENDGATE_HOME"))
+    host: str = Field("127.0.0.1", validation_alias=_variable("SPENDGATE_HOST"))
+    worker_processes: int = Field(2, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_PROCESSES"))
+    worker_threads: int = Field(4, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_THREADS"))
+    shutdown_seconds: int = Field(25, ge=1, le=600, validation_alias=_variable("SPENDGATE_SHUTDOWN_SECONDS"))
+    max_event_age_days: int = Field(35, ge=1, le=3650, validation_alias=_variable("SPENDGATE_MAX_EVENT_AGE_DAYS"))
+    max_event_ahead_seconds: int = Field(
+        300, ge=0, le=86400, validation_alias=_variable("SPENDGATE_MAX_EVENT_AHEAD_SECONDS")
+    )
+    max_total_age_days: int | None = Field(None, ge=1, validation_alias=_variable("SPENDGATE_MAX_TOTAL_AGE_DAYS"))
+    ledger_retention_months: int | None = Field(
+        None, ge=2, validation_alias=_variable("SPENDGATE_LEDGER_RETENTION_MONTHS")
+    )
+    spend_folder: Path | None = Field(None, validation_alias=_variable("SPENDGATE_SPEND_FOLDER"))
+    statement_timeout_ms: int = Field(60_000, ge=100, validation_alias=_variable("SPENDGATE_STATEMENT_TIMEOUT_MS"))
+    lock_timeout_ms: int = Field(15_000, ge=100, validation_alias=_variable("SPENDGATE_LOCK_TIMEOUT_MS"))
+    clock_start: datetime | None = Field(None, validation_alias=_variable("SPENDGATE_CLOCK_START"))
+    clock_speed: float = Field(1.0, gt=0, le=100_000, validation_alias=_variable("SPENDGATE_CLOCK_SPEED"))
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _psycopg_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+            raise ValueError("expected postgresql://user:password@host:port/database")
+        return f"postgresql+psycopg://{rest}"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("expected redis://user:password@host:port/number")
+        return value
+
+    @field_validator("clock_start")
+    @classmethod
+    def _aware(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("lacks its distance from UTC, write it like 2026-03-01T00:00:00Z")
+        return value and value.astimezone(UTC)
+
+    @property
+    def max_event_age(self) -> timedelta:
+        return timedelta(days=self.max_event_age_days)
+
+    @property
+    def max_event_ahead(self) -> timedelta:
+        return timedelta(seconds=self.max_event_ahead_seconds)
+
+    @property
+    def max_total_age(self) -> timedelta | None:
+        """The age from which reported totals are refused: their own bound, and never beyond the ledger's retention."""
+        months = self.ledger_retention_months
+        bounds = [self.max_total_age_days, None if months is None else 28 * (months - 1)]
+        days = min((bound for bound in bounds if bound is not None), default=None)
+        return None if days is None else timedelta(days=days)
+
+    @property
+    def clock_is_driven(self) -> bool:
+        return self.clock_start is not None or self.clock_speed != 1.0
+
+    def required_database_url(self) -> str:
+        """The Postgres to use. Raises SettingsError when none is set and none runs embedded."""
+        return self._required("DATABASE_URL", self.database_url)
+
+    def required_redis_url(self) -> str:
+        """The Redis to use. Raises SettingsError when none is set and none runs embedded."""
+        return self._required("REDIS_URL", self.redis_url)
+
+    @staticmethod
+    def _required(variable: str, value: str | None) -> str:
+        if value is None:
+            raise SettingsError(f"{variable}: not set, and no embedded server is running; set it or run `spendgate up`")
+        return value
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings. Raises SettingsError for a bad value."""
+    try:
+        read = Settings()
+    except ValidationError as error:
+        raise SettingsError(_first_line(error)) from None
+    if read.database_url is None and read.redis_url is None:
+        read = read.model_copy(update=embedded_urls(read.home))
+    _refuse_foreign_clock(read)
+    return read
+
+
+def embedded_env(home: Path) -> dict[str, str]:
+    """What the embedded servers at `home` wrote for other programs; empty while they do not run."""
+    try:
+        lines = (home / "env").read_text().splitlines()
+    except OSError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def embedded_urls(home: Path) -> dict[str, str | None]:
+    """The embedded servers' addresses as settings."""
+    env = embedded_env(home)
+    url = env.get("DATABASE_URL")
+    return {
+        "database_url": url and url.replace("postgresql://", "postgresql+psycopg://", 1),
+        "redis_url": env.get("REDIS_URL"),
+    }
+
+
+def _refuse_foreign_clock(read: Settings) -> None:
+    if not read.clock_is_driven or read.database_url is None:
+        return
+    if read.database_url != embedded_urls(read.home)["database_url"]:
+        variable = "SPENDGATE_CLOCK_START" if read.clock_start else "SPENDGATE_CLOCK_SPEED"
+        raise SettingsError(f"{variable}: only the embedded servers may run on a driven clock; unset DATABASE_URL")
+
+
+def _first_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,317 @@
+"""Exports of ad platforms: a CSV file of campaigns' days, read into reported totals.
+
+Rows of one campaign and day (by device, network, hour, ad …) are parts of one total, summed exactly before they are
+rounded to micros once.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import BinaryIO, Final, Literal, NamedTuple
+
+import structlog
+from sqlalchemy import Connection
+
+from db.engine import committed, transaction
+from db.repository import catalog, watermarks
+from db.repository.accounts import accounts
+from domain.errors import InvalidValue
+from domain.money import MICROS_PER_UNIT, exact_micros, whole_micros
+from domain.spend import MAX_TEXT
+from runtime import clock
+from workers.enforcement import Cause, announce, chunks, enforce
+from workers.ingest import Counted, count_totals, report
+
+log = structlog.get_logger()
+
+Unit = Literal["currency", "micros"]
+
+TOTALS_A_TRANSACTION: Final = 1_000
+HEADER_WITHIN: Final = 25
+DATE_FORMATS: Final = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names a platform's exports give to what we need, the likeliest first.
+
+    `unit` is the spend column's where its own name does not say micros; `unit_is_sure` where a person said so.
+    """
+
+    campaign: tuple[str, ...]
+    day: tuple[str, ...]
+    spend: tuple[str, ...]
+    unit: Unit
+    unit_is_sure: bool = False
+    name: tuple[str, ...] = ("campaign_name", "campaign", "ad_name", "name")
+    currency: tuple[str, ...] = ("currency_code", "currency", "account_currency", "account_currency_code")
+
+
+DAY_NAMES: Final = (
+    "date",
+    "day",
+    "date_day",
+    "segments.date",
+    "segments_date",
+    "date_start",
+    "reporting_starts",
+    "stat_time_day",
+    "time_period",
+    "gregorian_date",
+    "start_date",
+)
+CAMPAIGN_NAMES: Final = ("campaign_id", "campaign.id", "campaignid", "id")
+
+PRESETS: Final = {
+    "google_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("cost_micros", "metrics.cost_micros", "cost"), "currency"),
+    "microsoft_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("spend",), "currency"),
+    "meta_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("spend", "amount_spent"), "currency"),
+    "facebook_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("spend", "amount_spent"), "currency"),
+    "snapchat_ads": Columns((*CAMPAIGN_NAMES, "ad_id"), DAY_NAMES, ("spend",), "micros"),
+    "tiktok_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("spend", "cost"), "currency"),
+    "linkedin_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("cost_in_local_currency", "cost_in_usd", "cost"), "currency"),
+    "pinterest_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("spend_in_micro_dollar",), "micros"),
+    "reddit_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("spend",), "micros"),
+    "twitter_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("billed_charge_local_micro",), "micros"),
+    "amazon_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("cost", "spend"), "currency"),
+    "apple_search_ads": Columns(CAMPAIGN_NAMES, DAY_NAMES, ("local_spend_amount", "local_spend"), "currency"),
+}
+ANY_PLATFORM: Final = Columns(
+    (*CAMPAIGN_NAMES, "external_id"), DAY_NAMES, ("spend", "cost", "amount", "amount_spent"), "currency"
+)
+
+
+class BadRow(NamedTuple):
+    """A row that could not be read, by its line in the file (the header's is 1), and why."""
+
+    line: int
+    reason: str
+
+
+class Part(NamedTuple):
+    """One readable row."""
+
+    external_id: str
+    day: date
+    micros: Decimal
+    name: str
+    currency: str | None
+
+
+@dataclass
+class Export:
+    """What a file says: exact micros by (campaign, day), the campaigns' names, its currency, and what was unreadable.
+
+    A day of which one part could not be read is in `incomplete` and not in `totals`: its total is not known.
+    """
+
+    totals: dict[tuple[str, date], int] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    currencies: set[str] = field(default_factory=set)
+    bad_rows: list[BadRow] = field(default_factory=list)
+    incomplete: set[tuple[str, date]] = field(default_factory=set)
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where in a row each thing stands."""
+
+    campaign: int
+    day: int
+    spend: int
+    name: int | None
+    currency: int | None
+    micros_per_unit: int
+
+
+def columns_for(
+    platform: str,
+    *,
+    campaign: str | None = None,
+    day: str | None = None,
+    spend: str | None = None,
+    unit: Unit | None = None,
+) -> Columns:
+    """The platform's preset, or the common names, with what the caller knows better in their place."""
+    preset = PRESETS.get(platform) or PRESETS.get(f"{platform}_ads", ANY_PLATFORM)
+    return Columns(
+        campaign=preset.campaign if campaign is None else (campaign,),
+        day=preset.day if day is None else (day,),
+        spend=preset.spend if spend is None else (spend,),
+        unit=unit or preset.unit,
+        unit_is_sure=unit is not None,
+    )
+
+
+def read_export(stream: BinaryIO, columns: Columns) -> Export:
+    """Reads a whole file. Raises InvalidValue, naming what is there, for one without the columns we need."""
+    rows = _rows(stream)
+    layout, line = _layout(rows, columns)
+    export = Export()
+    sums: dict[tuple[str, date], Decimal] = {}
+    for number, row in enumerate(rows, start=line + 1):
+        if not any(cell.strip() for cell in row):
+            continue
+        export.rows += 1
+        part = _part(row, layout, number, export)
+        if part is not None:
+            sums[part.external_id, part.day] = sums.get((part.external_id, part.day), Decimal(0)) + part.micros
+    export.totals = {key: whole_micros(micros) for key, micros in sums.items() if key not in export.incomplete}
+    return export
+
+
+def _rows(stream: BinaryIO) -> Iterator[list[str]]:
+    start = stream.read(4)
+    encoding = "utf-16" if start[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+    stream.seek(0)
+    text = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
+    sample = text.read(8192)
+    text.seek(0)
+    delimiter = max(
+        ",;\t", key=lambda character: max((line.count(character) for line in sample.splitlines()), default=0)
+    )
+    return csv.reader(text, delimiter=delimiter)
+
+
+def _layout(rows: Iterator[list[str]], columns: Columns) -> tuple[Layout, int]:
+    """Finds the header: some platforms write a title and a range of days above it."""
+    seen: list[str] = []
+    for line, row in zip(range(1, HEADER_WITHIN + 1), rows, strict=False):
+        names = [_bare(cell) for cell in row]
+        found = [_place(names, wanted) for wanted in (columns.campaign, columns.day, columns.spend)]
+        campaign, day, spend = found
+        if campaign is not None and day is not None and spend is not None:
+            in_micros = columns.unit == "micros" or ("micro" in names[spend] and not columns.unit_is_sure)
+            per_unit = 1 if in_micros else MICROS_PER_UNIT
+            name, currency = _place(names, columns.name), _place(names, columns.currency)
+            return Layout(campaign, day, spend, name, currency, per_unit), line
+        seen = seen if len(seen) > len(row) else row
+    wanted = ", ".join(" or ".join(names[:3]) for names in (columns.campaign, columns.day, columns.spend))
+    raise InvalidValue("file", f"needs columns {wanted}; it has {', '.join(seen[:20]) or 'none'}")
+
+
+def _bare(header: str) -> str:
+    return header.strip().lower().replace(" ", "_")
+
+
+def _place(names: Sequence[str], wanted: Iterable[str]) -> int | None:
+    return next((names.index(_bare(name)) for name in wanted if _bare(name) in names), None)
+
+
+def _part(row: list[str], layout: Layout, line: int, export: Export) -> Part | None:
+    """The row's part of a total, noted in `export`; None, and the reason noted there, where it cannot be read."""
+    key = None
+    try:
+        external_id = _external_id(_cell(row, layout.campaign))
+        key = (external_id, _day(_cell(row, layout.day)))
+        micros = exact_micros(_cell(row, layout.spend), micros_per_unit=layout.micros_per_unit)
+    except InvalidValue as error:
+        export.bad_rows.append(BadRow(line, str(error)))
+        if key is not None:
+            export.incomplete.add(key)
+        return None
+    name = _cell(row, layout.name) or external_id
+    currency = _cell(row, layout.currency).upper() or None
+    export.names.setdefault(external_id, name)
+    export.currencies |= {currency} if currency else set()
+    return Part(*key, micros, name, currency)
+
+
+def _cell(row: list[str], place: int | None) -> str:
+    return row[place].strip() if place is not None and place < len(row) else ""
+
+
+def _external_id(text: str) -> str:
+    if not text or len(text) > MAX_TEXT or not text.isprintable():
+        raise InvalidValue("campaign", "is empty or no id")
+    return text
+
+
+def _day(text: str) -> date:
+    """The day that a date, or a date with its hour, names, as the platform wrote it."""
+    bare = text.replace("T", " ").split(" ")[0]
+    for form in DATE_FORMATS:
+        try:
+            return datetime.strptime(bare, form).date()  # noqa: DTZ007 - a day has no zone
+        except ValueError:
+            continue
+    raise InvalidValue("date", f"cannot read {text[:40]!r} as a day")
+
+
+def payloads(export: Export, platform: str, as_of: datetime) -> list[dict[str, object]]:
+    """The export's totals as upstream would send them."""
+    currency = next(iter(export.currencies)) if len(export.currencies) == 1 else None
+    return [
+        {
+            "source": platform,
+            "platform": platform,
+            "external_id": external_id,
+            "day": day.isoformat(),
+            "total_micros": micros,
+            "as_of": as_of.isoformat(),
+            "currency": currency,
+        }
+        for (external_id, day), micros in sorted(export.totals.items())
+    ]
+
+
+def import_totals(totals: Sequence[object]) -> Iterator[Counted]:
+    """Counts the totals, a commit for every TOTALS_A_TRANSACTION of them; yields what became of each."""
+    for some in chunks(totals, TOTALS_A_TRANSACTION):
+        counted = count_totals(some)
+        report("totals.ingested", counted, Cause.REPORTED_TOTAL)
+        yield counted
+
+
+def create_missing(export: Export, platform: str, brand: str, zone: str, by: str) -> int:
+    """Makes the campaigns of the export that are not known, and their brand; returns how many it made."""
+
+    def create(connection: Connection) -> int:
+        catalog.lock_catalog(connection)
+        edit = catalog.Edit(by, clock.now())
+        known = accounts(connection, {(platform, external_id) for external_id in export.names})
+        missing = [external_id for external_id in export.names if (platform, external_id) not in known]
+        if not missing:
+            return 0
+        currency = next(iter(sorted(export.currencies)), "USD")
+        brand_id = catalog.brand_named(connection, brand) or catalog.create_brand(
+            connection, brand, zone, currency, edit
+        )
+        for external_id in missing:
+            name = export.names[external_id]
+            catalog.create_campaign(connection, brand_id, name, edit, platform=platform, external_id=external_id)
+        announce(enforce(connection, [brand_id], Cause.EDIT), Cause.EDIT)
+        return len(missing)
+
+    return committed(create)
+
+
+def import_folder(folder: Path) -> None:
+    """Imports what is new in `folder`/<platform>/*.csv. A file that cannot be read is logged and holds up no other."""
+    for path in sorted(folder.glob("*/*.csv")):
+        changed_at = datetime.fromtimestamp(path.stat().st_mtime, clock.now().tzinfo)
+        name = f"export:{path.parent.name}/{path.name}"
+        with transaction() as connection:
+            reached = watermarks.reached(connection, name)
+        if reached is not None and reached >= changed_at:
+            continue
+        try:
+            _import_file(path)
+        except (InvalidValue, OSError, csv.Error) as error:
+            log.error("export.unreadable", file=str(path), error=str(error))
+            continue
+        with transaction() as connection:
+            watermarks.raise_to(connection, name, changed_at)
+
+
+def _import_file(path: Path) -> None:
+    platform = path.parent.name
+    with path.open("rb") as stream:
+        export = read_export(stream, columns_for(platform))
+    taken = sum(counted.taken for counted in import_totals(payloads(export, platform, clock.now())))
+    log.info("export.imported", file=str(path), totals=len(export.totals), taken=taken, bad_rows=len(export.bad_rows))

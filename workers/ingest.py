@@ -1,0 +1,191 @@
+"""Spend comes in: read, judged, counted once and enforced, in one commit."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import dramatiq
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from db.engine import Stale, committed, sql_state
+from db.repository import rejected, search, spend
+from db.repository.accounts import accounts
+from db.repository.enforcement import Applied, lock_brands
+from db.repository.zones import readable_zones
+from domain.periods import local_day
+from domain.spend import (
+    MAX_EVENTS_PER_MESSAGE,
+    AgeBounds,
+    Reason,
+    Rejection,
+    SpendDraft,
+    SpendEvent,
+    TotalDraft,
+    judge_event,
+    judge_total,
+    read_event,
+    read_total,
+)
+from runtime import clock
+from runtime.settings import settings
+from workers.broker import broker
+from workers.enforcement import Cause, announce, chunks, enforce
+
+log = structlog.get_logger()
+
+OUT_OF_RANGE = "22003"
+
+Good = TypeVar("Good")
+
+
+class Counted(NamedTuple):
+    """What became of a batch: taken anew, known already (or older), and rejected, each with its reason."""
+
+    taken: int = 0
+    known: int = 0
+    rejections: tuple[Rejection, ...] = ()
+    toggles: tuple[Applied, ...] = ()
+
+
+@dramatiq.actor(broker=broker, queue_name="spend")
+def ingest_spend(*args: object, **kwargs: object) -> None:
+    """`events`: a list of spend events, as the README describes them."""
+    for events in chunks(_listed("events", args, kwargs), MAX_EVENTS_PER_MESSAGE):
+        report("spend.ingested", count_events(events), Cause.SPEND)
+
+
+@dramatiq.actor(broker=broker, queue_name="spend")
+def ingest_reported_totals(*args: object, **kwargs: object) -> None:
+    """`totals`: a list of cumulative day totals, as the README describes them."""
+    for totals in chunks(_listed("totals", args, kwargs), MAX_EVENTS_PER_MESSAGE):
+        report("totals.ingested", count_totals(totals), Cause.REPORTED_TOTAL)
+
+
+def _listed(name: str, args: Sequence[object], kwargs: dict[str, object]) -> Sequence[object]:
+    """The batch in a message's arguments; a message of another shape is a batch of one bad input: itself."""
+    given = kwargs[name] if name in kwargs else args[0] if len(args) == 1 else None
+    return given if isinstance(given, list) else [{"args": list(args), **kwargs} if given is None else given]
+
+
+def count_events(payloads: Sequence[object]) -> Counted:
+    """Counts each event once and enforces the brands it may have moved over a limit, either way."""
+    drafts, rejections = _parted(map(read_event, payloads))
+    return _split_on_overflow(drafts, rejections, _count_events)
+
+
+def count_totals(payloads: Sequence[object]) -> Counted:
+    """Turns day totals into events for their differences, and counts and enforces those."""
+    drafts, rejections = _parted(map(read_total, payloads))
+    return _split_on_overflow(drafts, rejections, _count_totals)
+
+
+Draft = TypeVar("Draft", SpendDraft, TotalDraft)
+
+
+def _split_on_overflow(
+    drafts: list[Draft],
+    rejections: list[Rejection],
+    work: Callable[[list[Draft], list[Rejection], Connection], Counted],
+) -> Counted:
+    """Commits the batch; where a sum would not fit a bigint, halves it until the amount at fault stands alone."""
+    try:
+        return committed(partial(work, drafts, rejections))
+    except DBAPIError as error:
+        if sql_state(error) != OUT_OF_RANGE or not drafts:
+            raise
+    if len(drafts) == 1:
+        detail = "the day's or the window's spend would leave the range of a bigint"
+        return committed(
+            partial(work, [], [*rejections, Rejection(Reason.AMOUNT_OUT_OF_RANGE, detail, drafts[0].payload)])
+        )
+    half = len(drafts) // 2
+    first = _split_on_overflow(drafts[:half], rejections, work)
+    second = _split_on_overflow(drafts[half:], [], work)
+    return Counted(
+        first.taken + second.taken,
+        first.known + second.known,
+        first.rejections + second.rejections,
+        first.toggles + second.toggles,
+    )
+
+
+def _count_events(drafts: list[SpendDraft], rejections: list[Rejection], connection: Connection) -> Counted:
+    at = clock.now()
+    read = settings()
+    bounds = AgeBounds(read.max_event_age, read.max_event_ahead)
+    known = accounts(connection, {draft.campaign for draft in drafts})
+    events, refused = _parted(judge_event(draft, known, at, bounds) for draft in drafts)
+    recorded = spend.record(connection, events, at)
+    rejections = [*rejections, *refused, *recorded.conflicts]
+    rejected.keep(connection, rejected.SPEND_EVENT, rejections, at)
+    zones = {account.brand_id: account.time_zone.key for account in known.values()}
+    toggles = _enforce_crossed(connection, recorded.new, zones, Cause.SPEND)
+    return Counted(len(recorded.new), recorded.duplicates, tuple(rejections), tuple(toggles))
+
+
+def _count_totals(drafts: list[TotalDraft], rejections: list[Rejection], connection: Connection) -> Counted:
+    at = clock.now()
+    bounds = AgeBounds(settings().max_total_age, settings().max_event_ahead)
+    known = accounts(connection, {draft.campaign for draft in drafts})
+    totals, refused = _parted(judge_total(draft, known, at, bounds) for draft in drafts)
+    restated = spend.restate(connection, totals)
+    recorded = spend.record(connection, restated.differences, at)
+    spend.count(connection, [(*day, 0) for day in restated.days])
+    rejections = [*rejections, *refused, *restated.conflicts]
+    rejected.keep(connection, rejected.REPORTED_TOTAL, rejections, at)
+    zones = {account.brand_id: account.time_zone.key for account in known.values()}
+    toggles = _enforce_crossed(connection, recorded.new, zones, Cause.REPORTED_TOTAL)
+    taken = len(totals) - restated.ignored - len(restated.conflicts)
+    return Counted(taken, restated.ignored, tuple(rejections), tuple(toggles))
+
+
+def _enforce_crossed(
+    connection: Connection, events: Sequence[SpendEvent], zones: dict[int, str], cause: Cause
+) -> list[Applied]:
+    """Enforces the brands on which the events moved a budget over its limit, either way.
+
+    The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
+    counters or is seen here. Raises Stale where a brand's zone is not the one by which the days were found.
+    """
+    brand_ids = sorted({event.brand_id for event in events})
+    if not brand_ids:
+        return []
+    locked = lock_brands(connection, brand_ids)
+    if any(zones[brand_id] != zone for brand_id, zone in locked.items()):
+        raise Stale("a brand's time zone changed before its first spend")
+    at = clock.now()
+    campaign_ids = sorted({event.campaign_id for event in events})
+    crossed = search.crossed(connection, set(locked.values()), at, brand_ids=brand_ids, campaign_ids=campaign_ids)
+    ahead = _brands_ahead(events, locked, at)
+    return enforce(connection, {*crossed, *ahead}, cause, at) if crossed or ahead else []
+
+
+def _brands_ahead(events: Sequence[SpendEvent], zones: dict[int, str], at: datetime) -> set[int]:
+    """The brands with spend dated on a day that has not begun: midnight may exhaust a budget with it."""
+    today = {name: local_day(at, zone) for name, zone in readable_zones(set(zones.values())).items()}
+    return {event.brand_id for event in events if event.day > today[zones[event.brand_id]]}
+
+
+def _parted(read: Iterable[Good | Rejection]) -> tuple[list[Good], list[Rejection]]:
+    good: list[Good] = []
+    rejections: list[Rejection] = []
+    for item in read:
+        if isinstance(item, Rejection):
+            rejections.append(item)
+        else:
+            good.append(item)
+    return good, rejections
+
+
+def report(event: str, counted: Counted, cause: Cause) -> None:
+    """Logs what became of a committed batch."""
+    reasons: dict[str, int] = {}
+    for rejection in counted.rejections:
+        reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
+    log.info(event, taken=counted.taken, known=counted.known, rejected=len(counted.rejections))
+    for reason, inputs in sorted(reasons.items()):
+        log.warning("spend.rejected", reason=reason, inputs=inputs)
+    announce(counted.toggles, cause)

@@ -1,0 +1,52 @@
+"""`python -m workers.scheduler`: periodiq, in UTC and with our logs; on a fast driven clock, a beat that keeps up."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from typing import NoReturn
+
+FASTEST_BEAT_SECONDS = 0.25
+
+
+def main() -> int:
+    """Runs until SIGTERM or SIGINT; returns 2 for a bad setting."""
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    signal.signal(signal.SIGTERM, _stop)
+    import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs first
+    from runtime.settings import settings  # noqa: PLC0415
+
+    if settings().clock_speed > 1:
+        _beat(60 / settings().clock_speed)
+    return _periodiq()
+
+
+def _stop(*_: object) -> NoReturn:
+    sys.exit(0)
+
+
+def _periodiq() -> int:
+    import periodiq  # noqa: PLC0415 - imports pendulum, which reads TZ
+
+    logging.getLogger("periodiq").setLevel(logging.WARNING)
+    arguments = periodiq.make_argument_parser().parse_args(["workers.main"])
+    try:
+        return int(periodiq.main(arguments) or 0)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _beat(minute_seconds: float) -> NoReturn:
+    """Sends what the clock sets off once a driven minute, and no oftener than the workers can follow."""
+    from workers import schedules  # noqa: PLC0415
+
+    while True:
+        for actor in (schedules.apply_dayparting, schedules.reset_daily_budgets, schedules.reset_monthly_budgets):
+            actor.send()
+        time.sleep(max(minute_seconds, FASTEST_BEAT_SECONDS))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""What the clock sets off. Each job finds its due work from rows and watermarks: late, twice, at once is harmless."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import dramatiq
+import structlog
+from periodiq import cron
+
+from db.engine import committed, snapshot, transaction
+from db.repository import ledger, search, watermarks
+from db.repository.enforcement import Applied
+from db.repository.zones import readable_zones
+from domain.periods import Period, day_starts_at, local_day, window_of
+from runtime import clock
+from runtime.settings import settings
+from workers import exports
+from workers.broker import broker
+from workers.enforcement import Cause, enforce_brands, enforce_campaigns
+
+log = structlog.get_logger()
+
+DUE_A_TRANSACTION: Final = 500
+MONTHS_AHEAD: Final = 3
+RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
+
+
+@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("* * * * *"))
+def apply_dayparting() -> None:
+    """Enforces the campaigns whose next change has come, and those that enforcement has not seen yet."""
+    enforce_due(clock.now())
+
+
+@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/15 * * * *"))
+def reset_daily_budgets() -> None:
+    """Re-evaluates the brands whose local day began since the last run. Zones begin theirs on quarter hours."""
+    reset(Period.DAILY)
+
+
+@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/15 * * * *"))
+def reset_monthly_budgets() -> None:
+    """Re-evaluates the brands whose local month began since the last run."""
+    reset(Period.MONTHLY)
+
+
+@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/5 * * * *"))
+def refresh_spend() -> None:
+    """Takes in what sources report, then looks for whatever a lost message or an edit by hand left undone."""
+    refresh(clock.now())
+
+
+@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("0 0 * * *"))
+def maintain_ledger() -> None:
+    """Makes the coming months' partitions and drops those past the retention."""
+    maintain(clock.now())
+
+
+def enforce_due(at: datetime) -> list[Applied]:
+    """Enforces every campaign due at `at`, page by page: one that stays due is met once, not for ever."""
+    toggles: list[Applied] = []
+    after = (0, 0)
+    while pairs := _due_page(at, after):
+        toggles += enforce_campaigns(pairs, Cause.SCHEDULE)
+        after = pairs[-1]
+    return toggles
+
+
+def _due_page(at: datetime, after: tuple[int, int]) -> Sequence[tuple[int, int]]:
+    with transaction() as connection:
+        return search.due(connection, at, after, DUE_A_TRANSACTION)
+
+
+def reset(period: Period, *, everything: bool = False) -> list[int]:
+    """Re-evaluates the brands whose local day or month began since the watermark; returns them.
+
+    Nothing is zeroed: a new day has no spend yet. The watermark rises last, so a run that dies is run again.
+    """
+    event, cause = RESETS[period]
+    at = clock.now()
+    name = f"{period}_reset"
+    with snapshot() as connection:
+        since = None if everything else watermarks.reached(connection, name)
+        begun = _begun_zones(search.zones_in_use(connection), period, since, at)
+        brand_ids = search.brands_of_zones(connection, begun) if begun else []
+    toggles = enforce_brands(brand_ids, cause)
+    committed(lambda connection: watermarks.raise_to(connection, name, at))
+    if brand_ids:
+        log.info(event, brands=len(brand_ids), zones=begun, toggles=len(toggles))
+    return brand_ids
+
+
+def _begun_zones(names: Sequence[str], period: Period, since: datetime | None, at: datetime) -> list[str]:
+    return [
+        name
+        for name, zone in readable_zones(names).items()
+        if since is None or day_starts_at(window_of(period, local_day(at, zone)).first_day, zone) > since
+    ]
+
+
+def refresh(at: datetime) -> list[Applied]:
+    """Imports the spend folder's new exports, then enforces the brands that a set-based search finds out of step."""
+    folder = settings().spend_folder
+    if folder is not None:
+        exports.import_folder(folder)
+    with snapshot() as connection:
+        zones = search.zones_in_use(connection)
+        found = {*search.crossed(connection, zones, at), *search.drifted(connection, zones, at)}
+    toggles = enforce_brands(found, Cause.REFRESH)
+    log.info("spend.refreshed", brands_out_of_step=len(found), toggles=len(toggles))
+    return toggles
+
+
+def maintain(at: datetime) -> None:
+    """Keeps MONTHS_AHEAD partitions ready; drops months past SPENDGATE_LEDGER_RETENTION_MONTHS, where that is set."""
+    months = [ledger.month_of(at)]
+    for _ in range(MONTHS_AHEAD):
+        months.append(ledger.next_month(months[-1]))
+    committed(lambda connection: ledger.ensure_months(connection, months))
+    retention = settings().ledger_retention_months
+    if retention is not None:
+        floor = ledger.months_back(months[0], retention)
+        dropped = committed(lambda connection: ledger.drop_months_before(connection, floor))
+        log.info("ledger.maintained", dropped=[month.isoformat() for month in dropped])
