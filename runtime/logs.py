@@ -11,6 +11,8 @@ from runtime import clock
 from runtime.settings import settings
 
 MAX_FIELD_CHARACTERS = 2_000
+CHATTY = ("periodiq", "alembic", "uvicorn.error", "httpx", "httpcore")
+"""Libraries that tell of each of their own steps: from these, what is a warning."""
 
 
 class _StdoutHandler(logging.Handler):
@@ -24,6 +26,15 @@ class _StdoutHandler(logging.Handler):
             os.write(1, f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
         except Exception:  # noqa: BLE001 - logging never stops the work it tells of
             self.handleError(record)
+
+
+def quiet() -> None:
+    """For one command of a person: only what goes wrong is told, on stderr, beside the command's own output."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.ERROR, force=True)
 
 
 def configure() -> None:
@@ -51,6 +62,8 @@ def configure() -> None:
     )
     logging.basicConfig(handlers=[handler], level=read.log_level, force=True)
     logging.captureWarnings(capture=True)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def _renderers(log_format: str) -> list[Processor]:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -131,7 +131,7 @@ def settings() -> Settings:
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from None
     if read.database_url is None and read.redis_url is None:
-        read = read.model_copy(update=embedded_urls(read.home))
+        read = read.model_copy(update=embedded_settings(read.home))
     _refuse_foreign_clock(read)
     return read
 
@@ -145,22 +145,26 @@ def embedded_env(home: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def embedded_urls(home: Path) -> dict[str, str | None]:
-    """The embedded servers' addresses as settings."""
+def embedded_settings(home: Path) -> dict[str, Any]:
+    """The embedded servers' addresses, and the clock they run by where it is driven; empty while they do not run."""
     env = embedded_env(home)
-    url = env.get("DATABASE_URL")
-    return {
-        "database_url": url and url.replace("postgresql://", "postgresql+psycopg://", 1),
-        "redis_url": env.get("REDIS_URL"),
-    }
+    if "DATABASE_URL" not in env:
+        return {}
+    known = Settings.model_validate({**env, "SPENDGATE_HOME": home})
+    return known.model_dump(include={"database_url", "redis_url", "clock_start", "clock_speed"})
 
 
 def _refuse_foreign_clock(read: Settings) -> None:
     if not read.clock_is_driven or read.database_url is None:
         return
-    if read.database_url != embedded_urls(read.home)["database_url"]:
+    if _server(read.database_url) != _server(embedded_settings(read.home).get("database_url")):
         variable = "SPENDGATE_CLOCK_START" if read.clock_start else "SPENDGATE_CLOCK_SPEED"
         raise SettingsError(f"{variable}: only the embedded servers may run on a driven clock; unset DATABASE_URL")
+
+
+def _server(url: str | None) -> str | None:
+    """The server of a URL, whichever of its databases is meant."""
+    return None if url is None else url.rpartition("/")[0]
 
 
 def _first_line(error: ValidationError) -> str:

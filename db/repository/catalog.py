@@ -10,7 +10,7 @@ from sqlalchemy import Connection, TextClause, text
 from domain.errors import InvalidValue
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import Period, time_zone
-from domain.schedules import Schedule
+from domain.schedules import Daypart, Schedule
 from domain.spend import MAX_ID
 
 INSERT_BRAND = text("""
@@ -196,6 +196,12 @@ def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, e
     if new:
         connection.execute(INSERT_DAYPART, [dict(zip(names, (campaign_id, *part), strict=True)) for part in new])
     _audit(connection, edit, "set", "schedule", campaign_id, brand_id, {"dayparts": old}, {"dayparts": new})
+
+
+def schedule_of(connection: Connection, campaign_id: int) -> Schedule:
+    """The campaign's dayparts. Raises InvalidValue when there is no such campaign."""
+    brand_of(connection, campaign_id)
+    return tuple(Daypart(*row) for row in connection.execute(DAYPARTS_OF, {"id": campaign_id}))
 
 
 def _found(connection: Connection, statement: TextClause, subject: str, subject_id: int) -> dict[str, Any]:

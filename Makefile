@@ -1,0 +1,46 @@
+# Everything runs in .venv, made from the lock files by the first command that needs it.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help run demo test check clean
+.DEFAULT_GOAL := help
+
+help:  ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: .venv/run  ## Run everything here, with demo brands and live simulated spend; Ctrl-C stops it
+	@$(BIN)/spendgate up --demo
+
+demo: .venv/run  ## The same in time-lapse: three days in ninety seconds, midnights and a clock change included
+	@SPENDGATE_HOME=.spendgate/demo SPENDGATE_CLOCK_START=2026-10-30T12:00:00Z SPENDGATE_CLOCK_SPEED=2880 \
+		$(BIN)/spendgate up --demo --fresh --seconds 90
+
+test: .venv/dev  ## All tests, against real Postgres, Redis, Dramatiq and periodiq
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+check: .venv/dev  ## Lint, format, types, the import law
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+clean:  ## Remove the environment and the embedded servers' data
+	@rm -rf .venv .spendgate .mypy_cache .pytest_cache .ruff_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Spendgate needs Python 3.11 or later; set PYTHON=")'
+	@echo "making .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/run: .venv/bin/python requirements.txt pyproject.toml
+	@echo "installing what requirements.txt locks"
+	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation -e . 
+	@touch $@
+
+.venv/dev: .venv/bin/python requirements-dev.txt pyproject.toml
+	@echo "installing what requirements-dev.txt locks"
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@ .venv/run

@@ -1,0 +1,250 @@
+"""`spendgate brand|campaign|budget|schedule`: what people manage, each edit enforced and audited at once."""
+
+import getpass
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+import typer
+from babel.numbers import is_currency
+from sqlalchemy import Connection
+
+from cli.output import AsJson, console, money, print_json, print_rows
+from db.engine import committed, snapshot
+from db.repository import catalog, overview
+from db.repository.catalog import Edit
+from domain.campaigns import ConfiguredStatus
+from domain.errors import InvalidValue
+from domain.money import parse_micros
+from domain.periods import Period
+from domain.schedules import copied, format_schedule, parse_schedule
+from runtime import clock
+from workers.enforcement import edited
+
+brands = typer.Typer(no_args_is_help=True, help="Brands: the clients that own campaigns and budgets.")
+campaigns = typer.Typer(no_args_is_help=True, help="Campaigns: what serves or does not.")
+budgets = typer.Typer(no_args_is_help=True, help="Budgets: limits by day, week, month, year or for life.")
+schedules = typer.Typer(no_args_is_help=True, help="Ad schedules: the dayparts in which a campaign may serve.")
+
+BrandOption = Annotated[int | None, typer.Option("--brand", help="The brand's id.")]
+CampaignOption = Annotated[int | None, typer.Option("--campaign", help="The campaign's id.")]
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A brand-local day, included.")]
+
+
+def edit() -> Edit:
+    """Who edits from this shell, and when."""
+    return Edit(f"cli:{getpass.getuser()}", clock.now())
+
+
+@brands.command("create")
+def create_brand(
+    name: str,
+    time_zone: Annotated[
+        str, typer.Option(help="IANA zone, such as America/New_York. Fixed by the first spend.")
+    ] = "UTC",
+    currency: Annotated[str, typer.Option(help="ISO 4217 code, such as EUR. Fixed by the first spend.")] = "USD",
+    as_json: AsJson = False,
+) -> None:
+    """Make a brand and print its id."""
+    if not is_currency(currency.upper()):
+        raise InvalidValue("currency", f"{currency!r} is not an ISO 4217 code such as USD")
+    brand_id = committed(lambda connection: catalog.create_brand(connection, name, time_zone, currency.upper(), edit()))
+    print_json({"brand_id": brand_id}) if as_json else console.print(f"brand [bold]{brand_id}[/bold] {name}")
+
+
+@brands.command("list")
+def list_brands(as_json: AsJson = False) -> None:
+    """Every brand with its spend of today and this month."""
+    with snapshot() as connection:
+        rows = overview.brands(connection, clock.now())
+    if as_json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            "id": row["id"],
+            "brand": row["name"],
+            "time zone": row["time_zone"],
+            "status": row["configured_status"],
+            "today": money(row["today_micros"], row["currency"]),
+            "this month": money(row["month_micros"], row["currency"]),
+            "campaigns": f"{row['active_campaigns']} of {row['campaigns']} active",
+        }
+        for row in rows
+    ]
+    print_rows("Brands", shown, empty="No brands yet. Make one: spendgate brand create NAME")
+
+
+def _set_brand_status(brand_id: int, status: ConfiguredStatus) -> None:
+    change = {"configured_status": status.value}
+    edited(lambda connection: catalog.edit_brand(connection, brand_id, change, edit()), brand_id)
+
+
+def _set_campaign_status(campaign_id: int, status: ConfiguredStatus) -> None:
+    change = {"configured_status": status.value}
+    edited(lambda connection: catalog.edit_campaign(connection, campaign_id, change, edit()), _brand_of(campaign_id))
+
+
+def _status_commands(group: typer.Typer, noun: str, set_status: Callable[[int, ConfiguredStatus], None]) -> None:
+    """Adds `pause`, `enable` and `archive` to the group."""
+
+    def add(word: str, status: ConfiguredStatus) -> None:
+        @group.command(word, help=f"Set a {noun} to {status}. Enforced at once, and undone by setting it back.")
+        def command(number: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+            set_status(number, status)
+            console.print(f"{noun} {number} is {status}")
+
+    add("pause", ConfiguredStatus.PAUSED)
+    add("enable", ConfiguredStatus.ENABLED)
+    add("archive", ConfiguredStatus.ARCHIVED)
+
+
+_status_commands(brands, "brand", _set_brand_status)
+_status_commands(campaigns, "campaign", _set_campaign_status)
+
+
+@campaigns.command("create")
+def create_campaign(
+    name: str,
+    brand: Annotated[int, typer.Option(help="The brand's id.")],
+    platform: Annotated[str | None, typer.Option(help="The ad platform that knows it, such as google_ads.")] = None,
+    external_id: Annotated[str | None, typer.Option(help="Its id there.")] = None,
+    starts_on: Day = None,
+    ends_on: Day = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a campaign, enabled, and print its id."""
+    create = partial(
+        catalog.create_campaign,
+        brand_id=brand,
+        name=name,
+        edit=edit(),
+        platform=platform,
+        external_id=external_id,
+        starts_on=starts_on and starts_on.date(),
+        ends_on=ends_on and ends_on.date(),
+    )
+    campaign_id = edited(create, brand)
+    print_json({"campaign_id": campaign_id}) if as_json else console.print(
+        f"campaign [bold]{campaign_id}[/bold] {name}"
+    )
+
+
+@campaigns.command("list")
+def list_campaigns(
+    brand: BrandOption = None,
+    status: Annotated[str | None, typer.Option(help="Only active or only inactive ones.")] = None,
+    limit: Annotated[int, typer.Option(help="At most this many.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Campaigns with what holds them; `spendgate explain ID` tells more."""
+    with snapshot() as connection:
+        rows = overview.campaigns(connection, clock.now(), brand_id=brand, status=status, limit=limit)
+    if as_json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            "id": row["id"],
+            "brand": row["brand_id"],
+            "campaign": row["name"],
+            "status": row["effective_status"],
+            "holds": row["holds"],
+            "today": money(row["today_micros"], row["currency"]),
+            "next change": row["next_change_at"],
+        }
+        for row in rows
+    ]
+    print_rows("Campaigns", shown, empty="No campaigns here. Make one: spendgate campaign create NAME --brand ID")
+
+
+@budgets.command("set")
+def set_budget(
+    period: Period,
+    limit: Annotated[str, typer.Argument(help="In currency units, such as 250 or 99.50. 0 holds at once.")],
+    brand: BrandOption = None,
+    campaign: CampaignOption = None,
+) -> None:
+    """Set the limit of a brand or of a campaign for one period; it holds for the whole current window."""
+    brand_id, campaign_id = _scope(brand, campaign)
+    micros = parse_micros(limit)
+    work = partial(_set_budget, brand_id=brand_id, campaign_id=campaign_id, period=period, micros=micros)
+    edited(work, brand_id)
+    console.print(f"{period} budget of {_scope_words(brand_id, campaign_id)} is {limit}")
+
+
+def _set_budget(connection: Connection, brand_id: int, campaign_id: int | None, period: Period, micros: int) -> None:
+    catalog.set_budget(connection, brand_id, campaign_id, period, micros, edit())
+
+
+@budgets.command("remove")
+def remove_budget(period: Period, brand: BrandOption = None, campaign: CampaignOption = None) -> None:
+    """Take a limit away: no budget, no limit."""
+    brand_id, campaign_id = _scope(brand, campaign)
+    edited(lambda connection: catalog.remove_budget(connection, brand_id, campaign_id, period, edit()), brand_id)
+    console.print(f"{_scope_words(brand_id, campaign_id)} has no {period} budget now")
+
+
+@budgets.command("list")
+def list_budgets(brand: BrandOption = None, as_json: AsJson = False) -> None:
+    """Budgets with what was spent of each in its current window."""
+    with snapshot() as connection:
+        rows = overview.budgets(connection, clock.now(), brand_id=brand)
+    if as_json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            "brand": row["brand_id"],
+            "campaign": row["campaign_id"],
+            "period": row["period"],
+            "limit": money(row["limit_micros"], row["currency"]),
+            "spent": money(row["spent_micros"], row["currency"]),
+            "since": row["first_day"],
+        }
+        for row in rows
+    ]
+    print_rows("Budgets", shown, empty="No budgets, so no limits. Set one: spendgate budget set daily 100 --brand ID")
+
+
+@schedules.command("set")
+def set_schedule(
+    campaign_id: int,
+    schedule: Annotated[str, typer.Argument(help="Such as 'Mon-Fri 09:00-17:30, Sat 22:00-06:00'; '' is always.")],
+    copy: Annotated[str | None, typer.Option(help="Copy one day onto others, as Mon:Tue,Wed.")] = None,
+) -> None:
+    """Set a campaign's dayparts, by the wall clock of its brand's time zone."""
+    wanted = parse_schedule(schedule)
+    if copy is not None:
+        model, _, onto = copy.partition(":")
+        days = parse_schedule(", ".join(f"{day} 00:00-24:00" for day in [model, *onto.split(",")]))
+        first = parse_schedule(f"{model} 00:00-24:00")[0].weekday
+        wanted = copied(wanted, first, [part.weekday for part in days])
+    work = partial(catalog.set_schedule, campaign_id=campaign_id, schedule=wanted, edit=edit())
+    edited(work, _brand_of(campaign_id))
+    console.print(f"campaign {campaign_id} serves {format_schedule(wanted)}")
+
+
+@schedules.command("show")
+def show_schedule(campaign_id: int) -> None:
+    """The campaign's dayparts, in the form that `schedule set` reads."""
+    with snapshot() as connection:
+        console.print(format_schedule(catalog.schedule_of(connection, campaign_id)))
+
+
+def _brand_of(campaign_id: int) -> int:
+    with snapshot() as connection:
+        return catalog.brand_of(connection, campaign_id)
+
+
+def _scope(brand: int | None, campaign: int | None) -> tuple[int, int | None]:
+    if campaign is not None:
+        return _brand_of(campaign), campaign
+    if brand is None:
+        raise InvalidValue("--brand", "say whose budget: --brand ID or --campaign ID")
+    return brand, None
+
+
+def _scope_words(brand_id: int, campaign_id: int | None) -> str:
+    return f"brand {brand_id}" if campaign_id is None else f"campaign {campaign_id}"

@@ -1,0 +1,190 @@
+"""`spendgate verify|check-campaign-statuses|explain|reset-*`: what holds, why, and whether it is right."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from cli.output import FOUND_EXIT, AsJson, console, errors, local, money, print_json, print_rows
+from db.engine import snapshot
+from db.repository import overview
+from db.repository.accounts import accounts
+from db.repository.enforcement import load
+from domain.enforcement import Explanation, HoldExplanation, explain
+from domain.errors import InvalidValue
+from domain.periods import Period
+from domain.spend import Account, CampaignKey
+from domain.words import HOLD_WORDS
+from runtime import clock
+from workers import schedules, verification
+from workers.enforcement import Cause, enforce_brands
+
+SHOWN_ROWS = 20
+
+
+def verify(as_json: AsJson = False) -> None:
+    """Recount the ledger, the counters, every hold and the status history; exit code 1 when something is wrong.
+
+    Reads one snapshot and changes nothing, so it is safe beside running workers.
+    """
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=errors, transient=True) as progress:
+        task = progress.add_task("Verifying", total=None)
+        checks = verification.verify(lambda name: progress.update(task, description=name))
+    if as_json:
+        print_json([vars(check) for check in checks])
+    else:
+        for check in checks:
+            _tell_check(check)
+    if any(check.wrong for check in checks):
+        raise typer.Exit(FOUND_EXIT)
+
+
+def _tell_check(check: verification.Check) -> None:
+    verdict = f"[red]{len(check.wrong)} wrong[/red]" if check.wrong else "[green]right[/green]"
+    console.print(f"{verdict}  {check.name} [dim]({check.compared} rows compared)[/dim]")
+    for row in check.wrong[:SHOWN_ROWS]:
+        console.print(f"   {_line(row)}", highlight=False)
+    for row in check.notices[:SHOWN_ROWS]:
+        console.print(f"   [yellow]worth knowing[/yellow] {_line(row)}", highlight=False)
+    hidden = max(len(check.wrong), len(check.notices)) - SHOWN_ROWS
+    if hidden > 0:
+        console.print(f"   … and {hidden} more; --json lists them")
+
+
+def _line(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in row.items())
+
+
+def check_campaign_statuses(
+    fix: Annotated[bool, typer.Option("--fix", help="Enforce the brands that differ.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say which campaigns' holds are not what the rules say now. Exit code 1 when some differ and are not fixed."""
+    with snapshot() as connection:
+        found = list(verification.differences(connection, clock.now()))
+    rows = [difference.row() | {"due_at_next_tick": difference.is_due} for difference in found]
+    toggles = enforce_brands({difference.standing.brand_id for difference in found}, Cause.CHECK) if fix else []
+    if as_json:
+        print_json({"differences": rows, "fixed": fix, "toggles": len(toggles)})
+    else:
+        shown = [
+            {name: row[name] for name in ("campaign_id", "holds", "should_be", "due_at_next_tick")} for row in rows
+        ]
+        print_rows("Campaigns that differ", shown, empty="Every campaign is what the rules say.")
+        if fix and rows:
+            console.print(f"{len(rows)} campaigns enforced, {len(toggles)} toggled")
+    if rows and not fix:
+        raise typer.Exit(FOUND_EXIT)
+
+
+def explain_campaign(
+    campaign: Annotated[str, typer.Argument(help="Its id, or platform:external_id as in google_ads:9935249409.")],
+    as_json: AsJson = False,
+) -> None:
+    """Why a campaign serves or not, with the figures behind each hold, and when it can next serve."""
+    with snapshot() as connection:
+        key = _campaign_key(campaign)
+        account = accounts(connection, [key]).get(key)
+        if account is None:
+            raise InvalidValue("campaign", f"there is no campaign {campaign}")
+        at = clock.now()
+        standing = load(connection, [account.brand_id], at, [account.campaign_id])[0]
+    told = explain(standing.campaign, at)
+    if as_json:
+        print_json(_explanation(account, told, standing.effective_status))
+    else:
+        _tell_explanation(account, told)
+
+
+def _campaign_key(text: str) -> CampaignKey:
+    platform, separator, external_id = text.partition(":")
+    if separator:
+        return platform, external_id
+    if not text.isdecimal():
+        raise InvalidValue("campaign", f"{text!r} is neither an id nor platform:external_id")
+    return int(text)
+
+
+def _explanation(account: Account, told: Explanation, stored_status: str) -> dict[str, Any]:
+    return {
+        "campaign_id": account.campaign_id,
+        "brand_id": account.brand_id,
+        "at": told.at,
+        "effective_status": told.effective_status,
+        "stored_status": stored_status,
+        "serves_at": told.serves_at,
+        "holds": [_hold(hold) for hold in told.holds],
+    }
+
+
+def _hold(hold: HoldExplanation) -> dict[str, Any]:
+    window = hold.window
+    return {
+        "hold": hold.hold,
+        "because": HOLD_WORDS[hold.hold],
+        "lifts_at": hold.lifts_at,
+        "spent_micros": hold.spent_micros,
+        "limit_micros": hold.limit_micros,
+        "window_first_day": window and window.first_day,
+        "window_end_day": window and window.end_day,
+    }
+
+
+def _tell_explanation(account: Account, told: Explanation) -> None:
+    zone = account.time_zone
+    colour = "green" if not told.holds else "red"
+    console.print(f"campaign {account.campaign_id} is [{colour}]{told.effective_status}[/{colour}]")
+    rows = [
+        {
+            "because": HOLD_WORDS[hold.hold],
+            "spent": money(hold.spent_micros, account.currency),
+            "limit": money(hold.limit_micros, account.currency),
+            "lifts": local(hold.lifts_at, zone),
+        }
+        for hold in told.holds
+    ]
+    if rows:
+        print_rows("Holds", rows, empty="")
+        console.print(f"it can next serve: [bold]{local(told.serves_at, zone)}[/bold]")
+
+
+Everything = Annotated[bool, typer.Option("--all", help="Every brand, whether its day or month just began or not.")]
+
+
+def reset_daily_budgets(everything: Everything = False, as_json: AsJson = False) -> None:
+    """Re-evaluate the brands whose local day began since the last reset. Harmless at any time: nothing is zeroed."""
+    _tell_reset(schedules.reset(Period.DAILY, everything=everything), as_json=as_json)
+
+
+def reset_monthly_budgets(everything: Everything = False, as_json: AsJson = False) -> None:
+    """Re-evaluate the brands whose local month began since the last reset. Harmless at any time."""
+    _tell_reset(schedules.reset(Period.MONTHLY, everything=everything), as_json=as_json)
+
+
+def _tell_reset(brand_ids: list[int], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"brand_ids": brand_ids})
+    else:
+        console.print(f"{len(brand_ids)} brands re-evaluated")
+
+
+def status(as_json: AsJson = False) -> None:
+    """How many campaigns serve, and the latest status changes."""
+    with snapshot() as connection:
+        tally, changes = overview.tally(connection), overview.status_changes(connection, SHOWN_ROWS)
+    if as_json:
+        print_json({"campaigns": tally, "status_changes": changes})
+        return
+    console.print(f"{tally.get('active', 0)} campaigns active, {tally.get('inactive', 0)} inactive")
+    rows = [
+        {
+            "at": change["changed_at"],
+            "brand": change["brand"],
+            "campaign": change["campaign"],
+            "now": change["to_status"],
+            "because": "; ".join(HOLD_WORDS[hold] for hold in change["holds_after"]) or "nothing holds it",
+            "cause": change["cause"],
+        }
+        for change in changes
+    ]
+    print_rows("Latest status changes", rows, empty="No campaign has changed its status yet.")

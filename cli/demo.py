@@ -1,0 +1,188 @@
+"""Demo brands, and upstream systems that spend for them: real messages through the real queue."""
+
+import random
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from sqlalchemy import Connection
+
+from db.engine import committed, snapshot
+from db.repository import catalog, overview
+from db.repository.catalog import Edit
+from domain.money import MICROS_PER_UNIT
+from domain.periods import Period, time_zone
+from domain.schedules import Daypart, Schedule, normalised, parse_schedule
+from runtime import clock, logs
+from runtime.settings import settings
+from workers.enforcement import edited
+from workers.ingest import ingest_spend
+
+log = structlog.get_logger()
+
+BEAT_SECONDS: Final = 1.0
+FAST_BEAT_SECONDS: Final = 0.5
+REFUND_EVERY: Final = 20
+BLINK_MINUTES: Final = 2
+BY: Final = "demo"
+
+
+@dataclass(frozen=True)
+class DemoCampaign:
+    """One campaign of the demo, and its usual spend of a day in units."""
+
+    name: str
+    a_day: int
+    schedule: str = ""
+    blinks: bool = False
+    paused: bool = False
+    limits: dict[Period, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DemoBrand:
+    """One brand of the demo; limits in units."""
+
+    name: str
+    zone: str
+    currency: str
+    limits: dict[Period, int]
+    campaigns: tuple[DemoCampaign, ...]
+
+
+BRANDS: Final = (
+    DemoBrand(
+        "Hudson Shoes", "America/New_York", "USD", {Period.DAILY: 300, Period.MONTHLY: 8_000},
+        (
+            DemoCampaign("Brand search", 220),
+            DemoCampaign("Shopping", 180, limits={Period.DAILY: 120}),
+            DemoCampaign("Display, paused by a person", 90, paused=True),
+        ),
+    ),
+    DemoBrand(
+        "Khumbu Trekking", "Asia/Kathmandu", "USD", {Period.DAILY: 150},
+        (DemoCampaign("Base camp", 160), DemoCampaign("Evenings only", 60, schedule="daily 17:00-23:30")),
+    ),
+    DemoBrand(
+        "Kreuzberg Kaffee", "Europe/Berlin", "EUR", {Period.WEEKLY: 2_500},
+        (
+            DemoCampaign("Mornings", 120, schedule="Mon-Fri 06:00-11:00"),
+            DemoCampaign("Open and shut", 80, blinks=True),
+            DemoCampaign("Night owls", 100, schedule="Fri-Sat 22:00-04:00", limits={Period.DAILY: 70}),
+        ),
+    ),
+)  # fmt: skip
+
+
+def main() -> int:
+    """Makes the demo brands where there are none, then spends for them until SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    logs.configure()
+    make_brands()
+    fast = settings().clock_speed > 1
+    spend_until(stop, FAST_BEAT_SECONDS if fast else BEAT_SECONDS, hurry=1 if fast else 2_880)
+    return 0
+
+
+def make_brands() -> None:
+    """Makes the brands of the demo that are not there yet."""
+    for brand in BRANDS:
+        with snapshot() as connection:
+            known = catalog.brand_named(connection, brand.name)
+        if known is None:
+            _make_brand(brand)
+
+
+def _make_brand(brand: DemoBrand) -> None:
+    edit = Edit(BY, clock.now())
+    brand_id = committed(
+        lambda connection: catalog.create_brand(connection, brand.name, brand.zone, brand.currency, edit)
+    )
+
+    def fill(connection: Connection) -> None:
+        for period, units in brand.limits.items():
+            catalog.set_budget(connection, brand_id, None, period, units * MICROS_PER_UNIT, edit)
+        for campaign in brand.campaigns:
+            _make_campaign(connection, brand_id, brand, campaign, edit)
+
+    edited(fill, brand_id)
+    log.info("demo.brand_made", brand_id=brand_id, name=brand.name)
+
+
+def _make_campaign(connection: Connection, brand_id: int, brand: DemoBrand, campaign: DemoCampaign, edit: Edit) -> None:
+    campaign_id = catalog.create_campaign(connection, brand_id, campaign.name, edit)
+    schedule = _blinking(edit.at, brand.zone) if campaign.blinks else parse_schedule(campaign.schedule)
+    if schedule:
+        catalog.set_schedule(connection, campaign_id, schedule, edit)
+    if campaign.paused:
+        catalog.edit_campaign(connection, campaign_id, {"configured_status": "paused"}, edit)
+    for period, units in campaign.limits.items():
+        catalog.set_budget(connection, brand_id, campaign_id, period, units * MICROS_PER_UNIT, edit)
+
+
+def _blinking(at: datetime, zone: str) -> Schedule:
+    """Open for two minutes and shut for two, for some hours from now, so that a watcher need not wait for evening."""
+    parts = []
+    for turn in range(90):
+        wall = (at + timedelta(minutes=2 * turn * BLINK_MINUTES)).astimezone(time_zone(zone))
+        starts = wall.hour * 60 + wall.minute
+        parts.append(Daypart(wall.isoweekday(), starts, min(starts + BLINK_MINUTES, 1440)))
+    return normalised(parts)
+
+
+def spend_until(stop: threading.Event, beat_seconds: float, *, hurry: float) -> None:
+    """Enqueues a batch a beat: what the active campaigns spend since the last, `hurry` times their usual rate."""
+    usual = {campaign.name: campaign.a_day for brand in BRANDS for campaign in brand.campaigns}
+    before, beat = clock.now(), 0
+    while not stop.wait(beat_seconds):
+        at, beat = clock.now(), beat + 1
+        share = (at - before) / timedelta(days=1) * hurry
+        with snapshot() as connection:
+            campaigns = [row for row in overview.campaigns(connection, at) if row["name"] in usual]
+        events = list(_events(campaigns, usual, share, at))
+        if beat % REFUND_EVERY == 0:
+            events += _refunds(campaigns, at)
+        if events:
+            ingest_spend.send(events=events)
+        before = at
+
+
+def _events(
+    campaigns: Sequence[dict[str, Any]], usual: dict[str, int], share: float, at: datetime
+) -> Iterator[dict[str, Any]]:
+    for row in campaigns:
+        if row["effective_status"] == "active":
+            amount = int(usual[row["name"]] * MICROS_PER_UNIT * share * random.uniform(0.6, 1.4))  # noqa: S311
+            if amount:
+                yield _event(row["id"], amount, at)
+
+
+def _refunds(campaigns: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
+    """An upstream that takes back a fifth of a stopped campaign's day, as for invalid clicks."""
+    stopped = [row for row in campaigns if any(hold.endswith("_daily_budget") for hold in row["holds"])]
+    if not stopped:
+        return []
+    row = random.choice(stopped)  # noqa: S311
+    return [_event(row["id"], -(row["today_micros"] // 5), at)] if row["today_micros"] > 0 else []
+
+
+def _event(campaign_id: int, amount_micros: int, at: datetime) -> dict[str, Any]:
+    return {
+        "event_id": str(uuid4()),
+        "campaign_id": campaign_id,
+        "occurred_at": at.isoformat(),
+        "amount_micros": amount_micros,
+        "source": "demo",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

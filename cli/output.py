@@ -1,0 +1,71 @@
+"""How commands speak: tables and colours for people, JSON for programs, exit codes for both."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+import typer
+from babel.numbers import format_currency
+from rich.console import Console
+from rich.table import Table
+
+from domain.money import format_units
+
+FOUND_EXIT: Final = 1
+BAD_USE_EXIT: Final = 2
+UNREACHABLE_EXIT: Final = 3
+
+console = Console()
+errors = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table for people.")]
+
+
+def print_json(value: object) -> None:
+    """Prints one JSON document; moments in ISO 8601, money in integer micros."""
+    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, empty: str) -> None:
+    """Prints rows as a table whose columns are their keys, or the sentence `empty` where there are none."""
+    if not rows:
+        console.print(f"[dim]{empty}[/dim]")
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), justify="right" if name.endswith(("micros", "id")) else "left")
+    for row in rows:
+        table.add_row(*(cell(value) for value in row.values()))
+    console.print(table)
+
+
+def cell(value: object) -> str:
+    """One value as a person reads it."""
+    if value is None:
+        return "–"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S %Z}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
+
+
+def money(micros: int | None, currency: str) -> str:
+    """Micros in the currency's own form, exact where that form would round."""
+    if micros is None:
+        return "–"
+    if micros % 10_000:
+        return f"{currency} {format_units(micros)}"
+    return str(format_currency(Decimal(micros) / 1_000_000, currency, locale="en_US"))
+
+
+def local(moment: datetime | None, zone: ZoneInfo) -> str:
+    """A moment by the brand's wall clock."""
+    return "not by the clock alone" if moment is None else f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M %Z}"

@@ -1,0 +1,126 @@
+"""`spendgate up|migrate`: the whole service in one terminal, and the tables it needs."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from alembic import command
+from alembic.config import Config
+
+from cli import embedded
+from cli.output import console
+from cli.supervisor import Program, supervise
+from runtime import clock, logs
+from runtime.settings import Settings, SettingsError, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PORTS_TRIED = 50
+
+log = structlog.get_logger()
+
+
+def migrate(revision: Annotated[str, typer.Argument(help="Where to: head, or a revision's id.")] = "head") -> None:
+    """Bring the database's tables to this version. Safe to run again, and beside running workers."""
+    settings().required_database_url()
+    migrate_to(revision)
+    console.print(f"the database is at {revision}")
+
+
+def migrate_to(revision: str) -> None:
+    """Upgrades or downgrades the database of the settings."""
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("script_location", str(ROOT / "alembic"))
+    command.upgrade(config, revision)
+
+
+def up(
+    demo: Annotated[bool, typer.Option("--demo", help="Add brands and live simulated spend.")] = False,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop by itself after so many seconds.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="First erase the embedded servers' data in SPENDGATE_HOME.")
+    ] = False,
+) -> None:
+    """Run everything: web, workers, scheduler, and real Postgres and Redis where no URL is set.
+
+    Ctrl-C stops all of it. While it runs, every other `spendgate` command finds it by itself.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    home = settings().home.resolve()
+    os.environ["SPENDGATE_HOME"] = str(home)
+    if "LOG_FORMAT" not in os.environ and sys.stdout.isatty():
+        os.environ["LOG_FORMAT"] = "console"
+    if fresh:
+        embedded.erase(home)
+    with _servers(home) as urls:
+        code = _run(urls, stop, demo=demo, seconds=seconds)
+    if code:
+        raise typer.Exit(code)
+
+
+@contextmanager
+def _servers(home: Path) -> Iterator[Mapping[str, str]]:
+    """The URLs of the servers that are set, or of embedded ones that live as long as this."""
+    read = Settings()
+    if read.database_url and read.redis_url:
+        yield {"DATABASE_URL": read.database_url, "REDIS_URL": read.redis_url}
+        return
+    if read.database_url or read.redis_url:
+        missing = "REDIS_URL" if read.database_url else "DATABASE_URL"
+        raise SettingsError(f"{missing}: not set; set both servers, or neither to run embedded ones")
+    (home / "clock.json").unlink(missing_ok=True)
+    driven = {
+        name: os.environ[name] for name in ("SPENDGATE_CLOCK_START", "SPENDGATE_CLOCK_SPEED") if name in os.environ
+    }
+    with embedded.running(home, extra_env=driven) as servers:
+        yield {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
+
+
+def _run(urls: Mapping[str, str], stop: threading.Event, *, demo: bool, seconds: float | None) -> int:
+    os.environ.update(urls)
+    port = _port()
+    os.environ["PORT"] = str(port)
+    settings.cache_clear()
+    clock.reset()
+    logs.configure()
+    migrate_to("head")
+    log.info("service.started", page=f"http://127.0.0.1:{port}/", demo=demo)
+    if seconds is not None:
+        timer = threading.Timer(seconds, stop.set)
+        timer.daemon = True
+        timer.start()
+    code = supervise(_programs(demo=demo), stop=stop, grace_seconds=settings().shutdown_seconds + 5)
+    log.info("service.stopped")
+    return code
+
+
+def _programs(*, demo: bool) -> list[Program]:
+    modules = {"web": "web", "worker": "workers", "scheduler": "workers.scheduler"}
+    if demo:
+        modules["demo"] = "cli.demo"
+    return [Program(name, (sys.executable, "-m", module), {}) for name, module in modules.items()]
+
+
+def _port() -> int:
+    """PORT where it is set, else the first free one from the default on."""
+    wanted = settings().port
+    if "PORT" in os.environ:
+        return wanted
+    for port in range(wanted, wanted + PORTS_TRIED):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise SettingsError(f"PORT: {wanted} to {wanted + PORTS_TRIED} are all in use; set another")

@@ -1,0 +1,252 @@
+"""`spendgate import|send|rejected`: spend from files, and what was refused."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+from rich.progress import Progress
+from rich.progress import open as open_with_progress
+
+from cli.catalog import edit
+from cli.output import FOUND_EXIT, AsJson, console, errors, print_json, print_rows
+from db.engine import snapshot
+from db.repository import rejected
+from domain.errors import InvalidValue
+from domain.money import format_units
+from runtime import clock
+from workers import exports
+from workers.exports import Export, Unit
+from workers.ingest import Counted, ingest_reported_totals, ingest_spend
+from workers.replay import replay
+
+rejected_app = typer.Typer(no_args_is_help=True, help="Bad input, kept whole with its reason until it is replayed.")
+
+SHOWN_BAD_ROWS = 20
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A CSV export of campaigns' days.")],
+    platform: Annotated[str, typer.Option(help=f"Presets: {', '.join(exports.PRESETS)}; any other name will do too.")],
+    campaign_column: Annotated[str | None, typer.Option(help="The column with the platform's campaign id.")] = None,
+    date_column: Annotated[str | None, typer.Option(help="The column with the day.")] = None,
+    spend_column: Annotated[str | None, typer.Option(help="The column with the money.")] = None,
+    unit: Annotated[str | None, typer.Option(help="What the money is in: currency or micros.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="When the figures were true, ISO 8601 with zone. Default: now.")
+    ] = None,
+    create_campaigns: Annotated[
+        bool, typer.Option("--create-campaigns", help="Make campaigns that are not known.")
+    ] = False,
+    brand: Annotated[
+        str | None, typer.Option(help="The brand to make them in, by name; made too if there is none.")
+    ] = None,
+    time_zone: Annotated[str, typer.Option(help="The zone of a brand that is made.")] = "UTC",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the file and say what it holds; change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import a platform's report: day totals become spend events for what changed since the last figures.
+
+    Rows of one campaign and day are parts of one total. Importing a file again changes nothing. Exit code 1 when
+    a row could not be read or a total was refused; those are listed, and the refused ones kept (`spendgate rejected`).
+    """
+    if create_campaigns and brand is None:
+        raise InvalidValue("--brand", "say in which brand --create-campaigns makes them")
+    columns = exports.columns_for(
+        platform, campaign=campaign_column, day=date_column, spend=spend_column, unit=_unit(unit)
+    )
+    moment = clock.now() if as_of is None else _moment(as_of)
+    export = _read(file, columns)
+    made = 0
+    if create_campaigns and brand is not None and not dry_run:
+        made = exports.create_missing(export, platform, brand, time_zone, edit().by)
+    counted = [] if dry_run else _counted(exports.payloads(export, platform, moment))
+    _tell_import(export, made, counted, as_json=as_json, dry_run=dry_run)
+    if export.bad_rows or any(some.rejections for some in counted):
+        raise typer.Exit(FOUND_EXIT)
+
+
+def _unit(text: str | None) -> Unit | None:
+    match text:
+        case None | "currency" | "micros":
+            return text
+        case _:
+            raise InvalidValue("--unit", f"{text!r} is neither currency nor micros")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidValue("--as-of", f"{text!r} is not an ISO 8601 time") from None
+    if moment.tzinfo is None:
+        raise InvalidValue("--as-of", f"{text!r} lacks its distance from UTC, such as Z")
+    return moment.astimezone(UTC)
+
+
+def _read(file: Path, columns: exports.Columns) -> Export:
+    try:
+        with open_with_progress(file, "rb", description="Reading", console=errors, transient=True) as stream:
+            return exports.read_export(stream, columns)
+    except csv.Error as error:
+        raise InvalidValue("file", f"{file.name} is no CSV file: {error}") from None
+
+
+def _counted(payloads: list[dict[str, object]]) -> list[Counted]:
+    counted = []
+    with Progress(console=errors, transient=True) as progress:
+        task = progress.add_task("Counting", total=len(payloads))
+        for some in exports.import_totals(payloads):
+            counted.append(some)
+            progress.advance(task, exports.TOTALS_A_TRANSACTION)
+    return counted
+
+
+def _tell_import(export: Export, made: int, counted: list[Counted], *, as_json: bool, dry_run: bool) -> None:
+    told = {
+        "rows": export.rows,
+        "campaigns": len({external_id for external_id, _ in export.totals}),
+        "days": len({day for _, day in export.totals}),
+        "totals": len(export.totals),
+        "sum_micros": sum(export.totals.values()),
+        "campaigns_made": made,
+        "taken": sum(some.taken for some in counted),
+        "ignored": sum(some.known for some in counted),
+        "rejected": sum(len(some.rejections) for some in counted),
+        "bad_rows": [row._asdict() for row in export.bad_rows],
+        "dry_run": dry_run,
+    }
+    if as_json:
+        print_json(told)
+        return
+    console.print(
+        f"{told['rows']} rows: {told['campaigns']} campaigns, {told['days']} days, {told['totals']} totals, "
+        f"{format_units(sum(export.totals.values()))} in all"
+    )
+    if dry_run:
+        console.print("[dim]dry run: nothing was changed[/dim]")
+    else:
+        console.print(
+            f"{made} campaigns made, {told['taken']} totals taken, {told['ignored']} no newer than known, "
+            f"{told['rejected']} rejected"
+        )
+    for row in export.bad_rows[:SHOWN_BAD_ROWS]:
+        errors.print(f"[red]line {row.line}[/red] {row.reason}")
+    if len(export.bad_rows) > SHOWN_BAD_ROWS:
+        errors.print(f"… and {len(export.bad_rows) - SHOWN_BAD_ROWS} more; --json lists them all")
+
+
+def send(
+    file: Annotated[str, typer.Argument(help="JSON lines, one spend event each; - for standard input.")],
+    batch: Annotated[int, typer.Option(min=1, max=5000, help="Events in one message.")] = 1000,
+    totals: Annotated[bool, typer.Option("--totals", help="The lines are reported totals, not spend events.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Enqueue spend events for the workers. Exit code 1 when a line is no JSON: it is named, and not sent."""
+    actor = ingest_reported_totals if totals else ingest_spend
+    bad: list[int] = []
+    sent = messages = 0
+    with (
+        sys.stdin if file == "-" else Path(file).open(encoding="utf-8") as lines,
+        Progress(console=errors, transient=True) as progress,
+    ):
+        task = progress.add_task("Sending", total=None)
+        for events in _batches(_parsed(lines, bad), batch):
+            actor.send(**{"totals" if totals else "events": events})
+            sent += len(events)
+            messages += 1
+            progress.update(task, completed=sent, description=f"Sending {sent}")
+    if as_json:
+        print_json({"sent": sent, "messages": messages, "bad_lines": bad})
+    else:
+        console.print(f"{sent} sent in {messages} messages")
+        for line in bad[:SHOWN_BAD_ROWS]:
+            errors.print(f"[red]line {line}[/red] is not JSON")
+    if bad:
+        raise typer.Exit(FOUND_EXIT)
+
+
+def _parsed(lines: TextIO, bad: list[int]) -> Iterator[Any]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield json.loads(line)
+        except ValueError:
+            bad.append(number)
+
+
+def _batches(events: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    some: list[Any] = []
+    for event in events:
+        some.append(event)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+Reason = Annotated[str | None, typer.Option(help="Only inputs rejected for this reason.")]
+
+
+@rejected_app.command("list")
+def list_rejected(
+    reason: Reason = None,
+    after: Annotated[int, typer.Option(help="Start behind this id: the next page.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """What waits, in the order it came, with its reason and the input whole."""
+    with snapshot() as connection:
+        waiting = rejected.waiting(connection, after=after, reason=reason, limit=limit)
+        counts = rejected.counts(connection)
+    if as_json:
+        print_json([row._asdict() for row in waiting])
+        return
+    rows = [
+        {
+            "id": row.id,
+            "received": row.received_at,
+            "reason": row.reason,
+            "detail": row.detail,
+            "times": row.times,
+            "input": json.dumps(row.payload, ensure_ascii=False)[:100],
+        }
+        for row in waiting
+    ]
+    print_rows("Rejected", rows, empty="Nothing waits: every input was taken.")
+    for name, inputs, times in counts:
+        console.print(f"[dim]{name}: {inputs} waiting, came {times} times[/dim]")
+
+
+@rejected_app.command("replay")
+def replay_rejected(
+    ids: Annotated[list[int] | None, typer.Argument(help="The ids to replay; none with --all or --reason.")] = None,
+    reason: Reason = None,
+    everything: Annotated[bool, typer.Option("--all", help="Replay all that waits.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be replayed; change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read rejected inputs again, now that what was wrong is mended. Those refused again stay, with today's reason."""
+    if not ids and reason is None and not everything:
+        raise InvalidValue("ids", "name the inputs to replay, or --reason, or --all")
+    with snapshot() as connection:
+        chosen = rejected.waiting(connection, reason=reason, ids=ids or None, limit=1_000_000)
+    if dry_run:
+        print_json([row.id for row in chosen]) if as_json else console.print(f"{len(chosen)} would be replayed")
+        return
+    outcomes = [replay(row) for row in chosen]
+    told = {"replayed": len(chosen), "taken": outcomes.count(True), "rejected_again": outcomes.count(False)}
+    if as_json:
+        print_json(told)
+    else:
+        console.print(f"{told['replayed']} replayed: {told['taken']} taken, {told['rejected_again']} rejected again")
+    if told["rejected_again"]:
+        raise typer.Exit(FOUND_EXIT)

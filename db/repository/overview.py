@@ -1,0 +1,109 @@
+"""What people look at: brands, campaigns, budgets and the latest status changes, from counters, never the ledger."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from db.repository import search
+from db.repository.windows import SPEND_OF_BUDGETS, current_windows
+
+# The brands with their spend in the current daily and monthly windows, and how many campaigns serve.
+BRANDS = text("""
+    SELECT brands.id, name, brands.time_zone, currency, configured_status,
+        COALESCE(today.spent_micros, 0) AS today_micros, month.spent_micros AS month_micros,
+        tally.campaigns, tally.active_campaigns
+    FROM brands
+    LEFT JOIN unnest(
+        CAST(:zones AS text[]), CAST(:periods AS text[]), CAST(:first_days AS date[]), CAST(:end_days AS date[])
+    ) AS day(time_zone, period, first_day, end_day) ON day.time_zone = brands.time_zone AND day.period = 'daily'
+    LEFT JOIN unnest(
+        CAST(:zones AS text[]), CAST(:periods AS text[]), CAST(:first_days AS date[]), CAST(:end_days AS date[])
+    ) AS monthly(time_zone, period, first_day, end_day)
+        ON monthly.time_zone = brands.time_zone AND monthly.period = 'monthly'
+    LEFT JOIN brand_days AS today ON today.brand_id = brands.id AND today.day = day.first_day
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(sum(spent_micros), 0)::bigint AS spent_micros FROM brand_days
+        WHERE brand_id = brands.id AND brand_days.day >= monthly.first_day AND brand_days.day < monthly.end_day
+    ) AS month
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS campaigns, count(*) FILTER (WHERE effective_status = 'active') AS active_campaigns
+        FROM campaigns WHERE brand_id = brands.id
+    ) AS tally
+    ORDER BY brands.id
+    LIMIT :limit
+""")
+
+# Campaigns with their spend of the brand's local today.
+CAMPAIGNS = text("""
+    SELECT campaigns.id, campaigns.brand_id, campaigns.name, platform, external_id, campaigns.configured_status,
+        effective_status, holds, next_change_at, currency, brands.time_zone,
+        COALESCE(campaign_days.spent_micros, 0) AS today_micros
+    FROM campaigns JOIN brands ON brands.id = campaigns.brand_id
+    LEFT JOIN unnest(
+        CAST(:zones AS text[]), CAST(:periods AS text[]), CAST(:first_days AS date[]), CAST(:end_days AS date[])
+    ) AS today(time_zone, period, first_day, end_day)
+        ON today.time_zone = brands.time_zone AND today.period = 'daily'
+    LEFT JOIN campaign_days ON campaign_days.brand_id = campaigns.brand_id
+        AND campaign_id = campaigns.id AND day = first_day
+    WHERE (CAST(:brand_id AS bigint) IS NULL OR campaigns.brand_id = :brand_id)
+        AND (CAST(:status AS text) IS NULL OR effective_status = :status)
+    ORDER BY campaigns.brand_id, campaigns.id
+    LIMIT :limit
+""")
+
+# Budgets with what was spent of each in its current window.
+BUDGETS = text(f"""
+    SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, spent_micros, currency,
+        CASE WHEN budgets.period = 'lifetime' THEN NULL ELSE first_day END AS first_day
+    {SPEND_OF_BUDGETS}
+    WHERE (CAST(:brand_id AS bigint) IS NULL OR budgets.brand_id = :brand_id)
+    ORDER BY budgets.brand_id, campaign_id NULLS FIRST, first_day DESC
+""")
+
+# The latest toggles, newest first.
+STATUS_CHANGES = text("""
+    SELECT status_changes.id, status_changes.brand_id, campaign_id, campaigns.name AS campaign,
+        brands.name AS brand, changed_at, to_status, holds_before, holds_after, cause, details
+    FROM status_changes JOIN campaigns ON campaigns.id = campaign_id JOIN brands ON brands.id = status_changes.brand_id
+    ORDER BY status_changes.id DESC
+    LIMIT :limit
+""")
+
+# How many campaigns serve, how many do not.
+TALLY = text("SELECT effective_status, count(*) FROM campaigns GROUP BY effective_status")
+
+
+def _now(connection: Connection, at: datetime) -> Mapping[str, Any]:
+    return current_windows(search.zones_in_use(connection), at)
+
+
+def brands(connection: Connection, at: datetime, limit: int = 1_000) -> list[dict[str, Any]]:
+    """Brands in id order, with micros spent today and this month by their own calendars."""
+    parameters = {**_now(connection, at), "limit": limit}
+    return [dict(row) for row in connection.execute(BRANDS, parameters).mappings()]
+
+
+def campaigns(
+    connection: Connection, at: datetime, *, brand_id: int | None = None, status: str | None = None, limit: int = 1_000
+) -> list[dict[str, Any]]:
+    """Campaigns in brand and id order, with micros spent today by their brand's calendar."""
+    parameters = {**_now(connection, at), "brand_id": brand_id, "status": status, "limit": limit}
+    return [dict(row) for row in connection.execute(CAMPAIGNS, parameters).mappings()]
+
+
+def budgets(connection: Connection, at: datetime, *, brand_id: int | None = None) -> list[dict[str, Any]]:
+    """Budgets of brands and campaigns, with micros spent in the window that is current at `at`."""
+    parameters = {**_now(connection, at), "brand_id": brand_id}
+    return [dict(row) for row in connection.execute(BUDGETS, parameters).mappings()]
+
+
+def status_changes(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """The latest toggles, newest first."""
+    return [dict(row) for row in connection.execute(STATUS_CHANGES, {"limit": limit}).mappings()]
+
+
+def tally(connection: Connection) -> dict[str, int]:
+    """How many campaigns have each effective status."""
+    return {status: count for status, count in connection.execute(TALLY)}  # noqa: C416 - rows are no pairs to mypy

@@ -1,0 +1,22 @@
+"""The holds in plain words, for people who must know why a campaign stopped."""
+
+from typing import Final
+
+from domain.campaigns import Hold
+
+_BUDGETS: Final = {
+    f"{scope}_{period}_budget": f"the {scope}'s {period} budget is spent"
+    for scope in ("brand", "campaign")
+    for period in ("daily", "weekly", "monthly", "yearly", "lifetime")
+}
+
+HOLD_WORDS: Final[dict[str, str]] = {
+    Hold.USER_PAUSED: "paused by a person",
+    Hold.ARCHIVED: "archived",
+    Hold.BRAND_PAUSED: "the brand is paused or archived",
+    Hold.FLIGHT_NOT_STARTED: "the flight has not started",
+    Hold.FLIGHT_ENDED: "the flight has ended",
+    Hold.OUTSIDE_SCHEDULE: "outside its schedule",
+    **_BUDGETS,
+}
+"""Every hold's reason, as the end of the sentence «it does not serve, because …»."""

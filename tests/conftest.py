@@ -1,0 +1,107 @@
+"""Real servers for every test: embedded, unless DATABASE_URL and REDIS_URL name others; a database for each."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from cli import embedded
+from tests.world import World
+
+TEMPLATE = f"spendgate_template_{os.getpid()}"
+
+_servers = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts the servers before any of our modules is imported, for the broker takes its URL when it is."""
+    is_controller = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
+    if is_controller:
+        return
+    os.environ["LOG_LEVEL"] = "INFO"
+    os.environ.pop("SPENDGATE_HOME", None)
+    if "DATABASE_URL" not in os.environ:
+        home = Path(tempfile.mkdtemp(prefix="spendgate-tests-"))
+        home.chmod(0o755)
+        servers = _servers.enter_context(embedded.running(home, postgres_settings={"max_connections": "200"}))
+        _servers.callback(shutil.rmtree, home, ignore_errors=True)
+        os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url, SPENDGATE_HOME=str(home))
+    number = getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw")
+    os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{int(number) + 1}"
+    _make_template()
+
+
+def pytest_unconfigure() -> None:
+    """Stops what was started."""
+    if "DATABASE_URL" in os.environ and _maintenance_url:
+        with psycopg.connect(_maintenance_url[0], autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(TEMPLATE)))
+    _servers.close()
+
+
+_maintenance_url: list[str] = []
+
+
+def _make_template() -> None:
+    from cli.servers import migrate_to  # noqa: PLC0415 - after the environment is set
+    from runtime.settings import settings  # noqa: PLC0415
+
+    base = os.environ["DATABASE_URL"]
+    _maintenance_url.append(base)
+    with psycopg.connect(base, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(TEMPLATE)))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+    os.environ["DATABASE_URL"] = _url_of(TEMPLATE)
+    settings.cache_clear()
+    migrate_to("head")
+
+
+def _url_of(database: str) -> str:
+    return f"{_maintenance_url[0].rpartition('/')[0]}/{database}"
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A database of its own for the test, migrated, empty; its URL. Redis is emptied too."""
+    from db.engine import engine  # noqa: PLC0415 - after the environment is set
+    from db.repository.ledger import forget_months  # noqa: PLC0415
+    from runtime.settings import settings  # noqa: PLC0415
+    from workers.broker import broker  # noqa: PLC0415
+
+    name = f"spendgate_test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(_maintenance_url[0], autocommit=True) as connection:
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        connection.execute(create)
+    monkeypatch.setenv("DATABASE_URL", _url_of(name))
+    settings.cache_clear()
+    engine.cache_clear()
+    forget_months()
+    broker.client.flushdb()
+    yield _url_of(name)
+    engine().dispose()
+    engine.cache_clear()
+    settings.cache_clear()
+    with psycopg.connect(_maintenance_url[0], autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+_numbers = iter(range(1_000_000))
+
+
+@pytest.fixture
+def world(database: str, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Brands, campaigns, spend and a clock to set, on a database of its own."""
+    return World(database, monkeypatch)
+
+
+@pytest.fixture
+def noon() -> datetime:
+    """A Wednesday noon (UTC), far from every clock change."""
+    return datetime.fromisoformat("2026-06-17T12:00:00+00:00")

@@ -1,0 +1,21 @@
+"""The holds in plain words."""
+
+import pytest
+
+from domain.budgets import Scope
+from domain.campaigns import Hold
+from domain.periods import Period
+from domain.words import HOLD_WORDS
+
+
+def test_every_hold_has_words_of_its_own() -> None:
+    assert set(HOLD_WORDS) == set(Hold)
+    assert len(set(HOLD_WORDS.values())) == len(Hold)
+
+
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("period", Period)
+def test_a_spent_budget_says_whose_it_is_and_for_which_period(scope: Scope, period: Period) -> None:
+    words = HOLD_WORDS[f"{scope}_{period}_budget"]
+    assert scope.value in words
+    assert period.value in words

@@ -1,0 +1,54 @@
+"""Rejected inputs read again, after what was wrong with them was mended."""
+
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from dramatiq import Message
+
+from db.engine import committed
+from db.repository import rejected
+from db.repository.rejected import Waiting
+from runtime import clock
+from workers.broker import broker
+from workers.enforcement import Cause
+from workers.ingest import count_events, count_totals, report
+
+MESSAGE_FIELDS: Final = {field.name for field in fields(Message)}
+
+
+def replay(row: Waiting) -> bool:
+    """Whether the input was taken this time. One that is refused again waits on, with the reason of now.
+
+    The input is read before it is taken off the list, so that a crash between the two loses nothing.
+    """
+    if row.kind == rejected.MESSAGE:
+        taken, still_waits = _sent_again(row.payload), False
+    else:
+        taken, still_waits = _read_again(row)
+    if taken or (not still_waits and row.kind != rejected.MESSAGE):
+        committed(lambda connection: rejected.mark_replayed(connection, row.id, clock.now()))
+    return taken
+
+
+def _read_again(row: Waiting) -> tuple[bool, bool]:
+    """Whether the input was taken, and, where it was not, whether it waits in this same row for the same reason."""
+    if row.kind == rejected.REPORTED_TOTAL:
+        counted = count_totals([row.payload])
+        report("totals.ingested", counted, Cause.REPORTED_TOTAL)
+    else:
+        counted = count_events([row.payload])
+        report("spend.ingested", counted, Cause.SPEND)
+    reasons = {str(rejection.reason) for rejection in counted.rejections}
+    return not reasons, row.reason in reasons
+
+
+def _sent_again(payload: Any) -> bool:
+    """Enqueues a kept message anew, without the options that tell of its failures."""
+    if not isinstance(payload, dict) or not payload.keys() >= {"queue_name", "actor_name", "args", "kwargs"}:
+        return False
+    if payload["actor_name"] not in broker.actors:
+        return False
+    message: Message[Any] = Message(**{name: payload[name] for name in payload.keys() & MESSAGE_FIELDS})
+    queue_name = broker.actors[message.actor_name].queue_name
+    broker.enqueue(replace(message, queue_name=queue_name, options={}))
+    return True
