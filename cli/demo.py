@@ -31,6 +31,7 @@ FAST_BEAT_SECONDS: Final = 0.5
 REFUND_EVERY: Final = 20
 BLINK_MINUTES: Final = 2
 BY: Final = "demo"
+MICROS_PER_CENT: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,9 @@ def _events(
 ) -> Iterator[dict[str, Any]]:
     for row in campaigns:
         if row["effective_status"] == "active":
-            amount = int(usual[row["name"]] * MICROS_PER_UNIT * share * random.uniform(0.6, 1.4))  # noqa: S311
-            if amount:
-                yield _event(row["id"], amount, at)
+            cents = int(usual[row["name"]] * 100 * share * random.uniform(0.6, 1.4))  # noqa: S311
+            if cents:
+                yield _event(row["id"], cents * MICROS_PER_CENT, at)
 
 
 def _refunds(campaigns: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
@@ -171,7 +172,8 @@ def _refunds(campaigns: Sequence[dict[str, Any]], at: datetime) -> list[dict[str
     if not stopped:
         return []
     row = random.choice(stopped)  # noqa: S311
-    return [_event(row["id"], -(row["today_micros"] // 5), at)] if row["today_micros"] > 0 else []
+    cents = row["today_micros"] // MICROS_PER_CENT // 5
+    return [_event(row["id"], -cents * MICROS_PER_CENT, at)] if cents > 0 else []
 
 
 def _event(campaign_id: int, amount_micros: int, at: datetime) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def _tell_import(export: Export, made: int, counted: list[Counted], *, as_json: 
         "sum_micros": sum(export.totals.values()),
         "campaigns_made": made,
         "taken": sum(some.taken for some in counted),
-        "ignored": sum(some.known for some in counted),
+        "nothing_new": sum(some.known for some in counted),
         "rejected": sum(len(some.rejections) for some in counted),
         "bad_rows": [row._asdict() for row in export.bad_rows],
         "dry_run": dry_run,
@@ -133,7 +133,7 @@ def _tell_import(export: Export, made: int, counted: list[Counted], *, as_json: 
         console.print("[dim]dry run: nothing was changed[/dim]")
     else:
         console.print(
-            f"{made} campaigns made, {told['taken']} totals taken, {told['ignored']} no newer than known, "
+            f"{made} campaigns made, {told['taken']} totals taken, {told['nothing_new']} with nothing new, "
             f"{told['rejected']} rejected"
         )
     for row in export.bad_rows[:SHOWN_BAD_ROWS]:

@@ -204,7 +204,8 @@ def process(*argv: str, **env: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         if started.poll() is None:
             os.killpg(started.pid, 9)
-        started.communicate()
+        if started.stdout and not started.stdout.closed:
+            started.communicate()
 
 
 def eventually(found: Callable[[], bool], seconds: float = 30) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from db.engine import Stale, transaction
 from db.repository import rejected
 from runtime import clock
-from runtime.settings import settings
+from runtime.settings import SettingsError, settings
 
 log = structlog.get_logger()
 
@@ -196,5 +196,13 @@ def middleware() -> list[Middleware]:
     ]
 
 
-broker = SpendgateBroker(settings().redis_url, middleware())
+def _redis_url() -> str | None:
+    """The URL where there is one; a bad setting is told, in one line, by whoever comes to use the broker."""
+    try:
+        return settings().redis_url
+    except SettingsError:
+        return None
+
+
+broker = SpendgateBroker(_redis_url(), middleware())
 dramatiq.set_broker(broker)

@@ -138,8 +138,8 @@ def _count_totals(drafts: list[TotalDraft], rejections: list[Rejection], connect
     rejected.keep(connection, rejected.REPORTED_TOTAL, rejections, at)
     zones = {account.brand_id: account.time_zone.key for account in known.values()}
     toggles = _enforce_crossed(connection, recorded.new, zones, Cause.REPORTED_TOTAL)
-    taken = len(totals) - restated.ignored - len(restated.conflicts)
-    return Counted(taken, restated.ignored, tuple(rejections), tuple(toggles))
+    taken = len(totals) - restated.nothing_new - len(restated.conflicts)
+    return Counted(taken, restated.nothing_new, tuple(rejections), tuple(toggles))
 
 
 def _enforce_crossed(

@@ -67,7 +67,7 @@ RESTATE = text("""
     ON CONFLICT (source, campaign_id, day) DO UPDATE
     SET previous_micros = known.total_micros, total_micros = excluded.total_micros, as_of = excluded.as_of
     WHERE excluded.as_of > known.as_of
-    RETURNING source, campaign_id, day, total_micros - previous_micros
+    RETURNING source, campaign_id, day, total_micros - previous_micros, xmax = 0
 """)
 
 # What is known of the given totals.
@@ -92,11 +92,11 @@ class Recorded(NamedTuple):
 
 
 class Restated(NamedTuple):
-    """What became of reported totals: the events for their differences, the days they name, and the rest."""
+    """What became of reported totals: events for the differences, the days named, and how many said nothing new."""
 
     differences: list[SpendEvent]
     days: list[CampaignDay]
-    ignored: int
+    nothing_new: int
     conflicts: list[Rejection]
 
 
@@ -217,14 +217,17 @@ def restate(connection: Connection, totals: Iterable[ReportedTotal]) -> Restated
     newest, ignored, conflicts = _newest(totals)
     if not newest:
         return Restated([], [], ignored, conflicts)
-    rows = connection.execute(RESTATE, _total_columns(newest)).all()
-    changes = {(source, campaign_id, day): micros for source, campaign_id, day, micros in rows}
-    unchanged = {key: total for key, total in newest.items() if key not in changes}
-    contradictions = _contradicting(connection, unchanged)
+    changes: dict[TotalKey, int] = {}
+    first = 0
+    for source, campaign_id, day, micros, is_first in connection.execute(RESTATE, _total_columns(newest)):
+        changes[source, campaign_id, day] = micros
+        first += is_first and not micros
+    contradictions = _contradicting(connection, {key: newest[key] for key in newest.keys() - changes.keys()})
+    differences = [_difference(newest[key], micros) for key, micros in changes.items() if micros]
     return Restated(
-        differences=[_difference(newest[key], micros) for key, micros in changes.items() if micros],
+        differences=differences,
         days=[(total.brand_id, total.campaign_id, total.day) for total in newest.values()],
-        ignored=ignored + len(unchanged) - len(contradictions),
+        nothing_new=ignored + len(newest) - len(differences) - first - len(contradictions),
         conflicts=conflicts + contradictions,
     )
 

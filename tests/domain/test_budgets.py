@@ -48,6 +48,11 @@ def test_days_before_the_window_have_nothing_spent() -> None:
     assert spent(100, limit=100).spent_on(SUNDAY - DAY) == 0
 
 
+def test_nothing_is_ahead_unless_told() -> None:
+    budget = BudgetSpend(Budget(Scope.BRAND, Period.DAILY, 1), window_of(Period.DAILY, SUNDAY), 1)
+    assert budget.spent_on(MONDAY) == 0
+
+
 def test_spend_ahead_counts_in_the_next_window_alone() -> None:
     budget = spent(3, limit=100, ahead=7)
     assert [budget.spent_on(SUNDAY + n * DAY) for n in range(3)] == [3, 7, 0]

@@ -157,6 +157,13 @@ def test_a_day_without_a_midnight_begins_at_one(day: str, zone: str) -> None:
     assert starts_at.astimezone(ZoneInfo(zone)).isoformat()[:16] == f"{day}T01:00"
 
 
+def test_a_day_whose_midnight_is_amid_a_skip_begins_when_the_skip_ends() -> None:
+    toronto = ZoneInfo("America/Toronto")
+    starts_at = day_starts_at(date(1919, 3, 31), toronto)
+    assert starts_at == local("America/Toronto", "1919-03-31T00:30")
+    assert (starts_at - TICK).astimezone(toronto).isoformat()[:16] == "1919-03-30T23:29"
+
+
 def test_a_midnight_that_comes_twice_begins_the_day_the_first_time() -> None:
     starts_at = day_starts_at(date(2026, 11, 1), ZoneInfo("America/Havana"))
     assert starts_at == local("America/Havana", "2026-11-01T00:00", fold=0)
@@ -255,6 +262,21 @@ def test_the_next_clock_change_comes_strictly_after() -> None:
 @pytest.mark.parametrize("name", ["UTC", "Asia/Kathmandu", "America/Phoenix"])
 def test_a_zone_that_keeps_its_offset_has_no_clock_change(name: str) -> None:
     assert next_transition(utc("2026-11-22T10:00"), ZoneInfo(name)) is None
+
+
+@pytest.mark.parametrize(
+    ("zone", "changes_at"),
+    [
+        ("Africa/Sao_Tome", "2019-01-01T01:00"),
+        ("Pacific/Fiji", "2021-01-16T14:00"),
+        ("Asia/Dhaka", "2009-12-31T18:00"),
+    ],
+)
+def test_clock_changes_around_new_year_are_found(zone: str, changes_at: str) -> None:
+    change = utc(changes_at)
+    assert (
+        next_transition(change - 20 * DAY, ZoneInfo(zone)) == next_transition(change - TICK, ZoneInfo(zone)) == change
+    )
 
 
 def test_a_skipped_day_is_a_clock_change() -> None:

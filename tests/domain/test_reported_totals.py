@@ -81,9 +81,9 @@ def test_a_total_is_rejected_with_its_reason(field: str, value: object, expected
     assert rejection.payload is raw
 
 
-@pytest.mark.parametrize("day", [FIRST_DAY, LAST_DAY])
-def test_the_first_and_the_last_day_can_be_named(day: date) -> None:
-    assert total_draft(day=day.isoformat()).day == day
+def test_days_from_1990_to_2199_can_be_named() -> None:
+    assert total_draft(day="1990-01-01").day == FIRST_DAY
+    assert total_draft(day="2199-12-31").day == LAST_DAY
 
 
 def test_a_total_of_a_far_day_is_judged() -> None:

@@ -1,0 +1,190 @@
+"""`spendgate up` as a newcomer starts it: an empty folder, no server, no setting."""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from cli import embedded
+from tests.cli.shell import Service, Told, free_port, listens, serving, shell
+from tests.world import eventually
+
+NEWCOMER = {"DATABASE_URL": None, "REDIS_URL": None}
+START_SECONDS = 60
+
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="the system tells no child that its parent died")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """An empty folder that every user may enter, unlike those of pytest: as root, Postgres runs as nobody."""
+    folder = Path(tempfile.mkdtemp(prefix="test-up-"))
+    folder.chmod(0o755)
+    yield folder / "home"
+    embedded.erase(folder / "home")
+    shutil.rmtree(folder)
+
+
+def up(home: Path, *options: str, **env: str | None) -> AbstractContextManager[Service]:
+    output = home.with_name("output")
+    return serving(
+        "-m", "cli.main", "up", *options, output=output, **{**NEWCOMER, "SPENDGATE_HOME": str(home), "PORT": None, **env}
+    )
+
+
+def beside(home: Path, *command: str) -> Told:
+    """Another command of the same person, who set nothing but the home."""
+    return shell(*command, **NEWCOMER, SPENDGATE_HOME=str(home))
+
+
+def page(service: Service) -> str:
+    """The page's address, once the service says it."""
+    eventually(lambda: bool(service.logged("service.started")), START_SECONDS)
+    return str(service.logged("service.started")[0]["page"])
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def urls(home: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in (home / "env").read_text().splitlines())
+
+
+def ports(home: Path, address: str) -> set[int]:
+    """Every port of a running service."""
+    return {urlsplit(url).port or 0 for url in (*urls(home).values(), address)}
+
+
+def processes(home: Path) -> set[int]:
+    """All that runs for `home`: the programs by their environment, the servers by the folder they run in."""
+    return {int(path.name) for path in Path("/proc").glob("[0-9]*") if _belongs(path, home)}
+
+
+def _belongs(process: Path, home: Path) -> bool:
+    told = b""
+    with suppress(OSError):
+        told += (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+    with suppress(OSError):
+        told += os.fsencode((process / "cwd").readlink())
+    return str(home).encode() in told
+
+
+def paused_by_a_budget(service: Service) -> list[dict[str, Any]]:
+    paused = service.logged("campaign.paused")
+    return [line for line in paused if any(hold.endswith("_budget") for hold in line["holds"])]
+
+
+def active_and_inactive(home: Path) -> tuple[int, int]:
+    told = beside(home, "status", "--json").data["campaigns"]
+    return told.get("active", 0), told.get("inactive", 0)
+
+
+def assert_leaves_nothing(home: Path, used: set[int]) -> None:
+    if sys.platform == "linux":
+        assert processes(home) == set()
+    assert not any(listens(port) for port in used)
+    assert not (home / "env").exists()
+
+
+def test_the_demo_pauses_campaigns_by_budget_shows_them_and_leaves_nothing_behind(home: Path) -> None:
+    with up(home, "--demo") as service:
+        address = page(service)
+        eventually(lambda: answers(address))
+        used = ports(home, address)
+        assert set(urls(home)) == {"DATABASE_URL", "REDIS_URL"}
+        eventually(lambda: "Hudson Shoes" in httpx.get(address).text)
+        eventually(lambda: bool(paused_by_a_budget(service)), 90)
+        assert "budget is spent" in httpx.get(address).text
+        active, inactive = active_and_inactive(home)
+        assert active + inactive == 8
+        assert inactive >= 2
+        service.send(signal.SIGINT)
+        assert service.code() == 0
+        assert service.logged("service.stopped")
+        assert_leaves_nothing(home, used)
+
+
+def test_in_time_lapse_a_midnight_brings_campaigns_back_and_the_end_comes_by_itself(home: Path) -> None:
+    lapse = {"SPENDGATE_CLOCK_START": "2026-10-30T12:00:00Z", "SPENDGATE_CLOCK_SPEED": "2880"}
+    with up(home, "--demo", "--fresh", "--seconds", "25", **lapse) as service:
+        eventually(lambda: len(service.logged("demo.brand_made")) == 3)
+        brand = next(line for line in service.logged("demo.brand_made") if line["name"] == "Hudson Shoes")
+        assert beside(home, "budget", "set", "daily", "20", "--brand", str(brand["brand_id"])).code == 0
+        eventually(lambda: bool(brought_back(service)))
+        verified = beside(home, "verify", "--json")
+        assert verified.code == 0, verified
+        assert service.code() == 0
+        assert all(line["at"].startswith("2026-10-3") for line in service.logged())
+
+
+def brought_back(service: Service) -> list[dict[str, Any]]:
+    activated = service.logged("campaign.activated")
+    by_the_clock = [line for line in activated if line["cause"] in {"daily_reset", "schedule"}]
+    return [line for line in by_the_clock if "brand_daily_budget" in line["holds"]]
+
+
+@only_linux
+def test_a_killed_up_leaves_no_process(home: Path) -> None:
+    with up(home, PORT=str(free_port())) as service:
+        address = page(service)
+        eventually(lambda: answers(address))
+        used = ports(home, address)
+        assert len(processes(home)) > 5
+        service.process.kill()
+        service.code()
+        eventually(lambda: not processes(home))
+        assert not any(listens(port) for port in used)
+
+
+def test_a_home_that_cannot_be_used_is_refused_in_one_line() -> None:
+    told = shell("up", **NEWCOMER, SPENDGATE_HOME="/dev/null/home", PORT=None)
+    assert told.code == 2
+    assert "SPENDGATE_HOME" in told.err
+    assert told.err.count("\n") == 1
+
+
+def test_a_port_that_is_none_is_refused_in_one_line(home: Path) -> None:
+    told = shell("up", **NEWCOMER, SPENDGATE_HOME=str(home), PORT="eighty")
+    assert told.code == 2
+    assert told.err.startswith("PORT: ")
+    assert told.err.count("\n") == 1
+
+
+def test_a_port_in_use_is_refused_in_one_line(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        told = shell("up", "--seconds", "10", **NEWCOMER, SPENDGATE_HOME=str(home), PORT=port)
+    assert told.code == 2
+    assert "PORT" in told.err
+    assert port in told.err
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"DATABASE_URL": "postgresql://u:hidden@127.0.0.1:1/x", "REDIS_URL": None}, "REDIS_URL"),
+        ({"DATABASE_URL": None, "REDIS_URL": "redis://:hidden@127.0.0.1:1/0"}, "DATABASE_URL"),
+    ],
+)
+def test_one_server_without_the_other_is_refused_by_the_name_of_the_missing_one(
+    home: Path, given: dict[str, str | None], missing: str
+) -> None:
+    told = shell("up", **given, SPENDGATE_HOME=str(home))
+    assert told.code == 2
+    assert told.err.startswith(f"{missing}: ")
+    assert told.err.count("\n") == 1
+    assert "hidden" not in told.err

@@ -1,0 +1,50 @@
+"""Everything at once, by several processes: events, refunds, edits, resets and ticks, thousands of times."""
+
+import os
+from contextlib import ExitStack
+
+from tests.faults.driver import CAMPAIGNS_A_BRAND, POOL, UNIT, pool
+from tests.world import World, process
+
+BRANDS = 8
+DRIVERS = 4
+OPERATIONS = int(os.environ.get("SPENDGATE_TEST_INTERLEAVINGS", "2400")) // DRIVERS
+ZONES = ("UTC", "America/New_York", "Asia/Kathmandu", "Pacific/Chatham")
+
+
+def test_no_interleaving_loses_spend_or_leaves_a_campaign_on_the_wrong_side(world: World) -> None:
+    for number in range(BRANDS):
+        brand = world.brand(ZONES[number % len(ZONES)], daily=100 * UNIT)
+        for _ in range(CAMPAIGNS_A_BRAND):
+            world.campaign(brand)
+    with ExitStack() as drivers:
+        running = [
+            drivers.enter_context(process("-m", "tests.faults.driver", str(seed), str(OPERATIONS)))
+            for seed in range(DRIVERS)
+        ]
+        while any(driver.poll() is None for driver in running):
+            assert_nothing_differs(world)
+        for driver in running:
+            output, _ = driver.communicate()
+            assert driver.returncode == 0, output[-2000:]
+
+    events = pool(BRANDS)
+    for start in range(0, POOL, 1_000):
+        world.ingest(events[start : start + 1_000])
+    world.verify()
+    assert_nothing_differs(world)
+    assert world.one("SELECT count(*) AS events FROM spend_events") == {"events": POOL}
+    total = sum(event["amount_micros"] for event in events)
+    assert world.one("SELECT sum(spent_micros)::bigint AS spent FROM brand_days") == {"spent": total}
+    assert world.rejected() == []
+
+
+def assert_nothing_differs(world: World) -> None:
+    """Not only at rest: in every committed moment each campaign is what the rules say, but for ticks just due."""
+    from db.engine import snapshot  # noqa: PLC0415 - after the environment is set
+    from runtime import clock  # noqa: PLC0415
+    from workers.verification import differences  # noqa: PLC0415
+
+    with snapshot() as connection:
+        wrong = [found.row() for found in differences(connection, clock.now()) if not found.is_due]
+    assert not wrong, wrong

@@ -1,0 +1,224 @@
+"""The processes of the Procfile, each as it is deployed: what they do, how they end, what they lose (nothing)."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import pytest
+import redis
+
+from tests.cli.shell import Service, run, serving
+from tests.world import UNIT, World, eventually
+
+BATCH = 200
+JOBS = {
+    "apply_dayparting",
+    "reset_daily_budgets",
+    "reset_monthly_budgets",
+    "refresh_spend",
+    "maintain_ledger",
+    "generate_monthly_reports",
+}
+FIRST_SECOND_OF_A_MONTH = datetime(2026, 12, 1, 0, 0, 1, tzinfo=UTC)
+AT_THE_FIRST_SECOND = f"""
+import datetime, sys, time_machine
+time_machine.travel(datetime.datetime.fromisoformat("{FIRST_SECOND_OF_A_MONTH.isoformat()}"), tick=True).start()
+from workers.scheduler import main
+sys.exit(main())
+"""
+REDIS_AWAY = "redis://:hidden@127.0.0.1:1/0"
+POSTGRES_AWAY = "postgresql://app:hidden@127.0.0.1:1/spendgate"
+SMALL = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
+
+Start = Callable[..., AbstractContextManager[Service]]
+
+
+@pytest.fixture
+def start(database: str, tmp_path: Path) -> Start:
+    """Starts `python ...` on the test's own database; each has its own file of output."""
+    numbers = iter(range(100))
+
+    def started(*argv: str, **env: str | None) -> AbstractContextManager[Service]:
+        return serving(*argv, output=tmp_path / f"output-{next(numbers)}", **{"DATABASE_URL": database, **env})
+
+    return started
+
+
+@pytest.fixture
+def queue() -> Iterator[redis.Redis]:
+    """Redis, as an operator looks into it."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        yield client
+
+
+def enqueue(batches: list[list[dict[str, Any]]]) -> None:
+    for events in batches:
+        message: dramatiq.Message[None] = dramatiq.Message(
+            queue_name="spend", actor_name="ingest_spend", args=(), kwargs={"events": events}, options={}
+        )
+        dramatiq.get_broker().enqueue(message)
+
+
+def batches_of(world: World, campaign: int, count: int, micros: int = UNIT) -> list[list[dict[str, Any]]]:
+    return [[world.event(campaign, micros) for _ in range(BATCH)] for _ in range(count)]
+
+
+def waiting_messages(queue: redis.Redis) -> int:
+    """What Redis still holds for the queue `spend`: waiting, being worked on, or delayed for a retry."""
+    names = (b"dramatiq:spend.msgs", b"dramatiq:spend.DQ.msgs")
+    return sum(int(queue.hlen(name.decode())) for name in names)
+
+
+def events_in_ledger(world: World) -> int:
+    return int(world.one("SELECT count(*) AS events FROM spend_events")["events"])
+
+
+def is_ready(service: Service) -> bool:
+    return any("ready for action" in line for line in service.lines())
+
+
+def test_a_worker_counts_what_is_enqueued_and_every_line_it_writes_is_json(
+    world: World, start: Start, queue: redis.Redis
+) -> None:
+    campaign = world.campaign(world.brand(daily=3 * BATCH * UNIT))
+    with start("-m", "workers", **SMALL) as worker:
+        enqueue([*batches_of(world, campaign, 3), [{"event_id": "rubbish"}]])
+        eventually(lambda: world.spent(campaign) == 3 * BATCH * UNIT and len(world.rejected()) == 1)
+        eventually(lambda: waiting_messages(queue) == 0)
+        worker.send(signal.SIGTERM)
+        assert worker.code() == 0
+    for name in ("spend.ingested", "spend.rejected", "campaign.paused", "budget.exhausted"):
+        assert worker.logged(name), name
+        assert all(line["actor"] == "ingest_spend" and line["message_id"] for line in worker.logged(name))
+    assert all({"event", "level", "at"} <= line.keys() for line in worker.logged())
+    world.verify()
+
+
+def test_sigterm_under_load_ends_in_time_and_loses_nothing(world: World, start: Start, queue: redis.Redis) -> None:
+    campaign = world.campaign(world.brand())
+    sent = batches_of(world, campaign, 150)
+    with start("-m", "workers") as worker:
+        eventually(lambda: is_ready(worker))
+        enqueue(sent)
+        eventually(lambda: events_in_ledger(world) > 0)
+        worker.send(signal.SIGTERM)
+        assert worker.code(30) == 0
+    counted = events_in_ledger(world) // BATCH
+    assert 0 < counted < len(sent), "it was not under load"
+    assert counted + waiting_messages(queue) == len(sent)
+    assert world.spent(campaign) == counted * BATCH * UNIT
+    world.verify()
+
+
+def test_what_a_killed_worker_held_is_finished_by_another_and_counted_once(
+    world: World, start: Start, queue: redis.Redis
+) -> None:
+    campaign = world.campaign(world.brand())
+    sent = batches_of(world, campaign, 150)
+    with start("-m", "workers") as killed:
+        eventually(lambda: is_ready(killed))
+        enqueue(sent)
+        eventually(lambda: events_in_ledger(world) > 0)
+        os.killpg(killed.process.pid, signal.SIGKILL)
+        killed.code()
+    assert waiting_messages(queue) > 0, "it was done before it was killed"
+    with start("-m", "workers"):
+        eventually(lambda: waiting_messages(queue) == 0, 90)
+    assert events_in_ledger(world) == len(sent) * BATCH
+    assert world.spent(campaign) == len(sent) * BATCH * UNIT
+    world.verify()
+
+
+def test_the_plain_commands_of_dramatiq_and_periodiq_run_it_too(world: World, start: Start, queue: redis.Redis) -> None:
+    campaign = world.campaign(world.brand())
+    worker = start("-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2")
+    scheduler = start("-c", "import sys, periodiq; sys.exit(periodiq.entrypoint())", "workers.main")
+    with worker, scheduler as beats:
+        enqueue(batches_of(world, campaign, 1))
+        eventually(lambda: world.spent(campaign) == BATCH * UNIT)
+        assert beats.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("-m", "workers"),
+        ("-m", "workers.scheduler"),
+        ("-m", "web"),
+        ("-m", "dramatiq", "workers.main", "--processes", "1"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    ("variable", "value"), [("REDIS_URL", None), ("DATABASE_URL", "mysql://u:hidden@h/x"), ("LOG_LEVEL", "LOUD")]
+)
+def test_a_bad_setting_ends_every_process_with_2_and_one_line_naming_it(
+    argv: tuple[str, ...], variable: str, value: str | None
+) -> None:
+    told = run(*argv, **{variable: value})
+    assert told.code == 2
+    assert [line for line in told.err.splitlines() if line.startswith(f"{variable}: ")], told.err
+    assert "Traceback" not in told.err + told.out
+    assert "hidden" not in told.err + told.out
+    if "dramatiq" not in argv:
+        assert told.err.count("\n") == 1
+
+
+def queued_actors(queue: redis.Redis) -> list[str]:
+    """The actors whose messages wait in Redis, with repetitions."""
+    bodies = [body for name in queue.keys("dramatiq:*.msgs") for body in queue.hvals(name.decode())]  # type: ignore[union-attr]
+    return [dramatiq.Message.decode(body).actor_name for body in bodies]
+
+
+def test_the_first_second_of_a_month_sets_off_every_job(start: Start, queue: redis.Redis) -> None:
+    with start("-c", AT_THE_FIRST_SECOND) as scheduler:
+        eventually(lambda: set(queued_actors(queue)) == JOBS)
+        scheduler.send(signal.SIGTERM)
+        assert scheduler.code() == 0
+    assert sorted(queued_actors(queue)) == sorted(JOBS)
+    assert scheduler.logged() is not None
+
+
+def test_two_schedulers_at_once_are_harmless(world: World, start: Start, queue: redis.Redis) -> None:
+    campaign = world.campaign(world.brand(daily=UNIT))
+    world.spend(campaign, UNIT)
+    world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active', next_change_at = now()")
+    with start("-c", AT_THE_FIRST_SECOND) as first, start("-c", AT_THE_FIRST_SECOND) as second:
+        eventually(lambda: sorted(queued_actors(queue)) == sorted([*JOBS, *JOBS]))
+        with start("-m", "workers", **SMALL):
+            eventually(lambda: queued_actors(queue) == [])
+        assert first.process.poll() is None
+        assert second.process.poll() is None
+    assert world.holds(campaign) == {"brand_daily_budget"}
+    assert len(world.rows("SELECT FROM status_changes WHERE cause <> 'edit' AND cause <> 'spend'")) == 1
+    assert world.rejected() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_scheduler_as_wanted(start: Start, queue: redis.Redis, number: signal.Signals) -> None:
+    with start("-m", "workers.scheduler") as scheduler:
+        eventually(lambda: "apply_dayparting" in queued_actors(queue), 90)
+        scheduler.send(number)
+        assert scheduler.code() == 0
+
+
+def test_a_scheduler_that_cannot_reach_redis_ends_so_that_it_is_started_again(start: Start) -> None:
+    with start("-c", AT_THE_FIRST_SECOND, REDIS_URL=REDIS_AWAY) as scheduler:
+        assert scheduler.code() not in {0, 2, 78}
+    assert "hidden" not in "".join(scheduler.lines())
+
+
+def test_a_worker_waits_for_servers_that_are_away(start: Start) -> None:
+    with start("-m", "workers", DATABASE_URL=POSTGRES_AWAY, REDIS_URL=REDIS_AWAY, **SMALL) as worker:
+        eventually(lambda: any("level" in line and line["level"] != "info" for line in worker.logged()))
+        assert worker.process.poll() is None
+        worker.send(signal.SIGTERM)
+        assert worker.code(30) == 0
+    assert "hidden" not in "".join(worker.lines())
+    assert sys.executable
