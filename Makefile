@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run demo test check clean
+.PHONY: help run demo test test-redis check clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: .venv/run  ## Run everything here, with demo brands and live simulated spend; Ctrl-C stops it
 	@$(BIN)/spendgate up --demo
@@ -15,6 +15,9 @@ run: .venv/run  ## Run everything here, with demo brands and live simulated spen
 demo: .venv/run  ## The same in time-lapse: three days in ninety seconds, midnights and a clock change included
 	@SPENDGATE_HOME=.spendgate/demo SPENDGATE_CLOCK_START=2026-10-30T12:00:00Z SPENDGATE_CLOCK_SPEED=2880 \
 		$(BIN)/spendgate up --demo --fresh --seconds 90
+
+test-redis: .venv/dev  ## The process tests on the redis-server that SPENDGATE_TEST_REDIS names
+	@$(BIN)/python -m pytest -q tests/workers/test_broker.py tests/workers/test_processes.py
 
 test: .venv/dev  ## All tests, against real Postgres, Redis, Dramatiq and periodiq
 	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)

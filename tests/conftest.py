@@ -2,14 +2,18 @@
 
 import os
 import shutil
+import socket
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 from psycopg import sql
 
 from cli import embedded
@@ -33,9 +37,33 @@ def pytest_configure(config: pytest.Config) -> None:
         servers = _servers.enter_context(embedded.running(home, postgres_settings={"max_connections": "200"}))
         _servers.callback(shutil.rmtree, home, ignore_errors=True)
         os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url, SPENDGATE_HOME=str(home))
+    if "SPENDGATE_TEST_REDIS" in os.environ:
+        os.environ["REDIS_URL"] = _servers.enter_context(redis_server(os.environ["SPENDGATE_TEST_REDIS"]))
     number = getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw")
     os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{int(number) + 1}"
     _make_template()
+
+
+@contextmanager
+def redis_server(binary: str) -> Iterator[str]:
+    """A plain redis-server on a free port, for the tests that run on Debian's too; its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]
+    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(arguments, cwd=folder) as server:
+        while not _answers(port):
+            time.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}/0"
+        server.terminate()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with redis.Redis(port=port) as client:
+            return bool(client.ping())
+    except redis.ConnectionError:
+        return False
 
 
 def pytest_unconfigure() -> None:

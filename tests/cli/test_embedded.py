@@ -24,14 +24,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cli import embedded
-from cli.embedded import EmbeddedError, Servers, running
+from cli.embedded import Servers, running
+from cli.placement import EmbeddedError
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 120
 OWNER = """
 import sys
 from pathlib import Path
-from cli.embedded import EmbeddedError, running
+from cli.embedded import running
+from cli.placement import EmbeddedError
 try:
     with running(Path(sys.argv[1])) as servers:
         print(servers.database_url, servers.redis_url, flush=True)

@@ -35,8 +35,8 @@ ZONES_OF_NOTE = (
 )
 APIA_SKIPS_A_DAY = datetime(2011, 12, 30, 10, tzinfo=UTC)
 
-QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-BRUTE_FORCE = settings(QUICK, max_examples=60)
+QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+BRUTE_FORCE = settings(QUICK, max_examples=50)
 
 
 # Builders
