@@ -17,6 +17,10 @@ FIRST_DAY: Final = date(1990, 1, 1)
 LAST_DAY: Final = date(2199, 12, 31)
 """The days that spend, flights and windows may name."""
 
+FIRST_INSTANT: Final = datetime(1990, 1, 2, tzinfo=UTC)
+END_INSTANT: Final = datetime(2199, 12, 30, tzinfo=UTC)
+"""The instants within which every zone's wall clock shows such a day."""
+
 ONE_DAY: Final = timedelta(days=1)
 _PROBE: Final = timedelta(hours=3)
 _INSTANT: Final = timedelta(microseconds=1)
@@ -97,7 +101,7 @@ def window_of(period: Period, day: date) -> Window:
             return Window(day.replace(day=1), _next_month(day))
         case Period.YEARLY:
             return Window(date(day.year, 1, 1), date(day.year + 1, 1, 1))
-        case Period.LIFETIME:
+        case _:
             return LIFETIME
 
 
@@ -107,6 +111,7 @@ def _next_month(day: date) -> date:
 
 def next_transition(at: datetime, zone: ZoneInfo) -> datetime | None:
     """The first instant after `at` at which the zone's distance from UTC changes, or None within a year and more."""
+    at = at.astimezone(UTC)
     for year in (at.year, at.year + 1):
         transitions = _transitions(zone, year)
         position = bisect_right(transitions, at)

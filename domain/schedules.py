@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -17,7 +17,8 @@ from domain.periods import next_transition
 
 MINUTES_PER_DAY: Final = 1440
 MINUTES_PER_WEEK: Final = 7 * MINUTES_PER_DAY
-WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+ALWAYS: Final = "always"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,10 +66,15 @@ def daypart_window(weekday: int, starts_minute: int, ends_minute: int) -> Schedu
 
 
 def copied(schedule: Iterable[Daypart], weekday: int, onto: Iterable[int]) -> Schedule:
-    """The schedule with the dayparts of `weekday` in place of what the days `onto` had."""
+    """The schedule with the dayparts of `weekday` in place of what the days `onto` had.
+
+    Raises InvalidValue where a closed day would replace the last open one: no dayparts at all would be always open.
+    """
     targets = set(onto) - {weekday}
     kept = [part for part in schedule if part.weekday not in targets]
     model = [part for part in kept if part.weekday == weekday]
+    if not kept and targets:
+        raise InvalidValue("schedule", "nothing would be open; pause the campaign to close it altogether")
     return normalised(kept + [Daypart(day, part.starts_minute, part.ends_minute) for day in targets for part in model])
 
 
@@ -85,6 +91,7 @@ def next_edge(schedule: Schedule, at: datetime, zone: ZoneInfo) -> datetime | No
     edges = _edges(schedule)
     if len(edges) < 2:
         return None
+    at = at.astimezone(UTC)
     open_now = _is_open_at_minute(edges, _minute_of_week(at.astimezone(zone)))
     while True:
         edge = at + _until_next_edge(edges, at.astimezone(zone))
@@ -139,18 +146,22 @@ _PART = re.compile(r"(?P<first>[A-Za-z]+)(?:-(?P<last>[A-Za-z]+))?\s+(?P<starts>
 
 
 def parse_schedule(text: str) -> Schedule:
-    """A schedule as a person writes it: `Mon-Fri 09:00-17:30, Sat 22:00-06:00, daily 12:00-13:00`; empty = always.
+    """A schedule as a person writes it: `Mon-Fri 09:00-17:30, Sat 22:00-06:00, daily 12:00-13:00`.
+
+    Nothing, or `always`, is the schedule without dayparts.
 
     Raises InvalidValue that quotes the part it cannot read.
     """
+    if text.strip().lower() == ALWAYS:
+        return ()
     windows: list[Daypart] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         found = _PART.fullmatch(part)
         if not found:
             raise InvalidValue("schedule", f"cannot read {part!r}; write it like Mon-Fri 09:00-17:30")
         starts, ends = _minute(found["starts"]), _minute(found["ends"])
-        if starts == ends:
-            raise InvalidValue("schedule", f"{part!r} is empty; a whole day is 00:00-24:00")
+        if starts in {ends, MINUTES_PER_DAY}:
+            raise InvalidValue("schedule", f"{part!r} is empty or starts at 24:00; a whole day is 00:00-24:00")
         for weekday in _weekdays(found["first"], found["last"]):
             windows += daypart_window(weekday, starts, ends)
     return normalised(windows)
@@ -165,7 +176,7 @@ def _weekdays(first: str, last: str | None) -> Sequence[int]:
 
 def _weekday(word: str) -> int:
     for number, name in enumerate(WEEKDAYS, start=1):
-        if word[:3].lower() == name.lower():
+        if len(word) >= 3 and name.lower().startswith(word.lower()):
             return number
     raise InvalidValue("schedule", f"{word!r} is not a day of the week")
 
@@ -181,9 +192,10 @@ def format_schedule(schedule: Schedule) -> str:
     """The schedule in the form that `parse_schedule` reads, `always` when it has no dayparts."""
     return (
         ", ".join(
-            f"{WEEKDAYS[part.weekday - 1]} {_clock(part.starts_minute)}-{_clock(part.ends_minute)}" for part in schedule
+            f"{WEEKDAYS[part.weekday - 1][:3]} {_clock(part.starts_minute)}-{_clock(part.ends_minute)}"
+            for part in schedule
         )
-        or "always"
+        or ALWAYS
     )
 
 

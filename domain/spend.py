@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from domain.money import MAX_AMOUNT_MICROS
-from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, day_starts_at, local_day
+from domain.periods import END_INSTANT, FIRST_DAY, FIRST_INSTANT, LAST_DAY, ONE_DAY, day_starts_at, local_day
 
 MAX_EVENTS_PER_MESSAGE: Final = 5_000
 MAX_TEXT: Final = 200
@@ -146,9 +146,10 @@ def judge_event(
     if draft.currency is not None and draft.currency.upper() != account.currency:
         detail = f"the brand's currency is {account.currency}, not {draft.currency}"
         return Rejection(Reason.WRONG_CURRENCY, detail, draft.payload)
-    if bounds.oldest is not None and draft.occurred_at < at - bounds.oldest:
-        return Rejection(Reason.TOO_OLD, f"occurred over {bounds.oldest.days} days ago", draft.payload)
-    if draft.occurred_at > at + bounds.ahead:
+    earliest = FIRST_INSTANT if bounds.oldest is None else max(FIRST_INSTANT, at - bounds.oldest)
+    if draft.occurred_at < earliest:
+        return Rejection(Reason.TOO_OLD, f"occurred before {earliest:%Y-%m-%d %H:%M} UTC", draft.payload)
+    if draft.occurred_at > min(END_INSTANT, at + bounds.ahead):
         detail = f"occurs over {int(bounds.ahead.total_seconds())} seconds from now"
         return Rejection(Reason.IN_FUTURE, detail, draft.payload)
     return SpendEvent(
@@ -234,15 +235,21 @@ def _campaign(fields: Mapping[str, object]) -> CampaignKey:
     campaign_id = fields.get("campaign_id")
     if campaign_id is not None:
         if isinstance(campaign_id, int) and not isinstance(campaign_id, bool):
-            return campaign_id
+            return _known_range(campaign_id)
         raise _Refused(Reason.MALFORMED, "campaign_id: expected an integer")
     platform, external_id = fields.get("platform"), fields.get("external_id")
     if isinstance(external_id, int) and not isinstance(external_id, bool):
-        external_id = str(external_id)
+        external_id = str(_known_range(external_id))
     found = _text("platform", platform), _text("external_id", external_id)
     if found[0] and found[1]:
         return found[0], found[1]
     raise _Refused(Reason.MALFORMED, "campaign_id, or platform and external_id: missing")
+
+
+def _known_range(number: int) -> int:
+    if abs(number) > MAX_ID:
+        raise _Refused(Reason.UNKNOWN_CAMPAIGN, "no campaign has an id beyond a bigint")
+    return number
 
 
 def _named(campaign: CampaignKey) -> str:
@@ -270,7 +277,7 @@ def _is_unicode(value: str) -> bool:
 
 
 def _instant(name: str, value: object) -> datetime:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value.isprintable():
         raise _Refused(Reason.MALFORMED, f"{name}: expected an ISO 8601 string")
     try:
         moment = datetime.fromisoformat(value)

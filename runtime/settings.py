@@ -98,11 +98,7 @@ class Settings(BaseSettings):
 
     @property
     def max_total_age(self) -> timedelta | None:
-        """The age from which reported totals are refused: their own bound, and never beyond the ledger's retention."""
-        months = self.ledger_retention_months
-        bounds = [self.max_total_age_days, None if months is None else 28 * (months - 1)]
-        days = min((bound for bound in bounds if bound is not None), default=None)
-        return None if days is None else timedelta(days=days)
+        return None if self.max_total_age_days is None else timedelta(days=self.max_total_age_days)
 
     @property
     def clock_is_driven(self) -> bool:

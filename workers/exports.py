@@ -20,7 +20,7 @@ from db.engine import committed, transaction
 from db.repository import catalog, watermarks
 from db.repository.accounts import accounts
 from domain.errors import InvalidValue
-from domain.money import MICROS_PER_UNIT, exact_micros, whole_micros
+from domain.money import EXACT, MICROS_PER_UNIT, exact_micros, whole_micros
 from domain.spend import MAX_TEXT
 from runtime import clock
 from workers.enforcement import Cause, announce, chunks, enforce
@@ -160,7 +160,8 @@ def read_export(stream: BinaryIO, columns: Columns) -> Export:
         export.rows += 1
         part = _part(row, layout, number, export)
         if part is not None:
-            sums[part.external_id, part.day] = sums.get((part.external_id, part.day), Decimal(0)) + part.micros
+            key = part.external_id, part.day
+            sums[key] = EXACT.add(sums.get(key, Decimal(0)), part.micros)
     export.totals = {key: whole_micros(micros) for key, micros in sums.items() if key not in export.incomplete}
     return export
 

@@ -1,7 +1,7 @@
 """Spend comes in: read, judged, counted once and enforced, in one commit."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from db.engine import Stale, committed, sql_state
-from db.repository import rejected, search, spend
+from db.repository import ledger, rejected, search, spend
 from db.repository.accounts import accounts
 from db.repository.enforcement import Applied, lock_brands
 from db.repository.zones import readable_zones
@@ -114,8 +114,7 @@ def _split_on_overflow(
 
 def _count_events(drafts: list[SpendDraft], rejections: list[Rejection], connection: Connection) -> Counted:
     at = clock.now()
-    read = settings()
-    bounds = AgeBounds(read.max_event_age, read.max_event_ahead)
+    bounds = _bounds(settings().max_event_age, at)
     known = accounts(connection, {draft.campaign for draft in drafts})
     events, refused = _parted(judge_event(draft, known, at, bounds) for draft in drafts)
     recorded = spend.record(connection, events, at)
@@ -128,7 +127,7 @@ def _count_events(drafts: list[SpendDraft], rejections: list[Rejection], connect
 
 def _count_totals(drafts: list[TotalDraft], rejections: list[Rejection], connection: Connection) -> Counted:
     at = clock.now()
-    bounds = AgeBounds(settings().max_total_age, settings().max_event_ahead)
+    bounds = _bounds(settings().max_total_age, at)
     known = accounts(connection, {draft.campaign for draft in drafts})
     totals, refused = _parted(judge_total(draft, known, at, bounds) for draft in drafts)
     restated = spend.restate(connection, totals)
@@ -140,6 +139,14 @@ def _count_totals(drafts: list[TotalDraft], rejections: list[Rejection], connect
     toggles = _enforce_crossed(connection, recorded.new, zones, Cause.REPORTED_TOTAL)
     taken = len(totals) - restated.nothing_new - len(restated.conflicts)
     return Counted(taken, restated.nothing_new, tuple(rejections), tuple(toggles))
+
+
+def _bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
+    """The bounds that are set, and never an age that the ledger does not retain."""
+    retention = settings().ledger_retention_months
+    retained = None if retention is None else at - ledger.floor(at, retention)
+    ages = [age for age in (oldest, retained) if age is not None]
+    return AgeBounds(min(ages, default=None), settings().max_event_ahead)
 
 
 def _enforce_crossed(

@@ -119,6 +119,6 @@ def maintain(at: datetime) -> None:
     committed(lambda connection: ledger.ensure_months(connection, months))
     retention = settings().ledger_retention_months
     if retention is not None:
-        floor = ledger.months_back(months[0], retention)
-        dropped = committed(lambda connection: ledger.drop_months_before(connection, floor))
+        earliest = ledger.floor(at, retention)
+        dropped = committed(lambda connection: ledger.drop_months_before(connection, earliest))
         log.info("ledger.maintained", dropped=[month.isoformat() for month in dropped])

@@ -18,7 +18,8 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('ensure_ledger_month'));
-    IF to_regclass(part) IS NOT NULL THEN
+    -- Asked of the catalog itself: the name's absence may still be cached from before the wait.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = current_schema()::regnamespace) THEN
         RETURN false;
     END IF;
     -- Made aside and then attached: that takes a lock which lets inserts into other months go on.

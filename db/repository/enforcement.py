@@ -162,7 +162,9 @@ def _budgets(
         scope = Scope.BRAND if row.campaign_id is None else Scope.CAMPAIGN
         budget = Budget(scope, Period(row.period), row.limit_micros)
         window = Window(row.first_day, None if row.end_day == ENDLESS else row.end_day)
-        found[row.brand_id, row.campaign_id].append(BudgetSpend(budget, window, row.spent_micros, row.ahead_micros))
+        found[row.brand_id, row.campaign_id].append(
+            BudgetSpend(budget, window, int(row.spent_micros), int(row.ahead_micros))
+        )
     return found
 
 

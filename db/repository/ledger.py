@@ -1,7 +1,7 @@
 """The ledger's partitions: one a UTC month."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 
 from psycopg import sql
 from sqlalchemy import Connection, text
@@ -48,15 +48,21 @@ def months(connection: Connection) -> list[date]:
     return list(connection.scalars(MONTHS))
 
 
-def drop_months_before(connection: Connection, floor: date) -> list[date]:
-    """Drops every whole month before `floor` and returns them: what the counters hold of them stays."""
-    old = [month for month in months(connection) if month < floor]
+def floor(at: datetime, retention_months: int) -> datetime:
+    """The first instant that a ledger of so many whole months, and the current one, still holds at `at`."""
+    place = month_of(at).year * 12 + month_of(at).month - 1 - retention_months
+    return datetime(place // 12, place % 12 + 1, 1, tzinfo=UTC)
+
+
+def drop_months_before(connection: Connection, earliest: datetime) -> list[date]:
+    """Drops every whole month before `earliest` and returns them: what the counters hold of them stays."""
+    old = [month for month in months(connection) if month < earliest.date()]
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 - a live connection has its driver's
     for month in old:
         driver.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(f"spend_events_{month:%Y_%m}")))
     forget_months()
-    watermarks.raise_to(connection, FLOOR, datetime.combine(floor, time.min, UTC))
+    watermarks.raise_to(connection, FLOOR, earliest)
     return old
 
 
@@ -65,9 +71,3 @@ def next_month(month: date) -> date:
     end = window_of(Period.MONTHLY, month).end_day
     assert end is not None  # noqa: S101 - a month ends
     return end
-
-
-def months_back(month: date, count: int) -> date:
-    """The first day of the month `count` months before."""
-    place = month.year * 12 + month.month - 1 - count
-    return date(place // 12, place % 12 + 1, 1)

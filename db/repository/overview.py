@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from db.repository import search
+from db.repository.rows import plain
 from db.repository.windows import SPEND_OF_BUDGETS, current_windows
 
 # The brands with their spend in the current daily and monthly windows, and how many campaigns serve.
@@ -24,7 +25,7 @@ BRANDS = text("""
         ON monthly.time_zone = brands.time_zone AND monthly.period = 'monthly'
     LEFT JOIN brand_days AS today ON today.brand_id = brands.id AND today.day = day.first_day
     CROSS JOIN LATERAL (
-        SELECT COALESCE(sum(spent_micros), 0)::bigint AS spent_micros FROM brand_days
+        SELECT COALESCE(sum(spent_micros), 0) AS spent_micros FROM brand_days
         WHERE brand_id = brands.id AND brand_days.day >= monthly.first_day AND brand_days.day < monthly.end_day
     ) AS month
     CROSS JOIN LATERAL (
@@ -82,7 +83,7 @@ def _now(connection: Connection, at: datetime) -> Mapping[str, Any]:
 def brands(connection: Connection, at: datetime, limit: int = 1_000) -> list[dict[str, Any]]:
     """Brands in id order, with micros spent today and this month by their own calendars."""
     parameters = {**_now(connection, at), "limit": limit}
-    return [dict(row) for row in connection.execute(BRANDS, parameters).mappings()]
+    return plain(connection.execute(BRANDS, parameters))
 
 
 def campaigns(
@@ -90,18 +91,18 @@ def campaigns(
 ) -> list[dict[str, Any]]:
     """Campaigns in brand and id order, with micros spent today by their brand's calendar."""
     parameters = {**_now(connection, at), "brand_id": brand_id, "status": status, "limit": limit}
-    return [dict(row) for row in connection.execute(CAMPAIGNS, parameters).mappings()]
+    return plain(connection.execute(CAMPAIGNS, parameters))
 
 
 def budgets(connection: Connection, at: datetime, *, brand_id: int | None = None) -> list[dict[str, Any]]:
     """Budgets of brands and campaigns, with micros spent in the window that is current at `at`."""
     parameters = {**_now(connection, at), "brand_id": brand_id}
-    return [dict(row) for row in connection.execute(BUDGETS, parameters).mappings()]
+    return plain(connection.execute(BUDGETS, parameters))
 
 
 def status_changes(connection: Connection, limit: int) -> list[dict[str, Any]]:
     """The latest toggles, newest first."""
-    return [dict(row) for row in connection.execute(STATUS_CHANGES, {"limit": limit}).mappings()]
+    return plain(connection.execute(STATUS_CHANGES, {"limit": limit}))
 
 
 def tally(connection: Connection) -> dict[str, int]:

@@ -130,7 +130,14 @@ def as_json(payload: object) -> str:
     try:
         return json.dumps(payload, allow_nan=False, default=str)
     except (ValueError, RecursionError):
-        return json.dumps(repr(payload))
+        return json.dumps(_described(payload))
+
+
+def _described(payload: object) -> str:
+    try:
+        return repr(payload)
+    except RecursionError:
+        return "(nested too deeply to be kept)"
 
 
 def printable(line: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from db.repository.rows import plain
+
 # The brands that were there before the month ended.
 BRANDS_TO_REPORT = text("""
     SELECT id FROM brands
@@ -79,7 +81,7 @@ def month_of_brand(
         "spent_micros": sum(spent.values()),
         "days": spent,
         "campaigns": list(campaigns.values()),
-        "limits": [dict(row) for row in connection.execute(LIMITS, parameters).mappings()],
+        "limits": plain(connection.execute(LIMITS, parameters)),
         "status_changes": {status: changes for status, changes in connection.execute(STATUS_CHANGES, parameters)},  # noqa: C416
     }
 

@@ -79,6 +79,9 @@ KNOWN_TOTALS = text("""
 """)
 
 EventKey = tuple[int, str, date]
+Fact = tuple[int, datetime, int]
+"""What an id stands for (campaign, moment, micros): two events with one id and another fact contradict each other."""
+
 TotalKey = tuple[str, int, date]
 CampaignDay = tuple[int, int, date]
 
@@ -100,37 +103,29 @@ class Restated(NamedTuple):
     conflicts: list[Rejection]
 
 
-def record(connection: Connection, events: Iterable[SpendEvent], at: datetime) -> Recorded:
+def record(connection: Connection, events: Sequence[SpendEvent], at: datetime) -> Recorded:
     """Writes the events to the ledger and counts each new one in its campaign's and its brand's day."""
-    unique, duplicates, conflicts = _distinct(events)
-    if not unique:
-        return Recorded([], duplicates, conflicts)
-    ensure_months(connection, {key[2] for key in unique})
-    batch = [unique[key] for key in sorted(unique, key=lambda key: (key[2], key[0], key[1]))]
-    if not _copied(connection, batch, at):
-        batch, again, contradictions = _inserted(connection, batch, at)
-        duplicates += again
-        conflicts += contradictions
-    count(connection, [(event.brand_id, event.campaign_id, event.day, event.amount_micros) for event in batch])
-    return Recorded(batch, duplicates, conflicts)
-
-
-def _distinct(events: Iterable[SpendEvent]) -> tuple[dict[EventKey, SpendEvent], int, list[Rejection]]:
-    unique: dict[EventKey, SpendEvent] = {}
-    duplicates, conflicts = 0, []
+    first: dict[EventKey, SpendEvent] = {}
     for event in events:
-        first = unique.setdefault((event.brand_id, event.event_id, month_of(event.occurred_at)), event)
-        if first is event:
-            continue
-        if _fact(first) == _fact(event):
-            duplicates += 1
-        else:
-            conflicts.append(_contradiction(event))
-    return unique, duplicates, conflicts
+        first.setdefault(_key(event), event)
+    if not first:
+        return Recorded([], 0, [])
+    ensure_months(connection, {month for _, _, month in first})
+    batch = [first[key] for key in sorted(first, key=lambda key: (key[2], key[0], key[1]))]
+    known = {} if _copied(connection, batch, at) else _inserted(connection, batch, at)
+    new = [event for event in batch if _key(event) not in known]
+    count(connection, [(event.brand_id, event.campaign_id, event.day, event.amount_micros) for event in new])
+    ledger = {**{_key(event): _fact(event) for event in new}, **known}
+    again = [event for event in events if _key(event) in known or first[_key(event)] is not event]
+    conflicts = [_contradiction(event) for event in again if ledger[_key(event)] != _fact(event)]
+    return Recorded(new, len(again) - len(conflicts), conflicts)
 
 
-def _fact(event: SpendEvent) -> tuple[int, datetime, int]:
-    """What an id stands for: two events with one id and another fact contradict each other."""
+def _key(event: SpendEvent) -> EventKey:
+    return event.brand_id, event.event_id, month_of(event.occurred_at)
+
+
+def _fact(event: SpendEvent) -> Fact:
     return event.campaign_id, event.occurred_at, event.amount_micros
 
 
@@ -152,30 +147,18 @@ def _copied(connection: Connection, batch: Sequence[SpendEvent], at: datetime) -
     return True
 
 
-def _inserted(
-    connection: Connection, batch: Sequence[SpendEvent], at: datetime
-) -> tuple[list[SpendEvent], int, list[Rejection]]:
-    """The path of a batch that holds duplicates: events new, how many were known, and what contradicts the known."""
+def _inserted(connection: Connection, batch: Sequence[SpendEvent], at: datetime) -> dict[EventKey, Fact]:
+    """The path of a batch that holds duplicates: writes what is new, returns what the ledger had of the other ids."""
     columns = zip(*(event[:6] for event in batch), strict=True)
     names = ("event_ids", "brand_ids", "campaign_ids", "occurred", "amounts", "sources")
     parameters = {name: list(column) for name, column in zip(names, columns, strict=True)}
     inserted = {tuple(row) for row in connection.execute(INSERT_NEW, parameters | {"received_at": at})}
-    new: list[SpendEvent] = []
-    known: list[SpendEvent] = []
-    for event in batch:
-        is_new = (event.brand_id, event.event_id, event.occurred_at) in inserted
-        (new if is_new else known).append(event)
-    stored = _stored_facts(connection, known)
-    conflicts = [_contradiction(event) for event in known if stored[_key(event)] != _fact(event)]
-    return new, len(known) - len(conflicts), conflicts
+    others = [event for event in batch if (event.brand_id, event.event_id, event.occurred_at) not in inserted]
+    return _stored_facts(connection, others)
 
 
-def _key(event: SpendEvent) -> EventKey:
-    return event.brand_id, event.event_id, month_of(event.occurred_at)
-
-
-def _stored_facts(connection: Connection, events: Sequence[SpendEvent]) -> dict[EventKey, tuple[int, datetime, int]]:
-    facts = {}
+def _stored_facts(connection: Connection, events: Sequence[SpendEvent]) -> dict[EventKey, Fact]:
+    facts: dict[EventKey, Fact] = {}
     for month in {month_of(event.occurred_at) for event in events}:
         those = [event for event in events if month_of(event.occurred_at) == month]
         parameters = {

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.repository.rows import plain
+
 LIFT_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
 
 SIZES = text("""
@@ -36,7 +38,7 @@ CAMPAIGN_DAYS_UNLIKE = text("""
 
 # One campaign's spend between two instants, by the ledger.
 LEDGER_BETWEEN = text("""
-    SELECT COALESCE(sum(amount_micros), 0)::bigint FROM spend_events
+    SELECT COALESCE(sum(amount_micros), 0) FROM spend_events
     WHERE brand_id = :brand_id AND campaign_id = :campaign_id AND occurred_at >= :starts_at AND occurred_at < :ends_at
 """)
 
@@ -125,17 +127,17 @@ def ledger_between(connection: Connection, unlike: CampaignDayUnlike, instants: 
 
 def brand_days_unlike(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
     """Brands' days of which the counter is not the sum of the campaigns' days."""
-    return [dict(row) for row in connection.execute(BRAND_DAYS_UNLIKE, {"limit": limit}).mappings()]
+    return plain(connection.execute(BRAND_DAYS_UNLIKE, {"limit": limit}))
 
 
 def broken_history(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
     """Status changes that do not follow from the one before, and campaigns whose status none explains."""
     parameters = {"limit": limit}
-    rows = [*connection.execute(BROKEN_HISTORY, parameters).mappings()]
-    rows += connection.execute(UNEXPLAINED_STATUS, parameters).mappings()
-    return [dict(row) for row in rows]
+    return plain(connection.execute(BROKEN_HISTORY, parameters)) + plain(
+        connection.execute(UNEXPLAINED_STATUS, parameters)
+    )
 
 
 def ids_in_two_months(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
     """Event ids that stand in more than one month: two events by law, and perhaps a producer's mistake."""
-    return [dict(row) for row in connection.execute(IDS_IN_TWO_MONTHS, {"limit": limit}).mappings()]
+    return plain(connection.execute(IDS_IN_TWO_MONTHS, {"limit": limit}))

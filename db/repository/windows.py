@@ -18,8 +18,8 @@ SPEND_OF_BUDGETS = """
     JOIN brands USING (time_zone)
     JOIN budgets ON budgets.brand_id = brands.id AND budgets.period = current.period
     CROSS JOIN LATERAL (
-        SELECT COALESCE(sum(spent_micros) FILTER (WHERE day < end_day), 0)::bigint AS spent_micros,
-            COALESCE(sum(spent_micros) FILTER (WHERE day >= end_day), 0)::bigint AS ahead_micros
+        SELECT COALESCE(sum(spent_micros) FILTER (WHERE day < end_day), 0) AS spent_micros,
+            COALESCE(sum(spent_micros) FILTER (WHERE day >= end_day), 0) AS ahead_micros
         FROM (
             SELECT day, spent_micros FROM brand_days
             WHERE budgets.campaign_id IS NULL AND brand_id = budgets.brand_id AND day >= first_day

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -38,7 +38,7 @@ class Service:
 
     def lines(self) -> list[str]:
         """The whole lines it wrote."""
-        return self._output.read_text().rpartition("\n")[0].splitlines()
+        return self._output.read_text().split("\n")[:-1]
 
     def logged(self, event: str | None = None) -> list[dict[str, Any]]:
         """Its lines, or those of one event, each read as a JSON object; a line that is none fails the test."""
@@ -101,12 +101,9 @@ def serving(*argv: str, output: Path, errors: int | IO[bytes] | None = None, **e
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kills the process and all of its group that is left."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    finally:
-        process.wait()
+    process.wait()
 
 
 def free_port() -> int:

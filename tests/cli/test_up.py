@@ -1,12 +1,14 @@
 """`spendgate up` as a newcomer starts it: an empty folder, no server, no setting."""
 
+import json
 import os
 import shutil
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ import httpx
 import pytest
 
 from cli import embedded
+from tests.cli.conftest import Spendgate
 from tests.cli.shell import Service, Told, free_port, listens, serving, shell
-from tests.world import eventually
+from tests.world import UNIT, World, eventually
 
 NEWCOMER = {"DATABASE_URL": None, "REDIS_URL": None}
 START_SECONDS = 60
@@ -148,6 +151,36 @@ def test_a_killed_up_leaves_no_process(home: Path) -> None:
         service.code()
         eventually(lambda: not processes(home))
         assert not any(listens(port) for port in used)
+
+
+def test_fresh_erases_nothing_but_the_embedded_servers_data(home: Path) -> None:
+    home.mkdir()
+    (home / "thesis.txt").write_text("the only copy")
+    told = shell("up", "--fresh", "--seconds", "1", **NEWCOMER, SPENDGATE_HOME=str(home), PORT=str(free_port()))
+    assert (home / "thesis.txt").read_text() == "the only copy"
+    assert told.code in {0, 2}
+
+
+def test_servers_of_your_own_are_used_where_both_are_set(
+    world: World, spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = world.campaign(world.brand())
+    for name, value in (("PORT", str(free_port())), ("SPENDGATE_HOME", os.environ.get("SPENDGATE_HOME", ".spendgate"))):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    spendgate("send", "-", stdin=json.dumps(world.event(campaign, UNIT)))
+    with ThreadPoolExecutor(1) as pool:
+        pressed = pool.submit(press_ctrl_c_when, lambda: world.spent(campaign) == UNIT)
+        assert spendgate("up").code == 0
+        pressed.result()
+    world.verify()
+
+
+def press_ctrl_c_when(done: Callable[[], bool]) -> None:
+    try:
+        eventually(done, START_SECONDS)
+    finally:
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_a_home_that_cannot_be_used_is_refused_in_one_line() -> None:

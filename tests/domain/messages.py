@@ -73,7 +73,8 @@ def total_draft(**fields: object) -> TotalDraft:
 
 
 def judged(*, at: datetime = NOW, bounds: AgeBounds = BOUNDS, **fields: object) -> SpendEvent | Rejection:
-    return judge_event(draft(**fields), ACCOUNTS, at, bounds)
+    read = read_event(raw_event(**fields))
+    return read if isinstance(read, Rejection) else judge_event(read, ACCOUNTS, at, bounds)
 
 
 def judged_total(*, at: datetime = NOW, bounds: AgeBounds = BOUNDS, **fields: object) -> ReportedTotal | Rejection:

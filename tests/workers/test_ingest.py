@@ -11,9 +11,9 @@ import pytest
 import structlog
 
 from db.repository import catalog
+from runtime.settings import settings
 from tests.workers.kit import at_once, lines
 from tests.world import UNIT, World, eventually
-from runtime.settings import settings
 from workers.enforcement import edited
 from workers.ingest import ingest_spend
 from workers.schedules import maintain_ledger

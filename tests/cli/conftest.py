@@ -1,0 +1,51 @@
+"""The command line in this process, through the console script's own function."""
+
+import io
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+
+from tests.cli.shell import COLOURS, Told
+
+Spendgate = Callable[..., Told]
+
+
+@pytest.fixture
+def spendgate(database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Spendgate]:
+    """Runs `spendgate ...` on the test's own database; what it did to logs and signals is undone at the end."""
+    from cli.main import run  # noqa: PLC0415 - after the environment is set
+
+    for colours in COLOURS:
+        monkeypatch.delenv(colours, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def told(*argv: str, stdin: str = "") -> Told:
+        monkeypatch.setattr(sys, "argv", ["spendgate", *argv])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run()
+        assert isinstance(ended.value.code, int | None)
+        return Told(ended.value.code or 0, *capsys.readouterr())
+
+    with _restored():
+        yield told
+
+
+class _restored:  # noqa: N801 - reads as a verb
+    def __enter__(self) -> None:
+        self.was_configured, self.config = structlog.is_configured(), structlog.get_config()
+        self.handlers, self.level = logging.root.handlers[:], logging.root.level
+        self.signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+    def __exit__(self, *_: object) -> None:
+        structlog.configure(**self.config) if self.was_configured else structlog.reset_defaults()
+        logging.root.handlers[:] = self.handlers
+        logging.root.setLevel(self.level)
+        logging.captureWarnings(capture=False)
+        for number, handler in self.signals.items():
+            signal.signal(number, handler)

@@ -1,0 +1,596 @@
+"""What people do from a shell: each edit enforced and audited at once, each answer with its exit code."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import dramatiq
+import pytest
+import redis
+import typer.main
+
+from tests.cli.conftest import Spendgate
+from tests.cli.shell import Told, shell
+from tests.world import UNIT, World
+
+REDIS_AWAY = "redis://:hidden@127.0.0.1:1/0"
+POSTGRES_AWAY = "postgresql://app:hidden@127.0.0.1:1/spendgate"
+NOON = "2026-06-17T12:00:00Z"
+MARKUP = "[bold]Loud[/bold] [/red] [link=x]"
+
+
+def audit(world: World) -> list[tuple[str, str]]:
+    rows = world.rows("SELECT action, subject, changed_by FROM audit_entries ORDER BY id")
+    assert all(row["changed_by"].startswith(("cli:", "test")) for row in rows)
+    return [(row["action"], row["subject"]) for row in rows if row["changed_by"].startswith("cli:")]
+
+
+def assert_one_line(told: Told, code: int, *words: str) -> None:
+    assert told.code == code, told
+    assert told.err.count("\n") == 1, told.err
+    for word in words:
+        assert word.lower() in told.err.lower()
+    assert "hidden" not in told.err + told.out
+    assert "Traceback" not in told.err
+
+
+# What people manage
+
+
+def test_a_brand_is_made_and_listed_with_its_spend(world: World, spendgate: Spendgate) -> None:
+    world.set_clock(NOON)
+    told = spendgate("brand", "create", "Shoes", "--time-zone", "Asia/Kathmandu", "--currency", "eur", "--json")
+    brand = told.data["brand_id"]
+    world.spend(world.campaign(brand), 1_250_001)
+    (listed,) = spendgate("brand", "list", "--json").data
+    facts = {"name": "Shoes", "time_zone": "Asia/Kathmandu", "currency": "EUR", "configured_status": "enabled"}
+    assert listed | facts | {"id": brand, "today_micros": 1_250_001, "active_campaigns": 1} == listed
+    assert "EUR 1.250001" in spendgate("brand", "list").out
+    assert audit(world) == [("create", "brand")]
+    assert "brand" in spendgate("brand", "create", "Hats").out
+
+
+def test_a_paused_brand_holds_its_campaigns_until_it_is_enabled(world: World, spendgate: Spendgate) -> None:
+    brand = world.brand()
+    campaign = world.campaign(brand)
+    for word, holds in (("pause", {"brand_paused"}), ("enable", set()), ("archive", {"brand_paused"})):
+        assert spendgate("brand", word, str(brand)).code == 0
+        assert world.holds(campaign) == holds
+    assert audit(world) == [("edit", "brand")] * 3
+    world.verify()
+
+
+def test_a_campaign_is_made_enforced_at_once_and_listed(world: World, spendgate: Spendgate) -> None:
+    world.set_clock(NOON)
+    brand = str(world.brand(daily=10 * UNIT))
+    told = spendgate(
+        "campaign", "create", "Summer", "--brand", brand, "--platform", "google_ads", "--external-id", "77",
+        "--starts-on", "2026-07-01", "--ends-on", "2026-08-31", "--json",
+    )  # fmt: skip
+    campaign = told.data["campaign_id"]
+    assert world.holds(campaign) == {"flight_not_started"}
+    (listed,) = spendgate("campaign", "list", "--brand", brand, "--status", "inactive", "--json").data
+    assert (listed["id"], listed["external_id"], listed["holds"]) == (campaign, "77", ["flight_not_started"])
+    assert listed["next_change_at"] == "2026-07-01T00:00:00+00:00"
+    assert spendgate("campaign", "list", "--status", "active", "--json").data == []
+    assert "flight_not_started" in spendgate("campaign", "list").out
+    assert audit(world) == [("create", "campaign")]
+    assert "Autumn" in spendgate("campaign", "create", "Autumn", "--brand", brand).out
+    assert len(spendgate("campaign", "list", "--limit", "1", "--json").data) == 1
+
+
+def test_what_a_person_pauses_is_held_at_once(world: World, spendgate: Spendgate) -> None:
+    campaign = world.campaign(world.brand())
+    for word, holds in (("pause", {"user_paused"}), ("archive", {"archived"}), ("enable", set())):
+        assert spendgate("campaign", word, str(campaign)).code == 0
+        assert world.holds(campaign) == holds
+    assert audit(world) == [("edit", "campaign")] * 3
+    world.verify()
+
+
+def test_a_budget_holds_as_soon_as_it_is_set_and_lifts_as_soon_as_it_is_raised(
+    world: World, spendgate: Spendgate
+) -> None:
+    world.set_clock(NOON)
+    campaign = world.campaign(world.brand())
+    world.spend(campaign, 10 * UNIT)
+    number = str(campaign)
+    assert spendgate("budget", "set", "weekly", "9.99", "--campaign", number).code == 0
+    assert world.holds(campaign) == {"campaign_weekly_budget"}
+    (listed,) = spendgate("budget", "list", "--json").data
+    assert (listed["limit_micros"], listed["spent_micros"], listed["first_day"]) == (9_990_000, 10 * UNIT, "2026-06-15")
+    assert "$9.99" in spendgate("budget", "list").out
+    assert spendgate("budget", "set", "weekly", "10.01", "--campaign", number).code == 0
+    assert world.is_active(campaign)
+    assert audit(world) == [("set", "budget")] * 2
+    world.verify()
+
+
+def test_a_limit_of_0_holds_a_whole_brand_until_it_is_removed(world: World, spendgate: Spendgate) -> None:
+    brand = world.brand()
+    campaigns = [world.campaign(brand), world.campaign(brand)]
+    assert spendgate("budget", "set", "lifetime", "0", "--brand", str(brand)).code == 0
+    assert [world.holds(campaign) for campaign in campaigns] == [{"brand_lifetime_budget"}] * 2
+    assert spendgate("budget", "list", "--brand", str(brand), "--json").data[0]["first_day"] is None
+    assert spendgate("budget", "remove", "lifetime", "--brand", str(brand)).code == 0
+    assert all(world.is_active(campaign) for campaign in campaigns)
+    assert audit(world) == [("set", "budget"), ("remove", "budget")]
+    world.verify()
+
+
+def test_a_schedule_is_enforced_at_once_and_shown_as_it_is_read(world: World, spendgate: Spendgate) -> None:
+    world.set_clock(NOON)
+    campaign = world.campaign(world.brand())
+    number = str(campaign)
+    assert spendgate("schedule", "show", number).out == "always\n"
+    assert spendgate("schedule", "set", number, "Wed 22:00-02:00").code == 0
+    assert world.holds(campaign) == {"outside_schedule"}
+    shown = spendgate("schedule", "show", number).out.strip()
+    assert shown == "Wed 22:00-24:00, Thu 00:00-02:00"
+    assert spendgate("schedule", "set", number, shown).code == 0
+    assert spendgate("schedule", "show", number).out.strip() == shown
+    assert spendgate("schedule", "set", number, "").code == 0
+    assert world.is_active(campaign)
+    assert audit(world) == [("set", "schedule")] * 3
+    world.verify()
+
+
+def test_one_day_of_a_schedule_is_copied_onto_others(world: World, spendgate: Spendgate) -> None:
+    number = str(world.campaign(world.brand()))
+    told = spendgate("schedule", "set", number, "Mon 09:00-17:00, Tue 01:00-02:00", "--copy", "Mon:Tue,Sat")
+    assert told.code == 0
+    assert spendgate("schedule", "show", number).out.strip() == "Mon 09:00-17:00, Tue 09:00-17:00, Sat 09:00-17:00"
+
+
+def test_a_name_in_brackets_is_shown_as_it_is(world: World, spendgate: Spendgate) -> None:
+    made = spendgate("brand", "create", MARKUP)
+    assert made.code == 0
+    assert MARKUP in made.out
+    brand = str(world.one("SELECT id FROM brands")["id"])
+    assert MARKUP in spendgate("campaign", "create", MARKUP, "--brand", brand).out
+    for group in ("brand", "campaign"):
+        assert MARKUP in spendgate(group, "list").out
+    assert spendgate("brand", "pause", brand).code == 0
+    assert MARKUP in spendgate("status").out
+
+
+# What holds
+
+
+def test_explain_gives_the_figures_and_when_it_serves_again(world: World, spendgate: Spendgate) -> None:
+    world.set_clock(NOON)
+    brand = world.brand("America/New_York", daily=10 * UNIT)
+    campaign = world.campaign(brand, platform="google_ads", external_id="7:7")
+    world.spend(campaign, 12 * UNIT)
+    for key in (str(campaign), "google_ads:7:7"):
+        told = spendgate("explain", key, "--json").data
+        assert (told["effective_status"], told["stored_status"]) == ("inactive", "inactive")
+        assert told["serves_at"] == "2026-06-18T04:00:00+00:00"
+        (hold,) = told["holds"]
+        assert (hold["hold"], hold["lifts_at"]) == ("brand_daily_budget", "2026-06-18T04:00:00+00:00")
+        assert (hold["spent_micros"], hold["limit_micros"]) == (12 * UNIT, 10 * UNIT)
+        assert (hold["window_first_day"], hold["window_end_day"]) == ("2026-06-17", "2026-06-18")
+    text = spendgate("explain", str(campaign)).out
+    for word in ("inactive", "the brand's daily budget is spent", "$12.00", "$10.00", "Thu 2026-06-18 00:00 EDT"):
+        assert word in text
+
+
+def test_explain_says_what_no_clock_will_lift(world: World, spendgate: Spendgate) -> None:
+    world.set_clock(NOON)
+    campaign = world.campaign(world.brand())
+    world.set_status(campaign, "paused")
+    told = spendgate("explain", str(campaign), "--json").data
+    assert (told["serves_at"], told["holds"][0]["lifts_at"]) == (None, None)
+    assert "not by the clock alone" in spendgate("explain", str(campaign)).out
+    world.set_status(campaign, "enabled")
+    assert spendgate("explain", str(campaign)).out == f"campaign {campaign} is active\n"
+
+
+def alter_status(world: World, campaign: int) -> None:
+    world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active' WHERE id = %s", campaign)
+
+
+def test_check_campaign_statuses_names_what_differs_and_fixes_it_when_told(world: World, spendgate: Spendgate) -> None:
+    brand = world.brand()
+    campaign, healthy = world.campaign(brand, lifetime=0), world.campaign(brand)
+    command = "check-campaign-statuses"
+    assert spendgate(command).code == 0
+    assert "Every campaign is what the rules say" in spendgate(command).out
+    alter_status(world, campaign)
+    told = spendgate(command, "--json")
+    assert told.code == 1
+    (row,) = told.data["differences"]
+    assert (row["campaign_id"], row["holds"], row["should_be"]) == (campaign, [], ["campaign_lifetime_budget"])
+    assert spendgate(command).code == 1
+    assert world.is_active(campaign), "a check alone changes nothing"
+    fixed = spendgate(command, "--fix", "--json")
+    assert (fixed.code, fixed.data["toggles"]) == (0, 1)
+    assert world.holds(campaign) == {"campaign_lifetime_budget"}
+    assert world.is_active(healthy)
+    assert spendgate(command).code == 0
+    alter_status(world, campaign)
+    assert "1 campaigns enforced, 1 toggled" in spendgate(command, "--fix").out
+
+
+@pytest.mark.parametrize(
+    ("command", "period", "next_window"),
+    [
+        ("reset-daily-budgets", "daily", "2026-06-18T00:00:00Z"),
+        ("reset-monthly-budgets", "monthly", "2026-07-01T00:00:00Z"),
+    ],
+)
+def test_a_reset_lifts_its_own_hold_once_the_window_is_over_and_zeroes_nothing(
+    world: World, spendgate: Spendgate, command: str, period: str, next_window: str
+) -> None:
+    world.set_clock(NOON)
+    brand = world.brand(**{period: UNIT})
+    spent, paused = world.campaign(brand), world.campaign(brand)
+    world.set_status(paused, "paused")
+    world.spend(spent, UNIT)
+    assert spendgate(command, "--json").data == {"brand_ids": [brand]}
+    assert spendgate(command, "--json").data == {"brand_ids": []}
+    assert world.holds(spent) == {f"brand_{period}_budget"}
+    world.set_clock(next_window)
+    assert spendgate(command, "--json").data == {"brand_ids": [brand]}
+    assert world.is_active(spent)
+    assert world.holds(paused) == {"user_paused"}
+    assert world.spent(spent) == UNIT
+    assert spendgate(command).out == "0 brands re-evaluated\n"
+    assert spendgate(command, "--all").out == "1 brands re-evaluated\n"
+    world.verify()
+
+
+def test_verify_says_what_it_compared(world: World, spendgate: Spendgate) -> None:
+    world.spend(world.campaign(world.brand()), UNIT)
+    told = spendgate("verify")
+    assert told.code == 0
+    assert told.out.count("right") == told.out.count("rows compared") == 5
+    assert all(check["wrong"] == [] for check in spendgate("verify", "--json").data)
+
+
+@pytest.mark.parametrize(
+    ("alter", "named"),
+    [
+        ("UPDATE campaign_days SET spent_micros = spent_micros + 1", "counter_micros 1000001"),
+        ("UPDATE brand_days SET spent_micros = spent_micros - 1", "999999"),
+        ("UPDATE campaigns SET holds = '{user_paused}', effective_status = 'inactive'", "user_paused"),
+        ("INSERT INTO brand_days SELECT brand_id, day - 1, 5 FROM brand_days", "5"),
+        ("DELETE FROM campaign_days", "1000000"),
+    ],
+)
+def test_verify_names_what_was_altered_by_hand(world: World, spendgate: Spendgate, alter: str, named: str) -> None:
+    campaign = world.campaign(world.brand())
+    world.spend(campaign, UNIT)
+    world.execute(alter)
+    told = spendgate("verify")
+    assert told.code == 1
+    assert "wrong" in told.out
+    assert any(named in line and f"brand_id {world.brand_of(campaign)}" in line for line in told.out.splitlines())
+    by_json = spendgate("verify", "--json")
+    assert by_json.code == 1
+    assert any(check["wrong"] for check in by_json.data)
+
+
+def test_verify_shows_some_of_many_wrong_rows_and_all_by_json(world: World, spendgate: Spendgate) -> None:
+    brand = world.brand()
+    world.execute("INSERT INTO brand_days SELECT %s, DATE '2026-01-01' + n, 1 FROM generate_series(1, 30) AS n", brand)
+    assert "and 10 more; --json lists them" in spendgate("verify").out
+    wrong = {check["name"]: len(check["wrong"]) for check in spendgate("verify", "--json").data}
+    assert wrong["brand days equal their campaigns' days"] == 30
+
+
+def test_verify_tells_of_one_id_in_two_months_without_calling_it_wrong(world: World, spendgate: Spendgate) -> None:
+    world.set_clock("2026-07-02T00:00:00Z")
+    campaign = world.campaign(world.brand())
+    event = world.spend(campaign, UNIT, "2026-06-30T12:00:00Z")
+    world.ingest([event | {"occurred_at": "2026-07-01T12:00:00Z"}])
+    told = spendgate("verify")
+    assert told.code == 0
+    (known,) = [line for line in told.out.splitlines() if "worth knowing" in line]
+    assert event["event_id"] in known
+
+
+def test_status_tells_how_many_serve_and_what_changed_last(world: World, spendgate: Spendgate) -> None:
+    assert "0 campaigns active, 0 inactive" in spendgate("status").out
+    brand = world.brand(daily=UNIT, name="Shoes")
+    campaign = world.campaign(brand, name="Summer")
+    world.campaign(world.brand())
+    world.spend(campaign, UNIT)
+    told = spendgate("status", "--json").data
+    assert told["campaigns"] == {"active": 1, "inactive": 1}
+    assert (told["status_changes"][0]["campaign_id"], told["status_changes"][0]["cause"]) == (campaign, "spend")
+    text = spendgate("status").out
+    assert "1 campaigns active, 1 inactive" in text
+    assert "the brand's daily budget is spent" in text
+
+
+# Spend
+
+
+@pytest.fixture
+def queue(database: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        yield client
+
+
+def messages(queue: redis.Redis) -> list[dramatiq.Message[Any]]:
+    return [dramatiq.Message.decode(body) for body in queue.hvals("dramatiq:spend.msgs")]
+
+
+def lines_of(events: list[Any]) -> str:
+    return "".join(f"{json.dumps(event)}\n" for event in events)
+
+
+def test_send_enqueues_a_file_in_batches_for_the_workers(
+    world: World, spendgate: Spendgate, queue: redis.Redis, tmp_path: Path
+) -> None:
+    events = [world.event(1, UNIT) for _ in range(5)]
+    (tmp_path / "events.jsonl").write_text("\n" + lines_of(events))
+    told = spendgate("send", str(tmp_path / "events.jsonl"), "--batch", "2", "--json")
+    assert (told.code, told.data) == (0, {"sent": 5, "messages": 3, "bad_lines": []})
+    sent = sorted((message.kwargs["events"] for message in messages(queue)), key=len)
+    assert [len(batch) for batch in sent] == [1, 2, 2]
+    assert {event["event_id"] for batch in sent for event in batch} == {event["event_id"] for event in events}
+    assert {message.actor_name for message in messages(queue)} == {"ingest_spend"}
+
+
+def test_send_reads_standard_input_and_names_the_lines_that_are_no_json(
+    world: World, spendgate: Spendgate, queue: redis.Redis
+) -> None:
+    event = world.event(1, UNIT)
+    told = spendgate("send", "-", stdin=f"rubbish\n{json.dumps(event)}\n{{\n")
+    assert told.code == 1
+    assert "1 sent in 1 messages" in told.out
+    assert "line 1 is not JSON" in told.err
+    assert "line 3 is not JSON" in told.err
+    assert [message.kwargs["events"] for message in messages(queue)] == [[event]]
+
+
+def test_what_is_sent_is_what_the_actors_take(world: World, spendgate: Spendgate, queue: redis.Redis) -> None:
+    campaign = world.campaign(world.brand(), platform="bing", external_id="a")
+    spendgate("send", "-", stdin=lines_of([world.event(campaign, UNIT)]))
+    total = {"source": "bing", "campaign_id": campaign, "day": "2026-06-01", "total_micros": 3 * UNIT}
+    spendgate("send", "-", "--totals", stdin=lines_of([total | {"as_of": "2026-06-02T00:00:00Z"}]))
+    for message in messages(queue):
+        dramatiq.get_broker().get_actor(message.actor_name)(**message.kwargs)
+    assert world.spent(campaign) == 4 * UNIT
+    assert world.rejected() == []
+
+
+def test_send_names_a_line_nested_beyond_reading(spendgate: Spendgate) -> None:
+    told = spendgate("send", "-", "--json", stdin="[" * 100_000 + "\n")
+    assert (told.code, told.data["bad_lines"]) == (1, [1])
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", ".", "bytes"])
+def test_send_refuses_what_is_no_file_of_text(spendgate: Spendgate, tmp_path: Path, name: str) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\xff")
+    path = tmp_path / name
+    assert_one_line(spendgate("send", str(path)), 2, path.name)
+
+
+def test_rejected_inputs_are_listed_whole_with_their_reason(world: World, spendgate: Spendgate) -> None:
+    assert "Nothing waits" in spendgate("rejected", "list").out
+    event = world.event(999, UNIT)
+    world.ingest([event, event, {"event_id": "x"}])
+    told = spendgate("rejected", "list", "--json").data
+    assert {row["reason"] for row in told} == {"unknown_campaign", "malformed"}
+    (unknown,) = spendgate("rejected", "list", "--reason", "unknown_campaign", "--json").data
+    assert (unknown["payload"], unknown["times"]) == (event, 2)
+    assert "unknown_campaign: 1 waiting, came 2 times" in spendgate("rejected", "list").out
+    first = min(row["id"] for row in told)
+    assert [row["id"] > first for row in spendgate("rejected", "list", "--after", str(first), "--json").data] == [True]
+    assert len(spendgate("rejected", "list", "--limit", "1", "--json").data) == 1
+
+
+def reject(world: World, *external_ids: str) -> None:
+    """One event each for a campaign that is not known yet."""
+    for external_id in external_ids:
+        event = world.event(0, UNIT) | {"platform": "bing", "external_id": external_id}
+        del event["campaign_id"]
+        world.ingest([event])
+
+
+def test_a_dry_run_of_a_replay_changes_nothing(world: World, spendgate: Spendgate) -> None:
+    reject(world, "a")
+    world.campaign(world.brand(), platform="bing", external_id="a")
+    (row,) = world.rejected()
+    assert spendgate("rejected", "replay", "--all", "--dry-run", "--json").data == [row["id"]]
+    assert spendgate("rejected", "replay", "--all", "--dry-run").out == "1 would be replayed\n"
+    assert world.rejected() == [row]
+
+
+def test_a_replay_takes_what_was_mended_and_keeps_the_rest(world: World, spendgate: Spendgate) -> None:
+    reject(world, "a", "b")
+    campaign = world.campaign(world.brand(), platform="bing", external_id="a")
+    told = spendgate("rejected", "replay", "--all", "--json")
+    assert (told.code, told.data) == (1, {"replayed": 2, "taken": 1, "rejected_again": 1})
+    assert world.spent(campaign) == UNIT
+    (left,) = world.rejected()
+    assert left["payload"]["external_id"] == "b"
+    assert spendgate("rejected", "replay", "--all").code == 1
+    assert world.spent(campaign) == UNIT
+    world.verify()
+
+
+def test_a_replay_takes_the_named_ids_or_reason_alone(world: World, spendgate: Spendgate) -> None:
+    reject(world, "a", "b")
+    world.ingest([{"event_id": "x"}])
+    brand = world.brand()
+    for external_id in ("a", "b"):
+        world.campaign(brand, platform="bing", external_id=external_id)
+    first = world.rejected()[0]["id"]
+    told = spendgate("rejected", "replay", str(first))
+    assert (told.code, told.out) == (0, "1 replayed: 1 taken, 0 rejected again\n")
+    assert len(world.rejected()) == 2
+    assert spendgate("rejected", "replay", "--reason", "unknown_campaign", "--json").data["taken"] == 1
+    assert [row["reason"] for row in world.rejected()] == ["malformed"]
+
+
+# Wrong use, and servers that are away
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        (("brand", "create", "X", "--time-zone", "Mars/Olympus"), "time_zone: "),
+        (("brand", "create", "X", "--currency", "ZZZ"), "currency: "),
+        (("brand", "create", ""), "name: "),
+        (("brand", "create", "two\nlines"), "name: "),
+        (("brand", "pause", "999"), "brand: "),
+        (("campaign", "create", "X", "--brand", "999"), "brand: "),
+        (("campaign", "create", "X", "--brand", "1", "--starts-on", "2026-02-02", "--ends-on", "2026-02-01"), "ends_on"),
+        (("campaign", "create", "X", "--brand", "1", "--platform", "bing", "--external-id", "known"), "external_id"),
+        (("campaign", "pause", "999"), "campaign: "),
+        (("campaign", "list", "--status", "sleeping"), "status"),
+        (("campaign", "list", "--limit", "-1"), "limit"),
+        (("budget", "set", "daily", "ten", "--campaign", "1"), "amount: "),
+        (("budget", "set", "daily", "0.0000001", "--campaign", "1"), "amount: "),
+        (("budget", "set", "daily", "--brand", "1", "--", "-1"), "limit"),
+        (("budget", "set", "daily", "1e20", "--brand", "1"), "amount: "),
+        (("budget", "set", "daily", "10"), "--brand: "),
+        (("budget", "set", "daily", "10", "--brand", "999"), "brand: "),
+        (("budget", "set", "daily", "10", "--campaign", "999"), "campaign: "),
+        (("budget", "remove", "daily", "--brand", "1"), "period: "),
+        (("schedule", "set", "1", "Mon 25:00-26:00"), "schedule: "),
+        (("schedule", "set", "1", "Mon 09:00-17:00", "--copy", "Mon"), "copy"),
+        (("schedule", "set", "1", "Mon 09:00-17:00", "--copy", "Mon:Noday"), "schedule: "),
+        (("schedule", "show", "999"), "campaign: "),
+        (("explain", "0x1"), "campaign: "),
+        (("explain", "999"), "campaign: "),
+        (("explain", "[/]"), "campaign: "),
+        (("explain", "9" * 30), "campaign: "),
+        (("explain", "bing:nothing"), "campaign: "),
+        (("rejected", "replay"), "ids: "),
+        (("migrate", "nonsense"), "nonsense"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_wrong_value_is_one_line_that_names_the_field(
+    world: World, spendgate: Spendgate, command: tuple[str, ...], field: str
+) -> None:
+    brand = world.brand()
+    assert world.campaign(brand, platform="bing", external_id="known") == brand == 1
+    assert_one_line(spendgate(*command), 2, field)
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (("budget", "set", "hourly", "10"), "hourly"),
+        (("campaign", "create", "X"), "--brand"),
+        (("campaign", "create", "X", "--brand", "1", "--starts-on", "1.2.2026"), "--starts-on"),
+        (("send", "-", "--batch", "5001"), "--batch"),
+        (("import", "missing.csv", "--platform", "bing"), "missing.csv"),
+        (("sing",), "sing"),
+        (("status", "--loud"), "--loud"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_use_is_told_with_its_place_and_2(spendgate: Spendgate, command: tuple[str, ...], named: str) -> None:
+    told = spendgate(*command)
+    assert told.code == 2
+    assert named in told.err
+
+
+def test_a_wrong_value_ends_the_process_with_2_and_one_line(database: str) -> None:
+    assert_one_line(shell("explain", "999", DATABASE_URL=database), 2, "campaign: there is no campaign 999")
+
+
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [(("status",), "DATABASE_URL"), (("migrate",), "DATABASE_URL"), (("send", "-"), "REDIS_URL")],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+def test_without_servers_the_missing_variable_is_named(
+    tmp_path: Path, command: tuple[str, ...], variable: str
+) -> None:
+    told = shell(*command, stdin="{}", DATABASE_URL=None, REDIS_URL=None, SPENDGATE_HOME=str(tmp_path))
+    assert_one_line(told, 2, f"{variable}: not set", "spendgate up")
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "variable"),
+    [
+        (("status",), {"DATABASE_URL": POSTGRES_AWAY}, "DATABASE_URL"),
+        (("migrate",), {"DATABASE_URL": POSTGRES_AWAY}, "DATABASE_URL"),
+        (("send", "-"), {"REDIS_URL": REDIS_AWAY}, "REDIS_URL"),
+    ],
+    ids=["status", "migrate", "send"],
+)
+def test_a_server_that_is_away_is_named_with_exit_code_3(
+    command: tuple[str, ...], settings: dict[str, str | None], variable: str
+) -> None:
+    assert_one_line(shell(*command, stdin="{}", **settings), 3, f"{variable}: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "url"),
+    [
+        ("status", "DATABASE_URL", "postgresql://app:hidden@127.0.0.1:port/spendgate"),
+        ("status", "DATABASE_URL", "mysql://app:hidden@127.0.0.1/spendgate"),
+        ("send", "REDIS_URL", "redis://:hidden@127.0.0.1:port/0"),
+        ("send", "REDIS_URL", "http://:hidden@127.0.0.1"),
+    ],
+)
+def test_a_url_that_cannot_be_read_is_named_without_its_password(command: str, variable: str, url: str) -> None:
+    argv = (command, "-") if command == "send" else (command,)
+    assert_one_line(shell(*argv, stdin="{}", **{variable: url}), 2, f"{variable}: ")
+
+
+def test_a_wrong_password_is_told_without_the_password(database: str) -> None:
+    server = database.rpartition("@")[2]
+    told = shell("status", DATABASE_URL=f"postgresql://app:hidden@{server}")
+    assert_one_line(told, 3, "DATABASE_URL: ")
+
+
+def test_a_database_without_the_tables_is_refused_in_one_line(world: World, spendgate: Spendgate) -> None:
+    world.execute("ALTER TABLE campaigns RENAME TO hidden_campaigns")
+    told = spendgate("status")
+    assert told.code == 2
+    assert told.err.count("\n") == 1
+
+
+def test_migrate_may_run_again(world: World, spendgate: Spendgate) -> None:
+    campaign = world.campaign(world.brand())
+    assert spendgate("migrate").out == "the database is at head\n"
+    assert world.is_active(campaign)
+
+
+# Help
+
+
+def _walked(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from _walked(child, (*path, name))
+
+
+def test_every_command_and_each_of_its_options_and_arguments_is_explained() -> None:
+    from cli.main import app  # noqa: PLC0415 - after the environment is set
+
+    silent = []
+    for path, command in _walked(typer.main.get_command(app)):
+        if not command.help:
+            silent.append(path)
+        silent += [(*path, part.name) for part in command.params if not getattr(part, "help", None)]
+    assert silent == []
+
+
+def test_help_is_shown_for_every_command(spendgate: Spendgate) -> None:
+    from cli.main import app  # noqa: PLC0415 - after the environment is set
+
+    for path, _ in _walked(typer.main.get_command(app)):
+        told = spendgate(*path, "--help")
+        assert told.code == 0
+        assert "Usage: " in told.out
+        assert "--help" in told.out
+
+
+def test_without_a_command_it_says_what_there_is(spendgate: Spendgate) -> None:
+    told = spendgate()
+    for word in ("import", "explain", "verify", "Exit codes"):
+        assert word in told.out + told.err

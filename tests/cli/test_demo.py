@@ -1,0 +1,89 @@
+"""The demo's brands and their upstream: real rows, real messages."""
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import dramatiq
+import pytest
+import redis
+
+from cli import demo
+from tests.world import UNIT, World, eventually
+
+
+@pytest.fixture
+def queue(database: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        yield client
+
+
+def sent(queue: redis.Redis) -> list[dict[str, Any]]:
+    """Every event in the queue."""
+    messages = [dramatiq.Message.decode(body) for body in queue.hvals("dramatiq:spend.msgs")]
+    return [event for message in messages for event in message.kwargs["events"]]
+
+
+@contextmanager
+def spending() -> Iterator[None]:
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(demo.spend_until, stop, 0.01, hurry=2_880)
+        try:
+            yield
+        finally:
+            stop.set()
+            result.result()
+
+
+def named(world: World, name: str) -> int:
+    return int(world.one("SELECT id FROM campaigns WHERE name = %s", name)["id"])
+
+
+def test_the_brands_are_made_once(world: World) -> None:
+    demo.make_brands()
+    demo.make_brands()
+    assert [row["name"] for row in world.rows("SELECT name FROM brands ORDER BY id")] == [
+        brand.name for brand in demo.BRANDS
+    ]
+    assert len(world.rows("SELECT FROM campaigns")) == sum(len(brand.campaigns) for brand in demo.BRANDS)
+    assert world.holds(named(world, "Display, paused by a person")) == {"user_paused"}
+    world.verify()
+
+
+@pytest.mark.parametrize("at", ["2026-06-17T12:00:00Z", "2026-10-24T23:30:00Z", "2026-03-29T00:30:00Z"])
+def test_the_blinking_campaign_is_open_now_and_shut_in_two_minutes(world: World, at: str) -> None:
+    start = world.set_clock(at)
+    demo.make_brands()
+    campaign = named(world, "Open and shut")
+    assert world.is_active(campaign)
+    changes = world.one("SELECT next_change_at FROM campaigns WHERE id = %s", campaign)["next_change_at"]
+    assert (changes - start).total_seconds() == 120
+
+
+def test_only_what_is_active_spends(world: World, queue: redis.Redis) -> None:
+    demo.make_brands()
+    with spending():
+        eventually(lambda: len(sent(queue)) > 20)
+    active = {row["id"] for row in world.rows("SELECT id FROM campaigns WHERE effective_status = 'active'")}
+    assert {event["campaign_id"] for event in sent(queue)} <= active
+    assert named(world, "Display, paused by a person") not in {event["campaign_id"] for event in sent(queue)}
+    world.ingest(sent(queue))
+    assert world.rejected() == []
+
+
+def test_a_refund_brings_a_stopped_campaign_back(world: World, queue: redis.Redis) -> None:
+    demo.make_brands()
+    shopping = named(world, "Shopping")
+    world.spend(shopping, 120 * UNIT)
+    assert world.holds(shopping) == {"campaign_daily_budget"}
+    with spending():
+        eventually(lambda: any(event["amount_micros"] < 0 for event in sent(queue)))
+    refund = next(event for event in sent(queue) if event["amount_micros"] < 0)
+    assert (refund["campaign_id"], refund["amount_micros"]) == (shopping, -24 * UNIT)
+    world.ingest([refund])
+    assert world.is_active(shopping)
+    world.verify()

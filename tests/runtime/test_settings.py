@@ -1,0 +1,219 @@
+"""Settings come from outside, are read once, and a bad one is one line that names its variable."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from runtime.settings import Settings, SettingsError, settings
+
+POSTGRES = "postgresql://app:hidden@db.example:5432/spendgate"
+REDIS = "redis://:hidden@queue.example:6379/0"
+
+
+def names() -> list[str]:
+    return [str(field.validation_alias.choices[0]) for field in Settings.model_fields.values()]  # type: ignore[union-attr]
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """An environment and a working directory without any setting."""
+    for name in names():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def refusal() -> str:
+    """What a person reads of a bad setting."""
+    settings.cache_clear()
+    with pytest.raises(SettingsError) as refused:
+        settings()
+    return str(refused.value)
+
+
+DEFAULTS = {
+    "DATABASE_URL": ("database_url", None),
+    "REDIS_URL": ("redis_url", None),
+    "PORT": ("port", 8000),
+    "LOG_LEVEL": ("log_level", "INFO"),
+    "LOG_FORMAT": ("log_format", "json"),
+    "SPENDGATE_HOME": ("home", Path(".spendgate")),
+    "SPENDGATE_HOST": ("host", "127.0.0.1"),
+    "SPENDGATE_WORKER_PROCESSES": ("worker_processes", 2),
+    "SPENDGATE_WORKER_THREADS": ("worker_threads", 4),
+    "SPENDGATE_SHUTDOWN_SECONDS": ("shutdown_seconds", 25),
+    "SPENDGATE_MAX_EVENT_AGE_DAYS": ("max_event_age_days", 35),
+    "SPENDGATE_MAX_EVENT_AHEAD_SECONDS": ("max_event_ahead_seconds", 300),
+    "SPENDGATE_MAX_TOTAL_AGE_DAYS": ("max_total_age_days", None),
+    "SPENDGATE_LEDGER_RETENTION_MONTHS": ("ledger_retention_months", None),
+    "SPENDGATE_SPEND_FOLDER": ("spend_folder", None),
+    "SPENDGATE_STATEMENT_TIMEOUT_MS": ("statement_timeout_ms", 60_000),
+    "SPENDGATE_LOCK_TIMEOUT_MS": ("lock_timeout_ms", 15_000),
+    "SPENDGATE_CLOCK_START": ("clock_start", None),
+    "SPENDGATE_CLOCK_SPEED": ("clock_speed", 1.0),
+}
+
+
+def test_every_setting_is_tested_here() -> None:
+    assert set(names()) == set(DEFAULTS)
+
+
+@pytest.mark.parametrize(("variable", "expected"), DEFAULTS.items())
+def test_what_is_not_set_has_its_default(variable: str, expected: tuple[str, object]) -> None:
+    field, default = expected
+    assert getattr(settings(), field) == default
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("PORT", "9000", "port", 9000),
+        ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+        ("LOG_FORMAT", "console", "log_format", "console"),
+        ("SPENDGATE_HOME", "/data", "home", Path("/data")),
+        ("SPENDGATE_HOST", "0.0.0.0", "host", "0.0.0.0"),  # noqa: S104 - only read
+        ("SPENDGATE_MAX_EVENT_AGE_DAYS", "7", "max_event_age", timedelta(days=7)),
+        ("SPENDGATE_MAX_EVENT_AHEAD_SECONDS", "0", "max_event_ahead", timedelta(0)),
+        ("SPENDGATE_MAX_TOTAL_AGE_DAYS", "90", "max_total_age", timedelta(days=90)),
+        ("SPENDGATE_SPEND_FOLDER", "exports", "spend_folder", Path("exports")),
+        ("SPENDGATE_CLOCK_START", "2026-03-01T01:00:00+01:00", "clock_start", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("SPENDGATE_CLOCK_SPEED", "2880", "clock_speed", 2880.0),
+        ("REDIS_URL", "rediss://queue.example/0", "redis_url", "rediss://queue.example/0"),
+        ("REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
+    ],
+)
+def test_what_is_set_is_read(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, field: str, value: object
+) -> None:
+    monkeypatch.setenv(variable, text)
+    assert getattr(settings(), field) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "bad"),
+    [
+        ("DATABASE_URL", "mysql://app:hidden@db.example/spendgate"),
+        ("DATABASE_URL", "app:hidden@db.example/spendgate"),
+        ("DATABASE_URL", "postgresql://app:hidden@db.example:port/spendgate"),
+        ("REDIS_URL", "http://:hidden@queue.example"),
+        ("REDIS_URL", "redis://:hidden@queue.example:port/0"),
+        ("PORT", "eighty"),
+        ("PORT", "65536"),
+        ("PORT", ""),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("SPENDGATE_WORKER_PROCESSES", "0"),
+        ("SPENDGATE_WORKER_THREADS", "65"),
+        ("SPENDGATE_SHUTDOWN_SECONDS", "1.5"),
+        ("SPENDGATE_MAX_EVENT_AGE_DAYS", "0"),
+        ("SPENDGATE_MAX_EVENT_AHEAD_SECONDS", "-1"),
+        ("SPENDGATE_MAX_TOTAL_AGE_DAYS", "0"),
+        ("SPENDGATE_LEDGER_RETENTION_MONTHS", "1"),
+        ("SPENDGATE_STATEMENT_TIMEOUT_MS", "soon"),
+        ("SPENDGATE_LOCK_TIMEOUT_MS", "0"),
+        ("SPENDGATE_CLOCK_START", "2026-03-01T00:00:00"),
+        ("SPENDGATE_CLOCK_START", "tomorrow"),
+        ("SPENDGATE_CLOCK_SPEED", "0"),
+        ("SPENDGATE_CLOCK_SPEED", "nan"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_the_variable_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch, variable: str, bad: str
+) -> None:
+    monkeypatch.setenv(variable, bad)
+    told = refusal()
+    assert told.startswith(f"{variable}: ")
+    assert "\n" not in told
+    assert "hidden" not in told
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_usual_scheme_of_postgres_is_taken(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}://app:hidden@db.example:5432/spendgate")
+    assert settings().required_database_url() == "postgresql+psycopg://app:hidden@db.example:5432/spendgate"
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL"])
+def test_a_url_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "")
+    assert getattr(settings(), DEFAULTS[variable][0]) is None
+
+
+def test_a_missing_server_is_one_line_that_names_its_variable() -> None:
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL: not set.*spendgate up`?$"):
+        settings().required_database_url()
+    with pytest.raises(SettingsError, match=r"^REDIS_URL: not set.*spendgate up`?$"):
+        settings().required_redis_url()
+
+
+def test_the_file_dot_env_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"DATABASE_URL={POSTGRES}\nREDIS_URL={REDIS}\nPORT=9000\nSOMETHING_ELSE=1\n")
+    monkeypatch.setenv("PORT", "9001")
+    assert settings().required_redis_url() == REDIS
+    assert settings().required_database_url().endswith("@db.example:5432/spendgate")
+    assert settings().port == 9001
+
+
+def test_the_running_embedded_servers_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write_embedded(tmp_path)
+    monkeypatch.setenv("SPENDGATE_HOME", str(tmp_path))
+    assert settings().required_database_url() == POSTGRES.replace("postgresql", "postgresql+psycopg")
+    assert settings().required_redis_url() == REDIS
+
+
+@pytest.mark.parametrize(
+    ("given", "url", "missing"), [("DATABASE_URL", POSTGRES, "REDIS_URL"), ("REDIS_URL", REDIS, "DATABASE_URL")]
+)
+def test_one_servers_url_is_never_mixed_with_the_embedded_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, url: str, missing: str
+) -> None:
+    write_embedded(tmp_path)
+    monkeypatch.setenv("SPENDGATE_HOME", str(tmp_path))
+    monkeypatch.setenv(given, url)
+    with pytest.raises(SettingsError, match=f"^{missing}: not set"):
+        _ = settings().required_database_url(), settings().required_redis_url()
+
+
+def test_an_empty_embedded_file_is_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("\n")
+    monkeypatch.setenv("SPENDGATE_HOME", str(tmp_path))
+    assert settings().database_url is None
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        settings().port = 1
+
+
+def test_what_every_shell_sets_for_others_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field, text in (("HOME", "/home/person"), ("HOST", "0.0.0.0"), ("WORKER_THREADS", "64"), ("home", "/tmp")):  # noqa: S104, S108 - only read
+        monkeypatch.setenv(field, text)
+    assert (settings().home, settings().host, settings().worker_threads) == (Path(".spendgate"), "127.0.0.1", 4)
+
+
+@pytest.mark.parametrize("variable", ["SPENDGATE_CLOCK_START", "SPENDGATE_CLOCK_SPEED"])
+def test_a_driven_clock_is_refused_on_servers_of_your_own(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", POSTGRES)
+    monkeypatch.setenv("REDIS_URL", REDIS)
+    monkeypatch.setenv(variable, {"SPENDGATE_CLOCK_START": "2026-03-01T00:00:00Z"}.get(variable, "60"))
+    assert refusal().startswith(f"{variable}: ")
+
+
+def test_a_driven_clock_is_taken_on_any_database_of_the_embedded_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_embedded(tmp_path)
+    monkeypatch.setenv("SPENDGATE_HOME", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", POSTGRES.replace("/spendgate", "/another"))
+    monkeypatch.setenv("REDIS_URL", REDIS)
+    monkeypatch.setenv("SPENDGATE_CLOCK_SPEED", "60")
+    assert settings().clock_is_driven
+
+
+def write_embedded(home: Path) -> None:
+    (home / "env").write_text(f"DATABASE_URL={POSTGRES}\nREDIS_URL={REDIS}\n")

@@ -1,0 +1,353 @@
+"""Messages through real Redis and real Dramatiq workers: good ones are worked on whatever lies between them."""
+
+import json
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dramatiq
+import psycopg
+import pytest
+import structlog
+from dramatiq import Worker
+
+from runtime import clock
+from runtime.settings import Settings, SettingsError
+from tests.workers.kit import dead_letters, is_empty, lines, put, put_message, working
+from tests.world import World, eventually, process
+from workers.broker import MAX_RETRIES, SpendgateBroker, broker, middleware
+from workers.ingest import ingest_spend
+from workers.schedules import apply_dayparting
+
+
+@pytest.fixture
+def campaign(world: World) -> int:
+    """A campaign of a brand with no limits, in real time."""
+    return world.campaign(world.brand())
+
+
+@pytest.fixture
+def worker(world: World) -> Iterator[Worker]:
+    """A worker that runs through the test."""
+    with working() as running:
+        yield running
+
+
+def send(world: World, campaign: int, micros: int = 1) -> None:
+    ingest_spend.send(events=[world.event(campaign, micros)])
+
+
+def kept(world: World) -> list[tuple[str, Any]]:
+    return [(row["reason"], row["payload"]) for row in world.rejected()]
+
+
+# --- what is no message of ours
+
+
+def test_works_on_a_message_of_our_own(world: World, campaign: int, worker: Worker) -> None:
+    send(world, campaign, 5)
+    eventually(lambda: world.spent(campaign) == 5 and is_empty())
+    assert kept(world) == []
+    assert dead_letters() == set()
+
+
+RUBBISH: dict[str, bytes] = {
+    "undecodable": b"\xff\xfe rubbish \0",
+    "no json": b"{'actor_name': 'ingest_spend'}",
+    "empty": b"",
+    "a number": b"5",
+    "null": b"null",
+    "an empty list": b"[]",
+    "an empty object": b"{}",
+    "other fields": b'{"queue_name": "spend", "function": "ingest_spend"}',
+    "too many fields": b'{"queue_name": "spend", "actor_name": "ingest_spend", "args": [], "kwargs": {}, "x": 1}',
+    "nested beyond reading": b"[" * 100_000,
+    "ten megabytes": b'{"padding": "' + b"x" * 10_000_000 + b'"}',
+}
+
+
+def test_sets_rubbish_aside_whole_and_delays_nothing(world: World, campaign: int) -> None:
+    ids = set()
+    for data in RUBBISH.values():
+        send(world, campaign)
+        ids |= {put(data), put(data)}
+    send(world, campaign)
+    with working():
+        eventually(lambda: world.spent(campaign) == len(RUBBISH) + 1 and is_empty(), 10)
+    assert dead_letters() == ids
+    rows = world.rejected()
+    assert {row["reason"] for row in rows} == {"undecodable"}
+    assert [row["times"] for row in rows] == [2] * len(RUBBISH)
+    assert {len(str(row["payload"])) for row in rows} >= {100_000}
+    assert all(row["kind"] == "message" for row in rows)
+
+
+def test_keeps_json_of_an_unknown_shape_as_json(world: World, campaign: int) -> None:
+    shapes: list[dict[str, Any]] = [
+        {"options": [1]},
+        {"options": {"redis_message_id": 5}},
+        {"kwargs": [["events", []]]},
+        {"message_id": 17},
+        {"queue_name": "schedule"},
+        {"queue_name": None},
+        {"actor_name": ["ingest_spend"]},
+        {"actor_name": None},
+    ]
+    ids = {put_message(**fields) for fields in shapes}
+    send(world, campaign)
+    with working():
+        eventually(lambda: world.spent(campaign) == 1 and is_empty(), 10)
+    assert dead_letters() == ids
+    rows = world.rejected()
+    assert [row["payload"] | fields for row, fields in zip(rows, shapes, strict=True)] == [
+        row["payload"] for row in rows
+    ]
+
+
+def test_sets_a_message_for_an_unknown_actor_aside(world: World, campaign: int) -> None:
+    redis_id = put_message("drop_everything", kwargs={"really": True})
+    send(world, campaign)
+    with working():
+        eventually(lambda: world.spent(campaign) == 1 and is_empty(), 10)
+    ((reason, payload),) = kept(world)
+    assert (reason, payload["kwargs"], dead_letters()) == ("unknown_actor", {"really": True}, {redis_id})
+
+
+def test_a_message_of_ten_megabytes_that_can_be_read_is_judged(world: World, campaign: int) -> None:
+    put_message(kwargs={"events": [{"padding": "x" * 10_000_000}, world.event(campaign, 5)]})
+    send(world, campaign)
+    with working():
+        eventually(lambda: world.spent(campaign) == 6 and is_empty(), 20)
+    ((reason, payload),) = kept(world)
+    assert (reason, len(payload["padding"])) == ("malformed", 10_000_000)
+
+
+def test_input_nested_to_the_edge_of_what_can_be_read_is_kept_and_delays_nothing(world: World, campaign: int) -> None:
+    depths = [*range(900, 1_000, 6), 50_000]
+    for depth in depths:
+        nested = "[" * depth + "]" * depth
+        put_message_text(f'{{"events": [{nested}]}}')
+        send(world, campaign)
+    with working():
+        eventually(lambda: world.spent(campaign) == len(depths) and is_empty(), 15)
+    assert sum(row["times"] for row in world.rejected()) == len(depths)
+
+
+def put_message_text(kwargs: str) -> None:
+    place = "@kwargs@"
+    redis_id = put_message(kwargs=place)
+    key = "dramatiq:spend.msgs"
+    data = broker.client.hget(key, redis_id).replace(f'"{place}"'.encode(), kwargs.encode())
+    broker.client.hset(key, redis_id, data)
+
+
+FORGED = [
+    {"throws": "x"},
+    {"max_retries": "x"},
+    {"retries": "x"},
+    {"retries": None},
+    {"retries": []},
+    {"time_limit": "x"},
+    {"on_failure": "nobody"},
+    {"on_success": "drop_everything"},
+    {"on_retry_exhausted": "nobody"},
+    {"min_backoff": "x"},
+    {"eta": "x"},
+    {"eta": {}},
+    {"eta": -1},
+    {"requeue_timestamp": "x"},
+    {"traceback": {"a": 1}},
+    {"pipe_target": {"a": 1}},
+    {"group_callbacks": 5},
+]
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_forged_options_stop_no_worker_and_lose_no_message(world: World, campaign: int, works: bool) -> None:
+    """`works`: the message can be worked on; else its actor fails at once, on what should be its last try."""
+    for forged in FORGED:
+        if works:
+            put_message(kwargs={"events": [world.event(campaign, 1)]}, options=forged)
+        else:
+            put_message("failing", "failures", options={"retries": MAX_RETRIES, **forged})
+    with working() as worker:
+        eventually(lambda: is_empty() and is_empty("failures"), 30)
+        send(world, campaign)
+        eventually(lambda: world.spent(campaign) == 1 + works * len(FORGED), 10)
+        assert all(thread.is_alive() for thread in worker.workers)
+    assert len(dead_letters("failures")) == sum(row["times"] for row in world.rejected()) == (not works) * len(FORGED)
+
+
+@dramatiq.actor(broker=broker, queue_name="failures", min_backoff=1, max_backoff=5)
+def failing() -> None:
+    """Fails on every try."""
+    raise ValueError("it cannot be done")
+
+
+# --- what fails
+
+
+def test_a_failing_actor_is_tried_again_and_then_kept_with_its_error(world: World, worker: Worker) -> None:
+    tries.clear()
+    failing_once_more.send("first")
+    eventually(lambda: len(world.rejected()) == 1 and is_empty("failures"))
+    assert tries == ["first"] * (MAX_RETRIES + 1)
+    row = world.rejected()[0]
+    assert (row["reason"], row["kind"], row["payload"]["args"]) == ("dead_letter", "message", ["first"])
+    assert row["detail"] == "KeyError: 'it cannot be done'"
+    assert len(dead_letters("failures")) == 1
+
+
+tries: list[str] = []
+
+
+@dramatiq.actor(broker=broker, queue_name="failures", min_backoff=1, max_backoff=5)
+def failing_once_more(name: str) -> None:
+    """Fails on every try and tells of it."""
+    tries.append(name)
+    raise KeyError("it cannot be done")
+
+
+def test_an_actor_that_cannot_take_its_arguments_delays_no_other(world: World, campaign: int, worker: Worker) -> None:
+    put_message("apply_dayparting", "schedule", args=[1, 2, 3], options={"retries": MAX_RETRIES})
+    apply_dayparting.send()
+    send(world, campaign)
+    eventually(lambda: world.spent(campaign) == 1 and is_empty("schedule"), 10)
+    assert [row["reason"] for row in world.rejected()] == ["dead_letter"]
+
+
+def test_a_fault_that_passes_is_waited_out_beyond_every_retry(world: World, campaign: int) -> None:
+    world.execute("ALTER TABLE brand_days RENAME TO brand_days_away")
+    broken = "CREATE VIEW brand_days AS SELECT * FROM brand_days_away WHERE pg_sleep(0) IS NULL"
+    world.execute(broken)
+    world.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'away' USING ERRCODE = '57P03'; END $$"
+    )
+    world.execute("CREATE TRIGGER fail INSTEAD OF INSERT ON brand_days FOR EACH ROW EXECUTE FUNCTION fail()")
+    put_message(kwargs={"events": [world.event(campaign, 5)]}, options={"retries": MAX_RETRIES + 3})
+    with working():
+        eventually(lambda: broker.client.hlen("dramatiq:spend.DQ.msgs") == 1, 10)
+        assert world.rejected() == []
+
+
+def test_a_transaction_that_lost_its_connection_is_done_again(world: World, campaign: int) -> None:
+    """Its retry waits half a second at most; the message is neither lost nor kept."""
+    with psycopg.connect(world.url) as connection:
+        connection.execute("LOCK TABLE brand_days IN ACCESS EXCLUSIVE MODE")
+        with working():
+            send(world, campaign, 5)
+            waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            eventually(lambda: bool(world.rows(waiting)))
+            world.execute("SELECT pg_terminate_backend(%s)", world.rows(waiting)[0]["pid"])
+            eventually(lambda: not world.rows(waiting))
+            connection.rollback()
+            eventually(lambda: world.spent(campaign) == 5 and is_empty())
+    assert world.rejected() == []
+
+
+def test_a_message_that_postgres_cannot_keep_stays_in_redis_and_is_logged(world: World, campaign: int) -> None:
+    world.execute("ALTER TABLE rejected_events RENAME TO away")
+    redis_id = put(b"rubbish")
+    with structlog.testing.capture_logs() as logged, working():
+        send(world, campaign)
+        eventually(lambda: world.spent(campaign) == 1 and is_empty(), 10)
+    assert dead_letters() == {redis_id}
+    assert [line["reason"] for line in lines(logged, "message.not_kept")] == ["undecodable"]
+
+
+def test_a_retry_that_cannot_be_enqueued_is_not_acknowledged(world: World) -> None:
+    """Redis refuses writes of the delayed queue alone: that key is of another type than the script expects."""
+    broker.client.set("dramatiq:failures.DQ.msgs", "no hash")
+    failing_once_more.send("lost?")
+    with working():
+        eventually(lambda: len(dead_letters("failures")) == 1, 10)
+    broker.client.delete("dramatiq:failures.DQ.msgs")
+    assert [row["reason"] for row in world.rejected()] == ["dead_letter"]
+
+
+def test_every_line_of_a_message_names_it_and_its_actor(world: World, campaign: int) -> None:
+    seen: list[Any] = []
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, seen_by(seen)])
+    try:
+        with working(threads=1):
+            sent = ingest_spend.send(events=[world.event(campaign, 1)])
+            eventually(is_empty)
+    finally:
+        structlog.reset_defaults()
+    (line,) = [line for line in seen if line["event"] == "spend.ingested"]
+    assert (line["message_id"], line["actor"]) == (sent.message_id, "ingest_spend")
+
+
+def seen_by(seen: list[Any]) -> Any:
+    def keep(_logger: object, _method: str, event: Any) -> Any:
+        seen.append(dict(event))
+        raise structlog.DropEvent
+
+    return keep
+
+
+def test_a_broker_without_a_url_says_so_when_asked_to_send(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    from runtime.settings import settings  # noqa: PLC0415 - its cache is emptied for this test alone
+
+    settings.cache_clear()
+    without = SpendgateBroker(None, middleware())
+    without.declare_queue("spend")
+    with pytest.raises(SettingsError, match="REDIS_URL: not set"):
+        without.enqueue(ingest_spend.message(events=[]))
+    assert Settings().redis_url is None
+
+
+# --- another program, with Dramatiq alone
+
+
+PRODUCER = """
+import json, os, sys
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+
+broker = RedisBroker(url=os.environ["REDIS_URL"])
+broker.declare_queue("spend")
+for line in sys.stdin:
+    message = dramatiq.Message("spend", "ingest_spend", args=(), kwargs={"events": json.loads(line)}, options={})
+    broker.enqueue(message)
+assert not {name.partition(".")[0] for name in sys.modules} & {"workers", "db", "domain", "runtime", "cli", "web"}
+"""
+
+
+def test_ten_shuffled_deliveries_by_four_foreign_producers_are_counted_once(world: World) -> None:
+    randomness = random.Random(3)
+    campaigns = [world.campaign(world.brand(zone, daily=1_000)) for zone in ("UTC", "Asia/Kathmandu")]
+    expected = dict.fromkeys(campaigns, 0)
+    batches = []
+    for size in (1, 2, 37, 400, 5_000, 1):
+        batch = []
+        for _ in range(size):
+            campaign, amount = randomness.choice(campaigns), randomness.randrange(-500, 10**6)
+            at = clock.now() - timedelta(days=randomness.randrange(30))
+            batch.append(world.event(campaign, amount, at))
+            expected[campaign] += amount
+        batches.append(batch)
+    deliveries = [json.dumps(batch) for batch in batches for _ in range(10)]
+    randomness.shuffle(deliveries)
+    with process("-m", "workers", LOG_LEVEL="ERROR") as worker:
+        produce(["\n".join(deliveries[place::4]) for place in range(4)])
+        eventually(lambda: is_empty() and {one: world.spent(one) for one in campaigns} == expected, 60)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+    assert world.one("SELECT count(*) FROM spend_events")["count"] == sum(map(len, batches))
+    assert world.rejected() == []
+    world.verify()
+
+
+def produce(inputs: list[str]) -> None:
+    from subprocess import PIPE, Popen  # noqa: PLC0415
+
+    producers = [Popen([sys.executable, "-c", PRODUCER], stdin=PIPE, text=True, cwd="/") for _ in inputs]
+    for producer, text in zip(producers, inputs, strict=True):
+        producer.communicate(text + "\n")
+        assert producer.returncode == 0

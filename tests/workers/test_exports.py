@@ -1,0 +1,214 @@
+"""Platforms' CSV exports: read exactly, and taken from a folder by the refresh."""
+
+import io
+import os
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+import structlog
+
+from domain.errors import InvalidValue
+from runtime.settings import settings
+from tests.workers.kit import lines
+from tests.world import UNIT, World
+from workers.exports import Export, Unit, columns_for, create_missing, import_totals, payloads, read_export
+from workers.schedules import refresh_spend
+
+HEADER = "campaign_id,date,spend\n"
+DAY = date(2026, 6, 17)
+
+
+def read(
+    text: str | bytes, platform: str = "meta_ads", *, unit: Unit | None = None, spend: str | None = None
+) -> Export:
+    data = text if isinstance(text, bytes) else text.encode()
+    return read_export(io.BytesIO(data), columns_for(platform, unit=unit, spend=spend))
+
+
+def test_sums_the_parts_of_a_day_exactly_and_rounds_once() -> None:
+    export = read(HEADER + "7,2026-06-17,0.0000004\n7,2026-06-17,0.0000004\n7,2026-06-17,0.1\n8,2026-06-17,0.2\n")
+    assert export.totals == {("7", DAY): 100_001, ("8", DAY): 200_000}
+    assert export.rows == 4
+
+
+def test_finds_the_header_below_a_preamble() -> None:
+    text = (
+        "Campaign performance\n\n01.06.2026 - 30.06.2026\nCampaign ID,Day,Amount Spent\n7,2026-06-17,1.5\nTotal,,1.5\n"
+    )
+    export = read(text)
+    assert export.totals == {("7", DAY): 1_500_000}
+    assert [(row.line, row.reason.split(":")[0]) for row in export.bad_rows] == [(6, "date")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_reads_any_of_the_usual_delimiters(delimiter: str) -> None:
+    text = HEADER.replace(",", delimiter) + delimiter.join(["7", "2026-06-17", "1.5"]) + "\n"
+    assert read(text).totals == {("7", DAY): 1_500_000}
+
+
+def test_a_name_full_of_commas_does_not_hide_the_delimiter() -> None:
+    text = "campaign_id;date;spend;campaign_name\n7;2026-06-17;1.5;shoes, hats, coats, belts, socks\n"
+    assert read(text).totals == {("7", DAY): 1_500_000}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_reads_unicode_however_it_is_encoded(encoding: str) -> None:
+    export = read(("campaign_id,date,spend,name\r\n7,2026-06-17,1,Größe\r\n").encode(encoding))
+    assert export.totals == {("7", DAY): UNIT}
+    assert export.names == {"7": "Größe"}
+
+
+@pytest.mark.parametrize(
+    "written", ["2026-06-17", "20260617", "2026/06/17", "17.06.2026", "2026-06-17T09:00", "2026-06-17 23:00:00"]
+)
+def test_reads_a_day_in_each_form_that_cannot_be_misread(written: str) -> None:
+    assert read(f"{HEADER}7,{written},1\n").totals == {("7", DAY): UNIT}
+
+
+def test_reads_thousands_and_signs_of_money() -> None:
+    export = read(f'{HEADER}7,2026-06-17,"$1,234.50"\n7,2026-06-17,-0.5\n')
+    assert export.totals == {("7", DAY): 1_234 * UNIT}
+
+
+def test_does_not_total_a_day_of_which_a_part_cannot_be_read() -> None:
+    export = read(f"{HEADER}7,2026-06-17,1\n7,2026-06-17,n/a\n7,2026-06-16,2\n8,2026-06-17,4\n")
+    assert export.totals == {("7", date(2026, 6, 16)): 2 * UNIT, ("8", DAY): 4 * UNIT}
+    assert export.incomplete == {("7", DAY)}
+
+
+def test_names_unreadable_rows_by_their_line() -> None:
+    text = f"{HEADER}7,2026-06-17,1\n\n7,17 June,1\n,2026-06-17,1\n7,2026-06-16,inf\n7\n7,2026-06-15,1e99\n"
+    export = read(text)
+    assert [(row.line, row.reason.split(":")[0]) for row in export.bad_rows] == [
+        (4, "date"),
+        (5, "campaign"),
+        (6, "amount"),
+        (7, "date"),
+        (8, "amount"),
+    ]
+
+
+def test_counts_the_lines_within_quotes() -> None:
+    text = 'campaign_id,date,spend,name\n7,2026-06-17,1,"two\nlines"\n7,never,1,one\n'
+    assert [row.line for row in read(text).bad_rows] == [4]
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "campaign_id,date\n7,2026-06-17\n", "\0\0\0"])
+def test_refuses_a_file_without_the_columns_and_says_which(text: str) -> None:
+    with pytest.raises(
+        InvalidValue, match=r"needs columns campaign_id or .*, date or .*, spend or amount_spent"
+    ) as error:
+        read(text)
+    assert error.value.field == "file"
+
+
+def test_says_what_the_file_has_instead() -> None:
+    with pytest.raises(InvalidValue, match="it has clicks, views"):
+        read("clicks,views\n1,2\n")
+
+
+@pytest.mark.parametrize(
+    ("platform", "header", "unit", "micros"),
+    [
+        ("google_ads", "campaign.id,segments.date,metrics.cost_micros", None, 5),
+        ("google", "campaign_id,date,cost", None, 5 * UNIT),
+        ("google_ads", "campaign_id,date,cost_micros", "currency", 5 * UNIT),
+        ("google_ads", "campaign_id,date,cost", "micros", 5),
+        ("snapchat_ads", "ad_id,date,spend", None, 5),
+        ("snapchat_ads", "ad_id,date,spend", "currency", 5 * UNIT),
+        ("unheard_of", "external_id,day,amount", None, 5 * UNIT),
+    ],
+)
+def test_infers_the_unit_unless_it_is_told(platform: str, header: str, unit: Unit | None, micros: int) -> None:
+    assert read(f"{header}\n7,2026-06-17,5\n", platform, unit=unit).totals == {("7", DAY): micros}
+
+
+def test_takes_the_column_it_is_told() -> None:
+    text = "campaign_id,date,spend,Gross Cost\n7,2026-06-17,1,2\n"
+    assert read(text, spend="gross cost").totals == {("7", DAY): 2 * UNIT}
+
+
+def test_passes_the_currency_on_only_where_there_is_one() -> None:
+    one = read("campaign_id,date,spend,currency\n7,2026-06-17,1,usd\n")
+    two = read("campaign_id,date,spend,currency\n7,2026-06-17,1,USD\n8,2026-06-17,1,EUR\n")
+    at = datetime.fromisoformat("2026-06-17T12:00:00+00:00")
+    assert [sent["currency"] for sent in payloads(one, "meta_ads", at)] == ["USD"]
+    assert [sent["currency"] for sent in payloads(two, "meta_ads", at)] == [None, None]
+
+
+# --- from a folder
+
+
+@pytest.fixture
+def drop(world: World, noon: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Writes a file into the spend folder, changed a second later each time; the clock stands at noon."""
+    world.set_clock(noon)
+    monkeypatch.setenv("SPENDGATE_SPEND_FOLDER", str(tmp_path))
+    settings.cache_clear()
+    changed = iter(range(1_780_000_000, 1_790_000_000))
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        second = next(changed)
+        os.utime(path, (second, second))
+        return path
+
+    return write
+
+
+def test_refresh_takes_in_the_folders_exports_and_enforces(world: World, drop: Callable[[str, str], Path]) -> None:
+    campaign = world.campaign(world.brand(daily=2 * UNIT), platform="meta_ads", external_id="7")
+    drop("meta_ads/june.csv", f"{HEADER}7,2026-06-17,2\n7,2026-06-16,1\n404,2026-06-16,1\n")
+    refresh_spend()
+    assert (world.spent(campaign), world.holds(campaign)) == (3 * UNIT, {"brand_daily_budget"})
+    assert [row["reason"] for row in world.rejected()] == ["unknown_campaign"]
+    world.verify()
+
+
+def test_refresh_reads_a_file_again_only_when_it_changed(
+    world: World, noon: datetime, drop: Callable[[str, str], Path]
+) -> None:
+    campaign = world.campaign(world.brand(), platform="meta_ads", external_id="7")
+    drop("meta_ads/june.csv", f"{HEADER}7,2026-06-17,2\n")
+    imported = []
+    for minute in range(3):
+        world.set_clock(noon.replace(minute=minute))
+        with structlog.testing.capture_logs() as logged:
+            refresh_spend()
+        imported.append(len(lines(logged, "export.imported")))
+        if minute == 1:
+            drop("meta_ads/june.csv", f"{HEADER}7,2026-06-17,1.5\n")
+    assert imported == [1, 0, 1]
+    assert world.spent(campaign) == 1_500_000
+    world.verify()
+
+
+def test_a_file_that_cannot_be_read_holds_up_no_other_and_is_told(
+    world: World, drop: Callable[[str, str], Path]
+) -> None:
+    campaign = world.campaign(world.brand(), platform="meta_ads", external_id="7")
+    unreadable = drop("meta_ads/a.csv", "clicks\n1\n")
+    drop("meta_ads/b.csv", f'{HEADER}7,2026-06-17,"{"x" * 200_000}"\n')
+    drop("meta_ads/c.csv", f"{HEADER}7,2026-06-17,2\n")
+    with structlog.testing.capture_logs() as logged:
+        refresh_spend()
+    assert str(unreadable) in {line["file"] for line in lines(logged, "export.unreadable")}
+    assert world.spent(campaign) == 2 * UNIT
+
+
+def test_makes_the_missing_campaigns_and_their_brand_once(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    export = read("campaign_id,date,spend,name,currency\n7,2026-06-17,1,Shoes,EUR\n8,2026-06-17,2,Hats,EUR\n")
+    made = [create_missing(export, "meta_ads", "Shop", "Europe/Berlin", "test") for _ in range(2)]
+    assert made == [2, 0]
+    counted = list(import_totals(payloads(export, "meta_ads", noon)))
+    assert [(one.taken, one.known, one.rejections) for one in counted] == [(2, 0, ())]
+    brand = world.one("SELECT name, time_zone, currency FROM brands")
+    assert brand == {"name": "Shop", "time_zone": "Europe/Berlin", "currency": "EUR"}
+    names = world.rows("SELECT name, external_id FROM campaigns ORDER BY id")
+    assert [(row["name"], row["external_id"]) for row in names] == [("Shoes", "7"), ("Hats", "8")]
+    world.verify()

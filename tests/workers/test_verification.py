@@ -1,0 +1,166 @@
+"""`verify` finds each row that a hand altered, names it, and takes nothing else for wrong."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.world import World
+from workers.verification import Check, verify
+
+DAYS = "campaign days equal the ledger"
+BRAND_DAYS = "brand days equal their campaigns' days"
+HOLDS = "holds are what the rules say"
+HISTORY = "status changes explain every status"
+IDS = "event ids stand in one month"
+
+
+@pytest.fixture
+def campaign(world: World, noon: datetime) -> int:
+    """A campaign that was paused by its budget, brought back by a refund, and spent 9 yesterday, 5 today."""
+    world.set_clock(noon)
+    campaign = world.campaign(world.brand("Asia/Kathmandu", daily=10))
+    world.spend(campaign, 9, noon - timedelta(days=1))
+    world.spend(campaign, 12)
+    world.spend(campaign, -7)
+    return campaign
+
+
+def checks() -> dict[str, Check]:
+    return {check.name: check for check in verify()}
+
+
+def wrong() -> dict[str, list[dict[str, Any]]]:
+    return {name: check.wrong for name, check in checks().items() if check.wrong}
+
+
+def test_finds_nothing_wrong_and_tells_what_it_compared(world: World, campaign: int) -> None:
+    started: list[str] = []
+    found = {check.name: check.compared for check in verify(started.append)}
+    assert found == {DAYS: 3, BRAND_DAYS: 2, HOLDS: 1, HISTORY: 2, IDS: 3}
+    assert started == list(found)
+    assert wrong() == {}
+
+
+def test_finds_a_campaigns_day_that_is_not_the_ledgers_sum(world: World, campaign: int) -> None:
+    world.execute("UPDATE campaign_days SET spent_micros = spent_micros + 1 WHERE day = '2026-06-17'")
+    world.execute("UPDATE brand_days SET spent_micros = spent_micros + 1 WHERE day = '2026-06-17'")
+    assert wrong() == {
+        DAYS: [
+            {
+                "brand_id": world.brand_of(campaign),
+                "campaign_id": campaign,
+                "day": date(2026, 6, 17),
+                "ledger_micros": 5,
+                "counter_micros": 6,
+                "time_zone": "Asia/Kathmandu",
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "figures"),
+    [
+        ("DELETE FROM campaign_days WHERE day = '2026-06-16'", (9, 0)),
+        ("INSERT INTO campaign_days SELECT brand_id, id, '2026-06-01', 3 FROM campaigns", (0, 3)),
+        ("TRUNCATE spend_events", (0, 9)),
+    ],
+)
+def test_finds_a_day_or_an_event_that_is_missing(
+    world: World, campaign: int, by_hand: str, figures: tuple[int, int]
+) -> None:
+    world.execute(by_hand)
+    row = wrong()[DAYS][0]
+    assert (row["ledger_micros"], row["counter_micros"]) == figures
+
+
+def test_finds_an_event_that_no_counter_holds_whatever_its_brand(world: World, campaign: int, noon: datetime) -> None:
+    world.execute("INSERT INTO spend_events VALUES (gen_random_uuid(), 404, 405, %s, 7)", noon)
+    (row,) = wrong()[DAYS]
+    assert (row["brand_id"], row["campaign_id"], row["ledger_micros"]) == (404, 405, 7)
+
+
+def test_finds_a_brands_day_that_is_not_the_sum_of_its_campaigns(world: World, campaign: int) -> None:
+    world.execute("UPDATE brand_days SET spent_micros = 4 WHERE day = '2026-06-17'")
+    row = {"brand_id": world.brand_of(campaign), "day": date(2026, 6, 17), "campaigns_micros": 5, "counter_micros": 4}
+    assert wrong() == {BRAND_DAYS: [row]}
+
+
+def test_finds_holds_that_are_not_what_the_rules_say(world: World, campaign: int) -> None:
+    world.execute("UPDATE budgets SET limit_micros = 5")
+    (row,) = wrong()[HOLDS]
+    assert (row["campaign_id"], row["holds"], row["should_be"]) == (campaign, [], ["brand_daily_budget"])
+
+
+def test_finds_a_change_ahead_that_the_tick_would_miss(world: World, campaign: int) -> None:
+    world.spend(campaign, 5)
+    world.execute("UPDATE campaigns SET next_change_at = NULL")
+    (row,) = wrong()[HOLDS]
+    assert row["next_change_should_be"] == datetime.fromisoformat("2026-06-17T18:15:00+00:00")
+
+
+def test_finds_a_status_that_no_status_change_leads_to(world: World, campaign: int) -> None:
+    world.execute("UPDATE campaigns SET effective_status = 'inactive', holds = '{user_paused}'")
+    found = wrong()
+    assert [row["campaign_id"] for row in found[HOLDS]] == [campaign]
+    assert found[HISTORY] == [{"campaign_id": campaign, "effective_status": "inactive", "to_status": "active"}]
+
+
+def test_finds_a_history_with_a_gap(world: World, campaign: int) -> None:
+    world.spend(campaign, 5)
+    world.execute("ALTER TABLE status_changes DISABLE TRIGGER append_only")
+    first, second, third = (row["id"] for row in world.rows("SELECT id FROM status_changes ORDER BY id"))
+    world.execute("DELETE FROM status_changes WHERE id = %s", second)
+    row = {"id": third, "campaign_id": campaign, "from_status": "active", "previous_status": "inactive"}
+    assert wrong() == {HISTORY: [row]}
+    assert first < third
+
+
+def test_tells_of_ids_in_two_months_and_takes_them_for_no_fault(world: World, campaign: int) -> None:
+    event = world.spend(campaign, 1, "2026-05-31T10:00:00Z")
+    world.ingest([{**event, "occurred_at": "2026-06-01T10:00:00Z"}])
+    found = checks()[IDS]
+    assert found.notices == [{"brand_id": world.brand_of(campaign), "event_id": event["event_id"], "months": 2}]
+    assert wrong() == {}
+
+
+def test_tells_of_campaigns_that_the_next_tick_will_see_and_takes_them_for_no_fault(
+    world: World, campaign: int
+) -> None:
+    world.spend(campaign, 5)
+    brand = world.brand_of(campaign)
+    new = world.one("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'new') RETURNING id", brand)["id"]
+    assert [row["campaign_id"] for row in checks()[HOLDS].notices] == [new]
+    world.set_clock("2026-06-17T18:15:00Z")
+    assert [row["campaign_id"] for row in checks()[HOLDS].notices] == [campaign]
+    assert wrong() == {}
+    world.tick()
+    assert checks()[HOLDS].notices == []
+
+
+def test_looks_at_every_page_of_brands(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    world.execute("INSERT INTO brands (name) SELECT 'b' FROM generate_series(1, 450)")
+    world.execute("INSERT INTO campaigns (brand_id, name) SELECT id, 'c' FROM brands")
+    world.tick()
+    world.execute("UPDATE campaigns SET configured_status = 'paused' WHERE brand_id IN (1, 201, 401, 450)")
+    assert len(wrong()[HOLDS]) == 4
+
+
+def test_a_brand_in_a_zone_that_cannot_be_read_does_not_stop_it(world: World, campaign: int, noon: datetime) -> None:
+    brand = world.one("INSERT INTO brands (name, time_zone) VALUES ('Unreadable', 'PST') RETURNING id")["id"]
+    lost = world.one("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'c') RETURNING id", brand)["id"]
+    world.execute("INSERT INTO spend_events VALUES (gen_random_uuid(), %s, %s, %s, 7)", brand, lost, noon)
+    assert [row["campaign_id"] for row in wrong()[DAYS]] == [lost]
+
+
+def test_judges_days_by_our_time_zones_where_postgres_has_another_edition(world: World) -> None:
+    """Postgres alone would put this event a day later: the clock it is told stands for another edition's rules."""
+    world.set_clock("2026-06-17T20:00:00Z")
+    campaign = world.campaign(world.brand("Asia/Kathmandu"))
+    world.spend(campaign, 5)
+    world.execute("UPDATE campaign_days SET day = '2026-06-17'")
+    world.execute("UPDATE brand_days SET day = '2026-06-17'")
+    rows = {(row["day"].day, row["ledger_micros"], row["counter_micros"]) for row in wrong()[DAYS]}
+    assert rows == {(17, 0, 5), (18, 5, 0)}
