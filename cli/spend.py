@@ -19,7 +19,7 @@ from db.repository import rejected
 from domain.errors import InvalidValue
 from domain.money import format_units
 from runtime import clock
-from workers import exports
+from workers import exports, imports
 from workers.exports import Export, Unit
 from workers.ingest import Counted, ingest_reported_totals, ingest_spend
 from workers.replay import replay
@@ -65,8 +65,8 @@ def import_file(
     export = _read(file, columns)
     made = 0
     if create_campaigns and brand is not None and not dry_run:
-        made = exports.create_missing(export, platform, brand, time_zone, edit().by)
-    counted = [] if dry_run else _counted(exports.payloads(export, platform, moment))
+        made = imports.create_missing(export, platform, brand, time_zone, edit().by)
+    counted = [] if dry_run else _counted(imports.payloads(export, platform, moment))
     _tell_import(export, made, counted, as_json=as_json, dry_run=dry_run)
     if export.bad_rows or any(some.rejections for some in counted):
         raise typer.Exit(FOUND_EXIT)
@@ -102,9 +102,9 @@ def _counted(payloads: list[dict[str, object]]) -> list[Counted]:
     counted = []
     with Progress(console=errors, transient=True) as progress:
         task = progress.add_task("Counting", total=len(payloads))
-        for some in exports.import_totals(payloads):
+        for some in imports.import_totals(payloads):
             counted.append(some)
-            progress.advance(task, exports.TOTALS_A_TRANSACTION)
+            progress.advance(task, imports.TOTALS_A_TRANSACTION)
     return counted
 
 

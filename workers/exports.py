@@ -6,32 +6,22 @@ rounded to micros once.
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import BinaryIO, Final, Literal, NamedTuple
 
-import structlog
-from sqlalchemy import Connection
-
-from db.engine import committed, transaction
-from db.repository import catalog, watermarks
-from db.repository.accounts import accounts
 from domain.errors import InvalidValue
 from domain.money import EXACT, MICROS_PER_UNIT, exact_micros, whole_micros
 from domain.spend import MAX_TEXT
-from runtime import clock
-from workers.enforcement import Cause, announce, chunks, enforce
-from workers.ingest import Counted, count_totals, report
-
-log = structlog.get_logger()
 
 Unit = Literal["currency", "micros"]
 
-TOTALS_A_TRANSACTION: Final = 1_000
 HEADER_WITHIN: Final = 25
+HEADER_WITHIN_CHARACTERS: Final = 65_536
+DELIMITERS: Final = (",", ";", "\t", "|")
 DATE_FORMATS: Final = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y")
 
 
@@ -119,8 +109,10 @@ class Export:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where in a row each thing stands."""
+    """How the file is written, and where in a row each thing stands."""
 
+    delimiter: str
+    header_line: int
     campaign: int
     day: int
     spend: int
@@ -150,15 +142,32 @@ def columns_for(
 
 def read_export(stream: BinaryIO, columns: Columns) -> Export:
     """Reads a whole file. Raises InvalidValue, naming what is there, for one without the columns we need."""
-    rows = _rows(stream)
-    layout, line = _layout(rows, columns)
+    start = stream.read(2)
+    stream.seek(0)
+    encoding = "utf-16" if start in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+    text = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
+    try:
+        layout = _layout(text.read(HEADER_WITHIN_CHARACTERS), columns)
+        text.seek(0)
+        return _summed(_numbered(text, layout.delimiter), layout)
+    finally:
+        text.detach()
+
+
+def _numbered(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row with the number of the line on which it ends."""
+    reader = csv.reader(lines, delimiter=delimiter)
+    return ((reader.line_num, row) for row in reader)
+
+
+def _summed(rows: Iterator[tuple[int, list[str]]], layout: Layout) -> Export:
     export = Export()
     sums: dict[tuple[str, date], Decimal] = {}
-    for number, row in enumerate(rows, start=line + 1):
-        if not any(cell.strip() for cell in row):
+    for line, row in rows:
+        if line <= layout.header_line or not any(cell.strip() for cell in row):
             continue
         export.rows += 1
-        part = _part(row, layout, number, export)
+        part = _part(row, layout, line, export)
         if part is not None:
             key = part.external_id, part.day
             sums[key] = EXACT.add(sums.get(key, Decimal(0)), part.micros)
@@ -166,34 +175,36 @@ def read_export(stream: BinaryIO, columns: Columns) -> Export:
     return export
 
 
-def _rows(stream: BinaryIO) -> Iterator[list[str]]:
-    start = stream.read(4)
-    encoding = "utf-16" if start[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
-    stream.seek(0)
-    text = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
-    sample = text.read(8192)
-    text.seek(0)
-    delimiter = max(
-        ",;\t", key=lambda character: max((line.count(character) for line in sample.splitlines()), default=0)
-    )
-    return csv.reader(text, delimiter=delimiter)
-
-
-def _layout(rows: Iterator[list[str]], columns: Columns) -> tuple[Layout, int]:
-    """Finds the header: some platforms write a title and a range of days above it."""
-    seen: list[str] = []
-    for line, row in zip(range(1, HEADER_WITHIN + 1), rows, strict=False):
-        names = [_bare(cell) for cell in row]
-        found = [_place(names, wanted) for wanted in (columns.campaign, columns.day, columns.spend)]
-        campaign, day, spend = found
-        if campaign is not None and day is not None and spend is not None:
-            in_micros = columns.unit == "micros" or ("micro" in names[spend] and not columns.unit_is_sure)
-            per_unit = 1 if in_micros else MICROS_PER_UNIT
-            name, currency = _place(names, columns.name), _place(names, columns.currency)
-            return Layout(campaign, day, spend, name, currency, per_unit), line
-        seen = seen if len(seen) > len(row) else row
+def _layout(sample: str, columns: Columns) -> Layout:
+    """Finds the header, by whichever delimiter makes it one: some platforms write a title and a range above it."""
+    widest: list[str] = []
+    for delimiter in DELIMITERS:
+        rows = _numbered(io.StringIO(sample, newline=""), delimiter)
+        for line, row in itertools.islice(rows, HEADER_WITHIN):
+            found = _header(row, columns, delimiter, line)
+            if found is not None:
+                return found
+            widest = row if len(row) > len(widest) else widest
     wanted = ", ".join(" or ".join(names[:3]) for names in (columns.campaign, columns.day, columns.spend))
-    raise InvalidValue("file", f"needs columns {wanted}; it has {', '.join(seen[:20]) or 'none'}")
+    raise InvalidValue("file", f"needs columns {wanted}; it has {', '.join(widest[:20]) or 'none'}")
+
+
+def _header(row: list[str], columns: Columns, delimiter: str, line: int) -> Layout | None:
+    names = [_bare(cell) for cell in row]
+    campaign, day, spend = (_place(names, wanted) for wanted in (columns.campaign, columns.day, columns.spend))
+    if campaign is None or day is None or spend is None:
+        return None
+    in_micros = columns.unit == "micros" or ("micro" in names[spend] and not columns.unit_is_sure)
+    return Layout(
+        delimiter=delimiter,
+        header_line=line,
+        campaign=campaign,
+        day=day,
+        spend=spend,
+        name=_place(names, columns.name),
+        currency=_place(names, columns.currency),
+        micros_per_unit=1 if in_micros else MICROS_PER_UNIT,
+    )
 
 
 def _bare(header: str) -> str:
@@ -242,77 +253,3 @@ def _day(text: str) -> date:
         except ValueError:
             continue
     raise InvalidValue("date", f"cannot read {text[:40]!r} as a day")
-
-
-def payloads(export: Export, platform: str, as_of: datetime) -> list[dict[str, object]]:
-    """The export's totals as upstream would send them."""
-    currency = next(iter(export.currencies)) if len(export.currencies) == 1 else None
-    return [
-        {
-            "source": platform,
-            "platform": platform,
-            "external_id": external_id,
-            "day": day.isoformat(),
-            "total_micros": micros,
-            "as_of": as_of.isoformat(),
-            "currency": currency,
-        }
-        for (external_id, day), micros in sorted(export.totals.items())
-    ]
-
-
-def import_totals(totals: Sequence[object]) -> Iterator[Counted]:
-    """Counts the totals, a commit for every TOTALS_A_TRANSACTION of them; yields what became of each."""
-    for some in chunks(totals, TOTALS_A_TRANSACTION):
-        counted = count_totals(some)
-        report("totals.ingested", counted, Cause.REPORTED_TOTAL)
-        yield counted
-
-
-def create_missing(export: Export, platform: str, brand: str, zone: str, by: str) -> int:
-    """Makes the campaigns of the export that are not known, and their brand; returns how many it made."""
-
-    def create(connection: Connection) -> int:
-        catalog.lock_catalog(connection)
-        edit = catalog.Edit(by, clock.now())
-        known = accounts(connection, {(platform, external_id) for external_id in export.names})
-        missing = [external_id for external_id in export.names if (platform, external_id) not in known]
-        if not missing:
-            return 0
-        currency = next(iter(sorted(export.currencies)), "USD")
-        brand_id = catalog.brand_named(connection, brand) or catalog.create_brand(
-            connection, brand, zone, currency, edit
-        )
-        for external_id in missing:
-            name = export.names[external_id]
-            catalog.create_campaign(connection, brand_id, name, edit, platform=platform, external_id=external_id)
-        announce(enforce(connection, [brand_id], Cause.EDIT), Cause.EDIT)
-        return len(missing)
-
-    return committed(create)
-
-
-def import_folder(folder: Path) -> None:
-    """Imports what is new in `folder`/<platform>/*.csv. A file that cannot be read is logged and holds up no other."""
-    for path in sorted(folder.glob("*/*.csv")):
-        changed_at = datetime.fromtimestamp(path.stat().st_mtime, clock.now().tzinfo)
-        name = f"export:{path.parent.name}/{path.name}"
-        with transaction() as connection:
-            reached = watermarks.reached(connection, name)
-        if reached is not None and reached >= changed_at:
-            continue
-        try:
-            _import_file(path)
-        except (InvalidValue, OSError, csv.Error) as error:
-            log.error("export.unreadable", file=str(path), error=str(error))
-            continue
-        with transaction() as connection:
-            watermarks.raise_to(connection, name, changed_at)
-
-
-def _import_file(path: Path) -> None:
-    platform = path.parent.name
-    with path.open("rb") as stream:
-        export = read_export(stream, columns_for(platform))
-    taken = sum(counted.taken for counted in import_totals(payloads(export, platform, clock.now())))
-    log.info("export.imported", file=str(path), totals=len(export.totals), taken=taken, bad_rows=len(export.bad_rows))

@@ -1,6 +1,6 @@
 """Monthly reports, made when a brand's month is over."""
 
-from datetime import date
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import dramatiq
@@ -27,18 +27,28 @@ def generate_monthly_reports() -> None:
 
 
 def generate_due() -> int:
-    """Reports the last whole month of every brand whose month ended since the watermark; returns how many."""
+    """Reports every month that ended since the watermark (at the first run: the last one); returns how many it made."""
     at = clock.now()
     made = 0
     with snapshot() as connection:
         since = watermarks.reached(connection, WATERMARK)
         zones = readable_zones(search.zones_in_use(connection))
     for zone in zones.values():
-        month = window_of(Period.MONTHLY, local_day(at, zone)).first_day
-        if since is None or day_starts_at(month, zone) > since:
-            made += _report_zone(zone, window_of(Period.MONTHLY, month - ONE_DAY).first_day, month)
+        for first_day, end_day in _ended_months(zone, since, at):
+            made += _report_zone(zone, first_day, end_day)
     committed(lambda connection: watermarks.raise_to(connection, WATERMARK, at))
     return made
+
+
+def _ended_months(zone: ZoneInfo, since: datetime | None, at: datetime) -> list[tuple[date, date]]:
+    """The zone's months [first day, end day) that ended in (since, at], oldest first."""
+    end_day = window_of(Period.MONTHLY, local_day(at, zone)).first_day
+    ended: list[tuple[date, date]] = []
+    while not ended if since is None else day_starts_at(end_day, zone) > since:
+        first_day = window_of(Period.MONTHLY, end_day - ONE_DAY).first_day
+        ended.insert(0, (first_day, end_day))
+        end_day = first_day
+    return ended
 
 
 def _report_zone(zone: ZoneInfo, first_day: date, end_day: date) -> int:

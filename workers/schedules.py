@@ -15,12 +15,13 @@ from db.repository.zones import readable_zones
 from domain.periods import Period, day_starts_at, local_day, window_of
 from runtime import clock
 from runtime.settings import settings
-from workers import exports
+from workers import imports
 from workers.broker import broker
-from workers.enforcement import Cause, enforce_brands, enforce_campaigns
+from workers.enforcement import Cause, chunks, enforce_brands, enforce_campaigns
 
 log = structlog.get_logger()
 
+DUE_A_PAGE: Final = 20_000
 DUE_A_TRANSACTION: Final = 500
 MONTHS_AHEAD: Final = 3
 RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
@@ -60,15 +61,16 @@ def enforce_due(at: datetime) -> list[Applied]:
     """Enforces every campaign due at `at`, page by page: one that stays due is met once, not for ever."""
     toggles: list[Applied] = []
     after = (0, 0)
-    while pairs := _due_page(at, after):
-        toggles += enforce_campaigns(pairs, Cause.SCHEDULE)
-        after = pairs[-1]
+    while page := _due_page(at, after):
+        for pairs in chunks(page, DUE_A_TRANSACTION):
+            toggles += enforce_campaigns(pairs, Cause.SCHEDULE)
+        after = page[-1]
     return toggles
 
 
 def _due_page(at: datetime, after: tuple[int, int]) -> Sequence[tuple[int, int]]:
     with transaction() as connection:
-        return search.due(connection, at, after, DUE_A_TRANSACTION)
+        return search.due(connection, at, after, DUE_A_PAGE)
 
 
 def reset(period: Period, *, everything: bool = False) -> list[int]:
@@ -102,7 +104,7 @@ def refresh(at: datetime) -> list[Applied]:
     """Imports the spend folder's new exports, then enforces the brands that a set-based search finds out of step."""
     folder = settings().spend_folder
     if folder is not None:
-        exports.import_folder(folder)
+        imports.import_folder(folder)
     with snapshot() as connection:
         zones = search.zones_in_use(connection)
         found = {*search.crossed(connection, zones, at), *search.drifted(connection, zones, at)}

@@ -52,7 +52,10 @@ CREATE FUNCTION keep_budget_limits() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         INSERT INTO budget_limits (brand_id, campaign_id, period, limit_micros, changed_at)
-        VALUES (OLD.brand_id, OLD.campaign_id, OLD.period, NULL, now());
+        VALUES (
+            OLD.brand_id, OLD.campaign_id, OLD.period, NULL,
+            COALESCE(NULLIF(current_setting('spendgate.edited_at', true), '')::timestamptz, now())
+        );
     ELSIF TG_OP = 'INSERT' OR NEW.limit_micros <> OLD.limit_micros THEN
         INSERT INTO budget_limits (brand_id, campaign_id, period, limit_micros, changed_at)
         VALUES (NEW.brand_id, NEW.campaign_id, NEW.period, NEW.limit_micros, NEW.changed_at);

@@ -59,6 +59,9 @@ SET_BUDGET = text("""
     RETURNING id
 """)
 
+# Tells the trigger that keeps the history of limits when a limit is taken away.
+TELL_EDIT_TIME = text("SELECT set_config('spendgate.edited_at', CAST(CAST(:at AS timestamptz) AS text), true)")
+
 REMOVE_BUDGET = text("DELETE FROM budgets WHERE id = :id")
 
 DAYPARTS_OF = text("""
@@ -182,6 +185,7 @@ def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None
     old = connection.execute(LIMIT, key).first()
     if old is None:
         raise InvalidValue("period", f"there is no {period} budget")
+    connection.execute(TELL_EDIT_TIME, {"at": edit.at})
     connection.execute(REMOVE_BUDGET, {"id": old.id})
     _audit(connection, edit, "remove", "budget", old.id, brand_id, key | {"limit_micros": old.limit_micros}, None)
 

@@ -15,7 +15,9 @@ Spendgate = Callable[..., Told]
 
 
 @pytest.fixture
-def spendgate(database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Spendgate]:
+def spendgate(
+    database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Spendgate]:
     """Runs `spendgate ...` on the test's own database; what it did to logs and signals is undone at the end."""
     from cli.main import run  # noqa: PLC0415 - after the environment is set
 

@@ -9,10 +9,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
+Env = Mapping[str, str | None]
+"""Changes of the environment; None takes a variable away."""
+
+UNCHANGED: Env = MappingProxyType({})
 COLOURS = ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS")
 
 
@@ -54,18 +59,18 @@ class Service:
         return self.process.wait(seconds)
 
 
-def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
-    """This environment without colours and with `changes`; None takes a variable away."""
+def environment(changes: Env) -> dict[str, str]:
+    """This environment without colours and with `changes`."""
     wanted = {**os.environ, **dict.fromkeys(COLOURS), "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **changes}
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def run(*argv: str, stdin: str = "", cwd: Path = REPOSITORY, **env: str | None) -> Told:
+def run(*argv: str, env: Env = UNCHANGED, stdin: str = "") -> Told:
     """Runs `python ...` to its end."""
     done = subprocess.run(
         [sys.executable, *argv],
         input=stdin,
-        cwd=cwd,
+        cwd=REPOSITORY,
         env=environment(env),
         capture_output=True,
         text=True,
@@ -75,13 +80,13 @@ def run(*argv: str, stdin: str = "", cwd: Path = REPOSITORY, **env: str | None) 
     return Told(done.returncode, done.stdout, done.stderr)
 
 
-def shell(*argv: str, stdin: str = "", cwd: Path = REPOSITORY, **env: str | None) -> Told:
+def shell(*argv: str, env: Env = UNCHANGED, stdin: str = "") -> Told:
     """Runs `spendgate ...` to its end, as a process of its own."""
-    return run("-m", "cli.main", *argv, stdin=stdin, cwd=cwd, **env)
+    return run("-m", "cli.main", *argv, env=env, stdin=stdin)
 
 
 @contextmanager
-def serving(*argv: str, output: Path, errors: int | IO[bytes] | None = None, **env: str | None) -> Iterator[Service]:
+def serving(*argv: str, output: Path, env: Env = UNCHANGED) -> Iterator[Service]:
     """A `python ...` that runs meanwhile, its lines kept in the file `output`; its group is killed at the end."""
     with output.open("ab") as out:
         process = subprocess.Popen(
@@ -90,7 +95,7 @@ def serving(*argv: str, output: Path, errors: int | IO[bytes] | None = None, **e
             env=environment(env),
             stdin=subprocess.DEVNULL,
             stdout=out,
-            stderr=out if errors is None else errors,
+            stderr=out,
             start_new_session=True,
         )
     try:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import dramatiq
 import pytest
 import redis
@@ -18,6 +17,7 @@ from tests.world import UNIT, World
 
 REDIS_AWAY = "redis://:hidden@127.0.0.1:1/0"
 POSTGRES_AWAY = "postgresql://app:hidden@127.0.0.1:1/spendgate"
+BACKWARDS = ("--starts-on", "2026-02-02", "--ends-on", "2026-02-01")
 NOON = "2026-06-17T12:00:00Z"
 MARKUP = "[bold]Loud[/bold] [/red] [link=x]"
 
@@ -226,7 +226,8 @@ def test_a_reset_lifts_its_own_hold_once_the_window_is_over_and_zeroes_nothing(
     world: World, spendgate: Spendgate, command: str, period: str, next_window: str
 ) -> None:
     world.set_clock(NOON)
-    brand = world.brand(**{period: UNIT})
+    brand = world.brand()
+    world.limit(UNIT, period, brand=brand)
     spent, paused = world.campaign(brand), world.campaign(brand)
     world.set_status(paused, "paused")
     world.spend(spent, UNIT)
@@ -317,7 +318,7 @@ def queue(database: str) -> Iterator[redis.Redis]:
 
 
 def messages(queue: redis.Redis) -> list[dramatiq.Message[Any]]:
-    return [dramatiq.Message.decode(body) for body in queue.hvals("dramatiq:spend.msgs")]
+    return [dramatiq.Message.decode(body) for body in queue.hvals("dramatiq:spend.msgs") if isinstance(body, bytes)]
 
 
 def lines_of(events: list[Any]) -> str:
@@ -442,7 +443,7 @@ def test_a_replay_takes_the_named_ids_or_reason_alone(world: World, spendgate: S
         (("brand", "create", "two\nlines"), "name: "),
         (("brand", "pause", "999"), "brand: "),
         (("campaign", "create", "X", "--brand", "999"), "brand: "),
-        (("campaign", "create", "X", "--brand", "1", "--starts-on", "2026-02-02", "--ends-on", "2026-02-01"), "ends_on"),
+        (("campaign", "create", "X", "--brand", "1", *BACKWARDS), "ends_on: "),
         (("campaign", "create", "X", "--brand", "1", "--platform", "bing", "--external-id", "known"), "external_id"),
         (("campaign", "pause", "999"), "campaign: "),
         (("campaign", "list", "--status", "sleeping"), "status"),
@@ -497,7 +498,7 @@ def test_wrong_use_is_told_with_its_place_and_2(spendgate: Spendgate, command: t
 
 
 def test_a_wrong_value_ends_the_process_with_2_and_one_line(database: str) -> None:
-    assert_one_line(shell("explain", "999", DATABASE_URL=database), 2, "campaign: there is no campaign 999")
+    assert_one_line(shell("explain", "999", env={"DATABASE_URL": database}), 2, "campaign: there is no campaign 999")
 
 
 @pytest.mark.parametrize(
@@ -505,10 +506,9 @@ def test_a_wrong_value_ends_the_process_with_2_and_one_line(database: str) -> No
     [(("status",), "DATABASE_URL"), (("migrate",), "DATABASE_URL"), (("send", "-"), "REDIS_URL")],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
-def test_without_servers_the_missing_variable_is_named(
-    tmp_path: Path, command: tuple[str, ...], variable: str
-) -> None:
-    told = shell(*command, stdin="{}", DATABASE_URL=None, REDIS_URL=None, SPENDGATE_HOME=str(tmp_path))
+def test_without_servers_the_missing_variable_is_named(tmp_path: Path, command: tuple[str, ...], variable: str) -> None:
+    unset: dict[str, str | None] = {"DATABASE_URL": None, "REDIS_URL": None}
+    told = shell(*command, stdin="{}", env=unset | {"SPENDGATE_HOME": str(tmp_path)})
     assert_one_line(told, 2, f"{variable}: not set", "spendgate up")
 
 
@@ -524,7 +524,7 @@ def test_without_servers_the_missing_variable_is_named(
 def test_a_server_that_is_away_is_named_with_exit_code_3(
     command: tuple[str, ...], settings: dict[str, str | None], variable: str
 ) -> None:
-    assert_one_line(shell(*command, stdin="{}", **settings), 3, f"{variable}: ")
+    assert_one_line(shell(*command, stdin="{}", env=settings), 3, f"{variable}: ")
 
 
 @pytest.mark.parametrize(
@@ -538,12 +538,12 @@ def test_a_server_that_is_away_is_named_with_exit_code_3(
 )
 def test_a_url_that_cannot_be_read_is_named_without_its_password(command: str, variable: str, url: str) -> None:
     argv = (command, "-") if command == "send" else (command,)
-    assert_one_line(shell(*argv, stdin="{}", **{variable: url}), 2, f"{variable}: ")
+    assert_one_line(shell(*argv, stdin="{}", env={variable: url}), 2, f"{variable}: ")
 
 
 def test_a_wrong_password_is_told_without_the_password(database: str) -> None:
     server = database.rpartition("@")[2]
-    told = shell("status", DATABASE_URL=f"postgresql://app:hidden@{server}")
+    told = shell("status", env={"DATABASE_URL": f"postgresql://app:hidden@{server}"})
     assert_one_line(told, 3, "DATABASE_URL: ")
 
 

@@ -23,7 +23,7 @@ def queue(database: str) -> Iterator[redis.Redis]:
 
 def sent(queue: redis.Redis) -> list[dict[str, Any]]:
     """Every event in the queue."""
-    messages = [dramatiq.Message.decode(body) for body in queue.hvals("dramatiq:spend.msgs")]
+    messages = [dramatiq.Message.decode(body) for body in queue.hvals("dramatiq:spend.msgs") if isinstance(body, bytes)]
     return [event for message in messages for event in message.kwargs["events"]]
 
 

@@ -1,4 +1,4 @@
-"""`spendgate import`: real exports of ad platforms, counted to the micro, and what is wrong in a file told by its line."""
+"""`spendgate import`: real exports of ad platforms, counted to the micro; bad rows told by their line."""
 
 import csv
 import os
@@ -162,7 +162,8 @@ def test_bad_rows_are_listed_by_line_and_their_day_is_not_counted(
 ) -> None:
     file = written(
         tmp_path, HEADER,
-        "a,2026-06-01,1", "a,2026-06-01,free", "", "a,2026-06-02,2", "a,yesterday,3", ",2026-06-02,4", "a,2026-06-03,nan",
+        "a,2026-06-01,1", "a,2026-06-01,free", "", "a,2026-06-02,2",
+        "a,yesterday,3", ",2026-06-02,4", "a,2026-06-03,nan",
     )  # fmt: skip
     told = spendgate("import", file, "--platform", "bing", *BRAND)
     assert told.code == 1
@@ -282,6 +283,7 @@ def test_a_file_that_is_no_export_is_refused(spendgate: Spendgate, tmp_path: Pat
 
 
 def test_the_example_of_the_project_can_be_imported(world: World, spendgate: Spendgate) -> None:
-    told = spendgate("import", str(REPOSITORY / "examples/google_ads.csv"), "--platform", "google_ads", *BRAND, "--json")
+    example = str(REPOSITORY / "examples" / "google_ads.csv")
+    told = spendgate("import", example, "--platform", "google_ads", *BRAND, "--json")
     assert told.code == 0, told
     assert sum(counters(world).values()) == told.data["sum_micros"] > 0

@@ -19,10 +19,9 @@ import pytest
 
 from cli import embedded
 from tests.cli.conftest import Spendgate
-from tests.cli.shell import Service, Told, free_port, listens, serving, shell
+from tests.cli.shell import UNCHANGED, Env, Service, Told, free_port, listens, serving, shell
 from tests.world import UNIT, World, eventually
 
-NEWCOMER = {"DATABASE_URL": None, "REDIS_URL": None}
 START_SECONDS = 60
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="the system tells no child that its parent died")
@@ -38,16 +37,19 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def up(home: Path, *options: str, **env: str | None) -> AbstractContextManager[Service]:
+def newcomer(home: Path) -> dict[str, str | None]:
+    """What a person has set who set nothing but the home."""
+    return {"DATABASE_URL": None, "REDIS_URL": None, "PORT": None, "SPENDGATE_HOME": str(home)}
+
+
+def up(home: Path, *options: str, env: Env = UNCHANGED) -> AbstractContextManager[Service]:
     output = home.with_name("output")
-    return serving(
-        "-m", "cli.main", "up", *options, output=output, **{**NEWCOMER, "SPENDGATE_HOME": str(home), "PORT": None, **env}
-    )
+    return serving("-m", "cli.main", "up", *options, output=output, env={**newcomer(home), **env})
 
 
 def beside(home: Path, *command: str) -> Told:
     """Another command of the same person, who set nothing but the home."""
-    return shell(*command, **NEWCOMER, SPENDGATE_HOME=str(home))
+    return shell(*command, env=newcomer(home))
 
 
 def page(service: Service) -> str:
@@ -122,8 +124,8 @@ def test_the_demo_pauses_campaigns_by_budget_shows_them_and_leaves_nothing_behin
 
 
 def test_in_time_lapse_a_midnight_brings_campaigns_back_and_the_end_comes_by_itself(home: Path) -> None:
-    lapse = {"SPENDGATE_CLOCK_START": "2026-10-30T12:00:00Z", "SPENDGATE_CLOCK_SPEED": "2880"}
-    with up(home, "--demo", "--fresh", "--seconds", "25", **lapse) as service:
+    lapse: Env = {"SPENDGATE_CLOCK_START": "2026-10-30T12:00:00Z", "SPENDGATE_CLOCK_SPEED": "2880"}
+    with up(home, "--demo", "--fresh", "--seconds", "25", env=lapse) as service:
         eventually(lambda: len(service.logged("demo.brand_made")) == 3)
         brand = next(line for line in service.logged("demo.brand_made") if line["name"] == "Hudson Shoes")
         assert beside(home, "budget", "set", "daily", "20", "--brand", str(brand["brand_id"])).code == 0
@@ -142,7 +144,7 @@ def brought_back(service: Service) -> list[dict[str, Any]]:
 
 @only_linux
 def test_a_killed_up_leaves_no_process(home: Path) -> None:
-    with up(home, PORT=str(free_port())) as service:
+    with up(home, env={"PORT": str(free_port())}) as service:
         address = page(service)
         eventually(lambda: answers(address))
         used = ports(home, address)
@@ -156,7 +158,7 @@ def test_a_killed_up_leaves_no_process(home: Path) -> None:
 def test_fresh_erases_nothing_but_the_embedded_servers_data(home: Path) -> None:
     home.mkdir()
     (home / "thesis.txt").write_text("the only copy")
-    told = shell("up", "--fresh", "--seconds", "1", **NEWCOMER, SPENDGATE_HOME=str(home), PORT=str(free_port()))
+    told = shell("up", "--fresh", "--seconds", "1", env={**newcomer(home), "PORT": str(free_port())})
     assert (home / "thesis.txt").read_text() == "the only copy"
     assert told.code in {0, 2}
 
@@ -184,14 +186,14 @@ def press_ctrl_c_when(done: Callable[[], bool]) -> None:
 
 
 def test_a_home_that_cannot_be_used_is_refused_in_one_line() -> None:
-    told = shell("up", **NEWCOMER, SPENDGATE_HOME="/dev/null/home", PORT=None)
+    told = shell("up", env=newcomer(Path("/dev/null/home")))
     assert told.code == 2
     assert "SPENDGATE_HOME" in told.err
     assert told.err.count("\n") == 1
 
 
 def test_a_port_that_is_none_is_refused_in_one_line(home: Path) -> None:
-    told = shell("up", **NEWCOMER, SPENDGATE_HOME=str(home), PORT="eighty")
+    told = shell("up", env={**newcomer(home), "PORT": "eighty"})
     assert told.code == 2
     assert told.err.startswith("PORT: ")
     assert told.err.count("\n") == 1
@@ -200,7 +202,7 @@ def test_a_port_that_is_none_is_refused_in_one_line(home: Path) -> None:
 def test_a_port_in_use_is_refused_in_one_line(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        told = shell("up", "--seconds", "10", **NEWCOMER, SPENDGATE_HOME=str(home), PORT=port)
+        told = shell("up", "--seconds", "10", env={**newcomer(home), "PORT": port})
     assert told.code == 2
     assert "PORT" in told.err
     assert port in told.err
@@ -216,7 +218,7 @@ def test_a_port_in_use_is_refused_in_one_line(home: Path) -> None:
 def test_one_server_without_the_other_is_refused_by_the_name_of_the_missing_one(
     home: Path, given: dict[str, str | None], missing: str
 ) -> None:
-    told = shell("up", **given, SPENDGATE_HOME=str(home))
+    told = shell("up", env={**newcomer(home), **given})
     assert told.code == 2
     assert told.err.startswith(f"{missing}: ")
     assert told.err.count("\n") == 1

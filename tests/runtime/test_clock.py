@@ -10,7 +10,7 @@ import pytest
 
 from runtime import clock
 from runtime.settings import settings
-from tests.cli.shell import run
+from tests.cli.shell import UNCHANGED, Env, run
 
 START = "2026-03-01T00:00:00Z"
 TELL = "from runtime import clock; print(clock.now().isoformat())"
@@ -45,9 +45,9 @@ def real() -> datetime:
     return datetime.fromtimestamp(time.time_ns() / 1e9, UTC)
 
 
-def elsewhere(**env: str | None) -> datetime:
+def elsewhere(env: Env = UNCHANGED) -> datetime:
     """What another process of the same home reads."""
-    told = run("-c", TELL, **env)
+    told = run("-c", TELL, env=env)
     assert told.code == 0, told.err
     return datetime.fromisoformat(told.out.strip())
 
@@ -89,7 +89,7 @@ def test_a_program_beside_the_embedded_servers_follows_their_clock(home: Path, m
     lines = ["DATABASE_URL=postgresql://a:b@127.0.0.1:1/x", "REDIS_URL=redis://127.0.0.1:1/0"]
     lines += [f"SPENDGATE_CLOCK_START={START}", "SPENDGATE_CLOCK_SPEED=60"]
     (home / "env").write_text("\n".join(lines))
-    between = elsewhere(SPENDGATE_CLOCK_START=None, SPENDGATE_CLOCK_SPEED=None)
+    between = elsewhere({"SPENDGATE_CLOCK_START": None, "SPENDGATE_CLOCK_SPEED": None})
     assert before < between < clock.now()
 
 

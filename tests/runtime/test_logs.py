@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.shell import run
+from tests.cli.shell import UNCHANGED, Env, run
 
 CONFIGURED = """
 import logging, warnings
@@ -17,9 +17,9 @@ log = structlog.get_logger()
 FORGED = 'x\\n{"event": "forged", "level": "info"}\\r\\n\\x1b[2K\\u2028y'
 
 
-def written(script: str, **env: str | None) -> list[dict[str, Any]]:
+def written(script: str, env: Env = UNCHANGED) -> list[dict[str, Any]]:
     """The lines that a process with this script writes on standard output, and nothing else anywhere."""
-    told = run("-c", CONFIGURED + script, **env)
+    told = run("-c", CONFIGURED + script, env=env)
     assert (told.code, told.err) == (0, "")
     return [json.loads(line) for line in told.out.split("\n")[:-1]]
 
@@ -36,7 +36,8 @@ def test_a_line_has_its_event_level_moment_and_fields() -> None:
 
 
 def test_a_librarys_line_is_json_too_under_a_stable_name() -> None:
-    (line,) = written("logging.getLogger('dramatiq.worker').warning('cannot\\n%s', 'connect', extra={'queue': 'spend'})")
+    logger = "logging.getLogger('dramatiq.worker')"
+    (line,) = written(f"{logger}.warning('cannot\\n%s', 'connect', extra={{'queue': 'spend'}})")
     assert line["event"] == "library.dramatiq"
     assert line["logger"] == "dramatiq.worker"
     assert line["message"] == "cannot\nconnect"
@@ -50,8 +51,9 @@ def test_a_warning_of_python_is_json_too() -> None:
 
 
 def test_what_is_bound_to_a_message_is_on_its_lines() -> None:
-    script = "structlog.contextvars.bind_contextvars(message_id='m1'); logging.getLogger('redis').warning('x'); log.info('y')"
-    assert [line["message_id"] for line in written(script)] == ["m1", "m1"]
+    bound = "structlog.contextvars.bind_contextvars(message_id='m1')"
+    lines = written(f"{bound}; logging.getLogger('redis').warning('x'); log.info('y')")
+    assert [line["message_id"] for line in lines] == ["m1", "m1"]
 
 
 def test_an_exception_is_told_without_the_values_of_its_variables() -> None:
@@ -102,7 +104,7 @@ def test_a_long_field_is_cut() -> None:
 def test_the_level_holds_for_our_lines_and_those_of_libraries(level: str, told: int) -> None:
     for logger in ("log", "logging.getLogger('redis')"):
         script = "".join(f"{logger}.{name}('x');" for name in ("debug", "info", "warning", "error"))
-        assert len(written(script, LOG_LEVEL=level)) == told
+        assert len(written(script, {"LOG_LEVEL": level})) == told
 
 
 @pytest.mark.parametrize("name", ["periodiq", "alembic", "uvicorn.error", "httpx"])
@@ -112,7 +114,7 @@ def test_of_a_chatty_library_only_what_goes_wrong_is_told(name: str) -> None:
 
 
 def test_the_format_for_people_is_no_json_and_has_no_colours_in_a_pipe() -> None:
-    told = run("-c", CONFIGURED + "log.info('campaign.paused', campaign_id=7)", LOG_FORMAT="console")
+    told = run("-c", CONFIGURED + "log.info('campaign.paused', campaign_id=7)", env={"LOG_FORMAT": "console"})
     assert told.out.count("\n") == 1
     assert "campaign.paused" in told.out
     assert "campaign_id=7" in told.out

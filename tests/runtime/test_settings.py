@@ -187,7 +187,7 @@ def test_an_empty_embedded_file_is_as_none(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
-        settings().port = 1
+        settings().port = 1  # type: ignore[misc]
 
 
 def test_what_every_shell_sets_for_others_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:

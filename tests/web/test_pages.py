@@ -25,7 +25,7 @@ def browse(database: str, tmp_path: Path) -> Browse:
         port = free_port()
         variables = {"DATABASE_URL": database, "PORT": str(port), **env}
         with (
-            serving("-m", "web", output=tmp_path / "output", **variables) as service,
+            serving("-m", "web", output=tmp_path / "output", env=variables) as service,
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
         ):
             eventually(lambda: _answers(client))

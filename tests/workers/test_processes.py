@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from runtime import clock
-from tests.cli.shell import Service, run, serving
+from tests.cli.shell import UNCHANGED, Env, Service, run, serving
 from tests.world import UNIT, World, eventually
 
 BATCH = 200
@@ -45,8 +45,8 @@ def start(database: str, tmp_path: Path) -> Start:
     """Starts `python ...` on the test's own database; each has its own file of output."""
     numbers = iter(range(100))
 
-    def started(*argv: str, **env: str | None) -> AbstractContextManager[Service]:
-        return serving(*argv, output=tmp_path / f"output-{next(numbers)}", **{"DATABASE_URL": database, **env})
+    def started(*argv: str, env: Env = UNCHANGED) -> AbstractContextManager[Service]:
+        return serving(*argv, output=tmp_path / f"output-{next(numbers)}", env={"DATABASE_URL": database, **env})
 
     return started
 
@@ -77,7 +77,9 @@ def waiting_messages(queue: redis.Redis) -> int:
 
 def queued_actors(queue: redis.Redis) -> list[str]:
     """The actors whose messages Redis holds, with repetitions."""
-    bodies = [body for name in queue.scan_iter("dramatiq:*.msgs") for body in queue.hvals(name)]
+    bodies = [
+        body for name in queue.scan_iter("dramatiq:*.msgs") for body in queue.hvals(name) if isinstance(body, bytes)
+    ]
     return [dramatiq.Message.decode(body).actor_name for body in bodies]
 
 
@@ -93,7 +95,7 @@ def test_a_worker_counts_what_is_enqueued_and_every_line_it_writes_is_json(
     world: World, start: Start, queue: redis.Redis
 ) -> None:
     campaign = world.campaign(world.brand(daily=3 * BATCH * UNIT))
-    with start("-m", "workers", **SMALL) as worker:
+    with start("-m", "workers", env=SMALL) as worker:
         enqueue([*batches_of(world, campaign, 3), [{"event_id": "rubbish"}]])
         eventually(lambda: world.spent(campaign) == 3 * BATCH * UNIT and len(world.rejected()) == 1)
         eventually(lambda: waiting_messages(queue) == 0)
@@ -168,7 +170,7 @@ def test_the_plain_commands_of_dramatiq_and_periodiq_run_it_too(world: World, st
 def test_a_bad_setting_ends_every_process_with_2_and_one_line_naming_it(
     argv: tuple[str, ...], variable: str, value: str | None
 ) -> None:
-    told = run(*argv, **{variable: value})
+    told = run(*argv, env={variable: value})
     assert told.code == 2
     assert [line for line in told.err.splitlines() if line.startswith(f"{variable}: ")], told.err
     assert "Traceback" not in told.err + told.out
@@ -195,7 +197,7 @@ def test_two_schedulers_at_once_are_harmless(world: World, start: Start, queue: 
     world.set_clock(today)
     with start("-c", AT_THE_FIRST_SECOND) as first, start("-c", AT_THE_FIRST_SECOND) as second:
         eventually(lambda: sorted(queued_actors(queue)) == sorted([*JOBS, *JOBS]))
-        with start("-m", "workers", **SMALL):
+        with start("-m", "workers", env=SMALL):
             eventually(lambda: queued_actors(queue) == [])
         assert [first.process.poll(), second.process.poll()] == [None, None]
     assert world.is_active(campaign)
@@ -213,7 +215,7 @@ def test_a_signal_stops_the_scheduler_as_wanted(start: Start, queue: redis.Redis
 
 
 def test_a_scheduler_that_cannot_reach_redis_says_so_in_its_log_and_can_be_started_again(start: Start) -> None:
-    with start("-c", AT_THE_FIRST_SECOND, REDIS_URL=REDIS_AWAY) as scheduler:
+    with start("-c", AT_THE_FIRST_SECOND, env={"REDIS_URL": REDIS_AWAY}) as scheduler:
         eventually(lambda: bool(scheduler.lines()))
         with suppress(subprocess.TimeoutExpired):
             assert scheduler.code(3) not in {0, 2, 78}, "a supervisor would not start it again"
@@ -222,7 +224,8 @@ def test_a_scheduler_that_cannot_reach_redis_says_so_in_its_log_and_can_be_start
 
 
 def test_a_worker_waits_for_servers_that_are_away(start: Start) -> None:
-    with start("-m", "workers", DATABASE_URL=POSTGRES_AWAY, REDIS_URL=REDIS_AWAY, **SMALL) as worker:
+    away = {"DATABASE_URL": POSTGRES_AWAY, "REDIS_URL": REDIS_AWAY, **SMALL}
+    with start("-m", "workers", env=away) as worker:
         eventually(lambda: any("level" in line and line["level"] != "info" for line in worker.logged()))
         assert worker.process.poll() is None
         worker.send(signal.SIGTERM)

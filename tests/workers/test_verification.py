@@ -62,16 +62,17 @@ def test_finds_a_campaigns_day_that_is_not_the_ledgers_sum(world: World, campaig
 @pytest.mark.parametrize(
     ("by_hand", "figures"),
     [
+        ("DELETE FROM spend_events WHERE amount_micros = 9", (0, 9)),
         ("DELETE FROM campaign_days WHERE day = '2026-06-16'", (9, 0)),
         ("INSERT INTO campaign_days SELECT brand_id, id, '2026-06-01', 3 FROM campaigns", (0, 3)),
-        ("TRUNCATE spend_events", (0, 9)),
     ],
 )
 def test_finds_a_day_or_an_event_that_is_missing(
     world: World, campaign: int, by_hand: str, figures: tuple[int, int]
 ) -> None:
+    world.execute("ALTER TABLE spend_events_2026_06 DISABLE TRIGGER append_only")
     world.execute(by_hand)
-    row = wrong()[DAYS][0]
+    (row,) = wrong()[DAYS]
     assert (row["ledger_micros"], row["counter_micros"]) == figures
 
 

@@ -1,0 +1,208 @@
+"""Edits of brands, campaigns, budgets and schedules: audited, and refused with the name of the field."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from db.engine import committed
+from db.repository import catalog
+from db.repository.catalog import Edit
+from domain.errors import InvalidValue
+from domain.money import MAX_AMOUNT_MICROS
+from domain.periods import Period
+from domain.schedules import parse_schedule
+from tests.world import World
+
+
+@pytest.fixture
+def edit(world: World, noon: datetime) -> Edit:
+    """Ada edits at noon."""
+    return Edit("ada", world.set_clock(noon))
+
+
+def made(edit: Edit) -> tuple[int, int]:
+    brand = committed(lambda connection: catalog.create_brand(connection, "Shop", "Asia/Tokyo", "JPY", edit))
+    return brand, committed(lambda connection: catalog.create_campaign(connection, brand, "Shoes", edit))
+
+
+def audited(world: World) -> list[tuple[str, str, Any, Any]]:
+    rows = world.rows("SELECT action, subject, old, new FROM audit_entries ORDER BY id")
+    return [(row["action"], row["subject"], row["old"], row["new"]) for row in rows]
+
+
+def test_tells_who_made_a_brand_and_a_campaign_and_of_what(world: World, edit: Edit) -> None:
+    brand, campaign = made(edit)
+    first, second = world.rows("SELECT * FROM audit_entries ORDER BY id")
+    assert (first["changed_by"], first["changed_at"], first["subject_id"], first["brand_id"]) == (
+        "ada",
+        edit.at,
+        brand,
+        brand,
+    )
+    assert (second["subject"], second["subject_id"], second["brand_id"]) == ("campaign", campaign, brand)
+    assert audited(world) == [
+        ("create", "brand", None, {"name": "Shop", "time_zone": "Asia/Tokyo", "currency": "JPY"}),
+        (
+            "create",
+            "campaign",
+            None,
+            {
+                "brand_id": brand,
+                "name": "Shoes",
+                "platform": None,
+                "external_id": None,
+                "starts_on": None,
+                "ends_on": None,
+            },
+        ),
+    ]
+
+
+def test_tells_old_and_new_of_each_edit(world: World, edit: Edit) -> None:
+    brand, campaign = made(edit)
+    flight = {"starts_on": date(2026, 6, 1), "configured_status": "paused"}
+    committed(lambda connection: catalog.edit_brand(connection, brand, {"name": "Store"}, edit))
+    committed(lambda connection: catalog.edit_campaign(connection, campaign, flight, edit))
+    (_, _, old_brand, new_brand), (_, _, old, new) = audited(world)[2:]
+    assert (old_brand["name"], new_brand["name"]) == ("Shop", "Store")
+    assert (old["starts_on"], old["configured_status"]) == (None, "enabled")
+    assert (new["starts_on"], new["configured_status"]) == ("2026-06-01", "paused")
+    assert old | {"starts_on": "2026-06-01", "configured_status": "paused"} == new
+
+
+def test_tells_of_limits_set_changed_and_removed(world: World, edit: Edit) -> None:
+    brand, campaign = made(edit)
+    for limit in (5, 7):
+        committed(lambda c, limit=limit: catalog.set_budget(c, brand, campaign, Period.DAILY, limit, edit))
+    committed(lambda connection: catalog.remove_budget(connection, brand, campaign, Period.DAILY, edit))
+    budget = {"brand_id": brand, "campaign_id": campaign, "period": "daily"}
+    assert audited(world)[2:] == [
+        ("set", "budget", None, {**budget, "limit_micros": 5}),
+        ("set", "budget", {**budget, "limit_micros": 5}, {**budget, "limit_micros": 7}),
+        ("remove", "budget", {**budget, "limit_micros": 7}, None),
+    ]
+
+
+def test_tells_of_schedules(world: World, edit: Edit) -> None:
+    _, campaign = made(edit)
+    schedule = parse_schedule("Mon 22:00-06:00")
+    committed(lambda connection: catalog.set_schedule(connection, campaign, schedule, edit))
+    assert committed(lambda connection: catalog.schedule_of(connection, campaign)) == schedule
+    committed(lambda connection: catalog.set_schedule(connection, campaign, (), edit))
+    assert committed(lambda connection: catalog.schedule_of(connection, campaign)) == ()
+    parts = {"dayparts": [[1, 1320, 1440], [2, 0, 360]]}
+    assert [(old, new) for _, _, old, new in audited(world)[2:]] == [
+        ({"dayparts": []}, parts),
+        (parts, {"dayparts": []}),
+    ]
+
+
+def test_keeps_every_limit_with_the_moment_from_which_it_held(world: World, edit: Edit) -> None:
+    brand, _ = made(edit)
+    moments = [edit.at + timedelta(days=days) for days in range(3)]
+    for at, limit in zip(moments, (5, 7, 7), strict=True):
+        committed(lambda c, at=at, limit=limit: catalog.set_budget(c, brand, None, Period.DAILY, limit, Edit("a", at)))
+    removed = moments[-1] + timedelta(days=1)
+    committed(lambda connection: catalog.remove_budget(connection, brand, None, Period.DAILY, Edit("a", removed)))
+    rows = world.rows("SELECT limit_micros, changed_at FROM budget_limits ORDER BY id")
+    assert [(row["limit_micros"], row["changed_at"]) for row in rows] == [
+        (5, moments[0]),
+        (7, moments[1]),
+        (None, removed),
+    ]
+
+
+def test_an_edit_that_fails_is_not_audited(world: World, edit: Edit) -> None:
+    brand, _ = made(edit)
+    with pytest.raises(InvalidValue):
+        committed(lambda connection: catalog.edit_brand(connection, brand, {"name": " "}, edit))
+    assert len(audited(world)) == 2
+
+
+def test_a_brands_zone_and_currency_are_fixed_with_its_first_spend(world: World, edit: Edit) -> None:
+    brand, campaign = made(edit)
+    change = {"time_zone": "UTC", "currency": "USD"}
+    committed(lambda connection: catalog.edit_brand(connection, brand, change, edit))
+    world.spend(campaign, 5)
+    for field, value in (("time_zone", "Asia/Tokyo"), ("currency", "JPY")):
+        assert refused(lambda c, one={field: value}: catalog.edit_brand(c, brand, one, edit)) == field  # type: ignore[misc]
+    committed(lambda connection: catalog.edit_brand(connection, brand, {**change, "name": "Store"}, edit))
+
+
+def refused(work: Callable[[Connection], object]) -> str:
+    """The field that an edit is refused for."""
+    try:
+        committed(work)
+    except InvalidValue as error:
+        return error.field
+    return "nothing"
+
+
+def test_refuses_bad_values_and_names_the_field(world: World, edit: Edit) -> None:
+    brand, campaign = made(edit)
+    known = world.campaign(brand, platform="meta_ads", external_id="77")
+    other = world.campaign(world.brand())
+
+    def brands(**fields: object) -> Callable[[Connection], object]:
+        return lambda connection: catalog.edit_brand(connection, brand, fields, edit)
+
+    def campaigns(**fields: object) -> Callable[[Connection], object]:
+        return lambda connection: catalog.edit_campaign(connection, campaign, fields, edit)
+
+    def limits(campaign_id: int | None, limit: int) -> Callable[[Connection], object]:
+        return lambda connection: catalog.set_budget(connection, brand, campaign_id, Period.DAILY, limit, edit)
+
+    tried = [
+        ("name", lambda c: catalog.create_brand(c, "", "UTC", "USD", edit)),
+        ("name", lambda c: catalog.create_brand(c, "nul \0", "UTC", "USD", edit)),
+        ("time_zone", lambda c: catalog.create_brand(c, "Shop", "Mars/Olympus", "USD", edit)),
+        ("currency", lambda c: catalog.create_brand(c, "Shop", "UTC", "usd", edit)),
+        ("brand", lambda c: catalog.create_campaign(c, 404, "Shoes", edit)),
+        ("brand", lambda c: catalog.create_campaign(c, 2**63, "Shoes", edit)),
+        ("name", lambda c: catalog.create_campaign(c, brand, "\n", edit)),
+        ("ends_on", lambda c: catalog.create_campaign(c, brand, "S", edit, starts_on=TODAY, ends_on=YESTERDAY)),
+        ("external_id", lambda c: catalog.create_campaign(c, brand, "S", edit, platform="meta_ads", external_id="77")),
+        ("brand", lambda c: catalog.edit_brand(c, 404, {}, edit)),
+        ("id", brands(id=5)),
+        ("time_zone", brands(time_zone="PST")),
+        ("currency", brands(currency="Dollar")),
+        ("configured_status", brands(configured_status="gone")),
+        ("campaign", lambda c: catalog.edit_campaign(c, 404, {}, edit)),
+        ("effective_status", campaigns(effective_status="active")),
+        ("name", campaigns(name="")),
+        ("ends_on", campaigns(starts_on=TODAY, ends_on=YESTERDAY)),
+        ("starts_on", campaigns(starts_on=date(1989, 12, 31))),
+        ("ends_on", campaigns(ends_on=date(2200, 1, 1))),
+        ("configured_status", campaigns(configured_status="active")),
+        ("external_id", campaigns(platform="meta_ads", external_id="77")),
+        ("limit_micros", limits(campaign, -1)),
+        ("limit_micros", limits(None, MAX_AMOUNT_MICROS + 1)),
+        ("campaign", limits(404, 5)),
+        ("campaign", limits(other, 5)),
+        ("brand", lambda c: catalog.set_budget(c, 404, None, Period.DAILY, 5, edit)),
+        ("period", lambda c: catalog.remove_budget(c, brand, None, Period.WEEKLY, edit)),
+        ("campaign", lambda c: catalog.set_schedule(c, 404, (), edit)),
+        ("campaign", lambda c: catalog.schedule_of(c, -1)),
+        ("campaign", lambda c: catalog.brand_of(c, 404)),
+    ]
+    answers = []
+    for number, (field, work) in enumerate(tried):
+        try:
+            answers.append((number, field, refused(work)))
+        except Exception as error:  # noqa: BLE001 - named beside the field that should have been
+            answers.append((number, field, type(error).__name__))
+    assert [answer for answer in answers if answer[1] != answer[2]] == []
+    assert known
+
+
+TODAY = date(2026, 6, 17)
+YESTERDAY = date(2026, 6, 16)
+
+
+def test_finds_the_oldest_brand_of_a_name(world: World, edit: Edit) -> None:
+    first, _ = world.brand(name="Shop"), world.brand(name="Shop")
+    assert committed(lambda connection: catalog.brand_named(connection, "Shop")) == first
+    assert committed(lambda connection: catalog.brand_named(connection, "Store")) is None

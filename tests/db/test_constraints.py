@@ -1,0 +1,164 @@
+"""What Postgres itself refuses, and what it takes from a hand that knows the contract's columns alone."""
+
+from datetime import datetime
+
+import psycopg
+import pytest
+
+from tests.world import World
+
+BRAND = "INSERT INTO brands (name, time_zone, currency, configured_status) VALUES "
+CAMPAIGN = "INSERT INTO campaigns (brand_id, name, {}) VALUES (1, 'c', {})"
+STATUS_CHANGE = (
+    "INSERT INTO status_changes (brand_id, campaign_id, changed_at, from_status, to_status, holds_before, holds_after,"
+    " cause) VALUES (1, {}, now(), '{}', '{}', '{{}}', '{}', 'test')"
+)
+BUDGET = "INSERT INTO budgets (brand_id, campaign_id, period, limit_micros) VALUES (1, {}, '{}', {})"
+
+REFUSED = [
+    ("ck_brands_configured_status_known", BRAND + "('b', 'UTC', 'USD', 'gone')"),
+    ("ck_brands_currency_is_iso_4217", BRAND + "('b', 'UTC', 'usd', 'enabled')"),
+    ("ck_brands_currency_is_iso_4217", BRAND + "('b', 'UTC', 'USDT', 'enabled')"),
+    ("ck_brands_name_not_empty", BRAND + "('', 'UTC', 'USD', 'enabled')"),
+    ('time zone "Mars/Olympus" not recognized', BRAND + "('b', 'Mars/Olympus', 'USD', 'enabled')"),
+    ("ck_campaigns_active_has_no_holds", CAMPAIGN.format("holds", "'{user_paused}'")),
+    ("ck_campaigns_active_has_no_holds", CAMPAIGN.format("effective_status", "'inactive'")),
+    ("ck_campaigns_configured_status_known", CAMPAIGN.format("configured_status", "'active'")),
+    ("ck_campaigns_effective_status_known", CAMPAIGN.format("effective_status, holds", "'paused', '{user_paused}'")),
+    ("ck_campaigns_flight_in_order", CAMPAIGN.format("starts_on, ends_on", "'2026-06-18', '2026-06-17'")),
+    ("ck_campaigns_flight_within_calendar", CAMPAIGN.format("starts_on", "'1989-12-31'")),
+    ("ck_campaigns_flight_within_calendar", CAMPAIGN.format("ends_on", "'2200-01-01'")),
+    ("ck_campaigns_name_not_empty", "INSERT INTO campaigns (brand_id, name) VALUES (1, '')"),
+    ("fk_campaigns_brands", "INSERT INTO campaigns (brand_id, name) VALUES (404, 'c')"),
+    ("uq_campaigns_platform_external_id", CAMPAIGN.format("platform, external_id", "'meta_ads', '77'")),
+    ("ck_budgets_limit_not_negative", BUDGET.format("NULL", "daily", "-1")),
+    ("ck_budgets_period_known", BUDGET.format("NULL", "hourly", "1")),
+    ("fk_budgets_campaigns", BUDGET.format("2", "daily", "1")),
+    ("uq_budgets_one_a_period", BUDGET.format("NULL", "monthly", "1")),
+    ("uq_budgets_one_a_period", BUDGET.format("1", "monthly", "1")),
+    ("ck_dayparts_weekday_known", "INSERT INTO dayparts VALUES (1, 0, 0, 60)"),
+    ("ck_dayparts_weekday_known", "INSERT INTO dayparts VALUES (1, 8, 0, 60)"),
+    ("ck_dayparts_minutes_in_order", "INSERT INTO dayparts VALUES (1, 1, 60, 60)"),
+    ("ck_dayparts_minutes_in_order", "INSERT INTO dayparts VALUES (1, 1, -1, 60)"),
+    ("ck_dayparts_minutes_in_order", "INSERT INTO dayparts VALUES (1, 1, 1380, 1441)"),
+    ("fk_dayparts_campaigns", "INSERT INTO dayparts VALUES (404, 1, 0, 60)"),
+    ("ck_status_changes_is_a_toggle", STATUS_CHANGE.format(1, "active", "active", "{}")),
+    ("ck_status_changes_active_has_no_holds", STATUS_CHANGE.format(1, "inactive", "active", "{archived}")),
+    ("ck_status_changes_active_has_no_holds", STATUS_CHANGE.format(1, "active", "inactive", "{}")),
+    ("fk_status_changes_campaigns", STATUS_CHANGE.format(2, "active", "inactive", "{archived}")),
+    ("fk_campaign_days_campaigns", "INSERT INTO campaign_days VALUES (1, 2, '2026-06-17', 1)"),
+    ("fk_brand_days_brands", "INSERT INTO brand_days VALUES (404, '2026-06-17', 1)"),
+    ("fk_reported_totals_campaigns", "INSERT INTO reported_totals VALUES ('s', 404, '2026-06-17', 1, now())"),
+    ("ck_brands_fixed_once_spent", "UPDATE brands SET time_zone = 'Asia/Tokyo' WHERE id = 1"),
+    ("ck_brands_fixed_once_spent", "UPDATE brands SET currency = 'EUR' WHERE id = 1"),
+    ("pk_spend_events_2026_06", "INSERT INTO spend_events SELECT * FROM spend_events"),
+    ("fk_budgets_brands", "INSERT INTO budgets (brand_id, period, limit_micros) VALUES (404, 'daily', 1)"),
+]
+
+HISTORY = ("spend_events", "spend_events_2026_06", "status_changes", "audit_entries", "budget_limits")
+EDITS = ("DELETE FROM {}", "UPDATE {} SET brand_id = brand_id + 1")
+
+
+@pytest.fixture
+def small_world(world: World, noon: datetime) -> World:
+    """Two brands; the first has spend, budgets, history; the second campaign is of the second brand."""
+    world.set_clock(noon)
+    first, second = world.brand(monthly=5), world.brand()
+    campaign = world.campaign(first, platform="meta_ads", external_id="77", monthly=5)
+    other = world.campaign(second)
+    world.spend(campaign, 5)
+    assert (first, second, campaign, other) == (1, 2, 1, 2)
+    return world
+
+
+def refusal(world: World, statement: str) -> str:
+    with psycopg.connect(world.url) as connection:
+        try:
+            connection.execute(statement.encode())
+        except psycopg.Error as error:
+            return error.diag.constraint_name or str(error)
+    return "taken"
+
+
+def test_refuses_every_impossible_row_by_a_named_rule(small_world: World) -> None:
+    answers = [(rule, statement, refusal(small_world, statement)) for rule, statement in REFUSED]
+    assert [answer for answer in answers if answer[0] not in answer[2]] == []
+
+
+def test_every_named_check_is_among_those_tried(small_world: World) -> None:
+    query = (
+        "SELECT conname FROM pg_constraint WHERE contype IN ('c', 'u') AND connamespace = 'public'::regnamespace"
+        " AND conname NOT LIKE '%%not_null' ORDER BY conname"
+    )
+    never_tried = {row["conname"] for row in small_world.rows(query)} - {rule for rule, _ in REFUSED}
+    assert never_tried == {"ck_brands_time_zone_known", "uq_campaigns_brand_id_id"}
+
+
+def test_history_is_append_only_for_every_hand(small_world: World) -> None:
+    statements = [f"{edit.format(table)}" for table in HISTORY for edit in EDITS]
+    answers = [(statement, refusal(small_world, statement)) for statement in statements]
+    assert [answer for answer in answers if "history is append-only" not in answer[1]] == []
+    small_world.verify()
+
+
+def test_history_cannot_be_emptied_at_one_stroke(small_world: World) -> None:
+    tables = [table for table in HISTORY if table != "spend_events_2026_06"]
+    answers = [(table, refusal(small_world, f"TRUNCATE {table}")) for table in tables]
+    assert [answer for answer in answers if "history is append-only" not in answer[1]] == []
+
+
+def test_a_zone_may_change_until_the_first_spend_and_anything_else_after_it(small_world: World) -> None:
+    assert refusal(small_world, "UPDATE brands SET time_zone = 'Asia/Tokyo', currency = 'JPY' WHERE id = 2") == "taken"
+    assert refusal(small_world, "UPDATE brands SET name = 'New', time_zone = 'UTC' WHERE id = 1") == "taken"
+
+
+CONTRACT = """
+    INSERT INTO brands (name, time_zone, currency, configured_status) VALUES ('b', 'Asia/Tokyo', 'JPY', 'enabled');
+    INSERT INTO campaigns (brand_id, name, platform, external_id, starts_on, ends_on, configured_status,
+        effective_status, holds, next_change_at)
+        VALUES (1, 'c', 'meta_ads', '77', '2026-06-01', '2026-06-30', 'paused', 'inactive', '{user_paused}', NULL);
+    INSERT INTO budgets (brand_id, campaign_id, period, limit_micros) VALUES (1, NULL, 'daily', 5), (1, 1, 'daily', 5);
+    INSERT INTO dayparts (campaign_id, weekday, starts_minute, ends_minute) VALUES (1, 7, 0, 1440);
+    SELECT ensure_ledger_month('2026-06-01');
+    INSERT INTO spend_events (event_id, brand_id, campaign_id, occurred_at, amount_micros, source, received_at)
+        VALUES ('5c5f0a3e-1f9e-4d49-b2d8-0c8a5f9f7a10', 1, 1, '2026-06-17T12:00Z', 5, 'hand', '2026-06-17T12:00Z');
+    INSERT INTO campaign_days (brand_id, campaign_id, day, spent_micros) VALUES (1, 1, '2026-06-17', 5);
+    INSERT INTO brand_days (brand_id, day, spent_micros) VALUES (1, '2026-06-17', 5);
+    INSERT INTO status_changes (brand_id, campaign_id, changed_at, from_status, to_status, holds_before, holds_after,
+        cause, details) VALUES (1, 1, '2026-06-17T11:00Z', 'active', 'inactive', '{}', '{user_paused}', 'hand', '{}');
+    INSERT INTO rejected_events (received_at, source, reason, payload) VALUES (now(), '', 'malformed', '{"a": 1}');
+    INSERT INTO reported_totals (source, campaign_id, day, total_micros, as_of)
+        VALUES ('meta_ads', 1, '2026-06-16', 7, '2026-06-17T11:00Z')
+"""
+
+
+def test_takes_the_contracts_columns_alone_and_enforcement_goes_on_from_there(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    for statement in CONTRACT.split(";\n"):
+        world.execute(statement)
+    world.tick()
+    assert world.holds(1) == {"user_paused", "outside_schedule", "brand_daily_budget", "campaign_daily_budget"}
+    assert world.one("SELECT next_change_at FROM campaigns")["next_change_at"] is not None
+    world.verify()
+    world.set_status(1, "enabled")
+    world.limit(6, campaign=1)
+    assert world.holds(1) == {"outside_schedule", "brand_daily_budget"}
+    world.verify()
+
+
+def test_keeps_every_limit_that_was_set_by_hand(small_world: World) -> None:
+    small_world.execute("UPDATE budgets SET limit_micros = 7 WHERE campaign_id = 1")
+    small_world.execute("UPDATE budgets SET limit_micros = 7 WHERE campaign_id = 1")
+    small_world.execute("DELETE FROM budgets WHERE campaign_id = 1")
+    rows = small_world.rows("SELECT limit_micros FROM budget_limits WHERE campaign_id = 1 ORDER BY id")
+    assert [row["limit_micros"] for row in rows] == [5, 7, None]
+
+
+def test_a_month_of_the_ledger_is_made_once_and_holds_utc(world: World) -> None:
+    month = "SELECT ensure_ledger_month('2031-03-01') AS made"
+    assert [world.one(month)["made"] for _ in range(2)] == [True, False]
+    insert = "INSERT INTO spend_events VALUES (gen_random_uuid(), 1, 1, %s, 5)"
+    world.execute(insert, "2031-03-31T23:59:59.999999Z")
+    world.execute(insert, "2031-03-01T00:00:00Z")
+    with pytest.raises(psycopg.errors.CheckViolation, match="no partition"):
+        world.execute(insert, "2031-02-28T23:59:59.999999Z")

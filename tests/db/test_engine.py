@@ -1,0 +1,146 @@
+"""Connections bounded in time; transactions done again where that is right."""
+
+from collections.abc import Callable
+from datetime import datetime
+from threading import Barrier
+from typing import Any
+
+import pytest
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
+
+from db.engine import MAX_TRIES, Stale, committed, engine, snapshot, sql_state, transaction
+from runtime.settings import settings
+from tests.workers.kit import at_once, lines
+from tests.world import World
+
+
+def counted(work: Callable[[Connection], Any]) -> tuple[Callable[[Connection], Any], list[int]]:
+    """The work, and a list that grows by one at each try."""
+    tries: list[int] = []
+
+    def once_more(connection: Connection) -> Any:
+        tries.append(len(tries))
+        return work(connection)
+
+    return once_more, tries
+
+
+def raising(state: str) -> Callable[[Connection], Any]:
+    statement = f"DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{state}'; END $$"
+    return lambda connection: connection.exec_driver_sql(statement)
+
+
+def insert_and_fail() -> None:
+    with transaction() as connection:
+        connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('lost')")
+        raising("P0001")(connection)
+
+
+def test_every_connection_gives_up_rather_than_wait_for_ever(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPENDGATE_STATEMENT_TIMEOUT_MS", "1234")
+    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "321")
+    settings.cache_clear()
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    names += ("client_connection_check_interval", "timezone", "application_name")
+    with transaction() as connection:
+        shown = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
+    assert shown == ["1234ms", "321ms", "1min", "1s", "UTC", "spendgate"]
+
+
+def test_a_statement_that_takes_too_long_is_ended(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPENDGATE_STATEMENT_TIMEOUT_MS", "100")
+    settings.cache_clear()
+    with pytest.raises(OperationalError, match="statement timeout"), transaction() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(30)")
+
+
+def test_a_transaction_commits_whole_or_not_at_all(world: World) -> None:
+    with pytest.raises(DBAPIError, match="on purpose"):
+        insert_and_fail()
+    with transaction() as connection:
+        connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('kept')")
+    assert world.rows("SELECT name FROM brands") == [{"name": "kept"}]
+
+
+def test_a_deadlock_ends_with_both_transactions_done(world: World) -> None:
+    brands = world.brand(), world.brand()
+    meet = Barrier(2)
+
+    def rename(first: int, second: int) -> int:
+        def work(connection: Connection) -> None:
+            for brand in (first, second):
+                connection.exec_driver_sql("UPDATE brands SET name = name || '+' WHERE id = %s", (brand,))
+                if not tries[1:] and brand == first:
+                    meet.wait(10)
+
+        work_counted, tries = counted(work)
+        committed(work_counted)
+        return len(tries)
+
+    with structlog.testing.capture_logs() as logged:
+        at_once(lambda: rename(*brands), lambda: rename(*reversed(brands)))
+    assert [row["name"] for row in world.rows("SELECT name FROM brands")] == ["Brand++", "Brand++"]
+    assert [line["attempt"] for line in lines(logged, "transaction.retried")] == [1]
+
+
+@pytest.mark.parametrize("state", ["40P01", "40001"])
+def test_a_transaction_is_done_again_so_often_and_no_oftener(database: str, state: str) -> None:
+    work, tries = counted(raising(state))
+    with pytest.raises(DBAPIError) as error:
+        committed(work)
+    assert (sql_state(error.value), len(tries)) == (state, MAX_TRIES)
+
+
+def test_a_stale_read_is_done_again_and_nothing_of_it_stays(world: World) -> None:
+    def work(connection: Connection) -> str:
+        connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('once')")
+        if len(tries) < 3:
+            raise Stale("it changed meanwhile")
+        return "done"
+
+    again, tries = counted(work)
+    assert committed(again) == "done"
+    assert len(tries) == 3
+    assert len(world.rows("SELECT * FROM brands")) == 1
+
+
+def test_a_deadlock_that_the_driver_meets_by_itself_is_done_again_too(database: str) -> None:
+    """COPY goes past SQLAlchemy, and so do its errors."""
+
+    def work(connection: Connection) -> str:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        if len(tries) < 2:
+            driver.execute("DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '40P01'; END $$")
+        return "done"
+
+    again, tries = counted(work)
+    assert committed(again) == "done"
+
+
+def test_another_error_is_not_tried_again(database: str) -> None:
+    for state in ("23505", "22003", "55P03"):
+        work, tries = counted(raising(state))
+        with pytest.raises(DBAPIError):
+            committed(work)
+        assert len(tries) == 1
+
+
+def test_a_snapshot_is_of_one_moment_and_writes_nothing(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brands = "SELECT count(*) FROM brands"
+    with snapshot() as connection:
+        before = connection.exec_driver_sql(brands).scalar_one()
+        world.brand()
+        assert connection.exec_driver_sql(brands).scalar_one() == before
+        with pytest.raises(InternalError, match="read-only transaction"):
+            connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('b')")
+    with transaction() as connection:
+        connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('b')")
+        assert connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "read committed"
+
+
+def test_the_process_has_one_engine(database: str) -> None:
+    assert engine() is engine()

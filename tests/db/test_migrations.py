@@ -1,0 +1,73 @@
+"""Migrations on a database of their own: up, down, up again, and equal to the models."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+from sqlalchemy import Connection, create_engine, pool
+
+from runtime.settings import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+FUNCTIONS = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+
+
+@pytest.fixture
+def empty(database: str) -> Iterator[Connection]:
+    """A connection to an empty database."""
+    name = f"{database.rpartition('/')[2]}_empty"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    url = settings().required_database_url().rpartition("/")[0] + f"/{name}"
+    with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+        yield connection
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+def config(connection: Connection) -> Config:
+    made = Config(ROOT / "alembic.ini")
+    made.set_main_option("script_location", str(ROOT / "alembic"))
+    made.attributes["connection"] = connection
+    return made
+
+
+def names(connection: Connection, query: str) -> set[str]:
+    return set(connection.exec_driver_sql(query).scalars())
+
+
+def test_go_up_down_and_up_again_and_leave_nothing_behind(empty: Connection) -> None:
+    command.upgrade(config(empty), "head")
+    tables, functions = names(empty, TABLES), names(empty, FUNCTIONS)
+    assert {"brands", "spend_events", "status_changes"} <= tables
+    command.downgrade(config(empty), "base")
+    assert names(empty, TABLES) == {"alembic_version"}
+    assert names(empty, FUNCTIONS) == set()
+    command.upgrade(config(empty), "head")
+    assert (names(empty, TABLES), names(empty, FUNCTIONS)) == (tables, functions)
+
+
+def test_make_what_the_models_say(empty: Connection) -> None:
+    command.upgrade(config(empty), "head")
+    command.check(config(empty))
+
+
+def test_make_the_months_around_now(empty: Connection) -> None:
+    command.upgrade(config(empty), "head")
+    months = [table for table in names(empty, TABLES) if table.startswith("spend_events_")]
+    assert len(months) == 6
+
+
+def test_give_up_soon_when_a_table_is_locked_and_change_nothing(empty: Connection) -> None:
+    """The limits hold within the migration's own transaction alone."""
+    command.upgrade(config(empty), "head")
+    empty.commit()
+    assert empty.exec_driver_sql("SHOW lock_timeout").scalar_one() == "0"
+    command.downgrade(config(empty), "base")
+    empty.rollback()
+    assert "brands" in names(empty, TABLES)

@@ -1,0 +1,97 @@
+"""Exports of ad platforms taken in: as reported totals, with their campaigns made where that is asked for."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
+
+from db.engine import committed, transaction
+from db.repository import catalog, watermarks
+from db.repository.accounts import accounts
+from domain.errors import InvalidValue
+from runtime import clock
+from workers.enforcement import Cause, announce, chunks, enforce
+from workers.exports import Export, columns_for, read_export
+from workers.ingest import Counted, count_totals, report
+
+log = structlog.get_logger()
+
+TOTALS_A_TRANSACTION: Final = 1_000
+
+
+def payloads(export: Export, platform: str, as_of: datetime) -> list[dict[str, object]]:
+    """The export's totals as upstream would send them."""
+    currency = next(iter(export.currencies)) if len(export.currencies) == 1 else None
+    return [
+        {
+            "source": platform,
+            "platform": platform,
+            "external_id": external_id,
+            "day": day.isoformat(),
+            "total_micros": micros,
+            "as_of": as_of.isoformat(),
+            "currency": currency,
+        }
+        for (external_id, day), micros in sorted(export.totals.items())
+    ]
+
+
+def import_totals(totals: Sequence[object]) -> Iterator[Counted]:
+    """Counts the totals, a commit for every TOTALS_A_TRANSACTION of them; yields what became of each."""
+    for some in chunks(totals, TOTALS_A_TRANSACTION):
+        counted = count_totals(some)
+        report("totals.ingested", counted, Cause.REPORTED_TOTAL)
+        yield counted
+
+
+def create_missing(export: Export, platform: str, brand: str, zone: str, by: str) -> int:
+    """Makes the campaigns of the export that are not known, and their brand; returns how many it made."""
+
+    def create(connection: Connection) -> int:
+        catalog.lock_catalog(connection)
+        edit = catalog.Edit(by, clock.now())
+        known = accounts(connection, {(platform, external_id) for external_id in export.names})
+        missing = [external_id for external_id in export.names if (platform, external_id) not in known]
+        if not missing:
+            return 0
+        currency = next(iter(sorted(export.currencies)), "USD")
+        brand_id = catalog.brand_named(connection, brand) or catalog.create_brand(
+            connection, brand, zone, currency, edit
+        )
+        for external_id in missing:
+            name = export.names[external_id]
+            catalog.create_campaign(connection, brand_id, name, edit, platform=platform, external_id=external_id)
+        announce(enforce(connection, [brand_id], Cause.EDIT), Cause.EDIT)
+        return len(missing)
+
+    return committed(create)
+
+
+def import_folder(folder: Path) -> None:
+    """Imports what is new in `folder`/<platform>/*.csv. A file that cannot be read is logged and holds up no other."""
+    for path in sorted(folder.glob("*/*.csv")):
+        changed_at = datetime.fromtimestamp(path.stat().st_mtime, clock.now().tzinfo)
+        name = f"export:{path.parent.name}/{path.name}"
+        with transaction() as connection:
+            reached = watermarks.reached(connection, name)
+        if reached is not None and reached >= changed_at:
+            continue
+        try:
+            _import_file(path)
+        except (InvalidValue, OSError, csv.Error) as error:
+            log.error("export.unreadable", file=str(path), error=str(error))
+            continue
+        with transaction() as connection:
+            watermarks.raise_to(connection, name, changed_at)
+
+
+def _import_file(path: Path) -> None:
+    platform = path.parent.name
+    with path.open("rb") as stream:
+        export = read_export(stream, columns_for(platform))
+    taken = sum(counted.taken for counted in import_totals(payloads(export, platform, clock.now())))
+    log.info("export.imported", file=str(path), totals=len(export.totals), taken=taken, bad_rows=len(export.bad_rows))
