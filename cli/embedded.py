@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -61,6 +61,11 @@ class Servers:
 
     database_url: str
     redis_url: str
+    processes: tuple[subprocess.Popen[bytes], ...] = field(default=(), repr=False, compare=False)
+
+    def have_died(self) -> bool:
+        """Whether one of them has ended by itself."""
+        return any(process.poll() is not None for process in self.processes)
 
 
 @contextmanager
@@ -117,8 +122,10 @@ def _start(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Servers
     postgres_password, valkey_password = _passwords(home)
     valkey = _Valkey(home, valkey_password)
     postgres = _Postgres(home, postgres_password, account, settings)
-    redis_url = f"redis://:{valkey_password}@127.0.0.1:{_serve(stack, valkey)}/0"
-    return Servers(postgres.url(_serve(stack, postgres), "spendgate"), redis_url)
+    valkey_port, valkey_process = _serve(stack, valkey)
+    postgres_port, postgres_process = _serve(stack, postgres)
+    redis_url = f"redis://:{valkey_password}@127.0.0.1:{valkey_port}/0"
+    return Servers(postgres.url(postgres_port, "spendgate"), redis_url, (valkey_process, postgres_process))
 
 
 class _Valkey:
@@ -259,8 +266,8 @@ def _noted(lock: IO[str]) -> tuple[int, int]:
     return int(pid or 0), int(port or 0)
 
 
-def _serve(stack: ExitStack, server: _Valkey | _Postgres) -> int:
-    """Start `server` on the port it had before, or on another when that is taken; return the port."""
+def _serve(stack: ExitStack, server: _Valkey | _Postgres) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start `server` on the port it had before, or on another when that is taken; return the port and the process."""
     if server.log.exists():
         server.log.replace(server.log.with_suffix(".log.1"))
     lock = stack.enter_context(_taken(server.lock, server.stop_signal))
@@ -273,7 +280,7 @@ def _serve(stack: ExitStack, server: _Valkey | _Postgres) -> int:
         process = stack.enter_context(_process(server, argv, stdin, lock))
         _note(lock, process.pid, port)
         if _answers(server, process, port):
-            return port
+            return port, process
         if "Address already in use" not in server.log.read_text(errors="replace"):
             break
     raise _failure(f"{server.name} did not start", server.log)

@@ -4,7 +4,7 @@ import sys
 
 import redis
 import typer
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from cli import catalog, checks, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
@@ -57,6 +57,8 @@ def run() -> None:
         _fail(f"DATABASE_URL: Postgres does not answer: {_first_line(error.orig)}", UNREACHABLE_EXIT)
     except redis.RedisError as error:
         _fail(f"REDIS_URL: Redis does not answer: {_first_line(error)}", UNREACHABLE_EXIT)
+    except ProgrammingError as error:
+        _fail(f"the database is not at this version: {_first_line(error.orig)}; run `spendgate migrate`", BAD_USE_EXIT)
     except DBAPIError as error:
         _fail(f"Postgres refused: {_first_line(error.orig)}", BAD_USE_EXIT)
 

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +17,14 @@ from alembic.config import Config
 
 from cli import embedded
 from cli.output import console
+from cli.placement import EmbeddedError
 from cli.supervisor import Program, supervise
 from runtime import clock, logs
 from runtime.settings import Settings, SettingsError, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS_TRIED = 50
+SERVER_POLL_SECONDS = 0.5
 
 log = structlog.get_logger()
 
@@ -61,32 +63,46 @@ def up(
         os.environ["LOG_FORMAT"] = "console"
     if fresh:
         embedded.erase(home)
-    with _servers(home) as urls:
-        code = _run(urls, stop, demo=demo, seconds=seconds)
+    with _servers(home) as servers:
+        _stop_when_dead(servers, stop)
+        code = _run(servers, stop, demo=demo, seconds=seconds)
+        if servers.have_died():
+            raise EmbeddedError(f"an embedded server ended by itself: see {home / 'logs'}, then start again")
     if code:
         raise typer.Exit(code)
 
 
 @contextmanager
-def _servers(home: Path) -> Iterator[Mapping[str, str]]:
-    """The URLs of the servers that are set, or of embedded ones that live as long as this."""
+def _servers(home: Path) -> Iterator[embedded.Servers]:
+    """The servers whose URLs are set, or embedded ones that live as long as this."""
     read = Settings()
     if read.database_url and read.redis_url:
-        yield {"DATABASE_URL": read.database_url, "REDIS_URL": read.redis_url}
+        yield embedded.Servers(read.database_url, read.redis_url)
         return
     if read.database_url or read.redis_url:
         missing = "REDIS_URL" if read.database_url else "DATABASE_URL"
         raise SettingsError(f"{missing}: not set; set both servers, or neither to run embedded ones")
     (home / "clock.json").unlink(missing_ok=True)
-    driven = {
-        name: os.environ[name] for name in ("SPENDGATE_CLOCK_START", "SPENDGATE_CLOCK_SPEED") if name in os.environ
-    }
+    clock_names = ("SPENDGATE_CLOCK_START", "SPENDGATE_CLOCK_SPEED")
+    driven = {name: os.environ[name] for name in clock_names if name in os.environ}
     with embedded.running(home, extra_env=driven) as servers:
-        yield {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
+        yield servers
 
 
-def _run(urls: Mapping[str, str], stop: threading.Event, *, demo: bool, seconds: float | None) -> int:
-    os.environ.update(urls)
+def _stop_when_dead(servers: embedded.Servers, stop: threading.Event) -> None:
+    """Sets `stop` when an embedded server ends by itself: without it, the processes could only fail."""
+
+    def watch() -> None:
+        while not stop.wait(SERVER_POLL_SECONDS):
+            if servers.have_died():
+                log.error("server.died")
+                stop.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run(servers: embedded.Servers, stop: threading.Event, *, demo: bool, seconds: float | None) -> int:
+    os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url)
     port = _port()
     os.environ["PORT"] = str(port)
     settings.cache_clear()

@@ -15,9 +15,9 @@ from dramatiq.errors import BrokerConnectionError, DecodeError
 from dramatiq.middleware import Callbacks, CurrentMessage, Retries, ShutdownNotifications, TimeLimit
 from periodiq import PeriodiqMiddleware
 from psycopg import OperationalError as DriverOperationalError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from db.engine import Stale, transaction
+from db.engine import Stale, sql_state, transaction
 from db.repository import rejected
 from runtime import clock
 from runtime.settings import SettingsError, settings
@@ -32,6 +32,9 @@ HEARTBEAT_TIMEOUT_MS: Final = 20_000
 ALWAYS: Final = 1_000_000
 A_YEAR_SECONDS: Final = 366 * 24 * 3600
 PASSING_FAULTS: Final = (OperationalError, InterfaceError, DriverOperationalError, Stale, redis.RedisError, OSError)
+NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
+"""A table, column or function that is not there: a worker of the new version started before the migration."""
+
 KNOWN_OPTIONS: Final = frozenset(
     {"redis_message_id", "eta", "retries", "traceback", "requeue_timestamp", "scheduled_at"}
 )
@@ -39,7 +42,8 @@ KNOWN_OPTIONS: Final = frozenset(
 
 def is_retried(retries: int, error: BaseException) -> bool:
     """A fault that passes is waited out however long it takes; any other error gets MAX_RETRIES more tries."""
-    return isinstance(error, PASSING_FAULTS) or retries < MAX_RETRIES
+    not_migrated_yet = isinstance(error, DBAPIError) and sql_state(error) in NOT_MIGRATED_STATES
+    return not_migrated_yet or isinstance(error, PASSING_FAULTS) or retries < MAX_RETRIES
 
 
 class LogContext(Middleware):

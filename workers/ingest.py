@@ -36,6 +36,7 @@ from workers.enforcement import Cause, announce, chunks, enforce
 
 log = structlog.get_logger()
 
+DATA_EXCEPTIONS = "22"
 OUT_OF_RANGE = "22003"
 
 Good = TypeVar("Good")
@@ -73,43 +74,48 @@ def _listed(name: str, args: Sequence[object], kwargs: dict[str, object]) -> Seq
 def count_events(payloads: Sequence[object]) -> Counted:
     """Counts each event once and enforces the brands it may have moved over a limit, either way."""
     drafts, rejections = _parted(map(read_event, payloads))
-    return _split_on_overflow(drafts, rejections, _count_events)
+    return _split_on_bad_data(drafts, rejections, _count_events)
 
 
 def count_totals(payloads: Sequence[object]) -> Counted:
     """Turns day totals into events for their differences, and counts and enforces those."""
     drafts, rejections = _parted(map(read_total, payloads))
-    return _split_on_overflow(drafts, rejections, _count_totals)
+    return _split_on_bad_data(drafts, rejections, _count_totals)
 
 
 Draft = TypeVar("Draft", SpendDraft, TotalDraft)
 
 
-def _split_on_overflow(
+def _split_on_bad_data(
     drafts: list[Draft],
     rejections: list[Rejection],
     work: Callable[[list[Draft], list[Rejection], Connection], Counted],
 ) -> Counted:
-    """Commits the batch; where a sum would not fit a bigint, halves it until the amount at fault stands alone."""
+    """Commits the batch; where Postgres cannot hold a value or a sum, halves it until the one at fault stands alone."""
     try:
         return committed(partial(work, drafts, rejections))
     except DBAPIError as error:
-        if sql_state(error) != OUT_OF_RANGE or not drafts:
+        state = sql_state(error) or ""
+        if not state.startswith(DATA_EXCEPTIONS) or not drafts:
             raise
     if len(drafts) == 1:
-        detail = "the day's or the window's spend would leave the range of a bigint"
-        return committed(
-            partial(work, [], [*rejections, Rejection(Reason.AMOUNT_OUT_OF_RANGE, detail, drafts[0].payload)])
-        )
+        return committed(partial(work, [], [*rejections, _unstorable(drafts[0], state)]))
     half = len(drafts) // 2
-    first = _split_on_overflow(drafts[:half], rejections, work)
-    second = _split_on_overflow(drafts[half:], [], work)
+    first = _split_on_bad_data(drafts[:half], rejections, work)
+    second = _split_on_bad_data(drafts[half:], [], work)
     return Counted(
         first.taken + second.taken,
         first.known + second.known,
         first.rejections + second.rejections,
         first.toggles + second.toggles,
     )
+
+
+def _unstorable(draft: SpendDraft | TotalDraft, state: str) -> Rejection:
+    if state == OUT_OF_RANGE:
+        detail = "with it the day's spend would leave the range of a bigint"
+        return Rejection(Reason.AMOUNT_OUT_OF_RANGE, detail, draft.payload)
+    return Rejection(Reason.MALFORMED, f"Postgres cannot hold it ({state})", draft.payload)
 
 
 def _count_events(drafts: list[SpendDraft], rejections: list[Rejection], connection: Connection) -> Counted:

@@ -1,13 +1,17 @@
 """`python -m workers.scheduler`: periodiq, in UTC and with our logs; on a fast driven clock, a beat that keeps up."""
 
-import logging
 import os
 import signal
 import sys
 import time
 from typing import NoReturn
 
+import structlog
+
+log = structlog.get_logger()
+
 FASTEST_BEAT_SECONDS = 0.25
+REDIS_AWAY_SECONDS = 2.0
 
 
 def main() -> int:
@@ -28,14 +32,19 @@ def _stop(*_: object) -> NoReturn:
 
 
 def _periodiq() -> int:
+    """Runs periodiq, and again when it ends because Redis was away: the beats it missed change latency only."""
     import periodiq  # noqa: PLC0415 - imports pendulum, which reads TZ
+    import redis  # noqa: PLC0415
 
-    logging.getLogger("periodiq").setLevel(logging.WARNING)
     arguments = periodiq.make_argument_parser().parse_args(["workers.main"])
-    try:
-        return int(periodiq.main(arguments) or 0)
-    except KeyboardInterrupt:
-        return 0
+    while True:
+        try:
+            return int(periodiq.main(arguments) or 0)
+        except redis.RedisError as error:
+            log.warning("scheduler.redis_away", error=str(error))
+            time.sleep(REDIS_AWAY_SECONDS)
+        except KeyboardInterrupt:
+            return 0
 
 
 def _beat(minute_seconds: float) -> NoReturn:

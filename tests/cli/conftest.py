@@ -19,11 +19,13 @@ def spendgate(
     database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Spendgate]:
     """Runs `spendgate ...` on the test's own database; what it did to logs and signals is undone at the end."""
-    from cli.main import run  # noqa: PLC0415 - after the environment is set
+    from cli import output  # noqa: PLC0415 - after the environment is set
+    from cli.main import run  # noqa: PLC0415
 
     for colours in COLOURS:
         monkeypatch.delenv(colours, raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
+    for console in (output.console, output.errors):
+        monkeypatch.setattr(console, "width", 200)
 
     def told(*argv: str, stdin: str = "") -> Told:
         monkeypatch.setattr(sys, "argv", ["spendgate", *argv])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +27,10 @@ def edit(world: World, noon: datetime) -> Edit:
 def made(edit: Edit) -> tuple[int, int]:
     brand = committed(lambda connection: catalog.create_brand(connection, "Shop", "Asia/Tokyo", "JPY", edit))
     return brand, committed(lambda connection: catalog.create_campaign(connection, brand, "Shoes", edit))
+
+
+def set_daily(brand: int, limit: int, edit: Edit, campaign: int | None = None) -> None:
+    committed(lambda connection: catalog.set_budget(connection, brand, campaign, Period.DAILY, limit, edit))
 
 
 def audited(world: World) -> list[tuple[str, str, Any, Any]]:
@@ -76,7 +81,7 @@ def test_tells_old_and_new_of_each_edit(world: World, edit: Edit) -> None:
 def test_tells_of_limits_set_changed_and_removed(world: World, edit: Edit) -> None:
     brand, campaign = made(edit)
     for limit in (5, 7):
-        committed(lambda c, limit=limit: catalog.set_budget(c, brand, campaign, Period.DAILY, limit, edit))
+        set_daily(brand, limit, edit, campaign)
     committed(lambda connection: catalog.remove_budget(connection, brand, campaign, Period.DAILY, edit))
     budget = {"brand_id": brand, "campaign_id": campaign, "period": "daily"}
     assert audited(world)[2:] == [
@@ -104,7 +109,7 @@ def test_keeps_every_limit_with_the_moment_from_which_it_held(world: World, edit
     brand, _ = made(edit)
     moments = [edit.at + timedelta(days=days) for days in range(3)]
     for at, limit in zip(moments, (5, 7, 7), strict=True):
-        committed(lambda c, at=at, limit=limit: catalog.set_budget(c, brand, None, Period.DAILY, limit, Edit("a", at)))
+        set_daily(brand, limit, Edit("ada", at))
     removed = moments[-1] + timedelta(days=1)
     committed(lambda connection: catalog.remove_budget(connection, brand, None, Period.DAILY, Edit("a", removed)))
     rows = world.rows("SELECT limit_micros, changed_at FROM budget_limits ORDER BY id")
@@ -128,7 +133,8 @@ def test_a_brands_zone_and_currency_are_fixed_with_its_first_spend(world: World,
     committed(lambda connection: catalog.edit_brand(connection, brand, change, edit))
     world.spend(campaign, 5)
     for field, value in (("time_zone", "Asia/Tokyo"), ("currency", "JPY")):
-        assert refused(lambda c, one={field: value}: catalog.edit_brand(c, brand, one, edit)) == field  # type: ignore[misc]
+        work = partial(catalog.edit_brand, brand_id=brand, changes={field: value}, edit=edit)
+        assert refused(work) == field
     committed(lambda connection: catalog.edit_brand(connection, brand, {**change, "name": "Store"}, edit))
 
 

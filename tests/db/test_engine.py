@@ -42,8 +42,8 @@ def test_every_connection_gives_up_rather_than_wait_for_ever(database: str, monk
     monkeypatch.setenv("SPENDGATE_STATEMENT_TIMEOUT_MS", "1234")
     monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "321")
     settings.cache_clear()
-    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-    names += ("client_connection_check_interval", "timezone", "application_name")
+    limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+    names = [*limits, "client_connection_check_interval", "timezone", "application_name"]
     with transaction() as connection:
         shown = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
     assert shown == ["1234ms", "321ms", "1min", "1s", "UTC", "spendgate"]

@@ -73,7 +73,8 @@ def put_message(actor: str = "ingest_spend", queue: str = "spend", **fields: Any
 
 def dead_letters(queue: str = "spend") -> set[str]:
     """The ids of the dead letters that Redis keeps for the queue."""
-    return {key.decode() for key in broker.client.hkeys(f"dramatiq:{queue}.XQ.msgs")}
+    ids: Any = broker.client.hkeys(f"dramatiq:{queue}.XQ.msgs")
+    return {redis_id.decode() for redis_id in ids}
 
 
 def is_empty(queue: str = "spend") -> bool:

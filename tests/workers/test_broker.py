@@ -145,11 +145,12 @@ def put_message_text(kwargs: str) -> None:
     place = "@kwargs@"
     redis_id = put_message(kwargs=place)
     key = "dramatiq:spend.msgs"
-    data = broker.client.hget(key, redis_id).replace(f'"{place}"'.encode(), kwargs.encode())
-    broker.client.hset(key, redis_id, data)
+    data = broker.client.hget(key, redis_id)
+    assert isinstance(data, bytes)
+    broker.client.hset(key, redis_id, data.replace(f'"{place}"'.encode(), kwargs.encode()))
 
 
-FORGED = [
+FORGED: list[dict[str, object]] = [
     {"throws": "x"},
     {"max_retries": "x"},
     {"retries": "x"},

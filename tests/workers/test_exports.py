@@ -13,7 +13,8 @@ from domain.errors import InvalidValue
 from runtime.settings import settings
 from tests.workers.kit import lines
 from tests.world import UNIT, World
-from workers.exports import Export, Unit, columns_for, create_missing, import_totals, payloads, read_export
+from workers.exports import Export, Unit, columns_for, read_export
+from workers.imports import create_missing, import_totals, payloads
 from workers.schedules import refresh_spend
 
 HEADER = "campaign_id,date,spend\n"

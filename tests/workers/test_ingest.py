@@ -204,9 +204,8 @@ def bad_events(world: World, campaign: int) -> list[tuple[str, object]]:
         ("amount_out_of_range", {"amount_micros": -(10**15) - 1}),
         ("amount_out_of_range", {"amount_micros": 2**64}),
     ]
-    return [(reason, {**good, **fields}) for reason, fields in wrong] + [
-        ("malformed", item) for item in (None, 5, "text", [], [[]], {}, float("inf"))
-    ]
+    shapeless: list[object] = [None, 5, "text", [], [[]], {}, float("inf")]
+    return [*((reason, {**good, **fields}) for reason, fields in wrong), *(("malformed", one) for one in shapeless)]
 
 
 def test_rejects_each_bad_event_with_its_reason_and_harms_no_neighbour(world: World, campaign: int) -> None:
