@@ -1,9 +1,10 @@
 # Everything runs in .venv, made from the lock files by the first command that needs it.
 PYTHON ?= python3
 BIN := .venv/bin
+LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run demo test test-redis check clean
+.PHONY: help run demo test test-redis check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -28,6 +29,10 @@ check: .venv/dev  ## Lint, format, types, the import law
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
+lock:  ## Lock the dependencies of pyproject.toml anew, with uv
+	@uv pip compile $(LOCK) --extra build -o requirements.txt pyproject.toml
+	@uv pip compile $(LOCK) --extra build --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
 clean:  ## Remove the environment and the embedded servers' data
 	@rm -rf .venv .spendgate .mypy_cache .pytest_cache .ruff_cache
 
@@ -39,7 +44,7 @@ clean:  ## Remove the environment and the embedded servers' data
 .venv/run: .venv/bin/python requirements.txt pyproject.toml
 	@echo "installing what requirements.txt locks"
 	@$(PIP) install --require-hashes -r requirements.txt
-	@$(PIP) install --no-deps --no-build-isolation -e . 
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev: .venv/bin/python requirements-dev.txt pyproject.toml
