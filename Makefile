@@ -20,8 +20,8 @@ demo: .venv/run  ## The same in time-lapse: three days in ninety seconds, midnig
 test-redis: .venv/dev  ## The process tests on the redis-server that SPENDGATE_TEST_REDIS names
 	@$(BIN)/python -m pytest -q tests/workers/test_broker.py tests/workers/test_processes.py
 
-test: .venv/dev  ## All tests, against real Postgres, Redis, Dramatiq and periodiq
-	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+test: .venv/dev  ## All tests (or ARGS=…), against real Postgres, Redis, Dramatiq and periodiq
+	@$(BIN)/python -m pytest -n 2 $(or $(ARGS),--cov --cov-report=term:skip-covered --cov-fail-under=90)
 
 check: .venv/dev  ## Lint, format, types, the import law
 	@$(BIN)/ruff check .

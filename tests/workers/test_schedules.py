@@ -175,9 +175,10 @@ def test_a_campaign_that_is_locked_holds_up_no_other_brand(
     world.set_clock(noon)
     locked, free = (world.campaign(world.brand(), schedule="daily 00:00-13:00") for _ in range(2))
     world.set_clock("2026-06-17T13:00:00Z")
-    with psycopg.connect(world.url) as connection:
+    with psycopg.connect(world.url) as connection, structlog.testing.capture_logs() as logged:
         connection.execute("SELECT FROM campaigns WHERE id = %s FOR UPDATE", [locked])
         world.tick()
+    assert [line["item"] for line in lines(logged, "enforcement.failed")] == [(world.brand_of(locked), locked)]
     assert (world.is_active(locked), world.is_active(free)) == (True, False)
     world.tick()
     assert not world.is_active(locked)
