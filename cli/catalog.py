@@ -8,17 +8,18 @@ from typing import Annotated
 
 import typer
 from babel.numbers import is_currency
+from rich.markup import escape
 from sqlalchemy import Connection
 
 from cli.output import AsJson, console, money, print_json, print_rows
 from db.engine import committed, snapshot
 from db.repository import catalog, overview
 from db.repository.catalog import Edit
-from domain.campaigns import ConfiguredStatus
+from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.errors import InvalidValue
 from domain.money import parse_micros
 from domain.periods import Period
-from domain.schedules import copied, format_schedule, parse_schedule
+from domain.schedules import copied, format_schedule, parse_schedule, weekday
 from runtime import clock
 from workers.enforcement import edited
 
@@ -29,6 +30,8 @@ schedules = typer.Typer(no_args_is_help=True, help="Ad schedules: the dayparts i
 
 BrandOption = Annotated[int | None, typer.Option("--brand", help="The brand's id.")]
 CampaignOption = Annotated[int | None, typer.Option("--campaign", help="The campaign's id.")]
+PeriodArgument = Annotated[Period, typer.Argument(help="How long one window of the budget lasts.")]
+CampaignArgument = Annotated[int, typer.Argument(help="The campaign's id.")]
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A brand-local day, included.")]
 
 
@@ -39,7 +42,7 @@ def edit() -> Edit:
 
 @brands.command("create")
 def create_brand(
-    name: str,
+    name: Annotated[str, typer.Argument(help="The name people know the brand by.")],
     time_zone: Annotated[
         str, typer.Option(help="IANA zone, such as America/New_York. Fixed by the first spend.")
     ] = "UTC",
@@ -50,7 +53,7 @@ def create_brand(
     if not is_currency(currency.upper()):
         raise InvalidValue("currency", f"{currency!r} is not an ISO 4217 code such as USD")
     brand_id = committed(lambda connection: catalog.create_brand(connection, name, time_zone, currency.upper(), edit()))
-    print_json({"brand_id": brand_id}) if as_json else console.print(f"brand [bold]{brand_id}[/bold] {name}")
+    print_json({"brand_id": brand_id}) if as_json else console.print(f"brand [bold]{brand_id}[/bold] {escape(name)}")
 
 
 @brands.command("list")
@@ -91,7 +94,7 @@ def _status_commands(group: typer.Typer, noun: str, set_status: Callable[[int, C
 
     def add(word: str, status: ConfiguredStatus) -> None:
         @group.command(word, help=f"Set a {noun} to {status}. Enforced at once, and undone by setting it back.")
-        def command(number: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+        def command(number: Annotated[int, typer.Argument(metavar="ID", help=f"The {noun}'s id.")]) -> None:
             set_status(number, status)
             console.print(f"{noun} {number} is {status}")
 
@@ -106,7 +109,7 @@ _status_commands(campaigns, "campaign", _set_campaign_status)
 
 @campaigns.command("create")
 def create_campaign(
-    name: str,
+    name: Annotated[str, typer.Argument(help="The name people know the campaign by.")],
     brand: Annotated[int, typer.Option(help="The brand's id.")],
     platform: Annotated[str | None, typer.Option(help="The ad platform that knows it, such as google_ads.")] = None,
     external_id: Annotated[str | None, typer.Option(help="Its id there.")] = None,
@@ -127,15 +130,15 @@ def create_campaign(
     )
     campaign_id = edited(create, brand)
     print_json({"campaign_id": campaign_id}) if as_json else console.print(
-        f"campaign [bold]{campaign_id}[/bold] {name}"
+        f"campaign [bold]{campaign_id}[/bold] {escape(name)}"
     )
 
 
 @campaigns.command("list")
 def list_campaigns(
     brand: BrandOption = None,
-    status: Annotated[str | None, typer.Option(help="Only active or only inactive ones.")] = None,
-    limit: Annotated[int, typer.Option(help="At most this many.")] = 200,
+    status: Annotated[EffectiveStatus | None, typer.Option(help="Only active or only inactive ones.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 200,
     as_json: AsJson = False,
 ) -> None:
     """Campaigns with what holds them; `spendgate explain ID` tells more."""
@@ -161,7 +164,7 @@ def list_campaigns(
 
 @budgets.command("set")
 def set_budget(
-    period: Period,
+    period: PeriodArgument,
     limit: Annotated[str, typer.Argument(help="In currency units, such as 250 or 99.50. 0 holds at once.")],
     brand: BrandOption = None,
     campaign: CampaignOption = None,
@@ -179,7 +182,7 @@ def _set_budget(connection: Connection, brand_id: int, campaign_id: int | None, 
 
 
 @budgets.command("remove")
-def remove_budget(period: Period, brand: BrandOption = None, campaign: CampaignOption = None) -> None:
+def remove_budget(period: PeriodArgument, brand: BrandOption = None, campaign: CampaignOption = None) -> None:
     """Take a limit away: no budget, no limit."""
     brand_id, campaign_id = _scope(brand, campaign)
     edited(lambda connection: catalog.remove_budget(connection, brand_id, campaign_id, period, edit()), brand_id)
@@ -210,24 +213,24 @@ def list_budgets(brand: BrandOption = None, as_json: AsJson = False) -> None:
 
 @schedules.command("set")
 def set_schedule(
-    campaign_id: int,
+    campaign_id: CampaignArgument,
     schedule: Annotated[str, typer.Argument(help="Such as 'Mon-Fri 09:00-17:30, Sat 22:00-06:00'; '' is always.")],
     copy: Annotated[str | None, typer.Option(help="Copy one day onto others, as Mon:Tue,Wed.")] = None,
 ) -> None:
     """Set a campaign's dayparts, by the wall clock of its brand's time zone."""
     wanted = parse_schedule(schedule)
     if copy is not None:
-        model, _, onto = copy.partition(":")
-        days = parse_schedule(", ".join(f"{day} 00:00-24:00" for day in [model, *onto.split(",")]))
-        first = parse_schedule(f"{model} 00:00-24:00")[0].weekday
-        wanted = copied(wanted, first, [part.weekday for part in days])
+        model, separator, onto = copy.partition(":")
+        if not separator:
+            raise InvalidValue("--copy", f"cannot read {copy!r}; write it like Mon:Tue,Wed")
+        wanted = copied(wanted, weekday(model.strip()), [weekday(day.strip()) for day in onto.split(",")])
     work = partial(catalog.set_schedule, campaign_id=campaign_id, schedule=wanted, edit=edit())
     edited(work, _brand_of(campaign_id))
     console.print(f"campaign {campaign_id} serves {format_schedule(wanted)}")
 
 
 @schedules.command("show")
-def show_schedule(campaign_id: int) -> None:
+def show_schedule(campaign_id: CampaignArgument) -> None:
     """The campaign's dayparts, in the form that `schedule set` reads."""
     with snapshot() as connection:
         console.print(format_schedule(catalog.schedule_of(connection, campaign_id)))

@@ -3,9 +3,10 @@
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.markup import escape
+from rich.progress import SpinnerColumn, TextColumn
 
-from cli.output import FOUND_EXIT, AsJson, console, errors, local, money, print_json, print_rows
+from cli.output import FOUND_EXIT, AsJson, console, local, money, print_json, print_rows, progress
 from db.engine import snapshot
 from db.repository import overview
 from db.repository.accounts import accounts
@@ -27,9 +28,9 @@ def verify(as_json: AsJson = False) -> None:
 
     Reads one snapshot and changes nothing, so it is safe beside running workers.
     """
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=errors, transient=True) as progress:
-        task = progress.add_task("Verifying", total=None)
-        checks = verification.verify(lambda name: progress.update(task, description=name))
+    with progress(SpinnerColumn(), TextColumn("{task.description}")) as shown:
+        task = shown.add_task("Verifying", total=None)
+        checks = verification.verify(lambda name: shown.update(task, description=name))
     if as_json:
         print_json([vars(check) for check in checks])
     else:
@@ -52,7 +53,7 @@ def _tell_check(check: verification.Check) -> None:
 
 
 def _line(row: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in row.items())
+    return escape(", ".join(f"{name} {value}" for name, value in row.items()))
 
 
 def check_campaign_statuses(

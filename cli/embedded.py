@@ -38,6 +38,10 @@ from cli.supervisor import tied
 if sys.platform != "win32":
     import fcntl
 
+_OURS = (
+    *("env", "clock.json", "passwords", "password", "lock", "logs", "binaries", "binaries.new"),
+    *("valkey", "valkey.lock", "postgres", "postgres.new", "postgres.lock"),
+)
 _START_SECONDS = 120.0  # Postgres may have to replay its log first
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.02
@@ -93,7 +97,10 @@ def running(
 
 
 def erase(home: Path) -> None:
-    """Delete a stopped `home`, and its data where they lie elsewhere. Raises EmbeddedError while it runs."""
+    """Delete the data of a stopped `home`, wherever they lie, and nothing of anybody else's in that folder.
+
+    Raises EmbeddedError while it runs.
+    """
     if not home.exists():
         return
     home = home.resolve()
@@ -106,7 +113,10 @@ def erase(home: Path) -> None:
     ):
         if place != home and place.name.startswith(PLACE_PREFIX):
             shutil.rmtree(place)
-        shutil.rmtree(home)
+        for path in map(home.joinpath, _OURS):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    with suppress(OSError):
+        home.rmdir()
 
 
 def _start(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Servers:

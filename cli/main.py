@@ -4,6 +4,7 @@ import sys
 
 import redis
 import typer
+from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from cli import catalog, checks, servers, spend
@@ -52,7 +53,7 @@ def run() -> None:
         logs.quiet()
         app(standalone_mode=True)
     except (SettingsError, InvalidValue, EmbeddedError) as error:
-        _fail(str(error), BAD_USE_EXIT)
+        _fail(_first_line(error), BAD_USE_EXIT)
     except OperationalError as error:
         _fail(f"DATABASE_URL: Postgres does not answer: {_first_line(error.orig)}", UNREACHABLE_EXIT)
     except redis.RedisError as error:
@@ -64,11 +65,12 @@ def run() -> None:
 
 
 def _first_line(error: BaseException | None) -> str:
-    return str(error).strip().partition("\n")[0]
+    line = str(error).strip().partition("\n")[0]
+    return "".join(character if character.isprintable() else " " for character in line)
 
 
 def _fail(message: str, code: int) -> None:
-    errors.print(f"[red]{message}[/red]", highlight=False, soft_wrap=True)
+    errors.print(f"[red]{escape(message)}[/red]", highlight=False, soft_wrap=True)
     sys.exit(code)
 
 

@@ -2,14 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Final
 from zoneinfo import ZoneInfo
 
 import typer
 from babel.numbers import format_currency
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, ProgressColumn
+from rich.progress import open as open_with_progress
 from rich.table import Table
 
 from domain.money import format_units
@@ -42,8 +47,19 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, empty: str) -> 
     for name in rows[0]:
         table.add_column(name.replace("_", " "), justify="right" if name.endswith(("micros", "id")) else "left")
     for row in rows:
-        table.add_row(*(cell(value) for value in row.values()))
+        table.add_row(*(escape(cell(value)) for value in row.values()))
     console.print(table)
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """A bar on stderr that goes when the work is done; nothing at all where nobody watches."""
+    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
+
+
+def reading(file: Path) -> AbstractContextManager[BinaryIO]:
+    """The opened file, with a bar that shows how far it has been read."""
+    quiet = not errors.is_terminal
+    return open_with_progress(file, "rb", description="Reading", console=errors, transient=True, disable=quiet)
 
 
 def cell(value: object) -> str:

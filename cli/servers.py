@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +14,13 @@ import structlog
 import typer
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
 from cli import embedded
 from cli.output import console
 from cli.placement import EmbeddedError
 from cli.supervisor import Program, supervise
+from domain.errors import InvalidValue
 from runtime import clock, logs
 from runtime.settings import Settings, SettingsError, settings
 
@@ -37,10 +39,13 @@ def migrate(revision: Annotated[str, typer.Argument(help="Where to: head, or a r
 
 
 def migrate_to(revision: str) -> None:
-    """Upgrades or downgrades the database of the settings."""
+    """Upgrades the database of the settings. Raises InvalidValue for a revision that does not exist."""
     config = Config(ROOT / "alembic.ini")
     config.set_main_option("script_location", str(ROOT / "alembic"))
-    command.upgrade(config, revision)
+    try:
+        command.upgrade(config, revision)
+    except CommandError as error:
+        raise InvalidValue("revision", str(error)) from None
 
 
 def up(
@@ -82,7 +87,8 @@ def _servers(home: Path) -> Iterator[embedded.Servers]:
     if read.database_url or read.redis_url:
         missing = "REDIS_URL" if read.database_url else "DATABASE_URL"
         raise SettingsError(f"{missing}: not set; set both servers, or neither to run embedded ones")
-    (home / "clock.json").unlink(missing_ok=True)
+    with suppress(OSError):
+        (home / "clock.json").unlink()
     clock_names = ("SPENDGATE_CLOCK_START", "SPENDGATE_CLOCK_SPEED")
     driven = {name: os.environ[name] for name in clock_names if name in os.environ}
     with embedded.running(home, extra_env=driven) as servers:
@@ -130,13 +136,20 @@ def _port() -> int:
     """PORT where it is set, else the first free one from the default on."""
     wanted = settings().port
     if "PORT" in os.environ:
+        if wanted and not _is_free(wanted):
+            raise SettingsError(f"PORT: {wanted} is in use; set another")
         return wanted
     for port in range(wanted, wanted + PORTS_TRIED):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if _is_free(port):
             return port
     raise SettingsError(f"PORT: {wanted} to {wanted + PORTS_TRIED} are all in use; set another")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings().host, port))
+        except OSError:
+            return False
+        return True

@@ -4,16 +4,16 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from rich.progress import Progress
-from rich.progress import open as open_with_progress
+from rich.markup import escape
 
 from cli.catalog import edit
-from cli.output import FOUND_EXIT, AsJson, console, errors, print_json, print_rows
+from cli.output import FOUND_EXIT, AsJson, console, errors, print_json, print_rows, progress, reading
 from db.engine import snapshot
 from db.repository import rejected
 from domain.errors import InvalidValue
@@ -92,7 +92,7 @@ def _moment(text: str) -> datetime:
 
 def _read(file: Path, columns: exports.Columns) -> Export:
     try:
-        with open_with_progress(file, "rb", description="Reading", console=errors, transient=True) as stream:
+        with reading(file) as stream:
             return exports.read_export(stream, columns)
     except csv.Error as error:
         raise InvalidValue("file", f"{file.name} is no CSV file: {error}") from None
@@ -100,11 +100,11 @@ def _read(file: Path, columns: exports.Columns) -> Export:
 
 def _counted(payloads: list[dict[str, object]]) -> list[Counted]:
     counted = []
-    with Progress(console=errors, transient=True) as progress:
-        task = progress.add_task("Counting", total=len(payloads))
+    with progress() as shown:
+        task = shown.add_task("Counting", total=len(payloads))
         for some in imports.import_totals(payloads):
             counted.append(some)
-            progress.advance(task, imports.TOTALS_A_TRANSACTION)
+            shown.advance(task, imports.TOTALS_A_TRANSACTION)
     return counted
 
 
@@ -137,7 +137,7 @@ def _tell_import(export: Export, made: int, counted: list[Counted], *, as_json: 
             f"{told['rejected']} rejected"
         )
     for row in export.bad_rows[:SHOWN_BAD_ROWS]:
-        errors.print(f"[red]line {row.line}[/red] {row.reason}")
+        errors.print(f"[red]line {row.line}[/red] {escape(row.reason)}")
     if len(export.bad_rows) > SHOWN_BAD_ROWS:
         errors.print(f"… and {len(export.bad_rows) - SHOWN_BAD_ROWS} more; --json lists them all")
 
@@ -152,16 +152,13 @@ def send(
     actor = ingest_reported_totals if totals else ingest_spend
     bad: list[int] = []
     sent = messages = 0
-    with (
-        sys.stdin if file == "-" else Path(file).open(encoding="utf-8") as lines,
-        Progress(console=errors, transient=True) as progress,
-    ):
-        task = progress.add_task("Sending", total=None)
+    with _lines(file) as lines, progress() as shown:
+        task = shown.add_task("Sending", total=None)
         for events in _batches(_parsed(lines, bad), batch):
             actor.send(**{"totals" if totals else "events": events})
             sent += len(events)
             messages += 1
-            progress.update(task, completed=sent, description=f"Sending {sent}")
+            shown.update(task, completed=sent, description=f"Sending {sent}")
     if as_json:
         print_json({"sent": sent, "messages": messages, "bad_lines": bad})
     else:
@@ -172,13 +169,24 @@ def send(
         raise typer.Exit(FOUND_EXIT)
 
 
+@contextmanager
+def _lines(file: str) -> Iterator[TextIO]:
+    """The lines of a file, or of standard input. Raises InvalidValue where they cannot be read."""
+    try:
+        with nullcontext(sys.stdin) if file == "-" else Path(file).open(encoding="utf-8") as lines:
+            yield lines
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise InvalidValue("file", f"{file}: {reason}") from None
+
+
 def _parsed(lines: TextIO, bad: list[int]) -> Iterator[Any]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             yield json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             bad.append(number)
 
 
@@ -200,7 +208,7 @@ Reason = Annotated[str | None, typer.Option(help="Only inputs rejected for this 
 def list_rejected(
     reason: Reason = None,
     after: Annotated[int, typer.Option(help="Start behind this id: the next page.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """What waits, in the order it came, with its reason and the input whole."""

@@ -162,19 +162,20 @@ def parse_schedule(text: str) -> Schedule:
         starts, ends = _minute(found["starts"]), _minute(found["ends"])
         if starts in {ends, MINUTES_PER_DAY}:
             raise InvalidValue("schedule", f"{part!r} is empty or starts at 24:00; a whole day is 00:00-24:00")
-        for weekday in _weekdays(found["first"], found["last"]):
-            windows += daypart_window(weekday, starts, ends)
+        for day in _weekdays(found["first"], found["last"]):
+            windows += daypart_window(day, starts, ends)
     return normalised(windows)
 
 
 def _weekdays(first: str, last: str | None) -> Sequence[int]:
     if first.lower() in {"daily", "everyday"} and last is None:
         return range(1, 8)
-    start, end = _weekday(first), _weekday(last or first)
+    start, end = weekday(first), weekday(last or first)
     return [(start - 1 + step) % 7 + 1 for step in range((end - start) % 7 + 1)]
 
 
-def _weekday(word: str) -> int:
+def weekday(word: str) -> int:
+    """1 for `Mon` or `Monday` to 7 for `Sun`. Raises InvalidValue for another word."""
     for number, name in enumerate(WEEKDAYS, start=1):
         if len(word) >= 3 and name.lower().startswith(word.lower()):
             return number

@@ -50,7 +50,7 @@ def _shared(path: Path, starts_at: datetime | None, speed: float) -> DrivenClock
         kept = json.loads(path.read_text())
     except (OSError, ValueError):
         kept = {}
-    if kept.get("asked") != asked:
+    if not isinstance(kept, dict) or kept.get("asked") != asked or not kept.keys() >= {"starts_at", "anchor"}:
         real = _real_seconds()
         start = starts_at or datetime.fromtimestamp(real, UTC)
         kept = {"asked": asked, "starts_at": start.isoformat(), "anchor": real}

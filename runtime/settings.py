@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,9 +30,7 @@ OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
 class Settings(BaseSettings):
     """Every setting, with its unit in its name. Values are checked; money and secrets never appear in errors."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: OptionalText = Field(None, validation_alias=_variable("DATABASE_URL"))
     redis_url: OptionalText = Field(None, validation_alias=_variable("REDIS_URL"))
@@ -69,15 +68,16 @@ class Settings(BaseSettings):
     def _psycopg_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        scheme, separator, rest = value.partition("://")
-        if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+        scheme, _, rest = value.partition("://")
+        if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not _has_sound_port(value):
             raise ValueError("expected postgresql://user:password@host:port/database")
         return f"postgresql+psycopg://{rest}"
 
     @field_validator("redis_url")
     @classmethod
     def _redis_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+        schemes = ("redis://", "rediss://", "unix://")
+        if value is not None and not (value.startswith(schemes) and _has_sound_port(value)):
             raise ValueError("expected redis://user:password@host:port/number")
         return value
 
@@ -117,6 +117,13 @@ class Settings(BaseSettings):
         if value is None:
             raise SettingsError(f"{variable}: not set, and no embedded server is running; set it or run `spendgate up`")
         return value
+
+
+def _has_sound_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port is None or bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=1)

@@ -49,11 +49,16 @@ def _periodiq() -> int:
 
 def _beat(minute_seconds: float) -> NoReturn:
     """Sends what the clock sets off once a driven minute, and no oftener than the workers can follow."""
+    import redis  # noqa: PLC0415
+
     from workers import schedules  # noqa: PLC0415
 
     while True:
-        for actor in (schedules.apply_dayparting, schedules.reset_daily_budgets, schedules.reset_monthly_budgets):
-            actor.send()
+        try:
+            for actor in (schedules.apply_dayparting, schedules.reset_daily_budgets, schedules.reset_monthly_budgets):
+                actor.send()
+        except redis.RedisError as error:
+            log.warning("scheduler.redis_away", error=str(error))
         time.sleep(max(minute_seconds, FASTEST_BEAT_SECONDS))
 
 

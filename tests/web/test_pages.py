@@ -1,5 +1,6 @@
 """The pages and probes, asked of the real process."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ def browse(database: str, tmp_path: Path) -> Browse:
         ):
             eventually(lambda: _answers(client))
             yield client
+            service.send(signal.SIGTERM)
+            assert service.code() in {0, -signal.SIGTERM}
             assert "hidden" not in "".join(service.lines())
             assert all("event" in line for line in service.logged())
 

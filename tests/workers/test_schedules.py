@@ -187,95 +187,88 @@ def test_a_campaign_that_is_locked_holds_up_no_other_brand(
 # --- nights on which clocks change
 
 
-def dst_toggles(world: World, zone: str, schedule: str, night: tuple[str, str]) -> list[tuple[str, str]]:
-    world.set_clock(night[0])
-    campaign = world.campaign(world.brand(zone), schedule=schedule)
-    walk(world, *night, 30)
-    world.verify()
-    return toggles(world, campaign)[1:]
+NIGHTS = [
+    # 02:00 to 03:00 is skipped
+    ("America/New_York", "Sun 02:00-03:00", ("2026-03-08T05:00", "2026-03-08T10:00"), []),
+    (
+        "America/New_York",
+        "Sun 01:00-04:00",
+        ("2026-03-08T05:00", "2026-03-08T10:00"),
+        [("03-08 06:00", "active"), ("03-08 08:00", "inactive")],
+    ),
+    # 01:00 to 02:00 comes twice
+    (
+        "America/New_York",
+        "Sun 01:00-02:00",
+        ("2026-11-01T04:00", "2026-11-01T09:00"),
+        [("11-01 05:00", "active"), ("11-01 07:00", "inactive")],
+    ),
+    (
+        "America/New_York",
+        "Sun 01:30-02:00",
+        ("2026-11-01T04:00", "2026-11-01T09:00"),
+        [
+            ("11-01 05:30", "active"),
+            ("11-01 06:00", "inactive"),
+            ("11-01 06:30", "active"),
+            ("11-01 07:00", "inactive"),
+        ],
+    ),
+    # clocks move by half an hour, forwards and back
+    (
+        "Australia/Lord_Howe",
+        "Sun 02:00-03:00",
+        ("2026-10-03T13:00", "2026-10-03T18:00"),
+        [("10-03 15:30", "active"), ("10-03 16:00", "inactive")],
+    ),
+    (
+        "Australia/Lord_Howe",
+        "Sun 01:30-02:00",
+        ("2026-04-04T13:00", "2026-04-04T18:00"),
+        [("04-04 14:30", "active"), ("04-04 15:30", "inactive")],
+    ),
+    # midnight is skipped, so Sunday starts at 01:00
+    (
+        "America/Santiago",
+        "Sun 00:00-02:00",
+        ("2026-09-06T02:00", "2026-09-06T07:00"),
+        [("09-06 04:00", "active"), ("09-06 05:00", "inactive")],
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("zone", "schedule", "night", "expected"),
-    [
-        # 02:00 to 03:00 is skipped
-        ("America/New_York", "Sun 02:00-03:00", ("2026-03-08T05:00", "2026-03-08T10:00"), []),
-        (
-            "America/New_York",
-            "Sun 01:00-04:00",
-            ("2026-03-08T05:00", "2026-03-08T10:00"),
-            [("03-08 06:00", "active"), ("03-08 08:00", "inactive")],
-        ),
-        # 01:00 to 02:00 comes twice
-        (
-            "America/New_York",
-            "Sun 01:00-02:00",
-            ("2026-11-01T04:00", "2026-11-01T09:00"),
-            [("11-01 05:00", "active"), ("11-01 07:00", "inactive")],
-        ),
-        (
-            "America/New_York",
-            "Sun 01:30-02:00",
-            ("2026-11-01T04:00", "2026-11-01T09:00"),
-            [
-                ("11-01 05:30", "active"),
-                ("11-01 06:00", "inactive"),
-                ("11-01 06:30", "active"),
-                ("11-01 07:00", "inactive"),
-            ],
-        ),
-        # clocks move by half an hour, forwards and back
-        (
-            "Australia/Lord_Howe",
-            "Sun 02:00-03:00",
-            ("2026-10-03T13:00", "2026-10-03T18:00"),
-            [("10-03 15:30", "active"), ("10-03 16:00", "inactive")],
-        ),
-        (
-            "Australia/Lord_Howe",
-            "Sun 01:30-02:00",
-            ("2026-04-04T13:00", "2026-04-04T18:00"),
-            [("04-04 14:30", "active"), ("04-04 15:30", "inactive")],
-        ),
-        # midnight is skipped, so Sunday starts at 01:00
-        (
-            "America/Santiago",
-            "Sun 00:00-02:00",
-            ("2026-09-06T02:00", "2026-09-06T07:00"),
-            [("09-06 04:00", "active"), ("09-06 05:00", "inactive")],
-        ),
-    ],
-)
-def test_dayparts_follow_the_wall_clock_through_a_change(
-    world: World, zone: str, schedule: str, night: tuple[str, str], expected: list[tuple[str, str]]
-) -> None:
-    assert dst_toggles(world, zone, schedule, night) == expected
+def test_dayparts_follow_the_wall_clock_through_a_change(world: World) -> None:
+    seen = []
+    for zone, schedule, night, _ in NIGHTS:
+        world.set_clock(night[0])
+        campaign = world.campaign(world.brand(zone), schedule=schedule)
+        walk(world, *night, 30)
+        seen.append((zone, schedule, night, toggles(world, campaign)[1:]))
+    assert seen == NIGHTS
 
 
-@pytest.mark.parametrize(
-    ("zone", "spent_at", "last_held", "lifted"),
-    [
-        ("America/New_York", "2026-03-08T20:00Z", "2026-03-09T03:59:59Z", "2026-03-09T04:00Z"),
-        ("America/New_York", "2026-11-01T20:00Z", "2026-11-02T04:59:59Z", "2026-11-02T05:00Z"),
-        ("America/Santiago", "2026-09-05T20:00Z", "2026-09-06T03:59:59Z", "2026-09-06T04:00Z"),
-        ("America/Santiago", "2026-04-04T20:00Z", "2026-04-05T03:59:59Z", "2026-04-05T04:00Z"),
-        ("Africa/Cairo", "2026-10-29T12:00Z", "2026-10-29T21:59:59Z", "2026-10-29T22:00Z"),
-        ("Africa/Cairo", "2026-04-23T12:00Z", "2026-04-23T21:59:59Z", "2026-04-23T22:00Z"),
-        ("Australia/Lord_Howe", "2026-04-05T03:00Z", "2026-04-05T13:29:59Z", "2026-04-05T13:30Z"),
-        ("Asia/Kathmandu", "2026-06-17T12:00Z", "2026-06-17T18:14:59Z", "2026-06-17T18:15Z"),
-    ],
-)
-def test_a_day_resets_at_its_end_by_the_brands_clock(
-    world: World, zone: str, spent_at: str, last_held: str, lifted: str
-) -> None:
-    world.set_clock(spent_at)
-    campaign = world.campaign(world.brand(zone, daily=10))
-    world.spend(campaign, 10)
-    tick_at(world, last_held)
-    assert world.holds(campaign) == {"brand_daily_budget"}
-    world.set_clock(lifted)
-    reset_daily_budgets()
-    assert world.is_active(campaign)
+DAY_ENDS = [
+    ("America/New_York", "2026-03-08T20:00Z", "2026-03-09T03:59:59Z", "2026-03-09T04:00Z"),
+    ("America/Santiago", "2026-04-04T20:00Z", "2026-04-05T03:59:59Z", "2026-04-05T04:00Z"),
+    ("Australia/Lord_Howe", "2026-04-05T03:00Z", "2026-04-05T13:29:59Z", "2026-04-05T13:30Z"),
+    ("Africa/Cairo", "2026-04-23T12:00Z", "2026-04-23T21:59:59Z", "2026-04-23T22:00Z"),
+    ("Asia/Kathmandu", "2026-06-17T12:00Z", "2026-06-17T18:14:59Z", "2026-06-17T18:15Z"),
+    ("America/Santiago", "2026-09-05T20:00Z", "2026-09-06T03:59:59Z", "2026-09-06T04:00Z"),
+    ("Africa/Cairo", "2026-10-29T12:00Z", "2026-10-29T21:59:59Z", "2026-10-29T22:00Z"),
+    ("America/New_York", "2026-11-01T20:00Z", "2026-11-02T04:59:59Z", "2026-11-02T05:00Z"),
+]
+
+
+@pytest.mark.parametrize("job", [apply_dayparting, reset_daily_budgets])
+def test_a_day_ends_when_the_brands_clock_says_so(world: World, job: Callable[[], None]) -> None:
+    for zone, spent_at, last_held, lifted in DAY_ENDS:
+        world.set_clock(spent_at)
+        campaign = world.campaign(world.brand(zone, daily=10))
+        world.spend(campaign, 10)
+        for at, held in ((last_held, True), (lifted, False)):
+            world.set_clock(at)
+            job()
+            assert world.is_active(campaign) is not held, (zone, at)
     world.verify()
 
 
@@ -450,55 +443,55 @@ def test_a_clock_set_back_over_midnight_charges_by_the_day_it_shows(world: World
 # --- refresh: what a lost message or a hand left undone
 
 
-LIMIT = "UPDATE budgets SET limit_micros = {} WHERE campaign_id IS NULL"
+CHANGED = [
+    ("UPDATE budgets SET limit_micros = 5 WHERE campaign_id IS NULL AND {brand}", {"brand_daily_budget"}),
+    ("UPDATE brand_days SET spent_micros = 10 WHERE {brand}", {"brand_daily_budget"}),
+    ("UPDATE campaign_days SET spent_micros = 50 WHERE {brand}", {"campaign_monthly_budget"}),
+    ("UPDATE campaigns SET configured_status = 'paused' WHERE {brand}", {"user_paused"}),
+    ("UPDATE campaigns SET configured_status = 'archived' WHERE {brand}", {"archived"}),
+    (
+        "UPDATE brands SET configured_status = 'paused' FROM campaigns WHERE brands.id = brand_id AND {brand}",
+        {"brand_paused"},
+    ),
+    ("UPDATE campaigns SET starts_on = '2026-06-18' WHERE {brand}", {"flight_not_started"}),
+    ("UPDATE campaigns SET ends_on = '2026-06-16' WHERE {brand}", {"flight_ended"}),
+    ("INSERT INTO dayparts SELECT id, 3, 0, 720 FROM campaigns WHERE {brand}", {"outside_schedule"}),
+    ("UPDATE campaigns SET effective_status = 'inactive', holds = '{{brand_yearly_budget}}' WHERE {brand}", set()),
+    ("UPDATE campaigns SET effective_status = 'inactive', holds = '{{brand_daily_budget}}' WHERE {brand}", set()),
+    ("UPDATE campaigns SET effective_status = 'inactive', holds = '{{user_paused}}' WHERE {brand}", set()),
+    ("UPDATE campaigns SET effective_status = 'inactive', holds = '{{outside_schedule}}' WHERE {brand}", set()),
+    ("UPDATE campaigns SET effective_status = 'inactive', holds = '{{flight_ended}}' WHERE {brand}", set()),
+]
 
 
-@pytest.mark.parametrize(
-    ("by_hand", "holds"),
-    [
-        (LIMIT.format(5), {"brand_daily_budget"}),
-        ("UPDATE brand_days SET spent_micros = 10", {"brand_daily_budget"}),
-        ("UPDATE campaign_days SET spent_micros = 50", {"campaign_monthly_budget"}),
-        ("UPDATE campaigns SET configured_status = 'paused'", {"user_paused"}),
-        ("UPDATE campaigns SET configured_status = 'archived'", {"archived"}),
-        ("UPDATE brands SET configured_status = 'paused'", {"brand_paused"}),
-        ("UPDATE campaigns SET starts_on = '2026-06-18'", {"flight_not_started"}),
-        ("UPDATE campaigns SET ends_on = '2026-06-16'", {"flight_ended"}),
-        ("INSERT INTO dayparts SELECT id, 3, 0, 720 FROM campaigns", {"outside_schedule"}),
-        ("UPDATE campaigns SET effective_status = 'inactive', holds = '{brand_yearly_budget}'", set()),
-        ("UPDATE campaigns SET effective_status = 'inactive', holds = '{user_paused}'", set()),
-        ("UPDATE campaigns SET effective_status = 'inactive', holds = '{outside_schedule}'", set()),
-        ("UPDATE campaigns SET effective_status = 'inactive', holds = '{brand_daily_budget}'", set()),
-        ("UPDATE campaigns SET next_change_at = '2026-06-17', effective_status = 'inactive', holds = '{odd}'", set()),
-    ],
-)
-def test_refresh_finds_what_was_changed_by_hand(world: World, noon: datetime, by_hand: str, holds: set[str]) -> None:
+def test_refresh_finds_what_was_changed_by_hand(world: World, noon: datetime) -> None:
     world.set_clock(noon)
-    campaign = world.campaign(world.brand(daily=10), monthly=50)
-    world.spend(campaign, 5)
-    world.execute(by_hand)
+    campaigns = [world.campaign(world.brand(daily=10), monthly=50) for _ in range(len(CHANGED) + 2)]
+    world.ingest([world.event(campaign, 5) for campaign in campaigns])
+    for campaign, (by_hand, _) in zip(campaigns, CHANGED, strict=False):
+        world.execute(by_hand.format(brand=f"brand_id = {world.brand_of(campaign)}"))
     with structlog.testing.capture_logs() as logged:
         refresh_spend()
-    assert world.holds(campaign) == holds
-    assert lines(logged, "spend.refreshed") == [{"brands_out_of_step": 1, "toggles": 1}]
+    assert [world.holds(campaign) for campaign in campaigns] == [holds for _, holds in CHANGED] + [set(), set()]
+    assert lines(logged, "spend.refreshed") == [{"brands_out_of_step": len(CHANGED), "toggles": len(CHANGED)}]
 
 
-@pytest.mark.parametrize(
-    "by_hand",
-    [
-        LIMIT.format(11),
-        "DELETE FROM budgets WHERE campaign_id IS NULL",
-        "UPDATE brand_days SET spent_micros = 9",
-        "DELETE FROM brand_days",
-    ],
-)
-def test_refresh_lifts_the_budgets_hold_that_a_hand_made_void(world: World, noon: datetime, by_hand: str) -> None:
+VOIDED = [
+    "UPDATE budgets SET limit_micros = 11 WHERE {brand}",
+    "DELETE FROM budgets WHERE {brand}",
+    "UPDATE brand_days SET spent_micros = 9 WHERE {brand}",
+    "DELETE FROM brand_days WHERE {brand}",
+]
+
+
+def test_refresh_lifts_the_budgets_hold_that_a_hand_made_void(world: World, noon: datetime) -> None:
     world.set_clock(noon)
-    campaign = world.campaign(world.brand(daily=10))
-    world.spend(campaign, 10)
-    world.execute(by_hand)
+    campaigns = [world.campaign(world.brand(daily=10)) for _ in range(len(VOIDED) + 1)]
+    world.ingest([world.event(campaign, 10) for campaign in campaigns])
+    for campaign, by_hand in zip(campaigns, VOIDED, strict=False):
+        world.execute(by_hand.format(brand=f"brand_id = {world.brand_of(campaign)}"))
     refresh_spend()
-    assert world.is_active(campaign)
+    assert [world.is_active(campaign) for campaign in campaigns] == [True] * len(VOIDED) + [False]
 
 
 def test_refresh_finds_nothing_where_everything_is_in_step(world: World, noon: datetime) -> None:
