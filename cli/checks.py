@@ -18,7 +18,7 @@ from domain.spend import Account, CampaignKey
 from domain.words import HOLD_WORDS
 from runtime import clock
 from workers import schedules, verification
-from workers.enforcement import Cause, enforce_brands
+from workers.enforcement import Cause, enforce_brands, toggled
 
 SHOWN_ROWS = 20
 
@@ -64,16 +64,16 @@ def check_campaign_statuses(
     with snapshot() as connection:
         found = list(verification.differences(connection, clock.now()))
     rows = [difference.row() | {"due_at_next_tick": difference.is_due} for difference in found]
-    toggles = enforce_brands({difference.standing.brand_id for difference in found}, Cause.CHECK) if fix else []
+    changes = enforce_brands({difference.standing.brand_id for difference in found}, Cause.CHECK) if fix else []
     if as_json:
-        print_json({"differences": rows, "fixed": fix, "toggles": len(toggles)})
+        print_json({"differences": rows, "fixed": fix, "toggles": toggled(changes)})
     else:
         shown = [
             {name: row[name] for name in ("campaign_id", "holds", "should_be", "due_at_next_tick")} for row in rows
         ]
         print_rows("Campaigns that differ", shown, empty="Every campaign is what the rules say.")
         if fix and rows:
-            console.print(f"{len(rows)} campaigns enforced, {len(toggles)} toggled")
+            console.print(f"{len(rows)} campaigns enforced, {toggled(changes)} toggled")
     if rows and not fix:
         raise typer.Exit(FOUND_EXIT)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
 
+import psycopg
 import structlog
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
@@ -81,7 +82,7 @@ def committed(work: Callable[[Connection], Result]) -> Result:
         try:
             with transaction() as connection:
                 return work(connection)
-        except (DBAPIError, Stale) as error:
+        except (DBAPIError, psycopg.Error, Stale) as error:
             if not _is_retried(error):
                 raise
             log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
@@ -90,11 +91,11 @@ def committed(work: Callable[[Connection], Result]) -> Result:
         return work(connection)
 
 
-def _is_retried(error: DBAPIError | Stale) -> bool:
+def _is_retried(error: DBAPIError | psycopg.Error | Stale) -> bool:
     return isinstance(error, Stale) or sql_state(error) in RETRIED_STATES
 
 
-def sql_state(error: DBAPIError) -> str | None:
+def sql_state(error: DBAPIError | psycopg.Error) -> str | None:
     """The five characters by which Postgres names an error, None where the connection itself failed."""
-    state = getattr(error.orig, "sqlstate", None)
+    state = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
     return state if isinstance(state, str) else None

@@ -19,6 +19,7 @@ from psycopg import sql
 from cli import embedded
 from tests.world import World
 
+THROW_AWAY = {"max_connections": "200", "fsync": "off", "full_page_writes": "off"}
 TEMPLATE = f"spendgate_template_{os.getpid()}"
 
 _servers = ExitStack()
@@ -34,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "DATABASE_URL" not in os.environ:
         home = Path(tempfile.mkdtemp(prefix="spendgate-tests-"))
         home.chmod(0o755)
-        servers = _servers.enter_context(embedded.running(home, postgres_settings={"max_connections": "200"}))
+        servers = _servers.enter_context(embedded.running(home, postgres_settings=THROW_AWAY))
         _servers.callback(shutil.rmtree, home, ignore_errors=True)
         os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url, SPENDGATE_HOME=str(home))
     if "SPENDGATE_TEST_REDIS" in os.environ:

@@ -10,7 +10,7 @@ import redis
 import structlog
 from dramatiq import Broker, Message, MessageProxy, Middleware
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
-from dramatiq.common import compute_backoff
+from dramatiq.common import compute_backoff, current_millis
 from dramatiq.errors import BrokerConnectionError, DecodeError
 from dramatiq.middleware import Callbacks, CurrentMessage, Retries, ShutdownNotifications, TimeLimit
 from periodiq import PeriodiqMiddleware
@@ -30,14 +30,14 @@ MAX_BACKOFF_MS: Final = 60_000
 TIME_LIMIT_MS: Final = 600_000
 HEARTBEAT_TIMEOUT_MS: Final = 20_000
 ALWAYS: Final = 1_000_000
+DELAYED: Final = ".DQ"
 A_YEAR_SECONDS: Final = 366 * 24 * 3600
 PASSING_FAULTS: Final = (OperationalError, InterfaceError, DriverOperationalError, Stale, redis.RedisError, OSError)
 NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
 """A table, column or function that is not there: a worker of the new version started before the migration."""
 
-KNOWN_OPTIONS: Final = frozenset(
-    {"redis_message_id", "eta", "retries", "traceback", "requeue_timestamp", "scheduled_at"}
-)
+OPTION_TYPES: Final = {"redis_message_id": str, "eta": int, "retries": int, "traceback": str, "requeue_timestamp": int}
+"""The options a message may carry, and what each must be: another program may write anything there."""
 
 
 def is_retried(retries: int, error: BaseException) -> bool:
@@ -82,7 +82,7 @@ class SpendgateConsumer(_RedisConsumer):
 
     def __next__(self) -> MessageProxy | None:
         try:
-            while data := self._next_data():
+            while (data := self._next_data()) is not None:
                 message = self._workable(data)
                 if message is not None:
                     self.queued_message_ids.add(message.message_id)
@@ -109,15 +109,26 @@ class SpendgateConsumer(_RedisConsumer):
         """The message in `data` with the options we know; None, and the data set aside, where there is none."""
         try:
             message = Message.decode(data)
-        except DecodeError:
+        except (DecodeError, TypeError, ValueError, RecursionError):
             self._set_aside(data, "undecodable")
             return None
         fault = self._fault(message)
         if fault is not None:
             self._set_aside(data, fault)
             return None
-        known = {name: value for name, value in message.options.items() if name in KNOWN_OPTIONS}
-        return replace(message, options=known)
+        return replace(message, options=self._sound_options(message.options))
+
+    def _sound_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        sound: dict[str, Any] = {
+            name: value for name, value in options.items() if type(value) is OPTION_TYPES.get(name)
+        }
+        if sound.get("retries", 0) < 0:
+            del sound["retries"]
+        if not self.queue_name.endswith(DELAYED):
+            sound.pop("eta", None)
+        elif "eta" in sound:
+            sound["eta"] = min(sound["eta"], current_millis() + MAX_BACKOFF_MS)
+        return sound
 
     def _fault(self, message: Any) -> str | None:
         shaped = (
@@ -126,6 +137,7 @@ class SpendgateConsumer(_RedisConsumer):
             and isinstance(message.kwargs, dict)
             and isinstance(message.args, tuple)
             and isinstance(message.message_id, str)
+            and isinstance(message.actor_name, str)
             and message.queue_name == self.queue_name
         )
         if not shaped:
@@ -174,11 +186,11 @@ class SpendgateBroker(RedisBroker):
 
 
 def keep_message(reason: str, detail: str, payload: object) -> None:
-    """Keeps a message that cannot be worked on. When Postgres is away too, Redis keeps it for a week."""
+    """Keeps a message that cannot be worked on. Where Postgres will not, Redis does for a week."""
     try:
         with transaction() as connection:
             rejected.keep_message(connection, reason, detail, payload, clock.now())
-    except PASSING_FAULTS:
+    except (DBAPIError, *PASSING_FAULTS):
         log.exception("message.not_kept", reason=reason)
 
 
@@ -190,7 +202,9 @@ def middleware() -> list[Middleware]:
         ShutdownNotifications(),
         # delivery
         Callbacks(),
-        Retries(max_retries=MAX_RETRIES, min_backoff=MIN_BACKOFF_MS, max_backoff=MAX_BACKOFF_MS, retry_when=is_retried),
+        PatientRetries(
+            max_retries=MAX_RETRIES, min_backoff=MIN_BACKOFF_MS, max_backoff=MAX_BACKOFF_MS, retry_when=is_retried
+        ),
         DeadLetters(),
         # heart-beat: a tick is never too old, because every job finds its own due work
         PeriodiqMiddleware(skip_delay=A_YEAR_SECONDS),

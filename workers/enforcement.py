@@ -1,19 +1,22 @@
 """Enforcement: the one way in which a campaign's holds and effective status ever change."""
 
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 import dramatiq
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from db.engine import Stale, committed
 from db.repository import enforcement as repository
 from db.repository.enforcement import Applied, Standing
+from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus, budget_hold
 from domain.enforcement import Decision, decide
 from domain.periods import local_day
@@ -47,7 +50,7 @@ def enforce(
     at: datetime | None = None,
     campaign_ids: Sequence[int] | None = None,
 ) -> list[Applied]:
-    """Brings the brands' campaigns, or the chosen ones, to what the rules say now; returns the toggles.
+    """Brings the brands' campaigns, or the chosen ones, to what the rules say now; returns those whose holds changed.
 
     The facts are loaded in statements that start after the locks, and the clock is read after them: what was
     read before the wait may be stale, so that a limit lowered meanwhile would be missed.
@@ -57,7 +60,7 @@ def enforce(
     standings = repository.load(connection, sorted(brand_ids), at, campaign_ids)
     changes = [change for standing in standings if (change := changed(standing, decide(standing.campaign, at), at))]
     repository.apply(connection, changes, at, cause)
-    return [change for change in changes if change.is_toggle]
+    return [change for change in changes if change.holds_before != change.holds_after]
 
 
 def changed(standing: Standing, decision: Decision, at: datetime) -> Applied | None:
@@ -74,7 +77,7 @@ def changed(standing: Standing, decision: Decision, at: datetime) -> Applied | N
         holds_before=standing.holds,
         holds_after=tuple(hold.value for hold in decision.holds),
         next_change_at=decision.next_change_at,
-        details=_figures(standing, decision, at) if before[0] != after[0] else {},
+        details=_figures(standing, decision, at) if before[1] != after[1] else {},
     )
 
 
@@ -98,44 +101,66 @@ def edited(work: Callable[[Connection], Result], brand_id: int) -> Result:
         result = work(connection)
         return result, enforce(connection, [brand_id], Cause.EDIT)
 
-    result, toggles = committed(edit_and_enforce)
-    announce(toggles, Cause.EDIT)
+    result, changes = committed(edit_and_enforce)
+    announce(changes, Cause.EDIT)
     return result
 
 
 def enforce_brands(brand_ids: Iterable[int], cause: Cause) -> list[Applied]:
-    """Enforces many brands, some in each transaction. One that fails is logged, and holds up no other."""
-    toggles = []
-    for chunk in chunks(sorted(set(brand_ids)), BRANDS_A_TRANSACTION):
-        toggles += apart(chunk, lambda brands: _committed_toggles(brands, cause))
-    return toggles
+    """Enforces many brands, some in each transaction; returns the campaigns whose holds changed. See `_apart`."""
+    return _apart(((brand_id, None) for brand_id in sorted(set(brand_ids))), cause)
 
 
-def enforce_campaigns(pairs: Sequence[tuple[int, int]], cause: Cause) -> list[Applied]:
-    """Enforces single campaigns, given as (brand, campaign), in one transaction, or apart when that fails."""
-    return apart(pairs, lambda some: _committed_toggles({b for b, _ in some}, cause, [c for _, c in some]))
+def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause) -> list[Applied]:
+    """Enforces single campaigns, given as (brand, campaign) in brand order, some brands in each transaction."""
+    by_brand = itertools.groupby(pairs, key=itemgetter(0))
+    return _apart(((brand_id, [campaign_id for _, campaign_id in some]) for brand_id, some in by_brand), cause)
 
 
-def _committed_toggles(
-    brand_ids: Collection[int], cause: Cause, campaign_ids: Sequence[int] | None = None
-) -> list[Applied]:
-    toggles = committed(partial(enforce, brand_ids=brand_ids, cause=cause, campaign_ids=campaign_ids))
-    announce(toggles, cause)
-    return toggles
+Part = tuple[int, list[int] | None]
+"""A brand, and which of its campaigns are meant (None: all)."""
+
+
+def _apart(parts: Iterable[Part], cause: Cause) -> list[Applied]:
+    """Enforces some brands at a time, and each by itself where that fails, so that one holds up no other.
+
+    What fails again is logged. Bad data is left there: it would fail tomorrow too. A fault that passes, such as a lock
+    held elsewhere, is raised when all others are done, so that the job is done again.
+    """
+    changes: list[Applied] = []
+    passing: list[Exception] = []
+    remaining = iter(parts)
+    while some := list(itertools.islice(remaining, BRANDS_A_TRANSACTION)):
+        try:
+            changes += _committed_changes(some, cause)
+        except (DBAPIError, Stale, ArithmeticError, ValueError):
+            for part in some:
+                changes += _one_by_itself(part, cause, passing)
+    if passing:
+        raise passing[0]
+    return changes
+
+
+def _one_by_itself(part: Part, cause: Cause, passing: list[Exception]) -> list[Applied]:
+    try:
+        return _committed_changes([part], cause)
+    except (OperationalError, InterfaceError, Stale) as error:
+        log.warning("enforcement.postponed", brand_id=part[0], error=type(error).__name__)
+        passing.append(error)
+    except (DBAPIError, ArithmeticError, ValueError):
+        log.exception("enforcement.failed", brand_id=part[0])
+    return []
+
+
+def _committed_changes(parts: Sequence[Part], cause: Cause) -> list[Applied]:
+    brand_ids = [brand_id for brand_id, _ in parts]
+    chosen = None if parts[0][1] is None else [campaign_id for _, some in parts for campaign_id in some or ()]
+    changes = committed(partial(enforce, brand_ids=brand_ids, cause=cause, campaign_ids=chosen))
+    announce(changes, cause)
+    return changes
 
 
 Item = TypeVar("Item")
-
-
-def apart(items: Sequence[Item], work: Callable[[Sequence[Item]], list[Applied]]) -> list[Applied]:
-    """Does `work` on all items at once; when that fails, on each by itself, logging those that fail again."""
-    try:
-        return work(items)
-    except (DBAPIError, Stale, ArithmeticError, ValueError):
-        if len(items) == 1:
-            log.exception("enforcement.failed", item=items[0])
-            return []
-    return [toggle for item in items for toggle in apart([item], work)]
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
@@ -144,23 +169,30 @@ def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
         yield items[start : start + size]
 
 
-def announce(toggles: Iterable[Applied], cause: Cause) -> None:
-    """Logs committed toggles, and each budget that ran out once however many campaigns it holds."""
-    exhausted: set[tuple[int, int | None, str]] = set()
-    for toggle in toggles:
-        paused = toggle.to_status == EffectiveStatus.INACTIVE
-        log.info(
-            "campaign.paused" if paused else "campaign.activated",
-            brand_id=toggle.brand_id,
-            campaign_id=toggle.campaign_id,
-            holds=list(toggle.holds_after if paused else toggle.holds_before),
-            cause=str(cause),
-        )
-        for hold, figures in toggle.details.get("budgets", {}).items():
-            key = (toggle.brand_id, toggle.campaign_id if hold.startswith("campaign_") else None, str(hold))
-            if paused and hold not in toggle.holds_before and key not in exhausted:
-                exhausted.add(key)
-                log.info("budget.exhausted", brand_id=key[0], campaign_id=key[1], hold=key[2], **figures)
+def announce(changes: Iterable[Applied], cause: Cause) -> None:
+    """Logs committed toggles, and each budget that ran out, once however many campaigns it holds."""
+    exhausted: dict[tuple[int, int | None, str], dict[str, int]] = {}
+    for change in changes:
+        paused = change.to_status == EffectiveStatus.INACTIVE
+        if change.is_toggle:
+            log.info(
+                "campaign.paused" if paused else "campaign.activated",
+                brand_id=change.brand_id,
+                campaign_id=change.campaign_id,
+                holds=list(change.holds_after if paused else change.holds_before),
+                cause=str(cause),
+            )
+        for hold, figures in change.details.get("budgets", {}).items():
+            if hold in change.holds_after and hold not in change.holds_before:
+                campaign_id = change.campaign_id if hold.startswith(Scope.CAMPAIGN) else None
+                exhausted[change.brand_id, campaign_id, str(hold)] = figures
+    for (brand_id, campaign_id, hold), figures in exhausted.items():
+        log.info("budget.exhausted", brand_id=brand_id, campaign_id=campaign_id, hold=hold, **figures)
+
+
+def toggled(changes: Iterable[Applied]) -> int:
+    """How many of the changes are toggles."""
+    return sum(change.is_toggle for change in changes)
 
 
 @dramatiq.actor(broker=broker, queue_name="enforcement")

@@ -6,6 +6,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 import dramatiq
+import psycopg
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +19,7 @@ from db.repository.zones import readable_zones
 from domain.periods import local_day
 from domain.spend import (
     MAX_EVENTS_PER_MESSAGE,
+    Account,
     AgeBounds,
     Reason,
     Rejection,
@@ -48,7 +50,7 @@ class Counted(NamedTuple):
     taken: int = 0
     known: int = 0
     rejections: tuple[Rejection, ...] = ()
-    toggles: tuple[Applied, ...] = ()
+    changes: tuple[Applied, ...] = ()
 
 
 @dramatiq.actor(broker=broker, queue_name="spend")
@@ -94,7 +96,7 @@ def _split_on_bad_data(
     """Commits the batch; where Postgres cannot hold a value or a sum, halves it until the one at fault stands alone."""
     try:
         return committed(partial(work, drafts, rejections))
-    except DBAPIError as error:
+    except (DBAPIError, psycopg.Error) as error:
         state = sql_state(error) or ""
         if not state.startswith(DATA_EXCEPTIONS) or not drafts:
             raise
@@ -107,7 +109,7 @@ def _split_on_bad_data(
         first.taken + second.taken,
         first.known + second.known,
         first.rejections + second.rejections,
-        first.toggles + second.toggles,
+        first.changes + second.changes,
     )
 
 
@@ -126,9 +128,8 @@ def _count_events(drafts: list[SpendDraft], rejections: list[Rejection], connect
     recorded = spend.record(connection, events, at)
     rejections = [*rejections, *refused, *recorded.conflicts]
     rejected.keep(connection, rejected.SPEND_EVENT, rejections, at)
-    zones = {account.brand_id: account.time_zone.key for account in known.values()}
-    toggles = _enforce_crossed(connection, recorded.new, zones, Cause.SPEND)
-    return Counted(len(recorded.new), recorded.duplicates, tuple(rejections), tuple(toggles))
+    changes = _enforce_crossed(connection, recorded.new, known.values(), Cause.SPEND)
+    return Counted(len(recorded.new), recorded.duplicates, tuple(rejections), tuple(changes))
 
 
 def _count_totals(drafts: list[TotalDraft], rejections: list[Rejection], connection: Connection) -> Counted:
@@ -137,14 +138,12 @@ def _count_totals(drafts: list[TotalDraft], rejections: list[Rejection], connect
     known = accounts(connection, {draft.campaign for draft in drafts})
     totals, refused = _parted(judge_total(draft, known, at, bounds) for draft in drafts)
     restated = spend.restate(connection, totals)
-    recorded = spend.record(connection, restated.differences, at)
-    spend.count(connection, [(*day, 0) for day in restated.days])
+    recorded = spend.record(connection, restated.differences, at, also_days=restated.first_days)
     rejections = [*rejections, *refused, *restated.conflicts]
     rejected.keep(connection, rejected.REPORTED_TOTAL, rejections, at)
-    zones = {account.brand_id: account.time_zone.key for account in known.values()}
-    toggles = _enforce_crossed(connection, recorded.new, zones, Cause.REPORTED_TOTAL)
+    changes = _enforce_crossed(connection, recorded.new, known.values(), Cause.REPORTED_TOTAL)
     taken = len(totals) - restated.nothing_new - len(restated.conflicts)
-    return Counted(taken, restated.nothing_new, tuple(rejections), tuple(toggles))
+    return Counted(taken, restated.nothing_new, tuple(rejections), tuple(changes))
 
 
 def _bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
@@ -156,23 +155,25 @@ def _bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
 
 
 def _enforce_crossed(
-    connection: Connection, events: Sequence[SpendEvent], zones: dict[int, str], cause: Cause
+    connection: Connection, events: Sequence[SpendEvent], judged_by: Iterable[Account], cause: Cause
 ) -> list[Applied]:
     """Enforces the brands on which the events moved a budget over its limit, either way.
 
     The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
-    counters or is seen here. Raises Stale where a brand's zone is not the one by which the days were found.
+    counters or is seen here. Raises Stale where a brand's zone or currency is not what the events were judged by.
     """
     brand_ids = sorted({event.brand_id for event in events})
     if not brand_ids:
         return []
     locked = lock_brands(connection, brand_ids)
-    if any(zones[brand_id] != zone for brand_id, zone in locked.items()):
-        raise Stale("a brand's time zone changed before its first spend")
+    judged = {account.brand_id: (account.time_zone.key, account.currency) for account in judged_by}
+    if any(judged[brand_id] != found for brand_id, found in locked.items()):
+        raise Stale("a brand's time zone or currency changed before its first spend")
+    zones = {brand_id: zone for brand_id, (zone, _) in locked.items()}
     at = clock.now()
     campaign_ids = sorted({event.campaign_id for event in events})
-    crossed = search.crossed(connection, set(locked.values()), at, brand_ids=brand_ids, campaign_ids=campaign_ids)
-    ahead = _brands_ahead(events, locked, at)
+    crossed = search.crossed(connection, set(zones.values()), at, brand_ids=brand_ids, campaign_ids=campaign_ids)
+    ahead = _brands_ahead(events, zones, at)
     return enforce(connection, {*crossed, *ahead}, cause, at) if crossed or ahead else []
 
 
@@ -201,4 +202,4 @@ def report(event: str, counted: Counted, cause: Cause) -> None:
     log.info(event, taken=counted.taken, known=counted.known, rejected=len(counted.rejections))
     for reason, inputs in sorted(reasons.items()):
         log.warning("spend.rejected", reason=reason, inputs=inputs)
-    announce(counted.toggles, cause)
+    announce(counted.changes, cause)

@@ -1,9 +1,6 @@
 """Rejected inputs read again, after what was wrong with them was mended."""
 
-from dataclasses import fields, replace
-from typing import Any, Final
-
-from dramatiq import Message
+from typing import Any
 
 from db.engine import committed
 from db.repository import rejected
@@ -12,8 +9,6 @@ from runtime import clock
 from workers.broker import broker
 from workers.enforcement import Cause
 from workers.ingest import count_events, count_totals, report
-
-MESSAGE_FIELDS: Final = {field.name for field in fields(Message)}
 
 
 def replay(row: Waiting) -> bool:
@@ -44,11 +39,14 @@ def _read_again(row: Waiting) -> tuple[bool, bool]:
 
 def _sent_again(payload: Any) -> bool:
     """Enqueues a kept message anew, without the options that tell of its failures."""
-    if not isinstance(payload, dict) or not payload.keys() >= {"queue_name", "actor_name", "args", "kwargs"}:
-        return False
-    if payload["actor_name"] not in broker.actors:
-        return False
-    message: Message[Any] = Message(**{name: payload[name] for name in payload.keys() & MESSAGE_FIELDS})
-    queue_name = broker.actors[message.actor_name].queue_name
-    broker.enqueue(replace(message, queue_name=queue_name, options={}))
-    return True
+    sound = (
+        isinstance(payload, dict)
+        and isinstance(payload.get("actor_name"), str)
+        and payload["actor_name"] in broker.actors
+        and isinstance(payload.get("args"), list)
+        and isinstance(payload.get("kwargs"), dict)
+    )
+    if sound:
+        actor = broker.actors[payload["actor_name"]]
+        broker.enqueue(actor.message(*payload["args"], **payload["kwargs"]))
+    return sound

@@ -1,12 +1,13 @@
 """What the clock sets off. Each job finds its due work from rows and watermarks: late, twice, at once is harmless."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 import dramatiq
 import structlog
 from periodiq import cron
+from sqlalchemy.exc import OperationalError
 
 from db.engine import committed, snapshot, transaction
 from db.repository import ledger, search, watermarks
@@ -17,12 +18,11 @@ from runtime import clock
 from runtime.settings import settings
 from workers import imports
 from workers.broker import broker
-from workers.enforcement import Cause, chunks, enforce_brands, enforce_campaigns
+from workers.enforcement import Cause, enforce_brands, enforce_campaigns, toggled
 
 log = structlog.get_logger()
 
 DUE_A_PAGE: Final = 20_000
-DUE_A_TRANSACTION: Final = 500
 MONTHS_AHEAD: Final = 3
 RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
 
@@ -58,19 +58,19 @@ def maintain_ledger() -> None:
 
 
 def enforce_due(at: datetime) -> list[Applied]:
-    """Enforces every campaign due at `at`, page by page: one that stays due is met once, not for ever."""
-    toggles: list[Applied] = []
+    """Enforces every campaign due at `at`: one that stays due is met once, not for ever."""
+    return enforce_campaigns(_due(at), Cause.SCHEDULE)
+
+
+def _due(at: datetime) -> Iterator[tuple[int, int]]:
     after = (0, 0)
-    while page := _due_page(at, after):
-        for pairs in chunks(page, DUE_A_TRANSACTION):
-            toggles += enforce_campaigns(pairs, Cause.SCHEDULE)
+    while True:
+        with transaction() as connection:
+            page = search.due(connection, at, after, DUE_A_PAGE)
+        yield from page
+        if len(page) < DUE_A_PAGE:
+            return
         after = page[-1]
-    return toggles
-
-
-def _due_page(at: datetime, after: tuple[int, int]) -> Sequence[tuple[int, int]]:
-    with transaction() as connection:
-        return search.due(connection, at, after, DUE_A_PAGE)
 
 
 def reset(period: Period, *, everything: bool = False) -> list[int]:
@@ -85,10 +85,11 @@ def reset(period: Period, *, everything: bool = False) -> list[int]:
         since = None if everything else watermarks.reached(connection, name)
         begun = _begun_zones(search.zones_in_use(connection), period, since, at)
         brand_ids = search.brands_of_zones(connection, begun) if begun else []
-    toggles = enforce_brands(brand_ids, cause)
+        brand_ids = sorted({*brand_ids, *search.brands_unseen(connection)})
+    changes = enforce_brands(brand_ids, cause)
     committed(lambda connection: watermarks.raise_to(connection, name, at))
     if brand_ids:
-        log.info(event, brands=len(brand_ids), zones=begun, toggles=len(toggles))
+        log.info(event, brands=len(brand_ids), zones=begun, toggles=toggled(changes))
     return brand_ids
 
 
@@ -96,7 +97,7 @@ def _begun_zones(names: Sequence[str], period: Period, since: datetime | None, a
     return [
         name
         for name, zone in readable_zones(names).items()
-        if since is None or day_starts_at(window_of(period, local_day(at, zone)).first_day, zone) > since
+        if since is None or since > at or day_starts_at(window_of(period, local_day(at, zone)).first_day, zone) > since
     ]
 
 
@@ -108,9 +109,9 @@ def refresh(at: datetime) -> list[Applied]:
     with snapshot() as connection:
         zones = search.zones_in_use(connection)
         found = {*search.crossed(connection, zones, at), *search.drifted(connection, zones, at)}
-    toggles = enforce_brands(found, Cause.REFRESH)
-    log.info("spend.refreshed", brands_out_of_step=len(found), toggles=len(toggles))
-    return toggles
+    changes = enforce_brands(found, Cause.REFRESH)
+    log.info("spend.refreshed", brands_out_of_step=len(found), toggles=toggled(changes))
+    return changes
 
 
 def maintain(at: datetime) -> None:
@@ -122,5 +123,9 @@ def maintain(at: datetime) -> None:
     retention = settings().ledger_retention_months
     if retention is not None:
         earliest = ledger.floor(at, retention)
-        dropped = committed(lambda connection: ledger.drop_months_before(connection, earliest))
+        try:
+            dropped = committed(lambda connection: ledger.drop_months_before(connection, earliest))
+        except OperationalError:
+            log.warning("ledger.busy", earliest=earliest.isoformat())
+            return
         log.info("ledger.maintained", dropped=[month.isoformat() for month in dropped])

@@ -120,7 +120,7 @@ def make_functions_and_triggers() -> None:
         op.execute(statement)
     op.execute(
         "SELECT ensure_ledger_month((date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead))"
-        "::date) FROM generate_series(-2, 3) AS ahead"
+        "::date) FROM generate_series(-13, 3) AS ahead"
     )
 
 
@@ -256,7 +256,10 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("name <> ''", name=op.f("ck_campaigns_name_not_empty")),
         sa.CheckConstraint(
-            "starts_on >= '1990-01-01' AND ends_on <= '2199-12-31'", name=op.f("ck_campaigns_flight_within_calendar")
+            "starts_on BETWEEN '1990-01-01' AND '2199-12-31'", name=op.f("ck_campaigns_starts_within_calendar")
+        ),
+        sa.CheckConstraint(
+            "ends_on BETWEEN '1990-01-01' AND '2199-12-31'", name=op.f("ck_campaigns_ends_within_calendar")
         ),
         sa.CheckConstraint("starts_on <= ends_on", name=op.f("ck_campaigns_flight_in_order")),
         sa.ForeignKeyConstraint(["brand_id"], ["brands.id"], name=op.f("fk_campaigns_brands")),

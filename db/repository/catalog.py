@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, CursorResult, TextClause, text
+from sqlalchemy.exc import IntegrityError
 
+from domain.campaigns import ConfiguredStatus
 from domain.errors import InvalidValue
 from domain.money import MAX_AMOUNT_MICROS
-from domain.periods import Period, time_zone
+from domain.periods import FIRST_DAY, LAST_DAY, Period, time_zone
 from domain.schedules import Daypart, Schedule
 from domain.spend import MAX_ID
 
@@ -132,7 +134,7 @@ def create_campaign(
         "ends_on": ends_on,
     }
     _in_order(new)
-    campaign_id = int(connection.execute(INSERT_CAMPAIGN, new | {"at": edit.at}).scalar_one())
+    campaign_id = int(_unless_taken(connection, INSERT_CAMPAIGN, new | {"at": edit.at}).scalar_one())
     _audit(connection, edit, "create", "campaign", campaign_id, brand_id, None, new)
     return campaign_id
 
@@ -155,7 +157,7 @@ def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str
     old = _found(connection, CAMPAIGN, "campaign", campaign_id)
     new = _merged(old, changes, CAMPAIGN_FIELDS)
     _in_order(new)
-    connection.execute(UPDATE_CAMPAIGN, new)
+    _unless_taken(connection, UPDATE_CAMPAIGN, new)
     _audit(connection, edit, "edit", "campaign", campaign_id, old["brand_id"], old, new)
 
 
@@ -171,6 +173,8 @@ def set_budget(
     if not 0 <= limit_micros <= MAX_AMOUNT_MICROS:
         raise InvalidValue("limit_micros", f"{limit_micros} is not between 0 and {MAX_AMOUNT_MICROS}")
     _found(connection, BRAND, "brand", brand_id)
+    if campaign_id is not None and brand_of(connection, campaign_id) != brand_id:
+        raise InvalidValue("campaign", f"campaign {campaign_id} is not brand {brand_id}'s")
     key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
     old = connection.execute(LIMIT, key).first()
     new = key | {"limit_micros": limit_micros}
@@ -215,11 +219,23 @@ def _found(connection: Connection, statement: TextClause, subject: str, subject_
     return dict(row._mapping)
 
 
+def _unless_taken(connection: Connection, statement: TextClause, new: Mapping[str, Any]) -> CursorResult[Any]:
+    try:
+        return connection.execute(statement, new)
+    except IntegrityError as error:
+        if "uq_campaigns_platform_external_id" not in str(error.orig):
+            raise
+        taken = f"{new['platform']} {new['external_id']} is another campaign already"
+        raise InvalidValue("external_id", taken) from None
+
+
 def _merged(old: Mapping[str, Any], changes: Mapping[str, object], known: frozenset[str]) -> dict[str, Any]:
     for field in changes.keys() - known:
         raise InvalidValue(field, "is not a field that can be edited")
     merged = {**old, **changes}
     _named(str(merged["name"]))
+    if merged["configured_status"] not in set(ConfiguredStatus):
+        raise InvalidValue("configured_status", f"{merged['configured_status']!r} is not enabled, paused or archived")
     return merged
 
 
@@ -237,6 +253,9 @@ def _currency(code: str) -> str:
 
 def _in_order(flight: Mapping[str, Any]) -> None:
     starts_on, ends_on = flight["starts_on"], flight["ends_on"]
+    for field in ("starts_on", "ends_on"):
+        if flight[field] is not None and not FIRST_DAY <= flight[field] <= LAST_DAY:
+            raise InvalidValue(field, f"{flight[field]} is not between {FIRST_DAY} and {LAST_DAY}")
     if starts_on is not None and ends_on is not None and ends_on < starts_on:
         raise InvalidValue("ends_on", f"{ends_on} is before the flight starts on {starts_on}")
 

@@ -17,7 +17,8 @@ from domain.schedules import Daypart, Schedule, normalised
 
 # Locks brands against every other enforcement, in id order so that two never wait in a ring.
 LOCK_BRANDS = text("""
-    SELECT id, time_zone FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+    SELECT id, time_zone, currency FROM brands
+    WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
 BRANDS = text("""
@@ -102,9 +103,12 @@ class Applied(NamedTuple):
         return self.from_status != self.to_status
 
 
-def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, str]:
-    """Waits until no other transaction enforces these brands; returns the zone of each, as it is after the wait."""
-    return {row.id: row.time_zone for row in connection.execute(LOCK_BRANDS, {"brand_ids": sorted(brand_ids)})}
+def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Waits until no other transaction enforces these brands; returns each one's zone and currency after the wait."""
+    return {
+        row.id: (row.time_zone, row.currency)
+        for row in connection.execute(LOCK_BRANDS, {"brand_ids": sorted(brand_ids)})
+    }
 
 
 def load(

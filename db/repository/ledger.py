@@ -20,6 +20,9 @@ MONTHS = text("""
     ORDER BY month
 """)
 
+# Dropping waits behind every reader of the ledger, and whoever counts would wait behind that: better tomorrow.
+WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '500ms'")
+
 FLOOR = "ledger_floor"
 """The watermark of what was dropped: the ledger holds nothing before it, so no counter can be checked there."""
 
@@ -57,6 +60,7 @@ def floor(at: datetime, retention_months: int) -> datetime:
 def drop_months_before(connection: Connection, earliest: datetime) -> list[date]:
     """Drops every whole month before `earliest` and returns them: what the counters hold of them stays."""
     old = [month for month in months(connection) if month < earliest.date()]
+    connection.execute(WAIT_BRIEFLY)
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 - a live connection has its driver's
     for month in old:

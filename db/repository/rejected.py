@@ -1,6 +1,8 @@
 """Bad input, kept whole with its reason until it is replayed."""
 
+import itertools
 import json
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -38,11 +40,11 @@ COUNTS = text("""
     GROUP BY reason ORDER BY reason
 """)
 
-# Takes one waiting input for a replay; null where it is gone or being replayed elsewhere.
-TAKE = text("SELECT id FROM rejected_events WHERE id = :id AND replayed_at IS NULL FOR UPDATE SKIP LOCKED")
-
 MARK_REPLAYED = text("UPDATE rejected_events SET replayed_at = :at WHERE id = :id")
 
+
+MAX_DEPTH: Final = 100
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
 
 SPEND_EVENT: Final = "spend_event"
 REPORTED_TOTAL: Final = "reported_total"
@@ -71,6 +73,7 @@ def keep(connection: Connection, kind: str, rejections: Iterable[Rejection], at:
         row[2] += 1
     if not waiting:
         return
+    waiting = dict(sorted(waiting.items()))  # in key order, so that two batches never wait in a ring
     parameters = {
         "at": at,
         "kind": kind,
@@ -115,22 +118,24 @@ def counts(connection: Connection) -> list[tuple[str, int, int]]:
     return [(reason, inputs, times) for reason, inputs, times in connection.execute(COUNTS)]
 
 
-def take(connection: Connection, rejected_id: int) -> bool:
-    """Whether this transaction may replay the input."""
-    return connection.scalar(TAKE, {"id": rejected_id}) is not None
-
-
 def mark_replayed(connection: Connection, rejected_id: int, at: datetime) -> None:
     """Takes the input off the list: it was read again, and taken or kept anew."""
     connection.execute(MARK_REPLAYED, {"id": rejected_id, "at": at})
 
 
 def as_json(payload: object) -> str:
-    """The payload as JSON that Postgres can store: what JSON cannot say becomes a string."""
+    """The payload as JSON that Postgres can store and every reader read: what is nested deeply becomes a string."""
     try:
-        return json.dumps(payload, allow_nan=False, default=str)
+        text = json.dumps(payload, allow_nan=False, default=str)
     except (ValueError, RecursionError):
         return json.dumps(_described(payload))
+    return json.dumps(text) if _depth(text) > MAX_DEPTH else text
+
+
+def _depth(text: str) -> int:
+    """How deeply the brackets of a JSON text nest, at the most: those within strings count too."""
+    steps = (1 if bracket in "[{" else -1 for bracket in _BRACKETS.findall(text))
+    return max(itertools.accumulate(steps), default=0)
 
 
 def _described(payload: object) -> str:

@@ -18,9 +18,10 @@ CROSSED = text(f"""
             AND (campaign_id IS NULL OR CAST(:campaign_ids AS bigint[]) IS NULL
                 OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
     )
-    SELECT DISTINCT judged.brand_id
-    FROM judged JOIN campaigns ON campaigns.brand_id = judged.brand_id
-        AND (judged.campaign_id IS NULL OR judged.campaign_id = campaigns.id)
+    SELECT judged.brand_id FROM judged JOIN campaigns ON campaigns.brand_id = judged.brand_id
+    WHERE judged.campaign_id IS NULL AND exhausted <> (hold = ANY(holds))
+    UNION
+    SELECT judged.brand_id FROM judged JOIN campaigns ON campaigns.id = judged.campaign_id
     WHERE exhausted <> (hold = ANY(holds))
     ORDER BY brand_id
 """)  # noqa: S608 - a constant, put together once
@@ -72,6 +73,8 @@ ZONES = text("""
 
 BRANDS_OF_ZONES = text("SELECT id FROM brands WHERE time_zone = ANY(CAST(:zones AS text[])) ORDER BY id")
 
+BRANDS_UNSEEN = text("SELECT DISTINCT brand_id FROM campaigns WHERE enforced_at IS NULL ORDER BY brand_id")
+
 ALL_BRANDS = text("SELECT id FROM brands WHERE id > :after ORDER BY id LIMIT :limit")
 
 # Campaigns that the clock may have changed, or that enforcement has not seen yet; by brand, a page at a time.
@@ -121,6 +124,11 @@ def zones_in_use(connection: Connection) -> list[str]:
 def brands_of_zones(connection: Connection, zones: Sequence[str]) -> list[int]:
     """The brands that live by one of the zones, in id order."""
     return list(connection.scalars(BRANDS_OF_ZONES, {"zones": list(zones)}))
+
+
+def brands_unseen(connection: Connection) -> list[int]:
+    """The brands with a campaign that enforcement has not seen yet, in id order."""
+    return list(connection.scalars(BRANDS_UNSEEN))
 
 
 def brands_after(connection: Connection, brand_id: int, limit: int) -> list[int]:

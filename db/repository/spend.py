@@ -95,26 +95,33 @@ class Recorded(NamedTuple):
 
 
 class Restated(NamedTuple):
-    """What became of reported totals: events for the differences, the days named, and how many said nothing new."""
+    """What became of reported totals: events for the differences, days first reported, and how many were not new."""
 
     differences: list[SpendEvent]
-    days: list[CampaignDay]
+    first_days: list[CampaignDay]
     nothing_new: int
     conflicts: list[Rejection]
 
 
-def record(connection: Connection, events: Sequence[SpendEvent], at: datetime) -> Recorded:
-    """Writes the events to the ledger and counts each new one in its campaign's and its brand's day."""
+def record(
+    connection: Connection, events: Sequence[SpendEvent], at: datetime, also_days: Sequence[CampaignDay] = ()
+) -> Recorded:
+    """Writes the events to the ledger and counts each new one in its campaign's and its brand's day.
+
+    `also_days` get a counter too, of zero where no event is theirs.
+    """
     first: dict[EventKey, SpendEvent] = {}
     for event in events:
         first.setdefault(_key(event), event)
     if not first:
+        count(connection, [(*day, 0) for day in also_days])
         return Recorded([], 0, [])
     ensure_months(connection, {month for _, _, month in first})
     batch = [first[key] for key in sorted(first, key=lambda key: (key[2], key[0], key[1]))]
     known = {} if _copied(connection, batch, at) else _inserted(connection, batch, at)
     new = [event for event in batch if _key(event) not in known]
-    count(connection, [(event.brand_id, event.campaign_id, event.day, event.amount_micros) for event in new])
+    amounts = [(event.brand_id, event.campaign_id, event.day, event.amount_micros) for event in new]
+    count(connection, [*amounts, *((*day, 0) for day in also_days)])
     ledger = {**{_key(event): _fact(event) for event in new}, **known}
     again = [event for event in events if _key(event) in known or first[_key(event)] is not event]
     conflicts = [_contradiction(event) for event in again if ledger[_key(event)] != _fact(event)]
@@ -201,18 +208,24 @@ def restate(connection: Connection, totals: Iterable[ReportedTotal]) -> Restated
     if not newest:
         return Restated([], [], ignored, conflicts)
     changes: dict[TotalKey, int] = {}
-    first = 0
+    first: list[ReportedTotal] = []
     for source, campaign_id, day, micros, is_first in connection.execute(RESTATE, _total_columns(newest)):
         changes[source, campaign_id, day] = micros
-        first += is_first and not micros
+        first += [newest[source, campaign_id, day]] if is_first else []
     contradictions = _contradicting(connection, {key: newest[key] for key in newest.keys() - changes.keys()})
     differences = [_difference(newest[key], micros) for key, micros in changes.items() if micros]
     return Restated(
         differences=differences,
-        days=[(total.brand_id, total.campaign_id, total.day) for total in newest.values()],
-        nothing_new=ignored + len(newest) - len(differences) - first - len(contradictions),
+        first_days=[(total.brand_id, total.campaign_id, total.day) for total in first],
+        nothing_new=ignored + len(newest) - _that_say_something(changes, first) - len(contradictions),
         conflicts=conflicts + contradictions,
     )
+
+
+def _that_say_something(changes: dict[TotalKey, int], first: Sequence[ReportedTotal]) -> int:
+    """Totals that changed a figure, or gave one, be it zero, where there was none."""
+    first_keys = {(total.source, total.campaign_id, total.day) for total in first}
+    return sum(1 for key, micros in changes.items() if micros or key in first_keys)
 
 
 def _newest(totals: Iterable[ReportedTotal]) -> tuple[dict[TotalKey, ReportedTotal], int, list[Rejection]]:

@@ -446,8 +446,6 @@ def test_a_replay_takes_the_named_ids_or_reason_alone(world: World, spendgate: S
         (("campaign", "create", "X", "--brand", "1", *BACKWARDS), "ends_on: "),
         (("campaign", "create", "X", "--brand", "1", "--platform", "bing", "--external-id", "known"), "external_id"),
         (("campaign", "pause", "999"), "campaign: "),
-        (("campaign", "list", "--status", "sleeping"), "status"),
-        (("campaign", "list", "--limit", "-1"), "limit"),
         (("budget", "set", "daily", "ten", "--campaign", "1"), "amount: "),
         (("budget", "set", "daily", "0.0000001", "--campaign", "1"), "amount: "),
         (("budget", "set", "daily", "--brand", "1", "--", "-1"), "limit"),
@@ -482,6 +480,8 @@ def test_a_wrong_value_is_one_line_that_names_the_field(
     ("command", "named"),
     [
         (("budget", "set", "hourly", "10"), "hourly"),
+        (("campaign", "list", "--status", "sleeping"), "--status"),
+        (("campaign", "list", "--limit", "-1"), "--limit"),
         (("campaign", "create", "X"), "--brand"),
         (("campaign", "create", "X", "--brand", "1", "--starts-on", "1.2.2026"), "--starts-on"),
         (("send", "-", "--batch", "5001"), "--batch"),

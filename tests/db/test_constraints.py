@@ -26,8 +26,8 @@ REFUSED = [
     ("ck_campaigns_configured_status_known", CAMPAIGN.format("configured_status", "'active'")),
     ("ck_campaigns_effective_status_known", CAMPAIGN.format("effective_status, holds", "'paused', '{user_paused}'")),
     ("ck_campaigns_flight_in_order", CAMPAIGN.format("starts_on, ends_on", "'2026-06-18', '2026-06-17'")),
-    ("ck_campaigns_flight_within_calendar", CAMPAIGN.format("starts_on", "'1989-12-31'")),
-    ("ck_campaigns_flight_within_calendar", CAMPAIGN.format("ends_on", "'2200-01-01'")),
+    ("ck_campaigns_starts_within_calendar", CAMPAIGN.format("starts_on", "'1989-12-31'")),
+    ("ck_campaigns_ends_within_calendar", CAMPAIGN.format("ends_on", "'2200-01-01'")),
     ("ck_campaigns_name_not_empty", "INSERT INTO campaigns (brand_id, name) VALUES (1, '')"),
     ("fk_campaigns_brands", "INSERT INTO campaigns (brand_id, name) VALUES (404, 'c')"),
     ("uq_campaigns_platform_external_id", CAMPAIGN.format("platform, external_id", "'meta_ads', '77'")),
@@ -99,12 +99,6 @@ def test_history_is_append_only_for_every_hand(small_world: World) -> None:
     answers = [(statement, refusal(small_world, statement)) for statement in statements]
     assert [answer for answer in answers if "history is append-only" not in answer[1]] == []
     small_world.verify()
-
-
-def test_history_cannot_be_emptied_at_one_stroke(small_world: World) -> None:
-    tables = [table for table in HISTORY if table != "spend_events_2026_06"]
-    answers = [(table, refusal(small_world, f"TRUNCATE {table}")) for table in tables]
-    assert [answer for answer in answers if "history is append-only" not in answer[1]] == []
 
 
 def test_a_zone_may_change_until_the_first_spend_and_anything_else_after_it(small_world: World) -> None:

@@ -60,7 +60,7 @@ def test_make_what_the_models_say(empty: Connection) -> None:
 def test_make_the_months_around_now(empty: Connection) -> None:
     command.upgrade(config(empty), "head")
     months = [table for table in names(empty, TABLES) if table.startswith("spend_events_")]
-    assert len(months) == 6
+    assert len(months) == 17
 
 
 def test_give_up_soon_when_a_table_is_locked_and_change_nothing(empty: Connection) -> None:

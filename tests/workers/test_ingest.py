@@ -160,7 +160,7 @@ def test_rejects_an_id_with_other_content_and_keeps_the_first(world: World, camp
     others = other_content(world, event)
     world.ingest([world.event(campaign, 1), *others])
     assert reasons(world) == ["conflicting_duplicate"] * 3
-    assert [row["payload"] for row in world.rejected()] == others
+    assert sorted((row["payload"] for row in world.rejected()), key=str) == sorted(others, key=str)
     assert world.spent(campaign) == 6
     world.verify()
 
@@ -169,7 +169,7 @@ def test_rejects_other_content_within_one_batch_too(world: World, campaign: int)
     event = world.event(campaign, 5)
     others = other_content(world, event)
     world.ingest([event, *others, dict(event)])
-    assert [row["payload"] for row in world.rejected()] == others
+    assert sorted((row["payload"] for row in world.rejected()), key=str) == sorted(others, key=str)
     assert world.spent(campaign) == 5
     world.verify()
 
@@ -240,7 +240,8 @@ def test_keeps_identical_bad_input_once_and_counts_how_often_it_came(world: Worl
     bad, other = world.event(10**6, 5), world.event(10**6, 6)
     world.ingest([bad, other, bad])
     world.ingest([bad])
-    assert [(row["payload"], row["times"]) for row in world.rejected()] == [(bad, 3), (other, 1)]
+    kept = {row["payload"]["event_id"]: row["times"] for row in world.rejected()}
+    assert kept == {bad["event_id"]: 3, other["event_id"]: 1}
 
 
 def test_an_event_rejected_before_may_come_again_when_it_is_right(world: World, campaign: int) -> None:

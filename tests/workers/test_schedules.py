@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import psycopg
 import pytest
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from domain.periods import Period
 from runtime.settings import settings
@@ -125,6 +126,13 @@ def test_a_tick_works_on_more_campaigns_than_one_page_holds(world: World, noon: 
     world.verify()
 
 
+def test_a_tick_sees_every_campaign_however_many_are_new(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    world.execute("INSERT INTO campaigns (brand_id, name) SELECT %s, 'c' FROM generate_series(1, 20001)", world.brand())
+    world.tick()
+    assert world.rows("SELECT id FROM campaigns WHERE enforced_at IS NULL") == []
+
+
 def test_ticks_at_once_toggle_once(world: World) -> None:
     world.set_clock("2026-06-16T12:00:00Z")
     brand = world.brand(daily=10)
@@ -177,8 +185,9 @@ def test_a_campaign_that_is_locked_holds_up_no_other_brand(
     world.set_clock("2026-06-17T13:00:00Z")
     with psycopg.connect(world.url) as connection, structlog.testing.capture_logs() as logged:
         connection.execute("SELECT FROM campaigns WHERE id = %s FOR UPDATE", [locked])
-        world.tick()
-    assert [line["item"] for line in lines(logged, "enforcement.failed")] == [(world.brand_of(locked), locked)]
+        with pytest.raises(OperationalError):
+            world.tick()
+    assert [line["brand_id"] for line in lines(logged, "enforcement.postponed")] == [world.brand_of(locked)]
     assert (world.is_active(locked), world.is_active(free)) == (True, False)
     world.tick()
     assert not world.is_active(locked)
