@@ -87,22 +87,20 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     logs.configure()
-    make_brands()
+    brand_ids = make_brands()
     fast = settings().clock_speed > 1
-    spend_until(stop, FAST_BEAT_SECONDS if fast else BEAT_SECONDS, hurry=1 if fast else 2_880)
+    spend_until(stop, brand_ids, FAST_BEAT_SECONDS if fast else BEAT_SECONDS, hurry=1 if fast else 2_880)
     return 0
 
 
-def make_brands() -> None:
-    """Makes the brands of the demo that are not there yet."""
-    for brand in BRANDS:
-        with snapshot() as connection:
-            known = catalog.brand_named(connection, brand.name)
-        if known is None:
-            _make_brand(brand)
+def make_brands() -> set[int]:
+    """Makes the brands of the demo that are not there yet; returns the ids of all of them."""
+    with snapshot() as connection:
+        known = {brand.name: catalog.brand_made_by(connection, brand.name, BY) for brand in BRANDS}
+    return {known[brand.name] or _make_brand(brand) for brand in BRANDS}
 
 
-def _make_brand(brand: DemoBrand) -> None:
+def _make_brand(brand: DemoBrand) -> int:
     edit = Edit(BY, clock.now())
     brand_id = committed(
         lambda connection: catalog.create_brand(connection, brand.name, brand.zone, brand.currency, edit)
@@ -116,6 +114,7 @@ def _make_brand(brand: DemoBrand) -> None:
 
     edited(fill, brand_id)
     log.info("demo.brand_made", brand_id=brand_id, name=brand.name)
+    return brand_id
 
 
 def _make_campaign(connection: Connection, brand_id: int, brand: DemoBrand, campaign: DemoCampaign, edit: Edit) -> None:
@@ -139,7 +138,7 @@ def _blinking(at: datetime, zone: str) -> Schedule:
     return normalised(parts)
 
 
-def spend_until(stop: threading.Event, beat_seconds: float, *, hurry: float) -> None:
+def spend_until(stop: threading.Event, brand_ids: set[int], beat_seconds: float, *, hurry: float) -> None:
     """Enqueues a batch a beat: what the active campaigns spend since the last, `hurry` times their usual rate."""
     usual = {campaign.name: campaign.a_day for brand in BRANDS for campaign in brand.campaigns}
     before, beat = clock.now(), 0
@@ -147,7 +146,8 @@ def spend_until(stop: threading.Event, beat_seconds: float, *, hurry: float) -> 
         at, beat = clock.now(), beat + 1
         share = (at - before) / timedelta(days=1) * hurry
         with snapshot() as connection:
-            campaigns = [row for row in overview.campaigns(connection, at) if row["name"] in usual]
+            found = [row for brand_id in brand_ids for row in overview.campaigns(connection, at, brand_id=brand_id)]
+        campaigns = [row for row in found if row["name"] in usual]
         events = list(_events(campaigns, usual, share, at))
         if beat % REFUND_EVERY == 0:
             events += _refunds(campaigns, at)

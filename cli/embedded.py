@@ -97,11 +97,11 @@ def running(
 
 
 def erase(home: Path) -> None:
-    """Delete the data of a stopped `home`, wherever they lie, and nothing of anybody else's in that folder.
+    """Delete the data of a stopped `home`, wherever they lie; a folder that no server has lived in stays as it is.
 
     Raises EmbeddedError while it runs.
     """
-    if not home.exists():
+    if not (home / "passwords").is_file() or not (home / "lock").is_file():
         return
     home = home.resolve()
     place = (home / "postgres").resolve().parent

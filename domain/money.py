@@ -16,7 +16,7 @@ EXACT: Final = Context(prec=80)
 
 FINEST: Final = Decimal("1e-40")
 
-_GROUPED = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
+_GROUPED = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _SIGNS_OF_MONEY = "$€£¥₹₩₽ \u00a0\u202f"
 
 

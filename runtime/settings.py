@@ -30,7 +30,9 @@ OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
 class Settings(BaseSettings):
     """Every setting, with its unit in its name. Values are checked; money and secrets never appear in errors."""
 
-    model_config = SettingsConfigDict(env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     database_url: OptionalText = Field(None, validation_alias=_variable("DATABASE_URL"))
     redis_url: OptionalText = Field(None, validation_alias=_variable("REDIS_URL"))

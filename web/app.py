@@ -1,8 +1,8 @@
 """The pages and probes of the service."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import redis
 from fastapi import FastAPI, Request, Response
@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.engine import snapshot
 from db.repository import overview
+from db.repository.zones import readable_zones
 from domain.money import format_units
 from domain.words import HOLD_WORDS
 from runtime import clock
@@ -20,10 +21,17 @@ from workers.broker import broker
 LATEST_CHANGES = 25
 CAMPAIGNS_SHOWN = 200
 
+
+def _local(moment: datetime, name: str) -> str:
+    """The moment by a brand's wall clock; a dash where its zone does not exist."""
+    zone = readable_zones([name]).get(name)
+    return "–" if zone is None else f"{moment.astimezone(zone):%a %H:%M}"
+
+
 templates = Jinja2Templates(Path(__file__).parent / "templates")
 templates.env.filters["units"] = format_units
 templates.env.filters["reasons"] = lambda holds: "; ".join(HOLD_WORDS.get(hold, hold) for hold in holds)
-templates.env.filters["local"] = lambda moment, zone: f"{moment.astimezone(ZoneInfo(zone)):%a %H:%M}"
+templates.env.filters["local"] = _local
 
 app = FastAPI(title="Spendgate", version="0.1.0")
 
@@ -43,11 +51,11 @@ def overview_part(request: Request) -> Response:
 def _overview() -> dict[str, Any]:
     at = clock.now()
     with snapshot() as connection:
-        budgets = overview.budgets(connection, at)
+        budgets = overview.budgets(connection, at, of_brands=True)
         return {
             "at": at,
             "brands": overview.brands(connection, at),
-            "limits": {(row["brand_id"], row["period"]): row for row in budgets if row["campaign_id"] is None},
+            "limits": {(row["brand_id"], row["period"]): row for row in budgets},
             "campaigns": overview.campaigns(connection, at, limit=CAMPAIGNS_SHOWN),
             "changes": overview.status_changes(connection, LATEST_CHANGES),
             "tally": overview.tally(connection),

@@ -7,6 +7,7 @@ rounded to micros once.
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -41,6 +42,10 @@ class Columns:
     currency: tuple[str, ...] = ("currency_code", "currency", "account_currency", "account_currency_code")
 
 
+TOTAL_WORDS: Final = ("total", "grand total", "summe", "subtotal")
+_ROUNDED = re.compile(r"\d+(\.\d+)?[eE]\+?\d+|\d+\.\d+")
+_WITH_OFFSET = re.compile(r"\d:\d.*([zZ]|[+-]\d\d:?\d\d)$")
+
 DAY_NAMES: Final = (
     "date",
     "day",
@@ -52,7 +57,6 @@ DAY_NAMES: Final = (
     "stat_time_day",
     "time_period",
     "gregorian_date",
-    "start_date",
 )
 CAMPAIGN_NAMES: Final = ("campaign_id", "campaign.id", "campaignid", "id")
 
@@ -76,7 +80,7 @@ ANY_PLATFORM: Final = Columns(
 
 
 class BadRow(NamedTuple):
-    """A row that could not be read, by its line in the file (the header's is 1), and why."""
+    """A row that could not be read, by its line in the file (the header's is 1; a whole day's is 0), and why."""
 
     line: int
     reason: str
@@ -88,20 +92,18 @@ class Part(NamedTuple):
     external_id: str
     day: date
     micros: Decimal
-    name: str
-    currency: str | None
 
 
 @dataclass
 class Export:
-    """What a file says: exact micros by (campaign, day), the campaigns' names, its currency, and what was unreadable.
+    """What a file says: exact micros by (campaign, day), the campaigns' names and currencies, and what was unreadable.
 
     A day of which one part could not be read is in `incomplete` and not in `totals`: its total is not known.
     """
 
     totals: dict[tuple[str, date], int] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
-    currencies: set[str] = field(default_factory=set)
+    currencies: dict[str, str] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
     incomplete: set[tuple[str, date]] = field(default_factory=set)
     rows: int = 0
@@ -171,8 +173,17 @@ def _summed(rows: Iterator[tuple[int, list[str]]], layout: Layout) -> Export:
         if part is not None:
             key = part.external_id, part.day
             sums[key] = EXACT.add(sums.get(key, Decimal(0)), part.micros)
-    export.totals = {key: whole_micros(micros) for key, micros in sums.items() if key not in export.incomplete}
+    for key, micros in sums.items():
+        if key not in export.incomplete:
+            _keep_total(export, key, micros)
     return export
+
+
+def _keep_total(export: Export, key: tuple[str, date], micros: Decimal) -> None:
+    try:
+        export.totals[key] = whole_micros(micros)
+    except InvalidValue as error:
+        export.bad_rows.append(BadRow(0, f"campaign {key[0]} on {key[1]}: {error}"))
 
 
 def _layout(sample: str, columns: Columns) -> Layout:
@@ -222,16 +233,21 @@ def _part(row: list[str], layout: Layout, line: int, export: Export) -> Part | N
         external_id = _external_id(_cell(row, layout.campaign))
         key = (external_id, _day(_cell(row, layout.day)))
         micros = exact_micros(_cell(row, layout.spend), micros_per_unit=layout.micros_per_unit)
+        _one_currency(export, external_id, _cell(row, layout.currency).upper())
     except InvalidValue as error:
         export.bad_rows.append(BadRow(line, str(error)))
         if key is not None:
             export.incomplete.add(key)
         return None
-    name = _cell(row, layout.name) or external_id
-    currency = _cell(row, layout.currency).upper() or None
-    export.names.setdefault(external_id, name)
-    export.currencies |= {currency} if currency else set()
-    return Part(*key, micros, name, currency)
+    export.names.setdefault(external_id, _cell(row, layout.name) or external_id)
+    return Part(*key, micros)
+
+
+def _one_currency(export: Export, external_id: str, currency: str) -> None:
+    """Notes the campaign's currency. Raises InvalidValue for another than its first: amounts of two do not add up."""
+    known = export.currencies.setdefault(external_id, currency) if currency else ""
+    if known != currency:
+        raise InvalidValue("currency", f"{currency}, where the campaign's first row has {known}")
 
 
 def _cell(row: list[str], place: int | None) -> str:
@@ -241,11 +257,20 @@ def _cell(row: list[str], place: int | None) -> str:
 def _external_id(text: str) -> str:
     if not text or len(text) > MAX_TEXT or not text.isprintable():
         raise InvalidValue("campaign", "is empty or no id")
+    if _ROUNDED.fullmatch(text):
+        raise InvalidValue("campaign", f"{text} is a number that a spreadsheet has rounded, not an id")
+    if text.lower().startswith(TOTAL_WORDS):
+        raise InvalidValue("campaign", f"{text[:40]!r} is a line of totals")
     return text
 
 
 def _day(text: str) -> date:
-    """The day that a date, or a date with its hour, names, as the platform wrote it."""
+    """The day that a date, or a date with its hour, names, as the platform wrote it.
+
+    Raises InvalidValue for a moment with a distance from UTC: which day that is depends on the brand's zone.
+    """
+    if _WITH_OFFSET.search(text):
+        raise InvalidValue("date", f"{text[:40]!r} names a moment, not a day; export days in the account's own zone")
     bare = text.replace("T", " ").split(" ")[0]
     for form in DATE_FORMATS:
         try:

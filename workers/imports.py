@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from db.engine import committed, transaction
 from db.repository import catalog, watermarks
 from db.repository.accounts import accounts
+from db.repository.enforcement import Applied
 from domain.errors import InvalidValue
 from runtime import clock
 from workers.enforcement import Cause, announce, chunks, enforce
@@ -25,7 +26,6 @@ TOTALS_A_TRANSACTION: Final = 1_000
 
 def payloads(export: Export, platform: str, as_of: datetime) -> list[dict[str, object]]:
     """The export's totals as upstream would send them."""
-    currency = next(iter(export.currencies)) if len(export.currencies) == 1 else None
     return [
         {
             "source": platform,
@@ -34,7 +34,7 @@ def payloads(export: Export, platform: str, as_of: datetime) -> list[dict[str, o
             "day": day.isoformat(),
             "total_micros": micros,
             "as_of": as_of.isoformat(),
-            "currency": currency,
+            "currency": export.currencies.get(external_id),
         }
         for (external_id, day), micros in sorted(export.totals.items())
     ]
@@ -51,29 +51,41 @@ def import_totals(totals: Sequence[object]) -> Iterator[Counted]:
 def create_missing(export: Export, platform: str, brand: str, zone: str, by: str) -> int:
     """Makes the campaigns of the export that are not known, and their brand; returns how many it made."""
 
-    def create(connection: Connection) -> int:
+    def create(connection: Connection) -> tuple[int, list[Applied]]:
         catalog.lock_catalog(connection)
         edit = catalog.Edit(by, clock.now())
         known = accounts(connection, {(platform, external_id) for external_id in export.names})
         missing = [external_id for external_id in export.names if (platform, external_id) not in known]
         if not missing:
-            return 0
-        currency = next(iter(sorted(export.currencies)), "USD")
+            return 0, []
+        currency = _common_currency(export, missing)
         brand_id = catalog.brand_named(connection, brand) or catalog.create_brand(
             connection, brand, zone, currency, edit
         )
         for external_id in missing:
             name = export.names[external_id]
             catalog.create_campaign(connection, brand_id, name, edit, platform=platform, external_id=external_id)
-        announce(enforce(connection, [brand_id], Cause.EDIT), Cause.EDIT)
-        return len(missing)
+        return len(missing), enforce(connection, [brand_id], Cause.EDIT)
 
-    return committed(create)
+    made, changes = committed(create)
+    announce(changes, Cause.EDIT)
+    return made
+
+
+def _common_currency(export: Export, external_ids: Sequence[str]) -> str:
+    """The currency of campaigns to be made in one brand. Raises InvalidValue where they have several."""
+    found = sorted({export.currencies[external_id] for external_id in external_ids if external_id in export.currencies})
+    if len(found) > 1:
+        raise InvalidValue("--create-campaigns", f"they are in {', '.join(found)}, and a brand has one currency")
+    return found[0] if found else "USD"
 
 
 def import_folder(folder: Path) -> None:
-    """Imports what is new in `folder`/<platform>/*.csv. A file that cannot be read is logged and holds up no other."""
-    for path in sorted(folder.glob("*/*.csv")):
+    """Imports what is new in `folder`/<platform>/*.csv, oldest first, its figures as of the file's modification time.
+
+    A file that cannot be read is logged and holds up no other.
+    """
+    for path in sorted(folder.glob("*/*.csv"), key=lambda path: path.stat().st_mtime):
         changed_at = datetime.fromtimestamp(path.stat().st_mtime, clock.now().tzinfo)
         name = f"export:{path.parent.name}/{path.name}"
         with transaction() as connection:
@@ -81,7 +93,7 @@ def import_folder(folder: Path) -> None:
         if reached is not None and reached >= changed_at:
             continue
         try:
-            _import_file(path)
+            _import_file(path, min(changed_at, clock.now()))
         except (InvalidValue, OSError, csv.Error) as error:
             log.error("export.unreadable", file=str(path), error=str(error))
             continue
@@ -89,9 +101,9 @@ def import_folder(folder: Path) -> None:
             watermarks.raise_to(connection, name, changed_at)
 
 
-def _import_file(path: Path) -> None:
+def _import_file(path: Path, as_of: datetime) -> None:
     platform = path.parent.name
     with path.open("rb") as stream:
         export = read_export(stream, columns_for(platform))
-    taken = sum(counted.taken for counted in import_totals(payloads(export, platform, clock.now())))
+    taken = sum(counted.taken for counted in import_totals(payloads(export, platform, as_of)))
     log.info("export.imported", file=str(path), totals=len(export.totals), taken=taken, bad_rows=len(export.bad_rows))

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 import dramatiq
+import psycopg
 import structlog
 from periodiq import cron
 from sqlalchemy.exc import OperationalError
@@ -125,7 +126,7 @@ def maintain(at: datetime) -> None:
         earliest = ledger.floor(at, retention)
         try:
             dropped = committed(lambda connection: ledger.drop_months_before(connection, earliest))
-        except OperationalError:
+        except (OperationalError, psycopg.OperationalError):
             log.warning("ledger.busy", earliest=earliest.isoformat())
             return
         log.info("ledger.maintained", dropped=[month.isoformat() for month in dropped])

@@ -1,6 +1,7 @@
 """Brands, campaigns, budgets and schedules as people edit them; every edit audited."""
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
@@ -28,6 +29,12 @@ INSERT_CAMPAIGN = text("""
 BRAND = text("SELECT id, name, time_zone, currency, configured_status FROM brands WHERE id = :id")
 
 BRAND_NAMED = text("SELECT id FROM brands WHERE name = :name ORDER BY id LIMIT 1")
+
+# The brand of a name that somebody made, by the audit.
+BRAND_MADE_BY = text("""
+    SELECT brands.id FROM brands JOIN audit_entries ON subject = 'brand' AND subject_id = brands.id
+    WHERE name = :name AND action = 'create' AND changed_by = :by ORDER BY brands.id LIMIT 1
+""")
 
 CAMPAIGN = text("""
     SELECT id, brand_id, name, platform, external_id, starts_on, ends_on, configured_status
@@ -101,6 +108,12 @@ def lock_catalog(connection: Connection) -> None:
 def brand_named(connection: Connection, name: str) -> int | None:
     """The id of the oldest brand with this name."""
     found: int | None = connection.scalar(BRAND_NAMED, {"name": name})
+    return found
+
+
+def brand_made_by(connection: Connection, name: str, by: str) -> int | None:
+    """The id of the oldest brand with this name that `by` made."""
+    found: int | None = connection.scalar(BRAND_MADE_BY, {"name": name, "by": by})
     return found
 
 
@@ -240,8 +253,8 @@ def _merged(old: Mapping[str, Any], changes: Mapping[str, object], known: frozen
 
 
 def _named(name: str) -> str:
-    if not name.strip() or not name.isprintable():
-        raise InvalidValue("name", "is empty or has characters that cannot be printed")
+    if not name.strip() or any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+        raise InvalidValue("name", "is empty or has control characters")
     return name
 
 

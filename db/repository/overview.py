@@ -60,6 +60,7 @@ BUDGETS = text(f"""
         CASE WHEN budgets.period = 'lifetime' THEN NULL ELSE first_day END AS first_day
     {SPEND_OF_BUDGETS}
     WHERE (CAST(:brand_id AS bigint) IS NULL OR budgets.brand_id = :brand_id)
+        AND (campaign_id IS NULL OR NOT :of_brands)
     ORDER BY budgets.brand_id, campaign_id NULLS FIRST, first_day DESC
 """)
 
@@ -94,9 +95,11 @@ def campaigns(
     return plain(connection.execute(CAMPAIGNS, parameters))
 
 
-def budgets(connection: Connection, at: datetime, *, brand_id: int | None = None) -> list[dict[str, Any]]:
-    """Budgets of brands and campaigns, with micros spent in the window that is current at `at`."""
-    parameters = {**_now(connection, at), "brand_id": brand_id}
+def budgets(
+    connection: Connection, at: datetime, *, brand_id: int | None = None, of_brands: bool = False
+) -> list[dict[str, Any]]:
+    """Budgets of brands and campaigns, or of brands alone, with micros spent in the window current at `at`."""
+    parameters = {**_now(connection, at), "brand_id": brand_id, "of_brands": of_brands}
     return plain(connection.execute(BUDGETS, parameters))
 
 

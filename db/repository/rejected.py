@@ -129,7 +129,7 @@ def as_json(payload: object) -> str:
         text = json.dumps(payload, allow_nan=False, default=str)
     except (ValueError, RecursionError):
         return json.dumps(_described(payload))
-    return json.dumps(text) if _depth(text) > MAX_DEPTH else text
+    return text if isinstance(payload, str) or _depth(text) <= MAX_DEPTH else json.dumps(text)
 
 
 def _depth(text: str) -> int:

@@ -31,7 +31,7 @@ def sent(queue: redis.Redis) -> list[dict[str, Any]]:
 def spending() -> Iterator[None]:
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(demo.spend_until, stop, 0.01, hurry=2_880)
+        result = pool.submit(demo.spend_until, stop, demo.make_brands(), 0.01, hurry=2_880)
         try:
             yield
         finally:

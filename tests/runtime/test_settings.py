@@ -104,7 +104,6 @@ def test_what_is_set_is_read(
         ("REDIS_URL", "redis://:hidden@queue.example:port/0"),
         ("PORT", "eighty"),
         ("PORT", "65536"),
-        ("PORT", ""),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
         ("SPENDGATE_WORKER_PROCESSES", "0"),
@@ -217,3 +216,11 @@ def test_a_driven_clock_is_taken_on_any_database_of_the_embedded_server(
 
 def write_embedded(home: Path) -> None:
     (home / "env").write_text(f"DATABASE_URL={POSTGRES}\nREDIS_URL={REDIS}\n")
+
+
+@pytest.mark.parametrize("variable", ["PORT", "SPENDGATE_HOME", "SPENDGATE_SPEND_FOLDER", "DATABASE_URL"])
+def test_a_blank_value_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.delenv(variable, raising=False)
+    without = Settings()
+    monkeypatch.setenv(variable, "")
+    assert Settings() == without

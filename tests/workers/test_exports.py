@@ -40,7 +40,7 @@ def test_finds_the_header_below_a_preamble() -> None:
     )
     export = read(text)
     assert export.totals == {("7", DAY): 1_500_000}
-    assert [(row.line, row.reason.split(":")[0]) for row in export.bad_rows] == [(6, "date")]
+    assert [(row.line, row.reason.split(":")[0]) for row in export.bad_rows] == [(6, "campaign")]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -131,12 +131,47 @@ def test_takes_the_column_it_is_told() -> None:
     assert read(text, spend="gross cost").totals == {("7", DAY): 2 * UNIT}
 
 
-def test_passes_the_currency_on_only_where_there_is_one() -> None:
+def test_passes_each_campaigns_currency_on() -> None:
     one = read("campaign_id,date,spend,currency\n7,2026-06-17,1,usd\n")
     two = read("campaign_id,date,spend,currency\n7,2026-06-17,1,USD\n8,2026-06-17,1,EUR\n")
     at = datetime.fromisoformat("2026-06-17T12:00:00+00:00")
     assert [sent["currency"] for sent in payloads(one, "meta_ads", at)] == ["USD"]
-    assert [sent["currency"] for sent in payloads(two, "meta_ads", at)] == [None, None]
+    assert [sent["currency"] for sent in payloads(two, "meta_ads", at)] == ["USD", "EUR"]
+
+
+def test_amounts_of_two_currencies_are_not_summed() -> None:
+    export = read("campaign_id,date,spend,currency\n7,2026-06-17,10,USD\n7,2026-06-17,900,JPY\n")
+    assert export.totals == {}
+    assert [(row.line, row.reason.split(":")[0]) for row in export.bad_rows] == [(3, "currency")]
+
+
+def test_a_brand_is_not_made_of_campaigns_in_two_currencies(database: str) -> None:
+    export = read("campaign_id,date,spend,currency\n7,2026-06-17,1,USD\n8,2026-06-17,1,EUR\n")
+    with pytest.raises(InvalidValue, match="a brand has one currency"):
+        create_missing(export, "meta_ads", "Shop", "UTC", "test")
+
+
+@pytest.mark.parametrize("campaign", ["1.23E+10", "12345.0", "Total", "Grand total: 3 campaigns"])
+def test_what_a_spreadsheet_rounded_or_summed_is_no_campaign(campaign: str) -> None:
+    export = read(f"campaign_id,date,spend\n{campaign},2026-06-17,1\n")
+    assert (export.totals, [row.reason.split(":")[0] for row in export.bad_rows]) == ({}, ["campaign"])
+
+
+@pytest.mark.parametrize("moment", ["2026-01-02T03:00:00Z", "2026-01-02 03:00:00+0000", "2026-01-02T03:00-05:00"])
+def test_a_moment_with_its_distance_from_utc_is_no_day(moment: str) -> None:
+    export = read(f"campaign_id,date,spend\n7,{moment},1\n")
+    assert [row.reason.split(":")[0] for row in export.bad_rows] == ["date"]
+
+
+def test_a_decimal_comma_is_not_read_as_thousands() -> None:
+    export = read("campaign_id;date;spend\n7;2026-06-17;0,500\n")
+    assert [row.reason.split(":")[0] for row in export.bad_rows] == ["amount"]
+
+
+def test_a_day_beyond_all_range_is_told_and_the_others_are_taken() -> None:
+    export = read("campaign_id,date,spend\n7,2026-06-17,900000000\n7,2026-06-17,900000000\n7,2026-06-18,1\n")
+    assert list(export.totals.values()) == [1_000_000]
+    assert [row.line for row in export.bad_rows] == [0]
 
 
 # --- from a folder

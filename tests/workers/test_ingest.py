@@ -1,6 +1,7 @@
 """Spend through the real actor, on a real database."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -513,3 +514,19 @@ def test_an_event_older_than_the_ledger_keeps_is_too_old_whatever_age_is_allowed
     world.ingest([event])
     assert world.spent(campaign) == 5
     world.verify()
+
+
+def test_a_currency_that_changes_under_a_batch_is_seen(world: World, noon: datetime) -> None:
+    """The edit waits for nothing, the batch for the edit: what was judged in dollars is not counted in yen."""
+    world.set_clock(noon)
+    brand = world.brand(currency="USD")
+    campaign = world.campaign(brand)
+    with psycopg.connect(world.url) as editor, ThreadPoolExecutor(1) as pool:
+        editor.execute("UPDATE brands SET currency = 'JPY' WHERE id = %s", [brand])
+        counting = pool.submit(world.ingest, [world.event(campaign, 5, currency="USD")])
+        waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        eventually(lambda: len(world.rows(waits)) == 1)
+        editor.commit()
+        counting.result()
+    assert [row["reason"] for row in world.rejected()] == ["wrong_currency"]
+    assert world.spent(campaign) == 0

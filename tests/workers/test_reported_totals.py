@@ -250,3 +250,22 @@ def test_keeps_a_message_of_another_shape_whole(world: World) -> None:
     ingest_reported_totals()
     ingest_reported_totals(totals="text")
     assert [row["payload"] for row in world.rejected()] == [{"args": []}, "text"]
+
+
+def test_totals_and_spend_of_the_same_campaigns_never_wait_in_a_ring(world: World, campaign: int) -> None:
+    """An unchanged total and a changed one beside spend on the first: counters are taken in one order by both."""
+    other = world.campaign(world.brand_of(campaign))
+
+    def totals() -> None:
+        for minute in range(40):
+            report(total(campaign, 5, at(minute)), total(other, minute + 1, at(minute)))
+
+    def spend() -> None:
+        for _ in range(40):
+            world.ingest([world.event(campaign, 1), world.event(other, 1)])
+
+    with structlog.testing.capture_logs() as logged:
+        at_once(totals, spend)
+    assert lines(logged, "transaction.retried") == []
+    assert (world.spent(campaign), world.spent(other)) == (45, 80)
+    world.verify()

@@ -567,3 +567,62 @@ def test_upkeep_drops_months_past_the_retention_and_leaves_every_counter(
     world.spend(campaign, 60)
     assert world.holds(campaign) == {"brand_lifetime_budget"}
     world.verify()
+
+
+# --- faults that pass
+
+
+def test_a_reset_that_met_a_locked_brand_is_not_done(
+    world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "150")
+    settings.cache_clear()
+    world.set_clock(noon)
+    brand = world.brand(daily=5)
+    campaign = world.campaign(brand)
+    world.spend(campaign, 5)
+    world.set_clock("2026-06-18T00:00:00Z")
+    with psycopg.connect(world.url) as connection:
+        connection.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [brand])
+        with pytest.raises(OperationalError):
+            reset_daily_budgets()
+    assert not world.is_active(campaign)
+    reset_daily_budgets()
+    assert world.is_active(campaign)
+
+
+def test_a_reset_sees_to_campaigns_that_enforcement_has_not_seen(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    reset_daily_budgets()
+    brand = world.one("INSERT INTO brands (name) VALUES ('b') RETURNING id")["id"]
+    insert = (
+        "INSERT INTO campaigns (brand_id, name, effective_status, holds) VALUES (%s, 'c', 'inactive', %s) RETURNING id"
+    )
+    campaign = world.one(insert, brand, ["brand_daily_budget"])["id"]
+    reset_daily_budgets()
+    assert world.is_active(campaign)
+
+
+def test_a_watermark_from_a_clock_that_was_ahead_silences_no_reset(world: World, noon: datetime) -> None:
+    world.set_clock("2027-01-01T00:00:00Z")
+    reset_daily_budgets()
+    world.set_clock(noon)
+    brand = world.brand()
+    world.campaign(brand)
+    assert reset(Period.DAILY) == [brand]
+
+
+def test_months_are_not_dropped_while_somebody_reads_the_ledger(
+    world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPENDGATE_LEDGER_RETENTION_MONTHS", "2")
+    settings.cache_clear()
+    world.set_clock(noon)
+    before = world.rows("SELECT inhrelid FROM pg_inherits WHERE inhparent = 'spend_events'::regclass")
+    with psycopg.connect(world.url) as reader, structlog.testing.capture_logs() as logged:
+        reader.execute("SELECT count(*) FROM spend_events")
+        maintain_ledger()
+    assert len(lines(logged, "ledger.busy")) == 1
+    assert len(world.rows("SELECT inhrelid FROM pg_inherits WHERE inhparent = 'spend_events'::regclass")) >= len(before)
+    maintain_ledger()
+    world.verify()
