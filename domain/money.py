@@ -28,7 +28,6 @@ def exact_micros(text: str, *, micros_per_unit: int = MICROS_PER_UNIT) -> Decima
     """
     bare = text.strip().strip(_SIGNS_OF_MONEY)
     sign = "-" if bare.startswith("-") else ""
-    sign = "-" if bare.startswith("-") else ""
     bare = bare.removeprefix("-").removeprefix("+").lstrip(_SIGNS_OF_MONEY)
     if _GROUPED.fullmatch(bare):
         bare = bare.replace(",", "")

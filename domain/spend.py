@@ -140,12 +140,9 @@ def judge_event(
     draft: SpendDraft, accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
 ) -> SpendEvent | Rejection:
     """Takes a draft whose campaign is known, in the brand's currency and within the bounds of age at `at`."""
-    account = accounts.get(draft.campaign)
-    if account is None:
-        return Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {_named(draft.campaign)}", draft.payload)
-    if draft.currency is not None and draft.currency.upper() != account.currency:
-        detail = f"the brand's currency is {account.currency}, not {draft.currency}"
-        return Rejection(Reason.WRONG_CURRENCY, detail, draft.payload)
+    account = _account(draft, accounts)
+    if isinstance(account, Rejection):
+        return account
     earliest = FIRST_INSTANT if bounds.oldest is None else max(FIRST_INSTANT, at - bounds.oldest)
     if draft.occurred_at < earliest:
         return Rejection(Reason.TOO_OLD, f"occurred before {earliest:%Y-%m-%d %H:%M} UTC", draft.payload)
@@ -185,12 +182,9 @@ def judge_total(
     draft: TotalDraft, accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
 ) -> ReportedTotal | Rejection:
     """Takes a total whose campaign is known and whose day exists and has begun in the brand's zone."""
-    account = accounts.get(draft.campaign)
-    if account is None:
-        return Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {_named(draft.campaign)}", draft.payload)
-    if draft.currency is not None and draft.currency.upper() != account.currency:
-        detail = f"the brand's currency is {account.currency}, not {draft.currency}"
-        return Rejection(Reason.WRONG_CURRENCY, detail, draft.payload)
+    account = _account(draft, accounts)
+    if isinstance(account, Rejection):
+        return account
     if max(draft.as_of, day_starts_at(draft.day, account.time_zone)) > at + bounds.ahead:
         return Rejection(Reason.IN_FUTURE, "the day or the moment of the figures has not come yet", draft.payload)
     if bounds.oldest is not None and draft.day < local_day(at - bounds.oldest, account.time_zone):
@@ -207,6 +201,16 @@ def judge_total(
         time_zone=account.time_zone,
         payload=draft.payload,
     )
+
+
+def _account(draft: SpendDraft | TotalDraft, accounts: Mapping[CampaignKey, Account]) -> Account | Rejection:
+    account = accounts.get(draft.campaign)
+    if account is None:
+        return Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {_named(draft.campaign)}", draft.payload)
+    if draft.currency is not None and draft.currency.upper() != account.currency:
+        detail = f"the brand's currency is {account.currency}, not {draft.currency}"
+        return Rejection(Reason.WRONG_CURRENCY, detail, draft.payload)
+    return account
 
 
 def moment_of(total: ReportedTotal) -> datetime:
