@@ -66,7 +66,7 @@ def up(
     os.environ["SPENDGATE_HOME"] = str(home)
     if "LOG_FORMAT" not in os.environ and sys.stdout.isatty():
         os.environ["LOG_FORMAT"] = "console"
-    if fresh and settings().database_url is None:
+    if fresh and Settings().database_url is None:
         embedded.erase(home)
     with _servers(home) as servers:
         _stop_when_dead(servers, stop)

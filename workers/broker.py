@@ -78,7 +78,23 @@ class PatientRetries(Retries):
 
 
 class SpendgateConsumer(_RedisConsumer):
-    """Sets aside what is no message, where the stock consumer leaves it, and its neighbours, stuck."""
+    """Sets aside what is no message, where the stock consumer leaves it, and its neighbours, stuck.
+
+    After a lost connection Dramatiq starts a consumer anew and forgets what the last one held. What Redis still has
+    down as this process's goes back to the queue then: what is done twice is counted once.
+    """
+
+    def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
+        try:
+            forgotten = broker.client.smembers(self._fetched_key())
+            if forgotten:
+                broker.do_requeue(queue_name, *forgotten)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise BrokerConnectionError(str(error)) from None  # type: ignore[no-untyped-call]
+
+    def _fetched_key(self) -> str:
+        return f"{self.broker.namespace}:__acks__.{self.broker.broker_id}.{self.queue_name}"
 
     def __next__(self) -> MessageProxy | None:
         try:
@@ -159,7 +175,7 @@ class SpendgateConsumer(_RedisConsumer):
 
     def _redis_id_of(self, data: bytes) -> bytes | None:
         namespace, queue, client = self.broker.namespace, self.queue_name, self.broker.client
-        fetched = client.smembers(f"{namespace}:__acks__.{self.broker.broker_id}.{queue}")
+        fetched = client.smembers(self._fetched_key())
         return next((key for key in fetched if client.hget(f"{namespace}:{queue}.msgs", key) == data), None)
 
 

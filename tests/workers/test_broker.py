@@ -359,3 +359,17 @@ def produce(inputs: list[str]) -> None:
     for producer, text in zip(producers, inputs, strict=True):
         producer.communicate(text + "\n")
         assert producer.returncode == 0
+
+
+def test_what_a_consumer_held_when_its_connection_was_lost_comes_back(world: World, campaign: int) -> None:
+    send(world, campaign)
+    lost = broker.consume("spend", prefetch=4, timeout=20)
+    assert next(lost) is not None
+    assert is_waiting("spend") == 0
+    with working():
+        eventually(lambda: world.spent(campaign) == 1 and is_empty(), 10)
+
+
+def is_waiting(queue: str) -> int:
+    waiting: Any = broker.client.llen(f"dramatiq:{queue}")
+    return int(waiting)
