@@ -2,6 +2,7 @@
 
 import getpass
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -230,10 +231,11 @@ def set_schedule(
 
 
 @schedules.command("show")
-def show_schedule(campaign_id: CampaignArgument) -> None:
+def show_schedule(campaign_id: CampaignArgument, as_json: AsJson = False) -> None:
     """The campaign's dayparts, in the form that `schedule set` reads."""
     with snapshot() as connection:
-        console.print(format_schedule(catalog.schedule_of(connection, campaign_id)))
+        schedule = catalog.schedule_of(connection, campaign_id)
+    print_json([asdict(part) for part in schedule]) if as_json else console.print(format_schedule(schedule))
 
 
 def _brand_of(campaign_id: int) -> int:

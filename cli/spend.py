@@ -16,6 +16,7 @@ from cli.catalog import edit
 from cli.output import FOUND_EXIT, AsJson, console, errors, print_json, print_rows, progress, reading
 from db.engine import snapshot
 from db.repository import rejected
+from db.repository.rejected import Waiting
 from domain.errors import InvalidValue
 from domain.money import format_units
 from runtime import clock
@@ -27,6 +28,7 @@ from workers.replay import replay
 rejected_app = typer.Typer(no_args_is_help=True, help="Bad input, kept whole with its reason until it is replayed.")
 
 SHOWN_BAD_ROWS = 20
+REPLAY_PAGE = 500
 
 
 def import_file(
@@ -234,6 +236,18 @@ def list_rejected(
         console.print(f"[dim]{name}: {inputs} waiting, came {times} times[/dim]")
 
 
+def _pages(reason: str | None, ids: list[int] | None) -> Iterator[Waiting]:
+    """What waits, a page at a time, so that what is refused again is not met again."""
+    after = 0
+    while True:
+        with snapshot() as connection:
+            page = rejected.waiting(connection, after=after, reason=reason, ids=ids, limit=REPLAY_PAGE)
+        yield from page
+        if len(page) < REPLAY_PAGE:
+            return
+        after = page[-1].id
+
+
 @rejected_app.command("replay")
 def replay_rejected(
     ids: Annotated[list[int] | None, typer.Argument(help="The ids to replay; none with --all or --reason.")] = None,
@@ -245,13 +259,13 @@ def replay_rejected(
     """Read rejected inputs again, now that what was wrong is mended. Those refused again stay, with today's reason."""
     if not ids and reason is None and not everything:
         raise InvalidValue("ids", "name the inputs to replay, or --reason, or --all")
-    with snapshot() as connection:
-        chosen = rejected.waiting(connection, reason=reason, ids=ids or None, limit=1_000_000)
+    chosen = _pages(reason, ids or None)
     if dry_run:
-        print_json([row.id for row in chosen]) if as_json else console.print(f"{len(chosen)} would be replayed")
+        found = [row.id for row in chosen]
+        print_json(found) if as_json else console.print(f"{len(found)} would be replayed")
         return
     outcomes = [replay(row) for row in chosen]
-    told = {"replayed": len(chosen), "taken": outcomes.count(True), "rejected_again": outcomes.count(False)}
+    told = {"replayed": len(outcomes), "taken": outcomes.count(True), "rejected_again": outcomes.count(False)}
     if as_json:
         print_json(told)
     else:

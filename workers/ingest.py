@@ -40,6 +40,7 @@ log = structlog.get_logger()
 
 DATA_EXCEPTIONS = "22"
 OUT_OF_RANGE = "22003"
+IDS_LOGGED = 20
 
 Good = TypeVar("Good")
 
@@ -51,6 +52,8 @@ class Counted(NamedTuple):
     known: int = 0
     rejections: tuple[Rejection, ...] = ()
     changes: tuple[Applied, ...] = ()
+    brand_ids: frozenset[int] = frozenset()
+    campaign_ids: frozenset[int] = frozenset()
 
 
 @dramatiq.actor(broker=broker, queue_name="spend")
@@ -110,6 +113,8 @@ def _split_on_bad_data(
         first.known + second.known,
         first.rejections + second.rejections,
         first.changes + second.changes,
+        first.brand_ids | second.brand_ids,
+        first.campaign_ids | second.campaign_ids,
     )
 
 
@@ -129,7 +134,7 @@ def _count_events(drafts: list[SpendDraft], rejections: list[Rejection], connect
     rejections = [*rejections, *refused, *recorded.conflicts]
     rejected.keep(connection, rejected.SPEND_EVENT, rejections, at)
     changes = _enforce_crossed(connection, recorded.new, known.values(), Cause.SPEND)
-    return Counted(len(recorded.new), recorded.duplicates, tuple(rejections), tuple(changes))
+    return Counted(len(recorded.new), recorded.duplicates, tuple(rejections), tuple(changes), *_touched(recorded.new))
 
 
 def _count_totals(drafts: list[TotalDraft], rejections: list[Rejection], connection: Connection) -> Counted:
@@ -143,7 +148,11 @@ def _count_totals(drafts: list[TotalDraft], rejections: list[Rejection], connect
     rejected.keep(connection, rejected.REPORTED_TOTAL, rejections, at)
     changes = _enforce_crossed(connection, recorded.new, known.values(), Cause.REPORTED_TOTAL)
     taken = len(totals) - restated.nothing_new - len(restated.conflicts)
-    return Counted(taken, restated.nothing_new, tuple(rejections), tuple(changes))
+    return Counted(taken, restated.nothing_new, tuple(rejections), tuple(changes), *_touched(recorded.new))
+
+
+def _touched(events: Sequence[SpendEvent]) -> tuple[frozenset[int], frozenset[int]]:
+    return frozenset(event.brand_id for event in events), frozenset(event.campaign_id for event in events)
 
 
 def _bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
@@ -199,7 +208,14 @@ def report(event: str, counted: Counted, cause: Cause) -> None:
     reasons: dict[str, int] = {}
     for rejection in counted.rejections:
         reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
-    log.info(event, taken=counted.taken, known=counted.known, rejected=len(counted.rejections))
+    log.info(
+        event,
+        taken=counted.taken,
+        known=counted.known,
+        rejected=len(counted.rejections),
+        brand_ids=sorted(counted.brand_ids)[:IDS_LOGGED],
+        campaign_ids=sorted(counted.campaign_ids)[:IDS_LOGGED],
+    )
     for reason, inputs in sorted(reasons.items()):
         log.warning("spend.rejected", reason=reason, inputs=inputs)
     announce(counted.changes, cause)
