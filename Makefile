@@ -21,7 +21,7 @@ test-redis: .venv/dev  ## The process tests on the redis-server that SPENDGATE_T
 	@$(BIN)/python -m pytest -q tests/workers/test_broker.py tests/workers/test_processes.py
 
 test: .venv/dev  ## All tests (or ARGS=…), against real Postgres, Redis, Dramatiq and periodiq
-	@$(BIN)/python -m pytest -n 2 $(or $(ARGS),--cov --cov-report=term:skip-covered --cov-fail-under=90)
+	@$(BIN)/python -m pytest -n 3 $(or $(ARGS),--cov --cov-report=term:skip-covered --cov-fail-under=90)
 
 check: .venv/dev  ## Lint, format, types, the import law
 	@$(BIN)/ruff check .
