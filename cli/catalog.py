@@ -5,14 +5,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from babel.numbers import is_currency
 from rich.markup import escape
-from sqlalchemy import Connection
 
-from cli.output import AsJson, console, money, print_json, print_rows
+from cli.output import AsJson, console, list_rows, money, tell
 from db.engine import committed, snapshot
 from db.repository import catalog, overview
 from db.repository.catalog import Edit
@@ -28,6 +27,9 @@ brands = typer.Typer(no_args_is_help=True, help="Brands: the clients that own ca
 campaigns = typer.Typer(no_args_is_help=True, help="Campaigns: what serves or does not.")
 budgets = typer.Typer(no_args_is_help=True, help="Budgets: limits by day, week, month, year or for life.")
 schedules = typer.Typer(no_args_is_help=True, help="Ad schedules: the dayparts in which a campaign may serve.")
+
+NO_CAMPAIGNS = "No campaigns here. Make one: spendgate campaign create NAME --brand ID"
+NO_BUDGETS = "No budgets, so no limits. Set one: spendgate budget set daily 100 --brand ID"
 
 BrandOption = Annotated[int | None, typer.Option("--brand", help="The brand's id.")]
 CampaignOption = Annotated[int | None, typer.Option("--campaign", help="The campaign's id.")]
@@ -54,7 +56,7 @@ def create_brand(
     if not is_currency(currency.upper()):
         raise InvalidValue("currency", f"{currency!r} is not an ISO 4217 code such as USD")
     brand_id = committed(lambda connection: catalog.create_brand(connection, name, time_zone, currency.upper(), edit()))
-    print_json({"brand_id": brand_id}) if as_json else console.print(f"brand [bold]{brand_id}[/bold] {escape(name)}")
+    tell({"brand_id": brand_id}, f"brand [bold]{brand_id}[/bold] {escape(name)}", as_json=as_json)
 
 
 @brands.command("list")
@@ -62,22 +64,19 @@ def list_brands(as_json: AsJson = False) -> None:
     """Every brand with its spend of today and this month."""
     with snapshot() as connection:
         rows = overview.brands(connection, clock.now())
-    if as_json:
-        print_json(rows)
-        return
-    shown = [
-        {
-            "id": row["id"],
-            "brand": row["name"],
-            "time zone": row["time_zone"],
-            "status": row["configured_status"],
-            "today": money(row["today_micros"], row["currency"]),
-            "this month": money(row["month_micros"], row["currency"]),
-            "campaigns": f"{row['active_campaigns']} of {row['campaigns']} active",
-        }
-        for row in rows
-    ]
-    print_rows("Brands", shown, empty="No brands yet. Make one: spendgate brand create NAME")
+    list_rows("Brands", rows, _brand_row, empty="No brands yet. Make one: spendgate brand create NAME", as_json=as_json)
+
+
+def _brand_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "brand": row["name"],
+        "time zone": row["time_zone"],
+        "status": row["configured_status"],
+        "today": money(row["today_micros"], row["currency"]),
+        "this month": money(row["month_micros"], row["currency"]),
+        "campaigns": f"{row['active_campaigns']} of {row['campaigns']} active",
+    }
 
 
 def _set_brand_status(brand_id: int, status: ConfiguredStatus) -> None:
@@ -130,9 +129,7 @@ def create_campaign(
         ends_on=ends_on and ends_on.date(),
     )
     campaign_id = edited(create, brand)
-    print_json({"campaign_id": campaign_id}) if as_json else console.print(
-        f"campaign [bold]{campaign_id}[/bold] {escape(name)}"
-    )
+    tell({"campaign_id": campaign_id}, f"campaign [bold]{campaign_id}[/bold] {escape(name)}", as_json=as_json)
 
 
 @campaigns.command("list")
@@ -145,22 +142,25 @@ def list_campaigns(
     """Campaigns with what holds them; `spendgate explain ID` tells more."""
     with snapshot() as connection:
         rows = overview.campaigns(connection, clock.now(), brand_id=brand, status=status, limit=limit)
-    if as_json:
-        print_json(rows)
-        return
-    shown = [
-        {
-            "id": row["id"],
-            "brand": row["brand_id"],
-            "campaign": row["name"],
-            "status": row["effective_status"],
-            "holds": row["holds"],
-            "today": money(row["today_micros"], row["currency"]),
-            "next change": row["next_change_at"],
-        }
-        for row in rows
-    ]
-    print_rows("Campaigns", shown, empty="No campaigns here. Make one: spendgate campaign create NAME --brand ID")
+    list_rows(
+        "Campaigns",
+        rows,
+        _campaign_row,
+        empty=NO_CAMPAIGNS,
+        as_json=as_json,
+    )
+
+
+def _campaign_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "brand": row["brand_id"],
+        "campaign": row["name"],
+        "status": row["effective_status"],
+        "holds": row["holds"],
+        "today": money(row["today_micros"], row["currency"]),
+        "next change": row["next_change_at"],
+    }
 
 
 @budgets.command("set")
@@ -173,13 +173,8 @@ def set_budget(
     """Set the limit of a brand or of a campaign for one period; it holds for the whole current window."""
     brand_id, campaign_id = _scope(brand, campaign)
     micros = parse_micros(limit)
-    work = partial(_set_budget, brand_id=brand_id, campaign_id=campaign_id, period=period, micros=micros)
-    edited(work, brand_id)
+    edited(lambda connection: catalog.set_budget(connection, brand_id, campaign_id, period, micros, edit()), brand_id)
     console.print(f"{period} budget of {_scope_words(brand_id, campaign_id)} is {limit}")
-
-
-def _set_budget(connection: Connection, brand_id: int, campaign_id: int | None, period: Period, micros: int) -> None:
-    catalog.set_budget(connection, brand_id, campaign_id, period, micros, edit())
 
 
 @budgets.command("remove")
@@ -195,21 +190,24 @@ def list_budgets(brand: BrandOption = None, as_json: AsJson = False) -> None:
     """Budgets with what was spent of each in its current window."""
     with snapshot() as connection:
         rows = overview.budgets(connection, clock.now(), brand_id=brand)
-    if as_json:
-        print_json(rows)
-        return
-    shown = [
-        {
-            "brand": row["brand_id"],
-            "campaign": row["campaign_id"],
-            "period": row["period"],
-            "limit": money(row["limit_micros"], row["currency"]),
-            "spent": money(row["spent_micros"], row["currency"]),
-            "since": row["first_day"],
-        }
-        for row in rows
-    ]
-    print_rows("Budgets", shown, empty="No budgets, so no limits. Set one: spendgate budget set daily 100 --brand ID")
+    list_rows(
+        "Budgets",
+        rows,
+        _budget_row,
+        empty=NO_BUDGETS,
+        as_json=as_json,
+    )
+
+
+def _budget_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "brand": row["brand_id"],
+        "campaign": row["campaign_id"],
+        "period": row["period"],
+        "limit": money(row["limit_micros"], row["currency"]),
+        "spent": money(row["spent_micros"], row["currency"]),
+        "since": row["first_day"],
+    }
 
 
 @schedules.command("set")
@@ -235,7 +233,7 @@ def show_schedule(campaign_id: CampaignArgument, as_json: AsJson = False) -> Non
     """The campaign's dayparts, in the form that `schedule set` reads."""
     with snapshot() as connection:
         schedule = catalog.schedule_of(connection, campaign_id)
-    print_json([asdict(part) for part in schedule]) if as_json else console.print(format_schedule(schedule))
+    tell([asdict(part) for part in schedule], format_schedule(schedule), as_json=as_json)
 
 
 def _brand_of(campaign_id: int) -> int:

@@ -6,7 +6,7 @@ import typer
 from rich.markup import escape
 from rich.progress import SpinnerColumn, TextColumn
 
-from cli.output import FOUND_EXIT, AsJson, console, local, money, print_json, print_rows, progress
+from cli.output import FOUND_EXIT, AsJson, console, local, money, print_json, print_rows, progress, tell
 from db.engine import snapshot
 from db.repository import overview
 from db.repository.accounts import accounts
@@ -163,10 +163,7 @@ def reset_monthly_budgets(everything: Everything = False, as_json: AsJson = Fals
 
 
 def _tell_reset(brand_ids: list[int], *, as_json: bool) -> None:
-    if as_json:
-        print_json({"brand_ids": brand_ids})
-    else:
-        console.print(f"{len(brand_ids)} brands re-evaluated")
+    tell({"brand_ids": brand_ids}, f"{len(brand_ids)} brands re-evaluated", as_json=as_json)
 
 
 def status(as_json: AsJson = False) -> None:

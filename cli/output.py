@@ -1,7 +1,7 @@
 """How commands speak: tables and colours for people, JSON for programs, exit codes for both."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
@@ -49,6 +49,29 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, empty: str) -> 
     for row in rows:
         table.add_row(*(escape(cell(value)) for value in row.values()))
     console.print(table)
+
+
+def tell(data: object, line: str, *, as_json: bool) -> None:
+    """One answer: `data` for programs, or the line for people."""
+    if as_json:
+        print_json(data)
+    else:
+        console.print(line)
+
+
+def list_rows(
+    title: str,
+    rows: Sequence[dict[str, Any]],
+    shape: Callable[[dict[str, Any]], Mapping[str, Any]],
+    *,
+    empty: str,
+    as_json: bool,
+) -> None:
+    """A list: the rows whole for programs, or a table of what `shape` makes of each for people."""
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows(title, [shape(row) for row in rows], empty=empty)
 
 
 def progress(*columns: ProgressColumn) -> Progress:

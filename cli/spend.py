@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from cli.catalog import edit
-from cli.output import FOUND_EXIT, AsJson, console, errors, print_json, print_rows, progress, reading
+from cli.output import FOUND_EXIT, AsJson, console, errors, print_json, print_rows, progress, reading, tell
 from db.engine import snapshot
 from db.repository import rejected
 from db.repository.rejected import Waiting
@@ -262,7 +262,7 @@ def replay_rejected(
     chosen = _pages(reason, ids or None)
     if dry_run:
         found = [row.id for row in chosen]
-        print_json(found) if as_json else console.print(f"{len(found)} would be replayed")
+        tell(found, f"{len(found)} would be replayed", as_json=as_json)
         return
     outcomes = [replay(row) for row in chosen]
     told = {"replayed": len(outcomes), "taken": outcomes.count(True), "rejected_again": outcomes.count(False)}

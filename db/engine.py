@@ -10,7 +10,7 @@ from typing import TypeVar
 import psycopg
 import structlog
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from runtime.settings import settings
 
@@ -25,6 +25,10 @@ RETRIED_STATES = frozenset({"40P01", "40001"})
 
 class Stale(Exception):
     """What was read before the locks no longer holds: the transaction must be done again."""
+
+
+PASSING_FAULTS = (OperationalError, InterfaceError, psycopg.OperationalError, Stale)
+"""Faults that pass: a server away, a lock held too long. The work may be done again later; bad data may not."""
 
 
 def make_engine(url: str, *, pool_size: int) -> Engine:

@@ -12,12 +12,11 @@ from dramatiq import Broker, Message, MessageProxy, Middleware
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import compute_backoff, current_millis
 from dramatiq.errors import BrokerConnectionError, DecodeError
-from dramatiq.middleware import Callbacks, CurrentMessage, Retries, ShutdownNotifications, TimeLimit
+from dramatiq.middleware import Retries, TimeLimit
 from periodiq import PeriodiqMiddleware
-from psycopg import OperationalError as DriverOperationalError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from db.engine import Stale, sql_state, transaction
+from db.engine import PASSING_FAULTS, sql_state, transaction
 from db.repository import rejected
 from runtime import clock
 from runtime.settings import SettingsError, settings
@@ -32,7 +31,7 @@ HEARTBEAT_TIMEOUT_MS: Final = 20_000
 ALWAYS: Final = 1_000_000
 DELAYED: Final = ".DQ"
 A_YEAR_SECONDS: Final = 366 * 24 * 3600
-PASSING_FAULTS: Final = (OperationalError, InterfaceError, DriverOperationalError, Stale, redis.RedisError, OSError)
+WAITED_OUT: Final = (*PASSING_FAULTS, redis.RedisError, OSError)
 NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
 """A table, column or function that is not there: a worker of the new version started before the migration."""
 
@@ -43,7 +42,7 @@ OPTION_TYPES: Final = {"redis_message_id": str, "eta": int, "retries": int, "tra
 def is_retried(retries: int, error: BaseException) -> bool:
     """A fault that passes is waited out however long it takes; any other error gets MAX_RETRIES more tries."""
     not_migrated_yet = isinstance(error, DBAPIError) and sql_state(error) in NOT_MIGRATED_STATES
-    return not_migrated_yet or isinstance(error, PASSING_FAULTS) or retries < MAX_RETRIES
+    return not_migrated_yet or isinstance(error, WAITED_OUT) or retries < MAX_RETRIES
 
 
 class LogContext(Middleware):
@@ -206,7 +205,7 @@ def keep_message(reason: str, detail: str, payload: object) -> None:
     try:
         with transaction() as connection:
             rejected.keep_message(connection, reason, detail, payload, clock.now())
-    except (DBAPIError, *PASSING_FAULTS):
+    except (DBAPIError, *WAITED_OUT):
         log.exception("message.not_kept", reason=reason)
 
 
@@ -215,9 +214,7 @@ def middleware() -> list[Middleware]:
     return [
         # bounds: far above what the database's own time-outs allow
         TimeLimit(time_limit=TIME_LIMIT_MS),
-        ShutdownNotifications(),
         # delivery
-        Callbacks(),
         PatientRetries(
             max_retries=MAX_RETRIES, min_backoff=MIN_BACKOFF_MS, max_backoff=MAX_BACKOFF_MS, retry_when=is_retried
         ),
@@ -225,7 +222,6 @@ def middleware() -> list[Middleware]:
         # heart-beat: a tick is never too old, because every job finds its own due work
         PeriodiqMiddleware(skip_delay=A_YEAR_SECONDS),
         # logs
-        CurrentMessage(),
         LogContext(),
     ]
 

@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 import dramatiq
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from db.engine import Stale, committed
+from db.engine import PASSING_FAULTS, Stale, committed
 from db.repository import enforcement as repository
 from db.repository.enforcement import Applied, Standing
 from domain.budgets import Scope
@@ -144,7 +144,7 @@ def _apart(parts: Iterable[Part], cause: Cause) -> list[Applied]:
 def _one_by_itself(part: Part, cause: Cause, passing: list[Exception]) -> list[Applied]:
     try:
         return _committed_changes([part], cause)
-    except (OperationalError, InterfaceError, Stale) as error:
+    except PASSING_FAULTS as error:
         log.warning("enforcement.postponed", brand_id=part[0], error=type(error).__name__)
         passing.append(error)
     except (DBAPIError, ArithmeticError, ValueError):

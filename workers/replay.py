@@ -17,24 +17,24 @@ def replay(row: Waiting) -> bool:
     The input is read before it is taken off the list, so that a crash between the two loses nothing.
     """
     if row.kind == rejected.MESSAGE:
-        taken, still_waits = _sent_again(row.payload), False
+        taken = leaves = _sent_again(row.payload)
     else:
-        taken, still_waits = _read_again(row)
-    if taken or (not still_waits and row.kind != rejected.MESSAGE):
+        reasons = _read_again(row)
+        taken, leaves = not reasons, row.reason not in reasons
+    if leaves:
         committed(lambda connection: rejected.mark_replayed(connection, row.id, clock.now()))
     return taken
 
 
-def _read_again(row: Waiting) -> tuple[bool, bool]:
-    """Whether the input was taken, and, where it was not, whether it waits in this same row for the same reason."""
+def _read_again(row: Waiting) -> set[str]:
+    """The reasons for which the input was refused this time, and kept anew or in this same row; none: it was taken."""
     if row.kind == rejected.REPORTED_TOTAL:
         counted = count_totals([row.payload])
         report("totals.ingested", counted, Cause.REPORTED_TOTAL)
     else:
         counted = count_events([row.payload])
         report("spend.ingested", counted, Cause.SPEND)
-    reasons = {str(rejection.reason) for rejection in counted.rejections}
-    return not reasons, row.reason in reasons
+    return {str(rejection.reason) for rejection in counted.rejections}
 
 
 def _sent_again(payload: Any) -> bool:

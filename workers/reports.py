@@ -31,7 +31,7 @@ def generate_due() -> int:
     at = clock.now()
     made = 0
     with snapshot() as connection:
-        since = watermarks.reached(connection, WATERMARK)
+        since = watermarks.reached_by(connection, WATERMARK, at)
         zones = readable_zones(search.zones_in_use(connection))
     for zone in zones.values():
         for first_day, end_day in _ended_months(zone, since, at):
@@ -44,8 +44,6 @@ def _ended_months(zone: ZoneInfo, since: datetime | None, at: datetime) -> list[
     """The zone's months [first day, end day) that ended in (since, at], oldest first."""
     end_day = window_of(Period.MONTHLY, local_day(at, zone)).first_day
     ended: list[tuple[date, date]] = []
-    if since is not None and since > at:
-        since = None
     while not ended if since is None else day_starts_at(end_day, zone) > since:
         first_day = window_of(Period.MONTHLY, end_day - ONE_DAY).first_day
         ended.insert(0, (first_day, end_day))

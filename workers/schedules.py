@@ -83,7 +83,7 @@ def reset(period: Period, *, everything: bool = False) -> list[int]:
     at = clock.now()
     name = f"{period}_reset"
     with snapshot() as connection:
-        since = None if everything else watermarks.reached(connection, name)
+        since = None if everything else watermarks.reached_by(connection, name, at)
         begun = _begun_zones(search.zones_in_use(connection), period, since, at)
         brand_ids = search.brands_of_zones(connection, begun) if begun else []
         brand_ids = sorted({*brand_ids, *search.brands_unseen(connection)})
@@ -98,7 +98,7 @@ def _begun_zones(names: Sequence[str], period: Period, since: datetime | None, a
     return [
         name
         for name, zone in readable_zones(names).items()
-        if since is None or since > at or day_starts_at(window_of(period, local_day(at, zone)).first_day, zone) > since
+        if since is None or day_starts_at(window_of(period, local_day(at, zone)).first_day, zone) > since
     ]
 
 

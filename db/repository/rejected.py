@@ -71,31 +71,26 @@ def keep(connection: Connection, kind: str, rejections: Iterable[Rejection], at:
         payload = as_json(rejection.payload)
         row = waiting.setdefault((rejection.reason, payload), [_source(rejection.payload), rejection.detail, 0])
         row[2] += 1
-    if not waiting:
-        return
-    waiting = dict(sorted(waiting.items()))  # in key order, so that two batches never wait in a ring
-    parameters = {
-        "at": at,
-        "kind": kind,
-        "reasons": [str(reason) for reason, _ in waiting],
-        "payloads": [payload for _, payload in waiting],
-        "sources": [row[0] for row in waiting.values()],
-        "details": [printable(row[1]) for row in waiting.values()],
-        "times": [row[2] for row in waiting.values()],
-    }
-    connection.execute(KEEP, parameters)
+    if waiting:
+        _write(connection, kind, waiting, at)
 
 
 def keep_message(connection: Connection, reason: str, detail: str, payload: object, at: datetime) -> None:
     """Keeps a whole message that could not be worked on."""
+    _write(connection, MESSAGE, {(reason, as_json(payload)): ["", detail, 1]}, at)
+
+
+def _write(connection: Connection, kind: str, inputs: dict[tuple[str, str], list[Any]], at: datetime) -> None:
+    """Writes (source, detail, times) by (reason, payload), in key order so that two batches never wait in a ring."""
+    rows = sorted(inputs.items())
     parameters = {
         "at": at,
-        "kind": MESSAGE,
-        "reasons": [reason],
-        "payloads": [as_json(payload)],
-        "sources": [""],
-        "details": [printable(detail)],
-        "times": [1],
+        "kind": kind,
+        "reasons": [str(reason) for (reason, _), _ in rows],
+        "payloads": [payload for (_, payload), _ in rows],
+        "sources": [source for _, (source, _, _) in rows],
+        "details": [printable(detail) for _, (_, detail, _) in rows],
+        "times": [times for _, (_, _, times) in rows],
     }
     connection.execute(KEEP, parameters)
 

@@ -110,22 +110,25 @@ def record(
 
     `also_days` get a counter too, of zero where no event is theirs.
     """
+    keyed = [(_key(event), event) for event in events]
     first: dict[EventKey, SpendEvent] = {}
-    for event in events:
-        first.setdefault(_key(event), event)
-    if not first:
-        count(connection, [(*day, 0) for day in also_days])
-        return Recorded([], 0, [])
-    ensure_months(connection, {month for _, _, month in first})
-    batch = [first[key] for key in sorted(first, key=lambda key: (key[2], key[0], key[1]))]
-    known = {} if _copied(connection, batch, at) else _inserted(connection, batch, at)
-    new = [event for event in batch if _key(event) not in known]
-    amounts = [(event.brand_id, event.campaign_id, event.day, event.amount_micros) for event in new]
+    for key, event in keyed:
+        first.setdefault(key, event)
+    known = _written(connection, first, at) if first else {}
+    new = {key: event for key, event in first.items() if key not in known}
+    amounts = [(event.brand_id, event.campaign_id, event.day, event.amount_micros) for event in new.values()]
     count(connection, [*amounts, *((*day, 0) for day in also_days)])
-    ledger = {**{_key(event): _fact(event) for event in new}, **known}
-    again = [event for event in events if _key(event) in known or first[_key(event)] is not event]
-    conflicts = [_contradiction(event) for event in again if ledger[_key(event)] != _fact(event)]
-    return Recorded(new, len(again) - len(conflicts), conflicts)
+    ledger = known | {key: _fact(event) for key, event in new.items()}
+    again = [(key, event) for key, event in keyed if new.get(key) is not event]
+    conflicts = [_contradiction(event) for key, event in again if ledger[key] != _fact(event)]
+    return Recorded(list(new.values()), len(again) - len(conflicts), conflicts)
+
+
+def _written(connection: Connection, events: dict[EventKey, SpendEvent], at: datetime) -> dict[EventKey, Fact]:
+    """Writes the events that are new, in key order; returns what the ledger had already under the other ids."""
+    ensure_months(connection, {month for _, _, month in events})
+    batch = [events[key] for key in sorted(events, key=lambda key: (key[2], key[0], key[1]))]
+    return {} if _copied(connection, batch, at) else _inserted(connection, batch, at)
 
 
 def _key(event: SpendEvent) -> EventKey:
@@ -209,23 +212,19 @@ def restate(connection: Connection, totals: Iterable[ReportedTotal]) -> Restated
         return Restated([], [], ignored, conflicts)
     changes: dict[TotalKey, int] = {}
     first: list[ReportedTotal] = []
+    news = 0
     for source, campaign_id, day, micros, is_first in connection.execute(RESTATE, _total_columns(newest)):
         changes[source, campaign_id, day] = micros
         first += [newest[source, campaign_id, day]] if is_first else []
+        news += bool(micros or is_first)
     contradictions = _contradicting(connection, {key: newest[key] for key in newest.keys() - changes.keys()})
     differences = [_difference(newest[key], micros) for key, micros in changes.items() if micros]
     return Restated(
         differences=differences,
         first_days=[(total.brand_id, total.campaign_id, total.day) for total in first],
-        nothing_new=ignored + len(newest) - _that_say_something(changes, first) - len(contradictions),
+        nothing_new=ignored + len(newest) - news - len(contradictions),
         conflicts=conflicts + contradictions,
     )
-
-
-def _that_say_something(changes: dict[TotalKey, int], first: Sequence[ReportedTotal]) -> int:
-    """Totals that changed a figure, or gave one, be it zero, where there was none."""
-    first_keys = {(total.source, total.campaign_id, total.day) for total in first}
-    return sum(1 for key, micros in changes.items() if micros or key in first_keys)
 
 
 def _newest(totals: Iterable[ReportedTotal]) -> tuple[dict[TotalKey, ReportedTotal], int, list[Rejection]]:

@@ -19,6 +19,12 @@ def reached(connection: Connection, name: str) -> datetime | None:
     return found
 
 
+def reached_by(connection: Connection, name: str, at: datetime) -> datetime | None:
+    """The same, but None too where it lies after `at`: a clock that was once ahead silences no job."""
+    found = reached(connection, name)
+    return None if found is None or found > at else found
+
+
 def raise_to(connection: Connection, name: str, at: datetime) -> None:
     """Records that the job's work is done up to `at`."""
     connection.execute(RAISE, {"name": name, "at": at})
