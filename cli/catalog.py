@@ -14,7 +14,7 @@ from rich.markup import escape
 from cli.output import AsJson, console, list_rows, money, tell
 from db.engine import committed, snapshot
 from db.repository import catalog, overview
-from db.repository.catalog import Edit
+from db.repository.audit import Edit
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.errors import InvalidValue
 from domain.money import parse_micros

@@ -9,9 +9,7 @@ from rich.progress import SpinnerColumn, TextColumn
 from cli.output import FOUND_EXIT, AsJson, console, local, money, print_json, print_rows, progress, tell
 from db.engine import snapshot
 from db.repository import overview
-from db.repository.accounts import accounts
-from db.repository.enforcement import load
-from domain.enforcement import Explanation, HoldExplanation, explain
+from domain.enforcement import Explanation
 from domain.errors import InvalidValue
 from domain.periods import Period
 from domain.spend import Account, CampaignKey
@@ -19,6 +17,7 @@ from domain.words import HOLD_WORDS
 from runtime import clock
 from workers import schedules, verification
 from workers.enforcement import Cause, enforce_brands, toggled
+from workers.explanations import explained
 
 SHOWN_ROWS = 20
 
@@ -84,17 +83,11 @@ def explain_campaign(
 ) -> None:
     """Why a campaign serves or not, with the figures behind each hold, and when it can next serve."""
     with snapshot() as connection:
-        key = _campaign_key(campaign)
-        account = accounts(connection, [key]).get(key)
-        if account is None:
-            raise InvalidValue("campaign", f"there is no campaign {campaign}")
-        at = clock.now()
-        standing = load(connection, [account.brand_id], at, [account.campaign_id])[0]
-    told = explain(standing.campaign, at)
+        told = explained(connection, _campaign_key(campaign), clock.now())
     if as_json:
-        print_json(_explanation(account, told, standing.effective_status))
+        print_json(told.fields())
     else:
-        _tell_explanation(account, told)
+        _tell_explanation(told.account, told.explanation)
 
 
 def _campaign_key(text: str) -> CampaignKey:
@@ -104,31 +97,6 @@ def _campaign_key(text: str) -> CampaignKey:
     if not text.isdecimal():
         raise InvalidValue("campaign", f"{text!r} is neither an id nor platform:external_id")
     return int(text)
-
-
-def _explanation(account: Account, told: Explanation, stored_status: str) -> dict[str, Any]:
-    return {
-        "campaign_id": account.campaign_id,
-        "brand_id": account.brand_id,
-        "at": told.at,
-        "effective_status": told.effective_status,
-        "stored_status": stored_status,
-        "serves_at": told.serves_at,
-        "holds": [_hold(hold) for hold in told.holds],
-    }
-
-
-def _hold(hold: HoldExplanation) -> dict[str, Any]:
-    window = hold.window
-    return {
-        "hold": hold.hold,
-        "because": HOLD_WORDS[hold.hold],
-        "lifts_at": hold.lifts_at,
-        "spent_micros": hold.spent_micros,
-        "limit_micros": hold.limit_micros,
-        "window_first_day": window and window.first_day,
-        "window_end_day": window and window.end_day,
-    }
 
 
 def _tell_explanation(account: Account, told: Explanation) -> None:
@@ -178,6 +146,7 @@ def status(as_json: AsJson = False) -> None:
         {
             "at": change["changed_at"],
             "brand": change["brand"],
+            "id": change["campaign_id"],
             "campaign": change["campaign"],
             "now": change["to_status"],
             "because": "; ".join(HOLD_WORDS[hold] for hold in change["holds_after"]) or "nothing holds it",

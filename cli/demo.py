@@ -4,6 +4,7 @@ import random
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,13 +16,14 @@ from sqlalchemy import Connection
 
 from db.engine import committed, snapshot
 from db.repository import catalog, overview
-from db.repository.catalog import Edit
+from db.repository.audit import Edit
 from domain.money import MICROS_PER_UNIT
-from domain.periods import Period, time_zone
-from domain.schedules import Daypart, Schedule, normalised, parse_schedule
+from domain.periods import ONE_DAY, Period, day_starts_at, local_day, time_zone
+from domain.schedules import Daypart, Schedule, is_open, normalised, parse_schedule
+from domain.spend import MAX_EVENTS_PER_MESSAGE
 from runtime import clock, logs
 from runtime.settings import settings
-from workers.enforcement import edited
+from workers.enforcement import chunks, edited
 from workers.ingest import ingest_spend
 
 log = structlog.get_logger()
@@ -32,6 +34,8 @@ REFUND_EVERY: Final = 20
 BLINK_MINUTES: Final = 2
 BY: Final = "demo"
 MICROS_PER_CENT: Final = 10_000
+PAST_DAYS: Final = 33
+PAST_HOURS: Final = range(5, 24)
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class DemoBrand:
 
 BRANDS: Final = (
     DemoBrand(
-        "Hudson Shoes", "America/New_York", "USD", {Period.DAILY: 300, Period.MONTHLY: 8_000},
+        "Hudson Shoes", "America/New_York", "USD", {Period.DAILY: 300, Period.MONTHLY: 12_000},
         (
             DemoCampaign("Brand search", 220),
             DemoCampaign("Shopping", 180, limits={Period.DAILY: 120}),
@@ -114,7 +118,33 @@ def _make_brand(brand: DemoBrand) -> int:
 
     edited(fill, brand_id)
     log.info("demo.brand_made", brand_id=brand_id, name=brand.name)
+    if settings().clock_speed == 1:
+        for events in chunks(list(_past_spend(brand, brand_id, edit.at)), MAX_EVENTS_PER_MESSAGE):
+            ingest_spend.send(events=events)
     return brand_id
+
+
+def _past_spend(brand: DemoBrand, brand_id: int, at: datetime) -> Iterator[dict[str, Any]]:
+    """What the brand spent in the weeks before, hour by hour, stopping each day where a daily limit did."""
+    zone = time_zone(brand.zone)
+    with snapshot() as connection:
+        ids = {row["name"]: row["id"] for row in overview.campaigns(connection, at, brand_id=brand_id)}
+    for ago in range(PAST_DAYS, 0, -1):
+        midnight = day_starts_at(local_day(at, zone) - ago * ONE_DAY, zone)
+        spent: Counter[str] = Counter()
+        for hour in (midnight + timedelta(hours=hours, minutes=30) for hours in PAST_HOURS):
+            for campaign in brand.campaigns:
+                own, all_its = campaign.limits.get(Period.DAILY), brand.limits.get(Period.DAILY)
+                held = _is_spent(own, spent[campaign.name]) or _is_spent(all_its, spent.total())
+                if held or campaign.paused or not is_open(parse_schedule(campaign.schedule), hour, zone):
+                    continue
+                cents = int(campaign.a_day * 100 / len(PAST_HOURS) * random.uniform(0.4, 1.6))  # noqa: S311
+                spent[campaign.name] += cents
+                yield _event(ids[campaign.name], cents * MICROS_PER_CENT, hour)
+
+
+def _is_spent(limit_units: int | None, cents: int) -> bool:
+    return limit_units is not None and cents >= limit_units * 100
 
 
 def _make_campaign(connection: Connection, brand_id: int, brand: DemoBrand, campaign: DemoCampaign, edit: Edit) -> None:

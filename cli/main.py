@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-from cli import catalog, checks, servers, spend
+from cli import access, catalog, checks, reports, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.placement import EmbeddedError
 from domain.errors import InvalidValue
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 SERVICE, SPEND, CHECKS, CATALOG = "Service", "Spend", "What holds", "What people manage"
+ACCESS = "Who may do what"
 
 for panel, name, function in (
     (SERVICE, "up", servers.up),
@@ -33,10 +34,13 @@ for panel, name, function in (
     (SPEND, "send", spend.send),
     (CHECKS, "status", checks.status),
     (CHECKS, "explain", checks.explain_campaign),
+    (CHECKS, "report", reports.report),
     (CHECKS, "verify", checks.verify),
     (CHECKS, "check-campaign-statuses", checks.check_campaign_statuses),
     (CHECKS, "reset-daily-budgets", checks.reset_daily_budgets),
     (CHECKS, "reset-monthly-budgets", checks.reset_monthly_budgets),
+    (ACCESS, "create-admin", access.create_admin),
+    (ACCESS, "create-api-key", access.create_api_key),
 ):
     app.command(name, rich_help_panel=panel)(function)
 
@@ -45,6 +49,8 @@ app.add_typer(catalog.brands, name="brand", rich_help_panel=CATALOG)
 app.add_typer(catalog.campaigns, name="campaign", rich_help_panel=CATALOG)
 app.add_typer(catalog.budgets, name="budget", rich_help_panel=CATALOG)
 app.add_typer(catalog.schedules, name="schedule", rich_help_panel=CATALOG)
+app.add_typer(access.users, name="users", rich_help_panel=ACCESS)
+app.add_typer(access.api_keys, name="api-keys", rich_help_panel=ACCESS)
 
 
 def run() -> None:

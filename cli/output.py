@@ -4,20 +4,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 from zoneinfo import ZoneInfo
 
 import typer
-from babel.numbers import format_currency
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, ProgressColumn
 from rich.progress import open as open_with_progress
 from rich.table import Table
 
-from domain.money import format_units
+from runtime.formats import exact_money, wall_clock
 
 FOUND_EXIT: Final = 1
 BAD_USE_EXIT: Final = 2
@@ -45,7 +43,9 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, empty: str) -> 
         return
     table = Table(title=title, title_justify="left", header_style="bold")
     for name in rows[0]:
-        table.add_column(name.replace("_", " "), justify="right" if name.endswith(("micros", "id")) else "left")
+        table.add_column(
+            name.replace("_", " "), justify="right" if name.endswith(("micros", "id")) else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*(escape(cell(value)) for value in row.values()))
     console.print(table)
@@ -97,14 +97,10 @@ def cell(value: object) -> str:
 
 
 def money(micros: int | None, currency: str) -> str:
-    """Micros in the currency's own form, exact where that form would round."""
-    if micros is None:
-        return "–"
-    if micros % 10_000:
-        return f"{currency} {format_units(micros)}"
-    return str(format_currency(Decimal(micros) / 1_000_000, currency, locale="en_US"))
+    """Micros in the currency's own form, exact."""
+    return "–" if micros is None else exact_money(micros, currency)
 
 
 def local(moment: datetime | None, zone: ZoneInfo) -> str:
     """A moment by the brand's wall clock."""
-    return "not by the clock alone" if moment is None else f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M %Z}"
+    return "not by the clock alone" if moment is None else wall_clock(moment, zone)

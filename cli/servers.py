@@ -27,6 +27,7 @@ from runtime.settings import Settings, SettingsError, settings
 ROOT = Path(__file__).resolve().parent.parent
 PORTS_TRIED = 50
 SERVER_POLL_SECONDS = 0.5
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 log = structlog.get_logger()
 
@@ -129,7 +130,9 @@ def _programs(*, demo: bool) -> list[Program]:
     modules = {"web": "web", "worker": "workers", "scheduler": "workers.scheduler"}
     if demo:
         modules["demo"] = "cli.demo"
-    return [Program(name, (sys.executable, "-m", module), {}) for name, module in modules.items()]
+    looks = {"SPENDGATE_OPEN_DASHBOARD": os.environ.get("SPENDGATE_OPEN_DASHBOARD", "true")}
+    env = {"web": looks} if settings().host in LOOPBACK else {}
+    return [Program(name, (sys.executable, "-m", module), env.get(name, {})) for name, module in modules.items()]
 
 
 def _port() -> int:

@@ -164,7 +164,7 @@ def send(
     if as_json:
         print_json({"sent": sent, "messages": messages, "bad_lines": bad})
     else:
-        console.print(f"{sent} sent in {messages} messages")
+        console.print(f"{sent} sent in {messages} message{'s' if messages != 1 else ''}")
         for line in bad[:SHOWN_BAD_ROWS]:
             errors.print(f"[red]line {line}[/red] is not JSON")
     if bad:
@@ -233,7 +233,7 @@ def list_rejected(
     ]
     print_rows("Rejected", rows, empty="Nothing waits: every input was taken.")
     for name, inputs, times in counts:
-        console.print(f"[dim]{name}: {inputs} waiting, came {times} times[/dim]")
+        console.print(f"[dim]{name}: {inputs} waiting, came {times} time{'s' if times != 1 else ''}[/dim]")
 
 
 def _pages(reason: str | None, ids: list[int] | None) -> Iterator[Waiting]:

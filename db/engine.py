@@ -46,6 +46,7 @@ def make_engine(url: str, *, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=2,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={
             "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
             "application_name": "spendgate",
@@ -56,9 +57,9 @@ def make_engine(url: str, *, pool_size: int) -> Engine:
 
 @lru_cache(maxsize=1)
 def engine() -> Engine:
-    """The process's engine, made at first use, so that each forked worker has its own."""
+    """The process's engine, made at first use, so that each forked worker has its own; it connects as it needs to."""
     read = settings()
-    return make_engine(read.required_database_url(), pool_size=read.worker_threads + 1)
+    return make_engine(read.required_database_url(), pool_size=max(read.worker_threads, read.web_threads) + 1)
 
 
 @contextmanager

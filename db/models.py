@@ -154,7 +154,10 @@ class SpendEvent(Base):
     """The ledger, partitioned by the UTC month of occurred_at. The key stands on each partition: see the migration."""
 
     __tablename__ = "spend_events"
-    __table_args__ = ({"postgresql_partition_by": "RANGE (occurred_at)"},)
+    __table_args__ = (
+        Index("ix_spend_events_received_at", "received_at", postgresql_using="brin"),
+        {"postgresql_partition_by": "RANGE (occurred_at)"},
+    )
     __mapper_args__ = {"primary_key": ["brand_id", "event_id"]}  # noqa: RUF012 - SQLAlchemy's own form
 
     event_id: Mapped[UUID] = mapped_column(PG_UUID)
@@ -221,7 +224,10 @@ class StatusChange(Base):
 
 
 class RejectedEvent(Base):
-    """Bad input kept whole with its reason. The same input refused again for the same reason adds to `times`."""
+    """Bad input kept whole with its reason. The same input refused again for the same reason adds to `times`.
+
+    `only_brand_id`: the sender knows that brand's campaigns alone, also when the input is replayed.
+    """
 
     __tablename__ = "rejected_events"
     __table_args__ = (
@@ -230,8 +236,10 @@ class RejectedEvent(Base):
             "kind",
             "reason",
             "fingerprint",
+            "only_brand_id",
             unique=True,
             postgresql_where=text("replayed_at IS NULL"),
+            postgresql_nulls_not_distinct=True,
         ),
         Index("ix_rejected_events_received_at", "received_at"),
     )
@@ -245,6 +253,7 @@ class RejectedEvent(Base):
     detail: Mapped[str] = mapped_column(Text, server_default="")
     times: Mapped[int] = mapped_column(Integer, server_default="1")
     replayed_at: Mapped[datetime | None] = mapped_column(Moment)
+    only_brand_id: Mapped[int | None] = mapped_column(BigInteger)
     fingerprint: Mapped[str] = mapped_column(Text, Computed("md5((payload)::text)", persisted=True))
 
 
@@ -294,6 +303,41 @@ class AuditEntry(Base):
     action: Mapped[str] = mapped_column(Text)
     subject: Mapped[str] = mapped_column(Text)
     subject_id: Mapped[int] = mapped_column(BigInteger)
-    brand_id: Mapped[int] = mapped_column(BigInteger)
+    brand_id: Mapped[int | None] = mapped_column(BigInteger)
     old: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     new: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+
+class HoldChange(Base):
+    """What held a campaign from a moment on, toggle or not; append-only. The first row is what enforcement met."""
+
+    __tablename__ = "hold_changes"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["brand_id", "campaign_id"], ["campaigns.brand_id", "campaigns.id"], name="fk_hold_changes_campaigns"
+        ),
+        Index("ix_hold_changes_campaign_id_id", "campaign_id", "id"),
+        Index("ix_hold_changes_brand_id_changed_at", "brand_id", "changed_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    brand_id: Mapped[int] = mapped_column(BigInteger)
+    campaign_id: Mapped[int] = mapped_column(BigInteger)
+    changed_at: Mapped[datetime] = mapped_column(Moment)
+    holds: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    cause: Mapped[str] = mapped_column(Text)
+
+
+class BrandHour(Base):
+    """A brand's spend by the hour that the wall clock showed, rolled up from the ledger: for plots, not decisions."""
+
+    __tablename__ = "brand_hours"
+    __table_args__ = (
+        CheckConstraint("hour BETWEEN 0 AND 23", name="hour_of_day"),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    brand_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("brands.id"), primary_key=True, autoincrement=False)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    hour: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    spent_micros: Mapped[int] = mapped_column(BigInteger, server_default="0")

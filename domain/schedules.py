@@ -101,6 +101,22 @@ def next_edge(schedule: Schedule, at: datetime, zone: ZoneInfo) -> datetime | No
             return at
 
 
+def open_stretches(
+    schedule: Schedule, starts_at: datetime, ends_at: datetime, zone: ZoneInfo
+) -> list[tuple[datetime, datetime]]:
+    """When the schedule is open from `starts_at` to `ends_at`: stretches of instants (UTC), ends excluded, in order."""
+    stretches = []
+    at, end = starts_at.astimezone(UTC), ends_at.astimezone(UTC)
+    open_now = is_open(schedule, at, zone)
+    while at < end:
+        edge = next_edge(schedule, at, zone)
+        until = end if edge is None else min(edge, end)
+        if open_now:
+            stretches.append((at, until))
+        at, open_now = until, not open_now
+    return stretches
+
+
 @lru_cache(maxsize=16384)
 def _edges(schedule: Schedule) -> tuple[int, ...]:
     """The minutes of the week at which the state flips, and at an even place (0, 2, …) opens.

@@ -1,5 +1,6 @@
 """The holds in plain words, for people who must know why a campaign stopped."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from domain.campaigns import Hold
@@ -20,3 +21,13 @@ HOLD_WORDS: Final[dict[str, str]] = {
     **_BUDGETS,
 }
 """Every hold's reason, as the end of the sentence «it does not serve, because …»."""
+
+
+def hold_in_words(hold: str) -> str:
+    """The hold's reason; a hold that is not known here, as it is named."""
+    return HOLD_WORDS.get(hold, hold)
+
+
+def in_words(holds: Iterable[str]) -> str:
+    """The reasons of all, one after the other."""
+    return "; ".join(map(hold_in_words, holds))

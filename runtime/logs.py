@@ -68,11 +68,13 @@ def configure() -> None:
 
 def _renderers(log_format: str) -> list[Processor]:
     if log_format == "console":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), timestamp_key="at")]
-    tracebacks = structlog.processors.ExceptionRenderer(
+        tracebacks = structlog.dev.RichTracebackFormatter(show_locals=False)
+        colours = sys.stdout.isatty()
+        return [structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="at", exception_formatter=tracebacks)]
+    dictionaries = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
     )
-    return [tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
+    return [dictionaries, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
 
 
 def _stamped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -179,7 +179,7 @@ class World:
         edited(work, self.brand_of(campaign))
 
     def _edit(self) -> Any:
-        from db.repository.catalog import Edit  # noqa: PLC0415
+        from db.repository.audit import Edit  # noqa: PLC0415
         from runtime import clock  # noqa: PLC0415
 
         return Edit("test", clock.now())

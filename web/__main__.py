@@ -1,15 +1,36 @@
 """`python -m web`: uvicorn, with its lines in our format."""
 
+import socket
 import sys
+from argparse import ArgumentParser
+from contextlib import suppress
 
 import uvicorn
 
 from runtime import logs
 from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 
+GRACE_SECONDS = 20
+"""On SIGTERM, requests at work are given so long to end."""
+
+NOT_STARTED_EXIT = 3
+
+
+class Server(uvicorn.Server):
+    """Ends the streams of open pages first, which would else be waited for; the pages connect again by themselves."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        from web.dashboard.changes import feed  # noqa: PLC0415 - after the settings are known to be good
+
+        feed.end()
+        await super().shutdown(sockets)
+
 
 def main() -> int:
     """Serves until SIGTERM or SIGINT; returns 2 for a bad setting."""
+    options = ArgumentParser("python -m web", description="The web process: dashboard, admin, API, probes.")
+    options.add_argument("--host", help="the address to listen on, instead of SPENDGATE_HOST")
+    host = options.parse_args().host
     try:
         read = settings()
         read.required_database_url()
@@ -18,8 +39,21 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return BAD_SETTINGS_EXIT
     logs.configure()
-    uvicorn.run("web.app:app", host=read.host, port=read.port, log_config=None, access_log=False)
-    return 0
+    config = uvicorn.Config(
+        "web.app:create_app",
+        factory=True,
+        host=host or read.host,
+        port=read.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        forwarded_allow_ips=read.trusted_proxies,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    return 0 if server.started else NOT_STARTED_EXIT
 
 
 if __name__ == "__main__":

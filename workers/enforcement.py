@@ -28,6 +28,7 @@ log = structlog.get_logger()
 BRANDS_A_TRANSACTION: Final = 50
 
 Result = TypeVar("Result")
+Told = TypeVar("Told")
 
 
 class Cause(StrEnum):
@@ -78,6 +79,7 @@ def changed(standing: Standing, decision: Decision, at: datetime) -> Applied | N
         holds_after=tuple(hold.value for hold in decision.holds),
         next_change_at=decision.next_change_at,
         details=_figures(standing, decision, at) if before[1] != after[1] else {},
+        is_first=standing.is_new,
     )
 
 
@@ -95,15 +97,23 @@ def _figures(standing: Standing, decision: Decision, at: datetime) -> dict[str, 
 
 def edited(work: Callable[[Connection], Result], brand_id: int) -> Result:
     """A person's edit of one brand and its enforcement, in one commit."""
+    return edited_then(work, brand_id, lambda _connection, result: result)
 
-    def edit_and_enforce(connection: Connection) -> tuple[Result, list[Applied]]:
+
+def edited_then(
+    work: Callable[[Connection], Result], brand_id: int, tell: Callable[[Connection, Result], Told]
+) -> Told:
+    """The same, and in the same commit what there is to tell after the enforcement."""
+
+    def edit_enforce_tell(connection: Connection) -> tuple[Told, list[Applied]]:
         repository.lock_brands(connection, [brand_id])
         result = work(connection)
-        return result, enforce(connection, [brand_id], Cause.EDIT)
+        changes = enforce(connection, [brand_id], Cause.EDIT)
+        return tell(connection, result), changes
 
-    result, changes = committed(edit_and_enforce)
+    told, changes = committed(edit_enforce_tell)
     announce(changes, Cause.EDIT)
-    return result
+    return told
 
 
 def enforce_brands(brand_ids: Iterable[int], cause: Cause) -> list[Applied]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from db.engine import committed, transaction
 from db.repository import catalog, watermarks
 from db.repository.accounts import accounts
+from db.repository.audit import Edit
 from db.repository.enforcement import Applied
 from domain.errors import InvalidValue
 from runtime import clock
@@ -53,7 +54,7 @@ def create_missing(export: Export, platform: str, brand: str, zone: str, by: str
 
     def create(connection: Connection) -> tuple[int, list[Applied]]:
         catalog.lock_catalog(connection)
-        edit = catalog.Edit(by, clock.now())
+        edit = Edit(by, clock.now())
         known = accounts(connection, {(platform, external_id) for external_id in export.names})
         missing = [external_id for external_id in export.names if (platform, external_id) not in known]
         if not missing:

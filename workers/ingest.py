@@ -58,16 +58,24 @@ class Counted(NamedTuple):
 
 @dramatiq.actor(broker=broker, queue_name="spend")
 def ingest_spend(*args: object, **kwargs: object) -> None:
-    """`events`: a list of spend events, as the README describes them."""
+    """`events`: a list of spend events, as the README describes them; `only_brand_id`: whose the sender knows."""
+    only_brand_id = _brand_limit(kwargs)
     for events in chunks(_listed("events", args, kwargs), MAX_EVENTS_PER_MESSAGE):
-        report("spend.ingested", count_events(events), Cause.SPEND)
+        report("spend.ingested", count_events(events, only_brand_id), Cause.SPEND)
 
 
 @dramatiq.actor(broker=broker, queue_name="spend")
 def ingest_reported_totals(*args: object, **kwargs: object) -> None:
-    """`totals`: a list of cumulative day totals, as the README describes them."""
+    """`totals`: a list of cumulative day totals, as the README describes them; `only_brand_id` as above."""
+    only_brand_id = _brand_limit(kwargs)
     for totals in chunks(_listed("totals", args, kwargs), MAX_EVENTS_PER_MESSAGE):
-        report("totals.ingested", count_totals(totals), Cause.REPORTED_TOTAL)
+        report("totals.ingested", count_totals(totals, only_brand_id), Cause.REPORTED_TOTAL)
+
+
+def _brand_limit(kwargs: dict[str, object]) -> int | None:
+    """Takes `only_brand_id` out of a message's arguments; anything but an id limits to no brand that there is."""
+    limit = kwargs.pop("only_brand_id", None)
+    return limit if limit is None or type(limit) is int else 0
 
 
 def _listed(name: str, args: Sequence[object], kwargs: dict[str, object]) -> Sequence[object]:
@@ -76,16 +84,19 @@ def _listed(name: str, args: Sequence[object], kwargs: dict[str, object]) -> Seq
     return given if isinstance(given, list) else [{"args": list(args), **kwargs} if given is None else given]
 
 
-def count_events(payloads: Sequence[object]) -> Counted:
-    """Counts each event once and enforces the brands it may have moved over a limit, either way."""
+def count_events(payloads: Sequence[object], only_brand_id: int | None = None) -> Counted:
+    """Counts each event once and enforces the brands it may have moved over a limit, either way.
+
+    `only_brand_id`: the brand whose campaigns the sender knows; None knows all.
+    """
     drafts, rejections = _parted(map(read_event, payloads))
-    return _split_on_bad_data(drafts, rejections, _count_events)
+    return _split_on_bad_data(drafts, rejections, partial(_count_events, only_brand_id))
 
 
-def count_totals(payloads: Sequence[object]) -> Counted:
+def count_totals(payloads: Sequence[object], only_brand_id: int | None = None) -> Counted:
     """Turns day totals into events for their differences, and counts and enforces those."""
     drafts, rejections = _parted(map(read_total, payloads))
-    return _split_on_bad_data(drafts, rejections, _count_totals)
+    return _split_on_bad_data(drafts, rejections, partial(_count_totals, only_brand_id))
 
 
 Draft = TypeVar("Draft", SpendDraft, TotalDraft)
@@ -125,27 +136,31 @@ def _unstorable(draft: SpendDraft | TotalDraft, state: str) -> Rejection:
     return Rejection(Reason.MALFORMED, f"Postgres cannot hold it ({state})", draft.payload)
 
 
-def _count_events(drafts: list[SpendDraft], rejections: list[Rejection], connection: Connection) -> Counted:
+def _count_events(
+    only_brand_id: int | None, drafts: list[SpendDraft], rejections: list[Rejection], connection: Connection
+) -> Counted:
     at = clock.now()
-    bounds = _bounds(settings().max_event_age, at)
-    known = accounts(connection, {draft.campaign for draft in drafts})
-    events, refused = _parted(judge_event(draft, known, at, bounds) for draft in drafts)
+    within = bounds(settings().max_event_age, at)
+    known = accounts(connection, {draft.campaign for draft in drafts}, only_brand_id)
+    events, refused = _parted(judge_event(draft, known, at, within) for draft in drafts)
     recorded = spend.record(connection, events, at)
     rejections = [*rejections, *refused, *recorded.conflicts]
-    rejected.keep(connection, rejected.SPEND_EVENT, rejections, at)
+    rejected.keep(connection, rejected.SPEND_EVENT, rejections, at, only_brand_id)
     changes = _enforce_crossed(connection, recorded.new, known.values(), Cause.SPEND)
     return Counted(len(recorded.new), recorded.duplicates, tuple(rejections), tuple(changes), *_touched(recorded.new))
 
 
-def _count_totals(drafts: list[TotalDraft], rejections: list[Rejection], connection: Connection) -> Counted:
+def _count_totals(
+    only_brand_id: int | None, drafts: list[TotalDraft], rejections: list[Rejection], connection: Connection
+) -> Counted:
     at = clock.now()
-    bounds = _bounds(settings().max_total_age, at)
-    known = accounts(connection, {draft.campaign for draft in drafts})
-    totals, refused = _parted(judge_total(draft, known, at, bounds) for draft in drafts)
+    within = bounds(settings().max_total_age, at)
+    known = accounts(connection, {draft.campaign for draft in drafts}, only_brand_id)
+    totals, refused = _parted(judge_total(draft, known, at, within) for draft in drafts)
     restated = spend.restate(connection, totals)
     recorded = spend.record(connection, restated.differences, at, also_days=restated.first_days)
     rejections = [*rejections, *refused, *restated.conflicts]
-    rejected.keep(connection, rejected.REPORTED_TOTAL, rejections, at)
+    rejected.keep(connection, rejected.REPORTED_TOTAL, rejections, at, only_brand_id)
     changes = _enforce_crossed(connection, recorded.new, known.values(), Cause.REPORTED_TOTAL)
     taken = len(totals) - restated.nothing_new - len(restated.conflicts)
     return Counted(taken, restated.nothing_new, tuple(rejections), tuple(changes), *_touched(recorded.new))
@@ -155,7 +170,7 @@ def _touched(events: Sequence[SpendEvent]) -> tuple[frozenset[int], frozenset[in
     return frozenset(event.brand_id for event in events), frozenset(event.campaign_id for event in events)
 
 
-def _bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
+def bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
     """The bounds that are set, and never an age that the ledger does not retain."""
     retention = settings().ledger_retention_months
     retained = None if retention is None else at - ledger.floor(at, retention)

@@ -29,10 +29,10 @@ def replay(row: Waiting) -> bool:
 def _read_again(row: Waiting) -> set[str]:
     """The reasons for which the input was refused this time, and kept anew or in this same row; none: it was taken."""
     if row.kind == rejected.REPORTED_TOTAL:
-        counted = count_totals([row.payload])
+        counted = count_totals([row.payload], row.only_brand_id)
         report("totals.ingested", counted, Cause.REPORTED_TOTAL)
     else:
-        counted = count_events([row.payload])
+        counted = count_events([row.payload], row.only_brand_id)
         report("spend.ingested", counted, Cause.SPEND)
     return {str(rejection.reason) for rejection in counted.rejections}
 

@@ -1,43 +1,80 @@
-"""Monthly reports, made when a brand's month is over."""
+"""Monthly reports: made when a brand's month is over, and again when it was restated; the running month when asked."""
 
-from datetime import date, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import dramatiq
 import structlog
 from periodiq import cron
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from db.engine import committed, snapshot
-from db.repository import reports, search, watermarks
+from db.engine import PASSING_FAULTS, Stale, committed, snapshot
+from db.repository import catalog, reports, search, watermarks
 from db.repository.zones import readable_zones
-from domain.periods import ONE_DAY, Period, day_starts_at, local_day, window_of
+from domain.errors import InvalidValue
+from domain.periods import FIRST_DAY, ONE_DAY, Period, Window, day_starts_at, local_day, time_zone, window_of
 from runtime import clock
 from workers.broker import broker
+from workers.report_content import beside_closed, content_of_month
 
 log = structlog.get_logger()
 
-WATERMARK = "monthly_reports"
+WATERMARK: Final = "monthly_reports"
+CHECKED: Final = "monthly_reports_checked"
+MONTHS_CHECKED: Final = 13
+SETTLED: Final = timedelta(hours=1)
+"""What was received so long before the last check may have been committed after it."""
+
+Due = tuple[int, date]
+"""A brand, and the first day of a month of its that is over."""
 
 
-@dramatiq.actor(broker=broker, queue_name="reports", periodic=cron("0 * 1,2,3 * *"))
+@dramatiq.actor(broker=broker, queue_name="reports", periodic=cron("0 * * * *"))
 def generate_monthly_reports() -> None:
-    """One stored report for each brand whose month ended since the last run; hourly, as the zones' months end."""
+    """One stored report for each brand whose month ended since the last run; once a day, those that were restated."""
     generate_due()
 
 
-def generate_due() -> int:
-    """Reports every month that ended since the watermark (at the first run: the last one); returns how many it made."""
+def generate_due(tell: Callable[[int, int], object] = lambda _done, _due: None) -> int:
+    """Stores a report of every month that ended since the last run (at the first: the last one), and once a day the
+    next version of those of the last 13 months that say something new now, and those that are missing; returns how
+    many were stored.
+
+    `tell` hears how many are done, and how many are due. A brand that cannot be reported is logged and holds up no
+    other; a fault that passes is raised when all others are done, so that the job is done again.
+    """
     at = clock.now()
-    made = 0
     with snapshot() as connection:
-        since = watermarks.reached_by(connection, WATERMARK, at)
-        zones = readable_zones(search.zones_in_use(connection))
-    for zone in zones.values():
-        for first_day, end_day in _ended_months(zone, since, at):
-            made += _report_zone(zone, first_day, end_day)
+        due = _ended(connection, at)
+        checked_at = watermarks.reached_by(connection, CHECKED, at)
+        checks = _is_new_day(checked_at, at)
+        if checks:
+            due += _restated(connection, checked_at or at - ONE_DAY, at)
+    stored = _store_each(list(dict.fromkeys(due)), tell)
     committed(lambda connection: watermarks.raise_to(connection, WATERMARK, at))
-    return made
+    if checks:
+        committed(lambda connection: watermarks.raise_to(connection, CHECKED, at))
+    return stored
+
+
+def _restated(connection: Connection, checked_at: datetime, at: datetime) -> list[Due]:
+    running = day_starts_at(_months_back(at, 0), time_zone("UTC"))
+    return reports.restated(connection, _months_back(at, MONTHS_CHECKED), checked_at - SETTLED, running + ONE_DAY, at)
+
+
+def _ended(connection: Connection, at: datetime) -> list[Due]:
+    since = watermarks.reached_by(connection, WATERMARK, at)
+    return [
+        (brand_id, first_day)
+        for zone in readable_zones(search.zones_in_use(connection)).values()
+        for first_day, end_day in _ended_months(zone, since, at)
+        for brand_id in reports.brands_to_report(
+            connection, zone.key, (first_day, end_day), day_starts_at(end_day, zone)
+        )
+    ]
 
 
 def _ended_months(zone: ZoneInfo, since: datetime | None, at: datetime) -> list[tuple[date, date]]:
@@ -51,23 +88,93 @@ def _ended_months(zone: ZoneInfo, since: datetime | None, at: datetime) -> list[
     return ended
 
 
-def _report_zone(zone: ZoneInfo, first_day: date, end_day: date) -> int:
+def _is_new_day(since: datetime | None, at: datetime) -> bool:
+    return since is None or since.astimezone(UTC).date() < at.astimezone(UTC).date()
+
+
+def _months_back(at: datetime, months: int) -> date:
+    place = at.year * 12 + at.month - 1 - months
+    return date(place // 12, place % 12 + 1, 1)
+
+
+def _store_each(due: Sequence[Due], tell: Callable[[int, int], object]) -> int:
+    stored = 0
+    passing: list[Exception] = []
+    for done, (brand_id, month) in enumerate(due, start=1):
+        try:
+            stored += report_month(brand_id, month) is not None
+        except PASSING_FAULTS as error:
+            log.warning("report.postponed", brand_id=brand_id, month=f"{month:%Y-%m}", error=type(error).__name__)
+            passing.append(error)
+        except (DBAPIError, ArithmeticError, LookupError, TypeError, ValueError):
+            log.exception("report.failed", brand_id=brand_id, month=f"{month:%Y-%m}")
+        tell(done, len(due))
+    if passing:
+        raise passing[0]
+    return stored
+
+
+def report_month(brand_id: int, month: date) -> int | None:
+    """Stores the report of the brand's month, which is over; returns its version, None where it says nothing new."""
+    kept, is_new = _kept(brand_id, month)
+    return kept["version"] if is_new else None
+
+
+def _kept(brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
+    kept, is_new = committed(lambda connection: _keep(connection, brand_id, month))
+    if is_new:
+        log.info("report.stored", brand_id=brand_id, month=f"{month:%Y-%m}", version=kept["version"])
+    return kept, is_new
+
+
+def _keep(connection: Connection, brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
+    """The latest version, and whether it was stored just now. Raises Stale where another was stored meanwhile."""
+    with snapshot() as seen:
+        first, last = reports.stored(seen, brand_id, month, 1), reports.stored(seen, brand_id, month)
+        at = clock.now()
+        brand = catalog.brand(seen, brand_id)
+        content = content_of_month(seen, brand, window_of(Period.MONTHLY, month), at)
+    content["closed"] = beside_closed(content, first, at)
+    if last is not None and _without_closed(last["content"]) == _without_closed(content):
+        return last, False
+    version = 1 if last is None else last["version"] + 1
+    if not reports.store(connection, brand_id, month, version, content, at):
+        raise Stale("another report of this month was stored meanwhile")
+    return _as_stored(brand_id, month, version, at, content), True
+
+
+def _without_closed(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != "closed"}
+
+
+def _as_stored(brand_id: int, month: date, version: int, at: datetime, content: dict[str, Any]) -> dict[str, Any]:
+    return {"brand_id": brand_id, "month": month, "version": version, "generated_at": at, "content": content}
+
+
+def on_demand(brand_id: int, month: date) -> dict[str, Any]:
+    """The report of the month that holds the day `month`, as it is known now, in the shape of `reports.stored`.
+
+    A month that is over is stored, where it says something new. The running one is not: its version is 0. Raises
+    InvalidValue for an unknown brand, a month that has not begun, and one that was over before the brand had anything.
+    """
+    at = clock.now()
     with snapshot() as connection:
-        brand_ids = reports.brands_to_report(connection, zone.key, first_day, end_day, day_starts_at(end_day, zone))
-    for brand_id in brand_ids:
-        report_month(brand_id, zone, first_day, end_day)
-    return len(brand_ids)
+        brand = catalog.brand(connection, brand_id)
+        zone = time_zone(brand["time_zone"])
+        today = local_day(at, zone)
+        if month.replace(day=1) > today:
+            raise InvalidValue("month", f"{month:%Y-%m} has not begun")
+        window = window_of(Period.MONTHLY, month)
+        if today in window:
+            content = content_of_month(connection, brand, window, at) | {"closed": None}
+            return _as_stored(brand_id, window.first_day, 0, at, content)
+        if not _had_anything(connection, brand_id, zone, window):
+            raise InvalidValue("month", f"{month:%Y-%m} was over before the brand had anything")
+    return _kept(brand_id, window.first_day)[0]
 
 
-def report_month(brand_id: int, zone: ZoneInfo, first_day: date, end_day: date) -> int | None:
-    """Stores the brand's month [first_day, end_day); returns the version, None where nothing is new."""
-
-    def store(connection: Connection) -> int | None:
-        instants = day_starts_at(first_day, zone), day_starts_at(end_day, zone)
-        content = reports.month_of_brand(connection, brand_id, (first_day, end_day), instants)
-        return reports.store(connection, brand_id, first_day, content, clock.now())
-
-    version = committed(store)
-    if version is not None:
-        log.info("report.stored", brand_id=brand_id, month=f"{first_day:%Y-%m}", version=version)
-    return version
+def _had_anything(connection: Connection, brand_id: int, zone: ZoneInfo, month: Window) -> bool:
+    if month.end_day is None or month.first_day < FIRST_DAY:
+        return False
+    days = month.first_day, month.end_day
+    return bool(reports.brands_to_report(connection, zone.key, days, day_starts_at(month.end_day, zone), brand_id))

@@ -1,5 +1,6 @@
 """`python -m workers.scheduler`: periodiq, in UTC and with our logs; on a fast driven clock, a beat that keeps up."""
 
+import itertools
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import structlog
 log = structlog.get_logger()
 
 FASTEST_BEAT_SECONDS = 0.25
+BEATS_A_ROUND = 8
 REDIS_AWAY_SECONDS = 2.0
 
 
@@ -51,15 +53,18 @@ def _beat(minute_seconds: float) -> NoReturn:
     """Sends what the clock sets off once a driven minute, and no oftener than the workers can follow."""
     import redis  # noqa: PLC0415
 
-    from workers import schedules  # noqa: PLC0415
+    from workers import reports, schedules  # noqa: PLC0415
 
-    while True:
+    every_beat = (schedules.apply_dayparting, schedules.reset_daily_budgets, schedules.reset_monthly_budgets)
+    now_and_then = (schedules.refresh_spend, schedules.roll_up_hours, reports.generate_monthly_reports)
+    for beat in itertools.count():
         try:
-            for actor in (schedules.apply_dayparting, schedules.reset_daily_budgets, schedules.reset_monthly_budgets):
+            for actor in every_beat if beat % BEATS_A_ROUND else (*every_beat, *now_and_then):
                 actor.send()
         except redis.RedisError as error:
             log.warning("scheduler.redis_away", error=str(error))
         time.sleep(max(minute_seconds, FASTEST_BEAT_SECONDS))
+    raise AssertionError("beats never end")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from periodiq import cron
 from sqlalchemy.exc import OperationalError
 
 from db.engine import committed, snapshot, transaction
-from db.repository import ledger, search, watermarks
+from db.repository import access, hours, ledger, search, watermarks
 from db.repository.enforcement import Applied
 from db.repository.zones import readable_zones
 from domain.periods import Period, day_starts_at, local_day, window_of
@@ -52,9 +52,15 @@ def refresh_spend() -> None:
     refresh(clock.now())
 
 
+@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/5 * * * *"))
+def roll_up_hours() -> None:
+    """Rolls up the spend of each brand's hours, for the plots."""
+    roll_up(clock.now())
+
+
 @dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("0 0 * * *"))
 def maintain_ledger() -> None:
-    """Makes the coming months' partitions and drops those past the retention."""
+    """Makes the coming months' partitions and drops those past the retention; forgets what has expired."""
     maintain(clock.now())
 
 
@@ -115,8 +121,17 @@ def refresh(at: datetime) -> list[Applied]:
     return changes
 
 
+def roll_up(at: datetime) -> None:
+    """Adds what came since the last run to the hours in which it was spent."""
+    with snapshot() as connection:
+        zones = search.zones_in_use(connection)
+    recounted = committed(lambda connection: hours.roll_up(connection, zones, at))
+    log.info("hours.rolled_up", days_recounted=recounted)
+
+
 def maintain(at: datetime) -> None:
     """Keeps MONTHS_AHEAD partitions ready; drops months past SPENDGATE_LEDGER_RETENTION_MONTHS, where that is set."""
+    committed(lambda connection: access.forget_expired(connection, at))
     months = [ledger.month_of(at)]
     for _ in range(MONTHS_AHEAD):
         months.append(ledger.next_month(months[-1]))

@@ -23,8 +23,10 @@ ACCOUNTS_BY_NAME = text("""
 """)
 
 
-def accounts(connection: Connection, keys: Iterable[CampaignKey]) -> dict[CampaignKey, Account]:
-    """The campaigns that are known among `keys`, as the judges of their spend need them."""
+def accounts(
+    connection: Connection, keys: Iterable[CampaignKey], only_brand_id: int | None = None
+) -> dict[CampaignKey, Account]:
+    """The campaigns that are known among `keys`, as the judges of their spend need them; of one brand, or of all."""
     distinct = set(keys)
     ids = [key for key in distinct if isinstance(key, int) and 0 < key <= MAX_ID]
     names = [key for key in distinct if isinstance(key, tuple)]
@@ -37,7 +39,7 @@ def accounts(connection: Connection, keys: Iterable[CampaignKey]) -> dict[Campai
     return {
         _key(row): Account(row.id, row.brand_id, zones[row.time_zone], row.currency)
         for row in rows
-        if row.time_zone in zones
+        if row.time_zone in zones and only_brand_id in {None, row.brand_id}
     }
 
 

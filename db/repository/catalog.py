@@ -1,20 +1,20 @@
 """Brands, campaigns, budgets and schedules as people edit them; every edit audited."""
 
-import json
 import unicodedata
 from collections.abc import Mapping
-from datetime import date, datetime
-from typing import Any, Final, NamedTuple
+from datetime import date
+from typing import Any, Final
 
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import IntegrityError
 
+from db.repository.audit import Edit, Subject, note
 from domain.campaigns import ConfiguredStatus
 from domain.errors import InvalidValue
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import FIRST_DAY, LAST_DAY, Period, time_zone
 from domain.schedules import Daypart, Schedule
-from domain.spend import MAX_ID
+from domain.spend import MAX_ID, MAX_TEXT
 
 INSERT_BRAND = text("""
     INSERT INTO brands (name, time_zone, currency, created_at) VALUES (:name, :time_zone, :currency, :at) RETURNING id
@@ -28,7 +28,7 @@ INSERT_CAMPAIGN = text("""
 
 BRAND = text("SELECT id, name, time_zone, currency, configured_status FROM brands WHERE id = :id")
 
-BRAND_NAMED = text("SELECT id FROM brands WHERE name = :name ORDER BY id LIMIT 1")
+BRANDS_NAMED = text("SELECT id FROM brands WHERE name = :name ORDER BY id LIMIT 10")
 
 # The brand of a name that somebody made, by the audit.
 BRAND_MADE_BY = text("""
@@ -54,6 +54,8 @@ UPDATE_CAMPAIGN = text("""
 """)
 
 HAS_SPEND = text("SELECT EXISTS (SELECT FROM brand_days WHERE brand_id = :id)")
+
+BUDGET = text("SELECT id, brand_id, campaign_id, period, limit_micros FROM budgets WHERE id = :id")
 
 LIMIT = text("""
     SELECT id, limit_micros FROM budgets
@@ -81,23 +83,11 @@ CLEAR_DAYPARTS = text("DELETE FROM dayparts WHERE campaign_id = :id")
 
 INSERT_DAYPART = text("INSERT INTO dayparts VALUES (:campaign_id, :weekday, :starts_minute, :ends_minute)")
 
-INSERT_AUDIT_ENTRY = text("""
-    INSERT INTO audit_entries (changed_at, changed_by, action, subject, subject_id, brand_id, old, new)
-    VALUES (:at, :by, :action, :subject, :subject_id, :brand_id, CAST(:old AS jsonb), CAST(:new AS jsonb))
-""")
-
 # One importer at a time makes what it does not find.
 LOCK_CATALOG = text("SELECT pg_advisory_xact_lock(hashtext('spendgate.catalog'))")
 
 BRAND_FIELDS: Final = frozenset({"name", "time_zone", "currency", "configured_status"})
 CAMPAIGN_FIELDS: Final = frozenset({"name", "platform", "external_id", "starts_on", "ends_on", "configured_status"})
-
-
-class Edit(NamedTuple):
-    """Who changes something, and when."""
-
-    by: str
-    at: datetime
 
 
 def lock_catalog(connection: Connection) -> None:
@@ -106,9 +96,12 @@ def lock_catalog(connection: Connection) -> None:
 
 
 def brand_named(connection: Connection, name: str) -> int | None:
-    """The id of the oldest brand with this name."""
-    found: int | None = connection.scalar(BRAND_NAMED, {"name": name})
-    return found
+    """The id of the brand with this name. Raises InvalidValue where several have it."""
+    found = list(connection.scalars(BRANDS_NAMED, {"name": name}))
+    if len(found) > 1:
+        ids = ", ".join(map(str, found))
+        raise InvalidValue("brand", f"{name!r} is the name of several: {ids}; rename the others, or use an id")
+    return found[0] if found else None
 
 
 def brand_made_by(connection: Connection, name: str, by: str) -> int | None:
@@ -119,9 +112,9 @@ def brand_made_by(connection: Connection, name: str, by: str) -> int | None:
 
 def create_brand(connection: Connection, name: str, zone: str, currency: str, edit: Edit) -> int:
     """Makes a brand and returns its id. Raises InvalidValue for a zone or currency that does not exist."""
-    new = {"name": _named(name), "time_zone": time_zone(zone).key, "currency": _currency(currency)}
+    new = {"name": named(name), "time_zone": time_zone(zone).key, "currency": _currency(currency)}
     brand_id = int(connection.execute(INSERT_BRAND, new | {"at": edit.at}).scalar_one())
-    _audit(connection, edit, "create", "brand", brand_id, brand_id, None, new)
+    note(connection, edit, "create", Subject("brand", brand_id, brand_id), None, new)
     return brand_id
 
 
@@ -140,15 +133,15 @@ def create_campaign(
     _found(connection, BRAND, "brand", brand_id)
     new = {
         "brand_id": brand_id,
-        "name": _named(name),
-        "platform": platform,
-        "external_id": external_id,
+        "name": named(name),
+        "platform": _known_as("platform", platform),
+        "external_id": _known_as("external_id", external_id),
         "starts_on": starts_on,
         "ends_on": ends_on,
     }
     _in_order(new)
     campaign_id = int(_unless_taken(connection, INSERT_CAMPAIGN, new | {"at": edit.at}).scalar_one())
-    _audit(connection, edit, "create", "campaign", campaign_id, brand_id, None, new)
+    note(connection, edit, "create", Subject("campaign", campaign_id, brand_id), None, new)
     return campaign_id
 
 
@@ -162,16 +155,28 @@ def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, obje
     if moved and connection.scalar(HAS_SPEND, {"id": brand_id}):
         raise InvalidValue(moved[0], "fixed, because the brand has spend")
     connection.execute(UPDATE_BRAND, new)
-    _audit(connection, edit, "edit", "brand", brand_id, brand_id, old, new)
+    note(connection, edit, "edit", Subject("brand", brand_id, brand_id), old, new)
 
 
 def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str, object], edit: Edit) -> None:
     """Changes the named fields. Raises InvalidValue for a flight that ends before it starts."""
     old = _found(connection, CAMPAIGN, "campaign", campaign_id)
     new = _merged(old, changes, CAMPAIGN_FIELDS)
+    for field in ("platform", "external_id"):
+        _known_as(field, new[field])
     _in_order(new)
     _unless_taken(connection, UPDATE_CAMPAIGN, new)
-    _audit(connection, edit, "edit", "campaign", campaign_id, old["brand_id"], old, new)
+    note(connection, edit, "edit", Subject("campaign", campaign_id, old["brand_id"]), old, new)
+
+
+def brand(connection: Connection, brand_id: int) -> dict[str, Any]:
+    """The brand's fields. Raises InvalidValue when there is no such brand."""
+    return _found(connection, BRAND, "brand", brand_id)
+
+
+def campaign(connection: Connection, campaign_id: int) -> dict[str, Any]:
+    """The campaign's fields, as people set them. Raises InvalidValue when there is no such campaign."""
+    return _found(connection, CAMPAIGN, "campaign", campaign_id)
 
 
 def brand_of(connection: Connection, campaign_id: int) -> int:
@@ -181,8 +186,8 @@ def brand_of(connection: Connection, campaign_id: int) -> int:
 
 def set_budget(
     connection: Connection, brand_id: int, campaign_id: int | None, period: Period, limit_micros: int, edit: Edit
-) -> None:
-    """Sets the limit of one period, of the brand or of its campaign. 0 holds at once."""
+) -> int:
+    """Sets the limit of one period, of the brand or of its campaign; returns the budget's id. 0 holds at once."""
     if not 0 <= limit_micros <= MAX_AMOUNT_MICROS:
         raise InvalidValue("limit_micros", f"{limit_micros} is not between 0 and {MAX_AMOUNT_MICROS}")
     _found(connection, BRAND, "brand", brand_id)
@@ -191,9 +196,22 @@ def set_budget(
     key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
     old = connection.execute(LIMIT, key).first()
     new = key | {"limit_micros": limit_micros}
-    budget_id = connection.execute(SET_BUDGET, new | {"at": edit.at}).scalar_one()
+    budget_id = int(connection.execute(SET_BUDGET, new | {"at": edit.at}).scalar_one())
     before = None if old is None else key | {"limit_micros": old.limit_micros}
-    _audit(connection, edit, "set", "budget", budget_id, brand_id, before, new)
+    note(connection, edit, "set", Subject("budget", budget_id, brand_id), before, new)
+    return budget_id
+
+
+def budget(connection: Connection, budget_id: int) -> dict[str, Any]:
+    """The budget's fields. Raises InvalidValue when there is no such budget."""
+    return _found(connection, BUDGET, "budget", budget_id)
+
+
+def budget_of(connection: Connection, brand_id: int, campaign_id: int | None, period: Period) -> int | None:
+    """The id of the budget that the brand or its campaign has for this period."""
+    key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
+    found: int | None = connection.scalar(LIMIT, key)
+    return found
 
 
 def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None, period: Period, edit: Edit) -> None:
@@ -204,7 +222,9 @@ def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None
         raise InvalidValue("period", f"there is no {period} budget")
     connection.execute(TELL_EDIT_TIME, {"at": edit.at})
     connection.execute(REMOVE_BUDGET, {"id": old.id})
-    _audit(connection, edit, "remove", "budget", old.id, brand_id, key | {"limit_micros": old.limit_micros}, None)
+    note(
+        connection, edit, "remove", Subject("budget", old.id, brand_id), key | {"limit_micros": old.limit_micros}, None
+    )
 
 
 def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, edit: Edit) -> None:
@@ -216,7 +236,7 @@ def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, e
     names = ("campaign_id", "weekday", "starts_minute", "ends_minute")
     if new:
         connection.execute(INSERT_DAYPART, [dict(zip(names, (campaign_id, *part), strict=True)) for part in new])
-    _audit(connection, edit, "set", "schedule", campaign_id, brand_id, {"dayparts": old}, {"dayparts": new})
+    note(connection, edit, "set", Subject("schedule", campaign_id, brand_id), {"dayparts": old}, {"dayparts": new})
 
 
 def schedule_of(connection: Connection, campaign_id: int) -> Schedule:
@@ -246,16 +266,26 @@ def _merged(old: Mapping[str, Any], changes: Mapping[str, object], known: frozen
     for field in changes.keys() - known:
         raise InvalidValue(field, "is not a field that can be edited")
     merged = {**old, **changes}
-    _named(str(merged["name"]))
+    named(str(merged["name"]))
     if merged["configured_status"] not in set(ConfiguredStatus):
         raise InvalidValue("configured_status", f"{merged['configured_status']!r} is not enabled, paused or archived")
     return merged
 
 
-def _named(name: str) -> str:
+def named(name: str) -> str:
+    """The name, where it is one. Raises InvalidValue for an empty or a long one, or control characters."""
     if not name.strip() or any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
         raise InvalidValue("name", "is empty or has control characters")
+    if len(name) > MAX_TEXT:
+        raise InvalidValue("name", f"has over {MAX_TEXT} characters")
     return name
+
+
+def _known_as(field: str, text: str | None) -> str | None:
+    """How a platform or its id for a campaign may be written: as a spend event can name it."""
+    if text is not None and (not 0 < len(text) <= MAX_TEXT or not text.isprintable()):
+        raise InvalidValue(field, f"is not a line of at most {MAX_TEXT} characters")
+    return text
 
 
 def _currency(code: str) -> str:
@@ -271,26 +301,3 @@ def _in_order(flight: Mapping[str, Any]) -> None:
             raise InvalidValue(field, f"{flight[field]} is not between {FIRST_DAY} and {LAST_DAY}")
     if starts_on is not None and ends_on is not None and ends_on < starts_on:
         raise InvalidValue("ends_on", f"{ends_on} is before the flight starts on {starts_on}")
-
-
-def _audit(
-    connection: Connection,
-    edit: Edit,
-    action: str,
-    subject: str,
-    subject_id: int,
-    brand_id: int,
-    old: Mapping[str, Any] | None,
-    new: Mapping[str, Any] | None,
-) -> None:
-    parameters = {
-        "at": edit.at,
-        "by": edit.by,
-        "action": action,
-        "subject": subject,
-        "subject_id": subject_id,
-        "brand_id": brand_id,
-        "old": old and json.dumps(dict(old), default=str),
-        "new": new and json.dumps(dict(new), default=str),
-    }
-    connection.execute(INSERT_AUDIT_ENTRY, parameters)

@@ -61,6 +61,16 @@ APPLY = text("""
     WHERE campaigns.id = decided.id
 """)
 
+APPEND_HOLD_CHANGES = text("""
+    INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause)
+    SELECT brand_id, campaign_id, :at, string_to_array(holds, ','), :cause
+    FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:holds AS text[]))
+        AS changed(brand_id, campaign_id, holds)
+""")
+
+# Held from here to the commit, so that ids are given in commit order: who reads what came after an id misses nothing.
+LOCK_STATUS_CHANGES = text("SELECT pg_advisory_xact_lock(hashtext('spendgate.status_changes'))")
+
 APPEND_STATUS_CHANGES = text("""
     INSERT INTO status_changes
         (brand_id, campaign_id, changed_at, from_status, to_status, holds_before, holds_after, cause, details)
@@ -97,10 +107,16 @@ class Applied(NamedTuple):
     holds_after: tuple[str, ...]
     next_change_at: datetime | None
     details: dict[str, Any]
+    is_first: bool = False
 
     @property
     def is_toggle(self) -> bool:
         return self.from_status != self.to_status
+
+    @property
+    def changes_holds(self) -> bool:
+        """True too for the first look at a campaign: from there on its holds are history."""
+        return self.is_first or self.holds_before != self.holds_after
 
 
 def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, tuple[str, str]]:
@@ -173,7 +189,10 @@ def _budgets(
 
 
 def apply(connection: Connection, changes: Sequence[Applied], at: datetime, cause: str) -> None:
-    """Writes the decided holds to the campaigns' rows, and a status change for each toggle among them."""
+    """Writes the decided holds to the campaigns' rows, their history, and a status change for each toggle.
+
+    The transaction's last statement, because it takes the lock on the order of status changes.
+    """
     if not changes:
         return
     parameters = {
@@ -184,7 +203,21 @@ def apply(connection: Connection, changes: Sequence[Applied], at: datetime, caus
         "changes": [change.next_change_at for change in changes],
     }
     connection.execute(APPLY, parameters)
+    _append_hold_changes(connection, [change for change in changes if change.changes_holds], at, cause)
     _append_status_changes(connection, [change for change in changes if change.is_toggle], at, cause)
+
+
+def _append_hold_changes(connection: Connection, changes: Sequence[Applied], at: datetime, cause: str) -> None:
+    if not changes:
+        return
+    parameters = {
+        "at": at,
+        "cause": cause,
+        "brand_ids": [change.brand_id for change in changes],
+        "campaign_ids": [change.campaign_id for change in changes],
+        "holds": [",".join(change.holds_after) for change in changes],
+    }
+    connection.execute(APPEND_HOLD_CHANGES, parameters)
 
 
 def _append_status_changes(connection: Connection, toggles: Sequence[Applied], at: datetime, cause: str) -> None:
@@ -201,4 +234,5 @@ def _append_status_changes(connection: Connection, toggles: Sequence[Applied], a
         "holds_after": [",".join(toggle.holds_after) for toggle in toggles],
         "details": [json.dumps(toggle.details) for toggle in toggles],
     }
+    connection.execute(LOCK_STATUS_CHANGES)
     connection.execute(APPEND_STATUS_CHANGES, parameters)

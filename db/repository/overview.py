@@ -60,7 +60,6 @@ BUDGETS = text(f"""
         CASE WHEN budgets.period = 'lifetime' THEN NULL ELSE first_day END AS first_day
     {SPEND_OF_BUDGETS}
     WHERE (CAST(:brand_id AS bigint) IS NULL OR budgets.brand_id = :brand_id)
-        AND (campaign_id IS NULL OR NOT :of_brands)
     ORDER BY budgets.brand_id, campaign_id NULLS FIRST, first_day DESC
 """)
 
@@ -75,6 +74,9 @@ STATUS_CHANGES = text("""
 
 # How many campaigns serve, how many do not.
 TALLY = text("SELECT effective_status, count(*) FROM campaigns GROUP BY effective_status")
+
+# Fails where a table that this version needs is missing.
+READY = text("SELECT EXISTS (SELECT FROM campaigns), EXISTS (SELECT FROM hold_changes), EXISTS (SELECT FROM users)")
 
 
 def _now(connection: Connection, at: datetime) -> Mapping[str, Any]:
@@ -95,11 +97,9 @@ def campaigns(
     return plain(connection.execute(CAMPAIGNS, parameters))
 
 
-def budgets(
-    connection: Connection, at: datetime, *, brand_id: int | None = None, of_brands: bool = False
-) -> list[dict[str, Any]]:
-    """Budgets of brands and campaigns, or of brands alone, with micros spent in the window current at `at`."""
-    parameters = {**_now(connection, at), "brand_id": brand_id, "of_brands": of_brands}
+def budgets(connection: Connection, at: datetime, *, brand_id: int | None = None) -> list[dict[str, Any]]:
+    """Budgets of brands and campaigns, with micros spent in the window current at `at`."""
+    parameters = {**_now(connection, at), "brand_id": brand_id}
     return plain(connection.execute(BUDGETS, parameters))
 
 
@@ -111,3 +111,8 @@ def status_changes(connection: Connection, limit: int) -> list[dict[str, Any]]:
 def tally(connection: Connection) -> dict[str, int]:
     """How many campaigns have each effective status."""
     return {status: count for status, count in connection.execute(TALLY)}  # noqa: C416 - rows are no pairs to mypy
+
+
+def is_ready(connection: Connection) -> None:
+    """Raises a DBAPIError where the tables are not those of this version."""
+    connection.execute(READY)

@@ -13,19 +13,19 @@ from domain.spend import MAX_TEXT, Rejection
 
 # Keeps inputs; one that waits already for the same reason is counted, not kept twice.
 KEEP = text("""
-    INSERT INTO rejected_events AS waiting (received_at, kind, source, reason, detail, payload, times)
-    SELECT :at, :kind, sent.*
+    INSERT INTO rejected_events AS waiting (received_at, kind, only_brand_id, source, reason, detail, payload, times)
+    SELECT :at, :kind, CAST(:only_brand_id AS bigint), sent.*
     FROM unnest(
         CAST(:sources AS text[]), CAST(:reasons AS text[]), CAST(:details AS text[]),
         CAST(:payloads AS json[]), CAST(:times AS integer[])
     ) AS sent
-    ON CONFLICT (kind, reason, fingerprint) WHERE replayed_at IS NULL
+    ON CONFLICT (kind, reason, fingerprint, only_brand_id) WHERE replayed_at IS NULL
     DO UPDATE SET times = waiting.times + excluded.times
 """)
 
 # What waits, oldest first, one page.
 LIST = text("""
-    SELECT id, received_at, kind, source, reason, detail, payload, times
+    SELECT id, received_at, kind, source, reason, detail, payload, times, only_brand_id
     FROM rejected_events
     WHERE replayed_at IS NULL AND id > :after
         AND (CAST(:reason AS text) IS NULL OR reason = :reason)
@@ -62,17 +62,24 @@ class Waiting(NamedTuple):
     detail: str
     payload: Any
     times: int
+    only_brand_id: int | None = None
 
 
-def keep(connection: Connection, kind: str, rejections: Iterable[Rejection], at: datetime) -> None:
-    """Keeps each input whole. `kind` says what reads it when it is replayed."""
+def keep(
+    connection: Connection,
+    kind: str,
+    rejections: Iterable[Rejection],
+    at: datetime,
+    only_brand_id: int | None = None,
+) -> None:
+    """Keeps each input whole. `kind` says what reads it when it is replayed, `only_brand_id` whose its sender knows."""
     waiting: dict[tuple[str, str], list[Any]] = {}
     for rejection in rejections:
         payload = as_json(rejection.payload)
         row = waiting.setdefault((rejection.reason, payload), [_source(rejection.payload), rejection.detail, 0])
         row[2] += 1
     if waiting:
-        _write(connection, kind, waiting, at)
+        _write(connection, kind, waiting, at, only_brand_id)
 
 
 def keep_message(connection: Connection, reason: str, detail: str, payload: object, at: datetime) -> None:
@@ -80,12 +87,19 @@ def keep_message(connection: Connection, reason: str, detail: str, payload: obje
     _write(connection, MESSAGE, {(reason, as_json(payload)): ["", detail, 1]}, at)
 
 
-def _write(connection: Connection, kind: str, inputs: dict[tuple[str, str], list[Any]], at: datetime) -> None:
+def _write(
+    connection: Connection,
+    kind: str,
+    inputs: dict[tuple[str, str], list[Any]],
+    at: datetime,
+    only_brand_id: int | None = None,
+) -> None:
     """Writes (source, detail, times) by (reason, payload), in key order so that two batches never wait in a ring."""
     rows = sorted(inputs.items())
     parameters = {
         "at": at,
         "kind": kind,
+        "only_brand_id": only_brand_id,
         "reasons": [str(reason) for (reason, _), _ in rows],
         "payloads": [payload for (_, payload), _ in rows],
         "sources": [source for _, (source, _, _) in rows],

@@ -1,4 +1,4 @@
-"""Monthly reports: what a month held, stored as it was known when the report was made."""
+"""Monthly reports as they are stored: a version for each thing that was known of a month when it was made."""
 
 import json
 from datetime import date, datetime
@@ -11,83 +11,123 @@ from db.repository.rows import plain
 # The brands that were there before the month ended.
 BRANDS_TO_REPORT = text("""
     SELECT id FROM brands
-    WHERE time_zone = :zone AND (created_at < :ends_at OR EXISTS (
-        SELECT FROM brand_days WHERE brand_id = brands.id AND day >= :first_day AND day < :end_day
-    ))
+    WHERE (CAST(:brand_id AS bigint) IS NULL OR id = :brand_id) AND time_zone = :zone AND (
+        created_at < :ends_at
+        OR EXISTS (SELECT FROM brand_days WHERE brand_id = brands.id AND day >= :first_day AND day < :end_day)
+    )
     ORDER BY id
 """)
 
-BRAND_DAYS = text("""
-    SELECT day, spent_micros FROM brand_days
-    WHERE brand_id = :brand_id AND day >= :first_day AND day < :end_day ORDER BY day
+STORED = text("""
+    SELECT brand_id, month, version, generated_at, content FROM monthly_reports
+    WHERE brand_id = :brand_id AND month = :month AND (CAST(:version AS integer) IS NULL OR version = :version)
+    ORDER BY version DESC LIMIT 1
 """)
 
-CAMPAIGN_DAYS = text("""
-    SELECT campaign_id, name, day, spent_micros FROM campaign_days JOIN campaigns ON campaigns.id = campaign_id
-    WHERE campaign_days.brand_id = :brand_id AND day >= :first_day AND day < :end_day ORDER BY campaign_id, day
+# The latest version of each month's report, newest month first.
+LISTED = text("""
+    SELECT brand_id, brands.name AS brand, month, version, generated_at,
+        CAST(content ->> 'spent_micros' AS bigint) AS spent_micros,
+        CAST(content -> 'closed' ->> 'restated_micros' AS bigint) AS restated_micros
+    FROM monthly_reports JOIN brands ON brands.id = brand_id
+    WHERE (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
+        AND (CAST(:after_month AS date) IS NULL OR month < :after_month
+            OR month = :after_month AND brand_id > :after_brand)
+        AND version = (
+            SELECT max(version) FROM monthly_reports AS others
+            WHERE others.brand_id = monthly_reports.brand_id AND others.month = monthly_reports.month
+        )
+    ORDER BY month DESC, brand_id
+    LIMIT :limit
 """)
 
-# The limits in force when the month ended: the last one set before, unless it was removed.
-LIMITS = text("""
-    SELECT campaign_id, period, limit_micros FROM (
-        SELECT DISTINCT ON (campaign_id, period) campaign_id, period, limit_micros
-        FROM budget_limits WHERE brand_id = :brand_id AND changed_at < :ends_at
-        ORDER BY campaign_id, period, id DESC
-    ) AS last
-    WHERE limit_micros IS NOT NULL
-    ORDER BY campaign_id NULLS FIRST, period
+# The reports whose last version is not what the counters of the brand's days say now, or before whose end events came
+# late: longer windows hold earlier months' days. And the months with spend that have no report: twelve hours after its
+# end by UTC a month is over in every zone. The ledger is asked for closed months alone, not for the running partition.
+RESTATED = text("""
+    WITH latest AS MATERIALIZED (
+        SELECT DISTINCT ON (brand_id, month) brand_id, month, generated_at, content -> 'by_day' AS by_day
+        FROM monthly_reports WHERE month >= :since ORDER BY brand_id, month, version DESC
+    ), late AS MATERIALIZED (
+        SELECT brand_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, max(received_at) AS received_at
+        FROM spend_events WHERE received_at >= :received_since AND occurred_at < :occurred_before GROUP BY 1, 2
+    )
+    SELECT brand_id, month FROM latest
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(jsonb_object_agg(to_char(day, 'YYYY-MM-DD'), spent_micros), '{}') AS by_day
+        FROM brand_days
+        WHERE brand_id = latest.brand_id AND day >= latest.month AND day < latest.month + interval '1 month'
+    ) AS counted
+    WHERE latest.by_day IS DISTINCT FROM counted.by_day OR EXISTS (
+        SELECT FROM late WHERE late.brand_id = latest.brand_id AND late.received_at >= latest.generated_at
+            AND day <= latest.month + interval '1 month'
+    )
+    UNION
+    SELECT DISTINCT brand_id, date_trunc('month', day)::date FROM brand_days
+    WHERE day >= :since AND (date_trunc('month', day) + interval '1 month 12 hours') AT TIME ZONE 'UTC' <= :at
+        AND NOT EXISTS (
+        SELECT FROM monthly_reports
+        WHERE monthly_reports.brand_id = brand_days.brand_id AND month = date_trunc('month', day)::date
+    )
+    ORDER BY brand_id, month
 """)
 
-STATUS_CHANGES = text("""
-    SELECT to_status, count(*) FROM status_changes
-    WHERE brand_id = :brand_id AND changed_at >= :starts_at AND changed_at < :ends_at GROUP BY to_status
-""")
-
-# A new version where there is none yet or the last one says something else.
+# Two that store the same version at once: the first one wins.
 STORE = text("""
     INSERT INTO monthly_reports (brand_id, month, version, generated_at, content)
-    SELECT :brand_id, :month, COALESCE(max(version), 0) + 1, :at, CAST(:content AS jsonb)
-    FROM monthly_reports WHERE brand_id = :brand_id AND month = :month
-    HAVING COALESCE((array_agg(content ORDER BY version DESC))[1] <> CAST(:content AS jsonb), true)
-    RETURNING version
+    VALUES (:brand_id, :month, :version, :at, CAST(:content AS jsonb))
+    ON CONFLICT (brand_id, month, version) DO NOTHING
 """)
 
 
-def brands_to_report(connection: Connection, zone: str, first_day: date, end_day: date, ends_at: datetime) -> list[int]:
-    """The brands of a zone for which the month [first_day, end_day), over at `ends_at`, is reported."""
-    parameters = {"zone": zone, "first_day": first_day, "end_day": end_day, "ends_at": ends_at}
+def brands_to_report(
+    connection: Connection, zone: str, days: tuple[date, date], ends_at: datetime, brand_id: int | None = None
+) -> list[int]:
+    """The brands of a zone (or the one asked for) that were there before the month [first day, end day) was over."""
+    parameters = {"brand_id": brand_id, "zone": zone, "first_day": days[0], "end_day": days[1], "ends_at": ends_at}
     return list(connection.scalars(BRANDS_TO_REPORT, parameters))
 
 
-def month_of_brand(
-    connection: Connection, brand_id: int, days: tuple[date, date], instants: tuple[datetime, datetime]
-) -> dict[str, Any]:
-    """The brand's month, as counters, limits and status changes tell it now; days and instants are half-open."""
+def stored(connection: Connection, brand_id: int, month: date, version: int | None = None) -> dict[str, Any] | None:
+    """One version of the month's report, or the latest: brand_id, month, version, generated_at, content."""
+    parameters = {"brand_id": brand_id, "month": month, "version": version}
+    row = connection.execute(STORED, parameters).mappings().first()
+    return None if row is None else dict(row)
+
+
+def listed(
+    connection: Connection, brand_id: int | None, after: tuple[date, int] | None, limit: int
+) -> list[dict[str, Any]]:
+    """The latest version of each month's report, newest month first, from the one after (month, brand) on.
+
+    Each has brand_id, brand, month, version, generated_at, spent_micros, and restated_micros since the first version.
+    """
+    after_month, after_brand = after or (None, None)
+    parameters = {"brand_id": brand_id, "after_month": after_month, "after_brand": after_brand, "limit": limit}
+    return plain(connection.execute(LISTED, parameters))
+
+
+def restated(
+    connection: Connection, since: date, received_since: datetime, occurred_before: datetime, at: datetime
+) -> list[tuple[int, date]]:
+    """The (brand, month) of each report, of the months from `since` on, that is missing or may say something new now.
+
+    Those that the brand's counters have left behind, and those about which events came since: some that left every
+    day's sum as it was may have moved spend between campaigns.
+    """
+    parameters = {"since": since, "received_since": received_since, "occurred_before": occurred_before, "at": at}
+    return [(row.brand_id, row.month) for row in connection.execute(RESTATED, parameters)]
+
+
+def store(
+    connection: Connection, brand_id: int, month: date, version: int, content: dict[str, Any], at: datetime
+) -> bool:
+    """Stores a version of the month's report; false where somebody else stored that version just now."""
     parameters = {
         "brand_id": brand_id,
-        "first_day": days[0],
-        "end_day": days[1],
-        "starts_at": instants[0],
-        "ends_at": instants[1],
+        "month": month,
+        "version": version,
+        "content": json.dumps(content, ensure_ascii=False),
+        "at": at,
     }
-    campaigns: dict[int, dict[str, Any]] = {}
-    for row in connection.execute(CAMPAIGN_DAYS, parameters):
-        campaign = campaigns.setdefault(row.campaign_id, {"campaign_id": row.campaign_id, "name": row.name, "days": {}})
-        campaign["days"][row.day.isoformat()] = row.spent_micros
-    spent = {row.day.isoformat(): row.spent_micros for row in connection.execute(BRAND_DAYS, parameters)}
-    return {
-        "brand_id": brand_id,
-        "month": f"{days[0]:%Y-%m}",
-        "spent_micros": sum(spent.values()),
-        "days": spent,
-        "campaigns": list(campaigns.values()),
-        "limits": plain(connection.execute(LIMITS, parameters)),
-        "status_changes": {status: changes for status, changes in connection.execute(STATUS_CHANGES, parameters)},  # noqa: C416
-    }
-
-
-def store(connection: Connection, brand_id: int, month: date, content: dict[str, Any], at: datetime) -> int | None:
-    """Stores a version of the month's report and returns its number; None where the last one says the same."""
-    parameters = {"brand_id": brand_id, "month": month, "content": json.dumps(content), "at": at}
-    version: int | None = connection.scalar(STORE, parameters)
-    return version
+    return connection.execute(STORE, parameters).rowcount == 1

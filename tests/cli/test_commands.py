@@ -48,7 +48,7 @@ def test_a_brand_is_made_and_listed_with_its_spend(world: World, spendgate: Spen
     (listed,) = spendgate("brand", "list", "--json").data
     facts = {"name": "Shoes", "time_zone": "Asia/Kathmandu", "currency": "EUR", "configured_status": "enabled"}
     assert listed | facts | {"id": brand, "today_micros": 1_250_001, "active_campaigns": 1} == listed
-    assert "EUR 1.250001" in spendgate("brand", "list").out
+    assert "€1.250001" in spendgate("brand", "list").out
     assert audit(world) == [("create", "brand")]
     assert "brand" in spendgate("brand", "create", "Hats").out
 
@@ -344,7 +344,7 @@ def test_send_reads_standard_input_and_names_the_lines_that_are_no_json(
     event = world.event(1, UNIT)
     told = spendgate("send", "-", stdin=f"rubbish\n{json.dumps(event)}\n{{\n")
     assert told.code == 1
-    assert "1 sent in 1 messages" in told.out
+    assert "1 sent in 1 message" in told.out
     assert "line 1 is not JSON" in told.err
     assert "line 3 is not JSON" in told.err
     assert [message.kwargs["events"] for message in messages(queue)] == [[event]]

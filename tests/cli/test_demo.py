@@ -66,13 +66,25 @@ def test_the_blinking_campaign_is_open_now_and_shut_in_two_minutes(world: World,
 
 def test_only_what_is_active_spends(world: World, queue: redis.Redis) -> None:
     demo.make_brands()
+    past = {event["event_id"] for event in sent(queue)}
     with spending():
-        eventually(lambda: len(sent(queue)) > 20)
+        eventually(lambda: len(sent(queue)) > len(past) + 20)
     active = {row["id"] for row in world.rows("SELECT id FROM campaigns WHERE effective_status = 'active'")}
-    assert {event["campaign_id"] for event in sent(queue)} <= active
+    assert {event["campaign_id"] for event in sent(queue) if event["event_id"] not in past} <= active
     assert named(world, "Display, paused by a person") not in {event["campaign_id"] for event in sent(queue)}
     world.ingest(sent(queue))
     assert world.rejected() == []
+
+
+def test_the_weeks_before_are_spent_within_their_limits(world: World, queue: redis.Redis) -> None:
+    demo.make_brands()
+    world.ingest(sent(queue))
+    assert world.rejected() == []
+    days = world.rows("SELECT day, spent_micros FROM campaign_days WHERE campaign_id = %s", named(world, "Shopping"))
+    assert len(days) == demo.PAST_DAYS
+    assert all(50 * UNIT < day["spent_micros"] < 140 * UNIT for day in days)
+    assert world.spent(named(world, "Display, paused by a person")) == 0
+    world.verify()
 
 
 def test_a_refund_brings_a_stopped_campaign_back(world: World, queue: redis.Redis) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from cli import embedded
@@ -125,7 +125,7 @@ def test_the_demo_pauses_campaigns_by_budget_shows_them_and_leaves_nothing_behin
 
 def test_in_time_lapse_a_midnight_brings_campaigns_back_and_the_end_comes_by_itself(home: Path) -> None:
     lapse: Env = {"SPENDGATE_CLOCK_START": "2026-10-30T12:00:00Z", "SPENDGATE_CLOCK_SPEED": "2880"}
-    with up(home, "--demo", "--fresh", "--seconds", "25", env=lapse) as service:
+    with up(home, "--demo", "--fresh", "--seconds", "40", env=lapse) as service:
         eventually(lambda: len(service.logged("demo.brand_made")) == 3)
         brand = next(line for line in service.logged("demo.brand_made") if line["name"] == "Hudson Shoes")
         assert beside(home, "budget", "set", "daily", "20", "--brand", str(brand["brand_id"])).code == 0

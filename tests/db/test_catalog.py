@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from db.engine import committed
 from db.repository import catalog
-from db.repository.catalog import Edit
+from db.repository.audit import Edit
 from domain.errors import InvalidValue
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import Period
@@ -208,7 +208,10 @@ TODAY = date(2026, 6, 17)
 YESTERDAY = date(2026, 6, 16)
 
 
-def test_finds_the_oldest_brand_of_a_name(world: World, edit: Edit) -> None:
-    first, _ = world.brand(name="Shop"), world.brand(name="Shop")
+def test_finds_a_brand_by_its_name_and_guesses_at_none(world: World, edit: Edit) -> None:
+    first = world.brand(name="Shop")
     assert committed(lambda connection: catalog.brand_named(connection, "Shop")) == first
+    second = world.brand(name="Shop")
+    with pytest.raises(InvalidValue, match=f"several: {first}, {second}"):
+        committed(lambda connection: catalog.brand_named(connection, "Shop"))
     assert committed(lambda connection: catalog.brand_named(connection, "Store")) is None

@@ -14,6 +14,8 @@ STATUS_CHANGE = (
     " cause) VALUES (1, {}, now(), '{}', '{}', '{{}}', '{}', 'test')"
 )
 BUDGET = "INSERT INTO budgets (brand_id, campaign_id, period, limit_micros) VALUES (1, {}, '{}', {})"
+USER = "INSERT INTO users (email, password_hash, role) VALUES ('{}', '', '{}')"
+KEY = "INSERT INTO api_keys (name, prefix, secret_hash, scopes) VALUES ('{}', '{}', '', '{}')"
 
 REFUSED = [
     ("ck_brands_configured_status_known", BRAND + "('b', 'UTC', 'USD', 'gone')"),
@@ -52,10 +54,23 @@ REFUSED = [
     ("ck_brands_fixed_once_spent", "UPDATE brands SET time_zone = 'Asia/Tokyo' WHERE id = 1"),
     ("ck_brands_fixed_once_spent", "UPDATE brands SET currency = 'EUR' WHERE id = 1"),
     ("pk_spend_events_2026_06", "INSERT INTO spend_events SELECT * FROM spend_events"),
+    ("ck_users_email_is_lower_case", USER.format("Ops@example.com", "viewer")),
+    ("ck_users_email_is_lower_case", USER.format("@", "viewer")),
+    ("ck_users_role_known", USER.format("ops@example.com", "root")),
+    ("uq_users_email", USER.format("owner@example.com", "viewer")),
+    ("fk_user_sessions_users", "INSERT INTO user_sessions VALUES ('', 404, now(), now())"),
+    ("ck_api_keys_name_not_empty", KEY.format("", "sg_1", "{read}")),
+    ("ck_api_keys_scopes_known", KEY.format("k", "sg_1", "{}")),
+    ("ck_api_keys_scopes_known", KEY.format("k", "sg_1", "{read,root}")),
+    ("uq_api_keys_prefix", KEY.format("k", "sg_taken", "{read}")),
+    ("fk_idempotency_keys_api_keys", "INSERT INTO idempotency_keys VALUES (404, 'k', '', now())"),
+    ("ck_brand_hours_hour_of_day", "INSERT INTO brand_hours VALUES (1, '2026-06-17', 24, 1)"),
+    ("fk_brand_hours_brands", "INSERT INTO brand_hours VALUES (404, '2026-06-17', 23, 1)"),
+    ("fk_hold_changes_campaigns", "INSERT INTO hold_changes VALUES (DEFAULT, 1, 2, now(), '{}', 'test')"),
     ("fk_budgets_brands", "INSERT INTO budgets (brand_id, period, limit_micros) VALUES (404, 'daily', 1)"),
 ]
 
-HISTORY = ("spend_events", "spend_events_2026_06", "status_changes", "audit_entries", "budget_limits")
+HISTORY = ("spend_events", "spend_events_2026_06", "status_changes", "audit_entries", "budget_limits", "hold_changes")
 EDITS = ("DELETE FROM {}", "UPDATE {} SET brand_id = brand_id + 1")
 
 
@@ -67,6 +82,8 @@ def small_world(world: World, noon: datetime) -> World:
     campaign = world.campaign(first, platform="meta_ads", external_id="77", monthly=5)
     other = world.campaign(second)
     world.spend(campaign, 5)
+    world.execute(USER.format("owner@example.com", "owner"))
+    world.execute(KEY.format("k", "sg_taken", "{read}"))
     assert (first, second, campaign, other) == (1, 2, 1, 2)
     return world
 

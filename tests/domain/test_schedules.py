@@ -1,12 +1,13 @@
 """Ad schedules: open and closed by the wall clock, and edge by edge."""
 
 from datetime import datetime
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 
-from domain.schedules import Daypart, Schedule, is_open, next_edge, parse_schedule
+from domain.schedules import Daypart, Schedule, is_open, next_edge, open_stretches, parse_schedule
 from tests.domain.facts import (
     BRUTE_FORCE,
     DAY,
@@ -222,7 +223,63 @@ def test_the_same_instant_in_another_zone_has_the_same_next_edge() -> None:
     assert next_edge(sunday, at, ZoneInfo("Europe/London")) == seen_from_new_york == utc("2026-11-01T20:00")
 
 
+# Open stretches
+
+
+def stretches(schedule: str, starts_at: str, ends_at: str, zone: str = "UTC") -> list[tuple[str, str]]:
+    found = open_stretches(parse_schedule(schedule), local(zone, starts_at), local(zone, ends_at), ZoneInfo(zone))
+    return [(f"{starts:%d %H:%M}", f"{ends:%d %H:%M}") for starts, ends in found]
+
+
+def test_stretches_are_cut_at_both_bounds() -> None:
+    told = stretches("Mon-Wed 09:00-17:30", "2026-06-15 10:00", "2026-06-17 12:00")
+    assert told == [("15 10:00", "15 17:30"), ("16 09:00", "16 17:30"), ("17 09:00", "17 12:00")]
+
+
+def test_a_stretch_over_midnight_is_one() -> None:
+    assert stretches("Sat 22:00-06:00", "2026-06-20 00:00", "2026-06-22 00:00") == [("20 22:00", "21 06:00")]
+
+
+def test_an_empty_schedule_is_one_stretch() -> None:
+    assert stretches("", "2026-06-15 10:00", "2026-06-17 12:00") == [("15 10:00", "17 12:00")]
+
+
+def test_no_time_has_no_stretch() -> None:
+    assert stretches("", "2026-06-15 10:00", "2026-06-15 10:00") == []
+    assert stretches("Mon 09:00-10:00", "2026-06-15 10:00", "2026-06-22 09:00") == []
+
+
+def test_a_stretch_through_a_repeated_hour_is_an_hour_longer() -> None:
+    assert stretches("Sun 00:00-06:00", "2026-11-01 00:00", "2026-11-02 00:00", NEW_YORK) == [("01 04:00", "01 11:00")]
+
+
+def test_a_repeated_hour_alone_is_one_stretch_of_two_hours() -> None:
+    assert stretches("Sun 01:00-02:00", "2026-11-01 00:00", "2026-11-02 00:00", NEW_YORK) == [("01 05:00", "01 07:00")]
+
+
+def test_a_repeated_half_hour_is_two_stretches() -> None:
+    told = stretches("Sun 01:00-01:30", "2026-11-01 00:00", "2026-11-02 00:00", NEW_YORK)
+    assert told == [("01 05:00", "01 05:30"), ("01 06:00", "01 06:30")]
+
+
+def test_a_skipped_hour_has_no_stretch() -> None:
+    assert stretches("Sun 02:00-03:00", "2026-03-08 00:00", "2026-03-09 00:00", NEW_YORK) == []
+    assert stretches("Sun 00:00-06:00", "2026-03-08 00:00", "2026-03-09 00:00", NEW_YORK) == [("08 05:00", "08 10:00")]
+
+
 # The same by brute force
+
+
+@QUICK
+@given(schedules, moments)
+def test_stretches_hold_exactly_the_open_minutes(schedule: Schedule, moment: tuple[str, datetime]) -> None:
+    zone, at = ZoneInfo(moment[0]), moment[1]
+    found = open_stretches(schedule, at, at + 30 * HOUR, zone)
+    assert all(starts < ends for starts, ends in found)
+    assert all(ends < starts for (_, ends), (starts, _) in pairwise(found))
+    for later in (at, *minutes_after(at, 30 * HOUR - MINUTE)):
+        inside = any(starts <= later < ends for starts, ends in found)
+        assert inside is open_by_hand(schedule, later, zone)
 
 
 def first_flip(schedule: Schedule, at: datetime, zone: ZoneInfo) -> datetime | None:

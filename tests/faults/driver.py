@@ -13,7 +13,7 @@ from uuid import UUID
 
 from db.engine import snapshot
 from db.repository import catalog, search
-from db.repository.catalog import Edit
+from db.repository.audit import Edit
 from domain.periods import Period
 from domain.schedules import Daypart, normalised
 from runtime import clock, logs

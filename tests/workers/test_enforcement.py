@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from db.repository import catalog
+from db.repository.audit import Edit
 from domain.periods import Period
 from runtime import clock
 from runtime.settings import settings
@@ -26,12 +27,12 @@ def changes(world: World, campaign: int) -> list[dict[str, Any]]:
 
 
 def edit_brand(world: World, brand: int, **fields: object) -> None:
-    edit = catalog.Edit("test", clock.now())
+    edit = Edit("test", clock.now())
     edited(partial(catalog.edit_brand, brand_id=brand, changes=fields, edit=edit), brand)
 
 
 def edit_campaign(world: World, campaign: int, **fields: object) -> None:
-    edit = catalog.Edit("test", clock.now())
+    edit = Edit("test", clock.now())
     work = partial(catalog.edit_campaign, campaign_id=campaign, changes=fields, edit=edit)
     edited(work, world.brand_of(campaign))
 
@@ -97,7 +98,7 @@ def test_a_removed_budget_limits_nothing(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=0)
     campaign = world.campaign(brand)
-    edit = catalog.Edit("test", noon)
+    edit = Edit("test", noon)
     edited(lambda connection: catalog.remove_budget(connection, brand, None, Period.DAILY, edit), brand)
     assert world.is_active(campaign)
 

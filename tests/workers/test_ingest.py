@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from db.repository import catalog
+from db.repository.audit import Edit
 from runtime.settings import settings
 from tests.workers.kit import at_once, lines
 from tests.world import UNIT, World, eventually
@@ -472,7 +473,7 @@ def test_two_workers_may_be_the_first_in_a_month(world: World) -> None:
 def test_counts_by_the_zone_that_a_brand_was_given_before_its_first_spend(world: World, campaign: int) -> None:
     brand = world.brand_of(campaign)
     change = {"time_zone": "Asia/Kathmandu"}
-    edit = catalog.Edit("test", world.set_clock("2026-06-17T20:00:00Z"))
+    edit = Edit("test", world.set_clock("2026-06-17T20:00:00Z"))
     edited(lambda connection: catalog.edit_brand(connection, brand, change, edit), brand)
     world.spend(campaign, 5)
     assert world.spent(campaign, "2026-06-18") == 5

@@ -22,6 +22,7 @@ JOBS = {
     "reset_daily_budgets",
     "reset_monthly_budgets",
     "refresh_spend",
+    "roll_up_hours",
     "maintain_ledger",
     "generate_monthly_reports",
 }

@@ -1,0 +1,234 @@
+"""`spendgate report`: a brand's month for a person, a program or a spreadsheet."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from cli.output import console, list_rows, local, money, print_rows, progress
+from db.engine import snapshot
+from db.repository import catalog, reports
+from domain.errors import InvalidValue
+from domain.overspend import CAUSE_WORDS
+from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
+from domain.reporting import month_named
+from domain.words import HOLD_WORDS
+from runtime import clock
+from workers.report_formats import as_csv, as_json, hours, notable_limits, percent
+from workers.reports import generate_due, on_demand
+
+SHOWN_ROWS: Final = 40
+LISTED: Final = 500
+BAR_WIDTH: Final = 30
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+
+
+def report(
+    brand: Annotated[str | None, typer.Option(help="The brand's id or name.")] = None,
+    month: Annotated[str | None, typer.Option(help="Such as 2026-10. The last one that ended by default.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TEXT,
+    version: Annotated[int | None, typer.Option(min=1, help="An earlier version; the latest by default.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the stored reports, of one brand or of all.")] = False,
+    output: Annotated[Path | None, typer.Option(dir_okay=False, help="Write to this file.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Store every brand's that is due, as hourly.")] = False,
+) -> None:
+    """A brand's month: spend, limits and what went beyond them, time served and held, what was restated since.
+
+    A month that is over is stored, again where it says something new; the running month is told as of now.
+    """
+    if everything:
+        _store_all()
+    elif listing:
+        _list(None if brand is None else _brand_id(brand), form)
+    elif brand is None:
+        raise InvalidValue("brand", "say whose report: --brand ID or NAME, or --all")
+    else:
+        _write(_found(_brand_id(brand), month, version), form, output)
+
+
+def _store_all() -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with progress(*columns) as shown:
+        task = shown.add_task("Reports", total=None)
+        stored = generate_due(lambda done, due: shown.update(task, completed=done, total=due))
+    console.print(f"{stored} reports stored")
+
+
+def _list(brand_id: int | None, form: Format) -> None:
+    with snapshot() as connection:
+        rows = reports.listed(connection, brand_id, None, LISTED)
+    empty = "No reports yet. Each month's is stored when it is over; make one: spendgate report --brand ID"
+    list_rows("Monthly reports", rows, _listed_row, empty=empty, as_json=form is Format.JSON)
+
+
+def _listed_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "month": f"{row['month']:%Y-%m}",
+        "brand id": row["brand_id"],
+        "brand": row["brand"],
+        "version": row["version"],
+        "stored at": row["generated_at"],
+        "spent micros": row["spent_micros"],
+        "restated micros": row["restated_micros"],
+    }
+
+
+def _brand_id(brand: str) -> int:
+    if brand.isdecimal():
+        return int(brand)
+    with snapshot() as connection:
+        brand_id = catalog.brand_named(connection, brand)
+    if brand_id is None:
+        raise InvalidValue("brand", f"there is no brand {brand!r}")
+    return brand_id
+
+
+def _found(brand_id: int, month: str | None, version: int | None) -> dict[str, Any]:
+    with snapshot() as connection:
+        brand = catalog.brand(connection, brand_id)
+    today = local_day(clock.now(), time_zone(brand["time_zone"]))
+    first_day = _last_month(today) if month is None else month_named(month)
+    if version is None:
+        return on_demand(brand_id, first_day)
+    with snapshot() as connection:
+        found = reports.stored(connection, brand_id, first_day, version)
+    if found is None:
+        raise InvalidValue("version", f"there is no version {version} of {first_day:%Y-%m} for brand {brand_id}")
+    return found
+
+
+def _last_month(today: date) -> date:
+    return window_of(Period.MONTHLY, today.replace(day=1) - ONE_DAY).first_day
+
+
+def _write(found: Mapping[str, Any], form: Format, output: Path | None) -> None:
+    if form is Format.TEXT and output is None:
+        _tell(found)
+        return
+    written = {Format.TEXT: _as_text, Format.JSON: _as_json, Format.CSV: _as_csv}[form](found)
+    if output is None:
+        typer.echo(written, nl=False)
+    else:
+        _write_file(output, written)
+        console.print(f"{found['month']:%Y-%m} written to {escape(str(output))}")
+
+
+def _write_file(output: Path, written: str) -> None:
+    try:
+        output.write_text(written, encoding="utf-8", newline="")
+    except OSError as error:
+        raise InvalidValue("output", f"{output}: {error.strerror}") from None
+
+
+def _as_json(found: Mapping[str, Any]) -> str:
+    return as_json(found["content"])
+
+
+def _as_csv(found: Mapping[str, Any]) -> str:
+    return as_csv(found["content"])
+
+
+def _as_text(found: Mapping[str, Any]) -> str:
+    with console.capture() as captured:
+        _tell(found)
+    return Text.from_ansi(captured.get()).plain + "\n"
+
+
+def _tell(found: Mapping[str, Any]) -> None:
+    content = found["content"]
+    for line in _summary(found, content):
+        console.print(line, highlight=False)
+    print_rows("Spend by day", list(_days(content)), empty="Nothing was spent.")
+    print_rows("Campaigns", [_campaign(content, row) for row in _largest(content)], empty="No campaigns.")
+    _tell_more(len(content["campaigns"]) - SHOWN_ROWS, "campaigns")
+    held = [_held(content, hold, seconds) for hold, seconds in content["held_seconds"].items()]
+    print_rows("Held", held, empty="No campaign was held.")
+    notable = notable_limits(content)
+    print_rows("Limits", [_limit(content, row) for row in notable[:SHOWN_ROWS]], empty="No limit was reached.")
+    _tell_more(len(notable) - SHOWN_ROWS, "windows")
+
+
+def _tell_more(hidden: int, what: str) -> None:
+    if hidden > 0:
+        console.print(f"… and {hidden} more {what}; --format csv has them all")
+
+
+def _summary(found: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[str]:
+    made = local(found["generated_at"], time_zone(content["time_zone"]))
+    state = f"version {found['version']}, stored {made}" if content["complete"] else f"not over; as of {made}"
+    yield f"[bold]{escape(content['brand'])}[/bold] {content['month']} [dim]({content['time_zone']}; {state})[/dim]"
+    yield f"spent {_money(content, content['spent_micros'])}"
+    closed = content["closed"]
+    if closed and (closed["restated_micros"] or closed["restated_by_day"]):
+        yield (
+            f"closed at {_money(content, closed['spent_micros'])}, "
+            f"restated by {_money(content, closed['restated_micros'])} since"
+        )
+    overspent = sum(row["overspend_micros"] > 0 for row in content["limits"])
+    yield f"{overspent} of {len(content['limits'])} budget windows overspent"
+    yield f"time in budget {percent(content['in_budget_permille'])}"
+    yield f"{content['paused']} times a campaign paused, {content['activated']} times one came back"
+
+
+def _days(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    most = max(content["by_day"].values(), default=0)
+    for day, micros in content["by_day"].items():
+        yield {
+            "day": f"{date.fromisoformat(day):%a %Y-%m-%d}",
+            "spent": _money(content, micros),
+            "": "█" * (max(0, micros) * BAR_WIDTH // most) if most > 0 else "",
+            "ran out at": content["days_exhausted"].get(day, ""),
+        }
+
+
+def _largest(content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return sorted(content["campaigns"], key=lambda row: -row["spent_micros"])[:SHOWN_ROWS]
+
+
+def _campaign(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "campaign id": row["campaign_id"],
+        "campaign": row["name"],
+        "spent": _money(content, row["spent_micros"]),
+        "served": hours(row["served_seconds"]),
+        "held by budgets alone": hours(row["held_by_budgets_seconds"]),
+        "in budget": percent(row["in_budget_permille"]),
+        "days its daily budget ran out": len(row["days_exhausted"]),
+    }
+
+
+def _held(content: Mapping[str, Any], hold: str, seconds: int) -> dict[str, Any]:
+    campaigns = sum(hold in row["held_seconds"] for row in content["campaigns"])
+    return {"because": HOLD_WORDS[hold], "campaigns": campaigns, "for": hours(seconds)}
+
+
+def _limit(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    delay = row["delay_seconds"]
+    return {
+        "of": row["campaign"] or "the brand",
+        "period": row["period"],
+        "from": row["first_day"] or "ever",
+        "limit": _money(content, row["limit_micros"]),
+        "spent": _money(content, row["spent_micros"]),
+        "used": percent(row["used_permille"]),
+        "overspent": _money(content, row["overspend_micros"]) if row["overspend_micros"] else "",
+        "because": CAUSE_WORDS.get(row["cause"], ""),
+        "delay": "" if delay is None else str(timedelta(seconds=delay)),
+    }
+
+
+def _money(content: Mapping[str, Any], micros: int) -> str:
+    return money(micros, content["currency"])

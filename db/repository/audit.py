@@ -1,0 +1,50 @@
+"""What people changed: who, what, old, new; append-only."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+INSERT_AUDIT_ENTRY = text("""
+    INSERT INTO audit_entries (changed_at, changed_by, action, subject, subject_id, brand_id, old, new)
+    VALUES (:at, :by, :action, :subject, :subject_id, :brand_id, CAST(:old AS jsonb), CAST(:new AS jsonb))
+""")
+
+
+class Edit(NamedTuple):
+    """Who changes something, and when."""
+
+    by: str
+    at: datetime
+
+
+class Subject(NamedTuple):
+    """What is changed: a kind of thing, its id, and the brand it belongs to, if to one."""
+
+    kind: str
+    id: int
+    brand_id: int | None = None
+
+
+def note(
+    connection: Connection,
+    edit: Edit,
+    action: str,
+    subject: Subject,
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any] | None,
+) -> None:
+    """Adds one entry. No secret belongs into `old` and `new`."""
+    parameters = {
+        "at": edit.at,
+        "by": edit.by,
+        "action": action,
+        "subject": subject.kind,
+        "subject_id": subject.id,
+        "brand_id": subject.brand_id,
+        "old": None if old is None else json.dumps(dict(old), default=str),
+        "new": None if new is None else json.dumps(dict(new), default=str),
+    }
+    connection.execute(INSERT_AUDIT_ENTRY, parameters)

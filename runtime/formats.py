@@ -1,0 +1,26 @@
+"""Money and moments as people read them."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from babel.numbers import format_currency
+
+LOCALE: Final = "en_US"
+_MICROS_PER_UNIT: Final = 1_000_000
+
+
+def exact_money(micros: int, currency: str) -> str:
+    """Micros in the currency's own form, with all the decimals there are: $1,234.50, $0.000001."""
+    return str(format_currency(Decimal(micros) / _MICROS_PER_UNIT, currency, locale=LOCALE, decimal_quantization=False))
+
+
+def rounded_money(micros: int, currency: str) -> str:
+    """Micros in the currency's own form, rounded to its usual decimals."""
+    return str(format_currency(Decimal(micros) / _MICROS_PER_UNIT, currency, locale=LOCALE))
+
+
+def wall_clock(moment: datetime, zone: ZoneInfo) -> str:
+    """A moment by a brand's wall clock: Wed 2026-06-17 08:00 EDT."""
+    return f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M %Z}"

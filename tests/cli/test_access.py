@@ -1,0 +1,130 @@
+"""Logins and API keys from a shell."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+from datetime import timedelta
+
+from domain.access import KeyScope, Role
+from tests.cli.conftest import Spendgate
+from tests.cli.shell import REPOSITORY, environment
+from tests.world import World, moment
+from workers import access
+
+EMAIL = "you@example.com"
+PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
+
+
+def test_the_first_login_is_an_owners(world: World, spendgate: Spendgate) -> None:
+    told = spendgate("create-admin", EMAIL, "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert told.code == 0
+    assert PASSWORD not in told.out
+    session = access.sign_in(EMAIL, PASSWORD)
+    assert session
+    assert session.person.role is Role.OWNER
+    assert world.one("SELECT changed_by FROM audit_entries")["changed_by"].startswith("cli:")
+
+
+def test_a_made_password_is_printed_once(world: World, spendgate: Spendgate) -> None:
+    made = spendgate("create-admin", EMAIL, "--role", "viewer", "--generate", "--json").data
+    session = access.sign_in(EMAIL, made["password"])
+    assert session
+    assert (session.person.id, session.person.role) == (made["user_id"], Role.VIEWER)
+    again = spendgate("create-admin", EMAIL, "--generate", "--reset")
+    password = again.out.rpartition("password ")[2].strip()
+    assert access.sign_in(EMAIL, password)
+    assert access.sign_in(EMAIL, made["password"]) is None
+
+
+def test_a_terminal_is_asked_twice_and_shows_nothing(world: World) -> None:
+    master, slave = pty.openpty()
+    asked = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "create-admin", EMAIL],
+        cwd=REPOSITORY,
+        env=environment({}),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    seen = b""
+    for prompt in (b"Password:", b"The same again:"):
+        while not seen.endswith(prompt + b" "):
+            assert select.select([master], [], [], 60)[0], seen
+            seen += os.read(master, 1024)
+        os.write(master, f"{PASSWORD}\n".encode())
+    assert asked.wait(60) == 0
+    seen += os.read(master, 4096)
+    os.close(master)
+    assert PASSWORD.encode() not in seen
+    assert access.sign_in(EMAIL, PASSWORD)
+
+
+def test_bad_logins_are_one_line(world: World, spendgate: Spendgate) -> None:
+    for argv, stdin, words in (
+        (("create-admin", EMAIL), PASSWORD, "--password-stdin"),
+        (("create-admin", EMAIL, "--generate", "--password-stdin"), PASSWORD, "cannot be used with"),
+        (("create-admin", EMAIL, "--password-stdin"), "short", "must have 12 to 200 characters"),
+        (("create-admin", "nobody", "--generate"), "", "is not an address"),
+        (("create-admin", EMAIL, "--generate", "--reset"), "", "has no login"),
+    ):
+        told = spendgate(*argv, stdin=stdin)
+        assert told.code == 2
+        assert told.err.count("\n") == 1
+        assert words in told.err
+    assert world.rows("SELECT FROM users") == []
+
+
+def test_a_login_that_is_there_is_not_made_again(world: World, spendgate: Spendgate) -> None:
+    assert spendgate("create-admin", EMAIL, "--generate").code == 0
+    told = spendgate("create-admin", "YOU@example.com", "--generate")
+    assert (told.code, "has a login already" in told.err) == (2, True)
+
+
+def test_users_are_listed_and_disabled_but_for_the_last_owner(world: World, spendgate: Spendgate) -> None:
+    assert "spendgate create-admin" in spendgate("users", "list").out
+    access.create_user(EMAIL, PASSWORD, Role.OWNER, "test")
+    access.create_user("ops@example.com", PASSWORD, Role.OPERATOR, "test")
+    assert spendgate("users", "disable", "Ops@example.com").code == 0
+    assert access.sign_in("ops@example.com", PASSWORD) is None
+    told = spendgate("users", "disable", EMAIL)
+    assert (told.code, "last owner" in told.err) == (2, True)
+    listed = spendgate("users", "list", "--json")
+    assert [(row["email"], row["disabled_at"] is None) for row in listed.data] == [
+        ("ops@example.com", False),
+        (EMAIL, True),
+    ]
+    assert "argon2" not in listed.out
+    assert spendgate("users", "disable", "nobody@example.com").code == 2
+
+
+def test_a_key_is_printed_once_and_opens_what_it_is_for(world: World, spendgate: Spendgate) -> None:
+    at = world.set_clock("2026-06-17T12:00:00Z")
+    made = spendgate("create-api-key", "bidder", "--json").data
+    caller = access.caller(made["key"])
+    assert caller
+    assert (caller.key_id, caller.name, caller.brand_id) == (made["api_key_id"], "bidder", None)
+    assert caller.scopes == set(KeyScope)
+    brand = world.brand()
+    options = ("--scope", "read", "--scope", "spend-write", "--brand", str(brand), "--expires-days", "7")
+    key = spendgate("create-api-key", "reports", *options).out.strip().splitlines()[-1]
+    caller = access.caller(key)
+    assert caller
+    assert caller.brand_id == brand
+    assert caller.scopes == {KeyScope.READ, KeyScope.SPEND_WRITE}
+    listed = spendgate("api-keys", "list", "--json")
+    assert moment(listed.data[1]["expires_at"]) == at + timedelta(days=7)
+    assert key.split("_", 2)[2] not in listed.out + spendgate("api-keys", "list").out
+    assert "secret_hash" not in listed.out
+
+
+def test_a_revoked_key_opens_nothing(world: World, spendgate: Spendgate) -> None:
+    assert "spendgate create-api-key" in spendgate("api-keys", "list").out
+    key_id, key = access.create_key("bidder", [KeyScope.READ], "test")
+    assert spendgate("api-keys", "revoke", str(key_id)).code == 0
+    assert access.caller(key) is None
+    assert spendgate("api-keys", "revoke", str(key_id)).code == 2
+    assert spendgate("create-api-key", "bidder", "--brand", "99").code == 2

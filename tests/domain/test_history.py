@@ -1,0 +1,59 @@
+"""What held over a stretch of time."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.history import Stretch, stretches
+
+NOON = datetime(2026, 6, 17, 12, tzinfo=UTC)
+PAUSED, SPENT = ("user_paused",), ("brand_daily_budget",)
+
+
+def at(hours: float) -> datetime:
+    return NOON + timedelta(hours=hours)
+
+
+def test_each_change_holds_until_the_next_and_the_last_to_the_end() -> None:
+    told = list(stretches([(at(1), PAUSED), (at(3), ()), (at(4), SPENT)], at(0), at(8)))
+    assert told == [Stretch(at(1), at(3), PAUSED), Stretch(at(3), at(4), ()), Stretch(at(4), at(8), SPENT)]
+
+
+def test_what_held_before_holds_from_the_start() -> None:
+    assert list(stretches([(at(-5), PAUSED), (at(2), ())], at(0), at(4))) == [
+        Stretch(at(0), at(2), PAUSED),
+        Stretch(at(2), at(4), ()),
+    ]
+
+
+def test_what_comes_after_the_end_or_was_over_before_the_start_is_left_out() -> None:
+    assert list(stretches([(at(-5), PAUSED), (at(-4), SPENT), (at(9), ())], at(0), at(8))) == [
+        Stretch(at(0), at(8), SPENT)
+    ]
+    assert list(stretches([(at(8), PAUSED)], at(0), at(8))) == []
+    assert list(stretches([], at(0), at(8))) == []
+
+
+Changes = list[tuple[int, tuple[str, ...]]]
+CHANGES = st.lists(st.tuples(st.integers(-50, 150), st.sampled_from([(), PAUSED, SPENT])))
+
+
+def test_a_change_dated_before_the_one_it_follows_counts_no_time_twice() -> None:
+    told = list(stretches([(at(3), PAUSED), (at(1), SPENT), (at(5), ())], at(0), at(8)))
+    assert told == [Stretch(at(3), at(5), SPENT), Stretch(at(5), at(8), ())]
+
+
+@given(CHANGES)
+def test_stretches_follow_each_other_without_gap_from_the_first_change_on(
+    changes: list[tuple[int, tuple[str, ...]]],
+) -> None:
+    moments = [(at(hours), holds) for hours, holds in changes]
+    told = list(stretches(moments, at(0), at(100)))
+    assert all(earlier.ends_at == later.starts_at for earlier, later in itertools.pairwise(told))
+    assert all(stretch.starts_at < stretch.ends_at for stretch in told)
+    if moments and all(moment < at(100) for moment, _ in moments):
+        assert told[0].starts_at == max(moments[0][0], at(0))
+        assert told[-1].ends_at == at(100)
+        assert told[-1].holds == moments[-1][1]

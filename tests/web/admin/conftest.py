@@ -1,0 +1,93 @@
+"""A browser in this process, signed in or not, on the test's own database."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx2 as httpx
+import pytest
+from starlette.testclient import TestClient
+
+from domain.access import Role
+from tests.world import World
+
+PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
+CSRF_COOKIE = "starlette_admin_csrftoken"
+
+
+class Browser:
+    """What a person does with the admin: opens pages, sends forms, uses actions."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def get(self, path: str, **query: object) -> httpx.Response:
+        """A page; redirects are followed to their end."""
+        return self.client.get(_address(path, query))
+
+    def post(self, path: str, data: dict[str, Any] | None = None, **query: object) -> httpx.Response:
+        """A form with the token of this browser; the answer itself, be it a redirect."""
+        fields = {"csrftoken": self.token(), **(data or {})}
+        return self.client.post(_address(path, query), data=fields, follow_redirects=False)
+
+    def act(self, key: str, name: str, *ids: int) -> httpx.Response:
+        """A bulk action on rows."""
+        query = urlencode([("name", name), *(("pks", number) for number in ids)])
+        return self.client.post(f"/admin/_api/{key}/action?{query}", headers={"X-CSRFToken": self.token()})
+
+    def act_on_one(self, key: str, name: str, number: int) -> httpx.Response:
+        """A row's own action."""
+        query = urlencode({"name": name, "pk": number})
+        return self.client.post(f"/admin/_api/{key}/row-action?{query}", headers={"X-CSRFToken": self.token()})
+
+    def token(self) -> str:
+        """The CSRF token that the browser's cookie holds."""
+        if CSRF_COOKIE not in self.client.cookies:
+            self.client.get("/admin/login")
+        return str(self.client.cookies[CSRF_COOKIE])
+
+    def sign_in(self, email: str, password: str = PASSWORD, *, to: str = "", **more: str) -> httpx.Response:
+        """The login's answer."""
+        query = {"next": to} if to else {}
+        return self.post("/admin/login", {"username": email, "password": password, **more}, **query)
+
+    def told(self) -> str:
+        """The messages of the next page."""
+        page = self.get("/admin/").text
+        return " ".join(re.findall(r'<div class="alert-description">(.*?)</div>', page, re.DOTALL))
+
+
+def _address(path: str, query: dict[str, object]) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+@pytest.fixture
+def app(world: World) -> Any:
+    """The application on the test's database."""
+    from web.app import create_app  # noqa: PLC0415 - after the environment is set
+
+    return create_app()
+
+
+Open = Callable[..., Browser]
+
+
+@pytest.fixture
+def browser(app: Any) -> Iterator[Open]:
+    """Opens a browser; with a role, one that a user of that role is signed in by."""
+    from workers import access  # noqa: PLC0415 - after the environment is set
+
+    with ExitStack() as stack:
+
+        def opened(role: Role | None = None, base_url: str = "http://testserver") -> Browser:
+            found = Browser(stack.enter_context(TestClient(app, base_url=base_url)))
+            if role is not None:
+                email = f"{role}@example.com"
+                if access.sign_in(email, PASSWORD) is None:
+                    access.create_user(email, PASSWORD, role, "test")
+                assert found.sign_in(email).status_code == 303
+            return found
+
+        yield opened

@@ -1,0 +1,85 @@
+"""The first page, and what happened: status changes, audit entries, rejected events and their replay."""
+
+from domain.access import KeyScope, Role
+from tests.web.admin.conftest import Open
+from tests.world import UNIT, World
+
+
+def test_the_first_page_counts_and_says_what_is_held_and_edited(world: World, browser: Open) -> None:
+    someone = browser(Role.VIEWER)
+    assert "No campaigns yet" in someone.get("/admin/").text
+    brand = world.brand(name="Hudson Shoes", daily=5 * UNIT)
+    world.campaign(world.brand(), name="Serves")
+    world.spend(world.campaign(brand, name="Brand search"), 5 * UNIT)
+    world.ingest([{"event_id": "x"}])
+    page = someone.get("/admin/").text
+    for words in ("Brand search", "daily budget is spent", "create brand", "Hudson Shoes", "malformed", 'href="/"'):
+        assert words in page
+
+
+def test_a_status_change_tells_cause_and_figures(world: World, browser: Open) -> None:
+    brand = world.brand(daily=5 * UNIT)
+    world.spend(world.campaign(brand, name="Brand search"), 5_250_000)
+    page = browser(Role.VIEWER).get("/admin/status-changes/list").text
+    assert "brand daily budget: 5.25 USD of 5.00 USD" in page
+    assert "Brand search" in page
+
+
+def test_an_audit_entry_tells_old_and_new(world: World, browser: Open) -> None:
+    campaign = world.campaign(world.brand(), name="Brand search")
+    world.set_status(campaign, "paused")
+    entry = world.one("SELECT max(id) AS id FROM audit_entries")["id"]
+    page = browser(Role.VIEWER).get("/admin/audit-entries/detail", pk=entry).text
+    assert "configured_status: enabled → paused" in page
+
+
+def test_what_was_right_by_now_is_replayed_and_the_rest_waits_on(world: World, browser: Open) -> None:
+    campaign = world.campaign(world.brand())
+    later = {"campaign_id": None, "platform": "google_ads", "external_id": "7"}
+    world.ingest([world.event(campaign, UNIT, **later), world.event(99, UNIT), world.event(98, UNIT)])
+    ids = {row["payload"]["campaign_id"]: row["id"] for row in world.rejected()}
+    right, wrong, left = ids[None], ids[99], ids[98]
+    world.execute("UPDATE campaigns SET platform = 'google_ads', external_id = '7'")
+    someone = browser(Role.OPERATOR)
+    assert someone.act("rejected-events", "replay", right, wrong).status_code == 200
+    assert "2 read again: 1 taken, 1 refused." in someone.told()
+    assert world.spent(campaign) == UNIT
+    assert {row["id"] for row in world.rejected()} == {wrong, left}
+    assert someone.act_on_one("rejected-events", "replay", left).status_code == 200
+    assert "1 read again: 0 taken, 1 refused." in someone.told()
+    assert someone.act_on_one("rejected-events", "replay", right).status_code == 400
+    assert "Showing 1 to 2 of 2" in someone.get("/admin/rejected-events/list").text
+    world.verify()
+
+
+def test_all_that_match_are_replayed_at_once(world: World, browser: Open) -> None:
+    campaign = world.campaign(world.brand())
+    world.ingest(
+        [
+            {"event_id": "x"},
+            *(world.event(campaign, UNIT, platform="p", external_id="e", campaign_id=None) for _ in range(30)),
+        ]
+    )
+    world.execute("UPDATE campaigns SET platform = 'p', external_id = 'e'")
+    someone = browser(Role.OPERATOR)
+    query = "name=replay&all=1&_list_query=%3Ffilter%3Dreason__eq%3Dunknown_campaign"
+    answer = someone.client.post(
+        f"/admin/_api/rejected-events/action?{query}", headers={"X-CSRFToken": someone.token()}
+    )
+    assert answer.status_code == 200
+    assert world.spent(campaign) == 30 * UNIT
+    assert len(world.rejected()) == 1
+
+
+def test_what_owners_alone_manage_owners_alone_see_in_the_audit(world: World, browser: Open) -> None:
+    from workers import access  # noqa: PLC0415 - after the environment is set
+
+    world.brand(name="Hudson Shoes")
+    access.create_key("secret-bidder", list(KeyScope), "test")
+    for role, sees in ((Role.OWNER, True), (Role.OPERATOR, False), (Role.VIEWER, False)):
+        opened = browser(role)
+        for path in ("/admin/audit-entries/list", "/admin/"):
+            page = opened.get(path).text
+            assert ("api_key" in page or "api key" in page) == sees, (role, path)
+        found = world.one("SELECT id FROM audit_entries WHERE subject = 'api_key'")["id"]
+        assert opened.get("/admin/audit-entries/detail", pk=found).status_code == (200 if sees else 404)

@@ -1,0 +1,166 @@
+"""Who comes in, who does not, and what the login tells."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from domain.access import Role
+from tests.web.admin.conftest import CSRF_COOKIE, PASSWORD, Open
+from tests.world import World
+from web.admin.auth import WRONG
+from web.people import COOKIE
+from workers import access
+
+EMAIL = "ops@example.com"
+
+
+@pytest.fixture
+def ops(world: World) -> int:
+    return access.create_user(EMAIL, PASSWORD, Role.OPERATOR, "test")
+
+
+def test_the_first_who_comes_is_told_how_to_make_a_login(world: World, browser: Open) -> None:
+    assert "spendgate create-admin you@example.com" in browser().get("/admin/login").text
+    access.create_user(EMAIL, PASSWORD, Role.OWNER, "test")
+    assert "spendgate create-admin" not in browser().get("/admin/login").text
+
+
+def test_a_login_leads_to_where_one_wanted_to_go_and_its_session_is_in_the_database(
+    world: World, ops: int, browser: Open
+) -> None:
+    someone = browser()
+    asked = someone.client.get("/admin/brands/list", follow_redirects=False)
+    assert asked.status_code == 303
+    assert asked.headers["location"].startswith("http://testserver/admin/login?next=")
+    answer = someone.sign_in(EMAIL, to="/admin/brands/list?q=a")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin/brands/list?q=a")
+    cookie = next(line for line in answer.headers.get_list("set-cookie") if line.startswith(COOKIE)).lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "expires" not in cookie
+    assert "secure" not in cookie
+    assert someone.get("/admin/brands/list").status_code == 200
+    assert world.one("SELECT user_id FROM user_sessions") == {"user_id": ops}
+
+
+def test_the_cookie_is_secure_on_https_and_kept_if_one_asks(world: World, ops: int, browser: Open) -> None:
+    at = world.set_clock("2026-06-17T12:00:00Z")
+    answer = browser(base_url="https://testserver").sign_in(EMAIL, remember_me="on")
+    cookie = next(line for line in answer.headers.get_list("set-cookie") if line.startswith(COOKIE))
+    assert "Secure" in cookie
+    assert "expires=Fri, 17 Jul 2026 12:00:00 GMT" in cookie
+    assert world.one("SELECT expires_at FROM user_sessions")["expires_at"] == at + timedelta(days=30)
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x"])
+def test_the_login_leads_to_no_other_site(world: World, ops: int, browser: Open, elsewhere: str) -> None:
+    answer = browser().sign_in(EMAIL, to=elsewhere)
+    assert (answer.status_code, answer.headers["location"]) == (303, "http://testserver/admin/")
+
+
+def test_a_wrong_address_and_a_wrong_password_are_told_alike(world: World, ops: int, browser: Open) -> None:
+    answers = [browser().sign_in(EMAIL, "not the password"), browser().sign_in("nobody@example.com", PASSWORD)]
+    pages = {re.sub(r'value="[^"]+"', "", answer.text) for answer in answers}
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert len(pages) == 1
+    assert WRONG in pages.pop()
+    assert world.rows("SELECT FROM user_sessions") == []
+
+
+def test_a_disabled_user_does_not_come_in(world: World, ops: int, browser: Open) -> None:
+    access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
+    access.disable(EMAIL, "test")
+    assert WRONG in browser().sign_in(EMAIL).text
+
+
+def test_many_tries_are_throttled_before_the_password_is_looked_at(world: World, ops: int, browser: Open) -> None:
+    answers = [browser().sign_in(EMAIL, "not the password") for _ in range(10)]
+    assert {answer.status_code for answer in answers} == {400}
+    answer = browser().sign_in(EMAIL, PASSWORD)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 0
+    assert re.search(r"Too many tries\. Try again in \d+ (seconds|minutes)\.", answer.text)
+    assert world.rows("SELECT FROM user_sessions") == []
+
+
+def test_a_person_is_throttled_from_wherever_the_tries_come(
+    world: World, ops: int, browser: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from limits import RateLimitItemPerMinute  # noqa: PLC0415
+
+    from web import rates  # noqa: PLC0415
+
+    monkeypatch.setattr(rates, "SIGN_INS_A_MINUTE_BY_ADDRESS", RateLimitItemPerMinute(1_000, 1, "test-address"))
+    for _ in range(10):
+        assert browser().sign_in(f" {EMAIL.upper()}", "not the password").status_code == 400
+    assert browser().sign_in(EMAIL, PASSWORD).status_code == 429
+    assert browser().sign_in("another@example.com", PASSWORD).status_code == 400
+
+
+def test_a_forged_login_is_refused(world: World, ops: int, browser: Open) -> None:
+    form = {"username": EMAIL, "password": PASSWORD}
+    one, other = browser(), browser()
+    assert one.client.post("/admin/login", data=form).status_code == 403
+    one.get("/admin/login")
+    assert one.client.post("/admin/login", data=form).status_code == 403
+    other.get("/admin/login")
+    assert one.client.post("/admin/login", data={**form, "csrftoken": other.token()}).status_code == 403
+    assert one.client.post("/admin/login", data={**form, "csrftoken": "made up"}).status_code == 403
+    assert world.rows("SELECT FROM user_sessions") == []
+
+
+def test_a_forged_change_is_refused(world: World, browser: Open) -> None:
+    brand = world.brand(name="Hudson Shoes")
+    someone, other = browser(Role.OWNER), browser()
+    form = {"name": "Stolen", "configured_status": "paused"}
+    for token in ({}, {"csrftoken": other.token()}):
+        answer = someone.client.post(f"/admin/brands/edit?pk={brand}", data={**form, **token})
+        assert answer.status_code == 403
+    action = f"/admin/_api/brands/action?name=pause&pks={brand}"
+    assert someone.client.post(action).status_code == 403
+    assert someone.client.post(action, headers={"X-CSRFToken": other.token()}).status_code == 403
+    assert world.one("SELECT name, configured_status FROM brands")["configured_status"] == "enabled"
+
+
+def test_tokens_hold_in_every_web_process(world: World, browser: Open) -> None:
+    from starlette.testclient import TestClient  # noqa: PLC0415
+
+    from web.app import create_app  # noqa: PLC0415
+
+    someone = browser(Role.OWNER)
+    with TestClient(create_app(), cookies=dict(someone.client.cookies)) as elsewhere:
+        form = {"csrftoken": someone.token(), "name": "Shoes", "time_zone": "UTC", "currency": "USD"}
+        assert elsewhere.post("/admin/brands/create", data=form, follow_redirects=False).status_code == 303
+    assert CSRF_COOKIE in someone.client.cookies
+
+
+def test_logging_out_ends_the_session_and_needs_a_form(world: World, browser: Open) -> None:
+    someone = browser(Role.VIEWER)
+    assert someone.client.get("/admin/logout", follow_redirects=False).status_code == 405
+    assert someone.client.post("/admin/logout").status_code == 403
+    token = someone.client.cookies[COOKIE]
+    answer = someone.post("/admin/logout")
+    assert (answer.status_code, answer.headers["location"]) == (303, "http://testserver/admin/login")
+    assert access.signed_in(token) is None
+    assert COOKIE not in someone.client.cookies
+    assert someone.client.get("/admin/", follow_redirects=False).status_code == 303
+
+
+def test_nothing_is_asked_of_another_host(world: World, browser: Open) -> None:
+    brand = world.brand(name="Hudson Shoes")
+    campaign = world.campaign(brand)
+    someone = browser(Role.OWNER)
+    for path in (
+        "/admin/",
+        "/admin/brands/list",
+        "/admin/brands/create",
+        f"/admin/campaigns/detail?pk={campaign}",
+        f"/admin/campaigns/{campaign}/schedule",
+        "/admin/api-keys/create",
+    ):
+        page = someone.get(path)
+        assert page.status_code == 200
+        asked = re.findall(r"(?:src|href|action)=\"(?:https?:)?//([^/\"]+)|url\(['\"]?https?://([^/'\")]+)", page.text)
+        assert {host for pair in asked for host in pair if host} <= {"testserver"}
+        assert page.headers["cache-control"] == "no-store"

@@ -1,0 +1,172 @@
+"""The schedule editor in a real browser: dragging, keys, typing, copying, the preview."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from domain.access import Role
+from tests.web.admin.conftest import PASSWORD
+from tests.web.chromium import Watched, chromium
+from tests.web.conftest import Browse
+from tests.world import World
+from workers import access
+
+Editor = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for the module."""
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def editor(world: World, browse: Browse, browser: Browser) -> Iterator[Editor]:
+    """Opens the editor of a campaign with this schedule, in a browser that somebody is signed in by."""
+    campaign = world.campaign(world.brand(zone="America/New_York"), name="Search")
+    with browse() as client, ExitStack() as stack:
+        watched: list[Watched] = []
+
+        def opened(schedule: str = "", role: Role = Role.OPERATOR, **options: Any) -> Page:
+            if schedule:
+                world.schedule(campaign, schedule)
+            access.create_user("ops@example.com", PASSWORD, role, "test")
+            page = browser.new_page(base_url=str(client.base_url), **options)
+            stack.callback(page.close)
+            watched.append(Watched(page))
+            page.goto(f"/admin/campaigns/{campaign}/schedule")
+            page.fill("#username", "ops@example.com")
+            page.fill("#password", PASSWORD)
+            page.click("button[type=submit]")
+            expect(page.locator("[data-days] > li")).to_have_count(7)
+            return page
+
+        yield opened
+        refused = "status of 422"  # what cannot be read, as the browser's console tells of it
+        assert [fault for one in watched for fault in one.faults if refused not in fault] == []
+
+
+def text(page: Page) -> Any:
+    """The field that is typed into."""
+    return page.locator("#schedule-text")
+
+
+def cell(page: Page, day: str, hour: int) -> Any:
+    """One hour of the grid, by the name that it is read out by."""
+    return page.get_by_role("gridcell", name=re.compile(f"^{day} {hour:02d}:00 to "))
+
+
+def test_a_drag_opens_hours_and_one_from_an_open_hour_closes_them(editor: Editor, world: World) -> None:
+    page = editor("Sun 00:00-01:00")
+    cell(page, "Monday", 9).hover()
+    page.mouse.down()
+    cell(page, "Wednesday", 16).hover()
+    page.mouse.up()
+    expect(text(page)).to_have_value("Mon-Wed 09:00-17:00, Sun 00:00-01:00")
+    expect(cell(page, "Tuesday", 12)).to_have_accessible_name("Tuesday 12:00 to 13:00, open")
+    cell(page, "Tuesday", 12).hover()
+    page.mouse.down()
+    cell(page, "Tuesday", 13).hover()
+    page.mouse.up()
+    told = "Mon 09:00-17:00, Tue 09:00-12:00, Tue 14:00-17:00, Wed 09:00-17:00, Sun 00:00-01:00"
+    expect(text(page)).to_have_value(told)
+    expect(page.locator("[data-total]")).to_have_text("23 h in all, America/New_York")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert").first).to_contain_text("Search serves Mon 09:00-17:00")
+    assert len(world.rows("SELECT FROM dayparts")) == 5
+
+
+def test_keys_move_choose_and_toggle(editor: Editor) -> None:
+    page = editor("Sun 00:00-01:00")
+    cell(page, "Monday", 9).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    expect(cell(page, "Tuesday", 10)).to_be_focused()
+    page.keyboard.press("Space")
+    expect(text(page)).to_have_value("Tue 10:00-11:00, Sun 00:00-01:00")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("[aria-selected=true]")).to_have_count(4)
+    page.keyboard.press("Space")
+    expect(text(page)).to_have_value("Tue-Wed 10:00-12:00, Sun 00:00-01:00")
+    page.keyboard.press("Space")
+    expect(text(page)).to_have_value("Sun 00:00-01:00")
+
+
+def test_typing_shows_in_the_grid_with_part_hours_as_such(editor: Editor) -> None:
+    page = editor()
+    expect(page.locator("[data-state]")).to_have_text("Always open: no dayparts")
+    text(page).fill("Mon 09:00-17:30, Sat 22:00-06:00")
+    expect(cell(page, "Monday", 17)).to_have_accessible_name("Monday 17:00 to 18:00, open 30 of 60 minutes")
+    expect(cell(page, "Sunday", 5)).to_have_accessible_name("Sunday 05:00 to 06:00, open")
+    expect(cell(page, "Sunday", 6)).to_have_accessible_name("Sunday 06:00 to 07:00, closed")
+    expect(text(page)).to_have_value("Mon 09:00-17:30, Sat 22:00-06:00")
+    cell(page, "Monday", 17).click()
+    expect(text(page)).to_have_value("Mon 09:00-18:00, Sat 22:00-24:00, Sun 00:00-06:00")
+
+
+def test_what_cannot_be_read_is_told_while_typing(editor: Editor) -> None:
+    page = editor("Mon 09:00-10:00")
+    text(page).fill("Mon 9-17")
+    expect(page.locator("#text-error")).to_contain_text("cannot read 'Mon 9-17'")
+    expect(text(page)).to_have_attribute("aria-invalid", "true")
+    text(page).fill("Mon 09:00-17:00")
+    expect(page.locator("#text-error")).to_be_empty()
+    expect(text(page)).not_to_have_attribute("aria-invalid", "true")
+    expect(cell(page, "Monday", 16)).to_have_accessible_name("Monday 16:00 to 17:00, open")
+
+
+def test_one_day_is_copied_onto_others(editor: Editor) -> None:
+    page = editor("Mon 09:00-17:30, Tue 00:00-01:00")
+    page.get_by_label("Copy this day").select_option("Monday")
+    for day in ("Tue", "Fri"):
+        page.get_by_label(day, exact=True).check()
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(text(page)).to_have_value("Mon-Tue 09:00-17:30, Fri 09:00-17:30")
+
+
+def test_nothing_open_cannot_be_saved_and_is_never_taken_for_always(editor: Editor, world: World) -> None:
+    page = editor("Mon 09:00-10:00")
+    cell(page, "Monday", 9).click()
+    expect(page.locator("#text-error")).to_contain_text("pause the campaign")
+    expect(page.get_by_role("button", name="Save")).to_be_disabled()
+    page.get_by_role("button", name="Always open").click()
+    expect(text(page)).to_have_value("always")
+    expect(page.locator("#text-error")).to_be_empty()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert").first).to_contain_text("Search serves always")
+    assert world.rows("SELECT FROM dayparts") == []
+
+
+def test_the_first_hours_drawn_on_always_open_are_those_in_which_it_serves(editor: Editor) -> None:
+    page = editor()
+    cell(page, "Wednesday", 0).click()
+    expect(text(page)).to_have_value("Wed 00:00-01:00")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(text(page)).to_have_value("Wed-Thu 00:00-01:00")
+
+
+def test_a_viewer_looks_and_changes_nothing(editor: Editor) -> None:
+    page = editor("Mon 09:00-10:00", Role.VIEWER)
+    cell(page, "Monday", 12).click()
+    cell(page, "Monday", 9).focus()
+    page.keyboard.press("Space")
+    expect(cell(page, "Monday", 9)).to_have_accessible_name("Monday 09:00 to 10:00, open")
+    expect(cell(page, "Monday", 12)).to_have_accessible_name("Monday 12:00 to 13:00, closed")
+    expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    assert text(page).get_attribute("readonly") is not None
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_in_light_and_dark_and_a_tap_toggles(editor: Editor, scheme: str) -> None:
+    page = editor("Sun 00:00-01:00", viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.evaluate("document.documentElement.dataset.bsTheme") == scheme
+    cell(page, "Monday", 9).tap()
+    expect(text(page)).to_have_value("Mon 09:00-10:00, Sun 00:00-01:00")

@@ -1,0 +1,239 @@
+"""Spend that comes in over HTTP: judged one by one, counted once, enforced."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.web.api.conftest import Program
+from tests.web.conftest import Browse
+from tests.web.test_pages import REDIS_AWAY
+from tests.workers.kit import is_empty, working
+from tests.world import UNIT, World, eventually
+
+NOW = {"wait": "true"}
+
+
+def waiting(world: World) -> list[tuple[str, int]]:
+    return [(row["reason"], row["times"]) for row in world.rejected()]
+
+
+def test_good_events_are_enqueued_and_counted_by_a_worker(world: World, client: TestClient) -> None:
+    campaign = world.campaign(world.brand(daily=5 * UNIT))
+    answer = client.post("/api/spend/", json={"events": [world.event(campaign, 2 * UNIT), world.event(campaign, UNIT)]})
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "rejected": 0, "rejections": []})
+    assert world.spent(campaign) == 0
+    with working():
+        eventually(lambda: world.spent(campaign) == 3 * UNIT)
+    world.verify()
+
+
+def test_bad_events_are_told_by_their_place_and_kept_before_the_answer(world: World, client: TestClient) -> None:
+    world.set_clock("2026-06-17T12:00:00Z")
+    campaign = world.campaign(world.brand())
+    unknown = world.event(4711, UNIT)
+    sent = [
+        world.event(campaign, UNIT),
+        {"event_id": 7},
+        unknown,
+        world.event(campaign, UNIT, currency="EUR"),
+        world.event(campaign, UNIT, at="2026-05-01T00:00:00Z"),
+        world.event(campaign, UNIT, at="2026-06-17T12:05:01Z"),
+        "nonsense",
+    ]
+    told = client.post("/api/spend/", json={"events": sent}).json()
+    assert (told["accepted"], told["rejected"]) == (1, 6)
+    assert [(fault["index"], fault["reason"]) for fault in told["rejections"]] == [
+        (1, "malformed"),
+        (2, "unknown_campaign"),
+        (3, "wrong_currency"),
+        (4, "too_old"),
+        (5, "in_future"),
+        (6, "malformed"),
+    ]
+    assert told["rejections"][1] == {
+        "index": 2,
+        "event_id": unknown["event_id"],
+        "reason": "unknown_campaign",
+        "detail": "no campaign 4711",
+    }
+    assert told["rejections"][0]["event_id"] is None
+    assert len(world.rejected()) == 6
+    assert unknown in [row["payload"] for row in world.rejected()]
+
+
+def test_a_batch_that_waits_is_counted_enforced_and_told_in_its_answer(world: World, client: TestClient) -> None:
+    brand = world.brand(daily=5 * UNIT)
+    campaign = world.campaign(brand)
+    events = [world.event(campaign, 3 * UNIT), world.event(campaign, 2 * UNIT)]
+    answer = client.post("/api/spend/", json={"events": [*events, events[0], {}]}, params=NOW)
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["accepted"], told["duplicates"], told["rejected"]) == (2, 1, 1)
+    toggle = {"campaign_id": campaign, "brand_id": brand, "from_status": "active", "to_status": "inactive"}
+    assert told["toggles"] == [{**toggle, "holds": ["brand_daily_budget"]}]
+    assert (world.is_active(campaign), world.spent(campaign)) == (False, 5 * UNIT)
+    refund = client.post("/api/spend/", json=[world.event(campaign, -1)], params=NOW).json()
+    assert refund["toggles"] == [{**toggle, "from_status": "inactive", "to_status": "active", "holds": []}]
+    world.verify()
+
+
+def test_the_same_batch_again_counts_nothing_again(world: World, client: TestClient) -> None:
+    campaign = world.campaign(world.brand())
+    batch = {"events": [world.event(campaign, UNIT), {}]}
+    for taken, known in ((1, 0), (0, 1), (0, 1)):
+        told = client.post("/api/spend/", json=batch, params=NOW).json()
+        assert (told["accepted"], told["duplicates"], told["rejected"]) == (taken, known, 1)
+    assert client.post("/api/spend/", json=batch).json()["accepted"] == 1
+    with working():
+        eventually(lambda: world.spent(campaign) == UNIT)
+    assert waiting(world) == [("malformed", 4)]
+    world.verify()
+
+
+def test_an_event_that_contradicts_a_known_one_is_told_by_its_place(world: World, client: TestClient) -> None:
+    campaign = world.campaign(world.brand())
+    known = world.spend(campaign, UNIT)
+    batch = [{}, world.event(campaign, UNIT), {**known, "amount_micros": 2 * UNIT}, known]
+    told = client.post("/api/spend/", json=batch, params=NOW).json()
+    assert (told["accepted"], told["duplicates"]) == (1, 1)
+    assert [(fault["index"], fault["reason"]) for fault in told["rejections"]] == [
+        (0, "malformed"),
+        (2, "conflicting_duplicate"),
+    ]
+    assert told["rejections"][1]["event_id"] == known["event_id"]
+    assert world.spent(campaign) == 2 * UNIT
+
+
+def test_a_sum_beyond_a_bigint_is_told_by_its_place(world: World, client: TestClient) -> None:
+    campaign = world.campaign(world.brand())
+    client.post("/api/spend/", json=[world.event(campaign, 1)], params=NOW)
+    world.execute("UPDATE campaign_days SET spent_micros = 9223372036854775806")
+    told = client.post("/api/spend/", json=[world.event(campaign, 1), world.event(campaign, 2)], params=NOW).json()
+    assert (told["accepted"], told["rejections"][0]["reason"]) == (1, "amount_out_of_range")
+    assert told["rejections"][0]["index"] == 1
+
+
+@pytest.mark.parametrize("wait", ["true", "false"])
+def test_a_key_of_one_brand_spends_for_its_own_campaigns_alone(world: World, program: Program, wait: str) -> None:
+    own, theirs = world.campaign(world.brand()), world.campaign(world.brand(), platform="google_ads", external_id="7")
+    client = program(brand=world.brand_of(own))
+    named = {**world.event(0, UNIT), "campaign_id": None, "platform": "google_ads", "external_id": "7"}
+    batch = [world.event(own, UNIT), world.event(theirs, UNIT), named]
+    told = client.post("/api/spend/", json=batch, params={"wait": wait}).json()
+    assert told["accepted"] == 1
+    assert [(fault["index"], fault["reason"]) for fault in told["rejections"]] == [
+        (1, "unknown_campaign"),
+        (2, "unknown_campaign"),
+    ]
+    with working():
+        eventually(lambda: world.spent(own) == UNIT)
+    assert world.spent(theirs) == 0
+
+
+@pytest.mark.parametrize("wait", ["true", "false"])
+def test_reported_totals_are_taken_alike(world: World, client: TestClient, wait: str) -> None:
+    world.set_clock("2026-06-17T12:00:00Z")
+    campaign = world.campaign(world.brand(daily=5 * UNIT))
+    total = {"source": "google_ads", "campaign_id": campaign, "day": "2026-06-17", "total_micros": 4 * UNIT}
+    totals = [
+        {**total, "as_of": "2026-06-17T11:00:00Z"},
+        {**total, "day": "2026-06-18", "as_of": "2026-06-17T11:00:00Z"},
+    ]
+    answer = client.post("/api/reported-totals/", json={"totals": totals}, params={"wait": wait})
+    assert answer.status_code == (200 if wait == "true" else 202)
+    assert answer.json()["accepted"] == 1
+    assert [(fault["index"], fault["reason"]) for fault in answer.json()["rejections"]] == [(1, "in_future")]
+    with working():
+        eventually(lambda: world.spent(campaign) == 4 * UNIT)
+    again = client.post("/api/reported-totals/", json=totals[:1], params=NOW).json()
+    assert (again["accepted"], again["duplicates"]) == (0, 1)
+    restated = {**total, "total_micros": 5 * UNIT, "as_of": "2026-06-17T12:00:00Z"}
+    told = client.post("/api/reported-totals/", json=[restated], params=NOW).json()
+    assert (told["accepted"], [toggle["to_status"] for toggle in told["toggles"]]) == (1, ["inactive"])
+    assert world.rejected()[0]["kind"] == "reported_total"
+
+
+@pytest.mark.parametrize("body", [{"events": []}, [], {}, {"events": [1] * 5001}, {"events": {}}, 7, None, {"e": [1]}])
+def test_a_body_that_is_no_batch_is_refused_whole(world: World, client: TestClient, body: object) -> None:
+    assert client.post("/api/spend/", json=body).status_code == 422
+    assert world.rejected() == []
+
+
+def test_a_batch_of_the_largest_size_is_one_message(world: World, client: TestClient) -> None:
+    campaign = world.campaign(world.brand())
+    told = client.post("/api/spend/", json=[world.event(campaign, 1) for _ in range(5000)]).json()
+    assert told["accepted"] == 5000
+    with working():
+        eventually(lambda: world.spent(campaign) == 5000)
+
+
+def test_hostile_events_are_kept_and_answered(world: World, client: TestClient) -> None:
+    body = (
+        '{"events": [{"event_id": "\\ud800\\u0000"}, NaN, 1e400, {"a": "\\udfff"}, '
+        f'{"[" * 500}{"]" * 500}, {{"campaign_id": {"9" * 400}}}, "\\u0000"]}}'
+    )
+    for wait in ("true", "false"):
+        answer = client.post(
+            "/api/spend/", params={"wait": wait}, content=body, headers={"Content-Type": "application/json"}
+        )
+        assert (answer.status_code, answer.json()["rejected"]) == (200 if wait == "true" else 202, 7)
+        assert answer.json()["rejections"][0]["event_id"] == "\ufffd\ufffd"
+    listed = client.get("/api/rejected-events/")
+    assert (listed.status_code, len(listed.json()["items"])) == (200, 7)
+
+
+def test_without_redis_nothing_is_claimed_and_what_was_bad_is_kept(
+    world: World, program: Program, browse: Browse
+) -> None:
+    campaign = world.campaign(world.brand())
+    key = {"Authorization": program().headers["Authorization"]}
+    with browse(REDIS_URL=REDIS_AWAY) as client:
+        refused = client.post("/api/spend/", json=[world.event(campaign, UNIT), {}], headers=key)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        assert refused.headers["content-type"] == "application/problem+json"
+        waited = client.post("/api/spend/?wait=true", json=[world.event(campaign, UNIT)], headers=key)
+        assert (waited.status_code, waited.json()["accepted"]) == (200, 1)
+    assert waiting(world) == [("malformed", 1)]
+    assert world.spent(campaign) == UNIT
+
+
+def test_the_examples_of_the_documentation_are_taken(world: World, client: TestClient) -> None:
+    from web.api.spend import EVENT, TOTAL  # noqa: PLC0415
+
+    world.set_clock("2026-11-22T12:00:00Z")
+    campaign = world.campaign(world.brand())
+    for path, example in (("/api/spend/", EVENT), ("/api/reported-totals/", TOTAL)):
+        sent: dict[str, Any] = json.loads(json.dumps({**example, "campaign_id": campaign}))
+        assert client.post(path, json=[sent], params=NOW).json()["accepted"] == 1
+
+
+def test_what_a_key_of_one_brand_may_not_send_is_not_counted_by_a_replay_either(world: World, program: Program) -> None:
+    from db.engine import snapshot  # noqa: PLC0415 - after the environment is set
+    from db.repository import rejected  # noqa: PLC0415
+    from workers.replay import replay  # noqa: PLC0415
+
+    mine, theirs = world.brand(), world.brand()
+    own, other = world.campaign(mine), world.campaign(theirs)
+    key = program(brand=mine)
+    answer = key.post("/api/spend/", json={"events": [world.event(own, 5), world.event(other, 7)]}).json()
+    assert (answer["accepted"], answer["rejected"]) == (1, 1)
+    with snapshot() as connection:
+        (row,) = rejected.waiting(connection)
+    assert not replay(row)
+    assert world.spent(other) == 0
+    assert [row["only_brand_id"] for row in world.rejected()] == [mine]
+
+
+def test_a_campaign_renamed_after_it_was_judged_leads_no_spend_to_another_brand(world: World, program: Program) -> None:
+    mine, theirs = world.brand(), world.brand()
+    own = world.campaign(mine, platform="x", external_id="1")
+    event = {**world.event(own, 7), "campaign_id": None, "platform": "x", "external_id": "1"}
+    assert program(brand=mine).post("/api/spend/", json={"events": [event]}).status_code == 202
+    world.execute("UPDATE campaigns SET external_id = '2'")
+    other = world.campaign(theirs, platform="x", external_id="1")
+    with working():
+        eventually(is_empty)
+    assert world.spent(other) == 0
+    assert [row["reason"] for row in world.rejected()] == ["unknown_campaign"]

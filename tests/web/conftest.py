@@ -1,0 +1,56 @@
+"""The application in this process, and the real process, both on the test's own database."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from starlette.testclient import TestClient
+
+from runtime.settings import settings
+from tests.cli.shell import free_port, serving
+from tests.world import eventually
+
+Browse = Callable[..., AbstractContextManager[httpx.Client]]
+
+
+@pytest.fixture
+def open_pages(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The application as `spendgate up` serves it: whoever reaches the pages may look."""
+    from web.app import create_app  # noqa: PLC0415 - after the environment is set
+
+    monkeypatch.setenv("SPENDGATE_OPEN_DASHBOARD", "true")
+    settings.cache_clear()
+    with TestClient(create_app(), headers={"Accept": "text/html"}, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def browse(database: str, tmp_path: Path) -> Browse:
+    """Starts `python -m web` on the test's own database, and a browser for it."""
+
+    @contextmanager
+    def browsing(**env: str) -> Iterator[httpx.Client]:
+        port = free_port()
+        variables = {"DATABASE_URL": database, "PORT": str(port), "SPENDGATE_OPEN_DASHBOARD": "true", **env}
+        with (
+            serving("-m", "web", output=tmp_path / "output", env=variables) as service,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
+        ):
+            eventually(lambda: _answers(client))
+            yield client
+            service.send(signal.SIGTERM)
+            assert service.code() in {0, -signal.SIGTERM}
+            assert "hidden" not in "".join(service.lines())
+            assert all("event" in line for line in service.logged())
+
+    return browsing
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False

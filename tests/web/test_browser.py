@@ -1,0 +1,257 @@
+"""A person's morning in a real browser, with the real web process and workers behind it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.cli.shell import serving
+from tests.web.chromium import Watched, chromium
+from tests.web.conftest import Browse
+from tests.world import UNIT, World
+
+PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
+PATIENCE_MILLISECONDS = 20_000
+WIDE, PHONE = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for the module; each test opens pages of its own."""
+    with chromium() as opened:
+        yield opened
+
+
+@contextmanager
+def page_of(browser: Browser, base_url: str, **options: object) -> Iterator[Page]:
+    """A fresh page; fails where scripts failed on it or it asked another host."""
+    context = browser.new_context(base_url=base_url, **options)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
+    watched = Watched(page)
+    yield page
+    assert watched.faults == []
+    context.close()
+
+
+def sign_in(page: Page, email: str) -> None:
+    page.goto("/admin/login")
+    page.locator("#username").fill(email)
+    page.locator("#password").fill(PASSWORD)
+    page.locator("button[type=submit]").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def test_a_morning_from_the_first_brand_to_the_printed_report(
+    world: World, browse: Browse, browser: Browser, tmp_path: Path
+) -> None:
+    from domain.access import Role  # noqa: PLC0415 - after the environment is set
+    from workers import access  # noqa: PLC0415
+    from workers.ingest import ingest_spend  # noqa: PLC0415
+
+    for role in (Role.OWNER, Role.VIEWER):
+        access.create_user(f"{role}@example.com", PASSWORD, role, "test")
+    with (
+        browse(SPENDGATE_OPEN_DASHBOARD="false") as client,
+        serving("-m", "workers", output=tmp_path / "worker", env={"DATABASE_URL": world.url}),
+        page_of(browser, str(client.base_url), viewport=WIDE) as page,
+    ):
+        page.goto("/")
+        assert "/admin/login" in page.url
+        sign_in(page, "owner@example.com")
+        make_brand(page)
+        for name in ("Brand search", "Mornings"):
+            make_campaign(page, name)
+        make_budget(page, "5.00")
+        campaign, mornings = 1, 2
+        open_a_stretch(page, mornings)
+        assert world.rows("SELECT * FROM dayparts") != []
+
+        page.goto("/brands/1")
+        row = page.locator(f"#campaign-{campaign}")
+        expect(row).to_contain_text("active")
+        ingest_spend.send(events=[world.event(campaign, 6 * UNIT)])
+        expect(row).to_contain_text("inactive", timeout=PATIENCE_MILLISECONDS)
+        expect(row).to_contain_text("the brand's daily budget is spent")
+        expect(row.locator("[data-label='Serves again']")).to_contain_text("00:00")
+        expect(page.locator(".feed")).to_contain_text("$6.00 of $5.00")
+
+        with page_of(browser, str(client.base_url), storage_state=page.context.storage_state()) as second:
+            raise_budget(second, "50.00")
+        expect(row.locator(".status")).to_have_text("active", timeout=PATIENCE_MILLISECONDS)
+
+        page.goto("/brands/1/reports/")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert page.pdf().startswith(b"%PDF")
+
+        with page_of(browser, str(client.base_url)) as viewer:
+            sign_in(viewer, "viewer@example.com")
+            viewer.goto("/admin/brands/list")
+            expect(viewer.get_by_role("link", name="New brand")).to_have_count(0)
+            assert viewer.request.post("/admin/brands/create", form={"name": "Sneaky"}).status == 403
+            viewer.goto("/")
+            expect(viewer.get_by_role("link", name="Hudson Shoes").first).to_be_visible()
+    assert [row["name"] for row in world.rows("SELECT name FROM brands")] == ["Hudson Shoes"]
+    world.verify()
+
+
+def make_brand(page: Page) -> None:
+    page.goto("/admin/brands/create")
+    page.locator("[name=name]").fill("Hudson Shoes")
+    save(page)
+
+
+def make_campaign(page: Page, name: str) -> None:
+    page.goto("/admin/campaigns/create")
+    page.locator("[name=name]").fill(name)
+    choose_brand(page)
+    save(page)
+
+
+def make_budget(page: Page, limit: str) -> None:
+    page.goto("/admin/budgets/create")
+    choose_brand(page)
+    page.locator("select[name=period]").select_option("daily", force=True)
+    page.locator("[name=limit_micros]").fill(limit)
+    save(page)
+
+
+def raise_budget(page: Page, limit: str) -> None:
+    page.goto("/admin/budgets/edit?pk=1")
+    page.locator("[name=limit_micros]").fill(limit)
+    save(page)
+
+
+def choose_brand(page: Page) -> None:
+    page.locator("#brand + .select2").click()
+    page.locator(".select2-search__field").fill("Hudson")
+    page.get_by_role("option", name="Hudson Shoes").click()
+
+
+def save(page: Page) -> None:
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_load_state()
+
+
+def open_a_stretch(page: Page, campaign: int) -> None:
+    """Drags over Monday to Friday, from six to eleven."""
+    page.goto(f"/admin/campaigns/{campaign}/schedule")
+    cell(page, "Monday", 6).drag_to(cell(page, "Friday", 10))
+    save(page)
+
+
+def cell(page: Page, day: str, hour: int) -> Locator:
+    return page.get_by_role("gridcell", name=re.compile(f"^{day} {hour:02d}:00 to "))
+
+
+PAGES = ("/", "/brands/1", "/campaigns/1", "/changes", "/brands/1/reports/")
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible_and_fits_its_screen(
+    world: World, browse: Browse, browser: Browser, scheme: str
+) -> None:
+    brand = world.brand(name="Hudson Shoes", zone="America/New_York", daily=5 * UNIT, monthly=90 * UNIT)
+    held = world.campaign(
+        brand, name="A campaign with a name as long as people write them on platforms", daily=3 * UNIT
+    )
+    world.campaign(brand, name="Mornings", schedule="Mon-Fri 06:00-11:00")
+    world.spend(held, 6 * UNIT)
+    with browse() as client:
+        for viewport in (WIDE, PHONE):
+            with page_of(browser, str(client.base_url), viewport=viewport, color_scheme=scheme) as page:
+                for address in PAGES:
+                    page.goto(address)
+                    page.wait_for_function("!document.querySelector('.plot:empty')")
+                    assert page.evaluate(OVERFLOW) == 0, (address, viewport)
+                    assert serious_faults(page) == [], (address, viewport)
+
+
+ADMIN_PAGES = (
+    *("/admin/login", "/admin/", "/admin/brands/list", "/admin/brands/create", "/admin/brands/detail?pk=1"),
+    *("/admin/campaigns/list", "/admin/campaigns/edit?pk=1", "/admin/campaigns/1/schedule", "/admin/budgets/edit?pk=1"),
+    *("/admin/rejected-events/list", "/admin/status-changes/list", "/admin/audit-entries/list", "/admin/users/list"),
+    *("/admin/api-keys/list", "/admin/api-keys/create"),
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_admin_page_is_accessible(world: World, browse: Browse, browser: Browser, scheme: str) -> None:
+    from domain.access import Role  # noqa: PLC0415 - after the environment is set
+    from workers import access  # noqa: PLC0415
+
+    access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
+    campaign = world.campaign(world.brand(name="Hudson Shoes", daily=5 * UNIT), schedule="Mon-Fri 06:00-11:00")
+    world.spend(campaign, 6 * UNIT)
+    world.ingest([{"event_id": "none"}])
+    with browse() as client, page_of(browser, str(client.base_url), viewport=WIDE, color_scheme=scheme) as page:
+        sign_in(page, "owner@example.com")
+        for address in ADMIN_PAGES:
+            answer = page.goto(address)
+            assert answer is not None
+            assert answer.status == 200, address
+            assert serious_faults(page) == [], address
+
+
+def serious_faults(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds serious or critical, with the elements at fault."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]})
+    return [
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in found.response["violations"]
+        if violation["impact"] in {"serious", "critical"}
+    ]
+
+
+def test_the_pages_are_walked_by_keyboard_alone(world: World, browse: Browse, browser: Browser) -> None:
+    brand = world.brand(name="Hudson Shoes")
+    world.campaign(brand, name="Brand search")
+    with browse() as client, page_of(browser, str(client.base_url), viewport=WIDE) as page:
+        page.goto("/")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+        page.keyboard.press("Enter")
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.textContent") == "Hudson Shoes":
+                break
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Hudson Shoes")
+
+
+def test_what_a_person_typed_or_opened_survives_the_figures_that_come_in(
+    world: World, browse: Browse, browser: Browser
+) -> None:
+    brand = world.brand(name="Hudson Shoes", daily=50 * UNIT)
+    campaign = world.campaign(brand, name="Brand search")
+    with browse() as client, page_of(browser, str(client.base_url), viewport=WIDE) as page:
+        page.goto(f"/brands/{brand}")
+        page.get_by_text("Figures").first.click()
+        page.get_by_role("searchbox").fill("Brand")
+        world.spend(campaign, 7 * UNIT)
+        expect(page.locator("#brand")).to_contain_text("$7.00", timeout=PATIENCE_MILLISECONDS)
+        expect(page.get_by_role("searchbox")).to_have_value("Brand")
+        expect(page.locator("details").first).to_have_attribute("open", "")
+        expect(page.locator("#plot-day canvas")).to_be_visible()
+
+
+def test_a_page_says_when_the_server_is_away_and_when_it_is_back(
+    world: World, browse: Browse, browser: Browser
+) -> None:
+    world.brand(name="Hudson Shoes")
+    with browse() as client:
+        context = browser.new_context(base_url=str(client.base_url))
+        page = context.new_page()
+        page.goto("/")
+        notice = page.get_by_text("The server does not answer.")
+        expect(notice).to_be_hidden()
+        context.set_offline(True)
+        expect(notice).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+        context.set_offline(False)
+        expect(notice).to_be_hidden(timeout=PATIENCE_MILLISECONDS)
+        context.close()

@@ -1,0 +1,205 @@
+"""The pages: what they say of brands and campaigns, and what they never do."""
+
+import html
+import re
+from datetime import UTC, datetime, timedelta
+
+from starlette.testclient import TestClient
+
+from tests.world import UNIT, World
+
+
+def text(client: TestClient, address: str, status: int = 200) -> str:
+    """What a person reads on the page: no tags, single spaces."""
+    answer = client.get(address)
+    assert answer.status_code == status, answer.text
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", answer.text)).split())
+
+
+def test_an_empty_service_says_what_to_do_first(world: World, open_pages: TestClient) -> None:
+    told = text(open_pages, "/")
+    assert "No brands yet" in told
+    assert "spendgate brand create" in told
+    assert "No campaign has changed its status yet." in told
+
+
+def test_a_brand_without_campaigns_says_what_to_do_next(world: World, open_pages: TestClient) -> None:
+    brand = world.brand()
+    assert f'spendgate campaign create "Brand search" --brand {brand}' in text(open_pages, f"/brands/{brand}")
+
+
+def test_a_brand_shows_spent_limit_share_and_when_it_runs_out(world: World, open_pages: TestClient) -> None:
+    world.set_clock("2026-06-17T16:00:00Z")
+    brand = world.brand(name="Hudson Shoes", zone="America/New_York", daily=30 * UNIT)
+    world.spend(world.campaign(brand), 20 * UNIT)
+    told = text(open_pages, "/")
+    assert "Hudson Shoes Wed 12:00 · America/New_York $20.00 of $30.00 runs out 18:00 · 66 %" in told
+    assert "$20.00 heading for $36.36" in told
+
+
+def test_the_day_and_the_month_are_the_brands_own(world: World, open_pages: TestClient) -> None:
+    world.set_clock("2026-06-30T20:00:00Z")
+    brand = world.brand(zone="Asia/Tokyo", currency="JPY", daily=500 * UNIT, monthly=900 * UNIT)
+    campaign = world.campaign(brand)
+    world.spend(campaign, 300 * UNIT, "2026-06-30T14:59:59Z")
+    world.spend(campaign, 200 * UNIT, "2026-06-30T15:00:00Z")
+    assert "¥200 of ¥500" in text(open_pages, "/")
+    assert "¥200 of ¥900" in text(open_pages, "/")
+
+
+def test_reasons_are_counted_and_a_persons_pause_has_no_next_change(world: World, open_pages: TestClient) -> None:
+    world.set_clock("2026-06-17T12:00:00Z")
+    brand = world.brand(daily=5 * UNIT)
+    first, *_ = [world.campaign(brand) for _ in range(3)]
+    world.set_status(first, "paused")
+    world.spend(first, 5 * UNIT)
+    told = text(open_pages, "/")
+    assert "0 of 3 active 2 held: the brand's daily budget is spent · next change Thu 00:00" in told
+    assert "1 held: paused by a person 2" not in told
+    assert re.search(r"1 held: paused by a person(?! ·)", told)
+
+
+def test_brands_are_found_by_name_and_sorted_by_what_is_used_up_most(world: World, open_pages: TestClient) -> None:
+    for name, spent in (("Low", 1), ("High", 9), ("100%_\\", 5)):
+        world.spend(world.campaign(world.brand(name=name, daily=10 * UNIT)), spent * UNIT)
+    told = text(open_pages, "/")
+    assert told.index("High") < told.index("100%_\\") < told.index("Low")
+    named = text(open_pages, "/?sort=name")
+    assert named.index("100%_\\ ") < named.index("High ") < named.index("Low ")
+    for words, found in (("%_\\", "100%_\\"), ("hIG", "High")):
+        answer = open_pages.get("/", params={"q": words})
+        assert re.findall(r'class="name"[^>]*>([^<]*)<', answer.text) == [found]
+    assert "has «nobody» in its name" in text(open_pages, "/?q=nobody")
+
+
+def test_archived_brands_are_shown_on_demand(world: World, open_pages: TestClient) -> None:
+    world.brand(name="Gone")
+    world.execute("UPDATE brands SET configured_status = 'archived'")
+    assert "Gone" not in text(open_pages, "/")
+    assert "Gone archived" in text(open_pages, "/?archived=true")
+
+
+def test_brands_come_in_pages(world: World, open_pages: TestClient) -> None:
+    world.execute(
+        "INSERT INTO brands (name) SELECT 'Brand ' || lpad(n::text, 3, '0') FROM generate_series(1, 120) AS n"
+    )
+    first, last = text(open_pages, "/?sort=name"), text(open_pages, "/?sort=name&number=3")
+    assert "Brand 001" in first
+    assert "Brand 050" in first
+    assert "Brand 051" not in first
+    assert "Page 1 of 3" in first
+    assert "Brand 101" in last
+    assert "Brand 120" in last
+    assert "No brand here" in text(open_pages, "/?number=9")
+
+
+def test_a_campaign_tells_every_hold_with_its_figures_and_when_it_serves_again(
+    world: World, open_pages: TestClient
+) -> None:
+    world.set_clock("2026-06-17T16:00:00Z")
+    brand = world.brand(zone="America/New_York", daily=5 * UNIT)
+    campaign = world.campaign(brand, name="Mornings", schedule="daily 06:00-11:00")
+    world.spend(campaign, 6 * UNIT)
+    told = text(open_pages, f"/campaigns/{campaign}")
+    assert "It does not serve; it serves again Thursday 18 June at 06:00 if only the clock moves." in told
+    assert "outside its schedule – – Thu 18 Jun 06:00" in told
+    assert "the brand's daily budget is spent $6.00 $5.00 Thu 18 Jun 00:00" in told
+    assert "Thu 18 Jun 06:00" in text(open_pages, f"/brands/{brand}")
+    world.set_status(campaign, "paused")
+    assert "the clock alone will not change that" in text(open_pages, f"/campaigns/{campaign}")
+    world.set_status(campaign, "enabled")
+    world.schedule(campaign, "")
+    world.limit(7 * UNIT, brand=brand)
+    assert "It serves: nothing holds it." in text(open_pages, f"/campaigns/{campaign}")
+
+
+def test_the_timeline_shows_when_a_campaign_was_held(world: World, open_pages: TestClient) -> None:
+    midnight = datetime(2026, 6, 17, tzinfo=UTC)
+    world.set_clock(midnight - timedelta(days=2))
+    brand = world.brand()
+    campaign = world.campaign(brand, name="Search")
+    world.set_clock(midnight + timedelta(hours=6))
+    world.set_status(campaign, "paused")
+    world.set_clock(midnight + timedelta(hours=12))
+    world.set_status(campaign, "enabled")
+    world.set_clock(midnight + timedelta(hours=18))
+    page = open_pages.get(f"/brands/{brand}").text
+    assert re.findall(r'class="(active|held)" style="left:([\d.]+)%;width:([\d.]+)%', page) == [
+        ("active", "0.0", "25.0"),
+        ("held", "25.0", "25.0"),
+        ("active", "50.0", "25.0"),
+    ]
+    assert "Search: active from Wed 00:00 to Wed 06:00; held from Wed 06:00 to Wed 12:00; active" in page
+
+
+def test_the_day_is_plotted_beside_the_same_weekdays_before(world: World, open_pages: TestClient) -> None:
+    from workers.schedules import roll_up_hours  # noqa: PLC0415 - after the environment is set
+
+    world.set_clock("2026-06-17T12:30:00Z")
+    brand = world.brand(daily=24 * UNIT)
+    campaign = world.campaign(brand)
+    for at, units in (("2026-06-10T08:00:00Z", 4), ("2026-06-03T10:00:00Z", 2), ("2026-06-17T09:00:00Z", 3)):
+        world.spend(campaign, units * UNIT, at)
+    world.set_clock("2026-06-17T12:35:00Z")
+    roll_up_hours()
+    world.spend(campaign, UNIT)
+    told = text(open_pages, f"/brands/{brand}")
+    assert "beside the last 2 Wednesdays" in told
+    assert "08:00 $0.00 $0.00 $9.00 $2.00 09:00 $3.00 $3.00 $10.00 $2.00 10:00 $0.00 $3.00 $11.00 $3.00" in told
+    assert "12:00 $1.00 $4.00 $13.00 $3.00" in told
+    assert "13:00" not in told
+
+
+def test_changes_are_listed_newest_first_a_page_at_a_time(world: World, open_pages: TestClient) -> None:
+    campaign = world.campaign(world.brand(name="Hudson Shoes"), name="Search")
+    for status in ("paused", "enabled") * 51:
+        world.set_status(campaign, status)
+    page = open_pages.get("/changes").text
+    ids = [int(found) for found in re.findall(r'data-change="(\d+)"', page)]
+    assert ids == list(range(102, 2, -1))
+    assert re.findall(r'data-change="(\d+)"', open_pages.get("/changes?before=3").text) == ["2", "1"]
+    assert re.findall(r'data-change="(\d+)"', open_pages.get("/changes?brand_id=99").text) == []
+
+
+def test_names_with_html_are_shown_and_never_run(world: World, open_pages: TestClient) -> None:
+    brand = world.brand(name="<script>alert('brand')</script>", daily=5 * UNIT)
+    campaign = world.campaign(brand, name='<img src=x onerror="alert(1)">&amp;')
+    world.set_status(campaign, "paused")
+    for address in ("/", f"/brands/{brand}", f"/campaigns/{campaign}", "/changes", "/?q=<script>alert('brand')"):
+        page = open_pages.get(address).text
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+        assert "&lt;script&gt;alert(&#39;brand&#39;)" in page
+
+
+def test_what_is_not_there_is_a_page_that_says_so(world: World, open_pages: TestClient) -> None:
+    for address, status, words in (
+        ("/brands/7", 404, "There is no brand 7."),
+        ("/campaigns/7", 404, "There is no campaign 7."),
+        (f"/brands/{2**63}", 404, "There is no brand"),
+        ("/nowhere", 404, "Not Found"),
+        ("/?number=0", 422, "greater than or equal to 1"),
+        ("/?sort=luck", 422, "Sort: "),
+    ):
+        told = text(open_pages, address, status)
+        assert words in told
+        assert "All brands" in told
+
+
+def test_without_a_login_the_pages_are_for_nobody_unless_they_are_open(world: World, database: str) -> None:
+    from web.app import create_app  # noqa: PLC0415 - after the environment is set
+
+    brand = world.brand()
+    with TestClient(create_app(), follow_redirects=False) as client:
+        for address in (
+            "/",
+            f"/brands/{brand}",
+            "/campaigns/1",
+            "/changes",
+            "/changes/stream",
+            f"/brands/{brand}/reports/",
+        ):
+            answer = client.get(address)
+            assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/admin/login")
+        answer = client.get("/", headers={"HX-Request": "true"})
+        assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/admin/login")

@@ -1,0 +1,116 @@
+"""What Prometheus scrapes."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from tests.web.conftest import Browse
+from tests.web.test_pages import POSTGRES_AWAY, REDIS_AWAY
+from tests.workers.kit import put_message
+from tests.world import UNIT, World
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def samples(text: str) -> Samples:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(found: Samples, name: str, **labels: str) -> float | None:
+    return found.get((name, tuple(sorted(labels.items()))))
+
+
+@pytest.fixture
+def client(world: World) -> TestClient:
+    """An app in this process."""
+    from web.app import create_app  # noqa: PLC0415 - after the environment is set
+
+    return TestClient(create_app(), raise_server_exceptions=False)
+
+
+def test_the_state_is_read_at_the_scrape(world: World, client: TestClient) -> None:
+    at = world.set_clock("2026-06-17T12:00:00Z")
+    brand = world.brand(daily=UNIT)
+    world.spend(world.campaign(brand), UNIT)
+    world.campaign(world.brand())
+    world.ingest([{}, {"event_id": 1}])
+    for redis_queue in ("spend", "spend", "schedule"):
+        put_message(queue=redis_queue)
+    world.tick()
+    world.set_clock(at.replace(hour=13))
+    found = samples(client.get("/metrics").text)
+    assert value(found, "spendgate_campaigns", effective_status="active") == 1
+    assert value(found, "spendgate_campaigns", effective_status="inactive") == 1
+    assert value(found, "spendgate_rejected_events_waiting", reason="malformed") == 2
+    assert value(found, "spendgate_queue_messages", queue="spend", state="waiting") == 2
+    assert value(found, "spendgate_queue_messages", queue="schedule", state="waiting") == 1
+    for queue in ("spend", "schedule", "enforcement", "reports"):
+        for state in ("delayed", "dead"):
+            assert value(found, "spendgate_queue_messages", queue=queue, state=state) == 0
+    assert value(found, "spendgate_up", part="postgres") == value(found, "spendgate_up", part="redis") == 1
+
+
+def test_delayed_and_dead_messages_are_counted(world: World, client: TestClient) -> None:
+    from workers.broker import broker  # noqa: PLC0415
+    from workers.ingest import ingest_spend  # noqa: PLC0415
+
+    ingest_spend.send_with_options(kwargs={"events": []}, delay=60_000)
+    redis_id = put_message()
+    broker.do_fetch("spend", 1)
+    broker.do_nack("spend", redis_id)
+    found = samples(client.get("/metrics").text)
+    counted = {state: value(found, "spendgate_queue_messages", queue="spend", state=state) for state in STATES}
+    assert counted == {"waiting": 0, "delayed": 1, "dead": 1}
+
+
+STATES = ("waiting", "delayed", "dead")
+
+
+def test_the_age_of_a_watermark_is_told(world: World, client: TestClient) -> None:
+    from db.engine import committed  # noqa: PLC0415
+    from db.repository import watermarks  # noqa: PLC0415
+
+    at = world.set_clock("2026-06-17T12:00:00Z")
+    committed(lambda connection: watermarks.raise_to(connection, "daily_reset", at))
+    world.set_clock(at.replace(minute=1))
+    found = samples(client.get("/metrics").text)
+    assert value(found, "spendgate_watermark_age_seconds", job="daily_reset") == 60
+
+
+def test_requests_are_counted_by_the_template_of_their_route(world: World, client: TestClient) -> None:
+    def counted(method: str, route: str, status: int) -> float:
+        found = samples(client.get("/metrics").text)
+        requests = value(found, "spendgate_http_requests_total", method=method, route=route, status=str(status)) or 0
+        timed = value(found, "spendgate_http_request_seconds_count", method=method, route=route) or 0
+        assert timed >= requests
+        return requests
+
+    before = [counted("GET", "/api/campaigns/{campaign_id}/", 401), counted("other", "unmatched", 404)]
+    for number in range(3):
+        client.get(f"/api/campaigns/{number}/")
+    client.request("BREW", "/coffee/7")
+    after = [counted("GET", "/api/campaigns/{campaign_id}/", 401), counted("other", "unmatched", 404)]
+    assert [after[0] - before[0], after[1] - before[1]] == [3, 1]
+
+
+def test_names_and_spend_are_not_told(world: World, client: TestClient) -> None:
+    world.spend(world.campaign(world.brand(name="Hudson Shoes"), name="Secret"), 123_456_789)
+    text = client.get("/metrics").text
+    for word in ("Hudson", "Secret", "123456789", "1.23456789"):
+        assert word not in text
+
+
+@pytest.mark.parametrize("away", ["postgres", "redis"])
+def test_a_part_that_is_away_is_left_out_and_said_to_be(browse: Browse, away: str) -> None:
+    env = {"DATABASE_URL": POSTGRES_AWAY} if away == "postgres" else {"REDIS_URL": REDIS_AWAY}
+    with browse(**env) as client:
+        found = samples(client.get("/metrics").text)
+    names = {name for name, _ in found}
+    assert ("spendgate_campaigns" in names) == (away != "postgres")
+    assert ("spendgate_queue_messages" in names) == (away != "redis")
+    for part in ("postgres", "redis"):
+        assert value(found, "spendgate_up", part=part) == (part != away)

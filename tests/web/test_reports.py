@@ -1,0 +1,233 @@
+"""Monthly reports as pages: the list, one month with its plots, its files, and on paper."""
+
+import csv
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+from starlette.testclient import TestClient
+
+from tests.web.chromium import Watched, chromium
+from tests.web.conftest import Browse
+from tests.web.test_browser import serious_faults
+from tests.world import UNIT, World
+from workers.reports import generate_due, on_demand
+
+MAY = date(2026, 5, 1)
+CAMPAIGNS = 25
+MADE = """
+    INSERT INTO campaigns (brand_id, name) SELECT %s, format('Campaign %%s <i>', number)
+    FROM generate_series(0, %s) AS number RETURNING id
+"""
+
+
+@pytest.fixture
+def brand(world: World) -> int:
+    """A May with overspend on one day, closed, and then a refund and an import that came late."""
+    world.set_clock("2026-05-10T12:00:00Z")
+    brand = world.brand("Asia/Kathmandu", "EUR", "Hudson <b>Shoes</b>", daily=10 * UNIT, monthly=40 * UNIT)
+    made = (
+        "INSERT INTO campaigns (brand_id, name) SELECT %s, format('Campaign %%s <i>', n) FROM generate_series(0, %s) n"
+    )
+    campaigns = [row["id"] for row in world.rows(f"{made} RETURNING id", brand, CAMPAIGNS - 1)]
+    world.tick()
+    world.spend(campaigns[0], 11 * UNIT)
+    world.set_clock("2026-05-11T06:00:00Z")
+    world.tick()
+    world.spend(campaigns[1], 3 * UNIT + 1)
+    world.set_status(campaigns[2], "paused")
+    world.set_clock("2026-06-01T00:00:00Z")
+    generate_due()
+    world.spend(campaigns[0], -2 * UNIT, "2026-05-12T12:00:00Z")
+    world.spend(campaigns[1], 12 * UNIT, "2026-05-13T12:00:00Z")
+    world.set_clock("2026-06-03T00:00:00Z")
+    generate_due()
+    return brand
+
+
+def test_the_list_names_each_month_with_its_versions(world: World, brand: int, open_pages: TestClient) -> None:
+    text = open_pages.get(f"/brands/{brand}/reports/").text
+    for words in (
+        "May 2026",
+        "€24.00",
+        "€10.00",
+        f'href="/brands/{brand}/reports/2026-05?version=1"',
+        f'href="/brands/{brand}/reports/2026-06"',
+        "June so far",
+        "Hudson &lt;b&gt;Shoes",
+    ):
+        assert words in text
+
+
+def test_a_brand_without_reports_says_when_the_first_one_comes(world: World, open_pages: TestClient) -> None:
+    world.set_clock("2026-06-03T00:00:00Z")
+    brand = world.brand("Asia/Kathmandu")
+    text = open_pages.get(f"/brands/{brand}/reports/").text
+    assert "No reports yet" in text
+    assert "when the month is over in Asia/Kathmandu" in text
+
+
+def test_a_month_shows_its_figures_and_what_was_restated(world: World, brand: int, open_pages: TestClient) -> None:
+    text = open_pages.get(f"/brands/{brand}/reports/2026-05").text
+    for words in (
+        "version 2, stored Wed 2026-06-03 05:45 in Asia/Kathmandu",
+        "closed at €14.00, €10.00 since",
+        "Month to date against the limit",
+        "17:45",
+        "the last spend was larger than what was left",
+        "spend was known late",
+        "paused by a person",
+        "5 others together",
+        "5 others, on average",
+        "Campaign 1 &lt;i&gt;",
+    ):
+        assert words in text
+    assert "<b>Shoes" not in text
+    assert text.count("<svg") == text.count("</svg>")
+
+
+def test_an_earlier_version_is_shown_as_it_was(world: World, brand: int, open_pages: TestClient) -> None:
+    text = open_pages.get(f"/brands/{brand}/reports/2026-05?version=1").text
+    assert "version 1, stored" in text
+    assert "as it was closed" in text
+    assert "2026-05.csv?version=1" in text
+
+
+def test_the_running_month_is_shown_as_of_now(world: World, brand: int, open_pages: TestClient) -> None:
+    text = open_pages.get(f"/brands/{brand}/reports/2026-06").text
+    assert "not over: as of Wed 2026-06-03 05:45" in text
+    assert "Nothing was spent so far" in text
+
+
+def test_a_month_without_campaigns_or_budgets_says_so(world: World, open_pages: TestClient) -> None:
+    world.set_clock("2026-06-03T00:00:00Z")
+    brand = world.brand()
+    text = open_pages.get(f"/brands/{brand}/reports/2026-06").text
+    assert "There was no campaign" in text
+    assert "There was no budget, so no limit" in text
+
+
+def test_a_month_with_only_refunds_is_drawn_below_the_line(world: World, open_pages: TestClient) -> None:
+    world.set_clock("2026-06-03T12:00:00Z")
+    brand = world.brand()
+    world.spend(world.campaign(brand), -5 * UNIT)
+    page = open_pages.get(f"/brands/{brand}/reports/2026-06")
+    assert page.status_code == 200
+    assert "-$5.00" in page.text
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("/brands/99/reports/", "There is no brand 99."),
+        ("/brands/99/reports/2026-05", "There is no brand 99."),
+        ("/brands/1/reports/2026-13", "is not a month such as 2026-10."),
+        ("/brands/1/reports/soon.csv", "is not a month such as 2026-10."),
+        ("/brands/1/reports/2026-09", "2026-09 has not begun."),
+        ("/brands/1/reports/2026-09.json", "2026-09 has not begun."),
+        ("/brands/1/reports/2020-01", "2020-01 was over before the brand had anything."),
+        ("/brands/1/reports/2026-05?version=9", "There is no version 9 of 2026-05."),
+    ],
+)
+def test_what_is_not_there_is_a_plain_page(
+    world: World, brand: int, open_pages: TestClient, address: str, sentence: str
+) -> None:
+    page = open_pages.get(address)
+    assert page.status_code == 404
+    assert page.headers["content-type"].startswith("text/html")
+    assert sentence in page.text
+
+
+def test_the_files_are_the_report_with_names_that_tell_what_they_are(
+    world: World, brand: int, open_pages: TestClient
+) -> None:
+    table = open_pages.get(f"/brands/{brand}/reports/2026-05.csv")
+    assert table.content.startswith("\N{ZERO WIDTH NO-BREAK SPACE}brand_id,".encode())
+    assert table.headers["content-type"] == "text/csv; charset=utf-8"
+    assert f'filename="brand-{brand}-2026-05-version-2.csv"' in table.headers["content-disposition"]
+    rows = list(csv.DictReader(table.content.decode("utf-8-sig").splitlines()))
+    assert {row["kind"] for row in rows} == {"spend", "limit", "held", "restated"}
+    first = open_pages.get(f"/brands/{brand}/reports/2026-05.json?version=1")
+    assert json.loads(first.text)["spent_micros"] == 14 * UNIT + 1
+    assert 'version-1.json"' in first.headers["content-disposition"]
+
+
+def test_looking_at_a_stored_month_makes_no_version(world: World, brand: int, open_pages: TestClient) -> None:
+    world.spend(1, UNIT, "2026-05-20T12:00:00Z")
+    assert "version 2" in open_pages.get(f"/brands/{brand}/reports/2026-05").text
+    assert on_demand(brand, MAY)["version"] == 3
+
+
+def test_nobody_looks_without_signing_in(world: World, brand: int, browse: Browse) -> None:
+    with browse(SPENDGATE_OPEN_DASHBOARD="false") as client:
+        for address in ("", "2026-05", "2026-05.csv", "2026-05.json"):
+            answer = client.get(f"/brands/{brand}/reports/{address}")
+            assert (answer.status_code, "/admin/login" in answer.headers["location"]) == (303, True)
+
+
+# In a browser
+
+
+def overflow(page: Page) -> list[str]:
+    """What reaches beyond the right edge; a table may, in a region of its own that scrolls."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("body *")]
+            .filter(part => !part.closest(".wide") || getComputedStyle(part.closest(".wide")).overflowX === "visible")
+            .filter(part => part.getBoundingClientRect().right > innerWidth + 1)
+            .map(part => `${part.tagName} ${part.className}`)"""
+    )
+    return found
+
+
+def test_the_month_prints_on_paper_whole_and_without_navigation(
+    world: World, brand: int, browse: Browse, tmp_path: Path
+) -> None:
+    with browse() as client, chromium() as browser:
+        page = browser.new_page(viewport={"width": 688, "height": 1000}, color_scheme="dark")
+        watched = Watched(page)
+        page.emulate_media(media="print")
+        page.goto(f"{client.base_url}/brands/{brand}/reports/2026-05")
+        shown = page.inner_text("body")
+        assert "Hudson <b>Shoes</b>, May 2026" in shown
+        assert "the last spend was larger than what was left" in shown
+        for gone in ("Sign in", "CSV", "Versions"):
+            assert gone not in shown
+        assert overflow(page) == []
+        style = "getComputedStyle(document.{}).backgroundColor"
+        assert page.evaluate(style.format("body")) == "rgb(255, 255, 255)"
+        assert page.evaluate(style.format('querySelector(".plot-card")')) == "rgb(255, 255, 255)"
+        printed = page.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True)
+        assert watched.faults == []
+    assert printed.startswith(b"%PDF-")
+    assert printed.count(b"/Type /Page\n") >= 2
+    assert b"/MediaBox [0 0 594.95996 841.91998]" in printed
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_month_fits_a_phone_and_its_plots_are_there_without_scripts(
+    world: World, brand: int, browse: Browse, scheme: str
+) -> None:
+    with browse() as client, chromium() as browser:
+        context = browser.new_context(
+            viewport={"width": 390, "height": 844},
+            color_scheme=scheme,  # type: ignore[arg-type]
+            java_script_enabled=False,
+        )
+        page = context.new_page()
+        watched = Watched(page)
+        page.goto(f"{client.base_url}/brands/{brand}/reports/2026-05")
+        assert overflow(page) == []
+        assert page.locator("rect.bar-mark").count() == 5
+        assert page.get_by_role("img", name="Bars for the days of May 2026").is_visible()
+        assert page.locator(".stacks > svg").count() == 21
+        assert watched.faults == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_month_is_accessible(world: World, brand: int, browse: Browse, scheme: str) -> None:
+    with browse() as client, chromium() as browser:
+        page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+        page.goto(f"{client.base_url}/brands/{brand}/reports/2026-05")
+        assert serious_faults(page) == []

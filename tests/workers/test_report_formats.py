@@ -1,0 +1,128 @@
+"""A report as a flat table and as JSON: every figure there, exact, and no name a formula."""
+
+import csv
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+
+from tests.world import UNIT, World
+from workers.report_formats import COLUMNS, as_csv, as_json, notable_limits
+from workers.reports import on_demand
+
+MAY = date(2026, 5, 1)
+
+
+def table(content: dict[str, Any]) -> list[dict[str, str]]:
+    head, *rows = csv.reader(as_csv(content).splitlines(), strict=True)
+    assert tuple(head) == COLUMNS
+    assert {len(row) for row in rows} == {len(head)}
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def told(row: dict[str, str]) -> dict[str, str]:
+    """What the row says beyond what is common to all."""
+    common = {"brand_id", "brand", "month", "currency"}
+    return {name: value for name, value in row.items() if value and name not in common}
+
+
+@pytest.fixture
+def content(world: World) -> dict[str, Any]:
+    world.set_clock("2026-05-30T00:00:00Z")
+    brand = world.brand(name="=Hudson", currency="EUR")
+    campaign = world.campaign(brand, name='@sum(A1), "search"', daily=5 * UNIT)
+    world.set_clock("2026-05-30T12:00:00Z")
+    world.spend(campaign, 6 * UNIT + 1)
+    world.set_clock("2026-05-31T00:00:00Z")
+    world.tick()
+    world.set_clock("2026-06-01T00:00:00Z")
+    on_demand(brand, MAY)
+    world.spend(campaign, -UNIT, "2026-05-31T12:00:00Z")
+    report: dict[str, Any] = on_demand(brand, MAY)["content"]
+    return report
+
+
+def test_the_table_has_a_row_for_each_figure(content: dict[str, Any]) -> None:
+    rows = table(content)
+    named = {"scope": "campaign", "campaign_id": "1", "campaign": '\'@sum(A1), "search"'}
+    brand = {"scope": "brand"}
+    spent = [
+        {"first_day": "2026-05-30", "spent_micros": "6000001", "spent": "6.000001"},
+        {"first_day": "2026-05-31", "spent_micros": "-1000000", "spent": "-1.00"},
+    ]
+    held = [{"hold": "none", "seconds": "129600"}, {"hold": "campaign_daily_budget", "seconds": "43200"}]
+    assert [told(row) for row in rows if row["kind"] == "spend"] == [
+        {"kind": "spend", **scope, **figures} for scope in (brand, named) for figures in spent
+    ]
+    assert [told(row) for row in rows if row["kind"] == "held"] == [
+        {"kind": "held", **scope, **figures} for scope in (brand, named) for figures in held
+    ]
+    assert [told(row) for row in rows if row["kind"] == "restated"] == [
+        {"kind": "restated", **brand, "first_day": "2026-05-31", "restated_micros": "-1000000", "restated": "-1.00"},
+        {"kind": "restated", **named, "restated_micros": "-1000000", "restated": "-1.00"},
+    ]
+    first, second = (told(row) for row in rows if row["kind"] == "limit")
+    limit = {
+        "kind": "limit",
+        **named,
+        "period": "daily",
+        "complete": "true",
+        "limit_micros": "5000000",
+        "limit": "5.00",
+    }
+    assert first == limit | {
+        "first_day": "2026-05-30",
+        "end_day": "2026-05-31",
+        "spent_micros": "6000001",
+        "spent": "6.000001",
+        "overspend_micros": "1000001",
+        "overspend": "1.000001",
+        "used_permille": "1200",
+        "times_exhausted": "1",
+        "cause": "last_event",
+        "delay_seconds": "0",
+    }
+    assert (second["spent"], second["overspend"], second["times_exhausted"]) == ("-1.00", "0.00", "0")
+
+
+def test_every_row_names_its_brand_month_and_currency_and_no_name_is_a_formula(content: dict[str, Any]) -> None:
+    for row in table(content):
+        assert (row["brand_id"], row["brand"], row["month"], row["currency"]) == ("1", "'=Hudson", "2026-05", "EUR")
+        assert not any(cell.startswith(("=", "+", "@")) for cell in row.values())
+
+
+@pytest.mark.parametrize("sign", "=+-@")
+def test_a_name_that_begins_like_a_formula_begins_with_an_apostrophe(world: World, sign: str) -> None:
+    world.set_clock("2026-05-30T00:00:00Z")
+    content = on_demand(world.brand(), MAY)["content"] | {"brand": f"{sign}1", "by_day": {"2026-05-30": -1}}
+    (spend, _held) = table(content)
+    assert (spend["brand"], spend["spent_micros"], spend["spent"]) == (f"'{sign}1", "-1", "-0.000001")
+
+
+def test_names_in_any_script_survive_both_forms(world: World) -> None:
+    world.set_clock("2026-05-30T00:00:00Z")
+    brand = world.brand(name='Zürich, "東京"; موسيقى 🎈')
+    content = on_demand(brand, MAY)["content"]
+    assert {row["brand"] for row in table(content)} == {'Zürich, "東京"; موسيقى 🎈'}
+    assert "東京" in as_json(content)
+
+
+def test_the_running_month_has_nothing_restated(world: World) -> None:
+    world.set_clock("2026-05-30T00:00:00Z")
+    rows = table(on_demand(world.brand(), MAY)["content"])
+    assert [row["kind"] for row in rows] == ["held"]
+
+
+def test_json_is_the_content_itself(content: dict[str, Any]) -> None:
+    assert json.loads(as_json(content)) == content
+
+
+def test_a_person_is_shown_the_brands_longer_windows_and_all_that_ran_out_the_worst_first(world: World) -> None:
+    world.set_clock("2026-05-30T00:00:00Z")
+    brand = world.brand(daily=50 * UNIT, monthly=90 * UNIT)
+    campaigns = [world.campaign(brand, name, daily=5 * UNIT) for name in ("A little", "Not", "Much", "Just")]
+    for campaign, micros in zip(campaigns, (6 * UNIT, 4 * UNIT, 9 * UNIT, 5 * UNIT), strict=True):
+        world.spend(campaign, micros)
+    told = [(limit["campaign"], limit["period"]) for limit in notable_limits(on_demand(brand, MAY)["content"])]
+    assert told == [(None, "monthly"), ("Much", "daily"), ("A little", "daily"), ("Just", "daily")]

@@ -1,0 +1,262 @@
+"""Users and API keys, for owners alone. A key, or a password made here, is shown on one answer and kept nowhere."""
+
+from datetime import timedelta
+from functools import partial
+from typing import Any, ClassVar, Final, NamedTuple
+
+from starlette.requests import Request
+from starlette_admin import (
+    BooleanField,
+    HasOne,
+    IntegerField,
+    PasswordField,
+    StringField,
+    flash,
+    row_action,
+)
+from starlette_admin.exceptions import FormValidationError
+
+from db.access_models import User
+from db.repository.audit import Edit
+from domain.access import KeyScope, Role
+from runtime import clock
+from web.admin.fields import Choice, MomentField, as_id, computed
+from web.admin.views import View, may_manage_access, write
+from workers import access
+from workers.access import MIN_PASSWORD
+
+MAX_DAYS: Final = 3_650
+ROLES: Final = [
+    (Role.VIEWER.value, "viewer: sees, changes nothing"),
+    (Role.OPERATOR.value, "operator: edits brands, campaigns, budgets, schedules"),
+    (Role.OWNER.value, "owner: users and API keys too"),
+]
+SCOPES: Final = [
+    (KeyScope.SPEND_WRITE.value, "spend-write: sends spend"),
+    (KeyScope.READ.value, "read: reads everything"),
+    (KeyScope.MANAGE.value, "manage: edits, and reads"),
+]
+
+
+class Shown(NamedTuple):
+    """A secret that the answer to this request shows, once."""
+
+    title: str
+    secret: str
+    advice: str
+    next_key: str
+
+
+def show_once(request: Request, shown: Shown) -> None:
+    """Leaves the secret for the answer."""
+    request.state.shown_once = shown
+
+
+def _never_shown(_request: Request, _row: Any) -> None:
+    return None
+
+
+def _not_asked(_request: Request, _row: Any) -> bool:
+    return False
+
+
+class OwnersView(View):
+    """A list that owners alone see and change."""
+
+    def is_accessible(self, request: Request) -> bool:
+        """By role."""
+        return may_manage_access(request)
+
+    def can_create(self, request: Request) -> bool:
+        """By role."""
+        return may_manage_access(request)
+
+    def can_edit(self, request: Request) -> bool:
+        """By role."""
+        return may_manage_access(request)
+
+
+class UserView(OwnersView):
+    """Who signs in."""
+
+    key = "users"
+    menu_label = "Users"
+    display_name = "user"
+    icon = "fa fa-users"
+    fields = (
+        IntegerField("id", label="Id"),
+        StringField("email", label="E-mail", required=True, input_type="email"),
+        Choice("role", choices=ROLES, required=True, default=Role.VIEWER.value),
+        BooleanField(
+            "disabled",
+            help_text="Cannot sign in any more, and is signed out at once.",
+            getter=lambda _, row: row.disabled_at is not None,
+        ),
+        PasswordField(
+            "password",
+            help_text=f"At least {MIN_PASSWORD} characters. Empty: one is made and shown once.",
+            getter=_never_shown,
+            exclude_from_edit=True,
+        ),
+        PasswordField(
+            "new_password",
+            label="New password",
+            help_text=f"At least {MIN_PASSWORD} characters. Empty: it stays as it is.",
+            getter=_never_shown,
+            exclude_from_create=True,
+        ),
+        BooleanField(
+            "make_password",
+            label="Make a new password",
+            help_text="It is shown once, on the next page.",
+            getter=_not_asked,
+            exclude_from_create=True,
+        ),
+        MomentField("created_at", label="Made"),
+        MomentField("signed_in_at", label="Signed in last"),
+    )
+    exclude_fields_from_list = ("password", "new_password", "make_password")
+    exclude_fields_from_detail = ("password", "new_password", "make_password")
+    exclude_fields_from_create = ("disabled", "created_at", "signed_in_at")
+    exclude_fields_from_edit = ("email", "created_at", "signed_in_at")
+    searched = ("email", "role")
+    searchable_fields = ("id", *searched, "created_at", "signed_in_at")
+    sortable_fields = ("id", "email", "role", "created_at", "signed_in_at")
+    fields_default_sort = ("email",)
+
+    async def repr(self, obj: Any, _request: Request) -> str:
+        """The address."""
+        return str(obj.email)
+
+    async def validate_fields(self, request: Request, data: dict[str, Any], exclude: Any = ()) -> None:
+        """A refused form never comes back with the password in it."""
+        try:
+            await super().validate_fields(request, data, exclude)
+        except FormValidationError:
+            _forget(data)
+            raise
+
+    async def create(self, request: Request, data: dict[str, Any]) -> Any:
+        """Makes a login, with a password of its own where none was typed."""
+        typed = data["password"]
+        password = typed or access.new_password()
+        _forget(data)
+
+        def work(edit: Edit) -> int:
+            return access.create_user(data["email"], password, Role(data["role"]), edit.by)
+
+        user_id = await self.write(request, work)
+        if not typed:
+            _show_password(request, data["email"], password)
+        return await self.find_by_pk(request, user_id)
+
+    async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
+        """Changes role, access and password; each of them signs the user out."""
+        user = await self.find_by_pk(request, pk)
+        password = access.new_password() if data["make_password"] else data["new_password"]
+        _forget(data)
+        await self.write(request, partial(_edit, user=user, data=data, password=password))
+        if data["make_password"]:
+            _show_password(request, user.email, password)
+        return await self.find_by_pk(request, pk)
+
+
+def _edit(edit: Edit, *, user: User, data: dict[str, Any], password: str | None) -> None:
+    access.edit_user(user.id, Role(data["role"]), edit.by, disabled=data["disabled"], password=password)
+
+
+def _forget(data: dict[str, Any]) -> None:
+    for name in data.keys() & {"password", "new_password"}:
+        data[name] = ""
+
+
+def _show_password(request: Request, email: str, password: str) -> None:
+    advice = "Give it to them by a safe way; it can be changed here at any time."
+    show_once(request, Shown(f"The password of {email}", password, advice, "users"))
+
+
+class KeyView(OwnersView):
+    """By what programs speak to the API."""
+
+    key = "api-keys"
+    menu_label = "API keys"
+    display_name = "API key"
+    icon = "fa fa-key"
+    fields = (
+        IntegerField("id", label="Id"),
+        StringField("name", required=True, help_text="Of the program; edits are audited under it."),
+        StringField("prefix", help_text="The key begins with it."),
+        Choice("scopes", choices=SCOPES, multiple=True, select2=False, required=True, default=[KeyScope.READ.value]),
+        HasOne("brand", key="brands", help_text="Empty: all brands."),
+        IntegerField(
+            "expires_days", label="Expires in days", min=1, max=MAX_DAYS, help_text="Empty: it does not expire."
+        ),
+        computed("state", "State", lambda _, row: _state(row)),
+        MomentField("expires_at", label="Expires"),
+        MomentField("used_at", label="Used last"),
+        MomentField("created_at", label="Made"),
+        StringField("created_by", label="Made by"),
+        MomentField("revoked_at", label="Revoked"),
+    )
+    exclude_fields_from_list = ("expires_days", "created_at", "created_by", "revoked_at")
+    exclude_fields_from_detail = ("expires_days",)
+    exclude_fields_from_create = ("prefix", "expires_at", "used_at", "created_at", "created_by", "revoked_at")
+    searched = ("name", "prefix", "created_by")
+    searchable_fields = ("id", *searched, "expires_at", "used_at", "created_at", "revoked_at")
+    sortable_fields = ("id", "name", "prefix", "expires_at", "used_at", "created_at")
+    fields_default_sort = (("id", True),)
+    row_actions = ("view", "revoke")
+    error_names: ClassVar = {"expires_at": "expires_days"}
+
+    def can_edit(self, _request: Request) -> bool:
+        """A key is revoked and another made."""
+        return False
+
+    async def repr(self, obj: Any, _request: Request) -> str:
+        """The program's name."""
+        return str(obj.name)
+
+    async def create(self, request: Request, data: dict[str, Any]) -> Any:
+        """Makes a key and shows it, once."""
+        days = data["expires_days"]
+        if days is not None and not 1 <= days <= MAX_DAYS:
+            raise FormValidationError({"expires_days": f"is not between 1 and {MAX_DAYS}"})
+        if data["brand"] and as_id(data["brand"]) is None:
+            raise FormValidationError({"brand": "is not a brand"})
+
+        def work(edit: Edit) -> tuple[int, str]:
+            return access.create_key(
+                data["name"],
+                [KeyScope(scope) for scope in data["scopes"]],
+                edit.by,
+                brand_id=as_id(data["brand"]),
+                expires_at=None if days is None else clock.now() + timedelta(days=days),
+            )
+
+        key_id, key = await self.write(request, work)
+        advice = "Copy it now: only its hash is kept, so it cannot be shown again. Send it as Authorization: Bearer …"
+        show_once(request, Shown(f"The key of {data['name']}", key, advice, self.key))
+        return await self.find_by_pk(request, key_id)
+
+    async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
+        """What was revoked stays so."""
+        return (name != "revoke" or obj.revoked_at is None) and await self.is_row_action_allowed(request, name)
+
+    @row_action(
+        "revoke",
+        "Revoke",
+        confirmation="Revoke this key? It opens nothing from then on, and cannot be brought back.",
+        submit_btn_text="Yes, revoke",
+        submit_btn_class="btn btn-danger",
+        icon_class="fa fa-ban",
+    )
+    async def revoke(self, request: Request, pk: Any) -> None:
+        """Ends a key."""
+        await write(request, lambda edit: access.revoke_key(int(pk), edit.by))
+        flash(request, "The key is revoked.", "success")
+
+
+def _state(row: Any) -> str:
+    if row.revoked_at is not None:
+        return "revoked"
+    return "expired" if row.expires_at is not None and row.expires_at <= clock.now() else "valid"

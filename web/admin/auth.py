@@ -1,0 +1,106 @@
+"""The login: who may come in, throttled before any password is looked at."""
+
+import hashlib
+from functools import partial
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.templating import Jinja2Templates
+from starlette_admin.auth import AdminUser, AuthProvider
+from starlette_admin.exceptions import LoginFailed
+from starlette_admin.helpers import index_url, safe_redirect_url
+
+from db.repository.access import Person
+from runtime.settings import settings
+from web import people, rates
+from workers import access
+
+log = structlog.get_logger()
+
+WRONG: Final = "This e-mail and password do not fit together."
+
+
+def secret_key() -> str:
+    """Signs the admin's CSRF tokens and messages: the same in all web processes, which share settings or database."""
+    read = settings()
+    derived = hashlib.sha256(f"spendgate admin\n{read.required_database_url()}".encode()).hexdigest()
+    return read.secret_key or derived
+
+
+class SignIn(AuthProvider):
+    """Sessions of the database, behind the library's login page."""
+
+    async def authenticate(self, request: Request) -> AdminUser | None:
+        """Who asks; the static files are for anybody."""
+        if request.url.path.startswith("/admin/static/"):
+            return None
+        person = await run_sync(people.signed_in, request)
+        return None if person is None else _known(request, person)
+
+    async def render_login(self, request: Request, templates: Jinja2Templates) -> Response:
+        """The page, which tells the first who comes how to make a login."""
+        request.state.is_first_use = await run_sync(access.is_first_use)
+        response = await super().render_login(request, templates)
+        wait_seconds = getattr(request.state, "wait_seconds", None)
+        if wait_seconds is not None:
+            response.status_code = HTTPStatus.TOO_MANY_REQUESTS
+            response.headers["Retry-After"] = str(wait_seconds)
+        return response
+
+    async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
+        """Signs in. Raises LoginFailed, with the same words for a wrong address and a wrong password."""
+        address = request.client.host if request.client else ""
+        await run_sync(partial(_count_try, request, address, username))
+        session = await run_sync(partial(access.sign_in, username, password, remember=remember_me))
+        if session is None:
+            log.warning("person.refused", address=address)
+            raise LoginFailed(WRONG)
+        log.info("person.signed_in", user_id=session.person.id, address=address)
+        fallback = index_url(request)
+        wanted = safe_redirect_url(request.query_params.get("next") or fallback, request, fallback)
+        response = RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
+        people.give_cookie(response, session, remember=remember_me, secure=_is_secure(request))
+        return response
+
+    async def logout(self, request: Request) -> Response:
+        """Ends the session in the database and in the browser."""
+        token = request.cookies.get(people.COOKIE)
+        if token:
+            await run_sync(access.sign_out, token)
+        response = RedirectResponse(str(request.url_for("admin:login")), HTTPStatus.SEE_OTHER)
+        people.take_cookie(response, secure=_is_secure(request))
+        return response
+
+
+def _known(request: Request, person: Person) -> AdminUser:
+    request.state.person = person
+    request.state.by = person.label
+    return AdminUser(username=f"{person.email} · {person.role}")
+
+
+def _is_secure(request: Request) -> bool:
+    return request.url.scheme == "https"
+
+
+def _count_try(request: Request, address: str, email: str) -> None:
+    """Counts this try against its address and its person. Raises LoginFailed where there were too many."""
+    for rate, who in (
+        (rates.SIGN_INS_A_MINUTE_BY_ADDRESS, address),
+        (
+            rates.SIGN_INS_A_MINUTE_BY_PERSON,
+            hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest(),
+        ),
+    ):
+        standing = rates.hit(rate, who)
+        if not standing.allowed:
+            log.warning("person.throttled", address=address)
+            request.state.wait_seconds = standing.resets_in_seconds
+            raise LoginFailed(f"Too many tries. Try again in {_minutes(standing.resets_in_seconds)}.")
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds} seconds" if seconds < 120 else f"{-(-seconds // 60)} minutes"

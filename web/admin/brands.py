@@ -1,0 +1,146 @@
+"""Brands: made, renamed, paused, archived; zone and currency only until there is spend."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+from zoneinfo import available_timezones
+
+from babel import Locale
+from babel.numbers import is_currency
+from sqlalchemy import exists, select
+from starlette.requests import Request
+from starlette_admin import ActionSelection, IntegerField, RequestAction, StringField, action
+from starlette_admin.fields import BaseField
+
+from db.engine import committed
+from db.models import BrandDay
+from db.repository import catalog
+from db.repository.audit import Edit
+from domain.campaigns import ConfiguredStatus
+from runtime.formats import LOCALE
+from web.admin.fields import Choice, MomentField, computed, linked, list_address
+from web.admin.statuses import change_statuses
+from web.admin.views import View
+from workers.enforcement import edited
+
+STATUSES: Final = [(status.value, status.value) for status in ConfiguredStatus]
+ZONES: Final = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
+CURRENCIES: Final = sorted(
+    (code, f"{code} · {name}") for code, name in Locale.parse(LOCALE).currencies.items() if is_currency(code)
+)
+FIXED: Final = "Fixed, because the brand has spend: its days are counted by it."
+FIXED_FIELDS: Final = ("time_zone", "currency")
+
+
+def _campaigns(request: Request, row: Any) -> str:
+    return list_address(request, "campaigns", f"brand__id={row.id}")
+
+
+def _budgets(request: Request, row: Any) -> str:
+    return list_address(request, "budgets", f"brand__id={row.id}")
+
+
+class BrandView(View):
+    """The clients that own campaigns and budgets."""
+
+    key = "brands"
+    menu_label = "Brands"
+    display_name = "brand"
+    icon = "fa fa-building"
+    fields = (
+        IntegerField("id", label="Id"),
+        StringField("name", required=True),
+        Choice(
+            "time_zone",
+            choices=ZONES,
+            select2=True,
+            required=True,
+            default="UTC",
+            help_text="Days, months and schedules follow its wall clock. Fixed by the first spend.",
+        ),
+        Choice(
+            "currency",
+            choices=CURRENCIES,
+            select2=True,
+            required=True,
+            default="USD",
+            help_text="Of every amount. Fixed by the first spend.",
+        ),
+        computed("fixed_zone", "Time zone", lambda _, row: row.time_zone, exclude_from_edit=False, help_text=FIXED),
+        computed("fixed_currency", "Currency", lambda _, row: row.currency, exclude_from_edit=False, help_text=FIXED),
+        Choice(
+            "configured_status",
+            label="Status",
+            choices=STATUSES,
+            required=True,
+            help_text="Paused or archived, it holds all its campaigns, at once.",
+        ),
+        MomentField("created_at", label="Made"),
+        linked("campaigns", "Campaigns", "Its campaigns", _campaigns),
+        linked("budgets", "Budgets", "Its budgets", _budgets),
+    )
+    exclude_fields_from_list = ("fixed_zone", "fixed_currency")
+    exclude_fields_from_detail = ("fixed_zone", "fixed_currency")
+    exclude_fields_from_create = ("configured_status", "created_at")
+    exclude_fields_from_edit = ("created_at",)
+    searched = ("name", "time_zone", "currency")
+    searchable_fields = ("id", *searched, "configured_status", "created_at")
+    sortable_fields = ("id", "name", "time_zone", "currency", "configured_status", "created_at")
+    fields_default_sort = ("name", "id")
+    actions = ("enable", "pause", "archive")
+
+    def attach(self, request: Request, rows: Sequence[Any]) -> None:
+        """On the edit page: whether zone and currency are fixed."""
+        if request.state.action == RequestAction.EDIT:
+            spent = select(exists().where(BrandDay.brand_id == rows[0].id))
+            request.state.has_spend = request.state.session.scalar(spent)
+
+    def can_access_field(self, request: Request, field: BaseField, action: RequestAction | None = None) -> bool:
+        """On the edit page, zone and currency can be chosen or are shown with the reason why not."""
+        if request.state.action == RequestAction.EDIT:
+            fixed = getattr(request.state, "has_spend", True)
+            if field.name in (FIXED_FIELDS if fixed else ("fixed_zone", "fixed_currency")):
+                return False
+        return super().can_access_field(request, field, action)
+
+    async def create(self, request: Request, data: dict[str, Any]) -> Any:
+        """Makes the brand, audited. No campaign is there to enforce."""
+
+        def work(edit: Edit) -> int:
+            make = partial(
+                catalog.create_brand, name=data["name"], zone=data["time_zone"], currency=data["currency"], edit=edit
+            )
+            return committed(make)
+
+        return await self.find_by_pk(request, await self.write(request, work))
+
+    async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
+        """Changes the brand's fields and enforces it."""
+        names = ("name", "configured_status", *FIXED_FIELDS)
+        changes = {name: data[name] for name in names if name in data}
+
+        def work(edit: Edit) -> None:
+            edited(partial(catalog.edit_brand, brand_id=int(pk), changes=changes, edit=edit), int(pk))
+
+        await self.write(request, work)
+        return await self.find_by_pk(request, pk)
+
+    @action("pause", "Pause", confirmation="Pause the chosen brands? All their campaigns stop at once.")
+    async def pause(self, request: Request, selection: ActionSelection) -> None:
+        """Holds all campaigns of the brands."""
+        await self._set(request, selection, ConfiguredStatus.PAUSED)
+
+    @action("enable", "Enable", confirmation="Enable the chosen brands?")
+    async def enable(self, request: Request, selection: ActionSelection) -> None:
+        """Lifts this one hold."""
+        await self._set(request, selection, ConfiguredStatus.ENABLED)
+
+    @action("archive", "Archive", confirmation="Archive the chosen brands? All their campaigns stop at once.")
+    async def archive(self, request: Request, selection: ActionSelection) -> None:
+        """Holds all campaigns of the brands; nothing is deleted."""
+        await self._set(request, selection, ConfiguredStatus.ARCHIVED)
+
+    async def _set(self, request: Request, selection: ActionSelection, status: ConfiguredStatus) -> None:
+        rows = await selection.rows()
+        changes = [(row.id, row.id) for row in rows if row.configured_status != status]
+        await change_statuses(request, "brand", catalog.edit_brand, changes, len(rows), status)

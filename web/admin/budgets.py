@@ -1,0 +1,188 @@
+"""Budgets: limits typed in currency units, beside what is spent of them in the current window."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from anyio.to_thread import run_sync
+from sqlalchemy import select
+from starlette.requests import Request
+from starlette_admin import HasOne, IntegerField, StringField, flash
+
+from db.engine import snapshot
+from db.repository import catalog, overview
+from db.repository.audit import Edit
+from domain.errors import InvalidValue
+from domain.money import format_units, parse_micros
+from domain.periods import Period
+from runtime import clock
+from web.admin.fields import RELATED, Choice, MomentField, as_id, computed, money
+from web.admin.rows import BrandRow, BudgetRow, CampaignRow
+from web.admin.views import View, may_edit
+from workers.enforcement import edited
+
+PERIODS: Final = [(period.value, period.value) for period in Period]
+Key = tuple[int, int | None, str]
+"""Brand, campaign (None: the brand's own), period."""
+
+
+def key_of(row: Any) -> Key:
+    """What a budget is known by."""
+    return row.brand_id, row.campaign_id, row.period
+
+
+def _limit(request: Request, row: Any) -> str:
+    units = format_units(row.limit_micros)
+    return units if request.state.action.is_form() else f"{units} {row.brand.currency}"
+
+
+def _spent(request: Request, row: Any) -> str | None:
+    spent = getattr(request.state, "spent", {}).get(key_of(row))
+    if spent is None:
+        return None
+    return money(spent, row.brand.currency) + (": exhausted" if spent >= row.limit_micros else "")
+
+
+def _whose(_request: Request, row: Any) -> str:
+    return f"{row.brand.name}: {row.campaign.name}" if row.campaign else f"{row.brand.name}, all its campaigns"
+
+
+class BudgetView(View):
+    """Limits of brands and campaigns."""
+
+    key = "budgets"
+    menu_label = "Budgets"
+    display_name = "budget"
+    icon = "fa fa-wallet"
+    fields = (
+        IntegerField("id", label="Id"),
+        computed("whose", "Whose", _whose, exclude_from_list=True, exclude_from_detail=True, exclude_from_edit=False),
+        HasOne("brand", key="brands", filters=RELATED, help_text="Not needed where a campaign is chosen."),
+        HasOne("campaign", key="campaigns", filters=RELATED, help_text="Empty: all campaigns of the brand together."),
+        Choice("period", choices=PERIODS, required=True, help_text="Weeks begin on Monday."),
+        StringField(
+            "limit_micros",
+            label="Limit",
+            required=True,
+            getter=_limit,
+            filters=[],
+            help_text="In units of the brand's currency, such as 250 or 99.50. 0 holds at once.",
+        ),
+        computed("spent", "Spent in the current window", _spent, exclude_from_edit=False),
+        MomentField("changed_at", label="Changed"),
+    )
+    exclude_fields_from_create = ("changed_at",)
+    exclude_fields_from_edit = ("brand", "campaign", "period", "changed_at")
+    searched = ("brand", "campaign", "period")
+    searchable_fields = ("id", *searched, "changed_at")
+    sortable_fields = ("id", "brand", "campaign", "period", "limit_micros", "changed_at")
+    sortable_field_mapping: ClassVar = {
+        "brand": BrandRow.name,  # type: ignore[attr-defined]  # a column of the table
+        "campaign": CampaignRow.name,  # type: ignore[attr-defined]  # the same
+    }
+    fields_default_sort = ("brand", "campaign", "period")
+    actions = ("delete",)
+    row_actions = ("view", "edit", "delete")
+    error_names: ClassVar = {"amount": "limit_micros"}
+
+    def can_delete(self, request: Request) -> bool:
+        """By role: no budget, no limit."""
+        return may_edit(request)
+
+    async def repr(self, obj: Any, request: Request) -> str:
+        """Period and owner."""
+        return f"{obj.period} budget of {_whose(request, obj)}"
+
+    def attach(self, request: Request, rows: Sequence[Any]) -> None:
+        """What is spent of each budget in its current window, in micros."""
+        at = clock.now()
+        with snapshot() as connection:
+            budgets = [
+                budget
+                for brand_id in sorted({row.brand_id for row in rows})
+                for budget in overview.budgets(connection, at, brand_id=brand_id)
+            ]
+        request.state.spent = {
+            (budget["brand_id"], budget["campaign_id"], budget["period"]): budget["spent_micros"] for budget in budgets
+        }
+
+    async def create(self, request: Request, data: dict[str, Any]) -> Any:
+        """Sets a limit where there was none, and enforces the brand."""
+        period = data["period"]
+
+        def work(edit: Edit) -> Key:
+            campaign_id = as_id(data["campaign"])
+            brand_id = _brand(as_id(data["brand"]), campaign_id)
+            if _exists(brand_id, campaign_id, period):
+                raise InvalidValue("period", f"there is a {period} budget already; edit that one")
+            _set((brand_id, campaign_id, period), parse_micros(data["limit_micros"]), edit)
+            return brand_id, campaign_id, period
+
+        key = await self.write(request, work)
+        row = await run_sync(partial(_row, request, key))
+        return await self._told(request, row.id)
+
+    async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
+        """Changes the limit, for the whole current window, and enforces the brand."""
+        key = key_of(await self.find_by_pk(request, pk))
+        await self.write(request, lambda edit: _set(key, parse_micros(data["limit_micros"]), edit))
+        return await self._told(request, pk)
+
+    async def _told(self, request: Request, pk: Any) -> Any:
+        row = await self.find_by_pk(request, pk)
+        await run_sync(partial(self.attach, request, [row]))
+        if request.state.spent.get(key_of(row), 0) >= row.limit_micros:
+            flash(request, f"The limit is spent already ({_spent(request, row)}): it holds at once.", "warning")
+        return row
+
+    async def delete(self, request: Request, pks: list[Any]) -> int:
+        """Takes the limits away and enforces their brands."""
+        keys = [key_of(row) for row in await self.find_by_pks(request, pks)]
+
+        def work(edit: Edit) -> None:
+            for brand_id, campaign_id, period in keys:
+                remove = partial(
+                    catalog.remove_budget,
+                    brand_id=brand_id,
+                    campaign_id=campaign_id,
+                    period=Period(period),
+                    edit=edit,
+                )
+                edited(remove, brand_id)
+
+        await self.write(request, work)
+        return len(keys)
+
+
+def _brand(brand_id: int | None, campaign_id: int | None) -> int:
+    if brand_id is not None:
+        return brand_id
+    if campaign_id is None:
+        raise InvalidValue("brand", "say whose budget: a brand's or a campaign's")
+    with snapshot() as connection:
+        return catalog.brand_of(connection, campaign_id)
+
+
+def _exists(brand_id: int, campaign_id: int | None, period: str) -> bool:
+    with snapshot() as connection:
+        budgets = overview.budgets(connection, clock.now(), brand_id=brand_id)
+    return any((budget["campaign_id"], budget["period"]) == (campaign_id, period) for budget in budgets)
+
+
+def _set(key: Key, limit_micros: int, edit: Edit) -> None:
+    brand_id, campaign_id, period = key
+    work = partial(
+        catalog.set_budget,
+        brand_id=brand_id,
+        campaign_id=campaign_id,
+        period=Period(period),
+        limit_micros=limit_micros,
+        edit=edit,
+    )
+    edited(work, brand_id)
+
+
+def _row(request: Request, key: Key) -> Any:
+    brand_id, campaign_id, period = key
+    wanted = select(BudgetRow).filter_by(brand_id=brand_id, campaign_id=campaign_id, period=period)
+    return request.state.session.scalars(wanted).one()

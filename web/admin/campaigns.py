@@ -1,0 +1,164 @@
+"""Campaigns: made, edited, paused, archived; whether each serves, why not, and when it serves again."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from starlette.requests import Request
+from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, action, link_row_action
+
+from db.engine import snapshot
+from db.repository import catalog
+from db.repository.audit import Edit
+from db.repository.enforcement import load
+from domain.campaigns import ConfiguredStatus, EffectiveStatus
+from domain.enforcement import explain
+from runtime import clock
+from runtime.formats import wall_clock
+from web.admin.brands import STATUSES
+from web.admin.fields import RELATED, Choice, DayField, MomentField, as_id, computed, linked, list_address, reasons
+from web.admin.rows import BrandRow
+from web.admin.statuses import change_statuses
+from web.admin.views import View
+from workers.enforcement import edited
+
+FIELDS: Final = ("name", "platform", "external_id", "starts_on", "ends_on", "configured_status")
+NOT_BY_CLOCK: Final = "not by the clock alone"
+
+
+def schedule_address(request: Request, campaign_id: int) -> str:
+    """Where the campaign's schedule is edited."""
+    return str(request.url_for("admin:schedule", campaign_id=campaign_id))
+
+
+def _serves_again(request: Request, row: Any) -> str | None:
+    told: str | None = getattr(request.state, "serves_again", {}).get(row.id)
+    return told
+
+
+def _schedule(request: Request, row: Any) -> str:
+    return schedule_address(request, row.id)
+
+
+def _budgets(request: Request, row: Any) -> str:
+    return list_address(request, "budgets", f"campaign__id={row.id}")
+
+
+def _changes(request: Request, row: Any) -> str:
+    return list_address(request, "status-changes", f"campaign__id={row.id}")
+
+
+class CampaignView(View):
+    """What serves or does not."""
+
+    key = "campaigns"
+    menu_label = "Campaigns"
+    display_name = "campaign"
+    icon = "fa fa-bullhorn"
+    fields = (
+        IntegerField("id", label="Id"),
+        StringField("name", required=True),
+        HasOne("brand", key="brands", required=True, filters=RELATED),
+        Choice(
+            "effective_status",
+            label="Now",
+            choices=[(status.value, status.value) for status in EffectiveStatus],
+            help_text="Only enforcement changes it.",
+        ),
+        computed("why", "What holds it", lambda _, row: reasons(row.holds), exclude_from_edit=False),
+        computed("serves_again", "Serves again", _serves_again, exclude_from_edit=False),
+        Choice(
+            "configured_status",
+            label="Wanted",
+            choices=STATUSES,
+            required=True,
+            help_text="What a person wants; only people change it.",
+        ),
+        StringField("platform", help_text="The ad platform that knows it, such as google_ads."),
+        StringField("external_id", label="External id", help_text="Its id there."),
+        DayField("starts_on", label="Flight from", help_text="First day, by the brand's calendar; empty: at once."),
+        DayField("ends_on", label="Flight to", help_text="Last day, included; empty: for ever."),
+        MomentField("created_at", label="Made"),
+        linked("schedule", "Schedule", "Its schedule", _schedule),
+        linked("budgets", "Budgets", "Its budgets", _budgets),
+        linked("changes", "History", "Its status changes", _changes),
+    )
+    exclude_fields_from_list = ("created_at",)
+    exclude_fields_from_create = ("effective_status", "configured_status", "created_at")
+    exclude_fields_from_edit = ("brand", "effective_status", "created_at")
+    searched = ("name", "brand", "platform", "external_id")
+    searchable_fields = ("id", *searched, "effective_status", "configured_status", "starts_on", "ends_on", "created_at")
+    sortable_fields = ("id", "name", "brand", "effective_status", "configured_status", "starts_on", "ends_on")
+    sortable_field_mapping: ClassVar = {"brand": BrandRow.name}  # type: ignore[attr-defined]  # a column of the table
+    fields_default_sort = ("brand", "name", "id")
+    actions = ("enable", "pause", "archive")
+    row_actions = ("view", "edit", "schedule")
+
+    async def is_row_action_allowed(self, request: Request, name: str) -> bool:
+        """The schedule is for all to see."""
+        return name == "schedule" or await super().is_row_action_allowed(request, name)
+
+    @link_row_action("schedule", "Schedule", icon_class="fa-solid fa-calendar-days")
+    def open_schedule(self, request: Request, pk: Any) -> str:
+        """To the weekly grid."""
+        return schedule_address(request, int(pk))
+
+    def attach(self, request: Request, rows: Sequence[Any]) -> None:
+        """When each campaign serves again, by its brand's wall clock."""
+        at = clock.now()
+        with snapshot() as connection:
+            standings = load(connection, sorted({row.brand_id for row in rows}), at, [row.id for row in rows])
+        told = {}
+        for standing in standings:
+            explained = explain(standing.campaign, at)
+            zone = standing.campaign.brand.time_zone
+            again = NOT_BY_CLOCK if explained.serves_at is None else wall_clock(explained.serves_at, zone)
+            told[standing.campaign_id] = again if explained.holds else "serves now"
+        request.state.serves_again = told
+
+    async def create(self, request: Request, data: dict[str, Any]) -> Any:
+        """Makes the campaign, enabled, and enforces its brand."""
+        brand_id = as_id(data["brand"]) or 0
+        facts: dict[str, Any] = {
+            name: data[name] or None for name in ("platform", "external_id", "starts_on", "ends_on")
+        }
+
+        def work(edit: Edit) -> int:
+            make = partial(catalog.create_campaign, brand_id=brand_id, name=data["name"], edit=edit, **facts)
+            return edited(make, brand_id)
+
+        return await self.find_by_pk(request, await self.write(request, work))
+
+    async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
+        """Changes the campaign's fields and enforces its brand."""
+        changes = {name: data[name] or None for name in FIELDS}
+
+        def work(edit: Edit) -> None:
+            with snapshot() as connection:
+                brand_id = catalog.brand_of(connection, int(pk))
+            edited(partial(catalog.edit_campaign, campaign_id=int(pk), changes=changes, edit=edit), brand_id)
+
+        await self.write(request, work)
+        return await self.find_by_pk(request, pk)
+
+    @action("pause", "Pause", confirmation="Pause the chosen campaigns? They stop at once.")
+    async def pause(self, request: Request, selection: ActionSelection) -> None:
+        """A person's hold, which nothing but a person lifts."""
+        await self._set(request, selection, ConfiguredStatus.PAUSED)
+
+    @action(
+        "enable", "Enable", confirmation="Enable the chosen campaigns? Those that nothing else holds serve at once."
+    )
+    async def enable(self, request: Request, selection: ActionSelection) -> None:
+        """Lifts this one hold."""
+        await self._set(request, selection, ConfiguredStatus.ENABLED)
+
+    @action("archive", "Archive", confirmation="Archive the chosen campaigns? They stop at once.")
+    async def archive(self, request: Request, selection: ActionSelection) -> None:
+        """Out of use; nothing is deleted."""
+        await self._set(request, selection, ConfiguredStatus.ARCHIVED)
+
+    async def _set(self, request: Request, selection: ActionSelection, status: ConfiguredStatus) -> None:
+        rows = await selection.rows()
+        changes = [(row.brand_id, row.id) for row in rows if row.configured_status != status]
+        await change_statuses(request, "campaign", catalog.edit_campaign, changes, len(rows), status)

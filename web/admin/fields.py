@@ -1,0 +1,155 @@
+"""Fields of the admin that the library has not: exact money, days that exist, moments in UTC, filters by relation."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy.orm import InstrumentedAttribute
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette_admin import ComputedField, DateField, DateTimeField, EnumField
+from starlette_admin.filters import FilterApplyContext, FilterValidationError
+from starlette_admin.filters.numeric import EqualFilter
+from starlette_admin.filters.string import ContainsFilter
+
+from domain.money import format_units
+from domain.spend import MAX_ID
+from domain.words import in_words
+
+PRE: Final = "pre.html"
+LINK: Final = "link.html"
+
+
+def as_id(text: object) -> int | None:
+    """The id that a request names, None for what is none."""
+    written = str(text)
+    number = int(written) if written.isascii() and written.isdecimal() and len(written) < 20 else 0
+    return number if 0 < number <= MAX_ID else None
+
+
+def money(micros: int, currency: str) -> str:
+    """Micros as people read them: 250.00 USD."""
+    return f"{format_units(micros)} {currency}"
+
+
+def reasons(holds: list[str]) -> str:
+    """The holds in plain words."""
+    return in_words(holds) or "none"
+
+
+def computed(name: str, label: str, getter: Any, **more: Any) -> ComputedField:
+    """A field that is shown and never written; not on forms unless `exclude_from_edit` says so."""
+    return ComputedField(name, label=label, getter=getter, **{"exclude_from_edit": True, **more})
+
+
+def linked(name: str, label: str, words: str, getter: Any) -> ComputedField:
+    """A link to another page, on the row's own pages; `getter` gives the address."""
+    templates = {"detail_template": LINK, "form_template": LINK}
+    return computed(
+        name, label, getter, exclude_from_list=True, exclude_from_edit=False, extra={"words": words}, **templates
+    )
+
+
+def list_address(request: Request, key: str, condition: str) -> str:
+    """The list of another view, by a filter as the library writes it."""
+    return str(request.url_for("admin:list", key=key).include_query_params(filter=condition))
+
+
+class Choice(EnumField):
+    """A choice of a closed list. Lists show the word that is stored, also one outside of the list."""
+
+    def _get_label(self, value: Any, _request: Request) -> Any:
+        return value
+
+    async def serialize_value(self, request: Request, value: Any) -> Any:
+        """The stored word, or on lists several of them as one line."""
+        words = await super().serialize_value(request, value)
+        return ", ".join(words) if self.multiple and not request.state.action.is_form() else words
+
+    async def validate(self, request: Request, value: Any, form_values: dict[str, Any]) -> None:
+        """Raises ValueError for what is not in the list."""
+        await super().validate(request, value, form_values)
+        known = dict(self._get_choices(request))
+        chosen = value if self.multiple else [value] if value else []
+        if any(one not in known for one in chosen):
+            raise ValueError("Choose one of the list.")
+
+
+@dataclass
+class DayField(DateField):
+    """A calendar day, by the browser's own picker, which has a name for screen readers.
+
+    What is no day is refused, where the library would take it for an empty field.
+    """
+
+    class_: str = "form-control"
+
+    def additional_css_links(self, _request: Request) -> list[str]:
+        """None: the library's picker is not used."""
+        return []
+
+    def additional_js_links(self, _request: Request) -> list[str]:
+        """None, as above."""
+        return []
+
+    async def parse_form_data(self, _request: Request, form_data: FormData) -> Any:
+        """The day, None for an empty field, or the text where it is no day."""
+        raw = str(form_data.get(self.id) or "").strip()
+        try:
+            return date.fromisoformat(raw) if raw else None
+        except ValueError:
+            return raw
+
+    async def validate(self, request: Request, value: Any, form_values: dict[str, Any]) -> None:
+        """Raises ValueError for what is no day."""
+        await super().validate(request, value, form_values)
+        if isinstance(value, str):
+            raise ValueError(f"{value!r} is not a day such as 2026-11-22.")  # noqa: TRY004 - what the library expects
+
+
+class MomentField(DateTimeField):
+    """An instant, shown in UTC to the second."""
+
+    async def serialize_value(self, _request: Request, value: Any) -> str:
+        """The instant as people read it."""
+        assert isinstance(value, datetime)  # noqa: S101 - the column's own type
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def has_name(relation: InstrumentedAttribute[Any], words: str) -> Any:
+    """The condition that the row's brand or campaign has the words in its name."""
+    return relation.has(relation.property.mapper.class_.name.icontains(words, autoescape=True))
+
+
+class RelatedName(ContainsFilter):
+    """Rows whose brand's or campaign's name contains the words."""
+
+    def apply(self, ctx: FilterApplyContext) -> Any:
+        """The condition, on the relation that the field is."""
+        return has_name(_attribute(ctx, ctx.field_name), ctx.value)
+
+
+class RelatedId(EqualFilter):
+    """Rows of one brand or campaign, by its id."""
+
+    name = "id"
+    label = "has the id"
+
+    def parse_value(self, raw: str) -> int:
+        """Raises FilterValidationError for what is no id."""
+        number = as_id(raw)
+        if number is None:
+            raise FilterValidationError(f"{raw!r} is not an id")
+        return number
+
+    def apply(self, ctx: FilterApplyContext) -> Any:
+        """The condition, on the column beside the relation."""
+        return _attribute(ctx, f"{ctx.field_name}_id") == ctx.value
+
+
+RELATED = [RelatedName, RelatedId]
+
+
+def _attribute(ctx: FilterApplyContext, name: str) -> InstrumentedAttribute[Any]:
+    attribute: InstrumentedAttribute[Any] = getattr(ctx.view.model, name)  # type: ignore[union-attr]  # the view's own
+    return attribute

@@ -1,0 +1,202 @@
+"""What happened, newest first, never edited: rejected events (which can be replayed), status changes, audit entries."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from anyio.to_thread import run_sync
+from sqlalchemy import Select
+from starlette.requests import Request
+from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, action, flash, row_action
+
+from db.engine import snapshot
+from db.models import RejectedEvent
+from db.repository import rejected
+from domain.campaigns import EffectiveStatus
+from domain.errors import InvalidValue
+from web.admin.fields import PRE, RELATED, Choice, MomentField, computed, money, reasons
+from web.admin.rows import AuditRow
+from web.admin.views import View, may_manage_access
+from workers.enforcement import Cause
+from workers.replay import replay
+
+NEWEST_FIRST = (("id", True),)
+REPLAYED_AT_ONCE = 1_000
+
+
+class HistoryView(View):
+    """Rows that nobody makes, edits or deletes."""
+
+    row_actions: Sequence[str] = ("view",)
+    fields_default_sort = NEWEST_FIRST
+
+    def can_create(self, _request: Request) -> bool:
+        """Nobody."""
+        return False
+
+    def can_edit(self, _request: Request) -> bool:
+        """Nobody."""
+        return False
+
+
+class RejectedView(HistoryView):
+    """Bad input that waits to be read again once its cause is mended."""
+
+    key = "rejected-events"
+    menu_label = "Rejected events"
+    display_name = "rejected event"
+    icon = "fa fa-triangle-exclamation"
+    fields = (
+        IntegerField("id", label="Id"),
+        MomentField("received_at", label="Received"),
+        StringField("kind"),
+        StringField("source"),
+        StringField("reason"),
+        StringField("detail"),
+        IntegerField("times", help_text="How often the same input came."),
+        MomentField("replayed_at", label="Replayed"),
+        computed(
+            "payload",
+            "Input",
+            lambda _, row: json.dumps(row.payload, indent=2, ensure_ascii=False),
+            exclude_from_list=True,
+            detail_template=PRE,
+        ),
+    )
+    exclude_fields_from_list = ("replayed_at",)
+    searched = ("kind", "source", "reason", "detail", "payload")
+    searchable_fields = ("id", "received_at", "kind", "source", "reason", "detail", "times")
+    sortable_fields = ("id", "received_at", "kind", "source", "reason", "times")
+    actions = ("replay",)
+    row_actions = ("view", "replay")
+
+    def get_list_query(self, request: Request) -> Select[Any]:
+        """What waits."""
+        return super().get_list_query(request).where(RejectedEvent.replayed_at.is_(None))
+
+    def get_count_query(self, request: Request) -> Select[Any]:
+        """How many wait."""
+        return super().get_count_query(request).where(RejectedEvent.replayed_at.is_(None))
+
+    def get_detail_query(self, request: Request) -> Select[Any]:
+        """What was replayed can still be looked at."""
+        return super().get_list_query(request)
+
+    async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
+        """What was taken is not read again."""
+        return (name != "replay" or obj.replayed_at is None) and await self.is_row_action_allowed(request, name)
+
+    @action("replay", "Replay", confirmation="Read the chosen inputs again? What is right by now is counted.")
+    async def replay_chosen(self, request: Request, selection: ActionSelection) -> None:
+        """Reads many again."""
+        await _replay(request, [int(row.id) for row in await selection.rows()])
+
+    @row_action(
+        "replay",
+        "Replay",
+        confirmation="Read this input again? If it is right by now, it is counted.",
+        icon_class="fa fa-rotate-right",
+    )
+    async def replay_one(self, request: Request, pk: Any) -> None:
+        """Reads one again."""
+        await _replay(request, [int(pk)])
+
+
+async def _replay(request: Request, ids: list[int]) -> None:
+    await run_sync(request.state.session.close)
+    found, taken = await run_sync(partial(_replay_all, ids))
+    if not found:
+        raise InvalidValue("rejected event", "is not waiting any more")
+    flash(request, f"{found} read again: {taken} taken, {found - taken} refused.", "success" if taken else "warning")
+
+
+def _replay_all(ids: list[int]) -> tuple[int, int]:
+    with snapshot() as connection:
+        waiting = rejected.waiting(connection, ids=ids, limit=REPLAYED_AT_ONCE)
+    return len(waiting), sum([replay(row) for row in waiting])
+
+
+def _figures(_request: Request, row: Any) -> str:
+    """Spent and limit of each budget that held or holds."""
+    budgets = row.details.get("budgets", {})
+    currency = row.brand.currency
+    return "; ".join(
+        f"{hold.replace('_', ' ')}: {money(figures['spent_micros'], currency)} of "
+        f"{money(figures['limit_micros'], currency)}"
+        for hold, figures in budgets.items()
+    )
+
+
+class StatusChangeView(HistoryView):
+    """Every toggle, with its cause and figures."""
+
+    key = "status-changes"
+    menu_label = "Status changes"
+    display_name = "status change"
+    icon = "fa fa-toggle-on"
+    fields = (
+        IntegerField("id", label="Id"),
+        MomentField("changed_at", label="At"),
+        HasOne("brand", key="brands", filters=RELATED),
+        HasOne("campaign", key="campaigns", filters=RELATED),
+        Choice("to_status", label="To", choices=[(status.value, status.value) for status in EffectiveStatus]),
+        computed("before", "Held before", lambda _, row: reasons(row.holds_before), exclude_from_list=True),
+        computed("after", "What holds it", lambda _, row: reasons(row.holds_after)),
+        Choice("cause", choices=[(cause.value, cause.value.replace("_", " ")) for cause in Cause]),
+        computed("figures", "Figures", _figures),
+    )
+    searched = ("brand", "campaign", "cause", "to_status")
+    searchable_fields = ("id", "changed_at", *searched)
+    sortable_fields = ("id", "changed_at", "to_status", "cause")
+
+
+def _change(_request: Request, row: Any) -> str:
+    """What differs, field by field."""
+    old, new = row.old or {}, row.new or {}
+    return "\n".join(
+        f"{name}: {_value(old.get(name))} → {_value(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    )
+
+
+def _value(value: object) -> str:
+    return "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def seen_audit(request: Request, statement: Any) -> Any:
+    """The statement without the entries about users and keys, unless it is an owner who asks."""
+    if may_manage_access(request):
+        return statement
+    return statement.where(AuditRow.__table__.c.subject.not_in(("user", "api_key")))
+
+
+class AuditView(HistoryView):
+    """Who changed what, from what, to what. What owners alone manage, owners alone see here."""
+
+    def get_list_query(self, request: Request) -> Any:
+        """Of the details too."""
+        return seen_audit(request, super().get_list_query(request))
+
+    def get_count_query(self, request: Request) -> Any:
+        """The same for how many there are."""
+        return seen_audit(request, super().get_count_query(request))
+
+    key = "audit-entries"
+    menu_label = "Audit"
+    display_name = "audit entry"
+    icon = "fa fa-clipboard-list"
+    fields = (
+        IntegerField("id", label="Id"),
+        MomentField("changed_at", label="At"),
+        StringField("changed_by", label="By"),
+        StringField("action"),
+        StringField("subject", label="What"),
+        IntegerField("subject_id", label="Its id"),
+        HasOne("brand", key="brands", filters=RELATED),
+        computed("change", "Change", _change, detail_template=PRE),
+    )
+    searched = ("changed_by", "action", "subject", "brand")
+    searchable_fields = ("id", "changed_at", *searched, "subject_id")
+    sortable_fields = ("id", "changed_at", "changed_by", "action", "subject")

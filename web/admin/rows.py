@@ -1,0 +1,86 @@
+"""The tables as the admin reads them: each row beside the brand and the campaign it belongs to. Never written to."""
+
+from typing import Any
+
+from sqlalchemy.orm import Mapped, foreign, relationship
+from starlette.requests import Request
+
+from db.access_models import ApiKey
+from db.models import AuditEntry, Base, Brand, Budget, Campaign, StatusChange
+
+
+class BrandRow(Base):
+    """A brand by its name."""
+
+    __table__ = Brand.__table__
+
+    def __admin_repr__(self, _request: Request) -> str:
+        return str(named(self))
+
+
+class CampaignRow(Base):
+    """A campaign beside its brand."""
+
+    __table__ = Campaign.__table__
+    brand: Mapped[BrandRow] = relationship(viewonly=True, lazy="joined", innerjoin=True)
+
+    def __admin_repr__(self, _request: Request) -> str:
+        return f"{named(self)} ({named(self.brand)})"
+
+
+class BudgetRow(Base):
+    """A budget beside its brand and, where it is a campaign's, the campaign."""
+
+    __table__ = Budget.__table__
+    brand: Mapped[BrandRow] = relationship(
+        primaryjoin=lambda: foreign(Budget.__table__.c.brand_id) == Brand.__table__.c.id,
+        viewonly=True,
+        lazy="joined",
+        innerjoin=True,
+    )
+    campaign: Mapped[CampaignRow | None] = relationship(
+        primaryjoin=lambda: foreign(Budget.__table__.c.campaign_id) == Campaign.__table__.c.id,
+        viewonly=True,
+        lazy="joined",
+    )
+
+
+class StatusChangeRow(Base):
+    """A toggle beside its brand and its campaign."""
+
+    __table__ = StatusChange.__table__
+    brand: Mapped[BrandRow] = relationship(
+        primaryjoin=lambda: foreign(StatusChange.__table__.c.brand_id) == Brand.__table__.c.id,
+        viewonly=True,
+        lazy="joined",
+        innerjoin=True,
+    )
+    campaign: Mapped[CampaignRow] = relationship(
+        primaryjoin=lambda: foreign(StatusChange.__table__.c.campaign_id) == Campaign.__table__.c.id,
+        viewonly=True,
+        lazy="joined",
+        innerjoin=True,
+    )
+
+
+class AuditRow(Base):
+    """An edit beside its brand, if it is of one."""
+
+    __table__ = AuditEntry.__table__
+    brand: Mapped[BrandRow | None] = relationship(
+        primaryjoin=lambda: foreign(AuditEntry.__table__.c.brand_id) == Brand.__table__.c.id,
+        viewonly=True,
+        lazy="joined",
+    )
+
+
+class KeyRow(Base):
+    """An API key beside the brand it is for, if it is for one."""
+
+    __table__ = ApiKey.__table__
+    brand: Mapped[BrandRow | None] = relationship(viewonly=True, lazy="joined")
+
+
+def named(row: Any) -> Any:
+    """The row's name: columns that come from a table are unknown to the type checker."""
+    return row.name

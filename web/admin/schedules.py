@@ -1,0 +1,153 @@
+"""The schedule editor: one campaign's week as a grid and as text, and what it comes to in the next seven days."""
+
+from datetime import datetime, timedelta
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette_admin import CustomView, flash
+from starlette_admin.routing import route
+
+from db.engine import snapshot
+from db.repository import catalog
+from db.repository.audit import Edit
+from domain.errors import InvalidValue
+from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
+from domain.schedules import WEEKDAYS, Schedule, format_schedule, open_stretches, parse_schedule
+from runtime import clock
+from web.admin.fields import as_id
+from web.admin.views import may_edit, write
+from workers.enforcement import edited
+
+DAYS_AHEAD: Final = 7
+MAX_TEXT: Final = 10_000
+USUAL_DAY: Final = timedelta(hours=24)
+
+
+class Edited(NamedTuple):
+    """The campaign of the page, with its brand and its schedule."""
+
+    campaign: dict[str, Any]
+    brand: dict[str, Any]
+    schedule: Schedule
+
+
+class ScheduleEditor(CustomView):
+    """A page and its preview for each campaign."""
+
+    path = "/campaigns/{campaign_id}/schedule"
+    route_name = "schedule"
+    add_to_menu = False
+
+    @route("", methods=["GET", "POST"])
+    async def index(self, request: Request) -> Response:
+        """The editor; a viewer sees it and changes nothing."""
+        page = await run_sync(_load, request.path_params["campaign_id"])
+        if request.method == "GET":
+            return self._page(request, page, format_schedule(page.schedule))
+        if not may_edit(request):
+            raise HTTPException(HTTPStatus.FORBIDDEN)
+        text = str((await request.form()).get("schedule") or "")
+        try:
+            wanted = _read(text)
+            await write(request, partial(_save, page.campaign, wanted))
+        except InvalidValue as error:
+            return self._page(request, page, text, error.message)
+        flash(
+            request, f"{page.campaign['name']} serves {format_schedule(wanted)}, by the clock of its brand.", "success"
+        )
+        return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
+
+    @route("/preview", name="schedule-preview")
+    async def preview(self, request: Request) -> Response:
+        """What a text comes to: its dayparts and the next seven days; 422 with the reason where it cannot be read."""
+        page = await run_sync(_load, request.path_params["campaign_id"])
+        try:
+            wanted = _read(request.query_params.get("schedule", ""))
+        except InvalidValue as error:
+            return JSONResponse({"error": error.message}, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return JSONResponse(previewed(wanted, clock.now(), time_zone(page.brand["time_zone"])))
+
+    def _page(self, request: Request, page: Edited, text: str, error: str | None = None) -> Response:
+        assert self._admin is not None  # noqa: S101 - set when the view is added
+        context = {
+            "title": f"Schedule of {page.campaign['name']}",
+            "campaign": page.campaign,
+            "brand": page.brand,
+            "text": text,
+            "error": error,
+            "weekdays": WEEKDAYS,
+            "may_edit": may_edit(request),
+        }
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+        return self._admin._template_response(request, "schedule.html", context, status)
+
+
+def _load(campaign_id: str) -> Edited:
+    """Raises an HTTPException where there is no such campaign."""
+    try:
+        with snapshot() as connection:
+            campaign = catalog.campaign(connection, as_id(campaign_id) or 0)
+            brand = catalog.brand(connection, campaign["brand_id"])
+            return Edited(campaign, brand, catalog.schedule_of(connection, campaign["id"]))
+    except InvalidValue:
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no campaign {campaign_id}.") from None
+
+
+def _read(text: str) -> Schedule:
+    if len(text) > MAX_TEXT:
+        raise InvalidValue("schedule", f"is over {MAX_TEXT} characters long")
+    return parse_schedule(text)
+
+
+def _save(campaign: dict[str, Any], schedule: Schedule, edit: Edit) -> None:
+    work = partial(catalog.set_schedule, campaign_id=campaign["id"], schedule=schedule, edit=edit)
+    edited(work, campaign["brand_id"])
+
+
+def previewed(schedule: Schedule, at: datetime, zone: ZoneInfo) -> dict[str, Any]:
+    """The dayparts as minutes, and the local days from that of `at` on with their open stretches."""
+    today = local_day(at, zone)
+    days = [today + number * ONE_DAY for number in range(DAYS_AHEAD)]
+    bounds = [(day_starts_at(day, zone), day_starts_at(day + ONE_DAY, zone)) for day in days]
+    opened = [open_stretches(schedule, *bound, zone) for bound in bounds]
+    total = sum((ends - starts for stretches in opened for starts, ends in stretches), timedelta())
+    return {
+        "parts": [[part.weekday, part.starts_minute, part.ends_minute] for part in schedule],
+        "time_zone": zone.key,
+        "total": _hours(total),
+        "days": [
+            {
+                "day": f"{day:%a %-d %b}",
+                "note": _note(ends_at - starts_at),
+                "stretches": [_stretch(*stretch, ends_at, zone) for stretch in stretches],
+            }
+            for day, (starts_at, ends_at), stretches in zip(days, bounds, opened, strict=True)
+        ],
+    }
+
+
+def _stretch(starts: datetime, ends: datetime, day_ends_at: datetime, zone: ZoneInfo) -> dict[str, str]:
+    """Local times; with the zone's abbreviation where the clock changes in between, so that a repeated hour is told."""
+    first, last = starts.astimezone(zone), ends.astimezone(zone)
+    form = "%H:%M" if first.utcoffset() == last.utcoffset() else "%H:%M %Z"
+    until = "24:00" if ends == day_ends_at else last.strftime(form)
+    return {"from": first.strftime(form), "to": until, "hours": _hours(ends - starts)}
+
+
+def _hours(length: timedelta) -> str:
+    minutes = length // timedelta(minutes=1)
+    hours, rest = divmod(minutes, 60)
+    return " ".join(part for part in (f"{hours} h" if hours else "", f"{rest} min" if rest else "") if part) or "0 h"
+
+
+def _note(length: timedelta) -> str | None:
+    if length == USUAL_DAY:
+        return None
+    way = "forward" if length < USUAL_DAY else "back"
+    return f"clocks go {way}: this day has {_hours(length)}"

@@ -1,0 +1,192 @@
+"""The admin at /admin/: its views, its login, and what it answers where something fails."""
+
+import logging
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import structlog
+from anyio import Semaphore
+from fastapi import FastAPI
+from jinja2 import Template
+from redis import RedisError
+from sqlalchemy.exc import DataError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette_admin import BaseModelView, DefaultTheme
+from starlette_admin.contrib.sqla import Admin
+from starlette_admin.routing import route
+from starlette_admin.theme import ClassMap
+from starlette_admin.views import Link
+
+from db.access_models import User
+from db.engine import PASSING_FAULTS, engine
+from db.models import RejectedEvent
+from runtime.settings import settings
+from web.admin.access import KeyView, UserView
+from web.admin.auth import SignIn, secret_key
+from web.admin.brands import BrandView
+from web.admin.budgets import BudgetView
+from web.admin.campaigns import CampaignView
+from web.admin.history import AuditView, RejectedView, StatusChangeView
+from web.admin.home import Home
+from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, KeyRow, StatusChangeRow
+from web.admin.schedules import ScheduleEditor
+
+log = structlog.get_logger()
+
+LINKS: Final = frozenset({"view", "edit", "schedule"})
+"""Row actions that lead to a page: there is nothing to do for them here."""
+
+TEMPLATES: Final = Path(__file__).parent.parent / "templates" / "admin"
+
+
+class Buttons(ClassMap):
+    """Leaving a form is no danger."""
+
+    classes: ClassVar = {"form.cancel_button": "btn"}
+
+
+class Look(DefaultTheme):
+    """The library's own, with our buttons; light and dark follow the person's system, by a script of ours."""
+
+    def get_class_map(self) -> ClassMap:
+        """What differs."""
+        return Buttons()
+
+
+class Site(Admin):
+    """The library's site, which answers 403 to forged actions and shows a new secret once."""
+
+    @route("/_api/{key}/action", methods=["POST"], name="action")
+    async def handle_action(self, request: Request) -> Response:
+        """A bulk action, for whoever may."""
+        view = self._view(request)
+        if not await view.is_action_allowed(request, request.query_params.get("name", "")):
+            raise HTTPException(HTTPStatus.FORBIDDEN)
+        response: Response = await super().handle_action(request)
+        return response
+
+    @route("/_api/{key}/row-action", methods=["POST"], name="row-action")
+    async def handle_row_action(self, request: Request) -> Response:
+        """An action on one row, for whoever may."""
+        view, name = self._view(request), request.query_params.get("name", "")
+        if name in LINKS or not await view.is_row_action_allowed(request, name):
+            raise HTTPException(HTTPStatus.FORBIDDEN)
+        response: Response = await super().handle_row_action(request)
+        return response
+
+    @route("/{key}/create", methods=["GET", "POST"], name="create")
+    async def _render_create(self, request: Request) -> Response:
+        return self._showing(request, await super()._render_create(request))
+
+    @route("/{key}/edit", methods=["GET", "POST"], name="edit")
+    async def _render_edit(self, request: Request) -> Response:
+        return self._showing(request, await super()._render_edit(request))
+
+    def _view(self, request: Request) -> BaseModelView:
+        view = self._find_view_by_key(request.path_params["key"])
+        if not view.is_accessible(request):
+            raise HTTPException(HTTPStatus.FORBIDDEN)
+        return view
+
+    def _showing(self, request: Request, response: Response) -> Response:
+        """The answer, or in its place the page of a secret that was made just now."""
+        shown = getattr(request.state, "shown_once", None)
+        if shown is None:
+            return response
+        return self._template_response(request, "shown_once.html", {"title": shown.title, "shown": shown})
+
+
+class Faults:
+    """What fails is one page and one log line: a server that is away, a value that no column holds, our mistakes."""
+
+    def __init__(self, app: ASGIApp, page: Template) -> None:
+        self.app = app
+        self.page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            status, sentence = _told(error)
+            await HTMLResponse(self.page.render(sentence=sentence), status)(scope, receive, send)
+
+
+def _told(error: Exception) -> tuple[HTTPStatus, str]:
+    if isinstance(error, (*PASSING_FAULTS, PoolTimeout, RedisError)):
+        log.warning("http.server_away", error=type(error).__name__)
+        return HTTPStatus.SERVICE_UNAVAILABLE, "A server is away or busy. Nothing was changed; try again."
+    if isinstance(error, DataError):
+        return HTTPStatus.UNPROCESSABLE_ENTITY, "A value cannot be stored; go back and look at what you typed."
+    log.error("http.failed", exc_info=error)
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault; the log has the details."
+
+
+class Admission:
+    """Lets so many requests in at once, and the others wait.
+
+    The library's session holds a connection over a whole request, which asks for a second one on the way: were as many
+    let in as there are connections, each would wait for another's.
+    """
+
+    def __init__(self, app: ASGIApp, at_once: int) -> None:
+        self.app = app
+        self.at_once = Semaphore(at_once)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/admin/static/"):
+            await self.app(scope, receive, send)
+            return
+        async with self.at_once:
+            await self.app(scope, receive, send)
+
+
+def mount(app: FastAPI) -> None:
+    """Puts the admin at /admin/. Its reading session cannot write: every write is an audited edit."""
+    # The library logs what people type into its forms, passwords too; `http.request` and the audit tell what was done.
+    logging.getLogger("starlette_admin").setLevel(logging.CRITICAL)
+    site = Site(
+        engine().execution_options(postgresql_readonly=True),
+        title="Spendgate",
+        favicon_url="/static/icon.svg",
+        templates_dir=str(TEMPLATES),
+        index_view=Home(),
+        auth_provider=SignIn(),
+        secret_key=secret_key(),
+        theme=Look(),
+        timezone_config=None,
+    )
+    site.middlewares.insert(0, Middleware(Admission, at_once=max(1, settings().web_threads // 2)))
+    site.middlewares.insert(0, Middleware(Faults, page=site.templates.env.get_template("fault.html")))
+    for view in _views():
+        site.add_view(view)
+    site.mount_to(app)
+
+
+def _views() -> list[Any]:
+    return [
+        BrandView(BrandRow),
+        CampaignView(CampaignRow),
+        BudgetView(BudgetRow),
+        ScheduleEditor(),
+        RejectedView(RejectedEvent),
+        StatusChangeView(StatusChangeRow),
+        AuditView(AuditRow),
+        UserView(User),
+        KeyView(KeyRow),
+        Link("Dashboard", icon="fa fa-gauge", url="/"),
+    ]

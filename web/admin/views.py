@@ -1,0 +1,179 @@
+"""What every list of the admin shares: rights by role, ids that exist, search, and the one way in which it writes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+
+from anyio.to_thread import run_sync
+from sqlalchemy import String, cast, or_
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette_admin.actions import ActionSelection
+from starlette_admin.contrib.sqla import ModelView
+from starlette_admin.exceptions import ActionFailed, FormValidationError
+from starlette_admin.filters import FilterGroup
+from starlette_admin.flash import flash
+from starlette_admin.types import RequestAction
+from starlette_admin.views import BaseModelView
+
+from db.repository.access import Person
+from db.repository.audit import Edit
+from domain.errors import InvalidValue
+from runtime import clock
+from web.admin.fields import as_id, has_name
+
+Result = TypeVar("Result")
+
+SHOWN = frozenset({RequestAction.LIST, RequestAction.DETAIL, RequestAction.EDIT})
+
+
+def person_of(request: Request) -> Person:
+    """Who is signed in: every route but the login's and the static files' has somebody."""
+    person: Person = request.state.person
+    return person
+
+
+def may_edit(request: Request) -> bool:
+    """Brands, campaigns, budgets, schedules, replay."""
+    return person_of(request).role.may_edit
+
+
+def may_manage_access(request: Request) -> bool:
+    """Users and API keys."""
+    return person_of(request).role.may_manage_access
+
+
+async def write(request: Request, work: Callable[[Edit], Result]) -> Result:
+    """Runs a person's change beside the event loop. Raises InvalidValue.
+
+    The request's own session gives its connection back first: a request that held one and waited for another could
+    use up the pool together with its like.
+    """
+    await run_sync(request.state.session.close)
+    return await run_sync(work, Edit(person_of(request).label, clock.now()))
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What a rule refuses is told where an action's answer is shown."""
+    try:
+        yield
+    except InvalidValue as error:
+        raise ActionFailed(str(error)) from None
+
+
+class View(ModelView):
+    """A list of rows. Who may not edit sees no button, and is refused where one is forged."""
+
+    page_size = 25
+    page_size_options = (25, 50, 100)
+    exporters = ()
+    importers = ()
+    row_actions: Sequence[str] = ("view", "edit")
+    actions: Sequence[str] = ()
+    searched: Sequence[str] = ()
+    """Columns, `brand` and `campaign` that the search looks into; `searchable_fields` are those with filters."""
+    error_names: ClassVar[dict[str, str]] = {}
+    """Fields as the rules name them, to fields of the form."""
+
+    def __init__(self, model: type[Any]) -> None:
+        self.fields = deepcopy(self.fields)  # the library writes the view into its fields
+        super().__init__(model)
+
+    async def repr(self, obj: Any, request: Request) -> str:
+        """The row's own name, or what it is and its id."""
+        name = getattr(obj, "__admin_repr__", None)
+        return name(request) if name else f"{self.display_name} {obj.id}"
+
+    def can_create(self, request: Request) -> bool:
+        """By role."""
+        return may_edit(request)
+
+    def can_edit(self, request: Request) -> bool:
+        """By role."""
+        return may_edit(request)
+
+    def can_delete(self, _request: Request) -> bool:
+        """Things are archived, disabled, revoked; budgets alone are removed."""
+        return False
+
+    def can_export(self, _request: Request) -> bool:
+        """The API and the command line give data to programs."""
+        return False
+
+    def can_import(self, _request: Request) -> bool:
+        """`spendgate import` takes exports of platforms."""
+        return False
+
+    async def is_action_allowed(self, request: Request, name: str) -> bool:
+        """By role."""
+        return may_edit(request) and await super().is_action_allowed(request, name)
+
+    async def is_row_action_allowed(self, request: Request, name: str) -> bool:
+        """By role; who may only look may look."""
+        return (name == "view" or may_edit(request)) and await super().is_row_action_allowed(request, name)
+
+    async def handle_action(self, request: Request, selection: ActionSelection, name: str) -> Response | None:
+        """Without the backend's own answer to a failing statement, which would show it to the person."""
+        with told():
+            return await BaseModelView.handle_action(self, request, selection, name)
+
+    async def handle_row_action(self, request: Request, pk: Any, name: str) -> Response | None:
+        """The same for one row."""
+        with told():
+            return await BaseModelView.handle_row_action(self, request, pk, name)
+
+    def get_search_query(self, _request: Request, term: str) -> Any:
+        """Rows whose searchable columns or relations contain the words, or whose id they are."""
+        clauses = [
+            has_name(getattr(self.model, name), term)
+            if name in {"brand", "campaign"}
+            else cast(getattr(self.model, name), String).icontains(term, autoescape=True)
+            for name in self.searched
+        ]
+        number = as_id(term)
+        return or_(*clauses, *([self.model.id == number] if number else []))
+
+    async def find_all(
+        self,
+        request: Request,
+        skip: int = 0,
+        limit: int = 100,
+        q: str | None = None,
+        sorts: Sequence[tuple[str, str]] | None = None,
+        filters: FilterGroup | None = None,
+    ) -> Sequence[Any]:
+        """One page of rows, with what is shown beside them."""
+        rows = await super().find_all(request, skip, limit, q, sorts, filters)
+        await self._attach(request, rows)
+        return rows
+
+    async def find_by_pk(self, request: Request, pk: Any) -> Any:
+        """The row, None where there is none, with what is shown beside it."""
+        row = await super().find_by_pk(request, pk) if as_id(pk) else None
+        await self._attach(request, [row] if row else [])
+        return row
+
+    async def find_by_pks(self, request: Request, pks: list[Any]) -> Sequence[Any]:
+        """The rows that there are."""
+        return await super().find_by_pks(request, [pk for pk in pks if as_id(pk)])
+
+    async def _attach(self, request: Request, rows: Sequence[Any]) -> None:
+        if rows and request.state.action in SHOWN:
+            await run_sync(partial(self.attach, request, rows))
+
+    def attach(self, request: Request, rows: Sequence[Any]) -> None:
+        """Reads what is shown beside the rows into the request's state."""
+
+    async def write(self, request: Request, work: Callable[[Edit], Result]) -> Result:
+        """Runs a change; what a rule refuses is told beside its field, or above the form where it has none."""
+        try:
+            return await write(request, work)
+        except InvalidValue as error:
+            name = self.error_names.get(error.field, error.field)
+            if any(field.name == name for field in self.get_fields_list(request)):
+                raise FormValidationError({name: error.message}) from None
+            flash(request, str(error), "error")
+            raise FormValidationError({}) from None

@@ -1,0 +1,146 @@
+"""`/api/brands/`: the clients that own campaigns and budgets."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from db.engine import snapshot
+from db.repository import catalog, listing
+from db.repository.catalog import BRAND_FIELDS
+from db.repository.idempotency import Answer
+from domain.campaigns import ConfiguredStatus
+from web import problems
+from web.api import etags
+from web.api.edits import Keyed, created
+from web.api.etags import IfMatch, IfNoneMatch
+from web.api.fields import Body, Currency, Line, PathId, ZoneName, differ
+from web.api.keys import Manager, Reader, edit_by, needs_all_brands, seen_by
+from web.api.paging import Listed, Pages
+from workers.access import Caller
+from workers.enforcement import edited_then
+
+router = APIRouter(prefix="/api/brands", tags=["brands"])
+
+GONE: Final = problems.responses(HTTPStatus.NOT_FOUND)
+EDITS: Final = problems.responses(
+    HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+)
+UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "The caller's ETag is still true"}}
+
+
+class Brand(BaseModel):
+    """A brand. Zone and currency are fixed by its first spend."""
+
+    id: int = Field(examples=[3])
+    name: str = Field(examples=["Hudson Shoes"])
+    time_zone: str = Field(description="IANA zone, by which its days and months begin", examples=["America/New_York"])
+    currency: str = Field(description="ISO 4217 code of every amount", examples=["USD"])
+    configured_status: ConfiguredStatus = Field(description="What a person wants; only `enabled` lets campaigns serve")
+    created_at: datetime
+
+
+class NewBrand(Body):
+    """A brand to make."""
+
+    name: Annotated[Line, Field(examples=["Hudson Shoes"])]
+    time_zone: Annotated[ZoneName, Field(description="IANA time zone", examples=["America/New_York"])] = "UTC"
+    currency: Currency = "USD"
+
+
+class BrandChanges(Body):
+    """What changes of a brand. A field that is not sent stays as it is; what stands here for it is never read."""
+
+    name: Line = Field(default_factory=str)
+    time_zone: ZoneName = Field(default_factory=str, examples=["Europe/Berlin"])
+    currency: Currency = Field(default_factory=str)
+    configured_status: ConfiguredStatus = Field(default_factory=lambda: ConfiguredStatus.ENABLED)
+
+
+def _told(connection: Connection, brand_id: int) -> dict[str, Any]:
+    return Brand(**listing.brand(connection, brand_id)).model_dump(mode="json")
+
+
+def _seen(connection: Connection, caller: Caller, brand_id: int) -> dict[str, Any]:
+    return seen_by(caller, "brand", _told(connection, brand_id))
+
+
+@router.get("/", response_model=Listed[Brand], summary="List brands")
+def list_brands(
+    caller: Reader,
+    page: Pages,
+    configured_status: ConfiguredStatus | None = None,
+    time_zone: Line | None = None,
+    name_contains: Annotated[Line | None, Query(description="Part of the name, in capitals or not")] = None,
+) -> dict[str, Any]:
+    """Brands by id; a key of one brand sees that one alone."""
+    with snapshot() as connection:
+        rows = listing.brands(
+            connection,
+            **page.rows,
+            only_brand_id=caller.brand_id,
+            configured_status=configured_status,
+            time_zone=time_zone,
+            name_contains=name_contains,
+        )
+    return page.of(rows)
+
+
+@router.post(
+    "/",
+    response_model=Brand,
+    status_code=HTTPStatus.CREATED,
+    summary="Make a brand",
+    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+)
+def create_brand(caller: Manager, keyed: Keyed, new: NewBrand) -> Response:
+    """Makes a brand, enabled. Takes a key of all brands."""
+    needs_all_brands(caller)
+    edit = edit_by(caller)
+
+    def create(connection: Connection) -> int:
+        return catalog.create_brand(connection, new.name, new.time_zone, new.currency, edit)
+
+    def tell(connection: Connection, brand_id: int) -> Answer:
+        body = _told(connection, brand_id)
+        headers = {"Location": f"/api/brands/{brand_id}/", "ETag": etags.etag_of(body, BRAND_FIELDS)}
+        return Answer(HTTPStatus.CREATED, headers, body)
+
+    return created(caller, keyed, create, tell)
+
+
+@router.get("/{brand_id}/", response_model=Brand, summary="Read a brand", responses={**GONE, **UNCHANGED})
+def read_brand(caller: Reader, brand_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
+    """One brand, with an ETag."""
+    with snapshot() as connection:
+        body = _seen(connection, caller, brand_id)
+    return etags.read(body, BRAND_FIELDS, if_none_match)
+
+
+@router.patch("/{brand_id}/", response_model=Brand, summary="Edit a brand", responses=EDITS)
+def edit_brand(caller: Manager, brand_id: PathId, changes: BrandChanges, if_match: IfMatch = None) -> Response:
+    """Changes the fields that are sent; campaigns are enforced in the same commit."""
+    return _edited(caller, brand_id, changes, if_match)
+
+
+@router.delete("/{brand_id}/", response_model=Brand, summary="Archive a brand", responses=EDITS)
+def archive_brand(caller: Manager, brand_id: PathId, if_match: IfMatch = None) -> Response:
+    """Archives the brand, so that none of its campaigns serves. Nothing is deleted; archiving again changes nothing."""
+    return _edited(caller, brand_id, BrandChanges(configured_status=ConfiguredStatus.ARCHIVED), if_match)
+
+
+def _edited(caller: Caller, brand_id: int, changes: BrandChanges, if_match: str | None) -> Response:
+    seen_by(caller, "brand", {"id": brand_id})
+    edit = edit_by(caller)
+
+    def change(connection: Connection) -> int:
+        old = _seen(connection, caller, brand_id)
+        etags.check_match(if_match, etags.etag_of(old, BRAND_FIELDS))
+        if differ(changes, old):
+            catalog.edit_brand(connection, brand_id, changes.model_dump(exclude_unset=True), edit)
+        return brand_id
+
+    return etags.tagged(edited_then(change, brand_id, _told), BRAND_FIELDS)

@@ -1,0 +1,160 @@
+"""`/api/budgets/`: limits by period, of a brand or of one campaign."""
+
+from datetime import date, datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from db.engine import snapshot
+from db.repository import catalog, listing
+from db.repository.idempotency import Answer
+from domain.periods import Period
+from runtime import clock
+from web import problems
+from web.api import etags
+from web.api.brands import EDITS, GONE, UNCHANGED
+from web.api.campaigns import seen_campaign
+from web.api.edits import Keyed, created
+from web.api.etags import IfMatch, IfNoneMatch
+from web.api.fields import Body, Id, LimitMicros, PathId, QueryId
+from web.api.keys import Manager, Reader, edit_by, seen_by
+from web.api.paging import Listed, Pages
+from web.problems import Problem
+from workers.access import Caller
+from workers.enforcement import edited, edited_then
+
+router = APIRouter(prefix="/api/budgets", tags=["budgets"])
+
+BUDGET_FIELDS: Final = frozenset({"limit_micros"})
+
+
+class Budget(BaseModel):
+    """A limit for one period, beside what was spent of it in the current window."""
+
+    id: int = Field(examples=[5])
+    brand_id: int = Field(examples=[3])
+    campaign_id: int | None = Field(description="Null: a budget of the brand, for all its campaigns together")
+    period: Period = Field(description="Weeks begin on Monday; windows follow the brand's calendar")
+    limit_micros: int = Field(description="Millionths of the brand's currency unit; 0 holds at once")
+    changed_at: datetime
+    spent_micros: int | None = Field(description="Spent in the current window; null where the brand's zone is unknown")
+    window_first_day: date | None = Field(description="First brand-local day of the window; null for a lifetime")
+    window_end_day: date | None = Field(description="The day after the window's last; null for a lifetime")
+
+
+class NewBudget(Body):
+    """A budget to make. Without `campaign_id` it is the brand's."""
+
+    brand_id: Id
+    campaign_id: Id | None = None
+    period: Period
+    limit_micros: LimitMicros
+
+
+class BudgetChanges(Body):
+    """A new limit; it holds for the whole current window."""
+
+    limit_micros: LimitMicros
+
+
+def _told(connection: Connection, budget_id: int) -> dict[str, Any]:
+    return Budget(**listing.budget(connection, budget_id, clock.now())).model_dump(mode="json")
+
+
+def _seen(connection: Connection, caller: Caller, budget_id: int) -> dict[str, Any]:
+    return seen_by(caller, "budget", _told(connection, budget_id))
+
+
+def _brand_of_seen(caller: Caller, budget_id: int) -> int:
+    """The brand of a budget that the caller knows: a budget never changes its brand."""
+    with snapshot() as connection:
+        return int(seen_by(caller, "budget", catalog.budget(connection, budget_id))["brand_id"])
+
+
+@router.get("/", response_model=Listed[Budget], summary="List budgets")
+def list_budgets(
+    caller: Reader, page: Pages, brand_id: QueryId = None, campaign_id: QueryId = None, period: Period | None = None
+) -> dict[str, Any]:
+    """Budgets by id, with what was spent of each in its current window."""
+    with snapshot() as connection:
+        rows = listing.budgets(
+            connection,
+            clock.now(),
+            **page.rows,
+            only_brand_id=caller.brand_id,
+            brand_id=brand_id,
+            campaign_id=campaign_id,
+            period=period,
+        )
+    return page.of(rows)
+
+
+@router.post(
+    "/",
+    response_model=Budget,
+    status_code=HTTPStatus.CREATED,
+    summary="Make a budget",
+    responses=problems.responses(
+        HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    ),
+)
+def create_budget(caller: Manager, keyed: Keyed, new: NewBudget) -> Response:
+    """Sets a limit where there is none for this brand or campaign and period, and enforces it in the same commit."""
+    seen_by(caller, "brand", {"id": new.brand_id})
+    edit = edit_by(caller)
+
+    def create(connection: Connection) -> int:
+        seen_by(caller, "brand", listing.brand(connection, new.brand_id))
+        if new.campaign_id is not None:
+            seen_campaign(connection, caller, new.campaign_id)
+        existing = catalog.budget_of(connection, new.brand_id, new.campaign_id, new.period)
+        if existing is not None:
+            raise Problem(HTTPStatus.CONFLICT, f"there is one already, budget {existing}; change its limit")
+        return catalog.set_budget(connection, edit=edit, **new.model_dump())
+
+    def tell(connection: Connection, budget_id: int) -> Answer:
+        body = _told(connection, budget_id)
+        headers = {"Location": f"/api/budgets/{budget_id}/", "ETag": etags.etag_of(body, BUDGET_FIELDS)}
+        return Answer(HTTPStatus.CREATED, headers, body)
+
+    return created(caller, keyed, create, tell, brand_id=new.brand_id)
+
+
+@router.get("/{budget_id}/", response_model=Budget, summary="Read a budget", responses={**GONE, **UNCHANGED})
+def read_budget(caller: Reader, budget_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
+    """One budget, with an ETag."""
+    with snapshot() as connection:
+        body = _seen(connection, caller, budget_id)
+    return etags.read(body, BUDGET_FIELDS, if_none_match)
+
+
+@router.patch("/{budget_id}/", response_model=Budget, summary="Change a limit", responses=EDITS)
+def edit_budget(caller: Manager, budget_id: PathId, changes: BudgetChanges, if_match: IfMatch = None) -> Response:
+    """Changes the limit and enforces it in the same commit: a raised limit lets campaigns serve again at once."""
+    edit = edit_by(caller)
+
+    def change(connection: Connection) -> int:
+        old = _seen(connection, caller, budget_id)
+        etags.check_match(if_match, etags.etag_of(old, BUDGET_FIELDS))
+        if old["limit_micros"] != changes.limit_micros:
+            limit = changes.limit_micros
+            catalog.set_budget(connection, old["brand_id"], old["campaign_id"], Period(old["period"]), limit, edit)
+        return budget_id
+
+    return etags.tagged(edited_then(change, _brand_of_seen(caller, budget_id), _told), BUDGET_FIELDS)
+
+
+@router.delete("/{budget_id}/", status_code=HTTPStatus.NO_CONTENT, summary="Remove a budget", responses=EDITS)
+def remove_budget(caller: Manager, budget_id: PathId, if_match: IfMatch = None) -> None:
+    """Takes the limit away, and with it its hold: no budget, no limit. What it was stays in history."""
+    edit = edit_by(caller)
+
+    def remove(connection: Connection) -> None:
+        old = _seen(connection, caller, budget_id)
+        etags.check_match(if_match, etags.etag_of(old, BUDGET_FIELDS))
+        catalog.remove_budget(connection, old["brand_id"], old["campaign_id"], Period(old["period"]), edit)
+
+    edited(remove, _brand_of_seen(caller, budget_id))

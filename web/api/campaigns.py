@@ -1,0 +1,205 @@
+"""`/api/campaigns/`: what serves or does not, and why."""
+
+from datetime import date, datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from db.engine import snapshot
+from db.repository import catalog, listing
+from db.repository.catalog import CAMPAIGN_FIELDS
+from db.repository.idempotency import Answer
+from domain.campaigns import ConfiguredStatus, EffectiveStatus, Hold
+from domain.words import HOLD_WORDS
+from runtime import clock
+from web import problems
+from web.api import etags
+from web.api.brands import EDITS, GONE, UNCHANGED
+from web.api.edits import Keyed, created
+from web.api.etags import IfMatch, IfNoneMatch
+from web.api.fields import Body, Day, Id, Line, PathId, QueryId, differ
+from web.api.keys import Manager, Reader, edit_by, seen_by
+from web.api.paging import Listed, Pages
+from workers import explanations
+from workers.access import Caller
+from workers.enforcement import edited_then
+
+router = APIRouter(prefix="/api/campaigns", tags=["campaigns"])
+
+
+class Campaign(BaseModel):
+    """A campaign. People set its configured status; enforcement sets its effective status and holds."""
+
+    id: int = Field(examples=[17])
+    brand_id: int = Field(examples=[3])
+    name: str = Field(examples=["Brand search"])
+    platform: str | None = Field(description="The ad platform that knows it", examples=["google_ads"])
+    external_id: str | None = Field(description="Its id there", examples=["9935249409"])
+    starts_on: date | None = Field(description="First brand-local day of its flight")
+    ends_on: date | None = Field(description="Last brand-local day of its flight, included")
+    configured_status: ConfiguredStatus = Field(description="What a person wants")
+    effective_status: EffectiveStatus = Field(description="`active` exactly when nothing holds it")
+    holds: list[Hold] = Field(description="Every reason why it must not serve now")
+    next_change_at: datetime | None = Field(description="When the clock alone may change its holds next")
+    created_at: datetime
+
+
+class NewCampaign(Body):
+    """A campaign to make."""
+
+    brand_id: Id
+    name: Annotated[Line, Field(examples=["Brand search"])]
+    platform: Annotated[Line | None, Field(examples=["google_ads"])] = None
+    external_id: Annotated[Line | None, Field(examples=["9935249409"])] = None
+    starts_on: Day | None = None
+    ends_on: Day | None = None
+
+
+class CampaignChanges(Body):
+    """What changes of a campaign. A field that is not sent stays as it is; what stands here for it is never read."""
+
+    name: Line = Field(default_factory=str)
+    platform: Line | None = None
+    external_id: Line | None = None
+    starts_on: Day | None = None
+    ends_on: Day | None = None
+    configured_status: ConfiguredStatus = Field(default_factory=lambda: ConfiguredStatus.ENABLED)
+
+
+class HoldReason(BaseModel):
+    """One hold with the figures behind it."""
+
+    hold: Hold
+    because: str = Field(examples=[HOLD_WORDS[Hold.BRAND_DAILY_BUDGET]])
+    lifts_at: datetime | None = Field(description="When the clock alone lifts it; null where it never does")
+    spent_micros: int | None = Field(description="Of a budget: spent in its current window")
+    limit_micros: int | None = Field(description="Of a budget: its limit")
+    window_first_day: date | None = Field(description="Of a budget: the first brand-local day of its window")
+    window_end_day: date | None = Field(description="The day after its window's last")
+
+
+class Explanation(BaseModel):
+    """Why a campaign serves or not."""
+
+    campaign_id: int
+    brand_id: int
+    at: datetime = Field(description="The moment of which this tells")
+    effective_status: EffectiveStatus = Field(description="What the rules say at that moment")
+    stored_status: EffectiveStatus = Field(description="What enforcement last wrote; catches up within a minute")
+    serves_at: datetime | None = Field(description="When it can serve next if only the clock moves; null: not by that")
+    holds: list[HoldReason]
+
+
+def _told(connection: Connection, campaign_id: int) -> dict[str, Any]:
+    return Campaign(**listing.campaign(connection, campaign_id)).model_dump(mode="json")
+
+
+def seen_campaign(connection: Connection, caller: Caller, campaign_id: int) -> dict[str, Any]:
+    """The campaign as it is answered. Raises InvalidValue where the caller knows none by this id."""
+    return seen_by(caller, "campaign", _told(connection, campaign_id))
+
+
+def brand_of_seen(caller: Caller, campaign_id: int) -> int:
+    """The brand of a campaign that the caller knows: a campaign never changes its brand."""
+    with snapshot() as connection:
+        return int(seen_campaign(connection, caller, campaign_id)["brand_id"])
+
+
+@router.get("/", response_model=Listed[Campaign], summary="List campaigns")
+def list_campaigns(
+    caller: Reader,
+    page: Pages,
+    brand_id: QueryId = None,
+    configured_status: ConfiguredStatus | None = None,
+    effective_status: EffectiveStatus | None = None,
+    hold: Annotated[Hold | None, Query(description="Campaigns that this holds, whatever else does")] = None,
+    platform: Line | None = None,
+    external_id: Line | None = None,
+    name_contains: Annotated[Line | None, Query(description="Part of the name, in capitals or not")] = None,
+) -> dict[str, Any]:
+    """Campaigns by id, as they are now."""
+    with snapshot() as connection:
+        rows = listing.campaigns(
+            connection,
+            **page.rows,
+            only_brand_id=caller.brand_id,
+            brand_id=brand_id,
+            configured_status=configured_status,
+            effective_status=effective_status,
+            hold=hold,
+            platform=platform,
+            external_id=external_id,
+            name_contains=name_contains,
+        )
+    return page.of(rows)
+
+
+@router.post(
+    "/",
+    response_model=Campaign,
+    status_code=HTTPStatus.CREATED,
+    summary="Make a campaign",
+    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+)
+def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign) -> Response:
+    """Makes a campaign, enabled, and enforces it in the same commit."""
+    seen_by(caller, "brand", {"id": new.brand_id})
+    edit = edit_by(caller)
+
+    def create(connection: Connection) -> int:
+        seen_by(caller, "brand", listing.brand(connection, new.brand_id))
+        return catalog.create_campaign(connection, edit=edit, **new.model_dump())
+
+    def tell(connection: Connection, campaign_id: int) -> Answer:
+        body = _told(connection, campaign_id)
+        headers = {"Location": f"/api/campaigns/{campaign_id}/", "ETag": etags.etag_of(body, CAMPAIGN_FIELDS)}
+        return Answer(HTTPStatus.CREATED, headers, body)
+
+    return created(caller, keyed, create, tell, brand_id=new.brand_id)
+
+
+@router.get("/{campaign_id}/", response_model=Campaign, summary="Read a campaign", responses={**GONE, **UNCHANGED})
+def read_campaign(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
+    """One campaign, with an ETag."""
+    with snapshot() as connection:
+        body = seen_campaign(connection, caller, campaign_id)
+    return etags.read(body, CAMPAIGN_FIELDS, if_none_match)
+
+
+@router.patch("/{campaign_id}/", response_model=Campaign, summary="Edit a campaign", responses=EDITS)
+def edit_campaign(caller: Manager, campaign_id: PathId, changes: CampaignChanges, if_match: IfMatch = None) -> Response:
+    """Changes the fields that are sent, and enforces them in the same commit: the answer tells what holds then."""
+    return _edited(caller, campaign_id, changes, if_match)
+
+
+@router.delete("/{campaign_id}/", response_model=Campaign, summary="Archive a campaign", responses=EDITS)
+def archive_campaign(caller: Manager, campaign_id: PathId, if_match: IfMatch = None) -> Response:
+    """Archives the campaign, so that it never serves. Nothing is deleted; archiving again changes nothing."""
+    archived = CampaignChanges(configured_status=ConfiguredStatus.ARCHIVED)
+    return _edited(caller, campaign_id, archived, if_match)
+
+
+def _edited(caller: Caller, campaign_id: int, changes: CampaignChanges, if_match: str | None) -> Response:
+    edit = edit_by(caller)
+
+    def change(connection: Connection) -> int:
+        old = seen_campaign(connection, caller, campaign_id)
+        etags.check_match(if_match, etags.etag_of(old, CAMPAIGN_FIELDS))
+        if differ(changes, old):
+            catalog.edit_campaign(connection, campaign_id, changes.model_dump(exclude_unset=True), edit)
+        return campaign_id
+
+    return etags.tagged(edited_then(change, brand_of_seen(caller, campaign_id), _told), CAMPAIGN_FIELDS)
+
+
+@router.get(
+    "/{campaign_id}/explain/", response_model=Explanation, summary="Why a campaign serves or not", responses=GONE
+)
+def explain_campaign(caller: Reader, campaign_id: PathId) -> dict[str, Any]:
+    """Every hold in words, with its figures and when it lifts, and when the campaign can serve again."""
+    with snapshot() as connection:
+        seen_campaign(connection, caller, campaign_id)
+        return explanations.explained(connection, campaign_id, clock.now()).fields()

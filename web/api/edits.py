@@ -1,0 +1,85 @@
+"""Edits by programs: edit, enforcement, audit, and the answer that tells of them, in one commit."""
+
+import hashlib
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, Header, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import Connection
+
+from db.engine import committed
+from db.repository import idempotency
+from db.repository.idempotency import Answer, Attempt, KeyReused
+from runtime import clock
+from web.problems import Problem
+from workers.access import Caller
+from workers.enforcement import edited_then
+
+
+class KeyedRequest(NamedTuple):
+    """A create as it was sent: its idempotency key, where it has one, and a hash that tells it from another."""
+
+    key: str | None
+    request_hash: bytes
+
+    def attempt(self, caller: Caller) -> Attempt | None:
+        return None if self.key is None else Attempt(caller.key_id, self.key, self.request_hash)
+
+
+async def _keyed(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=200,
+            pattern="^[ -~]+$",
+            description="Printable ASCII of your choice: the same create sent again within a day is made once",
+        ),
+    ] = None,
+) -> KeyedRequest:
+    asked = b"\n".join([request.method.encode(), request.url.path.encode(), await request.body()])
+    return KeyedRequest(idempotency_key, hashlib.sha256(asked).digest())
+
+
+Keyed = Annotated[KeyedRequest, Depends(_keyed)]
+
+
+def created(
+    caller: Caller,
+    keyed: KeyedRequest,
+    create: Callable[[Connection], int],
+    tell: Callable[[Connection, int], Answer],
+    *,
+    brand_id: int | None = None,
+) -> Response:
+    """Makes something once however often the same request comes with the same key, and answers alike each time.
+
+    `brand_id`: whose campaigns the new thing may change, enforced in the same commit.
+    """
+    attempt = keyed.attempt(caller)
+
+    def make(connection: Connection) -> int | Answer:
+        kept = idempotency.claim(connection, attempt, clock.now()) if attempt else None
+        return create(connection) if kept is None else kept
+
+    def answer(connection: Connection, made: int | Answer) -> tuple[Answer, bool]:
+        if isinstance(made, Answer):
+            return made, True
+        told = tell(connection, made)
+        if attempt:
+            idempotency.keep(connection, attempt, told)
+        return told, False
+
+    try:
+        if brand_id is None:
+            told, replayed = committed(lambda connection: answer(connection, make(connection)))
+        else:
+            told, replayed = edited_then(make, brand_id, answer)
+    except KeyReused:
+        detail = "this key came with another request before; use a new one"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field="Idempotency-Key") from None
+    again = {"Idempotent-Replayed": "true"} if replayed else {}
+    return JSONResponse(told.body, told.status, {**told.headers, **again})

@@ -1,0 +1,64 @@
+"""Entity tags: `"<what people set>.<all the rest>"`, so that an edit is checked against edits alone.
+
+A whole tag changes with every byte of the answer, spend and effective status too: that is what If-None-Match needs.
+If-Match compares its first half: enforcement, which may act at any moment, never makes a person's edit stale.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Header, Response
+from fastapi.responses import JSONResponse
+
+from web.problems import Problem
+
+IfMatch = Annotated[
+    str | None, Header(description="An ETag: the edit is made only where nobody edited since", max_length=1000)
+]
+IfNoneMatch = Annotated[str | None, Header(description="An ETag: 304 where it is still true", max_length=1000)]
+
+
+def etag_of(body: Mapping[str, Any], set_by_people: Collection[str]) -> str:
+    """The tag of an answer's body."""
+    edited = {name: value for name, value in body.items() if name in set_by_people}
+    rest = {name: value for name, value in body.items() if name not in set_by_people}
+    return f'"{_digest(edited)}.{_digest(rest)}"'
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _tags(header: str) -> list[str]:
+    return [tag.strip() for tag in header.split(",")]
+
+
+def check_match(if_match: str | None, etag: str) -> None:
+    """Raises Problem where the caller's tag is of another edit. To be asked under the brand's lock."""
+    if if_match is None or "*" in _tags(if_match):
+        return
+    if _edit(etag) not in {_edit(tag) for tag in _tags(if_match)}:
+        detail = "it was edited since; read it again"
+        raise Problem(HTTPStatus.PRECONDITION_FAILED, detail, headers={"ETag": etag})
+
+
+def _edit(tag: str) -> str:
+    """The half that edits change; a weak tag is left whole, so that it matches nothing."""
+    return tag.partition(".")[0]
+
+
+def tagged(body: dict[str, Any], set_by_people: Collection[str]) -> Response:
+    """The resource with its tag."""
+    return JSONResponse(body, headers={"ETag": etag_of(body, set_by_people)})
+
+
+def read(body: dict[str, Any], set_by_people: Collection[str], if_none_match: str | None) -> Response:
+    """The resource with its tag; 304 without it where the caller has it already."""
+    etag = etag_of(body, set_by_people)
+    known = _tags(if_none_match or "")
+    if "*" in known or etag in {tag.removeprefix("W/") for tag in known}:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+    return tagged(body, set_by_people)

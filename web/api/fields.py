@@ -1,0 +1,76 @@
+"""The shapes that several resources share: ids, names, days, micros, pages, and what of them is refused."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Final
+
+from babel.numbers import is_currency
+from fastapi import Path, Query
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from db.repository.catalog import named
+from domain.errors import InvalidValue
+from domain.money import MAX_AMOUNT_MICROS
+from domain.periods import FIRST_DAY, LAST_DAY, time_zone
+from domain.spend import MAX_ID, MAX_TEXT
+
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+def _line(text: str) -> str:
+    """A text that every column, log and page can hold."""
+    return _told(named, text)
+
+
+def _zone(name: str) -> str:
+    return _told(lambda zone: time_zone(zone).key, name)
+
+
+def _currency(code: str) -> str:
+    if not is_currency(code):
+        raise ValueError("is not an ISO 4217 code such as USD")
+    return code
+
+
+def _day(value: object) -> object:
+    if isinstance(value, date):
+        return value
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise ValueError("is not a day such as 2026-11-22")
+    return value
+
+
+def _within_calendar(day: date) -> date:
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"is not between {FIRST_DAY} and {LAST_DAY}")
+    return day
+
+
+def _told(check: Any, value: str) -> str:
+    """What the rule makes of the value, its refusal as pydantic wants it: the field is known there already."""
+    try:
+        return str(check(value))
+    except InvalidValue as error:
+        raise ValueError(error.message) from None
+
+
+class Body(BaseModel):
+    """A body of which every field is known. Integers are integers: no text, fraction or truth stands for one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def differ(changes: Body, old: Mapping[str, Any]) -> bool:
+    """Whether a field that was sent is not what it was."""
+    return any(old[field] != value for field, value in changes.model_dump(exclude_unset=True, mode="json").items())
+
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID, strict=True, examples=[17])]
+PathId = Annotated[int, Path(ge=1, le=MAX_ID, description="Its id", examples=[17])]
+QueryId = Annotated[int | None, Query(ge=1, le=MAX_ID)]
+Line = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_line)]
+ZoneName = Annotated[Line, AfterValidator(_zone)]
+Currency = Annotated[str, Field(min_length=3, max_length=3, examples=["USD"]), AfterValidator(_currency)]
+Day = Annotated[date, BeforeValidator(_day), AfterValidator(_within_calendar)]
+LimitMicros = Annotated[int, Field(ge=0, le=MAX_AMOUNT_MICROS, strict=True, examples=[250_000_000])]

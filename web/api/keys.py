@@ -1,0 +1,89 @@
+"""Who calls: the key of the Authorization header, what it may do, how often, and of which brand."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from limits import RateLimitItemPerMinute
+
+from db.repository.audit import Edit
+from domain.access import KeyScope
+from domain.errors import InvalidValue
+from runtime import clock
+from runtime.settings import settings
+from web import problems, rates
+from web.problems import Problem
+from workers import access
+from workers.access import Caller
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="ApiKey",
+    description="A key made by `spendgate create-api-key`: `Authorization: Bearer sg_…`. Its scopes are `read`, "
+    "`manage` (edits, and all that `read` may) and `spend-write`.",
+)
+
+REFUSALS: Final = problems.responses(
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+"""What every route of the API may refuse."""
+
+
+def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
+    """The key's owner, counted against its rate."""
+    found = access.caller(credentials.credentials) if credentials else None
+    if found is None:
+        detail = "send an API key that is neither expired nor revoked, as `Authorization: Bearer …`"
+        raise Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
+    request.state.by = found.label
+    a_minute = settings().api_requests_per_minute
+    standing = rates.hit(RateLimitItemPerMinute(a_minute, 1, "api"), str(found.key_id))
+    request.state.headers = {
+        "X-RateLimit-Limit": str(a_minute),
+        "X-RateLimit-Remaining": str(standing.remaining),
+        "X-RateLimit-Reset": str(standing.resets_in_seconds),
+    }
+    if not standing.allowed:
+        detail = f"this key may ask {a_minute} times a minute"
+        wait = {"Retry-After": str(standing.resets_in_seconds)}
+        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=wait)
+    return found
+
+
+def _may(scope: KeyScope) -> Callable[[Caller], Caller]:
+    def allowed(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+        if scope not in caller.scopes:
+            challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+            raise Problem(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}", headers=challenge)
+        return caller
+
+    return allowed
+
+
+Reader = Annotated[Caller, Depends(_may(KeyScope.READ))]
+Manager = Annotated[Caller, Depends(_may(KeyScope.MANAGE))]
+SpendWriter = Annotated[Caller, Depends(_may(KeyScope.SPEND_WRITE))]
+
+
+def edit_by(caller: Caller) -> Edit:
+    """Who edits by this key, and when."""
+    return Edit(caller.label, clock.now())
+
+
+def seen_by(caller: Caller, subject: str, row: dict[str, Any]) -> dict[str, Any]:
+    """The row, where it is of the caller's brand. Raises InvalidValue as if there were none where it is not."""
+    if caller.brand_id not in {None, row["id"] if subject == "brand" else row["brand_id"]}:
+        raise InvalidValue(subject, f"there is no {subject} {row['id']}")
+    return row
+
+
+def needs_all_brands(caller: Caller) -> None:
+    """Raises Problem for a key of one brand."""
+    if caller.brand_id is not None:
+        raise Problem(HTTPStatus.FORBIDDEN, "this takes a key of all brands")

@@ -1,0 +1,69 @@
+"""`/api/rejected-events/`: bad input that waits, and its replay."""
+
+import json
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from db.engine import snapshot
+from db.repository import rejected
+from domain.errors import InvalidValue
+from web import problems
+from web.api.fields import Line, PathId
+from web.api.keys import Manager, Reader, needs_all_brands
+from web.api.paging import Listed, Pages
+from workers.replay import replay
+
+router = APIRouter(prefix="/api/rejected-events", tags=["rejected events"])
+
+
+class RejectedEvent(BaseModel):
+    """One input that was refused, whole."""
+
+    id: int = Field(examples=[12])
+    received_at: datetime
+    kind: str = Field(description="`spend_event`, `reported_total` or, whole, `message`", examples=["spend_event"])
+    source: str
+    reason: str = Field(examples=["unknown_campaign"])
+    detail: str = Field(description="One line for people")
+    payload: Any = Field(description="The input as it was sent")
+    times: int = Field(description="How often it came")
+
+
+class Replayed(BaseModel):
+    """What became of a replay."""
+
+    id: int
+    taken: bool = Field(description="False: it was refused again, and waits on with the reason of now")
+
+
+@router.get("/", response_model=Listed[RejectedEvent], summary="List rejected events")
+def list_rejected_events(
+    caller: Reader, page: Pages, reason: Annotated[Line | None, Query(examples=["unknown_campaign"])] = None
+) -> Response:
+    """What waits to be replayed, in the order it came. Takes a key of all brands."""
+    needs_all_brands(caller)
+    with snapshot() as connection:
+        rows = rejected.waiting(connection, after=page.after, limit=page.limit + 1, reason=reason)
+    body = Listed[RejectedEvent](**page.of([row._asdict() for row in rows])).model_dump(mode="json")
+    ascii_alone = json.dumps(body)  # an input may hold half of a surrogate pair, which UTF-8 cannot spell
+    return Response(ascii_alone, media_type="application/json", headers=dict(page.response.headers))
+
+
+@router.post(
+    "/{rejected_id}/replay/",
+    response_model=Replayed,
+    summary="Replay a rejected event",
+    responses=problems.responses(HTTPStatus.NOT_FOUND),
+)
+def replay_rejected_event(caller: Manager, rejected_id: PathId) -> dict[str, Any]:
+    """Reads the input again, after what was wrong was mended: it is counted once. Takes a key of all brands."""
+    needs_all_brands(caller)
+    with snapshot() as connection:
+        found = rejected.waiting(connection, ids=[rejected_id])
+    if not found:
+        raise InvalidValue("rejected event", f"there is no rejected event {rejected_id} that waits")
+    return {"id": rejected_id, "taken": replay(found[0])}

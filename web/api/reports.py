@@ -1,0 +1,170 @@
+"""`/api/reports/monthly/`: a brand's month as it was known when its report was made."""
+
+import re
+from datetime import date, datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+
+from db.engine import snapshot
+from db.repository import listing, reports
+from domain.errors import InvalidValue
+from domain.periods import FIRST_DAY, LAST_DAY
+from web import problems
+from web.api.fields import Body, Id, QueryId
+from web.api.keys import Manager, Reader, seen_by
+from workers.access import Caller
+from workers.report_formats import as_csv
+from workers.reports import on_demand
+
+router = APIRouter(prefix="/api/reports/monthly", tags=["reports"])
+
+_MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_BRAND_ID: Final = re.compile(r"[1-9][0-9]{0,17}")
+
+
+def _first_day(month: str) -> date:
+    if not _MONTH.fullmatch(month):
+        raise ValueError("is not a month such as 2026-10")
+    day = date.min if month.startswith("0000") else date.fromisoformat(f"{month}-01")
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"is not between {FIRST_DAY:%Y-%m} and {LAST_DAY:%Y-%m}")
+    return day
+
+
+def _is_month(month: str) -> str:
+    _first_day(month)
+    return month
+
+
+def _is_cursor(text: str) -> str:
+    month, _, brand_id = text.partition(".")
+    _first_day(month)
+    if not _BRAND_ID.fullmatch(brand_id):
+        raise ValueError("is not a month and a brand's id such as 2026-10.3")
+    return text
+
+
+Month = Annotated[
+    str,
+    AfterValidator(_is_month),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MONTH.pattern}$", "examples": ["2026-10"]}),
+]
+Cursor = Annotated[
+    str,
+    AfterValidator(_is_cursor),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{_MONTH.pattern}\\.{_BRAND_ID.pattern}$", "examples": ["2026-10.3"]}
+    ),
+]
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+class StoredReport(BaseModel):
+    """A report in the list."""
+
+    brand_id: int
+    brand: str = Field(examples=["Hudson Shoes"])
+    month: str = Field(examples=["2026-10"])
+    version: int = Field(description="Higher after the month was restated")
+    generated_at: datetime
+    spent_micros: int
+
+
+class StoredReports(BaseModel):
+    """One page of reports, newest month first."""
+
+    items: list[StoredReport]
+    next_after: str | None = Field(description="`after` of the next page; null on the last one", examples=["2026-10.3"])
+
+
+class Report(BaseModel):
+    """One version of a month's report."""
+
+    brand_id: int
+    month: str = Field(examples=["2026-10"])
+    version: int = Field(description="0 for a running month, which is not stored")
+    generated_at: datetime
+    content: dict[str, Any] = Field(description="All figures: micros, seconds, brand-local days")
+
+
+class WantedReport(Body):
+    """Which month of which brand."""
+
+    brand_id: Id
+    month: Month
+
+
+@router.get(
+    "/",
+    response_model=Report | StoredReports,
+    summary="Read a monthly report, or list them",
+    responses={
+        **problems.responses(HTTPStatus.NOT_FOUND),
+        200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "The report, or a page of them"},
+    },
+)
+def read_report(
+    caller: Reader,
+    brand_id: QueryId = None,
+    month: Annotated[Month | None, Query(description="The month whose report is wanted; without it, a list")] = None,
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="The latest by default")] = None,
+    format: Format = Format.JSON,  # noqa: A002 - the query's own word
+    limit: Annotated[int, Query(ge=1, le=500, description="Of the list: at most this many items")] = 100,
+    after: Annotated[Cursor | None, Query(description="Of the list: `next_after` of the page before")] = None,
+) -> Response:
+    """With `month`: that report of `brand_id`, as JSON or CSV. Without: what is stored, newest month first."""
+    if month is None:
+        return _listed(caller, brand_id, after, limit)
+    if brand_id is None:
+        raise InvalidValue("brand_id", "say whose month it is")
+    with snapshot() as connection:
+        seen_by(caller, "brand", listing.brand(connection, brand_id))
+        found = reports.stored(connection, brand_id, _first_day(month), version)
+    if found is None:
+        raise InvalidValue("report", f"there is no report of {month} for brand {brand_id}")
+    if format is Format.CSV:
+        name = f"brand-{brand_id}-{month}-version-{found['version']}.csv"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(as_csv(found["content"]), media_type="text/csv", headers=headers)
+    return JSONResponse(_told(found))
+
+
+def _listed(caller: Caller, brand_id: int | None, after: str | None, limit: int) -> Response:
+    if caller.brand_id is not None and brand_id not in {None, caller.brand_id}:
+        raise InvalidValue("brand", f"there is no brand {brand_id}")
+    chosen = caller.brand_id if brand_id is None else brand_id
+    month, _, last_brand = (after or "").partition(".")
+    cursor = (_first_day(month), int(last_brand)) if after else None
+    with snapshot() as connection:
+        rows = reports.listed(connection, chosen, cursor, limit + 1)
+    items = [StoredReport(**{**row, "month": f"{row['month']:%Y-%m}"}) for row in rows[:limit]]
+    next_after = f"{items[-1].month}.{items[-1].brand_id}" if len(rows) > limit else None
+    return JSONResponse(StoredReports(items=items, next_after=next_after).model_dump(mode="json"))
+
+
+@router.post(
+    "/",
+    response_model=Report,
+    summary="Make a monthly report now",
+    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+)
+def make_report(caller: Manager, wanted: WantedReport) -> Response:
+    """Stores the month's report where it says something new and returns the latest; a running month is not stored."""
+    with snapshot() as connection:
+        seen_by(caller, "brand", listing.brand(connection, wanted.brand_id))
+    return JSONResponse(_told(on_demand(wanted.brand_id, _first_day(wanted.month))))
+
+
+def _told(stored: dict[str, Any]) -> dict[str, Any]:
+    return Report(**{**stored, "month": f"{stored['month']:%Y-%m}"}).model_dump(mode="json")

@@ -1,0 +1,79 @@
+"""`/api/campaigns/{id}/schedule/`: the dayparts in which a campaign may serve."""
+
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from db.engine import snapshot
+from db.repository import catalog
+from domain.schedules import MINUTES_PER_DAY, Daypart, format_schedule, normalised
+from web.api import etags
+from web.api.brands import EDITS, GONE, UNCHANGED
+from web.api.campaigns import brand_of_seen, seen_campaign
+from web.api.etags import IfMatch, IfNoneMatch
+from web.api.fields import Body, PathId
+from web.api.keys import Manager, Reader, edit_by
+from workers.enforcement import edited_then
+
+router = APIRouter(prefix="/api/campaigns", tags=["campaigns"])
+
+SCHEDULE_FIELDS: Final = frozenset({"dayparts"})
+MAX_DAYPARTS: Final = 1_000
+
+
+class OpenDaypart(Body):
+    """One open stretch of a weekday, by the wall clock of the brand's time zone."""
+
+    weekday: Annotated[int, Field(ge=1, le=7, strict=True, description="1 = Monday to 7", examples=[1])]
+    starts_minute: Annotated[int, Field(ge=0, lt=MINUTES_PER_DAY, strict=True, examples=[540])]
+    ends_minute: Annotated[
+        int, Field(gt=0, le=MINUTES_PER_DAY, strict=True, description="Exclusive; 1440 is 24:00", examples=[1050])
+    ]
+
+
+class NewSchedule(Body):
+    """The dayparts that take the place of what was; none at all is always open."""
+
+    dayparts: Annotated[list[OpenDaypart], Field(max_length=MAX_DAYPARTS)]
+
+
+class Schedule(BaseModel):
+    """A schedule, its dayparts sorted and merged."""
+
+    dayparts: list[OpenDaypart]
+    text: str = Field(examples=["Mon 09:00-17:30"])
+
+
+def _told(connection: Connection, campaign_id: int) -> dict[str, Any]:
+    schedule = catalog.schedule_of(connection, campaign_id)
+    return {"dayparts": [asdict(part) for part in schedule], "text": format_schedule(schedule)}
+
+
+@router.get(
+    "/{campaign_id}/schedule/", response_model=Schedule, summary="Read a schedule", responses={**GONE, **UNCHANGED}
+)
+def read_schedule(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
+    """The campaign's dayparts; none means always open."""
+    with snapshot() as connection:
+        seen_campaign(connection, caller, campaign_id)
+        body = _told(connection, campaign_id)
+    return etags.read(body, SCHEDULE_FIELDS, if_none_match)
+
+
+@router.put("/{campaign_id}/schedule/", response_model=Schedule, summary="Set a schedule", responses=EDITS)
+def set_schedule(caller: Manager, campaign_id: PathId, new: NewSchedule, if_match: IfMatch = None) -> Response:
+    """Replaces the campaign's dayparts and enforces them in the same commit; overlapping ones are merged."""
+    schedule = normalised(Daypart(**part.model_dump()) for part in new.dayparts)
+    edit = edit_by(caller)
+
+    def change(connection: Connection) -> int:
+        old = _told(connection, campaign_id)
+        etags.check_match(if_match, etags.etag_of(old, SCHEDULE_FIELDS))
+        if old["dayparts"] != [asdict(part) for part in schedule]:
+            catalog.set_schedule(connection, campaign_id, schedule, edit)
+        return campaign_id
+
+    return etags.tagged(edited_then(change, brand_of_seen(caller, campaign_id), _told), SCHEDULE_FIELDS)

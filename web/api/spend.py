@@ -1,0 +1,236 @@
+"""`POST /api/spend/` and `/api/reported-totals/`: spend comes in over HTTP, to be counted once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, model_validator
+
+from db.repository.rejected import printable
+from domain.campaigns import EffectiveStatus
+from domain.spend import MAX_EVENTS_PER_MESSAGE, MAX_TEXT, Reason, Rejection
+from web import problems
+from web.api.fields import Body
+from web.api.keys import SpendWriter
+from workers import submissions
+from workers.access import Caller
+from workers.enforcement import Cause
+from workers.ingest import Counted, count_events, count_totals, ingest_reported_totals, ingest_spend, report
+from workers.submissions import Refused
+
+router = APIRouter(prefix="/api", tags=["spend"])
+
+BATCHES: Final = problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+EVENT: Final = {
+    "event_id": "0b0f7f1e-8f63-4b3b-9d43-0d5d4b1f3c55",
+    "campaign_id": 17,
+    "occurred_at": "2026-11-22T10:00:00Z",
+    "amount_micros": 1_250_000,
+    "currency": "USD",
+    "source": "bidder",
+}
+TOTAL: Final = {
+    "source": "google_ads",
+    "campaign_id": 17,
+    "day": "2026-11-22",
+    "total_micros": 94_500_000,
+    "as_of": "2026-11-22T10:00:00Z",
+}
+
+
+def _bare(name: str, given: object) -> object:
+    """A bare list as the batch's one field. Other fields are refused in one line, however many there are."""
+    if isinstance(given, dict) and given.keys() - {name}:
+        raise ValueError(f"has other fields than {name}")
+    return {name: given} if isinstance(given, list) else given
+
+
+class SpendBatch(Body):
+    """1 to 5,000 spend events, judged one by one. A bare list of events is taken too."""
+
+    events: Annotated[
+        list[Any],
+        Field(
+            min_length=1,
+            max_length=MAX_EVENTS_PER_MESSAGE,
+            description="Each: `event_id` (a UUID of yours, the same for every retry), `campaign_id` or `platform` and "
+            "`external_id`, `occurred_at` (ISO 8601 with its distance from UTC), `amount_micros`; if you like "
+            "`currency` and `source`",
+            examples=[[EVENT]],
+        ),
+    ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        return _bare("events", given)
+
+
+class TotalsBatch(Body):
+    """1 to 5,000 reported totals, judged one by one. A bare list of totals is taken too."""
+
+    totals: Annotated[
+        list[Any],
+        Field(
+            min_length=1,
+            max_length=MAX_EVENTS_PER_MESSAGE,
+            description="Each: `source`, `campaign_id` or `platform` and `external_id`, `day` (brand-local), "
+            "`total_micros` (all that the day has cost so far) and `as_of` (when the platform held it true)",
+            examples=[[TOTAL]],
+        ),
+    ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        return _bare("totals", given)
+
+
+class RejectedInput(BaseModel):
+    """One input that was not taken. It is kept, and can be replayed when what was wrong is mended."""
+
+    index: int = Field(description="Its place in the batch, from 0")
+    event_id: str | None = Field(description="As it was sent, where it was a text")
+    reason: Reason
+    detail: str = Field(description="One line for people", examples=["there is no campaign 17"])
+
+
+class Taken(BaseModel):
+    """What became of a batch that is counted in the background."""
+
+    accepted: int = Field(description="Enqueued; each is counted once within moments")
+    rejected: int = Field(description="Kept with their reasons, and not counted")
+    rejections: list[RejectedInput]
+
+
+class Toggle(BaseModel):
+    """A campaign that the batch paused or activated."""
+
+    campaign_id: int
+    brand_id: int
+    from_status: EffectiveStatus
+    to_status: EffectiveStatus
+    holds: list[str]
+
+
+class CountedNow(BaseModel):
+    """What became of a batch that was counted and enforced before the answer."""
+
+    accepted: int = Field(description="Counted anew")
+    duplicates: int = Field(description="Known already (of totals: no newer than what is known); nothing changed")
+    rejected: int = Field(description="Kept with their reasons, and not counted")
+    rejections: list[RejectedInput]
+    toggles: list[Toggle]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How one kind of input goes in."""
+
+    keep_refused: Callable[[Sequence[object], int | None], Refused]
+    enqueue: Callable[[list[object], dict[str, int]], object]
+    count: Callable[[Sequence[object], int | None], Counted]
+    event: str
+    cause: Cause
+
+
+EVENTS: Final = _Way(
+    submissions.keep_refused_events,
+    lambda events, limit: ingest_spend.send(events=events, **limit),
+    count_events,
+    "spend.ingested",
+    Cause.SPEND,
+)
+TOTALS: Final = _Way(
+    submissions.keep_refused_totals,
+    lambda totals, limit: ingest_reported_totals.send(totals=totals, **limit),
+    count_totals,
+    "totals.ingested",
+    Cause.REPORTED_TOTAL,
+)
+
+Wait = Annotated[bool, Query(description="Count and enforce before the answer: 200 instead of 202")]
+
+
+@router.post(
+    "/spend/",
+    response_model=Taken,
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Send spend events",
+    responses={**BATCHES, 200: {"model": CountedNow, "description": "Counted and enforced (`wait=true`)"}},
+)
+def send_spend(caller: SpendWriter, batch: SpendBatch, wait: Wait = False) -> Response:
+    """Takes good events and keeps bad ones with their reasons. Sending the same batch again is always harmless."""
+    return _taken(EVENTS, caller, batch.events, wait=wait)
+
+
+@router.post(
+    "/reported-totals/",
+    response_model=Taken,
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Send reported totals",
+    responses={**BATCHES, 200: {"model": CountedNow, "description": "Counted and enforced (`wait=true`)"}},
+)
+def send_reported_totals(caller: SpendWriter, batch: TotalsBatch, wait: Wait = False) -> Response:
+    """Takes cumulative figures of ad platforms; each counts as the difference to what was known, up or down."""
+    return _taken(TOTALS, caller, batch.totals, wait=wait)
+
+
+def _taken(way: _Way, caller: Caller, payloads: list[Any], *, wait: bool) -> Response:
+    """Keeps what is refused, then enqueues or counts the rest: a retry after a failure between repeats no spend."""
+    refused = way.keep_refused(payloads, caller.brand_id)
+    if refused:
+        report(way.event, Counted(rejections=tuple(refused.values())), way.cause)
+    good = {place: payload for place, payload in enumerate(payloads) if place not in refused}
+    if wait:
+        return JSONResponse(_counted(way, caller, good, refused).model_dump(mode="json"))
+    if good:
+        way.enqueue(list(good.values()), {} if caller.brand_id is None else {"only_brand_id": caller.brand_id})
+    told = Taken(accepted=len(good), rejected=len(refused), rejections=_rejections(refused))
+    return JSONResponse(told.model_dump(mode="json"), HTTPStatus.ACCEPTED)
+
+
+def _counted(way: _Way, caller: Caller, good: dict[int, Any], refused: Refused) -> CountedNow:
+    counted = way.count(list(good.values()), caller.brand_id) if good else Counted()
+    if good:
+        report(way.event, counted, way.cause)
+    places = {id(payload): place for place, payload in good.items()}
+    rejected = refused | {places[id(rejection.payload)]: rejection for rejection in counted.rejections}
+    return CountedNow(
+        accepted=counted.taken,
+        duplicates=counted.known,
+        rejected=len(rejected),
+        rejections=_rejections(rejected),
+        toggles=[
+            Toggle(
+                campaign_id=change.campaign_id,
+                brand_id=change.brand_id,
+                from_status=EffectiveStatus(change.from_status),
+                to_status=EffectiveStatus(change.to_status),
+                holds=list(change.holds_after),
+            )
+            for change in counted.changes
+            if change.is_toggle
+        ],
+    )
+
+
+def _rejections(refused: Refused) -> list[RejectedInput]:
+    return [
+        RejectedInput(
+            index=place,
+            event_id=_event_id(rejection),
+            reason=rejection.reason,
+            detail=printable(rejection.detail),
+        )
+        for place, rejection in sorted(refused.items())
+    ]
+
+
+def _event_id(rejection: Rejection) -> str | None:
+    sent = rejection.payload.get("event_id") if isinstance(rejection.payload, dict) else None
+    return printable(sent)[:MAX_TEXT] if isinstance(sent, str) else None

@@ -1,0 +1,175 @@
+"""One brand: its budgets, its day and month in plots, its campaigns with what holds them and when each serves again."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
+from sqlalchemy import Connection
+
+from db.engine import snapshot
+from db.repository import catalog, dashboard
+from db.repository.enforcement import load
+from db.repository.hours import hours_of
+from domain.enforcement import Explanation, explain
+from domain.errors import InvalidValue
+from domain.periods import Period, local_day, window_of
+from domain.spend import MAX_ID
+from runtime import clock
+from web.dashboard.charts import day_chart, month_chart
+from web.dashboard.figures import BrandFigures, bars, brand_figures, budget_paces, timeline_span
+from web.dashboard.overview import Name, PageNumber
+from web.dashboard.pages import not_found, page
+from web.people import Looker
+
+CAMPAIGNS_A_PAGE: Final = 50
+CHANGES_SHOWN: Final = 12
+WEEKS_BEFORE: Final = 7
+SIX_HOURLY_DAYS: Final = 2
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+Status = Literal["", "active", "inactive"]
+CampaignSort = Literal["held", "today", "name"]
+TimelineDays = Annotated[int, Query(ge=1, le=31)]
+
+
+@router.get("/brands/{brand_id}")
+def brand_page(
+    request: Request,
+    person: Looker,
+    brand_id: int,
+    q: Name = "",
+    status: Status = "",
+    sort: CampaignSort = "held",
+    number: PageNumber = 1,
+    days: TimelineDays = 1,
+    archived: bool = False,
+) -> Response:
+    """The brand as it stands now."""
+    at = clock.now()
+    with snapshot() as connection:
+        figures = _figures(connection, brand_id, at)
+        if figures is None:
+            return not_found(request, f"There is no brand {brand_id}.")
+        rows = dashboard.campaigns(
+            connection,
+            brand_id,
+            local_day(at, figures.zone),
+            name_contains=q,
+            status=status or None,
+            sort=sort,
+            archived=archived,
+            offset=(number - 1) * CAMPAIGNS_A_PAGE,
+            limit=CAMPAIGNS_A_PAGE,
+        )
+        context = {
+            "section": "brands",
+            "at": at,
+            "brand": figures,
+            "budgets": _budgets(connection, figures, at),
+            "charts": _charts(connection, figures, at),
+            "changes": dashboard.changes(connection, brand_id=brand_id, limit=CHANGES_SHOWN),
+            "last_change": dashboard.last_change(connection),
+            **_campaigns(connection, rows, figures, at, days),
+        }
+    context |= {"q": q, "status": status, "sort": sort, "number": number, "days": days, "archived": archived}
+    context["pages"] = -(-context["found"] // CAMPAIGNS_A_PAGE) or 1
+    return page(request, "brand.html", person, context)
+
+
+@router.get("/campaigns/{campaign_id}")
+def campaign_page(request: Request, person: Looker, campaign_id: int, days: TimelineDays = 7) -> Response:
+    """One campaign: why it serves or not, its budgets, and what happened to it."""
+    at = clock.now()
+    with snapshot() as connection:
+        try:
+            brand_id = catalog.brand_of(connection, campaign_id)
+        except InvalidValue:
+            return not_found(request, f"There is no campaign {campaign_id}.")
+        figures = _figures(connection, brand_id, at)
+        if figures is None:
+            return not_found(request, "The brand's time zone does not exist.")
+        day = local_day(at, figures.zone)
+        rows = dashboard.campaigns(connection, brand_id, day, campaign_id=campaign_id, archived=True)
+        budgets = dashboard.budgets(connection, at, brand_id, figures.zone.key, campaign_id)
+        context = {
+            "section": "brands",
+            "at": at,
+            "brand": figures,
+            "schedule": catalog.schedule_of(connection, campaign_id),
+            "budgets": list(budget_paces(budgets, figures.zone, at)),
+            "changes": dashboard.changes(connection, campaign_id=campaign_id, limit=CHANGES_SHOWN),
+            "last_change": dashboard.last_change(connection),
+            "days": days,
+            **_campaigns(connection, rows, figures, at, days),
+        }
+    return page(request, "campaign.html", person, context)
+
+
+def _figures(connection: Connection, brand_id: int, at: datetime) -> BrandFigures | None:
+    if not 0 < brand_id <= MAX_ID:
+        return None
+    rows = dashboard.brands(connection, at, archived=True, brand_id=brand_id)
+    found = brand_figures(rows, dashboard.held(connection, [brand_id]), at)
+    return found[0] if found else None
+
+
+def _budgets(connection: Connection, brand: BrandFigures, at: datetime) -> list[Any]:
+    return list(budget_paces(dashboard.budgets(connection, at, brand.id, brand.zone.key), brand.zone, at))
+
+
+def _charts(connection: Connection, brand: BrandFigures, at: datetime) -> list[dict[str, Any]]:
+    today = local_day(at, brand.zone)
+    month = window_of(Period.MONTHLY, today)
+    assert month.end_day is not None  # noqa: S101 - months end
+    weekdays = [today, *(today - timedelta(weeks=weeks) for weeks in range(1, WEEKS_BEFORE + 1))]
+    hours = hours_of(connection, brand.id, weekdays)
+    spent = dashboard.days(connection, brand.id, month.first_day, month.end_day)
+    return [
+        day_chart(hours, today, brand.today.spent_micros, brand.today.limit_micros, at, brand.zone),
+        month_chart(spent, month.first_day, month.end_day, brand.month, at, brand.zone),
+    ]
+
+
+def _campaigns(
+    connection: Connection, rows: list[dict[str, Any]], brand: BrandFigures, at: datetime, days: int
+) -> dict[str, Any]:
+    """The campaigns of a page with why they are held, when each serves again, and their timelines."""
+    ids = [row["id"] for row in rows]
+    starts_at, ends_at = timeline_span(brand.zone, at, days)
+    history = dashboard.hold_history(connection, ids, starts_at)
+    told = _explained(connection, brand.id, ids, at)
+    return {
+        "campaigns": [
+            {
+                **row,
+                "explained": told.get(row["id"]),
+                "bars": bars(history[row["id"]], starts_at, ends_at, at),
+            }
+            for row in rows
+        ],
+        "found": rows[0]["found"] if rows else 0,
+        "timeline": {"starts_at": starts_at, "ends_at": ends_at, "ticks": _ticks(starts_at, ends_at, brand.zone)},
+    }
+
+
+def _explained(connection: Connection, brand_id: int, ids: list[int], at: datetime) -> dict[int, Explanation]:
+    standings = load(connection, [brand_id], at, ids) if ids else []
+    return {standing.campaign_id: explain(standing.campaign, at) for standing in standings}
+
+
+def _ticks(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> list[tuple[float, str]]:
+    """Where the axis is marked, in percent of its width: every six hours of the wall clock, or the start of days."""
+    whole, hour = ends_at - starts_at, timedelta(hours=1)
+    days = max(1, round(whole / timedelta(days=1)))
+    each = max(1, days // 7)
+    walls = [
+        (place * hour / whole * 100, (starts_at + place * hour).astimezone(zone)) for place in range(whole // hour)
+    ]
+    if days > SIX_HOURLY_DAYS:
+        midnights = [(at, wall) for at, wall in walls if wall.hour == 0]
+        return [(round(at, 2), f"{wall:%a %d}") for at, wall in midnights[::each]]
+    marks = [(at, wall) for at, wall in walls if wall.hour % 6 == 0]
+    return [(round(at, 2), f"{wall:%a %d}" if days > 1 and not wall.hour else f"{wall:%H:%M}") for at, wall in marks]

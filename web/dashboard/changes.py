@@ -1,0 +1,166 @@
+"""Status changes: all of them, newest first, and as they happen, by server-sent events."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Annotated, Any, Final
+
+import structlog
+from anyio import to_thread
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import HTMLResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.engine import snapshot
+from db.repository import dashboard
+from domain.spend import MAX_ID
+from web.dashboard.pages import page, templates
+from web.people import Looker, may_look
+
+log = structlog.get_logger()
+
+CHANGES_A_PAGE: Final = 100
+CHANGES_A_LOOK: Final = 200
+LOOK_SECONDS: Final = 0.5
+AWAY_SECONDS: Final = 3.0
+MAX_BEHIND: Final = 1_000
+CHECK_SECONDS: Final = 30.0
+IDLE_LOOKS: Final = 20
+"""So many looks after the last listener left, the looking ends; a page that is loaded anew finds it going on."""
+
+Change = dict[str, Any]
+NOTHING: Final[Change] = {}
+_ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+Id = Annotated[int | None, Query(ge=1, le=MAX_ID)]
+
+
+@router.get("/changes")
+def changes_page(
+    request: Request, person: Looker, brand_id: Id = None, campaign_id: Id = None, before: Id = None
+) -> Response:
+    """Every toggle with its reasons and figures, newest first, a page at a time."""
+    with snapshot() as connection:
+        rows = dashboard.changes(
+            connection, brand_id=brand_id, campaign_id=campaign_id, before=before, limit=CHANGES_A_PAGE
+        )
+        last = dashboard.last_change(connection)
+    context = {"section": "changes", "changes": rows, "last_change": last, "before": before}
+    context |= {"brand_id": brand_id, "campaign_id": campaign_id, "more": len(rows) == CHANGES_A_PAGE}
+    return page(request, "changes.html", person, context)
+
+
+class Feed:
+    """What happens, handed to every open page of this process by one look at the table, twice a second.
+
+    Ids are in commit order, so that what comes after the last one seen is all that is new.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: set[asyncio.Queue[Change | None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._last = 0
+        self._starting = asyncio.Lock()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[asyncio.Queue[Change | None]]:
+        """A queue of the toggles from now on, None at the end; the table is looked at while somebody listens."""
+        queue: asyncio.Queue[Change | None] = asyncio.Queue(MAX_BEHIND + 1)
+        async with self._starting:
+            if self._looking is None or self._looking.done():
+                self._last = await to_thread.run_sync(_last_change)
+                self._looking = asyncio.create_task(self._look())
+            self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)
+
+    def end(self) -> None:
+        """Sends every listener away, because the process ends."""
+        for queue in self._listeners:
+            queue.put_nowait(None)
+        self._listeners = set()
+
+    async def _look(self) -> None:
+        idle = 0
+        while idle < IDLE_LOOKS:
+            idle = 0 if self._listeners else idle + 1
+            try:
+                for change in await to_thread.run_sync(_changes_after, self._last):
+                    self._last = change["id"]
+                    self._hand_out(change)
+            except SQLAlchemyError as error:
+                log.warning("feed.postgres_away", error=type(error).__name__)
+                await asyncio.sleep(AWAY_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _hand_out(self, change: Change) -> None:
+        for queue in list(self._listeners):
+            if queue.qsize() >= MAX_BEHIND:
+                self._listeners.discard(queue)
+                queue.put_nowait(None)  # it reads too slowly: its page asks anew from the last id it saw
+            else:
+                queue.put_nowait(change)
+
+
+feed = Feed()
+
+
+def _last_change() -> int:
+    with snapshot() as connection:
+        return dashboard.last_change(connection)
+
+
+def _changes_after(after: int, brand_id: int | None = None, campaign_id: int | None = None) -> list[Change]:
+    """The next toggles, oldest first."""
+    with snapshot() as connection:
+        return dashboard.changes_after(
+            connection, after, brand_id=brand_id, campaign_id=campaign_id, limit=CHANGES_A_LOOK
+        )
+
+
+@router.get("/changes/stream", response_class=EventSourceResponse)
+async def stream(
+    request: Request,
+    _person: Looker,
+    brand_id: Id = None,
+    campaign_id: Id = None,
+    after: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """Toggles after the given id as they are committed: each a row of HTML, its id the toggle's."""
+    seen = int(last_event_id) if last_event_id and _ID.fullmatch(last_event_id) else after
+    async with feed.listening() as queue:
+        while seen is not None and (missed := await to_thread.run_sync(_changes_after, seen, brand_id, campaign_id)):
+            for toggle in missed:
+                seen = toggle["id"]
+                yield _told(toggle)
+        checked = monotonic()
+        while (change := await _next(queue)) is not None:
+            if monotonic() - checked > CHECK_SECONDS:
+                await to_thread.run_sync(may_look, request)  # who was signed out meanwhile hears no more
+                checked = monotonic()
+            if change is NOTHING:
+                continue
+            mine = brand_id in {None, change["brand_id"]} and campaign_id in {None, change["campaign_id"]}
+            if change["id"] > (seen or 0) and mine:
+                yield _told(change)
+
+
+async def _next(queue: asyncio.Queue[Change | None]) -> Change | None:
+    """The next toggle; NOTHING after a while without one."""
+    try:
+        return await asyncio.wait_for(queue.get(), CHECK_SECONDS)
+    except TimeoutError:
+        return NOTHING
+
+
+def _told(change: dict[str, Any]) -> ServerSentEvent:
+    row = templates.get_template("change_row.html").render(change=change, fresh=True)
+    return ServerSentEvent(raw_data=row, event="change", id=str(change["id"]))

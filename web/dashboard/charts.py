@@ -1,0 +1,81 @@
+"""The figures behind the plots, as the script draws them: running sums in micros; None where nothing is known yet."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from itertools import accumulate
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from domain.pacing import Pace
+from domain.periods import ONE_DAY
+
+HOURS = range(24)
+
+
+def day_chart(
+    hours: Mapping[date, Mapping[int, int]],
+    today: date,
+    counted_micros: int,
+    limit_micros: int | None,
+    at: datetime,
+    zone: ZoneInfo,
+) -> dict[str, Any]:
+    """Today's spend by hour beside the even line and the same weekdays before.
+
+    `hours` are rolled up every few minutes; what today's counter holds beyond them came in just now.
+    """
+    now = at.astimezone(zone).hour
+    spent = [hours.get(today, {}).get(hour, 0) for hour in HOURS]
+    spent[now] += counted_micros - sum(spent)
+    before = [
+        [by_hour.get(hour, 0) for hour in HOURS] for day, by_hour in sorted(hours.items()) if day != today and by_hour
+    ]
+    running = [list(accumulate(day)) for day in before]
+    return {
+        "kind": "day",
+        "hours": [spent[hour] if hour <= now else None for hour in HOURS],
+        "today": [*accumulate(spent[: now + 1]), *([None] * (23 - now))],
+        "even": None if limit_micros is None else [limit_micros * (hour + 1) // 24 for hour in HOURS],
+        "usual": _over(running, lambda sums: sum(sums) // len(sums)),
+        "least": _over(running, min),
+        "most": _over(running, max),
+        "days_before": len(before),
+        "limit": limit_micros,
+        "now": _wall_hours(at, zone),
+    }
+
+
+def _over(days: Sequence[Sequence[int]], fold: Any) -> list[int] | None:
+    return [fold(sums) for sums in zip(*days, strict=True)] if days else None
+
+
+def month_chart(
+    days: Mapping[date, int], first_day: date, end_day: date, month: Pace, at: datetime, zone: ZoneInfo
+) -> dict[str, Any]:
+    """Month to date beside the limit, the even line, and where the spend is heading."""
+    today = at.astimezone(zone).date()
+    calendar = list(_days(first_day, end_day))
+    passed = [day for day in calendar if day <= today]
+    return {
+        "kind": "month",
+        "days": [day.day for day in calendar],
+        "by_day": [days.get(day, 0) if day <= today else None for day in calendar],
+        "spent": [*accumulate(days.get(day, 0) for day in passed), *([None] * (len(calendar) - len(passed)))],
+        "even": None
+        if month.limit_micros is None
+        else [month.limit_micros * place // len(calendar) for place in range(1, len(calendar) + 1)],
+        "limit": month.limit_micros,
+        "projected": month.projected_micros,
+    }
+
+
+def _days(first_day: date, end_day: date) -> Iterable[date]:
+    while first_day < end_day:
+        yield first_day
+        first_day += ONE_DAY
+
+
+def _wall_hours(at: datetime, zone: ZoneInfo) -> float:
+    """Hours after midnight as the wall clock shows them, as all else of the plot is told."""
+    wall = at.astimezone(zone)
+    return wall.hour + wall.minute / 60

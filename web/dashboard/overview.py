@@ -1,0 +1,59 @@
+"""The page of every morning: each brand's day and month, and the latest status changes as they happen."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from db.engine import snapshot
+from db.repository import dashboard, overview
+from runtime import clock
+from web.dashboard.figures import brand_figures
+from web.dashboard.pages import page
+from web.people import Looker
+
+BRANDS_A_PAGE = 50
+CHANGES_SHOWN = 12
+MAX_PAGE = 100_000
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+Name = Annotated[str, Query(max_length=200)]
+Sort = Literal["used", "today", "month", "name"]
+PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+
+
+@router.get("/")
+def brands_page(
+    request: Request, person: Looker, q: Name = "", sort: Sort = "used", number: PageNumber = 1, archived: bool = False
+) -> Response:
+    """All brands, a page at a time: what is used up most comes first."""
+    at = clock.now()
+    with snapshot() as connection:
+        rows = dashboard.brands(
+            connection,
+            at,
+            name_contains=q,
+            sort=sort,
+            archived=archived,
+            offset=(number - 1) * BRANDS_A_PAGE,
+            limit=BRANDS_A_PAGE,
+        )
+        held = dashboard.held(connection, [row["id"] for row in rows])
+        context: dict[str, Any] = {
+            "section": "brands",
+            "at": at,
+            "tally": overview.tally(connection),
+            "changes": dashboard.changes(connection, limit=CHANGES_SHOWN),
+            "last_change": dashboard.last_change(connection),
+        }
+    context |= {
+        "brands": brand_figures(rows, held, at),
+        "found": rows[0]["found"] if rows else 0,
+        "q": q,
+        "sort": sort,
+        "archived": archived,
+        "number": number,
+        "pages": -(-rows[0]["found"] // BRANDS_A_PAGE) if rows else 1,
+    }
+    return page(request, "overview.html", person, context)

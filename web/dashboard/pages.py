@@ -1,0 +1,91 @@
+"""What all pages share: the templates, how they write money and moments, and the page for what is not there."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from fastapi import FastAPI, Request, Response
+from fastapi.templating import Jinja2Templates
+
+from db.repository.access import Person
+from db.repository.zones import readable_zones
+from domain.money import format_units
+from domain.schedules import format_schedule
+from domain.words import in_words
+from runtime.formats import exact_money, rounded_money
+from web.problems import MEDIA_TYPE
+
+HERE: Final = Path(__file__).parent.parent
+STATIC: Final = HERE / "static"
+KEPT_HEADERS: Final = {"retry-after", "allow"}
+
+
+@lru_cache
+def asset(name: str) -> str:
+    """The address of a static file, with a mark of its content, so that browsers keep it until it changes."""
+    return f"/static/{name}?{hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
+
+
+def local(moment: datetime | None, zone: str | ZoneInfo, form: str = "%a %H:%M") -> str:
+    """The moment by a brand's wall clock; a dash for no moment, or a zone that does not exist."""
+    rules = zone if isinstance(zone, ZoneInfo) else readable_zones([zone]).get(zone)
+    return "–" if moment is None or rules is None else moment.astimezone(rules).strftime(form)
+
+
+def money(micros: int | None, currency: str) -> str:
+    """Rounded to the currency's decimals; a dash for none."""
+    return "–" if micros is None else rounded_money(micros, currency)
+
+
+templates = Jinja2Templates(HERE / "templates")
+templates.env.filters |= {
+    "units": format_units,
+    "money": money,
+    "exact_money": exact_money,
+    "reasons": in_words,
+    "local": local,
+    "schedule_words": format_schedule,
+}
+templates.env.globals |= {"asset": asset}
+templates.env.trim_blocks = templates.env.lstrip_blocks = True
+
+
+def page(request: Request, name: str, person: Person | None, context: dict[str, Any], status: int = 200) -> Response:
+    """A page, or a part of one, for whoever looks."""
+    return templates.TemplateResponse(request, name, {"person": person, **context}, status_code=status)
+
+
+def install(app: FastAPI) -> None:
+    """Tells people by a page what programs are told by a problem; called when all problems have their handlers."""
+    for kind, handler in list(app.exception_handlers.items()):
+        app.exception_handlers[kind] = for_people(handler)
+
+
+def for_people(handler: Callable[..., Any]) -> Callable[..., Response]:
+    """The handler's problem as a page, where a person asked for one."""
+
+    def told(request: Request, error: Exception) -> Response:
+        response: Response = handler(request, error)
+        if response.media_type != MEDIA_TYPE or request.url.path.startswith("/api/"):
+            return response
+        if "text/html" not in request.headers.get("accept", ""):
+            return response
+        problem = json.loads(bytes(response.body))
+        sentence = problem["detail"].removesuffix(".")
+        context = {"title": problem["title"], "sentence": f"{sentence[:1].upper()}{sentence[1:]}."}
+        headers = {name: value for name, value in response.headers.items() if name.lower() in KEPT_HEADERS}
+        return templates.TemplateResponse(request, "error.html", context, response.status_code, headers)
+
+    return told
+
+
+def not_found(request: Request, sentence: str) -> Response:
+    """The page for what is not there."""
+    context = {"title": "Not found", "sentence": sentence}
+    return templates.TemplateResponse(request, "error.html", context, status_code=HTTPStatus.NOT_FOUND)

@@ -1,0 +1,223 @@
+"""The plots of a monthly report as shapes on a field of a thousand by a thousand, which the page stretches to fit.
+
+Money stays integer micros; a coordinate is a thousandth of the field's width or height, counted from the top left.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
+
+from domain.budgets import Scope
+from domain.periods import ONE_DAY, Period
+from domain.words import hold_in_words
+
+FIELD: Final = 1000
+GAP: Final = 6
+TICKS: Final = 4
+CAMPAIGNS_SHOWN: Final = 20
+COLOURS: Final = 7
+DAY_SECONDS: Final = 86_400
+
+
+class Shape(NamedTuple):
+    """A rectangle, what it stands for (micros or seconds), and its title's subject."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    amount: int
+    subject: str
+    colour: int = 0
+
+
+class Tick(NamedTuple):
+    """A mark of an axis: where, and what it stands for."""
+
+    at: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayPlot:
+    """Something by day of the month: bars or a filled line of micros, and a limit's line."""
+
+    ticks: tuple[Tick, ...]
+    days: tuple[Tick, ...]
+    bars: tuple[Shape, ...]
+    line: str
+    area: str
+    limit: str
+
+
+class Row(NamedTuple):
+    """A campaign's stacked bar; of `campaigns` together, their mean, where they are several."""
+
+    name: str
+    campaigns: int
+    parts: tuple[Shape, ...]
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPlot:
+    """Seconds held by campaign and reason; `reasons` have their colours, the last may be all others together."""
+
+    ticks: tuple[Tick, ...]
+    rows: tuple[Row, ...]
+    reasons: tuple[tuple[int, str], ...]
+    step_seconds: int
+
+
+def days_of(content: Mapping[str, Any]) -> list[date]:
+    """The days of the report's month."""
+    first_day, end_day = date.fromisoformat(content["first_day"]), date.fromisoformat(content["end_day"])
+    return [first_day + place * ONE_DAY for place in range((end_day - first_day).days)]
+
+
+def brand_limits(content: Mapping[str, Any], period: Period) -> dict[str, int]:
+    """The brand's limits of one period, by each window's first day."""
+    return {
+        limit["first_day"]: limit["limit_micros"]
+        for limit in content["limits"]
+        if limit["scope"] == Scope.BRAND and limit["period"] == period
+    }
+
+
+def spend_by_day(content: Mapping[str, Any]) -> DayPlot:
+    """The days' spend as bars, with the daily limit as a line that steps where it was changed."""
+    days = days_of(content)
+    spent, limits = content["by_day"], brand_limits(content, Period.DAILY)
+    low, high, step = scale([*spent.values(), *limits.values()])
+    width = FIELD / len(days)
+    bars = []
+    for place, day in enumerate(days):
+        micros = spent.get(day.isoformat(), 0)
+        top, bottom = _height(max(micros, 0), low, high), _height(min(micros, 0), low, high)
+        left = round(place * width) + GAP // 2
+        bars.append(Shape(left, top, round(width) - GAP, bottom - top, micros, f"{day:%a} {day.day}"))
+    steps = [limits.get(day.isoformat()) for day in days]
+    return DayPlot(
+        ticks=_ticks(low, high, step),
+        days=tuple(Tick(round((place + 0.5) * width), day.day) for place, day in enumerate(days)),
+        bars=tuple(bar for bar in bars if bar.amount),
+        line="",
+        area="",
+        limit=_steps([None if limit is None else _height(limit, low, high) for limit in steps], width),
+    )
+
+
+def month_to_date(content: Mapping[str, Any], last_day: date) -> DayPlot:
+    """The month's spend as it added up to the end of `last_day`, with the monthly limit as a line."""
+    days = days_of(content)
+    passed = [day for day in days if day <= last_day]
+    sums = list(accumulate((content["by_day"].get(day.isoformat(), 0) for day in passed), initial=0))
+    limit = brand_limits(content, Period.MONTHLY).get(content["first_day"])
+    low, high, step = scale([*sums, *([] if limit is None else [limit])])
+    width = FIELD / len(days)
+    points = [f"{round(place * width)} {_height(micros, low, high)}" for place, micros in enumerate(sums)]
+    line, zero = f"M{' L'.join(points)}", _height(0, low, high)
+    return DayPlot(
+        ticks=_ticks(low, high, step),
+        days=tuple(Tick(round((place + 0.5) * width), day.day) for place, day in enumerate(days)),
+        bars=(),
+        line=line,
+        area=f"{line} V{zero} H0 Z",
+        limit="" if limit is None else f"M0 {_height(limit, low, high)} H{FIELD}",
+    )
+
+
+def scale(amounts: Iterable[int], unit: int = 1) -> tuple[int, int, int]:
+    """The lowest and the highest tick around nothing and all the amounts, and the round step (of units) between."""
+    amounts = list(amounts)
+    low, high = min(0, *amounts, 0), max(unit, *amounts, unit)
+    step = _round_step(-(-(high - low) // (TICKS * unit))) * unit
+    return low // step * step, -(-high // step) * step, step
+
+
+def _round_step(least: int) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50 … that is not under `least`."""
+    power = int("1".ljust(len(str(least)), "0"))
+    return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= least)
+
+
+def _height(amount: int, low: int, high: int) -> int:
+    return (high - amount) * FIELD // (high - low)
+
+
+def _ticks(low: int, high: int, step: int) -> tuple[Tick, ...]:
+    return tuple(Tick(_height(amount, low, high), amount) for amount in range(low, high + 1, step))
+
+
+def _steps(heights: Sequence[int | None], width: float) -> str:
+    """A path that is level through each place, steps between two, and is broken where there is none."""
+    path = ""
+    before: int | None = None
+    for place, height in enumerate(heights):
+        if height is not None:
+            start = f"M{round(place * width)} {height}" if before is None else f"V{height}"
+            path += f"{start} H{round((place + 1) * width)} "
+        before = height
+    return path.strip()
+
+
+def held_by_campaign(content: Mapping[str, Any]) -> HeldPlot:
+    """The time that the largest campaigns by spend were held, by reason; the others' together, as their mean."""
+    coloured = _coloured(content["held_seconds"])
+    groups = [(row["name"], 1, row["held_seconds"]) for row in largest(content)]
+    others = others_held(content)
+    if others:
+        hidden = len(content["campaigns"]) - CAMPAIGNS_SHOWN
+        groups.append(("", hidden, {hold: seconds // hidden for hold, seconds in others.items()}))
+    longest = max((sum(held.values()) for _, _, held in groups), default=0)
+    unit = DAY_SECONDS if longest > DAY_SECONDS else 3600
+    _, high, step = scale([longest], unit)
+    return HeldPlot(
+        ticks=tuple(Tick(amount * FIELD // high, amount) for amount in range(0, high + 1, step)),
+        rows=tuple(
+            Row(name, campaigns, _stacked(held, coloured, high), sum(held.values()))
+            for name, campaigns, held in groups
+            if held
+        ),
+        reasons=_legend(coloured),
+        step_seconds=step,
+    )
+
+
+def largest(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The campaigns that a report shows one by one: those that spent most."""
+    return sorted(content["campaigns"], key=lambda row: (-row["spent_micros"], row["campaign_id"]))[:CAMPAIGNS_SHOWN]
+
+
+def others_held(content: Mapping[str, Any]) -> dict[str, int]:
+    """Seconds by hold of all other campaigns together."""
+    shown = {row["campaign_id"] for row in largest(content)}
+    held: dict[str, int] = {}
+    for row in content["campaigns"]:
+        for hold, seconds in row["held_seconds"].items() if row["campaign_id"] not in shown else ():
+            held[hold] = held.get(hold, 0) + seconds
+    return held
+
+
+def _coloured(held: Mapping[str, int]) -> dict[str, int]:
+    """A colour for each hold, the longest first; the last colour is for all that are left."""
+    by_length = sorted(held, key=lambda hold: -held[hold])
+    return {hold: min(place, COLOURS) for place, hold in enumerate(by_length, start=1)}
+
+
+def _legend(coloured: Mapping[str, int]) -> tuple[tuple[int, str], ...]:
+    words: dict[int, str] = {}
+    for hold, colour in coloured.items():
+        words[colour] = "other reasons" if colour in words else hold_in_words(hold)
+    return tuple(sorted(words.items()))
+
+
+def _stacked(held: Mapping[str, int], coloured: Mapping[str, int], high: int) -> tuple[Shape, ...]:
+    parts, before = [], 0
+    for hold in sorted(held, key=coloured.__getitem__):
+        left, right = before * FIELD // high, (before + held[hold]) * FIELD // high
+        parts.append(Shape(left, 0, right - left, FIELD, held[hold], hold_in_words(hold), coloured[hold]))
+        before += held[hold]
+    return tuple(parts)

@@ -1,0 +1,195 @@
+"""A brand's monthly reports as pages that print: the list of months, one month with its plots, and its files."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+from babel.numbers import format_compact_currency
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from db.engine import snapshot
+from db.repository import catalog, reports
+from domain.errors import InvalidValue
+from domain.money import MICROS_PER_UNIT
+from domain.overspend import CAUSE_WORDS
+from domain.periods import Period, local_day, time_zone
+from domain.reporting import month_named
+from domain.words import hold_in_words
+from runtime import clock
+from runtime.formats import LOCALE
+from web.dashboard import plots
+from web.dashboard.pages import not_found, page, templates
+from web.people import Looker
+from workers.report_formats import as_csv, as_json, hours, notable_limits, percent
+from workers.reports import on_demand
+
+MONTHS_LISTED: Final = 240
+LIMITS_SHOWN: Final = 60
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+Version = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+
+
+def short_money(micros: int, currency: str) -> str:
+    """A round amount as an axis shows it: €500, €12.5K."""
+    units = Decimal(micros) / MICROS_PER_UNIT
+    return str(format_compact_currency(units, currency, locale=LOCALE, fraction_digits=2))
+
+
+def delay_words(seconds: int | None) -> str:
+    """A delay as long as it needs to be: 40 s, 12 min, 3 h 20 min, 2 d 4 h; a dash for none."""
+    if seconds is None:
+        return "–"
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    days, rest = divmod(seconds, 86_400)
+    return f"{days} d {rest // 3600} h" if days else f"{rest // 3600} h {rest % 3600 // 60} min"
+
+
+def instant(moment: str | None) -> datetime | None:
+    """An instant as the content has it."""
+    return None if moment is None else datetime.fromisoformat(moment)
+
+
+FILTERS: Final[dict[str, Callable[..., object]]] = {
+    "percent": percent,
+    "hours": hours,
+    "short_money": short_money,
+    "delay_words": delay_words,
+    "cause_words": lambda cause: CAUSE_WORDS.get(cause, "–"),
+    "hold_words": hold_in_words,
+    "instant": instant,
+    "day": date.fromisoformat,
+}
+templates.env.filters |= FILTERS
+
+
+@router.get("/brands/{brand_id}/reports/")
+def reports_page(request: Request, person: Looker, brand_id: int) -> Response:
+    """The months that have a report, and the one that runs."""
+    try:
+        with snapshot() as connection:
+            brand = catalog.brand(connection, brand_id)
+            months = reports.listed(connection, brand_id, None, MONTHS_LISTED)
+        today = local_day(clock.now(), time_zone(brand["time_zone"]))
+    except InvalidValue as refused:
+        return not_found(request, _sentence(refused))
+    context = {"section": "brands", "brand": brand, "months": months, "running": today.replace(day=1)}
+    return page(request, "reports.html", person, context)
+
+
+@router.get("/brands/{brand_id}/reports/{month}.csv")
+def report_csv(request: Request, _person: Looker, brand_id: int, month: str, version: Version = None) -> Response:
+    """The report as a table. It begins with a byte order mark: without one, Excel reads names by its own code page."""
+    try:
+        found, _ = _found(brand_id, month, version)
+    except InvalidValue as refused:
+        return not_found(request, _sentence(refused))
+    return _file(found, "csv", as_csv(found["content"]).encode("utf-8-sig"), "text/csv; charset=utf-8")
+
+
+@router.get("/brands/{brand_id}/reports/{month}.json")
+def report_json(request: Request, _person: Looker, brand_id: int, month: str, version: Version = None) -> Response:
+    """The report as it is stored."""
+    try:
+        found, _ = _found(brand_id, month, version)
+    except InvalidValue as refused:
+        return not_found(request, _sentence(refused))
+    return _file(found, "json", as_json(found["content"]).encode(), "application/json")
+
+
+@router.get("/brands/{brand_id}/reports/{month}")
+def report_page(request: Request, person: Looker, brand_id: int, month: str, version: Version = None) -> Response:
+    """One month as a page that prints."""
+    try:
+        found, latest = _found(brand_id, month, version)
+    except InvalidValue as refused:
+        return not_found(request, _sentence(refused))
+    return page(request, "report.html", person, _context(found, latest))
+
+
+def _found(brand_id: int, month: str, version: int | None) -> tuple[dict[str, Any], int]:
+    """The wanted version, or the latest, and the latest one's number; made now where none is stored yet."""
+    first_day = month_named(month)
+    with snapshot() as connection:
+        catalog.brand(connection, brand_id)
+        latest = reports.stored(connection, brand_id, first_day)
+        found = latest if version is None else reports.stored(connection, brand_id, first_day, version)
+    if version is not None and found is None:
+        raise InvalidValue("version", f"there is no version {version} of {month}")
+    found = found or on_demand(brand_id, first_day)
+    return found, (latest or found)["version"]
+
+
+def _sentence(refused: InvalidValue) -> str:
+    return f"{refused.message[:1].upper()}{refused.message[1:]}."
+
+
+def _file(found: Mapping[str, Any], suffix: str, body: bytes, media_type: str) -> Response:
+    version = f"version-{found['version']}" if found["version"] else "so-far"
+    name = f"brand-{found['brand_id']}-{found['month']:%Y-%m}-{version}.{suffix}"
+    return Response(body, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _context(found: Mapping[str, Any], latest: int) -> dict[str, Any]:
+    content = found["content"]
+    notable = notable_limits(content)
+    last_day = local_day(found["generated_at"], time_zone(content["time_zone"]))
+    shown = plots.largest(content)
+    return {
+        "section": "brands",
+        "found": found,
+        "latest": latest,
+        "report": content,
+        "zone": content["time_zone"],
+        "currency": content["currency"],
+        "days": _days(content),
+        "spend_plot": plots.spend_by_day(content),
+        "month_plot": plots.month_to_date(content, last_day),
+        "held_plot": plots.held_by_campaign(content),
+        "monthly_limit": plots.brand_limits(content, Period.MONTHLY).get(content["first_day"]),
+        "campaigns": shown,
+        "others": _others(content, {row["campaign_id"] for row in shown}),
+        "overspent": [limit for limit in content["limits"] if limit["overspend_micros"]],
+        "notable": notable[:LIMITS_SHOWN],
+        "hidden_limits": max(0, len(notable) - LIMITS_SHOWN),
+    }
+
+
+def _days(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The days that spent or ran out, with what was counted of each when the month was closed."""
+    limits = plots.brand_limits(content, Period.DAILY)
+    changed = (content["closed"] or {}).get("restated_by_day", {})
+    told = sorted({*content["by_day"], *content["days_exhausted"], *changed})
+    total = 0
+    rows = []
+    for day in told:
+        spent = content["by_day"].get(day, 0)
+        total += spent
+        rows.append(
+            {
+                "day": day,
+                "spent_micros": spent,
+                "restated_micros": changed.get(day, 0),
+                "total_micros": total,
+                "limit_micros": limits.get(day),
+                "ran_out_at": content["days_exhausted"].get(day),
+            }
+        )
+    return rows
+
+
+def _others(content: Mapping[str, Any], shown: set[int]) -> dict[str, Any] | None:
+    """All other campaigns together."""
+    others = [row for row in content["campaigns"] if row["campaign_id"] not in shown]
+    if not others:
+        return None
+    sums = {
+        name: sum(row[name] for row in others) for name in ("spent_micros", "served_seconds", "held_by_budgets_seconds")
+    }
+    return {"campaigns": len(others), "held_seconds": plots.others_held(content), **sums}

@@ -1,0 +1,117 @@
+"""`/metrics`: operational figures for Prometheus. Counts and ages alone: no spend, no names."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import redis
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from db.engine import snapshot
+from db.repository import listing, overview, rejected
+from runtime import clock
+from workers import enforcement, ingest, reports, schedules
+from workers.broker import broker
+
+ACTORS: Final = (enforcement, ingest, reports, schedules)
+"""Imported so that the broker knows every queue."""
+
+router = APIRouter(tags=["probes"])
+registry = CollectorRegistry()
+
+REQUESTS: Final = Counter(
+    "spendgate_http_requests", "HTTP requests answered", ["method", "route", "status"], registry=registry
+)
+SECONDS: Final = Histogram(
+    "spendgate_http_request_seconds", "How long an answer took", ["method", "route"], registry=registry
+)
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def note_request(method: str, route: str | None, status: int, seconds: float) -> None:
+    """Counts one request. Both labels have few values: what matches no route is one of them."""
+    method = method if method in METHODS else "other"
+    route = route or "unmatched"
+    REQUESTS.labels(method, route, str(status)).inc()
+    SECONDS.labels(method, route).observe(seconds)
+
+
+class _State(Collector):
+    """What Postgres and Redis say at the scrape; a part that is away is left out, and said to be."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        up = GaugeMetricFamily("spendgate_up", "Whether the part answered this scrape", labels=["part"])
+        for part, read, faults in PARTS:
+            try:
+                found = list(read())
+            except faults:
+                found = []
+            up.add_metric([part], bool(found))
+            yield from found
+        yield up
+
+
+def _postgres() -> Iterator[GaugeMetricFamily]:
+    with snapshot() as connection:
+        tally, waiting = overview.tally(connection), rejected.counts(connection)
+        reached = listing.watermarks(connection)
+    at = clock.now()
+    yield _gauge(
+        "spendgate_campaigns",
+        "Campaigns by effective status",
+        "effective_status",
+        {"active": 0, "inactive": 0, **tally},
+    )
+    yield _gauge(
+        "spendgate_rejected_events_waiting",
+        "Rejected events that wait, by reason",
+        "reason",
+        {reason: inputs for reason, inputs, _ in waiting},
+    )
+    yield _gauge(
+        "spendgate_watermark_age_seconds",
+        "Seconds since the moment up to which a scheduled job is done",
+        "job",
+        {name: (at - reached_at).total_seconds() for name, reached_at in reached.items()},
+    )
+
+
+def _gauge(name: str, told: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(name, told, labels=[label])
+    for value_of, value in values.items():
+        gauge.add_metric([value_of], value)
+    return gauge
+
+
+def _redis() -> Iterator[GaugeMetricFamily]:
+    messages = GaugeMetricFamily("spendgate_queue_messages", "Messages by queue and state", labels=["queue", "state"])
+    queues = sorted(broker.get_declared_queues())
+    with broker.client.pipeline(transaction=False) as pipeline:
+        for queue in queues:
+            for command, suffix in STATES.values():
+                getattr(pipeline, command)(f"{broker.namespace}:{queue}{suffix}")
+        lengths: Any = iter(pipeline.execute())
+    for queue in queues:
+        for state in STATES:
+            messages.add_metric([queue, state], next(lengths))
+    yield messages
+
+
+STATES: Final = {"waiting": ("llen", ""), "delayed": ("llen", ".DQ"), "dead": ("zcard", ".XQ")}
+"""How Dramatiq keeps the messages of a queue in Redis, by state."""
+
+PARTS: Final = (("postgres", _postgres, (DBAPIError, PoolTimeout)), ("redis", _redis, (redis.RedisError,)))
+
+registry.register(_State())
+
+
+@router.get(
+    "/metrics", summary="Metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}}
+)
+def metrics() -> Response:
+    """For Prometheus, in its text format."""
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,61 @@
+"""Who looks at the pages: the person of the session's cookie, and the way to the login for anybody else."""
+
+from http import HTTPStatus
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from db.repository.access import Person
+from runtime.settings import settings
+from workers import access
+from workers.access import Session
+
+COOKIE: Final = "spendgate_session"
+
+
+class SignInFirst(Exception):
+    """The page is for people who are signed in."""
+
+
+def signed_in(request: Request) -> Person | None:
+    """Who asks, by the session's cookie."""
+    token = request.cookies.get(COOKIE)
+    return access.signed_in(token) if token else None
+
+
+def may_look(request: Request) -> Person | None:
+    """The person, or None for anybody where the dashboard is open. Raises SignInFirst where it is not."""
+    person = signed_in(request)
+    if person is None and not settings().open_dashboard:
+        raise SignInFirst
+    return person
+
+
+Looker = Annotated[Person | None, Depends(may_look)]
+
+
+def to_sign_in(request: Request, _error: Exception) -> Response:
+    """Sends a browser to the login, and back afterwards; a script of an open page is told to load it anew."""
+    where = f"/admin/login?next={quote(str(request.url.replace(scheme='', netloc='')))}"
+    if request.headers.get("HX-Request"):
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": "/admin/login"})
+    return RedirectResponse(where, HTTPStatus.SEE_OTHER)
+
+
+def give_cookie(response: Response, session: Session, *, remember: bool, secure: bool) -> None:
+    """Lets the browser keep the session: until it is closed, or for as long as it holds."""
+    response.set_cookie(
+        COOKIE,
+        session.token,
+        expires=session.until if remember else None,
+        httponly=True,
+        secure=secure,
+        samesite="lax",
+    )
+
+
+def take_cookie(response: Response, *, secure: bool) -> None:
+    """Lets the browser forget the session."""
+    response.delete_cookie(COOKIE, httponly=True, secure=secure, samesite="lax")

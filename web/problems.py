@@ -1,0 +1,148 @@
+"""Every error of the API as problem details (RFC 9457), with the field named where one is at fault."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import redis
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from db.engine import PASSING_FAULTS
+from db.repository.rejected import printable
+from domain.errors import InvalidValue
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+FAULTS_TOLD = 20
+FIELD_LENGTH = 200
+REFERENCES = "#/components/schemas/{model}"
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="The field as it was sent, such as `limit_micros`", examples=["limit_micros"])
+    message: str = Field(description="One line for people", examples=["is not between 0 and 1000000000000000"])
+
+
+class ProblemDetails(BaseModel):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str = Field("about:blank", description="Kind of problem; `about:blank` where the status says it all")
+    title: str = Field(description="The kind of problem in words", examples=["Unprocessable Content"])
+    status: int = Field(description="The HTTP status", examples=[422])
+    detail: str = Field(description="What is wrong this time", examples=["limit_micros: is not between 0 and …"])
+    errors: list[FieldProblem] = Field(default=[], description="The fields at fault, where some are")
+
+
+class Problem(Exception):
+    """A refusal on its way to the caller. `headers` go with it."""
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, field: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.field = field
+        self.headers = headers
+
+
+def answer(
+    status: int, detail: str, errors: list[FieldProblem] | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The response that says it. What was sent may be quoted in it, so characters that UTF-8 cannot spell go."""
+    told = [FieldProblem(field=printable(fault.field), message=printable(fault.message)) for fault in errors or []]
+    title = HTTPStatus(status).phrase
+    problem = ProblemDetails(title=title, status=status, detail=printable(detail), errors=told)
+    return JSONResponse(problem.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """What a route's OpenAPI says of the problems it may answer with."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": REFERENCES.format(model=ProblemDetails.__name__)}}}
+    return {int(status): {"description": status.phrase, "content": content} for status in statuses}
+
+
+def describe(app: FastAPI) -> None:
+    """Puts the schema of problems, which no route returns, into the app's OpenAPI."""
+    bare = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        described = bare()
+        _, schemas = models_json_schema([(ProblemDetails, "serialization")], ref_template=REFERENCES)
+        described["components"]["schemas"].update(schemas["$defs"])
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way
+
+
+def install(app: FastAPI) -> None:
+    """Makes every failure of the app a problem; what is nobody's fault but ours is logged with its traceback."""
+    describe(app)
+    app.exception_handler(Problem)(_problem)
+    app.exception_handler(InvalidValue)(_invalid_value)
+    app.exception_handler(RequestValidationError)(_invalid_request)
+    app.exception_handler(HTTPException)(_http_error)
+    for fault in (*PASSING_FAULTS, PoolTimeout, redis.RedisError):
+        app.exception_handler(fault)(_server_away)
+    app.exception_handler(DBAPIError)(_database_error)
+
+
+def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - the handler's own exception
+    errors = [FieldProblem(field=error.field, message=error.detail)] if error.field else []
+    return answer(error.status, error.detail, errors, error.headers)
+
+
+def _invalid_value(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidValue)  # noqa: S101 - the handler's own exception
+    status = HTTPStatus.NOT_FOUND if error.message.startswith("there is no ") else HTTPStatus.UNPROCESSABLE_ENTITY
+    return answer(status, str(error), [FieldProblem(field=error.field, message=error.message)])
+
+
+def _invalid_request(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler's own exception
+    faults = error.errors()[:FAULTS_TOLD]
+    found = [FieldProblem(field=_place(fault["loc"])[:FIELD_LENGTH], message=fault["msg"]) for fault in faults]
+    return answer(HTTPStatus.UNPROCESSABLE_ENTITY, f"{found[0].field}: {found[0].message}", found)
+
+
+def _place(steps: Sequence[int | str]) -> str:
+    """`body.limit_micros` is the field `limit_micros`; the body alone is `body`."""
+    return ".".join(str(step) for step in steps[1:] or steps)
+
+
+def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - the handler's own exception
+    return answer(error.status_code, str(error.detail), headers=error.headers)
+
+
+def _server_away(_request: Request, error: Exception) -> Response:
+    log.warning("http.server_away", error=type(error).__name__)
+    detail = "a server that this needs is away or busy; nothing was changed, try again"
+    return answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
+
+
+def _database_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError)  # noqa: S101 - the handler's own exception
+    if isinstance(error, DataError):  # a value that no column can hold
+        return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "a value cannot be stored")
+    if isinstance(error, IntegrityError):
+        return answer(HTTPStatus.CONFLICT, "the tables refuse it: something else stands against it")
+    return unexpected(request, error)
+
+
+def unexpected(_request: Request, error: Exception) -> Response:
+    """What is told of a fault of ours; its traceback is for the log."""
+    log.error("http.failed", exc_info=error)
+    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "this is our fault; the log has its traceback by the request's id")

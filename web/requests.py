@@ -1,0 +1,100 @@
+"""What surrounds every request: an id that its log lines carry, one line when it is done, headers that close doors."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from web import metrics
+
+log = structlog.get_logger()
+
+_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+QUIET_PATHS: Final = ("/healthz", "/readyz", "/metrics", "/static/", "/admin/static/")
+
+# The admin's library writes scripts into its pages; ours never do.
+_POLICY: Final = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self'{inline}; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class RequestLines:
+    """Gives each request an id (X-Request-ID, the caller's own where it sent one) and logs `http.request`.
+
+    What nothing within caught is answered here by `failed`, so that this answer too has the headers and the id.
+    """
+
+    def __init__(self, app: ASGIApp, failed: Callable[[Request, Exception], Response]) -> None:
+        self.app = app
+        self.failed = failed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = Headers(scope=scope).get("x-request-id", "")
+        request_id = sent if _ID.fullmatch(sent) else str(uuid4())
+        started, status = time.perf_counter(), 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = int(message["status"])
+                headers = MutableHeaders(scope=message)
+                headers.update(scope.get("state", {}).get("headers", {}))
+                _dress(headers, scope["path"], request_id)
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, send_with_headers)
+            except Exception as error:
+                if status:
+                    raise
+                await self.failed(Request(scope), error)(scope, receive, send_with_headers)
+            finally:
+                seconds = time.perf_counter() - started
+                metrics.note_request(scope["method"], _route(scope), status, seconds)
+                if status >= 500 or not scope["path"].startswith(QUIET_PATHS):
+                    _tell(scope, status, seconds)
+
+
+def _dress(headers: MutableHeaders, path: str, request_id: str) -> None:
+    headers["X-Request-ID"] = request_id
+    inline = " 'unsafe-inline'" if path.startswith("/admin") else ""
+    headers.setdefault("Content-Security-Policy", _POLICY.format(inline=inline))
+    for name, value in _HEADERS.items():
+        headers.setdefault(name, value)
+    if not path.startswith(("/static/", "/admin/static/")):
+        headers.setdefault("Cache-Control", "no-store")
+
+
+def _route(scope: Scope) -> str | None:
+    """The template that the path matched, so that the ids in it do not tell requests apart."""
+    return getattr(scope.get("route"), "path", None)
+
+
+def _tell(scope: Scope, status: int, seconds: float) -> None:
+    log.info(
+        "http.request",
+        method=scope["method"],
+        path=scope["path"],
+        route=_route(scope),
+        status=status,
+        milliseconds=round(seconds * 1000, 1),
+        by=scope.get("state", {}).get("by"),
+    )

@@ -1,0 +1,153 @@
+"use strict";
+// Open pages stay true: each status change arrives by itself, and what is shown is fetched anew then and every few seconds.
+
+const REFRESH_SECONDS = 5;
+const AFTER_CHANGE_MILLISECONDS = 300;
+const FEED_LENGTH = 100;
+const MICROS = 1_000_000;
+
+const notice = document.getElementById("connection");
+let waiting = null;
+
+function refresh() {
+  waiting = null;
+  if (!document.hidden) htmx.trigger(document.body, "refresh");
+}
+
+function refreshSoon() {
+  waiting ??= setTimeout(refresh, AFTER_CHANGE_MILLISECONDS);
+}
+
+function listen(feed) {
+  const source = new EventSource(feed.dataset.feed);
+  source.addEventListener("change", (event) => {
+    if (feed.querySelector(`[data-change="${event.lastEventId}"]`)) return;
+    feed.insertAdjacentHTML("afterbegin", event.data);
+    while (feed.children.length > FEED_LENGTH) feed.lastElementChild.remove();
+    refreshSoon();
+  });
+  source.addEventListener("open", () => { notice.hidden = true; });
+  source.addEventListener("error", () => { notice.hidden = false; });
+  addEventListener("pagehide", () => source.close());
+}
+
+function amount(currency) {
+  const whole = new Intl.NumberFormat("en-US", { style: "currency", currency, notation: "compact", maximumFractionDigits: 1 });
+  return (value) => (value === null || value === undefined ? "–" : whole.format(value));
+}
+
+function units(values) {
+  return values ? values.map((value) => (value === null ? null : value / MICROS)) : null;
+}
+
+function colour(name) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(--${name})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+// What each plot draws over its x: label, values, colour, and how its line looks.
+function plotted(chart) {
+  return chart.kind === "day" ? dayPlotted(chart) : monthPlotted(chart);
+}
+
+// Sums stand at the end of their hour, and today's last one at this moment, a place of its own among the hours.
+function dayPlotted(chart) {
+  const ends = Array.from({ length: 25 }, (_, hour) => hour);
+  const x = [...new Set([...ends, chart.now])].sort((one, other) => one - other);
+  const known = units(chart.today).filter((value) => value !== null);
+  const sums = (values) => values && x.map((at) => (at === 0 ? 0 : values[at - 1] ?? null));
+  const even = (at) => (chart.limit / MICROS) * at / 24;
+  const today = x.map((at) => (at === 0 && chart.now > 0 ? 0 : at < chart.now ? known[at - 1] : at === chart.now ? known.at(-1) : null));
+  return { x, lines: [
+    { label: "least", values: sums(units(chart.least)), hidden: true },
+    { label: "most", values: sums(units(chart.most)), hidden: true },
+    { label: "usual", values: sums(units(chart.usual)), stroke: colour("soft"), dash: [6, 4] },
+    { label: "even pace", values: chart.limit === null ? null : x.map(even), stroke: colour("near"), dash: [2, 4] },
+    { label: "limit", values: flat(chart.limit, x.length), stroke: colour("bad") },
+    { label: "today", values: today, stroke: colour("blue"), width: 3 },
+  ] };
+}
+
+function monthPlotted(chart) {
+  return { x: chart.days, lines: [
+    { label: "even pace", values: units(chart.even), stroke: colour("near"), dash: [2, 4] },
+    { label: "limit", values: flat(chart.limit, chart.days.length), stroke: colour("bad") },
+    { label: "projected", values: heading(chart), stroke: colour("blue"), dash: [6, 4] },
+    { label: "spent", values: units(chart.spent), stroke: colour("blue"), width: 3 },
+  ] };
+}
+
+function flat(value, length) {
+  return value === null ? null : Array(length).fill(value / MICROS);
+}
+
+function heading(chart) {
+  const last = chart.spent.findLastIndex((value) => value !== null);
+  if (chart.projected === null || last < 0 || last === chart.spent.length - 1) return null;
+  const from = chart.spent[last], steps = chart.spent.length - 1 - last;
+  return chart.spent.map((_, place) => (place < last ? null : (from + (chart.projected - from) * (place - last) / steps) / MICROS));
+}
+
+function draw(figure) {
+  const plot = figure.querySelector(".plot");
+  const said = figure.dataset.chart + plot.clientWidth;
+  if (plot.drawn === said) return;
+  plot.drawn = said;
+  const chart = JSON.parse(figure.dataset.chart);
+  const { x, lines } = plotted(chart);
+  const shown = lines.filter((line) => line.values);
+  const money = amount(figure.dataset.currency);
+  const axis = { stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+  const places = shown.map((line) => line.label);
+  const bands = places.includes("least") ? [{ series: [places.indexOf("most") + 1, places.indexOf("least") + 1], fill: colour("fill") }] : [];
+  plot.replaceChildren();
+  new uPlot({
+    width: plot.clientWidth, height: 220, bands, cursor: { y: false }, legend: { show: false }, scales: { x: { time: false }, y: { range: (_, low, high) => [Math.min(low, 0), Math.max(high, 1) * 1.05] } },
+    axes: [
+      chart.kind === "day" ? { ...axis, splits: () => [0, 4, 8, 12, 16, 20, 24], values: (_, splits) => splits.map((hour) => `${hour}:00`) } : axis,
+      { ...axis, size: 64, values: (_, splits) => splits.map(money) },
+    ],
+    series: [{}, ...shown.map((line) => ({ label: line.label, stroke: line.stroke, width: line.hidden ? 0 : line.width ?? 1.5, dash: line.dash, points: { show: line.values.filter((value) => value !== null).length === 1 }, spanGaps: line.label === "usual" }))],
+  }, [x, ...shown.map((line) => line.values)], plot);
+  plot.append(legend(shown.filter((line) => !line.hidden)));
+}
+
+function legend(shown) {
+  const list = document.createElement("div");
+  list.className = "legend";
+  list.setAttribute("aria-hidden", "true");
+  for (const line of shown) {
+    const entry = document.createElement("span");
+    entry.textContent = line.label;
+    entry.style.setProperty("--key", line.stroke);
+    entry.classList.toggle("dashed", Boolean(line.dash));
+    list.append(entry);
+  }
+  return list;
+}
+
+function drawAll() {
+  document.querySelectorAll("[data-chart]").forEach(draw);
+}
+
+// What a person opened or typed is theirs: fetched figures leave it alone.
+Idiomorph.defaults.ignoreActiveValue = true;
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS");
+document.querySelectorAll("[data-feed]").forEach(listen);
+drawAll();
+setInterval(refresh, REFRESH_SECONDS * 1000);
+addEventListener("resize", drawAll);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  document.querySelectorAll(".plot").forEach((plot) => { plot.drawn = null; });
+  drawAll();
+});
+document.addEventListener("visibilitychange", refresh);
+document.body.addEventListener("htmx:afterSwap", drawAll);
+document.body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful) notice.hidden = true; });
+for (const failure of ["htmx:sendError", "htmx:responseError"]) {
+  document.body.addEventListener(failure, () => { notice.hidden = false; });
+}

@@ -1,0 +1,61 @@
+"""Why a campaign serves or not, told alike on the command line and over HTTP."""
+
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from db.repository.accounts import accounts
+from db.repository.enforcement import load
+from domain.enforcement import Explanation, HoldExplanation, explain
+from domain.errors import InvalidValue
+from domain.spend import Account, CampaignKey
+from domain.words import HOLD_WORDS
+
+
+class Explained(NamedTuple):
+    """What the rules say of a campaign, beside the status that enforcement last wrote."""
+
+    account: Account
+    explanation: Explanation
+    stored_status: str
+
+    def fields(self) -> dict[str, Any]:
+        """For programs: micros, days and instants."""
+        return {
+            "campaign_id": self.account.campaign_id,
+            "brand_id": self.account.brand_id,
+            "at": self.explanation.at,
+            "effective_status": self.explanation.effective_status,
+            "stored_status": self.stored_status,
+            "serves_at": self.explanation.serves_at,
+            "holds": [_hold(hold) for hold in self.explanation.holds],
+        }
+
+
+def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explained:
+    """The campaign at `at`. Raises InvalidValue when nobody knows it by this key."""
+    account = accounts(connection, [key]).get(key)
+    if account is None:
+        named = key if isinstance(key, int) else ":".join(key)
+        raise InvalidValue("campaign", f"there is no campaign {named}")
+    standing = load(connection, [account.brand_id], at, [account.campaign_id])[0]
+    return Explained(account, explain(standing.campaign, at), standing.effective_status)
+
+
+def _hold(hold: HoldExplanation) -> dict[str, Any]:
+    window = hold.window
+    return {
+        "hold": hold.hold,
+        "because": HOLD_WORDS[hold.hold],
+        "lifts_at": hold.lifts_at,
+        "spent_micros": hold.spent_micros,
+        "limit_micros": hold.limit_micros,
+        "window_first_day": window and _day(window.first_day),
+        "window_end_day": window and window.end_day,
+    }
+
+
+def _day(day: date) -> date | None:
+    """The first day of a lifetime is no day that anybody could name."""
+    return None if day == date.min else day
