@@ -1,7 +1,9 @@
 """The Redis broker of every process, its middleware, and what becomes of a message that cannot be worked on."""
 
 import json
+import os
 import time
+import uuid
 from dataclasses import replace
 from typing import Any, Final
 
@@ -183,12 +185,17 @@ class SpendgateBroker(RedisBroker):
 
     def __init__(self, url: str | None, middleware: list[Middleware]) -> None:
         self.has_url = url is not None
+        os.register_at_fork(after_in_child=self._become_another)
         super().__init__(  # type: ignore[no-untyped-call]
             url=url or "redis://127.0.0.1:0",
             middleware=middleware,
             maintenance_chance=0,
             heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
         )
+
+    def _become_another(self) -> None:
+        """What a process fetched lies in Redis under its broker's id: forked processes must not share one."""
+        self.broker_id = str(uuid.uuid4())
 
     @property
     def consumer_class(self) -> type[SpendgateConsumer]:
