@@ -4,7 +4,10 @@ BIN := .venv/bin
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run demo test test-redis check bench-pages lock clean
+RABBITMQ_TESTS := $(addprefix tests/,workers/test_broker.py workers/test_rabbit_broker.py workers/test_processes.py \
+	workers/test_ingest.py workers/test_replay.py web/test_metrics.py)
+
+.PHONY: help run demo test test-redis test-rabbitmq faults check audit bench-pages lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -20,14 +23,25 @@ demo: .venv/run  ## The same in time-lapse: three days in ninety seconds, midnig
 test-redis: .venv/dev  ## The process tests on the redis-server that SPENDGATE_TEST_REDIS names
 	@$(BIN)/python -m pytest -q tests/workers/test_broker.py tests/workers/test_processes.py
 
+test-rabbitmq: .venv/dev  ## The tests of delivery with RabbitMQ, by the rabbitmq-server found here or named by SPENDGATE_TEST_RABBITMQ
+	@server=$${SPENDGATE_TEST_RABBITMQ:-$$(ls /usr/lib/rabbitmq/bin/rabbitmq-server 2>/dev/null || command -v rabbitmq-server)}; \
+		test -n "$$server" || { echo "no rabbitmq-server here: apt install rabbitmq-server, or name one in SPENDGATE_TEST_RABBITMQ"; exit 1; }; \
+		SPENDGATE_TEST_RABBITMQ=$$server $(BIN)/python -m pytest -q -n 2 $(or $(ARGS),$(RABBITMQ_TESTS))
+
 test: .venv/dev  ## All tests (or ARGS=…), against real Postgres, Redis, Dramatiq and periodiq
 	@$(BIN)/python -m pytest -n 3 $(or $(ARGS),--cov --cov-report=term:skip-covered --cov-fail-under=90)
+
+faults: .venv/dev  ## Every fault in its long form (or ARGS=…), one after the other, and the table of what came of each
+	@$(BIN)/python -m tests.faults.table $(ARGS)
 
 check: .venv/dev  ## Lint, format, types, the import law
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+audit: .venv/dev  ## Ask whether a locked dependency has a known weakness; ARGS=--strict fails where nobody can be asked
+	@$(BIN)/python .ci/audit.py $(ARGS) requirements.txt requirements-dev.txt
 
 bench-pages: .venv/run  ## How long the pages take with 1,000 brands and 100,000 campaigns
 	@$(BIN)/python -m benchmarks.pages

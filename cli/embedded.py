@@ -158,6 +158,7 @@ class _Valkey:
             dir .
             appendonly yes
             save ""
+            maxmemory 1gb
             maxmemory-policy noeviction
         """
         return [str(self.binary), "-"], settings

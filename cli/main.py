@@ -1,20 +1,22 @@
-"""`spendgate`: the command line. Exit codes: 0 done, 1 something found, 2 bad use or setting, 3 a server is away."""
+"""`spendgate`: the command line. Exit codes: 0 done, 1 something found, 2 bad use, 3 a server is away, 4 time up."""
 
 import sys
 
 import redis
 import typer
+from dramatiq.errors import BrokerConnectionError
+from psycopg.errors import InsufficientPrivilege
 from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-from cli import access, catalog, checks, reports, servers, spend
+from cli import access, catalog, checks, reports, roles, sequences, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.placement import EmbeddedError
 from domain.errors import InvalidValue
 from runtime import logs
-from runtime.settings import SettingsError
+from runtime.settings import SettingsError, settings
 
-EPILOG = "Exit codes: 0 done · 1 something was found · 2 bad use or setting · 3 a server cannot be reached."
+EPILOG = "Exit codes: 0 done · 1 something was found · 2 bad use or setting · 3 a server is away · 4 the time was up."
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +34,7 @@ for panel, name, function in (
     (SERVICE, "migrate", servers.migrate),
     (SPEND, "import", spend.import_file),
     (SPEND, "send", spend.send),
+    (SPEND, "sequences", sequences.sequences),
     (CHECKS, "status", checks.status),
     (CHECKS, "explain", checks.explain_campaign),
     (CHECKS, "report", reports.report),
@@ -41,6 +44,7 @@ for panel, name, function in (
     (CHECKS, "reset-monthly-budgets", checks.reset_monthly_budgets),
     (ACCESS, "create-admin", access.create_admin),
     (ACCESS, "create-api-key", access.create_api_key),
+    (ACCESS, "create-roles", roles.create_roles),
 ):
     app.command(name, rich_help_panel=panel)(function)
 
@@ -62,9 +66,12 @@ def run() -> None:
         _fail(_first_line(error), BAD_USE_EXIT)
     except OperationalError as error:
         _fail(f"DATABASE_URL: Postgres does not answer: {_first_line(error.orig)}", UNREACHABLE_EXIT)
-    except redis.RedisError as error:
-        _fail(f"REDIS_URL: Redis does not answer: {_first_line(error)}", UNREACHABLE_EXIT)
+    except (BrokerConnectionError, redis.RedisError) as error:
+        variable = "BROKER_URL" if settings().broker_url else "REDIS_URL"
+        _fail(f"{variable}: {_first_line(error)}", UNREACHABLE_EXIT)
     except ProgrammingError as error:
+        if isinstance(error.orig, InsufficientPrivilege):
+            _fail(f"DATABASE_URL: this login may not do that: {_first_line(error.orig)}", BAD_USE_EXIT)
         _fail(f"the database is not at this version: {_first_line(error.orig)}; run `spendgate migrate`", BAD_USE_EXIT)
     except DBAPIError as error:
         _fail(f"Postgres refused: {_first_line(error.orig)}", BAD_USE_EXIT)

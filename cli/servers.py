@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
@@ -16,10 +16,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from cli import embedded
+from cli import embedded, roles
 from cli.output import console
 from cli.placement import EmbeddedError
 from cli.supervisor import Program, supervise
+from db.repository.privileges import DatabaseRole
 from domain.errors import InvalidValue
 from runtime import clock, logs
 from runtime.settings import Settings, SettingsError, settings
@@ -47,6 +48,7 @@ def migrate_to(revision: str) -> None:
         command.upgrade(config, revision)
     except CommandError as error:
         raise InvalidValue("revision", str(error)) from None
+    roles.grant_again()
 
 
 def up(
@@ -82,10 +84,10 @@ def up(
 def _servers(home: Path) -> Iterator[embedded.Servers]:
     """The servers whose URLs are set, or embedded ones that live as long as this."""
     read = Settings()
-    if read.database_url and read.redis_url:
-        yield embedded.Servers(read.database_url, read.redis_url)
+    if read.database_url and read.queue_url:
+        yield embedded.Servers(read.database_url, read.redis_url or "")  # RabbitMQ needs no Redis beside it
         return
-    if read.database_url or read.redis_url:
+    if read.database_url or read.queue_url:
         missing = "REDIS_URL" if read.database_url else "DATABASE_URL"
         raise SettingsError(f"{missing}: not set; set both servers, or neither to run embedded ones")
     with suppress(OSError):
@@ -115,24 +117,38 @@ def _run(servers: embedded.Servers, stop: threading.Event, *, demo: bool, second
     settings.cache_clear()
     clock.reset()
     logs.configure()
-    migrate_to("head")
+    urls = _urls_of_roles(servers)
     log.info("service.started", page=f"http://127.0.0.1:{port}/", demo=demo)
     if seconds is not None:
         timer = threading.Timer(seconds, stop.set)
         timer.daemon = True
         timer.start()
-    code = supervise(_programs(demo=demo), stop=stop, grace_seconds=settings().shutdown_seconds + 5)
+    code = supervise(_programs(urls, demo=demo), stop=stop, grace_seconds=settings().shutdown_seconds + 5)
     log.info("service.stopped")
     return code
 
 
-def _programs(*, demo: bool) -> list[Program]:
+def _urls_of_roles(servers: embedded.Servers) -> dict[DatabaseRole, str]:
+    """Migrates, and gives each role its URL: made anew on embedded servers, else its variable or DATABASE_URL."""
+    given = {role: os.environ.pop(roles.url_variable(role), "") or servers.database_url for role in DatabaseRole}
+    os.environ["DATABASE_URL"] = given[DatabaseRole.MIGRATOR]
+    settings.cache_clear()
+    migrate_to("head")
+    # A driven clock is bound to the embedded server's own login.
+    if not servers.processes or settings().clock_is_driven:
+        return given
+    with roles.connected() as driver:
+        return roles.create(driver, {}, rotate=True)
+
+
+def _programs(urls: Mapping[DatabaseRole, str], *, demo: bool) -> list[Program]:
+    web, worker = {"DATABASE_URL": urls[DatabaseRole.WEB]}, {"DATABASE_URL": urls[DatabaseRole.WORKER]}
     modules = {"web": "web", "worker": "workers", "scheduler": "workers.scheduler"}
     if demo:
         modules["demo"] = "cli.demo"
     looks = {"SPENDGATE_OPEN_DASHBOARD": os.environ.get("SPENDGATE_OPEN_DASHBOARD", "true")}
-    env = {"web": looks} if settings().host in LOOPBACK else {}
-    return [Program(name, (sys.executable, "-m", module), env.get(name, {})) for name, module in modules.items()]
+    env = {"web": web | looks if settings().host in LOOPBACK else web, "demo": web}
+    return [Program(name, (sys.executable, "-m", module), env.get(name, worker)) for name, module in modules.items()]
 
 
 def _port() -> int:

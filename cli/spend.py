@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.markup import escape
 
+from cli import waiting
 from cli.catalog import edit
 from cli.output import FOUND_EXIT, AsJson, console, errors, print_json, print_rows, progress, reading, tell
 from db.engine import snapshot
@@ -148,26 +149,43 @@ def send(
     file: Annotated[str, typer.Argument(help="JSON lines, one spend event each; - for standard input.")],
     batch: Annotated[int, typer.Option(min=1, max=5000, help="Events in one message.")] = 1000,
     totals: Annotated[bool, typer.Option("--totals", help="The lines are reported totals, not spend events.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return once they are committed, and say what became of them.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="With --wait: for how many seconds, after the last is sent.")
+    ] = 300,
     as_json: AsJson = False,
 ) -> None:
-    """Enqueue spend events for the workers. Exit code 1 when a line is no JSON: it is named, and not sent."""
+    """Enqueue spend events for the workers. Exit code 1 when a line is no JSON: it is named, and not sent.
+
+    With --wait also when some were rejected, and 4 when the time was up: all that was sent is counted nevertheless.
+    """
     actor = ingest_reported_totals if totals else ingest_spend
+    names = waiting.new_names() if wait else None
     bad: list[int] = []
     sent = messages = 0
     with _lines(file) as lines, progress() as shown:
         task = shown.add_task("Sending", total=None)
         for events in _batches(_parsed(lines, bad), batch):
-            actor.send(**{"totals" if totals else "events": events})
+            receipt = {} if names is None else {"receipt": names.another()}
+            actor.send(**{"totals" if totals else "events": events}, **receipt)
             sent += len(events)
             messages += 1
             shown.update(task, completed=sent, description=f"Sending {sent}")
+    outcome = None if names is None else waiting.wait(names, sent, timeout)
+    told = {"sent": sent, "messages": messages, "bad_lines": bad}
     if as_json:
-        print_json({"sent": sent, "messages": messages, "bad_lines": bad})
+        print_json(told if outcome is None else told | outcome.fields())
     else:
         console.print(f"{sent} sent in {messages} message{'s' if messages != 1 else ''}")
         for line in bad[:SHOWN_BAD_ROWS]:
             errors.print(f"[red]line {line}[/red] is not JSON")
-    if bad:
+        if outcome is not None:
+            waiting.tell(outcome)
+    if outcome is not None and outcome.is_time_up:
+        raise typer.Exit(waiting.TIME_UP_EXIT)
+    if bad or (outcome is not None and outcome.found_something):
         raise typer.Exit(FOUND_EXIT)
 
 

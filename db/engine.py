@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import psycopg
 import structlog
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from runtime.settings import settings
@@ -21,6 +21,12 @@ Result = TypeVar("Result")
 MAX_TRIES = 6
 RETRIED_STATES = frozenset({"40P01", "40001"})
 """Deadlock and serialization failure: the transaction is gone, the work may be done again."""
+
+HELD_UP_STATES = frozenset({"55P03", "57014"})
+"""A lock not had in time, a statement not done in time: somebody else's transaction, or too much work."""
+
+
+SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :milliseconds, true)")
 
 
 class Stale(Exception):
@@ -78,22 +84,33 @@ def snapshot() -> Iterator[Connection]:
         yield connection
 
 
-def committed(work: Callable[[Connection], Result]) -> Result:
+def committed(work: Callable[[Connection], Result], lock_timeout_ms: int | None = None) -> Result:
     """Runs `work` in a transaction, again after a deadlock, a serialization failure or a stale read.
 
-    Raises what the last of MAX_TRIES raised.
+    `lock_timeout_ms`: how long it waits for each lock; None: as long as every connection does. Raises what the last
+    of MAX_TRIES raised.
     """
     for attempt in range(1, MAX_TRIES):
         try:
-            with transaction() as connection:
-                return work(connection)
+            return _committed_once(work, lock_timeout_ms)
         except (DBAPIError, psycopg.Error, Stale) as error:
             if not _is_retried(error):
                 raise
             log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
             time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
+    return _committed_once(work, lock_timeout_ms)
+
+
+def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None) -> Result:
     with transaction() as connection:
+        if lock_timeout_ms is not None:
+            connection.execute(SET_LOCK_TIMEOUT, {"milliseconds": str(lock_timeout_ms)})
         return work(connection)
+
+
+def is_held_up(error: DBAPIError | psycopg.Error) -> bool:
+    """Whether the work failed only because it had to wait, for a lock or for itself."""
+    return sql_state(error) in HELD_UP_STATES
 
 
 def _is_retried(error: DBAPIError | psycopg.Error | Stale) -> bool:

@@ -209,6 +209,7 @@ class StatusChange(Base):
         ),
         Index("ix_status_changes_campaign_id_id", "campaign_id", "id"),
         Index("ix_status_changes_brand_id_changed_at", "brand_id", "changed_at"),
+        Index("ix_status_changes_brand_id_id", "brand_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

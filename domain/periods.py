@@ -52,7 +52,9 @@ LIFETIME: Final = Window(date.min, None)
 
 @lru_cache(maxsize=1024)
 def time_zone(name: str) -> ZoneInfo:
-    """The IANA zone called `name`. Raises InvalidValue for any other word."""
+    """The IANA zone called `name`. Raises InvalidValue for any other word or file beside the zones."""
+    if name.lower() in {"localtime", "posixrules"} or name.lower().startswith(("posix/", "right/")):
+        raise InvalidValue("time_zone", f"{name!r} is a name of one machine, not an IANA time zone")
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -120,9 +120,13 @@ class _Refused(Exception):  # an answer on its way to a Rejection, not an error
 
 
 def read_event(raw: object) -> SpendDraft | Rejection:
-    """The spend event in a decoded JSON value, by shape alone. Unknown keys are left alone."""
+    """The spend event in a decoded JSON value, by shape alone. Unknown keys are left alone.
+
+    `sequence`, the number a source gives it, must be sound but is no part of what it says: `sequence_of` reads it.
+    """
     try:
         fields = _mapping(raw)
+        _sequence(fields)
         return SpendDraft(
             event_id=_event_id(fields.get("event_id")),
             campaign=_campaign(fields),
@@ -134,6 +138,14 @@ def read_event(raw: object) -> SpendDraft | Rejection:
         )
     except _Refused as refused:
         return Rejection(refused.reason, refused.detail, raw)
+
+
+def sequence_of(raw: object) -> tuple[str, int] | None:
+    """The source of an input and the number it gave it; None where there is none or it cannot be read."""
+    try:
+        return _sequence(_mapping(raw))
+    except _Refused:
+        return None
 
 
 def judge_event(
@@ -248,6 +260,18 @@ def _campaign(fields: Mapping[str, object]) -> CampaignKey:
     if found[0] and found[1]:
         return found[0], found[1]
     raise _Refused(Reason.MALFORMED, "campaign_id, or platform and external_id: missing")
+
+
+def _sequence(fields: Mapping[str, object]) -> tuple[str, int] | None:
+    number = fields.get("sequence")
+    if number is None:
+        return None
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_ID:
+        raise _Refused(Reason.MALFORMED, f"sequence: expected an integer from 0 to {MAX_ID}")
+    source = _text("source", fields.get("source"))
+    if not source:
+        raise _Refused(Reason.MALFORMED, "sequence: says nothing without a source")
+    return source, number
 
 
 def _known_range(number: int) -> int:

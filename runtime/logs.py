@@ -1,11 +1,16 @@
 """Structured logs: one JSON object a line on stdout from every process, third-party lines included."""
 
+import json
 import logging
 import os
+import re
 import sys
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.tracebacks import Trace, extract
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from runtime import clock
 from runtime.settings import settings
@@ -14,32 +19,52 @@ MAX_FIELD_CHARACTERS = 2_000
 CHATTY = ("periodiq", "alembic", "uvicorn.error", "httpx", "httpcore")
 """Libraries that tell of each of their own steps: from these, what is a warning."""
 
+MAX_FRAMES: Final = 20
+_LEVEL_WIDTH: Final = len("critical")
+_COLOURS: Final = {"debug": 36, "info": 32, "warning": 33, "error": 31, "critical": 31}
 
-class _StdoutHandler(logging.Handler):
-    """Writes each line to the process's own stdout at once and whole.
+# What begins a line for some reader, moves a terminal's cursor, or turns the order of what is shown.
+_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class _DescriptorHandler(logging.Handler):
+    """Writes each line to the process's own stdout or stderr at once and whole.
 
     Dramatiq puts a pipe to its master's stderr in the place of sys.stdout; descriptor 1 stays what it was.
     """
 
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self.descriptor = descriptor
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            os.write(1, f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
+            os.write(self.descriptor, f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
         except Exception:  # noqa: BLE001 - logging never stops the work it tells of
             self.handleError(record)
 
 
+class _Traceback(NamedTuple):
+    """An exception for people: its frames and texts, a line each."""
+
+    lines: list[str]
+
+
 def quiet() -> None:
     """For one command of a person: only what goes wrong is told, on stderr, beside the command's own output."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    logging.basicConfig(level=logging.ERROR, force=True)
+    _configure(logging.ERROR, "console", sys.stderr)
 
 
 def configure() -> None:
     """Sends every logger of the process, structlog's and the standard library's, to one line format on stdout."""
     read = settings()
+    _configure(logging.getLevelNamesMapping()[read.log_level], read.log_format, sys.stdout)
+    logging.captureWarnings(capture=True)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def _configure(level: int, log_format: str, out: TextIO) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -49,32 +74,76 @@ def configure() -> None:
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[read.log_level]),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = _StdoutHandler()
+    handler = _DescriptorHandler(2 if out is sys.stderr else 1)
+    renderers = _renderers(log_format, colours=out.isatty())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, _third_party],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(read.log_format)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
-    logging.basicConfig(handlers=[handler], level=read.log_level, force=True)
-    logging.captureWarnings(capture=True)
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    logging.basicConfig(handlers=[handler], level=level, force=True)
 
 
-def _renderers(log_format: str) -> list[Processor]:
+def _renderers(log_format: str, *, colours: bool) -> list[Processor]:
     if log_format == "console":
-        tracebacks = structlog.dev.RichTracebackFormatter(show_locals=False)
-        colours = sys.stdout.isatty()
-        return [structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="at", exception_formatter=tracebacks)]
-    dictionaries = structlog.processors.ExceptionRenderer(
-        structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
-    )
-    return [dictionaries, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
+        return [structlog.processors.ExceptionRenderer(_traceback), _ForPeople(colours=colours)]
+    dictionaries = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=MAX_FRAMES)
+    return [structlog.processors.ExceptionRenderer(dictionaries), structlog.processors.JSONRenderer(_json)]
+
+
+def _json(event: dict[str, Any], **_options: Any) -> str:
+    """The line of an event. What JSON has no form for is told as text, so that no line is lost."""
+    try:
+        line = json.dumps(event, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):  # keys that are no texts, or a thing that holds itself
+        line = json.dumps({name: value if isinstance(value, str) else repr(value) for name, value in event.items()})
+    return _escaped(line)
+
+
+class _ForPeople:
+    """Renders an event as one line, and an exception of it as lines below, which are indented."""
+
+    def __init__(self, *, colours: bool) -> None:
+        self.colours = colours
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
+        at, level, name = (str(event.pop(field, "")) for field in ("at", "level", "event"))
+        below = event.pop("exception").lines if isinstance(event.get("exception"), _Traceback) else []
+        fields = "".join(f" {field}={_shown(value)}" for field, value in event.items())
+        painted = self._painted(level)
+        return "\n    ".join([f"{_escaped(at)} {painted} {_escaped(name + fields)}", *map(_escaped, below)])
+
+    def _painted(self, level: str) -> str:
+        padded = f"{level:{_LEVEL_WIDTH}}"
+        return f"\x1b[{_COLOURS[level]}m{padded}\x1b[0m" if self.colours and level in _COLOURS else _escaped(padded)
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) and not set(value) & set(" \t=\r\n\"'") else repr(value)
+
+
+def _escaped(text: str) -> str:
+    """The text on one line, with nothing in it that acts on a reader or a terminal. JSON stays what it means."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _traceback(exc_info: ExcInfo) -> _Traceback:
+    return _Traceback(list(_lines(extract(*exc_info, show_locals=False))))
+
+
+def _lines(trace: Trace) -> Iterator[str]:
+    """The first cause first; without the values of variables."""
+    for stack in reversed(trace.stacks):
+        for frame in stack.frames[-MAX_FRAMES:]:
+            yield f"{frame.filename}:{frame.lineno} in {frame.name}"
+        yield f"{stack.exc_type}: {stack.exc_value}"
+        for part in stack.exceptions:
+            yield from _lines(part)
 
 
 def _stamped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

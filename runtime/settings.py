@@ -36,6 +36,7 @@ class Settings(BaseSettings):
 
     database_url: OptionalText = Field(None, validation_alias=_variable("DATABASE_URL"))
     redis_url: OptionalText = Field(None, validation_alias=_variable("REDIS_URL"))
+    broker_url: OptionalText = Field(None, validation_alias=_variable("BROKER_URL"))
     port: int = Field(8000, ge=0, le=65535, validation_alias=_variable("PORT"))
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", validation_alias=_variable("LOG_LEVEL")
@@ -49,6 +50,7 @@ class Settings(BaseSettings):
     secret_key: OptionalText = Field(None, min_length=32, validation_alias=_variable("SPENDGATE_SECRET_KEY"))
     max_body_bytes: int = Field(8_388_608, ge=65_536, validation_alias=_variable("SPENDGATE_MAX_BODY_BYTES"))
     api_requests_per_minute: int = Field(1_200, ge=1, validation_alias=_variable("SPENDGATE_API_REQUESTS_PER_MINUTE"))
+    max_message_bytes: int = Field(33_554_432, ge=65_536, validation_alias=_variable("SPENDGATE_MAX_MESSAGE_BYTES"))
     worker_processes: int = Field(2, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_PROCESSES"))
     worker_threads: int = Field(4, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_THREADS"))
     shutdown_seconds: int = Field(25, ge=1, le=600, validation_alias=_variable("SPENDGATE_SHUTDOWN_SECONDS"))
@@ -63,6 +65,8 @@ class Settings(BaseSettings):
     spend_folder: Path | None = Field(None, validation_alias=_variable("SPENDGATE_SPEND_FOLDER"))
     statement_timeout_ms: int = Field(60_000, ge=100, validation_alias=_variable("SPENDGATE_STATEMENT_TIMEOUT_MS"))
     lock_timeout_ms: int = Field(15_000, ge=100, validation_alias=_variable("SPENDGATE_LOCK_TIMEOUT_MS"))
+    ingest_lock_timeout_ms: int = Field(500, ge=10, validation_alias=_variable("SPENDGATE_INGEST_LOCK_TIMEOUT_MS"))
+    sequence_gap_seconds: int = Field(300, ge=0, validation_alias=_variable("SPENDGATE_SEQUENCE_GAP_SECONDS"))
     clock_start: datetime | None = Field(None, validation_alias=_variable("SPENDGATE_CLOCK_START"))
     clock_speed: float = Field(1.0, gt=0, le=100_000, validation_alias=_variable("SPENDGATE_CLOCK_SPEED"))
 
@@ -87,6 +91,18 @@ class Settings(BaseSettings):
         schemes = ("redis://", "rediss://", "unix://")
         if value is not None and not (value.startswith(schemes) and _has_sound_port(value)):
             raise ValueError("expected redis://user:password@host:port/number")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_url(cls, value: str | None) -> str | None:
+        schemes = ("redis://", "rediss://", "unix://", "amqp://", "amqps://")
+        if value is not None and not (value.startswith(schemes) and _has_sound_port(value)):
+            raise ValueError("expected redis://user:password@host:port/number or amqp://user:password@host:port/vhost")
+        if value is not None and value.startswith("amqp"):
+            from pika import URLParameters  # noqa: PLC0415 - for those alone who need it
+
+            URLParameters(value)
         return value
 
     @field_validator("clock_start")
@@ -116,9 +132,22 @@ class Settings(BaseSettings):
         """The Postgres to use. Raises SettingsError when none is set and none runs embedded."""
         return self._required("DATABASE_URL", self.database_url)
 
+    @property
+    def queue_url(self) -> str | None:
+        """Where messages wait: BROKER_URL, and where that is not set the Redis."""
+        return self.broker_url or self.redis_url
+
+    @property
+    def queue_is_rabbitmq(self) -> bool:
+        return self.broker_url is not None and self.broker_url.startswith("amqp")
+
     def required_redis_url(self) -> str:
         """The Redis to use. Raises SettingsError when none is set and none runs embedded."""
         return self._required("REDIS_URL", self.redis_url)
+
+    def required_queue_url(self) -> str:
+        """Where messages wait. Raises SettingsError when nothing is set and no Redis runs embedded."""
+        return self._required("REDIS_URL", self.queue_url)
 
     @staticmethod
     def _required(variable: str, value: str | None) -> str:

@@ -1,4 +1,7 @@
-"""Real servers for every test: embedded, unless DATABASE_URL and REDIS_URL name others; a database for each."""
+"""Real servers for every test: embedded, unless DATABASE_URL and REDIS_URL name others; a database for each.
+
+SPENDGATE_TEST_REDIS names a redis-server to use instead, SPENDGATE_TEST_RABBITMQ a rabbitmq-server to carry messages.
+"""
 
 import os
 import shutil
@@ -17,6 +20,7 @@ import redis
 from psycopg import sql
 
 from cli import embedded
+from tests import rabbitmq
 from tests.world import World
 
 THROW_AWAY = {"max_connections": "200", "fsync": "off", "full_page_writes": "off"}
@@ -40,6 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url, SPENDGATE_HOME=str(home))
     if "SPENDGATE_TEST_REDIS" in os.environ:
         os.environ["REDIS_URL"] = _servers.enter_context(redis_server(os.environ["SPENDGATE_TEST_REDIS"]))
+    os.environ.pop("BROKER_URL", None)
+    if "SPENDGATE_TEST_RABBITMQ" in os.environ:
+        server = _servers.enter_context(rabbitmq.running(os.environ["SPENDGATE_TEST_RABBITMQ"]))
+        rabbitmq.servers.append(server)
+        os.environ["BROKER_URL"] = server.url
     number = getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw")
     os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{int(number) + 1}"
     _make_template()
@@ -98,11 +107,10 @@ def _url_of(database: str) -> str:
 
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A database of its own for the test, migrated, empty; its URL. Redis is emptied too."""
+    """A database of its own for the test, migrated, empty; its URL. The queues are emptied too."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
     from db.repository.ledger import forget_months  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
-    from workers.broker import broker  # noqa: PLC0415
 
     name = f"spendgate_test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(_maintenance_url[0], autocommit=True) as connection:
@@ -112,7 +120,10 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     settings.cache_clear()
     engine.cache_clear()
     forget_months()
-    broker.client.flushdb()
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.flushdb()
+    for server in rabbitmq.servers:
+        server.flush()
     yield _url_of(name)
     engine().dispose()
     engine.cache_clear()

@@ -34,7 +34,7 @@ def main() -> int:
     try:
         read = settings()
         read.required_database_url()
-        read.required_redis_url()
+        read.required_queue_url()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_SETTINGS_EXIT

@@ -14,6 +14,7 @@ from web.admin import site
 from web.api import routes
 from web.bodies import BodyLimit
 from web.dashboard import brand, changes, overview, pages, reports
+from web.hosts import LoopbackNames
 from web.requests import RequestLines
 
 HERE = Path(__file__).parent
@@ -47,6 +48,9 @@ def create_app() -> FastAPI:
         app.include_router(part.router)
     site.mount(app)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    app.add_middleware(BodyLimit, max_bytes=settings().max_body_bytes)
+    read = settings()
+    app.add_middleware(BodyLimit, max_bytes=read.max_body_bytes)
+    if read.open_dashboard and not read.trusted_proxies:
+        app.add_middleware(LoopbackNames)
     app.add_middleware(RequestLines, failed=pages.for_people(problems.unexpected))
     return app

@@ -1,9 +1,9 @@
 """`/metrics`: operational figures for Prometheus. Counts and ages alone: no spend, no names."""
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
-import redis
+from dramatiq.errors import BrokerConnectionError
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from db.engine import snapshot
 from db.repository import listing, overview, rejected
 from runtime import clock
+from runtime.settings import settings
 from workers import enforcement, ingest, reports, schedules
 from workers.broker import broker
 
@@ -41,11 +42,11 @@ def note_request(method: str, route: str | None, status: int, seconds: float) ->
 
 
 class _State(Collector):
-    """What Postgres and Redis say at the scrape; a part that is away is left out, and said to be."""
+    """What Postgres and the broker say at the scrape; a part that is away is left out, and said to be."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("spendgate_up", "Whether the part answered this scrape", labels=["part"])
-        for part, read, faults in PARTS:
+        for part, read, faults in _parts():
             try:
                 found = list(read())
             except faults:
@@ -87,24 +88,21 @@ def _gauge(name: str, told: str, label: str, values: dict[str, float]) -> GaugeM
     return gauge
 
 
-def _redis() -> Iterator[GaugeMetricFamily]:
+def _queues() -> Iterator[GaugeMetricFamily]:
     messages = GaugeMetricFamily("spendgate_queue_messages", "Messages by queue and state", labels=["queue", "state"])
-    queues = sorted(broker.get_declared_queues())
-    with broker.client.pipeline(transaction=False) as pipeline:
-        for queue in queues:
-            for command, suffix in STATES.values():
-                getattr(pipeline, command)(f"{broker.namespace}:{queue}{suffix}")
-        lengths: Any = iter(pipeline.execute())
-    for queue in queues:
-        for state in STATES:
-            messages.add_metric([queue, state], next(lengths))
+    for (queue, state), count in broker.lengths().items():
+        messages.add_metric([queue, state], count)
     yield messages
 
 
-STATES: Final = {"waiting": ("llen", ""), "delayed": ("llen", ".DQ"), "dead": ("zcard", ".XQ")}
-"""How Dramatiq keeps the messages of a queue in Redis, by state."""
+Part = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exception], ...]]
 
-PARTS: Final = (("postgres", _postgres, (DBAPIError, PoolTimeout)), ("redis", _redis, (redis.RedisError,)))
+
+def _parts() -> tuple[Part, Part]:
+    """The parts by name, what reads them, and what that raises where they are away."""
+    carrier = "rabbitmq" if settings().queue_is_rabbitmq else "redis"
+    return ("postgres", _postgres, (DBAPIError, PoolTimeout)), (carrier, _queues, (BrokerConnectionError,))
+
 
 registry.register(_State())
 

@@ -1,6 +1,6 @@
 """What operators and their tools ask: is it alive, is it ready."""
 
-import redis
+from dramatiq.errors import BrokerConnectionError
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
@@ -8,6 +8,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.engine import snapshot
 from db.repository import overview
+from runtime.settings import settings
 from workers.broker import broker
 
 router = APIRouter(tags=["probes"])
@@ -19,9 +20,9 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: {"description": "Postgres or Redis is away, or the tables are not there"}})
+@router.get("/readyz", responses={503: {"description": "Postgres or the broker is away, or the tables are not there"}})
 def readyz() -> JSONResponse:
-    """The process can do its work: Postgres has the tables, Redis answers."""
+    """The process can do its work: Postgres has the tables, the broker answers."""
     faults = {}
     try:
         with snapshot() as connection:
@@ -31,7 +32,7 @@ def readyz() -> JSONResponse:
     except PoolTimeout:
         faults["postgres"] = "busy"
     try:
-        broker.client.ping()
-    except redis.RedisError as error:
-        faults["redis"] = type(error).__name__
+        broker.ping()
+    except BrokerConnectionError as error:
+        faults["rabbitmq" if settings().queue_is_rabbitmq else "redis"] = str(error)
     return JSONResponse({"status": "unavailable" if faults else "ok", **faults}, status_code=503 if faults else 200)

@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 import structlog
+from dramatiq.errors import BrokerConnectionError
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -18,6 +19,7 @@ from starlette.exceptions import HTTPException
 from db.engine import PASSING_FAULTS
 from db.repository.rejected import printable
 from domain.errors import InvalidValue
+from workers.messages import NotEnqueued
 
 log = structlog.get_logger()
 
@@ -93,7 +95,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(InvalidValue)(_invalid_value)
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(HTTPException)(_http_error)
-    for fault in (*PASSING_FAULTS, PoolTimeout, redis.RedisError):
+    for fault in (*PASSING_FAULTS, PoolTimeout, redis.RedisError, BrokerConnectionError):
         app.exception_handler(fault)(_server_away)
     app.exception_handler(DBAPIError)(_database_error)
 
@@ -129,7 +131,9 @@ def _http_error(_request: Request, error: Exception) -> Response:
 
 def _server_away(_request: Request, error: Exception) -> Response:
     log.warning("http.server_away", error=type(error).__name__)
-    detail = "a server that this needs is away or busy; nothing was changed, try again"
+    detail = "a server that this needs is away or busy; try again: what was counted already is not counted twice"
+    if isinstance(error, NotEnqueued) and error.is_full:
+        detail = "the queue is full; nothing was enqueued, send it again when it has drained"
     return answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
 
 

@@ -1,6 +1,7 @@
-"""How often somebody may ask: counted in Redis for all processes, or in this one while Redis is away."""
+"""How often somebody may ask: counted in Redis for all processes, in this one while there is none or it is away."""
 
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -14,8 +15,11 @@ from runtime.settings import settings
 
 log = structlog.get_logger()
 
-SIGN_INS_A_MINUTE_BY_ADDRESS: Final = RateLimitItemPerMinute(10, 5, "sign-in-address")
-SIGN_INS_A_MINUTE_BY_PERSON: Final = RateLimitItemPerMinute(10, 15, "sign-in-person")
+FAILURES_AS_PERSON_FROM_ADDRESS: Final = RateLimitItemPerMinute(10, 15, "sign-in-failures")
+"""Failed logins in 15 minutes after which the next ones wait. Few for one address, so that whoever guesses elsewhere
+does not lock a person out; many over all addresses, so that nobody guesses from everywhere."""
+FAILURES_FROM_ADDRESS: Final = RateLimitItemPerMinute(50, 15, "sign-in-failures-from-address")
+FAILURES_AS_PERSON: Final = RateLimitItemPerMinute(100, 15, "sign-in-failures-as-person")
 
 
 class Standing(NamedTuple):
@@ -28,8 +32,10 @@ class Standing(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _shared() -> RateLimiter:
-    storage = storage_from_string(settings().required_redis_url(), key_prefix="spendgate-rates")
-    return SlidingWindowCounterRateLimiter(storage)
+    url = settings().redis_url
+    if url is None:
+        return _own()
+    return SlidingWindowCounterRateLimiter(storage_from_string(url, key_prefix="spendgate-rates"))
 
 
 @lru_cache(maxsize=1)
@@ -39,14 +45,27 @@ def _own() -> RateLimiter:
 
 def hit(rate: RateLimitItem, who: str) -> Standing:
     """Counts one request of `who` against the rate."""
+    return _asked(_hit, rate, who)
+
+
+def standing(rate: RateLimitItem, who: str) -> Standing:
+    """How `who` stands with the rate; counts nothing."""
+    return _asked(_standing, rate, who)
+
+
+def _asked(work: Callable[[RateLimiter, RateLimitItem, str], Standing], rate: RateLimitItem, who: str) -> Standing:
     try:
-        return _hit(_shared(), rate, who)
+        return work(_shared(), rate, who)
     except redis.RedisError as error:
         log.warning("rates.redis_away", error=type(error).__name__)
-        return _hit(_own(), rate, who)
+        return work(_own(), rate, who)
 
 
 def _hit(limiter: RateLimiter, rate: RateLimitItem, who: str) -> Standing:
     allowed = limiter.hit(rate, who)
+    return _standing(limiter, rate, who)._replace(allowed=allowed)
+
+
+def _standing(limiter: RateLimiter, rate: RateLimitItem, who: str) -> Standing:
     resets_at, remaining = limiter.get_window_stats(rate, who)
-    return Standing(allowed, remaining, max(1, round(resets_at - time.time())))  # noqa: TID251 - the library's clock
+    return Standing(remaining > 0, remaining, max(1, round(resets_at - time.time())))  # noqa: TID251 - the library's clock

@@ -1,29 +1,57 @@
-"""`python -m workers`: Dramatiq's worker processes, with every line they log in our format."""
+"""`python -m workers`: the worker processes that the settings ask for, under a master that starts anew what dies."""
 
-import os
+import signal
 import sys
+import threading
+from typing import TYPE_CHECKING
 
-WORKER_TIMEOUT_MS = "50"
+if TYPE_CHECKING:
+    from workers.master import Child
+
+IDLE_MS = 50
+"""The longest an idle consumer waits before it looks again: the latency of a quiet queue."""
 
 
 def main() -> int:
-    """Runs until SIGTERM or SIGINT; returns Dramatiq's exit code, or 2 for a bad setting."""
-    os.environ.setdefault("dramatiq_worker_timeout", WORKER_TIMEOUT_MS)
-    from dramatiq import cli  # noqa: PLC0415 - reads its environment when it is imported
-
+    """Runs until SIGTERM or SIGINT; returns 0, or 2 for a bad setting."""
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs before any fork
     from runtime.settings import settings  # noqa: PLC0415
+    from workers.broker import broker  # noqa: PLC0415
+    from workers.master import Master  # noqa: PLC0415
+    from workers.queue_health import tell  # noqa: PLC0415
 
     read = settings()
-    arguments = [
-        "workers.main",
-        "--skip-logging",
-        f"--processes={read.worker_processes}",
-        f"--threads={read.worker_threads}",
-        f"--worker-shutdown-timeout={read.shutdown_seconds * 1000}",
-    ]
-    parser = cli.make_argument_parser()  # type: ignore[no-untyped-call]
-    return int(cli.main(parser.parse_args(arguments)))  # type: ignore[no-untyped-call]
+    tell()
+    master = Master(
+        work,
+        broker.give_back,
+        processes=read.worker_processes,
+        threads=read.worker_threads,
+        shutdown_seconds=read.shutdown_seconds,
+    )
+    return master.run()
+
+
+def work(child: "Child") -> None:
+    """A worker process: works on every queue until SIGTERM, then ends what it has begun and gives back the rest."""
+    import structlog  # noqa: PLC0415
+    from dramatiq import Worker  # noqa: PLC0415
+
+    from runtime.settings import settings  # noqa: PLC0415
+    from workers.broker import broker, suspects  # noqa: PLC0415
+
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+    broker.broker_id = child.worker_id
+    suspects.board = child.board
+    broker.emit_after("process_boot")
+    worker = Worker(broker, worker_threads=settings().worker_threads, worker_timeout=IDLE_MS)
+    worker.start()
+    structlog.get_logger().info("worker.ready", threads=settings().worker_threads)
+    stopping.wait()
+    worker.stop(timeout=settings().shutdown_seconds * 1000)
+    broker.close()
 
 
 if __name__ == "__main__":

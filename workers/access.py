@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from argon2 import PasswordHasher
@@ -28,8 +29,6 @@ USE_NOTED_EVERY: Final = timedelta(minutes=1)
 KEY_FORM: Final = re.compile(r"(sg_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _HASHER: Final = PasswordHasher()
-_NOBODY: Final = _HASHER.hash(secrets.token_hex())
-"""Checked where there is no such login, so that the time an answer takes does not tell who has one."""
 
 
 class Session(NamedTuple):
@@ -131,12 +130,18 @@ def sign_in(email: str, password: str, *, remember: bool = False) -> Session | N
     """A new session, or None where address and password do not fit together."""
     with snapshot() as connection:
         found = access.credentials(connection, email.strip().lower())
-    if not _fits(found[1] if found else _NOBODY, password) or found is None:
+    if not _fits(found[1] if found else _hash_of_nobody(), password) or found is None:
         return None
     person, at, token = found[0], clock.now(), secrets.token_urlsafe(32)
     until = at + (LONG_SESSION if remember else SESSION)
     committed(lambda connection: access.start_session(connection, person, _digest(token), at, until))
     return Session(person, token, until)
+
+
+@lru_cache(maxsize=1)
+def _hash_of_nobody() -> str:
+    """Checked where there is no such login, so that the time an answer takes does not tell who has one."""
+    return _HASHER.hash(secrets.token_hex())
 
 
 def _fits(password_hash: str, password: str) -> bool:

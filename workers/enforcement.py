@@ -21,6 +21,7 @@ from domain.campaigns import EffectiveStatus, budget_hold
 from domain.enforcement import Decision, decide
 from domain.periods import local_day
 from runtime import clock
+from runtime.settings import settings
 from workers.broker import broker
 
 log = structlog.get_logger()
@@ -142,7 +143,7 @@ def _apart(parts: Iterable[Part], cause: Cause) -> list[Applied]:
     remaining = iter(parts)
     while some := list(itertools.islice(remaining, BRANDS_A_TRANSACTION)):
         try:
-            changes += _committed_changes(some, cause)
+            changes += _committed_changes(some, cause, settings().ingest_lock_timeout_ms)
         except (DBAPIError, Stale, ArithmeticError, ValueError):
             for part in some:
                 changes += _one_by_itself(part, cause, passing)
@@ -162,10 +163,10 @@ def _one_by_itself(part: Part, cause: Cause, passing: list[Exception]) -> list[A
     return []
 
 
-def _committed_changes(parts: Sequence[Part], cause: Cause) -> list[Applied]:
+def _committed_changes(parts: Sequence[Part], cause: Cause, lock_timeout_ms: int | None = None) -> list[Applied]:
     brand_ids = [brand_id for brand_id, _ in parts]
     chosen = None if parts[0][1] is None else [campaign_id for _, some in parts for campaign_id in some or ()]
-    changes = committed(partial(enforce, brand_ids=brand_ids, cause=cause, campaign_ids=chosen))
+    changes = committed(partial(enforce, brand_ids=brand_ids, cause=cause, campaign_ids=chosen), lock_timeout_ms)
     announce(changes, cause)
     return changes
 

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
-from db.engine import committed, transaction
+from db.engine import PASSING_FAULTS, committed, transaction
 from db.repository import catalog, watermarks
 from db.repository.accounts import accounts
 from db.repository.audit import Edit
@@ -84,8 +84,9 @@ def _common_currency(export: Export, external_ids: Sequence[str]) -> str:
 def import_folder(folder: Path) -> None:
     """Imports what is new in `folder`/<platform>/*.csv, oldest first, its figures as of the file's modification time.
 
-    A file that cannot be read is logged and holds up no other.
+    A file that cannot be read is logged and holds up no other. A fault that passes is raised when all are done.
     """
+    passing: list[Exception] = []
     for path in sorted(folder.glob("*/*.csv"), key=lambda path: path.stat().st_mtime):
         changed_at = datetime.fromtimestamp(path.stat().st_mtime, clock.now().tzinfo)
         name = f"export:{path.parent.name}/{path.name}"
@@ -98,8 +99,14 @@ def import_folder(folder: Path) -> None:
         except (InvalidValue, OSError, csv.Error) as error:
             log.error("export.unreadable", file=str(path), error=str(error))
             continue
+        except PASSING_FAULTS as error:
+            log.warning("export.postponed", file=str(path), error=type(error).__name__)
+            passing.append(error)
+            continue
         with transaction() as connection:
             watermarks.raise_to(connection, name, changed_at)
+    if passing:
+        raise passing[0]
 
 
 def _import_file(path: Path, as_of: datetime) -> None:

@@ -1,26 +1,28 @@
 """Spend comes in: read, judged, counted once and enforced, in one commit."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple, TypeVar
+from itertools import chain
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import dramatiq
-import psycopg
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
-from db.engine import Stale, committed, sql_state
-from db.repository import ledger, rejected, search, spend
+from db.engine import Stale, committed, sql_state, transaction
+from db.repository import ledger, rejected, search, sequences, spend
 from db.repository.accounts import accounts
 from db.repository.enforcement import Applied, lock_brands
 from db.repository.zones import readable_zones
 from domain.periods import local_day
+from domain.sequences import runs_in
 from domain.spend import (
     MAX_EVENTS_PER_MESSAGE,
     Account,
     AgeBounds,
+    CampaignKey,
     Reason,
     Rejection,
     SpendDraft,
@@ -33,8 +35,12 @@ from domain.spend import (
 )
 from runtime import clock
 from runtime.settings import settings
+from workers import receipts
 from workers.broker import broker
 from workers.enforcement import Cause, announce, chunks, enforce
+from workers.locked_brands import locked_brands
+from workers.parts import DATABASE_ERRORS, BrandsOf, Commit, Draft, commit_now, commit_or_postpone
+from workers.terms import Terms, listed
 
 log = structlog.get_logger()
 
@@ -58,74 +64,139 @@ class Counted(NamedTuple):
 
 @dramatiq.actor(broker=broker, queue_name="spend")
 def ingest_spend(*args: object, **kwargs: object) -> None:
-    """`events`: a list of spend events, as the README describes them; `only_brand_id`: whose the sender knows."""
-    only_brand_id = _brand_limit(kwargs)
-    for events in chunks(_listed("events", args, kwargs), MAX_EVENTS_PER_MESSAGE):
-        report("spend.ingested", count_events(events, only_brand_id), Cause.SPEND)
+    """`events`: a list of spend events, as the README describes them; what else a message says: see `Terms`."""
+    terms = Terms.taken_from(kwargs)
+    _ingest(EVENTS, listed("events", args, kwargs), terms)
 
 
 @dramatiq.actor(broker=broker, queue_name="spend")
 def ingest_reported_totals(*args: object, **kwargs: object) -> None:
-    """`totals`: a list of cumulative day totals, as the README describes them; `only_brand_id` as above."""
-    only_brand_id = _brand_limit(kwargs)
-    for totals in chunks(_listed("totals", args, kwargs), MAX_EVENTS_PER_MESSAGE):
-        report("totals.ingested", count_totals(totals, only_brand_id), Cause.REPORTED_TOTAL)
+    """`totals`: a list of cumulative day totals, as the README describes them; what else it says: see `Terms`."""
+    terms = Terms.taken_from(kwargs)
+    _ingest(TOTALS, listed("totals", args, kwargs), terms)
 
 
-def _brand_limit(kwargs: dict[str, object]) -> int | None:
-    """Takes `only_brand_id` out of a message's arguments; anything but an id limits to no brand that there is."""
-    limit = kwargs.pop("only_brand_id", None)
-    return limit if limit is None or type(limit) is int else 0
+@dataclass(frozen=True)
+class Way(Generic[Draft]):
+    """How one kind of input is read and counted, and what its batches are called."""
+
+    name: str
+    actor_name: str
+    event: str
+    cause: Cause
+    read: Callable[[object], Draft | Rejection]
+    count: Callable[[int | None, list[Draft], list[Rejection], Connection], Counted]
 
 
-def _listed(name: str, args: Sequence[object], kwargs: dict[str, object]) -> Sequence[object]:
-    """The batch in a message's arguments; a message of another shape is a batch of one bad input: itself."""
-    given = kwargs[name] if name in kwargs else args[0] if len(args) == 1 else None
-    return given if isinstance(given, list) else [{"args": list(args), **kwargs} if given is None else given]
+def _ingest(way: Way[Draft], payloads: Sequence[object], terms: Terms) -> None:
+    """Counts what is free, each commit told in the log, and enqueues what is of locked brands for later."""
+    told: list[Counted] = []
+    later: list[str] = []
+
+    def tell(counted: Counted) -> None:
+        told.append(counted)
+        report(way.event, counted, way.cause)
+
+    def postpone(inputs: list[object], brand_id: int | None) -> None:
+        receipt = terms.receipt and receipts.another(terms.receipt)
+        _enqueue_later(way, inputs, Terms(terms.only_brand_id, brand_id, receipt))
+        if receipt:
+            later.append(receipt)
+
+    if terms.postponed_brand_id is not None and locked_brands.is_put_off(terms.postponed_brand_id):
+        postpone(list(payloads), terms.postponed_brand_id)
+    else:
+        for some in chunks(payloads, MAX_EVENTS_PER_MESSAGE):
+            drafts, rejections = _parted(map(way.read, some))
+            commit, brands_of = _steps(way, terms.only_brand_id, tell)
+            commit_or_postpone(drafts, rejections, commit, brands_of, postpone)
+    if terms.receipt:
+        counted = _sum(told)
+        receipts.write(terms.receipt, counted.taken, counted.known, counted.rejections, later)
+
+
+def _enqueue_later(way: Way[Draft], inputs: list[object], terms: Terms) -> None:
+    """Enqueued before the original is acknowledged: where that fails, all of it comes again, and is counted once."""
+    said = {name: value for name, value in terms._asdict().items() if value is not None}
+    actor = broker.get_actor(way.actor_name)
+    delay_ms = locked_brands.delay_ms(terms.postponed_brand_id)
+    actor.send_with_options(kwargs={way.name: inputs, **said}, delay=delay_ms)
+    log.debug("spend.postponed", brand_id=terms.postponed_brand_id, inputs=len(inputs), milliseconds=delay_ms)
 
 
 def count_events(payloads: Sequence[object], only_brand_id: int | None = None) -> Counted:
     """Counts each event once and enforces the brands it may have moved over a limit, either way.
 
-    `only_brand_id`: the brand whose campaigns the sender knows; None knows all.
+    `only_brand_id`: the brand whose campaigns the sender knows; None knows all. Where a brand is locked for too long,
+    raises what Postgres said when all others are counted: the same batch may be counted again.
     """
-    drafts, rejections = _parted(map(read_event, payloads))
-    return _split_on_bad_data(drafts, rejections, partial(_count_events, only_brand_id))
+    return _counted_now(EVENTS, payloads, only_brand_id)
 
 
 def count_totals(payloads: Sequence[object], only_brand_id: int | None = None) -> Counted:
     """Turns day totals into events for their differences, and counts and enforces those."""
-    drafts, rejections = _parted(map(read_total, payloads))
-    return _split_on_bad_data(drafts, rejections, partial(_count_totals, only_brand_id))
+    return _counted_now(TOTALS, payloads, only_brand_id)
 
 
-Draft = TypeVar("Draft", SpendDraft, TotalDraft)
+def _counted_now(way: Way[Draft], payloads: Sequence[object], only_brand_id: int | None) -> Counted:
+    told: list[Counted] = []
+    drafts, rejections = _parted(map(way.read, payloads))
+    try:
+        commit_now(drafts, rejections, *_steps(way, only_brand_id, told.append))
+    except Exception:
+        for counted in told:
+            report(way.event, counted, way.cause)
+        raise
+    return _sum(told)
 
 
-def _split_on_bad_data(
+def _steps(
+    way: Way[Draft], only_brand_id: int | None, tell: Callable[[Counted], None]
+) -> tuple[Commit[Draft], BrandsOf]:
+    """How a part of a batch is committed and told, and how the brands of its campaigns are found."""
+
+    def brands_of(campaigns: Collection[CampaignKey]) -> dict[CampaignKey, int]:
+        with transaction() as connection:
+            known = accounts(connection, campaigns, only_brand_id)
+        return {campaign: account.brand_id for campaign, account in known.items()}
+
+    return partial(_commit, partial(way.count, only_brand_id), tell), brands_of
+
+
+def _commit(
+    work: Callable[[list[Draft], list[Rejection], Connection], Counted],
+    tell: Callable[[Counted], None],
     drafts: list[Draft],
     rejections: list[Rejection],
-    work: Callable[[list[Draft], list[Rejection], Connection], Counted],
-) -> Counted:
-    """Commits the batch; where Postgres cannot hold a value or a sum, halves it until the one at fault stands alone."""
+    lock_timeout_ms: int | None,
+) -> None:
+    """Commits and tells; where Postgres cannot hold a value or a sum, halves until the one at fault stands alone."""
     try:
-        return committed(partial(work, drafts, rejections))
-    except (DBAPIError, psycopg.Error) as error:
+        counted = committed(partial(work, drafts, rejections), lock_timeout_ms)
+    except DATABASE_ERRORS as error:
         state = sql_state(error) or ""
         if not state.startswith(DATA_EXCEPTIONS) or not drafts:
             raise
+    else:
+        tell(counted)
+        return
     if len(drafts) == 1:
-        return committed(partial(work, [], [*rejections, _unstorable(drafts[0], state)]))
+        unstorable = _unstorable(drafts[0], state)
+        tell(committed(partial(work, [], [*rejections, unstorable]), lock_timeout_ms))
+        return
     half = len(drafts) // 2
-    first = _split_on_bad_data(drafts[:half], rejections, work)
-    second = _split_on_bad_data(drafts[half:], [], work)
+    _commit(work, tell, drafts[:half], rejections, lock_timeout_ms)
+    _commit(work, tell, drafts[half:], [], lock_timeout_ms)
+
+
+def _sum(counted: Sequence[Counted]) -> Counted:
     return Counted(
-        first.taken + second.taken,
-        first.known + second.known,
-        first.rejections + second.rejections,
-        first.changes + second.changes,
-        first.brand_ids | second.brand_ids,
-        first.campaign_ids | second.campaign_ids,
+        sum(one.taken for one in counted),
+        sum(one.known for one in counted),
+        tuple(rejection for one in counted for rejection in one.rejections),
+        tuple(change for one in counted for change in one.changes),
+        frozenset().union(*(one.brand_ids for one in counted)),
+        frozenset().union(*(one.campaign_ids for one in counted)),
     )
 
 
@@ -143,6 +214,8 @@ def _count_events(
     within = bounds(settings().max_event_age, at)
     known = accounts(connection, {draft.campaign for draft in drafts}, only_brand_id)
     events, refused = _parted(judge_event(draft, known, at, within) for draft in drafts)
+    arrived = chain((draft.payload for draft in drafts), (rejection.payload for rejection in rejections))
+    sequences.append(connection, runs_in(arrived), at)
     recorded = spend.record(connection, events, at)
     rejections = [*rejections, *refused, *recorded.conflicts]
     rejected.keep(connection, rejected.SPEND_EVENT, rejections, at, only_brand_id)
@@ -164,6 +237,12 @@ def _count_totals(
     changes = _enforce_crossed(connection, recorded.new, known.values(), Cause.REPORTED_TOTAL)
     taken = len(totals) - restated.nothing_new - len(restated.conflicts)
     return Counted(taken, restated.nothing_new, tuple(rejections), tuple(changes), *_touched(recorded.new))
+
+
+EVENTS: Final = Way("events", "ingest_spend", "spend.ingested", Cause.SPEND, read_event, _count_events)
+TOTALS: Final = Way(
+    "totals", "ingest_reported_totals", "totals.ingested", Cause.REPORTED_TOTAL, read_total, _count_totals
+)
 
 
 def _touched(events: Sequence[SpendEvent]) -> tuple[frozenset[int], frozenset[int]]:

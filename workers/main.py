@@ -7,16 +7,16 @@ from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 
 try:
     settings().required_database_url()
-    settings().required_redis_url()
+    settings().required_queue_url()
 except SettingsError as error:
     sys.stderr.write(f"{error}\n")
     sys.exit(BAD_SETTINGS_EXIT)
 
 logs.configure()
 
-from workers import enforcement, ingest, reports, schedules  # noqa: E402 - after the logs, so that they log alike
-from workers.broker import ALWAYS, broker  # noqa: E402
+from workers import enforcement, ingest, queue_health, reports, schedules  # noqa: E402 - after the logs, so that they log alike
+from workers.broker import broker  # noqa: E402
 
-broker.maintenance_chance = ALWAYS  # what a dead worker held comes back at once; producers leave that to workers
+broker.is_worker = True  # what workers enqueue takes the place of what they take out: a full Redis accepts it
 
-__all__ = ["broker", "enforcement", "ingest", "reports", "schedules"]
+__all__ = ["broker", "enforcement", "ingest", "queue_health", "reports", "schedules"]

@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 FASTEST_BEAT_SECONDS = 0.25
 BEATS_A_ROUND = 8
-REDIS_AWAY_SECONDS = 2.0
+QUEUE_AWAY_SECONDS = 2.0
 
 
 def main() -> int:
@@ -23,7 +23,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs first
     from runtime.settings import settings  # noqa: PLC0415
+    from workers.queue_health import tell  # noqa: PLC0415
 
+    tell()
     if settings().clock_speed > 1:
         _beat(60 / settings().clock_speed)
     return _periodiq()
@@ -34,24 +36,24 @@ def _stop(*_: object) -> NoReturn:
 
 
 def _periodiq() -> int:
-    """Runs periodiq, and again when it ends because Redis was away: the beats it missed change latency only."""
+    """Runs periodiq, and again when it ends because the queue was away: the beats it missed change latency only."""
     import periodiq  # noqa: PLC0415 - imports pendulum, which reads TZ
-    import redis  # noqa: PLC0415
+    from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
     arguments = periodiq.make_argument_parser().parse_args(["workers.main"])
     while True:
         try:
             return int(periodiq.main(arguments) or 0)
-        except redis.RedisError as error:
-            log.warning("scheduler.redis_away", error=str(error))
-            time.sleep(REDIS_AWAY_SECONDS)
+        except BrokerConnectionError as error:
+            log.warning("scheduler.queue_away", error=str(error))
+            time.sleep(QUEUE_AWAY_SECONDS)
         except KeyboardInterrupt:
             return 0
 
 
 def _beat(minute_seconds: float) -> NoReturn:
     """Sends what the clock sets off once a driven minute, and no oftener than the workers can follow."""
-    import redis  # noqa: PLC0415
+    from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
     from workers import reports, schedules  # noqa: PLC0415
 
@@ -61,8 +63,8 @@ def _beat(minute_seconds: float) -> NoReturn:
         try:
             for actor in every_beat if beat % BEATS_A_ROUND else (*every_beat, *now_and_then):
                 actor.send()
-        except redis.RedisError as error:
-            log.warning("scheduler.redis_away", error=str(error))
+        except BrokerConnectionError as error:
+            log.warning("scheduler.queue_away", error=str(error))
         time.sleep(max(minute_seconds, FASTEST_BEAT_SECONDS))
     raise AssertionError("beats never end")
 

@@ -1,23 +1,24 @@
 """What the clock sets off. Each job finds its due work from rows and watermarks: late, twice, at once is harmless."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import dramatiq
 import psycopg
 import structlog
 from periodiq import cron
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from db.engine import committed, snapshot, transaction
-from db.repository import access, hours, ledger, search, watermarks
-from db.repository.enforcement import Applied
+from db.repository import access, hold_history, hours, ledger, search, suspects, watermarks
+from db.repository.enforcement import Applied, lock_brands
 from db.repository.zones import readable_zones
 from domain.periods import Period, day_starts_at, local_day, window_of
 from runtime import clock
 from runtime.settings import settings
-from workers import imports
+from workers import imports, sequences
 from workers.broker import broker
 from workers.enforcement import Cause, enforce_brands, enforce_campaigns, toggled
 
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 
 DUE_A_PAGE: Final = 20_000
 MONTHS_AHEAD: Final = 3
+SUSPECTS_KEPT: Final = timedelta(days=7)
+GAPS_A_RUN: Final = 10_000
 RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
 
 
@@ -109,7 +112,8 @@ def _begun_zones(names: Sequence[str], period: Period, since: datetime | None, a
 
 
 def refresh(at: datetime) -> list[Applied]:
-    """Imports the spend folder's new exports, then enforces the brands that a set-based search finds out of step."""
+    """Imports the spend folder's new exports, enforces the brands that a set-based search finds out of step, and looks
+    for gaps in the numbers of sources."""
     folder = settings().spend_folder
     if folder is not None:
         imports.import_folder(folder)
@@ -117,6 +121,8 @@ def refresh(at: datetime) -> list[Applied]:
         zones = search.zones_in_use(connection)
         found = {*search.crossed(connection, zones, at), *search.drifted(connection, zones, at)}
     changes = enforce_brands(found, Cause.REFRESH)
+    sequences.join_runs()
+    sequences.tell_gaps(at)
     log.info("spend.refreshed", brands_out_of_step=len(found), toggles=toggled(changes))
     return changes
 
@@ -130,8 +136,11 @@ def roll_up(at: datetime) -> None:
 
 
 def maintain(at: datetime) -> None:
-    """Keeps MONTHS_AHEAD partitions ready; drops months past SPENDGATE_LEDGER_RETENTION_MONTHS, where that is set."""
+    """Forgets what has expired and closes gaps in the history of holds; then keeps MONTHS_AHEAD partitions ready and
+    drops months past SPENDGATE_LEDGER_RETENTION_MONTHS, where that is set."""
     committed(lambda connection: access.forget_expired(connection, at))
+    committed(lambda connection: suspects.forget(connection, at - SUSPECTS_KEPT))
+    committed(lambda connection: _close_gaps(connection, at))
     months = [ledger.month_of(at)]
     for _ in range(MONTHS_AHEAD):
         months.append(ledger.next_month(months[-1]))
@@ -145,3 +154,10 @@ def maintain(at: datetime) -> None:
             log.warning("ledger.busy", earliest=earliest.isoformat())
             return
         log.info("ledger.maintained", dropped=[month.isoformat() for month in dropped])
+
+
+def _close_gaps(connection: Connection, at: datetime) -> None:
+    brand_ids = sorted({row["brand_id"] for row in hold_history.gaps(connection, GAPS_A_RUN)})
+    if brand_ids:
+        lock_brands(connection, brand_ids)
+        hold_history.close_gaps(connection, brand_ids, Cause.REFRESH, at)

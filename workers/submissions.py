@@ -7,8 +7,9 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from db.engine import committed
-from db.repository import rejected
+from db.repository import rejected, sequences
 from db.repository.accounts import accounts
+from domain.sequences import runs_in
 from domain.spend import (
     Account,
     AgeBounds,
@@ -60,6 +61,8 @@ def _keep_refused(
         judged = [draft if isinstance(draft, Rejection) else judge(draft, known, at, within) for draft in read]
         refused = _refused(judged)
         rejected.keep(connection, kind, refused.values(), at, brand_id)
+        if kind == rejected.SPEND_EVENT:
+            sequences.append(connection, runs_in(rejection.payload for rejection in refused.values()), at)
         return refused
 
     return committed(keep)

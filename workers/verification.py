@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from db.engine import snapshot
-from db.repository import ledger, search, verification, watermarks
+from db.repository import hold_history, ledger, search, verification, watermarks
 from db.repository.enforcement import Standing, load
 from db.repository.zones import readable_zones
 from domain.enforcement import Decision, decide
@@ -114,6 +114,7 @@ def _holds(connection: Connection, check: Check, at: datetime) -> None:
 
 def _history(connection: Connection, check: Check, _at: datetime) -> None:
     check.wrong += verification.broken_history(connection, NAMED_ROWS)
+    check.notices += hold_history.gaps(connection, NAMED_ROWS)
 
 
 def _ids(connection: Connection, check: Check, _at: datetime) -> None:

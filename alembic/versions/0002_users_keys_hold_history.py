@@ -32,6 +32,10 @@ FOR EACH ROW EXECUTE FUNCTION refuse_edit_of_history()
 
 
 def upgrade() -> None:
+    # The ledger is locked first, as ingest does it: neither then waits for the other in a ring.
+    op.create_index(
+        "ix_spend_events_received_at", "spend_events", ["received_at"], unique=False, postgresql_using="brin"
+    )
     op.create_table(
         "users",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -124,9 +128,7 @@ def upgrade() -> None:
     op.alter_column("audit_entries", "brand_id", nullable=True)
     op.add_column("rejected_events", sa.Column("only_brand_id", sa.BigInteger(), nullable=True))
     _key_of_waiting("kind", "reason", "fingerprint", "only_brand_id", nulls_not_distinct=True)
-    op.create_index(
-        "ix_spend_events_received_at", "spend_events", ["received_at"], unique=False, postgresql_using="brin"
-    )
+    op.create_index("ix_status_changes_brand_id_id", "status_changes", ["brand_id", "id"], unique=False)
 
 
 def _key_of_waiting(*columns: str, nulls_not_distinct: bool | None = None) -> None:
@@ -142,6 +144,7 @@ def _key_of_waiting(*columns: str, nulls_not_distinct: bool | None = None) -> No
 
 
 def downgrade() -> None:
+    op.drop_index("ix_status_changes_brand_id_id", table_name="status_changes")
     op.execute("DELETE FROM rejected_events WHERE only_brand_id IS NOT NULL")
     _key_of_waiting("kind", "reason", "fingerprint")
     op.drop_column("rejected_events", "only_brand_id")

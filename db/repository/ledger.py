@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
-from psycopg import sql
+import structlog
 from sqlalchemy import Connection, text
 
 from db.repository import watermarks
@@ -20,8 +20,14 @@ MONTHS = text("""
     ORDER BY month
 """)
 
+# Drops whole months that end by a day and returns them, oldest first; of a role that owns nothing, only what the
+# retention that the last `spendgate migrate` read lets go.
+DROP_MONTHS = text("SELECT drop_ledger_months(:earliest)")
+
 # Dropping waits behind every reader of the ledger, and whoever counts would wait behind that: better tomorrow.
 WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '500ms'")
+
+log = structlog.get_logger()
 
 FLOOR = "ledger_floor"
 """The watermark of what was dropped: the ledger holds nothing before it, so no counter can be checked there."""
@@ -58,16 +64,23 @@ def floor(at: datetime, retention_months: int) -> datetime:
 
 
 def drop_months_before(connection: Connection, earliest: datetime) -> list[date]:
-    """Drops every whole month before `earliest` and returns them: what the counters hold of them stays."""
-    old = [month for month in months(connection) if month < earliest.date()]
+    """Drops every whole month before `earliest` and returns them: what the counters hold of them stays.
+
+    A role that owns nothing drops what the database's own retention lets go, and the rest stays too.
+    """
     connection.execute(WAIT_BRIEFLY)
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - a live connection has its driver's
-    for month in old:
-        driver.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(f"spend_events_{month:%Y_%m}")))
+    dropped = list(connection.scalars(DROP_MONTHS, {"earliest": earliest.date()}))
     forget_months()
-    watermarks.raise_to(connection, FLOOR, earliest)
-    return old
+    left = [month for month in months(connection) if month < earliest.date()]
+    if left:
+        log.warning("ledger.kept", months=[month.isoformat() for month in left])
+    if dropped or not left:
+        watermarks.raise_to(connection, FLOOR, min([earliest, *(_begins(month) for month in left)]))
+    return dropped
+
+
+def _begins(month: date) -> datetime:
+    return datetime(month.year, month.month, 1, tzinfo=UTC)
 
 
 def next_month(month: date) -> date:

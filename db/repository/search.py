@@ -26,7 +26,8 @@ CROSSED = text(f"""
     ORDER BY brand_id
 """)  # noqa: S608 - a constant, put together once
 
-# The brands with a campaign whose other holds are not what its row, flight and schedule say at the given local times.
+# The brands with a campaign whose other holds are not what its row, flight and schedule say at the given local times,
+# or which was decided at a moment yet to come: by a clock that was ahead, which passed over changes still due.
 DRIFTED = text("""
     SELECT DISTINCT campaigns.brand_id
     FROM unnest(
@@ -36,6 +37,7 @@ DRIFTED = text("""
     JOIN campaigns ON campaigns.brand_id = brands.id
     WHERE enforced_at IS NULL
         OR next_change_at <= :at
+        OR enforced_at > :at
         OR (campaigns.configured_status = 'paused') <> ('user_paused' = ANY(holds))
         OR (campaigns.configured_status = 'archived') <> ('archived' = ANY(holds))
         OR (brands.configured_status <> 'enabled') <> ('brand_paused' = ANY(holds))

@@ -1,21 +1,21 @@
 """What people do from a shell: each edit enforced and audited at once, each answer with its exit code."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dramatiq
 import pytest
-import redis
 import typer.main
 
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import Told, shell
+from tests.workers.queues import queues
 from tests.world import UNIT, World
 
 REDIS_AWAY = "redis://:hidden@127.0.0.1:1/0"
+RABBITMQ_AWAY = "amqp://app:hidden@127.0.0.1:1/%2F"
 POSTGRES_AWAY = "postgresql://app:hidden@127.0.0.1:1/spendgate"
 BACKWARDS = ("--starts-on", "2026-02-02", "--ends-on", "2026-02-01")
 NOON = "2026-06-17T12:00:00Z"
@@ -311,51 +311,41 @@ def test_status_tells_how_many_serve_and_what_changed_last(world: World, spendga
 # Spend
 
 
-@pytest.fixture
-def queue(database: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
-        yield client
-
-
-def messages(queue: redis.Redis) -> list[dramatiq.Message[Any]]:
-    return [dramatiq.Message.decode(body) for body in queue.hvals("dramatiq:spend.msgs") if isinstance(body, bytes)]
+def messages() -> list[dramatiq.Message[Any]]:
+    return [dramatiq.Message.decode(body) for body in queues().waiting("spend")]
 
 
 def lines_of(events: list[Any]) -> str:
     return "".join(f"{json.dumps(event)}\n" for event in events)
 
 
-def test_send_enqueues_a_file_in_batches_for_the_workers(
-    world: World, spendgate: Spendgate, queue: redis.Redis, tmp_path: Path
-) -> None:
+def test_send_enqueues_a_file_in_batches_for_the_workers(world: World, spendgate: Spendgate, tmp_path: Path) -> None:
     events = [world.event(1, UNIT) for _ in range(5)]
     (tmp_path / "events.jsonl").write_text("\n" + lines_of(events))
     told = spendgate("send", str(tmp_path / "events.jsonl"), "--batch", "2", "--json")
     assert (told.code, told.data) == (0, {"sent": 5, "messages": 3, "bad_lines": []})
-    sent = sorted((message.kwargs["events"] for message in messages(queue)), key=len)
+    sent = sorted((message.kwargs["events"] for message in messages()), key=len)
     assert [len(batch) for batch in sent] == [1, 2, 2]
     assert {event["event_id"] for batch in sent for event in batch} == {event["event_id"] for event in events}
-    assert {message.actor_name for message in messages(queue)} == {"ingest_spend"}
+    assert {message.actor_name for message in messages()} == {"ingest_spend"}
 
 
-def test_send_reads_standard_input_and_names_the_lines_that_are_no_json(
-    world: World, spendgate: Spendgate, queue: redis.Redis
-) -> None:
+def test_send_reads_standard_input_and_names_the_lines_that_are_no_json(world: World, spendgate: Spendgate) -> None:
     event = world.event(1, UNIT)
     told = spendgate("send", "-", stdin=f"rubbish\n{json.dumps(event)}\n{{\n")
     assert told.code == 1
     assert "1 sent in 1 message" in told.out
     assert "line 1 is not JSON" in told.err
     assert "line 3 is not JSON" in told.err
-    assert [message.kwargs["events"] for message in messages(queue)] == [[event]]
+    assert [message.kwargs["events"] for message in messages()] == [[event]]
 
 
-def test_what_is_sent_is_what_the_actors_take(world: World, spendgate: Spendgate, queue: redis.Redis) -> None:
+def test_what_is_sent_is_what_the_actors_take(world: World, spendgate: Spendgate) -> None:
     campaign = world.campaign(world.brand(), platform="bing", external_id="a")
     spendgate("send", "-", stdin=lines_of([world.event(campaign, UNIT)]))
     total = {"source": "bing", "campaign_id": campaign, "day": "2026-06-01", "total_micros": 3 * UNIT}
     spendgate("send", "-", "--totals", stdin=lines_of([total | {"as_of": "2026-06-02T00:00:00Z"}]))
-    for message in messages(queue):
+    for message in messages():
         dramatiq.get_broker().get_actor(message.actor_name)(**message.kwargs)
     assert world.spent(campaign) == 4 * UNIT
     assert world.rejected() == []
@@ -507,7 +497,7 @@ def test_a_wrong_value_ends_the_process_with_2_and_one_line(database: str) -> No
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
 def test_without_servers_the_missing_variable_is_named(tmp_path: Path, command: tuple[str, ...], variable: str) -> None:
-    unset: dict[str, str | None] = {"DATABASE_URL": None, "REDIS_URL": None}
+    unset: dict[str, str | None] = {"DATABASE_URL": None, "REDIS_URL": None, "BROKER_URL": None}
     told = shell(*command, stdin="{}", env=unset | {"SPENDGATE_HOME": str(tmp_path)})
     assert_one_line(told, 2, f"{variable}: not set", "spendgate up")
 
@@ -517,9 +507,10 @@ def test_without_servers_the_missing_variable_is_named(tmp_path: Path, command: 
     [
         (("status",), {"DATABASE_URL": POSTGRES_AWAY}, "DATABASE_URL"),
         (("migrate",), {"DATABASE_URL": POSTGRES_AWAY}, "DATABASE_URL"),
-        (("send", "-"), {"REDIS_URL": REDIS_AWAY}, "REDIS_URL"),
+        (("send", "-"), {"REDIS_URL": REDIS_AWAY, "BROKER_URL": None}, "REDIS_URL"),
+        (("send", "-"), {"BROKER_URL": RABBITMQ_AWAY}, "BROKER_URL"),
     ],
-    ids=["status", "migrate", "send"],
+    ids=["status", "migrate", "send", "send by RabbitMQ"],
 )
 def test_a_server_that_is_away_is_named_with_exit_code_3(
     command: tuple[str, ...], settings: dict[str, str | None], variable: str
@@ -534,11 +525,12 @@ def test_a_server_that_is_away_is_named_with_exit_code_3(
         ("status", "DATABASE_URL", "mysql://app:hidden@127.0.0.1/spendgate"),
         ("send", "REDIS_URL", "redis://:hidden@127.0.0.1:port/0"),
         ("send", "REDIS_URL", "http://:hidden@127.0.0.1"),
+        ("send", "BROKER_URL", "amqp://:hidden@127.0.0.1:port/%2F"),
     ],
 )
 def test_a_url_that_cannot_be_read_is_named_without_its_password(command: str, variable: str, url: str) -> None:
     argv = (command, "-") if command == "send" else (command,)
-    assert_one_line(shell(*argv, stdin="{}", env={variable: url}), 2, f"{variable}: ")
+    assert_one_line(shell(*argv, stdin="{}", env={"BROKER_URL": None, variable: url}), 2, f"{variable}: ")
 
 
 def test_a_wrong_password_is_told_without_the_password(database: str) -> None:

@@ -18,7 +18,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
 
-ALL_ZONES = sorted(available_timezones())
+ALL_ZONES = sorted(available_timezones() - {"localtime"})
 ZONES_OF_NOTE = (
     "Africa/Cairo",
     "Africa/Casablanca",

@@ -313,6 +313,12 @@ def test_every_iana_zone_is_taken() -> None:
     assert [time_zone(name).key for name in ALL_ZONES] == ALL_ZONES
 
 
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "posix/UTC", "right/Europe/Berlin"])
+def test_a_file_that_lies_beside_the_zones_is_none(name: str) -> None:
+    with pytest.raises(InvalidValue, match="one machine"):
+        time_zone(name)
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -1,11 +1,19 @@
 """What a process writes is one JSON object a line, whoever wrote it and whatever it holds."""
 
 import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.cli.shell import UNCHANGED, Env, run
+from tests.cli.shell import REPOSITORY, UNCHANGED, Env, environment, run
 
 CONFIGURED = """
 import logging, warnings
@@ -82,6 +90,91 @@ def test_no_name_can_forge_a_line() -> None:
     ):
         (line,) = written(script)
         assert line["event"] != "forged"
+
+
+LOGGING = """
+import json, sys
+for line in sys.stdin:
+    told = json.loads(line)
+    log.info(told["event"], **told["fields"])
+    with structlog.contextvars.bound_contextvars(**told["fields"]):
+        logging.getLogger(told["event"]).warning("%s %s", told["event"], told["fields"], extra={"told": told["fields"]})
+    try:
+        raise RuntimeError(told["event"]) from ValueError(told["event"])
+    except RuntimeError:
+        log.error(told["event"], exc_info=True)
+    print("told", file=sys.stderr, flush=True)
+"""
+"""Each input is logged by a logger of ours, by a library's with context and extra fields, and as an exception."""
+
+ACTING = "\n\r\x0b\x0c\x1b\x1c\x1d\x1e\x7f\x85\x9b\u2028\u2029\u202e\u2066\u2069"
+RAW = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+CHARACTERS = st.one_of(st.sampled_from(ACTING), st.sampled_from(" ='\"\\{}a"), st.characters())
+TEXTS = st.lists(CHARACTERS, max_size=12).map("".join)  # text() would seldom choose one of the few
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
+    max_leaves=5,
+)
+FIELDS = st.dictionaries(TEXTS.filter(lambda name: name != "event"), VALUES, max_size=4)
+
+Tell = Callable[[object], list[str]]
+
+
+@pytest.fixture(scope="module", params=["json", "console"])
+def teller(request: pytest.FixtureRequest) -> Iterator[tuple[str, Tell]]:
+    """A process that logs whatever it is told: its format, and what it wrote of one input, by the lines' own ends."""
+    with (
+        tempfile.NamedTemporaryFile() as out,
+        subprocess.Popen(
+            [sys.executable, "-c", CONFIGURED + LOGGING],
+            cwd=REPOSITORY,
+            env=environment({"LOG_FORMAT": request.param, "PYTHONIOENCODING": "utf-8"}),
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdin
+        assert process.stderr
+        sink, stdin, stderr = Path(out.name), process.stdin, process.stderr
+        read = 0
+
+        def tell(told: object) -> list[str]:
+            nonlocal read
+            stdin.write(json.dumps(told) + "\n")
+            stdin.flush()
+            assert stderr.readline() == "told\n", stderr.read()
+            written = sink.read_bytes()[read:]
+            read += len(written)
+            return written.decode().split("\n")[:-1]
+
+        yield request.param, tell
+        stdin.close()
+        assert process.wait(20) == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(event=TEXTS, fields=FIELDS)
+def test_every_line_is_one_line_for_whoever_splits_it(teller: tuple[str, Tell], event: str, fields: Any) -> None:
+    log_format, tell = teller
+    lines = tell({"event": event, "fields": fields})
+    assert "\n".join(lines).splitlines() == lines
+    assert not any(map(RAW.search, lines))
+    own, foreign, failed, *below = lines
+    if log_format == "json":
+        assert below == []
+        assert [json.loads(line)["level"] for line in (own, foreign, failed)] == ["info", "warning", "error"]
+    else:
+        assert all(line.startswith("    ") for line in below)
+        assert sum("RuntimeError: " in line for line in below) == 1
+
+
+def test_what_json_has_no_form_for_is_told_as_text() -> None:
+    own, foreign = written("x = {(1, 2): 3}; x['x'] = x; log.info('a', x=x); logging.getLogger('b').error('%s', x)")
+    assert (own["event"], own["x"]) == ("a", "{(1, 2): 3, 'x': {...}}")
+    assert foreign["message"] == own["x"]
 
 
 def test_a_name_that_is_no_unicode_does_not_stop_the_log() -> None:

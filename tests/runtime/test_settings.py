@@ -11,6 +11,7 @@ from runtime.settings import Settings, SettingsError, settings
 
 POSTGRES = "postgresql://app:hidden@db.example:5432/spendgate"
 REDIS = "redis://:hidden@queue.example:6379/0"
+RABBITMQ = "amqp://app:hidden@queue.example:5672/spendgate"
 
 
 def names() -> list[str]:
@@ -39,6 +40,7 @@ def refusal() -> str:
 DEFAULTS = {
     "DATABASE_URL": ("database_url", None),
     "REDIS_URL": ("redis_url", None),
+    "BROKER_URL": ("broker_url", None),
     "PORT": ("port", 8000),
     "LOG_LEVEL": ("log_level", "INFO"),
     "LOG_FORMAT": ("log_format", "json"),
@@ -50,6 +52,7 @@ DEFAULTS = {
     "SPENDGATE_SECRET_KEY": ("secret_key", None),
     "SPENDGATE_MAX_BODY_BYTES": ("max_body_bytes", 8_388_608),
     "SPENDGATE_API_REQUESTS_PER_MINUTE": ("api_requests_per_minute", 1_200),
+    "SPENDGATE_MAX_MESSAGE_BYTES": ("max_message_bytes", 33_554_432),
     "SPENDGATE_WORKER_PROCESSES": ("worker_processes", 2),
     "SPENDGATE_WORKER_THREADS": ("worker_threads", 4),
     "SPENDGATE_SHUTDOWN_SECONDS": ("shutdown_seconds", 25),
@@ -60,6 +63,8 @@ DEFAULTS = {
     "SPENDGATE_SPEND_FOLDER": ("spend_folder", None),
     "SPENDGATE_STATEMENT_TIMEOUT_MS": ("statement_timeout_ms", 60_000),
     "SPENDGATE_LOCK_TIMEOUT_MS": ("lock_timeout_ms", 15_000),
+    "SPENDGATE_INGEST_LOCK_TIMEOUT_MS": ("ingest_lock_timeout_ms", 500),
+    "SPENDGATE_SEQUENCE_GAP_SECONDS": ("sequence_gap_seconds", 300),
     "SPENDGATE_CLOCK_START": ("clock_start", None),
     "SPENDGATE_CLOCK_SPEED": ("clock_speed", 1.0),
 }
@@ -93,6 +98,8 @@ def test_what_is_not_set_has_its_default(variable: str, expected: tuple[str, obj
         ("SPENDGATE_SECRET_KEY", "k" * 32, "secret_key", "k" * 32),
         ("REDIS_URL", "rediss://queue.example/0", "redis_url", "rediss://queue.example/0"),
         ("REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
+        ("BROKER_URL", "amqps://queue.example/%2F", "broker_url", "amqps://queue.example/%2F"),
+        ("BROKER_URL", "rediss://queue.example/0", "queue_url", "rediss://queue.example/0"),
     ],
 )
 def test_what_is_set_is_read(
@@ -110,6 +117,9 @@ def test_what_is_set_is_read(
         ("DATABASE_URL", "postgresql://app:hidden@db.example:port/spendgate"),
         ("REDIS_URL", "http://:hidden@queue.example"),
         ("REDIS_URL", "redis://:hidden@queue.example:port/0"),
+        ("REDIS_URL", "amqp://app:hidden@queue.example/0"),
+        ("BROKER_URL", "http://app:hidden@queue.example"),
+        ("BROKER_URL", "amqp://app:hidden@queue.example:port/0"),
         ("PORT", "eighty"),
         ("PORT", "65536"),
         ("LOG_LEVEL", "LOUD"),
@@ -119,6 +129,7 @@ def test_what_is_set_is_read(
         ("SPENDGATE_SECRET_KEY", "k" * 31),
         ("SPENDGATE_MAX_BODY_BYTES", "1"),
         ("SPENDGATE_API_REQUESTS_PER_MINUTE", "0"),
+        ("SPENDGATE_MAX_MESSAGE_BYTES", "65535"),
         ("SPENDGATE_WORKER_PROCESSES", "0"),
         ("SPENDGATE_WORKER_THREADS", "65"),
         ("SPENDGATE_SHUTDOWN_SECONDS", "1.5"),
@@ -150,7 +161,7 @@ def test_every_usual_scheme_of_postgres_is_taken(monkeypatch: pytest.MonkeyPatch
     assert settings().required_database_url() == "postgresql+psycopg://app:hidden@db.example:5432/spendgate"
 
 
-@pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL"])
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL", "BROKER_URL"])
 def test_a_url_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "")
     assert getattr(settings(), DEFAULTS[variable][0]) is None
@@ -161,6 +172,30 @@ def test_a_missing_server_is_one_line_that_names_its_variable() -> None:
         settings().required_database_url()
     with pytest.raises(SettingsError, match=r"^REDIS_URL: not set.*spendgate up`?$"):
         settings().required_redis_url()
+
+
+@pytest.mark.parametrize(
+    ("broker_url", "waits_at", "is_rabbitmq"),
+    [(None, REDIS, False), (RABBITMQ, RABBITMQ, True), ("redis://other.example/1", "redis://other.example/1", False)],
+)
+def test_messages_wait_where_broker_url_says_else_in_redis(
+    monkeypatch: pytest.MonkeyPatch, broker_url: str | None, waits_at: str, is_rabbitmq: bool
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", POSTGRES)
+    monkeypatch.setenv("REDIS_URL", REDIS)
+    if broker_url is not None:
+        monkeypatch.setenv("BROKER_URL", broker_url)
+    assert (settings().required_queue_url(), settings().queue_is_rabbitmq) == (waits_at, is_rabbitmq)
+    assert settings().required_redis_url() == REDIS
+
+
+def test_rabbitmq_needs_no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", POSTGRES)
+    with pytest.raises(SettingsError, match=r"^REDIS_URL: not set"):
+        settings().required_queue_url()
+    monkeypatch.setenv("BROKER_URL", RABBITMQ)
+    settings.cache_clear()
+    assert settings().required_queue_url() == RABBITMQ
 
 
 def test_the_file_dot_env_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

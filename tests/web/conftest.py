@@ -7,13 +7,25 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+from argon2 import PasswordHasher
+from playwright.sync_api import Browser as Chrome
 from starlette.testclient import TestClient
 
 from runtime.settings import settings
 from tests.cli.shell import free_port, serving
+from tests.web.chromium import chromium
 from tests.world import eventually
 
 Browse = Callable[..., AbstractContextManager[httpx.Client]]
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are kept as argon2id at its least cost: a hash made on purpose to be slow proves nothing here."""
+    from workers import access  # noqa: PLC0415 - after the environment is set
+
+    monkeypatch.setattr(access, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    access._hash_of_nobody.cache_clear()
 
 
 @pytest.fixture
@@ -47,6 +59,13 @@ def browse(database: str, tmp_path: Path) -> Browse:
             assert all("event" in line for line in service.logged())
 
     return browsing
+
+
+@pytest.fixture(scope="package")
+def chrome() -> Iterator[Chrome]:
+    """One real browser for all tests of pages; each opens pages of its own."""
+    with chromium() as opened:
+        yield opened
 
 
 def _answers(client: httpx.Client) -> bool:

@@ -186,6 +186,13 @@ def test_what_is_not_there_is_a_page_that_says_so(world: World, open_pages: Test
         assert "All brands" in told
 
 
+def test_the_icon_is_there_also_for_what_reads_no_page(open_pages: TestClient) -> None:
+    named, unnamed = open_pages.get("/static/icon.svg"), open_pages.get("/favicon.ico")
+    assert (unnamed.status_code, unnamed.headers["content-type"]) == (200, "image/svg+xml")
+    assert unnamed.content == named.content
+    assert "max-age" in unnamed.headers["cache-control"]
+
+
 def test_without_a_login_the_pages_are_for_nobody_unless_they_are_open(world: World, database: str) -> None:
     from web.app import create_app  # noqa: PLC0415 - after the environment is set
 

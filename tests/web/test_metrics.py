@@ -7,8 +7,11 @@ from starlette.testclient import TestClient
 from tests.web.conftest import Browse
 from tests.web.test_pages import POSTGRES_AWAY, REDIS_AWAY
 from tests.workers.kit import put_message
+from tests.workers.queues import is_rabbitmq
 from tests.world import UNIT, World
 
+BROKER_AWAY = "amqp://:hidden@127.0.0.1:1/%2F" if is_rabbitmq() else REDIS_AWAY
+CARRIER = "rabbitmq" if is_rabbitmq() else "redis"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -38,8 +41,8 @@ def test_the_state_is_read_at_the_scrape(world: World, client: TestClient) -> No
     world.spend(world.campaign(brand), UNIT)
     world.campaign(world.brand())
     world.ingest([{}, {"event_id": 1}])
-    for redis_queue in ("spend", "spend", "schedule"):
-        put_message(queue=redis_queue)
+    for queue in ("spend", "spend", "schedule"):
+        put_message(queue=queue)
     world.tick()
     world.set_clock(at.replace(hour=13))
     found = samples(client.get("/metrics").text)
@@ -51,7 +54,7 @@ def test_the_state_is_read_at_the_scrape(world: World, client: TestClient) -> No
     for queue in ("spend", "schedule", "enforcement", "reports"):
         for state in ("delayed", "dead"):
             assert value(found, "spendgate_queue_messages", queue=queue, state=state) == 0
-    assert value(found, "spendgate_up", part="postgres") == value(found, "spendgate_up", part="redis") == 1
+    assert value(found, "spendgate_up", part="postgres") == value(found, "spendgate_up", part=CARRIER) == 1
 
 
 def test_delayed_and_dead_messages_are_counted(world: World, client: TestClient) -> None:
@@ -59,9 +62,12 @@ def test_delayed_and_dead_messages_are_counted(world: World, client: TestClient)
     from workers.ingest import ingest_spend  # noqa: PLC0415
 
     ingest_spend.send_with_options(kwargs={"events": []}, delay=60_000)
-    redis_id = put_message()
-    broker.do_fetch("spend", 1)
-    broker.do_nack("spend", redis_id)
+    put_message()
+    consumer = broker.consume("spend", prefetch=1, timeout=5_000)
+    given_up = next(iter(consumer))
+    assert given_up is not None
+    consumer.nack(given_up)
+    consumer.close()
     found = samples(client.get("/metrics").text)
     counted = {state: value(found, "spendgate_queue_messages", queue="spend", state=state) for state in STATES}
     assert counted == {"waiting": 0, "delayed": 1, "dead": 1}
@@ -104,13 +110,14 @@ def test_names_and_spend_are_not_told(world: World, client: TestClient) -> None:
         assert word not in text
 
 
-@pytest.mark.parametrize("away", ["postgres", "redis"])
+@pytest.mark.parametrize("away", ["postgres", CARRIER])
 def test_a_part_that_is_away_is_left_out_and_said_to_be(browse: Browse, away: str) -> None:
-    env = {"DATABASE_URL": POSTGRES_AWAY} if away == "postgres" else {"REDIS_URL": REDIS_AWAY}
+    variable = "BROKER_URL" if is_rabbitmq() else "REDIS_URL"
+    env = {"DATABASE_URL": POSTGRES_AWAY} if away == "postgres" else {variable: BROKER_AWAY}
     with browse(**env) as client:
         found = samples(client.get("/metrics").text)
     names = {name for name, _ in found}
     assert ("spendgate_campaigns" in names) == (away != "postgres")
-    assert ("spendgate_queue_messages" in names) == (away != "redis")
-    for part in ("postgres", "redis"):
+    assert ("spendgate_queue_messages" in names) == (away != CARRIER)
+    for part in ("postgres", CARRIER):
         assert value(found, "spendgate_up", part=part) == (part != away)

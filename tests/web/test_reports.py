@@ -4,12 +4,13 @@ import csv
 import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from starlette.testclient import TestClient
 
-from tests.web.chromium import Watched, chromium
+from tests.web.chromium import Watched
 from tests.web.conftest import Browse
 from tests.web.test_browser import serious_faults
 from tests.world import UNIT, World
@@ -182,10 +183,9 @@ def overflow(page: Page) -> list[str]:
 
 
 def test_the_month_prints_on_paper_whole_and_without_navigation(
-    world: World, brand: int, browse: Browse, tmp_path: Path
+    world: World, brand: int, browse: Browse, chrome: Browser, tmp_path: Path
 ) -> None:
-    with browse() as client, chromium() as browser:
-        page = browser.new_page(viewport={"width": 688, "height": 1000}, color_scheme="dark")
+    with browse() as client, chrome.new_page(viewport={"width": 688, "height": 1000}, color_scheme="dark") as page:
         watched = Watched(page)
         page.emulate_media(media="print")
         page.goto(f"{client.base_url}/brands/{brand}/reports/2026-05")
@@ -207,15 +207,10 @@ def test_the_month_prints_on_paper_whole_and_without_navigation(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_month_fits_a_phone_and_its_plots_are_there_without_scripts(
-    world: World, brand: int, browse: Browse, scheme: str
+    world: World, brand: int, browse: Browse, chrome: Browser, scheme: str
 ) -> None:
-    with browse() as client, chromium() as browser:
-        context = browser.new_context(
-            viewport={"width": 390, "height": 844},
-            color_scheme=scheme,  # type: ignore[arg-type]
-            java_script_enabled=False,
-        )
-        page = context.new_page()
+    phone: Any = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme, "java_script_enabled": False}
+    with browse() as client, chrome.new_page(**phone) as page:
         watched = Watched(page)
         page.goto(f"{client.base_url}/brands/{brand}/reports/2026-05")
         assert overflow(page) == []
@@ -226,8 +221,7 @@ def test_the_month_fits_a_phone_and_its_plots_are_there_without_scripts(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_month_is_accessible(world: World, brand: int, browse: Browse, scheme: str) -> None:
-    with browse() as client, chromium() as browser:
-        page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+def test_the_month_is_accessible(world: World, brand: int, browse: Browse, chrome: Browser, scheme: Any) -> None:
+    with browse() as client, chrome.new_page(color_scheme=scheme) as page:
         page.goto(f"{client.base_url}/brands/{brand}/reports/2026-05")
-        assert serious_faults(page) == []
+        assert serious_faults(page, scheme) == []

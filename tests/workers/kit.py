@@ -1,22 +1,32 @@
-"""What the tests of the workers share: work done at once, a worker of our own, messages put into Redis by hand."""
+"""What the tests of the workers share: work done at once, a worker of our own, messages put on a queue by hand."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
+import redis
 from dramatiq import Worker
 from structlog.typing import EventDict
 
+from tests.workers.queues import queues
 from tests.world import World
 from workers import enforcement, ingest, reports, schedules
 from workers.broker import broker
 
 ACTORS = (enforcement, ingest, reports, schedules)
 ANY_TIME = 1_700_000_000_000
+
+
+@lru_cache(maxsize=1)
+def queue() -> redis.Redis:
+    """Redis, as an operator looks into it."""
+    return redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
 def at_once(*jobs: Callable[[], object]) -> None:
@@ -45,17 +55,21 @@ def working(threads: int = 2) -> Iterator[Worker]:
         broker.middleware[:] = middleware
 
 
-def put(data: bytes, queue: str = "spend", redis_id: str | None = None) -> str:
-    """Puts bytes on a queue as Dramatiq's script does; returns the id under which they lie there."""
-    redis_id = redis_id or str(uuid4())
-    broker.client.hset(f"dramatiq:{queue}.msgs", redis_id, data)
-    broker.client.rpush(f"dramatiq:{queue}", redis_id)
-    return redis_id
+def put(data: bytes, queue_name: str = "spend", redis_id: str | None = None) -> str:
+    """Puts bytes on a queue as another program does; returns the name under which they lie there."""
+    name = redis_id or str(uuid4())
+    queues().put(queue_name, name, data)
+    return name
 
 
 def put_message(actor: str = "ingest_spend", queue: str = "spend", **fields: Any) -> str:
     """Puts a message on a queue without Dramatiq's help; `fields` take the place of its own."""
-    redis_id = str(uuid4())
+    name = str(uuid4())
+    return put(json.dumps(message_of(actor, queue, name, **fields)).encode(), queue, name)
+
+
+def message_of(actor: str, queue: str, redis_id: str, **fields: Any) -> dict[str, Any]:
+    """A message as it is written; `fields` take the place of its own."""
     message = {
         "queue_name": queue,
         "actor_name": actor,
@@ -68,19 +82,21 @@ def put_message(actor: str = "ingest_spend", queue: str = "spend", **fields: Any
     }
     if isinstance(message["options"], dict):
         message["options"] = {"redis_message_id": redis_id, **message["options"]}
-    return put(json.dumps(message).encode(), queue, redis_id)
+    return message
 
 
-def dead_letters(queue: str = "spend") -> set[str]:
-    """The ids of the dead letters that Redis keeps for the queue."""
-    ids: Any = broker.client.hkeys(f"dramatiq:{queue}.XQ.msgs")
-    return {redis_id.decode() for redis_id in ids}
+def dead_letters(queue_name: str = "spend") -> set[str]:
+    """The names of the dead letters that the broker keeps for the queue."""
+    return queues().dead_letters(queue_name)
 
 
-def is_empty(queue: str = "spend") -> bool:
-    """Whether nothing waits on the queue, is being worked on, or is delayed."""
-    waiting = [f"dramatiq:{name}.msgs" for name in (queue, f"{queue}.DQ")]
-    return not any(broker.client.hlen(key) for key in waiting)
+def is_empty(*queue_names: str) -> bool:
+    """Whether nothing waits on the queues (`spend`), is being worked on, or is delayed.
+
+    What is delayed is looked at before and after: a message may go over between two looks, either way.
+    """
+    delayed = [f"{name}.DQ" for name in queue_names or ("spend",)]
+    return not any(queues().count(name) for name in (*delayed, *(queue_names or ("spend",)), *delayed))
 
 
 def lines(logged: Sequence[EventDict], event: str) -> list[dict[str, Any]]:

@@ -480,6 +480,14 @@ def test_counts_by_the_zone_that_a_brand_was_given_before_its_first_spend(world:
     world.verify()
 
 
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits for a lock as long as the test holds it."""
+    monkeypatch.setenv("SPENDGATE_INGEST_LOCK_TIMEOUT_MS", "15000")
+    settings.cache_clear()
+
+
+@pytest.mark.usefixtures("_patient")
 def test_counts_anew_when_the_zone_changed_while_the_first_spend_waited(world: World, campaign: int) -> None:
     world.set_clock("2026-06-17T20:00:00Z")
     brand = world.brand_of(campaign)
@@ -517,6 +525,7 @@ def test_an_event_older_than_the_ledger_keeps_is_too_old_whatever_age_is_allowed
     world.verify()
 
 
+@pytest.mark.usefixtures("_patient")
 def test_a_currency_that_changes_under_a_batch_is_seen(world: World, noon: datetime) -> None:
     """The edit waits for nothing, the batch for the edit: what was judged in dollars is not counted in yen."""
     world.set_clock(noon)

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,15 +10,17 @@ from typing import Any
 
 import dramatiq
 import pytest
-import redis
 
 from runtime import clock
 from tests.cli.shell import UNCHANGED, Env, Service, run, serving
+from tests.workers.kit import is_empty
+from tests.workers.queues import is_rabbitmq, queues
 from tests.world import UNIT, World, eventually
 
 BATCH = 200
 JOBS = {
     "apply_dayparting",
+    "check_queue",
     "reset_daily_budgets",
     "reset_monthly_budgets",
     "refresh_spend",
@@ -26,6 +28,7 @@ JOBS = {
     "maintain_ledger",
     "generate_monthly_reports",
 }
+QUEUES = ("spend", "schedule", "enforcement", "reports")
 FIRST_SECOND_OF_A_MONTH = datetime(2026, 12, 1, 0, 0, 1, tzinfo=UTC)
 AT_THE_FIRST_SECOND = f"""
 import datetime, sys, time_machine
@@ -33,7 +36,11 @@ time_machine.travel(datetime.datetime.fromisoformat("{FIRST_SECOND_OF_A_MONTH.is
 from workers.scheduler import main
 sys.exit(main())
 """
-REDIS_AWAY = "redis://:hidden@127.0.0.1:1/0"
+BROKER_AWAY = (
+    {"BROKER_URL": "amqp://app:hidden@127.0.0.1:1/%2F"}
+    if is_rabbitmq()
+    else {"REDIS_URL": "redis://:hidden@127.0.0.1:1/0"}
+)
 POSTGRES_AWAY = "postgresql://app:hidden@127.0.0.1:1/spendgate"
 SMALL = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
 
@@ -51,13 +58,6 @@ def start(database: str, tmp_path: Path) -> Start:
     return started
 
 
-@pytest.fixture
-def queue() -> Iterator[redis.Redis]:
-    """Redis, as an operator looks into it."""
-    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
-        yield client
-
-
 def enqueue(batches: list[list[dict[str, Any]]]) -> None:
     for events in batches:
         message: dramatiq.Message[None] = dramatiq.Message(
@@ -70,17 +70,14 @@ def batches_of(world: World, campaign: int, count: int, micros: int = UNIT) -> l
     return [[world.event(campaign, micros) for _ in range(BATCH)] for _ in range(count)]
 
 
-def waiting_messages(queue: redis.Redis) -> int:
-    """What Redis still holds for the queue `spend`: waiting, being worked on, or delayed for a retry."""
-    return sum(int(queue.hlen(f"dramatiq:{name}.msgs")) for name in ("spend", "spend.DQ"))
+def waiting_messages() -> int:
+    """What the broker still holds for the queue `spend`: waiting, being worked on, or delayed for a retry."""
+    return sum(queues().count(name) for name in ("spend", "spend.DQ"))
 
 
-def queued_actors(queue: redis.Redis) -> list[str]:
-    """The actors whose messages Redis holds, with repetitions."""
-    bodies = [
-        body for name in queue.scan_iter("dramatiq:*.msgs") for body in queue.hvals(name) if isinstance(body, bytes)
-    ]
-    return [dramatiq.Message.decode(body).actor_name for body in bodies]
+def queued_actors() -> list[str]:
+    """The actors whose messages wait, with repetitions."""
+    return [dramatiq.Message.decode(body).actor_name for name in QUEUES for body in queues().waiting(name)]
 
 
 def events_in_ledger(world: World) -> int:
@@ -88,17 +85,15 @@ def events_in_ledger(world: World) -> int:
 
 
 def is_ready(service: Service) -> bool:
-    return any("ready for action" in line for line in service.lines())
+    return any('"worker.ready"' in line for line in service.lines())
 
 
-def test_a_worker_counts_what_is_enqueued_and_every_line_it_writes_is_json(
-    world: World, start: Start, queue: redis.Redis
-) -> None:
+def test_a_worker_counts_what_is_enqueued_and_every_line_it_writes_is_json(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand(daily=3 * BATCH * UNIT))
     with start("-m", "workers", env=SMALL) as worker:
         enqueue([*batches_of(world, campaign, 3), [{"event_id": "rubbish"}]])
         eventually(lambda: world.spent(campaign) == 3 * BATCH * UNIT and len(world.rejected()) == 1)
-        eventually(lambda: waiting_messages(queue) == 0)
+        eventually(lambda: waiting_messages() == 0)
         worker.send(signal.SIGTERM)
         assert worker.code() == 0
     for name in ("spend.ingested", "spend.rejected", "campaign.paused", "budget.exhausted"):
@@ -108,7 +103,7 @@ def test_a_worker_counts_what_is_enqueued_and_every_line_it_writes_is_json(
     world.verify()
 
 
-def test_sigterm_under_load_ends_in_time_and_loses_nothing(world: World, start: Start, queue: redis.Redis) -> None:
+def test_sigterm_under_load_ends_in_time_and_loses_nothing(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
     sent = batches_of(world, campaign, 150)
     with start("-m", "workers") as worker:
@@ -119,14 +114,12 @@ def test_sigterm_under_load_ends_in_time_and_loses_nothing(world: World, start: 
         assert worker.code(30) == 0
     counted = events_in_ledger(world) // BATCH
     assert 0 < counted < len(sent), "it was not under load"
-    assert counted + waiting_messages(queue) == len(sent)
+    assert counted + waiting_messages() == len(sent)
     assert world.spent(campaign) == counted * BATCH * UNIT
     world.verify()
 
 
-def test_what_a_killed_worker_held_is_finished_by_another_and_counted_once(
-    world: World, start: Start, queue: redis.Redis
-) -> None:
+def test_what_a_killed_worker_held_is_finished_by_another_and_counted_once(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
     sent = batches_of(world, campaign, 150)
     with start("-m", "workers") as killed:
@@ -135,22 +128,22 @@ def test_what_a_killed_worker_held_is_finished_by_another_and_counted_once(
         eventually(lambda: events_in_ledger(world) > 0)
         os.killpg(killed.process.pid, signal.SIGKILL)
         killed.code()
-    assert waiting_messages(queue) > 0, "it was done before it was killed"
+    assert waiting_messages() > 0, "it was done before it was killed"
     with start("-m", "workers"):
-        eventually(lambda: waiting_messages(queue) == 0, 90)
+        eventually(lambda: waiting_messages() == 0, 90)
     assert events_in_ledger(world) == len(sent) * BATCH
     assert world.spent(campaign) == len(sent) * BATCH * UNIT
     world.verify()
 
 
-def test_the_plain_commands_of_dramatiq_and_periodiq_run_it_too(world: World, start: Start, queue: redis.Redis) -> None:
+def test_the_plain_commands_of_dramatiq_and_periodiq_run_it_too(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
     enqueue(batches_of(world, campaign, 1))
     with start("-c", "import sys, periodiq; sys.exit(periodiq.entrypoint())", "workers.main") as scheduler:
-        eventually(lambda: "apply_dayparting" in queued_actors(queue), 90)
+        eventually(lambda: "apply_dayparting" in queued_actors(), 90)
         assert scheduler.process.poll() is None
         with start("-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2"):
-            eventually(lambda: queued_actors(queue) == [])
+            eventually(lambda: is_empty(*QUEUES))
     assert world.spent(campaign) == BATCH * UNIT
 
 
@@ -165,12 +158,18 @@ def test_the_plain_commands_of_dramatiq_and_periodiq_run_it_too(world: World, st
     ids=" ".join,
 )
 @pytest.mark.parametrize(
-    ("variable", "value"), [("REDIS_URL", None), ("DATABASE_URL", "mysql://u:hidden@h/x"), ("LOG_LEVEL", "LOUD")]
+    ("variable", "value"),
+    [
+        ("REDIS_URL", None),
+        ("BROKER_URL", "http://u:hidden@h/x"),
+        ("DATABASE_URL", "mysql://u:hidden@h/x"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
 )
 def test_a_bad_setting_ends_every_process_with_2_and_one_line_naming_it(
     argv: tuple[str, ...], variable: str, value: str | None
 ) -> None:
-    told = run(*argv, env={variable: value})
+    told = run(*argv, env={"BROKER_URL": None, variable: value})
     assert told.code == 2
     assert [line for line in told.err.splitlines() if line.startswith(f"{variable}: ")], told.err
     assert "Traceback" not in told.err + told.out
@@ -179,16 +178,16 @@ def test_a_bad_setting_ends_every_process_with_2_and_one_line_naming_it(
         assert told.err.count("\n") == 1
 
 
-def test_the_first_second_of_a_month_sets_off_every_job(start: Start, queue: redis.Redis) -> None:
+def test_the_first_second_of_a_month_sets_off_every_job(start: Start) -> None:
     with start("-c", AT_THE_FIRST_SECOND) as scheduler:
-        eventually(lambda: set(queued_actors(queue)) == JOBS)
+        eventually(lambda: set(queued_actors()) == JOBS)
         scheduler.send(signal.SIGTERM)
         assert scheduler.code() == 0
-    assert sorted(queued_actors(queue)) == sorted(JOBS)
+    assert sorted(queued_actors()) == sorted(JOBS)
     assert all("event" in line for line in scheduler.logged())
 
 
-def test_two_schedulers_at_once_are_harmless(world: World, start: Start, queue: redis.Redis) -> None:
+def test_two_schedulers_at_once_are_harmless(world: World, start: Start) -> None:
     today = clock.now()
     world.set_clock(today - timedelta(days=1))
     campaign = world.campaign(world.brand(daily=UNIT))
@@ -196,9 +195,9 @@ def test_two_schedulers_at_once_are_harmless(world: World, start: Start, queue: 
     assert world.holds(campaign) == {"brand_daily_budget"}
     world.set_clock(today)
     with start("-c", AT_THE_FIRST_SECOND) as first, start("-c", AT_THE_FIRST_SECOND) as second:
-        eventually(lambda: sorted(queued_actors(queue)) == sorted([*JOBS, *JOBS]))
+        eventually(lambda: sorted(queued_actors()) == sorted([*JOBS, *JOBS]))
         with start("-m", "workers", env=SMALL):
-            eventually(lambda: queued_actors(queue) == [])
+            eventually(lambda: is_empty(*QUEUES))
         assert [first.process.poll(), second.process.poll()] == [None, None]
     assert world.is_active(campaign)
     assert len(world.rows("SELECT FROM status_changes WHERE to_status = 'active'")) == 1
@@ -207,16 +206,16 @@ def test_two_schedulers_at_once_are_harmless(world: World, start: Start, queue: 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_the_scheduler_as_wanted(start: Start, queue: redis.Redis, number: signal.Signals) -> None:
+def test_a_signal_stops_the_scheduler_as_wanted(start: Start, number: signal.Signals) -> None:
     with start("-m", "workers.scheduler") as scheduler:
-        eventually(lambda: "apply_dayparting" in queued_actors(queue), 90)
+        eventually(lambda: "apply_dayparting" in queued_actors(), 90)
         scheduler.send(number)
         assert scheduler.code() == 0
 
 
-def test_a_scheduler_waits_for_a_redis_that_is_away_and_says_so(start: Start) -> None:
-    with start("-c", AT_THE_FIRST_SECOND, env={"REDIS_URL": REDIS_AWAY}) as scheduler:
-        eventually(lambda: bool(scheduler.logged("scheduler.redis_away")))
+def test_a_scheduler_waits_for_a_broker_that_is_away_and_says_so(start: Start) -> None:
+    with start("-c", AT_THE_FIRST_SECOND, env=BROKER_AWAY) as scheduler:
+        eventually(lambda: bool(scheduler.logged("scheduler.queue_away")))
         assert scheduler.process.poll() is None
         scheduler.send(signal.SIGTERM)
         assert scheduler.code() == 0
@@ -224,7 +223,7 @@ def test_a_scheduler_waits_for_a_redis_that_is_away_and_says_so(start: Start) ->
 
 
 def test_a_worker_waits_for_servers_that_are_away(start: Start) -> None:
-    away = {"DATABASE_URL": POSTGRES_AWAY, "REDIS_URL": REDIS_AWAY, **SMALL}
+    away = {"DATABASE_URL": POSTGRES_AWAY, **BROKER_AWAY, **SMALL}
     with start("-m", "workers", env=away) as worker:
         eventually(lambda: any("level" in line and line["level"] != "info" for line in worker.logged()))
         assert worker.process.poll() is None

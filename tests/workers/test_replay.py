@@ -10,8 +10,8 @@ from db.repository import rejected
 from runtime import clock
 from tests.workers.kit import is_empty, working
 from tests.world import World, eventually
-from workers.broker import broker, keep_message
 from workers.ingest import ingest_reported_totals
+from workers.messages import keep as keep_message
 from workers.replay import replay
 
 
@@ -89,7 +89,7 @@ def test_what_is_no_message_of_ours_waits_on(world: World, payload: object) -> N
     (row,) = waiting()
     assert not replay(row)
     assert len(waiting()) == 1
-    assert broker.client.hlen("dramatiq:spend.msgs") == 0
+    assert is_empty()
 
 
 def test_lists_what_waits_by_page_reason_and_id_and_counts_it(world: World, campaign: int) -> None:

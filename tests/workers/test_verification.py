@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.world import World
+from workers.schedules import maintain_ledger
 from workers.verification import Check, verify
 
 DAYS = "campaign days equal the ledger"
@@ -116,6 +117,23 @@ def test_finds_a_history_with_a_gap(world: World, campaign: int) -> None:
     row = {"id": third, "campaign_id": campaign, "from_status": "active", "previous_status": "inactive"}
     assert wrong() == {HISTORY: [row]}
     assert first < third
+
+
+def test_tells_of_a_history_of_holds_that_does_not_lead_to_todays_and_the_upkeep_closes_it(
+    world: World, campaign: int
+) -> None:
+    world.execute("ALTER TABLE hold_changes DISABLE TRIGGER append_only")
+    world.spend(campaign, 6)
+    world.execute("DELETE FROM hold_changes WHERE id = (SELECT max(id) FROM hold_changes)")
+    (gap,) = checks()[HISTORY].notices
+    assert (gap["campaign_id"], gap["holds"], gap["last_known"]) == (campaign, ["brand_daily_budget"], [])
+    maintain_ledger()
+    assert checks()[HISTORY].notices == []
+    (last,) = world.rows("SELECT holds, cause FROM hold_changes ORDER BY id DESC LIMIT 1")
+    assert last == {"holds": ["brand_daily_budget"], "cause": "refresh"}
+    maintain_ledger()
+    assert world.rows("SELECT holds, cause FROM hold_changes ORDER BY id DESC LIMIT 1") == [last]
+    assert wrong() == {}
 
 
 def test_tells_of_ids_in_two_months_and_takes_them_for_no_fault(world: World, campaign: int) -> None:

@@ -18,6 +18,7 @@ from db.repository.access import Person
 from runtime.settings import settings
 from web import people, rates
 from workers import access
+from workers.access import Session
 
 log = structlog.get_logger()
 
@@ -54,11 +55,7 @@ class SignIn(AuthProvider):
     async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
         """Signs in. Raises LoginFailed, with the same words for a wrong address and a wrong password."""
         address = request.client.host if request.client else ""
-        await run_sync(partial(_count_try, request, address, username))
-        session = await run_sync(partial(access.sign_in, username, password, remember=remember_me))
-        if session is None:
-            log.warning("person.refused", address=address)
-            raise LoginFailed(WRONG)
+        session = await run_sync(partial(_session, request, address, username, password, remember=remember_me))
         log.info("person.signed_in", user_id=session.person.id, address=address)
         fallback = index_url(request)
         wanted = safe_redirect_url(request.query_params.get("next") or fallback, request, fallback)
@@ -86,20 +83,27 @@ def _is_secure(request: Request) -> bool:
     return request.url.scheme == "https"
 
 
-def _count_try(request: Request, address: str, email: str) -> None:
-    """Counts this try against its address and its person. Raises LoginFailed where there were too many."""
-    for rate, who in (
-        (rates.SIGN_INS_A_MINUTE_BY_ADDRESS, address),
-        (
-            rates.SIGN_INS_A_MINUTE_BY_PERSON,
-            hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest(),
-        ),
-    ):
-        standing = rates.hit(rate, who)
+def _session(request: Request, address: str, email: str, password: str, *, remember: bool) -> Session:
+    """A new session. Raises LoginFailed for a wrong try, and after too many of them."""
+    person = hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()
+    failures = (
+        (rates.FAILURES_AS_PERSON_FROM_ADDRESS, f"{person} {address}"),
+        (rates.FAILURES_FROM_ADDRESS, address),
+        (rates.FAILURES_AS_PERSON, person),
+    )
+    for rate, who in failures:
+        standing = rates.standing(rate, who)
         if not standing.allowed:
             log.warning("person.throttled", address=address)
             request.state.wait_seconds = standing.resets_in_seconds
             raise LoginFailed(f"Too many tries. Try again in {_minutes(standing.resets_in_seconds)}.")
+    session = access.sign_in(email, password, remember=remember)
+    if session is None:
+        for rate, who in failures:
+            rates.hit(rate, who)
+        log.warning("person.refused", address=address)
+        raise LoginFailed(WRONG)
+    return session
 
 
 def _minutes(seconds: int) -> str:

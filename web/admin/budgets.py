@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 from anyio.to_thread import run_sync
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from starlette.requests import Request
 from starlette_admin import HasOne, IntegerField, StringField, flash
 
@@ -113,9 +113,14 @@ class BudgetView(View):
         def work(edit: Edit) -> Key:
             campaign_id = as_id(data["campaign"])
             brand_id = _brand(as_id(data["brand"]), campaign_id)
-            if _exists(brand_id, campaign_id, period):
-                raise InvalidValue("period", f"there is a {period} budget already; edit that one")
-            _set((brand_id, campaign_id, period), parse_micros(data["limit_micros"]), edit)
+            limit_micros = parse_micros(data["limit_micros"])
+
+            def set_first(connection: Connection) -> None:
+                if catalog.budget_of(connection, brand_id, campaign_id, Period(period)) is not None:
+                    raise InvalidValue("period", f"there is a {period} budget already; edit that one")
+                _set(connection, (brand_id, campaign_id, period), limit_micros, edit)
+
+            edited(set_first, brand_id)
             return brand_id, campaign_id, period
 
         key = await self.write(request, work)
@@ -125,7 +130,12 @@ class BudgetView(View):
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the limit, for the whole current window, and enforces the brand."""
         key = key_of(await self.find_by_pk(request, pk))
-        await self.write(request, lambda edit: _set(key, parse_micros(data["limit_micros"]), edit))
+
+        def work(edit: Edit) -> None:
+            limit_micros = parse_micros(data["limit_micros"])
+            edited(lambda connection: _set(connection, key, limit_micros, edit), key[0])
+
+        await self.write(request, work)
         return await self._told(request, pk)
 
     async def _told(self, request: Request, pk: Any) -> Any:
@@ -163,23 +173,9 @@ def _brand(brand_id: int | None, campaign_id: int | None) -> int:
         return catalog.brand_of(connection, campaign_id)
 
 
-def _exists(brand_id: int, campaign_id: int | None, period: str) -> bool:
-    with snapshot() as connection:
-        budgets = overview.budgets(connection, clock.now(), brand_id=brand_id)
-    return any((budget["campaign_id"], budget["period"]) == (campaign_id, period) for budget in budgets)
-
-
-def _set(key: Key, limit_micros: int, edit: Edit) -> None:
+def _set(connection: Connection, key: Key, limit_micros: int, edit: Edit) -> None:
     brand_id, campaign_id, period = key
-    work = partial(
-        catalog.set_budget,
-        brand_id=brand_id,
-        campaign_id=campaign_id,
-        period=Period(period),
-        limit_micros=limit_micros,
-        edit=edit,
-    )
-    edited(work, brand_id)
+    catalog.set_budget(connection, brand_id, campaign_id, Period(period), limit_micros, edit)
 
 
 def _row(request: Request, key: Key) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 import structlog
 from anyio import Semaphore
+from dramatiq.errors import BrokerConnectionError
 from fastapi import FastAPI
 from jinja2 import Template
 from redis import RedisError
@@ -127,7 +128,7 @@ class Faults:
 
 
 def _told(error: Exception) -> tuple[HTTPStatus, str]:
-    if isinstance(error, (*PASSING_FAULTS, PoolTimeout, RedisError)):
+    if isinstance(error, (*PASSING_FAULTS, PoolTimeout, RedisError, BrokerConnectionError)):
         log.warning("http.server_away", error=type(error).__name__)
         return HTTPStatus.SERVICE_UNAVAILABLE, "A server is away or busy. Nothing was changed; try again."
     if isinstance(error, DataError):

@@ -34,13 +34,16 @@ REFUSALS: Final = problems.responses(
 )
 """What every route of the API may refuse."""
 
+NO_KEY: Final = "send an API key that is neither expired nor revoked, as `Authorization: Bearer …`"
+CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+"""What a 401 says, and the header that goes with it."""
+
 
 def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
     """The key's owner, counted against its rate."""
     found = access.caller(credentials.credentials) if credentials else None
     if found is None:
-        detail = "send an API key that is neither expired nor revoked, as `Authorization: Bearer …`"
-        raise Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
+        raise Problem(HTTPStatus.UNAUTHORIZED, NO_KEY, headers=CHALLENGE)
     request.state.by = found.label
     a_minute = settings().api_requests_per_minute
     standing = rates.hit(RateLimitItemPerMinute(a_minute, 1, "api"), str(found.key_id))

@@ -1,5 +1,6 @@
 """`POST /api/spend/` and `/api/reported-totals/`: spend comes in over HTTP, to be counted once."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -32,6 +33,7 @@ EVENT: Final = {
     "amount_micros": 1_250_000,
     "currency": "USD",
     "source": "bidder",
+    "sequence": 4711,
 }
 TOTAL: Final = {
     "source": "google_ads",
@@ -59,7 +61,7 @@ class SpendBatch(Body):
             max_length=MAX_EVENTS_PER_MESSAGE,
             description="Each: `event_id` (a UUID of yours, the same for every retry), `campaign_id` or `platform` and "
             "`external_id`, `occurred_at` (ISO 8601 with its distance from UTC), `amount_micros`; if you like "
-            "`currency` and `source`",
+            "`currency`, `source` and `sequence` (the number that the source gives the event)",
             examples=[[EVENT]],
         ),
     ]
@@ -181,30 +183,31 @@ def send_reported_totals(caller: SpendWriter, batch: TotalsBatch, wait: Wait = F
 
 
 def _taken(way: _Way, caller: Caller, payloads: list[Any], *, wait: bool) -> Response:
-    """Keeps what is refused, then enqueues or counts the rest: a retry after a failure between repeats no spend."""
+    if wait:
+        return JSONResponse(_counted(way, caller, payloads).model_dump(mode="json"))
+    return JSONResponse(_enqueued(way, caller, payloads).model_dump(mode="json"), HTTPStatus.ACCEPTED)
+
+
+def _enqueued(way: _Way, caller: Caller, payloads: list[Any]) -> Taken:
+    """Keeps what is refused, then enqueues the rest: a retry after a failure between repeats no spend."""
     refused = way.keep_refused(payloads, caller.brand_id)
     if refused:
         report(way.event, Counted(rejections=tuple(refused.values())), way.cause)
-    good = {place: payload for place, payload in enumerate(payloads) if place not in refused}
-    if wait:
-        return JSONResponse(_counted(way, caller, good, refused).model_dump(mode="json"))
+    good = [payload for place, payload in enumerate(payloads) if place not in refused]
     if good:
-        way.enqueue(list(good.values()), {} if caller.brand_id is None else {"only_brand_id": caller.brand_id})
-    told = Taken(accepted=len(good), rejected=len(refused), rejections=_rejections(refused))
-    return JSONResponse(told.model_dump(mode="json"), HTTPStatus.ACCEPTED)
+        way.enqueue(good, {} if caller.brand_id is None else {"only_brand_id": caller.brand_id})
+    return Taken(accepted=len(good), rejected=len(refused), rejections=_rejections(refused))
 
 
-def _counted(way: _Way, caller: Caller, good: dict[int, Any], refused: Refused) -> CountedNow:
-    counted = way.count(list(good.values()), caller.brand_id) if good else Counted()
-    if good:
-        report(way.event, counted, way.cause)
-    places = {id(payload): place for place, payload in good.items()}
-    rejected = refused | {places[id(rejection.payload)]: rejection for rejection in counted.rejections}
+def _counted(way: _Way, caller: Caller, payloads: list[Any]) -> CountedNow:
+    counted = way.count(payloads, caller.brand_id)
+    report(way.event, counted, way.cause)
+    refused = _by_place(payloads, counted.rejections)
     return CountedNow(
         accepted=counted.taken,
         duplicates=counted.known,
-        rejected=len(rejected),
-        rejections=_rejections(rejected),
+        rejected=len(refused),
+        rejections=_rejections(refused),
         toggles=[
             Toggle(
                 campaign_id=change.campaign_id,
@@ -217,6 +220,14 @@ def _counted(way: _Way, caller: Caller, good: dict[int, Any], refused: Refused) 
             if change.is_toggle
         ],
     )
+
+
+def _by_place(payloads: list[Any], rejections: Sequence[Rejection]) -> Refused:
+    """Equal numbers and texts may be one object at several places: each rejection of it takes the next."""
+    places: dict[int, deque[int]] = {}
+    for place, payload in enumerate(payloads):
+        places.setdefault(id(payload), deque()).append(place)
+    return {places[id(rejection.payload)].popleft(): rejection for rejection in rejections}
 
 
 def _rejections(refused: Refused) -> list[RejectedInput]:

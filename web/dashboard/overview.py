@@ -3,13 +3,13 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse
 
 from db.engine import snapshot
 from db.repository import dashboard, overview
 from runtime import clock
 from web.dashboard.figures import brand_figures
-from web.dashboard.pages import page
+from web.dashboard.pages import STATIC, page
 from web.people import Looker
 
 BRANDS_A_PAGE = 50
@@ -21,6 +21,12 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 Name = Annotated[str, Query(max_length=200)]
 Sort = Literal["used", "today", "month", "name"]
 PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+
+
+@router.get("/favicon.ico")
+def icon() -> Response:
+    """For what asks without having read a page; pages name the icon themselves."""
+    return FileResponse(STATIC / "icon.svg", headers={"Cache-Control": "public, max-age=86400"})
 
 
 @router.get("/")

@@ -81,8 +81,11 @@ def browser(app: Any) -> Iterator[Open]:
 
     with ExitStack() as stack:
 
-        def opened(role: Role | None = None, base_url: str = "http://testserver") -> Browser:
-            found = Browser(stack.enter_context(TestClient(app, base_url=base_url)))
+        def opened(
+            role: Role | None = None, base_url: str = "http://testserver", address: str = "testclient"
+        ) -> Browser:
+            client = TestClient(app, base_url=base_url, client=(address, 50_000))
+            found = Browser(stack.enter_context(client))
             if role is not None:
                 email = f"{role}@example.com"
                 if access.sign_in(email, PASSWORD) is None:

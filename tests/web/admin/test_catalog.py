@@ -1,11 +1,13 @@
 """Brands, campaigns and budgets as people edit them: each edit enforced and audited in its own commit."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from domain.access import Role
-from tests.web.admin.conftest import Open
+from tests.web.admin.conftest import Browser, Open
+from tests.web.api.conftest import held_up
 from tests.world import UNIT, World
 
 BY = "user:operator@example.com"
@@ -209,6 +211,20 @@ def test_a_bad_budget_is_refused_beside_its_field(
     assert told in answer.text
     assert f'id="{field}-error"' in answer.text
     assert world.one("SELECT limit_micros FROM budgets") == {"limit_micros": UNIT}
+
+
+def test_of_two_who_set_the_same_limit_at_once_the_second_is_told(world: World, browser: Open) -> None:
+    brand = world.brand()
+    told: list[int] = []
+
+    def sets(someone: Browser, limit: str) -> None:
+        form = {"brand": brand, "campaign": "", "period": "daily", "limit_micros": limit}
+        told.append(someone.post("/admin/budgets/create", form).status_code)
+
+    jobs = [partial(sets, browser(Role.OPERATOR), limit) for limit in ("5", "7")]
+    held_up(world, "SELECT 1 FROM brands FOR UPDATE", *jobs)
+    assert sorted(told) == [303, 422]
+    assert len(world.rows("SELECT FROM audit_entries WHERE subject = 'budget'")) == 1
 
 
 @pytest.mark.parametrize("pk", ["99", "0", "-1", "x", "1.5", "9" * 30, "", "1 OR 1=1"])

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from domain.access import Role
 from tests.web.admin.conftest import PASSWORD
-from tests.web.chromium import Watched, chromium
+from tests.web.chromium import Watched
 from tests.web.conftest import Browse
 from tests.world import World
 from workers import access
@@ -18,15 +18,8 @@ from workers import access
 Editor = Callable[..., Page]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for the module."""
-    with chromium() as opened:
-        yield opened
-
-
 @pytest.fixture
-def editor(world: World, browse: Browse, browser: Browser) -> Iterator[Editor]:
+def editor(world: World, browse: Browse, chrome: Browser) -> Iterator[Editor]:
     """Opens the editor of a campaign with this schedule, in a browser that somebody is signed in by."""
     campaign = world.campaign(world.brand(zone="America/New_York"), name="Search")
     with browse() as client, ExitStack() as stack:
@@ -36,7 +29,7 @@ def editor(world: World, browse: Browse, browser: Browser) -> Iterator[Editor]:
             if schedule:
                 world.schedule(campaign, schedule)
             access.create_user("ops@example.com", PASSWORD, role, "test")
-            page = browser.new_page(base_url=str(client.base_url), **options)
+            page = chrome.new_page(base_url=str(client.base_url), **options)
             stack.callback(page.close)
             watched.append(Watched(page))
             page.goto(f"/admin/campaigns/{campaign}/schedule")

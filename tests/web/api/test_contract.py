@@ -27,7 +27,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 REPEATABLE = settings(
-    max_examples=40,
+    max_examples=20,
     derandomize=True,
     deadline=None,
     database=None,

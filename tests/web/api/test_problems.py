@@ -1,12 +1,16 @@
 """Whatever is sent, a refusal is problem details that name what is wrong."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from tests.web.conftest import Browse
 from tests.world import World
+from web.bodies import MAX_API_BYTES
+from web.problems import FAULTS_TOLD, FIELD_LENGTH
 
 JSON = {"Content-Type": "application/json"}
 
@@ -35,7 +39,7 @@ def _is_problem(client: TestClient, status: int, method: str, url: str, **sent: 
         (b'{"name": "\\u0000"}', 422),
         (b'{"na\\ud800me\\u0000": 1}', 422),
         (b'{"name": ' + b"9" * 5000 + b"}", 400),
-        (b"[" * 100_000, 400),
+        (b"[" * 65_536, 400),
         (b'{"name": NaN}', 422),
         (b'{"name": "Good", "name": 7}', 422),
     ],
@@ -51,27 +55,65 @@ def test_a_body_that_does_not_say_that_it_is_json_is_refused(client: TestClient)
 
 
 @pytest.mark.parametrize("announced", [True, False])
-@pytest.mark.parametrize("path", ["/api/spend/", "/api/brands/", "/nowhere/"])
-def test_a_body_over_the_limit_is_refused_whether_its_length_is_announced_or_not(
+@pytest.mark.parametrize("path", ["/api/spend/", "/api/reported-totals/", "/api/brands/", "/api/nothing/", "/nowhere/"])
+def test_a_body_over_its_limit_is_refused_whether_its_length_is_announced_or_not(
     client: TestClient, announced: bool, path: str
 ) -> None:
-    from runtime.settings import settings  # noqa: PLC0415
+    from runtime.settings import settings  # noqa: PLC0415 - after the environment is set
 
-    large = b" " * (settings().max_body_bytes + 1)
+    small = path in {"/api/brands/", "/api/nothing/"}
+    limit = MAX_API_BYTES if small else settings().max_body_bytes
+    large = b" " * (limit + 1)
 
     def parts() -> Iterator[bytes]:
         yield large[:100]
         yield large[100:]
 
-    answer = client.post(path, content=large if announced else parts(), headers=JSON)
-    reads_it = announced or path != "/nowhere/"
-    assert (answer.status_code, answer.headers["content-type"]) == (
-        413 if reads_it else 404,
-        "application/problem+json",
-    )
-    assert answer.headers["X-Request-ID"]
-    exact = client.post("/api/brands/", content=large[:-1], headers=JSON)
-    assert exact.status_code == 422
+    nobody_reads_it = not announced and "no" in path
+    sent = large if announced else parts()
+    problem = _is_problem(client, 404 if nobody_reads_it else 413, "POST", path, content=sent, headers=JSON)
+    assert nobody_reads_it or str(limit) in problem["detail"]
+    exact = client.post(path, content=large[:-1], headers=JSON)
+    assert exact.status_code == 404 if "no" in path else 422
+
+
+@pytest.mark.parametrize("kind", [{}, {"Authorization": "Basic c2c6c2c="}, {"Authorization": "Bearer "}])
+@pytest.mark.parametrize("method", ["POST", "PATCH", "GET"])
+def test_of_a_body_without_a_key_nothing_is_read(client: TestClient, method: str, kind: dict[str, str]) -> None:
+    read: list[bytes] = []
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(3):
+            read.append(b" " * 1_000_000)
+            yield read[-1]
+
+    class Watching:
+        """Notes whether the application asked for the body."""
+
+        asked = 0
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def watched() -> Any:
+                self.asked += scope["type"] == "http"
+                return await receive()
+
+            await client.app(scope, watched, send)
+
+    watching = Watching()
+    stranger = TestClient(watching, raise_server_exceptions=False)
+    problem = _is_problem(stranger, 401, method, "/api/spend/", content=parts(), headers=JSON | kind)
+    assert watching.asked == 0
+    assert "API key" in problem["detail"]
+    answer = stranger.request(method, "/api/spend/", content=b"x" * 100, headers=kind)
+    assert (answer.status_code, answer.headers["WWW-Authenticate"], watching.asked) == (401, "Bearer", 0)
+
+
+def test_the_process_answers_without_waiting_for_a_body_that_has_no_key(browse: Browse) -> None:
+    with browse() as served:
+        address = (served.base_url.host, served.base_url.port or 80)
+        with socket.create_connection(address, timeout=30) as caller:
+            caller.sendall(b"POST /api/spend/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n[")
+            assert caller.recv(100).startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +143,14 @@ def test_every_field_at_fault_is_named(client: TestClient) -> None:
     sent = {"brand_id": 0, "period": "hourly", "limit_micros": -1, "colour": "red"}
     problem = _is_problem(client, 422, "POST", "/api/budgets/", json=sent)
     assert {error["field"] for error in problem["errors"]} == {"brand_id", "period", "limit_micros", "colour"}
+
+
+def test_of_many_fields_at_fault_the_first_are_told_and_long_names_are_cut(client: TestClient) -> None:
+    sent: dict[str, Any] = {f"{number:02}{'x' * 500}": 1 for number in range(30)}
+    problem = _is_problem(client, 422, "POST", "/api/brands/", json={"name": "Hats", **sent})
+    assert len(problem["errors"]) == FAULTS_TOLD == 20
+    assert {len(error["field"]) for error in problem["errors"]} == {FIELD_LENGTH} == {200}
+    assert len(problem["detail"]) < 300
 
 
 def test_the_address_without_its_last_slash_leads_to_it(client: TestClient) -> None:

@@ -29,7 +29,10 @@ def test_good_events_are_enqueued_and_counted_by_a_worker(world: World, client: 
     world.verify()
 
 
-def test_bad_events_are_told_by_their_place_and_kept_before_the_answer(world: World, client: TestClient) -> None:
+@pytest.mark.parametrize("wait", [{}, NOW])
+def test_bad_events_are_told_by_their_place_and_kept_before_the_answer(
+    world: World, client: TestClient, wait: dict[str, str]
+) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
     unknown = world.event(4711, UNIT)
@@ -41,9 +44,11 @@ def test_bad_events_are_told_by_their_place_and_kept_before_the_answer(world: Wo
         world.event(campaign, UNIT, at="2026-05-01T00:00:00Z"),
         world.event(campaign, UNIT, at="2026-06-17T12:05:01Z"),
         "nonsense",
+        7,
+        7,
     ]
-    told = client.post("/api/spend/", json={"events": sent}).json()
-    assert (told["accepted"], told["rejected"]) == (1, 6)
+    told = client.post("/api/spend/", json={"events": sent}, params=wait).json()
+    assert (told["accepted"], told["rejected"]) == (1, 8)
     assert [(fault["index"], fault["reason"]) for fault in told["rejections"]] == [
         (1, "malformed"),
         (2, "unknown_campaign"),
@@ -51,6 +56,8 @@ def test_bad_events_are_told_by_their_place_and_kept_before_the_answer(world: Wo
         (4, "too_old"),
         (5, "in_future"),
         (6, "malformed"),
+        (7, "malformed"),
+        (8, "malformed"),
     ]
     assert told["rejections"][1] == {
         "index": 2,
@@ -59,7 +66,7 @@ def test_bad_events_are_told_by_their_place_and_kept_before_the_answer(world: Wo
         "detail": "no campaign 4711",
     }
     assert told["rejections"][0]["event_id"] is None
-    assert len(world.rejected()) == 6
+    assert len(world.rejected()) == 7
     assert unknown in [row["payload"] for row in world.rejected()]
 
 

@@ -1,0 +1,35 @@
+"""The tables of delivery: messages that processes died with, sequence numbers that arrived."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, Integer, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models import NOW, Base, Moment
+
+
+class SuspectMessage(Base):
+    """A message that came back from a dead process, and how many have died since while they worked on it alone."""
+
+    __tablename__ = "suspect_messages"
+    __table_args__ = (CheckConstraint("deaths >= 0", name="deaths_counted"),)
+
+    message_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    deaths: Mapped[int] = mapped_column(Integer, server_default="0")
+    since: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+
+
+class SequenceRun(Base):
+    """Sequence numbers of a source that arrived, first to last without a gap; neighbours are joined now and then."""
+
+    __tablename__ = "sequence_runs"
+    __table_args__ = (
+        CheckConstraint("first <= last", name="runs_forward"),
+        Index("ix_sequence_runs_source", "source", "first"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    first: Mapped[int] = mapped_column(BigInteger)
+    last: Mapped[int] = mapped_column(BigInteger)
+    received_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)

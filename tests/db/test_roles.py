@@ -1,0 +1,220 @@
+"""What each database role can do, and what it is refused, as Postgres itself decides it."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from datetime import date
+
+import psycopg
+import pytest
+from sqlalchemy import TextClause
+from sqlalchemy.dialects import postgresql
+
+import db.access_models
+import db.delivery_models
+import db.repository
+from db.models import Base
+from db.repository.privileges import READER, TABLES, DatabaseRole
+from tests.cli.shell import shell
+from tests.roles import Urls, roles_of
+from tests.world import UNIT, World
+
+HISTORIES = ("spend_events", "status_changes", "hold_changes", "audit_entries")
+LIMITS = "budget_limits"
+SECRETS = {
+    "users": {"password_hash"},
+    "user_sessions": {"token_hash"},
+    "api_keys": {"secret_hash"},
+    "idempotency_keys": {"key", "request_hash", "headers", "body"},
+}
+DENIED = psycopg.errors.InsufficientPrivilege
+COUNT = "SELECT count(*) FROM {}"
+COPY = "INSERT INTO {0} SELECT * FROM {0}"
+COLUMNS = "SELECT {1} FROM {0}"
+WRITABLE = "SET default_transaction_read_only = off; COMMIT; "
+FORBIDDEN = (
+    "UPDATE {} SET brand_id = brand_id",
+    "DELETE FROM {}",
+    "TRUNCATE {}",
+    "DROP TABLE {}",
+    "ALTER TABLE {} DISABLE TRIGGER ALL",
+    "ALTER TABLE {} ADD COLUMN more text",
+    "CREATE INDEX ON {} (brand_id)",
+)
+
+
+@pytest.fixture
+def urls(database: str) -> Iterator[Urls]:
+    """The roles of the test's database."""
+    with roles_of(database) as made:
+        yield made
+
+
+def refused(url: str, statement: str) -> bool:
+    """Whether Postgres refuses the statement for lack of a privilege; false where it lets it run."""
+    with psycopg.connect(url) as connection:
+        try:
+            connection.execute(statement.encode())
+        except DENIED as error:
+            # A trigger that stands in the way of whoever has the privilege says it in other words.
+            return "append-only" not in str(error)
+        finally:
+            connection.rollback()
+    return False
+
+
+def statements() -> dict[str, str]:
+    """Every statement of db/repository by its place and name, with $1, $2 … where its values go."""
+    found = {}
+    for module in pkgutil.iter_modules(db.repository.__path__):
+        for name, value in vars(importlib.import_module(f"db.repository.{module.name}")).items():
+            clauses = value if isinstance(value, tuple) else (value,)
+            for number, clause in enumerate(clauses):
+                if isinstance(clause, TextClause):
+                    found[f"{module.name}.{name}.{number}"] = numbered(clause)
+    return {name: text for name, text in found.items() if not text.lstrip().startswith("SET ")}
+
+
+def numbered(clause: TextClause) -> str:
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            names.append(match[1])
+        return f"${names.index(match[1]) + 1}"
+
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own is not annotated
+    text = str(clause.compile(dialect=dialect))
+    return re.sub(r"%\((\w+)\)s", number, text).replace("%%", "%")
+
+
+def refused_statements(url: str) -> set[str]:
+    """The statements of db/repository that Postgres would not start for this login."""
+    denied = set()
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name, text in statements().items():
+            values = len(set(re.findall(r"\$\d+", text)))
+            given = f"({', '.join(['NULL'] * values)})" if values else ""
+            try:
+                connection.execute(f"PREPARE tried AS {text}".encode())
+                connection.execute(f"EXPLAIN EXECUTE tried{given}".encode())
+            except DENIED:
+                denied.add(name)
+            connection.execute("DEALLOCATE tried")
+    return denied
+
+
+def test_every_table_is_granted_by_name_to_somebody_or_withheld_on_purpose() -> None:
+    tables = {*Base.metadata.tables, "alembic_version"}
+    assert db.access_models.User.__tablename__ in tables
+    assert db.delivery_models.SequenceRun.__tablename__ in tables
+    assert set(READER) == tables, "a new table needs its privileges in db/repository/privileges.py"
+    assert all(set(granted) <= tables for granted in TABLES.values())
+
+
+def test_the_web_role_may_run_every_statement_there_is(urls: Urls) -> None:
+    assert len(statements()) > 120
+    assert refused_statements(urls[DatabaseRole.WEB]) == {"ledger.DROP_MONTHS.0"}
+
+
+def test_the_worker_role_may_run_all_but_what_people_and_keys_are_for(urls: Urls) -> None:
+    denied = refused_statements(urls[DatabaseRole.WORKER])
+    for_people = ("access.", "catalog.", "idempotency.", "overview.READY.")
+    assert denied == {name for name in denied if name.startswith(for_people)}
+    assert "access.CREDENTIALS.0" in denied
+    assert not {name for name in denied if name.startswith("access.FORGET")}
+
+
+@pytest.mark.parametrize("role", [DatabaseRole.WORKER, DatabaseRole.WEB, DatabaseRole.READER])
+def test_history_is_append_only_for_every_process(urls: Urls, world: World, role: DatabaseRole) -> None:
+    campaign = world.campaign(world.brand(daily=UNIT))
+    event = world.spend(campaign, UNIT)
+    month = f"spend_events_{event['occurred_at'][:7].replace('-', '_')}"
+    for table in (*HISTORIES, LIMITS, month):
+        assert world.one(COUNT.format(table))["count"] > 0, table
+        for statement in FORBIDDEN:
+            assert refused(urls[role], WRITABLE + statement.format(table)), statement.format(table)
+    assert refused(urls[role], WRITABLE + COPY.format(month))
+    assert refused(urls[role], WRITABLE + "SET session_replication_role = replica")
+    assert refused(urls[role], WRITABLE + "CREATE TABLE public.mine ()")
+    assert refused(urls[role], WRITABLE + "ALTER FUNCTION refuse_edit_of_history() RENAME TO other")
+
+
+def test_a_worker_cannot_change_what_people_want_nor_see_who_they_are(urls: Urls, world: World) -> None:
+    worker = urls[DatabaseRole.WORKER]
+    world.campaign(world.brand(daily=UNIT))
+    for statement in (
+        "UPDATE brands SET configured_status = 'paused'",
+        "UPDATE campaigns SET configured_status = 'paused'",
+        "UPDATE budgets SET limit_micros = 0",
+        "INSERT INTO budget_limits SELECT * FROM budget_limits",
+        "DELETE FROM dayparts",
+        "SELECT email FROM users",
+        "INSERT INTO users (email, password_hash) VALUES ('me@example.com', '')",
+        "SELECT token_hash FROM user_sessions",
+        "SELECT secret_hash FROM api_keys",
+        "SELECT body FROM idempotency_keys",
+    ):
+        assert refused(worker, statement), statement
+    for statement in ("SELECT * FROM campaigns FOR NO KEY UPDATE", "SELECT * FROM brands FOR NO KEY UPDATE"):
+        assert not refused(worker, statement), statement
+
+
+def test_a_reader_sees_all_but_secrets_and_writes_nothing(urls: Urls, world: World) -> None:
+    reader = urls[DatabaseRole.READER]
+    for table in Base.metadata.sorted_tables:
+        secret = SECRETS.get(table.name, set())
+        plain = [column.name for column in table.columns if column.name not in secret]
+        assert not refused(reader, COLUMNS.format(table.name, ", ".join(plain))), table.name
+        for column in secret:
+            assert refused(reader, COLUMNS.format(table.name, column)), column
+        for statement in ("INSERT INTO {} DEFAULT VALUES", "DELETE FROM {}"):
+            assert refused(reader, WRITABLE + statement.format(table.name)), table.name
+    with psycopg.connect(reader) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        connection.execute("CREATE TEMP TABLE mine ()")
+
+
+def test_a_worker_makes_months_and_drops_only_what_the_retention_lets_go(
+    urls: Urls, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, migrator = urls[DatabaseRole.WORKER], urls[DatabaseRole.MIGRATOR]
+
+    def dropped(url: str, before: str) -> list[date]:
+        with psycopg.connect(url, autocommit=True) as connection:
+            return [month for (month,) in connection.execute("SELECT drop_ledger_months(%s)", [before])]
+
+    with psycopg.connect(worker, autocommit=True) as connection:
+        for month in ("2019-12-01", "2020-01-01"):
+            assert connection.execute("SELECT ensure_ledger_month(%s)", [month]).fetchone() == (True,)
+        for nonsense in ("2020-01-15", "1969-12-01", "2200-01-01", "infinity", None):
+            with pytest.raises(psycopg.errors.InvalidParameterValue):
+                connection.execute("SELECT ensure_ledger_month(%s)", [nonsense])
+    owner = world.one("SELECT pg_get_userbyid(relowner) AS name FROM pg_class WHERE relname = 'spend_events_2019_12'")
+    assert owner["name"].endswith("_migrator")
+    assert dropped(worker, "2199-01-01") == [], "nothing is dropped where no retention is set"
+    assert refused(urls[DatabaseRole.WEB], "SELECT drop_ledger_months('2000-01-01')")
+
+    kept = {"DATABASE_URL": migrator, "SPENDGATE_LEDGER_RETENTION_MONTHS": "24"}
+    assert shell("migrate", env=kept).code == 0
+    assert dropped(worker, "2020-01-15") == [date(2019, 12, 1)]
+    assert dropped(worker, "2199-01-01") == [date(2020, 1, 1)]
+    assert world.one("SELECT count(*) FROM pg_inherits WHERE inhparent = 'spend_events'::regclass")["count"] > 12
+    assert refused(
+        worker, "CREATE OR REPLACE FUNCTION ledger_retention_months() RETURNS int LANGUAGE sql AS 'SELECT 0'"
+    )
+
+
+def test_names_in_a_callers_way_do_not_lead_the_owners_functions_astray(urls: Urls, world: World) -> None:
+    with psycopg.connect(urls[DatabaseRole.WORKER], autocommit=True) as connection:
+        connection.execute("CREATE TEMP TABLE spend_events (LIKE public.spend_events) PARTITION BY RANGE (occurred_at)")
+        connection.execute(
+            "CREATE FUNCTION pg_temp.ledger_retention_months() RETURNS integer LANGUAGE sql AS 'SELECT 0'"
+        )
+        connection.execute("SET search_path = pg_temp, public")
+        assert connection.execute("SELECT public.ensure_ledger_month('2019-12-01')").fetchone() == (True,)
+        assert connection.execute("SELECT public.drop_ledger_months('2199-01-01')").fetchall() == []
+    parent = (
+        "SELECT inhparent::regclass::text AS name FROM pg_inherits WHERE inhrelid = 'spend_events_2019_12'::regclass"
+    )
+    assert world.one(parent)["name"] == "spend_events"

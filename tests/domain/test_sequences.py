@@ -1,0 +1,75 @@
+"""Sequence numbers: which a source may give, and the runs they make."""
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.sequences import Run, runs_in
+from domain.spend import MAX_ID, Reason, Rejection, read_event, sequence_of
+from tests.domain.messages import json_values, nearly_good, raw_event, reason
+
+
+def numbered(*numbers: object, source: object = "bidder") -> list[object]:
+    return [raw_event(source=source, sequence=number) for number in numbers]
+
+
+@pytest.mark.parametrize("number", [0, 1, MAX_ID])
+def test_a_source_may_number_its_events_from_0_to_the_end_of_a_bigint(number: int) -> None:
+    (event,) = numbered(number)
+    assert not isinstance(read_event(event), Rejection)
+    assert sequence_of(event) == ("bidder", number)
+
+
+@pytest.mark.parametrize("number", [-1, MAX_ID + 1, 10**400, 1.0, math.nan, "1", True, [1], {}])
+def test_what_is_no_number_of_a_sequence_makes_its_event_malformed(number: object) -> None:
+    (event,) = numbered(number)
+    read = read_event(event)
+    assert reason(read) is Reason.MALFORMED
+    assert isinstance(read, Rejection)
+    assert "sequence" in read.detail
+    assert sequence_of(event) is None
+
+
+@pytest.mark.parametrize("source", [..., None, "", 5, "x" * 201, "nul \0", "\ud800"])
+def test_a_sequence_without_a_source_is_malformed(source: object) -> None:
+    (event,) = numbered(1, source=source)
+    assert reason(read_event(event)) is Reason.MALFORMED
+    assert runs_in([event]) == []
+
+
+def test_an_event_need_not_be_numbered() -> None:
+    assert sequence_of(raw_event(source="bidder")) is None
+    assert sequence_of(raw_event(source="bidder", sequence=None)) is None
+    assert not isinstance(read_event(raw_event(sequence=None)), Rejection)
+
+
+def test_a_bad_event_has_arrived_where_its_source_and_number_can_be_read() -> None:
+    assert runs_in([{"source": "bidder", "sequence": 7}, raw_event(event_id=5, source="bidder", sequence=8)]) == [
+        Run("bidder", 7, 8)
+    ]
+
+
+def test_neighbours_make_one_run_in_whatever_order_they_come() -> None:
+    assert runs_in(numbered(3, 1, 2, 2, 7, 0)) == [Run("bidder", 0, 3), Run("bidder", 7, 7)]
+
+
+def test_each_source_has_runs_of_its_own() -> None:
+    assert runs_in([*numbered(1, source="b"), *numbered(2, source="a"), *numbered(2, source="b")]) == [
+        Run("a", 2, 2),
+        Run("b", 1, 2),
+    ]
+
+
+@given(st.lists(st.integers(0, 30)))
+def test_runs_hold_the_numbers_that_came_and_no_others(numbers: list[int]) -> None:
+    runs = runs_in(numbered(*numbers))
+    assert [number for run in runs for number in range(run.first, run.last + 1)] == sorted(set(numbers))
+    assert all(before.last + 1 < after.first for before, after in itertools.pairwise(runs))
+
+
+@given(json_values | nearly_good)
+def test_anything_that_json_can_say_is_read_without_a_fault(given_value: object) -> None:
+    assert isinstance(runs_in([given_value]), list)

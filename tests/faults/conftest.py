@@ -1,0 +1,79 @@
+"""Servers of our own for the faults that kill them, started once; a fresh database and an empty Redis for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from cli.placement import EmbeddedError
+from tests.faults.kit import Stage
+from tests.faults.servers import TEMPLATE, Servers, running_servers
+from tests.world import World
+
+_numbers = iter(range(1_000_000))
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """A Postgres with fsync and a Redis with an append-only file, for all faults of this session."""
+    try:
+        running = running_servers()
+        own = running.__enter__()
+    except EmbeddedError as error:
+        pytest.skip(str(error))
+    yield own
+    running.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def template(servers: Servers) -> str:
+    """A migrated database to copy."""
+    from cli.servers import migrate_to  # noqa: PLC0415 - after the environment is set
+
+    servers.execute("CREATE DATABASE {}", TEMPLATE)
+    with pytest.MonkeyPatch.context() as patch:
+        at_database(patch, servers.database_url(TEMPLATE))
+        migrate_to("head")
+    forget_database()
+    return TEMPLATE
+
+
+@pytest.fixture
+def stage(servers: Servers, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """A stage with an empty database and an empty Redis, to which this process's own calls go too."""
+    name = f"fault_{next(_numbers)}"
+    servers.execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+    with redis.Redis.from_url(servers.redis_url) as client:
+        client.flushall()
+    url = servers.database_url(name)
+    monkeypatch.setenv("REDIS_URL", servers.redis_url)
+    monkeypatch.setenv("SPENDGATE_HOME", str(servers.home))
+    at_database(monkeypatch, url)
+    staged = Stage(servers, World(url, monkeypatch), tmp_path)
+    print(f"SPENDGATE_FAULTS_SEED={staged.seed}")
+    yield staged
+    monkeypatch.undo()
+    forget_database()
+    servers.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+def at_database(patch: pytest.MonkeyPatch, url: str) -> None:
+    """Lets this process's own calls go to the database."""
+    forget_database()
+    patch.setenv("DATABASE_URL", url)
+
+
+def forget_database() -> None:
+    """Closes the way to the database; the next call reads the settings anew."""
+    from db.engine import engine  # noqa: PLC0415 - after the environment is set
+    from db.repository.ledger import forget_months  # noqa: PLC0415
+    from runtime import clock  # noqa: PLC0415
+    from runtime.settings import settings  # noqa: PLC0415
+
+    if engine.cache_info().currsize:
+        engine().dispose()
+    engine.cache_clear()
+    settings.cache_clear()
+    clock.reset()
+    forget_months()

@@ -1,0 +1,103 @@
+"""A load whose ids and sums are known, and the judgement of what became of it."""
+
+from collections import Counter
+from datetime import timedelta
+from random import Random
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from runtime import clock
+from tests.world import World
+
+BRANDS: Final = 6
+CAMPAIGNS_A_BRAND: Final = 2
+LIMITED: Final = 3
+"""So many of the brands have a limit that the load crosses: each of their campaigns is toggled exactly once."""
+
+FIRST_ID: Final = 1 << 100
+
+SUMS_OF_LEDGER: Final = "SELECT campaign_id AS owner, sum(amount_micros)::bigint AS micros FROM spend_events GROUP BY 1"
+SUMS_OF_CAMPAIGN_DAYS: Final = (
+    "SELECT campaign_id AS owner, sum(spent_micros)::bigint AS micros FROM campaign_days GROUP BY 1"
+)
+SUMS_OF_BRAND_DAYS: Final = "SELECT brand_id AS owner, sum(spent_micros)::bigint AS micros FROM brand_days GROUP BY 1"
+
+
+class Figures(NamedTuple):
+    """What came of a load: its events, and how many of them are missing or counted more than once."""
+
+    events: int
+    lost: int
+    doubled: int
+
+
+class Load:
+    """Spend events whose ids and sums are known; made batch by batch, as many as a fault needs."""
+
+    def __init__(self, world: World, draw: Random, a_message: int, lifetime_limit: int) -> None:
+        self._world, self._draw, self.a_message = world, draw, a_message
+        limits = [lifetime_limit] * LIMITED + [0] * (BRANDS - LIMITED)
+        self.brands = [world.brand(lifetime=limit) if limit else world.brand() for limit in limits]
+        self.campaigns = [world.campaign(brand) for brand in self.brands for _ in range(CAMPAIGNS_A_BRAND)]
+        self.micros: Counter[int] = Counter()
+        self.events = 0
+        self._occurred_at = (clock.now() - timedelta(hours=1)).isoformat()
+
+    def brand_of(self, campaign: int) -> int:
+        """Whose it is."""
+        return self.brands[self.campaigns.index(campaign) // CAMPAIGNS_A_BRAND]
+
+    def batches(self, count: int) -> list[list[dict[str, Any]]]:
+        """So many messages' events, each of all brands."""
+        return [[self.event() for _ in range(self.a_message)] for _ in range(count)]
+
+    def event(self) -> dict[str, Any]:
+        """The next event, which counts."""
+        campaign, micros = self._draw.choice(self.campaigns), self._draw.randint(1, 999_983)
+        self.micros[campaign] += micros
+        self.events += 1
+        return {
+            "event_id": str(UUID(int=FIRST_ID + self.events)),
+            "campaign_id": campaign,
+            "occurred_at": self._occurred_at,
+            "amount_micros": micros,
+        }
+
+    def judged(self) -> Figures:
+        """Fails unless every event is counted once, to the micro, and has toggled what it must once."""
+        figures = self._figures()
+        assert figures == Figures(self.events, 0, 0)
+        of_brands: Counter[int] = Counter()
+        for campaign, micros in self.micros.items():
+            of_brands[self.brand_of(campaign)] += micros
+        for statement, expected in (
+            (SUMS_OF_LEDGER, self.micros),
+            (SUMS_OF_CAMPAIGN_DAYS, self.micros),
+            (SUMS_OF_BRAND_DAYS, of_brands),
+        ):
+            assert self._sums(statement) == +expected, statement
+        self._toggled_once(of_brands)
+        self._world.verify()
+        return figures
+
+    def _figures(self) -> Figures:
+        found = self._world.one(
+            "SELECT count(*) AS rows, count(DISTINCT event_id) AS ids FROM spend_events"
+            " WHERE event_id BETWEEN %s AND %s",
+            UUID(int=FIRST_ID + 1),
+            UUID(int=FIRST_ID + self.events),
+        )
+        return Figures(self.events, self.events - found["ids"], found["rows"] - found["ids"])
+
+    def _sums(self, statement: str) -> dict[int, int]:
+        return {row["owner"]: row["micros"] for row in self._world.rows(statement) if row["micros"]}
+
+    def _toggled_once(self, of_brands: Counter[int]) -> None:
+        rows = self._world.rows(
+            "SELECT campaign_id, count(*) AS changes FROM status_changes WHERE to_status = 'inactive' GROUP BY 1"
+        )
+        changes = {row["campaign_id"]: row["changes"] for row in rows}
+        limits = self._world.rows("SELECT brand_id, limit_micros FROM budgets")
+        over = {row["brand_id"] for row in limits if of_brands[row["brand_id"]] >= row["limit_micros"]}
+        assert changes == {campaign: 1 for campaign in self.campaigns if self.brand_of(campaign) in over}
+        assert len(over) == LIMITED, "the load crossed no limit"

@@ -1,0 +1,90 @@
+"""What the tests beside the model share: an emptied database, brands made in product and model alike, figures."""
+
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Connection
+
+from db.engine import snapshot
+from db.repository import catalog
+from db.repository.audit import Edit
+from domain.periods import Period
+from domain.schedules import Daypart
+from tests.faults.model import Brand, Campaign, Model
+from tests.world import World
+
+
+def make_brand(
+    connection: Connection, model: Model, at: datetime, zone: str, campaigns: Sequence[Campaign]
+) -> tuple[int, list[int]]:
+    """Makes a brand and campaigns with these facts, for the product and for the model; returns their ids."""
+    edit = Edit("test", at)
+    brand = catalog.create_brand(connection, "Brand", zone, "USD", edit)
+    model.brands[brand] = Brand(zone)
+    made = []
+    for place, facts in enumerate(campaigns):
+        name = f"{brand}-{place}"
+        flight = {"starts_on": facts.starts_on, "ends_on": facts.ends_on}
+        campaign = catalog.create_campaign(connection, brand, name, edit, platform="meta", external_id=name, **flight)
+        if facts.parts:
+            catalog.set_schedule(connection, campaign, tuple(Daypart(*part) for part in facts.parts), edit)
+        model.campaigns[campaign] = replace(facts, brand=brand, external_id=name)
+        made.append(campaign)
+    return brand, made
+
+
+def set_limit(
+    connection: Connection, model: Model, at: datetime, brand: int, campaign: int | None, period: str, limit: int
+) -> None:
+    """Sets a limit of a brand or its campaign, for the product and for the model."""
+    catalog.set_budget(connection, brand, campaign, Period(period), limit, Edit("test", at))
+    model.limits[brand, campaign, period] = limit
+
+
+def emptied(world: World) -> None:
+    """Empties the test's database, ids and watermarks too, which is quicker than another database."""
+    tables = "brands, spend_events, rejected_events, watermarks, budget_limits, audit_entries"
+    world.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+
+
+def stored_holds() -> dict[int, set[str]]:
+    """What holds each campaign by its row."""
+    with snapshot() as connection:
+        rows = connection.exec_driver_sql("SELECT id, holds FROM campaigns")
+        return {campaign: set(holds) for campaign, holds in rows}
+
+
+def ledger_against(model: Model, world: World) -> Counter[str]:
+    """How many events the model knows, and how many of them the ledger has lost or has twice."""
+    rows = world.rows("SELECT campaign_id, amount_micros FROM spend_events")
+    found = Counter((row["campaign_id"], row["amount_micros"]) for row in rows)
+    expected = Counter((campaign, micros) for campaign, _, micros in model.ledger.values())
+    lost, doubled = (expected - found).total(), (found - expected).total()
+    return Counter(events=expected.total(), lost=lost, doubled=doubled)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Writes no log line: there would be one for each of many thousand steps."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)
+
+
+def tell_figures(fault: str, times: int, figures: Counter[str]) -> None:
+    """Adds one line to the table of faults, where SPENDGATE_FAULTS_TABLE names its file."""
+    table = os.environ.get("SPENDGATE_FAULTS_TABLE")
+    if table:
+        counts = {name: figures[name] for name in ("events", "lost", "doubled")}
+        line = {"fault": fault, "times": times, **counts, "recovery_seconds": None}
+        with Path(table).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")

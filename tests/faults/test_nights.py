@@ -1,0 +1,246 @@
+"""Nights on which clocks change, months end, February has 29 days; and servers whose own clock goes wrong.
+
+`SPENDGATE_TEST_NIGHTS=N` walks the nights minute by minute, and lets N clocks go wrong.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import Connection
+
+from db.engine import committed, snapshot
+from db.repository import rejected
+from tests.faults.model import DAY, QUARTER, Campaign, Model, parts, quarters
+from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, stored_holds, tell_figures
+from tests.world import World
+from workers.enforcement import Cause, enforce_brands
+from workers.replay import replay
+from workers.schedules import refresh_spend, reset_daily_budgets, reset_monthly_budgets
+
+IS_LONG = "SPENDGATE_TEST_NIGHTS" in os.environ
+WRONG_CLOCKS = int(os.environ.get("SPENDGATE_TEST_NIGHTS", "4"))
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+FROM, UNTIL = datetime(2026, 10, 20, tzinfo=UTC), datetime(2027, 10, 20, tzinfo=UTC)
+
+CHANGING = (
+    "Africa/Cairo",
+    "Africa/Casablanca",
+    "America/Havana",
+    "America/Los_Angeles",
+    "America/New_York",
+    "America/Nuuk",
+    "America/Santiago",
+    "America/St_Johns",
+    "Antarctica/Troll",
+    "Asia/Beirut",
+    "Asia/Jerusalem",
+    "Atlantic/Azores",
+    "Australia/Adelaide",
+    "Australia/Lord_Howe",
+    "Australia/Sydney",
+    "Europe/Berlin",
+    "Europe/Chisinau",
+    "Europe/London",
+    "Pacific/Auckland",
+    "Pacific/Chatham",
+)
+STEADY = ("America/Mexico_City", "Asia/Kathmandu", "Asia/Kolkata", "Asia/Tokyo")
+TURNS = (date(2026, 12, 31), date(2027, 2, 28), date(2028, 2, 28), date(2028, 2, 29))
+
+SMALL_HOURS = parts(range(1, 8), (0, 45), (60, 90), (105, 150), (165, 225), (1380, 1440))
+QUARTERS = parts(range(1, 8), *((hour * 60 + 15, hour * 60 + 30) for hour in (0, 1, 2, 3, 23)))
+
+WRONG_BY = (-HOUR, HOUR, -2 * MINUTE, 2 * MINUTE)
+
+
+def clock_changes(zone: str) -> list[datetime]:
+    """The quarter hours of the coming year from which the zone's wall clock shows another offset."""
+    rules, days = ZoneInfo(zone), [FROM + n * DAY for n in range((UNTIL - FROM).days + 1)]
+    offsets = [day.astimezone(rules).utcoffset() for day in days]
+    return [
+        next(quarter for quarter in quarters(day, day + DAY) if quarter.astimezone(rules).utcoffset() != old)
+        for day, old, new in zip(days, offsets, offsets[1:], strict=False)
+        if old != new
+    ]
+
+
+class Stage:
+    """A brand in each of the zones, each with the same campaigns, and the model beside them."""
+
+    def __init__(self, world: World, at: datetime, zones: Iterable[str], **brand_limits: int) -> None:
+        emptied(world)
+        self.world, self.model, self.draw = world, Model(), Random(at.isoformat())
+        self.now = world.set_clock(at)
+        self.payloads: list[dict[str, Any]] = []
+        for zone in zones:
+            committed(partial(self.add_brand, zone=zone, limits=brand_limits))
+        enforce_brands(self.model.brands, Cause.CHECK)
+        self.flips = Counter[int]()
+        self.is_active = {campaign: not self.model.holds(campaign, at) for campaign in self.model.campaigns}
+        self.toggled_before = self.toggles()
+
+    def add_brand(self, connection: Connection, zone: str, limits: dict[str, int]) -> None:
+        tomorrow = self.now.astimezone(ZoneInfo(zone)).date() + DAY
+        campaigns = [
+            Campaign(),
+            Campaign(parts=SMALL_HOURS),
+            Campaign(parts=QUARTERS),
+            Campaign(starts_on=tomorrow, ends_on=tomorrow),
+        ]
+        brand, made = make_brand(connection, self.model, self.now, zone, campaigns)
+        for period, limit in limits.items():
+            set_limit(connection, self.model, self.now, brand, None, period, limit)
+        for campaign in made:
+            set_limit(connection, self.model, self.now, brand, campaign, "daily", 40)
+
+    def spend(self, micros: int, happened_at: datetime) -> None:
+        """Each campaign spends: told now, and judged by the clock that the servers show."""
+        payloads = [
+            self.world.event(campaign, micros, happened_at - self.draw.random() * 10 * MINUTE)
+            for campaign in self.model.campaigns
+        ]
+        self.payloads += payloads
+        self.world.ingest(payloads)
+        self.model.take_events(payloads, self.now)
+
+    def set_clock(self, at: datetime) -> None:
+        self.now = self.world.set_clock(at)
+
+    def note_flips(self) -> None:
+        """Counts how often the rules, followed moment by moment, would have opened or closed each campaign."""
+        for campaign, was_active in self.is_active.items():
+            self.is_active[campaign] = not self.model.holds(campaign, self.now)
+            self.flips[campaign] += self.is_active[campaign] != was_active
+
+    def assert_in_step(self) -> None:
+        for campaign, holds in stored_holds().items():
+            assert holds == self.model.holds(campaign, self.now), (campaign, self.now)
+
+    def toggles(self) -> Counter[int]:
+        rows = self.world.rows("SELECT campaign_id, count(*) FROM status_changes GROUP BY campaign_id")
+        return Counter({row["campaign_id"]: row["count"] for row in rows})
+
+    def judge(self) -> Counter[str]:
+        """Nothing lost, nothing doubled, each event on its own day."""
+        self.world.verify()
+        for name, days in (("campaign", self.model.campaign_days), ("brand", self.model.brand_days)):
+            rows = self.world.rows(f"SELECT {name}_id AS owner, day, spent_micros FROM {name}_days")  # noqa: S608 - ours
+            assert {(row["owner"], row["day"]): row["spent_micros"] for row in rows} == {
+                (owner, day): micros for owner, spent in days.items() for day, micros in spent.items()
+            }
+        figures = ledger_against(self.model, self.world)
+        assert not figures["lost"] + figures["doubled"]
+        return figures
+
+
+def nights() -> Iterator[tuple[date, list[str], dict[str, int]]]:
+    """Days on which clocks change in some zones, and ends of months; with the brands' limits there."""
+    changing: defaultdict[date, list[str]] = defaultdict(list)
+    for zone in CHANGING:
+        for change in clock_changes(zone):
+            changing[change.date()].append(zone)
+    for day, zones in sorted(changing.items()):
+        yield day, zones, {}
+    for day in TURNS:
+        yield day, [*STEADY, "America/St_Johns", "Pacific/Chatham"], {"monthly": 300, "yearly": 1_000}
+
+
+def moments(day: date, zones: list[str]) -> list[datetime]:
+    """From noon before the UTC day to noon after the next: in the long form each minute.
+
+    In the short form every other hour, and the quarters of an hour around clock changes and midnights.
+    """
+    first = datetime(day.year, day.month, day.day, tzinfo=UTC) - 12 * HOUR
+    if IS_LONG:
+        return [first + n * MINUTE for n in range(60 * 60)]
+    found = {first + 2 * n * HOUR for n in range(31)}
+    for rules in map(ZoneInfo, zones):
+        for quarter in quarters(first, first + 60 * HOUR):
+            before, after = (quarter - HOUR).astimezone(rules), (quarter + QUARTER).astimezone(rules)
+            if before.utcoffset() != after.utcoffset() or before.date() != after.date():
+                found.add(quarter)
+    return sorted(found)
+
+
+@pytest.mark.timeout(0 if IS_LONG else 600)
+def test_each_night_of_the_year_is_walked_as_the_wall_clock_shows_it(world: World) -> None:
+    figures, turns = Counter[str](), 0
+    with quietly():
+        for day, zones, limits in nights():
+            stage = walked(world, moments(day, zones), zones, limits)
+            assert stage.toggles() - stage.toggled_before == stage.flips - Counter[int](), day
+            figures += stage.judge()
+            turns += len(zones)
+    tell_figures("clock changes and month ends", turns, figures)
+
+
+def walked(world: World, steps: list[datetime], zones: list[str], limits: dict[str, int]) -> Stage:
+    """A stage on which each step was a tick and nothing differed after it; each campaign spends every fourth hour."""
+    stage = Stage(world, steps[0], zones, **limits)
+    for at in steps[1:]:
+        stage.set_clock(at)
+        if at.hour % 4 == 0 and at.minute == 0:
+            stage.spend(20, at)
+        world.tick()
+        if stage.draw.random() < 0.02:
+            reset_daily_budgets()
+            reset_monthly_budgets()
+        stage.note_flips()
+        stage.assert_in_step()
+    return stage
+
+
+@pytest.mark.timeout(0 if IS_LONG else 600)
+def test_a_clock_that_goes_wrong_for_a_while_loses_and_doubles_nothing(world: World) -> None:
+    figures = Counter[str]()
+    with quietly():
+        for number in range(WRONG_CLOCKS):
+            figures += wrong_for_a_while(world, Random(number), WRONG_BY[number % len(WRONG_BY)])
+    tell_figures("server clock wrong by 2 minutes or an hour", WRONG_CLOCKS, figures)
+
+
+def wrong_for_a_while(world: World, draw: Random, wrong_by: timedelta) -> Counter[str]:
+    """Two and a half hours about a clock change: servers' clocks are wrong in the midst, upstream's never are."""
+    zones = draw.sample(CHANGING, 2)
+    starts_at = draw.choice(clock_changes(zones[0])) - draw.randrange(10) * QUARTER
+    wrong_from = draw.randrange(20, 60)
+    right_from = wrong_from + draw.randrange(10, 50)
+    stage = Stage(world, starts_at, zones)
+    right_and_refreshed = False
+    for minute in range(1, 150, 1 if IS_LONG else 2):
+        is_wrong = wrong_from <= minute < right_from
+        true_time = starts_at + minute * MINUTE
+        stage.set_clock(true_time + is_wrong * wrong_by)
+        if draw.random() < 0.2:
+            stage.spend(5, true_time)
+        if not is_wrong or draw.random() < 0.8:
+            world.tick()
+        if minute // 2 % 3 == 0:
+            refresh_spend()
+            right_and_refreshed = right_and_refreshed or minute >= right_from
+        if minute // 2 % 8 == 0:
+            reset_daily_budgets()
+        stage.note_flips()
+        if right_and_refreshed:
+            stage.assert_in_step()
+    assert stage.toggles() - stage.toggled_before <= stage.flips
+    return replayed(stage)
+
+
+def replayed(stage: Stage) -> Counter[str]:
+    """What the slow clock took for the future is read again: then all is counted, and the model is told the same."""
+    with snapshot() as connection:
+        waiting = rejected.waiting(connection, limit=10_000)
+    assert {row.reason for row in waiting} <= {"in_future"}
+    assert all(map(replay, waiting))
+    stage.model.take_events(stage.payloads, stage.now)
+    stage.assert_in_step()
+    return stage.judge()

@@ -1,0 +1,298 @@
+"""Postgres stopped, away, full, out of connections, locked or migrated under load: every event is counted once."""
+
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
+
+from cli.placement import server_account
+from cli.servers import ROOT
+from tests.faults.kit import Stage, is_ready, progress, size, terminate_backends, until
+from tests.faults.load import Load
+from tests.faults.servers import MAX_CONNECTIONS, filled, small_disk
+
+AWAY_SECONDS = size(8.0, 300.0)
+LOCKED_SECONDS = size(4.0, 60.0)
+DISK_MEGABYTES = size(64, 256)
+
+
+def test_an_immediate_stop_of_postgres_loses_nothing_that_was_taken(stage: Stage) -> None:
+    times = size(2, 20)
+    load = stage.load(size(200, 1_000))
+    with stage.workers() as master:
+        until(lambda: is_ready(master), "the workers are ready")
+
+        def stop() -> bool:
+            was_at_work = stage.waiting() > 0
+            stage.servers.postgres.end(signal.SIGQUIT)
+            stage.servers.postgres.start()
+            return was_at_work
+
+        stage.hit(load, times, 40, stop)
+        assert not master.logged("worker.died")
+    stage.tell("Postgres: immediate stop under load", times, stage.judged(load))
+
+
+def test_everything_waits_for_a_postgres_that_is_away_for_long(stage: Stage) -> None:
+    load = stage.load(size(200, 1_000))
+    with stage.workers() as master:
+        until(lambda: is_ready(master), "the workers are ready")
+        stage.send(load.batches(20))
+        stage.servers.postgres.end(signal.SIGQUIT)
+        stage.send(load.batches(20))
+        left = stage.waiting()
+        with stage.sending(load, left + 100):
+            time.sleep(AWAY_SECONDS)
+            assert stage.waiting() >= left
+            stage.servers.postgres.start()
+        stage.recovered()
+        assert not master.logged("worker.died")
+    stage.tell(f"Postgres away for {AWAY_SECONDS:.0f} s", 1, stage.judged(load))
+
+
+def test_connections_that_are_ended_at_random_lose_nothing(stage: Stage) -> None:
+    times = size(8, 300)
+    load = stage.load(size(200, 1_000))
+    ended = 0
+    with stage.workers() as master:
+        until(lambda: is_ready(master), "the workers are ready")
+        with stage.sending(load):
+            while ended < times:
+                ended += terminate_backends(stage.world.url)
+                progress(f"seed {stage.seed}: {ended} of {times}, {load.events:,} events")
+                time.sleep(size(0.1, 1.0))
+        stage.recovered()
+        assert not master.logged("worker.died")
+    stage.tell("busy connection to Postgres ended, one a second", times, stage.judged(load))
+
+
+@pytest.fixture
+def disk(stage: Stage) -> Iterator[Path]:
+    """A small disk that holds the stage's database, but for the server's log of transactions."""
+    folder = stage.servers.home.parent / "disk"
+    with small_disk(folder, DISK_MEGABYTES):
+        inner = folder / "tablespace"
+        inner.mkdir(mode=0o700)
+        account = server_account()
+        if account is not None:
+            shutil.chown(inner, *account)
+        name = stage.world.url.rpartition("/")[2]
+        stage.at_rest()
+        stage.servers.execute("CREATE TABLESPACE small LOCATION {}", psycopg.sql.Literal(str(inner)))
+        stage.servers.execute("ALTER DATABASE {} SET TABLESPACE small", name)
+        yield folder
+        stage.at_rest()
+        stage.servers.execute("DROP DATABASE {} WITH (FORCE)", name)
+        stage.servers.execute("DROP TABLESPACE small")
+
+
+def test_a_full_disk_of_postgres_holds_spend_up_and_loses_none(stage: Stage, disk: Path) -> None:
+    times = size(1, 5)
+    load = stage.load(size(200, 1_000))
+    with stage.workers() as master:
+        until(lambda: is_ready(master), "the workers are ready")
+        for _ in range(times):
+            refusals = disk_refusals(stage)
+            with filled(disk):
+                stage.send(load.batches(60))
+                until(lambda refusals=refusals: disk_refusals(stage) > refusals, "Postgres has no room")  # type: ignore[misc]  # bound now
+            assert stage.waiting() > 0
+            stage.recovered()
+        assert not master.logged("worker.died")
+    stage.tell("disk of Postgres full", times, stage.judged(load))
+
+
+def disk_refusals(stage: Stage) -> int:
+    return (stage.servers.home / "logs/postgres.log").read_text(errors="replace").count("No space left on device")
+
+
+def test_workers_that_get_no_connection_wait_for_one(stage: Stage) -> None:
+    times = size(1, 10)
+    load = stage.load(size(200, 1_000))
+    for _ in range(times):
+        stage.send(load.batches(20))
+        stage.at_rest()
+        with ExitStack() as strangers:
+            with suppress(psycopg.OperationalError):
+                for _ in range(MAX_CONNECTIONS):
+                    strangers.enter_context(psycopg.connect(stage.servers.database_url("postgres")))
+            with pytest.raises(psycopg.OperationalError, match="too many clients"):
+                psycopg.connect(stage.world.url)
+            before = stage.waiting()
+            with stage.workers() as master:
+                until(lambda master=master: failures(master.lines()) > 3, "workers get no connection")  # type: ignore[misc]  # bound now
+                assert stage.waiting() == before
+                strangers.close()
+                stage.recovered()
+                assert not master.logged("worker.died")
+    stage.tell("every connection of Postgres taken by others", times, stage.judged(load))
+
+
+def failures(lines: list[str]) -> int:
+    return sum("too many clients" in line for line in lines)
+
+
+def test_deadlocks_and_serialization_failures_are_done_again(stage: Stage) -> None:
+    times = size(5, 200)
+    load = stage.load(size(100, 500))
+    name = stage.world.url.rpartition("/")[2]
+    stage.servers.execute("ALTER DATABASE {} SET deadlock_timeout = '10ms'", name)
+    sometimes_unserializable(stage)
+    with stage.workers() as master:
+        until(lambda: is_ready(master), "the workers are ready")
+        with stage.sending(load), psycopg.connect(stage.world.url, autocommit=True) as stranger:
+            while (happened := deadlocks(stage, name)) < times or not failed_to_serialize(stage) > times:
+                lock_the_wrong_way_round(stranger, load)
+                progress(f"seed {stage.seed}: {happened} deadlocks, {load.events:,} events")
+        stage.world.execute("DROP TRIGGER unserializable ON campaign_days")
+        stage.recovered()
+        assert not master.logged("worker.died")
+        assert master.logged("transaction.retried")
+    stage.tell("deadlocks and serialization failures", times, stage.judged(load))
+
+
+def sometimes_unserializable(stage: Stage) -> None:
+    """Now and then, a writer of counters meets a serialization failure; the sequence counts them."""
+    stage.world.execute("CREATE SEQUENCE unserializable_at")
+    stage.world.execute(
+        "CREATE FUNCTION unserializable() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF random() < 0.2 THEN "
+        "PERFORM nextval('unserializable_at'); RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001'; "
+        "END IF; RETURN NULL; END $$"
+    )
+    stage.world.execute(
+        "CREATE TRIGGER unserializable AFTER INSERT OR UPDATE ON campaign_days "
+        "FOR EACH STATEMENT EXECUTE FUNCTION unserializable()"
+    )
+
+
+def failed_to_serialize(stage: Stage) -> int:
+    return int(stage.world.one("SELECT last_value FROM unserializable_at")["last_value"])
+
+
+def deadlocks(stage: Stage, name: str) -> int:
+    found = stage.world.one("SELECT deadlocks FROM pg_stat_database WHERE datname = %s", name)
+    return int(found["deadlocks"])
+
+
+def lock_the_wrong_way_round(stranger: psycopg.Connection[tuple[object, ...]], load: Load) -> None:
+    """Locks the brands' counters in the order opposite to ours, slowly; it may be the one to give way."""
+    with suppress(psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled), stranger.transaction():
+        for brand in reversed(load.brands):
+            stranger.execute("SELECT FROM brand_days WHERE brand_id = %s FOR UPDATE", [brand])
+            time.sleep(0.002)
+
+
+def test_one_locked_brand_holds_up_no_other(stage: Stage) -> None:
+    load = stage.load(size(200, 1_000))
+    stuck = load.brands[-1]
+    with stage.workers() as master:
+        stage.send(load.batches(2))
+        until(stage.is_done, "every brand has spent")
+        with psycopg.connect(stage.world.url) as stranger:
+            stranger.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [stuck])
+            since = time.monotonic()
+            stage.send(load.batches(30))
+            until(lambda: others_are_counted(stage, load, stuck), "all other brands are counted")
+            while time.monotonic() < since + LOCKED_SECONDS:
+                stage.send(load.batches(1))
+                time.sleep(0.2)
+            assert stage.waiting() > 0
+            assert spent(stage, [stuck]) < brand_micros(load, [stuck])
+            until(lambda: others_are_counted(stage, load, stuck), "all other brands are counted")
+        stage.recovered()
+        assert stuck in {line["brand_id"] for line in master.logged("brand.locked")}
+    stage.tell(f"one brand's row locked for {LOCKED_SECONDS:.0f} s", 1, stage.judged(load))
+
+
+def others_are_counted(stage: Stage, load: Load, stuck: int) -> bool:
+    others = [brand for brand in load.brands if brand != stuck]
+    return spent(stage, others) == brand_micros(load, others)
+
+
+def spent(stage: Stage, brands: list[int]) -> int:
+    total = "SELECT COALESCE(sum(spent_micros), 0)::bigint AS micros FROM brand_days WHERE brand_id = ANY(%s)"
+    return int(stage.world.one(total, brands)["micros"])
+
+
+def brand_micros(load: Load, brands: list[int]) -> int:
+    return sum(micros for campaign, micros in load.micros.items() if load.brand_of(campaign) in brands)
+
+
+EXTRA_REVISION = '''"""One more column, index and table, as a next version may bring"""
+
+from alembic import op
+
+revision = "9999"
+down_revision = "{head}"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE spend_events ADD COLUMN extra text DEFAULT 'none'")
+    op.execute("ALTER TABLE campaign_days ADD COLUMN extra bigint")
+    op.execute("CREATE INDEX ix_campaign_days_extra ON campaign_days (day)")
+    op.execute("CREATE TABLE extra (id bigint PRIMARY KEY, brand_id bigint REFERENCES brands)")
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE extra")
+    op.execute("DROP INDEX ix_campaign_days_extra")
+    op.execute("ALTER TABLE campaign_days DROP COLUMN extra")
+    op.execute("ALTER TABLE spend_events DROP COLUMN extra")
+'''
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Config:
+    """The migrations with one more."""
+    scripts = tmp_path / "alembic"
+    shutil.copytree(ROOT / "alembic", scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    head = max(path.name[:4] for path in (scripts / "versions").glob("[0-9]*.py"))
+    (scripts / "versions/9999_extra.py").write_text(EXTRA_REVISION.format(head=head))
+    config = Config()
+    config.set_main_option("script_location", str(scripts))
+    return config
+
+
+def test_a_migration_under_load_loses_nothing(stage: Stage, migrations: Config) -> None:
+    times = size(2, 20)
+    load = stage.load(size(200, 1_000))
+    with stage.workers() as master:
+        until(lambda: is_ready(master), "the workers are ready")
+        with stage.sending(load):
+            for _ in range(times):
+                migrated_under_load(stage, load, lambda: command.upgrade(migrations, "9999"))
+                migrated_under_load(stage, load, lambda: command.downgrade(migrations, "-1"))
+        stage.recovered()
+        assert not master.logged("worker.died")
+    stage.tell("a migration up and down under load", times, stage.judged(load))
+
+
+@contextmanager
+def under_load(load: Load, stage: Stage) -> Iterator[None]:
+    """Spend comes in before, meanwhile and after."""
+    before = load.events
+    until(lambda: load.events >= before + 5 * load.a_message and stage.waiting() > 0, "spend comes in")
+    yield
+    since = load.events
+    until(lambda: load.events >= since + 5 * load.a_message, "spend still comes in")
+
+
+def migrated_under_load(stage: Stage, load: Load, migrate: Callable[[], object]) -> None:
+    """The release step, again where it gave up on a lock rather than hold the workers up."""
+    with under_load(load, stage):
+        for _ in range(20):
+            try:
+                migrate()
+                break
+            except DBAPIError as error:
+                progress(f"given up: {error.orig}")
+        else:
+            raise AssertionError("the migration never got its locks")

@@ -1,0 +1,196 @@
+"""Redis killed, away, silent, full or without a disk: what it took is counted once, what it refuses is told clearly."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from dramatiq import Message
+
+from tests.cli.shell import shell
+from tests.faults.kit import Stage, is_ready, size, until
+from tests.faults.load import Load
+from tests.faults.servers import Proxy, filled, small_disk
+from workers.messages import NotEnqueued
+
+AWAY_SECONDS = size(2.0, 60.0)
+SWALLOWED_SECONDS = size(1.0, 10.0)
+ROOM_BYTES = size(1_500_000, 8_000_000)
+DISK_MEGABYTES = 64
+
+
+def test_a_killed_redis_comes_back_with_all_that_it_took(stage: Stage) -> None:
+    kills = size(2, 20)
+    load = stage.load(size(200, 1_000))
+    with stage.workers() as master:
+        until(lambda: is_ready(master), "the workers are ready")
+        for _ in range(kills):
+            with stage.sending(load):
+                begun = load.events
+                enough = begun + 30 * load.a_message
+                until(lambda enough=enough: load.events > enough and stage.waiting() > 0, "it is under load")  # type: ignore[misc]  # bound now
+                stage.servers.valkey.end(signal.SIGKILL)
+                stage.servers.valkey.start()
+            stage.recovered()
+        assert not master.logged("worker.died")
+    stage.tell("Redis with AOF: kill -9 under load", kills, stage.judged(load))
+
+
+def test_actors_that_fail_while_redis_is_away_lose_no_message(stage: Stage) -> None:
+    load = stage.load(size(50, 1_000))
+    failing(stage)
+    with stage.workers(processes=1) as master:
+        stage.send(load.batches(20))
+        until(lambda: bool(stage.world.rows("SELECT FROM fails_at WHERE last_value > 4")), "actors fail")
+        stage.servers.valkey.end(signal.SIGKILL)
+        until(lambda: bool(master.logged("message.retry_not_enqueued")), "a retry cannot be enqueued")
+        until_passed(AWAY_SECONDS)
+        stage.world.execute("DROP TRIGGER fail ON spend_events")
+        stage.servers.valkey.start()
+        stage.recovered()
+        given_up = stage.world.rejected()
+        assert {row["reason"] for row in given_up} == {"dead_letter"}
+        assert shell("rejected", "replay", "--all").code == 0
+        until(stage.is_done, "what was given up is known when it is sent again")
+    stage.tell("Redis away for 60 s while actors fail", 1, stage.judged(load))
+
+
+def failing(stage: Stage) -> None:
+    """Whoever writes to the ledger fails, as in a Postgres that starts; the sequence counts it."""
+    stage.world.execute("CREATE SEQUENCE fails_at")
+    stage.world.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('fails_at'); "
+        "RAISE EXCEPTION 'starting up' USING ERRCODE = '57P03'; END $$"
+    )
+    stage.world.execute("CREATE TRIGGER fail BEFORE INSERT ON spend_events FOR EACH STATEMENT EXECUTE FUNCTION fail()")
+
+
+def until_passed(seconds: float) -> None:
+    """Lets a fault last: its length is the fault."""
+    time.sleep(seconds)
+
+
+@pytest.fixture
+def proxy(stage: Stage) -> Iterator[Proxy]:
+    """Another way to the stage's Redis."""
+    way = Proxy(stage.servers.valkey.port)
+    yield way
+    way.close()
+
+
+@pytest.mark.parametrize("then", ["closes", "goes on"])
+def test_replies_that_are_swallowed_strand_no_message(stage: Stage, proxy: Proxy, then: str) -> None:
+    times = size(1, 10)
+    load = stage.load(size(200, 1_000))
+    with stage.workers(env={"REDIS_URL": stage.servers.redis_url_at(proxy.port)}) as master:
+        until(lambda: is_ready(master), "the workers are ready")
+
+        def swallow() -> bool:
+            before = proxy.swallowed
+            proxy.is_swallowing = True
+            until(lambda: proxy.swallowed > before, "a reply is swallowed")
+            was_at_work = stage.waiting() > 0
+            until_passed(SWALLOWED_SECONDS)
+            proxy.is_swallowing = False
+            if then == "closes":
+                proxy.cut()
+            return was_at_work
+
+        stage.hit(load, times, 40, swallow)
+        assert not master.logged("worker.died")
+    stage.tell(f"replies of Redis swallowed for 10 s, then it {then}", times, stage.judged(load))
+
+
+@contextmanager
+def with_room(stage: Stage, room_bytes: int) -> Iterator[None]:
+    """Redis may take so many bytes more."""
+    before = stage.queue.config_get("maxmemory")["maxmemory"]
+    used = stage.queue.info("memory")["used_memory"]
+    stage.queue.config_set("maxmemory", used + room_bytes)
+    try:
+        yield
+    finally:
+        stage.queue.config_set("maxmemory", before)
+
+
+def test_a_full_redis_refuses_clearly_is_drained_and_takes_messages_again(stage: Stage) -> None:
+    times = size(1, 10)
+    load = stage.load(size(200, 1_000))
+    with with_room(stage, ROOM_BYTES):
+        for _ in range(times):
+            refused = send_until_refused(stage, load)
+            assert refused.startswith("nothing was enqueued: Redis is full"), refused
+            with stage.workers():
+                stage.send(load.batches(1))
+                stage.recovered("the workers drain it")
+            stage.send(load.batches(1))
+        with stage.workers():
+            until(stage.is_done, "it takes messages again")
+    stage.tell("Redis full, refusing, drained", times, stage.judged(load))
+
+
+def send_until_refused(stage: Stage, load: Load) -> str:
+    """What the sender is told when Redis is full; the refused message goes once there is room."""
+    for _ in range(1_000):
+        events = load.batches(1)[0]
+        try:
+            stage.producer.enqueue(message_of(events))
+        except NotEnqueued as refused:
+            assert stage.waiting() > 0
+            with roomier(stage):
+                stage.send([events])
+            return str(refused)
+    raise AssertionError("it never was full")
+
+
+@contextmanager
+def roomier(stage: Stage) -> Iterator[None]:
+    """For one message there is room."""
+    limit = int(stage.queue.config_get("maxmemory")["maxmemory"])
+    stage.queue.config_set("maxmemory", limit * 2)
+    try:
+        yield
+    finally:
+        stage.queue.config_set("maxmemory", limit)
+
+
+def message_of(events: list[dict[str, object]]) -> Message[None]:
+    return Message(queue_name="spend", actor_name="ingest_spend", args=(), kwargs={"events": events}, options={})
+
+
+@pytest.fixture
+def disk(stage: Stage) -> Iterator[Path]:
+    """A small disk under Redis's files."""
+    folder = stage.servers.home / "valkey"
+    stage.servers.valkey.end(signal.SIGTERM)
+    with small_disk(folder, DISK_MEGABYTES):
+        stage.servers.valkey.start()
+        yield folder
+        stage.servers.valkey.end(signal.SIGTERM)
+    stage.servers.valkey.start()
+
+
+def test_a_redis_without_disk_refuses_and_goes_on_when_there_is_some(stage: Stage, disk: Path) -> None:
+    times = size(1, 10)
+    load = stage.load(size(200, 1_000))
+    with stage.workers() as master:
+        until(lambda: is_ready(master), "the workers are ready")
+        for _ in range(times):
+            with stage.sending(load), filled(disk):
+                until(lambda: refuses(stage), "Redis refuses to write")
+                until_passed(AWAY_SECONDS / 2)
+            stage.recovered()
+        assert not master.logged("worker.died")
+    stage.tell("disk of Redis full", times, stage.judged(load))
+
+
+def refuses(stage: Stage) -> bool:
+    """Whether Redis takes no write for want of a disk."""
+    try:
+        stage.queue.set("probe", 1, px=1)
+    except redis.ResponseError as error:
+        return "MISCONF" in str(error)
+    return False

@@ -1,0 +1,188 @@
+"""The master of the worker processes, and what they note for it: real processes, real signals."""
+
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from db.engine import transaction
+from db.repository import suspects
+from runtime import clock
+from tests.cli.shell import Service, serving
+from tests.workers.kit import is_empty
+from tests.world import UNIT, World, eventually
+from workers.in_progress import Board
+from workers.ingest import ingest_spend
+from workers.middleware import Turns
+
+ONE = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
+
+
+def pids(service: Service) -> list[int]:
+    """The worker processes that a master has now."""
+    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return False
+
+
+def ready(service: Service, times: int = 1) -> bool:
+    return len(service.logged("worker.ready")) >= times
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the children of a process from /proc")
+def test_a_child_that_dies_is_started_anew_and_what_it_worked_on_is_done_at_once(
+    world: World, database: str, tmp_path: Path
+) -> None:
+    campaign = world.campaign(world.brand())
+    world.spend(campaign, UNIT)
+    with (
+        serving("-m", "workers", output=tmp_path / "worker", env={"DATABASE_URL": database, **ONE}) as worker,
+        psycopg.connect(database) as foreign,
+    ):
+        eventually(lambda: ready(worker))
+        (first,) = pids(worker)
+        foreign.execute("LOCK TABLE campaign_days IN EXCLUSIVE MODE")
+        ingest_spend.send(events=[world.event(campaign, UNIT)])
+        eventually(lambda: bool(world.rows("SELECT FROM pg_locks WHERE NOT granted")))
+        os.kill(first, signal.SIGKILL)
+        foreign.rollback()
+        eventually(lambda: world.spent(campaign) == 2 * UNIT and is_empty())
+        (second,) = pids(worker)
+        assert second != first
+        (died,) = worker.logged("worker.died")
+        assert (died["pid"], died["exit_code"], died["messages_in_work"]) == (first, -signal.SIGKILL, 1)
+        assert [line["deaths"] for line in worker.logged("message.suspect")] == [1]
+        assert world.rows("SELECT * FROM suspect_messages") == []
+        worker.send(signal.SIGTERM)
+        assert worker.code(30) == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the children of a process from /proc")
+@pytest.mark.parametrize(
+    "command", [("-m", "workers"), ("-m", "dramatiq", "workers.main", "--processes", "2", "--threads", "1")]
+)
+def test_the_death_of_the_master_leaves_no_orphans(
+    world: World, database: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with serving(*command, output=tmp_path / "worker", env={"DATABASE_URL": database}) as worker:
+        eventually(lambda: ready(worker, 2) or "".join(worker.lines()).count("ready for action") == 2)
+        children = pids(worker)
+        assert len(children) >= 2
+        worker.send(signal.SIGKILL)
+        worker.code()
+        eventually(lambda: not any(map(is_alive, children)))
+
+
+def test_a_process_that_cannot_start_is_tried_again_with_pauses(world: World, database: str, tmp_path: Path) -> None:
+    failing = """
+import sys
+from runtime import logs
+from workers.master import Master
+logs.configure()
+def work(child):
+    raise RuntimeError("no start")
+sys.exit(Master(work, lambda *_: None, processes=1, threads=1, shutdown_seconds=1).run())
+"""
+    with serving("-c", failing, output=tmp_path / "master", env={"DATABASE_URL": database}) as master:
+        eventually(lambda: len(master.logged("worker.died")) >= 4)
+        assert {line["exit_code"] for line in master.logged("worker.died")} == {1}
+        assert master.logged("worker.failed")
+        master.send(signal.SIGTERM)
+        assert master.code(30) == 0
+
+
+def test_a_child_that_will_not_end_is_killed(world: World, database: str, tmp_path: Path) -> None:
+    deaf = """
+import signal, sys, time
+from runtime import logs
+from workers.master import Master
+logs.configure()
+def work(child):
+    print('{"event": "deaf"}', flush=True)
+    time.sleep(600)
+sys.exit(Master(work, lambda *_: None, processes=1, threads=1, shutdown_seconds=0.5).run())
+"""
+    with serving("-c", deaf, output=tmp_path / "master", env={"DATABASE_URL": database}) as master:
+        eventually(lambda: bool(master.logged("deaf")))
+        master.send(signal.SIGTERM)
+        assert master.code(30) == 0
+        assert master.logged("worker.killed")
+
+
+def test_a_board_shows_what_each_thread_works_on() -> None:
+    board = Board(2)
+    assert board.read() == []
+    all_wrote = threading.Barrier(3)
+
+    def write(number: int) -> None:
+        board.write(f"message-{number}")
+        all_wrote.wait()
+        all_wrote.wait()
+        board.write(None)
+
+    with ThreadPoolExecutor(2) as threads:
+        done = [threads.submit(write, number) for number in range(2)]
+        all_wrote.wait()
+        assert sorted(board.read()) == ["message-0", "message-1"]
+        board.write("a thread too many is not noted")
+        assert len(board.read()) == 2
+        all_wrote.wait()
+        for one in done:
+            one.result()
+    assert board.read() == []
+    board.close()
+
+
+def test_one_alone_waits_for_those_at_work_and_holds_up_those_who_come() -> None:
+    turns, order = Turns(), []
+    turns.begin()
+    with ThreadPoolExecutor(2) as threads:
+
+        def alone() -> None:
+            turns.begin_alone()
+            order.append("alone")
+            turns.end()
+
+        def together() -> None:
+            turns.begin()
+            order.append("together")
+            turns.end()
+
+        first = threads.submit(alone)
+        eventually(lambda: turns.wanted)
+        second = threads.submit(together)
+        order.append("at work")
+        turns.end()
+        first.result(10)
+        second.result(10)
+    assert order == ["at work", "alone", "together"]
+
+
+def test_deaths_are_counted_from_the_second_time_a_suspect_is_begun(world: World) -> None:
+    def begin() -> int:
+        with transaction() as connection:
+            return suspects.begin(connection, "message", 0, clock.now())
+
+    assert [begin(), begin(), begin()] == [0, 1, 2]
+    with transaction() as connection:
+        suspects.end(connection, "message")
+    assert begin() == 0
+    with transaction() as connection:
+        suspects.forget(connection, clock.now() - timedelta(days=1))
+    assert world.rows("SELECT deaths FROM suspect_messages") == [{"deaths": 0}]
+    with transaction() as connection:
+        suspects.forget(connection, clock.now() + timedelta(seconds=1))
+    assert world.rows("SELECT * FROM suspect_messages") == []

@@ -1,0 +1,72 @@
+"""What is said of a Redis that cannot be trusted with messages, read off a real one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.workers.kit import lines, queue
+from tests.world import World
+from workers import queue_health
+from workers.broker import broker
+from workers.queue_health import check_queue, concerns
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[Any]:
+    """The tests' own Redis, to set wrongly; set right at the end."""
+    names = ("maxmemory", "maxmemory-policy", "appendonly")
+    settings: Any = {name: queue().config_get(name) for name in names}
+    yield queue()
+    for found in settings.values():
+        for name, value in found.items():
+            queue().config_set(name, value)
+
+
+def told() -> dict[str, dict[str, Any]]:
+    return {concern.event: concern.fields for concern in concerns(broker.info())}
+
+
+def test_a_sound_server_is_no_concern(server: Any) -> None:
+    for name, value in (("maxmemory", "1gb"), ("maxmemory-policy", "noeviction"), ("appendonly", "yes")):
+        server.config_set(name, value)
+    assert told() == {}
+
+
+def test_a_server_that_evicts_is_an_error(server: Any) -> None:
+    server.config_set("maxmemory-policy", "allkeys-lru")
+    with structlog.testing.capture_logs() as logged:
+        check_queue()
+    assert lines(logged, "redis.evicts") == [{"maxmemory_policy": "allkeys-lru", "wanted": "noeviction"}]
+    assert [line["log_level"] for line in logged if line["event"] == "redis.evicts"] == ["error"]
+
+
+def test_a_server_without_a_log_forgets(server: Any) -> None:
+    server.config_set("appendonly", "no")
+    assert told()["redis.forgets"] == {"appendonly": "no", "wanted": "yes"}
+
+
+def test_a_server_without_a_limit_is_a_concern_and_one_nearly_full_an_error(server: Any) -> None:
+    server.config_set("maxmemory", 0)
+    assert "redis.unbounded" in told()
+    used = server.info()["used_memory"]
+    server.config_set("maxmemory", used * 2)
+    assert not told().keys() & {"redis.unbounded", "redis.nearly_full"}
+    server.config_set("maxmemory", used * 5 // 4)
+    assert told()["redis.nearly_full"]["limit_bytes"] == used * 5 // 4
+
+
+def test_a_server_too_old_for_the_scripts_is_a_concern() -> None:
+    sound = {"maxmemory_policy": "noeviction", "aof_enabled": 1, "maxmemory": 10, "used_memory": 1}
+    assert [concern.event for concern in concerns(sound | {"redis_version": "6.2.14"})] == ["redis.too_old"]
+    assert concerns(sound | {"redis_version": "7.0.15"}) == []
+
+
+def test_nothing_is_said_where_the_queue_does_not_answer(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workers.redis_broker import SpendgateBroker  # noqa: PLC0415 - after the environment is set
+
+    monkeypatch.setattr(queue_health, "broker", SpendgateBroker("redis://127.0.0.1:1/0", []))
+    with structlog.testing.capture_logs() as logged:
+        queue_health.tell()
+    assert logged == []

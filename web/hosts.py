@@ -1,0 +1,43 @@
+"""By which names this process is asked: a page elsewhere must not read open pages under a name of its own."""
+
+import re
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from web import problems
+
+_LOOPBACK_NAME: Final = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]*)?", re.IGNORECASE)
+
+
+class LoopbackNames:
+    """Refuses what reached a loopback address under another name.
+
+    A browser follows the name of any page that it has open, wherever that name leads by then: so a page of somebody
+    else's site could ask this machine, and read the answer as its own (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _came_by_loopback(scope) or _is_loopback_name(scope):
+            await self.app(scope, receive, send)
+            return
+        detail = "on this machine it answers to localhost, 127.0.0.1 and [::1] alone while its pages need no login"
+        await problems.answer(HTTPStatus.MISDIRECTED_REQUEST, detail)(scope, receive, send)
+
+
+def _came_by_loopback(scope: Scope) -> bool:
+    address = (scope.get("server") or ("",))[0]
+    try:
+        return ip_address(address.removeprefix("::ffff:")).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_loopback_name(scope: Scope) -> bool:
+    return _LOOPBACK_NAME.fullmatch(Headers(scope=scope).get("host", "")) is not None

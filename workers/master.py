@@ -1,0 +1,139 @@
+"""The master of the worker processes: it starts them, starts anew the one that dies, and ends them in order."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+from uuid import uuid4
+
+import redis
+import structlog
+
+from workers.in_progress import Board
+
+log = structlog.get_logger()
+
+LOOKED_AT_SECONDS: Final = 0.05
+PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 15.0
+STEADY_SECONDS: Final = 10.0
+"""A process that ended by itself before that failed to start: the pause before the next one doubles."""
+
+KILLED_AFTER_SECONDS: Final = 2.0
+"""How much longer than its own limit a process may take to end."""
+
+
+@dataclass
+class Child:
+    """A worker process, under which id it holds messages, and where it notes what it works on."""
+
+    threads: int
+    worker_id: str = field(default_factory=lambda: str(uuid4()))
+    started: float = field(default_factory=time.monotonic)
+    pid: int = 0
+
+    def __post_init__(self) -> None:
+        self.board = Board(self.threads)
+
+
+class Master:
+    """Keeps `processes` children at `work` until it is told to stop.
+
+    `work(child)` is what a child does until SIGTERM; `bury(worker_id, working_on)` is told of each that died before
+    its end was asked for.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Child], None],
+        bury: Callable[[str, list[str]], None],
+        *,
+        processes: int,
+        threads: int,
+        shutdown_seconds: float,
+    ) -> None:
+        self._work = work
+        self._bury = bury
+        self._threads = threads
+        self._shutdown_seconds = shutdown_seconds
+        self._children: list[Child | None] = [None] * processes
+        self._not_before = [0.0] * processes
+        self._pauses = [PAUSE_SECONDS] * processes
+        self._stopping_since: float | None = None
+
+    def run(self) -> int:
+        """Runs until SIGTERM or SIGINT and every child's end; returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        while self._stopping_since is None or any(self._children):
+            for place, child in enumerate(self._children):
+                if child is not None:
+                    self._look_after(place, child)
+                elif self._stopping_since is None and time.monotonic() >= self._not_before[place]:
+                    self._children[place] = self._start()
+            time.sleep(LOOKED_AT_SECONDS)
+        return 0
+
+    def _start(self) -> Child | None:
+        child = Child(self._threads)
+        # no signal may come between the fork and the child's own handlers
+        handled = {signal.SIGTERM, signal.SIGINT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+        try:
+            child.pid = os.fork()
+            if child.pid == 0:
+                self._be_the_child(child, handled)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
+        return child
+
+    def _be_the_child(self, child: Child, handled: set[signal.Signals]) -> None:
+        code = 1
+        try:
+            for number in handled:
+                signal.signal(number, signal.SIG_IGN)
+            self._work(child)
+            code = 0
+        except Exception:
+            log.exception("worker.failed")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _look_after(self, place: int, child: Child) -> None:
+        ended, status = os.waitpid(child.pid, os.WNOHANG)
+        if ended:
+            self._children[place] = None
+            if self._stopping_since is None or status != 0:
+                self._take_leave(place, child, os.waitstatus_to_exitcode(status))
+            child.board.close()
+        elif self._is_overdue():
+            log.warning("worker.killed", pid=child.pid, after_seconds=self._shutdown_seconds)
+            os.kill(child.pid, signal.SIGKILL)
+
+    def _take_leave(self, place: int, child: Child, exit_code: int) -> None:
+        working_on = child.board.read()
+        lived = time.monotonic() - child.started
+        is_failed_start = exit_code > 0 and lived < STEADY_SECONDS
+        self._pauses[place] = min(self._pauses[place] * 2, LONGEST_PAUSE_SECONDS) if is_failed_start else PAUSE_SECONDS
+        self._not_before[place] = time.monotonic() + self._pauses[place]
+        log.error("worker.died", pid=child.pid, exit_code=exit_code, messages_in_work=len(working_on))
+        try:
+            self._bury(child.worker_id, working_on)
+        except redis.RedisError as error:
+            log.warning("worker.not_buried", worker_id=child.worker_id, error=str(error))
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        if self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+            for child in filter(None, self._children):
+                os.kill(child.pid, signal.SIGTERM)
+
+    def _is_overdue(self) -> bool:
+        waited = 0.0 if self._stopping_since is None else time.monotonic() - self._stopping_since
+        return waited > self._shutdown_seconds + KILLED_AFTER_SECONDS

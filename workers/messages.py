@@ -1,0 +1,108 @@
+"""What lies on a queue, read with care: another program may have written anything there."""
+
+import json
+from collections.abc import Container
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import structlog
+from dramatiq import Message
+from dramatiq.common import current_millis
+from dramatiq.errors import BrokerConnectionError, DecodeError
+from sqlalchemy.exc import DBAPIError
+
+from db.engine import PASSING_FAULTS, transaction
+from db.repository import rejected
+from runtime import clock
+from runtime.settings import settings
+
+log = structlog.get_logger()
+
+DELAYED: Final = ".DQ"
+MAX_DELAY_MS: Final = 60_000
+REDELIVERED: Final = "redelivered"
+"""The option by which a consumer says that a process died with the message: how many deaths are surely its doing."""
+
+OPTION_TYPES: Final = {"redis_message_id": str, "eta": int, "retries": int, "traceback": str, "requeue_timestamp": int}
+"""The options a message may carry, and what each must be."""
+
+
+class NotEnqueued(BrokerConnectionError):
+    """The broker did not take the message. The text says why, for whoever sends."""
+
+    def __init__(self, reason: str, *, is_full: bool = False) -> None:
+        super().__init__(f"nothing was enqueued: {reason}")  # type: ignore[no-untyped-call]
+        self.is_full = is_full
+
+
+class MessageTooLarge(ValueError):
+    """The message has more bytes than SPENDGATE_MAX_MESSAGE_BYTES."""
+
+
+class Fault(NamedTuple):
+    """Why bytes on a queue are no message of ours: the reason they are kept under."""
+
+    reason: str
+
+
+def check_size(data: bytes) -> None:
+    """Raises MessageTooLarge for what no worker would take from the queue."""
+    limit = settings().max_message_bytes
+    if len(data) > limit:
+        raise MessageTooLarge(f"a message of {len(data)} bytes, the limit SPENDGATE_MAX_MESSAGE_BYTES is {limit}")
+
+
+def read(data: bytes, queue_name: str, actors: Container[str]) -> Message[Any] | Fault:
+    """The message in `data` with the options we know, or what is wrong with it."""
+    try:
+        message: Any = Message.decode(data)
+    except (DecodeError, TypeError, ValueError, RecursionError):
+        return Fault("undecodable")
+    shaped = (
+        isinstance(message.options, dict)
+        and isinstance(message.kwargs, dict)
+        and isinstance(message.args, tuple)
+        and isinstance(message.message_id, str)
+        and isinstance(message.actor_name, str)
+        and message.queue_name == queue_name
+    )
+    if not shaped:
+        return Fault("unknown_shape")
+    if message.actor_name not in actors:
+        return Fault("unknown_actor")
+    sound: Message[Any] = replace(message, options=_sound(message.options, queue_name.endswith(DELAYED)))
+    return sound
+
+
+def _sound(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
+    """The options that mean something to us, within bounds: a forged one neither stops a worker nor hides anything."""
+    sound: dict[str, Any] = {name: value for name, value in options.items() if type(value) is OPTION_TYPES.get(name)}
+    if sound.get("retries", 0) < 0:
+        del sound["retries"]
+    if not is_delayed:
+        sound.pop("eta", None)
+    elif "eta" in sound:
+        sound["eta"] = min(sound["eta"], current_millis() + MAX_DELAY_MS)
+    return sound
+
+
+def keep_bytes(data: bytes, reason: str, queue_name: str) -> bool:
+    """Keeps what is no message of ours, as it came; false where Postgres will not have it now."""
+    text = data.decode("utf-8", "backslashreplace")
+    try:
+        payload = json.loads(text)
+    except (ValueError, RecursionError):
+        payload = text
+    log.warning("message.set_aside", reason=reason, queue=queue_name, characters=len(text))
+    return keep(reason, f"{len(text)} characters on queue {queue_name}", payload)
+
+
+def keep(reason: str, detail: str, payload: object) -> bool:
+    """Keeps a message that cannot be worked on, to be listed and replayed; false where Postgres will not have it."""
+    try:
+        with transaction() as connection:
+            rejected.keep_message(connection, reason, detail, payload, clock.now())
+    except (DBAPIError, OSError, *PASSING_FAULTS):
+        log.exception("message.not_kept", reason=reason)
+        return False
+    return True

@@ -1,0 +1,183 @@
+"""What happens around each message: retries that lose nothing, dead letters, suspects, logs."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import redis
+import structlog
+from dramatiq import Broker, MessageProxy, Middleware
+from dramatiq.errors import BrokerConnectionError
+from dramatiq.middleware import Retries, SkipMessage
+from sqlalchemy.exc import DBAPIError
+
+from db.engine import PASSING_FAULTS, sql_state, transaction
+from db.repository import suspects
+from runtime import clock
+from runtime.settings import settings
+from workers import messages
+from workers.in_progress import Board
+
+log = structlog.get_logger()
+
+MAX_RETRIES: Final = 5
+DEATHS_ALLOWED: Final = 3
+PARENT_LOOKED_AT_SECONDS: Final = 1.0
+KILLED_AFTER_SECONDS: Final = 2.0
+WAITED_OUT: Final = (*PASSING_FAULTS, redis.RedisError, BrokerConnectionError, OSError)
+NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
+"""A table, column or function that is not there: a worker of the new version started before the migration."""
+
+
+def is_retried(retries: int, error: BaseException) -> bool:
+    """A fault that passes is waited out however long it takes; any other error gets MAX_RETRIES more tries."""
+    not_migrated_yet = isinstance(error, DBAPIError) and sql_state(error) in NOT_MIGRATED_STATES
+    return not_migrated_yet or isinstance(error, WAITED_OUT) or retries < MAX_RETRIES
+
+
+class LogContext(Middleware):
+    """Binds the message and its actor to every line logged while the message is worked on."""
+
+    def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
+        structlog.contextvars.bind_contextvars(message_id=message.message_id, actor=message.actor_name)
+
+    def after_process_message(self, *_: object, **__: object) -> None:
+        structlog.contextvars.clear_contextvars()
+
+    after_skip_message = after_process_message
+
+
+class DeadLetters(Middleware):
+    """Keeps in Postgres what was given up, with its last error."""
+
+    def before_nack(self, _broker: Broker, message: MessageProxy) -> None:
+        if "kept" not in message.options:
+            error = str(message.options.get("traceback", "")).strip().rpartition("\n")[2]
+            message.options["kept"] = messages.keep("dead_letter", error[:500], message.asdict())
+
+
+class PatientRetries(Retries):
+    """Gives a message up whose retry cannot be enqueued: the stock middleware would let it be acknowledged."""
+
+    def after_process_message(self, broker: Broker, message: MessageProxy, **outcome: Any) -> None:
+        try:
+            super().after_process_message(broker, message, **outcome)  # type: ignore[no-untyped-call]
+        except (BrokerConnectionError, messages.MessageTooLarge):
+            log.exception("message.retry_not_enqueued")
+            message.fail()
+
+
+class Turns:
+    """Many at a time, or one alone; who wants to be alone waits for those at work and holds up those who come."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._at_work = 0
+        self._wanting = 0
+        self._alone = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits to be alone."""
+        return self._wanting > 0
+
+    @contextmanager
+    def _when(self, *, nobody_at_work: bool) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._alone and (self._at_work == 0 if nobody_at_work else self._wanting == 0)
+            )
+            yield
+
+    def begin(self) -> None:
+        """Waits until nobody is alone or wants to be."""
+        with self._when(nobody_at_work=False):
+            self._at_work += 1
+
+    def begin_alone(self) -> None:
+        """Waits until nobody else is at work."""
+        with self._changed:
+            self._wanting += 1
+        with self._when(nobody_at_work=True):
+            self._wanting -= 1
+            self._alone = True
+
+    def end(self) -> None:
+        """Ends either."""
+        with self._changed:
+            if self._alone:
+                self._alone = False
+            else:
+                self._at_work -= 1
+            self._changed.notify_all()
+
+
+class Suspects(Middleware):
+    """Works alone on a message with which a process died, and gives it up when DEATHS_ALLOWED are surely its doing.
+
+    Alone, so that no message pays for another's deed. The count of the deaths lies in Postgres, whatever the broker;
+    a message that was never suspect costs a write to memory.
+    """
+
+    def __init__(self) -> None:
+        self.board: Board | None = None
+        self._turns = Turns()
+
+    def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
+        self._note(message.options.get("redis_message_id"))
+        known_deaths = message.options.get(messages.REDELIVERED)
+        if known_deaths is None:
+            self._turns.begin()
+            return
+        self._turns.begin_alone()
+        with transaction() as connection:
+            deaths = suspects.begin(connection, message.message_id, known_deaths, clock.now())
+        log.warning("message.suspect", deaths=deaths)
+        if deaths >= DEATHS_ALLOWED:
+            detail = f"{deaths} processes died while they worked on it alone"
+            message.options["kept"] = messages.keep("kills_its_worker", detail, message.asdict())
+            message.fail()
+            raise SkipMessage(detail)
+
+    def after_process_message(
+        self, _broker: Broker, message: MessageProxy, *, result: object = None, exception: BaseException | None = None
+    ) -> None:
+        del result, exception
+        self.after_skip_message(_broker, message)
+
+    def after_skip_message(self, _broker: Broker, message: MessageProxy) -> None:
+        self._turns.end()
+        self._note(None)
+        if messages.REDELIVERED in message.options:
+            with transaction() as connection:
+                suspects.end(connection, message.message_id)
+
+    def _note(self, redis_id: str | None) -> None:
+        if self.board is not None:
+            self.board.write(redis_id)
+
+
+class NoOrphans(Middleware):
+    """Ends a worker process, in order where it can, once the master that started it is gone."""
+
+    def __init__(self) -> None:
+        # who imports this in a master is that master; in Dramatiq's own, each worker process imports it for itself
+        parent = multiprocessing.parent_process()
+        self._master = os.getpid() if parent is None else parent.pid
+
+    def after_process_boot(self, _broker: Broker) -> None:
+        threading.Thread(target=self._watch, args=(self._master,), name="parent-watch", daemon=True).start()
+
+    @staticmethod
+    def _watch(master: int) -> None:
+        while os.getppid() == master:
+            time.sleep(PARENT_LOOKED_AT_SECONDS)
+        log.warning("worker.orphaned", master=master)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(settings().shutdown_seconds + KILLED_AFTER_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)

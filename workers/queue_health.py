@@ -1,0 +1,64 @@
+"""Whether the Redis that holds the queues can be trusted with them: looked at at the start, then each minute."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import dramatiq
+import structlog
+from dramatiq.errors import BrokerConnectionError
+from periodiq import cron
+
+from workers.broker import broker
+
+log = structlog.get_logger()
+
+OLDEST_VERSION: Final = 7
+NEARLY_FULL: Final = 0.7
+LOUD: Final = frozenset({"redis.evicts", "redis.nearly_full"})
+"""What loses messages, or soon refuses them: errors; the rest are warnings."""
+
+
+class Concern(NamedTuple):
+    """What is wrong with the server's settings or its memory: a log line's name and fields."""
+
+    event: str
+    fields: dict[str, Any]
+
+
+@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("* * * * *"))
+def check_queue() -> None:
+    """Warns of settings under which Redis loses messages, and of a Redis that fills."""
+    tell()
+
+
+def tell() -> None:
+    """Logs what is wrong. A queue that does not answer is told by whoever needs it."""
+    try:
+        info = broker.info()
+    except BrokerConnectionError:
+        return
+    for concern in concerns(info):
+        say = log.error if concern.event in LOUD else log.warning
+        say(concern.event, **concern.fields)
+
+
+def concerns(info: Mapping[str, Any]) -> list[Concern]:
+    """What is wrong, read from Redis's INFO; nothing of an empty one, which is RabbitMQ's."""
+    if not info:
+        return []
+    found = []
+    version = str(info.get("redis_version", ""))
+    if int(version.partition(".")[0] or 0) < OLDEST_VERSION:
+        found.append(Concern("redis.too_old", {"version": version, "oldest": OLDEST_VERSION}))
+    if info.get("maxmemory_policy") != "noeviction":
+        found.append(
+            Concern("redis.evicts", {"maxmemory_policy": info.get("maxmemory_policy"), "wanted": "noeviction"})
+        )
+    if not info.get("aof_enabled"):
+        found.append(Concern("redis.forgets", {"appendonly": "no", "wanted": "yes"}))
+    limit, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
+    if limit == 0:
+        found.append(Concern("redis.unbounded", {"maxmemory": 0}))
+    elif used >= NEARLY_FULL * limit:
+        found.append(Concern("redis.nearly_full", {"used_bytes": used, "limit_bytes": limit}))
+    return found

@@ -1,0 +1,35 @@
+"""What a message on queue `spend` says: a batch, and on what terms it is sent."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from workers import receipts
+
+
+class Terms(NamedTuple):
+    """What a message says beside its batch.
+
+    `only_brand_id`: the brand whose campaigns the sender knows; None knows all. `postponed_brand_id`: whose inputs
+    these are, put off while that brand was locked. `receipt`: under which name the sender wants to be told the outcome.
+    """
+
+    only_brand_id: int | None = None
+    postponed_brand_id: int | None = None
+    receipt: str | None = None
+
+    @classmethod
+    def taken_from(cls, kwargs: dict[str, object]) -> "Terms":
+        """Takes them out of a message's arguments; a limit that is no id limits to no brand that there is."""
+        only = kwargs.pop("only_brand_id", None)
+        postponed = kwargs.pop("postponed_brand_id", None)
+        return cls(
+            only if only is None or type(only) is int else 0,
+            postponed if type(postponed) is int else None,
+            receipts.name_in(kwargs.pop("receipt", None)),
+        )
+
+
+def listed(name: str, args: Sequence[object], kwargs: dict[str, object]) -> Sequence[object]:
+    """The batch in a message's arguments; a message of another shape is a batch of one bad input: itself."""
+    given = kwargs[name] if name in kwargs else args[0] if len(args) == 1 else None
+    return given if isinstance(given, list) else [{"args": list(args), **kwargs} if given is None else given]
