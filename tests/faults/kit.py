@@ -1,6 +1,6 @@
 """What the tests of faults share: a load whose sums are known, the processes under it, and the judgement afterwards.
 
-A short form of each fault runs with every test. `make faults` runs the long forms, which SPENDGATE_TEST_FAULTS=long
+A short form of each fault runs where SPENDGATE_TEST_FAULTS is set. `make faults` runs the long forms, which `long`
 asks for; SPENDGATE_FAULTS_SEED repeats one run's random choices, SPENDGATE_FAULTS_TABLE names the file of the table.
 """
 

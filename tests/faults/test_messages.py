@@ -19,7 +19,7 @@ from workers.middleware import DEATHS_ALLOWED, MAX_RETRIES
 DELIVERIES = 10
 PRODUCERS = 4
 MEGABYTE = 1_000_000
-COPIES_ALLOWED = 8
+COPIES_ALLOWED = 10
 """How often its own size a message that is too large may add to what its process needs at most."""
 
 FORGED: tuple[dict[str, Any], ...] = (

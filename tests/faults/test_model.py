@@ -36,8 +36,8 @@ from workers.explanations import explained
 from workers.ingest import ingest_reported_totals, ingest_spend
 from workers.verification import differences
 
-RUNS = int(os.environ.get("SPENDGATE_TEST_MODEL_RUNS", "40"))
-STEPS = int(os.environ.get("SPENDGATE_TEST_MODEL_STEPS", "50"))
+RUNS = int(os.environ.get("SPENDGATE_TEST_MODEL_RUNS", "15"))
+STEPS = int(os.environ.get("SPENDGATE_TEST_MODEL_STEPS", "40"))
 MODEL = settings(
     max_examples=RUNS,
     stateful_step_count=STEPS,

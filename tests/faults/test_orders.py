@@ -23,7 +23,7 @@ from workers.enforcement import Cause, edited, enforce_brands
 from workers.schedules import apply_dayparting, refresh_spend, reset_daily_budgets, reset_monthly_budgets
 from workers.verification import differences
 
-STORIES = int(os.environ.get("SPENDGATE_TEST_ORDERS", "15"))
+STORIES = int(os.environ.get("SPENDGATE_TEST_ORDERS", "6"))
 MANY_EVENTS = 100_000 if "SPENDGATE_TEST_ORDERS" in os.environ else 5_000
 BAD_SHARE = 0.01
 EVENTS_A_STORY = 100

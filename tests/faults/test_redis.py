@@ -62,8 +62,8 @@ def failing(stage: Stage) -> None:
     """Whoever writes to the ledger fails, as in a Postgres that starts; the sequence counts it."""
     stage.world.execute("CREATE SEQUENCE fails_at")
     stage.world.execute(
-        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('fails_at'); "
-        "RAISE EXCEPTION 'starting up' USING ERRCODE = '57P03'; END $$"
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "PERFORM nextval('fails_at'), pg_sleep(0.5); RAISE EXCEPTION 'starting up' USING ERRCODE = '57P03'; END $$"
     )
     stage.world.execute("CREATE TRIGGER fail BEFORE INSERT ON spend_events FOR EACH STATEMENT EXECUTE FUNCTION fail()")
 

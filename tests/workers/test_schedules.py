@@ -626,3 +626,15 @@ def test_months_are_not_dropped_while_somebody_reads_the_ledger(
     assert len(world.rows("SELECT inhrelid FROM pg_inherits WHERE inhparent = 'spend_events'::regclass")) >= len(before)
     maintain_ledger()
     world.verify()
+
+
+def test_refresh_mends_what_a_clock_that_was_ahead_passed_over(world: World) -> None:
+    world.set_clock("2026-06-17T12:00:00Z")
+    campaign = world.campaign(world.brand(), schedule="daily 12:15-12:30")
+    world.set_clock("2026-06-17T13:00:00Z")
+    world.tick()
+    world.set_clock("2026-06-17T12:05:00Z")
+    refresh_spend()
+    world.set_clock("2026-06-17T12:15:00Z")
+    world.tick()
+    assert world.is_active(campaign)
