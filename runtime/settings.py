@@ -81,6 +81,8 @@ class Settings(BaseSettings):
         if value is None:
             return None
         scheme, _, rest = value.partition("://")
+        if rest.partition("/")[0].count("@") > 1:
+            raise ValueError("write an @ within the user or the password as %40")
         if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not _has_sound_port(value):
             raise ValueError("expected postgresql://user:password@host:port/database")
         return f"postgresql+psycopg://{rest}"

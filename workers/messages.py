@@ -1,13 +1,13 @@
 """What lies on a queue, read with care: another program may have written anything there."""
 
 import json
-from collections.abc import Container
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import structlog
-from dramatiq import Message
-from dramatiq.common import current_millis
+from dramatiq import Actor, Message
+from dramatiq.common import current_millis, q_name
 from dramatiq.errors import BrokerConnectionError, DecodeError
 from sqlalchemy.exc import DBAPIError
 
@@ -52,7 +52,7 @@ def check_size(data: bytes) -> None:
         raise MessageTooLarge(f"a message of {len(data)} bytes, the limit SPENDGATE_MAX_MESSAGE_BYTES is {limit}")
 
 
-def read(data: bytes, queue_name: str, actors: Container[str]) -> Message[Any] | Fault:
+def read(data: bytes, queue_name: str, actors: Mapping[str, Actor[..., Any]]) -> Message[Any] | Fault:
     """The message in `data` with the options we know, or what is wrong with it."""
     try:
         message: Any = Message.decode(data)
@@ -68,7 +68,8 @@ def read(data: bytes, queue_name: str, actors: Container[str]) -> Message[Any] |
     )
     if not shaped:
         return Fault("unknown_shape")
-    if message.actor_name not in actors:
+    actor = actors.get(message.actor_name)
+    if actor is None or actor.queue_name != q_name(queue_name):
         return Fault("unknown_actor")
     sound: Message[Any] = replace(message, options=_sound(message.options, queue_name.endswith(DELAYED)))
     return sound

@@ -78,7 +78,8 @@ def test_the_death_of_the_master_leaves_no_orphans(
     world: World, database: str, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     with serving(*command, output=tmp_path / "worker", env={"DATABASE_URL": database}) as worker:
-        eventually(lambda: ready(worker, 2) or "".join(worker.lines()).count("ready for action") == 2)
+        said = ('"worker.ready"', "ready for action")
+        eventually(lambda: any("".join(worker.lines()).count(words) == 2 for words in said))
         children = pids(worker)
         assert len(children) >= 2
         worker.send(signal.SIGKILL)
