@@ -5,8 +5,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import redis
@@ -22,13 +20,13 @@ from runtime import clock
 from runtime.settings import settings
 from workers import messages
 from workers.in_progress import Board
+from workers.master import KILLED_AFTER_SECONDS
 
 log = structlog.get_logger()
 
 MAX_RETRIES: Final = 5
 DEATHS_ALLOWED: Final = 3
 PARENT_LOOKED_AT_SECONDS: Final = 1.0
-KILLED_AFTER_SECONDS: Final = 2.0
 WAITED_OUT: Final = (*PASSING_FAULTS, redis.RedisError, BrokerConnectionError, OSError)
 NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
 """A table, column or function that is not there: a worker of the new version started before the migration."""
@@ -86,24 +84,17 @@ class Turns:
         """Whether somebody waits to be alone."""
         return self._wanting > 0
 
-    @contextmanager
-    def _when(self, *, nobody_at_work: bool) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(
-                lambda: not self._alone and (self._at_work == 0 if nobody_at_work else self._wanting == 0)
-            )
-            yield
-
     def begin(self) -> None:
         """Waits until nobody is alone or wants to be."""
-        with self._when(nobody_at_work=False):
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone and self._wanting == 0)
             self._at_work += 1
 
     def begin_alone(self) -> None:
         """Waits until nobody else is at work."""
         with self._changed:
             self._wanting += 1
-        with self._when(nobody_at_work=True):
+            self._changed.wait_for(lambda: not self._alone and self._at_work == 0)
             self._wanting -= 1
             self._alone = True
 

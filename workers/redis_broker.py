@@ -7,7 +7,8 @@ keeps its keys and its ways towards producers, and takes its own steps within Re
 import os
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -37,9 +38,17 @@ class Held(NamedTuple):
     """A message as Redis gave it. `data` is None where it is too large; `deaths` is None where none died with it."""
 
     redis_id: str
-    size: int
     data: bytes | None
     deaths: int | None
+
+
+@contextmanager
+def _lost_if_unanswered(told: Callable[[Exception], str] = lambda error: type(error).__name__) -> Iterator[None]:
+    """Whatever Redis does not answer, in time or at all, is a BrokerConnectionError, in the words of `told`."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise BrokerConnectionError(told(error)) from None  # type: ignore[no-untyped-call]
 
 
 class SpendgateBroker(RedisBroker):
@@ -84,30 +93,24 @@ class SpendgateBroker(RedisBroker):
 
     def ping(self) -> None:
         """Raises BrokerConnectionError where Redis does not answer."""
-        try:
+        with _lost_if_unanswered():
             self.client.ping()
-        except redis.RedisError as error:
-            raise BrokerConnectionError(type(error).__name__) from None  # type: ignore[no-untyped-call]
 
     def info(self) -> dict[str, Any]:
         """What Redis says of itself. Raises BrokerConnectionError."""
-        try:
+        with _lost_if_unanswered():
             told: Any = self.client.info()
-        except redis.RedisError as error:
-            raise BrokerConnectionError(type(error).__name__) from None  # type: ignore[no-untyped-call]
         return dict(told)
 
     def lengths(self) -> dict[tuple[str, str], int]:
         """How many messages each queue has in each state. Raises BrokerConnectionError."""
         places = [(queue, state) for queue in sorted(self.queues) for state in STATES]
-        with self.client.pipeline(transaction=False) as pipeline:
+        with _lost_if_unanswered(), self.client.pipeline(transaction=False) as pipeline:
             for queue, state in places:
                 command, suffix = STATES[state]
                 getattr(pipeline, command)(f"{self.namespace}:{queue}{suffix}")
-            try:
-                return dict(zip(places, pipeline.execute(), strict=True))
-            except redis.RedisError as error:
-                raise BrokerConnectionError(type(error).__name__) from None  # type: ignore[no-untyped-call]
+            lengths = pipeline.execute()
+        return dict(zip(places, lengths, strict=True))
 
     def give_back(self, worker_id: str, working_on: Iterable[str]) -> None:
         """Puts back what a worker held that is known to be dead, and notes what it died with."""
@@ -133,25 +136,21 @@ class SpendgateConsumer:
         self.fetched: list[Held] = []
         self.misses = 0
         self.tidied = time.monotonic()
-        try:
+        with _lost_if_unanswered(str):
             self._reclaim()
-        except redis.RedisError as error:
-            raise BrokerConnectionError(str(error)) from None  # type: ignore[no-untyped-call]
 
     def __iter__(self) -> "SpendgateConsumer":
         return self
 
     def __next__(self) -> MessageProxy | None:
         """The next message to work on; None, after a pause that grows with every miss, where there is none."""
-        try:
+        with _lost_if_unanswered(str):
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._tidy()
             while (held := self._next_held()) is not None:
                 message = self._workable(held)
                 if message is not None:
                     return MessageProxy(message)
-        except redis.RedisError as error:
-            raise BrokerConnectionError(str(error)) from None  # type: ignore[no-untyped-call]
         self.misses, pause_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
         time.sleep(pause_ms / 1000)
         return None
@@ -185,10 +184,8 @@ class SpendgateConsumer:
         self.held.discard(redis_id)
 
     def _step(self, name: str, *arguments: str) -> Any:
-        try:
+        with _lost_if_unanswered(str):
             return self.broker.step(name, self.queue_name, self.broker.broker_id, *arguments)
-        except redis.RedisError as error:
-            raise BrokerConnectionError(str(error)) from None  # type: ignore[no-untyped-call]
 
     def _next_held(self) -> Held | None:
         room = self.prefetch - len(self.held)
@@ -196,8 +193,8 @@ class SpendgateConsumer:
             largest = settings().max_message_bytes
             found = self.broker.step("FETCH", self.queue_name, self.broker.broker_id, room, SILENT_MS, largest)
             self.fetched = [
-                Held(redis_id.decode(), size, data, None if deaths is None else int(deaths))
-                for redis_id, size, data, deaths in found
+                Held(redis_id.decode(), data, None if deaths is None else int(deaths))
+                for redis_id, data, deaths in found
             ]
             self.held.update(held.redis_id for held in self.fetched)
         if not self.fetched:

@@ -82,7 +82,7 @@ while #fetched < count and bytes < max_bytes do
         local size = redis.call('hstrlen', queue .. '.msgs', id)
         redis.call('sadd', KEYS[1] .. ':__acks__.' .. worker .. '.' .. ARGV[1], id)
         local data = size <= max_bytes and redis.call('hget', queue .. '.msgs', id)
-        fetched[#fetched + 1] = {id, size, data, redis.call('hget', queue .. '.suspects', id)}
+        fetched[#fetched + 1] = {id, data, redis.call('hget', queue .. '.suspects', id)}
         bytes = bytes + size
     end
 end
@@ -91,7 +91,7 @@ return fetched
 )
 """(queue, worker, how many, milliseconds of silence after which a worker is dead, bytes a message may have).
 
-The worker shows that it lives, takes over what dead workers held, and gets (id, size, data or nil where it is too
+The worker shows that it lives, takes over what dead workers held, and gets (id, data or nil where it is too
 large, deaths or nil where it is no suspect) of each message it holds from now on."""
 
 ACK: Final = (

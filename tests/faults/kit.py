@@ -4,7 +4,6 @@ A short form of each fault runs where SPENDGATE_TEST_FAULTS is set. `make faults
 asks for; SPENDGATE_FAULTS_SEED repeats one run's random choices, SPENDGATE_FAULTS_TABLE names the file of the table.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from db.engine import engine
 from tests.cli.shell import UNCHANGED, Env, Service, serving
 from tests.faults.load import Figures, Load
 from tests.faults.servers import Servers
+from tests.faults.table import add_line
 from tests.world import World
 from workers.redis_broker import SpendgateBroker
 
@@ -217,13 +217,11 @@ class Stage:
         assert not left, left
 
     def tell(self, fault: str, times: int, figures: Figures, recoveries: list[float] | None = None) -> None:
-        """Adds a line to the table of faults, where a file for it is named."""
-        table = os.environ.get("SPENDGATE_FAULTS_TABLE")
-        if LONG and table:
+        """Adds a line to the table of faults, of a long form."""
+        if LONG:
             seconds = [round(one, 1) for one in (self.recoveries if recoveries is None else recoveries)]
             line = {"fault": fault, "times": times, **figures._asdict(), "recovery_seconds": seconds or None}
-            with Path(table).open("a", encoding="utf-8") as file:
-                file.write(json.dumps({**line, "seed": self.seed}) + "\n")
+            add_line({**line, "seed": self.seed})
         progress(f"{fault}: {times} times, seed {self.seed}\n")
 
 

@@ -1,14 +1,11 @@
 """What the tests beside the model share: an emptied database, brands made in product and model alike, figures."""
 
-import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection
@@ -19,6 +16,7 @@ from db.repository.audit import Edit
 from domain.periods import Period
 from domain.schedules import Daypart
 from tests.faults.model import Brand, Campaign, Model
+from tests.faults.table import add_line
 from tests.world import World
 
 
@@ -81,10 +79,6 @@ def quietly() -> Iterator[None]:
 
 
 def tell_figures(fault: str, times: int, figures: Counter[str]) -> None:
-    """Adds one line to the table of faults, where SPENDGATE_FAULTS_TABLE names its file."""
-    table = os.environ.get("SPENDGATE_FAULTS_TABLE")
-    if table:
-        counts = {name: figures[name] for name in ("events", "lost", "doubled")}
-        line = {"fault": fault, "times": times, **counts, "recovery_seconds": None}
-        with Path(table).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    """Adds one line to the table of faults."""
+    counts = {name: figures[name] for name in ("events", "lost", "doubled")}
+    add_line({"fault": fault, "times": times, **counts, "recovery_seconds": None})

@@ -44,6 +44,14 @@ def main(arguments: list[str]) -> int:
     return ended.returncode
 
 
+def add_line(line: dict[str, Any]) -> None:
+    """Adds what came of one fault, where SPENDGATE_FAULTS_TABLE names a file for it."""
+    path = os.environ.get("SPENDGATE_FAULTS_TABLE")
+    if path:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
 def table(faults: list[dict[str, Any]]) -> str:
     """The faults as a Markdown table; of a fault told twice, the last."""
     latest = {fault["fault"]: fault for fault in faults}
