@@ -23,7 +23,8 @@ from domain.money import format_units
 from runtime import clock
 from workers import exports, imports
 from workers.exports import Export, Unit
-from workers.ingest import Counted, ingest_reported_totals, ingest_spend
+from workers.counting import Counted
+from workers.ingest import ingest_reported_totals, ingest_spend
 from workers.replay import replay
 
 rejected_app = typer.Typer(no_args_is_help=True, help="Bad input, kept whole with its reason until it is replayed.")

@@ -97,7 +97,8 @@ def committed(work: Callable[[Connection], Result], lock_timeout_ms: int | None 
             if not _is_retried(error):
                 raise
             log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
-            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
+            if attempt > 1:
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
     return _committed_once(work, lock_timeout_ms)
 
 

@@ -16,10 +16,15 @@ class Run(NamedTuple):
 
 def runs_in(inputs: Iterable[object]) -> list[Run]:
     """The runs in decoded JSON values, good events or bad: whose source and number can be read has arrived."""
+    return runs_of(filter(None, map(sequence_of, inputs)))
+
+
+def runs_of(numbers: Iterable[tuple[str, int]]) -> list[Run]:
+    """The runs that numbers make, each given with its source."""
     arrived: dict[str, set[int]] = {}
-    for source, number in filter(None, map(sequence_of, inputs)):
+    for source, number in numbers:
         arrived.setdefault(source, set()).add(number)
-    return [Run(source, *ends) for source, numbers in sorted(arrived.items()) for ends in _stretches(sorted(numbers))]
+    return [Run(source, *ends) for source, some in sorted(arrived.items()) for ends in _stretches(sorted(some))]
 
 
 def _stretches(numbers: list[int]) -> Iterator[tuple[int, int]]:

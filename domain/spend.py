@@ -1,7 +1,7 @@
 """Spend events and reported totals as upstream sends them: read, judged, and either taken or rejected with a reason."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -59,6 +59,7 @@ class SpendDraft(NamedTuple):
     amount_micros: int
     currency: str | None
     source: str
+    sequence: int | None
     payload: object
 
 
@@ -122,19 +123,21 @@ class _Refused(Exception):  # an answer on its way to a Rejection, not an error
 def read_event(raw: object) -> SpendDraft | Rejection:
     """The spend event in a decoded JSON value, by shape alone. Unknown keys are left alone.
 
-    `sequence`, the number a source gives it, must be sound but is no part of what it says: `sequence_of` reads it.
+    `sequence`, the number a source gives it, is no part of what it says: a retry may carry another.
     """
     try:
         fields = _mapping(raw)
-        _sequence(fields)
+        field = fields.get
+        currency, source, numbered = field("currency"), field("source"), field("sequence")
         return SpendDraft(
-            event_id=_event_id(fields.get("event_id")),
-            campaign=_campaign(fields),
-            occurred_at=_instant("occurred_at", fields.get("occurred_at")),
-            amount_micros=_micros("amount_micros", fields.get("amount_micros")),
-            currency=_text("currency", fields.get("currency")),
-            source=_text("source", fields.get("source")) or "",
-            payload=raw,
+            _event_id(field("event_id")),
+            _campaign(fields),
+            _instant("occurred_at", field("occurred_at")),
+            _micros("amount_micros", field("amount_micros")),
+            None if currency is None else _text("currency", currency),
+            "" if source is None else _text("source", source) or "",
+            None if numbered is None else _number(numbered, source),
+            raw,
         )
     except _Refused as refused:
         return Rejection(refused.reason, refused.detail, raw)
@@ -152,25 +155,33 @@ def judge_event(
     draft: SpendDraft, accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
 ) -> SpendEvent | Rejection:
     """Takes a draft whose campaign is known, in the brand's currency and within the bounds of age at `at`."""
-    account = _account(draft, accounts)
-    if isinstance(account, Rejection):
-        return account
+    (judged,) = judge_events([draft], accounts, at, bounds)
+    return judged
+
+
+def judge_events(
+    drafts: Iterable[SpendDraft], accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
+) -> Iterator[SpendEvent | Rejection]:
+    """The same of many drafts, in their order."""
     earliest = FIRST_INSTANT if bounds.oldest is None else max(FIRST_INSTANT, at - bounds.oldest)
-    if draft.occurred_at < earliest:
-        return Rejection(Reason.TOO_OLD, f"occurred before {earliest:%Y-%m-%d %H:%M} UTC", draft.payload)
-    if draft.occurred_at > min(END_INSTANT, at + bounds.ahead):
-        detail = f"occurs over {int(bounds.ahead.total_seconds())} seconds from now"
-        return Rejection(Reason.IN_FUTURE, detail, draft.payload)
-    return SpendEvent(
-        event_id=draft.event_id,
-        brand_id=account.brand_id,
-        campaign_id=account.campaign_id,
-        occurred_at=draft.occurred_at,
-        amount_micros=draft.amount_micros,
-        source=draft.source,
-        day=local_day(draft.occurred_at, account.time_zone),
-        payload=draft.payload,
-    )
+    latest = min(END_INSTANT, at + bounds.ahead)
+    for draft in drafts:
+        event_id, campaign, occurred_at, amount_micros, currency, source, _, payload = draft
+        account = accounts.get(campaign)
+        if account is None:
+            yield Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {_named(campaign)}", payload)
+            continue
+        campaign_id, brand_id, zone, billed_in = account
+        if currency is not None and currency.upper() != billed_in:
+            yield _wrong_currency(currency, billed_in, payload)
+        elif occurred_at < earliest:
+            yield Rejection(Reason.TOO_OLD, f"occurred before {earliest:%Y-%m-%d %H:%M} UTC", payload)
+        elif occurred_at > latest:
+            detail = f"occurs over {int(bounds.ahead.total_seconds())} seconds from now"
+            yield Rejection(Reason.IN_FUTURE, detail, payload)
+        else:
+            day = local_day(occurred_at, zone)
+            yield SpendEvent(event_id, brand_id, campaign_id, occurred_at, amount_micros, source, day, payload)
 
 
 def read_total(raw: object) -> TotalDraft | Rejection:
@@ -215,14 +226,17 @@ def judge_total(
     )
 
 
-def _account(draft: SpendDraft | TotalDraft, accounts: Mapping[CampaignKey, Account]) -> Account | Rejection:
+def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, Account]) -> Account | Rejection:
     account = accounts.get(draft.campaign)
     if account is None:
         return Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {_named(draft.campaign)}", draft.payload)
     if draft.currency is not None and draft.currency.upper() != account.currency:
-        detail = f"the brand's currency is {account.currency}, not {draft.currency}"
-        return Rejection(Reason.WRONG_CURRENCY, detail, draft.payload)
+        return _wrong_currency(draft.currency, account.currency, draft.payload)
     return account
+
+
+def _wrong_currency(currency: str, billed_in: str, payload: object) -> Rejection:
+    return Rejection(Reason.WRONG_CURRENCY, f"the brand's currency is {billed_in}, not {currency}", payload)
 
 
 def moment_of(total: ReportedTotal) -> datetime:
@@ -250,8 +264,8 @@ def _event_id(value: object) -> str:
 def _campaign(fields: Mapping[str, object]) -> CampaignKey:
     campaign_id = fields.get("campaign_id")
     if campaign_id is not None:
-        if isinstance(campaign_id, int) and not isinstance(campaign_id, bool):
-            return _known_range(campaign_id)
+        if type(campaign_id) is int:
+            return campaign_id if -MAX_ID <= campaign_id <= MAX_ID else _known_range(campaign_id)
         raise _Refused(Reason.MALFORMED, "campaign_id: expected an integer")
     platform, external_id = fields.get("platform"), fields.get("external_id")
     if isinstance(external_id, int) and not isinstance(external_id, bool):
@@ -263,15 +277,17 @@ def _campaign(fields: Mapping[str, object]) -> CampaignKey:
 
 
 def _sequence(fields: Mapping[str, object]) -> tuple[str, int] | None:
-    number = fields.get("sequence")
-    if number is None:
-        return None
+    number, source = fields.get("sequence"), fields.get("source")
+    return None if number is None else (str(source), _number(number, source))
+
+
+def _number(number: object, source: object) -> int:
+    """What a source numbers an event with."""
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_ID:
         raise _Refused(Reason.MALFORMED, f"sequence: expected an integer from 0 to {MAX_ID}")
-    source = _text("source", fields.get("source"))
-    if not source:
+    if not _text("source", source):
         raise _Refused(Reason.MALFORMED, "sequence: says nothing without a source")
-    return source, number
+    return number
 
 
 def _known_range(number: int) -> int:
@@ -314,7 +330,7 @@ def _instant(name: str, value: object) -> datetime:
     if moment.tzinfo is None:
         raise _Refused(Reason.NO_TIME_ZONE, f"{name}: {value[:40]} lacks its distance from UTC")
     try:
-        return moment.astimezone(UTC)
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except OverflowError:
         raise _Refused(Reason.MALFORMED, f"{name}: {value[:40]} is beyond the calendar") from None
 

@@ -109,6 +109,7 @@ def _url_of(database: str) -> str:
 def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A database of its own for the test, migrated, empty; its URL. The queues are emptied too."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
+    from db.repository.accounts import forget_accounts  # noqa: PLC0415
     from db.repository.ledger import forget_months  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 
@@ -120,6 +121,7 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     settings.cache_clear()
     engine.cache_clear()
     forget_months()
+    forget_accounts()
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
         client.flushdb()
     for server in rabbitmq.servers:

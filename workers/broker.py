@@ -8,6 +8,7 @@ from dramatiq.middleware import TimeLimit
 from periodiq import PeriodiqMiddleware
 
 from runtime.settings import SettingsError, settings
+from workers.encoding import FastJSONEncoder
 from workers.middleware import MAX_RETRIES, DeadLetters, LogContext, NoOrphans, PatientRetries, Suspects, is_retried
 from workers.rabbit_broker import SpendgateRabbitBroker
 from workers.redis_broker import SpendgateBroker
@@ -49,5 +50,6 @@ def _chosen() -> SpendgateBroker | SpendgateRabbitBroker:
     return SpendgateRabbitBroker(str(url), middleware()) if is_rabbitmq else SpendgateBroker(url, middleware())
 
 
+dramatiq.set_encoder(FastJSONEncoder())
 broker = _chosen()
 dramatiq.set_broker(broker)

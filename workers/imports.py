@@ -16,9 +16,10 @@ from db.repository.audit import Edit
 from db.repository.enforcement import Applied
 from domain.errors import InvalidValue
 from runtime import clock
+from workers.counting import Counted
 from workers.enforcement import Cause, announce, chunks, enforce
 from workers.exports import Export, columns_for, read_export
-from workers.ingest import Counted, count_totals, report
+from workers.ingest import count_totals, report
 
 log = structlog.get_logger()
 

@@ -1,65 +1,43 @@
-"""Spend comes in: read, judged, counted once and enforced, in one commit."""
+"""Spend comes in: read, then counted once and enforced in one commit, with others' or by itself."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import partial
-from itertools import chain
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic
 
 import dramatiq
 import structlog
 from sqlalchemy import Connection
 
-from db.engine import Stale, committed, sql_state, transaction
-from db.repository import ledger, rejected, search, sequences, spend
+from db.engine import committed, sql_state, transaction
 from db.repository.accounts import accounts
-from db.repository.enforcement import Applied, lock_brands
-from db.repository.zones import readable_zones
-from domain.periods import local_day
-from domain.sequences import runs_in
 from domain.spend import (
     MAX_EVENTS_PER_MESSAGE,
-    Account,
-    AgeBounds,
     CampaignKey,
     Reason,
     Rejection,
     SpendDraft,
-    SpendEvent,
     TotalDraft,
-    judge_event,
-    judge_total,
     read_event,
     read_total,
 )
-from runtime import clock
 from runtime.settings import settings
 from workers import receipts
 from workers.broker import broker
-from workers.enforcement import Cause, announce, chunks, enforce
+from workers.counting import Batch, Counted, count_batches, count_day_totals, optimistic, parted, sum_of
+from workers.enforcement import Cause, announce, chunks
 from workers.locked_brands import locked_brands
 from workers.parts import DATABASE_ERRORS, BrandsOf, Commit, Draft, commit_now, commit_or_postpone
 from workers.terms import Terms, listed
+from workers.together import CommitAlone, Together
 
 log = structlog.get_logger()
 
 DATA_EXCEPTIONS = "22"
 OUT_OF_RANGE = "22003"
 IDS_LOGGED = 20
-
-Good = TypeVar("Good")
-
-
-class Counted(NamedTuple):
-    """What became of a batch: taken anew, known already (or older), and rejected, each with its reason."""
-
-    taken: int = 0
-    known: int = 0
-    rejections: tuple[Rejection, ...] = ()
-    changes: tuple[Applied, ...] = ()
-    brand_ids: frozenset[int] = frozenset()
-    campaign_ids: frozenset[int] = frozenset()
+MAX_EVENTS_TOGETHER: Final = 16_000
+"""Of one transaction: beyond that, larger ones are hardly cheaper, and their locks are held for longer."""
 
 
 @dramatiq.actor(broker=broker, queue_name="spend")
@@ -85,7 +63,8 @@ class Way(Generic[Draft]):
     event: str
     cause: Cause
     read: Callable[[object], Draft | Rejection]
-    count: Callable[[int | None, list[Draft], list[Rejection], Connection], Counted]
+    count: Callable[[Sequence[Draft], Sequence[Rejection], int | None], Callable[[Connection], Counted]]
+    together: Together[tuple[Sequence[Draft], Sequence[Rejection]], Counted] | None = None
 
 
 def _ingest(way: Way[Draft], payloads: Sequence[object], terms: Terms) -> None:
@@ -107,12 +86,31 @@ def _ingest(way: Way[Draft], payloads: Sequence[object], terms: Terms) -> None:
         postpone(list(payloads), terms.postponed_brand_id)
     else:
         for some in chunks(payloads, MAX_EVENTS_PER_MESSAGE):
-            drafts, rejections = _parted(map(way.read, some))
-            commit, brands_of = _steps(way, terms.only_brand_id, tell)
-            commit_or_postpone(drafts, rejections, commit, brands_of, postpone)
+            drafts, rejections = parted(map(way.read, some))
+            if not _is_committed_together(way, drafts, rejections, terms, tell):
+                commit, brands_of = _steps(way, terms.only_brand_id, tell)
+                commit_or_postpone(drafts, rejections, commit, brands_of, postpone)
     if terms.receipt:
-        counted = _sum(told)
+        counted = sum_of(told)
         receipts.write(terms.receipt, counted.taken, counted.known, counted.rejections, later)
+
+
+def _is_committed_together(
+    way: Way[Draft],
+    drafts: Sequence[Draft],
+    rejections: Sequence[Rejection],
+    terms: Terms,
+    tell: Callable[[Counted], None],
+) -> bool:
+    """Commits a batch with those of other messages; false where it must go by itself."""
+    if way.together is None or terms.only_brand_id is not None or locked_brands.known():
+        return False
+    try:
+        counted = way.together.committed((drafts, rejections), len(drafts) + len(rejections))
+    except CommitAlone:
+        return False
+    tell(counted)
+    return True
 
 
 def _enqueue_later(way: Way[Draft], inputs: list[object], terms: Terms) -> None:
@@ -140,14 +138,14 @@ def count_totals(payloads: Sequence[object], only_brand_id: int | None = None) -
 
 def _counted_now(way: Way[Draft], payloads: Sequence[object], only_brand_id: int | None) -> Counted:
     told: list[Counted] = []
-    drafts, rejections = _parted(map(way.read, payloads))
+    drafts, rejections = parted(map(way.read, payloads))
     try:
         commit_now(drafts, rejections, *_steps(way, only_brand_id, told.append))
     except Exception:
         for counted in told:
             report(way.event, counted, way.cause)
         raise
-    return _sum(told)
+    return sum_of(told)
 
 
 def _steps(
@@ -160,19 +158,20 @@ def _steps(
             known = accounts(connection, campaigns, only_brand_id)
         return {campaign: account.brand_id for campaign, account in known.items()}
 
-    return partial(_commit, partial(way.count, only_brand_id), tell), brands_of
+    return partial(_commit, way, only_brand_id, tell), brands_of
 
 
 def _commit(
-    work: Callable[[list[Draft], list[Rejection], Connection], Counted],
+    way: Way[Draft],
+    only_brand_id: int | None,
     tell: Callable[[Counted], None],
-    drafts: list[Draft],
-    rejections: list[Rejection],
+    drafts: Sequence[Draft],
+    rejections: Sequence[Rejection],
     lock_timeout_ms: int | None,
 ) -> None:
     """Commits and tells; where Postgres cannot hold a value or a sum, halves until the one at fault stands alone."""
     try:
-        counted = committed(partial(work, drafts, rejections), lock_timeout_ms)
+        counted = committed(way.count(drafts, rejections, only_brand_id), lock_timeout_ms)
     except DATABASE_ERRORS as error:
         state = sql_state(error) or ""
         if not state.startswith(DATA_EXCEPTIONS) or not drafts:
@@ -182,22 +181,11 @@ def _commit(
         return
     if len(drafts) == 1:
         unstorable = _unstorable(drafts[0], state)
-        tell(committed(partial(work, [], [*rejections, unstorable]), lock_timeout_ms))
+        tell(committed(way.count([], [*rejections, unstorable], only_brand_id), lock_timeout_ms))
         return
     half = len(drafts) // 2
-    _commit(work, tell, drafts[:half], rejections, lock_timeout_ms)
-    _commit(work, tell, drafts[half:], [], lock_timeout_ms)
-
-
-def _sum(counted: Sequence[Counted]) -> Counted:
-    return Counted(
-        sum(one.taken for one in counted),
-        sum(one.known for one in counted),
-        tuple(rejection for one in counted for rejection in one.rejections),
-        tuple(change for one in counted for change in one.changes),
-        frozenset().union(*(one.brand_ids for one in counted)),
-        frozenset().union(*(one.campaign_ids for one in counted)),
-    )
+    _commit(way, only_brand_id, tell, drafts[:half], rejections, lock_timeout_ms)
+    _commit(way, only_brand_id, tell, drafts[half:], [], lock_timeout_ms)
 
 
 def _unstorable(draft: SpendDraft | TotalDraft, state: str) -> Rejection:
@@ -207,94 +195,37 @@ def _unstorable(draft: SpendDraft | TotalDraft, state: str) -> Rejection:
     return Rejection(Reason.MALFORMED, f"Postgres cannot hold it ({state})", draft.payload)
 
 
-def _count_events(
-    only_brand_id: int | None, drafts: list[SpendDraft], rejections: list[Rejection], connection: Connection
-) -> Counted:
-    at = clock.now()
-    within = bounds(settings().max_event_age, at)
-    known = accounts(connection, {draft.campaign for draft in drafts}, only_brand_id)
-    events, refused = _parted(judge_event(draft, known, at, within) for draft in drafts)
-    arrived = chain((draft.payload for draft in drafts), (rejection.payload for rejection in rejections))
-    sequences.append(connection, runs_in(arrived), at)
-    recorded = spend.record(connection, events, at)
-    rejections = [*rejections, *refused, *recorded.conflicts]
-    rejected.keep(connection, rejected.SPEND_EVENT, rejections, at, only_brand_id)
-    changes = _enforce_crossed(connection, recorded.new, known.values(), Cause.SPEND)
-    return Counted(len(recorded.new), recorded.duplicates, tuple(rejections), tuple(changes), *_touched(recorded.new))
+def _counting_events(
+    drafts: Sequence[SpendDraft], rejections: Sequence[Rejection], only_brand_id: int | None
+) -> Callable[[Connection], Counted]:
+    count = partial(count_batches, batches=[Batch(drafts, rejections)], only_brand_id=only_brand_id)
+    return optimistic(lambda connection, looks_first: count(connection, looks_first)[0])
 
 
-def _count_totals(
-    only_brand_id: int | None, drafts: list[TotalDraft], rejections: list[Rejection], connection: Connection
-) -> Counted:
-    at = clock.now()
-    within = bounds(settings().max_total_age, at)
-    known = accounts(connection, {draft.campaign for draft in drafts}, only_brand_id)
-    totals, refused = _parted(judge_total(draft, known, at, within) for draft in drafts)
-    restated = spend.restate(connection, totals)
-    recorded = spend.record(connection, restated.differences, at, also_days=restated.first_days)
-    rejections = [*rejections, *refused, *restated.conflicts]
-    rejected.keep(connection, rejected.REPORTED_TOTAL, rejections, at, only_brand_id)
-    changes = _enforce_crossed(connection, recorded.new, known.values(), Cause.REPORTED_TOTAL)
-    taken = len(totals) - restated.nothing_new - len(restated.conflicts)
-    return Counted(taken, restated.nothing_new, tuple(rejections), tuple(changes), *_touched(recorded.new))
+def _counting_totals(
+    drafts: Sequence[TotalDraft], rejections: Sequence[Rejection], only_brand_id: int | None
+) -> Callable[[Connection], Counted]:
+    return optimistic(partial(count_day_totals, drafts=drafts, rejections=rejections, only_brand_id=only_brand_id))
 
 
-EVENTS: Final = Way("events", "ingest_spend", "spend.ingested", Cause.SPEND, read_event, _count_events)
-TOTALS: Final = Way(
-    "totals", "ingest_reported_totals", "totals.ingested", Cause.REPORTED_TOTAL, read_total, _count_totals
+def _committed_together(batches: Sequence[tuple[Sequence[SpendDraft], Sequence[Rejection]]]) -> list[Counted]:
+    read = [Batch(*batch) for batch in batches]
+    count = optimistic(partial(count_batches, batches=read, only_brand_id=None))
+    return committed(count, settings().ingest_lock_timeout_ms)
+
+
+EVENTS: Final = Way(
+    "events",
+    "ingest_spend",
+    "spend.ingested",
+    Cause.SPEND,
+    read_event,
+    _counting_events,
+    Together(_committed_together, max_weight=MAX_EVENTS_TOGETHER),
 )
-
-
-def _touched(events: Sequence[SpendEvent]) -> tuple[frozenset[int], frozenset[int]]:
-    return frozenset(event.brand_id for event in events), frozenset(event.campaign_id for event in events)
-
-
-def bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
-    """The bounds that are set, and never an age that the ledger does not retain."""
-    retention = settings().ledger_retention_months
-    retained = None if retention is None else at - ledger.floor(at, retention)
-    ages = [age for age in (oldest, retained) if age is not None]
-    return AgeBounds(min(ages, default=None), settings().max_event_ahead)
-
-
-def _enforce_crossed(
-    connection: Connection, events: Sequence[SpendEvent], judged_by: Iterable[Account], cause: Cause
-) -> list[Applied]:
-    """Enforces the brands on which the events moved a budget over its limit, either way.
-
-    The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
-    counters or is seen here. Raises Stale where a brand's zone or currency is not what the events were judged by.
-    """
-    brand_ids = sorted({event.brand_id for event in events})
-    if not brand_ids:
-        return []
-    locked = lock_brands(connection, brand_ids)
-    judged = {account.brand_id: (account.time_zone.key, account.currency) for account in judged_by}
-    if any(judged[brand_id] != found for brand_id, found in locked.items()):
-        raise Stale("a brand's time zone or currency changed before its first spend")
-    zones = {brand_id: zone for brand_id, (zone, _) in locked.items()}
-    at = clock.now()
-    campaign_ids = sorted({event.campaign_id for event in events})
-    crossed = search.crossed(connection, set(zones.values()), at, brand_ids=brand_ids, campaign_ids=campaign_ids)
-    ahead = _brands_ahead(events, zones, at)
-    return enforce(connection, {*crossed, *ahead}, cause, at) if crossed or ahead else []
-
-
-def _brands_ahead(events: Sequence[SpendEvent], zones: dict[int, str], at: datetime) -> set[int]:
-    """The brands with spend dated on a day that has not begun: midnight may exhaust a budget with it."""
-    today = {name: local_day(at, zone) for name, zone in readable_zones(set(zones.values())).items()}
-    return {event.brand_id for event in events if event.day > today[zones[event.brand_id]]}
-
-
-def _parted(read: Iterable[Good | Rejection]) -> tuple[list[Good], list[Rejection]]:
-    good: list[Good] = []
-    rejections: list[Rejection] = []
-    for item in read:
-        if isinstance(item, Rejection):
-            rejections.append(item)
-        else:
-            good.append(item)
-    return good, rejections
+TOTALS: Final = Way(
+    "totals", "ingest_reported_totals", "totals.ingested", Cause.REPORTED_TOTAL, read_total, _counting_totals
+)
 
 
 def report(event: str, counted: Counted, cause: Cause) -> None:

@@ -24,7 +24,7 @@ from domain.spend import (
 )
 from runtime import clock
 from runtime.settings import settings
-from workers.ingest import bounds
+from workers.counting import bounds
 
 Draft = TypeVar("Draft", SpendDraft, TotalDraft)
 

@@ -1,10 +1,11 @@
 """The campaigns that spend is booked to."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
+from db.repository.arrays import array_of
 from db.repository.zones import readable_zones
 from domain.spend import MAX_ID, Account, CampaignKey
 
@@ -23,6 +24,11 @@ ACCOUNTS_BY_NAME = text("""
 """)
 
 
+MAX_REMEMBERED: Final = 100_000
+
+_remembered: dict[CampaignKey, Account] = {}
+
+
 def accounts(
     connection: Connection, keys: Iterable[CampaignKey], only_brand_id: int | None = None
 ) -> dict[CampaignKey, Account]:
@@ -30,7 +36,7 @@ def accounts(
     distinct = set(keys)
     ids = [key for key in distinct if isinstance(key, int) and 0 < key <= MAX_ID]
     names = [key for key in distinct if isinstance(key, tuple)]
-    rows = list(connection.execute(ACCOUNTS_BY_ID, {"ids": ids})) if ids else []
+    rows = list(connection.execute(ACCOUNTS_BY_ID, {"ids": array_of(ids)})) if ids else []
     if names:
         platforms, external_ids = zip(*names, strict=True)
         parameters = {"platforms": list(platforms), "external_ids": list(external_ids)}
@@ -41,6 +47,29 @@ def accounts(
         for row in rows
         if row.time_zone in zones and only_brand_id in {None, row.brand_id}
     }
+
+
+def remembered_accounts(connection: Connection, keys: Iterable[CampaignKey]) -> dict[CampaignKey, Account]:
+    """The same, of all brands, where a campaign named by its id is looked up once and then remembered.
+
+    A campaign's brand never changes, the brand's zone and currency not once it has spend: until then, who acts on
+    them compares them under the brand's lock. Who would reject an input by them looks again, by `accounts`.
+    """
+    distinct = set(keys)
+    found = {key: account for key in distinct if (account := _remembered.get(key)) is not None}
+    unseen = distinct - found.keys()
+    if unseen:
+        found_now = accounts(connection, unseen)
+        if len(_remembered) + len(found_now) > MAX_REMEMBERED:
+            forget_accounts()
+        _remembered.update((key, account) for key, account in found_now.items() if isinstance(key, int))
+        found |= found_now
+    return found
+
+
+def forget_accounts() -> None:
+    """Lets `remembered_accounts` look again: something it relied on has changed."""
+    _remembered.clear()
 
 
 def _key(row: Row[Any]) -> CampaignKey:

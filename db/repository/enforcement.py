@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.repository.arrays import array_of
 from db.repository.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from db.repository.zones import readable_zones
 from domain.budgets import Budget, BudgetSpend, Scope
@@ -123,7 +124,7 @@ def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, t
     """Waits until no other transaction enforces these brands; returns each one's zone and currency after the wait."""
     return {
         row.id: (row.time_zone, row.currency)
-        for row in connection.execute(LOCK_BRANDS, {"brand_ids": sorted(brand_ids)})
+        for row in connection.execute(LOCK_BRANDS, {"brand_ids": array_of(brand_ids)})
     }
 
 

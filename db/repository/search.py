@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from db.repository.arrays import array_of
 from db.repository.windows import SPEND_OF_BUDGETS, current_windows
 from db.repository.zones import readable_zones
 
@@ -101,7 +102,10 @@ def crossed(
     campaign_ids: Sequence[int] | None = None,
 ) -> list[int]:
     """The brands on which a budget's hold is not what the counters say, either way; all brands when none is chosen."""
-    chosen = {"brand_ids": brand_ids, "campaign_ids": campaign_ids}
+    chosen = {
+        "brand_ids": None if brand_ids is None else array_of(brand_ids),
+        "campaign_ids": None if campaign_ids is None else array_of(campaign_ids),
+    }
     return list(connection.scalars(CROSSED, chosen | current_windows(zones, at)))
 
 

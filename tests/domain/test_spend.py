@@ -50,6 +50,7 @@ def test_a_good_event_is_read_whole() -> None:
         amount_micros=1_250_000,
         currency="USD",
         source="producer-1",
+        sequence=None,
         payload=raw,
     )
 

@@ -1,0 +1,74 @@
+"""Events a second from Redis to the commit, beside a bare COPY of the same rows in the same batches."""
+
+import struct
+import time
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import psycopg
+
+from benchmarks import workload
+from benchmarks.stage import Stage
+
+COPY: Final = """
+    COPY spend_events (event_id, brand_id, campaign_id, occurred_at, amount_micros, source, received_at)
+    FROM STDIN (FORMAT binary)
+"""
+ROW: Final = struct.Struct("!hi16siqiqiqiqiiq")
+HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER: Final = b"\xff\xff"
+EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def rows(batch: Iterable[dict[str, Any]], at: datetime) -> bytes:
+    """A batch as COPY wants it, made beforehand: the reference pays for nothing but Postgres."""
+    received = micros_since_2000(at)
+    made = [HEADER]
+    for event in batch:
+        campaign = event["campaign_id"]
+        occurred = micros_since_2000(datetime.fromisoformat(event["occurred_at"]))
+        values = (16, uuid.UUID(event["event_id"]).bytes, 8, 1 + (campaign - 1) % workload.BRANDS, 8, campaign)
+        made.append(ROW.pack(7, *values, 8, occurred, 8, event["amount_micros"], 0, 8, received))
+    return b"".join([*made, TRAILER])
+
+
+def micros_since_2000(at: datetime) -> int:
+    """As Postgres counts."""
+    since = at - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def copied(stage: Stage, batches: list[list[dict[str, Any]]]) -> float:
+    """Events a second that one connection COPYs into an empty ledger, a commit a batch."""
+    at = datetime.now(UTC)
+    ready = [rows(batch, at) for batch in batches]
+    with stage.copied() as observer, psycopg.connect(stage.url()) as connection:
+        started = time.perf_counter()
+        for data in ready:
+            with connection.cursor() as cursor, cursor.copy(COPY) as copy:
+                copy.write(data)
+            connection.commit()
+        seconds = time.perf_counter() - started
+        _check(observer, sum(map(len, batches)))
+    return sum(map(len, batches)) / seconds
+
+
+def ingested(stage: Stage, batches: list[list[dict[str, Any]]], warm: list[list[dict[str, Any]]]) -> float:
+    """Events a second that the worker processes take from Redis, count and enforce."""
+    ready, before = workload.messages(batches), workload.messages(warm)
+    with stage.copied() as observer, stage.workers():
+        stage.put(before)
+        stage.until_done()
+        started = time.perf_counter()
+        stage.put(ready)
+        stage.until_done()
+        seconds = time.perf_counter() - started
+        _check(observer, sum(map(len, batches)) + sum(map(len, warm)))
+    return sum(map(len, batches)) / seconds
+
+
+def _check(connection: psycopg.Connection[Any], events: int) -> None:
+    found = connection.execute("SELECT count(*), sum(amount_micros) FROM spend_events").fetchone()
+    assert found is not None and found[0] == events, found

@@ -1,0 +1,141 @@
+"""Servers of a benchmark's own, with fsync on, and a fresh copy of the workload's database for each round."""
+
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import redis
+from psycopg import sql
+
+from benchmarks import workload
+from cli import embedded
+
+LONGEST_SECONDS: Final = 900
+POLL_SECONDS: Final = 0.002
+POSTGRES: Final = {
+    "max_connections": "100",
+    "shared_buffers": "1GB",
+    "max_wal_size": "8GB",
+    "checkpoint_timeout": "15min",
+}
+"""What anyone gives a Postgres of 24 GB of memory; fsync and synchronous_commit stay on."""
+
+PROCESSES: Final = 2
+EMPTY: Final = "workload"
+
+
+class Stage:
+    """Both servers, the way to the current round's database, and the worker processes on it."""
+
+    def __init__(self, home: Path, servers: embedded.Servers) -> None:
+        self.home = home
+        self._base = servers.database_url.rpartition("/")[0]
+        self.redis_url = servers.redis_url
+        self.redis: Any = redis.Redis.from_url(servers.redis_url)
+        self._numbers = itertools.count(1)
+        self.name = ""
+
+    def url(self, name: str = "") -> str:
+        """Where a database of ours is, by default the current one."""
+        return f"{self._base}/{name or self.name}"
+
+    def execute(self, statement: str, *names: str) -> None:
+        """A statement of the server's operator; each {} in it is a name."""
+        composed = sql.SQL(statement).format(*map(sql.Identifier, names))
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(composed)
+
+    def fill(self) -> None:
+        """Migrates the database that each round copies, and fills it with the workload's brands."""
+        self.execute("CREATE DATABASE {}", EMPTY)
+        self.run("cli.main", "migrate", name=EMPTY)
+        with psycopg.connect(self.url(EMPTY), autocommit=True) as connection:
+            for statement in workload.FILL:
+                connection.execute(statement)
+        self.run("cli.main", "check-campaign-statuses", "--fix", "--json", name=EMPTY)
+        with psycopg.connect(self.url(EMPTY), autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+
+    @contextmanager
+    def copied(self, template: str = EMPTY) -> Iterator[psycopg.Connection[Any]]:
+        """A copy of a database, and an empty Redis; the copy is the current database until the end."""
+        self.name = f"round_{next(self._numbers)}"
+        self.execute("CREATE DATABASE {} TEMPLATE {}", self.name, template)
+        self.redis.flushall()
+        try:
+            with psycopg.connect(self.url(), autocommit=True) as connection:
+                connection.execute("CHECKPOINT")
+                yield connection
+        finally:
+            self.execute("DROP DATABASE {} WITH (FORCE)", self.name)
+
+    def env(self, name: str = "") -> dict[str, str]:
+        """The environment of a process of ours."""
+        own = {"DATABASE_URL": self.url(name), "REDIS_URL": self.redis_url, "SPENDGATE_HOME": str(self.home)}
+        return {**os.environ, "LOG_FORMAT": "json", "SPENDGATE_WORKER_PROCESSES": str(PROCESSES), **own}
+
+    def run(self, module: str, *arguments: str, name: str = "") -> None:
+        """`python -m module …`, to its end."""
+        argv = [sys.executable, "-m", module, *arguments]
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env=self.env(name))
+
+    @contextmanager
+    def workers(self, module: str = "workers") -> Iterator[subprocess.Popen[bytes]]:
+        """The worker processes, ready, as they are deployed; their log goes to a file, as a service's does."""
+        path = self.home / f"workers-{self.name}.log"
+        with path.open("wb") as log:
+            argv = [sys.executable, "-m", module]
+            process = subprocess.Popen(argv, stdout=log, stderr=log, env=self.env())
+        try:
+            until(lambda: path.read_bytes().count(b'"worker.ready"') >= PROCESSES)
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+    def put(self, messages: list[bytes], queue: str = "spend") -> None:
+        """Lays the messages into Redis, and lets all of them wait at one moment."""
+        ids = [f"message-{number}" for number in range(len(messages))]
+        for some in _pages(ids, messages):
+            self.redis.hset(f"dramatiq:{queue}.msgs", mapping=some)
+        self.redis.rpush(f"dramatiq:{queue}", *ids)
+
+    def until_done(self, queue: str = "spend") -> None:
+        """Returns when every message of the queue is acknowledged."""
+        keys = [f"dramatiq:{queue}.msgs", f"dramatiq:{queue}.DQ.msgs"]
+        until(lambda: not any(self.redis.hlen(key) for key in keys))
+
+
+def _pages(ids: list[str], messages: list[bytes]) -> Iterator[dict[str, bytes]]:
+    for start in range(0, len(ids), 100):
+        yield dict(zip(ids[start : start + 100], messages[start : start + 100], strict=True))
+
+
+def until(found: Callable[[], bool]) -> None:
+    """Waits until it is true. Raises TimeoutError."""
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while not found():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {LONGEST_SECONDS} s")
+        time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def running() -> Iterator[Stage]:
+    """Both servers with the workload's database, stopped and erased at the end."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spendgate-bench-")))
+        home.chmod(0o755)
+        stage = Stage(home, stack.enter_context(embedded.running(home, postgres_settings=POSTGRES)))
+        stage.fill()
+        with suppress(redis.RedisError):
+            stage.redis.config_set("maxmemory", "4gb")
+        yield stage

@@ -1,0 +1,96 @@
+"""What is measured: 1,000 brands of 10 campaigns each, limits on every brand, schedules on half the campaigns, and
+spend over the last 10 hours that falls on the campaigns by Zipf's law."""
+
+import json
+import secrets
+import uuid
+from bisect import bisect
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from random import Random
+from typing import Any, Final
+
+BRANDS: Final = 1_000
+CAMPAIGNS_A_BRAND: Final = 10
+CAMPAIGNS: Final = BRANDS * CAMPAIGNS_A_BRAND
+HOURS: Final = 10
+SEED: Final = 20_261_122
+
+# Every tenth brand's limits are crossed by the load; all others are far away.
+FILL: Final = (
+    f"""
+    INSERT INTO brands (name, time_zone)
+    SELECT 'Brand ' || number, (ARRAY['America/New_York', 'Europe/Berlin', 'Asia/Kathmandu', 'UTC'])[number % 4 + 1]
+    FROM generate_series(1, {BRANDS}) AS number
+    """,
+    f"""
+    INSERT INTO campaigns (brand_id, name)
+    SELECT 1 + (number - 1) % {BRANDS}, 'Campaign ' || number FROM generate_series(1, {CAMPAIGNS}) AS number
+    """,
+    """
+    INSERT INTO budgets (brand_id, period, limit_micros)
+    SELECT id, period, CASE WHEN id % 10 = 0 THEN 5000000 ELSE 1000000000000 END
+        * CASE period WHEN 'daily' THEN 1 ELSE 25 END
+    FROM brands CROSS JOIN unnest(ARRAY['daily', 'monthly']) AS period
+    """,
+    """
+    INSERT INTO dayparts (campaign_id, weekday, starts_minute, ends_minute)
+    SELECT id, weekday, 360, 1320 FROM campaigns CROSS JOIN generate_series(1, 7) AS weekday WHERE id % 2 = 0
+    """,
+)
+
+
+class Spend:
+    """A stream of new events; `version` is that of their ids, 7 (they rise with time) or 4 (they are scattered)."""
+
+    def __init__(self, version: int = 7, seed: int = SEED) -> None:
+        self._draw = Random(seed)
+        self._weights = list(accumulate(1 / rank for rank in range(1, CAMPAIGNS + 1)))
+        self._campaigns = list(range(1, CAMPAIGNS + 1))
+        self._draw.shuffle(self._campaigns)
+        self._now = datetime.now(UTC)
+        self._version = version
+        self._made = 0
+
+    def event(self) -> dict[str, Any]:
+        """The next one."""
+        rank = bisect(self._weights, self._draw.random() * self._weights[-1])
+        ago = timedelta(seconds=self._draw.uniform(0, HOURS * 3600))
+        self._made += 1
+        return {
+            "event_id": self._id(),
+            "campaign_id": self._campaigns[min(rank, CAMPAIGNS - 1)],
+            "occurred_at": (self._now - ago).isoformat(timespec="milliseconds"),
+            "amount_micros": self._draw.randint(100, 9_999),
+        }
+
+    def batches(self, messages: int, events: int) -> list[list[dict[str, Any]]]:
+        """So many messages' events."""
+        return [[self.event() for _ in range(events)] for _ in range(messages)]
+
+    def _id(self) -> str:
+        if self._version == 4:
+            return str(uuid.UUID(int=self._draw.getrandbits(128), version=4))
+        milliseconds = int(self._now.timestamp() * 1000) + self._made // 100
+        rest = self._draw.getrandbits(74)
+        value = milliseconds << 80 | 7 << 76 | (rest >> 62) << 64 | 2 << 62 | rest & (1 << 62) - 1
+        return str(uuid.UUID(int=value))
+
+
+def messages(batches: list[list[dict[str, Any]]], actor: str = "ingest_spend") -> list[bytes]:
+    """The batches as a stock Dramatiq producer writes them, for ids as `Stage.put` gives them."""
+    return [message({"events": events}, number, actor) for number, events in enumerate(batches)]
+
+
+def message(kwargs: dict[str, Any], number: int, actor: str) -> bytes:
+    """One message."""
+    fields = {
+        "queue_name": "spend",
+        "actor_name": actor,
+        "args": [],
+        "kwargs": kwargs,
+        "options": {"redis_message_id": f"message-{number}"},
+        "message_id": secrets.token_hex(16),
+        "message_timestamp": 1_790_000_000_000,
+    }
+    return json.dumps(fields, separators=(",", ":")).encode()

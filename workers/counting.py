@@ -1,0 +1,233 @@
+"""The one transaction in which spend is judged, counted once and enforced."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from db.engine import Stale
+from db.repository import ledger, rejected, search, sequences, spend, totals
+from db.repository.accounts import accounts, forget_accounts, remembered_accounts
+from db.repository.enforcement import Applied, lock_brands
+from db.repository.spend import CampaignDay, Recorded
+from db.repository.zones import readable_zones
+from domain.periods import local_day
+from domain.sequences import runs_of
+from domain.spend import (
+    Account,
+    AgeBounds,
+    CampaignKey,
+    Rejection,
+    SpendDraft,
+    SpendEvent,
+    TotalDraft,
+    judge_events,
+    judge_total,
+    sequence_of,
+)
+from runtime import clock
+from runtime.settings import settings
+from workers.enforcement import Cause, enforce
+
+Good = TypeVar("Good")
+Result = TypeVar("Result")
+
+
+class Batch(NamedTuple):
+    """Spend events as they were read: the well-formed, and what was rejected."""
+
+    drafts: Sequence[SpendDraft]
+    rejections: Sequence[Rejection] = ()
+
+
+class Counted(NamedTuple):
+    """What became of a batch: taken anew, known already (or older), and rejected, each with its reason."""
+
+    taken: int = 0
+    known: int = 0
+    rejections: tuple[Rejection, ...] = ()
+    changes: tuple[Applied, ...] = ()
+    brand_ids: frozenset[int] = frozenset()
+    campaign_ids: frozenset[int] = frozenset()
+
+
+def sum_of(counted: Sequence[Counted]) -> Counted:
+    """What became of several batches, as of one."""
+    return Counted(
+        sum(one.taken for one in counted),
+        sum(one.known for one in counted),
+        tuple(rejection for one in counted for rejection in one.rejections),
+        tuple(change for one in counted for change in one.changes),
+        frozenset().union(*(one.brand_ids for one in counted)),
+        frozenset().union(*(one.campaign_ids for one in counted)),
+    )
+
+
+def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connection], Result]:
+    """Lets `count` write without a look at the ledger, and take campaigns for what they were, the first time.
+
+    The transaction that fails for it is done again, by `committed`, and knows better.
+    """
+    looks_first = has_looked_again = False
+
+    def counted(connection: Connection) -> Result:
+        nonlocal looks_first, has_looked_again
+        try:
+            return count(connection, looks_first)
+        except spend.KnownInPart as error:
+            looks_first = True
+            raise Stale("the ledger has some of it already") from error
+        except IntegrityError as error:
+            forget_accounts()
+            if has_looked_again:
+                raise
+            has_looked_again = True
+            raise Stale("a campaign is not what it was") from error
+
+    return counted
+
+
+def count_batches(
+    connection: Connection, looks_first: bool, *, batches: Sequence[Batch], only_brand_id: int | None
+) -> list[Counted]:
+    """Judges the batches' events, counts each once, and enforces what they may have moved over a limit, either way.
+
+    `only_brand_id`: the brand whose campaigns the senders know; None knows all. The toggles are told with the first
+    batch. Raises spend.KnownInPart, Stale.
+    """
+    at = clock.now()
+    known, judged = _judged(connection, batches, only_brand_id, at)
+    _append_sequences(connection, batches, at)
+    recorded = spend.record(connection, [event for good, _ in judged for event in good], at, looks_first=looks_first)
+    counted = _told_by_batch(batches, judged, recorded)
+    refused = [rejection for one in counted for rejection in one.rejections]
+    rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
+    changes = _enforce_crossed(connection, recorded.days, known, Cause.SPEND)
+    return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
+
+
+Judged = tuple[list[SpendEvent], list[Rejection]]
+
+
+def _judged(
+    connection: Connection, batches: Sequence[Batch], only_brand_id: int | None, at: datetime
+) -> tuple[dict[CampaignKey, Account], list[Judged]]:
+    """Each batch's events, judged by accounts that are remembered; by what the tables say before one is rejected."""
+    keys = {draft.campaign for batch in batches for draft in batch.drafts}
+    within = bounds(settings().max_event_age, at)
+    if only_brand_id is None:
+        known = remembered_accounts(connection, keys)
+        judged = [parted(judge_events(batch.drafts, known, at, within)) for batch in batches]
+        if not any(refused for _, refused in judged):
+            return known, judged
+    known = accounts(connection, keys, only_brand_id)
+    return known, [parted(judge_events(batch.drafts, known, at, within)) for batch in batches]
+
+
+def _append_sequences(connection: Connection, batches: Sequence[Batch], at: datetime) -> None:
+    good = ((draft.source, draft.sequence) for batch in batches for draft in batch.drafts if draft.sequence is not None)
+    bad = (sequence_of(rejection.payload) for batch in batches for rejection in batch.rejections)
+    sequences.append(connection, runs_of(chain(good, filter(None, bad))), at)
+
+
+def _told_by_batch(batches: Sequence[Batch], judged: Sequence[Judged], recorded: Recorded) -> list[Counted]:
+    known = {id(event) for event in recorded.known}
+    conflicts = {id(event) for event in recorded.conflicts}
+    return [_told(batch, *those, known, conflicts) for batch, those in zip(batches, judged, strict=True)]
+
+
+def _told(
+    batch: Batch, events: list[SpendEvent], refused: list[Rejection], known: set[int], conflicts: set[int]
+) -> Counted:
+    again = sum(id(event) in known for event in events) if known else 0
+    contradicting = [event for event in events if id(event) in conflicts] if conflicts else []
+    new = events if not (again or contradicting) else [event for event in events if id(event) not in known | conflicts]
+    return Counted(
+        taken=len(new),
+        known=again,
+        rejections=(*batch.rejections, *refused, *map(spend.contradiction, contradicting)),
+        brand_ids=frozenset(event.brand_id for event in new),
+        campaign_ids=frozenset(event.campaign_id for event in new),
+    )
+
+
+def count_day_totals(
+    connection: Connection,
+    looks_first: bool,
+    *,
+    drafts: Sequence[TotalDraft],
+    rejections: Sequence[Rejection],
+    only_brand_id: int | None,
+) -> Counted:
+    """Turns day totals into events for their differences, and counts and enforces those. Raises as `count_batches`."""
+    at = clock.now()
+    within = bounds(settings().max_total_age, at)
+    known = accounts(connection, {draft.campaign for draft in drafts}, only_brand_id)
+    reported, refused = parted(judge_total(draft, known, at, within) for draft in drafts)
+    restated = totals.restate(connection, reported)
+    recorded = spend.record(
+        connection, restated.differences, at, also_days=restated.first_days, looks_first=looks_first
+    )
+    bad = (*rejections, *refused, *restated.conflicts, *map(spend.contradiction, recorded.conflicts))
+    rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
+    changes = _enforce_crossed(connection, recorded.days, known, Cause.REPORTED_TOTAL)
+    return Counted(
+        taken=len(reported) - restated.nothing_new - len(restated.conflicts),
+        known=restated.nothing_new,
+        rejections=bad,
+        changes=tuple(changes),
+        brand_ids=frozenset(event.brand_id for event in recorded.new),
+        campaign_ids=frozenset(event.campaign_id for event in recorded.new),
+    )
+
+
+def bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
+    """The bounds that are set, and never an age that the ledger does not retain."""
+    retention = settings().ledger_retention_months
+    retained = None if retention is None else at - ledger.floor(at, retention)
+    ages = [age for age in (oldest, retained) if age is not None]
+    return AgeBounds(min(ages, default=None), settings().max_event_ahead)
+
+
+def _enforce_crossed(
+    connection: Connection, days: Collection[CampaignDay], judged_by: Mapping[CampaignKey, Account], cause: Cause
+) -> list[Applied]:
+    """Enforces the brands on which a budget has crossed its limit, either way, after spend on the campaigns' days.
+
+    The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
+    counters or is seen here. Raises Stale where a brand's zone or currency is not what the events were judged by.
+    """
+    if not days:
+        return []
+    locked = lock_brands(connection, {brand_id for brand_id, _, _ in days})
+    judged = {account.brand_id: (account.time_zone.key, account.currency) for account in judged_by.values()}
+    if any(judged[brand_id] != found for brand_id, found in locked.items()):
+        forget_accounts()
+        raise Stale("a brand's time zone or currency changed before its first spend")
+    zones = {brand_id: zone for brand_id, (zone, _) in locked.items()}
+    at = clock.now()
+    campaign_ids = sorted({campaign_id for _, campaign_id, _ in days})
+    crossed = search.crossed(connection, set(zones.values()), at, brand_ids=sorted(zones), campaign_ids=campaign_ids)
+    ahead = _brands_ahead(days, zones, at)
+    return enforce(connection, {*crossed, *ahead}, cause, at) if crossed or ahead else []
+
+
+def _brands_ahead(days: Iterable[CampaignDay], zones: dict[int, str], at: datetime) -> set[int]:
+    """The brands with spend dated on a day that has not begun: midnight may exhaust a budget with it."""
+    today = {name: local_day(at, zone) for name, zone in readable_zones(set(zones.values())).items()}
+    return {brand_id for brand_id, _, day in days if day > today[zones[brand_id]]}
+
+
+def parted(read: Iterable[Good | Rejection]) -> tuple[list[Good], list[Rejection]]:
+    """What is good, and what is rejected."""
+    good: list[Good] = []
+    rejections: list[Rejection] = []
+    for item in read:
+        if isinstance(item, Rejection):
+            rejections.append(item)
+        else:
+            good.append(item)
+    return good, rejections
