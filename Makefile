@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RABBITMQ_TESTS := $(addprefix tests/,workers/test_broker.py workers/test_rabbit_broker.py workers/test_processes.py \
 	workers/test_ingest.py workers/test_replay.py web/test_metrics.py)
 
-.PHONY: help run demo test test-redis test-rabbitmq faults check audit bench-pages lock clean
+.PHONY: help run demo test test-redis test-rabbitmq faults check audit bench bench-pages lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -42,6 +42,9 @@ check: .venv/dev  ## Lint, format, types, the import law
 
 audit: .venv/dev  ## Ask whether a locked dependency has a known weakness; ARGS=--strict fails where nobody can be asked
 	@$(BIN)/python .ci/audit.py $(ARGS) requirements.txt requirements-dev.txt
+
+bench: .venv/dev  ## What is fast and how fast, each beside a plain reference (or ARGS=…, see benchmarks/__main__.py)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-pages: .venv/run  ## How long the pages take with 1,000 brands and 100,000 campaigns
 	@$(BIN)/python -m benchmarks.pages

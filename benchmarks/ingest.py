@@ -11,6 +11,11 @@ import psycopg
 
 from benchmarks import workload
 from benchmarks.stage import Stage
+from runtime import clock
+
+Batches = list[list[dict[str, Any]]]
+WARM: Final = 40
+"""Messages before the clock starts: connections are made, statements prepared."""
 
 COPY: Final = """
     COPY spend_events (event_id, brand_id, campaign_id, occurred_at, amount_micros, source, received_at)
@@ -40,9 +45,9 @@ def micros_since_2000(at: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def copied(stage: Stage, batches: list[list[dict[str, Any]]]) -> float:
+def copied(stage: Stage, batches: Batches) -> float:
     """Events a second that one connection COPYs into an empty ledger, a commit a batch."""
-    at = datetime.now(UTC)
+    at = clock.now()
     ready = [rows(batch, at) for batch in batches]
     with stage.copied() as observer, psycopg.connect(stage.url()) as connection:
         started = time.perf_counter()
@@ -55,20 +60,25 @@ def copied(stage: Stage, batches: list[list[dict[str, Any]]]) -> float:
     return sum(map(len, batches)) / seconds
 
 
-def ingested(stage: Stage, batches: list[list[dict[str, Any]]], warm: list[list[dict[str, Any]]]) -> float:
-    """Events a second that the worker processes take from Redis, count and enforce."""
-    ready, before = workload.messages(batches), workload.messages(warm)
+def ingested(stage: Stage, batches: Batches, warm: Batches, deliveries: int = 1) -> float:
+    """Events a second that the worker processes take from Redis, count and enforce; each batch comes so many times."""
+    ready = workload.messages([batch for batch in batches for _ in range(deliveries)])
     with stage.copied() as observer, stage.workers():
-        stage.put(before)
+        stage.put(workload.messages(warm))
         stage.until_done()
-        started = time.perf_counter()
-        stage.put(ready)
-        stage.until_done()
-        seconds = time.perf_counter() - started
+        seconds = stage.seconds_for(ready)
         _check(observer, sum(map(len, batches)) + sum(map(len, warm)))
-    return sum(map(len, batches)) / seconds
+    return deliveries * sum(map(len, batches)) / seconds
+
+
+def passed_through(stage: Stage, batches: Batches) -> float:
+    """Messages a second that the same worker processes take from Redis for an actor that does nothing."""
+    with stage.copied(), stage.workers("benchmarks.idle_worker"):
+        stage.put(workload.messages(batches[:WARM], "do_nothing"))
+        stage.until_done()
+        return len(batches) / stage.seconds_for(workload.messages(batches, "do_nothing"))
 
 
 def _check(connection: psycopg.Connection[Any], events: int) -> None:
-    found = connection.execute("SELECT count(*), sum(amount_micros) FROM spend_events").fetchone()
-    assert found is not None and found[0] == events, found
+    (found,) = connection.execute("SELECT count(*) FROM spend_events").fetchall()
+    assert found == (events,), f"{found[0]} of {events} events are in the ledger"

@@ -29,6 +29,7 @@ POSTGRES: Final = {
 """What anyone gives a Postgres of 24 GB of memory; fsync and synchronous_commit stay on."""
 
 PROCESSES: Final = 2
+QUEUE: Final = "spend"
 EMPTY: Final = "workload"
 
 
@@ -59,7 +60,7 @@ class Stage:
         self.run("cli.main", "migrate", name=EMPTY)
         with psycopg.connect(self.url(EMPTY), autocommit=True) as connection:
             for statement in workload.FILL:
-                connection.execute(statement)
+                connection.execute(statement, {"brands": workload.BRANDS, "campaigns": workload.CAMPAIGNS})
         self.run("cli.main", "check-campaign-statuses", "--fix", "--json", name=EMPTY)
         with psycopg.connect(self.url(EMPTY), autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
@@ -101,22 +102,30 @@ class Stage:
             process.terminate()
             process.wait()
 
-    def put(self, messages: list[bytes], queue: str = "spend") -> None:
-        """Lays the messages into Redis, and lets all of them wait at one moment."""
-        ids = [f"message-{number}" for number in range(len(messages))]
-        for some in _pages(ids, messages):
-            self.redis.hset(f"dramatiq:{queue}.msgs", mapping=some)
-        self.redis.rpush(f"dramatiq:{queue}", *ids)
+    def put(self, messages: list[bytes]) -> None:
+        """Lets the messages wait for workers, all from one moment on."""
+        self.redis.rpush(f"dramatiq:{QUEUE}", *self._laid(messages))
 
-    def until_done(self, queue: str = "spend") -> None:
-        """Returns when every message of the queue is acknowledged."""
-        keys = [f"dramatiq:{queue}.msgs", f"dramatiq:{queue}.DQ.msgs"]
+    def _laid(self, messages: list[bytes]) -> list[str]:
+        """Lays the messages into Redis, where nobody sees them yet; returns their ids."""
+        ids = [f"message-{number}" for number in range(len(messages))]
+        for start in range(0, len(ids), 100):
+            some = dict(zip(ids[start : start + 100], messages[start : start + 100], strict=True))
+            self.redis.hset(f"dramatiq:{QUEUE}.msgs", mapping=some)
+        return ids
+
+    def until_done(self) -> None:
+        """Returns when every message is acknowledged."""
+        keys = [f"dramatiq:{QUEUE}.msgs", f"dramatiq:{QUEUE}.DQ.msgs"]
         until(lambda: not any(self.redis.hlen(key) for key in keys))
 
-
-def _pages(ids: list[str], messages: list[bytes]) -> Iterator[dict[str, bytes]]:
-    for start in range(0, len(ids), 100):
-        yield dict(zip(ids[start : start + 100], messages[start : start + 100], strict=True))
+    def seconds_for(self, messages: list[bytes]) -> float:
+        """How long it takes from the moment at which the messages wait until the last is acknowledged."""
+        ids = self._laid(messages)
+        started = time.perf_counter()
+        self.redis.rpush(f"dramatiq:{QUEUE}", *ids)
+        self.until_done()
+        return time.perf_counter() - started
 
 
 def until(found: Callable[[], bool]) -> None:

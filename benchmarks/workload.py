@@ -5,10 +5,12 @@ import json
 import secrets
 import uuid
 from bisect import bisect
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import accumulate
 from random import Random
 from typing import Any, Final
+
+from runtime import clock
 
 BRANDS: Final = 1_000
 CAMPAIGNS_A_BRAND: Final = 10
@@ -18,24 +20,24 @@ SEED: Final = 20_261_122
 
 # Every tenth brand's limits are crossed by the load; all others are far away.
 FILL: Final = (
-    f"""
+    """
     INSERT INTO brands (name, time_zone)
-    SELECT 'Brand ' || number, (ARRAY['America/New_York', 'Europe/Berlin', 'Asia/Kathmandu', 'UTC'])[number % 4 + 1]
-    FROM generate_series(1, {BRANDS}) AS number
+    SELECT 'Brand ' || number, (ARRAY['America/New_York', 'Europe/Berlin', 'Asia/Kathmandu', 'UTC'])[number %% 4 + 1]
+    FROM generate_series(1, %(brands)s) AS number
     """,
-    f"""
+    """
     INSERT INTO campaigns (brand_id, name)
-    SELECT 1 + (number - 1) % {BRANDS}, 'Campaign ' || number FROM generate_series(1, {CAMPAIGNS}) AS number
+    SELECT 1 + (number - 1) %% %(brands)s, 'Campaign ' || number FROM generate_series(1, %(campaigns)s) AS number
     """,
     """
     INSERT INTO budgets (brand_id, period, limit_micros)
-    SELECT id, period, CASE WHEN id % 10 = 0 THEN 5000000 ELSE 1000000000000 END
+    SELECT id, period, CASE WHEN id %% 10 = 0 THEN 5000000 ELSE 1000000000000 END
         * CASE period WHEN 'daily' THEN 1 ELSE 25 END
     FROM brands CROSS JOIN unnest(ARRAY['daily', 'monthly']) AS period
     """,
     """
     INSERT INTO dayparts (campaign_id, weekday, starts_minute, ends_minute)
-    SELECT id, weekday, 360, 1320 FROM campaigns CROSS JOIN generate_series(1, 7) AS weekday WHERE id % 2 = 0
+    SELECT id, weekday, 360, 1320 FROM campaigns CROSS JOIN generate_series(1, 7) AS weekday WHERE id %% 2 = 0
     """,
 )
 
@@ -48,7 +50,7 @@ class Spend:
         self._weights = list(accumulate(1 / rank for rank in range(1, CAMPAIGNS + 1)))
         self._campaigns = list(range(1, CAMPAIGNS + 1))
         self._draw.shuffle(self._campaigns)
-        self._now = datetime.now(UTC)
+        self._now = clock.now()
         self._version = version
         self._made = 0
 

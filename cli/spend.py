@@ -22,8 +22,8 @@ from domain.errors import InvalidValue
 from domain.money import format_units
 from runtime import clock
 from workers import exports, imports
-from workers.exports import Export, Unit
 from workers.counting import Counted
+from workers.exports import Export, Unit
 from workers.ingest import ingest_reported_totals, ingest_spend
 from workers.replay import replay
 

@@ -159,12 +159,17 @@ def judge_event(
     return judged
 
 
+def span_of(at: datetime, bounds: AgeBounds) -> tuple[datetime, datetime]:
+    """The earliest and the latest moment at which an event may have occurred, seen from `at`."""
+    earliest = FIRST_INSTANT if bounds.oldest is None else max(FIRST_INSTANT, at - bounds.oldest)
+    return earliest, min(END_INSTANT, at + bounds.ahead)
+
+
 def judge_events(
     drafts: Iterable[SpendDraft], accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
 ) -> Iterator[SpendEvent | Rejection]:
     """The same of many drafts, in their order."""
-    earliest = FIRST_INSTANT if bounds.oldest is None else max(FIRST_INSTANT, at - bounds.oldest)
-    latest = min(END_INSTANT, at + bounds.ahead)
+    earliest, latest = span_of(at, bounds)
     for draft in drafts:
         event_id, campaign, occurred_at, amount_micros, currency, source, _, payload = draft
         account = accounts.get(campaign)
@@ -303,9 +308,14 @@ def _named(campaign: CampaignKey) -> str:
 def _text(name: str, value: object) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or len(value) > MAX_TEXT or "\0" in value or not _is_unicode(value):
+    if not is_text(value):
         raise _Refused(Reason.MALFORMED, f"{name}: expected a string of at most {MAX_TEXT} characters")
-    return value
+    return str(value)
+
+
+def is_text(value: object) -> bool:
+    """Whether Postgres can hold it, and it is no longer than a name."""
+    return isinstance(value, str) and len(value) <= MAX_TEXT and "\0" not in value and _is_unicode(value)
 
 
 def _required(name: str, value: object) -> str:

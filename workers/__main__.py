@@ -1,5 +1,6 @@
 """`python -m workers`: the worker processes that the settings ask for, under a master that starts anew what dies."""
 
+import gc
 import signal
 import sys
 import threading
@@ -7,6 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workers.master import Child
+
+COLLECTED_AFTER = (50_000, 20, 100)
+"""Objects until the garbage is collected: a batch of events is thousands, none of them in a ring."""
 
 IDLE_MS = 50
 """The longest an idle consumer waits before it looks again: the latency of a quiet queue."""
@@ -43,6 +47,8 @@ def work(child: "Child") -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_AFTER)
     broker.broker_id = child.worker_id
     suspects.board = child.board
     broker.emit_after("process_boot")

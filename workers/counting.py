@@ -14,18 +14,20 @@ from db.repository.accounts import accounts, forget_accounts, remembered_account
 from db.repository.enforcement import Applied, lock_brands
 from db.repository.spend import CampaignDay, Recorded
 from db.repository.zones import readable_zones
+from domain.columns import Events, PlainDrafts, judged_plain, plain_drafts
 from domain.periods import local_day
 from domain.sequences import runs_of
 from domain.spend import (
     Account,
     AgeBounds,
     CampaignKey,
+    Reason,
     Rejection,
     SpendDraft,
-    SpendEvent,
     TotalDraft,
     judge_events,
     judge_total,
+    read_event,
     sequence_of,
 )
 from runtime import clock
@@ -37,9 +39,35 @@ Result = TypeVar("Result")
 
 
 class Batch(NamedTuple):
-    """Spend events as they were read: the well-formed, and what was rejected."""
+    """Spend events as they were read: in columns where all are plainly well-formed, else one by one."""
 
-    drafts: Sequence[SpendDraft]
+    plain: PlainDrafts | None
+    drafts: Sequence[SpendDraft] = ()
+    rejections: Sequence[Rejection] = ()
+
+    @classmethod
+    def read(cls, payloads: Sequence[object]) -> "Batch":
+        """The events in decoded JSON values."""
+        plain = plain_drafts(payloads)
+        return cls(None, *parted(map(read_event, payloads))) if plain is None else cls(plain)
+
+    def campaigns(self) -> set[CampaignKey]:
+        """How upstream names the campaigns of the well-formed ones."""
+        return {draft.campaign for draft in self.drafts} if self.plain is None else set(self.plain.campaign_ids)
+
+    def numbers(self) -> Iterable[tuple[str, int]]:
+        """Those that sources gave their events, good or bad."""
+        if self.plain is not None:
+            return self.plain.numbers
+        good = ((draft.source, draft.sequence) for draft in self.drafts if draft.sequence is not None)
+        bad = (sequence_of(rejection.payload) for rejection in self.rejections)
+        return chain(good, filter(None, bad))
+
+
+class Judged(NamedTuple):
+    """What is taken of a batch, and what is not."""
+
+    events: Events
     rejections: Sequence[Rejection] = ()
 
 
@@ -100,58 +128,70 @@ def count_batches(
     """
     at = clock.now()
     known, judged = _judged(connection, batches, only_brand_id, at)
-    _append_sequences(connection, batches, at)
-    recorded = spend.record(connection, [event for good, _ in judged for event in good], at, looks_first=looks_first)
-    counted = _told_by_batch(batches, judged, recorded)
+    sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at)
+    events = Events.joined([those.events for those in judged])
+    recorded = spend.record(connection, events, at, looks_first=looks_first)
+    counted = _told_by_batch(judged, recorded)
     refused = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
     changes = _enforce_crossed(connection, recorded.days, known, Cause.SPEND)
     return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
 
 
-Judged = tuple[list[SpendEvent], list[Rejection]]
-
-
 def _judged(
     connection: Connection, batches: Sequence[Batch], only_brand_id: int | None, at: datetime
-) -> tuple[dict[CampaignKey, Account], list[Judged]]:
-    """Each batch's events, judged by accounts that are remembered; by what the tables say before one is rejected."""
-    keys = {draft.campaign for batch in batches for draft in batch.drafts}
+) -> tuple[Mapping[CampaignKey, Account], list[Judged]]:
+    """Each batch, judged by accounts that are remembered; by what the tables say before an event is rejected."""
+    keys = set[CampaignKey]().union(*(batch.campaigns() for batch in batches))
     within = bounds(settings().max_event_age, at)
     if only_brand_id is None:
         known = remembered_accounts(connection, keys)
-        judged = [parted(judge_events(batch.drafts, known, at, within)) for batch in batches]
-        if not any(refused for _, refused in judged):
+        judged = [_judge(batch, known, at, within) for batch in batches]
+        if not any(len(those.rejections) > len(batch.rejections) for those, batch in zip(judged, batches, strict=True)):
             return known, judged
     known = accounts(connection, keys, only_brand_id)
-    return known, [parted(judge_events(batch.drafts, known, at, within)) for batch in batches]
+    return known, [_judge(batch, known, at, within) for batch in batches]
 
 
-def _append_sequences(connection: Connection, batches: Sequence[Batch], at: datetime) -> None:
-    good = ((draft.source, draft.sequence) for batch in batches for draft in batch.drafts if draft.sequence is not None)
-    bad = (sequence_of(rejection.payload) for batch in batches for rejection in batch.rejections)
-    sequences.append(connection, runs_of(chain(good, filter(None, bad))), at)
+def _judge(batch: Batch, known: Mapping[CampaignKey, Account], at: datetime, within: AgeBounds) -> Judged:
+    if batch.plain is not None:
+        events = judged_plain(batch.plain, known, at, within)
+        if events is not None:
+            return Judged(events)
+        batch = Batch(None, *parted(map(read_event, batch.plain.payloads)))
+    good, refused = parted(judge_events(batch.drafts, known, at, within))
+    return Judged(Events.of(good), (*batch.rejections, *refused))
 
 
-def _told_by_batch(batches: Sequence[Batch], judged: Sequence[Judged], recorded: Recorded) -> list[Counted]:
-    known = {id(event) for event in recorded.known}
-    conflicts = {id(event) for event in recorded.conflicts}
-    return [_told(batch, *those, known, conflicts) for batch, those in zip(batches, judged, strict=True)]
+def _told_by_batch(judged: Sequence[Judged], recorded: Recorded) -> list[Counted]:
+    counted, first = [], 0
+    for events, rejections in judged:
+        last = first + len(events.event_ids)
+        known = [place - first for place in recorded.known if first <= place < last]
+        conflicts = [place - first for place in recorded.conflicts if first <= place < last]
+        counted.append(_told(events, rejections, known, conflicts))
+        first = last
+    return counted
 
 
-def _told(
-    batch: Batch, events: list[SpendEvent], refused: list[Rejection], known: set[int], conflicts: set[int]
-) -> Counted:
-    again = sum(id(event) in known for event in events) if known else 0
-    contradicting = [event for event in events if id(event) in conflicts] if conflicts else []
-    new = events if not (again or contradicting) else [event for event in events if id(event) not in known | conflicts]
+def _told(events: Events, rejections: Sequence[Rejection], known: Sequence[int], conflicts: Sequence[int]) -> Counted:
+    others = {*known, *conflicts}
+    new = events.chosen([place for place in range(len(events.event_ids)) if place not in others]) if others else events
     return Counted(
-        taken=len(new),
-        known=again,
-        rejections=(*batch.rejections, *refused, *map(spend.contradiction, contradicting)),
-        brand_ids=frozenset(event.brand_id for event in new),
-        campaign_ids=frozenset(event.campaign_id for event in new),
+        taken=len(new.event_ids),
+        known=len(known),
+        rejections=(*rejections, *_contradictions(events, conflicts)),
+        brand_ids=frozenset(new.brand_ids),
+        campaign_ids=frozenset(new.campaign_ids),
     )
+
+
+def _contradictions(events: Events, places: Sequence[int]) -> list[Rejection]:
+    detail = "{} is already known with other content"
+    return [
+        Rejection(Reason.CONFLICTING_DUPLICATE, detail.format(events.event_ids[place]), events.payloads[place])
+        for place in places
+    ]
 
 
 def count_day_totals(
@@ -168,10 +208,9 @@ def count_day_totals(
     known = accounts(connection, {draft.campaign for draft in drafts}, only_brand_id)
     reported, refused = parted(judge_total(draft, known, at, within) for draft in drafts)
     restated = totals.restate(connection, reported)
-    recorded = spend.record(
-        connection, restated.differences, at, also_days=restated.first_days, looks_first=looks_first
-    )
-    bad = (*rejections, *refused, *restated.conflicts, *map(spend.contradiction, recorded.conflicts))
+    events = Events.of(restated.differences)
+    recorded = spend.record(connection, events, at, also_days=restated.first_days, looks_first=looks_first)
+    bad = (*rejections, *refused, *restated.conflicts, *_contradictions(events, recorded.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
     changes = _enforce_crossed(connection, recorded.days, known, Cause.REPORTED_TOTAL)
     return Counted(
@@ -179,8 +218,8 @@ def count_day_totals(
         known=restated.nothing_new,
         rejections=bad,
         changes=tuple(changes),
-        brand_ids=frozenset(event.brand_id for event in recorded.new),
-        campaign_ids=frozenset(event.campaign_id for event in recorded.new),
+        brand_ids=frozenset(brand_id for brand_id, _, _ in recorded.days),
+        campaign_ids=frozenset(campaign_id for _, campaign_id, _ in recorded.days),
     )
 
 

@@ -64,7 +64,7 @@ class Way(Generic[Draft]):
     cause: Cause
     read: Callable[[object], Draft | Rejection]
     count: Callable[[Sequence[Draft], Sequence[Rejection], int | None], Callable[[Connection], Counted]]
-    together: Together[tuple[Sequence[Draft], Sequence[Rejection]], Counted] | None = None
+    together: Together[Batch, Counted] | None = None
 
 
 def _ingest(way: Way[Draft], payloads: Sequence[object], terms: Terms) -> None:
@@ -86,8 +86,8 @@ def _ingest(way: Way[Draft], payloads: Sequence[object], terms: Terms) -> None:
         postpone(list(payloads), terms.postponed_brand_id)
     else:
         for some in chunks(payloads, MAX_EVENTS_PER_MESSAGE):
-            drafts, rejections = parted(map(way.read, some))
-            if not _is_committed_together(way, drafts, rejections, terms, tell):
+            if not _is_committed_together(way, some, terms, tell):
+                drafts, rejections = parted(map(way.read, some))
                 commit, brands_of = _steps(way, terms.only_brand_id, tell)
                 commit_or_postpone(drafts, rejections, commit, brands_of, postpone)
     if terms.receipt:
@@ -96,17 +96,13 @@ def _ingest(way: Way[Draft], payloads: Sequence[object], terms: Terms) -> None:
 
 
 def _is_committed_together(
-    way: Way[Draft],
-    drafts: Sequence[Draft],
-    rejections: Sequence[Rejection],
-    terms: Terms,
-    tell: Callable[[Counted], None],
+    way: Way[Draft], payloads: Sequence[object], terms: Terms, tell: Callable[[Counted], None]
 ) -> bool:
     """Commits a batch with those of other messages; false where it must go by itself."""
     if way.together is None or terms.only_brand_id is not None or locked_brands.known():
         return False
     try:
-        counted = way.together.committed((drafts, rejections), len(drafts) + len(rejections))
+        counted = way.together.committed(Batch.read(payloads), len(payloads))
     except CommitAlone:
         return False
     tell(counted)
@@ -198,7 +194,7 @@ def _unstorable(draft: SpendDraft | TotalDraft, state: str) -> Rejection:
 def _counting_events(
     drafts: Sequence[SpendDraft], rejections: Sequence[Rejection], only_brand_id: int | None
 ) -> Callable[[Connection], Counted]:
-    count = partial(count_batches, batches=[Batch(drafts, rejections)], only_brand_id=only_brand_id)
+    count = partial(count_batches, batches=[Batch(None, drafts, rejections)], only_brand_id=only_brand_id)
     return optimistic(lambda connection, looks_first: count(connection, looks_first)[0])
 
 
@@ -208,9 +204,8 @@ def _counting_totals(
     return optimistic(partial(count_day_totals, drafts=drafts, rejections=rejections, only_brand_id=only_brand_id))
 
 
-def _committed_together(batches: Sequence[tuple[Sequence[SpendDraft], Sequence[Rejection]]]) -> list[Counted]:
-    read = [Batch(*batch) for batch in batches]
-    count = optimistic(partial(count_batches, batches=read, only_brand_id=None))
+def _committed_together(batches: Sequence[Batch]) -> list[Counted]:
+    count = optimistic(partial(count_batches, batches=batches, only_brand_id=None))
     return committed(count, settings().ingest_lock_timeout_ms)
 
 

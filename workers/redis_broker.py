@@ -28,6 +28,9 @@ log = structlog.get_logger()
 SILENT_MS: Final = 20_000
 """A worker not seen for so long is dead, and what it held goes to others."""
 
+HELD_BYTES: Final = 16_000_000
+"""So many bytes of messages a consumer holds before it fetches no more: decoded they are several times as large."""
+
 TIDY_SECONDS: Final = 5.0
 DEAD_LETTERS_A_TIDYING: Final = 20
 STATES: Final = {"waiting": ("llen", ""), "delayed": ("hlen", ".DQ.msgs"), "dead": ("zcard", ".XQ")}
@@ -132,7 +135,7 @@ class SpendgateConsumer:
         self.queue_name = queue_name
         self.prefetch = prefetch
         self.timeout_ms = timeout
-        self.held: set[str] = set()
+        self.held: dict[str, int] = {}
         self.fetched: list[Held] = []
         self.misses = 0
         self.tidied = time.monotonic()
@@ -171,7 +174,8 @@ class SpendgateConsumer:
         ids = [message.options["redis_message_id"] for message in given_up]
         if ids:
             self._step("REQUEUE", *ids)
-            self.held.difference_update(ids)
+            for redis_id in ids:
+                self.held.pop(redis_id, None)
 
     def close(self) -> None:
         """What was fetched and never handed out goes back."""
@@ -181,22 +185,23 @@ class SpendgateConsumer:
     def _finish(self, step: str, message: MessageProxy, *arguments: str) -> None:
         redis_id = message.options["redis_message_id"]
         self._step(step, redis_id, *arguments)
-        self.held.discard(redis_id)
+        self.held.pop(redis_id, None)
 
     def _step(self, name: str, *arguments: str) -> Any:
         with _lost_if_unanswered(str):
             return self.broker.step(name, self.queue_name, self.broker.broker_id, *arguments)
 
     def _next_held(self) -> Held | None:
-        room = self.prefetch - len(self.held)
-        if not self.fetched and room > 0:
+        room, room_bytes = self.prefetch - len(self.held), HELD_BYTES - sum(list(self.held.values()))
+        if not self.fetched and room > 0 and room_bytes > 0:
             largest = settings().max_message_bytes
-            found = self.broker.step("FETCH", self.queue_name, self.broker.broker_id, room, SILENT_MS, largest)
+            bounds = (room, SILENT_MS, largest, room_bytes)
+            found = self.broker.step("FETCH", self.queue_name, self.broker.broker_id, *bounds)
             self.fetched = [
                 Held(redis_id.decode(), data, None if deaths is None else int(deaths))
                 for redis_id, data, deaths in found
             ]
-            self.held.update(held.redis_id for held in self.fetched)
+            self.held.update((held.redis_id, len(held.data or b"")) for held in self.fetched)
         if not self.fetched:
             return None
         self.misses = 0
@@ -221,7 +226,7 @@ class SpendgateConsumer:
             self._step("ACK", held.redis_id)
         else:
             self._step("NACK", held.redis_id, q_name(self.queue_name))
-        self.held.discard(held.redis_id)
+        self.held.pop(held.redis_id, None)
 
     def _tidy(self) -> None:
         self.tidied = time.monotonic()
@@ -233,7 +238,7 @@ class SpendgateConsumer:
         """Puts back what Redis has down as this worker's and this consumer does not hold."""
         key = f"{self.broker.namespace}:__acks__.{self.broker.broker_id}.{self.queue_name}"
         down: Any = self.broker.client.smembers(key)
-        stranded = {redis_id.decode() for redis_id in down} - self.held
+        stranded = {redis_id.decode() for redis_id in down} - self.held.keys()
         if stranded:
             log.warning("message.reclaimed", queue=self.queue_name, messages=len(stranded))
             self._step("REQUEUE", *stranded)

@@ -65,7 +65,8 @@ FETCH: Final = (
     + _GIVE_BACK
     + """
 local queue = KEYS[1] .. ':' .. ARGV[1]
-local worker, count, silent_ms, max_bytes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local worker, count, silent_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local max_bytes, room_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = redis.call('time')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 redis.call('zadd', KEYS[1] .. ':__heartbeats__', now_ms, worker)
@@ -73,7 +74,7 @@ for _, dead in ipairs(redis.call('zrangebyscore', KEYS[1] .. ':__heartbeats__', 
     give_back(KEYS[1], dead, nil)
 end
 local fetched, bytes = {}, 0
-while #fetched < count and bytes < max_bytes do
+while #fetched < count and bytes < room_bytes do
     local id = redis.call('lpop', queue)
     if not id then
         break
@@ -89,7 +90,8 @@ end
 return fetched
 """
 )
-"""(queue, worker, how many, milliseconds of silence after which a worker is dead, bytes a message may have).
+"""(queue, worker, how many, milliseconds of silence after which a worker is dead, bytes a message may have, bytes of
+messages after which it gets no more).
 
 The worker shows that it lives, takes over what dead workers held, and gets (id, data or nil where it is too
 large, deaths or nil where it is no suspect) of each message it holds from now on."""

@@ -1,6 +1,6 @@
 """The campaigns that spend is booked to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
@@ -49,15 +49,14 @@ def accounts(
     }
 
 
-def remembered_accounts(connection: Connection, keys: Iterable[CampaignKey]) -> dict[CampaignKey, Account]:
+def remembered_accounts(connection: Connection, keys: set[CampaignKey]) -> Mapping[CampaignKey, Account]:
     """The same, of all brands, where a campaign named by its id is looked up once and then remembered.
 
     A campaign's brand never changes, the brand's zone and currency not once it has spend: until then, who acts on
     them compares them under the brand's lock. Who would reject an input by them looks again, by `accounts`.
     """
-    distinct = set(keys)
-    found = {key: account for key in distinct if (account := _remembered.get(key)) is not None}
-    unseen = distinct - found.keys()
+    found = {key: account for key in keys if (account := _remembered.get(key)) is not None}
+    unseen = keys - found.keys()
     if unseen:
         found_now = accounts(connection, unseen)
         if len(_remembered) + len(found_now) > MAX_REMEMBERED:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from db.repository import ledger_rows
 from db.repository.arrays import array_of
 from db.repository.ledger import ensure_months, next_month
-from domain.spend import Reason, Rejection, SpendEvent
+from domain.columns import Events
 
 # What one month of the ledger holds under the given ids.
 STORED = text("""
@@ -50,20 +50,19 @@ class KnownInPart(Exception):
 
 
 class Recorded(NamedTuple):
-    """What became of a batch: events new to the ledger, those it had already, and those that contradict it.
+    """What became of events, by their places: which the ledger had already, and which contradict it.
 
-    `days` are the campaigns' days on which the new ones are counted.
+    `days` are the campaigns' days on which the others are counted.
     """
 
-    new: Sequence[SpendEvent]
-    known: Sequence[SpendEvent] = ()
-    conflicts: Sequence[SpendEvent] = ()
+    known: Sequence[int] = ()
+    conflicts: Sequence[int] = ()
     days: Collection[CampaignDay] = ()
 
 
 def record(
     connection: Connection,
-    events: Sequence[SpendEvent],
+    events: Events,
     at: datetime,
     also_days: Sequence[CampaignDay] = (),
     *,
@@ -76,13 +75,15 @@ def record(
     because another transaction wrote the same id meanwhile. The transaction is lost, the next one will find it.
     """
     ensure_months(connection, months_of(events))
-    recorded = _told_apart(connection, events) if looks_first and events else Recorded(events)
-    if recorded.new:
-        _copy(connection, recorded.new, at)
-    return recorded._replace(days=count(connection, recorded.new, also_days))
+    recorded = _told_apart(connection, events) if looks_first and events.event_ids else Recorded()
+    others = {*recorded.known, *recorded.conflicts}
+    new = events.chosen([place for place in range(len(events.event_ids)) if place not in others]) if others else events
+    if new.event_ids:
+        _copy(connection, new, at)
+    return recorded._replace(days=count(connection, new, also_days))
 
 
-def _copy(connection: Connection, events: Sequence[SpendEvent], at: datetime) -> None:
+def _copy(connection: Connection, events: Events, at: datetime) -> None:
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 - a live connection has its driver's
     try:
@@ -92,30 +93,25 @@ def _copy(connection: Connection, events: Sequence[SpendEvent], at: datetime) ->
         raise KnownInPart from error
 
 
-def _told_apart(connection: Connection, events: Sequence[SpendEvent]) -> Recorded:
+def _told_apart(connection: Connection, events: Events) -> Recorded:
     """The events by what the ledger has under their ids, or an earlier one of the batch."""
-    keyed = [((event.brand_id, event.event_id, event.occurred_at.date().replace(day=1)), event) for event in events]
-    facts = _stored_facts(connection, {key for key, _ in keyed})
-    new: list[SpendEvent] = []
-    known: list[SpendEvent] = []
-    conflicts: list[SpendEvent] = []
-    for key, event in keyed:
-        fact = (event.campaign_id, event.occurred_at, event.amount_micros)
-        stands = facts.setdefault(key, fact)
-        (new if stands is fact else known if stands == fact else conflicts).append(event)
-    return Recorded(new, known, conflicts)
+    months = [moment.date().replace(day=1) for moment in events.occurred_at]
+    keys = list(zip(events.brand_ids, events.event_ids, months, strict=True))
+    stored = _stored_facts(connection, set(keys))
+    known: list[int] = []
+    conflicts: list[int] = []
+    facts = zip(events.campaign_ids, events.occurred_at, events.amounts_micros, strict=True)
+    for place, (key, fact) in enumerate(zip(keys, facts, strict=True)):
+        stands = stored.setdefault(key, fact)
+        if stands is not fact:
+            (known if stands == fact else conflicts).append(place)
+    return Recorded(known, conflicts)
 
 
-def months_of(events: Iterable[SpendEvent]) -> set[date]:
+def months_of(events: Events) -> set[date]:
     """The months of the ledger that they belong to."""
-    found = {(event.occurred_at.year, event.occurred_at.month) for event in events}
+    found = {(moment.year, moment.month) for moment in events.occurred_at}
     return {date(year, month, 1) for year, month in found}
-
-
-def contradiction(event: SpendEvent) -> Rejection:
-    """Why an event is rejected whose id the ledger knows with another fact."""
-    detail = f"{event.event_id} is already known with other content"
-    return Rejection(Reason.CONFLICTING_DUPLICATE, detail, event.payload)
 
 
 def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[EventKey, Fact]:
@@ -135,14 +131,13 @@ def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[Even
     return facts
 
 
-def count(
-    connection: Connection, events: Iterable[SpendEvent], also_days: Iterable[CampaignDay] = ()
-) -> Collection[CampaignDay]:
+def count(connection: Connection, events: Events, also_days: Iterable[CampaignDay] = ()) -> Collection[CampaignDay]:
     """Adds the events to the counters, in key order so that two batches never wait in a ring; returns their days."""
     campaigns: dict[CampaignDay, int] = dict.fromkeys(also_days, 0)
-    for _, brand_id, campaign_id, _, micros, _, day, _ in events:
-        key = (brand_id, campaign_id, day)
-        campaigns[key] = campaigns.get(key, 0) + micros
+    spent = campaigns.get
+    keys = zip(events.brand_ids, events.campaign_ids, events.days, strict=True)
+    for key, micros in zip(keys, events.amounts_micros, strict=True):
+        campaigns[key] = spent(key, 0) + micros
     if not campaigns:
         return ()
     brands: dict[tuple[int, date], int] = {}

@@ -18,8 +18,8 @@ from web.api.fields import Body
 from web.api.keys import SpendWriter
 from workers import submissions
 from workers.access import Caller
-from workers.enforcement import Cause
 from workers.counting import Counted
+from workers.enforcement import Cause
 from workers.ingest import count_events, count_totals, ingest_reported_totals, ingest_spend, report
 from workers.submissions import Refused
 

@@ -1,0 +1,104 @@
+"""`python -m benchmarks [measure …]`: what users feel, each beside a plain reference taken in the same run.
+
+Prints a Markdown table: the medians of alternating rounds with their spread, and the ratio of each pair.
+"""
+
+import sys
+from collections.abc import Callable
+from statistics import median
+from typing import Final, NamedTuple
+
+from benchmarks import ingest
+from benchmarks.stage import Stage, running
+from benchmarks.workload import Spend
+
+ROUNDS: Final = 5
+EVENTS: Final = 300_000
+SINGLE: Final = 10_000
+HEAD: Final = (
+    "| measure | unit | ours | reference | ratio | spread of the ratio | to reach |\n|---|---|---:|---:|---:|---:|---:|"
+)
+
+
+class Pair(NamedTuple):
+    """One round of a measure: ours, and the reference beside it."""
+
+    ours: float
+    reference: float
+
+
+class Measure(NamedTuple):
+    """What is measured in each round, in which unit (more is better), and the ratio to reach."""
+
+    name: str
+    unit: str
+    measured: Callable[[Stage, int], Pair]
+    to_reach: float
+
+
+def rate(events: int, version: int) -> Callable[[Stage, int], Pair]:
+    """Messages of so many events, beside one connection that COPYs the same."""
+
+    def measured(stage: Stage, number: int) -> Pair:
+        spend = Spend(version, seed=number)
+        warm, batches = spend.batches(ingest.WARM, min(events, 200)), spend.batches(EVENTS // events, events)
+        reference = ingest.copied(stage, batches)
+        return Pair(ingest.ingested(stage, batches, warm), reference)
+
+    return measured
+
+
+def single(stage: Stage, number: int) -> Pair:
+    """Messages of one event each, beside messages for an actor that does nothing."""
+    spend = Spend(seed=number)
+    warm, batches = spend.batches(ingest.WARM, 1), spend.batches(SINGLE, 1)
+    reference = ingest.passed_through(stage, batches)
+    return Pair(ingest.ingested(stage, batches, warm), reference)
+
+
+def twice(stage: Stage, number: int) -> Pair:
+    """Every message delivered twice, beside fresh ones."""
+    spend = Spend(seed=number)
+    warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 2_000, 1_000)
+    fresh = ingest.ingested(stage, [*batches, *spend.batches(EVENTS // 2_000, 1_000)], warm)
+    return Pair(ingest.ingested(stage, batches, warm, deliveries=2), fresh)
+
+
+MEASURES: Final = {
+    "rate-1000": Measure("messages of 1,000 events; COPY", "events/s", rate(1_000, 7), 0.8),
+    "rate-1000-v4": Measure("the same, scattered ids; COPY", "events/s", rate(1_000, 4), 0.8),
+    "rate-5000": Measure("messages of 5,000 events; COPY", "events/s", rate(5_000, 7), 0.5),
+    "rate-1": Measure("messages of one event; an actor that does nothing", "messages/s", single, 0.7),
+    "twice": Measure("every message delivered twice; fresh ones", "events/s", twice, 0.5),
+}
+
+
+def row(measure: Measure, pairs: list[Pair]) -> str:
+    """A measure's line of the table."""
+    ratios = sorted(pair.ours / pair.reference for pair in pairs)
+    ours, reference = median(pair.ours for pair in pairs), median(pair.reference for pair in pairs)
+    spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+    cells = (measure.name, measure.unit, f"{ours:,.0f}", f"{reference:,.0f}", f"{median(ratios):.2f}", spread)
+    return f"| {' | '.join(cells)} | {measure.to_reach} |"
+
+
+def main(names: list[str]) -> int:
+    """Measures what is named, or all of it; returns the exit code."""
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown:
+        sys.stderr.write(f"no measure {unknown[0]}: there are {', '.join(MEASURES)}\n")
+        return 2
+    print(f"| {' | '.join(HEAD)} |\n|---|---|---:|---:|---:|---:|---:|", flush=True)
+    with running() as stage:
+        for measure in [MEASURES[name] for name in names or MEASURES]:
+            pairs = []
+            for number in range(ROUNDS):
+                pairs.append(measure.measured(stage, number))
+                sys.stderr.write(f"\r\x1b[K{measure.name}: round {number + 1} of {ROUNDS}, {pairs[-1].ours:,.0f}")
+            sys.stderr.write("\r\x1b[K")
+            print(row(measure, pairs), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,18 @@
+"""`python -m benchmarks.idle_worker`: the worker processes as they are, with an actor that does nothing."""
+
+import sys
+
+import dramatiq
+
+from workers import __main__
+from workers.broker import broker
+
+
+@dramatiq.actor(broker=broker, queue_name="spend")
+def do_nothing(**kwargs: object) -> None:
+    """The whole way of a message, but for its work."""
+    del kwargs
+
+
+if __name__ == "__main__":
+    sys.exit(__main__.main())
