@@ -15,9 +15,7 @@ from benchmarks.workload import Spend
 ROUNDS: Final = 5
 EVENTS: Final = 300_000
 SINGLE: Final = 10_000
-HEAD: Final = (
-    "| measure | unit | ours | reference | ratio | spread of the ratio | to reach |\n|---|---|---:|---:|---:|---:|---:|"
-)
+HEAD: Final = ("measure", "unit", "ours", "reference", "ratio", "its spread", "to reach")
 
 
 class Pair(NamedTuple):

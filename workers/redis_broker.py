@@ -5,6 +5,7 @@ keeps its keys and its ways towards producers, and takes its own steps within Re
 """
 
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -136,6 +137,7 @@ class SpendgateConsumer:
         self.prefetch = prefetch
         self.timeout_ms = timeout
         self.held: dict[str, int] = {}
+        self.freed = threading.Event()
         self.fetched: list[Held] = []
         self.misses = 0
         self.tidied = time.monotonic()
@@ -154,8 +156,11 @@ class SpendgateConsumer:
                 message = self._workable(held)
                 if message is not None:
                     return MessageProxy(message)
-        self.misses, pause_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
-        time.sleep(pause_ms / 1000)
+        if self._room()[0]:
+            self.misses, pause_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
+            time.sleep(pause_ms / 1000)
+        else:
+            self.freed.wait(self.timeout_ms / 1000)
         return None
 
     def ack(self, message: MessageProxy) -> None:
@@ -186,14 +191,25 @@ class SpendgateConsumer:
         redis_id = message.options["redis_message_id"]
         self._step(step, redis_id, *arguments)
         self.held.pop(redis_id, None)
+        self.freed.set()
 
     def _step(self, name: str, *arguments: str) -> Any:
         with _lost_if_unanswered(str):
             return self.broker.step(name, self.queue_name, self.broker.broker_id, *arguments)
 
-    def _next_held(self) -> Held | None:
+    def _room(self) -> tuple[int, int]:
+        """For how many messages, of how many bytes, there is room; none until half of what may be held is done.
+
+        To ask for each message that is done would cost a round trip for each.
+        """
         room, room_bytes = self.prefetch - len(self.held), HELD_BYTES - sum(list(self.held.values()))
-        if not self.fetched and room > 0 and room_bytes > 0:
+        least = 1 if self.queue_name.endswith(messages.DELAYED) else max(self.prefetch // 2, 1)
+        return (room, room_bytes) if room >= least and room_bytes > 0 else (0, 0)
+
+    def _next_held(self) -> Held | None:
+        self.freed.clear()
+        room, room_bytes = self._room()
+        if not self.fetched and room:
             largest = settings().max_message_bytes
             bounds = (room, SILENT_MS, largest, room_bytes)
             found = self.broker.step("FETCH", self.queue_name, self.broker.broker_id, *bounds)
