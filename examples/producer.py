@@ -10,4 +10,5 @@ from dramatiq.brokers.redis import RedisBroker
 now = datetime.now(UTC).isoformat()
 event = {"event_id": str(uuid.uuid4()), "campaign_id": 1, "occurred_at": now, "amount_micros": 1_250_000}
 message = dramatiq.Message("spend", "ingest_spend", (), {"events": [event]}, {})
-RedisBroker(url=os.environ["REDIS_URL"]).enqueue(message)
+# Tending the queue is the workers' work, and more than a producer's Redis user may do.
+RedisBroker(url=os.environ["REDIS_URL"], maintenance_chance=0).enqueue(message)

@@ -42,6 +42,7 @@ LENGTHS = (
     'proplists:get_value(messages, Queue)]) || Queue <- rabbit_amqqueue:info_all(<<"/">>, [name, messages])])'
 )
 PURGE = '[rabbit_amqqueue:purge(Queue) || Queue <- rabbit_amqqueue:list(<<"/">>)]'
+DELETE = '[rabbit_amqqueue:delete(Queue, false, false, <<"test">>) || Queue <- rabbit_amqqueue:list(<<"/">>)]'
 CLOSE = '[rabbit_networking:close_connection(Pid, "for a test") || Pid <- rabbit_networking:connections()]'
 
 
@@ -122,6 +123,10 @@ class RabbitMQ:
             if time.monotonic() > deadline - EMPTY_WITHIN_SECONDS / 2:
                 self.close_connections()
             assert time.monotonic() < deadline, self.lengths()
+
+    def delete_queues(self) -> None:
+        """There is no queue any more, and nothing that was in one."""
+        self.ask(DELETE)
 
     def close_connections(self) -> None:
         """Every client loses its connection."""

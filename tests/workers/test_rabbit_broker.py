@@ -139,14 +139,13 @@ def test_a_forked_process_sends_on_connections_of_its_own(database: str) -> None
 
 
 def test_a_queue_that_was_deleted_is_made_anew(world: World, campaign: int, server: RabbitMQ) -> None:
-    delete = '[rabbit_amqqueue:delete(Queue, false, false, <<"test">>) || Queue <- rabbit_amqqueue:list(<<"/">>)]'
     send(world, campaign)
-    server.ask(delete)
+    server.delete_queues()
     send(world, campaign)
     assert queues().count("spend") == 1
     with working():
         eventually(is_empty)
-        server.ask(delete)
+        server.delete_queues()
         send(world, campaign)
         eventually(lambda: world.spent(campaign) == 2 and is_empty())
 

@@ -16,7 +16,7 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 
 from cli.placement import installed
-from tests.cli.shell import REPOSITORY, Env, free_port, serving, shell
+from tests.cli.shell import REPOSITORY, Env, free_port, run, serving, shell
 from tests.world import UNIT, World, eventually
 from workers.redis_broker import SpendgateBroker
 
@@ -128,6 +128,19 @@ def test_a_producer_whose_broker_tends_the_workers_keys_is_refused_and_has_sent_
     with pytest.raises(redis.exceptions.ResponseError, match=BY_ACL):
         stock(url("producer"), maintenance_chance=1_000_000).enqueue(message(events=[]))
     assert waiting(url) == 0
+
+
+BY_CHANCE = """
+import random, runpy
+random.randint = lambda *_: 1
+runpy.run_path("examples/producer.py")
+"""
+
+
+def test_the_producer_of_the_readme_is_never_refused_by_chance(url: Url) -> None:
+    told = run("-c", BY_CHANCE, env={"REDIS_URL": url("producer")})
+    assert (told.code, told.err) == (0, "")
+    assert waiting(url) == 1
 
 
 MESSAGES = "dramatiq:spend.msgs"
