@@ -134,8 +134,7 @@ def _urls_of_roles(servers: embedded.Servers) -> dict[DatabaseRole, str]:
     os.environ["DATABASE_URL"] = given[DatabaseRole.MIGRATOR]
     settings.cache_clear()
     migrate_to("head")
-    # A driven clock is bound to the embedded server's own login.
-    if not servers.processes or settings().clock_is_driven:
+    if not servers.processes:
         return given
     with roles.connected() as driver:
         return roles.create(driver, {}, rotate=True)

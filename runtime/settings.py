@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 BAD_SETTINGS_EXIT = 2
+LEADING_ELSEWHERE = frozenset({"host", "hostaddr", "port", "service"})
 
 
 class SettingsError(Exception):
@@ -204,9 +205,12 @@ def _refuse_foreign_clock(read: Settings) -> None:
         raise SettingsError(f"{variable}: only the embedded servers may run on a driven clock; unset DATABASE_URL")
 
 
-def _server(url: str | None) -> str | None:
-    """The server of a URL, whichever of its databases is meant."""
-    return None if url is None else url.rpartition("/")[0]
+def _server(url: str | None) -> tuple[object, ...] | None:
+    """Where a URL leads, whichever database and login are meant. Its parameters may lead elsewhere than its host."""
+    if url is None:
+        return None
+    split = urlsplit(url)
+    return split.hostname, split.port, frozenset(parse_qs(split.query)) & LEADING_ELSEWHERE
 
 
 def _first_line(error: ValidationError) -> str:

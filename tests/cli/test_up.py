@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2 as httpx
+import psycopg
 import pytest
 
 from cli import embedded
@@ -23,6 +24,13 @@ from tests.cli.shell import UNCHANGED, Env, Service, Told, free_port, listens, s
 from tests.world import UNIT, World, eventually
 
 START_SECONDS = 60
+LOGINS = {
+    "web": "spendgate_web",
+    "workers": "spendgate_worker",
+    "workers.scheduler": "spendgate_worker",
+    "cli.demo": "spendgate_web",
+}
+CONNECTED = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'spendgate'"
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="the system tells no child that its parent died")
 
@@ -129,11 +137,32 @@ def test_in_time_lapse_a_midnight_brings_campaigns_back_and_the_end_comes_by_its
         eventually(lambda: len(service.logged("demo.brand_made")) == 3)
         brand = next(line for line in service.logged("demo.brand_made") if line["name"] == "Hudson Shoes")
         assert beside(home, "budget", "set", "daily", "20", "--brand", str(brand["brand_id"])).code == 0
+        if sys.platform == "linux":
+            eventually(lambda: logins_of_processes(home) == LOGINS)
+        eventually(lambda: logins_connected(home) == set(LOGINS.values()))
         eventually(lambda: bool(brought_back(service)))
         verified = beside(home, "verify", "--json")
         assert verified.code == 0, verified
         assert service.code() == 0
         assert all(line["at"].startswith("2026-10-3") for line in service.logged())
+
+
+def logins_of_processes(home: Path) -> dict[str, str]:
+    """As whom each program of `up` was told to connect, by its module."""
+    told = {}
+    for process in (Path("/proc") / str(pid) for pid in processes(home)):
+        with suppress(OSError):
+            argv, environ = ((process / name).read_text().split("\0") for name in ("cmdline", "environ"))
+            if argv[1:2] == ["-m"] and argv[2] in LOGINS:
+                url = next(line for line in environ if line.startswith("DATABASE_URL="))
+                told[argv[2]] = urlsplit(url.partition("=")[2]).username or ""
+    return told
+
+
+def logins_connected(home: Path) -> set[str]:
+    """Who keeps a connection to Postgres."""
+    with psycopg.connect(urls(home)["DATABASE_URL"]) as connection:
+        return {name for (name,) in connection.execute(CONNECTED).fetchall()}
 
 
 def brought_back(service: Service) -> list[dict[str, Any]]:

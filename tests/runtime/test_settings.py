@@ -251,15 +251,32 @@ def test_a_driven_clock_is_refused_on_servers_of_your_own(monkeypatch: pytest.Mo
     assert refusal().startswith(f"{variable}: ")
 
 
-def test_a_driven_clock_is_taken_on_any_database_of_the_embedded_server(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("url", "is_taken"),
+    [
+        (POSTGRES, True),
+        (POSTGRES.replace("/spendgate", "/another"), True),
+        (POSTGRES.replace("app:hidden", "spendgate_worker:other"), True),
+        (f"{POSTGRES}?sslmode=prefer", True),
+        (POSTGRES.replace("db.example", "another.example"), False),
+        (POSTGRES.replace(":5432", ":5433"), False),
+        (f"{POSTGRES}?host=another.example", False),
+        (f"{POSTGRES}?hostaddr=192.0.2.1", False),
+        (f"{POSTGRES}?port=5433", False),
+    ],
+)
+def test_a_driven_clock_is_taken_on_the_embedded_server_as_whatever_login_for_whichever_database(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, is_taken: bool
 ) -> None:
     write_embedded(tmp_path)
     monkeypatch.setenv("SPENDGATE_HOME", str(tmp_path))
-    monkeypatch.setenv("DATABASE_URL", POSTGRES.replace("/spendgate", "/another"))
+    monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("REDIS_URL", REDIS)
     monkeypatch.setenv("SPENDGATE_CLOCK_SPEED", "60")
-    assert settings().clock_is_driven
+    if is_taken:
+        assert settings().clock_is_driven
+    else:
+        assert refusal().startswith("SPENDGATE_CLOCK_SPEED: ")
 
 
 def write_embedded(home: Path) -> None:
