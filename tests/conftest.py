@@ -55,12 +55,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @contextmanager
-def redis_server(binary: str) -> Iterator[str]:
+def redis_server(binary: str, *options: str) -> Iterator[str]:
     """A plain redis-server on a free port, for the tests that run on Debian's too; its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     arguments = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]
+    arguments += options
     with tempfile.TemporaryDirectory() as folder, subprocess.Popen(arguments, cwd=folder) as server:
         while not _answers(port):
             time.sleep(0.05)

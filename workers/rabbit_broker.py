@@ -32,6 +32,12 @@ log = structlog.get_logger()
 BLOCKED_SECONDS: Final = 10
 """How long RabbitMQ may block a sender, for want of memory or disk, before the sender is refused."""
 
+FULL: Final = {
+    pika.exceptions.ConnectionBlockedTimeout: "RabbitMQ takes nothing now, for want of memory or disk",
+    pika.exceptions.NackError: "RabbitMQ takes no more for this queue, which has a limit",
+}
+"""What pika raises where there is no room for a message, and what a sender is told."""
+
 HEARTBEAT_SECONDS: Final = 30
 PERSISTENT: Final = pika.BasicProperties(delivery_mode=2)
 TIDY_SECONDS: Final = 5.0
@@ -100,9 +106,8 @@ class SpendgateRabbitBroker(Broker):
         self.emit_before("enqueue", message, delay)
         try:
             self.senders.do(lambda channel: self._publish(channel, message.queue_name, data))
-        except pika.exceptions.ConnectionBlockedTimeout as error:
-            reason = "RabbitMQ takes nothing now, for want of memory or disk; send it again when it has drained"
-            raise NotEnqueued(reason) from error
+        except tuple(FULL) as error:
+            raise NotEnqueued(f"{FULL[type(error)]}; send it again when it has drained", is_full=True) from error
         except LOST as error:
             raise NotEnqueued(f"RabbitMQ: {error!r}") from error
         self.emit_after("enqueue", message, delay)

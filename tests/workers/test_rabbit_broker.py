@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import structlog
+from starlette.testclient import TestClient
 
 from runtime.settings import settings
 from tests import rabbitmq
@@ -80,8 +81,9 @@ def test_a_server_without_memory_refuses_what_is_sent_and_is_drained(
     for _ in range(5):
         send(world, campaign)
     with server.without_memory():
-        with pytest.raises(NotEnqueued, match="for want of memory or disk; send it again when it has drained"):
+        with pytest.raises(NotEnqueued, match="for want of memory or disk; send it again when it has drained") as told:
             send(world, campaign, 100)
+        assert told.value.is_full
         broker.ping()
         with working():
             eventually(lambda: world.spent(campaign) >= 5 and is_empty())
@@ -89,6 +91,27 @@ def test_a_server_without_memory_refuses_what_is_sent_and_is_drained(
     with working():
         eventually(lambda: world.spent(campaign) >= 1_005 and is_empty())
     world.verify()
+
+
+def test_a_queue_that_is_full_refuses_what_is_sent_and_the_api_says_when_to_come_again(
+    world: World, campaign: int
+) -> None:
+    from web.app import create_app  # noqa: PLC0415 - after the environment is set
+
+    key = shell("create-api-key", "trial", "--json").data["key"]
+    headers = {"Authorization": f"Bearer {key}"}
+    batch = {"events": [world.event(campaign, 5)]}
+    with TestClient(create_app(), headers=headers, raise_server_exceptions=False) as client:
+        with queues().refusing("spend"):
+            with pytest.raises(NotEnqueued, match="takes no more for this queue") as told:
+                send(world, campaign)
+            assert told.value.is_full
+            refused = client.post("/api/spend/", json=batch)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+            assert refused.json()["detail"].startswith("the queue is full; nothing was enqueued")
+        assert client.post("/api/spend/", json=batch).status_code == 202
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty())
 
 
 def test_a_connection_that_was_lost_while_it_was_idle_is_renewed(world: World, campaign: int, server: RabbitMQ) -> None:

