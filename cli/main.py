@@ -5,16 +5,19 @@ import sys
 import redis
 import typer
 from dramatiq.errors import BrokerConnectionError
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from cli import access, catalog, checks, reports, roles, sequences, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.placement import EmbeddedError
+from cli.waiting import TIME_UP_EXIT
+from db.engine import is_held_up
 from domain.errors import InvalidValue
 from runtime import logs
 from runtime.settings import SettingsError, settings
+from workers.parts import BrandsHeldUp
 
 EPILOG = "Exit codes: 0 done · 1 something was found · 2 bad use or setting · 3 a server is away · 4 the time was up."
 
@@ -65,6 +68,8 @@ def run() -> None:
     except (SettingsError, InvalidValue, EmbeddedError) as error:
         _fail(_first_line(error), BAD_USE_EXIT)
     except OperationalError as error:
+        if is_held_up(error):
+            _fail(_held_up(error), TIME_UP_EXIT)
         _fail(f"DATABASE_URL: Postgres does not answer: {_first_line(error.orig)}", UNREACHABLE_EXIT)
     except (BrokerConnectionError, redis.RedisError) as error:
         variable = "BROKER_URL" if settings().broker_url else "REDIS_URL"
@@ -75,6 +80,16 @@ def run() -> None:
         _fail(f"the database is not at this version: {_first_line(error.orig)}; run `spendgate migrate`", BAD_USE_EXIT)
     except DBAPIError as error:
         _fail(f"Postgres refused: {_first_line(error.orig)}", BAD_USE_EXIT)
+
+
+def _held_up(error: OperationalError) -> str:
+    what, then = "what this needs", "run it again"
+    if isinstance(error, BrandsHeldUp):
+        what = ", ".join("no brand" if brand_id is None else f"brand {brand_id}" for brand_id in error.brand_ids)
+        then = "what was to be counted there was not; run it again, nothing is counted twice"
+    locked = isinstance(error.orig, LockNotAvailable)
+    reason = f"another transaction has locked {what}" if locked else f"{what}: it takes too long"
+    return f"{reason}: {then} ({_first_line(error.orig)})"
 
 
 def _first_line(error: BaseException | None) -> str:

@@ -5,12 +5,12 @@ that is not enough, each brand gets a transaction of its own, which holds up nob
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import psycopg
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from db.engine import is_held_up
 from domain.spend import CampaignKey, Rejection, SpendDraft, TotalDraft
@@ -52,16 +52,29 @@ class HeldUp(NamedTuple):
     seconds: float
 
 
+class BrandsHeldUp(OperationalError):
+    """What Postgres said of a lock that it did not get, or of work that took too long, and whose spend it was.
+
+    `brand_ids`: the brands of which not everything was counted; None stands for what is nobody's.
+    """
+
+    def __init__(self, brand_ids: Sequence[int | None], error: DBAPIError | psycopg.Error) -> None:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        super().__init__(None, None, said or error)
+        self.brand_ids = brand_ids
+
+
 def commit_now(drafts: list[Draft], rejections: list[Rejection], commit: Commit[Draft], brands_of: BrandsOf) -> None:
-    """Commits all that can be; then raises what held up the rest. Of several locked brands it waits for one."""
+    """Commits all that can be; then raises BrandsHeldUp for the rest. Of several locked brands it waits for one."""
     if _tried(drafts, rejections, commit, _brief()) is None:
         return
-    first: HeldUp | None = None
+    found: dict[int | None, HeldUp] = {}
     for part in _parts(drafts, rejections, brands_of):
-        held_up = _tried(part.drafts, part.rejections, commit, None if first is None else _brief())
-        first = first or held_up
-    if first is not None:
-        raise first.error
+        held_up = _tried(part.drafts, part.rejections, commit, _brief() if found else None)
+        if held_up is not None:
+            found[part.brand_id] = held_up
+    for first in found.values():
+        raise BrandsHeldUp(list(found), first.error) from first.error
 
 
 def commit_or_postpone(

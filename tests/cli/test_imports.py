@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from runtime.settings import settings
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import REPOSITORY, shell
 from tests.world import UNIT, World
@@ -287,3 +289,26 @@ def test_the_example_of_the_project_can_be_imported(world: World, spendgate: Spe
     told = spendgate("import", example, "--platform", "google_ads", *BRAND, "--json")
     assert told.code == 0, told
     assert sum(counters(world).values()) == told.data["sum_micros"] > 0
+
+
+def test_a_locked_brand_is_named_when_the_others_are_counted_and_may_be_imported_later(
+    world: World, spendgate: Spendgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "200")
+    settings.cache_clear()
+    free, held = world.brand(), world.brand()
+    campaigns = [world.campaign(free, platform="bing", external_id="1")]
+    campaigns += [world.campaign(held, platform="bing", external_id="2")]
+    file = written(tmp_path, HEADER, "1,2026-06-01,5", "2,2026-06-01,7")
+    with psycopg.connect(world.url) as other:
+        other.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [held])
+        told = spendgate("import", file, "--platform", "bing")
+        assert (told.code, told.out) == (4, "")
+        assert told.err.startswith(f"another transaction has locked brand {held}: what was to be counted there was not")
+        assert told.err.count("\n") == 1
+        edit = spendgate("brand", "pause", str(held))
+        assert edit.code == 4
+        assert edit.err.startswith("another transaction has locked what this needs: run it again")
+    assert [world.spent(one) for one in campaigns] == [5 * UNIT, 0]
+    assert spendgate("import", file, "--platform", "bing").code == 0
+    assert [world.spent(one) for one in campaigns] == [5 * UNIT, 7 * UNIT]

@@ -21,6 +21,7 @@ from tests.workers.kit import at_once, is_empty
 from tests.world import UNIT, World, eventually
 from workers.ingest import count_events, count_totals, ingest_reported_totals, ingest_spend
 from workers.locked_brands import LockedBrands, locked_brands
+from workers.parts import BrandsHeldUp
 
 BRANDS = 5
 SMALL = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
@@ -242,8 +243,10 @@ def test_who_waits_is_told_of_a_locked_brand_when_all_others_are_counted(
     else:
         inputs = [total(world, campaign) for campaign in campaigns]
     with locked(world, world.brand_of(campaigns[1])):
-        with pytest.raises(OperationalError, match="lock timeout"):
+        with pytest.raises(OperationalError, match="lock timeout") as told:
             count(inputs)
+        assert isinstance(told.value, BrandsHeldUp)
+        assert told.value.brand_ids == [world.brand_of(campaigns[1])]
         assert spent(world, campaigns) == [8, 1, 8, 8, 8]
     counted = count(inputs)
     assert (counted.taken, counted.known) == (1, 4)
