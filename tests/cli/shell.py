@@ -105,10 +105,24 @@ def serving(*argv: str, output: Path, env: Env = UNCHANGED) -> Iterator[Service]
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kills the process and all of its group that is left."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """Kills the process and all of its group that is left.
+
+    Once it was waited for, its number is free to be given to another process, unless others of the group keep it.
+    """
+    if process.returncode is None or not _is_taken(process.pid):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _is_taken(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def free_port() -> int:
