@@ -69,6 +69,7 @@ def up(
     os.environ["SPENDGATE_HOME"] = str(home)
     if "LOG_FORMAT" not in os.environ and sys.stdout.isatty():
         os.environ["LOG_FORMAT"] = "console"
+    _port()  # one that cannot be had is refused before anything is started or erased
     if fresh and Settings().database_url is None:
         embedded.erase(home)
     with _servers(home) as servers:
