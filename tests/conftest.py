@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -20,7 +21,9 @@ import redis
 from psycopg import sql
 
 from cli import embedded
+from db.repository.privileges import DatabaseRole
 from tests import rabbitmq
+from tests.roles import UrlOf, as_login
 from tests.world import World
 
 THROW_AWAY = {"max_connections": "200", "fsync": "off", "full_page_writes": "off"}
@@ -82,13 +85,18 @@ def pytest_unconfigure() -> None:
     if "DATABASE_URL" in os.environ and _maintenance_url:
         with psycopg.connect(_maintenance_url[0], autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(TEMPLATE)))
+            for name, _ in _logins.values():
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
     _servers.close()
 
 
 _maintenance_url: list[str] = []
+_logins: dict[DatabaseRole, tuple[str, str]] = {}
+"""The names and passwords of the roles, which every copy of the template knows."""
 
 
 def _make_template() -> None:
+    from cli import roles  # noqa: PLC0415 - after the environment is set
     from cli.servers import migrate_to  # noqa: PLC0415 - after the environment is set
     from runtime.settings import settings  # noqa: PLC0415
 
@@ -100,6 +108,11 @@ def _make_template() -> None:
     os.environ["DATABASE_URL"] = _url_of(TEMPLATE)
     settings.cache_clear()
     migrate_to("head")
+    with roles.connected() as driver:
+        made = roles.create(driver, {}, rotate=True)
+    for role, url in made.items():
+        split = urlsplit(url)
+        _logins[role] = split.username or "", split.password or ""
 
 
 def _url_of(database: str) -> str:
@@ -107,8 +120,14 @@ def _url_of(database: str) -> str:
 
 
 @pytest.fixture
-def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A database of its own for the test, migrated, empty; its URL. The queues are emptied too."""
+def login() -> DatabaseRole | None:
+    """As whom this process and those that it starts connect; None: as the owner, who may do everything."""
+    return None
+
+
+@pytest.fixture
+def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A database of its own for the test, migrated, empty; its owner's URL. The queues are emptied too."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
     from db.repository.accounts import forget_accounts  # noqa: PLC0415
     from db.repository.ledger import forget_months  # noqa: PLC0415
@@ -118,7 +137,8 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with psycopg.connect(_maintenance_url[0], autocommit=True) as connection:
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
         connection.execute(create)
-    monkeypatch.setenv("DATABASE_URL", _url_of(name))
+    url = _url_of(name)
+    monkeypatch.setenv("DATABASE_URL", url if login is None else as_login(url, *_logins[login]))
     settings.cache_clear()
     engine.cache_clear()
     forget_months()
@@ -127,7 +147,7 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         client.flushdb()
     for server in rabbitmq.servers:
         server.flush()
-    yield _url_of(name)
+    yield url
     engine().dispose()
     engine.cache_clear()
     settings.cache_clear()
@@ -136,6 +156,12 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 _numbers = iter(range(1_000_000))
+
+
+@pytest.fixture
+def url_of(database: str) -> UrlOf:
+    """The test's database, as each role connects to it."""
+    return lambda role: as_login(database, *_logins[role])
 
 
 @pytest.fixture

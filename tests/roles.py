@@ -1,6 +1,6 @@
 """The database's roles as the tests use them: made by the command, gone with the test."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,6 +11,7 @@ from db.repository.privileges import DatabaseRole
 from tests.cli.shell import UNCHANGED, Env, shell
 
 Urls = dict[DatabaseRole, str]
+UrlOf = Callable[[DatabaseRole], str]
 
 
 @contextmanager

@@ -9,9 +9,16 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
+from db.repository.privileges import DatabaseRole
 from tests.cli.shell import COLOURS, Told
 
 Spendgate = Callable[..., Told]
+
+
+@pytest.fixture
+def login() -> DatabaseRole:
+    """People's commands run as the web processes' role."""
+    return DatabaseRole.WEB
 
 
 @pytest.fixture

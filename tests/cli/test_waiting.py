@@ -12,8 +12,10 @@ import psycopg
 import pytest
 import redis
 
+from db.repository.privileges import DatabaseRole
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import UNCHANGED, Env, Service, Told, serving, shell
+from tests.roles import UrlOf
 from tests.world import UNIT, World, eventually
 from workers import receipts
 from workers.ingest import ingest_spend
@@ -24,12 +26,12 @@ Workers = Callable[[], Any]
 
 
 @pytest.fixture
-def workers(database: str, tmp_path: Path) -> Workers:
+def workers(url_of: UrlOf, tmp_path: Path) -> Workers:
     """Starts worker processes on the test's own database, ready when they are entered."""
 
     @contextmanager
     def started(env: Env = UNCHANGED) -> Iterator[Service]:
-        changes = {"DATABASE_URL": database, **SMALL, **env}
+        changes = {"DATABASE_URL": url_of(DatabaseRole.WORKER), **SMALL, **env}
         with serving("-m", "workers", output=tmp_path / "workers", env=changes) as worker:
             eventually(lambda: receipts.is_worker_seen() is True)
             yield worker

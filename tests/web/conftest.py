@@ -11,12 +11,19 @@ from argon2 import PasswordHasher
 from playwright.sync_api import Browser as Chrome
 from starlette.testclient import TestClient
 
+from db.repository.privileges import DatabaseRole
 from runtime.settings import settings
 from tests.cli.shell import free_port, serving
 from tests.web.chromium import chromium
 from tests.world import eventually
 
 Browse = Callable[..., AbstractContextManager[httpx.Client]]
+
+
+@pytest.fixture
+def login() -> DatabaseRole:
+    """All that the pages and the API do, they do as the web processes' own role."""
+    return DatabaseRole.WEB
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +53,7 @@ def browse(database: str, tmp_path: Path) -> Browse:
     @contextmanager
     def browsing(**env: str) -> Iterator[httpx.Client]:
         port = free_port()
-        variables = {"DATABASE_URL": database, "PORT": str(port), "SPENDGATE_OPEN_DASHBOARD": "true", **env}
+        variables = {"PORT": str(port), "SPENDGATE_OPEN_DASHBOARD": "true", **env}
         with (
             serving("-m", "web", output=tmp_path / "output", env=variables) as service,
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,

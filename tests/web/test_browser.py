@@ -10,7 +10,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from db.repository.privileges import DatabaseRole
 from tests.cli.shell import serving
+from tests.roles import UrlOf
 from tests.web.chromium import Watched
 from tests.web.conftest import Browse
 from tests.world import UNIT, World
@@ -41,7 +43,7 @@ def sign_in(page: Page, email: str) -> None:
 
 
 def test_a_morning_from_the_first_brand_to_the_printed_report(
-    world: World, browse: Browse, chrome: Browser, tmp_path: Path
+    world: World, browse: Browse, chrome: Browser, url_of: UrlOf, tmp_path: Path
 ) -> None:
     from domain.access import Role  # noqa: PLC0415 - after the environment is set
     from workers import access  # noqa: PLC0415
@@ -51,7 +53,7 @@ def test_a_morning_from_the_first_brand_to_the_printed_report(
         access.create_user(f"{role}@example.com", PASSWORD, role, "test")
     with (
         browse(SPENDGATE_OPEN_DASHBOARD="false") as client,
-        serving("-m", "workers", output=tmp_path / "worker", env={"DATABASE_URL": world.url}),
+        serving("-m", "workers", output=tmp_path / "worker", env={"DATABASE_URL": url_of(DatabaseRole.WORKER)}),
         page_of(chrome, str(client.base_url), viewport=WIDE) as page,
     ):
         page.goto("/")

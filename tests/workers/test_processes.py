@@ -11,8 +11,10 @@ from typing import Any
 import dramatiq
 import pytest
 
+from db.repository.privileges import DatabaseRole
 from runtime import clock
 from tests.cli.shell import UNCHANGED, Env, Service, run, serving
+from tests.roles import UrlOf
 from tests.workers.kit import is_empty
 from tests.workers.queues import is_rabbitmq, queues
 from tests.world import UNIT, World, eventually
@@ -48,12 +50,13 @@ Start = Callable[..., AbstractContextManager[Service]]
 
 
 @pytest.fixture
-def start(database: str, tmp_path: Path) -> Start:
-    """Starts `python ...` on the test's own database; each has its own file of output."""
+def start(url_of: UrlOf, tmp_path: Path) -> Start:
+    """Starts `python ...` on the test's own database, as its own role there; each has its own file of output."""
     numbers = iter(range(100))
 
     def started(*argv: str, env: Env = UNCHANGED) -> AbstractContextManager[Service]:
-        return serving(*argv, output=tmp_path / f"output-{next(numbers)}", env={"DATABASE_URL": database, **env})
+        role = DatabaseRole.WEB if argv == ("-m", "web") else DatabaseRole.WORKER
+        return serving(*argv, output=tmp_path / f"output-{next(numbers)}", env={"DATABASE_URL": url_of(role), **env})
 
     return started
 

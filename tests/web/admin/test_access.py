@@ -161,7 +161,7 @@ def test_a_revoked_key_opens_nothing(world: World, browser: Open) -> None:
 def test_the_process_logs_who_did_what_and_no_secret(world: World, database: str, tmp_path: Path) -> None:
     access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
     port = free_port()
-    env = {"DATABASE_URL": database, "PORT": str(port), "LOG_LEVEL": "DEBUG"}
+    env = {"PORT": str(port), "LOG_LEVEL": "DEBUG"}
     with (
         serving("-m", "web", output=tmp_path / "output", env=env) as service,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
