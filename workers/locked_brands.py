@@ -13,8 +13,12 @@ LONGEST_DELAY_SECONDS: Final = 10.0
 BETWEEN_MESSAGES_SECONDS: Final = 0.04
 """However many messages of a brand wait, one comes back at a time: to look at them again must not become the work."""
 
-MAX_DELAY_SECONDS: Final = 60.0
+LEAST_BOUND_SECONDS: Final = 2.0
+GREATEST_BOUND_SECONDS: Final = 60.0
+"""But none waits, after the next turn, for longer than the brand is locked already: a brief lock ends soon."""
+
 PAUSE_PER_TRY: Final = 2
+LEAST_JITTER, MOST_JITTER = 0.8, 1.2
 
 
 @dataclass
@@ -69,19 +73,22 @@ class LockedBrands:
             self._found.pop(brand_id, None)
 
     def delay_ms(self, brand_id: int | None) -> int:
-        """For how long to put off a message of the brand: until after the next turn, and after those put off before."""
-        jitter = random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        """For how long to put off a message of the brand: until after the next turn, and after those put off before.
+
+        Where so many were put off that this takes it past the bound, it comes back about then, with others.
+        """
+        jitter = random.uniform(LEAST_JITTER, MOST_JITTER)  # noqa: S311 - no secret
         with self._guard:
             found = None if brand_id is None else self._found.get(brand_id)
             if found is None:
                 return int(1000 * SHORTEST_DELAY_SECONDS * jitter)
             now = time.monotonic()
-            delay = min(max((now - found.since) / 2, SHORTEST_DELAY_SECONDS), LONGEST_DELAY_SECONDS)
-            comes_back = max(
-                now + max(delay, found.next_try - now) * jitter, found.last_comes_back + BETWEEN_MESSAGES_SECONDS
-            )
-            if comes_back > now + MAX_DELAY_SECONDS:
-                return int(1000 * MAX_DELAY_SECONDS * min(jitter, 1.0))
+            lasted, turn_in = now - found.since, max(found.next_try - now, 0)
+            delay = max(min(max(lasted / 2, SHORTEST_DELAY_SECONDS), LONGEST_DELAY_SECONDS), turn_in)
+            bound = min(turn_in + max(lasted, LEAST_BOUND_SECONDS), GREATEST_BOUND_SECONDS)
+            comes_back = max(now + delay * jitter, found.last_comes_back + BETWEEN_MESSAGES_SECONDS)
+            if comes_back > now + bound:
+                return int(1000 * bound * random.uniform(LEAST_JITTER, 1))  # noqa: S311 - the same
             found.last_comes_back = comes_back
             return int(1000 * (comes_back - now))
 

@@ -282,8 +282,23 @@ def test_what_is_put_off_comes_back_after_the_next_turn_and_within_a_minute() ->
 
 
 def test_however_much_is_put_off_it_comes_back_one_by_one() -> None:
-    brands = LockedBrands()
-    brands.found_locked(7, tried_seconds=0)
+    brands = locked_for(60)
     delays = [brands.delay_ms(7) for _ in range(500)]
     assert delays[-1] - delays[0] >= 19_000
     assert max(brands.delay_ms(7) for _ in range(2_000)) <= 60_000
+
+
+@pytest.mark.parametrize(("locked_seconds", "longest_seconds"), [(0, 3), (5, 8), (20, 24), (600, 60)])
+def test_however_much_is_put_off_none_of_it_waits_for_much_longer_than_the_lock_has(
+    locked_seconds: float, longest_seconds: int
+) -> None:
+    brands = locked_for(locked_seconds)
+    assert max(brands.delay_ms(7) for _ in range(5_000)) <= longest_seconds * 1_000
+
+
+def locked_for(seconds: float) -> LockedBrands:
+    """One brand is locked for so long, and a brief try has just failed again."""
+    brands = LockedBrands()
+    brands.found_locked(7, tried_seconds=seconds)
+    brands.found_locked(7, tried_seconds=0)
+    return brands
