@@ -1,6 +1,5 @@
 """Servers of our own for the faults that kill them, started once; a fresh database and an empty Redis for each test."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,6 @@ from cli.placement import EmbeddedError
 from tests.faults.kit import Stage
 from tests.faults.servers import TEMPLATE, Servers, running_servers
 from tests.world import World
-
-BREAK_SERVERS = ("messages", "postgres", "processes", "redis", "scheduler")
-if "SPENDGATE_TEST_FAULTS" not in os.environ:
-    collect_ignore = [f"test_{name}.py" for name in BREAK_SERVERS]
 
 _numbers = iter(range(1_000_000))
 

@@ -1,7 +1,8 @@
 """What the tests of faults share: a load whose sums are known, the processes under it, and the judgement afterwards.
 
-A short form of each fault runs where SPENDGATE_TEST_FAULTS is set. `make faults` runs the long forms, which `long`
-asks for; SPENDGATE_FAULTS_SEED repeats one run's random choices, SPENDGATE_FAULTS_TABLE names the file of the table.
+Each fault has a short form, which `make test` runs, and a long one, which SPENDGATE_TEST_FAULTS=long asks for and
+`make faults` runs. SPENDGATE_FAULTS_SEED repeats one run's random choices, SPENDGATE_FAULTS_TABLE names the file of the
+table.
 """
 
 import os
