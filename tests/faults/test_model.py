@@ -447,4 +447,5 @@ def test_every_step_leaves_what_the_model_says(world: World) -> None:
         Enforcement.world, Enforcement.reader = world, reader
         Enforcement.figures.clear()
         run_state_machine_as_test(Enforcement, settings=MODEL)
-    tell_figures("connection killed among random steps", Enforcement.figures["crashes"], Enforcement.figures)
+    tell_figures(f"runs of {STEPS} random steps, each compared with a model", RUNS, Enforcement.figures)
+    tell_figures("connection killed in a random step", Enforcement.figures["crashes"], Enforcement.figures)

@@ -179,7 +179,7 @@ def test_each_night_of_the_year_is_walked_as_the_wall_clock_shows_it(world: Worl
             assert stage.toggles() - stage.toggled_before == stage.flips - Counter[int](), day
             figures += stage.judge()
             turns += len(zones)
-    tell_figures("clock changes and month ends", turns, figures)
+    tell_figures(f"nights of clock changes in {len(CHANGING)} zones; ends of months, 29 February", turns, figures)
 
 
 def walked(world: World, steps: list[datetime], zones: list[str], limits: dict[str, int]) -> Stage:
@@ -204,7 +204,7 @@ def test_a_clock_that_goes_wrong_for_a_while_loses_and_doubles_nothing(world: Wo
     with quietly():
         for number in range(WRONG_CLOCKS):
             figures += wrong_for_a_while(world, Random(number), WRONG_BY[number % len(WRONG_BY)])
-    tell_figures("server clock wrong by 2 minutes or an hour", WRONG_CLOCKS, figures)
+    tell_figures("servers' clock wrong by 2 minutes or by an hour, both ways", WRONG_CLOCKS, figures)
 
 
 def wrong_for_a_while(world: World, draw: Random, wrong_by: timedelta) -> Counter[str]:

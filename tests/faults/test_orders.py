@@ -171,7 +171,9 @@ def test_late_shuffled_and_repeated_spend_ends_like_prompt_spend_in_order(world:
             story.tell()
             figures += story.judge()
             assert not figures["lost"] + figures["doubled"], seed
-    tell_figures("events shuffled, up to 48 h late, up to 10 times", STORIES, figures)
+    tell_figures(
+        "stories of spend shuffled, up to 48 h late, up to 10 times, across resets and edits", STORIES, figures
+    )
 
 
 @pytest.mark.timeout(600 if MANY_EVENTS <= 5_000 else 0)
