@@ -48,6 +48,7 @@ def stage(servers: Servers, template: str, tmp_path: Path, monkeypatch: pytest.M
         client.flushall()
     url = servers.database_url(name)
     monkeypatch.setenv("REDIS_URL", servers.redis_url)
+    monkeypatch.delenv("BROKER_URL", raising=False)
     monkeypatch.setenv("SPENDGATE_HOME", str(servers.home))
     at_database(monkeypatch, url)
     staged = Stage(servers, World(url, monkeypatch), tmp_path)

@@ -1,9 +1,11 @@
 """Everything at once, by several processes: events, refunds, edits, resets and ticks, thousands of times."""
 
 import os
+from collections import Counter
 from contextlib import ExitStack
 
 from tests.faults.driver import CAMPAIGNS_A_BRAND, POOL, UNIT, pool
+from tests.faults.stage import tell_figures
 from tests.world import World, process
 
 BRANDS = 8
@@ -40,6 +42,9 @@ def test_no_interleaving_loses_spend_or_leaves_a_campaign_on_the_wrong_side(worl
     total = sum(event["amount_micros"] for event in events)
     assert world.one("SELECT sum(spent_micros)::bigint AS spent FROM brand_days") == {"spent": total}
     assert world.rejected() == []
+    tell_figures(
+        f"spend, edits, resets and ticks by {DRIVERS} processes at once", DRIVERS * OPERATIONS, Counter(events=POOL)
+    )
 
 
 def assert_nothing_differs(world: World) -> None:
