@@ -37,7 +37,9 @@ DATA_EXCEPTIONS = "22"
 OUT_OF_RANGE = "22003"
 IDS_LOGGED = 20
 MAX_EVENTS_TOGETHER: Final = 16_000
-"""Of one transaction: beyond that, larger ones are hardly cheaper, and their locks are held for longer."""
+"""Of one transaction: beyond that, larger ones are hardly cheaper."""
+
+MAX_SECONDS_TOGETHER: Final = 0.25
 
 
 @dramatiq.actor(broker=broker, queue_name="spend")
@@ -216,7 +218,7 @@ EVENTS: Final = Way(
     Cause.SPEND,
     read_event,
     _counting_events,
-    Together(_committed_together, max_weight=MAX_EVENTS_TOGETHER),
+    Together(_committed_together, max_weight=MAX_EVENTS_TOGETHER, max_seconds=MAX_SECONDS_TOGETHER),
 )
 TOTALS: Final = Way(
     "totals", "ingest_reported_totals", "totals.ingested", Cause.REPORTED_TOTAL, read_total, _counting_totals

@@ -43,7 +43,7 @@ def commits() -> Commits:
 
 @pytest.fixture
 def together(commits: Commits) -> Together[str, str]:
-    return Together(commits, max_weight=4)
+    return Together(commits, max_weight=4, max_seconds=1_000)
 
 
 def wait_for_company(together: Together[str, str], count: int) -> None:
