@@ -39,8 +39,6 @@ IDS_LOGGED = 20
 MAX_EVENTS_TOGETHER: Final = 16_000
 """Of one transaction: beyond that, larger ones are hardly cheaper."""
 
-MAX_SECONDS_TOGETHER: Final = 0.25
-
 
 @dramatiq.actor(broker=broker, queue_name="spend")
 def ingest_spend(*args: object, **kwargs: object) -> None:
@@ -218,7 +216,7 @@ EVENTS: Final = Way(
     Cause.SPEND,
     read_event,
     _counting_events,
-    Together(_committed_together, max_weight=MAX_EVENTS_TOGETHER, max_seconds=MAX_SECONDS_TOGETHER),
+    Together(_committed_together, max_weight=MAX_EVENTS_TOGETHER),
 )
 TOTALS: Final = Way(
     "totals", "ingest_reported_totals", "totals.ingested", Cause.REPORTED_TOTAL, read_total, _counting_totals

@@ -253,8 +253,9 @@ class SpendgateConsumer:
     def _reclaim(self) -> None:
         """Puts back what Redis has down as this worker's and this consumer does not hold."""
         key = f"{self.broker.namespace}:__acks__.{self.broker.broker_id}.{self.queue_name}"
+        held = set(self.held)  # before the look: what is acknowledged meanwhile is not stranded
         down: Any = self.broker.client.smembers(key)
-        stranded = {redis_id.decode() for redis_id in down} - self.held.keys()
+        stranded = {redis_id.decode() for redis_id in down} - held
         if stranded:
             log.warning("message.reclaimed", queue=self.queue_name, messages=len(stranded))
             self._step("REQUEUE", *stranded)

@@ -1,7 +1,6 @@
 """What several threads have to commit goes into one transaction, as a database's group commit does."""
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -27,17 +26,14 @@ class _Ticket(Generic[Item, Outcome]):
 class Together(Generic[Item, Outcome]):
     """One thread leads: it commits its own item with all that wait meanwhile, and then the next one leads.
 
-    Nobody waits for company: who comes while nothing is being committed commits at once, alone. A transaction is made
-    no heavier than what, at the pace of the last, takes `max_seconds`, because others wait for its locks.
+    Nobody waits for company: who comes while nothing is being committed commits at once, alone. After a transaction
+    that failed, as one does that waited too long for locks, the next are half as heavy, and then grow again.
     """
 
-    def __init__(
-        self, commit: Callable[[Sequence[Item]], Sequence[Outcome]], *, max_weight: int, max_seconds: float
-    ) -> None:
+    def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Outcome]], *, max_weight: int) -> None:
         self._commit = commit
         self._max_weight = max_weight
-        self._max_seconds = max_seconds
-        self._weight_allowed = float(max_weight)
+        self._weight_allowed = max_weight
         self._guard = threading.Lock()
         self._waiting: deque[_Ticket[Item, Outcome]] = deque()
         self._is_led = False
@@ -64,16 +60,17 @@ class Together(Generic[Item, Outcome]):
     def _lead(self) -> None:
         """Commits those in front of the queue, the caller's own first; then lets the next one lead."""
         group = self._group()
-        began = time.monotonic()
+        weight = sum(ticket.weight for ticket in group)
+        allowed = weight // 2
         try:
             for ticket, outcome in zip(group, self._commit([ticket.item for ticket in group]), strict=True):
                 ticket.outcomes.append(outcome)
+            allowed = max(2 * weight, self._weight_allowed)
         except Exception as error:
             raise CommitAlone from error
         finally:
-            pace = sum(ticket.weight for ticket in group) / max(time.monotonic() - began, 0.001)
             with self._guard:
-                self._weight_allowed = min(self._max_weight, pace * self._max_seconds)
+                self._weight_allowed = min(self._max_weight, allowed)
                 self._hand_on()
             for ticket in group:
                 ticket.turn.release()

@@ -43,7 +43,7 @@ def commits() -> Commits:
 
 @pytest.fixture
 def together(commits: Commits) -> Together[str, str]:
-    return Together(commits, max_weight=4, max_seconds=1_000)
+    return Together(commits, max_weight=4)
 
 
 def wait_for_company(together: Together[str, str], count: int) -> None:
@@ -88,6 +88,25 @@ def test_where_it_fails_each_goes_alone_and_the_next_are_not_held_up(
                 other.result()
         commits.may_end.release()
         assert (first.result(), threads.submit(together.committed, "d", 1).result(30)) == ("A", "D")
+
+
+def test_after_a_failure_transactions_are_lighter_until_they_succeed(
+    commits: Commits, together: Together[str, str]
+) -> None:
+    commits.failing = {"b"}
+    with ThreadPoolExecutor(2 * THREADS) as threads:
+        first = threads.submit(together.committed, "a", 1)
+        eventually(commits.begun(1))
+        failing = [threads.submit(together.committed, name, 1) for name in "bcd"]
+        wait_for_company(together, 3)
+        commits.may_end.release()
+        eventually(commits.begun(2))
+        others = [threads.submit(together.committed, name, 1) for name in "efghi"]
+        wait_for_company(together, 5)
+        commits.may_end.release(4)
+        assert {first.result(30), *(other.result(30) for other in others)} == set("AEFGHI")
+        assert all(isinstance(one.exception(30), CommitAlone) for one in failing)
+    assert [len(group) for group in commits.groups] == [1, 3, 1, 2, 2]
 
 
 def test_a_thread_that_is_interrupted_while_it_waits_leaves_nobody_without_a_leader(
