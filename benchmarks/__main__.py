@@ -8,13 +8,14 @@ from collections.abc import Callable
 from statistics import median
 from typing import Final, NamedTuple
 
-from benchmarks import ingest
+from benchmarks import clockwork, ingest
 from benchmarks.stage import Stage, running
 from benchmarks.workload import Spend
 
 ROUNDS: Final = 5
 EVENTS: Final = 300_000
 SINGLE: Final = 10_000
+SECONDS: Final = "seconds"
 HEAD: Final = ("measure", "unit", "ours", "reference", "ratio", "its spread", "to reach")
 
 
@@ -26,7 +27,7 @@ class Pair(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """What is measured in each round, in which unit (more is better), and the ratio to reach."""
+    """What is measured in each round, in which unit, and the ratio to reach: at least it, of seconds at most."""
 
     name: str
     unit: str
@@ -62,22 +63,48 @@ def twice(stage: Stage, number: int) -> Pair:
     return Pair(ingest.ingested(stage, batches, warm, deliveries=2), fresh)
 
 
+def ticks(stage: Stage, _number: int) -> Pair:
+    """A tick among many campaigns, beside one among few."""
+    reference = clockwork.tick(stage, clockwork.FEW)
+    return Pair(clockwork.tick(stage, clockwork.MANY), reference)
+
+
+def resets(stage: Stage, _number: int) -> Pair:
+    """A reset that reactivates many campaigns, beside one UPDATE."""
+    return Pair(*clockwork.reset(stage))
+
+
+def idle(job: str) -> Callable[[Stage, int], Pair]:
+    """A job with nothing to do, beside an empty transaction."""
+    return lambda stage, _number: Pair(*clockwork.nothing(stage, job))
+
+
 MEASURES: Final = {
     "rate-1000": Measure("messages of 1,000 events; COPY", "events/s", rate(1_000, 7), 0.8),
     "rate-1000-v4": Measure("the same, scattered ids; COPY", "events/s", rate(1_000, 4), 0.8),
     "rate-5000": Measure("messages of 5,000 events; COPY", "events/s", rate(5_000, 7), 0.5),
     "rate-1": Measure("messages of one event; an actor that does nothing", "messages/s", single, 0.7),
     "twice": Measure("every message delivered twice; fresh ones", "events/s", twice, 0.5),
+    "tick": Measure("tick: 1,000 campaigns due among 1,000,000; among 10,000", SECONDS, ticks, 1.3),
+    "reset": Measure("daily reset of 100,000 campaigns; one UPDATE", SECONDS, resets, 4),
+    "idle-tick": Measure("tick with nothing to do; an empty transaction", SECONDS, idle("tick"), 3),
+    "idle-reset": Measure("daily reset with nothing to do; an empty transaction", SECONDS, idle("reset"), 3),
 }
 
 
 def row(measure: Measure, pairs: list[Pair]) -> str:
     """A measure's line of the table."""
     ratios = sorted(pair.ours / pair.reference for pair in pairs)
-    ours, reference = median(pair.ours for pair in pairs), median(pair.reference for pair in pairs)
+    figures = (median(pair.ours for pair in pairs), median(pair.reference for pair in pairs))
     spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-    cells = (measure.name, measure.unit, f"{ours:,.0f}", f"{reference:,.0f}", f"{median(ratios):.2f}", spread)
-    return f"| {' | '.join(cells)} | {measure.to_reach} |"
+    bound = "at most" if measure.unit == SECONDS else "at least"
+    cells = (measure.name, measure.unit, *map(shown, figures), f"{median(ratios):.2f}", spread)
+    return f"| {' | '.join(cells)} | {bound} {measure.to_reach} |"
+
+
+def shown(figure: float) -> str:
+    """A figure with as many digits as mean something."""
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.4g}"
 
 
 def main(names: list[str]) -> int:
@@ -92,7 +119,7 @@ def main(names: list[str]) -> int:
             pairs = []
             for number in range(ROUNDS):
                 pairs.append(measure.measured(stage, number))
-                sys.stderr.write(f"\r\x1b[K{measure.name}: round {number + 1} of {ROUNDS}, {pairs[-1].ours:,.0f}")
+                sys.stderr.write(f"\r\x1b[K{measure.name}: round {number + 1} of {ROUNDS}, {shown(pairs[-1].ours)}")
             sys.stderr.write("\r\x1b[K")
             print(row(measure, pairs), flush=True)
     return 0

@@ -1,0 +1,41 @@
+"""`python -m benchmarks.jobs JOB TIMES`: how many seconds a scheduled job takes in a process of its own, as JSON."""
+
+import json
+import sys
+import time
+
+from sqlalchemy import text
+
+from db.engine import transaction
+from domain.periods import Period
+from runtime import clock, logs
+from workers.schedules import enforce_due, reset
+
+
+def main(job: str, times: int) -> int:
+    """Times the job so many times, after a first look that loads what is loaded once."""
+    logs.configure()
+    jobs = {
+        "tick": lambda: enforce_due(clock.now()),
+        "reset": lambda: reset(Period.DAILY),
+        "empty": empty_transaction,
+    }
+    for _ in range(3):
+        empty_transaction()
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        jobs[job]()
+        taken.append(time.perf_counter() - started)
+    print(json.dumps(taken))
+    return 0
+
+
+def empty_transaction() -> None:
+    """The least that a job can be."""
+    with transaction() as connection:
+        connection.execute(text("SELECT 1"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))
