@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -23,10 +22,11 @@ from psycopg import sql
 from cli import embedded
 from db.repository.privileges import DatabaseRole
 from tests import rabbitmq
+from tests.folders import new_folder
 from tests.roles import UrlOf, as_login
 from tests.world import World
 
-THROW_AWAY = {"max_connections": "200", "fsync": "off", "full_page_writes": "off"}
+THROW_AWAY = {"max_connections": "200", "fsync": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
 TEMPLATE = f"spendgate_template_{os.getpid()}"
 
 _servers = ExitStack()
@@ -40,8 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["LOG_LEVEL"] = "INFO"
     os.environ.pop("SPENDGATE_HOME", None)
     if "DATABASE_URL" not in os.environ:
-        home = Path(tempfile.mkdtemp(prefix="spendgate-tests-"))
-        home.chmod(0o755)
+        home = new_folder("spendgate-tests-")
         servers = _servers.enter_context(embedded.running(home, postgres_settings=THROW_AWAY))
         _servers.callback(shutil.rmtree, home, ignore_errors=True)
         os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url, SPENDGATE_HOME=str(home))

@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from typing import Any
 
 import pika
 import pika.exceptions
+
+from tests.folders import new_folder
 
 STARTED_WITHIN_SECONDS = 120
 EMPTY_WITHIN_SECONDS = 10
@@ -176,7 +177,7 @@ servers: list[RabbitMQ] = []
 @contextmanager
 def running(program: str) -> Iterator[RabbitMQ]:
     """A server of the program `rabbitmq-server`, and afterwards nothing of it."""
-    folder = Path(tempfile.mkdtemp(prefix="spendgate-rabbitmq-"))
+    folder = new_folder("spendgate-rabbitmq-")
     server = RabbitMQ(program, folder)
     try:
         yield server

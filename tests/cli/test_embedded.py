@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from redis.retry import Retry
 from cli import embedded
 from cli.embedded import Servers, running
 from cli.placement import EmbeddedError
+from tests.folders import new_folder
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 120
@@ -48,8 +48,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @contextmanager
 def enterable_folder() -> Iterator[Path]:
     """A directory that every user may enter, unlike those of pytest."""
-    path = Path(tempfile.mkdtemp(prefix="test-embedded-"))
-    path.chmod(0o755)
+    path = new_folder("test-embedded-")
     try:
         yield path
     finally:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
@@ -22,6 +21,7 @@ from cli import embedded
 from runtime.settings import settings
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import UNCHANGED, Env, Service, Told, free_port, listens, serving, shell
+from tests.folders import new_folder
 from tests.world import UNIT, World, eventually
 
 START_SECONDS = 60
@@ -39,8 +39,7 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="the system tell
 @pytest.fixture
 def home() -> Iterator[Path]:
     """An empty folder that every user may enter, unlike those of pytest: as root, Postgres runs as nobody."""
-    folder = Path(tempfile.mkdtemp(prefix="test-up-"))
-    folder.chmod(0o755)
+    folder = new_folder("test-up-")
     yield folder / "home"
     embedded.erase(folder / "home")
     shutil.rmtree(folder)
