@@ -1,16 +1,21 @@
 """`spendgate create-roles` and `migrate` as whoever keeps the database runs them: an owner who is no superuser."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from db.engine import engine
 from db.repository.privileges import DatabaseRole
-from tests.cli.shell import shell
+from runtime.settings import settings
+from tests.cli.conftest import Spendgate
+from tests.cli.shell import Env, Told
 from tests.roles import Urls, as_login, drop_roles, roles_of, urls_in
+
+Keeper = Callable[..., Told]
 
 OWNERS = """
     SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class
@@ -25,18 +30,18 @@ PRIVILEGES = """
 
 
 @pytest.fixture
-def managed() -> Iterator[str]:
+def managed(database: str) -> Iterator[str]:
     """An empty database of an owner who may make roles and is no superuser, as managed Postgres gives it; its URL."""
-    server, name = os.environ["DATABASE_URL"], f"spendgate_managed_{os.getpid()}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        owner, database = sql.Identifier(f"{name}_owner"), sql.Identifier(name)
+    name = f"spendgate_managed_{os.getpid()}"
+    with psycopg.connect(database, autocommit=True) as connection:
+        owner, made = sql.Identifier(f"{name}_owner"), sql.Identifier(name)
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD 'owned'").format(owner))
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
-        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, owner))
-        here = urlsplit(server)._replace(path=f"/{name}").geturl()
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(made, owner))
+        here = urlsplit(database)._replace(path=f"/{name}").geturl()
         yield as_login(here, f"{name}_owner", "owned")
         drop_roles(here)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(made))
         connection.execute(sql.SQL("DROP ROLE {}").format(owner))
 
 
@@ -49,45 +54,65 @@ def as_who(url: str) -> str:
     return str(rows(url, "SELECT current_user")[0][0])
 
 
-def with_roles(url: str, *options: str, **env: str) -> Urls:
-    told = shell("create-roles", *options, env={"DATABASE_URL": url, **env})
+@pytest.fixture
+def keeper(spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+    """Runs `spendgate ...` in this process, with an environment of its own each time."""
+
+    def told(*argv: str, env: Env) -> Told:
+        with monkeypatch.context() as changed:
+            for name, value in env.items():
+                changed.setenv(name, str(value))
+            settings.cache_clear()
+            engine.cache_clear()
+            try:
+                return spendgate(*argv)
+            finally:
+                engine().dispose()
+                settings.cache_clear()
+                engine.cache_clear()
+
+    return told
+
+
+def with_roles(keeper: Keeper, url: str, *options: str, **env: str) -> Urls:
+    told = keeper("create-roles", *options, env={"DATABASE_URL": url, **env})
     assert told.code == 0, told.err
     return urls_in(told.out)
 
 
-def test_an_existing_database_is_handed_to_the_migrator_who_then_migrates(managed: str) -> None:
-    assert shell("migrate", "0003", env={"DATABASE_URL": managed}).code == 0
-    made = with_roles(managed)
+def test_an_existing_database_is_handed_to_the_migrator_who_then_migrates(managed: str, keeper: Keeper) -> None:
+    assert keeper("migrate", "0003", env={"DATABASE_URL": managed}).code == 0
+    made = with_roles(keeper, managed)
     name = urlsplit(managed).path[1:]
     assert {role: as_who(url) for role, url in made.items()} == {role: f"{name}_{role}" for role in DatabaseRole}
     assert rows(managed, OWNERS) == [(f"{name}_migrator",)]
-    assert shell("migrate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]}).code == 0
+    assert keeper("migrate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]}).code == 0
     assert rows(managed, OWNERS) == [(f"{name}_migrator",)]
     assert rows(made[DatabaseRole.WORKER], "SELECT ensure_ledger_month('2019-12-01')") == [(True,)]
     reader = {"DATABASE_URL": made[DatabaseRole.READER]}
-    assert shell("verify", env=reader).code == 0
-    told = shell("brand", "create", "Acme", env=reader)
+    assert keeper("verify", env=reader).code == 0
+    told = keeper("brand", "create", "Acme", env=reader)
     assert told.code == 2
     assert told.err.count("\n") == 1
 
 
-def test_roles_may_be_made_before_there_is_a_table_and_again_whenever(managed: str) -> None:
-    made = with_roles(managed)
-    assert shell("migrate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]}).code == 0
+def test_roles_may_be_made_before_there_is_a_table_and_again_whenever(managed: str, keeper: Keeper) -> None:
+    made = with_roles(keeper, managed)
+    assert keeper("migrate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]}).code == 0
     granted = rows(managed, PRIVILEGES)
-    assert with_roles(managed) == {}, "it made passwords for roles that had theirs"
+    assert with_roles(keeper, managed) == {}, "it made passwords for roles that had theirs"
     assert rows(managed, PRIVILEGES) == granted
     assert as_who(made[DatabaseRole.WEB]).endswith("_web")
-    renewed = with_roles(managed, "--rotate")
+    renewed = with_roles(keeper, managed, "--rotate")
     assert renewed.keys() == made.keys()
     assert as_who(renewed[DatabaseRole.WEB]).endswith("_web")
     with pytest.raises(psycopg.OperationalError, match="password"):
         as_who(made[DatabaseRole.WEB])
 
 
-def test_the_sql_of_a_dry_run_makes_the_same_and_tells_no_password(managed: str) -> None:
-    assert shell("migrate", env={"DATABASE_URL": managed}).code == 0
-    told = shell("create-roles", "--dry-run", env={"DATABASE_URL": managed, "SPENDGATE_WEB_PASSWORD": "telltale"})
+def test_the_sql_of_a_dry_run_makes_the_same_and_tells_no_password(managed: str, keeper: Keeper) -> None:
+    assert keeper("migrate", env={"DATABASE_URL": managed}).code == 0
+    told = keeper("create-roles", "--dry-run", env={"DATABASE_URL": managed, "SPENDGATE_WEB_PASSWORD": "telltale"})
     assert told.code == 0
     assert "telltale" not in told.out + told.err
     assert "PASSWORD '" not in told.out
@@ -97,13 +122,13 @@ def test_the_sql_of_a_dry_run_makes_the_same_and_tells_no_password(managed: str)
         connection.execute(told.out.encode())
     granted = rows(managed, PRIVILEGES)
     assert rows(managed, OWNERS) != rows_before
-    with_roles(managed, "--rotate")
+    with_roles(keeper, managed, "--rotate")
     assert rows(managed, PRIVILEGES) == granted
 
 
-def test_given_passwords_are_set_and_not_told(managed: str) -> None:
+def test_given_passwords_are_set_and_not_told(managed: str, keeper: Keeper) -> None:
     passwords = {f"SPENDGATE_{role.upper()}_PASSWORD": f"given '{role}'" for role in DatabaseRole}
-    told = shell("create-roles", env={"DATABASE_URL": managed, **passwords})
+    told = keeper("create-roles", env={"DATABASE_URL": managed, **passwords})
     assert (told.code, told.out) == (0, "")
     assert "given" not in told.err
     name = urlsplit(managed).path[1:]
@@ -121,22 +146,22 @@ def test_no_password_reaches_the_server_as_it_is(managed: str) -> None:
     assert "telltale" not in text
 
 
-def test_a_migration_takes_back_what_was_granted_by_hand(managed: str) -> None:
-    assert shell("migrate", env={"DATABASE_URL": managed}).code == 0
-    made = with_roles(managed)
+def test_a_migration_takes_back_what_was_granted_by_hand(managed: str, keeper: Keeper) -> None:
+    assert keeper("migrate", env={"DATABASE_URL": managed}).code == 0
+    made = with_roles(keeper, managed)
     granted = rows(managed, PRIVILEGES)
     worker = as_who(made[DatabaseRole.WORKER])
     rows_of_grant = sql.SQL("GRANT DELETE, UPDATE ON spend_events TO {}").format(sql.Identifier(worker))
     with psycopg.connect(managed, autocommit=True) as connection:
         connection.execute(rows_of_grant)
     assert rows(managed, PRIVILEGES) != granted
-    assert shell("migrate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]}).code == 0
+    assert keeper("migrate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]}).code == 0
     assert rows(managed, PRIVILEGES) == granted
 
 
-def test_who_may_not_make_roles_is_told_so_in_one_line_and_nothing_is_changed(database: str) -> None:
+def test_who_may_not_make_roles_is_told_so_in_one_line_and_nothing_is_changed(database: str, keeper: Keeper) -> None:
     with roles_of(database) as made:
-        told = shell("create-roles", "--rotate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]})
+        told = keeper("create-roles", "--rotate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]})
         assert told.code == 2
         assert told.out == ""
         assert told.err.startswith("DATABASE_URL: ")
