@@ -91,6 +91,7 @@ def _first_instant_on_or_after(day: date, zone: ZoneInfo, *, around: datetime) -
     return after
 
 
+@lru_cache(maxsize=4096)
 def window_of(period: Period, day: date) -> Window:
     """The window of `period` that holds `day`. Weeks begin on Monday."""
     match period:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.repository.arrays import array_of
+from db.repository.arrays import array_of, text_array_of
 from db.repository.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from db.repository.zones import readable_zones
 from domain.budgets import Budget, BudgetSpend, Scope
@@ -198,14 +198,18 @@ def apply(connection: Connection, changes: Sequence[Applied], at: datetime, caus
         return
     parameters = {
         "at": at,
-        "ids": [change.campaign_id for change in changes],
-        "statuses": [change.to_status for change in changes],
-        "holds": [",".join(change.holds_after) for change in changes],
-        "changes": [change.next_change_at for change in changes],
+        "ids": array_of(change.campaign_id for change in changes),
+        "statuses": array_of(change.to_status for change in changes),
+        "holds": text_array_of(",".join(change.holds_after) for change in changes),
+        "changes": text_array_of(_moment(change.next_change_at) for change in changes),
     }
     connection.execute(APPLY, parameters)
     _append_hold_changes(connection, [change for change in changes if change.changes_holds], at, cause)
     _append_status_changes(connection, [change for change in changes if change.is_toggle], at, cause)
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def _append_hold_changes(connection: Connection, changes: Sequence[Applied], at: datetime, cause: str) -> None:
@@ -214,9 +218,9 @@ def _append_hold_changes(connection: Connection, changes: Sequence[Applied], at:
     parameters = {
         "at": at,
         "cause": cause,
-        "brand_ids": [change.brand_id for change in changes],
-        "campaign_ids": [change.campaign_id for change in changes],
-        "holds": [",".join(change.holds_after) for change in changes],
+        "brand_ids": array_of(change.brand_id for change in changes),
+        "campaign_ids": array_of(change.campaign_id for change in changes),
+        "holds": text_array_of(",".join(change.holds_after) for change in changes),
     }
     connection.execute(APPEND_HOLD_CHANGES, parameters)
 
@@ -227,13 +231,13 @@ def _append_status_changes(connection: Connection, toggles: Sequence[Applied], a
     parameters = {
         "at": at,
         "cause": cause,
-        "brand_ids": [toggle.brand_id for toggle in toggles],
-        "campaign_ids": [toggle.campaign_id for toggle in toggles],
-        "from_statuses": [toggle.from_status for toggle in toggles],
-        "to_statuses": [toggle.to_status for toggle in toggles],
-        "holds_before": [",".join(toggle.holds_before) for toggle in toggles],
-        "holds_after": [",".join(toggle.holds_after) for toggle in toggles],
-        "details": [json.dumps(toggle.details) for toggle in toggles],
+        "brand_ids": array_of(toggle.brand_id for toggle in toggles),
+        "campaign_ids": array_of(toggle.campaign_id for toggle in toggles),
+        "from_statuses": array_of(toggle.from_status for toggle in toggles),
+        "to_statuses": array_of(toggle.to_status for toggle in toggles),
+        "holds_before": text_array_of(",".join(toggle.holds_before) for toggle in toggles),
+        "holds_after": text_array_of(",".join(toggle.holds_after) for toggle in toggles),
+        "details": text_array_of(json.dumps(toggle.details) for toggle in toggles),
     }
     connection.execute(LOCK_STATUS_CHANGES)
     connection.execute(APPEND_STATUS_CHANGES, parameters)
