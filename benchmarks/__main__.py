@@ -5,16 +5,19 @@ Prints a Markdown table: the medians of alternating rounds with their spread, an
 
 import sys
 from collections.abc import Callable
-from statistics import median
+from statistics import median, quantiles
 from typing import Final, NamedTuple
 
-from benchmarks import clockwork, ingest
+from benchmarks import clockwork, ingest, latency
 from benchmarks.stage import Stage, running
 from benchmarks.workload import Spend
 
 ROUNDS: Final = 5
 EVENTS: Final = 300_000
 SINGLE: Final = 10_000
+QUARTER: Final = 15_000
+"""Events a second: a quarter of what the first measure reaches here."""
+
 SECONDS: Final = "seconds"
 HEAD: Final = ("measure", "unit", "ours", "reference", "ratio", "its spread", "to reach")
 
@@ -79,12 +82,26 @@ def idle(job: str) -> Callable[[Stage, int], Pair]:
     return lambda stage, _number: Pair(*clockwork.nothing(stage, job))
 
 
+def delay(load: float, place: int) -> Callable[[Stage, int], Pair]:
+    """The crossing of a limit, beside an actor that does nothing and a commit; of `place` in a hundred."""
+
+    def measured(stage: Stage, _number: int) -> Pair:
+        reference = quantiles(latency.references(stage, load), n=100)[place - 1]
+        return Pair(quantiles(latency.crossings(stage, load), n=100)[place - 1], reference)
+
+    return measured
+
+
 MEASURES: Final = {
     "rate-1000": Measure("messages of 1,000 events; COPY", "events/s", rate(1_000, 7), 0.8),
     "rate-1000-v4": Measure("the same, scattered ids; COPY", "events/s", rate(1_000, 4), 0.8),
     "rate-5000": Measure("messages of 5,000 events; COPY", "events/s", rate(5_000, 7), 0.5),
     "rate-1": Measure("messages of one event; an actor that does nothing", "messages/s", single, 0.7),
     "twice": Measure("every message delivered twice; fresh ones", "events/s", twice, 0.5),
+    "idle-p50": Measure("event to inactive campaign, idle, p50; round trip and commit", SECONDS, delay(0, 50), 2),
+    "idle-p99": Measure("the same, p99", SECONDS, delay(0, 99), 4),
+    "load-p50": Measure("the same at a quarter of full load, p50", SECONDS, delay(QUARTER, 50), 2),
+    "load-p99": Measure("the same at a quarter of full load, p99", SECONDS, delay(QUARTER, 99), 4),
     "tick": Measure("tick: 1,000 campaigns due among 1,000,000; among 10,000", SECONDS, ticks, 1.3),
     "reset": Measure("daily reset of 100,000 campaigns; one UPDATE", SECONDS, resets, 4),
     "idle-tick": Measure("tick with nothing to do; an empty transaction", SECONDS, idle("tick"), 3),

@@ -81,17 +81,17 @@ class Spend:
 
 def messages(batches: list[list[dict[str, Any]]], actor: str = "ingest_spend") -> list[bytes]:
     """The batches as a stock Dramatiq producer writes them, for ids as `Stage.put` gives them."""
-    return [message({"events": events}, number, actor) for number, events in enumerate(batches)]
+    return [message({"events": events}, f"message-{number}", actor) for number, events in enumerate(batches)]
 
 
-def message(kwargs: dict[str, Any], number: int, actor: str) -> bytes:
-    """One message."""
+def message(kwargs: dict[str, Any], name: str, actor: str) -> bytes:
+    """One message, for the id under which it will lie in Redis."""
     fields = {
         "queue_name": "spend",
         "actor_name": actor,
         "args": [],
         "kwargs": kwargs,
-        "options": {"redis_message_id": f"message-{number}"},
+        "options": {"redis_message_id": name},
         "message_id": secrets.token_hex(16),
         "message_timestamp": 1_790_000_000_000,
     }

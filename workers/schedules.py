@@ -97,8 +97,8 @@ def reset(period: Period, *, everything: bool = False) -> list[int]:
         brand_ids = search.brands_of_zones(connection, begun) if begun else []
         brand_ids = sorted({*brand_ids, *search.brands_unseen(connection)})
     changes = enforce_brands(brand_ids, cause)
-    committed(lambda connection: watermarks.raise_to(connection, name, at))
     if brand_ids:
+        committed(lambda connection: watermarks.raise_to(connection, name, at))
         log.info(event, brands=len(brand_ids), zones=begun, toggles=toggled(changes))
     return brand_ids
 

@@ -124,10 +124,9 @@ def test_sigterm_under_load_ends_in_time_and_loses_nothing(world: World, start: 
 
 def test_what_a_killed_worker_held_is_finished_by_another_and_counted_once(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
-    sent = batches_of(world, campaign, 150)
+    sent = batches_of(world, campaign, 600)
+    enqueue(sent)
     with start("-m", "workers") as killed:
-        eventually(lambda: is_ready(killed))
-        enqueue(sent)
         eventually(lambda: events_in_ledger(world) > 0)
         os.killpg(killed.process.pid, signal.SIGKILL)
         killed.code()

@@ -1,0 +1,115 @@
+"""How long it takes from the event that crosses a limit until its campaign is seen inactive."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+import psycopg
+
+from benchmarks import workload
+from benchmarks.stage import QUEUE, Stage
+from runtime import clock
+
+CROSSINGS: Final = 300
+LOAD_MESSAGE: Final = 200
+BETWEEN_SECONDS: Final = 0.02
+LOOK_SECONDS: Final = 0.001
+LIMIT: Final = 1_000_000
+
+# A brand of one campaign for each crossing.
+FILL: Final = (
+    "INSERT INTO brands (name) SELECT 'Crossing ' || number FROM generate_series(1, %(crossings)s) AS number",
+    (
+        "INSERT INTO campaigns (brand_id, name, enforced_at)"
+        " SELECT id, name, now() FROM brands WHERE name LIKE 'Crossing %%'"
+    ),
+    (
+        "INSERT INTO budgets (brand_id, period, limit_micros)"
+        " SELECT id, 'daily', %(limit)s FROM brands WHERE name LIKE 'Crossing %%'"
+    ),
+)
+
+
+def crossings(stage: Stage, load_a_second: float) -> list[float]:
+    """Seconds from the enqueue of each crossing event until its campaign is seen inactive."""
+    with stage.copied() as connection, stage.workers():
+        for statement in FILL:
+            parameters = {"crossings": CROSSINGS, "limit": LIMIT}
+            connection.execute(statement, parameters if "%" in statement else None)
+        rows = connection.execute("SELECT id FROM campaigns WHERE name LIKE 'Crossing %' ORDER BY id").fetchall()
+        with loaded(stage, load_a_second):
+            return [crossing(stage, connection, campaign, number) for number, (campaign,) in enumerate(rows)]
+
+
+def crossing(stage: Stage, connection: psycopg.Connection[Any], campaign: int, number: int) -> float:
+    event = {
+        "event_id": str(uuid4()),
+        "campaign_id": campaign,
+        "occurred_at": (clock.now() - timedelta(seconds=1)).isoformat(),
+        "amount_micros": LIMIT,
+    }
+    query = "SELECT effective_status = 'inactive' FROM campaigns WHERE id = %s"
+
+    def is_inactive() -> bool:
+        (found,) = connection.execute(query, [campaign]).fetchall()[0]
+        return bool(found)
+
+    return timed(stage, {"events": [event]}, "ingest_spend", f"crossing-{number}", is_inactive)
+
+
+def references(stage: Stage, load_a_second: float) -> list[float]:
+    """Seconds of a round trip by an actor that does nothing, and of one single-row commit, together."""
+    taken = []
+    with stage.copied() as connection, stage.workers("benchmarks.idle_worker"), loaded(stage, load_a_second):
+        for number in range(CROSSINGS):
+            name = f"nothing-{number}"
+            gone: Callable[[], bool] = lambda name=name: not stage.redis.hexists(f"dramatiq:{QUEUE}.msgs", name)  # type: ignore[misc]  # noqa: E731 - bound now
+            seconds = timed(stage, {}, "do_nothing", name, gone)
+            started = time.perf_counter()
+            connection.execute("UPDATE brands SET name = name WHERE id = %s", [number + 1])
+            taken.append(seconds + time.perf_counter() - started)
+    return taken
+
+
+def timed(stage: Stage, kwargs: dict[str, Any], actor: str, name: str, is_done: Callable[[], bool]) -> float:
+    """Enqueues a message, and says how long it took until it is seen to be done."""
+    time.sleep(BETWEEN_SECONDS)
+    message = workload.message(kwargs, name, actor)
+    started = time.perf_counter()
+    stage.redis.hset(f"dramatiq:{QUEUE}.msgs", name, message)
+    stage.redis.rpush(f"dramatiq:{QUEUE}", name)
+    while not is_done():
+        time.sleep(LOOK_SECONDS)
+    return time.perf_counter() - started
+
+
+@contextmanager
+def loaded(stage: Stage, events_a_second: float) -> Iterator[None]:
+    """Spend comes in meanwhile, so many events a second."""
+    if not events_a_second:
+        yield
+        return
+    stopping = threading.Event()
+    spend = workload.Spend(seed=99)
+
+    def send() -> None:
+        sent, began = 0, time.perf_counter()
+        while not stopping.is_set():
+            name = f"load-{sent}"
+            (batch,) = spend.batches(1, LOAD_MESSAGE)
+            stage.redis.hset(f"dramatiq:{QUEUE}.msgs", name, workload.message({"events": batch}, name, "ingest_spend"))
+            stage.redis.rpush(f"dramatiq:{QUEUE}", name)
+            sent += 1
+            stopping.wait(max(0.0, began + sent * LOAD_MESSAGE / events_a_second - time.perf_counter()))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        sender.join()
