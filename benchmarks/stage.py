@@ -116,8 +116,13 @@ class Stage:
 
     def until_done(self) -> None:
         """Returns when every message is acknowledged."""
-        keys = [f"dramatiq:{QUEUE}.msgs", f"dramatiq:{QUEUE}.DQ.msgs"]
-        until(lambda: not any(self.redis.hlen(key) for key in keys))
+
+        def is_empty() -> bool:
+            with self.redis.pipeline(transaction=True) as both:
+                both.hlen(f"dramatiq:{QUEUE}.msgs").hlen(f"dramatiq:{QUEUE}.DQ.msgs")
+                return not any(both.execute())
+
+        until(is_empty)
 
     def seconds_for(self, messages: list[bytes]) -> float:
         """How long it takes from the moment at which the messages wait until the last is acknowledged."""

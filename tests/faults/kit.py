@@ -162,7 +162,10 @@ class Stage:
 
     def waiting(self) -> int:
         """How many messages of queue `spend` are not done: waiting, being worked on, or delayed for a retry."""
-        return sum(self.queue.hlen(f"dramatiq:{name}.msgs") for name in ("spend", "spend.DQ"))
+        with self.queue.pipeline(transaction=True) as both:  # at one moment: messages go to and fro
+            for name in ("spend", "spend.DQ"):
+                both.hlen(f"dramatiq:{name}.msgs")
+            return sum(both.execute())
 
     def is_done(self) -> bool:
         """Whether no message is left; false while Redis does not answer."""
