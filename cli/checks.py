@@ -11,8 +11,8 @@ from db.engine import snapshot
 from db.repository import overview
 from domain.enforcement import Explanation
 from domain.errors import InvalidValue
+from domain.inputs import Account, CampaignKey
 from domain.periods import Period
-from domain.spend import Account, CampaignKey
 from domain.words import HOLD_WORDS
 from runtime import clock
 from workers import schedules, verification

@@ -17,10 +17,10 @@ from sqlalchemy import Connection
 from db.engine import committed, snapshot
 from db.repository import catalog, overview
 from db.repository.audit import Edit
+from domain.inputs import MAX_EVENTS_PER_MESSAGE
 from domain.money import MICROS_PER_UNIT
 from domain.periods import ONE_DAY, Period, day_starts_at, local_day, time_zone
 from domain.schedules import Daypart, Schedule, is_open, normalised, parse_schedule
-from domain.spend import MAX_EVENTS_PER_MESSAGE
 from runtime import clock, logs
 from runtime.settings import settings
 from workers.enforcement import chunks, edited

@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from domain.inputs import MAX_ID, Account, AgeBounds, CampaignKey, is_text, span_of
 from domain.money import MAX_AMOUNT_MICROS
-from domain.spend import MAX_ID, Account, AgeBounds, CampaignKey, SpendEvent, is_text, span_of
+from domain.spend import SpendEvent
 
 FIELDS: Final = ("event_id", "campaign_id", "occurred_at", "amount_micros")
 UUID_LENGTH: Final = 36

@@ -15,21 +15,11 @@ from db.repository.enforcement import Applied, lock_brands
 from db.repository.spend import CampaignDay, Recorded
 from db.repository.zones import readable_zones
 from domain.columns import Events, PlainDrafts, judged_plain, plain_drafts
+from domain.inputs import Account, AgeBounds, CampaignKey, Reason, Rejection
 from domain.periods import local_day
 from domain.sequences import runs_of
-from domain.spend import (
-    Account,
-    AgeBounds,
-    CampaignKey,
-    Reason,
-    Rejection,
-    SpendDraft,
-    TotalDraft,
-    judge_events,
-    judge_total,
-    read_event,
-    sequence_of,
-)
+from domain.spend import SpendDraft, judge_events, read_event, sequence_of
+from domain.totals import TotalDraft, judge_total
 from runtime import clock
 from runtime.settings import settings
 from workers.enforcement import Cause, enforce

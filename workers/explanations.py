@@ -9,7 +9,7 @@ from db.repository.accounts import accounts
 from db.repository.enforcement import load
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
-from domain.spend import Account, CampaignKey
+from domain.inputs import Account, CampaignKey
 from domain.words import HOLD_WORDS
 
 

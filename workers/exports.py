@@ -15,8 +15,8 @@ from decimal import Decimal
 from typing import BinaryIO, Final, Literal, NamedTuple
 
 from domain.errors import InvalidValue
+from domain.inputs import MAX_TEXT
 from domain.money import EXACT, MICROS_PER_UNIT, exact_micros, whole_micros
-from domain.spend import MAX_TEXT
 
 Unit = Literal["currency", "micros"]
 

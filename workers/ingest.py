@@ -11,16 +11,9 @@ from sqlalchemy import Connection
 
 from db.engine import committed, sql_state, transaction
 from db.repository.accounts import accounts
-from domain.spend import (
-    MAX_EVENTS_PER_MESSAGE,
-    CampaignKey,
-    Reason,
-    Rejection,
-    SpendDraft,
-    TotalDraft,
-    read_event,
-    read_total,
-)
+from domain.inputs import MAX_EVENTS_PER_MESSAGE, CampaignKey, Reason, Rejection
+from domain.spend import SpendDraft, read_event
+from domain.totals import TotalDraft, read_total
 from runtime.settings import settings
 from workers import receipts
 from workers.broker import broker

@@ -13,7 +13,9 @@ import structlog
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from db.engine import is_held_up
-from domain.spend import CampaignKey, Rejection, SpendDraft, TotalDraft
+from domain.inputs import CampaignKey, Rejection
+from domain.spend import SpendDraft
+from domain.totals import TotalDraft
 from runtime.settings import settings
 from workers.locked_brands import locked_brands
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import redis
 import structlog
 
-from domain.spend import Rejection
+from domain.inputs import Rejection
 from runtime.settings import settings
 from workers.broker import broker
 from workers.redis_broker import SILENT_MS, SpendgateBroker

@@ -9,19 +9,10 @@ from sqlalchemy import Connection
 from db.engine import committed
 from db.repository import rejected, sequences
 from db.repository.accounts import accounts
+from domain.inputs import Account, AgeBounds, CampaignKey, Rejection
 from domain.sequences import runs_in
-from domain.spend import (
-    Account,
-    AgeBounds,
-    CampaignKey,
-    Rejection,
-    SpendDraft,
-    TotalDraft,
-    judge_event,
-    judge_total,
-    read_event,
-    read_total,
-)
+from domain.spend import SpendDraft, judge_event, read_event
+from domain.totals import TotalDraft, judge_total, read_total
 from runtime import clock
 from runtime.settings import settings
 from workers.counting import bounds

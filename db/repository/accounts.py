@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, text
 
 from db.repository.arrays import array_of
 from db.repository.zones import readable_zones
-from domain.spend import MAX_ID, Account, CampaignKey
+from domain.inputs import MAX_ID, Account, CampaignKey
 
 # The campaigns with the given ids.
 ACCOUNTS_BY_ID = text("""

@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from db.repository.audit import Edit, Subject, note
 from domain.campaigns import ConfiguredStatus
 from domain.errors import InvalidValue
+from domain.inputs import MAX_ID, MAX_TEXT
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import FIRST_DAY, LAST_DAY, Period, time_zone
 from domain.schedules import Daypart, Schedule
-from domain.spend import MAX_ID, MAX_TEXT
 
 INSERT_BRAND = text("""
     INSERT INTO brands (name, time_zone, currency, created_at) VALUES (:name, :time_zone, :currency, :at) RETURNING id

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from domain.spend import MAX_TEXT, Rejection
+from domain.inputs import MAX_TEXT, Rejection
 
 # Keeps inputs; one that waits already for the same reason is counted, not kept twice.
 KEEP = text("""

@@ -6,21 +6,9 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from domain.spend import (
-    Account,
-    AgeBounds,
-    CampaignKey,
-    Reason,
-    Rejection,
-    ReportedTotal,
-    SpendDraft,
-    SpendEvent,
-    TotalDraft,
-    judge_event,
-    judge_total,
-    read_event,
-    read_total,
-)
+from domain.inputs import Account, AgeBounds, CampaignKey, Reason, Rejection
+from domain.spend import SpendDraft, SpendEvent, judge_event, read_event
+from domain.totals import ReportedTotal, TotalDraft, judge_total, read_total
 from tests.domain.facts import utc
 
 NOW = utc("2026-11-22T10:00")

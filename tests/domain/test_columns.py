@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.columns import Events, PlainDrafts, judged_plain, plain_drafts
-from domain.spend import Rejection, SpendDraft, judge_event, read_event
+from domain.inputs import Rejection
+from domain.spend import SpendDraft, judge_event, read_event
 from tests.domain.facts import QUICK
 from tests.domain.messages import ACCOUNTS, BOUNDS, NOW, raw_event
 

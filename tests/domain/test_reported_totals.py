@@ -7,19 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.inputs import Account, CampaignKey, Reason, Rejection
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import FIRST_DAY, LAST_DAY
-from domain.spend import (
-    Account,
-    CampaignKey,
-    Reason,
-    Rejection,
-    ReportedTotal,
-    TotalDraft,
-    judge_total,
-    moment_of,
-    read_total,
-)
+from domain.totals import ReportedTotal, TotalDraft, judge_total, moment_of, read_total
 from tests.domain.facts import APIA_SKIPS_A_DAY, DAY, MINUTE, QUICK, TICK, local, moments, utc
 from tests.domain.messages import (
     ACCOUNTS,

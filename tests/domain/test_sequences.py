@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.inputs import MAX_ID, Reason, Rejection
 from domain.sequences import Run, runs_in
-from domain.spend import MAX_ID, Reason, Rejection, read_event, sequence_of
+from domain.spend import read_event, sequence_of
 from tests.domain.messages import json_values, nearly_good, raw_event, reason
 
 

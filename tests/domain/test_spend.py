@@ -9,18 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.enforcement import Decision, decide
+from domain.inputs import MAX_TEXT, AgeBounds, Reason, Rejection
 from domain.money import MAX_AMOUNT_MICROS
-from domain.spend import (
-    MAX_TEXT,
-    AgeBounds,
-    Reason,
-    Rejection,
-    SpendDraft,
-    SpendEvent,
-    judge_event,
-    read_event,
-    read_total,
-)
+from domain.spend import SpendDraft, SpendEvent, judge_event, read_event
+from domain.totals import read_total
 from tests.domain.facts import HOUR, MINUTE, QUICK, TICK, campaign, local, spent, utc
 from tests.domain.messages import (
     ACCOUNTS,

@@ -12,8 +12,8 @@ from starlette_admin.filters import FilterApplyContext, FilterValidationError
 from starlette_admin.filters.numeric import EqualFilter
 from starlette_admin.filters.string import ContainsFilter
 
+from domain.inputs import MAX_ID
 from domain.money import format_units
-from domain.spend import MAX_ID
 from domain.words import in_words
 
 PRE: Final = "pre.html"

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from db.repository.catalog import named
 from domain.errors import InvalidValue
+from domain.inputs import MAX_ID, MAX_TEXT
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import FIRST_DAY, LAST_DAY, time_zone
-from domain.spend import MAX_ID, MAX_TEXT
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 

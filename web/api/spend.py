@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from db.repository.rejected import printable
 from domain.campaigns import EffectiveStatus
-from domain.spend import MAX_EVENTS_PER_MESSAGE, MAX_TEXT, Reason, Rejection
+from domain.inputs import MAX_EVENTS_PER_MESSAGE, MAX_TEXT, Reason, Rejection
 from web import problems
 from web.api.fields import Body
 from web.api.keys import SpendWriter

@@ -14,8 +14,8 @@ from db.repository.enforcement import load
 from db.repository.hours import hours_of
 from domain.enforcement import Explanation, explain
 from domain.errors import InvalidValue
+from domain.inputs import MAX_ID
 from domain.periods import Period, local_day, window_of
-from domain.spend import MAX_ID
 from runtime import clock
 from web.dashboard.charts import day_chart, month_chart
 from web.dashboard.figures import BrandFigures, bars, brand_figures, budget_paces, timeline_span

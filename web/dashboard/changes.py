@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import snapshot
 from db.repository import dashboard
-from domain.spend import MAX_ID
+from domain.inputs import MAX_ID
 from web.dashboard.pages import page, templates
 from web.people import Looker, may_look
 

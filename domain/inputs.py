@@ -1,0 +1,190 @@
+"""What every input from upstream has: fields to be read with care, a campaign, an age, and reasons to be rejected.
+
+Whoever reads a field here raises Refused for what the field may not be.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from domain.money import MAX_AMOUNT_MICROS
+from domain.periods import END_INSTANT, FIRST_INSTANT
+
+MAX_EVENTS_PER_MESSAGE: Final = 5_000
+MAX_TEXT: Final = 200
+MAX_ID: Final = 2**63 - 1
+
+
+class Reason(StrEnum):
+    """Why an input was rejected. A closed list: upstream may switch on it."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_CAMPAIGN = "unknown_campaign"
+    WRONG_CURRENCY = "wrong_currency"
+    NO_TIME_ZONE = "no_time_zone"
+    TOO_OLD = "too_old"
+    IN_FUTURE = "in_future"
+    AMOUNT_OUT_OF_RANGE = "amount_out_of_range"
+    CONFLICTING_DUPLICATE = "conflicting_duplicate"
+
+
+class Rejection(NamedTuple):
+    """One input that was not taken: the reason, one line of detail for people, and the input whole."""
+
+    reason: Reason
+    detail: str
+    payload: object
+
+
+CampaignKey = int | tuple[str, str]
+"""How upstream names a campaign: our id, or (platform, external_id)."""
+
+
+class Account(NamedTuple):
+    """A campaign as the judges of its spend know it."""
+
+    campaign_id: int
+    brand_id: int
+    time_zone: ZoneInfo
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgeBounds:
+    """How far from now an event may have occurred. `oldest` of None takes any age."""
+
+    oldest: timedelta | None = timedelta(days=35)
+    ahead: timedelta = timedelta(minutes=5)
+
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_BARE_UUID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+
+
+class Refused(Exception):
+    """Why an input is rejected, as its reader found out."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def span_of(at: datetime, bounds: AgeBounds) -> tuple[datetime, datetime]:
+    """The earliest and the latest moment at which an event may have occurred, seen from `at`."""
+    earliest = FIRST_INSTANT if bounds.oldest is None else max(FIRST_INSTANT, at - bounds.oldest)
+    return earliest, min(END_INSTANT, at + bounds.ahead)
+
+
+def wrong_currency(currency: str, billed_in: str, payload: object) -> Rejection:
+    """What is said of an input in another currency than its brand's."""
+    return Rejection(Reason.WRONG_CURRENCY, f"the brand's currency is {billed_in}, not {currency}", payload)
+
+
+def mapping_of(raw: object) -> Mapping[str, object]:
+    """The fields of a decoded JSON object."""
+    if not isinstance(raw, dict):
+        raise Refused(Reason.MALFORMED, f"expected an object, not {type(raw).__name__}")
+    return raw
+
+
+def event_id_of(value: object) -> str:
+    """A UUID in its one spelling: lower case, with hyphens."""
+    if isinstance(value, str):
+        if _UUID.fullmatch(value):
+            return value.lower()
+        if _BARE_UUID.fullmatch(value):
+            return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}".lower()
+    raise Refused(Reason.MALFORMED, "event_id: expected a UUID")
+
+
+def campaign_of(fields: Mapping[str, object]) -> CampaignKey:
+    """The campaign that the fields name, by our id or by its platform's."""
+    campaign_id = fields.get("campaign_id")
+    if campaign_id is not None:
+        if type(campaign_id) is int:
+            return campaign_id if -MAX_ID <= campaign_id <= MAX_ID else _known_range(campaign_id)
+        raise Refused(Reason.MALFORMED, "campaign_id: expected an integer")
+    platform, external_id = fields.get("platform"), fields.get("external_id")
+    if isinstance(external_id, int) and not isinstance(external_id, bool):
+        external_id = str(_known_range(external_id))
+    found = text_of("platform", platform), text_of("external_id", external_id)
+    if found[0] and found[1]:
+        return found[0], found[1]
+    raise Refused(Reason.MALFORMED, "campaign_id, or platform and external_id: missing")
+
+
+def number_of(number: object, source: object) -> int:
+    """What a source numbers an event with."""
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_ID:
+        raise Refused(Reason.MALFORMED, f"sequence: expected an integer from 0 to {MAX_ID}")
+    if not text_of("source", source):
+        raise Refused(Reason.MALFORMED, "sequence: says nothing without a source")
+    return number
+
+
+def _known_range(number: int) -> int:
+    if abs(number) > MAX_ID:
+        raise Refused(Reason.UNKNOWN_CAMPAIGN, "no campaign has an id beyond a bigint")
+    return number
+
+
+def named(campaign: CampaignKey) -> str:
+    """A campaign in words."""
+    return str(campaign) if isinstance(campaign, int) else " ".join(campaign)
+
+
+def text_of(name: str, value: object) -> str | None:
+    """A string that Postgres can hold, of at most MAX_TEXT characters; None for none."""
+    if value is None:
+        return None
+    if not is_text(value):
+        raise Refused(Reason.MALFORMED, f"{name}: expected a string of at most {MAX_TEXT} characters")
+    return str(value)
+
+
+def is_text(value: object) -> bool:
+    """Whether Postgres can hold it, and it is no longer than a name."""
+    return isinstance(value, str) and len(value) <= MAX_TEXT and "\0" not in value and _is_unicode(value)
+
+
+def required_text(name: str, value: object) -> str:
+    """The same, and not empty."""
+    text = text_of(name, value)
+    if not text:
+        raise Refused(Reason.MALFORMED, f"{name}: missing")
+    return text
+
+
+def _is_unicode(value: str) -> bool:
+    """False for a lone surrogate, which JSON can spell and UTF-8 cannot."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def instant_of(name: str, value: object) -> datetime:
+    """An ISO 8601 time with its distance from UTC, in UTC."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise Refused(Reason.MALFORMED, f"{name}: expected an ISO 8601 string")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise Refused(Reason.MALFORMED, f"{name}: {value[:40]!r} is not an ISO 8601 time") from None
+    if moment.tzinfo is None:
+        raise Refused(Reason.NO_TIME_ZONE, f"{name}: {value[:40]} lacks its distance from UTC")
+    try:
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    except OverflowError:
+        raise Refused(Reason.MALFORMED, f"{name}: {value[:40]} is beyond the calendar") from None
+
+
+def micros_of(name: str, value: object) -> int:
+    """Integer micros within MAX_AMOUNT_MICROS either way."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Refused(Reason.MALFORMED, f"{name}: expected an integer of micros")
+    if abs(value) > MAX_AMOUNT_MICROS:
+        raise Refused(Reason.AMOUNT_OUT_OF_RANGE, f"{name}: beyond {MAX_AMOUNT_MICROS} either way")
+    return value

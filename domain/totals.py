@@ -1,0 +1,117 @@
+"""Reported totals as upstream sends them: read, judged, and either taken or rejected with a reason."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from domain.inputs import (
+    Account,
+    AgeBounds,
+    CampaignKey,
+    Reason,
+    Refused,
+    Rejection,
+    campaign_of,
+    instant_of,
+    mapping_of,
+    micros_of,
+    named,
+    required_text,
+    text_of,
+    wrong_currency,
+)
+from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, day_starts_at, local_day
+
+
+class TotalDraft(NamedTuple):
+    """A well-formed reported total whose campaign has not been looked up yet."""
+
+    source: str
+    campaign: CampaignKey
+    day: date
+    total_micros: int
+    as_of: datetime
+    currency: str | None
+    payload: object
+
+
+class ReportedTotal(NamedTuple):
+    """A cumulative figure for one campaign and day that is taken; `as_of` (UTC) is when the platform held it true."""
+
+    source: str
+    brand_id: int
+    campaign_id: int
+    day: date
+    total_micros: int
+    as_of: datetime
+    time_zone: ZoneInfo
+    payload: object
+
+
+def read_total(raw: object) -> TotalDraft | Rejection:
+    """The reported total in a decoded JSON value, by shape alone."""
+    try:
+        fields = mapping_of(raw)
+        return TotalDraft(
+            source=required_text("source", fields.get("source")),
+            campaign=campaign_of(fields),
+            day=_day("day", fields.get("day")),
+            total_micros=micros_of("total_micros", fields.get("total_micros")),
+            as_of=instant_of("as_of", fields.get("as_of")),
+            currency=text_of("currency", fields.get("currency")),
+            payload=raw,
+        )
+    except Refused as refused:
+        return Rejection(refused.reason, refused.detail, raw)
+
+
+def judge_total(
+    draft: TotalDraft, accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
+) -> ReportedTotal | Rejection:
+    """Takes a total whose campaign is known and whose day exists and has begun in the brand's zone."""
+    account = _account(draft, accounts)
+    if isinstance(account, Rejection):
+        return account
+    if max(draft.as_of, day_starts_at(draft.day, account.time_zone)) > at + bounds.ahead:
+        return Rejection(Reason.IN_FUTURE, "the day or the moment of the figures has not come yet", draft.payload)
+    if bounds.oldest is not None and draft.day < local_day(at - bounds.oldest, account.time_zone):
+        return Rejection(Reason.TOO_OLD, f"the day is over {bounds.oldest.days} days ago", draft.payload)
+    if day_starts_at(draft.day, account.time_zone) == day_starts_at(draft.day + ONE_DAY, account.time_zone):
+        return Rejection(Reason.MALFORMED, f"{account.time_zone.key} had no {draft.day}", draft.payload)
+    return ReportedTotal(
+        source=draft.source,
+        brand_id=account.brand_id,
+        campaign_id=account.campaign_id,
+        day=draft.day,
+        total_micros=draft.total_micros,
+        as_of=draft.as_of,
+        time_zone=account.time_zone,
+        payload=draft.payload,
+    )
+
+
+def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, Account]) -> Account | Rejection:
+    account = accounts.get(draft.campaign)
+    if account is None:
+        return Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {named(draft.campaign)}", draft.payload)
+    if draft.currency is not None and draft.currency.upper() != account.currency:
+        return wrong_currency(draft.currency, account.currency, draft.payload)
+    return account
+
+
+def moment_of(total: ReportedTotal) -> datetime:
+    """The `occurred_at` of a total's difference: its `as_of`, moved into the day that it is about."""
+    first = day_starts_at(total.day, total.time_zone)
+    last = day_starts_at(total.day + ONE_DAY, total.time_zone) - timedelta(microseconds=1)
+    return min(max(total.as_of, first), last)
+
+
+def _day(name: str, value: object) -> date:
+    try:
+        day = date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        day = None
+    if day is None or not FIRST_DAY <= day <= LAST_DAY:
+        raise Refused(Reason.MALFORMED, f"{name}: expected a day such as 2026-11-22")
+    return day
