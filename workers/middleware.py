@@ -144,6 +144,14 @@ class Suspects(Middleware):
     def after_skip_message(self, _broker: Broker, message: MessageProxy) -> None:
         self._turns.end()
         self._note(None)
+        if not message.failed:
+            self._forget(message)
+
+    def after_nack(self, _broker: Broker, message: MessageProxy) -> None:
+        """What was given up is forgotten when it has left its queue: a process that dies before brings it back."""
+        self._forget(message)
+
+    def _forget(self, message: MessageProxy) -> None:
         if messages.REDELIVERED in message.options:
             with transaction() as connection:
                 suspects.end(connection, message.message_id)

@@ -197,5 +197,7 @@ def test_a_message_that_kills_its_process_is_given_up_and_no_other(stage: Stage)
     figures = stage.judged(load, rejected=deadly)
     given_up = [(row["reason"], row["payload"]["actor_name"]) for row in stage.world.rejected()]
     assert given_up == [("kills_its_worker", "kill_the_process")] * deadly
-    assert stage.world.rows("SELECT FROM suspect_messages") == []
+    # another may kill the process between a message's leaving the queue and its being forgotten; a week later it is
+    left = stage.world.rows("SELECT deaths FROM suspect_messages")
+    assert all(row["deaths"] >= DEATHS_ALLOWED for row in left)
     stage.tell("message that kills its process, among others", deadly, figures)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from dramatiq import Message, MessageProxy
+from dramatiq.middleware import SkipMessage
 
 from db.engine import transaction
 from db.repository import suspects
@@ -18,9 +20,11 @@ from runtime import clock
 from tests.cli.shell import Service, serving
 from tests.workers.kit import is_empty
 from tests.world import UNIT, World, eventually
+from workers.broker import broker
 from workers.in_progress import Board
 from workers.ingest import ingest_spend
-from workers.middleware import Turns
+from workers.messages import REDELIVERED
+from workers.middleware import DEATHS_ALLOWED, Suspects, Turns
 
 ONE = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
 
@@ -186,4 +190,18 @@ def test_deaths_are_counted_from_the_second_time_a_suspect_is_begun(world: World
     assert world.rows("SELECT deaths FROM suspect_messages") == [{"deaths": 0}]
     with transaction() as connection:
         suspects.forget(connection, clock.now() + timedelta(seconds=1))
+    assert world.rows("SELECT * FROM suspect_messages") == []
+
+
+def test_a_suspect_that_was_given_up_is_given_up_again_where_the_broker_was_not_told(world: World) -> None:
+    message: Message[None] = Message("spend", "ingest_spend", (), {"events": []}, {REDELIVERED: 0})
+    for _ in range(DEATHS_ALLOWED):
+        with transaction() as connection:
+            suspects.begin(connection, message.message_id, 0, clock.now())
+    for _ in range(2):
+        given_up, middleware = MessageProxy(message), Suspects()
+        with pytest.raises(SkipMessage):
+            middleware.before_process_message(broker, given_up)
+        middleware.after_skip_message(broker, given_up)  # and here its process dies
+    middleware.after_nack(broker, given_up)
     assert world.rows("SELECT * FROM suspect_messages") == []
