@@ -35,6 +35,7 @@ CHANGING = (
     "Africa/Casablanca",
     "America/Havana",
     "America/Los_Angeles",
+    "America/Miquelon",
     "America/New_York",
     "America/Nuuk",
     "America/Santiago",
@@ -48,9 +49,12 @@ CHANGING = (
     "Australia/Sydney",
     "Europe/Berlin",
     "Europe/Chisinau",
+    "Europe/Dublin",
     "Europe/London",
     "Pacific/Auckland",
     "Pacific/Chatham",
+    "Pacific/Easter",
+    "Pacific/Norfolk",
 )
 STEADY = ("America/Mexico_City", "Asia/Kathmandu", "Asia/Kolkata", "Asia/Tokyo")
 TURNS = (date(2026, 12, 31), date(2027, 2, 28), date(2028, 2, 28), date(2028, 2, 29))
