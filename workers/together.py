@@ -41,11 +41,11 @@ class Together(Generic[Item, Outcome]):
     def committed(self, item: Item, weight: int) -> Outcome:
         """Commits the item, with others where there are any; returns its own outcome. Raises CommitAlone."""
         ticket: _Ticket[Item, Outcome] = _Ticket(item, weight)
-        with self._guard:
-            self._waiting.append(ticket)
-            ticket.leads = not self._is_led
-            self._is_led = True
         try:
+            with self._guard:
+                self._waiting.append(ticket)
+                ticket.leads = not self._is_led
+                self._is_led = True
             if not ticket.leads:
                 ticket.turn.acquire()
             if ticket.leads:

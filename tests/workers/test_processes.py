@@ -108,10 +108,9 @@ def test_a_worker_counts_what_is_enqueued_and_every_line_it_writes_is_json(world
 
 def test_sigterm_under_load_ends_in_time_and_loses_nothing(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
-    sent = batches_of(world, campaign, 150)
+    sent = batches_of(world, campaign, 1_000)
+    enqueue(sent)
     with start("-m", "workers") as worker:
-        eventually(lambda: is_ready(worker))
-        enqueue(sent)
         eventually(lambda: events_in_ledger(world) > 0)
         worker.send(signal.SIGTERM)
         assert worker.code(30) == 0

@@ -426,6 +426,7 @@ def test_a_reset_tells_which_brands_it_looked_at_and_looks_once_a_day(world: Wor
 def test_a_watermark_only_rises(world: World, noon: datetime) -> None:
     reached = "SELECT name, reached_at FROM watermarks ORDER BY name"
     world.set_clock(noon)
+    world.brand()
     reset_daily_budgets()
     reset_monthly_budgets()
     before = world.rows(reached)

@@ -1,9 +1,10 @@
 """Messages that wait in one process share a transaction: each is told its own outcome, none pays for another."""
 
-import ctypes
+import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
@@ -112,29 +113,29 @@ def test_after_a_failure_transactions_are_lighter_until_they_succeed(
 def test_a_thread_that_is_interrupted_while_it_waits_leaves_nobody_without_a_leader(
     commits: Commits, together: Together[str, str]
 ) -> None:
-    interrupted: list[BaseException] = []
+    def interrupt(*_: object) -> None:
+        raise InterruptedError
 
-    def wait() -> None:
-        try:
-            together.committed("gone", 9)
-        except KeyboardInterrupt as error:
-            interrupted.append(error)
-
+    before = signal.signal(signal.SIGUSR1, interrupt)
     with ThreadPoolExecutor(THREADS) as threads:
         first = threads.submit(together.committed, "a", 1)
         eventually(commits.begun(1))
-        waiting = threading.Thread(target=wait)
-        waiting.start()
-        wait_for_company(together, 1)
-        last = threads.submit(together.committed, "b", 1)
-        wait_for_company(together, 2)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(waiting.ident or 0), ctypes.py_object(KeyboardInterrupt)
-        )
-        commits.may_end.release(3)
-        assert (first.result(30), last.result(30)) == ("A", "B")
-        waiting.join(30)
-    assert len(interrupted) == 1
+        others = threads.submit(interrupted_before, together, threads)
+        with pytest.raises(InterruptedError):
+            together.committed("gone", 9)
+        commits.may_end.release(2)
+        assert (first.result(30), others.result(30).result(30)) == ("A", "B")
+    signal.signal(signal.SIGUSR1, before)
+    assert commits.groups == [["a"], ["b"]]
+
+
+def interrupted_before(together: Together[str, str], threads: ThreadPoolExecutor) -> "Future[str]":
+    """Interrupts the main thread, which waits, once another waits behind it; returns what becomes of the other."""
+    wait_for_company(together, 1)
+    other = threads.submit(together.committed, "b", 1)
+    wait_for_company(together, 2)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    return other
 
 
 # --- what shares a transaction
