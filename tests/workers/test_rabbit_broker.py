@@ -21,6 +21,7 @@ from workers import rabbit_senders
 from workers.broker import broker
 from workers.ingest import ingest_spend
 from workers.messages import NotEnqueued
+from workers.middleware import DEATHS_ALLOWED
 from workers.rabbit_broker import SpendgateRabbitBroker
 
 pytestmark = ON_RABBITMQ
@@ -237,7 +238,8 @@ def test_a_message_that_kills_its_worker_is_given_up_and_its_neighbours_are_coun
         worker.send(signal.SIGTERM)
         assert worker.code(30) == 0
     assert [row["reason"] for row in world.rejected()] == ["kills_its_worker"] * 3
-    assert world.rows("SELECT * FROM suspect_messages") == []
+    # another may kill the process between a message's leaving the queue and its being forgotten; a week later it is
+    assert all(row["deaths"] >= DEATHS_ALLOWED for row in world.rows("SELECT deaths FROM suspect_messages"))
 
 
 def test_nothing_connects_before_it_has_to(server: RabbitMQ) -> None:
