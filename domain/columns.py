@@ -63,6 +63,11 @@ class Events(NamedTuple):
         columns: Any = ([column[place] for place in places] for column in self)
         return type(self)(*columns)
 
+    def without(self, *places: int) -> "Events":
+        """All but those at the given places."""
+        left_out = set(places)
+        return self.chosen([n for n in range(len(self.event_ids)) if n not in left_out]) if left_out else self
+
 
 def plain_drafts(payloads: Sequence[object]) -> PlainDrafts | None:
     """The spend events in decoded JSON values; None unless every one of them is plainly well-formed."""

@@ -165,8 +165,7 @@ def _told_by_batch(judged: Sequence[Judged], recorded: Recorded) -> list[Counted
 
 
 def _told(events: Events, rejections: Sequence[Rejection], known: Sequence[int], conflicts: Sequence[int]) -> Counted:
-    others = {*known, *conflicts}
-    new = events.chosen([place for place in range(len(events.event_ids)) if place not in others]) if others else events
+    new = events.without(*known, *conflicts)
     return Counted(
         taken=len(new.event_ids),
         known=len(known),

@@ -207,9 +207,18 @@ class SpendgateConsumer:
         return (room, room_bytes) if room >= least and room_bytes > 0 else (0, 0)
 
     def _next_held(self) -> Held | None:
+        if not self.fetched:
+            self._fetch()
+        if not self.fetched:
+            return None
+        self.misses = 0
+        return self.fetched.pop(0)
+
+    def _fetch(self) -> None:
+        """Gets what waits, as far as there is room for it."""
         self.freed.clear()
         room, room_bytes = self._room()
-        if not self.fetched and room:
+        if room:
             largest = settings().max_message_bytes
             bounds = (room, SILENT_MS, largest, room_bytes)
             found = self.broker.step("FETCH", self.queue_name, self.broker.broker_id, *bounds)
@@ -218,10 +227,6 @@ class SpendgateConsumer:
                 for redis_id, data, deaths in found
             ]
             self.held.update((held.redis_id, len(held.data or b"")) for held in self.fetched)
-        if not self.fetched:
-            return None
-        self.misses = 0
-        return self.fetched.pop(0)
 
     def _workable(self, held: Held) -> Message[Any] | None:
         """The message with the options we know; None, and what Redis has set aside, where there is none."""

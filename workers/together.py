@@ -10,7 +10,7 @@ Outcome = TypeVar("Outcome")
 
 
 class CommitAlone(Exception):
-    """The common transaction failed, or would have been too large: each thread commits its own."""
+    """The common transaction failed: each thread commits its own."""
 
 
 class _Ticket(Generic[Item, Outcome]):

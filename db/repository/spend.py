@@ -76,8 +76,7 @@ def record(
     """
     ensure_months(connection, months_of(events))
     recorded = _told_apart(connection, events) if looks_first and events.event_ids else Recorded()
-    others = {*recorded.known, *recorded.conflicts}
-    new = events.chosen([place for place in range(len(events.event_ids)) if place not in others]) if others else events
+    new = events.without(*recorded.known, *recorded.conflicts)
     if new.event_ids:
         _copy(connection, new, at)
     return recorded._replace(days=count(connection, new, also_days))

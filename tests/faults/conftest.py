@@ -16,7 +16,7 @@ _numbers = iter(range(1_000_000))
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """A Postgres with fsync and a Redis with an append-only file, for all faults of this session."""
+    """A Postgres with fsync and a Redis with an append-only file, for all faults of one run."""
     try:
         running = running_servers()
         own = running.__enter__()
