@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The lock names every package, so nothing is resolved: older pips do not hold `name[extra]` to what is locked for `name`.
+LOCKED := $(PIP) install --no-deps --require-hashes -r
 
 RABBITMQ_TESTS := $(addprefix tests/,workers/test_broker.py workers/test_rabbit_broker.py workers/test_processes.py \
 	workers/test_producer.py workers/test_replay.py web/test_metrics.py) -k "not bad_setting"
 
-.PHONY: help run demo test test-redis test-rabbitmq faults check audit bench bench-pages lock clean
+.PHONY: help run demo test test-redis test-rabbitmq faults check audit bench bench-steps bench-machines bench-pages lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -34,17 +36,24 @@ test: .venv/dev  ## All tests (or ARGS=…), against real Postgres, Redis, Drama
 faults: .venv/dev  ## Every fault in its long form (or ARGS=…), one after the other, and the table of what came of each
 	@$(BIN)/python -m tests.faults.table $(ARGS)
 
-check: .venv/dev  ## Lint, format, types, the import law
+check: .venv/dev  ## Lint, format, types, the import law, the completeness of the lock
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(PIP) check
 
 audit: .venv/dev  ## Ask whether a locked dependency has a known weakness; ARGS=--strict fails where nobody can be asked
 	@$(BIN)/python .ci/audit.py $(ARGS) requirements.txt requirements-dev.txt
 
 bench: .venv/dev  ## What is fast and how fast, each beside a plain reference (or ARGS=…, see benchmarks/__main__.py)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-steps: .venv/dev  ## Where the time goes, by step and event, on the way from Redis to the commit
+	@$(BIN)/python -m benchmarks.steps
+
+bench-machines: .venv/dev  ## How fast one worker machine is, and two, each in a network namespace (as root)
+	@$(BIN)/python -m benchmarks.machines
 
 bench-pages: .venv/run  ## How long the pages take with 1,000 brands and 100,000 campaigns
 	@$(BIN)/python -m benchmarks.pages
@@ -63,12 +72,12 @@ clean:  ## Remove the environment and the embedded servers' data
 
 .venv/run: .venv/bin/python requirements.txt pyproject.toml
 	@echo "installing what requirements.txt locks"
-	@$(PIP) install --require-hashes -r requirements.txt
+	@$(LOCKED) requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev: .venv/bin/python requirements-dev.txt pyproject.toml
 	@echo "installing what requirements-dev.txt locks"
-	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@$(LOCKED) requirements-dev.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@ .venv/run

@@ -35,9 +35,6 @@ from cli.placement import (
 )
 from cli.supervisor import tied
 
-if sys.platform != "win32":
-    pass
-
 _OURS = (
     *("env", "clock.json", "passwords", "password", "lock", "logs", "binaries", "binaries.new"),
     *("valkey", "valkey.lock", "postgres", "postgres.new", "postgres.lock"),

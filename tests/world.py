@@ -24,12 +24,19 @@ def moment(text: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
+def noon_zone() -> str:
+    """A zone in which it is about noon at present: what a test does in real time meets no midnight there."""
+    ahead = 12 - datetime.now(UTC).hour  # noqa: TID251 - whatever the test's clock says
+    return f"Etc/GMT{-ahead:+d}"
+
+
 class World:
     """A database, a clock and short words for what people and upstream systems do."""
 
     def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.url = url
         self._monkeypatch = monkeypatch
+        self._clock_is_stopped = False
 
     def set_clock(self, at: datetime | str) -> datetime:
         """Stops the process's clock at `at`."""
@@ -38,13 +45,18 @@ class World:
         at = moment(at) if isinstance(at, str) else at
         stopped = clock.DrivenClock(at.astimezone(UTC), 0.0, 0.0)
         self._monkeypatch.setattr(clock, "_clock", lambda: stopped)
+        self._clock_is_stopped = True
         return at
 
-    def brand(self, zone: str = "UTC", currency: str = "USD", name: str = "Brand", **limits: int) -> int:
-        """A brand; `daily=10` and the like set its limits, in micros."""
+    def brand(self, zone: str = "", currency: str = "USD", name: str = "Brand", **limits: int) -> int:
+        """A brand; `daily=10` and the like set its limits, in micros.
+
+        It lives by UTC where the clock is stopped, and far from midnight where it runs, unless `zone` says otherwise.
+        """
         from db.engine import committed  # noqa: PLC0415
         from db.repository import catalog  # noqa: PLC0415
 
+        zone = zone or ("UTC" if self._clock_is_stopped else noon_zone())
         brand_id = committed(lambda connection: catalog.create_brand(connection, name, zone, currency, self._edit()))
         for period, limit in limits.items():
             self.limit(limit, period, brand=brand_id)
