@@ -8,7 +8,7 @@ from collections.abc import Callable
 from statistics import median, quantiles
 from typing import Final, NamedTuple
 
-from benchmarks import clockwork, ingest, latency
+from benchmarks import clockwork, ingest, latency, size
 from benchmarks.stage import Stage, running
 from benchmarks.workload import Spend
 
@@ -19,6 +19,7 @@ QUARTER: Final = 15_000
 """Events a second: a quarter of what the first measure reaches here."""
 
 SECONDS: Final = "seconds"
+MEGABYTES: Final = "MB"
 HEAD: Final = ("measure", "unit", "ours", "reference", "ratio", "its spread", "to reach")
 
 
@@ -30,7 +31,7 @@ class Pair(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """What is measured in each round, in which unit, and the ratio to reach: at least it, of seconds at most."""
+    """What is measured in each round, in which unit, and the ratio to reach: at least, of seconds and MB at most."""
 
     name: str
     unit: str
@@ -64,6 +65,21 @@ def twice(stage: Stage, number: int) -> Pair:
     warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 2_000, 1_000)
     fresh = ingest.ingested(stage, [*batches, *spend.batches(EVENTS // 2_000, 1_000)], warm)
     return Pair(ingest.ingested(stage, batches, warm, deliveries=2), fresh)
+
+
+def aged(stage: Stage, number: int) -> Pair:
+    """Messages where the ledger has many events already, beside the same where it has few."""
+    spend = Spend(seed=number)
+    rates = []
+    for events in (size.FEW, size.MANY):
+        warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 1_000, 1_000)
+        rates.append(size.rate_upon(stage, events, batches, warm))
+    return Pair(rates[1], rates[0])
+
+
+def resident(stage: Stage, number: int) -> Pair:
+    """The largest worker process after many events, beside itself after the first of them."""
+    return Pair(*size.resident(stage, number))
 
 
 def ticks(stage: Stage, _number: int) -> Pair:
@@ -104,6 +120,8 @@ MEASURES: Final = {
     "load-p99": Measure("the same at a quarter of full load, p99", SECONDS, delay(QUARTER, 99), 4),
     "tick": Measure("tick: 1,000 campaigns due among 1,000,000; among 10,000", SECONDS, ticks, 1.3),
     "reset": Measure("daily reset of 100,000 campaigns; one UPDATE", SECONDS, resets, 4),
+    "aged": Measure("20,000,000 events in the ledger; 1,000,000", "events/s", aged, 0.9),
+    "memory": Measure("a worker process after 5,000,000 events; after 100,000", MEGABYTES, resident, 1.1),
     "idle-tick": Measure("tick with nothing to do; an empty transaction", SECONDS, idle("tick"), 3),
     "idle-reset": Measure("daily reset with nothing to do; an empty transaction", SECONDS, idle("reset"), 3),
 }
@@ -114,7 +132,7 @@ def row(measure: Measure, pairs: list[Pair]) -> str:
     ratios = sorted(pair.ours / pair.reference for pair in pairs)
     figures = (median(pair.ours for pair in pairs), median(pair.reference for pair in pairs))
     spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-    bound = "at most" if measure.unit == SECONDS else "at least"
+    bound = "at most" if measure.unit in {SECONDS, MEGABYTES} else "at least"
     cells = (measure.name, measure.unit, *map(shown, figures), f"{median(ratios):.2f}", spread)
     return f"| {' | '.join(cells)} | {bound} {measure.to_reach} |"
 

@@ -80,8 +80,7 @@ def timed(stage: Stage, kwargs: dict[str, Any], actor: str, name: str, is_done: 
     time.sleep(BETWEEN_SECONDS)
     message = workload.message(kwargs, name, actor)
     started = time.perf_counter()
-    stage.redis.hset(f"dramatiq:{QUEUE}.msgs", name, message)
-    stage.redis.rpush(f"dramatiq:{QUEUE}", name)
+    stage.put_one(name, message)
     while not is_done():
         time.sleep(LOOK_SECONDS)
     return time.perf_counter() - started
@@ -101,8 +100,7 @@ def loaded(stage: Stage, events_a_second: float) -> Iterator[None]:
         while not stopping.is_set():
             name = f"load-{sent}"
             (batch,) = spend.batches(1, LOAD_MESSAGE)
-            stage.redis.hset(f"dramatiq:{QUEUE}.msgs", name, workload.message({"events": batch}, name, "ingest_spend"))
-            stage.redis.rpush(f"dramatiq:{QUEUE}", name)
+            stage.put_one(name, workload.message({"events": batch}, name, "ingest_spend"))
             sent += 1
             stopping.wait(max(0.0, began + sent * LOAD_MESSAGE / events_a_second - time.perf_counter()))
 

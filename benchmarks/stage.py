@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,7 @@ POSTGRES: Final = {
 
 PROCESSES: Final = 2
 QUEUE: Final = "spend"
+LOOPBACK: Final = "127.0.0.1"
 EMPTY: Final = "workload"
 
 
@@ -42,6 +43,7 @@ class Stage:
         self.redis_url = servers.redis_url
         self.redis: Any = redis.Redis.from_url(servers.redis_url)
         self._numbers = itertools.count(1)
+        self._kept: set[str] = set()
         self.name = ""
 
     def url(self, name: str = "") -> str:
@@ -53,6 +55,14 @@ class Stage:
         composed = sql.SQL(statement).format(*map(sql.Identifier, names))
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(composed)
+
+    def let_in(self, network: str) -> None:
+        """Postgres takes connections from the network."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            ((path,),) = connection.execute("SHOW hba_file").fetchall()
+            with Path(path).open("a") as rules:
+                rules.write(f"host all all {network} scram-sha-256\n")
+            connection.execute("SELECT pg_reload_conf()")
 
     def fill(self) -> None:
         """Migrates the database that each round copies, and fills it with the workload's brands."""
@@ -68,19 +78,38 @@ class Stage:
     @contextmanager
     def copied(self, template: str = EMPTY) -> Iterator[psycopg.Connection[Any]]:
         """A copy of a database, and an empty Redis; the copy is the current database until the end."""
-        self.name = f"round_{next(self._numbers)}"
-        self.execute("CREATE DATABASE {} TEMPLATE {}", self.name, template)
-        self.redis.flushall()
+        name = f"round_{next(self._numbers)}"
+        self.execute("CREATE DATABASE {} TEMPLATE {}", name, template)
         try:
-            with psycopg.connect(self.url(), autocommit=True) as connection:
-                connection.execute("CHECKPOINT")
+            with self.entered(name) as connection:
                 yield connection
         finally:
-            self.execute("DROP DATABASE {} WITH (FORCE)", self.name)
+            self.execute("DROP DATABASE {} WITH (FORCE)", name)
 
-    def env(self, name: str = "") -> dict[str, str]:
-        """The environment of a process of ours."""
-        own = {"DATABASE_URL": self.url(name), "REDIS_URL": self.redis_url, "SPENDGATE_HOME": str(self.home)}
+    @contextmanager
+    def entered(self, name: str) -> Iterator[psycopg.Connection[Any]]:
+        """A database that stands, and an empty Redis; it is the current database."""
+        self.name = name
+        self.redis.flushall()
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+            yield connection
+
+    def kept(self, name: str, *statements: str, parameters: Mapping[str, object]) -> str:
+        """A copy of the workload's database with more in it, made when first asked for; its name."""
+        if name not in self._kept:
+            self.execute("CREATE DATABASE {} TEMPLATE {}", name, EMPTY)
+            with psycopg.connect(self.url(name), autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement.encode(), parameters)
+                connection.execute("VACUUM ANALYZE")
+            self._kept.add(name)
+        return name
+
+    def env(self, name: str = "", address: str = LOOPBACK) -> dict[str, str]:
+        """The environment of a process of ours, for which the servers are at `address`."""
+        database_url, redis_url = (url.replace(LOOPBACK, address) for url in (self.url(name), self.redis_url))
+        own = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SPENDGATE_HOME": str(self.home)}
         return {**os.environ, "LOG_FORMAT": "json", "SPENDGATE_WORKER_PROCESSES": str(PROCESSES), **own}
 
     def run(self, module: str, *arguments: str, name: str = "") -> None:
@@ -89,14 +118,20 @@ class Stage:
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env=self.env(name))
 
     @contextmanager
-    def workers(self, module: str = "workers") -> Iterator[subprocess.Popen[bytes]]:
-        """The worker processes, ready, as they are deployed; their log goes to a file, as a service's does."""
-        path = self.home / f"workers-{self.name}.log"
+    def workers(
+        self, module: str = "workers", *, processes: int = PROCESSES, machine: str = "", address: str = LOOPBACK
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """The worker processes, ready, as they are deployed; their log goes to a file, as a service's does.
+
+        They run on `machine`, a network namespace, where one is named, and find the servers at `address`.
+        """
+        path = self.home / f"workers-{self.name}-{machine}.log"
         with path.open("wb") as log:
-            argv = [sys.executable, "-m", module]
-            process = subprocess.Popen(argv, stdout=log, stderr=log, env=self.env())
+            place = ["ip", "netns", "exec", machine] if machine else []
+            env = {**self.env(address=address), "SPENDGATE_WORKER_PROCESSES": str(processes)}
+            process = subprocess.Popen([*place, sys.executable, "-m", module], stdout=log, stderr=log, env=env)
         try:
-            until(lambda: path.read_bytes().count(b'"worker.ready"') >= PROCESSES)
+            until(lambda: path.read_bytes().count(b'"worker.ready"') >= processes)
             yield process
         finally:
             process.terminate()
@@ -105,6 +140,17 @@ class Stage:
     def put(self, messages: list[bytes]) -> None:
         """Lets the messages wait for workers, all from one moment on."""
         self.redis.rpush(f"dramatiq:{QUEUE}", *self._laid(messages))
+
+    def put_one(self, name: str, message: bytes) -> None:
+        """Enqueues one message under its id."""
+        self.redis.hset(f"dramatiq:{QUEUE}.msgs", name, message)
+        self.redis.rpush(f"dramatiq:{QUEUE}", name)
+
+    def waiting(self) -> int:
+        """How many messages are not done."""
+        with self.redis.pipeline(transaction=True) as both:
+            both.hlen(f"dramatiq:{QUEUE}.msgs").hlen(f"dramatiq:{QUEUE}.DQ.msgs")
+            return sum(both.execute())
 
     def _laid(self, messages: list[bytes]) -> list[str]:
         """Lays the messages into Redis, where nobody sees them yet; returns their ids."""
@@ -116,13 +162,7 @@ class Stage:
 
     def until_done(self) -> None:
         """Returns when every message is acknowledged."""
-
-        def is_empty() -> bool:
-            with self.redis.pipeline(transaction=True) as both:
-                both.hlen(f"dramatiq:{QUEUE}.msgs").hlen(f"dramatiq:{QUEUE}.DQ.msgs")
-                return not any(both.execute())
-
-        until(is_empty)
+        until(lambda: self.waiting() == 0)
 
     def seconds_for(self, messages: list[bytes]) -> float:
         """How long it takes from the moment at which the messages wait until the last is acknowledged."""
@@ -143,12 +183,20 @@ def until(found: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def running() -> Iterator[Stage]:
-    """Both servers with the workload's database, stopped and erased at the end."""
+def running(also_at: str = "") -> Iterator[Stage]:
+    """Both servers with the workload's database, stopped and erased at the end.
+
+    They answer on the address `also_at` too, to whoever knows their passwords.
+    """
+    addresses = [LOOPBACK, *filter(None, [also_at])]
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spendgate-bench-")))
         home.chmod(0o755)
-        stage = Stage(home, stack.enter_context(embedded.running(home, postgres_settings=POSTGRES)))
+        settings = {**POSTGRES, "listen_addresses": ",".join(addresses)}
+        stage = Stage(home, stack.enter_context(embedded.running(home, postgres_settings=settings)))
+        if also_at:
+            stage.let_in(f"{also_at}/24")
+            stage.redis.config_set("bind", " ".join(addresses))
         stage.fill()
         with suppress(redis.RedisError):
             stage.redis.config_set("maxmemory", "4gb")

@@ -1,0 +1,87 @@
+"""`python -m benchmarks.machines`: events a second by one worker machine, and by two, on one Redis and one Postgres.
+
+Each machine is a network namespace of its own, joined to the servers' by a bridge: nothing but the network, and this
+computer's cores, is between them. Needs root and iproute2.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from statistics import median
+from typing import Any, Final
+
+from benchmarks import ingest, workload
+from benchmarks.stage import Stage, running
+
+ROUNDS: Final = 5
+MESSAGES: Final = 200
+A_MESSAGE: Final = 1_000
+MACHINES: Final = 2
+BRIDGE: Final = "spendgate0"
+NETWORK: Final = "10.231.77"
+SERVERS: Final = f"{NETWORK}.1"
+
+
+def ip(*arguments: str) -> None:
+    """Runs iproute2's command."""
+    subprocess.run(["ip", *arguments], check=True)
+
+
+@contextmanager
+def network() -> Iterator[list[str]]:
+    """A bridge with the servers' address, and the names of as many machines, each with an address on it."""
+    names = [f"spendgate-{number}" for number in range(1, MACHINES + 1)]
+    with ExitStack() as stack:
+        ip("link", "add", BRIDGE, "type", "bridge")
+        stack.callback(ip, "link", "delete", BRIDGE)
+        ip("address", "add", f"{SERVERS}/24", "dev", BRIDGE)
+        ip("link", "set", BRIDGE, "up")
+        for number, name in enumerate(names, 1):
+            ip("netns", "add", name)
+            stack.callback(ip, "netns", "delete", name)
+            ip("link", "add", f"spendgate{number}", "type", "veth", "peer", "name", "eth0", "netns", name)
+            ip("link", "set", f"spendgate{number}", "master", BRIDGE, "up")
+            ip("-n", name, "address", "add", f"{NETWORK}.{number + 1}/24", "dev", "eth0")
+            ip("-n", name, "link", "set", "eth0", "up")
+        yield names
+
+
+def rate(stage: Stage, machines: list[str], batches: ingest.Batches, warm: ingest.Batches) -> float:
+    """Events a second that a worker process on each of the machines takes, counts and enforces together."""
+    with stage.copied() as observer, ExitStack() as stack:
+        for machine in machines:
+            stack.enter_context(stage.workers(machine=machine, address=SERVERS, processes=1))
+        stage.put(workload.messages(warm))
+        stage.until_done()
+        seconds = stage.seconds_for(workload.messages(batches))
+        counted: Any = observer.execute("SELECT count(*) FROM spend_events").fetchall()
+    sent = sum(map(len, batches))
+    assert counted == [(sent + sum(map(len, warm)),)], "an event is lost or doubled"
+    return sent / seconds
+
+
+def main() -> int:
+    """Prints the table; returns the exit code."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        sys.stderr.write("network namespaces need root and iproute2\n")
+        return 2
+    rates: dict[int, list[float]] = {number: [] for number in range(1, MACHINES + 1)}
+    with network() as machines, running(also_at=SERVERS) as stage:
+        for seed in range(ROUNDS):
+            for number, taken in rates.items():
+                spend = workload.Spend(seed=seed)
+                warm, batches = spend.batches(ingest.WARM, 200), spend.batches(MESSAGES, A_MESSAGE)
+                taken.append(rate(stage, machines[:number], batches, warm))
+    print("| worker machines, of one process each | events/s, median | slowest and fastest | beside one |")
+    print("|---:|---:|---:|---:|")
+    for number, taken in rates.items():
+        ratio = median(two / one for one, two in zip(rates[1], taken, strict=True))
+        print(f"| {number} | {median(taken):,.0f} | {min(taken):,.0f} to {max(taken):,.0f} | {ratio:.2f} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""What grows with what was counted: the ledger, and a worker's memory."""
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from benchmarks import ingest, workload
+from benchmarks.stage import Stage
+
+FEW: Final = 1_000_000
+MANY: Final = 20_000_000
+A_MESSAGE: Final = 1_000
+FIRST_EVENTS: Final = 100_000
+ALL_EVENTS: Final = 5_000_000
+WAITING_AT_MOST: Final = 60
+"""Messages: enough for the workers, little for Redis."""
+
+# Events of the same hours, campaigns and size as those that come, written as the key sorts: the way that is quick.
+FILL_LEDGER: Final = """
+    INSERT INTO spend_events (event_id, brand_id, campaign_id, occurred_at, amount_micros)
+    SELECT gen_random_uuid(), 1 + number %% %(brands)s, 1 + number %% %(campaigns)s,
+        now() - number %% %(seconds)s * interval '1 second', 1 + number %% 9999
+    FROM generate_series(1, %(events)s) AS number
+    ORDER BY 2, 1
+"""
+
+
+def rate_upon(stage: Stage, events: int, batches: ingest.Batches, warm: ingest.Batches) -> float:
+    """Events a second where the ledger has so many already; what a round adds to them stays."""
+    sizes = {"brands": workload.BRANDS, "campaigns": workload.CAMPAIGNS, "seconds": workload.HOURS * 3600}
+    kept = stage.kept(f"ledger_{events}", FILL_LEDGER, parameters={**sizes, "events": events})
+    with stage.entered(kept) as observer, stage.workers():
+        before = _counted(observer)
+        stage.put(workload.messages(warm))
+        stage.until_done()
+        seconds = stage.seconds_for(workload.messages(batches))
+        added = sum(map(len, batches)) + sum(map(len, warm))
+        assert _counted(observer) == before + added, "an event is lost or doubled"
+    return sum(map(len, batches)) / seconds
+
+
+def _counted(connection: psycopg.Connection[Any]) -> int:
+    (row,) = connection.execute("SELECT count(*) FROM spend_events").fetchall()
+    return int(row[0])
+
+
+def resident(stage: Stage, number: int) -> tuple[float, float]:
+    """Megabytes of the largest worker process after ALL_EVENTS, and after FIRST_EVENTS of them."""
+    spend = workload.Spend(seed=number)
+    with stage.copied(), stage.workers() as master:
+        _fed(stage, spend, FIRST_EVENTS)
+        early = _largest_child(master.pid)
+        _fed(stage, spend, ALL_EVENTS - FIRST_EVENTS)
+        return _largest_child(master.pid), early
+
+
+def _fed(stage: Stage, spend: workload.Spend, events: int) -> None:
+    """Sends so many new events, never many at once; returns when all are counted."""
+    for number in range(events // A_MESSAGE):
+        (batch,) = spend.batches(1, A_MESSAGE)
+        name = f"fed-{number}"
+        stage.put_one(name, workload.message({"events": batch}, name, "ingest_spend"))
+        while stage.waiting() > WAITING_AT_MOST:
+            time.sleep(0.005)
+    stage.until_done()
+
+
+def _largest_child(parent: int) -> float:
+    """What Linux counts as resident of the largest process that `parent` started."""
+    statuses = (path.read_text() for path in Path("/proc").glob("[0-9]*/status"))
+    fields = (dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line) for status in statuses)
+    sizes = [int(found["VmRSS"].split()[0]) / 1024 for found in fields if int(found["PPid"]) == parent]
+    return max(sizes)

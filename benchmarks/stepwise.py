@@ -1,0 +1,128 @@
+"""`python -m benchmarks.stepwise TOGETHER`: takes what waits on queue `spend`, each step timed, and tells it as JSON.
+
+The steps are those of the product, called as its workers call them; only stopwatches are put around them.
+"""
+
+import functools
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Final
+
+from dramatiq import MessageProxy
+from sqlalchemy import event
+
+import workers.main  # noqa: F401 - as a worker process begins
+from db import engine
+from db.repository import ledger_rows, spend
+from workers import counting, ingest, messages
+from workers.broker import broker
+from workers.enforcement import Cause
+from workers.redis_broker import SpendgateBroker, SpendgateConsumer
+
+FUNCTIONS: Final[tuple[tuple[Any, str, str], ...]] = (
+    (SpendgateConsumer, "_fetch", "fetched from Redis"),
+    (messages, "read", "message decoded"),
+    (counting, "plain_drafts", "events read, by columns"),
+    (counting, "remembered_accounts", "campaigns recalled"),
+    (counting, "judged_plain", "events judged, local days found"),
+    (ledger_rows, "encoded", "rows encoded"),
+    (spend, "_copy", "rows written by COPY"),
+    (spend, "count", "spend added up by campaign and day"),
+    (counting, "_enforce_crossed", "crossed limits: the rest"),
+    (ingest, "report", "told in the log"),
+    (SpendgateConsumer, "ack", "acknowledged"),
+)
+STATEMENTS: Final = {
+    "INTO campaign_days": "campaigns' days counted",
+    "INTO brand_days": "brands' days counted",
+    "FOR NO KEY UPDATE": "brands locked",
+    "WITH judged": "crossed limits looked for",
+}
+
+
+class Stopwatch:
+    """Seconds of each step, without those of the steps within it."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._within = [0.0]
+        self._begun: list[float] = []
+
+    def begin(self) -> None:
+        """A step begins."""
+        self._begun.append(time.perf_counter())
+        self._within.append(0.0)
+
+    def end(self, step: str) -> None:
+        """The step that began last ends."""
+        taken = time.perf_counter() - self._begun.pop()
+        self.seconds[step] += taken - self._within.pop()
+        self._within[-1] += taken
+
+    @contextmanager
+    def timing(self, step: str) -> Iterator[None]:
+        """The step is what happens within."""
+        self.begin()
+        yield
+        self.end(step)
+
+    def watch(self, owner: Any, name: str, step: str) -> None:
+        """Times a function at the place where it is looked up."""
+        function: Callable[..., Any] = getattr(owner, name)
+
+        @functools.wraps(function)
+        def timed(*arguments: Any, **options: Any) -> Any:
+            with self.timing(step):
+                return function(*arguments, **options)
+
+        setattr(owner, name, timed)
+
+    def watch_statements(self) -> None:
+        """Times what SQLAlchemy sends, and the commits."""
+
+        def before(*_: Any) -> None:
+            self.begin()
+
+        def after(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            self.end(next((step for part, step in STATEMENTS.items() if part in statement), "other statements"))
+
+        event.listen(engine.engine(), "before_cursor_execute", before)
+        event.listen(engine.engine(), "after_cursor_execute", after)
+        self.watch(engine.engine().dialect, "do_commit", "committed")
+
+
+def main(together: int) -> int:
+    """Takes all that waits, `together` messages in a transaction, and tells the seconds in all and of each step."""
+    assert isinstance(broker, SpendgateBroker)
+    watch = Stopwatch()
+    consumer = broker.consume("spend", prefetch=2 * together, timeout=50)
+    waiting = broker.lengths()["spend", "waiting"]
+    _take(consumer, 2 * together, together)  # connections are made, statements prepared, campaigns remembered
+    for place in FUNCTIONS:
+        watch.watch(*place)
+    watch.watch_statements()
+    started = time.perf_counter()
+    _take(consumer, waiting - 2 * together, together)
+    seconds = time.perf_counter() - started
+    watch.seconds["the rest"] = seconds - sum(watch.seconds.values())
+    share = waiting / (waiting - 2 * together)
+    print(json.dumps([seconds * share, {step: taken * share for step, taken in watch.seconds.items()}]))
+    return 0
+
+
+def _take(consumer: Any, number: int, together: int) -> None:
+    for _ in range(number // together):
+        group: list[MessageProxy] = list(islice(filter(None, consumer), together))
+        batches = [counting.Batch.read(message.kwargs["events"]) for message in group]
+        for message, counted in zip(group, ingest._committed_together(batches), strict=True):
+            ingest.report("spend.ingested", counted, Cause.SPEND)
+            consumer.ack(message)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
