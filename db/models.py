@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -28,6 +29,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 Moment = DateTime(timezone=True)
 NOW = text("now()")
 STATUSES = "configured_status IN ('enabled', 'paused', 'archived')"
+BY_ID = {"primary_key": ["id"]}
+"""Of tables whose key carries the brand, so that they can be spread over servers: within them an id is one row."""
+
 PERIODS = "period IN ('daily', 'weekly', 'monthly', 'yearly', 'lifetime')"
 
 
@@ -123,9 +127,13 @@ class BudgetLimit(Base):
     """The history of limits, written by a trigger on `budgets`. A null limit: the budget was removed."""
 
     __tablename__ = "budget_limits"
-    __table_args__ = (Index("ix_budget_limits_brand_id_campaign_id", "brand_id", "campaign_id", "period"),)
+    __table_args__ = (
+        PrimaryKeyConstraint("brand_id", "id"),
+        Index("ix_budget_limits_brand_id_campaign_id", "brand_id", "campaign_id", "period"),
+    )
+    __mapper_args__ = BY_ID
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity())
     brand_id: Mapped[int] = mapped_column(BigInteger)
     campaign_id: Mapped[int | None] = mapped_column(BigInteger)
     period: Mapped[str] = mapped_column(Text)
@@ -202,6 +210,7 @@ class StatusChange(Base):
 
     __tablename__ = "status_changes"
     __table_args__ = (
+        PrimaryKeyConstraint("brand_id", "id"),
         CheckConstraint("from_status <> to_status", name="is_a_toggle"),
         CheckConstraint("(to_status = 'active') = (holds_after = '{}')", name="active_has_no_holds"),
         ForeignKeyConstraint(
@@ -209,10 +218,11 @@ class StatusChange(Base):
         ),
         Index("ix_status_changes_campaign_id_id", "campaign_id", "id"),
         Index("ix_status_changes_brand_id_changed_at", "brand_id", "changed_at"),
-        Index("ix_status_changes_brand_id_id", "brand_id", "id"),
+        Index("ix_status_changes_id", "id"),
     )
+    __mapper_args__ = BY_ID
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity())
     brand_id: Mapped[int] = mapped_column(BigInteger)
     campaign_id: Mapped[int] = mapped_column(BigInteger)
     changed_at: Mapped[datetime] = mapped_column(Moment)
@@ -314,14 +324,16 @@ class HoldChange(Base):
 
     __tablename__ = "hold_changes"
     __table_args__ = (
+        PrimaryKeyConstraint("brand_id", "id"),
         ForeignKeyConstraint(
             ["brand_id", "campaign_id"], ["campaigns.brand_id", "campaigns.id"], name="fk_hold_changes_campaigns"
         ),
         Index("ix_hold_changes_campaign_id_id", "campaign_id", "id"),
         Index("ix_hold_changes_brand_id_changed_at", "brand_id", "changed_at"),
     )
+    __mapper_args__ = BY_ID
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity())
     brand_id: Mapped[int] = mapped_column(BigInteger)
     campaign_id: Mapped[int] = mapped_column(BigInteger)
     changed_at: Mapped[datetime] = mapped_column(Moment)

@@ -57,9 +57,10 @@ APPLY = text("""
     SET effective_status = decided.effective_status, holds = string_to_array(decided.holds, ','),
         next_change_at = decided.next_change_at, enforced_at = :at
     FROM unnest(
-        CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:holds AS text[]), CAST(:changes AS timestamptz[])
-    ) AS decided(id, effective_status, holds, next_change_at)
-    WHERE campaigns.id = decided.id
+        CAST(:brand_ids AS bigint[]), CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:holds AS text[]),
+        CAST(:changes AS timestamptz[])
+    ) AS decided(brand_id, id, effective_status, holds, next_change_at)
+    WHERE campaigns.brand_id = decided.brand_id AND campaigns.id = decided.id
 """)
 
 APPEND_HOLD_CHANGES = text("""
@@ -198,6 +199,7 @@ def apply(connection: Connection, changes: Sequence[Applied], at: datetime, caus
         return
     parameters = {
         "at": at,
+        "brand_ids": array_of(change.brand_id for change in changes),
         "ids": array_of(change.campaign_id for change in changes),
         "statuses": array_of(change.to_status for change in changes),
         "holds": text_array_of(",".join(change.holds_after) for change in changes),

@@ -1,0 +1,68 @@
+"""Ledger, counters and histories can be spread over servers by brand: their keys and an event's way allow it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import event
+
+from db.engine import engine
+from db.models import Base
+from db.repository import ledger_rows
+from tests.world import World
+
+OF_BRANDS = ("campaign_days", "brand_days", "brand_hours", "monthly_reports")
+HISTORIES = ("status_changes", "hold_changes", "budget_limits")
+A_MONTH = "spend_events_2026_06"
+MORE_THAN_A_DAY = 1_000
+
+
+@pytest.mark.parametrize("table", [*OF_BRANDS, *HISTORIES, A_MONTH])
+def test_postgres_takes_the_keys_of_a_table_that_is_spread_by_brand(world: World, table: str) -> None:
+    """A unique key that lacks what the rows are spread by cannot be kept, and is refused."""
+    spread = sql.SQL("CREATE TABLE spread (LIKE {} INCLUDING INDEXES) PARTITION BY HASH (brand_id)")
+    with psycopg.connect(world.url, autocommit=True) as connection:
+        connection.execute(spread.format(sql.Identifier(table)))
+        ((keys,),) = connection.execute("SELECT count(*) FROM pg_index WHERE indrelid = 'spread'::regclass").fetchall()
+    assert keys >= 1
+
+
+@contextmanager
+def recorded() -> Iterator[list[tuple[str, Any]]]:
+    """The statements that this process sends meanwhile, with their parameters."""
+    sent: list[tuple[str, Any]] = []
+
+    def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(engine(), "before_cursor_execute", record)
+    yield sent
+    event.remove(engine(), "before_cursor_execute", record)
+
+
+def tables_in(statement: str) -> set[str]:
+    return set(re.findall(r"\w+", re.sub(r"'[^']*'", "", statement))) & Base.metadata.tables.keys()
+
+
+def brands_in(parameters: dict[str, Any]) -> set[int]:
+    ids = parameters["brand_ids"]
+    return set(map(int, re.findall(r"\d+", ids)) if isinstance(ids, str) else ids)
+
+
+def test_each_statement_on_the_way_of_an_event_names_its_brands(world: World) -> None:
+    brands = [world.brand(daily=MORE_THAN_A_DAY, monthly=2 * MORE_THAN_A_DAY) for _ in range(3)]
+    campaigns = [world.campaign(brand, schedule="Mon-Sun 00:00-24:00") for brand in brands]
+    world.ingest([world.event(campaign, 1) for campaign in campaigns])  # from now on, workers know the campaigns
+    batch = [world.event(campaign, MORE_THAN_A_DAY) for campaign in campaigns[1:]]
+    with recorded() as sent:
+        world.ingest(batch)
+        world.ingest(batch)
+    named = {tables: brands_in(parameters) for text, parameters in sent if (tables := frozenset(tables_in(text)))}
+    assert {"brands", "campaigns", *OF_BRANDS[:2], *HISTORIES[:2]} <= frozenset().union(*named)
+    assert set(map(frozenset, named.values())) == {frozenset(brands[1:])}
+    assert "brand_id" in ledger_rows.COPY
+    assert [world.is_active(campaign) for campaign in campaigns] == [True, False, False]
