@@ -22,7 +22,8 @@ from db.repository import ledger_rows, spend
 from workers import counting, ingest, messages
 from workers.broker import broker
 from workers.enforcement import Cause
-from workers.redis_broker import SpendgateBroker, SpendgateConsumer
+from workers.redis_broker import SpendgateBroker
+from workers.redis_consumer import SpendgateConsumer
 
 FUNCTIONS: Final[tuple[tuple[Any, str, str], ...]] = (
     (SpendgateConsumer, "_fetch", "fetched from Redis"),

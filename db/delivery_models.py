@@ -9,12 +9,16 @@ from db.models import NOW, Base, Moment
 
 
 class SuspectMessage(Base):
-    """A message that came back from a dead process, and how many have died since while they worked on it alone."""
+    """A message that came back from a dead process, and how many have died since while they worked on it alone.
+
+    `begun_by`: the worker process that began it last and has not ended it.
+    """
 
     __tablename__ = "suspect_messages"
     __table_args__ = (CheckConstraint("deaths >= 0", name="deaths_counted"),)
 
     message_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    begun_by: Mapped[str] = mapped_column(Text, server_default="")
     deaths: Mapped[int] = mapped_column(Integer, server_default="0")
     since: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
 

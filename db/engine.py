@@ -11,6 +11,7 @@ import psycopg
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from runtime.settings import settings
 
@@ -33,8 +34,11 @@ class Stale(Exception):
     """What was read before the locks no longer holds: the transaction must be done again."""
 
 
-PASSING_FAULTS = (OperationalError, InterfaceError, psycopg.OperationalError, Stale)
+PASSING_FAULTS = (OperationalError, InterfaceError, psycopg.OperationalError, NoConnectionFree, Stale)
 """Faults that pass: a server away, a lock held too long. The work may be done again later; bad data may not."""
+
+READ_ONLY = "25006"
+"""The server takes no writes: it was a replica until now, or is none of ours to write to any more."""
 
 
 def make_engine(url: str, *, pool_size: int) -> Engine:
@@ -95,6 +99,7 @@ def committed(work: Callable[[Connection], Result], lock_timeout_ms: int | None 
             return _committed_once(work, lock_timeout_ms)
         except (DBAPIError, psycopg.Error, Stale) as error:
             if not _is_retried(error):
+                _look_for_another_server(error)
                 raise
             log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
             if attempt > 1:
@@ -107,6 +112,18 @@ def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int |
         if lock_timeout_ms is not None:
             connection.execute(SET_LOCK_TIMEOUT, {"milliseconds": str(lock_timeout_ms)})
         return work(connection)
+
+
+def _look_for_another_server(error: DBAPIError | psycopg.Error | Stale) -> None:
+    """After a server that takes no writes, the next connections go wherever the URL leads by then."""
+    if not isinstance(error, Stale) and sql_state(error) == READ_ONLY:
+        engine().dispose()
+
+
+def passes(error: BaseException) -> bool:
+    """Whether a fault passes, so that the same work may succeed later."""
+    is_read_only = isinstance(error, (DBAPIError, psycopg.Error)) and sql_state(error) == READ_ONLY
+    return is_read_only or isinstance(error, PASSING_FAULTS)
 
 
 def is_held_up(error: DBAPIError | psycopg.Error) -> bool:

@@ -237,7 +237,8 @@ class StatusChange(Base):
 class RejectedEvent(Base):
     """Bad input kept whole with its reason. The same input refused again for the same reason adds to `times`.
 
-    `only_brand_id`: the sender knows that brand's campaigns alone, also when the input is replayed.
+    `only_brand_id`: the sender knows that brand's campaigns alone, also when the input is replayed. `receipt`: under
+    which name the sender of a whole message waits for its outcome.
     """
 
     __tablename__ = "rejected_events"
@@ -253,6 +254,7 @@ class RejectedEvent(Base):
             postgresql_nulls_not_distinct=True,
         ),
         Index("ix_rejected_events_received_at", "received_at"),
+        Index("ix_rejected_events_receipt", "receipt", postgresql_where=text("receipt IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -265,6 +267,7 @@ class RejectedEvent(Base):
     times: Mapped[int] = mapped_column(Integer, server_default="1")
     replayed_at: Mapped[datetime | None] = mapped_column(Moment)
     only_brand_id: Mapped[int | None] = mapped_column(BigInteger)
+    receipt: Mapped[str | None] = mapped_column(Text)
     fingerprint: Mapped[str] = mapped_column(Text, Computed("md5((payload)::text)", persisted=True))
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TextIO
 
 import structlog
@@ -42,6 +43,12 @@ class _DescriptorHandler(logging.Handler):
             os.write(self.descriptor, f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
         except Exception:  # noqa: BLE001 - logging never stops the work it tells of
             self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
+        """Tells that a line could not be written. The stock one raises, at a depth at which nothing is left to do."""
+        line = {"event": "log.not_written", "level": "error", "logger": record.name, "at": _moment()}
+        with suppress(OSError):
+            os.write(self.descriptor, f"{json.dumps(line)}\n".encode())
 
 
 class _Traceback(NamedTuple):
@@ -147,8 +154,12 @@ def _lines(trace: Trace) -> Iterator[str]:
 
 
 def _stamped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event["at"] = clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    event["at"] = _moment()
     return event
+
+
+def _moment() -> str:
+    return clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _truncated(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -1,6 +1,7 @@
 """`python -m workers`: the worker processes that the settings ask for, under a master that starts anew what dies."""
 
 import gc
+import os
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 COLLECTED_AFTER = (50_000, 20, 100)
 """Objects until the garbage is collected: a batch of events is thousands, none of them in a ring."""
 
+THREAD_DIED_EXIT = 70
 IDLE_MS = 50
 """The longest an idle consumer waits before it looks again: the latency of a quiet queue."""
 
@@ -49,6 +51,7 @@ def work(child: "Child") -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)
+    threading.excepthook = die_with_the_thread
     broker.broker_id = child.worker_id
     suspects.board = child.board
     broker.emit_after("process_boot")
@@ -58,6 +61,15 @@ def work(child: "Child") -> None:
     stopping.wait()
     worker.stop(timeout=settings().shutdown_seconds * 1000)
     broker.close()
+
+
+def die_with_the_thread(died: "threading.ExceptHookArgs") -> None:
+    """A process of which a thread has died must not look alive: the master starts another, which gets what it held."""
+    import structlog  # noqa: PLC0415
+
+    error = died.exc_value
+    structlog.get_logger().critical("worker.thread_died", error=type(error).__name__, exc_info=error)
+    os._exit(THREAD_DIED_EXIT)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ class FastJSONEncoder(Encoder):
 
     def encode(self, data: MessageData) -> bytes:
         """Raises TypeError for what JSON cannot say."""
-        return json.dumps(data, separators=(",", ":")).encode()
+        try:
+            return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()  # no larger than it came
+        except UnicodeEncodeError:  # half of a surrogate pair
+            return json.dumps(data, separators=(",", ":")).encode()
 
     def decode(self, data: bytes) -> MessageData:
         """Raises ValueError for what is no JSON."""

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import PASSING_FAULTS, Stale, committed
+from db.engine import PASSING_FAULTS, committed, passes
 from db.repository import enforcement as repository
 from db.repository.enforcement import Applied, Standing
 from domain.budgets import Scope
@@ -43,6 +43,10 @@ class Cause(StrEnum):
     MONTHLY_RESET = "monthly_reset"
     REFRESH = "refresh"
     CHECK = "check"
+
+
+BY_THE_CLOCK: Final = frozenset({Cause.SCHEDULE, Cause.DAILY_RESET, Cause.MONTHLY_RESET, Cause.REFRESH})
+"""What comes again by itself, and so waits briefly for a lock: the brands behind a locked one must not wait with it."""
 
 
 def enforce(
@@ -144,7 +148,7 @@ def _apart(parts: Iterable[Part], cause: Cause) -> list[Applied]:
     while some := list(itertools.islice(remaining, BRANDS_A_TRANSACTION)):
         try:
             changes += _committed_changes(some, cause, settings().ingest_lock_timeout_ms)
-        except (DBAPIError, Stale, ArithmeticError, ValueError):
+        except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError):
             for part in some:
                 changes += _one_by_itself(part, cause, passing)
     if passing:
@@ -153,13 +157,15 @@ def _apart(parts: Iterable[Part], cause: Cause) -> list[Applied]:
 
 
 def _one_by_itself(part: Part, cause: Cause, passing: list[Exception]) -> list[Applied]:
+    brief = settings().ingest_lock_timeout_ms if cause in BY_THE_CLOCK else None
     try:
-        return _committed_changes([part], cause)
-    except PASSING_FAULTS as error:
-        log.warning("enforcement.postponed", brand_id=part[0], error=type(error).__name__)
-        passing.append(error)
-    except (DBAPIError, ArithmeticError, ValueError):
-        log.exception("enforcement.failed", brand_id=part[0])
+        return _committed_changes([part], cause, brief)
+    except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError) as error:
+        if passes(error):
+            log.warning("enforcement.postponed", brand_id=part[0], error=type(error).__name__)
+            passing.append(error)
+        else:
+            log.exception("enforcement.failed", brand_id=part[0])
     return []
 
 

@@ -17,6 +17,7 @@ LEAST_BOUND_SECONDS: Final = 2.0
 GREATEST_BOUND_SECONDS: Final = 60.0
 """But none waits, after the next turn, for longer than the brand is locked already: a brief lock ends soon."""
 
+FORGOTTEN_AFTER_SECONDS: Final = 60.0
 PAUSE_PER_TRY: Final = 2
 LEAST_JITTER, MOST_JITTER = 0.8, 1.2
 
@@ -39,8 +40,11 @@ class LockedBrands:
         self._found: dict[int, _Locked] = {}
 
     def known(self) -> frozenset[int]:
-        """The brands that were locked when they were last tried."""
+        """The brands that were locked when they were last tried. Long after that, others may have found them free."""
         with self._guard:
+            if self._found:
+                lately = time.monotonic() - FORGOTTEN_AFTER_SECONDS
+                self._found = {brand_id: found for brand_id, found in self._found.items() if found.next_try > lately}
             return frozenset(self._found)
 
     def is_put_off(self, brand_id: int) -> bool:

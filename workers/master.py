@@ -74,11 +74,17 @@ class Master:
                 if child is not None:
                     self._look_after(place, child)
                 elif self._stopping_since is None and time.monotonic() >= self._not_before[place]:
-                    self._children[place] = self._start()
+                    self._children[place] = self._started()
             time.sleep(LOOKED_AT_SECONDS)
         return 0
 
-    def _start(self) -> Child | None:
+    def _started(self) -> Child:
+        child = self._start()
+        if self._stopping_since is not None:  # told meanwhile, and this one was not yet known
+            os.kill(child.pid, signal.SIGTERM)
+        return child
+
+    def _start(self) -> Child:
         child = Child(self._threads)
         # no signal may come between the fork and the child's own handlers
         handled = {signal.SIGTERM, signal.SIGINT}
@@ -86,16 +92,15 @@ class Master:
         try:
             child.pid = os.fork()
             if child.pid == 0:
-                self._be_the_child(child, handled)
+                self._be_the_child(child)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
         return child
 
-    def _be_the_child(self, child: Child, handled: set[signal.Signals]) -> None:
+    def _be_the_child(self, child: Child) -> None:
         code = 1
         try:
-            for number in handled:
-                signal.signal(number, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master's; SIGTERM waits for the child's own handler
             self._work(child)
             code = 0
         except Exception:
@@ -123,6 +128,8 @@ class Master:
         self._pauses[place] = min(self._pauses[place] * 2, LONGEST_PAUSE_SECONDS) if is_failed_start else PAUSE_SECONDS
         self._not_before[place] = time.monotonic() + self._pauses[place]
         log.error("worker.died", pid=child.pid, exit_code=exit_code, messages_in_work=len(working_on))
+        if self._is_overdue():
+            return  # Redis may be away, and there is no time to wait for it: silence will tell of this death
         try:
             self._bury(child.worker_id, working_on)
         except redis.RedisError as error:

@@ -1,7 +1,8 @@
 """What lies on a queue, read with care: another program may have written anything there."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,19 @@ log = structlog.get_logger()
 
 DELAYED: Final = ".DQ"
 MAX_DELAY_MS: Final = 60_000
+RETRY_BYTES: Final = 1_000_000
+"""By so much a message may outgrow the limit on its way: a retry carries what went wrong, and is written anew."""
+
+KEPT_BYTES: Final = 128_000_000
+HEAD_BYTES: Final = 1_000_000
+"""Of a message beyond KEPT_BYTES, which would crowd out all other work, this much is kept."""
+
+MAX_DEPTH: Final = 64
+"""What is nested more deeply is no message of ours, and too much for whoever would print it."""
+
+_RECEIPT: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
+_BRACKETS: Final = b"[]{}"
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(_BRACKETS))
 REDELIVERED: Final = "redelivered"
 """The option by which a consumer says that a process died with the message: how many deaths are surely its doing."""
 
@@ -59,7 +73,8 @@ def read(data: bytes, queue_name: str, actors: Mapping[str, Actor[..., Any]]) ->
     except (DecodeError, TypeError, ValueError, RecursionError):
         return Fault("undecodable")
     shaped = (
-        isinstance(message.options, dict)
+        not _is_deep(data, message)
+        and isinstance(message.options, dict)
         and isinstance(message.kwargs, dict)
         and isinstance(message.args, tuple)
         and isinstance(message.message_id, str)
@@ -75,6 +90,30 @@ def read(data: bytes, queue_name: str, actors: Mapping[str, Actor[..., Any]]) ->
     return sound
 
 
+def _is_deep(data: bytes, message: Message[Any]) -> bool:
+    """Whether the JSON nests beyond MAX_DEPTH. Where no text holds a bracket, the bare brackets tell in no time."""
+    brackets = data.translate(None, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        inner = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if inner == brackets:
+            break
+        brackets = inner
+    return bool(brackets) and _depth_exceeds([message.args, message.kwargs, message.options], MAX_DEPTH)
+
+
+def _depth_exceeds(level: Sequence[object], depth: int) -> bool:
+    for _ in range(depth):
+        inner = [held for value in level for held in _held(value) if isinstance(held, (dict, list, tuple))]
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+def _held(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+
+
 def _sound(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
     """The options that mean something to us, within bounds: a forged one neither stops a worker nor hides anything."""
     sound: dict[str, Any] = {name: value for name, value in options.items() if type(value) is OPTION_TYPES.get(name)}
@@ -87,23 +126,37 @@ def _sound(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
     return sound
 
 
-def keep_bytes(data: bytes, reason: str, queue_name: str) -> bool:
-    """Keeps what is no message of ours, as it came; false where Postgres will not have it now."""
+def keep_bytes(data: bytes, reason: str, queue_name: str, size: int = 0) -> bool:
+    """Keeps what is no message of ours, as it came; false where Postgres will not have it now.
+
+    `size`: how many bytes it has where `data` is only the head of it.
+    """
     text = data.decode("utf-8", "backslashreplace")
     try:
         payload = json.loads(text)
     except (ValueError, RecursionError):
         payload = text
     log.warning("message.set_aside", reason=reason, queue=queue_name, characters=len(text))
-    return keep(reason, f"{len(text)} characters on queue {queue_name}", payload)
+    cut = f", cut to {HEAD_BYTES} of {size} bytes" if size > len(data) else ""
+    return keep(reason, f"{len(text)} characters on queue {queue_name}{cut}", payload)
 
 
 def keep(reason: str, detail: str, payload: object) -> bool:
     """Keeps a message that cannot be worked on, to be listed and replayed; false where Postgres will not have it."""
     try:
         with transaction() as connection:
-            rejected.keep_message(connection, reason, detail, payload, clock.now())
+            rejected.keep_message(connection, reason, detail, payload, clock.now(), _receipt_in(payload))
     except (DBAPIError, OSError, *PASSING_FAULTS):
         log.exception("message.not_kept", reason=reason)
         return False
     return True
+
+
+def receipt_name(value: object) -> str | None:
+    """The name of a receipt that a message carries; what is none is nobody's."""
+    return value if isinstance(value, str) and _RECEIPT.fullmatch(value) else None
+
+
+def _receipt_in(payload: object) -> str | None:
+    kwargs = payload.get("kwargs") if isinstance(payload, dict) else None
+    return receipt_name(kwargs.get("receipt")) if isinstance(kwargs, dict) else None

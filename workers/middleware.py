@@ -14,7 +14,7 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Retries, SkipMessage
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import PASSING_FAULTS, sql_state, transaction
+from db.engine import passes, sql_state, transaction
 from db.repository import suspects
 from runtime import clock
 from runtime.settings import settings
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 MAX_RETRIES: Final = 5
 DEATHS_ALLOWED: Final = 3
 PARENT_LOOKED_AT_SECONDS: Final = 1.0
-WAITED_OUT: Final = (*PASSING_FAULTS, redis.RedisError, BrokerConnectionError, OSError)
+WAITED_OUT: Final = (redis.RedisError, BrokerConnectionError, OSError)
 NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
 """A table, column or function that is not there: a worker of the new version started before the migration."""
 
@@ -35,7 +35,7 @@ NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
 def is_retried(retries: int, error: BaseException) -> bool:
     """A fault that passes is waited out however long it takes; any other error gets MAX_RETRIES more tries."""
     not_migrated_yet = isinstance(error, DBAPIError) and sql_state(error) in NOT_MIGRATED_STATES
-    return not_migrated_yet or isinstance(error, WAITED_OUT) or retries < MAX_RETRIES
+    return not_migrated_yet or passes(error) or isinstance(error, WAITED_OUT) or retries < MAX_RETRIES
 
 
 class LogContext(Middleware):
@@ -65,7 +65,7 @@ class PatientRetries(Retries):
     def after_process_message(self, broker: Broker, message: MessageProxy, **outcome: Any) -> None:
         try:
             super().after_process_message(broker, message, **outcome)  # type: ignore[no-untyped-call]
-        except (BrokerConnectionError, messages.MessageTooLarge):
+        except Exception:
             log.exception("message.retry_not_enqueued")
             message.fail()
 
@@ -119,15 +119,14 @@ class Suspects(Middleware):
         self.board: Board | None = None
         self._turns = Turns()
 
-    def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         self._note(message.options.get("redis_message_id"))
         known_deaths = message.options.get(messages.REDELIVERED)
         if known_deaths is None:
             self._turns.begin()
             return
         self._turns.begin_alone()
-        with transaction() as connection:
-            deaths = suspects.begin(connection, message.message_id, known_deaths, clock.now())
+        deaths = self._begun(broker, message.message_id, known_deaths)
         log.warning("message.suspect", deaths=deaths)
         if deaths >= DEATHS_ALLOWED:
             detail = f"{deaths} processes died while they worked on it alone"
@@ -146,6 +145,18 @@ class Suspects(Middleware):
         self._note(None)
         if not message.failed:
             self._forget(message)
+
+    @staticmethod
+    def _begun(broker: Any, message_id: str, known_deaths: int) -> int:
+        """Notes that this process works on it alone from now on; returns the deaths that are surely its doing.
+
+        Whoever began it before and has not ended it may still be at work, cut off from the queue: that is no death.
+        """
+        with transaction() as connection:
+            before = suspects.begun_by(connection, message_id)
+            has_died = before is not None and before != broker.broker_id and not broker.is_alive(before)
+            suspect = suspects.Suspect(message_id, broker.broker_id, known_deaths)
+            return suspects.begin(connection, suspect, clock.now(), has_died=has_died)
 
     def after_nack(self, _broker: Broker, message: MessageProxy) -> None:
         """What was given up is forgotten when it has left its queue: a process that dies before brings it back."""

@@ -23,8 +23,9 @@ from dramatiq.brokers.rabbitmq import DEAD_MESSAGE_TTL
 from dramatiq.common import current_millis, dq_name, q_name, xq_name
 from dramatiq.errors import BrokerConnectionError
 
+from runtime.settings import settings
 from workers import messages
-from workers.messages import REDELIVERED, Fault, MessageTooLarge, NotEnqueued
+from workers.messages import REDELIVERED, Fault, NotEnqueued
 from workers.rabbit_senders import LOST, Senders
 
 log = structlog.get_logger()
@@ -102,7 +103,8 @@ class SpendgateRabbitBroker(Broker):
             later = {"eta": current_millis() + delay}
             message = message.copy(queue_name=dq_name(message.queue_name), options=later)
         data = message.encode()
-        messages.check_size(data)
+        if not self.is_worker:
+            messages.check_size(data)
         self.emit_before("enqueue", message, delay)
         try:
             self.senders.do(lambda channel: self._publish(channel, message.queue_name, data))
@@ -136,6 +138,11 @@ class SpendgateRabbitBroker(Broker):
     def info(self) -> dict[str, Any]:
         """What Redis would tell of itself: nothing."""
         return {}
+
+    def is_alive(self, worker_id: str) -> bool:
+        """RabbitMQ tells of nobody: what it delivers again, somebody has lost, and lived on or not."""
+        del worker_id
+        return False
 
     def give_back(self, worker_id: str, working_on: Iterable[str]) -> None:
         """Nothing to do: RabbitMQ delivers what a lost connection held, marked as delivered before."""
@@ -254,9 +261,7 @@ class RabbitConsumer(Consumer):
         return RabbitMessage(message, self, method.delivery_tag)
 
     def _read(self, body: bytes) -> Message[Any] | Fault:
-        try:
-            messages.check_size(body)
-        except MessageTooLarge:
+        if len(body) > settings().max_message_bytes + messages.RETRY_BYTES:
             return Fault("too_large")
         return messages.read(body, self.queue_name, self.broker.actors)
 

@@ -1,7 +1,6 @@
 """What became of a message, told in Redis to the sender who waits for it; nobody pays for it who did not ask."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,14 +13,14 @@ import structlog
 from domain.inputs import Rejection
 from runtime.settings import settings
 from workers.broker import broker
-from workers.redis_broker import SILENT_MS, SpendgateBroker
+from workers.redis_broker import SpendgateBroker
+from workers.redis_consumer import SILENT_MS
 
 log = structlog.get_logger()
 
 KEY: Final = "spendgate:receipts"
 KEPT_SECONDS: Final = 24 * 3600
 READ_AT_ONCE: Final = 1_000
-_NAME: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
 
 
 class Receipt(NamedTuple):
@@ -41,11 +40,6 @@ def new_submission() -> str:
 def another(name: str) -> str:
     """The name of a receipt for one more message of the submission, which a name or the submission itself says."""
     return f"{name.partition('/')[0]}/{uuid4().hex}"
-
-
-def name_in(value: object) -> str | None:
-    """The name that a message carries; what is none is nobody's."""
-    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
 
 
 def write(name: str, taken: int, known: int, rejections: Sequence[Rejection], later: list[str]) -> None:

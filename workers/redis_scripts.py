@@ -3,7 +3,8 @@
 The keys are those of Dramatiq's own Redis broker, so that its producers and tools go on working:
 `NS:QUEUE` lists the ids that wait, `NS:QUEUE.msgs` has each message by its id, `NS:__acks__.WORKER.QUEUE` is what a
 worker holds, `NS:__heartbeats__` when each worker was last seen, `NS:QUEUE.XQ` and `NS:QUEUE.XQ.msgs` the dead letters.
-Ours: `NS:QUEUE.suspects`, the messages with which a process died, and how many deaths are surely their doing.
+Ours: `NS:QUEUE.suspects`, the messages with which a process died, and how many deaths are surely their doing;
+`NS:QUEUE.DQ.etas`, when the time of each delayed message comes, in milliseconds.
 
 All but ENQUEUE run in a full Redis too: what is taken out frees it. Redis 7 and Valkey know the flag for that.
 The time is the server's, so that workers' clocks need not agree.
@@ -24,6 +25,90 @@ ENQUEUE: Final = _WITH_ROOM + _PUT
 
 ENQUEUE_ALWAYS: Final = _ALWAYS + _PUT
 """The same for workers, whose message takes the place of one that goes: a retry, a part, a tick."""
+
+_PUT_LATER: Final = """
+redis.call('hset', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[2], ARGV[3])
+redis.call('zadd', KEYS[1] .. ':' .. ARGV[1] .. '.etas', ARGV[4], ARGV[2])
+"""
+
+ENQUEUE_LATER: Final = _WITH_ROOM + _PUT_LATER
+"""(delayed queue, id, data, when its time comes). A full Redis refuses it."""
+
+ENQUEUE_LATER_ALWAYS: Final = _ALWAYS + _PUT_LATER
+"""The same for workers."""
+
+DUE: Final = (
+    _ALWAYS
+    + """
+local queue = KEYS[1] .. ':' .. ARGV[1]
+local count, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local max_bytes, room_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
+local now = redis.call('time')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local found, bytes = {}, 0
+local function take(id)
+    local size = redis.call('hstrlen', queue .. '.msgs', id)
+    if redis.call('hexists', queue .. '.msgs', id) == 1 then
+        redis.call('zadd', queue .. '.etas', now_ms + lease_ms, id)
+        found[#found + 1] = {id, size <= max_bytes and redis.call('hget', queue .. '.msgs', id)}
+        bytes = bytes + size
+    else
+        redis.call('zrem', queue .. '.etas', id)
+    end
+end
+while #found < count and bytes < room_bytes do
+    local id = redis.call('lpop', queue)
+    if not id then
+        break
+    end
+    take(id)
+end
+for _, id in ipairs(redis.call('zrangebyscore', queue .. '.etas', '-inf', now_ms, 'limit', 0, count)) do
+    if #found >= count or bytes >= room_bytes then
+        break
+    end
+    take(id)
+end
+return {now_ms, found}
+"""
+)
+"""(delayed queue, how many, lease in milliseconds, bytes a message may have, bytes after which it gets no more).
+
+The time, and (id, data or nil where it is too large) of each message whose time may have come: as Redis has noted, or
+of which it knows no time because another program put it there. Nobody else gets it while the lease runs."""
+
+SET_ETA: Final = (
+    _ALWAYS
+    + """
+local queue = KEYS[1] .. ':' .. ARGV[1]
+if redis.call('hexists', queue .. '.msgs', ARGV[2]) == 1 then
+    redis.call('zadd', queue .. '.etas', ARGV[3], ARGV[2])
+end
+"""
+)
+"""(delayed queue, id, when its time comes)."""
+
+MOVE: Final = (
+    _ALWAYS
+    + """
+local delayed, queue = KEYS[1] .. ':' .. ARGV[1], KEYS[1] .. ':' .. ARGV[3]
+if redis.call('hdel', delayed .. '.msgs', ARGV[2]) == 1 and ARGV[4] then
+    redis.call('hset', queue .. '.msgs', ARGV[2], ARGV[4])
+    redis.call('rpush', queue, ARGV[2])
+end
+redis.call('zrem', delayed .. '.etas', ARGV[2])
+"""
+)
+"""(delayed queue, id, queue, data). The message waits there from now on; without data it is gone."""
+
+HEAD: Final = (
+    _ALWAYS
+    + """
+local data = redis.call('hget', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[2])
+return data and string.sub(data, 1, tonumber(ARGV[3]))
+"""
+)
+"""(queue, id, how many bytes): the first of a message that is too large to be read whole."""
 
 _GIVE_BACK: Final = """
 local function give_back(namespace, worker, working)
@@ -70,8 +155,11 @@ local max_bytes, room_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = redis.call('time')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 redis.call('zadd', KEYS[1] .. ':__heartbeats__', now_ms, worker)
-for _, dead in ipairs(redis.call('zrangebyscore', KEYS[1] .. ':__heartbeats__', '-inf', now_ms - silent_ms)) do
-    give_back(KEYS[1], dead, nil)
+-- a sign of life from the future was given before the clock was set back
+for _, range in ipairs({{'-inf', now_ms - silent_ms}, {now_ms + silent_ms, '+inf'}}) do
+    for _, dead in ipairs(redis.call('zrangebyscore', KEYS[1] .. ':__heartbeats__', range[1], range[2])) do
+        give_back(KEYS[1], dead, nil)
+    end
 end
 local fetched, bytes = {}, 0
 while #fetched < count and bytes < room_bytes do

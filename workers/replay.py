@@ -9,6 +9,7 @@ from runtime import clock
 from workers.broker import broker
 from workers.enforcement import Cause
 from workers.ingest import count_events, count_totals, report
+from workers.messages import MessageTooLarge
 
 
 def replay(row: Waiting) -> bool:
@@ -38,7 +39,7 @@ def _read_again(row: Waiting) -> set[str]:
 
 
 def _sent_again(payload: Any) -> bool:
-    """Enqueues a kept message anew, without the options that tell of its failures."""
+    """Enqueues a kept message anew, without the options that tell of its failures; false where it cannot be."""
     sound = (
         isinstance(payload, dict)
         and isinstance(payload.get("actor_name"), str)
@@ -48,5 +49,8 @@ def _sent_again(payload: Any) -> bool:
     )
     if sound:
         actor = broker.actors[payload["actor_name"]]
-        broker.enqueue(actor.message(*payload["args"], **payload["kwargs"]))
+        try:
+            broker.enqueue(actor.message_with_options(args=payload["args"], kwargs=payload["kwargs"]))
+        except MessageTooLarge:
+            return False
     return sound

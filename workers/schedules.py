@@ -1,6 +1,7 @@
 """What the clock sets off. Each job finds its due work from rows and watermarks: late, twice, at once is harmless."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,9 +10,9 @@ import psycopg
 import structlog
 from periodiq import cron
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from db.engine import committed, snapshot, transaction
+from db.engine import committed, is_held_up, snapshot, transaction
 from db.repository import access, hold_history, hours, ledger, search, suspects, watermarks
 from db.repository.enforcement import Applied, lock_brands
 from db.repository.zones import readable_zones
@@ -34,25 +35,29 @@ RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY:
 @dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("* * * * *"))
 def apply_dayparting() -> None:
     """Enforces the campaigns whose next change has come, and those that enforcement has not seen yet."""
-    enforce_due(clock.now())
+    with leaving_what_is_held_up():
+        enforce_due(clock.now())
 
 
 @dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/15 * * * *"))
 def reset_daily_budgets() -> None:
     """Re-evaluates the brands whose local day began since the last run. Zones begin theirs on quarter hours."""
-    reset(Period.DAILY)
+    with leaving_what_is_held_up():
+        reset(Period.DAILY)
 
 
 @dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/15 * * * *"))
 def reset_monthly_budgets() -> None:
     """Re-evaluates the brands whose local month began since the last run."""
-    reset(Period.MONTHLY)
+    with leaving_what_is_held_up():
+        reset(Period.MONTHLY)
 
 
 @dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/5 * * * *"))
 def refresh_spend() -> None:
     """Takes in what sources report, then looks for whatever a lost message or an edit by hand left undone."""
-    refresh(clock.now())
+    with leaving_what_is_held_up():
+        refresh(clock.now())
 
 
 @dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/5 * * * *"))
@@ -65,6 +70,17 @@ def roll_up_hours() -> None:
 def maintain_ledger() -> None:
     """Makes the coming months' partitions and drops those past the retention; forgets what has expired."""
     maintain(clock.now())
+
+
+@contextmanager
+def leaving_what_is_held_up() -> Iterator[None]:
+    """What is locked elsewhere is left to the next run: a job tried again beside it would only add waiting."""
+    try:
+        yield
+    except (DBAPIError, psycopg.Error) as error:
+        if not is_held_up(error):
+            raise
+        log.info("job.held_up", error=type(error).__name__)
 
 
 def enforce_due(at: datetime) -> list[Applied]:
@@ -120,9 +136,9 @@ def refresh(at: datetime) -> list[Applied]:
     with snapshot() as connection:
         zones = search.zones_in_use(connection)
         found = {*search.crossed(connection, zones, at), *search.drifted(connection, zones, at)}
-    changes = enforce_brands(found, Cause.REFRESH)
     sequences.join_runs()
     sequences.tell_gaps(at)
+    changes = enforce_brands(found, Cause.REFRESH)
     log.info("spend.refreshed", brands_out_of_step=len(found), toggles=toggled(changes))
     return changes
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from workers import receipts
+from workers.messages import receipt_name
 
 
 class Terms(NamedTuple):
@@ -25,7 +25,7 @@ class Terms(NamedTuple):
         return cls(
             only if only is None or type(only) is int else 0,
             postponed if type(postponed) is int else None,
-            receipts.name_in(kwargs.pop("receipt", None)),
+            receipt_name(kwargs.pop("receipt", None)),
         )
 
 

@@ -6,13 +6,13 @@ from sqlalchemy import Connection, text
 
 # Messages of one submission that were kept as rejected, each with how many inputs it holds.
 GIVEN_UP = text("""
-    SELECT payload #>> '{kwargs,receipt}' AS receipt, max(CASE
+    SELECT receipt, max(CASE
         WHEN json_typeof(payload #> '{kwargs,events}') = 'array' THEN json_array_length(payload #> '{kwargs,events}')
         WHEN json_typeof(payload #> '{kwargs,totals}') = 'array' THEN json_array_length(payload #> '{kwargs,totals}')
         ELSE 1
     END) AS inputs
     FROM rejected_events
-    WHERE received_at >= :since AND kind = 'message' AND payload #>> '{kwargs,receipt}' LIKE :pattern
+    WHERE received_at >= :since AND receipt LIKE :pattern
     GROUP BY receipt
 """)
 

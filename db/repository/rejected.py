@@ -13,8 +13,9 @@ from domain.inputs import MAX_TEXT, Rejection
 
 # Keeps inputs; one that waits already for the same reason is counted, not kept twice.
 KEEP = text("""
-    INSERT INTO rejected_events AS waiting (received_at, kind, only_brand_id, source, reason, detail, payload, times)
-    SELECT :at, :kind, CAST(:only_brand_id AS bigint), sent.*
+    INSERT INTO rejected_events AS waiting
+        (received_at, kind, only_brand_id, receipt, source, reason, detail, payload, times)
+    SELECT :at, :kind, CAST(:only_brand_id AS bigint), CAST(:receipt AS text), sent.*
     FROM unnest(
         CAST(:sources AS text[]), CAST(:reasons AS text[]), CAST(:details AS text[]),
         CAST(:payloads AS json[]), CAST(:times AS integer[])
@@ -82,9 +83,11 @@ def keep(
         _write(connection, kind, waiting, at, only_brand_id)
 
 
-def keep_message(connection: Connection, reason: str, detail: str, payload: object, at: datetime) -> None:
-    """Keeps a whole message that could not be worked on."""
-    _write(connection, MESSAGE, {(reason, as_json(payload)): ["", detail, 1]}, at)
+def keep_message(
+    connection: Connection, reason: str, detail: str, payload: object, at: datetime, receipt: str | None = None
+) -> None:
+    """Keeps a whole message that could not be worked on; `receipt`: the name under which its sender waits for it."""
+    _write(connection, MESSAGE, {(reason, as_json(payload)): ["", detail, 1]}, at, receipt=receipt)
 
 
 def _write(
@@ -93,6 +96,7 @@ def _write(
     inputs: dict[tuple[str, str], list[Any]],
     at: datetime,
     only_brand_id: int | None = None,
+    receipt: str | None = None,
 ) -> None:
     """Writes (source, detail, times) by (reason, payload), in key order so that two batches never wait in a ring."""
     rows = sorted(inputs.items())
@@ -100,6 +104,7 @@ def _write(
         "at": at,
         "kind": kind,
         "only_brand_id": only_brand_id,
+        "receipt": receipt,
         "reasons": [str(reason) for (reason, _), _ in rows],
         "payloads": [payload for (_, payload), _ in rows],
         "sources": [source for _, (source, _, _) in rows],

@@ -20,6 +20,7 @@ from tests.world import UNIT, World, eventually
 from workers import receipts
 from workers.ingest import ingest_spend
 from workers.locked_brands import locked_brands
+from workers.messages import keep
 
 SMALL = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
 Workers = Callable[[], Any]
@@ -147,6 +148,16 @@ def test_a_message_that_was_given_up_is_told(
     with workers():
         told = send(spendgate, events, "--batch", "2", "--json")
     assert (told.code, told.data["taken"], told.data["given_up"], told.data["on_the_way"]) == (1, 2, 2, 0)
+
+
+def test_what_else_was_given_up_is_in_nobodys_way(
+    world: World, spendgate: Spendgate, workers: Workers, campaign: int
+) -> None:
+    assert keep("dead_letter", "", {"kwargs": {"what": "no text of Postgres's: \0", "receipt": ["none"]}})
+    broken = {**world.event(campaign, UNIT), "event_id": "no uuid"}
+    with workers():
+        told = send(spendgate, [world.event(campaign, UNIT), broken], "--json")
+    assert (told.code, told.data["taken"], told.data["given_up"]) == (1, 1, 0)
 
 
 def test_without_redis_it_says_what_is_missing(database: str) -> None:

@@ -10,7 +10,7 @@ import sys
 import dramatiq
 
 from tests.world import eventually
-from workers import __main__, redis_broker
+from workers import __main__, redis_consumer
 from workers.broker import broker
 
 
@@ -24,6 +24,6 @@ def kill_the_process(how: str) -> None:
 
 
 if __name__ == "__main__":
-    silent_ms = int(os.environ.get("SPENDGATE_FAULTS_SILENT_MS", redis_broker.SILENT_MS))
-    vars(redis_broker)["SILENT_MS"] = silent_ms
+    silent_ms = int(os.environ.get("SPENDGATE_FAULTS_SILENT_MS", redis_consumer.SILENT_MS))
+    vars(redis_consumer)["SILENT_MS"] = silent_ms
     sys.exit(__main__.main())

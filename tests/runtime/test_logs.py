@@ -1,6 +1,8 @@
 """What a process writes is one JSON object a line, whoever wrote it and whatever it holds."""
 
 import json
+import logging
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.logs import _DescriptorHandler
 from tests.cli.shell import REPOSITORY, UNCHANGED, Env, environment, run
 
 CONFIGURED = """
@@ -229,3 +232,27 @@ logging.getLogger("redis").warning("nor this")
     assert "went.wrong" in told.err
     assert "nobody" not in told.err
     assert "nor this" not in told.err
+
+
+class Unspeakable:
+    """As deep as a message may be nested: no text can be made of it."""
+
+    def __str__(self) -> str:
+        raise RecursionError
+
+
+def test_a_line_that_cannot_be_written_is_told_and_stops_nothing() -> None:
+    record = logging.LogRecord("dramatiq", logging.ERROR, "", 0, "failed: %s", (Unspeakable(),), None)
+    reads, writes = os.pipe()
+    _DescriptorHandler(writes).handle(record)
+    os.close(writes)
+    with os.fdopen(reads) as told:
+        line = json.loads(told.read())
+    assert (line["event"], line["logger"], line["level"]) == ("log.not_written", "dramatiq", "error")
+
+
+def test_a_log_that_nobody_reads_stops_nothing() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    _DescriptorHandler(writes).handle(logging.LogRecord("dramatiq", logging.ERROR, "", 0, "unread", (), None))
+    os.close(writes)

@@ -47,11 +47,13 @@ def working(threads: int = 2) -> Iterator[Worker]:
     """A real Dramatiq worker in this process, for every queue; stopped at the end."""
     middleware = list(broker.middleware)
     worker = Worker(broker, worker_threads=threads, worker_timeout=20)
+    was_worker, broker.is_worker = broker.is_worker, True
     worker.start()
     try:
         yield worker
     finally:
         worker.stop(timeout=10_000)
+        broker.is_worker = was_worker
         broker.middleware[:] = middleware
 
 

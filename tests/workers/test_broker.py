@@ -7,23 +7,27 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import dramatiq
 import psycopg
 import pytest
 import structlog
 from dramatiq import Worker
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import InternalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from db.engine import transaction
+from db.engine import committed, engine, transaction
 from db.repository import rejected
 from runtime import clock
-from runtime.settings import Settings, SettingsError
+from runtime.settings import Settings, SettingsError, settings
 from tests.workers.kit import dead_letters, is_empty, lines, message_of, put, put_message, working
 from tests.workers.queues import queues
 from tests.world import World, eventually, process
 from workers.broker import broker, middleware
 from workers.ingest import ingest_spend
-from workers.middleware import MAX_RETRIES
+from workers.middleware import MAX_RETRIES, is_retried
 from workers.redis_broker import SpendgateBroker
 from workers.schedules import apply_dayparting
 
@@ -138,16 +142,92 @@ def test_input_nested_to_the_edge_of_what_can_be_read_is_kept_and_delays_nothing
         send(world, campaign)
     with working():
         eventually(lambda: world.spent(campaign) == len(depths) and is_empty(), 15)
-    times = "SELECT sum(times) AS times FROM rejected_events WHERE reason IN ('malformed', 'undecodable')"
+    times = "SELECT sum(times) AS times FROM rejected_events WHERE reason IN ('unknown_shape', 'undecodable')"
     assert world.one(times) == {"times": len(depths)}
     with transaction() as connection:
         assert rejected.waiting(connection)
 
 
+def test_deep_input_of_a_failing_message_ends_no_thread(world: World, campaign: int) -> None:
+    """The line that tells of the failure cannot be written at such a depth, nor can the retry."""
+    depths = [*range(900, 1_000, 6)]
+    for depth in depths:
+        put_message_text(f'{{"self": {"[" * depth + "]" * depth}}}')
+    with working(threads=2) as worker:
+        eventually(lambda: len(world.rejected()) == len(depths), 15)
+        assert all(thread.is_alive() for thread in worker.workers)
+        send(world, campaign, 5)
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), 15)
+
+
+@pytest.mark.parametrize("source", ["[{" * 90, "]}" * 90, '"[' * 90])
+def test_brackets_within_a_text_are_no_depth(world: World, campaign: int, source: str) -> None:
+    ingest_spend.send(events=[world.event(campaign, 5, source=source)])
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), 15)
+    assert world.rejected() == []
+
+
 def put_message_text(kwargs: str) -> None:
     place = "@kwargs@"
-    text = json.dumps(message_of("ingest_spend", "spend", "as it likes", kwargs=place))
-    put(text.replace(f'"{place}"', kwargs).encode())
+    name = str(uuid4())
+    text = json.dumps(message_of("ingest_spend", "spend", name, kwargs=place))
+    put(text.replace(f'"{place}"', kwargs).encode(), redis_id=name)
+
+
+def test_a_message_near_the_limit_outlasts_a_fault_that_passes(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its retry is larger: it says what went wrong."""
+    monkeypatch.setenv("SPENDGATE_MAX_MESSAGE_BYTES", "65536")
+    settings.cache_clear()
+    world.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'starting up' USING ERRCODE = '57P03'; END $$"
+    )
+    world.execute("CREATE TRIGGER fail BEFORE INSERT ON brand_days FOR EACH ROW EXECUTE FUNCTION fail()")
+    event = {**world.event(campaign, 5), "note": "é" * 32_000}
+    put(
+        json.dumps(
+            message_of("ingest_spend", "spend", "large", kwargs={"events": [event]}), ensure_ascii=False
+        ).encode()
+    )
+    with working():
+        eventually(lambda: queues().count("spend.DQ") == 1, 15)
+        world.execute("DROP TRIGGER fail ON brand_days")
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), 15)
+    assert world.rejected() == []
+
+
+def test_a_database_that_takes_no_writes_for_a_while_is_waited_for(world: World, campaign: int) -> None:
+    """As after a failover, while the way still leads to what is a replica by now."""
+    name = world.url.rpartition("/")[2]
+    world.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    engine().dispose()
+    send(world, campaign, 5)
+    with working():
+        eventually(lambda: queues().count("spend.DQ") == 1, 15)
+        with psycopg.connect(world.url, autocommit=True, options="-c default_transaction_read_only=off") as operator:
+            operator.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = off'.encode())
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), 15)
+    assert world.rejected() == []
+
+
+def test_faults_that_pass_are_waited_out_however_often_they_come(database: str) -> None:
+    def write_where_nobody_may(connection: Connection) -> None:
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('b')")
+
+    with pytest.raises(InternalError) as read_only:
+        committed(write_where_nobody_may)
+    few = create_engine(database, pool_size=1, max_overflow=0, pool_timeout=0.1)
+    with few.connect(), pytest.raises(NoConnectionFree) as taken:
+        few.connect()
+    few.dispose()
+    for error in (read_only.value, read_only.value.orig, taken.value):
+        assert error is not None
+        assert is_retried(MAX_RETRIES, error)
+    assert not is_retried(MAX_RETRIES, ValueError())
 
 
 FORGED: list[dict[str, object]] = [

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -269,6 +270,17 @@ def test_one_thread_at_a_time_tries_a_locked_brand() -> None:
     assert sorted(turns) == [False, False, False, True]
     brands.found_free(7)
     assert brands.takes_turn(7)
+    assert brands.known() == frozenset()
+
+
+def test_a_brand_that_nobody_tried_for_long_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process has counted what was put off: this one must not keep its messages apart for ever."""
+    brands = LockedBrands()
+    brands.found_locked(7, tried_seconds=0)
+    at = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: at + 50)
+    assert brands.known() == {7}
+    monkeypatch.setattr(time, "monotonic", lambda: at + 70)
     assert brands.known() == frozenset()
 
 

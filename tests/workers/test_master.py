@@ -16,6 +16,7 @@ from dramatiq.middleware import SkipMessage
 
 from db.engine import transaction
 from db.repository import suspects
+from db.repository.suspects import Suspect
 from runtime import clock
 from tests.cli.shell import Service, serving
 from tests.workers.kit import is_empty
@@ -25,6 +26,8 @@ from workers.in_progress import Board
 from workers.ingest import ingest_spend
 from workers.messages import REDELIVERED
 from workers.middleware import DEATHS_ALLOWED, Suspects, Turns
+from workers.redis_broker import SpendgateBroker
+from workers.redis_consumer import SILENT_MS
 
 ONE = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
 
@@ -176,15 +179,19 @@ def test_one_alone_waits_for_those_at_work_and_holds_up_those_who_come() -> None
     assert order == ["at work", "alone", "together"]
 
 
-def test_deaths_are_counted_from_the_second_time_a_suspect_is_begun(world: World) -> None:
-    def begin() -> int:
-        with transaction() as connection:
-            return suspects.begin(connection, "message", 0, clock.now())
+def begin(message_id: str, worker_id: str, *, has_died: bool) -> int:
+    with transaction() as connection:
+        suspect = Suspect(message_id, worker_id, known_deaths=0)
+        return suspects.begin(connection, suspect, clock.now(), has_died=has_died)
 
-    assert [begin(), begin(), begin()] == [0, 1, 2]
+
+def test_a_death_is_counted_where_whoever_began_a_suspect_died_with_it(world: World) -> None:
+    begun = [begin("message", worker, has_died=died) for worker, died in (("a", False), ("b", True), ("b", False))]
+    assert begun == [0, 1, 1]
+    assert world.rows("SELECT begun_by FROM suspect_messages") == [{"begun_by": "b"}]
     with transaction() as connection:
         suspects.end(connection, "message")
-    assert begin() == 0
+    assert begin("message", "c", has_died=False) == 0
     with transaction() as connection:
         suspects.forget(connection, clock.now() - timedelta(days=1))
     assert world.rows("SELECT deaths FROM suspect_messages") == [{"deaths": 0}]
@@ -196,8 +203,7 @@ def test_deaths_are_counted_from_the_second_time_a_suspect_is_begun(world: World
 def test_a_suspect_that_was_given_up_is_given_up_again_where_the_broker_was_not_told(world: World) -> None:
     message: Message[None] = Message("spend", "ingest_spend", (), {"events": []}, {REDELIVERED: 0})
     for _ in range(DEATHS_ALLOWED):
-        with transaction() as connection:
-            suspects.begin(connection, message.message_id, 0, clock.now())
+        begin(message.message_id, "one that died", has_died=True)
     for _ in range(2):
         given_up, middleware = MessageProxy(message), Suspects()
         with pytest.raises(SkipMessage):
@@ -205,3 +211,49 @@ def test_a_suspect_that_was_given_up_is_given_up_again_where_the_broker_was_not_
         middleware.after_skip_message(broker, given_up)  # and here its process dies
     middleware.after_nack(broker, given_up)
     assert world.rows("SELECT * FROM suspect_messages") == []
+
+
+def test_a_suspect_that_is_cut_off_from_its_queue_again_and_again_is_not_condemned(world: World) -> None:
+    """It takes long, connections are lost, others begin it meanwhile: nobody dies."""
+    message: Message[None] = Message("spend", "ingest_spend", (), {"events": []}, {REDELIVERED: 0})
+    assert isinstance(broker, SpendgateBroker)
+    others = [SpendgateBroker(os.environ["REDIS_URL"], []) for _ in range(2 * DEATHS_ALLOWED)]
+    for other in others:
+        other.step("FETCH", "spend", other.broker_id, 1, SILENT_MS, 10**6, 10**6)  # it shows that it lives
+        Suspects().before_process_message(other, MessageProxy(message))
+    assert world.one("SELECT deaths FROM suspect_messages") == {"deaths": 0}
+    for dead in others[-DEATHS_ALLOWED:]:
+        with transaction() as connection:
+            suspects.begin(connection, Suspect(message.message_id, dead.broker_id, 0), clock.now(), has_died=False)
+        dead.give_back(dead.broker_id, [])
+        deaths = Suspects._begun(broker, message.message_id, 0)
+    assert deaths == DEATHS_ALLOWED
+
+
+STOPPED_WHILE_IT_FORKS = """
+import os, signal, threading
+from workers import master
+
+forked, fork = [], os.fork
+
+def fork_and_stop():
+    forked.append(1)
+    if len(forked) == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return fork()
+
+def work(child):
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+    stopping.wait()
+
+os.fork = fork_and_stop
+raise SystemExit(master.Master(work, print, processes=2, threads=1, shutdown_seconds=60).run())
+"""
+
+
+def test_a_child_that_is_started_while_the_end_is_asked_for_ends_too(tmp_path: Path) -> None:
+    with serving("-c", STOPPED_WHILE_IT_FORKS, output=tmp_path / "output") as service:
+        assert service.code(20) == 0
+    assert service.logged("worker.killed") == []

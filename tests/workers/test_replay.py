@@ -8,6 +8,7 @@ import pytest
 from db.engine import transaction
 from db.repository import rejected
 from runtime import clock
+from runtime.settings import settings
 from tests.workers.kit import is_empty, working
 from tests.world import World, eventually
 from workers.ingest import ingest_reported_totals
@@ -105,3 +106,15 @@ def test_lists_what_waits_by_page_reason_and_id_and_counts_it(world: World, camp
 
 def message(**fields: Any) -> dict[str, Any]:
     return {"queue_name": "spend", "actor_name": "ingest_spend", "args": [], "kwargs": {}, "options": {}, **fields}
+
+
+def test_a_message_that_is_too_large_to_be_sent_waits_on(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPENDGATE_MAX_MESSAGE_BYTES", "65536")
+    settings.cache_clear()
+    message = {"actor_name": "ingest_spend", "args": [], "kwargs": {"events": [{"padding": "x" * 70_000}]}}
+    assert keep_message("dead_letter", "", message)
+    (row,) = waiting()
+    assert not replay(row)
+    assert waiting() == [row]

@@ -9,11 +9,13 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from domain.periods import Period
+from runtime import clock
 from runtime.settings import settings
-from tests.workers.kit import at_once, lines, toggles
-from tests.world import World, moment
+from tests.workers.kit import at_once, is_empty, lines, toggles, working
+from tests.world import World, eventually, moment
 from workers.schedules import (
     apply_dayparting,
+    enforce_due,
     maintain_ledger,
     refresh_spend,
     reset,
@@ -185,12 +187,40 @@ def test_a_campaign_that_is_locked_holds_up_no_other_brand(
     world.set_clock("2026-06-17T13:00:00Z")
     with psycopg.connect(world.url) as connection, structlog.testing.capture_logs() as logged:
         connection.execute("SELECT FROM campaigns WHERE id = %s FOR UPDATE", [locked])
+        world.tick()
         with pytest.raises(OperationalError):
-            world.tick()
-    assert [line["brand_id"] for line in lines(logged, "enforcement.postponed")] == [world.brand_of(locked)]
+            enforce_due(clock.now())
+    assert [line["brand_id"] for line in lines(logged, "enforcement.postponed")] == [world.brand_of(locked)] * 2
+    assert len(lines(logged, "job.held_up")) == 1
     assert (world.is_active(locked), world.is_active(free)) == (True, False)
     world.tick()
     assert not world.is_active(locked)
+
+
+def test_ticks_of_a_locked_brand_are_not_tried_again_beside_those_to_come(world: World) -> None:
+    """Each would take a thread for as long as it waits, until there is none left for spend."""
+    campaign = world.campaign(world.brand())
+    world.execute("UPDATE campaigns SET next_change_at = now() - interval '1 minute'")
+    with psycopg.connect(world.url) as connection, working(threads=2):
+        connection.execute("SELECT FROM campaigns WHERE id = %s FOR UPDATE", [campaign])
+        for _ in range(4):
+            apply_dayparting.send()
+        eventually(lambda: is_empty("schedule"), 20)
+
+
+def test_brands_behind_locked_ones_do_not_wait_as_long_as_an_edit_would(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brands = [world.brand() for _ in range(3)]
+    campaigns = [world.campaign(brand, schedule="daily 00:00-13:00") for brand in brands]
+    world.set_clock("2026-06-17T13:00:00Z")
+    with psycopg.connect(world.url) as connection, structlog.testing.capture_logs() as logged:
+        connection.execute("SELECT FROM brands WHERE id = ANY(%s) FOR UPDATE", [brands[:2]])
+        before = connection.execute("SELECT clock_timestamp()").fetchall()[0][0]
+        world.tick()
+        after = connection.execute("SELECT clock_timestamp()").fetchall()[0][0]
+    assert not world.is_active(campaigns[-1])
+    assert [line["brand_id"] for line in lines(logged, "enforcement.postponed")] == brands[:2]
+    assert (after - before).total_seconds() * 1_000 < settings().lock_timeout_ms
 
 
 # --- nights on which clocks change
@@ -585,8 +615,9 @@ def test_a_reset_that_met_a_locked_brand_is_not_done(
     world.set_clock("2026-06-18T00:00:00Z")
     with psycopg.connect(world.url) as connection:
         connection.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [brand])
+        reset_daily_budgets()
         with pytest.raises(OperationalError):
-            reset_daily_budgets()
+            reset(Period.DAILY)
     assert not world.is_active(campaign)
     reset_daily_budgets()
     assert world.is_active(campaign)

@@ -1,0 +1,119 @@
+"""What is delayed in Redis goes to its queue when its time has come, whatever else is delayed there."""
+
+import json
+import os
+import time
+from uuid import uuid4
+
+import pytest
+from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker
+
+from tests.workers.kit import is_empty, message_of, put, queue, working
+from tests.workers.queues import is_rabbitmq
+from tests.world import World, eventually
+from workers.broker import broker
+from workers.ingest import ingest_spend
+from workers.redis_broker import SpendgateBroker
+from workers.redis_consumer import HELD_BYTES
+from workers.redis_delays import LEASE_MS
+
+pytestmark = pytest.mark.skipif(is_rabbitmq(), reason="is about Redis")
+SOON_SECONDS = 10
+LARGE_BYTES = 600_000
+
+
+@pytest.fixture
+def campaign(world: World) -> int:
+    """A campaign of a brand with no limits, in real time."""
+    return world.campaign(world.brand())
+
+
+def now_ms() -> int:
+    seconds, microseconds = queue().time()
+    return int(seconds) * 1_000 + int(microseconds) // 1_000
+
+
+def put_delayed(kwargs: dict[str, object], eta: int) -> None:
+    """As Dramatiq's own broker puts it: nothing but the message itself tells its time."""
+    name = str(uuid4())
+    message = message_of("ingest_spend", "spend.DQ", name, kwargs=kwargs, options={"eta": eta})
+    put(json.dumps(message).encode(), "spend.DQ", name)
+
+
+def later(world: World, campaign: int, milliseconds: int) -> None:
+    ingest_spend.send_with_options(kwargs={"events": [world.event(campaign, 5)]}, delay=milliseconds)
+
+
+def test_it_is_worked_on_at_its_time_and_not_before(world: World, campaign: int) -> None:
+    with working():
+        later(world, campaign, 1_500)
+        time.sleep(0.7)
+        assert (world.spent(campaign), is_empty()) == (0, False)
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+    assert list(queue().scan_iter("dramatiq:spend.DQ*")) == []
+
+
+def test_no_retry_waits_behind_what_is_delayed_for_longer(world: World, campaign: int) -> None:
+    for _ in range(HELD_BYTES // LARGE_BYTES + 5):
+        put_delayed({"events": [{"padding": "x" * LARGE_BYTES}]}, now_ms() + 60_000)
+    later(world, campaign, 200)
+    with working():
+        eventually(lambda: world.spent(campaign) == 5, SOON_SECONDS)
+    assert world.rejected() == []
+
+
+def test_what_grows_beyond_the_limit_as_it_is_written_anew_holds_up_no_other(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runtime.settings import settings  # noqa: PLC0415 - its cache is emptied for this test alone
+
+    monkeypatch.setenv("SPENDGATE_MAX_MESSAGE_BYTES", "65536")
+    settings.cache_clear()
+    name = str(uuid4())
+    grows = f'{{"events": [[{", ".join(["1e15"] * 12_000)}]]}}'
+    message = json.dumps(message_of("ingest_spend", "spend.DQ", name, kwargs="@", options={"eta": now_ms() - 1_000}))
+    put(message.replace('"@"', grows).encode(), "spend.DQ", name)
+    later(world, campaign, 200)
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+    assert len(world.rejected()) == 1
+
+
+def test_what_another_program_delays_waits_for_its_time(world: World, campaign: int) -> None:
+    stock = RedisBroker(url=os.environ["REDIS_URL"])  # type: ignore[no-untyped-call]
+    stock.declare_queue("spend")
+    message: Message[None] = Message("spend", "ingest_spend", (), {"events": [world.event(campaign, 5)]}, {})
+    with working():
+        stock.enqueue(message, delay=1_500)
+        time.sleep(0.7)
+        assert world.spent(campaign) == 0
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+    stock.close()
+
+
+def test_rubbish_among_it_is_kept_and_holds_up_no_other(world: World, campaign: int) -> None:
+    for data in (b"rubbish", b"{}", b"[" * 5_000):
+        put(data, "spend.DQ")
+    later(world, campaign, 200)
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+    assert len(world.rejected()) == 3
+
+
+def test_what_a_process_had_begun_to_move_when_it_died_is_moved_by_another(world: World, campaign: int) -> None:
+    assert isinstance(broker, SpendgateBroker)
+    later(world, campaign, 0)
+    time.sleep(0.01)
+    _, found = broker.step("DUE", "spend.DQ", 10, LEASE_MS, 10**6, 10**6)
+    assert len(found) == 1
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+
+
+def test_many_that_are_due_at_once_are_moved_once_each(world: World, campaign: int) -> None:
+    for _ in range(500):
+        later(world, campaign, 100)
+    with working(threads=4):
+        eventually(lambda: world.spent(campaign) == 2_500 and is_empty(), 30)
+    assert world.one("SELECT count(*) AS events FROM spend_events") == {"events": 500}

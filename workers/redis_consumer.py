@@ -1,0 +1,183 @@
+"""What one worker holds of one queue in Redis."""
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import structlog
+from dramatiq import Message, MessageProxy
+from dramatiq.common import compute_backoff, current_millis
+
+from workers.messages import REDELIVERED, Fault
+
+if TYPE_CHECKING:
+    from workers.redis_broker import SpendgateBroker
+
+log = structlog.get_logger()
+
+SILENT_MS: Final = 20_000
+"""A worker not seen for so long is dead, and what it held goes to others."""
+
+HELD_BYTES: Final = 16_000_000
+"""So many bytes of messages a consumer holds before it fetches no more: decoded they are several times as large."""
+
+TIDY_SECONDS: Final = 5.0
+DEAD_LETTERS_A_TIDYING: Final = 20
+
+
+class Held(NamedTuple):
+    """A message as Redis gave it. `data` is None where it is too large; `deaths` is None where none died with it."""
+
+    redis_id: str
+    data: bytes | None
+    deaths: int | None
+
+
+class SpendgateConsumer:
+    """What one worker holds of one queue. Dramatiq calls it from one thread, and acknowledges from others.
+
+    Whatever Redis does not answer, in time or at all, is a connection lost: Dramatiq then starts a consumer anew, or
+    tries an acknowledgement again, and has forgotten what the last consumer held. What Redis still has down as this
+    worker's, and this consumer does not hold, goes back to the queue: at the start, and now and then, because a reply
+    can be lost with a connection that lives on. What is done twice for it is counted once.
+    """
+
+    def __init__(self, broker: "SpendgateBroker", queue_name: str, prefetch: int, timeout: int) -> None:
+        self.broker = broker
+        self.queue_name = queue_name
+        self.prefetch = prefetch
+        self.timeout_ms = timeout
+        self.held: dict[str, int] = {}
+        self.freed = threading.Event()
+        self.fetched: list[Held] = []
+        self.misses = 0
+        self.tidied = time.monotonic()
+        with self.broker.answering():
+            self._reclaim()
+
+    def __iter__(self) -> "SpendgateConsumer":
+        return self
+
+    def __next__(self) -> MessageProxy | None:
+        """The next message to work on; None, after a pause that grows with every miss, where there is none."""
+        with self.broker.answering():
+            if time.monotonic() - self.tidied > TIDY_SECONDS:
+                self._tidy()
+            while (held := self._next_held()) is not None:
+                message = self._workable(held)
+                if message is not None:
+                    return MessageProxy(message)
+        if self._room()[0]:
+            self.misses, pause_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
+            time.sleep(pause_ms / 1000)
+        else:
+            self.freed.wait(self.timeout_ms / 1000)
+        return None
+
+    def ack(self, message: MessageProxy) -> None:
+        """The message is done."""
+        self._finish("ACK", message)
+
+    def nack(self, message: MessageProxy) -> None:
+        """The message is given up: kept as rejected already, or left among Redis's dead letters until it can be."""
+        if message.options.get("kept"):
+            self._finish("ACK", message)
+        else:
+            self._finish("NACK", message, self.queue_name)
+
+    def requeue(self, given_up: Iterable[MessageProxy]) -> None:
+        """The messages will not be worked on by this worker: others may have them at once."""
+        ids = [message.options["redis_message_id"] for message in given_up]
+        if ids:
+            self._step("REQUEUE", *ids)
+            for redis_id in ids:
+                self.held.pop(redis_id, None)
+
+    def close(self) -> None:
+        """What was fetched and never handed out goes back."""
+        if self.fetched:
+            self._step("REQUEUE", *(held.redis_id for held in self.fetched))
+
+    def _finish(self, step: str, message: MessageProxy, *arguments: str) -> None:
+        redis_id = message.options["redis_message_id"]
+        self._step(step, redis_id, *arguments)
+        self.held.pop(redis_id, None)
+        self.freed.set()
+
+    def _step(self, name: str, *arguments: str) -> Any:
+        with self.broker.answering():
+            return self.broker.step(name, self.queue_name, self.broker.broker_id, *arguments)
+
+    def _room(self) -> tuple[int, int]:
+        """For how many messages, of how many bytes, there is room; none until half of what may be held is done.
+
+        To ask for each message that is done would cost a round trip for each.
+        """
+        room, room_bytes = self.prefetch - len(self.held), HELD_BYTES - sum(list(self.held.values()))
+        return (room, room_bytes) if room >= max(self.prefetch // 2, 1) and room_bytes > 0 else (0, 0)
+
+    def _next_held(self) -> Held | None:
+        if not self.fetched:
+            self._fetch()
+        if not self.fetched:
+            return None
+        self.misses = 0
+        return self.fetched.pop(0)
+
+    def _fetch(self) -> None:
+        """Gets what waits, as far as there is room for it."""
+        self.freed.clear()
+        room, room_bytes = self._room()
+        if room:
+            bounds = (room, SILENT_MS, self.broker.largest_bytes, room_bytes)
+            found = self.broker.step("FETCH", self.queue_name, self.broker.broker_id, *bounds)
+            self.fetched = [
+                Held(redis_id.decode(), data, None if deaths is None else int(deaths))
+                for redis_id, data, deaths in found
+            ]
+            self.held.update((held.redis_id, len(held.data or b"")) for held in self.fetched)
+
+    def _workable(self, held: Held) -> Message[Any] | None:
+        """The message with the options we know; None, and what Redis has set aside, where there is none."""
+        read = self.broker.read(held.data, self.queue_name)
+        if isinstance(read, Fault):
+            self._set_aside(held, read)
+            return None
+        suspicion = {} if held.deaths is None else {REDELIVERED: held.deaths}
+        return replace(read, options={**read.options, **suspicion, "redis_message_id": held.redis_id})
+
+    def _set_aside(self, held: Held, fault: Fault) -> None:
+        if self.broker.kept(self.queue_name, held.redis_id, held.data, fault):
+            self._step("ACK", held.redis_id)
+        else:
+            self._step("NACK", held.redis_id, self.queue_name)
+        self.held.pop(held.redis_id, None)
+
+    def _tidy(self) -> None:
+        self.tidied = time.monotonic()
+        self._reclaim()
+        self._keep_dead_letters()
+
+    def _reclaim(self) -> None:
+        """Puts back what Redis has down as this worker's and this consumer does not hold."""
+        key = f"{self.broker.namespace}:__acks__.{self.broker.broker_id}.{self.queue_name}"
+        held = set(self.held)  # before the look: what is acknowledged meanwhile is not stranded
+        down: Any = self.broker.client.smembers(key)
+        stranded = {redis_id.decode() for redis_id in down} - held
+        if stranded:
+            log.warning("message.reclaimed", queue=self.queue_name, messages=len(stranded))
+            self._step("REQUEUE", *stranded)
+
+    def _keep_dead_letters(self) -> None:
+        """Moves the dead letters that Postgres would not keep, or another program left, to the rejected inputs."""
+        key = f"{self.broker.namespace}:{self.queue_name}.XQ"
+        waiting: Any = self.broker.client.zrange(key, 0, DEAD_LETTERS_A_TIDYING - 1)
+        for redis_id in waiting:
+            if not self.broker.kept(f"{self.queue_name}.XQ", redis_id, None, Fault("dead_letter")):
+                # to the end of the line: Postgres is away, or will never have this one
+                self.broker.client.zadd(key, {redis_id: current_millis()})
+                return
+            self.broker.client.hdel(f"{key}.msgs", redis_id)
+            self.broker.client.zrem(key, redis_id)
