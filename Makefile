@@ -6,8 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The lock names every package, so nothing is resolved: older pips do not hold `name[extra]` to what is locked for `name`.
 LOCKED := $(PIP) install --no-deps --require-hashes -r
 
-RABBITMQ_TESTS := $(addprefix tests/,workers/test_broker.py workers/test_rabbit_broker.py workers/test_processes.py \
-	workers/test_producer.py workers/test_replay.py web/test_metrics.py) -k "not bad_setting"
+RABBITMQ_TESTS := $(addprefix tests/,$(addprefix workers/test_,broker.py rabbit_broker.py processes.py producer.py replay.py \
+	locked_brands.py master.py together.py) cli/test_waiting.py web/test_metrics.py) -k "not bad_setting"
 
 .PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit bench bench-steps bench-machines bench-pages lock clean
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ test-redis: .venv/dev  ## The process tests on the redis-server that SPENDGATE_T
 test-rabbitmq: .venv/dev  ## The tests of delivery with RabbitMQ, by the rabbitmq-server found here or named by SPENDGATE_TEST_RABBITMQ
 	@server=$${SPENDGATE_TEST_RABBITMQ:-$$(ls /usr/lib/rabbitmq/bin/rabbitmq-server 2>/dev/null || command -v rabbitmq-server)}; \
 		test -n "$$server" || { echo "no rabbitmq-server here: apt install rabbitmq-server, or name one in SPENDGATE_TEST_RABBITMQ"; exit 1; }; \
-		SPENDGATE_TEST_RABBITMQ=$$server $(BIN)/python -m pytest -q -n 2 $(or $(ARGS),$(RABBITMQ_TESTS))
+		SPENDGATE_TEST_RABBITMQ=$$server $(BIN)/python -m pytest -q -n 3 $(or $(ARGS),$(RABBITMQ_TESTS))
 
 test: .venv/dev  ## All tests (or ARGS=…), against real Postgres, Redis, Dramatiq and periodiq
 	@$(BIN)/python -m pytest -n 3 $(ARGS)

@@ -16,6 +16,7 @@ from db.repository.privileges import DatabaseRole
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import UNCHANGED, Env, Service, Told, serving, shell
 from tests.roles import UrlOf
+from tests.workers.queues import ON_REDIS
 from tests.world import UNIT, World, eventually
 from workers import receipts
 from workers.ingest import ingest_spend
@@ -34,7 +35,7 @@ def workers(url_of: UrlOf, tmp_path: Path) -> Workers:
     def started(env: Env = UNCHANGED) -> Iterator[Service]:
         changes = {"DATABASE_URL": url_of(DatabaseRole.WORKER), **SMALL, **env}
         with serving("-m", "workers", output=tmp_path / "workers", env=changes) as worker:
-            eventually(lambda: receipts.is_worker_seen() is True)
+            eventually(lambda: bool(worker.logged("worker.ready")) and receipts.is_worker_seen() is not False)
             yield worker
 
     return started
@@ -87,6 +88,7 @@ def test_nothing_to_send_is_nothing_to_wait_for(spendgate: Spendgate) -> None:
     assert send(spendgate, []).code == 0
 
 
+@ON_REDIS
 def test_when_the_time_is_up_it_says_how_many_are_on_the_way_and_that_no_worker_is_there(
     world: World, spendgate: Spendgate, campaign: int
 ) -> None:

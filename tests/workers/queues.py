@@ -65,6 +65,8 @@ class RedisQueues:
         return int(self._client.hlen(f"dramatiq:{queue_name}.msgs"))
 
     def waiting(self, queue_name: str) -> list[bytes]:
+        if queue_name.endswith(".DQ"):
+            return list(self._client.hvals(f"dramatiq:{queue_name}.msgs"))
         names = self._client.lrange(f"dramatiq:{queue_name}", 0, -1)
         return [self._client.hget(f"dramatiq:{queue_name}.msgs", name) for name in names]
 

@@ -11,7 +11,6 @@ from typing import Any
 import dramatiq
 import psycopg
 import pytest
-import redis
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.exc import OperationalError
 
@@ -19,6 +18,7 @@ from db.engine import engine
 from runtime.settings import settings
 from tests.cli.shell import UNCHANGED, Env, Service, serving
 from tests.workers.kit import at_once, is_empty
+from tests.workers.queues import queues
 from tests.world import UNIT, World, eventually
 from workers.ingest import count_events, count_totals, ingest_reported_totals, ingest_spend
 from workers.locked_brands import LockedBrands, locked_brands
@@ -73,22 +73,8 @@ def spent(world: World, campaigns: list[int]) -> list[int]:
 
 
 def delayed() -> list[dramatiq.Message[Any]]:
-    """The messages that Redis keeps for later."""
-    with redis.Redis.from_url(os.environ["REDIS_URL"]) as queue:
-        bodies: Any = queue.hvals("dramatiq:spend.DQ.msgs")
-    return [dramatiq.Message.decode(body) for body in bodies]
-
-
-@contextmanager
-def full_redis() -> Iterator[None]:
-    """Redis takes nothing more."""
-    with redis.Redis.from_url(os.environ["REDIS_URL"]) as queue:
-        limit: Any = queue.config_get("maxmemory")
-        queue.config_set("maxmemory", 1)
-        try:
-            yield
-        finally:
-            queue.config_set("maxmemory", limit["maxmemory"])
+    """The messages that the broker keeps for later."""
+    return [dramatiq.Message.decode(body) for body in queues().waiting("spend.DQ")]
 
 
 # --- events
@@ -201,7 +187,8 @@ def test_what_was_put_off_is_put_off_again_until_it_is_its_turn(world: World, ca
 
 def test_a_part_that_cannot_be_put_off_brings_the_whole_message_again(world: World, campaigns: list[int]) -> None:
     events = [world.event(campaign, 1) for campaign in campaigns]
-    with locked(world, world.brand_of(campaigns[0])), full_redis(), pytest.raises(BrokerConnectionError):
+    refused = queues().refusing("spend.DQ")
+    with locked(world, world.brand_of(campaigns[0])), refused, pytest.raises(BrokerConnectionError):
         ingest_spend(events=events)
     assert spent(world, campaigns) == [1, *[2] * (BRANDS - 1)]
     locked_brands.forget()

@@ -20,6 +20,7 @@ from db.repository.suspects import Suspect
 from runtime import clock
 from tests.cli.shell import Service, serving
 from tests.workers.kit import is_empty
+from tests.workers.queues import ON_REDIS
 from tests.world import UNIT, World, eventually
 from workers.broker import broker
 from workers.in_progress import Board
@@ -49,6 +50,7 @@ def ready(service: Service, times: int = 1) -> bool:
     return len(service.logged("worker.ready")) >= times
 
 
+@ON_REDIS
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the children of a process from /proc")
 def test_a_child_that_dies_is_started_anew_and_what_it_worked_on_is_done_at_once(
     world: World, database: str, tmp_path: Path
@@ -213,6 +215,7 @@ def test_a_suspect_that_was_given_up_is_given_up_again_where_the_broker_was_not_
     assert world.rows("SELECT * FROM suspect_messages") == []
 
 
+@ON_REDIS
 def test_a_suspect_that_is_cut_off_from_its_queue_again_and_again_is_not_condemned(world: World) -> None:
     """It takes long, connections are lost, others begin it meanwhile: nobody dies."""
     message: Message[None] = Message("spend", "ingest_spend", (), {"events": []}, {REDELIVERED: 0})

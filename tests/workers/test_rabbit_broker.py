@@ -20,7 +20,7 @@ from tests.world import World, eventually
 from workers import rabbit_senders
 from workers.broker import broker
 from workers.ingest import ingest_spend
-from workers.messages import NotEnqueued
+from workers.messages import RETRY_BYTES, NotEnqueued
 from workers.middleware import DEATHS_ALLOWED
 from workers.rabbit_broker import SpendgateRabbitBroker
 
@@ -206,11 +206,12 @@ def test_a_message_that_is_too_large_is_kept_and_delays_nothing(
 ) -> None:
     monkeypatch.setenv("SPENDGATE_MAX_MESSAGE_BYTES", "65536")
     settings.cache_clear()
-    put(b'"' + b"x" * 65_536 + b'"')
+    characters = 65_536 + RETRY_BYTES
+    put(b'"' + b"x" * characters + b'"')
     send(world, campaign)
     with working():
         eventually(lambda: world.spent(campaign) == 1 and is_empty())
-    assert [(row["reason"], len(row["payload"])) for row in world.rejected()] == [("too_large", 65_536)]
+    assert [(row["reason"], len(row["payload"])) for row in world.rejected()] == [("too_large", characters)]
 
 
 KILLER = """
