@@ -13,6 +13,12 @@ INSERT_AUDIT_ENTRY = text("""
 """)
 
 
+LAST_ENTRY = text("""
+    SELECT changed_by, changed_at FROM audit_entries WHERE subject = :subject AND subject_id = :id
+    ORDER BY id DESC LIMIT 1
+""")
+
+
 class Edit(NamedTuple):
     """Who changes something, and when."""
 
@@ -48,3 +54,9 @@ def note(
         "new": None if new is None else json.dumps(dict(new), default=str),
     }
     connection.execute(INSERT_AUDIT_ENTRY, parameters)
+
+
+def last_edit(connection: Connection, kind: str, subject_id: int) -> Edit | None:
+    """Who changed it last, and when; None where nobody did, or only by hand in the database."""
+    row = connection.execute(LAST_ENTRY, {"subject": kind, "id": subject_id}).first()
+    return None if row is None else Edit(row.changed_by, row.changed_at)

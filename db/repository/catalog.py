@@ -88,6 +88,9 @@ LOCK_CATALOG = text("SELECT pg_advisory_xact_lock(hashtext('spendgate.catalog'))
 
 BRAND_FIELDS: Final = frozenset({"name", "time_zone", "currency", "configured_status"})
 CAMPAIGN_FIELDS: Final = frozenset({"name", "platform", "external_id", "starts_on", "ends_on", "configured_status"})
+BUDGET_FIELDS: Final = frozenset({"limit_micros"})
+SCHEDULE_FIELDS: Final = frozenset({"dayparts"})
+"""What people set of each; an edit that changes none of them writes nothing."""
 
 
 def lock_catalog(connection: Connection) -> None:
@@ -149,6 +152,8 @@ def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, obje
     """Changes the named fields. Raises InvalidValue for a zone or currency changed after the first spend."""
     old = _found(connection, BRAND, "brand", brand_id)
     new = _merged(old, changes, BRAND_FIELDS)
+    if new == old:
+        return
     time_zone(str(new["time_zone"]))
     _currency(str(new["currency"]))
     moved = [field for field in ("time_zone", "currency") if new[field] != old[field]]
@@ -162,6 +167,8 @@ def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str
     """Changes the named fields. Raises InvalidValue for a flight that ends before it starts."""
     old = _found(connection, CAMPAIGN, "campaign", campaign_id)
     new = _merged(old, changes, CAMPAIGN_FIELDS)
+    if new == old:
+        return
     for field in ("platform", "external_id"):
         _known_as(field, new[field])
     _in_order(new)
@@ -195,6 +202,8 @@ def set_budget(
         raise InvalidValue("campaign", f"campaign {campaign_id} is not brand {brand_id}'s")
     key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
     old = connection.execute(LIMIT, key).first()
+    if old is not None and old.limit_micros == limit_micros:
+        return int(old.id)
     new = key | {"limit_micros": limit_micros}
     budget_id = int(connection.execute(SET_BUDGET, new | {"at": edit.at}).scalar_one())
     before = None if old is None else key | {"limit_micros": old.limit_micros}
@@ -231,8 +240,10 @@ def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, e
     """Replaces the campaign's dayparts; an empty schedule is always open."""
     brand_id = brand_of(connection, campaign_id)
     old = [tuple(row) for row in connection.execute(DAYPARTS_OF, {"id": campaign_id})]
-    connection.execute(CLEAR_DAYPARTS, {"id": campaign_id})
     new = [(part.weekday, part.starts_minute, part.ends_minute) for part in schedule]
+    if new == old:
+        return
+    connection.execute(CLEAR_DAYPARTS, {"id": campaign_id})
     names = ("campaign_id", "weekday", "starts_minute", "ends_minute")
     if new:
         connection.execute(INSERT_DAYPART, [dict(zip(names, (campaign_id, *part), strict=True)) for part in new])

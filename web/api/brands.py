@@ -17,7 +17,7 @@ from web import problems
 from web.api import etags
 from web.api.edits import Keyed, created
 from web.api.etags import IfMatch, IfNoneMatch
-from web.api.fields import Body, Currency, Line, PathId, ZoneName, differ
+from web.api.fields import Body, Currency, Line, PathId, ZoneName
 from web.api.keys import Manager, Reader, edit_by, needs_all_brands, seen_by
 from web.api.paging import Listed, Pages
 from workers.access import Caller
@@ -139,8 +139,7 @@ def _edited(caller: Caller, brand_id: int, changes: BrandChanges, if_match: str 
     def change(connection: Connection) -> int:
         old = _seen(connection, caller, brand_id)
         etags.check_match(if_match, etags.etag_of(old, BRAND_FIELDS))
-        if differ(changes, old):
-            catalog.edit_brand(connection, brand_id, changes.model_dump(exclude_unset=True), edit)
+        catalog.edit_brand(connection, brand_id, changes.model_dump(exclude_unset=True), edit)
         return brand_id
 
     return etags.tagged(edited_then(change, brand_id, _told), BRAND_FIELDS)

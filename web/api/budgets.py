@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from db.engine import snapshot
 from db.repository import catalog, listing
+from db.repository.catalog import BUDGET_FIELDS
 from db.repository.idempotency import Answer
 from domain.periods import Period
 from runtime import clock
@@ -27,8 +28,6 @@ from workers.access import Caller
 from workers.enforcement import edited, edited_then
 
 router = APIRouter(prefix="/api/budgets", tags=["budgets"])
-
-BUDGET_FIELDS: Final = frozenset({"limit_micros"})
 
 
 class Budget(BaseModel):
@@ -139,9 +138,8 @@ def edit_budget(caller: Manager, budget_id: PathId, changes: BudgetChanges, if_m
     def change(connection: Connection) -> int:
         old = _seen(connection, caller, budget_id)
         etags.check_match(if_match, etags.etag_of(old, BUDGET_FIELDS))
-        if old["limit_micros"] != changes.limit_micros:
-            limit = changes.limit_micros
-            catalog.set_budget(connection, old["brand_id"], old["campaign_id"], Period(old["period"]), limit, edit)
+        owner = old["brand_id"], old["campaign_id"]
+        catalog.set_budget(connection, *owner, Period(old["period"]), changes.limit_micros, edit)
         return budget_id
 
     return etags.tagged(edited_then(change, _brand_of_seen(caller, budget_id), _told), BUDGET_FIELDS)

@@ -20,7 +20,7 @@ from web.api import etags
 from web.api.brands import EDITS, GONE, UNCHANGED
 from web.api.edits import Keyed, created
 from web.api.etags import IfMatch, IfNoneMatch
-from web.api.fields import Body, Day, Id, Line, PathId, QueryId, differ
+from web.api.fields import Body, Day, Id, Line, PathId, QueryId
 from web.api.keys import Manager, Reader, edit_by, seen_by
 from web.api.paging import Listed, Pages
 from workers import explanations
@@ -188,8 +188,7 @@ def _edited(caller: Caller, campaign_id: int, changes: CampaignChanges, if_match
     def change(connection: Connection) -> int:
         old = seen_campaign(connection, caller, campaign_id)
         etags.check_match(if_match, etags.etag_of(old, CAMPAIGN_FIELDS))
-        if differ(changes, old):
-            catalog.edit_campaign(connection, campaign_id, changes.model_dump(exclude_unset=True), edit)
+        catalog.edit_campaign(connection, campaign_id, changes.model_dump(exclude_unset=True), edit)
         return campaign_id
 
     return etags.tagged(edited_then(change, brand_of_seen(caller, campaign_id), _told), CAMPAIGN_FIELDS)

@@ -1,11 +1,9 @@
 """Entity tags: `"<what people set>.<all the rest>"`, so that an edit is checked against edits alone.
 
 A whole tag changes with every byte of the answer, spend and effective status too: that is what If-None-Match needs.
-If-Match compares its first half: enforcement, which may act at any moment, never makes a person's edit stale.
+If-Match compares its first half, the mark of what people set.
 """
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -13,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import Header, Response
 from fastapi.responses import JSONResponse
 
+from web.marks import digest, edit_mark
 from web.problems import Problem
 
 IfMatch = Annotated[
@@ -23,13 +22,8 @@ IfNoneMatch = Annotated[str | None, Header(description="An ETag: 304 where it is
 
 def etag_of(body: Mapping[str, Any], set_by_people: Collection[str]) -> str:
     """The tag of an answer's body."""
-    edited = {name: value for name, value in body.items() if name in set_by_people}
     rest = {name: value for name, value in body.items() if name not in set_by_people}
-    return f'"{_digest(edited)}.{_digest(rest)}"'
-
-
-def _digest(value: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return f'"{edit_mark(body, set_by_people)}.{digest(rest)}"'
 
 
 def _tags(header: str) -> list[str]:

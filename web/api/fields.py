@@ -1,7 +1,6 @@
 """The shapes that several resources share: ids, names, days, micros, pages, and what of them is refused."""
 
 import re
-from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Final
 
@@ -59,11 +58,6 @@ class Body(BaseModel):
     """A body of which every field is known. Integers are integers: no text, fraction or truth stands for one."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-def differ(changes: Body, old: Mapping[str, Any]) -> bool:
-    """Whether a field that was sent is not what it was."""
-    return any(old[field] != value for field, value in changes.model_dump(exclude_unset=True, mode="json").items())
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID, strict=True, examples=[17])]

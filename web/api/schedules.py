@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from db.engine import snapshot
 from db.repository import catalog
+from db.repository.catalog import SCHEDULE_FIELDS
 from domain.schedules import MINUTES_PER_DAY, Daypart, format_schedule, normalised
 from web.api import etags
 from web.api.brands import EDITS, GONE, UNCHANGED
@@ -20,7 +21,6 @@ from workers.enforcement import edited_then
 
 router = APIRouter(prefix="/api/campaigns", tags=["campaigns"])
 
-SCHEDULE_FIELDS: Final = frozenset({"dayparts"})
 MAX_DAYPARTS: Final = 1_000
 
 
@@ -72,8 +72,7 @@ def set_schedule(caller: Manager, campaign_id: PathId, new: NewSchedule, if_matc
     def change(connection: Connection) -> int:
         old = _told(connection, campaign_id)
         etags.check_match(if_match, etags.etag_of(old, SCHEDULE_FIELDS))
-        if old["dayparts"] != [asdict(part) for part in schedule]:
-            catalog.set_schedule(connection, campaign_id, schedule, edit)
+        catalog.set_schedule(connection, campaign_id, schedule, edit)
         return campaign_id
 
     return etags.tagged(edited_then(change, brand_of_seen(caller, campaign_id), _told), SCHEDULE_FIELDS)
