@@ -1,6 +1,6 @@
 """Money and moments as people read them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -19,6 +19,11 @@ def exact_money(micros: int, currency: str) -> str:
 def rounded_money(micros: int, currency: str) -> str:
     """Micros in the currency's own form, rounded to its usual decimals."""
     return str(format_currency(Decimal(micros) / _MICROS_PER_UNIT, currency, locale=LOCALE))
+
+
+def instant(moment: datetime) -> str:
+    """A moment in UTC to the second: 2026-06-17 12:00:00 UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def wall_clock(moment: datetime, zone: ZoneInfo) -> str:

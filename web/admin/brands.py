@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 from babel import Locale
 from babel.numbers import is_currency
-from sqlalchemy import exists, select
+from sqlalchemy import Connection, exists, select
 from starlette.requests import Request
 from starlette_admin import ActionSelection, IntegerField, RequestAction, StringField, action
 from starlette_admin.fields import BaseField
@@ -16,6 +16,7 @@ from db.engine import committed
 from db.models import BrandDay
 from db.repository import catalog
 from db.repository.audit import Edit
+from db.repository.catalog import BRAND_FIELDS
 from domain.campaigns import ConfiguredStatus
 from runtime.formats import LOCALE
 from web.admin.fields import Choice, MomentField, computed, linked, list_address
@@ -88,6 +89,7 @@ class BrandView(View):
     sortable_fields = ("id", "name", "time_zone", "currency", "configured_status", "created_at")
     fields_default_sort = ("name", "id")
     actions = ("enable", "pause", "archive")
+    set_by_people = BRAND_FIELDS
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
         """On the edit page: whether zone and currency are fixed."""
@@ -120,7 +122,11 @@ class BrandView(View):
         changes = {name: data[name] for name in names if name in data}
 
         def work(edit: Edit) -> None:
-            edited(partial(catalog.edit_brand, brand_id=int(pk), changes=changes, edit=edit), int(pk))
+            def change(connection: Connection) -> None:
+                self.check_seen(request, connection, catalog.brand(connection, int(pk)))
+                catalog.edit_brand(connection, int(pk), changes, edit)
+
+            edited(change, int(pk))
 
         await self.write(request, work)
         return await self.find_by_pk(request, pk)

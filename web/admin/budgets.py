@@ -12,6 +12,7 @@ from starlette_admin import HasOne, IntegerField, StringField, flash
 from db.engine import snapshot
 from db.repository import catalog, overview
 from db.repository.audit import Edit
+from db.repository.catalog import BUDGET_FIELDS
 from domain.errors import InvalidValue
 from domain.money import format_units, parse_micros
 from domain.periods import Period
@@ -82,6 +83,7 @@ class BudgetView(View):
     }
     fields_default_sort = ("brand", "campaign", "period")
     actions = ("delete",)
+    set_by_people = BUDGET_FIELDS
     row_actions = ("view", "edit", "delete")
     error_names: ClassVar = {"amount": "limit_micros"}
 
@@ -133,7 +135,12 @@ class BudgetView(View):
 
         def work(edit: Edit) -> None:
             limit_micros = parse_micros(data["limit_micros"])
-            edited(lambda connection: _set(connection, key, limit_micros, edit), key[0])
+
+            def change(connection: Connection) -> None:
+                self.check_seen(request, connection, catalog.budget(connection, int(pk)))
+                _set(connection, key, limit_micros, edit)
+
+            edited(change, key[0])
 
         await self.write(request, work)
         return await self._told(request, pk)

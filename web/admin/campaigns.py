@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, action, link_row_action
 
 from db.engine import snapshot
 from db.repository import catalog
 from db.repository.audit import Edit
+from db.repository.catalog import CAMPAIGN_FIELDS
 from db.repository.enforcement import load
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.enforcement import explain
@@ -22,7 +24,6 @@ from web.admin.statuses import change_statuses
 from web.admin.views import View
 from workers.enforcement import edited
 
-FIELDS: Final = ("name", "platform", "external_id", "starts_on", "ends_on", "configured_status")
 NOT_BY_CLOCK: Final = "not by the clock alone"
 
 
@@ -92,6 +93,7 @@ class CampaignView(View):
     sortable_field_mapping: ClassVar = {"brand": BrandRow.name}  # type: ignore[attr-defined]  # a column of the table
     fields_default_sort = ("brand", "name", "id")
     actions = ("enable", "pause", "archive")
+    set_by_people = CAMPAIGN_FIELDS
     row_actions = ("view", "edit", "schedule")
 
     async def is_row_action_allowed(self, request: Request, name: str) -> bool:
@@ -131,12 +133,17 @@ class CampaignView(View):
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the campaign's fields and enforces its brand."""
-        changes = {name: data[name] or None for name in FIELDS}
+        changes = {name: data[name] or None for name in CAMPAIGN_FIELDS}
 
         def work(edit: Edit) -> None:
             with snapshot() as connection:
                 brand_id = catalog.brand_of(connection, int(pk))
-            edited(partial(catalog.edit_campaign, campaign_id=int(pk), changes=changes, edit=edit), brand_id)
+
+            def change(connection: Connection) -> None:
+                self.check_seen(request, connection, catalog.campaign(connection, int(pk)))
+                catalog.edit_campaign(connection, int(pk), changes, edit)
+
+            edited(change, brand_id)
 
         await self.write(request, work)
         return await self.find_by_pk(request, pk)

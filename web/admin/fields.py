@@ -15,6 +15,7 @@ from starlette_admin.filters.string import ContainsFilter
 from domain.inputs import MAX_ID
 from domain.money import format_units
 from domain.words import in_words
+from runtime.formats import instant
 
 PRE: Final = "pre.html"
 LINK: Final = "link.html"
@@ -113,7 +114,7 @@ class MomentField(DateTimeField):
     async def serialize_value(self, _request: Request, value: Any) -> str:
         """The instant as people read it."""
         assert isinstance(value, datetime)  # noqa: S101 - the column's own type
-        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+        return instant(value)
 
 
 def has_name(relation: InstrumentedAttribute[Any], words: str) -> Any:

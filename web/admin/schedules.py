@@ -1,5 +1,6 @@
 """The schedule editor: one campaign's week as a grid and as text, and what it comes to in the next seven days."""
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
@@ -7,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from anyio.to_thread import run_sync
+from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -16,12 +18,16 @@ from starlette_admin.routing import route
 from db.engine import snapshot
 from db.repository import catalog
 from db.repository.audit import Edit
+from db.repository.catalog import SCHEDULE_FIELDS
 from domain.errors import InvalidValue
 from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
 from domain.schedules import WEEKDAYS, Schedule, format_schedule, open_stretches, parse_schedule
 from runtime import clock
+from web.admin import stale
 from web.admin.fields import as_id
+from web.admin.stale import EditedSince
 from web.admin.views import may_edit, write
+from web.marks import edit_mark
 from workers.enforcement import edited
 
 DAYS_AHEAD: Final = 7
@@ -53,11 +59,15 @@ class ScheduleEditor(CustomView):
         if not may_edit(request):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         text = str((await request.form()).get("schedule") or "")
+        request.state.seen = seen = await stale.seen_by(request)
         try:
             wanted = _read(text)
-            await write(request, partial(_save, page.campaign, wanted))
+            await write(request, partial(_save, page.campaign, wanted, seen))
         except InvalidValue as error:
             return self._page(request, page, text, error.message)
+        except EditedSince as error:
+            request.state.stale = error.sentence
+            return self._page(request, page, text)
         flash(
             request, f"{page.campaign['name']} serves {format_schedule(wanted)}, by the clock of its brand.", "success"
         )
@@ -75,7 +85,9 @@ class ScheduleEditor(CustomView):
 
     def _page(self, request: Request, page: Edited, text: str, error: str | None = None) -> Response:
         assert self._admin is not None  # noqa: S101 - set when the view is added
+        sent: str | None = getattr(request.state, "seen", None)
         context = {
+            "seen": edit_mark(_set_by_people(page.schedule), SCHEDULE_FIELDS) if sent is None else sent,
             "title": f"Schedule of {page.campaign['name']}",
             "campaign": page.campaign,
             "brand": page.brand,
@@ -84,7 +96,8 @@ class ScheduleEditor(CustomView):
             "weekdays": WEEKDAYS,
             "may_edit": may_edit(request),
         }
-        status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+        refused = error or hasattr(request.state, "stale")
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if refused else HTTPStatus.OK
         return self._admin._template_response(request, "schedule.html", context, status)
 
 
@@ -105,8 +118,16 @@ def _read(text: str) -> Schedule:
     return parse_schedule(text)
 
 
-def _save(campaign: dict[str, Any], schedule: Schedule, edit: Edit) -> None:
-    work = partial(catalog.set_schedule, campaign_id=campaign["id"], schedule=schedule, edit=edit)
+def _set_by_people(schedule: Schedule) -> dict[str, Any]:
+    return {"dayparts": [asdict(part) for part in schedule]}
+
+
+def _save(campaign: dict[str, Any], schedule: Schedule, seen: str, edit: Edit) -> None:
+    def work(connection: Connection) -> None:
+        now = _set_by_people(catalog.schedule_of(connection, campaign["id"]))
+        stale.check(connection, seen, now, SCHEDULE_FIELDS, ("schedule", campaign["id"]))
+        catalog.set_schedule(connection, campaign["id"], schedule, edit)
+
     edited(work, campaign["brand_id"])
 
 

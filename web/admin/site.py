@@ -28,6 +28,7 @@ from db.access_models import User
 from db.engine import PASSING_FAULTS, engine
 from db.models import RejectedEvent
 from runtime.settings import settings
+from web.admin import stale
 from web.admin.access import KeyView, UserView
 from web.admin.auth import SignIn, secret_key
 from web.admin.brands import BrandView
@@ -87,6 +88,8 @@ class Site(Admin):
 
     @route("/{key}/edit", methods=["GET", "POST"], name="edit")
     async def _render_edit(self, request: Request) -> Response:
+        if request.method == "POST":
+            request.state.seen = await stale.seen_by(request)
         return self._showing(request, await super()._render_edit(request))
 
     def _view(self, request: Request) -> BaseModelView:

@@ -1,13 +1,13 @@
 """What every list of the admin shares: rights by role, ids that exist, search, and the one way in which it writes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from anyio.to_thread import run_sync
-from sqlalchemy import String, cast, or_
+from sqlalchemy import Connection, String, cast, or_
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette_admin.actions import ActionSelection
@@ -22,7 +22,10 @@ from db.repository.access import Person
 from db.repository.audit import Edit
 from domain.errors import InvalidValue
 from runtime import clock
+from web.admin import stale
 from web.admin.fields import as_id, has_name
+from web.admin.stale import EditedSince
+from web.marks import edit_mark
 
 Result = TypeVar("Result")
 
@@ -75,6 +78,8 @@ class View(ModelView):
     actions: Sequence[str] = ()
     searched: Sequence[str] = ()
     """Columns, `brand` and `campaign` that the search looks into; `searchable_fields` are those with filters."""
+    set_by_people: ClassVar[frozenset[str]] = frozenset()
+    """Columns that people edit: a form is stale when one of them was changed after it was opened."""
     error_names: ClassVar[dict[str, str]] = {}
     """Fields as the rules name them, to fields of the form."""
 
@@ -167,10 +172,22 @@ class View(ModelView):
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
         """Reads what is shown beside the rows into the request's state."""
 
+    def seen(self, request: Request, row: Any) -> str:
+        """The mark of what a form is opened on; one that comes back refused keeps the mark that it was sent with."""
+        sent: str | None = getattr(request.state, "seen", None)
+        return edit_mark(vars(row), self.set_by_people) if sent is None else sent
+
+    def check_seen(self, request: Request, connection: Connection, now: Mapping[str, Any]) -> None:
+        """Raises EditedSince where the row is not what the form was opened on. To be asked under the brand's lock."""
+        stale.check(connection, request.state.seen, now, self.set_by_people, (str(self.display_name), now["id"]))
+
     async def write(self, request: Request, work: Callable[[Edit], Result]) -> Result:
         """Runs a change; what a rule refuses is told beside its field, or above the form where it has none."""
         try:
             return await write(request, work)
+        except EditedSince as error:
+            request.state.stale = error.sentence
+            raise FormValidationError({}) from None
         except InvalidValue as error:
             name = self.error_names.get(error.field, error.field)
             if any(field.name == name for field in self.get_fields_list(request)):

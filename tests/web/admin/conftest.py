@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from domain.access import Role
+from tests.web.api.conftest import program  # noqa: F401 - a fixture here too
 from tests.world import World
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
@@ -28,9 +29,15 @@ class Browser:
         return self.client.get(_address(path, query))
 
     def post(self, path: str, data: dict[str, Any] | None = None, **query: object) -> httpx.Response:
-        """A form with the token of this browser; the answer itself, be it a redirect."""
-        fields = {"csrftoken": self.token(), **(data or {})}
+        """A form opened and sent with what it carries unseen; the answer itself, be it a redirect."""
+        carried = self.carried(path, **query) if path.endswith(("/edit", "/schedule")) else {}
+        fields = {"csrftoken": self.token(), **carried, **(data or {})}
         return self.client.post(_address(path, query), data=fields, follow_redirects=False)
+
+    def carried(self, path: str, **query: object) -> dict[str, str]:
+        """The mark in a form of what it was opened on; nothing where the page has none."""
+        found = re.search(r'name="seen" value="(\w*)"', self.get(path, **query).text)
+        return {"seen": found[1]} if found else {}
 
     def act(self, key: str, name: str, *ids: int) -> httpx.Response:
         """A bulk action on rows."""

@@ -1,0 +1,47 @@
+"""A form that was opened before somebody else's edit is refused: it would undo that edit unseen.
+
+It comes back with what was typed and its old mark, so that it is refused again until it is opened anew.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+
+from db.repository import audit
+from db.repository.audit import Edit
+from runtime.formats import instant
+from web.marks import edit_mark
+
+FIELD: Final = "seen"
+"""The form's hidden field: the mark of what people had set when it was opened."""
+
+
+class EditedSince(Exception):
+    """The form is of an earlier edit. `last` is the one that came between, where it is known."""
+
+    def __init__(self, last: Edit | None) -> None:
+        super().__init__(last)
+        whose = "" if last is None else f", by {last.by} at {instant(last.at)}"
+        self.sentence = f"It was edited since you opened it{whose}. Nothing was saved; what you typed is still here."
+
+
+async def seen_by(request: Request) -> str:
+    """The mark that the form was sent with."""
+    return str((await request.form()).get(FIELD) or "")
+
+
+def check(
+    connection: Connection,
+    seen: str,
+    now: Mapping[str, Any],
+    set_by_people: Collection[str],
+    subject: tuple[str, int],
+) -> None:
+    """Raises EditedSince where `now` is not what the form was opened on. To be asked under the brand's lock.
+
+    `subject`: the kind and the id that the audit knows it by.
+    """
+    if seen != edit_mark(now, set_by_people):
+        raise EditedSince(audit.last_edit(connection, *subject))
