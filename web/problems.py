@@ -27,6 +27,8 @@ MEDIA_TYPE = "application/problem+json"
 FAULTS_TOLD = 20
 FIELD_LENGTH = 200
 REFERENCES = "#/components/schemas/{model}"
+SENT_AS = {"brand": "brand_id", "campaign": "campaign_id", "budget": "budget_id", "rejected event": "rejected_id"}
+"""What the rules name by its kind, as bodies, queries and paths name it."""
 
 
 class FieldProblem(BaseModel):
@@ -109,14 +111,20 @@ def _problem(_request: Request, error: Exception) -> Response:
 def _invalid_value(_request: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidValue)  # noqa: S101 - the handler's own exception
     status = HTTPStatus.NOT_FOUND if error.message.startswith("there is no ") else HTTPStatus.UNPROCESSABLE_ENTITY
-    return answer(status, str(error), [FieldProblem(field=error.field, message=error.message)])
+    field = SENT_AS.get(error.field, error.field)
+    return answer(status, f"{field}: {error.message}", [FieldProblem(field=field, message=error.message)])
 
 
 def _invalid_request(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler's own exception
-    faults = error.errors()[:FAULTS_TOLD]
-    found = [FieldProblem(field=_place(fault["loc"])[:FIELD_LENGTH], message=fault["msg"]) for fault in faults]
+    found = [_field_problem(fault) for fault in error.errors()[:FAULTS_TOLD]]
     return answer(HTTPStatus.UNPROCESSABLE_ENTITY, f"{found[0].field}: {found[0].message}", found)
+
+
+def _field_problem(fault: Mapping[str, Any]) -> FieldProblem:
+    if fault["type"] == "json_invalid":  # its place is a character's, not a field's
+        return FieldProblem(field="body", message=f"is not JSON: {fault['ctx']['error']}")
+    return FieldProblem(field=_place(fault["loc"])[:FIELD_LENGTH], message=fault["msg"].removeprefix("Value error, "))
 
 
 def _place(steps: Sequence[int | str]) -> str:

@@ -111,7 +111,8 @@ def create_budget(caller: Manager, keyed: Keyed, new: NewBudget) -> Response:
             seen_campaign(connection, caller, new.campaign_id)
         existing = catalog.budget_of(connection, new.brand_id, new.campaign_id, new.period)
         if existing is not None:
-            raise Problem(HTTPStatus.CONFLICT, f"there is one already, budget {existing}; change its limit")
+            detail = f"there is one already, budget {existing}; change its limit"
+            raise Problem(HTTPStatus.CONFLICT, detail, field="period")
         return catalog.set_budget(connection, edit=edit, **new.model_dump())
 
     def tell(connection: Connection, budget_id: int) -> Answer:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from db.engine import snapshot
 from db.repository import catalog
 from db.repository.catalog import SCHEDULE_FIELDS
+from domain.errors import InvalidValue
 from domain.schedules import MINUTES_PER_DAY, Daypart, format_schedule, normalised
 from web.api import etags
 from web.api.brands import EDITS, GONE, UNCHANGED
@@ -52,6 +53,14 @@ def _told(connection: Connection, campaign_id: int) -> dict[str, Any]:
     return {"dayparts": [asdict(part) for part in schedule], "text": format_schedule(schedule)}
 
 
+def _daypart(place: int, sent: OpenDaypart) -> Daypart:
+    """Raises InvalidValue that names its place in the list."""
+    try:
+        return Daypart(**sent.model_dump())
+    except InvalidValue as error:
+        raise InvalidValue(f"dayparts.{place}", error.message) from None
+
+
 @router.get(
     "/{campaign_id}/schedule/", response_model=Schedule, summary="Read a schedule", responses={**GONE, **UNCHANGED}
 )
@@ -66,7 +75,7 @@ def read_schedule(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatc
 @router.put("/{campaign_id}/schedule/", response_model=Schedule, summary="Set a schedule", responses=EDITS)
 def set_schedule(caller: Manager, campaign_id: PathId, new: NewSchedule, if_match: IfMatch = None) -> Response:
     """Replaces the campaign's dayparts and enforces them in the same commit; overlapping ones are merged."""
-    schedule = normalised(Daypart(**part.model_dump()) for part in new.dayparts)
+    schedule = normalised(_daypart(place, part) for place, part in enumerate(new.dayparts))
     edit = edit_by(caller)
 
     def change(connection: Connection) -> int:

@@ -73,6 +73,7 @@ def test_a_second_budget_for_the_same_period_is_a_conflict_and_changes_nothing(
     again = {"brand_id": brand, "period": "daily", "limit_micros": 7}
     refused = client.post("/api/budgets/", json=again)
     assert (refused.status_code, str(budget["id"]) in refused.json()["detail"]) == (409, True)
+    assert [error["field"] for error in refused.json()["errors"]] == ["period"]
     assert client.get(f"/api/budgets/{budget['id']}/").json()["limit_micros"] == 5 * UNIT
 
 

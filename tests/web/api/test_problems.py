@@ -13,6 +13,7 @@ from web.bodies import MAX_API_BYTES
 from web.problems import FAULTS_TOLD, FIELD_LENGTH
 
 JSON = {"Content-Type": "application/json"}
+NINE_MINUTES = '{"weekday": 1, "starts_minute": 0, "ends_minute": 9}'
 
 
 def _is_problem(client: TestClient, status: int, method: str, url: str, **sent: Any) -> dict[str, Any]:
@@ -143,6 +144,40 @@ def test_every_field_at_fault_is_named(client: TestClient) -> None:
     sent = {"brand_id": 0, "period": "hourly", "limit_micros": -1, "colour": "red"}
     problem = _is_problem(client, 422, "POST", "/api/budgets/", json=sent)
     assert {error["field"] for error in problem["errors"]} == {"brand_id", "period", "limit_micros", "colour"}
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body", "field", "message"),
+    [
+        ("POST", "/api/brands/", "{", "body", "is not JSON: Expecting property name enclosed in double quotes"),
+        (
+            "POST",
+            "/api/brands/",
+            '{"name": "a", "currency": "XXZ"}',
+            "currency",
+            "is not an ISO 4217 code such as USD",
+        ),
+        ("POST", "/api/campaigns/", '{"brand_id": 7, "name": "a"}', "brand_id", "there is no brand 7"),
+        ("PATCH", "/api/campaigns/7/", '{"name": "a"}', "campaign_id", "there is no campaign 7"),
+        ("GET", "/api/spend/?campaign_id=7", None, "campaign_id", "there is no campaign 7"),
+        ("GET", "/api/budgets/7/", None, "budget_id", "there is no budget 7"),
+        ("POST", "/api/rejected-events/7/replay/", None, "rejected_id", "there is no rejected event 7 that waits"),
+        (
+            "PUT",
+            "/api/campaigns/1/schedule/",
+            f'{{"dayparts": [{NINE_MINUTES}, {NINE_MINUTES.replace("0", "9")}]}}',
+            "dayparts.1",
+            "minutes 9 to 9 are not a stretch within 0 to 1440",
+        ),
+    ],
+)
+def test_the_field_at_fault_is_named_as_it_was_sent(
+    world: World, client: TestClient, method: str, url: str, body: str | None, field: str, message: str
+) -> None:
+    world.campaign(world.brand())
+    answer = client.request(method, url, content=body, headers=JSON).json()
+    assert answer["errors"] == [{"field": field, "message": message}]
+    assert answer["detail"] == f"{field}: {message}"
 
 
 def test_of_many_fields_at_fault_the_first_are_told_and_long_names_are_cut(client: TestClient) -> None:

@@ -86,8 +86,8 @@ def test_a_campaign_names_its_brand(spent: World, client: TestClient) -> None:
     ("params", "status", "field"),
     [
         ({}, 422, "brand_id"),
-        ({"brand_id": 2}, 404, "brand"),
-        ({"campaign_id": 9}, 404, "campaign"),
+        ({"brand_id": 2}, 404, "brand_id"),
+        ({"campaign_id": 9}, 404, "campaign_id"),
         ({"brand_id": 1, "from": "2026-06-02", "to": "2026-06-01"}, 422, "from"),
         ({"brand_id": 1, "from": "2025-05-14", "to": "2026-06-18"}, 422, "from"),
         ({"brand_id": 1, "from": "1990-01-01", "to": "2199-12-31"}, 422, "from"),
