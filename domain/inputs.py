@@ -88,8 +88,14 @@ def wrong_currency(currency: str, billed_in: str, payload: object) -> Rejection:
 def mapping_of(raw: object) -> Mapping[str, object]:
     """The fields of a decoded JSON object."""
     if not isinstance(raw, dict):
-        raise Refused(Reason.MALFORMED, f"expected an object, not {type(raw).__name__}")
+        raise Refused(Reason.MALFORMED, f"expected an object, not {_kind_of(raw)}")
     return raw
+
+
+def _kind_of(raw: object) -> str:
+    """What a decoded JSON value that is no object is, in JSON's words."""
+    kinds = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
+    return kinds.get(type(raw), "a number")
 
 
 def event_id_of(value: object) -> str:

@@ -202,6 +202,23 @@ def test_what_is_no_object_is_malformed(raw: object) -> None:
     assert rejection.payload is raw
 
 
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (None, "null"),
+        (True, "true or false"),
+        (17, "a number"),
+        (1.5, "a number"),
+        ("event", "a string"),
+        ([], "an array"),
+    ],
+)
+def test_what_is_no_object_is_named_in_the_words_of_json(raw: object, kind: str) -> None:
+    rejection = read_event(raw)
+    assert isinstance(rejection, Rejection)
+    assert rejection.detail == f"expected an object, not {kind}"
+
+
 def test_a_rejection_says_which_field_and_keeps_the_input_whole() -> None:
     raw = raw_event(amount_micros="12", extra={"kept": [1]})
     assert read_event(raw) == Rejection(Reason.MALFORMED, "amount_micros: expected an integer of micros", raw)
