@@ -37,6 +37,12 @@ NAMES: Final = frozenset({"brand", "campaign"})
 FORMULA_SIGNS: Final = ("=", "+", "-", "@")
 
 
+def file_name(found: Mapping[str, Any], suffix: str) -> str:
+    """How a report's file is named: by brand, month and version; a running month's is `so-far`."""
+    version = f"version-{found['version']}" if found["version"] else "so-far"
+    return f"brand-{found['brand_id']}-{found['month']:%Y-%m}-{version}.{suffix}"
+
+
 def notable_limits(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The windows that a person is shown: all longer than a day, and the days that ran out or were overspent.
 

@@ -161,16 +161,32 @@ def on_demand(brand_id: int, month: date) -> dict[str, Any]:
     with snapshot() as connection:
         brand = catalog.brand(connection, brand_id)
         zone = time_zone(brand["time_zone"])
-        today = local_day(at, zone)
-        if month.replace(day=1) > today:
+        if month.replace(day=1) > local_day(at, zone):
             raise InvalidValue("month", f"{month:%Y-%m} has not begun")
+        running = _running(connection, brand, month, at)
+        if running is not None:
+            return running
         window = window_of(Period.MONTHLY, month)
-        if today in window:
-            content = content_of_month(connection, brand, window, at) | {"closed": None}
-            return _as_stored(brand_id, window.first_day, 0, at, content)
         if not _had_anything(connection, brand_id, zone, window):
             raise InvalidValue("month", f"{month:%Y-%m} was over before the brand had anything")
     return _kept(brand_id, window.first_day)[0]
+
+
+def so_far(brand_id: int, month: date) -> dict[str, Any] | None:
+    """The running month as it is known now, in the same shape, version 0; None where the month is not the running one.
+
+    Raises InvalidValue for an unknown brand.
+    """
+    with snapshot() as connection:
+        return _running(connection, catalog.brand(connection, brand_id), month, clock.now())
+
+
+def _running(connection: Connection, brand: dict[str, Any], month: date, at: datetime) -> dict[str, Any] | None:
+    window = window_of(Period.MONTHLY, month)
+    if local_day(at, time_zone(brand["time_zone"])) not in window:
+        return None
+    content = content_of_month(connection, brand, window, at) | {"closed": None}
+    return _as_stored(brand["id"], window.first_day, 0, at, content)
 
 
 def _had_anything(connection: Connection, brand_id: int, zone: ZoneInfo, month: Window) -> bool:

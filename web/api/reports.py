@@ -18,8 +18,8 @@ from web import problems
 from web.api.fields import Body, Id, QueryId
 from web.api.keys import Manager, Reader, seen_by
 from workers.access import Caller
-from workers.report_formats import as_csv
-from workers.reports import on_demand
+from workers.report_formats import as_csv, file_name
+from workers.reports import on_demand, so_far
 
 router = APIRouter(prefix="/api/reports/monthly", tags=["reports"])
 
@@ -123,7 +123,10 @@ def read_report(
     limit: Annotated[int, Query(ge=1, le=500, description="Of the list: at most this many items")] = 100,
     after: Annotated[Cursor | None, Query(description="Of the list: `next_after` of the page before")] = None,
 ) -> Response:
-    """With `month`: that report of `brand_id`, as JSON or CSV. Without: what is stored, newest month first."""
+    """With `month`: that report of `brand_id`, as JSON or CSV, or the running month so far, version 0, not stored.
+
+    Without: what is stored, newest month first.
+    """
     if month is None:
         return _listed(caller, brand_id, after, limit)
     if brand_id is None:
@@ -131,18 +134,20 @@ def read_report(
     with snapshot() as connection:
         seen_by(caller, "brand", listing.brand(connection, brand_id))
         found = reports.stored(connection, brand_id, _first_day(month), version)
+    if found is None and version is None:
+        found = so_far(brand_id, _first_day(month))
     if found is None:
-        raise InvalidValue("report", f"there is no report of {month} for brand {brand_id}")
+        field, wanted = ("month", "report") if version is None else ("version", f"version {version}")
+        raise InvalidValue(field, f"there is no {wanted} of {month} for brand {brand_id}")
     if format is Format.CSV:
-        name = f"brand-{brand_id}-{month}-version-{found['version']}.csv"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        headers = {"Content-Disposition": f'attachment; filename="{file_name(found, "csv")}"'}
         return Response(as_csv(found["content"]), media_type="text/csv", headers=headers)
     return JSONResponse(_told(found))
 
 
 def _listed(caller: Caller, brand_id: int | None, after: str | None, limit: int) -> Response:
     if caller.brand_id is not None and brand_id not in {None, caller.brand_id}:
-        raise InvalidValue("brand", f"there is no brand {brand_id}")
+        raise InvalidValue("brand_id", f"there is no brand {brand_id}")
     chosen = caller.brand_id if brand_id is None else brand_id
     month, _, last_brand = (after or "").partition(".")
     cursor = (_first_day(month), int(last_brand)) if after else None

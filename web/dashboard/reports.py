@@ -22,7 +22,7 @@ from runtime.formats import LOCALE
 from web.dashboard import plots
 from web.dashboard.pages import not_found, page, templates
 from web.people import Looker
-from workers.report_formats import as_csv, as_json, hours, notable_limits, percent
+from workers.report_formats import as_csv, as_json, file_name, hours, notable_limits, percent
 from workers.reports import on_demand
 
 MONTHS_LISTED: Final = 240
@@ -131,9 +131,8 @@ def _sentence(refused: InvalidValue) -> str:
 
 
 def _file(found: Mapping[str, Any], suffix: str, body: bytes, media_type: str) -> Response:
-    version = f"version-{found['version']}" if found["version"] else "so-far"
-    name = f"brand-{found['brand_id']}-{found['month']:%Y-%m}-{version}.{suffix}"
-    return Response(body, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+    headers = {"Content-Disposition": f'attachment; filename="{file_name(found, suffix)}"'}
+    return Response(body, media_type=media_type, headers=headers)
 
 
 def _context(found: Mapping[str, Any], latest: int) -> dict[str, Any]:

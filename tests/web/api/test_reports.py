@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from domain.access import KeyScope
 from tests.web.api.conftest import Program
 from tests.world import UNIT, World
 
@@ -54,7 +55,9 @@ def test_a_restated_month_has_versions(october: World, client: TestClient) -> No
         for version in (None, 1, 2)
     }
     assert spent == {None: UNIT, 1: 2 * UNIT, 2: UNIT}
-    assert client.get(HERE, params={"brand_id": 1, "month": "2026-10", "version": 3}).status_code == 404
+    missing = client.get(HERE, params={"brand_id": 1, "month": "2026-10", "version": 3})
+    told = {"field": "version", "message": "there is no version 3 of 2026-10 for brand 1"}
+    assert (missing.status_code, missing.json()["errors"]) == (404, [told])
 
 
 def version_of(version: int | None) -> dict[str, int]:
@@ -66,6 +69,19 @@ def test_the_running_month_is_told_and_not_stored(october: World, client: TestCl
     told = client.post(HERE, json={"brand_id": 1, "month": "2026-11"}).json()
     assert (told["version"], told["content"]["complete"], told["content"]["spent_micros"]) == (0, False, UNIT)
     assert client.get(HERE).json() == {"items": [], "next_after": None}
+
+
+def test_a_key_that_reads_sees_the_running_month_so_far_and_stores_nothing(october: World, program: Program) -> None:
+    october.spend(1, UNIT)
+    reader = program(KeyScope.READ, brand=1)
+    asked: dict[str, str | int] = {"brand_id": 1, "month": "2026-11"}
+    told = reader.get(HERE, params=asked).json()
+    assert (told["version"], told["content"]["complete"], told["content"]["spent_micros"]) == (0, False, UNIT)
+    sheet = reader.get(HERE, params={**asked, "format": "csv"})
+    assert sheet.headers["Content-Disposition"] == 'attachment; filename="brand-1-2026-11-so-far.csv"'
+    others: list[dict[str, str | int]] = [{"version": 1}, {"month": "2026-12"}, {"month": "2026-10"}]
+    assert {reader.get(HERE, params={**asked, **other}).status_code for other in others} == {404}
+    assert october.rows("SELECT FROM monthly_reports") == []
 
 
 def test_reports_are_listed_newest_month_first_page_by_page(
