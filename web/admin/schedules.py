@@ -64,7 +64,7 @@ class ScheduleEditor(CustomView):
             wanted = _read(text)
             await write(request, partial(_save, page.campaign, wanted, seen))
         except InvalidValue as error:
-            return self._page(request, page, text, error.message)
+            return self._page(request, page, text, f"{error.message}; nothing was saved, the grid shows what is stored")
         except EditedSince as error:
             request.state.stale = error.sentence
             return self._page(request, page, text)
@@ -92,6 +92,7 @@ class ScheduleEditor(CustomView):
             "campaign": page.campaign,
             "brand": page.brand,
             "text": text,
+            "stored": format_schedule(page.schedule),
             "error": error,
             "weekdays": WEEKDAYS,
             "may_edit": may_edit(request),

@@ -134,7 +134,7 @@
     }));
     const hours = week === null ? 168 : week.flat().reduce((sum, [starts, ends]) => sum + ends - starts, 0) / HOUR;
     form.querySelector("[data-state]").textContent =
-      week === null ? "Always open: no dayparts" : `${Math.round(hours * 100) / 100} hours a week`;
+      week === null ? "Always open: no dayparts" : `${Math.round(hours * 100) / 100} ${hours === 1 ? "hour" : "hours"} a week`;
   }
 
   function setWeek(days) {
@@ -248,11 +248,11 @@
       return;
     }
     const number = asked;
-    timer = setTimeout(() => ask(number), after);
+    timer = setTimeout(() => ask(number, text.value), after);
   }
 
-  async function ask(number) {
-    const address = `${form.dataset.preview}?schedule=${encodeURIComponent(text.value)}`;
+  async function ask(number, schedule, refusal = "") {
+    const address = `${form.dataset.preview}?schedule=${encodeURIComponent(schedule)}`;
     let answer;
     try {
       const response = await fetch(address, { headers: { Accept: "application/json" } });
@@ -261,15 +261,15 @@
     } catch {
       answer = { error: "The server does not answer as it should. Load the page anew; your text is above." };
     }
-    if (number === asked) show(answer);
+    if (number === asked) show(answer, refusal);
   }
 
-  function show(answer) {
-    tell(answer.error ?? "");
+  function show(answer, refusal) {
+    tell(answer.error ?? refusal);
     if (answer.error) return;
     week = answer.parts.length === 0 ? null : DAYS.map((_, day) =>
       joined(answer.parts.filter(([weekday]) => weekday === day + 1).map(([, starts, ends]) => [starts, ends])));
-    if (!hasTyped) text.value = written(week); // Mon-Fri, where the server names each day
+    if (!hasTyped && !refusal) text.value = written(week); // Mon-Fri, where the server names each day
     paintGrid();
     showDays(answer.days, `${answer.total} in all, ${answer.time_zone}`);
   }
@@ -319,5 +319,7 @@
       if (error.textContent === NOTHING) event.preventDefault();
     });
   }
-  preview(0);
+  // A text that was refused stays as it is; what is stored is shown beside it.
+  if (error.textContent) ask(asked, form.dataset.stored, error.textContent);
+  else preview(0);
 })();

@@ -114,6 +114,35 @@ def test_what_cannot_be_read_is_told_while_typing(editor: Editor) -> None:
     expect(cell(page, "Monday", 16)).to_have_accessible_name("Monday 16:00 to 17:00, open")
 
 
+def test_after_a_refused_text_the_grid_and_the_days_show_what_is_stored(editor: Editor, world: World) -> None:
+    page = editor("Mon 09:00-10:00")
+    expect(page.locator("[data-state]")).to_have_text("1 hour a week")
+    text(page).fill("Mon 25:00-26:00, rubbish")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#text-error")).to_contain_text(
+        "'25:00' is not a time between 00:00 and 24:00; nothing was saved"
+    )
+    expect(text(page)).to_have_value("Mon 25:00-26:00, rubbish")
+    expect(page.locator("[data-state]")).to_have_text("1 hour a week")
+    expect(page.locator("[data-days] > li")).to_have_count(7)
+    expect(cell(page, "Monday", 9)).to_have_accessible_name("Monday 09:00 to 10:00, open")
+    expect(cell(page, "Monday", 10)).to_have_accessible_name("Monday 10:00 to 11:00, closed")
+    cell(page, "Monday", 10).click()
+    expect(text(page)).to_have_value("Mon 09:00-11:00")
+    expect(page.locator("#text-error")).to_be_empty()
+
+
+def test_what_somebody_else_saved_meanwhile_is_told_and_stays(editor: Editor, world: World) -> None:
+    page = editor("Mon 09:00-10:00")
+    world.schedule(1, "Tue 09:00-10:00")
+    text(page).fill("Wed 09:00-10:00")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert").filter(has_text="It was edited since you opened it")).to_be_visible()
+    expect(text(page)).to_have_value("Wed 09:00-10:00")
+    page.get_by_role("link", name="Open it anew").click()
+    expect(text(page)).to_have_value("Tue 09:00-10:00")
+
+
 def test_one_day_is_copied_onto_others(editor: Editor) -> None:
     page = editor("Mon 09:00-17:30, Tue 00:00-01:00")
     page.get_by_label("Copy this day").select_option("Monday")
