@@ -15,9 +15,9 @@ from cli.output import AsJson, console, list_rows, money, tell
 from db.engine import committed, snapshot
 from db.repository import catalog, overview
 from db.repository.audit import Edit
+from domain.budgets import parse_limit
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.errors import InvalidValue
-from domain.money import parse_micros
 from domain.periods import Period
 from domain.schedules import copied, format_schedule, parse_schedule, weekday
 from runtime import clock
@@ -172,7 +172,7 @@ def set_budget(
 ) -> None:
     """Set the limit of a brand or of a campaign for one period; it holds for the whole current window."""
     brand_id, campaign_id = _scope(brand, campaign)
-    micros = parse_micros(limit)
+    micros = parse_limit(limit)
     edited(lambda connection: catalog.set_budget(connection, brand_id, campaign_id, period, micros, edit()), brand_id)
     console.print(f"{period} budget of {_scope_words(brand_id, campaign_id)} is {limit}")
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from domain.errors import InvalidValue
+from domain.money import parse_micros
 from domain.periods import Period, Window, window_of
 
 
@@ -12,6 +14,14 @@ class Scope(StrEnum):
 
     BRAND = "brand"
     CAMPAIGN = "campaign"
+
+
+def parse_limit(text: str) -> int:
+    """A limit as a person writes it, in units, to micros. Raises InvalidValue for what is none."""
+    micros = parse_micros(text)
+    if micros < 0:
+        raise InvalidValue("limit_micros", f"{text.strip()} is below 0; a limit of 0 holds at once")
+    return micros
 
 
 @dataclass(frozen=True, slots=True)

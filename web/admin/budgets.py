@@ -13,11 +13,13 @@ from db.engine import snapshot
 from db.repository import catalog, overview
 from db.repository.audit import Edit
 from db.repository.catalog import BUDGET_FIELDS
+from domain.budgets import parse_limit
 from domain.errors import InvalidValue
-from domain.money import format_units, parse_micros
+from domain.money import format_units
 from domain.periods import Period
 from runtime import clock
-from web.admin.fields import RELATED, Choice, MomentField, as_id, computed, money
+from runtime.formats import exact_money
+from web.admin.fields import RELATED, Choice, MomentField, as_id, computed
 from web.admin.rows import BrandRow, BudgetRow, CampaignRow
 from web.admin.views import View, may_edit
 from workers.enforcement import edited
@@ -33,18 +35,19 @@ def key_of(row: Any) -> Key:
 
 
 def _limit(request: Request, row: Any) -> str:
-    units = format_units(row.limit_micros)
-    return units if request.state.action.is_form() else f"{units} {row.brand.currency}"
+    if request.state.action.is_form():
+        return format_units(row.limit_micros)
+    return exact_money(row.limit_micros, row.brand.currency)
 
 
 def _spent(request: Request, row: Any) -> str | None:
     spent = getattr(request.state, "spent", {}).get(key_of(row))
     if spent is None:
         return None
-    return money(spent, row.brand.currency) + (": exhausted" if spent >= row.limit_micros else "")
+    return exact_money(spent, row.brand.currency) + (": exhausted" if spent >= row.limit_micros else "")
 
 
-def _whose(_request: Request, row: Any) -> str:
+def _whose(row: Any) -> str:
     return f"{row.brand.name}: {row.campaign.name}" if row.campaign else f"{row.brand.name}, all its campaigns"
 
 
@@ -57,7 +60,14 @@ class BudgetView(View):
     icon = "fa fa-wallet"
     fields = (
         IntegerField("id", label="Id"),
-        computed("whose", "Whose", _whose, exclude_from_list=True, exclude_from_detail=True, exclude_from_edit=False),
+        computed(
+            "whose",
+            "Whose",
+            lambda _, row: _whose(row),
+            exclude_from_list=True,
+            exclude_from_detail=True,
+            exclude_from_edit=False,
+        ),
         HasOne("brand", key="brands", filters=RELATED, help_text="Not needed where a campaign is chosen."),
         HasOne("campaign", key="campaigns", filters=RELATED, help_text="Empty: all campaigns of the brand together."),
         Choice("period", choices=PERIODS, required=True, help_text="Weeks begin on Monday."),
@@ -91,9 +101,9 @@ class BudgetView(View):
         """By role: no budget, no limit."""
         return may_edit(request)
 
-    async def repr(self, obj: Any, request: Request) -> str:
+    def name_of(self, row: Any) -> str:
         """Period and owner."""
-        return f"{obj.period} budget of {_whose(request, obj)}"
+        return f"{row.period} budget of {_whose(row)}"
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
         """What is spent of each budget in its current window, in micros."""
@@ -115,7 +125,7 @@ class BudgetView(View):
         def work(edit: Edit) -> Key:
             campaign_id = as_id(data["campaign"])
             brand_id = _brand(as_id(data["brand"]), campaign_id)
-            limit_micros = parse_micros(data["limit_micros"])
+            limit_micros = parse_limit(data["limit_micros"])
 
             def set_first(connection: Connection) -> None:
                 if catalog.budget_of(connection, brand_id, campaign_id, Period(period)) is not None:
@@ -134,7 +144,7 @@ class BudgetView(View):
         key = key_of(await self.find_by_pk(request, pk))
 
         def work(edit: Edit) -> None:
-            limit_micros = parse_micros(data["limit_micros"])
+            limit_micros = parse_limit(data["limit_micros"])
 
             def change(connection: Connection) -> None:
                 self.check_seen(request, connection, catalog.budget(connection, int(pk)))

@@ -13,7 +13,6 @@ from starlette_admin.filters.numeric import EqualFilter
 from starlette_admin.filters.string import ContainsFilter
 
 from domain.inputs import MAX_ID
-from domain.money import format_units
 from domain.words import in_words
 from runtime.formats import instant
 
@@ -26,11 +25,6 @@ def as_id(text: object) -> int | None:
     written = str(text)
     number = int(written) if written.isascii() and written.isdecimal() and len(written) < 20 else 0
     return number if 0 < number <= MAX_ID else None
-
-
-def money(micros: int, currency: str) -> str:
-    """Micros as people read them: 250.00 USD."""
-    return f"{format_units(micros)} {currency}"
 
 
 def reasons(holds: list[str]) -> str:

@@ -15,7 +15,8 @@ from db.models import RejectedEvent
 from db.repository import rejected
 from domain.campaigns import EffectiveStatus
 from domain.errors import InvalidValue
-from web.admin.fields import PRE, RELATED, Choice, MomentField, computed, money, reasons
+from runtime.formats import exact_money
+from web.admin.fields import PRE, RELATED, Choice, MomentField, computed, reasons
 from web.admin.rows import AuditRow
 from web.admin.views import View, may_manage_access
 from workers.enforcement import Cause
@@ -122,8 +123,8 @@ def _figures(_request: Request, row: Any) -> str:
     budgets = row.details.get("budgets", {})
     currency = row.brand.currency
     return "; ".join(
-        f"{hold.replace('_', ' ')}: {money(figures['spent_micros'], currency)} of "
-        f"{money(figures['limit_micros'], currency)}"
+        f"{hold.replace('_', ' ')}: {exact_money(figures['spent_micros'], currency)} of "
+        f"{exact_money(figures['limit_micros'], currency)}"
         for hold, figures in budgets.items()
     )
 

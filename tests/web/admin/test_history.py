@@ -21,7 +21,7 @@ def test_a_status_change_tells_cause_and_figures(world: World, browser: Open) ->
     brand = world.brand(daily=5 * UNIT)
     world.spend(world.campaign(brand, name="Brand search"), 5_250_000)
     page = browser(Role.VIEWER).get("/admin/status-changes/list").text
-    assert "brand daily budget: 5.25 USD of 5.00 USD" in page
+    assert "brand daily budget: $5.25 of $5.00" in page
     assert "Brand search" in page
 
 
