@@ -124,9 +124,9 @@ class UserView(OwnersView):
     sortable_fields = ("id", "email", "role", "created_at", "signed_in_at")
     fields_default_sort = ("email",)
 
-    async def repr(self, obj: Any, _request: Request) -> str:
+    def name_of(self, row: Any) -> str:
         """The address."""
-        return str(obj.email)
+        return str(row.email)
 
     async def validate_fields(self, request: Request, data: dict[str, Any], exclude: Any = ()) -> None:
         """A refused form never comes back with the password in it."""
@@ -211,10 +211,6 @@ class KeyView(OwnersView):
     def can_edit(self, _request: Request) -> bool:
         """A key is revoked and another made."""
         return False
-
-    async def repr(self, obj: Any, _request: Request) -> str:
-        """The program's name."""
-        return str(obj.name)
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
         """Makes a key and shows it, once."""

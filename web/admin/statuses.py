@@ -41,16 +41,25 @@ async def change_statuses(
     """Sets the status of things given as (brand id, own id) and tells what came of it; `chosen` counts all picked."""
     work = partial(_set_all, change=change, pairs=pairs, status=status, of_brands=noun == "brand")
     outcome = await write(request, lambda edit: work(edit=edit))
-    whose = "of their campaigns" if noun == "brand" else "of them"
-    already = f" ({chosen - len(pairs)} were already)" if chosen > len(pairs) else ""
-    sentence = f"{_counted(outcome.changed, noun)} {status}{already}; {whose} {outcome.serving} serve now."
-    flash(request, sentence, "success")
+    same = chosen - len(pairs)
+    already = f" ({same} {'was' if same == 1 else 'were'} already)" if same else ""
+    told = f"{_counted(outcome.changed, noun)} {status}{already}; {_serving_now(outcome, noun)}."
+    flash(request, told, "success")
     if outcome.postponed:
         flash(request, f"{_counted(outcome.postponed, noun)} could not be changed just now; try again.", "warning")
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _serving_now(outcome: Outcome, noun: str) -> str:
+    serve = "serves" if outcome.serving == 1 else "serve"
+    if noun == "brand":
+        return f"of {'its' if outcome.changed == 1 else 'their'} campaigns {outcome.serving} {serve} now"
+    if outcome.changed == 1:
+        return "it serves now" if outcome.serving else "it does not serve now"
+    return f"of them {outcome.serving} {serve} now"
 
 
 def _set_all(

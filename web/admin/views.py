@@ -87,10 +87,19 @@ class View(ModelView):
         self.fields = deepcopy(self.fields)  # the library writes the view into its fields
         super().__init__(model)
 
+    def name_of(self, row: Any) -> str | None:
+        """What people call the row, where they call it something."""
+        return row.name if hasattr(row, "name") else None
+
+    def named(self, row: Any) -> str:
+        """The row's name, what it is and its id: the title of its pages."""
+        name, number = self.name_of(row), f"{self.display_name} {row.id}"
+        return f"{name}, {number}" if name else f"{number[:1].upper()}{number[1:]}"
+
     async def repr(self, obj: Any, request: Request) -> str:
         """The row's own name, or what it is and its id."""
         name = getattr(obj, "__admin_repr__", None)
-        return name(request) if name else f"{self.display_name} {obj.id}"
+        return name(request) if name else self.name_of(obj) or f"{self.display_name} {obj.id}"
 
     def can_create(self, request: Request) -> bool:
         """By role."""

@@ -135,11 +135,12 @@ def test_bulk_actions_change_what_is_chosen_brand_by_brand(world: World, browser
     assert someone.act("campaigns", "pause", *chosen).status_code == 200
     assert [world.holds(campaign) for campaign in chosen[:2]] == [{"user_paused"}] * 2
     assert world.holds(left) == {"brand_daily_budget"}
-    assert "2 campaigns paused (1 were already); of them 0 serve now." in someone.told()
+    assert "2 campaigns paused (1 was already); of them 0 serve now." in someone.told()
     assert audit(world) == [("edit", "campaign")] * 2
     assert someone.act("campaigns", "enable", *chosen).status_code == 200
     assert "3 campaigns enabled; of them 2 serve now." in someone.told()
     assert someone.act("campaigns", "archive", left).status_code == 200
+    assert "1 campaign archived; it does not serve now." in someone.told()
     assert world.holds(left) == {"archived", "brand_daily_budget"}
     world.verify()
 
@@ -152,7 +153,7 @@ def test_a_brand_is_archived_not_deleted(world: World, browser: Open) -> None:
     assert someone.act_on_one("brands", "delete", brand).status_code == 403
     assert someone.act("brands", "archive", brand).status_code == 200
     assert world.holds(campaign) == {"brand_paused"}
-    assert "1 brand archived; of their campaigns 0 serve now." in someone.told()
+    assert "1 brand archived; of its campaigns 0 serve now." in someone.told()
 
 
 def test_a_limit_is_typed_in_units_and_enforced(world: World, browser: Open) -> None:
@@ -164,8 +165,8 @@ def test_a_limit_is_typed_in_units_and_enforced(world: World, browser: Open) -> 
     assert world.one("SELECT limit_micros FROM budgets") == {"limit_micros": 250_000_001}
     world.spend(campaign, 20 * UNIT)
     page = someone.get("/admin/budgets/list").text
-    assert "250.000001 EUR" in page
-    assert "20.00 EUR" in page
+    assert "€250.000001" in page
+    assert "€20.00" in page
     budget = world.one("SELECT id FROM budgets")["id"]
     assert 'value="250.000001"' in someone.get("/admin/budgets/edit", pk=budget).text
     assert someone.post("/admin/budgets/edit", {"limit_micros": "20"}, pk=budget).status_code == 303
@@ -191,7 +192,7 @@ def test_a_campaigns_budget_needs_no_brand_said(world: World, browser: Open) -> 
     [
         ({"limit_micros": ""}, "limit_micros", "This field is required."),
         ({"limit_micros": "ten"}, "limit_micros", "is not a number"),
-        ({"limit_micros": "-1"}, "limit_micros", "is not between"),
+        ({"limit_micros": "-5"}, "limit_micros", "-5 is below 0; a limit of 0 holds at once"),
         ({"limit_micros": "0.0000001"}, "limit_micros", "finer than a micro"),
         ({"period": "hourly"}, "period", "Choose one of the list."),
         ({"brand": ""}, "brand", "say whose budget"),
@@ -259,6 +260,25 @@ def test_lists_are_searched_filtered_and_sorted(world: World, browser: Open) -> 
     assert shown("status-changes", filter=f"brand__id={tea}") == [False, False]
     assert someone.get("/admin/budgets/list", sort="campaign__asc", q="Hudson").status_code == 200
     assert someone.get("/admin/campaigns/list", filter="brand__id=x").status_code == 400
+
+
+def test_a_page_of_one_thing_is_titled_by_its_name_and_id(world: World, browser: Open) -> None:
+    world.campaign(world.brand(name="Hudson Shoes", daily=UNIT), name="Search")
+    someone = browser(Role.OPERATOR)
+    titles = {
+        "brands": "Hudson Shoes, brand 1",
+        "campaigns": "Search, campaign 1",
+        "budgets": "daily budget of Hudson Shoes, all its campaigns, budget 1",
+        "audit-entries": "Audit entry 1",
+    }
+    for key, title in titles.items():
+        page = someone.get(f"/admin/{key}/detail", pk=1).text
+        assert f"<title>{title} · Spendgate</title>" in page
+        assert f"<h1>{title}</h1>" in page
+    for key in ("brands", "campaigns", "budgets"):
+        page = someone.get(f"/admin/{key}/edit", pk=1).text
+        assert f"<title>Edit {titles[key]} · Spendgate</title>" in page
+        assert f"<h1>{titles[key]}</h1>" in page
 
 
 def test_names_with_html_are_shown_and_never_run(world: World, browser: Open) -> None:

@@ -115,6 +115,11 @@ def test_a_viewer_sees_no_button_and_no_user(filled: World, browser: Open) -> No
     assert "/admin/api-keys" not in someone.get("/admin/").text
 
 
+def test_who_is_refused_is_told_whether_anybody_may(filled: World, browser: Open) -> None:
+    assert "Nobody may do that here" in browser(OWNER).get("/admin/status-changes/create").text
+    assert "Ask an owner." in browser(VIEWER).get("/admin/brands/create").text
+
+
 def test_nobody_sees_anything_without_a_login(filled: World, browser: Open) -> None:
     someone = browser()
     for path in ("/admin/", "/admin/brands/list", "/admin/campaigns/1/schedule", "/admin/_api/brands/relation-lookup"):
