@@ -178,6 +178,9 @@ def test_what_is_not_there_is_a_page_that_says_so(world: World, open_pages: Test
         ("/campaigns/7", 404, "There is no campaign 7."),
         (f"/brands/{2**63}", 404, "There is no brand"),
         ("/nowhere", 404, "Not Found"),
+        ("/brands/abc", 404, "There is no such page."),
+        ("/brands/abc/reports/", 404, "There is no such page."),
+        ("/campaigns/1.5", 404, "There is no such page."),
         ("/?number=0", 422, "greater than or equal to 1"),
         ("/?sort=luck", 422, "Sort: "),
     ):

@@ -26,9 +26,7 @@ from workers.enforcement import edited_then
 router = APIRouter(prefix="/api/brands", tags=["brands"])
 
 GONE: Final = problems.responses(HTTPStatus.NOT_FOUND)
-EDITS: Final = problems.responses(
-    HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-)
+EDITS: Final = problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED)
 UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "The caller's ETag is still true"}}
 
 
@@ -94,7 +92,7 @@ def list_brands(
     response_model=Brand,
     status_code=HTTPStatus.CREATED,
     summary="Make a brand",
-    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    responses=problems.responses(HTTPStatus.BAD_REQUEST),
 )
 def create_brand(caller: Manager, keyed: Keyed, new: NewBrand) -> Response:
     """Makes a brand, enabled. Takes a key of all brands."""

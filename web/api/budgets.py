@@ -96,9 +96,7 @@ def list_budgets(
     response_model=Budget,
     status_code=HTTPStatus.CREATED,
     summary="Make a budget",
-    responses=problems.responses(
-        HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    ),
+    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
 def create_budget(caller: Manager, keyed: Keyed, new: NewBudget) -> Response:
     """Sets a limit where there is none for this brand or campaign and period, and enforces it in the same commit."""

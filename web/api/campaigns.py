@@ -142,7 +142,7 @@ def list_campaigns(
     response_model=Campaign,
     status_code=HTTPStatus.CREATED,
     summary="Make a campaign",
-    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
 def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign) -> Response:
     """Makes a campaign, enabled, and enforces it in the same commit."""

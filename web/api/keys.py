@@ -28,11 +28,12 @@ _bearer = HTTPBearer(
 REFUSALS: Final = problems.responses(
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-"""What every route of the API may refuse."""
+"""What every route of the API may refuse; a body that is too large, also where none is read."""
 
 NO_KEY: Final = "send an API key that is neither expired nor revoked, as `Authorization: Bearer …`"
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
@@ -59,8 +60,11 @@ def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredential
     return found
 
 
+AnyCaller = Annotated[Caller, Depends(_caller)]
+
+
 def _may(scope: KeyScope) -> Callable[[Caller], Caller]:
-    def allowed(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    def allowed(caller: AnyCaller) -> Caller:
         if scope not in caller.scopes:
             challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
             raise Problem(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}", headers=challenge)

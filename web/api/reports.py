@@ -162,7 +162,7 @@ def _listed(caller: Caller, brand_id: int | None, after: str | None, limit: int)
     "/",
     response_model=Report,
     summary="Make a monthly report now",
-    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
 def make_report(caller: Manager, wanted: WantedReport) -> Response:
     """Stores the month's report where it says something new and returns the latest; a running month is not stored."""

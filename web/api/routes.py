@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from web.api import brands, budgets, campaigns, docs, rejected, reports, schedules, spend, spent, status_changes
 from web.api.keys import REFUSALS
+from web.api.queries import KNOWN_ALONE
 
 DESCRIPTION = """
 Spendgate enforces advertising budgets. Money is integer micros (millionths of the brand's currency unit), days are
@@ -16,6 +17,7 @@ brand-local, instants are ISO 8601.
   edited since. Spend and effective status make no edit stale, but `If-None-Match` sees them.
 - **Creates** take an `Idempotency-Key`: the same request sent again within a day is made once, and answered alike with
   `Idempotent-Replayed: true`.
+- **Unknown** fields of bodies and parameters of queries are refused.
 - **Errors** are problem details (RFC 9457, `application/problem+json`); `errors` names the fields at fault.
 - Every answer has an `X-Request-ID`, by which the log finds it.
 """
@@ -35,5 +37,5 @@ RESOURCES = (brands, campaigns, schedules, budgets, status_changes, spend, spent
 
 router = APIRouter()
 for resource in RESOURCES:
-    router.include_router(resource.router, responses=REFUSALS)
+    router.include_router(resource.router, responses=REFUSALS, dependencies=[KNOWN_ALONE])
 router.include_router(docs.router)

@@ -25,7 +25,7 @@ from workers.submissions import Refused
 
 router = APIRouter(prefix="/api", tags=["spend"])
 
-BATCHES: Final = problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+BATCHES: Final = problems.responses(HTTPStatus.BAD_REQUEST)
 
 EVENT: Final = {
     "event_id": "0b0f7f1e-8f63-4b3b-9d43-0d5d4b1f3c55",

@@ -11,6 +11,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.templating import Jinja2Templates
 
 from db.repository.access import Person
@@ -76,6 +77,8 @@ def for_people(handler: Callable[..., Any]) -> Callable[..., Response]:
             return response
         if "text/html" not in request.headers.get("accept", ""):
             return response
+        if isinstance(error, RequestValidationError) and any(fault["loc"][0] == "path" for fault in error.errors()):
+            return not_found(request, "There is no such page.")
         problem = json.loads(bytes(response.body))
         sentence = problem["detail"].removesuffix(".")
         context = {"title": problem["title"], "sentence": f"{sentence[:1].upper()}{sentence[1:]}."}

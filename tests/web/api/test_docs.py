@@ -29,7 +29,7 @@ def test_every_route_says_what_it_does_and_what_it_may_refuse(client: TestClient
         assert operation["description"]
         assert operation["tags"]
         assert operation["security"] == [{"ApiKey": []}]
-        assert operation["responses"].keys() >= {"401", "403", "422", "429", "503"}
+        assert operation["responses"].keys() >= {"401", "403", "413", "422", "429", "503"}
         if "{" in path:
             assert "404" in operation["responses"]
         for status, response in operation["responses"].items():

@@ -140,6 +140,25 @@ def test_a_request_that_makes_no_sense_is_refused(client: TestClient, method: st
         _is_problem(client, status, method, url)
 
 
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("GET", "/api/brands/?colour=red&limit=5&size=1"),
+        ("GET", "/api/spend/?brand_id=1&size=2&colour=red"),
+        ("POST", "/api/spend/?colour=red&size=1"),
+        ("GET", "/api/campaigns/1/explain/?size=1&colour=red&size=2"),
+    ],
+)
+def test_parameters_that_nothing_reads_are_refused(world: World, client: TestClient, method: str, url: str) -> None:
+    world.campaign(world.brand())
+    problem = _is_problem(client, 422, method, url)
+    assert {error["field"] for error in problem["errors"]} == {"colour", "size"}
+
+
+def test_a_parameter_that_nothing_reads_says_nothing_without_a_key(client: TestClient) -> None:
+    _is_problem(client, 401, "GET", "/api/brands/?colour=red", headers={"Authorization": "Bearer none"})
+
+
 def test_every_field_at_fault_is_named(client: TestClient) -> None:
     sent = {"brand_id": 0, "period": "hourly", "limit_micros": -1, "colour": "red"}
     problem = _is_problem(client, 422, "POST", "/api/budgets/", json=sent)

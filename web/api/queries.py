@@ -1,0 +1,28 @@
+"""Queries as bodies: a parameter that nothing reads is refused, so that a misspelt filter does not list everything."""
+
+from functools import lru_cache
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+
+from web.api.keys import AnyCaller
+
+
+def _known_alone(request: Request, _caller: AnyCaller) -> None:
+    known = _declared(request.app, request.scope["route"].path_format, request.method.lower())
+    unknown = dict.fromkeys(name for name in request.query_params if name not in known)
+    if unknown:
+        said = "is not a parameter here"
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name), "msg": said} for name in unknown]
+        )
+
+
+@lru_cache(maxsize=256)
+def _declared(app: FastAPI, path: str, method: str) -> frozenset[str]:
+    """The query parameters that the app's OpenAPI names for the route."""
+    parameters = app.openapi()["paths"][path][method].get("parameters", [])
+    return frozenset(parameter["name"] for parameter in parameters if parameter["in"] == "query")
+
+
+KNOWN_ALONE = Depends(_known_alone)
