@@ -13,6 +13,7 @@ from workers import access
 from workers.access import Session
 
 COOKIE: Final = "spendgate_session"
+LOGIN: Final = "/admin/login"
 
 
 class SignInFirst(Exception):
@@ -36,11 +37,18 @@ def may_look(request: Request) -> Person | None:
 Looker = Annotated[Person | None, Depends(may_look)]
 
 
+def sign_in_address(request: Request) -> str:
+    """The login that leads back to the page that a person looks at: this one, or the one whose script asks."""
+    page = request.headers.get("HX-Current-URL") or str(request.url)
+    path = page.partition("://")[2].partition("/")[2]
+    return f"{LOGIN}?next={quote(f'/{path}')}"
+
+
 def to_sign_in(request: Request, _error: Exception) -> Response:
     """Sends a browser to the login, and back afterwards; a script of an open page is told to load it anew."""
-    where = f"/admin/login?next={quote(str(request.url.replace(scheme='', netloc='')))}"
+    where = sign_in_address(request)
     if request.headers.get("HX-Request"):
-        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": "/admin/login"})
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": where})
     return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
 

@@ -3,6 +3,7 @@
 import html
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
 
 from starlette.testclient import TestClient
 
@@ -210,6 +211,16 @@ def test_without_a_login_the_pages_are_for_nobody_unless_they_are_open(world: Wo
             f"/brands/{brand}/reports/",
         ):
             answer = client.get(address)
-            assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/admin/login")
-        answer = client.get("/", headers={"HX-Request": "true"})
-        assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/admin/login")
+            assert (answer.status_code, answer.headers["location"]) == (303, f"/admin/login?next={address}")
+        page = f"http://testserver/brands/{brand}?q=a%20b&status=active"
+        answer = client.get("/changes/stream", headers={"HX-Request": "true", "HX-Current-URL": page})
+        assert (answer.status_code, answer.headers["HX-Redirect"].partition("?")[0]) == (401, "/admin/login")
+        assert parse_qs(answer.headers["HX-Redirect"].partition("?")[2])["next"] == [
+            page.removeprefix("http://testserver")
+        ]
+
+
+def test_the_way_to_sign_in_leads_back_to_the_page_one_was_on(world: World, open_pages: TestClient) -> None:
+    world.brand()
+    page = open_pages.get("/brands/1?q=a").text
+    assert 'href="/admin/login?next=/brands/1%3Fq%3Da">Sign in</a>' in page

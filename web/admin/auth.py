@@ -55,6 +55,7 @@ class SignIn(AuthProvider):
     async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
         """Signs in. Raises LoginFailed, with the same words for a wrong address and a wrong password."""
         address = request.client.host if request.client else ""
+        request.state.email = username  # a refused form comes back with it
         session = await run_sync(partial(_session, request, address, username, password, remember=remember_me))
         log.info("person.signed_in", user_id=session.person.id, address=address)
         fallback = index_url(request)

@@ -20,6 +20,7 @@ from domain.money import format_units
 from domain.schedules import format_schedule
 from domain.words import in_words
 from runtime.formats import exact_money, rounded_money
+from web.people import sign_in_address
 from web.problems import MEDIA_TYPE
 
 HERE: Final = Path(__file__).parent.parent
@@ -53,7 +54,7 @@ templates.env.filters |= {
     "local": local,
     "schedule_words": format_schedule,
 }
-templates.env.globals |= {"asset": asset}
+templates.env.globals |= {"asset": asset, "sign_in_address": sign_in_address}
 templates.env.trim_blocks = templates.env.lstrip_blocks = True
 
 

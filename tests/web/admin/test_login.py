@@ -69,6 +69,14 @@ def test_a_wrong_address_and_a_wrong_password_are_told_alike(world: World, ops: 
     assert world.rows("SELECT FROM user_sessions") == []
 
 
+def test_after_a_wrong_password_the_address_is_still_there_and_the_password_is_not(
+    world: World, ops: int, browser: Open
+) -> None:
+    page = browser().sign_in(EMAIL, "not the password").text
+    assert f'value="{EMAIL}"' in page
+    assert "not the password" not in page
+
+
 def test_a_disabled_user_does_not_come_in(world: World, ops: int, browser: Open) -> None:
     access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
     access.disable(EMAIL, "test")
