@@ -194,11 +194,30 @@ def test_every_admin_page_is_accessible(world: World, browse: Browse, chrome: Br
             assert serious_faults(page, scheme) == [], (address, scheme)
 
 
+def test_the_documentation_of_the_api_is_readable_and_leads_back(browse: Browse, chrome: Browser) -> None:
+    with browse() as client, page_of(chrome, str(client.base_url), viewport=WIDE) as page:
+        page.goto("/docs")
+        expect(page.locator(".opblock").first).to_be_visible()
+        assert faint(page) == []
+        page.locator(".opblock-summary-control").first.click()
+        expect(page.get_by_role("button", name="Try it out")).to_be_visible()
+        assert faint(page) == []
+        page.get_by_role("link", name="Spendgate").first.click()
+        expect(page).to_have_url(f"{client.base_url}/")
+
+
 def serious_faults(page: Page, scheme: str) -> list[tuple[str, list[str]]]:
     """What axe finds serious or critical, with the elements at fault. Dark differs from light in its colours alone."""
-    options: dict[str, Any] = {"resultTypes": ["violations"]}
-    if scheme == "dark":
-        options["runOnly"] = ["color-contrast", "link-in-text-block"]
+    return faint(page) if scheme == "dark" else _found(page, {})
+
+
+def faint(page: Page) -> list[tuple[str, list[str]]]:
+    """What cannot be told from its ground by everybody."""
+    return _found(page, {"runOnly": ["color-contrast", "link-in-text-block"]})
+
+
+def _found(page: Page, chosen: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    options: dict[str, Any] = {"resultTypes": ["violations"], **chosen}
     found = Axe().run(page, options=options)
     return [
         (violation["id"], [node["html"][:200] for node in violation["nodes"]])
