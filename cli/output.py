@@ -1,14 +1,16 @@
 """How commands speak: tables and colours for people, JSON for programs, exit codes for both."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final, Literal
 from zoneinfo import ZoneInfo
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, ProgressColumn
@@ -20,6 +22,10 @@ from runtime.formats import exact_money, wall_clock
 FOUND_EXIT: Final = 1
 BAD_USE_EXIT: Final = 2
 UNREACHABLE_EXIT: Final = 3
+
+NOTHING: Final = "–"
+LEAST_TEXT_WIDTH: Final = 10
+_FIGURE: Final = re.compile(r"\D{0,4}\d[\d.,-]*( ?[%h])?")
 
 console = Console()
 errors = Console(stderr=True)
@@ -42,13 +48,30 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, empty: str) -> 
         console.print(f"[dim]{empty}[/dim]")
         return
     table = Table(title=title, title_justify="left", header_style="bold")
-    for name in rows[0]:
-        table.add_column(
-            name.replace("_", " "), justify="right" if name.endswith(("micros", "id")) else "left", overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*(escape(cell(value)) for value in row.values()))
-    console.print(table)
+    columns = {name: [cell(row[name]) for row in rows] for name in rows[0]}
+    least = 1
+    for name, cells in columns.items():
+        figures = _figures_width(cells)
+        justify: Literal["left", "right"] = "right" if name.endswith(("micros", "id")) else "left"
+        table.add_column(_header(name, figures), justify=justify, overflow="fold", no_wrap=figures > 0)
+        least += 3 + (figures or LEAST_TEXT_WIDTH)
+    for line in zip(*columns.values(), strict=True):
+        table.add_row(*map(escape, line))
+    if least > console.width:
+        table.width = least
+    console.print(table, crop=False)
+
+
+def _figures_width(cells: Sequence[str]) -> int:
+    """How wide a column of figures is, which are never folded: half a number is another one. 0 for other columns."""
+    told = [text for text in cells if text not in {"", NOTHING}]
+    return max(map(cell_len, told)) if told and all(map(_FIGURE.fullmatch, told)) else 0
+
+
+def _header(name: str, figures: int) -> str:
+    """The column's name, a word a line where it is wider than its figures."""
+    words = name.replace("_", " ")
+    return words.replace(" ", "\n") if 0 < figures < len(words) else words
 
 
 def tell(data: object, line: str, *, as_json: bool) -> None:
@@ -88,7 +111,7 @@ def reading(file: Path) -> AbstractContextManager[BinaryIO]:
 def cell(value: object) -> str:
     """One value as a person reads it."""
     if value is None:
-        return "–"
+        return NOTHING
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S %Z}"
     if isinstance(value, list | tuple):
@@ -98,7 +121,7 @@ def cell(value: object) -> str:
 
 def money(micros: int | None, currency: str) -> str:
     """Micros in the currency's own form, exact."""
-    return "–" if micros is None else exact_money(micros, currency)
+    return NOTHING if micros is None else exact_money(micros, currency)
 
 
 def local(moment: datetime | None, zone: ZoneInfo) -> str:

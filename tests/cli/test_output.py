@@ -1,0 +1,57 @@
+"""Tables for people: whatever their terminal, a figure stands on one line."""
+
+import pytest
+
+from cli import output
+from cli.output import console, print_rows
+
+ROWS = [
+    {
+        "month": "2026-10",
+        "brand id": 1,
+        "brand": "A brand with a name as long as people write them",
+        "stored at": "2026-11-01 05:00:00 UTC",
+        "spent micros": 210_225_000_000,
+        "restated micros": -1_000_000,
+        "limit": "$1,234,567.00",
+        "used": "42.0 %",
+    },
+    {
+        "month": "2026-09",
+        "brand id": 12,
+        "brand": "Hats",
+        "stored at": "2026-10-01 05:00:00 UTC",
+        "spent micros": 0,
+        "restated micros": None,
+        "limit": "–",
+        "used": "",
+    },
+]
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 200])
+def test_no_figure_is_folded(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(console, "width", width)
+    print_rows("Monthly reports", ROWS, empty="")
+    told = capsys.readouterr().out
+    for figure in ("2026-10", "210225000000", "-1000000", "$1,234,567.00", "42.0 %"):
+        assert figure in told
+
+
+def test_other_columns_give_way_where_the_terminal_is_narrow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "width", 80)
+    print_rows("Brands", [{"id": 1, "brand": "shoes " * 30, "spent micros": 210_225_000_000}], empty="")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("210225000000" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_figure"),
+    [("$1,234.50", True), ("-$5.50", True), ("CA$12.00", True), ("12.5 h", True), ("2026-10", True), ("Hats", False),
+     ("Hats 2", False), ("2026-11-01 05:00:00 UTC", False), ("1, 2, 3", False)],
+)  # fmt: skip
+def test_what_a_figure_is(text: str, is_figure: bool) -> None:
+    assert (output._figures_width([text, "–"]) > 0) == is_figure
