@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -73,16 +73,27 @@ def new_password() -> str:
     return secrets.token_urlsafe(18)
 
 
-def edit_user(user_id: int, role: Role, by: str, *, disabled: bool, password: str | None = None) -> None:
+def edit_user(
+    user_id: int,
+    role: Role,
+    by: str,
+    *,
+    disabled: bool,
+    password: str | None = None,
+    check: Callable[[Connection, Role, bool], None] = lambda _connection, _role, _disabled: None,
+) -> None:
     """Changes what a user may do, and the password where one is given, in one commit; signs the user out.
 
+    `check` is handed the role, and whether the login is disabled, under the user's lock, and raises where it objects.
     Raises InvalidValue where no owner would be left, or for a short password.
     """
     hashed = _hashed(password) if password else None
 
     def work(connection: Connection) -> None:
         edit = Edit(by, clock.now())
-        if access.standing_of(connection, user_id) != (role, disabled):
+        standing = access.standing_of(connection, user_id)
+        check(connection, *standing)
+        if standing != (role, disabled):
             access.edit_user(connection, user_id, role, edit, disabled=disabled)
         if hashed is not None:
             access.set_password(connection, user_id, hashed, edit)

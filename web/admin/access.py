@@ -1,9 +1,11 @@
 """Users and API keys, for owners alone. A key, or a password made here, is shown on one answer and kept nowhere."""
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette_admin import (
     BooleanField,
@@ -119,6 +121,7 @@ class UserView(OwnersView):
     exclude_fields_from_detail = ("password", "new_password", "make_password")
     exclude_fields_from_create = ("disabled", "created_at", "signed_in_at")
     exclude_fields_from_edit = ("email", "created_at", "signed_in_at")
+    set_by_people = frozenset({"role", "disabled"})
     searched = ("email", "role")
     searchable_fields = ("id", *searched, "created_at", "signed_in_at")
     sortable_fields = ("id", "email", "role", "created_at", "signed_in_at")
@@ -127,6 +130,10 @@ class UserView(OwnersView):
     def name_of(self, row: Any) -> str:
         """The address."""
         return str(row.email)
+
+    def facts(self, row: Any) -> Mapping[str, Any]:
+        """What a user may do."""
+        return {"role": row.role, "disabled": row.disabled_at is not None}
 
     async def validate_fields(self, request: Request, data: dict[str, Any], exclude: Any = ()) -> None:
         """A refused form never comes back with the password in it."""
@@ -155,14 +162,25 @@ class UserView(OwnersView):
         user = await self.find_by_pk(request, pk)
         password = access.new_password() if data["make_password"] else data["new_password"]
         _forget(data)
-        await self.write(request, partial(_edit, user=user, data=data, password=password))
+
+        def check(connection: Connection, role: Role, disabled: bool) -> None:
+            self.check_seen(request, connection, {"id": user.id, "role": role.value, "disabled": disabled})
+
+        await self.write(request, partial(_edit, user=user, data=data, password=password, check=check))
         if data["make_password"]:
             _show_password(request, user.email, password)
         return await self.find_by_pk(request, pk)
 
 
-def _edit(edit: Edit, *, user: User, data: dict[str, Any], password: str | None) -> None:
-    access.edit_user(user.id, Role(data["role"]), edit.by, disabled=data["disabled"], password=password)
+def _edit(
+    edit: Edit,
+    *,
+    user: User,
+    data: dict[str, Any],
+    password: str | None,
+    check: Callable[[Connection, Role, bool], None],
+) -> None:
+    access.edit_user(user.id, Role(data["role"]), edit.by, disabled=data["disabled"], password=password, check=check)
 
 
 def _forget(data: dict[str, Any]) -> None:

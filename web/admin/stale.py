@@ -39,7 +39,7 @@ def check(
     set_by_people: Collection[str],
     subject: tuple[str, int],
 ) -> None:
-    """Raises EditedSince where `now` is not what the form was opened on. To be asked under the brand's lock.
+    """Raises EditedSince where `now` is not what the form was opened on. To be asked under its lock.
 
     `subject`: the kind and the id that the audit knows it by.
     """

@@ -184,10 +184,15 @@ class View(ModelView):
     def seen(self, request: Request, row: Any) -> str:
         """The mark of what a form is opened on; one that comes back refused keeps the mark that it was sent with."""
         sent: str | None = getattr(request.state, "seen", None)
-        return edit_mark(vars(row), self.set_by_people) if sent is None else sent
+        return edit_mark(self.facts(row), self.set_by_people) if sent is None else sent
+
+    def facts(self, row: Any) -> Mapping[str, Any]:
+        """The row's columns, those that people edit among them."""
+        columns: dict[str, Any] = vars(row)
+        return columns
 
     def check_seen(self, request: Request, connection: Connection, now: Mapping[str, Any]) -> None:
-        """Raises EditedSince where the row is not what the form was opened on. To be asked under the brand's lock."""
+        """Raises EditedSince where the row is not what the form was opened on. To be asked under its lock."""
         stale.check(connection, request.state.seen, now, self.set_by_people, (str(self.display_name), now["id"]))
 
     async def write(self, request: Request, work: Callable[[Edit], Result]) -> Result:

@@ -84,6 +84,19 @@ def test_a_user_gets_another_role_and_is_signed_out(world: World, browser: Open)
     assert access.sign_in("ops@example.com", PASSWORD) is None
 
 
+def test_a_form_opened_before_another_owner_disabled_the_login_does_not_enable_it(world: World, browser: Open) -> None:
+    user = access.create_user("ops@example.com", PASSWORD, Role.OPERATOR, "test")
+    someone = browser(Role.OWNER)
+    opened = someone.carried("/admin/users/edit", pk=user)
+    access.disable("ops@example.com", "user:other@example.com")
+    answer = someone.post("/admin/users/edit", {"role": "viewer", **opened}, pk=user)
+    assert (answer.status_code, "since you opened it, by user:other@example.com" in answer.text) == (422, True)
+    assert world.one("SELECT role, disabled_at IS NULL AS enabled FROM users WHERE id = %s", user) == {
+        "role": "operator",
+        "enabled": False,
+    }
+
+
 def test_a_password_is_changed_by_typing_or_making_one(world: World, browser: Open) -> None:
     user = access.create_user("ops@example.com", PASSWORD, Role.OPERATOR, "test")
     someone = browser(Role.OWNER)
