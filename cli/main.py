@@ -1,6 +1,7 @@
 """`spendgate`: the command line. Exit codes: 0 done, 1 something found, 2 bad use, 3 a server is away, 4 time up."""
 
 import sys
+from typing import Any
 
 import redis
 import typer
@@ -8,6 +9,7 @@ from dramatiq.errors import BrokerConnectionError
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from typer.core import TyperGroup
 
 from cli import access, catalog, checks, reports, roles, sequences, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
@@ -21,7 +23,21 @@ from workers.parts import BrandsHeldUp
 
 EPILOG = "Exit codes: 0 done · 1 something was found · 2 bad use or setting · 3 a server is away · 4 the time was up."
 
+
+class PlainGroup(TyperGroup):
+    """Says what is wrong with a value without the words of the library that found it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
+    cls=PlainGroup,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

@@ -487,6 +487,12 @@ def test_wrong_use_is_told_with_its_place_and_2(spendgate: Spendgate, command: t
     assert named in told.err
 
 
+@pytest.mark.parametrize("command", [("report", "--format", "xml"), ("budget", "set", "hourly", "5", "--brand", "1")])
+def test_a_word_outside_of_a_list_is_told_with_the_list_alone(spendgate: Spendgate, command: tuple[str, ...]) -> None:
+    told = spendgate(*command)
+    assert (told.code, "is not one of '" in told.err, "Value error" in told.err) == (2, True, False)
+
+
 def test_a_wrong_value_ends_the_process_with_2_and_one_line(database: str) -> None:
     assert_one_line(shell("explain", "999", env={"DATABASE_URL": database}), 2, "campaign: there is no campaign 999")
 
