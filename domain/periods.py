@@ -112,6 +112,14 @@ def _next_month(day: date) -> date:
     return date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
+def windows_between(period: Period, first_day: date, end_day: date) -> list[Window]:
+    """The windows of `period` that hold a day of [first_day, end_day), in order."""
+    windows = [window_of(period, first_day)]
+    while (following := windows[-1].end_day) is not None and following < end_day:
+        windows.append(window_of(period, following))
+    return windows
+
+
 def next_transition(at: datetime, zone: ZoneInfo) -> datetime | None:
     """The first instant after `at` at which the zone's distance from UTC changes, or None within a year and more."""
     at = at.astimezone(UTC)

@@ -16,7 +16,7 @@ from domain.budgets import Scope
 from domain.campaigns import BUDGET_HOLDS, Hold
 from domain.errors import InvalidValue
 from domain.history import Stretch, stretches
-from domain.periods import FIRST_DAY, FIRST_INSTANT, ONE_DAY, Period, Window, day_starts_at, local_day, window_of
+from domain.periods import FIRST_DAY, FIRST_INSTANT, ONE_DAY, Period, Window, day_starts_at, local_day, windows_between
 
 INSTANT: Final = timedelta(microseconds=1)
 """The smallest step between two instants."""
@@ -177,14 +177,6 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 def spans_with(hold: str, parts: Iterable[Stretch]) -> list[Span]:
     """When the hold was on, on any of the campaigns whose stretches these are."""
     return merged(Span(part.starts_at, part.ends_at) for part in parts if hold in part.holds)
-
-
-def windows_between(period: Period, first_day: date, end_day: date) -> list[Window]:
-    """The windows of `period` that hold a day of [first_day, end_day), in order."""
-    windows = [window_of(period, first_day)]
-    while (following := windows[-1].end_day) is not None and following < end_day:
-        windows.append(window_of(period, following))
-    return windows
 
 
 def limit_before(history: Iterable[LimitChange], instant: datetime) -> Limit | None:

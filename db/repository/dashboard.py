@@ -1,6 +1,6 @@
 """What the pages show: from counters, rows and histories, a page at a time; never from the ledger."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -56,12 +56,31 @@ BRANDS = text("""
     LIMIT :limit OFFSET :offset
 """)
 
-# What the campaigns of brands are held by, and when the clock may first change that.
+# What the campaigns of brands are held by; those that the clock may let serve again apart by all that decides when:
+# one campaign of each kind tells it for the others.
 HELD = text("""
-    SELECT brand_id, holds, count(*) AS campaigns, min(next_change_at) AS next_change_at
-    FROM campaigns WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND configured_status <> 'archived'
-    GROUP BY brand_id, holds
-    ORDER BY brand_id, campaigns DESC, holds
+    WITH standing AS (
+        SELECT id, brand_id, holds, next_change_at,
+            CASE WHEN holds <> '{}' AND NOT holds && CAST(:lifted_by_people AS text[])
+                THEN ROW(starts_on, ends_on, next_change_at, parts, limits)::text END AS kind
+        FROM campaigns
+        LEFT JOIN (
+            SELECT campaign_id,
+                string_agg(concat_ws(' ', weekday, starts_minute, ends_minute), ',' ORDER BY weekday, starts_minute)
+                    AS parts
+            FROM dayparts JOIN campaigns ON campaigns.id = campaign_id
+            WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) GROUP BY campaign_id
+        ) AS open ON open.campaign_id = id
+        LEFT JOIN (
+            SELECT campaign_id, string_agg(concat_ws(' ', period, limit_micros = 0), ',' ORDER BY period) AS limits
+            FROM budgets
+            WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaign_id IS NOT NULL GROUP BY campaign_id
+        ) AS own ON own.campaign_id = id
+        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND configured_status <> 'archived'
+    )
+    SELECT brand_id, holds, count(*) AS campaigns, min(id) AS campaign_id, min(next_change_at) AS next_change_at
+    FROM standing GROUP BY brand_id, holds, kind
+    ORDER BY brand_id, next_change_at, campaign_id
 """)
 
 # The budgets of one brand or of one campaign, with what was spent of each in its current window.
@@ -157,9 +176,14 @@ def brands(
     return plain(connection.execute(BRANDS, parameters))
 
 
-def held(connection: Connection, brand_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """How many campaigns of each brand have which holds (none: they serve)."""
-    return plain(connection.execute(HELD, {"brand_ids": list(brand_ids)}))
+def held(connection: Connection, brand_ids: Sequence[int], lifted_by_people: Collection[str]) -> list[dict[str, Any]]:
+    """How many campaigns of each brand have which holds (none: they serve), what may change first before the others.
+
+    Where holds are other than those that people alone lift, campaigns of one row serve again at the same instant:
+    that of `campaign_id`, no sooner than `next_change_at`.
+    """
+    parameters = {"brand_ids": list(brand_ids), "lifted_by_people": list(lifted_by_people)}
+    return plain(connection.execute(HELD, parameters))
 
 
 def budgets(

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, text
 
 from db.repository import ledger, watermarks
 from domain.overspend import Crossing, Late
-from domain.periods import ONE_DAY, Period, day_starts_at
-from domain.reporting import INSTANT, LimitWindow, MonthFacts, instants_of, windows_between
+from domain.periods import ONE_DAY, Period, day_starts_at, windows_between
+from domain.reporting import INSTANT, LimitWindow, MonthFacts, instants_of
 
 BRAND_SCOPE: Final = 0
 """Stands for the brand where the other scopes are its campaigns' ids."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from domain.errors import InvalidValue
 from domain.history import stretches
 from domain.overspend import CAUSE_WORDS, Cause, Crossing, Late, Overspend, explained, held_at, was_lowered
-from domain.periods import Period, Window, day_starts_at, time_zone
+from domain.periods import Period, Window, day_starts_at, time_zone, windows_between
 from domain.reporting import (
     Carried,
     Limit,
@@ -30,7 +30,6 @@ from domain.reporting import (
     seconds_of,
     spans_with,
     times_of,
-    windows_between,
 )
 
 START = datetime(2026, 5, 1, tzinfo=UTC)

@@ -48,18 +48,6 @@ def test_the_day_and_the_month_are_the_brands_own(world: World, open_pages: Test
     assert "¥200 of ¥900" in text(open_pages, "/")
 
 
-def test_reasons_are_counted_and_a_persons_pause_has_no_next_change(world: World, open_pages: TestClient) -> None:
-    world.set_clock("2026-06-17T12:00:00Z")
-    brand = world.brand(daily=5 * UNIT)
-    first, *_ = [world.campaign(brand) for _ in range(3)]
-    world.set_status(first, "paused")
-    world.spend(first, 5 * UNIT)
-    told = text(open_pages, "/")
-    assert "0 of 3 active 2 held: the brand's daily budget is spent · next change Thu 00:00" in told
-    assert "1 held: paused by a person 2" not in told
-    assert re.search(r"1 held: paused by a person(?! ·)", told)
-
-
 def test_brands_are_found_by_name_and_sorted_by_what_is_used_up_most(world: World, open_pages: TestClient) -> None:
     for name, spent in (("Low", 1), ("High", 9), ("100%_\\", 5)):
         world.spend(world.campaign(world.brand(name=name, daily=10 * UNIT)), spent * UNIT)

@@ -1,5 +1,6 @@
 """One brand: its budgets, its day and month in plots, its campaigns with what holds them and when each serves again."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -19,6 +20,7 @@ from domain.periods import Period, local_day, window_of
 from runtime import clock
 from web.dashboard.charts import day_chart, month_chart
 from web.dashboard.figures import BrandFigures, bars, brand_figures, budget_paces, timeline_span
+from web.dashboard.held import GROUPS_EXPLAINED, standings
 from web.dashboard.overview import Name, PageNumber
 from web.dashboard.pages import not_found, page
 from web.people import Looker
@@ -68,6 +70,7 @@ def brand_page(
             "section": "brands",
             "at": at,
             "brand": figures,
+            "groups": GROUPS_EXPLAINED,
             "budgets": _budgets(connection, figures, at),
             "charts": _charts(connection, figures, at),
             "changes": dashboard.changes(connection, brand_id=brand_id, limit=CHANGES_SHOWN),
@@ -93,13 +96,12 @@ def campaign_page(request: Request, person: Looker, campaign_id: int, days: Time
             return not_found(request, "The brand's time zone does not exist.")
         day = local_day(at, figures.zone)
         rows = dashboard.campaigns(connection, brand_id, day, campaign_id=campaign_id, archived=True)
-        budgets = dashboard.budgets(connection, at, brand_id, figures.zone.key, campaign_id)
         context = {
             "section": "brands",
             "at": at,
             "brand": figures,
             "schedule": catalog.schedule_of(connection, campaign_id),
-            "budgets": list(budget_paces(budgets, figures.zone, at)),
+            "budgets": _budgets_of_campaign(connection, figures, rows[0], at),
             "changes": dashboard.changes(connection, campaign_id=campaign_id, limit=CHANGES_SHOWN),
             "last_change": dashboard.last_change(connection),
             "days": days,
@@ -112,12 +114,21 @@ def _figures(connection: Connection, brand_id: int, at: datetime) -> BrandFigure
     if not 0 < brand_id <= MAX_ID:
         return None
     rows = dashboard.brands(connection, at, archived=True, brand_id=brand_id)
-    found = brand_figures(rows, dashboard.held(connection, [brand_id]), at)
+    found = brand_figures(rows, standings(connection, [brand_id], at), at)
     return found[0] if found else None
 
 
 def _budgets(connection: Connection, brand: BrandFigures, at: datetime) -> list[Any]:
-    return list(budget_paces(dashboard.budgets(connection, at, brand.id, brand.zone.key), brand.zone, at))
+    rows = dashboard.budgets(connection, at, brand.id, brand.zone.key)
+    return list(budget_paces(rows, brand.zone, at, brand.limits, serves=brand.active > 0))
+
+
+def _budgets_of_campaign(
+    connection: Connection, brand: BrandFigures, campaign: Mapping[str, Any], at: datetime
+) -> list[Any]:
+    rows = dashboard.budgets(connection, at, brand.id, brand.zone.key, campaign["id"])
+    (standing,) = load(connection, [brand.id], at, [campaign["id"]])
+    return list(budget_paces(rows, brand.zone, at, standing.campaign.budgets, serves=not campaign["holds"]))
 
 
 def _charts(connection: Connection, brand: BrandFigures, at: datetime) -> list[dict[str, Any]]:

@@ -3,26 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from db.repository.zones import readable_zones
-from domain.campaigns import Hold
+from domain.budgets import BudgetSpend
 from domain.history import stretches
-from domain.pacing import Pace, pace
+from domain.pacing import Pace, most_to_spend, pace
 from domain.periods import ONE_DAY, Period, Window, day_starts_at, local_day, window_of
-from domain.words import hold_in_words
-
-LIFTED_BY_PEOPLE: Final = {Hold.USER_PAUSED, Hold.ARCHIVED, Hold.BRAND_PAUSED, Hold.FLIGHT_ENDED}
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Campaigns of one brand that share a reason; `next_change_at` is when the clock may change it (None: never)."""
-
-    reason: str
-    campaigns: int
-    next_change_at: datetime | None
+from web.dashboard.held import Held, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +27,7 @@ class BrandFigures:
     month: Pace
     active: int
     held: tuple[Held, ...]
+    limits: tuple[BudgetSpend, ...]
 
     @property
     def campaigns(self) -> int:
@@ -56,46 +46,52 @@ class Bar:
 
 
 def brand_figures(
-    rows: Iterable[Mapping[str, Any]], held: Sequence[Mapping[str, Any]], at: datetime
+    rows: Iterable[Mapping[str, Any]], standings: Mapping[int, Standing], at: datetime
 ) -> list[BrandFigures]:
     """The brands of a page; one whose zone does not exist is left out, as enforcement leaves it alone."""
     rows = list(rows)
     zones = readable_zones({row["time_zone"] for row in rows})
     return [
-        BrandFigures(
-            id=row["id"],
-            name=row["name"],
-            zone=zones[row["time_zone"]],
-            currency=row["currency"],
-            configured_status=row["configured_status"],
-            today=pace_of(Period.DAILY, zones[row["time_zone"]], row["today_micros"], row["daily_limit_micros"], at),
-            month=pace_of(
-                Period.MONTHLY, zones[row["time_zone"]], row["month_micros"], row["monthly_limit_micros"], at
-            ),
-            active=sum(group["campaigns"] for group in held if group["brand_id"] == row["id"] and not group["holds"]),
-            held=_held(group for group in held if group["brand_id"] == row["id"] and group["holds"]),
-        )
+        _figures(row, zones[row["time_zone"]], standings.get(row["id"], Standing()), at)
         for row in rows
         if row["time_zone"] in zones
     ]
 
 
-def _held(groups: Iterable[Mapping[str, Any]]) -> tuple[Held, ...]:
-    """Groups of the same holds by their first hold: the one that a person would name."""
-    by_reason: dict[str, Held] = {}
-    for group in groups:
-        reason = hold_in_words(group["holds"][0])
-        known = by_reason.get(reason, Held(reason, 0, None))
-        lifts_at = None if group["holds"][0] in LIFTED_BY_PEOPLE else group["next_change_at"]
-        moments = [moment for moment in (known.next_change_at, lifts_at) if moment is not None]
-        by_reason[reason] = Held(reason, known.campaigns + group["campaigns"], min(moments, default=None))
-    return tuple(sorted(by_reason.values(), key=lambda held: -held.campaigns))
+def _figures(row: Mapping[str, Any], zone: ZoneInfo, standing: Standing, at: datetime) -> BrandFigures:
+    def pace(period: Period, spent_micros: int, limit_micros: int | None) -> Pace:
+        return pace_of(period, zone, spent_micros, limit_micros, at, standing.limits, serves=standing.active > 0)
+
+    return BrandFigures(
+        id=row["id"],
+        name=row["name"],
+        zone=zone,
+        currency=row["currency"],
+        configured_status=row["configured_status"],
+        today=pace(Period.DAILY, row["today_micros"], row["daily_limit_micros"]),
+        month=pace(Period.MONTHLY, row["month_micros"], row["monthly_limit_micros"]),
+        active=standing.active,
+        held=standing.held,
+        limits=standing.limits,
+    )
 
 
-def pace_of(period: Period, zone: ZoneInfo, spent_micros: int, limit_micros: int | None, at: datetime) -> Pace:
-    """The pace of the period's current window by the zone's calendar."""
-    starts_at, ends_at = instants(window_of(period, local_day(at, zone)), zone)
-    return pace(spent_micros, limit_micros, starts_at, ends_at, at)
+def pace_of(
+    period: Period,
+    zone: ZoneInfo,
+    spent_micros: int,
+    limit_micros: int | None,
+    at: datetime,
+    limits: Iterable[BudgetSpend],
+    *,
+    serves: bool,
+) -> Pace:
+    """The pace of the period's current window by the zone's calendar, as far as all the limits let it go on."""
+    today = local_day(at, zone)
+    window = window_of(period, today)
+    starts_at, ends_at = instants(window, zone)
+    most = most_to_spend(limits, today, window.end_day)
+    return pace(spent_micros, limit_micros, starts_at, ends_at, at, most_micros=most, serves=serves)
 
 
 def instants(window: Window, zone: ZoneInfo) -> tuple[datetime, datetime]:
@@ -104,14 +100,21 @@ def instants(window: Window, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return day_starts_at(window.first_day, zone), day_starts_at(window.end_day, zone)
 
 
-def budget_paces(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo, at: datetime) -> Iterator[tuple[str, Pace]]:
-    """Each budget's period and pace; a lifetime has spent and limit alone."""
+def budget_paces(
+    rows: Iterable[Mapping[str, Any]],
+    zone: ZoneInfo,
+    at: datetime,
+    limits: Sequence[BudgetSpend],
+    *,
+    serves: bool,
+) -> Iterator[tuple[str, Pace]]:
+    """Each budget's period and pace under all the limits that hold; a lifetime has spent and limit alone."""
     for row in rows:
-        period = Period(row["period"])
+        period, spent_micros, limit_micros = Period(row["period"]), row["spent_micros"], row["limit_micros"]
         if period is Period.LIFETIME:
-            yield period, Pace(row["spent_micros"], row["limit_micros"], None, None, None)
+            yield period, Pace(spent_micros, limit_micros, None, None, None)
         else:
-            yield period, pace_of(period, zone, row["spent_micros"], row["limit_micros"], at)
+            yield period, pace_of(period, zone, spent_micros, limit_micros, at, limits, serves=serves)
 
 
 def bars(

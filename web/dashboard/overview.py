@@ -9,11 +9,13 @@ from db.engine import snapshot
 from db.repository import dashboard, overview
 from runtime import clock
 from web.dashboard.figures import brand_figures
+from web.dashboard.held import standings
 from web.dashboard.pages import STATIC, page
 from web.people import Looker
 
 BRANDS_A_PAGE = 50
 CHANGES_SHOWN = 12
+GROUPS_SHOWN = 3
 MAX_PAGE = 100_000
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -45,7 +47,7 @@ def brands_page(
             offset=(number - 1) * BRANDS_A_PAGE,
             limit=BRANDS_A_PAGE,
         )
-        held = dashboard.held(connection, [row["id"] for row in rows])
+        standing = standings(connection, [row["id"] for row in rows], at, GROUPS_SHOWN)
         context: dict[str, Any] = {
             "section": "brands",
             "at": at,
@@ -54,7 +56,8 @@ def brands_page(
             "last_change": dashboard.last_change(connection),
         }
     context |= {
-        "brands": brand_figures(rows, held, at),
+        "brands": brand_figures(rows, standing, at),
+        "groups": GROUPS_SHOWN,
         "found": rows[0]["found"] if rows else 0,
         "q": q,
         "sort": sort,

@@ -1,0 +1,95 @@
+"""What the pages say of campaigns that do not serve: every reason, when they come back, and no spend that cannot be."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.web.test_dashboard import text
+from tests.world import UNIT, World
+
+NOON = "2026-06-17T12:00:00Z"
+
+
+def test_reasons_are_counted_with_when_the_first_serves_again(world: World, open_pages: TestClient) -> None:
+    world.set_clock(NOON)
+    brand = world.brand(daily=5 * UNIT)
+    first, *_ = [world.campaign(brand) for _ in range(3)]
+    world.set_status(first, "paused")
+    world.spend(first, 5 * UNIT)
+    for address in ("/", f"/brands/{brand}"):
+        told = text(open_pages, address)
+        assert "0 of 3 active 2 held: the brand's daily budget is spent · serve again from Thu 18 Jun 00:00" in told
+        both = "1 held: paused by a person; the brand's daily budget is spent · not by the clock alone"
+        assert both in told
+
+
+def test_a_campaign_serves_again_when_its_last_hold_lifts_not_the_first(world: World, open_pages: TestClient) -> None:
+    world.set_clock(NOON)
+    brand = world.brand(daily=5 * UNIT)
+    campaign = world.campaign(brand, schedule="daily 17:00-23:00")
+    world.spend(campaign, 5 * UNIT)
+    words = "1 held: outside its schedule; the brand's daily budget is spent · serves again Thu 18 Jun 17:00"
+    assert words in text(open_pages, "/")
+    assert words in text(open_pages, f"/brands/{brand}")
+
+
+def test_a_group_tells_the_earliest_of_its_campaigns_whatever_changes_first(
+    world: World, open_pages: TestClient
+) -> None:
+    world.set_clock(NOON)
+    brand = world.brand(daily=5 * UNIT)
+    for schedule in ("daily 13:00-14:00", "daily 09:00-11:00", "daily 18:00-19:00"):
+        campaign = world.campaign(brand, schedule=schedule)
+    world.spend(campaign, 5 * UNIT)
+    told = text(open_pages, "/")
+    assert "3 held: outside its schedule; the brand's daily budget is spent · serve again from Thu 18 Jun 09:00" in told
+
+
+def test_campaigns_of_very_many_kinds_are_told_no_later_than_the_truth(world: World, open_pages: TestClient) -> None:
+    world.set_clock(NOON)
+    brand = world.brand(daily=5 * UNIT)
+    for hour in range(13, 23):
+        for minute in (0, 30):
+            campaign = world.campaign(brand, schedule=f"daily {hour}:{minute:02d}-{hour + 1}:00")
+    world.spend(campaign, 5 * UNIT)
+    assert "may serve again Wed 17 Jun 19:00 at the earliest" in text(open_pages, "/")
+    world.limit(6 * UNIT, brand=brand)
+    assert "20 held: outside its schedule · serve again from Wed 17 Jun 13:00" in text(open_pages, "/")
+
+
+@pytest.mark.parametrize(("limit", "words"), [(0, "not by the clock alone"), (1, "serves again Thu 18 Jun 00:00")])
+def test_a_limit_of_nothing_never_lifts(world: World, open_pages: TestClient, limit: int, words: str) -> None:
+    world.set_clock(NOON)
+    brand = world.brand()
+    world.spend(world.campaign(brand, daily=limit), 1)
+    assert f"1 held: the campaign's daily budget is spent · {words}" in text(open_pages, "/")
+
+
+def test_more_groups_than_a_row_has_room_for_are_counted(world: World, open_pages: TestClient) -> None:
+    world.set_clock(NOON)
+    brand = world.brand()
+    for facts in ({"daily": 0}, {"weekly": 0}, {"monthly": 0}, {"yearly": 0}, {"lifetime": 0}):
+        world.campaign(brand, **facts)
+    assert "and 2 more, for other reasons" in text(open_pages, "/")
+    assert "for other reasons" not in text(open_pages, f"/brands/{brand}")
+
+
+def test_what_cannot_spend_is_said_to_be_stopped(world: World, open_pages: TestClient) -> None:
+    world.set_clock(NOON)
+    brand = world.brand(daily=5 * UNIT, monthly=90 * UNIT)
+    campaign = world.campaign(brand, daily=9 * UNIT)
+    world.spend(campaign, 5 * UNIT)
+    assert "$5.00 of $90.00 stopped; at $5.00 · 5 %" in text(open_pages, "/")
+    told = text(open_pages, f"/campaigns/{campaign}")
+    assert "Daily budget $5.00 of $9.00 stopped; at $5.00 · 55 %" in told
+    assert "runs out" not in told
+
+
+def test_a_weeks_limit_caps_what_the_day_is_heading_for(world: World, open_pages: TestClient) -> None:
+    world.set_clock(NOON)
+    brand = world.brand(daily=9 * UNIT, weekly=10 * UNIT)
+    campaign = world.campaign(brand, daily=8 * UNIT)
+    world.spend(campaign, 3 * UNIT, "2026-06-16T12:00:00Z")
+    world.spend(campaign, 5 * UNIT)
+    for address in ("/", f"/brands/{brand}", f"/campaigns/{campaign}"):
+        assert "heading for $7.00" in text(open_pages, address)
+    assert "This week $8.00 of $10.00 runs out" in text(open_pages, f"/brands/{brand}")
