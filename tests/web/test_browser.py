@@ -15,7 +15,7 @@ from tests.cli.shell import serving
 from tests.roles import UrlOf
 from tests.web.chromium import Watched
 from tests.web.conftest import Browse
-from tests.world import UNIT, World
+from tests.world import UNIT, World, noon_zone
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
 PATIENCE_MILLISECONDS = 20_000
@@ -162,7 +162,7 @@ def test_every_page_is_accessible_and_fits_its_screen(world: World, browse: Brow
             with page_of(chrome, str(client.base_url), viewport=viewport, color_scheme=scheme) as page:
                 for address in PAGES:
                     page.goto(address)
-                    page.wait_for_function("!document.querySelector('.plot:empty')")
+                    page.wait_for_function("!document.querySelector('.plot > p')")
                     assert page.evaluate(OVERFLOW) == 0, (address, viewport)
                     assert serious_faults(page, scheme) == [], (address, viewport, scheme)
 
@@ -271,3 +271,57 @@ def test_a_page_says_when_the_server_is_away_and_when_it_is_back(world: World, b
         context.set_offline(False)
         expect(notice).to_be_hidden(timeout=PATIENCE_MILLISECONDS)
         context.close()
+
+
+def test_without_a_script_the_plots_say_where_their_figures_are(world: World, browse: Browse, chrome: Browser) -> None:
+    brand = world.brand(daily=5 * UNIT)
+    with browse() as client, page_of(chrome, str(client.base_url), java_script_enabled=False) as page:
+        page.goto(f"/brands/{brand}")
+        expect(page.get_by_text("The plot is drawn by a script")).to_have_count(2)
+        expect(page.get_by_text("The plot is drawn by a script").first).to_be_visible()
+        expect(page.get_by_text("No campaign has changed its status yet.")).to_be_visible()
+
+
+AXES = """(currency) => {
+    const { incrs, values } = moneyAxis(currency);
+    const step = incrs.find((step) => step >= 0.25);
+    return [...values(null, [0, step, 2 * step], 0, 0, step), ...values(null, [1000, 1500], 0, 0, 500)];
+}"""
+
+
+def test_the_marks_of_an_axis_have_as_many_decimals_as_their_steps_need(
+    world: World, browse: Browse, chrome: Browser
+) -> None:
+    brand = world.brand()
+    with browse() as client, page_of(chrome, str(client.base_url)) as page:
+        page.goto(f"/brands/{brand}")
+        expect(page.locator("#plot-day canvas")).to_be_visible()
+        assert page.evaluate(AXES, "USD") == ["$0.00", "$0.50", "$1.00", "$1K", "$1.5K"]
+        assert page.evaluate(AXES, "JPY") == ["¥0", "¥1", "¥2", "¥1K", "¥1.5K"]
+
+
+BANDS = """() => {
+    const canvas = document.querySelector("#plot-day canvas"), over = document.querySelector("#plot-day .u-over");
+    const dense = canvas.width / canvas.clientWidth, fill = [0xe6, 0xea, 0xf0];
+    const painted = (hour) => {
+        const x = Math.round((over.offsetLeft + over.clientWidth * hour / 24) * dense);
+        const { data } = canvas.getContext("2d").getImageData(x, 0, 1, canvas.height);
+        return Array.from({ length: canvas.height }, (_, y) => data.slice(4 * y, 4 * y + 3))
+            .filter((pixel) => fill.every((value, place) => pixel[place] === value)).length;
+    };
+    return Array.from({ length: 60 }, (_, place) => 3.25 + place / 3).filter((hour) => painted(hour) < 5);
+}"""
+HOURS_BEFORE = """
+    INSERT INTO brand_hours (brand_id, day, hour, spent_micros)
+    SELECT %s, (now() AT TIME ZONE %s)::date - 7 * weeks, hour, 1000000 * weeks * weeks
+    FROM generate_series(1, 2) AS weeks CROSS JOIN generate_series(0, 23) AS hour
+"""
+
+
+def test_the_band_of_the_days_before_has_no_hole_around_now(world: World, browse: Browse, chrome: Browser) -> None:
+    brand = world.brand(zone=noon_zone())
+    world.execute(HOURS_BEFORE, brand, noon_zone())
+    with browse() as client, page_of(chrome, str(client.base_url), viewport=WIDE, color_scheme="light") as page:
+        page.goto(f"/brands/{brand}")
+        expect(page.locator("#plot-day canvas")).to_be_visible()
+        assert page.evaluate(BANDS) == []

@@ -31,9 +31,17 @@ function listen(feed) {
   addEventListener("pagehide", () => source.close());
 }
 
-function amount(currency) {
-  const whole = new Intl.NumberFormat("en-US", { style: "currency", currency, notation: "compact", maximumFractionDigits: 1 });
-  return (value) => (value === null || value === undefined ? "–" : whole.format(value));
+// Marks of an axis of money, whose steps are never finer than the currency's smallest coin: all with as many decimals.
+function moneyAxis(currency) {
+  const coin = new Intl.NumberFormat("en-US", { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
+  const incrs = [];
+  for (let power = -coin; power < 13; power++) for (const digit of [1, 2, 5]) incrs.push(Number(`${digit}e${power}`));
+  const values = (_plot, splits, _axis, _space, step) => {
+    const decimals = step < 1 ? { minimumFractionDigits: coin, maximumFractionDigits: coin } : { maximumFractionDigits: 2 };
+    const mark = new Intl.NumberFormat("en-US", { style: "currency", currency, notation: "compact", ...decimals });
+    return splits.map((value) => (value === null || value === undefined ? "–" : mark.format(value)));
+  };
+  return { incrs, values };
 }
 
 function units(values) {
@@ -54,7 +62,8 @@ function plotted(chart) {
   return chart.kind === "day" ? dayPlotted(chart) : monthPlotted(chart);
 }
 
-// Sums stand at the end of their hour, and today's last one at this moment, a place of its own among the hours.
+// Sums stand at the end of their hour, and today's last one at this moment, a place of its own among the hours, over
+// which the lines of the days before run on.
 function dayPlotted(chart) {
   const ends = Array.from({ length: 25 }, (_, hour) => hour);
   const x = [...new Set([...ends, chart.now])].sort((one, other) => one - other);
@@ -63,9 +72,9 @@ function dayPlotted(chart) {
   const even = (at) => (chart.limit / MICROS) * at / 24;
   const today = x.map((at) => (at === 0 && chart.now > 0 ? 0 : at < chart.now ? known[at - 1] : at === chart.now ? known.at(-1) : null));
   return { x, lines: [
-    { label: "least", values: sums(units(chart.least)), hidden: true },
-    { label: "most", values: sums(units(chart.most)), hidden: true },
-    { label: "usual", values: sums(units(chart.usual)), stroke: colour("soft"), dash: [6, 4] },
+    { label: "least", values: sums(units(chart.least)), hidden: true, spans: true },
+    { label: "most", values: sums(units(chart.most)), hidden: true, spans: true },
+    { label: "usual", values: sums(units(chart.usual)), stroke: colour("soft"), dash: [6, 4], spans: true },
     { label: "even pace", values: chart.limit === null ? null : x.map(even), stroke: colour("near"), dash: [2, 4] },
     { label: "limit", values: flat(chart.limit, x.length), stroke: colour("bad") },
     { label: "today", values: today, stroke: colour("blue"), width: 3 },
@@ -100,7 +109,6 @@ function draw(figure) {
   const chart = JSON.parse(figure.dataset.chart);
   const { x, lines } = plotted(chart);
   const shown = lines.filter((line) => line.values);
-  const money = amount(figure.dataset.currency);
   const axis = { stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   const places = shown.map((line) => line.label);
   const bands = places.includes("least") ? [{ series: [places.indexOf("most") + 1, places.indexOf("least") + 1], fill: colour("fill") }] : [];
@@ -109,9 +117,9 @@ function draw(figure) {
     width: plot.clientWidth, height: 220, bands, cursor: { y: false }, legend: { show: false }, scales: { x: { time: false }, y: { range: (_, low, high) => [Math.min(low, 0), Math.max(high, 1) * 1.05] } },
     axes: [
       chart.kind === "day" ? { ...axis, splits: () => [0, 4, 8, 12, 16, 20, 24], values: (_, splits) => splits.map((hour) => `${hour}:00`) } : axis,
-      { ...axis, size: 64, values: (_, splits) => splits.map(money) },
+      { ...axis, size: 64, ...moneyAxis(figure.dataset.currency) },
     ],
-    series: [{}, ...shown.map((line) => ({ label: line.label, stroke: line.stroke, width: line.hidden ? 0 : line.width ?? 1.5, dash: line.dash, points: { show: line.values.filter((value) => value !== null).length === 1 }, spanGaps: line.label === "usual" }))],
+    series: [{}, ...shown.map((line) => ({ label: line.label, stroke: line.stroke, width: line.hidden ? 0 : line.width ?? 1.5, dash: line.dash, points: { show: line.values.filter((value) => value !== null).length === 1 }, spanGaps: Boolean(line.spans) }))],
   }, [x, ...shown.map((line) => line.values)], plot);
   plot.append(legend(shown.filter((line) => !line.hidden)));
 }
