@@ -4,7 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.web.test_dashboard import text
-from tests.world import UNIT, World
+from tests.world import PERIODS, UNIT, World
 
 NOON = "2026-06-17T12:00:00Z"
 
@@ -67,8 +67,8 @@ def test_a_limit_of_nothing_never_lifts(world: World, open_pages: TestClient, li
 def test_more_groups_than_a_row_has_room_for_are_counted(world: World, open_pages: TestClient) -> None:
     world.set_clock(NOON)
     brand = world.brand()
-    for facts in ({"daily": 0}, {"weekly": 0}, {"monthly": 0}, {"yearly": 0}, {"lifetime": 0}):
-        world.campaign(brand, **facts)
+    for period in PERIODS:
+        world.limit(0, period, campaign=world.campaign(brand))
     assert "and 2 more, for other reasons" in text(open_pages, "/")
     assert "for other reasons" not in text(open_pages, f"/brands/{brand}")
 

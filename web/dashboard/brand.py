@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
@@ -19,16 +18,16 @@ from domain.inputs import MAX_ID
 from domain.periods import Period, local_day, window_of
 from runtime import clock
 from web.dashboard.charts import day_chart, month_chart
-from web.dashboard.figures import BrandFigures, bars, brand_figures, budget_paces, timeline_span
+from web.dashboard.figures import BrandFigures, brand_figures, budget_paces
 from web.dashboard.held import GROUPS_EXPLAINED, standings
 from web.dashboard.overview import Name, PageNumber
 from web.dashboard.pages import not_found, page
+from web.dashboard.timelines import ticks, timeline, timeline_span
 from web.people import Looker
 
 CAMPAIGNS_A_PAGE: Final = 50
 CHANGES_SHOWN: Final = 12
 WEEKS_BEFORE: Final = 7
-SIX_HOURLY_DAYS: Final = 2
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -157,30 +156,15 @@ def _campaigns(
             {
                 **row,
                 "explained": told.get(row["id"]),
-                "bars": bars(history[row["id"]], starts_at, ends_at, at),
+                **timeline(history[row["id"]], starts_at, ends_at, at),
             }
             for row in rows
         ],
         "found": rows[0]["found"] if rows else 0,
-        "timeline": {"starts_at": starts_at, "ends_at": ends_at, "ticks": _ticks(starts_at, ends_at, brand.zone)},
+        "timeline": {"starts_at": starts_at, "ends_at": ends_at, "ticks": ticks(starts_at, ends_at, brand.zone)},
     }
 
 
 def _explained(connection: Connection, brand_id: int, ids: list[int], at: datetime) -> dict[int, Explanation]:
     standings = load(connection, [brand_id], at, ids) if ids else []
     return {standing.campaign_id: explain(standing.campaign, at) for standing in standings}
-
-
-def _ticks(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> list[tuple[float, str]]:
-    """Where the axis is marked, in percent of its width: every six hours of the wall clock, or the start of days."""
-    whole, hour = ends_at - starts_at, timedelta(hours=1)
-    days = max(1, round(whole / timedelta(days=1)))
-    each = max(1, days // 7)
-    walls = [
-        (place * hour / whole * 100, (starts_at + place * hour).astimezone(zone)) for place in range(whole // hour)
-    ]
-    if days > SIX_HOURLY_DAYS:
-        midnights = [(at, wall) for at, wall in walls if wall.hour == 0]
-        return [(round(at, 2), f"{wall:%a %d}") for at, wall in midnights[::each]]
-    marks = [(at, wall) for at, wall in walls if wall.hour % 6 == 0]
-    return [(round(at, 2), f"{wall:%a %d}" if days > 1 and not wall.hour else f"{wall:%H:%M}") for at, wall in marks]

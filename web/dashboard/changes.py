@@ -12,12 +12,14 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import snapshot
-from db.repository import dashboard
+from db.repository import catalog, dashboard
+from domain.errors import InvalidValue
 from domain.inputs import MAX_ID
-from web.dashboard.pages import page, templates
+from web.dashboard.pages import not_found, page, sentence, templates
 from web.people import Looker, may_look
 
 log = structlog.get_logger()
@@ -46,6 +48,10 @@ def changes_page(
 ) -> Response:
     """Every toggle with its reasons and figures, newest first, a page at a time."""
     with snapshot() as connection:
+        try:
+            _known(connection, brand_id, campaign_id)
+        except InvalidValue as refused:
+            return not_found(request, sentence(refused))
         rows = dashboard.changes(
             connection, brand_id=brand_id, campaign_id=campaign_id, before=before, limit=CHANGES_A_PAGE
         )
@@ -53,6 +59,14 @@ def changes_page(
     context = {"section": "changes", "changes": rows, "last_change": last, "before": before}
     context |= {"brand_id": brand_id, "campaign_id": campaign_id, "more": len(rows) == CHANGES_A_PAGE}
     return page(request, "changes.html", person, context)
+
+
+def _known(connection: Connection, brand_id: int | None, campaign_id: int | None) -> None:
+    """Raises InvalidValue for a brand or a campaign that there is not."""
+    if brand_id is not None:
+        catalog.brand(connection, brand_id)
+    if campaign_id is not None:
+        catalog.brand_of(connection, campaign_id)
 
 
 class Feed:

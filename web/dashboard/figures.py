@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from db.repository.zones import readable_zones
 from domain.budgets import BudgetSpend
-from domain.history import stretches
 from domain.pacing import Pace, most_to_spend, pace
-from domain.periods import ONE_DAY, Period, Window, day_starts_at, local_day, window_of
+from domain.periods import Period, Window, day_starts_at, local_day, window_of
 from web.dashboard.held import Held, Standing
 
 
@@ -32,17 +31,6 @@ class BrandFigures:
     @property
     def campaigns(self) -> int:
         return self.active + sum(held.campaigns for held in self.held)
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A stretch of a timeline in percent of its width: served, or held for reasons."""
-
-    left: float
-    width: float
-    holds: tuple[str, ...]
-    starts_at: datetime
-    ends_at: datetime
 
 
 def brand_figures(
@@ -115,30 +103,3 @@ def budget_paces(
             yield period, Pace(spent_micros, limit_micros, None, None, None)
         else:
             yield period, pace_of(period, zone, spent_micros, limit_micros, at, limits, serves=serves)
-
-
-def bars(
-    changes: Iterable[tuple[datetime, tuple[str, ...]]], starts_at: datetime, ends_at: datetime, at: datetime
-) -> list[Bar]:
-    """A campaign's timeline: what held from the start to now, on an axis that reaches to the end."""
-    whole = (ends_at - starts_at) / timedelta(seconds=1)
-
-    def percent(moment: datetime) -> float:
-        return round((moment - starts_at) / timedelta(seconds=1) / whole * 100, 3)
-
-    return [
-        Bar(
-            percent(part.starts_at),
-            percent(part.ends_at) - percent(part.starts_at),
-            part.holds,
-            part.starts_at,
-            part.ends_at,
-        )
-        for part in stretches(changes, starts_at, min(at, ends_at))
-    ]
-
-
-def timeline_span(zone: ZoneInfo, at: datetime, days: int) -> tuple[datetime, datetime]:
-    """From the start of the local day `days - 1` days ago to the end of today."""
-    today = local_day(at, zone)
-    return day_starts_at(today - (days - 1) * ONE_DAY, zone), day_starts_at(today + ONE_DAY, zone)

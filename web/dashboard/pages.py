@@ -13,9 +13,11 @@ from zoneinfo import ZoneInfo
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.templating import Jinja2Templates
+from starlette_admin.security.csrf import CSRFMiddleware
 
 from db.repository.access import Person
 from db.repository.zones import readable_zones
+from domain.errors import InvalidValue
 from domain.money import format_units
 from domain.schedules import format_schedule
 from domain.words import in_words
@@ -45,6 +47,11 @@ def money(micros: int | None, currency: str) -> str:
     return "–" if micros is None else rounded_money(micros, currency)
 
 
+def sign_out_token(request: Request) -> str:
+    """What the admin gave the browser to prove its forms by; nothing where the browser forgot it since the login."""
+    return request.cookies.get(CSRFMiddleware.cookie_name, "")
+
+
 templates = Jinja2Templates(HERE / "templates")
 templates.env.filters |= {
     "units": format_units,
@@ -54,7 +61,7 @@ templates.env.filters |= {
     "local": local,
     "schedule_words": format_schedule,
 }
-templates.env.globals |= {"asset": asset, "sign_in_address": sign_in_address}
+templates.env.globals |= {"asset": asset, "sign_in_address": sign_in_address, "sign_out_token": sign_out_token}
 templates.env.trim_blocks = templates.env.lstrip_blocks = True
 
 
@@ -81,15 +88,23 @@ def for_people(handler: Callable[..., Any]) -> Callable[..., Response]:
         if isinstance(error, RequestValidationError) and any(fault["loc"][0] == "path" for fault in error.errors()):
             return not_found(request, "There is no such page.")
         problem = json.loads(bytes(response.body))
-        sentence = problem["detail"].removesuffix(".")
-        context = {"title": problem["title"], "sentence": f"{sentence[:1].upper()}{sentence[1:]}."}
+        context = {"title": problem["title"], "sentence": _sentence(problem["detail"].removesuffix("."))}
         headers = {name: value for name, value in response.headers.items() if name.lower() in KEPT_HEADERS}
         return templates.TemplateResponse(request, "error.html", context, response.status_code, headers)
 
     return told
 
 
-def not_found(request: Request, sentence: str) -> Response:
+def sentence(refused: InvalidValue) -> str:
+    """What was refused, as a sentence of a page."""
+    return _sentence(refused.message)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def not_found(request: Request, words: str) -> Response:
     """The page for what is not there."""
-    context = {"title": "Not found", "sentence": sentence}
+    context = {"title": "Not found", "sentence": words}
     return templates.TemplateResponse(request, "error.html", context, status_code=HTTPStatus.NOT_FOUND)

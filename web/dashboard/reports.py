@@ -20,7 +20,7 @@ from domain.words import hold_in_words
 from runtime import clock
 from runtime.formats import LOCALE
 from web.dashboard import plots
-from web.dashboard.pages import not_found, page, templates
+from web.dashboard.pages import not_found, page, sentence, templates
 from web.people import Looker
 from workers.report_formats import as_csv, as_json, file_name, hours, notable_limits, percent
 from workers.reports import on_demand
@@ -78,7 +78,7 @@ def reports_page(request: Request, person: Looker, brand_id: int) -> Response:
             months = reports.listed(connection, brand_id, None, MONTHS_LISTED)
         today = local_day(clock.now(), time_zone(brand["time_zone"]))
     except InvalidValue as refused:
-        return not_found(request, _sentence(refused))
+        return not_found(request, sentence(refused))
     context = {"section": "brands", "brand": brand, "months": months, "running": today.replace(day=1)}
     return page(request, "reports.html", person, context)
 
@@ -89,7 +89,7 @@ def report_csv(request: Request, _person: Looker, brand_id: int, month: str, ver
     try:
         found, _ = _found(brand_id, month, version)
     except InvalidValue as refused:
-        return not_found(request, _sentence(refused))
+        return not_found(request, sentence(refused))
     return _file(found, "csv", as_csv(found["content"]).encode("utf-8-sig"), "text/csv; charset=utf-8")
 
 
@@ -99,7 +99,7 @@ def report_json(request: Request, _person: Looker, brand_id: int, month: str, ve
     try:
         found, _ = _found(brand_id, month, version)
     except InvalidValue as refused:
-        return not_found(request, _sentence(refused))
+        return not_found(request, sentence(refused))
     return _file(found, "json", as_json(found["content"]).encode(), "application/json")
 
 
@@ -109,7 +109,7 @@ def report_page(request: Request, person: Looker, brand_id: int, month: str, ver
     try:
         found, latest = _found(brand_id, month, version)
     except InvalidValue as refused:
-        return not_found(request, _sentence(refused))
+        return not_found(request, sentence(refused))
     return page(request, "report.html", person, _context(found, latest))
 
 
@@ -124,10 +124,6 @@ def _found(brand_id: int, month: str, version: int | None) -> tuple[dict[str, An
         raise InvalidValue("version", f"there is no version {version} of {month}")
     found = found or on_demand(brand_id, first_day)
     return found, (latest or found)["version"]
-
-
-def _sentence(refused: InvalidValue) -> str:
-    return f"{refused.message[:1].upper()}{refused.message[1:]}."
 
 
 def _file(found: Mapping[str, Any], suffix: str, body: bytes, media_type: str) -> Response:

@@ -189,6 +189,18 @@ def test_logging_out_ends_the_session_and_needs_a_form(world: World, browser: Op
     assert someone.client.get("/admin/", follow_redirects=False).status_code == 303
 
 
+def test_the_dashboard_signs_out_too(world: World, browser: Open) -> None:
+    someone = browser(Role.VIEWER)
+    token = someone.client.cookies[COOKIE]
+    form = re.search(
+        r'<form action="/admin/logout" method="post">.*?name="csrftoken" value="([^"]+)"', someone.get("/").text
+    )
+    assert form is not None
+    answer = someone.client.post("/admin/logout", data={"csrftoken": form[1]}, follow_redirects=False)
+    assert answer.status_code == 303
+    assert access.signed_in(token) is None
+
+
 def test_nothing_is_asked_of_another_host(world: World, browser: Open) -> None:
     brand = world.brand(name="Hudson Shoes")
     campaign = world.campaign(brand)

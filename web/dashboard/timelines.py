@@ -1,0 +1,91 @@
+"""Timelines of campaigns: when each served and was held, as bars on an axis of whole local days, and in words."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from domain.history import Stretch, stretches, thinned
+from domain.periods import ONE_DAY, day_starts_at, local_day
+from domain.reporting import Span, seconds_of, times_of
+from domain.words import hold_in_words
+from workers.report_formats import hours
+
+SIX_HOURLY_DAYS: Final = 2
+FINEST: Final = 500
+"""Stretches shorter than such a part of the axis are drawn together: they would be thinner than a pixel."""
+MAX_BARS: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A stretch of a timeline in percent of its width: served, or held for reasons."""
+
+    left: float
+    width: float
+    holds: tuple[str, ...]
+    starts_at: datetime
+    ends_at: datetime
+
+
+def timeline(
+    changes: Iterable[tuple[datetime, tuple[str, ...]]], starts_at: datetime, ends_at: datetime, at: datetime
+) -> dict[str, Any]:
+    """A campaign's timeline from the start to now, on an axis that reaches to the end: its `bars`, and in `words`."""
+    parts = list(stretches(changes, starts_at, min(at, ends_at)))
+    return {"bars": _bars(parts, starts_at, ends_at), "words": _words(parts)}
+
+
+def _bars(parts: Sequence[Stretch], starts_at: datetime, ends_at: datetime) -> list[Bar]:
+    whole = ends_at - starts_at
+    least = whole / FINEST
+    drawn = thinned(parts, least)
+    while len(drawn) > MAX_BARS:
+        least *= 2
+        drawn = thinned(parts, least)
+
+    def percent(moment: datetime) -> float:
+        return round((moment - starts_at) / whole * 100, 3)
+
+    return [
+        Bar(
+            left=percent(part.starts_at),
+            width=round(percent(part.ends_at) - percent(part.starts_at), 3),
+            holds=part.holds,
+            starts_at=part.starts_at,
+            ends_at=part.ends_at,
+        )
+        for part in drawn
+    ]
+
+
+def _words(parts: Sequence[Stretch]) -> str:
+    """What a timeline says to those who do not see it: time served, time held, and by what."""
+    if not parts:
+        return "nothing known"
+    times = times_of(parts)
+    held = sum(seconds_of(Span(part.starts_at, part.ends_at)) for part in parts if part.holds)
+    reasons = ", ".join(f"{hold_in_words(hold)} {hours(seconds)}" for hold, seconds in times.held_seconds.items())
+    return f"served {hours(times.served_seconds)}" + (f"; held {hours(held)}: {reasons}" if reasons else "")
+
+
+def timeline_span(zone: ZoneInfo, at: datetime, days: int) -> tuple[datetime, datetime]:
+    """From the start of the local day `days - 1` days ago to the end of today."""
+    today = local_day(at, zone)
+    return day_starts_at(today - (days - 1) * ONE_DAY, zone), day_starts_at(today + ONE_DAY, zone)
+
+
+def ticks(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> list[tuple[float, str]]:
+    """Where the axis is marked, in percent of its width: every six hours of the wall clock, or the start of days."""
+    whole, hour = ends_at - starts_at, timedelta(hours=1)
+    days = max(1, round(whole / timedelta(days=1)))
+    each = max(1, days // 7)
+    walls = [
+        (place * hour / whole * 100, (starts_at + place * hour).astimezone(zone)) for place in range(whole // hour)
+    ]
+    if days > SIX_HOURLY_DAYS:
+        midnights = [(at, wall) for at, wall in walls if wall.hour == 0]
+        return [(round(at, 2), f"{wall:%a %d}") for at, wall in midnights[::each]]
+    marks = [(at, wall) for at, wall in walls if wall.hour % 6 == 0]
+    return [(round(at, 2), f"{wall:%a %d}" if days > 1 and not wall.hour else f"{wall:%H:%M}") for at, wall in marks]
