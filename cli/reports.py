@@ -20,7 +20,7 @@ from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
 from domain.reporting import month_named
 from domain.words import HOLD_WORDS
 from runtime import clock
-from workers.report_formats import as_csv, as_json, hours, notable_limits, percent
+from workers.report_formats import as_csv, as_json, hours, limits_in_force, notable_limits, percent, times_exhausted
 from workers.reports import generate_due, on_demand
 
 SHOWN_ROWS: Final = 40
@@ -156,8 +156,18 @@ def _tell(found: Mapping[str, Any]) -> None:
     _tell_more(len(content["campaigns"]) - SHOWN_ROWS, "campaigns")
     held = [_held(content, hold, seconds) for hold, seconds in content["held_seconds"].items()]
     print_rows("Held", held, empty="No campaign was held.")
+    last_day = local_day(found["generated_at"], time_zone(content["time_zone"]))
+    in_force = limits_in_force(content, last_day)
+    shown = [_in_force(content, row) for row in in_force[:SHOWN_ROWS]]
+    print_rows("Limits in force", shown, empty="There was no budget, so no limit.")
+    _tell_more(len(in_force) - SHOWN_ROWS, "budgets")
+    ran_out = list(_ran_out(content))
+    print_rows("Ran out", ran_out[:SHOWN_ROWS], empty="No limit was reached.")
+    _tell_more(len(ran_out) - SHOWN_ROWS, "times")
     notable = notable_limits(content)
-    print_rows("Limits", [_limit(content, row) for row in notable[:SHOWN_ROWS]], empty="No limit was reached.")
+    print_rows(
+        "Windows of budgets", [_limit(content, row) for row in notable[:SHOWN_ROWS]], empty="No limit was reached."
+    )
     _tell_more(len(notable) - SHOWN_ROWS, "windows")
 
 
@@ -180,7 +190,10 @@ def _summary(found: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[s
     overspent = sum(row["overspend_micros"] > 0 for row in content["limits"])
     yield f"{overspent} of {len(content['limits'])} budget windows overspent"
     yield f"time in budget {percent(content['in_budget_permille'])}"
-    yield f"{content['paused']} times a campaign paused, {content['activated']} times one came back"
+    if content["paused"] is None:
+        yield "what held campaigns and when is not known: no history of holds reaches so far back"
+    else:
+        yield f"{content['paused']} times a campaign paused, {content['activated']} times one came back"
 
 
 def _days(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -213,6 +226,28 @@ def _campaign(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, A
 def _held(content: Mapping[str, Any], hold: str, seconds: int) -> dict[str, Any]:
     campaigns = sum(hold in row["held_seconds"] for row in content["campaigns"])
     return {"because": HOLD_WORDS[hold], "campaigns": campaigns, "for": hours(seconds)}
+
+
+def _in_force(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "of": row["campaign"] or "the brand",
+        "period": row["period"],
+        "limit": _money(content, row["limit_micros"]) + (" (changed)" if row["was_changed"] else ""),
+        "days in force": row["days"],
+        "used": percent(row["used_permille"]),
+        "reached": f"{row['reached']} of {row['windows']}",
+    }
+
+
+def _ran_out(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for limit in content["limits"]:
+        for ran_out_at, until in times_exhausted(content, limit):
+            yield {
+                "of": limit["campaign"] or "the brand",
+                "period": limit["period"],
+                "from": f"{ran_out_at:%a %Y-%m-%d %H:%M}",
+                "until": "its end" if until is None else f"{until:%a %Y-%m-%d %H:%M}",
+            }
 
 
 def _limit(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:

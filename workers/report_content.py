@@ -17,7 +17,6 @@ from domain.reporting import (
     LimitWindow,
     MonthFacts,
     Span,
-    Times,
     days_exhausted,
     differences,
     limit_windows,
@@ -40,7 +39,9 @@ def content_of_month(connection: Connection, brand: Mapping[str, Any], month: Wi
     campaign_ids = _reported(facts)
     entries = list(limit_windows(facts, campaign_ids))
     ran_out = days_exhausted(entries, zone)
+    times = _times(facts, campaign_ids)
     toggles = report_facts.status_changes(connection, brand["id"], span)
+    known_toggles = None if times["served_seconds"] is None else 0
     return {
         "brand_id": brand["id"],
         "brand": brand["name"],
@@ -51,10 +52,10 @@ def content_of_month(connection: Connection, brand: Mapping[str, Any], month: Wi
         "first_day": month.first_day.isoformat(),
         "end_day": month.end_day.isoformat(),
         **_spent(facts, None),
-        **_times(facts, campaign_ids),
+        **times,
         "days_exhausted": ran_out.get(None, {}),
-        "paused": toggles.get(EffectiveStatus.INACTIVE, 0),
-        "activated": toggles.get(EffectiveStatus.ACTIVE, 0),
+        "paused": toggles.get(EffectiveStatus.INACTIVE, known_toggles),
+        "activated": toggles.get(EffectiveStatus.ACTIVE, known_toggles),
         "campaigns": [
             {
                 "campaign_id": campaign_id,
@@ -88,11 +89,14 @@ def _spent(facts: MonthFacts, campaign_id: int | None) -> dict[str, Any]:
 
 
 def _times(facts: MonthFacts, campaign_ids: Sequence[int]) -> dict[str, Any]:
-    times: Times = times_of(part for campaign_id in campaign_ids for part in _stretches_of_month(facts, campaign_id))
+    """Nothing is known where there were campaigns and no history of their holds reaches into the month."""
+    parts = [part for campaign_id in campaign_ids for part in _stretches_of_month(facts, campaign_id)]
+    times = times_of(parts)
+    is_known = bool(parts) or not campaign_ids
     return {
-        "served_seconds": times.served_seconds,
+        "served_seconds": times.served_seconds if is_known else None,
         "held_seconds": dict(times.held_seconds),
-        "held_by_budgets_seconds": times.held_by_budgets_seconds,
+        "held_by_budgets_seconds": times.held_by_budgets_seconds if is_known else None,
         "in_budget_permille": times.in_budget_permille,
     }
 

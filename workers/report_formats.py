@@ -5,8 +5,12 @@ The table has one row for each figure, told apart by `kind`; a column that says 
 - `spend`: what the brand or a campaign spent on a day. `first_day`, `spent`.
 - `limit`: one window of a budget. `period`, `first_day`, `end_day` (the day after the last), `complete`, `limit`,
   `spent`, `used_permille`, `overspend`, `cause`, `delay_seconds`, and how often the budget ran out: `times_exhausted`.
+- `exhausted`: one time that a budget ran out, in its window: `from` when `until` when (nothing: to the window's end, or
+  the report's), by the brand's wall clock.
 - `held`: for how many `seconds` of the month a `hold` was on; the hold `none` is time served. A brand's row sums up
-  its campaigns'. A second with two holds counts for each of them.
+  its campaigns'. A second with two holds counts for each of them. No `seconds`: no history of holds reaches so far.
+- `in_budget`: `in_budget_permille`, the part served of the time in which budgets alone decided; for how many `seconds`
+  of it they held.
 - `restated`: by how much the month's spend changed since it was closed, by day and by campaign.
 
 Amounts stand twice: in micros, and in exact units of the currency.
@@ -15,12 +19,13 @@ Amounts stand twice: in micros, and in exact units of the currency.
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, Final
 
 from domain.budgets import Scope
 from domain.money import format_units
-from domain.periods import Period
+from domain.periods import ONE_DAY, Period, time_zone
 
 AMOUNTS: Final = ("spent", "limit", "overspend", "restated")
 
@@ -28,7 +33,8 @@ COLUMNS: Final = (
     *("brand_id", "brand", "month", "currency", "kind", "scope", "campaign_id", "campaign", "period", "hold"),
     *("first_day", "end_day", "complete"),
     *(column for amount in AMOUNTS for column in (f"{amount}_micros", amount)),
-    *("used_permille", "times_exhausted", "cause", "delay_seconds", "seconds"),
+    *("used_permille", "times_exhausted", "cause", "delay_seconds", "seconds", "in_budget_permille"),
+    *("from", "until"),
 )
 
 NAMES: Final = frozenset({"brand", "campaign"})
@@ -60,14 +66,61 @@ def _of_campaign(limit: Mapping[str, Any]) -> int:
     return 0 if limit["campaign_id"] is None else int(limit["overspend_micros"])
 
 
+def limits_in_force(content: Mapping[str, Any], last_day: date) -> list[dict[str, Any]]:
+    """One line for each budget, up to the `last_day` that the report tells of: the brand's, then the campaigns'.
+
+    `limit_micros` is the last limit, `days` how many days it or another one was in force, `used_permille` the share of
+    all its `windows` together that was used, `reached` how many of those were used up.
+    """
+    windows: dict[tuple[int | None, str], list[Mapping[str, Any]]] = {}
+    for limit in content["limits"]:
+        windows.setdefault((limit["campaign_id"], limit["period"]), []).append(limit)
+    first_day, end_day = date.fromisoformat(content["first_day"]), date.fromisoformat(content["end_day"])
+    within = (first_day, min(end_day, last_day + ONE_DAY))
+    lines = [_in_force(some, *within) for some in windows.values()]
+    return sorted(lines, key=lambda line: (line["campaign_id"] is not None, -line["reached"]))
+
+
+def _in_force(windows: Sequence[Mapping[str, Any]], first_day: date, end_day: date) -> dict[str, Any]:
+    last, allowed = windows[-1], sum(window["limit_micros"] for window in windows)
+    return {
+        **{name: last[name] for name in ("campaign_id", "campaign", "period", "limit_micros")},
+        "was_changed": len({window["limit_micros"] for window in windows}) > 1,
+        "days": sum(_days_within(window, first_day, end_day) for window in windows),
+        "used_permille": sum(window["spent_micros"] for window in windows) * 1000 // allowed if allowed else None,
+        "windows": len(windows),
+        "reached": sum(
+            bool(window["exhausted"]) or window["spent_micros"] >= window["limit_micros"] for window in windows
+        ),
+    }
+
+
+def _days_within(window: Mapping[str, Any], first_day: date, end_day: date) -> int:
+    starts = first_day if window["first_day"] is None else max(first_day, date.fromisoformat(window["first_day"]))
+    ends = end_day if window["end_day"] is None else min(end_day, date.fromisoformat(window["end_day"]))
+    return (ends - starts).days
+
+
+def times_exhausted(content: Mapping[str, Any], limit: Mapping[str, Any]) -> list[tuple[datetime, datetime | None]]:
+    """From when until when (None: to the end) the window's budget had run out, by the brand's wall clock."""
+    zone = time_zone(content["time_zone"])
+    return [
+        (
+            datetime.fromisoformat(span["from"]).astimezone(zone),
+            None if span["until"] is None else datetime.fromisoformat(span["until"]).astimezone(zone),
+        )
+        for span in limit["exhausted"]
+    ]
+
+
 def percent(permille: int | None) -> str:
     """A permille figure in percent; a dash for none."""
     return "–" if permille is None else f"{permille / 10:.1f} %"
 
 
-def hours(seconds: int) -> str:
-    """Seconds as hours and minutes."""
-    return f"{seconds // 3600:,} h {seconds % 3600 // 60:02} min"
+def hours(seconds: int | None) -> str:
+    """Seconds as hours and minutes; a dash where they are not known."""
+    return "–" if seconds is None else f"{seconds // 3600:,} h {seconds % 3600 // 60:02} min"
 
 
 def as_json(content: Mapping[str, Any]) -> str:
@@ -93,10 +146,21 @@ def _rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for limit in content["limits"]:
         told = {name: value for name, value in limit.items() if name in COLUMNS}
         yield {"kind": "limit", **told, "times_exhausted": len(limit["exhausted"])}
+        yield from _exhausted(content, limit)
     for scope in _scopes(content):
         for hold, seconds in {"none": scope["served_seconds"], **scope["held_seconds"]}.items():
             yield {"kind": "held", **scope["named"], "hold": hold, "seconds": seconds}
+    for scope in _scopes(content):
+        told = {"seconds": scope["held_by_budgets_seconds"], "in_budget_permille": scope["in_budget_permille"]}
+        yield {"kind": "in_budget", **scope["named"], **told}
     yield from _restated(content["closed"] or {})
+
+
+def _exhausted(content: Mapping[str, Any], limit: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    named = {name: limit[name] for name in ("scope", "campaign_id", "campaign", "period", "first_day", "end_day")}
+    for ran_out_at, until in times_exhausted(content, limit):
+        ended = None if until is None else until.isoformat()
+        yield {"kind": "exhausted", **named, "from": ran_out_at.isoformat(), "until": ended}
 
 
 def _scopes(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -37,8 +37,20 @@ def test_a_person_reads_the_month_with_what_it_held(world: World, spendgate: Spe
         "the brand's daily budget is spent",
         "the last spend was larger than what was left",
         "120.0 %",
+        "Limits in force",
+        "1 of 3",
+        "Sat 2026-05-30 12:30",
     ):
         assert words in told.out
+
+
+def test_a_month_before_all_history_says_that_its_times_are_not_known(world: World, spendgate: Spendgate) -> None:
+    world.set_clock(JUNE)
+    brand = world.brand()
+    world.spend(world.campaign(brand), UNIT, "2026-05-20T12:00:00Z")
+    told = spendgate("report", "--brand", str(brand))
+    assert "no history of holds reaches so far back" in told.out
+    assert "0 h 00 min" not in told.out
 
 
 def test_a_restated_month_says_what_it_was_closed_at(world: World, spendgate: Spendgate, brand: int) -> None:
@@ -64,7 +76,7 @@ def test_programs_and_spreadsheets_get_the_whole_report(
     command = ("report", "--brand", str(brand), "--format")
     assert spendgate(*command, "json").data["spent_micros"] == 6_000_001
     rows = list(csv.DictReader(spendgate(*command, "csv").out.splitlines()))
-    assert {row["kind"] for row in rows} == {"spend", "limit", "held"}
+    assert {row["kind"] for row in rows} == {"spend", "limit", "exhausted", "held", "in_budget"}
     for form in ("csv", "json", "text"):
         written = tmp_path / f"report.{form}"
         assert "2026-05 written to" in spendgate(*command, form, "--output", str(written)).out

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from tests.web.chromium import Watched
 from tests.web.conftest import Browse
 from tests.web.test_browser import serious_faults
+from tests.web.test_dashboard import text
 from tests.world import UNIT, World
 from workers.reports import generate_due, on_demand
 
@@ -119,6 +120,36 @@ def test_a_month_with_only_refunds_is_drawn_below_the_line(world: World, open_pa
     assert "-$5.00" in page.text
 
 
+def test_the_hour_is_told_at_which_any_limit_ran_out_and_each_budget_has_its_line(
+    world: World, open_pages: TestClient
+) -> None:
+    world.set_clock("2026-05-30T00:00:00Z")
+    brand = world.brand("Asia/Kathmandu", monthly=90 * UNIT)
+    search, calm = world.campaign(brand, "Search", daily=5 * UNIT), world.campaign(brand, "Calm", daily=8 * UNIT)
+    world.set_clock("2026-05-30T06:00:00Z")
+    world.spend(search, 5 * UNIT)
+    world.spend(calm, 2 * UNIT)
+    world.set_clock("2026-05-30T07:30:00Z")
+    world.limit(6 * UNIT, campaign=search)
+    world.set_clock("2026-05-30T07:45:00Z")
+    world.spend(search, UNIT)
+    told = text(open_pages, f"/brands/{brand}/reports/2026-05")
+    assert "Search daily on 2026-05-30 goes on $6.00 $6.00 100.0 % 11:45 to 13:15; from 13:30" in told
+    assert "the brand monthly $90.00 30 8.8 % 0 of 1" in told
+    assert "Calm daily $8.00 1 25.0 % 0 of 1" in told
+
+
+def test_what_no_history_tells_of_is_a_dash(world: World, open_pages: TestClient) -> None:
+    world.set_clock("2026-06-03T00:00:00Z")
+    brand = world.brand()
+    world.spend(world.campaign(brand, "Search"), UNIT, "2026-05-20T12:00:00Z")
+    told = text(open_pages, f"/brands/{brand}/reports/2026-05")
+    assert "Time in budget – not known: no history of holds reaches so far back" in told
+    assert "Status changes – not known" in told
+    assert "Search $1.00 – –" in told
+    assert "0 h 00 min" not in told
+
+
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
@@ -149,7 +180,7 @@ def test_the_files_are_the_report_with_names_that_tell_what_they_are(
     assert table.headers["content-type"] == "text/csv; charset=utf-8"
     assert f'filename="brand-{brand}-2026-05-version-2.csv"' in table.headers["content-disposition"]
     rows = list(csv.DictReader(table.content.decode("utf-8-sig").splitlines()))
-    assert {row["kind"] for row in rows} == {"spend", "limit", "held", "restated"}
+    assert {row["kind"] for row in rows} == {"spend", "limit", "exhausted", "held", "in_budget", "restated"}
     first = open_pages.get(f"/brands/{brand}/reports/2026-05.json?version=1")
     assert json.loads(first.text)["spent_micros"] == 14 * UNIT + 1
     assert 'version-1.json"' in first.headers["content-disposition"]
@@ -178,6 +209,17 @@ def overflow(page: Page) -> list[str]:
             .filter(part => !part.closest(".wide") || getComputedStyle(part.closest(".wide")).overflowX === "visible")
             .filter(part => part.getBoundingClientRect().right > innerWidth + 1)
             .map(part => `${part.tagName} ${part.className}`)"""
+    )
+    return found
+
+
+def beyond(page: Page, chosen: str) -> list[str]:
+    """What of the chosen parts reaches beyond the right edge, also where it could be scrolled to."""
+    found: list[str] = page.evaluate(
+        """(chosen) => [...document.querySelectorAll(chosen)]
+            .filter(part => part.getBoundingClientRect().right > innerWidth + 1)
+            .map(part => part.outerHTML.slice(0, 120))""",
+        chosen,
     )
     return found
 
@@ -217,6 +259,15 @@ def test_the_month_fits_a_phone_and_its_plots_are_there_without_scripts(
         assert page.locator("rect.bar-mark").count() == 5
         assert page.get_by_role("img", name="Bars for the days of May 2026").is_visible()
         assert page.locator(".stacks > svg").count() == 21
+        cell = page.get_by_text("17:45", exact=True).first
+        assert cell.is_visible()
+        assert (
+            page.evaluate("node => getComputedStyle(node.closest('td'), '::before').content", cell.element_handle())
+            == '"Ran out at"'
+        )
+        for address in ("2026-05", ""):
+            page.goto(f"{client.base_url}/brands/{brand}/reports/{address}")
+            assert beyond(page, ".figures *") == []
         assert watched.faults == []
 
 

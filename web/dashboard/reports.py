@@ -1,6 +1,6 @@
 """A brand's monthly reports as pages that print: the list of months, one month with its plots, and its files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
@@ -22,11 +22,22 @@ from runtime.formats import LOCALE
 from web.dashboard import plots
 from web.dashboard.pages import not_found, page, sentence, templates
 from web.people import Looker
-from workers.report_formats import as_csv, as_json, file_name, hours, notable_limits, percent
+from workers.report_formats import (
+    as_csv,
+    as_json,
+    file_name,
+    hours,
+    limits_in_force,
+    notable_limits,
+    percent,
+    times_exhausted,
+)
 from workers.reports import on_demand
 
 MONTHS_LISTED: Final = 240
 LIMITS_SHOWN: Final = 60
+TIMES_SHOWN: Final = 3
+SUMMED: Final = ("spent_micros", "served_seconds", "held_by_budgets_seconds")
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -49,6 +60,17 @@ def delay_words(seconds: int | None) -> str:
         return f"{seconds // 60} min"
     days, rest = divmod(seconds, 86_400)
     return f"{days} d {rest // 3600} h" if days else f"{rest // 3600} h {rest % 3600 // 60} min"
+
+
+def ran_out_words(content: Mapping[str, Any], limit: Mapping[str, Any]) -> str:
+    """When the window's budget ran out: 17:45 to 18:10; from 20:30. Days are named where the window has several."""
+    form = "%H:%M" if limit["period"] == Period.DAILY else "%a %d %H:%M"
+    times = times_exhausted(content, limit)
+    told = [
+        f"from {start.strftime(form)}" if until is None else f"{start.strftime(form)} to {until.strftime(form)}"
+        for start, until in times[:TIMES_SHOWN]
+    ]
+    return "; ".join([*told, *([f"{len(times) - TIMES_SHOWN} times more"] if len(times) > TIMES_SHOWN else [])])
 
 
 def instant(moment: str | None) -> datetime | None:
@@ -135,6 +157,7 @@ def _context(found: Mapping[str, Any], latest: int) -> dict[str, Any]:
     content = found["content"]
     notable = notable_limits(content)
     last_day = local_day(found["generated_at"], time_zone(content["time_zone"]))
+    in_force = limits_in_force(content, last_day)
     shown = plots.largest(content)
     return {
         "section": "brands",
@@ -150,8 +173,10 @@ def _context(found: Mapping[str, Any], latest: int) -> dict[str, Any]:
         "monthly_limit": plots.brand_limits(content, Period.MONTHLY).get(content["first_day"]),
         "campaigns": shown,
         "others": _others(content, {row["campaign_id"] for row in shown}),
+        "in_force": in_force[:LIMITS_SHOWN],
+        "hidden_budgets": max(0, len(in_force) - LIMITS_SHOWN),
         "overspent": [limit for limit in content["limits"] if limit["overspend_micros"]],
-        "notable": notable[:LIMITS_SHOWN],
+        "notable": [{**limit, "ran_out": ran_out_words(content, limit)} for limit in notable[:LIMITS_SHOWN]],
         "hidden_limits": max(0, len(notable) - LIMITS_SHOWN),
     }
 
@@ -184,7 +209,11 @@ def _others(content: Mapping[str, Any], shown: set[int]) -> dict[str, Any] | Non
     others = [row for row in content["campaigns"] if row["campaign_id"] not in shown]
     if not others:
         return None
-    sums = {
-        name: sum(row[name] for row in others) for name in ("spent_micros", "served_seconds", "held_by_budgets_seconds")
-    }
+    sums = {name: _sum(row[name] for row in others) for name in SUMMED}
     return {"campaigns": len(others), "held_seconds": plots.others_held(content), **sums}
+
+
+def _sum(figures: Iterable[int | None]) -> int | None:
+    """Of those that are known; None where none is."""
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if known else None
