@@ -1,5 +1,10 @@
 """What the pages say of campaigns that do not serve: every reason, when they come back, and no spend that cannot be."""
 
+import random
+from collections import defaultdict
+from datetime import date, datetime, timedelta
+from typing import Any
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -44,6 +49,52 @@ def test_a_group_tells_the_earliest_of_its_campaigns_whatever_changes_first(
     assert "3 held: outside its schedule; the brand's daily budget is spent · serve again from Thu 18 Jun 09:00" in told
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_group_tells_what_the_rules_say_of_each_of_its_campaigns(world: World, seed: int) -> None:
+    from db.engine import snapshot  # noqa: PLC0415 - after the environment is set
+    from db.repository.enforcement import load  # noqa: PLC0415
+    from domain.enforcement import explain  # noqa: PLC0415
+    from domain.words import in_words  # noqa: PLC0415
+    from web.dashboard.held import standings  # noqa: PLC0415
+
+    at, chosen = world.set_clock(NOON), random.Random(seed)
+    brands = [world.brand(chosen.choice(("UTC", "Asia/Kathmandu")), daily=chosen.choice((0, 5, 90))) for _ in range(2)]
+    for brand in brands:
+        for _ in range(25):
+            world.spend(_any_campaign(world, brand, chosen), chosen.choice((1, 3)))
+    with snapshot() as connection:
+        told, stored = standings(connection, brands, at, groups=99), load(connection, brands, at)
+    truth: defaultdict[tuple[int, str], list[datetime | None]] = defaultdict(list)
+    for standing in stored:
+        explanation = explain(standing.campaign, at)
+        truth[standing.brand_id, in_words(hold.hold for hold in explanation.holds)].append(explanation.serves_at)
+    assert sum(brand.active for brand in told.values()) == sum(len(truth[brand, ""]) for brand in brands)
+    groups = {(brand, held.reasons): held for brand in brands for held in told[brand].held}
+    assert groups.keys() == {group for group in truth if group[1]}
+    for group, held in groups.items():
+        earliest = min((instant for instant in truth[group] if instant is not None), default=None)
+        assert held.campaigns == len(truth[group])
+        if held.at_the_earliest:
+            assert held.serves_at is not None
+            assert earliest is None or held.serves_at <= earliest
+        else:
+            assert held.serves_at == earliest
+
+
+def _any_campaign(world: World, brand: int, chosen: random.Random) -> int:
+    today = date(2026, 6, 17)
+    limits: dict[str, Any] = {period: chosen.choice((0, 2, 9)) for period in PERIODS if chosen.random() < 0.15}
+    flight: dict[str, Any] = {
+        "starts_on": chosen.choice((None, None, None, today + timedelta(days=3))),
+        "ends_on": chosen.choice((None, None, today + timedelta(days=5))),
+    }
+    schedule = chosen.choice(("", "daily 09:00-11:00", "Mon-Fri 13:00-14:00", "Sat 00:00-24:00"))
+    campaign = world.campaign(brand, schedule=schedule, **flight, **limits)
+    if chosen.random() < 0.1:
+        world.set_status(campaign, "paused")
+    return campaign
+
+
 def test_campaigns_of_very_many_kinds_are_told_no_later_than_the_truth(world: World, open_pages: TestClient) -> None:
     world.set_clock(NOON)
     brand = world.brand(daily=5 * UNIT)
@@ -82,6 +133,12 @@ def test_what_cannot_spend_is_said_to_be_stopped(world: World, open_pages: TestC
     told = text(open_pages, f"/campaigns/{campaign}")
     assert "Daily budget $5.00 of $9.00 stopped; at $5.00 · 55 %" in told
     assert "runs out" not in told
+
+
+def test_a_brand_that_has_no_campaign_yet_is_not_stopped(world: World, open_pages: TestClient) -> None:
+    world.set_clock(NOON)
+    world.brand()
+    assert "stopped" not in text(open_pages, "/")
 
 
 def test_a_weeks_limit_caps_what_the_day_is_heading_for(world: World, open_pages: TestClient) -> None:

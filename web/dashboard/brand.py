@@ -119,7 +119,7 @@ def _figures(connection: Connection, brand_id: int, at: datetime) -> BrandFigure
 
 def _budgets(connection: Connection, brand: BrandFigures, at: datetime) -> list[Any]:
     rows = dashboard.budgets(connection, at, brand.id, brand.zone.key)
-    return list(budget_paces(rows, brand.zone, at, brand.limits, serves=brand.active > 0))
+    return list(budget_paces(rows, brand.zone, at, brand.limits, serves=not brand.is_stopped))
 
 
 def _budgets_of_campaign(

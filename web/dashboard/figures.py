@@ -27,6 +27,7 @@ class BrandFigures:
     active: int
     held: tuple[Held, ...]
     limits: tuple[BudgetSpend, ...]
+    is_stopped: bool
 
     @property
     def campaigns(self) -> int:
@@ -48,7 +49,7 @@ def brand_figures(
 
 def _figures(row: Mapping[str, Any], zone: ZoneInfo, standing: Standing, at: datetime) -> BrandFigures:
     def pace(period: Period, spent_micros: int, limit_micros: int | None) -> Pace:
-        return pace_of(period, zone, spent_micros, limit_micros, at, standing.limits, serves=standing.active > 0)
+        return pace_of(period, zone, spent_micros, limit_micros, at, standing.limits, serves=not standing.is_stopped)
 
     return BrandFigures(
         id=row["id"],
@@ -61,6 +62,7 @@ def _figures(row: Mapping[str, Any], zone: ZoneInfo, standing: Standing, at: dat
         active=standing.active,
         held=standing.held,
         limits=standing.limits,
+        is_stopped=standing.is_stopped,
     )
 
 

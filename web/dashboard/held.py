@@ -47,6 +47,11 @@ class Standing(NamedTuple):
     held: tuple[Held, ...] = ()
     limits: tuple[BudgetSpend, ...] = ()
 
+    @property
+    def is_stopped(self) -> bool:
+        """All that the brand has is held; where it has nothing yet, nothing stopped."""
+        return not self.active and bool(self.held)
+
 
 def standings(
     connection: Connection, brand_ids: Sequence[int], at: datetime, groups: int = GROUPS_EXPLAINED
