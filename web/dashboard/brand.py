@@ -90,7 +90,7 @@ def campaign_page(request: Request, person: Looker, campaign_id: int, days: Time
             brand_id = catalog.brand_of(connection, campaign_id)
         except InvalidValue:
             return not_found(request, f"There is no campaign {campaign_id}.")
-        figures = _figures(connection, brand_id, at)
+        figures = _figures(connection, brand_id, at, with_campaigns=False)
         if figures is None:
             return not_found(request, "The brand's time zone does not exist.")
         day = local_day(at, figures.zone)
@@ -109,11 +109,14 @@ def campaign_page(request: Request, person: Looker, campaign_id: int, days: Time
     return page(request, "campaign.html", person, context)
 
 
-def _figures(connection: Connection, brand_id: int, at: datetime) -> BrandFigures | None:
+def _figures(
+    connection: Connection, brand_id: int, at: datetime, *, with_campaigns: bool = True
+) -> BrandFigures | None:
+    """The brand, beside how all its campaigns stand; None where there is none whose zone exists."""
     if not 0 < brand_id <= MAX_ID:
         return None
     rows = dashboard.brands(connection, at, archived=True, brand_id=brand_id)
-    found = brand_figures(rows, standings(connection, [brand_id], at), at)
+    found = brand_figures(rows, standings(connection, [brand_id], at) if with_campaigns else {}, at)
     return found[0] if found else None
 
 
@@ -126,6 +129,8 @@ def _budgets_of_campaign(
     connection: Connection, brand: BrandFigures, campaign: Mapping[str, Any], at: datetime
 ) -> list[Any]:
     rows = dashboard.budgets(connection, at, brand.id, brand.zone.key, campaign["id"])
+    if not rows:
+        return []
     (standing,) = load(connection, [brand.id], at, [campaign["id"]])
     return list(budget_paces(rows, brand.zone, at, standing.campaign.budgets, serves=not campaign["holds"]))
 
