@@ -31,10 +31,10 @@ test-rabbitmq: .venv/dev  ## The tests of delivery with RabbitMQ, by the rabbitm
 		SPENDGATE_TEST_RABBITMQ=$$server $(BIN)/python -m pytest -q -n 3 $(or $(ARGS),$(RABBITMQ_TESTS))
 
 test: .venv/dev  ## All tests (or ARGS=…), against real Postgres, Redis, Dramatiq and periodiq
-	@$(BIN)/python -m pytest -n 3 $(ARGS)
+	@$(BIN)/python -m pytest -n 4 $(ARGS)
 
 coverage: .venv/dev  ## All tests, and which lines of ours they never run; more than one in ten fails
-	@$(BIN)/python -m pytest -n 3 --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 faults: .venv/dev  ## Every fault in its long form (or ARGS=…), one after the other, and the table of what came of each
 	@$(BIN)/python -m tests.faults.table $(ARGS)

@@ -1,13 +1,15 @@
-"""`python -m benchmarks.machines`: events a second by one worker machine, and by two, on one Redis and one Postgres.
+"""`python -m benchmarks.machines`: what docs/scaling.md goes by.
 
-Each machine is a network namespace of its own, joined to the servers' by a bridge: nothing but the network, and this
-computer's cores, is between them. Needs root and iproute2.
+Events a second by one worker machine, and by two, on one Redis and one Postgres. Each machine is a network namespace
+of its own, joined to the servers' by a bridge: nothing but the network, and this computer's cores, is between them.
+Then what an event takes of disk and log, and how long the drop of a month takes. Needs root and iproute2.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from statistics import median
@@ -63,8 +65,36 @@ def rate(stage: Stage, machines: list[str], batches: ingest.Batches, warm: inges
     return sent / seconds
 
 
+# Bytes of the ledger with its keys, of the other tables that spend adds to, and rows of either.
+SIZES: Final = """
+    SELECT (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'spend_events'::regclass),
+        pg_total_relation_size('campaign_days') + pg_total_relation_size('brand_days'),
+        (SELECT count(*) FROM spend_events), (SELECT count(*) FROM campaign_days) + (SELECT count(*) FROM brand_days)
+"""
+LOG: Final = "SELECT pg_current_wal_lsn() - '0/0'"
+
+
+def footprint(stage: Stage) -> Iterator[str]:
+    """What an event takes, and how long it takes to drop a month of the ledger, a line each."""
+    spend = workload.Spend(seed=1)
+    with stage.copied() as connection, stage.workers():
+        ((log_before,),) = connection.execute(LOG).fetchall()
+        stage.put(workload.messages(spend.batches(MESSAGES, A_MESSAGE)))
+        stage.until_done()
+        ((log_after,),) = connection.execute(LOG).fetchall()
+        ((ledger, counters, events, days),) = connection.execute(SIZES).fetchall()
+        started = time.perf_counter()
+        connection.execute("SELECT drop_ledger_months('2199-01-01')")
+        seconds = time.perf_counter() - started
+    yield f"| bytes of an event in the ledger, its key included | {ledger / events:.0f} |"
+    log_bytes = (log_after - log_before) / events
+    yield f"| bytes of the log of transactions for an event and its counters | {log_bytes:.0f} |"
+    yield f"| bytes of a campaign's or brand's day | {counters / days:.0f} |"
+    yield f"| milliseconds to drop all months of the ledger, {events:,} events | {seconds * 1000:.0f} |"
+
+
 def main() -> int:
-    """Prints the table; returns the exit code."""
+    """Prints the tables; returns the exit code."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         sys.stderr.write("network namespaces need root and iproute2\n")
         return 2
@@ -75,11 +105,14 @@ def main() -> int:
                 spend = workload.Spend(seed=seed)
                 warm, batches = spend.batches(ingest.WARM, 200), spend.batches(MESSAGES, A_MESSAGE)
                 taken.append(rate(stage, machines[:number], batches, warm))
+        lines = list(footprint(stage))
     print("| worker machines, of one process each | events/s, median | slowest and fastest | beside one |")
     print("|---:|---:|---:|---:|")
     for number, taken in rates.items():
         ratio = median(two / one for one, two in zip(rates[1], taken, strict=True))
         print(f"| {number} | {median(taken):,.0f} | {min(taken):,.0f} to {max(taken):,.0f} | {ratio:.2f} |")
+    print("\n| what | |\n|---|---:|")
+    print("\n".join(lines))
     return 0
 
 

@@ -19,7 +19,7 @@ from benchmarks import workload
 from cli import embedded
 
 LONGEST_SECONDS: Final = 900
-POLL_SECONDS: Final = 0.002
+POLL_SECONDS: Final = 0.005
 POSTGRES: Final = {
     "max_connections": "100",
     "shared_buffers": "1GB",

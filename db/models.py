@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Computed,
     Date,
@@ -48,7 +49,7 @@ class Base(DeclarativeBase):
 
 
 class Brand(Base):
-    """The client that owns campaigns and budgets."""
+    """The client that owns campaigns and budgets. Of its headroom, see db/repository/headroom.py."""
 
     __tablename__ = "brands"
     __table_args__ = (
@@ -57,6 +58,7 @@ class Brand(Base):
         CheckConstraint("timezone(time_zone, '2000-01-01 00:00+00'::timestamptz) IS NOT NULL", name="time_zone_known"),
         CheckConstraint("name <> ''", name="name_not_empty"),
         Index("ix_brands_time_zone", "time_zone"),
+        {"postgresql_with": {"fillfactor": "50"}},
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -65,6 +67,9 @@ class Brand(Base):
     currency: Mapped[str] = mapped_column(Text, server_default="USD")
     configured_status: Mapped[str] = mapped_column(Text, server_default="enabled")
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+    headroom_micros: Mapped[int | None] = mapped_column(BigInteger)
+    headroom_on: Mapped[date | None] = mapped_column(Date)
+    has_campaign_budgets: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
 
 class Campaign(Base):

@@ -7,6 +7,7 @@ look; where anything does, it says None, and the batch is read and judged one by
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -55,7 +56,7 @@ class Events(NamedTuple):
         """The events of several, in their order."""
         if len(parts) == 1:
             return parts[0]
-        columns: Any = ([value for part in parts for value in part[place]] for place in range(len(cls._fields)))
+        columns: Any = (list(chain.from_iterable(part[place] for part in parts)) for place in range(len(cls._fields)))
         return cls(*columns)
 
     def chosen(self, places: Sequence[int]) -> "Events":

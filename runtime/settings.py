@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     api_requests_per_minute: int = Field(1_200, ge=1, validation_alias=_variable("SPENDGATE_API_REQUESTS_PER_MINUTE"))
     max_message_bytes: int = Field(33_554_432, ge=65_536, validation_alias=_variable("SPENDGATE_MAX_MESSAGE_BYTES"))
     worker_processes: int = Field(2, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_PROCESSES"))
-    worker_threads: int = Field(16, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_THREADS"))
+    worker_threads: int = Field(32, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_THREADS"))
     shutdown_seconds: int = Field(25, ge=1, le=600, validation_alias=_variable("SPENDGATE_SHUTDOWN_SECONDS"))
     max_event_age_days: int = Field(35, ge=1, le=3650, validation_alias=_variable("SPENDGATE_MAX_EVENT_AGE_DAYS"))
     max_event_ahead_seconds: int = Field(

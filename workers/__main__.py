@@ -14,6 +14,9 @@ COLLECTED_AFTER = (50_000, 20, 100)
 """Objects until the garbage is collected: a batch of events is thousands, none of them in a ring."""
 
 THREAD_DIED_EXIT = 70
+SWITCH_SECONDS = 0.05
+"""How long a thread may compute before another takes its place: whoever commits for many should not be interrupted."""
+
 IDLE_MS = 50
 """The longest an idle consumer waits before it looks again: the latency of a quiet queue."""
 
@@ -49,6 +52,7 @@ def work(child: "Child") -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)
     threading.excepthook = die_with_the_thread

@@ -1,7 +1,7 @@
 """The one transaction in which spend is judged, counted once and enforced."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from db.engine import Stale
-from db.repository import ledger, rejected, search, sequences, spend, totals
+from db.repository import headroom, ledger, rejected, search, sequences, spend, totals
 from db.repository.accounts import accounts, forget_accounts, remembered_accounts
-from db.repository.enforcement import Applied, lock_brands
-from db.repository.spend import CampaignDay, Recorded
+from db.repository.enforcement import Applied
+from db.repository.headroom import Headroom
+from db.repository.spend import Added, Recorded
 from db.repository.zones import readable_zones
 from domain.columns import Events, PlainDrafts, judged_plain, plain_drafts
 from domain.inputs import Account, AgeBounds, CampaignKey, Reason, Rejection
@@ -124,7 +125,7 @@ def count_batches(
     counted = _told_by_batch(judged, recorded)
     refused = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
-    changes = _enforce_crossed(connection, recorded.days, known, Cause.SPEND)
+    changes = _enforce_crossed(connection, recorded, known, Cause.SPEND)
     return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
 
 
@@ -201,14 +202,14 @@ def count_day_totals(
     recorded = spend.record(connection, events, at, also_days=restated.first_days, looks_first=looks_first)
     bad = (*rejections, *refused, *restated.conflicts, *_contradictions(events, recorded.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
-    changes = _enforce_crossed(connection, recorded.days, known, Cause.REPORTED_TOTAL)
+    changes = _enforce_crossed(connection, recorded, known, Cause.REPORTED_TOTAL)
     return Counted(
         taken=len(reported) - restated.nothing_new - len(restated.conflicts),
         known=restated.nothing_new,
         rejections=bad,
         changes=tuple(changes),
-        brand_ids=frozenset(brand_id for brand_id, _, _ in recorded.days),
-        campaign_ids=frozenset(campaign_id for _, campaign_id, _ in recorded.days),
+        brand_ids=frozenset(recorded.added.brand_of.values()),
+        campaign_ids=frozenset(recorded.added.brand_of),
     )
 
 
@@ -221,32 +222,58 @@ def bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
 
 
 def _enforce_crossed(
-    connection: Connection, days: Collection[CampaignDay], judged_by: Mapping[CampaignKey, Account], cause: Cause
+    connection: Connection, recorded: Recorded, judged_by: Mapping[CampaignKey, Account], cause: Cause
 ) -> list[Applied]:
-    """Enforces the brands on which a budget has crossed its limit, either way, after spend on the campaigns' days.
+    """Enforces the brands on which a budget has crossed its limit, either way, after spend that was recorded.
 
     The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
-    counters or is seen here. Raises Stale where a brand's zone or currency is not what the events were judged by.
+    counters or is seen here. Where a brand's headroom was enough, no budget of its own need be looked at. Raises Stale
+    where a brand's zone or currency is not what the events were judged by.
     """
-    if not days:
+    added = recorded.added
+    if not added.of_days:
         return []
-    locked = lock_brands(connection, {brand_id for brand_id, _, _ in days})
+    taken = headroom.take(connection, added.spent_by_brand())
     judged = {account.brand_id: (account.time_zone.key, account.currency) for account in judged_by.values()}
-    if any(judged[brand_id] != found for brand_id, found in locked.items()):
+    if any(judged[brand_id] != (found.time_zone, found.currency) for brand_id, found in taken.items()):
         forget_accounts()
         raise Stale("a brand's time zone or currency changed before its first spend")
-    zones = {brand_id: zone for brand_id, (zone, _) in locked.items()}
     at = clock.now()
-    campaign_ids = sorted({campaign_id for _, campaign_id, _ in days})
-    crossed = search.crossed(connection, set(zones.values()), at, brand_ids=sorted(zones), campaign_ids=campaign_ids)
-    ahead = _brands_ahead(days, zones, at)
+    zones = readable_zones({found.time_zone for found in taken.values()})
+    today = {name: local_day(at, zone) for name, zone in zones.items()}
+    unsure = [brand_id for brand_id, found in taken.items() if not found.is_enough_on(today.get(found.time_zone))]
+    crossed = _crossed(connection, taken, unsure, added, at)
+    headroom.renew(connection, {brand_id: taken[brand_id] for brand_id in unsure}, today, at)
+    ahead = _brands_ahead(added, taken, today)
     return enforce(connection, {*crossed, *ahead}, cause, at) if crossed or ahead else []
 
 
-def _brands_ahead(days: Iterable[CampaignDay], zones: dict[int, str], at: datetime) -> set[int]:
+def _crossed(
+    connection: Connection,
+    taken: Mapping[int, Headroom],
+    unsure: Sequence[int],
+    added: Added,
+    at: datetime,
+) -> list[int]:
+    """The brands with a crossed budget, among those whose headroom does not tell, and by budgets of campaigns."""
+    brand_ids = {*unsure, *(brand_id for brand_id, found in taken.items() if found.has_campaign_budgets)}
+    if not brand_ids:
+        return []
+    campaign_ids = sorted(campaign_id for campaign_id, brand_id in added.brand_of.items() if brand_id in brand_ids)
+    zones = {taken[brand_id].time_zone for brand_id in brand_ids}
+    return search.crossed(connection, zones, at, brand_ids=sorted(brand_ids), campaign_ids=campaign_ids)
+
+
+def _brands_ahead(added: Added, taken: Mapping[int, Headroom], today: Mapping[str, date]) -> set[int]:
     """The brands with spend dated on a day that has not begun: midnight may exhaust a budget with it."""
-    today = {name: local_day(at, zone) for name, zone in readable_zones(set(zones.values())).items()}
-    return {brand_id for brand_id, _, day in days if day > today[zones[brand_id]]}
+    first = min(today.values())
+    return {
+        brand_id
+        for day in added.of_days
+        if day > first
+        for brand_id in {added.brand_of[campaign_id] for campaign_id in added.of_days[day]}
+        if day > today[taken[brand_id].time_zone]
+    }
 
 
 def parted(read: Iterable[Good | Rejection]) -> tuple[list[Good], list[Rejection]]:

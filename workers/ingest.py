@@ -29,7 +29,7 @@ log = structlog.get_logger()
 DATA_EXCEPTIONS = "22"
 OUT_OF_RANGE = "22003"
 IDS_LOGGED = 20
-MAX_EVENTS_TOGETHER: Final = 16_000
+MAX_EVENTS_TOGETHER: Final = 32_000
 """Of one transaction: beyond that, larger ones are hardly cheaper."""
 
 

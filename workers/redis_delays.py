@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from workers.redis_broker import SpendgateBroker
 
 MOVED_AT_ONCE: Final = 200
+IDLE_MS: Final = 200
+"""How seldom an idle look is: what was put off for half a second or more can wait for so long."""
+
 LEASE_MS: Final = 3_000
 """So long nobody else moves what one worker has begun to move; if it dies, another one does."""
 
@@ -29,7 +32,7 @@ class DelayedMessages:
     def __init__(self, broker: "SpendgateBroker", queue_name: str, timeout: int) -> None:
         self.broker = broker
         self.queue_name = queue_name
-        self.timeout_ms = timeout
+        self.timeout_ms = max(timeout, IDLE_MS)
         self.misses = 0
 
     def __iter__(self) -> "DelayedMessages":

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from db.engine import committed, is_held_up, snapshot, transaction
-from db.repository import access, hold_history, hours, ledger, search, suspects, watermarks
+from db.repository import access, headroom, hold_history, hours, ledger, search, suspects, watermarks
 from db.repository.enforcement import Applied, lock_brands
 from db.repository.zones import readable_zones
 from domain.periods import Period, day_starts_at, local_day, window_of
@@ -136,6 +136,9 @@ def refresh(at: datetime) -> list[Applied]:
     with snapshot() as connection:
         zones = search.zones_in_use(connection)
         found = {*search.crossed(connection, zones, at), *search.drifted(connection, zones, at)}
+        misled = [row["brand_id"] for row in headroom.too_much(connection, zones, at)]
+    if misled:
+        committed(lambda connection: headroom.forget(connection, misled))
     sequences.join_runs()
     sequences.tell_gaps(at)
     changes = enforce_brands(found, Cause.REFRESH)

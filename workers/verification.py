@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from db.engine import snapshot
-from db.repository import hold_history, ledger, search, verification, watermarks
+from db.repository import headroom, hold_history, ledger, search, verification, watermarks
 from db.repository.enforcement import Standing, load
 from db.repository.zones import readable_zones
 from domain.enforcement import Decision, decide
@@ -60,6 +60,7 @@ def verify(progress: Callable[[str], None] = lambda _: None) -> list[Check]:
             ("brand days equal their campaigns' days", sizes["brand_days"], _brand_days),
             ("holds are what the rules say", sizes["campaigns"], _holds),
             ("status changes explain every status", sizes["status_changes"], _history),
+            ("headrooms are no more than what is left", sizes["brand_days"], _headrooms),
             ("event ids stand in one month", sizes["spend_events"], _ids),
         ):
             progress(name)
@@ -115,6 +116,10 @@ def _holds(connection: Connection, check: Check, at: datetime) -> None:
 def _history(connection: Connection, check: Check, _at: datetime) -> None:
     check.wrong += verification.broken_history(connection, NAMED_ROWS)
     check.notices += hold_history.gaps(connection, NAMED_ROWS)
+
+
+def _headrooms(connection: Connection, check: Check, at: datetime) -> None:
+    check.wrong += headroom.too_much(connection, search.zones_in_use(connection), at, NAMED_ROWS)
 
 
 def _ids(connection: Connection, check: Check, _at: datetime) -> None:

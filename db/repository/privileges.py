@@ -46,8 +46,7 @@ READER: Final = {
 
 WORKER: Final = {
     **OPEN,
-    # To lock a brand's row takes the right to update one of its columns: this one, which no rule reads.
-    "brands": "SELECT, UPDATE (created_at)",
+    "brands": "SELECT, UPDATE (headroom_micros, headroom_on)",
     "campaigns": "SELECT, UPDATE (effective_status, holds, next_change_at, enforced_at)",
     "spend_events": APPEND,
     "status_changes": APPEND,

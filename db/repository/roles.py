@@ -3,6 +3,7 @@
 They are given as SQL to run or to read, so that whoever may make roles need not be whoever runs this.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +18,7 @@ LEDGER: Final = "spend_events"
 OUR_FUNCTIONS: Final = frozenset(
     {
         *("ensure_ledger_month", "drop_ledger_months", "ledger_retention_months", "refuse_edit_of_history"),
-        *("keep_budget_limits", "stamp_budget_change", "fix_zone_and_currency"),
+        *("keep_budget_limits", "stamp_budget_change", "fix_zone_and_currency", "forget_headroom"),
     }
 )
 
@@ -44,6 +45,12 @@ FUNCTIONS_HERE: Final = """
     WHERE pronamespace = current_schema()::regnamespace AND proname = ANY(%s)
     ORDER BY proname
 """
+
+COLUMNS_HERE: Final = """
+    SELECT relname, array_agg(attname::text) FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(%s) AND attnum > 0 GROUP BY relname
+"""
+PRIVILEGE: Final = re.compile(r"(\w+)(?: \(([^)]*)\))?")
 
 RETENTION_KNOWN: Final = "SELECT to_regprocedure('ledger_retention_months()') IS NOT NULL"
 RETENTION: Final = "SELECT ledger_retention_months()"
@@ -146,15 +153,27 @@ def grants(driver: Driver, roles: list[DatabaseRole]) -> Iterator[Composed]:
     here = place(driver)
     tables = [name for name, _ in driver.execute(TABLES_HERE, [list(READER), LEDGER])]
     functions = {name for name, *_ in driver.execute(FUNCTIONS_HERE, [list(OUR_FUNCTIONS)])}
+    columns = {table: set(found) for table, found in driver.execute(COLUMNS_HERE, [tables])}
     for role in roles:
         name = Identifier(here.role(role))
         for table in tables:
             yield SQL("REVOKE ALL ON {} FROM {}").format(Identifier(table), name)
-            if table in TABLES[role]:
-                yield SQL("GRANT {} ON {} TO {}").format(SQL(TABLES[role][table]), Identifier(table), name)
+            privileges = _of_columns_there_are(TABLES[role].get(table, ""), columns[table])
+            if privileges:
+                yield SQL("GRANT {} ON {} TO {}").format(SQL(privileges), Identifier(table), name)
         for function in FUNCTIONS[role]:
             if function.partition("(")[0] in functions:
                 yield SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(SQL(function), name)
+
+
+def _of_columns_there_are(privileges: str, columns: set[str]) -> str:
+    """The privileges without those on columns that a table of an earlier version lacks."""
+    kept = []
+    for privilege, listed in PRIVILEGE.findall(privileges):
+        names = [name for name in listed.split(", ") if name in columns]
+        if names or not listed:
+            kept.append(f"{privilege} ({', '.join(names)})" if listed else privilege)
+    return ", ".join(kept)
 
 
 def after_migration(driver: Driver, retention_months: int | None) -> Iterator[Composed]:

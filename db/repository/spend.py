@@ -1,8 +1,11 @@
 """The ledger and the counters: every event once, every counter the sum of its events."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from typing import NamedTuple
+from itertools import chain, repeat
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, text
@@ -45,6 +48,46 @@ Fact = tuple[int, datetime, int]
 CampaignDay = tuple[int, int, date]
 
 
+class Added(NamedTuple):
+    """What events add to campaigns' days: micros by day and campaign, and whose the campaigns are."""
+
+    of_days: Mapping[date, Mapping[int, int]]
+    brand_of: Mapping[int, int]
+
+    @classmethod
+    def by(cls, events: Events, also_days: Iterable[CampaignDay] = ()) -> "Added":
+        """The sums of the events; `also_days` are there too, if need be with nothing."""
+        of_days: dict[date, dict[int, int]] = {day: defaultdict(int) for day in set(events.days)}
+        for day, campaign_id, micros in zip(events.days, events.campaign_ids, events.amounts_micros, strict=True):
+            of_days[day][campaign_id] += micros
+        brand_of = dict(zip(events.campaign_ids, events.brand_ids, strict=True))
+        for brand_id, campaign_id, day in also_days:
+            of_days.setdefault(day, {}).setdefault(campaign_id, 0)
+            brand_of[campaign_id] = brand_id
+        return cls(of_days, brand_of)
+
+    def of_brands(self) -> dict[date, dict[int, int]]:
+        """The same by day and brand."""
+        found: dict[date, dict[int, int]] = {}
+        for day, campaigns in self.of_days.items():
+            brands: defaultdict[int, int] = defaultdict(int)
+            for campaign_id, micros in campaigns.items():
+                brands[self.brand_of[campaign_id]] += micros
+            found[day] = brands
+        return found
+
+    def spent_by_brand(self) -> dict[int, int]:
+        """What was added to the days of each brand, without what was taken away from some."""
+        spent: defaultdict[int, int] = defaultdict(int)
+        for brands in self.of_brands().values():
+            for brand_id, micros in brands.items():
+                spent[brand_id] += max(micros, 0)
+        return spent
+
+
+NOTHING: Final = Added(MappingProxyType({}), MappingProxyType({}))
+
+
 class KnownInPart(Exception):
     """The ledger has one of the events already, or the batch has one twice: the transaction must look first."""
 
@@ -52,12 +95,12 @@ class KnownInPart(Exception):
 class Recorded(NamedTuple):
     """What became of events, by their places: which the ledger had already, and which contradict it.
 
-    `days` are the campaigns' days on which the others are counted.
+    `added` is what the others add to the counters.
     """
 
     known: Sequence[int] = ()
     conflicts: Sequence[int] = ()
-    days: Collection[CampaignDay] = ()
+    added: Added = NOTHING
 
 
 def record(
@@ -79,7 +122,7 @@ def record(
     new = events.without(*recorded.known, *recorded.conflicts)
     if new.event_ids:
         _copy(connection, new, at)
-    return recorded._replace(days=count(connection, new, also_days))
+    return recorded._replace(added=count(connection, new, also_days))
 
 
 def _copy(connection: Connection, events: Events, at: datetime) -> None:
@@ -108,9 +151,15 @@ def _told_apart(connection: Connection, events: Events) -> Recorded:
 
 
 def months_of(events: Events) -> set[date]:
-    """The months of the ledger that they belong to."""
-    found = {(moment.year, moment.month) for moment in events.occurred_at}
-    return {date(year, month, 1) for year, month in found}
+    """The months of the ledger that they belong to, and those between."""
+    if not events.occurred_at:
+        return set()
+    month, last = (moment.date().replace(day=1) for moment in (min(events.occurred_at), max(events.occurred_at)))
+    found = {month}
+    while month < last:
+        month = next_month(month)
+        found.add(month)
+    return found
 
 
 def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[EventKey, Fact]:
@@ -130,25 +179,30 @@ def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[Even
     return facts
 
 
-def count(connection: Connection, events: Events, also_days: Iterable[CampaignDay] = ()) -> Collection[CampaignDay]:
-    """Adds the events to the counters, in key order so that two batches never wait in a ring; returns their days."""
-    campaigns: dict[CampaignDay, int] = dict.fromkeys(also_days, 0)
-    spent = campaigns.get
-    keys = zip(events.brand_ids, events.campaign_ids, events.days, strict=True)
-    for key, micros in zip(keys, events.amounts_micros, strict=True):
-        campaigns[key] = spent(key, 0) + micros
-    if not campaigns:
-        return ()
-    brands: dict[tuple[int, date], int] = {}
-    for (brand_id, _, day), micros in campaigns.items():
-        brands[brand_id, day] = brands.get((brand_id, day), 0) + micros
-    connection.execute(ADD_TO_CAMPAIGN_DAYS, _columns(campaigns, "brand_ids", "campaign_ids", "days"))
-    connection.execute(ADD_TO_BRAND_DAYS, _columns(brands, "brand_ids", "days"))
-    return campaigns.keys()
+def count(connection: Connection, events: Events, also_days: Iterable[CampaignDay] = ()) -> Added:
+    """Adds the events to the counters of campaigns' days and of brands' days; returns what was added.
+
+    In the order of days and ids, so that two batches never wait in a ring. `also_days` get a counter too.
+    """
+    added = Added.by(events, also_days)
+    if added.of_days:
+        connection.execute(ADD_TO_CAMPAIGN_DAYS, _campaign_columns(added))
+        connection.execute(ADD_TO_BRAND_DAYS, _columns(added.of_brands(), "brand_ids"))
+    return added
 
 
-def _columns(counters: dict[CampaignDay, int] | dict[tuple[int, date], int], *names: str) -> dict[str, str]:
-    rows = sorted(counters.items())
-    keys = zip(*(key for key, _ in rows), strict=True)
-    columns = {name: array_of(values) for name, values in zip(names, keys, strict=True)}
-    return columns | {"amounts": array_of(micros for _, micros in rows)}
+def _campaign_columns(added: Added) -> dict[str, str]:
+    columns = _columns(added.of_days, "campaign_ids")
+    brand_ids = (
+        added.brand_of[campaign_id] for day in sorted(added.of_days) for campaign_id in sorted(added.of_days[day])
+    )
+    return columns | {"brand_ids": array_of(brand_ids)}
+
+
+def _columns(of_days: Mapping[date, Mapping[int, int]], ids: str) -> dict[str, str]:
+    rows = [(day, sorted(spent.items())) for day, spent in sorted(of_days.items())]
+    return {
+        ids: array_of(key for _, spent in rows for key, _ in spent),
+        "days": array_of(chain.from_iterable(repeat(str(day), len(spent)) for day, spent in rows)),
+        "amounts": array_of(micros for _, spent in rows for _, micros in spent),
+    }

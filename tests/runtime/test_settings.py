@@ -54,7 +54,7 @@ DEFAULTS = {
     "SPENDGATE_API_REQUESTS_PER_MINUTE": ("api_requests_per_minute", 1_200),
     "SPENDGATE_MAX_MESSAGE_BYTES": ("max_message_bytes", 33_554_432),
     "SPENDGATE_WORKER_PROCESSES": ("worker_processes", 2),
-    "SPENDGATE_WORKER_THREADS": ("worker_threads", 16),
+    "SPENDGATE_WORKER_THREADS": ("worker_threads", 32),
     "SPENDGATE_SHUTDOWN_SECONDS": ("shutdown_seconds", 25),
     "SPENDGATE_MAX_EVENT_AGE_DAYS": ("max_event_age_days", 35),
     "SPENDGATE_MAX_EVENT_AHEAD_SECONDS": ("max_event_ahead_seconds", 300),
@@ -240,7 +240,7 @@ def test_settings_are_frozen() -> None:
 def test_what_every_shell_sets_for_others_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     for field, text in (("HOME", "/home/person"), ("HOST", "0.0.0.0"), ("WORKER_THREADS", "64"), ("home", "/tmp")):  # noqa: S104, S108 - only read
         monkeypatch.setenv(field, text)
-    assert (settings().home, settings().host, settings().worker_threads) == (Path(".spendgate"), "127.0.0.1", 16)
+    assert (settings().home, settings().host, settings().worker_threads) == (Path(".spendgate"), "127.0.0.1", 32)
 
 
 @pytest.mark.parametrize("variable", ["SPENDGATE_CLOCK_START", "SPENDGATE_CLOCK_SPEED"])

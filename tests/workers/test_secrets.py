@@ -38,6 +38,8 @@ BAD_URLS = (
     ("REDIS_URL", f"redis://app:a/{TELLTALE}@127.0.0.1:1/0"),
     ("REDIS_URL", f"redis://app:a[{TELLTALE}@127.0.0.1:1/0"),
     ("REDIS_URL", f"redis://app:a@{TELLTALE}@127.0.0.1:1/0"),
+    ("BROKER_URL", f"amqp://app:{TELLTALE}@127.0.0.1:1/%2F"),
+    ("BROKER_URL", f"amqp://app:{TELLTALE}@127.0.0.1:port/%2F"),
     ("SPENDGATE_SECRET_KEY", f"short-{TELLTALE}"),
 )
 
@@ -84,7 +86,7 @@ def test_commands_that_fail_name_no_secret(database: str, servers: type[dict[str
 @pytest.mark.parametrize(("variable", "value"), BAD_URLS)
 def test_a_url_that_cannot_be_used_is_not_repeated(database: str, variable: str, value: str) -> None:
     env: Env = {**LOUD, variable: value}
-    command = ("send", "-") if variable == "REDIS_URL" else ("status",)
+    command = ("send", "-") if variable in {"REDIS_URL", "BROKER_URL"} else ("status",)
     for told in (shell(*command, env=env, stdin="{}\n"), run("-m", "workers.main", env=env)):
         told_none(told.out + told.err)
 

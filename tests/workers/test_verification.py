@@ -13,6 +13,7 @@ DAYS = "campaign days equal the ledger"
 BRAND_DAYS = "brand days equal their campaigns' days"
 HOLDS = "holds are what the rules say"
 HISTORY = "status changes explain every status"
+HEADROOMS = "headrooms are no more than what is left"
 IDS = "event ids stand in one month"
 
 
@@ -38,7 +39,7 @@ def wrong() -> dict[str, list[dict[str, Any]]]:
 def test_finds_nothing_wrong_and_tells_what_it_compared(world: World, campaign: int) -> None:
     started: list[str] = []
     found = {check.name: check.compared for check in verify(started.append)}
-    assert found == {DAYS: 3, BRAND_DAYS: 2, HOLDS: 1, HISTORY: 2, IDS: 3}
+    assert found == {DAYS: 3, BRAND_DAYS: 2, HOLDS: 1, HISTORY: 2, HEADROOMS: 2, IDS: 3}
     assert started == list(found)
     assert wrong() == {}
 
@@ -56,7 +57,8 @@ def test_finds_a_campaigns_day_that_is_not_the_ledgers_sum(world: World, campaig
                 "counter_micros": 6,
                 "time_zone": "Asia/Kathmandu",
             }
-        ]
+        ],
+        HEADROOMS: [{"brand_id": world.brand_of(campaign), "headroom_micros": 4, "left_micros": 3}],
     }
 
 

@@ -5,6 +5,14 @@ const place = document.getElementById("docs");
 window.SwaggerUIBundle({
   url: place.dataset.openapi,
   domNode: place,
-  deepLinking: true,
+  deepLinking: false, // it would put links into buttons
   validatorUrl: null,
+  defaultModelsExpandDepth: -1, // the list of schemas has buttons within buttons; each operation shows its own
 });
+
+// Swagger UI leaves the choice of a body's or an answer's form without a name.
+new MutationObserver(() => {
+  for (const choice of place.querySelectorAll("select:not([aria-label])")) {
+    choice.setAttribute("aria-label", "form");
+  }
+}).observe(place, { childList: true, subtree: true });

@@ -138,4 +138,4 @@ def test_a_brand_that_is_not_there_is_said_not_to_be(client: TestClient) -> None
         client.delete("/api/brands/4711/"),
     ):
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-        assert answer.json()["detail"] == "brand: there is no brand 4711"
+        assert answer.json()["detail"] == "brand_id: there is no brand 4711"

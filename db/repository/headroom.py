@@ -1,0 +1,126 @@
+"""How much more a brand can spend before one of its own budgets runs out: most spend need look no further.
+
+`headroom_micros` is never more than what is left of any of the brand's own budgets, less one; spend takes from it,
+a refund gives nothing back. It holds for one day of the brand, `headroom_on`, because windows end with days. Null: a
+budget has run out, or a limit was edited, which a trigger on `budgets` sees to: the budgets themselves are looked at.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from db.repository.arrays import array_of, text_array_of
+from db.repository.windows import SPEND_OF_BUDGETS, current_windows
+from db.repository.zones import readable_zones
+from domain.periods import local_day
+
+NO_LIMIT: Final = 2**62
+"""The headroom of a brand without budgets of its own."""
+
+# Locks brands against every other enforcement, in id order so that two never wait in a ring; takes from what is left.
+TAKE = text("""
+    WITH locked AS MATERIALIZED (
+        SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE brands
+    SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END
+    FROM locked JOIN unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
+        ON sent.brand_id = locked.id
+    WHERE brands.id = locked.id
+    RETURNING brands.id, time_zone, currency, headroom_micros, headroom_on, has_campaign_budgets
+""")
+
+# What is left of the brands' own budgets.
+LEFT = text(f"""
+    SELECT budgets.brand_id, CAST(least(min(limit_micros - spent_micros) - 1, :no_limit) AS bigint) AS micros
+    {SPEND_OF_BUDGETS}
+    WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaign_id IS NULL
+    GROUP BY budgets.brand_id
+""")
+
+RENEW = text("""
+    UPDATE brands SET headroom_micros = renewed.micros, headroom_on = renewed.day
+    FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:micros AS bigint[]), CAST(:days AS date[]))
+        AS renewed(brand_id, micros, day)
+    WHERE brands.id = renewed.brand_id
+""")
+
+# Brands whose headroom is more than what is left on the day for which it holds.
+TOO_MUCH = text(f"""
+    SELECT brands.id AS brand_id, headroom_micros, min(limit_micros - spent_micros) - 1 AS left_micros
+    {SPEND_OF_BUDGETS}
+    WHERE campaign_id IS NULL AND (brands.time_zone, headroom_on) IN (
+        SELECT * FROM unnest(CAST(:zones_today AS text[]), CAST(:todays AS date[]))
+    )
+    GROUP BY brands.id, headroom_micros
+    HAVING headroom_micros > min(limit_micros - spent_micros) - 1
+    ORDER BY brands.id
+    LIMIT :limit
+""")  # noqa: S608 - a constant, put together once
+
+FORGET = text("""
+    UPDATE brands SET headroom_micros = NULL
+    WHERE id IN (SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE)
+""")
+
+
+class Headroom(NamedTuple):
+    """A locked brand, and what is left of its headroom after the spend it was locked for."""
+
+    time_zone: str
+    currency: str
+    micros: int | None
+    day: date | None
+    has_campaign_budgets: bool
+
+    def is_enough_on(self, today: date | None) -> bool:
+        """Whether none of the brand's own budgets can have been crossed, either way."""
+        return self.micros is not None and self.day == today
+
+
+def take(connection: Connection, spent_micros: Mapping[int, int]) -> dict[int, Headroom]:
+    """Waits until no other transaction enforces these brands, and takes from their headroom what each has spent."""
+    brand_ids = sorted(spent_micros)
+    parameters = {"brand_ids": array_of(brand_ids), "spent": array_of(spent_micros[brand_id] for brand_id in brand_ids)}
+    return {brand_id: Headroom(*rest) for brand_id, *rest in connection.execute(TAKE, parameters)}
+
+
+def renew(connection: Connection, taken: Mapping[int, Headroom], days: Mapping[str, date], at: datetime) -> None:
+    """Keeps anew what is left of the brands; `days` are the local days of `at` by zone."""
+    chosen = {brand_id: headroom for brand_id, headroom in taken.items() if headroom.time_zone in days}
+    if not chosen:
+        return
+    zones = {headroom.time_zone for headroom in chosen.values()}
+    parameters = {"brand_ids": array_of(chosen), "no_limit": NO_LIMIT, **current_windows(zones, at)}
+    left = {row.brand_id: row.micros for row in connection.execute(LEFT, parameters)}
+    renewed = [
+        (brand_id, micros if micros >= 0 else None, days[headroom.time_zone])
+        for brand_id, headroom in chosen.items()
+        for micros in [left.get(brand_id, NO_LIMIT)]
+        if micros >= 0 or headroom.micros is not None
+    ]
+    if renewed:
+        brand_ids, micros, brand_days = zip(*renewed, strict=True)
+        columns = {"brand_ids": array_of(brand_ids), "micros": _or_null(micros), "days": array_of(brand_days)}
+        connection.execute(RENEW, columns)
+
+
+def too_much(
+    connection: Connection, zones: Iterable[str], at: datetime, limit: int | None = None
+) -> list[dict[str, int]]:
+    """The brands whose headroom would hide that a budget runs out: after an edit of counters by hand, say."""
+    today = {name: local_day(at, zone) for name, zone in readable_zones(zones).items()}
+    parameters = {"zones_today": list(today), "todays": list(today.values()), "limit": limit}
+    rows = connection.execute(TOO_MUCH, parameters | current_windows(today, at))
+    return [{**row, "left_micros": int(row["left_micros"])} for row in rows.mappings()]
+
+
+def forget(connection: Connection, brand_ids: Iterable[int]) -> None:
+    """Whoever counts next for these brands looks at their budgets."""
+    connection.execute(FORGET, {"brand_ids": array_of(brand_ids)})
+
+
+def _or_null(micros: Iterable[int | None]) -> str:
+    return text_array_of(None if one is None else str(one) for one in micros)

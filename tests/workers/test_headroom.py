@@ -1,0 +1,142 @@
+"""Most spend looks at no budget, because enough is left of each: and no crossing is missed for it, either way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from db.engine import engine
+from tests.world import World, moment
+from workers.schedules import refresh_spend
+
+LIMIT = 1_000
+
+
+@contextmanager
+def looks() -> Iterator[list[str]]:
+    """The statements that look for crossed limits meanwhile."""
+    sent: list[str] = []
+
+    def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "WITH judged" in statement:
+            sent.append(statement)
+
+    event.listen(engine(), "before_cursor_execute", record)
+    yield sent
+    event.remove(engine(), "before_cursor_execute", record)
+
+
+@pytest.fixture
+def campaign(world: World, noon: datetime) -> int:
+    """A campaign of a brand with a daily limit, of which little is spent."""
+    world.set_clock(noon)
+    made = world.campaign(world.brand("Asia/Kathmandu", daily=LIMIT))
+    world.spend(made, 1)
+    return made
+
+
+def test_spend_that_can_cross_nothing_looks_at_no_budget(world: World, campaign: int) -> None:
+    with looks() as sent:
+        world.ingest([world.event(campaign, 1) for _ in range(LIMIT - 2)])
+        world.spend(campaign, -5)
+    assert sent == []
+    assert (world.is_active(campaign), world.spent(campaign)) == (True, LIMIT - 6)
+    world.verify()
+
+
+@pytest.mark.parametrize(("micros", "active"), [(LIMIT - 2, True), (LIMIT - 1, False), (10**15, False)])
+def test_pauses_when_spend_equals_limit_and_not_before(world: World, campaign: int, micros: int, active: bool) -> None:
+    world.spend(campaign, micros)
+    assert world.is_active(campaign) is active
+    world.verify()
+
+
+def test_a_refund_after_a_limit_was_crossed_is_seen_at_once(world: World, campaign: int) -> None:
+    world.spend(campaign, LIMIT)
+    world.spend(campaign, -2)
+    assert world.is_active(campaign)
+    world.spend(campaign, 1)
+    assert not world.is_active(campaign)
+    world.verify()
+
+
+def test_what_is_refunded_within_a_batch_is_not_taken_for_spent(world: World, campaign: int) -> None:
+    with looks() as sent:
+        for _ in range(5):
+            world.ingest([world.event(campaign, 900), world.event(campaign, -900)])
+    assert (sent, world.is_active(campaign)) == ([], True)
+
+
+def test_a_limit_that_was_lowered_is_looked_at(world: World, campaign: int) -> None:
+    world.limit(20, brand=world.brand_of(campaign))
+    world.spend(campaign, 19)
+    assert not world.is_active(campaign)
+
+
+def test_a_limit_that_was_lowered_by_hand_is_looked_at(world: World, campaign: int) -> None:
+    world.execute("UPDATE budgets SET limit_micros = 20")
+    world.spend(campaign, 19)
+    assert not world.is_active(campaign)
+    world.execute("UPDATE budgets SET limit_micros = 100")
+    world.spend(campaign, 1)
+    assert world.is_active(campaign)
+    world.spend(campaign, 79)
+    assert not world.is_active(campaign)
+
+
+def test_a_clock_that_goes_back_over_midnight_finds_the_day_that_was(
+    world: World, campaign: int, noon: datetime
+) -> None:
+    world.spend(campaign, LIMIT - 10)
+    world.set_clock(noon + timedelta(days=1))
+    world.tick()
+    world.spend(campaign, 1)
+    world.set_clock(noon)
+    world.spend(campaign, 10)
+    assert not world.is_active(campaign)
+
+
+def test_a_month_is_looked_at_again_on_each_of_its_days(world: World) -> None:
+    at = moment("2026-06-17T12:00:00Z")
+    world.set_clock(at)
+    campaign = world.campaign(world.brand(monthly=10))
+    for day in range(10):
+        world.set_clock(at + timedelta(days=day))
+        assert world.is_active(campaign)
+        world.spend(campaign, 1)
+    assert not world.is_active(campaign)
+    world.verify()
+
+
+def test_late_spend_takes_from_what_is_left_of_the_month(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    campaign = world.campaign(world.brand(daily=100, monthly=100))
+    world.spend(campaign, 50)
+    world.spend(campaign, 49, noon - timedelta(days=3))
+    assert world.is_active(campaign)
+    world.spend(campaign, 1)
+    assert not world.is_active(campaign)
+    world.verify()
+
+
+def test_a_budget_of_a_campaign_is_looked_at_whatever_its_brand_may_spend(world: World, campaign: int) -> None:
+    other = world.campaign(world.brand_of(campaign), daily=10)
+    world.spend(other, 10)
+    assert (world.is_active(other), world.is_active(campaign)) == (False, True)
+    world.spend(other, -1)
+    assert world.is_active(other)
+    world.execute("DELETE FROM budgets WHERE campaign_id IS NOT NULL")
+    assert world.one("SELECT has_campaign_budgets FROM brands") == {"has_campaign_budgets": False}
+
+
+def test_counters_that_were_edited_by_hand_mislead_for_no_longer_than_the_next_refresh(
+    world: World, campaign: int
+) -> None:
+    world.execute("UPDATE campaign_days SET spent_micros = spent_micros + 900")
+    world.execute("UPDATE brand_days SET spent_micros = spent_micros + 900")
+    refresh_spend()
+    world.spend(campaign, 99)
+    assert not world.is_active(campaign)
