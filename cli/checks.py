@@ -141,7 +141,7 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"campaigns": tally, "status_changes": changes})
         return
-    console.print(f"{tally.get('active', 0)} campaigns active, {tally.get('inactive', 0)} inactive")
+    console.print(f"campaigns: {tally.get('active', 0)} active, {tally.get('inactive', 0)} inactive")
     rows = [
         {
             "at": change["changed_at"],

@@ -295,7 +295,7 @@ def test_verify_tells_of_one_id_in_two_months_without_calling_it_wrong(world: Wo
 
 
 def test_status_tells_how_many_serve_and_what_changed_last(world: World, spendgate: Spendgate) -> None:
-    assert "0 campaigns active, 0 inactive" in spendgate("status").out
+    assert "campaigns: 0 active, 0 inactive" in spendgate("status").out
     brand = world.brand(daily=UNIT, name="Shoes")
     campaign = world.campaign(brand, name="Summer")
     world.campaign(world.brand())
@@ -304,7 +304,7 @@ def test_status_tells_how_many_serve_and_what_changed_last(world: World, spendga
     assert told["campaigns"] == {"active": 1, "inactive": 1}
     assert (told["status_changes"][0]["campaign_id"], told["status_changes"][0]["cause"]) == (campaign, "spend")
     text = spendgate("status").out
-    assert "1 campaigns active, 1 inactive" in text
+    assert "campaigns: 1 active, 1 inactive" in text
     assert "the brand's daily budget is spent" in text
 
 
