@@ -56,7 +56,7 @@ def copied(stage: Stage, batches: Batches) -> float:
                 copy.write(data)
             connection.commit()
         seconds = time.perf_counter() - started
-        _check(observer, sum(map(len, batches)))
+        check(observer, sum(map(len, batches)))
     return sum(map(len, batches)) / seconds
 
 
@@ -67,7 +67,7 @@ def ingested(stage: Stage, batches: Batches, warm: Batches, deliveries: int = 1)
         stage.put(workload.messages(warm))
         stage.until_done()
         seconds = stage.seconds_for(ready)
-        _check(observer, sum(map(len, batches)) + sum(map(len, warm)))
+        check(observer, sum(map(len, batches)) + sum(map(len, warm)))
     return deliveries * sum(map(len, batches)) / seconds
 
 
@@ -79,6 +79,13 @@ def passed_through(stage: Stage, batches: Batches) -> float:
         return len(batches) / stage.seconds_for(workload.messages(batches, "do_nothing"))
 
 
-def _check(connection: psycopg.Connection[Any], events: int) -> None:
-    (found,) = connection.execute("SELECT count(*) FROM spend_events").fetchall()
-    assert found == (events,), f"{found[0]} of {events} events are in the ledger"
+def counted(connection: psycopg.Connection[Any]) -> int:
+    """How many events the ledger has."""
+    ((found,),) = connection.execute("SELECT count(*) FROM spend_events").fetchall()
+    return int(found)
+
+
+def check(connection: psycopg.Connection[Any], events: int) -> None:
+    """Fails unless the ledger has so many."""
+    found = counted(connection)
+    assert found == events, f"{found} of {events} events are in the ledger"

@@ -2,9 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Final
-
-import psycopg
+from typing import Final
 
 from benchmarks import ingest, workload
 from benchmarks.stage import Stage
@@ -32,18 +30,13 @@ def rate_upon(stage: Stage, events: int, batches: ingest.Batches, warm: ingest.B
     sizes = {"brands": workload.BRANDS, "campaigns": workload.CAMPAIGNS, "seconds": workload.HOURS * 3600}
     kept = stage.kept(f"ledger_{events}", FILL_LEDGER, parameters={**sizes, "events": events})
     with stage.entered(kept) as observer, stage.workers():
-        before = _counted(observer)
+        before = ingest.counted(observer)
         stage.put(workload.messages(warm))
         stage.until_done()
         seconds = stage.seconds_for(workload.messages(batches))
         added = sum(map(len, batches)) + sum(map(len, warm))
-        assert _counted(observer) == before + added, "an event is lost or doubled"
+        ingest.check(observer, before + added)
     return sum(map(len, batches)) / seconds
-
-
-def _counted(connection: psycopg.Connection[Any]) -> int:
-    (row,) = connection.execute("SELECT count(*) FROM spend_events").fetchall()
-    return int(row[0])
 
 
 def resident(stage: Stage, number: int) -> tuple[float, float]:

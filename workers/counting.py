@@ -14,10 +14,9 @@ from db.repository.accounts import accounts, forget_accounts, remembered_account
 from db.repository.enforcement import Applied
 from db.repository.headroom import Headroom
 from db.repository.spend import Added, Recorded
-from db.repository.zones import readable_zones
+from db.repository.zones import local_days
 from domain.columns import Events, PlainDrafts, judged_plain, plain_drafts
 from domain.inputs import Account, AgeBounds, CampaignKey, Reason, Rejection
-from domain.periods import local_day
 from domain.sequences import runs_of
 from domain.spend import SpendDraft, judge_events, read_event, sequence_of
 from domain.totals import TotalDraft, judge_total
@@ -239,8 +238,7 @@ def _enforce_crossed(
         forget_accounts()
         raise Stale("a brand's time zone or currency changed before its first spend")
     at = clock.now()
-    zones = readable_zones({found.time_zone for found in taken.values()})
-    today = {name: local_day(at, zone) for name, zone in zones.items()}
+    today = local_days({found.time_zone for found in taken.values()}, at)
     unsure = [brand_id for brand_id, found in taken.items() if not found.is_enough_on(today.get(found.time_zone))]
     crossed = _crossed(connection, taken, unsure, added, at)
     headroom.renew(connection, {brand_id: taken[brand_id] for brand_id in unsure}, today, at)

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -66,6 +67,11 @@ def check_size(data: bytes) -> None:
         raise MessageTooLarge(f"a message of {len(data)} bytes, the limit SPENDGATE_MAX_MESSAGE_BYTES is {limit}")
 
 
+def largest_bytes() -> int:
+    """What a message may have for a worker to take it."""
+    return settings().max_message_bytes + RETRY_BYTES
+
+
 def read(data: bytes, queue_name: str, actors: Mapping[str, Actor[..., Any]]) -> Message[Any] | Fault:
     """The message in `data` with the options we know, or what is wrong with it."""
     try:
@@ -73,13 +79,13 @@ def read(data: bytes, queue_name: str, actors: Mapping[str, Actor[..., Any]]) ->
     except (DecodeError, TypeError, ValueError, RecursionError):
         return Fault("undecodable")
     shaped = (
-        not _is_deep(data, message)
-        and isinstance(message.options, dict)
+        isinstance(message.options, dict)
         and isinstance(message.kwargs, dict)
         and isinstance(message.args, tuple)
         and isinstance(message.message_id, str)
         and isinstance(message.actor_name, str)
         and message.queue_name == queue_name
+        and not _is_deep(data, message)
     )
     if not shaped:
         return Fault("unknown_shape")
@@ -101,17 +107,14 @@ def _is_deep(data: bytes, message: Message[Any]) -> bool:
     return bool(brackets) and _depth_exceeds([message.args, message.kwargs, message.options], MAX_DEPTH)
 
 
-def _depth_exceeds(level: Sequence[object], depth: int) -> bool:
+def _depth_exceeds(level: Sequence[Any], depth: int) -> bool:
+    """Whether containers hold containers, and so on, so many times."""
     for _ in range(depth):
-        inner = [held for value in level for held in _held(value) if isinstance(held, (dict, list, tuple))]
-        if not inner:
+        held = chain.from_iterable(value.values() if isinstance(value, dict) else value for value in level)
+        level = [value for value in held if isinstance(value, (dict, list))]
+        if not level:
             return False
-        level = inner
     return True
-
-
-def _held(value: object) -> Iterable[object]:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
 
 
 def _sound(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:

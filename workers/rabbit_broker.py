@@ -23,7 +23,6 @@ from dramatiq.brokers.rabbitmq import DEAD_MESSAGE_TTL
 from dramatiq.common import current_millis, dq_name, q_name, xq_name
 from dramatiq.errors import BrokerConnectionError
 
-from runtime.settings import settings
 from workers import messages
 from workers.messages import REDELIVERED, Fault, NotEnqueued
 from workers.rabbit_senders import LOST, Senders
@@ -261,7 +260,7 @@ class RabbitConsumer(Consumer):
         return RabbitMessage(message, self, method.delivery_tag)
 
     def _read(self, body: bytes) -> Message[Any] | Fault:
-        if len(body) > settings().max_message_bytes + messages.RETRY_BYTES:
+        if len(body) > messages.largest_bytes():
             return Fault("too_large")
         return messages.read(body, self.queue_name, self.broker.actors)
 

@@ -44,11 +44,6 @@ class SpendgateBroker(RedisBroker):
         self.steps = {name: self.client.register_script(getattr(redis_scripts, name)) for name in STEPS}
         os.register_at_fork(after_in_child=self.become_another)
 
-    @property
-    def largest_bytes(self) -> int:
-        """What a message may have for a worker to take it."""
-        return settings().max_message_bytes + messages.RETRY_BYTES
-
     def become_another(self) -> None:
         """What a process holds lies in Redis under its broker's id: forked processes must not share one."""
         self.broker_id = str(uuid.uuid4())

@@ -10,7 +10,7 @@ import structlog
 from dramatiq import Message, MessageProxy
 from dramatiq.common import compute_backoff, current_millis
 
-from workers.messages import REDELIVERED, Fault
+from workers.messages import REDELIVERED, Fault, largest_bytes
 
 if TYPE_CHECKING:
     from workers.redis_broker import SpendgateBroker
@@ -131,7 +131,7 @@ class SpendgateConsumer:
         self.freed.clear()
         room, room_bytes = self._room()
         if room:
-            bounds = (room, SILENT_MS, self.broker.largest_bytes, room_bytes)
+            bounds = (room, SILENT_MS, largest_bytes(), room_bytes)
             found = self.broker.step("FETCH", self.queue_name, self.broker.broker_id, *bounds)
             self.fetched = [
                 Held(redis_id.decode(), data, None if deaths is None else int(deaths))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dramatiq import Message, MessageProxy
 from dramatiq.common import compute_backoff, q_name
 
-from workers.messages import Fault
+from workers.messages import Fault, largest_bytes
 from workers.redis_consumer import HELD_BYTES
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class DelayedMessages:
         """Nothing is held."""
 
     def _move_due(self) -> int:
-        bounds = (MOVED_AT_ONCE, LEASE_MS, self.broker.largest_bytes, HELD_BYTES)
+        bounds = (MOVED_AT_ONCE, LEASE_MS, largest_bytes(), HELD_BYTES)
         now_ms, found = self.broker.step("DUE", self.queue_name, *bounds)
         for redis_id, data in found:
             self._move(redis_id.decode(), data, now_ms)

@@ -13,8 +13,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.arrays import array_of, text_array_of
 from db.repository.windows import SPEND_OF_BUDGETS, current_windows
-from db.repository.zones import readable_zones
-from domain.periods import local_day
+from db.repository.zones import local_days
 
 NO_LIMIT: Final = 2**62
 """The headroom of a brand without budgets of its own."""
@@ -111,7 +110,7 @@ def too_much(
     connection: Connection, zones: Iterable[str], at: datetime, limit: int | None = None
 ) -> list[dict[str, int]]:
     """The brands whose headroom would hide that a budget runs out: after an edit of counters by hand, say."""
-    today = {name: local_day(at, zone) for name, zone in readable_zones(zones).items()}
+    today = local_days(zones, at)
     parameters = {"zones_today": list(today), "todays": list(today.values()), "limit": limit}
     rows = connection.execute(TOO_MUCH, parameters | current_windows(today, at))
     return [{**row, "left_micros": int(row["left_micros"])} for row in rows.mappings()]

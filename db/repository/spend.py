@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from db.repository import ledger_rows
 from db.repository.arrays import array_of
-from db.repository.ledger import ensure_months, next_month
+from db.repository.ledger import ensure_months, month_of, next_month
 from domain.columns import Events
 
 # What one month of the ledger holds under the given ids.
@@ -49,9 +49,10 @@ CampaignDay = tuple[int, int, date]
 
 
 class Added(NamedTuple):
-    """What events add to campaigns' days: micros by day and campaign, and whose the campaigns are."""
+    """What events add to the days of campaigns and of brands, in micros, and whose the campaigns are."""
 
     of_days: Mapping[date, Mapping[int, int]]
+    of_brands: Mapping[date, Mapping[int, int]]
     brand_of: Mapping[int, int]
 
     @classmethod
@@ -64,28 +65,22 @@ class Added(NamedTuple):
         for brand_id, campaign_id, day in also_days:
             of_days.setdefault(day, {}).setdefault(campaign_id, 0)
             brand_of[campaign_id] = brand_id
-        return cls(of_days, brand_of)
-
-    def of_brands(self) -> dict[date, dict[int, int]]:
-        """The same by day and brand."""
-        found: dict[date, dict[int, int]] = {}
-        for day, campaigns in self.of_days.items():
-            brands: defaultdict[int, int] = defaultdict(int)
+        of_brands: dict[date, dict[int, int]] = {day: defaultdict(int) for day in of_days}
+        for day, campaigns in of_days.items():
             for campaign_id, micros in campaigns.items():
-                brands[self.brand_of[campaign_id]] += micros
-            found[day] = brands
-        return found
+                of_brands[day][brand_of[campaign_id]] += micros
+        return cls(of_days, of_brands, brand_of)
 
     def spent_by_brand(self) -> dict[int, int]:
         """What was added to the days of each brand, without what was taken away from some."""
         spent: defaultdict[int, int] = defaultdict(int)
-        for brands in self.of_brands().values():
+        for brands in self.of_brands.values():
             for brand_id, micros in brands.items():
                 spent[brand_id] += max(micros, 0)
         return spent
 
 
-NOTHING: Final = Added(MappingProxyType({}), MappingProxyType({}))
+NOTHING: Final = Added(MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
 
 
 class KnownInPart(Exception):
@@ -154,7 +149,7 @@ def months_of(events: Events) -> set[date]:
     """The months of the ledger that they belong to, and those between."""
     if not events.occurred_at:
         return set()
-    month, last = (moment.date().replace(day=1) for moment in (min(events.occurred_at), max(events.occurred_at)))
+    month, last = month_of(min(events.occurred_at)), month_of(max(events.occurred_at))
     found = {month}
     while month < last:
         month = next_month(month)
@@ -186,21 +181,23 @@ def count(connection: Connection, events: Events, also_days: Iterable[CampaignDa
     """
     added = Added.by(events, also_days)
     if added.of_days:
-        connection.execute(ADD_TO_CAMPAIGN_DAYS, _campaign_columns(added))
-        connection.execute(ADD_TO_BRAND_DAYS, _columns(added.of_brands(), "brand_ids"))
+        campaigns, brands = _in_order(added.of_days), _in_order(added.of_brands)
+        brand_ids = array_of(added.brand_of[campaign_id] for _, spent in campaigns for campaign_id, _ in spent)
+        connection.execute(ADD_TO_CAMPAIGN_DAYS, _columns(campaigns, "campaign_ids") | {"brand_ids": brand_ids})
+        connection.execute(ADD_TO_BRAND_DAYS, _columns(brands, "brand_ids"))
     return added
 
 
-def _campaign_columns(added: Added) -> dict[str, str]:
-    columns = _columns(added.of_days, "campaign_ids")
-    brand_ids = (
-        added.brand_of[campaign_id] for day in sorted(added.of_days) for campaign_id in sorted(added.of_days[day])
-    )
-    return columns | {"brand_ids": array_of(brand_ids)}
+Ordered = list[tuple[date, list[tuple[int, int]]]]
+"""By day: ids, each with its micros."""
 
 
-def _columns(of_days: Mapping[date, Mapping[int, int]], ids: str) -> dict[str, str]:
-    rows = [(day, sorted(spent.items())) for day, spent in sorted(of_days.items())]
+def _in_order(of_days: Mapping[date, Mapping[int, int]]) -> Ordered:
+    """In the order in which every transaction writes counters."""
+    return [(day, sorted(spent.items())) for day, spent in sorted(of_days.items())]
+
+
+def _columns(rows: Ordered, ids: str) -> dict[str, str]:
     return {
         ids: array_of(key for _, spent in rows for key, _ in spent),
         "days": array_of(chain.from_iterable(repeat(str(day), len(spent)) for day, spent in rows)),

@@ -1,18 +1,15 @@
 """Ledger, counters and histories can be spread over servers by brand: their keys and an event's way allow it."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import event
 
-from db.engine import engine
 from db.models import Base
 from db.repository import ledger_rows
+from tests.workers.kit import statements
 from tests.world import World
 
 OF_BRANDS = ("campaign_days", "brand_days", "brand_hours", "monthly_reports")
@@ -31,19 +28,6 @@ def test_postgres_takes_the_keys_of_a_table_that_is_spread_by_brand(world: World
     assert keys >= 1
 
 
-@contextmanager
-def recorded() -> Iterator[list[tuple[str, Any]]]:
-    """The statements that this process sends meanwhile, with their parameters."""
-    sent: list[tuple[str, Any]] = []
-
-    def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        sent.append((statement, parameters))
-
-    event.listen(engine(), "before_cursor_execute", record)
-    yield sent
-    event.remove(engine(), "before_cursor_execute", record)
-
-
 def tables_in(statement: str) -> set[str]:
     return set(re.findall(r"\w+", re.sub(r"'[^']*'", "", statement))) & Base.metadata.tables.keys()
 
@@ -58,7 +42,7 @@ def test_each_statement_on_the_way_of_an_event_names_its_brands(world: World) ->
     campaigns = [world.campaign(brand, schedule="Mon-Sun 00:00-24:00") for brand in brands]
     world.ingest([world.event(campaign, 1) for campaign in campaigns])  # from now on, workers know the campaigns
     batch = [world.event(campaign, MORE_THAN_A_DAY) for campaign in campaigns[1:]]
-    with recorded() as sent:
+    with statements() as sent:
         world.ingest(batch)
         world.ingest(batch)
     named = {tables: brands_in(parameters) for text, parameters in sent if (tables := frozenset(tables_in(text)))}

@@ -12,8 +12,10 @@ from uuid import uuid4
 
 import redis
 from dramatiq import Worker
+from sqlalchemy import event
 from structlog.typing import EventDict
 
+from db.engine import engine
 from tests.workers.queues import queues
 from tests.world import World
 from workers import enforcement, ingest, reports, schedules
@@ -85,6 +87,28 @@ def message_of(actor: str, queue: str, redis_id: str, **fields: Any) -> dict[str
     if isinstance(message["options"], dict):
         message["options"] = {"redis_message_id": redis_id, **message["options"]}
     return message
+
+
+def put_text(kwargs: str, queue_name: str = "spend", **fields: Any) -> str:
+    """The same with arguments spelt as they are: no JSON of ours is as deep, or has such numbers."""
+    place, name = "@kwargs@", str(uuid4())
+    message = json.dumps(message_of("ingest_spend", queue_name, name, kwargs=place, **fields))
+    return put(message.replace(f'"{place}"', kwargs).encode(), queue_name, name)
+
+
+@contextmanager
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """The statements that this process sends to Postgres meanwhile, with their parameters."""
+    sent: list[tuple[str, Any]] = []
+
+    def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(engine(), "before_cursor_execute", record)
+    try:
+        yield sent
+    finally:
+        event.remove(engine(), "before_cursor_execute", record)
 
 
 def dead_letters(queue_name: str = "spend") -> set[str]:

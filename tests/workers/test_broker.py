@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import dramatiq
 import psycopg
@@ -22,7 +21,7 @@ from db.engine import committed, engine, transaction
 from db.repository import rejected
 from runtime import clock
 from runtime.settings import Settings, SettingsError, settings
-from tests.workers.kit import dead_letters, is_empty, lines, message_of, put, put_message, working
+from tests.workers.kit import dead_letters, is_empty, lines, message_of, put, put_message, put_text, working
 from tests.workers.queues import queues
 from tests.world import World, eventually, process
 from workers.broker import broker, middleware
@@ -138,7 +137,7 @@ def test_input_nested_to_the_edge_of_what_can_be_read_is_kept_and_delays_nothing
     depths = [*range(900, 1_000, 6), 50_000]
     for depth in depths:
         nested = "[" * depth + "]" * depth
-        put_message_text(f'{{"events": [{nested}]}}')
+        put_text(f'{{"events": [{nested}]}}')
         send(world, campaign)
     with working():
         eventually(lambda: world.spent(campaign) == len(depths) and is_empty(), 15)
@@ -152,7 +151,7 @@ def test_deep_input_of_a_failing_message_ends_no_thread(world: World, campaign: 
     """The line that tells of the failure cannot be written at such a depth, nor can the retry."""
     depths = [*range(900, 1_000, 6)]
     for depth in depths:
-        put_message_text(f'{{"self": {"[" * depth + "]" * depth}}}')
+        put_text(f'{{"self": {"[" * depth + "]" * depth}}}')
     with working(threads=2) as worker:
         eventually(lambda: len(world.rejected()) == len(depths), 15)
         assert all(thread.is_alive() for thread in worker.workers)
@@ -166,13 +165,6 @@ def test_brackets_within_a_text_are_no_depth(world: World, campaign: int, source
     with working():
         eventually(lambda: world.spent(campaign) == 5 and is_empty(), 15)
     assert world.rejected() == []
-
-
-def put_message_text(kwargs: str) -> None:
-    place = "@kwargs@"
-    name = str(uuid4())
-    text = json.dumps(message_of("ingest_spend", "spend", name, kwargs=place))
-    put(text.replace(f'"{place}"', kwargs).encode(), redis_id=name)
 
 
 def test_a_message_near_the_limit_outlasts_a_fault_that_passes(

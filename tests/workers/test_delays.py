@@ -1,15 +1,13 @@
 """What is delayed in Redis goes to its queue when its time has come, whatever else is delayed there."""
 
-import json
 import os
 import time
-from uuid import uuid4
 
 import pytest
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
-from tests.workers.kit import is_empty, message_of, put, queue, working
+from tests.workers.kit import is_empty, put, put_message, put_text, queue, working
 from tests.workers.queues import is_rabbitmq
 from tests.world import World, eventually
 from workers.broker import broker
@@ -34,13 +32,6 @@ def now_ms() -> int:
     return int(seconds) * 1_000 + int(microseconds) // 1_000
 
 
-def put_delayed(kwargs: dict[str, object], eta: int) -> None:
-    """As Dramatiq's own broker puts it: nothing but the message itself tells its time."""
-    name = str(uuid4())
-    message = message_of("ingest_spend", "spend.DQ", name, kwargs=kwargs, options={"eta": eta})
-    put(json.dumps(message).encode(), "spend.DQ", name)
-
-
 def later(world: World, campaign: int, milliseconds: int) -> None:
     ingest_spend.send_with_options(kwargs={"events": [world.event(campaign, 5)]}, delay=milliseconds)
 
@@ -56,7 +47,8 @@ def test_it_is_worked_on_at_its_time_and_not_before(world: World, campaign: int)
 
 def test_no_retry_waits_behind_what_is_delayed_for_longer(world: World, campaign: int) -> None:
     for _ in range(HELD_BYTES // LARGE_BYTES + 5):
-        put_delayed({"events": [{"padding": "x" * LARGE_BYTES}]}, now_ms() + 60_000)
+        large = {"events": [{"padding": "x" * LARGE_BYTES}]}
+        put_message(queue="spend.DQ", kwargs=large, options={"eta": now_ms() + 60_000})
     later(world, campaign, 200)
     with working():
         eventually(lambda: world.spent(campaign) == 5, SOON_SECONDS)
@@ -70,10 +62,8 @@ def test_what_grows_beyond_the_limit_as_it_is_written_anew_holds_up_no_other(
 
     monkeypatch.setenv("SPENDGATE_MAX_MESSAGE_BYTES", "65536")
     settings.cache_clear()
-    name = str(uuid4())
     grows = f'{{"events": [[{", ".join(["1e15"] * 12_000)}]]}}'
-    message = json.dumps(message_of("ingest_spend", "spend.DQ", name, kwargs="@", options={"eta": now_ms() - 1_000}))
-    put(message.replace('"@"', grows).encode(), "spend.DQ", name)
+    put_text(grows, "spend.DQ", options={"eta": now_ms() - 1_000})
     later(world, campaign, 200)
     with working():
         eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)

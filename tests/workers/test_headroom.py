@@ -1,32 +1,20 @@
 """Most spend looks at no budget, because enough is left of each: and no crossing is missed for it, either way."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
-from db.engine import engine
+from tests.workers.kit import statements
 from tests.world import World, moment
 from workers.schedules import refresh_spend
 
 LIMIT = 1_000
 
 
-@contextmanager
-def looks() -> Iterator[list[str]]:
-    """The statements that look for crossed limits meanwhile."""
-    sent: list[str] = []
-
-    def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "WITH judged" in statement:
-            sent.append(statement)
-
-    event.listen(engine(), "before_cursor_execute", record)
-    yield sent
-    event.remove(engine(), "before_cursor_execute", record)
+def looks(sent: list[tuple[str, Any]]) -> list[str]:
+    """Those of the statements that look for crossed limits."""
+    return [statement for statement, _ in sent if "WITH judged" in statement]
 
 
 @pytest.fixture
@@ -39,10 +27,10 @@ def campaign(world: World, noon: datetime) -> int:
 
 
 def test_spend_that_can_cross_nothing_looks_at_no_budget(world: World, campaign: int) -> None:
-    with looks() as sent:
+    with statements() as sent:
         world.ingest([world.event(campaign, 1) for _ in range(LIMIT - 2)])
         world.spend(campaign, -5)
-    assert sent == []
+    assert looks(sent) == []
     assert (world.is_active(campaign), world.spent(campaign)) == (True, LIMIT - 6)
     world.verify()
 
@@ -64,10 +52,10 @@ def test_a_refund_after_a_limit_was_crossed_is_seen_at_once(world: World, campai
 
 
 def test_what_is_refunded_within_a_batch_is_not_taken_for_spent(world: World, campaign: int) -> None:
-    with looks() as sent:
+    with statements() as sent:
         for _ in range(5):
             world.ingest([world.event(campaign, 900), world.event(campaign, -900)])
-    assert (sent, world.is_active(campaign)) == ([], True)
+    assert (looks(sent), world.is_active(campaign)) == ([], True)
 
 
 def test_a_limit_that_was_lowered_is_looked_at(world: World, campaign: int) -> None:
