@@ -233,8 +233,9 @@ def _enforce_crossed(
     if not added.of_days:
         return []
     taken = headroom.take(connection, added.spent_by_brand())
-    judged = {account.brand_id: (account.time_zone.key, account.currency) for account in judged_by.values()}
-    if any(judged[brand_id] != (found.time_zone, found.currency) for brand_id, found in taken.items()):
+    standing = {(brand_id, found.time_zone, found.currency) for brand_id, found in taken.items()}
+    judged = {(account.brand_id, account.time_zone.key, account.currency) for account in judged_by.values()}
+    if any(account not in standing and account[0] in taken for account in judged):
         forget_accounts()
         raise Stale("a brand's time zone or currency changed before its first spend")
     at = clock.now()

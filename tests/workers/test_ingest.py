@@ -480,6 +480,24 @@ def test_counts_by_the_zone_that_a_brand_was_given_before_its_first_spend(world:
     world.verify()
 
 
+@pytest.mark.parametrize("is_named_first", [True, False])
+def test_a_zone_that_is_remembered_wrongly_is_seen_beside_the_same_campaign_by_its_other_name(
+    world: World, noon: datetime, is_named_first: bool
+) -> None:
+    del noon
+    brand = world.brand(zone="UTC")
+    campaign = world.campaign(brand, platform="meta", external_id="x-1")
+    world.ingest([world.event(campaign, 1, "2020-01-01T00:00:00Z")])  # too old: nothing is spent, but it is remembered
+    edit = Edit("test", world.set_clock("2026-06-17T20:00:00Z"))
+    edited(lambda connection: catalog.edit_brand(connection, brand, {"time_zone": "Asia/Kathmandu"}, edit), brand)
+    by_id, by_name = world.event(campaign, 5), world.event(campaign, 2)
+    del by_name["campaign_id"]
+    by_name |= {"platform": "meta", "external_id": "x-1"}
+    world.ingest([by_name, by_id] if is_named_first else [by_id, by_name])
+    assert world.spent(campaign, "2026-06-18") == world.spent(campaign) == 7
+    world.verify()
+
+
 @pytest.fixture
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits for a lock as long as the test holds it."""
