@@ -23,10 +23,13 @@ from domain.periods import local_day
 from runtime import clock
 from runtime.settings import settings
 from workers.broker import broker
+from workers.side_by_side import side_by_side
 
 log = structlog.get_logger()
 
 BRANDS_A_TRANSACTION: Final = 50
+AT_ONCE: Final = 3
+"""Transactions of one job: while Postgres works for one, this process does for another."""
 
 Result = TypeVar("Result")
 Told = TypeVar("Told")
@@ -64,9 +67,24 @@ def enforce(
     repository.lock_brands(connection, brand_ids)
     at = at or clock.now()
     standings = repository.load(connection, sorted(brand_ids), at, campaign_ids)
-    changes = [change for standing in standings if (change := changed(standing, decide(standing.campaign, at), at))]
+    changes = _changes(standings, at)
     repository.apply(connection, changes, at, cause)
     return [change for change in changes if change.holds_before != change.holds_after]
+
+
+def _changes(standings: Iterable[Standing], at: datetime) -> list[Applied]:
+    """What the decisions make of the campaigns' rows; of those with the same facts and row one is decided for all."""
+    like_it: dict[tuple[object, ...], Applied | None] = {}
+    changes = []
+    for standing in standings:
+        campaign_id, _, campaign, *row = standing
+        alike = (id(campaign), *row)
+        if alike not in like_it:
+            like_it[alike] = changed(standing, decide(campaign, at), at)
+        change = like_it[alike]
+        if change is not None:
+            changes.append(change._replace(campaign_id=campaign_id))
+    return changes
 
 
 def changed(standing: Standing, decision: Decision, at: datetime) -> Applied | None:
@@ -142,18 +160,21 @@ def _apart(parts: Iterable[Part], cause: Cause) -> list[Applied]:
     What fails again is logged. Bad data is left there: it would fail tomorrow too. A fault that passes, such as a lock
     held elsewhere, is raised when all others are done, so that the job is done again.
     """
-    changes: list[Applied] = []
     passing: list[Exception] = []
     remaining = iter(parts)
-    while some := list(itertools.islice(remaining, BRANDS_A_TRANSACTION)):
-        try:
-            changes += _committed_changes(some, cause, settings().ingest_lock_timeout_ms)
-        except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError):
-            for part in some:
-                changes += _one_by_itself(part, cause, passing)
+    batches = iter(lambda: list(itertools.islice(remaining, BRANDS_A_TRANSACTION)), [])
+    changes = side_by_side(partial(_some_apart, cause=cause, passing=passing), batches, AT_ONCE)
+    found = list(itertools.chain.from_iterable(changes))
     if passing:
         raise passing[0]
-    return changes
+    return found
+
+
+def _some_apart(some: Sequence[Part], cause: Cause, passing: list[Exception]) -> list[Applied]:
+    try:
+        return _committed_changes(some, cause, settings().ingest_lock_timeout_ms)
+    except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError):
+        return [change for part in some for change in _one_by_itself(part, cause, passing)]
 
 
 def _one_by_itself(part: Part, cause: Cause, passing: list[Exception]) -> list[Applied]:
@@ -189,15 +210,15 @@ def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 def announce(changes: Iterable[Applied], cause: Cause) -> None:
     """Logs committed toggles, and each budget that ran out, once however many campaigns it holds."""
     exhausted: dict[tuple[int, int | None, str], dict[str, int]] = {}
+    tell = log.bind(cause=str(cause)).info
     for change in changes:
         paused = change.to_status == EffectiveStatus.INACTIVE
         if change.is_toggle:
-            log.info(
+            tell(
                 "campaign.paused" if paused else "campaign.activated",
                 brand_id=change.brand_id,
                 campaign_id=change.campaign_id,
                 holds=list(change.holds_after if paused else change.holds_before),
-                cause=str(cause),
             )
         for hold, figures in change.details.get("budgets", {}).items():
             if hold in change.holds_after and hold not in change.holds_before:

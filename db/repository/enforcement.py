@@ -27,8 +27,8 @@ BRANDS = text("""
 """)
 
 CAMPAIGNS = text("""
-    SELECT id, brand_id, configured_status, starts_on, ends_on, effective_status, holds, next_change_at,
-        enforced_at IS NULL AS is_new
+    SELECT id, brand_id, configured_status, starts_on, ends_on,
+        effective_status, next_change_at, enforced_at IS NULL, holds
     FROM campaigns
     WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
         AND (CAST(:campaign_ids AS bigint[]) IS NULL OR id = ANY(CAST(:campaign_ids AS bigint[])))
@@ -87,15 +87,15 @@ APPEND_STATUS_CHANGES = text("""
 
 
 class Standing(NamedTuple):
-    """A campaign's stored facts beside what holds for it by its row."""
+    """A campaign's stored facts beside what holds for it by its row; campaigns with the same facts share them."""
 
     campaign_id: int
     brand_id: int
     campaign: Campaign
     effective_status: str
-    holds: tuple[str, ...]
     next_change_at: datetime | None
     is_new: bool
+    holds: tuple[str, ...]
 
 
 class Applied(NamedTuple):
@@ -137,26 +137,22 @@ def load(
     brands = _brands(connection, chosen)
     schedules = _schedules(connection, chosen)
     budgets = _budgets(connection, chosen, current_windows({brand.time_zone.key for brand in brands.values()}, at))
-    return [
-        Standing(
-            campaign_id=row.id,
-            brand_id=row.brand_id,
-            campaign=Campaign(
-                brand=brands[row.brand_id],
-                configured_status=ConfiguredStatus(row.configured_status),
-                starts_on=row.starts_on,
-                ends_on=row.ends_on,
-                schedule=schedules.get(row.id, ()),
-                budgets=(*budgets.get((row.brand_id, None), ()), *budgets.get((row.brand_id, row.id), ())),
-            ),
-            effective_status=row.effective_status,
-            holds=tuple(row.holds),
-            next_change_at=row.next_change_at,
-            is_new=row.is_new,
-        )
-        for row in connection.execute(CAMPAIGNS, chosen)
-        if row.brand_id in brands
-    ]
+    alike: dict[tuple[object, ...], Campaign] = {}
+    standings = []
+    for campaign_id, brand_id, status, starts_on, ends_on, *standing in connection.execute(CAMPAIGNS, chosen):
+        effective_status, next_change_at, is_new, holds = standing
+        if brand_id not in brands:
+            continue
+        schedule, own = schedules.get(campaign_id, ()), budgets.get((brand_id, campaign_id), ())
+        facts = (brand_id, status, starts_on, ends_on, schedule, campaign_id if own else None)
+        if facts not in alike:
+            both = (*budgets.get((brand_id, None), ()), *own)
+            alike[facts] = Campaign(
+                brands[brand_id], ConfiguredStatus(status), starts_on, ends_on, schedule=schedule, budgets=both
+            )
+        stored = (effective_status, next_change_at, is_new, tuple(holds))
+        standings.append(Standing(campaign_id, brand_id, alike[facts], *stored))
+    return standings
 
 
 def _brands(connection: Connection, chosen: dict[str, Any]) -> dict[int, Brand]:
@@ -239,7 +235,14 @@ def _append_status_changes(connection: Connection, toggles: Sequence[Applied], a
         "to_statuses": array_of(toggle.to_status for toggle in toggles),
         "holds_before": text_array_of(",".join(toggle.holds_before) for toggle in toggles),
         "holds_after": text_array_of(",".join(toggle.holds_after) for toggle in toggles),
-        "details": text_array_of(json.dumps(toggle.details) for toggle in toggles),
+        "details": text_array_of(_json_of(toggles)),
     }
     connection.execute(LOCK_STATUS_CHANGES)
     connection.execute(APPEND_STATUS_CHANGES, parameters)
+
+
+def _json_of(toggles: Sequence[Applied]) -> list[str]:
+    """The figures of each toggle; those that share theirs are written once."""
+    written = {id(toggle.details): toggle.details for toggle in toggles}
+    texts = {place: json.dumps(details) for place, details in written.items()}
+    return [texts[id(toggle.details)] for toggle in toggles]
