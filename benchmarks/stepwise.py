@@ -10,7 +10,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, Final
 
 from dramatiq import MessageProxy
@@ -19,8 +18,9 @@ from sqlalchemy import event
 import workers.main  # noqa: F401 - as a worker process begins
 from db import engine
 from db.repository import ledger_rows, spend
-from workers import counting, ingest, messages
+from workers import bundles, counting, ingest, messages
 from workers.broker import broker
+from workers.bundles import EventsOfSeveral
 from workers.enforcement import Cause
 from workers.redis_broker import SpendgateBroker
 from workers.redis_consumer import SpendgateConsumer
@@ -101,7 +101,9 @@ def main(together: int) -> int:
     """Takes all that waits, `together` messages in a transaction, and tells the seconds in all and of each step."""
     assert isinstance(broker, SpendgateBroker)
     watch = Stopwatch()
-    consumer = broker.consume("spend", prefetch=2 * together, timeout=50)
+    if together == 1:
+        bundles.MAX_MESSAGES = 1  # type: ignore[misc]
+    consumer = broker.consume("spend", prefetch=together, timeout=50)
     waiting = broker.lengths()["spend", "waiting"]
     _take(consumer, 2 * together, together)  # connections are made, statements prepared, campaigns remembered
     for place in FUNCTIONS:
@@ -117,10 +119,17 @@ def main(together: int) -> int:
 
 
 def _take(consumer: Any, number: int, together: int) -> None:
-    for _ in range(number // together):
-        group: list[MessageProxy] = list(islice(filter(None, consumer), together))
-        batches = [counting.Batch.read(message.kwargs["events"]) for message in group]
-        for message, counted in zip(group, ingest._committed_together(batches), strict=True):
+    while number > 0:
+        group: list[MessageProxy] = []
+        while (taken := len(bundles.all_redis_ids(group))) < min(together, number):
+            group.extend(filter(None, [next(consumer)]))
+        number -= taken
+        events = [message.kwargs["events"] for message in group]
+        several = [
+            counting.Batch.of_several(some) if isinstance(some, EventsOfSeveral) else [counting.Batch.read(some)]
+            for some in events
+        ]
+        for message, counted in zip(group, ingest._committed_together(several), strict=True):
             ingest.report("spend.ingested", counted, Cause.SPEND)
             consumer.ack(message)
 

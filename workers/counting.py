@@ -41,6 +41,17 @@ class Batch(NamedTuple):
         plain = plain_drafts(payloads)
         return cls(None, *parted(map(read_event, payloads))) if plain is None else cls(plain)
 
+    @classmethod
+    def of_several(cls, bundle: Sequence[Sequence[object]]) -> "list[Batch]":
+        """The same of several messages: one batch where all of it is plain, else one for each."""
+        plain = plain_drafts(list(chain.from_iterable(bundle)))
+        return [cls.read(payloads) for payloads in bundle] if plain is None else [cls(plain)]
+
+    @property
+    def size(self) -> int:
+        """How many events it is."""
+        return len(self.drafts) + len(self.rejections) if self.plain is None else len(self.plain.event_ids)
+
     def campaigns(self) -> set[CampaignKey]:
         """How upstream names the campaigns of the well-formed ones."""
         return {draft.campaign for draft in self.drafts} if self.plain is None else set(self.plain.campaign_ids)

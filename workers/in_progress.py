@@ -2,10 +2,12 @@
 
 import mmap
 import threading
+from collections.abc import Sequence
 from typing import Final
 
-SLOT_BYTES: Final = 64
-"""Room for one id, its length before it."""
+SLOT_BYTES: Final = 4_096
+LENGTH_BYTES: Final = 2
+"""Room for the ids of a bundle, a line each, and before them how many bytes they are."""
 
 
 class Board:
@@ -16,19 +18,20 @@ class Board:
         self._free = list(range(threads))
         self._mine = threading.local()
 
-    def write(self, message_id: str | None) -> None:
-        """Notes what this thread works on now; None for nothing. A thread beyond the slots is not noted."""
+    def write(self, message_ids: Sequence[str]) -> None:
+        """Notes what this thread works on now, if anything. A thread beyond the slots is not noted."""
         slot = self._slot()
         if slot is None:
             return
-        text = (message_id or "").encode()[: SLOT_BYTES - 1]
+        text = "\n".join(message_ids).encode()[: SLOT_BYTES - LENGTH_BYTES]
         start = slot * SLOT_BYTES
-        self._memory[start : start + 1 + len(text)] = bytes((len(text),)) + text
+        noted = len(text).to_bytes(LENGTH_BYTES, "big") + text
+        self._memory[start : start + len(noted)] = noted
 
     def read(self) -> list[str]:
         """What was worked on."""
         slots = (self._memory[start : start + SLOT_BYTES] for start in range(0, len(self._memory), SLOT_BYTES))
-        return [slot[1 : 1 + slot[0]].decode("utf-8", "replace") for slot in slots if slot[0]]
+        return [message_id for slot in slots for message_id in _noted(slot)]
 
     def close(self) -> None:
         """Gives the memory back."""
@@ -39,3 +42,8 @@ class Board:
             self._mine.slot = self._free.pop() if self._free else None
         slot: int | None = self._mine.slot
         return slot
+
+
+def _noted(slot: bytes) -> list[str]:
+    length = int.from_bytes(slot[:LENGTH_BYTES], "big")
+    return slot[LENGTH_BYTES : LENGTH_BYTES + length].decode("utf-8", "replace").split("\n") if length else []

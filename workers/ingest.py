@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from typing import Final, Generic
 
 import dramatiq
@@ -17,6 +18,7 @@ from domain.totals import TotalDraft, read_total
 from runtime.settings import settings
 from workers import receipts
 from workers.broker import broker
+from workers.bundles import EventsOfSeveral
 from workers.counting import Batch, Counted, count_batches, count_day_totals, optimistic, parted, sum_of
 from workers.enforcement import Cause, announce, chunks
 from workers.locked_brands import locked_brands
@@ -37,7 +39,11 @@ MAX_EVENTS_TOGETHER: Final = 32_000
 def ingest_spend(*args: object, **kwargs: object) -> None:
     """`events`: a list of spend events, as the README describes them; what else a message says: see `Terms`."""
     terms = Terms.taken_from(kwargs)
-    _ingest(EVENTS, listed("events", args, kwargs), terms)
+    events = listed("events", args, kwargs)
+    if isinstance(events, EventsOfSeveral):
+        _ingest_several(events)
+    else:
+        _ingest(EVENTS, events, terms)
 
 
 @dramatiq.actor(broker=broker, queue_name="spend")
@@ -57,7 +63,16 @@ class Way(Generic[Draft]):
     cause: Cause
     read: Callable[[object], Draft | Rejection]
     count: Callable[[Sequence[Draft], Sequence[Rejection], int | None], Callable[[Connection], Counted]]
-    together: Together[Batch, Counted] | None = None
+    together: Together[Sequence[Batch], Counted] | None = None
+
+
+def _ingest_several(bundle: EventsOfSeveral) -> None:
+    """Counts the events of a bundle's messages in one commit; where that fails, message by message."""
+    try:
+        report(EVENTS.event, _committed_with_others(EVENTS, Batch.of_several(bundle)), EVENTS.cause)
+    except CommitAlone:
+        for payloads in bundle:
+            _ingest(EVENTS, payloads, Terms())
 
 
 def _ingest(way: Way[Draft], payloads: Sequence[object], terms: Terms) -> None:
@@ -92,14 +107,20 @@ def _is_committed_together(
     way: Way[Draft], payloads: Sequence[object], terms: Terms, tell: Callable[[Counted], None]
 ) -> bool:
     """Commits a batch with those of other messages; false where it must go by itself."""
-    if way.together is None or terms.only_brand_id is not None or locked_brands.known():
+    if terms.only_brand_id is not None:
         return False
     try:
-        counted = way.together.committed(Batch.read(payloads), len(payloads))
+        tell(_committed_with_others(way, [Batch.read(payloads)] if way.together else []))
     except CommitAlone:
         return False
-    tell(counted)
     return True
+
+
+def _committed_with_others(way: Way[Draft], batches: Sequence[Batch]) -> Counted:
+    """Raises CommitAlone where it must go by itself."""
+    if way.together is None or locked_brands.known():
+        raise CommitAlone
+    return way.together.committed(batches, sum(batch.size for batch in batches))
 
 
 def _enqueue_later(way: Way[Draft], inputs: list[object], terms: Terms) -> None:
@@ -197,9 +218,10 @@ def _counting_totals(
     return optimistic(partial(count_day_totals, drafts=drafts, rejections=rejections, only_brand_id=only_brand_id))
 
 
-def _committed_together(batches: Sequence[Batch]) -> list[Counted]:
-    count = optimistic(partial(count_batches, batches=batches, only_brand_id=None))
-    return committed(count, settings().ingest_lock_timeout_ms)
+def _committed_together(several: Sequence[Sequence[Batch]]) -> list[Counted]:
+    count = optimistic(partial(count_batches, batches=list(chain.from_iterable(several)), only_brand_id=None))
+    counted = iter(committed(count, settings().ingest_lock_timeout_ms))
+    return [sum_of(list(islice(counted, len(batches)))) for batches in several]
 
 
 EVENTS: Final = Way(

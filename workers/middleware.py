@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import redis
@@ -18,13 +19,14 @@ from db.engine import passes, sql_state, transaction
 from db.repository import suspects
 from runtime import clock
 from runtime.settings import settings
-from workers import messages
+from workers import bundles, messages
 from workers.in_progress import Board
 from workers.master import KILLED_AFTER_SECONDS
 
 log = structlog.get_logger()
 
 MAX_RETRIES: Final = 5
+IDS_LOGGED: Final = 20
 DEATHS_ALLOWED: Final = 3
 PARENT_LOOKED_AT_SECONDS: Final = 1.0
 WAITED_OUT: Final = (redis.RedisError, BrokerConnectionError, OSError)
@@ -42,7 +44,12 @@ class LogContext(Middleware):
     """Binds the message and its actor to every line logged while the message is worked on."""
 
     def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
-        structlog.contextvars.bind_contextvars(message_id=message.message_id, actor=message.actor_name)
+        if bundles.is_bundle(message):
+            ids = message.options["message_ids"]
+            named: dict[str, Any] = {"messages": len(ids), "message_ids": ids[:IDS_LOGGED]}
+        else:
+            named = {"message_id": message.message_id}
+        structlog.contextvars.bind_contextvars(**named, actor=message.actor_name)
 
     def after_process_message(self, *_: object, **__: object) -> None:
         structlog.contextvars.clear_contextvars()
@@ -54,15 +61,24 @@ class DeadLetters(Middleware):
     """Keeps in Postgres what was given up, with its last error."""
 
     def before_nack(self, _broker: Broker, message: MessageProxy) -> None:
-        if "kept" not in message.options:
+        if "kept" not in message.options and not bundles.is_bundle(message):
             error = str(message.options.get("traceback", "")).strip().rpartition("\n")[2]
             message.options["kept"] = messages.keep("dead_letter", error[:500], message.asdict())
 
 
 class PatientRetries(Retries):
-    """Gives a message up whose retry cannot be enqueued: the stock middleware would let it be acknowledged."""
+    """Gives a message up whose retry cannot be enqueued: the stock middleware would let it be acknowledged.
+
+    Of a bundle each message is tried again by itself.
+    """
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **outcome: Any) -> None:
+        if bundles.is_bundle(message):
+            error = outcome.get("exception")
+            if error is not None:
+                log.warning("bundle.parted", error=type(error).__name__)
+                message.fail()
+            return
         try:
             super().after_process_message(broker, message, **outcome)  # type: ignore[no-untyped-call]
         except Exception:
@@ -120,7 +136,7 @@ class Suspects(Middleware):
         self._turns = Turns()
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        self._note(message.options.get("redis_message_id"))
+        self._note(bundles.redis_ids(message) if "redis_message_id" in message.options else [])
         known_deaths = message.options.get(messages.REDELIVERED)
         if known_deaths is None:
             self._turns.begin()
@@ -142,7 +158,7 @@ class Suspects(Middleware):
 
     def after_skip_message(self, _broker: Broker, message: MessageProxy) -> None:
         self._turns.end()
-        self._note(None)
+        self._note([])
         if not message.failed:
             self._forget(message)
 
@@ -167,9 +183,9 @@ class Suspects(Middleware):
             with transaction() as connection:
                 suspects.end(connection, message.message_id)
 
-    def _note(self, redis_id: str | None) -> None:
+    def _note(self, redis_ids: Sequence[str]) -> None:
         if self.board is not None:
-            self.board.write(redis_id)
+            self.board.write(redis_ids)
 
 
 class NoOrphans(Middleware):

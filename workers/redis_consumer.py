@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -10,6 +10,8 @@ import structlog
 from dramatiq import Message, MessageProxy
 from dramatiq.common import compute_backoff, current_millis
 
+from workers import bundles
+from workers.bundles import Bundle
 from workers.messages import REDELIVERED, Fault, largest_bytes
 
 if TYPE_CHECKING:
@@ -22,6 +24,11 @@ SILENT_MS: Final = 20_000
 
 HELD_BYTES: Final = 16_000_000
 """So many bytes of messages a consumer holds before it fetches no more: decoded they are several times as large."""
+
+BUNDLED_AHEAD: Final = 4
+"""Where messages go in bundles, so many times as many are held: others are fetched while some are worked on."""
+
+APART_REMEMBERED: Final = 10_000
 
 TIDY_SECONDS: Final = 5.0
 DEAD_LETTERS_A_TIDYING: Final = 20
@@ -42,16 +49,20 @@ class SpendgateConsumer:
     tries an acknowledgement again, and has forgotten what the last consumer held. What Redis still has down as this
     worker's, and this consumer does not hold, goes back to the queue: at the start, and now and then, because a reply
     can be lost with a connection that lives on. What is done twice for it is counted once.
+
+    What may share a transaction is handed out in bundles; what a bundle failed with is handed out by itself.
     """
 
     def __init__(self, broker: "SpendgateBroker", queue_name: str, prefetch: int, timeout: int) -> None:
         self.broker = broker
         self.queue_name = queue_name
-        self.prefetch = prefetch
+        self.prefetch = prefetch * (BUNDLED_AHEAD if queue_name == bundles.QUEUE else 1)
         self.timeout_ms = timeout
         self.held: dict[str, int] = {}
         self.freed = threading.Event()
         self.fetched: list[Held] = []
+        self.next: Message[Any] | None = None
+        self.apart: set[str] = set()
         self.misses = 0
         self.tidied = time.monotonic()
         with self.broker.answering():
@@ -65,10 +76,9 @@ class SpendgateConsumer:
         with self.broker.answering():
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._tidy()
-            while (held := self._next_held()) is not None:
-                message = self._workable(held)
-                if message is not None:
-                    return MessageProxy(message)
+            message = self._next_message()
+            if message is not None:
+                return MessageProxy(message)
         if self._room()[0]:
             self.misses, pause_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
             time.sleep(pause_ms / 1000)
@@ -81,29 +91,46 @@ class SpendgateConsumer:
         self._finish("ACK", message)
 
     def nack(self, message: MessageProxy) -> None:
-        """The message is given up: kept as rejected already, or left among Redis's dead letters until it can be."""
-        if message.options.get("kept"):
+        """The message is given up: kept as rejected already, or left among Redis's dead letters until it can be.
+
+        A bundle is not: its messages wait again, each for itself.
+        """
+        if bundles.is_bundle(message):
+            self._part(message)
+        elif message.options.get("kept"):
             self._finish("ACK", message)
         else:
             self._finish("NACK", message, self.queue_name)
 
     def requeue(self, given_up: Iterable[MessageProxy]) -> None:
         """The messages will not be worked on by this worker: others may have them at once."""
-        ids = [message.options["redis_message_id"] for message in given_up]
+        self._give_back(bundles.all_redis_ids(given_up))
+
+    def close(self) -> None:
+        """What was fetched and never handed out goes back."""
+        unread = [held.redis_id for held in self.fetched]
+        self._give_back([*bundles.all_redis_ids([self.next] if self.next else []), *unread])
+
+    def _part(self, bundle: MessageProxy) -> None:
+        ids = bundles.redis_ids(bundle)
+        if len(self.apart) > APART_REMEMBERED:
+            self.apart.clear()
+        self.apart.update(ids)
+        self._give_back(ids)
+        self.freed.set()
+
+    def _give_back(self, ids: Sequence[str]) -> None:
         if ids:
             self._step("REQUEUE", *ids)
             for redis_id in ids:
                 self.held.pop(redis_id, None)
 
-    def close(self) -> None:
-        """What was fetched and never handed out goes back."""
-        if self.fetched:
-            self._step("REQUEUE", *(held.redis_id for held in self.fetched))
-
     def _finish(self, step: str, message: MessageProxy, *arguments: str) -> None:
-        redis_id = message.options["redis_message_id"]
-        self._step(step, redis_id, *arguments)
-        self.held.pop(redis_id, None)
+        ids = bundles.redis_ids(message)
+        self._step(step, *arguments, *ids)
+        for redis_id in ids:
+            self.held.pop(redis_id, None)
+            self.apart.discard(redis_id)
         self.freed.set()
 
     def _step(self, name: str, *arguments: str) -> Any:
@@ -117,6 +144,25 @@ class SpendgateConsumer:
         """
         room, room_bytes = self.prefetch - len(self.held), HELD_BYTES - sum(list(self.held.values()))
         return (room, room_bytes) if room >= max(self.prefetch // 2, 1) and room_bytes > 0 else (0, 0)
+
+    def _next_message(self) -> Message[Any] | None:
+        """The next message, with those after it that may share its transaction."""
+        first, self.next = self.next or self._next_workable(), None
+        if first is None or first.options["redis_message_id"] in self.apart:
+            return first
+        bundle = Bundle(first)
+        while self.fetched and self.next is None:
+            message = self._workable(self.fetched.pop(0))
+            if message is not None and (bundles.redis_ids(message)[0] in self.apart or not bundle.takes(message)):
+                self.next = message
+        return bundle.message()
+
+    def _next_workable(self) -> Message[Any] | None:
+        while (held := self._next_held()) is not None:
+            message = self._workable(held)
+            if message is not None:
+                return message
+        return None
 
     def _next_held(self) -> Held | None:
         if not self.fetched:
@@ -152,7 +198,7 @@ class SpendgateConsumer:
         if self.broker.kept(self.queue_name, held.redis_id, held.data, fault):
             self._step("ACK", held.redis_id)
         else:
-            self._step("NACK", held.redis_id, self.queue_name)
+            self._step("NACK", self.queue_name, held.redis_id)
         self.held.pop(held.redis_id, None)
 
     def _tidy(self) -> None:

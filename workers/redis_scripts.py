@@ -188,30 +188,32 @@ ACK: Final = (
     _ALWAYS
     + """
 local queue = KEYS[1] .. ':' .. ARGV[1]
-redis.call('srem', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], ARGV[3])
-redis.call('hdel', queue .. '.msgs', ARGV[3])
-redis.call('hdel', queue .. '.suspects', ARGV[3])
+for place = 3, #ARGV do
+    redis.call('srem', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], ARGV[place])
+    redis.call('hdel', queue .. '.msgs', ARGV[place])
+    redis.call('hdel', queue .. '.suspects', ARGV[place])
+end
 """
 )
-"""(queue, worker, id). The message is done, whoever holds it by now: an id without a message is passed over."""
+"""(queue, worker, ids ...). The messages are done, whoever holds them by now: an id without one is passed over."""
 
 NACK: Final = (
     _ALWAYS
     + """
 local queue = KEYS[1] .. ':' .. ARGV[1]
-local data = redis.call('hget', queue .. '.msgs', ARGV[3])
+local data = redis.call('hget', queue .. '.msgs', ARGV[4])
 if data then
     local now = redis.call('time')
-    local dead = KEYS[1] .. ':' .. ARGV[4] .. '.XQ'
-    redis.call('zadd', dead, now[1] * 1000, ARGV[3])
-    redis.call('hset', dead .. '.msgs', ARGV[3], data)
+    local dead = KEYS[1] .. ':' .. ARGV[3] .. '.XQ'
+    redis.call('zadd', dead, now[1] * 1000, ARGV[4])
+    redis.call('hset', dead .. '.msgs', ARGV[4], data)
 end
-redis.call('srem', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], ARGV[3])
-redis.call('hdel', queue .. '.msgs', ARGV[3])
-redis.call('hdel', queue .. '.suspects', ARGV[3])
+redis.call('srem', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], ARGV[4])
+redis.call('hdel', queue .. '.msgs', ARGV[4])
+redis.call('hdel', queue .. '.suspects', ARGV[4])
 """
 )
-"""(queue, worker, id, queue of the dead letter). For the message that Postgres would not keep."""
+"""(queue, worker, queue of the dead letter, id). For the message that Postgres would not keep."""
 
 REQUEUE: Final = (
     _ALWAYS

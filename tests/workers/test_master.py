@@ -23,6 +23,7 @@ from tests.workers.kit import is_empty
 from tests.workers.queues import ON_REDIS
 from tests.world import UNIT, World, eventually
 from workers.broker import broker
+from workers.bundles import MAX_ID_LENGTH, MAX_MESSAGES
 from workers.in_progress import Board
 from workers.ingest import ingest_spend
 from workers.messages import REDELIVERED
@@ -138,21 +139,31 @@ def test_a_board_shows_what_each_thread_works_on() -> None:
     all_wrote = threading.Barrier(3)
 
     def write(number: int) -> None:
-        board.write(f"message-{number}")
+        board.write([f"message-{number}", f"bundled-{number}"])
         all_wrote.wait()
         all_wrote.wait()
-        board.write(None)
+        board.write([])
 
     with ThreadPoolExecutor(2) as threads:
         done = [threads.submit(write, number) for number in range(2)]
         all_wrote.wait()
-        assert sorted(board.read()) == ["message-0", "message-1"]
-        board.write("a thread too many is not noted")
-        assert len(board.read()) == 2
+        assert sorted(board.read()) == ["bundled-0", "bundled-1", "message-0", "message-1"]
+        board.write(["a thread too many is not noted"])
+        assert len(board.read()) == 4
         all_wrote.wait()
         for one in done:
             one.result()
     assert board.read() == []
+    board.close()
+
+
+def test_a_board_has_room_for_the_largest_bundle() -> None:
+    board = Board(1)
+    ids = [f"{number:0{MAX_ID_LENGTH}}" for number in range(MAX_MESSAGES)]
+    board.write(ids)
+    assert board.read() == ids
+    board.write(["x" * 10_000])
+    assert set(board.read()[0]) == {"x"}
     board.close()
 
 

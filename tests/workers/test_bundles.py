@@ -1,0 +1,203 @@
+"""Messages that say nothing but their events share a thread, a transaction and an acknowledgement; no fate."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+import structlog
+from dramatiq import Message, MessageProxy
+
+from db.repository import spend
+from tests.workers.kit import is_empty, lines, put_message, queue, working
+from tests.workers.queues import ON_REDIS
+from tests.world import World, eventually
+from workers import bundles
+from workers.broker import broker
+from workers.bundles import MAX_EVENTS, MAX_ID_LENGTH, MAX_MESSAGES, Bundle, EventsOfSeveral
+from workers.redis_consumer import SpendgateConsumer
+
+RECEIPT = f"{'0' * 32}/{'1' * 32}"
+
+
+def plain(name: str = "a", events: object = (), **fields: Any) -> Message[Any]:
+    facts: dict[str, Any] = {"kwargs": {"events": list(events) if isinstance(events, tuple) else events}, "args": ()}
+    facts |= {"options": {"redis_message_id": name}, **fields}
+    return Message(queue_name="spend", actor_name=facts.pop("actor_name", "ingest_spend"), **facts)
+
+
+def test_a_bundle_has_the_events_of_each_and_names_all() -> None:
+    bundle = Bundle(plain("a", (1, 2)))
+    assert bundle.takes(plain("b", ()))
+    assert bundle.takes(plain("c", (3,)))
+    message = bundle.message()
+    assert message.kwargs == {"events": [[1, 2], [], [3]]}
+    assert isinstance(message.kwargs["events"], EventsOfSeveral)
+    assert (bundles.is_bundle(message), bundles.redis_ids(message)) == (True, ["a", "b", "c"])
+
+
+def test_a_message_that_is_alone_stays_what_it_is() -> None:
+    message = plain("a", (1,))
+    assert Bundle(message).message() is message
+    assert (bundles.is_bundle(message), bundles.redis_ids(message)) == (False, ["a"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        plain(actor_name="ingest_reported_totals"),
+        plain(args=([],)),
+        plain(kwargs={"events": [], "receipt": RECEIPT}),
+        plain(kwargs={"events": [], "only_brand_id": 1}),
+        plain(kwargs={}),
+        plain(events={"event_id": "no list"}),
+        plain(events=EventsOfSeveral()),
+        plain(options={"redis_message_id": "a", "retries": 1}),
+        plain(options={"redis_message_id": "a", "redelivered": 0}),
+        plain(name="a" * (MAX_ID_LENGTH + 1)),
+    ],
+)
+def test_what_says_more_than_its_events_goes_by_itself(other: Message[Any]) -> None:
+    assert not Bundle(plain()).takes(other)
+    assert not Bundle(other).takes(plain())
+    assert Bundle(other).message() is other
+
+
+def test_a_bundle_is_bounded_by_its_messages_and_its_events() -> None:
+    many = Bundle(plain())
+    assert [many.takes(plain()) for _ in range(MAX_MESSAGES)] == [True] * (MAX_MESSAGES - 1) + [False]
+    heavy = Bundle(plain(events=(1,) * (MAX_EVENTS - 1)))
+    assert (heavy.takes(plain(events=(1, 1))), heavy.takes(plain(events=(1,)))) == (False, True)
+    assert not Bundle(plain(events=(1,) * (MAX_EVENTS + 1))).takes(plain(events=()))
+
+
+# --- what a consumer hands out
+
+
+@pytest.fixture
+def consumer(world: World) -> Iterator[SpendgateConsumer]:
+    del world
+    consumer = broker.consume("spend", prefetch=8, timeout=20)
+    assert isinstance(consumer, SpendgateConsumer)
+    yield consumer
+    consumer.close()
+
+
+def put_events(count: int, **more: object) -> list[str]:
+    return [put_message(kwargs={"events": [], **more}) for _ in range(count)]
+
+
+def handed_out(consumer: SpendgateConsumer) -> list[list[str]]:
+    return [bundles.redis_ids(message) for message in iter(consumer.__next__, None)]
+
+
+@ON_REDIS
+def test_neighbours_are_handed_out_together_and_acknowledged_in_one_step(consumer: SpendgateConsumer) -> None:
+    names = put_events(3)
+    bundle = next(consumer)
+    assert bundle is not None
+    assert bundles.redis_ids(bundle) == names
+    assert not is_empty()
+    consumer.ack(bundle)
+    assert (is_empty(), consumer.held, next(consumer)) == (True, {}, None)
+
+
+@ON_REDIS
+def test_none_overtakes_what_goes_by_itself(consumer: SpendgateConsumer) -> None:
+    first, alone, last = put_events(2), put_events(2, receipt=RECEIPT), put_events(2)
+    assert handed_out(consumer) == [first, [alone[0]], [alone[1]], last]
+
+
+@ON_REDIS
+def test_what_is_no_message_is_set_aside_amid_a_bundle(world: World, consumer: SpendgateConsumer) -> None:
+    first = put_events(1)
+    put_message(actor="nobody")
+    last = put_events(1)
+    assert handed_out(consumer) == [[*first, *last]]
+    assert [row["reason"] for row in world.rejected()] == ["unknown_actor"]
+
+
+@ON_REDIS
+def test_a_bundle_that_failed_comes_back_message_by_message(consumer: SpendgateConsumer) -> None:
+    names = put_events(3)
+    bundle = next(consumer)
+    assert bundle is not None
+    consumer.nack(bundle)
+    found: list[MessageProxy] = list(iter(consumer.__next__, None))
+    assert [bundles.redis_ids(message) for message in found] == [[name] for name in names]
+    for message in found:
+        consumer.ack(message)
+    assert (is_empty(), consumer.apart) == (True, set())
+
+
+@ON_REDIS
+def test_what_was_not_handed_out_or_not_worked_on_goes_back(consumer: SpendgateConsumer) -> None:
+    names = [*put_events(2), *put_events(1, receipt=RECEIPT), *put_events(1)]
+    bundle = next(consumer)
+    assert bundle is not None
+    consumer.requeue([bundle])
+    consumer.close()
+    waiting: Any = queue().lrange("dramatiq:spend", 0, -1)
+    assert sorted(name.decode() for name in waiting) == sorted(names)
+    assert consumer.held == {}
+
+
+# --- what becomes of it
+
+
+@pytest.fixture
+def campaign(world: World) -> int:
+    return world.campaign(world.brand())
+
+
+@ON_REDIS
+def test_a_bundle_is_counted_in_one_transaction_and_told_in_one_line(world: World, campaign: int) -> None:
+    for micros in (1, 2, 4):
+        put_message(kwargs={"events": [world.event(campaign, micros)]})
+    put_message(kwargs={"events": ["nonsense"]})
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged, working():
+        eventually(is_empty)
+    (line,) = lines(logged, "spend.ingested")
+    assert (line["taken"], line["rejected"], line["messages"], len(line["message_ids"])) == (3, 1, 4, 4)
+    assert world.spent(campaign) == 7
+    assert [row["reason"] for row in world.rejected()] == ["malformed"]
+    world.verify()
+
+
+@ON_REDIS
+def test_one_that_cannot_be_counted_holds_up_none_of_its_bundle(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, poisonous = spend.record, 4
+    tried: list[int] = []
+
+    def fail(connection: Any, events: Any, *arguments: Any, **options: Any) -> Any:
+        if poisonous in events.amounts_micros:
+            tried.append(len(events.amounts_micros))
+            raise ZeroDivisionError("it fails")
+        return record(connection, events, *arguments, **options)
+
+    monkeypatch.setattr(spend, "record", fail)
+    for micros in (1, 2, poisonous, 8):
+        put_message(kwargs={"events": [world.event(campaign, micros)]})
+    with structlog.testing.capture_logs() as logged, working():
+        eventually(lambda: world.spent(campaign) == 11 and len(tried) >= 4)
+        assert not is_empty("spend")
+        monkeypatch.setattr(spend, "record", record)
+        eventually(is_empty)
+    assert lines(logged, "bundle.parted") == [{"error": "ZeroDivisionError"}]
+    assert (tried[0], world.spent(campaign), world.rejected()) == (4, 15, [])
+    world.verify()
+
+
+@ON_REDIS
+def test_each_of_a_bundle_meets_a_limit_as_it_would_alone(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand(daily=10)
+    campaign, other = world.campaign(brand), world.campaign(world.brand())
+    for spender in (campaign, other, campaign):
+        put_message(kwargs={"events": [world.event(spender, 5)]})
+    with working():
+        eventually(is_empty)
+    assert (world.holds(campaign), world.holds(other)) == ({"brand_daily_budget"}, set())
+    world.verify()
