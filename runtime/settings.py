@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     )
 
     database_url: OptionalText = Field(None, validation_alias=_variable("DATABASE_URL"))
+    replica_database_url: OptionalText = Field(None, validation_alias=_variable("REPLICA_DATABASE_URL"))
     redis_url: OptionalText = Field(None, validation_alias=_variable("REDIS_URL"))
     broker_url: OptionalText = Field(None, validation_alias=_variable("BROKER_URL"))
     port: int = Field(8000, ge=0, le=65535, validation_alias=_variable("PORT"))
@@ -76,7 +77,7 @@ class Settings(BaseSettings):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "replica_database_url")
     @classmethod
     def _psycopg_url(cls, value: str | None) -> str | None:
         if value is None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from db.engine import PASSING_FAULTS, Stale, committed, snapshot
+from db.replica import view
 from db.repository import catalog, reports, search, watermarks
 from db.repository.zones import readable_zones
 from domain.errors import InvalidValue
@@ -158,7 +159,7 @@ def on_demand(brand_id: int, month: date) -> dict[str, Any]:
     InvalidValue for an unknown brand, a month that has not begun, and one that was over before the brand had anything.
     """
     at = clock.now()
-    with snapshot() as connection:
+    with view() as connection:
         brand = catalog.brand(connection, brand_id)
         zone = time_zone(brand["time_zone"])
         if month.replace(day=1) > local_day(at, zone):
@@ -177,7 +178,7 @@ def so_far(brand_id: int, month: date) -> dict[str, Any] | None:
 
     Raises InvalidValue for an unknown brand.
     """
-    with snapshot() as connection:
+    with view() as connection:
         return _running(connection, catalog.brand(connection, brand_id), month, clock.now())
 
 

@@ -101,10 +101,10 @@ def is_running(pid: int) -> bool:
 def test_sigterm_amidst_work_ends_in_time_with_0_and_the_next_start_does_the_rest(stage: Stage) -> None:
     times = size(2, 50)
     load = stage.load(size(200, 1_000))
-    stage.send(load.batches(10))
+    stage.send(load.batches(100))
     ends: list[float] = []
     for number in range(times):
-        stage.send(load.batches(30))
+        stage.send(load.batches(60))
         with stage.workers() as master:
             left = stage.waiting() - stage.draw.randint(1, 20)
             until(lambda left=left: stage.waiting() <= left, "the workers began")  # type: ignore[misc]  # bound now

@@ -39,6 +39,7 @@ def refusal() -> str:
 
 DEFAULTS = {
     "DATABASE_URL": ("database_url", None),
+    "REPLICA_DATABASE_URL": ("replica_database_url", None),
     "REDIS_URL": ("redis_url", None),
     "BROKER_URL": ("broker_url", None),
     "PORT": ("port", 8000),
@@ -115,6 +116,7 @@ def test_what_is_set_is_read(
         ("DATABASE_URL", "mysql://app:hidden@db.example/spendgate"),
         ("DATABASE_URL", "app:hidden@db.example/spendgate"),
         ("DATABASE_URL", "postgresql://app:hidden@db.example:port/spendgate"),
+        ("REPLICA_DATABASE_URL", "postgresql://app:hidden@db.example:port/spendgate"),
         ("REDIS_URL", "http://:hidden@queue.example"),
         ("REDIS_URL", "redis://:hidden@queue.example:port/0"),
         ("REDIS_URL", "amqp://app:hidden@queue.example/0"),

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
-from db.engine import snapshot
+from db.replica import view
 from db.repository import catalog, dashboard
 from db.repository.enforcement import load
 from db.repository.hours import hours_of
@@ -50,7 +50,7 @@ def brand_page(
 ) -> Response:
     """The brand as it stands now."""
     at = clock.now()
-    with snapshot() as connection:
+    with view() as connection:
         figures = _figures(connection, brand_id, at)
         if figures is None:
             return not_found(request, f"There is no brand {brand_id}.")
@@ -85,7 +85,7 @@ def brand_page(
 def campaign_page(request: Request, person: Looker, campaign_id: int, days: TimelineDays = 7) -> Response:
     """One campaign: why it serves or not, its budgets, and what happened to it."""
     at = clock.now()
-    with snapshot() as connection:
+    with view() as connection:
         try:
             brand_id = catalog.brand_of(connection, campaign_id)
         except InvalidValue:

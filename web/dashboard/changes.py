@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import snapshot
+from db.replica import view
 from db.repository import catalog, dashboard
 from domain.errors import InvalidValue
 from domain.inputs import MAX_ID
@@ -47,7 +48,7 @@ def changes_page(
     request: Request, person: Looker, brand_id: Id = None, campaign_id: Id = None, before: Id = None
 ) -> Response:
     """Every toggle with its reasons and figures, newest first, a page at a time."""
-    with snapshot() as connection:
+    with view() as connection:
         try:
             _known(connection, brand_id, campaign_id)
         except InvalidValue as refused:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
-from db.engine import snapshot
+from db.replica import view
 from db.repository import dashboard, overview
 from runtime import clock
 from web.dashboard.figures import brand_figures
@@ -37,7 +37,7 @@ def brands_page(
 ) -> Response:
     """All brands, a page at a time: what is used up most comes first."""
     at = clock.now()
-    with snapshot() as connection:
+    with view() as connection:
         rows = dashboard.brands(
             connection,
             at,

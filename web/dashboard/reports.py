@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from db.engine import snapshot
+from db.replica import view
 from db.repository import catalog, reports
 from domain.errors import InvalidValue
 from domain.money import MICROS_PER_UNIT
@@ -95,7 +96,7 @@ templates.env.filters |= FILTERS
 def reports_page(request: Request, person: Looker, brand_id: int) -> Response:
     """The months that have a report, and the one that runs."""
     try:
-        with snapshot() as connection:
+        with view() as connection:
             brand = catalog.brand(connection, brand_id)
             months = reports.listed(connection, brand_id, None, MONTHS_LISTED)
         today = local_day(clock.now(), time_zone(brand["time_zone"]))

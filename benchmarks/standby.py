@@ -1,0 +1,51 @@
+"""A replica of an embedded Postgres, as an operator makes one: pg_basebackup, then a server that streams."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Final
+from urllib.parse import urlsplit
+
+import psycopg
+
+from cli import embedded
+from cli.home import passwords_of
+from cli.placement import server_account
+
+AS_THE_PRIMARY: Final = ("max_connections", "max_worker_processes", "max_wal_senders", "max_locks_per_transaction")
+"""Settings in which a replica must not have less than its primary."""
+
+
+class _Standby(embedded._Postgres):
+    """An embedded Postgres whose data come from another."""
+
+    primary = ""
+
+    def _initialise(self, lock: IO[str]) -> None:
+        new = self.folder / "postgres.new"
+        new.mkdir(mode=0o700)
+        if self.account is not None:
+            os.chown(new, *self.account)
+        argv = [str(self.binaries / "pg_basebackup"), "-D", str(new), "-d", self.primary, "-R", "-X", "stream"]
+        with embedded._process(self, [*argv, "-c", "fast"], "", lock) as copying:
+            if copying.wait() != 0:
+                raise embedded._failure("pg_basebackup failed", self.log)
+        new.rename(self.data)
+
+
+@contextmanager
+def standby(database_url: str, home: Path) -> Iterator[str]:
+    """The URL by which the replica answers for the database, while it streams."""
+    at = urlsplit(database_url.replace("+psycopg", ""))
+    with psycopg.connect(at.geturl()) as connection:
+        query = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
+        settings: dict[str, str] = dict(connection.execute(query, [list(AS_THE_PRIMARY)]).fetchall())
+    (home / "logs").mkdir(parents=True)
+    home.chmod(0o755)
+    passwords_of(home)
+    server = _Standby(home, at.password or "", server_account(), {**settings, "hot_standby_feedback": "on"})
+    server.primary = at._replace(path="/postgres").geturl()
+    with ExitStack() as stack:
+        port, _ = embedded._serve(stack, server)
+        yield at._replace(netloc=f"{at.username}:{at.password}@127.0.0.1:{port}").geturl()

@@ -1,0 +1,132 @@
+"""Pages may look at a replica while it keeps up, and never notice when it does not."""
+
+import shutil
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+import structlog
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from benchmarks.standby import standby
+from db import replica
+from db.replica import view
+from runtime.settings import settings
+from tests.folders import new_folder
+from tests.workers.kit import lines
+from tests.world import World, eventually
+from web.app import create_app
+
+IS_REPLICA = text("SELECT pg_is_in_recovery()")
+
+
+@pytest.fixture(scope="module")
+def streaming() -> Iterator[str]:
+    """A replica of the tests' Postgres: the URL of its database `postgres`."""
+    home = new_folder("spendgate-standby-")
+    with standby(settings().required_database_url(), home / "home") as url:
+        yield url.rpartition("/")[0]
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def looking(world: World, streaming: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A process told of the replica; the replica's URL for this test's database."""
+    url = f"{streaming}/{world.url.rpartition('/')[2]}"
+    monkeypatch.setenv("REPLICA_DATABASE_URL", url)
+    monkeypatch.setattr(replica, "LEFT_FOR_SECONDS", 0.5)
+    settings.cache_clear()
+    replica.replica.cache_clear()
+    yield url
+    told = replica.replica()
+    if told is not None:
+        told._engine.dispose()
+    replica.replica.cache_clear()
+
+
+def asked_the_replica() -> bool:
+    with view() as connection:
+        return bool(connection.scalar(IS_REPLICA))
+
+
+def brands_seen() -> int:
+    with view() as connection:
+        return int(connection.scalar(text("SELECT count(*) FROM brands")) or 0)
+
+
+def test_without_a_replica_the_primary_is_asked(world: World) -> None:
+    world.brand()
+    assert replica.replica() is None
+    assert (asked_the_replica(), brands_seen()) == (False, 1)
+
+
+def test_the_replica_is_asked_and_sees_what_was_committed(world: World, looking: str) -> None:
+    del looking
+    eventually(asked_the_replica)
+    world.brand()
+    eventually(lambda: brands_seen() == 1)
+
+
+def test_a_view_writes_nothing(world: World, looking: str) -> None:
+    del world, looking
+    with view() as connection, pytest.raises(Exception, match="read-only"):
+        connection.execute(text("DELETE FROM brands"))
+
+
+def test_a_replica_that_is_away_is_left_for_a_while(
+    world: World, looking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPLICA_DATABASE_URL", urlsplit(looking)._replace(netloc="app@127.0.0.1:1").geturl())
+    monkeypatch.setattr(replica, "LEFT_FOR_SECONDS", 30.0)
+    settings.cache_clear()
+    replica.replica.cache_clear()
+    world.brand()
+    with structlog.testing.capture_logs() as logged:
+        assert [brands_seen(), brands_seen()] == [1, 1]
+    assert lines(logged, "replica.left") == [{"for_seconds": 30.0, "error": "OperationalError"}]
+
+
+def test_a_replica_that_is_late_is_left_until_it_has_caught_up(
+    world: World, looking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eventually(asked_the_replica)
+    monkeypatch.setattr(replica, "LATE_SECONDS", 0.2)
+    with psycopg.connect(looking, autocommit=True) as operator:
+        operator.execute("SELECT pg_wal_replay_pause()")
+        world.brand()
+        eventually(lambda: not asked_the_replica())
+        assert brands_seen() == 1
+        operator.execute("SELECT pg_wal_replay_resume()")
+    eventually(lambda: asked_the_replica() and brands_seen() == 1)
+
+
+def test_a_replica_that_hears_nothing_from_the_primary_is_left(world: World, looking: str) -> None:
+    eventually(asked_the_replica)
+    with psycopg.connect(looking, autocommit=True) as operator:
+        ((primary,),) = operator.execute("SELECT setting FROM pg_settings WHERE name = 'primary_conninfo'").fetchall()
+        operator.execute("ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'")
+        operator.execute("SELECT pg_reload_conf()")
+        eventually(lambda: not asked_the_replica())
+        world.brand()
+        assert brands_seen() == 1
+        operator.execute(psycopg.sql.SQL("ALTER SYSTEM SET primary_conninfo = {}").format(primary))
+        operator.execute("SELECT pg_reload_conf()")
+    eventually(lambda: asked_the_replica() and brands_seen() == 1)
+
+
+def test_pages_look_at_the_replica(world: World, looking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPENDGATE_OPEN_DASHBOARD", "true")
+    settings.cache_clear()
+    eventually(asked_the_replica)
+    brand = world.brand(name="Known brand")
+    campaign = world.campaign(brand)
+    eventually(lambda: brands_seen() == 1)
+    with psycopg.connect(looking, autocommit=True) as operator, TestClient(create_app()) as client:
+        operator.execute("SELECT pg_wal_replay_pause()")
+        world.execute("UPDATE brands SET name = 'Not yet seen'")
+        shown = [client.get(path).text for path in ("/", f"/brands/{brand}", f"/campaigns/{campaign}")]
+        operator.execute("SELECT pg_wal_replay_resume()")
+    assert ["Known brand" in page for page in shown] == [True] * 3
+    assert ["Not yet seen" in page for page in shown] == [False] * 3
