@@ -18,8 +18,8 @@ SILENT_MS = size(2_000, 20_000)
 
 
 def test_killed_worker_processes_lose_and_double_nothing(stage: Stage) -> None:
-    kills, a_round = size(10, 200), size(12, 5)
-    load = stage.load(size(200, 1_000))
+    kills, a_round = size(10, 200), 24
+    load = stage.load(1_000)
     with stage.workers() as master:
         until(lambda: is_ready(master), "the workers are ready")
 
