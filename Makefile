@@ -9,7 +9,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes -r
 RABBITMQ_TESTS := $(addprefix tests/,$(addprefix workers/test_,broker.py rabbit_broker.py processes.py producer.py replay.py \
 	locked_brands.py master.py together.py) cli/test_waiting.py web/test_metrics.py) -k "not bad_setting"
 
-.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit bench bench-steps bench-machines bench-pages lock clean
+.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit bench bench-steps bench-machines bench-replica bench-pages lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -57,6 +57,9 @@ bench-steps: .venv/dev  ## Where the time goes, by step and event, on the way fr
 
 bench-machines: .venv/dev  ## How fast one worker machine is, and two, each in a network namespace (as root)
 	@$(BIN)/python -m benchmarks.machines
+
+bench-replica: .venv/dev  ## What a replica takes off Postgres while pages are looked at
+	@$(BIN)/python -m benchmarks.replica
 
 bench-pages: .venv/run  ## How long the pages take with 1,000 brands and 100,000 campaigns
 	@$(BIN)/python -m benchmarks.pages

@@ -1,0 +1,154 @@
+"""`python -m benchmarks.replica`: what a replica takes off Postgres, for docs/scaling.md.
+
+Events are counted while pages are looked at: nobody looks, they look at the primary, they look at a replica that
+streams from it. Beside the rates stands what either server needed of the processors, because here all share two cores.
+"""
+
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from benchmarks import ingest, workload
+from benchmarks.pages import seconds, wait_for
+from benchmarks.stage import Stage, running, until
+from benchmarks.standby import standby
+from tests.cli.shell import free_port
+
+ROUNDS: Final = 3
+MESSAGES: Final = 400
+A_MESSAGE: Final = 1_000
+PAGES_A_SECOND: Final = 20
+PAGES: Final = ("/", "/brands/500", "/campaigns/5000", "/changes")
+
+
+class Taken(NamedTuple):
+    """Events a second, the pages' times in milliseconds, and the servers' seconds of processor."""
+
+    rate: float
+    pages_ms: list[float]
+    primary: float
+    replica: float
+
+
+def processor_seconds(pid: int) -> float:
+    """What a server and its processes have used, those that have ended too, as Linux counts it."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            _state, parent, *rest = path.read_text().rpartition(")")[2].split()
+            own, of_ended = rest[9:11], rest[11:13]
+            if path.parent.name == str(pid):
+                ticks += sum(map(int, [*own, *of_ended]))
+            elif parent == str(pid):
+                ticks += sum(map(int, own))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def looked_at(stage: Stage, replica_url: str | None) -> Iterator[list[float]]:
+    """Pages are looked at meanwhile, one after the other at a steady pace; their times so far, in milliseconds."""
+    port, stopping, taken = free_port(), threading.Event(), list[float]()
+    env = {**stage.env(), "PORT": str(port), "SPENDGATE_OPEN_DASHBOARD": "true", "LOG_LEVEL": "ERROR"}
+    web = subprocess.Popen(
+        [sys.executable, "-m", "web"], env=env | ({"REPLICA_DATABASE_URL": replica_url} if replica_url else {})
+    )
+    base = f"http://127.0.0.1:{port}"
+
+    def look() -> None:
+        for page in itertools.cycle(PAGES):
+            if stopping.wait(1 / PAGES_A_SECOND):
+                return
+            taken.append(seconds(base + page) * 1_000)
+
+    reader = threading.Thread(target=look)
+    try:
+        wait_for(f"{base}/readyz")
+        reader.start()
+        yield taken
+    finally:
+        stopping.set()
+        reader.join()
+        web.terminate()
+        web.wait()
+
+
+def counted(stage: Stage, spend: workload.Spend) -> float:
+    """Events a second that the worker processes count."""
+    ready = workload.messages(spend.batches(MESSAGES, A_MESSAGE))
+    with stage.workers():
+        stage.put(workload.messages(spend.batches(ingest.WARM, 200)))
+        stage.until_done()
+        return MESSAGES * A_MESSAGE / stage.seconds_for(ready)
+
+
+def measured(stage: Stage, servers: dict[str, int], replica: str, looks_at: str, seed: int) -> Taken:
+    """One round."""
+    spend = workload.Spend(seed=seed)
+    with stage.copied():
+        url = f"{replica.rpartition('/')[0]}/{stage.name}"
+        until(lambda: answers(url))
+        before = {name: processor_seconds(pid) for name, pid in servers.items()}
+        if looks_at == "nothing":
+            rate, pages = counted(stage, spend), list[float]()
+        else:
+            with looked_at(stage, url if looks_at == "replica" else None) as pages:
+                rate = counted(stage, spend)
+        used = {name: processor_seconds(pid) - before[name] for name, pid in servers.items()}
+    return Taken(rate, pages, used["primary"], used["replica"])
+
+
+def answers(url: str) -> bool:
+    """Whether the replica has the database already."""
+    try:
+        with psycopg.connect(url, connect_timeout=5):
+            return True
+    except psycopg.OperationalError:
+        time.sleep(0.1)
+        return False
+
+
+def postmaster(url: str) -> int:
+    """The process of the server that listens there."""
+    with psycopg.connect(url) as connection:
+        ((folder,),) = connection.execute("SHOW data_directory").fetchall()
+    return int((Path(folder) / "postmaster.pid").read_text().split()[0])
+
+
+def main() -> int:
+    """Prints the table."""
+    taken: dict[str, list[Taken]] = {"nothing": [], "primary": [], "replica": []}
+    with running() as stage, standby(stage.url("postgres"), stage.home / "standby") as replica:
+        servers = {"primary": postmaster(stage.url("postgres")), "replica": postmaster(replica)}
+        for seed in range(ROUNDS):
+            for looks_at, rounds in taken.items():
+                rounds.append(measured(stage, servers, replica, looks_at, seed))
+    print(f"{MESSAGES * A_MESSAGE:,} events, {PAGES_A_SECOND} pages a second at most, medians of {ROUNDS} rounds\n")
+    print("| pages look at | events/s | a page, median | 95 % | primary: processor, s | replica: processor, s |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for looks_at, rounds in taken.items():
+        print(row(looks_at, rounds))
+    return 0
+
+
+def row(looks_at: str, rounds: list[Taken]) -> str:
+    """One line of the table."""
+    figures: list[Any] = [f"{median(one.rate for one in rounds):,.0f}"]
+    pages = sorted(page for one in rounds for page in one.pages_ms)
+    figures += [f"{median(pages):.0f} ms", f"{pages[len(pages) * 95 // 100]:.0f} ms"] if pages else ["", ""]
+    figures += [f"{median(one.primary for one in rounds):.2f}", f"{median(one.replica for one in rounds):.2f}"]
+    return f"| {looks_at} | {' | '.join(figures)} |"
+
+
+if __name__ == "__main__":
+    os.environ.pop("REPLICA_DATABASE_URL", None)
+    sys.exit(main())
