@@ -12,6 +12,9 @@ from tests.faults.load import Load
 
 SHUTDOWN_SECONDS = 30
 STOPPED_SECONDS = 120
+AMIDST = 160
+"""So many messages wait that the workers do not begin all of them at once."""
+
 HEARTBEATS = "dramatiq:__heartbeats__"
 SILENT_MS = size(2_000, 20_000)
 """The short form calls a worker dead much sooner than the service does."""
@@ -101,10 +104,9 @@ def is_running(pid: int) -> bool:
 def test_sigterm_amidst_work_ends_in_time_with_0_and_the_next_start_does_the_rest(stage: Stage) -> None:
     times = size(2, 50)
     load = stage.load(size(200, 1_000))
-    stage.send(load.batches(100))
     ends: list[float] = []
     for number in range(times):
-        stage.send(load.batches(60))
+        stage.send(load.batches(AMIDST - stage.waiting()))
         with stage.workers() as master:
             left = stage.waiting() - stage.draw.randint(1, 20)
             until(lambda left=left: stage.waiting() <= left, "the workers began")  # type: ignore[misc]  # bound now
