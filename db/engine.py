@@ -88,6 +88,21 @@ def snapshot() -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def one_trip(connection: Connection) -> Iterator[None]:
+    """Statements within go to Postgres together: for those whose results nobody looks at.
+
+    What the first of them to fail says is raised at the end, as SQLAlchemy would raise it.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - a live connection has its driver's
+    try:
+        with driver.pipeline():
+            yield
+    except psycopg.Error as error:
+        raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=connection.dialect) from error
+
+
 def committed(work: Callable[[Connection], Result], lock_timeout_ms: int | None = None) -> Result:
     """Runs `work` in a transaction, again after a deadlock, a serialization failure or a stale read.
 
@@ -110,7 +125,8 @@ def committed(work: Callable[[Connection], Result], lock_timeout_ms: int | None 
 def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None) -> Result:
     with transaction() as connection:
         if lock_timeout_ms is not None:
-            connection.execute(SET_LOCK_TIMEOUT, {"milliseconds": str(lock_timeout_ms)})
+            with one_trip(connection):
+                connection.execute(SET_LOCK_TIMEOUT, {"milliseconds": str(lock_timeout_ms)})
         return work(connection)
 
 

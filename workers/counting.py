@@ -252,26 +252,28 @@ def _enforce_crossed(
     at = clock.now()
     today = local_days({found.time_zone for found in taken.values()}, at)
     unsure = [brand_id for brand_id, found in taken.items() if not found.is_enough_on(today.get(found.time_zone))]
-    crossed = _crossed(connection, taken, unsure, added, at)
-    headroom.renew(connection, {brand_id: taken[brand_id] for brand_id in unsure}, today, at)
-    ahead = _brands_ahead(added, taken, today)
-    return enforce(connection, {*crossed, *ahead}, cause, at) if crossed or ahead else []
+    found = _budgets(connection, taken, unsure, added, at)
+    left = {brand_id: one.left_micros for brand_id, one in found.items()}
+    headroom.renew(connection, {brand_id: taken[brand_id] for brand_id in unsure}, left, today)
+    crossed = {brand_id for brand_id, one in found.items() if one.is_crossed}
+    wanted = crossed | _brands_ahead(added, taken, today)
+    return enforce(connection, wanted, cause, at) if wanted else []
 
 
-def _crossed(
+def _budgets(
     connection: Connection,
     taken: Mapping[int, Headroom],
     unsure: Sequence[int],
     added: Added,
     at: datetime,
-) -> list[int]:
-    """The brands with a crossed budget, among those whose headroom does not tell, and by budgets of campaigns."""
+) -> dict[int, search.Found]:
+    """What budgets say of the brands whose headroom does not tell, and of those with budgets of campaigns."""
     brand_ids = {*unsure, *(brand_id for brand_id, found in taken.items() if found.has_campaign_budgets)}
     if not brand_ids:
-        return []
+        return {}
     campaign_ids = sorted(campaign_id for campaign_id, brand_id in added.brand_of.items() if brand_id in brand_ids)
     zones = {taken[brand_id].time_zone for brand_id in brand_ids}
-    return search.crossed(connection, zones, at, brand_ids=sorted(brand_ids), campaign_ids=campaign_ids)
+    return search.budgets_of(connection, zones, at, sorted(brand_ids), campaign_ids)
 
 
 def _brands_ahead(added: Added, taken: Mapping[int, Headroom], today: Mapping[str, date]) -> set[int]:

@@ -64,9 +64,9 @@ def enforce(
     The facts are loaded in statements that start after the locks, and the clock is read after them: what was
     read before the wait may be stale, so that a limit lowered meanwhile would be missed.
     """
-    repository.lock_brands(connection, brand_ids)
+    brands = repository.lock_brands(connection, brand_ids)
     at = at or clock.now()
-    standings = repository.load(connection, sorted(brand_ids), at, campaign_ids)
+    standings = repository.load_of(connection, brands, at, campaign_ids)
     changes = _changes(standings, at)
     repository.apply(connection, changes, at, cause)
     return [change for change in changes if change.holds_before != change.holds_after]

@@ -2,12 +2,13 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
+from db.engine import one_trip
 from db.repository.arrays import array_of, text_array_of
 from db.repository.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from db.repository.zones import readable_zones
@@ -18,7 +19,7 @@ from domain.schedules import Daypart, Schedule, normalised
 
 # Locks brands against every other enforcement, in id order so that two never wait in a ring.
 LOCK_BRANDS = text("""
-    SELECT id, time_zone, currency FROM brands
+    SELECT id, time_zone, configured_status FROM brands
     WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
@@ -121,28 +122,36 @@ class Applied(NamedTuple):
         return self.is_first or self.holds_before != self.holds_after
 
 
-def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, tuple[str, str]]:
-    """Waits until no other transaction enforces these brands; returns each one's zone and currency after the wait."""
-    return {
-        row.id: (row.time_zone, row.currency)
-        for row in connection.execute(LOCK_BRANDS, {"brand_ids": array_of(brand_ids)})
-    }
+def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Brand]:
+    """Waits until no other transaction enforces these brands; returns what they are after the wait.
+
+    A brand whose time zone does not exist is locked too, and left out.
+    """
+    return _brands(connection.execute(LOCK_BRANDS, {"brand_ids": array_of(brand_ids)}))
 
 
 def load(
-    connection: Connection, brand_ids: Sequence[int], at: datetime, campaign_ids: Sequence[int] | None = None
+    connection: Connection, brand_ids: Iterable[int], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> list[Standing]:
     """The campaigns of the brands, or the chosen ones among them, with all that decides their holds at `at`."""
-    chosen = {"brand_ids": list(brand_ids), "campaign_ids": None if campaign_ids is None else list(campaign_ids)}
-    brands = _brands(connection, chosen)
+    brands = _brands(connection.execute(BRANDS, {"brand_ids": array_of(brand_ids)}))
+    return load_of(connection, brands, at, campaign_ids)
+
+
+def load_of(
+    connection: Connection, brands: Mapping[int, Brand], at: datetime, campaign_ids: Sequence[int] | None = None
+) -> list[Standing]:
+    """The same of brands that are known already."""
+    chosen = {
+        "brand_ids": array_of(sorted(brands)),
+        "campaign_ids": None if campaign_ids is None else array_of(campaign_ids),
+    }
     schedules = _schedules(connection, chosen)
     budgets = _budgets(connection, chosen, current_windows({brand.time_zone.key for brand in brands.values()}, at))
     alike: dict[tuple[object, ...], Campaign] = {}
     standings = []
     for campaign_id, brand_id, status, starts_on, ends_on, *standing in connection.execute(CAMPAIGNS, chosen):
         effective_status, next_change_at, is_new, holds = standing
-        if brand_id not in brands:
-            continue
         schedule, own = schedules.get(campaign_id, ()), budgets.get((brand_id, campaign_id), ())
         facts = (brand_id, status, starts_on, ends_on, schedule, campaign_id if own else None)
         if facts not in alike:
@@ -155,12 +164,12 @@ def load(
     return standings
 
 
-def _brands(connection: Connection, chosen: dict[str, Any]) -> dict[int, Brand]:
-    rows = connection.execute(BRANDS, chosen).all()
-    zones = readable_zones({row.time_zone for row in rows})
+def _brands(rows: Iterable[Row[Any]]) -> dict[int, Brand]:
+    found = list(rows)
+    zones = readable_zones({row.time_zone for row in found})
     return {
         row.id: Brand(zones[row.time_zone], ConfiguredStatus(row.configured_status))
-        for row in rows
+        for row in found
         if row.time_zone in zones
     }
 
@@ -201,9 +210,10 @@ def apply(connection: Connection, changes: Sequence[Applied], at: datetime, caus
         "holds": text_array_of(",".join(change.holds_after) for change in changes),
         "changes": text_array_of(_moment(change.next_change_at) for change in changes),
     }
-    connection.execute(APPLY, parameters)
-    _append_hold_changes(connection, [change for change in changes if change.changes_holds], at, cause)
-    _append_status_changes(connection, [change for change in changes if change.is_toggle], at, cause)
+    with one_trip(connection):
+        connection.execute(APPLY, parameters)
+        _append_hold_changes(connection, [change for change in changes if change.changes_holds], at, cause)
+        _append_status_changes(connection, [change for change in changes if change.is_toggle], at, cause)
 
 
 def _moment(at: datetime | None) -> str | None:

@@ -31,14 +31,6 @@ TAKE = text("""
     RETURNING brands.id, time_zone, currency, headroom_micros, headroom_on, has_campaign_budgets
 """)
 
-# What is left of the brands' own budgets.
-LEFT = text(f"""
-    SELECT budgets.brand_id, CAST(least(min(limit_micros - spent_micros) - 1, :no_limit) AS bigint) AS micros
-    {SPEND_OF_BUDGETS}
-    WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaign_id IS NULL
-    GROUP BY budgets.brand_id
-""")
-
 RENEW = text("""
     UPDATE brands SET headroom_micros = renewed.micros, headroom_on = renewed.day
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:micros AS bigint[]), CAST(:days AS date[]))
@@ -86,23 +78,22 @@ def take(connection: Connection, spent_micros: Mapping[int, int]) -> dict[int, H
     return {brand_id: Headroom(*rest) for brand_id, *rest in connection.execute(TAKE, parameters)}
 
 
-def renew(connection: Connection, taken: Mapping[int, Headroom], days: Mapping[str, date], at: datetime) -> None:
-    """Keeps anew what is left of the brands; `days` are the local days of `at` by zone."""
-    chosen = {brand_id: headroom for brand_id, headroom in taken.items() if headroom.time_zone in days}
-    if not chosen:
-        return
-    zones = {headroom.time_zone for headroom in chosen.values()}
-    parameters = {"brand_ids": array_of(chosen), "no_limit": NO_LIMIT, **current_windows(zones, at)}
-    left = {row.brand_id: row.micros for row in connection.execute(LEFT, parameters)}
-    renewed = [
-        (brand_id, micros if micros >= 0 else None, days[headroom.time_zone])
-        for brand_id, headroom in chosen.items()
-        for micros in [left.get(brand_id, NO_LIMIT)]
-        if micros >= 0 or headroom.micros is not None
-    ]
+def renew(
+    connection: Connection,
+    taken: Mapping[int, Headroom],
+    left_micros: Mapping[int, int | None],
+    days: Mapping[str, date],
+) -> None:
+    """Keeps anew what is left of the brands, by what is left of their budgets; `days` are the local days by zone."""
+    renewed = []
+    for brand_id, headroom in taken.items():
+        left = left_micros.get(brand_id)
+        micros = NO_LIMIT if left is None else min(left - 1, NO_LIMIT)
+        if headroom.time_zone in days and (micros >= 0 or headroom.micros is not None):
+            renewed.append((brand_id, micros if micros >= 0 else None, days[headroom.time_zone]))
     if renewed:
-        brand_ids, micros, brand_days = zip(*renewed, strict=True)
-        columns = {"brand_ids": array_of(brand_ids), "micros": _or_null(micros), "days": array_of(brand_days)}
+        brand_ids, kept, brand_days = zip(*renewed, strict=True)
+        columns = {"brand_ids": array_of(brand_ids), "micros": _or_null(kept), "days": array_of(brand_days)}
         connection.execute(RENEW, columns)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -9,22 +10,34 @@ from db.repository.arrays import array_of
 from db.repository.windows import SPEND_OF_BUDGETS, current_windows
 from db.repository.zones import readable_zones
 
+# Every budget with what is left of it, and the hold that it puts on campaigns when it is exhausted.
+JUDGED = f"""
+    SELECT budgets.brand_id, campaign_id, limit_micros - spent_micros AS left_micros,
+        spent_micros >= limit_micros AS exhausted,
+        CASE WHEN campaign_id IS NULL THEN 'brand_' ELSE 'campaign_' END || budgets.period || '_budget' AS hold
+    {SPEND_OF_BUDGETS}
+"""
+
 # The brands with a campaign on which a budget's hold is not what spent and limit say.
-CROSSED = text(f"""
-    WITH judged AS MATERIALIZED (
-        SELECT budgets.brand_id, campaign_id, spent_micros >= limit_micros AS exhausted,
-            CASE WHEN campaign_id IS NULL THEN 'brand_' ELSE 'campaign_' END || budgets.period || '_budget' AS hold
-        {SPEND_OF_BUDGETS}
-        WHERE (CAST(:brand_ids AS bigint[]) IS NULL OR budgets.brand_id = ANY(CAST(:brand_ids AS bigint[])))
-            AND (campaign_id IS NULL OR CAST(:campaign_ids AS bigint[]) IS NULL
-                OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
-    )
+UNLIKE_HOLDS = """
     SELECT judged.brand_id FROM judged JOIN campaigns ON campaigns.brand_id = judged.brand_id
     WHERE judged.campaign_id IS NULL AND exhausted <> (hold = ANY(holds))
     UNION
     SELECT judged.brand_id FROM judged JOIN campaigns ON campaigns.id = judged.campaign_id
     WHERE exhausted <> (hold = ANY(holds))
-    ORDER BY brand_id
+"""
+
+CROSSED = text(f"WITH judged AS MATERIALIZED ({JUDGED}) {UNLIKE_HOLDS} ORDER BY brand_id")
+
+# The same of chosen brands, by their own budgets and those of chosen campaigns, with what is left of the brand's own.
+CROSSED_OF_BRANDS = text(f"""
+    WITH judged AS MATERIALIZED (
+        {JUDGED}
+        WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[]))
+            AND (campaign_id IS NULL OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
+    )
+    SELECT brand_id, min(left_micros) FILTER (WHERE campaign_id IS NULL), brand_id IN ({UNLIKE_HOLDS})
+    FROM judged GROUP BY brand_id
 """)  # noqa: S608 - a constant, put together once
 
 # The brands with a campaign whose other holds are not what its row, flight and schedule say at the given local times,
@@ -93,20 +106,29 @@ DUE = text("""
 """)
 
 
-def crossed(
+class Found(NamedTuple):
+    """A brand's budgets: what is left of the one of its own with the least, and whether one crossed its limit."""
+
+    left_micros: int | None = None
+    is_crossed: bool = False
+
+
+def crossed(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
+    """The brands on which a budget's hold is not what the counters say, either way."""
+    return list(connection.scalars(CROSSED, current_windows(zones, at)))
+
+
+def budgets_of(
     connection: Connection,
     zones: Iterable[str],
     at: datetime,
-    *,
-    brand_ids: Sequence[int] | None = None,
-    campaign_ids: Sequence[int] | None = None,
-) -> list[int]:
-    """The brands on which a budget's hold is not what the counters say, either way; all brands when none is chosen."""
-    chosen = {
-        "brand_ids": None if brand_ids is None else array_of(brand_ids),
-        "campaign_ids": None if campaign_ids is None else array_of(campaign_ids),
-    }
-    return list(connection.scalars(CROSSED, chosen | current_windows(zones, at)))
+    brand_ids: Iterable[int],
+    campaign_ids: Iterable[int],
+) -> dict[int, Found]:
+    """What the budgets of these brands, and of these campaigns, say; a brand without one is left out."""
+    chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids)}
+    rows = connection.execute(CROSSED_OF_BRANDS, chosen | current_windows(zones, at))
+    return {brand_id: Found(None if left is None else int(left), crossed) for brand_id, left, crossed in rows}
 
 
 def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:

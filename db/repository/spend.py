@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import psycopg
 from sqlalchemy import Connection, text
 
+from db.engine import one_trip
 from db.repository import ledger_rows
 from db.repository.arrays import array_of
 from db.repository.ledger import ensure_months, month_of, next_month
@@ -183,8 +184,9 @@ def count(connection: Connection, events: Events, also_days: Iterable[CampaignDa
     if added.of_days:
         campaigns, brands = _in_order(added.of_days), _in_order(added.of_brands)
         brand_ids = array_of(added.brand_of[campaign_id] for _, spent in campaigns for campaign_id, _ in spent)
-        connection.execute(ADD_TO_CAMPAIGN_DAYS, _columns(campaigns, "campaign_ids") | {"brand_ids": brand_ids})
-        connection.execute(ADD_TO_BRAND_DAYS, _columns(brands, "brand_ids"))
+        with one_trip(connection):
+            connection.execute(ADD_TO_CAMPAIGN_DAYS, _columns(campaigns, "campaign_ids") | {"brand_ids": brand_ids})
+            connection.execute(ADD_TO_BRAND_DAYS, _columns(brands, "brand_ids"))
     return added
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
+from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 
-from db.engine import MAX_TRIES, Stale, committed, engine, snapshot, sql_state, transaction
+from db.engine import MAX_TRIES, Stale, committed, engine, one_trip, passes, snapshot, sql_state, transaction
 from runtime.settings import settings
 from tests.workers.kit import at_once, lines
 from tests.world import World
@@ -144,3 +144,38 @@ def test_a_snapshot_is_of_one_moment_and_writes_nothing(world: World, noon: date
 
 def test_the_process_has_one_engine(database: str) -> None:
     assert engine() is engine()
+
+
+RENAME = text("UPDATE brands SET name = :name WHERE id = :id")
+ADD_CAMPAIGN = text("INSERT INTO campaigns (brand_id, name) VALUES (:id, 'Campaign')")
+
+
+def in_one_trip(*statements: tuple[TextClause, dict[str, Any]], first: Callable[[Connection], object] = id) -> None:
+    with transaction() as connection:
+        first(connection)
+        with one_trip(connection):
+            for statement, parameters in statements:
+                connection.execute(statement, parameters)
+
+
+def test_statements_of_one_trip_are_all_done_or_fail_as_they_would_alone(world: World) -> None:
+    brand = world.brand()
+    in_one_trip((RENAME, {"name": "first", "id": brand}), (RENAME, {"name": "second", "id": brand}))
+    assert world.one("SELECT name FROM brands")["name"] == "second"
+    with pytest.raises(IntegrityError, match="foreign key") as refused:
+        in_one_trip((ADD_CAMPAIGN, {"id": brand + 1}), (RENAME, {"name": "third", "id": brand}))
+    assert sql_state(refused.value) == "23503"
+    assert world.one("SELECT name FROM brands")["name"] == "second"
+
+
+def test_a_connection_that_is_lost_within_one_trip_is_a_fault_that_passes(world: World) -> None:
+    brand = world.brand()
+
+    def lose(connection: Connection) -> None:
+        world.execute("SELECT pg_terminate_backend(%s)", connection.scalar(text("SELECT pg_backend_pid()")))
+
+    with pytest.raises(OperationalError) as lost:
+        in_one_trip((RENAME, {"name": "lost", "id": brand}), first=lose)
+    assert passes(lost.value)
+    with transaction() as connection:
+        assert connection.scalar(text("SELECT name FROM brands")) == "Brand"
