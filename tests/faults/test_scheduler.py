@@ -1,6 +1,7 @@
 """Schedulers twice, restarted, away over a midnight; ticks that fail: campaigns open and close once and are right."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from workers.schedules import apply_dayparting, reset_daily_budgets
 
 EVENING = "2026-10-30T23:00:00+00:00"
 MIDNIGHT = datetime.fromisoformat("2026-10-31T00:00:00+00:00")
+A_RESTART_SECONDS = 0.6
 SCHEDULES = ("mon-sun 06:00-18:00", "mon-sun 00:00-03:00, mon-sun 12:00-20:00", "")
 
 
@@ -99,6 +101,34 @@ def test_two_schedulers_restarted_again_and_again_toggle_each_campaign_once(stag
     figures = settled(stage)
     assert changes(stage, campaigns[-1])[before[campaigns[-1]] :] == [("inactive", "active")]
     stage.tell("two schedulers, restarted (events are toggles)", restarts, figures, [])
+
+
+def test_a_hundred_restarts_in_one_minute_toggle_each_campaign_once(stage: Stage, drive: Any) -> None:
+    restarts = size(6, 100)
+    with standing_at(stage, EVENING) as world:
+        limited = world.campaign(world.brand(daily=UNIT))
+        parted = world.campaign(world.brand(), schedule="mon-sun 00:05-23:00")
+        world.spend(limited, UNIT)
+    drive(EVENING, 600)
+    before = len(changes(stage, limited)), len(changes(stage, parted))
+    with stage.workers(processes=1) as workers, ExitStack() as running:
+        pair = [scheduler(stage, running, f"scheduler-{number}") for number in range(2)]
+        began = time.monotonic()
+        for number in range(restarts):
+            pair[number % 2].send(signal.SIGKILL)
+            pair[number % 2].code()
+            pair[number % 2] = scheduler(stage, running, f"scheduler-{number + 2}")
+            time.sleep(max(0.0, began + (number + 1) * A_RESTART_SECONDS - time.monotonic()))
+        progress(
+            f"seed {stage.seed}: {restarts} restarts in {time.monotonic() - began:.1f} s, {clock.now():%d %b %H:%M}"
+        )
+        until(lambda: clock.now() > MIDNIGHT + timedelta(hours=1), "midnight passes")
+        until(lambda: stage.world.is_active(limited) and stage.world.is_active(parted), "the new day is seen")
+        assert not workers.logged("worker.died")
+    figures = settled(stage)
+    assert changes(stage, limited)[before[0] :] == [("inactive", "active")]
+    assert changes(stage, parted)[before[1] :] == [("inactive", "active")]
+    stage.tell("two schedulers, killed within a minute (events are toggles)", restarts, figures, [])
 
 
 def beats(stage: Stage, name: str) -> bool:
