@@ -5,6 +5,7 @@ Prints a Markdown table: the medians of alternating rounds with their spread, an
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from statistics import median, quantiles
 from typing import Final, NamedTuple
 
@@ -100,12 +101,20 @@ def idle(job: str) -> Callable[[Stage, int], Pair]:
     return lambda stage, _number: Pair(*clockwork.nothing(stage, job))
 
 
+@cache
+def delays(stage: Stage, load: float, number: int) -> tuple[list[float], list[float]]:
+    """One round of crossings of a limit, and of an actor that does nothing and a commit: the seconds of each."""
+    del number
+    references = latency.references(stage, load)
+    return latency.crossings(stage, load), references
+
+
 def delay(load: float, place: int) -> Callable[[Stage, int], Pair]:
     """The crossing of a limit, beside an actor that does nothing and a commit; of `place` in a hundred."""
 
-    def measured(stage: Stage, _number: int) -> Pair:
-        reference = quantiles(latency.references(stage, load), n=100)[place - 1]
-        return Pair(quantiles(latency.crossings(stage, load), n=100)[place - 1], reference)
+    def measured(stage: Stage, number: int) -> Pair:
+        ours, reference = (quantiles(taken, n=100)[place - 1] for taken in delays(stage, load, number))
+        return Pair(ours, reference)
 
     return measured
 
