@@ -28,6 +28,9 @@ HELD_BYTES: Final = 16_000_000
 BUNDLED_AHEAD: Final = 4
 """Where messages go in bundles, so many times as many are held: others are fetched while some are worked on."""
 
+SPEND_LOOKED_FOR_MS: Final = 20
+"""At most so long an idle worker leaves the queue of spend unlooked at: it is part of how late a campaign closes."""
+
 APART_REMEMBERED: Final = 10_000
 
 TIDY_SECONDS: Final = 5.0
@@ -56,8 +59,9 @@ class SpendgateConsumer:
     def __init__(self, broker: "SpendgateBroker", queue_name: str, prefetch: int, timeout: int) -> None:
         self.broker = broker
         self.queue_name = queue_name
-        self.prefetch = prefetch * (BUNDLED_AHEAD if queue_name == bundles.QUEUE else 1)
-        self.timeout_ms = timeout
+        is_spend = queue_name == bundles.QUEUE
+        self.prefetch = prefetch * (BUNDLED_AHEAD if is_spend else 1)
+        self.timeout_ms = min(timeout, SPEND_LOOKED_FOR_MS) if is_spend else timeout
         self.held: dict[str, int] = {}
         self.freed = threading.Event()
         self.fetched: list[Held] = []
