@@ -1,10 +1,12 @@
 """`python -m workers`: the worker processes that the settings ask for, under a master that starts anew what dies."""
 
+import ctypes
 import gc
 import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +18,12 @@ COLLECTED_AFTER = (50_000, 20, 100)
 THREAD_DIED_EXIT = 70
 SWITCH_SECONDS = 0.05
 """How long a thread may compute before another takes its place: whoever commits for many should not be interrupted."""
+
+MALLOPT = {-8: 1, -3: 131_072, -1: 1_000_000}
+"""What glibc is told, by its numbers: one arena for all threads, messages in pages of their own, what is free goes back.
+
+Left to itself it makes an arena for each thread, and a worker grows by half before it has seen all there is to see.
+"""
 
 IDLE_MS = 50
 """The longest an idle consumer waits before it looks again: the latency of a quiet queue."""
@@ -53,6 +61,9 @@ def work(child: "Child") -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     sys.setswitchinterval(SWITCH_SECONDS)
+    with suppress(AttributeError, OSError):  # another C library
+        for number, value in MALLOPT.items():
+            ctypes.CDLL(None).mallopt(number, value)
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)
     threading.excepthook = die_with_the_thread
