@@ -20,7 +20,7 @@ SWITCH_SECONDS = 0.05
 """How long a thread may compute before another takes its place: whoever commits for many should not be interrupted."""
 
 MALLOPT = {-8: 1, -3: 131_072, -1: 1_000_000}
-"""What glibc is told, by its numbers: one arena for all threads, messages in pages of their own, what is free goes back.
+"""What glibc is told, by its numbers: one arena for all threads, pages of its own for a message, what is free goes.
 
 Left to itself it makes an arena for each thread, and a worker grows by half before it has seen all there is to see.
 """
