@@ -1,5 +1,6 @@
 """What one worker holds of one queue in Redis."""
 
+import random
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 from dramatiq import Message, MessageProxy
-from dramatiq.common import compute_backoff, current_millis
+from dramatiq.common import current_millis
 
 from workers import bundles
 from workers.bundles import Bundle
@@ -67,7 +68,6 @@ class SpendgateConsumer:
         self.fetched: list[Held] = []
         self.next: Message[Any] | None = None
         self.apart: set[str] = set()
-        self.misses = 0
         self.tidied = time.monotonic()
         with self.broker.answering():
             self._reclaim()
@@ -76,7 +76,7 @@ class SpendgateConsumer:
         return self
 
     def __next__(self) -> MessageProxy | None:
-        """The next message to work on; None, after a pause that grows with every miss, where there is none."""
+        """The next message to work on; None, after a pause, where there is none."""
         with self.broker.answering():
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._tidy()
@@ -84,8 +84,7 @@ class SpendgateConsumer:
             if message is not None:
                 return MessageProxy(message)
         if self._room()[0]:
-            self.misses, pause_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
-            time.sleep(pause_ms / 1000)
+            time.sleep(random.uniform(0.5, 1) * self.timeout_ms / 1000)  # noqa: S311 - so that workers look in turn
         else:
             self.freed.wait(self.timeout_ms / 1000)
         return None
@@ -171,10 +170,7 @@ class SpendgateConsumer:
     def _next_held(self) -> Held | None:
         if not self.fetched:
             self._fetch()
-        if not self.fetched:
-            return None
-        self.misses = 0
-        return self.fetched.pop(0)
+        return self.fetched.pop(0) if self.fetched else None
 
     def _fetch(self) -> None:
         """Gets what waits, as far as there is room for it."""
