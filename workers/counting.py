@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from db.engine import Stale
 from db.repository import headroom, ledger, rejected, search, sequences, spend, totals
 from db.repository.accounts import accounts, forget_accounts, remembered_accounts
-from db.repository.enforcement import Applied
+from db.repository.enforcement import Applied, brands_of
 from db.repository.headroom import Headroom
 from db.repository.spend import Added, Recorded
 from db.repository.zones import local_days
@@ -22,7 +22,7 @@ from domain.spend import SpendDraft, judge_events, read_event, sequence_of
 from domain.totals import TotalDraft, judge_total
 from runtime import clock
 from runtime.settings import settings
-from workers.enforcement import Cause, enforce
+from workers.enforcement import Cause, enforce_locked
 
 Good = TypeVar("Good")
 Result = TypeVar("Result")
@@ -257,7 +257,8 @@ def _enforce_crossed(
     headroom.renew(connection, {brand_id: taken[brand_id] for brand_id in unsure}, left, today)
     crossed = {brand_id for brand_id, one in found.items() if one.is_crossed}
     wanted = crossed | _brands_ahead(added, taken, today)
-    return enforce(connection, wanted, cause, at) if wanted else []
+    brands = brands_of((one, taken[one].time_zone, taken[one].configured_status) for one in wanted)
+    return enforce_locked(connection, brands, cause, at) if wanted else []
 
 
 def _budgets(

@@ -1,7 +1,7 @@
 """Enforcement: the one way in which a campaign's holds and effective status ever change."""
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -17,7 +17,7 @@ from db.engine import PASSING_FAULTS, committed, passes
 from db.repository import enforcement as repository
 from db.repository.enforcement import Applied, Standing
 from domain.budgets import Scope
-from domain.campaigns import EffectiveStatus, budget_hold
+from domain.campaigns import Brand, EffectiveStatus, budget_hold
 from domain.enforcement import Decision, decide
 from domain.periods import local_day
 from runtime import clock
@@ -65,7 +65,17 @@ def enforce(
     read before the wait may be stale, so that a limit lowered meanwhile would be missed.
     """
     brands = repository.lock_brands(connection, brand_ids)
-    at = at or clock.now()
+    return enforce_locked(connection, brands, cause, at or clock.now(), campaign_ids)
+
+
+def enforce_locked(
+    connection: Connection,
+    brands: Mapping[int, Brand],
+    cause: Cause,
+    at: datetime,
+    campaign_ids: Sequence[int] | None = None,
+) -> list[Applied]:
+    """The same for brands that this transaction has locked, which are what they are since."""
     standings = repository.load_of(connection, brands, at, campaign_ids)
     changes = _changes(standings, at)
     repository.apply(connection, changes, at, cause)

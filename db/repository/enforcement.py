@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from db.engine import one_trip
 from db.repository.arrays import array_of, text_array_of
@@ -127,14 +127,16 @@ def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, B
 
     A brand whose time zone does not exist is locked too, and left out.
     """
-    return _brands(connection.execute(LOCK_BRANDS, {"brand_ids": array_of(brand_ids)}))
+    rows = connection.execute(LOCK_BRANDS, {"brand_ids": array_of(brand_ids)})
+    return brands_of((row.id, row.time_zone, row.configured_status) for row in rows)
 
 
 def load(
     connection: Connection, brand_ids: Iterable[int], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> list[Standing]:
     """The campaigns of the brands, or the chosen ones among them, with all that decides their holds at `at`."""
-    brands = _brands(connection.execute(BRANDS, {"brand_ids": array_of(brand_ids)}))
+    rows = connection.execute(BRANDS, {"brand_ids": array_of(brand_ids)})
+    brands = brands_of((row.id, row.time_zone, row.configured_status) for row in rows)
     return load_of(connection, brands, at, campaign_ids)
 
 
@@ -164,14 +166,11 @@ def load_of(
     return standings
 
 
-def _brands(rows: Iterable[Row[Any]]) -> dict[int, Brand]:
+def brands_of(rows: Iterable[tuple[int, str, str]]) -> dict[int, Brand]:
+    """Brands by their ids, zones and configured statuses, without those whose time zone does not exist."""
     found = list(rows)
-    zones = readable_zones({row.time_zone for row in found})
-    return {
-        row.id: Brand(zones[row.time_zone], ConfiguredStatus(row.configured_status))
-        for row in found
-        if row.time_zone in zones
-    }
+    zones = readable_zones({zone for _, zone, _ in found})
+    return {brand_id: Brand(zones[zone], ConfiguredStatus(status)) for brand_id, zone, status in found if zone in zones}
 
 
 def _schedules(connection: Connection, chosen: dict[str, Any]) -> dict[int, Schedule]:

@@ -28,7 +28,7 @@ TAKE = text("""
     FROM locked JOIN unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
         ON sent.brand_id = locked.id
     WHERE brands.id = locked.id
-    RETURNING brands.id, time_zone, currency, headroom_micros, headroom_on, has_campaign_budgets
+    RETURNING brands.id, time_zone, currency, configured_status, headroom_micros, headroom_on, has_campaign_budgets
 """)
 
 RENEW = text("""
@@ -62,6 +62,7 @@ class Headroom(NamedTuple):
 
     time_zone: str
     currency: str
+    configured_status: str
     micros: int | None
     day: date | None
     has_campaign_budgets: bool
