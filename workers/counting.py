@@ -1,7 +1,7 @@
 """The one transaction in which spend is judged, counted once and enforced."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -9,12 +9,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from db.engine import Stale
-from db.repository import headroom, ledger, rejected, search, sequences, spend, totals
+from db.repository import ledger, rejected, sequences, spend, totals
 from db.repository.accounts import accounts, forget_accounts, remembered_accounts
-from db.repository.enforcement import Applied, brands_of
-from db.repository.headroom import Headroom
-from db.repository.spend import Added, Recorded
-from db.repository.zones import local_days
+from db.repository.enforcement import Applied
+from db.repository.spend import Recorded
 from domain.columns import Events, PlainDrafts, judged_plain, plain_drafts
 from domain.inputs import Account, AgeBounds, CampaignKey, Reason, Rejection
 from domain.sequences import runs_of
@@ -22,7 +20,8 @@ from domain.spend import SpendDraft, judge_events, read_event, sequence_of
 from domain.totals import TotalDraft, judge_total
 from runtime import clock
 from runtime.settings import settings
-from workers.enforcement import Cause, enforce_locked
+from workers.crossing import enforce_crossed
+from workers.enforcement import Cause
 
 Good = TypeVar("Good")
 Result = TypeVar("Result")
@@ -135,7 +134,7 @@ def count_batches(
     counted = _told_by_batch(judged, recorded)
     refused = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
-    changes = _enforce_crossed(connection, recorded, known, Cause.SPEND)
+    changes = enforce_crossed(connection, recorded.added, known, Cause.SPEND)
     return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
 
 
@@ -212,7 +211,7 @@ def count_day_totals(
     recorded = spend.record(connection, events, at, also_days=restated.first_days, looks_first=looks_first)
     bad = (*rejections, *refused, *restated.conflicts, *_contradictions(events, recorded.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
-    changes = _enforce_crossed(connection, recorded, known, Cause.REPORTED_TOTAL)
+    changes = enforce_crossed(connection, recorded.added, known, Cause.REPORTED_TOTAL)
     return Counted(
         taken=len(reported) - restated.nothing_new - len(restated.conflicts),
         known=restated.nothing_new,
@@ -229,64 +228,6 @@ def bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
     retained = None if retention is None else at - ledger.floor(at, retention)
     ages = [age for age in (oldest, retained) if age is not None]
     return AgeBounds(min(ages, default=None), settings().max_event_ahead)
-
-
-def _enforce_crossed(
-    connection: Connection, recorded: Recorded, judged_by: Mapping[CampaignKey, Account], cause: Cause
-) -> list[Applied]:
-    """Enforces the brands on which a budget has crossed its limit, either way, after spend that was recorded.
-
-    The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
-    counters or is seen here. Where a brand's headroom was enough, no budget of its own need be looked at. Raises Stale
-    where a brand's zone or currency is not what the events were judged by.
-    """
-    added = recorded.added
-    if not added.of_days:
-        return []
-    taken = headroom.take(connection, added.spent_by_brand())
-    standing = {(brand_id, found.time_zone, found.currency) for brand_id, found in taken.items()}
-    judged = {(account.brand_id, account.time_zone.key, account.currency) for account in judged_by.values()}
-    if any(account not in standing and account[0] in taken for account in judged):
-        forget_accounts()
-        raise Stale("a brand's time zone or currency changed before its first spend")
-    at = clock.now()
-    today = local_days({found.time_zone for found in taken.values()}, at)
-    unsure = [brand_id for brand_id, found in taken.items() if not found.is_enough_on(today.get(found.time_zone))]
-    found = _budgets(connection, taken, unsure, added, at)
-    left = {brand_id: one.left_micros for brand_id, one in found.items()}
-    headroom.renew(connection, {brand_id: taken[brand_id] for brand_id in unsure}, left, today)
-    crossed = {brand_id for brand_id, one in found.items() if one.is_crossed}
-    wanted = crossed | _brands_ahead(added, taken, today)
-    brands = brands_of((one, taken[one].time_zone, taken[one].configured_status) for one in wanted)
-    return enforce_locked(connection, brands, cause, at) if wanted else []
-
-
-def _budgets(
-    connection: Connection,
-    taken: Mapping[int, Headroom],
-    unsure: Sequence[int],
-    added: Added,
-    at: datetime,
-) -> dict[int, search.Found]:
-    """What budgets say of the brands whose headroom does not tell, and of those with budgets of campaigns."""
-    brand_ids = {*unsure, *(brand_id for brand_id, found in taken.items() if found.has_campaign_budgets)}
-    if not brand_ids:
-        return {}
-    campaign_ids = sorted(campaign_id for campaign_id, brand_id in added.brand_of.items() if brand_id in brand_ids)
-    zones = {taken[brand_id].time_zone for brand_id in brand_ids}
-    return search.budgets_of(connection, zones, at, sorted(brand_ids), campaign_ids)
-
-
-def _brands_ahead(added: Added, taken: Mapping[int, Headroom], today: Mapping[str, date]) -> set[int]:
-    """The brands with spend dated on a day that has not begun: midnight may exhaust a budget with it."""
-    first = min(today.values())
-    return {
-        brand_id
-        for day in added.of_days
-        if day > first
-        for brand_id in {added.brand_of[campaign_id] for campaign_id in added.of_days[day]}
-        if day > today[taken[brand_id].time_zone]
-    }
 
 
 def parted(read: Iterable[Good | Rejection]) -> tuple[list[Good], list[Rejection]]:

@@ -1,0 +1,74 @@
+"""Which brands new spend has moved over a limit, either way: the few that are enforced in its transaction."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+from sqlalchemy import Connection
+
+from db.engine import Stale
+from db.repository import headroom, search
+from db.repository.accounts import forget_accounts
+from db.repository.enforcement import Applied, brands_of
+from db.repository.headroom import Headroom
+from db.repository.spend import Added
+from db.repository.zones import local_days
+from domain.inputs import Account, CampaignKey
+from runtime import clock
+from workers.enforcement import Cause, enforce_locked
+
+
+def enforce_crossed(
+    connection: Connection, added: Added, judged_by: Mapping[CampaignKey, Account], cause: Cause
+) -> list[Applied]:
+    """Enforces the brands on which a budget has crossed its limit, either way, after spend that was added.
+
+    The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
+    counters or is seen here. Where a brand's headroom was enough, no budget of its own need be looked at. Raises Stale
+    where a brand's zone or currency is not what the events were judged by.
+    """
+    if not added.of_days:
+        return []
+    taken = headroom.take(connection, added.spent_by_brand())
+    standing = {(brand_id, found.time_zone, found.currency) for brand_id, found in taken.items()}
+    judged = {(account.brand_id, account.time_zone.key, account.currency) for account in judged_by.values()}
+    if any(account not in standing and account[0] in taken for account in judged):
+        forget_accounts()
+        raise Stale("a brand's time zone or currency changed before its first spend")
+    at = clock.now()
+    today = local_days({found.time_zone for found in taken.values()}, at)
+    unsure = [brand_id for brand_id, found in taken.items() if not found.is_enough_on(today.get(found.time_zone))]
+    budgets = _budgets(connection, taken, unsure, added, at)
+    left = {brand_id: one.left_micros for brand_id, one in budgets.items()}
+    headroom.renew(connection, {brand_id: taken[brand_id] for brand_id in unsure}, left, today)
+    crossed = {brand_id for brand_id, one in budgets.items() if one.is_crossed}
+    wanted = crossed | _brands_ahead(added, taken, today)
+    brands = brands_of((one, taken[one].time_zone, taken[one].configured_status) for one in wanted)
+    return enforce_locked(connection, brands, cause, at) if wanted else []
+
+
+def _budgets(
+    connection: Connection,
+    taken: Mapping[int, Headroom],
+    unsure: Sequence[int],
+    added: Added,
+    at: datetime,
+) -> dict[int, search.Found]:
+    """What budgets say of the brands whose headroom does not tell, and of those with budgets of campaigns."""
+    brand_ids = {*unsure, *(brand_id for brand_id, found in taken.items() if found.has_campaign_budgets)}
+    if not brand_ids:
+        return {}
+    campaign_ids = sorted(campaign_id for campaign_id, brand_id in added.brand_of.items() if brand_id in brand_ids)
+    zones = {taken[brand_id].time_zone for brand_id in brand_ids}
+    return search.budgets_of(connection, zones, at, sorted(brand_ids), campaign_ids)
+
+
+def _brands_ahead(added: Added, taken: Mapping[int, Headroom], today: Mapping[str, date]) -> set[int]:
+    """The brands with spend dated on a day that has not begun: midnight may exhaust a budget with it."""
+    first = min(today.values())
+    return {
+        brand_id
+        for day in added.of_days
+        if day > first
+        for brand_id in {added.brand_of[campaign_id] for campaign_id in added.of_days[day]}
+        if day > today[taken[brand_id].time_zone]
+    }
