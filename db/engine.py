@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 MAX_TRIES = 6
+OF_ONE_MOMENT: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 RETRIED_STATES = frozenset({"40P01", "40001"})
 """Deadlock and serialization failure: the transaction is gone, the work may be done again."""
 
@@ -82,10 +83,15 @@ def transaction() -> Iterator[Connection]:
 @contextmanager
 def snapshot() -> Iterator[Connection]:
     """A read-only view of one moment, for checks that compare tables with each other."""
-    with (
-        engine().connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection
-    ):
+    with engine().connect().execution_options(**OF_ONE_MOMENT) as connection:
         yield connection
+
+
+def driver_of(connection: Connection) -> Any:
+    """The driver's own connection, for what SQLAlchemy does not offer."""
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - a live connection has its driver's
+    return driver
 
 
 @contextmanager
@@ -94,10 +100,8 @@ def one_trip(connection: Connection) -> Iterator[None]:
 
     What the first of them to fail says is raised at the end, as SQLAlchemy would raise it.
     """
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - a live connection has its driver's
     try:
-        with driver.pipeline():
+        with driver_of(connection).pipeline():
             yield
     except psycopg.Error as error:
         raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=connection.dialect) from error
@@ -125,7 +129,7 @@ def committed(work: Callable[[Connection], Result], lock_timeout_ms: int | None 
 def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None) -> Result:
     with transaction() as connection:
         if lock_timeout_ms is not None:
-            with one_trip(connection):
+            with one_trip(connection):  # BEGIN goes with it
                 connection.execute(SET_LOCK_TIMEOUT, {"milliseconds": str(lock_timeout_ms)})
         return work(connection)
 

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Engine, text
 
-from db.engine import PASSING_FAULTS, make_engine, snapshot
+from db.engine import OF_ONE_MOMENT, PASSING_FAULTS, make_engine, snapshot
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ class Replica:
     """Where to look while it keeps up; one that is away or late is left alone for a while."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._engine = engine.execution_options(**OF_ONE_MOMENT)
         self._not_before = 0.0
 
     def connection(self) -> Connection | None:

@@ -151,14 +151,17 @@ class SpendgateConsumer:
     def _next_message(self) -> Message[Any] | None:
         """The next message, with those after it that may share its transaction."""
         first, self.next = self.next or self._next_workable(), None
-        if first is None or first.options["redis_message_id"] in self.apart:
+        if first is None or self._goes_apart(first):
             return first
         bundle = Bundle(first)
         while self.fetched and self.next is None:
             message = self._workable(self.fetched.pop(0))
-            if message is not None and (bundles.redis_ids(message)[0] in self.apart or not bundle.takes(message)):
+            if message is not None and (self._goes_apart(message) or not bundle.takes(message)):
                 self.next = message
         return bundle.message()
+
+    def _goes_apart(self, message: Message[Any]) -> bool:
+        return message.options["redis_message_id"] in self.apart
 
     def _next_workable(self) -> Message[Any] | None:
         while (held := self._next_held()) is not None:

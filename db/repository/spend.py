@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import psycopg
 from sqlalchemy import Connection, text
 
-from db.engine import one_trip
+from db.engine import driver_of, one_trip
 from db.repository import ledger_rows
 from db.repository.arrays import array_of
 from db.repository.ledger import ensure_months, month_of, next_month
@@ -122,10 +122,8 @@ def record(
 
 
 def _copy(connection: Connection, events: Events, at: datetime) -> None:
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - a live connection has its driver's
     try:
-        with driver.cursor() as cursor, cursor.copy(ledger_rows.COPY) as copy:
+        with driver_of(connection).cursor() as cursor, cursor.copy(ledger_rows.COPY) as copy:
             copy.write(ledger_rows.encoded(events, at))
     except psycopg.errors.UniqueViolation as error:
         raise KnownInPart from error
