@@ -22,6 +22,7 @@ from workers.bundles import EventsOfSeveral
 from workers.counting import Batch, Counted, count_batches, count_day_totals, optimistic, parted, sum_of
 from workers.enforcement import Cause, announce, chunks
 from workers.locked_brands import locked_brands
+from workers.middleware import IDS_LOGGED
 from workers.parts import DATABASE_ERRORS, BrandsOf, Commit, Draft, commit_now, commit_or_postpone
 from workers.terms import Terms, listed
 from workers.together import CommitAlone, Together
@@ -30,7 +31,6 @@ log = structlog.get_logger()
 
 DATA_EXCEPTIONS = "22"
 OUT_OF_RANGE = "22003"
-IDS_LOGGED = 20
 MAX_EVENTS_TOGETHER: Final = 32_000
 """Of one transaction: beyond that, larger ones are hardly cheaper."""
 
@@ -69,10 +69,12 @@ class Way(Generic[Draft]):
 def _ingest_several(bundle: EventsOfSeveral) -> None:
     """Counts the events of a bundle's messages in one commit; where that fails, message by message."""
     try:
-        report(EVENTS.event, _committed_with_others(EVENTS, Batch.of_several(bundle)), EVENTS.cause)
+        counted = _committed_with_others(EVENTS, lambda: Batch.of_several(bundle))
     except CommitAlone:
         for payloads in bundle:
             _ingest(EVENTS, payloads, Terms())
+    else:
+        report(EVENTS.event, counted, EVENTS.cause)
 
 
 def _ingest(way: Way[Draft], payloads: Sequence[object], terms: Terms) -> None:
@@ -110,16 +112,17 @@ def _is_committed_together(
     if terms.only_brand_id is not None:
         return False
     try:
-        tell(_committed_with_others(way, [Batch.read(payloads)] if way.together else []))
+        tell(_committed_with_others(way, lambda: [Batch.read(payloads)]))
     except CommitAlone:
         return False
     return True
 
 
-def _committed_with_others(way: Way[Draft], batches: Sequence[Batch]) -> Counted:
-    """Raises CommitAlone where it must go by itself."""
+def _committed_with_others(way: Way[Draft], read: Callable[[], Sequence[Batch]]) -> Counted:
+    """Raises CommitAlone where it must go by itself, without reading it where that is known before."""
     if way.together is None or locked_brands.known():
         raise CommitAlone
+    batches = read()
     return way.together.committed(batches, sum(batch.size for batch in batches))
 
 
