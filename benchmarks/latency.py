@@ -1,5 +1,6 @@
 """How long it takes from the event that crosses a limit until its campaign is seen inactive."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ LOAD_MESSAGE: Final = 200
 BETWEEN_SECONDS: Final = 0.02
 LOOK_SECONDS: Final = 0.001
 LIMIT: Final = 1_000_000
+MADE_BEFOREHAND_SECONDS: Final = 20
 
 # A brand of one campaign for each crossing.
 FILL: Final = (
@@ -93,16 +95,15 @@ def loaded(stage: Stage, events_a_second: float) -> Iterator[None]:
         yield
         return
     stopping = threading.Event()
-    spend = workload.Spend(seed=99)
+    coming = load(events_a_second)
 
     def send() -> None:
-        sent, began = 0, time.perf_counter()
-        while not stopping.is_set():
-            name = f"load-{sent}"
-            (batch,) = spend.batches(1, LOAD_MESSAGE)
-            stage.put_one(name, workload.message({"events": batch}, name, "ingest_spend"))
-            sent += 1
-            stopping.wait(max(0.0, began + sent * LOAD_MESSAGE / events_a_second - time.perf_counter()))
+        began = time.perf_counter()
+        for number, (name, message) in enumerate(coming):
+            stopping.wait(max(0.0, began + number * LOAD_MESSAGE / events_a_second - time.perf_counter()))
+            if stopping.is_set():
+                return
+            stage.put_one(name, message)
 
     sender = threading.Thread(target=send)
     sender.start()
@@ -111,3 +112,16 @@ def loaded(stage: Stage, events_a_second: float) -> Iterator[None]:
     finally:
         stopping.set()
         sender.join()
+
+
+def load(events_a_second: float) -> Iterator[tuple[str, bytes]]:
+    """Messages of spend without an end. Those of the first seconds are made beforehand: whoever sends only sends."""
+    spend = workload.Spend(seed=99)
+
+    def made(number: int) -> tuple[str, bytes]:
+        name = f"load-{number}"
+        return name, workload.message({"events": spend.batches(1, LOAD_MESSAGE)[0]}, name, "ingest_spend")
+
+    numbers = itertools.count()
+    beforehand = [made(next(numbers)) for _ in range(int(MADE_BEFOREHAND_SECONDS * events_a_second / LOAD_MESSAGE))]
+    return itertools.chain(beforehand, map(made, numbers))

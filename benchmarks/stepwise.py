@@ -34,7 +34,7 @@ FUNCTIONS: Final[tuple[tuple[Any, str, str], ...]] = (
     (ledger_rows, "encoded", "rows encoded"),
     (spend, "_copy", "rows written by COPY"),
     (spend, "count", "spend added up by campaign and day"),
-    (counting, "enforce_crossed", "crossed limits: the rest"),
+    (counting, "count_and_enforce", "crossed limits: the rest"),
     (ingest, "report", "told in the log"),
     (SpendgateConsumer, "ack", "acknowledged"),
 )

@@ -2,16 +2,17 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import cache, lru_cache, partial
 from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Dialect, Engine, TextClause, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from runtime.settings import settings
 
@@ -20,6 +21,9 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 MAX_TRIES = 6
+USED_AT: Final = "used_at"
+UNSENT: Final = "unsent"
+"""The option of a connection that says what goes to Postgres with what is first `fetched`."""
 OF_ONE_MOMENT: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 RETRIED_STATES = frozenset({"40P01", "40001"})
 """Deadlock and serialization failure: the transaction is gone, the work may be done again."""
@@ -29,6 +33,11 @@ HELD_UP_STATES = frozenset({"55P03", "57014"})
 
 
 SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :milliseconds, true)")
+
+# Of a transaction so small that to plan its statements for its parameters costs more than such plans spare.
+SET_FOR_SMALL = text("""
+    SELECT set_config('lock_timeout', :milliseconds, true), set_config('plan_cache_mode', 'force_generic_plan', true)
+""")
 
 
 class Stale(Exception):
@@ -52,11 +61,11 @@ def make_engine(url: str, *, pool_size: int) -> Engine:
         "client_connection_check_interval": "1s",
         "timezone": "UTC",
     }
-    return create_engine(
+    made = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=2,
-        pool_pre_ping=True,
+        pool_use_lifo=True,
         hide_parameters=True,
         connect_args={
             "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
@@ -64,6 +73,30 @@ def make_engine(url: str, *, pool_size: int) -> Engine:
             "connect_timeout": 10,
         },
     )
+    event.listen(made, "checkin", _note_the_time)
+    event.listen(made, "checkout", partial(_look_whether_alive, made.dialect))
+    return made
+
+
+class Trust:
+    """For how long after its use a connection is taken for alive: not at all, but where all work is done again."""
+
+    seconds = 0.0
+
+
+def _note_the_time(_driver: Any, record: ConnectionPoolEntry) -> None:
+    record.info[USED_AT] = time.monotonic()
+
+
+def _look_whether_alive(dialect: Dialect, driver: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """A connection that lay idle may be dead, and all others with it; one just used is hardly worth a round trip."""
+    used_at = record.info.get(USED_AT)
+    if used_at is None or (time.monotonic() - used_at < Trust.seconds and not driver.closed):
+        return
+    try:
+        dialect.do_ping(driver)
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
 
 
 @lru_cache(maxsize=1)
@@ -94,28 +127,44 @@ def driver_of(connection: Connection) -> Any:
     return driver
 
 
-@contextmanager
-def one_trip(connection: Connection) -> Iterator[None]:
-    """Statements within go to Postgres together: for those whose results nobody looks at.
+Query = tuple[TextClause, Mapping[str, object]]
 
-    What the first of them to fail says is raised at the end, as SQLAlchemy would raise it.
+
+def fetched(connection: Connection, *queries: Query) -> list[list[tuple[Any, ...]]]:
+    """The rows of each query. All go to Postgres in one trip, past SQLAlchemy, which would wait for each.
+
+    What the first of them to fail says is raised as SQLAlchemy would raise it.
     """
+    driver = driver_of(connection)
+    settings_unsent = connection.get_execution_options().get(UNSENT, [])
+    at_once = [*settings_unsent, *queries]
+    settings_unsent.clear()
     try:
-        with driver_of(connection).pipeline():
-            yield
+        with driver.pipeline() if len(at_once) > 1 else nullcontext():
+            cursors = [driver.execute(_for_driver(text, connection.dialect), values) for text, values in at_once]
+        asked = cursors[len(at_once) - len(queries) :]
+        return [cursor.fetchall() if cursor.description else [] for cursor in asked]
     except psycopg.Error as error:
         raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=connection.dialect) from error
 
 
-def committed(work: Callable[[Connection], Result], lock_timeout_ms: int | None = None) -> Result:
+@cache
+def _for_driver(statement: TextClause, dialect: Dialect) -> bytes:
+    return str(statement.compile(dialect=dialect)).encode()
+
+
+def committed(
+    work: Callable[[Connection], Result], lock_timeout_ms: int | None = None, *, is_small: bool = False
+) -> Result:
     """Runs `work` in a transaction, again after a deadlock, a serialization failure or a stale read.
 
-    `lock_timeout_ms`: how long it waits for each lock; None: as long as every connection does. Raises what the last
-    of MAX_TRIES raised.
+    `lock_timeout_ms`: how long it waits for each lock; None: as long as every connection does. `is_small`: it is about
+    a few rows, for which any plan of its statements is good. Raises what the last of MAX_TRIES raised.
     """
+    once = partial(_committed_once, work, lock_timeout_ms, is_small)
     for attempt in range(1, MAX_TRIES):
         try:
-            return _committed_once(work, lock_timeout_ms)
+            return once()
         except (DBAPIError, psycopg.Error, Stale) as error:
             if not _is_retried(error):
                 _look_for_another_server(error)
@@ -123,14 +172,16 @@ def committed(work: Callable[[Connection], Result], lock_timeout_ms: int | None 
             log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
             if attempt > 1:
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
-    return _committed_once(work, lock_timeout_ms)
+    return once()
 
 
-def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None) -> Result:
+def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None, is_small: bool) -> Result:
     with transaction() as connection:
         if lock_timeout_ms is not None:
-            with one_trip(connection):  # BEGIN goes with it
-                connection.execute(SET_LOCK_TIMEOUT, {"milliseconds": str(lock_timeout_ms)})
+            setting = SET_FOR_SMALL if is_small else SET_LOCK_TIMEOUT
+            connection.execution_options(**{UNSENT: [(setting, {"milliseconds": str(lock_timeout_ms)})]})
+            if not is_small:
+                fetched(connection)
         return work(connection)
 
 

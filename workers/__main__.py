@@ -25,8 +25,14 @@ MALLOPT = {-8: 1, -3: 131_072, -1: 1_000_000}
 Left to itself it makes an arena for each thread, and a worker grows by half before it has seen all there is to see.
 """
 
-IDLE_MS = 50
-"""The longest an idle consumer waits before it looks again: the latency of a quiet queue."""
+CONNECTIONS_TRUSTED_SECONDS = 1.0
+"""So long after its use a connection is not asked whether it lives: if not, the message is worked on again."""
+
+IDLE_MS = 100
+"""The longest an idle consumer waits before it looks again: the latency of a quiet queue, but not of that of spend."""
+
+THREADS_LOOK_UP_SECONDS = 0.5
+"""How long a thread without work waits until it looks whether it shall end: of dozens, often is dear."""
 
 
 def main() -> int:
@@ -54,6 +60,7 @@ def work(child: "Child") -> None:
     import structlog  # noqa: PLC0415
     from dramatiq import Worker  # noqa: PLC0415
 
+    from db.engine import Trust  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from workers.broker import broker, suspects  # noqa: PLC0415
 
@@ -64,6 +71,7 @@ def work(child: "Child") -> None:
     with suppress(AttributeError, OSError):  # another C library
         for number, value in MALLOPT.items():
             ctypes.CDLL(None).mallopt(number, value)
+    Trust.seconds = CONNECTIONS_TRUSTED_SECONDS
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)
     threading.excepthook = die_with_the_thread
@@ -72,8 +80,11 @@ def work(child: "Child") -> None:
     broker.emit_after("process_boot")
     worker = Worker(broker, worker_threads=settings().worker_threads, worker_timeout=IDLE_MS)
     worker.start()
+    for thread in worker.workers:
+        thread.timeout = THREADS_LOOK_UP_SECONDS
     structlog.get_logger().info("worker.ready", threads=settings().worker_threads)
     stopping.wait()
+    broker.is_ending = True
     worker.stop(timeout=settings().shutdown_seconds * 1000)
     broker.close()
 

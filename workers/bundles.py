@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from dramatiq import Message
 
+from db.repository.spend import FEW_EVENTS
+
 QUEUE: Final = "spend"
 ACTOR: Final = "ingest_spend"
 PLAIN_KWARGS: Final = {"events"}
@@ -27,19 +29,19 @@ class EventsOfSeveral(list[list[object]]):
 
 
 class Bundle:
-    """Messages on their way into one."""
+    """Messages on their way into one, all of them of one kind."""
 
     def __init__(self, first: Message[Any]) -> None:
         self.messages = [first]
-        self._events = events_in(first)
+        self._events = len(first.kwargs["events"])
 
     def takes(self, message: Message[Any]) -> bool:
         """Adds the message, if it may share and there is room."""
-        first, events = self._events, events_in(message)
-        if first is None or events is None or first + events > MAX_EVENTS or len(self.messages) == MAX_MESSAGES:
+        events = self._events + len(message.kwargs["events"])
+        if events > MAX_EVENTS or len(self.messages) == MAX_MESSAGES:
             return False
         self.messages.append(message)
-        self._events = first + events
+        self._events = events
         return True
 
     def message(self) -> Message[Any]:
@@ -56,8 +58,11 @@ class Bundle:
         )
 
 
-def events_in(message: Message[Any]) -> int | None:
-    """How many events a message has that may share; None where it must go by itself."""
+def kind(message: Message[Any]) -> str | None:
+    """With which others a message may share a bundle; None where it must go by itself.
+
+    What is quickly done shares with its like, and waits for no more than that.
+    """
     events: Any = message.kwargs.get("events")
     is_plain = (
         message.actor_name == ACTOR
@@ -67,7 +72,9 @@ def events_in(message: Message[Any]) -> int | None:
         and type(events) is list
         and len(message.options["redis_message_id"]) <= MAX_ID_LENGTH
     )
-    return len(events) if is_plain else None
+    if not is_plain:
+        return None
+    return "few events" if len(events) <= FEW_EVENTS else "many events"
 
 
 def is_bundle(message: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from db.engine import Stale
+from db.engine import Stale, sql_state
 from db.repository import ledger, rejected, sequences, spend, totals
 from db.repository.accounts import accounts, forget_accounts, remembered_accounts
 from db.repository.enforcement import Applied
@@ -20,7 +20,7 @@ from domain.spend import SpendDraft, judge_events, read_event, sequence_of
 from domain.totals import TotalDraft, judge_total
 from runtime import clock
 from runtime.settings import settings
-from workers.crossing import enforce_crossed
+from workers.crossing import count_and_enforce
 from workers.enforcement import Cause
 
 Good = TypeVar("Good")
@@ -105,10 +105,10 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
         nonlocal looks_first, has_looked_again
         try:
             return count(connection, looks_first)
-        except spend.KnownInPart as error:
-            looks_first = True
-            raise Stale("the ledger has some of it already") from error
-        except IntegrityError as error:
+        except (spend.KnownInPart, IntegrityError) as error:
+            if isinstance(error, spend.KnownInPart) or sql_state(error) == spend.KNOWN_STATE:
+                looks_first = True
+                raise Stale("the ledger has some of it already") from error
             forget_accounts()
             if has_looked_again:
                 raise
@@ -134,7 +134,7 @@ def count_batches(
     counted = _told_by_batch(judged, recorded)
     refused = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
-    changes = enforce_crossed(connection, recorded.added, known, Cause.SPEND)
+    changes = count_and_enforce(connection, recorded, known, at, Cause.SPEND)
     return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
 
 
@@ -211,7 +211,7 @@ def count_day_totals(
     recorded = spend.record(connection, events, at, also_days=restated.first_days, looks_first=looks_first)
     bad = (*rejections, *refused, *restated.conflicts, *_contradictions(events, recorded.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
-    changes = enforce_crossed(connection, recorded.added, known, Cause.REPORTED_TOTAL)
+    changes = count_and_enforce(connection, recorded, known, at, Cause.REPORTED_TOTAL)
     return Counted(
         taken=len(reported) - restated.nothing_new - len(restated.conflicts),
         known=restated.nothing_new,

@@ -1,4 +1,4 @@
-"""Which brands new spend has moved over a limit, either way: the few that are enforced in its transaction."""
+"""Spend is counted, and those brands enforced which it has moved over a limit, either way: few, in its transaction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -6,29 +6,30 @@ from datetime import date, datetime
 from sqlalchemy import Connection
 
 from db.engine import Stale
-from db.repository import headroom, search
+from db.repository import headroom, search, spend
 from db.repository.accounts import forget_accounts
 from db.repository.enforcement import Applied, brands_of
 from db.repository.headroom import Headroom
-from db.repository.spend import Added
+from db.repository.spend import Added, Recorded
 from db.repository.zones import local_days
 from domain.inputs import Account, CampaignKey
 from runtime import clock
 from workers.enforcement import Cause, enforce_locked
 
 
-def enforce_crossed(
-    connection: Connection, added: Added, judged_by: Mapping[CampaignKey, Account], cause: Cause
+def count_and_enforce(
+    connection: Connection, recorded: Recorded, judged_by: Mapping[CampaignKey, Account], at: datetime, cause: Cause
 ) -> list[Applied]:
-    """Enforces the brands on which a budget has crossed its limit, either way, after spend that was added.
+    """Counts what was recorded at `at`, and enforces the brands on which a budget has thereby crossed its limit.
 
     The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
     counters or is seen here. Where a brand's headroom was enough, no budget of its own need be looked at. Raises Stale
     where a brand's zone or currency is not what the events were judged by.
     """
+    added = recorded.added
     if not added.of_days:
         return []
-    taken = headroom.take(connection, added.spent_by_brand())
+    taken = spend.count(connection, recorded, at)
     standing = {(brand_id, found.time_zone, found.currency) for brand_id, found in taken.items()}
     judged = {(account.brand_id, account.time_zone.key, account.currency) for account in judged_by.values()}
     if any(account not in standing and account[0] in taken for account in judged):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
-from typing import Final, Generic
+from typing import Final, Generic, NamedTuple
 
 import dramatiq
 import structlog
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from db.engine import committed, sql_state, transaction
 from db.repository.accounts import accounts
+from db.repository.spend import FEW_EVENTS
 from domain.inputs import MAX_EVENTS_PER_MESSAGE, CampaignKey, Reason, Rejection
 from domain.spend import SpendDraft, read_event
 from domain.totals import TotalDraft, read_total
@@ -63,7 +64,14 @@ class Way(Generic[Draft]):
     cause: Cause
     read: Callable[[object], Draft | Rejection]
     count: Callable[[Sequence[Draft], Sequence[Rejection], int | None], Callable[[Connection], Counted]]
-    together: Together[Sequence[Batch], Counted] | None = None
+    lanes: "Lanes | None" = None
+
+
+class Lanes(NamedTuple):
+    """Two transactions of a process at a time: what is quickly done does not wait for what is not."""
+
+    quick: Together[Sequence[Batch], Counted]
+    heavy: Together[Sequence[Batch], Counted]
 
 
 def _ingest_several(bundle: EventsOfSeveral) -> None:
@@ -120,10 +128,12 @@ def _is_committed_together(
 
 def _committed_with_others(way: Way[Draft], read: Callable[[], Sequence[Batch]]) -> Counted:
     """Raises CommitAlone where it must go by itself, without reading it where that is known before."""
-    if way.together is None or locked_brands.known():
+    if way.lanes is None or locked_brands.known():
         raise CommitAlone
     batches = read()
-    return way.together.committed(batches, sum(batch.size for batch in batches))
+    events = sum(batch.size for batch in batches)
+    lane = way.lanes.quick if events <= FEW_EVENTS else way.lanes.heavy
+    return lane.committed(batches, events)
 
 
 def _enqueue_later(way: Way[Draft], inputs: list[object], terms: Terms) -> None:
@@ -222,8 +232,10 @@ def _counting_totals(
 
 
 def _committed_together(several: Sequence[Sequence[Batch]]) -> list[Counted]:
-    count = optimistic(partial(count_batches, batches=list(chain.from_iterable(several)), only_brand_id=None))
-    counted = iter(committed(count, settings().ingest_lock_timeout_ms))
+    batches = list(chain.from_iterable(several))
+    count = optimistic(partial(count_batches, batches=batches, only_brand_id=None))
+    is_small = sum(batch.size for batch in batches) <= FEW_EVENTS
+    counted = iter(committed(count, settings().ingest_lock_timeout_ms, is_small=is_small))
     return [sum_of(list(islice(counted, len(batches)))) for batches in several]
 
 
@@ -234,7 +246,7 @@ EVENTS: Final = Way(
     Cause.SPEND,
     read_event,
     _counting_events,
-    Together(_committed_together, max_weight=MAX_EVENTS_TOGETHER),
+    Lanes(*(Together(_committed_together, max_weight=MAX_EVENTS_TOGETHER) for _ in Lanes._fields)),
 )
 TOTALS: Final = Way(
     "totals", "ingest_reported_totals", "totals.ingested", Cause.REPORTED_TOTAL, read_total, _counting_totals

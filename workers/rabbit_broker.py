@@ -80,6 +80,7 @@ class SpendgateRabbitBroker(Broker):
         self.parameters = parameters_of(url)
         self.senders = Senders(self.parameters)
         self.is_worker = False
+        self.is_ending = False
         self.broker_id = ""
         self._declared: set[str] = set()
 

@@ -40,6 +40,7 @@ class SpendgateBroker(RedisBroker):
     def __init__(self, url: str | None, middleware: list[Middleware]) -> None:
         self.has_url = url is not None
         self.is_worker = False
+        self.is_ending = False
         super().__init__(url=url or "redis://127.0.0.1:0", middleware=middleware)  # type: ignore[no-untyped-call]
         self.steps = {name: self.client.register_script(getattr(redis_scripts, name)) for name in STEPS}
         os.register_at_fork(after_in_child=self.become_another)

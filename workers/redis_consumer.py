@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -14,6 +15,7 @@ from dramatiq.common import current_millis
 from workers import bundles
 from workers.bundles import Bundle
 from workers.messages import REDELIVERED, Fault, largest_bytes
+from workers.redis_line import Line
 
 if TYPE_CHECKING:
     from workers.redis_broker import SpendgateBroker
@@ -59,6 +61,7 @@ class SpendgateConsumer:
 
     def __init__(self, broker: "SpendgateBroker", queue_name: str, prefetch: int, timeout: int) -> None:
         self.broker = broker
+        self.line = Line(broker)
         self.queue_name = queue_name
         is_spend = queue_name == bundles.QUEUE
         self.prefetch = prefetch * (BUNDLED_AHEAD if is_spend else 1)
@@ -66,7 +69,8 @@ class SpendgateConsumer:
         self.held: dict[str, int] = {}
         self.freed = threading.Event()
         self.fetched: list[Held] = []
-        self.next: Message[Any] | None = None
+        self.open: dict[str, Bundle] = {}
+        self.ready: deque[Message[Any]] = deque()
         self.apart: set[str] = set()
         self.tidied = time.monotonic()
         with self.broker.answering():
@@ -80,8 +84,9 @@ class SpendgateConsumer:
         with self.broker.answering():
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._tidy()
-            message = self._next_message()
-            if message is not None:
+            if self.broker.is_ending:
+                self._show_life()
+            elif (message := self._next_message()) is not None:
                 return MessageProxy(message)
         if self._room()[0]:
             time.sleep(random.uniform(0.5, 1) * self.timeout_ms / 1000)  # noqa: S311 - so that workers look in turn
@@ -111,8 +116,9 @@ class SpendgateConsumer:
 
     def close(self) -> None:
         """What was fetched and never handed out goes back."""
-        unread = [held.redis_id for held in self.fetched]
-        self._give_back([*bundles.all_redis_ids([self.next] if self.next else []), *unread])
+        self._complete(*self.open)
+        self._give_back([*bundles.all_redis_ids(self.ready), *(held.redis_id for held in self.fetched)])
+        self.line.close()
 
     def _part(self, bundle: MessageProxy) -> None:
         ids = bundles.redis_ids(bundle)
@@ -148,32 +154,36 @@ class SpendgateConsumer:
         room, room_bytes = self.prefetch - len(self.held), HELD_BYTES - sum(list(self.held.values()))
         return (room, room_bytes) if room >= max(self.prefetch // 2, 1) and room_bytes > 0 else (0, 0)
 
+    def _show_life(self) -> None:
+        """What is still in work is not for others."""
+        self.line.step("FETCH", self.queue_name, self.broker.broker_id, 0, SILENT_MS, largest_bytes(), 0)
+
     def _next_message(self) -> Message[Any] | None:
-        """The next message, with those after it that may share its transaction."""
-        first, self.next = self.next or self._next_workable(), None
-        if first is None or self._goes_apart(first):
-            return first
-        bundle = Bundle(first)
-        while self.fetched and self.next is None:
-            message = self._workable(self.fetched.pop(0))
-            if message is not None and (self._goes_apart(message) or not bundle.takes(message)):
-                self.next = message
-        return bundle.message()
-
-    def _goes_apart(self, message: Message[Any]) -> bool:
-        return message.options["redis_message_id"] in self.apart
-
-    def _next_workable(self) -> Message[Any] | None:
-        while (held := self._next_held()) is not None:
-            message = self._workable(held)
-            if message is not None:
-                return message
-        return None
-
-    def _next_held(self) -> Held | None:
-        if not self.fetched:
+        """The next message, with those that may share its transaction."""
+        if not (self.ready or self.open or self.fetched):
             self._fetch()
-        return self.fetched.pop(0) if self.fetched else None
+        while self.fetched and not self.ready:
+            message = self._workable(self.fetched.pop(0))
+            if message is not None:
+                self._put_to_others(message)
+        if not self.ready:
+            self._complete(*sorted(self.open))
+        return self.ready.popleft() if self.ready else None
+
+    def _put_to_others(self, message: Message[Any]) -> None:
+        """Puts the message into the open bundle of its kind; nothing of that kind overtakes another."""
+        kind = None if message.options["redis_message_id"] in self.apart else bundles.kind(message)
+        if kind is None:
+            self._complete(*self.open)
+            self.ready.append(message)
+        elif kind not in self.open:
+            self.open[kind] = Bundle(message)
+        elif not self.open[kind].takes(message):
+            self._complete(kind)
+            self.open[kind] = Bundle(message)
+
+    def _complete(self, *kinds: str) -> None:
+        self.ready.extend(self.open.pop(kind).message() for kind in kinds)
 
     def _fetch(self) -> None:
         """Gets what waits, as far as there is room for it."""
@@ -181,7 +191,7 @@ class SpendgateConsumer:
         room, room_bytes = self._room()
         if room:
             bounds = (room, SILENT_MS, largest_bytes(), room_bytes)
-            found = self.broker.step("FETCH", self.queue_name, self.broker.broker_id, *bounds)
+            found = self.line.step("FETCH", self.queue_name, self.broker.broker_id, *bounds)
             self.fetched = [
                 Held(redis_id.decode(), data, None if deaths is None else int(deaths))
                 for redis_id, data, deaths in found

@@ -1,11 +1,12 @@
 """The campaigns that spend is booked to."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
-from db.repository.arrays import array_of
+from db.engine import Query, fetched
+from db.repository.arrays import array_of, text_array_of
 from db.repository.zones import readable_zones
 from domain.inputs import MAX_ID, Account, CampaignKey
 
@@ -24,6 +25,21 @@ ACCOUNTS_BY_NAME = text("""
 """)
 
 
+class Row(NamedTuple):
+    """A campaign as it was found."""
+
+    id: int
+    brand_id: int
+    time_zone: str
+    currency: str
+    platform: str | None
+    external_id: str | None
+
+    @property
+    def key(self) -> CampaignKey:
+        return self.id if self.platform is None or self.external_id is None else (self.platform, self.external_id)
+
+
 MAX_REMEMBERED: Final = 100_000
 
 _remembered: dict[CampaignKey, Account] = {}
@@ -36,14 +52,14 @@ def accounts(
     distinct = set(keys)
     ids = [key for key in distinct if isinstance(key, int) and 0 < key <= MAX_ID]
     names = [key for key in distinct if isinstance(key, tuple)]
-    rows = list(connection.execute(ACCOUNTS_BY_ID, {"ids": array_of(ids)})) if ids else []
+    queries: list[Query] = [(ACCOUNTS_BY_ID, {"ids": array_of(ids)})] if ids else []
     if names:
-        platforms, external_ids = zip(*names, strict=True)
-        parameters = {"platforms": list(platforms), "external_ids": list(external_ids)}
-        rows += connection.execute(ACCOUNTS_BY_NAME, parameters)
+        platforms, external_ids = (text_array_of(some) for some in zip(*names, strict=True))
+        queries.append((ACCOUNTS_BY_NAME, {"platforms": platforms, "external_ids": external_ids}))
+    rows = [Row(*row) for found in fetched(connection, *queries) for row in found]
     zones = readable_zones({row.time_zone for row in rows})
     return {
-        _key(row): Account(row.id, row.brand_id, zones[row.time_zone], row.currency)
+        row.key: Account(row.id, row.brand_id, zones[row.time_zone], row.currency)
         for row in rows
         if row.time_zone in zones and only_brand_id in {None, row.brand_id}
     }
@@ -69,7 +85,3 @@ def remembered_accounts(connection: Connection, keys: set[CampaignKey]) -> Mappi
 def forget_accounts() -> None:
     """Lets `remembered_accounts` look again: something it relied on has changed."""
     _remembered.clear()
-
-
-def _key(row: Row[Any]) -> CampaignKey:
-    return row.id if row.platform is None else (row.platform, row.external_id)

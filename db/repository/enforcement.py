@@ -3,12 +3,13 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import one_trip
+from db.engine import fetched
 from db.repository.arrays import array_of, text_array_of
 from db.repository.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from db.repository.zones import readable_zones
@@ -27,22 +28,19 @@ BRANDS = text("""
     SELECT id, time_zone, configured_status FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id
 """)
 
-CAMPAIGNS = text("""
+# A schedule is told in words of weekday, first and last minute, for many campaigns have the same one.
+CAMPAIGNS = """
     SELECT id, brand_id, configured_status, starts_on, ends_on,
+        (SELECT string_agg(concat_ws('-', weekday, starts_minute, ends_minute), ' ')
+            FROM dayparts WHERE campaign_id = campaigns.id) AS schedule,
         effective_status, next_change_at, enforced_at IS NULL, holds
     FROM campaigns
     WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
-        AND (CAST(:campaign_ids AS bigint[]) IS NULL OR id = ANY(CAST(:campaign_ids AS bigint[])))
-    ORDER BY id
-""")
+"""
 
-DAYPARTS = text("""
-    SELECT campaign_id, weekday, starts_minute, ends_minute
-    FROM dayparts JOIN campaigns ON campaigns.id = campaign_id
-    WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
-        AND (CAST(:campaign_ids AS bigint[]) IS NULL OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
-    ORDER BY campaign_id, weekday, starts_minute
-""")
+CAMPAIGNS_OF_BRANDS = text(f"{CAMPAIGNS} ORDER BY id")
+
+CHOSEN_CAMPAIGNS = text(f"{CAMPAIGNS} AND id = ANY(CAST(:campaign_ids AS bigint[])) ORDER BY id")
 
 # The budgets of brands and of the chosen campaigns, with what was spent of each.
 BUDGETS = text(f"""
@@ -53,34 +51,37 @@ BUDGETS = text(f"""
             OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
 """)
 
+# Decided holds to campaigns, and what changed by them to the histories. The lock is taken between, and held until the
+# commit, so that the ids of status changes are given in commit order: who reads what came after an id misses nothing.
 APPLY = text("""
-    UPDATE campaigns
-    SET effective_status = decided.effective_status, holds = string_to_array(decided.holds, ','),
-        next_change_at = decided.next_change_at, enforced_at = :at
-    FROM unnest(
-        CAST(:brand_ids AS bigint[]), CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:holds AS text[]),
-        CAST(:changes AS timestamptz[])
-    ) AS decided(brand_id, id, effective_status, holds, next_change_at)
-    WHERE campaigns.brand_id = decided.brand_id AND campaigns.id = decided.id
-""")
-
-APPEND_HOLD_CHANGES = text("""
-    INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause)
-    SELECT brand_id, campaign_id, :at, string_to_array(holds, ','), :cause
-    FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:holds AS text[]))
-        AS changed(brand_id, campaign_id, holds)
-""")
-
-# Held from here to the commit, so that ids are given in commit order: who reads what came after an id misses nothing.
-LOCK_STATUS_CHANGES = text("SELECT pg_advisory_xact_lock(hashtext('spendgate.status_changes'))")
-
-APPEND_STATUS_CHANGES = text("""
+    WITH applied AS (
+        UPDATE campaigns
+        SET effective_status = decided.effective_status, holds = string_to_array(decided.holds, ','),
+            next_change_at = decided.next_change_at, enforced_at = CAST(:at AS timestamptz)
+        FROM unnest(
+            CAST(:brand_ids AS bigint[]), CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:holds AS text[]),
+            CAST(:changes AS timestamptz[])
+        ) AS decided(brand_id, id, effective_status, holds, next_change_at)
+        WHERE campaigns.brand_id = decided.brand_id AND campaigns.id = decided.id
+        RETURNING campaigns.id
+    ), held AS (
+        INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause)
+        SELECT brand_id, campaign_id, CAST(:at AS timestamptz), string_to_array(holds, ','), CAST(:cause AS text)
+        FROM unnest(
+            CAST(:held_brand_ids AS bigint[]), CAST(:held_ids AS bigint[]), CAST(:held_holds AS text[])
+        ) AS changed(brand_id, campaign_id, holds)
+        RETURNING campaign_id
+    ), locked AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(hashtext('spendgate.status_changes'))
+        FROM (SELECT count(*) FROM applied) AS before, (SELECT count(*) FROM held) AS before_too
+        WHERE CAST(:toggles AS integer) > 0
+    )
     INSERT INTO status_changes
         (brand_id, campaign_id, changed_at, from_status, to_status, holds_before, holds_after, cause, details)
-    SELECT brand_id, campaign_id, :at, from_status, to_status,
-        string_to_array(holds_before, ','), string_to_array(holds_after, ','), :cause, details
-    FROM unnest(
-        CAST(:brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:from_statuses AS text[]),
+    SELECT brand_id, campaign_id, CAST(:at AS timestamptz), from_status, to_status,
+        string_to_array(holds_before, ','), string_to_array(holds_after, ','), CAST(:cause AS text), details
+    FROM locked, unnest(
+        CAST(:toggled_brand_ids AS bigint[]), CAST(:toggled_ids AS bigint[]), CAST(:from_statuses AS text[]),
         CAST(:to_statuses AS text[]), CAST(:holds_before AS text[]), CAST(:holds_after AS text[]),
         CAST(:details AS jsonb[])
     ) AS toggled(brand_id, campaign_id, from_status, to_status, holds_before, holds_after, details)
@@ -144,22 +145,29 @@ def load_of(
     connection: Connection, brands: Mapping[int, Brand], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> list[Standing]:
     """The same of brands that are known already."""
-    chosen = {
+    chosen: dict[str, Any] = {
         "brand_ids": array_of(sorted(brands)),
         "campaign_ids": None if campaign_ids is None else array_of(campaign_ids),
     }
-    schedules = _schedules(connection, chosen)
-    budgets = _budgets(connection, chosen, current_windows({brand.time_zone.key for brand in brands.values()}, at))
+    windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
+    of_campaigns = CAMPAIGNS_OF_BRANDS if campaign_ids is None else CHOSEN_CAMPAIGNS
+    limits, campaigns = fetched(connection, (BUDGETS, chosen | windows), (of_campaigns, chosen))
+    budgets = _budgets(limits)
     alike: dict[tuple[object, ...], Campaign] = {}
     standings = []
-    for campaign_id, brand_id, status, starts_on, ends_on, *standing in connection.execute(CAMPAIGNS, chosen):
+    for campaign_id, brand_id, status, starts_on, ends_on, schedule, *standing in campaigns:
         effective_status, next_change_at, is_new, holds = standing
-        schedule, own = schedules.get(campaign_id, ()), budgets.get((brand_id, campaign_id), ())
+        own = budgets.get((brand_id, campaign_id), ())
         facts = (brand_id, status, starts_on, ends_on, schedule, campaign_id if own else None)
         if facts not in alike:
             both = (*budgets.get((brand_id, None), ()), *own)
             alike[facts] = Campaign(
-                brands[brand_id], ConfiguredStatus(status), starts_on, ends_on, schedule=schedule, budgets=both
+                brands[brand_id],
+                ConfiguredStatus(status),
+                starts_on,
+                ends_on,
+                schedule=_schedule(schedule),
+                budgets=both,
             )
         stored = (effective_status, next_change_at, is_new, tuple(holds))
         standings.append(Standing(campaign_id, brand_id, alike[facts], *stored))
@@ -173,24 +181,19 @@ def brands_of(rows: Iterable[tuple[int, str, str]]) -> dict[int, Brand]:
     return {brand_id: Brand(zones[zone], ConfiguredStatus(status)) for brand_id, zone, status in found if zone in zones}
 
 
-def _schedules(connection: Connection, chosen: dict[str, Any]) -> dict[int, Schedule]:
-    dayparts: defaultdict[int, list[Daypart]] = defaultdict(list)
-    for campaign_id, *part in connection.execute(DAYPARTS, chosen):
-        dayparts[campaign_id].append(Daypart(*part))
-    return {campaign_id: normalised(parts) for campaign_id, parts in dayparts.items()}
+def _schedule(told: str | None) -> Schedule:
+    return normalised(Daypart(*map(int, part.split("-"))) for part in (told or "").split())
 
 
 def _budgets(
-    connection: Connection, chosen: dict[str, Any], windows: dict[str, list[Any]]
+    rows: Iterable[tuple[int, int | None, str, int, date, date, Decimal, Decimal]],
 ) -> dict[tuple[int, int | None], list[BudgetSpend]]:
     found: defaultdict[tuple[int, int | None], list[BudgetSpend]] = defaultdict(list)
-    for row in connection.execute(BUDGETS, chosen | windows):
-        scope = Scope.BRAND if row.campaign_id is None else Scope.CAMPAIGN
-        budget = Budget(scope, Period(row.period), row.limit_micros)
-        window = Window(row.first_day, None if row.end_day == ENDLESS else row.end_day)
-        found[row.brand_id, row.campaign_id].append(
-            BudgetSpend(budget, window, int(row.spent_micros), int(row.ahead_micros))
-        )
+    for brand_id, campaign_id, period, limit_micros, first_day, end_day, spent_micros, ahead_micros in rows:
+        scope = Scope.BRAND if campaign_id is None else Scope.CAMPAIGN
+        budget = Budget(scope, Period(period), limit_micros)
+        window = Window(first_day, None if end_day == ENDLESS else end_day)
+        found[brand_id, campaign_id].append(BudgetSpend(budget, window, int(spent_micros), int(ahead_micros)))
     return found
 
 
@@ -201,53 +204,33 @@ def apply(connection: Connection, changes: Sequence[Applied], at: datetime, caus
     """
     if not changes:
         return
+    held = [change for change in changes if change.changes_holds]
+    toggles = [change for change in changes if change.is_toggle]
     parameters = {
         "at": at,
+        "cause": cause,
         "brand_ids": array_of(change.brand_id for change in changes),
         "ids": array_of(change.campaign_id for change in changes),
         "statuses": array_of(change.to_status for change in changes),
         "holds": text_array_of(",".join(change.holds_after) for change in changes),
         "changes": text_array_of(_moment(change.next_change_at) for change in changes),
-    }
-    with one_trip(connection):
-        connection.execute(APPLY, parameters)
-        _append_hold_changes(connection, [change for change in changes if change.changes_holds], at, cause)
-        _append_status_changes(connection, [change for change in changes if change.is_toggle], at, cause)
-
-
-def _moment(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()
-
-
-def _append_hold_changes(connection: Connection, changes: Sequence[Applied], at: datetime, cause: str) -> None:
-    if not changes:
-        return
-    parameters = {
-        "at": at,
-        "cause": cause,
-        "brand_ids": array_of(change.brand_id for change in changes),
-        "campaign_ids": array_of(change.campaign_id for change in changes),
-        "holds": text_array_of(",".join(change.holds_after) for change in changes),
-    }
-    connection.execute(APPEND_HOLD_CHANGES, parameters)
-
-
-def _append_status_changes(connection: Connection, toggles: Sequence[Applied], at: datetime, cause: str) -> None:
-    if not toggles:
-        return
-    parameters = {
-        "at": at,
-        "cause": cause,
-        "brand_ids": array_of(toggle.brand_id for toggle in toggles),
-        "campaign_ids": array_of(toggle.campaign_id for toggle in toggles),
+        "held_brand_ids": array_of(change.brand_id for change in held),
+        "held_ids": array_of(change.campaign_id for change in held),
+        "held_holds": text_array_of(",".join(change.holds_after) for change in held),
+        "toggles": len(toggles),
+        "toggled_brand_ids": array_of(toggle.brand_id for toggle in toggles),
+        "toggled_ids": array_of(toggle.campaign_id for toggle in toggles),
         "from_statuses": array_of(toggle.from_status for toggle in toggles),
         "to_statuses": array_of(toggle.to_status for toggle in toggles),
         "holds_before": text_array_of(",".join(toggle.holds_before) for toggle in toggles),
         "holds_after": text_array_of(",".join(toggle.holds_after) for toggle in toggles),
         "details": text_array_of(_json_of(toggles)),
     }
-    connection.execute(LOCK_STATUS_CHANGES)
-    connection.execute(APPEND_STATUS_CHANGES, parameters)
+    fetched(connection, (APPLY, parameters))
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def _json_of(toggles: Sequence[Applied]) -> list[str]:

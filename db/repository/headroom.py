@@ -18,19 +18,6 @@ from db.repository.zones import local_days
 NO_LIMIT: Final = 2**62
 """The headroom of a brand without budgets of its own."""
 
-# Locks brands against every other enforcement, in id order so that two never wait in a ring; takes from what is left.
-TAKE = text("""
-    WITH locked AS MATERIALIZED (
-        SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
-    )
-    UPDATE brands
-    SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END
-    FROM locked JOIN unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
-        ON sent.brand_id = locked.id
-    WHERE brands.id = locked.id
-    RETURNING brands.id, time_zone, currency, configured_status, headroom_micros, headroom_on, has_campaign_budgets
-""")
-
 RENEW = text("""
     UPDATE brands SET headroom_micros = renewed.micros, headroom_on = renewed.day
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:micros AS bigint[]), CAST(:days AS date[]))
@@ -72,22 +59,15 @@ class Headroom(NamedTuple):
         return self.micros is not None and self.day == today
 
 
-def take(connection: Connection, spent_micros: Mapping[int, int]) -> dict[int, Headroom]:
-    """Waits until no other transaction enforces these brands, and takes from their headroom what each has spent."""
-    brand_ids = sorted(spent_micros)
-    parameters = {"brand_ids": array_of(brand_ids), "spent": array_of(spent_micros[brand_id] for brand_id in brand_ids)}
-    return {brand_id: Headroom(*rest) for brand_id, *rest in connection.execute(TAKE, parameters)}
-
-
 def renew(
     connection: Connection,
-    taken: Mapping[int, Headroom],
+    unsure: Mapping[int, Headroom],
     left_micros: Mapping[int, int | None],
     days: Mapping[str, date],
 ) -> None:
     """Keeps anew what is left of the brands, by what is left of their budgets; `days` are the local days by zone."""
     renewed = []
-    for brand_id, headroom in taken.items():
+    for brand_id, headroom in unsure.items():
         left = left_micros.get(brand_id)
         micros = NO_LIMIT if left is None else min(left - 1, NO_LIMIT)
         if headroom.time_zone in days and (micros >= 0 or headroom.micros is not None):

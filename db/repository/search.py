@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.engine import fetched
 from db.repository.arrays import array_of
 from db.repository.windows import SPEND_OF_BUDGETS, current_windows
 from db.repository.zones import readable_zones
@@ -127,7 +128,7 @@ def budgets_of(
 ) -> dict[int, Found]:
     """What the budgets of these brands, and of these campaigns, say; a brand without one is left out."""
     chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids)}
-    rows = connection.execute(CROSSED_OF_BRANDS, chosen | current_windows(zones, at))
+    (rows,) = fetched(connection, (CROSSED_OF_BRANDS, chosen | current_windows(zones, at)))
     return {brand_id: Found(None if left is None else int(left), crossed) for brand_id, left, crossed in rows}
 
 

@@ -10,9 +10,10 @@ from typing import Final, NamedTuple
 import psycopg
 from sqlalchemy import Connection, text
 
-from db.engine import driver_of, one_trip
+from db.engine import driver_of, fetched
 from db.repository import ledger_rows
-from db.repository.arrays import array_of
+from db.repository.arrays import array_of, text_array_of
+from db.repository.headroom import Headroom
 from db.repository.ledger import ensure_months, month_of, next_month
 from domain.columns import Events
 
@@ -24,23 +25,52 @@ STORED = text("""
     WHERE occurred_at >= :first AND occurred_at < :last
 """)
 
-# Adds to the spend of campaigns' days.
-ADD_TO_CAMPAIGN_DAYS = text("""
-    INSERT INTO campaign_days AS counter (brand_id, campaign_id, day, spent_micros)
-    SELECT * FROM unnest(
-        CAST(:brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:days AS date[]), CAST(:amounts AS bigint[])
+# Events to the ledger, their spend to the counters, and what it takes from the headroom of their brands, one after the
+# other: each part waits for the one before, for all who count must lock in the same order, and by key within it.
+COUNT = text("""
+    WITH written AS (
+        INSERT INTO spend_events (brand_id, event_id, campaign_id, occurred_at, amount_micros, received_at, source)
+        SELECT brand_id, event_id, campaign_id, occurred_at, amount_micros, :at, source
+        FROM unnest(
+            CAST(:event_brand_ids AS bigint[]), CAST(:event_ids AS uuid[]), CAST(:event_campaign_ids AS bigint[]),
+            CAST(:event_moments AS timestamptz[]), CAST(:event_amounts AS bigint[]), CAST(:event_sources AS text[])
+        ) AS sent(brand_id, event_id, campaign_id, occurred_at, amount_micros, source)
+        ORDER BY brand_id, event_id
+        RETURNING event_id
+    ), campaigns_counted AS (
+        INSERT INTO campaign_days AS counter (brand_id, campaign_id, day, spent_micros)
+        SELECT sent.* FROM (SELECT count(*) FROM written) AS before, unnest(
+            CAST(:campaign_brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:campaign_days AS date[]),
+            CAST(:campaign_amounts AS bigint[])
+        ) AS sent
+        ON CONFLICT (brand_id, campaign_id, day)
+        DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
+        RETURNING campaign_id
+    ), brands_counted AS (
+        INSERT INTO brand_days AS counter (brand_id, day, spent_micros)
+        SELECT sent.* FROM (SELECT count(*) FROM campaigns_counted) AS before, unnest(
+            CAST(:counted_brand_ids AS bigint[]), CAST(:brand_days AS date[]), CAST(:brand_amounts AS bigint[])
+        ) AS sent
+        ON CONFLICT (brand_id, day)
+        DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
+        RETURNING brand_id
+    ), locked AS MATERIALIZED (
+        SELECT id FROM brands, (SELECT count(*) FROM brands_counted) AS before
+        WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE OF brands
     )
-    ON CONFLICT (brand_id, campaign_id, day)
-    DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
+    UPDATE brands
+    SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END
+    FROM locked JOIN unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
+        ON sent.brand_id = locked.id
+    WHERE brands.id = locked.id
+    RETURNING brands.id, time_zone, currency, configured_status, headroom_micros, headroom_on, has_campaign_budgets
 """)
 
-# Adds to the spend of brands' days.
-ADD_TO_BRAND_DAYS = text("""
-    INSERT INTO brand_days AS counter (brand_id, day, spent_micros)
-    SELECT * FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:days AS date[]), CAST(:amounts AS bigint[]))
-    ON CONFLICT (brand_id, day)
-    DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
-""")
+FEW_EVENTS: Final = 100
+"""So many go to the ledger with their counters; more go by COPY, which is a trip of its own."""
+
+KNOWN_STATE: Final = "23505"
+"""What Postgres says of an event that the ledger has already."""
 
 EventKey = tuple[int, str, date]
 Fact = tuple[int, datetime, int]
@@ -91,12 +121,13 @@ class KnownInPart(Exception):
 class Recorded(NamedTuple):
     """What became of events, by their places: which the ledger had already, and which contradict it.
 
-    `added` is what the others add to the counters.
+    `added` is what the others add to the counters; `unwritten` are those that go to the ledger with them.
     """
 
     known: Sequence[int] = ()
     conflicts: Sequence[int] = ()
     added: Added = NOTHING
+    unwritten: Events = Events()
 
 
 def record(
@@ -107,7 +138,7 @@ def record(
     *,
     looks_first: bool = True,
 ) -> Recorded:
-    """Writes the events to the ledger and counts each new one in its campaign's and its brand's day.
+    """Finds out which events are new, and writes them to the ledger where they are many; `count` sees to the rest.
 
     `also_days` get a counter too, of zero where no event is theirs. Raises KnownInPart where an event was there,
     already or just now: without a look at the ledger before, which a batch of new events need not pay for, or
@@ -116,9 +147,11 @@ def record(
     ensure_months(connection, months_of(events))
     recorded = _told_apart(connection, events) if looks_first and events.event_ids else Recorded()
     new = events.without(*recorded.known, *recorded.conflicts)
-    if new.event_ids:
-        _copy(connection, new, at)
-    return recorded._replace(added=count(connection, new, also_days))
+    recorded = recorded._replace(added=Added.by(new, also_days))
+    if len(new.event_ids) <= FEW_EVENTS:
+        return recorded._replace(unwritten=new)
+    _copy(connection, new, at)
+    return recorded
 
 
 def _copy(connection: Connection, events: Events, at: datetime) -> None:
@@ -173,19 +206,44 @@ def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[Even
     return facts
 
 
-def count(connection: Connection, events: Events, also_days: Iterable[CampaignDay] = ()) -> Added:
-    """Adds the events to the counters of campaigns' days and of brands' days; returns what was added.
+def count(connection: Connection, recorded: Recorded, at: datetime) -> dict[int, Headroom]:
+    """Writes what is unwritten, adds to the counters, and takes from the headroom of the brands; returns what is left.
 
-    In the order of days and ids, so that two batches never wait in a ring. `also_days` get a counter too.
+    Waits until no other transaction enforces these brands. Raises IntegrityError of KNOWN_STATE where an event was
+    there already, for the same reasons as `record` raises KnownInPart.
     """
-    added = Added.by(events, also_days)
-    if added.of_days:
-        campaigns, brands = _in_order(added.of_days), _in_order(added.of_brands)
-        brand_ids = array_of(added.brand_of[campaign_id] for _, spent in campaigns for campaign_id, _ in spent)
-        with one_trip(connection):
-            connection.execute(ADD_TO_CAMPAIGN_DAYS, _columns(campaigns, "campaign_ids") | {"brand_ids": brand_ids})
-            connection.execute(ADD_TO_BRAND_DAYS, _columns(brands, "brand_ids"))
-    return added
+    spent = recorded.added.spent_by_brand()
+    brand_ids = sorted(spent)
+    of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
+    parameters = of_brands | _counters(recorded.added) | _ledger(recorded.unwritten) | {"at": at}
+    (locked,) = fetched(connection, (COUNT, parameters))
+    return {brand_id: Headroom(*rest) for brand_id, *rest in locked}
+
+
+def _ledger(events: Events) -> dict[str, str]:
+    return {
+        "event_brand_ids": array_of(events.brand_ids),
+        "event_ids": array_of(events.event_ids),
+        "event_campaign_ids": array_of(events.campaign_ids),
+        "event_moments": array_of(moment.isoformat() for moment in events.occurred_at),
+        "event_amounts": array_of(events.amounts_micros),
+        "event_sources": text_array_of(events.sources),
+    }
+
+
+def _counters(added: Added) -> dict[str, str]:
+    campaigns, brands = _in_order(added.of_days), _in_order(added.of_brands)
+    return {
+        "campaign_brand_ids": array_of(
+            added.brand_of[campaign_id] for _, spent in campaigns for campaign_id, _ in spent
+        ),
+        "campaign_ids": _ids(campaigns),
+        "campaign_days": _days(campaigns),
+        "campaign_amounts": _amounts(campaigns),
+        "counted_brand_ids": _ids(brands),
+        "brand_days": _days(brands),
+        "brand_amounts": _amounts(brands),
+    }
 
 
 Ordered = list[tuple[date, list[tuple[int, int]]]]
@@ -197,9 +255,13 @@ def _in_order(of_days: Mapping[date, Mapping[int, int]]) -> Ordered:
     return [(day, sorted(spent.items())) for day, spent in sorted(of_days.items())]
 
 
-def _columns(rows: Ordered, ids: str) -> dict[str, str]:
-    return {
-        ids: array_of(key for _, spent in rows for key, _ in spent),
-        "days": array_of(chain.from_iterable(repeat(str(day), len(spent)) for day, spent in rows)),
-        "amounts": array_of(micros for _, spent in rows for _, micros in spent),
-    }
+def _ids(rows: Ordered) -> str:
+    return array_of(key for _, spent in rows for key, _ in spent)
+
+
+def _days(rows: Ordered) -> str:
+    return array_of(chain.from_iterable(repeat(str(day), len(spent)) for day, spent in rows))
+
+
+def _amounts(rows: Ordered) -> str:
+    return array_of(micros for _, spent in rows for _, micros in spent)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 
+from db.repository.arrays import array_of
 from db.repository.zones import readable_zones
 from domain.periods import Period, local_day, window_of
 
@@ -31,7 +32,7 @@ SPEND_OF_BUDGETS = """
 """
 
 
-def current_windows(zones: Iterable[str], at: datetime) -> dict[str, list[Any]]:
+def current_windows(zones: Iterable[str], at: datetime) -> dict[str, str]:
     """The window of each period that holds the local day of `at`, for each zone, as columns."""
     rows = [
         (zone, period, window.first_day, window.end_day or ENDLESS)
@@ -40,4 +41,4 @@ def current_windows(zones: Iterable[str], at: datetime) -> dict[str, list[Any]]:
         for window in [window_of(period, local_day(at, rules))]
     ]
     names = ("zones", "periods", "first_days", "end_days")
-    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return {name: array_of(row[place] for row in rows) for place, name in enumerate(names)}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 
-from db.engine import MAX_TRIES, Stale, committed, engine, one_trip, passes, snapshot, sql_state, transaction
+from db.engine import MAX_TRIES, Stale, Trust, committed, engine, fetched, passes, snapshot, sql_state, transaction
 from runtime.settings import settings
 from tests.workers.kit import at_once, lines
 from tests.world import World
@@ -150,32 +150,73 @@ RENAME = text("UPDATE brands SET name = :name WHERE id = :id")
 ADD_CAMPAIGN = text("INSERT INTO campaigns (brand_id, name) VALUES (:id, 'Campaign')")
 
 
-def in_one_trip(*statements: tuple[TextClause, dict[str, Any]], first: Callable[[Connection], object] = id) -> None:
+NAMES = text("SELECT id, name FROM brands WHERE name <> :other ORDER BY id")
+
+
+def test_what_goes_in_one_trip_is_all_done_or_fails_as_it_would_alone(world: World) -> None:
+    brand = world.brand()
     with transaction() as connection:
-        first(connection)
-        with one_trip(connection):
-            for statement, parameters in statements:
-                connection.execute(statement, parameters)
-
-
-def test_statements_of_one_trip_are_all_done_or_fail_as_they_would_alone(world: World) -> None:
-    brand = world.brand()
-    in_one_trip((RENAME, {"name": "first", "id": brand}), (RENAME, {"name": "second", "id": brand}))
-    assert world.one("SELECT name FROM brands")["name"] == "second"
-    with pytest.raises(IntegrityError, match="foreign key") as refused:
-        in_one_trip((ADD_CAMPAIGN, {"id": brand + 1}), (RENAME, {"name": "third", "id": brand}))
+        found = fetched(
+            connection, (NAMES, {"other": ""}), (RENAME, {"name": "new", "id": brand}), (NAMES, {"other": ""})
+        )
+    assert found == [[(brand, "Brand")], [], [(brand, "new")]]
+    with pytest.raises(IntegrityError, match="foreign key") as refused, transaction() as connection:
+        fetched(connection, (RENAME, {"name": "lost", "id": brand}), (ADD_CAMPAIGN, {"id": brand + 1}))
     assert sql_state(refused.value) == "23503"
-    assert world.one("SELECT name FROM brands")["name"] == "second"
+    assert world.one("SELECT name FROM brands")["name"] == "new"
 
 
-def test_a_connection_that_is_lost_within_one_trip_is_a_fault_that_passes(world: World) -> None:
+SETTINGS = text("SELECT current_setting('lock_timeout'), current_setting('plan_cache_mode')")
+
+
+@pytest.mark.parametrize(("is_small", "plans"), [(True, "force_generic_plan"), (False, "auto")])
+def test_the_settings_of_a_transaction_hold_for_it_alone(world: World, *, is_small: bool, plans: str) -> None:
     brand = world.brand()
 
-    def lose(connection: Connection) -> None:
-        world.execute("SELECT pg_terminate_backend(%s)", connection.scalar(text("SELECT pg_backend_pid()")))
+    def work(connection: Connection) -> list[list[tuple[Any, ...]]]:
+        return fetched(connection, (NAMES, {"other": ""}), (SETTINGS, {}))
+
+    assert committed(work, 123, is_small=is_small) == [[(brand, "Brand")], [("123ms", plans)]]
+    with transaction() as connection:
+        (settings_after,) = fetched(connection, (SETTINGS, {}))
+    assert settings_after == [("15s", "auto")]
+
+
+def backend(connection: Connection) -> Any:
+    return connection.scalar(text("SELECT pg_backend_pid()"))
+
+
+@pytest.mark.parametrize("queries", [1, 2])
+def test_a_connection_that_is_lost_in_a_trip_is_a_fault_that_passes(world: World, queries: int) -> None:
+    brand = world.brand()
+
+    def lose() -> None:
+        with transaction() as connection:
+            world.execute("SELECT pg_terminate_backend(%s)", backend(connection))
+            fetched(connection, *[(RENAME, {"name": "lost", "id": brand})] * queries)
 
     with pytest.raises(OperationalError) as lost:
-        in_one_trip((RENAME, {"name": "lost", "id": brand}), first=lose)
+        lose()
     assert passes(lost.value)
     with transaction() as connection:
         assert connection.scalar(text("SELECT name FROM brands")) == "Brand"
+
+
+def test_connections_that_died_while_they_lay_idle_are_replaced(world: World) -> None:
+    with transaction() as one, transaction() as other:
+        dead = [backend(one), backend(other)]
+    world.execute("SELECT pg_terminate_backend(unnest(%s::int[]))", dead)
+    with transaction() as one, transaction() as other:
+        assert not {backend(one), backend(other)} & set(dead)
+
+
+def test_one_that_is_trusted_and_died_is_lost_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trust, "seconds", 10.0)
+    with transaction() as connection:
+        dead = backend(connection)
+    world.execute("SELECT pg_terminate_backend(%s)", dead)
+    with pytest.raises(OperationalError) as lost, transaction() as connection:
+        backend(connection)
+    assert passes(lost.value)
+    with transaction() as connection:
+        assert backend(connection) != dead

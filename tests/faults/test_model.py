@@ -29,6 +29,7 @@ from domain.periods import Period
 from domain.schedules import Daypart
 from tests.faults.model import AHEAD, BROKEN, DAY, OLDEST, Campaign, Model, broken, parts, quarters
 from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, tell_figures
+from tests.workers.kit import at_each_statement
 from tests.world import World, moment
 from workers import schedules
 from workers.enforcement import Cause, edited, enforce_brands
@@ -108,24 +109,27 @@ def killed(point: str | int | None) -> Iterator[list[int]]:
     """Kills the server's end of the connection at the point, once; yields the processes that were killed."""
     statements, dead = iter(range(1, 1_000_000)), list[int]()
 
-    def kill(connection: Connection, *_: object) -> None:
+    def kill(driver: Any) -> None:
         if not dead:
-            driver: Any = connection.connection.driver_connection
             dead.append(driver.info.backend_pid)
             Enforcement.reader.execute("SELECT pg_terminate_backend(%s)", dead)
             while Enforcement.reader.execute("SELECT FROM pg_stat_activity WHERE pid = %s", dead).fetchone():
                 pass
 
-    def count(connection: Connection, *_: object) -> None:
-        if next(statements) == point:
-            kill(connection)
+    def kill_before_commit(connection: Connection) -> None:
+        if point == "commit":
+            kill(connection.connection.driver_connection)
 
-    name, listener = ("commit", kill) if point == "commit" else ("after_cursor_execute", count)
-    event.listen(engine(), name, listener)
+    def count(cursor: psycopg.Cursor, *_: object) -> None:
+        if next(statements) == point:
+            kill(cursor.connection)
+
+    event.listen(engine(), "commit", kill_before_commit)
     try:
-        yield dead
+        with at_each_statement(after=count):
+            yield dead
     finally:
-        event.remove(engine(), name, listener)
+        event.remove(engine(), "commit", kill_before_commit)
 
 
 class Enforcement(RuleBasedStateMachine):

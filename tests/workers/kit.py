@@ -10,12 +10,12 @@ from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
+import psycopg
+import pytest
 import redis
 from dramatiq import Worker
-from sqlalchemy import event
 from structlog.typing import EventDict
 
-from db.engine import engine
 from tests.workers.queues import queues
 from tests.world import World
 from workers import enforcement, ingest, reports, schedules
@@ -101,14 +101,37 @@ def statements() -> Iterator[list[tuple[str, Any]]]:
     """The statements that this process sends to Postgres meanwhile, with their parameters."""
     sent: list[tuple[str, Any]] = []
 
-    def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+    def record(_cursor: psycopg.Cursor, statement: str, parameters: Any) -> None:
         sent.append((statement, parameters))
 
-    event.listen(engine(), "before_cursor_execute", record)
-    try:
+    with at_each_statement(before=record):
         yield sent
-    finally:
-        event.remove(engine(), "before_cursor_execute", record)
+
+
+Look = Callable[[psycopg.Cursor, str, Any], object]
+
+
+def nothing(*_: object) -> None:
+    """Looks away."""
+
+
+@contextmanager
+def at_each_statement(*, before: Look = nothing, after: Look = nothing) -> Iterator[None]:
+    """Looks at each statement that this process sends to Postgres meanwhile, whichever way it goes there."""
+    execute = psycopg.Cursor.execute
+
+    def looked_at(cursor: psycopg.Cursor, query: Any, parameters: Any = None, **options: Any) -> psycopg.Cursor:
+        if cursor.connection.info.parameter_status("application_name") != "spendgate":
+            return execute(cursor, query, parameters, **options)
+        seen = (cursor, query.decode() if isinstance(query, bytes) else str(query), parameters)
+        before(*seen)
+        done = execute(cursor, query, parameters, **options)
+        after(*seen)
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.Cursor, "execute", looked_at)
+        yield
 
 
 def dead_letters(queue_name: str = "spend") -> set[str]:

@@ -21,8 +21,8 @@ from db.engine import committed, engine, transaction
 from db.repository import rejected
 from runtime import clock
 from runtime.settings import Settings, SettingsError, settings
-from tests.workers.kit import dead_letters, is_empty, lines, message_of, put, put_message, put_text, working
-from tests.workers.queues import queues
+from tests.workers.kit import dead_letters, is_empty, lines, message_of, put, put_message, put_text, queue, working
+from tests.workers.queues import ON_REDIS, queues
 from tests.world import World, eventually, process
 from workers.broker import broker, middleware
 from workers.ingest import ingest_spend
@@ -451,3 +451,20 @@ def test_what_a_consumer_held_when_its_connection_was_lost_comes_back(world: Wor
     with working():
         eventually(lambda: world.spent(campaign) == 1 and is_empty(), 10)
     lost.close()
+
+
+# --- the connection that a consumer keeps
+
+
+@ON_REDIS
+@pytest.mark.parametrize("loss", ["CLIENT KILL TYPE normal", "SCRIPT FLUSH"])
+def test_a_consumer_finds_its_way_whatever_became_of_its_connection(world: World, campaign: int, loss: str) -> None:
+    server: Any = queue()
+    consumer: Any = broker.consume("spend", prefetch=1, timeout=20)
+    try:
+        assert next(consumer) is None
+        server.execute_command(*loss.split())
+        send(world, campaign)
+        assert next(consumer).actor_name == "ingest_spend"
+    finally:
+        consumer.close()

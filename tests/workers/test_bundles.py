@@ -9,6 +9,7 @@ import structlog
 from dramatiq import Message, MessageProxy
 
 from db.repository import spend
+from db.repository.spend import FEW_EVENTS
 from tests.workers.kit import is_empty, lines, put_message, queue, working
 from tests.workers.queues import ON_REDIS
 from tests.world import World, eventually
@@ -58,9 +59,13 @@ def test_a_message_that_is_alone_stays_what_it_is() -> None:
     ],
 )
 def test_what_says_more_than_its_events_goes_by_itself(other: Message[Any]) -> None:
-    assert not Bundle(plain()).takes(other)
-    assert not Bundle(other).takes(plain())
-    assert Bundle(other).message() is other
+    assert bundles.kind(plain()) is not None
+    assert bundles.kind(other) is None
+
+
+def test_what_is_quickly_done_is_of_a_kind_of_its_own() -> None:
+    few, more = plain(events=(1,) * FEW_EVENTS), plain(events=(1,) * (FEW_EVENTS + 1))
+    assert bundles.kind(plain()) == bundles.kind(few) != bundles.kind(more) == bundles.kind(plain(events=(1,) * 999))
 
 
 def test_a_bundle_is_bounded_by_its_messages_and_its_events() -> None:
@@ -106,6 +111,14 @@ def test_neighbours_are_handed_out_together_and_acknowledged_in_one_step(consume
 def test_none_overtakes_what_goes_by_itself(consumer: SpendgateConsumer) -> None:
     first, alone, last = put_events(2), put_events(2, receipt=RECEIPT), put_events(2)
     assert handed_out(consumer) == [first, [alone[0]], [alone[1]], last]
+
+
+@ON_REDIS
+def test_few_events_and_many_are_handed_out_apart(consumer: SpendgateConsumer) -> None:
+    events: list[object] = [{}] * (FEW_EVENTS + 1)
+    few, many = put_events(1), [put_message(kwargs={"events": events})]
+    few, many = few + put_events(1), [*many, put_message(kwargs={"events": events})]
+    assert handed_out(consumer) == [few, many]
 
 
 @ON_REDIS

@@ -1,6 +1,7 @@
 """Spend through the real actor, on a real database."""
 
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,9 +14,11 @@ import structlog
 
 from db.repository import catalog
 from db.repository.audit import Edit
+from db.repository.spend import FEW_EVENTS
 from runtime.settings import settings
 from tests.workers.kit import at_once, lines
 from tests.world import UNIT, World, eventually
+from workers.counting import count_batches
 from workers.enforcement import edited
 from workers.ingest import ingest_spend
 from workers.schedules import maintain_ledger
@@ -103,6 +106,40 @@ def test_counts_ten_shuffled_deliveries_once(world: World, campaign: int, noon: 
         world.ingest(deliveries[start : start + 97])
     assert world.spent(campaign) + world.spent(sibling) == sum(range(60))
     world.verify()
+
+
+def test_what_is_quickly_done_does_not_wait_for_what_is_not(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, few = ([world.event(campaign, 1) for _ in range(number)] for number in (FEW_EVENTS + 1, FEW_EVENTS))
+    begun, done = threading.Event(), threading.Event()
+
+    def held_up(connection: Any, looks_first: bool, *, batches: Any, only_brand_id: Any) -> Any:
+        if sum(batch.size for batch in batches) > FEW_EVENTS:
+            begun.set()
+            assert done.wait(10)
+        return count_batches(connection, looks_first, batches=batches, only_brand_id=only_brand_id)
+
+    def quick() -> None:
+        assert begun.wait(10)
+        ingest_spend(events=few)
+        assert world.spent(campaign) == FEW_EVENTS
+        done.set()
+
+    monkeypatch.setattr("workers.ingest.count_batches", held_up)
+    at_once(lambda: ingest_spend(events=many), quick)
+    assert world.spent(campaign) == 2 * FEW_EVENTS + 1
+
+
+@pytest.mark.parametrize("events", [1, FEW_EVENTS, FEW_EVENTS + 1])
+def test_what_the_ledger_has_in_part_is_counted_once_however_many_it_is(
+    world: World, campaign: int, events: int
+) -> None:
+    batch = [world.event(campaign, 1) for _ in range(2 * events)]
+    for sent in (batch[:events], batch[:events], batch[events // 2 : events + events // 2], [*batch, *batch]):
+        world.ingest(sent)
+        world.verify()
+    assert world.spent(campaign) == 2 * events
 
 
 def test_counts_an_id_once_that_two_producers_send_at_once(world: World, campaign: int) -> None:
