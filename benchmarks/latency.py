@@ -16,7 +16,9 @@ from benchmarks.stage import QUEUE, Stage
 from runtime import clock
 
 CROSSINGS: Final = 300
-LOAD_MESSAGE: Final = 200
+LOAD_MESSAGE: Final = 1_000
+"""Events, as in the first measure, of whose full load this is a part."""
+
 BETWEEN_SECONDS: Final = 0.02
 LOOK_SECONDS: Final = 0.001
 LIMIT: Final = 1_000_000

@@ -9,7 +9,16 @@ from periodiq import PeriodiqMiddleware
 
 from runtime.settings import SettingsError, settings
 from workers.encoding import FastJSONEncoder
-from workers.middleware import MAX_RETRIES, DeadLetters, LogContext, NoOrphans, PatientRetries, Suspects, is_retried
+from workers.middleware import (
+    MAX_RETRIES,
+    ContentLetGo,
+    DeadLetters,
+    LogContext,
+    NoOrphans,
+    PatientRetries,
+    Suspects,
+    is_retried,
+)
 from workers.rabbit_broker import SpendgateRabbitBroker
 from workers.redis_broker import SpendgateBroker
 
@@ -38,6 +47,8 @@ def middleware() -> list[Middleware]:
         PeriodiqMiddleware(skip_delay=A_YEAR_SECONDS),
         # logs
         LogContext(),
+        # memory: the last to see a message
+        ContentLetGo(),
     ]
 
 

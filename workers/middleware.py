@@ -188,6 +188,16 @@ class Suspects(Middleware):
             self.board.write(redis_ids)
 
 
+class ContentLetGo(Middleware):
+    """Lets a message's content go when it has left its queue: an idle thread of Dramatiq's holds on to its last one."""
+
+    def after_ack(self, _broker: Broker, message: MessageProxy) -> None:
+        message._message = message._message.copy(args=(), kwargs={})
+
+    def after_nack(self, broker: Broker, message: MessageProxy) -> None:
+        self.after_ack(broker, message)
+
+
 class NoOrphans(Middleware):
     """Ends a worker process, in order where it can, once the master that started it is gone."""
 

@@ -1,5 +1,6 @@
 """Messages through real Redis and real Dramatiq workers: good ones are worked on whatever lies between them."""
 
+import gc
 import json
 import random
 import signal
@@ -12,7 +13,7 @@ import dramatiq
 import psycopg
 import pytest
 import structlog
-from dramatiq import Worker
+from dramatiq import Message, Worker
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import InternalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
@@ -451,6 +452,21 @@ def test_what_a_consumer_held_when_its_connection_was_lost_comes_back(world: Wor
     with working():
         eventually(lambda: world.spent(campaign) == 1 and is_empty(), 10)
     lost.close()
+
+
+# --- what lasts in a process
+
+
+def test_what_was_worked_on_is_let_go_by_idle_threads(world: World, campaign: int, worker: Worker) -> None:
+    event = world.event(campaign, 5)
+    ingest_spend.send(events=[event])
+    eventually(lambda: world.spent(campaign) == 5 and is_empty())
+
+    def held() -> list[object]:
+        gc.collect()
+        return [one for one in gc.get_objects() if type(one) is Message and event["event_id"] in str(one.kwargs)]
+
+    eventually(lambda: not held())
 
 
 # --- the connection that a consumer keeps
