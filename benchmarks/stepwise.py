@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import psycopg
 from dramatiq import MessageProxy
-from sqlalchemy import event
 
 import workers.main  # noqa: F401 - as a worker process begins
 from db import engine
@@ -39,9 +39,7 @@ FUNCTIONS: Final[tuple[tuple[Any, str, str], ...]] = (
     (SpendgateConsumer, "ack", "acknowledged"),
 )
 STATEMENTS: Final = {
-    "INTO campaign_days": "campaigns' days counted",
-    "INTO brand_days": "brands' days counted",
-    "FOR NO KEY UPDATE": "brands locked",
+    "INTO campaign_days": "days counted, brands locked",
     "WITH judged": "crossed limits looked for",
 }
 
@@ -84,16 +82,16 @@ class Stopwatch:
         setattr(owner, name, timed)
 
     def watch_statements(self) -> None:
-        """Times what SQLAlchemy sends, and the commits."""
+        """Times what goes to Postgres, and the commits."""
+        execute = psycopg.Cursor.execute
 
-        def before(*_: Any) -> None:
-            self.begin()
+        def timed(cursor: psycopg.Cursor, query: Any, *arguments: Any, **options: Any) -> psycopg.Cursor:
+            statement = query.decode() if isinstance(query, bytes) else str(query)
+            step = next((step for part, step in STATEMENTS.items() if part in statement), "other statements")
+            with self.timing(step):
+                return execute(cursor, query, *arguments, **options)
 
-        def after(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            self.end(next((step for part, step in STATEMENTS.items() if part in statement), "other statements"))
-
-        event.listen(engine.engine(), "before_cursor_execute", before)
-        event.listen(engine.engine(), "after_cursor_execute", after)
+        setattr(psycopg.Cursor, "execute", timed)  # noqa: B010 - mypy knows no other way
         self.watch(engine.engine().dialect, "do_commit", "committed")
 
 

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import cache, lru_cache, partial
 from typing import Any, Final, TypeVar
 
@@ -75,13 +76,18 @@ def make_engine(url: str, *, pool_size: int) -> Engine:
     )
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", partial(_look_whether_alive, made.dialect))
+    event.listen(made, "before_cursor_execute", _send_settings_first)
     return made
 
 
 class Trust:
-    """For how long after its use a connection is taken for alive: not at all, but where all work is done again."""
+    """For how long after its use a connection is taken for alive by `committed`: not at all, but in a worker.
+
+    There all that is committed is done again where its connection was dead.
+    """
 
     seconds = 0.0
+    is_given: Final = ContextVar("is_given", default=False)
 
 
 def _note_the_time(_driver: Any, record: ConnectionPoolEntry) -> None:
@@ -91,12 +97,19 @@ def _note_the_time(_driver: Any, record: ConnectionPoolEntry) -> None:
 def _look_whether_alive(dialect: Dialect, driver: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
     """A connection that lay idle may be dead, and all others with it; one just used is hardly worth a round trip."""
     used_at = record.info.get(USED_AT)
-    if used_at is None or (time.monotonic() - used_at < Trust.seconds and not driver.closed):
+    trusted_seconds = Trust.seconds if Trust.is_given.get() else 0
+    if used_at is None or (time.monotonic() - used_at < trusted_seconds and not driver.closed):
         return
     try:
         dialect.do_ping(driver)
     except psycopg.Error as error:
         raise InvalidatePoolError from error
+
+
+def _send_settings_first(connection: Connection, *_: Any) -> None:
+    """What goes by itself may wait for a lock too."""
+    if connection.get_execution_options().get(UNSENT):
+        fetched(connection)
 
 
 @lru_cache(maxsize=1)
@@ -136,14 +149,12 @@ def fetched(connection: Connection, *queries: Query) -> list[list[tuple[Any, ...
     What the first of them to fail says is raised as SQLAlchemy would raise it.
     """
     driver = driver_of(connection)
-    settings_unsent = connection.get_execution_options().get(UNSENT, [])
-    at_once = [*settings_unsent, *queries]
-    settings_unsent.clear()
+    settings_unsent: list[Query] = connection.get_execution_options().get(UNSENT, [])
+    first = [settings_unsent.pop()] if settings_unsent else []  # BEGIN goes with it
     try:
-        with driver.pipeline() if len(at_once) > 1 else nullcontext():
-            cursors = [driver.execute(_for_driver(text, connection.dialect), values) for text, values in at_once]
-        asked = cursors[len(at_once) - len(queries) :]
-        return [cursor.fetchall() if cursor.description else [] for cursor in asked]
+        with driver.pipeline() if first or len(queries) > 1 else nullcontext():
+            cursors = [driver.execute(_for_driver(sql, connection.dialect), told) for sql, told in (*first, *queries)]
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors[len(first) :]]
     except psycopg.Error as error:
         raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=connection.dialect) from error
 
@@ -176,13 +187,23 @@ def committed(
 
 
 def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None, is_small: bool) -> Result:
-    with transaction() as connection:
+    with _trusted_transaction() as connection:
         if lock_timeout_ms is not None:
             setting = SET_FOR_SMALL if is_small else SET_LOCK_TIMEOUT
             connection.execution_options(**{UNSENT: [(setting, {"milliseconds": str(lock_timeout_ms)})]})
             if not is_small:
                 fetched(connection)
         return work(connection)
+
+
+@contextmanager
+def _trusted_transaction() -> Iterator[Connection]:
+    given = Trust.is_given.set(True)
+    try:
+        with transaction() as connection:
+            yield connection
+    finally:
+        Trust.is_given.reset(given)
 
 
 def _look_for_another_server(error: DBAPIError | psycopg.Error | Stale) -> None:

@@ -33,6 +33,8 @@ suspects = Suspects()
 def middleware() -> list[Middleware]:
     """All of it, in order: nothing is added behind our back."""
     return [
+        # memory: what was acknowledged is seen in the opposite order, by this one last
+        ContentLetGo(),
         # delivery: first to see a message and last to leave it
         suspects,
         # bounds: far above what the database's own time-outs allow
@@ -47,8 +49,6 @@ def middleware() -> list[Middleware]:
         PeriodiqMiddleware(skip_delay=A_YEAR_SECONDS),
         # logs
         LogContext(),
-        # memory: the last to see a message
-        ContentLetGo(),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from db.engine import Stale, sql_state
+from db.engine import Stale
 from db.repository import ledger, rejected, sequences, spend, totals
 from db.repository.accounts import accounts, forget_accounts, remembered_accounts
 from db.repository.enforcement import Applied
@@ -106,7 +106,7 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
         try:
             return count(connection, looks_first)
         except (spend.KnownInPart, IntegrityError) as error:
-            if isinstance(error, spend.KnownInPart) or sql_state(error) == spend.KNOWN_STATE:
+            if isinstance(error, spend.KnownInPart) or spend.is_known(error):
                 looks_first = True
                 raise Stale("the ledger has some of it already") from error
             forget_accounts()
@@ -130,7 +130,7 @@ def count_batches(
     known, judged = _judged(connection, batches, only_brand_id, at)
     sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at)
     events = Events.joined([those.events for those in judged])
-    recorded = spend.record(connection, events, at, looks_first=looks_first)
+    recorded = spend.record(connection, events, looks_first=looks_first)
     counted = _told_by_batch(judged, recorded)
     refused = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
@@ -208,7 +208,7 @@ def count_day_totals(
     reported, refused = parted(judge_total(draft, known, at, within) for draft in drafts)
     restated = totals.restate(connection, reported)
     events = Events.of(restated.differences)
-    recorded = spend.record(connection, events, at, also_days=restated.first_days, looks_first=looks_first)
+    recorded = spend.record(connection, events, restated.first_days, looks_first=looks_first)
     bad = (*rejections, *refused, *restated.conflicts, *_contradictions(events, recorded.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
     changes = count_and_enforce(connection, recorded, known, at, Cause.REPORTED_TOTAL)

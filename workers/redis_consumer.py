@@ -37,6 +37,7 @@ SPEND_LOOKED_FOR_MS: Final = 20
 APART_REMEMBERED: Final = 10_000
 
 TIDY_SECONDS: Final = 5.0
+SIGN_OF_LIFE_SECONDS: Final = 0.2
 DEAD_LETTERS_A_TIDYING: Final = 20
 
 
@@ -86,7 +87,8 @@ class SpendgateConsumer:
                 self._tidy()
             if self.broker.is_ending:
                 self._show_life()
-            elif (message := self._next_message()) is not None:
+                return None
+            if (message := self._next_message()) is not None:
                 return MessageProxy(message)
         if self._room()[0]:
             time.sleep(random.uniform(0.5, 1) * self.timeout_ms / 1000)  # noqa: S311 - so that workers look in turn
@@ -117,8 +119,10 @@ class SpendgateConsumer:
     def close(self) -> None:
         """What was fetched and never handed out goes back."""
         self._complete(*self.open)
-        self._give_back([*bundles.all_redis_ids(self.ready), *(held.redis_id for held in self.fetched)])
-        self.line.close()
+        try:
+            self._give_back([*bundles.all_redis_ids(self.ready), *(held.redis_id for held in self.fetched)])
+        finally:
+            self.line.close()
 
     def _part(self, bundle: MessageProxy) -> None:
         ids = bundles.redis_ids(bundle)
@@ -129,10 +133,10 @@ class SpendgateConsumer:
         self.freed.set()
 
     def _give_back(self, ids: Sequence[str]) -> None:
+        for redis_id in ids:  # first: what is given back may be fetched again at once
+            self.held.pop(redis_id, None)
         if ids:
             self._step("REQUEUE", *ids)
-            for redis_id in ids:
-                self.held.pop(redis_id, None)
 
     def _finish(self, step: str, message: MessageProxy, *arguments: str) -> None:
         ids = bundles.redis_ids(message)
@@ -157,6 +161,7 @@ class SpendgateConsumer:
     def _show_life(self) -> None:
         """What is still in work is not for others."""
         self.line.step("FETCH", self.queue_name, self.broker.broker_id, 0, SILENT_MS, largest_bytes(), 0)
+        time.sleep(SIGN_OF_LIFE_SECONDS)
 
     def _next_message(self) -> Message[Any] | None:
         """The next message, with those that may share its transaction."""
@@ -179,7 +184,7 @@ class SpendgateConsumer:
         elif kind not in self.open:
             self.open[kind] = Bundle(message)
         elif not self.open[kind].takes(message):
-            self._complete(kind)
+            self._complete(*sorted(one for one in self.open if one <= kind))  # few events do not wait for many
             self.open[kind] = Bundle(message)
 
     def _complete(self, *kinds: str) -> None:

@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
 
-from db.engine import driver_of, fetched
+from db.engine import driver_of, fetched, sql_state
 from db.repository import ledger_rows
 from db.repository.arrays import array_of, text_array_of
 from db.repository.headroom import Headroom
@@ -70,7 +71,6 @@ FEW_EVENTS: Final = 100
 """So many go to the ledger with their counters; more go by COPY, which is a trip of its own."""
 
 KNOWN_STATE: Final = "23505"
-"""What Postgres says of an event that the ledger has already."""
 
 EventKey = tuple[int, str, date]
 Fact = tuple[int, datetime, int]
@@ -119,39 +119,36 @@ class KnownInPart(Exception):
 
 
 class Recorded(NamedTuple):
-    """What became of events, by their places: which the ledger had already, and which contradict it.
+    """What becomes of events, by their places: which the ledger has already, and which contradict it.
 
-    `added` is what the others add to the counters; `unwritten` are those that go to the ledger with them.
+    `new` are the others, `added` is what they add to the counters.
     """
 
     known: Sequence[int] = ()
     conflicts: Sequence[int] = ()
+    new: Events = Events()
     added: Added = NOTHING
-    unwritten: Events = Events()
 
 
 def record(
-    connection: Connection,
-    events: Events,
-    at: datetime,
-    also_days: Sequence[CampaignDay] = (),
-    *,
-    looks_first: bool = True,
+    connection: Connection, events: Events, also_days: Sequence[CampaignDay] = (), *, looks_first: bool = True
 ) -> Recorded:
-    """Finds out which events are new, and writes them to the ledger where they are many; `count` sees to the rest.
+    """Tells what is new of the events, for `count`; where it does not look first, all of it.
 
-    `also_days` get a counter too, of zero where no event is theirs. Raises KnownInPart where an event was there,
-    already or just now: without a look at the ledger before, which a batch of new events need not pay for, or
-    because another transaction wrote the same id meanwhile. The transaction is lost, the next one will find it.
+    A batch of new events need not pay for a look at the ledger. `also_days` get a counter too, of zero where no event
+    is theirs.
     """
     ensure_months(connection, months_of(events))
     recorded = _told_apart(connection, events) if looks_first and events.event_ids else Recorded()
     new = events.without(*recorded.known, *recorded.conflicts)
-    recorded = recorded._replace(added=Added.by(new, also_days))
-    if len(new.event_ids) <= FEW_EVENTS:
-        return recorded._replace(unwritten=new)
-    _copy(connection, new, at)
-    return recorded
+    return recorded._replace(new=new, added=Added.by(new, also_days))
+
+
+def is_known(error: IntegrityError) -> bool:
+    """Whether it says that the ledger has an event already."""
+    diagnosis = getattr(error.orig, "diag", None)
+    table = None if diagnosis is None else diagnosis.table_name
+    return sql_state(error) == KNOWN_STATE and str(table).startswith("spend_events")
 
 
 def _copy(connection: Connection, events: Events, at: datetime) -> None:
@@ -207,15 +204,20 @@ def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[Even
 
 
 def count(connection: Connection, recorded: Recorded, at: datetime) -> dict[int, Headroom]:
-    """Writes what is unwritten, adds to the counters, and takes from the headroom of the brands; returns what is left.
+    """Writes the new events, adds to the counters, and takes from the headroom of the brands; returns what is left.
 
-    Waits until no other transaction enforces these brands. Raises IntegrityError of KNOWN_STATE where an event was
-    there already, for the same reasons as `record` raises KnownInPart.
+    Waits until no other transaction enforces these brands. Raises KnownInPart, or an IntegrityError that `is_known`,
+    where an event was there, already or just now: `record` did not look, or another transaction wrote the same id
+    meanwhile. The transaction is lost, the next one will find it.
     """
+    few = recorded.new
+    if len(few.event_ids) > FEW_EVENTS:
+        _copy(connection, few, at)
+        few = Events()
     spent = recorded.added.spent_by_brand()
     brand_ids = sorted(spent)
     of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
-    parameters = of_brands | _counters(recorded.added) | _ledger(recorded.unwritten) | {"at": at}
+    parameters = of_brands | _counters(recorded.added) | _ledger(few) | {"at": at}
     (locked,) = fetched(connection, (COUNT, parameters))
     return {brand_id: Headroom(*rest) for brand_id, *rest in locked}
 

@@ -177,6 +177,8 @@ def test_the_settings_of_a_transaction_hold_for_it_alone(world: World, *, is_sma
         return fetched(connection, (NAMES, {"other": ""}), (SETTINGS, {}))
 
     assert committed(work, 123, is_small=is_small) == [[(brand, "Brand")], [("123ms", plans)]]
+    by_itself = committed(lambda connection: list(connection.execute(SETTINGS)), 123, is_small=is_small)
+    assert by_itself == [("123ms", plans)]
     with transaction() as connection:
         (settings_after,) = fetched(connection, (SETTINGS, {}))
     assert settings_after == [("15s", "auto")]
@@ -215,8 +217,15 @@ def test_one_that_is_trusted_and_died_is_lost_once(world: World, monkeypatch: py
     with transaction() as connection:
         dead = backend(connection)
     world.execute("SELECT pg_terminate_backend(%s)", dead)
-    with pytest.raises(OperationalError) as lost, transaction() as connection:
-        backend(connection)
+    with pytest.raises(OperationalError) as lost:
+        committed(backend)
     assert passes(lost.value)
+    assert committed(backend) != dead
+
+
+def test_no_connection_is_trusted_for_what_is_not_done_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trust, "seconds", 10.0)
+    dead = committed(backend)
+    world.execute("SELECT pg_terminate_backend(%s)", dead)
     with transaction() as connection:
         assert backend(connection) != dead
