@@ -122,6 +122,13 @@ def test_few_events_and_many_are_handed_out_apart(consumer: SpendgateConsumer) -
 
 
 @ON_REDIS
+def test_few_events_do_not_wait_until_all_that_lies_behind_them_is_decoded(consumer: SpendgateConsumer) -> None:
+    few = put_events(1)
+    heavy = [put_message(kwargs={"events": [0] * (MAX_EVENTS // 2 + 1)}) for _ in range(2)]
+    assert handed_out(consumer) == [few, [heavy[0]], [heavy[1]]]
+
+
+@ON_REDIS
 def test_what_is_no_message_is_set_aside_amid_a_bundle(world: World, consumer: SpendgateConsumer) -> None:
     first = put_events(1)
     put_message(actor="nobody")
