@@ -134,7 +134,12 @@ def snapshot() -> Iterator[Connection]:
 
 
 def driver_of(connection: Connection) -> Any:
-    """The driver's own connection, for what SQLAlchemy does not offer."""
+    """The driver's own connection, for what SQLAlchemy does not offer, with the settings of the transaction."""
+    _send_settings_first(connection)
+    return _driver_of(connection)
+
+
+def _driver_of(connection: Connection) -> Any:
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 - a live connection has its driver's
     return driver
@@ -148,7 +153,7 @@ def fetched(connection: Connection, *queries: Query) -> list[list[tuple[Any, ...
 
     What the first of them to fail says is raised as SQLAlchemy would raise it.
     """
-    driver = driver_of(connection)
+    driver = _driver_of(connection)
     settings_unsent: list[Query] = connection.get_execution_options().get(UNSENT, [])
     first = [settings_unsent.pop()] if settings_unsent else []  # BEGIN goes with it
     try:
@@ -191,8 +196,6 @@ def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int |
         if lock_timeout_ms is not None:
             setting = SET_FOR_SMALL if is_small else SET_LOCK_TIMEOUT
             connection.execution_options(**{UNSENT: [(setting, {"milliseconds": str(lock_timeout_ms)})]})
-            if not is_small:
-                fetched(connection)
         return work(connection)
 
 

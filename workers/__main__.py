@@ -63,6 +63,7 @@ def work(child: "Child") -> None:
     from db.engine import Trust  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from workers.broker import broker, suspects  # noqa: PLC0415
+    from workers.redis_broker import SpendgateBroker  # noqa: PLC0415
 
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
@@ -84,7 +85,8 @@ def work(child: "Child") -> None:
         thread.timeout = THREADS_LOOK_UP_SECONDS
     structlog.get_logger().info("worker.ready", threads=settings().worker_threads)
     stopping.wait()
-    broker.is_ending = True
+    if isinstance(broker, SpendgateBroker):  # RabbitMQ's consumers end with their connections
+        broker.is_ending = True
     worker.stop(timeout=settings().shutdown_seconds * 1000)
     broker.close()
 

@@ -4,6 +4,7 @@ Only messages that say nothing but their events are put into a bundle. Where it 
 """
 
 from collections.abc import Iterable
+from enum import IntEnum
 from typing import Any, Final
 
 from dramatiq import Message
@@ -58,7 +59,14 @@ class Bundle:
         )
 
 
-def kind(message: Message[Any]) -> str | None:
+class Kind(IntEnum):
+    """What shares a bundle with its like, in the order in which the bundles are handed out."""
+
+    FEW_EVENTS = 1
+    MANY_EVENTS = 2
+
+
+def kind(message: Message[Any]) -> Kind | None:
     """With which others a message may share a bundle; None where it must go by itself.
 
     What is quickly done shares with its like, and waits for no more than that.
@@ -74,7 +82,7 @@ def kind(message: Message[Any]) -> str | None:
     )
     if not is_plain:
         return None
-    return "few events" if len(events) <= FEW_EVENTS else "many events"
+    return Kind.FEW_EVENTS if len(events) <= FEW_EVENTS else Kind.MANY_EVENTS
 
 
 def is_bundle(message: Any) -> bool:

@@ -12,7 +12,7 @@ from db.engine import Stale
 from db.repository import ledger, rejected, sequences, spend, totals
 from db.repository.accounts import accounts, forget_accounts, remembered_accounts
 from db.repository.enforcement import Applied
-from db.repository.spend import Recorded
+from db.repository.spend import Sifted
 from domain.columns import Events, PlainDrafts, judged_plain, plain_drafts
 from domain.inputs import Account, AgeBounds, CampaignKey, Reason, Rejection
 from domain.sequences import runs_of
@@ -105,10 +105,10 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
         nonlocal looks_first, has_looked_again
         try:
             return count(connection, looks_first)
-        except (spend.KnownInPart, IntegrityError) as error:
-            if isinstance(error, spend.KnownInPart) or spend.is_known(error):
-                looks_first = True
-                raise Stale("the ledger has some of it already") from error
+        except spend.KnownInPart as error:
+            looks_first = True
+            raise Stale("the ledger has some of it already") from error
+        except IntegrityError as error:
             forget_accounts()
             if has_looked_again:
                 raise
@@ -130,11 +130,11 @@ def count_batches(
     known, judged = _judged(connection, batches, only_brand_id, at)
     sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at)
     events = Events.joined([those.events for those in judged])
-    recorded = spend.record(connection, events, looks_first=looks_first)
-    counted = _told_by_batch(judged, recorded)
+    sifted = spend.sift(connection, events, looks_first=looks_first)
+    counted = _told_by_batch(judged, sifted)
     refused = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
-    changes = count_and_enforce(connection, recorded, known, at, Cause.SPEND)
+    changes = count_and_enforce(connection, sifted, known, at, Cause.SPEND)
     return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
 
 
@@ -163,12 +163,12 @@ def _judge(batch: Batch, known: Mapping[CampaignKey, Account], at: datetime, wit
     return Judged(Events.of(good), (*batch.rejections, *refused))
 
 
-def _told_by_batch(judged: Sequence[Judged], recorded: Recorded) -> list[Counted]:
+def _told_by_batch(judged: Sequence[Judged], sifted: Sifted) -> list[Counted]:
     counted, first = [], 0
     for events, rejections in judged:
         last = first + len(events.event_ids)
-        known = [place - first for place in recorded.known if first <= place < last]
-        conflicts = [place - first for place in recorded.conflicts if first <= place < last]
+        known = [place - first for place in sifted.known if first <= place < last]
+        conflicts = [place - first for place in sifted.conflicts if first <= place < last]
         counted.append(_told(events, rejections, known, conflicts))
         first = last
     return counted
@@ -208,17 +208,17 @@ def count_day_totals(
     reported, refused = parted(judge_total(draft, known, at, within) for draft in drafts)
     restated = totals.restate(connection, reported)
     events = Events.of(restated.differences)
-    recorded = spend.record(connection, events, restated.first_days, looks_first=looks_first)
-    bad = (*rejections, *refused, *restated.conflicts, *_contradictions(events, recorded.conflicts))
+    sifted = spend.sift(connection, events, restated.first_days, looks_first=looks_first)
+    bad = (*rejections, *refused, *restated.conflicts, *_contradictions(events, sifted.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
-    changes = count_and_enforce(connection, recorded, known, at, Cause.REPORTED_TOTAL)
+    changes = count_and_enforce(connection, sifted, known, at, Cause.REPORTED_TOTAL)
     return Counted(
         taken=len(reported) - restated.nothing_new - len(restated.conflicts),
         known=restated.nothing_new,
         rejections=bad,
         changes=tuple(changes),
-        brand_ids=frozenset(recorded.added.brand_of.values()),
-        campaign_ids=frozenset(recorded.added.brand_of),
+        brand_ids=frozenset(sifted.added.brand_of.values()),
+        campaign_ids=frozenset(sifted.added.brand_of),
     )
 
 

@@ -10,7 +10,7 @@ from db.repository import headroom, search, spend
 from db.repository.accounts import forget_accounts
 from db.repository.enforcement import Applied, brands_of
 from db.repository.headroom import Headroom
-from db.repository.spend import Added, Recorded
+from db.repository.spend import Added, Sifted
 from db.repository.zones import local_days
 from domain.inputs import Account, CampaignKey
 from runtime import clock
@@ -18,18 +18,18 @@ from workers.enforcement import Cause, enforce_locked
 
 
 def count_and_enforce(
-    connection: Connection, recorded: Recorded, judged_by: Mapping[CampaignKey, Account], at: datetime, cause: Cause
+    connection: Connection, sifted: Sifted, judged_by: Mapping[CampaignKey, Account], at: datetime, cause: Cause
 ) -> list[Applied]:
-    """Counts what was recorded at `at`, and enforces the brands on which a budget has thereby crossed its limit.
+    """Counts what is new, received at `at`, and enforces the brands on which a budget has thereby crossed its limit.
 
     The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
     counters or is seen here. Where a brand's headroom was enough, no budget of its own need be looked at. Raises Stale
     where a brand's zone or currency is not what the events were judged by.
     """
-    added = recorded.added
+    added = sifted.added
     if not added.of_days:
         return []
-    taken = spend.count(connection, recorded, at)
+    taken = spend.record(connection, sifted, at)
     standing = {(brand_id, found.time_zone, found.currency) for brand_id, found in taken.items()}
     judged = {(account.brand_id, account.time_zone.key, account.currency) for account in judged_by.values()}
     if any(account not in standing and account[0] in taken for account in judged):

@@ -54,6 +54,13 @@ def ingest_reported_totals(*args: object, **kwargs: object) -> None:
     _ingest(TOTALS, listed("totals", args, kwargs), terms)
 
 
+class Lanes(NamedTuple):
+    """Two transactions of a process at a time: what is quickly done does not wait for what is not."""
+
+    quick: Together[Sequence[Batch], Counted]
+    heavy: Together[Sequence[Batch], Counted]
+
+
 @dataclass(frozen=True)
 class Way(Generic[Draft]):
     """How one kind of input is read and counted, and what its batches are called."""
@@ -64,14 +71,7 @@ class Way(Generic[Draft]):
     cause: Cause
     read: Callable[[object], Draft | Rejection]
     count: Callable[[Sequence[Draft], Sequence[Rejection], int | None], Callable[[Connection], Counted]]
-    lanes: "Lanes | None" = None
-
-
-class Lanes(NamedTuple):
-    """Two transactions of a process at a time: what is quickly done does not wait for what is not."""
-
-    quick: Together[Sequence[Batch], Counted]
-    heavy: Together[Sequence[Batch], Counted]
+    lanes: Lanes | None = None
 
 
 def _ingest_several(bundle: EventsOfSeveral) -> None:

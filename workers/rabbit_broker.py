@@ -80,7 +80,6 @@ class SpendgateRabbitBroker(Broker):
         self.parameters = parameters_of(url)
         self.senders = Senders(self.parameters)
         self.is_worker = False
-        self.is_ending = False
         self.broker_id = ""
         self._declared: set[str] = set()
 

@@ -13,7 +13,7 @@ from dramatiq import Message, MessageProxy
 from dramatiq.common import current_millis
 
 from workers import bundles
-from workers.bundles import Bundle
+from workers.bundles import Bundle, Kind
 from workers.messages import REDELIVERED, Fault, largest_bytes
 from workers.redis_line import Line
 
@@ -70,7 +70,7 @@ class SpendgateConsumer:
         self.held: dict[str, int] = {}
         self.freed = threading.Event()
         self.fetched: list[Held] = []
-        self.open: dict[str, Bundle] = {}
+        self.open: dict[Kind, Bundle] = {}
         self.ready: deque[Message[Any]] = deque()
         self.apart: set[str] = set()
         self.tidied = time.monotonic()
@@ -118,7 +118,7 @@ class SpendgateConsumer:
 
     def close(self) -> None:
         """What was fetched and never handed out goes back."""
-        self._complete(*self.open)
+        self._complete()
         try:
             self._give_back([*bundles.all_redis_ids(self.ready), *(held.redis_id for held in self.fetched)])
         finally:
@@ -160,7 +160,7 @@ class SpendgateConsumer:
 
     def _show_life(self) -> None:
         """What is still in work is not for others."""
-        self.line.step("FETCH", self.queue_name, self.broker.broker_id, 0, SILENT_MS, largest_bytes(), 0)
+        self._taken(0, 0)
         time.sleep(SIGN_OF_LIFE_SECONDS)
 
     def _next_message(self) -> Message[Any] | None:
@@ -172,36 +172,41 @@ class SpendgateConsumer:
             if message is not None:
                 self._put_to_others(message)
         if not self.ready:
-            self._complete(*sorted(self.open))
+            self._complete()
         return self.ready.popleft() if self.ready else None
 
     def _put_to_others(self, message: Message[Any]) -> None:
         """Puts the message into the open bundle of its kind; nothing of that kind overtakes another."""
         kind = None if message.options["redis_message_id"] in self.apart else bundles.kind(message)
         if kind is None:
-            self._complete(*self.open)
+            self._complete()
             self.ready.append(message)
         elif kind not in self.open:
             self.open[kind] = Bundle(message)
         elif not self.open[kind].takes(message):
-            self._complete(*sorted(one for one in self.open if one <= kind))  # few events do not wait for many
+            self._complete(kind)
             self.open[kind] = Bundle(message)
 
-    def _complete(self, *kinds: str) -> None:
-        self.ready.extend(self.open.pop(kind).message() for kind in kinds)
+    def _complete(self, last: Kind = Kind.MANY_EVENTS) -> None:
+        """Makes ready the open bundles up to that kind: few events do not wait for many."""
+        self.ready.extend(self.open.pop(kind).message() for kind in sorted(self.open) if kind <= last)
 
     def _fetch(self) -> None:
         """Gets what waits, as far as there is room for it."""
         self.freed.clear()
         room, room_bytes = self._room()
         if room:
-            bounds = (room, SILENT_MS, largest_bytes(), room_bytes)
-            found = self.line.step("FETCH", self.queue_name, self.broker.broker_id, *bounds)
+            found = self._taken(room, room_bytes)
             self.fetched = [
                 Held(redis_id.decode(), data, None if deaths is None else int(deaths))
                 for redis_id, data, deaths in found
             ]
             self.held.update((held.redis_id, len(held.data or b"")) for held in self.fetched)
+
+    def _taken(self, room: int, room_bytes: int) -> Any:
+        """Shows that the worker lives, and takes what there is room for."""
+        bounds = (room, SILENT_MS, largest_bytes(), room_bytes)
+        return self.line.step("FETCH", self.queue_name, self.broker.broker_id, *bounds)
 
     def _workable(self, held: Held) -> Message[Any] | None:
         """The message with the options we know; None, and what Redis has set aside, where there is none."""

@@ -74,7 +74,7 @@ APPLY = text("""
     ), locked AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(hashtext('spendgate.status_changes'))
         FROM (SELECT count(*) FROM applied) AS before, (SELECT count(*) FROM held) AS before_too
-        WHERE CAST(:toggles AS integer) > 0
+        WHERE cardinality(CAST(:toggled_ids AS bigint[])) > 0
     )
     INSERT INTO status_changes
         (brand_id, campaign_id, changed_at, from_status, to_status, holds_before, holds_after, cause, details)
@@ -128,17 +128,16 @@ def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, B
 
     A brand whose time zone does not exist is locked too, and left out.
     """
-    rows = connection.execute(LOCK_BRANDS, {"brand_ids": array_of(brand_ids)})
-    return brands_of((row.id, row.time_zone, row.configured_status) for row in rows)
+    (rows,) = fetched(connection, (LOCK_BRANDS, {"brand_ids": array_of(brand_ids)}))
+    return brands_of(rows)
 
 
 def load(
     connection: Connection, brand_ids: Iterable[int], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> list[Standing]:
     """The campaigns of the brands, or the chosen ones among them, with all that decides their holds at `at`."""
-    rows = connection.execute(BRANDS, {"brand_ids": array_of(brand_ids)})
-    brands = brands_of((row.id, row.time_zone, row.configured_status) for row in rows)
-    return load_of(connection, brands, at, campaign_ids)
+    (rows,) = fetched(connection, (BRANDS, {"brand_ids": array_of(brand_ids)}))
+    return load_of(connection, brands_of(rows), at, campaign_ids)
 
 
 def load_of(
@@ -174,7 +173,7 @@ def load_of(
     return standings
 
 
-def brands_of(rows: Iterable[tuple[int, str, str]]) -> dict[int, Brand]:
+def brands_of(rows: Iterable[tuple[Any, ...]]) -> dict[int, Brand]:
     """Brands by their ids, zones and configured statuses, without those whose time zone does not exist."""
     found = list(rows)
     zones = readable_zones({zone for _, zone, _ in found})
@@ -217,7 +216,6 @@ def apply(connection: Connection, changes: Sequence[Applied], at: datetime, caus
         "held_brand_ids": array_of(change.brand_id for change in held),
         "held_ids": array_of(change.campaign_id for change in held),
         "held_holds": text_array_of(",".join(change.holds_after) for change in held),
-        "toggles": len(toggles),
         "toggled_brand_ids": array_of(toggle.brand_id for toggle in toggles),
         "toggled_ids": array_of(toggle.campaign_id for toggle in toggles),
         "from_statuses": array_of(toggle.from_status for toggle in toggles),

@@ -28,7 +28,7 @@ STORED = text("""
 
 # Events to the ledger, their spend to the counters, and what it takes from the headroom of their brands, one after the
 # other: each part waits for the one before, for all who count must lock in the same order, and by key within it.
-COUNT = text("""
+RECORD = text("""
     WITH written AS (
         INSERT INTO spend_events (brand_id, event_id, campaign_id, occurred_at, amount_micros, received_at, source)
         SELECT brand_id, event_id, campaign_id, occurred_at, amount_micros, :at, source
@@ -71,6 +71,7 @@ FEW_EVENTS: Final = 100
 """So many go to the ledger with their counters; more go by COPY, which is a trip of its own."""
 
 KNOWN_STATE: Final = "23505"
+"""What Postgres says, naming the ledger, of an event that is there already."""
 
 EventKey = tuple[int, str, date]
 Fact = tuple[int, datetime, int]
@@ -118,7 +119,7 @@ class KnownInPart(Exception):
     """The ledger has one of the events already, or the batch has one twice: the transaction must look first."""
 
 
-class Recorded(NamedTuple):
+class Sifted(NamedTuple):
     """What becomes of events, by their places: which the ledger has already, and which contradict it.
 
     `new` are the others, `added` is what they add to the counters.
@@ -130,25 +131,18 @@ class Recorded(NamedTuple):
     added: Added = NOTHING
 
 
-def record(
+def sift(
     connection: Connection, events: Events, also_days: Sequence[CampaignDay] = (), *, looks_first: bool = True
-) -> Recorded:
-    """Tells what is new of the events, for `count`; where it does not look first, all of it.
+) -> Sifted:
+    """Tells what is new of the events, for `record`; where it does not look first, all of it.
 
     A batch of new events need not pay for a look at the ledger. `also_days` get a counter too, of zero where no event
     is theirs.
     """
     ensure_months(connection, months_of(events))
-    recorded = _told_apart(connection, events) if looks_first and events.event_ids else Recorded()
-    new = events.without(*recorded.known, *recorded.conflicts)
-    return recorded._replace(new=new, added=Added.by(new, also_days))
-
-
-def is_known(error: IntegrityError) -> bool:
-    """Whether it says that the ledger has an event already."""
-    diagnosis = getattr(error.orig, "diag", None)
-    table = None if diagnosis is None else diagnosis.table_name
-    return sql_state(error) == KNOWN_STATE and str(table).startswith("spend_events")
+    sifted = _told_apart(connection, events) if looks_first and events.event_ids else Sifted()
+    new = events.without(*sifted.known, *sifted.conflicts)
+    return sifted._replace(new=new, added=Added.by(new, also_days))
 
 
 def _copy(connection: Connection, events: Events, at: datetime) -> None:
@@ -159,7 +153,7 @@ def _copy(connection: Connection, events: Events, at: datetime) -> None:
         raise KnownInPart from error
 
 
-def _told_apart(connection: Connection, events: Events) -> Recorded:
+def _told_apart(connection: Connection, events: Events) -> Sifted:
     """The events by what the ledger has under their ids, or an earlier one of the batch."""
     months = [moment.date().replace(day=1) for moment in events.occurred_at]
     keys = list(zip(events.brand_ids, events.event_ids, months, strict=True))
@@ -171,7 +165,7 @@ def _told_apart(connection: Connection, events: Events) -> Recorded:
         stands = stored.setdefault(key, fact)
         if stands is not fact:
             (known if stands == fact else conflicts).append(place)
-    return Recorded(known, conflicts)
+    return Sifted(known, conflicts)
 
 
 def months_of(events: Events) -> set[date]:
@@ -203,23 +197,34 @@ def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[Even
     return facts
 
 
-def count(connection: Connection, recorded: Recorded, at: datetime) -> dict[int, Headroom]:
+def record(connection: Connection, sifted: Sifted, at: datetime) -> dict[int, Headroom]:
     """Writes the new events, adds to the counters, and takes from the headroom of the brands; returns what is left.
 
-    Waits until no other transaction enforces these brands. Raises KnownInPart, or an IntegrityError that `is_known`,
-    where an event was there, already or just now: `record` did not look, or another transaction wrote the same id
-    meanwhile. The transaction is lost, the next one will find it.
+    Waits until no other transaction enforces these brands. Raises KnownInPart where an event was there, already or just
+    now: `sift` did not look, or another transaction wrote the same id meanwhile. The transaction is lost, the next one
+    will find it.
     """
-    few = recorded.new
+    few = sifted.new
     if len(few.event_ids) > FEW_EVENTS:
         _copy(connection, few, at)
         few = Events()
-    spent = recorded.added.spent_by_brand()
+    spent = sifted.added.spent_by_brand()
     brand_ids = sorted(spent)
     of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
-    parameters = of_brands | _counters(recorded.added) | _ledger(few) | {"at": at}
-    (locked,) = fetched(connection, (COUNT, parameters))
+    parameters = of_brands | _counters(sifted.added) | _ledger(few) | {"at": at}
+    try:
+        (locked,) = fetched(connection, (RECORD, parameters))
+    except IntegrityError as error:
+        if _is_known(error):
+            raise KnownInPart from error
+        raise
     return {brand_id: Headroom(*rest) for brand_id, *rest in locked}
+
+
+def _is_known(error: IntegrityError) -> bool:
+    diagnosis = getattr(error.orig, "diag", None)
+    table = None if diagnosis is None else diagnosis.table_name
+    return sql_state(error) == KNOWN_STATE and str(table).startswith("spend_events")
 
 
 def _ledger(events: Events) -> dict[str, str]:
