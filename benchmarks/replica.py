@@ -22,7 +22,7 @@ from benchmarks import ingest, workload
 from benchmarks.pages import seconds, wait_for
 from benchmarks.stage import Stage, running, until
 from benchmarks.standby import standby
-from tests.cli.shell import free_port
+from tests.ports import free_port
 
 ROUNDS: Final = 3
 MESSAGES: Final = 400

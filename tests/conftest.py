@@ -5,7 +5,6 @@ SPENDGATE_TEST_REDIS names a redis-server to use instead, SPENDGATE_TEST_RABBITM
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ from cli import embedded
 from db.repository.privileges import DatabaseRole
 from tests import rabbitmq
 from tests.folders import new_folder
+from tests.ports import free_port
 from tests.roles import UrlOf, as_login
 from tests.world import World
 
@@ -59,9 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @contextmanager
 def redis_server(binary: str, *options: str) -> Iterator[str]:
     """A plain redis-server on a free port, for the tests that run on Debian's too; its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     arguments = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]
     arguments += options
     with tempfile.TemporaryDirectory() as folder, subprocess.Popen(arguments, cwd=folder) as server:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pika
 import pika.exceptions
 
 from tests.folders import new_folder
+from tests.ports import free_port, listens
 
 STARTED_WITHIN_SECONDS = 120
 EMPTY_WITHIN_SECONDS = 10
@@ -143,6 +143,8 @@ class RabbitMQ:
             self.ask("vm_memory_monitor:set_vm_memory_high_watermark(0.4)")
 
     def _answers(self) -> bool:
+        if not listens(self.port):
+            return False
         try:
             pika.BlockingConnection(pika.URLParameters(self.url)).close()
         except (pika.exceptions.AMQPError, OSError):
@@ -160,14 +162,6 @@ class RabbitMQ:
                 stdout=pipe if argv[0] == "erl" else output,
                 stderr=output,
             )
-
-
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 servers: list[RabbitMQ] = []

@@ -9,7 +9,8 @@ from threading import Thread
 
 import pytest
 
-from tests.cli.shell import REPOSITORY, Told, free_port, run
+from tests.cli.shell import REPOSITORY, Told, run
+from tests.ports import free_port
 
 LOCKED = "\n".join(f"{name}==1.0 --hash=sha256:{'0' * 64}" for name in ("sound", "weak"))
 FAULT = {

@@ -20,8 +20,9 @@ import pytest
 from cli import embedded
 from runtime.settings import settings
 from tests.cli.conftest import Spendgate
-from tests.cli.shell import UNCHANGED, Env, Service, Told, free_port, listens, serving, shell
+from tests.cli.shell import UNCHANGED, Env, Service, Told, serving, shell
 from tests.folders import new_folder
+from tests.ports import free_port, listens
 from tests.world import UNIT, World, eventually
 
 START_SECONDS = 60

@@ -20,7 +20,7 @@ from psycopg import sql
 from cli import embedded
 from cli.home import passwords_of, write_private
 from cli.placement import server_account
-from tests.cli.shell import free_port
+from tests.ports import free_port
 
 MAX_CONNECTIONS = 100
 TEMPLATE = "template_of_faults"

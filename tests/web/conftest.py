@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 
 from db.repository.privileges import DatabaseRole
 from runtime.settings import settings
-from tests.cli.shell import free_port, serving
+from tests.cli.shell import serving
+from tests.ports import free_port
 from tests.web.chromium import chromium
 from tests.world import eventually
 

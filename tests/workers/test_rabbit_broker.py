@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from runtime.settings import settings
 from tests import rabbitmq
 from tests.cli.shell import run, serving, shell
-from tests.rabbitmq import RabbitMQ, free_port
+from tests.ports import free_port
+from tests.rabbitmq import RabbitMQ
 from tests.workers.kit import at_once, is_empty, lines, put, put_message, working
 from tests.workers.queues import ON_RABBITMQ, queues
 from tests.world import World, eventually

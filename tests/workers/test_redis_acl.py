@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 
 from cli.placement import installed
-from tests.cli.shell import REPOSITORY, Env, free_port, run, serving, shell
+from tests.cli.shell import REPOSITORY, Env, run, serving, shell
+from tests.ports import free_port
 from tests.world import UNIT, World, eventually
 from workers.redis_broker import SpendgateBroker
 
@@ -52,9 +52,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Url]:
         pytest.skip("redis-server is not installed here")
     lines = [re.sub(r">([A-Z]+)_PASSWORD", r">\1", line) for line in USERS]
     (tmp_path / "users.acl").write_text("\n".join([*lines, "user looking on >LOOKING ~* &* +@all", ""]))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--aclfile", "users.acl"]
     with subprocess.Popen([binary, *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL) as server:
 

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlsplit
 import httpx2 as httpx
 import pytest
 
-from tests.cli.shell import Env, Service, free_port, run, serving, shell
+from tests.cli.shell import Env, Service, run, serving, shell
+from tests.ports import free_port
 from tests.world import World, eventually
 
 TELLTALE = "telltale"

@@ -9,7 +9,8 @@ import httpx2 as httpx
 import pytest
 
 from domain.access import KeyScope, Role
-from tests.cli.shell import free_port, serving
+from tests.cli.shell import serving
+from tests.ports import free_port
 from tests.web.admin.conftest import CSRF_COOKIE, PASSWORD, Open
 from tests.world import World, eventually
 from workers import access
