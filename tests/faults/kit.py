@@ -28,6 +28,7 @@ from tests.faults.load import Figures, Load
 from tests.faults.servers import Servers
 from tests.faults.table import add_line
 from tests.world import World
+from workers.bundles import MAX_EVENTS
 from workers.redis_broker import SpendgateBroker
 
 LONG: Final = os.environ.get("SPENDGATE_TEST_FAULTS") == "long"
@@ -45,6 +46,11 @@ Size = TypeVar("Size", int, float)
 def size(short: Size, long: Size) -> Size:
     """A number of the short form, or of the long one."""
     return long if LONG else short
+
+
+def several_bundles(load: Load) -> int:
+    """So many of its messages that workers do not begin all at once: no fault can come amidst what is one step."""
+    return 4 * MAX_EVENTS // load.a_message
 
 
 def progress(text: str) -> None:
@@ -185,9 +191,9 @@ class Stage:
         until(self.is_done, what)
         self.recoveries.append(time.monotonic() - since)
 
-    def hit(self, load: Load, times: int, a_round: int, fault: Callable[[], bool]) -> None:
-        """Sends `a_round` messages and commits the fault amidst them, until it says `times` times that it hit work."""
-        hits = rounds = 0
+    def hit(self, load: Load, times: int, fault: Callable[[], bool]) -> None:
+        """Sends several bundles and commits the fault amidst them, until it says `times` times that it hit work."""
+        hits, rounds, a_round = 0, 0, several_bundles(load)
         while hits < times:
             assert rounds < times * ROUNDS_A_FAULT, f"hit only {hits} times in {rounds} rounds"
             rounds += 1

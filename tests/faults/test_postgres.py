@@ -36,7 +36,7 @@ def test_an_immediate_stop_of_postgres_loses_nothing_that_was_taken(stage: Stage
             stage.servers.postgres.start()
             return was_at_work
 
-        stage.hit(load, times, 40, stop)
+        stage.hit(load, times, stop)
         assert not master.logged("worker.died")
     stage.tell("Postgres: immediate stop under load", times, stage.judged(load))
 

@@ -7,13 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from tests.faults.kit import LONG, Stage, children, is_ready, kill, progress, size, until
+from tests.faults.kit import LONG, Stage, children, is_ready, kill, progress, several_bundles, size, until
 from tests.faults.load import Load
 
 SHUTDOWN_SECONDS = 30
 STOPPED_SECONDS = 120
-AMIDST = 160
-"""So many messages wait that the workers do not begin all of them at once."""
 
 HEARTBEATS = "dramatiq:__heartbeats__"
 SILENT_MS = size(2_000, 20_000)
@@ -21,7 +19,7 @@ SILENT_MS = size(2_000, 20_000)
 
 
 def test_killed_worker_processes_lose_and_double_nothing(stage: Stage) -> None:
-    kills, a_round = size(10, 200), 24
+    kills = size(10, 200)
     load = stage.load(1_000)
     with stage.workers() as master:
         until(lambda: is_ready(master), "the workers are ready")
@@ -33,7 +31,7 @@ def test_killed_worker_processes_lose_and_double_nothing(stage: Stage) -> None:
             stage.over()
             return stage.waiting() > 0
 
-        stage.hit(load, kills, a_round, kill_one)
+        stage.hit(load, kills, kill_one)
         until(lambda: len(master.logged("worker.died")) >= kills, "the master has seen every death")
         died = master.logged("worker.died")
         assert len([line for line in died if line["exit_code"] == -signal.SIGKILL]) >= kills
@@ -89,7 +87,7 @@ def test_a_killed_master_leaves_no_orphan_and_loses_nothing(stage: Stage) -> Non
             until(lambda: not any(is_running(orphan) for orphan in orphans), "the orphans have ended")
             return was_at_work
 
-        stage.hit(load, kills, 40, kill_the_master)
+        stage.hit(load, kills, kill_the_master)
     stage.tell("master: kill -9", kills, stage.judged(load))
 
 
@@ -106,7 +104,7 @@ def test_sigterm_amidst_work_ends_in_time_with_0_and_the_next_start_does_the_res
     load = stage.load(size(200, 1_000))
     ends: list[float] = []
     for number in range(times):
-        stage.send(load.batches(AMIDST - stage.waiting()))
+        stage.send(load.batches(several_bundles(load) - stage.waiting()))
         with stage.workers() as master:
             left = stage.waiting() - stage.draw.randint(1, 20)
             until(lambda left=left: stage.waiting() <= left, "the workers began")  # type: ignore[misc]  # bound now

@@ -18,9 +18,6 @@ from workers.messages import NotEnqueued
 
 AWAY_SECONDS = size(2.0, 60.0)
 SWALLOWED_SECONDS = size(1.0, 10.0)
-SEVERAL_BUNDLES = 160
-"""Messages: what fits into one bundle is done in one step, and no fault can come amidst it."""
-
 ROOM_BYTES = size(1_500_000, 8_000_000)
 DISK_MEGABYTES = 64
 
@@ -101,7 +98,7 @@ def test_replies_that_are_swallowed_strand_no_message(stage: Stage, proxy: Proxy
                 proxy.cut()
             return was_at_work
 
-        stage.hit(load, times, SEVERAL_BUNDLES, swallow)
+        stage.hit(load, times, swallow)
         assert not master.logged("worker.died")
     stage.tell(f"replies of Redis swallowed for 10 s, then it {then}", times, stage.judged(load))
 
