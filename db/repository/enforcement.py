@@ -51,41 +51,45 @@ BUDGETS = text(f"""
             OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
 """)
 
-# Decided holds to campaigns, and what changed by them to the histories. The lock is taken between, and held until the
-# commit, so that the ids of status changes are given in commit order: who reads what came after an id misses nothing.
-APPLY = text("""
-    WITH applied AS (
+# What was decided, a row for each campaign. Many campaigns change alike, so that a change is told once, by its number.
+DECIDED = """
+    SELECT brand_id, campaign_id, from_status, to_status, string_to_array(before, ',') AS holds_before,
+        string_to_array(after, ',') AS holds_after, next_change_at, details, changes_holds
+    FROM unnest(CAST(:of_brands AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:numbers AS bigint[]))
+        AS campaign(brand_id, campaign_id, number)
+    JOIN unnest(
+        CAST(:from_statuses AS text[]), CAST(:to_statuses AS text[]), CAST(:holds_before AS text[]),
+        CAST(:holds_after AS text[]), CAST(:next_changes AS timestamptz[]), CAST(:details AS jsonb[]),
+        CAST(:changes_holds AS boolean[])
+    ) WITH ORDINALITY
+        AS change(from_status, to_status, before, after, next_change_at, details, changes_holds, number) USING (number)
+"""
+
+# Decided holds to campaigns, and to their history.
+APPLY = text(f"""
+    WITH decided AS MATERIALIZED ({DECIDED}), applied AS (
         UPDATE campaigns
-        SET effective_status = decided.effective_status, holds = string_to_array(decided.holds, ','),
-            next_change_at = decided.next_change_at, enforced_at = CAST(:at AS timestamptz)
-        FROM unnest(
-            CAST(:brand_ids AS bigint[]), CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:holds AS text[]),
-            CAST(:changes AS timestamptz[])
-        ) AS decided(brand_id, id, effective_status, holds, next_change_at)
-        WHERE campaigns.brand_id = decided.brand_id AND campaigns.id = decided.id
-        RETURNING campaigns.id
-    ), held AS (
-        INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause)
-        SELECT brand_id, campaign_id, CAST(:at AS timestamptz), string_to_array(holds, ','), CAST(:cause AS text)
-        FROM unnest(
-            CAST(:held_brand_ids AS bigint[]), CAST(:held_ids AS bigint[]), CAST(:held_holds AS text[])
-        ) AS changed(brand_id, campaign_id, holds)
-        RETURNING campaign_id
-    ), locked AS MATERIALIZED (
-        SELECT pg_advisory_xact_lock(hashtext('spendgate.status_changes'))
-        FROM (SELECT count(*) FROM applied) AS before, (SELECT count(*) FROM held) AS before_too
-        WHERE cardinality(CAST(:toggled_ids AS bigint[])) > 0
+        SET effective_status = to_status, holds = holds_after, next_change_at = decided.next_change_at,
+            enforced_at = CAST(:at AS timestamptz)
+        FROM decided
+        WHERE campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaigns.brand_id = decided.brand_id
+            AND campaigns.id = decided.campaign_id
     )
+    INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause)
+    SELECT brand_id, campaign_id, CAST(:at AS timestamptz), holds_after, CAST(:cause AS text)
+    FROM decided WHERE changes_holds
+""")  # noqa: S608 - a constant, put together once
+
+# A status change for each toggle. The lock comes first and is held until the commit, so that ids are given in commit
+# order: who reads what came after an id misses nothing.
+TELL_TOGGLES = text(f"""
+    WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext('spendgate.status_changes')))
     INSERT INTO status_changes
         (brand_id, campaign_id, changed_at, from_status, to_status, holds_before, holds_after, cause, details)
-    SELECT brand_id, campaign_id, CAST(:at AS timestamptz), from_status, to_status,
-        string_to_array(holds_before, ','), string_to_array(holds_after, ','), CAST(:cause AS text), details
-    FROM locked, unnest(
-        CAST(:toggled_brand_ids AS bigint[]), CAST(:toggled_ids AS bigint[]), CAST(:from_statuses AS text[]),
-        CAST(:to_statuses AS text[]), CAST(:holds_before AS text[]), CAST(:holds_after AS text[]),
-        CAST(:details AS jsonb[])
-    ) AS toggled(brand_id, campaign_id, from_status, to_status, holds_before, holds_after, details)
-""")
+    SELECT brand_id, campaign_id, CAST(:at AS timestamptz), from_status, to_status, holds_before, holds_after,
+        CAST(:cause AS text), details
+    FROM locked, ({DECIDED}) AS decided WHERE from_status <> to_status
+""")  # noqa: S608 - a constant, put together once
 
 
 class Standing(NamedTuple):
@@ -112,6 +116,11 @@ class Applied(NamedTuple):
     next_change_at: datetime | None
     details: dict[str, Any]
     is_first: bool = False
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """The change, whichever campaign's it is. Figures are the same where they are one object."""
+        return (*self[2:7], id(self.details), self.is_first)
 
     @property
     def is_toggle(self) -> bool:
@@ -203,36 +212,37 @@ def apply(connection: Connection, changes: Sequence[Applied], at: datetime, caus
     """
     if not changes:
         return
-    held = [change for change in changes if change.changes_holds]
-    toggles = [change for change in changes if change.is_toggle]
+    alike, numbers = _numbered(changes)
     parameters = {
         "at": at,
         "cause": cause,
-        "brand_ids": array_of(change.brand_id for change in changes),
-        "ids": array_of(change.campaign_id for change in changes),
-        "statuses": array_of(change.to_status for change in changes),
-        "holds": text_array_of(",".join(change.holds_after) for change in changes),
-        "changes": text_array_of(_moment(change.next_change_at) for change in changes),
-        "held_brand_ids": array_of(change.brand_id for change in held),
-        "held_ids": array_of(change.campaign_id for change in held),
-        "held_holds": text_array_of(",".join(change.holds_after) for change in held),
-        "toggled_brand_ids": array_of(toggle.brand_id for toggle in toggles),
-        "toggled_ids": array_of(toggle.campaign_id for toggle in toggles),
-        "from_statuses": array_of(toggle.from_status for toggle in toggles),
-        "to_statuses": array_of(toggle.to_status for toggle in toggles),
-        "holds_before": text_array_of(",".join(toggle.holds_before) for toggle in toggles),
-        "holds_after": text_array_of(",".join(toggle.holds_after) for toggle in toggles),
-        "details": text_array_of(_json_of(toggles)),
+        "brand_ids": array_of(sorted({change.brand_id for change in changes})),
+        "of_brands": array_of(change.brand_id for change in changes),
+        "campaign_ids": array_of(change.campaign_id for change in changes),
+        "numbers": array_of(numbers),
+        "from_statuses": array_of(change.from_status for change in alike),
+        "to_statuses": array_of(change.to_status for change in alike),
+        "holds_before": text_array_of(",".join(change.holds_before) for change in alike),
+        "holds_after": text_array_of(",".join(change.holds_after) for change in alike),
+        "next_changes": text_array_of(_moment(change.next_change_at) for change in alike),
+        "details": text_array_of(json.dumps(change.details) for change in alike),
+        "changes_holds": array_of(str(change.changes_holds) for change in alike),
     }
-    fetched(connection, (APPLY, parameters))
+    orders = [APPLY, TELL_TOGGLES] if any(change.is_toggle for change in alike) else [APPLY]
+    fetched(connection, *((order, parameters) for order in orders))
+
+
+def _numbered(changes: Iterable[Applied]) -> tuple[list[Applied], list[int]]:
+    """One of each kind of change, and the number of each change's kind, from 1."""
+    kinds: dict[tuple[object, ...], int] = {}
+    alike, numbers = list[Applied](), list[int]()
+    for change in changes:
+        number = kinds.setdefault(change.kind, len(kinds) + 1)
+        if number > len(alike):
+            alike.append(change)
+        numbers.append(number)
+    return alike, numbers
 
 
 def _moment(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
-
-
-def _json_of(toggles: Sequence[Applied]) -> list[str]:
-    """The figures of each toggle; those that share theirs are written once."""
-    written = {id(toggle.details): toggle.details for toggle in toggles}
-    texts = {place: json.dumps(details) for place, details in written.items()}
-    return [texts[id(toggle.details)] for toggle in toggles]
