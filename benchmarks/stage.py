@@ -131,7 +131,7 @@ class Stage:
             env = {**self.env(address=address), "SPENDGATE_WORKER_PROCESSES": str(processes)}
             process = subprocess.Popen([*place, sys.executable, "-m", module], stdout=log, stderr=log, env=env)
         try:
-            until(lambda: path.read_bytes().count(b'"worker.ready"') >= processes)
+            until(lambda: _ready(process, path) >= processes)
             yield process
         finally:
             process.terminate()
@@ -171,6 +171,13 @@ class Stage:
         self.redis.rpush(f"dramatiq:{QUEUE}", *ids)
         self.until_done()
         return time.perf_counter() - started
+
+
+def _ready(master: subprocess.Popen[bytes], log: Path) -> int:
+    """How many worker processes have begun. Raises RuntimeError where their master has ended instead."""
+    if master.poll() is not None:
+        raise RuntimeError(f"the workers did not start: {log.read_text()[-2_000:]}")
+    return log.read_bytes().count(b'"worker.ready"')
 
 
 def until(found: Callable[[], bool]) -> None:
