@@ -21,6 +21,18 @@ COPY: Final = """
     COPY spend_events (event_id, brand_id, campaign_id, occurred_at, amount_micros, source, received_at)
     FROM STDIN (FORMAT binary)
 """
+SUMS: Final = """
+    SELECT (SELECT sum(amount_micros) FROM spend_events), (SELECT sum(spent_micros) FROM campaign_days),
+        (SELECT sum(spent_micros) FROM brand_days)
+"""
+OVER_THEIR_LIMIT: Final = """
+    SELECT count(*), count(*) FILTER (WHERE EXISTS (
+        SELECT FROM campaigns WHERE campaigns.brand_id = brands.id AND effective_status = 'active'
+    ))
+    FROM brands JOIN budgets ON budgets.brand_id = brands.id AND campaign_id IS NULL AND period = 'daily'
+    JOIN brand_days ON brand_days.brand_id = brands.id AND day = (now() AT TIME ZONE time_zone)::date
+    WHERE spent_micros >= limit_micros
+"""
 ROW: Final = struct.Struct("!hi16siqiqiqiqiiq")
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
@@ -72,13 +84,14 @@ def _copied(stage: Stage, ready: Iterable[bytes], events: int) -> float:
 
 
 def ingested(stage: Stage, batches: Batches, warm: Batches, deliveries: int = 1) -> float:
-    """Events a second that the worker processes take from Redis, count and enforce; each batch comes so many times."""
-    ready = workload.messages([batch for batch in batches for _ in range(deliveries)])
+    """Events a second that the worker processes take from Redis, count and enforce; all come so many times over."""
+    ready = workload.messages(batches * deliveries)
     with stage.copied() as observer, stage.workers():
         stage.put(workload.messages(warm))
         stage.until_done()
         seconds = stage.seconds_for(ready)
         check(observer, sum(map(len, batches)) + sum(map(len, warm)))
+        check_enforced(observer)
     return deliveries * sum(map(len, batches)) / seconds
 
 
@@ -100,3 +113,12 @@ def check(connection: psycopg.Connection[Any], events: int) -> None:
     """Fails unless the ledger has so many."""
     found = counted(connection)
     assert found == events, f"{found} of {events} events are in the ledger"
+
+
+def check_enforced(connection: psycopg.Connection[Any]) -> None:
+    """Fails unless both counters hold what the ledger does, and every brand that is over its limit has stopped."""
+    ((ledger, campaigns, brands),) = connection.execute(SUMS).fetchall()
+    assert ledger == campaigns == brands, f"{ledger} micros in the ledger, {campaigns} and {brands} in the counters"
+    ((over, running_on),) = connection.execute(OVER_THEIR_LIMIT).fetchall()
+    assert over > 0, "no brand went over its limit"
+    assert running_on == 0, f"{running_on} of {over} brands run on over their limit"

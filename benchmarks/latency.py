@@ -19,6 +19,9 @@ CROSSINGS: Final = 300
 LOAD_MESSAGE: Final = 1_000
 """Events, as in the first measure, of whose full load this is a part."""
 
+LOAD_KEPT: Final = 0.9
+"""So much of the load must have been sent in its time."""
+
 BETWEEN_SECONDS: Final = 0.02
 LOOK_SECONDS: Final = 0.001
 LIMIT: Final = 1_000_000
@@ -96,16 +99,17 @@ def loaded(stage: Stage, events_a_second: float) -> Iterator[None]:
     if not events_a_second:
         yield
         return
-    stopping = threading.Event()
+    stopping, sent = threading.Event(), list[str]()
     coming = load(events_a_second)
+    began = time.perf_counter()
 
     def send() -> None:
-        began = time.perf_counter()
         for number, (name, message) in enumerate(coming):
             stopping.wait(max(0.0, began + number * LOAD_MESSAGE / events_a_second - time.perf_counter()))
             if stopping.is_set():
                 return
             stage.put_one(name, message)
+            sent.append(name)
 
     sender = threading.Thread(target=send)
     sender.start()
@@ -114,6 +118,9 @@ def loaded(stage: Stage, events_a_second: float) -> Iterator[None]:
     finally:
         stopping.set()
         sender.join()
+    wanted = (time.perf_counter() - began) * events_a_second / LOAD_MESSAGE
+    assert len(sent) > LOAD_KEPT * wanted, f"only {len(sent)} of {wanted:.0f} messages of load were sent"
+    assert stage.waiting() < events_a_second / LOAD_MESSAGE, "the load was more than a second behind"
 
 
 def load(events_a_second: float) -> Iterator[tuple[str, bytes]]:

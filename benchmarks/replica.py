@@ -24,7 +24,7 @@ from benchmarks.stage import Stage, running, until
 from benchmarks.standby import standby
 from tests.ports import free_port
 
-ROUNDS: Final = 3
+ROUNDS: Final = 5
 MESSAGES: Final = 400
 A_MESSAGE: Final = 1_000
 PAGES_A_SECOND: Final = 20

@@ -28,6 +28,9 @@ POSTGRES: Final = {
 }
 """What anyone gives a Postgres of 24 GB of memory; fsync and synchronous_commit stay on."""
 
+SETTINGS: Final = ("SPENDGATE_", "BROKER_URL", "REPLICA_DATABASE_URL", "dramatiq_", "LOG_")
+"""What names of variables begin with that are not those of a benchmark's own processes."""
+
 PROCESSES: Final = 2
 QUEUE: Final = "spend"
 LOOPBACK: Final = "127.0.0.1"
@@ -110,7 +113,8 @@ class Stage:
         """The environment of a process of ours, for which the servers are at `address`."""
         database_url, redis_url = (url.replace(LOOPBACK, address) for url in (self.url(name), self.redis_url))
         own = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SPENDGATE_HOME": str(self.home)}
-        return {**os.environ, "LOG_FORMAT": "json", "SPENDGATE_WORKER_PROCESSES": str(PROCESSES), **own}
+        theirs = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+        return {**theirs, "LOG_FORMAT": "json", "SPENDGATE_WORKER_PROCESSES": str(PROCESSES), **own}
 
     def run(self, module: str, *arguments: str, name: str = "") -> None:
         """`python -m module …`, to its end."""

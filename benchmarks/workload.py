@@ -18,7 +18,7 @@ CAMPAIGNS: Final = BRANDS * CAMPAIGNS_A_BRAND
 HOURS: Final = 10
 SEED: Final = 20_261_122
 
-# Every tenth brand's limits are crossed by the load; all others are far away.
+# Every tenth brand's daily limit is crossed by a load of hundreds of thousands of events; all others are far away.
 FILL: Final = (
     """
     INSERT INTO brands (name, time_zone)
@@ -31,7 +31,7 @@ FILL: Final = (
     """,
     """
     INSERT INTO budgets (brand_id, period, limit_micros)
-    SELECT id, period, CASE WHEN id %% 10 = 0 THEN 5000000 ELSE 1000000000000 END
+    SELECT id, period, CASE WHEN id %% 10 = 0 THEN 20000 ELSE 1000000000000 END
         * CASE period WHEN 'daily' THEN 1 ELSE 25 END
     FROM brands CROSS JOIN unnest(ARRAY['daily', 'monthly']) AS period
     """,

@@ -24,7 +24,8 @@ UNLIKE_HOLDS = """
     SELECT judged.brand_id FROM judged JOIN campaigns ON campaigns.brand_id = judged.brand_id
     WHERE judged.campaign_id IS NULL AND exhausted <> (hold = ANY(holds))
     UNION
-    SELECT judged.brand_id FROM judged JOIN campaigns ON campaigns.id = judged.campaign_id
+    SELECT judged.brand_id
+    FROM judged JOIN campaigns ON campaigns.brand_id = judged.brand_id AND campaigns.id = judged.campaign_id
     WHERE exhausted <> (hold = ANY(holds))
 """
 
