@@ -16,6 +16,7 @@ from statistics import median
 from typing import Final
 
 from benchmarks import ingest, workload
+from benchmarks.processors import postmaster, processor_seconds
 from benchmarks.stage import Stage, running
 
 ROUNDS: Final = 5
@@ -73,17 +74,29 @@ LOG: Final = "SELECT pg_current_wal_lsn() - '0/0'"
 
 
 def footprint(stage: Stage) -> Iterator[str]:
-    """What an event takes, and how long it takes to drop a month of the ledger, a line each."""
+    """What an event takes of processors and disk, and how long it takes to drop a month of the ledger, a line each."""
     spend = workload.Spend(seed=1)
-    with stage.copied() as connection, stage.workers():
+    with stage.copied() as connection, stage.workers() as workers:
+        pids = {
+            "workers": workers.pid,
+            "Postgres": postmaster(stage.url()),
+            "Redis": stage.redis.info()["process_id"],
+        }
+        before = {name: processor_seconds(pid) for name, pid in pids.items()}
         ((log_before,),) = connection.execute(LOG).fetchall()
-        stage.put(workload.messages(spend.batches(MESSAGES, A_MESSAGE)))
+        messages = workload.messages(spend.batches(MESSAGES, A_MESSAGE))
+        stage.put(messages)
         stage.until_done()
+        used = {name: processor_seconds(pid) - before[name] for name, pid in pids.items()}
         ((log_after,),) = connection.execute(LOG).fetchall()
         ((ledger, counters, events, days),) = connection.execute(SIZES).fetchall()
         started = time.perf_counter()
-        connection.execute("SELECT drop_ledger_months('2199-01-01')")
+        ((dropped,),) = connection.execute("SELECT count(*) FROM drop_ledger_months('2199-01-01')").fetchall()
         seconds = time.perf_counter() - started
+        assert dropped > 0, "no month was dropped"
+    for name, spent in used.items():
+        yield f"| microseconds of processor for an event, {name} | {spent * 1e6 / events:.1f} |"
+    yield f"| bytes of an event in a message of {A_MESSAGE:,} | {sum(map(len, messages)) / events:.0f} |"
     yield f"| bytes of an event in the ledger, its key included | {ledger / events:.0f} |"
     log_bytes = (log_after - log_before) / events
     yield f"| bytes of the log of transactions for an event and its counters | {log_bytes:.0f} |"
@@ -104,11 +117,13 @@ def main() -> int:
                 warm, batches = spend.batches(ingest.WARM, 200), spend.batches(MESSAGES, A_MESSAGE)
                 taken.append(rate(stage, machines[:number], batches, warm))
         lines = list(footprint(stage))
-    print("| worker machines, of one process each | events/s, median | slowest and fastest | beside one |")
+    print("| worker machines, of one process each | events/s | slowest and fastest | beside one, and its spread |")
     print("|---:|---:|---:|---:|")
     for number, taken in rates.items():
-        ratio = median(two / one for one, two in zip(rates[1], taken, strict=True))
-        print(f"| {number} | {median(taken):,.0f} | {min(taken):,.0f} to {max(taken):,.0f} | {ratio:.2f} |")
+        beside = sorted(two / one for one, two in zip(rates[1], taken, strict=True))
+        spread = f"{min(taken):,.0f} to {max(taken):,.0f}"
+        ratios = f"{median(beside):.2f}, {beside[0]:.2f} to {beside[-1]:.2f}"
+        print(f"| {number} | {median(taken):,.0f} | {spread} | {ratios} |")
     print("\n| what | |\n|---|---:|")
     print("\n".join(lines))
     return 0

@@ -11,8 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from statistics import median
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +19,7 @@ import psycopg
 
 from benchmarks import ingest, workload
 from benchmarks.pages import seconds, wait_for
+from benchmarks.processors import postmaster, processor_seconds
 from benchmarks.stage import Stage, running, until
 from benchmarks.standby import standby
 from tests.ports import free_port
@@ -28,6 +28,10 @@ ROUNDS: Final = 5
 MESSAGES: Final = 400
 A_MESSAGE: Final = 1_000
 PAGES_A_SECOND: Final = 20
+HEAD: Final = (
+    *("pages look at", "events/s", "slowest and fastest", "a page, median", "95 %"),
+    *("primary: processor, s", "replica: processor, s"),
+)
 PAGES: Final = ("/", "/brands/500", "/campaigns/5000", "/changes")
 
 
@@ -38,20 +42,6 @@ class Taken(NamedTuple):
     pages_ms: list[float]
     primary: float
     replica: float
-
-
-def processor_seconds(pid: int) -> float:
-    """What a server and its processes have used, those that have ended too, as Linux counts it."""
-    ticks = 0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            _state, parent, *rest = path.read_text().rpartition(")")[2].split()
-            own, of_ended = rest[9:11], rest[11:13]
-            if path.parent.name == str(pid):
-                ticks += sum(map(int, [*own, *of_ended]))
-            elif parent == str(pid):
-                ticks += sum(map(int, own))
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -117,13 +107,6 @@ def answers(url: str) -> bool:
         return False
 
 
-def postmaster(url: str) -> int:
-    """The process of the server that listens there."""
-    with psycopg.connect(url) as connection:
-        ((folder,),) = connection.execute("SHOW data_directory").fetchall()
-    return int((Path(folder) / "postmaster.pid").read_text().split()[0])
-
-
 def main() -> int:
     """Prints the table."""
     taken: dict[str, list[Taken]] = {"nothing": [], "primary": [], "replica": []}
@@ -133,8 +116,8 @@ def main() -> int:
             for looks_at, rounds in taken.items():
                 rounds.append(measured(stage, servers, replica, looks_at, seed))
     print(f"{MESSAGES * A_MESSAGE:,} events, {PAGES_A_SECOND} pages a second at most, medians of {ROUNDS} rounds\n")
-    print("| pages look at | events/s | a page, median | 95 % | primary: processor, s | replica: processor, s |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print(f"| {' | '.join(HEAD)} |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for looks_at, rounds in taken.items():
         print(row(looks_at, rounds))
     return 0
@@ -142,7 +125,8 @@ def main() -> int:
 
 def row(looks_at: str, rounds: list[Taken]) -> str:
     """One line of the table."""
-    figures: list[Any] = [f"{median(one.rate for one in rounds):,.0f}"]
+    rates = sorted(one.rate for one in rounds)
+    figures: list[Any] = [f"{median(rates):,.0f}", f"{rates[0]:,.0f} to {rates[-1]:,.0f}"]
     pages = sorted(page for one in rounds for page in one.pages_ms)
     figures += [f"{median(pages):.0f} ms", f"{pages[len(pages) * 95 // 100]:.0f} ms"] if pages else ["", ""]
     figures += [f"{median(one.primary for one in rounds):.2f}", f"{median(one.replica for one in rounds):.2f}"]

@@ -1,13 +1,14 @@
 """`python -m benchmarks.steps`: where the time goes, by step and event, on the way from Redis to the commit.
 
 One thread of one process takes messages of 1,000 events as a worker does, so many in a transaction, each step timed by
-itself: what a step waits for Postgres, Redis or the disk is that step's.
+itself: what a step waits for Postgres, Redis or the disk is that step's. Medians of rounds in turn.
 """
 
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from statistics import median
 from typing import Final, NamedTuple
 
 from benchmarks import workload
@@ -15,8 +16,9 @@ from benchmarks.stage import Stage, running
 
 A_MESSAGE: Final = 1_000
 MESSAGES: Final = 320
+ROUNDS: Final = 5
 TOGETHER: Final = (1, 16)
-"""Messages in a transaction: alone, and as many as a busy process has waiting."""
+"""Messages in a transaction: alone, and two full bundles, of the four that may share one."""
 
 
 class Taken(NamedTuple):
@@ -26,9 +28,9 @@ class Taken(NamedTuple):
     steps: dict[str, float]
 
 
-def measured(stage: Stage, together: int) -> Taken:
+def measured(stage: Stage, together: int, seed: int) -> Taken:
     """The messages by a process of their own, so many in each transaction."""
-    spend = workload.Spend(seed=together)
+    spend = workload.Spend(seed=seed)
     with stage.copied():
         stage.put(workload.messages(spend.batches(MESSAGES, A_MESSAGE)))
         argv = [sys.executable, "-m", "benchmarks.stepwise", str(together)]
@@ -38,25 +40,36 @@ def measured(stage: Stage, together: int) -> Taken:
     return Taken(seconds, steps)
 
 
-def rows(alone: Taken, shared: Taken) -> Iterator[str]:
+def rows(alone: list[Taken], shared: list[Taken]) -> Iterator[str]:
     """The lines of the table."""
     events = MESSAGES * A_MESSAGE
-    for step in sorted(shared.steps, key=lambda step: -shared.steps[step]):
-        cells = [
-            f"{taken.steps.get(step, 0) * 1e6 / events:.2f} | {taken.steps.get(step, 0) / taken.seconds:.0%}"
-            for taken in (alone, shared)
-        ]
+    steps = {step: seconds_of(step, shared) for taken in shared for step in taken.steps}
+    for step in sorted(steps, key=lambda step: -steps[step]):
+        cells = []
+        for rounds in (alone, shared):
+            seconds, whole = seconds_of(step, rounds), median(taken.seconds for taken in rounds)
+            cells.append(f"{seconds * 1e6 / events:.2f} | {seconds / whole:.0%}")
         yield f"| {step} | {' | '.join(cells)} |"
-    totals = [
-        f"{taken.seconds * 1e6 / events:.2f} | {events / taken.seconds:,.0f} a second" for taken in (alone, shared)
-    ]
-    yield f"| **in all** | {' | '.join(totals)} |"
+    totals = []
+    for rounds in (alone, shared):
+        taken = sorted(taken.seconds * 1e6 / events for taken in rounds)
+        totals.append(f"{median(taken):.2f} | {taken[0]:.2f} to {taken[-1]:.2f}")
+    yield f"| **in all**, and its spread | {' | '.join(totals)} |"
+
+
+def seconds_of(step: str, rounds: list[Taken]) -> float:
+    """What a step takes, the median of the rounds."""
+    return median(taken.steps.get(step, 0) for taken in rounds)
 
 
 def main() -> int:
     """Prints the table."""
+    taken: dict[int, list[Taken]] = {together: [] for together in TOGETHER}
     with running() as stage:
-        alone, shared = (measured(stage, together) for together in TOGETHER)
+        for seed in range(ROUNDS):
+            for together, rounds in taken.items():
+                rounds.append(measured(stage, together, seed))
+    alone, shared = taken.values()
     print("| step | µs an event, a message a transaction | share | µs an event, 16 messages a transaction | share |")
     print("|---|---:|---:|---:|---:|")
     for line in rows(alone, shared):

@@ -17,9 +17,8 @@ from domain.inputs import MAX_EVENTS_PER_MESSAGE, CampaignKey, Reason, Rejection
 from domain.spend import SpendDraft, read_event
 from domain.totals import TotalDraft, read_total
 from runtime.settings import settings
-from workers import receipts
+from workers import bundles, receipts
 from workers.broker import broker
-from workers.bundles import EventsOfSeveral
 from workers.counting import Batch, Counted, count_batches, count_day_totals, optimistic, parted, sum_of
 from workers.enforcement import Cause, announce, chunks
 from workers.locked_brands import locked_brands
@@ -41,7 +40,7 @@ def ingest_spend(*args: object, **kwargs: object) -> None:
     """`events`: a list of spend events, as the README describes them; what else a message says: see `Terms`."""
     terms = Terms.taken_from(kwargs)
     events = listed("events", args, kwargs)
-    if isinstance(events, EventsOfSeveral):
+    if isinstance(events, bundles.EventsOfSeveral):
         _ingest_several(events)
     else:
         _ingest(EVENTS, events, terms)
@@ -74,10 +73,10 @@ class Way(Generic[Draft]):
     lanes: Lanes | None = None
 
 
-def _ingest_several(bundle: EventsOfSeveral) -> None:
+def _ingest_several(bundle: bundles.EventsOfSeveral) -> None:
     """Counts the events of a bundle's messages in one commit; where that fails, message by message."""
     try:
-        counted = _committed_with_others(EVENTS, lambda: Batch.of_several(bundle))
+        counted = _committed_with_others(EVENTS, bundle, lambda: Batch.of_several(bundle))
     except CommitAlone:
         for payloads in bundle:
             _ingest(EVENTS, payloads, Terms())
@@ -120,20 +119,21 @@ def _is_committed_together(
     if terms.only_brand_id is not None:
         return False
     try:
-        tell(_committed_with_others(way, lambda: [Batch.read(payloads)]))
+        tell(_committed_with_others(way, [payloads], lambda: [Batch.read(payloads)]))
     except CommitAlone:
         return False
     return True
 
 
-def _committed_with_others(way: Way[Draft], read: Callable[[], Sequence[Batch]]) -> Counted:
+def _committed_with_others(
+    way: Way[Draft], messages: Sequence[Sequence[object]], read: Callable[[], Sequence[Batch]]
+) -> Counted:
     """Raises CommitAlone where it must go by itself, without reading it where that is known before."""
     if way.lanes is None or locked_brands.known():
         raise CommitAlone
     batches = read()
-    events = sum(batch.size for batch in batches)
-    lane = way.lanes.quick if events <= FEW_EVENTS else way.lanes.heavy
-    return lane.committed(batches, events)
+    lane = way.lanes.quick if all(len(payloads) <= FEW_EVENTS for payloads in messages) else way.lanes.heavy
+    return lane.committed(batches, sum(batch.size for batch in batches))
 
 
 def _enqueue_later(way: Way[Draft], inputs: list[object], terms: Terms) -> None:
@@ -246,7 +246,10 @@ EVENTS: Final = Way(
     Cause.SPEND,
     read_event,
     _counting_events,
-    Lanes(*(Together(_committed_together, max_weight=MAX_EVENTS_TOGETHER) for _ in Lanes._fields)),
+    Lanes(
+        quick=Together(_committed_together, max_weight=bundles.MAX_EVENTS),
+        heavy=Together(_committed_together, max_weight=MAX_EVENTS_TOGETHER),
+    ),
 )
 TOTALS: Final = Way(
     "totals", "ingest_reported_totals", "totals.ingested", Cause.REPORTED_TOTAL, read_total, _counting_totals

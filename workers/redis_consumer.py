@@ -86,6 +86,7 @@ class SpendgateConsumer:
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._tidy()
             if self.broker.is_ending:
+                self._give_back_all()
                 self._show_life()
                 return None
             if (message := self._next_message()) is not None:
@@ -118,9 +119,8 @@ class SpendgateConsumer:
 
     def close(self) -> None:
         """What was fetched and never handed out goes back."""
-        self._complete()
         try:
-            self._give_back([*bundles.all_redis_ids(self.ready), *(held.redis_id for held in self.fetched)])
+            self._give_back_all()
         finally:
             self.line.close()
 
@@ -131,6 +131,14 @@ class SpendgateConsumer:
         self.apart.update(ids)
         self._give_back(ids)
         self.freed.set()
+
+    def _give_back_all(self) -> None:
+        """Others may have at once what was fetched and not handed out."""
+        self._complete()
+        ids = [*bundles.all_redis_ids(self.ready), *(held.redis_id for held in self.fetched)]
+        self.ready.clear()
+        self.fetched.clear()
+        self._give_back(ids)
 
     def _give_back(self, ids: Sequence[str]) -> None:
         for redis_id in ids:  # first: what is given back may be fetched again at once

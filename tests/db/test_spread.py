@@ -9,6 +9,7 @@ from psycopg import sql
 
 from db.models import Base
 from db.repository import ledger_rows
+from db.repository.spend import FEW_EVENTS
 from tests.workers.kit import statements
 from tests.world import World
 
@@ -32,21 +33,29 @@ def tables_in(statement: str) -> set[str]:
     return set(re.findall(r"\w+", re.sub(r"'[^']*'", "", statement))) & Base.metadata.tables.keys()
 
 
-def brands_in(parameters: dict[str, Any]) -> set[int]:
-    ids = parameters["brand_ids"]
-    return set(map(int, re.findall(r"\d+", ids)) if isinstance(ids, str) else ids)
+def brands_in(statement: str, parameters: dict[str, Any]) -> set[int]:
+    """The brands that the statement itself names, by whichever of its parameters."""
+    found: set[int] = set()
+    for name in re.findall(r"%\((\w*brands?(?:_ids?)?)\)s", statement):
+        told = parameters[name]
+        found |= set(map(int, re.findall(r"\d+", told)) if isinstance(told, str) else told)
+    return found
 
 
-def test_each_statement_on_the_way_of_an_event_names_its_brands(world: World) -> None:
+@pytest.mark.parametrize("events", [2, FEW_EVENTS + 2], ids=["few events", "many events"])
+def test_each_statement_on_the_way_of_an_event_names_its_brands(world: World, events: int) -> None:
     brands = [world.brand(daily=MORE_THAN_A_DAY, monthly=2 * MORE_THAN_A_DAY) for _ in range(3)]
     campaigns = [world.campaign(brand, schedule="Mon-Sun 00:00-24:00") for brand in brands]
     world.ingest([world.event(campaign, 1) for campaign in campaigns])  # from now on, workers know the campaigns
-    batch = [world.event(campaign, MORE_THAN_A_DAY) for campaign in campaigns[1:]]
+    batch = [world.event(campaigns[1 + number % 2], MORE_THAN_A_DAY) for number in range(events)]
     with statements() as sent:
         world.ingest(batch)
         world.ingest(batch)
-    named = {tables: brands_in(parameters) for text, parameters in sent if (tables := frozenset(tables_in(text)))}
-    assert {"brands", "campaigns", *OF_BRANDS[:2], *HISTORIES[:2]} <= frozenset().union(*named)
-    assert set(map(frozenset, named.values())) == {frozenset(brands[1:])}
+    of_tables = [(text, parameters) for text, parameters in sent if tables_in(text)]
+    assert {"brands", "campaigns", *OF_BRANDS[:2], *HISTORIES[:2]} <= {
+        table for text, _ in of_tables for table in tables_in(text)
+    }
+    for text, parameters in of_tables:
+        assert brands_in(text, parameters) == set(brands[1:]), text
     assert "brand_id" in ledger_rows.COPY
     assert [world.is_active(campaign) for campaign in campaigns] == [True, False, False]

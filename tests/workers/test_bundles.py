@@ -129,6 +129,20 @@ def test_few_events_do_not_wait_until_all_that_lies_behind_them_is_decoded(consu
 
 
 @ON_REDIS
+def test_a_worker_that_is_told_to_end_keeps_nothing_that_it_has_not_begun(
+    consumer: SpendgateConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, waiting = put_events(2, receipt=RECEIPT), put_events(3)
+    begun = next(consumer)
+    assert begun is not None
+    monkeypatch.setattr(consumer.broker, "is_ending", True)
+    assert next(consumer) is None
+    assert set(consumer.held) == {alone[0]}
+    monkeypatch.setattr(consumer.broker, "is_ending", False)
+    assert sorted(handed_out(consumer)) == sorted([[alone[1]], waiting])
+
+
+@ON_REDIS
 def test_what_is_no_message_is_set_aside_amid_a_bundle(world: World, consumer: SpendgateConsumer) -> None:
     first = put_events(1)
     put_message(actor="nobody")

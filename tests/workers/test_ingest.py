@@ -18,6 +18,7 @@ from db.repository.spend import FEW_EVENTS
 from runtime.settings import settings
 from tests.workers.kit import at_once, lines
 from tests.world import UNIT, World, eventually
+from workers.bundles import EventsOfSeveral
 from workers.counting import count_batches
 from workers.enforcement import edited
 from workers.ingest import ingest_spend
@@ -108,14 +109,16 @@ def test_counts_ten_shuffled_deliveries_once(world: World, campaign: int, noon: 
     world.verify()
 
 
+@pytest.mark.parametrize("messages", [1, 3], ids=["a message", "a bundle"])
 def test_what_is_quickly_done_does_not_wait_for_what_is_not(
-    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+    world: World, campaign: int, messages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many, few = ([world.event(campaign, 1) for _ in range(number)] for number in (FEW_EVENTS + 1, FEW_EVENTS))
+    many = [world.event(campaign, 1) for _ in range(FEW_EVENTS + 1)]
+    few = EventsOfSeveral([world.event(campaign, 1) for _ in range(FEW_EVENTS)] for _ in range(messages))
     begun, done = threading.Event(), threading.Event()
 
     def held_up(connection: Any, looks_first: bool, *, batches: Any, only_brand_id: Any) -> Any:
-        if sum(batch.size for batch in batches) > FEW_EVENTS:
+        if batches[0].size > FEW_EVENTS:
             begun.set()
             assert done.wait(10)
         return count_batches(connection, looks_first, batches=batches, only_brand_id=only_brand_id)
@@ -123,12 +126,12 @@ def test_what_is_quickly_done_does_not_wait_for_what_is_not(
     def quick() -> None:
         assert begun.wait(10)
         ingest_spend(events=few)
-        assert world.spent(campaign) == FEW_EVENTS
+        assert world.spent(campaign) == messages * FEW_EVENTS
         done.set()
 
     monkeypatch.setattr("workers.ingest.count_batches", held_up)
     at_once(lambda: ingest_spend(events=many), quick)
-    assert world.spent(campaign) == 2 * FEW_EVENTS + 1
+    assert world.spent(campaign) == (messages + 1) * FEW_EVENTS + 1
 
 
 @pytest.mark.parametrize("events", [1, FEW_EVENTS, FEW_EVENTS + 1])

@@ -1,0 +1,28 @@
+"""What a server or a worker machine has used of the processors."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+
+
+def processor_seconds(pid: int) -> float:
+    """What a server and its processes have used, those that have ended too, as Linux counts it."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            _state, parent, *rest = path.read_text().rpartition(")")[2].split()
+            own, of_ended = rest[9:11], rest[11:13]
+            if path.parent.name == str(pid):
+                ticks += sum(map(int, [*own, *of_ended]))
+            elif parent == str(pid):
+                ticks += sum(map(int, own))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def postmaster(url: str) -> int:
+    """The process of the server that listens there."""
+    with psycopg.connect(url) as connection:
+        ((folder,),) = connection.execute("SHOW data_directory").fetchall()
+    return int((Path(folder) / "postmaster.pid").read_text().split()[0])
