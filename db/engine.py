@@ -155,7 +155,7 @@ def fetched(connection: Connection, *queries: Query) -> list[list[tuple[Any, ...
     """
     driver = _driver_of(connection)
     settings_unsent: list[Query] = connection.get_execution_options().get(UNSENT, [])
-    first = [settings_unsent.pop()] if settings_unsent else []  # BEGIN goes with it
+    first = [settings_unsent.pop()] if settings_unsent else []
     try:
         with driver.pipeline() if first or len(queries) > 1 else nullcontext():
             cursors = [driver.execute(_for_driver(sql, connection.dialect), told) for sql, told in (*first, *queries)]
