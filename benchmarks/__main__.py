@@ -21,6 +21,7 @@ QUARTER: Final = 40_000
 
 SECONDS: Final = "seconds"
 MEGABYTES: Final = "MB"
+MISSED: Final = "no"
 AT_MOST: Final = {SECONDS, MEGABYTES}
 HEAD: Final = ("measure", "unit", "ours", "reference", "ratio", "its spread", "to reach", "reached")
 
@@ -145,25 +146,22 @@ MEASURES: Final = {
 }
 
 
-def reached(measure: Measure, pairs: list[Pair]) -> bool:
-    """Whether the median of the ratios is as good as it must be."""
-    ratio = median(pair.ours / pair.reference for pair in pairs)
+def verdict(measure: Measure, ratio: float) -> tuple[str, str]:
+    """What is to be reached, and whether the ratio does; nothing where there is no bound."""
     if measure.to_reach is None:
-        return True
-    return ratio <= measure.to_reach if measure.unit in AT_MOST else ratio >= measure.to_reach
+        return "", ""
+    if measure.unit in AT_MOST:
+        return f"at most {measure.to_reach}", "yes" if ratio <= measure.to_reach else MISSED
+    return f"at least {measure.to_reach}", "yes" if ratio >= measure.to_reach else MISSED
 
 
-def row(measure: Measure, pairs: list[Pair]) -> str:
-    """A measure's line of the table."""
+def row(measure: Measure, pairs: list[Pair]) -> tuple[str, ...]:
+    """A measure's cells of the table, by the medians."""
     ratios = sorted(pair.ours / pair.reference for pair in pairs)
+    ratio = median(ratios)
     figures = (median(pair.ours for pair in pairs), median(pair.reference for pair in pairs))
     spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-    bound = ("", "")
-    if measure.to_reach is not None:
-        side = "at most" if measure.unit in AT_MOST else "at least"
-        bound = (f"{side} {measure.to_reach}", "yes" if reached(measure, pairs) else "no")
-    cells = (measure.name, measure.unit, *map(shown, figures), f"{median(ratios):.2f}", spread, *bound)
-    return f"| {' | '.join(cells)} |"
+    return (measure.name, measure.unit, *map(shown, figures), f"{ratio:.2f}", spread, *verdict(measure, ratio))
 
 
 def shown(figure: float) -> str:
@@ -178,7 +176,7 @@ def main(names: list[str]) -> int:
         sys.stderr.write(f"no measure {unknown[0]}: there are {', '.join(MEASURES)}\n")
         return 2
     print(f"| {' | '.join(HEAD)} |\n|---|---|---:|---:|---:|---:|---:|---|", flush=True)
-    are_reached = []
+    rows = []
     with running() as stage:
         for measure in [MEASURES[name] for name in names or MEASURES]:
             pairs = []
@@ -186,9 +184,9 @@ def main(names: list[str]) -> int:
                 pairs.append(measure.measured(stage, number))
                 sys.stderr.write(f"\r\x1b[K{measure.name}: round {number + 1} of {ROUNDS}, {shown(pairs[-1].ours)}")
             sys.stderr.write("\r\x1b[K")
-            print(row(measure, pairs), flush=True)
-            are_reached.append(reached(measure, pairs))
-    return 0 if all(are_reached) else 1
+            rows.append(row(measure, pairs))
+            print(f"| {' | '.join(rows[-1])} |", flush=True)
+    return int(any(cells[-1] == MISSED for cells in rows))
 
 
 if __name__ == "__main__":

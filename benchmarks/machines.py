@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import Final
 
-from benchmarks import ingest, workload
-from benchmarks.processors import postmaster, processor_seconds
+from benchmarks import ingest, processors, workload
+from benchmarks.processors import postmaster
 from benchmarks.stage import Stage, running
 
 ROUNDS: Final = 5
@@ -82,12 +82,11 @@ def footprint(stage: Stage) -> Iterator[str]:
             "Postgres": postmaster(stage.url()),
             "Redis": stage.redis.info()["process_id"],
         }
-        before = {name: processor_seconds(pid) for name, pid in pids.items()}
         ((log_before,),) = connection.execute(LOG).fetchall()
         messages = workload.messages(spend.batches(MESSAGES, A_MESSAGE))
-        stage.put(messages)
-        stage.until_done()
-        used = {name: processor_seconds(pid) - before[name] for name, pid in pids.items()}
+        with processors.timed(pids) as used:
+            stage.put(messages)
+            stage.until_done()
         ((log_after,),) = connection.execute(LOG).fetchall()
         ((ledger, counters, events, days),) = connection.execute(SIZES).fetchall()
         started = time.perf_counter()

@@ -1,7 +1,8 @@
 """What a server or a worker machine has used of the processors."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -19,6 +20,15 @@ def processor_seconds(pid: int) -> float:
             elif parent == str(pid):
                 ticks += sum(map(int, own))
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def timed(pids: Mapping[str, int]) -> Iterator[dict[str, float]]:
+    """What servers use meanwhile, by their names; it is known at the end."""
+    before = {name: processor_seconds(pid) for name, pid in pids.items()}
+    used: dict[str, float] = {}
+    yield used
+    used.update((name, processor_seconds(pid) - before[name]) for name, pid in pids.items())
 
 
 def postmaster(url: str) -> int:

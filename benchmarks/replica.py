@@ -5,7 +5,6 @@ streams from it. Beside the rates stands what either server needed of the proces
 """
 
 import itertools
-import os
 import subprocess
 import sys
 import threading
@@ -17,9 +16,9 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from benchmarks import ingest, workload
+from benchmarks import ingest, processors, workload
 from benchmarks.pages import seconds, wait_for
-from benchmarks.processors import postmaster, processor_seconds
+from benchmarks.processors import postmaster
 from benchmarks.stage import Stage, running, until
 from benchmarks.standby import standby
 from tests.ports import free_port
@@ -87,13 +86,12 @@ def measured(stage: Stage, servers: dict[str, int], replica: str, looks_at: str,
     with stage.copied():
         url = f"{replica.rpartition('/')[0]}/{stage.name}"
         until(lambda: answers(url))
-        before = {name: processor_seconds(pid) for name, pid in servers.items()}
-        if looks_at == "nothing":
-            rate, pages = counted(stage, spend), list[float]()
-        else:
-            with looked_at(stage, url if looks_at == "replica" else None) as pages:
-                rate = counted(stage, spend)
-        used = {name: processor_seconds(pid) - before[name] for name, pid in servers.items()}
+        with processors.timed(servers) as used:
+            if looks_at == "nothing":
+                rate, pages = counted(stage, spend), list[float]()
+            else:
+                with looked_at(stage, url if looks_at == "replica" else None) as pages:
+                    rate = counted(stage, spend)
     return Taken(rate, pages, used["primary"], used["replica"])
 
 
@@ -134,5 +132,4 @@ def row(looks_at: str, rounds: list[Taken]) -> str:
 
 
 if __name__ == "__main__":
-    os.environ.pop("REPLICA_DATABASE_URL", None)
     sys.exit(main())

@@ -34,8 +34,7 @@ def measured(stage: Stage, together: int, seed: int) -> Taken:
     with stage.copied():
         stage.put(workload.messages(spend.batches(MESSAGES, A_MESSAGE)))
         argv = [sys.executable, "-m", "benchmarks.stepwise", str(together)]
-        env = {**stage.env(), "LOG_FORMAT": "json"}
-        told = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=env)
+        told = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=stage.env())
     seconds, steps = json.loads(told.stdout.splitlines()[-1])
     return Taken(seconds, steps)
 

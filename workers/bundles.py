@@ -3,7 +3,7 @@
 Only messages that say nothing but their events are put into a bundle. Where it fails, each of them goes by itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any, Final
 
@@ -66,6 +66,11 @@ class Kind(IntEnum):
     MANY_EVENTS = 2
 
 
+def are_few(events: Sequence[object]) -> bool:
+    """Whether the events of a message are quickly done."""
+    return len(events) <= FEW_EVENTS
+
+
 def kind(message: Message[Any]) -> Kind | None:
     """With which others a message may share a bundle; None where it must go by itself.
 
@@ -82,7 +87,7 @@ def kind(message: Message[Any]) -> Kind | None:
     )
     if not is_plain:
         return None
-    return Kind.FEW_EVENTS if len(events) <= FEW_EVENTS else Kind.MANY_EVENTS
+    return Kind.FEW_EVENTS if are_few(events) else Kind.MANY_EVENTS
 
 
 def is_bundle(message: Any) -> bool:

@@ -41,10 +41,10 @@ class Batch(NamedTuple):
         return cls(None, *parted(map(read_event, payloads))) if plain is None else cls(plain)
 
     @classmethod
-    def of_several(cls, bundle: Sequence[Sequence[object]]) -> "list[Batch]":
-        """The same of several messages: one batch where all of it is plain, else one for each."""
-        plain = plain_drafts(list(chain.from_iterable(bundle)))
-        return [cls.read(payloads) for payloads in bundle] if plain is None else [cls(plain)]
+    def of_several(cls, messages: Sequence[Sequence[object]]) -> "list[Batch]":
+        """The same of one message or several: one batch where all of it is plain, else one for each."""
+        plain = plain_drafts(list(chain.from_iterable(messages))) if len(messages) > 1 else None
+        return [cls.read(payloads) for payloads in messages] if plain is None else [cls(plain)]
 
     @property
     def size(self) -> int:

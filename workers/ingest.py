@@ -76,7 +76,7 @@ class Way(Generic[Draft]):
 def _ingest_several(bundle: bundles.EventsOfSeveral) -> None:
     """Counts the events of a bundle's messages in one commit; where that fails, message by message."""
     try:
-        counted = _committed_with_others(EVENTS, bundle, lambda: Batch.of_several(bundle))
+        counted = _committed_with_others(EVENTS, bundle)
     except CommitAlone:
         for payloads in bundle:
             _ingest(EVENTS, payloads, Terms())
@@ -119,20 +119,18 @@ def _is_committed_together(
     if terms.only_brand_id is not None:
         return False
     try:
-        tell(_committed_with_others(way, [payloads], lambda: [Batch.read(payloads)]))
+        tell(_committed_with_others(way, [payloads]))
     except CommitAlone:
         return False
     return True
 
 
-def _committed_with_others(
-    way: Way[Draft], messages: Sequence[Sequence[object]], read: Callable[[], Sequence[Batch]]
-) -> Counted:
+def _committed_with_others(way: Way[Draft], messages: Sequence[Sequence[object]]) -> Counted:
     """Raises CommitAlone where it must go by itself, without reading it where that is known before."""
     if way.lanes is None or locked_brands.known():
         raise CommitAlone
-    batches = read()
-    lane = way.lanes.quick if all(len(payloads) <= FEW_EVENTS for payloads in messages) else way.lanes.heavy
+    batches = Batch.of_several(messages)
+    lane = way.lanes.quick if all(map(bundles.are_few, messages)) else way.lanes.heavy
     return lane.committed(batches, sum(batch.size for batch in batches))
 
 

@@ -120,7 +120,8 @@ class Applied(NamedTuple):
     @property
     def kind(self) -> tuple[object, ...]:
         """The change, whichever campaign's it is. Figures are the same where they are one object."""
-        return (*self[2:7], id(self.details), self.is_first)
+        _, _, *what, details, is_first = self
+        return (*what, id(details), is_first)
 
     @property
     def is_toggle(self) -> bool:

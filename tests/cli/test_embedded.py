@@ -26,6 +26,7 @@ from cli import embedded
 from cli.embedded import Servers, running
 from cli.placement import EmbeddedError
 from tests.folders import new_folder
+from tests.ports import listens
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 120
@@ -98,13 +99,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def listens(url: str) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) == 0
+def answers(url: str) -> bool:
+    return listens(urlsplit(url).port or 0)
 
 
 def both_stopped(servers: Servers) -> bool:
-    return not listens(servers.database_url) and not listens(servers.redis_url)
+    return not answers(servers.database_url) and not answers(servers.redis_url)
 
 
 def query(servers: Servers, sql: str) -> list[Any]:
