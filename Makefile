@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := $(PIP) install --no-deps --require-hashes -r
 
 RABBITMQ_TESTS := $(addprefix tests/,$(addprefix workers/test_,broker.py rabbit_broker.py processes.py producer.py replay.py \
-	locked_brands.py master.py together.py) cli/test_waiting.py web/test_metrics.py) -k "not bad_setting"
+	locked_brands.py master.py group_commit.py) cli/test_waiting.py web/test_metrics.py) -k "not bad_setting"
 
 .PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit bench bench-steps bench-machines bench-replica bench-pages lock clean
 .DEFAULT_GOAL := help

@@ -18,7 +18,7 @@ from dramatiq import MessageProxy
 import workers.main  # noqa: F401 - as a worker process begins
 from db import engine
 from db.repository import ledger_rows, spend
-from workers import bundles, counting, ingest, messages
+from workers import batches, bundles, counting, ingest, messages
 from workers.broker import broker
 from workers.bundles import EventsOfSeveral
 from workers.enforcement import Cause
@@ -28,7 +28,7 @@ from workers.redis_consumer import SpendgateConsumer
 FUNCTIONS: Final[tuple[tuple[Any, str, str], ...]] = (
     (SpendgateConsumer, "_fetch", "fetched from Redis"),
     (messages, "read", "message decoded"),
-    (counting, "plain_drafts", "events read, by columns"),
+    (batches, "plain_drafts", "events read, by columns"),
     (counting, "remembered_accounts", "campaigns recalled"),
     (counting, "judged_plain", "events judged, local days found"),
     (ledger_rows, "encoded", "rows encoded"),
@@ -124,11 +124,9 @@ def _take(consumer: Any, number: int, together: int) -> None:
             group.extend(filter(None, [next(consumer)]))
         number -= taken
         events = [message.kwargs["events"] for message in group]
-        several = [
-            counting.Batch.of_several(some) if isinstance(some, EventsOfSeveral) else [counting.Batch.read(some)]
-            for some in events
-        ]
-        for message, counted in zip(group, ingest._committed_together(several), strict=True):
+        several = [batches.Batch.of_several(some if isinstance(some, EventsOfSeveral) else [some]) for some in events]
+        for message, results in zip(group, ingest._committed_group(several), strict=True):
+            counted = counting.sum_of([result.counted for result in results])
             ingest.report("spend.ingested", counted, Cause.SPEND)
             consumer.ack(message)
 

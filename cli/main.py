@@ -19,7 +19,7 @@ from db.engine import is_held_up
 from domain.errors import InvalidValue
 from runtime import logs
 from runtime.settings import SettingsError, settings
-from workers.parts import BrandsHeldUp
+from workers.by_brand import BrandsHeldUp
 
 EPILOG = "Exit codes: 0 done · 1 something was found · 2 bad use or setting · 3 a server is away · 4 the time was up."
 
@@ -101,7 +101,7 @@ def run() -> None:
 def _held_up(error: OperationalError) -> str:
     what, then = "what this needs", "run it again"
     if isinstance(error, BrandsHeldUp):
-        what = ", ".join("no brand" if brand_id is None else f"brand {brand_id}" for brand_id in error.brand_ids)
+        what = ", ".join(f"brand {brand_id}" for brand_id in error.brand_ids)
         then = "what was to be counted there was not; run it again, nothing is counted twice"
     locked = isinstance(error.orig, LockNotAvailable)
     reason = f"another transaction has locked {what}" if locked else f"{what}: it takes too long"

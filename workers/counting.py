@@ -1,7 +1,8 @@
 """The one transaction in which spend is judged, counted once and enforced."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -12,67 +13,63 @@ from db.engine import Stale
 from db.repository import ledger, rejected, sequences, spend, totals
 from db.repository.accounts import accounts, forget_accounts, remembered_accounts
 from db.repository.enforcement import Applied
-from db.repository.spend import Sifted
-from domain.columns import Events, PlainDrafts, judged_plain, plain_drafts
+from db.repository.spend import Patience, Sifted
+from domain.columns import Events, judged_plain
 from domain.inputs import Account, AgeBounds, CampaignKey, Reason, Rejection
 from domain.sequences import runs_of
-from domain.spend import SpendDraft, judge_events, read_event, sequence_of
-from domain.totals import TotalDraft, judge_total
+from domain.spend import judge_events, read_event
+from domain.totals import ReportedTotal, judge_total
 from runtime import clock
 from runtime.settings import settings
+from workers.batches import Batch, TotalsBatch, parted
 from workers.crossing import count_and_enforce
 from workers.enforcement import Cause
 
-Good = TypeVar("Good")
 Result = TypeVar("Result")
 
 
-class Batch(NamedTuple):
-    """Spend events as they were read: in columns where all are plainly well-formed, else one by one."""
+class Left(NamedTuple):
+    """A good input that was not counted, because its brand was excluded."""
 
-    plain: PlainDrafts | None
-    drafts: Sequence[SpendDraft] = ()
-    rejections: Sequence[Rejection] = ()
+    brand_id: int
+    payload: object
 
-    @classmethod
-    def read(cls, payloads: Sequence[object]) -> "Batch":
-        """The events in decoded JSON values."""
-        plain = plain_drafts(payloads)
-        return cls(None, *parted(map(read_event, payloads))) if plain is None else cls(plain)
 
-    @classmethod
-    def of_several(cls, messages: Sequence[Sequence[object]]) -> "list[Batch]":
-        """The same of one message or several: one batch where all of it is plain, else one for each."""
-        plain = plain_drafts(list(chain.from_iterable(messages))) if len(messages) > 1 else None
-        return [cls.read(payloads) for payloads in messages] if plain is None else [cls(plain)]
+@dataclass
+class Attempt:
+    """One transaction of spend: which brands it leaves out, how long it waits, and what it came to write."""
 
-    @property
-    def size(self) -> int:
-        """How many events it is."""
-        return len(self.drafts) + len(self.rejections) if self.plain is None else len(self.plain.event_ids)
+    excluded: frozenset[int] = frozenset()
+    patience: Patience | None = None
+    brand_ids: set[int] = field(default_factory=set)
+    days: set[date] = field(default_factory=set)
 
-    def campaigns(self) -> set[CampaignKey]:
-        """How upstream names the campaigns of the well-formed ones."""
-        return {draft.campaign for draft in self.drafts} if self.plain is None else set(self.plain.campaign_ids)
+    def without_excluded(self, events: Events) -> tuple[Events, tuple[Left, ...]]:
+        """The events of the other brands, whose rows the transaction will write, and those left out."""
+        left: tuple[Left, ...] = ()
+        if self.excluded and not self.excluded.isdisjoint(events.brand_ids):
+            places = [place for place, brand_id in enumerate(events.brand_ids) if brand_id in self.excluded]
+            left = tuple(Left(events.brand_ids[place], events.payloads[place]) for place in places)
+            events = events.without(*places)
+        self.writes(events.brand_ids, events.days)
+        return events, left
 
-    def numbers(self) -> Iterable[tuple[str, int]]:
-        """Those that sources gave their events, good or bad."""
-        if self.plain is not None:
-            return self.plain.numbers
-        good = ((draft.source, draft.sequence) for draft in self.drafts if draft.sequence is not None)
-        bad = (sequence_of(rejection.payload) for rejection in self.rejections)
-        return chain(good, filter(None, bad))
+    def writes(self, brand_ids: Iterable[int], days: Iterable[date]) -> None:
+        """Notes whose rows, of which days, the transaction will write."""
+        self.brand_ids.update(brand_ids)
+        self.days.update(days)
 
 
 class Judged(NamedTuple):
-    """What is taken of a batch, and what is not."""
+    """What is taken of a batch, what is not, and what is left for later."""
 
     events: Events
     rejections: Sequence[Rejection] = ()
+    left: tuple[Left, ...] = ()
 
 
 class Counted(NamedTuple):
-    """What became of a batch: taken anew, known already (or older), and rejected, each with its reason."""
+    """What became of a batch: taken anew, known already (or older), rejected with its reason, or left for later."""
 
     taken: int = 0
     known: int = 0
@@ -80,6 +77,7 @@ class Counted(NamedTuple):
     changes: tuple[Applied, ...] = ()
     brand_ids: frozenset[int] = frozenset()
     campaign_ids: frozenset[int] = frozenset()
+    left: tuple[Left, ...] = ()
 
 
 def sum_of(counted: Sequence[Counted]) -> Counted:
@@ -91,6 +89,7 @@ def sum_of(counted: Sequence[Counted]) -> Counted:
         tuple(change for one in counted for change in one.changes),
         frozenset().union(*(one.brand_ids for one in counted)),
         frozenset().union(*(one.campaign_ids for one in counted)),
+        tuple(chain.from_iterable(one.left for one in counted)),
     )
 
 
@@ -119,22 +118,33 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
 
 
 def count_batches(
-    connection: Connection, looks_first: bool, *, batches: Sequence[Batch], only_brand_id: int | None
+    connection: Connection,
+    looks_first: bool,
+    *,
+    batches: Sequence[Batch],
+    only_brand_id: int | None,
+    attempt: Attempt | None = None,
 ) -> list[Counted]:
-    """Judges the batches' events, counts each once, and enforces what they may have moved over a limit, either way.
+    """Judges the batches' events, counts each once, and enforces brands that they moved across a limit.
 
-    `only_brand_id`: the brand whose campaigns the senders know; None knows all. The toggles are told with the first
-    batch. Raises spend.KnownInPart, Stale.
+    `only_brand_id`: the brand whose campaigns the senders know; None knows all. The first batch carries the toggles of
+    all. Raises spend.KnownInPart, Stale.
     """
     at = clock.now()
+    attempt = attempt or Attempt()
     known, judged = _judged(connection, batches, only_brand_id, at)
+    judged = [
+        those._replace(events=events, left=left)
+        for those in judged
+        for events, left in [attempt.without_excluded(those.events)]
+    ]
     sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at)
     events = Events.joined([those.events for those in judged])
     sifted = spend.sift(connection, events, looks_first=looks_first)
     counted = _told_by_batch(judged, sifted)
     refused = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
-    changes = count_and_enforce(connection, sifted, known, at, Cause.SPEND)
+    changes = count_and_enforce(connection, sifted, known, at, Cause.SPEND, attempt.patience)
     return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
 
 
@@ -165,11 +175,11 @@ def _judge(batch: Batch, known: Mapping[CampaignKey, Account], at: datetime, wit
 
 def _told_by_batch(judged: Sequence[Judged], sifted: Sifted) -> list[Counted]:
     counted, first = [], 0
-    for events, rejections in judged:
+    for events, rejections, left in judged:
         last = first + len(events.event_ids)
         known = [place - first for place in sifted.known if first <= place < last]
         conflicts = [place - first for place in sifted.conflicts if first <= place < last]
-        counted.append(_told(events, rejections, known, conflicts))
+        counted.append(_told(events, rejections, known, conflicts)._replace(left=left))
         first = last
     return counted
 
@@ -193,33 +203,51 @@ def _contradictions(events: Events, places: Sequence[int]) -> list[Rejection]:
     ]
 
 
-def count_day_totals(
+def count_totals(
     connection: Connection,
     looks_first: bool,
     *,
-    drafts: Sequence[TotalDraft],
-    rejections: Sequence[Rejection],
+    batches: Sequence[TotalsBatch],
     only_brand_id: int | None,
-) -> Counted:
-    """Turns day totals into events for their differences, and counts and enforces those. Raises as `count_batches`."""
+    attempt: Attempt | None = None,
+) -> list[Counted]:
+    """Turns the day totals of one batch into events for their differences, and counts and enforces those.
+
+    Raises as `count_batches`.
+    """
+    (batch,) = batches
     at = clock.now()
+    attempt = attempt or Attempt()
     within = bounds(settings().max_total_age, at)
-    known = accounts(connection, {draft.campaign for draft in drafts}, only_brand_id)
-    reported, refused = parted(judge_total(draft, known, at, within) for draft in drafts)
+    known = accounts(connection, {draft.campaign for draft in batch.drafts}, only_brand_id)
+    judged, refused = parted(judge_total(draft, known, at, within) for draft in batch.drafts)
+    reported, left = _without_excluded(judged, attempt)
     restated = totals.restate(connection, reported)
     events = Events.of(restated.differences)
     sifted = spend.sift(connection, events, restated.first_days, looks_first=looks_first)
-    bad = (*rejections, *refused, *restated.conflicts, *_contradictions(events, sifted.conflicts))
+    bad = (*batch.rejections, *refused, *restated.conflicts, *_contradictions(events, sifted.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
-    changes = count_and_enforce(connection, sifted, known, at, Cause.REPORTED_TOTAL)
-    return Counted(
-        taken=len(reported) - restated.nothing_new - len(restated.conflicts),
-        known=restated.nothing_new,
-        rejections=bad,
-        changes=tuple(changes),
-        brand_ids=frozenset(sifted.added.brand_of.values()),
-        campaign_ids=frozenset(sifted.added.brand_of),
-    )
+    changes = count_and_enforce(connection, sifted, known, at, Cause.REPORTED_TOTAL, attempt.patience)
+    return [
+        Counted(
+            taken=len(reported) - restated.nothing_new - len(restated.conflicts),
+            known=restated.nothing_new,
+            rejections=bad,
+            changes=tuple(changes),
+            brand_ids=frozenset(sifted.added.brand_of.values()),
+            campaign_ids=frozenset(sifted.added.brand_of),
+            left=left,
+        )
+    ]
+
+
+def _without_excluded(
+    judged: Sequence[ReportedTotal], attempt: Attempt
+) -> tuple[list[ReportedTotal], tuple[Left, ...]]:
+    reported = [total for total in judged if total.brand_id not in attempt.excluded]
+    left = tuple(Left(total.brand_id, total.payload) for total in judged if total.brand_id in attempt.excluded)
+    attempt.writes({total.brand_id for total in reported}, {total.day for total in reported})
+    return reported, left
 
 
 def bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
@@ -228,15 +256,3 @@ def bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
     retained = None if retention is None else at - ledger.floor(at, retention)
     ages = [age for age in (oldest, retained) if age is not None]
     return AgeBounds(min(ages, default=None), settings().max_event_ahead)
-
-
-def parted(read: Iterable[Good | Rejection]) -> tuple[list[Good], list[Rejection]]:
-    """What is good, and what is rejected."""
-    good: list[Good] = []
-    rejections: list[Rejection] = []
-    for item in read:
-        if isinstance(item, Rejection):
-            rejections.append(item)
-        else:
-            good.append(item)
-    return good, rejections

@@ -10,7 +10,7 @@ from db.repository import headroom, search, spend
 from db.repository.accounts import forget_accounts
 from db.repository.enforcement import Applied, brands_of
 from db.repository.headroom import Headroom
-from db.repository.spend import Added, Sifted
+from db.repository.spend import Added, Patience, Sifted
 from db.repository.zones import local_days
 from domain.inputs import Account, CampaignKey
 from runtime import clock
@@ -18,7 +18,12 @@ from workers.enforcement import Cause, enforce_locked
 
 
 def count_and_enforce(
-    connection: Connection, sifted: Sifted, judged_by: Mapping[CampaignKey, Account], at: datetime, cause: Cause
+    connection: Connection,
+    sifted: Sifted,
+    judged_by: Mapping[CampaignKey, Account],
+    at: datetime,
+    cause: Cause,
+    patience: Patience | None = None,
 ) -> list[Applied]:
     """Counts what is new, received at `at`, and enforces the brands on which a budget has thereby crossed its limit.
 
@@ -29,7 +34,7 @@ def count_and_enforce(
     added = sifted.added
     if not added.of_days:
         return []
-    taken = spend.record(connection, sifted, at)
+    taken = spend.record(connection, sifted, at, patience)
     standing = {(brand_id, found.time_zone, found.currency) for brand_id, found in taken.items()}
     judged = {(account.brand_id, account.time_zone.key, account.currency) for account in judged_by.values()}
     if any(account not in standing and account[0] in taken for account in judged):

@@ -9,22 +9,20 @@ from workers.messages import receipt_name
 class Terms(NamedTuple):
     """What a message says beside its batch.
 
-    `only_brand_id`: the brand whose campaigns the sender knows; None knows all. `postponed_brand_id`: whose inputs
-    these are, put off while that brand was locked. `receipt`: under which name the sender wants to be told the outcome.
+    `only_brand_id`: the brand whose campaigns the sender knows; None knows all. `receipt`: the name under which the
+    sender wants to be told the outcome.
     """
 
     only_brand_id: int | None = None
-    postponed_brand_id: int | None = None
     receipt: str | None = None
 
     @classmethod
     def taken_from(cls, kwargs: dict[str, object]) -> "Terms":
         """Takes them out of a message's arguments; a limit that is no id limits to no brand that there is."""
         only = kwargs.pop("only_brand_id", None)
-        postponed = kwargs.pop("postponed_brand_id", None)
+        kwargs.pop("postponed_brand_id", None)  # of a worker of an earlier version, which named the locked brand
         return cls(
             only if only is None or type(only) is int else 0,
-            postponed if type(postponed) is int else None,
             receipt_name(kwargs.pop("receipt", None)),
         )
 

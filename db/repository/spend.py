@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from itertools import chain, repeat
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, text
@@ -26,9 +26,9 @@ STORED = text("""
     WHERE occurred_at >= :first AND occurred_at < :last
 """)
 
-# Events to the ledger, their spend to the counters, and what it takes from the headroom of their brands, one after the
-# other: each part waits for the one before, for all who count must lock in the same order, and by key within it.
-RECORD = text("""
+# Events to the ledger, then their spend to the counters of campaigns and of brands, one after the other: each part
+# waits for the one before, because all who count must lock in the same order, and by key within it.
+COUNT = text("""
     WITH written AS (
         INSERT INTO spend_events (brand_id, event_id, campaign_id, occurred_at, amount_micros, received_at, source)
         SELECT brand_id, event_id, campaign_id, occurred_at, amount_micros, :at, source
@@ -47,17 +47,19 @@ RECORD = text("""
         ON CONFLICT (brand_id, campaign_id, day)
         DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
         RETURNING campaign_id
-    ), brands_counted AS (
-        INSERT INTO brand_days AS counter (brand_id, day, spent_micros)
-        SELECT sent.* FROM (SELECT count(*) FROM campaigns_counted) AS before, unnest(
-            CAST(:counted_brand_ids AS bigint[]), CAST(:brand_days AS date[]), CAST(:brand_amounts AS bigint[])
-        ) AS sent
-        ON CONFLICT (brand_id, day)
-        DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
-        RETURNING brand_id
-    ), locked AS MATERIALIZED (
-        SELECT id FROM brands, (SELECT count(*) FROM brands_counted) AS before
-        WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE OF brands
+    )
+    INSERT INTO brand_days AS counter (brand_id, day, spent_micros)
+    SELECT sent.* FROM (SELECT count(*) FROM campaigns_counted) AS before, unnest(
+        CAST(:counted_brand_ids AS bigint[]), CAST(:brand_days AS date[]), CAST(:brand_amounts AS bigint[])
+    ) AS sent
+    ON CONFLICT (brand_id, day)
+    DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
+""")
+
+# Counted spend from the headroom of its brands, which are locked in the order of their ids.
+LESSEN_HEADROOM = text("""
+    WITH locked AS MATERIALIZED (
+        SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE brands
     SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END
@@ -66,6 +68,28 @@ RECORD = text("""
     WHERE brands.id = locked.id
     RETURNING brands.id, time_zone, currency, configured_status, headroom_micros, headroom_on, has_campaign_budgets
 """)
+
+# For the rows of brands a transaction waits as long as it may, less the time it has taken already.
+WAIT_FOR_BRANDS = text("""
+    SELECT set_config('lock_timeout', greatest(CAST(:least_brands_ms AS bigint), CAST(:brands_ms AS bigint)
+        - CAST(1000 * extract(epoch FROM clock_timestamp() - transaction_timestamp()) AS bigint))::text, true)
+""")
+
+WAIT_FOR_OWN = text("SELECT set_config('lock_timeout', CAST(:own_ms AS text), true)")
+
+
+class Patience(NamedTuple):
+    """For how many milliseconds a transaction of spend waits for each lock.
+
+    `own_ms`: for what other transactions of spend hold, which will end: the ledger's keys, counters. `brands_ms`: for
+    a brand's row, which another program may hold for as long as it likes, less what the transaction has waited
+    before, but no less than `least_brands_ms`.
+    """
+
+    own_ms: int
+    brands_ms: int
+    least_brands_ms: int
+
 
 FEW_EVENTS: Final = 100
 """So many go to the ledger with their counters; more go by COPY, which is a trip of its own."""
@@ -78,6 +102,7 @@ Fact = tuple[int, datetime, int]
 """What an id stands for (campaign, moment, micros): two events with one id and another fact contradict each other."""
 
 CampaignDay = tuple[int, int, date]
+Rows = list[tuple[Any, ...]]
 
 
 class Added(NamedTuple):
@@ -197,12 +222,14 @@ def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[Even
     return facts
 
 
-def record(connection: Connection, sifted: Sifted, at: datetime) -> dict[int, Headroom]:
+def record(
+    connection: Connection, sifted: Sifted, at: datetime, patience: Patience | None = None
+) -> dict[int, Headroom]:
     """Writes the new events, adds to the counters, and takes from the headroom of the brands; returns what is left.
 
-    Waits until no other transaction enforces these brands. Raises KnownInPart where an event was there, already or just
-    now: `sift` did not look, or another transaction wrote the same id meanwhile. The transaction is lost, the next one
-    will find it.
+    Waits until no other transaction enforces these brands: as `patience` says, without it as long as every connection
+    waits. Raises KnownInPart where an event was there, already or just now: `sift` did not look, or another transaction
+    wrote the same id meanwhile. The transaction is lost, the next one will find it.
     """
     few = sifted.new
     if len(few.event_ids) > FEW_EVENTS:
@@ -213,12 +240,30 @@ def record(connection: Connection, sifted: Sifted, at: datetime) -> dict[int, He
     of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
     parameters = of_brands | _counters(sifted.added) | _ledger(few) | {"at": at}
     try:
-        (locked,) = fetched(connection, (RECORD, parameters))
+        locked = _counted(connection, parameters, patience)
     except IntegrityError as error:
         if _is_known(error):
             raise KnownInPart from error
         raise
     return {brand_id: Headroom(*rest) for brand_id, *rest in locked}
+
+
+def _counted(
+    connection: Connection, parameters: Mapping[str, object], patience: Patience | None
+) -> list[tuple[Any, ...]]:
+    """Counts and locks in one trip; returns the locked brands."""
+    if patience is None:
+        _, locked = fetched(connection, (COUNT, parameters), (LESSEN_HEADROOM, parameters))
+    else:
+        waits = patience._asdict()
+        _, _, locked, _ = fetched(
+            connection,
+            (COUNT, parameters),
+            (WAIT_FOR_BRANDS, waits),
+            (LESSEN_HEADROOM, parameters),
+            (WAIT_FOR_OWN, waits),
+        )
+    return locked
 
 
 def _is_known(error: IntegrityError) -> bool:

@@ -185,7 +185,7 @@ def test_a_message_that_comes_again_changes_no_receipt(world: World, campaign: i
 
 def test_a_part_that_is_put_off_has_a_receipt_of_its_own(world: World, campaign: int) -> None:
     name = receipts.another(receipts.new_submission())
-    locked_brands.found_locked(world.brand_of(campaign), tried_seconds=30)
+    locked_brands.found([world.brand_of(campaign)], tried_seconds=30)
     try:
         ingest_spend(events=[world.event(campaign, 1), {}], receipt=name)
     finally:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -20,9 +19,9 @@ from tests.cli.shell import UNCHANGED, Env, Service, serving
 from tests.workers.kit import at_once, is_empty
 from tests.workers.queues import queues
 from tests.world import UNIT, World, eventually
+from workers.by_brand import BrandsHeldUp
 from workers.ingest import count_events, count_totals, ingest_reported_totals, ingest_spend
-from workers.locked_brands import LockedBrands, locked_brands
-from workers.parts import BrandsHeldUp
+from workers.locked_brands import FIRST_PAUSE_SECONDS, JITTER, LONGEST_PAUSE_SECONDS, LockedBrands, locked_brands
 
 BRANDS = 5
 SMALL = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
@@ -165,7 +164,7 @@ def test_what_a_sender_may_know_goes_with_the_part_that_is_put_off(world: World,
         assert [(row["reason"], row["only_brand_id"]) for row in world.rejected()] == [("unknown_campaign", brand)] * 4
     (message,) = delayed()
     locked_brands.forget()
-    assert message.kwargs == {"events": events[:1], "only_brand_id": brand, "postponed_brand_id": brand}
+    assert message.kwargs == {"events": events[:1], "only_brand_id": brand}
     ingest_spend(**message.kwargs)
     assert spent(world, campaigns) == [2, 1, 1, 1, 1]
 
@@ -174,7 +173,7 @@ def test_what_was_put_off_is_put_off_again_until_it_is_its_turn(world: World, ca
     brand = world.brand_of(campaigns[0])
     with locked(world, brand):
         world.spend(campaigns[0], 1)
-    locked_brands.found_locked(brand, tried_seconds=30)
+    locked_brands.found([brand], tried_seconds=30)
     (first,) = delayed()
     ingest_spend(**first.kwargs)
     assert [message.kwargs for message in delayed()] == [first.kwargs] * 2
@@ -247,57 +246,46 @@ def test_who_waits_is_told_of_a_locked_brand_when_all_others_are_counted(
 
 def test_one_thread_at_a_time_tries_a_locked_brand() -> None:
     brands = LockedBrands()
-    assert brands.takes_turn(7)
-    brands.found_locked(7, tried_seconds=0)
+    brands.found([7])
     assert brands.known() == {7}
-    assert not brands.is_put_off(8)
-    eventually(lambda: not brands.is_put_off(7))
-    turns: list[bool] = []
-    at_once(*[lambda: turns.append(brands.takes_turn(7))] * 4)
-    assert sorted(turns) == [False, False, False, True]
-    brands.found_free(7)
-    assert brands.takes_turn(7)
+    assert brands.take_turns([7]) == []
+    turns: list[int] = []
+
+    def has_turn() -> bool:
+        turns.extend(brands.take_turns([7]))
+        return bool(turns)
+
+    eventually(has_turn)
+    at_once(*[lambda: turns.extend(brands.take_turns([7]))] * 4)
+    assert turns == [7]
+    brands.free(7)
     assert brands.known() == frozenset()
 
 
-def test_a_brand_that_nobody_tried_for_long_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process has counted what was put off: this one must not keep its messages apart for ever."""
+def test_brand_that_is_not_locked_is_tried_at_once() -> None:
     brands = LockedBrands()
-    brands.found_locked(7, tried_seconds=0)
-    at = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: at + 50)
-    assert brands.known() == {7}
-    monkeypatch.setattr(time, "monotonic", lambda: at + 70)
-    assert brands.known() == frozenset()
+    brands.found([7])
+    assert brands.take_turns([7, 8]) == [8]
 
 
-def test_what_is_put_off_comes_back_after_the_next_turn_and_within_a_minute() -> None:
+def test_pause_between_tries_doubles_up_to_its_bound() -> None:
     brands = LockedBrands()
-    assert 0 < brands.delay_ms(None) < 60_000
-    brands.found_locked(7, tried_seconds=20)
-    assert 32_000 <= brands.delay_ms(7) <= 60_000
-    brands.found_locked(8, tried_seconds=1_000)
-    assert 48_000 <= brands.delay_ms(8) <= 60_000
+    brands.found([7])
+    pauses = []
+    for _ in range(8):
+        pauses.append(brands.next_try_ms([7]) / 1000)
+        brands.still_locked(7, tried_seconds=0)
+    low, high = JITTER
+    for number, pause in enumerate(pauses):
+        expected = min(FIRST_PAUSE_SECONDS * 2**number, LONGEST_PAUSE_SECONDS)
+        assert low * expected - 0.1 <= pause <= high * high * expected
+    brands.still_locked(7, tried_seconds=60)
+    assert brands.next_try_ms([7]) >= 119_000
 
 
-def test_however_much_is_put_off_it_comes_back_one_by_one() -> None:
-    brands = locked_for(60)
-    delays = [brands.delay_ms(7) for _ in range(500)]
-    assert delays[-1] - delays[0] >= 19_000
-    assert max(brands.delay_ms(7) for _ in range(2_000)) <= 60_000
-
-
-@pytest.mark.parametrize(("locked_seconds", "longest_seconds"), [(0, 3), (5, 8), (20, 24), (600, 60)])
-def test_however_much_is_put_off_none_of_it_waits_for_much_longer_than_the_lock_has(
-    locked_seconds: float, longest_seconds: int
-) -> None:
-    brands = locked_for(locked_seconds)
-    assert max(brands.delay_ms(7) for _ in range(5_000)) <= longest_seconds * 1_000
-
-
-def locked_for(seconds: float) -> LockedBrands:
-    """One brand is locked for so long, and a brief try has just failed again."""
+def test_message_comes_back_with_the_first_of_its_brands() -> None:
     brands = LockedBrands()
-    brands.found_locked(7, tried_seconds=seconds)
-    brands.found_locked(7, tried_seconds=0)
-    return brands
+    brands.found([7], tried_seconds=100)
+    brands.found([8])
+    assert brands.next_try_ms([7, 8]) < 2_000
+    assert 900 <= brands.next_try_ms([9]) < 2_000

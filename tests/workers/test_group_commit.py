@@ -1,21 +1,33 @@
 """Messages that wait in one process share a transaction: each is told its own outcome, none pays for another."""
 
+import ctypes
+import linecache
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
+from types import FrameType
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from db.engine import committed
 from tests.world import UNIT, World, eventually
-from workers.counting import Batch, Counted, count_batches, optimistic
-from workers.together import CommitAlone, Together
+from workers import group_commit as group_commit_module
+from workers.batches import Batch
+from workers.counting import Counted, count_batches, optimistic
+from workers.group_commit import CommitAlone, GroupCommit
 
 THREADS = 6
+
+
+class Interrupted(BaseException):
+    """Raised in a thread from outside, as Dramatiq does: no handler of errors expects it."""
 
 
 class Commits:
@@ -25,12 +37,15 @@ class Commits:
         self.groups: list[list[str]] = []
         self.may_end = threading.Semaphore(0)
         self.failing: set[str] = set()
+        self.passing: set[str] = set()
 
     def __call__(self, items: Sequence[str]) -> list[str]:
         self.groups.append(list(items))
         assert self.may_end.acquire(timeout=30)
         if self.failing & set(items):
             raise RuntimeError("it fails")
+        if self.passing & set(items):
+            raise NoConnectionFree("for now")
         return [item.upper() for item in items]
 
     def begun(self, number: int) -> Callable[[], bool]:
@@ -43,97 +58,141 @@ def commits() -> Commits:
 
 
 @pytest.fixture
-def together(commits: Commits) -> Together[str, str]:
-    return Together(commits, max_weight=4)
+def group_commit(commits: Commits) -> GroupCommit[str, str]:
+    return GroupCommit(commits, max_weight=4)
 
 
-def wait_for_company(together: Together[str, str], count: int) -> None:
-    eventually(lambda: len(together._waiting) == count)
+def wait_for_company(group_commit: GroupCommit[str, str], count: int) -> None:
+    eventually(lambda: len(group_commit._waiting) == count)
 
 
-def test_what_waits_while_one_commits_is_committed_together(commits: Commits, together: Together[str, str]) -> None:
+def test_items_that_wait_share_the_next_transaction(commits: Commits, group_commit: GroupCommit[str, str]) -> None:
     with ThreadPoolExecutor(THREADS) as threads:
-        first = threads.submit(together.committed, "a", 1)
+        first = threads.submit(group_commit.committed, "a", 1)
         eventually(commits.begun(1))
-        others = [threads.submit(together.committed, name, 1) for name in "bcd"]
-        wait_for_company(together, 3)
+        others = [threads.submit(group_commit.committed, name, 1) for name in "bcd"]
+        wait_for_company(group_commit, 3)
         commits.may_end.release(2)
         assert [first.result(), *(other.result() for other in others)] == ["A", "B", "C", "D"]
     assert [sorted(group) for group in commits.groups] == [["a"], ["b", "c", "d"]]
 
 
-def test_a_transaction_grows_no_heavier_than_it_may(commits: Commits, together: Together[str, str]) -> None:
+def test_a_transaction_grows_no_heavier_than_it_may(commits: Commits, group_commit: GroupCommit[str, str]) -> None:
     with ThreadPoolExecutor(THREADS) as threads:
-        first = threads.submit(together.committed, "heavy", 9)
+        first = threads.submit(group_commit.committed, "heavy", 9)
         eventually(commits.begun(1))
-        others = [threads.submit(together.committed, name, 2) for name in "bcd"]
-        wait_for_company(together, 3)
+        others = [threads.submit(group_commit.committed, name, 2) for name in "bcd"]
+        wait_for_company(group_commit, 3)
         commits.may_end.release(3)
         assert first.result() == "HEAVY"
         assert sorted(other.result() for other in others) == ["B", "C", "D"]
     assert [len(group) for group in commits.groups] == [1, 2, 1]
 
 
-def test_where_it_fails_each_goes_alone_and_the_next_are_not_held_up(
-    commits: Commits, together: Together[str, str]
+def test_failed_group_is_committed_alone_and_delays_no_other(
+    commits: Commits, group_commit: GroupCommit[str, str]
 ) -> None:
     commits.failing = {"b"}
     with ThreadPoolExecutor(THREADS) as threads:
-        first = threads.submit(together.committed, "a", 1)
+        first = threads.submit(group_commit.committed, "a", 1)
         eventually(commits.begun(1))
-        others = [threads.submit(together.committed, name, 1) for name in "bc"]
-        wait_for_company(together, 2)
+        others = [threads.submit(group_commit.committed, name, 1) for name in "bc"]
+        wait_for_company(group_commit, 2)
         commits.may_end.release(2)
         for other in others:
             with pytest.raises(CommitAlone):
                 other.result()
         commits.may_end.release()
-        assert (first.result(), threads.submit(together.committed, "d", 1).result(30)) == ("A", "D")
+        assert (first.result(), threads.submit(group_commit.committed, "d", 1).result(30)) == ("A", "D")
 
 
-def test_after_a_failure_transactions_are_lighter_until_they_succeed(
-    commits: Commits, together: Together[str, str]
-) -> None:
-    commits.failing = {"b"}
-    with ThreadPoolExecutor(2 * THREADS) as threads:
-        first = threads.submit(together.committed, "a", 1)
+def test_error_that_passes_is_raised_to_each_thread(commits: Commits, group_commit: GroupCommit[str, str]) -> None:
+    """A server that is away would only be asked more often if each thread committed alone."""
+    commits.passing = {"b"}
+    with ThreadPoolExecutor(THREADS) as threads:
+        first = threads.submit(group_commit.committed, "a", 1)
         eventually(commits.begun(1))
-        failing = [threads.submit(together.committed, name, 1) for name in "bcd"]
-        wait_for_company(together, 3)
-        commits.may_end.release()
-        eventually(commits.begun(2))
-        others = [threads.submit(together.committed, name, 1) for name in "efghi"]
-        wait_for_company(together, 5)
-        commits.may_end.release(4)
-        assert {first.result(30), *(other.result(30) for other in others)} == set("AEFGHI")
-        assert all(isinstance(one.exception(30), CommitAlone) for one in failing)
-    assert [len(group) for group in commits.groups] == [1, 3, 1, 2, 2]
+        others = [threads.submit(group_commit.committed, name, 1) for name in "bc"]
+        wait_for_company(group_commit, 2)
+        commits.may_end.release(2)
+        assert [type(other.exception(30)) for other in others] == [NoConnectionFree] * 2
+        assert first.result() == "A"
+
+
+@pytest.mark.parametrize("steps", range(1, 26))
+def test_leader_interrupted_at_any_step_leaves_no_thread_waiting(steps: int) -> None:
+    """A thread may be interrupted between any two lines, as Dramatiq's time limit does."""
+    may_begin = threading.Event()
+
+    def commit(items: Sequence[str]) -> list[str]:
+        assert may_begin.wait(30)
+        return [item.upper() for item in items]
+
+    group_commit = GroupCommit(commit, max_weight=4)
+    with ThreadPoolExecutor(THREADS) as threads:
+        first = threads.submit(group_commit.committed, "a", 1)
+        eventually(lambda: group_commit._is_led and not group_commit._waiting)
+        interrupted = threads.submit(interrupted_after, steps, group_commit)
+        wait_for_company(group_commit, 1)
+        others = [threads.submit(group_commit.committed, name, 1) for name in "cd"]
+        wait_for_company(group_commit, 3)
+        may_begin.set()
+        assert first.result(30) == "A"
+        assert interrupted.result(30) in {"B", "interrupted"}
+        for name, other in zip("CD", others, strict=True):
+            assert other.exception(30) is not None or other.result() == name
+        assert threads.submit(group_commit.committed, "e", 1).result(30) == "E"
+
+
+def interrupted_after(steps: int, group_commit: GroupCommit[str, str]) -> str:
+    """Commits "b" in this thread, which is interrupted after so many lines of `_lead` and what it calls."""
+    seen = 0
+    thread = ctypes.c_ulong(threading.get_ident())
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal seen
+        code = frame.f_code
+        if code.co_filename == group_commit_module.__file__ and code.co_name in {"_lead", "_group_size"}:
+            # on leaving a `with`, only a tracer can interrupt between its last statement and the release of its lock
+            is_with = linecache.getline(code.co_filename, frame.f_lineno).strip().startswith("with ")
+            seen += event == "line" and not is_with
+            if seen == steps and not is_with:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(Interrupted))
+        return trace
+
+    sys.settrace(trace)
+    try:
+        return group_commit.committed("b", 1)
+    except Interrupted:
+        return "interrupted"
+    finally:
+        sys.settrace(None)
 
 
 def test_a_thread_that_is_interrupted_while_it_waits_leaves_nobody_without_a_leader(
-    commits: Commits, together: Together[str, str]
+    commits: Commits, group_commit: GroupCommit[str, str]
 ) -> None:
     def interrupt(*_: object) -> None:
         raise InterruptedError
 
     before = signal.signal(signal.SIGUSR1, interrupt)
     with ThreadPoolExecutor(THREADS) as threads:
-        first = threads.submit(together.committed, "a", 1)
+        first = threads.submit(group_commit.committed, "a", 1)
         eventually(commits.begun(1))
-        others = threads.submit(interrupted_before, together, threads)
+        others = threads.submit(interrupted_before, group_commit, threads)
         with pytest.raises(InterruptedError):
-            together.committed("gone", 9)
+            group_commit.committed("gone", 9)
         commits.may_end.release(2)
         assert (first.result(30), others.result(30).result(30)) == ("A", "B")
     signal.signal(signal.SIGUSR1, before)
     assert commits.groups == [["a"], ["b"]]
 
 
-def interrupted_before(together: Together[str, str], threads: ThreadPoolExecutor) -> "Future[str]":
+def interrupted_before(group_commit: GroupCommit[str, str], threads: ThreadPoolExecutor) -> "Future[str]":
     """Interrupts the main thread, which waits, once another waits behind it; returns what becomes of the other."""
-    wait_for_company(together, 1)
-    other = threads.submit(together.committed, "b", 1)
-    wait_for_company(together, 2)
+    wait_for_company(group_commit, 1)
+    other = threads.submit(group_commit.committed, "b", 1)
+    wait_for_company(group_commit, 2)
     os.kill(os.getpid(), signal.SIGUSR1)
     return other
 
