@@ -9,7 +9,7 @@ from functools import cache
 from statistics import median, quantiles
 from typing import Final, NamedTuple
 
-from benchmarks import clockwork, ingest, latency, size
+from benchmarks import clockwork, ingest, latency, size, stall
 from benchmarks.stage import Stage, running
 from benchmarks.workload import Spend
 
@@ -70,6 +70,29 @@ def twice(stage: Stage, number: int) -> Pair:
     warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 2_000, 1_000)
     fresh = ingest.ingested(stage, [*batches, *spend.batches(EVENTS // 2_000, 1_000)], warm)
     return Pair(ingest.ingested(stage, batches, warm, deliveries=2), fresh)
+
+
+def stalled(busy_loops: int) -> Callable[[Stage, int], Pair]:
+    """Counting after a lock on one brand, beside the rate before it; the producer goes on all the while."""
+    return lambda stage, number: Pair(*stall.recovered(stage, number, busy_loops))
+
+
+def one_locked(stage: Stage, number: int) -> Pair:
+    """Spend of all brands but the busiest while that one's row is locked, beside the same without the lock."""
+    spend = Spend(seed=number)
+    batches = spend.batches(EVENTS // 1_000, 1_000)
+    reference = stall.of_others(stage, batches, spend.busiest_brand(), is_locked=False)
+    return Pair(stall.of_others(stage, batches, spend.busiest_brand(), is_locked=True), reference)
+
+
+def hot(stage: Stage, number: int) -> Pair:
+    """Messages of 1,000 events all of one brand, beside the same of 1,000 brands."""
+    rates = []
+    for only_brand_id in (1, None):
+        spend = Spend(seed=number, only_brand_id=only_brand_id)
+        warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 1_000, 1_000)
+        rates.append(ingest.ingested(stage, batches, warm, must_cross=only_brand_id is None))
+    return Pair(*rates)
 
 
 def aged(stage: Stage, number: int) -> Pair:
@@ -133,6 +156,12 @@ MEASURES: Final = {
     ),
     "rate-1": Measure("messages of one event; an actor that does nothing", "messages/s", single, 0.7),
     "twice": Measure("all messages delivered, and once more; fresh ones", "deliveries/s", twice, 0.5),
+    "stall": Measure("10 to 18 s after a brand was locked for 10 s; before", "events/s", stalled(0), 0.8),
+    "stall-busy": Measure("the same beside two busy loops", "events/s", stalled(2), 0.8),
+    "one-locked": Measure(
+        "all other brands while the busiest is locked; without the lock", "events/s", one_locked, 0.8
+    ),
+    "hot": Measure("all spend on one brand; on 1,000", "events/s", hot, 0.7),
     "idle-p50": Measure("event to inactive campaign, idle, p50; round trip and commit", SECONDS, delay(0, 50), 2),
     "idle-p99": Measure("the same, p99", SECONDS, delay(0, 99), 4),
     "load-p50": Measure("the same at a quarter of full load, p50", SECONDS, delay(QUARTER, 50), 2),

@@ -42,13 +42,22 @@ FILL: Final = (
 )
 
 
+def brand_of(campaign_id: int) -> int:
+    """The brand that FILL gave the campaign to."""
+    return 1 + (campaign_id - 1) % BRANDS
+
+
 class Spend:
     """A stream of new events; `version` is that of their ids, 7 (they rise with time) or 4 (they are scattered)."""
 
-    def __init__(self, version: int = 7, seed: int = SEED) -> None:
+    def __init__(self, version: int = 7, seed: int = SEED, only_brand_id: int | None = None) -> None:
         self._draw = Random(seed)
-        self._weights = list(accumulate(1 / rank for rank in range(1, CAMPAIGNS + 1)))
-        self._campaigns = list(range(1, CAMPAIGNS + 1))
+        self._campaigns = [
+            campaign_id
+            for campaign_id in range(1, CAMPAIGNS + 1)
+            if only_brand_id is None or brand_of(campaign_id) == only_brand_id
+        ]
+        self._weights = list(accumulate(1 / rank for rank in range(1, len(self._campaigns) + 1)))
         self._draw.shuffle(self._campaigns)
         self._now = clock.now()
         self._version = version
@@ -61,7 +70,7 @@ class Spend:
         self._made += 1
         return {
             "event_id": self._id(),
-            "campaign_id": self._campaigns[min(rank, CAMPAIGNS - 1)],
+            "campaign_id": self._campaigns[min(rank, len(self._campaigns) - 1)],
             "occurred_at": (self._now - ago).isoformat(timespec="milliseconds"),
             "amount_micros": self._draw.randint(100, 9_999),
         }
@@ -69,6 +78,10 @@ class Spend:
     def batches(self, messages: int, events: int) -> list[list[dict[str, Any]]]:
         """So many messages' events."""
         return [[self.event() for _ in range(events)] for _ in range(messages)]
+
+    def busiest_brand(self) -> int:
+        """The brand of the campaign on which most of the spend falls."""
+        return brand_of(self._campaigns[0])
 
     def _id(self) -> str:
         if self._version == 4:

@@ -1,0 +1,120 @@
+"""Counting while a brand's row is locked by somebody else, and after it is released, with the producer going on."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+import psycopg
+
+from benchmarks import ingest, workload
+from benchmarks.ingest import Batches
+from benchmarks.stage import Stage, until
+
+OFFERED: Final = 20_000
+"""Events a second, in messages of A_MESSAGE: a fraction of full speed, and more than a worker in trouble can do."""
+
+A_MESSAGE: Final = 1_000
+LOCKED_SECONDS: Final = 10.0
+SETTLED_SECONDS: Final = 10.0
+"""After the release, until counting must be as fast as before."""
+
+OBSERVED_SECONDS: Final = 8.0
+PRODUCED: Final = int(OFFERED * (OBSERVED_SECONDS + LOCKED_SECONDS + SETTLED_SECONDS + 2 * OBSERVED_SECONDS))
+SPIN: Final = "while True: pass"
+LOCK: Final = "SELECT FROM brands WHERE id = %s FOR NO KEY UPDATE"
+SPENT_BY_OTHERS: Final = "SELECT coalesce(sum(spent_micros), 0) FROM brand_days WHERE brand_id <> %s"
+
+
+def recovered(stage: Stage, number: int, busy_loops: int) -> tuple[float, float]:
+    """Events a second from SETTLED_SECONDS after a lock of LOCKED_SECONDS on the busiest brand, and before the lock."""
+    spend = workload.Spend(seed=number)
+    ready = workload.messages(spend.batches(PRODUCED // A_MESSAGE, A_MESSAGE))
+    brand_id = spend.busiest_brand()
+    with stage.copied() as observer, stage.workers(), busy(busy_loops), producing(stage, ready):
+        time.sleep(OBSERVED_SECONDS / 2)
+        before = rate(observer)
+        with locked(stage, brand_id):
+            time.sleep(LOCKED_SECONDS)
+        time.sleep(SETTLED_SECONDS)
+        after = rate(observer)
+        until(lambda: stage.waiting() < OFFERED // A_MESSAGE)
+    return after, before
+
+
+def rate(observer: psycopg.Connection[Any]) -> float:
+    """Events a second that reach the ledger during OBSERVED_SECONDS."""
+    first, started = ingest.counted(observer), time.perf_counter()
+    time.sleep(OBSERVED_SECONDS)
+    return (ingest.counted(observer) - first) / (time.perf_counter() - started)
+
+
+def of_others(stage: Stage, batches: Batches, brand_id: int, *, is_locked: bool) -> float:
+    """Events a second of all brands but one, which another transaction locks meanwhile, or does not."""
+    others = [event for batch in batches for event in batch if workload.brand_of(event["campaign_id"]) != brand_id]
+    micros = sum(event["amount_micros"] for event in others)
+    with stage.copied() as observer, ExitStack() as lock:
+        if is_locked:
+            lock.enter_context(locked(stage, brand_id))
+        with stage.workers():
+            started = time.perf_counter()
+            stage.put(workload.messages(batches))
+            until(lambda: spent_by_others(observer, brand_id) == micros)
+            seconds = time.perf_counter() - started
+            lock.close()
+            stage.until_done()
+            ingest.check(observer, sum(map(len, batches)))
+            ingest.check_enforced(observer)
+    return len(others) / seconds
+
+
+def spent_by_others(observer: psycopg.Connection[Any], brand_id: int) -> int:
+    """Micros on the days of all brands but one."""
+    ((micros,),) = observer.execute(SPENT_BY_OTHERS, [brand_id]).fetchall()
+    return int(micros)
+
+
+@contextmanager
+def locked(stage: Stage, brand_id: int) -> Iterator[None]:
+    """Another program's transaction holds the row of a brand."""
+    with psycopg.connect(stage.url()) as stranger:
+        stranger.execute(LOCK, [brand_id])
+        yield
+        stranger.rollback()
+
+
+@contextmanager
+def busy(loops: int) -> Iterator[None]:
+    """So many processes compute without an end beside the workers."""
+    running = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def producing(stage: Stage, messages: list[bytes]) -> Iterator[None]:
+    """Enqueues the messages at OFFERED events a second until the end, whatever becomes of them."""
+    stopping = threading.Event()
+    began = time.perf_counter()
+
+    def send() -> None:
+        for number, message in enumerate(messages):
+            stopping.wait(max(0.0, began + number * A_MESSAGE / OFFERED - time.perf_counter()))
+            if stopping.is_set():
+                return
+            stage.put_one(f"message-{number}", message)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        sender.join()
