@@ -173,6 +173,10 @@ class Stage:
                 both.hlen(f"dramatiq:{name}.msgs")
             return sum(both.execute())
 
+    def delayed(self) -> int:
+        """How many messages of queue `spend` wait for their time."""
+        return int(self.queue.hlen("dramatiq:spend.DQ.msgs"))  # type: ignore[arg-type]  # a client that blocks
+
     def is_done(self) -> bool:
         """Whether no message is left; false while Redis does not answer."""
         try:

@@ -2,6 +2,9 @@
 
 import shutil
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,6 +24,10 @@ from tests.faults.servers import MAX_CONNECTIONS, filled, small_disk
 
 AWAY_SECONDS = size(8.0, 300.0)
 LOCKED_SECONDS = size(4.0, 60.0)
+STALL_SECONDS = size(3.0, 10.0)
+IN_FLIGHT = 20
+"""Messages that workers hold or are about to: as many as wait where nothing is wrong."""
+
 DISK_MEGABYTES = size(64, 256)
 
 
@@ -210,6 +217,61 @@ def test_one_locked_brand_holds_up_no_other(stage: Stage) -> None:
         stage.recovered()
         assert stuck in {line["brand_id"] for line in master.logged("brand.locked")}
     stage.tell(f"one brand's row locked for {LOCKED_SECONDS:.0f} s", 1, stage.judged(load))
+
+
+@pytest.mark.parametrize(
+    ("locked", "busy_loops"), [(1, 0), (4, 0), (1, 2)], ids=["one brand", "most brands", "one brand, busy machine"]
+)
+def test_counting_recovers_from_a_stall_while_the_producer_goes_on(stage: Stage, locked: int, busy_loops: int) -> None:
+    load = stage.load(size(100, 1_000))
+    stuck = load.brands[-locked:]
+    with stage.workers() as master, busy(busy_loops), producing(stage, load) as sent:
+        until(lambda: spent(stage, stuck) > 0, "the brands have spent")
+        with psycopg.connect(stage.world.url) as stranger:
+            stranger.execute("SELECT FROM brands WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [stuck])
+            before, since = len(sent), time.monotonic()
+            while time.monotonic() < since + STALL_SECONDS:
+                time.sleep(0.1)
+                assert stage.delayed() <= len(sent) - before + IN_FLIGHT, "a split makes no more messages than it had"
+        seen = len(sent)
+        until(lambda: stage.waiting() <= IN_FLIGHT, "the backlog is gone")
+        assert len(sent) > seen, "the producer went on meanwhile"
+    with stage.workers():
+        stage.recovered()
+    assert {line["brand_id"] for line in master.logged("brand.locked")} <= set(stuck)
+    fault = f"{locked} of {len(load.brands)} brands locked for {STALL_SECONDS:.0f} s, {busy_loops} busy loops"
+    stage.tell(f"{fault}, producer going on", 1, stage.judged(load))
+
+
+@contextmanager
+def producing(stage: Stage, load: Load) -> Iterator[list[int]]:
+    """A producer sends at a steady rate whatever becomes of its messages; the list grows by one with each."""
+    stopping, sent = threading.Event(), list[int]()
+
+    def send() -> None:
+        while not stopping.wait(1 / size(10, 20)):
+            stage.send(load.batches(1))
+            sent.append(load.events)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield sent
+    finally:
+        stopping.set()
+        sender.join()
+
+
+@contextmanager
+def busy(loops: int) -> Iterator[None]:
+    """So many processes compute beside the workers."""
+    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
 
 
 def others_are_counted(stage: Stage, load: Load, stuck: int) -> bool:
