@@ -8,7 +8,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import IntegrityError
 
+from db.repository import locks
 from db.repository.audit import Edit, Subject, note
+from db.repository.locks import Lock
 from domain.campaigns import ConfiguredStatus
 from domain.errors import InvalidValue
 from domain.inputs import MAX_ID, MAX_TEXT
@@ -83,9 +85,6 @@ CLEAR_DAYPARTS = text("DELETE FROM dayparts WHERE campaign_id = :id")
 
 INSERT_DAYPART = text("INSERT INTO dayparts VALUES (:campaign_id, :weekday, :starts_minute, :ends_minute)")
 
-# One importer at a time makes what it does not find.
-LOCK_CATALOG = text("SELECT pg_advisory_xact_lock(hashtext('spendgate.catalog'))")
-
 BRAND_FIELDS: Final = frozenset({"name", "time_zone", "currency", "configured_status"})
 CAMPAIGN_FIELDS: Final = frozenset({"name", "platform", "external_id", "starts_on", "ends_on", "configured_status"})
 BUDGET_FIELDS: Final = frozenset({"limit_micros"})
@@ -95,7 +94,7 @@ SCHEDULE_FIELDS: Final = frozenset({"dayparts"})
 
 def lock_catalog(connection: Connection) -> None:
     """Waits until no other transaction makes brands or campaigns that it did not find."""
-    connection.execute(LOCK_CATALOG)
+    locks.take(connection, Lock.CATALOG)
 
 
 def brand_named(connection: Connection, name: str) -> int | None:

@@ -80,15 +80,14 @@ APPLY = text(f"""
     FROM decided WHERE changes_holds
 """)  # noqa: S608 - a constant, put together once
 
-# A status change for each toggle. The lock comes first and is held until the commit, so that ids are given in commit
-# order: who reads what came after an id misses nothing.
+# A status change for each toggle. Before the first id is given, a trigger on the table takes the lock
+# `status_changes` until the commit: ids follow the order of commits, and whoever reads past an id misses nothing.
 TELL_TOGGLES = text(f"""
-    WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext('spendgate.status_changes')))
     INSERT INTO status_changes
         (brand_id, campaign_id, changed_at, from_status, to_status, holds_before, holds_after, cause, details)
     SELECT brand_id, campaign_id, CAST(:at AS timestamptz), from_status, to_status, holds_before, holds_after,
         CAST(:cause AS text), details
-    FROM locked, ({DECIDED}) AS decided WHERE from_status <> to_status
+    FROM ({DECIDED}) AS decided WHERE from_status <> to_status
 """)  # noqa: S608 - a constant, put together once
 
 

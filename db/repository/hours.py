@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, TextClause, text
 
-from db.repository import ledger, watermarks
+from db.repository import ledger, locks, watermarks
+from db.repository.locks import Lock
 from db.repository.zones import readable_zones
 from domain.periods import END_INSTANT, FIRST_INSTANT, ONE_DAY, next_transition
 
@@ -16,9 +17,6 @@ REACH: Final = timedelta(days=60)
 
 SETTLED: Final = timedelta(minutes=1)
 """What was received within so long of now waits for the next run: its transaction may not have committed yet."""
-
-# One roll-up at a time: two would add the same events.
-LOCK = text("SELECT pg_advisory_xact_lock(hashtext('spendgate.brand_hours'))")
 
 # Events summed up by brand and quarter of an hour, which no zone's hour begins within, with the wall clock of each: the
 # stretches in which a zone keeps its distance from UTC are given, so that days and hours are those the counters know.
@@ -113,7 +111,7 @@ def roll_up(connection: Connection, zones: Iterable[str], at: datetime) -> int:
     A day may be wrong where its hours do not add up to its counter, or where something about it was received within
     OVERLAP before the last run: a transaction may have been committed after that run read the ledger.
     """
-    connection.execute(LOCK)
+    locks.take(connection, Lock.BRAND_HOURS)  # two roll-ups at once would add the same events twice
     connection.execute(TAKE_TIME)
     since, until = watermarks.reached_by(connection, WATERMARK, at), at - SETTLED
     first_day = _first_day(connection, at)

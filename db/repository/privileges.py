@@ -29,7 +29,7 @@ OPEN: Final = dict.fromkeys(
         *("alembic_version", "brands", "campaigns", "budgets", "budget_limits", "dayparts"),
         *("spend_events", "campaign_days", "brand_days", "brand_hours", "reported_totals", "monthly_reports"),
         *("status_changes", "hold_changes", "audit_entries", "rejected_events", "watermarks"),
-        *("suspect_messages", "sequence_runs"),
+        *("suspect_messages", "sequence_runs", "locks"),
     ),
     READ,
 )
@@ -61,6 +61,8 @@ WORKER: Final = {
     "brand_hours": KEEP,
     "suspect_messages": KEEP,
     "sequence_runs": KEEP,
+    # To lock a row takes the privilege to update it; a trigger refuses updates.
+    "locks": "SELECT, UPDATE (name)",
     # What has expired is forgotten daily.
     "user_sessions": "SELECT (expires_at), DELETE",
     "idempotency_keys": "SELECT (created_at), DELETE",

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.repository import watermarks
+from db.repository import locks, watermarks
+from db.repository.locks import Lock
 from domain.sequences import Run
 
 RUNS_A_PAGE: Final = 100_000
@@ -22,10 +23,6 @@ APPEND = text("""
     SELECT sent.*, :at
     FROM unnest(CAST(:sources AS text[]), CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[])) AS sent
 """)
-
-# One at a time joins; who comes second has nothing to do.
-MAY_JOIN = text("SELECT pg_try_advisory_xact_lock(hashtext('spendgate.sequence_runs'))")
-WAIT_TO_JOIN = text("SELECT pg_advisory_xact_lock(hashtext('spendgate.sequence_runs'))")
 
 # The sources with more than one run, in order, one page.
 SCATTERED = text("""
@@ -167,12 +164,12 @@ def append(connection: Connection, runs: Sequence[Run], at: datetime) -> None:
 
 def may_join(connection: Connection) -> bool:
     """Whether nobody else joins runs; nobody else does until this transaction ends."""
-    return bool(connection.scalar(MAY_JOIN))
+    return locks.take_if_free(connection, Lock.SEQUENCE_RUNS)
 
 
 def wait_to_join(connection: Connection) -> None:
     """Waits until nobody else joins runs; nobody else does until this transaction ends."""
-    connection.execute(WAIT_TO_JOIN)
+    locks.take(connection, Lock.SEQUENCE_RUNS)
 
 
 def scattered_after(connection: Connection, after: str, limit: int) -> list[str]:

@@ -92,7 +92,7 @@ def test_workers_note_what_arrives_without_waiting_for_whoever_joins(world: Worl
     arrive(world, campaign, 1)
     arrive(world, campaign, 2)
     with psycopg.connect(world.url) as joiner:
-        joiner.execute("SELECT pg_advisory_xact_lock(hashtext('spendgate.sequence_runs'))")
+        joiner.execute("SELECT FROM locks WHERE name = 'sequence_runs' FOR NO KEY UPDATE")
         joiner.execute("UPDATE sequence_runs SET last = last")
         arrive(world, campaign, 3, 4)
         sequences.join_runs()

@@ -1,0 +1,106 @@
+"""Locks are rows, status changes are ordered by a trigger, edits of budgets lock brands before they read"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+NAMES = ("status_changes", "brand_hours", "catalog", "sequence_runs", "ledger_months")
+
+# Whoever may lock a row may also update it, so updates are refused here. Row locks fire no trigger.
+KEEP_LOCKS = """
+CREATE FUNCTION keep_locks() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'rows of % are there to be locked, not edited: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = '42501';
+END $$
+"""
+
+# Fires before the first id of the statement is given, whoever inserts: a worker of any version, a repair, a person.
+ORDER_STATUS_CHANGES = """
+CREATE FUNCTION order_status_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM locks WHERE name = 'status_changes' FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the row status_changes of the table locks is missing' USING ERRCODE = 'P0002';
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
+# Takes the lock `ledger_months` as the function's owner: who makes a month needs no privilege on `locks` for it.
+ENSURE_LEDGER_MONTH = """
+CREATE OR REPLACE FUNCTION ensure_ledger_month(month date) RETURNS boolean LANGUAGE plpgsql {definer} AS $$
+DECLARE
+    part text := 'spend_events_' || to_char(month, 'YYYY_MM');
+BEGIN
+    IF month IS NULL OR month <> date_trunc('month', month) OR month NOT BETWEEN '1970-01-01' AND '2199-12-01' THEN
+        RAISE EXCEPTION 'not the first day of a month from 1970 to 2199: %', month USING ERRCODE = '22023';
+    END IF;
+    IF to_regclass(part) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    {lock}
+    -- Asked of the catalog itself: the name's absence may still be cached from before the wait.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = current_schema()::regnamespace) THEN
+        RETURN false;
+    END IF;
+    -- Made aside and then attached: that takes a lock which lets inserts into other months go on.
+    EXECUTE format(
+        'CREATE TABLE %I (LIKE spend_events INCLUDING DEFAULTS, CONSTRAINT %I PRIMARY KEY (brand_id, event_id))',
+        part, 'pk_' || part
+    );
+    EXECUTE format(
+        'ALTER TABLE spend_events ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+        part, month::timestamp AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC'
+    );
+    RETURN true;
+END $$
+"""
+
+LOCK_ROW = "PERFORM FROM locks WHERE name = 'ledger_months' FOR NO KEY UPDATE;"
+LOCK_ADVISORY = "PERFORM pg_advisory_xact_lock(hashtext('ensure_ledger_month'));"
+
+
+def as_owner() -> str:
+    """Runs as the function's owner, with the schema that we migrate as the only place of names."""
+    schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
+    return f"SECURITY DEFINER SET search_path = {schema}, pg_temp"
+
+
+def upgrade() -> None:
+    # Whoever enforces locks brands first: while we hold the table, nobody is about to append a status change.
+    op.execute("LOCK TABLE brands IN EXCLUSIVE MODE")
+    _make_locks()
+    op.execute(ORDER_STATUS_CHANGES)
+    op.execute(
+        "CREATE TRIGGER order_by_commit BEFORE INSERT ON status_changes "
+        "FOR EACH STATEMENT EXECUTE FUNCTION order_status_changes()"
+    )
+    op.execute(ENSURE_LEDGER_MONTH.format(definer=as_owner(), lock=LOCK_ROW))
+
+
+def _make_locks() -> None:
+    op.create_table(
+        "locks",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_locks")),
+    )
+    op.bulk_insert(sa.table("locks", sa.column("name")), [{"name": name} for name in NAMES])
+    op.execute(KEEP_LOCKS)
+    op.execute(
+        "CREATE TRIGGER keep_locks BEFORE UPDATE OR DELETE OR TRUNCATE ON locks "
+        "FOR EACH STATEMENT EXECUTE FUNCTION keep_locks()"
+    )
+
+
+def downgrade() -> None:
+    op.execute("LOCK TABLE brands IN EXCLUSIVE MODE")
+    op.execute(ENSURE_LEDGER_MONTH.format(definer=as_owner(), lock=LOCK_ADVISORY))
+    op.execute("DROP TRIGGER order_by_commit ON status_changes")
+    op.execute("DROP FUNCTION order_status_changes()")
+    op.drop_table("locks")
+    op.execute("DROP FUNCTION keep_locks()")
