@@ -15,7 +15,7 @@ from cli import access, catalog, checks, reports, roles, sequences, servers, spe
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.placement import EmbeddedError
 from cli.waiting import TIME_UP_EXIT
-from db.engine import is_held_up
+from db.engine import Stale, is_held_up
 from domain.errors import InvalidValue
 from runtime import logs
 from runtime.settings import SettingsError, settings
@@ -87,6 +87,8 @@ def run() -> None:
         if is_held_up(error):
             _fail(_held_up(error), TIME_UP_EXIT)
         _fail(f"DATABASE_URL: Postgres does not answer: {_first_line(error.orig)}", UNREACHABLE_EXIT)
+    except Stale as error:
+        _fail(f"others change the same rows: {error}; run it again", TIME_UP_EXIT)
     except (BrokerConnectionError, redis.RedisError) as error:
         variable = "BROKER_URL" if settings().broker_url else "REDIS_URL"
         _fail(f"{variable}: {_first_line(error)}", UNREACHABLE_EXIT)

@@ -29,7 +29,8 @@ OF_ONE_MOMENT: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "p
 RETRIED_STATES = frozenset({"40P01", "40001"})
 """Deadlock and serialization failure: the transaction is gone, the work may be done again."""
 
-HELD_UP_STATES = frozenset({"55P03", "57014"})
+LOCK_NOT_AVAILABLE: Final = "55P03"
+HELD_UP_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
 """A lock not had in time, a statement not done in time: somebody else's transaction, or too much work."""
 
 

@@ -120,6 +120,7 @@ def _history(connection: Connection, check: Check, _at: datetime) -> None:
 
 def _headrooms(connection: Connection, check: Check, at: datetime) -> None:
     check.wrong += headroom.too_much(connection, search.zones_in_use(connection), at, NAMED_ROWS)
+    check.wrong += headroom.wrong_flags(connection, NAMED_ROWS)
 
 
 def _ids(connection: Connection, check: Check, _at: datetime) -> None:

@@ -61,6 +61,82 @@ BEGIN
 END $$
 """
 
+# Runs once a statement, after its rows, and locks brands in id order, as ingest does. The budgets are read in a later
+# statement than the lock, whose snapshot has all that was committed during the wait. Updates the brands even where
+# nothing differs: so an edit on an older snapshot (REPEATABLE READ) fails instead of overlooking this one.
+FORGET_HEADROOM = """
+CREATE FUNCTION forget_headroom() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    brand_ids bigint[];
+BEGIN
+    brand_ids := ARRAY(SELECT DISTINCT brand_id FROM changed);
+    IF TG_OP = 'UPDATE' THEN
+        brand_ids := brand_ids || ARRAY(SELECT DISTINCT brand_id FROM replaced);
+    END IF;
+    PERFORM FROM brands WHERE id = ANY(brand_ids) ORDER BY id FOR NO KEY UPDATE;
+    UPDATE brands
+    SET headroom_micros = NULL, has_campaign_budgets = EXISTS (
+        SELECT FROM budgets WHERE budgets.brand_id = brands.id AND campaign_id IS NOT NULL
+    )
+    WHERE id = ANY(brand_ids);
+    RETURN NULL;
+END $$
+"""
+
+CHANGED_ROWS = {
+    "INSERT": "NEW TABLE AS changed",
+    "UPDATE": "OLD TABLE AS replaced NEW TABLE AS changed",
+    "DELETE": "OLD TABLE AS changed",
+}
+
+# As in 0007.
+FORGET_HEADROOM_BY_ROW = """
+CREATE FUNCTION forget_headroom() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE brands
+    SET headroom_micros = NULL, has_campaign_budgets = EXISTS (
+        SELECT FROM budgets WHERE budgets.brand_id = brands.id AND campaign_id IS NOT NULL
+    )
+    WHERE (TG_OP <> 'DELETE' AND id = NEW.brand_id) OR (TG_OP <> 'INSERT' AND id = OLD.brand_id);
+    RETURN NULL;
+END $$
+"""
+
+CORRECT_FLAGS = """
+UPDATE brands SET has_campaign_budgets = NOT has_campaign_budgets
+WHERE has_campaign_budgets <> EXISTS (
+    SELECT FROM budgets WHERE budgets.brand_id = brands.id AND campaign_id IS NOT NULL
+)
+"""
+
+# The moment of an edit by SQL is when it got its turn, not when its transaction began: it may have waited between.
+STAMP_BUDGET_CHANGE = """
+CREATE OR REPLACE FUNCTION stamp_budget_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.changed_at = OLD.changed_at THEN
+        NEW.changed_at := {now};
+    END IF;
+    RETURN NEW;
+END $$
+"""
+
+KEEP_BUDGET_LIMITS = """
+CREATE OR REPLACE FUNCTION keep_budget_limits() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        INSERT INTO budget_limits (brand_id, campaign_id, period, limit_micros, changed_at)
+        VALUES (
+            OLD.brand_id, OLD.campaign_id, OLD.period, NULL,
+            COALESCE(NULLIF(current_setting('spendgate.edited_at', true), '')::timestamptz, {now})
+        );
+    ELSIF TG_OP = 'INSERT' OR NEW.limit_micros <> OLD.limit_micros THEN
+        INSERT INTO budget_limits (brand_id, campaign_id, period, limit_micros, changed_at)
+        VALUES (NEW.brand_id, NEW.campaign_id, NEW.period, NEW.limit_micros, NEW.changed_at);
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
 LOCK_ROW = "PERFORM FROM locks WHERE name = 'ledger_months' FOR NO KEY UPDATE;"
 LOCK_ADVISORY = "PERFORM pg_advisory_xact_lock(hashtext('ensure_ledger_month'));"
 
@@ -81,6 +157,21 @@ def upgrade() -> None:
         "FOR EACH STATEMENT EXECUTE FUNCTION order_status_changes()"
     )
     op.execute(ENSURE_LEDGER_MONTH.format(definer=as_owner(), lock=LOCK_ROW))
+    _lock_brands_once_a_statement()
+    for function in (STAMP_BUDGET_CHANGE, KEEP_BUDGET_LIMITS):
+        op.execute(function.format(now="clock_timestamp()"))
+    op.execute(CORRECT_FLAGS)
+
+
+def _lock_brands_once_a_statement() -> None:
+    op.execute("DROP TRIGGER forget_headroom ON budgets")
+    op.execute("DROP FUNCTION forget_headroom()")
+    op.execute(FORGET_HEADROOM)
+    for operation, rows in CHANGED_ROWS.items():
+        op.execute(
+            f"CREATE TRIGGER forget_headroom_{operation.lower()} AFTER {operation} ON budgets REFERENCING {rows} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION forget_headroom()"
+        )
 
 
 def _make_locks() -> None:
@@ -99,6 +190,16 @@ def _make_locks() -> None:
 
 def downgrade() -> None:
     op.execute("LOCK TABLE brands IN EXCLUSIVE MODE")
+    for operation in CHANGED_ROWS:
+        op.execute(f"DROP TRIGGER forget_headroom_{operation.lower()} ON budgets")
+    op.execute("DROP FUNCTION forget_headroom()")
+    op.execute(FORGET_HEADROOM_BY_ROW)
+    op.execute(
+        "CREATE TRIGGER forget_headroom AFTER INSERT OR UPDATE OR DELETE ON budgets "
+        "FOR EACH ROW EXECUTE FUNCTION forget_headroom()"
+    )
+    for function in (STAMP_BUDGET_CHANGE, KEEP_BUDGET_LIMITS):
+        op.execute(function.format(now="now()"))
     op.execute(ENSURE_LEDGER_MONTH.format(definer=as_owner(), lock=LOCK_ADVISORY))
     op.execute("DROP TRIGGER order_by_commit ON status_changes")
     op.execute("DROP FUNCTION order_status_changes()")

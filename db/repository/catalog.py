@@ -204,7 +204,7 @@ def set_budget(
     if old is not None and old.limit_micros == limit_micros:
         return int(old.id)
     new = key | {"limit_micros": limit_micros}
-    budget_id = int(connection.execute(SET_BUDGET, new | {"at": edit.at}).scalar_one())
+    budget_id = int(locks.execute_or_yield(connection, SET_BUDGET, new | {"at": edit.at}).scalar_one())
     before = None if old is None else key | {"limit_micros": old.limit_micros}
     note(connection, edit, "set", Subject("budget", budget_id, brand_id), before, new)
     return budget_id
@@ -229,7 +229,7 @@ def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None
     if old is None:
         raise InvalidValue("period", f"there is no {period} budget")
     connection.execute(TELL_EDIT_TIME, {"at": edit.at})
-    connection.execute(REMOVE_BUDGET, {"id": old.id})
+    locks.execute_or_yield(connection, REMOVE_BUDGET, {"id": old.id})
     note(
         connection, edit, "remove", Subject("budget", old.id, brand_id), key | {"limit_micros": old.limit_micros}, None
     )
