@@ -51,6 +51,7 @@ ACCESS = "Who may do what"
 for panel, name, function in (
     (SERVICE, "up", servers.up),
     (SERVICE, "migrate", servers.migrate),
+    (SERVICE, "new-epoch", servers.new_epoch),
     (SPEND, "import", spend.import_file),
     (SPEND, "send", spend.send),
     (SPEND, "sequences", sequences.sequences),

@@ -14,9 +14,11 @@ import structlog
 import typer
 
 from cli import embedded, roles
-from cli.output import console
+from cli.output import AsJson, console, tell
 from cli.placement import EmbeddedError
 from cli.supervisor import Program, supervise
+from db.engine import committed
+from db.repository import feed
 from db.repository.privileges import DatabaseRole
 from domain.errors import InvalidValue
 from runtime import clock, logs
@@ -51,6 +53,12 @@ def migrate_to(revision: str) -> None:
     except CommandError as error:
         raise InvalidValue("revision", str(error)) from None
     roles.grant_again()
+
+
+def new_epoch(as_json: AsJson = False) -> None:
+    """Tell every follower of status changes to start over: run it after a backup was restored into this database."""
+    epoch = committed(feed.begin_epoch)
+    tell({"epoch": epoch}, f"the epoch of status changes is {epoch}", as_json=as_json)
 
 
 def up(

@@ -1,6 +1,9 @@
-"""The tables that keep transactions in order: locks that are rows."""
+"""The tables that keep order: locks that are rows, the epoch of the feed of status changes."""
 
-from sqlalchemy import Text
+from uuid import UUID
+
+from sqlalchemy import Boolean, CheckConstraint, Text, text
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models import Base
@@ -12,3 +15,13 @@ class NamedLock(Base):
     __tablename__ = "locks"
 
     name: Mapped[str] = mapped_column(Text, primary_key=True)
+
+
+class FeedEpoch(Base):
+    """The stored part of the epoch within which ids of status changes may be followed; a single row."""
+
+    __tablename__ = "feed_epoch"
+    __table_args__ = (CheckConstraint("is_only", name="one_row"),)
+
+    is_only: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=text("true"))
+    epoch: Mapped[UUID] = mapped_column(PG_UUID)

@@ -1,4 +1,4 @@
-"""Locks are rows, status changes are ordered by a trigger, edits of budgets lock brands before they read"""
+"""Locks are rows, status changes are ordered by a trigger and have an epoch, edits of budgets lock before they read"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -157,10 +157,22 @@ def upgrade() -> None:
         "FOR EACH STATEMENT EXECUTE FUNCTION order_status_changes()"
     )
     op.execute(ENSURE_LEDGER_MONTH.format(definer=as_owner(), lock=LOCK_ROW))
+    _make_epoch()
     _lock_brands_once_a_statement()
     for function in (STAMP_BUDGET_CHANGE, KEEP_BUDGET_LIMITS):
         op.execute(function.format(now="clock_timestamp()"))
     op.execute(CORRECT_FLAGS)
+
+
+def _make_epoch() -> None:
+    op.create_table(
+        "feed_epoch",
+        sa.Column("is_only", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("epoch", sa.UUID(), nullable=False),
+        sa.CheckConstraint("is_only", name=op.f("ck_feed_epoch_one_row")),
+        sa.PrimaryKeyConstraint("is_only", name=op.f("pk_feed_epoch")),
+    )
+    op.execute("INSERT INTO feed_epoch (epoch) VALUES (gen_random_uuid())")
 
 
 def _lock_brands_once_a_statement() -> None:
@@ -203,5 +215,6 @@ def downgrade() -> None:
     op.execute(ENSURE_LEDGER_MONTH.format(definer=as_owner(), lock=LOCK_ADVISORY))
     op.execute("DROP TRIGGER order_by_commit ON status_changes")
     op.execute("DROP FUNCTION order_status_changes()")
+    op.drop_table("feed_epoch")
     op.drop_table("locks")
     op.execute("DROP FUNCTION keep_locks()")

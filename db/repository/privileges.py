@@ -29,7 +29,7 @@ OPEN: Final = dict.fromkeys(
         *("alembic_version", "brands", "campaigns", "budgets", "budget_limits", "dayparts"),
         *("spend_events", "campaign_days", "brand_days", "brand_hours", "reported_totals", "monthly_reports"),
         *("status_changes", "hold_changes", "audit_entries", "rejected_events", "watermarks"),
-        *("suspect_messages", "sequence_runs", "locks"),
+        *("suspect_messages", "sequence_runs", "locks", "feed_epoch"),
     ),
     READ,
 )

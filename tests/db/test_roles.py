@@ -115,12 +115,12 @@ def test_every_table_is_granted_by_name_to_somebody_or_withheld_on_purpose() -> 
 
 def test_the_web_role_may_run_every_statement_there_is(urls: Urls) -> None:
     assert len(statements()) > 120
-    assert refused_statements(urls[DatabaseRole.WEB]) == {"ledger.DROP_MONTHS.0"}
+    assert refused_statements(urls[DatabaseRole.WEB]) == {"ledger.DROP_MONTHS.0", "feed.NEW_EPOCH.0"}
 
 
 def test_the_worker_role_may_run_all_but_what_people_and_keys_are_for(urls: Urls) -> None:
     denied = refused_statements(urls[DatabaseRole.WORKER])
-    for_people = ("access.", "catalog.", "idempotency.", "overview.READY.")
+    for_people = ("access.", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.")
     assert denied == {name for name in denied if name.startswith(for_people)}
     assert "access.CREDENTIALS.0" in denied
     assert not {name for name in denied if name.startswith("access.FORGET")}

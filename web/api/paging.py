@@ -1,7 +1,7 @@
 """Lists by cursor: a page of items in id order, the last id seen leads to the next."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -9,6 +9,14 @@ from pydantic import BaseModel, Field
 from domain.inputs import MAX_ID
 
 Item = TypeVar("Item")
+
+Limit = Annotated[int, Query(ge=1, le=500, description="At most this many items")]
+
+PAGES_ONLY: Final = (
+    "The last id of the page before. It leads through a listing, and does not follow it: what is committed later may "
+    "have a lower id"
+)
+FOLLOWS: Final = "The last id you saw: ids are in commit order, so whatever came after it is told"
 
 
 class Listed(BaseModel, Generic[Item]):
@@ -31,12 +39,12 @@ class Paging(NamedTuple):
         """What the statement is asked for."""
         return {"after": self.after, "limit": self.limit + 1}
 
-    def of(self, rows: Sequence[dict[str, Any]], key: str = "id") -> dict[str, Any]:
-        """The page, with a Link header to the next one where there is one."""
+    def of(self, rows: Sequence[dict[str, Any]], key: str = "id", **kept: str) -> dict[str, Any]:
+        """The page, with a Link header to the next one where there is one; `kept` are more parameters of that link."""
         items = rows[: self.limit]
         next_after = items[-1][key] if len(rows) > self.limit else None
         if next_after is not None:
-            url = self.request.url.include_query_params(after=next_after).replace(scheme="", netloc="")
+            url = self.request.url.include_query_params(after=next_after, **kept).replace(scheme="", netloc="")
             self.response.headers["Link"] = f'<{url}>; rel="next"'
         return {"items": items, "next_after": next_after}
 
@@ -44,10 +52,23 @@ class Paging(NamedTuple):
 def _paging(
     request: Request,
     response: Response,
-    limit: Annotated[int, Query(ge=1, le=500, description="At most this many items")] = 100,
-    after: Annotated[int, Query(ge=0, le=MAX_ID, description="The last id of the page before")] = 0,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, le=MAX_ID, description=PAGES_ONLY)] = 0,
+) -> Paging:
+    return Paging(after, limit, request, response)
+
+
+def _followed(
+    request: Request,
+    response: Response,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, le=MAX_ID, description=FOLLOWS)] = 0,
 ) -> Paging:
     return Paging(after, limit, request, response)
 
 
 Pages = Annotated[Paging, Depends(_paging)]
+"""Of a list that can be paged through and not followed."""
+
+FollowedPages = Annotated[Paging, Depends(_followed)]
+"""Of a list whose ids are in commit order, so that asking for what came after one misses nothing."""

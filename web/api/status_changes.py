@@ -1,18 +1,23 @@
 """`/api/status-changes/`: every toggle of every campaign, in the order of the commits."""
 
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from db.engine import snapshot
-from db.repository import listing
+from db.repository import feed, listing
 from domain.campaigns import EffectiveStatus
+from web import problems
 from web.api.fields import QueryId
 from web.api.keys import Reader
-from web.api.paging import Listed, Pages
+from web.api.paging import FollowedPages, Listed, Paging
+from web.problems import Problem
 from workers.enforcement import Cause
+
+START_OVER = "start over from `after=0`, or from the statuses that /api/campaigns/ has now"
 
 router = APIRouter(prefix="/api/status-changes", tags=["status changes"])
 
@@ -40,13 +45,49 @@ class StatusChange(BaseModel):
     )
 
 
-@router.get("/", response_model=Listed[StatusChange], summary="List status changes")
+class StatusChanges(Listed[StatusChange]):
+    """One page of status changes."""
+
+    epoch: str = Field(
+        description="Keep it beside the last id, and send it with `after`: another one means that ids start anew",
+        examples=["9c1f0a7be2d45638"],
+    )
+
+
+Epoch = Annotated[
+    str | None,
+    Query(max_length=64, description="The epoch of the page that `after` is from: 410 where it is over"),
+]
+
+
+@router.get(
+    "/",
+    response_model=StatusChanges,
+    summary="List status changes",
+    responses=problems.responses(HTTPStatus.GONE),
+)
 def list_status_changes(
-    caller: Reader, page: Pages, brand_id: QueryId = None, campaign_id: QueryId = None
+    caller: Reader, page: FollowedPages, epoch: Epoch = None, brand_id: QueryId = None, campaign_id: QueryId = None
 ) -> dict[str, Any]:
-    """Oldest first. Ask again with `after` the last id you saw: ids are in commit order, so nothing is missed."""
+    """Oldest first. To follow, ask again with `after` the last id you saw and the page's `epoch`.
+
+    Ids are in commit order, so nothing is missed. After a restored backup ids are given anew: the epoch is another one
+    then, and the answer is a 410, as it is where `after` is an id that was never given.
+    """
     with snapshot() as connection:
+        current = feed.epoch(connection)
+        if epoch not in {None, current}:
+            raise Problem(HTTPStatus.GONE, f"epoch: is over, the ids after it are others; {START_OVER}", field="epoch")
+        _check_given(page, feed.last_id(connection))
         rows = listing.status_changes(
             connection, **page.rows, only_brand_id=caller.brand_id, brand_id=brand_id, campaign_id=campaign_id
         )
-    return page.of(rows)
+    return {**page.of(rows, epoch=current), "epoch": current}
+
+
+def _check_given(page: Paging, last_id: int) -> None:
+    if page.after > last_id:
+        detail = (
+            f"after: no status change has had the id {page.after} yet: a backup may have been restored; {START_OVER}"
+        )
+        raise Problem(HTTPStatus.GONE, detail, field="after")

@@ -2,8 +2,15 @@
 
 from typing import Any
 
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 from starlette.testclient import TestClient
 
+from db.engine import transaction
+from db.repository import feed
+from db.repository.privileges import DatabaseRole
+from tests.cli.shell import shell
+from tests.roles import UrlOf
 from tests.world import UNIT, World
 
 
@@ -31,10 +38,8 @@ def test_toggles_are_told_oldest_first_and_from_where_one_left_off(world: World,
     world.spend(campaign, -UNIT)
     (activated,) = client.get("/api/status-changes/", params={"after": paused["id"]}).json()["items"]
     assert (activated["to_status"], activated["holds_before"]) == ("active", ["brand_daily_budget"])
-    assert client.get("/api/status-changes/", params={"after": activated["id"]}).json() == {
-        "items": [],
-        "next_after": None,
-    }
+    page = client.get("/api/status-changes/", params={"after": activated["id"]}).json()
+    assert (page["items"], page["next_after"]) == ([], None)
 
 
 def test_toggles_of_one_brand_or_campaign_and_page_by_page(world: World, client: TestClient) -> None:
@@ -52,3 +57,95 @@ def test_toggles_of_one_brand_or_campaign_and_page_by_page(world: World, client:
     page = client.get("/api/status-changes/", params={"limit": 4})
     assert page.json()["next_after"] == page.json()["items"][-1]["id"]
     assert len(client.get(page.links["next"]["url"]).json()["items"]) == 2
+
+
+# --- following
+
+
+def followed(client: TestClient, **cursor: Any) -> Any:
+    return client.get("/api/status-changes/", params=cursor)
+
+
+def toggle(world: World) -> int:
+    """Makes two status changes; returns the campaign."""
+    campaign = world.campaign(world.brand())
+    world.set_status(campaign, "paused")
+    world.set_status(campaign, "enabled")
+    return campaign
+
+
+def assert_gone(answer: Any, field: str) -> None:
+    assert answer.status_code == 410
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert [fault["field"] for fault in answer.json()["errors"]] == [field]
+    assert "start over" in answer.json()["detail"]
+
+
+def test_a_follower_goes_on_within_an_epoch(world: World, client: TestClient) -> None:
+    toggle(world)
+    page = followed(client, limit=1).json()
+    assert len(page["epoch"]) == 16
+    (second,) = followed(client, after=page["items"][0]["id"], epoch=page["epoch"]).json()["items"]
+    assert followed(client, after=second["id"]).json() == {"items": [], "next_after": None, "epoch": page["epoch"]}
+    assert followed(client, after=0, epoch=page["epoch"]).status_code == 200
+
+
+def test_the_link_to_the_next_page_has_the_epoch(world: World, client: TestClient) -> None:
+    toggle(world)
+    page = followed(client, limit=1)
+    assert f"epoch={page.json()['epoch']}" in page.links["next"]["url"]
+    assert len(client.get(page.links["next"]["url"]).json()["items"]) == 1
+
+
+def test_a_follower_of_another_epoch_is_told_so(world: World, client: TestClient) -> None:
+    toggle(world)
+    page = followed(client).json()
+    assert shell("new-epoch", env={"DATABASE_URL": world.url}).code == 0
+    last = page["items"][-1]["id"]
+    assert_gone(followed(client, after=last, epoch=page["epoch"]), "epoch")
+    assert followed(client, after=last).status_code == 200
+    assert followed(client).json()["epoch"] != page["epoch"]
+
+
+def test_an_id_that_was_never_given_is_told_as_one(world: World, client: TestClient) -> None:
+    assert_gone(followed(client, after=1), "after")
+    toggle(world)
+    last = followed(client).json()["items"][-1]["id"]
+    assert followed(client, after=last).json()["items"] == []
+    assert_gone(followed(client, after=last + 1), "after")
+    assert_gone(followed(client, after=last + 1, campaign_id=1), "after")
+
+
+def test_a_dump_loaded_again_begins_another_epoch(world: World) -> None:
+    with transaction() as connection:
+        before = feed.epoch(connection)
+    world.execute(
+        "CREATE TABLE again (LIKE status_changes INCLUDING ALL); DROP TABLE status_changes; "
+        "ALTER TABLE again RENAME TO status_changes"
+    )
+    with transaction() as connection:
+        assert feed.epoch(connection) != before
+
+
+def test_a_server_that_does_not_identify_itself_has_the_stored_epoch_alone(world: World, url_of: UrlOf) -> None:
+    with transaction() as connection:
+        before = feed.epoch(connection)
+        assert feed.epoch(connection) == before
+    world.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    with create_engine(url_of(DatabaseRole.READER), poolclass=NullPool).connect() as connection:
+        stored = feed.epoch(connection)
+        assert feed.epoch(connection) == stored != before
+
+
+def test_lists_say_which_of_them_can_be_followed(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    said = {
+        path: parameter["description"]
+        for path, methods in paths.items()
+        for parameter in methods.get("get", {}).get("parameters", [])
+        if parameter["name"] == "after" and parameter["schema"].get("type") == "integer"
+    }
+    follows = {path for path, description in said.items() if "commit order" in description}
+    assert follows == {"/api/status-changes/"}
+    assert {"/api/brands/", "/api/campaigns/", "/api/budgets/", "/api/rejected-events/"} < said.keys()
+    assert all("does not follow" in description for path, description in said.items() if path not in follows)
