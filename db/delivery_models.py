@@ -1,4 +1,4 @@
-"""The tables of delivery: messages that processes died with, sequence numbers that arrived."""
+"""The tables of delivery: messages that processes died with, sequence numbers that arrived, exports that were seen."""
 
 from datetime import datetime
 
@@ -37,3 +37,18 @@ class SequenceRun(Base):
     first: Mapped[int] = mapped_column(BigInteger)
     last: Mapped[int] = mapped_column(BigInteger)
     received_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+
+
+class SpendFile(Base):
+    """A file in the spend folder as it was last seen; `version` tells inode, size and modification time.
+
+    `unchanged_since`: when this version was first seen. `imported_version`: null until one was imported.
+    """
+
+    __tablename__ = "spend_files"
+
+    platform: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[str] = mapped_column(Text)
+    unchanged_since: Mapped[datetime] = mapped_column(Moment)
+    imported_version: Mapped[str | None] = mapped_column(Text)

@@ -19,7 +19,7 @@ from db.repository.zones import readable_zones
 from domain.periods import Period, day_starts_at, local_day, window_of
 from runtime import clock
 from runtime.settings import settings
-from workers import imports, sequences
+from workers import folder_imports, sequences
 from workers.broker import broker
 from workers.enforcement import Cause, enforce_brands, enforce_campaigns, toggled
 
@@ -55,9 +55,18 @@ def reset_monthly_budgets() -> None:
 
 @dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/5 * * * *"))
 def refresh_spend() -> None:
-    """Takes in what sources report, then looks for whatever a lost message or an edit by hand left undone."""
+    """Looks for whatever a lost message or an edit by hand left undone."""
     with leaving_what_is_held_up():
         refresh(clock.now())
+
+
+@dramatiq.actor(broker=broker, queue_name="platforms", periodic=cron("*/5 * * * *"))
+def import_exports() -> None:
+    """Imports the new exports of SPENDGATE_SPEND_FOLDER, where it is set."""
+    folder = settings().spend_folder
+    if folder is not None:
+        with leaving_what_is_held_up():
+            folder_imports.import_folder(folder)
 
 
 @dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/5 * * * *"))
@@ -128,11 +137,7 @@ def _begun_zones(names: Sequence[str], period: Period, since: datetime | None, a
 
 
 def refresh(at: datetime) -> list[Applied]:
-    """Imports the spend folder's new exports, enforces the brands that a set-based search finds out of step, and looks
-    for gaps in the numbers of sources."""
-    folder = settings().spend_folder
-    if folder is not None:
-        imports.import_folder(folder)
+    """Enforces the brands that a set-based search finds out of step, and looks for gaps in the numbers of sources."""
     with snapshot() as connection:
         zones = search.zones_in_use(connection)
         found = {*search.crossed(connection, zones, at), *search.drifted(connection, zones, at)}

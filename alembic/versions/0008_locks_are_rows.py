@@ -158,6 +158,7 @@ def upgrade() -> None:
     )
     op.execute(ENSURE_LEDGER_MONTH.format(definer=as_owner(), lock=LOCK_ROW))
     _make_epoch()
+    _make_spend_files()
     _lock_brands_once_a_statement()
     for function in (STAMP_BUDGET_CHANGE, KEEP_BUDGET_LIMITS):
         op.execute(function.format(now="clock_timestamp()"))
@@ -173,6 +174,20 @@ def _make_epoch() -> None:
         sa.PrimaryKeyConstraint("is_only", name=op.f("pk_feed_epoch")),
     )
     op.execute("INSERT INTO feed_epoch (epoch) VALUES (gen_random_uuid())")
+
+
+def _make_spend_files() -> None:
+    op.create_table(
+        "spend_files",
+        sa.Column("platform", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("unchanged_since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("imported_version", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("platform", "name", name=op.f("pk_spend_files")),
+    )
+    # Files are read once more for it; totals that are known change nothing.
+    op.execute("DELETE FROM watermarks WHERE name LIKE 'export:%'")
 
 
 def _lock_brands_once_a_statement() -> None:
@@ -215,6 +230,7 @@ def downgrade() -> None:
     op.execute(ENSURE_LEDGER_MONTH.format(definer=as_owner(), lock=LOCK_ADVISORY))
     op.execute("DROP TRIGGER order_by_commit ON status_changes")
     op.execute("DROP FUNCTION order_status_changes()")
+    op.drop_table("spend_files")
     op.drop_table("feed_epoch")
     op.drop_table("locks")
     op.execute("DROP FUNCTION keep_locks()")

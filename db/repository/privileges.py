@@ -29,7 +29,7 @@ OPEN: Final = dict.fromkeys(
         *("alembic_version", "brands", "campaigns", "budgets", "budget_limits", "dayparts"),
         *("spend_events", "campaign_days", "brand_days", "brand_hours", "reported_totals", "monthly_reports"),
         *("status_changes", "hold_changes", "audit_entries", "rejected_events", "watermarks"),
-        *("suspect_messages", "sequence_runs", "locks", "feed_epoch"),
+        *("suspect_messages", "sequence_runs", "locks", "feed_epoch", "spend_files"),
     ),
     READ,
 )
@@ -61,6 +61,7 @@ WORKER: Final = {
     "brand_hours": KEEP,
     "suspect_messages": KEEP,
     "sequence_runs": KEEP,
+    "spend_files": KEEP,
     # To lock a row takes the privilege to update it; a trigger refuses updates.
     "locks": "SELECT, UPDATE (name)",
     # What has expired is forgotten daily.

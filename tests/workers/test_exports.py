@@ -1,21 +1,14 @@
-"""Platforms' CSV exports: read exactly, and taken from a folder by the refresh."""
+"""Platforms' CSV exports, read exactly."""
 
 import io
-import os
-from collections.abc import Callable
 from datetime import date, datetime
-from pathlib import Path
 
 import pytest
-import structlog
 
 from domain.errors import InvalidValue
-from runtime.settings import settings
-from tests.workers.kit import lines
 from tests.world import UNIT, World
 from workers.exports import Export, Unit, columns_for, read_export
 from workers.imports import create_missing, import_totals, payloads
-from workers.schedules import refresh_spend
 
 HEADER = "campaign_id,date,spend\n"
 DAY = date(2026, 6, 17)
@@ -172,68 +165,6 @@ def test_a_day_beyond_all_range_is_told_and_the_others_are_taken() -> None:
     export = read("campaign_id,date,spend\n7,2026-06-17,900000000\n7,2026-06-17,900000000\n7,2026-06-18,1\n")
     assert list(export.totals.values()) == [1_000_000]
     assert [row.line for row in export.bad_rows] == [0]
-
-
-# --- from a folder
-
-
-@pytest.fixture
-def drop(world: World, noon: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Writes a file into the spend folder, changed a second later each time; the clock stands at noon."""
-    world.set_clock(noon)
-    monkeypatch.setenv("SPENDGATE_SPEND_FOLDER", str(tmp_path))
-    settings.cache_clear()
-    changed = iter(range(1_780_000_000, 1_790_000_000))
-
-    def write(name: str, text: str) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        second = next(changed)
-        os.utime(path, (second, second))
-        return path
-
-    return write
-
-
-def test_refresh_takes_in_the_folders_exports_and_enforces(world: World, drop: Callable[[str, str], Path]) -> None:
-    campaign = world.campaign(world.brand(daily=2 * UNIT), platform="meta_ads", external_id="7")
-    drop("meta_ads/june.csv", f"{HEADER}7,2026-06-17,2\n7,2026-06-16,1\n404,2026-06-16,1\n")
-    refresh_spend()
-    assert (world.spent(campaign), world.holds(campaign)) == (3 * UNIT, {"brand_daily_budget"})
-    assert [row["reason"] for row in world.rejected()] == ["unknown_campaign"]
-    world.verify()
-
-
-def test_refresh_reads_a_file_again_only_when_it_changed(
-    world: World, noon: datetime, drop: Callable[[str, str], Path]
-) -> None:
-    campaign = world.campaign(world.brand(), platform="meta_ads", external_id="7")
-    drop("meta_ads/june.csv", f"{HEADER}7,2026-06-17,2\n")
-    imported = []
-    for minute in range(3):
-        world.set_clock(noon.replace(minute=minute))
-        with structlog.testing.capture_logs() as logged:
-            refresh_spend()
-        imported.append(len(lines(logged, "export.imported")))
-        if minute == 1:
-            drop("meta_ads/june.csv", f"{HEADER}7,2026-06-17,1.5\n")
-    assert imported == [1, 0, 1]
-    assert world.spent(campaign) == 1_500_000
-    world.verify()
-
-
-def test_a_file_that_cannot_be_read_holds_up_no_other_and_is_told(
-    world: World, drop: Callable[[str, str], Path]
-) -> None:
-    campaign = world.campaign(world.brand(), platform="meta_ads", external_id="7")
-    unreadable = drop("meta_ads/a.csv", "clicks\n1\n")
-    drop("meta_ads/b.csv", f'{HEADER}7,2026-06-17,"{"x" * 200_000}"\n')
-    drop("meta_ads/c.csv", f"{HEADER}7,2026-06-17,2\n")
-    with structlog.testing.capture_logs() as logged:
-        refresh_spend()
-    assert str(unreadable) in {line["file"] for line in lines(logged, "export.unreadable")}
-    assert world.spent(campaign) == 2 * UNIT
 
 
 def test_makes_the_missing_campaigns_and_their_brand_once(world: World, noon: datetime) -> None:

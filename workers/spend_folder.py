@@ -1,0 +1,186 @@
+"""The spend folder's files, `<folder>/<platform>/*.csv`: which there are, which are complete, and how they are opened.
+
+Whoever may write there is trusted with figures, not with the worker: links, pipes, devices and directories are never
+opened, whatever their names.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+SUFFIX: Final = ".csv"
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+NANOSECONDS: Final = 1_000_000_000
+
+
+class Version(NamedTuple):
+    """A file as it was at one look: rewriting it changes the size or the time, replacing it the inode."""
+
+    inode: int
+    size: int
+    modified_ns: int
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self))
+
+    @classmethod
+    def read(cls, text: str) -> "Version":
+        """The version that was written as text."""
+        return cls(*map(int, text.split()))
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Version":
+        """The version that the file system tells."""
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+
+    @property
+    def modified_at(self) -> datetime:
+        """The modification time, cut to microseconds; the calendar's last instant for times beyond it."""
+        seconds, nanoseconds = divmod(self.modified_ns, NANOSECONDS)
+        try:
+            return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=nanoseconds // 1_000)
+        except (OverflowError, ValueError, OSError):
+            return datetime.max.replace(tzinfo=UTC) if seconds > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+class Look(NamedTuple):
+    """What was seen of a file last time: its version, and since when it has been that one, by our own clock."""
+
+    version: Version
+    unchanged_since: datetime
+
+
+class SpendFile(NamedTuple):
+    """A regular file that is named as an export."""
+
+    platform: str
+    name: str
+    version: Version
+
+    def shown(self, folder: Path) -> str:
+        """The path for people and logs."""
+        return printable(folder / self.platform / self.name)
+
+
+class Skipped(NamedTuple):
+    """A name that is not read: its path for people and logs, and why."""
+
+    file: str
+    reason: str
+
+
+class Changed(Exception):
+    """The file is another than it was, or was written to while it was read."""
+
+
+def is_complete(version: Version, last: Look | None, at: datetime, quiet: timedelta) -> bool:
+    """Whether the file has been left alone for long enough to take it for complete.
+
+    Its own modification time counts only for a file that was not there before, or that another one replaced, as
+    renaming does: a program that writes into a known file may set any time. Otherwise, and for a time ahead of ours, it
+    must have stayed the same from one look to another.
+    """
+    is_same = last is not None and last.version == version
+    seen_since = last.unchanged_since if last is not None and is_same and last.unchanged_since <= at else at
+    if at - seen_since >= quiet:
+        return True
+    is_new = last is None or last.version.inode != version.inode
+    return is_new and at - version.modified_at >= quiet
+
+
+def listed(folder: Path) -> Iterator[SpendFile | Skipped]:
+    """Every name in the folder that ends like an export. Raises OSError where the folder itself cannot be read."""
+    with os.scandir(folder) as entries:
+        platforms = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+    for entry in platforms:
+        path = folder / entry.name
+        if entry.is_symlink():
+            yield Skipped(printable(path), "link")
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _listed_of(path)
+
+
+def _listed_of(platform: Path) -> Iterator[SpendFile | Skipped]:
+    if not _is_unicode(platform.name):
+        yield Skipped(printable(platform), "name_is_not_utf8")
+        return
+    try:
+        with _directory(platform) as directory:
+            with os.scandir(directory) as entries:
+                names = sorted((entry.name for entry in entries), key=os.fsencode)
+            for name in names:
+                if name.lower().endswith(SUFFIX) and not name.startswith("."):
+                    found = _looked_at(platform, name, directory)
+                    if found is not None:
+                        yield found
+    except OSError as error:
+        yield Skipped(printable(platform), reason_of(error))
+
+
+def _looked_at(platform: Path, name: str, directory: int) -> SpendFile | Skipped | None:
+    """What stands under a name; None where nothing does any more."""
+    shown = printable(platform / name)
+    if not _is_unicode(name):
+        return Skipped(shown, "name_is_not_utf8")
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return Skipped(shown, reason_of(error))
+    if not stat.S_ISREG(status.st_mode):
+        return Skipped(shown, "link" if stat.S_ISLNK(status.st_mode) else "not_a_file")
+    return SpendFile(platform.name, name, Version.of(status))
+
+
+@contextmanager
+def opened(folder: Path, file: SpendFile) -> Iterator[BinaryIO]:
+    """The file for reading. Raises Changed where it is not the version looked at, before or after it was read."""
+    with _directory(folder / file.platform) as directory:
+        descriptor = os.open(file.name, _FILE, dir_fd=directory)
+    with os.fdopen(descriptor, "rb") as stream:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode) or Version.of(before) != file.version:
+            raise Changed
+        yield stream
+        after = os.fstat(descriptor)
+        if (Version.of(after), after.st_ctime_ns) != (Version.of(before), before.st_ctime_ns):
+            raise Changed
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, _DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def reason_of(error: OSError) -> str:
+    """The name of what the operating system refused, such as EACCES."""
+    return errno.errorcode.get(error.errno or 0, type(error).__name__)
+
+
+def printable(path: Path) -> str:
+    """The path in one line of text, whatever bytes its name has."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
