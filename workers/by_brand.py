@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from db.engine import committed, is_held_up, sql_state, transaction
+from db.engine import LOCK_NOT_AVAILABLE, committed, is_held_up, sql_state, transaction
 from db.repository.locked_rows import LockedRow, locked_rows
 from db.repository.spend import FEW_EVENTS
 from domain.inputs import Reason, Rejection
@@ -34,7 +34,6 @@ DatabaseError = DBAPIError | psycopg.Error
 DATABASE_ERRORS: Final = (DBAPIError, psycopg.Error)
 DATA_EXCEPTIONS: Final = "22"
 OUT_OF_RANGE: Final = "22003"
-LOCK_TIMEOUT: Final = "55P03"
 
 TRIES: Final = 5
 FIRST_PAUSE_SECONDS: Final = 0.25
@@ -107,12 +106,12 @@ class Committer(Generic[AnyBatch]):
                 state = sql_state(error) or ""
                 if state.startswith(DATA_EXCEPTIONS):
                     return self._halved_by_input(batches, excluded, error)
-                locked = self._locked_now(attempt) if state == LOCK_TIMEOUT else frozenset()
+                locked = self._locked_now(attempt) if state == LOCK_NOT_AVAILABLE else frozenset()
                 may_leave_all = is_retry or contended == TRIES
                 if locked and (may_leave_all or _are_few(locked, attempt)):
                     _remember(locked, error)
                     excluded |= locked
-                elif state != LOCK_TIMEOUT or contended == TRIES:
+                elif state != LOCK_NOT_AVAILABLE or contended == TRIES:
                     return self._given_up(batches, attempt, error, time.monotonic() - started)
                 else:
                     contended += 1
