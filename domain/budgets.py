@@ -24,6 +24,16 @@ def parse_limit(text: str) -> int:
     return micros
 
 
+def is_exhausted(spent_micros: int, limit_micros: int) -> bool:
+    """Whether a limit is used up: spent ≥ limit. A limit of 0 is always, also when refunds outweigh spend."""
+    return limit_micros == 0 or spent_micros >= limit_micros
+
+
+def left_micros(spent_micros: int, limit_micros: int) -> int:
+    """Micros that may still be spent; 0 for an exhausted limit. Refunds give room, but not to a limit of 0."""
+    return 0 if is_exhausted(spent_micros, limit_micros) else limit_micros - spent_micros
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A limit for one period, of a brand (all its campaigns together) or of one campaign."""
@@ -53,8 +63,8 @@ class BudgetSpend:
         return self.ahead_micros if self.window.end_day == window_of(self.budget.period, day).first_day else 0
 
     def is_exhausted_on(self, day: date) -> bool:
-        """Exhausted when spent ≥ limit, so a limit of 0 is exhausted at once."""
-        return self.spent_on(day) >= self.budget.limit_micros
+        """Whether the limit is used up in the window that holds `day`."""
+        return is_exhausted(self.spent_on(day), self.budget.limit_micros)
 
     def next_flip_day(self, day: date) -> date | None:
         """The first day after `day` on which the clock alone changes `is_exhausted_on`, or None."""

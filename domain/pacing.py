@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from domain.budgets import BudgetSpend
+from domain.budgets import BudgetSpend, is_exhausted, left_micros
 from domain.periods import windows_between
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -41,7 +41,7 @@ class Pace:
 
     @property
     def is_exhausted(self) -> bool:
-        return self.limit_micros is not None and self.spent_micros >= self.limit_micros
+        return self.limit_micros is not None and is_exhausted(self.spent_micros, self.limit_micros)
 
 
 def most_to_spend(limits: Iterable[BudgetSpend], today: date, end_day: date | None) -> int | None:
@@ -53,7 +53,7 @@ def most_to_spend(limits: Iterable[BudgetSpend], today: date, end_day: date | No
 
 
 def _left_of(spend: BudgetSpend, today: date, end_day: date | None) -> int:
-    left = max(0, spend.budget.limit_micros - spend.spent_on(today))
+    left = left_micros(spend.spent_on(today), spend.budget.limit_micros)
     later = 0 if end_day is None else len(windows_between(spend.budget.period, today, end_day)) - 1
     return left + later * spend.budget.limit_micros
 
@@ -75,7 +75,7 @@ def pace(
     whole = (ends_at - starts_at) // _MICROSECOND
     passed = min(max((at - starts_at) // _MICROSECOND, 0), whole)
     even = None if limit_micros is None else limit_micros * passed // whole
-    if limit_micros is not None and spent_micros >= limit_micros:
+    if limit_micros is not None and is_exhausted(spent_micros, limit_micros):
         return Pace(spent_micros, limit_micros, even, spent_micros, None)
     if not serves:
         return Pace(spent_micros, limit_micros, even, None, None, is_stopped=True)

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from domain.budgets import Scope
+from domain.budgets import Scope, is_exhausted
 from domain.campaigns import BUDGET_HOLDS, Hold
 from domain.errors import InvalidValue
 from domain.history import Stretch, stretches
@@ -246,7 +246,7 @@ def _windows_of_budget(
             span,
             held,
             starts_exhausted=first is not None and first.limit_micros == 0,
-            ends_exhausted=spent >= limit.limit_micros,
+            ends_exhausted=is_exhausted(spent, limit.limit_micros),
         )
         yield LimitWindow(
             campaign_id=campaign_id,

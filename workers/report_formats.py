@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
-from domain.budgets import Scope
+from domain.budgets import Scope, is_exhausted
 from domain.money import format_units
 from domain.periods import ONE_DAY, Period, time_zone
 
@@ -90,7 +90,8 @@ def _in_force(windows: Sequence[Mapping[str, Any]], first_day: date, end_day: da
         "used_permille": sum(window["spent_micros"] for window in windows) * 1000 // allowed if allowed else None,
         "windows": len(windows),
         "reached": sum(
-            bool(window["exhausted"]) or window["spent_micros"] >= window["limit_micros"] for window in windows
+            bool(window["exhausted"]) or is_exhausted(window["spent_micros"], window["limit_micros"])
+            for window in windows
         ),
     }
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.repository.arrays import array_of, text_array_of
-from db.repository.windows import SPEND_OF_BUDGETS, current_windows
+from db.repository.windows import LEFT_MICROS, SPEND_OF_BUDGETS, current_windows
 from db.repository.zones import local_days
 
 NO_LIMIT: Final = 2**62
@@ -27,13 +27,13 @@ RENEW = text("""
 
 # Brands whose headroom is more than what is left on the day for which it holds.
 TOO_MUCH = text(f"""
-    SELECT brands.id AS brand_id, headroom_micros, min(limit_micros - spent_micros) - 1 AS left_micros
+    SELECT brands.id AS brand_id, headroom_micros, min({LEFT_MICROS}) - 1 AS left_micros
     {SPEND_OF_BUDGETS}
     WHERE campaign_id IS NULL AND (brands.time_zone, headroom_on) IN (
         SELECT * FROM unnest(CAST(:zones_today AS text[]), CAST(:todays AS date[]))
     )
     GROUP BY brands.id, headroom_micros
-    HAVING headroom_micros > min(limit_micros - spent_micros) - 1
+    HAVING headroom_micros > min({LEFT_MICROS}) - 1
     ORDER BY brands.id
     LIMIT :limit
 """)  # noqa: S608 - a constant, put together once

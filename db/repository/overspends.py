@@ -34,7 +34,7 @@ CROSSING_DAYS = text("""
         WHERE day >= first_day AND day < end_day
     )
     SELECT DISTINCT ON (number) number, day, total_micros - spent_micros AS before_micros FROM running
-    WHERE total_micros >= limit_micros AND total_micros - spent_micros < limit_micros
+    WHERE limit_micros > 0 AND total_micros >= limit_micros AND total_micros - spent_micros < limit_micros
     ORDER BY number, day DESC
 """)
 
@@ -79,7 +79,7 @@ RECEIVED_AFTER = text("""
     )
     SELECT number, sum(amount_micros) AS received_micros,
         max(received_at) FILTER (
-            WHERE total_micros >= limit_micros AND total_micros - amount_micros < limit_micros
+            WHERE limit_micros > 0 AND total_micros >= limit_micros AND total_micros - amount_micros < limit_micros
         ) AS known_at
     FROM late GROUP BY number
 """)
@@ -96,9 +96,7 @@ def crossings(
     """
     days = _crossing_days(connection, brand_id, facts, overspent) if overspent else {}
     found = {
-        number: Crossing(entry.span.starts_at)
-        for number, entry in enumerate(overspent)
-        if number not in days and entry.limit_micros == 0
+        number: Crossing(entry.span.starts_at) for number, entry in enumerate(overspent) if entry.limit_micros == 0
     }
     floor = watermarks.reached(connection, ledger.FLOOR)
     known = [number for number in days if floor is None or day_starts_at(days[number][0], facts.zone) >= floor]

@@ -8,13 +8,13 @@ from sqlalchemy import Connection, text
 
 from db.engine import fetched
 from db.repository.arrays import array_of
-from db.repository.windows import SPEND_OF_BUDGETS, current_windows
+from db.repository.windows import IS_EXHAUSTED, LEFT_MICROS, SPEND_OF_BUDGETS, current_windows
 from db.repository.zones import readable_zones
 
 # Every budget with what is left of it, and the hold that it puts on campaigns when it is exhausted.
 JUDGED = f"""
-    SELECT budgets.brand_id, campaign_id, limit_micros - spent_micros AS left_micros,
-        spent_micros >= limit_micros AS exhausted,
+    SELECT budgets.brand_id, campaign_id, {LEFT_MICROS} AS left_micros,
+        {IS_EXHAUSTED} AS exhausted,
         CASE WHEN campaign_id IS NULL THEN 'brand_' ELSE 'campaign_' END || budgets.period || '_budget' AS hold
     {SPEND_OF_BUDGETS}
 """

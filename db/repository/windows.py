@@ -31,6 +31,10 @@ SPEND_OF_BUDGETS = """
     ) AS spend
 """
 
+# Whether a limit is used up, and what is left of it, as `domain.budgets` says: of a limit of 0 there is never any.
+IS_EXHAUSTED = "(limit_micros = 0 OR spent_micros >= limit_micros)"
+LEFT_MICROS = "(CASE WHEN limit_micros = 0 THEN 0 ELSE limit_micros - spent_micros END)"
+
 
 def current_windows(zones: Iterable[str], at: datetime) -> dict[str, str]:
     """The window of each period that holds the local day of `at`, for each zone, as columns."""

@@ -112,6 +112,10 @@ def _spent_by_hand(spend: BudgetSpend, day: date) -> int:
     return spend.ahead_micros if _label(period, day) == _following_label(period, known) else 0
 
 
+def _has_room_by_hand(spent_micros: int, limit: int) -> bool:
+    return limit > 0 and spent_micros < limit
+
+
 def day_holds_by_hand(campaign: Campaign, day: date) -> frozenset[Hold]:
     """Every hold but that of the schedule: they last whole days."""
     causes = {
@@ -123,7 +127,7 @@ def day_holds_by_hand(campaign: Campaign, day: date) -> frozenset[Hold]:
     }
     for spend in campaign.budgets:
         name = f"{spend.budget.scope}_{spend.budget.period}_budget"
-        causes[Hold(name)] = not _spent_by_hand(spend, day) < spend.budget.limit_micros
+        causes[Hold(name)] = not _has_room_by_hand(_spent_by_hand(spend, day), spend.budget.limit_micros)
     return frozenset(hold for hold, is_true in causes.items() if is_true)
 
 

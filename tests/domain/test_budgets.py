@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.budgets import Budget, BudgetSpend, Scope
+from domain.budgets import Budget, BudgetSpend, Scope, left_micros
 from domain.periods import Period, window_of
 from tests.domain.facts import DAY, QUICK, days, spent
 
@@ -21,6 +21,19 @@ def test_is_exhausted_when_spend_reaches_the_limit(micros: int, exhausted: bool)
 
 def test_a_limit_of_0_is_exhausted_without_any_spend() -> None:
     assert spent(0, limit=0).is_exhausted_on(SUNDAY)
+
+
+@pytest.mark.parametrize("micros", [-1, -(10**15)])
+def test_a_limit_of_0_is_exhausted_after_a_refund(micros: int) -> None:
+    assert spent(micros, limit=0).is_exhausted_on(SUNDAY)
+    assert spent(micros, limit=0, ahead=micros).next_flip_day(SUNDAY) is None
+
+
+@pytest.mark.parametrize(
+    ("micros", "limit", "left"), [(-5, 0, 0), (0, 0, 0), (7, 0, 0), (-5, 10, 15), (4, 10, 6), (10, 10, 0), (11, 10, 0)]
+)
+def test_what_is_left_of_a_limit_counts_refunds_and_is_never_below_nothing(micros: int, limit: int, left: int) -> None:
+    assert left_micros(micros, limit) == left
 
 
 def test_a_limit_of_0_never_flips() -> None:

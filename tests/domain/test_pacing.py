@@ -40,6 +40,12 @@ def test_a_limit_of_nothing_has_no_share() -> None:
     assert pace(0, 0, MIDNIGHT, MIDNIGHT + DAY, MIDNIGHT).used_percent is None
 
 
+def test_a_limit_of_0_is_used_up_and_leaves_nothing_after_a_refund() -> None:
+    told = pace(-5, 0, MIDNIGHT, MIDNIGHT + DAY, MIDNIGHT + DAY / 2)
+    assert (told.is_exhausted, told.projected_micros, told.runs_out_at) == (True, -5, None)
+    assert most_to_spend([spent(-5, limit=0, on="2026-06-17")], date(2026, 6, 17), date(2026, 6, 18)) == 0
+
+
 def test_the_first_hour_of_a_day_tells_nothing_of_its_end() -> None:
     early = pace(50, 80, MIDNIGHT, MIDNIGHT + DAY, MIDNIGHT + timedelta(minutes=59))
     assert (early.projected_micros, early.runs_out_at) == (None, None)
@@ -109,7 +115,8 @@ def test_the_most_is_what_a_spender_takes_who_fills_every_window_day_by_day(
         first_day = window_of(period, today + timedelta(days=ahead)).first_day
         taken[first_day] = max(taken.get(first_day, 0), limit)
     budget = spent(already, limit=limit, period=period, on=today.isoformat())
-    assert most_to_spend([budget], today, today + timedelta(days=days)) == sum(taken.values()) - already
+    expected = sum(taken.values()) - already if limit else 0
+    assert most_to_spend([budget], today, today + timedelta(days=days)) == expected
 
 
 AMOUNTS = st.integers(-(10**15), 10**15)

@@ -101,7 +101,7 @@ class Model:
                 days = self.brand_days[brand_id] if owner is None else self.campaign_days[owner]
                 now = _window(period, today)
                 spent = sum(micros for day, micros in days.items() if _window(period, day) == now)
-                reasons[f"{'brand' if owner is None else 'campaign'}_{period}_budget"] = spent >= limit
+                reasons[f"{'brand' if owner is None else 'campaign'}_{period}_budget"] = not (limit and spent < limit)
         return {reason for reason, is_so in reasons.items() if is_so}
 
     def serves_at(self, campaign_id: int, at: datetime, until: datetime) -> datetime | None:

@@ -13,7 +13,7 @@ from db.engine import snapshot
 from db.repository import catalog, overview
 from db.repository.audit import Edit
 from db.repository.catalog import BUDGET_FIELDS
-from domain.budgets import parse_limit
+from domain.budgets import is_exhausted, parse_limit
 from domain.errors import InvalidValue
 from domain.money import format_units
 from domain.periods import Period
@@ -44,7 +44,7 @@ def _spent(request: Request, row: Any) -> str | None:
     spent = getattr(request.state, "spent", {}).get(key_of(row))
     if spent is None:
         return None
-    return exact_money(spent, row.brand.currency) + (": exhausted" if spent >= row.limit_micros else "")
+    return exact_money(spent, row.brand.currency) + (": exhausted" if is_exhausted(spent, row.limit_micros) else "")
 
 
 def _whose(row: Any) -> str:
@@ -158,7 +158,7 @@ class BudgetView(View):
     async def _told(self, request: Request, pk: Any) -> Any:
         row = await self.find_by_pk(request, pk)
         await run_sync(partial(self.attach, request, [row]))
-        if request.state.spent.get(key_of(row), 0) >= row.limit_micros:
+        if is_exhausted(request.state.spent.get(key_of(row), 0), row.limit_micros):
             flash(request, f"The limit is spent already ({_spent(request, row)}): it holds at once.", "warning")
         return row
 
