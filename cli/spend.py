@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, BinaryIO
 
 import typer
 from rich.markup import escape
@@ -19,6 +20,7 @@ from db.engine import snapshot
 from db.repository import rejected
 from db.repository.rejected import Waiting
 from domain.errors import InvalidValue
+from domain.json_text import flaws_of, read_json
 from domain.money import format_units
 from runtime import clock
 from workers import exports, imports
@@ -158,13 +160,14 @@ def send(
     ] = 300,
     as_json: AsJson = False,
 ) -> None:
-    """Enqueue spend events for the workers. Exit code 1 when a line is no JSON: it is named, and not sent.
+    """Enqueue spend events for the workers. Exit code 1 when a line is no JSON, or holds a value that cannot be kept:
+    it is named, and not sent.
 
     With --wait also when some were rejected, and 4 when the time was up: all that was sent is counted nevertheless.
     """
     actor = ingest_reported_totals if totals else ingest_spend
     names = waiting.new_names() if wait else None
-    bad: list[int] = []
+    bad: dict[int, str] = {}
     sent = messages = 0
     with _lines(file) as lines, progress() as shown:
         task = shown.add_task("Sending", total=None)
@@ -175,13 +178,13 @@ def send(
             messages += 1
             shown.update(task, completed=sent, description=f"Sending {sent}")
     outcome = None if names is None else waiting.wait(names, sent, timeout)
-    told = {"sent": sent, "messages": messages, "bad_lines": bad}
+    for line, reason in islice(bad.items(), SHOWN_BAD_ROWS):
+        errors.print(f"[red]line {line}[/red] {escape(reason)}")
+    told = {"sent": sent, "messages": messages, "bad_lines": list(bad)}
     if as_json:
         print_json(told if outcome is None else told | outcome.fields())
     else:
         console.print(f"{sent} sent in {messages} message{'s' if messages != 1 else ''}")
-        for line in bad[:SHOWN_BAD_ROWS]:
-            errors.print(f"[red]line {line}[/red] is not JSON")
         if outcome is not None:
             waiting.tell(outcome)
     if outcome is not None and outcome.is_time_up:
@@ -191,24 +194,29 @@ def send(
 
 
 @contextmanager
-def _lines(file: str) -> Iterator[TextIO]:
+def _lines(file: str) -> Iterator[BinaryIO]:
     """The lines of a file, or of standard input. Raises InvalidValue where they cannot be read."""
     try:
-        with nullcontext(sys.stdin) if file == "-" else Path(file).open(encoding="utf-8") as lines:
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as lines:
             yield lines
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise InvalidValue("file", f"{file}: {reason}") from None
+    except OSError as error:
+        raise InvalidValue("file", f"{file}: {error.strerror}") from None
 
 
-def _parsed(lines: TextIO, bad: list[int]) -> Iterator[Any]:
+def _parsed(lines: BinaryIO, bad: dict[int, str]) -> Iterator[Any]:
+    """The events of lines of JSON; the others go into `bad`, by their numbers from 1, with what is wrong."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            yield json.loads(line)
+            event = read_json(line)
         except (ValueError, RecursionError):
-            bad.append(number)
+            bad[number] = "is not JSON"
+            continue
+        if flaws := flaws_of(event):
+            bad[number] = f"cannot be held: {'; '.join(flaws)}"
+        else:
+            yield event
 
 
 def _batches(events: Iterable[Any], size: int) -> Iterator[list[Any]]:

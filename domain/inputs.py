@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from domain.json_text import Flawed, Unheld, flaws_of
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import END_INSTANT, FIRST_INSTANT
 
@@ -74,6 +75,18 @@ class Refused(Exception):
         self.detail = detail
 
 
+def rejection(refused: Refused, raw: object) -> Rejection:
+    """The input with its reason. Numbers and containers that cannot be held are kept as text, and named."""
+    flaws = [flaw for flaw in flaws_of(raw) if flaw not in refused.detail]
+    return Rejection(refused.reason, "; ".join([refused.detail, *flaws]), raw)
+
+
+def check_held(fields: Mapping[str, object]) -> None:
+    """Refuses an input with anything in it that Python or Postgres cannot hold, in whatever field."""
+    if isinstance(fields, Flawed):
+        raise Refused(Reason.MALFORMED, "; ".join(fields.flaws))
+
+
 def span_of(at: datetime, bounds: AgeBounds) -> tuple[datetime, datetime]:
     """The earliest and the latest moment at which an event may have occurred, seen from `at`."""
     earliest = FIRST_INSTANT if bounds.oldest is None else max(FIRST_INSTANT, at - bounds.oldest)
@@ -114,6 +127,8 @@ def campaign_of(fields: Mapping[str, object]) -> CampaignKey:
     if campaign_id is not None:
         if type(campaign_id) is int:
             return campaign_id if -MAX_ID <= campaign_id <= MAX_ID else _known_range(campaign_id)
+        if isinstance(campaign_id, Unheld) and campaign_id.is_integer:
+            raise _beyond_bigint()
         raise Refused(Reason.MALFORMED, "campaign_id: expected an integer")
     platform, external_id = fields.get("platform"), fields.get("external_id")
     if isinstance(external_id, int) and not isinstance(external_id, bool):
@@ -135,8 +150,12 @@ def number_of(number: object, source: object) -> int:
 
 def _known_range(number: int) -> int:
     if abs(number) > MAX_ID:
-        raise Refused(Reason.UNKNOWN_CAMPAIGN, "no campaign has an id beyond a bigint")
+        raise _beyond_bigint()
     return number
+
+
+def _beyond_bigint() -> Refused:
+    return Refused(Reason.UNKNOWN_CAMPAIGN, "no campaign has an id beyond a bigint")
 
 
 def named(campaign: CampaignKey) -> str:
@@ -189,8 +208,9 @@ def instant_of(name: str, value: object) -> datetime:
 
 def micros_of(name: str, value: object) -> int:
     """Integer micros within MAX_AMOUNT_MICROS either way."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise Refused(Reason.MALFORMED, f"{name}: expected an integer of micros")
-    if abs(value) > MAX_AMOUNT_MICROS:
+    is_huge = isinstance(value, Unheld) and value.is_integer
+    if is_huge or (type(value) is int and abs(value) > MAX_AMOUNT_MICROS):
         raise Refused(Reason.AMOUNT_OUT_OF_RANGE, f"{name}: beyond {MAX_AMOUNT_MICROS} either way")
+    if type(value) is not int:
+        raise Refused(Reason.MALFORMED, f"{name}: expected an integer of micros")
     return value

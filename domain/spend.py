@@ -12,12 +12,14 @@ from domain.inputs import (
     Refused,
     Rejection,
     campaign_of,
+    check_held,
     event_id_of,
     instant_of,
     mapping_of,
     micros_of,
     named,
     number_of,
+    rejection,
     span_of,
     text_of,
     wrong_currency,
@@ -60,7 +62,7 @@ def read_event(raw: object) -> SpendDraft | Rejection:
         fields = mapping_of(raw)
         field = fields.get
         currency, source, numbered = field("currency"), field("source"), field("sequence")
-        return SpendDraft(
+        draft = SpendDraft(
             event_id_of(field("event_id")),
             campaign_of(fields),
             instant_of("occurred_at", field("occurred_at")),
@@ -70,8 +72,10 @@ def read_event(raw: object) -> SpendDraft | Rejection:
             None if numbered is None else number_of(numbered, source),
             raw,
         )
+        check_held(fields)
     except Refused as refused:
-        return Rejection(refused.reason, refused.detail, raw)
+        return rejection(refused, raw)
+    return draft
 
 
 def sequence_of(raw: object) -> tuple[str, int] | None:

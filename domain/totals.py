@@ -13,10 +13,12 @@ from domain.inputs import (
     Refused,
     Rejection,
     campaign_of,
+    check_held,
     instant_of,
     mapping_of,
     micros_of,
     named,
+    rejection,
     required_text,
     text_of,
     wrong_currency,
@@ -53,7 +55,7 @@ def read_total(raw: object) -> TotalDraft | Rejection:
     """The reported total in a decoded JSON value, by shape alone."""
     try:
         fields = mapping_of(raw)
-        return TotalDraft(
+        draft = TotalDraft(
             source=required_text("source", fields.get("source")),
             campaign=campaign_of(fields),
             day=_day("day", fields.get("day")),
@@ -62,8 +64,10 @@ def read_total(raw: object) -> TotalDraft | Rejection:
             currency=text_of("currency", fields.get("currency")),
             payload=raw,
         )
+        check_held(fields)
     except Refused as refused:
-        return Rejection(refused.reason, refused.detail, raw)
+        return rejection(refused, raw)
+    return draft
 
 
 def judge_total(

@@ -1,10 +1,8 @@
 """What lies on a queue, read with care: another program may have written anything there."""
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -15,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.engine import PASSING_FAULTS, transaction
 from db.repository import rejected
+from domain.json_text import Flawed, flaws_of, read_json
 from runtime import clock
 from runtime.settings import settings
 
@@ -29,12 +28,10 @@ KEPT_BYTES: Final = 128_000_000
 HEAD_BYTES: Final = 1_000_000
 """Of a message beyond KEPT_BYTES, which would crowd out all other work, this much is kept."""
 
-MAX_DEPTH: Final = 64
-"""What is nested more deeply is no message of ours, and too much for whoever would print it."""
+INPUTS: Final = frozenset({"events", "totals"})
+"""The arguments that list inputs: what cannot be held there is rejected input by input."""
 
 _RECEIPT: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
-_BRACKETS: Final = b"[]{}"
-_NO_BRACKETS: Final = bytes(set(range(256)) - set(_BRACKETS))
 REDELIVERED: Final = "redelivered"
 """The option by which a consumer says that a process died with the message: how many deaths are surely its doing."""
 
@@ -85,7 +82,7 @@ def read(data: bytes, queue_name: str, actors: Mapping[str, Actor[..., Any]]) ->
         and isinstance(message.message_id, str)
         and isinstance(message.actor_name, str)
         and message.queue_name == queue_name
-        and not _is_deep(data, message)
+        and not _is_flawed(message)
     )
     if not shaped:
         return Fault("unknown_shape")
@@ -96,25 +93,13 @@ def read(data: bytes, queue_name: str, actors: Mapping[str, Actor[..., Any]]) ->
     return sound
 
 
-def _is_deep(data: bytes, message: Message[Any]) -> bool:
-    """Whether the JSON nests beyond MAX_DEPTH. Where no text holds a bracket, the bare brackets tell in no time."""
-    brackets = data.translate(None, _NO_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        inner = brackets.replace(b"{}", b"").replace(b"[]", b"")
-        if inner == brackets:
-            break
-        brackets = inner
-    return bool(brackets) and _depth_exceeds([message.args, message.kwargs, message.options], MAX_DEPTH)
-
-
-def _depth_exceeds(level: Sequence[Any], depth: int) -> bool:
-    """Whether containers hold containers, and so on, so many times."""
-    for _ in range(depth):
-        held = chain.from_iterable(value.values() if isinstance(value, dict) else value for value in level)
-        level = [value for value in held if isinstance(value, (dict, list))]
-        if not level:
-            return False
-    return True
+def _is_flawed(message: Message[Any]) -> bool:
+    """Whether an argument beside the inputs holds what cannot be held. Options like that are left out anyway."""
+    is_batch = len(message.args) == 1 and isinstance(message.args[0], list)
+    others = [] if is_batch else list(message.args)
+    if isinstance(message.kwargs, Flawed):
+        others += [value for key, value in message.kwargs.items() if key not in INPUTS]
+    return any(map(flaws_of, others))
 
 
 def _sound(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
@@ -136,12 +121,13 @@ def keep_bytes(data: bytes, reason: str, queue_name: str, size: int = 0) -> bool
     """
     text = data.decode("utf-8", "backslashreplace")
     try:
-        payload = json.loads(text)
+        payload = read_json(data)
     except (ValueError, RecursionError):
         payload = text
     log.warning("message.set_aside", reason=reason, queue=queue_name, characters=len(text))
+    held = "".join(f"; {flaw}" for flaw in flaws_of(payload))
     cut = f", cut to {HEAD_BYTES} of {size} bytes" if size > len(data) else ""
-    return keep(reason, f"{len(text)} characters on queue {queue_name}{cut}", payload)
+    return keep(reason, f"{len(text)} characters on queue {queue_name}{cut}{held}", payload)
 
 
 def keep(reason: str, detail: str, payload: object) -> bool:

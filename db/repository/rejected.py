@@ -1,8 +1,6 @@
 """Bad input, kept whole with its reason until it is replayed."""
 
-import itertools
 import json
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -10,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from domain.inputs import MAX_TEXT, Rejection
+from domain.json_text import is_nested_too_deeply
 
 # Keeps inputs; one that waits already for the same reason is counted, not kept twice.
 KEEP = text("""
@@ -43,9 +42,6 @@ COUNTS = text("""
 
 MARK_REPLAYED = text("UPDATE rejected_events SET replayed_at = :at WHERE id = :id")
 
-
-MAX_DEPTH: Final = 100
-_BRACKETS: Final = re.compile(r"[\[\]{}]")
 
 SPEND_EVENT: Final = "spend_event"
 REPORTED_TOTAL: Final = "reported_total"
@@ -143,13 +139,7 @@ def as_json(payload: object) -> str:
         text = json.dumps(payload, allow_nan=False, default=str)
     except (ValueError, RecursionError):
         return json.dumps(_described(payload))
-    return text if isinstance(payload, str) or _depth(text) <= MAX_DEPTH else json.dumps(text)
-
-
-def _depth(text: str) -> int:
-    """How deeply the brackets of a JSON text nest, at the most: those within strings count too."""
-    steps = (1 if bracket in "[{" else -1 for bracket in _BRACKETS.findall(text))
-    return max(itertools.accumulate(steps), default=0)
+    return json.dumps(text) if is_nested_too_deeply(payload) else text
 
 
 def _described(payload: object) -> str:

@@ -36,7 +36,7 @@ def spendgate(
 
     def told(*argv: str, stdin: str = "") -> Told:
         monkeypatch.setattr(sys, "argv", ["spendgate", *argv])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             run()

@@ -356,9 +356,28 @@ def test_send_names_a_line_nested_beyond_reading(spendgate: Spendgate) -> None:
     assert (told.code, told.data["bad_lines"]) == (1, [1])
 
 
-@pytest.mark.parametrize("name", ["missing.jsonl", ".", "bytes"])
-def test_send_refuses_what_is_no_file_of_text(spendgate: Spendgate, tmp_path: Path, name: str) -> None:
-    (tmp_path / "bytes").write_bytes(b"\xff\xfe\xff")
+def test_send_names_the_lines_that_hold_what_cannot_be_kept_and_sends_the_others(
+    world: World, spendgate: Spendgate, tmp_path: Path
+) -> None:
+    good = [world.event(1, UNIT) for _ in range(2)]
+    bad = [
+        b'{"amount_micros": ' + b"9" * 5_000 + b"}",
+        b'{"amount_micros": 1e400}',
+        b'{"source": "caf\xe9"}',
+        b'{"source": "\\u0000"}',
+        b'{"note": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+    ]
+    lines = [b"\xef\xbb\xbf" + json.dumps(good[0]).encode(), *bad, json.dumps(good[1]).encode()]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(lines))
+    told = spendgate("send", str(tmp_path / "events.jsonl"), "--json")
+    assert (told.code, told.data) == (1, {"sent": 2, "messages": 1, "bad_lines": [2, 3, 4, 5, 6]})
+    assert "line 2 cannot be held: amount_micros: an integer of 5000 digits" in told.err
+    assert "line 4 cannot be held: source: a text with the byte 0xe9" in told.err
+    assert [message.kwargs["events"] for message in messages()] == [good]
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "."])
+def test_send_refuses_what_is_no_file(spendgate: Spendgate, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     assert_one_line(spendgate("send", str(path)), 2, path.name)
 

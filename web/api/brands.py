@@ -20,10 +20,11 @@ from web.api.etags import IfMatch, IfNoneMatch
 from web.api.fields import Body, Currency, Line, PathId, ZoneName
 from web.api.keys import Manager, Reader, edit_by, needs_all_brands, seen_by
 from web.api.paging import Listed, Pages
+from web.api.reading import JsonRoute
 from workers.access import Caller
 from workers.enforcement import edited_then
 
-router = APIRouter(prefix="/api/brands", tags=["brands"])
+router = APIRouter(prefix="/api/brands", tags=["brands"], route_class=JsonRoute)
 
 GONE: Final = problems.responses(HTTPStatus.NOT_FOUND)
 EDITS: Final = problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED)

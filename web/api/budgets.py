@@ -23,11 +23,12 @@ from web.api.etags import IfMatch, IfNoneMatch
 from web.api.fields import Body, Id, LimitMicros, PathId, QueryId
 from web.api.keys import Manager, Reader, edit_by, seen_by
 from web.api.paging import Listed, Pages
+from web.api.reading import JsonRoute
 from web.problems import Problem
 from workers.access import Caller
 from workers.enforcement import edited, edited_then
 
-router = APIRouter(prefix="/api/budgets", tags=["budgets"])
+router = APIRouter(prefix="/api/budgets", tags=["budgets"], route_class=JsonRoute)
 
 
 class Budget(BaseModel):

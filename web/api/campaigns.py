@@ -23,11 +23,12 @@ from web.api.etags import IfMatch, IfNoneMatch
 from web.api.fields import Body, Day, Id, Line, PathId, QueryId
 from web.api.keys import Manager, Reader, edit_by, seen_by
 from web.api.paging import Listed, Pages
+from web.api.reading import JsonRoute
 from workers import explanations
 from workers.access import Caller
 from workers.enforcement import edited_then
 
-router = APIRouter(prefix="/api/campaigns", tags=["campaigns"])
+router = APIRouter(prefix="/api/campaigns", tags=["campaigns"], route_class=JsonRoute)
 
 
 class Campaign(BaseModel):

@@ -18,9 +18,10 @@ from web.api.campaigns import brand_of_seen, seen_campaign
 from web.api.etags import IfMatch, IfNoneMatch
 from web.api.fields import Body, PathId
 from web.api.keys import Manager, Reader, edit_by
+from web.api.reading import JsonRoute
 from workers.enforcement import edited_then
 
-router = APIRouter(prefix="/api/campaigns", tags=["campaigns"])
+router = APIRouter(prefix="/api/campaigns", tags=["campaigns"], route_class=JsonRoute)
 
 MAX_DAYPARTS: Final = 1_000
 

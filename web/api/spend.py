@@ -16,6 +16,7 @@ from domain.inputs import MAX_EVENTS_PER_MESSAGE, MAX_TEXT, Reason, Rejection
 from web import problems
 from web.api.fields import Body
 from web.api.keys import SpendWriter
+from web.api.reading import JsonRoute
 from workers import submissions
 from workers.access import Caller
 from workers.counting import Counted
@@ -23,7 +24,7 @@ from workers.enforcement import Cause
 from workers.ingest import count_events, count_totals, ingest_reported_totals, ingest_spend, report
 from workers.submissions import Refused
 
-router = APIRouter(prefix="/api", tags=["spend"])
+router = APIRouter(prefix="/api", tags=["spend"], route_class=JsonRoute)
 
 BATCHES: Final = problems.responses(HTTPStatus.BAD_REQUEST)
 

@@ -193,6 +193,24 @@ def test_hostile_events_are_kept_and_answered(world: World, client: TestClient) 
     assert (listed.status_code, len(listed.json()["items"])) == (200, 7)
 
 
+@pytest.mark.parametrize("wait", ["true", "false"])
+@pytest.mark.parametrize("value", ["9" * 5_000, "1e400", "NaN", "[" * 5_000 + "]" * 5_000, '"\\u0000"', '"\\udfff"'])
+def test_one_event_that_cannot_be_held_is_rejected_at_its_place_and_the_others_are_taken(
+    world: World, client: TestClient, wait: str, value: str
+) -> None:
+    campaign = world.campaign(world.brand())
+    bad = json.dumps(world.event(campaign, 100, note="@")).replace('"@"', value)
+    body = f'{{"events": [{json.dumps(world.event(campaign, 1))}, {bad}, {json.dumps(world.event(campaign, 2))}]}}'
+    answer = client.post(
+        "/api/spend/", params={"wait": wait}, content=body.encode(), headers={"Content-Type": "application/json"}
+    )
+    told = answer.json()
+    assert (told["accepted"], told["rejected"], [one["index"] for one in told["rejections"]]) == (2, 1, [1])
+    assert told["rejections"][0]["detail"].startswith("note: ")
+    with working():
+        eventually(lambda: world.spent(campaign) == 3)
+
+
 def test_without_redis_nothing_is_claimed_and_what_was_bad_is_kept(
     world: World, program: Program, browse: Browse
 ) -> None:

@@ -1,0 +1,124 @@
+"""JSON from outside: what cannot be held is a flaw of its own object, and all else is read as Python reads it."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.json_text import MAX_DEPTH, MAX_FLAWS, Flawed, Unheld, as_held, flaws_of, is_nested_too_deeply, read_json
+
+HUGE = "9" * 5_000
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSON_VALUES)
+def test_reads_what_python_reads(value: object) -> None:
+    text = json.dumps(value)
+    assert read_json(text.encode()) == json.loads(text) == value
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (HUGE, "an integer of 5000 digits"),
+        (f"-{HUGE}", "an integer of 5000 digits"),
+        ("1e400", "a number beyond a double"),
+        ("-1e400", "a number beyond a double"),
+        (f"{HUGE}.5", "a number beyond a double"),
+        ("NaN", "NaN, which is no JSON number"),
+        ("-Infinity", "-Infinity, which is no JSON number"),
+    ],
+)
+def test_a_number_that_cannot_be_held_is_named_and_kept_as_text(number: str, words: str) -> None:
+    spoilt, sound = read_json(f'[{{"a": 1, "b": {number}}}, {{"a": 2}}]')
+    assert isinstance(spoilt, Flawed)
+    assert spoilt.flaws == [f"b: {words}, kept as text"]
+    assert (type(sound), sound) == (dict, {"a": 2})
+    assert spoilt["a"] == 1
+    assert json.loads(json.dumps(spoilt, default=str))["b"] == number
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b'"nul \\u0000"', "a text with U+0000"),
+        (b'"\\ud800"', "a text with U+D800, half of a surrogate pair"),
+        (b'"caf\xe9"', "a text with the byte 0xe9 that is no UTF-8, kept as \\udce9"),
+    ],
+)
+def test_a_text_that_cannot_be_held_is_a_flaw_as_value_and_as_key(text: bytes, words: str) -> None:
+    assert flaws_of(read_json(b'{"b": ' + text + b"}")) == [f"b: {words}"]
+    (flaw,) = flaws_of(read_json(b"{" + text + b": 1}"))
+    assert flaw == words.replace("a text", "a key")
+
+
+def test_flaws_name_their_place_however_deep_and_spoil_every_object_around_them() -> None:
+    read = read_json('{"events": [{"a": {"b": [1, {"c": NaN}]}}, {"a": 1}]}')
+    assert flaws_of(read) == ["events[0].a.b[1].c: NaN, which is no JSON number, kept as text"]
+    assert [type(event) for event in read["events"]] == [Flawed, dict]
+
+
+def test_few_flaws_are_named_and_a_long_key_is_cut() -> None:
+    many = read_json("{" + ",".join(f'"{number}": NaN' for number in range(1_000)) + "}")
+    assert len(many.flaws) == MAX_FLAWS
+    (flaw,) = flaws_of(read_json('{"' + "k" * 1_000_000 + '": NaN}'))
+    assert len(flaw) < 120
+
+
+@pytest.mark.parametrize("bracket", ["[", '{"a":'])
+def test_what_nests_beyond_any_stack_is_kept_as_text(bracket: str) -> None:
+    closing = {"[": "]", '{"a":': "}"}[bracket]
+    deep = bracket * 100_000 + "1" + closing * 100_000
+    spoilt, sound = read_json(f'[{{"b": {deep}}}, {{"a": "[[[" }}]')
+    assert sound == {"a": "[[["}
+    assert flaws_of(spoilt)[0].endswith(": nested over 64 deep, kept as text")
+    assert not is_nested_too_deeply(spoilt)
+
+
+@pytest.mark.parametrize(
+    "text", ['[[[[["\\"[["]]]]]', "[" * 80, '["' + "\\" * 101, '"' + '\\"' * 100_000, "[" * 100_000, "]" * 100, ""]
+)
+def test_brackets_in_texts_and_broken_json_mislead_nobody(text: str) -> None:
+    try:
+        expected = json.loads(text)
+    except (ValueError, RecursionError):
+        with pytest.raises((ValueError, RecursionError)):
+            read_json(text)
+    else:
+        assert read_json(text) == expected
+
+
+def test_a_byte_order_mark_is_left_out() -> None:
+    assert read_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    assert read_json('{"a": 1}'.encode("utf-16")) == {"a": 1}
+
+
+def test_a_key_that_stands_twice_has_its_last_value() -> None:
+    assert read_json('{"a": NaN, "a": 2}') == {"a": 2}
+    assert type(read_json('{"a": NaN, "a": 2}')) is dict
+
+
+def test_what_cannot_be_held_is_written_and_read_again_as_it_was() -> None:
+    read = read_json(f'{{"a": {HUGE}, "b": [1e999]}}')
+    again: Any = read_json(json.dumps(read, default=as_held))
+    assert ([str(again["a"]), str(again["b"][0])], flaws_of(again)) == ([HUGE, "1e999"], flaws_of(read))
+    with pytest.raises(TypeError):
+        json.dumps({"a": object()}, default=as_held)
+
+
+def test_an_integer_has_digits_alone() -> None:
+    assert [Unheld(text).is_integer for text in (HUGE, f"-{HUGE}", "1e400", "NaN", "-")] == [True, True, *[False] * 3]
+
+
+@pytest.mark.parametrize(("depth", "too_deep"), [(MAX_DEPTH, False), (MAX_DEPTH + 1, True), (20_000, True)])
+def test_depth_counts_lists_and_objects_in_each_other(depth: int, too_deep: bool) -> None:
+    value: object = 1
+    for level in range(depth):
+        value = [value, "[["] if level % 2 else {"a": value}
+    assert is_nested_too_deeply(value) is too_deep
