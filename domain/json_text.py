@@ -22,6 +22,7 @@ MAX_FLAWS: Final = 3
 """Named of one object."""
 
 _KEY_SHOWN: Final = 40
+_PLACE_SHOWN: Final = 80
 _UNHELD: Final = "\0unheld"
 """The key by which an `Unheld` is written as JSON. No sound object has it: U+0000 is a flaw of its own."""
 
@@ -154,7 +155,7 @@ def _flaws_of_field(key: str, value: object) -> Iterator[str]:
 
 def _flaws(place: str, value: object) -> Iterator[str]:
     if isinstance(value, Unheld):
-        yield f"{place}: {value.description}, kept as text"
+        yield f"{_cut(place, _PLACE_SHOWN)}: {value.description}, kept as text"
     elif isinstance(value, str):
         if unsound := _unsound(value):
             yield f"{place}: a text with {unsound}"
@@ -177,8 +178,11 @@ def _unsound(text: str) -> str | None:
 
 
 def _shown(key: str) -> str:
-    shown = "".join(character if character.isprintable() else "\ufffd" for character in key[:_KEY_SHOWN])
-    return shown if len(key) <= _KEY_SHOWN else f"{shown}…"
+    return "".join(character if character.isprintable() else "\ufffd" for character in _cut(key, _KEY_SHOWN))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _flattened(text: str) -> str:
