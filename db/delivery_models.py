@@ -24,15 +24,19 @@ class SuspectMessage(Base):
 
 
 class SequenceRun(Base):
-    """Sequence numbers of a source that arrived, first to last without a gap; neighbours are joined now and then."""
+    """Sequence numbers of a source that arrived, first to last without a gap; neighbours are joined now and then.
+
+    `sender_brand_id`: the only brand that the sender's key knows, 0 where it knows all.
+    """
 
     __tablename__ = "sequence_runs"
     __table_args__ = (
         CheckConstraint("first <= last", name="runs_forward"),
-        Index("ix_sequence_runs_source", "source", "first"),
+        Index("ix_sequence_runs_sender_brand_id_source", "sender_brand_id", "source", "first"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    sender_brand_id: Mapped[int] = mapped_column(BigInteger, server_default="0")
     source: Mapped[str] = mapped_column(Text)
     first: Mapped[int] = mapped_column(BigInteger)
     last: Mapped[int] = mapped_column(BigInteger)

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, lru_cache, partial
@@ -43,7 +43,14 @@ SET_FOR_SMALL = text("""
 
 
 class Stale(Exception):
-    """What was read before the locks no longer holds: the transaction must be done again."""
+    """What was read before the locks no longer holds: the transaction must be done again.
+
+    `first`: what `committed` commits before that, each in a transaction of its own.
+    """
+
+    def __init__(self, reason: str, first: Iterable[Callable[[Connection], object]] = ()) -> None:
+        super().__init__(reason)
+        self.first = first
 
 
 PASSING_FAULTS = (OperationalError, InterfaceError, psycopg.OperationalError, NoConnectionFree, Stale)
@@ -187,6 +194,8 @@ def committed(
                 _look_for_another_server(error)
                 raise
             log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
+            for work_before in error.first if isinstance(error, Stale) else ():
+                _committed_once(work_before, lock_timeout_ms, is_small=False)
             if attempt > 1:
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
     return once()

@@ -56,7 +56,7 @@ class Account(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AgeBounds:
-    """How far from now an event may have occurred. `oldest` of None takes any age."""
+    """How far from now an event may have occurred. `oldest` of None takes any age, but nothing before `earliest`."""
 
     oldest: timedelta | None = timedelta(days=35)
     ahead: timedelta = timedelta(minutes=5)
@@ -64,6 +64,7 @@ class AgeBounds:
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _BARE_UUID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+    earliest: datetime = FIRST_INSTANT
 
 
 class Refused(Exception):
@@ -89,7 +90,7 @@ def check_held(fields: Mapping[str, object]) -> None:
 
 def span_of(at: datetime, bounds: AgeBounds) -> tuple[datetime, datetime]:
     """The earliest and the latest moment at which an event may have occurred, seen from `at`."""
-    earliest = FIRST_INSTANT if bounds.oldest is None else max(FIRST_INSTANT, at - bounds.oldest)
+    earliest = bounds.earliest if bounds.oldest is None else max(bounds.earliest, at - bounds.oldest)
     return earliest, min(END_INSTANT, at + bounds.ahead)
 
 

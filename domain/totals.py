@@ -83,7 +83,7 @@ def judge_total(
         return Rejection(Reason.TOO_OLD, f"the day is over {bounds.oldest.days} days ago", draft.payload)
     if day_starts_at(draft.day, account.time_zone) == day_starts_at(draft.day + ONE_DAY, account.time_zone):
         return Rejection(Reason.MALFORMED, f"{account.time_zone.key} had no {draft.day}", draft.payload)
-    return ReportedTotal(
+    total = ReportedTotal(
         source=draft.source,
         brand_id=account.brand_id,
         campaign_id=account.campaign_id,
@@ -93,6 +93,9 @@ def judge_total(
         time_zone=account.time_zone,
         payload=draft.payload,
     )
+    if moment_of(total) < bounds.earliest:
+        return Rejection(Reason.TOO_OLD, f"the ledger begins at {bounds.earliest:%Y-%m-%d %H:%M} UTC", draft.payload)
+    return total
 
 
 def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, Account]) -> Account | Rejection:

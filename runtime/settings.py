@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     max_event_ahead_seconds: int = Field(
         300, ge=0, le=86400, validation_alias=_variable("SPENDGATE_MAX_EVENT_AHEAD_SECONDS")
     )
-    max_total_age_days: int | None = Field(None, ge=1, validation_alias=_variable("SPENDGATE_MAX_TOTAL_AGE_DAYS"))
+    max_total_age_days: int = Field(1096, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_TOTAL_AGE_DAYS"))
     ledger_retention_months: int | None = Field(
         None, ge=2, validation_alias=_variable("SPENDGATE_LEDGER_RETENTION_MONTHS")
     )
@@ -128,8 +128,8 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.max_event_ahead_seconds)
 
     @property
-    def max_total_age(self) -> timedelta | None:
-        return None if self.max_total_age_days is None else timedelta(days=self.max_total_age_days)
+    def max_total_age(self) -> timedelta:
+        return timedelta(days=self.max_total_age_days)
 
     @property
     def clock_is_driven(self) -> bool:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
+import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -16,6 +17,7 @@ from db.repository.enforcement import Applied
 from db.repository.spend import Patience, Sifted
 from domain.columns import Events, judged_plain
 from domain.inputs import Account, AgeBounds, CampaignKey, Reason, Rejection
+from domain.periods import FIRST_INSTANT
 from domain.sequences import runs_of
 from domain.spend import judge_events, read_event
 from domain.totals import ReportedTotal, judge_total
@@ -94,7 +96,7 @@ def sum_of(counted: Sequence[Counted]) -> Counted:
 
 
 def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connection], Result]:
-    """Lets `count` write without a look at the ledger, and take campaigns for what they were, the first time.
+    """Lets `count` write without a look at the ledger, and take campaigns and months as remembered, the first time.
 
     The transaction that fails for it is done again, by `committed`, and knows better.
     """
@@ -107,12 +109,13 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
         except spend.KnownInPart as error:
             looks_first = True
             raise Stale("the ledger has some of it already") from error
-        except IntegrityError as error:
+        except (IntegrityError, psycopg.IntegrityError) as error:
             forget_accounts()
+            ledger.forget_months()
             if has_looked_again:
                 raise
             has_looked_again = True
-            raise Stale("a campaign is not what it was") from error
+            raise Stale("a campaign or a month of the ledger is not what it was") from error
 
     return counted
 
@@ -153,7 +156,7 @@ def _judged(
 ) -> tuple[Mapping[CampaignKey, Account], list[Judged]]:
     """Each batch, judged by accounts that are remembered; by what the tables say before an event is rejected."""
     keys = set[CampaignKey]().union(*(batch.campaigns() for batch in batches))
-    within = bounds(settings().max_event_age, at)
+    within = bounds(connection, settings().max_event_age, at)
     if only_brand_id is None:
         known = remembered_accounts(connection, keys)
         judged = [_judge(batch, known, at, within) for batch in batches]
@@ -218,7 +221,7 @@ def count_totals(
     (batch,) = batches
     at = clock.now()
     attempt = attempt or Attempt()
-    within = bounds(settings().max_total_age, at)
+    within = bounds(connection, settings().max_total_age, at)
     known = accounts(connection, {draft.campaign for draft in batch.drafts}, only_brand_id)
     judged, refused = parted(judge_total(draft, known, at, within) for draft in batch.drafts)
     reported, left = _without_excluded(judged, attempt)
@@ -250,9 +253,15 @@ def _without_excluded(
     return reported, left
 
 
-def bounds(oldest: timedelta | None, at: datetime) -> AgeBounds:
-    """The bounds that are set, and never an age that the ledger does not retain."""
+def bounds(connection: Connection, oldest: timedelta | None, at: datetime) -> AgeBounds:
+    """The bounds that are set, and nothing that the ledger let go or is about to.
+
+    What was dropped stays so whatever is set now: but for the current month, beyond which only a clock that was ahead
+    can have gone.
+    """
     retention = settings().ledger_retention_months
-    retained = None if retention is None else at - ledger.floor(at, retention)
-    ages = [age for age in (oldest, retained) if age is not None]
-    return AgeBounds(min(ages, default=None), settings().max_event_ahead)
+    stored = ledger.stored_floor(connection)
+    floors = [] if stored is None else [min(stored, ledger.floor(at, 0))]
+    if retention is not None:
+        floors.append(ledger.floor(at, retention))
+    return AgeBounds(oldest, settings().max_event_ahead, max(floors, default=FIRST_INSTANT))

@@ -48,7 +48,7 @@ def _keep_refused(
     def keep(connection: Connection) -> Refused:
         at = clock.now()
         keys = {draft.campaign for draft in read if not isinstance(draft, Rejection)}
-        known, within = accounts(connection, keys, brand_id), bounds(oldest, at)
+        known, within = accounts(connection, keys, brand_id), bounds(connection, oldest, at)
         judged = [draft if isinstance(draft, Rejection) else judge(draft, known, at, within) for draft in read]
         refused = _refused(judged)
         rejected.keep(connection, kind, refused.values(), at, brand_id)

@@ -8,7 +8,7 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-NAMES = ("status_changes", "brand_hours", "catalog", "sequence_runs", "ledger_months")
+NAMES = ("status_changes", "brand_hours", "catalog", "sequence_runs")
 
 # Whoever may lock a row may also update it, so updates are refused here. Row locks fire no trigger.
 KEEP_LOCKS = """
@@ -28,36 +28,6 @@ BEGIN
         RAISE EXCEPTION 'the row status_changes of the table locks is missing' USING ERRCODE = 'P0002';
     END IF;
     RETURN NULL;
-END $$
-"""
-
-# Takes the lock `ledger_months` as the function's owner: who makes a month needs no privilege on `locks` for it.
-ENSURE_LEDGER_MONTH = """
-CREATE OR REPLACE FUNCTION ensure_ledger_month(month date) RETURNS boolean LANGUAGE plpgsql {definer} AS $$
-DECLARE
-    part text := 'spend_events_' || to_char(month, 'YYYY_MM');
-BEGIN
-    IF month IS NULL OR month <> date_trunc('month', month) OR month NOT BETWEEN '1970-01-01' AND '2199-12-01' THEN
-        RAISE EXCEPTION 'not the first day of a month from 1970 to 2199: %', month USING ERRCODE = '22023';
-    END IF;
-    IF to_regclass(part) IS NOT NULL THEN
-        RETURN false;
-    END IF;
-    {lock}
-    -- Asked of the catalog itself: the name's absence may still be cached from before the wait.
-    IF EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = current_schema()::regnamespace) THEN
-        RETURN false;
-    END IF;
-    -- Made aside and then attached: that takes a lock which lets inserts into other months go on.
-    EXECUTE format(
-        'CREATE TABLE %I (LIKE spend_events INCLUDING DEFAULTS, CONSTRAINT %I PRIMARY KEY (brand_id, event_id))',
-        part, 'pk_' || part
-    );
-    EXECUTE format(
-        'ALTER TABLE spend_events ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-        part, month::timestamp AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC'
-    );
-    RETURN true;
 END $$
 """
 
@@ -137,15 +107,6 @@ BEGIN
 END $$
 """
 
-LOCK_ROW = "PERFORM FROM locks WHERE name = 'ledger_months' FOR NO KEY UPDATE;"
-LOCK_ADVISORY = "PERFORM pg_advisory_xact_lock(hashtext('ensure_ledger_month'));"
-
-
-def as_owner() -> str:
-    """Runs as the function's owner, with the schema that we migrate as the only place of names."""
-    schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
-    return f"SECURITY DEFINER SET search_path = {schema}, pg_temp"
-
 
 def upgrade() -> None:
     # Whoever enforces locks brands first: while we hold the table, nobody is about to append a status change.
@@ -156,7 +117,6 @@ def upgrade() -> None:
         "CREATE TRIGGER order_by_commit BEFORE INSERT ON status_changes "
         "FOR EACH STATEMENT EXECUTE FUNCTION order_status_changes()"
     )
-    op.execute(ENSURE_LEDGER_MONTH.format(definer=as_owner(), lock=LOCK_ROW))
     _make_epoch()
     _make_spend_files()
     _lock_brands_once_a_statement()
@@ -227,7 +187,6 @@ def downgrade() -> None:
     )
     for function in (STAMP_BUDGET_CHANGE, KEEP_BUDGET_LIMITS):
         op.execute(function.format(now="now()"))
-    op.execute(ENSURE_LEDGER_MONTH.format(definer=as_owner(), lock=LOCK_ADVISORY))
     op.execute("DROP TRIGGER order_by_commit ON status_changes")
     op.execute("DROP FUNCTION order_status_changes()")
     op.drop_table("spend_files")

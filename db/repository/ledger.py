@@ -1,15 +1,20 @@
 """The ledger's partitions: one a UTC month."""
 
+import math
+import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from functools import partial
+from typing import Final
 
 import structlog
 from sqlalchemy import Connection, text
 
+from db.engine import Stale
 from db.repository import watermarks
 from domain.periods import Period, window_of
 
-# Makes the partition of one month; false where it stood already.
+# Makes the partition of one month; false where it stood already, null where it was dropped: then it stays so.
 ENSURE_MONTH = text("SELECT ensure_ledger_month(:month)")
 
 # The months that have a partition, oldest first.
@@ -30,9 +35,15 @@ WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '500ms'")
 log = structlog.get_logger()
 
 FLOOR = "ledger_floor"
-"""The watermark of what was dropped: the ledger holds nothing before it, so no counter can be checked there."""
+"""The watermark of what was dropped: the ledger holds nothing before it and takes nothing, or it would count twice."""
+
+MONTHS_A_TRANSACTION: Final = 12
+"""More partitions than that are made in transactions of their own, so that none makes hundreds of tables."""
+
+FLOOR_REMEMBERED_SECONDS: Final = 60
 
 _known: set[date] = set()
+_floors: dict[str, tuple[float, datetime | None]] = {}
 
 
 def month_of(at: datetime) -> date:
@@ -41,19 +52,52 @@ def month_of(at: datetime) -> date:
 
 
 def ensure_months(connection: Connection, months: Iterable[date]) -> None:
-    """Makes the partitions that are missing. What this process has seen once it does not ask again."""
-    for month in sorted(set(months) - _known):
-        if not connection.scalar(ENSURE_MONTH, {"month": month}):
+    """Makes the partitions that are missing. What this process has seen once it does not ask again.
+
+    Raises Stale where one was dropped, which `stored_floor` then says, and where so many are missing that they are made
+    first.
+    """
+    missing = sorted(set(months) - _known)
+    if len(missing) > MONTHS_A_TRANSACTION:
+        _known.update(_existing(connection))
+        missing = sorted(set(missing) - _known)
+    if len(missing) > MONTHS_A_TRANSACTION:
+        parts = range(0, len(missing), MONTHS_A_TRANSACTION)
+        some = [partial(_make, months=missing[first : first + MONTHS_A_TRANSACTION]) for first in parts]
+        raise Stale("many months are missing", first=some)
+    _make(connection, missing)
+
+
+def _make(connection: Connection, months: Iterable[date]) -> None:
+    for month in months:
+        is_made = connection.scalar(ENSURE_MONTH, {"month": month})
+        if is_made is None:
+            forget_months()
+            raise Stale(f"{month:%Y-%m} was dropped from the ledger")
+        if not is_made:
             _known.add(month)
 
 
 def forget_months() -> None:
-    """Lets `ensure_months` ask anew, after partitions were dropped."""
+    """Lets `ensure_months` and `stored_floor` ask anew, after partitions were dropped."""
     _known.clear()
+    _floors.clear()
 
 
-def months(connection: Connection) -> list[date]:
-    """The months that the ledger holds, oldest first."""
+def stored_floor(connection: Connection) -> datetime | None:
+    """The first instant that the ledger still takes, after months were dropped; None before any was.
+
+    Remembered for a while: a month dropped since then makes `ensure_months`, or the write, fail and ask anew.
+    """
+    read_at, known = _floors.get(FLOOR, (-math.inf, None))
+    if time.monotonic() - read_at > FLOOR_REMEMBERED_SECONDS:
+        known = watermarks.reached(connection, FLOOR)
+        _floors[FLOOR] = time.monotonic(), known
+    return known
+
+
+def _existing(connection: Connection) -> list[date]:
+    """The months that the ledger has, oldest first."""
     return list(connection.scalars(MONTHS))
 
 
@@ -71,7 +115,7 @@ def drop_months_before(connection: Connection, earliest: datetime) -> list[date]
     connection.execute(WAIT_BRIEFLY)
     dropped = list(connection.scalars(DROP_MONTHS, {"earliest": earliest.date()}))
     forget_months()
-    left = [month for month in months(connection) if month < earliest.date()]
+    left = [month for month in _existing(connection) if month < earliest.date()]
     if left:
         log.warning("ledger.kept", months=[month.isoformat() for month in left])
     if dropped or not left:

@@ -1,7 +1,7 @@
 """Locks that stand for something other than a row: one row each of the table `locks`, held until the commit.
 
 To lock a row takes the privilege to update it, which readers lack; an advisory lock is free for all who may connect.
-Two locks are taken inside the database: `status_changes` by a trigger, `ledger_months` by `ensure_ledger_month`.
+Two locks are taken inside the database: `status_changes` by a trigger.
 """
 
 from collections.abc import Mapping
@@ -37,9 +37,6 @@ class Lock(StrEnum):
 
     SEQUENCE_RUNS = "sequence_runs"
     """Join runs of sequence numbers."""
-
-    LEDGER_MONTHS = "ledger_months"
-    """Create partitions of the ledger."""
 
 
 def take(connection: Connection, lock: Lock) -> None:

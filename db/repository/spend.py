@@ -194,15 +194,11 @@ def _told_apart(connection: Connection, events: Events) -> Sifted:
 
 
 def months_of(events: Events) -> set[date]:
-    """The months of the ledger that they belong to, and those between."""
+    """The months of the ledger that they belong to."""
     if not events.occurred_at:
         return set()
-    month, last = month_of(min(events.occurred_at)), month_of(max(events.occurred_at))
-    found = {month}
-    while month < last:
-        month = next_month(month)
-        found.add(month)
-    return found
+    first, last = month_of(min(events.occurred_at)), month_of(max(events.occurred_at))
+    return {first} if first == last else set(map(month_of, events.occurred_at))
 
 
 def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[EventKey, Fact]:

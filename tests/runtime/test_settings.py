@@ -59,7 +59,7 @@ DEFAULTS = {
     "SPENDGATE_SHUTDOWN_SECONDS": ("shutdown_seconds", 25),
     "SPENDGATE_MAX_EVENT_AGE_DAYS": ("max_event_age_days", 35),
     "SPENDGATE_MAX_EVENT_AHEAD_SECONDS": ("max_event_ahead_seconds", 300),
-    "SPENDGATE_MAX_TOTAL_AGE_DAYS": ("max_total_age_days", None),
+    "SPENDGATE_MAX_TOTAL_AGE_DAYS": ("max_total_age_days", 1096),
     "SPENDGATE_LEDGER_RETENTION_MONTHS": ("ledger_retention_months", None),
     "SPENDGATE_SPEND_FOLDER": ("spend_folder", None),
     "SPENDGATE_SPEND_FOLDER_QUIET_SECONDS": ("spend_folder_quiet_seconds", 60),
