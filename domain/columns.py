@@ -11,7 +11,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from domain.inputs import MAX_ID, Account, AgeBounds, CampaignKey, is_text, span_of
+from domain.inputs import MAX_ID, MAX_SEQUENCE, Account, AgeBounds, CampaignKey, is_text, span_of
 from domain.money import MAX_AMOUNT_MICROS
 from domain.spend import SpendEvent
 
@@ -125,7 +125,7 @@ def _numbers(sources: list[str], fields: Sequence[Any]) -> list[tuple[str, int]]
     if not numbered:
         return []
     numbers = [number for _, number in numbered]
-    sound = _are_integers(numbers, MAX_ID) and min(numbers) >= 0 and all(source for source, _ in numbered)
+    sound = _are_integers(numbers, MAX_SEQUENCE) and min(numbers) >= 0 and all(source for source, _ in numbered)
     return numbered if sound else None
 
 

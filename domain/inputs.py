@@ -19,6 +19,9 @@ MAX_EVENTS_PER_MESSAGE: Final = 5_000
 MAX_TEXT: Final = 200
 MAX_ID: Final = 2**63 - 1
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_SEQUENCE: Final = 2**53 - 1
+"""Beyond it JSON numbers of some programs, JavaScript's for one, are no longer exact."""
 
 class Reason(StrEnum):
     """Why an input was rejected. A closed list: upstream may switch on it."""
@@ -142,8 +145,8 @@ def campaign_of(fields: Mapping[str, object]) -> CampaignKey:
 
 def number_of(number: object, source: object) -> int:
     """What a source numbers an event with."""
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_ID:
-        raise Refused(Reason.MALFORMED, f"sequence: expected an integer from 0 to {MAX_ID}")
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_SEQUENCE:
+        raise Refused(Reason.MALFORMED, f"sequence: expected an integer from 0 to {MAX_SEQUENCE}")
     if not text_of("source", source):
         raise Refused(Reason.MALFORMED, "sequence: says nothing without a source")
     return number

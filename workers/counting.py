@@ -141,7 +141,7 @@ def count_batches(
         for those in judged
         for events, left in [attempt.without_excluded(those.events)]
     ]
-    sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at)
+    sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at, only_brand_id)
     events = Events.joined([those.events for those in judged])
     sifted = spend.sift(connection, events, looks_first=looks_first)
     counted = _told_by_batch(judged, sifted)

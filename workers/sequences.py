@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from db.engine import committed, snapshot
 from db.repository import sequences
-from db.repository.sequences import MAX_RUNS, Forgotten
+from db.repository.sequences import MAX_RUNS, Forgotten, Source
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ def grace() -> timedelta:
 
 def join_runs() -> None:
     """Joins the runs of every source, so that there is one for each stretch without a gap. Two at once are harmless."""
-    after = ""
+    after: Source | None = None
     while True:
         with snapshot() as connection:
             page = sequences.scattered_after(connection, after, SOURCES_A_PAGE)
@@ -38,19 +38,25 @@ def join_runs() -> None:
         after = page[-1]
 
 
-def _join_runs_of(source: str) -> None:
+def _join_runs_of(source: Source) -> None:
     number: int | None = 0
     while number is not None:
         number = committed(partial(_join_page, source=source, after=number))
     while (forgotten := committed(partial(_bounded, source=source))) is not None:
-        log.warning("sequence.forgotten", source=source, up_to=forgotten.last, missing=forgotten.missing)
+        log.warning(
+            "sequence.forgotten",
+            brand_id=source.brand_id,
+            source=source.name,
+            up_to=forgotten.last,
+            missing=forgotten.missing,
+        )
 
 
-def _join_page(connection: Connection, source: str, after: int) -> int | None:
+def _join_page(connection: Connection, source: Source, after: int) -> int | None:
     return sequences.join_page(connection, source, after) if sequences.may_join(connection) else None
 
 
-def _bounded(connection: Connection, source: str) -> Forgotten | None:
+def _bounded(connection: Connection, source: Source) -> Forgotten | None:
     """Gives up the oldest gaps of a source that has too many to be looked at: its numbers may be no sequence at all."""
     if not sequences.may_join(connection) or not sequences.has_too_many(connection, source):
         return None
@@ -67,13 +73,20 @@ def _tell_gaps(connection: Connection, at: datetime) -> None:
     if not sequences.may_join(connection):
         return
     for gap in sequences.untold(connection, grace(), at, GAPS_TOLD):
-        log.warning("sequence.gap", source=gap.source, first=gap.first, last=gap.last, missing=gap.missing)
+        log.warning(
+            "sequence.gap",
+            brand_id=gap.brand_id,
+            source=gap.source,
+            first=gap.first,
+            last=gap.last,
+            missing=gap.missing,
+        )
     known = sequences.sources(connection)
     if known > MANY_SOURCES:
         log.warning("sequence.many_sources", sources=known)
 
 
-def forget_gaps(source: str) -> Forgotten | None:
+def forget_gaps(source: Source) -> Forgotten | None:
     """Gives up all gaps of a source, once a person knows of them; None where there is none."""
 
     def forget(connection: Connection) -> Forgotten | None:
@@ -84,4 +97,4 @@ def forget_gaps(source: str) -> Forgotten | None:
     while (page := committed(forget)) is not None:
         pages.append(page)
     missing = sum(page.missing for page in pages)
-    return Forgotten(source, pages[-1].last, missing) if missing else None
+    return Forgotten(*source, pages[-1].last, missing) if missing else None

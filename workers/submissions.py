@@ -53,7 +53,7 @@ def _keep_refused(
         refused = _refused(judged)
         rejected.keep(connection, kind, refused.values(), at, brand_id)
         if kind == rejected.SPEND_EVENT:
-            sequences.append(connection, runs_in(rejection.payload for rejection in refused.values()), at)
+            sequences.append(connection, runs_in(rejection.payload for rejection in refused.values()), at, brand_id)
         return refused
 
     return committed(keep)

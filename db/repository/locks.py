@@ -1,7 +1,7 @@
 """Locks that stand for something other than a row: one row each of the table `locks`, held until the commit.
 
 To lock a row takes the privilege to update it, which readers lack; an advisory lock is free for all who may connect.
-Two locks are taken inside the database: `status_changes` by a trigger.
+The lock `status_changes` is taken inside the database, by a trigger.
 """
 
 from collections.abc import Mapping

@@ -7,6 +7,7 @@ import pytest
 from tests.cli.conftest import Spendgate
 from tests.cli.test_commands import assert_one_line
 from tests.world import World
+from workers.ingest import ingest_spend
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def test_gaps_are_listed_by_source_once_they_outlive_the_grace(
 ) -> None:
     arrive(world, campaign, "bidder-1", 0, 1, 2, 7, 9)
     arrive(world, campaign, "bidder-2", 4, 5)
-    whole = {"source": "bidder-2", "first": 4, "last": 5, "arrived": 2, "missing": 0, "gaps": []}
-    seen = {"source": "bidder-1", "first": 0, "last": 9, "arrived": 5}
+    whole = {"brand_id": 0, "source": "bidder-2", "first": 4, "last": 5, "arrived": 2, "missing": 0, "gaps": []}
+    seen = {"brand_id": 0, "source": "bidder-1", "first": 0, "last": 9, "arrived": 5}
     told = spendgate("sequences", "--json")
     assert (told.code, told.data) == (0, [seen | {"missing": 0, "gaps": []}, whole])
     world.set_clock(noon + timedelta(minutes=5))
@@ -73,3 +74,18 @@ def test_a_person_gives_up_the_gaps_of_one_source(
 
 def test_giving_up_asks_for_a_source(spendgate: Spendgate) -> None:
     assert_one_line(spendgate("sequences", "--forget"), 2, "--forget", "--source")
+
+
+def test_giving_up_asks_which_sender_is_meant_where_several_send_for_a_source(
+    world: World, spendgate: Spendgate, campaign: int
+) -> None:
+    brand = world.brand_of(campaign)
+    arrive(world, campaign, "bidder", 0, 2)
+    ingest_spend(
+        events=[world.event(campaign, 1, source="bidder", sequence=number) for number in (5, 9)], only_brand_id=brand
+    )
+    told = spendgate("sequences", "--source", "bidder", "--forget")
+    assert_one_line(told, 2, "--brand", f"0, {brand}")
+    told = spendgate("sequences", "--source", "bidder", "--forget", "--brand", str(brand))
+    assert "3 missing numbers up to 9 given up" in told.out
+    assert [row["first"] for row in world.rows("SELECT first FROM sequence_runs ORDER BY first")] == [0, 2, 5]

@@ -47,7 +47,7 @@ ODD: Mapping[str, tuple[Any, ...]] = {
     "amount_micros": (0, -1, True, 1.0, "1", None, 10**15, 10**15 + 1, -(10**15) - 1, 10**40),
     "currency": (None, "USD", "usd", "EUR", "", 7, "x" * 201, ["USD"], "\ud800", "a\0"),
     "source": (None, "", "bidder", "é", 7, "x" * 200, "x" * 201, {}, "\ud800", "a\0b"),
-    "sequence": (None, 0, 7, -1, True, 1.5, "7", 2**63 - 1, 2**63),
+    "sequence": (None, 0, 7, -1, True, 1.5, "7", 2**53 - 1, 2**53),
     "platform": ("meta", None),
     "unknown": (1, None),
 }

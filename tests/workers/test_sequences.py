@@ -11,11 +11,13 @@ import structlog
 
 from db.engine import transaction
 from db.repository import sequences as repository
-from db.repository.sequences import Gap, Numbering, gaps, numberings
+from db.repository.sequences import ALL_BRANDS, Gap, Numbering, Source, gaps, numberings
 from tests.workers.kit import at_once, lines
 from tests.world import World
 from workers import sequences
+from workers.ingest import ingest_spend
 from workers.schedules import refresh_spend
+from workers.submissions import keep_refused_events
 
 GRACE = timedelta(minutes=5)
 
@@ -101,6 +103,38 @@ def test_workers_note_what_arrives_without_waiting_for_whoever_joins(world: Worl
     assert runs(world) == [(1, 4)]
 
 
+@pytest.mark.parametrize("by_http", [True, False])
+def test_a_source_belongs_to_its_sender_and_another_brands_key_neither_fills_nor_makes_its_gaps(
+    world: World, campaign: int, noon: datetime, by_http: bool
+) -> None:
+    other = world.campaign(world.brand())
+    arrive(world, campaign, 0, 2)
+    for number in (1, 10**12):
+        event = world.event(other, 1, source="bidder", sequence=number)
+        if by_http:
+            keep_refused_events([{**event, "amount_micros": "x"}], world.brand_of(other))
+        else:
+            ingest_spend(events=[event], only_brand_id=world.brand_of(other))
+    refresh_spend()
+    with transaction() as connection:
+        found = [(gap.brand_id, gap.first, gap.last) for gap in gaps(connection, noon)]
+        own = list(gaps(connection, noon, brand_id=ALL_BRANDS))
+    assert found == [(ALL_BRANDS, 1, 1), (world.brand_of(other), 2, 10**12 - 1)]
+    assert [(gap.first, gap.last) for gap in own] == [(1, 1)]
+    assert sequences.forget_gaps(Source(world.brand_of(other), "bidder")) is not None
+    with transaction() as connection:
+        assert list(gaps(connection, noon)) == own
+    arrive(world, campaign, 1)
+    refresh_spend()
+    assert told() == []
+
+
+def test_a_number_that_json_cannot_hold_exactly_everywhere_is_malformed(world: World, campaign: int) -> None:
+    arrive(world, campaign, 2**53)
+    assert [row["reason"] for row in world.rejected()] == ["malformed"]
+    assert runs(world) == []
+
+
 # --- joining
 
 
@@ -112,13 +146,13 @@ def test_neighbours_overlaps_and_repeats_become_one_run(world: World, campaign: 
     assert world.one("SELECT min(received_at) AS first FROM sequence_runs")["first"] == noon
 
 
-def test_the_last_numbers_of_a_bigint_are_joined_too(world: World, campaign: int) -> None:
-    arrive(world, campaign, 0, 2**63 - 1)
-    arrive(world, campaign, 2**63 - 2)
+def test_the_last_numbers_that_are_believed_are_joined_too(world: World, campaign: int) -> None:
+    arrive(world, campaign, 0, 2**53 - 1)
+    arrive(world, campaign, 2**53 - 2)
     refresh_spend()
-    assert runs(world) == [(0, 0), (2**63 - 2, 2**63 - 1)]
-    assert sequences.forget_gaps("bidder") == ("bidder", 2**63 - 1, 2**63 - 3)
-    assert runs(world) == [(0, 2**63 - 1)]
+    assert runs(world) == [(0, 0), (2**53 - 2, 2**53 - 1)]
+    assert sequences.forget_gaps(Source(ALL_BRANDS, "bidder")) == (ALL_BRANDS, "bidder", 2**53 - 1, 2**53 - 3)
+    assert runs(world) == [(0, 2**53 - 1)]
 
 
 @pytest.mark.parametrize("page", [2, 3, 7, 1_000])
@@ -150,7 +184,7 @@ def test_two_that_join_at_once_while_numbers_arrive_lose_none(world: World, camp
     def join() -> None:
         for _ in range(40):
             sequences.join_runs()
-            sequences.forget_gaps("nobody")
+            sequences.forget_gaps(Source(ALL_BRANDS, "nobody"))
 
     at_once(partial(send, 0), partial(send, 1), join, join)
     sequences.join_runs()
@@ -166,7 +200,7 @@ def test_a_gap_is_told_once_when_it_outlives_the_grace(world: World, campaign: i
     world.set_clock(noon + GRACE - timedelta(seconds=1))
     assert told() == []
     world.set_clock(noon + GRACE)
-    assert told() == [{"source": "bidder", "first": 3, "last": 6, "missing": 4}]
+    assert told() == [{"brand_id": 0, "source": "bidder", "first": 3, "last": 6, "missing": 4}]
     world.set_clock(noon + 2 * GRACE)
     assert told() == []
 
@@ -213,17 +247,20 @@ def test_sources_do_not_fill_each_others_gaps(world: World, campaign: int, noon:
     assert found(noon) == [(1, 1)]
     assert found(noon, "other") == []
     with transaction() as connection:
-        assert numberings(connection, noon) == [Numbering("bidder", 0, 2, 2, 1), Numbering("other", 1, 1, 1, 0)]
-        assert numberings(connection, noon - GRACE, "bidder") == [Numbering("bidder", 0, 2, 2, 0)]
+        assert numberings(connection, noon) == [
+            Numbering(ALL_BRANDS, "bidder", 0, 2, 2, 1),
+            Numbering(ALL_BRANDS, "other", 1, 1, 1, 0),
+        ]
+        assert numberings(connection, noon - GRACE, "bidder") == [Numbering(ALL_BRANDS, "bidder", 0, 2, 2, 0)]
 
 
 def test_a_gap_within_the_last_numbers_of_a_bigint_is_counted_exactly(
     world: World, campaign: int, noon: datetime
 ) -> None:
-    arrive(world, campaign, 0, 2**63 - 1)
+    arrive(world, campaign, 0, 2**53 - 1)
     with transaction() as connection:
-        assert list(gaps(connection, noon)) == [Gap("bidder", 1, 2**63 - 2, noon)]
-        assert numberings(connection, noon) == [Numbering("bidder", 0, 2**63 - 1, 2, 2**63 - 2)]
+        assert list(gaps(connection, noon)) == [Gap(ALL_BRANDS, "bidder", 1, 2**53 - 2, noon)]
+        assert numberings(connection, noon) == [Numbering(ALL_BRANDS, "bidder", 0, 2**53 - 1, 2, 2**53 - 2)]
 
 
 def test_two_that_tell_at_once_tell_a_gap_once(world: World, campaign: int, noon: datetime) -> None:
@@ -242,7 +279,7 @@ def test_a_source_of_random_numbers_keeps_a_bounded_number_of_runs_and_says_so(
     arrive(world, campaign, *range(0, 200, 2))
     with structlog.testing.capture_logs() as logged:
         refresh_spend()
-    assert lines(logged, "sequence.forgotten") == [{"source": "bidder", "up_to": 180, "missing": 90}]
+    assert lines(logged, "sequence.forgotten") == [{"brand_id": 0, "source": "bidder", "up_to": 180, "missing": 90}]
     assert runs(world) == [(0, 180), *((number, number) for number in range(182, 200, 2))]
     arrive(world, campaign, 51)
     refresh_spend()
