@@ -89,6 +89,7 @@ def _plain_drafts(payloads: Sequence[object]) -> PlainDrafts | None:
         _are_integers(campaign_ids, MAX_ID)
         and _are_integers(amounts, MAX_AMOUNT_MICROS)
         and all(text is None or is_text(text) for text in {*currencies, *sources})
+        and "" not in currencies
     )
     if not sound or ids is None or moments is None:
         return None
@@ -111,7 +112,8 @@ def _uuids(values: list[Any]) -> list[str] | None:
 
 
 def _moments(values: list[Any]) -> list[datetime] | None:
-    if not "".join(values).isprintable():
+    joined = "".join(values)
+    if not joined.isprintable() or "T24" in joined:
         return None
     moments = list(map(datetime.fromisoformat, values))
     zones = {moment.tzinfo for moment in moments}

@@ -14,14 +14,15 @@ from zoneinfo import ZoneInfo
 from domain.json_text import Flawed, Unheld, flaws_of
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import END_INSTANT, FIRST_INSTANT
+from domain.text import fault_of
 
 MAX_EVENTS_PER_MESSAGE: Final = 5_000
 MAX_TEXT: Final = 200
 MAX_ID: Final = 2**63 - 1
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_SEQUENCE: Final = 2**53 - 1
 """Beyond it JSON numbers of some programs, JavaScript's for one, are no longer exact."""
+
 
 class Reason(StrEnum):
     """Why an input was rejected. A closed list: upstream may switch on it."""
@@ -63,11 +64,16 @@ class AgeBounds:
 
     oldest: timedelta | None = timedelta(days=35)
     ahead: timedelta = timedelta(minutes=5)
+    earliest: datetime = FIRST_INSTANT
 
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _BARE_UUID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
-    earliest: datetime = FIRST_INSTANT
+
+
+LEAP_SECOND: Final = "is a leap second, which no clock here counts; send second 59 or the next minute's 00"
+_HOUR_24 = re.compile(r"\d{4}-?\d\d-?\d\d\D24(?::?00)*(?:[.,]0+)?(?:[Zz+-]|$)")
+_SECOND_60 = re.compile(r"\d{4}-?\d\d-?\d\d\D\d\d:?\d\d:?60")
 
 
 class Refused(Exception):
@@ -168,17 +174,26 @@ def named(campaign: CampaignKey) -> str:
 
 
 def text_of(name: str, value: object) -> str | None:
-    """A string that Postgres can hold, of at most MAX_TEXT characters; None for none."""
+    """A string of at most MAX_TEXT characters, empty or one that names something; None for none."""
     if value is None:
         return None
-    if not is_text(value):
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise Refused(Reason.MALFORMED, f"{name}: expected a string of at most {MAX_TEXT} characters")
-    return str(value)
+    if value and (fault := fault_of(value)):
+        raise Refused(Reason.MALFORMED, f"{name}: {fault}")
+    return value
+
+
+def currency_of(value: object) -> str | None:
+    """A currency's code, in whatever case; None for none. The brand's decides whether it is right."""
+    if value == "":
+        raise Refused(Reason.MALFORMED, "currency: is empty; name it, such as USD, or leave it out")
+    return text_of("currency", value)
 
 
 def is_text(value: object) -> bool:
-    """Whether Postgres can hold it, and it is no longer than a name."""
-    return isinstance(value, str) and len(value) <= MAX_TEXT and "\0" not in value and _is_unicode(value)
+    """Whether `text_of` takes it."""
+    return isinstance(value, str) and len(value) <= MAX_TEXT and (not value or fault_of(value) is None)
 
 
 def required_text(name: str, value: object) -> str:
@@ -189,25 +204,40 @@ def required_text(name: str, value: object) -> str:
     return text
 
 
-def _is_unicode(value: str) -> bool:
-    """False for a lone surrogate, which JSON can spell and UTF-8 cannot."""
-    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
-
-
 def instant_of(name: str, value: object) -> datetime:
-    """An ISO 8601 time with its distance from UTC, in UTC."""
+    """An ISO 8601 time with its distance from UTC, in UTC; `z` is `Z`, as RFC 3339 says."""
     if not isinstance(value, str) or not value.isprintable():
         raise Refused(Reason.MALFORMED, f"{name}: expected an ISO 8601 string")
+    if _HOUR_24.match(value):
+        raise Refused(Reason.MALFORMED, f"{name}: {value[:40]!r} is written as 00:00 of the next day")
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(f"{value[:-1]}Z" if value[-1:] == "z" else value)
     except ValueError:
-        raise Refused(Reason.MALFORMED, f"{name}: {value[:40]!r} is not an ISO 8601 time") from None
+        said = LEAP_SECOND if _SECOND_60.match(value) else "is not an ISO 8601 time"
+        raise Refused(Reason.MALFORMED, f"{name}: {value[:40]!r} {said}") from None
     if moment.tzinfo is None:
         raise Refused(Reason.NO_TIME_ZONE, f"{name}: {value[:40]} lacks its distance from UTC")
     try:
         return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except OverflowError:
         raise Refused(Reason.MALFORMED, f"{name}: {value[:40]} is beyond the calendar") from None
+
+
+def is_same_moment(one: datetime, other: datetime) -> bool:
+    """Whether two spellings may say one moment: equal to the precision of the coarser, truncated or rounded.
+
+    A time without fractions may have been cut to seconds, one of three digits to milliseconds.
+    """
+    step = max(_precision(one), _precision(other))
+    is_truncated = (one - _EPOCH) // step == (other - _EPOCH) // step
+    return is_truncated or abs(one - other) * 2 <= step
+
+
+def _precision(moment: datetime) -> timedelta:
+    """The coarsest of seconds, milliseconds and microseconds in which the moment can be said."""
+    if moment.microsecond % 1000:
+        return timedelta(microseconds=1)
+    return timedelta(milliseconds=1) if moment.microsecond else timedelta(seconds=1)
 
 
 def micros_of(name: str, value: object) -> int:

@@ -14,13 +14,13 @@ from domain.inputs import (
     Rejection,
     campaign_of,
     check_held,
+    currency_of,
     instant_of,
     mapping_of,
     micros_of,
     named,
     rejection,
     required_text,
-    text_of,
     wrong_currency,
 )
 from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, day_starts_at, local_day
@@ -61,7 +61,7 @@ def read_total(raw: object) -> TotalDraft | Rejection:
             day=_day("day", fields.get("day")),
             total_micros=micros_of("total_micros", fields.get("total_micros")),
             as_of=instant_of("as_of", fields.get("as_of")),
-            currency=text_of("currency", fields.get("currency")),
+            currency=currency_of(fields.get("currency")),
             payload=raw,
         )
         check_held(fields)

@@ -1,6 +1,5 @@
 """Brands, campaigns, budgets and schedules as people edit them; every edit audited."""
 
-import unicodedata
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
@@ -17,6 +16,7 @@ from domain.inputs import MAX_ID, MAX_TEXT
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import FIRST_DAY, LAST_DAY, Period, time_zone
 from domain.schedules import Daypart, Schedule
+from domain.text import fault_of
 
 INSERT_BRAND = text("""
     INSERT INTO brands (name, time_zone, currency, created_at) VALUES (:name, :time_zone, :currency, :at) RETURNING id
@@ -276,16 +276,19 @@ def _merged(old: Mapping[str, Any], changes: Mapping[str, object], known: frozen
     for field in changes.keys() - known:
         raise InvalidValue(field, "is not a field that can be edited")
     merged = {**old, **changes}
-    named(str(merged["name"]))
+    if "name" in changes:
+        named(str(merged["name"]))
     if merged["configured_status"] not in set(ConfiguredStatus):
         raise InvalidValue("configured_status", f"{merged['configured_status']!r} is not enabled, paused or archived")
     return merged
 
 
 def named(name: str) -> str:
-    """The name, where it is one. Raises InvalidValue for an empty or a long one, or control characters."""
-    if not name.strip() or any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-        raise InvalidValue("name", "is empty or has control characters")
+    """The name, where it is one. Raises InvalidValue for an empty or a long one, or as `domain.text` says."""
+    if not name.strip():
+        raise InvalidValue("name", "is empty")
+    if fault := fault_of(name):
+        raise InvalidValue("name", fault)
     if len(name) > MAX_TEXT:
         raise InvalidValue("name", f"has over {MAX_TEXT} characters")
     return name
@@ -293,8 +296,10 @@ def named(name: str) -> str:
 
 def _known_as(field: str, text: str | None) -> str | None:
     """How a platform or its id for a campaign may be written: as a spend event can name it."""
-    if text is not None and (not 0 < len(text) <= MAX_TEXT or not text.isprintable()):
+    if text is not None and not 0 < len(text) <= MAX_TEXT:
         raise InvalidValue(field, f"is not a line of at most {MAX_TEXT} characters")
+    if text and (fault := fault_of(text)):
+        raise InvalidValue(field, fault)
     return text
 
 

@@ -17,6 +17,7 @@ from db.repository.arrays import array_of, text_array_of
 from db.repository.headroom import Headroom
 from db.repository.ledger import ensure_months, month_of, next_month
 from domain.columns import Events
+from domain.inputs import is_same_moment
 
 # What one month of the ledger holds under the given ids.
 STORED = text("""
@@ -189,8 +190,13 @@ def _told_apart(connection: Connection, events: Events) -> Sifted:
     for place, (key, fact) in enumerate(zip(keys, facts, strict=True)):
         stands = stored.setdefault(key, fact)
         if stands is not fact:
-            (known if stands == fact else conflicts).append(place)
+            (known if _says_the_same(stands, fact) else conflicts).append(place)
     return Sifted(known, conflicts)
+
+
+def _says_the_same(one: Fact, other: Fact) -> bool:
+    """A retry may say its moment less exactly than what it repeats, or the other way round."""
+    return one == other or (one[0] == other[0] and one[2] == other[2] and is_same_moment(one[1], other[1]))
 
 
 def months_of(events: Events) -> set[date]:

@@ -215,3 +215,23 @@ def test_finds_a_brand_by_its_name_and_guesses_at_none(world: World, edit: Edit)
     with pytest.raises(InvalidValue, match=f"several: {first}, {second}"):
         committed(lambda connection: catalog.brand_named(connection, "Shop"))
     assert committed(lambda connection: catalog.brand_named(connection, "Store")) is None
+
+
+@pytest.mark.parametrize("bad", ["\u200b", "\U000e0041", "Spring\u202esale", "Spring\u2028sale", "tab\t"])
+def test_a_name_with_what_hides_is_refused_and_the_character_named(world: World, edit: Edit, bad: str) -> None:
+    brand = world.brand()
+    for make in (
+        lambda connection: catalog.create_brand(connection, bad, "UTC", "USD", edit),
+        lambda connection: catalog.create_campaign(connection, brand, bad, edit),
+        lambda connection: catalog.create_campaign(connection, brand, "x", edit, platform="meta", external_id=bad),
+    ):
+        with pytest.raises(InvalidValue, match=r"U\+[0-9A-F]{4,5}"):
+            committed(make)
+
+
+def test_a_bad_name_of_long_ago_stops_no_other_edit(world: World, edit: Edit) -> None:
+    campaign = world.campaign(world.brand())
+    world.execute("UPDATE campaigns SET name = %s", "Spring\u202esale")
+    committed(lambda connection: catalog.edit_campaign(connection, campaign, {"configured_status": "paused"}, edit))
+    with pytest.raises(InvalidValue, match="U\\+202E"):
+        committed(lambda connection: catalog.edit_campaign(connection, campaign, {"name": "Winter\u202e"}, edit))

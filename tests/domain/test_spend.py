@@ -1,7 +1,7 @@
 """Spend events: what is taken, what is rejected and why, and on which day it counts."""
 
 import math
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from random import Random
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.enforcement import Decision, decide
-from domain.inputs import MAX_TEXT, AgeBounds, Reason, Rejection
+from domain.inputs import MAX_TEXT, AgeBounds, Reason, Rejection, is_same_moment
 from domain.money import MAX_AMOUNT_MICROS
 from domain.spend import SpendDraft, SpendEvent, judge_event, read_event
 from domain.totals import read_total
@@ -270,7 +270,7 @@ def test_the_currency_of_the_brand_is_taken_in_any_case_or_left_out(currency: ob
     assert taken(currency=currency).amount_micros == 1_250_000
 
 
-@pytest.mark.parametrize("currency", ["EUR", "", "US", "USDT"])
+@pytest.mark.parametrize("currency", ["EUR", "US", "USDT"])
 def test_another_currency_is_wrong(currency: str) -> None:
     assert reason(judged(currency=currency)) is Reason.WRONG_CURRENCY
 
@@ -374,3 +374,66 @@ def decided_after(spends: list[tuple[int, int]]) -> list[Decision]:
         facts = campaign(spent(micros, limit=1_000, on=day.isoformat()), zone=NEW_YORK.key)
         decisions.append(decide(facts, local(NEW_YORK.key, f"{day}T12:00")))
     return decisions
+
+
+# --- what is named as what it is
+
+
+def detail(**fields: object) -> str:
+    read = read_event(raw_event(**fields))
+    assert isinstance(read, Rejection)
+    assert read.reason is Reason.MALFORMED
+    return read.detail
+
+
+@pytest.mark.parametrize("text", ["2026-11-22T10:00:00z", "2026-11-22t10:00:00z", "2026-11-22 10:00:00.0z"])
+def test_a_lower_case_z_says_utc(text: str) -> None:
+    assert draft(occurred_at=text).occurred_at == datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["2016-12-31T23:59:60Z", "2017-01-01T00:59:60.5+01:00", "20161231T235960Z"])
+def test_a_leap_second_is_named_as_one(text: str) -> None:
+    assert "is a leap second" in detail(occurred_at=text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-22T24:00:00Z", "2026-11-22 24:00Z", "20261122T240000z", "2026-11-22T24:00:00.0+01:00"]
+)
+def test_hour_24_is_named_as_the_next_days_first(text: str) -> None:
+    assert detail(occurred_at=text).endswith("is written as 00:00 of the next day")
+
+
+def test_no_other_hour_60_or_24_is_taken_for_those() -> None:
+    assert draft(occurred_at="2026-11-24T10:24:00Z").occurred_at.minute == 24
+    assert "is not an ISO 8601 time" in detail(occurred_at="2026-11-22T24:30:00Z")
+    assert "is not an ISO 8601 time" in detail(occurred_at="2026-11-22T10:60:00Z")
+
+
+def test_an_empty_currency_is_malformed_in_clear_words() -> None:
+    assert detail(currency="") == "currency: is empty; name it, such as USD, or leave it out"
+
+
+@pytest.mark.parametrize("field", ["source", "currency", "platform", "external_id"])
+def test_a_text_with_a_character_that_hides_is_malformed_and_the_character_named(field: str) -> None:
+    fields = {"campaign_id": ..., "platform": "meta", "external_id": "1", field: "a\u202eb"}
+    assert detail(**fields) == f"{field}: has U+202E, RIGHT-TO-LEFT OVERRIDE"
+
+
+MOMENT = datetime(2026, 11, 22, 10, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("microsecond", "same"),
+    [(123456, True), (123000, True), (123457, False), (124000, False), (122000, False), (0, True), (999999, False)],
+)
+def test_a_moment_is_the_same_to_the_precision_of_the_coarser(microsecond: int, same: bool) -> None:
+    other = MOMENT.replace(microsecond=microsecond)
+    assert is_same_moment(MOMENT, other) is is_same_moment(other, MOMENT) is same
+
+
+def test_a_moment_that_was_rounded_up_is_the_same() -> None:
+    late = MOMENT.replace(microsecond=999_700)
+    assert is_same_moment(late, MOMENT.replace(second=1, microsecond=0))
+    assert not is_same_moment(MOMENT, MOMENT.replace(second=1, microsecond=0))
+    assert not is_same_moment(MOMENT.replace(microsecond=0), MOMENT.replace(second=1, microsecond=0))
+    assert not is_same_moment(MOMENT.replace(microsecond=1000), MOMENT.replace(microsecond=2000))

@@ -599,3 +599,18 @@ def test_a_currency_that_changes_under_a_batch_is_seen(world: World, noon: datet
         counting.result()
     assert [row["reason"] for row in world.rejected()] == ["wrong_currency"]
     assert world.spent(campaign) == 0
+
+
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("retry", ["2026-06-17T10:00:00.123Z", "2026-06-17T10:00:00Z", "2026-06-17T10:00:00.123456Z"])
+def test_a_retry_that_says_its_moment_less_exactly_is_known_and_one_with_another_amount_conflicts(
+    world: World, campaign: int, noon: datetime, retry: str, few: bool
+) -> None:
+    world.set_clock(noon)
+    first = world.spend(campaign, 5, "2026-06-17T10:00:00.123456Z")
+    others = [world.event(campaign, 1) for _ in range(0 if few else 200)]
+    world.ingest([{**first, "occurred_at": retry}, {**first, "occurred_at": retry, "amount_micros": 6}, *others])
+    assert [row["reason"] for row in world.rejected()] == ["conflicting_duplicate"]
+    world.ingest([{**first, "occurred_at": "2026-06-17T10:00:01Z"}])
+    assert len(world.rejected()) == 2
+    assert world.spent(campaign) == 5 + len(others)

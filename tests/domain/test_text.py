@@ -1,0 +1,55 @@
+"""What a name may not contain: what cannot be seen, turns the writing round, or breaks the line."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.text import fault_of
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("Spring\u202esale", "has U+202E, RIGHT-TO-LEFT OVERRIDE"),
+        ("Spring\u2066sale", "has U+2066, LEFT-TO-RIGHT ISOLATE"),
+        ("Spring\u200f", "has U+200F, RIGHT-TO-LEFT MARK"),
+        ("Spring\u061c", "has U+061C, ARABIC LETTER MARK"),
+        ("Spring\u2028sale", "has U+2028, LINE SEPARATOR"),
+        ("Spring\u2029", "has U+2029, PARAGRAPH SEPARATOR"),
+        ("Spring\tsale", "has U+0009, a control character"),
+        ("Spring\x85", "has U+0085, a control character"),
+        ("\0", "has U+0000, a control character"),
+        ("a\ud800", "has U+D800, half of a pair"),
+        ("\u200b\u200d", "has no visible character, but U+200B, ZERO WIDTH SPACE"),
+        ("\U000e0041\U000e0042", "has no visible character, but U+E0041, TAG LATIN CAPITAL LETTER A"),
+        ("\ufeff \u00ad", "has no visible character, but U+FEFF, ZERO WIDTH NO-BREAK SPACE"),
+        ("\u3164", "has no visible character, but U+3164, HANGUL FILLER"),
+        ("\u0301", "has no visible character, but U+0301, COMBINING ACUTE ACCENT"),
+        ("  ", "has no visible character, but U+0020, SPACE"),
+    ],
+)
+def test_names_the_character_that_is_refused(text: str, fault: str) -> None:
+    assert fault_of(text) == fault
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Spring sale",
+        "Kawa \u2615",
+        "e\u0301",
+        "می\u200cخواهم",
+        "\U0001f468\u200d\U0001f373",
+        "日本語",
+        "שלום",
+        "a\u00a0b",
+        "\u00a0x",
+    ],
+)
+def test_takes_what_people_write(text: str) -> None:
+    assert fault_of(text) is None
+
+
+@given(st.text(st.characters(codec="ascii"), min_size=1))
+def test_a_line_of_ascii_is_refused_for_controls_and_for_blanks_alone(text: str) -> None:
+    assert (fault_of(text) is None) == (text.isprintable() and not text.isspace())
