@@ -1,6 +1,6 @@
 """`spendgate verify|check-campaign-statuses|explain|reset-*`: what holds, why, and whether it is right."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.markup import escape
@@ -16,7 +16,7 @@ from domain.periods import Period
 from domain.words import HOLD_WORDS
 from runtime import clock
 from workers import schedules, verification
-from workers.enforcement import Cause, enforce_brands, toggled
+from workers.enforcement import Cause, enforce_brands
 from workers.explanations import explained
 
 SHOWN_ROWS = 20
@@ -60,21 +60,41 @@ def check_campaign_statuses(
     as_json: AsJson = False,
 ) -> None:
     """Say which campaigns' holds are not what the rules say now. Exit code 1 when some differ and are not fixed."""
-    with snapshot() as connection:
-        found = list(verification.differences(connection, clock.now()))
-    rows = [difference.row() | {"due_at_next_tick": difference.is_due} for difference in found]
-    changes = enforce_brands({difference.standing.brand_id for difference in found}, Cause.CHECK) if fix else []
+    found = _differences()
+    rows = found.rows
+    toggles = enforce_brands(found.brand_ids, Cause.CHECK) if fix else 0
     if as_json:
-        print_json({"differences": rows, "fixed": fix, "toggles": toggled(changes)})
+        print_json({"differing": found.campaigns, "differences": rows, "fixed": fix, "toggles": toggles})
     else:
         shown = [
             {name: row[name] for name in ("campaign_id", "holds", "should_be", "due_at_next_tick")} for row in rows
         ]
         print_rows("Campaigns that differ", shown, empty="Every campaign is what the rules say.")
+        if found.campaigns > len(rows):
+            console.print(f"… and {found.campaigns - len(rows):,} more")
         if fix and rows:
-            console.print(f"{len(rows)} campaigns enforced, {toggled(changes)} toggled")
+            console.print(f"{found.campaigns} campaigns enforced, {toggles} toggled")
     if rows and not fix:
         raise typer.Exit(FOUND_EXIT)
+
+
+class _Found(NamedTuple):
+    """The campaigns that differ: how many, the first NAMED_ROWS of them, and their brands."""
+
+    campaigns: int
+    rows: list[dict[str, Any]]
+    brand_ids: set[int]
+
+
+def _differences() -> _Found:
+    campaigns, rows, brand_ids = 0, list[dict[str, Any]](), set[int]()
+    with snapshot() as connection:
+        for difference in verification.differences(connection, clock.now()):
+            campaigns += 1
+            brand_ids.add(difference.standing.brand_id)
+            if len(rows) < verification.NAMED_ROWS:
+                rows.append(difference.row() | {"due_at_next_tick": difference.is_due})
+    return _Found(campaigns, rows, brand_ids)
 
 
 def explain_campaign(

@@ -25,6 +25,9 @@ MAX_TRIES = 6
 USED_AT: Final = "used_at"
 UNSENT: Final = "unsent"
 """The option of a connection that says what goes to Postgres with what is first `fetched`."""
+AFTER_COMMIT: Final = "after_commit"
+"""The option of a connection that says what is called after its commit."""
+
 OF_ONE_MOMENT: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 RETRIED_STATES = frozenset({"40P01", "40001"})
 """Deadlock and serialization failure: the transaction is gone, the work may be done again."""
@@ -132,6 +135,14 @@ def transaction() -> Iterator[Connection]:
     """One transaction: the only place that commits."""
     with engine().begin() as connection:
         yield connection
+    for call in connection.get_execution_options().get(AFTER_COMMIT, ()):
+        call()
+
+
+def after_commit(connection: Connection, call: Callable[[], object]) -> None:
+    """Has `call` made once this `transaction` is committed; it must not raise. After a rollback it is not made."""
+    calls = connection.get_execution_options().get(AFTER_COMMIT, ())
+    connection.execution_options(**{AFTER_COMMIT: (*calls, call)})
 
 
 @contextmanager

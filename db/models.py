@@ -49,7 +49,10 @@ class Base(DeclarativeBase):
 
 
 class Brand(Base):
-    """The client that owns campaigns and budgets. Of its headroom, see db/repository/headroom.py."""
+    """The client that owns campaigns and budgets.
+
+    Of its headroom, see db/repository/headroom.py; of `enforced_budget_holds`, db/repository/passes.py.
+    """
 
     __tablename__ = "brands"
     __table_args__ = (
@@ -70,6 +73,26 @@ class Brand(Base):
     headroom_micros: Mapped[int | None] = mapped_column(BigInteger)
     headroom_on: Mapped[date | None] = mapped_column(Date)
     has_campaign_budgets: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    enforced_budget_holds: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+
+
+class PendingEnforcement(Base):
+    """A brand some of whose campaigns are not enforced yet, and how far that has come: see domain/passes.py."""
+
+    __tablename__ = "pending_enforcements"
+
+    brand_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("brands.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    after_campaign_id: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    stop_campaign_id: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    wrapped: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    cause: Mapped[str] = mapped_column(Text)
+    requested_at: Mapped[datetime] = mapped_column(Moment)
+    done: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    total: Mapped[int | None] = mapped_column(BigInteger)
+    paused: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    activated: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class Campaign(Base):

@@ -1,20 +1,23 @@
-"""Spend is counted, and those brands enforced which it has moved over a limit, either way: few, in its transaction."""
+"""Counts new spend and, in the same transaction, enforces the brands that it moved across a limit, either way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 
 from sqlalchemy import Connection
 
 from db.engine import Stale
 from db.repository import headroom, search, spend
+from db.repository import passes as pass_rows
 from db.repository.accounts import forget_accounts
 from db.repository.enforcement import Applied, brands_of
 from db.repository.headroom import Headroom
+from db.repository.search import BrandStanding
 from db.repository.spend import Added, Patience, Sifted
 from db.repository.zones import local_days
 from domain.inputs import Account, CampaignKey
 from runtime import clock
-from workers.enforcement import Cause, enforce_locked
+from workers import passes
+from workers.decisions import Cause, with_other_holds
 
 
 def count_and_enforce(
@@ -43,29 +46,48 @@ def count_and_enforce(
     at = clock.now()
     today = local_days({found.time_zone for found in taken.values()}, at)
     unsure = [brand_id for brand_id, found in taken.items() if not found.is_enough_on(today.get(found.time_zone))]
-    budgets = _budgets(connection, taken, unsure, added, at)
-    left = {brand_id: one.left_micros for brand_id, one in budgets.items()}
+    standing_of = _standings(connection, taken, unsure, added, at)
+    left = {brand_id: standing.left_micros for brand_id, standing in standing_of.items()}
     headroom.renew(connection, {brand_id: taken[brand_id] for brand_id in unsure}, left, today)
-    crossed = {brand_id for brand_id, one in budgets.items() if one.is_crossed}
-    wanted = crossed | _brands_ahead(added, taken, today)
-    brands = brands_of((one, taken[one].time_zone, taken[one].configured_status) for one in wanted)
-    return enforce_locked(connection, brands, cause, at) if wanted else []
+    return _enforced(connection, taken, standing_of, _brands_ahead(added, taken, today), cause, at)
 
 
-def _budgets(
+def _standings(
     connection: Connection,
     taken: Mapping[int, Headroom],
     unsure: Sequence[int],
     added: Added,
     at: datetime,
-) -> dict[int, search.Found]:
+) -> dict[int, BrandStanding]:
     """What budgets say of the brands whose headroom does not tell, and of those with budgets of campaigns."""
     brand_ids = {*unsure, *(brand_id for brand_id, found in taken.items() if found.has_campaign_budgets)}
     if not brand_ids:
         return {}
     campaign_ids = sorted(campaign_id for campaign_id, brand_id in added.brand_of.items() if brand_id in brand_ids)
     zones = {taken[brand_id].time_zone for brand_id in brand_ids}
-    return search.budgets_of(connection, zones, at, sorted(brand_ids), campaign_ids)
+    return search.standing_of(connection, zones, at, sorted(brand_ids), campaign_ids, passes.CAMPAIGNS_A_PART)
+
+
+def _enforced(
+    connection: Connection,
+    taken: Mapping[int, Headroom],
+    standing_of: Mapping[int, BrandStanding],
+    ahead: Collection[int],
+    cause: Cause,
+    at: datetime,
+) -> list[Applied]:
+    """Enforces the brands of which a budget crossed its limit, and those `ahead`; of other brands, the campaigns of
+    which one did."""
+    whole = {*ahead, *(brand_id for brand_id, one in standing_of.items() if one.is_crossed)}
+    others = {brand_id: one for brand_id, one in standing_of.items() if brand_id not in whole}
+    known = {brand_id: one.budget_holds for brand_id, one in others.items() if one.is_unknown}
+    if known:
+        pass_rows.remember(connection, known)
+    chosen = {brand_id: one.crossed_campaigns for brand_id, one in others.items() if one.crossed_campaigns}
+    if not whole and not chosen:
+        return []
+    brands = brands_of((one, taken[one].time_zone, taken[one].configured_status) for one in (*whole, *chosen))
+    return with_other_holds(passes.enforce_all(connection, brands, cause, at, chosen=chosen))
 
 
 def _brands_ahead(added: Added, taken: Mapping[int, Headroom], today: Mapping[str, date]) -> set[int]:

@@ -3,50 +3,47 @@
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
+from itertools import chain
 from operator import itemgetter
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import dramatiq
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import PASSING_FAULTS, committed, passes
+from db.engine import PASSING_FAULTS, committed, transaction
+from db.engine import passes as is_transient
+from db.repository import audit
 from db.repository import enforcement as repository
-from db.repository.enforcement import Applied, Standing
-from domain.budgets import Scope
-from domain.campaigns import Brand, EffectiveStatus, budget_hold
-from domain.enforcement import Decision, decide
-from domain.periods import local_day
+from db.repository import passes as pass_rows
+from db.repository.enforcement import Applied
+from domain.campaigns import Brand
 from runtime import clock
 from runtime.settings import settings
+from workers import passes
 from workers.broker import broker
+from workers.decisions import Cause, announce, toggled, with_other_holds
 from workers.side_by_side import side_by_side
+
+__all__ = ["Cause", "announce", "chunks", "edited", "edited_then", "enforce", "enforce_brands", "evaluate_budgets"]
 
 log = structlog.get_logger()
 
 BRANDS_A_TRANSACTION: Final = 50
+BRANDS_LOOKED_AT: Final = 10_000
+"""Brands whose campaigns are counted in one statement."""
+
 AT_ONCE: Final = 3
 """Transactions of one job: while Postgres works for one, this process does for another."""
 
 Result = TypeVar("Result")
 Told = TypeVar("Told")
+Item = TypeVar("Item")
 
-
-class Cause(StrEnum):
-    """What made enforcement look, kept with each status change."""
-
-    SPEND = "spend"
-    REPORTED_TOTAL = "reported_total"
-    EDIT = "edit"
-    SCHEDULE = "schedule"
-    DAILY_RESET = "daily_reset"
-    MONTHLY_RESET = "monthly_reset"
-    REFRESH = "refresh"
-    CHECK = "check"
-
+Part = tuple[int, list[int] | None]
+"""A brand, and which of its campaigns are meant (None: all)."""
 
 BY_THE_CLOCK: Final = frozenset({Cause.SCHEDULE, Cause.DAILY_RESET, Cause.MONTHLY_RESET, Cause.REFRESH})
 """What comes again by itself, and so waits briefly for a lock: the brands behind a locked one must not wait with it."""
@@ -75,73 +72,34 @@ def enforce_locked(
     at: datetime,
     campaign_ids: Sequence[int] | None = None,
 ) -> list[Applied]:
-    """The same for brands that this transaction has locked, which are what they are since."""
-    standings = repository.load_of(connection, brands, at, campaign_ids)
-    changes = _changes(standings, at)
-    repository.apply(connection, changes, at, cause)
-    return [change for change in changes if change.holds_before != change.holds_after]
-
-
-def _changes(standings: Iterable[Standing], at: datetime) -> list[Applied]:
-    """What the decisions make of the campaigns' rows; of those with the same facts and row one is decided for all."""
-    like_it: dict[tuple[object, ...], Applied | None] = {}
-    changes = []
-    for standing in standings:
-        campaign_id, _, campaign, *row = standing
-        alike = (id(campaign), *row)
-        if alike not in like_it:
-            like_it[alike] = changed(standing, decide(campaign, at), at)
-        change = like_it[alike]
-        if change is not None:
-            changes.append(change._replace(campaign_id=campaign_id))
-    return changes
-
-
-def changed(standing: Standing, decision: Decision, at: datetime) -> Applied | None:
-    """What the decision makes of the campaign's row; None where the row says it already."""
-    before = (standing.effective_status, standing.holds, standing.next_change_at)
-    after = (decision.effective_status, decision.holds, decision.next_change_at)
-    if before == after and not standing.is_new:
-        return None
-    return Applied(
-        brand_id=standing.brand_id,
-        campaign_id=standing.campaign_id,
-        from_status=standing.effective_status,
-        to_status=decision.effective_status.value,
-        holds_before=standing.holds,
-        holds_after=tuple(hold.value for hold in decision.holds),
-        next_change_at=decision.next_change_at,
-        details=_figures(standing, decision, at) if before[1] != after[1] else {},
-        is_first=standing.is_new,
-    )
-
-
-def _figures(standing: Standing, decision: Decision, at: datetime) -> dict[str, Any]:
-    """Spent and limit of every budget that holds or held, so that the toggle explains itself."""
-    today = local_day(at, standing.campaign.brand.time_zone)
-    named = {*standing.holds, *decision.holds}
-    budgets = {
-        budget_hold(spend): {"spent_micros": spend.spent_on(today), "limit_micros": spend.budget.limit_micros}
-        for spend in standing.campaign.budgets
-        if budget_hold(spend) in named
-    }
-    return {"day": today.isoformat(), "budgets": budgets}
+    """Enforces brands that this transaction has locked, which are what they are since; returns as `enforce` does."""
+    if campaign_ids is None:
+        changes = passes.enforce_all(connection, brands, cause, at)
+    else:
+        changes = passes.enforce_chosen(connection, brands, cause, at, campaign_ids)
+    return with_other_holds(changes)
 
 
 def edited(work: Callable[[Connection], Result], brand_id: int) -> Result:
-    """A person's edit of one brand and its enforcement, in one commit."""
+    """A person's edit of one brand and its enforcement, in one commit; see `edited_then`."""
     return edited_then(work, brand_id, lambda _connection, result: result)
 
 
 def edited_then(
     work: Callable[[Connection], Result], brand_id: int, tell: Callable[[Connection, Result], Told]
 ) -> Told:
-    """The same, and in the same commit what there is to tell after the enforcement."""
+    """An edit of one brand and its enforcement, and in the same commit what there is to tell after it.
+
+    Of a brand that has too many campaigns for one transaction only those are enforced that the edit was about, by the
+    audit; where it was about the brand itself, they are enforced in parts.
+    """
 
     def edit_enforce_tell(connection: Connection) -> tuple[Told, list[Applied]]:
         repository.lock_brands(connection, [brand_id])
         result = work(connection)
-        changes = enforce(connection, [brand_id], Cause.EDIT)
+        edited_ids = audit.edited_campaigns(connection)
+        chosen = None if edited_ids is None else passes.chosen_of_large(connection, brand_id, edited_ids)
+        changes = enforce(connection, [brand_id], Cause.EDIT, campaign_ids=chosen)
         return tell(connection, result), changes
 
     told, changes = committed(edit_enforce_tell)
@@ -149,98 +107,104 @@ def edited_then(
     return told
 
 
-def enforce_brands(brand_ids: Iterable[int], cause: Cause) -> list[Applied]:
-    """Enforces many brands, some in each transaction; returns the campaigns whose holds changed. See `_apart`."""
-    return _apart(((brand_id, None) for brand_id in sorted(set(brand_ids))), cause)
+def enforce_brands(brand_ids: Iterable[int], cause: Cause) -> int:
+    """Enforces many brands, some in each transaction; returns how many campaigns it toggled. See `_apart`."""
+    chosen = sorted(set(brand_ids))
+    return _apart(chain.from_iterable(map(_bounded, chunks(chosen, BRANDS_LOOKED_AT))), cause)
 
 
-def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause) -> list[Applied]:
-    """Enforces single campaigns, given as (brand, campaign) in brand order, some brands in each transaction."""
-    by_brand = itertools.groupby(pairs, key=itemgetter(0))
-    return _apart(((brand_id, [campaign_id for _, campaign_id in some]) for brand_id, some in by_brand), cause)
+def _bounded(brand_ids: Sequence[int]) -> Iterator[list[Part]]:
+    """The brands by transactions: few enough, and with few enough campaigns, or one that has too many by itself."""
+    with transaction() as connection:
+        sizes = pass_rows.sizes(connection, brand_ids, passes.CAMPAIGNS_A_PART + 1)
+    return _batches(((brand_id, None) for brand_id in brand_ids), lambda part: sizes.get(part[0], 0))
 
 
-Part = tuple[int, list[int] | None]
-"""A brand, and which of its campaigns are meant (None: all)."""
+def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause) -> int:
+    """Enforces single campaigns, given as (brand, campaign) in brand order, some in each transaction; returns how many
+    it toggled."""
+    parts = (
+        (brand_id, list(some))
+        for brand_id, of_brand in itertools.groupby(pairs, key=itemgetter(0))
+        for some in _sliced((campaign_id for _, campaign_id in of_brand), passes.CAMPAIGNS_A_PART)
+    )
+    return _apart(_batches(parts, lambda part: len(part[1] or ())), cause)
 
 
-def _apart(parts: Iterable[Part], cause: Cause) -> list[Applied]:
-    """Enforces some brands at a time, and each by itself where that fails, so that one holds up no other.
+def _sliced(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    remaining = iter(items)
+    return iter(lambda: list(itertools.islice(remaining, size)), [])
+
+
+def _batches(parts: Iterable[Part], campaigns_of: Callable[[Part], int]) -> Iterator[list[Part]]:
+    """The parts in order, those of one transaction together: a brand once, BRANDS_A_TRANSACTION, CAMPAIGNS_A_PART."""
+    batch: list[Part] = []
+    campaigns = 0
+    for part in parts:
+        campaigns += campaigns_of(part)
+        too_many = campaigns > passes.CAMPAIGNS_A_PART or len(batch) == BRANDS_A_TRANSACTION
+        if batch and (too_many or batch[-1][0] == part[0]):
+            yield batch
+            batch, campaigns = [], campaigns_of(part)
+        batch.append(part)
+    if batch:
+        yield batch
+
+
+def _apart(batches: Iterable[list[Part]], cause: Cause) -> int:
+    """Enforces a batch at a time, and each brand by itself where that fails, so that one holds up no other.
 
     What fails again is logged. Bad data is left there: it would fail tomorrow too. A fault that passes, such as a lock
     held elsewhere, is raised when all others are done, so that the job is done again.
     """
     passing: list[Exception] = []
-    remaining = iter(parts)
-    batches = iter(lambda: list(itertools.islice(remaining, BRANDS_A_TRANSACTION)), [])
-    changes = side_by_side(partial(_some_apart, cause=cause, passing=passing), batches, AT_ONCE)
-    found = list(itertools.chain.from_iterable(changes))
+    toggles = sum(side_by_side(partial(_some_apart, cause=cause, passing=passing), batches, AT_ONCE))
     if passing:
         raise passing[0]
-    return found
+    return toggles
 
 
-def _some_apart(some: Sequence[Part], cause: Cause, passing: list[Exception]) -> list[Applied]:
+def _some_apart(some: Sequence[Part], cause: Cause, passing: list[Exception]) -> int:
     try:
-        return _committed_changes(some, cause, settings().ingest_lock_timeout_ms)
+        return _toggled(some, cause, settings().ingest_lock_timeout_ms)
     except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError):
-        return [change for part in some for change in _one_by_itself(part, cause, passing)]
+        return sum(_one_by_itself(part, cause, passing) for part in some)
 
 
-def _one_by_itself(part: Part, cause: Cause, passing: list[Exception]) -> list[Applied]:
+def _one_by_itself(part: Part, cause: Cause, passing: list[Exception]) -> int:
     brief = settings().ingest_lock_timeout_ms if cause in BY_THE_CLOCK else None
     try:
-        return _committed_changes([part], cause, brief)
+        return _toggled([part], cause, brief)
     except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError) as error:
-        if passes(error):
+        if is_transient(error):
             log.warning("enforcement.postponed", brand_id=part[0], error=type(error).__name__)
             passing.append(error)
         else:
             log.exception("enforcement.failed", brand_id=part[0])
-    return []
+    return 0
 
 
-def _committed_changes(parts: Sequence[Part], cause: Cause, lock_timeout_ms: int | None = None) -> list[Applied]:
+def _toggled(parts: Sequence[Part], cause: Cause, lock_timeout_ms: int | None = None) -> int:
+    """Commits the parts and goes on with the passes that they begin; returns how many campaigns were toggled."""
     brand_ids = [brand_id for brand_id, _ in parts]
-    chosen = None if parts[0][1] is None else [campaign_id for _, some in parts for campaign_id in some or ()]
-    changes = committed(partial(enforce, brand_ids=brand_ids, cause=cause, campaign_ids=chosen), lock_timeout_ms)
+
+    def work(connection: Connection) -> list[Applied]:
+        brands = repository.lock_brands(connection, brand_ids)
+        at = clock.now()
+        if parts[0][1] is None:
+            return passes.enforce_all(connection, brands, cause, at, hands_over=False)
+        chosen = [campaign_id for _, some in parts for campaign_id in some or ()]
+        return passes.enforce_chosen(connection, brands, cause, at, chosen)
+
+    changes = committed(work, lock_timeout_ms)
     announce(changes, cause)
-    return changes
-
-
-Item = TypeVar("Item")
+    return toggled(changes) + (passes.go_on_with(brand_ids) if parts[0][1] is None else 0)
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """The items in order, at most `size` at a time."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def announce(changes: Iterable[Applied], cause: Cause) -> None:
-    """Logs committed toggles, and each budget that ran out, once however many campaigns it holds."""
-    exhausted: dict[tuple[int, int | None, str], dict[str, int]] = {}
-    tell = log.bind(cause=str(cause)).info
-    for change in changes:
-        paused = change.to_status == EffectiveStatus.INACTIVE
-        if change.is_toggle:
-            tell(
-                "campaign.paused" if paused else "campaign.activated",
-                brand_id=change.brand_id,
-                campaign_id=change.campaign_id,
-                holds=list(change.holds_after if paused else change.holds_before),
-            )
-        for hold, figures in change.details.get("budgets", {}).items():
-            if hold in change.holds_after and hold not in change.holds_before:
-                campaign_id = change.campaign_id if hold.startswith(Scope.CAMPAIGN) else None
-                exhausted[change.brand_id, campaign_id, str(hold)] = figures
-    for (brand_id, campaign_id, hold), figures in exhausted.items():
-        log.info("budget.exhausted", brand_id=brand_id, campaign_id=campaign_id, hold=hold, **figures)
-
-
-def toggled(changes: Iterable[Applied]) -> int:
-    """How many of the changes are toggles."""
-    return sum(change.is_toggle for change in changes)
 
 
 @dramatiq.actor(broker=broker, queue_name="enforcement")

@@ -14,14 +14,15 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from db.engine import committed, is_held_up, snapshot, transaction
 from db.repository import access, headroom, hold_history, hours, ledger, search, suspects, watermarks
-from db.repository.enforcement import Applied, lock_brands
+from db.repository import passes as pass_rows
+from db.repository.enforcement import lock_brands
 from db.repository.zones import readable_zones
 from domain.periods import Period, day_starts_at, local_day, window_of
 from runtime import clock
 from runtime.settings import settings
-from workers import folder_imports, sequences
+from workers import folder_imports, passes, sequences
 from workers.broker import broker
-from workers.enforcement import Cause, enforce_brands, enforce_campaigns, toggled
+from workers.enforcement import Cause, enforce_brands, enforce_campaigns
 
 log = structlog.get_logger()
 
@@ -34,9 +35,12 @@ RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY:
 
 @dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("* * * * *"))
 def apply_dayparting() -> None:
-    """Enforces the campaigns whose next change has come, and those that enforcement has not seen yet."""
+    """Enforces the campaigns whose next change has come, and those that enforcement has not seen yet; then goes on with
+    passes over large brands that a crash or a lost message has left."""
     with leaving_what_is_held_up():
         enforce_due(clock.now())
+    with leaving_what_is_held_up():
+        passes.go_on_with_all()
 
 
 @dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/15 * * * *"))
@@ -92,8 +96,9 @@ def leaving_what_is_held_up() -> Iterator[None]:
         log.info("job.held_up", error=type(error).__name__)
 
 
-def enforce_due(at: datetime) -> list[Applied]:
-    """Enforces every campaign due at `at`: one that stays due is met once, not for ever."""
+def enforce_due(at: datetime) -> int:
+    """Enforces every campaign due at `at`, and returns how many it toggled: one that stays due is met once, not for
+    ever."""
     return enforce_campaigns(_due(at), Cause.SCHEDULE)
 
 
@@ -121,10 +126,10 @@ def reset(period: Period, *, everything: bool = False) -> list[int]:
         begun = _begun_zones(search.zones_in_use(connection), period, since, at)
         brand_ids = search.brands_of_zones(connection, begun) if begun else []
         brand_ids = sorted({*brand_ids, *search.brands_unseen(connection)})
-    changes = enforce_brands(brand_ids, cause)
+    toggles = enforce_brands(brand_ids, cause)
     if brand_ids:
         committed(lambda connection: watermarks.raise_to(connection, name, at))
-        log.info(event, brands=len(brand_ids), zones=begun, toggles=toggled(changes))
+        log.info(event, brands=len(brand_ids), zones=begun, toggles=toggles)
     return brand_ids
 
 
@@ -136,19 +141,23 @@ def _begun_zones(names: Sequence[str], period: Period, since: datetime | None, a
     ]
 
 
-def refresh(at: datetime) -> list[Applied]:
-    """Enforces the brands that a set-based search finds out of step, and looks for gaps in the numbers of sources."""
+def refresh(at: datetime) -> int:
+    """Enforces the brands that a set-based search finds out of step, goes on with passes, and looks for gaps in the
+    numbers of sources; returns how many campaigns it toggled."""
     with snapshot() as connection:
         zones = search.zones_in_use(connection)
         found = {*search.crossed(connection, zones, at), *search.drifted(connection, zones, at)}
         misled = [row["brand_id"] for row in headroom.too_much(connection, zones, at)]
+        misremembered = search.misremembered(connection, zones, at)
     if misled:
         committed(lambda connection: headroom.forget(connection, misled))
+    if misremembered:
+        committed(lambda connection: pass_rows.forget(connection, misremembered))
     sequences.join_runs()
     sequences.tell_gaps(at)
-    changes = enforce_brands(found, Cause.REFRESH)
-    log.info("spend.refreshed", brands_out_of_step=len(found), toggles=toggled(changes))
-    return changes
+    toggles = enforce_brands(found, Cause.REFRESH) + passes.go_on_with_all()
+    log.info("spend.refreshed", brands_out_of_step=len(found), toggles=toggles)
+    return toggles
 
 
 def roll_up(at: datetime) -> None:

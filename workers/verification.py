@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from db.engine import snapshot
-from db.repository import headroom, hold_history, ledger, search, verification, watermarks
+from db.repository import headroom, hold_history, ledger, passes, search, verification, watermarks
 from db.repository.enforcement import Standing, load
 from db.repository.zones import readable_zones
 from domain.enforcement import Decision, decide
@@ -16,7 +16,7 @@ from domain.periods import ONE_DAY, day_starts_at
 from runtime import clock
 
 NAMED_ROWS: Final = 1_000
-BRANDS_A_PAGE: Final = 200
+CAMPAIGNS_A_PAGE: Final = 10_000
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Difference:
-    """A campaign whose row is not what the rules say; `is_due`: the next tick will see to it."""
+    """A campaign whose row is not what the rules say; `is_due`: the next tick, or its brand's pass, will see to it."""
 
     standing: Standing
     decision: Decision
@@ -61,6 +61,7 @@ def verify(progress: Callable[[str], None] = lambda _: None) -> list[Check]:
             ("holds are what the rules say", sizes["campaigns"], _holds),
             ("status changes explain every status", sizes["status_changes"], _history),
             ("headrooms are no more than what is left", sizes["brand_days"], _headrooms),
+            ("kept budget holds are those of the campaigns", sizes["campaigns"], _kept_holds),
             ("event ids stand in one month", sizes["spend_events"], _ids),
         ):
             progress(name)
@@ -70,15 +71,18 @@ def verify(progress: Callable[[str], None] = lambda _: None) -> list[Check]:
 
 
 def differences(connection: Connection, at: datetime) -> Iterator[Difference]:
-    """Every campaign whose row is not what the pure decision says at `at`."""
-    after = 0
-    while brand_ids := search.brands_after(connection, after, BRANDS_A_PAGE):
-        for standing in load(connection, brand_ids, at):
+    """Every campaign whose row is not what the pure decision says at `at`, by brands."""
+    after = (0, 0)
+    while page := search.campaigns_after(connection, after, CAMPAIGNS_A_PAGE):
+        brand_ids = sorted({brand_id for brand_id, _ in page})
+        pending = passes.pending(connection, brand_ids)
+        for standing in load(connection, brand_ids, at, [campaign_id for _, campaign_id in page]):
             decision = decide(standing.campaign, at)
             if _differs(standing, decision):
                 came = standing.next_change_at is not None and standing.next_change_at <= at
-                yield Difference(standing, decision, is_due=standing.is_new or came)
-        after = brand_ids[-1]
+                is_due = standing.is_new or came or standing.brand_id in pending
+                yield Difference(standing, decision, is_due=is_due)
+        after = page[-1]
 
 
 def _differs(standing: Standing, decision: Decision) -> bool:
@@ -110,7 +114,9 @@ def _brand_days(connection: Connection, check: Check, _at: datetime) -> None:
 
 def _holds(connection: Connection, check: Check, at: datetime) -> None:
     for difference in differences(connection, at):
-        (check.notices if difference.is_due else check.wrong).append(difference.row())
+        found = check.notices if difference.is_due else check.wrong
+        if len(found) < NAMED_ROWS:
+            found.append(difference.row())
 
 
 def _history(connection: Connection, check: Check, _at: datetime) -> None:
@@ -121,6 +127,10 @@ def _history(connection: Connection, check: Check, _at: datetime) -> None:
 def _headrooms(connection: Connection, check: Check, at: datetime) -> None:
     check.wrong += headroom.too_much(connection, search.zones_in_use(connection), at, NAMED_ROWS)
     check.wrong += headroom.wrong_flags(connection, NAMED_ROWS)
+
+
+def _kept_holds(connection: Connection, check: Check, _at: datetime) -> None:
+    check.wrong += verification.kept_holds_unlike(connection, NAMED_ROWS)
 
 
 def _ids(connection: Connection, check: Check, _at: datetime) -> None:

@@ -1,9 +1,9 @@
 """What people changed: who, what, old, new; append-only."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -17,6 +17,13 @@ LAST_ENTRY = text("""
     SELECT changed_by, changed_at FROM audit_entries WHERE subject = :subject AND subject_id = :id
     ORDER BY id DESC LIMIT 1
 """)
+
+
+NOTED: Final = "noted"
+"""The option of a connection that says which campaigns this transaction's edits were about."""
+
+HOLDING: Final = ("time_zone", "currency", "configured_status")
+"""The fields of a brand on which holds of its campaigns depend."""
 
 
 class Edit(NamedTuple):
@@ -54,6 +61,29 @@ def note(
         "new": None if new is None else json.dumps(dict(new), default=str),
     }
     connection.execute(INSERT_AUDIT_ENTRY, parameters)
+    noted = [*connection.get_execution_options().get(NOTED, ()), *_campaigns_of(subject, old, new)]
+    connection.execution_options(**{NOTED: noted})
+
+
+def edited_campaigns(connection: Connection) -> list[int] | None:
+    """The campaigns on whose own facts this transaction's edits were; None: it edited more than those, or nothing."""
+    noted: list[int | None] | None = connection.get_execution_options().get(NOTED)
+    if noted is None or None in noted:
+        return None
+    return sorted({campaign_id for campaign_id in noted if campaign_id is not None})
+
+
+def _campaigns_of(
+    subject: Subject, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+) -> Iterable[int | None]:
+    """The campaign whose holds the edit may change; None for all of the brand's."""
+    if subject.kind in {"campaign", "schedule"}:
+        return [subject.id]
+    if subject.kind == "budget":
+        return [(new or old or {}).get("campaign_id")]
+    if subject.kind == "brand" and (old is None or new is None or any(old[name] != new[name] for name in HOLDING)):
+        return [None]
+    return []
 
 
 def last_edit(connection: Connection, kind: str, subject_id: int) -> Edit | None:

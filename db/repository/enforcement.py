@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import fetched
+from db.engine import Query, fetched
 from db.repository.arrays import array_of, text_array_of
 from db.repository.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from db.repository.zones import readable_zones
 from domain.budgets import Budget, BudgetSpend, Scope
-from domain.campaigns import Brand, Campaign, ConfiguredStatus
-from domain.periods import Period, Window
+from domain.campaigns import Brand, Campaign, ConfiguredStatus, budget_hold
+from domain.periods import Period, Window, local_day
 from domain.schedules import Daypart, Schedule, normalised
 
 # Locks brands against every other enforcement, in id order so that two never wait in a ring.
@@ -42,14 +42,17 @@ CAMPAIGNS_OF_BRANDS = text(f"{CAMPAIGNS} ORDER BY id")
 
 CHOSEN_CAMPAIGNS = text(f"{CAMPAIGNS} AND id = ANY(CAST(:campaign_ids AS bigint[])) ORDER BY id")
 
-# The budgets of brands and of the chosen campaigns, with what was spent of each.
-BUDGETS = text(f"""
+# The budgets of brands and of their campaigns, with what was spent of each.
+BUDGETS = f"""
     SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, first_day, end_day, spent_micros, ahead_micros
     {SPEND_OF_BUDGETS}
     WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[]))
-        AND (campaign_id IS NULL OR CAST(:campaign_ids AS bigint[]) IS NULL
-            OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
-""")
+"""
+
+BUDGETS_OF_BRANDS = text(BUDGETS)
+
+# Written so that the index on brand and campaign finds the chosen ones among many.
+CHOSEN_BUDGETS = text(f"{BUDGETS} AND (campaign_id IS NULL OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))")
 
 # What was decided, a row for each campaign. Many campaigns change alike, so that a change is told once, by its number.
 DECIDED = """
@@ -103,6 +106,13 @@ class Standing(NamedTuple):
     holds: tuple[str, ...]
 
 
+class Facts(NamedTuple):
+    """Campaigns with all that decides their holds, and the holds of each brand's own budgets that are exhausted."""
+
+    standings: list[Standing]
+    budget_holds: dict[int, tuple[str, ...]]
+
+
 class Applied(NamedTuple):
     """What a decision makes of one campaign's row, and the figures behind it."""
 
@@ -146,21 +156,30 @@ def load(
 ) -> list[Standing]:
     """The campaigns of the brands, or the chosen ones among them, with all that decides their holds at `at`."""
     (rows,) = fetched(connection, (BRANDS, {"brand_ids": array_of(brand_ids)}))
-    return load_of(connection, brands_of(rows), at, campaign_ids)
+    return load_of(connection, brands_of(rows), at, campaign_ids).standings
 
 
 def load_of(
     connection: Connection, brands: Mapping[int, Brand], at: datetime, campaign_ids: Sequence[int] | None = None
-) -> list[Standing]:
-    """The same of brands that are known already."""
-    chosen: dict[str, Any] = {
-        "brand_ids": array_of(sorted(brands)),
-        "campaign_ids": None if campaign_ids is None else array_of(campaign_ids),
-    }
+) -> Facts:
+    """The same campaigns of brands that are known already, and the holds of the brands' own budgets."""
+    chosen: dict[str, Any] = {"brand_ids": array_of(sorted(brands))}
+    queries = (BUDGETS_OF_BRANDS, CAMPAIGNS_OF_BRANDS)
+    if campaign_ids is not None:
+        chosen["campaign_ids"] = array_of(campaign_ids)
+        queries = (CHOSEN_BUDGETS, CHOSEN_CAMPAIGNS)
     windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
-    of_campaigns = CAMPAIGNS_OF_BRANDS if campaign_ids is None else CHOSEN_CAMPAIGNS
-    limits, campaigns = fetched(connection, (BUDGETS, chosen | windows), (of_campaigns, chosen))
+    limits, campaigns = fetched(connection, (queries[0], chosen | windows), (queries[1], chosen))
     budgets = _budgets(limits)
+    standings = _standings(brands, budgets, campaigns)
+    return Facts(standings, {brand_id: _holds(budgets, brand_id, brand, at) for brand_id, brand in brands.items()})
+
+
+def _standings(
+    brands: Mapping[int, Brand],
+    budgets: Mapping[tuple[int, int | None], list[BudgetSpend]],
+    campaigns: Iterable[tuple[Any, ...]],
+) -> list[Standing]:
     alike: dict[tuple[object, ...], Campaign] = {}
     standings = []
     for campaign_id, brand_id, status, starts_on, ends_on, schedule, *standing in campaigns:
@@ -180,6 +199,14 @@ def load_of(
         stored = (effective_status, next_change_at, is_new, tuple(holds))
         standings.append(Standing(campaign_id, brand_id, alike[facts], *stored))
     return standings
+
+
+def _holds(
+    budgets: Mapping[tuple[int, int | None], list[BudgetSpend]], brand_id: int, brand: Brand, at: datetime
+) -> tuple[str, ...]:
+    today = local_day(at, brand.time_zone)
+    own = budgets.get((brand_id, None), ())
+    return tuple(sorted(budget_hold(spend).value for spend in own if spend.is_exhausted_on(today)))
 
 
 def brands_of(rows: Iterable[tuple[Any, ...]]) -> dict[int, Brand]:
@@ -205,13 +232,22 @@ def _budgets(
     return found
 
 
-def apply(connection: Connection, changes: Sequence[Applied], at: datetime, cause: str) -> None:
+def apply(
+    connection: Connection, changes: Sequence[Applied], at: datetime, cause: str, before: Sequence[Query] = ()
+) -> None:
     """Writes the decided holds to the campaigns' rows, their history, and a status change for each toggle.
 
-    The transaction's last statement, because it takes the lock on the order of status changes.
+    The transaction's last statements, because they take the lock on the order of status changes; those of `before` go
+    with them, in front.
     """
+    orders = [*before, *_orders(changes, at, cause)]
+    if orders:
+        fetched(connection, *orders)
+
+
+def _orders(changes: Sequence[Applied], at: datetime, cause: str) -> list[Query]:
     if not changes:
-        return
+        return []
     alike, numbers = _numbered(changes)
     parameters = {
         "at": at,
@@ -228,8 +264,8 @@ def apply(connection: Connection, changes: Sequence[Applied], at: datetime, caus
         "details": text_array_of(json.dumps(change.details) for change in alike),
         "changes_holds": array_of(str(change.changes_holds) for change in alike),
     }
-    orders = [APPLY, TELL_TOGGLES] if any(change.is_toggle for change in alike) else [APPLY]
-    fetched(connection, *((order, parameters) for order in orders))
+    statements = [APPLY, TELL_TOGGLES] if any(change.is_toggle for change in alike) else [APPLY]
+    return [(statement, parameters) for statement in statements]
 
 
 def _numbered(changes: Iterable[Applied]) -> tuple[list[Applied], list[int]]:

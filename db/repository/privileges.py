@@ -29,7 +29,7 @@ OPEN: Final = dict.fromkeys(
         *("alembic_version", "brands", "campaigns", "budgets", "budget_limits", "dayparts"),
         *("spend_events", "campaign_days", "brand_days", "brand_hours", "reported_totals", "monthly_reports"),
         *("status_changes", "hold_changes", "audit_entries", "rejected_events", "watermarks"),
-        *("suspect_messages", "sequence_runs", "locks", "feed_epoch", "spend_files"),
+        *("suspect_messages", "sequence_runs", "locks", "feed_epoch", "spend_files", "pending_enforcements"),
     ),
     READ,
 )
@@ -46,7 +46,7 @@ READER: Final = {
 
 WORKER: Final = {
     **OPEN,
-    "brands": "SELECT, UPDATE (headroom_micros, headroom_on)",
+    "brands": "SELECT, UPDATE (headroom_micros, headroom_on, enforced_budget_holds)",
     "campaigns": "SELECT, UPDATE (effective_status, holds, next_change_at, enforced_at)",
     "spend_events": APPEND,
     "status_changes": APPEND,
@@ -64,6 +64,7 @@ WORKER: Final = {
     "spend_files": KEEP,
     # To lock a row takes the privilege to update it; a trigger refuses updates.
     "locks": "SELECT, UPDATE (name)",
+    "pending_enforcements": KEEP,
     # What has expired is forgotten daily.
     "user_sessions": "SELECT (expires_at), DELETE",
     "idempotency_keys": "SELECT (created_at), DELETE",

@@ -19,39 +19,85 @@ JUDGED = f"""
     {SPEND_OF_BUDGETS}
 """
 
+# A brand whose pass is not over is not out of step: the pass brings its campaigns there.
+NOT_PENDING = "NOT EXISTS (SELECT FROM pending_enforcements AS pending WHERE pending.brand_id = campaigns.brand_id)"
+
 # The brands with a campaign on which a budget's hold is not what spent and limit say.
-UNLIKE_HOLDS = """
+CROSSED = text(f"""
+    WITH judged AS MATERIALIZED ({JUDGED})
     SELECT judged.brand_id FROM judged JOIN campaigns ON campaigns.brand_id = judged.brand_id
-    WHERE judged.campaign_id IS NULL AND exhausted <> (hold = ANY(holds))
+    WHERE judged.campaign_id IS NULL AND exhausted <> (hold = ANY(holds)) AND {NOT_PENDING}
     UNION
     SELECT judged.brand_id
     FROM judged JOIN campaigns ON campaigns.brand_id = judged.brand_id AND campaigns.id = judged.campaign_id
-    WHERE exhausted <> (hold = ANY(holds))
-"""
+    WHERE exhausted <> (hold = ANY(holds)) AND {NOT_PENDING}
+    ORDER BY brand_id
+""")  # noqa: S608 - constants, put together once
 
-CROSSED = text(f"WITH judged AS MATERIALIZED ({JUDGED}) {UNLIKE_HOLDS} ORDER BY brand_id")
-
-# The same of chosen brands, by their own budgets and those of chosen campaigns, with what is left of the brand's own.
-CROSSED_OF_BRANDS = text(f"""
+# The budget holds of each brand beside those to which its campaigns were brought, and the least that is left of its
+# budgets; of the chosen campaigns those on which a budget of their own crossed its limit.
+STANDING = f"""
     WITH judged AS MATERIALIZED (
         {JUDGED}
         WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[]))
             AND (campaign_id IS NULL OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
+    ), standing AS (
+        SELECT brands.id AS brand_id, enforced_budget_holds AS enforced,
+            min(left_micros) FILTER (WHERE judged.campaign_id IS NULL) AS left_micros,
+            COALESCE(array_agg(hold ORDER BY hold COLLATE "C")
+                FILTER (WHERE judged.campaign_id IS NULL AND exhausted), '{{}}') AS holds,
+            array_agg(DISTINCT campaigns.id) FILTER (WHERE exhausted <> (hold = ANY(campaigns.holds))) AS crossed
+        FROM brands
+        LEFT JOIN judged ON judged.brand_id = brands.id
+        LEFT JOIN campaigns ON campaigns.brand_id = judged.brand_id AND campaigns.id = judged.campaign_id
+        WHERE brands.id = ANY(CAST(:brand_ids AS bigint[]))
+        GROUP BY brands.id
     )
-    SELECT brand_id, min(left_micros) FILTER (WHERE campaign_id IS NULL), brand_id IN ({UNLIKE_HOLDS})
-    FROM judged GROUP BY brand_id
-""")  # noqa: S608 - a constant, put together once
+"""  # noqa: S608 - the same
+
+# Where it is unknown to which holds a brand's campaigns were brought, they are looked at, no more than `most` of them;
+# so are those of an exhausted brand that enforcement has not seen.
+STANDING_OF_BRANDS = text(rf"""
+    {STANDING}
+    SELECT brand_id, left_micros, enforced IS NULL, holds, crossed, CASE
+        WHEN enforced IS NULL THEN (
+            SELECT count(*) > :most OR bool_or(standing.holds <> ARRAY(
+                SELECT hold FROM unnest(looked_at.holds) AS hold WHERE hold LIKE 'brand\_%\_budget'
+                ORDER BY hold COLLATE "C"
+            ))
+            FROM (SELECT campaigns.holds FROM campaigns WHERE campaigns.brand_id = standing.brand_id LIMIT :most + 1)
+                AS looked_at
+        )
+        ELSE enforced <> holds OR (holds <> '{{}}' AND EXISTS (
+            SELECT FROM campaigns
+            WHERE campaigns.brand_id = standing.brand_id AND enforced_at IS NULL AND {NOT_PENDING}
+        ))
+    END
+    FROM standing
+""")  # noqa: S608 - the same
+
+# The brands of which other holds are known than those of their exhausted budgets.
+MISREMEMBERED = text(f"""
+    WITH judged AS MATERIALIZED ({JUDGED} WHERE campaign_id IS NULL)
+    SELECT brands.id FROM brands LEFT JOIN judged ON judged.brand_id = brands.id
+    WHERE enforced_budget_holds IS NOT NULL
+        AND NOT EXISTS (SELECT FROM pending_enforcements AS pending WHERE pending.brand_id = brands.id)
+    GROUP BY brands.id
+    HAVING enforced_budget_holds
+        <> COALESCE(array_agg(hold ORDER BY hold COLLATE "C") FILTER (WHERE exhausted), '{{}}')
+    ORDER BY brands.id
+""")  # noqa: S608 - the same
 
 # The brands with a campaign whose other holds are not what its row, flight and schedule say at the given local times,
 # or which was decided at a moment yet to come: by a clock that was ahead, which passed over changes still due.
-DRIFTED = text("""
+DRIFTED = text(f"""
     SELECT DISTINCT campaigns.brand_id
     FROM unnest(
         CAST(:zones AS text[]), CAST(:todays AS date[]), CAST(:weekdays AS smallint[]), CAST(:minutes AS smallint[])
     ) AS local(time_zone, today, weekday, minute)
     JOIN brands USING (time_zone)
     JOIN campaigns ON campaigns.brand_id = brands.id
-    WHERE enforced_at IS NULL
+    WHERE {NOT_PENDING} AND (enforced_at IS NULL
         OR next_change_at <= :at
         OR enforced_at > :at
         OR (campaigns.configured_status = 'paused') <> ('user_paused' = ANY(holds))
@@ -74,9 +120,9 @@ DRIFTED = text("""
                     WHEN campaign_id = campaigns.id THEN 'campaign_' || period || '_budget'
                 END
             )
-        )
+        ))
     ORDER BY brand_id
-""")
+""")  # noqa: S608 - the same
 
 # Each zone in use, found by hopping through the index from one to the next.
 ZONES = text("""
@@ -95,6 +141,11 @@ BRANDS_UNSEEN = text("SELECT DISTINCT brand_id FROM campaigns WHERE enforced_at 
 
 ALL_BRANDS = text("SELECT id FROM brands WHERE id > :after ORDER BY id LIMIT :limit")
 
+CAMPAIGNS_AFTER = text("""
+    SELECT brand_id, id FROM campaigns WHERE (brand_id, id) > (:after_brand, :after_campaign)
+    ORDER BY brand_id, id LIMIT :limit
+""")
+
 # Campaigns that the clock may have changed, or that enforcement has not seen yet; by brand, a page at a time.
 DUE = text("""
     SELECT brand_id, id FROM (
@@ -108,11 +159,18 @@ DUE = text("""
 """)
 
 
-class Found(NamedTuple):
-    """A brand's budgets: what is left of the one of its own with the least, and whether one crossed its limit."""
+class BrandStanding(NamedTuple):
+    """A brand's own budgets: what is left of the one with the least (None: it has none), and whether its campaigns'
+    holds are other than the budgets say; and the chosen campaigns of which a budget of their own crossed its limit.
 
-    left_micros: int | None = None
-    is_crossed: bool = False
+    `is_unknown`: to which holds the campaigns were brought was not known, so that they were looked at.
+    """
+
+    left_micros: int | None
+    is_unknown: bool
+    budget_holds: tuple[str, ...]
+    crossed_campaigns: tuple[int, ...]
+    is_crossed: bool
 
 
 def crossed(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
@@ -120,17 +178,31 @@ def crossed(connection: Connection, zones: Iterable[str], at: datetime) -> list[
     return list(connection.scalars(CROSSED, current_windows(zones, at)))
 
 
-def budgets_of(
+def standing_of(
     connection: Connection,
     zones: Iterable[str],
     at: datetime,
     brand_ids: Iterable[int],
     campaign_ids: Iterable[int],
-) -> dict[int, Found]:
-    """What the budgets of these brands, and of these campaigns, say; a brand without one is left out."""
-    chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids)}
-    (rows,) = fetched(connection, (CROSSED_OF_BRANDS, chosen | current_windows(zones, at)))
-    return {brand_id: Found(None if left is None else int(left), crossed) for brand_id, left, crossed in rows}
+    most: int,
+) -> dict[int, BrandStanding]:
+    """How the budgets of these brands stand to the holds of their campaigns, and those of the chosen campaigns.
+
+    A brand of which it is unknown, and which has more than `most` campaigns, is taken for crossed.
+    """
+    chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
+    (rows,) = fetched(connection, (STANDING_OF_BRANDS, chosen | current_windows(zones, at)))
+    return {
+        brand_id: BrandStanding(
+            None if left is None else int(left), is_unknown, tuple(holds), tuple(campaigns or ()), bool(crossed)
+        )
+        for brand_id, left, is_unknown, holds, campaigns, crossed in rows
+    }
+
+
+def misremembered(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
+    """The brands whose kept budget holds are not those of the budgets that are exhausted."""
+    return list(connection.scalars(MISREMEMBERED, current_windows(zones, at)))
 
 
 def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
@@ -164,6 +236,12 @@ def brands_unseen(connection: Connection) -> list[int]:
 def brands_after(connection: Connection, brand_id: int, limit: int) -> list[int]:
     """One page of all brands, in id order."""
     return list(connection.scalars(ALL_BRANDS, {"after": brand_id, "limit": limit}))
+
+
+def campaigns_after(connection: Connection, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+    """One page of all (brand, campaign) pairs, in order."""
+    parameters = {"after_brand": after[0], "after_campaign": after[1], "limit": limit}
+    return [(brand_id, campaign_id) for brand_id, campaign_id in connection.execute(CAMPAIGNS_AFTER, parameters)]
 
 
 def due(connection: Connection, at: datetime, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:

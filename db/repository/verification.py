@@ -78,6 +78,20 @@ UNEXPLAINED_STATUS = text("""
     LIMIT :limit
 """)
 
+# Brands of which other budget holds are kept than a campaign has that enforcement has seen, but for those under way.
+KEPT_HOLDS_UNLIKE = text(r"""
+    SELECT brands.id AS brand_id, min(campaigns.id) AS campaign_id, enforced_budget_holds AS kept, holds
+    FROM brands JOIN campaigns ON brand_id = brands.id
+    WHERE enforced_at IS NOT NULL
+        AND enforced_budget_holds <> ARRAY(
+            SELECT hold FROM unnest(holds) AS hold WHERE hold LIKE 'brand\_%\_budget' ORDER BY hold COLLATE "C"
+        )
+        AND NOT EXISTS (SELECT FROM pending_enforcements AS pending WHERE pending.brand_id = brands.id)
+    GROUP BY brands.id, holds
+    ORDER BY brands.id
+    LIMIT :limit
+""")
+
 # Ids that name one event in each of several months.
 IDS_IN_TWO_MONTHS = text("""
     SELECT brand_id, event_id::text, count(*) AS months FROM spend_events
@@ -136,6 +150,12 @@ def broken_history(connection: Connection, limit: int) -> Sequence[dict[str, Any
     return plain(connection.execute(BROKEN_HISTORY, parameters)) + plain(
         connection.execute(UNEXPLAINED_STATUS, parameters)
     )
+
+
+def kept_holds_unlike(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
+    """Brands whose kept budget holds are not those of all their campaigns: spend would not see that a budget crossed
+    its limit."""
+    return plain(connection.execute(KEPT_HOLDS_UNLIKE, {"limit": limit}))
 
 
 def ids_in_two_months(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:

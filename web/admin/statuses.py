@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 from sqlalchemy import Connection, func, select
@@ -15,9 +15,11 @@ from db.models import Campaign
 from db.repository.audit import Edit
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from web.admin.views import write
-from workers.enforcement import edited
+from workers.enforcement import chunks, edited
 
 log = structlog.get_logger()
+
+EDITS_A_TRANSACTION: Final = 500
 
 Change = Callable[[Connection, int, dict[str, str], Edit], None]
 
@@ -71,12 +73,13 @@ def _set_all(
     done: list[int] = []
     postponed = 0
     for brand_id, ids in sorted(by_brand.items()):
-        try:
-            edited(partial(_set_some, change=change, ids=ids, status=status, edit=edit), brand_id)
-            done += ids
-        except PASSING_FAULTS as error:
-            log.warning("enforcement.postponed", brand_id=brand_id, error=type(error).__name__)
-            postponed += len(ids)
+        for some in chunks(ids, EDITS_A_TRANSACTION):
+            try:
+                edited(partial(_set_some, change=change, ids=some, status=status, edit=edit), brand_id)
+                done += some
+            except PASSING_FAULTS as error:
+                log.warning("enforcement.postponed", brand_id=brand_id, error=type(error).__name__)
+                postponed += len(some)
     return Outcome(len(done), postponed, _serving(done, of_brands=of_brands))
 
 

@@ -1,0 +1,101 @@
+"""A pass over a brand's campaigns: in parts, round and round, until each is decided after the newest reason."""
+
+from bisect import bisect_right
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.passes import Direction, Pass, shared_out
+
+
+def part_of(going: Pass, campaigns: list[int], most: int) -> list[int]:
+    """The campaigns of the next part, as the table gives them."""
+    first = bisect_right(campaigns, going.after_id)
+    end = len(campaigns) if going.last_id is None else bisect_right(campaigns, going.last_id)
+    return campaigns[first:end][:most]
+
+
+def finished(going: Pass | None, campaigns: list[int], most: int) -> list[int]:
+    """All that the pass decides from here on, in order."""
+    decided = []
+    while going is not None:
+        part = part_of(going, campaigns, most)
+        decided += part
+        going = going.after_part(part, most)
+    return decided
+
+
+def test_a_pass_ends_after_the_last_campaign() -> None:
+    assert finished(Pass(), [3, 5, 8, 9], most=2) == [3, 5, 8, 9]
+
+
+def test_a_pass_that_begins_again_comes_round_to_where_it_was() -> None:
+    going = Pass().after_part([3, 5], most=2)
+    assert going is not None
+    assert finished(going.begun_again(), [3, 5, 8, 9], most=2) == [8, 9, 3, 5]
+
+
+def test_a_part_that_finds_a_newer_reason_is_the_first_after_it() -> None:
+    going = Pass(after_id=5, stop_id=5).after_part([8, 9], most=2, begins_again=True)
+    assert going == Pass(after_id=9, stop_id=5, done=2)
+    assert finished(going, [3, 5, 8, 9], most=2) == [3, 5]
+
+
+def test_a_newer_reason_in_the_last_leg_reaches_the_campaigns_beyond_its_end_too() -> None:
+    """The part was cut at the end of its leg: that more campaigns follow is not seen from its size."""
+    going = Pass(after_id=3, stop_id=5, wrapped=True).after_part([5], most=2, begins_again=True)
+    assert finished(going, [3, 5, 8, 9], most=2) == [8, 9, 3]
+
+
+def test_an_empty_brand_ends_at_once() -> None:
+    assert Pass().after_part([], most=2) is None
+
+
+def test_counts_what_is_done_since_the_newest_reason() -> None:
+    going = Pass().after_part([1, 2], most=2)
+    assert going is not None
+    assert going.done == 2
+    assert going.begun_again().done == 0
+
+
+def test_says_what_it_does_by_what_it_toggled() -> None:
+    assert Pass().direction is Direction.UPDATING
+    assert Pass().counted(paused=2, activated=0).direction is Direction.CLOSING
+    assert Pass().counted(paused=0, activated=2).direction is Direction.OPENING
+    assert Pass().counted(paused=1, activated=1).direction is Direction.UPDATING
+    assert Pass().counted(paused=1, activated=0).begun_again().direction is Direction.UPDATING
+
+
+@given(
+    campaigns=st.sets(st.integers(1, 40)),
+    most=st.integers(1, 7),
+    reasons=st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=6),
+)
+def test_every_campaign_is_decided_after_the_newest_reason_and_within_two_rounds(
+    campaigns: set[int], most: int, reasons: list[tuple[int, bool]]
+) -> None:
+    """Each reason comes after so many parts, between two of them or within the next."""
+    ids = sorted(campaigns)
+    going: Pass | None = Pass()
+    for parts, within_a_part in reasons:
+        for _ in range(parts):
+            going = going and going.after_part(part_of(going, ids, most), most)
+        if going is None:
+            going = Pass()
+        elif not within_a_part:
+            going = going.begun_again()
+        decided = []
+        if within_a_part:
+            decided = part_of(going, ids, most)
+            going = going.after_part(decided, most, begins_again=True)
+        rest = finished(going, ids, most)
+        assert set(decided + rest) == campaigns
+        assert len(decided + rest) == len(campaigns)
+
+
+@given(st.dictionaries(st.integers(1, 9), st.integers(0, 9)), st.integers(1, 20))
+def test_a_transactions_share_of_each_brand_is_bounded_in_all(campaigns: dict[int, int], most: int) -> None:
+    shares = shared_out(campaigns, most)
+    assert shares.keys() == campaigns.keys()
+    assert all(share <= campaigns[brand_id] for brand_id, share in shares.items())
+    assert sum(shares.values()) == min(most, sum(campaigns.values()))
