@@ -3,7 +3,6 @@
 import random
 import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from domain.periods import ONE_DAY, Period, day_starts_at, local_day, time_zone
 from domain.schedules import Daypart, Schedule, is_open, normalised, parse_schedule
 from runtime import clock, logs
 from runtime.settings import settings
+from runtime.signals import Stop
 from workers.enforcement import chunks, edited
 from workers.ingest import ingest_spend
 
@@ -87,13 +87,12 @@ BRANDS: Final = (
 
 def main() -> int:
     """Makes the demo brands where there are none, then spends for them until SIGTERM."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    logs.configure()
-    brand_ids = make_brands()
-    fast = settings().clock_speed > 1
-    spend_until(stop, brand_ids, FAST_BEAT_SECONDS if fast else BEAT_SECONDS, hurry=1 if fast else 2_880)
+    stop = Stop()
+    with stop.on(signal.SIGINT, signal.SIGTERM):
+        logs.configure()
+        brand_ids = make_brands()
+        fast = settings().clock_speed > 1
+        spend_until(stop, brand_ids, FAST_BEAT_SECONDS if fast else BEAT_SECONDS, hurry=1 if fast else 2_880)
     return 0
 
 
@@ -168,7 +167,7 @@ def _blinking(at: datetime, zone: str) -> Schedule:
     return normalised(parts)
 
 
-def spend_until(stop: threading.Event, brand_ids: set[int], beat_seconds: float, *, hurry: float) -> None:
+def spend_until(stop: Stop, brand_ids: set[int], beat_seconds: float, *, hurry: float) -> None:
     """Enqueues a batch a beat: what the active campaigns spend since the last, `hurry` times their usual rate."""
     usual = {campaign.name: campaign.a_day for brand in BRANDS for campaign in brand.campaigns}
     before, beat = clock.now(), 0

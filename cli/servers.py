@@ -23,6 +23,7 @@ from db.repository.privileges import DatabaseRole
 from domain.errors import InvalidValue
 from runtime import clock, logs
 from runtime.settings import Settings, SettingsError, settings
+from runtime.signals import Stop
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS_TRIED = 50
@@ -72,9 +73,14 @@ def up(
 
     Ctrl-C stops all of it. While it runs, every other `spendgate` command finds it by itself.
     """
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+    stop = Stop()
+    with stop.on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        code = _up(stop, demo=demo, seconds=seconds, fresh=fresh)
+    if code:
+        raise typer.Exit(code)
+
+
+def _up(stop: Stop, *, demo: bool, seconds: float | None, fresh: bool) -> int:
     home = settings().home.resolve()
     os.environ["SPENDGATE_HOME"] = str(home)
     if "LOG_FORMAT" not in os.environ and sys.stdout.isatty():
@@ -87,8 +93,7 @@ def up(
         code = _run(servers, stop, demo=demo, seconds=seconds)
         if servers.have_died():
             raise EmbeddedError(f"an embedded server ended by itself: see {home / 'logs'}, then start again")
-    if code:
-        raise typer.Exit(code)
+    return code
 
 
 @contextmanager
@@ -109,7 +114,7 @@ def _servers(home: Path) -> Iterator[embedded.Servers]:
         yield servers
 
 
-def _stop_when_dead(servers: embedded.Servers, stop: threading.Event) -> None:
+def _stop_when_dead(servers: embedded.Servers, stop: Stop) -> None:
     """Sets `stop` when an embedded server ends by itself: without it, the processes could only fail."""
 
     def watch() -> None:
@@ -121,7 +126,7 @@ def _stop_when_dead(servers: embedded.Servers, stop: threading.Event) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run(servers: embedded.Servers, stop: threading.Event, *, demo: bool, seconds: float | None) -> int:
+def _run(servers: embedded.Servers, stop: Stop, *, demo: bool, seconds: float | None) -> int:
     os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url)
     port = _port()
     os.environ["PORT"] = str(port)

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
+
+from runtime.signals import Stop
 
 log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ def tied(argv: Sequence[str], death_signal: signal.Signals, account: tuple[int, 
     return [sys.executable, "-I", "-S", "-c", _LAUNCHER, *map(str, facts), *argv]
 
 
-def supervise(programs: Sequence[Program], *, stop: threading.Event, grace_seconds: float = 30) -> int:
+def supervise(programs: Sequence[Program], *, stop: Stop, grace_seconds: float = 30) -> int:
     """Run `programs` until `stop` is set; return 0, or 2 when one refused its settings (exit code 2 or 78).
 
     Each is a session and process group of its own, with this process's output. One that dies is restarted after 0.5 s,
@@ -83,11 +84,9 @@ def supervise(programs: Sequence[Program], *, stop: threading.Event, grace_secon
     children: list[_Child] = []
     try:
         children.extend(_Child(program, _launch(program), time.monotonic()) for program in programs)
-        # Not stop.wait(): a signal handler that sets `stop` while this thread is inside it can deadlock.
-        while not stop.is_set():
+        while not stop.wait(_POLL_SECONDS):
             if not all(_tend(child, time.monotonic()) for child in children):
                 return 2
-            time.sleep(_POLL_SECONDS)
         return 0
     finally:
         _stop(children, grace_seconds)

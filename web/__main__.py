@@ -4,6 +4,7 @@ import socket
 import sys
 from argparse import ArgumentParser
 from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 
@@ -18,6 +19,11 @@ NOT_STARTED_EXIT = 3
 
 class Server(uvicorn.Server):
     """Ends the streams of open pages first, which would else be waited for; the pages connect again by themselves."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Asks for the end, however many signals come: uvicorn's own breaks off requests at the second SIGINT."""
+        del sig, frame
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         from web.dashboard.changes import feed  # noqa: PLC0415 - after the settings are known to be good

@@ -62,11 +62,12 @@ def work(child: "Child") -> None:
 
     from db.engine import Trust  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
+    from runtime.signals import Stop  # noqa: PLC0415
     from workers.broker import broker, suspects  # noqa: PLC0415
     from workers.redis_broker import SpendgateBroker  # noqa: PLC0415
 
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    stop = Stop()
+    signal.signal(signal.SIGTERM, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     sys.setswitchinterval(SWITCH_SECONDS)
     with suppress(AttributeError, OSError):  # another C library
@@ -84,7 +85,7 @@ def work(child: "Child") -> None:
     for thread in worker.workers:
         thread.timeout = THREADS_LOOK_UP_SECONDS
     structlog.get_logger().info("worker.ready", threads=settings().worker_threads)
-    stopping.wait()
+    stop.wait()
     if isinstance(broker, SpendgateBroker):  # RabbitMQ's consumers end with their connections
         broker.is_ending = True
     worker.stop(timeout=settings().shutdown_seconds * 1000)

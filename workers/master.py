@@ -1,23 +1,27 @@
 """The master of the worker processes: it starts them, starts anew the one that dies, and ends them in order."""
 
+import math
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Final
 from uuid import uuid4
 
 import redis
 import structlog
 
+from runtime.signals import ChildEnds, Stop, wait_for
 from workers.in_progress import Board
 
 log = structlog.get_logger()
 
-LOOKED_AT_SECONDS: Final = 0.05
+LOOKED_AT_SECONDS: Final = 1.0
+"""The longest time between two looks at the children; the end of one is noticed at once."""
+
+LOOKED_AT_WHEN_OVERDUE_SECONDS: Final = 0.05
 PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 15.0
 STEADY_SECONDS: Final = 10.0
@@ -63,26 +67,33 @@ class Master:
         self._children: list[Child | None] = [None] * processes
         self._not_before = [0.0] * processes
         self._pauses = [PAUSE_SECONDS] * processes
+        self._stop = Stop()
         self._stopping_since: float | None = None
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT and every child's end; returns the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        while self._stopping_since is None or any(self._children):
-            for place, child in enumerate(self._children):
-                if child is not None:
-                    self._look_after(place, child)
-                elif self._stopping_since is None and time.monotonic() >= self._not_before[place]:
-                    self._children[place] = self._started()
-            time.sleep(LOOKED_AT_SECONDS)
+        child_ends = ChildEnds()
+        with self._stop.on(signal.SIGTERM, signal.SIGINT):
+            while self._stopping_since is None or any(self._children):
+                child_ends.forget()
+                if self._stop.is_set() and self._stopping_since is None:
+                    self._end_children()
+                for place, child in enumerate(self._children):
+                    if child is not None:
+                        self._look_after(place, child)
+                    elif self._stopping_since is None and time.monotonic() >= self._not_before[place]:
+                        self._children[place] = self._start()
+                self._pause(child_ends)
         return 0
 
-    def _started(self) -> Child:
-        child = self._start()
-        if self._stopping_since is not None:  # told meanwhile, and this one was not yet known
-            os.kill(child.pid, signal.SIGTERM)
-        return child
+    def _pause(self, child_ends: ChildEnds) -> None:
+        """Waits until a child has ended or may be started anew, the end is asked for, or it is time for a look."""
+        if self._stopping_since is None:
+            empty = (self._not_before[place] for place, child in enumerate(self._children) if child is None)
+            starts = min(empty, default=math.inf) - time.monotonic()
+            wait_for(min(starts, LOOKED_AT_SECONDS), child_ends, self._stop)
+        elif any(self._children):
+            wait_for(LOOKED_AT_WHEN_OVERDUE_SECONDS, child_ends)
 
     def _start(self) -> Child:
         child = Child(self._threads)
@@ -100,6 +111,7 @@ class Master:
     def _be_the_child(self, child: Child) -> None:
         code = 1
         try:
+            ChildEnds.leave()
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master's; SIGTERM waits for the child's own handler
             self._work(child)
             code = 0
@@ -135,11 +147,10 @@ class Master:
         except redis.RedisError as error:
             log.warning("worker.not_buried", worker_id=child.worker_id, error=str(error))
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        if self._stopping_since is None:
-            self._stopping_since = time.monotonic()
-            for child in filter(None, self._children):
-                os.kill(child.pid, signal.SIGTERM)
+    def _end_children(self) -> None:
+        self._stopping_since = time.monotonic()
+        for child in filter(None, self._children):
+            os.kill(child.pid, signal.SIGTERM)
 
     def _is_overdue(self) -> bool:
         waited = 0.0 if self._stopping_since is None else time.monotonic() - self._stopping_since

@@ -42,6 +42,10 @@ def _periodiq() -> int:
     import periodiq  # noqa: PLC0415 - imports pendulum, which reads TZ
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
+    from workers.alarms import Scheduler  # noqa: PLC0415 - imports periodiq
+
+    periodiq.Scheduler = Scheduler
+
     arguments = periodiq.make_argument_parser().parse_args(["workers.main"])
     while True:
         try:

@@ -1,7 +1,6 @@
 """The demo's brands and their upstream: real rows, real messages."""
 
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import pytest
 import redis
 
 from cli import demo
+from runtime.signals import Stop
 from tests.world import UNIT, World, eventually
 
 
@@ -29,7 +29,7 @@ def sent(queue: redis.Redis) -> list[dict[str, Any]]:
 
 @contextmanager
 def spending() -> Iterator[None]:
-    stop = threading.Event()
+    stop = Stop()
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(demo.spend_until, stop, demo.make_brands(), 0.01, hurry=2_880)
         try:

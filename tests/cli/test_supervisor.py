@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cli.supervisor import Program, supervise
+from runtime.signals import Stop
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
@@ -40,10 +40,8 @@ def program(notes: Path, script: str, name: str = "worker") -> Program:
 
 
 @contextmanager
-def supervised(
-    *programs: Program, grace_seconds: float = PATIENCE_SECONDS
-) -> Iterator[tuple[Future[int], threading.Event]]:
-    stop = threading.Event()
+def supervised(*programs: Program, grace_seconds: float = PATIENCE_SECONDS) -> Iterator[tuple[Future[int], Stop]]:
+    stop = Stop()
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(supervise, programs, stop=stop, grace_seconds=grace_seconds)
         try:
@@ -161,7 +159,7 @@ def test_a_program_that_cannot_be_run_does_not_disturb_the_others(notes: Path) -
 
 
 def test_stops_at_once_when_told_before_the_start(notes: Path) -> None:
-    stop = threading.Event()
+    stop = Stop()
     stop.set()
     assert supervise([program(notes, SLEEP)], stop=stop) == 0
 
@@ -169,8 +167,8 @@ def test_stops_at_once_when_told_before_the_start(notes: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the system tells no child that its parent died")
 def test_programs_end_when_their_supervisor_is_killed(notes: Path) -> None:
     script = (
-        "import sys, threading; from cli.supervisor import Program, supervise;"
-        "supervise([Program('worker', tuple(sys.argv[1:]), {})], stop=threading.Event())"
+        "import sys; from cli.supervisor import Program, supervise; from runtime.signals import Stop;"
+        "supervise([Program('worker', tuple(sys.argv[1:]), {})], stop=Stop())"
     )
     worker = program(notes, SLEEP)
     argv = [sys.executable, "-c", script, *worker.argv]

@@ -245,7 +245,8 @@ def test_a_suspect_that_is_cut_off_from_its_queue_again_and_again_is_not_condemn
 
 
 STOPPED_WHILE_IT_FORKS = """
-import os, signal, threading
+import os, signal
+from runtime.signals import Stop
 from workers import master
 
 forked, fork = [], os.fork
@@ -257,10 +258,10 @@ def fork_and_stop():
     return fork()
 
 def work(child):
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    stop = Stop()
+    signal.signal(signal.SIGTERM, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-    stopping.wait()
+    stop.wait()
 
 os.fork = fork_and_stop
 raise SystemExit(master.Master(work, print, processes=2, threads=1, shutdown_seconds=60).run())
