@@ -21,7 +21,7 @@ from domain.money import MICROS_PER_UNIT
 from domain.periods import ONE_DAY, Period, day_starts_at, local_day, time_zone
 from domain.schedules import Daypart, Schedule, is_open, normalised, parse_schedule
 from runtime import clock, logs
-from runtime.settings import settings
+from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 from runtime.signals import Stop
 from workers.enforcement import chunks, edited
 from workers.ingest import ingest_spend
@@ -86,9 +86,15 @@ BRANDS: Final = (
 
 
 def main() -> int:
-    """Makes the demo brands where there are none, then spends for them until SIGTERM."""
+    """Makes the demo brands where there are none, then spends for them until SIGTERM; returns 2 for a bad setting."""
     stop = Stop()
     with stop.on(signal.SIGINT, signal.SIGTERM):
+        try:
+            settings().required_database_url()
+            settings().required_queue_url()
+        except SettingsError as error:
+            sys.stderr.write(f"{error}\n")
+            return BAD_SETTINGS_EXIT
         logs.configure()
         brand_ids = make_brands()
         fast = settings().clock_speed > 1

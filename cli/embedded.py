@@ -23,7 +23,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cli.home import note, noted, open_lock, owned, passwords_of, try_lock, write_private
+from cli.home import announce, note, noted, open_lock, owned, passwords_of, try_lock, unusable, write_private
 from cli.placement import (
     OWN_SERVERS,
     PLACE_PREFIX,
@@ -34,9 +34,10 @@ from cli.placement import (
     server_account,
 )
 from cli.supervisor import tied
+from runtime.settings import SERVERS_FILE
 
 _OURS = (
-    *("env", "clock.json", "passwords", "password", "lock", "logs", "binaries", "binaries.new"),
+    *("env", "servers", "clock.json", "passwords", "password", "lock", "logs", "binaries", "binaries.new"),
     *("valkey", "valkey.lock", "postgres", "postgres.new", "postgres.lock"),
 )
 _START_SECONDS = 120.0  # Postgres may have to replay its log first
@@ -71,25 +72,32 @@ class Servers:
 
 @contextmanager
 def running(
-    home: Path, *, postgres_settings: Mapping[str, str] = {}, extra_env: Mapping[str, str] = {}
+    home: Path,
+    *,
+    postgres_settings: Mapping[str, str] = {},
+    extra_env: Mapping[str, str] = {},
+    announced: bool = True,
 ) -> Iterator[Servers]:
     """Run both servers on 127.0.0.1 with their data in `home`, made when absent, and stop them at the end.
 
-    `postgres_settings` win over ours. Meanwhile `home/env` holds DATABASE_URL, REDIS_URL and `extra_env` as KEY=VALUE
-    lines. On Linux the servers also stop when this process is killed or the calling thread ends; elsewhere the next
-    start stops them. As root, Postgres runs as `nobody`, and where that user cannot reach `home`, `home/postgres` is a
+    `postgres_settings` win over ours. Meanwhile `home/servers` holds DATABASE_URL, REDIS_URL and `extra_env` as
+    KEY=VALUE lines, and so does `home/env`, which other programs read: unless `announced`, from `announce` on. On Linux
+    the servers also stop when this process is killed or the calling thread ends; elsewhere the next start stops them.
+    As root, Postgres runs as `nobody`, and where that user cannot reach `home`, `home/postgres` is a
     link to data elsewhere: `erase` removes both. Raises EmbeddedError.
     """
     home = home.resolve()
     with ExitStack() as stack:
         try:
             servers = _start(stack, home, postgres_settings)
+            for name in (SERVERS_FILE, "env"):
+                stack.callback((home / name).unlink, missing_ok=True)
             lines = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url, **extra_env}
-            stack.callback((home / "env").unlink, missing_ok=True)
-            write_private(home / "env", "".join(f"{key}={value}\n" for key, value in lines.items()))
+            write_private(home / SERVERS_FILE, "".join(f"{key}={value}\n" for key, value in lines.items()))
+            if announced:
+                announce(home)
         except OSError as error:
-            hint = f"set SPENDGATE_HOME to a directory you can write, with space in it, or {OWN_SERVERS}"
-            raise EmbeddedError(f"cannot use {error.filename or home}: {error.strerror or error}; {hint}") from error
+            raise unusable(home, error) from error
         yield servers
 
 
@@ -124,7 +132,8 @@ def _start(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Servers
         home.mkdir(parents=True)
         home.chmod(0o700 if account is None else 0o711)
     stack.enter_context(owned(home))
-    (home / "env").unlink(missing_ok=True)
+    for name in (SERVERS_FILE, "env"):
+        (home / name).unlink(missing_ok=True)
     (home / "logs").mkdir(mode=0o700, exist_ok=True)
     postgres_password, valkey_password = passwords_of(home)
     valkey = _Valkey(home, valkey_password)

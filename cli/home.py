@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from cli.placement import EmbeddedError
+from cli.placement import OWN_SERVERS, EmbeddedError
+from runtime.settings import SERVERS_FILE
 
 if sys.platform != "win32":
     import fcntl
@@ -36,6 +37,17 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def announce(home: Path) -> None:
+    """Tells other programs of the servers that run in `home`: from now on `home/env` has their URLs, whole."""
+    write_private(home / "env", (home / SERVERS_FILE).read_text())
+
+
+def unusable(home: Path, error: OSError) -> EmbeddedError:
+    """Why the servers cannot live in `home`."""
+    hint = f"set SPENDGATE_HOME to a directory you can write, with space in it, or {OWN_SERVERS}"
+    return EmbeddedError(f"SPENDGATE_HOME: cannot use {error.filename or home}: {error.strerror or error}; {hint}")
 
 
 @contextmanager

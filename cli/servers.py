@@ -2,11 +2,11 @@
 
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ import structlog
 import typer
 
 from cli import embedded, roles
+from cli.home import announce, unusable
 from cli.output import AsJson, console, tell
 from cli.placement import EmbeddedError
 from cli.supervisor import Program, supervise
@@ -21,14 +22,15 @@ from db.engine import committed
 from db.repository import feed
 from db.repository.privileges import DatabaseRole
 from domain.errors import InvalidValue
-from runtime import clock, logs
-from runtime.settings import Settings, SettingsError, settings
+from runtime import addresses, clock, logs
+from runtime.settings import SettingsError, own_settings, settings
 from runtime.signals import Stop
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS_TRIED = 50
 SERVER_POLL_SECONDS = 0.5
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+READY_POLL_SECONDS = 0.02
+ANSWER_SECONDS = 30.0
 
 log = structlog.get_logger()
 
@@ -81,25 +83,40 @@ def up(
 
 
 def _up(stop: Stop, *, demo: bool, seconds: float | None, fresh: bool) -> int:
-    home = settings().home.resolve()
+    home = _home()
     os.environ["SPENDGATE_HOME"] = str(home)
     if "LOG_FORMAT" not in os.environ and sys.stdout.isatty():
         os.environ["LOG_FORMAT"] = "console"
     _port()  # one that cannot be had is refused before anything is started or erased
-    if fresh and Settings().database_url is None:
-        embedded.erase(home)
+    if fresh and own_settings().database_url is None:
+        _erase(home)
     with _servers(home) as servers:
         _stop_when_dead(servers, stop)
-        code = _run(servers, stop, demo=demo, seconds=seconds)
+        code = _run(servers, stop, home, demo=demo, seconds=seconds)
         if servers.have_died():
             raise EmbeddedError(f"an embedded server ended by itself: see {home / 'logs'}, then start again")
     return code
 
 
+def _home() -> Path:
+    given = settings().home
+    try:
+        return given.resolve()
+    except RuntimeError:
+        raise SettingsError(f"SPENDGATE_HOME: {given} is a link that leads back to itself") from None
+
+
+def _erase(home: Path) -> None:
+    try:
+        embedded.erase(home)
+    except OSError as error:
+        raise unusable(home, error) from error
+
+
 @contextmanager
 def _servers(home: Path) -> Iterator[embedded.Servers]:
     """The servers whose URLs are set, or embedded ones that live as long as this."""
-    read = Settings()
+    read = own_settings()
     if read.database_url and read.queue_url:
         yield embedded.Servers(read.database_url, read.redis_url or "")  # RabbitMQ needs no Redis beside it
         return
@@ -110,7 +127,7 @@ def _servers(home: Path) -> Iterator[embedded.Servers]:
         (home / "clock.json").unlink()
     clock_names = ("SPENDGATE_CLOCK_START", "SPENDGATE_CLOCK_SPEED")
     driven = {name: os.environ[name] for name in clock_names if name in os.environ}
-    with embedded.running(home, extra_env=driven) as servers:
+    with embedded.running(home, extra_env=driven, announced=False) as servers:
         yield servers
 
 
@@ -126,7 +143,7 @@ def _stop_when_dead(servers: embedded.Servers, stop: Stop) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run(servers: embedded.Servers, stop: Stop, *, demo: bool, seconds: float | None) -> int:
+def _run(servers: embedded.Servers, stop: Stop, home: Path, *, demo: bool, seconds: float | None) -> int:
     os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url)
     port = _port()
     os.environ["PORT"] = str(port)
@@ -134,14 +151,58 @@ def _run(servers: embedded.Servers, stop: Stop, *, demo: bool, seconds: float | 
     clock.reset()
     logs.configure()
     urls = _urls_of_roles(servers)
-    log.info("service.started", page=f"http://127.0.0.1:{port}/", demo=demo)
+    log.info("service.started", page=addresses.page(settings().host, port), demo=demo)
     if seconds is not None:
         timer = threading.Timer(seconds, stop.set)
         timer.daemon = True
         timer.start()
-    code = supervise(_programs(urls, demo=demo), stop=stop, grace_seconds=settings().shutdown_seconds + 5)
+    with _announced_when_ready(servers, stop, home):
+        code = supervise(_programs(urls, demo=demo), stop=stop, grace_seconds=settings().shutdown_seconds + 5)
     log.info("service.stopped")
     return code
+
+
+@contextmanager
+def _announced_when_ready(servers: embedded.Servers, stop: Stop, home: Path) -> Iterator[None]:
+    """Tells other programs of embedded servers once the web process answers, until the end."""
+
+    telling = threading.Lock()
+
+    def watch() -> None:
+        while not stop.is_set() and not _is_ready():
+            stop.wait(READY_POLL_SECONDS)
+        with telling:
+            if not stop.is_set():
+                if servers.processes:
+                    _announce(home)
+                log.info("service.ready", page=addresses.page(settings().host, settings().port))
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
+        with telling:
+            if servers.processes:
+                (home / "env").unlink(missing_ok=True)
+
+
+def _announce(home: Path) -> None:
+    try:
+        announce(home)
+    except OSError as error:
+        log.error("service.not_announced", file=str(home / "env"), error=str(error))
+
+
+def _is_ready() -> bool:
+    """Whether the web process answers, and has what it needs to work."""
+    host = settings().host
+    with closing(HTTPConnection(addresses.ANYWHERE.get(host, host), settings().port, timeout=ANSWER_SECONDS)) as asked:
+        try:
+            asked.request("GET", "/readyz")
+            return asked.getresponse().status < 500
+        except (OSError, HTTPException):
+            return False
 
 
 def _urls_of_roles(servers: embedded.Servers) -> dict[DatabaseRole, str]:
@@ -162,28 +223,26 @@ def _programs(urls: Mapping[DatabaseRole, str], *, demo: bool) -> list[Program]:
     if demo:
         modules["demo"] = "cli.demo"
     looks = {"SPENDGATE_OPEN_DASHBOARD": os.environ.get("SPENDGATE_OPEN_DASHBOARD", "true")}
-    env = {"web": web | looks if settings().host in LOOPBACK else web, "demo": web}
+    env = {"web": web | looks if addresses.is_loopback(settings().host) else web, "demo": web}
     return [Program(name, (sys.executable, "-m", module), env.get(name, worker)) for name, module in modules.items()]
 
 
 def _port() -> int:
-    """PORT where it is set, else the first free one from the default on."""
+    """PORT where it is set, else the first free one from the default on. Raises SettingsError."""
     wanted = settings().port
-    if "PORT" in os.environ:
-        if wanted and not _is_free(wanted):
-            raise SettingsError(f"PORT: {wanted} is in use; set another")
-        return wanted
+    if "port" in settings().model_fields_set:
+        return _free_port(wanted)
     for port in range(wanted, wanted + PORTS_TRIED):
-        if _is_free(port):
-            return port
+        with suppress(addresses.PortInUse):
+            return _free_port(port)
     raise SettingsError(f"PORT: {wanted} to {wanted + PORTS_TRIED} are all in use; set another")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings().host, port))
-        except OSError:
-            return False
-        return True
+def _free_port(port: int) -> int:
+    """The port, or any that is free for 0. Raises PortInUse."""
+    sockets = addresses.listening(settings().host, port)
+    try:
+        found: int = sockets[0].getsockname()[1]
+    finally:
+        addresses.close(sockets)
+    return found

@@ -1,7 +1,9 @@
 """What every process is told from outside, read once and frozen: environment, `.env`, the embedded servers' file."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -10,6 +12,12 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, fiel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 BAD_SETTINGS_EXIT = 2
+ENV_FILE = Path(".env")
+SERVERS_FILE = "servers"
+LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST_NAME = re.compile(rf"(?:{LABEL}\.)*(?![0-9]+\.?$){LABEL}\.?")
+"""A name as a resolver takes it; what ends in a number has to be an address."""
+
 LEADING_ELSEWHERE = frozenset({"host", "hostaddr", "port", "service"})
 
 
@@ -32,7 +40,12 @@ class Settings(BaseSettings):
     """Every setting, with its unit in its name. Values are checked; money and secrets never appear in errors."""
 
     model_config = SettingsConfigDict(
-        env_ignore_empty=True, env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
+        env_ignore_empty=True,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8-sig",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     database_url: OptionalText = Field(None, validation_alias=_variable("DATABASE_URL"))
@@ -79,6 +92,17 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+        try:
+            ip_address(host)
+        except ValueError:
+            if len(host) > 253 or not HOST_NAME.fullmatch(host):
+                raise ValueError("expected an address such as 127.0.0.1, ::1 or 0.0.0.0, or a host name") from None
+        return host
 
     @field_validator("database_url", "replica_database_url")
     @classmethod
@@ -173,38 +197,75 @@ def _has_sound_port(url: str) -> bool:
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """The process's settings. Raises SettingsError for a bad value."""
-    try:
-        read = Settings()
-    except ValidationError as error:
-        raise SettingsError(_first_line(error)) from None
+    read = own_settings()
     if read.database_url is None and read.redis_url is None:
         read = read.model_copy(update=embedded_settings(read.home))
     _refuse_foreign_clock(read)
     return read
 
 
-def embedded_env(home: Path) -> dict[str, str]:
-    """What the embedded servers at `home` wrote for other programs; empty while they do not run."""
+def own_settings() -> Settings:
+    """What the environment and `.env` say, without the embedded servers' file. Raises SettingsError for a bad value."""
+    _refuse_unreadable(ENV_FILE)
     try:
-        lines = (home / "env").read_text().splitlines()
-    except OSError:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_first_line(error)) from None
+
+
+def _refuse_unreadable(path: Path) -> None:
+    """Raises SettingsError where there is such a file, or what should be one, and it cannot be read as text."""
+    try:
+        if path.is_symlink() and not path.exists():
+            raise SettingsError(f"{path}: leads to {path.readlink()}, which is not there; mend or remove the link")
+        if not path.exists() or path.is_char_device():  # a link to /dev/null stands for an empty one
+            return
+        if not path.is_file():
+            raise SettingsError(f"{path}: is not a file; rename or remove it")
+        if "\0" in path.read_text("utf-8-sig"):
+            raise SettingsError(f"{path}: is not a text: it has a NUL character")
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8: byte {error.start + 1} is no character") from None
+
+
+def embedded_env(home: Path, name: str = "env") -> dict[str, str]:
+    """What the embedded servers at `home` wrote for other programs; empty while they do not run.
+
+    Raises SettingsError where the file is there and cannot be read.
+    """
+    try:
+        lines = (home / name).read_text().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise SettingsError(f"SPENDGATE_HOME: cannot read {home / name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"SPENDGATE_HOME: {home / name} is not what `spendgate up` wrote") from None
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def embedded_settings(home: Path) -> dict[str, Any]:
-    """The embedded servers' addresses, and the clock they run by where it is driven; empty while they do not run."""
-    env = embedded_env(home)
+def embedded_settings(home: Path, name: str = "env") -> dict[str, Any]:
+    """The embedded servers' addresses, and the clock they run by where it is driven; empty while they do not run.
+
+    Raises SettingsError where they wrote something else.
+    """
+    env = embedded_env(home, name)
     if "DATABASE_URL" not in env:
         return {}
-    known = Settings.model_validate({**env, "SPENDGATE_HOME": home})
+    try:
+        known = Settings.model_validate({**env, "SPENDGATE_HOME": home})
+    except ValidationError as error:
+        raise SettingsError(f"SPENDGATE_HOME: {home / name}: {_first_line(error)}") from None
     return known.model_dump(include={"database_url", "redis_url", "clock_start", "clock_speed"})
 
 
 def _refuse_foreign_clock(read: Settings) -> None:
     if not read.clock_is_driven or read.database_url is None:
         return
-    if _server(read.database_url) != _server(embedded_settings(read.home).get("database_url")):
+    running = (embedded_settings(read.home, name).get("database_url") for name in (SERVERS_FILE, "env"))
+    if _server(read.database_url) not in map(_server, filter(None, running)):
         variable = "SPENDGATE_CLOCK_START" if read.clock_start else "SPENDGATE_CLOCK_SPEED"
         raise SettingsError(f"{variable}: only the embedded servers may run on a driven clock; unset DATABASE_URL")
 

@@ -6,9 +6,10 @@ from argparse import ArgumentParser
 from contextlib import suppress
 from types import FrameType
 
+import structlog
 import uvicorn
 
-from runtime import logs
+from runtime import addresses, logs
 from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 
 GRACE_SECONDS = 20
@@ -36,11 +37,13 @@ def main() -> int:
     """Serves until SIGTERM or SIGINT; returns 2 for a bad setting."""
     options = ArgumentParser("python -m web", description="The web process: dashboard, admin, API, probes.")
     options.add_argument("--host", help="the address to listen on, instead of SPENDGATE_HOST")
-    host = options.parse_args().host
+    option = options.parse_args().host
     try:
         read = settings()
         read.required_database_url()
         read.required_queue_url()
+        host = option or read.host
+        sockets = addresses.listening(host, read.port, "--host" if option else "SPENDGATE_HOST")
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_SETTINGS_EXIT
@@ -48,8 +51,6 @@ def main() -> int:
     config = uvicorn.Config(
         "web.app:create_app",
         factory=True,
-        host=host or read.host,
-        port=read.port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -57,8 +58,9 @@ def main() -> int:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = Server(config)
+    structlog.get_logger().info("web.listening", page=addresses.page(host, sockets[0].getsockname()[1]))
     with suppress(KeyboardInterrupt):
-        server.run()
+        server.run(sockets)
     return 0 if server.started else NOT_STARTED_EXIT
 
 

@@ -64,12 +64,12 @@ def environment(changes: Env) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def run(*argv: str, env: Env = UNCHANGED, stdin: str = "") -> Told:
-    """Runs `python ...` to its end."""
+def run(*argv: str, env: Env = UNCHANGED, stdin: str = "", folder: Path = REPOSITORY) -> Told:
+    """Runs `python ...` to its end, in a folder."""
     done = subprocess.run(
         [sys.executable, *argv],
         input=stdin,
-        cwd=REPOSITORY,
+        cwd=folder,
         env=environment(env),
         capture_output=True,
         text=True,

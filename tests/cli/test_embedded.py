@@ -140,6 +140,7 @@ def test_starts_both_from_nothing_and_stops_both(new_home: Path) -> None:
         assert_works(servers)
         env, passwords = new_home / "env", new_home / "passwords"
         assert stat.S_IMODE(env.stat().st_mode) == stat.S_IMODE(passwords.stat().st_mode) == 0o600
+        assert (new_home / "servers").read_text() == env.read_text()
         assert env.read_text().splitlines() == [
             f"DATABASE_URL={servers.database_url}",
             f"REDIS_URL={servers.redis_url}",
@@ -147,6 +148,7 @@ def test_starts_both_from_nothing_and_stops_both(new_home: Path) -> None:
         ]
     assert both_stopped(servers)
     assert not env.exists()
+    assert not (new_home / "servers").exists()
 
 
 def test_neither_loses_what_it_acknowledged_nor_lets_strangers_in(home: Path) -> None:

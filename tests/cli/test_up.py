@@ -23,6 +23,7 @@ from tests.cli.conftest import Spendgate
 from tests.cli.shell import UNCHANGED, Env, Service, Told, serving, shell
 from tests.folders import new_folder
 from tests.ports import free_port, listens
+from tests.runtime.test_addresses import on_ipv6
 from tests.world import UNIT, World, eventually
 
 START_SECONDS = 60
@@ -118,6 +119,7 @@ def test_the_demo_pauses_campaigns_by_budget_shows_them_and_leaves_nothing_behin
     with up(home, "--demo") as service:
         address = page(service)
         eventually(lambda: answers(address))
+        eventually((home / "env").exists)
         used = ports(home, address)
         assert set(urls(home)) == {"DATABASE_URL", "REDIS_URL"}
         eventually(lambda: "Hudson Shoes" in httpx.get(address).text)
@@ -136,6 +138,7 @@ def test_in_time_lapse_a_midnight_brings_campaigns_back(home: Path) -> None:
     lapse: Env = {"SPENDGATE_CLOCK_START": "2026-10-30T12:00:00Z", "SPENDGATE_CLOCK_SPEED": "2880"}
     with up(home, "--demo", "--fresh", env=lapse) as service:
         eventually(lambda: len(service.logged("demo.brand_made")) == 3)
+        eventually((home / "env").exists)
         brand = next(line for line in service.logged("demo.brand_made") if line["name"] == "Hudson Shoes")
         assert beside(home, "budget", "set", "daily", "20", "--brand", str(brand["brand_id"])).code == 0
         if sys.platform == "linux":
@@ -178,12 +181,28 @@ def test_a_killed_up_leaves_no_process(home: Path) -> None:
     with up(home, env={"PORT": str(free_port())}) as service:
         address = page(service)
         eventually(lambda: answers(address))
+        eventually((home / "env").exists)
         used = ports(home, address)
         assert len(processes(home)) > 5
         service.process.kill()
         service.code()
         eventually(lambda: not processes(home))
         assert not any(listens(port) for port in used)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=on_ipv6), pytest.param("::", marks=on_ipv6)])
+def test_other_programs_are_told_of_the_service_once_it_is_ready(home: Path, host: str) -> None:
+    with up(home, env={"SPENDGATE_HOST": host, "PORT": "0"}) as service:
+        eventually((home / "env").exists, START_SECONDS)
+        address = page(service)
+        assert httpx.get(f"{address}readyz").status_code == 200
+        assert beside(home, "verify").code == 0
+        eventually(lambda: bool(service.logged("service.ready")))
+        assert [line["page"] for line in service.logged() if "page" in line] == [address] * 3
+        assert address == f"http://{'127.0.0.1' if host == '127.0.0.1' else '[::1]'}:{urlsplit(address).port}/"
+        service.send(signal.SIGTERM)
+        assert service.code() == 0
+        assert not (home / "env").exists()
 
 
 def test_fresh_erases_nothing_but_the_embedded_servers_data_and_the_end_comes_by_itself(home: Path) -> None:
@@ -219,10 +238,36 @@ def press_ctrl_c_when(done: Callable[[], bool]) -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_home_that_cannot_be_used_is_refused_in_one_line() -> None:
-    told = shell("up", env=newcomer(Path("/dev/null/home")))
+def in_a_device(_: Path) -> Path:
+    return Path("/dev/null/home")
+
+
+def a_file(folder: Path) -> Path:
+    (folder / "home").write_text("not a folder")
+    return folder / "home"
+
+
+def too_long(folder: Path) -> Path:
+    return folder / ("x" * 300)
+
+
+def a_link_to_itself(folder: Path) -> Path:
+    (folder / "home").symlink_to(folder / "home")
+    return folder / "home"
+
+
+def where_none_may_write(_: Path) -> Path:
+    return Path("/proc/home")
+
+
+@pytest.mark.parametrize("options", [(), ("--fresh",)], ids=str)
+@pytest.mark.parametrize("made", [in_a_device, a_file, too_long, a_link_to_itself, where_none_may_write])
+def test_a_home_that_cannot_be_used_is_refused_in_one_line(
+    tmp_path: Path, made: Callable[[Path], Path], options: tuple[str, ...]
+) -> None:
+    told = shell("up", *options, env=newcomer(made(tmp_path)))
     assert told.code == 2
-    assert "SPENDGATE_HOME" in told.err
+    assert told.err.startswith("SPENDGATE_HOME: ")
     assert told.err.count("\n") == 1
 
 

@@ -1,5 +1,7 @@
 """Settings come from outside, are read once, and a bad one is one line that names its variable."""
 
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -292,3 +294,79 @@ def test_a_blank_value_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch, varia
     without = Settings()
     monkeypatch.setenv(variable, "")
     assert Settings() == without
+
+
+@pytest.mark.parametrize("host", ["::1", "::", "fe80::1%lo", "127.9.9.9", "localhost", "web-1.example.com", "[::1]"])
+def test_a_host_is_an_address_of_either_family_or_a_name(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("SPENDGATE_HOST", host)
+    assert settings().host == host.strip("[]")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["999.1.1.1", "127.0.0", "1", "::g", "[::1", "http://127.0.0.1", "127.0.0.1:80", "a b", "-a", "*"],
+)
+def test_a_host_that_is_no_address_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("SPENDGATE_HOST", host)
+    assert refusal().startswith("SPENDGATE_HOST: ")
+
+
+def as_a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def in_latin_1(path: Path) -> None:
+    path.write_bytes("LOG_LEVEL=DEBUG # für uns\n".encode("latin-1"))
+
+
+def in_utf_16(path: Path) -> None:
+    path.write_text("LOG_LEVEL=DEBUG\n", "utf-16")
+
+
+def as_a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def as_a_dangling_link(path: Path) -> None:
+    path.symlink_to(path.parent / "gone")
+
+
+def with_a_nul(path: Path) -> None:
+    path.write_text("SPENDGATE_HOME=a\0b\n")
+
+
+UNREADABLE = [as_a_folder, in_latin_1, in_utf_16, as_a_pipe, as_a_dangling_link, with_a_nul]
+
+
+@pytest.mark.parametrize("make", UNREADABLE)
+def test_an_unreadable_env_file_is_one_line(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / ".env")
+    assert refusal().startswith(".env: ")
+
+
+def test_an_env_file_that_may_not_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\n")
+    read = Path.read_text
+
+    def refuse(path: Path, *arguments: Any) -> str:  # the tests may run as root, who may read all
+        if path.name == ".env":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert refusal() == ".env: cannot be read: Permission denied"
+
+
+def test_an_env_file_with_the_mark_of_windows_is_read_from_its_first_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\n", "utf-8-sig")
+    assert settings().log_level == "DEBUG"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"DATABASE_URL=mysql://u:hidden@h/x\n"])
+def test_an_embedded_servers_file_that_is_none_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "env").write_bytes(content)
+    monkeypatch.setenv("SPENDGATE_HOME", str(tmp_path))
+    assert refusal().startswith("SPENDGATE_HOME: ")
+    assert "hidden" not in refusal()

@@ -12,9 +12,10 @@ import dramatiq
 import pytest
 
 from db.repository.privileges import DatabaseRole
-from runtime import clock
+from runtime import addresses, clock
 from tests.cli.shell import UNCHANGED, Env, Service, run, serving
 from tests.roles import UrlOf
+from tests.runtime.test_addresses import on_ipv6
 from tests.workers.kit import is_empty
 from tests.workers.queues import is_rabbitmq, queues
 from tests.world import UNIT, World, eventually
@@ -155,6 +156,7 @@ def test_the_plain_commands_of_dramatiq_and_periodiq_run_it_too(world: World, st
         ("-m", "workers"),
         ("-m", "workers.scheduler"),
         ("-m", "web"),
+        ("-m", "cli.demo"),
         ("-m", "dramatiq", "workers.main", "--processes", "1"),
     ],
     ids=" ".join,
@@ -166,6 +168,7 @@ def test_the_plain_commands_of_dramatiq_and_periodiq_run_it_too(world: World, st
         ("BROKER_URL", "http://u:hidden@h/x"),
         ("DATABASE_URL", "mysql://u:hidden@h/x"),
         ("LOG_LEVEL", "LOUD"),
+        ("SPENDGATE_HOST", "http://::1"),
     ],
 )
 def test_a_bad_setting_ends_every_process_with_2_and_one_line_naming_it(
@@ -178,6 +181,41 @@ def test_a_bad_setting_ends_every_process_with_2_and_one_line_naming_it(
     assert "hidden" not in told.err + told.out
     if "dramatiq" not in argv:
         assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [("-m", "workers"), ("-m", "workers.scheduler"), ("-m", "web"), ("-m", "cli.demo")]
+    + [("-m", "cli.main", *command) for command in (("up",), ("status",), ("migrate",), ("verify",))],
+    ids=" ".join,
+)
+def test_an_unreadable_env_file_ends_every_process_and_command_with_2_and_one_line(
+    argv: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes(b"LOG_LEVEL=DEBUG\xff\n")
+    told = run(*argv, folder=tmp_path)
+    assert (told.code, told.out) == (2, "")
+    assert told.err == ".env: is not UTF-8: byte 16 is no character\n"
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid"])
+@pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli.main", "up")], ids=" ".join)
+def test_a_host_of_another_machine_is_refused_by_who_listens(argv: tuple[str, ...], host: str) -> None:
+    told = run(*argv, env={"SPENDGATE_HOST": host})
+    assert told.code == 2
+    assert told.err == f"SPENDGATE_HOST: {host} is no address of this machine; set one, such as 127.0.0.1 or ::1\n"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=on_ipv6), pytest.param("::", marks=on_ipv6)])
+@pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli.main", "up")], ids=" ".join)
+def test_a_port_in_use_is_refused_by_who_would_listen_there(argv: tuple[str, ...], host: str) -> None:
+    sockets = addresses.listening(host, 0)
+    port = str(sockets[0].getsockname()[1])
+    try:
+        told = run(*argv, env={"SPENDGATE_HOST": host, "PORT": port})
+    finally:
+        addresses.close(sockets)
+    assert (told.code, told.err) == (2, f"PORT: {port} is in use; set another\n")
 
 
 def test_the_first_second_of_a_month_sets_off_every_job(start: Start) -> None:
