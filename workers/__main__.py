@@ -28,11 +28,11 @@ Left to itself it makes an arena for each thread, and a worker grows by half bef
 CONNECTIONS_TRUSTED_SECONDS = 1.0
 """So long after its use a connection is not asked whether it lives: if not, the message is worked on again."""
 
-IDLE_MS = 100
-"""The longest an idle consumer waits before it looks again: the latency of a quiet queue, but not of that of spend."""
+IDLE_MS = 2_000
+"""The longest an idle consumer waits for Redis to tell of a message: then it shows that it lives and looks itself."""
 
-THREADS_LOOK_UP_SECONDS = 0.5
-"""How long a thread without work waits until it looks whether it shall end: of dozens, often is dear."""
+THREADS_LOOK_UP_SECONDS = 60.0
+"""How long a thread without work waits until it looks whether it shall end; the end wakes it."""
 
 
 def main() -> int:
@@ -65,6 +65,7 @@ def work(child: "Child") -> None:
     from runtime.signals import Stop  # noqa: PLC0415
     from workers.broker import broker, suspects  # noqa: PLC0415
     from workers.redis_broker import SpendgateBroker  # noqa: PLC0415
+    from workers.work_queue import WorkQueue  # noqa: PLC0415
 
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.set)
@@ -81,6 +82,7 @@ def work(child: "Child") -> None:
     suspects.board = child.board
     broker.emit_after("process_boot")
     worker = Worker(broker, worker_threads=settings().worker_threads, worker_timeout=IDLE_MS)
+    worker.work_queue = WorkQueue()
     worker.start()
     for thread in worker.workers:
         thread.timeout = THREADS_LOOK_UP_SECONDS
@@ -88,6 +90,9 @@ def work(child: "Child") -> None:
     stop.wait()
     if isinstance(broker, SpendgateBroker):  # RabbitMQ's consumers end with their connections
         broker.is_ending = True
+    for thread in worker.workers:
+        thread.stop()
+    worker.work_queue.close()
     worker.stop(timeout=settings().shutdown_seconds * 1000)
     broker.close()
 

@@ -42,6 +42,9 @@ HEARTBEAT_SECONDS: Final = 30
 PERSISTENT: Final = pika.BasicProperties(delivery_mode=2)
 TIDY_SECONDS: Final = 5.0
 DEAD_LETTERS_A_TIDYING: Final = 20
+POLLED_MS: Final = 100
+"""The longest a consumer leaves acknowledgements of other threads unsent, and the end of its worker unnoticed."""
+
 STATES: Final = ("waiting", "delayed", "dead")
 
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it logs as an error it raises as well, and we tell it
@@ -195,7 +198,7 @@ class RabbitConsumer(Consumer):
             self.channel = self.connection.channel()
             declare(self.channel, q_name(queue_name))
             self.channel.basic_qos(prefetch_count=prefetch)
-            self.deliveries = self.channel.consume(queue_name, inactivity_timeout=timeout / 1000)
+            self.deliveries = self.channel.consume(queue_name, inactivity_timeout=min(timeout, POLLED_MS) / 1000)
         except LOST as error:
             self.close()
             raise BrokerConnectionError(repr(error)) from None  # type: ignore[no-untyped-call]

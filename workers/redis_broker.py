@@ -17,6 +17,7 @@ from dramatiq.common import current_millis, dq_name
 from dramatiq.errors import BrokerConnectionError
 
 from runtime.settings import settings
+from runtime.signals import Stop
 from workers import messages, redis_scripts
 from workers.messages import Fault, NotEnqueued
 from workers.redis_consumer import SpendgateConsumer
@@ -40,7 +41,8 @@ class SpendgateBroker(RedisBroker):
     def __init__(self, url: str | None, middleware: list[Middleware]) -> None:
         self.has_url = url is not None
         self.is_worker = False
-        self.is_ending = False
+        self.is_polled = False
+        self.ending = Stop()
         super().__init__(url=url or "redis://127.0.0.1:0", middleware=middleware)  # type: ignore[no-untyped-call]
         self.steps = {name: self.client.register_script(getattr(redis_scripts, name)) for name in STEPS}
         os.register_at_fork(after_in_child=self.become_another)
@@ -48,6 +50,19 @@ class SpendgateBroker(RedisBroker):
     def become_another(self) -> None:
         """What a process holds lies in Redis under its broker's id: forked processes must not share one."""
         self.broker_id = str(uuid.uuid4())
+        self.ending = Stop()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether this worker gives back what it has not begun, and takes no more."""
+        return self.ending.is_set()
+
+    @is_ending.setter
+    def is_ending(self, ends: bool) -> None:
+        if ends:
+            self.ending.set()
+        else:
+            self.ending = Stop()
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
         """What a worker asks for messages: of a queue, or of the delayed ones for a queue."""

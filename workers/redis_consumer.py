@@ -15,7 +15,7 @@ from dramatiq.common import current_millis
 from workers import bundles
 from workers.bundles import Bundle, Kind
 from workers.messages import REDELIVERED, Fault, largest_bytes
-from workers.redis_line import Line
+from workers.redis_line import Line, Read
 
 if TYPE_CHECKING:
     from workers.redis_broker import SpendgateBroker
@@ -31,8 +31,11 @@ HELD_BYTES: Final = 16_000_000
 BUNDLED_AHEAD: Final = 4
 """Where messages go in bundles, so many times as many are held: others are fetched while some are worked on."""
 
-SPEND_LOOKED_FOR_MS: Final = 20
-"""At most so long an idle worker leaves the queue of spend unlooked at: it is part of how late a campaign closes."""
+SPEND_POLLED_MS: Final = 20
+"""Where Redis does not wake an idle worker, so often it looks for spend: it is part of how late a campaign closes."""
+
+POLLED_MS: Final = 100
+"""The same for the other queues."""
 
 APART_REMEMBERED: Final = 10_000
 
@@ -65,8 +68,10 @@ class SpendgateConsumer:
         self.line = Line(broker)
         self.queue_name = queue_name
         is_spend = queue_name == bundles.QUEUE
+        self.waiting: Read = ("LLEN", f"{broker.namespace}:{queue_name}")
         self.prefetch = prefetch * (BUNDLED_AHEAD if is_spend else 1)
-        self.timeout_ms = min(timeout, SPEND_LOOKED_FOR_MS) if is_spend else timeout
+        self.timeout_ms = timeout
+        self.polled_ms = min(timeout, SPEND_POLLED_MS if is_spend else POLLED_MS)
         self.held: dict[str, int] = {}
         self.freed = threading.Event()
         self.fetched: list[Held] = []
@@ -81,7 +86,7 @@ class SpendgateConsumer:
         return self
 
     def __next__(self) -> MessageProxy | None:
-        """The next message to work on; None, after a pause, where there is none."""
+        """The next message to work on; None where there is none, after `timeout` or once Redis tells of one."""
         with self.broker.answering():
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._tidy()
@@ -92,10 +97,18 @@ class SpendgateConsumer:
             if (message := self._next_message()) is not None:
                 return MessageProxy(message)
         if self._room()[0]:
-            time.sleep(random.uniform(0.5, 1) * self.timeout_ms / 1000)  # noqa: S311 - so that workers look in turn
+            self._wait()
         else:
-            self.freed.wait(self.timeout_ms / 1000)
+            self.freed.wait(self.polled_ms / 1000)
         return None
+
+    def _wait(self) -> None:
+        told = self.line.watch(self.waiting)
+        if told is None:
+            pause_ms = random.uniform(0.5, 1) * self.polled_ms  # noqa: S311 - so that workers look in turn
+            self.line.wait(pause_ms / 1000)
+        elif told == [0]:
+            self.line.wait(self.timeout_ms / 1000)
 
     def ack(self, message: MessageProxy) -> None:
         """The message is done."""

@@ -4,23 +4,29 @@ Dramatiq's own consumer holds delayed messages in memory, in the order in which 
 it may hold, one whose time has come long since is not even looked at.
 """
 
+import math
+import random
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dramatiq import Message, MessageProxy
-from dramatiq.common import compute_backoff, q_name
+from dramatiq.common import q_name
 
 from workers.messages import Fault, largest_bytes
-from workers.redis_consumer import HELD_BYTES
+from workers.redis_consumer import HELD_BYTES, SIGN_OF_LIFE_SECONDS
+from workers.redis_line import Line
 
 if TYPE_CHECKING:
     from workers.redis_broker import SpendgateBroker
 
 MOVED_AT_ONCE: Final = 200
-IDLE_MS: Final = 200
-"""How seldom an idle look is: what was put off for half a second or more can wait for so long."""
+POLLED_MS: Final = 200
+"""Where Redis does not wake an idle worker, so often it looks: what was put off for longer can wait for so long."""
+
+PAUSE_SECONDS: Final = 0.05
+"""Between two looks that moved nothing, however many messages are put off meanwhile."""
 
 LEASE_MS: Final = 3_000
 """So long nobody else moves what one worker has begun to move; if it dies, another one does."""
@@ -32,20 +38,34 @@ class DelayedMessages:
     def __init__(self, broker: "SpendgateBroker", queue_name: str, timeout: int) -> None:
         self.broker = broker
         self.queue_name = queue_name
-        self.timeout_ms = max(timeout, IDLE_MS)
-        self.misses = 0
+        self.timeout_ms = timeout
+        self.line = Line(broker)
+        key = f"{broker.namespace}:{queue_name}"
+        self.reads = (("LLEN", key), ("ZRANGE", f"{key}.etas", 0, 0, "WITHSCORES"))
 
     def __iter__(self) -> "DelayedMessages":
         return self
 
     def __next__(self) -> None:
-        """Moves what is due, or pauses where nothing is. Raises BrokerConnectionError."""
+        """Moves what is due; where nothing is, waits for it. Raises BrokerConnectionError."""
+        if self.broker.is_ending:
+            time.sleep(SIGN_OF_LIFE_SECONDS)
+            return
         with self.broker.answering():
-            if self._move_due():
-                self.misses = 0
-                return
-        self.misses, pause_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
-        time.sleep(pause_ms / 1000)
+            now_ms, moved = self._move_due()
+        if not moved:
+            self._wait(now_ms)
+
+    def _wait(self, now_ms: int) -> None:
+        """Waits until the first is due, one is put off, or the time for an idle look has come."""
+        told = self.line.watch(*self.reads)
+        if told is None:
+            self.line.wait(random.uniform(0.5, 1) * POLLED_MS / 1000)  # noqa: S311 - so that workers look in turn
+            return
+        unread, first = told
+        if not unread:
+            due_ms = float(first[0][1]) if first else math.inf
+            self.line.wait(max(PAUSE_SECONDS, min(self.timeout_ms, due_ms - now_ms) / 1000))
 
     def ack(self, message: MessageProxy) -> None:
         """Nothing was handed out."""
@@ -57,14 +77,16 @@ class DelayedMessages:
         """Nothing is held."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Gives up the connection."""
+        self.line.close()
 
-    def _move_due(self) -> int:
+    def _move_due(self) -> tuple[int, int]:
+        """Redis's time in milliseconds, and how many messages were moved, or given their time."""
         bounds = (MOVED_AT_ONCE, LEASE_MS, largest_bytes(), HELD_BYTES)
-        now_ms, found = self.broker.step("DUE", self.queue_name, *bounds)
+        now_ms, found = self.line.step("DUE", self.queue_name, *bounds)
         for redis_id, data in found:
             self._move(redis_id.decode(), data, now_ms)
-        return len(found)
+        return now_ms, len(found)
 
     def _move(self, redis_id: str, data: bytes | None, now_ms: int) -> None:
         read = self.broker.read(data, self.queue_name)
