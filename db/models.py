@@ -266,7 +266,7 @@ class RejectedEvent(Base):
     """Bad input kept whole with its reason. The same input refused again for the same reason adds to `times`.
 
     `only_brand_id`: the sender knows that brand's campaigns alone, also when the input is replayed. `receipt`: under
-    which name the sender of a whole message waits for its outcome.
+    which name the sender of a whole message waits for its outcome. `claimed_until`: who replays it has it until then.
     """
 
     __tablename__ = "rejected_events"
@@ -296,6 +296,7 @@ class RejectedEvent(Base):
     replayed_at: Mapped[datetime | None] = mapped_column(Moment)
     only_brand_id: Mapped[int | None] = mapped_column(BigInteger)
     receipt: Mapped[str | None] = mapped_column(Text)
+    claimed_until: Mapped[datetime | None] = mapped_column(Moment)
     fingerprint: Mapped[str] = mapped_column(Text, Computed("md5((payload)::text)", persisted=True))
 
 
@@ -331,6 +332,7 @@ class MonthlyReport(Base):
     version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     generated_at: Mapped[datetime] = mapped_column(Moment)
     content: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    id: Mapped[int] = mapped_column(BigInteger, Identity())
 
 
 class AuditEntry(Base):
@@ -351,7 +353,10 @@ class AuditEntry(Base):
 
 
 class HoldChange(Base):
-    """What held a campaign from a moment on, toggle or not; append-only. The first row is what enforcement met."""
+    """What held a campaign from a moment on, toggle or not; append-only. The first row is what enforcement met.
+
+    `from_status`: the status that the campaign had before; null in rows that an earlier version wrote.
+    """
 
     __tablename__ = "hold_changes"
     __table_args__ = (
@@ -370,6 +375,7 @@ class HoldChange(Base):
     changed_at: Mapped[datetime] = mapped_column(Moment)
     holds: Mapped[list[str]] = mapped_column(ARRAY(Text))
     cause: Mapped[str] = mapped_column(Text)
+    from_status: Mapped[str | None] = mapped_column(Text)
 
 
 class BrandHour(Base):

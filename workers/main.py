@@ -14,9 +14,16 @@ except SettingsError as error:
 
 logs.configure()
 
-from workers import enforcement, ingest, queue_health, reports, schedules  # noqa: E402 - after the logs, so that they log alike
+from workers import (  # noqa: E402 - after the logs, so that they log alike
+    enforcement,
+    ingest,
+    queue_health,
+    reports,
+    schedules,
+    seals,
+)
 from workers.broker import broker  # noqa: E402
 
 broker.is_worker = True  # what workers enqueue takes the place of what they take out: a full Redis accepts it
 
-__all__ = ["broker", "enforcement", "ingest", "queue_health", "reports", "schedules"]
+__all__ = ["broker", "enforcement", "ingest", "queue_health", "reports", "schedules", "seals"]

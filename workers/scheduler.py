@@ -61,10 +61,13 @@ def _beat(minute_seconds: float) -> NoReturn:
     """Sends what the clock sets off once a driven minute, and no oftener than the workers can follow."""
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
-    from workers import reports, schedules  # noqa: PLC0415
+    from workers import reports, schedules, seals  # noqa: PLC0415
 
     every_beat = (schedules.apply_dayparting, schedules.reset_daily_budgets, schedules.reset_monthly_budgets)
-    now_and_then = (schedules.refresh_spend, schedules.roll_up_hours, reports.generate_monthly_reports)
+    now_and_then = (
+        *(schedules.refresh_spend, schedules.roll_up_hours, reports.generate_monthly_reports),
+        seals.seal_histories,
+    )
     for beat in itertools.count():
         try:
             for actor in every_beat if beat % BEATS_A_ROUND else (*every_beat, *now_and_then):

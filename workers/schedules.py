@@ -9,13 +9,11 @@ import dramatiq
 import psycopg
 import structlog
 from periodiq import cron
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from db.engine import committed, is_held_up, snapshot, transaction
-from db.repository import access, headroom, hold_history, hours, ledger, search, suspects, watermarks
+from db.repository import access, headroom, hours, ledger, search, suspects, watermarks
 from db.repository import passes as pass_rows
-from db.repository.enforcement import lock_brands
 from db.repository.zones import readable_zones
 from domain.periods import Period, day_starts_at, local_day, window_of
 from runtime import clock
@@ -29,7 +27,6 @@ log = structlog.get_logger()
 DUE_A_PAGE: Final = 20_000
 MONTHS_AHEAD: Final = 3
 SUSPECTS_KEPT: Final = timedelta(days=7)
-GAPS_A_RUN: Final = 10_000
 RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
 
 
@@ -169,11 +166,10 @@ def roll_up(at: datetime) -> None:
 
 
 def maintain(at: datetime) -> None:
-    """Forgets what has expired and closes gaps in the history of holds; then keeps MONTHS_AHEAD partitions ready and
-    drops months past SPENDGATE_LEDGER_RETENTION_MONTHS, where that is set."""
+    """Forgets what has expired; then keeps MONTHS_AHEAD partitions ready and drops months past
+    SPENDGATE_LEDGER_RETENTION_MONTHS, where that is set."""
     committed(lambda connection: access.forget_expired(connection, at))
     committed(lambda connection: suspects.forget(connection, at - SUSPECTS_KEPT))
-    committed(lambda connection: _close_gaps(connection, at))
     months = [ledger.month_of(at)]
     for _ in range(MONTHS_AHEAD):
         months.append(ledger.next_month(months[-1]))
@@ -187,10 +183,3 @@ def maintain(at: datetime) -> None:
             log.warning("ledger.busy", earliest=earliest.isoformat())
             return
         log.info("ledger.maintained", dropped=[month.isoformat() for month in dropped])
-
-
-def _close_gaps(connection: Connection, at: datetime) -> None:
-    brand_ids = sorted({row["brand_id"] for row in hold_history.gaps(connection, GAPS_A_RUN)})
-    if brand_ids:
-        lock_brands(connection, brand_ids)
-        hold_history.close_gaps(connection, brand_ids, Cause.REFRESH, at)

@@ -1,14 +1,26 @@
-"""Checks of a live database against the laws: counters, holds, status history. Read-only, of one moment."""
+"""Checks of a live database against the laws: counters, totals, holds, histories. Read-only, of one moment."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from db.engine import snapshot
-from db.repository import headroom, hold_history, ledger, passes, search, verification, watermarks
+from db.repository import (
+    corrections,
+    headroom,
+    history_checks,
+    ledger,
+    passes,
+    seals,
+    search,
+    totals_check,
+    verification,
+    watermarks,
+)
 from db.repository.enforcement import Standing, load
 from db.repository.zones import readable_zones
 from domain.enforcement import Decision, decide
@@ -48,26 +60,57 @@ class Difference:
         }
 
 
-def verify(progress: Callable[[str], None] = lambda _: None) -> list[Check]:
-    """Every check, on one snapshot. `progress` is told the name of each as it starts."""
+COUNTERS: Final = "campaign days equal the ledger"
+BRAND_COUNTERS: Final = "brand days equal their campaigns' days"
+TOTALS: Final = "reported totals equal the ledger"
+OWNERS: Final = "every row belongs to a campaign of its brand"
+HOLDS: Final = "holds are what the rules say"
+HISTORY: Final = "status changes explain every status"
+PAIRS: Final = "status changes match the history of holds"
+LIMITS: Final = "budgets are the latest limits in their history"
+FLAGS: Final = "brands know whether their campaigns have budgets"
+HEADROOMS: Final = "headrooms are no more than what is left"
+KEPT_HOLDS: Final = "kept budget holds are those of the campaigns"
+FACTS: Final = "zones and currencies are those that brands were given"
+SEALS: Final = "sealed histories are unaltered"
+IDS: Final = "event ids stand in one month"
+
+OF_HISTORY: Final = frozenset({HISTORY, PAIRS, SEALS})
+"""The checks of what is never edited: what they find can be explained or acknowledged, not undone."""
+
+
+def verify(progress: Callable[[str], None] = lambda _: None, only: Iterable[str] | None = None) -> list[Check]:
+    """Every check, or those named in `only`, on one snapshot. `progress` is told the name of each as it starts."""
     with snapshot() as connection:
         verification.lift_time_limit(connection)
         at = clock.now()
         sizes = verification.sizes(connection)
+        known = corrections.acknowledged(connection)
         checks = []
-        for name, size, check in (
-            ("campaign days equal the ledger", sizes["spend_events"], _campaign_days),
-            ("brand days equal their campaigns' days", sizes["brand_days"], _brand_days),
-            ("holds are what the rules say", sizes["campaigns"], _holds),
-            ("status changes explain every status", sizes["status_changes"], _history),
-            ("headrooms are no more than what is left", sizes["brand_days"], _headrooms),
-            ("kept budget holds are those of the campaigns", sizes["campaigns"], _kept_holds),
-            ("event ids stand in one month", sizes["spend_events"], _ids),
-        ):
-            progress(name)
-            checks.append(Check(name, size))
-            check(connection, checks[-1], at)
+        for name, size, check in CHECKS:
+            if only is None or name in only:
+                progress(name)
+                checks.append(Check(name, sizes[size]))
+                check(connection, checks[-1], at)
+                _set_known_apart(checks[-1], known)
         return checks
+
+
+def _set_known_apart(check: Check, known: dict[str, corrections.Acknowledged]) -> None:
+    """What a person has acknowledged is worth knowing and no longer wrong; altered again, it is another finding."""
+    seen = [(row, known.get(corrections.key_of(check.name, row))) for row in check.wrong]
+    check.wrong = [row for row, acknowledged in seen if acknowledged is None]
+    check.notices += [
+        {**row, "acknowledged_by": acknowledged.by, "acknowledged_at": acknowledged.at}
+        for row, acknowledged in seen
+        if acknowledged is not None
+    ]
+
+
+def kept_since(connection: Connection) -> date | None:
+    """The day after which the ledger holds everything; None: it holds all there ever was."""
+    floor = watermarks.reached(connection, ledger.FLOOR)
+    return floor and floor.date()
 
 
 def differences(connection: Connection, at: datetime) -> Iterator[Difference]:
@@ -94,8 +137,17 @@ def _differs(standing: Standing, decision: Decision) -> bool:
 
 
 def _campaign_days(connection: Connection, check: Check, _at: datetime) -> None:
-    floor = watermarks.reached(connection, ledger.FLOOR)
-    unlike = list(verification.campaign_days_unlike(connection, floor and floor.date(), NAMED_ROWS))
+    check.wrong += [row._asdict() for row in counters_unlike(connection, kept_since(connection))]
+
+
+def counters_unlike(
+    connection: Connection,
+    floor: date | None,
+    limit: int | None = NAMED_ROWS,
+    brand_id: int | None = None,
+) -> Iterator[verification.CampaignDayUnlike]:
+    """Campaigns' days after `floor`, of one brand or all, whose counter is not the ledger's sum by our time zones."""
+    unlike = list(verification.campaign_days_unlike(connection, floor, limit, brand_id))
     zones = readable_zones({row.time_zone for row in unlike if row.time_zone is not None})
     for row in unlike:
         # Postgres and zoneinfo may carry different editions of the time zones: ours decides.
@@ -105,11 +157,21 @@ def _campaign_days(connection: Connection, check: Check, _at: datetime) -> None:
             instants = day_starts_at(row.day, zone), day_starts_at(row.day + ONE_DAY, zone)
             ledger_micros = verification.ledger_between(connection, row, instants)
         if ledger_micros != row.counter_micros:
-            check.wrong.append(row._replace(ledger_micros=ledger_micros)._asdict())
+            yield row._replace(ledger_micros=ledger_micros)
 
 
 def _brand_days(connection: Connection, check: Check, _at: datetime) -> None:
     check.wrong += verification.brand_days_unlike(connection, NAMED_ROWS)
+
+
+def _totals(connection: Connection, check: Check, _at: datetime) -> None:
+    floor = kept_since(connection)
+    check.wrong += islice(totals_check.unlike(connection, floor), NAMED_ROWS)
+    check.wrong += islice(totals_check.last_differences_unlike(connection, floor), NAMED_ROWS)
+
+
+def _owners(connection: Connection, check: Check, _at: datetime) -> None:
+    check.wrong += verification.rows_of_nobody(connection, NAMED_ROWS)
 
 
 def _holds(connection: Connection, check: Check, at: datetime) -> None:
@@ -120,18 +182,54 @@ def _holds(connection: Connection, check: Check, at: datetime) -> None:
 
 
 def _history(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += verification.broken_history(connection, NAMED_ROWS)
-    check.notices += hold_history.gaps(connection, NAMED_ROWS)
+    check.wrong += history_checks.unexplained(connection, NAMED_ROWS)
+
+
+def _pairs(connection: Connection, check: Check, _at: datetime) -> None:
+    check.wrong += history_checks.unpaired(connection, NAMED_ROWS)
+
+
+def _limits(connection: Connection, check: Check, _at: datetime) -> None:
+    check.wrong += history_checks.limits_unlike(connection, NAMED_ROWS)
+
+
+def _flags(connection: Connection, check: Check, _at: datetime) -> None:
+    check.wrong += verification.budgets_unseen(connection, NAMED_ROWS)
 
 
 def _headrooms(connection: Connection, check: Check, at: datetime) -> None:
     check.wrong += headroom.too_much(connection, search.zones_in_use(connection), at, NAMED_ROWS)
-    check.wrong += headroom.wrong_flags(connection, NAMED_ROWS)
 
 
 def _kept_holds(connection: Connection, check: Check, _at: datetime) -> None:
     check.wrong += verification.kept_holds_unlike(connection, NAMED_ROWS)
 
 
+def _facts(connection: Connection, check: Check, _at: datetime) -> None:
+    check.wrong += history_checks.facts_unlike(connection, NAMED_ROWS)
+
+
+def _seals(connection: Connection, check: Check, _at: datetime) -> None:
+    check.wrong += seals.broken(connection, NAMED_ROWS)
+
+
 def _ids(connection: Connection, check: Check, _at: datetime) -> None:
     check.notices += verification.ids_in_two_months(connection, NAMED_ROWS)
+
+
+CHECKS: Final[tuple[tuple[str, str, Callable[[Connection, Check, datetime], None]], ...]] = (
+    (COUNTERS, "spend_events", _campaign_days),
+    (BRAND_COUNTERS, "brand_days", _brand_days),
+    (TOTALS, "reported_totals", _totals),
+    (OWNERS, "spend_events", _owners),
+    (HOLDS, "campaigns", _holds),
+    (HISTORY, "status_changes", _history),
+    (PAIRS, "hold_changes", _pairs),
+    (LIMITS, "budgets", _limits),
+    (FLAGS, "brands", _flags),
+    (HEADROOMS, "brand_days", _headrooms),
+    (KEPT_HOLDS, "campaigns", _kept_holds),
+    (FACTS, "brands", _facts),
+    (SEALS, "sealed", _seals),
+    (IDS, "spend_events", _ids),
+)

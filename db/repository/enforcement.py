@@ -78,8 +78,8 @@ APPLY = text(f"""
         WHERE campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaigns.brand_id = decided.brand_id
             AND campaigns.id = decided.campaign_id
     )
-    INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause)
-    SELECT brand_id, campaign_id, CAST(:at AS timestamptz), holds_after, CAST(:cause AS text)
+    INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause, from_status)
+    SELECT brand_id, campaign_id, CAST(:at AS timestamptz), holds_after, CAST(:cause AS text), from_status
     FROM decided WHERE changes_holds
 """)  # noqa: S608 - a constant, put together once
 

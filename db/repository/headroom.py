@@ -38,16 +38,6 @@ TOO_MUCH = text(f"""
     LIMIT :limit
 """)  # noqa: S608 - a constant, put together once
 
-# Brands that take their campaigns for campaigns without budgets, or the other way round.
-WRONG_FLAGS = text("""
-    SELECT id AS brand_id, has_campaign_budgets FROM brands
-    WHERE has_campaign_budgets <> EXISTS (
-        SELECT FROM budgets WHERE budgets.brand_id = brands.id AND campaign_id IS NOT NULL
-    )
-    ORDER BY id
-    LIMIT :limit
-""")
-
 FORGET = text("""
     UPDATE brands SET headroom_micros = NULL
     WHERE id IN (SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE)
@@ -96,11 +86,6 @@ def too_much(
     parameters = {"zones_today": list(today), "todays": list(today.values()), "limit": limit}
     rows = connection.execute(TOO_MUCH, parameters | current_windows(today, at))
     return [{**row, "left_micros": int(row["left_micros"])} for row in rows.mappings()]
-
-
-def wrong_flags(connection: Connection, limit: int) -> list[dict[str, int]]:
-    """The brands whose `has_campaign_budgets` contradicts their budgets: spend may overlook campaigns' own limits."""
-    return [dict(row) for row in connection.execute(WRONG_FLAGS, {"limit": limit}).mappings()]
 
 
 def forget(connection: Connection, brand_ids: Iterable[int]) -> None:

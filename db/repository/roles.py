@@ -20,6 +20,7 @@ OUR_FUNCTIONS: Final = frozenset(
         *("ensure_ledger_month", "drop_ledger_months", "ledger_retention_months", "refuse_edit_of_history"),
         *("keep_budget_limits", "stamp_budget_change", "fix_zone_and_currency", "forget_headroom"),
         *("order_status_changes", "keep_locks"),
+        "keep_brand_facts",
     }
 )
 

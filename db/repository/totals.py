@@ -1,7 +1,7 @@
 """Reported totals: the newest figure of each, and what changed since the last."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
@@ -115,10 +115,14 @@ def _contradicting_total(total: ReportedTotal) -> Rejection:
     return Rejection(Reason.CONFLICTING_DUPLICATE, detail, total.payload)
 
 
+def difference_id(source: str, campaign_id: int, day: date, as_of: datetime) -> str:
+    """The id of the event that a source's figure as of a moment (UTC) makes."""
+    return str(uuid5(DIFFERENCES, f"{source}\n{campaign_id}\n{day}\n{as_of.isoformat()}"))
+
+
 def _difference(total: ReportedTotal, micros: int) -> SpendEvent:
-    name = f"{total.source}\n{total.campaign_id}\n{total.day}\n{total.as_of.isoformat()}"
     return SpendEvent(
-        event_id=str(uuid5(DIFFERENCES, name)),
+        event_id=difference_id(total.source, total.campaign_id, total.day, total.as_of),
         brand_id=total.brand_id,
         campaign_id=total.campaign_id,
         occurred_at=moment_of(total),

@@ -1,7 +1,7 @@
 """The laws about data, as questions to a live database. Each answer names the rows that break one."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -15,7 +15,12 @@ SIZES = text("""
         (SELECT count(*) FROM campaign_days) AS campaign_days,
         (SELECT count(*) FROM brand_days) AS brand_days,
         (SELECT count(*) FROM campaigns) AS campaigns,
-        (SELECT count(*) FROM status_changes) AS status_changes
+        (SELECT count(*) FROM status_changes) AS status_changes,
+        (SELECT count(*) FROM hold_changes) AS hold_changes,
+        (SELECT count(*) FROM reported_totals) AS reported_totals,
+        (SELECT count(*) FROM budgets) AS budgets,
+        (SELECT count(*) FROM brands) AS brands,
+        (SELECT COALESCE(sum(row_count), 0)::bigint FROM history_seals) AS sealed
 """)
 
 # Counters of campaigns' days beside the ledger's sums, where Postgres finds them unlike.
@@ -26,12 +31,15 @@ CAMPAIGN_DAYS_UNLIKE = text("""
         SELECT brand_id, campaign_id, sum(amount_micros) AS spent_micros,
             (occurred_at AT TIME ZONE COALESCE(time_zone, 'UTC'))::date AS day
         FROM spend_events LEFT JOIN brands ON brands.id = brand_id
+        WHERE (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
+            AND (CAST(:since AS timestamptz) IS NULL OR occurred_at >= :since)
         GROUP BY brand_id, campaign_id, day
     ) AS counted
     FULL JOIN campaign_days USING (brand_id, campaign_id, day)
     LEFT JOIN brands ON brands.id = brand_id
     WHERE COALESCE(counted.spent_micros, 0) <> COALESCE(campaign_days.spent_micros, 0)
         AND (CAST(:floor AS date) IS NULL OR day > :floor)
+        AND (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
     ORDER BY brand_id, campaign_id, day
     LIMIT :limit
 """)
@@ -55,27 +63,40 @@ BRAND_DAYS_UNLIKE = text("""
     LIMIT :limit
 """)
 
-# Status changes that do not start where the one before ended.
-BROKEN_HISTORY = text("""
-    SELECT id, campaign_id, from_status, previous_status FROM (
-        SELECT id, campaign_id, from_status,
-            lag(to_status) OVER (PARTITION BY campaign_id ORDER BY id) AS previous_status
-        FROM status_changes
-    ) AS chained
-    WHERE previous_status <> from_status
-    ORDER BY id
-    LIMIT :limit
-""")
+# Rows about a brand or a campaign that is not there, or about a campaign of another brand.
+OF_NOBODY = tuple(
+    text(f"""
+        SELECT '{table}' AS table_name, brand_id, campaign_id, count(*) AS rows_of_nobody
+        FROM {table} WHERE campaign_id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM campaigns WHERE campaigns.id = {table}.campaign_id AND campaigns.brand_id = {table}.brand_id
+        )
+        GROUP BY brand_id, campaign_id ORDER BY brand_id, campaign_id LIMIT :limit
+    """)  # noqa: S608 - constants, put together once
+    for table in ("spend_events", "campaign_days", "status_changes", "hold_changes", "budgets", "budget_limits")
+)
+OF_NO_BRAND = tuple(
+    text(f"""
+        SELECT '{table}' AS table_name, brand_id, count(*) AS rows_of_nobody
+        FROM {table} WHERE NOT EXISTS (SELECT FROM brands WHERE brands.id = {table}.brand_id)
+        GROUP BY brand_id ORDER BY brand_id LIMIT :limit
+    """)  # noqa: S608 - constants, put together once
+    for table in ("campaigns", "brand_days", "brand_hours", "budgets", "budget_limits", "monthly_reports")
+)
+OF_NO_CAMPAIGN = tuple(
+    text(f"""
+        SELECT '{table}' AS table_name, campaign_id, count(*) AS rows_of_nobody
+        FROM {table} WHERE NOT EXISTS (SELECT FROM campaigns WHERE campaigns.id = {table}.campaign_id)
+        GROUP BY campaign_id ORDER BY campaign_id LIMIT :limit
+    """)  # noqa: S608 - constants, put together once
+    for table in ("dayparts", "reported_totals")
+)
 
-# Campaigns whose last status change does not lead to their status.
-UNEXPLAINED_STATUS = text("""
-    SELECT campaigns.id AS campaign_id, effective_status, to_status
-    FROM campaigns JOIN LATERAL (
-        SELECT to_status FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
-    ) AS last ON true
-    WHERE effective_status <> to_status
-    ORDER BY campaigns.id
-    LIMIT :limit
+# Brands that look for no budgets of their campaigns though there are some.
+BUDGETS_UNSEEN = text("""
+    SELECT id AS brand_id, has_campaign_budgets FROM brands
+    WHERE NOT has_campaign_budgets
+        AND EXISTS (SELECT FROM budgets WHERE budgets.brand_id = brands.id AND campaign_id IS NOT NULL)
+    ORDER BY id LIMIT :limit
 """)
 
 # Brands of which other budget holds are kept than a campaign has that enforcement has seen, but for those under way.
@@ -120,9 +141,14 @@ def sizes(connection: Connection) -> dict[str, int]:
     return dict(connection.execute(SIZES).mappings().one())
 
 
-def campaign_days_unlike(connection: Connection, floor: date | None, limit: int) -> Iterator[CampaignDayUnlike]:
+def campaign_days_unlike(
+    connection: Connection, floor: date | None, limit: int | None, brand_id: int | None = None
+) -> Iterator[CampaignDayUnlike]:
     """Campaigns' days of which the counter seems not to be the ledger's sum, after the day `floor`."""
-    for row in connection.execute(CAMPAIGN_DAYS_UNLIKE, {"floor": floor, "limit": limit}):
+    # No zone begins the day after `floor` before `floor` begins by UTC.
+    since = floor and datetime.combine(floor, time.min, UTC)
+    parameters = {"floor": floor, "limit": limit, "brand_id": brand_id, "since": since}
+    for row in connection.execute(CAMPAIGN_DAYS_UNLIKE, parameters):
         yield CampaignDayUnlike(
             row.brand_id, row.campaign_id, row.day, int(row.ledger_micros), row.counter_micros, row.time_zone
         )
@@ -144,12 +170,15 @@ def brand_days_unlike(connection: Connection, limit: int) -> Sequence[dict[str, 
     return plain(connection.execute(BRAND_DAYS_UNLIKE, {"limit": limit}))
 
 
-def broken_history(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """Status changes that do not follow from the one before, and campaigns whose status none explains."""
-    parameters = {"limit": limit}
-    return plain(connection.execute(BROKEN_HISTORY, parameters)) + plain(
-        connection.execute(UNEXPLAINED_STATUS, parameters)
-    )
+def rows_of_nobody(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """How many rows of each table are about a brand or a campaign that is not there, or is another brand's."""
+    statements = (*OF_NOBODY, *OF_NO_BRAND, *OF_NO_CAMPAIGN)
+    return [row for statement in statements for row in plain(connection.execute(statement, {"limit": limit}))]
+
+
+def budgets_unseen(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """Brands whose flag hides that their campaigns have budgets, so that spend does not look at those."""
+    return plain(connection.execute(BUDGETS_UNSEEN, {"limit": limit}))
 
 
 def kept_holds_unlike(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:

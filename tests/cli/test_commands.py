@@ -248,7 +248,7 @@ def test_verify_says_what_it_compared(world: World, spendgate: Spendgate) -> Non
     world.spend(world.campaign(world.brand()), UNIT)
     told = spendgate("verify")
     assert told.code == 0
-    assert told.out.count("right") == told.out.count("rows compared") == 6
+    assert told.out.count("right") == told.out.count("rows compared") == 13
     assert all(check["wrong"] == [] for check in spendgate("verify", "--json").data)
 
 

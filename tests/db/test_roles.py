@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql
 import db.access_models
 import db.delivery_models
 import db.order_models
+import db.proof_models
 import db.repository
 from db.models import Base
 from db.repository.privileges import READER, TABLES, DatabaseRole
@@ -20,7 +21,7 @@ from tests.cli.shell import shell
 from tests.roles import UrlOf, Urls, roles_of
 from tests.world import UNIT, World
 
-HISTORIES = ("spend_events", "status_changes", "hold_changes", "audit_entries")
+HISTORIES = ("spend_events", "status_changes", "hold_changes", "audit_entries", "brand_facts")
 LIMITS = "budget_limits"
 SECRETS = {
     "users": {"password_hash"},
@@ -109,6 +110,7 @@ def test_every_table_is_granted_by_name_to_somebody_or_withheld_on_purpose() -> 
     assert db.access_models.User.__tablename__ in tables
     assert db.delivery_models.SequenceRun.__tablename__ in tables
     assert db.order_models.NamedLock.__tablename__ in tables
+    assert db.proof_models.HistorySeal.__tablename__ in tables
     assert set(READER) == tables, "a new table needs its privileges in db/repository/privileges.py"
     assert all(set(granted) <= tables for granted in TABLES.values())
 
@@ -120,7 +122,7 @@ def test_the_web_role_may_run_every_statement_there_is(urls: Urls) -> None:
 
 def test_the_worker_role_may_run_all_but_what_people_and_keys_are_for(urls: Urls) -> None:
     denied = refused_statements(urls[DatabaseRole.WORKER])
-    for_people = ("access.", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.")
+    for_people = ("access.", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair.")
     assert denied == {name for name in denied if name.startswith(for_people)}
     assert "access.CREDENTIALS.0" in denied
     assert not {name for name in denied if name.startswith("access.FORGET")}

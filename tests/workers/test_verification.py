@@ -11,9 +11,16 @@ from workers.verification import Check, verify
 
 DAYS = "campaign days equal the ledger"
 BRAND_DAYS = "brand days equal their campaigns' days"
+TOTALS = "reported totals equal the ledger"
+OWNERS = "every row belongs to a campaign of its brand"
 HOLDS = "holds are what the rules say"
 HISTORY = "status changes explain every status"
+PAIRS = "status changes match the history of holds"
+LIMITS = "budgets are the latest limits in their history"
+FLAGS = "brands know whether their campaigns have budgets"
 HEADROOMS = "headrooms are no more than what is left"
+FACTS = "zones and currencies are those that brands were given"
+SEALS = "sealed histories are unaltered"
 IDS = "event ids stand in one month"
 
 
@@ -39,7 +46,21 @@ def wrong() -> dict[str, list[dict[str, Any]]]:
 def test_finds_nothing_wrong_and_tells_what_it_compared(world: World, campaign: int) -> None:
     started: list[str] = []
     found = {check.name: check.compared for check in verify(started.append)}
-    assert found == {DAYS: 3, BRAND_DAYS: 2, HOLDS: 1, HISTORY: 2, HEADROOMS: 2, IDS: 3}
+    assert found == {
+        DAYS: 3,
+        BRAND_DAYS: 2,
+        TOTALS: 0,
+        OWNERS: 3,
+        HOLDS: 1,
+        HISTORY: 2,
+        PAIRS: 3,
+        LIMITS: 1,
+        FLAGS: 1,
+        HEADROOMS: 2,
+        FACTS: 1,
+        SEALS: 0,
+        IDS: 3,
+    }
     assert started == list(found)
     assert wrong() == {}
 
@@ -81,8 +102,12 @@ def test_finds_a_day_or_an_event_that_is_missing(
 
 def test_finds_an_event_that_no_counter_holds_whatever_its_brand(world: World, campaign: int, noon: datetime) -> None:
     world.execute("INSERT INTO spend_events VALUES (gen_random_uuid(), 404, 405, %s, 7)", noon)
-    (row,) = wrong()[DAYS]
+    found = wrong()
+    (row,) = found[DAYS]
     assert (row["brand_id"], row["campaign_id"], row["ledger_micros"]) == (404, 405, 7)
+    assert found[OWNERS] == [
+        {"table_name": "spend_events", "brand_id": 404, "campaign_id": 405, "rows_of_nobody": 1},
+    ]
 
 
 def test_finds_a_brands_day_that_is_not_the_sum_of_its_campaigns(world: World, campaign: int) -> None:
@@ -108,7 +133,11 @@ def test_finds_a_status_that_no_status_change_leads_to(world: World, campaign: i
     world.execute("UPDATE campaigns SET effective_status = 'inactive', holds = '{user_paused}'")
     found = wrong()
     assert [row["campaign_id"] for row in found[HOLDS]] == [campaign]
-    assert found[HISTORY] == [{"campaign_id": campaign, "effective_status": "inactive", "to_status": "active"}]
+    said = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
+    assert found[HISTORY] == [
+        {**said, "effective_status": "inactive", "to_status": "active"},
+        {**said, "holds": ["user_paused"], "last_known": []},
+    ]
 
 
 def test_finds_a_history_with_a_gap(world: World, campaign: int) -> None:
@@ -116,26 +145,24 @@ def test_finds_a_history_with_a_gap(world: World, campaign: int) -> None:
     world.execute("ALTER TABLE status_changes DISABLE TRIGGER append_only")
     first, second, third = (row["id"] for row in world.rows("SELECT id FROM status_changes ORDER BY id"))
     world.execute("DELETE FROM status_changes WHERE id = %s", second)
-    row = {"id": third, "campaign_id": campaign, "from_status": "active", "previous_status": "inactive"}
-    assert wrong() == {HISTORY: [row]}
+    found = wrong()
+    said = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
+    assert found[HISTORY] == [{"id": third, **said, "from_status": "active", "previous_status": "inactive"}]
+    (unpaired,) = found[PAIRS]
+    assert (unpaired["campaign_id"], unpaired["status_change_id"], unpaired["to_status"]) == (campaign, None, "active")
     assert first < third
 
 
-def test_tells_of_a_history_of_holds_that_does_not_lead_to_todays_and_the_upkeep_closes_it(
-    world: World, campaign: int
-) -> None:
+def test_finds_a_deleted_change_of_holds_and_the_upkeep_does_not_hide_it(world: World, campaign: int) -> None:
     world.execute("ALTER TABLE hold_changes DISABLE TRIGGER append_only")
     world.spend(campaign, 6)
     world.execute("DELETE FROM hold_changes WHERE id = (SELECT max(id) FROM hold_changes)")
-    (gap,) = checks()[HISTORY].notices
-    assert (gap["campaign_id"], gap["holds"], gap["last_known"]) == (campaign, ["brand_daily_budget"], [])
     maintain_ledger()
-    assert checks()[HISTORY].notices == []
-    (last,) = world.rows("SELECT holds, cause FROM hold_changes ORDER BY id DESC LIMIT 1")
-    assert last == {"holds": ["brand_daily_budget"], "cause": "refresh"}
-    maintain_ledger()
-    assert world.rows("SELECT holds, cause FROM hold_changes ORDER BY id DESC LIMIT 1") == [last]
-    assert wrong() == {}
+    found = wrong()
+    said = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
+    assert found[HISTORY] == [{**said, "holds": ["brand_daily_budget"], "last_known": []}]
+    (unpaired,) = found[PAIRS]
+    assert (unpaired["campaign_id"], unpaired["hold_change_id"], unpaired["to_status"]) == (campaign, None, "inactive")
 
 
 def test_tells_of_ids_in_two_months_and_takes_them_for_no_fault(world: World, campaign: int) -> None:

@@ -1,0 +1,82 @@
+"""What `repair` and the sweep corrected, and what a person acknowledged: append-only."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, text
+
+KNOWN: Final = "known"
+"""The kind of a correction that changes nothing: a person has seen the finding, which cannot be undone."""
+
+ADD = text("""
+    INSERT INTO corrections (brand_id, corrected_at, corrected_by, kind, subject, old, new)
+    VALUES (:brand_id, :at, :by, :kind, CAST(:subject AS jsonb), CAST(:old AS jsonb), CAST(:new AS jsonb))
+""")
+
+ACKNOWLEDGED = text("""
+    SELECT subject, corrected_by, corrected_at FROM corrections WHERE kind = 'known' ORDER BY id
+""")
+
+
+class Correction(NamedTuple):
+    """One thing that was wrong: its kind, what it was about, what it was, what it is now."""
+
+    brand_id: int | None
+    kind: str
+    subject: Mapping[str, Any]
+    old: Mapping[str, Any] | None = None
+    new: Mapping[str, Any] | None = None
+
+
+class Acknowledged(NamedTuple):
+    """Who has seen a finding, and when."""
+
+    by: str
+    at: datetime
+
+
+def add(connection: Connection, found: Iterable[Correction], by: str, at: datetime) -> None:
+    """Appends corrections, made by `by` at `at`."""
+    rows = [
+        {
+            "brand_id": one.brand_id,
+            "at": at,
+            "by": by,
+            "kind": one.kind,
+            "subject": _json(one.subject),
+            "old": _json(one.old),
+            "new": _json(one.new),
+        }
+        for one in found
+    ]
+    if rows:
+        connection.execute(ADD, rows)
+
+
+def acknowledged(connection: Connection) -> dict[str, Acknowledged]:
+    """The findings that were acknowledged, by `key_of`."""
+    return {
+        key_of(subject["check"], subject["finding"]): Acknowledged(by, at)
+        for subject, by, at in connection.execute(ACKNOWLEDGED)
+        if isinstance(subject, dict) and {"check", "finding"} <= subject.keys()
+    }
+
+
+def key_of(check: str, finding: Mapping[str, Any]) -> str:
+    """One text for the same finding of the same check, however often it is found."""
+    return json.dumps([check, finding], sort_keys=True, default=_plain)
+
+
+def known(check: str, finding: Mapping[str, Any], brand_id: int | None) -> Correction:
+    """The acknowledgement of a finding."""
+    return Correction(brand_id, KNOWN, {"check": check, "finding": dict(finding)})
+
+
+def _json(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(dict(value), default=_plain)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

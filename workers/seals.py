@@ -1,0 +1,81 @@
+"""Seals what was written to the histories, so that `verify` sees whether a row was altered or deleted afterwards."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+import dramatiq
+import structlog
+from periodiq import cron
+from sqlalchemy import Connection
+
+from db.engine import committed, snapshot
+from db.repository import seals
+from db.repository.seals import HISTORIES, History
+from runtime import clock
+from workers.broker import broker
+from workers.schedules import leaving_what_is_held_up
+
+log = structlog.get_logger()
+
+WRITERS_SECONDS: Final = 10.0
+"""How long a run waits for the transactions that were writing when it looked; then the next run looks again."""
+
+POLL_SECONDS: Final = 0.1
+SLICES_A_RUN: Final = 50
+"""Of each history: the first run after an upgrade seals ten million rows at the most, and the next ones the rest."""
+
+
+@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/5 * * * *"))
+def seal_histories() -> None:
+    """Seals the rows that were written to the histories since the last run."""
+    with leaving_what_is_held_up():
+        seal()
+
+
+def seal() -> int:
+    """Seals every row that is final by now; returns how many."""
+    sealed = {history.table: sum(_sealed(history)) for history in HISTORIES}
+    rows = sum(sealed.values())
+    if rows:
+        log.info("history.sealed", rows=rows, histories=sorted(table for table, some in sealed.items() if some))
+    return rows
+
+
+def _sealed(history: History) -> Iterator[int]:
+    up_to_id = _final_id(history)
+    if up_to_id is not None:
+        for _ in range(SLICES_A_RUN):
+            count, is_done = committed(partial(_seal_slice, history=history, up_to_id=up_to_id))
+            yield count
+            if is_done:
+                return
+
+
+def _seal_slice(connection: Connection, history: History, up_to_id: int) -> tuple[int, bool]:
+    at = clock.now()
+    seals.take_turn(connection, at)
+    count = seals.seal_slice(connection, history, up_to_id, at)
+    return count, seals.sealed_to(connection, history) >= up_to_id
+
+
+def _final_id(history: History) -> int | None:
+    """An id after which nothing will appear among the smaller ones; None where there is nothing new, or not yet."""
+    with snapshot() as connection:
+        last_id, sealed_to = seals.last_id(connection, history), seals.sealed_to(connection, history)
+    if last_id is None or last_id <= sealed_to:
+        return None
+    remaining = _writers(history)
+    deadline = time.monotonic() + WRITERS_SECONDS
+    while remaining and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        remaining &= _writers(history)
+    if remaining:
+        log.info("history.not_sealed", history=history.table, writers=len(remaining))
+    return None if remaining else last_id
+
+
+def _writers(history: History) -> frozenset[str]:
+    with snapshot() as connection:
+        return seals.writers(connection, history)
