@@ -11,7 +11,7 @@ from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
-from cli import access, catalog, checks, reports, roles, sequences, servers, spend
+from cli import access, catalog, checks, repair, reports, roles, sequences, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.placement import EmbeddedError
 from cli.waiting import TIME_UP_EXIT
@@ -59,6 +59,7 @@ for panel, name, function in (
     (CHECKS, "explain", checks.explain_campaign),
     (CHECKS, "report", reports.report),
     (CHECKS, "verify", checks.verify),
+    (CHECKS, "repair", repair.repair),
     (CHECKS, "check-campaign-statuses", checks.check_campaign_statuses),
     (CHECKS, "reset-daily-budgets", checks.reset_daily_budgets),
     (CHECKS, "reset-monthly-budgets", checks.reset_monthly_budgets),

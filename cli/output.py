@@ -13,7 +13,7 @@ import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, ProgressColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import open as open_with_progress
 from rich.table import Table
 
@@ -100,6 +100,11 @@ def list_rows(
 def progress(*columns: ProgressColumn) -> Progress:
     """A bar on stderr that goes when the work is done; nothing at all where nobody watches."""
     return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
+
+
+def counted_progress() -> Progress:
+    """A bar with how many are done, of how many, and for how long it will still take; on stderr, where one watches."""
+    return progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def reading(file: Path) -> AbstractContextManager[BinaryIO]:

@@ -27,6 +27,7 @@ class Cause(StrEnum):
     MONTHLY_RESET = "monthly_reset"
     REFRESH = "refresh"
     CHECK = "check"
+    REPAIR = "repair"
 
 
 def decided(standings: Iterable[Standing], at: datetime) -> list[Applied]:

@@ -18,7 +18,7 @@ from db.repository.zones import readable_zones
 from domain.periods import Period, day_starts_at, local_day, window_of
 from runtime import clock
 from runtime.settings import settings
-from workers import folder_imports, passes, sequences
+from workers import folder_imports, passes, recounts, sequences
 from workers.broker import broker
 from workers.enforcement import Cause, enforce_brands, enforce_campaigns
 
@@ -139,11 +139,15 @@ def _begun_zones(names: Sequence[str], period: Period, since: datetime | None, a
 
 
 def refresh(at: datetime) -> int:
-    """Enforces the brands that a set-based search finds out of step, goes on with passes, and looks for gaps in the
-    numbers of sources; returns how many campaigns it toggled."""
+    """Enforces the brands that a set-based search finds out of step, goes on with passes, looks for gaps in the numbers
+    of sources, and compares counters with the ledger: some brands', and those it would open.
+
+    Returns how many campaigns it toggled.
+    """
     with snapshot() as connection:
         zones = search.zones_in_use(connection)
         found = {*search.crossed(connection, zones, at), *search.drifted(connection, zones, at)}
+        opening = search.opening(connection, zones, at)
         misled = [row["brand_id"] for row in headroom.too_much(connection, zones, at)]
         misremembered = search.misremembered(connection, zones, at)
     if misled:
@@ -152,9 +156,9 @@ def refresh(at: datetime) -> int:
         committed(lambda connection: pass_rows.forget(connection, misremembered))
     sequences.join_runs()
     sequences.tell_gaps(at)
-    toggles = enforce_brands(found, Cause.REFRESH) + passes.go_on_with_all()
+    toggles = enforce_brands(found - recounts.before_opening(opening), Cause.REFRESH) + passes.go_on_with_all()
     log.info("spend.refreshed", brands_out_of_step=len(found), toggles=toggles)
-    return toggles
+    return toggles + enforce_brands(recounts.compare_some(at), Cause.REFRESH)
 
 
 def roll_up(at: datetime) -> None:

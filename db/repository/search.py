@@ -1,7 +1,7 @@
 """Set-based searches: which brands and campaigns enforcement must look at."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -13,8 +13,7 @@ from db.repository.zones import readable_zones
 
 # Every budget with what is left of it, and the hold that it puts on campaigns when it is exhausted.
 JUDGED = f"""
-    SELECT budgets.brand_id, campaign_id, {LEFT_MICROS} AS left_micros,
-        {IS_EXHAUSTED} AS exhausted,
+    SELECT budgets.brand_id, campaign_id, first_day, {LEFT_MICROS} AS left_micros, {IS_EXHAUSTED} AS exhausted,
         CASE WHEN campaign_id IS NULL THEN 'brand_' ELSE 'campaign_' END || budgets.period || '_budget' AS hold
     {SPEND_OF_BUDGETS}
 """
@@ -33,6 +32,17 @@ CROSSED = text(f"""
     WHERE exhausted <> (hold = ANY(holds)) AND {NOT_PENDING}
     ORDER BY brand_id
 """)  # noqa: S608 - constants, put together once
+
+# The brands on which the counters would lift a budget's hold, and the first day of the windows that say so.
+OPENING = text(f"""
+    WITH judged AS MATERIALIZED ({JUDGED})
+    SELECT brand_id, min(first_day) AS first_day FROM judged
+    WHERE NOT exhausted AND EXISTS (
+        SELECT FROM campaigns WHERE campaigns.brand_id = judged.brand_id AND hold = ANY(holds)
+            AND (judged.campaign_id IS NULL OR campaigns.id = judged.campaign_id)
+    )
+    GROUP BY brand_id ORDER BY brand_id
+""")  # noqa: S608 - a constant, put together once
 
 # The budget holds of each brand beside those to which its campaigns were brought, and the least that is left of its
 # budgets; of the chosen campaigns those on which a budget of their own crossed its limit.
@@ -135,6 +145,19 @@ ZONES = text("""
     SELECT time_zone FROM zone WHERE time_zone IS NOT NULL
 """)
 
+# Each brand has a second of the day at which its counters are compared with the ledger: those whose came since.
+COMPARED_SINCE = text("""
+    SELECT id, came_at FROM (
+        SELECT id, date_trunc('second', CAST(:at AS timestamptz)) - make_interval(secs => mod(
+            mod(floor(extract(epoch FROM CAST(:at AS timestamptz)))::bigint, 86400)
+                - mod(mod(id, 86400) * 7919, 86400) + 86400,
+            86400
+        )) AS came_at
+        FROM brands
+    ) AS due
+    WHERE came_at > :since ORDER BY came_at, id
+""")
+
 BRANDS_OF_ZONES = text("SELECT id FROM brands WHERE time_zone = ANY(CAST(:zones AS text[])) ORDER BY id")
 
 BRANDS_UNSEEN = text("SELECT DISTINCT brand_id FROM campaigns WHERE enforced_at IS NULL ORDER BY brand_id")
@@ -205,6 +228,12 @@ def misremembered(connection: Connection, zones: Iterable[str], at: datetime) ->
     return list(connection.scalars(MISREMEMBERED, current_windows(zones, at)))
 
 
+def opening(connection: Connection, zones: Iterable[str], at: datetime) -> dict[int, date]:
+    """The brands on which a budget's hold would be lifted, and from which day on the counters say so."""
+    rows = connection.execute(OPENING, current_windows(zones, at))
+    return {row.brand_id: row.first_day for row in rows}
+
+
 def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
     """The brands on which a hold of another kind is not what rows and clock say, or whose time has come."""
     local = {zone: at.astimezone(rules) for zone, rules in readable_zones(zones).items()}
@@ -221,6 +250,12 @@ def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[
 def zones_in_use(connection: Connection) -> list[str]:
     """Every time zone that a brand has."""
     return list(connection.scalars(ZONES))
+
+
+def to_compare(connection: Connection, since: datetime, at: datetime) -> list[tuple[int, datetime]]:
+    """The brands whose second of the day came between two moments, a day apart at the most, and when it came."""
+    parameters = {"since": since, "at": at}
+    return [(brand_id, came_at) for brand_id, came_at in connection.execute(COMPARED_SINCE, parameters)]
 
 
 def brands_of_zones(connection: Connection, zones: Sequence[str]) -> list[int]:
