@@ -15,10 +15,21 @@ from rich.markup import escape
 
 from cli import waiting
 from cli.catalog import edit
-from cli.output import FOUND_EXIT, AsJson, console, errors, print_json, print_rows, progress, reading, tell
+from cli.output import (
+    FOUND_EXIT,
+    AsJson,
+    console,
+    counted_progress,
+    errors,
+    print_json,
+    print_rows,
+    progress,
+    reading,
+    tell,
+)
 from db.engine import snapshot
 from db.repository import rejected
-from db.repository.rejected import Waiting
+from db.repository.rejected import Chosen, Waiting
 from domain.errors import InvalidValue
 from domain.json_text import flaws_of, read_json
 from domain.money import format_units
@@ -27,12 +38,12 @@ from workers import exports, imports
 from workers.counting import Counted
 from workers.exports import Export, Unit
 from workers.ingest import ingest_reported_totals, ingest_spend
-from workers.replay import replay
+from workers.replay import replay_chosen
 
 rejected_app = typer.Typer(no_args_is_help=True, help="Bad input, kept whole with its reason until it is replayed.")
 
 SHOWN_BAD_ROWS = 20
-REPLAY_PAGE = 500
+REPLAY_PAGE = 5_000
 
 
 def import_file(
@@ -264,7 +275,7 @@ def list_rejected(
 
 
 def _pages(reason: str | None, ids: list[int] | None) -> Iterator[Waiting]:
-    """What waits, a page at a time, so that what is refused again is not met again."""
+    """What waits, a page at a time."""
     after = 0
     while True:
         with snapshot() as connection:
@@ -283,19 +294,38 @@ def replay_rejected(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be replayed; change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read rejected inputs again, now that what was wrong is mended. Those refused again stay, with today's reason."""
+    """Read rejected inputs again, now that what was wrong is mended. Those refused again stay, with today's reason.
+
+    Safe beside another replay: each input is read by one of them. Exit code 1 when some were refused again, 4 when some
+    wait on because their brand is locked.
+    """
     if not ids and reason is None and not everything:
         raise InvalidValue("ids", "name the inputs to replay, or --reason, or --all")
-    chosen = _pages(reason, ids or None)
     if dry_run:
-        found = [row.id for row in chosen]
+        found = [row.id for row in _pages(reason, ids or None)]
         tell(found, f"{len(found)} would be replayed", as_json=as_json)
         return
-    outcomes = [replay(row) for row in chosen]
-    told = {"replayed": len(outcomes), "taken": outcomes.count(True), "rejected_again": outcomes.count(False)}
+    with counted_progress() as shown:
+        task = shown.add_task("Replaying", total=None)
+        done = replay_chosen(
+            Chosen(reason, ids or None), lambda count, total: shown.update(task, completed=count, total=total)
+        )
+    told = {
+        "replayed": done.total,
+        "taken": done.taken,
+        "known": done.known,
+        "rejected_again": done.rejected,
+        "held_up": done.held_up,
+    }
     if as_json:
         print_json(told)
     else:
-        console.print(f"{told['replayed']} replayed: {told['taken']} taken, {told['rejected_again']} rejected again")
-    if told["rejected_again"]:
+        console.print(
+            f"{done.total} replayed: {done.taken} taken, {done.known} known already, {done.rejected} rejected again"
+        )
+        if done.held_up:
+            console.print(f"[red]{done.held_up} wait on: their brand is locked[/red]; run it again")
+    if done.held_up:
+        raise typer.Exit(waiting.TIME_UP_EXIT)
+    if done.rejected:
         raise typer.Exit(FOUND_EXIT)

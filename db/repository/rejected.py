@@ -40,7 +40,37 @@ COUNTS = text("""
     GROUP BY reason ORDER BY reason
 """)
 
-MARK_REPLAYED = text("UPDATE rejected_events SET replayed_at = :at WHERE id = :id")
+# What is replayed next, for nobody else until a moment; what another has claimed is left to that one.
+CLAIM = text("""
+    WITH claimed AS (
+        UPDATE rejected_events SET claimed_until = :until
+        WHERE id IN (
+            SELECT id FROM rejected_events
+            WHERE replayed_at IS NULL AND id > :after AND id <= :up_to
+                AND (claimed_until IS NULL OR claimed_until <= :at)
+                AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+                AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(CAST(:ids AS bigint[])))
+            ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+        )
+        RETURNING id, received_at, kind, source, reason, detail, payload, times, only_brand_id
+    )
+    SELECT * FROM claimed ORDER BY id
+""")
+
+# How many wait, and the newest of them.
+EXTENT = text("""
+    SELECT count(*), COALESCE(max(id), 0) FROM rejected_events
+    WHERE replayed_at IS NULL
+        AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+        AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(CAST(:ids AS bigint[])))
+""")
+
+# What was read again leaves the list; what was refused for the same reason waits on, unclaimed.
+SETTLE = text("""
+    UPDATE rejected_events SET claimed_until = NULL,
+        replayed_at = CASE WHEN id = ANY(CAST(:replayed AS bigint[])) THEN CAST(:at AS timestamptz) ELSE replayed_at END
+    WHERE id = ANY(CAST(:claimed AS bigint[]))
+""")
 
 
 SPEND_EVENT: Final = "spend_event"
@@ -128,9 +158,34 @@ def counts(connection: Connection) -> list[tuple[str, int, int]]:
     return [(reason, inputs, times) for reason, inputs, times in connection.execute(COUNTS)]
 
 
-def mark_replayed(connection: Connection, rejected_id: int, at: datetime) -> None:
-    """Takes the input off the list: it was read again, and taken or kept anew."""
-    connection.execute(MARK_REPLAYED, {"id": rejected_id, "at": at})
+class Chosen(NamedTuple):
+    """Which of the waiting inputs are meant: those of a reason, those with given ids, or all."""
+
+    reason: str | None = None
+    ids: list[int] | None = None
+
+
+def extent(connection: Connection, chosen: Chosen) -> tuple[int, int]:
+    """How many of the chosen inputs wait, and the largest id among them (0: none)."""
+    count, last = connection.execute(EXTENT, chosen._asdict()).one()
+    return count, last
+
+
+def claim(
+    connection: Connection, chosen: Chosen, between: tuple[int, int], limit: int, at: datetime, until: datetime
+) -> list[Waiting]:
+    """The next chosen inputs with after < id <= up to, in id order, claimed until a moment.
+
+    Leaves out what somebody else has claimed at `at`.
+    """
+    after, up_to = between
+    parameters = {"after": after, "up_to": up_to, "limit": limit, "at": at, "until": until}
+    return [Waiting(*row) for row in connection.execute(CLAIM, chosen._asdict() | parameters)]
+
+
+def settle(connection: Connection, claimed: Iterable[int], replayed: Iterable[int], at: datetime) -> None:
+    """Gives claimed inputs back; takes those of `replayed` off the list: they were taken, or kept anew."""
+    connection.execute(SETTLE, {"claimed": sorted(claimed), "replayed": sorted(replayed), "at": at})
 
 
 def as_json(payload: object) -> str:

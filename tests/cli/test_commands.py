@@ -417,7 +417,8 @@ def test_a_replay_takes_what_was_mended_and_keeps_the_rest(world: World, spendga
     reject(world, "a", "b")
     campaign = world.campaign(world.brand(), platform="bing", external_id="a")
     told = spendgate("rejected", "replay", "--all", "--json")
-    assert (told.code, told.data) == (1, {"replayed": 2, "taken": 1, "rejected_again": 1})
+    counts = {"replayed": 2, "taken": 1, "known": 0, "rejected_again": 1, "held_up": 0}
+    assert (told.code, told.data) == (1, counts)
     assert world.spent(campaign) == UNIT
     (left,) = world.rejected()
     assert left["payload"]["external_id"] == "b"
@@ -434,7 +435,7 @@ def test_a_replay_takes_the_named_ids_or_reason_alone(world: World, spendgate: S
         world.campaign(brand, platform="bing", external_id=external_id)
     first = world.rejected()[0]["id"]
     told = spendgate("rejected", "replay", str(first))
-    assert (told.code, told.out) == (0, "1 replayed: 1 taken, 0 rejected again\n")
+    assert (told.code, told.out) == (0, "1 replayed: 1 taken, 0 known already, 0 rejected again\n")
     assert len(world.rejected()) == 2
     assert spendgate("rejected", "replay", "--reason", "unknown_campaign", "--json").data["taken"] == 1
     assert [row["reason"] for row in world.rejected()] == ["malformed"]

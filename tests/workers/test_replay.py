@@ -1,19 +1,24 @@
 """Rejected inputs read again after their fault was mended."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
+import psycopg
 import pytest
 
-from db.engine import transaction
+from db.engine import engine, transaction
 from db.repository import rejected
 from runtime import clock
 from runtime.settings import settings
 from tests.workers.kit import is_empty, working
 from tests.world import World, eventually
-from workers.ingest import ingest_reported_totals
+from workers import replay as replaying
+from workers.counting import Counted
+from workers.ingest import count_events, ingest_reported_totals
 from workers.messages import keep as keep_message
-from workers.replay import replay
+from workers.replay import Replayed, replay, replay_chosen
 
 
 @pytest.fixture
@@ -118,3 +123,116 @@ def test_a_message_that_is_too_large_to_be_sent_waits_on(
     (row,) = waiting()
     assert not replay(row)
     assert waiting() == [row]
+
+
+def unknown(world: World, count: int) -> list[dict[str, Any]]:
+    """Events of a campaign that its platform knows and we do not yet."""
+    events = [{**world.event(1, 1), "campaign_id": None} for _ in range(count)]
+    return [{**event, "platform": "meta_ads", "external_id": "77"} for event in events]
+
+
+def test_many_inputs_are_counted_in_few_transactions(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ingest([*unknown(world, 1_200), {"bad": 1}])
+    sent = {"source": "meta_ads", "platform": "meta_ads", "external_id": "77", "day": "2026-06-16"}
+    ingest_reported_totals(totals=[{**sent, "total_micros": 7, "as_of": clock.now().isoformat()}])
+    named(world, campaign)
+    batches: list[int] = []
+
+    def counting(payloads: Sequence[Any], only_brand_id: int | None) -> Counted:
+        batches.append(len(payloads))
+        return count_events(payloads, only_brand_id)
+
+    monkeypatch.setattr(replaying, "count_events", counting)
+    told: list[tuple[int, int]] = []
+    done = replay_chosen(progress=lambda count, total: told.append((count, total)))
+    assert done == Replayed(taken=1_201, known=0, rejected=1)
+    assert batches == [1_201]
+    assert told == [(1_202, 1_202)]
+    assert world.spent(campaign) == 1_207
+    assert [(row.reason, row.times) for row in waiting()] == [("malformed", 2)]
+    world.verify()
+
+
+def test_what_is_known_already_is_counted_apart_and_leaves_the_list(world: World, campaign: int) -> None:
+    events = unknown(world, 3)
+    world.ingest(events)
+    named(world, campaign)
+    world.ingest(events[:2])
+    assert replay_chosen() == Replayed(taken=1, known=2)
+    assert (waiting(), world.spent(campaign)) == ([], 3)
+
+
+def test_one_input_that_waits_for_two_reasons_is_counted_once(world: World, campaign: int) -> None:
+    events = unknown(world, 1)
+    world.ingest(events)
+    world.execute("UPDATE rejected_events SET reason = 'in_future'")
+    world.ingest(events)
+    named(world, campaign)
+    assert replay_chosen() == Replayed(taken=1, known=1)
+    assert (waiting(), world.spent(campaign)) == ([], 1)
+
+
+def test_inputs_of_senders_with_a_brand_of_their_own_are_read_as_theirs(world: World, campaign: int) -> None:
+    other = world.campaign(world.brand())
+    count_events([world.event(10**6, 1)], world.brand_of(other))
+    count_events([world.event(campaign, 1)], world.brand_of(other))
+    assert replay_chosen() == Replayed(rejected=2)
+    assert world.spent(campaign) == 0
+
+
+def test_two_replays_at_once_count_each_input_once_between_them(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "MAX_EVENTS_PER_MESSAGE", 20)
+    world.ingest(unknown(world, 300) + [{"bad": n} for n in range(30)])
+    named(world, campaign)
+    with ThreadPoolExecutor(3) as pool:
+        done = [future.result() for future in [pool.submit(replay_chosen) for _ in range(3)]]
+    assert sum(one.taken for one in done) == 300
+    assert sum(one.known for one in done) == 0
+    assert world.spent(campaign) == 300
+    assert {row.reason for row in waiting()} == {"malformed"}
+    assert len(waiting()) == 30
+    world.verify()
+
+
+def test_after_a_crash_between_counting_and_the_list_the_inputs_are_known(
+    world: World, campaign: int, noon: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ingest(unknown(world, 5))
+    named(world, campaign)
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rejected, "settle", die)
+        with pytest.raises(SystemExit):
+            replay_chosen()
+    assert (len(waiting()), world.spent(campaign)) == (5, 5)
+    assert replay_chosen() == Replayed(), "the dead one's claim still holds"
+    world.set_clock(noon + replaying.CLAIM)
+    assert replay_chosen() == Replayed(known=5)
+    assert (waiting(), world.spent(campaign)) == ([], 5)
+
+
+def test_inputs_of_a_locked_brand_wait_on_and_the_others_are_counted(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "300")
+    settings.cache_clear()
+    engine().dispose()
+    engine.cache_clear()
+    locked = world.campaign(world.brand())
+    events = [world.event(campaign, 1, currency="EUR"), world.event(locked, 1, currency="EUR")]
+    world.ingest(events)
+    world.execute("UPDATE brands SET currency = 'EUR'")
+    with psycopg.connect(world.url) as other:
+        other.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [world.brand_of(locked)])
+        done = replay_chosen()
+        assert (done.total, done.held_up) == (1, 1)
+        assert (world.spent(campaign), world.spent(locked)) == (1, 0)
+    assert replay_chosen() == Replayed(taken=1)
+    assert (world.spent(locked), waiting()) == (1, [])

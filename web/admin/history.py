@@ -10,9 +10,8 @@ from sqlalchemy import Select
 from starlette.requests import Request
 from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, action, flash, row_action
 
-from db.engine import snapshot
 from db.models import RejectedEvent
-from db.repository import rejected
+from db.repository.rejected import Chosen
 from domain.campaigns import EffectiveStatus
 from domain.errors import InvalidValue
 from runtime.formats import exact_money
@@ -20,10 +19,9 @@ from web.admin.fields import PRE, RELATED, Choice, MomentField, computed, reason
 from web.admin.rows import AuditRow
 from web.admin.views import View, may_manage_access
 from workers.enforcement import Cause
-from workers.replay import replay
+from workers.replay import replay_chosen
 
 NEWEST_FIRST = (("id", True),)
-REPLAYED_AT_ONCE = 1_000
 
 
 class HistoryView(View):
@@ -106,16 +104,13 @@ class RejectedView(HistoryView):
 
 async def _replay(request: Request, ids: list[int]) -> None:
     await run_sync(request.state.session.close)
-    found, taken = await run_sync(partial(_replay_all, ids))
-    if not found:
+    done = await run_sync(partial(replay_chosen, Chosen(ids=ids)))
+    if not done.total and not done.held_up:
         raise InvalidValue("rejected event", "is not waiting any more")
-    flash(request, f"{found} read again: {taken} taken, {found - taken} refused.", "success" if taken else "warning")
-
-
-def _replay_all(ids: list[int]) -> tuple[int, int]:
-    with snapshot() as connection:
-        waiting = rejected.waiting(connection, ids=ids, limit=REPLAYED_AT_ONCE)
-    return len(waiting), sum([replay(row) for row in waiting])
+    said = f"{done.total} read again: {done.taken + done.known} taken, {done.rejected} refused."
+    if done.held_up:
+        said += f" {done.held_up} wait on: their brand is locked."
+    flash(request, said, "success" if done.taken + done.known else "warning")
 
 
 def _figures(_request: Request, row: Any) -> str:
