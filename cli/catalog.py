@@ -113,6 +113,10 @@ def create_campaign(
     brand: Annotated[int, typer.Option(help="The brand's id.")],
     platform: Annotated[str | None, typer.Option(help="The ad platform that knows it, such as google_ads.")] = None,
     external_id: Annotated[str | None, typer.Option(help="Its id there.")] = None,
+    account: Annotated[
+        str | None,
+        typer.Option(help="The platform's id of the account it is in. Default: the brand's default account."),
+    ] = None,
     starts_on: Day = None,
     ends_on: Day = None,
     as_json: AsJson = False,
@@ -125,6 +129,7 @@ def create_campaign(
         edit=edit(),
         platform=platform,
         external_id=external_id,
+        account=account,
         starts_on=starts_on and starts_on.date(),
         ends_on=ends_on and ends_on.date(),
     )

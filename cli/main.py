@@ -11,7 +11,7 @@ from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
-from cli import access, catalog, checks, repair, reports, roles, sequences, servers, spend
+from cli import access, accounts, catalog, checks, repair, reports, roles, sequences, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.placement import EmbeddedError
 from cli.waiting import TIME_UP_EXIT
@@ -70,7 +70,9 @@ for panel, name, function in (
     app.command(name, rich_help_panel=panel)(function)
 
 app.add_typer(spend.rejected_app, name="rejected", rich_help_panel=SPEND)
+catalog.campaigns.command("move")(accounts.move_campaign)
 app.add_typer(catalog.brands, name="brand", rich_help_panel=CATALOG)
+app.add_typer(accounts.accounts, name="account", rich_help_panel=CATALOG)
 app.add_typer(catalog.campaigns, name="campaign", rich_help_panel=CATALOG)
 app.add_typer(catalog.budgets, name="budget", rich_help_panel=CATALOG)
 app.add_typer(catalog.schedules, name="schedule", rich_help_panel=CATALOG)

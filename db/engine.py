@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, lru_cache, partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 import structlog
@@ -210,6 +210,31 @@ def committed(
             if attempt > 1:
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
     return once()
+
+
+class _Undone(Exception):
+    """Carries the result of work out of the transaction that it rolls back."""
+
+    def __init__(self, result: object) -> None:
+        super().__init__()
+        self.result = result
+
+
+def rehearsed(work: Callable[[Connection], Result]) -> Result:
+    """Runs `work` as `committed` does, undoes it, and returns its result: a dry run is what would happen.
+
+    The locks that it takes are held until it is undone.
+    """
+
+    def undo(connection: Connection) -> None:
+        raise _Undone(work(connection))
+
+    try:
+        committed(undo)
+    except _Undone as undone:
+        result: Any = undone.result
+        return cast("Result", result)
+    raise AssertionError("work that is undone always raises")
 
 
 def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None, is_small: bool) -> Result:

@@ -11,7 +11,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from domain.inputs import MAX_ID, MAX_SEQUENCE, Account, AgeBounds, CampaignKey, is_text, span_of
+from domain.inputs import MAX_ID, MAX_SEQUENCE, AgeBounds, CampaignKey, Known, is_text, span_of
 from domain.money import MAX_AMOUNT_MICROS
 from domain.spend import SpendEvent
 
@@ -132,7 +132,7 @@ def _numbers(sources: list[str], fields: Sequence[Any]) -> list[tuple[str, int]]
 
 
 def judged_plain(
-    drafts: PlainDrafts, accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
+    drafts: PlainDrafts, accounts: Mapping[CampaignKey, Known], at: datetime, bounds: AgeBounds
 ) -> Events | None:
     """Takes the drafts, as `judge_event` does; None unless every one of them is taken."""
     earliest, latest = span_of(at, bounds)

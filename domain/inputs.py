@@ -4,9 +4,9 @@ Whoever reads a field here raises Refused for what the field may not be.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -29,6 +29,7 @@ class Reason(StrEnum):
 
     MALFORMED = "malformed"
     UNKNOWN_CAMPAIGN = "unknown_campaign"
+    AMBIGUOUS_CAMPAIGN = "ambiguous_campaign"
     WRONG_CURRENCY = "wrong_currency"
     NO_TIME_ZONE = "no_time_zone"
     TOO_OLD = "too_old"
@@ -45,8 +46,8 @@ class Rejection(NamedTuple):
     payload: object
 
 
-CampaignKey = int | tuple[str, str]
-"""How upstream names a campaign: our id, or (platform, external_id)."""
+CampaignKey = int | tuple[str, str] | tuple[str, str, str]
+"""How upstream names a campaign: our id, (platform, external_id), or (platform, external_id, account)."""
 
 
 class Account(NamedTuple):
@@ -56,6 +57,59 @@ class Account(NamedTuple):
     brand_id: int
     time_zone: ZoneInfo
     currency: str
+
+
+class Claim(NamedTuple):
+    """A campaign that holds an external id within one platform account, for the days before `until_day`.
+
+    Days are those of `time_zone`, the zone of the campaign's brand. `campaign` is None where the sender may not see it.
+    """
+
+    platform_account_id: int
+    until_day: date
+    time_zone: ZoneInfo
+    campaign: Account | None
+
+
+class Claims(NamedTuple):
+    """Every campaign that one name means, in one account or several, now or on days that are over."""
+
+    held: tuple[Claim, ...]
+
+    def on(self, day_in: Callable[[ZoneInfo], date]) -> list[Account]:
+        """The campaigns that hold the id on a day; `day_in` says which day that is in a zone.
+
+        Within an account the first claim that has not ended by then counts. Several accounts may mean one campaign.
+        """
+        first: dict[int, Claim] = {}
+        for claim in sorted(self.held, key=lambda claim: claim.until_day):
+            if day_in(claim.time_zone) < claim.until_day:
+                first.setdefault(claim.platform_account_id, claim)
+        return sorted({claim.campaign for claim in first.values() if claim.campaign}, key=lambda one: one.campaign_id)
+
+    def campaigns(self) -> set[Account]:
+        """Those that hold the id on any day."""
+        return {claim.campaign for claim in self.held if claim.campaign}
+
+
+Known = Account | Claims
+"""What a name means: the same campaign on every day, or a campaign that depends on the day and the account."""
+
+
+def is_held(known: Known | None) -> bool:
+    """Whether a campaign holds the name now, not only on days that are over."""
+    return known is not None and (
+        isinstance(known, Account) or any(claim.until_day == date.max for claim in known.held)
+    )
+
+
+def campaigns_of(known: Iterable[Known]) -> Iterator[Account]:
+    """Every campaign that is meant."""
+    for found in known:
+        if isinstance(found, Account):
+            yield found
+        else:
+            yield from found.campaigns()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +162,23 @@ def wrong_currency(currency: str, billed_in: str, payload: object) -> Rejection:
     return Rejection(Reason.WRONG_CURRENCY, f"the brand's currency is {billed_in}, not {currency}", payload)
 
 
+def campaign_on(
+    campaign: CampaignKey, known: Mapping[CampaignKey, Known], day_in: Callable[[ZoneInfo], date]
+) -> Account:
+    """The campaign that a name means on a day, which `day_in` says for a zone. Raises Refused for none or several."""
+    found = known.get(campaign)
+    if isinstance(found, Account):
+        return found
+    held = found.on(day_in) if found else []
+    if len(held) > 1:
+        ids = ", ".join(str(account.campaign_id) for account in held)
+        detail = f"{named(campaign)} is campaigns {ids} in different accounts; say account or campaign_id"
+        raise Refused(Reason.AMBIGUOUS_CAMPAIGN, detail)
+    if not held:
+        raise Refused(Reason.UNKNOWN_CAMPAIGN, f"no campaign {named(campaign)}")
+    return held[0]
+
+
 def mapping_of(raw: object) -> Mapping[str, object]:
     """The fields of a decoded JSON object."""
     if not isinstance(raw, dict):
@@ -143,9 +214,12 @@ def campaign_of(fields: Mapping[str, object]) -> CampaignKey:
     platform, external_id = fields.get("platform"), fields.get("external_id")
     if isinstance(external_id, int) and not isinstance(external_id, bool):
         external_id = str(_known_range(external_id))
-    found = text_of("platform", platform), text_of("external_id", external_id)
+    account = fields.get("account")
+    if isinstance(account, int) and not isinstance(account, bool):
+        account = str(_known_range(account))
+    found = text_of("platform", platform), text_of("external_id", external_id), text_of("account", account)
     if found[0] and found[1]:
-        return found[0], found[1]
+        return (found[0], found[1], found[2]) if found[2] else (found[0], found[1])
     raise Refused(Reason.MALFORMED, "campaign_id, or platform and external_id: missing")
 
 

@@ -8,24 +8,25 @@ from domain.inputs import (
     Account,
     AgeBounds,
     CampaignKey,
+    Known,
     Reason,
     Refused,
     Rejection,
     campaign_of,
+    campaign_on,
     check_held,
     currency_of,
     event_id_of,
     instant_of,
     mapping_of,
     micros_of,
-    named,
     number_of,
     rejection,
     span_of,
     text_of,
     wrong_currency,
 )
-from domain.periods import local_day
+from domain.periods import END_INSTANT, FIRST_INSTANT, local_day
 
 
 class SpendDraft(NamedTuple):
@@ -88,7 +89,7 @@ def sequence_of(raw: object) -> tuple[str, int] | None:
 
 
 def judge_event(
-    draft: SpendDraft, accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
+    draft: SpendDraft, accounts: Mapping[CampaignKey, Known], at: datetime, bounds: AgeBounds
 ) -> SpendEvent | Rejection:
     """Takes a draft whose campaign is known, in the brand's currency and within the bounds of age at `at`."""
     (judged,) = judge_events([draft], accounts, at, bounds)
@@ -96,15 +97,16 @@ def judge_event(
 
 
 def judge_events(
-    drafts: Iterable[SpendDraft], accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
+    drafts: Iterable[SpendDraft], accounts: Mapping[CampaignKey, Known], at: datetime, bounds: AgeBounds
 ) -> Iterator[SpendEvent | Rejection]:
     """The same of many drafts, in their order."""
     earliest, latest = span_of(at, bounds)
     for draft in drafts:
         event_id, campaign, occurred_at, amount_micros, currency, source, _, payload = draft
-        account = accounts.get(campaign)
-        if account is None:
-            yield Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {named(campaign)}", payload)
+        found = accounts.get(campaign)
+        account = found if isinstance(found, Account) else _on_its_day(draft, accounts)
+        if isinstance(account, Rejection):
+            yield account
             continue
         campaign_id, brand_id, zone, billed_in = account
         if currency is not None and currency.upper() != billed_in:
@@ -117,6 +119,15 @@ def judge_events(
         else:
             day = local_day(occurred_at, zone)
             yield SpendEvent(event_id, brand_id, campaign_id, occurred_at, amount_micros, source, day, payload)
+
+
+def _on_its_day(draft: SpendDraft, accounts: Mapping[CampaignKey, Known]) -> Account | Rejection:
+    """The campaign that the draft's name means on the day of `occurred_at`."""
+    occurred_at = min(max(draft.occurred_at, FIRST_INSTANT), END_INSTANT)
+    try:
+        return campaign_on(draft.campaign, accounts, lambda zone: local_day(occurred_at, zone))
+    except Refused as refused:
+        return Rejection(refused.reason, refused.detail, draft.payload)
 
 
 def _sequence(fields: Mapping[str, object]) -> tuple[str, int] | None:

@@ -9,16 +9,17 @@ from domain.inputs import (
     Account,
     AgeBounds,
     CampaignKey,
+    Known,
     Reason,
     Refused,
     Rejection,
     campaign_of,
+    campaign_on,
     check_held,
     currency_of,
     instant_of,
     mapping_of,
     micros_of,
-    named,
     rejection,
     required_text,
     wrong_currency,
@@ -71,7 +72,7 @@ def read_total(raw: object) -> TotalDraft | Rejection:
 
 
 def judge_total(
-    draft: TotalDraft, accounts: Mapping[CampaignKey, Account], at: datetime, bounds: AgeBounds
+    draft: TotalDraft, accounts: Mapping[CampaignKey, Known], at: datetime, bounds: AgeBounds
 ) -> ReportedTotal | Rejection:
     """Takes a total whose campaign is known and whose day exists and has begun in the brand's zone."""
     account = _account(draft, accounts)
@@ -98,10 +99,11 @@ def judge_total(
     return total
 
 
-def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, Account]) -> Account | Rejection:
-    account = accounts.get(draft.campaign)
-    if account is None:
-        return Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {named(draft.campaign)}", draft.payload)
+def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, Known]) -> Account | Rejection:
+    try:
+        account = campaign_on(draft.campaign, accounts, lambda _: draft.day)
+    except Refused as refused:
+        return Rejection(refused.reason, refused.detail, draft.payload)
     if draft.currency is not None and draft.currency.upper() != account.currency:
         return wrong_currency(draft.currency, account.currency, draft.payload)
     return account
@@ -109,9 +111,14 @@ def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, Account]) -> Acco
 
 def moment_of(total: ReportedTotal) -> datetime:
     """The `occurred_at` of a total's difference: its `as_of`, moved into the day that it is about."""
-    first = day_starts_at(total.day, total.time_zone)
-    last = day_starts_at(total.day + ONE_DAY, total.time_zone) - timedelta(microseconds=1)
-    return min(max(total.as_of, first), last)
+    return moment_in(total.as_of, total.day, total.time_zone)
+
+
+def moment_in(at: datetime, day: date, zone: ZoneInfo) -> datetime:
+    """The moment of the zone's `day` that is nearest to `at`."""
+    first = day_starts_at(day, zone)
+    last = day_starts_at(day + ONE_DAY, zone) - timedelta(microseconds=1)
+    return min(max(at, first), last)
 
 
 def _day(name: str, value: object) -> date:

@@ -27,7 +27,13 @@ MEDIA_TYPE = "application/problem+json"
 FAULTS_TOLD = 20
 FIELD_LENGTH = 200
 REFERENCES = "#/components/schemas/{model}"
-SENT_AS = {"brand": "brand_id", "campaign": "campaign_id", "budget": "budget_id", "rejected event": "rejected_id"}
+SENT_AS = {
+    "brand": "brand_id",
+    "campaign": "campaign_id",
+    "budget": "budget_id",
+    "rejected event": "rejected_id",
+    "platform account": "account_id",
+}
 """What the rules name by its kind, as bodies, queries and paths name it."""
 
 

@@ -73,12 +73,20 @@ class Result(NamedTuple):
 
 
 class BrandsHeldUp(OperationalError):
-    """What Postgres said of a lock that it did not get, or of work that took too long, and whose spend it was."""
+    """What Postgres said of a lock that it did not get, or of work that took too long.
 
-    def __init__(self, brand_ids: Sequence[int], error: DatabaseError) -> None:
+    `left`: the inputs that were not counted for it; all others of the batch were.
+    """
+
+    def __init__(self, left: Sequence[Left], error: DatabaseError) -> None:
         said = error.orig if isinstance(error, DBAPIError) else error
         super().__init__(None, None, said or error)
-        self.brand_ids = brand_ids
+        self.left = left
+
+    @property
+    def brand_ids(self) -> list[int]:
+        """The brands of the inputs, in order."""
+        return sorted({one.brand_id for one in self.left})
 
 
 @dataclass
@@ -156,7 +164,8 @@ class Committer(Generic[AnyBatch]):
                     results += self._halved_by_input([batch], frozenset(), error)
                     continue
                 has_waited = True
-                results.append(Result(error=BrandsHeldUp([brand_id], error) if is_held_up(error) else error))
+                its_own = [one for one in left if one.brand_id == brand_id]
+                results.append(Result(error=BrandsHeldUp(its_own, error) if is_held_up(error) else error))
         return results
 
     def _locked_now(self, attempt: Attempt) -> frozenset[int]:

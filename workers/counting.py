@@ -16,7 +16,7 @@ from db.repository.accounts import accounts, forget_accounts, remembered_account
 from db.repository.enforcement import Applied
 from db.repository.spend import Patience, Sifted
 from domain.columns import Events, judged_plain
-from domain.inputs import Account, AgeBounds, CampaignKey, Reason, Rejection
+from domain.inputs import AgeBounds, CampaignKey, Known, Reason, Rejection
 from domain.periods import FIRST_INSTANT
 from domain.sequences import runs_of
 from domain.spend import judge_events, read_event
@@ -147,13 +147,15 @@ def count_batches(
     counted = _told_by_batch(judged, sifted)
     refused = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
-    changes = count_and_enforce(connection, sifted, known, at, Cause.SPEND, attempt.patience)
+    changes = count_and_enforce(
+        connection, sifted, known, at, Cause.SPEND, only_brand_id=only_brand_id, patience=attempt.patience
+    )
     return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
 
 
 def _judged(
     connection: Connection, batches: Sequence[Batch], only_brand_id: int | None, at: datetime
-) -> tuple[Mapping[CampaignKey, Account], list[Judged]]:
+) -> tuple[Mapping[CampaignKey, Known], list[Judged]]:
     """Each batch, judged by accounts that are remembered; by what the tables say before an event is rejected."""
     keys = set[CampaignKey]().union(*(batch.campaigns() for batch in batches))
     within = bounds(connection, settings().max_event_age, at)
@@ -166,7 +168,7 @@ def _judged(
     return known, [_judge(batch, known, at, within) for batch in batches]
 
 
-def _judge(batch: Batch, known: Mapping[CampaignKey, Account], at: datetime, within: AgeBounds) -> Judged:
+def _judge(batch: Batch, known: Mapping[CampaignKey, Known], at: datetime, within: AgeBounds) -> Judged:
     if batch.plain is not None:
         events = judged_plain(batch.plain, known, at, within)
         if events is not None:
@@ -230,7 +232,9 @@ def count_totals(
     sifted = spend.sift(connection, events, restated.first_days, looks_first=looks_first)
     bad = (*batch.rejections, *refused, *restated.conflicts, *_contradictions(events, sifted.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
-    changes = count_and_enforce(connection, sifted, known, at, Cause.REPORTED_TOTAL, attempt.patience)
+    changes = count_and_enforce(
+        connection, sifted, known, at, Cause.REPORTED_TOTAL, only_brand_id=only_brand_id, patience=attempt.patience
+    )
     return [
         Counted(
             taken=len(reported) - restated.nothing_new - len(restated.conflicts),

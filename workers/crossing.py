@@ -8,13 +8,13 @@ from sqlalchemy import Connection
 from db.engine import Stale
 from db.repository import headroom, search, spend
 from db.repository import passes as pass_rows
-from db.repository.accounts import forget_accounts
+from db.repository.accounts import forget_accounts, names_have_changed
 from db.repository.enforcement import Applied, brands_of
 from db.repository.headroom import Headroom
 from db.repository.search import BrandStanding
 from db.repository.spend import Added, Patience, Sifted
 from db.repository.zones import local_days
-from domain.inputs import Account, CampaignKey
+from domain.inputs import CampaignKey, Known, campaigns_of
 from runtime import clock
 from workers import passes
 from workers.decisions import Cause, with_other_holds
@@ -23,26 +23,32 @@ from workers.decisions import Cause, with_other_holds
 def count_and_enforce(
     connection: Connection,
     sifted: Sifted,
-    judged_by: Mapping[CampaignKey, Account],
+    judged_by: Mapping[CampaignKey, Known],
     at: datetime,
     cause: Cause,
+    *,
+    only_brand_id: int | None = None,
     patience: Patience | None = None,
 ) -> list[Applied]:
     """Counts what is new, received at `at`, and enforces the brands on which a budget has thereby crossed its limit.
 
     The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
     counters or is seen here. Where a brand's headroom was enough, no budget of its own need be looked at. Raises Stale
-    where a brand's zone or currency is not what the events were judged by.
+    where a brand's zone or currency, or the campaign of a name, is not what the events were judged by.
     """
     added = sifted.added
     if not added.of_days:
         return []
     taken = spend.record(connection, sifted, at, patience)
     standing = {(brand_id, found.time_zone, found.currency) for brand_id, found in taken.items()}
-    judged = {(account.brand_id, account.time_zone.key, account.currency) for account in judged_by.values()}
+    judged = {
+        (account.brand_id, account.time_zone.key, account.currency) for account in campaigns_of(judged_by.values())
+    }
     if any(account not in standing and account[0] in taken for account in judged):
         forget_accounts()
-        raise Stale("a brand's time zone or currency changed before its first spend")
+        raise Stale("a brand's time zone or currency has changed")
+    if names_have_changed(connection, judged_by, only_brand_id):
+        raise Stale("an external id has changed hands")
     at = clock.now()
     today = local_days({found.time_zone for found in taken.values()}, at)
     unsure = [brand_id for brand_id, found in taken.items() if not found.is_enough_on(today.get(found.time_zone))]

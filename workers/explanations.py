@@ -9,7 +9,8 @@ from db.repository.accounts import accounts
 from db.repository.enforcement import load
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
-from domain.inputs import Account, CampaignKey
+from domain.inputs import Account, CampaignKey, Reason, Refused, campaign_on
+from domain.periods import local_day
 from domain.words import HOLD_WORDS
 
 
@@ -35,10 +36,12 @@ class Explained(NamedTuple):
 
 def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explained:
     """The campaign at `at`. Raises InvalidValue when nobody knows it by this key."""
-    account = accounts(connection, [key]).get(key)
-    if account is None:
+    try:
+        account = campaign_on(key, accounts(connection, [key]), lambda zone: local_day(at, zone))
+    except Refused as refused:
         named = key if isinstance(key, int) else ":".join(key)
-        raise InvalidValue("campaign", f"there is no campaign {named}")
+        is_unknown = refused.reason is Reason.UNKNOWN_CAMPAIGN
+        raise InvalidValue("campaign", f"there is no campaign {named}" if is_unknown else refused.detail) from None
     standing = load(connection, [account.brand_id], at, [account.campaign_id])[0]
     return Explained(account, explain(standing.campaign, at), standing.effective_status)
 

@@ -12,6 +12,7 @@ from db.repository.accounts import accounts
 from db.repository.audit import Edit
 from db.repository.enforcement import Applied
 from domain.errors import InvalidValue
+from domain.inputs import is_held
 from runtime import clock
 from workers.counting import Counted
 from workers.enforcement import Cause, announce, chunks, enforce
@@ -55,7 +56,7 @@ def create_missing(export: Export, platform: str, brand: str, zone: str, by: str
         catalog.lock_catalog(connection)
         edit = Edit(by, clock.now())
         known = accounts(connection, {(platform, external_id) for external_id in export.names})
-        missing = [external_id for external_id in export.names if (platform, external_id) not in known]
+        missing = [external_id for external_id in export.names if not is_held(known.get((platform, external_id)))]
         if not missing:
             return 0, []
         currency = _common_currency(export, missing)

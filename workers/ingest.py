@@ -165,7 +165,7 @@ def _one_of(errors: Sequence[Exception]) -> Exception:
     if len(held_up) < len(errors):
         return next(error for error in errors if not isinstance(error, BrandsHeldUp))
     first = held_up[0]
-    return BrandsHeldUp([brand_id for error in held_up for brand_id in error.brand_ids], first)
+    return BrandsHeldUp([one for error in held_up for one in error.left], first)
 
 
 def report(event: str, counted: Counted, cause: Cause) -> None:

@@ -1,25 +1,22 @@
 """Rejected inputs read again, after what was wrong with them was mended: in batches, counted as all spend is."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from db.engine import committed, snapshot, transaction
+from db.engine import committed, snapshot
 from db.repository import rejected
-from db.repository.accounts import accounts
 from db.repository.rejected import Chosen, Waiting, as_json
-from domain.inputs import MAX_EVENTS_PER_MESSAGE, CampaignKey, Rejection
-from domain.spend import read_event
-from domain.totals import read_total
+from domain.inputs import MAX_EVENTS_PER_MESSAGE
 from runtime import clock
 from workers.broker import broker
+from workers.by_brand import BrandsHeldUp
 from workers.counting import Counted
 from workers.enforcement import Cause
 from workers.ingest import count_events, count_totals, report
 from workers.messages import MessageTooLarge
-from workers.parts import BrandsHeldUp
 
 CLAIM: Final = timedelta(minutes=10)
 """For how long inputs are nobody else's to replay: far longer than a batch takes. After a crash they wait that long."""
@@ -109,16 +106,14 @@ def _replayed(rows: Sequence[Waiting]) -> Replayed:
 
 
 def _read_again(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> Outcome:
-    """Counts the inputs; those of locked brands are left out once Postgres has said which these are."""
+    """Counts the inputs; those of brands that stay locked wait on."""
     try:
         return _counted(kind, only_brand_id, rows)
     except BrandsHeldUp as error:
-        locked = set(error.brand_ids)
-    brand_of = _brands(kind, only_brand_id, rows)
-    free = [row for row in rows if brand_of.get(row.id) not in locked]
-    outcome = _counted(kind, only_brand_id, free) if 0 < len(free) < len(rows) else Outcome(Replayed(), [])
-    held_up = len(rows) - outcome.replayed.total
-    return outcome._replace(replayed=outcome.replayed._replace(held_up=held_up))
+        locked = {as_json(one.payload) for one in error.left}
+    free = [row for row in rows if as_json(row.payload) not in locked]
+    outcome = _counted(kind, only_brand_id, free) if free else Outcome(Replayed(), [])
+    return outcome._replace(replayed=outcome.replayed._replace(held_up=len(rows) - len(free)))
 
 
 def _counted(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> Outcome:
@@ -144,21 +139,6 @@ def _count(kind: str, payloads: Sequence[Any], only_brand_id: int | None) -> Cou
         counted = count_events(payloads, only_brand_id)
         report("spend.ingested", counted, Cause.SPEND)
     return counted
-
-
-def _brands(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> Mapping[int, int]:
-    """The brand of each row, as far as its campaign is known."""
-    read = read_total if kind == rejected.REPORTED_TOTAL else read_event
-    campaigns = dict(_campaigns((row.id, read(row.payload)) for row in rows))
-    with transaction() as connection:
-        known = accounts(connection, campaigns.values(), only_brand_id)
-    return {row_id: known[campaign].brand_id for row_id, campaign in campaigns.items() if campaign in known}
-
-
-def _campaigns(drafts: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, CampaignKey]]:
-    for row_id, draft in drafts:
-        if not isinstance(draft, Rejection):
-            yield row_id, draft.campaign
 
 
 def _sent_again(rows: Sequence[Waiting]) -> Outcome:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from db.engine import committed
 from db.repository import rejected, sequences
 from db.repository.accounts import accounts
-from domain.inputs import Account, AgeBounds, CampaignKey, Rejection
+from domain.inputs import AgeBounds, CampaignKey, Known, Rejection
 from domain.sequences import runs_in
 from domain.spend import SpendDraft, judge_event, read_event
 from domain.totals import TotalDraft, judge_total, read_total
@@ -41,7 +41,7 @@ def keep_refused_totals(payloads: Sequence[object], brand_id: int | None) -> Ref
 def _keep_refused(
     kind: str,
     read: Sequence[Draft | Rejection],
-    judge: Callable[[Draft, Mapping[CampaignKey, Account], datetime, AgeBounds], object],
+    judge: Callable[[Draft, Mapping[CampaignKey, Known], datetime, AgeBounds], object],
     oldest: timedelta | None,
     brand_id: int | None,
 ) -> Refused:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from db.repository import locks
 from db.repository.audit import Edit, Subject, note
 from db.repository.locks import Lock
+from db.repository.platform_accounts import bound_account, is_default
 from domain.campaigns import ConfiguredStatus
 from domain.errors import InvalidValue
 from domain.inputs import MAX_ID, MAX_TEXT
@@ -23,8 +24,8 @@ INSERT_BRAND = text("""
 """)
 
 INSERT_CAMPAIGN = text("""
-    INSERT INTO campaigns (brand_id, name, platform, external_id, starts_on, ends_on, created_at)
-    VALUES (:brand_id, :name, :platform, :external_id, :starts_on, :ends_on, :at)
+    INSERT INTO campaigns (brand_id, name, platform, external_id, platform_account_id, starts_on, ends_on, created_at)
+    VALUES (:brand_id, :name, :platform, :external_id, :platform_account_id, :starts_on, :ends_on, :at)
     RETURNING id
 """)
 
@@ -39,7 +40,7 @@ BRAND_MADE_BY = text("""
 """)
 
 CAMPAIGN = text("""
-    SELECT id, brand_id, name, platform, external_id, starts_on, ends_on, configured_status
+    SELECT id, brand_id, name, platform, external_id, platform_account_id, starts_on, ends_on, configured_status
     FROM campaigns WHERE id = :id
 """)
 
@@ -50,8 +51,9 @@ UPDATE_BRAND = text("""
 """)
 
 UPDATE_CAMPAIGN = text("""
-    UPDATE campaigns SET name = :name, platform = :platform, external_id = :external_id, starts_on = :starts_on,
-        ends_on = :ends_on, configured_status = :configured_status
+    UPDATE campaigns SET name = :name, platform = :platform, external_id = :external_id,
+        platform_account_id = :platform_account_id, starts_on = :starts_on, ends_on = :ends_on,
+        configured_status = :configured_status
     WHERE id = :id
 """)
 
@@ -72,7 +74,7 @@ SET_BUDGET = text("""
     RETURNING id
 """)
 
-# Tells the trigger that keeps the history of limits when a limit is taken away.
+# Tells triggers when a limit is taken away, or an external id released.
 TELL_EDIT_TIME = text("SELECT set_config('spendgate.edited_at', CAST(CAST(:at AS timestamptz) AS text), true)")
 
 REMOVE_BUDGET = text("DELETE FROM budgets WHERE id = :id")
@@ -86,10 +88,24 @@ CLEAR_DAYPARTS = text("DELETE FROM dayparts WHERE campaign_id = :id")
 INSERT_DAYPART = text("INSERT INTO dayparts VALUES (:campaign_id, :weekday, :starts_minute, :ends_minute)")
 
 BRAND_FIELDS: Final = frozenset({"name", "time_zone", "currency", "configured_status"})
-CAMPAIGN_FIELDS: Final = frozenset({"name", "platform", "external_id", "starts_on", "ends_on", "configured_status"})
+CAMPAIGN_FIELDS: Final = frozenset(
+    {"name", "platform", "external_id", "account", "starts_on", "ends_on", "configured_status"}
+)
 BUDGET_FIELDS: Final = frozenset({"limit_micros"})
 SCHEDULE_FIELDS: Final = frozenset({"dayparts"})
 """What people set of each; an edit that changes none of them writes nothing."""
+
+
+DEFAULT_ZONE: Final = "UTC"
+DEFAULT_CURRENCY: Final = "USD"
+
+
+def taken_by_default(*, zone: bool, currency: bool) -> str | None:
+    """A sentence that names what nobody has chosen of a new brand; None where both were chosen."""
+    taken = [name for name, is_taken in ((DEFAULT_ZONE, zone), (DEFAULT_CURRENCY, currency)) if is_taken]
+    if not taken:
+        return None
+    return f"{' and '.join(taken)} by default; the first spend fixes the brand's time zone and currency"
 
 
 def lock_catalog(connection: Connection) -> None:
@@ -114,7 +130,7 @@ def brand_made_by(connection: Connection, name: str, by: str) -> int | None:
 
 def create_brand(connection: Connection, name: str, zone: str, currency: str, edit: Edit) -> int:
     """Makes a brand and returns its id. Raises InvalidValue for a zone or currency that does not exist."""
-    new = {"name": named(name), "time_zone": time_zone(zone).key, "currency": _currency(currency)}
+    new = {"name": named(name), "time_zone": time_zone(zone).key, "currency": checked_currency(currency)}
     brand_id = int(connection.execute(INSERT_BRAND, new | {"at": edit.at}).scalar_one())
     note(connection, edit, "create", Subject("brand", brand_id, brand_id), None, new)
     return brand_id
@@ -128,22 +144,29 @@ def create_campaign(
     *,
     platform: str | None = None,
     external_id: str | None = None,
+    account: str | None = None,
     starts_on: date | None = None,
     ends_on: date | None = None,
 ) -> int:
-    """Makes a campaign, enabled, and returns its id. The caller enforces its brand in the same transaction."""
+    """Makes a campaign, enabled, and returns its id. The caller enforces its brand in the same transaction.
+
+    `account`: the platform's id of an account that is bound to the brand; None: the brand's default account.
+    """
     _found(connection, BRAND, "brand", brand_id)
     new = {
         "brand_id": brand_id,
         "name": named(name),
-        "platform": _known_as("platform", platform),
-        "external_id": _known_as("external_id", external_id),
+        "platform": known_as("platform", platform),
+        "external_id": known_as("external_id", external_id),
         "starts_on": starts_on,
         "ends_on": ends_on,
     }
     _in_order(new)
-    campaign_id = int(_unless_taken(connection, INSERT_CAMPAIGN, new | {"at": edit.at}).scalar_one())
-    note(connection, edit, "create", Subject("campaign", campaign_id, brand_id), None, new)
+    account_id = None if account is None else bound_account(connection, brand_id, platform, account)
+    row = new | {"platform_account_id": account_id, "at": edit.at}
+    campaign_id = int(_unless_taken(connection, INSERT_CAMPAIGN, row).scalar_one())
+    told = new if account is None else new | {"account": account}
+    note(connection, edit, "create", Subject("campaign", campaign_id, brand_id), None, told)
     return campaign_id
 
 
@@ -154,7 +177,7 @@ def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, obje
     if new == old:
         return
     time_zone(str(new["time_zone"]))
-    _currency(str(new["currency"]))
+    checked_currency(str(new["currency"]))
     moved = [field for field in ("time_zone", "currency") if new[field] != old[field]]
     if moved and connection.scalar(HAS_SPEND, {"id": brand_id}):
         raise InvalidValue(moved[0], "fixed, because the brand has spend")
@@ -166,11 +189,17 @@ def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str
     """Changes the named fields. Raises InvalidValue for a flight that ends before it starts."""
     old = _found(connection, CAMPAIGN, "campaign", campaign_id)
     new = _merged(old, changes, CAMPAIGN_FIELDS)
+    account = new.pop("account", None)
+    if account is not None:
+        new["platform_account_id"] = bound_account(connection, old["brand_id"], new["platform"], str(account))
+    elif new["platform"] != old["platform"] or ("account" in changes and not is_default(connection, old)):
+        new["platform_account_id"] = None
     if new == old:
         return
     for field in ("platform", "external_id"):
-        _known_as(field, new[field])
+        known_as(field, new[field])
     _in_order(new)
+    connection.execute(TELL_EDIT_TIME, {"at": edit.at})
     _unless_taken(connection, UPDATE_CAMPAIGN, new)
     note(connection, edit, "edit", Subject("campaign", campaign_id, old["brand_id"]), old, new)
 
@@ -266,9 +295,9 @@ def _unless_taken(connection: Connection, statement: TextClause, new: Mapping[st
     try:
         return connection.execute(statement, new)
     except IntegrityError as error:
-        if "uq_campaigns_platform_external_id" not in str(error.orig):
+        if "uq_campaigns_platform_account_id_external_id" not in str(error.orig):
             raise
-        taken = f"{new['platform']} {new['external_id']} is another campaign already"
+        taken = f"{new['platform']} {new['external_id']} is another campaign already in this account"
         raise InvalidValue("external_id", taken) from None
 
 
@@ -294,7 +323,7 @@ def named(name: str) -> str:
     return name
 
 
-def _known_as(field: str, text: str | None) -> str | None:
+def known_as(field: str, text: str | None) -> str | None:
     """How a platform or its id for a campaign may be written: as a spend event can name it."""
     if text is not None and not 0 < len(text) <= MAX_TEXT:
         raise InvalidValue(field, f"is not a line of at most {MAX_TEXT} characters")
@@ -303,7 +332,8 @@ def _known_as(field: str, text: str | None) -> str | None:
     return text
 
 
-def _currency(code: str) -> str:
+def checked_currency(code: str) -> str:
+    """The code, where it has the form of one. Raises InvalidValue."""
     if len(code) != 3 or not code.isascii() or not code.isalpha() or not code.isupper():
         raise InvalidValue("currency", f"{code!r} is not an ISO 4217 code such as USD")
     return code

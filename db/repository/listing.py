@@ -13,8 +13,9 @@ from domain.errors import InvalidValue
 BRAND_COLUMNS = "id, name, time_zone, currency, configured_status, created_at"
 
 CAMPAIGN_COLUMNS = """
-    id, brand_id, name, platform, external_id, starts_on, ends_on, configured_status, effective_status, holds,
-    next_change_at, created_at
+    id, brand_id, name, platform, external_id,
+    (SELECT account_id FROM platform_accounts WHERE platform_accounts.id = platform_account_id) AS account,
+    starts_on, ends_on, configured_status, effective_status, holds, next_change_at, campaigns.created_at
 """
 
 BRAND = text(f"SELECT {BRAND_COLUMNS} FROM brands WHERE id = :id")  # noqa: S608 - a constant

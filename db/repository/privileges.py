@@ -31,6 +31,7 @@ OPEN: Final = dict.fromkeys(
         *("status_changes", "hold_changes", "audit_entries", "rejected_events", "watermarks"),
         *("suspect_messages", "sequence_runs", "locks", "feed_epoch", "spend_files", "pending_enforcements"),
         *("brand_facts", "corrections", "history_seals"),
+        *("platform_accounts", "platform_account_brands", "released_external_ids"),
     ),
     READ,
 )
@@ -78,6 +79,12 @@ WEB: Final = {
     **WORKER,
     "brands": COUNT,
     "campaigns": COUNT,
+    "platform_accounts": COUNT,
+    "platform_account_brands": APPEND,
+    "released_external_ids": APPEND,
+    # A corrected time zone gives a brand other days.
+    "campaign_days": KEEP,
+    "brand_days": KEEP,
     "budgets": KEEP,
     "budget_limits": APPEND,
     "brand_facts": APPEND,

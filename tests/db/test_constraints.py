@@ -14,6 +14,8 @@ STATUS_CHANGE = (
     " cause) VALUES (1, {}, now(), '{}', '{}', '{{}}', '{}', 'test')"
 )
 BUDGET = "INSERT INTO budgets (brand_id, campaign_id, period, limit_micros) VALUES (1, {}, '{}', {})"
+ACCOUNT = "INSERT INTO platform_accounts (platform, account_id, default_of_brand_id) VALUES ('meta_ads', {})"
+RELEASED = "INSERT INTO released_external_ids VALUES ({}, '77', '2026-06-17', '{}', 1, {})"
 USER = "INSERT INTO users (email, password_hash, role) VALUES ('{}', '', '{}')"
 KEY = "INSERT INTO api_keys (name, prefix, secret_hash, scopes) VALUES ('{}', '{}', '', '{}')"
 
@@ -34,7 +36,23 @@ REFUSED = [
     ("ck_campaigns_ends_within_calendar", CAMPAIGN.format("ends_on", "'2200-01-01'")),
     ("ck_campaigns_name_not_empty", "INSERT INTO campaigns (brand_id, name) VALUES (1, '')"),
     ("fk_campaigns_brands", "INSERT INTO campaigns (brand_id, name) VALUES (404, 'c')"),
-    ("uq_campaigns_platform_external_id", CAMPAIGN.format("platform, external_id", "'meta_ads', '77'")),
+    ("uq_campaigns_platform_account_id_external_id", CAMPAIGN.format("platform, external_id", "'meta_ads', '77'")),
+    ("fk_campaigns_platform_accounts", CAMPAIGN.format("platform, platform_account_id", "'bing', 1")),
+    ("fk_campaigns_platform_account_brands", "UPDATE campaigns SET platform_account_id = 2 WHERE id = 1"),
+    (
+        "ck_campaigns_account_of_platform",
+        "ALTER TABLE campaigns DISABLE TRIGGER USER; UPDATE campaigns SET platform_account_id = NULL",
+    ),
+    ("ck_platform_accounts_id_or_default", ACCOUNT.format("NULL, NULL")),
+    ("ck_platform_accounts_id_or_default", ACCOUNT.format("'556', 1")),
+    ("ck_platform_accounts_account_id_not_empty", ACCOUNT.format("'', NULL")),
+    ("uq_platform_accounts_platform_account_id", ACCOUNT.format("'555', NULL")),
+    ("uq_platform_accounts_platform_default_of_brand_id", ACCOUNT.format("NULL, 1")),
+    ("fk_platform_accounts_brands", ACCOUNT.format("NULL, 404")),
+    ("fk_platform_account_brands_brands", "INSERT INTO platform_account_brands VALUES (404, 1)"),
+    ("fk_platform_account_brands_platform_accounts", "INSERT INTO platform_account_brands VALUES (1, 404)"),
+    ("fk_released_external_ids_campaigns", RELEASED.format(1, "meta_ads", 404)),
+    ("fk_released_external_ids_platform_accounts", RELEASED.format(1, "bing", 1)),
     ("ck_budgets_limit_not_negative", BUDGET.format("NULL", "daily", "-1")),
     ("ck_budgets_period_known", BUDGET.format("NULL", "hourly", "1")),
     ("fk_budgets_campaigns", BUDGET.format("2", "daily", "1")),
@@ -84,6 +102,7 @@ def small_world(world: World, noon: datetime) -> World:
     campaign = world.campaign(first, platform="meta_ads", external_id="77", monthly=5)
     other = world.campaign(second)
     world.spend(campaign, 5)
+    world.execute(ACCOUNT.format("'555', NULL"))
     world.execute(USER.format("owner@example.com", "owner"))
     world.execute(KEY.format("k", "sg_taken", "{read}"))
     assert (first, second, campaign, other) == (1, 2, 1, 2)
@@ -110,7 +129,11 @@ def test_every_named_check_is_among_those_tried(small_world: World) -> None:
         " AND conname NOT LIKE '%%not_null' ORDER BY conname"
     )
     never_tried = {row["conname"] for row in small_world.rows(query)} - {rule for rule, _ in REFUSED}
-    assert never_tried == {"ck_brands_time_zone_known", "uq_campaigns_brand_id_id"}
+    assert never_tried == {
+        "ck_brands_time_zone_known",
+        "uq_campaigns_brand_id_id",
+        "uq_platform_accounts_id_platform",
+    }
 
 
 def test_history_is_append_only_for_every_hand(small_world: World) -> None:

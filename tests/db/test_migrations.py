@@ -71,3 +71,21 @@ def test_give_up_soon_when_a_table_is_locked_and_change_nothing(empty: Connectio
     command.downgrade(config(empty), "base")
     empty.rollback()
     assert "brands" in names(empty, TABLES)
+
+
+def test_campaigns_of_before_are_in_default_accounts(empty: Connection) -> None:
+    command.upgrade(config(empty), "0007")
+    empty.exec_driver_sql("INSERT INTO brands (name) VALUES ('a'), ('b')")
+    empty.exec_driver_sql(
+        "INSERT INTO campaigns (brand_id, name, platform, external_id)"
+        " VALUES (1, 'c', 'meta', '1'), (1, 'c', 'meta', '2'), (2, 'c', 'meta', '3'), (2, 'c', NULL, NULL)"
+    )
+    command.upgrade(config(empty), "head")
+    query = (
+        "SELECT campaigns.id, default_of_brand_id, account_id FROM campaigns"
+        " LEFT JOIN platform_accounts ON platform_accounts.id = platform_account_id ORDER BY campaigns.id"
+    )
+    rows = [tuple(row) for row in empty.exec_driver_sql(query)]
+    assert rows == [(1, 1, None), (2, 1, None), (3, 2, None), (4, None, None)]
+    command.downgrade(config(empty), "0007")
+    assert empty.exec_driver_sql("SELECT count(*) FROM campaigns WHERE external_id IS NOT NULL").scalar_one() == 3

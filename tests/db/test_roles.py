@@ -122,7 +122,10 @@ def test_the_web_role_may_run_every_statement_there_is(urls: Urls) -> None:
 
 def test_the_worker_role_may_run_all_but_what_people_and_keys_are_for(urls: Urls) -> None:
     denied = refused_statements(urls[DatabaseRole.WORKER])
-    for_people = ("access.", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair.")
+    for_people = (
+        *("access.", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair."),
+        *("platform_accounts.", "corrections."),
+    )
     assert denied == {name for name in denied if name.startswith(for_people)}
     assert "access.CREDENTIALS.0" in denied
     assert not {name for name in denied if name.startswith("access.FORGET")}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
@@ -30,7 +31,7 @@ def make_brand(
     made = []
     for place, facts in enumerate(campaigns):
         name = f"{brand}-{place}"
-        flight = {"starts_on": facts.starts_on, "ends_on": facts.ends_on}
+        flight: dict[str, Any] = {"starts_on": facts.starts_on, "ends_on": facts.ends_on}
         campaign = catalog.create_campaign(connection, brand, name, edit, platform="meta", external_id=name, **flight)
         if facts.parts:
             catalog.set_schedule(connection, campaign, tuple(Daypart(*part) for part in facts.parts), edit)

@@ -133,7 +133,7 @@ class CampaignView(View):
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the campaign's fields and enforces its brand."""
-        changes = {name: data[name] or None for name in CAMPAIGN_FIELDS}
+        changes = {name: data[name] or None for name in CAMPAIGN_FIELDS if name in data}
 
         def work(edit: Edit) -> None:
             with snapshot() as connection:

@@ -39,6 +39,9 @@ class Campaign(BaseModel):
     name: str = Field(examples=["Brand search"])
     platform: str | None = Field(description="The ad platform that knows it", examples=["google_ads"])
     external_id: str | None = Field(description="Its id there", examples=["9935249409"])
+    account: str | None = Field(
+        description="The platform's id of the account it is in; null: the brand's default account", examples=["8123456"]
+    )
     starts_on: date | None = Field(description="First brand-local day of its flight")
     ends_on: date | None = Field(description="Last brand-local day of its flight, included")
     configured_status: ConfiguredStatus = Field(description="What a person wants")
@@ -55,6 +58,7 @@ class NewCampaign(Body):
     name: Annotated[Line, Field(examples=["Brand search"])]
     platform: Annotated[Line | None, Field(examples=["google_ads"])] = None
     external_id: Annotated[Line | None, Field(examples=["9935249409"])] = None
+    account: Annotated[Line | None, Field(description="Of an account that is bound to the brand")] = None
     starts_on: Day | None = None
     ends_on: Day | None = None
 
@@ -65,6 +69,7 @@ class CampaignChanges(Body):
     name: Line = Field(default_factory=str)
     platform: Line | None = None
     external_id: Line | None = None
+    account: Line | None = None
     starts_on: Day | None = None
     ends_on: Day | None = None
     configured_status: ConfiguredStatus = Field(default_factory=lambda: ConfiguredStatus.ENABLED)

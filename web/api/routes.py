@@ -2,7 +2,19 @@
 
 from fastapi import APIRouter
 
-from web.api import brands, budgets, campaigns, docs, rejected, reports, schedules, spend, spent, status_changes
+from web.api import (
+    accounts,
+    brands,
+    budgets,
+    campaigns,
+    docs,
+    rejected,
+    reports,
+    schedules,
+    spend,
+    spent,
+    status_changes,
+)
 from web.api.keys import REFUSALS
 from web.api.queries import KNOWN_ALONE
 
@@ -27,6 +39,10 @@ brand-local, instants are ISO 8601.
 TAGS = [
     {"name": "brands", "description": "The clients that own campaigns and budgets."},
     {"name": "campaigns", "description": "What serves or does not, when it may, and why it does not."},
+    {
+        "name": "platform accounts",
+        "description": "Accounts on ad platforms, the brands they serve, moves between those.",
+    },
     {"name": "budgets", "description": "Limits by period, of a brand or of one campaign."},
     {"name": "status changes", "description": "Every toggle of every campaign, to be followed."},
     {"name": "spend", "description": "Spend that comes in, and what was spent."},
@@ -35,7 +51,7 @@ TAGS = [
     {"name": "probes", "description": "What operators and their tools ask; no key needed."},
 ]
 
-RESOURCES = (brands, campaigns, schedules, budgets, status_changes, spend, spent, reports, rejected)
+RESOURCES = (brands, campaigns, accounts, schedules, budgets, status_changes, spend, spent, reports, rejected)
 
 router = APIRouter()
 for resource in RESOURCES:

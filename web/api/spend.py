@@ -62,8 +62,9 @@ class SpendBatch(Body):
             min_length=1,
             max_length=MAX_EVENTS_PER_MESSAGE,
             description="Each: `event_id` (a UUID of yours, the same for every retry), `campaign_id` or `platform` and "
-            "`external_id`, `occurred_at` (ISO 8601 with its distance from UTC), `amount_micros`; if you like "
-            "`currency`, `source` and `sequence` (the number that the source gives the event)",
+            "`external_id` (with `account` where several accounts have it), `occurred_at` (ISO 8601 with its distance "
+            "from UTC), `amount_micros`; if you like `currency`, `source` and `sequence` (the number that the source "
+            "gives the event)",
             examples=[[EVENT]],
         ),
     ]
@@ -82,7 +83,8 @@ class TotalsBatch(Body):
         Field(
             min_length=1,
             max_length=MAX_EVENTS_PER_MESSAGE,
-            description="Each: `source`, `campaign_id` or `platform` and `external_id`, `day` (brand-local), "
+            description="Each: `source`, `campaign_id` or `platform` and `external_id` (with `account` "
+            "where several accounts have it), `day` (brand-local), "
             "`total_micros` (all that the day has cost so far) and `as_of` (when the platform held it true)",
             examples=[[TOTAL]],
         ),

@@ -24,6 +24,7 @@ def test_a_campaign_is_made_read_edited_and_archived(world: World, client: TestC
     assert campaign == {
         **wanted,
         "id": campaign["id"],
+        "account": None,
         "configured_status": "enabled",
         "effective_status": "active",
         "holds": [],

@@ -1,0 +1,44 @@
+"""`spendgate account` and `spendgate campaign move`."""
+
+from tests.cli.conftest import Spendgate
+from tests.world import World
+
+NAMED = {"platform": "google_ads", "external_id": "123"}
+
+
+def test_accounts_are_made_bound_and_listed(world: World, spendgate: Spendgate) -> None:
+    first, second = world.brand(), world.brand()
+    made = spendgate("account", "add", "google_ads", "555", "--brand", str(first), "--json").data["account"]
+    assert spendgate("account", "bind", str(made), "--brand", str(second)).code == 0
+    told = spendgate(
+        "campaign", "create", "Sale", "--brand", str(second), "--platform", "google_ads", "--account", "555"
+    )
+    assert told.code == 0
+    spendgate("campaign", "create", "Own", "--brand", str(second), "--platform", "google_ads")
+    rows = spendgate("account", "list", "--json").data
+    assert [(row["account_id"], row["brand_ids"]) for row in rows] == [("555", [first, second]), (None, [second])]
+    assert f"default of brand {second}" in spendgate("account", "list").out
+    again = spendgate("account", "add", "google_ads", "555")
+    assert (again.code, "is known already" in again.err) == (2, True)
+
+
+def test_a_move_is_shown_first_and_done_with_yes(world: World, spendgate: Spendgate) -> None:
+    first, second = world.brand(), world.brand()
+    old = world.campaign(first, **NAMED)
+    move = ("campaign", "move", str(old), "--to-brand", str(second))
+    shown = spendgate(*move, "--dry-run")
+    assert f"a new campaign of brand {second} counts from" in shown.out
+    assert "nothing was changed yet" in shown.out
+    asked = spendgate(*move)
+    assert (asked.code, "--yes" in asked.err) == (2, True)
+    assert len(world.rows("SELECT FROM campaigns")) == 1
+    done = spendgate(*move, "--yes", "--json").data
+    assert (done["campaign_id"], done["to_brand_id"], done["dry_run"]) == (old, second, False)
+    assert spendgate("explain", "google_ads:123", "--json").data["campaign_id"] == done["new_campaign_id"]
+
+
+def test_explain_names_the_campaigns_of_an_ambiguous_name(world: World, spendgate: Spendgate) -> None:
+    campaigns = [world.campaign(world.brand(), **NAMED) for _ in range(2)]
+    told = spendgate("explain", "google_ads:123")
+    assert told.code == 2
+    assert f"campaigns {campaigns[0]}, {campaigns[1]}" in told.err

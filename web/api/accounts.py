@@ -1,0 +1,148 @@
+"""`/api/platform-accounts/` and `/api/campaigns/{id}/move/`: accounts on ad platforms, moves between brands."""
+
+from datetime import date, datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from db.engine import committed, snapshot
+from db.repository import listing, platform_accounts
+from domain.errors import InvalidValue
+from web import problems
+from web.api.brands import EDITS, GONE
+from web.api.campaigns import seen_campaign
+from web.api.fields import Body, Day, Id, Line, PathId
+from web.api.keys import Manager, Reader, edit_by, needs_all_brands, seen_by
+from web.api.paging import Listed, Pages
+from workers import moves
+from workers.moves import Move
+
+router = APIRouter(prefix="/api", tags=["platform accounts"])
+
+
+class PlatformAccount(BaseModel):
+    """An account on one ad platform. Campaigns of the brands it is bound to may be in it."""
+
+    id: int = Field(examples=[5])
+    platform: str = Field(examples=["google_ads"])
+    account_id: str | None = Field(description="The platform's id of it; null for a brand's default account")
+    name: str
+    default_of_brand_id: int | None = Field(description="Whose campaigns are in it where no account is named")
+    brand_ids: list[int] = Field(description="The brands it is bound to, as far as the key knows them")
+    created_at: datetime
+
+
+class NewPlatformAccount(Body):
+    """An account to make."""
+
+    platform: Annotated[Line, Field(examples=["google_ads"])]
+    account_id: Annotated[Line, Field(examples=["8123456"])]
+    name: Line | None = None
+    brand_ids: list[Id] = Field(default=[], max_length=1000)
+
+
+class Binding(Body):
+    """A brand to bind an account to."""
+
+    brand_id: Id
+
+
+class NewMove(Body):
+    """Where a campaign's external id goes, and when."""
+
+    to_brand_id: Id
+    from_day: Annotated[
+        Day | None, Field(description="First day that counts there; null: the first on which nothing was counted here")
+    ] = None
+    copy_budgets_and_schedule: bool = False
+    dry_run: Annotated[bool, Field(description="Answer what would happen, and change nothing")] = False
+
+
+class MovedCampaign(BaseModel):
+    """What a move did, or would do."""
+
+    campaign_id: int
+    from_brand_id: int
+    new_campaign_id: int = Field(description="Of a dry run: an id that nothing has")
+    to_brand_id: int
+    from_day: date = Field(description="First day that counts for the new campaign, by the old brand's calendar")
+    old_ends_on: date | None = Field(description="Until when the old campaign may serve; null: it is archived")
+    copied_budgets: int
+    stops: list[int] = Field(description="Campaigns that stop serving")
+    starts: list[int] = Field(description="Campaigns that start to serve")
+    dry_run: bool
+
+
+def _told(connection: Connection, account_id: int) -> dict[str, Any]:
+    found = platform_accounts.accounts(connection, after=account_id - 1, limit=1)
+    if not found or found[0]["id"] != account_id:
+        raise InvalidValue("platform account", f"there is no platform account {account_id}")
+    return PlatformAccount(**found[0]).model_dump(mode="json")
+
+
+@router.get("/platform-accounts/", response_model=Listed[PlatformAccount], summary="List platform accounts")
+def list_accounts(caller: Reader, page: Pages) -> dict[str, Any]:
+    """Accounts by id; a key of one brand sees those that are bound to it."""
+    with snapshot() as connection:
+        return page.of(platform_accounts.accounts(connection, **page.rows, only_brand_id=caller.brand_id))
+
+
+@router.post(
+    "/platform-accounts/",
+    response_model=PlatformAccount,
+    status_code=HTTPStatus.CREATED,
+    summary="Make a platform account",
+    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
+)
+def create_account(caller: Manager, new: NewPlatformAccount) -> Response:
+    """Makes an account, bound to the brands. Takes a key of all brands."""
+    needs_all_brands(caller)
+
+    def create(connection: Connection) -> dict[str, Any]:
+        name, edit = new.name or "", edit_by(caller)
+        made = moves.add_account(connection, new.platform, new.account_id, name, new.brand_ids, edit)
+        return _told(connection, made)
+
+    return JSONResponse(committed(create), HTTPStatus.CREATED)
+
+
+@router.post(
+    "/platform-accounts/{account_id}/brands/",
+    response_model=PlatformAccount,
+    summary="Bind a platform account to a brand",
+    responses=GONE,
+)
+def bind_account(caller: Manager, account_id: PathId, binding: Binding) -> dict[str, Any]:
+    """Lets the brand have campaigns in the account; again changes nothing. Takes a key of all brands."""
+    needs_all_brands(caller)
+
+    def bind(connection: Connection) -> dict[str, Any]:
+        moves.bind_account(connection, account_id, binding.brand_id, edit_by(caller))
+        return _told(connection, account_id)
+
+    return committed(bind)
+
+
+@router.post("/campaigns/{campaign_id}/move/", response_model=MovedCampaign, summary="Move a campaign", responses=EDITS)
+def move_campaign(caller: Manager, campaign_id: PathId, new: NewMove) -> dict[str, Any]:
+    """Lets a new campaign of another brand take over this one's external id from a day on.
+
+    What was spent before stays where it was counted, also when it is reported again. The old campaign is archived, or
+    ends the day before where that is yet to come. Takes a key of all brands.
+    """
+    check = partial(_check_both, caller=caller, campaign_id=campaign_id, brand_id=new.to_brand_id)
+    with snapshot() as connection:
+        check(connection)
+    asked = Move(campaign_id, new.to_brand_id, new.from_day, new.copy_budgets_and_schedule)
+    moved = moves.move(asked, edit_by(caller), dry_run=new.dry_run, check=check)
+    return MovedCampaign(**moved.fields(), dry_run=new.dry_run).model_dump(mode="json")
+
+
+def _check_both(connection: Connection, caller: Any, campaign_id: int, brand_id: int) -> None:
+    seen_campaign(connection, caller, campaign_id)
+    seen_by(caller, "brand", listing.brand(connection, brand_id))
