@@ -15,6 +15,7 @@ from cli.output import AsJson, console, list_rows, money, tell
 from db.engine import committed, snapshot
 from db.repository import catalog, overview
 from db.repository.audit import Edit
+from db.repository.catalog import DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
 from domain.budgets import parse_limit
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.errors import InvalidValue
@@ -47,16 +48,22 @@ def edit() -> Edit:
 def create_brand(
     name: Annotated[str, typer.Argument(help="The name people know the brand by.")],
     time_zone: Annotated[
-        str, typer.Option(help="IANA zone, such as America/New_York. Fixed by the first spend.")
-    ] = "UTC",
-    currency: Annotated[str, typer.Option(help="ISO 4217 code, such as EUR. Fixed by the first spend.")] = "USD",
+        str | None, typer.Option(help="IANA zone, such as America/New_York. Default: UTC. Fixed by the first spend.")
+    ] = None,
+    currency: Annotated[
+        str | None, typer.Option(help="ISO 4217 code, such as EUR. Default: USD. Fixed by the first spend.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a brand and print its id."""
-    if not is_currency(currency.upper()):
+    zone, code = time_zone or DEFAULT_ZONE, (currency or DEFAULT_CURRENCY).upper()
+    if not is_currency(code):
         raise InvalidValue("currency", f"{currency!r} is not an ISO 4217 code such as USD")
-    brand_id = committed(lambda connection: catalog.create_brand(connection, name, time_zone, currency.upper(), edit()))
-    tell({"brand_id": brand_id}, f"brand [bold]{brand_id}[/bold] {escape(name)}", as_json=as_json)
+    brand_id = committed(lambda connection: catalog.create_brand(connection, name, zone, code, edit()))
+    notice = taken_by_default(zone=time_zone is None, currency=currency is None)
+    told = {"brand_id": brand_id} | ({"notice": notice} if notice else {})
+    line = f"brand [bold]{brand_id}[/bold] {escape(name)}"
+    tell(told, f"{line}\n[dim]{notice}[/dim]" if notice else line, as_json=as_json)
 
 
 @brands.command("list")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
+from babel.numbers import is_currency
 from rich.markup import escape
 
 from cli import waiting
@@ -62,7 +63,12 @@ def import_file(
     brand: Annotated[
         str | None, typer.Option(help="The brand to make them in, by name; made too if there is none.")
     ] = None,
-    time_zone: Annotated[str, typer.Option(help="The zone of a brand that is made.")] = "UTC",
+    time_zone: Annotated[
+        str | None, typer.Option(help="The IANA zone of a brand that is made: the one the platform's days are in.")
+    ] = None,
+    currency: Annotated[
+        str | None, typer.Option(help="The currency of a brand that is made. Default: the file's, where it says one.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the file and say what it holds; change nothing.")
     ] = False,
@@ -82,11 +88,17 @@ def import_file(
     export = _read(file, columns)
     made = 0
     if create_campaigns and brand is not None and not dry_run:
-        made = imports.create_missing(export, platform, brand, time_zone, edit().by)
+        made = imports.create_missing(export, platform, brand, time_zone, edit().by, _currency(currency))
     counted = [] if dry_run else _counted(imports.payloads(export, platform, moment))
     _tell_import(export, made, counted, as_json=as_json, dry_run=dry_run)
     if export.bad_rows or any(some.rejections for some in counted):
         raise typer.Exit(FOUND_EXIT)
+
+
+def _currency(code: str | None) -> str | None:
+    if code is not None and not is_currency(code.upper()):
+        raise InvalidValue("--currency", f"{code!r} is not an ISO 4217 code such as USD")
+    return code and code.upper()
 
 
 def _unit(text: str | None) -> Unit | None:

@@ -49,8 +49,14 @@ def _count(totals: Sequence[object]) -> Counted:
     return counted
 
 
-def create_missing(export: Export, platform: str, brand: str, zone: str, by: str) -> int:
-    """Makes the campaigns of the export that are not known, and their brand; returns how many it made."""
+def create_missing(
+    export: Export, platform: str, brand: str, zone: str | None, by: str, currency: str | None = None
+) -> int:
+    """Makes the campaigns of the export that are not known, and their brand; returns how many it made.
+
+    Raises InvalidValue where a brand has to be made and neither arguments nor file say in which zone and currency, or
+    where the file is in another currency than the brand.
+    """
 
     def create(connection: Connection) -> tuple[int, list[Applied]]:
         catalog.lock_catalog(connection)
@@ -59,10 +65,13 @@ def create_missing(export: Export, platform: str, brand: str, zone: str, by: str
         missing = [external_id for external_id in export.names if not is_held(known.get((platform, external_id)))]
         if not missing:
             return 0, []
-        currency = _common_currency(export, missing)
-        brand_id = catalog.brand_named(connection, brand) or catalog.create_brand(
-            connection, brand, zone, currency, edit
-        )
+        in_file = _common_currency(export, missing)
+        brand_id = catalog.brand_named(connection, brand)
+        billed_in = (currency or in_file) if brand_id is None else catalog.brand(connection, brand_id)["currency"]
+        if in_file not in {None, billed_in}:
+            raise InvalidValue("--currency", f"the file is in {in_file}, not {billed_in}")
+        if brand_id is None:
+            brand_id = _new_brand(connection, brand, zone, billed_in, edit)
         for external_id in missing:
             name = export.names[external_id]
             catalog.create_campaign(connection, brand_id, name, edit, platform=platform, external_id=external_id)
@@ -73,9 +82,19 @@ def create_missing(export: Export, platform: str, brand: str, zone: str, by: str
     return made
 
 
-def _common_currency(export: Export, external_ids: Sequence[str]) -> str:
-    """The currency of campaigns to be made in one brand. Raises InvalidValue where they have several."""
+def _new_brand(connection: Connection, name: str, zone: str | None, currency: str | None, edit: Edit) -> int:
+    """Makes the brand. Its first spend, which comes in the same command, fixes both."""
+    told = f"say which one the new brand {name!r} has: its first spend fixes it"
+    if zone is None:
+        raise InvalidValue("--time-zone", told)
+    if currency is None:
+        raise InvalidValue("--currency", told)
+    return catalog.create_brand(connection, name, zone, currency, edit)
+
+
+def _common_currency(export: Export, external_ids: Sequence[str]) -> str | None:
+    """The currency of campaigns to be made in one brand, if the file says one. Raises InvalidValue for several."""
     found = sorted({export.currencies[external_id] for external_id in external_ids if external_id in export.currencies})
     if len(found) > 1:
         raise InvalidValue("--create-campaigns", f"they are in {', '.join(found)}, and a brand has one currency")
-    return found[0] if found else "USD"
+    return found[0] if found else None

@@ -15,7 +15,8 @@ from tests.cli.conftest import Spendgate
 from tests.cli.shell import REPOSITORY, shell
 from tests.world import UNIT, World
 
-BRAND = ("--create-campaigns", "--brand", "Imported")
+NEW_BRAND = ("--create-campaigns", "--brand", "Imported")
+BRAND = (*NEW_BRAND, "--time-zone", "UTC", "--currency", "USD")
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +313,33 @@ def test_a_locked_brand_is_named_when_the_others_are_counted_and_may_be_imported
     assert [world.spent(one) for one in campaigns] == [5 * UNIT, 0]
     assert spendgate("import", file, "--platform", "bing").code == 0
     assert [world.spent(one) for one in campaigns] == [5 * UNIT, 7 * UNIT]
+
+
+def test_a_new_brand_wants_its_zone_and_currency_and_nothing_is_made_without(
+    world: World, spendgate: Spendgate, tmp_path: Path
+) -> None:
+    bare = written(tmp_path, HEADER, "a,2026-06-01,10")
+    for options, named in (
+        ((), "--time-zone"),
+        (("--currency", "EUR"), "--time-zone"),
+        (("--time-zone", "Asia/Tokyo"), "--currency"),
+        (("--time-zone", "Asia/Tokyo", "--currency", "yen"), "--currency"),
+        (("--time-zone", "Mars/Olympus", "--currency", "JPY"), "time_zone"),
+    ):
+        told = spendgate("import", bare, "--platform", "bing", *NEW_BRAND, *options)
+        assert (told.code, told.err.split(":")[0], told.err.count("\n")) == (2, named, 1)
+    for table in ("brands", "campaigns", "spend_events", "rejected_events", "audit_entries"):
+        assert world.rows(f"SELECT FROM {table}") == []
+
+
+def test_the_files_own_currency_is_the_new_brands(world: World, spendgate: Spendgate, tmp_path: Path) -> None:
+    file = written(tmp_path, f"{HEADER},currency", "a,2026-06-01,10,jpy")
+    refused = spendgate("import", file, "--platform", "bing", *BRAND)
+    assert (refused.code, refused.err) == (2, "--currency: the file is in JPY, not USD\n")
+    assert spendgate("import", file, "--platform", "bing", *NEW_BRAND, "--time-zone", "Asia/Tokyo").code == 0
+    assert world.one("SELECT time_zone, currency FROM brands") == {"time_zone": "Asia/Tokyo", "currency": "JPY"}
+    more = written(tmp_path, HEADER, "b,2026-06-01,5", name="more.csv")
+    assert spendgate("import", more, "--platform", "bing", *NEW_BRAND).code == 0
+    other = written(tmp_path, f"{HEADER},currency", "c,2026-06-01,5,USD", name="other.csv")
+    assert spendgate("import", other, "--platform", "bing", *NEW_BRAND).code == 2
+    assert len(world.rows("SELECT FROM campaigns")) == 2
