@@ -71,6 +71,7 @@ for panel, name, function in (
 
 app.add_typer(spend.rejected_app, name="rejected", rich_help_panel=SPEND)
 catalog.campaigns.command("move")(accounts.move_campaign)
+catalog.brands.command("correct")(brand_corrections.correct_brand)
 app.add_typer(catalog.brands, name="brand", rich_help_panel=CATALOG)
 app.add_typer(accounts.accounts, name="account", rich_help_panel=CATALOG)
 app.add_typer(catalog.campaigns, name="campaign", rich_help_panel=CATALOG)

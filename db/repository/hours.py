@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, TextClause, text
 
 from db.repository import ledger, locks, watermarks
 from db.repository.locks import Lock
 from db.repository.zones import readable_zones
-from domain.periods import END_INSTANT, FIRST_INSTANT, ONE_DAY, next_transition
+from domain.periods import END_INSTANT, FIRST_INSTANT, ONE_DAY, local_day, next_transition
 
 WATERMARK: Final = "brand_hours"
 REACH: Final = timedelta(days=60)
@@ -97,6 +98,8 @@ TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")
 
 START_ANEW = text("DELETE FROM brand_hours")
 
+CLEAR_BRAND = text("DELETE FROM brand_hours WHERE brand_id = :brand_id")
+
 FORGET = text("DELETE FROM brand_hours WHERE day < :first_day")
 
 HOURS_OF_DAYS = text("""
@@ -127,6 +130,22 @@ def roll_up(connection: Connection, zones: Iterable[str], at: datetime) -> int:
         _recount(connection, sorted(wrong), {**everything, "since": FIRST_INSTANT, "until": until})
     watermarks.raise_to(connection, WATERMARK, until)
     return len(wrong)
+
+
+def lock(connection: Connection) -> None:
+    """Waits until no other transaction rolls up hours."""
+    locks.take(connection, Lock.BRAND_HOURS)
+
+
+def recount_brand(connection: Connection, brand_id: int, zone: ZoneInfo, at: datetime) -> None:
+    """Rolls up all of one brand's hours anew, by `zone`, its new zone; the caller holds the lock of roll-ups."""
+    connection.execute(CLEAR_BRAND, {"brand_id": brand_id})
+    until = watermarks.reached_by(connection, WATERMARK, at)
+    if until is None:
+        return
+    first_day, last_day = _first_day(connection, at), local_day(at + ONE_DAY, zone)
+    days = [(brand_id, first_day + number * ONE_DAY) for number in range((last_day - first_day).days + 1)]
+    _recount(connection, days, {**_local_times([zone.key], at), "since": FIRST_INSTANT, "until": until})
 
 
 def _days(connection: Connection, statement: TextClause, parameters: dict[str, Any]) -> set[tuple[int, date]]:

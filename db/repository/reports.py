@@ -24,6 +24,8 @@ STORED = text("""
     ORDER BY version DESC LIMIT 1
 """)
 
+MONTHS_STORED = text("SELECT DISTINCT month FROM monthly_reports WHERE brand_id = :brand_id ORDER BY month")
+
 # The latest version of each month's report, newest month first.
 LISTED = text("""
     SELECT brand_id, brands.name AS brand, month, version, generated_at,
@@ -131,3 +133,8 @@ def store(
         "at": at,
     }
     return connection.execute(STORE, parameters).rowcount == 1
+
+
+def months_stored(connection: Connection, brand_id: int) -> list[date]:
+    """The months of which the brand has a stored report, oldest first."""
+    return list(connection.scalars(MONTHS_STORED, {"brand_id": brand_id}))

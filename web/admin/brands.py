@@ -29,7 +29,7 @@ ZONES: Final = sorted(zone for zone in available_timezones() if "/" in zone or z
 CURRENCIES: Final = sorted(
     (code, f"{code} · {name}") for code, name in Locale.parse(LOCALE).currencies.items() if is_currency(code)
 )
-FIXED: Final = "Fixed, because the brand has spend: its days are counted by it."
+FIXED: Final = "Fixed, because the brand has spend; `spendgate brand correct` changes it."
 FIXED_FIELDS: Final = ("time_zone", "currency")
 
 

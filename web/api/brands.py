@@ -1,6 +1,6 @@
 """`/api/brands/`: the clients that own campaigns and budgets."""
 
-from datetime import datetime
+from datetime import date, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from db.engine import snapshot
 from db.repository import catalog, listing
-from db.repository.catalog import BRAND_FIELDS
+from db.repository.catalog import BRAND_FIELDS, DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
 from db.repository.idempotency import Answer
 from domain.campaigns import ConfiguredStatus
 from web import problems
@@ -21,7 +21,9 @@ from web.api.fields import Body, Currency, Line, PathId, ZoneName
 from web.api.keys import Manager, Reader, edit_by, needs_all_brands, seen_by
 from web.api.paging import Listed, Pages
 from web.api.reading import JsonRoute
+from workers import brand_corrections
 from workers.access import Caller
+from workers.brand_corrections import Correction
 from workers.enforcement import edited_then
 
 router = APIRouter(prefix="/api/brands", tags=["brands"], route_class=JsonRoute)
@@ -42,12 +44,49 @@ class Brand(BaseModel):
     created_at: datetime
 
 
+class MadeBrand(Brand):
+    """A brand that was just made."""
+
+    notice: str = Field("", description="What was taken by default and is fixed by the first spend; absent: nothing")
+
+
 class NewBrand(Body):
     """A brand to make."""
 
     name: Annotated[Line, Field(examples=["Hudson Shoes"])]
-    time_zone: Annotated[ZoneName, Field(description="IANA time zone", examples=["America/New_York"])] = "UTC"
-    currency: Currency = "USD"
+    time_zone: Annotated[ZoneName, Field(description="IANA time zone", examples=["America/New_York"])] = DEFAULT_ZONE
+    currency: Currency = DEFAULT_CURRENCY
+
+
+class NewCorrection(Body):
+    """The zone or currency that a brand should have had; what is not sent stays."""
+
+    time_zone: ZoneName | None = None
+    currency: Currency | None = None
+    dry_run: Annotated[bool, Field(description="Answer what would change, and change nothing")] = False
+
+
+class CorrectedDay(BaseModel):
+    """A day of the brand that is counted otherwise."""
+
+    day: date
+    before_micros: int
+    after_micros: int
+
+
+class CorrectedBrand(BaseModel):
+    """What a correction changed, or would change."""
+
+    brand_id: int
+    old: dict[str, str] = Field(description="`time_zone` and `currency` before", examples=[{"time_zone": "UTC"}])
+    new: dict[str, str] = Field(description="`time_zone` and `currency` after; amounts are never converted")
+    days: list[CorrectedDay] = Field(description="The brand's days whose spend differs")
+    campaign_days: int = Field(description="How many days of campaigns differ")
+    moved_totals: int = Field(description="Amounts of reported totals that moved with the day they were reported for")
+    kept_until: date | None = Field(description="Last day that the ledger no longer holds; it and those before stay")
+    stops: list[int] = Field(description="Campaigns that stop serving")
+    starts: list[int] = Field(description="Campaigns that start to serve")
+    dry_run: bool
 
 
 class BrandChanges(Body):
@@ -90,15 +129,17 @@ def list_brands(
 
 @router.post(
     "/",
-    response_model=Brand,
+    response_model=MadeBrand,
     status_code=HTTPStatus.CREATED,
     summary="Make a brand",
     responses=problems.responses(HTTPStatus.BAD_REQUEST),
 )
 def create_brand(caller: Manager, keyed: Keyed, new: NewBrand) -> Response:
-    """Makes a brand, enabled. Takes a key of all brands."""
+    """Makes a brand, enabled. Takes a key of all brands. `notice` names a zone or currency that was not sent."""
     needs_all_brands(caller)
     edit = edit_by(caller)
+    sent = new.model_fields_set
+    notice = taken_by_default(zone="time_zone" not in sent, currency="currency" not in sent)
 
     def create(connection: Connection) -> int:
         return catalog.create_brand(connection, new.name, new.time_zone, new.currency, edit)
@@ -106,7 +147,7 @@ def create_brand(caller: Manager, keyed: Keyed, new: NewBrand) -> Response:
     def tell(connection: Connection, brand_id: int) -> Answer:
         body = _told(connection, brand_id)
         headers = {"Location": f"/api/brands/{brand_id}/", "ETag": etags.etag_of(body, BRAND_FIELDS)}
-        return Answer(HTTPStatus.CREATED, headers, body)
+        return Answer(HTTPStatus.CREATED, headers, body | ({"notice": notice} if notice else {}))
 
     return created(caller, keyed, create, tell)
 
@@ -142,3 +183,17 @@ def _edited(caller: Caller, brand_id: int, changes: BrandChanges, if_match: str 
         return brand_id
 
     return etags.tagged(edited_then(change, brand_id, _told), BRAND_FIELDS)
+
+
+@router.post(
+    "/{brand_id}/correct/", response_model=CorrectedBrand, summary="Correct a brand's zone or currency", responses=EDITS
+)
+def correct_brand(caller: Manager, brand_id: PathId, new: NewCorrection) -> dict[str, Any]:
+    """Corrects what spend has fixed, and counts the brand's days anew from the ledger, in one commit.
+
+    Its spend waits meanwhile, also for a dry run. Takes a key of all brands.
+    """
+    needs_all_brands(caller)
+    asked = Correction(brand_id, new.time_zone, new.currency)
+    corrected = brand_corrections.correct(asked, edit_by(caller), dry_run=new.dry_run)
+    return CorrectedBrand(**corrected.fields(), dry_run=new.dry_run).model_dump(mode="json")

@@ -3,6 +3,7 @@
 import pytest
 from starlette.testclient import TestClient
 
+from tests.web.api.conftest import Program
 from tests.world import UNIT, World
 
 HOSTILE = ("", " ", "nul\0", "bell\a", "line\nbreak", "x" * 201, None, 7, ["x"])
@@ -34,6 +35,26 @@ def test_a_brand_is_made_read_edited_and_archived(world: World, client: TestClie
 def test_a_brand_is_in_utc_and_dollars_unless_it_says_otherwise(client: TestClient) -> None:
     brand = client.post("/api/brands/", json={"name": "Plain"}).json()
     assert (brand["time_zone"], brand["currency"]) == ("UTC", "USD")
+    assert brand["notice"] == "UTC and USD by default; the first spend fixes the brand's time zone and currency"
+    assert "notice" not in client.get(f"/api/brands/{brand['id']}/").json()
+
+
+def test_a_correction_counts_the_brands_days_anew(world: World, program: Program) -> None:
+    world.set_clock("2026-06-17T12:00:00Z")
+    brand = world.brand("UTC", daily=UNIT)
+    campaign = world.campaign(brand)
+    world.spend(campaign, UNIT, "2026-06-17T01:00:00Z")
+    path, client = f"/api/brands/{brand}/correct/", program()
+    zone = {"time_zone": "America/New_York"}
+    assert program(brand=brand).post(path, json=zone).status_code == 403
+    assert client.post(f"/api/brands/{brand + 1}/correct/", json=zone).status_code == 404
+    assert client.post(path, json={"time_zone": "Mars/Olympus"}).status_code == 422
+    dry = client.post(path, json=zone | {"dry_run": True}).json()
+    assert (dry["starts"], dry["days"][0]["day"], dry["dry_run"]) == ([campaign], "2026-06-16", True)
+    assert client.get(f"/api/brands/{brand}/").json()["time_zone"] == "UTC"
+    assert client.post(path, json=zone).json() == dry | {"dry_run": False}
+    assert client.get(f"/api/brands/{brand}/").json()["time_zone"] == "America/New_York"
+    world.verify()
 
 
 @pytest.mark.parametrize(

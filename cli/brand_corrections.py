@@ -1,0 +1,83 @@
+"""`spendgate brand correct`: another time zone or currency for a brand whose spend has fixed them."""
+
+from typing import Annotated
+
+import typer
+from babel.numbers import is_currency
+
+from cli.accounts import confirm
+from cli.catalog import edit
+from cli.output import AsJson, console, money, print_json, print_rows
+from domain.errors import InvalidValue
+from workers import brand_corrections
+from workers.brand_corrections import Corrected, Correction
+
+SHOWN_DAYS = 40
+
+
+def correct_brand(
+    brand_id: Annotated[int, typer.Argument(metavar="ID", help="The brand's id.")],
+    time_zone: Annotated[str | None, typer.Option(help="The IANA zone that it should have had.")] = None,
+    currency: Annotated[
+        str | None, typer.Option(help="The ISO 4217 code that it should have had. No amount is converted.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Correct the time zone or currency of a brand that has spend: its days are counted anew from the ledger.
+
+    Spend of the brand waits meanwhile, also for the dry run. Correcting back undoes it.
+    """
+    if time_zone is None and currency is None:
+        raise InvalidValue("--time-zone", "say what to correct: --time-zone ZONE, --currency CODE, or both")
+    if currency is not None and not is_currency(currency.upper()):
+        raise InvalidValue("currency", f"{currency!r} is not an ISO 4217 code such as USD")
+    asked = Correction(brand_id, time_zone, currency and currency.upper())
+    if dry_run or not yes:
+        _tell(brand_corrections.correct(asked, edit(), dry_run=True), as_json=as_json and dry_run, done=False)
+    if dry_run:
+        return
+    if not yes:
+        confirm()
+    _tell(brand_corrections.correct(asked, edit()), as_json=as_json, done=True)
+
+
+def _tell(corrected: Corrected, *, as_json: bool, done: bool) -> None:
+    if as_json:
+        print_json(corrected.fields() | {"dry_run": not done})
+        return
+    old, new = corrected.old, corrected.new
+    if old == new:
+        console.print(f"brand {corrected.brand_id} is in {new['time_zone']} and {new['currency']} already")
+        return
+    told = ", ".join(f"{old[name]} → {new[name]}" for name in old if old[name] != new[name])
+    console.print(f"brand {corrected.brand_id}: {told}")
+    if old["currency"] != new["currency"]:
+        console.print("every amount keeps its figure: only the name of the currency changes")
+    _tell_days(corrected)
+    fields = corrected.fields()
+    for word in ("stops", "starts"):
+        if fields[word]:
+            console.print(f"{word} {len(fields[word])} campaigns: {', '.join(map(str, fields[word][:SHOWN_DAYS]))}")
+    if not done:
+        console.print("[dim]nothing was changed yet[/dim]")
+
+
+def _tell_days(corrected: Corrected) -> None:
+    currency = corrected.new["currency"]
+    rows = [
+        {"day": day, "before": money(before, currency), "after": money(after, currency)}
+        for day, before, after in corrected.days
+    ]
+    print_rows("Days that change", rows[-SHOWN_DAYS:], empty="No day of the brand changes.")
+    if len(rows) > SHOWN_DAYS:
+        console.print(f"… and {len(rows) - SHOWN_DAYS} earlier ones; --json lists them all")
+    console.print(
+        f"{corrected.campaign_days} days of campaigns change; {corrected.moved_totals} amounts of reported totals move "
+        "with the day they were reported for"
+    )
+    if corrected.kept_until is not None:
+        console.print(
+            f"days up to {corrected.kept_until} stay as they were counted: the ledger no longer holds all their events"
+        )
