@@ -11,7 +11,7 @@ from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
-from cli import access, accounts, catalog, checks, repair, reports, roles, sequences, servers, spend
+from cli import access, accounts, brand_corrections, catalog, checks, repair, reports, roles, sequences, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.placement import EmbeddedError
 from cli.waiting import TIME_UP_EXIT
