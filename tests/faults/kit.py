@@ -175,7 +175,7 @@ class Stage:
 
     def delayed(self) -> int:
         """How many messages of queue `spend` wait for their time."""
-        return int(self.queue.hlen("dramatiq:spend.DQ.msgs"))  # type: ignore[arg-type]  # a client that blocks
+        return int(self.queue.hlen("dramatiq:spend.DQ.msgs"))
 
     def is_done(self) -> bool:
         """Whether no message is left; false while Redis does not answer."""

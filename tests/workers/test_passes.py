@@ -404,7 +404,7 @@ def test_a_queue_that_is_away_costs_no_spend_and_the_tick_goes_on(
     def away(*_: object) -> None:
         from dramatiq.errors import ConnectionClosed  # noqa: PLC0415
 
-        raise ConnectionClosed("no queue")
+        raise ConnectionClosed("no queue")  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(continue_enforcement, "send", away)
     world.spend(campaigns[0], 10)
