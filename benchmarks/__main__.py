@@ -9,7 +9,7 @@ from functools import cache
 from statistics import median, quantiles
 from typing import Final, NamedTuple
 
-from benchmarks import clockwork, ingest, latency, size, stall
+from benchmarks import clockwork, ingest, large, latency, size, stall
 from benchmarks.stage import Stage, running
 from benchmarks.workload import Spend
 
@@ -121,6 +121,28 @@ def resets(stage: Stage, _number: int) -> Pair:
     return Pair(*clockwork.reset(stage))
 
 
+def large_rate(stage: Stage, number: int) -> Pair:
+    """All campaigns of one large brand pause, beside the daily reset of many brands."""
+    seconds, _ = clockwork.reset(stage)
+    return Pair(large.measured(stage, number).campaigns_a_second, clockwork.HELD / seconds)
+
+
+def beside_large(place: int) -> Callable[[Stage, int], Pair]:
+    """Crossings of other brands while a large one pauses, beside crossings while nothing happens; of `place` in 100."""
+
+    def measured(stage: Stage, number: int) -> Pair:
+        found = large.measured(stage, number)
+        ours, reference = (quantiles(taken, n=100)[place - 1] for taken in (found.meanwhile, found.idle))
+        return Pair(ours, reference)
+
+    return measured
+
+
+def large_events(stage: Stage, number: int) -> Pair:
+    """The slowest event of a large brand that pauses, from its enqueue until it is counted, beside one second."""
+    return Pair(max(large.measured(stage, number).own_events), 1)
+
+
 def idle(job: str) -> Callable[[Stage, int], Pair]:
     """A job with nothing to do, beside an empty transaction."""
     return lambda stage, _number: Pair(*clockwork.nothing(stage, job))
@@ -168,6 +190,14 @@ MEASURES: Final = {
     "load-p99": Measure("the same at a quarter of full load, p99", SECONDS, delay(QUARTER, 99), 4),
     "tick": Measure("tick: 1,000 campaigns due among 1,000,000; among 10,000", SECONDS, ticks, 1.3),
     "reset": Measure("daily reset of 100,000 campaigns; one UPDATE", SECONDS, resets, 4),
+    "large": Measure("1,000,000 campaigns of one brand pause; daily reset of 100,000", "campaigns/s", large_rate, 0.5),
+    "large-p50": Measure(
+        "event to inactive campaign of other brands meanwhile, p50; idle", SECONDS, beside_large(50), 2
+    ),
+    "large-p95": Measure("the same, p95", SECONDS, beside_large(95), 2),
+    "large-own": Measure(
+        "the slowest event of that brand meanwhile, until counted; one second", SECONDS, large_events, 1
+    ),
     "aged": Measure("20,000,000 events in the ledger; 1,000,000", "events/s", aged, 0.9),
     "memory": Measure("a worker process after 5,000,000 events; after 100,000", MEGABYTES, resident, 1.1),
     "idle-tick": Measure("tick with nothing to do; an empty transaction", SECONDS, idle("tick"), 3),

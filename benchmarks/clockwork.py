@@ -64,7 +64,7 @@ def tick(stage: Stage, campaigns: int) -> float:
         connection.execute("VACUUM ANALYZE campaigns")
         (seconds,) = _job(stage, "tick", 1)
         held = "SELECT count(*) FROM campaigns WHERE 'outside_schedule' = ANY(holds) AND id IN (SELECT id FROM due)"
-        _check(connection, held, DUE)
+        check(connection, held, DUE)
     return seconds
 
 
@@ -83,7 +83,7 @@ def reset(stage: Stage) -> tuple[float, float]:
                 started = time.perf_counter()
                 connection.execute(LIFT)
                 taken.append(time.perf_counter() - started)
-            _check(connection, "SELECT count(*) FROM campaigns WHERE effective_status = 'active'", HELD)
+            check(connection, "SELECT count(*) FROM campaigns WHERE effective_status = 'active'", HELD)
     return taken[0], taken[1]
 
 
@@ -110,6 +110,6 @@ def _job(stage: Stage, job: str, times: int) -> list[float]:
     return taken
 
 
-def _check(connection: psycopg.Connection[Any], query: str, expected: int) -> None:
+def check(connection: psycopg.Connection[Any], query: str, expected: int) -> None:
     (found,) = connection.execute(query).fetchall()[0]
     assert found == expected, f"{found} of {expected} campaigns were changed"

@@ -9,15 +9,14 @@ from rich.progress import SpinnerColumn, TextColumn
 from cli.output import FOUND_EXIT, AsJson, console, local, money, print_json, print_rows, progress, tell
 from db.engine import snapshot
 from db.repository import overview
-from domain.enforcement import Explanation
 from domain.errors import InvalidValue
-from domain.inputs import Account, CampaignKey
+from domain.inputs import CampaignKey
 from domain.periods import Period
 from domain.words import HOLD_WORDS
 from runtime import clock
 from workers import schedules, verification
 from workers.enforcement import Cause, enforce_brands
-from workers.explanations import explained
+from workers.explanations import Explained, explained
 
 SHOWN_ROWS = 20
 
@@ -107,7 +106,7 @@ def explain_campaign(
     if as_json:
         print_json(told.fields())
     else:
-        _tell_explanation(told.account, told.explanation)
+        _tell_explanation(told)
 
 
 def _campaign_key(text: str) -> CampaignKey:
@@ -119,10 +118,16 @@ def _campaign_key(text: str) -> CampaignKey:
     return int(text)
 
 
-def _tell_explanation(account: Account, told: Explanation) -> None:
+def _tell_explanation(explained: Explained) -> None:
+    account, told = explained.account, explained.explanation
     zone = account.time_zone
     colour = "green" if not told.holds else "red"
     console.print(f"campaign {account.campaign_id} is [{colour}]{told.effective_status}[/{colour}]")
+    if explained.progress is not None:
+        console.print(
+            f"its brand's campaigns: [yellow]{explained.progress.in_words()}[/yellow];"
+            f" this one is {explained.stored_status} by now"
+        )
     rows = [
         {
             "because": HOLD_WORDS[hold.hold],

@@ -68,6 +68,25 @@ class Pass:
         return replace(self, paused=self.paused + paused, activated=self.activated + activated)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a pass is: how many campaigns it has done, of how many in all (None: not counted yet)."""
+
+    direction: Direction
+    done: int
+    total: int | None
+
+    @classmethod
+    def of(cls, going: Pass, total: int | None) -> "Progress":
+        """The pass's progress over a brand that had so many campaigns; those made since count too."""
+        return cls(going.direction, going.done, None if total is None else max(total, going.done))
+
+    def in_words(self) -> str:
+        """As in «closing, 120,000 of 300,000 done»."""
+        of_all = "" if self.total is None else f" of {self.total:,}"
+        return f"{self.direction}, {self.done:,}{of_all} done"
+
+
 def shared_out(campaigns: Mapping[int, int], most: int) -> dict[int, int]:
     """How many campaigns of each brand go into one transaction of at most `most`, brands in the order of their ids.
 

@@ -12,6 +12,7 @@ from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus, budget_hold
 from domain.enforcement import Decision, decide
 from domain.periods import local_day
+from runtime import logs
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ def decided(standings: Iterable[Standing], at: datetime) -> list[Applied]:
             like_it[alike] = changed(standing, decide(campaign, at), at)
         change = like_it[alike]
         if change is not None:
-            changes.append(change._replace(campaign_id=campaign_id))
+            changes.append(Applied(change.brand_id, campaign_id, *change[2:]))
     return changes
 
 
@@ -78,21 +79,20 @@ def _figures(standing: Standing, decision: Decision, at: datetime) -> dict[str, 
 
 def announce(changes: Iterable[Applied], cause: str) -> None:
     """Logs committed toggles, and each budget that ran out, once however many campaigns it holds."""
+    toggles: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     exhausted: dict[tuple[int, int | None, str], dict[str, int]] = {}
-    tell = log.bind(cause=str(cause)).info
     for change in changes:
         paused = change.to_status == EffectiveStatus.INACTIVE
         if change.is_toggle:
-            tell(
-                "campaign.paused" if paused else "campaign.activated",
-                brand_id=change.brand_id,
-                campaign_id=change.campaign_id,
-                holds=list(change.holds_after if paused else change.holds_before),
-            )
+            holds = list(change.holds_after if paused else change.holds_before)
+            about = {"brand_id": change.brand_id, "campaign_id": change.campaign_id, "holds": holds}
+            toggles[paused].append({"cause": str(cause), **about})
         for hold, figures in change.details.get("budgets", {}).items():
             if hold in change.holds_after and hold not in change.holds_before:
                 campaign_id = change.campaign_id if hold.startswith(Scope.CAMPAIGN) else None
                 exhausted[change.brand_id, campaign_id, str(hold)] = figures
+    logs.info_each("campaign.paused", toggles[True])
+    logs.info_each("campaign.activated", toggles[False])
     for (brand_id, campaign_id, hold), figures in exhausted.items():
         log.info("budget.exhausted", brand_id=brand_id, campaign_id=campaign_id, hold=hold, **figures)
 

@@ -5,21 +5,27 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from db.repository import passes
 from db.repository.accounts import accounts
 from db.repository.enforcement import load
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
 from domain.inputs import Account, CampaignKey, Reason, Refused, campaign_on
+from domain.passes import Progress
 from domain.periods import local_day
 from domain.words import HOLD_WORDS
 
 
 class Explained(NamedTuple):
-    """What the rules say of a campaign, beside the status that enforcement last wrote."""
+    """What the rules say of a campaign, beside the status that enforcement last wrote.
+
+    `progress`: how far enforcement of its brand is, where it is too large for one transaction and not done yet.
+    """
 
     account: Account
     explanation: Explanation
     stored_status: str
+    progress: Progress | None
 
     def fields(self) -> dict[str, Any]:
         """For programs: micros, days and instants."""
@@ -31,6 +37,7 @@ class Explained(NamedTuple):
             "stored_status": self.stored_status,
             "serves_at": self.explanation.serves_at,
             "holds": [_hold(hold) for hold in self.explanation.holds],
+            "enforcement": self.progress and progress_fields(self.progress),
         }
 
 
@@ -43,7 +50,18 @@ def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explain
         is_unknown = refused.reason is Reason.UNKNOWN_CAMPAIGN
         raise InvalidValue("campaign", f"there is no campaign {named}" if is_unknown else refused.detail) from None
     standing = load(connection, [account.brand_id], at, [account.campaign_id])[0]
-    return Explained(account, explain(standing.campaign, at), standing.effective_status)
+    progress = passes.progress(connection, [account.brand_id]).get(account.brand_id)
+    return Explained(account, explain(standing.campaign, at), standing.effective_status, progress)
+
+
+def progress_fields(progress: Progress) -> dict[str, Any]:
+    """How far enforcement of a brand is, for programs and in words."""
+    return {
+        "direction": progress.direction,
+        "done": progress.done,
+        "total": progress.total,
+        "words": progress.in_words(),
+    }
 
 
 def _hold(hold: HoldExplanation) -> dict[str, Any]:

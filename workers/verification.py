@@ -70,7 +70,6 @@ PAIRS: Final = "status changes match the history of holds"
 LIMITS: Final = "budgets are the latest limits in their history"
 FLAGS: Final = "brands know whether their campaigns have budgets"
 HEADROOMS: Final = "headrooms are no more than what is left"
-KEPT_HOLDS: Final = "kept budget holds are those of the campaigns"
 FACTS: Final = "zones and currencies are those that brands were given"
 SEALS: Final = "sealed histories are unaltered"
 IDS: Final = "event ids stand in one month"
@@ -179,6 +178,7 @@ def _holds(connection: Connection, check: Check, at: datetime) -> None:
         found = check.notices if difference.is_due else check.wrong
         if len(found) < NAMED_ROWS:
             found.append(difference.row())
+    check.wrong += verification.kept_holds_unlike(connection, NAMED_ROWS)
 
 
 def _history(connection: Connection, check: Check, _at: datetime) -> None:
@@ -199,10 +199,6 @@ def _flags(connection: Connection, check: Check, _at: datetime) -> None:
 
 def _headrooms(connection: Connection, check: Check, at: datetime) -> None:
     check.wrong += headroom.too_much(connection, search.zones_in_use(connection), at, NAMED_ROWS)
-
-
-def _kept_holds(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += verification.kept_holds_unlike(connection, NAMED_ROWS)
 
 
 def _facts(connection: Connection, check: Check, _at: datetime) -> None:
@@ -228,7 +224,6 @@ CHECKS: Final[tuple[tuple[str, str, Callable[[Connection, Check, datetime], None
     (LIMITS, "budgets", _limits),
     (FLAGS, "brands", _flags),
     (HEADROOMS, "brand_days", _headrooms),
-    (KEPT_HOLDS, "campaigns", _kept_holds),
     (FACTS, "brands", _facts),
     (SEALS, "sealed", _seals),
     (IDS, "spend_events", _ids),

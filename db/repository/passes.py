@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from db.engine import Query, fetched
 from db.repository.arrays import array_of, text_array_of
-from domain.passes import Pass
+from domain.passes import Pass, Progress
 
 LAST_ID: Final = 2**63 - 1
 
@@ -151,6 +151,12 @@ def pending(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Pendi
 
 def _pending(rows: Iterable[tuple[Any, ...]]) -> dict[int, Pending]:
     return {brand_id: Pending(Pass(*going), cause, total) for brand_id, *going, cause, total in rows}
+
+
+def progress(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Progress]:
+    """How far the passes of those brands are that have one."""
+    found = pending(connection, brand_ids)
+    return {brand_id: Progress.of(one.going, one.total) for brand_id, one in found.items()}
 
 
 def kept(passes: Mapping[int, Pass], cause: str, at: datetime, *, is_new: bool) -> Query:

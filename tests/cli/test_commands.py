@@ -178,6 +178,22 @@ def test_explain_gives_the_figures_and_when_it_serves_again(world: World, spendg
         assert word in text
 
 
+def test_explain_says_how_far_the_enforcement_of_a_large_brand_is(
+    world: World, spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.passes.CAMPAIGNS_A_PART", 2)
+    world.set_clock(NOON)
+    brand = world.brand(daily=10 * UNIT)
+    campaigns = [world.campaign(brand) for _ in range(5)]
+    world.spend(campaigns[0], 10 * UNIT)
+    assert spendgate("explain", str(campaigns[4]), "--json").data["enforcement"]["words"] == "closing, 2 done"
+    text = spendgate("explain", str(campaigns[4])).out
+    assert "its brand's campaigns: closing, 2 done; this one is active by now" in text
+    spendgate("check-campaign-statuses", "--fix")
+    assert spendgate("explain", str(campaigns[4]), "--json").data["enforcement"] is None
+    world.verify()
+
+
 def test_explain_says_what_no_clock_will_lift(world: World, spendgate: Spendgate) -> None:
     world.set_clock(NOON)
     campaign = world.campaign(world.brand())

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.passes import Direction, Pass, shared_out
+from domain.passes import Direction, Pass, Progress, shared_out
 
 
 def part_of(going: Pass, campaigns: list[int], most: int) -> list[int]:
@@ -64,6 +64,13 @@ def test_says_what_it_does_by_what_it_toggled() -> None:
     assert Pass().counted(paused=0, activated=2).direction is Direction.OPENING
     assert Pass().counted(paused=1, activated=1).direction is Direction.UPDATING
     assert Pass().counted(paused=1, activated=0).begun_again().direction is Direction.UPDATING
+
+
+def test_tells_its_progress_in_words() -> None:
+    going = Pass(done=120_000, paused=119_000)
+    assert Progress.of(going, 300_000).in_words() == "closing, 120,000 of 300,000 done"
+    assert Progress.of(going, None).in_words() == "closing, 120,000 done"
+    assert Progress.of(Pass(done=12, activated=1), 10).in_words() == "opening, 12 of 12 done"
 
 
 @given(

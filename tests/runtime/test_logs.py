@@ -46,6 +46,28 @@ def test_a_line_has_its_event_level_moment_and_fields() -> None:
     }
 
 
+def test_many_lines_of_one_event_are_as_they_are_by_themselves() -> None:
+    fields = "[{'campaign_id': n, 'holds': [name]} for n, name in enumerate(['x' * 3000, 'x\\ny', *['z'] * 60])]"
+    bound = f"structlog.contextvars.bind_contextvars(message_id='m'); several = {fields}\n"
+    together = written(bound + "logs.info_each('campaign.paused', several)")
+    each = written(bound + "for one in several: log.info('campaign.paused', **one)")
+    assert len(together) == 62
+    assert [line | {"at": ""} for line in together] == [line | {"at": ""} for line in each]
+
+
+def test_many_lines_are_told_at_their_level_and_in_their_format() -> None:
+    script = "logs.info_each('campaign.paused', [{'campaign_id': n} for n in range(30)])"
+    assert written(script, {"LOG_LEVEL": "WARNING"}) == []
+    told = run("-c", CONFIGURED + script, env={"LOG_FORMAT": "console"})
+    assert len(told.out.splitlines()) == 30
+    assert "campaign.paused campaign_id=29" in told.out
+
+
+def test_many_lines_that_nobody_reads_stop_nothing() -> None:
+    script = "import os; os.close(1); logs.info_each('campaign.paused', [{'campaign_id': n} for n in range(30)])"
+    assert run("-c", CONFIGURED + script + "; os._exit(7)").code == 7
+
+
 def test_a_librarys_line_is_json_too_under_a_stable_name() -> None:
     logger = "logging.getLogger('dramatiq.worker')"
     (line,) = written(f"{logger}.warning('cannot\\n%s', 'connect', extra={{'queue': 'spend'}})")

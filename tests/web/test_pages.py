@@ -17,6 +17,21 @@ def test_the_page_shows_brands_and_why_their_campaigns_stopped(world: World, bro
         assert client.get("/readyz").json() == {"status": "ok"}
 
 
+def test_pages_say_how_far_the_enforcement_of_a_large_brand_is(world: World, browse: Browse) -> None:
+    brand = world.brand()
+    campaign = world.campaign(brand)
+    world.execute(
+        "INSERT INTO pending_enforcements (brand_id, cause, requested_at, done, total, paused)"
+        " VALUES (%s, 'spend', now(), 120000, 300000, 119000)",
+        brand,
+    )
+    with browse() as client:
+        for address in ("/", f"/brands/{brand}", f"/campaigns/{campaign}"):
+            assert "closing, 120,000 of 300,000 done" in client.get(address).text
+        world.execute("DELETE FROM pending_enforcements")
+        assert "of 300,000 done" not in client.get("/").text
+
+
 def test_pages_may_load_nothing_from_elsewhere_and_run_no_script_within_them(browse: Browse) -> None:
     with browse() as client:
         for address in ("/", "/changes"):

@@ -9,10 +9,11 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from db.engine import snapshot
-from db.repository import catalog, listing
+from db.repository import catalog, listing, passes
 from db.repository.catalog import BRAND_FIELDS, DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
 from db.repository.idempotency import Answer
 from domain.campaigns import ConfiguredStatus
+from domain.passes import Direction
 from web import problems
 from web.api import etags
 from web.api.edits import Keyed, created
@@ -25,6 +26,7 @@ from workers import brand_corrections
 from workers.access import Caller
 from workers.brand_corrections import Correction
 from workers.enforcement import edited_then
+from workers.explanations import progress_fields
 
 router = APIRouter(prefix="/api/brands", tags=["brands"], route_class=JsonRoute)
 
@@ -42,6 +44,18 @@ class Brand(BaseModel):
     currency: str = Field(description="ISO 4217 code of every amount", examples=["USD"])
     configured_status: ConfiguredStatus = Field(description="What a person wants; only `enabled` lets campaigns serve")
     created_at: datetime
+    enforcement: "Enforcement | None" = Field(
+        description="Where its campaigns are too many to be enforced at once and some are not yet; null where all are"
+    )
+
+
+class Enforcement(BaseModel):
+    """How far a brand of very many campaigns is being enforced, part by part."""
+
+    direction: Direction = Field(description="What it does to the campaigns so far")
+    done: int = Field(description="Campaigns enforced since the newest reason to", examples=[120_000])
+    total: int | None = Field(description="Campaigns in all; null until they are counted", examples=[300_000])
+    words: str = Field(examples=["closing, 120,000 of 300,000 done"])
 
 
 class MadeBrand(Brand):
@@ -99,7 +113,12 @@ class BrandChanges(Body):
 
 
 def _told(connection: Connection, brand_id: int) -> dict[str, Any]:
-    return Brand(**listing.brand(connection, brand_id)).model_dump(mode="json")
+    return Brand(**_with_enforcement(connection, [listing.brand(connection, brand_id)])[0]).model_dump(mode="json")
+
+
+def _with_enforcement(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = passes.progress(connection, [row["id"] for row in rows])
+    return [{**row, "enforcement": progress_fields(found[row["id"]]) if row["id"] in found else None} for row in rows]
 
 
 def _seen(connection: Connection, caller: Caller, brand_id: int) -> dict[str, Any]:
@@ -124,6 +143,7 @@ def list_brands(
             time_zone=time_zone,
             name_contains=name_contains,
         )
+        rows = _with_enforcement(connection, rows)
     return page.of(rows)
 
 

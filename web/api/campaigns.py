@@ -17,7 +17,7 @@ from domain.words import HOLD_WORDS
 from runtime import clock
 from web import problems
 from web.api import etags
-from web.api.brands import EDITS, GONE, UNCHANGED
+from web.api.brands import EDITS, GONE, UNCHANGED, Enforcement
 from web.api.edits import Keyed, created
 from web.api.etags import IfMatch, IfNoneMatch
 from web.api.fields import Body, Day, Id, Line, PathId, QueryId
@@ -94,9 +94,12 @@ class Explanation(BaseModel):
     brand_id: int
     at: datetime = Field(description="The moment of which this tells")
     effective_status: EffectiveStatus = Field(description="What the rules say at that moment")
-    stored_status: EffectiveStatus = Field(description="What enforcement last wrote; catches up within a minute")
+    stored_status: EffectiveStatus = Field(
+        description="What enforcement last wrote; catches up within a minute, but for `enforcement`"
+    )
     serves_at: datetime | None = Field(description="When it can serve next if only the clock moves; null: not by that")
     holds: list[HoldReason]
+    enforcement: Enforcement | None = Field(description="How far its brand is, where some campaigns are not yet done")
 
 
 def _told(connection: Connection, campaign_id: int) -> dict[str, Any]:

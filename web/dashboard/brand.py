@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
 from db.replica import view
-from db.repository import catalog, dashboard
+from db.repository import catalog, dashboard, passes
 from db.repository.enforcement import load
 from db.repository.hours import hours_of
 from domain.enforcement import Explanation, explain
@@ -69,6 +69,7 @@ def brand_page(
             "section": "brands",
             "at": at,
             "brand": figures,
+            "under_way": passes.progress(connection, [brand_id]),
             "groups": GROUPS_EXPLAINED,
             "budgets": _budgets(connection, figures, at),
             "charts": _charts(connection, figures, at),
@@ -99,6 +100,7 @@ def campaign_page(request: Request, person: Looker, campaign_id: int, days: Time
             "section": "brands",
             "at": at,
             "brand": figures,
+            "under_way": passes.progress(connection, [brand_id]),
             "schedule": catalog.schedule_of(connection, campaign_id),
             "budgets": _budgets_of_campaign(connection, figures, rows[0], at),
             "changes": dashboard.changes(connection, campaign_id=campaign_id, limit=CHANGES_SHOWN),

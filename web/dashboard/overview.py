@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
 from db.replica import view
-from db.repository import dashboard, overview
+from db.repository import dashboard, overview, passes
 from runtime import clock
 from web.dashboard.figures import brand_figures
 from web.dashboard.held import standings
@@ -51,6 +51,7 @@ def brands_page(
         context: dict[str, Any] = {
             "section": "brands",
             "at": at,
+            "under_way": passes.progress(connection, [row["id"] for row in rows]),
             "tally": overview.tally(connection),
             "changes": dashboard.changes(connection, limit=CHANGES_SHOWN),
             "last_change": dashboard.last_change(connection),

@@ -20,6 +20,7 @@ def test_a_brand_is_made_read_edited_and_archived(world: World, client: TestClie
         "id": brand["id"],
         "configured_status": "enabled",
         "created_at": at.isoformat().replace("+00:00", "Z"),
+        "enforcement": None,
     }
     assert made.headers["Location"] == f"/api/brands/{brand['id']}/"
     read = client.get(made.headers["Location"])
@@ -160,3 +161,21 @@ def test_a_brand_that_is_not_there_is_said_not_to_be(client: TestClient) -> None
     ):
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
         assert answer.json()["detail"] == "brand_id: there is no brand 4711"
+
+
+def test_a_large_brand_says_how_far_its_enforcement_is_until_it_is_done(
+    world: World, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.passes.CAMPAIGNS_A_PART", 2)
+    world.set_clock("2026-06-17T12:00:00Z")
+    brand = world.brand()
+    campaigns = [world.campaign(brand) for _ in range(5)]
+    paused = client.patch(f"/api/brands/{brand}/", json={"configured_status": "paused"}).json()
+    closing = {"direction": "closing", "done": 2, "total": None, "words": "closing, 2 done"}
+    assert paused["enforcement"] == closing
+    assert client.get("/api/brands/").json()["items"][0]["enforcement"] == closing
+    told = client.get(f"/api/campaigns/{campaigns[4]}/explain/").json()
+    assert (told["effective_status"], told["stored_status"], told["enforcement"]) == ("inactive", "active", closing)
+    world.tick()
+    assert client.get(f"/api/brands/{brand}/").json()["enforcement"] is None
+    assert client.get(f"/api/campaigns/{campaigns[4]}/explain/").json()["enforcement"] is None
