@@ -1,6 +1,7 @@
 """`python -m tests.faults.worker`: the worker processes as they are, and actors that no process survives.
 
-SPENDGATE_FAULTS_SILENT_MS sets after how much silence a worker is called dead.
+SPENDGATE_FAULTS_SILENT_MS sets after how much silence a worker is called dead, SPENDGATE_FAULTS_PART how many campaigns
+of a large brand are enforced in one transaction.
 """
 
 import os
@@ -10,7 +11,7 @@ import sys
 import dramatiq
 
 from tests.world import eventually
-from workers import __main__, redis_consumer
+from workers import __main__, passes, redis_consumer
 from workers.broker import broker
 
 
@@ -26,4 +27,5 @@ def kill_the_process(how: str) -> None:
 if __name__ == "__main__":
     silent_ms = int(os.environ.get("SPENDGATE_FAULTS_SILENT_MS", redis_consumer.SILENT_MS))
     vars(redis_consumer)["SILENT_MS"] = silent_ms
+    vars(passes)["CAMPAIGNS_A_PART"] = int(os.environ.get("SPENDGATE_FAULTS_PART", passes.CAMPAIGNS_A_PART))
     sys.exit(__main__.main())

@@ -403,7 +403,7 @@ def test_a_queue_that_is_away_costs_no_spend_and_the_tick_goes_on(
     brand, campaigns = large
 
     def away(*_: object) -> None:
-        raise BrokerConnectionError("no queue")
+        raise BrokerConnectionError("no queue")  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(continue_enforcement, "send", away)
     world.spend(campaigns[0], 10)
