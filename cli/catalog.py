@@ -11,7 +11,9 @@ import typer
 from babel.numbers import is_currency
 from rich.markup import escape
 
-from cli.output import AsJson, console, list_rows, money, tell
+from cli import consent
+from cli.consent import DryRun, Yes
+from cli.output import AsJson, list_rows, money, tell
 from db.engine import committed, snapshot
 from db.repository import catalog, overview
 from db.repository.audit import Edit
@@ -86,32 +88,40 @@ def _brand_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _set_brand_status(brand_id: int, status: ConfiguredStatus) -> None:
+StatusEdit = tuple[consent.Work, int]
+"""Sets the status of one thing; the brand whose campaigns it may stop or release."""
+
+
+def _brand_status(brand_id: int, status: ConfiguredStatus) -> StatusEdit:
     change = {"configured_status": status.value}
-    edited(lambda connection: catalog.edit_brand(connection, brand_id, change, edit()), brand_id)
+    return lambda connection: catalog.edit_brand(connection, brand_id, change, edit()), brand_id
 
 
-def _set_campaign_status(campaign_id: int, status: ConfiguredStatus) -> None:
+def _campaign_status(campaign_id: int, status: ConfiguredStatus) -> StatusEdit:
     change = {"configured_status": status.value}
-    edited(lambda connection: catalog.edit_campaign(connection, campaign_id, change, edit()), _brand_of(campaign_id))
+    work = partial(catalog.edit_campaign, campaign_id=campaign_id, changes=change, edit=edit())
+    return work, _brand_of(campaign_id)
 
 
-def _status_commands(group: typer.Typer, noun: str, set_status: Callable[[int, ConfiguredStatus], None]) -> None:
+def _status_commands(group: typer.Typer, noun: str, status_edit: Callable[[int, ConfiguredStatus], StatusEdit]) -> None:
     """Adds `pause`, `enable` and `archive` to the group."""
 
     def add(word: str, status: ConfiguredStatus) -> None:
         @group.command(word, help=f"Set a {noun} to {status}. Enforced at once, and undone by setting it back.")
-        def command(number: Annotated[int, typer.Argument(metavar="ID", help=f"The {noun}'s id.")]) -> None:
-            set_status(number, status)
-            console.print(f"{noun} {number} is {status}")
+        def command(
+            number: Annotated[int, typer.Argument(metavar="ID", help=f"The {noun}'s id.")],
+            yes: Yes = False,
+            dry_run: DryRun = False,
+        ) -> None:
+            consent.make(*status_edit(number, status), f"{noun} {number} is {status}", yes=yes, dry_run=dry_run)
 
     add("pause", ConfiguredStatus.PAUSED)
     add("enable", ConfiguredStatus.ENABLED)
     add("archive", ConfiguredStatus.ARCHIVED)
 
 
-_status_commands(brands, "brand", _set_brand_status)
-_status_commands(campaigns, "campaign", _set_campaign_status)
+_status_commands(brands, "brand", _brand_status)
+_status_commands(campaigns, "campaign", _campaign_status)
 
 
 @campaigns.command("create")
@@ -178,23 +188,43 @@ def _campaign_row(row: dict[str, Any]) -> dict[str, Any]:
 @budgets.command("set")
 def set_budget(
     period: PeriodArgument,
-    limit: Annotated[str, typer.Argument(help="In currency units, such as 250 or 99.50. 0 holds at once.")],
+    limit: Annotated[
+        str, typer.Argument(help="In units of the brand's currency, such as 250 or 99.50. 0 holds at once.")
+    ],
     brand: BrandOption = None,
     campaign: CampaignOption = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Set the limit of a brand or of a campaign for one period; it holds for the whole current window."""
     brand_id, campaign_id = _scope(brand, campaign)
-    micros = parse_limit(limit)
-    edited(lambda connection: catalog.set_budget(connection, brand_id, campaign_id, period, micros, edit()), brand_id)
-    console.print(f"{period} budget of {_scope_words(brand_id, campaign_id)} is {limit}")
+    currency = _currency_of(brand_id)
+    micros = parse_limit(limit, currency)
+    work = partial(
+        catalog.set_budget,
+        brand_id=brand_id,
+        campaign_id=campaign_id,
+        period=period,
+        limit_micros=micros,
+        edit=edit(),
+    )
+    told = f"{period} budget of {_scope_words(brand_id, campaign_id)} is {money(micros, currency)}"
+    consent.make(work, brand_id, told, yes=yes, dry_run=dry_run)
 
 
 @budgets.command("remove")
-def remove_budget(period: PeriodArgument, brand: BrandOption = None, campaign: CampaignOption = None) -> None:
+def remove_budget(
+    period: PeriodArgument,
+    brand: BrandOption = None,
+    campaign: CampaignOption = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
     """Take a limit away: no budget, no limit."""
     brand_id, campaign_id = _scope(brand, campaign)
-    edited(lambda connection: catalog.remove_budget(connection, brand_id, campaign_id, period, edit()), brand_id)
-    console.print(f"{_scope_words(brand_id, campaign_id)} has no {period} budget now")
+    work = partial(catalog.remove_budget, brand_id=brand_id, campaign_id=campaign_id, period=period, edit=edit())
+    told = f"{_scope_words(brand_id, campaign_id)} has no {period} budget now"
+    consent.make(work, brand_id, told, yes=yes, dry_run=dry_run)
 
 
 @budgets.command("list")
@@ -227,6 +257,8 @@ def set_schedule(
     campaign_id: CampaignArgument,
     schedule: Annotated[str, typer.Argument(help="Such as 'Mon-Fri 09:00-17:30, Sat 22:00-06:00'; '' is always.")],
     copy: Annotated[str | None, typer.Option(help="Copy one day onto others, as Mon:Tue,Wed.")] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Set a campaign's dayparts, by the wall clock of its brand's time zone."""
     wanted = parse_schedule(schedule)
@@ -236,8 +268,8 @@ def set_schedule(
             raise InvalidValue("--copy", f"cannot read {copy!r}; write it like Mon:Tue,Wed")
         wanted = copied(wanted, weekday(model.strip()), [weekday(day.strip()) for day in onto.split(",")])
     work = partial(catalog.set_schedule, campaign_id=campaign_id, schedule=wanted, edit=edit())
-    edited(work, _brand_of(campaign_id))
-    console.print(f"campaign {campaign_id} serves {format_schedule(wanted)}")
+    told = f"campaign {campaign_id} serves {format_schedule(wanted)}"
+    consent.make(work, _brand_of(campaign_id), told, yes=yes, dry_run=dry_run)
 
 
 @schedules.command("show")
@@ -251,6 +283,11 @@ def show_schedule(campaign_id: CampaignArgument, as_json: AsJson = False) -> Non
 def _brand_of(campaign_id: int) -> int:
     with snapshot() as connection:
         return catalog.brand_of(connection, campaign_id)
+
+
+def _currency_of(brand_id: int) -> str:
+    with snapshot() as connection:
+        return str(catalog.brand(connection, brand_id)["currency"])
 
 
 def _scope(brand: int | None, campaign: int | None) -> tuple[int, int | None]:

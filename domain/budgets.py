@@ -5,8 +5,8 @@ from datetime import date
 from enum import StrEnum
 
 from domain.errors import InvalidValue
-from domain.money import parse_micros
 from domain.periods import Period, Window, window_of
+from domain.typed_money import parse_money
 
 
 class Scope(StrEnum):
@@ -16,9 +16,9 @@ class Scope(StrEnum):
     CAMPAIGN = "campaign"
 
 
-def parse_limit(text: str) -> int:
-    """A limit as a person writes it, in units, to micros. Raises InvalidValue for what is none."""
-    micros = parse_micros(text)
+def parse_limit(text: str, currency: str) -> int:
+    """A limit as a person types it, in micros. Raises InvalidValue for what is no amount of the currency from 0 on."""
+    micros = parse_money(text, currency)
     if micros < 0:
         raise InvalidValue("limit_micros", f"{text.strip()} is below 0; a limit of 0 holds at once")
     return micros

@@ -23,6 +23,7 @@ _SIGNS_OF_MONEY = "$€£¥₹₩₽ \u00a0\u202f"
 def exact_micros(text: str, *, micros_per_unit: int = MICROS_PER_UNIT) -> Decimal:
     """The amount written in `text`, in micros, without rounding: parts are summed before `whole_micros` rounds once.
 
+    For exports of platforms; what a person types is read by `domain.typed_money`.
     Takes an optional currency sign and thousands separated by commas (`-$1,234.50`).
     Raises InvalidValue for anything that is not a finite number, or finer than 40 decimals.
     """
@@ -54,15 +55,6 @@ def whole_micros(amount: Decimal) -> int:
     micros = int(amount.to_integral_value(context=EXACT))
     if abs(micros) > MAX_AMOUNT_MICROS:
         raise InvalidValue("amount", f"{format_units(micros)} is over a billion units")
-    return micros
-
-
-def parse_micros(text: str) -> int:
-    """Units as a person writes them (`12.50`) to micros. Raises InvalidValue for a fraction of a micro."""
-    amount = exact_micros(text)
-    micros = whole_micros(amount)
-    if micros != amount:
-        raise InvalidValue("amount", f"{text!r} is finer than a micro")
     return micros
 
 

@@ -24,7 +24,7 @@ from runtime import clock
 from runtime.settings import settings
 from workers import passes
 from workers.broker import broker
-from workers.decisions import Cause, announce, toggled, with_other_holds
+from workers.decisions import Cause, announce, decided, toggled, with_other_holds
 from workers.side_by_side import side_by_side
 
 __all__ = ["Cause", "announce", "chunks", "edited", "edited_then", "enforce", "enforce_brands", "evaluate_budgets"]
@@ -86,25 +86,43 @@ def edited(work: Callable[[Connection], Result], brand_id: int) -> Result:
 
 
 def edited_then(
-    work: Callable[[Connection], Result], brand_id: int, tell: Callable[[Connection, Result], Told]
+    work: Callable[[Connection], Result],
+    brand_id: int,
+    tell: Callable[[Connection, Result], Told],
+    check: Callable[[Connection, Result, datetime], None] = lambda _connection, _result, _at: None,
 ) -> Told:
     """An edit of one brand and its enforcement, and in the same commit what there is to tell after it.
 
     Of a brand that has too many campaigns for one transaction only those are enforced that the edit was about, by the
     audit; where it was about the brand itself, they are enforced in parts.
+
+    `check` runs between the edit and its enforcement and is given the moment of both; what it raises undoes the edit.
     """
 
     def edit_enforce_tell(connection: Connection) -> tuple[Told, list[Applied]]:
         repository.lock_brands(connection, [brand_id])
         result = work(connection)
+        at = clock.now()
+        check(connection, result, at)
         edited_ids = audit.edited_campaigns(connection)
         chosen = None if edited_ids is None else passes.chosen_of_large(connection, brand_id, edited_ids)
-        changes = enforce(connection, [brand_id], Cause.EDIT, campaign_ids=chosen)
+        changes = enforce(connection, [brand_id], Cause.EDIT, at, campaign_ids=chosen)
         return tell(connection, result), changes
 
     told, changes = committed(edit_enforce_tell)
     announce(changes, Cause.EDIT)
     return told
+
+
+def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> tuple[list[Applied], bool]:
+    """What `enforce` would change at `at`, by the same decisions, with nothing written.
+
+    Of a brand with more than `limit` campaigns it is what its oldest ones would change; the second value says so.
+    """
+    some = repository.first_campaigns(connection, brand_id, limit + 1)
+    is_partial = len(some) > limit
+    standings = repository.load(connection, [brand_id], at, some[:limit] if is_partial else None)
+    return decided(standings, at), is_partial
 
 
 def enforce_brands(brand_ids: Iterable[int], cause: Cause) -> int:

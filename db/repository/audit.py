@@ -18,6 +18,14 @@ LAST_ENTRY = text("""
     ORDER BY id DESC LIMIT 1
 """)
 
+LAST_ID = text("SELECT COALESCE(max(id), 0) FROM audit_entries")
+
+# What this transaction noted, though others may have taken ids meanwhile.
+OF_THIS_TRANSACTION = text("""
+    SELECT subject, action, old, new FROM audit_entries
+    WHERE id > :after AND xmin = pg_current_xact_id()::xid ORDER BY id
+""")
+
 
 NOTED: Final = "noted"
 """The option of a connection that says which campaigns this transaction's edits were about."""
@@ -39,6 +47,15 @@ class Subject(NamedTuple):
     kind: str
     id: int
     brand_id: int | None = None
+
+
+class AuditedEdit(NamedTuple):
+    """One entry: the kind of thing, what was done, and its fields before (None: new) and after (None: removed)."""
+
+    subject: str
+    action: str
+    old: dict[str, Any] | None
+    new: dict[str, Any] | None
 
 
 def note(
@@ -90,3 +107,13 @@ def last_edit(connection: Connection, kind: str, subject_id: int) -> Edit | None
     """Who changed it last, and when; None where nobody did, or only by hand in the database."""
     row = connection.execute(LAST_ENTRY, {"subject": kind, "id": subject_id}).first()
     return None if row is None else Edit(row.changed_by, row.changed_at)
+
+
+def last_entry(connection: Connection) -> int:
+    """The id of the newest entry, 0 where there is none."""
+    return int(connection.execute(LAST_ID).scalar_one())
+
+
+def entries_of_transaction(connection: Connection, after: int) -> list[AuditedEdit]:
+    """What this transaction noted with ids above `after`, in its order."""
+    return [AuditedEdit(*row) for row in connection.execute(OF_THIS_TRANSACTION, {"after": after})]

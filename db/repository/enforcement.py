@@ -42,6 +42,8 @@ CAMPAIGNS_OF_BRANDS = text(f"{CAMPAIGNS} ORDER BY id")
 
 CHOSEN_CAMPAIGNS = text(f"{CAMPAIGNS} AND id = ANY(CAST(:campaign_ids AS bigint[])) ORDER BY id")
 
+FIRST_CAMPAIGNS = text("SELECT id FROM campaigns WHERE brand_id = :brand_id ORDER BY id LIMIT :limit")
+
 # The budgets of brands and of their campaigns, with what was spent of each.
 BUDGETS = f"""
     SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, first_day, end_day, spent_micros, ahead_micros
@@ -157,6 +159,11 @@ def load(
     """The campaigns of the brands, or the chosen ones among them, with all that decides their holds at `at`."""
     (rows,) = fetched(connection, (BRANDS, {"brand_ids": array_of(brand_ids)}))
     return load_of(connection, brands_of(rows), at, campaign_ids).standings
+
+
+def first_campaigns(connection: Connection, brand_id: int, limit: int) -> list[int]:
+    """The ids of the brand's oldest campaigns, `limit` at most."""
+    return list(connection.scalars(FIRST_CAMPAIGNS, {"brand_id": brand_id, "limit": limit}))
 
 
 def load_of(

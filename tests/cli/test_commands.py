@@ -57,7 +57,7 @@ def test_a_paused_brand_holds_its_campaigns_until_it_is_enabled(world: World, sp
     brand = world.brand()
     campaign = world.campaign(brand)
     for word, holds in (("pause", {"brand_paused"}), ("enable", set()), ("archive", {"brand_paused"})):
-        assert spendgate("brand", word, str(brand)).code == 0
+        assert spendgate("brand", word, str(brand), "--yes").code == 0
         assert world.holds(campaign) == holds
     assert audit(world) == [("edit", "brand")] * 3
     world.verify()
@@ -85,7 +85,7 @@ def test_a_campaign_is_made_enforced_at_once_and_listed(world: World, spendgate:
 def test_what_a_person_pauses_is_held_at_once(world: World, spendgate: Spendgate) -> None:
     campaign = world.campaign(world.brand())
     for word, holds in (("pause", {"user_paused"}), ("archive", {"archived"}), ("enable", set())):
-        assert spendgate("campaign", word, str(campaign)).code == 0
+        assert spendgate("campaign", word, str(campaign), "--yes").code == 0
         assert world.holds(campaign) == holds
     assert audit(world) == [("edit", "campaign")] * 3
     world.verify()
@@ -98,12 +98,12 @@ def test_a_budget_holds_as_soon_as_it_is_set_and_lifts_as_soon_as_it_is_raised(
     campaign = world.campaign(world.brand())
     world.spend(campaign, 10 * UNIT)
     number = str(campaign)
-    assert spendgate("budget", "set", "weekly", "9.99", "--campaign", number).code == 0
+    assert spendgate("budget", "set", "weekly", "9.99", "--campaign", number, "--yes").code == 0
     assert world.holds(campaign) == {"campaign_weekly_budget"}
     (listed,) = spendgate("budget", "list", "--json").data
     assert (listed["limit_micros"], listed["spent_micros"], listed["first_day"]) == (9_990_000, 10 * UNIT, "2026-06-15")
     assert "$9.99" in spendgate("budget", "list").out
-    assert spendgate("budget", "set", "weekly", "10.01", "--campaign", number).code == 0
+    assert spendgate("budget", "set", "weekly", "10.01", "--campaign", number, "--yes").code == 0
     assert world.is_active(campaign)
     assert audit(world) == [("set", "budget")] * 2
     world.verify()
@@ -112,10 +112,10 @@ def test_a_budget_holds_as_soon_as_it_is_set_and_lifts_as_soon_as_it_is_raised(
 def test_a_limit_of_0_holds_a_whole_brand_until_it_is_removed(world: World, spendgate: Spendgate) -> None:
     brand = world.brand()
     campaigns = [world.campaign(brand), world.campaign(brand)]
-    assert spendgate("budget", "set", "lifetime", "0", "--brand", str(brand)).code == 0
+    assert spendgate("budget", "set", "lifetime", "0", "--brand", str(brand), "--yes").code == 0
     assert [world.holds(campaign) for campaign in campaigns] == [{"brand_lifetime_budget"}] * 2
     assert spendgate("budget", "list", "--brand", str(brand), "--json").data[0]["first_day"] is None
-    assert spendgate("budget", "remove", "lifetime", "--brand", str(brand)).code == 0
+    assert spendgate("budget", "remove", "lifetime", "--brand", str(brand), "--yes").code == 0
     assert all(world.is_active(campaign) for campaign in campaigns)
     assert audit(world) == [("set", "budget"), ("remove", "budget")]
     world.verify()
@@ -126,13 +126,13 @@ def test_a_schedule_is_enforced_at_once_and_shown_as_it_is_read(world: World, sp
     campaign = world.campaign(world.brand())
     number = str(campaign)
     assert spendgate("schedule", "show", number).out == "always\n"
-    assert spendgate("schedule", "set", number, "Wed 22:00-02:00").code == 0
+    assert spendgate("schedule", "set", number, "Wed 22:00-02:00", "--yes").code == 0
     assert world.holds(campaign) == {"outside_schedule"}
     shown = spendgate("schedule", "show", number).out.strip()
     assert shown == "Wed 22:00-24:00, Thu 00:00-02:00"
-    assert spendgate("schedule", "set", number, shown).code == 0
+    assert spendgate("schedule", "set", number, shown, "--yes").code == 0
     assert spendgate("schedule", "show", number).out.strip() == shown
-    assert spendgate("schedule", "set", number, "").code == 0
+    assert spendgate("schedule", "set", number, "", "--yes").code == 0
     assert world.is_active(campaign)
     assert audit(world) == [("set", "schedule")] * 2  # the same again changed nothing
     world.verify()
@@ -140,7 +140,7 @@ def test_a_schedule_is_enforced_at_once_and_shown_as_it_is_read(world: World, sp
 
 def test_one_day_of_a_schedule_is_copied_onto_others(world: World, spendgate: Spendgate) -> None:
     number = str(world.campaign(world.brand()))
-    told = spendgate("schedule", "set", number, "Mon 09:00-17:00, Tue 01:00-02:00", "--copy", "Mon:Tue,Sat")
+    told = spendgate("schedule", "set", number, "Mon 09:00-17:00, Tue 01:00-02:00", "--copy", "Mon:Tue,Sat", "--yes")
     assert told.code == 0
     assert spendgate("schedule", "show", number).out.strip() == "Mon 09:00-17:00, Tue 09:00-17:00, Sat 09:00-17:00"
 
@@ -153,7 +153,7 @@ def test_a_name_in_brackets_is_shown_as_it_is(world: World, spendgate: Spendgate
     assert MARKUP in spendgate("campaign", "create", MARKUP, "--brand", brand).out
     for group in ("brand", "campaign"):
         assert MARKUP in spendgate(group, "list").out
-    assert spendgate("brand", "pause", brand).code == 0
+    assert spendgate("brand", "pause", brand, "--yes").code == 0
     assert MARKUP in spendgate("status").out
 
 
@@ -476,6 +476,8 @@ def test_a_replay_takes_the_named_ids_or_reason_alone(world: World, spendgate: S
         (("budget", "set", "daily", "0.0000001", "--campaign", "1"), "amount: "),
         (("budget", "set", "daily", "--brand", "1", "--", "-1"), "limit"),
         (("budget", "set", "daily", "1e20", "--brand", "1"), "amount: "),
+        (("budget", "set", "daily", "1.500", "--brand", "1"), "amount: 1.500 can be 1,500.00 or 1.50"),
+        (("budget", "set", "daily", "€5", "--brand", "1"), "amount: € is EUR"),
         (("budget", "set", "daily", "10"), "--brand: "),
         (("budget", "set", "daily", "10", "--brand", "999"), "brand: "),
         (("budget", "set", "daily", "10", "--campaign", "999"), "campaign: "),

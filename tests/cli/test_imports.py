@@ -307,7 +307,7 @@ def test_a_locked_brand_is_named_when_the_others_are_counted_and_may_be_imported
         assert (told.code, told.out) == (4, "")
         assert told.err.startswith(f"another transaction has locked brand {held}: what was to be counted there was not")
         assert told.err.count("\n") == 1
-        edit = spendgate("brand", "pause", str(held))
+        edit = spendgate("brand", "pause", str(held), "--yes")
         assert edit.code == 4
         assert edit.err.startswith("another transaction has locked what this needs: run it again")
     assert [world.spent(one) for one in campaigns] == [5 * UNIT, 0]

@@ -140,7 +140,7 @@ def test_in_time_lapse_a_midnight_brings_campaigns_back(home: Path) -> None:
         eventually(lambda: len(service.logged("demo.brand_made")) == 3)
         eventually((home / "env").exists)
         brand = next(line for line in service.logged("demo.brand_made") if line["name"] == "Hudson Shoes")
-        assert beside(home, "budget", "set", "daily", "20", "--brand", str(brand["brand_id"])).code == 0
+        assert beside(home, "budget", "set", "daily", "20", "--brand", str(brand["brand_id"]), "--yes").code == 0
         if sys.platform == "linux":
             eventually(lambda: logins_of_processes(home) == LOGINS)
         eventually(lambda: logins_connected(home) == set(LOGINS.values()))

@@ -15,8 +15,8 @@ from db.repository.audit import Edit
 from db.repository.catalog import BUDGET_FIELDS
 from domain.budgets import is_exhausted, parse_limit
 from domain.errors import InvalidValue
-from domain.money import format_units
 from domain.periods import Period
+from domain.typed_money import typed_units
 from runtime import clock
 from runtime.formats import exact_money
 from web.admin.fields import RELATED, Choice, MomentField, as_id, computed
@@ -36,7 +36,7 @@ def key_of(row: Any) -> Key:
 
 def _limit(request: Request, row: Any) -> str:
     if request.state.action.is_form():
-        return format_units(row.limit_micros)
+        return typed_units(row.limit_micros, row.brand.currency)
     return exact_money(row.limit_micros, row.brand.currency)
 
 
@@ -125,7 +125,7 @@ class BudgetView(View):
         def work(edit: Edit) -> Key:
             campaign_id = as_id(data["campaign"])
             brand_id = _brand(as_id(data["brand"]), campaign_id)
-            limit_micros = parse_limit(data["limit_micros"])
+            limit_micros = parse_limit(data["limit_micros"], _currency(brand_id))
 
             def set_first(connection: Connection) -> None:
                 if catalog.budget_of(connection, brand_id, campaign_id, Period(period)) is not None:
@@ -141,10 +141,12 @@ class BudgetView(View):
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the limit, for the whole current window, and enforces the brand."""
-        key = key_of(await self.find_by_pk(request, pk))
+        row = await self.find_by_pk(request, pk)
+        key, typed = key_of(row), data["limit_micros"].strip()
+        is_as_shown = typed == _limit(request, row)
 
         def work(edit: Edit) -> None:
-            limit_micros = parse_limit(data["limit_micros"])
+            limit_micros = row.limit_micros if is_as_shown else parse_limit(typed, row.brand.currency)
 
             def change(connection: Connection) -> None:
                 self.check_seen(request, connection, catalog.budget(connection, int(pk)))
@@ -188,6 +190,11 @@ def _brand(brand_id: int | None, campaign_id: int | None) -> int:
         raise InvalidValue("brand", "say whose budget: a brand's or a campaign's")
     with snapshot() as connection:
         return catalog.brand_of(connection, campaign_id)
+
+
+def _currency(brand_id: int) -> str:
+    with snapshot() as connection:
+        return str(catalog.brand(connection, brand_id)["currency"])
 
 
 def _set(connection: Connection, key: Key, limit_micros: int, edit: Edit) -> None:

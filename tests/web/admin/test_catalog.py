@@ -160,15 +160,15 @@ def test_a_limit_is_typed_in_units_and_enforced(world: World, browser: Open) -> 
     brand = world.brand(currency="EUR")
     campaign = world.campaign(brand)
     someone = browser(Role.OPERATOR)
-    form = {"brand": brand, "campaign": "", "period": "daily", "limit_micros": "250.000001"}
+    form = {"brand": brand, "campaign": "", "period": "daily", "limit_micros": "250.01"}
     assert someone.post("/admin/budgets/create", form).status_code == 303
-    assert world.one("SELECT limit_micros FROM budgets") == {"limit_micros": 250_000_001}
+    assert world.one("SELECT limit_micros FROM budgets") == {"limit_micros": 250_010_000}
     world.spend(campaign, 20 * UNIT)
     page = someone.get("/admin/budgets/list").text
-    assert "€250.000001" in page
+    assert "€250.01" in page
     assert "€20.00" in page
     budget = world.one("SELECT id FROM budgets")["id"]
-    assert 'value="250.000001"' in someone.get("/admin/budgets/edit", pk=budget).text
+    assert 'value="250.01"' in someone.get("/admin/budgets/edit", pk=budget).text
     assert someone.post("/admin/budgets/edit", {"limit_micros": "20"}, pk=budget).status_code == 303
     assert "it holds at once" in someone.told()
     assert world.holds(campaign) == {"brand_daily_budget"}
@@ -193,7 +193,11 @@ def test_a_campaigns_budget_needs_no_brand_said(world: World, browser: Open) -> 
         ({"limit_micros": ""}, "limit_micros", "This field is required."),
         ({"limit_micros": "ten"}, "limit_micros", "is not a number"),
         ({"limit_micros": "-5"}, "limit_micros", "-5 is below 0; a limit of 0 holds at once"),
-        ({"limit_micros": "0.0000001"}, "limit_micros", "finer than a micro"),
+        ({"limit_micros": "0.001"}, "limit_micros", "can be"),
+        ({"limit_micros": "0.0001"}, "limit_micros", "finer than the smallest unit of USD"),
+        ({"limit_micros": "€5"}, "limit_micros", "€ is EUR, but the brand&#39;s currency is USD"),
+        ({"limit_micros": "1e3"}, "limit_micros", "is not a number"),
+        ({"limit_micros": "1.500"}, "limit_micros", "1.500 can be 1,500.00 or 1.50: write 1500 or 1.50"),
         ({"period": "hourly"}, "period", "Choose one of the list."),
         ({"brand": ""}, "brand", "say whose budget"),
         ({"campaign": "2"}, "campaign", "is not brand"),
