@@ -16,12 +16,14 @@ from domain.campaigns import ConfiguredStatus
 from domain.passes import Direction
 from web import problems
 from web.api import etags
+from web.api.dry_runs import DryRun, EditPreview, NoDryRun, previewed
 from web.api.edits import Keyed, created
 from web.api.etags import IfMatch, IfNoneMatch
 from web.api.fields import Body, Currency, Line, PathId, ZoneName
 from web.api.keys import Manager, Reader, edit_by, needs_all_brands, seen_by
 from web.api.paging import Listed, Pages
 from web.api.reading import JsonRoute
+from web.problems import Problem
 from workers import brand_corrections
 from workers.access import Caller
 from workers.brand_corrections import Correction
@@ -154,9 +156,12 @@ def list_brands(
     summary="Make a brand",
     responses=problems.responses(HTTPStatus.BAD_REQUEST),
 )
-def create_brand(caller: Manager, keyed: Keyed, new: NewBrand) -> Response:
+def create_brand(caller: Manager, keyed: Keyed, new: NewBrand, dry_run: NoDryRun = False) -> Response:
     """Makes a brand, enabled. Takes a key of all brands. `notice` names a zone or currency that was not sent."""
     needs_all_brands(caller)
+    if dry_run:
+        detail = "a new brand has no campaigns, so there is nothing to preview"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field="dry_run")
     edit = edit_by(caller)
     sent = new.model_fields_set
     notice = taken_by_default(zone="time_zone" not in sent, currency="currency" not in sent)
@@ -180,19 +185,22 @@ def read_brand(caller: Reader, brand_id: PathId, if_none_match: IfNoneMatch = No
     return etags.read(body, BRAND_FIELDS, if_none_match)
 
 
-@router.patch("/{brand_id}/", response_model=Brand, summary="Edit a brand", responses=EDITS)
-def edit_brand(caller: Manager, brand_id: PathId, changes: BrandChanges, if_match: IfMatch = None) -> Response:
+@router.patch("/{brand_id}/", response_model=Brand | EditPreview, summary="Edit a brand", responses=EDITS)
+def edit_brand(
+    caller: Manager, brand_id: PathId, changes: BrandChanges, if_match: IfMatch = None, dry_run: DryRun = False
+) -> Response:
     """Changes the fields that are sent; campaigns are enforced in the same commit."""
-    return _edited(caller, brand_id, changes, if_match)
+    return _edited(caller, brand_id, changes, if_match, dry_run=dry_run)
 
 
-@router.delete("/{brand_id}/", response_model=Brand, summary="Archive a brand", responses=EDITS)
-def archive_brand(caller: Manager, brand_id: PathId, if_match: IfMatch = None) -> Response:
+@router.delete("/{brand_id}/", response_model=Brand | EditPreview, summary="Archive a brand", responses=EDITS)
+def archive_brand(caller: Manager, brand_id: PathId, if_match: IfMatch = None, dry_run: DryRun = False) -> Response:
     """Archives the brand, so that none of its campaigns serves. Nothing is deleted; archiving again changes nothing."""
-    return _edited(caller, brand_id, BrandChanges(configured_status=ConfiguredStatus.ARCHIVED), if_match)
+    archived = BrandChanges(configured_status=ConfiguredStatus.ARCHIVED)
+    return _edited(caller, brand_id, archived, if_match, dry_run=dry_run)
 
 
-def _edited(caller: Caller, brand_id: int, changes: BrandChanges, if_match: str | None) -> Response:
+def _edited(caller: Caller, brand_id: int, changes: BrandChanges, if_match: str | None, *, dry_run: bool) -> Response:
     seen_by(caller, "brand", {"id": brand_id})
     edit = edit_by(caller)
 
@@ -202,6 +210,8 @@ def _edited(caller: Caller, brand_id: int, changes: BrandChanges, if_match: str 
         catalog.edit_brand(connection, brand_id, changes.model_dump(exclude_unset=True), edit)
         return brand_id
 
+    if dry_run:
+        return previewed(change, brand_id)
     return etags.tagged(edited_then(change, brand_id, _told), BRAND_FIELDS)
 
 

@@ -18,6 +18,7 @@ from web import problems
 from web.api import etags
 from web.api.brands import EDITS, GONE, UNCHANGED
 from web.api.campaigns import seen_campaign
+from web.api.dry_runs import PREVIEW, DryRun, EditPreview, previewed
 from web.api.edits import Keyed, created
 from web.api.etags import IfMatch, IfNoneMatch
 from web.api.fields import Body, Id, LimitMicros, PathId, QueryId
@@ -97,9 +98,9 @@ def list_budgets(
     response_model=Budget,
     status_code=HTTPStatus.CREATED,
     summary="Make a budget",
-    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    responses={**PREVIEW, **problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)},
 )
-def create_budget(caller: Manager, keyed: Keyed, new: NewBudget) -> Response:
+def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun = False) -> Response:
     """Sets a limit where there is none for this brand or campaign and period, and enforces it in the same commit."""
     seen_by(caller, "brand", {"id": new.brand_id})
     edit = edit_by(caller)
@@ -119,6 +120,8 @@ def create_budget(caller: Manager, keyed: Keyed, new: NewBudget) -> Response:
         headers = {"Location": f"/api/budgets/{budget_id}/", "ETag": etags.etag_of(body, BUDGET_FIELDS)}
         return Answer(HTTPStatus.CREATED, headers, body)
 
+    if dry_run:
+        return previewed(create, new.brand_id)
     return created(caller, keyed, create, tell, brand_id=new.brand_id)
 
 
@@ -130,8 +133,10 @@ def read_budget(caller: Reader, budget_id: PathId, if_none_match: IfNoneMatch = 
     return etags.read(body, BUDGET_FIELDS, if_none_match)
 
 
-@router.patch("/{budget_id}/", response_model=Budget, summary="Change a limit", responses=EDITS)
-def edit_budget(caller: Manager, budget_id: PathId, changes: BudgetChanges, if_match: IfMatch = None) -> Response:
+@router.patch("/{budget_id}/", response_model=Budget | EditPreview, summary="Change a limit", responses=EDITS)
+def edit_budget(
+    caller: Manager, budget_id: PathId, changes: BudgetChanges, if_match: IfMatch = None, dry_run: DryRun = False
+) -> Response:
     """Changes the limit and enforces it in the same commit: a raised limit lets campaigns serve again at once."""
     edit = edit_by(caller)
 
@@ -142,11 +147,16 @@ def edit_budget(caller: Manager, budget_id: PathId, changes: BudgetChanges, if_m
         catalog.set_budget(connection, *owner, Period(old["period"]), changes.limit_micros, edit)
         return budget_id
 
-    return etags.tagged(edited_then(change, _brand_of_seen(caller, budget_id), _told), BUDGET_FIELDS)
+    brand_id = _brand_of_seen(caller, budget_id)
+    if dry_run:
+        return previewed(change, brand_id)
+    return etags.tagged(edited_then(change, brand_id, _told), BUDGET_FIELDS)
 
 
-@router.delete("/{budget_id}/", status_code=HTTPStatus.NO_CONTENT, summary="Remove a budget", responses=EDITS)
-def remove_budget(caller: Manager, budget_id: PathId, if_match: IfMatch = None) -> None:
+@router.delete(
+    "/{budget_id}/", status_code=HTTPStatus.NO_CONTENT, summary="Remove a budget", responses={**PREVIEW, **EDITS}
+)
+def remove_budget(caller: Manager, budget_id: PathId, if_match: IfMatch = None, dry_run: DryRun = False) -> Response:
     """Takes the limit away, and with it its hold: no budget, no limit. What it was stays in history."""
     edit = edit_by(caller)
 
@@ -155,4 +165,8 @@ def remove_budget(caller: Manager, budget_id: PathId, if_match: IfMatch = None) 
         etags.check_match(if_match, etags.etag_of(old, BUDGET_FIELDS))
         catalog.remove_budget(connection, old["brand_id"], old["campaign_id"], Period(old["period"]), edit)
 
-    edited(remove, _brand_of_seen(caller, budget_id))
+    brand_id = _brand_of_seen(caller, budget_id)
+    if dry_run:
+        return previewed(remove, brand_id)
+    edited(remove, brand_id)
+    return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -18,6 +18,7 @@ from runtime import clock
 from web import problems
 from web.api import etags
 from web.api.brands import EDITS, GONE, UNCHANGED, Enforcement
+from web.api.dry_runs import PREVIEW, DryRun, EditPreview, previewed
 from web.api.edits import Keyed, created
 from web.api.etags import IfMatch, IfNoneMatch
 from web.api.fields import Body, Day, Id, Line, PathId, QueryId
@@ -151,9 +152,9 @@ def list_campaigns(
     response_model=Campaign,
     status_code=HTTPStatus.CREATED,
     summary="Make a campaign",
-    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
+    responses={**PREVIEW, **problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)},
 )
-def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign) -> Response:
+def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign, dry_run: DryRun = False) -> Response:
     """Makes a campaign, enabled, and enforces it in the same commit."""
     seen_by(caller, "brand", {"id": new.brand_id})
     edit = edit_by(caller)
@@ -167,6 +168,8 @@ def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign) -> Response
         headers = {"Location": f"/api/campaigns/{campaign_id}/", "ETag": etags.etag_of(body, CAMPAIGN_FIELDS)}
         return Answer(HTTPStatus.CREATED, headers, body)
 
+    if dry_run:
+        return previewed(create, new.brand_id)
     return created(caller, keyed, create, tell, brand_id=new.brand_id)
 
 
@@ -178,20 +181,26 @@ def read_campaign(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatc
     return etags.read(body, CAMPAIGN_FIELDS, if_none_match)
 
 
-@router.patch("/{campaign_id}/", response_model=Campaign, summary="Edit a campaign", responses=EDITS)
-def edit_campaign(caller: Manager, campaign_id: PathId, changes: CampaignChanges, if_match: IfMatch = None) -> Response:
+@router.patch("/{campaign_id}/", response_model=Campaign | EditPreview, summary="Edit a campaign", responses=EDITS)
+def edit_campaign(
+    caller: Manager, campaign_id: PathId, changes: CampaignChanges, if_match: IfMatch = None, dry_run: DryRun = False
+) -> Response:
     """Changes the fields that are sent, and enforces them in the same commit: the answer tells what holds then."""
-    return _edited(caller, campaign_id, changes, if_match)
+    return _edited(caller, campaign_id, changes, if_match, dry_run=dry_run)
 
 
-@router.delete("/{campaign_id}/", response_model=Campaign, summary="Archive a campaign", responses=EDITS)
-def archive_campaign(caller: Manager, campaign_id: PathId, if_match: IfMatch = None) -> Response:
+@router.delete("/{campaign_id}/", response_model=Campaign | EditPreview, summary="Archive a campaign", responses=EDITS)
+def archive_campaign(
+    caller: Manager, campaign_id: PathId, if_match: IfMatch = None, dry_run: DryRun = False
+) -> Response:
     """Archives the campaign, so that it never serves. Nothing is deleted; archiving again changes nothing."""
     archived = CampaignChanges(configured_status=ConfiguredStatus.ARCHIVED)
-    return _edited(caller, campaign_id, archived, if_match)
+    return _edited(caller, campaign_id, archived, if_match, dry_run=dry_run)
 
 
-def _edited(caller: Caller, campaign_id: int, changes: CampaignChanges, if_match: str | None) -> Response:
+def _edited(
+    caller: Caller, campaign_id: int, changes: CampaignChanges, if_match: str | None, *, dry_run: bool
+) -> Response:
     edit = edit_by(caller)
 
     def change(connection: Connection) -> int:
@@ -200,7 +209,10 @@ def _edited(caller: Caller, campaign_id: int, changes: CampaignChanges, if_match
         catalog.edit_campaign(connection, campaign_id, changes.model_dump(exclude_unset=True), edit)
         return campaign_id
 
-    return etags.tagged(edited_then(change, brand_of_seen(caller, campaign_id), _told), CAMPAIGN_FIELDS)
+    brand_id = brand_of_seen(caller, campaign_id)
+    if dry_run:
+        return previewed(change, brand_id)
+    return etags.tagged(edited_then(change, brand_id, _told), CAMPAIGN_FIELDS)
 
 
 @router.get(

@@ -15,6 +15,7 @@ from domain.schedules import MINUTES_PER_DAY, Daypart, format_schedule, normalis
 from web.api import etags
 from web.api.brands import EDITS, GONE, UNCHANGED
 from web.api.campaigns import brand_of_seen, seen_campaign
+from web.api.dry_runs import DryRun, EditPreview, previewed
 from web.api.etags import IfMatch, IfNoneMatch
 from web.api.fields import Body, PathId
 from web.api.keys import Manager, Reader, edit_by
@@ -73,8 +74,12 @@ def read_schedule(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatc
     return etags.read(body, SCHEDULE_FIELDS, if_none_match)
 
 
-@router.put("/{campaign_id}/schedule/", response_model=Schedule, summary="Set a schedule", responses=EDITS)
-def set_schedule(caller: Manager, campaign_id: PathId, new: NewSchedule, if_match: IfMatch = None) -> Response:
+@router.put(
+    "/{campaign_id}/schedule/", response_model=Schedule | EditPreview, summary="Set a schedule", responses=EDITS
+)
+def set_schedule(
+    caller: Manager, campaign_id: PathId, new: NewSchedule, if_match: IfMatch = None, dry_run: DryRun = False
+) -> Response:
     """Replaces the campaign's dayparts and enforces them in the same commit; overlapping ones are merged."""
     schedule = normalised(_daypart(place, part) for place, part in enumerate(new.dayparts))
     edit = edit_by(caller)
@@ -85,4 +90,7 @@ def set_schedule(caller: Manager, campaign_id: PathId, new: NewSchedule, if_matc
         catalog.set_schedule(connection, campaign_id, schedule, edit)
         return campaign_id
 
-    return etags.tagged(edited_then(change, brand_of_seen(caller, campaign_id), _told), SCHEDULE_FIELDS)
+    brand_id = brand_of_seen(caller, campaign_id)
+    if dry_run:
+        return previewed(change, brand_id)
+    return etags.tagged(edited_then(change, brand_id, _told), SCHEDULE_FIELDS)

@@ -1,0 +1,65 @@
+"""`?dry_run=true`: what an edit would do, told without making it."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from fastapi import Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from domain.campaigns import EffectiveStatus
+from workers import edits
+
+TOGGLES_TOLD: Final = 1_000
+
+DryRun = Annotated[
+    bool, Query(description="Change nothing; answer 200 with what the edit would do now, as an `EditPreview`")
+]
+NoDryRun = Annotated[bool, Query(alias="dry_run", description="Refused: nothing can stop by this edit")]
+
+
+class PreviewedToggle(BaseModel):
+    """A campaign that the edit would stop or release."""
+
+    campaign_id: int
+    to_status: EffectiveStatus
+    holds: list[str] = Field(description="What would hold it after the edit")
+
+
+class EditPreview(BaseModel):
+    """What an edit would do if it were made now."""
+
+    dry_run: bool = Field(True, description="Always true: nothing was changed")
+    sentence: str = Field(examples=["Daily limit $7,900.00 → $1.50: stops 132 campaigns now"])
+    stops: int = Field(description="Campaigns that would stop in the same commit")
+    releases: int = Field(description="Campaigns that would serve again in the same commit")
+    at_least: bool = Field(description="The counts are of the oldest campaigns of a large brand; there may be more")
+    needs_confirmation: bool = Field(description="Whether the pages and the command line ask a person before this edit")
+    toggles: list[PreviewedToggle] = Field(description=f"The first {TOGGLES_TOLD} of them, by campaign id")
+
+
+PREVIEW: Final[dict[int | str, dict[str, Any]]] = {200: {"model": EditPreview, "description": "A dry run"}}
+"""For routes whose own answer has no body of status 200."""
+
+
+def previewed(work: Callable[[Connection], object], brand_id: int) -> Response:
+    """The answer to a dry run of an edit of one brand."""
+    effect = edits.previewed(work, brand_id)
+    preview = EditPreview(
+        dry_run=True,
+        sentence=effect.sentence(),
+        stops=effect.stopped,
+        releases=effect.released,
+        at_least=effect.is_partial,
+        needs_confirmation=effect.needs_consent,
+        toggles=[
+            PreviewedToggle(
+                campaign_id=change.campaign_id,
+                to_status=EffectiveStatus(change.to_status),
+                holds=list(change.holds_after),
+            )
+            for change in sorted(effect.toggles, key=lambda change: change.campaign_id)[:TOGGLES_TOLD]
+        ],
+    )
+    return JSONResponse(preview.model_dump(mode="json"))
