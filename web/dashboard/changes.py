@@ -28,7 +28,10 @@ log = structlog.get_logger()
 CHANGES_A_PAGE: Final = 100
 CHANGES_A_LOOK: Final = 200
 LOOK_SECONDS: Final = 0.5
-AWAY_SECONDS: Final = 3.0
+AWAY_SECONDS: Final = 1.0
+MAX_AWAY_SECONDS: Final = 8.0
+"""How long the looking waits after a fault: from the first to the second, doubled each time."""
+
 MAX_BEHIND: Final = 1_000
 CHECK_SECONDS: Final = 30.0
 IDLE_LOOKS: Final = 20
@@ -79,18 +82,15 @@ class Feed:
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[Change | None]] = set()
         self._looking: asyncio.Task[None] | None = None
-        self._last = 0
-        self._starting = asyncio.Lock()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[asyncio.Queue[Change | None]]:
         """A queue of the toggles from now on, None at the end; the table is looked at while somebody listens."""
         queue: asyncio.Queue[Change | None] = asyncio.Queue(MAX_BEHIND + 1)
-        async with self._starting:
-            if self._looking is None or self._looking.done():
-                self._last = await to_thread.run_sync(_last_change)
-                self._looking = asyncio.create_task(self._look())
-            self._listeners.add(queue)
+        started = await to_thread.run_sync(_last_change)
+        self._listeners.add(queue)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look(started))
         try:
             yield queue
         finally:
@@ -102,17 +102,23 @@ class Feed:
             queue.put_nowait(None)
         self._listeners = set()
 
-    async def _look(self) -> None:
-        idle = 0
-        while idle < IDLE_LOOKS:
+    async def _look(self, last: int) -> None:
+        """Looks while somebody listens and briefly longer; after a fault it waits, longer each time, and goes on.
+
+        It ends only where it sees no listener and returns in the same step, so that nobody joins in between.
+        """
+        idle, wait_seconds = 0, AWAY_SECONDS
+        while self._listeners or idle < IDLE_LOOKS:
             idle = 0 if self._listeners else idle + 1
             try:
-                for change in await to_thread.run_sync(_changes_after, self._last):
-                    self._last = change["id"]
+                for change in await to_thread.run_sync(_changes_after, last):
+                    last = change["id"]
                     self._hand_out(change)
-            except SQLAlchemyError as error:
-                log.warning("feed.postgres_away", error=type(error).__name__)
-                await asyncio.sleep(AWAY_SECONDS)
+                wait_seconds = AWAY_SECONDS
+            except Exception as error:  # noqa: BLE001 - whatever it is, pages must not stay deaf for it
+                _log_fault(error)
+                await asyncio.sleep(wait_seconds)
+                wait_seconds = min(2 * wait_seconds, MAX_AWAY_SECONDS)
             await asyncio.sleep(LOOK_SECONDS)
 
     def _hand_out(self, change: Change) -> None:
@@ -122,6 +128,13 @@ class Feed:
                 queue.put_nowait(None)  # it reads too slowly: its page asks anew from the last id it saw
             else:
                 queue.put_nowait(change)
+
+
+def _log_fault(error: Exception) -> None:
+    if isinstance(error, SQLAlchemyError):
+        log.warning("feed.postgres_away", error=type(error).__name__)
+    else:
+        log.error("feed.failed", exc_info=error)
 
 
 feed = Feed()

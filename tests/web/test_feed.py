@@ -1,0 +1,122 @@
+"""The feed of open pages: who listens hears each toggle, whenever the last one left and whatever failed before."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from web.dashboard import changes
+from web.dashboard.changes import Feed
+
+Rows = list[int]
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
+    """Ids of toggles; the feed reads them in place of the table, and looks often."""
+    found: Rows = []
+    monkeypatch.setattr(changes, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(changes, "IDLE_LOOKS", 3)
+    monkeypatch.setattr(changes, "AWAY_SECONDS", 0.02)
+    monkeypatch.setattr(changes, "_last_change", lambda: len(found))
+    monkeypatch.setattr(changes, "_changes_after", lambda after, *_: [{"id": number} for number in found[after:]])
+    return found
+
+
+def happens(rows: Rows) -> int:
+    rows.append(len(rows) + 1)
+    return rows[-1]
+
+
+async def hears(rows: Rows, queue: "asyncio.Queue[changes.Change | None]") -> None:
+    happened = happens(rows)
+    change = await asyncio.wait_for(queue.get(), 20)
+    assert change == {"id": happened}
+
+
+def in_time(test: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(test(), 120)
+
+    asyncio.run(bounded())
+
+
+def test_a_page_that_opens_at_any_moment_after_the_last_one_left_hears_what_happens(rows: Rows) -> None:
+    async def test() -> None:
+        for hundredths in range(20):
+            feed = Feed()
+            async with feed.listening():
+                pass
+            await asyncio.sleep(hundredths / 100)
+            async with feed.listening() as queue:
+                await hears(rows, queue)
+                await asyncio.sleep(0.1)  # longer than the looking lingers
+                await hears(rows, queue)
+
+    in_time(test)
+
+
+def test_pages_that_open_at_once_share_one_looking_which_ends_after_them(rows: Rows) -> None:
+    async def test() -> None:
+        feed = Feed()
+        contexts = [feed.listening() for _ in range(20)]
+        queues = await asyncio.gather(*(context.__aenter__() for context in contexts))
+        happened = happens(rows)
+        for queue in queues:
+            assert await asyncio.wait_for(queue.get(), 20) == {"id": happened}
+        for context in contexts:
+            await context.__aexit__(None, None, None)
+        looking = feed._looking
+        assert looking is not None
+        await asyncio.wait_for(looking, 20)
+
+    in_time(test)
+
+
+def test_a_fault_of_any_kind_leaves_nobody_deaf(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults: list[Exception] = [ValueError("once"), OSError("twice"), KeyError("again")]
+    read = changes._changes_after
+
+    def failing(after: int, *rest: int | None) -> list[changes.Change]:
+        if faults:
+            raise faults.pop()
+        return read(after, *rest)
+
+    monkeypatch.setattr(changes, "_changes_after", failing)
+
+    async def test() -> None:
+        feed = Feed()
+        async with feed.listening() as queue:
+            await hears(rows, queue)
+            assert faults == []
+
+    in_time(test)
+
+
+def test_a_page_hears_although_the_looking_was_cancelled_before_it_opened(rows: Rows) -> None:
+    async def test() -> None:
+        feed = Feed()
+        async with feed.listening() as first:
+            await hears(rows, first)
+            assert feed._looking is not None
+            feed._looking.cancel()
+            async with feed.listening() as second:
+                await asyncio.sleep(0)
+                await hears(rows, second)
+            await asyncio.wait_for(first.get(), 20)
+
+    in_time(test)
+
+
+def test_a_listener_that_is_cancelled_while_it_opens_is_forgotten(rows: Rows) -> None:
+    async def test() -> None:
+        feed = Feed()
+        opening = asyncio.create_task(feed.listening().__aenter__())
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        assert feed._listeners == set()
+        async with feed.listening() as queue:
+            await hears(rows, queue)
+
+    in_time(test)
