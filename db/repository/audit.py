@@ -1,7 +1,7 @@
 """What people changed: who, what, old, new; append-only."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +24,23 @@ LAST_ID = text("SELECT COALESCE(max(id), 0) FROM audit_entries")
 OF_THIS_TRANSACTION = text("""
     SELECT subject, action, old, new FROM audit_entries
     WHERE id > :after AND xmin = pg_current_xact_id()::xid ORDER BY id
+""")
+
+# Who gave each of the things this status last, and when.
+LAST_STATUS_EDITS = text("""
+    SELECT DISTINCT ON (subject_id) subject_id, changed_by, changed_at FROM audit_entries
+    WHERE subject = :subject AND subject_id = ANY(CAST(:ids AS bigint[])) AND action = 'edit'
+        AND new ->> 'configured_status' = :status AND old ->> 'configured_status' <> :status
+    ORDER BY subject_id, id DESC
+""")
+
+# The statuses that one action of a person changed, from and to.
+STATUS_EDITS_AT = text("""
+    SELECT subject_id, brand_id, old ->> 'configured_status' AS old_status, new ->> 'configured_status' AS new_status
+    FROM audit_entries
+    WHERE subject = :subject AND changed_by = :by AND changed_at = :at AND action = 'edit'
+        AND new ->> 'configured_status' <> old ->> 'configured_status'
+    ORDER BY id
 """)
 
 
@@ -107,6 +124,27 @@ def last_edit(connection: Connection, kind: str, subject_id: int) -> Edit | None
     """Who changed it last, and when; None where nobody did, or only by hand in the database."""
     row = connection.execute(LAST_ENTRY, {"subject": kind, "id": subject_id}).first()
     return None if row is None else Edit(row.changed_by, row.changed_at)
+
+
+def last_status_edits(connection: Connection, kind: str, ids: Sequence[int], status: str) -> dict[int, Edit]:
+    """By the thing's id, who gave it the configured status last and when; none where it was set by hand."""
+    rows = connection.execute(LAST_STATUS_EDITS, {"subject": kind, "ids": list(ids), "status": status})
+    return {row.subject_id: Edit(row.changed_by, row.changed_at) for row in rows}
+
+
+class StatusEdit(NamedTuple):
+    """A configured status that was changed."""
+
+    subject_id: int
+    brand_id: int
+    old_status: str
+    new_status: str
+
+
+def status_edits_at(connection: Connection, kind: str, edit: Edit) -> list[StatusEdit]:
+    """The configured statuses of things of this kind that the person changed at this moment."""
+    rows = connection.execute(STATUS_EDITS_AT, {"subject": kind, "by": edit.by, "at": edit.at})
+    return [StatusEdit(*row) for row in rows]
 
 
 def last_entry(connection: Connection) -> int:

@@ -19,10 +19,10 @@ from db.repository.audit import Edit
 from db.repository.catalog import BRAND_FIELDS
 from domain.campaigns import ConfiguredStatus
 from runtime.formats import LOCALE
+from web.admin import consent
 from web.admin.fields import Choice, MomentField, computed, linked, list_address
 from web.admin.statuses import change_statuses
 from web.admin.views import View
-from workers.enforcement import edited
 
 STATUSES: Final = [(status.value, status.value) for status in ConfiguredStatus]
 ZONES: Final = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
@@ -126,7 +126,7 @@ class BrandView(View):
                 self.check_seen(request, connection, catalog.brand(connection, int(pk)))
                 catalog.edit_brand(connection, int(pk), changes, edit)
 
-            edited(change, int(pk))
+            consent.make(request, change, int(pk))
 
         await self.write(request, work)
         return await self.find_by_pk(request, pk)
@@ -147,6 +147,4 @@ class BrandView(View):
         await self._set(request, selection, ConfiguredStatus.ARCHIVED)
 
     async def _set(self, request: Request, selection: ActionSelection, status: ConfiguredStatus) -> None:
-        rows = await selection.rows()
-        changes = [(row.id, row.id) for row in rows if row.configured_status != status]
-        await change_statuses(request, "brand", catalog.edit_brand, changes, len(rows), status)
+        await change_statuses(request, "brand", await selection.rows(), status)

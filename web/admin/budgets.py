@@ -1,5 +1,6 @@
 """Budgets: limits typed in currency units, beside what is spent of them in the current window."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
@@ -19,10 +20,11 @@ from domain.periods import Period
 from domain.typed_money import typed_units
 from runtime import clock
 from runtime.formats import exact_money
+from web.admin import bulk, consent
+from web.admin.bulk import Action, Verbs
 from web.admin.fields import RELATED, Choice, MomentField, as_id, computed
 from web.admin.rows import BrandRow, BudgetRow, CampaignRow
-from web.admin.views import View, may_edit
-from workers.enforcement import edited
+from web.admin.views import View, may_edit, told
 
 PERIODS: Final = [(period.value, period.value) for period in Period]
 Key = tuple[int, int | None, str]
@@ -132,7 +134,7 @@ class BudgetView(View):
                     raise InvalidValue("period", f"there is a {period} budget already; edit that one")
                 _set(connection, (brand_id, campaign_id, period), limit_micros, edit)
 
-            edited(set_first, brand_id)
+            consent.make(request, set_first, brand_id)
             return brand_id, campaign_id, period
 
         key = await self.write(request, work)
@@ -152,7 +154,7 @@ class BudgetView(View):
                 self.check_seen(request, connection, catalog.budget(connection, int(pk)))
                 _set(connection, key, limit_micros, edit)
 
-            edited(change, key[0])
+            consent.make(request, change, key[0])
 
         await self.write(request, work)
         return await self._told(request, pk)
@@ -166,21 +168,20 @@ class BudgetView(View):
 
     async def delete(self, request: Request, pks: list[Any]) -> int:
         """Takes the limits away and enforces their brands."""
-        keys = [key_of(row) for row in await self.find_by_pks(request, pks)]
+        keys = {row.id: key_of(row) for row in await self.find_by_pks(request, pks)}
+        ids: defaultdict[int, list[int]] = defaultdict(list)
+        for budget_id, (brand_id, *_) in keys.items():
+            ids[brand_id].append(budget_id)
 
-        def work(edit: Edit) -> None:
-            for brand_id, campaign_id, period in keys:
-                remove = partial(
-                    catalog.remove_budget,
-                    brand_id=brand_id,
-                    campaign_id=campaign_id,
-                    period=Period(period),
-                    edit=edit,
-                )
-                edited(remove, brand_id)
+        def remove(connection: Connection, budget_id: int, edit: Edit) -> None:
+            brand_id, campaign_id, period = keys[budget_id]
+            catalog.remove_budget(connection, brand_id, campaign_id, Period(period), edit)
 
-        await self.write(request, work)
-        return len(keys)
+        action = Action(Verbs("Remove", "Removed"), "budget", remove, ids)
+        with told():
+            outcome = await bulk.run(request, action)
+        flash(request, f"{outcome.sentence(action, is_done=True)}.", "success")
+        return len(outcome.done)
 
 
 def _brand(brand_id: int | None, campaign_id: int | None) -> int:

@@ -17,6 +17,7 @@ from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.enforcement import explain
 from runtime import clock
 from runtime.formats import wall_clock
+from web.admin import consent
 from web.admin.brands import STATUSES
 from web.admin.fields import RELATED, Choice, DayField, MomentField, as_id, computed, linked, list_address, reasons
 from web.admin.rows import BrandRow
@@ -143,7 +144,7 @@ class CampaignView(View):
                 self.check_seen(request, connection, catalog.campaign(connection, int(pk)))
                 catalog.edit_campaign(connection, int(pk), changes, edit)
 
-            edited(change, brand_id)
+            consent.make(request, change, brand_id)
 
         await self.write(request, work)
         return await self.find_by_pk(request, pk)
@@ -166,6 +167,4 @@ class CampaignView(View):
         await self._set(request, selection, ConfiguredStatus.ARCHIVED)
 
     async def _set(self, request: Request, selection: ActionSelection, status: ConfiguredStatus) -> None:
-        rows = await selection.rows()
-        changes = [(row.brand_id, row.id) for row in rows if row.configured_status != status]
-        await change_statuses(request, "campaign", catalog.edit_campaign, changes, len(rows), status)
+        await change_statuses(request, "campaign", await selection.rows(), status)

@@ -23,12 +23,12 @@ from domain.errors import InvalidValue
 from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
 from domain.schedules import WEEKDAYS, Schedule, format_schedule, open_stretches, parse_schedule
 from runtime import clock
-from web.admin import stale
+from web.admin import consent, stale
 from web.admin.fields import as_id
 from web.admin.stale import EditedSince
 from web.admin.views import may_edit, write
 from web.marks import edit_mark
-from workers.enforcement import edited
+from workers.edits import Unconfirmed
 
 DAYS_AHEAD: Final = 7
 MAX_TEXT: Final = 10_000
@@ -62,12 +62,17 @@ class ScheduleEditor(CustomView):
         request.state.seen = seen = await stale.seen_by(request)
         try:
             wanted = _read(text)
-            await write(request, partial(_save, page.campaign, wanted, seen))
+            await consent.read(request)
+            await write(request, partial(_save, request, page.campaign, wanted, seen))
         except InvalidValue as error:
             return self._page(request, page, text, f"{error.message}; nothing was saved, the grid shows what is stored")
         except EditedSince as error:
             request.state.stale = error.sentence
             return self._page(request, page, text)
+        except Unconfirmed as error:
+            request.state.unconfirmed = error.effect
+            return self._page(request, page, text)
+        consent.tell(request)
         flash(
             request, f"{page.campaign['name']} serves {format_schedule(wanted)}, by the clock of its brand.", "success"
         )
@@ -123,13 +128,13 @@ def _set_by_people(schedule: Schedule) -> dict[str, Any]:
     return {"dayparts": [asdict(part) for part in schedule]}
 
 
-def _save(campaign: dict[str, Any], schedule: Schedule, seen: str, edit: Edit) -> None:
+def _save(request: Request, campaign: dict[str, Any], schedule: Schedule, seen: str, edit: Edit) -> None:
     def work(connection: Connection) -> None:
         now = _set_by_people(catalog.schedule_of(connection, campaign["id"]))
         stale.check(connection, seen, now, SCHEDULE_FIELDS, ("schedule", campaign["id"]))
         catalog.set_schedule(connection, campaign["id"], schedule, edit)
 
-    edited(work, campaign["brand_id"])
+    consent.make(request, work, campaign["brand_id"])
 
 
 def previewed(schedule: Schedule, at: datetime, zone: ZoneInfo) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_admin import BaseModelView, DefaultTheme
 from starlette_admin.contrib.sqla import Admin
@@ -28,7 +28,7 @@ from db.access_models import User
 from db.engine import PASSING_FAULTS, engine
 from db.models import RejectedEvent
 from runtime.settings import settings
-from web.admin import stale
+from web.admin import consent, stale
 from web.admin.access import KeyView, UserView
 from web.admin.auth import SignIn, secret_key
 from web.admin.brands import BrandView
@@ -38,6 +38,7 @@ from web.admin.history import AuditView, RejectedView, StatusChangeView
 from web.admin.home import Home
 from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, KeyRow, StatusChangeRow
 from web.admin.schedules import ScheduleEditor
+from web.admin.undo import Undo
 
 log = structlog.get_logger()
 
@@ -70,8 +71,7 @@ class Site(Admin):
         view = self._view(request)
         if not await view.is_action_allowed(request, request.query_params.get("name", "")):
             raise HTTPException(HTTPStatus.FORBIDDEN)
-        response: Response = await super().handle_action(request)
-        return response
+        return _previewed(request, await super().handle_action(request))
 
     @route("/_api/{key}/row-action", methods=["POST"], name="row-action")
     async def handle_row_action(self, request: Request) -> Response:
@@ -79,17 +79,19 @@ class Site(Admin):
         view, name = self._view(request), request.query_params.get("name", "")
         if name in LINKS or not await view.is_row_action_allowed(request, name):
             raise HTTPException(HTTPStatus.FORBIDDEN)
-        response: Response = await super().handle_row_action(request)
-        return response
+        return _previewed(request, await super().handle_row_action(request))
 
     @route("/{key}/create", methods=["GET", "POST"], name="create")
     async def _render_create(self, request: Request) -> Response:
+        if request.method == "POST":
+            await consent.read(request)
         return self._showing(request, await super()._render_create(request))
 
     @route("/{key}/edit", methods=["GET", "POST"], name="edit")
     async def _render_edit(self, request: Request) -> Response:
         if request.method == "POST":
             request.state.seen = await stale.seen_by(request)
+            await consent.read(request)
         return self._showing(request, await super()._render_edit(request))
 
     def _view(self, request: Request) -> BaseModelView:
@@ -99,11 +101,19 @@ class Site(Admin):
         return view
 
     def _showing(self, request: Request, response: Response) -> Response:
-        """The answer, or in its place the page of a secret that was made just now."""
+        """The answer, or in its place the page of a secret that was made just now. To be asked is no failure."""
+        if hasattr(request.state, "unconfirmed"):
+            response.status_code = HTTPStatus.OK
         shown = getattr(request.state, "shown_once", None)
         if shown is None:
             return response
         return self._template_response(request, "shown_once.html", {"title": shown.title, "shown": shown})
+
+
+def _previewed(request: Request, response: Response) -> Response:
+    """The answer to an action, or what it would do where only that was asked."""
+    preview = getattr(request.state, "preview", None)
+    return response if preview is None else JSONResponse(preview)
 
 
 class Faults:
@@ -187,6 +197,7 @@ def _views() -> list[Any]:
         CampaignView(CampaignRow),
         BudgetView(BudgetRow),
         ScheduleEditor(),
+        Undo(),
         RejectedView(RejectedEvent),
         StatusChangeView(StatusChangeRow),
         AuditView(AuditRow),

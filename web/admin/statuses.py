@@ -1,97 +1,100 @@
-"""One status for many brands or campaigns: each brand by itself, so that one that cannot be changed stops no other."""
+"""One status for many brands or campaigns, and its undoing. What somebody else paused or archived stays as it is."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final
 
-import structlog
-from sqlalchemy import Connection, func, select
+from anyio.to_thread import run_sync
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette_admin import flash
 
-from db.engine import PASSING_FAULTS, snapshot
-from db.models import Campaign
+from db.engine import snapshot
+from db.repository import audit, catalog
 from db.repository.audit import Edit
-from domain.campaigns import ConfiguredStatus, EffectiveStatus
-from web.admin.views import write
-from workers.enforcement import chunks, edited
+from domain.campaigns import ConfiguredStatus
+from domain.edit_words import counted
+from runtime.formats import instant
+from web.admin import bulk, consent
+from web.admin.bulk import Action, Verbs
 
-log = structlog.get_logger()
+EditFields = Callable[[Connection, int, Mapping[str, object], Edit], None]
 
-EDITS_A_TRANSACTION: Final = 500
+EDITS: Final[dict[str, EditFields]] = {"brand": catalog.edit_brand, "campaign": catalog.edit_campaign}
+VERBS: Final = {
+    ConfiguredStatus.PAUSED: Verbs("Pause", "Paused"),
+    ConfiguredStatus.ENABLED: Verbs("Enable", "Enabled"),
+    ConfiguredStatus.ARCHIVED: Verbs("Archive", "Archived"),
+}
+OTHERS: Final = "others"
+"""The field of the question by which a person enables also what was paused at other times."""
 
-Change = Callable[[Connection, int, dict[str, str], Edit], None]
-
-
-class Outcome(NamedTuple):
-    """How many things were changed, were not because a server was busy, and how many of their campaigns serve now."""
-
-    changed: int
-    postponed: int
-    serving: int
-
-
-async def change_statuses(
-    request: Request,
-    noun: str,
-    change: Change,
-    pairs: Sequence[tuple[int, int]],
-    chosen: int,
-    status: ConfiguredStatus,
-) -> None:
-    """Sets the status of things given as (brand id, own id) and tells what came of it; `chosen` counts all picked."""
-    work = partial(_set_all, change=change, pairs=pairs, status=status, of_brands=noun == "brand")
-    outcome = await write(request, lambda edit: work(edit=edit))
-    same = chosen - len(pairs)
-    already = f" ({same} {'was' if same == 1 else 'were'} already)" if same else ""
-    told = f"{_counted(outcome.changed, noun)} {status}{already}; {_serving_now(outcome, noun)}."
-    flash(request, told, "success")
-    if outcome.postponed:
-        flash(request, f"{_counted(outcome.postponed, noun)} could not be changed just now; try again.", "warning")
+NAMED_AT_MOST: Final = 5
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+async def change_statuses(request: Request, noun: str, rows: Sequence[Any], status: ConfiguredStatus) -> None:
+    """Sets the status of the chosen rows, says what came of it, and offers to undo it."""
+    includes_others = (await request.form()).get(OTHERS) is not None
+    action = await run_sync(partial(_action, noun, rows, status, includes_others=includes_others))
+    outcome = await bulk.run(request, action)
+    if not outcome.done:
+        flash(request, consent.shortened(" ".join(["Nothing was changed.", *action.notes])), "info")
+        return
+    told = " ".join([f"{outcome.sentence(action, is_done=True)}.", *action.notes])
+    flash(request, consent.shortened(told), "success")
+    request.state.admin_flash_pending[-1]["undo"] = {"noun": noun, "at": outcome.at.isoformat()}
 
 
-def _serving_now(outcome: Outcome, noun: str) -> str:
-    serve = "serves" if outcome.serving == 1 else "serve"
-    if noun == "brand":
-        return f"of {'its' if outcome.changed == 1 else 'their'} campaigns {outcome.serving} {serve} now"
-    if outcome.changed == 1:
-        return "it serves now" if outcome.serving else "it does not serve now"
-    return f"of them {outcome.serving} {serve} now"
+def _action(noun: str, rows: Sequence[Any], status: ConfiguredStatus, *, includes_others: bool) -> Action:
+    same = [row for row in rows if row.configured_status == status]
+    kept = [row for row in rows if row.configured_status == ConfiguredStatus.ARCHIVED and row not in same]
+    wanted = [row for row in rows if row not in same and row not in kept]
+    notes = [f"{counted(len(same), noun)} {'is' if len(same) == 1 else 'are'} {status} already."] if same else []
+    if kept:
+        notes.append(f"{_named(kept)} {'stays' if len(kept) == 1 else 'stay'} archived; edit one to take it back.")
+    option = ""
+    if status == ConfiguredStatus.ENABLED:
+        paused_together, others = _last_paused(noun, wanted)
+        if others:
+            told = "; ".join(_paused_by(row, last) for row, last in others[:NAMED_AT_MOST])
+            more = len(others) - NAMED_AT_MOST
+            told += f"; and {more} more" if more > 0 else ""
+            option = f"Also enable what was paused at other times: {told}"
+            notes += [] if includes_others else [f"Paused at other times, and left as it is: {told}."]
+        wanted = wanted if includes_others else paused_together
+    change = partial(_set_status, EDITS[noun], status)
+    return Action(VERBS[status], noun, change, _by_brand(noun, wanted), notes, option)
 
 
-def _set_all(
-    *, edit: Edit, change: Change, pairs: Sequence[tuple[int, int]], status: ConfiguredStatus, of_brands: bool
-) -> Outcome:
-    by_brand: defaultdict[int, list[int]] = defaultdict(list)
-    for brand_id, own_id in pairs:
-        by_brand[brand_id].append(own_id)
-    done: list[int] = []
-    postponed = 0
-    for brand_id, ids in sorted(by_brand.items()):
-        for some in chunks(ids, EDITS_A_TRANSACTION):
-            try:
-                edited(partial(_set_some, change=change, ids=some, status=status, edit=edit), brand_id)
-                done += some
-            except PASSING_FAULTS as error:
-                log.warning("enforcement.postponed", brand_id=brand_id, error=type(error).__name__)
-                postponed += len(some)
-    return Outcome(len(done), postponed, _serving(done, of_brands=of_brands))
+def _set_status(edit_fields: EditFields, status: str, connection: Connection, own_id: int, edit: Edit) -> None:
+    edit_fields(connection, own_id, {"configured_status": status}, edit)
 
 
-def _set_some(
-    connection: Connection, *, change: Change, ids: Sequence[int], status: ConfiguredStatus, edit: Edit
-) -> None:
-    for own_id in ids:
-        change(connection, own_id, {"configured_status": status.value}, edit)
+def _by_brand(noun: str, rows: Iterable[Any]) -> dict[int, list[int]]:
+    ids: defaultdict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        ids[row.id if noun == "brand" else row.brand_id].append(row.id)
+    return dict(ids)
 
 
-def _serving(ids: Sequence[int], *, of_brands: bool) -> int:
-    column = Campaign.brand_id if of_brands else Campaign.id
-    serving = select(func.count()).where(column.in_(ids), Campaign.effective_status == EffectiveStatus.ACTIVE)
+Paused = tuple[Any, Edit | None]
+"""A row, and who paused it when, where that is known."""
+
+
+def _last_paused(noun: str, rows: Sequence[Any]) -> tuple[list[Any], list[Paused]]:
+    """The rows that were paused together last, and the others: to enable all would undo other people's edits."""
     with snapshot() as connection:
-        return int(connection.execute(serving).scalar_one())
+        pauses = audit.last_status_edits(connection, noun, [row.id for row in rows], ConfiguredStatus.PAUSED)
+    newest = max(pauses.values(), key=lambda pause: pause.at, default=None)
+    together = [row for row in rows if pauses.get(row.id) == newest]
+    return together, [(row, pauses.get(row.id)) for row in rows if pauses.get(row.id) != newest]
+
+
+def _paused_by(row: Any, pause: Edit | None) -> str:
+    return _named([row]) if pause is None else f"{_named([row])} by {pause.by} at {instant(pause.at)}"
+
+
+def _named(rows: Sequence[Any]) -> str:
+    names = ", ".join(f"{row.name} ({row.id})" for row in rows[:NAMED_AT_MOST])
+    return names if len(rows) <= NAMED_AT_MOST else f"{names} and {len(rows) - NAMED_AT_MOST} more"

@@ -22,10 +22,11 @@ from db.repository.access import Person
 from db.repository.audit import Edit
 from domain.errors import InvalidValue
 from runtime import clock
-from web.admin import stale
+from web.admin import consent, stale
 from web.admin.fields import as_id, has_name
 from web.admin.stale import EditedSince
 from web.marks import edit_mark
+from workers.edits import Unconfirmed
 
 Result = TypeVar("Result")
 
@@ -196,9 +197,15 @@ class View(ModelView):
         stale.check(connection, request.state.seen, now, self.set_by_people, (str(self.display_name), now["id"]))
 
     async def write(self, request: Request, work: Callable[[Edit], Result]) -> Result:
-        """Runs a change; what a rule refuses is told beside its field, or above the form where it has none."""
+        """Runs a change, and says on the next page what it stopped or released.
+
+        A refusal is shown beside its field, or above the form where it has none; what nobody agreed to yet, above it.
+        """
         try:
-            return await write(request, work)
+            result = await write(request, work)
+        except Unconfirmed as error:
+            request.state.unconfirmed = error.effect
+            raise FormValidationError({}) from None
         except EditedSince as error:
             request.state.stale = error.sentence
             raise FormValidationError({}) from None
@@ -208,3 +215,5 @@ class View(ModelView):
                 raise FormValidationError({name: error.message}) from None
             flash(request, str(error), "error")
             raise FormValidationError({}) from None
+        consent.tell(request)
+        return result

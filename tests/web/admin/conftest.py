@@ -28,26 +28,49 @@ class Browser:
         """A page; redirects are followed to their end."""
         return self.client.get(_address(path, query))
 
-    def post(self, path: str, data: dict[str, Any] | None = None, **query: object) -> httpx.Response:
-        """A form opened and sent with what it carries unseen; the answer itself, be it a redirect."""
+    def post(
+        self, path: str, data: dict[str, Any] | None = None, *, agrees: bool = True, **query: object
+    ) -> httpx.Response:
+        """A form opened and sent with what it carries unseen; the answer itself, be it a redirect.
+
+        Where the page asks first whether to do what it would do, the person agrees.
+        """
         carried = self.carried(path, **query) if path.endswith(("/edit", "/schedule")) else {}
         fields = {"csrftoken": self.token(), **carried, **(data or {})}
-        return self.client.post(_address(path, query), data=fields, follow_redirects=False)
+        answer = self.client.post(_address(path, query), data=fields, follow_redirects=False)
+        asked = re.search(r'name="agreed" value="(\w+)"', answer.text)
+        if asked is None or not agrees:
+            return answer
+        return self.client.post(_address(path, query), data={**fields, "agreed": asked[1]}, follow_redirects=False)
 
     def carried(self, path: str, **query: object) -> dict[str, str]:
         """The mark in a form of what it was opened on; nothing where the page has none."""
         found = re.search(r'name="seen" value="(\w*)"', self.get(path, **query).text)
         return {"seen": found[1]} if found else {}
 
-    def act(self, key: str, name: str, *ids: int) -> httpx.Response:
-        """A bulk action on rows."""
+    def act(self, key: str, name: str, *ids: int, **form: str) -> httpx.Response:
+        """A bulk action on rows, agreed to where it asks first; `form`: what is chosen in the question."""
         query = urlencode([("name", name), *(("pks", number) for number in ids)])
-        return self.client.post(f"/admin/_api/{key}/action?{query}", headers={"X-CSRFToken": self.token()})
+        return self._agreed(f"/admin/_api/{key}/action?{query}", form)
 
     def act_on_one(self, key: str, name: str, number: int) -> httpx.Response:
-        """A row's own action."""
+        """A row's own action, the same way."""
         query = urlencode({"name": name, "pk": number})
-        return self.client.post(f"/admin/_api/{key}/row-action?{query}", headers={"X-CSRFToken": self.token()})
+        return self._agreed(f"/admin/_api/{key}/row-action?{query}", {})
+
+    def preview(self, key: str, name: str, *ids: int, **form: str) -> dict[str, Any]:
+        """What the question before a bulk action says."""
+        query = urlencode([("name", name), ("preview", "1"), *(("pks", number) for number in ids)])
+        told: dict[str, Any] = self._send(f"/admin/_api/{key}/action?{query}", form).json()
+        return told
+
+    def _agreed(self, address: str, form: dict[str, str]) -> httpx.Response:
+        asked = self._send(f"{address}&preview=1", form)
+        is_question = asked.status_code == 200 and "agreed" in asked.json()
+        return self._send(address, {**form, "agreed": asked.json()["agreed"]}) if is_question else asked
+
+    def _send(self, address: str, form: dict[str, str]) -> httpx.Response:
+        return self.client.post(address, data=form, headers={"X-CSRFToken": self.token()})
 
     def token(self) -> str:
         """The CSRF token that the browser's cookie holds."""

@@ -135,12 +135,10 @@ def test_bulk_actions_change_what_is_chosen_brand_by_brand(world: World, browser
     assert someone.act("campaigns", "pause", *chosen).status_code == 200
     assert [world.holds(campaign) for campaign in chosen[:2]] == [{"user_paused"}] * 2
     assert world.holds(left) == {"brand_daily_budget"}
-    assert "2 campaigns paused (1 was already); of them 0 serve now." in someone.told()
+    assert "Paused 2 campaigns: stopped 1 campaign. 1 campaign is paused already." in someone.told()
     assert audit(world) == [("edit", "campaign")] * 2
-    assert someone.act("campaigns", "enable", *chosen).status_code == 200
-    assert "3 campaigns enabled; of them 2 serve now." in someone.told()
     assert someone.act("campaigns", "archive", left).status_code == 200
-    assert "1 campaign archived; it does not serve now." in someone.told()
+    assert "Archived 1 campaign: stopped and released no campaign." in someone.told()
     assert world.holds(left) == {"archived", "brand_daily_budget"}
     world.verify()
 
@@ -153,7 +151,7 @@ def test_a_brand_is_archived_not_deleted(world: World, browser: Open) -> None:
     assert someone.act_on_one("brands", "delete", brand).status_code == 403
     assert someone.act("brands", "archive", brand).status_code == 200
     assert world.holds(campaign) == {"brand_paused"}
-    assert "1 brand archived; of its campaigns 0 serve now." in someone.told()
+    assert "Archived 1 brand: stopped 1 campaign." in someone.told()
 
 
 def test_a_limit_is_typed_in_units_and_enforced(world: World, browser: Open) -> None:

@@ -1,0 +1,228 @@
+"""Edits that stop or release campaigns: the page says so first, asks, and says the same of what it then did."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser as Chrome
+from playwright.sync_api import expect
+
+from domain.access import Role
+from tests.web.admin.conftest import PASSWORD, Browser, Open
+from tests.web.chromium import Watched
+from tests.web.conftest import Browse
+from tests.world import UNIT, World
+from workers import access
+
+BRAND = {"name": "Hudson Shoes", "configured_status": "enabled", "time_zone": "UTC", "currency": "USD"}
+CAMPAIGN = {"name": "Search", "configured_status": "enabled", "platform": "", "external_id": "", "starts_on": ""}
+PATIENCE_MILLISECONDS = 30_000
+LIMIT = "Daily limit $7,900.00 → $1.50"
+
+# Path, query, form, and what the page says it does.
+EDITS: dict[str, tuple[str, dict[str, int], dict[str, Any], str]] = {
+    "lower a limit": ("/admin/budgets/edit", {"pk": 1}, {"limit_micros": "1.50"}, f"{LIMIT}: stops 1 campaign"),
+    "set a limit": (
+        "/admin/budgets/create", {}, {"brand": 1, "campaign": "", "period": "weekly", "limit_micros": "2"},
+        "Weekly limit none → $2.00: stops 1 campaign",
+    ),
+    "pause a brand": (
+        "/admin/brands/edit", {"pk": 1}, {**BRAND, "configured_status": "paused"},
+        "Status enabled → paused: stops 1 campaign",
+    ),
+    "end a flight": (
+        "/admin/campaigns/edit", {"pk": 1}, {**CAMPAIGN, "ends_on": "2026-06-16"},
+        "Flight to none → 2026-06-16: stops 1 campaign",
+    ),
+    "set a schedule": (
+        "/admin/campaigns/1/schedule", {}, {"schedule": "Mon 09:00-10:00"},
+        "Schedule always → Mon 09:00-10:00: stops 1 campaign",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def catalog(world: World) -> World:
+    """A Wednesday noon; a brand with a limit of 7,900, of which its one campaign spent 2."""
+    world.set_clock("2026-06-17T12:00:00Z")
+    world.spend(world.campaign(world.brand(name="Hudson Shoes", daily=7_900 * UNIT), name="Search"), 2 * UNIT)
+    return world
+
+
+def question(page: str) -> str:
+    found = re.search(r"data-consent>.*?<strong>(.*?)</strong>", page, re.DOTALL)
+    return found[1] if found else ""
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_a_form_asks_before_it_stops_campaigns_and_says_the_same_afterwards(
+    catalog: World, browser: Open, kind: str
+) -> None:
+    path, query, form, told = EDITS[kind]
+    someone = browser(Role.OPERATOR)
+    audited = catalog.rows("SELECT id FROM audit_entries")
+    asked = someone.post(path, form, agrees=False, **query)
+    assert (asked.status_code, question(asked.text)) == (200, f"{told} now.")
+    assert catalog.is_active(1)
+    assert catalog.rows("SELECT id FROM audit_entries") == audited
+    assert someone.post(path, form, **query).status_code == 303
+    assert not catalog.is_active(1)
+    assert f"{told.replace('stops', 'stopped')}." in someone.told()
+    catalog.verify()
+
+
+def test_what_came_between_is_shown_anew(catalog: World, browser: Open) -> None:
+    someone = browser(Role.OPERATOR)
+    asked = someone.post("/admin/budgets/edit", {"limit_micros": "1.50"}, agrees=False, pk=1)
+    token = re.findall(r'name="agreed" value="(\w+)"', asked.text)[0]
+    catalog.set_status(1, "paused")
+    form = {"limit_micros": "1.50", "agreed": token}
+    again = someone.post("/admin/budgets/edit", form, agrees=False, pk=1)
+    assert question(again.text) == f"{LIMIT}: stops and releases no campaign now."
+    assert catalog.one("SELECT limit_micros FROM budgets") == {"limit_micros": 7_900 * UNIT}
+
+
+def test_the_token_of_one_edit_agrees_to_no_other(catalog: World, browser: Open) -> None:
+    someone = browser(Role.OPERATOR)
+    asked = someone.post("/admin/budgets/edit", {"limit_micros": "1.50"}, agrees=False, pk=1)
+    token = re.findall(r'name="agreed" value="(\w+)"', asked.text)[0]
+    other = someone.post("/admin/budgets/edit", {"limit_micros": "0", "agreed": token}, agrees=False, pk=1)
+    assert question(other.text) == "Daily limit $7,900.00 → $0.00: stops 1 campaign now."
+
+
+def test_what_stops_nothing_is_saved_at_once(catalog: World, browser: Open) -> None:
+    someone = browser(Role.OPERATOR)
+    assert someone.post("/admin/budgets/edit", {"limit_micros": "7,000.00"}, agrees=False, pk=1).status_code == 303
+    assert catalog.one("SELECT limit_micros FROM budgets") == {"limit_micros": 7_000 * UNIT}
+
+
+def test_an_action_is_refused_without_its_preview(catalog: World, browser: Open) -> None:
+    someone = browser(Role.OPERATOR)
+    for key, name, sentence in (
+        ("campaigns", "pause", "Pause 1 campaign: stops 1 campaign now"),
+        ("brands", "archive", "Archive 1 brand: stops 1 campaign now"),
+        ("budgets", "delete", "Remove 1 budget: stops and releases no campaign now"),
+    ):
+        address = f"/admin/_api/{key}/action?name={name}&pks=1"
+        refused = someone.client.post(address, headers={"X-CSRFToken": someone.token()})
+        assert refused.status_code == 400
+        assert refused.json()["msg"].startswith(f"{sentence}. Nothing was changed")
+        assert someone.preview(key, name, 1)["sentence"] == f"{sentence}."
+    assert catalog.is_active(1)
+    assert len(catalog.rows("SELECT FROM budgets")) == 1
+
+
+def sign_in(page: Any, path: str) -> None:
+    page.goto(path)
+    page.fill("#username", "ops@example.com")
+    page.fill("#password", PASSWORD)
+    page.click("button[type=submit]")
+
+
+def test_in_a_browser_enter_asks_then_saves_and_leads_back(world: World, browse: Browse, chrome: Chrome) -> None:
+    campaign = world.campaign(world.brand(name="Hudson Shoes", daily=7_900 * UNIT), name="Search")
+    world.spend(campaign, 2 * UNIT)
+    access.create_user("ops@example.com", PASSWORD, Role.OPERATOR, "test")
+    with browse() as client:
+        page = chrome.new_page(base_url=str(client.base_url), viewport={"width": 1280, "height": 800})
+        watched = Watched(page)
+        listed = "/admin/budgets/list?sort=id__asc"
+        sign_in(page, listed)
+        page.locator("[data-sa-name=edit]").click()
+        page.fill("[name=limit_micros]", "1.50")
+        page.press("[name=limit_micros]", "Enter")
+        expect(page.get_by_text(f"{LIMIT}: stops 1 campaign now.")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+        assert world.is_active(campaign)
+        page.press("[name=limit_micros]", "Enter")
+        expect(page.get_by_text(f"{LIMIT}: stopped 1 campaign.")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+        assert page.url.endswith(listed)
+        assert not world.is_active(campaign)
+        page.locator("[data-sa-name=delete][data-sa-is-row-action]").click()
+        expect(page.locator("#modal-action")).to_contain_text(
+            "Remove 1 budget: releases 1 campaign now.", timeout=PATIENCE_MILLISECONDS
+        )
+        page.locator("#actionSubmit").click()
+        expect(page.get_by_text("Removed 1 budget: released 1 campaign.")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+        assert world.is_active(campaign)
+        assert watched.faults == []
+        page.close()
+
+
+def someone_pauses(someone: Browser, *ids: int) -> None:
+    assert someone.act("campaigns", "pause", *ids).status_code == 200
+
+
+def statuses(world: World) -> list[str]:
+    return [row["configured_status"] for row in world.rows("SELECT configured_status FROM campaigns ORDER BY id")]
+
+
+@pytest.fixture
+def four(world: World) -> list[int]:
+    """Campaigns of two brands: two enabled, one paused and one archived by a colleague before."""
+    one, two = world.brand(), world.brand()
+    made = [world.campaign(brand, name=name) for brand, name in ((one, "A"), (two, "B"), (one, "Paused"), (one, "Old"))]
+    world.set_status(made[2], "paused")
+    world.set_status(made[3], "archived")
+    return made
+
+
+def test_enable_after_pause_leaves_what_was_paused_or_archived_before(
+    world: World, browser: Open, four: list[int]
+) -> None:
+    someone = browser(Role.OPERATOR)
+    someone_pauses(someone, *four)
+    assert statuses(world) == ["paused", "paused", "paused", "archived"]
+    asked = someone.preview("campaigns", "enable", *four)
+    assert asked["sentence"] == "Enable 2 campaigns: releases 2 campaigns now."
+    assert any("Old (4) stays archived" in note for note in asked["notes"])
+    assert any("left as it is: Paused (3) by test at" in note for note in asked["notes"])
+    assert someone.act("campaigns", "enable", *four).status_code == 200
+    assert statuses(world) == ["enabled", "enabled", "paused", "archived"]
+    world.verify()
+
+
+def test_what_was_paused_before_is_enabled_where_the_person_says_so(
+    world: World, browser: Open, four: list[int]
+) -> None:
+    someone = browser(Role.OPERATOR)
+    someone_pauses(someone, *four[:2])
+    assert someone.act("campaigns", "enable", *four, others="on").status_code == 200
+    assert statuses(world) == ["enabled", "enabled", "enabled", "archived"]
+
+
+def test_a_paused_campaign_that_is_chosen_alone_is_enabled(world: World, browser: Open, four: list[int]) -> None:
+    assert browser(Role.OPERATOR).act("campaigns", "enable", four[2]).status_code == 200
+    assert statuses(world)[2] == "enabled"
+
+
+def test_undo_gives_each_campaign_its_status_back(world: World, browser: Open, four: list[int]) -> None:
+    someone = browser(Role.OPERATOR)
+    assert someone.act("campaigns", "archive", *four).status_code == 200
+    assert statuses(world) == ["archived"] * 4
+    page = someone.get("/admin/").text
+    (address,) = re.findall(r'href="[^"]*(/admin/undo\?[^"]*)">Undo</a>', page)
+    address = address.replace("&amp;", "&")
+    asked = someone.client.get(address).text
+    assert "Give back the status of 3 campaigns: releases 2 campaigns now." in asked
+    assert statuses(world) == ["archived"] * 4
+    world.set_status(four[1], "enabled")
+    assert "1 campaign changed since" in someone.client.get(address).text
+    stale = re.findall(r'name="agreed" value="(\w+)"', asked)[0]
+    form = {"csrftoken": someone.token(), "agreed": stale}
+    assert someone.client.post(address, data=form, follow_redirects=False).status_code == 200
+    assert someone.post(address).status_code == 303
+    assert statuses(world) == ["enabled", "enabled", "paused", "archived"]
+    assert "There is nothing left to undo." in someone.client.get(address).text
+    world.verify()
+
+
+def test_only_who_did_it_undoes_it(world: World, browser: Open, four: list[int]) -> None:
+    someone = browser(Role.OPERATOR)
+    someone_pauses(someone, *four[:2])
+    at = world.one("SELECT max(changed_at) AS at FROM audit_entries")["at"].isoformat()
+    for role, status in ((Role.OWNER, 200), (Role.VIEWER, 403)):
+        answer = browser(role).get("/admin/undo", noun="campaign", at=at)
+        assert answer.status_code == status
+        assert "releases" not in answer.text
+    for query in ({"noun": "user", "at": at}, {"noun": "campaign", "at": "x"}, {"noun": "campaign"}):
+        assert someone.get("/admin/undo", **query).status_code == 404

@@ -1,0 +1,147 @@
+"""One action on many things: previewed brand by brand, asked about, then made brand by brand."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+import structlog
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette_admin import flash
+from starlette_admin.exceptions import ActionFailed
+
+from db.engine import PASSING_FAULTS
+from db.repository.audit import Edit
+from domain.edit_words import counted, effect_words
+from web.admin import consent
+from web.admin.views import write
+from workers import edits
+from workers.edits import Effect, Unconfirmed
+
+log = structlog.get_logger()
+
+Work = Callable[[Connection], object]
+Make = Callable[[Work, int], Effect]
+
+
+class Verbs(NamedTuple):
+    """What is done, before and after: Pause, Paused."""
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a person wants to do to many things.
+
+    `ids` are the things by brand. `notes` say which of the chosen ones are left out, and why. `option` is the text of
+    a checkbox by which the person may include some of those; empty: there is none.
+    """
+
+    verbs: Verbs
+    noun: str
+    change: Callable[[Connection, int, Edit], object]
+    ids: Mapping[int, Sequence[int]]
+    notes: Sequence[str] = ()
+    option: str = ""
+
+
+@dataclass
+class Outcome:
+    """What an action does to each brand; which things it changes, and how many a busy server keeps as they are."""
+
+    at: datetime
+    effects: dict[int, Effect] = field(default_factory=dict)
+    done: list[int] = field(default_factory=list)
+    postponed: int = 0
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether the effect on any brand does."""
+        return any(effect.needs_consent for effect in self.effects.values())
+
+    @property
+    def token(self) -> str:
+        """A text that differs where the effect on any brand differs."""
+        tokens = "".join(f"{brand_id}:{effect.token};" for brand_id, effect in sorted(self.effects.items()))
+        return hashlib.sha256(tokens.encode()).hexdigest()[:24]
+
+    def sentence(self, action: Action, *, is_done: bool = False) -> str:
+        """`Pause 3 campaigns: stops 2 campaigns now`, or done, `Paused 3 campaigns: stopped 2 campaigns`."""
+        effects = self.effects.values()
+        words = effect_words(
+            sum(effect.stopped for effect in effects),
+            sum(effect.released for effect in effects),
+            at_least=any(effect.is_partial for effect in effects),
+            is_done=is_done,
+        )
+        verb = action.verbs.after if is_done else action.verbs.before
+        return f"{verb} {counted(len(self.done), action.noun)}: {words}"
+
+
+async def expected(request: Request, action: Action) -> Outcome:
+    """What the action would do now; nothing is changed."""
+    outcome: Outcome = await write(request, partial(_each, action, make=edits.previewed))
+    return outcome
+
+
+async def made(request: Request, action: Action, seen: Outcome) -> Outcome:
+    """Makes the action on the brands where it does what was seen, and returns what it did."""
+
+    def make(work: Work, brand_id: int) -> Effect:
+        return edits.edit(work, brand_id, edits.agreed_to(seen.effects[brand_id].token))[1]
+
+    possible = replace(action, ids={brand_id: action.ids[brand_id] for brand_id in seen.effects})
+    outcome: Outcome = await write(request, partial(_each, possible, make=make))
+    outcome.postponed += seen.postponed
+    if outcome.postponed:
+        left = counted(outcome.postponed, action.noun)
+        flash(request, f"{left} could not be changed just now; try again.", "warning")
+    return outcome
+
+
+async def run(request: Request, action: Action) -> Outcome:
+    """The action of a list, once the person has agreed to its effect.
+
+    Raises ActionFailed, with nothing changed, where the request asks only what it would do, or agrees to nothing.
+    """
+    seen = await expected(request, action)
+    if request.query_params.get("preview"):
+        request.state.preview = _question(action, seen)
+        raise ActionFailed("a preview")
+    if seen.needs_consent and (await request.form()).get(consent.FIELD) != seen.token:
+        raise ActionFailed(f"{seen.sentence(action)}. Nothing was changed: choose the action again to agree to it.")
+    return await made(request, action, seen)
+
+
+def _question(action: Action, seen: Outcome) -> dict[str, Any]:
+    """What the question before the action says, and the token that agrees to it."""
+    busy = f"{counted(seen.postponed, action.noun)} cannot be changed just now: a server is busy."
+    return {
+        "sentence": f"{seen.sentence(action)}.",
+        "notes": [*action.notes, *([busy] if seen.postponed else [])],
+        "option": action.option,
+        "agreed": seen.token,
+    }
+
+
+def _each(action: Action, edit: Edit, make: Make) -> Outcome:
+    """Each brand by itself, so that one that cannot be changed now stops no other."""
+    outcome = Outcome(edit.at)
+    for brand_id, ids in sorted(action.ids.items()):
+        try:
+            outcome.effects[brand_id] = make(partial(_all_of, action, ids, edit), brand_id)
+            outcome.done += ids
+        except (*PASSING_FAULTS, Unconfirmed) as error:
+            log.warning("enforcement.postponed", brand_id=brand_id, error=type(error).__name__)
+            outcome.postponed += len(ids)
+    return outcome
+
+
+def _all_of(action: Action, ids: Sequence[int], edit: Edit, connection: Connection) -> None:
+    for own_id in ids:
+        action.change(connection, own_id, edit)

@@ -1,0 +1,47 @@
+"""Edits in the admin that stop or release campaigns: a form comes back once with what it would do, and asks.
+
+The form then carries the token of that effect. Where it would do something else by then, it comes back again.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette_admin import flash
+
+from workers import edits
+from workers.edits import Effect
+
+Result = TypeVar("Result")
+
+FIELD: Final = "agreed"
+"""The form's hidden field: the token of the effect that the person was shown."""
+
+MAX_BANNER: Final = 400
+"""Characters of a banner, which travels in a cookie."""
+
+
+async def read(request: Request) -> None:
+    """Notes what the form agrees to."""
+    request.state.agreed = str((await request.form()).get(FIELD) or "")
+
+
+def make(request: Request, work: Callable[[Connection], Result], brand_id: int) -> Result:
+    """Makes an edit of one brand that the person has agreed to. Raises Unconfirmed where it does something else."""
+    result, effect = edits.edit(work, brand_id, edits.agreed_to(request.state.agreed))
+    request.state.effect = effect
+    return result
+
+
+def tell(request: Request) -> None:
+    """Says on the next page what the edit did, where it was asked about."""
+    effect: Effect | None = getattr(request.state, "effect", None)
+    if effect is not None and effect.needs_consent:
+        flash(request, shortened(f"{effect.sentence(is_done=True)}."), "warning" if effect.stopped else "success")
+
+
+def shortened(sentence: str) -> str:
+    """The sentence with its middle left out where a cookie could not hold it; its end has the counts."""
+    half = MAX_BANNER // 2
+    return sentence if len(sentence) <= MAX_BANNER else f"{sentence[:half]} … {sentence[-half:]}"

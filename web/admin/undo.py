@@ -1,0 +1,96 @@
+"""Undoes what one action did to many statuses: each thing gets back the status that it had before, and no other."""
+
+from collections import defaultdict
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+
+from anyio.to_thread import run_sync
+from sqlalchemy import Connection
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette_admin import CustomView, flash
+from starlette_admin.routing import route
+
+from db.engine import snapshot
+from db.repository import audit, catalog
+from db.repository.audit import Edit, StatusEdit
+from domain.edit_words import counted
+from web.admin import bulk, consent
+from web.admin.bulk import Action, Outcome, Verbs
+from web.admin.statuses import EDITS
+from web.admin.views import may_edit, person_of
+
+READ = {"brand": catalog.brand, "campaign": catalog.campaign}
+
+
+class Undo(CustomView):
+    """The question before an action of one's own is undone."""
+
+    path = "/undo"
+    route_name = "undo"
+    add_to_menu = False
+
+    @route("", methods=["GET", "POST"])
+    async def index(self, request: Request) -> Response:
+        """Says what undoing would do, and does it once the person agrees."""
+        if not may_edit(request):
+            raise HTTPException(HTTPStatus.FORBIDDEN)
+        action = await run_sync(partial(_action, request))
+        seen = await bulk.expected(request, action)
+        back = str(request.url_for("admin:list", key=f"{action.noun}s"))
+        if request.method == "POST" and (await request.form()).get(consent.FIELD) == seen.token:
+            outcome = await bulk.made(request, action, seen)
+            flash(request, f"{outcome.sentence(action, is_done=True)}.", "success")
+            return RedirectResponse(back, HTTPStatus.SEE_OTHER)
+        return self._page(request, action, seen, back)
+
+    def _page(self, request: Request, action: Action, seen: Outcome, back: str) -> Response:
+        assert self._admin is not None  # noqa: S101 - set when the view is added
+        context = {
+            "title": "Undo",
+            "sentence": f"{seen.sentence(action)}." if seen.done else "There is nothing left to undo.",
+            "notes": action.notes,
+            "things": len(seen.done),
+            "token": seen.token,
+            "back": back,
+        }
+        return self._admin._template_response(request, "undo.html", context)
+
+
+def _action(request: Request) -> Action:
+    """Raises an HTTPException where the address names no action of this person."""
+    noun = request.query_params.get("noun", "")
+    if noun not in EDITS:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such action.")
+    edit = Edit(person_of(request).label, _moment(request.query_params.get("at", "")))
+    with snapshot() as connection:
+        changed = {change.subject_id: change for change in audit.status_edits_at(connection, noun, edit)}
+        kept = [change for change in changed.values() if _is_as_left(connection, noun, change)]
+
+    def restore(connection: Connection, own_id: int, edit: Edit) -> None:
+        if _is_as_left(connection, noun, changed[own_id]):
+            EDITS[noun](connection, own_id, {"configured_status": changed[own_id].old_status}, edit)
+
+    ids: defaultdict[int, list[int]] = defaultdict(list)
+    for change in kept:
+        ids[change.brand_id].append(change.subject_id)
+    left = len(changed) - len(kept)
+    notes = [f"{counted(left, noun)} changed since, and stay as they are now."] if left else []
+    return Action(Verbs("Give back the status of", "Gave back the status of"), noun, restore, ids, notes)
+
+
+def _is_as_left(connection: Connection, noun: str, change: StatusEdit) -> bool:
+    """Whether nobody has changed the status since."""
+    return bool(READ[noun](connection, change.subject_id)["configured_status"] == change.new_status)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such action.")
+    return at
