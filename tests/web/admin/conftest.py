@@ -29,7 +29,7 @@ class Browser:
         return self.client.get(_address(path, query))
 
     def post(
-        self, path: str, data: dict[str, Any] | None = None, *, agrees: bool = True, **query: object
+        self, path: str, data: dict[str, Any] | None = None, agrees: bool = True, /, **query: object
     ) -> httpx.Response:
         """A form opened and sent with what it carries unseen; the answer itself, be it a redirect.
 

@@ -61,7 +61,7 @@ def test_a_form_asks_before_it_stops_campaigns_and_says_the_same_afterwards(
     path, query, form, told = EDITS[kind]
     someone = browser(Role.OPERATOR)
     audited = catalog.rows("SELECT id FROM audit_entries")
-    asked = someone.post(path, form, agrees=False, **query)
+    asked = someone.post(path, form, False, **query)
     assert (asked.status_code, question(asked.text)) == (200, f"{told} now.")
     assert catalog.is_active(1)
     assert catalog.rows("SELECT id FROM audit_entries") == audited
@@ -73,26 +73,26 @@ def test_a_form_asks_before_it_stops_campaigns_and_says_the_same_afterwards(
 
 def test_what_came_between_is_shown_anew(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
-    asked = someone.post("/admin/budgets/edit", {"limit_micros": "1.50"}, agrees=False, pk=1)
+    asked = someone.post("/admin/budgets/edit", {"limit_micros": "1.50"}, False, pk=1)
     token = re.findall(r'name="agreed" value="(\w+)"', asked.text)[0]
     catalog.set_status(1, "paused")
     form = {"limit_micros": "1.50", "agreed": token}
-    again = someone.post("/admin/budgets/edit", form, agrees=False, pk=1)
+    again = someone.post("/admin/budgets/edit", form, False, pk=1)
     assert question(again.text) == f"{LIMIT}: stops and releases no campaign now."
     assert catalog.one("SELECT limit_micros FROM budgets") == {"limit_micros": 7_900 * UNIT}
 
 
 def test_the_token_of_one_edit_agrees_to_no_other(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
-    asked = someone.post("/admin/budgets/edit", {"limit_micros": "1.50"}, agrees=False, pk=1)
+    asked = someone.post("/admin/budgets/edit", {"limit_micros": "1.50"}, False, pk=1)
     token = re.findall(r'name="agreed" value="(\w+)"', asked.text)[0]
-    other = someone.post("/admin/budgets/edit", {"limit_micros": "0", "agreed": token}, agrees=False, pk=1)
+    other = someone.post("/admin/budgets/edit", {"limit_micros": "0", "agreed": token}, False, pk=1)
     assert question(other.text) == "Daily limit $7,900.00 → $0.00: stops 1 campaign now."
 
 
 def test_what_stops_nothing_is_saved_at_once(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
-    assert someone.post("/admin/budgets/edit", {"limit_micros": "7,000.00"}, agrees=False, pk=1).status_code == 303
+    assert someone.post("/admin/budgets/edit", {"limit_micros": "7,000.00"}, False, pk=1).status_code == 303
     assert catalog.one("SELECT limit_micros FROM budgets") == {"limit_micros": 7_000 * UNIT}
 
 
