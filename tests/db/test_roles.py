@@ -124,7 +124,7 @@ def test_the_worker_role_may_run_all_but_what_people_and_keys_are_for(urls: Urls
     denied = refused_statements(urls[DatabaseRole.WORKER])
     for_people = (
         *("access.", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair."),
-        *("platform_accounts.", "corrections."),
+        *("platform_accounts.", "brand_corrections."),
     )
     assert denied == {name for name in denied if name.startswith(for_people)}
     assert "access.CREDENTIALS.0" in denied
