@@ -6,9 +6,11 @@ counter must not follow them. The sweep says so in the log, and `spendgate repai
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
+from itertools import filterfalse
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -125,10 +127,19 @@ def recounted(
 
     of_campaigns = recount.campaign_days(connection, brand_id, zone, keys)
     recount.set_campaign_days(connection, brand_id, list(filter(is_corrected, of_campaigns)))
-    of_brand = recount.brand_days(connection, brand_id)
+    of_brand = _without_excess(recount.brand_days(connection, brand_id), filterfalse(is_corrected, of_campaigns))
     recount.set_brand_days(connection, brand_id, list(filter(is_corrected, of_brand)))
     found = [*of_campaigns, *of_brand]
     return Counters(list(filter(is_corrected, found)), [one for one in found if not is_corrected(one)])
+
+
+def _without_excess(of_brand: Sequence[Recounted], left: Iterable[Recounted]) -> list[Recounted]:
+    """The brand's counters beside what its campaigns' should add up to: some of those were left too high."""
+    excess: Counter[date] = Counter()
+    for one in left:
+        excess[one.day] += one.counter_micros - one.right_micros
+    found = [one._replace(right_micros=one.right_micros - excess[one.day]) for one in of_brand]
+    return [one for one in found if one.counter_micros != one.right_micros]
 
 
 def corrections_of(brand_id: int, counters: Sequence[Recounted]) -> list[Correction]:

@@ -146,8 +146,9 @@ def refresh(at: datetime) -> int:
     """
     with snapshot() as connection:
         zones = search.zones_in_use(connection)
-        found = {*search.crossed(connection, zones, at), *search.drifted(connection, zones, at)}
-        opening = search.opening(connection, zones, at)
+        crossed = search.crossed(connection, zones, at)
+        opening = search.opening(connection, zones, at) if crossed else {}
+        found = {*crossed, *search.drifted(connection, zones, at)}
         misled = [row["brand_id"] for row in headroom.too_much(connection, zones, at)]
         misremembered = search.misremembered(connection, zones, at)
     if misled:

@@ -81,6 +81,17 @@ def test_a_counter_that_is_too_high_is_told_and_left_to_a_person(world: World, c
     assert world.spent(campaign) == 20
 
 
+def test_a_brands_counter_is_not_raised_to_campaigns_that_are_too_high(
+    world: World, campaign: int, noon: datetime
+) -> None:
+    world.execute("UPDATE campaign_days SET spent_micros = 20")
+    recounts.compare_some(noon)
+    assert world.one("SELECT spent_micros FROM brand_days") == {"spent_micros": 12}
+    world.execute("UPDATE brand_days SET spent_micros = 3")
+    recounts.compare_some(noon + timedelta(days=1))
+    assert world.one("SELECT spent_micros FROM brand_days") == {"spent_micros": 12}
+
+
 def test_what_was_opened_by_a_wrong_counter_is_closed_within_a_day(world: World, campaign: int, noon: datetime) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = 3; UPDATE brand_days SET spent_micros = 3")
     world.spend(campaign, 0)
