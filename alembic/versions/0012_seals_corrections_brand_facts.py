@@ -38,8 +38,10 @@ SELECT id, time_zone, currency, clock_timestamp() FROM brands ORDER BY id
 
 
 def upgrade() -> None:
-    # Brands first, as whoever counts or edits takes them last: neither then waits for the other in a ring.
+    # In the order in which whoever counts takes them, so that neither waits for the other in a ring.
+    op.execute("LOCK TABLE rejected_events IN ACCESS EXCLUSIVE MODE")
     op.execute("LOCK TABLE brands IN SHARE ROW EXCLUSIVE MODE")
+    op.execute("LOCK TABLE hold_changes IN ACCESS EXCLUSIVE MODE")
     op.create_table(
         "brand_facts",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

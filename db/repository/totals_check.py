@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -12,28 +13,34 @@ from db.repository.zones import readable_zones
 from domain.periods import ONE_DAY, day_starts_at
 
 PAGE: Final = 5_000
+MAX_UNSURE: Final = 10_000
+STREAMED: Final = {"stream_results": True, "yield_per": 1_000}
 _LAST_MOMENT: Final = timedelta(microseconds=1)
 
 # Reported totals beside the sums of the events that may be their differences, where Postgres finds them unlike: the
-# ids of differences are of version 5, which senders may use for ids of their own too.
+# ids of differences are of version 5, which senders may use for ids of their own too. First those of sources that are
+# known to report totals, and those with an event at the edge of a day, as figures of a past day have it.
 UNLIKE = text("""
-    WITH booked AS (
-        SELECT brand_id, campaign_id, source, (occurred_at AT TIME ZONE time_zone)::date AS day,
-            sum(amount_micros) AS booked_micros
+    WITH local AS (
+        SELECT brand_id, campaign_id, source, amount_micros, occurred_at AT TIME ZONE time_zone AS wall
         FROM spend_events JOIN brands ON brands.id = brand_id
         WHERE source <> '' AND get_byte(uuid_send(event_id), 6) >> 4 = 5
             AND (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
-        GROUP BY 1, 2, 3, 4
+    ), booked AS (
+        SELECT brand_id, campaign_id, source, wall::date AS day, sum(amount_micros) AS booked_micros,
+            bool_or(wall::time >= '23:59:59.999999') AS has_edge
+        FROM local GROUP BY 1, 2, 3, 4
     ), known AS (
         SELECT brand_id, campaign_id, source, day, total_micros
         FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id
         WHERE CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id
     )
-    SELECT brand_id, campaign_id, source, day, total_micros, time_zone
+    SELECT brand_id, campaign_id, source, day, total_micros, time_zone,
+        has_edge IS NOT FALSE OR source IN (SELECT source FROM reported_totals) AS is_reporting
     FROM booked FULL JOIN known USING (brand_id, campaign_id, source, day) JOIN brands ON brands.id = brand_id
     WHERE COALESCE(booked_micros, 0) <> COALESCE(total_micros, 0)
         AND (CAST(:floor AS date) IS NULL OR day > :floor)
-    ORDER BY brand_id, campaign_id, source, day
+    ORDER BY is_reporting DESC, brand_id, campaign_id, source, day
 """)
 
 # The events of one source about one campaign within a stretch of time.
@@ -73,11 +80,17 @@ class Booked(NamedTuple):
 
 
 def unlike(connection: Connection, floor: date | None, brand_id: int | None = None) -> Iterator[dict[str, Any]]:
-    """Totals that are not the sum of their differences after the day `floor`; `total_micros` None: there is none."""
-    found = connection.execute(UNLIKE, {"floor": floor, "brand_id": brand_id}).all()
-    zones = readable_zones({row.time_zone for row in found})
-    for row in found:
-        zone = zones.get(row.time_zone)
+    """Totals that are not the sum of their differences after the day `floor`; `total_micros` None: there is none.
+
+    Of sources that report no totals, as far as is known, MAX_UNSURE are looked at: senders may have such ids too.
+    """
+    rows = connection.execute(UNLIKE, {"floor": floor, "brand_id": brand_id}, execution_options=STREAMED)
+    unsure = 0
+    for row in rows:
+        unsure += not row.is_reporting
+        if unsure > MAX_UNSURE:
+            return
+        zone = readable_zone(row.time_zone)
         if zone is None:
             continue
         key = (row.brand_id, row.campaign_id, row.source, row.day)
@@ -91,6 +104,12 @@ def unlike(connection: Connection, floor: date | None, brand_id: int | None = No
                 "total_micros": row.total_micros,
                 "ledger_micros": booked.micros,
             }
+
+
+@cache
+def readable_zone(name: str) -> ZoneInfo | None:
+    """The zone of this name; None where there is none."""
+    return readable_zones([name]).get(name)
 
 
 def booked_of(connection: Connection, key: TotalKey, zone: ZoneInfo) -> Booked:

@@ -10,6 +10,9 @@ from db.repository.rows import plain
 
 LIFT_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
 
+# Whole histories are sorted: in memory, where they fit, and never in much more of it.
+ALLOW_MEMORY = text("SET LOCAL work_mem = '64MB'")
+
 SIZES = text("""
     SELECT (SELECT count(*) FROM spend_events) AS spend_events,
         (SELECT count(*) FROM campaign_days) AS campaign_days,
@@ -134,6 +137,7 @@ class CampaignDayUnlike(NamedTuple):
 def lift_time_limit(connection: Connection) -> None:
     """Lets this transaction's statements run as long as they need: a recount reads the whole ledger."""
     connection.execute(LIFT_TIME_LIMIT)
+    connection.execute(ALLOW_MEMORY)
 
 
 def sizes(connection: Connection) -> dict[str, int]:

@@ -28,6 +28,7 @@ JOBS = {
     "reset_monthly_budgets",
     "refresh_spend",
     "roll_up_hours",
+    "seal_histories",
     "maintain_ledger",
     "generate_monthly_reports",
 }

@@ -292,7 +292,7 @@ def test_the_service_runs_with_a_user_for_each_process_and_is_refused_nothing(
         sent = {"events": [world.event(campaign, UNIT)]}
         assert browser.post("/api/spend/?wait=true", json=sent).status_code == 200
         broker = ours(url("scheduler"))
-        for actor in ("apply_dayparting", "refresh_spend", "maintain_ledger", "roll_up_hours"):
+        for actor in ("apply_dayparting", "refresh_spend", "maintain_ledger", "roll_up_hours", "seal_histories"):
             broker.enqueue(message("schedule", actor))
         broker.enqueue(message("reports", "generate_monthly_reports"))
         eventually(lambda: world.spent(campaign) == 3 * UNIT and not world.is_active(campaign))
