@@ -6,13 +6,13 @@ import typer
 from rich.markup import escape
 from rich.progress import SpinnerColumn, TextColumn
 
-from cli.output import FOUND_EXIT, AsJson, console, local, money, print_json, print_rows, progress, tell
+from cli.output import FOUND_EXIT, AsJson, console, money, print_json, print_rows, progress, released, tell
 from db.engine import snapshot
 from db.repository import overview
 from domain.errors import InvalidValue
 from domain.inputs import CampaignKey
 from domain.periods import Period
-from domain.words import HOLD_WORDS
+from domain.words import HOLD_WORDS, in_words
 from runtime import clock
 from workers import schedules, verification
 from workers.enforcement import Cause, enforce_brands
@@ -122,7 +122,8 @@ def _tell_explanation(explained: Explained) -> None:
     account, told = explained.account, explained.explanation
     zone = account.time_zone
     colour = "green" if not told.holds else "red"
-    console.print(f"campaign {account.campaign_id} is [{colour}]{told.effective_status}[/{colour}]")
+    named = f"{escape(explained.name)} (campaign {account.campaign_id})"
+    console.print(f"{named} is [{colour}]{told.effective_status}[/{colour}]", highlight=False)
     if explained.progress is not None:
         console.print(
             f"its brand's campaigns: [yellow]{explained.progress.in_words()}[/yellow];"
@@ -133,13 +134,19 @@ def _tell_explanation(explained: Explained) -> None:
             "because": HOLD_WORDS[hold.hold],
             "spent": money(hold.spent_micros, account.currency),
             "limit": money(hold.limit_micros, account.currency),
-            "lifts": local(hold.lifts_at, zone),
+            "lifts": released(hold.lifts_at, [hold.hold], zone),
         }
         for hold in told.holds
     ]
     if rows:
         print_rows("Holds", rows, empty="")
-        console.print(f"it can next serve: [bold]{local(told.serves_at, zone)}[/bold]")
+        verb = "it" if told.serves_at is None else "it can next serve:"
+        console.print(f"{verb} [bold]{released(told.serves_at, _lasting(told), zone)}[/bold]")
+
+
+def _lasting(told: Explanation) -> list[str]:
+    """The holds that no clock lifts; all of them where each is lifted some time, though never all at once."""
+    return [hold.hold for hold in told.holds if hold.lifts_at is None] or [hold.hold for hold in told.holds]
 
 
 Everything = Annotated[bool, typer.Option("--all", help="Every brand, whether its day or month just began or not.")]
@@ -169,14 +176,12 @@ def status(as_json: AsJson = False) -> None:
     console.print(f"campaigns: {tally.get('active', 0)} active, {tally.get('inactive', 0)} inactive")
     rows = [
         {
-            "at": change["changed_at"],
+            "at": f"{change['changed_at']:%d %b %H:%M:%S}",
+            "campaign": f"{change['campaign']} ({change['campaign_id']})",
             "brand": change["brand"],
-            "id": change["campaign_id"],
-            "campaign": change["campaign"],
             "now": change["to_status"],
-            "because": "; ".join(HOLD_WORDS[hold] for hold in change["holds_after"]) or "nothing holds it",
-            "cause": change["cause"],
+            "because": in_words(change["holds_after"]) or "nothing holds it",
         }
         for change in changes
     ]
-    print_rows("Latest status changes", rows, empty="No campaign has changed its status yet.")
+    print_rows("Latest status changes, by UTC", rows, empty="No campaign has changed its status yet.")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.progress import open as open_with_progress
 from rich.table import Table
 
+from domain.words import stays_stopped
 from runtime.formats import exact_money, wall_clock
 
 FOUND_EXIT: Final = 1
@@ -129,6 +130,6 @@ def money(micros: int | None, currency: str) -> str:
     return NOTHING if micros is None else exact_money(micros, currency)
 
 
-def local(moment: datetime | None, zone: ZoneInfo) -> str:
-    """A moment by the brand's wall clock."""
-    return "not by the clock alone" if moment is None else wall_clock(moment, zone)
+def released(moment: datetime | None, holds: Iterable[str], zone: ZoneInfo) -> str:
+    """When the clock releases a campaign from its holds, by the brand's wall clock, or what must happen instead."""
+    return stays_stopped(holds) if moment is None else wall_clock(moment, zone)

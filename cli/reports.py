@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cli.output import console, list_rows, local, money, print_rows, progress
+from cli.output import console, list_rows, money, print_rows, progress
 from db.engine import snapshot
 from db.repository import catalog, reports
 from domain.errors import InvalidValue
@@ -20,6 +20,7 @@ from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
 from domain.reporting import month_named
 from domain.words import HOLD_WORDS
 from runtime import clock
+from runtime.formats import wall_clock
 from workers.report_formats import as_csv, as_json, hours, limits_in_force, notable_limits, percent, times_exhausted
 from workers.reports import generate_due, on_demand
 
@@ -177,7 +178,7 @@ def _tell_more(hidden: int, what: str) -> None:
 
 
 def _summary(found: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[str]:
-    made = local(found["generated_at"], time_zone(content["time_zone"]))
+    made = wall_clock(found["generated_at"], time_zone(content["time_zone"]))
     state = f"version {found['version']}, stored {made}" if content["complete"] else f"not over; as of {made}"
     yield f"[bold]{escape(content['brand'])}[/bold] {content['month']} [dim]({content['time_zone']}; {state})[/dim]"
     yield f"spent {_money(content, content['spent_micros'])}"

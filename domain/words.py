@@ -22,6 +22,22 @@ HOLD_WORDS: Final[dict[str, str]] = {
 }
 """Every hold's reason, as the end of the sentence «it does not serve, because …»."""
 
+SOMEONE_ENABLES_IT: Final = "someone enables it"
+
+_RELEASED_BY: Final[dict[str, str]] = {
+    Hold.BRAND_PAUSED: "someone enables the brand",
+    Hold.FLIGHT_NOT_STARTED: "someone changes its flight",
+    Hold.FLIGHT_ENDED: "someone changes its flight",
+    Hold.OUTSIDE_SCHEDULE: "someone changes its schedule",
+    **dict.fromkeys(_BUDGETS, "someone raises the limit"),
+}
+
+
+def stays_stopped(holds: Iterable[str]) -> str:
+    """What must happen before a campaign serves again that the clock alone never releases from these holds."""
+    needed = dict.fromkeys(_RELEASED_BY.get(hold, SOMEONE_ENABLES_IT) for hold in holds)
+    return f"stays stopped until {' and '.join(needed) or SOMEONE_ENABLES_IT}"
+
 
 def hold_in_words(hold: str) -> str:
     """The hold's reason; a hold that is not known here, as it is named."""

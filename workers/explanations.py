@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from db.repository import passes
+from db.repository import catalog, passes
 from db.repository.accounts import accounts
 from db.repository.enforcement import load
 from domain.enforcement import Explanation, HoldExplanation, explain
@@ -22,6 +22,7 @@ class Explained(NamedTuple):
     `progress`: how far enforcement of its brand is, where it is too large for one transaction and not done yet.
     """
 
+    name: str
     account: Account
     explanation: Explanation
     stored_status: str
@@ -31,6 +32,7 @@ class Explained(NamedTuple):
         """For programs: micros, days and instants."""
         return {
             "campaign_id": self.account.campaign_id,
+            "name": self.name,
             "brand_id": self.account.brand_id,
             "at": self.explanation.at,
             "effective_status": self.explanation.effective_status,
@@ -51,7 +53,8 @@ def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explain
         raise InvalidValue("campaign", f"there is no campaign {named}" if is_unknown else refused.detail) from None
     standing = load(connection, [account.brand_id], at, [account.campaign_id])[0]
     progress = passes.progress(connection, [account.brand_id]).get(account.brand_id)
-    return Explained(account, explain(standing.campaign, at), standing.effective_status, progress)
+    name = str(catalog.campaign(connection, account.campaign_id)["name"])
+    return Explained(name, account, explain(standing.campaign, at), standing.effective_status, progress)
 
 
 def progress_fields(progress: Progress) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import dramatiq
 import pytest
 import typer.main
 
+from cli.output import console
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import Told, shell
 from tests.workers.queues import queues
@@ -200,9 +201,46 @@ def test_explain_says_what_no_clock_will_lift(world: World, spendgate: Spendgate
     world.set_status(campaign, "paused")
     told = spendgate("explain", str(campaign), "--json").data
     assert (told["serves_at"], told["holds"][0]["lifts_at"]) == (None, None)
-    assert "not by the clock alone" in spendgate("explain", str(campaign)).out
+    assert "it stays stopped until someone enables it" in spendgate("explain", str(campaign)).out
     world.set_status(campaign, "enabled")
-    assert spendgate("explain", str(campaign)).out == f"campaign {campaign} is active\n"
+    assert spendgate("explain", str(campaign)).out == f"Campaign (campaign {campaign}) is active\n"
+
+
+@pytest.mark.parametrize(
+    ("stop", "words"),
+    [
+        ("UPDATE campaigns SET configured_status = 'archived'", "someone enables it"),
+        ("UPDATE brands SET configured_status = 'paused'", "someone enables the brand"),
+        ("UPDATE campaigns SET ends_on = '2026-06-01'", "someone changes its flight"),
+        ("UPDATE budgets SET limit_micros = 0", "someone raises the limit"),
+        (
+            "UPDATE budgets SET limit_micros = 0; UPDATE campaigns SET configured_status = 'paused'",
+            "someone enables it and someone raises the limit",
+        ),
+    ],
+)
+def test_explain_says_what_releases_a_campaign(world: World, spendgate: Spendgate, stop: str, words: str) -> None:
+    world.set_clock(NOON)
+    campaign = world.campaign(world.brand(lifetime=UNIT))
+    world.execute(stop)
+    told = " ".join(spendgate("explain", str(campaign)).out.split())
+    assert f"it stays stopped until {words}" in told
+
+
+@pytest.mark.parametrize("length", [8, 60, 200])
+def test_status_and_explain_name_campaigns_within_80_columns(
+    world: World, spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    world.set_clock(NOON)
+    monkeypatch.setattr(console, "width", 80)
+    brand = world.brand("Asia/Kathmandu", currency="CAD", name="B" * length, daily=10**12, monthly=10**12)
+    campaign = world.campaign(brand, name=("Brand search " * 20)[:length].strip(), lifetime=10**12)
+    world.spend(campaign, 10**12 + 123_456)
+    for command in (("status",), ("explain", str(campaign))):
+        told = spendgate(*command).out
+        assert max(map(len, told.splitlines())) <= 80, told
+        assert "Brand" in told
+        assert str(campaign) in told
 
 
 def alter_status(world: World, campaign: int) -> None:

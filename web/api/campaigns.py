@@ -92,6 +92,7 @@ class Explanation(BaseModel):
     """Why a campaign serves or not."""
 
     campaign_id: int
+    name: str
     brand_id: int
     at: datetime = Field(description="The moment of which this tells")
     effective_status: EffectiveStatus = Field(description="What the rules say at that moment")
