@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The lock names every package, so nothing is resolved: older pips do not hold `name[extra]` to what is locked for `name`.
-LOCKED := $(PIP) install --no-deps --require-hashes -r
+INSTALL := $(BIN)/python .ci/install.py
 
 RABBITMQ_TESTS := $(addprefix tests/,$(addprefix workers/test_,broker.py rabbit_broker.py processes.py producer.py replay.py \
 	locked_brands.py master.py group_commit.py) cli/test_waiting.py web/test_metrics.py) -k "not bad_setting"
@@ -77,13 +77,9 @@ clean:  ## Remove the environment and the embedded servers' data
 	@$(PYTHON) -m venv .venv
 
 .venv/run: .venv/bin/python requirements.txt pyproject.toml
-	@echo "installing what requirements.txt locks"
-	@$(LOCKED) requirements.txt
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(INSTALL) requirements.txt
 	@touch $@
 
 .venv/dev: .venv/bin/python requirements-dev.txt pyproject.toml
-	@echo "installing what requirements-dev.txt locks"
-	@$(LOCKED) requirements-dev.txt
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(INSTALL) requirements-dev.txt
 	@touch $@ .venv/run
