@@ -9,6 +9,7 @@ from rich.progress import SpinnerColumn, TextColumn
 from cli.output import FOUND_EXIT, AsJson, console, money, print_json, print_rows, progress, released, tell
 from db.engine import snapshot
 from db.repository import overview
+from domain.enforcement import Explanation
 from domain.errors import InvalidValue
 from domain.inputs import CampaignKey
 from domain.periods import Period

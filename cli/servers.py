@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from cli import embedded, roles
+from cli import embedded, narration, roles, summary
 from cli.home import announce, unusable
 from cli.output import AsJson, console, tell
 from cli.placement import EmbeddedError
@@ -85,14 +85,18 @@ def up(
 def _up(stop: Stop, *, demo: bool, seconds: float | None, fresh: bool) -> int:
     home = _home()
     os.environ["SPENDGATE_HOME"] = str(home)
-    if "LOG_FORMAT" not in os.environ and sys.stdout.isatty():
-        os.environ["LOG_FORMAT"] = "console"
+    is_watched = "LOG_FORMAT" not in os.environ and sys.stdout.isatty()
     _port()  # one that cannot be had is refused before anything is started or erased
     if fresh and own_settings().database_url is None:
         _erase(home)
+    if is_watched:
+        console.print("Starting the servers and the tables …")
     with _servers(home) as servers:
         _stop_when_dead(servers, stop)
-        code = _run(servers, stop, home, demo=demo, seconds=seconds)
+        with narration.narrated() if is_watched else nullcontext():
+            code = _run(servers, stop, home, demo=demo, seconds=seconds)
+        if demo and is_watched and settings().clock_speed > 1:
+            summary.tell()
         if servers.have_died():
             raise EmbeddedError(f"an embedded server ended by itself: see {home / 'logs'}, then start again")
     return code

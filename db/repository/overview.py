@@ -72,6 +72,20 @@ STATUS_CHANGES = text("""
     LIMIT :limit
 """)
 
+# A campaign with its brand, or a brand by itself: their names, for people.
+NAMED = text("""
+    SELECT brands.id AS brand_id, brands.name AS brand, currency, campaigns.id AS campaign_id,
+        campaigns.name AS campaign
+    FROM brands LEFT JOIN campaigns ON campaigns.brand_id = brands.id AND campaigns.id = :campaign_id
+    WHERE brands.id = COALESCE(:brand_id, (SELECT brand_id FROM campaigns WHERE id = :campaign_id))
+""")
+
+# How often a brand's campaigns stopped, by what then held them.
+STOPS = text("""
+    SELECT holds_after, count(*) AS times FROM status_changes
+    WHERE brand_id = :brand_id AND to_status = 'inactive' GROUP BY holds_after ORDER BY times DESC, holds_after
+""")
+
 # How many campaigns serve, how many do not: in one pass without groups, which takes a third of the time.
 TALLY = text("""
     SELECT count(*) FILTER (WHERE effective_status = 'active') AS active, count(*) AS campaigns FROM campaigns
@@ -108,6 +122,18 @@ def budgets(connection: Connection, at: datetime, *, brand_id: int | None = None
 def status_changes(connection: Connection, limit: int) -> list[dict[str, Any]]:
     """The latest toggles, newest first."""
     return plain(connection.execute(STATUS_CHANGES, {"limit": limit}))
+
+
+def named(
+    connection: Connection, *, campaign_id: int | None = None, brand_id: int | None = None
+) -> list[dict[str, Any]]:
+    """The names of a campaign and its brand, or of a brand."""
+    return plain(connection.execute(NAMED, {"campaign_id": campaign_id, "brand_id": brand_id}))
+
+
+def stops(connection: Connection, brand_id: int) -> list[dict[str, Any]]:
+    """How often campaigns of the brand stopped, by what then held them; the commonest first."""
+    return plain(connection.execute(STOPS, {"brand_id": brand_id}))
 
 
 def tally(connection: Connection) -> dict[str, int]:
