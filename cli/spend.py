@@ -35,6 +35,7 @@ from domain.errors import InvalidValue
 from domain.json_text import flaws_of, read_json
 from domain.money import format_units
 from runtime import clock
+from runtime.formats import spellable
 from workers import exports, imports
 from workers.counting import Counted
 from workers.exports import Export, Unit
@@ -277,7 +278,7 @@ def list_rejected(
             "reason": row.reason,
             "detail": row.detail,
             "times": row.times,
-            "input": json.dumps(row.payload, ensure_ascii=False)[:100],
+            "input": spellable(json.dumps(row.payload, ensure_ascii=False))[:100],
         }
         for row in waiting
     ]

@@ -29,3 +29,8 @@ def instant(moment: datetime) -> str:
 def wall_clock(moment: datetime, zone: ZoneInfo) -> str:
     """A moment by a brand's wall clock: Wed 2026-06-17 08:00 EDT."""
     return f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M %Z}"
+
+
+def spellable(text: str) -> str:
+    """The text with each half of a surrogate pair, which UTF-8 cannot spell, as JSON escapes it."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -436,6 +436,15 @@ def test_send_refuses_what_is_no_file(spendgate: Spendgate, tmp_path: Path, name
     assert_one_line(spendgate("send", str(path)), 2, path.name)
 
 
+def test_rejected_inputs_that_no_utf_8_can_spell_are_listed(world: World, spendgate: Spendgate) -> None:
+    payload = {"source": "\ud800", "note": "nul \0 \udcff"}
+    world.ingest([payload])
+    table, listed = spendgate("rejected", "list"), spendgate("rejected", "list", "--json")
+    assert (table.code, listed.code) == (0, 0)
+    assert "malformed" in table.out.encode().decode()
+    assert json.loads(listed.out.encode())[0]["payload"] == payload
+
+
 def test_rejected_inputs_are_listed_whole_with_their_reason(world: World, spendgate: Spendgate) -> None:
     assert "Nothing waits" in spendgate("rejected", "list").out
     event = world.event(999, UNIT)

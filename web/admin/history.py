@@ -14,7 +14,7 @@ from db.models import RejectedEvent
 from db.repository.rejected import Chosen
 from domain.campaigns import EffectiveStatus
 from domain.errors import InvalidValue
-from runtime.formats import exact_money
+from runtime.formats import exact_money, spellable
 from web.admin.fields import PRE, RELATED, Choice, MomentField, computed, reasons
 from web.admin.rows import AuditRow
 from web.admin.views import View, may_manage_access
@@ -58,7 +58,7 @@ class RejectedView(HistoryView):
         computed(
             "payload",
             "Input",
-            lambda _, row: json.dumps(row.payload, indent=2, ensure_ascii=False),
+            lambda _, row: spellable(json.dumps(row.payload, indent=2, ensure_ascii=False)),
             exclude_from_list=True,
             detail_template=PRE,
         ),

@@ -52,6 +52,14 @@ def test_what_was_right_by_now_is_replayed_and_the_rest_waits_on(world: World, b
     world.verify()
 
 
+def test_an_input_that_no_utf_8_can_spell_is_shown(world: World, browser: Open) -> None:
+    world.ingest([{"source": "\ud800", "note": "\udcff"}])
+    (row,) = world.rejected()
+    shown = browser(Role.VIEWER).get(f"/admin/rejected-events/detail?pk={row['id']}")
+    assert shown.status_code == 200
+    assert "udcff" in shown.text
+
+
 def test_all_that_match_are_replayed_at_once(world: World, browser: Open) -> None:
     campaign = world.campaign(world.brand())
     world.ingest(
