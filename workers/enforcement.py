@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -125,10 +126,29 @@ def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> 
     return decided(standings, at), is_partial
 
 
-def enforce_brands(brand_ids: Iterable[int], cause: Cause) -> int:
-    """Enforces many brands, some in each transaction; returns how many campaigns it toggled. See `_apart`."""
+@dataclass
+class _Run:
+    """One job's enforcement: its cause, the faults that pass, and the brands with a campaign whose holds changed."""
+
+    cause: Cause
+    passing: list[Exception] = field(default_factory=list)
+    moved: set[int] = field(default_factory=set)
+
+    def note(self, changes: Iterable[Applied]) -> None:
+        """Notes committed changes. A first look at a new campaign found nothing out of step."""
+        self.moved.update(one.brand_id for one in changes if one.holds_before != one.holds_after and not one.is_first)
+
+
+def enforce_brands(brand_ids: Iterable[int], cause: Cause, moved: set[int] | None = None) -> int:
+    """Enforces many brands, some in each transaction; returns how many campaigns it toggled. See `_apart`.
+
+    The brands with a campaign whose holds changed are added to `moved`.
+    """
     chosen = sorted(set(brand_ids))
-    return _apart(chain.from_iterable(map(_bounded, chunks(chosen, BRANDS_LOOKED_AT))), cause)
+    return _apart(
+        chain.from_iterable(map(_bounded, chunks(chosen, BRANDS_LOOKED_AT))),
+        _Run(cause, moved=set() if moved is None else moved),
+    )
 
 
 def _bounded(brand_ids: Sequence[int]) -> Iterator[list[Part]]:
@@ -146,7 +166,7 @@ def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause) -> int:
         for brand_id, of_brand in itertools.groupby(pairs, key=itemgetter(0))
         for some in _sliced((campaign_id for _, campaign_id in of_brand), passes.CAMPAIGNS_A_PART)
     )
-    return _apart(_batches(parts, lambda part: len(part[1] or ())), cause)
+    return _apart(_batches(parts, lambda part: len(part[1] or ())), _Run(cause))
 
 
 def _sliced(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -169,40 +189,39 @@ def _batches(parts: Iterable[Part], campaigns_of: Callable[[Part], int]) -> Iter
         yield batch
 
 
-def _apart(batches: Iterable[list[Part]], cause: Cause) -> int:
+def _apart(batches: Iterable[list[Part]], run: _Run) -> int:
     """Enforces a batch at a time, and each brand by itself where that fails, so that one holds up no other.
 
     What fails again is logged. Bad data is left there: it would fail tomorrow too. A fault that passes, such as a lock
     held elsewhere, is raised when all others are done, so that the job is done again.
     """
-    passing: list[Exception] = []
-    toggles = sum(side_by_side(partial(_some_apart, cause=cause, passing=passing), batches, AT_ONCE))
-    if passing:
-        raise passing[0]
+    toggles = sum(side_by_side(partial(_some_apart, run=run), batches, AT_ONCE))
+    if run.passing:
+        raise run.passing[0]
     return toggles
 
 
-def _some_apart(some: Sequence[Part], cause: Cause, passing: list[Exception]) -> int:
+def _some_apart(some: Sequence[Part], run: _Run) -> int:
     try:
-        return _toggled(some, cause, settings().ingest_lock_timeout_ms)
+        return _toggled(some, run, settings().ingest_lock_timeout_ms)
     except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError):
-        return sum(_one_by_itself(part, cause, passing) for part in some)
+        return sum(_one_by_itself(part, run) for part in some)
 
 
-def _one_by_itself(part: Part, cause: Cause, passing: list[Exception]) -> int:
-    brief = settings().ingest_lock_timeout_ms if cause in BY_THE_CLOCK else None
+def _one_by_itself(part: Part, run: _Run) -> int:
+    brief = settings().ingest_lock_timeout_ms if run.cause in BY_THE_CLOCK else None
     try:
-        return _toggled([part], cause, brief)
+        return _toggled([part], run, brief)
     except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError) as error:
         if is_transient(error):
             log.warning("enforcement.postponed", brand_id=part[0], error=type(error).__name__)
-            passing.append(error)
+            run.passing.append(error)
         else:
             log.exception("enforcement.failed", brand_id=part[0])
     return 0
 
 
-def _toggled(parts: Sequence[Part], cause: Cause, lock_timeout_ms: int | None = None) -> int:
+def _toggled(parts: Sequence[Part], run: _Run, lock_timeout_ms: int | None = None) -> int:
     """Commits the parts and goes on with the passes that they begin; returns how many campaigns were toggled."""
     brand_ids = [brand_id for brand_id, _ in parts]
 
@@ -210,12 +229,13 @@ def _toggled(parts: Sequence[Part], cause: Cause, lock_timeout_ms: int | None = 
         brands = repository.lock_brands(connection, brand_ids)
         at = clock.now()
         if parts[0][1] is None:
-            return passes.enforce_all(connection, brands, cause, at, hands_over=False)
+            return passes.enforce_all(connection, brands, run.cause, at, hands_over=False)
         chosen = [campaign_id for _, some in parts for campaign_id in some or ()]
-        return passes.enforce_chosen(connection, brands, cause, at, chosen)
+        return passes.enforce_chosen(connection, brands, run.cause, at, chosen)
 
     changes = committed(work, lock_timeout_ms)
-    announce(changes, cause)
+    run.note(changes)
+    announce(changes, run.cause)
     return toggled(changes) + (passes.go_on_with(brand_ids) if parts[0][1] is None else 0)
 
 

@@ -157,8 +157,9 @@ def refresh(at: datetime) -> int:
         committed(lambda connection: pass_rows.forget(connection, misremembered))
     sequences.join_runs()
     sequences.tell_gaps(at)
-    toggles = enforce_brands(found - recounts.before_opening(opening), Cause.REFRESH) + passes.go_on_with_all()
-    log.info("spend.refreshed", brands_out_of_step=len(found), toggles=toggles)
+    moved = set[int]()
+    toggles = enforce_brands(found - recounts.before_opening(opening), Cause.REFRESH, moved) + passes.go_on_with_all()
+    log.info("spend.refreshed", brands_out_of_step=len(moved), toggles=toggles)
     return toggles + enforce_brands(recounts.compare_some(at), Cause.REFRESH)
 
 
