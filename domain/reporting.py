@@ -1,8 +1,8 @@
 """What a brand's month held: time served and held, and what each limit's windows came to.
 
 A report covers a month of the brand's calendar, up to its end or, while it runs, up to the instant of the report.
-Seconds are real ones, so a day of a clock change has 82,800 or 90,000; an instant counts from its whole second, so
-that the seconds of all stretches add up to the span.
+Seconds are real ones, so a day of a clock change has 82,800 or 90,000. They are summed to the microsecond, and each sum
+is rounded to the nearest second, once.
 """
 
 import re
@@ -20,6 +20,9 @@ from domain.periods import FIRST_DAY, FIRST_INSTANT, ONE_DAY, Period, Window, da
 
 INSTANT: Final = timedelta(microseconds=1)
 """The smallest step between two instants."""
+
+ONE_SECOND: Final = timedelta(seconds=1)
+HALF_A_SECOND: Final = ONE_SECOND / 2
 
 _MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}")
 
@@ -146,21 +149,28 @@ def month_named(text: str) -> date:
 
 
 def seconds_of(span: Span) -> int:
-    """Whole seconds, so counted that the seconds of adjoining spans add up."""
-    return (span.ends_at.replace(microsecond=0) - span.starts_at.replace(microsecond=0)) // timedelta(seconds=1)
+    """The span's length to the nearest second."""
+    return _seconds(span.ends_at - span.starts_at)
+
+
+def _seconds(length: timedelta) -> int:
+    return (length + HALF_A_SECOND) // ONE_SECOND
 
 
 def times_of(parts: Iterable[Stretch]) -> Times:
-    """Seconds by what held, of one campaign's stretches or of several campaigns'."""
-    served = by_budgets = 0
-    held: dict[str, int] = {}
+    """Seconds by what held, of one campaign's stretches or of several campaigns'. Each sum is rounded once."""
+    served = by_budgets = timedelta()
+    held: dict[str, timedelta] = {}
     for part in parts:
-        seconds = seconds_of(Span(part.starts_at, part.ends_at))
-        served += 0 if part.holds else seconds
-        by_budgets += seconds if part.holds and HOLDS_OF_BUDGETS.issuperset(part.holds) else 0
+        length = part.ends_at - part.starts_at
+        if not part.holds:
+            served += length
+        elif HOLDS_OF_BUDGETS.issuperset(part.holds):
+            by_budgets += length
         for hold in part.holds:
-            held[hold] = held.get(hold, 0) + seconds
-    return Times(served, by_budgets, {hold.value: held[hold] for hold in Hold if hold in held})
+            held[hold] = held.get(hold, timedelta()) + length
+    in_order = {hold.value: _seconds(held[hold]) for hold in Hold if hold in held}
+    return Times(_seconds(served), _seconds(by_budgets), in_order)
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidValue
-from domain.history import stretches
+from domain.history import Stretch, stretches
 from domain.overspend import CAUSE_WORDS, Cause, Crossing, Late, Overspend, explained, held_at, was_lowered
 from domain.periods import Period, Window, day_starts_at, time_zone, windows_between
 from domain.reporting import (
@@ -95,17 +95,30 @@ HOLDS = st.sets(st.sampled_from([PAUSED, BRAND_DAILY, CAMPAIGN_DAILY, "outside_s
 
 
 @given(st.lists(st.tuples(MICROSECONDS, HOLDS)), MICROSECONDS)
-def test_the_seconds_of_all_stretches_add_up_to_the_span_whatever_the_microseconds(
-    changes: list[tuple[int, tuple[str, ...]]], length: int
-) -> None:
+def test_each_sum_of_seconds_is_exact_and_rounded_once(changes: list[tuple[int, tuple[str, ...]]], length: int) -> None:
     moments = [(START, ()), *((START + timedelta(microseconds=place), holds) for place, holds in sorted(changes))]
-    whole = Span(START, START + timedelta(microseconds=length))
-    parts = list(stretches(moments, *whole))
+    parts = list(stretches(moments, START, START + timedelta(microseconds=length)))
     times = times_of(parts)
-    held = sum(seconds_of(Span(part.starts_at, part.ends_at)) for part in parts if part.holds)
-    assert times.served_seconds + held == seconds_of(whole)
-    assert times.held_by_budgets_seconds <= held
-    assert all(seconds <= held for seconds in times.held_seconds.values())
+
+    def is_exact(seconds: int, of: list[Stretch]) -> bool:
+        exact = sum((part.ends_at - part.starts_at for part in of), timedelta())
+        return abs(timedelta(seconds=seconds) - exact) <= timedelta(seconds=0.5)
+
+    assert is_exact(times.served_seconds, [part for part in parts if not part.holds])
+    budgets_alone = [part for part in parts if part.holds and {BRAND_DAILY, CAMPAIGN_DAILY} >= set(part.holds)]
+    assert is_exact(times.held_by_budgets_seconds, budgets_alone)
+    assert times.held_seconds.keys() == {hold for part in parts for hold in part.holds}
+    for hold, seconds in times.held_seconds.items():
+        assert is_exact(seconds, [part for part in parts if hold in part.holds])
+
+
+def test_a_hold_that_comes_and_goes_each_minute_is_held_for_half_the_time_to_the_second() -> None:
+    minute, early = timedelta(minutes=1), timedelta(microseconds=20)
+    changes = [
+        (START + place * minute - (place % 2) * early, (PAUSED,) if place % 2 else ()) for place in range(32 * 60)
+    ]
+    times = times_of(stretches(changes, START, START + 32 * 60 * minute))
+    assert (times.served_seconds, times.held_seconds) == (16 * HOUR, {PAUSED: 16 * HOUR})
 
 
 Hours = list[tuple[int, int]]

@@ -65,7 +65,7 @@ def _words(parts: Sequence[Stretch]) -> str:
     if not parts:
         return "nothing known"
     times = times_of(parts)
-    held = sum(seconds_of(Span(part.starts_at, part.ends_at)) for part in parts if part.holds)
+    held = seconds_of(Span(parts[0].starts_at, parts[-1].ends_at)) - times.served_seconds
     reasons = ", ".join(f"{hold_in_words(hold)} {hours(seconds)}" for hold, seconds in times.held_seconds.items())
     return f"served {hours(times.served_seconds)}" + (f"; held {hours(held)}: {reasons}" if reasons else "")
 
