@@ -70,7 +70,7 @@ def _store_all() -> None:
 
 def _list(brand_id: int | None, form: Format) -> None:
     with snapshot() as connection:
-        rows = reports.listed(connection, brand_id, None, LISTED)
+        rows = reports.listed(connection, brand_id, None, LISTED, clock.now())
     empty = "No reports yet. Each month's is stored when it is over; make one: spendgate report --brand ID"
     list_rows("Monthly reports", rows, _listed_row, empty=empty, as_json=form is Format.JSON)
 
@@ -105,7 +105,7 @@ def _found(brand_id: int, month: str | None, version: int | None) -> dict[str, A
     if version is None:
         return on_demand(brand_id, first_day)
     with snapshot() as connection:
-        found = reports.stored(connection, brand_id, first_day, version)
+        found = reports.stored(connection, brand_id, first_day, clock.now(), version)
     if found is None:
         raise InvalidValue("version", f"there is no version {version} of {first_day:%Y-%m} for brand {brand_id}")
     return found

@@ -131,14 +131,15 @@ def _kept(brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
 def _keep(connection: Connection, brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
     """The latest version, and whether it was stored just now. Raises Stale where another was stored meanwhile."""
     with snapshot() as seen:
-        first, last = reports.stored(seen, brand_id, month, 1), reports.stored(seen, brand_id, month)
         at = clock.now()
+        first = reports.first_stored(seen, brand_id, month, at)
+        last = reports.stored(seen, brand_id, month, at)
+        version = reports.last_version(seen, brand_id, month) + 1
         brand = catalog.brand(seen, brand_id)
         content = content_of_month(seen, brand, window_of(Period.MONTHLY, month), at)
     content["closed"] = beside_closed(content, first, at)
     if last is not None and _without_closed(last["content"]) == _without_closed(content):
         return last, False
-    version = 1 if last is None else last["version"] + 1
     if not reports.store(connection, brand_id, month, version, content, at):
         raise Stale("another report of this month was stored meanwhile")
     return _as_stored(brand_id, month, version, at, content), True

@@ -47,7 +47,7 @@ CROSSINGS = text("""
         CROSS JOIN LATERAL (VALUES (CAST(0 AS bigint)), (campaign_id)) AS scope(scope_id)
         JOIN unnest(
             CAST(:numbers AS integer[]), CAST(:scopes AS bigint[]), CAST(:places AS integer[]),
-            CAST(:befores AS bigint[]), CAST(:limits AS bigint[])
+            CAST(:befores AS numeric[]), CAST(:limits AS bigint[])
         ) AS wanted(number, scope_id, place, before_micros, limit_micros)
             ON wanted.scope_id = scope.scope_id
             AND place = width_bucket(occurred_at, CAST(:starts AS timestamptz[]))
@@ -70,7 +70,7 @@ RECEIVED_AFTER = text("""
         CROSS JOIN LATERAL (VALUES (CAST(0 AS bigint)), (campaign_id)) AS scope(scope_id)
         JOIN unnest(
             CAST(:numbers AS integer[]), CAST(:scopes AS bigint[]), CAST(:places AS integer[]),
-            CAST(:afters AS timestamptz[]), CAST(:spents AS bigint[]), CAST(:limits AS bigint[])
+            CAST(:afters AS timestamptz[]), CAST(:spents AS numeric[]), CAST(:limits AS bigint[])
         ) AS wanted(number, scope_id, place, after, spent_micros, limit_micros)
             ON wanted.scope_id = scope.scope_id
             AND place = width_bucket(occurred_at, CAST(:starts AS timestamptz[]))

@@ -246,7 +246,7 @@ def test_months_are_compared_with_the_counters_once_a_day_and_for_thirteen_month
 def test_a_brand_that_cannot_be_reported_is_logged_and_holds_up_no_other(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     bad, good = world.brand(), world.brand()
-    world.execute("INSERT INTO monthly_reports VALUES (%s, '2026-05-01', 1, now(), '{}')", bad)
+    world.execute("INSERT INTO monthly_reports VALUES (%s, '2026-05-01', 1, '2026-05-31', '{}')", bad)
     world.set_clock("2026-06-01T00:00:00Z")
     heard: list[tuple[int, int]] = []
     with structlog.testing.capture_logs() as logged:
@@ -319,8 +319,9 @@ def test_a_month_on_demand_is_stored_once_and_again_when_something_is_new(world:
     world.spend(campaign, 3, "2026-05-20T12:00:00Z")
     assert [on_demand(brand, MAY)["version"] for _ in range(2)] == [2, 2]
     with snapshot() as connection:
-        first, last = reports.stored(connection, brand, MAY, 1), reports.stored(connection, brand, MAY)
-        assert reports.stored(connection, brand, MAY, 3) is None
+        first = reports.stored(connection, brand, MAY, clock.now(), 1)
+        last = reports.stored(connection, brand, MAY, clock.now())
+        assert reports.stored(connection, brand, MAY, clock.now(), 3) is None
     assert last == on_demand(brand, MAY)
     assert first is not None
     assert (first["version"], first["content"]["spent_micros"]) == (1, 0)
@@ -372,7 +373,7 @@ def pages(brand: int | None, size: int) -> list[tuple[date, str, int, int, int]]
     while True:
         after = (found[-1]["month"], found[-1]["brand_id"]) if found else None
         with snapshot() as connection:
-            some = reports.listed(connection, brand, after, size)
+            some = reports.listed(connection, brand, after, size, clock.now())
         if not some:
             break
         found += some

@@ -14,6 +14,7 @@ from db.engine import snapshot
 from db.repository import listing, reports
 from domain.errors import InvalidValue
 from domain.periods import FIRST_DAY, LAST_DAY
+from runtime import clock
 from web import problems
 from web.api.fields import Body, Id, QueryId
 from web.api.keys import Manager, Reader, seen_by
@@ -133,7 +134,7 @@ def read_report(
         raise InvalidValue("brand_id", "say whose month it is")
     with snapshot() as connection:
         seen_by(caller, "brand", listing.brand(connection, brand_id))
-        found = reports.stored(connection, brand_id, _first_day(month), version)
+        found = reports.stored(connection, brand_id, _first_day(month), clock.now(), version)
     if found is None and version is None:
         found = so_far(brand_id, _first_day(month))
     if found is None:
@@ -152,7 +153,7 @@ def _listed(caller: Caller, brand_id: int | None, after: str | None, limit: int)
     month, _, last_brand = (after or "").partition(".")
     cursor = (_first_day(month), int(last_brand)) if after else None
     with snapshot() as connection:
-        rows = reports.listed(connection, chosen, cursor, limit + 1)
+        rows = reports.listed(connection, chosen, cursor, limit + 1, clock.now())
     items = [StoredReport(**{**row, "month": f"{row['month']:%Y-%m}"}) for row in rows[:limit]]
     next_after = f"{items[-1].month}.{items[-1].brand_id}" if len(rows) > limit else None
     return JSONResponse(StoredReports(items=items, next_after=next_after).model_dump(mode="json"))

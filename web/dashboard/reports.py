@@ -98,7 +98,7 @@ def reports_page(request: Request, person: Looker, brand_id: int) -> Response:
     try:
         with view() as connection:
             brand = catalog.brand(connection, brand_id)
-            months = reports.listed(connection, brand_id, None, MONTHS_LISTED)
+            months = reports.listed(connection, brand_id, None, MONTHS_LISTED, clock.now())
         today = local_day(clock.now(), time_zone(brand["time_zone"]))
     except InvalidValue as refused:
         return not_found(request, sentence(refused))
@@ -141,8 +141,9 @@ def _found(brand_id: int, month: str, version: int | None) -> tuple[dict[str, An
     first_day = month_named(month)
     with snapshot() as connection:
         catalog.brand(connection, brand_id)
-        latest = reports.stored(connection, brand_id, first_day)
-        found = latest if version is None else reports.stored(connection, brand_id, first_day, version)
+        at = clock.now()
+        latest = reports.stored(connection, brand_id, first_day, at)
+        found = latest if version is None else reports.stored(connection, brand_id, first_day, at, version)
     if version is not None and found is None:
         raise InvalidValue("version", f"there is no version {version} of {month}")
     found = found or on_demand(brand_id, first_day)
