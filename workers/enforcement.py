@@ -144,11 +144,9 @@ def enforce_brands(brand_ids: Iterable[int], cause: Cause, moved: set[int] | Non
 
     The brands with a campaign whose holds changed are added to `moved`.
     """
+    run = _Run(cause, moved=set() if moved is None else moved)
     chosen = sorted(set(brand_ids))
-    return _apart(
-        chain.from_iterable(map(_bounded, chunks(chosen, BRANDS_LOOKED_AT))),
-        _Run(cause, moved=set() if moved is None else moved),
-    )
+    return _apart(chain.from_iterable(map(_bounded, chunks(chosen, BRANDS_LOOKED_AT))), run)
 
 
 def _bounded(brand_ids: Sequence[int]) -> Iterator[list[Part]]:
