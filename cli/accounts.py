@@ -10,7 +10,7 @@ from rich.markup import escape
 from cli.catalog import CampaignArgument, edit
 from cli.output import AsJson, console, list_rows, print_json, tell
 from db.engine import committed, snapshot
-from db.repository import platform_accounts
+from db.repository import catalog, platform_accounts
 from domain.errors import InvalidValue
 from workers import moves
 from workers.moves import Move, Moved
@@ -41,6 +41,17 @@ def bind_account(
     """Let a brand have campaigns in an account."""
     committed(lambda connection: moves.bind_account(connection, account, brand, edit()))
     console.print(f"account {account} is bound to brand {brand}")
+
+
+@accounts.command("identify")
+def identify_account(
+    account: Annotated[int, typer.Argument(help="The id of a brand's default account in `spendgate account list`.")],
+    account_id: Annotated[str, typer.Argument(help="The platform's id of it.")],
+) -> None:
+    """Say which account of the platform a brand's default account is, so that spend may name it."""
+    catalog.known_as("account_id", account_id)
+    committed(lambda connection: platform_accounts.identify(connection, account, account_id, edit()))
+    console.print(f"account {account} is {escape(account_id)}")
 
 
 @accounts.command("list")

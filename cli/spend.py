@@ -70,6 +70,9 @@ def import_file(
     currency: Annotated[
         str | None, typer.Option(help="The currency of a brand that is made. Default: the file's, where it says one.")
     ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="The platform's id of the account that the file is of. Default: any.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the file and say what it holds; change nothing.")
     ] = False,
@@ -89,8 +92,8 @@ def import_file(
     export = _read(file, columns)
     made = 0
     if create_campaigns and brand is not None and not dry_run:
-        made = imports.create_missing(export, platform, brand, time_zone, edit().by, _currency(currency))
-    counted = [] if dry_run else _counted(imports.payloads(export, platform, moment))
+        made = imports.create_missing(export, platform, brand, time_zone, edit().by, _currency(currency), account)
+    counted = [] if dry_run else _counted(imports.payloads(export, platform, moment, account))
     _tell_import(export, made, counted, as_json=as_json, dry_run=dry_run)
     if export.bad_rows or any(some.rejections for some in counted):
         raise typer.Exit(FOUND_EXIT)

@@ -12,7 +12,7 @@ from db.repository.accounts import accounts
 from db.repository.audit import Edit
 from db.repository.enforcement import Applied
 from domain.errors import InvalidValue
-from domain.inputs import is_held
+from domain.inputs import CampaignKey, is_held
 from runtime import clock
 from workers.counting import Counted
 from workers.enforcement import Cause, announce, chunks, enforce
@@ -22,13 +22,14 @@ from workers.ingest import count_totals, report
 TOTALS_A_TRANSACTION: Final = 1_000
 
 
-def payloads(export: Export, platform: str, as_of: datetime) -> list[dict[str, object]]:
-    """The export's totals as upstream would send them."""
+def payloads(export: Export, platform: str, as_of: datetime, account: str | None = None) -> list[dict[str, object]]:
+    """The export's totals as upstream would send them; `account`: the platform's id of the account that they are of."""
     return [
         {
             "source": platform,
             "platform": platform,
             "external_id": external_id,
+            "account": account,
             "day": day.isoformat(),
             "total_micros": micros,
             "as_of": as_of.isoformat(),
@@ -50,9 +51,17 @@ def _count(totals: Sequence[object]) -> Counted:
 
 
 def create_missing(
-    export: Export, platform: str, brand: str, zone: str | None, by: str, currency: str | None = None
+    export: Export,
+    platform: str,
+    brand: str,
+    zone: str | None,
+    by: str,
+    currency: str | None = None,
+    account: str | None = None,
 ) -> int:
     """Makes the campaigns of the export that are not known, and their brand; returns how many it made.
+
+    `account`: the platform's id of the account they are in; None: in any, and made in the brand's default account.
 
     Raises InvalidValue where a brand has to be made and neither arguments nor file say in which zone and currency, or
     where the file is in another currency than the brand.
@@ -61,8 +70,12 @@ def create_missing(
     def create(connection: Connection) -> tuple[int, list[Applied]]:
         catalog.lock_catalog(connection)
         edit = Edit(by, clock.now())
-        known = accounts(connection, {(platform, external_id) for external_id in export.names})
-        missing = [external_id for external_id in export.names if not is_held(known.get((platform, external_id)))]
+        keys: dict[str, CampaignKey] = {
+            external_id: (platform, external_id) if account is None else (platform, external_id, account)
+            for external_id in export.names
+        }
+        known = accounts(connection, keys.values())
+        missing = [external_id for external_id, key in keys.items() if not is_held(known.get(key))]
         if not missing:
             return 0, []
         in_file = _common_currency(export, missing)
@@ -74,7 +87,9 @@ def create_missing(
             brand_id = _new_brand(connection, brand, zone, billed_in, edit)
         for external_id in missing:
             name = export.names[external_id]
-            catalog.create_campaign(connection, brand_id, name, edit, platform=platform, external_id=external_id)
+            catalog.create_campaign(
+                connection, brand_id, name, edit, platform=platform, external_id=external_id, account=account
+            )
         return len(missing), enforce(connection, [brand_id], Cause.EDIT)
 
     made, changes = committed(create)

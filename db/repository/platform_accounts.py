@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import IntegrityError
 
 from db.repository.audit import Edit, Subject, note
@@ -14,6 +14,12 @@ from domain.errors import InvalidValue
 ADD_ACCOUNT = text("""
     INSERT INTO platform_accounts (platform, account_id, name, created_at)
     VALUES (:platform, :account_id, :name, :at) RETURNING id
+""")
+
+# What was a brand's default account; the brand gets another one at need.
+IDENTIFY = text("""
+    UPDATE platform_accounts SET account_id = :account_id, default_of_brand_id = NULL
+    WHERE id = :id AND account_id IS NULL RETURNING id
 """)
 
 BIND = text("""
@@ -80,14 +86,30 @@ COPY_DAYPARTS = text("""
 def add(connection: Connection, platform: str, account_id: str, name: str, edit: Edit) -> int:
     """Makes an account that the platform knows by `account_id`, bound to no brand yet; returns its id."""
     new = {"platform": platform, "account_id": account_id, "name": name}
+    made = int(_unless_known(connection, ADD_ACCOUNT, new | {"at": edit.at}).scalar_one())
+    note(connection, edit, "create", Subject("platform_account", made), None, new)
+    return made
+
+
+def identify(connection: Connection, platform_account_id: int, account_id: str, edit: Edit) -> None:
+    """Says which account of the platform a default account is: spend that names it is that of its campaigns.
+
+    Raises InvalidValue for an account that has an id already, and for an id that another account has.
+    """
+    old = account(connection, platform_account_id)
+    new = {"id": platform_account_id, "platform": old["platform"], "account_id": account_id}
+    if _unless_known(connection, IDENTIFY, new).first() is None:
+        raise InvalidValue("account", f"platform account {platform_account_id} is {old['account_id']} already")
+    note(connection, edit, "edit", Subject("platform_account", platform_account_id), old, old | new)
+
+
+def _unless_known(connection: Connection, statement: TextClause, new: Mapping[str, Any]) -> CursorResult[Any]:
     try:
-        made = int(connection.execute(ADD_ACCOUNT, new | {"at": edit.at}).scalar_one())
+        return connection.execute(statement, new)
     except IntegrityError as error:
         if "uq_platform_accounts_platform_account_id" not in str(error.orig):
             raise
-        raise InvalidValue("account_id", f"{platform} {account_id} is known already") from None
-    note(connection, edit, "create", Subject("platform_account", made), None, new)
-    return made
+        raise InvalidValue("account_id", f"{new['platform']} {new['account_id']} is known already") from None
 
 
 def bind(connection: Connection, platform_account_id: int, brand_id: int, edit: Edit) -> None:

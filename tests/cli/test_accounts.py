@@ -1,7 +1,9 @@
 """`spendgate account` and `spendgate campaign move`."""
 
+from pathlib import Path
+
 from tests.cli.conftest import Spendgate
-from tests.world import World
+from tests.world import UNIT, World
 
 NAMED = {"platform": "google_ads", "external_id": "123"}
 
@@ -42,3 +44,49 @@ def test_explain_names_the_campaigns_of_an_ambiguous_name(world: World, spendgat
     told = spendgate("explain", "google_ads:123")
     assert told.code == 2
     assert f"campaigns {campaigns[0]}, {campaigns[1]}" in told.err
+
+
+def test_a_default_account_is_identified_and_spend_that_names_it_is_no_longer_ambiguous(
+    world: World, spendgate: Spendgate, tmp_path: Path
+) -> None:
+    first, second = (world.campaign(world.brand("UTC"), **NAMED) for _ in range(2))
+    file = tmp_path / "export.csv"
+    file.write_text("campaign_id,date,cost_micros\n123,2026-06-01,5000000\n")
+    command = ("import", str(file), "--platform", "google_ads")
+    assert spendgate(*command, "--json").data["rejected"] == 1
+    account = spendgate("account", "list", "--json").data[1]["id"]
+    assert spendgate("account", "identify", str(account), "555").code == 0
+    assert spendgate("account", "identify", str(account), "556").code == 2
+    assert spendgate("account", "identify", str(account - 1), "555").code == 2
+    assert spendgate(*command, "--account", "555", "--json").data["taken"] == 1
+    assert (world.spent(first), world.spent(second)) == (0, 5 * UNIT)
+    third = world.campaign(world.brand_of(second), **NAMED)
+    assert len(world.rows("SELECT FROM platform_accounts")) == 3
+    assert world.spent(third) == 0
+
+
+def test_an_import_makes_campaigns_in_the_account_that_it_names(
+    world: World, spendgate: Spendgate, tmp_path: Path
+) -> None:
+    world.campaign(world.brand("UTC"), **NAMED)
+    brand = world.brand("UTC", name="Shop")
+    spendgate("account", "add", "google_ads", "555", "--brand", str(brand))
+    file = tmp_path / "export.csv"
+    file.write_text("campaign_id,date,cost_micros\n123,2026-06-01,5000000\n")
+    told = spendgate(
+        "import",
+        str(file),
+        "--platform",
+        "google_ads",
+        "--account",
+        "555",
+        "--create-campaigns",
+        "--brand",
+        "Shop",
+        "--json",
+    )
+    assert (told.data["campaigns_made"], told.data["taken"]) == (1, 1)
+    assert (
+        world.one("SELECT sum(spent_micros)::bigint AS spent FROM brand_days WHERE brand_id = %s", brand)["spent"]
+        == 5 * UNIT
+    )
