@@ -28,6 +28,14 @@ class Correction(NamedTuple):
     currency: str | None = None
 
 
+class Recounted(NamedTuple):
+    """What became of a brand's days; see `Corrected`."""
+
+    campaign_days: int = 0
+    moved_totals: int = 0
+    kept_until: date | None = None
+
+
 class Corrected(NamedTuple):
     """What was done. `days`: (day, micros before, micros after) of the brand where they differ.
 
@@ -87,31 +95,25 @@ def _correct(connection: Connection, asked: Correction, edit: Edit) -> Corrected
     if new == old:
         return Corrected(brand_id, old, new)
     at = clock.now()
-    before, campaigns_before = _counters(connection, brand_id)
+    before = brand_corrections.days_of(connection, brand_id)
     old_zone = readable_zones([old["time_zone"]]).get(old["time_zone"], new_zone)
     brand_corrections.correct(connection, brand_id, new["time_zone"], new["currency"])
-    moved, kept = 0, None
+    counted = Recounted()
     if old_zone.key != new_zone.key:
-        moved, kept = _count_anew(connection, brand_id, (old_zone.key, new_zone.key), at)
+        counted = _count_anew(connection, brand_id, (old_zone.key, new_zone.key), at)
     changes = enforce(connection, [brand_id], Cause.EDIT)
-    after, campaigns_after = _counters(connection, brand_id)
+    after = brand_corrections.days_of(connection, brand_id)
     days = tuple(
         (day, before.get(day, 0), after.get(day, 0))
         for day in sorted(before.keys() | after.keys())
         if before.get(day, 0) != after.get(day, 0)
     )
-    pairs = campaigns_before.keys() | campaigns_after.keys()
-    unlike = sum(campaigns_before.get(pair, 0) != campaigns_after.get(pair, 0) for pair in pairs)
     note(connection, edit, "correct", Subject("brand", brand_id, brand_id), old, new | {"days_changed": len(days)})
-    return Corrected(brand_id, old, new, days, unlike, moved, kept, tuple(changes))
+    return Corrected(brand_id, old, new, days, *counted, tuple(changes))
 
 
-def _counters(connection: Connection, brand_id: int) -> tuple[dict[date, int], dict[tuple[int, date], int]]:
-    return brand_corrections.days_of(connection, brand_id), brand_corrections.campaign_days_of(connection, brand_id)
-
-
-def _count_anew(connection: Connection, brand_id: int, zones: tuple[str, str], at: datetime) -> tuple[int, date | None]:
-    """Returns how many amounts of reported totals were moved, and the last day that the ledger does not hold whole."""
+def _count_anew(connection: Connection, brand_id: int, zones: tuple[str, str], at: datetime) -> Recounted:
+    """Moves reported totals to the days they are of, and counts days and hours by the new zone, which the brand has."""
     old_zone, new_zone = map(time_zone, zones)
     floor = watermarks.reached(connection, ledger.FLOOR)
     kept = BEFORE_ALL_DAYS if floor is None else max(local_day(floor, old_zone), local_day(floor, new_zone))
@@ -124,9 +126,9 @@ def _count_anew(connection: Connection, brand_id: int, zones: tuple[str, str], a
     misplaced = brand_corrections.misplaced_totals(connection, events, kept)
     moments = [(one, moment_in(one.occurred_at, one.day, new_zone)) for one in misplaced]
     added = brand_corrections.put_right(connection, brand_id, moments, at)
-    brand_corrections.recount(connection, brand_id, events, kept, added)
+    changed = brand_corrections.recount(connection, brand_id, events, kept, added)
     hours.recount_brand(connection, brand_id, new_zone, at)
-    return len(misplaced), None if kept == BEFORE_ALL_DAYS else kept
+    return Recounted(changed, len(misplaced), None if kept == BEFORE_ALL_DAYS else kept)
 
 
 def _report_anew(brand_id: int) -> None:

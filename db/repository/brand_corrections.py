@@ -41,8 +41,6 @@ SPAN = text("SELECT min(occurred_at), max(occurred_at) FROM spend_events WHERE b
 
 BRAND_DAYS = text("SELECT day, spent_micros FROM brand_days WHERE brand_id = :brand_id")
 
-CAMPAIGN_DAYS = text("SELECT campaign_id, day, spent_micros FROM campaign_days WHERE brand_id = :brand_id")
-
 # The brand's ledger with the day of each event by the old zone and by the new one, from the stretches of time in which
 # both keep their distance from UTC, so that days are those that the counters know.
 EVENTS = """
@@ -109,6 +107,19 @@ ADJUST_KEPT_DAYS = text(f"""
     ON CONFLICT (brand_id, campaign_id, day) DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
 """)  # noqa: S608 - a constant, put together once
 
+# How many days of campaigns are counted otherwise than by the new zone.
+CHANGED_CAMPAIGN_DAYS = text(f"""
+    WITH {EVENTS}, counted AS (
+        SELECT campaign_id, new_day AS day, sum(amount_micros) AS micros FROM events
+        WHERE new_day > :kept GROUP BY campaign_id, new_day
+    )
+    SELECT count(*) FROM counted
+    FULL JOIN (
+        SELECT campaign_id, day, spent_micros FROM campaign_days WHERE brand_id = :brand_id AND day > :kept
+    ) AS known USING (campaign_id, day)
+    WHERE COALESCE(micros, 0) <> COALESCE(spent_micros, 0)
+""")  # noqa: S608 - a constant, put together once
+
 CLEAR_CAMPAIGN_DAYS = text("DELETE FROM campaign_days WHERE brand_id = :brand_id AND day > :kept")
 
 # Days of the ledger, and days of which a total of zero was reported.
@@ -156,12 +167,6 @@ def lock_counters(connection: Connection, brand_id: int) -> None:
 def days_of(connection: Connection, brand_id: int) -> dict[date, int]:
     """Micros of each of the brand's days, by its counters."""
     return {row.day: row.spent_micros for row in connection.execute(BRAND_DAYS, {"brand_id": brand_id})}
-
-
-def campaign_days_of(connection: Connection, brand_id: int) -> dict[tuple[int, date], int]:
-    """Micros of each campaign's days, by their counters."""
-    rows = connection.execute(CAMPAIGN_DAYS, {"brand_id": brand_id})
-    return {(campaign_id, day): micros for campaign_id, day, micros in rows}
 
 
 def stretches(connection: Connection, brand_id: int, old: ZoneInfo, new: ZoneInfo) -> dict[str, Any]:
@@ -231,12 +236,17 @@ def correct(connection: Connection, brand_id: int, zone: str, currency: str) -> 
     connection.execute(FORBID)
 
 
-def recount(connection: Connection, brand_id: int, events: dict[str, Any], kept: date, added: Sequence[str]) -> None:
-    """Counts the days after `kept` from the ledger by the new zone. `added`: events that no counter knows yet."""
+def recount(connection: Connection, brand_id: int, events: dict[str, Any], kept: date, added: Sequence[str]) -> int:
+    """Counts the days after `kept` from the ledger by the new zone; returns how many days of campaigns that changes.
+
+    `added`: events that no counter knows yet.
+    """
     parameters = events | {"kept": kept}
+    changed: int = connection.execute(CHANGED_CAMPAIGN_DAYS, parameters).scalar_one()
     if kept != BEFORE_ALL_DAYS:
         connection.execute(ADJUST_KEPT_DAYS, parameters | {"added": array_of(added)})
     connection.execute(CLEAR_CAMPAIGN_DAYS, {"brand_id": brand_id, "kept": kept})
     connection.execute(COUNT_CAMPAIGN_DAYS, parameters)
     connection.execute(CLEAR_BRAND_DAYS, {"brand_id": brand_id})
     connection.execute(COUNT_BRAND_DAYS, {"brand_id": brand_id})
+    return changed
