@@ -4,7 +4,8 @@ from alembic import context
 from sqlalchemy import Connection, create_engine, pool
 from sqlalchemy.schema import SchemaItem
 
-from db import access_models, delivery_models, order_models, proof_models  # noqa: F401 - their tables join the same metadata
+# Their tables join the same metadata.
+from db import access_models, account_models, delivery_models, order_models, proof_models  # noqa: F401
 from db.models import Base
 from runtime.settings import settings
 

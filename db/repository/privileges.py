@@ -48,7 +48,7 @@ READER: Final = {
 
 WORKER: Final = {
     **OPEN,
-    "brands": "SELECT, UPDATE (headroom_micros, headroom_on, enforced_budget_holds)",
+    "brands": "SELECT, UPDATE (headroom_micros, headroom_on, enforced_budget_holds, spend_received_at)",
     "campaigns": "SELECT, UPDATE (effective_status, holds, next_change_at, enforced_at)",
     "spend_events": APPEND,
     "status_changes": APPEND,

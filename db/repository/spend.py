@@ -63,7 +63,8 @@ LESSEN_HEADROOM = text("""
         SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE brands
-    SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END
+    SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END,
+        spend_received_at = greatest(spend_received_at, CAST(:at AS timestamptz))
     FROM locked JOIN unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
         ON sent.brand_id = locked.id
     WHERE brands.id = locked.id

@@ -11,6 +11,7 @@ from sqlalchemy import TextClause
 from sqlalchemy.dialects import postgresql
 
 import db.access_models
+import db.account_models
 import db.delivery_models
 import db.order_models
 import db.proof_models
@@ -109,6 +110,7 @@ def test_every_table_is_granted_by_name_to_somebody_or_withheld_on_purpose() -> 
     tables = {*Base.metadata.tables, "alembic_version"}
     assert db.access_models.User.__tablename__ in tables
     assert db.delivery_models.SequenceRun.__tablename__ in tables
+    assert db.account_models.PlatformAccount.__tablename__ in tables
     assert db.order_models.NamedLock.__tablename__ in tables
     assert db.proof_models.HistorySeal.__tablename__ in tables
     assert set(READER) == tables, "a new table needs its privileges in db/repository/privileges.py"

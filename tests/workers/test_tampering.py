@@ -10,8 +10,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 import db.access_models
+import db.account_models
 import db.delivery_models
-import db.proof_models  # noqa: F401 - its tables join the same metadata
+import db.proof_models  # noqa: F401 - the same
 from db.models import Base
 from db.repository.seals import HISTORIES
 from tests.world import World
