@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
+from starlette.middleware.gzip import GZipMiddleware
 
 from runtime.settings import settings
 from web import metrics, people, probes, problems
@@ -16,8 +16,13 @@ from web.bodies import BodyLimit
 from web.dashboard import brand, changes, overview, pages, reports
 from web.hosts import LoopbackNames
 from web.requests import RequestLines
+from web.static_files import KeptFiles
 
 HERE = Path(__file__).parent
+MIN_COMPRESSED = 500
+"""Bytes of an answer that is worth compressing; streams of events never are, for they must not wait."""
+
+COMPRESSION = 6
 
 
 @asynccontextmanager
@@ -47,10 +52,11 @@ def create_app() -> FastAPI:
     for part in (overview, brand, changes, reports):
         app.include_router(part.router)
     site.mount(app)
-    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.mount("/static", KeptFiles(directory=HERE / "static"), name="static")
     read = settings()
     app.add_middleware(BodyLimit, max_bytes=read.max_body_bytes)
     if read.open_dashboard and not read.trusted_proxies:
         app.add_middleware(LoopbackNames)
+    app.add_middleware(GZipMiddleware, minimum_size=MIN_COMPRESSED, compresslevel=COMPRESSION)
     app.add_middleware(RequestLines, failed=pages.for_people(problems.unexpected))
     return app

@@ -14,7 +14,7 @@ from db.repository.windows import SPEND_OF_BUDGETS, current_windows
 # share of the two limits; a limit of nothing is used up.
 BRANDS = text("""
     WITH figures AS (
-        SELECT brands.id, name, brands.time_zone, currency, configured_status,
+        SELECT brands.id, name, brands.time_zone, currency, configured_status, spend_received_at,
             spent.today_micros, spent.month_micros,
             daily.limit_micros AS daily_limit_micros, monthly.limit_micros AS monthly_limit_micros,
             greatest(
@@ -45,8 +45,8 @@ BRANDS = text("""
         WHERE (configured_status <> 'archived' OR :archived) AND name ILIKE :pattern
             AND (CAST(:brand_id AS bigint) IS NULL OR brands.id = :brand_id)
     )
-    SELECT figures.id, name, time_zone, currency, configured_status, today_micros, month_micros, daily_limit_micros,
-        monthly_limit_micros, count(*) OVER () AS found
+    SELECT figures.id, name, time_zone, currency, configured_status, spend_received_at, today_micros, month_micros,
+        daily_limit_micros, monthly_limit_micros, count(*) OVER () AS found
     FROM figures
     ORDER BY
         CASE WHEN :sort = 'used' THEN used END DESC NULLS LAST,

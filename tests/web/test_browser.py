@@ -129,8 +129,11 @@ def choose_brand(page: Page) -> None:
 
 
 def save(page: Page) -> None:
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save", exact=True).click()
+    if page.locator("[data-consent]").count():
+        with page.expect_navigation():
+            page.get_by_role("button", name="Yes, save it").click()
 
 
 def open_a_stretch(page: Page, campaign: int) -> None:

@@ -22,7 +22,7 @@ from db.access_models import User
 from db.repository.audit import Edit
 from domain.access import KeyScope, Role
 from runtime import clock
-from web.admin.fields import Choice, MomentField, as_id, computed
+from web.admin.fields import RELATED, Choice, MomentField, as_id, computed
 from web.admin.views import View, may_manage_access, write
 from workers import access
 from workers.access import MIN_PASSWORD
@@ -205,7 +205,7 @@ class KeyView(OwnersView):
         StringField("name", required=True, help_text="Of the program; edits are audited under it."),
         StringField("prefix", help_text="The key begins with it."),
         Choice("scopes", choices=SCOPES, multiple=True, select2=False, required=True, default=[KeyScope.READ.value]),
-        HasOne("brand", key="brands", help_text="Empty: all brands."),
+        HasOne("brand", key="brands", filters=RELATED, help_text="Empty: all brands."),
         IntegerField(
             "expires_days", label="Expires in days", min=1, max=MAX_DAYS, help_text="Empty: it does not expire."
         ),

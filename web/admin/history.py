@@ -13,6 +13,7 @@ from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, 
 from db.models import RejectedEvent
 from db.repository.rejected import Chosen
 from domain.campaigns import EffectiveStatus
+from domain.edit_words import edit_lines
 from domain.errors import InvalidValue
 from runtime.formats import exact_money, spellable
 from web.admin.fields import PRE, RELATED, Choice, MomentField, computed, reasons
@@ -148,17 +149,13 @@ class StatusChangeView(HistoryView):
 
 
 def _change(_request: Request, row: Any) -> str:
-    """What differs, field by field."""
-    old, new = row.old or {}, row.new or {}
-    return "\n".join(
-        f"{name}: {_value(old.get(name))} → {_value(new.get(name))}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    )
+    """What differs, a field a line, in the brand's currency."""
+    currency = row.brand.currency if row.brand else None
 
+    def money(micros: int) -> str:
+        return f"{micros} micros" if currency is None else exact_money(micros, currency)
 
-def _value(value: object) -> str:
-    return "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "\n".join(edit_lines(row.subject, row.old, row.new, money))
 
 
 def seen_audit(request: Request, statement: Any) -> Any:

@@ -4,6 +4,7 @@ import logging
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 import structlog
 from anyio import Semaphore
@@ -16,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_admin import BaseModelView, DefaultTheme
 from starlette_admin.contrib.sqla import Admin
@@ -39,11 +40,15 @@ from web.admin.home import Home
 from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, KeyRow, StatusChangeRow
 from web.admin.schedules import ScheduleEditor
 from web.admin.undo import Undo
+from web.csrf import MaskedTokens
 
 log = structlog.get_logger()
 
 LINKS: Final = frozenset({"view", "edit", "schedule"})
 """Row actions that lead to a page: there is nothing to do for them here."""
+
+FORMS: Final = ("/create", "/edit", "/login")
+"""Pages that nobody wants to come back to."""
 
 TEMPLATES: Final = Path(__file__).parent.parent / "templates" / "admin"
 
@@ -65,6 +70,10 @@ class Look(DefaultTheme):
 class Site(Admin):
     """The library's site, which answers 403 to forged actions and shows a new secret once."""
 
+    def _init_csrf(self) -> None:
+        """With tokens that compression tells nothing about."""
+        self.middlewares.append(Middleware(MaskedTokens, secret_key=str(self.secret_key)))
+
     @route("/_api/{key}/action", methods=["POST"], name="action")
     async def handle_action(self, request: Request) -> Response:
         """A bulk action, for whoever may."""
@@ -83,16 +92,31 @@ class Site(Admin):
 
     @route("/{key}/create", methods=["GET", "POST"], name="create")
     async def _render_create(self, request: Request) -> Response:
+        if (back := _leading_back(request)) is not None:
+            return back
         if request.method == "POST":
             await consent.read(request)
         return self._showing(request, await super()._render_create(request))
 
     @route("/{key}/edit", methods=["GET", "POST"], name="edit")
     async def _render_edit(self, request: Request) -> Response:
+        if (back := _leading_back(request)) is not None:
+            return back
         if request.method == "POST":
             request.state.seen = await stale.seen_by(request)
             await consent.read(request)
         return self._showing(request, await super()._render_edit(request))
+
+    async def _render_form_body(
+        self, request: Request, view: BaseModelView, obj: Any, errors: Any, config: dict[str, Any]
+    ) -> None:
+        """A form that comes back shows what was typed, and of the row that is edited all that cannot be typed."""
+        row = config.get("raw_obj")
+        if row is not None and isinstance(obj, dict):
+            await view._attach(request, [row])
+            obj = {**await view.serialize(row, request), **obj}
+            config["obj"] = obj
+        await super()._render_form_body(request, view, obj, errors, config)
 
     def _view(self, request: Request) -> BaseModelView:
         view = self._find_view_by_key(request.path_params["key"])
@@ -108,6 +132,17 @@ class Site(Admin):
         if shown is None:
             return response
         return self._template_response(request, "shown_once.html", {"title": shown.title, "shown": shown})
+
+
+def _leading_back(request: Request) -> Response | None:
+    """The same form with the page of ours that led to it, where saving leads back to; None where it says so already."""
+    came_from = urlsplit(request.headers.get("referer", ""))
+    is_ours = (came_from.scheme, came_from.netloc) == (request.url.scheme, request.url.netloc)
+    is_form = came_from.path.endswith(FORMS)
+    if request.method != "GET" or "_origin" in request.query_params or not is_ours or is_form:
+        return None
+    origin = came_from._replace(scheme="", netloc="").geturl()
+    return RedirectResponse(request.url.include_query_params(_origin=origin), HTTPStatus.SEE_OTHER)
 
 
 def _previewed(request: Request, response: Response) -> Response:

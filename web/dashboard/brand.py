@@ -16,12 +16,11 @@ from domain.enforcement import Explanation, explain
 from domain.errors import InvalidValue
 from domain.inputs import MAX_ID
 from domain.periods import Period, local_day, window_of
-from runtime import clock
 from web.dashboard.charts import day_chart, month_chart
 from web.dashboard.figures import BrandFigures, brand_figures, budget_paces
 from web.dashboard.held import GROUPS_EXPLAINED, standings
 from web.dashboard.overview import Name, PageNumber
-from web.dashboard.pages import not_found, page
+from web.dashboard.pages import minute_now, not_found, page
 from web.dashboard.timelines import ticks, timeline, timeline_span
 from web.people import Looker
 
@@ -49,7 +48,7 @@ def brand_page(
     archived: bool = False,
 ) -> Response:
     """The brand as it stands now."""
-    at = clock.now()
+    at = minute_now()
     with view() as connection:
         figures = _figures(connection, brand_id, at)
         if figures is None:
@@ -85,7 +84,7 @@ def brand_page(
 @router.get("/campaigns/{campaign_id}")
 def campaign_page(request: Request, person: Looker, campaign_id: int, days: TimelineDays = 7) -> Response:
     """One campaign: why it serves or not, its budgets, and what happened to it."""
-    at = clock.now()
+    at = minute_now()
     with view() as connection:
         try:
             brand_id = catalog.brand_of(connection, campaign_id)

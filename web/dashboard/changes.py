@@ -39,6 +39,10 @@ IDLE_LOOKS: Final = 20
 
 Change = dict[str, Any]
 NOTHING: Final[Change] = {}
+BEAT: Final = ServerSentEvent(raw_data=".", event="beat")
+"""Says to an open page that it hears all there is."""
+
+BEAT_SECONDS: Final = 4.0
 _ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -162,7 +166,7 @@ async def stream(
     after: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Toggles after the given id as they are committed: each a row of HTML, its id the toggle's."""
+    """Toggles after the given id as they are committed: each a row of HTML, its id the toggle's; and a beat between."""
     seen = int(last_event_id) if last_event_id and _ID.fullmatch(last_event_id) else after
     async with feed.listening() as queue:
         while seen is not None and (missed := await to_thread.run_sync(_changes_after, seen, brand_id, campaign_id)):
@@ -175,6 +179,7 @@ async def stream(
                 await to_thread.run_sync(may_look, request)  # who was signed out meanwhile hears no more
                 checked = monotonic()
             if change is NOTHING:
+                yield BEAT
                 continue
             mine = brand_id in {None, change["brand_id"]} and campaign_id in {None, change["campaign_id"]}
             if change["id"] > (seen or 0) and mine:
@@ -184,7 +189,7 @@ async def stream(
 async def _next(queue: asyncio.Queue[Change | None]) -> Change | None:
     """The next toggle; NOTHING after a while without one."""
     try:
-        return await asyncio.wait_for(queue.get(), CHECK_SECONDS)
+        return await asyncio.wait_for(queue.get(), BEAT_SECONDS)
     except TimeoutError:
         return NOTHING
 

@@ -28,6 +28,7 @@ class BrandFigures:
     held: tuple[Held, ...]
     limits: tuple[BudgetSpend, ...]
     is_stopped: bool
+    spend_received_at: datetime | None
 
     @property
     def campaigns(self) -> int:
@@ -63,6 +64,7 @@ def _figures(row: Mapping[str, Any], zone: ZoneInfo, standing: Standing, at: dat
         held=standing.held,
         limits=standing.limits,
         is_stopped=standing.is_stopped,
+        spend_received_at=row["spend_received_at"],
     )
 
 

@@ -7,10 +7,9 @@ from fastapi.responses import FileResponse, HTMLResponse
 
 from db.replica import view
 from db.repository import dashboard, overview, passes
-from runtime import clock
 from web.dashboard.figures import brand_figures
 from web.dashboard.held import standings
-from web.dashboard.pages import STATIC, page
+from web.dashboard.pages import STATIC, minute_now, page
 from web.people import Looker
 
 BRANDS_A_PAGE = 50
@@ -36,7 +35,7 @@ def brands_page(
     request: Request, person: Looker, q: Name = "", sort: Sort = "used", number: PageNumber = 1, archived: bool = False
 ) -> Response:
     """All brands, a page at a time: what is used up most comes first."""
-    at = clock.now()
+    at = minute_now()
     with view() as connection:
         rows = dashboard.brands(
             connection,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from starlette_admin.security.csrf import CSRFMiddleware
 
@@ -21,12 +23,19 @@ from domain.errors import InvalidValue
 from domain.money import format_units
 from domain.schedules import format_schedule
 from domain.words import in_words
+from runtime import clock
 from runtime.formats import exact_money, rounded_money
+from web.csrf import masked
 from web.people import sign_in_address
 from web.problems import MEDIA_TYPE
 
 HERE: Final = Path(__file__).parent.parent
 STATIC: Final = HERE / "static"
+MAIN: Final = b'<main id="main">'
+MAIN_END: Final = b"</main>"
+MAIN_TAG: Final = secrets.token_hex(16)
+"""Stands in a page for the tag of its main part until that is known."""
+
 KEPT_HEADERS: Final = {"retry-after", "allow"}
 
 
@@ -49,7 +58,7 @@ def money(micros: int | None, currency: str) -> str:
 
 def sign_out_token(request: Request) -> str:
     """What the admin gave the browser to prove its forms by; nothing where the browser forgot it since the login."""
-    return request.cookies.get(CSRFMiddleware.cookie_name, "")
+    return masked(request.cookies.get(CSRFMiddleware.cookie_name, ""))
 
 
 templates = Jinja2Templates(HERE / "templates")
@@ -61,13 +70,39 @@ templates.env.filters |= {
     "local": local,
     "schedule_words": format_schedule,
 }
-templates.env.globals |= {"asset": asset, "sign_in_address": sign_in_address, "sign_out_token": sign_out_token}
+templates.env.globals |= {
+    "asset": asset,
+    "sign_in_address": sign_in_address,
+    "sign_out_token": sign_out_token,
+    "now": clock.now,
+}
 templates.env.trim_blocks = templates.env.lstrip_blocks = True
 
 
-def page(request: Request, name: str, person: Person | None, context: dict[str, Any], status: int = 200) -> Response:
-    """A page, or a part of one, for whoever looks."""
-    return templates.TemplateResponse(request, name, {"person": person, **context}, status_code=status)
+def page(request: Request, name: str, person: Person | None, context: dict[str, Any]) -> Response:
+    """A page for whoever looks. A script of an open page gets its main part alone, or 304 where it has that already.
+
+    The entity tag is of the main part: no more than that changes while a page is open.
+    """
+    wants_part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
+    context = {"request": request, "person": person, "layout": "part.html" if wants_part else "base.html", **context}
+    body = templates.get_template(name).render(context | {"main_tag": MAIN_TAG}).encode()
+    tag = _tag_of_main(body)
+    headers = {"ETag": f'"{tag}"', "Vary": "HX-Request"}
+    if wants_part and tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return HTMLResponse(body.replace(MAIN_TAG.encode(), f"&#34;{tag}&#34;".encode(), 1), headers=headers)
+
+
+def _tag_of_main(body: bytes) -> str:
+    """A mark of what stands in a page between its landmarks of the main part."""
+    main = body.partition(MAIN)[2].rpartition(MAIN_END)[0]
+    return hashlib.sha256(main).hexdigest()[:20]
+
+
+def minute_now() -> datetime:
+    """The minute that runs. Pages show no finer time, so that a page whose figures stay the same stays the same."""
+    return clock.now().replace(second=0, microsecond=0)
 
 
 def install(app: FastAPI) -> None:

@@ -6,8 +6,18 @@ const AFTER_CHANGE_MILLISECONDS = 300;
 const FEED_LENGTH = 100;
 const MICROS = 1_000_000;
 
+const OLD_AFTER_MILLISECONDS = 9_000;
+const QUIET_SECONDS = 10;
+
 const notice = document.getElementById("connection");
+const isRefreshed = document.querySelector("[hx-trigger^='refresh']") !== null;
+const isLive = isRefreshed || document.querySelector("[data-feed]") !== null;
+const opened = { at: performance.now(), serverAt: Date.parse(document.body.dataset.now) };
 let waiting = null;
+let tag = document.body.dataset.tag;
+let heardAt = performance.now(); // when the server last said that what is shown is true
+let shownAt = performance.now(); // when a person last turned to the page: a hidden one is not refreshed
+let isCut = false;
 
 function refresh() {
   waiting = null;
@@ -18,16 +28,61 @@ function refreshSoon() {
   waiting ??= setTimeout(refresh, AFTER_CHANGE_MILLISECONDS);
 }
 
+function heard() {
+  heardAt = performance.now();
+  isCut = false;
+  sayAge();
+}
+
+function cut() {
+  isCut = true;
+  sayAge();
+}
+
+// Says that what is shown is old, whatever the cause: no answer, one that takes too long, an error.
+function sayAge() {
+  const now = performance.now();
+  const isOld = now - heardAt > OLD_AFTER_MILLISECONDS && now - shownAt > OLD_AFTER_MILLISECONDS / 3;
+  notice.hidden = !isLive || document.hidden || !(isCut || isOld);
+  const words = `The server does not answer. What is shown is ${inWords((now - heardAt) / 1000)} old; it goes on by itself.`;
+  if (!notice.hidden && notice.textContent !== words) notice.textContent = words;
+}
+
+function inWords(seconds) {
+  if (seconds < 120) return `${Math.max(0, Math.round(seconds))} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
+}
+
+// Each brand's newest spend: its age, and whether it came regularly until now and comes no more.
+const cadences = new Map();
+
+function sayNewest() {
+  const serverNow = opened.serverAt + performance.now() - opened.at;
+  for (const time of document.querySelectorAll("time[data-newest]")) {
+    const at = Date.parse(time.dateTime), age = Math.max(0, serverNow - at) / 1000;
+    const known = cadences.get(time.dataset.newest) ?? { at, gap: 0, times: 0 };
+    if (at > known.at) Object.assign(known, { gap: Math.max(known.gap, (at - known.at) / 1000), times: known.times + 1, at });
+    cadences.set(time.dataset.newest, known);
+    const isOverdue = known.times > 1 && age > Math.max(QUIET_SECONDS, 2 * known.gap);
+    time.title = time.dateTime;
+    time.textContent = isOverdue ? `${inWords(age)} ago: no new spend since` : `${inWords(age)} ago`;
+    time.classList.toggle("overdue", isOverdue);
+  }
+}
+
 function listen(feed) {
   const source = new EventSource(feed.dataset.feed);
   source.addEventListener("change", (event) => {
+    if (!isRefreshed) heard();
     if (feed.querySelector(`[data-change="${event.lastEventId}"]`)) return;
     feed.insertAdjacentHTML("afterbegin", event.data);
     while (feed.children.length > FEED_LENGTH) feed.lastElementChild.remove();
     refreshSoon();
   });
-  source.addEventListener("open", () => { notice.hidden = true; });
-  source.addEventListener("error", () => { notice.hidden = false; });
+  source.addEventListener("beat", () => { if (!isRefreshed) heard(); });
+  source.addEventListener("open", () => { if (!isRefreshed) heard(); });
+  source.addEventListener("error", cut);
   addEventListener("pagehide", () => source.close());
 }
 
@@ -153,9 +208,17 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   document.querySelectorAll(".plot").forEach((plot) => { plot.drawn = null; });
   drawAll();
 });
-document.addEventListener("visibilitychange", refresh);
-document.body.addEventListener("htmx:afterSwap", drawAll);
-document.body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful) notice.hidden = true; });
-for (const failure of ["htmx:sendError", "htmx:responseError"]) {
-  document.body.addEventListener(failure, () => { notice.hidden = false; });
-}
+setInterval(() => { sayAge(); sayNewest(); }, 1000);
+sayNewest();
+document.addEventListener("visibilitychange", () => { shownAt = performance.now(); refresh(); });
+document.body.addEventListener("htmx:afterSwap", () => { drawAll(); sayNewest(); });
+document.body.addEventListener("htmx:configRequest", ({ detail }) => {
+  if (detail.triggeringEvent?.type === "refresh" && tag) detail.headers["If-None-Match"] = tag;
+});
+document.body.addEventListener("htmx:beforeSwap", ({ detail }) => { if (detail.xhr.status === 304) detail.shouldSwap = false; });
+document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (!detail.successful) return;
+  tag = detail.xhr.getResponseHeader("ETag") ?? tag;
+  heard();
+});
+for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) document.body.addEventListener(failure, cut);

@@ -28,20 +28,20 @@ class Browser:
         """A page; redirects are followed to their end."""
         return self.client.get(_address(path, query))
 
-    def post(
-        self, path: str, data: dict[str, Any] | None = None, agrees: bool = True, /, **query: object
-    ) -> httpx.Response:
+    def post(self, path: str, data: dict[str, Any] | None = None, **query: object) -> httpx.Response:
         """A form opened and sent with what it carries unseen; the answer itself, be it a redirect.
 
         Where the page asks first whether to do what it would do, the person agrees.
         """
+        answer = self.ask(path, data, **query)
+        asked = re.search(r'name="agreed" value="(\w+)"', answer.text)
+        return answer if asked is None else self.ask(path, {**(data or {}), "agreed": asked[1]}, **query)
+
+    def ask(self, path: str, data: dict[str, Any] | None = None, **query: object) -> httpx.Response:
+        """The same up to the first answer, which may ask."""
         carried = self.carried(path, **query) if path.endswith(("/edit", "/schedule")) else {}
         fields = {"csrftoken": self.token(), **carried, **(data or {})}
-        answer = self.client.post(_address(path, query), data=fields, follow_redirects=False)
-        asked = re.search(r'name="agreed" value="(\w+)"', answer.text)
-        if asked is None or not agrees:
-            return answer
-        return self.client.post(_address(path, query), data={**fields, "agreed": asked[1]}, follow_redirects=False)
+        return self.client.post(_address(path, query), data=fields, follow_redirects=False)
 
     def carried(self, path: str, **query: object) -> dict[str, str]:
         """The mark in a form of what it was opened on; nothing where the page has none."""
@@ -66,8 +66,9 @@ class Browser:
 
     def _agreed(self, address: str, form: dict[str, str]) -> httpx.Response:
         asked = self._send(f"{address}&preview=1", form)
-        is_question = asked.status_code == 200 and "agreed" in asked.json()
-        return self._send(address, {**form, "agreed": asked.json()["agreed"]}) if is_question else asked
+        is_json = asked.headers.get("content-type") == "application/json"
+        token = asked.json().get("agreed") if is_json else None
+        return asked if token is None else self._send(address, {**form, "agreed": token})
 
     def _send(self, address: str, form: dict[str, str]) -> httpx.Response:
         return self.client.post(address, data=form, headers={"X-CSRFToken": self.token()})

@@ -61,7 +61,7 @@ def test_a_form_asks_before_it_stops_campaigns_and_says_the_same_afterwards(
     path, query, form, told = EDITS[kind]
     someone = browser(Role.OPERATOR)
     audited = catalog.rows("SELECT id FROM audit_entries")
-    asked = someone.post(path, form, False, **query)
+    asked = someone.ask(path, form, **query)
     assert (asked.status_code, question(asked.text)) == (200, f"{told} now.")
     assert catalog.is_active(1)
     assert catalog.rows("SELECT id FROM audit_entries") == audited
@@ -71,28 +71,66 @@ def test_a_form_asks_before_it_stops_campaigns_and_says_the_same_afterwards(
     catalog.verify()
 
 
+def test_a_form_that_comes_back_keeps_showing_what_is_edited(catalog: World, browser: Open) -> None:
+    someone = browser(Role.OPERATOR)
+    for limit, told in (("1.500", "1.500 can be 1,500.00 or 1.50: write 1500 or 1.50"), ("1.50", f"{LIMIT}: stops")):
+        page = someone.ask("/admin/budgets/edit", {"limit_micros": limit}, pk=1).text
+        for words in (told, f'value="{limit}"', "Hudson Shoes, all its campaigns", "$2.00"):
+            assert words in page, (limit, words)
+    refused = someone.ask("/admin/campaigns/edit", {**CAMPAIGN, "name": "", "starts_on": "x"}, pk=1).text
+    assert "serves now" in refused
+    assert 'id="name-error"' in refused
+    assert 'id="starts_on-error"' in refused
+    assert someone.ask("/admin/brands/edit", {"name": "", "configured_status": "paused"}, pk=1).text.count("UTC") > 0
+
+
+def test_people_land_where_they_came_from_and_nowhere_else(catalog: World, browser: Open) -> None:
+    someone = browser(Role.OPERATOR)
+    for origin, lands in (
+        ("/admin/campaigns/list?sort=id__asc", "/admin/campaigns/list?sort=id__asc"),
+        ("/brands/1", "/brands/1"),
+        ("https://evil.example/", "/admin/campaigns/list"),
+        ("//evil.example/", "/admin/campaigns/list"),
+        ("/\\evil.example", "/admin/campaigns/list"),
+    ):
+        answer = someone.post("/admin/campaigns/edit", {**CAMPAIGN, "name": origin[:20]}, pk=1, _origin=origin)
+        assert answer.headers["location"].removeprefix("http://testserver") == lands, origin
+
+
+def test_a_form_opened_from_a_page_of_ours_leads_back_there(catalog: World, browser: Open) -> None:
+    someone = browser(Role.OPERATOR)
+    for referer, origin in (
+        ("http://testserver/brands/1?q=a", "_origin=%2Fbrands%2F1%3Fq%3Da"),
+        ("https://evil.example/x", None),
+        ("http://testserver/admin/campaigns/edit?pk=1", None),
+    ):
+        answer = someone.client.get("/admin/campaigns/edit?pk=1", headers={"Referer": referer}, follow_redirects=False)
+        assert answer.status_code == (200 if origin is None else 303)
+        assert origin is None or origin in answer.headers["location"]
+
+
 def test_what_came_between_is_shown_anew(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
-    asked = someone.post("/admin/budgets/edit", {"limit_micros": "1.50"}, False, pk=1)
+    asked = someone.ask("/admin/budgets/edit", {"limit_micros": "1.50"}, pk=1)
     token = re.findall(r'name="agreed" value="(\w+)"', asked.text)[0]
     catalog.set_status(1, "paused")
     form = {"limit_micros": "1.50", "agreed": token}
-    again = someone.post("/admin/budgets/edit", form, False, pk=1)
+    again = someone.ask("/admin/budgets/edit", form, pk=1)
     assert question(again.text) == f"{LIMIT}: stops and releases no campaign now."
     assert catalog.one("SELECT limit_micros FROM budgets") == {"limit_micros": 7_900 * UNIT}
 
 
 def test_the_token_of_one_edit_agrees_to_no_other(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
-    asked = someone.post("/admin/budgets/edit", {"limit_micros": "1.50"}, False, pk=1)
+    asked = someone.ask("/admin/budgets/edit", {"limit_micros": "1.50"}, pk=1)
     token = re.findall(r'name="agreed" value="(\w+)"', asked.text)[0]
-    other = someone.post("/admin/budgets/edit", {"limit_micros": "0", "agreed": token}, False, pk=1)
+    other = someone.ask("/admin/budgets/edit", {"limit_micros": "0", "agreed": token}, pk=1)
     assert question(other.text) == "Daily limit $7,900.00 → $0.00: stops 1 campaign now."
 
 
 def test_what_stops_nothing_is_saved_at_once(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
-    assert someone.post("/admin/budgets/edit", {"limit_micros": "7,000.00"}, False, pk=1).status_code == 303
+    assert someone.ask("/admin/budgets/edit", {"limit_micros": "7,000.00"}, pk=1).status_code == 303
     assert catalog.one("SELECT limit_micros FROM budgets") == {"limit_micros": 7_000 * UNIT}
 
 

@@ -30,7 +30,25 @@ def test_an_audit_entry_tells_old_and_new(world: World, browser: Open) -> None:
     world.set_status(campaign, "paused")
     entry = world.one("SELECT max(id) AS id FROM audit_entries")["id"]
     page = browser(Role.VIEWER).get("/admin/audit-entries/detail", pk=entry).text
-    assert "configured_status: enabled → paused" in page
+    assert "Status enabled → paused" in page
+
+
+def test_the_audit_speaks_in_the_brands_currency_and_words(world: World, browser: Open) -> None:
+    for currency in ("USD", "JPY", "KWD"):
+        brand = world.brand(currency=currency, daily=7_900 * UNIT)
+        world.limit(1_500_000 if currency != "JPY" else 2 * UNIT, brand=brand)
+        world.schedule(world.campaign(brand), "Mon 09:00-10:00")
+    someone = browser(Role.VIEWER)
+    page = someone.get("/admin/audit-entries/list").text
+    for words in (
+        "Daily limit $7,900.00 → $1.50",
+        "Daily limit ¥7,900 → ¥2",
+        "Daily limit KWD\u00a07,900.000 → KWD\u00a01.500",
+        "Daily limit none → $7,900.00",
+        "Schedule always → Mon 09:00-10:00",
+    ):
+        assert words in page, words
+    assert "micros" not in page
 
 
 def test_what_was_right_by_now_is_replayed_and_the_rest_waits_on(world: World, browser: Open) -> None:

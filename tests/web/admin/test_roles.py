@@ -47,7 +47,7 @@ def test_the_table_names_every_view(filled: World, app: Any) -> None:
         ("/_api/{key}/inline-edit", "GET"), ("/_api/{key}/inline-edit", "POST"),
         ("/_api/{key}/inline-edit/row", "GET"), ("/_files/{storage}/{path:path}", "GET"),
         ("/campaigns/{campaign_id}/schedule", "GET"), ("/campaigns/{campaign_id}/schedule", "POST"),
-        ("/campaigns/{campaign_id}/schedule/preview", "GET"),
+        ("/campaigns/{campaign_id}/schedule/preview", "GET"), ("/undo", "GET"), ("/undo", "POST"),
     }  # fmt: skip
     found = {(route.path, method) for route in site.routes for method in getattr(route, "methods", None) or {"any"}}
     assert {(path, method) for path, method in found if method != "HEAD"} == known

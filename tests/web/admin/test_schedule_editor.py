@@ -161,7 +161,9 @@ def test_nothing_open_cannot_be_saved_and_is_never_taken_for_always(editor: Edit
     expect(text(page)).to_have_value("always")
     expect(page.locator("#text-error")).to_be_empty()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("alert").first).to_contain_text("Search serves always")
+    expect(page.get_by_role("alert").first).to_contain_text("Schedule Mon 09:00-10:00 → always: releases 1 campaign")
+    page.get_by_role("button", name="Yes, save it").click()
+    expect(page.get_by_text("Search serves always")).to_be_visible()
     assert world.rows("SELECT FROM dayparts") == []
 
 

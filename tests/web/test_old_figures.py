@@ -1,0 +1,100 @@
+"""An open page says that its figures are old, whatever the cause, and stops saying so when they are true again."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from playwright.sync_api import Browser as Chrome
+from playwright.sync_api import Page, expect
+
+from tests.cli.shell import Service, serving
+from tests.ports import free_port
+from tests.world import UNIT, World, eventually
+
+PATIENCE_MILLISECONDS = 60_000
+Open = tuple[Service, str]
+
+
+@pytest.fixture
+def service(world: World, tmp_path: Path) -> Iterator[Open]:
+    """The web process with its pages open to all, and their address."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    env = {"PORT": str(port), "SPENDGATE_OPEN_DASHBOARD": "true"}
+    with serving("-m", "web", output=tmp_path / "output", env=env) as started:
+        eventually(lambda: _answers(address))
+        yield started, address
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def opened(chrome: Chrome, address: str) -> Page:
+    page = chrome.new_page(base_url=address)
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
+    return page
+
+
+def seconds(page: Page) -> float:
+    """The page's own clock."""
+    return float(page.evaluate("performance.now()")) / 1000
+
+
+@pytest.mark.parametrize("path", ["/", "/changes"])
+def test_a_page_of_a_hung_server_says_so_within_ten_seconds_and_recovers(
+    world: World, service: Open, chrome: Chrome, path: str
+) -> None:
+    world.spend(world.campaign(world.brand(name="Hudson Shoes")), UNIT)
+    process, address = service
+    page = opened(chrome, address)
+    page.goto(path)
+    eventually(lambda: bool(page.evaluate("performance.now() - heardAt < 2000")))
+    process.send(signal.SIGSTOP)
+    stopped_at = seconds(page)
+    eventually(lambda: not page.evaluate("document.getElementById('connection').hidden"), PATIENCE_MILLISECONDS / 1000)
+    assert seconds(page) - stopped_at < 10
+    expect(page.get_by_text("The server does not answer. What is shown is")).to_be_visible()
+    process.send(signal.SIGCONT)
+    expect(page.locator("#connection")).to_be_hidden(timeout=PATIENCE_MILLISECONDS)
+    page.close()
+
+
+SPENDS = """() => {
+    const time = document.querySelector("time[data-newest]"), now = opened.serverAt + performance.now() - opened.at;
+    const told = [];
+    time.dataset.newest = "a brand whose spend comes every four seconds";
+    for (const secondsAgo of [24, 20, 16, 12]) {
+        time.dateTime = new Date(now - 1000 * secondsAgo).toISOString();
+        sayNewest();
+        told.push(time.textContent);
+    }
+    return told;
+}"""
+
+
+def test_a_page_says_how_old_the_newest_spend_is_and_when_none_comes_any_more(
+    world: World, service: Open, chrome: Chrome
+) -> None:
+    world.spend(world.campaign(world.brand(name="Hudson Shoes")), UNIT)
+    page = opened(chrome, service[1])
+    page.goto("/")
+    expect(page.locator("time[data-newest]")).to_contain_text("s ago")
+    told = page.evaluate(SPENDS)
+    assert told == ["24 s ago", "20 s ago", "16 s ago: no new spend since", "12 s ago: no new spend since"]
+    page.close()
+
+
+def test_a_refresh_without_change_transfers_almost_nothing(world: World, service: Open, chrome: Chrome) -> None:
+    world.spend(world.campaign(world.brand(name="Hudson Shoes")), UNIT)
+    page = opened(chrome, service[1])
+    page.goto("/")
+    with page.expect_response(lambda answer: answer.status == 304):
+        page.evaluate("refresh()")
+    expect(page.get_by_text("Hudson Shoes")).to_be_visible()
+    page.close()
