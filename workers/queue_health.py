@@ -14,7 +14,10 @@ log = structlog.get_logger()
 
 OLDEST_VERSION: Final = 7
 NEARLY_FULL: Final = 0.7
-LOUD: Final = frozenset({"redis.evicts", "redis.nearly_full"})
+LARGE_QUEUE: Final = 0.35
+"""Of the memory Redis may have: of one queue, half of what is nearly full, so that there is time to look."""
+
+LOUD: Final = frozenset({"redis.evicts", "redis.nearly_full", "redis.queue_large"})
 """What loses messages, or soon refuses them: errors; the rest are warnings."""
 
 
@@ -35,11 +38,25 @@ def tell() -> None:
     """Logs what is wrong. A queue that does not answer is told by whoever needs it."""
     try:
         info = broker.info()
+        held = broker.bytes_held()
     except BrokerConnectionError:
         return
-    for concern in concerns(info):
+    for concern in (*concerns(info), *large_queues(info, held)):
         say = log.error if concern.event in LOUD else log.warning
         say(concern.event, **concern.fields)
+
+
+def large_queues(info: Mapping[str, Any], held: Mapping[str, int]) -> list[Concern]:
+    """The queues whose messages take much of Redis's memory: few large ones do, that a count of messages does not show.
+
+    `held`: bytes by queue.
+    """
+    limit = int(info.get("maxmemory", 0))
+    return [
+        Concern("redis.queue_large", {"queue": queue, "used_bytes": used, "limit_bytes": limit})
+        for queue, used in held.items()
+        if limit and used >= LARGE_QUEUE * limit
+    ]
 
 
 def concerns(info: Mapping[str, Any]) -> list[Concern]:

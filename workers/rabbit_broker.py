@@ -141,6 +141,10 @@ class SpendgateRabbitBroker(Broker):
         """What Redis would tell of itself: nothing."""
         return {}
 
+    def bytes_held(self) -> dict[str, int]:
+        """The same of each queue: RabbitMQ watches its own memory."""
+        return {}
+
     def is_alive(self, worker_id: str) -> bool:
         """RabbitMQ tells of nobody: what it delivers again, somebody has lost, and lived on or not."""
         del worker_id

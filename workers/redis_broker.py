@@ -7,10 +7,11 @@ keeps its keys and its ways towards producers, and takes its own steps within Re
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import redis
+import structlog
 from dramatiq import Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis, dq_name
@@ -23,9 +24,11 @@ from workers.messages import Fault, NotEnqueued
 from workers.redis_consumer import SpendgateConsumer
 from workers.redis_delays import DelayedMessages
 
+log = structlog.get_logger()
+
 STEPS: Final = (
     *("ENQUEUE", "ENQUEUE_ALWAYS", "ENQUEUE_LATER", "ENQUEUE_LATER_ALWAYS", "DUE", "SET_ETA", "MOVE", "HEAD"),
-    *("GIVE_BACK", "FETCH", "ACK", "NACK", "REQUEUE"),
+    *("GIVE_BACK", "FETCH", "SET_ASIDE", "ACK", "NACK", "REQUEUE"),
 )
 STATES: Final = {"waiting": ("llen", ""), "delayed": ("hlen", ".DQ.msgs"), "dead": ("zcard", ".XQ")}
 """How the messages of a queue lie in Redis, by state."""
@@ -80,7 +83,32 @@ class SpendgateBroker(RedisBroker):
         try:
             yield
         except redis.RedisError as error:
+            if self.is_worker and "WRONGTYPE" in str(error):
+                self._set_wrong_types_aside()
             raise BrokerConnectionError(told(error)) from None  # type: ignore[no-untyped-call]
+
+    def _set_wrong_types_aside(self) -> None:
+        """Renames the keys that another program made with another type: until then the queue stands still."""
+        with suppress(redis.RedisError):
+            for queue in sorted(self.queues | self.delay_queues):
+                for key, kind in self.step("SET_ASIDE", queue, self.broker_id):
+                    log.error("redis.wrong_type", key=key.decode(), type=kind.decode())
+
+    def load_producer_scripts(self) -> None:
+        """Loads what Dramatiq's own producers and ours run: with that, their Redis user needs no `SCRIPT LOAD`."""
+        ours = (self.steps[name] for name in ("ENQUEUE", "ENQUEUE_LATER"))
+        with suppress(redis.RedisError):
+            for script in (*self.scripts.values(), *ours):
+                self.client.script_load(script.script)
+
+    def bytes_held(self) -> dict[str, int]:
+        """Redis's estimate of the memory of each queue's messages, in bytes. Raises BrokerConnectionError."""
+        queues = sorted(self.queues | self.delay_queues)
+        with self.answering(_kind), self.client.pipeline(transaction=False) as pipeline:
+            for queue in queues:
+                pipeline.memory_usage(f"{self.namespace}:{queue}.msgs")
+            sizes = pipeline.execute()
+        return {queue: int(size or 0) for queue, size in zip(queues, sizes, strict=True)}
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Puts the message on its queue, `delay` milliseconds from now.

@@ -81,6 +81,8 @@ class SpendgateConsumer:
         self.tidied = time.monotonic()
         with self.broker.answering():
             self._reclaim()
+        if is_spend:
+            broker.load_producer_scripts()
 
     def __iter__(self) -> "SpendgateConsumer":
         return self

@@ -56,7 +56,9 @@ local function take(id)
         redis.call('zrem', queue .. '.etas', id)
     end
 end
-while #found < count and bytes < room_bytes do
+local left = 10000
+while #found < count and bytes < room_bytes and left > 0 do
+    left = left - 1
     local id = redis.call('lpop', queue)
     if not id then
         break
@@ -154,15 +156,29 @@ local worker, count, silent_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local max_bytes, room_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = redis.call('time')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
-redis.call('zadd', KEYS[1] .. ':__heartbeats__', now_ms, worker)
+local heartbeats = KEYS[1] .. ':__heartbeats__'
+redis.call('zadd', heartbeats, now_ms, worker)
 -- a sign of life from the future was given before the clock was set back
-for _, range in ipairs({{'-inf', now_ms - silent_ms}, {now_ms + silent_ms, '+inf'}}) do
-    for _, dead in ipairs(redis.call('zrangebyscore', KEYS[1] .. ':__heartbeats__', range[1], range[2])) do
-        give_back(KEYS[1], dead, nil)
+local silent = redis.call('zrangebyscore', heartbeats, '-inf', now_ms - silent_ms, 'limit', 0, 1000)
+for _, dead in ipairs(redis.call('zrangebyscore', heartbeats, now_ms + silent_ms, '+inf', 'limit', 0, 1000)) do
+    silent[#silent + 1] = dead
+end
+if #silent > 0 then
+    -- whoever holds messages first: producers may forge any number of workers, but nothing that these hold
+    for _, held in ipairs(redis.call('keys', KEYS[1] .. ':__acks__.*')) do
+        local holder = string.match(string.sub(held, #KEYS[1] + 11), '^[%w%-]+')
+        local seen_ms = tonumber(holder and redis.call('zscore', heartbeats, holder) or now_ms)
+        if seen_ms <= now_ms - silent_ms or seen_ms >= now_ms + silent_ms then
+            give_back(KEYS[1], holder, nil)
+        end
+    end
+    for _, dead in ipairs(silent) do
+        redis.call('zrem', heartbeats, dead)
     end
 end
-local fetched, bytes = {}, 0
-while #fetched < count and bytes < room_bytes do
+local fetched, bytes, left = {}, 0, 10000
+while #fetched < count and bytes < room_bytes and left > 0 do
+    left = left - 1
     local id = redis.call('lpop', queue)
     if not id then
         break
@@ -181,8 +197,32 @@ return fetched
 """(queue, worker, how many, milliseconds of silence after which a worker is dead, bytes a message may have, bytes of
 messages after which it gets no more).
 
-The worker shows that it lives, takes over what dead workers held, and gets (id, data or nil where it is too
-large, deaths or nil where it is no suspect) of each message it holds from now on."""
+The worker shows that it lives, takes over what dead workers held, forgets up to 1,000 of them at each end of time, and
+looks at up to 10,000 ids: whoever may write to the queue can forge both. It gets (id, data or nil where too large,
+deaths or nil where it is no suspect) of each message it holds from now on."""
+
+SET_ASIDE: Final = (
+    _ALWAYS
+    + """
+local queue = KEYS[1] .. ':' .. ARGV[1]
+local kinds = {
+    {queue, 'list'}, {queue .. '.msgs', 'hash'}, {queue .. '.suspects', 'hash'}, {queue .. '.etas', 'zset'},
+    {queue .. '.XQ', 'zset'}, {queue .. '.XQ.msgs', 'hash'}, {KEYS[1] .. ':__heartbeats__', 'zset'},
+    {KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], 'set'},
+}
+local wrong = {}
+for _, known in ipairs(kinds) do
+    local kind = redis.call('type', known[1]).ok
+    if kind ~= 'none' and kind ~= known[2] then
+        redis.call('rename', known[1], known[1] .. '.wrong_type')
+        wrong[#wrong + 1] = {known[1], kind}
+    end
+end
+return wrong
+"""
+)
+"""(queue, worker). Keys of the queue that another program made with another type become `….wrong_type`, over what
+had that name before; (key, type) of each."""
 
 ACK: Final = (
     _ALWAYS

@@ -70,3 +70,20 @@ def test_nothing_is_said_where_the_queue_does_not_answer(server: Any, monkeypatc
     with structlog.testing.capture_logs() as logged:
         queue_health.tell()
     assert logged == []
+
+
+def test_a_queue_whose_few_messages_are_large_is_an_error_before_redis_is_nearly_full(server: Any) -> None:
+    for name, value in (("maxmemory-policy", "noeviction"), ("appendonly", "yes")):
+        server.config_set(name, value)
+    for number in range(20):
+        server.hset("dramatiq:spend.msgs", f"large-{number}", b"x" * 1_000_000)
+    held = broker.bytes_held()
+    assert 20_000_000 <= held["spend"] < 40_000_000
+    assert held["schedule"] < 1_000
+    server.config_set("maxmemory", held["spend"] * 2)
+    with structlog.testing.capture_logs() as logged:
+        check_queue()
+    (told_of,) = lines(logged, "redis.queue_large")
+    assert told_of == {"queue": "spend", "used_bytes": held["spend"], "limit_bytes": held["spend"] * 2}
+    server.config_set("maxmemory", "1gb")
+    assert queue_health.large_queues(broker.info(), broker.bytes_held()) == []

@@ -5,20 +5,23 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dramatiq
 import httpx2 as httpx
 import pytest
 import redis
+import structlog
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import BrokerConnectionError
 
 from cli.placement import installed
 from tests.cli.shell import REPOSITORY, Env, run, serving, shell
 from tests.ports import free_port
 from tests.world import UNIT, World, eventually
 from workers.redis_broker import SpendgateBroker
+from workers.redis_consumer import SILENT_MS
 
 USERS = re.findall(r"^user .*$", (REPOSITORY / "SECURITY.md").read_text(), re.MULTILINE)
 QUEUES = ("spend", "enforcement", "schedule", "reports")
@@ -203,6 +206,109 @@ def test_a_producers_own_script_may_do_no_more_than_the_producer(url: Url, lua: 
         script = producer.register_script(lua)
         with pytest.raises(redis.exceptions.ResponseError, match=BY_ACL):
             script(keys=["dramatiq"])
+
+
+WRONG_TYPES: tuple[Command, ...] = (
+    ("hset", "dramatiq:spend", "id", "message"),
+    ("zadd", "dramatiq:spend", 0, "id"),
+    ("rpush", MESSAGES, "id"),
+    ("zadd", MESSAGES, 0, "id"),
+    ("rpush", "dramatiq:__heartbeats__", "id"),
+    ("hset", "dramatiq:__heartbeats__", "id", "message"),
+    ("hset", "dramatiq", "id", "message"),
+    ("rpush", "dramatiq", "id"),
+)
+
+
+@pytest.mark.parametrize("command", WRONG_TYPES, ids=lambda command: "-".join(map(str, command[:2])))
+def test_a_producer_cannot_make_a_key_of_a_type_that_stops_the_queue(url: Url, command: Command) -> None:
+    may_not(url("producer"), *command)
+    arguments = ", ".join(f"'{part}'" for part in command)
+    with client(url("producer")) as producer:
+        script = producer.register_script(f"return redis.call({arguments})")
+        with pytest.raises(redis.exceptions.ResponseError, match=BY_ACL):
+            script(keys=["dramatiq"])
+
+
+@pytest.mark.parametrize("broker", [stock, ours])
+def test_a_producer_without_scripts_of_its_own_sends_where_a_worker_has_loaded_them(
+    url: Url, broker: Callable[[str], RedisBroker]
+) -> None:
+    with client(url("looking")) as looking:
+        looking.execute_command("ACL", "SETUSER", "spendgate-producer", "-script|load")  # type: ignore[no-untyped-call]
+    with pytest.raises(Exception, match="script"):
+        broker(url("producer")).enqueue(message(events=[]))
+    ours(url("worker")).load_producer_scripts()
+    broker(url("producer")).enqueue(message(events=[]))
+    assert waiting(url) == 1
+    with client(url("producer")) as producer, pytest.raises(DENIED):
+        producer.script_load("while true do end")
+
+
+def fetch(broker: SpendgateBroker) -> list[bytes]:
+    """The ids that one step gets."""
+    return [found[0] for found in broker.step("FETCH", "spend", broker.broker_id, 10, SILENT_MS, 10**6, 10**7)]
+
+
+def test_forged_ids_and_workers_are_taken_in_bounded_steps(url: Url) -> None:
+    with client(url("producer")) as producer:
+        for _ in range(5):
+            producer.rpush("dramatiq:spend", *(f"forged-{number}" for number in range(10_000)))
+        producer.zadd("dramatiq:__heartbeats__", {f"forged-{number}": 0 for number in range(4_500)})
+    stock(url("producer")).enqueue(message(events=[]))
+    worker = ours(url("worker"))
+    assert fetch(worker) == []
+    assert waiting(url) == 40_001
+    with client(url("looking")) as looking:
+        assert looking.zcount("dramatiq:__heartbeats__", 0, 0) == 3_500
+    steps = 1
+    while not (found := fetch(worker)):
+        steps += 1
+    assert (len(found), steps) == (1, 5)
+    assert fetch(worker) == []
+    with client(url("looking")) as looking:
+        assert looking.zcount("dramatiq:__heartbeats__", 0, 0) == 0
+
+
+def test_forged_workers_do_not_keep_a_dead_workers_messages_waiting(url: Url) -> None:
+    stock(url("producer")).enqueue(message(events=[]))
+    died = ours(url("worker"))
+    (held,) = fetch(died)
+    with client(url("producer")) as producer:
+        producer.zadd("dramatiq:__heartbeats__", {f"forged-{number}": 0 for number in range(5_000)})
+    with client(url("looking")) as looking:
+        looking.zadd("dramatiq:__heartbeats__", {died.broker_id: 1_000})
+    assert fetch(ours(url("worker"))) == [held]
+
+
+@pytest.mark.parametrize("suffix", ["", ".msgs", ".suspects", ".XQ", ".DQ", ".DQ.etas"])
+def test_a_key_of_the_wrong_type_is_set_aside_and_the_queue_goes_on(url: Url, suffix: str) -> None:
+    key = f"dramatiq:spend{suffix}"
+    broker = ours(url("worker"))
+    broker.declare_queue("spend")
+    broker.is_worker = True
+    with client(url("looking")) as looking:
+        looking.set(key, "of another program")
+        if suffix:
+            looking.rpush("dramatiq:spend", "an id")
+        if suffix == ".suspects":
+            looking.hset(MESSAGES, "an id", "{}")
+
+        def is_set_aside() -> bool:
+            with suppress(BrokerConnectionError):
+                consumer = broker.consume("spend", timeout=10)
+                consumer.tidied = 0
+                next(consumer)
+            with suppress(BrokerConnectionError):
+                next(broker.consume("spend.DQ", timeout=10))
+            return looking.get(f"{key}.wrong_type") == b"of another program"
+
+        with structlog.testing.capture_logs() as logged:
+            eventually(is_set_aside)
+    assert [(line["event"], line["key"], line["type"]) for line in logged if line["event"] == "redis.wrong_type"] == [
+        ("redis.wrong_type", key, "string")
+    ]
+    stock(url("producer")).enqueue(message(events=[]))
 
 
 def test_a_scheduler_calls_its_queues_and_reads_nothing(url: Url) -> None:
