@@ -9,7 +9,7 @@ from functools import cache
 from statistics import median, quantiles
 from typing import Final, NamedTuple
 
-from benchmarks import clockwork, ingest, large, latency, size, stall
+from benchmarks import clockwork, idle, ingest, large, latency, size, stall
 from benchmarks.stage import Stage, running
 from benchmarks.workload import Spend
 
@@ -21,8 +21,9 @@ QUARTER: Final = 40_000
 
 SECONDS: Final = "seconds"
 MEGABYTES: Final = "MB"
+PERCENT: Final = "% of a core"
 MISSED: Final = "no"
-AT_MOST: Final = {SECONDS, MEGABYTES}
+AT_MOST: Final = {SECONDS, MEGABYTES, PERCENT}
 HEAD: Final = ("measure", "unit", "ours", "reference", "ratio", "its spread", "to reach", "reached")
 
 
@@ -34,7 +35,7 @@ class Pair(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """What is measured in each round, in which unit, and the ratio to reach: at least, of seconds and MB at most."""
+    """What is measured in each round, in which unit, and the ratio to reach: at least, or at most of what costs."""
 
     name: str
     unit: str
@@ -143,7 +144,12 @@ def large_events(stage: Stage, number: int) -> Pair:
     return Pair(max(large.measured(stage, number).own_events), 1)
 
 
-def idle(job: str) -> Callable[[Stage, int], Pair]:
+def idle_worker(stage: Stage, _number: int) -> Pair:
+    """The dearest worker process that has nothing to do, beside what it may cost."""
+    return Pair(idle.percent_of_a_core(stage), idle.ALLOWED_PERCENT)
+
+
+def idle_job(job: str) -> Callable[[Stage, int], Pair]:
     """A job with nothing to do, beside an empty transaction."""
     return lambda stage, _number: Pair(*clockwork.nothing(stage, job))
 
@@ -200,8 +206,9 @@ MEASURES: Final = {
     ),
     "aged": Measure("20,000,000 events in the ledger; 1,000,000", "events/s", aged, 0.9),
     "memory": Measure("a worker process after 5,000,000 events; after 100,000", MEGABYTES, resident, 1.1),
-    "idle-tick": Measure("tick with nothing to do; an empty transaction", SECONDS, idle("tick"), 3),
-    "idle-reset": Measure("daily reset with nothing to do; an empty transaction", SECONDS, idle("reset"), 3),
+    "idle-tick": Measure("tick with nothing to do; an empty transaction", SECONDS, idle_job("tick"), 3),
+    "idle-reset": Measure("daily reset with nothing to do; an empty transaction", SECONDS, idle_job("reset"), 3),
+    "idle-worker": Measure("an idle worker process; 0.3 % of a core", PERCENT, idle_worker, 1),
 }
 
 
