@@ -31,6 +31,8 @@ CREDENTIALS = text("SELECT id, email, role, password_hash FROM users WHERE email
 
 SET_ROLE = text("UPDATE users SET role = :role, disabled_at = :disabled_at WHERE id = :id")
 
+MAKE_OWNER = text("SELECT make_owner(:id, :by, :at, :action)")
+
 SET_PASSWORD = text("UPDATE users SET password_hash = :password_hash WHERE id = :id")
 
 # Locked, so that two owners who leave at once do not each count on the other.
@@ -74,10 +76,7 @@ REVOKE_KEY = text("""
     UPDATE api_keys SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL RETURNING name, prefix, brand_id
 """)
 
-FORGET = (
-    text("DELETE FROM user_sessions WHERE expires_at <= :at"),
-    text("DELETE FROM idempotency_keys WHERE created_at <= CAST(:at AS timestamptz) - interval '24 hours'"),
-)
+FORGET = text("SELECT forget_expired(:at)")
 
 
 class Person(NamedTuple):
@@ -106,10 +105,14 @@ class StoredKey(NamedTuple):
 
 def create_user(connection: Connection, email: str, password_hash: str, role: Role, edit: Edit) -> int:
     """Makes a user and returns the id. Raises InvalidValue where the address is taken."""
-    parameters = {"email": email, "password_hash": password_hash, "role": role.value, "at": edit.at}
+    first_role = Role.VIEWER if role is Role.OWNER else role
+    parameters = {"email": email, "password_hash": password_hash, "role": first_role.value, "at": edit.at}
     user_id: int | None = connection.scalar(INSERT_USER, parameters)
     if user_id is None:
         raise InvalidValue("email", f"{email} has a login already")
+    if role is Role.OWNER:
+        _make_owner(connection, user_id, edit, "create")
+        return user_id
     note(connection, edit, "create", Subject("user", user_id), None, {"email": email, "role": role.value})
     return user_id
 
@@ -118,13 +121,21 @@ def edit_user(connection: Connection, user_id: int, role: Role, edit: Edit, *, d
     """Changes what a user may do and ends the sessions. Raises InvalidValue where no owner would be left."""
     old = _user(connection, user_id)
     was_owner = old["role"] == Role.OWNER and not old["disabled"]
-    stays_owner = role is Role.OWNER and not disabled
-    if was_owner and not stays_owner and not connection.execute(OTHER_OWNERS, {"id": user_id}).all():
+    will_be_owner = role is Role.OWNER and not disabled
+    if was_owner and not will_be_owner and not connection.execute(OTHER_OWNERS, {"id": user_id}).all():
         raise InvalidValue("role", "is the last owner's; make another owner first")
+    connection.execute(END_SESSIONS, {"user_id": user_id})
+    if will_be_owner and not was_owner:
+        _make_owner(connection, user_id, edit, "edit")
+        return
     new = {"id": user_id, "email": old["email"], "role": role.value, "disabled": disabled}
     connection.execute(SET_ROLE, {"id": user_id, "role": role.value, "disabled_at": edit.at if disabled else None})
-    connection.execute(END_SESSIONS, {"user_id": user_id})
     note(connection, edit, "edit", Subject("user", user_id), old, new)
+
+
+def _make_owner(connection: Connection, user_id: int, edit: Edit, action: str) -> None:
+    """Makes the user an owner and adds the audit entry: the database knows no other way for the web role."""
+    connection.execute(MAKE_OWNER, {"id": user_id, "by": edit.by, "at": edit.at, "action": action})
 
 
 def standing_of(connection: Connection, user_id: int) -> tuple[Role, bool]:
@@ -243,6 +254,8 @@ def revoke_key(connection: Connection, key_id: int, edit: Edit) -> None:
 
 
 def forget_expired(connection: Connection, at: datetime) -> None:
-    """Drops sessions that ended by themselves and answers kept for programs that will not ask again."""
-    for statement in FORGET:
-        connection.execute(statement, {"at": at})
+    """Drops sessions that ended by themselves and answers kept for programs that will not ask again.
+
+    Of the moment and Postgres's own clock the earlier one counts.
+    """
+    connection.execute(FORGET, {"at": at})

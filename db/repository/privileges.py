@@ -53,7 +53,6 @@ WORKER: Final = {
     "spend_events": APPEND,
     "status_changes": APPEND,
     "hold_changes": APPEND,
-    "audit_entries": APPEND,
     "monthly_reports": APPEND,
     "corrections": APPEND,
     "history_seals": APPEND,
@@ -69,11 +68,10 @@ WORKER: Final = {
     # To lock a row takes the privilege to update it; a trigger refuses updates.
     "locks": "SELECT, UPDATE (name)",
     "pending_enforcements": KEEP,
-    # What has expired is forgotten daily.
-    "user_sessions": "SELECT (expires_at), DELETE",
-    "idempotency_keys": "SELECT (created_at), DELETE",
 }
-"""What counts, enforces, reports: what people want, and who they are, is not a worker's to change."""
+"""What counts, enforces, reports: what people want, and who they are, is not a worker's to change, and it edits nothing
+in anybody's name. Expired sessions and answers go by a function.
+"""
 
 WEB: Final = {
     **WORKER,
@@ -85,6 +83,7 @@ WEB: Final = {
     # A corrected time zone gives a brand other days.
     "campaign_days": KEEP,
     "brand_days": KEEP,
+    "audit_entries": APPEND,
     "budgets": KEEP,
     "budget_limits": APPEND,
     "brand_facts": APPEND,
@@ -102,7 +101,15 @@ TABLES: Final[Mapping[DatabaseRole, Mapping[str, str]]] = {
     DatabaseRole.READER: READER,
 }
 FUNCTIONS: Final = {
-    DatabaseRole.WORKER: ("ensure_ledger_month(date)", "drop_ledger_months(date)"),
-    DatabaseRole.WEB: ("ensure_ledger_month(date)",),
+    DatabaseRole.WORKER: (
+        "ensure_ledger_month(date)",
+        "drop_ledger_months(date)",
+        "forget_expired(timestamptz)",
+    ),
+    DatabaseRole.WEB: (
+        "ensure_ledger_month(date)",
+        "forget_expired(timestamptz)",
+        "make_owner(bigint, text, timestamptz, text)",
+    ),
     DatabaseRole.READER: (),
 }

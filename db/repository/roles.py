@@ -18,11 +18,22 @@ LEDGER: Final = "spend_events"
 OUR_FUNCTIONS: Final = frozenset(
     {
         *("ensure_ledger_month", "drop_ledger_months", "ledger_retention_months", "refuse_edit_of_history"),
+        *("forget_expired", "make_owner", "refuse_owner_but_by_make_owner"),
         *("keep_budget_limits", "stamp_budget_change", "fix_zone_and_currency", "forget_headroom"),
         *("order_status_changes", "keep_locks"),
         "keep_brand_facts",
     }
 )
+
+READER_CONNECTIONS: Final = 20
+READER_SETTINGS: Final = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "60s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+    "idle_session_timeout": "1h",
+}
+"""With what a session of the reader begins; the session itself may set them otherwise."""
 
 PLACE: Final = """
     SELECT current_database(), current_schema(), pg_has_role(datdba, 'USAGE'), EXISTS (
@@ -112,15 +123,18 @@ def creation(driver: Driver, verifiers: Verifiers) -> Iterator[Composed]:
     if here.is_ours:
         everyone = SQL(", ").join(names.values())
         yield SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(here.database), everyone)
+        yield SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(Identifier(here.database))
     if here.anybody_creates:
         yield SQL("REVOKE CREATE ON SCHEMA {} FROM PUBLIC").format(schema)
     yield SQL("GRANT USAGE, CREATE ON SCHEMA {} TO {}").format(schema, names[DatabaseRole.MIGRATOR])
     yield SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, SQL(", ").join(names[role] for role in TABLES))
     yield from _handing_over(driver, here.role(DatabaseRole.MIGRATOR))
     yield from grants(driver, list(TABLES))
-    yield SQL("ALTER ROLE {} IN DATABASE {} SET default_transaction_read_only = on").format(
-        names[DatabaseRole.READER], Identifier(here.database)
-    )
+    yield SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(names[DatabaseRole.READER], Literal(READER_CONNECTIONS))
+    for setting, value in READER_SETTINGS.items():
+        yield SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(
+            names[DatabaseRole.READER], Identifier(here.database), Identifier(setting), Literal(value)
+        )
 
 
 def _login(here: Place, role: DatabaseRole, secret: str | None, *, is_new: bool) -> Iterator[Composed]:

@@ -125,7 +125,7 @@ def test_the_web_role_may_run_every_statement_there_is(urls: Urls) -> None:
 def test_the_worker_role_may_run_all_but_what_people_and_keys_are_for(urls: Urls) -> None:
     denied = refused_statements(urls[DatabaseRole.WORKER])
     for_people = (
-        *("access.", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair."),
+        *("access.", "audit.INSERT", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair."),
         *("platform_accounts.", "brand_corrections."),
     )
     assert denied == {name for name in denied if name.startswith(for_people)}
@@ -168,12 +168,99 @@ def test_a_worker_cannot_change_what_people_want_nor_see_who_they_are(urls: Urls
         assert not refused(worker, statement), statement
 
 
+def test_a_worker_ends_no_session_that_lasts_and_writes_no_edit_in_anybodys_name(urls: Urls, world: World) -> None:
+    world.execute("INSERT INTO users (email, password_hash) VALUES ('ops@example.com', '')")
+    for token, lasts in (("01", "1 hour"), ("02", "-1 second")):
+        world.execute(
+            "INSERT INTO user_sessions (token_hash, user_id, created_at, expires_at)"
+            " VALUES (decode(%s, 'hex'), 1, now(), now() + %s::interval)",
+            token,
+            lasts,
+        )
+    worker = urls[DatabaseRole.WORKER]
+    for statement in (
+        "DELETE FROM user_sessions",
+        "DELETE FROM idempotency_keys",
+        "UPDATE user_sessions SET expires_at = now()",
+        "INSERT INTO audit_entries (changed_by, action, subject) VALUES ('user:ops@example.com', 'edit', 'brand')",
+        "SELECT make_owner(1, 'user:ops@example.com', now(), 'edit')",
+        "CREATE TABLE mine ()",
+    ):
+        assert refused(worker, statement), statement
+    with psycopg.connect(worker, autocommit=True) as connection:
+        connection.execute("SELECT forget_expired('9999-12-31')")
+    assert world.one("SELECT encode(token_hash, 'hex') AS token FROM user_sessions") == {"token": "01"}
+    for role in (DatabaseRole.READER, DatabaseRole.WORKER):
+        assert refused(urls[role], WRITABLE + "SELECT make_owner(1, 'me', now(), 'edit')")
+    assert refused(urls[DatabaseRole.READER], WRITABLE + "SELECT forget_expired(now())")
+
+
+def test_the_web_role_makes_an_owner_by_the_one_path_that_leaves_an_audit_entry(urls: Urls, world: World) -> None:
+    web = urls[DatabaseRole.WEB]
+    world.execute("INSERT INTO users (email, password_hash, role) VALUES ('ops@example.com', '', 'operator')")
+    world.execute("INSERT INTO users (email, password_hash, role) VALUES ('old@example.com', '', 'owner')")
+    world.execute("UPDATE users SET disabled_at = now() WHERE email = 'old@example.com'")
+    add = "INSERT INTO users (email, password_hash, role) VALUES ('me@example.com', '', 'owner')"
+    for statement in (
+        add,
+        f"WITH made AS ({add} RETURNING id) SELECT FROM made",
+        "UPDATE users SET role = 'owner'",
+        "UPDATE users SET disabled_at = NULL WHERE email = 'old@example.com'",
+        f"{add.replace('me@', 'ops@')} ON CONFLICT (email) DO UPDATE SET role = 'owner'",
+        "ALTER TABLE users DISABLE TRIGGER ALL",
+        "SET session_replication_role = replica",
+    ):
+        assert refused(web, statement), statement
+    for statement in (
+        "UPDATE users SET role = 'viewer'",
+        "UPDATE users SET role = 'owner', disabled_at = now()",
+        "INSERT INTO users (email, password_hash, role) VALUES ('me@example.com', '', 'operator')",
+    ):
+        assert not refused(web, statement), statement
+    with psycopg.connect(web, autocommit=True) as connection:
+        connection.execute("SELECT make_owner(1, 'user:boss@example.com', now(), 'edit')")
+        for nobody in ("''", "NULL"):
+            with pytest.raises(psycopg.errors.InvalidParameterValue):
+                connection.execute(f"SELECT make_owner(2, {nobody}, now(), 'edit')".encode())
+    assert world.one("SELECT role, disabled_at FROM users WHERE id = 1") == {"role": "owner", "disabled_at": None}
+    assert world.one("SELECT changed_by, action, subject, subject_id, old, new FROM audit_entries") == {
+        "changed_by": "user:boss@example.com",
+        "action": "edit",
+        "subject": "user",
+        "subject_id": 1,
+        "old": {"id": 1, "email": "ops@example.com", "role": "operator", "disabled": False},
+        "new": {"id": 1, "email": "ops@example.com", "role": "owner", "disabled": False},
+    }
+
+
+def test_nobody_else_connects_or_makes_temporary_tables_and_a_reader_is_bounded(database: str) -> None:
+    with roles_of(database) as made, psycopg.connect(database, autocommit=True) as connection:
+        granted = connection.execute(
+            "SELECT array_agg(privilege_type) FROM pg_database, aclexplode(datacl)"
+            " WHERE datname = current_database() AND grantee = 0"
+        ).fetchone()
+        assert granted == (None,)
+        for role in (DatabaseRole.WORKER, DatabaseRole.WEB, DatabaseRole.READER):
+            assert refused(made[role], WRITABLE + "CREATE TEMP TABLE mine ()")
+        reader = f"{connection.info.dbname}_reader"
+        limit = connection.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = %s", [reader]).fetchone()
+        assert limit == (20,)
+        with psycopg.connect(made[DatabaseRole.READER]) as reading:
+            for setting in (
+                "statement_timeout",
+                "lock_timeout",
+                "idle_in_transaction_session_timeout",
+                "idle_session_timeout",
+            ):
+                assert reading.execute(f"SHOW {setting}".encode()).fetchone() != ("0",), setting
+
+
 def test_a_reader_sees_all_but_secrets_and_writes_nothing(database: str) -> None:
     with roles_of(database) as made:
         reader = made[DatabaseRole.READER]
         assert_reads_all_but_secrets(reader)
         with psycopg.connect(reader) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-            connection.execute("CREATE TEMP TABLE mine ()")
+            connection.execute("CREATE TABLE mine ()")
 
 
 def assert_reads_all_but_secrets(reader: str) -> None:
