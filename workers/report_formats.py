@@ -19,6 +19,7 @@ Amounts stand twice: in micros, and in exact units of the currency.
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
@@ -40,7 +41,10 @@ COLUMNS: Final = (
 NAMES: Final = frozenset({"brand", "campaign"})
 """The columns that hold what a person wrote."""
 
-FORMULA_SIGNS: Final = ("=", "+", "-", "@")
+FORMULA: Final = re.compile(
+    r"""(^|[;\t\r\n])(?=[\s"'\u200b-\u200f\u2060\ufeff]*[=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20])|^(?=[\t\r\n])"""
+)
+"""Where a cell that a spreadsheet takes for a formula may begin, by its narrow, small and full-width signs."""
 
 
 def file_name(found: Mapping[str, Any], suffix: str) -> str:
@@ -188,6 +192,13 @@ def _in_units(row: Mapping[str, Any]) -> dict[str, str]:
 def _cell(column: str, value: object) -> object:
     if isinstance(value, bool):
         return str(value).lower()
-    if column in NAMES and isinstance(value, str) and value.startswith(FORMULA_SIGNS):
-        return f"'{value}"
-    return value
+    return _as_text(value) if column in NAMES and isinstance(value, str) else value
+
+
+def _as_text(name: str) -> str:
+    """The name with an apostrophe wherever a spreadsheet could begin a cell with a formula.
+
+    Some locales separate cells by a semicolon or a tab where we write a comma, so each part of the name may be a cell,
+    and quotes and spaces before a sign do not keep it from being one.
+    """
+    return FORMULA.sub(r"\1'", name)

@@ -1,6 +1,7 @@
 """A report as a flat table and as JSON: every figure there, exact, and no name a formula."""
 
 import csv
+import io
 import json
 from datetime import date
 from typing import Any
@@ -111,6 +112,32 @@ def test_a_name_that_begins_like_a_formula_begins_with_an_apostrophe(world: Worl
     content = on_demand(world.brand(), MAY)["content"] | {"brand": f"{sign}1", "by_day": {"2026-05-30": -1}}
     spend = table(content)[0]
     assert (spend["brand"], spend["spent_micros"], spend["spent"]) == (f"'{sign}1", "-1", "-0.000001")
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("＝1+1", "'＝1+1"),
+        ("＋1", "'＋1"),
+        ("－1", "'－1"),
+        ("＠SUM(A1)", "'＠SUM(A1)"),
+        ("−1", "'−1"),
+        ("Shoes;=1+1", "Shoes;'=1+1"),
+        ('Shoes"; "@SUM(A1)', 'Shoes";\' "@SUM(A1)'),
+        ("Shoes\t+1", "Shoes\t'+1"),
+        ("Shoes\n-1", "Shoes\n'-1"),
+        ("  =1", "'  =1"),
+        ("\u200b=1", "'\u200b=1"),
+        ("Shoes - summer, -20 % @ home; new", "Shoes - summer, -20 % @ home; new"),
+    ],
+)
+def test_no_part_of_a_name_is_a_formula_however_a_spreadsheet_separates_cells(
+    world: World, name: str, written: str
+) -> None:
+    world.set_clock("2026-05-30T00:00:00Z")
+    content = on_demand(world.brand(), MAY)["content"] | {"brand": name, "by_day": {"2026-05-30": -1}}
+    first = next(csv.DictReader(io.StringIO(as_csv(content), newline=""), strict=True))
+    assert first["brand"] == written
 
 
 def test_names_in_any_script_survive_both_forms(world: World) -> None:
