@@ -1,5 +1,10 @@
-"""`/metrics`: operational figures for Prometheus. Counts and ages alone: no spend, no names."""
+"""`/metrics`: operational figures for Prometheus. Counts and ages alone: no spend, no names.
 
+The values of every label are a closed list of ours: what else a table, a queue or a request says is counted as `other`
+or left out, so that nobody makes the number of series grow.
+"""
+
+from collections import Counter as Counts
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -13,6 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.engine import snapshot
 from db.repository import listing, overview, rejected
+from domain.campaigns import EffectiveStatus
+from domain.inputs import Reason
 from runtime import clock
 from runtime.settings import settings
 from workers import enforcement, ingest, reports, schedules
@@ -30,12 +37,14 @@ REQUESTS: Final = Counter(
 SECONDS: Final = Histogram(
     "spendgate_http_request_seconds", "How long an answer took", ["method", "route"], registry=registry
 )
+OTHER: Final = "other"
+REASONS: Final = frozenset(Reason)
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def note_request(method: str, route: str | None, status: int, seconds: float) -> None:
     """Counts one request. Both labels have few values: what matches no route is one of them."""
-    method = method if method in METHODS else "other"
+    method = method if method in METHODS else OTHER
     route = route or "unmatched"
     REQUESTS.labels(method, route, str(status)).inc()
     SECONDS.labels(method, route).observe(seconds)
@@ -65,13 +74,13 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
         "spendgate_campaigns",
         "Campaigns by effective status",
         "effective_status",
-        {"active": 0, "inactive": 0, **tally},
+        {status.value: tally.get(status, 0) for status in EffectiveStatus},
     )
     yield _gauge(
         "spendgate_rejected_events_waiting",
         "Rejected events that wait, by reason",
         "reason",
-        {reason: inputs for reason, inputs, _ in waiting},
+        _by_reason(waiting),
     )
     yield _gauge(
         "spendgate_watermark_age_seconds",
@@ -79,6 +88,13 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
         "job",
         {name: (at - reached_at).total_seconds() for name, reached_at in reached.items()},
     )
+
+
+def _by_reason(waiting: list[tuple[str, int, int]]) -> dict[str, float]:
+    found: Counts[str] = Counts()
+    for reason, inputs, _ in waiting:
+        found[reason if reason in REASONS else OTHER] += inputs
+    return dict(found)
 
 
 def _gauge(name: str, told: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
@@ -90,8 +106,10 @@ def _gauge(name: str, told: str, label: str, values: dict[str, float]) -> GaugeM
 
 def _queues() -> Iterator[GaugeMetricFamily]:
     messages = GaugeMetricFamily("spendgate_queue_messages", "Messages by queue and state", labels=["queue", "state"])
+    known = {actor.queue_name for actor in broker.actors.values()}
     for (queue, state), count in broker.lengths().items():
-        messages.add_metric([queue, state], count)
+        if queue in known:
+            messages.add_metric([queue, state], count)
     yield messages
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, TextClause, text
 
 from db.repository.rows import containing, plain
+from db.repository.watermarks import JOBS
 from db.repository.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from domain.errors import InvalidValue
 
@@ -101,7 +102,7 @@ SPEND_OF_CAMPAIGNS = text("""
     ORDER BY id LIMIT :limit
 """)
 
-WATERMARKS = text("SELECT name, reached_at FROM watermarks ORDER BY name")
+WATERMARKS = text("SELECT name, reached_at FROM watermarks WHERE name = ANY(:jobs) ORDER BY name")
 
 
 def brand(connection: Connection, brand_id: int) -> dict[str, Any]:
@@ -273,4 +274,5 @@ def spend_by_campaign(
 
 def watermarks(connection: Connection) -> dict[str, datetime]:
     """How far every scheduled job has come."""
-    return {name: reached_at for name, reached_at in connection.execute(WATERMARKS)}  # noqa: C416 - rows are no pairs to mypy
+    rows = connection.execute(WATERMARKS, {"jobs": sorted(JOBS)})
+    return {name: reached_at for name, reached_at in rows}  # noqa: C416 - rows are no pairs to mypy

@@ -1,8 +1,17 @@
 """How far each scheduled job has come."""
 
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, text
+
+JOBS: Final = frozenset(
+    {
+        *("daily_reset", "monthly_reset", "monthly_reports", "monthly_reports_checked"),
+        *("brand_hours", "ledger_floor", "sequence_gaps"),
+    }
+)
+"""The watermarks whose age is watched. There may be any number of others, such as one for each imported export."""
 
 REACHED = text("SELECT reached_at FROM watermarks WHERE name = :name")
 

@@ -110,6 +110,48 @@ def test_names_and_spend_are_not_told(world: World, client: TestClient) -> None:
         assert word not in text
 
 
+def test_nothing_that_comes_from_outside_makes_series_grow_or_is_named(world: World, client: TestClient) -> None:
+    from db.engine import committed  # noqa: PLC0415
+    from db.repository import watermarks  # noqa: PLC0415
+
+    at = world.set_clock("2026-06-17T12:00:00Z")
+
+    def throw(number: int) -> None:
+        odd = f"odd{number}"
+        paths = (odd, f"static/{odd}", f"admin/{odd}/list", f"admin/static/{odd}", f"brands/{odd}", f"api/{odd}/")
+        for path in paths if number == 0 else [paths[number % len(paths)]]:
+            client.get(f"/{path}", follow_redirects=False, headers={"X-Request-ID": odd, "User-Agent": odd})
+        client.request(f"ODD{number}", f"/api/campaigns/{number}/")
+
+    def keep(first: int, count: int) -> None:
+        numbers = (first, first + count - 1)
+        world.execute(
+            "INSERT INTO watermarks (name, reached_at)"
+            " SELECT 'export:odd/' || n, now() FROM generate_series(%s::int, %s::int) AS n",
+            *numbers,
+        )
+        world.execute(
+            "INSERT INTO rejected_events (source, reason, payload)"
+            " SELECT 'odd' || n, 'odd' || n, to_json(n) FROM generate_series(%s::int, %s::int) AS n",
+            *numbers,
+        )
+        for number in range(first, first + count if not is_rabbitmq() else first):
+            put_message(queue=f"odd{number}")
+
+    committed(lambda connection: watermarks.raise_to(connection, "daily_reset", at))
+    throw(0)
+    keep(0, 1)
+    client.get("/metrics")  # a scrape counts itself in the next one
+    before = samples(client.get("/metrics").text)
+    keep(1, 1_000)
+    for number in range(1, 1_001):
+        throw(number)
+    text = client.get("/metrics").text
+    assert samples(text).keys() == before.keys()
+    assert "odd" not in text
+    assert value(samples(text), "spendgate_rejected_events_waiting", reason="other") == 1_001
+
+
 @pytest.mark.parametrize("away", ["postgres", CARRIER])
 def test_a_part_that_is_away_is_left_out_and_said_to_be(browse: Browse, away: str) -> None:
     variable = "BROKER_URL" if is_rabbitmq() else "REDIS_URL"
