@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -64,6 +64,19 @@ class Settings(BaseSettings):
     open_dashboard: bool = Field(False, validation_alias=_variable("SPENDGATE_OPEN_DASHBOARD"))
     secret_key: OptionalText = Field(None, min_length=32, validation_alias=_variable("SPENDGATE_SECRET_KEY"))
     max_body_bytes: int = Field(8_388_608, ge=65_536, validation_alias=_variable("SPENDGATE_MAX_BODY_BYTES"))
+    max_connections: int = Field(1_000, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_CONNECTIONS"))
+    max_connections_per_address: int = Field(
+        200, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_CONNECTIONS_PER_ADDRESS")
+    )
+    max_streams: int = Field(500, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_STREAMS"))
+    max_streams_per_address: int = Field(
+        50, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_STREAMS_PER_ADDRESS")
+    )
+    header_timeout_seconds: float = Field(
+        10, gt=0, le=600, validation_alias=_variable("SPENDGATE_HEADER_TIMEOUT_SECONDS")
+    )
+    body_timeout_seconds: float = Field(30, gt=0, le=600, validation_alias=_variable("SPENDGATE_BODY_TIMEOUT_SECONDS"))
+    send_timeout_seconds: float = Field(20, gt=0, le=600, validation_alias=_variable("SPENDGATE_SEND_TIMEOUT_SECONDS"))
     api_requests_per_minute: int = Field(1_200, ge=1, validation_alias=_variable("SPENDGATE_API_REQUESTS_PER_MINUTE"))
     max_message_bytes: int = Field(33_554_432, ge=65_536, validation_alias=_variable("SPENDGATE_MAX_MESSAGE_BYTES"))
     worker_processes: int = Field(2, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_PROCESSES"))
@@ -136,6 +149,14 @@ class Settings(BaseSettings):
             URLParameters(value)
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        for name in filter(None, map(str.strip, value.split(","))):
+            if name != "*":
+                _network(name)
+        return value
+
     @field_validator("clock_start")
     @classmethod
     def _aware(cls, value: datetime | None) -> datetime | None:
@@ -185,6 +206,13 @@ class Settings(BaseSettings):
         if value is None:
             raise SettingsError(f"{variable}: not set, and no embedded server is running; set it or run `spendgate up`")
         return value
+
+
+def _network(name: str) -> None:
+    try:
+        ip_network(name, strict=False)
+    except ValueError:
+        raise ValueError("expected addresses or networks such as 10.0.0.0/8, separated by commas, or *") from None
 
 
 def _has_sound_port(url: str) -> bool:

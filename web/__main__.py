@@ -1,21 +1,34 @@
 """`python -m web`: uvicorn, with its lines in our format."""
 
+import resource
 import socket
 import sys
 from argparse import ArgumentParser
 from contextlib import suppress
+from functools import partial
 from types import FrameType
+from typing import Any, Final
 
 import structlog
 import uvicorn
 
 from runtime import addresses, logs
-from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
+from runtime.addresses import is_loopback
+from runtime.settings import BAD_SETTINGS_EXIT, Settings, SettingsError, settings
+from web.connections import BoundedConnection, Timeouts, WaitingConnections
+from web.proxies import ANY, TrustedProxies
+from web.request_limits import MAX_PROBES
 
 GRACE_SECONDS = 20
 """On SIGTERM, requests at work are given so long to end."""
 
 NOT_STARTED_EXIT = 3
+
+SPARE_CONNECTIONS: Final = 100
+"""Connections that may wait for a request although all requests and streams that may be at work are."""
+
+OTHER_FILES: Final = 500
+"""File descriptors for Postgres, Redis, files and libraries."""
 
 
 class Server(uvicorn.Server):
@@ -43,18 +56,22 @@ def main() -> int:
         read.required_database_url()
         read.required_queue_url()
         host = option or read.host
+        _refuse_any_proxy(read, host)
         sockets = addresses.listening(host, read.port, "--host" if option else "SPENDGATE_HOST")
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_SETTINGS_EXIT
     logs.configure()
+    _allow_files(2 * _max_waiting(read) + OTHER_FILES)
     config = uvicorn.Config(
         "web.app:create_app",
         factory=True,
         log_config=None,
         access_log=False,
         server_header=False,
-        forwarded_allow_ips=read.trusted_proxies,
+        http=_connections(read),
+        ws="none",
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = Server(config)
@@ -62,6 +79,39 @@ def main() -> int:
     with suppress(KeyboardInterrupt):
         server.run(sockets)
     return 0 if server.started else NOT_STARTED_EXIT
+
+
+def _refuse_any_proxy(read: Settings, host: str) -> None:
+    """Raises SettingsError for `*` beside a login: any client may then be taken for a proxy."""
+    if TrustedProxies(read.trusted_proxies).trusts_any and not (read.open_dashboard and is_loopback(host)):
+        raise SettingsError(
+            f"SPENDGATE_TRUSTED_PROXIES: {ANY} lets whoever connects claim any address; "
+            "name the proxy's address or network (* only with SPENDGATE_OPEN_DASHBOARD on a loopback address)"
+        )
+
+
+def _max_waiting(read: Settings) -> int:
+    """As many as may have a request at work: each of them waits before and after it."""
+    return read.max_connections + read.max_streams + MAX_PROBES + SPARE_CONNECTIONS
+
+
+def _connections(read: Settings) -> Any:
+    """What uvicorn calls for each connection."""
+    waiting = WaitingConnections(
+        max_in_all=_max_waiting(read),
+        max_per_address=read.max_connections_per_address,
+        proxies=TrustedProxies(read.trusted_proxies),
+    )
+    timeouts = Timeouts(header=read.header_timeout_seconds, send=read.send_timeout_seconds)
+    return partial(BoundedConnection, waiting=waiting, timeouts=timeouts)
+
+
+def _allow_files(wanted: int) -> None:
+    """Raises the soft limit of open files, as far as the hard limit lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 if __name__ == "__main__":

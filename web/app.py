@@ -15,6 +15,8 @@ from web.api import routes
 from web.bodies import BodyLimit
 from web.dashboard import brand, changes, overview, pages, reports
 from web.hosts import LoopbackNames
+from web.proxies import ProxyHeaders, TrustedProxies
+from web.request_limits import Bounds, RequestLimits
 from web.requests import RequestLines
 from web.static_files import KeptFiles
 
@@ -54,9 +56,15 @@ def create_app() -> FastAPI:
     site.mount(app)
     app.mount("/static", KeptFiles(directory=HERE / "static"), name="static")
     read = settings()
-    app.add_middleware(BodyLimit, max_bytes=read.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=read.max_body_bytes, seconds=read.body_timeout_seconds)
+    app.add_middleware(
+        RequestLimits,
+        requests=Bounds(read.max_connections, read.max_connections_per_address),
+        streams=Bounds(read.max_streams, read.max_streams_per_address),
+    )
     if read.open_dashboard and not read.trusted_proxies:
         app.add_middleware(LoopbackNames)
     app.add_middleware(GZipMiddleware, minimum_size=MIN_COMPRESSED, compresslevel=COMPRESSION)
     app.add_middleware(RequestLines, failed=pages.for_people(problems.unexpected))
+    app.add_middleware(ProxyHeaders, proxies=TrustedProxies(read.trusted_proxies))
     return app

@@ -1,51 +1,137 @@
-"""What of a body is read: none of it without a key where one is needed, and never more than its limit."""
+"""Request bodies: read whole, within a deadline and a size, before anything that others wait for is taken."""
 
+from collections import Counter
 from http import HTTPStatus
 from typing import Final
 
+from anyio import fail_after
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web import problems
+from web.addresses import client_of
 from web.api.keys import CHALLENGE, NO_KEY
 
 API: Final = "/api/"
+FORMS: Final = "/admin/"
 BATCHES: Final = ("/api/spend/", "/api/reported-totals/")
 """What takes thousands of inputs at once; every other body of the API is one small object."""
 
 MAX_API_BYTES: Final = 65_536
+MAX_FORM_BYTES: Final = 1_048_576
+MAX_HELD: Final = 16
+MAX_HELD_OF_ADDRESS: Final = 8
+"""Bodies of the greatest size that a process holds in memory at once, in all and of one client address."""
+
+CLOSE: Final = {"Connection": "close"}
+RETRY_LATER: Final = {"Retry-After": "5"}
+
+
+class Refused(Exception):
+    """The body is not taken; `answer` says why."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class Disconnected(Exception):
+    """The client left before its body was complete."""
 
 
 class BodyLimit:
-    """Refuses a body without a key, or over its limit, with problem details. FastAPI reads bodies before keys.
+    """Reads each body whole and passes it on as one message.
 
-    `max_bytes`: the limit of batches, and of what is not the API's.
+    Refuses with problem details: a body without a key where one is needed (FastAPI reads bodies before keys), over its
+    limit, later than its deadline, of a length stated in two ways, or where too many bytes are held already.
+    `max_bytes`: the limit of batches, and of what is neither the API's nor a form's. `seconds`: from the
+    head to the last byte.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.seconds = seconds
+        self._held: Counter[str] = Counter()
+        self._held_in_all = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         headers, limit = Headers(scope=scope), self._limit(scope["path"])
-        if scope["path"].startswith(API) and _carries_body(headers) and not _names_key(headers):
-            answer = problems.answer(HTTPStatus.UNAUTHORIZED, NO_KEY, headers=CHALLENGE)
-            await answer(scope, receive, send)
-            return
-        announced = headers.get("content-length", "")
-        if announced.isdecimal() and int(announced[:19]) > limit:
-            answer = problems.answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(limit))
-            await answer(scope, receive, send)
-            return
-        await self.app(scope, _bounded(receive, limit), send)
+        refusal = _refusal_of_head(scope, headers, limit)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+        elif _carries_body(headers):
+            await self._pass_on(scope, receive, send, limit)
+        else:
+            await self.app(scope, receive, send)
 
     def _limit(self, path: str) -> int:
+        if path.startswith(FORMS):
+            return min(MAX_FORM_BYTES, self.max_bytes)
         return MAX_API_BYTES if path.startswith(API) and path not in BATCHES else self.max_bytes
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        """Holds the body from its first byte until the request is done."""
+        address, body = client_of(scope), bytearray()
+        try:
+            with fail_after(self.seconds):
+                await self._read(receive, body, limit, address)
+        except TimeoutError:
+            detail = f"the body was not complete within {self.seconds:g} seconds"
+            await problems.answer(HTTPStatus.REQUEST_TIMEOUT, detail, headers=CLOSE)(scope, receive, send)
+        except Refused as refused:
+            await refused.answer(scope, receive, send)
+        except Disconnected:
+            return
+        else:
+            await self.app(scope, _once(bytes(body), receive), send)
+        finally:
+            self._count(address, -len(body))
+
+    async def _read(self, receive: Receive, body: bytearray, limit: int, address: str) -> None:
+        """Reads up to the end of the body, whose length may not have been announced."""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            part = message.get("body", b"")
+            self._count(address, len(part))
+            body += part
+            if len(body) > limit:
+                raise Refused(_too_large(limit))
+            if self._held_in_all > MAX_HELD * self.max_bytes:
+                detail = "the bodies of others fill the memory that there is for them; send it again later"
+                raise Refused(problems.answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_LATER))
+            if self._held[address] > MAX_HELD_OF_ADDRESS * self.max_bytes:
+                detail = "your address has too many bytes under way; send fewer batches at once"
+                raise Refused(problems.answer(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=RETRY_LATER))
+            more = message.get("more_body", False)
+
+    def _count(self, address: str, more_bytes: int) -> None:
+        self._held_in_all += more_bytes
+        self._held[address] += more_bytes
+        if not self._held[address]:
+            del self._held[address]
+
+
+def _refusal_of_head(scope: Scope, headers: Headers, limit: int) -> Response | None:
+    """The answer to a body that its head alone forbids."""
+    if "transfer-encoding" in headers and ("content-length" in headers or scope["http_version"] == "1.0"):
+        # A proxy in front may have believed the other one, and where the next request begins is then in doubt.
+        detail = "the length of the body is stated in two ways: send Content-Length or Transfer-Encoding"
+        return problems.answer(HTTPStatus.BAD_REQUEST, detail, headers=CLOSE)
+    if scope["path"].startswith(API) and _carries_body(headers) and not _names_key(headers):
+        return problems.answer(HTTPStatus.UNAUTHORIZED, NO_KEY, headers=CHALLENGE)
+    announced = headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:19]) > limit:
+        return _too_large(limit)
+    return None
 
 
 def _carries_body(headers: Headers) -> bool:
@@ -57,20 +143,19 @@ def _names_key(headers: Headers) -> bool:
     return scheme.lower() == "bearer" and key != ""
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
-    """Reads on until the body, whose length may not have been announced, is over its limit."""
-    read = 0
+def _once(body: bytes, receive: Receive) -> Receive:
+    """Gives the whole body first, and then what the connection says: that the client left."""
+    message: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
-    async def bounded() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > limit:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(limit))
-        return message
+    async def received() -> Message:
+        nonlocal message
+        if message is None:
+            return await receive()
+        given, message = message, None
+        return given
 
-    return bounded
+    return received
 
 
-def _too_large(limit: int) -> str:
-    return f"a body may have {limit} bytes here"
+def _too_large(limit: int) -> Response:
+    return problems.answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {limit} bytes here")

@@ -1,5 +1,9 @@
 """What operators and their tools ask: is it alive, is it ready."""
 
+from typing import Final
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from dramatiq.errors import BrokerConnectionError
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -13,6 +17,10 @@ from workers.broker import broker
 
 router = APIRouter(tags=["probes"])
 
+THREADS: Final = 2
+_threads = CapacityLimiter(THREADS)
+"""Of the probes alone: they wait for no request at work."""
+
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
@@ -21,9 +29,14 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"description": "Postgres or the broker is away, or the tables are not there"}})
-def readyz() -> JSONResponse:
+async def readyz() -> JSONResponse:
     """The process can do its work: Postgres has the tables, the broker answers."""
-    faults = {}
+    faults = await run_sync(_faults, limiter=_threads)
+    return JSONResponse({"status": "unavailable" if faults else "ok", **faults}, status_code=503 if faults else 200)
+
+
+def _faults() -> dict[str, str]:
+    faults: dict[str, str] = {}
     try:
         with snapshot() as connection:
             overview.is_ready(connection)
@@ -35,4 +48,4 @@ def readyz() -> JSONResponse:
         broker.ping()
     except BrokerConnectionError as error:
         faults["rabbitmq" if settings().queue_is_rabbitmq else "redis"] = str(error)
-    return JSONResponse({"status": "unavailable" if faults else "ok", **faults}, status_code=503 if faults else 200)
+    return faults

@@ -59,7 +59,7 @@ def browse(database: str, tmp_path: Path) -> Browse:
             serving("-m", "web", output=tmp_path / "output", env=variables) as service,
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
         ):
-            eventually(lambda: _answers(client))
+            eventually(lambda: _answers(client), seconds=150)
             yield client
             service.send(signal.SIGTERM)
             assert service.code() in {0, -signal.SIGTERM}

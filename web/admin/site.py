@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 import structlog
-from anyio import Semaphore
 from dramatiq.errors import BrokerConnectionError
 from fastapi import FastAPI
 from jinja2 import Template
@@ -31,6 +30,7 @@ from db.models import RejectedEvent
 from runtime.settings import settings
 from web.admin import consent, stale
 from web.admin.access import KeyView, UserView
+from web.admin.admission import RETRY_LATER, Admission
 from web.admin.auth import SignIn, secret_key
 from web.admin.brands import BrandView
 from web.admin.budgets import BudgetView
@@ -49,6 +49,8 @@ LINKS: Final = frozenset({"view", "edit", "schedule"})
 
 FORMS: Final = ("/create", "/edit", "/login")
 """Pages that nobody wants to come back to."""
+WAIT_SECONDS: Final = 20
+"""A request that the admin has no place for after so long is answered 503."""
 
 TEMPLATES: Final = Path(__file__).parent.parent / "templates" / "admin"
 
@@ -172,7 +174,8 @@ class Faults:
             if begun or scope["type"] != "http":
                 raise
             status, sentence = _told(error)
-            await HTMLResponse(self.page.render(sentence=sentence), status)(scope, receive, send)
+            headers = RETRY_LATER if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+            await HTMLResponse(self.page.render(sentence=sentence), status, headers)(scope, receive, send)
 
 
 def _told(error: Exception) -> tuple[HTTPStatus, str]:
@@ -183,25 +186,6 @@ def _told(error: Exception) -> tuple[HTTPStatus, str]:
         return HTTPStatus.UNPROCESSABLE_ENTITY, "A value cannot be stored; go back and look at what you typed."
     log.error("http.failed", exc_info=error)
     return HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault; the log has the details."
-
-
-class Admission:
-    """Lets so many requests in at once, and the others wait.
-
-    The library's session holds a connection over a whole request, which asks for a second one on the way: were as many
-    let in as there are connections, each would wait for another's.
-    """
-
-    def __init__(self, app: ASGIApp, at_once: int) -> None:
-        self.app = app
-        self.at_once = Semaphore(at_once)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/admin/static/"):
-            await self.app(scope, receive, send)
-            return
-        async with self.at_once:
-            await self.app(scope, receive, send)
 
 
 def mount(app: FastAPI) -> None:
@@ -219,8 +203,10 @@ def mount(app: FastAPI) -> None:
         theme=Look(),
         timezone_config=None,
     )
-    site.middlewares.insert(0, Middleware(Admission, at_once=max(1, settings().web_threads // 2)))
-    site.middlewares.insert(0, Middleware(Faults, page=site.templates.env.get_template("fault.html")))
+    fault = site.templates.env.get_template("fault.html")
+    at_once = max(1, settings().web_threads // 2)
+    site.middlewares.insert(0, Middleware(Admission, at_once=at_once, seconds=WAIT_SECONDS, page=fault))
+    site.middlewares.insert(0, Middleware(Faults, page=fault))
     for view in _views():
         site.add_view(view)
     site.mount_to(app)

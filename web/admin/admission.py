@@ -1,0 +1,59 @@
+"""How many requests the admin works on at once. Slow clients take no place from others: bodies were read before, and
+answers are sent after.
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+from anyio import Semaphore, fail_after
+from jinja2 import Template
+from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SIGN_INS_AT_ONCE: Final = 4
+"""Sign-ins have places of their own: each takes a password hash, 64 MiB of memory and tens of milliseconds."""
+
+RETRY_LATER: Final = {"Retry-After": "5"}
+
+
+class Admission:
+    """Lets so many requests in at once; the others wait, and after `seconds` are answered 503.
+
+    The library's session holds a connection over a whole request, which asks for a second one on the way: were as many
+    let in as there are connections, each would wait for another's.
+    """
+
+    def __init__(self, app: ASGIApp, at_once: int, seconds: float, page: Template) -> None:
+        self.app = app
+        self.seconds = seconds
+        self.page = page
+        self._requests = Semaphore(at_once)
+        self._sign_ins = Semaphore(SIGN_INS_AT_ONCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/admin/static/"):
+            await self.app(scope, receive, send)
+            return
+        is_sign_in = scope["method"] == "POST" and scope["path"] == "/admin/login"
+        places = self._sign_ins if is_sign_in else self._requests
+        try:
+            with fail_after(self.seconds):
+                await places.acquire()
+        except TimeoutError:
+            page = self.page.render(sentence="Too many others are being served. Nothing was changed; try again.")
+            await HTMLResponse(page, HTTPStatus.SERVICE_UNAVAILABLE, RETRY_LATER)(scope, receive, send)
+            return
+        answer: list[Message] = []
+        try:
+            await self.app(scope, receive, _keeping(answer))
+        finally:
+            places.release()
+        for message in answer:
+            await send(message)
+
+
+def _keeping(answer: list[Message]) -> Send:
+    async def keep(message: Message) -> None:
+        answer.append(message)
+
+    return keep

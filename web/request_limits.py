@@ -1,0 +1,94 @@
+"""How many requests, and open streams among them, one process works on at once: in all, and for each client address."""
+
+from collections import Counter
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from web import problems
+from web.addresses import client_of
+
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+STREAMS: Final = frozenset({"/changes/stream"})
+MAX_PROBES: Final = 50
+"""Probes are counted apart, so that they are answered when everything else is full."""
+
+RETRY_AFTER_SECONDS: Final = 5
+RETRY_LATER: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+class Bounds(NamedTuple):
+    """How many at once, in all and for one address."""
+
+    in_all: int
+    per_address: int
+
+
+class AtOnce:
+    """The requests of one kind that are at work now."""
+
+    def __init__(self, kind: str, bounds: Bounds) -> None:
+        self.kind = kind
+        self.bounds = bounds
+        self._of_address: Counter[str] = Counter()
+        self._in_all = 0
+
+    def refusal(self, address: str) -> Response | None:
+        """The answer to one request too many, None while there is room."""
+        if self._in_all >= self.bounds.in_all:
+            detail = f"{self.bounds.in_all} {self.kind} are open here already, which is the most; try again later"
+            return problems.answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_LATER)
+        if self._of_address[address] >= self.bounds.per_address:
+            detail = f"your address has {self.bounds.per_address} {self.kind} open here, which is the most; close some"
+            return problems.answer(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=RETRY_LATER)
+        return None
+
+    def begin(self, address: str) -> None:
+        """One more is at work."""
+        self._in_all += 1
+        self._of_address[address] += 1
+
+    def end(self, address: str) -> None:
+        """One is done."""
+        self._in_all -= 1
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
+
+
+class RequestLimits:
+    """Answers 503 to a request too many in all, 429 to one too many of its address; before its body is read."""
+
+    def __init__(self, app: ASGIApp, requests: Bounds, streams: Bounds) -> None:
+        self.app = app
+        self._requests = AtOnce("requests", requests)
+        self._streams = AtOnce("streams", streams)
+        self._probes = AtOnce("probes", Bounds(MAX_PROBES, MAX_PROBES))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        at_once, address = self._kind(scope), client_of(scope)
+        refusal = at_once.refusal(address)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        at_once.begin(address)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            at_once.end(address)
+
+    def _kind(self, scope: Scope) -> AtOnce:
+        if scope["path"] in STREAMS:
+            return self._streams
+        is_probe = scope["path"] in PROBES and scope["method"] in {"GET", "HEAD"} and not _has_body(scope)
+        return self._probes if is_probe else self._requests
+
+
+def _has_body(scope: Scope) -> bool:
+    names = {name for name, _ in scope["headers"]}
+    return b"transfer-encoding" in names or b"content-length" in names
