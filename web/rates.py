@@ -1,5 +1,6 @@
 """How often somebody may ask: counted in Redis for all processes, in this one while there is none or it is away."""
 
+import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -20,6 +21,14 @@ FAILURES_AS_PERSON_FROM_ADDRESS: Final = RateLimitItemPerMinute(10, 15, "sign-in
 does not lock a person out; many over all addresses, so that nobody guesses from everywhere."""
 FAILURES_FROM_ADDRESS: Final = RateLimitItemPerMinute(50, 15, "sign-in-failures-from-address")
 FAILURES_AS_PERSON: Final = RateLimitItemPerMinute(100, 15, "sign-in-failures-as-person")
+FAILURES_IN_KNOWN_BROWSER: Final = RateLimitItemPerMinute(10, 15, "sign-in-failures-in-known-browser")
+"""In place of the others where the person signed in before with this browser: nobody else's failures count there."""
+
+WRONG_KEYS_FROM_ADDRESS: Final = RateLimitItemPerMinute(60, 1, "wrong-keys-from-address")
+"""Wrong API keys a minute after which an address waits."""
+
+_own_lock = threading.Lock()
+"""The library's storage in memory counts hits one after the other only."""
 
 
 class Standing(NamedTuple):
@@ -48,9 +57,9 @@ def hit(rate: RateLimitItem, who: str) -> Standing:
     return _asked(_hit, rate, who)
 
 
-def standing(rate: RateLimitItem, who: str) -> Standing:
-    """How `who` stands with the rate; counts nothing."""
-    return _asked(_standing, rate, who)
+def give_back(rate: RateLimitItem, who: str) -> None:
+    """Takes back one request of `who` that was counted."""
+    _asked(_given_back, rate, who)
 
 
 def _asked(work: Callable[[RateLimiter, RateLimitItem, str], Standing], rate: RateLimitItem, who: str) -> Standing:
@@ -58,12 +67,18 @@ def _asked(work: Callable[[RateLimiter, RateLimitItem, str], Standing], rate: Ra
         return work(_shared(), rate, who)
     except redis.RedisError as error:
         log.warning("rates.redis_away", error=type(error).__name__)
-        return work(_own(), rate, who)
+        with _own_lock:
+            return work(_own(), rate, who)
 
 
 def _hit(limiter: RateLimiter, rate: RateLimitItem, who: str) -> Standing:
     allowed = limiter.hit(rate, who)
     return _standing(limiter, rate, who)._replace(allowed=allowed)
+
+
+def _given_back(limiter: RateLimiter, rate: RateLimitItem, who: str) -> Standing:
+    limiter.hit(rate, who, cost=-1)
+    return _standing(limiter, rate, who)
 
 
 def _standing(limiter: RateLimiter, rate: RateLimitItem, who: str) -> Standing:

@@ -4,9 +4,11 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
+from threading import BoundedSemaphore
 from typing import Final, NamedTuple
 
 from argon2 import PasswordHasher
@@ -29,6 +31,15 @@ USE_NOTED_EVERY: Final = timedelta(minutes=1)
 KEY_FORM: Final = re.compile(r"(sg_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _HASHER: Final = PasswordHasher()
+HASHES_AT_ONCE: Final = 4
+"""Each takes 64 MiB while it is computed."""
+
+HASH_WAIT_SECONDS: Final = 10
+_hashing: Final = BoundedSemaphore(HASHES_AT_ONCE)
+
+
+class HashingBusy(Exception):
+    """So many passwords are being looked at that this one would have to wait too long."""
 
 
 class Session(NamedTuple):
@@ -134,7 +145,19 @@ def _known(connection: Connection, email: str) -> int:
 def _hashed(password: str) -> str:
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise InvalidValue("password", f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters")
-    return _HASHER.hash(password.encode("utf-8", "surrogatepass"))
+    with _place_for_hash():
+        return _HASHER.hash(password.encode("utf-8", "surrogatepass"))
+
+
+@contextmanager
+def _place_for_hash() -> Iterator[None]:
+    """Bounds the memory of hashing. Raises HashingBusy after HASH_WAIT_SECONDS."""
+    if not _hashing.acquire(timeout=HASH_WAIT_SECONDS):
+        raise HashingBusy
+    try:
+        yield
+    finally:
+        _hashing.release()
 
 
 def sign_in(email: str, password: str, *, remember: bool = False) -> Session | None:
@@ -157,7 +180,8 @@ def _hash_of_nobody() -> str:
 
 def _fits(password_hash: str, password: str) -> bool:
     try:
-        return _HASHER.verify(password_hash, password[: MAX_PASSWORD + 1].encode("utf-8", "surrogatepass"))
+        with _place_for_hash():
+            return _HASHER.verify(password_hash, password[: MAX_PASSWORD + 1].encode("utf-8", "surrogatepass"))
     except (VerificationError, InvalidHashError):
         return False
 

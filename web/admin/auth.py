@@ -1,12 +1,14 @@
 """The login: who may come in, throttled before any password is looked at."""
 
 import hashlib
+from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from anyio.to_thread import run_sync
+from limits import RateLimitItem
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
@@ -15,8 +17,10 @@ from starlette_admin.exceptions import LoginFailed
 from starlette_admin.helpers import index_url, safe_redirect_url
 
 from db.repository.access import Person
+from runtime import clock
 from runtime.settings import settings
-from web import people, rates
+from web import addresses, people, rates
+from web.admin import browsers
 from workers import access
 from workers.access import Session
 
@@ -30,6 +34,30 @@ def secret_key() -> str:
     read = settings()
     derived = hashlib.sha256(f"spendgate admin\n{read.required_database_url()}".encode()).hexdigest()
     return read.secret_key or derived
+
+
+Failures = tuple[RateLimitItem, str]
+"""A bound of failed logins, and whose they are."""
+
+
+class Try(NamedTuple):
+    """Somebody who wants to sign in. `person`: a digest of the e-mail; `browser`: its id where it is known."""
+
+    email: str
+    person: str
+    address: str
+    browser: str | None
+
+    def failures(self) -> tuple[Failures, ...]:
+        """What a failure counts against."""
+        if self.browser is not None:
+            return ((rates.FAILURES_IN_KNOWN_BROWSER, f"{self.person} {self.browser}"),)
+        counted_as = addresses.counted_as(self.address)
+        return (
+            (rates.FAILURES_AS_PERSON_FROM_ADDRESS, f"{self.person} {counted_as}"),
+            (rates.FAILURES_FROM_ADDRESS, counted_as),
+            (rates.FAILURES_AS_PERSON, self.person),
+        )
 
 
 class SignIn(AuthProvider):
@@ -54,14 +82,16 @@ class SignIn(AuthProvider):
 
     async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
         """Signs in. Raises LoginFailed, with the same words for a wrong address and a wrong password."""
-        address = request.client.host if request.client else ""
         request.state.email = username  # a refused form comes back with it
-        session = await run_sync(partial(_session, request, address, username, password, remember=remember_me))
-        log.info("person.signed_in", user_id=session.person.id, address=address)
+        try_, at = _try(request, username), clock.now()
+        session = await run_sync(partial(_session, request, try_, password, remember=remember_me))
+        log.info("person.signed_in", user_id=session.person.id, address=try_.address)
         fallback = index_url(request)
         wanted = safe_redirect_url(request.query_params.get("next") or fallback, request, fallback)
         response = RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
-        people.give_cookie(response, session, remember=remember_me, secure=_is_secure(request))
+        secure = _is_secure(request)
+        people.give_cookie(response, session, remember=remember_me, secure=secure)
+        browsers.remember(response, try_.person, try_.browser, at, secret_key(), secure=secure)
         return response
 
     async def logout(self, request: Request) -> Response:
@@ -74,6 +104,12 @@ class SignIn(AuthProvider):
         return response
 
 
+def _try(request: Request, email: str) -> Try:
+    person = hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()
+    address = request.client.host if request.client else ""
+    return Try(email, person, address, browsers.known(request, person, clock.now(), secret_key()))
+
+
 def _known(request: Request, person: Person) -> AdminUser:
     request.state.person = person
     request.state.by = person.label
@@ -84,27 +120,30 @@ def _is_secure(request: Request) -> bool:
     return request.url.scheme == "https"
 
 
-def _session(request: Request, address: str, email: str, password: str, *, remember: bool) -> Session:
-    """A new session. Raises LoginFailed for a wrong try, and after too many of them."""
-    person = hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()
-    failures = (
-        (rates.FAILURES_AS_PERSON_FROM_ADDRESS, f"{person} {address}"),
-        (rates.FAILURES_FROM_ADDRESS, address),
-        (rates.FAILURES_AS_PERSON, person),
-    )
-    for rate, who in failures:
-        standing = rates.standing(rate, who)
-        if not standing.allowed:
-            log.warning("person.throttled", address=address)
-            request.state.wait_seconds = standing.resets_in_seconds
-            raise LoginFailed(f"Too many tries. Try again in {_minutes(standing.resets_in_seconds)}.")
-    session = access.sign_in(email, password, remember=remember)
-    if session is None:
-        for rate, who in failures:
-            rates.hit(rate, who)
-        log.warning("person.refused", address=address)
-        raise LoginFailed(WRONG)
+def _session(request: Request, try_: Try, password: str, *, remember: bool) -> Session:
+    """A new session. Raises LoginFailed for a wrong try, and after too many of them.
+
+    A try counts as failed before the password is looked at, and no more once it has succeeded: of tries at the same
+    time no more get through than of tries one after the other.
+    """
+    with ExitStack() as giving_back:
+        for failures in try_.failures():
+            standing = rates.hit(*failures)
+            if not standing.allowed:
+                raise _throttled(request, try_, standing.resets_in_seconds)
+            giving_back.callback(rates.give_back, *failures)
+        session = access.sign_in(try_.email, password, remember=remember)
+        if session is None:
+            giving_back.pop_all()
+            log.warning("person.refused", address=try_.address)
+            raise LoginFailed(WRONG)
     return session
+
+
+def _throttled(request: Request, try_: Try, wait_seconds: int) -> LoginFailed:
+    log.warning("person.throttled", address=try_.address)
+    request.state.wait_seconds = wait_seconds
+    return LoginFailed(f"Too many tries. Try again in {_minutes(wait_seconds)}.")
 
 
 def _minutes(seconds: int) -> str:

@@ -41,6 +41,7 @@ from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, KeyRow, S
 from web.admin.schedules import ScheduleEditor
 from web.admin.undo import Undo
 from web.csrf import MaskedTokens
+from workers.access import HashingBusy
 
 log = structlog.get_logger()
 
@@ -179,7 +180,7 @@ class Faults:
 
 
 def _told(error: Exception) -> tuple[HTTPStatus, str]:
-    if isinstance(error, (*PASSING_FAULTS, PoolTimeout, RedisError, BrokerConnectionError)):
+    if isinstance(error, (*PASSING_FAULTS, PoolTimeout, RedisError, BrokerConnectionError, HashingBusy)):
         log.warning("http.server_away", error=type(error).__name__)
         return HTTPStatus.SERVICE_UNAVAILABLE, "A server is away or busy. Nothing was changed; try again."
     if isinstance(error, DataError):

@@ -14,6 +14,8 @@ from domain.errors import InvalidValue
 from runtime import clock
 from runtime.settings import settings
 from web import problems, rates
+from web.addresses import client_of
+from web.api.wrong_keys import throttle
 from web.problems import Problem
 from workers import access
 from workers.access import Caller
@@ -42,7 +44,7 @@ CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
     """The key's owner, counted against its rate."""
-    found = access.caller(credentials.credentials) if credentials else None
+    found = _owner(client_of(request.scope), credentials.credentials) if credentials else None
     if found is None:
         raise Problem(HTTPStatus.UNAUTHORIZED, NO_KEY, headers=CHALLENGE)
     request.state.by = found.label
@@ -58,6 +60,20 @@ def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredential
         wait = {"Retry-After": str(standing.resets_in_seconds)}
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=wait)
     return found
+
+
+def _owner(address: str, key: str) -> Caller | None:
+    """Whose key it is. Raises Problem where too many wrong ones came from the address; then nothing is looked up."""
+    wait_seconds = throttle.wait_seconds(address, key)
+    found = None if wait_seconds else access.caller(key)
+    if found is not None:
+        throttle.note_good(key)
+        return found
+    wait_seconds = wait_seconds or throttle.note_wrong(address, key)
+    if wait_seconds:
+        detail = "too many wrong API keys came from your address"
+        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(wait_seconds)})
+    return None
 
 
 AnyCaller = Annotated[Caller, Depends(_caller)]

@@ -75,9 +75,10 @@ class Browser:
 
     def token(self) -> str:
         """The CSRF token that the browser's cookie holds."""
-        if CSRF_COOKIE not in self.client.cookies:
+        name = f"__Host-{CSRF_COOKIE}" if self.client.base_url.scheme == "https" else CSRF_COOKIE
+        if name not in self.client.cookies:
             self.client.get("/admin/login")
-        return str(self.client.cookies[CSRF_COOKIE])
+        return str(self.client.cookies[name])
 
     def sign_in(self, email: str, password: str = PASSWORD, *, to: str = "", **more: str) -> httpx.Response:
         """The login's answer."""

@@ -1,15 +1,20 @@
 """Who comes in, who does not, and what the login tells."""
 
 import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
 
 from domain.access import Role
+from tests.cli.shell import run
 from tests.web.admin.conftest import CSRF_COOKIE, PASSWORD, Browser, Open
 from tests.web.conftest import Browse
 from tests.world import World
 from web.admin.auth import WRONG
+from web.admin.browsers import COOKIE as BROWSER
 from web.people import COOKIE
 from workers import access
 
@@ -48,8 +53,10 @@ def test_a_login_leads_to_where_one_wanted_to_go_and_its_session_is_in_the_datab
 def test_the_cookie_is_secure_on_https_and_kept_if_one_asks(world: World, ops: int, browser: Open) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     answer = browser(base_url="https://testserver").sign_in(EMAIL, remember_me="on")
-    cookie = next(line for line in answer.headers.get_list("set-cookie") if line.startswith(COOKIE))
-    assert "Secure" in cookie
+    cookies = answer.headers.get_list("set-cookie")
+    assert all("; Secure" in cookie and "; Path=/" in cookie for cookie in cookies)
+    assert all(cookie.startswith("__Host-") and "domain" not in cookie.lower() for cookie in cookies)
+    cookie = next(line for line in cookies if line.startswith(f"__Host-{COOKIE}"))
     assert "expires=Fri, 17 Jul 2026 12:00:00 GMT" in cookie
     assert world.one("SELECT expires_at FROM user_sessions")["expires_at"] == at + timedelta(days=30)
 
@@ -62,7 +69,7 @@ def test_the_login_leads_to_no_other_site(world: World, ops: int, browser: Open,
 
 def test_a_wrong_address_and_a_wrong_password_are_told_alike(world: World, ops: int, browser: Open) -> None:
     answers = [browser().sign_in(EMAIL, "not the password"), browser().sign_in("nobody@example.com", PASSWORD)]
-    pages = {re.sub(r'value="[^"]+"', "", answer.text) for answer in answers}
+    pages = {re.sub(r'(value|nonce)="[^"]+"', "", answer.text) for answer in answers}
     assert [answer.status_code for answer in answers] == [400, 400]
     assert len(pages) == 1
     assert WRONG in pages.pop()
@@ -104,6 +111,113 @@ def test_who_fails_elsewhere_does_not_lock_a_person_out(world: World, ops: int, 
     assert browser(address="198.51.100.4").sign_in(EMAIL).status_code == 303
 
 
+@pytest.mark.parametrize(
+    ("guesser", "neighbour", "is_locked_out"),
+    [
+        ("2001:db8:7:1::1", "2001:db8:7:1:ffff::2", True),
+        ("2001:db8:7:1::1", "2001:db8:7:2::1", False),
+        ("203.0.113.7", "::ffff:203.0.113.7", True),
+        ("203.0.113.7", "203.0.113.8", False),
+    ],
+)
+def test_addresses_of_one_subscriber_are_one_address(
+    world: World, ops: int, browser: Open, guesser: str, neighbour: str, is_locked_out: bool
+) -> None:
+    guessing = browser(address=guesser)
+    assert [_fail(guessing) for _ in range(11)] == [400] * 10 + [429]
+    assert browser(address=neighbour).sign_in(EMAIL).status_code == (429 if is_locked_out else 303)
+
+
+def test_nobody_locks_a_person_out_of_a_browser_that_signed_in_before(world: World, ops: int, browser: Open) -> None:
+    known, guessing = browser(), browser()
+    assert known.sign_in(EMAIL).status_code == 303
+    del known.client.cookies[COOKIE]
+    assert [_fail(guessing) for _ in range(11)] == [400] * 10 + [429]
+    assert known.sign_in(EMAIL).status_code == 303
+    del known.client.cookies[COOKIE]
+    assert [_fail(known) for _ in range(11)] == [400] * 10 + [429]
+
+
+@pytest.mark.parametrize("changed", ["person", "signature", "until"])
+def test_a_browser_is_not_known_by_a_forged_cookie(world: World, ops: int, browser: Open, changed: str) -> None:
+    access.create_user("other@example.com", PASSWORD, Role.VIEWER, "test")
+    honest, forging = browser(), browser()
+    assert honest.sign_in(EMAIL).status_code == 303
+    [name] = [name for name in honest.client.cookies if name.startswith(BROWSER)]
+    random, until, signature = honest.client.cookies[name].split(".")
+    if changed == "person":
+        honest.client.cookies.clear()
+        assert honest.sign_in("other@example.com").status_code == 303
+        [other] = [name for name in honest.client.cookies if name.startswith(BROWSER)]
+        forging.client.cookies[name] = honest.client.cookies[other]
+    elif changed == "signature":
+        forging.client.cookies[name] = f"{random}.{until}.{signature[::-1]}"
+    else:
+        forging.client.cookies[name] = f"{random}.{int(until) + 1}.{signature}"
+    assert [_fail(browser()) for _ in range(10)] == [400] * 10
+    assert forging.sign_in(EMAIL).status_code == 429
+
+
+def test_a_browser_is_not_known_for_ever(world: World, ops: int, browser: Open) -> None:
+    at = world.set_clock("2026-06-17T12:00:00Z")
+    known = browser()
+    assert known.sign_in(EMAIL).status_code == 303
+    assert [_fail(browser()) for _ in range(10)] == [400] * 10
+    cookies = dict(known.client.cookies)
+    world.set_clock(at + timedelta(days=181))
+    late = browser()
+    late.client.cookies.update(cookies)
+    assert late.sign_in(EMAIL).status_code == 429
+
+
+def test_of_forty_tries_at_once_ten_are_looked_at(world: World, ops: int, browse: Browse) -> None:
+    with browse() as client, ThreadPoolExecutor(40) as pool:
+        client.get("/admin/login")
+        form = {"username": EMAIL, "password": "wrong", "csrftoken": client.cookies[CSRF_COOKIE]}
+        tries = [pool.submit(client.post, "/admin/login", data=form, timeout=60) for _ in range(40)]
+        assert Counter(found.result().status_code for found in tries) == {400: 10, 429: 30}
+
+
+def test_no_more_passwords_are_hashed_at_once_than_there_is_memory_for(
+    world: World, ops: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "HASH_WAIT_SECONDS", 0.01)
+    with ExitStack() as others:
+        for _ in range(access.HASHES_AT_ONCE):
+            others.enter_context(access._place_for_hash())
+        with pytest.raises(access.HashingBusy):
+            access.sign_in(EMAIL, PASSWORD)
+    assert access.sign_in(EMAIL, PASSWORD) is not None
+
+
+def test_a_login_that_cannot_be_looked_at_is_told_to_come_back_and_does_not_count(
+    world: World, ops: int, browser: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    someone = browser()
+    with monkeypatch.context() as busy, ExitStack() as others:
+        busy.setattr(access, "HASH_WAIT_SECONDS", 0.01)
+        for _ in range(access.HASHES_AT_ONCE):
+            others.enter_context(access._place_for_hash())
+        answers = [someone.sign_in(EMAIL) for _ in range(20)]
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in answers} == {(503, "5")}
+    assert someone.sign_in(EMAIL).status_code == 303
+
+
+def test_over_https_cookies_of_other_hosts_and_of_old_names_count_for_nothing(
+    world: World, ops: int, browser: Open
+) -> None:
+    plain, secure = browser(), browser(base_url="https://testserver")
+    assert plain.sign_in(EMAIL).status_code == 303
+    secure.client.cookies[COOKIE] = plain.client.cookies[COOKIE]
+    assert secure.client.get("/admin/", follow_redirects=False).status_code == 303
+    answer = secure.client.get("/admin/login")
+    assert answer.headers["strict-transport-security"].startswith("max-age=31536000")
+    form = {"username": EMAIL, "password": PASSWORD, "csrftoken": secure.client.cookies[f"__Host-{CSRF_COOKIE}"]}
+    assert secure.client.post("/admin/login", data=form, follow_redirects=False).status_code == 303
+    assert secure.client.get("/admin/", follow_redirects=False).status_code == 200
+    assert "strict-transport-security" not in plain.get("/admin/").headers
+
+
 def test_a_login_that_succeeds_does_not_count(world: World, ops: int, browser: Open) -> None:
     someone = browser()
     for _ in range(60):
@@ -138,6 +252,36 @@ def test_behind_a_proxy_that_is_named_the_address_is_of_who_asks(world: World, o
         client.get("/admin/login")
         assert [tries("203.0.113.7") for _ in range(11)] == [400] * 10 + [429]
         assert tries("198.51.100.4") == 400
+
+
+@pytest.mark.parametrize("proxies", ["127.0.0.1", "127.0.0.0/8, ::1", "*"])
+def test_a_client_behind_a_proxy_cannot_make_up_another_address(
+    world: World, ops: int, browse: Browse, proxies: str
+) -> None:
+    with browse(SPENDGATE_TRUSTED_PROXIES=proxies) as client:
+
+        def tries(forged: str) -> int:
+            form = {"username": EMAIL, "password": "wrong", "csrftoken": client.cookies[CSRF_COOKIE]}
+            headers = {"X-Forwarded-For": f"{forged}, 203.0.113.7", "Forwarded": f"for={forged}"}
+            return client.post("/admin/login", data=form, headers=headers).status_code
+
+        client.get("/admin/login")
+        assert [tries(f"198.51.100.{host}") for host in range(11)] == [400] * 10 + [429]
+
+
+@pytest.mark.parametrize(
+    ("env", "host"),
+    [
+        ({"SPENDGATE_OPEN_DASHBOARD": "false"}, "127.0.0.1"),
+        ({"SPENDGATE_OPEN_DASHBOARD": "true"}, "0.0.0.0"),  # noqa: S104 - where nothing is served
+        ({"SPENDGATE_OPEN_DASHBOARD": "true", "SPENDGATE_TRUSTED_PROXIES": "10.0.0.1, *"}, "::"),
+    ],
+)
+def test_beside_a_login_not_every_proxy_is_trusted(world: World, env: dict[str, str], host: str) -> None:
+    told = run("-m", "web", "--host", host, env={"SPENDGATE_TRUSTED_PROXIES": "*", **env})
+    assert told.code == 2
+    assert told.err.startswith("SPENDGATE_TRUSTED_PROXIES: ")
+    assert told.err.count("\n") == 1
 
 
 def test_a_forged_login_is_refused(world: World, ops: int, browser: Open) -> None:

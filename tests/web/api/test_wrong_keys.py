@@ -1,0 +1,70 @@
+"""Wrong API keys: throttled by the address that sends them, without harm to who has a good one."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from domain.access import KeyScope
+from tests.world import World
+from web.api import wrong_keys
+
+HERE = "/api/brands/"
+WRONG = f"sg_{'0' * 12}_{'x' * 43}"
+
+
+@pytest.fixture
+def app(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The application of a process that has seen no key yet."""
+    from web.api import keys  # noqa: PLC0415 - after the environment is set
+    from web.app import create_app  # noqa: PLC0415
+
+    monkeypatch.setattr(keys, "throttle", wrong_keys.Throttle())
+    return create_app()
+
+
+def asked(app: Any, address: str, key: str) -> int:
+    client = TestClient(app, client=(address, 50_000))
+    return client.get(HERE, headers={"Authorization": f"Bearer {key}"}).status_code
+
+
+@pytest.mark.parametrize("wrong", [WRONG, "nonsense"])
+def test_an_address_that_sends_many_wrong_keys_is_throttled_before_they_are_looked_up(
+    app: Any, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    from workers import access  # noqa: PLC0415 - after the environment is set
+
+    assert Counter(asked(app, "2001:db8::1", wrong) for _ in range(100)) == {401: 60, 429: 40}
+    monkeypatch.setattr(access, "caller", None)
+    assert asked(app, "2001:db8::2", wrong) == 429
+
+
+def test_others_and_keys_that_were_good_before_go_on(app: Any) -> None:
+    from workers import access  # noqa: PLC0415 - after the environment is set
+
+    _, known = access.create_key("known", [KeyScope.READ], "test")
+    _, new = access.create_key("new", [KeyScope.READ], "test")
+    assert asked(app, "203.0.113.7", known) == 200
+    assert 429 in {asked(app, "203.0.113.7", WRONG) for _ in range(61)}
+    assert asked(app, "203.0.113.7", known) == 200
+    assert asked(app, "203.0.113.7", new) == 429
+    assert asked(app, "203.0.113.8", new) == 200
+
+
+def test_a_refusal_says_when_to_come_back(app: Any) -> None:
+    client = TestClient(app, client=("203.0.113.7", 50_000))
+    answers = [client.get(HERE, headers={"Authorization": f"Bearer {WRONG}"}) for _ in range(62)]
+    assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in answers[-2:])
+
+
+def test_a_revoked_key_is_no_longer_good(app: Any) -> None:
+    from workers import access  # noqa: PLC0415 - after the environment is set
+
+    key_id, key = access.create_key("program", [KeyScope.READ], "test")
+    assert asked(app, "203.0.113.7", key) == 200
+    access.revoke_key(key_id, "test")
+    assert asked(app, "203.0.113.7", key) == 401
+    assert 429 in {asked(app, "203.0.113.7", WRONG) for _ in range(61)}
+    assert asked(app, "203.0.113.7", key) == 429

@@ -1,0 +1,50 @@
+"""Browsers in which a person has signed in before, known by a signed cookie.
+
+Wrong passwords that others try count against other browsers, so a person is not locked out of a known one. The cookie
+opens nothing by itself.
+"""
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime, timedelta
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+COOKIE: Final = "spendgate_browser_"
+"""A person's digits follow: several people may use one browser."""
+
+KNOWN_FOR: Final = timedelta(days=180)
+
+
+def known(request: Request, person: str, at: datetime, key: str) -> str | None:
+    """The browser's id, where the person signed in with it before; None elsewhere. `person`: a digest of the e-mail."""
+    browser, _, rest = request.cookies.get(_name(person, key), "").partition(".")
+    until, _, signature = rest.partition(".")
+    if not hmac.compare_digest(signature.encode(), _signature(person, browser, until, key).encode()):
+        return None
+    return browser if datetime.fromtimestamp(int(until), at.tzinfo) > at else None
+
+
+def remember(response: Response, person: str, browser: str | None, at: datetime, key: str, *, secure: bool) -> None:
+    """Makes the browser known for the person, or known for longer where it was already."""
+    browser, until = browser or secrets.token_urlsafe(16), at + KNOWN_FOR
+    seconds = str(int(until.timestamp()))
+    value = f"{browser}.{seconds}.{_signature(person, browser, seconds, key)}"
+    response.set_cookie(
+        _name(person, key), value, expires=until, path="/", httponly=True, secure=secure, samesite="lax"
+    )
+
+
+def _name(person: str, key: str) -> str:
+    return COOKIE + _keyed(key, "name of a known browser", person)[:8]
+
+
+def _signature(person: str, browser: str, until: str, key: str) -> str:
+    return _keyed(key, "known browser", person, browser, until)
+
+
+def _keyed(key: str, *parts: str) -> str:
+    return hmac.new(key.encode(), "\n".join(parts).encode("utf-8", "replace"), hashlib.sha256).hexdigest()

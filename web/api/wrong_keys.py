@@ -1,0 +1,60 @@
+"""Wrong API keys, throttled by the address that sends them, without a look at the database."""
+
+import hashlib
+import threading
+from time import monotonic
+from typing import Final, TypeVar
+
+from web import rates
+
+KNOWN_SECONDS: Final = 600
+"""A key that was good so short a time ago is looked up, also where others of its address send wrong ones."""
+
+MAX_KEPT: Final = 10_000
+
+Name = TypeVar("Name")
+
+
+class Throttle:
+    """What this process knows of addresses and keys: the rates are counted for all processes."""
+
+    def __init__(self) -> None:
+        self._waits_until: dict[str, float] = {}
+        self._good_until: dict[bytes, float] = {}
+        self._lock = threading.Lock()
+
+    def wait_seconds(self, address: str, key: str) -> int:
+        """Seconds after which the address may try such a key; 0: now."""
+        with self._lock:
+            if self._good_until.get(_digest(key), 0) > monotonic():
+                return 0
+            left = self._waits_until.get(address, 0) - monotonic()
+        return max(1, round(left)) if left > 0 else 0
+
+    def note_good(self, key: str) -> None:
+        """The key opened something."""
+        self._note(self._good_until, _digest(key), KNOWN_SECONDS)
+
+    def note_wrong(self, address: str, key: str) -> int:
+        """Counts a key that opened nothing, and returns the seconds that its address has to wait; 0: none."""
+        with self._lock:
+            self._good_until.pop(_digest(key), None)
+        standing = rates.hit(rates.WRONG_KEYS_FROM_ADDRESS, address)
+        if standing.allowed:
+            return 0
+        self._note(self._waits_until, address, standing.resets_in_seconds)
+        return standing.resets_in_seconds
+
+    def _note(self, until: dict[Name, float], name: Name, seconds: float) -> None:
+        with self._lock:
+            until.pop(name, None)
+            while len(until) >= MAX_KEPT:
+                del until[next(iter(until))]
+            until[name] = monotonic() + seconds
+
+
+throttle = Throttle()
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
