@@ -13,6 +13,7 @@ from web import metrics, people, probes, problems
 from web.admin import site
 from web.api import routes
 from web.bodies import BodyLimit
+from web.cookies import HostCookies
 from web.dashboard import brand, changes, overview, pages, reports
 from web.hosts import LoopbackNames
 from web.proxies import ProxyHeaders, TrustedProxies
@@ -66,5 +67,6 @@ def create_app() -> FastAPI:
         app.add_middleware(LoopbackNames)
     app.add_middleware(GZipMiddleware, minimum_size=MIN_COMPRESSED, compresslevel=COMPRESSION)
     app.add_middleware(RequestLines, failed=pages.for_people(problems.unexpected))
+    app.add_middleware(HostCookies)
     app.add_middleware(ProxyHeaders, proxies=TrustedProxies(read.trusted_proxies))
     return app

@@ -329,3 +329,45 @@ def test_the_band_of_the_days_before_has_no_hole_around_now(world: World, browse
         page.goto(f"/brands/{brand}")
         expect(page.locator("#plot-day canvas")).to_be_visible()
         assert page.evaluate(BANDS) == []
+
+
+def test_every_page_of_the_admin_works_without_a_script_that_its_policy_forbids(
+    world: World, browse: Browse, chrome: Browser
+) -> None:
+    from domain.access import KeyScope, Role  # noqa: PLC0415 - after the environment is set
+    from workers import access  # noqa: PLC0415
+
+    access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
+    key_id, _ = access.create_key("program", [KeyScope.READ], "test")
+    brand = world.brand(name="Hudson Shoes", daily=UNIT)
+    campaign = world.campaign(brand, name="Brand search")
+    budget = world.one("SELECT id FROM budgets")["id"]
+    world.spend(campaign, UNIT)
+    world.ingest([{}])
+    rejected, change = (world.one(f"SELECT id FROM {table}")["id"] for table in ("rejected_events", "status_changes"))  # noqa: S608
+    found = {"brands": brand, "campaigns": campaign, "budgets": budget, "users": 1, "api-keys": key_id}
+    pages = [
+        *("/admin/", f"/admin/campaigns/{campaign}/schedule"),
+        *(f"/admin/{key}/{page}" for key in found for page in ("list", "create")),
+        *(f"/admin/{key}/detail?pk={number}" for key, number in found.items()),
+        *(f"/admin/{key}/edit?pk={number}" for key, number in found.items() if key != "api-keys"),
+        *("/admin/rejected-events/list", f"/admin/rejected-events/detail?pk={rejected}"),
+        *("/admin/status-changes/list", f"/admin/status-changes/detail?pk={change}", "/admin/audit-entries/list"),
+    ]
+    with browse(SPENDGATE_OPEN_DASHBOARD="false") as client, page_of(chrome, str(client.base_url)) as page:
+        sign_in(page, "owner@example.com")
+        for path in pages:
+            answer = page.goto(path)
+            assert answer is not None
+            assert answer.status == 200, path
+            policy = answer.headers["content-security-policy"]
+            assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
+            assert page.evaluate("typeof StarletteAdmin.getIcon") == "function", path
+            handlers = (
+                "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(a => /^on/.test(a))"
+            )
+            assert page.evaluate(handlers) == [], path
+        page.goto("/admin/campaigns/list")
+        size = page.locator("select[data-goes-to-value]").first
+        size.select_option(index=1)
+        expect(page).to_have_url(re.compile("page_size="))

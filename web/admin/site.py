@@ -39,6 +39,7 @@ from web.admin.history import AuditView, RejectedView, StatusChangeView
 from web.admin.home import Home
 from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, KeyRow, StatusChangeRow
 from web.admin.schedules import ScheduleEditor
+from web.admin.scripts import MarkedScripts
 from web.admin.undo import Undo
 from web.csrf import MaskedTokens
 from workers.access import HashingBusy
@@ -183,6 +184,8 @@ def _told(error: Exception) -> tuple[HTTPStatus, str]:
     if isinstance(error, (*PASSING_FAULTS, PoolTimeout, RedisError, BrokerConnectionError, HashingBusy)):
         log.warning("http.server_away", error=type(error).__name__)
         return HTTPStatus.SERVICE_UNAVAILABLE, "A server is away or busy. Nothing was changed; try again."
+    if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return HTTPStatus(error.status_code), f"{str(error.detail).removesuffix('.')}."
     if isinstance(error, DataError):
         return HTTPStatus.UNPROCESSABLE_ENTITY, "A value cannot be stored; go back and look at what you typed."
     log.error("http.failed", exc_info=error)
@@ -204,6 +207,7 @@ def mount(app: FastAPI) -> None:
         theme=Look(),
         timezone_config=None,
     )
+    site.templates.env.add_extension(MarkedScripts)
     fault = site.templates.env.get_template("fault.html")
     at_once = max(1, settings().web_threads // 2)
     site.middlewares.insert(0, Middleware(Admission, at_once=at_once, seconds=WAIT_SECONDS, page=fault))

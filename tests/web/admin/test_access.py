@@ -204,3 +204,13 @@ def _answers(client: httpx.Client) -> bool:
         return client.get("/healthz").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_a_form_of_too_many_fields_is_refused(world: World, browser: Open) -> None:
+    someone = browser(Role.OWNER)
+    fields = [("csrftoken", someone.token()), *((f"field{number}", "x") for number in range(1_500))]
+    for path in ("/admin/login", "/admin/brands/create"):
+        answer = someone.client.post(path, data=dict(fields))
+        assert answer.status_code == 400, path
+        answer = someone.client.post(path, files={name: (None, value) for name, value in fields})
+        assert answer.status_code == 400, path
