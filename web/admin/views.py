@@ -162,20 +162,21 @@ class View(ModelView):
     ) -> Sequence[Any]:
         """One page of rows, with what is shown beside them."""
         rows = await super().find_all(request, skip, limit, q, sorts, filters)
-        await self._attach(request, rows)
+        await self.attach_shown(request, rows)
         return rows
 
     async def find_by_pk(self, request: Request, pk: Any) -> Any:
         """The row, None where there is none, with what is shown beside it."""
         row = await super().find_by_pk(request, pk) if as_id(pk) else None
-        await self._attach(request, [row] if row else [])
+        await self.attach_shown(request, [row] if row else [])
         return row
 
     async def find_by_pks(self, request: Request, pks: list[Any]) -> Sequence[Any]:
         """The rows that there are."""
         return await super().find_by_pks(request, [pk for pk in pks if as_id(pk)])
 
-    async def _attach(self, request: Request, rows: Sequence[Any]) -> None:
+    async def attach_shown(self, request: Request, rows: Sequence[Any]) -> None:
+        """Gives the rows of a page that shows them what `attach` adds."""
         if rows and request.state.action in SHOWN:
             await run_sync(partial(self.attach, request, rows))
 
