@@ -94,9 +94,6 @@ def edited_then(
 ) -> Told:
     """An edit of one brand and its enforcement, and in the same commit what there is to tell after it.
 
-    Of a brand that has too many campaigns for one transaction only those are enforced that the edit was about, by the
-    audit; where it was about the brand itself, they are enforced in parts.
-
     `check` runs between the edit and its enforcement and is given the moment of both; what it raises undoes the edit.
     """
 
@@ -105,14 +102,24 @@ def edited_then(
         result = work(connection)
         at = clock.now()
         check(connection, result, at)
-        edited_ids = audit.edited_campaigns(connection)
-        chosen = None if edited_ids is None else passes.chosen_of_large(connection, brand_id, edited_ids)
-        changes = enforce(connection, [brand_id], Cause.EDIT, at, campaign_ids=chosen)
+        changes = enforce_edits(connection, brand_id, at)
         return tell(connection, result), changes
 
     told, changes = committed(edit_enforce_tell)
     announce(changes, Cause.EDIT)
     return told
+
+
+def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = None) -> list[Applied]:
+    """Enforces what this transaction's edits of the brand and its campaigns may have changed; returns what did.
+
+    Of a brand that has too many campaigns for one transaction only those are enforced that the edits were about, by
+    the audit; where they were about the brand itself, all are, in parts.
+    """
+    brands = repository.lock_brands(connection, [brand_id])
+    edited_ids = audit.edited_campaigns(connection)
+    chosen = None if edited_ids is None else passes.chosen_of_large(connection, brand_id, edited_ids)
+    return enforce_locked(connection, brands, Cause.EDIT, at or clock.now(), chosen)
 
 
 def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> tuple[list[Applied], bool]:

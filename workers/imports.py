@@ -15,7 +15,7 @@ from domain.errors import InvalidValue
 from domain.inputs import CampaignKey, is_held
 from runtime import clock
 from workers.counting import Counted
-from workers.enforcement import Cause, announce, chunks, enforce
+from workers.enforcement import Cause, announce, chunks, enforce_edits
 from workers.exports import Export
 from workers.ingest import count_totals, report
 
@@ -90,7 +90,7 @@ def create_missing(
             catalog.create_campaign(
                 connection, brand_id, name, edit, platform=platform, external_id=external_id, account=account
             )
-        return len(missing), enforce(connection, [brand_id], Cause.EDIT)
+        return len(missing), enforce_edits(connection, brand_id)
 
     made, changes = committed(create)
     announce(changes, Cause.EDIT)

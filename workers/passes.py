@@ -29,7 +29,7 @@ from db.repository.enforcement import Applied
 from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, shared_out
 from runtime import clock
-from runtime.settings import SettingsError, settings
+from runtime.settings import SettingsError
 from workers.broker import broker
 from workers.decisions import announce, decided, toggled
 from workers.side_by_side import side_by_side
@@ -41,6 +41,10 @@ CAMPAIGNS_A_PART = 2_000
 
 NONE_CHOSEN: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
 AT_ONCE: Final = 3
+PART_SECONDS: Final = 0.15
+"""What a part is to take. Two must fit into the time for which a batch of spend waits for a lock."""
+
+LEAST_A_PART: Final = 100
 LANES: Final = 2
 """Threads at one pass: while one logs what it changed, the other has the brand's lock."""
 
@@ -49,11 +53,12 @@ LONGEST_SECONDS: Final = 50
 
 
 class Part(NamedTuple):
-    """One part of a pass: what it changed, why, and whether more parts follow."""
+    """One part of a pass: what it changed, why, whether more parts follow, and for how long it had the brand's lock."""
 
     changes: list[Applied]
     cause: str
     is_last: bool
+    seconds: float = 0.0
 
 
 def enforce_all(
@@ -121,23 +126,26 @@ def enforce_chosen(
 
 
 def chosen_of_large(connection: Connection, brand_id: int, campaign_ids: Collection[int]) -> list[int] | None:
-    """Which campaigns of a locked brand to enforce after an edit of these: they and new ones; None: all of the brand.
+    """Which campaigns of a locked brand to enforce after edits of these: they and new ones; None: all of the brand.
 
-    A brand that one transaction can enforce is enforced whole.
+    A brand that one transaction can enforce is enforced whole, and so is one of which too many were edited.
     """
     (campaigns,) = rows.sizes(connection, [brand_id], CAMPAIGNS_A_PART + 1).values()
     if campaigns <= CAMPAIGNS_A_PART:
         return None
-    return sorted({*campaign_ids, *rows.unseen(connection, brand_id, CAMPAIGNS_A_PART)})
+    chosen = {*campaign_ids, *rows.unseen(connection, brand_id, CAMPAIGNS_A_PART)}
+    return sorted(chosen) if len(chosen) <= CAMPAIGNS_A_PART else None
 
 
-def next_part(connection: Connection, brand_id: int) -> Part:
-    """Does the next part of the brand's pass.
+def next_part(connection: Connection, brand_id: int, most: int | None = None) -> Part:
+    """Does the next part of the brand's pass, of at most so many campaigns (None: CAMPAIGNS_A_PART).
 
     The facts are loaded after the lock. Where budgets are exhausted, or no longer, that were not when the pass began,
     as after a midnight, it begins again with this part.
     """
+    most = CAMPAIGNS_A_PART if most is None else most
     brands = repository.lock_brands(connection, [brand_id])
+    locked_at = time.monotonic()
     pending = rows.pending(connection, [brand_id]).get(brand_id)
     if pending is None:
         return Part([], "", is_last=True)
@@ -145,17 +153,17 @@ def next_part(connection: Connection, brand_id: int) -> Part:
         rows.end(connection, brand_id)
         return Part([], pending.cause, is_last=True)
     at = clock.now()
-    ids = rows.next_ids(connection, brand_id, pending.going, CAMPAIGNS_A_PART)
+    ids = rows.next_ids(connection, brand_id, pending.going, most)
     facts = repository.load_of(connection, brands, at, ids)
     begins_again = rows.remember(connection, facts.budget_holds)
     changes = decided(facts.standings, at)
-    going = pending.going.after_part(ids, CAMPAIGNS_A_PART, begins_again=begins_again)
+    going = pending.going.after_part(ids, most, begins_again=begins_again)
     if going is None:
         written = rows.ended(brand_id)
     else:
         written = rows.kept(_counted({brand_id: going}, changes), pending.cause, at, is_new=False)
     repository.apply(connection, changes, at, pending.cause, [written])
-    return Part(changes, pending.cause, is_last=going is None)
+    return Part(changes, pending.cause, is_last=going is None, seconds=time.monotonic() - locked_at)
 
 
 def go_on(brand_id: int) -> int:
@@ -172,13 +180,19 @@ def go_on(brand_id: int) -> int:
 
 
 def _parts(brand_id: int, ends_at: float) -> int:
-    toggles = 0
+    """Does parts of the pass, each as large as PART_SECONDS allows by the one before.
+
+    It waits for the lock as long as any connection does: what has it is mostly the other thread, or the brand's spend.
+    """
+    toggles, most = 0, CAMPAIGNS_A_PART
     while time.monotonic() <= ends_at:
-        part = committed(partial(next_part, brand_id=brand_id), settings().ingest_lock_timeout_ms)
+        part = committed(partial(next_part, brand_id=brand_id, most=most))
         announce(part.changes, part.cause)
         toggles += toggled(part.changes)
         if part.is_last:
             break
+        wanted = int(most * PART_SECONDS / max(part.seconds, PART_SECONDS / 2))
+        most = min(max(wanted, LEAST_A_PART), CAMPAIGNS_A_PART)
     return toggles
 
 

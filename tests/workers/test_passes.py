@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import structlog
 from dramatiq.errors import BrokerConnectionError
+from sqlalchemy import Connection
 
 from db.engine import committed
 from db.repository import catalog
@@ -141,6 +142,27 @@ def test_an_edit_of_one_campaign_is_about_that_one_alone(world: World, large: La
     assert closed(world, [*campaigns, new]) == [4, 5, 6, 7]
     assert not is_pending(world, brand)
     world.verify()
+
+
+def test_edits_of_more_campaigns_than_a_part_are_enforced_in_parts(world: World, large: Large) -> None:
+    brand, campaigns = large
+    edit = Edit("test", clock.now())
+
+    def pause_all(connection: Connection) -> None:
+        for campaign in campaigns:
+            catalog.edit_campaign(connection, campaign, {"configured_status": "paused"}, edit)
+
+    edited(pause_all, brand)
+    assert closed(world, campaigns) == [0, 1]
+    world.tick()
+    assert closed(world, campaigns) == list(range(CAMPAIGNS))
+    world.verify()
+
+
+def test_a_large_brand_that_gets_another_name_is_left_alone(world: World, large: Large) -> None:
+    brand, _ = large
+    edit_brand(world, brand, name="Another")
+    assert not is_pending(world, brand)
 
 
 def test_brands_of_one_batch_share_the_bound_of_a_transaction(world: World, noon: datetime) -> None:
@@ -416,19 +438,15 @@ def test_a_queue_that_is_away_costs_no_spend_and_the_tick_goes_on(
 def test_a_rolled_back_transaction_hands_nothing_over(world: World, large: Large) -> None:
     brand, campaigns = large
 
-    def break_off(connection: object) -> None:
-        edit_brand_in(connection, brand)
+    def break_off(connection: Connection) -> None:
+        changes = {"configured_status": "paused"}
+        catalog.edit_brand(connection, brand, changes, Edit("test", clock.now()))
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
         edited(break_off, brand)
     assert closed(world, campaigns) == []
     assert is_empty("enforcement")
-
-
-def edit_brand_in(connection: object, brand: int) -> None:
-    changes = {"configured_status": "paused"}
-    catalog.edit_brand(connection, brand, changes, Edit("test", clock.now()))  # type: ignore[arg-type]
 
 
 # --- what is known of a brand's holds

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette_admin import flash
 
 from db.engine import snapshot
-from db.repository import audit, catalog
+from db.repository import audit, catalog, passes
 from db.repository.audit import Edit
 from domain.campaigns import ConfiguredStatus
 from domain.edit_words import counted
@@ -44,6 +44,14 @@ async def change_statuses(request: Request, noun: str, rows: Sequence[Any], stat
     told = " ".join([f"{outcome.sentence(action, is_done=True)}.", *action.notes])
     flash(request, consent.shortened(told), "success")
     request.state.admin_flash_pending[-1]["undo"] = {"noun": noun, "at": outcome.at.isoformat()}
+    for words in await run_sync(_under_way, list(action.ids)):
+        flash(request, f"A large brand is enforced in parts: {words}.", "info")
+
+
+def _under_way(brand_ids: Sequence[int]) -> list[str]:
+    """How far large brands are whose campaigns are not all enforced yet."""
+    with snapshot() as connection:
+        return [progress.in_words() for progress in passes.progress(connection, brand_ids).values()]
 
 
 def _action(noun: str, rows: Sequence[Any], status: ConfiguredStatus, *, includes_others: bool) -> Action:
