@@ -29,5 +29,11 @@ def fault_of(text: str) -> str | None:
     return None
 
 
+def readable(text: str) -> str:
+    """A name that somebody else gave, with a space for each character that is refused; empty where nothing is seen."""
+    kept = _FORBIDDEN.sub(" ", text).strip()
+    return "" if not kept or fault_of(kept) else kept
+
+
 def _is_unseen(character: str) -> bool:
     return character in _BLANKS or unicodedata.category(character) in _UNSEEN_CATEGORIES

@@ -17,6 +17,7 @@ from typing import BinaryIO, Final, Literal, NamedTuple
 from domain.errors import InvalidValue
 from domain.inputs import MAX_TEXT
 from domain.money import EXACT, MICROS_PER_UNIT, exact_micros, whole_micros
+from domain.text import readable
 
 Unit = Literal["currency", "micros"]
 
@@ -239,7 +240,7 @@ def _part(row: list[str], layout: Layout, line: int, export: Export) -> Part | N
         if key is not None:
             export.incomplete.add(key)
         return None
-    export.names.setdefault(external_id, _cell(row, layout.name) or external_id)
+    export.names.setdefault(external_id, readable(_cell(row, layout.name)) or external_id)
     return Part(*key, micros)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.text import fault_of
+from domain.text import fault_of, readable
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,23 @@ def test_takes_what_people_write(text: str) -> None:
 @given(st.text(st.characters(codec="ascii"), min_size=1))
 def test_a_line_of_ascii_is_refused_for_controls_and_for_blanks_alone(text: str) -> None:
     assert (fault_of(text) is None) == (text.isprintable() and not text.isspace())
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Spring\u200f", "Spring"),
+        ("a\u202eb\u2028c", "a b c"),
+        ("\u200b", ""),
+        ("", ""),
+        ("\u200e\t", ""),
+        ("שלום", "שלום"),
+    ],
+)
+def test_a_name_that_a_platform_gave_keeps_what_can_be_read(text: str, kept: str) -> None:
+    assert readable(text) == kept
+
+
+@given(st.text())
+def test_what_can_be_read_of_any_name_is_taken(text: str) -> None:
+    assert not readable(text) or fault_of(readable(text)) is None

@@ -179,3 +179,8 @@ def test_makes_the_missing_campaigns_and_their_brand_once(world: World, noon: da
     names = world.rows("SELECT name, external_id FROM campaigns ORDER BY id")
     assert [(row["name"], row["external_id"]) for row in names] == [("Shoes", "7"), ("Hats", "8")]
     world.verify()
+
+
+def test_a_name_with_what_hides_is_read_without_it_and_one_of_nothing_visible_is_the_id() -> None:
+    text = "campaign_id,campaign_name,date,spend\n7,Spring\u200f sale,2026-06-17,1\n8,\u200b,2026-06-17,1\n"
+    assert read(text).names == {"7": "Spring  sale", "8": "8"}
