@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from domain.json_text import Flawed, Unheld, flaws_of
+from domain.json_text import Flawed, Unheld
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import END_INSTANT, FIRST_INSTANT
 from domain.text import fault_of
@@ -141,7 +141,7 @@ class Refused(Exception):
 
 def rejection(refused: Refused, raw: object) -> Rejection:
     """The input with its reason. Numbers and containers that cannot be held are kept as text, and named."""
-    flaws = [flaw for flaw in flaws_of(raw) if flaw not in refused.detail]
+    flaws = [flaw for flaw in raw.flaws if flaw not in refused.detail] if isinstance(raw, Flawed) else []
     return Rejection(refused.reason, "; ".join([refused.detail, *flaws]), raw)
 
 
@@ -298,13 +298,12 @@ def instant_of(name: str, value: object) -> datetime:
 
 
 def is_same_moment(one: datetime, other: datetime) -> bool:
-    """Whether two spellings may say one moment: equal to the precision of the coarser, truncated or rounded.
+    """Whether two spellings may say one moment: equal when both are cut to the precision of the coarser.
 
     A time without fractions may have been cut to seconds, one of three digits to milliseconds.
     """
     step = max(_precision(one), _precision(other))
-    is_truncated = (one - _EPOCH) // step == (other - _EPOCH) // step
-    return is_truncated or abs(one - other) * 2 <= step
+    return (one - _EPOCH) // step == (other - _EPOCH) // step
 
 
 def _precision(moment: datetime) -> timedelta:
