@@ -25,6 +25,10 @@ IDS: Final = "redis_message_ids"
 """The option of a bundle that names what it is made of; no message from a queue can have it."""
 
 
+PASSING: Final = "passing"
+"""The option of a bundle that failed for an error that a later try may get past."""
+
+
 class EventsOfSeveral(list[list[object]]):
     """The events of each message of a bundle, in the place of a message's events."""
 

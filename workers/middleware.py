@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import random
 import signal
 import threading
 import time
@@ -29,6 +30,9 @@ MAX_RETRIES: Final = 5
 IDS_LOGGED: Final = 20
 DEATHS_ALLOWED: Final = 3
 PARENT_LOOKED_AT_SECONDS: Final = 1.0
+BUNDLE_RETURNED_AFTER_SECONDS: Final = 1.0
+"""How long a thread pauses before it returns a bundle that Postgres did not take: the next one would fail as well."""
+
 WAITED_OUT: Final = (redis.RedisError, BrokerConnectionError, OSError)
 NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
 """A table, column or function that is not there: a worker of the new version started before the migration."""
@@ -69,21 +73,30 @@ class DeadLetters(Middleware):
 class PatientRetries(Retries):
     """Gives a message up whose retry cannot be enqueued: the stock middleware would let it be acknowledged.
 
-    Of a bundle each message is tried again by itself.
+    The messages of a bundle go back to the queue: see `_return_bundle`.
     """
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **outcome: Any) -> None:
         if bundles.is_bundle(message):
             error = outcome.get("exception")
             if error is not None:
-                log.warning("bundle.parted", error=type(error).__name__)
-                message.fail()
+                _return_bundle(broker, message, error)
             return
         try:
             super().after_process_message(broker, message, **outcome)  # type: ignore[no-untyped-call]
         except Exception:
             log.exception("message.retry_not_enqueued")
             message.fail()
+
+
+def _return_bundle(broker: Broker, bundle: MessageProxy, error: BaseException) -> None:
+    """Has the consumer give the bundle's messages back, after a pause where the error passes by itself."""
+    is_transient = passes(error)
+    log.warning("bundle.returned" if is_transient else "bundle.parted", error=type(error).__name__)
+    bundle.options[bundles.PASSING] = is_transient
+    bundle.fail()
+    if is_transient and not getattr(broker, "is_ending", False):
+        time.sleep(random.uniform(0.5, 1) * BUNDLE_RETURNED_AFTER_SECONDS)  # noqa: S311 - jitter
 
 
 class Turns:

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -38,6 +38,8 @@ POLLED_MS: Final = 100
 """The same for the other queues."""
 
 APART_REMEMBERED: Final = 10_000
+RETURNS_BUNDLED: Final = 30
+"""How often a message is bundled again after errors that pass, a second apart: a server may be away for a while."""
 
 TIDY_SECONDS: Final = 5.0
 SIGN_OF_LIFE_SECONDS: Final = 0.2
@@ -78,6 +80,9 @@ class SpendgateConsumer:
         self.open: dict[Kind, Bundle] = {}
         self.ready: deque[Message[Any]] = deque()
         self.apart: set[str] = set()
+        self.returned: Counter[str] = Counter()
+        self.taking = threading.Lock()
+        self.is_closed = False
         self.tidied = time.monotonic()
         with self.broker.answering():
             self._reclaim()
@@ -89,6 +94,10 @@ class SpendgateConsumer:
 
     def __next__(self) -> MessageProxy | None:
         """The next message to work on; None where there is none, after `timeout` or once Redis tells of one."""
+        with self.taking:
+            return None if self.is_closed else self._taken_next()
+
+    def _taken_next(self) -> MessageProxy | None:
         with self.broker.answering():
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._tidy()
@@ -133,17 +142,26 @@ class SpendgateConsumer:
         self._give_back(bundles.all_redis_ids(given_up))
 
     def close(self) -> None:
-        """What was fetched and never handed out goes back."""
-        try:
-            self._give_back_all()
-        finally:
-            self.line.close()
+        """Gives back what was fetched and never handed out. Another thread in `__next__` gets nothing more."""
+        with self.taking:
+            self.is_closed = True
+            try:
+                self._give_back_all()
+            finally:
+                self.line.close()
 
     def _part(self, bundle: MessageProxy) -> None:
+        """Gives the messages of a bundle back: after an error that passes to be bundled again, else one by one.
+
+        Errors that seem to pass may be one message's, so a message is bundled again only RETURNS_BUNDLED times.
+        """
         ids = bundles.redis_ids(bundle)
-        if len(self.apart) > APART_REMEMBERED:
-            self.apart.clear()
-        self.apart.update(ids)
+        for remembered in (self.apart, self.returned):
+            if len(remembered) > APART_REMEMBERED:
+                remembered.clear()
+        self.returned.update(ids)
+        if not bundle.options.get(bundles.PASSING) or max(self.returned[one] for one in ids) > RETURNS_BUNDLED:
+            self.apart.update(ids)
         self._give_back(ids)
         self.freed.set()
 
@@ -167,6 +185,7 @@ class SpendgateConsumer:
         for redis_id in ids:
             self.held.pop(redis_id, None)
             self.apart.discard(redis_id)
+            self.returned.pop(redis_id, None)
         self.freed.set()
 
     def _step(self, name: str, *arguments: str) -> Any:

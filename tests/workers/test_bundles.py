@@ -1,7 +1,9 @@
 """Messages that say nothing but their events share a thread, a transaction and an acknowledgement; no fate."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from threading import Event
 from typing import Any
 
 import pytest
@@ -162,6 +164,52 @@ def test_a_bundle_that_failed_comes_back_message_by_message(consumer: SpendgateC
     for message in found:
         consumer.ack(message)
     assert (is_empty(), consumer.apart) == (True, set())
+
+
+@ON_REDIS
+def test_bundle_is_bundled_again_after_an_error_that_passes(
+    consumer: SpendgateConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.redis_consumer.RETURNS_BUNDLED", 2)
+    names = put_events(3)
+    for _ in range(2):
+        (bundle,) = iter(consumer.__next__, None)
+        bundle.options[bundles.PASSING] = True
+        consumer.nack(bundle)
+    (bundle,) = iter(consumer.__next__, None)
+    assert bundles.redis_ids(bundle) == names
+    bundle.options[bundles.PASSING] = True
+    consumer.nack(bundle)
+    apart = list(iter(consumer.__next__, None))
+    assert [bundles.redis_ids(message) for message in apart] == [[name] for name in names]
+    for message in apart:
+        consumer.ack(message)
+    assert (is_empty(), consumer.apart, +consumer.returned) == (True, set(), {})
+
+
+@ON_REDIS
+def test_consumer_closed_beside_its_own_thread_raises_nothing_and_keeps_nothing(world: World) -> None:
+    for _ in range(20):
+        consumer = broker.consume("spend", prefetch=8, timeout=20)
+        names = put_events(40)
+        begun, taken = Event(), list[str]()
+
+        def take(consumer: Any = consumer, begun: Event = begun, taken: list[str] = taken) -> None:
+            while not consumer.is_closed:
+                message = next(consumer)
+                taken.extend(bundles.redis_ids(message) if message else [])
+                begun.set()
+
+        with ThreadPoolExecutor(1) as threads:
+            taking = threads.submit(take)
+            assert begun.wait(30)
+            consumer.close()
+            taking.result(30)
+        assert next(consumer) is None
+        held = broker.client.smembers(f"{broker.namespace}:__acks__.{broker.broker_id}.spend")
+        assert {redis_id.decode() for redis_id in held} == set(taken)
+        queue().flushdb()
+        assert len(names) == 40
 
 
 @ON_REDIS
