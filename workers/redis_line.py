@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+TELLS_FROM_PROTOCOL: Final = 3
+"""The version of Redis's protocol in which it also says what it was not asked for."""
+
 ASKED_AGAIN_SECONDS: Final = 60.0
 """After a refusal to tell of changes: Redis may have been busy, or its rules may have been changed since."""
 
@@ -71,19 +74,24 @@ class Line:
         poll = select.poll()
         poll.register(self._broker.ending, select.POLLIN)
         if self._answers is not None:
-            if self._connection.can_read(timeout=0):  # it came with the answers: the socket has nothing more to tell
+            try:
+                if self._connection.can_read(timeout=0):  # it came with the answers: the socket has no more to tell
+                    return
+                poll.register(self._connection._sock, select.POLLIN)
+            except (redis.RedisError, OSError):
+                self.close()
                 return
-            poll.register(self._connection._sock, select.POLLIN)
         poll.poll(max(0.0, seconds) * 1000)
 
     def close(self) -> None:
         """Gives up the connection, on which a reply may still be on its way."""
-        connection, self._connection = self._connection, None
-        self._is_tracked, self._answers = False, None
+        connection, self._connection, self._answers = self._connection, None, None
         if connection is not None:
-            connection._parser.set_invalidation_push_handler(None)
+            if self._is_tracked:
+                connection._parser.set_invalidation_push_handler(None)
             connection.disconnect()
             self._broker.client.connection_pool.release(connection)
+        self._is_tracked = False
 
     def _connect(self) -> None:
         if self._connection is None:
@@ -91,8 +99,10 @@ class Line:
 
     def _asked(self, reads: Sequence[Read]) -> list[Any]:
         if not self._is_tracked:
-            self._connection._parser.set_invalidation_push_handler(self._has_changed)
+            if int(self._connection.get_protocol()) < TELLS_FROM_PROTOCOL:
+                raise redis.ResponseError("the URL asks for a protocol in which Redis only answers")
             self._answered(("CLIENT", "TRACKING", "ON", "OPTIN"))
+            self._connection._parser.set_invalidation_push_handler(self._has_changed)
             self._is_tracked = True
         answers = self._answered(*(command for read in reads for command in (("CLIENT", "CACHING", "YES"), read)))
         return answers[1::2]

@@ -405,4 +405,5 @@ def test_the_service_runs_with_a_user_for_each_process_and_is_refused_nothing(
         eventually(lambda: all(waiting(url, queue) == 0 for queue in QUEUES))
         assert 'spendgate_queue_messages{queue="spend",state="waiting"} 0.0' in browser.get("/metrics").text
         assert not [line for line in worker.logged() if line["level"] == "error"]
+        assert not worker.logged("redis.polled")
     assert denials(url) == []

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty
 from typing import Any
@@ -145,13 +145,25 @@ def test_a_full_redis_wakes_its_workers_too(broker: SpendgateBroker) -> None:
         consumer.close()
 
 
-def test_where_redis_does_not_wake_it_a_worker_looks_for_itself_and_says_so_once(world: World) -> None:
+def as_another_user() -> str:
     server: Any = queue()
     server.acl_setuser("deaf", enabled=True, passwords=["+deaf"], categories=["+@all"], keys=["*"])
     server.execute_command("ACL", "SETUSER", "deaf", "-client|tracking")
     place = urlsplit(os.environ["REDIS_URL"])
+    return f"redis://deaf:deaf@{place.hostname}:{place.port}{place.path}"
+
+
+def by_the_older_protocol() -> str:
+    return f"{os.environ['REDIS_URL']}?protocol=2"
+
+
+@pytest.mark.parametrize("url", [as_another_user, by_the_older_protocol])
+def test_where_redis_does_not_wake_it_a_worker_looks_for_itself_and_says_so_once(
+    world: World, url: Callable[[], str]
+) -> None:
+    server: Any = queue()
     try:
-        broker = broker_at(f"redis://deaf:deaf@{place.hostname}:{place.port}{place.path}")
+        broker = broker_at(url())
         consumer, moving = (
             SpendgateConsumer(broker, "spend", 1, LOOKS_MS),
             DelayedMessages(broker, "spend.DQ", LOOKS_MS),
