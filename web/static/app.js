@@ -15,7 +15,7 @@ const isLive = isRefreshed || document.querySelector("[data-feed]") !== null;
 const opened = { at: performance.now(), serverAt: Date.parse(document.body.dataset.now) };
 let waiting = null;
 let tag = document.body.dataset.tag;
-let heardAt = performance.now(); // when the server last said that what is shown is true
+let heardAt = performance.now(); // when what is shown was asked for, or a stream said that it is all there is
 let shownAt = performance.now(); // when a person last turned to the page: a hidden one is not refreshed
 let isCut = false;
 
@@ -28,8 +28,8 @@ function refreshSoon() {
   waiting ??= setTimeout(refresh, AFTER_CHANGE_MILLISECONDS);
 }
 
-function heard() {
-  heardAt = performance.now();
+function heard(at = performance.now()) {
+  heardAt = at;
   isCut = false;
   sayAge();
 }
@@ -44,7 +44,7 @@ function sayAge() {
   const now = performance.now();
   const isOld = now - heardAt > OLD_AFTER_MILLISECONDS && now - shownAt > OLD_AFTER_MILLISECONDS / 3;
   notice.hidden = !isLive || document.hidden || !(isCut || isOld);
-  const words = `The server does not answer. What is shown is ${inWords((now - heardAt) / 1000)} old; it goes on by itself.`;
+  const words = `The server does not answer. What is shown is ${inWords(10 * Math.ceil((now - heardAt) / 10_000))} old; it goes on by itself.`;
   if (!notice.hidden && notice.textContent !== words) notice.textContent = words;
 }
 
@@ -215,10 +215,11 @@ document.body.addEventListener("htmx:afterSwap", () => { drawAll(); sayNewest();
 document.body.addEventListener("htmx:configRequest", ({ detail }) => {
   if (detail.triggeringEvent?.type === "refresh" && tag) detail.headers["If-None-Match"] = tag;
 });
+document.body.addEventListener("htmx:beforeRequest", ({ detail }) => { detail.xhr.sentAt = performance.now(); });
 document.body.addEventListener("htmx:beforeSwap", ({ detail }) => { if (detail.xhr.status === 304) detail.shouldSwap = false; });
 document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
   if (!detail.successful) return;
   tag = detail.xhr.getResponseHeader("ETag") ?? tag;
-  heard();
+  heard(detail.xhr.sentAt);
 });
 for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) document.body.addEventListener(failure, cut);
