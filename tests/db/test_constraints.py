@@ -20,6 +20,7 @@ USER = "INSERT INTO users (email, password_hash, role) VALUES ('{}', '', '{}')"
 KEY = "INSERT INTO api_keys (name, prefix, secret_hash, scopes) VALUES ('{}', '{}', '', '{}')"
 
 REFUSED = [
+    ("ck_feed_epoch_one_row", "INSERT INTO feed_epoch VALUES (false, gen_random_uuid())"),
     ("ck_sequence_runs_runs_forward", "INSERT INTO sequence_runs (source, first, last) VALUES ('bidder', 2, 1)"),
     ("ck_suspect_messages_deaths_counted", "INSERT INTO suspect_messages (message_id, deaths) VALUES ('m', -1)"),
     ("ck_brands_configured_status_known", BRAND + "('b', 'UTC', 'USD', 'gone')"),
