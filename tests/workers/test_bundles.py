@@ -206,7 +206,7 @@ def test_consumer_closed_beside_its_own_thread_raises_nothing_and_keeps_nothing(
             consumer.close()
             taking.result(30)
         assert next(consumer) is None
-        held = broker.client.smembers(f"{broker.namespace}:__acks__.{broker.broker_id}.spend")
+        held: Any = queue().smembers(f"dramatiq:__acks__.{broker.broker_id}.spend")
         assert {redis_id.decode() for redis_id in held} == set(taken)
         queue().flushdb()
         assert len(names) == 40
