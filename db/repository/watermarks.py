@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 JOBS: Final = frozenset(
     {
         *("daily_reset", "monthly_reset", "monthly_reports", "monthly_reports_checked"),
-        *("brand_hours", "ledger_floor", "sequence_gaps"),
+        *("brand_hours", "ledger_floor", "sequence_gaps", "counters_compared"),
     }
 )
 """The watermarks whose age is watched. There may be any number of others, such as one for each imported export."""
