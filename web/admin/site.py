@@ -41,7 +41,6 @@ from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, KeyRow, S
 from web.admin.schedules import ScheduleEditor
 from web.admin.scripts import MarkedScripts
 from web.admin.undo import Undo
-from web.admin.views import View
 from web.csrf import MaskedTokens
 from workers.access import HashingBusy
 
@@ -117,8 +116,7 @@ class Site(Admin):
     ) -> None:
         """A form that comes back shows what was typed, and of the row that is edited all that cannot be typed."""
         row = config.get("raw_obj")
-        if row is not None and isinstance(obj, dict) and isinstance(view, View):
-            await view.attach_shown(request, [row])
+        if row is not None and isinstance(obj, dict):
             obj = {**await view.serialize(row, request), **obj}
             config["obj"] = obj
         await super()._render_form_body(request, view, obj, errors, config)

@@ -56,20 +56,20 @@ def _under_way(brand_ids: Sequence[int]) -> list[str]:
 
 def _action(noun: str, rows: Sequence[Any], status: ConfiguredStatus, *, includes_others: bool) -> Action:
     same = [row for row in rows if row.configured_status == status]
-    kept = [row for row in rows if row.configured_status == ConfiguredStatus.ARCHIVED and row not in same]
-    wanted = [row for row in rows if row not in same and row not in kept]
+    kept = [row for row in rows if ConfiguredStatus.ARCHIVED == row.configured_status != status]
+    wanted = [row for row in rows if row.configured_status not in {status, ConfiguredStatus.ARCHIVED}]
     notes = [f"{counted(len(same), noun)} {'is' if len(same) == 1 else 'are'} {status} already."] if same else []
     if kept:
         notes.append(f"{_named(kept)} {'stays' if len(kept) == 1 else 'stay'} archived; edit one to take it back.")
     option = ""
     if status == ConfiguredStatus.ENABLED:
-        paused_together, others = _last_paused(noun, wanted)
+        paused_together, others = _last_paused(noun, wanted, is_mixed=bool(same))
         if others:
             told = "; ".join(_paused_by(row, last) for row, last in others[:NAMED_AT_MOST])
             more = len(others) - NAMED_AT_MOST
             told += f"; and {more} more" if more > 0 else ""
-            option = f"Also enable what was paused at other times: {told}"
-            notes += [] if includes_others else [f"Paused at other times, and left as it is: {told}."]
+            option = f"Also enable what was paused before: {told}"
+            notes += [] if includes_others else [f"Paused before, and left as it is: {told}."]
         wanted = wanted if includes_others else paused_together
     change = partial(_set_status, EDITS[noun], status)
     return Action(VERBS[status], noun, change, _by_brand(noun, wanted), notes, option)
@@ -90,13 +90,16 @@ Paused = tuple[Any, Edit | None]
 """A row, and who paused it when, where that is known."""
 
 
-def _last_paused(noun: str, rows: Sequence[Any]) -> tuple[list[Any], list[Paused]]:
-    """The rows that were paused together last, and the others: to enable all would undo other people's edits."""
+def _last_paused(noun: str, rows: Sequence[Any], *, is_mixed: bool) -> tuple[list[Any], list[Paused]]:
+    """The paused rows that Enable means, and the others, which it would take back from whoever paused them before.
+
+    It means those that were paused together last; none, where it `is_mixed`: chosen beside enabled ones.
+    """
     with snapshot() as connection:
         pauses = audit.last_status_edits(connection, noun, [row.id for row in rows], ConfiguredStatus.PAUSED)
     newest = max(pauses.values(), key=lambda pause: pause.at, default=None)
-    together = [row for row in rows if pauses.get(row.id) == newest]
-    return together, [(row, pauses.get(row.id)) for row in rows if pauses.get(row.id) != newest]
+    together = [] if is_mixed else [row for row in rows if pauses.get(row.id) == newest]
+    return together, [(row, pauses.get(row.id)) for row in rows if is_mixed or pauses.get(row.id) != newest]
 
 
 def _paused_by(row: Any, pause: Edit | None) -> str:

@@ -63,7 +63,7 @@
     submit.disabled = true;
     const form = document.createElement("form");
     try {
-      const token = decodeURIComponent(document.cookie.match(/(?:^|; )starlette_admin_csrftoken=([^;]*)/)?.[1] ?? "");
+      const token = decodeURIComponent(document.cookie.match(/(?:^|; )(?:__Host-)?starlette_admin_csrftoken=([^;]*)/)?.[1] ?? "");
       const body = before ? new FormData(before) : null;
       const response = await fetch(address, { method: "POST", body, headers: { "X-CSRFToken": token } });
       const preview = await response.json();
