@@ -194,13 +194,26 @@ def _batches(parts: Iterable[Part], campaigns_of: Callable[[Part], int]) -> Iter
         yield batch
 
 
+def _one_after_the_other(batches: Iterable[list[Part]]) -> Iterator[list[list[Part]]]:
+    """The batches, those of one brand together: side by side they would only wait for its lock."""
+    together: list[list[Part]] = []
+    for batch in batches:
+        if together and together[-1][-1][0] != batch[0][0]:
+            yield together
+            together = []
+        together.append(batch)
+    if together:
+        yield together
+
+
 def _apart(batches: Iterable[list[Part]], run: _Run) -> int:
     """Enforces a batch at a time, and each brand by itself where that fails, so that one holds up no other.
 
     What fails again is logged. Bad data is left there: it would fail tomorrow too. A fault that passes, such as a lock
     held elsewhere, is raised when all others are done, so that the job is done again.
     """
-    toggles = sum(side_by_side(partial(_some_apart, run=run), batches, AT_ONCE))
+    work = partial(_some_apart, run=run)
+    toggles = sum(side_by_side(lambda some: sum(map(work, some)), _one_after_the_other(batches), AT_ONCE))
     if run.passing:
         raise run.passing[0]
     return toggles
