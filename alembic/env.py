@@ -5,8 +5,8 @@ from sqlalchemy import Connection, create_engine, pool
 from sqlalchemy.schema import SchemaItem
 
 # Their tables join the same metadata.
-from db import access_models, account_models, delivery_models, order_models, proof_models  # noqa: F401
-from db.models import Base
+from db import access_models, delivery_models, models, order_models, proof_models  # noqa: F401
+from db.base import Base
 from runtime.settings import settings
 
 LOCK_TIMEOUT = "5s"

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models import NOW, Base, Moment
+from db.base import NOW, Base, Moment
 
 
 class User(Base):

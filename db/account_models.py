@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models import NOW, Base, Moment
+from db.base import NOW, Base, Moment
 
 
 class PlatformAccount(Base):

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, Integer, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models import NOW, Base, Moment
+from db.base import NOW, Base, Moment
 
 
 class SuspectMessage(Base):

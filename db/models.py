@@ -10,13 +10,11 @@ from sqlalchemy import (
     CheckConstraint,
     Computed,
     Date,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Text,
@@ -25,27 +23,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-Moment = DateTime(timezone=True)
-NOW = text("now()")
+from db import account_models  # noqa: F401 - a campaign's row refers to one of its tables
+from db.base import BY_ID, NOW, Base, Moment
+
 STATUSES = "configured_status IN ('enabled', 'paused', 'archived')"
-BY_ID = {"primary_key": ["id"]}
-"""Of tables whose key carries the brand, so that they can be spread over servers: within them an id is one row."""
 
 PERIODS = "period IN ('daily', 'weekly', 'monthly', 'yearly', 'lifetime')"
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
 
 
 class Brand(Base):

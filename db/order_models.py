@@ -6,7 +6,7 @@ from sqlalchemy import Boolean, CheckConstraint, Text, text
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models import Base
+from db.base import Base
 
 
 class NamedLock(Base):

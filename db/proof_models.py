@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Identity, Index, LargeBinary, PrimaryKeyConst
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models import BY_ID, Base, Moment
+from db.base import BY_ID, Base, Moment
 
 
 class BrandFact(Base):

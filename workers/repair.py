@@ -91,9 +91,9 @@ def _repaired(connection: Connection, brand_id: int, by: str) -> tuple[Repaired,
     brands = lock_brands(connection, [brand_id])
     at = clock.now()
     headroom.forget(connection, [brand_id])
-    if repair.set_flag(connection, brand_id):
-        subject = {"has_campaign_budgets": True}
-        found.append(Correction(brand_id, "flag", subject, {"has_campaign_budgets": False}, subject))
+    if (flag := repair.set_flag(connection, brand_id)) is not None:
+        new = {"has_campaign_budgets": flag}
+        found.append(Correction(brand_id, "flag", new, {"has_campaign_budgets": not flag}, new))
     found += _limits(connection, brand_id, at)
     found += _histories(connection, brand_id, at)
     changes = enforce_locked(connection, brands, Cause.REPAIR, at)

@@ -99,7 +99,15 @@ BEGIN
             OLD.brand_id, OLD.campaign_id, OLD.period, NULL,
             COALESCE(NULLIF(current_setting('spendgate.edited_at', true), '')::timestamptz, {now})
         );
-    ELSIF TG_OP = 'INSERT' OR NEW.limit_micros <> OLD.limit_micros THEN
+    ELSIF TG_OP = 'INSERT' OR NEW.limit_micros <> OLD.limit_micros
+        OR (NEW.brand_id, NEW.campaign_id, NEW.period) IS DISTINCT FROM (OLD.brand_id, OLD.campaign_id, OLD.period)
+    THEN
+        IF TG_OP = 'UPDATE'
+            AND (NEW.brand_id, NEW.campaign_id, NEW.period) IS DISTINCT FROM (OLD.brand_id, OLD.campaign_id, OLD.period)
+        THEN
+            INSERT INTO budget_limits (brand_id, campaign_id, period, limit_micros, changed_at)
+            VALUES (OLD.brand_id, OLD.campaign_id, OLD.period, NULL, NEW.changed_at);
+        END IF;
         INSERT INTO budget_limits (brand_id, campaign_id, period, limit_micros, changed_at)
         VALUES (NEW.brand_id, NEW.campaign_id, NEW.period, NEW.limit_micros, NEW.changed_at);
     END IF;

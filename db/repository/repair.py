@@ -31,8 +31,11 @@ SET_TOTAL = text("""
 """)
 
 SET_FLAG = text("""
-    UPDATE brands SET has_campaign_budgets = true WHERE id = :brand_id AND NOT has_campaign_budgets
-        AND EXISTS (SELECT FROM budgets WHERE brand_id = :brand_id AND campaign_id IS NOT NULL)
+    UPDATE brands SET has_campaign_budgets = NOT has_campaign_budgets
+    WHERE id = :brand_id AND has_campaign_budgets <> EXISTS (
+        SELECT FROM budgets WHERE budgets.brand_id = brands.id AND campaign_id IS NOT NULL
+    )
+    RETURNING has_campaign_budgets
 """)
 
 # The history of limits is led to the budgets that there are; of one that is gone, to none.
@@ -127,9 +130,9 @@ def set_total(connection: Connection, total: Total, total_micros: int, previous_
     connection.execute(SET_TOTAL, {**total._asdict(), "total_micros": total_micros, "previous_micros": previous_micros})
 
 
-def set_flag(connection: Connection, brand_id: int) -> bool:
-    """Lets spend look at the budgets of the brand's campaigns; whether it did not before."""
-    return connection.execute(SET_FLAG, {"brand_id": brand_id}).rowcount == 1
+def set_flag(connection: Connection, brand_id: int) -> bool | None:
+    """Lets spend look at the budgets of the brand's campaigns where there are any; the flag where it was wrong."""
+    return connection.scalar(SET_FLAG, {"brand_id": brand_id})
 
 
 def keep_limits(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:

@@ -97,8 +97,9 @@ OF_NO_CAMPAIGN = tuple(
 # Brands that look for no budgets of their campaigns though there are some.
 BUDGETS_UNSEEN = text("""
     SELECT id AS brand_id, has_campaign_budgets FROM brands
-    WHERE NOT has_campaign_budgets
-        AND EXISTS (SELECT FROM budgets WHERE budgets.brand_id = brands.id AND campaign_id IS NOT NULL)
+    WHERE has_campaign_budgets <> EXISTS (
+        SELECT FROM budgets WHERE budgets.brand_id = brands.id AND campaign_id IS NOT NULL
+    )
     ORDER BY id LIMIT :limit
 """)
 

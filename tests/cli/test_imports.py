@@ -19,6 +19,13 @@ NEW_BRAND = ("--create-campaigns", "--brand", "Imported")
 BRAND = (*NEW_BRAND, "--time-zone", "UTC", "--currency", "USD")
 
 
+@pytest.fixture(autouse=True)
+def _totals_of_2021(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real exports are older than totals may be by default."""
+    monkeypatch.setenv("SPENDGATE_MAX_TOTAL_AGE_DAYS", "36500")
+    settings.cache_clear()
+
+
 @pytest.fixture(scope="module")
 def data() -> Path:
     """The folder with the real exports, which are not a part of the project."""

@@ -13,10 +13,11 @@ from sqlalchemy.dialects import postgresql
 import db.access_models
 import db.account_models
 import db.delivery_models
+import db.models
 import db.order_models
 import db.proof_models
 import db.repository
-from db.models import Base
+from db.base import Base
 from db.repository.privileges import READER, TABLES, DatabaseRole
 from tests.cli.shell import shell
 from tests.roles import UrlOf, Urls, roles_of
@@ -111,6 +112,7 @@ def test_every_table_is_granted_by_name_to_somebody_or_withheld_on_purpose() -> 
     assert db.access_models.User.__tablename__ in tables
     assert db.delivery_models.SequenceRun.__tablename__ in tables
     assert db.account_models.PlatformAccount.__tablename__ in tables
+    assert db.models.Brand.__tablename__ in tables
     assert db.order_models.NamedLock.__tablename__ in tables
     assert db.proof_models.HistorySeal.__tablename__ in tables
     assert set(READER) == tables, "a new table needs its privileges in db/repository/privileges.py"

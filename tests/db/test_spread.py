@@ -7,7 +7,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from db.models import Base
+import db.models  # noqa: F401 - its tables join the same metadata
+from db.base import Base
 from db.repository import ledger_rows
 from db.repository.spend import FEW_EVENTS
 from tests.workers.kit import statements

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.inputs import MAX_ID, Reason, Rejection
+from domain.inputs import MAX_SEQUENCE, Reason, Rejection
 from domain.sequences import Run, runs_in
 from domain.spend import read_event, sequence_of
 from tests.domain.messages import json_values, nearly_good, raw_event, reason
@@ -17,14 +17,14 @@ def numbered(*numbers: object, source: object = "bidder") -> list[object]:
     return [raw_event(source=source, sequence=number) for number in numbers]
 
 
-@pytest.mark.parametrize("number", [0, 1, MAX_ID])
-def test_a_source_may_number_its_events_from_0_to_the_end_of_a_bigint(number: int) -> None:
+@pytest.mark.parametrize("number", [0, 1, MAX_SEQUENCE])
+def test_source_may_number_its_events_from_0_to_the_last_number_json_keeps_exact(number: int) -> None:
     (event,) = numbered(number)
     assert not isinstance(read_event(event), Rejection)
     assert sequence_of(event) == ("bidder", number)
 
 
-@pytest.mark.parametrize("number", [-1, MAX_ID + 1, 10**400, 1.0, math.nan, "1", True, [1], {}])
+@pytest.mark.parametrize("number", [-1, MAX_SEQUENCE + 1, 10**400, 1.0, math.nan, "1", True, [1], {}])
 def test_what_is_no_number_of_a_sequence_makes_its_event_malformed(number: object) -> None:
     (event,) = numbered(number)
     read = read_event(event)

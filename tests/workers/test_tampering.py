@@ -12,8 +12,9 @@ from psycopg.rows import dict_row
 import db.access_models
 import db.account_models
 import db.delivery_models
+import db.models
 import db.proof_models  # noqa: F401 - the same
-from db.models import Base
+from db.base import Base
 from db.repository.seals import HISTORIES
 from tests.world import World
 from workers import seals

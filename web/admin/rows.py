@@ -6,7 +6,8 @@ from sqlalchemy.orm import Mapped, foreign, relationship
 from starlette.requests import Request
 
 from db.access_models import ApiKey
-from db.models import AuditEntry, Base, Brand, Budget, Campaign, StatusChange
+from db.base import Base
+from db.models import AuditEntry, Brand, Budget, Campaign, StatusChange
 
 
 class BrandRow(Base):

@@ -33,7 +33,7 @@ def test_a_brand_is_made(world: World, browser: Open) -> None:
     ("field", "value", "told"),
     [
         ("name", "", "This field is required."),
-        ("name", "two\nlines", "control characters"),
+        ("name", "two\nlines", "U+000A"),
         ("time_zone", "Mars/Base", "Choose one of the list."),
         ("currency", "XYZ", "Choose one of the list."),
     ],

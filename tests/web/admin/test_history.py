@@ -43,7 +43,7 @@ def test_the_audit_speaks_in_the_brands_currency_and_words(world: World, browser
     for words in (
         "Daily limit $7,900.00 → $1.50",
         "Daily limit ¥7,900 → ¥2",
-        "Daily limit KWD\u00a07,900.000 → KWD\u00a01.500",
+        "Daily limit KWD7,900.000 → KWD1.500",
         "Daily limit none → $7,900.00",
         "Schedule always → Mon 09:00-10:00",
     ):

@@ -20,6 +20,11 @@ SCOPES: dict[tuple[str, str], KeyScope] = {
     ("GET", "/api/brands/{brand_id}/"): READ,
     ("PATCH", "/api/brands/{brand_id}/"): MANAGE,
     ("DELETE", "/api/brands/{brand_id}/"): MANAGE,
+    ("POST", "/api/brands/{brand_id}/correct/"): MANAGE,
+    ("GET", "/api/platform-accounts/"): READ,
+    ("POST", "/api/platform-accounts/"): MANAGE,
+    ("POST", "/api/platform-accounts/{account_id}/brands/"): MANAGE,
+    ("POST", "/api/campaigns/{campaign_id}/move/"): MANAGE,
     ("GET", "/api/campaigns/"): READ,
     ("POST", "/api/campaigns/"): MANAGE,
     ("GET", "/api/campaigns/{campaign_id}/"): READ,
@@ -46,10 +51,17 @@ SCOPES: dict[tuple[str, str], KeyScope] = {
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/brands/{brand_id}/"): {"name": "Taken over"},
     ("PATCH", "/api/campaigns/{campaign_id}/"): {"name": "Taken over"},
+    ("POST", "/api/brands/{brand_id}/correct/"): {"time_zone": "Asia/Tokyo"},
+    ("POST", "/api/platform-accounts/{account_id}/brands/"): {"brand_id": 1},
+    ("POST", "/api/campaigns/{campaign_id}/move/"): {"to_brand_id": 1},
     ("PATCH", "/api/budgets/{budget_id}/"): {"limit_micros": 1},
     ("PUT", "/api/campaigns/{campaign_id}/schedule/"): {"dayparts": []},
 }
-OF_ALL_BRANDS_ALONE = {"/api/rejected-events/{rejected_id}/replay/"}
+OF_ALL_BRANDS_ALONE = {
+    "/api/rejected-events/{rejected_id}/replay/",
+    "/api/brands/{brand_id}/correct/",
+    "/api/platform-accounts/{account_id}/brands/",
+}
 
 
 def test_every_route_is_in_the_table(database: str) -> None:
@@ -85,7 +97,8 @@ def test_a_key_of_one_brand_does_not_know_the_things_of_another(
     client = program(brand=world.brand())
     (budget,) = world.rows("SELECT id FROM budgets")
     (rejected,) = world.rows("SELECT id FROM rejected_events")
-    url = path.format(brand_id=theirs, campaign_id=campaign, budget_id=budget["id"], rejected_id=rejected["id"])
+    ids = {"brand_id": theirs, "campaign_id": campaign, "budget_id": budget["id"], "account_id": 1}
+    url = path.format(**ids, rejected_id=rejected["id"])
     body = BODIES.get((method, path))
     answer, unknown = client.request(method, url, json=body), client.request(method, _with_ids(path, 4711), json=body)
     assert answer.status_code == unknown.status_code == (403 if path in OF_ALL_BRANDS_ALONE else 404)
