@@ -132,7 +132,8 @@ def set_total(connection: Connection, total: Total, total_micros: int, previous_
 
 def set_flag(connection: Connection, brand_id: int) -> bool | None:
     """Lets spend look at the budgets of the brand's campaigns where there are any; the flag where it was wrong."""
-    return connection.scalar(SET_FLAG, {"brand_id": brand_id})
+    flag: bool | None = connection.scalar(SET_FLAG, {"brand_id": brand_id})
+    return flag
 
 
 def keep_limits(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:
