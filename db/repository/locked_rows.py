@@ -25,31 +25,32 @@ LOCKED_ROWS = text("""
         WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[]))
         FOR NO KEY UPDATE SKIP LOCKED
     ), some_campaigns AS MATERIALIZED (
-        SELECT brand_id, id, ctid FROM campaigns WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
+        SELECT brand_id, id, ctid || ' ' || xmax AS version FROM campaigns
+        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
         ORDER BY brand_id, id LIMIT :max_campaigns
     ), free_campaigns AS MATERIALIZED (
         SELECT id FROM campaigns WHERE id IN (SELECT id FROM some_campaigns) FOR NO KEY UPDATE SKIP LOCKED
     )
-    SELECT id, 'brands ' || ctid FROM brands
+    SELECT id, 'brands ' || ctid || ' ' || xmax FROM brands
     WHERE id = ANY(CAST(:brand_ids AS bigint[])) AND id NOT IN (SELECT id FROM free_brands)
     UNION ALL
-    SELECT brand_id, 'brand_days ' || ctid FROM brand_days
+    SELECT brand_id, 'brand_days ' || ctid || ' ' || xmax FROM brand_days
     WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[]))
         AND (brand_id, day) NOT IN (SELECT brand_id, day FROM free_brand_days)
     UNION ALL
-    SELECT brand_id, 'campaign_days ' || ctid FROM campaign_days
+    SELECT brand_id, 'campaign_days ' || ctid || ' ' || xmax FROM campaign_days
     WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[]))
         AND (brand_id, campaign_id, day) NOT IN (SELECT brand_id, campaign_id, day FROM free_campaign_days)
     UNION ALL
-    SELECT brand_id, 'campaigns ' || ctid FROM some_campaigns WHERE id NOT IN (SELECT id FROM free_campaigns)
+    SELECT brand_id, 'campaigns ' || version FROM some_campaigns WHERE id NOT IN (SELECT id FROM free_campaigns)
 """)
 
 
 class LockedRow(NamedTuple):
-    """A locked row's brand, and the version of the row: a row that others went on to write has another version."""
+    """A locked row's brand, and the row's place and locker: a lock that passed to another transaction differs."""
 
     brand_id: int
-    version: str
+    lock: str
 
 
 def locked_rows(connection: Connection, brand_ids: Collection[int], days: Collection[date]) -> set[LockedRow]:

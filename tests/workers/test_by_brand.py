@@ -93,8 +93,11 @@ def test_locked_campaign_of_a_brand_that_crosses_its_limit_leaves_with_its_brand
     world.verify()
 
 
-def test_contention_of_our_own_splits_nothing_and_marks_no_brand(world: World, campaigns: list[int]) -> None:
+def test_contention_of_our_own_splits_nothing_and_marks_no_brand(
+    world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Transactions of spend that hold the same counters, one after the other, longer than the bound on a wait."""
+    monkeypatch.setattr(by_brand, "FIRST_PAUSE_SECONDS", 0.1)
     stop, begun = threading.Event(), threading.Event()
 
     def contend() -> None:
