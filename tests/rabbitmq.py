@@ -114,7 +114,9 @@ class RabbitMQ:
     def lengths(self) -> dict[str, int]:
         """How many messages each queue has, with those that consumers hold: a client cannot ask for these."""
         told = self.ask(LENGTHS).strip('"[]')
-        return {name: int(count) for name, _, count in (one.rpartition("=") for one in told.split())}
+        lengths = (one.rpartition("=") for one in told.split())
+        # a queue that is just being deleted has no length any more
+        return {name: int(count) for name, _, count in lengths if count.isdigit()}
 
     def flush(self) -> None:
         """Empties every queue. What a connection holds that is about to be lost comes back, and goes too."""
