@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -38,7 +39,8 @@ def in_time(test: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
         await asyncio.wait_for(test(), 120)
 
-    asyncio.run(bounded())
+    with ThreadPoolExecutor(1) as thread:  # a browser's driver may keep a loop running in this one
+        thread.submit(lambda: asyncio.run(bounded())).result()
 
 
 def test_a_page_that_opens_at_any_moment_after_the_last_one_left_hears_what_happens(rows: Rows) -> None:

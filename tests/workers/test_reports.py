@@ -689,6 +689,7 @@ def test_windows_of_every_period_and_scope_are_explained_by_their_own_events(wor
         ("2026-05-01T19:00:00Z", one, 9),
     ):
         world.set_clock(at)
+        world.tick()
         world.spend(campaign, micros)
     world.set_clock("2026-06-02T00:00:00Z")
     content = may(brand)

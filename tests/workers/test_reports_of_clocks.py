@@ -1,7 +1,6 @@
 """Reports and sweeps after a clock that was ahead, and sums that no bigint holds."""
 
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ import structlog
 from db.engine import snapshot
 from db.repository import reports
 from runtime import clock
-from runtime.settings import settings
 from tests.workers.kit import lines
 from tests.world import World
 from workers.reports import generate_monthly_reports, on_demand, so_far
@@ -117,18 +115,3 @@ def test_decisions_that_a_clock_that_was_ahead_made_and_that_stand_are_not_out_o
     assert refreshed() == {"brands_out_of_step": 0, "toggles": 0}
     world.execute("UPDATE campaigns SET effective_status = 'inactive', holds = '{user_paused}' WHERE brand_id = 2")
     assert refreshed() == {"brands_out_of_step": 1, "toggles": 1}
-
-
-def test_what_an_import_made_and_enforced_is_not_out_of_step(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    world.set_clock("2026-05-20T12:00:00Z")
-    brand = world.brand(daily=10)
-    world.campaign(brand, platform="meta", external_id="1")
-    monkeypatch.setenv("SPENDGATE_SPEND_FOLDER", str(tmp_path))
-    settings.cache_clear()
-    (tmp_path / "meta").mkdir()
-    rows = "campaign_id,date,spend\n1,2026-05-20,25.00\n"
-    (tmp_path / "meta" / "day.csv").write_text(rows)
-    assert refreshed()["brands_out_of_step"] == 0
-    assert world.holds(campaign_of(world, brand)) == {"brand_daily_budget"}

@@ -52,6 +52,8 @@ NOT_PROVABLE = {
     ("brands", "configured_status"): "the same: the sweep enforces it",
     ("brands", "created_at"): "no rule reads it but that on reports",
     ("brands", "headroom_on"): "of another day a headroom says nothing",
+    ("brands", "spend_received_at"): "says how old a page's figures are, and decides nothing",
+    ("campaigns", "platform_account_id"): "foreign keys hold it to an account of the brand and the platform",
     ("campaigns", "name"): "people may edit it by SQL",
     ("campaigns", "platform"): "the same",
     ("campaigns", "external_id"): "the same",
