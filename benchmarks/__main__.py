@@ -81,9 +81,9 @@ def stalled(busy_loops: int) -> Callable[[Stage, int], Pair]:
 def one_locked(stage: Stage, number: int) -> Pair:
     """Spend of all brands but the busiest while that one's row is locked, beside the same without the lock."""
     spend = Spend(seed=number)
-    batches = spend.batches(EVENTS // 1_000, 1_000)
-    reference = stall.of_others(stage, batches, spend.busiest_brand(), is_locked=False)
-    return Pair(stall.of_others(stage, batches, spend.busiest_brand(), is_locked=True), reference)
+    warm, batches = spend.batches(ingest.WARM, 1_000), spend.batches(2 * EVENTS // 1_000, 1_000)
+    reference = stall.of_others(stage, batches, warm, spend.busiest_brand(), is_locked=False)
+    return Pair(stall.of_others(stage, batches, warm, spend.busiest_brand(), is_locked=True), reference)
 
 
 def hot(stage: Stage, number: int) -> Pair:

@@ -52,23 +52,41 @@ def rate(observer: psycopg.Connection[Any]) -> float:
     return (ingest.counted(observer) - first) / (time.perf_counter() - started)
 
 
-def of_others(stage: Stage, batches: Batches, brand_id: int, *, is_locked: bool) -> float:
-    """Events a second of all brands but one, which another transaction locks meanwhile, or does not."""
-    others = [event for batch in batches for event in batch if workload.brand_of(event["campaign_id"]) != brand_id]
-    micros = sum(event["amount_micros"] for event in others)
+def of_others(stage: Stage, batches: Batches, warm: Batches, brand_id: int, *, is_locked: bool) -> float:
+    """Events a second of all brands but one, which another transaction locks meanwhile, or does not.
+
+    The lock is found, once by each process, before the clock starts.
+    """
+    warm_micros, _ = _others(warm, brand_id)
+    micros, others = _others(batches, brand_id)
     with stage.copied() as observer, ExitStack() as lock:
         if is_locked:
             lock.enter_context(locked(stage, brand_id))
         with stage.workers():
+            stage.put(workload.messages(warm))
+            until(lambda: spent_by_others(observer, brand_id) == warm_micros)
+            ready = workload.messages(batches)
             started = time.perf_counter()
-            stage.put(workload.messages(batches))
-            until(lambda: spent_by_others(observer, brand_id) == micros)
+            for number, message in enumerate(ready):
+                stage.put_one(f"timed-{number}", message)
+            until(lambda: spent_by_others(observer, brand_id) == warm_micros + micros)
             seconds = time.perf_counter() - started
             lock.close()
             stage.until_done()
-            ingest.check(observer, sum(map(len, batches)))
+            ingest.check(observer, sum(map(len, batches)) + sum(map(len, warm)))
             ingest.check_enforced(observer)
-    return len(others) / seconds
+    return others / seconds
+
+
+def _others(batches: Batches, brand_id: int) -> tuple[int, int]:
+    """The micros and the number of the events of all other brands."""
+    amounts = [
+        event["amount_micros"]
+        for batch in batches
+        for event in batch
+        if workload.brand_of(event["campaign_id"]) != brand_id
+    ]
+    return sum(amounts), len(amounts)
 
 
 def spent_by_others(observer: psycopg.Connection[Any], brand_id: int) -> int:

@@ -9,7 +9,8 @@ from typing import Final
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 8.0
-"""The pause before a locked brand is tried again doubles from the first to the longest."""
+GROWTH: Final = 3
+"""The pause before a locked brand is tried again grows from the first to the longest: each try moves its spend."""
 
 PAUSE_PER_TRY: Final = 2
 """A try that takes long is repeated at most a third of the time."""
@@ -79,8 +80,8 @@ class LockedBrands:
 
 
 def _pause(failures: int) -> float:
-    doublings = min(failures - 1, 10)
-    return min(FIRST_PAUSE_SECONDS * 2.0**doublings, LONGEST_PAUSE_SECONDS) * random.uniform(*JITTER)  # noqa: S311 - jitter, no secret
+    steps = min(failures - 1, 10)
+    return min(FIRST_PAUSE_SECONDS * float(GROWTH**steps), LONGEST_PAUSE_SECONDS) * random.uniform(*JITTER)  # noqa: S311 - jitter, no secret
 
 
 locked_brands: Final = LockedBrands()

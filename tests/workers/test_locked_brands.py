@@ -21,7 +21,14 @@ from tests.workers.queues import queues
 from tests.world import UNIT, World, eventually
 from workers.by_brand import BrandsHeldUp
 from workers.ingest import count_events, count_totals, ingest_reported_totals, ingest_spend
-from workers.locked_brands import FIRST_PAUSE_SECONDS, JITTER, LONGEST_PAUSE_SECONDS, LockedBrands, locked_brands
+from workers.locked_brands import (
+    FIRST_PAUSE_SECONDS,
+    GROWTH,
+    JITTER,
+    LONGEST_PAUSE_SECONDS,
+    LockedBrands,
+    locked_brands,
+)
 
 BRANDS = 5
 SMALL = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
@@ -268,7 +275,7 @@ def test_brand_that_is_not_locked_is_tried_at_once() -> None:
     assert brands.take_turns([7, 8]) == [8]
 
 
-def test_pause_between_tries_doubles_up_to_its_bound() -> None:
+def test_pause_between_tries_grows_up_to_its_bound() -> None:
     brands = LockedBrands()
     brands.found([7])
     pauses = []
@@ -277,7 +284,7 @@ def test_pause_between_tries_doubles_up_to_its_bound() -> None:
         brands.still_locked(7, tried_seconds=0)
     low, high = JITTER
     for number, pause in enumerate(pauses):
-        expected = min(FIRST_PAUSE_SECONDS * 2**number, LONGEST_PAUSE_SECONDS)
+        expected = min(FIRST_PAUSE_SECONDS * GROWTH**number, LONGEST_PAUSE_SECONDS)
         assert low * expected - 0.1 <= pause <= high * high * expected
     brands.still_locked(7, tried_seconds=60)
     assert brands.next_try_ms([7]) >= 119_000
