@@ -122,6 +122,6 @@ def test_events_are_joined_and_chosen_in_order() -> None:
     other = Events(["b"], [2], [20], [NOW], [6], ["s"], [NOW.date()], ["second"])
     both = Events.joined([one, other])
     assert (both.event_ids, both.payloads) == (["a", "b"], ["first", "second"])
-    assert both.chosen([1]) == other
+    assert both.without(0) == other
     assert Events.joined([one]) is one
     assert Events.joined([]) == Events([], [], [], [], [], [], [], [])
