@@ -17,8 +17,8 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from db.engine import LOCK_NOT_AVAILABLE, committed, is_held_up, sql_state, transaction
-from db.repository.locked_rows import LockedRow, locked_rows
+from db.engine import LOCK_NOT_AVAILABLE, committed, is_held_up, passes, sql_state, transaction
+from db.repository.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands
 from db.repository.spend import FEW_EVENTS
 from domain.inputs import Reason, Rejection
 from domain.spend import SpendDraft
@@ -40,8 +40,13 @@ FIRST_PAUSE_SECONDS: Final = 0.25
 """Between tries of a transaction that lost a race for locks; doubles with each."""
 
 BETWEEN_LOOKS_SECONDS: Final = 0.2
+LONGEST_BETWEEN_LOOKS_SECONDS: Final = 2.0
 BETWEEN_LOOKS_TRANSACTIONS: Final = 4
 """A row that one transaction holds for so long, after others waited for it, is locked; one that passes on is not."""
+
+MANY_ROWS: Final = 20_000
+MOST_ROWS: Final = 500_000
+"""So many rows of campaigns, and of counters, are looked at: each costs a write. The last try looks at more."""
 
 FEW_LOCKED: Final = 8
 MOST_LOCKED_SHARE: Final = 4
@@ -97,6 +102,7 @@ class Committer(Generic[AnyBatch]):
     of_messages: Callable[[Sequence[Sequence[object]]], list[AnyBatch]]
     only_brand_id: int | None = None
     pace: Pace = field(default_factory=Pace)
+    is_ending: Callable[[], bool] = lambda: False
 
     def commit(self, batches: Sequence[AnyBatch], excluded: frozenset[int], *, is_retry: bool = False) -> list[Result]:
         """Commits the batches without the inputs of excluded brands; returns what became of each batch.
@@ -114,13 +120,15 @@ class Committer(Generic[AnyBatch]):
                 state = sql_state(error) or ""
                 if state.startswith(DATA_EXCEPTIONS):
                     return self._halved_by_input(batches, excluded, error)
-                locked = self._locked_now(attempt) if state == LOCK_NOT_AVAILABLE else frozenset()
-                may_leave_all = is_retry or contended == TRIES
-                if locked and (may_leave_all or _are_few(locked, attempt)):
+                is_last = contended == TRIES
+                locked = self._locked_now(attempt, is_last=is_last) if state == LOCK_NOT_AVAILABLE else frozenset()
+                if locked and (is_last or is_retry or _are_few(locked, attempt)):
                     _remember(locked, error)
                     excluded |= locked
-                elif state != LOCK_NOT_AVAILABLE or contended == TRIES:
+                elif state != LOCK_NOT_AVAILABLE:
                     return self._given_up(batches, attempt, error, time.monotonic() - started)
+                elif is_last or self.is_ending():
+                    return [Result(error=error) for _ in batches]
                 else:
                     contended += 1
                     log.info("spend.contended", tries=contended, brands=len(attempt.brand_ids), locked=len(locked))
@@ -161,20 +169,21 @@ class Committer(Generic[AnyBatch]):
                 locked_brands.free(brand_id)
             except DATABASE_ERRORS as error:
                 if (sql_state(error) or "").startswith(DATA_EXCEPTIONS):
-                    results += self._halved_by_input([batch], frozenset(), error)
+                    results += map(_waiting_for_none, self._halved_by_input([batch], frozenset(), error))
                     continue
                 has_waited = True
                 its_own = [one for one in left if one.brand_id == brand_id]
                 results.append(Result(error=BrandsHeldUp(its_own, error) if is_held_up(error) else error))
         return results
 
-    def _locked_now(self, attempt: Attempt) -> frozenset[int]:
+    def _locked_now(self, attempt: Attempt, *, is_last: bool) -> frozenset[int]:
         """The brands of the attempt with a row that one other transaction holds at both of two looks."""
-        first = _look(attempt)
+        first = _look(attempt, is_last=is_last)
         if not first:
             return frozenset()
-        time.sleep(max(BETWEEN_LOOKS_SECONDS, BETWEEN_LOOKS_TRANSACTIONS * self.pace.mean_seconds))
-        return frozenset(row.brand_id for row in first & _look(attempt))
+        pause = max(BETWEEN_LOOKS_SECONDS, BETWEEN_LOOKS_TRANSACTIONS * self.pace.mean_seconds)
+        time.sleep(min(pause, LONGEST_BETWEEN_LOOKS_SECONDS))
+        return frozenset(row.brand_id for row in first & _look(attempt, is_last=is_last))
 
     def _committed(self, batches: Sequence[AnyBatch], attempt: Attempt) -> list[Counted]:
         def count(connection: Connection, looks_first: bool) -> list[Counted]:
@@ -190,9 +199,14 @@ class Committer(Generic[AnyBatch]):
     def _given_up(
         self, batches: Sequence[AnyBatch], attempt: Attempt, error: DatabaseError, seconds: float
     ) -> list[Result]:
-        """Halves by brand what cannot be committed in time; leaves a brand that cannot even by itself."""
+        """Halves by brand what takes too long; leaves a brand that takes too long even by itself.
+
+        After any other error that does not pass each batch is committed by itself: it may be the fault of one.
+        """
         brands: list[int] = sorted(attempt.brand_ids)
-        if not is_held_up(error) or not brands:
+        if not is_held_up(error) and not passes(error) and len(batches) > 1:
+            return [result for one in batches for result in self.commit([one], attempt.excluded)]
+        if not is_held_up(error) or not brands or self.is_ending():
             return [Result(error=error) for _ in batches]
         if len(brands) == 1:
             _remember(brands, error, seconds)
@@ -244,9 +258,23 @@ def _remember(brand_ids: Collection[int], error: DatabaseError, tried_seconds: f
         log.warning("brand.locked", brand_id=brand_id, error=type(said).__name__)
 
 
-def _look(attempt: Attempt) -> set[LockedRow]:
+def _look(attempt: Attempt, *, is_last: bool) -> set[LockedRow]:
+    """The locked rows of the brands, and only where there are none those of their counters and campaigns."""
     with transaction() as connection:
-        return locked_rows(connection, attempt.brand_ids, attempt.days)
+        found = locked_brand_rows(connection, attempt.brand_ids)
+    if found:
+        return found
+    with transaction() as connection:
+        return locked_rows_of_brands(connection, attempt.brand_ids, attempt.days, MOST_ROWS if is_last else MANY_ROWS)
+
+
+def _waiting_for_none(result: Result) -> Result:
+    """A result whose left inputs are an error: the caller waits for no other try."""
+    left = result.counted.left
+    if not left:
+        return result
+    error = BrandsHeldUp(left, psycopg.errors.LockNotAvailable("canceling statement due to lock timeout"))
+    return Result(result.counted._replace(left=()), result.error or error)
 
 
 def _unstorable(draft: SpendDraft | TotalDraft, state: str) -> Rejection:

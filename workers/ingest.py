@@ -58,7 +58,12 @@ class InputKind(Generic[AnyBatch]):
 
     def committer(self, only_brand_id: int | None = None) -> Committer[AnyBatch]:
         """Commits this kind of input for a sender who knows the campaigns of one brand, or of all (None)."""
-        return Committer(self.count, self.of_messages, only_brand_id, pace)
+        return Committer(self.count, self.of_messages, only_brand_id, pace, _is_ending)
+
+
+def _is_ending() -> bool:
+    """Whether this worker was told to end: what it holds is given back rather than tried again."""
+    return bool(getattr(broker, "is_ending", False))
 
 
 EVENTS: Final = InputKind("events", "ingest_spend", "spend.ingested", Cause.SPEND, Batch.of_several, count_batches)
@@ -82,9 +87,9 @@ def _ingest(kind: InputKind[Any], messages: Sequence[Sequence[object]], terms: T
     counted = sum_of([result.counted for result in (*first, *again)])._replace(left=tuple(remaining))
     if bounded:
         report(kind.event, counted, kind.cause)
-    later = _enqueue_later(kind, remaining, terms)
     for error in (result.error for result in (*first, *again) if result.error is not None):
-        raise error
+        raise error  # the message comes again whole, with what was left of it
+    later = _enqueue_later(kind, remaining, terms)
     if terms.receipt:
         receipts.write(terms.receipt, counted.taken, counted.known, counted.rejections, later)
 
@@ -100,7 +105,9 @@ def _committed(
             return lane.committed(batches, sum(batch.size for batch in batches))
         except CommitAlone:
             pass
-    return committer.commit(batches, locked_brands.known())
+    if kind is EVENTS:
+        return committer.commit(batches, locked_brands.known())
+    return [result for one in batches for result in committer.commit([one], locked_brands.known())]
 
 
 def _committed_group(items: Sequence[Sequence[Batch]]) -> list[list[Result]]:
@@ -121,7 +128,7 @@ def _enqueue_later(kind: InputKind[Any], left: Sequence[Left], terms: Terms) -> 
     """
     if not left:
         return []
-    delay_ms = locked_brands.next_try_ms({one.brand_id for one in left})
+    delay_ms = locked_brands.delay_ms({one.brand_id for one in left})
     written = []
     for some in chunks(left, MAX_EVENTS_PER_MESSAGE):
         receipt = terms.receipt and receipts.another(terms.receipt)

@@ -18,8 +18,14 @@ PAUSE_PER_TRY: Final = 2
 JITTER: Final = (0.8, 1.2)
 
 
+LONGEST_DELAY_SECONDS: Final = 60.0
+LASTED_PER_DELAY: Final = 2
+"""Spend of a brand that is locked for long comes back more seldom than the brand is tried: to move it is work too."""
+
+
 @dataclass
 class _Locked:
+    since: float
     failures: int
     next_try: float
 
@@ -39,9 +45,10 @@ class LockedBrands:
     def found(self, brand_ids: Iterable[int], tried_seconds: float = 0) -> None:
         """Adds brands that a transaction found locked or slow; those known already keep their next try."""
         pause = max(_pause(1), PAUSE_PER_TRY * tried_seconds)
+        now = time.monotonic()
         with self._guard:
             for brand_id in brand_ids:
-                self._locked.setdefault(brand_id, _Locked(1, time.monotonic() + pause))
+                self._locked.setdefault(brand_id, _Locked(now, 1, now + pause))
 
     def take_turns(self, brand_ids: Iterable[int]) -> list[int]:
         """The brands that the caller must try now. No other thread gets the same turn."""
@@ -56,7 +63,7 @@ class LockedBrands:
     def still_locked(self, brand_id: int, tried_seconds: float) -> None:
         """A turn failed after so many seconds: the next one comes after a longer pause."""
         with self._guard:
-            locked = self._locked.setdefault(brand_id, _Locked(0, 0.0))
+            locked = self._locked.setdefault(brand_id, _Locked(time.monotonic() - tried_seconds, 0, 0.0))
             locked.failures += 1
             locked.next_try = time.monotonic() + max(_pause(locked.failures), PAUSE_PER_TRY * tried_seconds)
 
@@ -65,12 +72,19 @@ class LockedBrands:
         with self._guard:
             self._locked.pop(brand_id, None)
 
-    def next_try_ms(self, brand_ids: Collection[int]) -> int:
-        """Milliseconds until the first of the brands is due to be tried again, at least FIRST_PAUSE_SECONDS."""
+    def delay_ms(self, brand_ids: Collection[int]) -> int:
+        """Milliseconds for which to delay spend of these brands: until the first of them is due to be tried again.
+
+        At least FIRST_PAUSE_SECONDS, and half as long as that brand is locked already, up to LONGEST_DELAY_SECONDS.
+        """
         now = time.monotonic()
         with self._guard:
-            tries = [self._locked[brand_id].next_try for brand_id in brand_ids if brand_id in self._locked]
-        seconds = max(min(tries, default=now) - now, FIRST_PAUSE_SECONDS)
+            locked = [self._locked[brand_id] for brand_id in brand_ids if brand_id in self._locked]
+            delays = [
+                max(one.next_try - now, min((now - one.since) / LASTED_PER_DELAY, LONGEST_DELAY_SECONDS))
+                for one in locked
+            ]
+        seconds = max(min(delays, default=0.0), FIRST_PAUSE_SECONDS)
         return int(1000 * seconds * random.uniform(1, JITTER[1]))  # noqa: S311 - jitter, no secret
 
     def forget(self) -> None:

@@ -102,7 +102,7 @@ def remembered_accounts(connection: Connection, keys: set[CampaignKey]) -> Mappi
     the brand's lock. A name is never remembered, for another campaign may come to have it. Who would reject an input by
     what is remembered looks again, by `accounts`.
     """
-    found: dict[CampaignKey, Known] = {key: _remembered[key] for key in keys if key in _remembered}
+    found: dict[CampaignKey, Known] = {key: known for key in keys if (known := _remembered.get(key)) is not None}
     unseen = keys - found.keys()
     if unseen:
         found_now = accounts(connection, unseen)

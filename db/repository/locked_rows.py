@@ -2,47 +2,51 @@
 
 from collections.abc import Collection
 from datetime import date
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
 from db.engine import fetched
 from db.repository.arrays import array_of
 
-MAX_CAMPAIGNS: Final = 20_000
-"""So many campaigns' rows are looked at: each costs a write."""
-
-# The rows of brands, of their counters on some days, and of their campaigns, that another transaction has locked.
-LOCKED_ROWS = text("""
-    WITH free_brands AS MATERIALIZED (
+# The rows of brands that another transaction has locked.
+LOCKED_BRANDS = text("""
+    WITH free AS MATERIALIZED (
         SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) FOR NO KEY UPDATE SKIP LOCKED
-    ), free_brand_days AS MATERIALIZED (
-        SELECT brand_id, day FROM brand_days
-        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[]))
-        FOR NO KEY UPDATE SKIP LOCKED
-    ), free_campaign_days AS MATERIALIZED (
-        SELECT brand_id, campaign_id, day FROM campaign_days
-        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[]))
-        FOR NO KEY UPDATE SKIP LOCKED
-    ), some_campaigns AS MATERIALIZED (
-        SELECT brand_id, id, ctid || ' ' || xmax AS version FROM campaigns
-        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
-        ORDER BY brand_id, id LIMIT :max_campaigns
-    ), free_campaigns AS MATERIALIZED (
-        SELECT id FROM campaigns WHERE id IN (SELECT id FROM some_campaigns) FOR NO KEY UPDATE SKIP LOCKED
     )
-    SELECT id, 'brands ' || ctid || ' ' || xmax FROM brands
-    WHERE id = ANY(CAST(:brand_ids AS bigint[])) AND id NOT IN (SELECT id FROM free_brands)
+    SELECT brands.id, 'brands ' || brands.ctid || ' ' || brands.xmax FROM brands LEFT JOIN free USING (id)
+    WHERE id = ANY(CAST(:brand_ids AS bigint[])) AND free.id IS NULL
+""")
+
+# The rows of brands' counters on some days, and of their campaigns, that another transaction has locked.
+LOCKED_ROWS_OF_BRANDS = text("""
+    WITH brand_rows AS MATERIALIZED (
+        SELECT brand_id, day, ctid || ' ' || xmax AS lock FROM brand_days
+        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[])) LIMIT :max_rows
+    ), free_brand_rows AS MATERIALIZED (
+        SELECT brand_id, day FROM brand_days JOIN brand_rows USING (brand_id, day)
+        FOR NO KEY UPDATE OF brand_days SKIP LOCKED
+    ), campaign_rows AS MATERIALIZED (
+        SELECT brand_id, campaign_id, day, ctid || ' ' || xmax AS lock FROM campaign_days
+        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[])) LIMIT :max_rows
+    ), free_campaign_rows AS MATERIALIZED (
+        SELECT brand_id, campaign_id, day FROM campaign_days JOIN campaign_rows USING (brand_id, campaign_id, day)
+        FOR NO KEY UPDATE OF campaign_days SKIP LOCKED
+    ), some_campaigns AS MATERIALIZED (
+        SELECT brand_id, id, ctid || ' ' || xmax AS lock FROM campaigns
+        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY brand_id, id LIMIT :max_rows
+    ), free_campaigns AS MATERIALIZED (
+        SELECT id FROM campaigns JOIN some_campaigns USING (id) FOR NO KEY UPDATE OF campaigns SKIP LOCKED
+    )
+    SELECT brand_id, 'brand_days ' || lock FROM brand_rows LEFT JOIN free_brand_rows AS free USING (brand_id, day)
+    WHERE free IS NULL
     UNION ALL
-    SELECT brand_id, 'brand_days ' || ctid || ' ' || xmax FROM brand_days
-    WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[]))
-        AND (brand_id, day) NOT IN (SELECT brand_id, day FROM free_brand_days)
+    SELECT brand_id, 'campaign_days ' || lock
+    FROM campaign_rows LEFT JOIN free_campaign_rows AS free USING (brand_id, campaign_id, day)
+    WHERE free IS NULL
     UNION ALL
-    SELECT brand_id, 'campaign_days ' || ctid || ' ' || xmax FROM campaign_days
-    WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[]))
-        AND (brand_id, campaign_id, day) NOT IN (SELECT brand_id, campaign_id, day FROM free_campaign_days)
-    UNION ALL
-    SELECT brand_id, 'campaigns ' || version FROM some_campaigns WHERE id NOT IN (SELECT id FROM free_campaigns)
+    SELECT brand_id, 'campaigns ' || lock FROM some_campaigns LEFT JOIN free_campaigns AS free USING (id)
+    WHERE free IS NULL
 """)
 
 
@@ -53,11 +57,19 @@ class LockedRow(NamedTuple):
     lock: str
 
 
-def locked_rows(connection: Connection, brand_ids: Collection[int], days: Collection[date]) -> set[LockedRow]:
-    """The locked rows of these brands, and of their counters on these days.
+def locked_brand_rows(connection: Connection, brand_ids: Collection[int]) -> set[LockedRow]:
+    """The locked rows of these brands. Free rows are locked until the transaction ends, which must be at once."""
+    (rows,) = fetched(connection, (LOCKED_BRANDS, {"brand_ids": array_of(brand_ids)}))
+    return {LockedRow(*row) for row in rows}
 
-    Rows that nobody has locked are locked until the transaction ends, which must be at once.
+
+def locked_rows_of_brands(
+    connection: Connection, brand_ids: Collection[int], days: Collection[date], max_rows: int
+) -> set[LockedRow]:
+    """The locked rows of the brands' counters on these days and of their campaigns, of so many rows of each table.
+
+    Free rows are locked until the transaction ends, which must be at once.
     """
-    parameters = {"brand_ids": array_of(brand_ids), "days": array_of(days), "max_campaigns": MAX_CAMPAIGNS}
-    (rows,) = fetched(connection, (LOCKED_ROWS, parameters))
+    parameters = {"brand_ids": array_of(brand_ids), "days": array_of(days), "max_rows": max_rows}
+    (rows,) = fetched(connection, (LOCKED_ROWS_OF_BRANDS, parameters))
     return {LockedRow(*row) for row in rows}

@@ -176,3 +176,27 @@ def test_locked_brands_of_one_message_are_enqueued_as_one_message(world: World, 
         stranger.rollback()
     (message,) = delayed()
     assert len(message.kwargs["events"]) == 3
+
+
+def test_caller_who_waits_hears_of_each_input_that_a_lock_kept_from_being_counted(
+    world: World, campaigns: list[int]
+) -> None:
+    """Also where another input of the locked brand is one that Postgres cannot hold."""
+    stuck = world.brand_of(campaigns[0])
+    world.execute("UPDATE brand_days SET spent_micros = %s WHERE brand_id = %s", 2**63 - 10, stuck)
+    inputs = [world.event(campaigns[0], micros) for micros in (1, 100, 2)]
+    with locked(world, stuck):
+        locked_brands.found([stuck])
+        with pytest.raises(by_brand.BrandsHeldUp) as told:
+            ingest.count_events(inputs)
+    payloads = [one.payload for one in told.value.left]
+    assert all(one in inputs for one in payloads)
+    counted = ingest.count_events(inputs)
+    assert (counted.taken, len(counted.rejections)) == (2, 1)
+    assert counted.rejections[0].reason == "amount_out_of_range"
+
+
+def test_message_of_totals_beyond_the_bound_is_counted_in_parts(world: World, campaigns: list[int]) -> None:
+    total = {"campaign_id": campaigns[0], "day": "2026-06-01", "total_micros": 1, "as_of": "2026-06-02T00:00:00Z"}
+    ingest.ingest_reported_totals(totals=[{**total, "source": f"source {number}"} for number in range(5_001)])
+    assert world.spent(campaigns[0]) == 1 + 5_001

@@ -280,19 +280,19 @@ def test_pause_between_tries_grows_up_to_its_bound() -> None:
     brands.found([7])
     pauses = []
     for _ in range(8):
-        pauses.append(brands.next_try_ms([7]) / 1000)
+        pauses.append(brands.delay_ms([7]) / 1000)
         brands.still_locked(7, tried_seconds=0)
     low, high = JITTER
     for number, pause in enumerate(pauses):
         expected = min(FIRST_PAUSE_SECONDS * GROWTH**number, LONGEST_PAUSE_SECONDS)
         assert low * expected - 0.1 <= pause <= high * high * expected
     brands.still_locked(7, tried_seconds=60)
-    assert brands.next_try_ms([7]) >= 119_000
+    assert brands.delay_ms([7]) >= 119_000
 
 
 def test_message_comes_back_with_the_first_of_its_brands() -> None:
     brands = LockedBrands()
     brands.found([7], tried_seconds=100)
     brands.found([8])
-    assert brands.next_try_ms([7, 8]) < 2_000
-    assert 900 <= brands.next_try_ms([9]) < 2_000
+    assert brands.delay_ms([7, 8]) < 2_000
+    assert 900 <= brands.delay_ms([9]) < 2_000
