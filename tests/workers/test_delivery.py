@@ -150,6 +150,8 @@ def test_an_acknowledgement_that_times_out_is_given_again(delivery: Delivery) ->
     with delivery.working():
         for number in range(20):
             delivery.send(str(number))
+        # workers wake at once: none of these may pause Redis while the next one is being sent
+        eventually(delivery.saw(*map(str, range(20))), delivery.patience_seconds)
         delivery.before = pausing_once
         delivery.send("paused")
         eventually(delivery.saw("paused"), delivery.patience_seconds)
