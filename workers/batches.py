@@ -33,14 +33,17 @@ class Batch(NamedTuple):
 
     def halves(self) -> "tuple[Batch, Batch] | None":
         """Two batches of half the well-formed events each; None of fewer than two."""
-        drafts = self.drafts if self.plain is None else parted(map(read_event, self.plain.payloads))[0]
+        drafts = self._well_formed()
         half = len(drafts) // 2
         return (Batch(None, drafts[:half], self.rejections), Batch(None, drafts[half:])) if half else None
 
     def single(self) -> SpendDraft | None:
         """The only well-formed event."""
-        drafts = self.drafts if self.plain is None else parted(map(read_event, self.plain.payloads))[0]
+        drafts = self._well_formed()
         return drafts[0] if len(drafts) == 1 else None
+
+    def _well_formed(self) -> Sequence[SpendDraft]:
+        return self.drafts if self.plain is None else parted(map(read_event, self.plain.payloads))[0]
 
     def rejecting(self, rejection: Rejection) -> "Batch":
         """The batch with its only well-formed event rejected."""

@@ -1,9 +1,9 @@
 """The committer of spend and its split policy: all together, then without locked brands, then by halves.
 
 A transaction that waited too long for a lock is repeated without the brands that somebody else has locked. Contention
-among transactions of our own is no locked brand: the same transaction is tried again. Only a transaction that does not
-get through at all, or that takes too long, is halved by brand, and one with a value that Postgres cannot hold is halved
-by input, until the brand or the input at fault stands alone.
+among transactions of our own is no locked brand: the same transaction is tried again. Only a transaction that takes too
+long is halved by brand, and one with a value that Postgres cannot hold is halved by input, until the brand or the input
+at fault stands alone.
 """
 
 import random
