@@ -5,7 +5,9 @@ import sys
 import dramatiq
 
 from workers import __main__
-from workers.broker import broker
+from workers.broker import get_broker
+
+broker = get_broker()
 
 
 @dramatiq.actor(broker=broker, queue_name="spend")

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from db.engine import transaction
 from domain.periods import Period
 from runtime import clock, logs
-from workers.schedules import enforce_due, reset
+from workers.jobs import enforce_due, reset
 
 
 def main(job: str, times: int) -> int:

@@ -19,11 +19,13 @@ import workers.main  # noqa: F401 - as a worker process begins
 from db import engine
 from db.repository import ledger_rows, spend
 from workers import batches, bundles, counting, ingest, messages
-from workers.broker import broker
+from workers.broker import get_broker
 from workers.bundles import EventsOfSeveral
 from workers.enforcement import Cause
 from workers.redis_broker import SpendgateBroker
 from workers.redis_consumer import SpendgateConsumer
+
+broker = get_broker()
 
 FUNCTIONS: Final[tuple[tuple[Any, str, str], ...]] = (
     (SpendgateConsumer, "_fetch", "fetched from Redis"),

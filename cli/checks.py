@@ -15,7 +15,7 @@ from domain.inputs import CampaignKey
 from domain.periods import Period
 from domain.words import HOLD_WORDS, in_words
 from runtime import clock
-from workers import schedules, verification
+from workers import jobs, verification
 from workers.enforcement import Cause, enforce_brands
 from workers.explanations import Explained, explained
 
@@ -155,12 +155,12 @@ Everything = Annotated[bool, typer.Option("--all", help="Every brand, whether it
 
 def reset_daily_budgets(everything: Everything = False, as_json: AsJson = False) -> None:
     """Re-evaluate the brands whose local day began since the last reset. Harmless at any time: nothing is zeroed."""
-    _tell_reset(schedules.reset(Period.DAILY, everything=everything), as_json=as_json)
+    _tell_reset(jobs.reset(Period.DAILY, everything=everything), as_json=as_json)
 
 
 def reset_monthly_budgets(everything: Everything = False, as_json: AsJson = False) -> None:
     """Re-evaluate the brands whose local month began since the last reset. Harmless at any time."""
-    _tell_reset(schedules.reset(Period.MONTHLY, everything=everything), as_json=as_json)
+    _tell_reset(jobs.reset(Period.MONTHLY, everything=everything), as_json=as_json)
 
 
 def _tell_reset(brand_ids: list[int], *, as_json: bool) -> None:

@@ -24,7 +24,7 @@ from runtime import clock, logs
 from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 from runtime.signals import Stop
 from workers.enforcement import chunks, edited
-from workers.ingest import ingest_spend
+from workers.outgoing import send_events
 
 log = structlog.get_logger()
 
@@ -125,7 +125,7 @@ def _make_brand(brand: DemoBrand) -> int:
     log.info("demo.brand_made", brand_id=brand_id, name=brand.name)
     if settings().clock_speed == 1:
         for events in chunks(list(_past_spend(brand, brand_id, edit.at)), MAX_EVENTS_PER_MESSAGE):
-            ingest_spend.send(events=events)
+            send_events(events)
     return brand_id
 
 
@@ -187,7 +187,7 @@ def spend_until(stop: Stop, brand_ids: set[int], beat_seconds: float, *, hurry: 
         if beat % REFUND_EVERY == 0:
             events += _refunds(campaigns, at)
         if events:
-            ingest_spend.send(events=events)
+            send_events(events)
         before = at
 
 

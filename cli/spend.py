@@ -39,7 +39,7 @@ from runtime.formats import spellable
 from workers import exports, imports
 from workers.counting import Counted
 from workers.exports import Export, Unit
-from workers.ingest import ingest_reported_totals, ingest_spend
+from workers.outgoing import send_events, send_totals
 from workers.replay import replay_chosen
 
 rejected_app = typer.Typer(no_args_is_help=True, help="Bad input, kept whole with its reason until it is replayed.")
@@ -192,7 +192,7 @@ def send(
 
     With --wait also when some were rejected, and 4 when the time was up: all that was sent is counted nevertheless.
     """
-    actor = ingest_reported_totals if totals else ingest_spend
+    enqueue = send_totals if totals else send_events
     names = waiting.new_names() if wait else None
     bad: dict[int, str] = {}
     sent = messages = 0
@@ -200,7 +200,7 @@ def send(
         task = shown.add_task("Sending", total=None)
         for events in _batches(_parsed(lines, bad), batch):
             receipt = {} if names is None else {"receipt": names.another()}
-            actor.send(**{"totals" if totals else "events": events}, **receipt)
+            enqueue(events, **receipt)
             sent += len(events)
             messages += 1
             shown.update(task, completed=sent, description=f"Sending {sent}")

@@ -129,13 +129,13 @@ class World:
 
     def ingest(self, events: Sequence[object]) -> None:
         """A batch through the actor `ingest_spend`, in this process."""
-        from workers.ingest import ingest_spend  # noqa: PLC0415
+        from workers.actors.ingest import ingest_spend  # noqa: PLC0415
 
         ingest_spend(events=list(events))
 
     def tick(self) -> None:
         """The minute tick, through its actor."""
-        from workers.schedules import apply_dayparting  # noqa: PLC0415
+        from workers.actors.schedule import apply_dayparting  # noqa: PLC0415
 
         apply_dayparting()
 

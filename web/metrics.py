@@ -22,11 +22,8 @@ from domain.campaigns import EffectiveStatus
 from domain.inputs import Reason
 from runtime import clock
 from runtime.settings import settings
-from workers import enforcement, ingest, reports, schedules
-from workers.broker import broker
-
-ACTORS: Final = (enforcement, ingest, reports, schedules)
-"""Imported so that the broker knows every queue."""
+from workers.broker import get_broker
+from workers.queues import QUEUES
 
 router = APIRouter(tags=["probes"])
 registry = CollectorRegistry()
@@ -106,9 +103,8 @@ def _gauge(name: str, told: str, label: str, values: dict[str, float]) -> GaugeM
 
 def _queues() -> Iterator[GaugeMetricFamily]:
     messages = GaugeMetricFamily("spendgate_queue_messages", "Messages by queue and state", labels=["queue", "state"])
-    known = {actor.queue_name for actor in broker.actors.values()}
-    for (queue, state), count in broker.lengths().items():
-        if queue in known:
+    for (queue, state), count in get_broker().lengths().items():
+        if queue in QUEUES:
             messages.add_metric([queue, state], count)
     yield messages
 

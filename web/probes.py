@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from db.engine import snapshot
 from db.repository import overview
 from runtime.settings import settings
-from workers.broker import broker
+from workers.broker import get_broker
 
 router = APIRouter(tags=["probes"])
 
@@ -45,7 +45,7 @@ def _faults() -> dict[str, str]:
     except PoolTimeout:
         faults["postgres"] = "busy"
     try:
-        broker.ping()
+        get_broker().ping()
     except BrokerConnectionError as error:
         faults["rabbitmq" if settings().queue_is_rabbitmq else "redis"] = str(error)
     return faults

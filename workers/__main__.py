@@ -39,15 +39,15 @@ def main() -> int:
     """Runs until SIGTERM or SIGINT; returns 0, or 2 for a bad setting."""
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs before any fork
     from runtime.settings import settings  # noqa: PLC0415
-    from workers.broker import broker  # noqa: PLC0415
+    from workers.broker import get_broker  # noqa: PLC0415
     from workers.master import Master  # noqa: PLC0415
-    from workers.queue_health import tell  # noqa: PLC0415
+    from workers.queue_health import log_concerns  # noqa: PLC0415
 
     read = settings()
-    tell()
+    log_concerns()
     master = Master(
         work,
-        broker.give_back,
+        get_broker().give_back,
         processes=read.worker_processes,
         threads=read.worker_threads,
         shutdown_seconds=read.shutdown_seconds,
@@ -63,7 +63,7 @@ def work(child: "Child") -> None:
     from db.engine import Trust  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from runtime.signals import Stop  # noqa: PLC0415
-    from workers.broker import broker, suspects  # noqa: PLC0415
+    from workers.broker import get_broker, suspects  # noqa: PLC0415
     from workers.redis_broker import SpendgateBroker  # noqa: PLC0415
     from workers.work_queue import WorkQueue  # noqa: PLC0415
 
@@ -78,6 +78,7 @@ def work(child: "Child") -> None:
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)
     threading.excepthook = die_with_the_thread
+    broker = get_broker()
     broker.broker_id = child.worker_id
     suspects.board = child.board
     broker.emit_after("process_boot")

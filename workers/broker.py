@@ -1,5 +1,6 @@
 """The broker of every process: Redis or RabbitMQ, as BROKER_URL says, with all of its middleware."""
 
+from functools import cache
 from typing import Final
 
 import dramatiq
@@ -19,6 +20,7 @@ from workers.middleware import (
     Suspects,
     is_retried,
 )
+from workers.queues import QUEUES
 from workers.rabbit_broker import SpendgateRabbitBroker
 from workers.redis_broker import SpendgateBroker
 
@@ -52,15 +54,20 @@ def middleware() -> list[Middleware]:
     ]
 
 
+@cache
+def get_broker() -> SpendgateBroker | SpendgateRabbitBroker:
+    """The process's broker, built at the first call. A bad setting raises SettingsError only when a message is sent."""
+    dramatiq.set_encoder(FastJSONEncoder())
+    broker = _chosen()
+    for queue_name in sorted(QUEUES):
+        broker.declare_queue(queue_name)
+    dramatiq.set_broker(broker)
+    return broker
+
+
 def _chosen() -> SpendgateBroker | SpendgateRabbitBroker:
-    """What BROKER_URL names, else Redis. A bad setting is told, in one line, by whoever comes to use the broker."""
     try:
         url, is_rabbitmq = settings().queue_url, settings().queue_is_rabbitmq
     except SettingsError:
         return SpendgateBroker(None, middleware())
     return SpendgateRabbitBroker(str(url), middleware()) if is_rabbitmq else SpendgateBroker(url, middleware())
-
-
-dramatiq.set_encoder(FastJSONEncoder())
-broker = _chosen()
-dramatiq.set_broker(broker)

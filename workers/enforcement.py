@@ -9,7 +9,6 @@ from itertools import chain
 from operator import itemgetter
 from typing import Final, TypeVar
 
-import dramatiq
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -24,11 +23,10 @@ from domain.campaigns import Brand
 from runtime import clock
 from runtime.settings import settings
 from workers import passes
-from workers.broker import broker
 from workers.decisions import Cause, announce, decided, toggled, with_other_holds
 from workers.side_by_side import side_by_side
 
-__all__ = ["Cause", "announce", "chunks", "edited", "edited_then", "enforce", "enforce_brands", "evaluate_budgets"]
+__all__ = ["Cause", "announce", "chunks", "edited", "edited_then", "enforce", "enforce_brands"]
 
 log = structlog.get_logger()
 
@@ -261,9 +259,3 @@ def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """The items in order, at most `size` at a time."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-@dramatiq.actor(broker=broker, queue_name="enforcement")
-def evaluate_budgets(brand_ids: list[int]) -> None:
-    """Enforces the brands: after an edit made elsewhere, or as one part of a large job."""
-    enforce_brands(brand_ids, Cause.EDIT)

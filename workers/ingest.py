@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final, Generic
 
-import dramatiq
 import structlog
 
 from domain.inputs import MAX_EVENTS_PER_MESSAGE
 from workers import bundles, receipts
 from workers.batches import Batch, TotalsBatch
-from workers.broker import broker
+from workers.broker import get_broker
 from workers.by_brand import AnyBatch, BrandsHeldUp, Committer, Count, Result
 from workers.counting import Counted, Left, count_batches, sum_of
 from workers.counting import count_totals as count_totals_of_batch
@@ -19,8 +18,9 @@ from workers.enforcement import Cause, announce, chunks
 from workers.group_commit import CommitAlone, GroupCommit
 from workers.locked_brands import locked_brands
 from workers.middleware import IDS_LOGGED
+from workers.outgoing import send
 from workers.patience import Pace
-from workers.terms import Terms, listed
+from workers.terms import Terms
 
 log = structlog.get_logger()
 
@@ -28,21 +28,6 @@ MAX_EVENTS_TOGETHER: Final = 32_000
 """Of one transaction: beyond that, larger ones are hardly cheaper."""
 
 pace: Final = Pace()
-
-
-@dramatiq.actor(broker=broker, queue_name="spend")
-def ingest_spend(*args: object, **kwargs: object) -> None:
-    """`events`: a list of spend events, as the README describes them; what else a message says: see `Terms`."""
-    terms = Terms.taken_from(kwargs)
-    events = listed("events", args, kwargs)
-    _ingest(EVENTS, events if isinstance(events, bundles.EventsOfSeveral) else [events], terms)
-
-
-@dramatiq.actor(broker=broker, queue_name="spend")
-def ingest_reported_totals(*args: object, **kwargs: object) -> None:
-    """`totals`: a list of cumulative day totals, as the README describes them; what else it says: see `Terms`."""
-    terms = Terms.taken_from(kwargs)
-    _ingest(TOTALS, [listed("totals", args, kwargs)], terms)
 
 
 @dataclass(frozen=True)
@@ -63,7 +48,7 @@ class InputKind(Generic[AnyBatch]):
 
 def _is_ending() -> bool:
     """Whether this worker was told to end: what it holds is given back rather than tried again."""
-    return bool(getattr(broker, "is_ending", False))
+    return bool(getattr(get_broker(), "is_ending", False))
 
 
 EVENTS: Final = InputKind("events", "ingest_spend", "spend.ingested", Cause.SPEND, Batch.of_several, count_batches)
@@ -75,6 +60,19 @@ TOTALS: Final = InputKind(
     TotalsBatch.of_several,
     count_totals_of_batch,
 )
+
+
+def ingest_events(messages: Sequence[Sequence[object]], terms: Terms) -> None:
+    """Counts the spend events of messages on the same terms; those of locked brands are enqueued for later.
+
+    Raises what a database or broker raises when it is unreachable: the messages may then be delivered again.
+    """
+    _ingest(EVENTS, messages, terms)
+
+
+def ingest_totals(totals: Sequence[object], terms: Terms) -> None:
+    """Counts the differences between reported totals and the last known ones; raises as `ingest_events` does."""
+    _ingest(TOTALS, [totals], terms)
 
 
 def _ingest(kind: InputKind[Any], messages: Sequence[Sequence[object]], terms: Terms) -> None:
@@ -133,8 +131,7 @@ def _enqueue_later(kind: InputKind[Any], left: Sequence[Left], terms: Terms) -> 
     for some in chunks(left, MAX_EVENTS_PER_MESSAGE):
         receipt = terms.receipt and receipts.another(terms.receipt)
         said = {name: value for name, value in terms._replace(receipt=receipt)._asdict().items() if value is not None}
-        actor = broker.get_actor(kind.actor_name)
-        actor.send_with_options(kwargs={kind.name: [one.payload for one in some], **said}, delay=delay_ms)
+        send(kind.actor_name, delay_ms=delay_ms, **{kind.name: [one.payload for one in some], **said})
         written += [receipt] if receipt else []
     log.debug("spend.postponed", inputs=len(left), milliseconds=delay_ms)
     return written

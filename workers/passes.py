@@ -15,7 +15,6 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-import dramatiq
 import structlog
 from dramatiq.errors import DramatiqError
 from sqlalchemy import Connection
@@ -30,8 +29,8 @@ from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, shared_out
 from runtime import clock
 from runtime.settings import SettingsError
-from workers.broker import broker
 from workers.decisions import announce, decided, toggled
+from workers.outgoing import send
 from workers.side_by_side import side_by_side
 
 log = structlog.get_logger()
@@ -225,12 +224,6 @@ def _hand_over(brand_ids: Collection[int]) -> None:
     """Has workers go on with the brands' passes. Where the queue is away, the minute's tick takes them up."""
     for brand_id in brand_ids:
         try:
-            continue_enforcement.send(brand_id)
+            send("continue_enforcement", brand_id)
         except (DramatiqError, SettingsError, OSError) as error:
             log.warning("enforcement.postponed", brand_id=brand_id, error=type(error).__name__)
-
-
-@dramatiq.actor(broker=broker, queue_name="enforcement")
-def continue_enforcement(brand_id: int) -> None:
-    """Goes on with the brand's pass where it has one."""
-    go_on(brand_id)

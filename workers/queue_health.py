@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import dramatiq
 import structlog
 from dramatiq.errors import BrokerConnectionError
-from periodiq import cron
 
-from workers.broker import broker
+from workers.broker import get_broker
 
 log = structlog.get_logger()
 
@@ -28,17 +26,11 @@ class Concern(NamedTuple):
     fields: dict[str, Any]
 
 
-@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("* * * * *"))
-def check_queue() -> None:
-    """Warns of settings under which Redis loses messages, and of a Redis that fills."""
-    tell()
-
-
-def tell() -> None:
-    """Logs what is wrong. A queue that does not answer is told by whoever needs it."""
+def log_concerns() -> None:
+    """Logs what is wrong with the queue's server; nothing where it does not answer."""
     try:
-        info = broker.info()
-        held = broker.bytes_held()
+        info = get_broker().info()
+        held = get_broker().bytes_held()
     except BrokerConnectionError:
         return
     for concern in (*concerns(info), *large_queues(info, held)):

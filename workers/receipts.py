@@ -12,7 +12,7 @@ import structlog
 
 from domain.inputs import Rejection
 from runtime.settings import settings
-from workers.broker import broker
+from workers.broker import get_broker
 from workers.redis_broker import SpendgateBroker
 from workers.redis_consumer import SILENT_MS
 
@@ -70,6 +70,7 @@ def read(names: Sequence[str]) -> dict[str, Receipt]:
 
 def is_worker_seen() -> bool | None:
     """Whether a worker looked at the queue within the last seconds; None where the queue does not tell."""
+    broker = get_broker()
     if isinstance(broker, SpendgateBroker):
         server: Any = _redis().time()
         since_ms = server[0] * 1000 - SILENT_MS

@@ -11,12 +11,13 @@ from db.repository import rejected
 from db.repository.rejected import Chosen, Waiting, as_json
 from domain.inputs import MAX_EVENTS_PER_MESSAGE
 from runtime import clock
-from workers.broker import broker
 from workers.by_brand import BrandsHeldUp
 from workers.counting import Counted
 from workers.enforcement import Cause
 from workers.ingest import count_events, count_totals, report
 from workers.messages import MessageTooLarge
+from workers.outgoing import enqueue
+from workers.queues import QUEUE_OF
 
 CLAIM: Final = timedelta(minutes=10)
 """For how long inputs are nobody else's to replay: far longer than a batch takes. After a crash they wait that long."""
@@ -151,14 +152,13 @@ def _is_sent(payload: Any) -> bool:
     sound = (
         isinstance(payload, dict)
         and isinstance(payload.get("actor_name"), str)
-        and payload["actor_name"] in broker.actors
+        and payload["actor_name"] in QUEUE_OF
         and isinstance(payload.get("args"), list)
         and isinstance(payload.get("kwargs"), dict)
     )
     if sound:
-        actor = broker.actors[payload["actor_name"]]
         try:
-            broker.enqueue(actor.message_with_options(args=payload["args"], kwargs=payload["kwargs"]))
+            enqueue(payload["actor_name"], payload["args"], payload["kwargs"])
         except MessageTooLarge:
             return False
     return sound

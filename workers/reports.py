@@ -5,9 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-import dramatiq
 import structlog
-from periodiq import cron
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -18,7 +16,6 @@ from db.repository.zones import readable_zones
 from domain.errors import InvalidValue
 from domain.periods import FIRST_DAY, ONE_DAY, Period, Window, day_starts_at, local_day, time_zone, window_of
 from runtime import clock
-from workers.broker import broker
 from workers.report_content import beside_closed, content_of_month
 
 log = structlog.get_logger()
@@ -31,12 +28,6 @@ SETTLED: Final = timedelta(hours=1)
 
 Due = tuple[int, date]
 """A brand, and the first day of a month of its that is over."""
-
-
-@dramatiq.actor(broker=broker, queue_name="reports", periodic=cron("0 * * * *"))
-def generate_monthly_reports() -> None:
-    """One stored report for each brand whose month ended since the last run; once a day, those that were restated."""
-    generate_due()
 
 
 def generate_due(tell: Callable[[int, int], object] = lambda _done, _due: None) -> int:

@@ -24,9 +24,9 @@ def main() -> int:
         signal.signal(number, _stop)
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs first
     from runtime.settings import settings  # noqa: PLC0415
-    from workers.queue_health import tell  # noqa: PLC0415
+    from workers.queue_health import log_concerns  # noqa: PLC0415
 
-    tell()
+    log_concerns()
     if settings().clock_speed > 1:
         _beat(60 / settings().clock_speed)
     return _periodiq()
@@ -61,17 +61,14 @@ def _beat(minute_seconds: float) -> NoReturn:
     """Sends what the clock sets off once a driven minute, and no oftener than the workers can follow."""
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
-    from workers import reports, schedules, seals  # noqa: PLC0415
+    from workers.outgoing import send  # noqa: PLC0415
 
-    every_beat = (schedules.apply_dayparting, schedules.reset_daily_budgets, schedules.reset_monthly_budgets)
-    now_and_then = (
-        *(schedules.refresh_spend, schedules.roll_up_hours, reports.generate_monthly_reports),
-        seals.seal_histories,
-    )
+    every_beat = ("apply_dayparting", "reset_daily_budgets", "reset_monthly_budgets")
+    every_few_beats = ("refresh_spend", "roll_up_hours", "generate_monthly_reports", "seal_histories")
     for beat in itertools.count():
         try:
-            for actor in every_beat if beat % BEATS_A_ROUND else (*every_beat, *now_and_then):
-                actor.send()
+            for actor_name in every_beat if beat % BEATS_A_ROUND else (*every_beat, *every_few_beats):
+                send(actor_name)
         except BrokerConnectionError as error:
             log.warning("scheduler.queue_away", error=str(error))
         time.sleep(max(minute_seconds, FASTEST_BEAT_SECONDS))

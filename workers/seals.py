@@ -5,17 +5,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-import dramatiq
 import structlog
-from periodiq import cron
 from sqlalchemy import Connection
 
 from db.engine import committed, snapshot
 from db.repository import seals
 from db.repository.seals import HISTORIES, History
 from runtime import clock
-from workers.broker import broker
-from workers.schedules import leaving_what_is_held_up
 
 log = structlog.get_logger()
 
@@ -25,13 +21,6 @@ WRITERS_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.1
 SLICES_A_RUN: Final = 50
 """Of each history: the first run after an upgrade seals ten million rows at the most, and the next ones the rest."""
-
-
-@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/5 * * * *"))
-def seal_histories() -> None:
-    """Seals the rows that were written to the histories since the last run."""
-    with leaving_what_is_held_up():
-        seal()
 
 
 def seal() -> int:

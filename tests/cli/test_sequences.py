@@ -7,7 +7,7 @@ import pytest
 from tests.cli.conftest import Spendgate
 from tests.cli.test_commands import assert_one_line
 from tests.world import World
-from workers.ingest import ingest_spend
+from workers.actors.ingest import ingest_spend
 
 
 @pytest.fixture

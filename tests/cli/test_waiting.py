@@ -19,7 +19,7 @@ from tests.roles import UrlOf
 from tests.workers.queues import ON_REDIS
 from tests.world import UNIT, World, eventually
 from workers import receipts
-from workers.ingest import ingest_spend
+from workers.actors.ingest import ingest_spend
 from workers.locked_brands import locked_brands
 from workers.messages import keep
 

@@ -17,9 +17,10 @@ from db.repository.audit import Edit
 from domain.periods import Period
 from domain.schedules import Daypart, normalised
 from runtime import clock, logs
-from workers import schedules
+from workers import jobs
+from workers.actors import schedule
+from workers.actors.ingest import ingest_spend
 from workers.enforcement import Cause, edited, enforce_brands
-from workers.ingest import ingest_spend
 
 POOL = 6_000
 CAMPAIGNS_A_BRAND = 4
@@ -52,9 +53,9 @@ def main(seed: int, operations: int) -> None:
         *3 * [partial(_limit, draw, brand_ids)],
         partial(_schedule, draw, brand_ids),
         partial(_pause, draw, brand_ids),
-        schedules.apply_dayparting,
-        schedules.refresh_spend,
-        partial(schedules.reset, Period.DAILY, everything=True),
+        schedule.apply_dayparting,
+        schedule.refresh_spend,
+        partial(jobs.reset, Period.DAILY, everything=True),
         lambda: enforce_brands(draw.sample(brand_ids, 3), Cause.CHECK),
     ]
     for _ in range(operations):

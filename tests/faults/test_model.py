@@ -31,10 +31,10 @@ from tests.faults.model import AHEAD, BROKEN, DAY, OLDEST, Campaign, Model, brok
 from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, tell_figures
 from tests.workers.kit import at_each_statement
 from tests.world import World, moment
-from workers import schedules
+from workers.actors import schedule
+from workers.actors.ingest import ingest_reported_totals, ingest_spend
 from workers.enforcement import Cause, edited, enforce_brands
 from workers.explanations import explained
-from workers.ingest import ingest_reported_totals, ingest_spend
 from workers.verification import differences
 
 RUNS = int(os.environ.get("SPENDGATE_TEST_MODEL_RUNS", "15"))
@@ -302,12 +302,12 @@ class Enforcement(RuleBasedStateMachine):
 
     @rule(jobs=st.sampled_from(("tick", "refresh", "resets twice", "all")), kill=kills)
     def settle(self, jobs: str, kill: str | int | None) -> None:
-        resets = [schedules.reset_daily_budgets, schedules.reset_monthly_budgets]
+        resets = [schedule.reset_daily_budgets, schedule.reset_monthly_budgets]
         work = {
-            "tick": [schedules.apply_dayparting],
-            "refresh": [schedules.refresh_spend],
-            "resets twice": [*resets, *resets, schedules.apply_dayparting],
-            "all": [*resets, schedules.roll_up_hours, schedules.refresh_spend, schedules.apply_dayparting],
+            "tick": [schedule.apply_dayparting],
+            "refresh": [schedule.refresh_spend],
+            "resets twice": [*resets, *resets, schedule.apply_dayparting],
+            "all": [*resets, schedule.roll_up_hours, schedule.refresh_spend, schedule.apply_dayparting],
         }[jobs]
         self.done(lambda: [job() for job in work], lambda: None, kill)
         self.went_back = self.went_back and jobs in {"tick", "resets twice"}

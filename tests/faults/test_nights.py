@@ -20,9 +20,9 @@ from db.repository import rejected
 from tests.faults.model import DAY, QUARTER, Campaign, Model, parts, quarters
 from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, stored_holds, tell_figures
 from tests.world import World
+from workers.actors.schedule import refresh_spend, reset_daily_budgets, reset_monthly_budgets
 from workers.enforcement import Cause, enforce_brands
 from workers.replay import replay
-from workers.schedules import refresh_spend, reset_daily_budgets, reset_monthly_budgets
 
 IS_LONG = "SPENDGATE_TEST_NIGHTS" in os.environ
 WRONG_CLOCKS = int(os.environ.get("SPENDGATE_TEST_NIGHTS", "4"))

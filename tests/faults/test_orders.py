@@ -19,8 +19,13 @@ from db.engine import committed, snapshot
 from tests.faults.model import BROKEN, DAY, Brand, Campaign, Model, broken, parts
 from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, tell_figures
 from tests.world import PERIODS, World
+from workers.actors.schedule import (
+    apply_dayparting,
+    refresh_spend,
+    reset_daily_budgets,
+    reset_monthly_budgets,
+)
 from workers.enforcement import Cause, edited, enforce_brands
-from workers.schedules import apply_dayparting, refresh_spend, reset_daily_budgets, reset_monthly_budgets
 from workers.verification import differences
 
 STORIES = int(os.environ.get("SPENDGATE_TEST_ORDERS", "6"))

@@ -15,7 +15,7 @@ from tests.cli.shell import Service
 from tests.faults.kit import Stage, progress, size, until
 from tests.faults.load import Figures
 from tests.world import UNIT, World
-from workers.schedules import apply_dayparting, reset_daily_budgets
+from workers.actors.schedule import apply_dayparting, reset_daily_budgets
 
 EVENING = "2026-10-30T23:00:00+00:00"
 MIDNIGHT = datetime.fromisoformat("2026-10-31T00:00:00+00:00")

@@ -12,7 +12,9 @@ import dramatiq
 
 from tests.world import eventually
 from workers import __main__, passes, redis_consumer
-from workers.broker import broker
+from workers.broker import get_broker
+
+broker = get_broker()
 
 
 @dramatiq.actor(broker=broker, queue_name="spend", max_retries=0)

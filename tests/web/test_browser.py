@@ -47,7 +47,7 @@ def test_a_morning_from_the_first_brand_to_the_printed_report(
 ) -> None:
     from domain.access import Role  # noqa: PLC0415 - after the environment is set
     from workers import access  # noqa: PLC0415
-    from workers.ingest import ingest_spend  # noqa: PLC0415
+    from workers.actors.ingest import ingest_spend  # noqa: PLC0415
 
     for role in (Role.OWNER, Role.VIEWER):
         access.create_user(f"{role}@example.com", PASSWORD, role, "test")

@@ -158,7 +158,7 @@ def test_a_timeline_that_alternates_all_day_has_a_bounded_number_of_bars(world: 
 
 
 def test_the_day_is_plotted_beside_the_same_weekdays_before(world: World, open_pages: TestClient) -> None:
-    from workers.schedules import roll_up_hours  # noqa: PLC0415 - after the environment is set
+    from workers.actors.schedule import roll_up_hours  # noqa: PLC0415 - after the environment is set
 
     world.set_clock("2026-06-17T12:30:00Z")
     brand = world.brand(daily=24 * UNIT)

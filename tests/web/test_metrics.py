@@ -58,8 +58,10 @@ def test_the_state_is_read_at_the_scrape(world: World, client: TestClient) -> No
 
 
 def test_delayed_and_dead_messages_are_counted(world: World, client: TestClient) -> None:
-    from workers.broker import broker  # noqa: PLC0415
-    from workers.ingest import ingest_spend  # noqa: PLC0415
+    from workers.broker import get_broker  # noqa: PLC0415
+
+    broker = get_broker()
+    from workers.actors.ingest import ingest_spend  # noqa: PLC0415
 
     ingest_spend.send_with_options(kwargs={"events": []}, delay=60_000)
     put_message()

@@ -94,7 +94,7 @@ def test_a_page_of_one_campaign_misses_nothing_behind_many_changes_of_others(wor
     with browse() as client, listening(client, f"/changes/stream?campaign_id={mine}&after=0") as listener:
         eventually(lambda: listener.ids == [1])
         world.execute("UPDATE brands SET configured_status = 'paused'")
-        from workers.enforcement import evaluate_budgets  # noqa: PLC0415 - after the environment is set
+        from workers.actors.enforcement import evaluate_budgets  # noqa: PLC0415 - after the environment is set
 
         evaluate_budgets([brand])
         world.execute("UPDATE brands SET configured_status = 'enabled'")

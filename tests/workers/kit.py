@@ -18,10 +18,12 @@ from structlog.typing import EventDict
 
 from tests.workers.queues import queues
 from tests.world import World
-from workers import enforcement, ingest, reports, schedules
-from workers.broker import broker
+from workers.actors import enforcement, ingest, reports, schedule
+from workers.broker import get_broker
 
-ACTORS = (enforcement, ingest, reports, schedules)
+broker = get_broker()
+
+ACTORS = (enforcement, ingest, reports, schedule)
 ANY_TIME = 1_700_000_000_000
 
 

@@ -25,11 +25,13 @@ from runtime.settings import Settings, SettingsError, settings
 from tests.workers.kit import dead_letters, is_empty, lines, message_of, put, put_message, put_text, queue, working
 from tests.workers.queues import ON_REDIS, queues
 from tests.world import World, eventually, process
-from workers.broker import broker, middleware
-from workers.ingest import ingest_spend
+from workers.actors.ingest import ingest_spend
+from workers.actors.schedule import apply_dayparting
+from workers.broker import get_broker, middleware
 from workers.middleware import MAX_RETRIES, is_retried
 from workers.redis_broker import SpendgateBroker
-from workers.schedules import apply_dayparting
+
+broker = get_broker()
 
 
 @pytest.fixture

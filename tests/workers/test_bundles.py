@@ -16,9 +16,11 @@ from tests.workers.kit import is_empty, lines, put_message, queue, working
 from tests.workers.queues import ON_REDIS
 from tests.world import World, eventually
 from workers import bundles
-from workers.broker import broker
+from workers.broker import get_broker
 from workers.bundles import MAX_EVENTS, MAX_ID_LENGTH, MAX_MESSAGES, Bundle, EventsOfSeveral
 from workers.redis_consumer import SpendgateConsumer
+
+broker = get_broker()
 
 RECEIPT = f"{'0' * 32}/{'1' * 32}"
 

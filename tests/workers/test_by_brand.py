@@ -13,6 +13,7 @@ from tests.workers.kit import at_once, lines, statements
 from tests.workers.test_locked_brands import ROW_OF_ITS_DAY, ROW_OF_THE_BRAND, delayed, locked
 from tests.world import UNIT, World, eventually
 from workers import by_brand, ingest
+from workers.actors.ingest import ingest_reported_totals
 from workers.by_brand import Result
 from workers.locked_brands import locked_brands
 
@@ -198,5 +199,5 @@ def test_caller_who_waits_hears_of_each_input_that_a_lock_kept_from_being_counte
 
 def test_message_of_totals_beyond_the_bound_is_counted_in_parts(world: World, campaigns: list[int]) -> None:
     total = {"campaign_id": campaigns[0], "day": "2026-06-01", "total_micros": 1, "as_of": "2026-06-02T00:00:00Z"}
-    ingest.ingest_reported_totals(totals=[{**total, "source": f"source {number}"} for number in range(5_001)])
+    ingest_reported_totals(totals=[{**total, "source": f"source {number}"} for number in range(5_001)])
     assert world.spent(campaigns[0]) == 1 + 5_001

@@ -10,11 +10,13 @@ from dramatiq.brokers.redis import RedisBroker
 from tests.workers.kit import is_empty, put, put_message, put_text, queue, working
 from tests.workers.queues import is_rabbitmq
 from tests.world import World, eventually
-from workers.broker import broker
-from workers.ingest import ingest_spend
+from workers.actors.ingest import ingest_spend
+from workers.broker import get_broker
 from workers.redis_broker import SpendgateBroker
 from workers.redis_consumer import HELD_BYTES
 from workers.redis_delays import LEASE_MS
+
+broker = get_broker()
 
 pytestmark = pytest.mark.skipif(is_rabbitmq(), reason="is about Redis")
 SOON_SECONDS = 10

@@ -16,8 +16,9 @@ from runtime import clock
 from runtime.settings import settings
 from tests.workers.kit import at_once, lines
 from tests.world import UNIT, World
-from workers.enforcement import edited, evaluate_budgets
-from workers.schedules import apply_dayparting, reset_daily_budgets
+from workers.actors.enforcement import evaluate_budgets
+from workers.actors.schedule import apply_dayparting, reset_daily_budgets
+from workers.enforcement import edited
 
 TOMORROW = "2026-06-18T00:00:00Z"
 

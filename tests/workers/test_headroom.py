@@ -7,7 +7,7 @@ import pytest
 
 from tests.workers.kit import statements
 from tests.world import World, moment
-from workers.schedules import refresh_spend
+from workers.actors.schedule import refresh_spend
 
 LIMIT = 1_000
 

@@ -8,7 +8,7 @@ from db.engine import snapshot
 from db.repository.hours import REACH, SETTLED, hours_of
 from tests.workers.kit import lines
 from tests.world import World
-from workers.schedules import roll_up_hours
+from workers.actors.schedule import roll_up_hours
 
 
 def hours(world: World, brand: int, day: str) -> dict[int, int]:

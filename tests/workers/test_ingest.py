@@ -19,11 +19,12 @@ from db.repository.spend import FEW_EVENTS
 from runtime.settings import settings
 from tests.workers.kit import at_once, lines
 from tests.world import UNIT, World, eventually
+from workers.actors.ingest import ingest_spend
+from workers.actors.schedule import maintain_ledger
 from workers.bundles import EventsOfSeveral
 from workers.counting import count_batches
 from workers.enforcement import edited
-from workers.ingest import EVENTS, ingest_spend
-from workers.schedules import maintain_ledger
+from workers.ingest import EVENTS
 
 MAX_BIGINT = 2**63 - 1
 

@@ -9,8 +9,8 @@ from db.engine import transaction
 from db.repository import headroom, search
 from tests.workers.kit import statements
 from tests.world import World, moment
+from workers.actors.schedule import refresh_spend
 from workers.reports import on_demand
-from workers.schedules import refresh_spend
 from workers.verification import differences
 
 PERIODS = ("daily", "weekly", "monthly", "yearly", "lifetime")

@@ -19,8 +19,9 @@ from tests.cli.shell import UNCHANGED, Env, Service, serving
 from tests.workers.kit import at_once, is_empty
 from tests.workers.queues import queues
 from tests.world import UNIT, World, eventually
+from workers.actors.ingest import ingest_reported_totals, ingest_spend
 from workers.by_brand import BrandsHeldUp
-from workers.ingest import count_events, count_totals, ingest_reported_totals, ingest_spend
+from workers.ingest import count_events, count_totals
 from workers.locked_brands import (
     FIRST_PAUSE_SECONDS,
     GROWTH,

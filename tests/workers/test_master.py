@@ -22,14 +22,16 @@ from tests.cli.shell import Service, serving
 from tests.workers.kit import is_empty
 from tests.workers.queues import ON_REDIS
 from tests.world import UNIT, World, eventually
-from workers.broker import broker
+from workers.actors.ingest import ingest_spend
+from workers.broker import get_broker
 from workers.bundles import MAX_ID_LENGTH, MAX_MESSAGES
 from workers.in_progress import Board
-from workers.ingest import ingest_spend
 from workers.messages import REDELIVERED
 from workers.middleware import DEATHS_ALLOWED, Suspects, Turns
 from workers.redis_broker import SpendgateBroker
 from workers.redis_consumer import SILENT_MS
+
+broker = get_broker()
 
 ONE = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
 

@@ -17,9 +17,10 @@ from runtime import clock
 from tests.workers.kit import at_once, is_empty, lines, working
 from tests.world import World, eventually
 from workers import passes
-from workers.enforcement import Cause, edited, enforce_brands, evaluate_budgets
-from workers.passes import continue_enforcement, go_on, next_part
-from workers.schedules import refresh_spend, reset_daily_budgets
+from workers.actors.enforcement import continue_enforcement, evaluate_budgets
+from workers.actors.schedule import refresh_spend, reset_daily_budgets
+from workers.enforcement import Cause, edited, enforce_brands
+from workers.passes import go_on, next_part
 
 PART = 2
 CAMPAIGNS = 7

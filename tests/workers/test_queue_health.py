@@ -9,8 +9,11 @@ import structlog
 from tests.workers.kit import lines, queue
 from tests.world import World
 from workers import queue_health
-from workers.broker import broker
-from workers.queue_health import check_queue, concerns
+from workers.actors.schedule import check_queue
+from workers.broker import get_broker
+from workers.queue_health import concerns
+
+broker = get_broker()
 
 
 @pytest.fixture
@@ -66,9 +69,10 @@ def test_a_server_too_old_for_the_scripts_is_a_concern() -> None:
 def test_nothing_is_said_where_the_queue_does_not_answer(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from workers.redis_broker import SpendgateBroker  # noqa: PLC0415 - after the environment is set
 
-    monkeypatch.setattr(queue_health, "broker", SpendgateBroker("redis://127.0.0.1:1/0", []))
+    unreachable = SpendgateBroker("redis://127.0.0.1:1/0", [])
+    monkeypatch.setattr(queue_health, "get_broker", lambda: unreachable)
     with structlog.testing.capture_logs() as logged:
-        queue_health.tell()
+        queue_health.log_concerns()
     assert logged == []
 
 

@@ -19,11 +19,13 @@ from tests.workers.kit import at_once, is_empty, lines, put, put_message, workin
 from tests.workers.queues import ON_RABBITMQ, queues
 from tests.world import World, eventually
 from workers import rabbit_senders
-from workers.broker import broker
-from workers.ingest import ingest_spend
+from workers.actors.ingest import ingest_spend
+from workers.broker import get_broker
 from workers.messages import RETRY_BYTES, NotEnqueued
 from workers.middleware import DEATHS_ALLOWED
 from workers.rabbit_broker import SpendgateRabbitBroker
+
+broker = get_broker()
 
 pytestmark = ON_RABBITMQ
 
@@ -143,8 +145,9 @@ def test_threads_leave_no_connection_behind(
 
 FORKED = """
 import os
-from workers.broker import broker
-from workers.ingest import ingest_spend
+from workers.broker import get_broker
+broker = get_broker()
+from workers.actors.ingest import ingest_spend
 
 ingest_spend.send(events=[])
 child = os.fork()
@@ -219,7 +222,8 @@ KILLER = """
 import os, signal, sys
 import dramatiq
 from workers import __main__
-from workers.broker import broker
+from workers.broker import get_broker
+broker = get_broker()
 
 @dramatiq.actor(broker=broker, queue_name="spend")
 def kill():

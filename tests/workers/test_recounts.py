@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from tests.world import World
 from workers import recounts
-from workers.schedules import refresh_spend
+from workers.actors.schedule import refresh_spend
 from workers.verification import verify
 
 

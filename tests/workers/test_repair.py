@@ -12,8 +12,8 @@ from db.repository import corrections
 from tests.cli.shell import shell
 from tests.world import World
 from workers import repair, seals
-from workers.ingest import ingest_reported_totals
-from workers.schedules import refresh_spend
+from workers.actors.ingest import ingest_reported_totals
+from workers.actors.schedule import refresh_spend
 from workers.verification import OF_HISTORY, verify
 
 

@@ -10,7 +10,7 @@ import structlog
 from runtime.settings import settings
 from tests.workers.kit import at_once, lines
 from tests.world import World, moment
-from workers.ingest import ingest_reported_totals
+from workers.actors.ingest import ingest_reported_totals
 
 TODAY = "2026-06-17"
 

@@ -17,8 +17,9 @@ from runtime import clock
 from runtime.settings import settings
 from tests.workers.kit import at_once, lines
 from tests.world import UNIT, World, moment
+from workers.actors.reports import generate_monthly_reports
 from workers.enforcement import edited
-from workers.reports import generate_due, generate_monthly_reports, on_demand, report_month
+from workers.reports import generate_due, on_demand, report_month
 
 HOUR, DAY = 3_600, 86_400
 MAY, JUNE = date(2026, 5, 1), date(2026, 6, 1)

@@ -11,8 +11,9 @@ from db.repository import reports
 from runtime import clock
 from tests.workers.kit import lines
 from tests.world import World
-from workers.reports import generate_monthly_reports, on_demand, so_far
-from workers.schedules import refresh_spend
+from workers.actors.reports import generate_monthly_reports
+from workers.actors.schedule import refresh_spend
+from workers.reports import on_demand, so_far
 
 MAY = date(2026, 5, 1)
 MAX_BIGINT = 2**63 - 1

@@ -13,15 +13,14 @@ from runtime import clock
 from runtime.settings import settings
 from tests.workers.kit import at_once, is_empty, lines, toggles, working
 from tests.world import World, eventually, moment
-from workers.schedules import (
+from workers.actors.schedule import (
     apply_dayparting,
-    enforce_due,
     maintain_ledger,
     refresh_spend,
-    reset,
     reset_daily_budgets,
     reset_monthly_budgets,
 )
+from workers.jobs import enforce_due, reset
 
 PERIODS = (Period.DAILY, Period.MONTHLY)
 JOBS = (apply_dayparting, reset_daily_budgets, refresh_spend)

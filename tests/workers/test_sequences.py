@@ -15,8 +15,8 @@ from db.repository.sequences import ALL_BRANDS, Gap, Numbering, Source, gaps, nu
 from tests.workers.kit import at_once, lines
 from tests.world import World
 from workers import sequences
-from workers.ingest import ingest_spend
-from workers.schedules import refresh_spend
+from workers.actors.ingest import ingest_spend
+from workers.actors.schedule import refresh_spend
 from workers.submissions import keep_refused_events
 
 GRACE = timedelta(minutes=5)

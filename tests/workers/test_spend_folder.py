@@ -19,8 +19,8 @@ from tests.workers.kit import lines
 from tests.world import UNIT, World
 from web.metrics import metrics
 from workers import folder_imports
+from workers.actors.schedule import import_exports, refresh_spend
 from workers.exports import Export, read_export
-from workers.schedules import import_exports, refresh_spend
 from workers.spend_folder import Look, Version, is_complete
 
 HEADER = "campaign_id,date,spend\n"

@@ -80,7 +80,7 @@ def world_with_history(world: World, noon: datetime) -> World:
     """A world in which each of TABLES has rows, all of them sealed."""
     from db.engine import committed  # noqa: PLC0415 - after the environment is set
     from db.repository import corrections, reports  # noqa: PLC0415
-    from workers.ingest import ingest_reported_totals  # noqa: PLC0415
+    from workers.actors.ingest import ingest_reported_totals  # noqa: PLC0415
 
     world.set_clock(noon)
     brand = world.brand("Asia/Kathmandu", daily=10)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.world import World
-from workers.schedules import maintain_ledger
+from workers.actors.schedule import maintain_ledger
 from workers.verification import Check, verify
 
 DAYS = "campaign days equal the ledger"

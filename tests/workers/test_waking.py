@@ -18,11 +18,13 @@ from tests.cli.shell import serving
 from tests.workers.kit import lines, put_message, queue
 from tests.workers.queues import is_rabbitmq
 from tests.world import World, eventually
-from workers.broker import broker as of_the_process
+from workers.broker import get_broker
 from workers.redis_broker import SpendgateBroker
 from workers.redis_consumer import SpendgateConsumer
 from workers.redis_delays import DelayedMessages
 from workers.work_queue import WorkQueue
+
+of_the_process = get_broker()
 
 pytestmark = pytest.mark.skipif(is_rabbitmq(), reason="is about Redis")
 

@@ -21,7 +21,8 @@ from workers import submissions
 from workers.access import Caller
 from workers.counting import Counted
 from workers.enforcement import Cause
-from workers.ingest import count_events, count_totals, ingest_reported_totals, ingest_spend, report
+from workers.ingest import count_events, count_totals, report
+from workers.outgoing import send_events, send_totals
 from workers.submissions import Refused
 
 router = APIRouter(prefix="/api", tags=["spend"], route_class=JsonRoute)
@@ -146,14 +147,14 @@ class _Way:
 
 EVENTS: Final = _Way(
     submissions.keep_refused_events,
-    lambda events, limit: ingest_spend.send(events=events, **limit),
+    lambda events, limit: send_events(events, **limit),
     count_events,
     "spend.ingested",
     Cause.SPEND,
 )
 TOTALS: Final = _Way(
     submissions.keep_refused_totals,
-    lambda totals, limit: ingest_reported_totals.send(totals=totals, **limit),
+    lambda totals, limit: send_totals(totals, **limit),
     count_totals,
     "totals.ingested",
     Cause.REPORTED_TOTAL,

@@ -1,14 +1,12 @@
-"""What the clock sets off. Each job finds its due work from rows and watermarks: late, twice, at once is harmless."""
+"""Periodic jobs. Each finds its due work from rows and watermarks: late, doubled and concurrent runs are harmless."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
-import dramatiq
 import psycopg
 import structlog
-from periodiq import cron
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from db.engine import committed, is_held_up, snapshot, transaction
@@ -18,8 +16,7 @@ from db.repository.zones import readable_zones
 from domain.periods import Period, day_starts_at, local_day, window_of
 from runtime import clock
 from runtime.settings import settings
-from workers import folder_imports, passes, recounts, sequences
-from workers.broker import broker
+from workers import passes, recounts, sequences
 from workers.enforcement import Cause, enforce_brands, enforce_campaigns
 
 log = structlog.get_logger()
@@ -30,61 +27,9 @@ SUSPECTS_KEPT: Final = timedelta(days=7)
 RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
 
 
-@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("* * * * *"))
-def apply_dayparting() -> None:
-    """Enforces the campaigns whose next change has come, and those that enforcement has not seen yet; then goes on with
-    passes over large brands that a crash or a lost message has left."""
-    with leaving_what_is_held_up():
-        enforce_due(clock.now())
-    with leaving_what_is_held_up():
-        passes.go_on_with_all()
-
-
-@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/15 * * * *"))
-def reset_daily_budgets() -> None:
-    """Re-evaluates the brands whose local day began since the last run. Zones begin theirs on quarter hours."""
-    with leaving_what_is_held_up():
-        reset(Period.DAILY)
-
-
-@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/15 * * * *"))
-def reset_monthly_budgets() -> None:
-    """Re-evaluates the brands whose local month began since the last run."""
-    with leaving_what_is_held_up():
-        reset(Period.MONTHLY)
-
-
-@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/5 * * * *"))
-def refresh_spend() -> None:
-    """Looks for whatever a lost message or an edit by hand left undone."""
-    with leaving_what_is_held_up():
-        refresh(clock.now())
-
-
-@dramatiq.actor(broker=broker, queue_name="platforms", periodic=cron("*/5 * * * *"))
-def import_exports() -> None:
-    """Imports the new exports of SPENDGATE_SPEND_FOLDER, where it is set."""
-    folder = settings().spend_folder
-    if folder is not None:
-        with leaving_what_is_held_up():
-            folder_imports.import_folder(folder)
-
-
-@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("*/5 * * * *"))
-def roll_up_hours() -> None:
-    """Rolls up the spend of each brand's hours, for the plots."""
-    roll_up(clock.now())
-
-
-@dramatiq.actor(broker=broker, queue_name="schedule", periodic=cron("0 0 * * *"))
-def maintain_ledger() -> None:
-    """Makes the coming months' partitions and drops those past the retention; forgets what has expired."""
-    maintain(clock.now())
-
-
 @contextmanager
-def leaving_what_is_held_up() -> Iterator[None]:
-    """What is locked elsewhere is left to the next run: a job tried again beside it would only add waiting."""
+def unless_held_up() -> Iterator[None]:
+    """Ends a job early, with a log line, where its rows stay locked by another program: the next run retries."""
     try:
         yield
     except (DBAPIError, psycopg.Error) as error:

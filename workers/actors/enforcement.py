@@ -1,0 +1,20 @@
+"""Actors that enforce brands."""
+
+import dramatiq
+
+from workers import passes
+from workers.broker import get_broker
+from workers.enforcement import Cause, enforce_brands
+from workers.queues import QUEUE_OF
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["evaluate_budgets"])
+def evaluate_budgets(brand_ids: list[int]) -> None:
+    """Enforces the brands: after an edit by another program, or as one part of a large job."""
+    enforce_brands(brand_ids, Cause.EDIT)
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["continue_enforcement"])
+def continue_enforcement(brand_id: int) -> None:
+    """Enforces the brand's remaining campaigns, where a pass over a large brand is under way."""
+    passes.go_on(brand_id)

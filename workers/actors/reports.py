@@ -1,0 +1,14 @@
+"""Actors that make reports."""
+
+import dramatiq
+from periodiq import cron
+
+from workers.broker import get_broker
+from workers.queues import QUEUE_OF
+from workers.reports import generate_due
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["generate_monthly_reports"], periodic=cron("0 * * * *"))
+def generate_monthly_reports() -> None:
+    """Stores the report of each brand's month that ended since the last run; once a day also of restated months."""
+    generate_due()

@@ -1,0 +1,76 @@
+"""Actors that periodiq fires. Each finds its due work from rows, so that a late or doubled run changes nothing."""
+
+import dramatiq
+from periodiq import cron
+
+from domain.periods import Period
+from runtime import clock
+from runtime.settings import settings
+from workers import folder_imports, jobs, passes, queue_health, seals
+from workers.broker import get_broker
+from workers.jobs import unless_held_up
+from workers.queues import QUEUE_OF
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["apply_dayparting"], periodic=cron("* * * * *"))
+def apply_dayparting() -> None:
+    """Enforces the campaigns due by now and those never enforced; then resumes unfinished passes over large brands."""
+    with unless_held_up():
+        jobs.enforce_due(clock.now())
+    with unless_held_up():
+        passes.go_on_with_all()
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["reset_daily_budgets"], periodic=cron("*/15 * * * *"))
+def reset_daily_budgets() -> None:
+    """Enforces the brands whose local day began since the last run. Every zone's midnight falls on a quarter hour."""
+    with unless_held_up():
+        jobs.reset(Period.DAILY)
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["reset_monthly_budgets"], periodic=cron("*/15 * * * *"))
+def reset_monthly_budgets() -> None:
+    """Enforces the brands whose local month began since the last run."""
+    with unless_held_up():
+        jobs.reset(Period.MONTHLY)
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["refresh_spend"], periodic=cron("*/5 * * * *"))
+def refresh_spend() -> None:
+    """Enforces brands that a lost message or an edit by hand left out of step."""
+    with unless_held_up():
+        jobs.refresh(clock.now())
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["import_exports"], periodic=cron("*/5 * * * *"))
+def import_exports() -> None:
+    """Imports the new exports of SPENDGATE_SPEND_FOLDER, where it is set."""
+    folder = settings().spend_folder
+    if folder is not None:
+        with unless_held_up():
+            folder_imports.import_folder(folder)
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["roll_up_hours"], periodic=cron("*/5 * * * *"))
+def roll_up_hours() -> None:
+    """Adds new spend to the hourly sums that the plots read."""
+    jobs.roll_up(clock.now())
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["maintain_ledger"], periodic=cron("0 0 * * *"))
+def maintain_ledger() -> None:
+    """Creates the coming months' partitions, drops those past the retention, and deletes expired rows."""
+    jobs.maintain(clock.now())
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["seal_histories"], periodic=cron("*/5 * * * *"))
+def seal_histories() -> None:
+    """Seals the rows that were added to the histories since the last run."""
+    with unless_held_up():
+        seals.seal()
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["check_queue"], periodic=cron("* * * * *"))
+def check_queue() -> None:
+    """Logs settings under which Redis loses messages, and a Redis that is nearly full."""
+    queue_health.log_concerns()

@@ -1,0 +1,36 @@
+"""Messages for our actors, sent by their names: senders import no actor."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dramatiq import Message
+
+from workers.broker import get_broker
+from workers.queues import QUEUE_OF
+
+
+def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: object) -> None:
+    """Enqueues a message for an actor of `QUEUE_OF`, to be worked on in `delay_ms` milliseconds (None: at once).
+
+    Raises NotEnqueued where the broker is unreachable or full, MessageTooLarge, and
+    SettingsError without a broker URL.
+    """
+    enqueue(actor_name, args, kwargs, delay_ms)
+
+
+def enqueue(actor_name: str, args: Sequence[object], kwargs: Mapping[str, object], delay_ms: int | None = None) -> None:
+    """Enqueues the content of an earlier message as a new one, without its options. Raises as `send` does."""
+    message: Message[Any] = Message(
+        queue_name=QUEUE_OF[actor_name], actor_name=actor_name, args=tuple(args), kwargs=dict(kwargs), options={}
+    )
+    get_broker().enqueue(message, delay=delay_ms)
+
+
+def send_events(events: Sequence[object], **options: object) -> None:
+    """Enqueues spend events; `options` are the fields of `Terms`. Raises as `send` does."""
+    enqueue("ingest_spend", (), {"events": events, **options})
+
+
+def send_totals(totals: Sequence[object], **options: object) -> None:
+    """Enqueues reported totals; `options` are the fields of `Terms`. Raises as `send` does."""
+    enqueue("ingest_reported_totals", (), {"totals": totals, **options})

@@ -1,0 +1,24 @@
+"""The queues, and which actor reads which."""
+
+from collections.abc import Mapping
+from typing import Final
+
+QUEUE_OF: Final[Mapping[str, str]] = {
+    "ingest_spend": "spend",
+    "ingest_reported_totals": "spend",
+    "evaluate_budgets": "enforcement",
+    "continue_enforcement": "enforcement",
+    "apply_dayparting": "schedule",
+    "reset_daily_budgets": "schedule",
+    "reset_monthly_budgets": "schedule",
+    "refresh_spend": "schedule",
+    "roll_up_hours": "schedule",
+    "maintain_ledger": "schedule",
+    "seal_histories": "schedule",
+    "check_queue": "schedule",
+    "import_exports": "platforms",
+    "generate_monthly_reports": "reports",
+}
+"""The queue of each actor."""
+
+QUEUES: Final = frozenset(QUEUE_OF.values())
