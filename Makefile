@@ -23,7 +23,7 @@ demo: .venv/run  ## The same in time-lapse: three days in ninety seconds, midnig
 		$(BIN)/spendgate up --demo --fresh --seconds 90
 
 test-redis: .venv/dev  ## The process tests on the redis-server that SPENDGATE_TEST_REDIS names
-	@$(BIN)/python -m pytest -q -n 3 tests/workers/test_broker.py tests/workers/test_processes.py
+	@$(BIN)/python -m pytest -q -n 3 tests/delivery/test_broker.py tests/workers/test_processes.py
 
 test-rabbitmq: .venv/dev  ## The tests of delivery with RabbitMQ, by the rabbitmq-server found here or named by SPENDGATE_TEST_RABBITMQ
 	@server=$${SPENDGATE_TEST_RABBITMQ:-$$(ls /usr/lib/rabbitmq/bin/rabbitmq-server 2>/dev/null || command -v rabbitmq-server)}; \

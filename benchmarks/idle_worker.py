@@ -4,8 +4,8 @@ import sys
 
 import dramatiq
 
+from delivery.broker import get_broker
 from workers import __main__
-from workers.broker import get_broker
 
 broker = get_broker()
 

@@ -18,12 +18,13 @@ from dramatiq import MessageProxy
 import workers.main  # noqa: F401 - as a worker process begins
 from db import engine
 from db.repository import ledger_rows, spend
-from workers import batches, bundles, counting, ingest, messages
-from workers.broker import get_broker
-from workers.bundles import EventsOfSeveral
+from delivery import bundles, messages
+from delivery.broker import get_broker
+from delivery.bundles import EventsOfSeveral
+from delivery.redis.broker import SpendgateBroker
+from delivery.redis.consumer import SpendgateConsumer
+from workers import batches, counting, ingest
 from workers.enforcement import Cause
-from workers.redis_broker import SpendgateBroker
-from workers.redis_consumer import SpendgateConsumer
 
 broker = get_broker()
 

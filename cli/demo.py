@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from db.engine import committed, snapshot
 from db.repository import catalog, overview
 from db.repository.audit import Edit
+from delivery.outgoing import send_events
 from domain.inputs import MAX_EVENTS_PER_MESSAGE
 from domain.money import MICROS_PER_UNIT
 from domain.periods import ONE_DAY, Period, day_starts_at, local_day, time_zone
@@ -24,7 +25,6 @@ from runtime import clock, logs
 from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 from runtime.signals import Stop
 from workers.enforcement import chunks, edited
-from workers.outgoing import send_events
 
 log = structlog.get_logger()
 

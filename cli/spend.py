@@ -31,6 +31,7 @@ from cli.output import (
 from db.engine import snapshot
 from db.repository import rejected
 from db.repository.rejected import Chosen, Waiting
+from delivery.outgoing import send_events, send_totals
 from domain.errors import InvalidValue
 from domain.json_text import flaws_of, read_json
 from domain.money import format_units
@@ -39,7 +40,6 @@ from runtime.formats import spellable
 from workers import exports, imports
 from workers.counting import Counted
 from workers.exports import Export, Unit
-from workers.outgoing import send_events, send_totals
 from workers.replay import replay_chosen
 
 rejected_app = typer.Typer(no_args_is_help=True, help="Bad input, kept whole with its reason until it is replayed.")

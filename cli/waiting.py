@@ -10,9 +10,9 @@ from typing import Any, Final
 from cli.output import console, errors, progress
 from db.engine import snapshot
 from db.repository.given_up import given_up
+from delivery import receipts
 from runtime import clock
 from runtime.settings import settings
-from workers import receipts
 
 TIME_UP_EXIT: Final = 4
 SHORTEST_PAUSE_SECONDS: Final = 0.05

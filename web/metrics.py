@@ -18,12 +18,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.engine import snapshot
 from db.repository import listing, overview, rejected
+from delivery.broker import get_broker
+from delivery.queues import QUEUES
 from domain.campaigns import EffectiveStatus
 from domain.inputs import Reason
 from runtime import clock
 from runtime.settings import settings
-from workers.broker import get_broker
-from workers.queues import QUEUES
 
 router = APIRouter(tags=["probes"])
 registry = CollectorRegistry()

@@ -12,8 +12,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.engine import snapshot
 from db.repository import overview
+from delivery.broker import get_broker
 from runtime.settings import settings
-from workers.broker import get_broker
 
 router = APIRouter(tags=["probes"])
 

@@ -18,8 +18,8 @@ from starlette.exceptions import HTTPException
 
 from db.engine import PASSING_FAULTS
 from db.repository.rejected import printable
+from delivery.messages import NotEnqueued
 from domain.errors import InvalidValue
-from workers.messages import NotEnqueued
 
 log = structlog.get_logger()
 

@@ -38,10 +38,10 @@ THREADS_LOOK_UP_SECONDS = 60.0
 def main() -> int:
     """Runs until SIGTERM or SIGINT; returns 0, or 2 for a bad setting."""
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs before any fork
+    from delivery.broker import get_broker  # noqa: PLC0415
+    from delivery.queue_health import log_concerns  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
-    from workers.broker import get_broker  # noqa: PLC0415
     from workers.master import Master  # noqa: PLC0415
-    from workers.queue_health import log_concerns  # noqa: PLC0415
 
     read = settings()
     log_concerns()
@@ -61,10 +61,10 @@ def work(child: "Child") -> None:
     from dramatiq import Worker  # noqa: PLC0415
 
     from db.engine import Trust  # noqa: PLC0415
+    from delivery.broker import get_broker, suspects  # noqa: PLC0415
+    from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from runtime.signals import Stop  # noqa: PLC0415
-    from workers.broker import get_broker, suspects  # noqa: PLC0415
-    from workers.redis_broker import SpendgateBroker  # noqa: PLC0415
     from workers.work_queue import WorkQueue  # noqa: PLC0415
 
     stop = Stop()

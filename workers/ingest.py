@@ -7,20 +7,20 @@ from typing import Any, Final, Generic
 
 import structlog
 
+from delivery import bundles, receipts
+from delivery.broker import get_broker
+from delivery.message_options import Terms
+from delivery.middleware import IDS_LOGGED
+from delivery.outgoing import send
 from domain.inputs import MAX_EVENTS_PER_MESSAGE
-from workers import bundles, receipts
 from workers.batches import Batch, TotalsBatch
-from workers.broker import get_broker
 from workers.by_brand import AnyBatch, BrandsHeldUp, Committer, Count, Result
 from workers.counting import Counted, Left, count_batches, sum_of
 from workers.counting import count_totals as count_totals_of_batch
 from workers.enforcement import Cause, announce, chunks
 from workers.group_commit import CommitAlone, GroupCommit
 from workers.locked_brands import locked_brands
-from workers.middleware import IDS_LOGGED
-from workers.outgoing import send
 from workers.patience import Pace
-from workers.terms import Terms
 
 log = structlog.get_logger()
 

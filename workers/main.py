@@ -14,8 +14,8 @@ except SettingsError as error:
 
 logs.configure()
 
+from delivery.broker import get_broker  # noqa: E402
 from workers.actors import enforcement, ingest, reports, schedule  # noqa: E402 - after the logs, so that they log alike
-from workers.broker import get_broker  # noqa: E402
 
 broker = get_broker()
 broker.is_worker = True  # what workers enqueue takes the place of what they take out: a full Redis accepts it

@@ -13,8 +13,8 @@ from uuid import uuid4
 import redis
 import structlog
 
+from delivery.in_flight import KILL_AFTER_SECONDS, InFlightBoard
 from runtime.signals import ChildEnds, Stop, wait_for
-from workers.in_progress import Board
 
 log = structlog.get_logger()
 
@@ -27,9 +27,6 @@ LONGEST_PAUSE_SECONDS: Final = 15.0
 STEADY_SECONDS: Final = 10.0
 """A process that ended by itself before that failed to start: the pause before the next one doubles."""
 
-KILLED_AFTER_SECONDS: Final = 2.0
-"""How much longer than its own limit a process may take to end."""
-
 
 @dataclass
 class Child:
@@ -41,7 +38,7 @@ class Child:
     pid: int = 0
 
     def __post_init__(self) -> None:
-        self.board = Board(self.threads)
+        self.board = InFlightBoard(self.threads)
 
 
 class Master:
@@ -154,4 +151,4 @@ class Master:
 
     def _is_overdue(self) -> bool:
         waited = 0.0 if self._stopping_since is None else time.monotonic() - self._stopping_since
-        return waited > self._shutdown_seconds + KILLED_AFTER_SECONDS
+        return waited > self._shutdown_seconds + KILL_AFTER_SECONDS

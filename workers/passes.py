@@ -25,12 +25,12 @@ from db.engine import passes as is_transient
 from db.repository import enforcement as repository
 from db.repository import passes as rows
 from db.repository.enforcement import Applied
+from delivery.outgoing import send
 from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, shared_out
 from runtime import clock
 from runtime.settings import SettingsError
 from workers.decisions import announce, decided, toggled
-from workers.outgoing import send
 from workers.side_by_side import side_by_side
 
 log = structlog.get_logger()

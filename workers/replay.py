@@ -9,15 +9,15 @@ from typing import Any, Final, NamedTuple
 from db.engine import committed, snapshot
 from db.repository import rejected
 from db.repository.rejected import Chosen, Waiting, as_json
+from delivery.messages import MessageTooLarge
+from delivery.outgoing import enqueue
+from delivery.queues import QUEUE_OF
 from domain.inputs import MAX_EVENTS_PER_MESSAGE
 from runtime import clock
 from workers.by_brand import BrandsHeldUp
 from workers.counting import Counted
 from workers.enforcement import Cause
 from workers.ingest import count_events, count_totals, report
-from workers.messages import MessageTooLarge
-from workers.outgoing import enqueue
-from workers.queues import QUEUE_OF
 
 CLAIM: Final = timedelta(minutes=10)
 """For how long inputs are nobody else's to replay: far longer than a batch takes. After a crash they wait that long."""

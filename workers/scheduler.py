@@ -23,8 +23,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs first
+    from delivery.queue_health import log_concerns  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
-    from workers.queue_health import log_concerns  # noqa: PLC0415
 
     log_concerns()
     if settings().clock_speed > 1:
@@ -61,7 +61,7 @@ def _beat(minute_seconds: float) -> NoReturn:
     """Sends what the clock sets off once a driven minute, and no oftener than the workers can follow."""
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
-    from workers.outgoing import send  # noqa: PLC0415
+    from delivery.outgoing import send  # noqa: PLC0415
 
     every_beat = ("apply_dayparting", "reset_daily_budgets", "reset_monthly_budgets")
     every_few_beats = ("refresh_spend", "roll_up_hours", "generate_monthly_reports", "seal_histories")

@@ -12,7 +12,7 @@ import typer.main
 from cli.output import console
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import Told, shell
-from tests.workers.queues import queues
+from tests.queues import queues
 from tests.world import UNIT, World
 
 REDIS_AWAY = "redis://:hidden@127.0.0.1:1/0"

@@ -13,15 +13,15 @@ import pytest
 import redis
 
 from db.repository.privileges import DatabaseRole
+from delivery import receipts
+from delivery.messages import keep
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import UNCHANGED, Env, Service, Told, serving, shell
+from tests.queues import ON_REDIS
 from tests.roles import UrlOf
-from tests.workers.queues import ON_REDIS
 from tests.world import UNIT, World, eventually
-from workers import receipts
 from workers.actors.ingest import ingest_spend
 from workers.locked_brands import locked_brands
-from workers.messages import keep
 
 SMALL = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
 Workers = Callable[[], Any]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, Operationa
 
 from db.engine import MAX_TRIES, Stale, Trust, committed, engine, fetched, passes, snapshot, sql_state, transaction
 from runtime.settings import settings
-from tests.workers.kit import at_once, lines
+from tests.kit import at_once, lines
 from tests.world import World
 
 

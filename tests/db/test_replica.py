@@ -15,7 +15,7 @@ from db import replica
 from db.replica import view
 from runtime.settings import settings
 from tests.folders import new_folder
-from tests.workers.kit import lines
+from tests.kit import lines
 from tests.world import World, eventually
 from web.app import create_app
 

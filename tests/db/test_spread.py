@@ -11,7 +11,7 @@ import db.models  # noqa: F401 - its tables join the same metadata
 from db.base import Base
 from db.repository import ledger_rows
 from db.repository.spend import FEW_EVENTS
-from tests.workers.kit import statements
+from tests.kit import statements
 from tests.world import World
 
 OF_BRANDS = ("campaign_days", "brand_days", "brand_hours", "monthly_reports")

@@ -23,13 +23,13 @@ from dramatiq import Message
 from dramatiq.errors import BrokerConnectionError
 
 from db.engine import engine
+from delivery.bundles import MAX_EVENTS
+from delivery.redis.broker import SpendgateBroker
 from tests.cli.shell import UNCHANGED, Env, Service, serving
 from tests.faults.load import Figures, Load
 from tests.faults.servers import Servers
 from tests.faults.table import add_line
 from tests.world import World
-from workers.bundles import MAX_EVENTS
-from workers.redis_broker import SpendgateBroker
 
 LONG: Final = os.environ.get("SPENDGATE_TEST_FAULTS") == "long"
 PATIENCE_SECONDS: Final = 900 if LONG else 180

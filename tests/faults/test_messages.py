@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 from dramatiq import Message
 
+from delivery.messages import MessageTooLarge
+from delivery.middleware import DEATHS_ALLOWED, MAX_RETRIES
 from tests.faults.kit import Stage, children, is_ready, progress, size, until
-from workers.messages import MessageTooLarge
-from workers.middleware import DEATHS_ALLOWED, MAX_RETRIES
 
 DELIVERIES = 10
 PRODUCERS = 4

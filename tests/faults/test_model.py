@@ -29,7 +29,7 @@ from domain.periods import Period
 from domain.schedules import Daypart
 from tests.faults.model import AHEAD, BROKEN, DAY, OLDEST, Campaign, Model, broken, parts, quarters
 from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, tell_figures
-from tests.workers.kit import at_each_statement
+from tests.kit import at_each_statement
 from tests.world import World, moment
 from workers.actors import schedule
 from workers.actors.ingest import ingest_reported_totals, ingest_spend

@@ -10,11 +10,11 @@ import pytest
 import redis
 from dramatiq import Message
 
+from delivery.messages import NotEnqueued
 from tests.cli.shell import shell
 from tests.faults.kit import Stage, is_ready, size, until
 from tests.faults.load import Load
 from tests.faults.servers import Proxy, filled, small_disk
-from workers.messages import NotEnqueued
 
 AWAY_SECONDS = size(2.0, 60.0)
 SWALLOWED_SECONDS = size(1.0, 10.0)

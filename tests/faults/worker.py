@@ -10,9 +10,10 @@ import sys
 
 import dramatiq
 
+from delivery.broker import get_broker
+from delivery.redis import consumer as redis_consumer
 from tests.world import eventually
-from workers import __main__, passes, redis_consumer
-from workers.broker import get_broker
+from workers import __main__, passes
 
 broker = get_broker()
 

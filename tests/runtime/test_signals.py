@@ -13,7 +13,7 @@ import pytest
 from runtime.signals import Stop
 from tests.cli.shell import REPOSITORY, Env, Service, run, serving
 from tests.ports import free_port
-from tests.workers.queues import ON_REDIS
+from tests.queues import ON_REDIS
 from tests.world import World, eventually
 
 BURST = (signal.SIGTERM, signal.SIGINT) * 6

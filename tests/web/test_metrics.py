@@ -4,10 +4,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from tests.kit import put_message
+from tests.queues import is_rabbitmq
 from tests.web.conftest import Browse
 from tests.web.test_pages import POSTGRES_AWAY, REDIS_AWAY
-from tests.workers.kit import put_message
-from tests.workers.queues import is_rabbitmq
 from tests.world import UNIT, World
 
 BROKER_AWAY = "amqp://:hidden@127.0.0.1:1/%2F" if is_rabbitmq() else REDIS_AWAY
@@ -58,7 +58,7 @@ def test_the_state_is_read_at_the_scrape(world: World, client: TestClient) -> No
 
 
 def test_delayed_and_dead_messages_are_counted(world: World, client: TestClient) -> None:
-    from workers.broker import get_broker  # noqa: PLC0415
+    from delivery.broker import get_broker  # noqa: PLC0415
 
     broker = get_broker()
     from workers.actors.ingest import ingest_spend  # noqa: PLC0415

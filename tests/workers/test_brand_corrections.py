@@ -17,7 +17,7 @@ from db.repository.ledger import FLOOR
 from domain.errors import InvalidValue
 from domain.periods import local_day, time_zone
 from runtime import clock
-from tests.workers.kit import at_each_statement, at_once
+from tests.kit import at_each_statement, at_once
 from tests.world import UNIT, World
 from workers import brand_corrections
 from workers.brand_corrections import Corrected, Correction

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from db.repository import catalog
 from db.repository.audit import Edit
 from domain.periods import Period
-from tests.workers.kit import at_once, lines
+from tests.kit import at_once, lines
 from tests.world import World, eventually
 from workers.enforcement import edited
 from workers.verification import verify

@@ -9,7 +9,7 @@ import pytest
 import structlog.testing
 
 from runtime.settings import settings
-from tests.workers.kit import at_once, lines, statements
+from tests.kit import at_once, lines, statements
 from tests.workers.test_locked_brands import ROW_OF_ITS_DAY, ROW_OF_THE_BRAND, delayed, locked
 from tests.world import UNIT, World, eventually
 from workers import by_brand, ingest

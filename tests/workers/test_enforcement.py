@@ -14,7 +14,7 @@ from db.repository.audit import Edit
 from domain.periods import Period
 from runtime import clock
 from runtime.settings import settings
-from tests.workers.kit import at_once, lines
+from tests.kit import at_once, lines
 from tests.world import UNIT, World
 from workers.actors.enforcement import evaluate_budgets
 from workers.actors.schedule import apply_dayparting, reset_daily_budgets

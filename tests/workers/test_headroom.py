@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.kit import statements
+from tests.kit import statements
 from tests.world import World, moment
 from workers.actors.schedule import refresh_spend
 

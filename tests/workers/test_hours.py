@@ -6,7 +6,7 @@ import structlog
 
 from db.engine import snapshot
 from db.repository.hours import REACH, SETTLED, hours_of
-from tests.workers.kit import lines
+from tests.kit import lines
 from tests.world import World
 from workers.actors.schedule import roll_up_hours
 

@@ -16,12 +16,12 @@ import structlog
 from db.repository import catalog
 from db.repository.audit import Edit
 from db.repository.spend import FEW_EVENTS
+from delivery.bundles import EventsOfSeveral
 from runtime.settings import settings
-from tests.workers.kit import at_once, lines
+from tests.kit import at_once, lines
 from tests.world import UNIT, World, eventually
 from workers.actors.ingest import ingest_spend
 from workers.actors.schedule import maintain_ledger
-from workers.bundles import EventsOfSeveral
 from workers.counting import count_batches
 from workers.enforcement import edited
 from workers.ingest import EVENTS

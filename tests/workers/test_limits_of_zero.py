@@ -7,7 +7,7 @@ import pytest
 
 from db.engine import transaction
 from db.repository import headroom, search
-from tests.workers.kit import statements
+from tests.kit import statements
 from tests.world import World, moment
 from workers.actors.schedule import refresh_spend
 from workers.reports import on_demand

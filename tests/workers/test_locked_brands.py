@@ -16,8 +16,8 @@ from sqlalchemy.exc import OperationalError
 from db.engine import engine
 from runtime.settings import settings
 from tests.cli.shell import UNCHANGED, Env, Service, serving
-from tests.workers.kit import at_once, is_empty
-from tests.workers.queues import queues
+from tests.kit import at_once, is_empty
+from tests.queues import queues
 from tests.world import UNIT, World, eventually
 from workers.actors.ingest import ingest_reported_totals, ingest_spend
 from workers.by_brand import BrandsHeldUp

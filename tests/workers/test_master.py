@@ -17,19 +17,19 @@ from dramatiq.middleware import SkipMessage
 from db.engine import transaction
 from db.repository import suspects
 from db.repository.suspects import Suspect
+from delivery.broker import get_broker
+from delivery.bundles import MAX_ID_LENGTH, MAX_MESSAGES
+from delivery.in_flight import InFlightBoard
+from delivery.messages import REDELIVERED
+from delivery.middleware import DEATHS_ALLOWED, Suspects, Turns
+from delivery.redis.broker import SpendgateBroker
+from delivery.redis.consumer import SILENT_MS
 from runtime import clock
 from tests.cli.shell import Service, serving
-from tests.workers.kit import is_empty
-from tests.workers.queues import ON_REDIS
+from tests.kit import is_empty
+from tests.queues import ON_REDIS
 from tests.world import UNIT, World, eventually
 from workers.actors.ingest import ingest_spend
-from workers.broker import get_broker
-from workers.bundles import MAX_ID_LENGTH, MAX_MESSAGES
-from workers.in_progress import Board
-from workers.messages import REDELIVERED
-from workers.middleware import DEATHS_ALLOWED, Suspects, Turns
-from workers.redis_broker import SpendgateBroker
-from workers.redis_consumer import SILENT_MS
 
 broker = get_broker()
 
@@ -136,7 +136,7 @@ sys.exit(Master(work, lambda *_: None, processes=1, threads=1, shutdown_seconds=
 
 
 def test_a_board_shows_what_each_thread_works_on() -> None:
-    board = Board(2)
+    board = InFlightBoard(2)
     assert board.read() == []
     all_wrote = threading.Barrier(3)
 
@@ -160,7 +160,7 @@ def test_a_board_shows_what_each_thread_works_on() -> None:
 
 
 def test_a_board_has_room_for_the_largest_bundle() -> None:
-    board = Board(1)
+    board = InFlightBoard(1)
     ids = [f"{number:0{MAX_ID_LENGTH}}" for number in range(MAX_MESSAGES)]
     board.write(ids)
     assert board.read() == ids
@@ -235,7 +235,7 @@ def test_a_suspect_that_is_cut_off_from_its_queue_again_and_again_is_not_condemn
     assert isinstance(broker, SpendgateBroker)
     others = [SpendgateBroker(os.environ["REDIS_URL"], []) for _ in range(2 * DEATHS_ALLOWED)]
     for other in others:
-        other.step("FETCH", "spend", other.broker_id, 1, SILENT_MS, 10**6, 10**6)  # it shows that it lives
+        other.steps.run("FETCH", "spend", other.broker_id, 1, SILENT_MS, 10**6, 10**6)  # it shows that it lives
         Suspects().before_process_message(other, MessageProxy(message))
     assert world.one("SELECT deaths FROM suspect_messages") == {"deaths": 0}
     for dead in others[-DEATHS_ALLOWED:]:

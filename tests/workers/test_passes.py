@@ -14,7 +14,7 @@ from db.repository import catalog
 from db.repository.audit import Edit
 from domain.periods import Period
 from runtime import clock
-from tests.workers.kit import at_once, is_empty, lines, working
+from tests.kit import at_once, is_empty, lines, working
 from tests.world import World, eventually
 from workers import passes
 from workers.actors.enforcement import continue_enforcement, evaluate_budgets

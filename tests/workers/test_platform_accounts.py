@@ -11,7 +11,7 @@ from db.repository import catalog
 from db.repository.audit import Edit
 from domain.errors import InvalidValue
 from runtime import clock
-from tests.workers.kit import at_each_statement, at_once
+from tests.kit import at_each_statement, at_once
 from tests.world import UNIT, World
 from workers import moves
 from workers.enforcement import edited

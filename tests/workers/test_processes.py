@@ -14,10 +14,10 @@ import pytest
 from db.repository.privileges import DatabaseRole
 from runtime import addresses, clock
 from tests.cli.shell import UNCHANGED, Env, Service, run, serving
+from tests.kit import is_empty
+from tests.queues import is_rabbitmq, queues
 from tests.roles import UrlOf
 from tests.runtime.test_addresses import on_ipv6
-from tests.workers.kit import is_empty
-from tests.workers.queues import is_rabbitmq, queues
 from tests.world import UNIT, World, eventually
 
 BATCH = 200

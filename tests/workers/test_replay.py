@@ -10,15 +10,15 @@ import pytest
 
 from db.engine import engine, transaction
 from db.repository import rejected
+from delivery.messages import keep as keep_message
 from runtime import clock
 from runtime.settings import settings
-from tests.workers.kit import is_empty, working
+from tests.kit import is_empty, working
 from tests.world import World, eventually
 from workers import replay as replaying
 from workers.actors.ingest import ingest_reported_totals
 from workers.counting import Counted
 from workers.ingest import count_events
-from workers.messages import keep as keep_message
 from workers.replay import Replayed, replay, replay_chosen
 
 

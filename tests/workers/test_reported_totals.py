@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from runtime.settings import settings
-from tests.workers.kit import at_once, lines
+from tests.kit import at_once, lines
 from tests.world import World, moment
 from workers.actors.ingest import ingest_reported_totals
 

@@ -15,7 +15,7 @@ from domain.errors import InvalidValue
 from domain.periods import Period
 from runtime import clock
 from runtime.settings import settings
-from tests.workers.kit import at_once, lines
+from tests.kit import at_once, lines
 from tests.world import UNIT, World, moment
 from workers.actors.reports import generate_monthly_reports
 from workers.enforcement import edited

@@ -9,7 +9,7 @@ import structlog
 from db.engine import snapshot
 from db.repository import reports
 from runtime import clock
-from tests.workers.kit import lines
+from tests.kit import lines
 from tests.world import World
 from workers.actors.reports import generate_monthly_reports
 from workers.actors.schedule import refresh_spend

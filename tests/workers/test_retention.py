@@ -8,7 +8,7 @@ import pytest
 from db.engine import committed
 from db.repository import ledger
 from runtime.settings import settings
-from tests.workers.kit import at_once
+from tests.kit import at_once
 from tests.world import World, moment
 from workers.ingest import count_events, count_totals
 from workers.submissions import keep_refused_events, keep_refused_totals

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from domain.periods import Period
 from runtime import clock
 from runtime.settings import settings
-from tests.workers.kit import at_once, is_empty, lines, toggles, working
+from tests.kit import at_once, is_empty, lines, toggles, working
 from tests.world import World, eventually, moment
 from workers.actors.schedule import (
     apply_dayparting,

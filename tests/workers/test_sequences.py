@@ -12,7 +12,7 @@ import structlog
 from db.engine import transaction
 from db.repository import sequences as repository
 from db.repository.sequences import ALL_BRANDS, Gap, Numbering, Source, gaps, numberings
-from tests.workers.kit import at_once, lines
+from tests.kit import at_once, lines
 from tests.world import World
 from workers import sequences
 from workers.actors.ingest import ingest_spend

@@ -15,7 +15,7 @@ import structlog
 
 from runtime import clock
 from runtime.settings import settings
-from tests.workers.kit import lines
+from tests.kit import lines
 from tests.world import UNIT, World
 from web.metrics import metrics
 from workers import folder_imports

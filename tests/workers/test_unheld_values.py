@@ -8,7 +8,7 @@ import pytest
 
 from db.engine import snapshot
 from db.repository import rejected
-from tests.workers.kit import is_empty, put, put_text, working
+from tests.kit import is_empty, put, put_text, working
 from tests.world import World, eventually
 from workers.replay import replay
 

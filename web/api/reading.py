@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from workers.encoding import decoded
+from delivery.encoding import decoded
 
 
 class _JsonRequest(Request):

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, model_validator
 
 from db.repository.rejected import printable
+from delivery.outgoing import send_events, send_totals
 from domain.campaigns import EffectiveStatus
 from domain.inputs import MAX_EVENTS_PER_MESSAGE, MAX_TEXT, Reason, Rejection
 from web import problems
@@ -22,7 +23,6 @@ from workers.access import Caller
 from workers.counting import Counted
 from workers.enforcement import Cause
 from workers.ingest import count_events, count_totals, report
-from workers.outgoing import send_events, send_totals
 from workers.submissions import Refused
 
 router = APIRouter(prefix="/api", tags=["spend"], route_class=JsonRoute)

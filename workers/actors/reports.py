@@ -3,8 +3,8 @@
 import dramatiq
 from periodiq import cron
 
-from workers.broker import get_broker
-from workers.queues import QUEUE_OF
+from delivery.broker import get_broker
+from delivery.queues import QUEUE_OF
 from workers.reports import generate_due
 
 

@@ -3,13 +3,19 @@
 import dramatiq
 from periodiq import cron
 
+from delivery import queue_health
+from delivery.broker import get_broker
+from delivery.queues import QUEUE_OF
 from domain.periods import Period
 from runtime import clock
 from runtime.settings import settings
-from workers import folder_imports, jobs, passes, queue_health, seals
-from workers.broker import get_broker
+from workers import (
+    folder_imports,
+    jobs,
+    passes,
+    seals,
+)
 from workers.jobs import unless_held_up
-from workers.queues import QUEUE_OF
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["apply_dayparting"], periodic=cron("* * * * *"))

@@ -8,8 +8,8 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from domain.access import KeyScope
+from tests.kit import lines
 from tests.web.api.conftest import Program, operations
-from tests.workers.kit import lines
 from tests.world import World
 
 READ, MANAGE, SPEND_WRITE = KeyScope.READ, KeyScope.MANAGE, KeyScope.SPEND_WRITE

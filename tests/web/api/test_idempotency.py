@@ -7,8 +7,8 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
+from tests.kit import at_once
 from tests.web.api.conftest import Program, held_up
-from tests.workers.kit import at_once
 from tests.world import World
 
 KEY = {"Idempotency-Key": "order 66/a"}

@@ -8,10 +8,10 @@ from starlette.testclient import TestClient
 
 from cli.placement import installed
 from tests.conftest import redis_server
+from tests.kit import is_empty, working
 from tests.web.api.conftest import Program
 from tests.web.conftest import Browse
 from tests.web.test_pages import REDIS_AWAY
-from tests.workers.kit import is_empty, working
 from tests.world import UNIT, World, eventually
 
 NOW = {"wait": "true"}

@@ -8,9 +8,8 @@ from dramatiq import Middleware
 from dramatiq.middleware import TimeLimit
 from periodiq import PeriodiqMiddleware
 
-from runtime.settings import SettingsError, settings
-from workers.encoding import FastJSONEncoder
-from workers.middleware import (
+from delivery.encoding import FastJSONEncoder
+from delivery.middleware import (
     MAX_RETRIES,
     ContentLetGo,
     DeadLetters,
@@ -20,9 +19,10 @@ from workers.middleware import (
     Suspects,
     is_retried,
 )
-from workers.queues import QUEUES
-from workers.rabbit_broker import SpendgateRabbitBroker
-from workers.redis_broker import SpendgateBroker
+from delivery.queues import QUEUES
+from delivery.rabbitmq.broker import SpendgateRabbitBroker
+from delivery.redis.broker import SpendgateBroker
+from runtime.settings import SettingsError, settings
 
 MIN_BACKOFF_MS: Final = 500
 MAX_BACKOFF_MS: Final = 60_000

@@ -17,11 +17,11 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerConnectionError
 
 from cli.placement import installed
+from delivery.redis.broker import SpendgateBroker
+from delivery.redis.consumer import SILENT_MS
 from tests.cli.shell import REPOSITORY, Env, run, serving, shell
 from tests.ports import free_port
 from tests.world import UNIT, World, eventually
-from workers.redis_broker import SpendgateBroker
-from workers.redis_consumer import SILENT_MS
 
 USERS = re.findall(r"^user .*$", (REPOSITORY / "SECURITY.md").read_text(), re.MULTILINE)
 QUEUES = ("spend", "enforcement", "schedule", "reports")
@@ -247,7 +247,7 @@ def test_a_producer_without_scripts_of_its_own_sends_where_a_worker_has_loaded_t
 
 def fetch(broker: SpendgateBroker) -> list[bytes]:
     """The ids that one step gets."""
-    return [found[0] for found in broker.step("FETCH", "spend", broker.broker_id, 10, SILENT_MS, 10**6, 10**7)]
+    return [found[0] for found in broker.steps.run("FETCH", "spend", broker.broker_id, 10, SILENT_MS, 10**6, 10**7)]
 
 
 def test_forged_ids_and_workers_are_taken_in_bounded_steps(url: Url) -> None:

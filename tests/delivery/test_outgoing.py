@@ -1,8 +1,8 @@
 """Messages sent by actor name."""
 
-from tests.workers.kit import ACTORS
-from workers.broker import get_broker
-from workers.queues import QUEUE_OF
+from delivery.broker import get_broker
+from delivery.queues import QUEUE_OF
+from tests.kit import ACTORS
 
 
 def test_every_actor_reads_the_queue_that_senders_use() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from workers.messages import receipt_name
+from delivery.messages import receipt_name
 
 
 class Terms(NamedTuple):

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import structlog
 
-from tests.workers.kit import lines, queue
+from delivery import queue_health
+from delivery.broker import get_broker
+from delivery.queue_health import concerns
+from tests.kit import lines, queue
 from tests.world import World
-from workers import queue_health
 from workers.actors.schedule import check_queue
-from workers.broker import get_broker
-from workers.queue_health import concerns
 
 broker = get_broker()
 
@@ -67,7 +67,7 @@ def test_a_server_too_old_for_the_scripts_is_a_concern() -> None:
 
 
 def test_nothing_is_said_where_the_queue_does_not_answer(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workers.redis_broker import SpendgateBroker  # noqa: PLC0415 - after the environment is set
+    from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415 - after the environment is set
 
     unreachable = SpendgateBroker("redis://127.0.0.1:1/0", [])
     monkeypatch.setattr(queue_health, "get_broker", lambda: unreachable)

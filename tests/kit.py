@@ -16,10 +16,10 @@ import redis
 from dramatiq import Worker
 from structlog.typing import EventDict
 
-from tests.workers.queues import queues
+from delivery.broker import get_broker
+from tests.queues import queues
 from tests.world import World
 from workers.actors import enforcement, ingest, reports, schedule
-from workers.broker import get_broker
 
 broker = get_broker()
 

@@ -20,16 +20,16 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from db.engine import committed, engine, transaction
 from db.repository import rejected
+from delivery.broker import get_broker, middleware
+from delivery.middleware import MAX_RETRIES, is_retried
+from delivery.redis.broker import SpendgateBroker
 from runtime import clock
 from runtime.settings import Settings, SettingsError, settings
-from tests.workers.kit import dead_letters, is_empty, lines, message_of, put, put_message, put_text, queue, working
-from tests.workers.queues import ON_REDIS, queues
+from tests.kit import dead_letters, is_empty, lines, message_of, put, put_message, put_text, queue, working
+from tests.queues import ON_REDIS, queues
 from tests.world import World, eventually, process
 from workers.actors.ingest import ingest_spend
 from workers.actors.schedule import apply_dayparting
-from workers.broker import get_broker, middleware
-from workers.middleware import MAX_RETRIES, is_retried
-from workers.redis_broker import SpendgateBroker
 
 broker = get_broker()
 

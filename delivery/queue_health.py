@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from dramatiq.errors import BrokerConnectionError
 
-from workers.broker import get_broker
+from delivery.broker import get_broker
 
 log = structlog.get_logger()
 

@@ -6,19 +6,17 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 from dramatiq import Message, MessageProxy
 from dramatiq.common import current_millis
 
-from workers import bundles
-from workers.bundles import Bundle, Kind
-from workers.messages import REDELIVERED, Fault, largest_bytes
-from workers.redis_line import Line, Read
-
-if TYPE_CHECKING:
-    from workers.redis_broker import SpendgateBroker
+from delivery import bundles
+from delivery.bundles import Bundle, Kind
+from delivery.messages import REDELIVERED, Fault, largest_bytes
+from delivery.redis.connection import DedicatedConnection, Read
+from delivery.redis.steps import RedisSteps
 
 log = structlog.get_logger()
 
@@ -65,12 +63,12 @@ class SpendgateConsumer:
     What may share a transaction is handed out in bundles; what a bundle failed with is handed out by itself.
     """
 
-    def __init__(self, broker: "SpendgateBroker", queue_name: str, prefetch: int, timeout: int) -> None:
-        self.broker = broker
-        self.line = Line(broker)
+    def __init__(self, steps: RedisSteps, queue_name: str, prefetch: int, timeout: int) -> None:
+        self.steps = steps
+        self.connection = DedicatedConnection(steps)
         self.queue_name = queue_name
         is_spend = queue_name == bundles.QUEUE
-        self.waiting: Read = ("LLEN", f"{broker.namespace}:{queue_name}")
+        self.waiting: Read = ("LLEN", f"{steps.namespace}:{queue_name}")
         self.prefetch = prefetch * (BUNDLED_AHEAD if is_spend else 1)
         self.timeout_ms = timeout
         self.polled_ms = min(timeout, SPEND_POLLED_MS if is_spend else POLLED_MS)
@@ -84,10 +82,8 @@ class SpendgateConsumer:
         self.taking = threading.Lock()
         self.is_closed = False
         self.tidied = time.monotonic()
-        with self.broker.answering():
+        with self.steps.answering():
             self._reclaim()
-        if is_spend:
-            broker.load_producer_scripts()
 
     def __iter__(self) -> "SpendgateConsumer":
         return self
@@ -98,10 +94,10 @@ class SpendgateConsumer:
             return None if self.is_closed else self._taken_next()
 
     def _taken_next(self) -> MessageProxy | None:
-        with self.broker.answering():
+        with self.steps.answering():
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._tidy()
-            if self.broker.is_ending:
+            if self.steps.is_ending:
                 self._give_back_all()
                 self._show_life()
                 return None
@@ -114,12 +110,12 @@ class SpendgateConsumer:
         return None
 
     def _wait(self) -> None:
-        told = self.line.watch(self.waiting)
+        told = self.connection.watch(self.waiting)
         if told is None:
             pause_ms = random.uniform(0.5, 1) * self.polled_ms  # noqa: S311 - so that workers look in turn
-            self.line.wait(pause_ms / 1000)
+            self.connection.wait(pause_ms / 1000)
         elif told == [0]:
-            self.line.wait(self.timeout_ms / 1000)
+            self.connection.wait(self.timeout_ms / 1000)
 
     def ack(self, message: MessageProxy) -> None:
         """The message is done."""
@@ -148,7 +144,7 @@ class SpendgateConsumer:
             try:
                 self._give_back_all()
             finally:
-                self.line.close()
+                self.connection.close()
 
     def _part(self, bundle: MessageProxy) -> None:
         """Gives the messages of a bundle back: after an error that passes to be bundled again, else one by one.
@@ -189,8 +185,8 @@ class SpendgateConsumer:
         self.freed.set()
 
     def _step(self, name: str, *arguments: str) -> Any:
-        with self.broker.answering():
-            return self.broker.step(name, self.queue_name, self.broker.broker_id, *arguments)
+        with self.steps.answering():
+            return self.steps.run(name, self.queue_name, self.steps.worker_id, *arguments)
 
     def _room(self) -> tuple[int, int]:
         """For how many messages, of how many bytes, there is room; none until half of what may be held is done.
@@ -248,11 +244,11 @@ class SpendgateConsumer:
     def _taken(self, room: int, room_bytes: int) -> Any:
         """Shows that the worker lives, and takes what there is room for."""
         bounds = (room, SILENT_MS, largest_bytes(), room_bytes)
-        return self.line.step("FETCH", self.queue_name, self.broker.broker_id, *bounds)
+        return self.connection.run("FETCH", self.queue_name, self.steps.worker_id, *bounds)
 
     def _workable(self, held: Held) -> Message[Any] | None:
         """The message with the options we know; None, and what Redis has set aside, where there is none."""
-        read = self.broker.read(held.data, self.queue_name)
+        read = self.steps.read(held.data, self.queue_name)
         if isinstance(read, Fault):
             self._set_aside(held, read)
             return None
@@ -260,7 +256,7 @@ class SpendgateConsumer:
         return replace(read, options={**read.options, **suspicion, "redis_message_id": held.redis_id})
 
     def _set_aside(self, held: Held, fault: Fault) -> None:
-        if self.broker.kept(self.queue_name, held.redis_id, held.data, fault):
+        if self.steps.kept(self.queue_name, held.redis_id, held.data, fault):
             self._step("ACK", held.redis_id)
         else:
             self._step("NACK", self.queue_name, held.redis_id)
@@ -273,9 +269,9 @@ class SpendgateConsumer:
 
     def _reclaim(self) -> None:
         """Puts back what Redis has down as this worker's and this consumer does not hold."""
-        key = f"{self.broker.namespace}:__acks__.{self.broker.broker_id}.{self.queue_name}"
+        key = f"{self.steps.namespace}:__acks__.{self.steps.worker_id}.{self.queue_name}"
         held = set(self.held)  # before the look: what is acknowledged meanwhile is not stranded
-        down: Any = self.broker.client.smembers(key)
+        down: Any = self.steps.client.smembers(key)
         stranded = {redis_id.decode() for redis_id in down} - held
         if stranded:
             log.warning("message.reclaimed", queue=self.queue_name, messages=len(stranded))
@@ -283,12 +279,12 @@ class SpendgateConsumer:
 
     def _keep_dead_letters(self) -> None:
         """Moves the dead letters that Postgres would not keep, or another program left, to the rejected inputs."""
-        key = f"{self.broker.namespace}:{self.queue_name}.XQ"
-        waiting: Any = self.broker.client.zrange(key, 0, DEAD_LETTERS_A_TIDYING - 1)
+        key = f"{self.steps.namespace}:{self.queue_name}.XQ"
+        waiting: Any = self.steps.client.zrange(key, 0, DEAD_LETTERS_A_TIDYING - 1)
         for redis_id in waiting:
-            if not self.broker.kept(f"{self.queue_name}.XQ", redis_id, None, Fault("dead_letter")):
+            if not self.steps.kept(f"{self.queue_name}.XQ", redis_id, None, Fault("dead_letter")):
                 # to the end of the line: Postgres is away, or will never have this one
-                self.broker.client.zadd(key, {redis_id: current_millis()})
+                self.steps.client.zadd(key, {redis_id: current_millis()})
                 return
-            self.broker.client.hdel(f"{key}.msgs", redis_id)
-            self.broker.client.zrem(key, redis_id)
+            self.steps.client.hdel(f"{key}.msgs", redis_id)
+            self.steps.client.zrem(key, redis_id)

@@ -7,13 +7,12 @@ taken from the queue meanwhile, and a full Redis refuses none of it, for nothing
 import select
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import redis
 import structlog
 
-if TYPE_CHECKING:
-    from workers.redis_broker import SpendgateBroker
+from delivery.redis.steps import RedisSteps
 
 log = structlog.get_logger()
 
@@ -26,27 +25,27 @@ ASKED_AGAIN_SECONDS: Final = 60.0
 Read = tuple[str | int, ...]
 
 
-class Line:
-    """Takes steps past the pool of connections, at half the price; whatever goes wrong, the broker does it its way."""
+class DedicatedConnection:
+    """Takes steps past the pool of connections, at half the price; after any error the pool takes over."""
 
-    def __init__(self, broker: "SpendgateBroker") -> None:
-        self._broker = broker
+    def __init__(self, steps: RedisSteps) -> None:
+        self._steps = steps
         self._connection: Any = None
         self._is_tracked = False
         self._answers: list[Any] | None = None
         self._polls_until = 0.0
 
-    def step(self, name: str, *arguments: Any) -> Any:
-        """The same as the broker's step. Raises what that raises."""
+    def run(self, name: str, *arguments: Any) -> Any:
+        """Runs a script as `RedisSteps.run` does, on this connection. Raises redis.RedisError."""
         try:
             self._connect()
             self._connection.send_command(
-                "EVALSHA", self._broker.steps[name].sha, 1, self._broker.namespace, *arguments
+                "EVALSHA", self._steps.scripts[name].sha, 1, self._steps.namespace, *arguments
             )
             return self._connection.read_response()
         except (redis.RedisError, OSError):
             self.close()
-            return self._broker.step(name, *arguments)
+            return self._steps.run(name, *arguments)
         except BaseException:
             self.close()
             raise
@@ -72,7 +71,7 @@ class Line:
     def wait(self, seconds: float) -> None:
         """Waits until a key that is watched has changed, the broker is ending, or the time is up. It may end early."""
         poll = select.poll()
-        poll.register(self._broker.ending, select.POLLIN)
+        poll.register(self._steps.ending, select.POLLIN)
         if self._answers is not None:
             try:
                 if self._connection.can_read(timeout=0):  # it came with the answers: the socket has no more to tell
@@ -90,12 +89,12 @@ class Line:
             if self._is_tracked:
                 connection._parser.set_invalidation_push_handler(None)
             connection.disconnect()
-            self._broker.client.connection_pool.release(connection)
+            self._steps.client.connection_pool.release(connection)
         self._is_tracked = False
 
     def _connect(self) -> None:
         if self._connection is None:
-            self._connection = self._broker.client.connection_pool.get_connection()
+            self._connection = self._steps.client.connection_pool.get_connection()
 
     def _asked(self, reads: Sequence[Read]) -> list[Any]:
         if not self._is_tracked:
@@ -132,6 +131,6 @@ class Line:
     def _poll(self, error: redis.ResponseError) -> None:
         self.close()
         self._polls_until = time.monotonic() + ASKED_AGAIN_SECONDS
-        if not self._broker.is_polled:
-            self._broker.is_polled = True
+        if not self._steps.is_polled:
+            self._steps.is_polled = True
             log.warning("redis.polled", error=str(error))

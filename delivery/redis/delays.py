@@ -9,17 +9,15 @@ import random
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from dramatiq import Message, MessageProxy
 from dramatiq.common import q_name
 
-from workers.messages import Fault, largest_bytes
-from workers.redis_consumer import HELD_BYTES, SIGN_OF_LIFE_SECONDS
-from workers.redis_line import Line
-
-if TYPE_CHECKING:
-    from workers.redis_broker import SpendgateBroker
+from delivery.messages import Fault, largest_bytes
+from delivery.redis.connection import DedicatedConnection
+from delivery.redis.consumer import HELD_BYTES, SIGN_OF_LIFE_SECONDS
+from delivery.redis.steps import RedisSteps
 
 MOVED_AT_ONCE: Final = 200
 POLLED_MS: Final = 200
@@ -35,12 +33,12 @@ LEASE_MS: Final = 3_000
 class DelayedMessages:
     """Moves the delayed messages of one queue. To Dramatiq it is a consumer that never has anything to work on."""
 
-    def __init__(self, broker: "SpendgateBroker", queue_name: str, timeout: int) -> None:
-        self.broker = broker
+    def __init__(self, steps: RedisSteps, queue_name: str, timeout: int) -> None:
+        self.steps = steps
         self.queue_name = queue_name
         self.timeout_ms = timeout
-        self.line = Line(broker)
-        key = f"{broker.namespace}:{queue_name}"
+        self.connection = DedicatedConnection(steps)
+        key = f"{steps.namespace}:{queue_name}"
         self.reads = (("LLEN", key), ("ZRANGE", f"{key}.etas", 0, 0, "WITHSCORES"))
 
     def __iter__(self) -> "DelayedMessages":
@@ -48,24 +46,24 @@ class DelayedMessages:
 
     def __next__(self) -> None:
         """Moves what is due; where nothing is, waits for it. Raises BrokerConnectionError."""
-        if self.broker.is_ending:
+        if self.steps.is_ending:
             time.sleep(SIGN_OF_LIFE_SECONDS)
             return
-        with self.broker.answering():
+        with self.steps.answering():
             now_ms, moved = self._move_due()
         if not moved:
             self._wait(now_ms)
 
     def _wait(self, now_ms: int) -> None:
         """Waits until the first is due, one is put off, or the time for an idle look has come."""
-        told = self.line.watch(*self.reads)
+        told = self.connection.watch(*self.reads)
         if told is None:
-            self.line.wait(random.uniform(0.5, 1) * POLLED_MS / 1000)  # noqa: S311 - so that workers look in turn
+            self.connection.wait(random.uniform(0.5, 1) * POLLED_MS / 1000)  # noqa: S311 - so that workers look in turn
             return
         unread, first = told
         if not unread:
             due_ms = float(first[0][1]) if first else math.inf
-            self.line.wait(max(PAUSE_SECONDS, min(self.timeout_ms, due_ms - now_ms) / 1000))
+            self.connection.wait(max(PAUSE_SECONDS, min(self.timeout_ms, due_ms - now_ms) / 1000))
 
     def ack(self, message: MessageProxy) -> None:
         """Nothing was handed out."""
@@ -78,27 +76,27 @@ class DelayedMessages:
 
     def close(self) -> None:
         """Gives up the connection."""
-        self.line.close()
+        self.connection.close()
 
     def _move_due(self) -> tuple[int, int]:
         """Redis's time in milliseconds, and how many messages were moved, or given their time."""
         bounds = (MOVED_AT_ONCE, LEASE_MS, largest_bytes(), HELD_BYTES)
-        now_ms, found = self.line.step("DUE", self.queue_name, *bounds)
+        now_ms, found = self.connection.run("DUE", self.queue_name, *bounds)
         for redis_id, data in found:
             self._move(redis_id.decode(), data, now_ms)
         return now_ms, len(found)
 
     def _move(self, redis_id: str, data: bytes | None, now_ms: int) -> None:
-        read = self.broker.read(data, self.queue_name)
+        read = self.steps.read(data, self.queue_name)
         if isinstance(read, Fault):
-            if self.broker.kept(self.queue_name, redis_id, data, read):
-                self.broker.step("MOVE", self.queue_name, redis_id, "")
+            if self.steps.kept(self.queue_name, redis_id, data, read):
+                self.steps.run("MOVE", self.queue_name, redis_id, "")
             return
         eta = read.options.get("eta", 0)
         if eta > now_ms:
-            self.broker.step("SET_ETA", self.queue_name, redis_id, eta)
+            self.steps.run("SET_ETA", self.queue_name, redis_id, eta)
         else:
-            self.broker.step("MOVE", self.queue_name, redis_id, q_name(self.queue_name), self._due(read, redis_id))
+            self.steps.run("MOVE", self.queue_name, redis_id, q_name(self.queue_name), self._due(read, redis_id))
 
     def _due(self, message: Message[Any], redis_id: str) -> bytes:
         """The message as it is written for the queue on which it will be worked on."""

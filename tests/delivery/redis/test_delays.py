@@ -7,14 +7,14 @@ import pytest
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
-from tests.workers.kit import is_empty, put, put_message, put_text, queue, working
-from tests.workers.queues import is_rabbitmq
+from delivery.broker import get_broker
+from delivery.redis.broker import SpendgateBroker
+from delivery.redis.consumer import HELD_BYTES
+from delivery.redis.delays import LEASE_MS
+from tests.kit import is_empty, put, put_message, put_text, queue, working
+from tests.queues import is_rabbitmq
 from tests.world import World, eventually
 from workers.actors.ingest import ingest_spend
-from workers.broker import get_broker
-from workers.redis_broker import SpendgateBroker
-from workers.redis_consumer import HELD_BYTES
-from workers.redis_delays import LEASE_MS
 
 broker = get_broker()
 
@@ -97,7 +97,7 @@ def test_what_a_process_had_begun_to_move_when_it_died_is_moved_by_another(world
     assert isinstance(broker, SpendgateBroker)
     later(world, campaign, 0)
     time.sleep(0.01)
-    _, found = broker.step("DUE", "spend.DQ", 10, LEASE_MS, 10**6, 10**6)
+    _, found = broker.steps.run("DUE", "spend.DQ", 10, LEASE_MS, 10**6, 10**6)
     assert len(found) == 1
     with working():
         eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)

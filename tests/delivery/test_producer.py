@@ -4,8 +4,8 @@ import re
 
 from tests import rabbitmq
 from tests.cli.shell import REPOSITORY, run
-from tests.workers.kit import is_empty, working
-from tests.workers.queues import ON_RABBITMQ, ON_REDIS, queues
+from tests.kit import is_empty, working
+from tests.queues import ON_RABBITMQ, ON_REDIS, queues
 from tests.world import World, eventually
 
 EXAMPLE = (REPOSITORY / "examples/producer.py").read_text()

@@ -5,8 +5,8 @@ from typing import Any
 
 from dramatiq import Message
 
-from workers.broker import get_broker
-from workers.queues import QUEUE_OF
+from delivery.broker import get_broker
+from delivery.queues import QUEUE_OF
 
 
 def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: object) -> None:

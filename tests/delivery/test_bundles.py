@@ -12,13 +12,19 @@ from dramatiq import Message, MessageProxy
 
 from db.repository import spend
 from db.repository.spend import FEW_EVENTS
-from tests.workers.kit import is_empty, lines, put_message, queue, working
-from tests.workers.queues import ON_REDIS
+from delivery import bundles
+from delivery.broker import get_broker
+from delivery.bundles import (
+    MAX_EVENTS,
+    MAX_ID_LENGTH,
+    MAX_MESSAGES,
+    Bundle,
+    EventsOfSeveral,
+)
+from delivery.redis.consumer import SpendgateConsumer
+from tests.kit import is_empty, lines, put_message, queue, working
+from tests.queues import ON_REDIS
 from tests.world import World, eventually
-from workers import bundles
-from workers.broker import get_broker
-from workers.bundles import MAX_EVENTS, MAX_ID_LENGTH, MAX_MESSAGES, Bundle, EventsOfSeveral
-from workers.redis_consumer import SpendgateConsumer
 
 broker = get_broker()
 
@@ -139,10 +145,10 @@ def test_a_worker_that_is_told_to_end_keeps_nothing_that_it_has_not_begun(
     alone, waiting = put_events(2, receipt=RECEIPT), put_events(3)
     begun = next(consumer)
     assert begun is not None
-    monkeypatch.setattr(consumer.broker, "is_ending", True)
+    monkeypatch.setattr(consumer.steps, "is_ending", True)
     assert next(consumer) is None
     assert set(consumer.held) == {alone[0]}
-    monkeypatch.setattr(consumer.broker, "is_ending", False)
+    monkeypatch.setattr(consumer.steps, "is_ending", False)
     assert sorted(handed_out(consumer)) == sorted([[alone[1]], waiting])
 
 
@@ -172,7 +178,7 @@ def test_a_bundle_that_failed_comes_back_message_by_message(consumer: SpendgateC
 def test_bundle_is_bundled_again_after_an_error_that_passes(
     consumer: SpendgateConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.redis_consumer.RETURNS_BUNDLED", 2)
+    monkeypatch.setattr("delivery.redis.consumer.RETURNS_BUNDLED", 2)
     names = put_events(3)
     for _ in range(2):
         (bundle,) = iter(consumer.__next__, None)

@@ -10,20 +10,20 @@ import pytest
 import structlog
 from starlette.testclient import TestClient
 
+from delivery.broker import get_broker
+from delivery.messages import RETRY_BYTES, NotEnqueued
+from delivery.middleware import DEATHS_ALLOWED
+from delivery.rabbitmq import senders as rabbit_senders
+from delivery.rabbitmq.broker import SpendgateRabbitBroker
 from runtime.settings import settings
 from tests import rabbitmq
 from tests.cli.shell import run, serving, shell
+from tests.kit import at_once, is_empty, lines, put, put_message, working
 from tests.ports import free_port
+from tests.queues import ON_RABBITMQ, queues
 from tests.rabbitmq import RabbitMQ
-from tests.workers.kit import at_once, is_empty, lines, put, put_message, working
-from tests.workers.queues import ON_RABBITMQ, queues
 from tests.world import World, eventually
-from workers import rabbit_senders
 from workers.actors.ingest import ingest_spend
-from workers.broker import get_broker
-from workers.messages import RETRY_BYTES, NotEnqueued
-from workers.middleware import DEATHS_ALLOWED
-from workers.rabbit_broker import SpendgateRabbitBroker
 
 broker = get_broker()
 
@@ -145,7 +145,7 @@ def test_threads_leave_no_connection_behind(
 
 FORKED = """
 import os
-from workers.broker import get_broker
+from delivery.broker import get_broker
 broker = get_broker()
 from workers.actors.ingest import ingest_spend
 
@@ -222,7 +222,7 @@ KILLER = """
 import os, signal, sys
 import dramatiq
 from workers import __main__
-from workers.broker import get_broker
+from delivery.broker import get_broker
 broker = get_broker()
 
 @dramatiq.actor(broker=broker, queue_name="spend")

@@ -23,9 +23,9 @@ from dramatiq.brokers.rabbitmq import DEAD_MESSAGE_TTL
 from dramatiq.common import current_millis, dq_name, q_name, xq_name
 from dramatiq.errors import BrokerConnectionError
 
-from workers import messages
-from workers.messages import REDELIVERED, Fault, NotEnqueued
-from workers.rabbit_senders import LOST, Senders
+from delivery import messages
+from delivery.messages import REDELIVERED, Fault, NotEnqueued
+from delivery.rabbitmq.senders import LOST, Senders
 
 log = structlog.get_logger()
 

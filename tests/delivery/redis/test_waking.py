@@ -14,14 +14,14 @@ import redis
 import structlog
 from dramatiq.common import current_millis
 
+from delivery.broker import get_broker
+from delivery.redis.broker import SpendgateBroker
+from delivery.redis.consumer import SpendgateConsumer
+from delivery.redis.delays import DelayedMessages
 from tests.cli.shell import serving
-from tests.workers.kit import lines, put_message, queue
-from tests.workers.queues import is_rabbitmq
+from tests.kit import lines, put_message, queue
+from tests.queues import is_rabbitmq
 from tests.world import World, eventually
-from workers.broker import get_broker
-from workers.redis_broker import SpendgateBroker
-from workers.redis_consumer import SpendgateConsumer
-from workers.redis_delays import DelayedMessages
 from workers.work_queue import WorkQueue
 
 of_the_process = get_broker()
@@ -65,7 +65,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 def test_a_message_wakes_an_idle_consumer_whenever_it_comes(
     broker: SpendgateBroker, threads: ThreadPoolExecutor
 ) -> None:
-    consumer = SpendgateConsumer(broker, "spend", 1, LOOKS_MS)
+    consumer = SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS)
     started = time.monotonic()
     for number in range(60):
         taken = threads.submit(one, consumer)
@@ -81,7 +81,7 @@ def test_many_idle_consumers_take_each_message_once(world: World, threads: Threa
     taken: list[str] = []
 
     def take(broker: SpendgateBroker) -> None:
-        consumer = SpendgateConsumer(broker, "spend", 1, LOOKS_MS)
+        consumer = SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS)
         while not broker.is_ending:
             if (message := next(consumer)) is not None:
                 taken.append(message.message_id)
@@ -102,7 +102,10 @@ def test_many_idle_consumers_take_each_message_once(world: World, threads: Threa
 
 
 def test_the_end_wakes_an_idle_consumer(broker: SpendgateBroker, threads: ThreadPoolExecutor) -> None:
-    for consumer in (SpendgateConsumer(broker, "spend", 1, LOOKS_MS), DelayedMessages(broker, "spend.DQ", LOOKS_MS)):
+    for consumer in (
+        SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS),
+        DelayedMessages(broker.steps, "spend.DQ", LOOKS_MS),
+    ):
         waiting = threads.submit(next, consumer)
         time.sleep(0.05)
         broker.is_ending = True
@@ -114,7 +117,10 @@ def test_the_end_wakes_an_idle_consumer(broker: SpendgateBroker, threads: Thread
 def test_what_is_delayed_moves_at_its_time_and_what_is_delayed_for_less_goes_first(
     broker: SpendgateBroker, threads: ThreadPoolExecutor
 ) -> None:
-    moving, consumer = DelayedMessages(broker, "spend.DQ", LOOKS_MS), SpendgateConsumer(broker, "spend", 1, LOOKS_MS)
+    moving, consumer = (
+        DelayedMessages(broker.steps, "spend.DQ", LOOKS_MS),
+        SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS),
+    )
 
     def move() -> None:
         while not broker.is_ending:
@@ -133,7 +139,7 @@ def test_what_is_delayed_moves_at_its_time_and_what_is_delayed_for_less_goes_fir
 
 
 def test_a_full_redis_wakes_its_workers_too(broker: SpendgateBroker) -> None:
-    consumer: Any = SpendgateConsumer(broker, "spend", 1, LOOKS_MS)
+    consumer: Any = SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS)
     server: Any = queue()
     before = server.config_get("maxmemory")["maxmemory"]
     try:
@@ -141,7 +147,7 @@ def test_a_full_redis_wakes_its_workers_too(broker: SpendgateBroker) -> None:
         with pytest.raises(redis.exceptions.OutOfMemoryError):
             server.rpush("anything", "else")
         assert consumer.line.watch(consumer.waiting) == [0]
-        assert not broker.is_polled
+        assert not broker.steps.is_polled
     finally:
         server.config_set("maxmemory", before)
         consumer.close()
@@ -167,8 +173,8 @@ def test_where_redis_does_not_wake_it_a_worker_looks_for_itself_and_says_so_once
     try:
         broker = broker_at(url())
         consumer, moving = (
-            SpendgateConsumer(broker, "spend", 1, LOOKS_MS),
-            DelayedMessages(broker, "spend.DQ", LOOKS_MS),
+            SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS),
+            DelayedMessages(broker.steps, "spend.DQ", LOOKS_MS),
         )
         with structlog.testing.capture_logs() as logged:
             for number in range(3):
@@ -184,7 +190,7 @@ def test_where_redis_does_not_wake_it_a_worker_looks_for_itself_and_says_so_once
 
 
 def test_a_lost_connection_does_not_keep_messages_waiting(broker: SpendgateBroker, threads: ThreadPoolExecutor) -> None:
-    consumer = SpendgateConsumer(broker, "spend", 1, LOOKS_MS)
+    consumer = SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS)
     taken = threads.submit(one, consumer)
     eventually(lambda: bool(_tracking()), SOON_SECONDS)
     for client in _tracking():

@@ -1,16 +1,19 @@
-"""What a worker process works on, in memory that its master reads when it has died."""
+"""The messages that a worker process works on, in memory that its master can read after the process died."""
 
 import mmap
 import threading
 from collections.abc import Sequence
 from typing import Final
 
+KILL_AFTER_SECONDS: Final = 2.0
+"""How long past its shutdown limit a process may live before it is killed."""
+
 SLOT_BYTES: Final = 4_096
 LENGTH_BYTES: Final = 2
 """Room for the ids of a bundle, a line each, and before them how many bytes they are."""
 
 
-class Board:
+class InFlightBoard:
     """One slot a thread, shared by the two sides of a fork; a write costs no more than one to memory."""
 
     def __init__(self, threads: int) -> None:

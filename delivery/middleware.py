@@ -18,11 +18,10 @@ from sqlalchemy.exc import DBAPIError
 
 from db.engine import passes, sql_state, transaction
 from db.repository import suspects
+from delivery import bundles, messages
+from delivery.in_flight import KILL_AFTER_SECONDS, InFlightBoard
 from runtime import clock
 from runtime.settings import settings
-from workers import bundles, messages
-from workers.in_progress import Board
-from workers.master import KILLED_AFTER_SECONDS
 
 log = structlog.get_logger()
 
@@ -145,7 +144,7 @@ class Suspects(Middleware):
     """
 
     def __init__(self) -> None:
-        self.board: Board | None = None
+        self.board: InFlightBoard | None = None
         self._turns = Turns()
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
@@ -228,5 +227,5 @@ class NoOrphans(Middleware):
             time.sleep(PARENT_LOOKED_AT_SECONDS)
         log.warning("worker.orphaned", master=master)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(settings().shutdown_seconds + KILLED_AFTER_SECONDS)
+        time.sleep(settings().shutdown_seconds + KILL_AFTER_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -13,12 +13,12 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Retries, TimeLimit
 
-from tests.workers.kit import put, queue
+from delivery.broker import middleware
+from delivery.messages import RETRY_BYTES
+from delivery.redis.broker import SpendgateBroker
+from delivery.redis.consumer import SILENT_MS
+from tests.kit import put, queue
 from tests.world import World, eventually
-from workers.broker import middleware
-from workers.messages import RETRY_BYTES
-from workers.redis_broker import SpendgateBroker
-from workers.redis_consumer import SILENT_MS
 
 NAME = "promises"
 SOON_SECONDS = 15

@@ -10,11 +10,11 @@ from uuid import uuid4
 import redis
 import structlog
 
+from delivery.broker import get_broker
+from delivery.redis.broker import SpendgateBroker
+from delivery.redis.consumer import SILENT_MS
 from domain.inputs import Rejection
 from runtime.settings import settings
-from workers.broker import get_broker
-from workers.redis_broker import SpendgateBroker
-from workers.redis_consumer import SILENT_MS
 
 log = structlog.get_logger()
 
