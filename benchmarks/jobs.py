@@ -6,10 +6,10 @@ import time
 
 from sqlalchemy import text
 
+from app.jobs import enforce_due, reset
 from db.engine import transaction
 from domain.periods import Period
 from runtime import clock, logs
-from workers.jobs import enforce_due, reset
 
 
 def main(job: str, times: int) -> int:

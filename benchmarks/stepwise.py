@@ -16,6 +16,9 @@ import psycopg
 from dramatiq import MessageProxy
 
 import workers.main  # noqa: F401 - as a worker process begins
+from app.enforcement import Cause
+from app.ingest import batches, ingest
+from app.ingest import count as counting
 from db import engine
 from db.repository import ledger_rows, spend
 from delivery import bundles, messages
@@ -23,8 +26,6 @@ from delivery.broker import get_broker
 from delivery.bundles import EventsOfSeveral
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import SpendgateConsumer
-from workers import batches, counting, ingest
-from workers.enforcement import Cause
 
 broker = get_broker()
 

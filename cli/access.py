@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from app import access
 from cli.catalog import edit
 from cli.output import AsJson, console, list_rows, tell
 from db.engine import snapshot
@@ -14,7 +15,6 @@ from db.repository import access as repository
 from domain.access import KeyScope, Role
 from domain.errors import InvalidValue
 from runtime import clock
-from workers import access
 
 users = typer.Typer(no_args_is_help=True, help="Users: who signs in to the pages.")
 api_keys = typer.Typer(no_args_is_help=True, help="API keys: by which programs speak.")

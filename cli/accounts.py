@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from app.edits import moves
+from app.edits.moves import Move, Moved
 from cli.catalog import CampaignArgument, edit
 from cli.output import AsJson, console, list_rows, print_json, tell
 from db.engine import committed, snapshot
 from db.repository import catalog, platform_accounts
 from domain.errors import InvalidValue
-from workers import moves
-from workers.moves import Move, Moved
 
 accounts = typer.Typer(no_args_is_help=True, help="Accounts of advertisers on ad platforms, and the brands they serve.")
 

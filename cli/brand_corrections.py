@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 from babel.numbers import is_currency
 
+from app.edits import brand_corrections
+from app.edits.brand_corrections import Corrected, Correction
 from cli.accounts import confirm
 from cli.catalog import edit
 from cli.output import AsJson, console, money, print_json, print_rows
 from domain.errors import InvalidValue
-from workers import brand_corrections
-from workers.brand_corrections import Corrected, Correction
 
 SHOWN_DAYS = 40
 

@@ -11,6 +11,7 @@ import typer
 from babel.numbers import is_currency
 from rich.markup import escape
 
+from app.enforcement import edited
 from cli import consent
 from cli.consent import DryRun, Yes
 from cli.output import AsJson, list_rows, money, tell
@@ -24,7 +25,6 @@ from domain.errors import InvalidValue
 from domain.periods import Period
 from domain.schedules import copied, format_schedule, parse_schedule, weekday
 from runtime import clock
-from workers.enforcement import edited
 
 brands = typer.Typer(no_args_is_help=True, help="Brands: the clients that own campaigns and budgets.")
 campaigns = typer.Typer(no_args_is_help=True, help="Campaigns: what serves or does not.")

@@ -6,6 +6,10 @@ import typer
 from rich.markup import escape
 from rich.progress import SpinnerColumn, TextColumn
 
+from app import jobs
+from app.enforcement import Cause, enforce_brands
+from app.explanations import Explained, explained
+from app.proof import verification
 from cli.output import FOUND_EXIT, AsJson, console, money, print_json, print_rows, progress, released, tell
 from db.engine import snapshot
 from db.repository import overview
@@ -15,9 +19,6 @@ from domain.inputs import CampaignKey
 from domain.periods import Period
 from domain.words import HOLD_WORDS, in_words
 from runtime import clock
-from workers import jobs, verification
-from workers.enforcement import Cause, enforce_brands
-from workers.explanations import Explained, explained
 
 SHOWN_ROWS = 20
 

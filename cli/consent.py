@@ -8,10 +8,10 @@ import typer
 from rich.markup import escape
 from sqlalchemy import Connection
 
+from app.edits import preview as edits
+from app.edits.preview import Effect, Unconfirmed
 from cli.output import FOUND_EXIT, console
 from domain.errors import InvalidValue
-from workers import edits
-from workers.edits import Effect, Unconfirmed
 
 Yes = Annotated[
     bool, typer.Option("--yes", "-y", help="Do not ask, whatever the edit stops or releases. Programs need it.")

@@ -13,6 +13,7 @@ from uuid import uuid4
 import structlog
 from sqlalchemy import Connection
 
+from app.enforcement import chunks, edited
 from db.engine import committed, snapshot
 from db.repository import catalog, overview
 from db.repository.audit import Edit
@@ -24,7 +25,6 @@ from domain.schedules import Daypart, Schedule, is_open, normalised, parse_sched
 from runtime import clock, logs
 from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 from runtime.signals import Stop
-from workers.enforcement import chunks, edited
 
 log = structlog.get_logger()
 

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from app.proof import repair as work
+from app.proof import verification
+from app.proof.repair import Repaired
 from cli.catalog import edit
 from cli.output import FOUND_EXIT, AsJson, console, counted_progress, money, print_json
 from db.engine import snapshot
 from db.repository import recount
 from db.repository.corrections import Correction
 from domain.errors import InvalidValue
-from workers import repair as work
-from workers import verification
-from workers.repair import Repaired
 
 SHOWN = 20
 

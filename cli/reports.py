@@ -11,6 +11,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from app.reports.formats import (
+    as_csv,
+    as_json,
+    hours,
+    limits_in_force,
+    notable_limits,
+    percent,
+    times_exhausted,
+)
+from app.reports.generate import generate_due, on_demand
 from cli.output import console, list_rows, money, print_rows, progress
 from db.engine import snapshot
 from db.repository import catalog, reports
@@ -21,8 +31,6 @@ from domain.reporting import month_named
 from domain.words import HOLD_WORDS
 from runtime import clock
 from runtime.formats import wall_clock
-from workers.report_formats import as_csv, as_json, hours, limits_in_force, notable_limits, percent, times_exhausted
-from workers.reports import generate_due, on_demand
 
 SHOWN_ROWS: Final = 40
 LISTED: Final = 500

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from app.sequences import forget_gaps, grace
 from cli.output import FOUND_EXIT, AsJson, console, print_json, print_rows
 from db.engine import snapshot
 from db.repository.sequences import Gap, Source, gaps, numberings
 from domain.errors import InvalidValue
 from runtime import clock
-from workers.sequences import forget_gaps, grace
 
 SHOWN_GAPS = 50
 

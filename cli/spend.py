@@ -14,6 +14,10 @@ import typer
 from babel.numbers import is_currency
 from rich.markup import escape
 
+from app.imports import exports, imports
+from app.imports.exports import Export, Unit
+from app.ingest.count import Counted
+from app.ingest.replay import replay_chosen
 from cli import waiting
 from cli.catalog import edit
 from cli.output import (
@@ -37,10 +41,6 @@ from domain.json_text import flaws_of, read_json
 from domain.money import format_units
 from runtime import clock
 from runtime.formats import spellable
-from workers import exports, imports
-from workers.counting import Counted
-from workers.exports import Export, Unit
-from workers.replay import replay_chosen
 
 rejected_app = typer.Typer(no_args_is_help=True, help="Bad input, kept whole with its reason until it is replayed.")
 

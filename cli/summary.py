@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from rich.markup import escape
 from sqlalchemy import Connection
 
+from app.reports.content import content_of_month
 from cli.output import console, money
 from db.engine import snapshot
 from db.repository import catalog, overview
 from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
 from domain.words import in_words
 from runtime import clock
-from workers.report_content import content_of_month
 
 PERIOD_WORDS = {"daily": "a day", "weekly": "a week", "monthly": "a month", "yearly": "a year", "lifetime": "in all"}
 

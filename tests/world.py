@@ -64,8 +64,8 @@ class World:
 
     def campaign(self, brand: int, name: str = "Campaign", schedule: str = "", **facts: Any) -> int:
         """A campaign; `daily=10` and the like set its own limits, other words are fields of `create_campaign`."""
+        from app.enforcement import edited  # noqa: PLC0415
         from db.repository import catalog  # noqa: PLC0415
-        from workers.enforcement import edited  # noqa: PLC0415
 
         limits = {period: facts.pop(period) for period in list(facts) if period in PERIODS}
         create = partial(catalog.create_campaign, brand_id=brand, name=name, edit=self._edit(), **facts)
@@ -86,9 +86,9 @@ class World:
 
     def limit(self, limit_micros: int, period: str = "daily", *, brand: int = 0, campaign: int | None = None) -> None:
         """Sets a limit of a brand or of a campaign."""
+        from app.enforcement import edited  # noqa: PLC0415
         from db.repository import catalog  # noqa: PLC0415
         from domain.periods import Period  # noqa: PLC0415
-        from workers.enforcement import edited  # noqa: PLC0415
 
         brand = brand or self.brand_of(campaign or 0)
         work = partial(
@@ -165,7 +165,7 @@ class World:
 
     def verify(self) -> None:
         """Fails where the database breaks a law, naming the rows."""
-        from workers.verification import verify  # noqa: PLC0415
+        from app.proof.verification import verify  # noqa: PLC0415
 
         wrong = {check.name: check.wrong for check in verify() if check.wrong}
         assert not wrong, wrong
@@ -186,7 +186,7 @@ class World:
             connection.execute(statement.encode(), parameters)
 
     def _edited(self, campaign: int, work: Callable[[Any], object]) -> None:
-        from workers.enforcement import edited  # noqa: PLC0415
+        from app.enforcement import edited  # noqa: PLC0415
 
         edited(work, self.brand_of(campaign))
 

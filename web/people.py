@@ -7,10 +7,10 @@ from urllib.parse import quote
 from fastapi import Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
+from app import access
+from app.access import Session
 from db.repository.access import Person
 from runtime.settings import settings
-from workers import access
-from workers.access import Session
 
 COOKIE: Final = "spendgate_session"
 LOGIN: Final = "/admin/login"

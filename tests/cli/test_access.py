@@ -7,11 +7,11 @@ import subprocess
 import sys
 from datetime import timedelta
 
+from app import access
 from domain.access import KeyScope, Role
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import REPOSITORY, environment
 from tests.world import World, moment
-from workers import access
 
 EMAIL = "you@example.com"
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody

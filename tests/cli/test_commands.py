@@ -182,7 +182,7 @@ def test_explain_gives_the_figures_and_when_it_serves_again(world: World, spendg
 def test_explain_says_how_far_the_enforcement_of_a_large_brand_is(
     world: World, spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.passes.CAMPAIGNS_A_PART", 2)
+    monkeypatch.setattr("app.passes.CAMPAIGNS_A_PART", 2)
     world.set_clock(NOON)
     brand = world.brand(daily=10 * UNIT)
     campaigns = [world.campaign(brand) for _ in range(5)]

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import redis
 
+from app.ingest.locked_brands import locked_brands
 from db.repository.privileges import DatabaseRole
 from delivery import receipts
 from delivery.messages import keep
@@ -21,7 +22,6 @@ from tests.queues import ON_REDIS
 from tests.roles import UrlOf
 from tests.world import UNIT, World, eventually
 from workers.actors.ingest import ingest_spend
-from workers.locked_brands import locked_brands
 
 SMALL = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
 Workers = Callable[[], Any]

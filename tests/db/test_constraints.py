@@ -185,7 +185,7 @@ def test_takes_the_contracts_columns_alone_and_enforcement_goes_on_from_there(wo
 
 def found_wrong() -> set[str]:
     """The checks of `verify` that find something."""
-    from workers.verification import verify  # noqa: PLC0415 - after the environment is set
+    from app.proof.verification import verify  # noqa: PLC0415 - after the environment is set
 
     return {check.name for check in verify() if check.wrong}
 

@@ -10,13 +10,13 @@ from threading import Thread
 import psycopg
 import pytest
 
+from app.sequences import join_runs
 from db.engine import transaction
 from db.repository import catalog, hours, ledger, locks, sequences
 from db.repository.locks import Lock
 from db.repository.privileges import DatabaseRole
 from tests.roles import UrlOf
 from tests.world import World, eventually
-from workers.sequences import join_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("app", "cli", "db", "delivery", "domain", "runtime", "web", "workers", "alembic/env.py")

@@ -11,16 +11,16 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from app import jobs
+from app.enforcement import Cause, edited, enforce_brands
 from db.engine import snapshot
 from db.repository import catalog, search
 from db.repository.audit import Edit
 from domain.periods import Period
 from domain.schedules import Daypart, normalised
 from runtime import clock, logs
-from workers import jobs
 from workers.actors import schedule
 from workers.actors.ingest import ingest_spend
-from workers.enforcement import Cause, edited, enforce_brands
 
 POOL = 6_000
 CAMPAIGNS_A_BRAND = 4

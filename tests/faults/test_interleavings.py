@@ -49,9 +49,9 @@ def test_no_interleaving_loses_spend_or_leaves_a_campaign_on_the_wrong_side(worl
 
 def assert_nothing_differs(world: World) -> None:
     """Not only at rest: in every committed moment each campaign is what the rules say, but for ticks just due."""
+    from app.proof.verification import differences  # noqa: PLC0415
     from db.engine import snapshot  # noqa: PLC0415 - after the environment is set
     from runtime import clock  # noqa: PLC0415
-    from workers.verification import differences  # noqa: PLC0415
 
     with snapshot() as connection:
         wrong = [found.row() for found in differences(connection, clock.now()) if not found.is_due]

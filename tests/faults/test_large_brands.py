@@ -2,9 +2,9 @@
 
 from dramatiq import Message
 
+from app.enforcement import Cause, enforce_brands
 from tests.faults.kit import Stage, children, is_ready, kill, size, until
 from tests.world import World
-from workers.enforcement import Cause, enforce_brands
 
 CAMPAIGNS = size(4_000, 100_000)
 PART = 50

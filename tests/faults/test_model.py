@@ -21,6 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
+from app.enforcement import Cause, edited, enforce_brands
+from app.explanations import explained
+from app.proof.verification import differences
 from db.engine import committed, engine, snapshot
 from db.repository import catalog
 from db.repository.audit import Edit
@@ -33,9 +36,6 @@ from tests.kit import at_each_statement
 from tests.world import World, moment
 from workers.actors import schedule
 from workers.actors.ingest import ingest_reported_totals, ingest_spend
-from workers.enforcement import Cause, edited, enforce_brands
-from workers.explanations import explained
-from workers.verification import differences
 
 RUNS = int(os.environ.get("SPENDGATE_TEST_MODEL_RUNS", "15"))
 STEPS = int(os.environ.get("SPENDGATE_TEST_MODEL_STEPS", "40"))

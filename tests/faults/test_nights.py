@@ -15,14 +15,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection
 
+from app.enforcement import Cause, enforce_brands
+from app.ingest.replay import replay
 from db.engine import committed, snapshot
 from db.repository import rejected
 from tests.faults.model import DAY, QUARTER, Campaign, Model, parts, quarters
 from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, stored_holds, tell_figures
 from tests.world import World
 from workers.actors.schedule import refresh_spend, reset_daily_budgets, reset_monthly_budgets
-from workers.enforcement import Cause, enforce_brands
-from workers.replay import replay
 
 IS_LONG = "SPENDGATE_TEST_NIGHTS" in os.environ
 WRONG_CLOCKS = int(os.environ.get("SPENDGATE_TEST_NIGHTS", "4"))

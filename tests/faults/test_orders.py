@@ -15,6 +15,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection
 
+from app.enforcement import Cause, edited, enforce_brands
+from app.proof.verification import differences
 from db.engine import committed, snapshot
 from tests.faults.model import BROKEN, DAY, Brand, Campaign, Model, broken, parts
 from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, tell_figures
@@ -25,8 +27,6 @@ from workers.actors.schedule import (
     reset_daily_budgets,
     reset_monthly_budgets,
 )
-from workers.enforcement import Cause, edited, enforce_brands
-from workers.verification import differences
 
 STORIES = int(os.environ.get("SPENDGATE_TEST_ORDERS", "6"))
 MANY_EVENTS = 100_000 if "SPENDGATE_TEST_ORDERS" in os.environ else 5_000

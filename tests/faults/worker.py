@@ -10,10 +10,11 @@ import sys
 
 import dramatiq
 
+from app import passes
 from delivery.broker import get_broker
 from delivery.redis import consumer as redis_consumer
 from tests.world import eventually
-from workers import __main__, passes
+from workers import __main__
 
 broker = get_broker()
 

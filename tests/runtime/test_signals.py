@@ -235,5 +235,5 @@ def test_a_handler_that_could_take_a_lock_is_found(handler: str) -> None:
 
 def test_no_signal_handler_does_more_than_set_a_flag_write_to_a_pipe_or_end_the_process() -> None:
     found = {str(path.relative_to(REPOSITORY)): _faults(ast.parse(path.read_text())) for path in SOURCES}
-    known = {"tests/workers/test_group_commit.py"}  # its handler raises, to see what an interrupted thread leaves
+    known = {"tests/app/ingest/test_group_commit.py"}  # its handler raises, to see what an interrupted thread leaves
     assert {path: faults for path, faults in found.items() if faults and path not in known} == {}

@@ -30,7 +30,7 @@ def login() -> DatabaseRole:
 @pytest.fixture(autouse=True)
 def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords are kept as argon2id at its least cost: a hash made on purpose to be slow proves nothing here."""
-    from workers import access  # noqa: PLC0415 - after the environment is set
+    from app import access  # noqa: PLC0415 - after the environment is set
 
     monkeypatch.setattr(access, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     access._hash_of_nobody.cache_clear()

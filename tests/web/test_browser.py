@@ -45,8 +45,8 @@ def sign_in(page: Page, email: str) -> None:
 def test_a_morning_from_the_first_brand_to_the_printed_report(
     world: World, browse: Browse, chrome: Browser, url_of: UrlOf, tmp_path: Path
 ) -> None:
+    from app import access  # noqa: PLC0415
     from domain.access import Role  # noqa: PLC0415 - after the environment is set
-    from workers import access  # noqa: PLC0415
     from workers.actors.ingest import ingest_spend  # noqa: PLC0415
 
     for role in (Role.OWNER, Role.VIEWER):
@@ -179,8 +179,8 @@ ADMIN_PAGES = (
 
 
 def test_every_admin_page_is_accessible(world: World, browse: Browse, chrome: Browser) -> None:
+    from app import access  # noqa: PLC0415
     from domain.access import Role  # noqa: PLC0415 - after the environment is set
-    from workers import access  # noqa: PLC0415
 
     access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
     campaign = world.campaign(world.brand(name="Hudson Shoes", daily=5 * UNIT), schedule="Mon-Fri 06:00-11:00")
@@ -334,8 +334,8 @@ def test_the_band_of_the_days_before_has_no_hole_around_now(world: World, browse
 def test_every_page_of_the_admin_works_without_a_script_that_its_policy_forbids(
     world: World, browse: Browse, chrome: Browser
 ) -> None:
+    from app import access  # noqa: PLC0415
     from domain.access import KeyScope, Role  # noqa: PLC0415 - after the environment is set
-    from workers import access  # noqa: PLC0415
 
     access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
     key_id, _ = access.create_key("program", [KeyScope.READ], "test")

@@ -238,9 +238,9 @@ def test_a_fresh_brand_says_that_nothing_changed_yet(world: World, open_pages: T
 
 
 def test_only_who_may_edit_is_shown_the_way_there(world: World, open_pages: TestClient) -> None:
+    from app import access  # noqa: PLC0415
     from domain.access import Role  # noqa: PLC0415 - after the environment is set
     from web.people import COOKIE  # noqa: PLC0415
-    from workers import access  # noqa: PLC0415
 
     brand = world.brand()
     campaign = world.campaign(brand)

@@ -10,12 +10,12 @@ import pytest
 from playwright.sync_api import Browser, Page
 from starlette.testclient import TestClient
 
+from app.reports.generate import generate_due, on_demand
 from tests.web.chromium import Watched
 from tests.web.conftest import Browse
 from tests.web.test_browser import serious_faults
 from tests.web.test_dashboard import text
 from tests.world import UNIT, World
-from workers.reports import generate_due, on_demand
 
 MAY = date(2026, 5, 1)
 CAMPAIGNS = 25

@@ -18,14 +18,14 @@ from starlette_admin import (
 )
 from starlette_admin.exceptions import FormValidationError
 
+from app import access
+from app.access import MIN_PASSWORD
 from db.access_models import User
 from db.repository.audit import Edit
 from domain.access import KeyScope, Role
 from runtime import clock
 from web.admin.fields import RELATED, Choice, MomentField, as_id, computed
 from web.admin.views import View, may_manage_access, write
-from workers import access
-from workers.access import MIN_PASSWORD
 
 MAX_DAYS: Final = 3_650
 ROLES: Final = [

@@ -16,13 +16,13 @@ from starlette_admin.auth import AdminUser, AuthProvider
 from starlette_admin.exceptions import LoginFailed
 from starlette_admin.helpers import index_url, safe_redirect_url
 
+from app import access
+from app.access import Session
 from db.repository.access import Person
 from runtime import clock
 from runtime.settings import settings
 from web import addresses, people, rates
 from web.admin import browsers
-from workers import access
-from workers.access import Session
 
 log = structlog.get_logger()
 

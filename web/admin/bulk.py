@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette_admin import flash
 from starlette_admin.exceptions import ActionFailed
 
+from app.edits import preview as edits
+from app.edits.preview import Effect, Unconfirmed
 from db.engine import PASSING_FAULTS
 from db.repository.audit import Edit
 from domain.edit_words import counted, effect_words
 from web.admin import consent
 from web.admin.views import write
-from workers import edits
-from workers.edits import Effect, Unconfirmed
 
 log = structlog.get_logger()
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, action, link_row_action
 
+from app.enforcement import edited
 from db.engine import snapshot
 from db.repository import catalog
 from db.repository.audit import Edit
@@ -23,7 +24,6 @@ from web.admin.fields import RELATED, Choice, DayField, MomentField, as_id, comp
 from web.admin.rows import BrandRow
 from web.admin.statuses import change_statuses
 from web.admin.views import View
-from workers.enforcement import edited
 
 NOT_BY_CLOCK: Final = "not by the clock alone"
 

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette_admin import flash
 
-from workers import edits
-from workers.edits import Effect
+from app.edits import preview as edits
+from app.edits.preview import Effect
 
 Result = TypeVar("Result")
 

@@ -10,6 +10,8 @@ from sqlalchemy import Select
 from starlette.requests import Request
 from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, action, flash, row_action
 
+from app.enforcement import Cause
+from app.ingest.replay import replay_chosen
 from db.models import RejectedEvent
 from db.repository.rejected import Chosen
 from domain.campaigns import EffectiveStatus
@@ -19,8 +21,6 @@ from runtime.formats import exact_money, spellable
 from web.admin.fields import PRE, RELATED, Choice, MomentField, computed, reasons
 from web.admin.rows import AuditRow
 from web.admin.views import View, may_manage_access
-from workers.enforcement import Cause
-from workers.replay import replay_chosen
 
 NEWEST_FIRST = (("id", True),)
 

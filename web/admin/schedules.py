@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette_admin import CustomView, flash
 from starlette_admin.routing import route
 
+from app.edits.preview import Unconfirmed
 from db.engine import snapshot
 from db.repository import catalog
 from db.repository.audit import Edit
@@ -28,7 +29,6 @@ from web.admin.fields import as_id
 from web.admin.stale import EditedSince
 from web.admin.views import may_edit, write
 from web.marks import edit_mark
-from workers.edits import Unconfirmed
 
 DAYS_AHEAD: Final = 7
 MAX_TEXT: Final = 10_000

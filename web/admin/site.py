@@ -24,6 +24,7 @@ from starlette_admin.routing import route
 from starlette_admin.theme import ClassMap
 from starlette_admin.views import Link
 
+from app.access import HashingBusy
 from db.access_models import User
 from db.engine import PASSING_FAULTS, engine
 from db.models import RejectedEvent
@@ -42,7 +43,6 @@ from web.admin.schedules import ScheduleEditor
 from web.admin.scripts import MarkedScripts
 from web.admin.undo import Undo
 from web.csrf import MaskedTokens
-from workers.access import HashingBusy
 
 log = structlog.get_logger()
 

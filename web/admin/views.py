@@ -18,6 +18,7 @@ from starlette_admin.flash import flash
 from starlette_admin.types import RequestAction
 from starlette_admin.views import BaseModelView
 
+from app.edits.preview import Unconfirmed
 from db.repository.access import Person
 from db.repository.audit import Edit
 from domain.errors import InvalidValue
@@ -26,7 +27,6 @@ from web.admin import consent, stale
 from web.admin.fields import as_id, has_name
 from web.admin.stale import EditedSince
 from web.marks import edit_mark
-from workers.edits import Unconfirmed
 
 Result = TypeVar("Result")
 

@@ -10,6 +10,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from app.edits import moves
+from app.edits.moves import Move
 from db.engine import committed, snapshot
 from db.repository import listing, platform_accounts
 from domain.errors import InvalidValue
@@ -19,8 +21,6 @@ from web.api.campaigns import seen_campaign
 from web.api.fields import Body, Day, Id, Line, PathId
 from web.api.keys import Manager, Reader, edit_by, needs_all_brands, seen_by
 from web.api.paging import Listed, Pages
-from workers import moves
-from workers.moves import Move
 
 router = APIRouter(prefix="/api", tags=["platform accounts"])
 

@@ -8,6 +8,11 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from app.access import Caller
+from app.edits import brand_corrections
+from app.edits.brand_corrections import Correction
+from app.enforcement import edited_then
+from app.explanations import progress_fields
 from db.engine import snapshot
 from db.repository import catalog, listing, passes
 from db.repository.catalog import BRAND_FIELDS, DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
@@ -24,11 +29,6 @@ from web.api.keys import Manager, Reader, edit_by, needs_all_brands, seen_by
 from web.api.paging import Listed, Pages
 from web.api.reading import JsonRoute
 from web.problems import Problem
-from workers import brand_corrections
-from workers.access import Caller
-from workers.brand_corrections import Correction
-from workers.enforcement import edited_then
-from workers.explanations import progress_fields
 
 router = APIRouter(prefix="/api/brands", tags=["brands"], route_class=JsonRoute)
 

@@ -8,6 +8,8 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from app.access import Caller
+from app.enforcement import edited, edited_then
 from db.engine import snapshot
 from db.repository import catalog, listing
 from db.repository.catalog import BUDGET_FIELDS
@@ -26,8 +28,6 @@ from web.api.keys import Manager, Reader, edit_by, seen_by
 from web.api.paging import Listed, Pages
 from web.api.reading import JsonRoute
 from web.problems import Problem
-from workers.access import Caller
-from workers.enforcement import edited, edited_then
 
 router = APIRouter(prefix="/api/budgets", tags=["budgets"], route_class=JsonRoute)
 

@@ -8,6 +8,9 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from app import explanations
+from app.access import Caller
+from app.enforcement import edited_then
 from db.engine import snapshot
 from db.repository import catalog, listing
 from db.repository.catalog import CAMPAIGN_FIELDS
@@ -25,9 +28,6 @@ from web.api.fields import Body, Day, Id, Line, PathId, QueryId
 from web.api.keys import Manager, Reader, edit_by, seen_by
 from web.api.paging import Listed, Pages
 from web.api.reading import JsonRoute
-from workers import explanations
-from workers.access import Caller
-from workers.enforcement import edited_then
 
 router = APIRouter(prefix="/api/campaigns", tags=["campaigns"], route_class=JsonRoute)
 

@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from app.edits import preview as edits
 from domain.campaigns import EffectiveStatus
-from workers import edits
 
 TOGGLES_TOLD: Final = 1_000
 

@@ -9,13 +9,13 @@ from fastapi import Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
+from app.access import Caller
+from app.enforcement import edited_then
 from db.engine import committed
 from db.repository import idempotency
 from db.repository.idempotency import Answer, Attempt, KeyReused
 from runtime import clock
 from web.problems import Problem
-from workers.access import Caller
-from workers.enforcement import edited_then
 
 
 class KeyedRequest(NamedTuple):

@@ -8,6 +8,8 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from limits import RateLimitItemPerMinute
 
+from app import access
+from app.access import Caller
 from db.repository.audit import Edit
 from domain.access import KeyScope
 from domain.errors import InvalidValue
@@ -17,8 +19,6 @@ from web import problems, rates
 from web.addresses import client_of
 from web.api.wrong_keys import throttle
 from web.problems import Problem
-from workers import access
-from workers.access import Caller
 
 _bearer = HTTPBearer(
     auto_error=False,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from app.ingest.replay import replay
 from db.engine import snapshot
 from db.repository import rejected
 from domain.errors import InvalidValue
@@ -15,7 +16,6 @@ from web import problems
 from web.api.fields import Line, PathId
 from web.api.keys import Manager, Reader, needs_all_brands
 from web.api.paging import Listed, Pages
-from workers.replay import replay
 
 router = APIRouter(prefix="/api/rejected-events", tags=["rejected events"])
 

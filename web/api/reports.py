@@ -10,6 +10,9 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
+from app.access import Caller
+from app.reports.formats import as_csv, file_name
+from app.reports.generate import on_demand, so_far
 from db.engine import snapshot
 from db.repository import listing, reports
 from domain.errors import InvalidValue
@@ -18,9 +21,6 @@ from runtime import clock
 from web import problems
 from web.api.fields import Body, Id, QueryId
 from web.api.keys import Manager, Reader, seen_by
-from workers.access import Caller
-from workers.report_formats import as_csv, file_name
-from workers.reports import on_demand, so_far
 
 router = APIRouter(prefix="/api/reports/monthly", tags=["reports"])
 

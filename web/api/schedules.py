@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from app.enforcement import edited_then
 from db.engine import snapshot
 from db.repository import catalog
 from db.repository.catalog import SCHEDULE_FIELDS
@@ -20,7 +21,6 @@ from web.api.etags import IfMatch, IfNoneMatch
 from web.api.fields import Body, PathId
 from web.api.keys import Manager, Reader, edit_by
 from web.api.reading import JsonRoute
-from workers.enforcement import edited_then
 
 router = APIRouter(prefix="/api/campaigns", tags=["campaigns"], route_class=JsonRoute)
 

@@ -10,6 +10,12 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, model_validator
 
+from app.access import Caller
+from app.enforcement import Cause
+from app.ingest import submissions
+from app.ingest.count import Counted
+from app.ingest.ingest import count_events, count_totals, report
+from app.ingest.submissions import Refused
 from db.repository.rejected import printable
 from delivery.outgoing import send_events, send_totals
 from domain.campaigns import EffectiveStatus
@@ -18,12 +24,6 @@ from web import problems
 from web.api.fields import Body
 from web.api.keys import SpendWriter
 from web.api.reading import JsonRoute
-from workers import submissions
-from workers.access import Caller
-from workers.counting import Counted
-from workers.enforcement import Cause
-from workers.ingest import count_events, count_totals, report
-from workers.submissions import Refused
 
 router = APIRouter(prefix="/api", tags=["spend"], route_class=JsonRoute)
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from app.access import Caller
 from db.engine import snapshot
 from db.repository import listing
 from domain.errors import InvalidValue
@@ -20,7 +21,6 @@ from web.api.campaigns import seen_campaign
 from web.api.fields import Day, QueryId
 from web.api.keys import Reader, seen_by
 from web.api.paging import Pages
-from workers.access import Caller
 
 router = APIRouter(prefix="/api/spend", tags=["spend"])
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from app.enforcement import Cause
 from db.engine import snapshot
 from db.repository import feed, listing
 from domain.campaigns import EffectiveStatus
@@ -15,7 +16,6 @@ from web.api.fields import QueryId
 from web.api.keys import Reader
 from web.api.paging import FollowedPages, Listed, Paging
 from web.problems import Problem
-from workers.enforcement import Cause
 
 START_OVER = "start over from `after=0`, or from the statuses that /api/campaigns/ has now"
 

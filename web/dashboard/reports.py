@@ -9,6 +9,17 @@ from babel.numbers import format_compact_currency
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
+from app.reports.formats import (
+    as_csv,
+    as_json,
+    file_name,
+    hours,
+    limits_in_force,
+    notable_limits,
+    percent,
+    times_exhausted,
+)
+from app.reports.generate import on_demand
 from db.engine import snapshot
 from db.replica import view
 from db.repository import catalog, reports
@@ -23,17 +34,6 @@ from runtime.formats import LOCALE
 from web.dashboard import plots
 from web.dashboard.pages import not_found, page, sentence, templates
 from web.people import Looker
-from workers.report_formats import (
-    as_csv,
-    as_json,
-    file_name,
-    hours,
-    limits_in_force,
-    notable_limits,
-    percent,
-    times_exhausted,
-)
-from workers.reports import on_demand
 
 MONTHS_LISTED: Final = 240
 LIMITS_SHOWN: Final = 60

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from app.reports.formats import hours
 from domain.history import Stretch, stretches, thinned
 from domain.periods import ONE_DAY, day_starts_at, local_day
 from domain.reporting import Span, seconds_of, times_of
 from domain.words import hold_in_words
-from workers.report_formats import hours
 
 SIX_HOURLY_DAYS: Final = 2
 FINEST: Final = 500

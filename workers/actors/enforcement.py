@@ -2,10 +2,10 @@
 
 import dramatiq
 
+from app import passes
+from app.enforcement import Cause, enforce_brands
 from delivery.broker import get_broker
 from delivery.queues import QUEUE_OF
-from workers import passes
-from workers.enforcement import Cause, enforce_brands
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["evaluate_budgets"])

@@ -2,11 +2,11 @@
 
 import dramatiq
 
+from app.ingest.ingest import ingest_events, ingest_totals
 from delivery import bundles
 from delivery.broker import get_broker
 from delivery.message_options import Terms, listed
 from delivery.queues import QUEUE_OF
-from workers.ingest import ingest_events, ingest_totals
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["ingest_spend"])

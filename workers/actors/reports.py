@@ -3,9 +3,9 @@
 import dramatiq
 from periodiq import cron
 
+from app.reports.generate import generate_due
 from delivery.broker import get_broker
 from delivery.queues import QUEUE_OF
-from workers.reports import generate_due
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["generate_monthly_reports"], periodic=cron("0 * * * *"))

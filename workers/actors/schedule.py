@@ -3,19 +3,16 @@
 import dramatiq
 from periodiq import cron
 
+from app import jobs, passes
+from app.imports import folder_imports
+from app.jobs import unless_held_up
+from app.proof import seals
 from delivery import queue_health
 from delivery.broker import get_broker
 from delivery.queues import QUEUE_OF
 from domain.periods import Period
 from runtime import clock
 from runtime.settings import settings
-from workers import (
-    folder_imports,
-    jobs,
-    passes,
-    seals,
-)
-from workers.jobs import unless_held_up
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["apply_dayparting"], periodic=cron("* * * * *"))

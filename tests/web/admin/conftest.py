@@ -109,7 +109,7 @@ Open = Callable[..., Browser]
 @pytest.fixture
 def browser(app: Any) -> Iterator[Open]:
     """Opens a browser; with a role, one that a user of that role is signed in by."""
-    from workers import access  # noqa: PLC0415 - after the environment is set
+    from app import access  # noqa: PLC0415 - after the environment is set
 
     with ExitStack() as stack:
 

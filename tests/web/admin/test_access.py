@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
+from app import access
 from domain.access import KeyScope, Role
 from tests.cli.shell import serving
 from tests.ports import free_port
 from tests.web.admin.conftest import CSRF_COOKIE, PASSWORD, Open
 from tests.world import World, eventually
-from workers import access
 
 NEW = {"email": "New@Example.com", "role": "viewer", "password": "a long enough password"}
 TABLES = ("users", "user_sessions", "api_keys", "audit_entries")

@@ -2,12 +2,12 @@
 
 from playwright.sync_api import Browser, expect
 
+from app import access
 from domain.access import Role
 from tests.web.admin.conftest import PASSWORD
 from tests.web.chromium import Watched
 from tests.web.conftest import Browse
 from tests.world import UNIT, World
-from workers import access
 
 
 def test_the_question_says_how_many_and_which(world: World, browse: Browse, chrome: Browser) -> None:

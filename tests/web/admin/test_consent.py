@@ -7,12 +7,12 @@ import pytest
 from playwright.sync_api import Browser as Chrome
 from playwright.sync_api import expect
 
+from app import access
 from domain.access import Role
 from tests.web.admin.conftest import PASSWORD, Browser, Open
 from tests.web.chromium import Watched
 from tests.web.conftest import Browse
 from tests.world import UNIT, World
-from workers import access
 
 BRAND = {"name": "Hudson Shoes", "configured_status": "enabled", "time_zone": "UTC", "currency": "USD"}
 CAMPAIGN = {"name": "Search", "configured_status": "enabled", "platform": "", "external_id": "", "starts_on": ""}

@@ -98,7 +98,7 @@ def test_all_that_match_are_replayed_at_once(world: World, browser: Open) -> Non
 
 
 def test_what_owners_alone_manage_owners_alone_see_in_the_audit(world: World, browser: Open) -> None:
-    from workers import access  # noqa: PLC0415 - after the environment is set
+    from app import access  # noqa: PLC0415 - after the environment is set
 
     world.brand(name="Hudson Shoes")
     access.create_key("secret-bidder", list(KeyScope), "test")

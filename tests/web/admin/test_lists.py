@@ -2,11 +2,11 @@
 
 from playwright.sync_api import Browser as Chrome
 
+from app import access
 from domain.access import Role
 from tests.web.admin.conftest import PASSWORD
 from tests.web.conftest import Browse
 from tests.world import UNIT, World
-from workers import access
 
 LONG = "Spring collection 2026 retargeting of visitors who left their basket, all of Scandinavia and the Baltics"
 LISTS = ("brands", "campaigns", "budgets", "status-changes", "audit-entries", "rejected-events")

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from app import access
 from domain.access import Role
 from tests.cli.shell import run
 from tests.web.admin.conftest import CSRF_COOKIE, PASSWORD, Browser, Open
@@ -16,7 +17,6 @@ from tests.world import World
 from web.admin.auth import WRONG
 from web.admin.browsers import COOKIE as BROWSER
 from web.people import COOKIE
-from workers import access
 
 EMAIL = "ops@example.com"
 

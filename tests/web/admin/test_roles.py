@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from app import access
 from domain.access import KeyScope, Role
 from tests.web.admin.conftest import Browser, Open
 from tests.world import UNIT, World
-from workers import access
 
 VIEWER, OPERATOR, OWNER = Role.VIEWER, Role.OPERATOR, Role.OWNER
 EVERYBODY, EDITORS, OWNERS, NOBODY = {VIEWER, OPERATOR, OWNER}, {OPERATOR, OWNER}, {OWNER}, set[Role]()

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from app import access
 from domain.access import Role
 from tests.web.admin.conftest import PASSWORD
 from tests.web.chromium import Watched
 from tests.web.conftest import Browse
 from tests.world import World
-from workers import access
 
 Editor = Callable[..., Page]
 

@@ -28,7 +28,7 @@ def _app() -> FastAPI:
 @pytest.fixture
 def program(world: World) -> Iterator[Program]:
     """Makes a client that sends a key with these scopes, of one brand or of all."""
-    from workers import access  # noqa: PLC0415 - after the environment is set
+    from app import access  # noqa: PLC0415 - after the environment is set
 
     clients: list[TestClient] = []
 

@@ -166,7 +166,7 @@ def test_a_brand_that_is_not_there_is_said_not_to_be(client: TestClient) -> None
 def test_a_large_brand_says_how_far_its_enforcement_is_until_it_is_done(
     world: World, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.passes.CAMPAIGNS_A_PART", 2)
+    monkeypatch.setattr("app.passes.CAMPAIGNS_A_PART", 2)
     world.set_clock("2026-06-17T12:00:00Z")
     brand = world.brand()
     campaigns = [world.campaign(brand) for _ in range(5)]

@@ -33,7 +33,7 @@ def asked(app: Any, address: str, key: str) -> int:
 def test_an_address_that_sends_many_wrong_keys_is_throttled_before_they_are_looked_up(
     app: Any, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
-    from workers import access  # noqa: PLC0415 - after the environment is set
+    from app import access  # noqa: PLC0415 - after the environment is set
 
     assert Counter(asked(app, "2001:db8::1", wrong) for _ in range(100)) == {401: 60, 429: 40}
     monkeypatch.setattr(access, "caller", None)
@@ -41,7 +41,7 @@ def test_an_address_that_sends_many_wrong_keys_is_throttled_before_they_are_look
 
 
 def test_others_and_keys_that_were_good_before_go_on(app: Any) -> None:
-    from workers import access  # noqa: PLC0415 - after the environment is set
+    from app import access  # noqa: PLC0415 - after the environment is set
 
     _, known = access.create_key("known", [KeyScope.READ], "test")
     _, new = access.create_key("new", [KeyScope.READ], "test")
@@ -60,7 +60,7 @@ def test_a_refusal_says_when_to_come_back(app: Any) -> None:
 
 
 def test_a_revoked_key_is_no_longer_good(app: Any) -> None:
-    from workers import access  # noqa: PLC0415 - after the environment is set
+    from app import access  # noqa: PLC0415 - after the environment is set
 
     key_id, key = access.create_key("program", [KeyScope.READ], "test")
     assert asked(app, "203.0.113.7", key) == 200

@@ -1,0 +1,142 @@
+"""A brand's zone or currency corrected after spend has fixed it, by an owner: its days are counted anew."""
+
+from datetime import date, datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from app.enforcement import Cause, announce, enforce
+from app.reports.generate import report_month
+from db.engine import committed, rehearsed, snapshot
+from db.repository import brand_corrections, catalog, hours, ledger, reports, watermarks
+from db.repository.audit import Edit, Subject, note
+from db.repository.brand_corrections import BEFORE_ALL_DAYS
+from db.repository.enforcement import Applied, lock_brands
+from db.repository.zones import readable_zones
+from domain.errors import InvalidValue
+from domain.periods import Period, local_day, time_zone, window_of
+from domain.totals import moment_in
+from runtime import clock
+
+
+class Correction(NamedTuple):
+    """What is asked for; None leaves the zone or the currency as it is."""
+
+    brand_id: int
+    time_zone: str | None = None
+    currency: str | None = None
+
+
+class Recounted(NamedTuple):
+    """What became of a brand's days; see `Corrected`."""
+
+    campaign_days: int = 0
+    moved_totals: int = 0
+    kept_until: date | None = None
+
+
+class Corrected(NamedTuple):
+    """What was done. `days`: (day, micros before, micros after) of the brand where they differ.
+
+    `campaign_days`: how many days of campaigns differ. `moved_totals`: how many amounts of reported totals were moved
+    to the day they were reported for. `kept_until`: the last day that the ledger no longer holds, whose counters stay.
+    """
+
+    brand_id: int
+    old: dict[str, str]
+    new: dict[str, str]
+    days: tuple[tuple[date, int, int], ...] = ()
+    campaign_days: int = 0
+    moved_totals: int = 0
+    kept_until: date | None = None
+    changes: tuple[Applied, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """For programs."""
+        told = {name: value for name, value in self._asdict().items() if name not in {"changes", "days"}}
+        toggled = [(change.campaign_id, change.to_status) for change in self.changes if change.is_toggle]
+        return told | {
+            "days": [{"day": day, "before_micros": old, "after_micros": new} for day, old, new in self.days],
+            "stops": [campaign_id for campaign_id, status in toggled if status == "inactive"],
+            "starts": [campaign_id for campaign_id, status in toggled if status == "active"],
+        }
+
+
+def correct(asked: Correction, edit: Edit, *, dry_run: bool = False) -> Corrected:
+    """Corrects the brand and counts its days anew in one transaction, enforced; a dry run undoes all of it.
+
+    Amounts stay what was sent: another currency changes their name alone. Stored reports of months that are over get a
+    new version where they say something new. Where nothing changes, nothing is written. Raises InvalidValue for an
+    unknown brand, zone or currency, and where the ledger does not tell which events are a reported total's.
+    """
+    work = partial(_correct, asked=asked, edit=edit)
+    if dry_run:
+        return rehearsed(work)
+    corrected = committed(work)
+    announce(corrected.changes, Cause.EDIT)
+    if corrected.old != corrected.new:
+        _report_anew(asked.brand_id)
+    return corrected
+
+
+def _correct(connection: Connection, asked: Correction, edit: Edit) -> Corrected:
+    brand_id = asked.brand_id
+    catalog.brand(connection, brand_id)
+    hours.lock(connection)
+    brand_corrections.lock_counters(connection, brand_id)
+    lock_brands(connection, [brand_id])
+    brand = catalog.brand(connection, brand_id)
+    old = {name: brand[name] for name in ("time_zone", "currency")}
+    wanted = {"time_zone": asked.time_zone, "currency": asked.currency}
+    new = old | {name: value for name, value in wanted.items() if value is not None}
+    new_zone = time_zone(new["time_zone"])
+    catalog.checked_currency(new["currency"])
+    if new == old:
+        return Corrected(brand_id, old, new)
+    at = clock.now()
+    before = brand_corrections.days_of(connection, brand_id)
+    old_zone = readable_zones([old["time_zone"]]).get(old["time_zone"], new_zone)
+    brand_corrections.correct(connection, brand_id, new["time_zone"], new["currency"])
+    counted = Recounted()
+    if old_zone.key != new_zone.key:
+        counted = _count_anew(connection, brand_id, (old_zone.key, new_zone.key), at)
+    changes = enforce(connection, [brand_id], Cause.EDIT)
+    after = brand_corrections.days_of(connection, brand_id)
+    days = tuple(
+        (day, before.get(day, 0), after.get(day, 0))
+        for day in sorted(before.keys() | after.keys())
+        if before.get(day, 0) != after.get(day, 0)
+    )
+    note(connection, edit, "correct", Subject("brand", brand_id, brand_id), old, new | {"days_changed": len(days)})
+    return Corrected(brand_id, old, new, days, *counted, tuple(changes))
+
+
+def _count_anew(connection: Connection, brand_id: int, zones: tuple[str, str], at: datetime) -> Recounted:
+    """Moves reported totals to the days they are of, and counts days and hours by the new zone, which the brand has."""
+    old_zone, new_zone = map(time_zone, zones)
+    floor = watermarks.reached(connection, ledger.FLOOR)
+    kept = BEFORE_ALL_DAYS if floor is None else max(local_day(floor, old_zone), local_day(floor, new_zone))
+    events = brand_corrections.stretches(connection, brand_id, old_zone, new_zone)
+    for row in brand_corrections.unclear_totals(connection, events, kept):
+        told = f"{row['source']} reported {row['total_micros']} micros for campaign {row['campaign_id']}"
+        raise InvalidValue(
+            "time_zone", f"{told} on {row['day']}, and the ledger has {row['counted_micros']}: see `spendgate verify`"
+        )
+    misplaced = brand_corrections.misplaced_totals(connection, events, kept)
+    moments = [(one, moment_in(one.occurred_at, one.day, new_zone)) for one in misplaced]
+    added = brand_corrections.put_right(connection, brand_id, moments, at)
+    changed = brand_corrections.recount(connection, brand_id, events, kept, added)
+    hours.recount_brand(connection, brand_id, new_zone, at)
+    return Recounted(changed, len(misplaced), None if kept == BEFORE_ALL_DAYS else kept)
+
+
+def _report_anew(brand_id: int) -> None:
+    """A new version of each stored report of a month that is over by the brand's clock, where it differs."""
+    with snapshot() as connection:
+        zone = time_zone(catalog.brand(connection, brand_id)["time_zone"])
+        months = reports.months_stored(connection, brand_id)
+    running = window_of(Period.MONTHLY, local_day(clock.now(), zone)).first_day
+    for month in months:
+        if month < running:
+            report_month(brand_id, month)

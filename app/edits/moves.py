@@ -1,0 +1,145 @@
+"""A campaign's external id moves to another brand from a day on; its history stays where it was counted."""
+
+from collections.abc import Callable, Iterable
+from datetime import date
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from app.enforcement import Cause, announce, enforce
+from db.engine import committed, rehearsed
+from db.repository import catalog, platform_accounts
+from db.repository.audit import Edit
+from db.repository.enforcement import Applied, lock_brands
+from domain.campaigns import ConfiguredStatus
+from domain.errors import InvalidValue
+from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, local_day, time_zone
+
+
+class Move(NamedTuple):
+    """What is asked for. `from_day`: the first day that counts in the new brand; None: the first that can.
+
+    `copies`: whether the new campaign gets the budgets and the schedule of the old one.
+    """
+
+    campaign_id: int
+    to_brand_id: int
+    from_day: date | None = None
+    copies: bool = False
+
+
+class Moved(NamedTuple):
+    """What was done: the old campaign and the new one, the day, what became of the old one, and who is toggled."""
+
+    campaign_id: int
+    from_brand_id: int
+    new_campaign_id: int
+    to_brand_id: int
+    from_day: date
+    old_ends_on: date | None
+    copied_budgets: int
+    changes: tuple[Applied, ...]
+
+    def fields(self) -> dict[str, Any]:
+        """For programs."""
+        told = {name: value for name, value in self._asdict().items() if name != "changes"}
+        toggled = [(change.campaign_id, change.to_status) for change in self.changes if change.is_toggle]
+        return told | {
+            "stops": [campaign_id for campaign_id, status in toggled if status == "inactive"],
+            "starts": [campaign_id for campaign_id, status in toggled if status == "active"],
+        }
+
+
+def add_account(
+    connection: Connection, platform: str, account_id: str, name: str, brand_ids: Iterable[int], edit: Edit
+) -> int:
+    """Makes an account and binds it to the brands; returns its id. Raises InvalidValue for an account that is known."""
+    for field, value in (("platform", platform), ("account_id", account_id)):
+        catalog.known_as(field, value)
+    made = platform_accounts.add(connection, platform, account_id, catalog.named(name) if name else "", edit)
+    for brand_id in sorted(set(brand_ids)):
+        bind_account(connection, made, brand_id, edit)
+    return made
+
+
+def bind_account(connection: Connection, platform_account_id: int, brand_id: int, edit: Edit) -> None:
+    """Lets the brand have campaigns in the account. Raises InvalidValue where there is no such brand or account."""
+    catalog.brand(connection, brand_id)
+    platform_accounts.account(connection, platform_account_id)
+    platform_accounts.bind(connection, platform_account_id, brand_id, edit)
+
+
+def move(
+    asked: Move, edit: Edit, *, dry_run: bool = False, check: Callable[[Connection], object] | None = None
+) -> Moved:
+    """Moves the campaign, and enforces both brands in the same commit; a dry run undoes all of it.
+
+    `check` runs under the locks of both brands, before anything is changed. Raises InvalidValue for a campaign that no
+    platform knows, the same brand, a brand that there is not, and a day on which or after which the campaign has
+    counted spend: what is reported again must not count twice.
+    """
+    work = partial(_move, asked=asked, edit=edit, check=check)
+    if dry_run:
+        return rehearsed(work)
+    moved = committed(work)
+    announce(moved.changes, Cause.EDIT)
+    return moved
+
+
+def _move(connection: Connection, asked: Move, edit: Edit, check: Callable[[Connection], object] | None) -> Moved:
+    brand_ids = [catalog.brand_of(connection, asked.campaign_id), asked.to_brand_id]
+    lock_brands(connection, brand_ids)
+    if check is not None:
+        check(connection)
+    campaign = catalog.campaign(connection, asked.campaign_id)
+    brand, to_brand = (catalog.brand(connection, brand_id) for brand_id in brand_ids)
+    _check(asked, campaign, brand, to_brand)
+    today = local_day(edit.at, time_zone(brand["time_zone"]))
+    from_day = _from_day(asked, platform_accounts.last_counted_day(connection, brand["id"], campaign["id"]), today)
+    old, new = _facts(campaign, from_day, today)
+    platform_accounts.release(connection, campaign, from_day, old, edit)
+    made = platform_accounts.take_over(connection, campaign, new | {"brand_id": to_brand["id"]}, edit)
+    limits = (
+        platform_accounts.copy_budgets_and_schedule(connection, campaign, (to_brand["id"], made), edit)
+        if asked.copies
+        else []
+    )
+    changes = enforce(connection, sorted(brand_ids), Cause.EDIT)
+    ends_on: date | None = old.get("ends_on")
+    ids = (campaign["id"], brand["id"], made, to_brand["id"])
+    return Moved(*ids, from_day, ends_on, len(limits), tuple(changes))
+
+
+def _check(asked: Move, campaign: dict[str, Any], brand: dict[str, Any], to_brand: dict[str, Any]) -> None:
+    if campaign["platform"] is None or campaign["external_id"] is None:
+        raise InvalidValue("campaign", f"campaign {campaign['id']} has no platform and external id that could move")
+    if brand["id"] == to_brand["id"]:
+        raise InvalidValue("to_brand_id", f"campaign {campaign['id']} is of brand {brand['id']} already")
+    if asked.copies and brand["currency"] != to_brand["currency"]:
+        told = f"brand {brand['id']} is in {brand['currency']}, brand {to_brand['id']} in {to_brand['currency']}"
+        raise InvalidValue("copy", f"{told}: limits cannot be copied")
+    if asked.from_day is not None and not FIRST_DAY <= asked.from_day <= LAST_DAY:
+        raise InvalidValue("from_day", f"{asked.from_day} is not between {FIRST_DAY} and {LAST_DAY}")
+
+
+def _from_day(asked: Move, last_counted: date | None, today: date) -> date:
+    earliest = None if last_counted is None else last_counted + ONE_DAY
+    if asked.from_day is None:
+        return today if earliest is None else max(today, earliest)
+    if earliest is not None and asked.from_day < earliest:
+        told = f"campaign {asked.campaign_id} has spend of {last_counted}, which stays its own"
+        raise InvalidValue("from_day", f"{told}: the earliest day is {earliest}")
+    return asked.from_day
+
+
+def _facts(campaign: dict[str, Any], from_day: date, today: date) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What changes of the old campaign, and how the new one differs from what the old one was.
+
+    From a day to come on, the flights meet there, so that one of the two serves until then and the other from then on.
+    """
+    last_day, starts_on, ends_on = from_day - ONE_DAY, campaign["starts_on"], campaign["ends_on"]
+    serves_until_then = from_day > today and (starts_on is None or starts_on <= last_day)
+    if not serves_until_then or (ends_on is not None and ends_on < from_day):
+        return {"configured_status": ConfiguredStatus.ARCHIVED.value}, {}
+    return {"ends_on": last_day}, {"starts_on": from_day}

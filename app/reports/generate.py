@@ -1,0 +1,189 @@
+"""Monthly reports: made when a brand's month is over, and again when it was restated; the running month when asked."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from app.reports.content import beside_closed, content_of_month
+from db.engine import PASSING_FAULTS, Stale, committed, snapshot
+from db.replica import view
+from db.repository import catalog, reports, search, watermarks
+from db.repository.zones import readable_zones
+from domain.errors import InvalidValue
+from domain.periods import FIRST_DAY, ONE_DAY, Period, Window, day_starts_at, local_day, time_zone, window_of
+from runtime import clock
+
+log = structlog.get_logger()
+
+WATERMARK: Final = "monthly_reports"
+CHECKED: Final = "monthly_reports_checked"
+MONTHS_CHECKED: Final = 13
+SETTLED: Final = timedelta(hours=1)
+"""What was received so long before the last check may have been committed after it."""
+
+Due = tuple[int, date]
+"""A brand, and the first day of a month of its that is over."""
+
+
+def generate_due(tell: Callable[[int, int], object] = lambda _done, _due: None) -> int:
+    """Stores a report of every month that ended since the last run (at the first: the last one), and once a day the
+    next version of those of the last 13 months that say something new now, and those that are missing; returns how
+    many were stored.
+
+    `tell` hears how many are done, and how many are due. A brand that cannot be reported is logged and holds up no
+    other; a fault that passes is raised when all others are done, so that the job is done again.
+    """
+    at = clock.now()
+    with snapshot() as connection:
+        due = _ended(connection, at)
+        checked_at = watermarks.reached_by(connection, CHECKED, at)
+        checks = _is_new_day(checked_at, at)
+        if checks:
+            due += _restated(connection, checked_at or at - ONE_DAY, at)
+    stored = _store_each(list(dict.fromkeys(due)), tell)
+    committed(lambda connection: watermarks.raise_to(connection, WATERMARK, at))
+    if checks:
+        committed(lambda connection: watermarks.raise_to(connection, CHECKED, at))
+    return stored
+
+
+def _restated(connection: Connection, checked_at: datetime, at: datetime) -> list[Due]:
+    running = day_starts_at(_months_back(at, 0), time_zone("UTC"))
+    return reports.restated(connection, _months_back(at, MONTHS_CHECKED), checked_at - SETTLED, running + ONE_DAY, at)
+
+
+def _ended(connection: Connection, at: datetime) -> list[Due]:
+    since = watermarks.reached_by(connection, WATERMARK, at)
+    return [
+        (brand_id, first_day)
+        for zone in readable_zones(search.zones_in_use(connection)).values()
+        for first_day, end_day in _ended_months(zone, since, at)
+        for brand_id in reports.brands_to_report(
+            connection, zone.key, (first_day, end_day), day_starts_at(end_day, zone)
+        )
+    ]
+
+
+def _ended_months(zone: ZoneInfo, since: datetime | None, at: datetime) -> list[tuple[date, date]]:
+    """The zone's months [first day, end day) that ended in (since, at], oldest first."""
+    end_day = window_of(Period.MONTHLY, local_day(at, zone)).first_day
+    ended: list[tuple[date, date]] = []
+    while not ended if since is None else day_starts_at(end_day, zone) > since:
+        first_day = window_of(Period.MONTHLY, end_day - ONE_DAY).first_day
+        ended.insert(0, (first_day, end_day))
+        end_day = first_day
+    return ended
+
+
+def _is_new_day(since: datetime | None, at: datetime) -> bool:
+    return since is None or since.astimezone(UTC).date() < at.astimezone(UTC).date()
+
+
+def _months_back(at: datetime, months: int) -> date:
+    place = at.year * 12 + at.month - 1 - months
+    return date(place // 12, place % 12 + 1, 1)
+
+
+def _store_each(due: Sequence[Due], tell: Callable[[int, int], object]) -> int:
+    stored = 0
+    passing: list[Exception] = []
+    for done, (brand_id, month) in enumerate(due, start=1):
+        try:
+            stored += report_month(brand_id, month) is not None
+        except PASSING_FAULTS as error:
+            log.warning("report.postponed", brand_id=brand_id, month=f"{month:%Y-%m}", error=type(error).__name__)
+            passing.append(error)
+        except (DBAPIError, ArithmeticError, LookupError, TypeError, ValueError):
+            log.exception("report.failed", brand_id=brand_id, month=f"{month:%Y-%m}")
+        tell(done, len(due))
+    if passing:
+        raise passing[0]
+    return stored
+
+
+def report_month(brand_id: int, month: date) -> int | None:
+    """Stores the report of the brand's month, which is over; returns its version, None where it says nothing new."""
+    kept, is_new = _kept(brand_id, month)
+    return kept["version"] if is_new else None
+
+
+def _kept(brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
+    kept, is_new = committed(lambda connection: _keep(connection, brand_id, month))
+    if is_new:
+        log.info("report.stored", brand_id=brand_id, month=f"{month:%Y-%m}", version=kept["version"])
+    return kept, is_new
+
+
+def _keep(connection: Connection, brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
+    """The latest version, and whether it was stored just now. Raises Stale where another was stored meanwhile."""
+    with snapshot() as seen:
+        at = clock.now()
+        first = reports.first_stored(seen, brand_id, month, at)
+        last = reports.stored(seen, brand_id, month, at)
+        version = reports.last_version(seen, brand_id, month) + 1
+        brand = catalog.brand(seen, brand_id)
+        content = content_of_month(seen, brand, window_of(Period.MONTHLY, month), at)
+    content["closed"] = beside_closed(content, first, at)
+    if last is not None and _without_closed(last["content"]) == _without_closed(content):
+        return last, False
+    if not reports.store(connection, brand_id, month, version, content, at):
+        raise Stale("another report of this month was stored meanwhile")
+    return _as_stored(brand_id, month, version, at, content), True
+
+
+def _without_closed(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != "closed"}
+
+
+def _as_stored(brand_id: int, month: date, version: int, at: datetime, content: dict[str, Any]) -> dict[str, Any]:
+    return {"brand_id": brand_id, "month": month, "version": version, "generated_at": at, "content": content}
+
+
+def on_demand(brand_id: int, month: date) -> dict[str, Any]:
+    """The report of the month that holds the day `month`, as it is known now, in the shape of `reports.stored`.
+
+    A month that is over is stored, where it says something new. The running one is not: its version is 0. Raises
+    InvalidValue for an unknown brand, a month that has not begun, and one that was over before the brand had anything.
+    """
+    at = clock.now()
+    with view() as connection:
+        brand = catalog.brand(connection, brand_id)
+        zone = time_zone(brand["time_zone"])
+        if month.replace(day=1) > local_day(at, zone):
+            raise InvalidValue("month", f"{month:%Y-%m} has not begun")
+        running = _running(connection, brand, month, at)
+        if running is not None:
+            return running
+        window = window_of(Period.MONTHLY, month)
+        if not _had_anything(connection, brand_id, zone, window):
+            raise InvalidValue("month", f"{month:%Y-%m} was over before the brand had anything")
+    return _kept(brand_id, window.first_day)[0]
+
+
+def so_far(brand_id: int, month: date) -> dict[str, Any] | None:
+    """The running month as it is known now, in the same shape, version 0; None where the month is not the running one.
+
+    Raises InvalidValue for an unknown brand.
+    """
+    with view() as connection:
+        return _running(connection, catalog.brand(connection, brand_id), month, clock.now())
+
+
+def _running(connection: Connection, brand: dict[str, Any], month: date, at: datetime) -> dict[str, Any] | None:
+    window = window_of(Period.MONTHLY, month)
+    if local_day(at, time_zone(brand["time_zone"])) not in window:
+        return None
+    content = content_of_month(connection, brand, window, at) | {"closed": None}
+    return _as_stored(brand["id"], window.first_day, 0, at, content)
+
+
+def _had_anything(connection: Connection, brand_id: int, zone: ZoneInfo, month: Window) -> bool:
+    if month.end_day is None or month.first_day < FIRST_DAY:
+        return False
+    days = month.first_day, month.end_day
+    return bool(reports.brands_to_report(connection, zone.key, days, day_starts_at(month.end_day, zone), brand_id))

@@ -1,0 +1,339 @@
+"""A brand's zone and currency corrected: every counter is the ledger's by the new zone, and what was reported for a day
+stays on it."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from threading import Event
+from typing import Any
+
+import pytest
+
+from app.edits import brand_corrections
+from app.edits.brand_corrections import Corrected, Correction
+from app.enforcement import edited
+from app.ingest.ingest import count_events, count_totals
+from app.reports.generate import report_month
+from db.engine import committed
+from db.repository import hours, search, watermarks
+from db.repository.audit import Edit
+from db.repository.ledger import FLOOR
+from domain.errors import InvalidValue
+from domain.periods import local_day, time_zone
+from runtime import clock
+from tests.kit import at_each_statement, at_once
+from tests.world import UNIT, World
+
+TABLES = ("brands", "campaign_days", "brand_days", "brand_hours", "spend_events", "audit_entries", "hold_changes")
+
+
+def correct(brand: int, zone: str | None = None, currency: str | None = None, **options: bool) -> Corrected:
+    return brand_corrections.correct(Correction(brand, zone, currency), Edit("ada", clock.now()), **options)
+
+
+def days(world: World, campaign: int) -> dict[str, int]:
+    query = "SELECT day, spent_micros FROM campaign_days WHERE campaign_id = %s ORDER BY day"
+    return {str(row["day"]): row["spent_micros"] for row in world.rows(query, campaign)}
+
+
+def total(campaign: int, day: str, units: int, as_of: str) -> dict[str, Any]:
+    return {"source": "meta", "campaign_id": campaign, "day": day, "total_micros": units * UNIT, "as_of": as_of}
+
+
+def everything(world: World) -> list[list[dict[str, Any]]]:
+    return [world.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]  # noqa: S608 - our own names
+
+
+def test_each_event_counts_on_the_day_that_the_new_zone_says(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC")
+    campaign = world.campaign(brand)
+    for at, units in (("2026-06-16T12:00:00Z", 1), ("2026-06-16T18:14:59Z", 2), ("2026-06-16T18:15:00Z", 4)):
+        world.spend(campaign, units * UNIT, at)
+    corrected = correct(brand, "Asia/Kathmandu")
+    assert days(world, campaign) == {"2026-06-16": 3 * UNIT, "2026-06-17": 4 * UNIT}
+    assert corrected.days == ((date(2026, 6, 16), 7 * UNIT, 3 * UNIT), (date(2026, 6, 17), 0, 4 * UNIT))
+    assert (corrected.campaign_days, corrected.moved_totals, corrected.kept_until) == (2, 0, None)
+    assert world.one("SELECT time_zone FROM brands")["time_zone"] == "Asia/Kathmandu"
+    world.spend(campaign, UNIT, "2026-06-16T18:20:00Z")
+    assert days(world, campaign)["2026-06-17"] == 5 * UNIT
+    world.verify()
+
+
+def test_correcting_back_undoes_it(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("America/New_York", daily=4 * UNIT)
+    campaign = world.campaign(brand)
+    world.spend(campaign, 3 * UNIT, "2026-06-17T02:00:00Z")
+    count_totals(
+        [
+            total(campaign, "2026-06-15", 5, "2026-06-16T09:00:00Z"),
+            total(campaign, "2026-06-14", 0, "2026-06-16T09:00:00Z"),
+        ]
+    )
+    before = days(world, campaign), world.rows("SELECT * FROM brand_days ORDER BY day"), world.holds(campaign)
+    correct(brand, "Pacific/Kiritimati")
+    assert days(world, campaign) != before[0]
+    world.verify()
+    correct(brand, "America/New_York")
+    assert (days(world, campaign), world.rows("SELECT * FROM brand_days ORDER BY day"), world.holds(campaign)) == before
+    world.verify()
+
+
+def test_a_reported_total_stays_on_the_day_it_was_reported_for(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC")
+    campaign = world.campaign(brand)
+    for units, as_of in ((2, "2026-06-16T01:00:00Z"), (5, "2026-06-16T12:00:00Z"), (9, "2026-06-17T08:00:00Z")):
+        count_totals([total(campaign, "2026-06-16", units, as_of)])
+    for zone in ("America/New_York", "Asia/Tokyo", "Pacific/Kiritimati", "UTC"):
+        corrected = correct(brand, zone)
+        assert {day: micros for day, micros in days(world, campaign).items() if micros} == {"2026-06-16": 9 * UNIT}
+        assert corrected.days == ()
+        world.verify()
+    count_totals([total(campaign, "2026-06-16", 8, "2026-06-17T09:00:00Z")])
+    assert days(world, campaign)["2026-06-16"] == 8 * UNIT
+    assert count_totals([total(campaign, "2026-06-16", 8, "2026-06-17T09:00:00Z")]).known == 1
+    world.verify()
+
+
+def test_totals_that_the_ledger_contradicts_are_named_and_nothing_changes(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC")
+    campaign = world.campaign(brand)
+    count_totals([total(campaign, "2026-06-16", 5, "2026-06-17T01:00:00Z")])
+    world.execute("UPDATE reported_totals SET total_micros = 6000000")
+    before = everything(world)
+    with pytest.raises(InvalidValue, match=r"meta reported 6000000 micros for campaign \d+ on 2026-06-16"):
+        correct(brand, "Asia/Tokyo")
+    assert everything(world) == before
+
+
+ZONES = (
+    "UTC",
+    "Asia/Kathmandu",
+    "America/New_York",
+    "Europe/Berlin",
+    "Australia/Lord_Howe",
+    "Pacific/Kiritimati",
+    "America/Santiago",
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_events_and_totals_through_any_zones(world: World, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Over the days on which clocks change in autumn and spring, against the rules in plain Python."""
+    monkeypatch.setenv("SPENDGATE_MAX_EVENT_AGE_DAYS", "365")
+    at, random = world.set_clock("2026-11-10T12:00:00Z"), Random(seed)
+    brand = world.brand(random.choice(ZONES))
+    campaigns = [world.campaign(brand) for _ in range(2)]
+    spent: list[tuple[int, datetime, int]] = []
+    for _ in range(150):
+        occurred = at - timedelta(minutes=random.randrange(1, 60 * 24 * 20))
+        spent.append((random.choice(campaigns), occurred, random.randrange(-UNIT, 3 * UNIT)))
+    world.ingest([world.event(campaign, micros, occurred) for campaign, occurred, micros in spent])
+    reported: dict[tuple[int, str], int] = {}
+    for number in range(60):
+        key = random.choice(campaigns), str(at.date() - timedelta(days=random.randrange(2, 15)))
+        reported[key] = random.randrange(0, 9)
+        count_totals([total(*key, reported[key], (at - timedelta(hours=30) + timedelta(minutes=number)).isoformat())])
+    for zone in random.sample(ZONES, 4):
+        correct(brand, zone)
+        wanted: defaultdict[tuple[int, str], int] = defaultdict(int)
+        for campaign, occurred, micros in spent:
+            wanted[campaign, str(local_day(occurred, time_zone(zone)))] += micros
+        for key, units in reported.items():
+            wanted[key] += units * UNIT
+        rows = world.rows("SELECT campaign_id, day, spent_micros FROM campaign_days")
+        found = {(row["campaign_id"], str(row["day"])): row["spent_micros"] for row in rows}
+        assert {key: micros for key, micros in found.items() if micros} == {k: v for k, v in wanted.items() if v}
+        world.verify()
+
+
+def test_holds_are_decided_anew_in_the_same_commit(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC", daily=5 * UNIT)
+    campaign = world.campaign(brand)
+    world.spend(campaign, 5 * UNIT, "2026-06-17T01:00:00Z")
+    assert world.holds(campaign) == {"brand_daily_budget"}
+    assert correct(brand, "America/New_York", dry_run=True).fields()["starts"] == [campaign]
+    assert world.holds(campaign) == {"brand_daily_budget"}
+    correct(brand, "America/New_York")
+    assert world.holds(campaign) == set()
+    world.verify()
+    corrected = correct(brand, "UTC")
+    assert corrected.fields()["stops"] == [campaign]
+    assert world.one("SELECT next_change_at FROM campaigns")["next_change_at"] == datetime(2026, 6, 18, tzinfo=UTC)
+    world.verify()
+
+
+def test_a_dry_run_changes_nothing_and_says_what_the_correction_does(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC")
+    campaign = world.campaign(brand)
+    world.spend(campaign, UNIT, "2026-06-17T01:00:00Z")
+    count_totals([total(campaign, "2026-06-16", 5, "2026-06-17T01:00:00Z")])
+    before = everything(world)
+    rehearsed = correct(brand, "America/New_York", dry_run=True)
+    assert everything(world) == before
+    assert correct(brand, "America/New_York").fields() == rehearsed.fields()
+    assert [str(day) for day, _, _ in rehearsed.days] == ["2026-06-16", "2026-06-17"]
+
+
+def test_the_second_time_there_is_nothing_to_do(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC")
+    world.spend(world.campaign(brand), UNIT)
+    correct(brand, "Asia/Tokyo", "JPY")
+    before = everything(world)
+    again = correct(brand, "Asia/Tokyo", "JPY")
+    assert (again.old, again.days) == (again.new, ())
+    assert everything(world) == before
+    entries = world.rows("SELECT changed_by, old, new FROM audit_entries WHERE action = 'correct'")
+    assert [(row["changed_by"], row["old"]) for row in entries] == [("ada", {"time_zone": "UTC", "currency": "USD"})]
+    assert entries[0]["new"]["time_zone"] == "Asia/Tokyo"
+
+
+def test_another_currency_converts_no_amount(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC", daily=9 * UNIT)
+    campaign = world.campaign(brand)
+    world.spend(campaign, 5 * UNIT, currency="USD")
+    assert correct(brand, currency="EUR").days == ()
+    assert world.spent(campaign) == 5 * UNIT
+    assert world.one("SELECT limit_micros FROM budgets")["limit_micros"] == 9 * UNIT
+    told = count_events([world.event(campaign, UNIT, currency="USD"), world.event(campaign, UNIT, currency="EUR")])
+    assert ([str(one.reason) for one in told.rejections], told.taken) == (["wrong_currency"], 1)
+    world.verify()
+
+
+@pytest.mark.parametrize(("zone", "currency"), [("Mars/Olympus", None), (None, "dollars"), ("", None)])
+def test_what_is_no_zone_or_currency_is_refused(world: World, zone: str | None, currency: str | None) -> None:
+    brand = world.brand("UTC")
+    with pytest.raises(InvalidValue):
+        correct(brand, zone, currency)
+    with pytest.raises(InvalidValue, match="there is no brand"):
+        correct(brand + 1, "UTC")
+
+
+def test_nothing_but_a_correction_changes_the_zone_of_a_brand_with_spend(world: World) -> None:
+    brand, other = world.brand("UTC"), world.brand("UTC")
+    for one in (brand, other):
+        world.spend(world.campaign(one), UNIT)
+    correct(brand, "Asia/Tokyo")
+    for statement in (
+        "UPDATE brands SET time_zone = 'Europe/Berlin'",
+        f"SET spendgate.corrects_brand = '{brand}'; UPDATE brands SET time_zone = 'Europe/Berlin' WHERE id = {other}",  # noqa: S608
+    ):
+        with pytest.raises(Exception, match="are fixed: it has spend"):
+            world.execute(statement)
+
+
+def test_days_that_the_ledger_has_dropped_stay_and_no_micro_is_lost(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC")
+    campaign = world.campaign(brand)
+    for at in ("2026-05-31T23:30:00Z", "2026-06-01T02:00:00Z", "2026-06-02T02:00:00Z", "2026-06-02T12:00:00Z"):
+        world.spend(campaign, UNIT, at)
+    world.execute("DROP TABLE spend_events_2026_05")
+    committed(lambda connection: watermarks.raise_to(connection, FLOOR, datetime(2026, 6, 1, tzinfo=UTC)))
+    before = days(world, campaign)
+    corrected = correct(brand, "America/New_York")
+    assert corrected.kept_until == date(2026, 6, 1)
+    assert days(world, campaign) == {"2026-05-31": 2 * UNIT, "2026-06-01": UNIT, "2026-06-02": UNIT}
+    world.verify()
+    correct(brand, "UTC")
+    assert days(world, campaign) == before
+    world.verify()
+
+
+def test_stored_reports_get_a_new_version(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC")
+    world.spend(world.campaign(brand), UNIT, "2026-06-01T02:00:00Z")
+    report_month(brand, date(2026, 5, 1))
+    correct(brand, "America/New_York")
+    query = "SELECT version, (content ->> 'spent_micros')::bigint AS spent FROM monthly_reports ORDER BY version"
+    assert [(row["version"], row["spent"]) for row in world.rows(query)] == [(1, 0), (2, UNIT)]
+
+
+def test_hours_are_those_of_the_new_wall_clock(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC")
+    campaign = world.campaign(brand)
+    world.spend(campaign, UNIT, "2026-06-17T03:10:00Z")
+    world.set_clock(noon + timedelta(minutes=5))
+    roll_up()
+    correct(brand, "Asia/Kathmandu")
+    query = "SELECT day, hour, spent_micros FROM brand_hours WHERE spent_micros <> 0"
+    found = [(str(row["day"]), row["hour"], row["spent_micros"]) for row in world.rows(query)]
+    assert found == [("2026-06-17", 8, UNIT)]
+    world.set_clock(noon + timedelta(minutes=10))
+    roll_up()
+    assert [(str(row["day"]), row["hour"]) for row in world.rows(query)] == [("2026-06-17", 8)]
+
+
+def roll_up() -> None:
+    committed(lambda connection: hours.roll_up(connection, search.zones_in_use(connection), clock.now()))
+
+
+@pytest.mark.parametrize("place", ["INSERT INTO spend_events", "time_zone, currency"])
+def test_spend_that_was_judged_by_the_old_zone_is_judged_again(world: World, noon: datetime, place: str) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC")
+    campaign = world.campaign(brand)
+    world.spend(campaign, UNIT, "2026-06-16T12:00:00Z")
+    done: list[bool] = []
+
+    def correct_meanwhile(_cursor: object, statement: str, _parameters: object) -> None:
+        if place in statement and not done:
+            done.append(True)
+            correct(brand, "Asia/Tokyo")
+
+    with at_each_statement(before=correct_meanwhile):
+        assert count_events([world.event(campaign, UNIT, "2026-06-16T16:00:00Z")]).taken == 1
+    if place == "INSERT INTO spend_events":
+        assert done
+    else:
+        correct(brand, "Asia/Tokyo")
+    assert days(world, campaign) == {"2026-06-16": UNIT, "2026-06-17": UNIT}
+    world.verify()
+
+
+def test_spend_and_edits_at_once_with_corrections_are_exact(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC", daily=500 * UNIT)
+    campaigns = [world.campaign(brand, platform="meta", external_id=str(number)) for number in range(4)]
+    sent: list[int] = []
+    over = Event()
+
+    def spend(seed: int) -> Callable[[], None]:
+        def work() -> None:
+            random, number = Random(seed), 0
+            while not over.is_set() or number < 10:
+                number += 1
+                moments = [noon - timedelta(minutes=random.randrange(0, 4000)) for _ in range(20)]
+                world.ingest([world.event(random.choice(campaigns), UNIT, moment) for moment in moments])
+                sent.append(20)
+
+        return work
+
+    def report() -> None:
+        for number in range(10):
+            key = campaigns[number % 4], f"2026-06-{10 + number % 5}"
+            count_totals([total(*key, number, f"2026-06-17T11:{number:02}:00Z")])
+
+    def correct_often() -> None:
+        try:
+            for zone in ("Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati", "Europe/Berlin"):
+                correct(brand, zone)
+        finally:
+            over.set()
+
+    at_once(spend(1), spend(2), report, correct_often)
+    counted = world.one("SELECT sum(amount_micros)::bigint AS micros FROM spend_events WHERE source = ''")
+    assert counted["micros"] == sum(sent) * UNIT
+    assert world.rejected() == []
+    edited(lambda _: None, brand)
+    world.verify()

@@ -1,0 +1,217 @@
+"""Budgets edited by SQL beside everything else: no deadlock, and brands know whether their campaigns have budgets."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+
+import psycopg
+import pytest
+import structlog
+from sqlalchemy import Connection
+
+from app.enforcement import edited
+from app.proof.verification import verify
+from db.repository import catalog
+from db.repository.audit import Edit
+from domain.periods import Period
+from tests.kit import at_once, lines
+from tests.world import World, eventually
+
+LIMIT = 1_000
+ROUNDS = 25
+SET = "UPDATE budgets SET limit_micros = 5 WHERE brand_id = %(brand)s AND period = 'daily'"
+INSERT = "INSERT INTO budgets (brand_id, period, limit_micros) VALUES (%(brand)s, 'weekly', 5)"
+UPSERT = INSERT.replace("weekly", "daily") + (
+    " ON CONFLICT (brand_id, campaign_id, period) DO UPDATE SET limit_micros = excluded.limit_micros"
+)
+MOVE = "UPDATE budgets SET brand_id = %(other)s WHERE brand_id = %(brand)s AND period = 'daily'"
+REMOVE = "DELETE FROM budgets WHERE brand_id = %(brand)s AND period = 'daily'"
+
+Run = Callable[[str, dict[str, int]], "Future[None]"]
+
+
+@pytest.fixture
+def run(world: World) -> Iterator[Run]:
+    """Runs one statement beside the test, on a connection of its own."""
+    with ThreadPoolExecutor(4) as pool:
+
+        def beside(statement: str, parameters: dict[str, int]) -> None:
+            with psycopg.connect(world.url, autocommit=True) as connection:
+                connection.execute(statement.encode(), parameters)
+
+        yield lambda statement, parameters: pool.submit(beside, statement, parameters)
+
+
+def wait_until_one_waits(world: World) -> None:
+    eventually(lambda: bool(world.rows("SELECT FROM pg_locks WHERE NOT granted")))
+
+
+def flags(world: World) -> dict[int, bool]:
+    return {row["id"]: row["has_campaign_budgets"] for row in world.rows("SELECT id, has_campaign_budgets FROM brands")}
+
+
+@pytest.mark.parametrize("statement", [SET, INSERT, UPSERT, MOVE, REMOVE])
+@pytest.mark.parametrize("removes", [False, True])
+def test_an_edit_lets_an_edit_by_sql_go_first_instead_of_a_deadlock(
+    world: World, run: Run, noon: datetime, statement: str, removes: bool
+) -> None:
+    brand, other = world.brand(daily=LIMIT), world.brand()
+    period = Period.WEEKLY if statement == INSERT else Period.DAILY
+    edit = Edit("test", world.set_clock(noon))
+    if removes and statement == INSERT:
+        world.limit(LIMIT, "weekly", brand=brand)
+        statement = SET.replace("daily", "weekly")
+    beside: list[Future[None]] = []
+
+    def work(connection: Connection) -> None:
+        if not beside:
+            beside.append(run(statement, {"brand": brand, "other": other}))
+            wait_until_one_waits(world)
+        if removes and catalog.budget_of(connection, brand, None, period):
+            catalog.remove_budget(connection, brand, None, period, edit)
+        elif not removes:
+            catalog.set_budget(connection, brand, None, period, 7, edit)
+
+    with structlog.testing.capture_logs() as logged:
+        edited(work, brand)
+        beside[0].result()
+    assert {line["error"] for line in lines(logged, "transaction.retried")} <= {"Stale"}
+    kept = world.rows("SELECT limit_micros FROM budgets WHERE brand_id = %s AND period = %s", brand, period)
+    assert kept == ([] if removes else [{"limit_micros": 7}])
+    world.verify()
+
+
+def test_edits_by_sql_and_by_the_product_never_deadlock(world: World, noon: datetime) -> None:
+    edit = Edit("test", world.set_clock(noon))
+    brands = [world.brand() for _ in range(4)]
+    for brand in reversed(brands):
+        world.limit(LIMIT, brand=brand)
+    campaigns = [world.campaign(brand) for brand in brands]
+
+    def by_sql(statement: str) -> Callable[[], None]:
+        def repeat() -> None:
+            with psycopg.connect(world.url, autocommit=True) as connection:
+                for number in range(ROUNDS):
+                    connection.execute(statement.encode(), {"limit": LIMIT + number, "brand": brands[number % 4]})
+
+        return repeat
+
+    def by_product() -> None:
+        for number in range(ROUNDS):
+            brand, limit = brands[number % 4], 2 * LIMIT + number
+
+            def work(connection: Connection, brand: int = brand, limit: int = limit) -> None:
+                catalog.set_budget(connection, brand, None, Period.DAILY, limit, edit)
+
+            edited(work, brand)
+
+    def spend() -> None:
+        for _ in range(ROUNDS):
+            world.ingest([world.event(campaign, 1) for campaign in campaigns])
+
+    with structlog.testing.capture_logs() as logged:
+        at_once(
+            by_product,
+            spend,
+            by_sql("UPDATE budgets SET limit_micros = %(limit)s"),
+            by_sql("UPDATE budgets SET limit_micros = %(limit)s WHERE brand_id = %(brand)s"),
+        )
+    assert {line["error"] for line in lines(logged, "transaction.retried")} <= {"Stale"}
+    world.verify()
+
+
+def test_one_statement_locks_brands_in_id_order_whatever_the_order_of_its_rows(world: World, run: Run) -> None:
+    first, second = world.brand(), world.brand()
+    for brand in (second, first):
+        world.limit(LIMIT, brand=brand)
+    lock = b"SELECT FROM brands WHERE id = %s FOR NO KEY UPDATE NOWAIT"
+    with psycopg.connect(world.url) as holder:
+        holder.execute(lock, [first])
+        updated = run("UPDATE budgets SET limit_micros = 5", {})
+        wait_until_one_waits(world)
+        holder.execute(lock, [second])
+    updated.result()
+
+
+# --- whether campaigns have budgets
+
+
+def test_a_campaigns_budget_removed_while_another_is_inserted_leaves_the_flag_true(world: World, run: Run) -> None:
+    brand = world.brand()
+    one, two = world.campaign(brand, daily=LIMIT), world.campaign(brand)
+    world.spend(one, 1)
+    with psycopg.connect(world.url) as inserting:
+        insert = b"INSERT INTO budgets (brand_id, campaign_id, period, limit_micros) VALUES (%s, %s, 'daily', 10)"
+        inserting.execute(insert, (brand, two))
+        removed = run("DELETE FROM budgets WHERE campaign_id = %(one)s", {"one": one})
+        wait_until_one_waits(world)
+    removed.result()
+    assert flags(world) == {brand: True}
+    world.spend(one, 1)
+    world.spend(two, 10)
+    assert not world.is_active(two)
+    world.verify()
+
+
+def test_a_campaigns_budget_inserted_while_another_is_removed_leaves_the_flag_true(world: World, run: Run) -> None:
+    brand = world.brand()
+    one, two = world.campaign(brand, daily=LIMIT), world.campaign(brand)
+    insert = "INSERT INTO budgets (brand_id, campaign_id, period, limit_micros) VALUES (%(brand)s, %(two)s, 'daily', 1)"
+    with psycopg.connect(world.url) as removing:
+        removing.execute("DELETE FROM budgets WHERE campaign_id = %s", [one])
+        inserted = run(insert, {"brand": brand, "two": two})
+        wait_until_one_waits(world)
+    inserted.result()
+    assert flags(world) == {brand: True}
+
+
+def test_an_edit_on_a_snapshot_older_than_another_edit_is_refused(world: World) -> None:
+    brand = world.brand()
+    one, two = world.campaign(brand, daily=LIMIT), world.campaign(brand)
+    with psycopg.connect(world.url) as older:
+        older.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        older.execute("SELECT count(*) FROM budgets")
+        world.limit(LIMIT, campaign=two)
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            older.execute("DELETE FROM budgets WHERE campaign_id = %s", [one])
+    assert flags(world) == {brand: True}
+
+
+def test_the_flag_follows_every_kind_of_edit_by_sql(world: World) -> None:
+    brand, other = world.brand(), world.brand(daily=LIMIT)
+    campaign = world.campaign(brand)
+    world.execute(
+        "INSERT INTO budgets (brand_id, campaign_id, period, limit_micros) SELECT brand_id, id, period, 5 "
+        "FROM campaigns, unnest('{daily,weekly,monthly}'::text[]) AS period"
+    )
+    assert flags(world) == {brand: True, other: False}
+    world.execute("DELETE FROM budgets WHERE period = 'daily'")
+    assert flags(world) == {brand: True, other: False}
+    world.execute("UPDATE budgets SET brand_id = %s, campaign_id = NULL WHERE campaign_id = %s", other, campaign)
+    assert flags(world) == {brand: False, other: False}
+    world.execute("UPDATE budgets SET brand_id = %s, campaign_id = %s", brand, campaign)
+    assert flags(world) == {brand: True, other: False}
+    world.execute("DELETE FROM budgets")
+    assert flags(world) == {brand: False, other: False}
+
+
+def test_an_edit_that_waited_is_dated_after_the_one_it_waited_for(world: World, run: Run) -> None:
+    brand = world.brand(daily=LIMIT)
+    set_limit = "UPDATE budgets SET limit_micros = %s"
+    with psycopg.connect(world.url) as first, psycopg.connect(world.url) as later:
+        first.execute("SELECT now()")
+        later.execute(set_limit.encode(), [2])
+        later.commit()
+        first.execute(set_limit.encode(), [1])
+    history = world.rows("SELECT limit_micros FROM budget_limits WHERE brand_id = %s ORDER BY changed_at", brand)
+    assert [row["limit_micros"] for row in history] == [LIMIT, 2, 1]
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_verify_names_a_brand_with_a_wrong_flag(world: World, said: bool) -> None:
+    brand = world.brand()
+    campaign = world.campaign(brand)
+    if not said:
+        world.limit(LIMIT, campaign=campaign)
+    world.execute("UPDATE brands SET has_campaign_budgets = %s", said)
+    assert {"brand_id": brand, "has_campaign_budgets": said} in [row for check in verify() for row in check.wrong]

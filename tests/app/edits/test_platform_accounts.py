@@ -1,0 +1,430 @@
+"""Platform accounts: whose spend a platform's id is, in which account, on which day; and moves to another brand."""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from app.edits import moves
+from app.edits.moves import Move
+from app.enforcement import edited
+from app.ingest.ingest import count_events, count_totals
+from db.engine import committed
+from db.repository import catalog
+from db.repository.audit import Edit
+from domain.errors import InvalidValue
+from runtime import clock
+from tests.kit import at_each_statement, at_once
+from tests.world import UNIT, World
+
+PLATFORM = "google_ads"
+TODAY = "2026-06-17"
+SELECT = "SELECT * FROM {} ORDER BY 1, 2"
+ADD = "INSERT INTO campaigns (brand_id, name, platform, external_id) VALUES (%s, 'By hand', %s, %s) RETURNING id"
+
+
+@pytest.fixture(autouse=True)
+def _noon(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+
+
+def by_hand(world: World, brand: int, external_id: str = "123") -> int:
+    return int(world.one(ADD, brand, PLATFORM, external_id)["id"])
+
+
+def named(world: World, brand: int, external_id: str = "123", **fields: Any) -> int:
+    return world.campaign(brand, platform=PLATFORM, external_id=external_id, **fields)
+
+
+def account(*brands: int, account_id: str = "555") -> int:
+    edit = Edit("test", clock.now())
+    add = partial(moves.add_account, platform=PLATFORM, account_id=account_id, name="", brand_ids=brands, edit=edit)
+    return committed(add)
+
+
+def change(world: World, campaign: int, **changes: object) -> None:
+    edit = partial(catalog.edit_campaign, campaign_id=campaign, changes=changes, edit=Edit("test", clock.now()))
+    edited(edit, world.brand_of(campaign))
+
+
+def event(world: World, micros: int = UNIT, at: str | None = None, **fields: Any) -> dict[str, Any]:
+    return world.event(0, micros, at, platform=PLATFORM, external_id="123", **fields) | {"campaign_id": None}
+
+
+def total(day: str, units: int, as_of: str = "2026-06-17T11:00:00Z", **fields: Any) -> dict[str, Any]:
+    return {
+        "source": PLATFORM,
+        "platform": PLATFORM,
+        "external_id": "123",
+        "day": day,
+        "total_micros": units * UNIT,
+        "as_of": as_of,
+        **fields,
+    }
+
+
+def reasons(counted: Any) -> list[str]:
+    return [str(rejection.reason) for rejection in counted.rejections]
+
+
+def move(campaign: int, brand: int, from_day: str | None = None, **facts: Any) -> moves.Moved:
+    day = None if from_day is None else date.fromisoformat(from_day)
+    dry_run = facts.pop("dry_run", False)
+    return moves.move(Move(campaign, brand, day, **facts), Edit("ada", clock.now()), dry_run=dry_run)
+
+
+# Accounts
+
+
+def test_a_campaign_inserted_by_sql_gets_its_brands_default_account(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    campaigns = [by_hand(world, first), by_hand(world, first, "124"), by_hand(world, second)]
+    rows = world.rows(
+        "SELECT platform_accounts.* FROM platform_accounts JOIN campaigns ON platform_account_id = platform_accounts.id"
+        " WHERE campaigns.id = ANY(%s) ORDER BY campaigns.id",
+        campaigns,
+    )
+    assert [(row["platform"], row["account_id"], row["default_of_brand_id"]) for row in rows] == [
+        (PLATFORM, None, first),
+        (PLATFORM, None, first),
+        (PLATFORM, None, second),
+    ]
+    assert rows[0]["id"] == rows[1]["id"] != rows[2]["id"]
+
+
+def test_campaigns_made_at_once_share_one_default_account(world: World) -> None:
+    brand = world.brand()
+    at_once(*(partial(by_hand, world, brand, str(number)) for number in range(8)))
+    assert len(world.rows("SELECT FROM platform_accounts")) == 1
+    assert len(world.rows("SELECT DISTINCT platform_account_id FROM campaigns")) == 1
+
+
+def test_a_campaign_that_no_platform_knows_has_no_account(world: World) -> None:
+    campaign = world.campaign(world.brand())
+    assert world.one("SELECT platform_account_id FROM campaigns WHERE id = %s", campaign) == {
+        "platform_account_id": None
+    }
+    change(world, campaign, platform="meta_ads")
+    change(world, campaign, platform="bing")
+    query = "SELECT p.platform FROM campaigns c JOIN platform_accounts p ON p.id = platform_account_id WHERE c.id = %s"
+    assert world.one(query, campaign) == {"platform": "bing"}
+    change(world, campaign, platform=None)
+    assert world.rows(query, campaign) == []
+
+
+def test_one_account_holds_an_external_id_once(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    account(first, second)
+    named(world, first, account="555")
+    with pytest.raises(InvalidValue, match="another campaign already in this account"):
+        named(world, second, account="555")
+    with pytest.raises(Exception, match="uq_campaigns_platform_account_id_external_id"):
+        by_hand(world, first) and by_hand(world, first)
+
+
+@pytest.mark.parametrize("by_sql", [False, True])
+def test_an_account_that_is_not_bound_to_the_brand_takes_no_campaign(world: World, by_sql: bool) -> None:
+    mine, others = world.brand(), world.brand()
+    theirs = account(others)
+    if by_sql:
+        campaign = by_hand(world, mine)
+        with pytest.raises(Exception, match="fk_campaigns_platform_account_brands"):
+            world.execute("UPDATE campaigns SET platform_account_id = %s WHERE id = %s", theirs, campaign)
+        return
+    with pytest.raises(InvalidValue, match="no account that is bound to brand"):
+        named(world, mine, account="555")
+    campaign = named(world, mine)
+    with pytest.raises(InvalidValue, match="no account that is bound to brand"):
+        change(world, campaign, account="555")
+
+
+# Whose spend
+
+
+def test_spend_by_platform_and_external_id_goes_on_working(world: World) -> None:
+    campaign = by_hand(world, world.brand())
+    assert count_events([event(world)]).taken == 1
+    assert count_totals([total("2026-06-16", 5)]).taken == 1
+    assert world.spent(campaign) == 6 * UNIT
+    world.verify()
+
+
+def test_an_external_id_in_two_accounts_is_ambiguous_to_who_sees_both(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    one, other = by_hand(world, first), by_hand(world, second)
+    both = count_events([event(world)])
+    assert reasons(both) == ["ambiguous_campaign"]
+    assert f"{one}, {other}" in both.rejections[0].detail
+    assert reasons(count_totals([total(TODAY, 5)])) == ["ambiguous_campaign"]
+    assert count_events([event(world)], only_brand_id=first).taken == 1
+    assert count_totals([total(TODAY, 5)], only_brand_id=second).taken == 1
+    assert (world.spent(one), world.spent(other)) == (UNIT, 5 * UNIT)
+    assert [row["reason"] for row in world.rejected()] == ["ambiguous_campaign", "ambiguous_campaign"]
+    world.verify()
+
+
+def test_an_event_that_names_the_account_is_counted_there(world: World) -> None:
+    brand = world.brand()
+    account(brand)
+    default, other = named(world, brand), named(world, brand, account="555")
+    assert reasons(count_events([event(world)], only_brand_id=brand)) == ["ambiguous_campaign"]
+    assert count_events([event(world, account="555"), event(world, account=555)]).taken == 2
+    assert count_totals([total(TODAY, 5, account="555")]).taken == 1
+    assert reasons(count_events([event(world, account="556")])) == ["unknown_campaign"]
+    assert reasons(count_events([event(world, account=5.5)])) == ["malformed"]
+    assert (world.spent(default), world.spent(other)) == (0, 7 * UNIT)
+
+
+def test_a_second_campaign_of_a_name_is_seen_at_once(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    by_hand(world, first)
+    assert count_events([event(world)]).taken == 1
+    by_hand(world, second)
+    assert reasons(count_events([event(world)])) == ["ambiguous_campaign"]
+
+
+def test_a_name_that_comes_to_mean_two_campaigns_while_it_is_counted_is_not_counted(world: World) -> None:
+    brand, other = world.brand(), world.brand()
+    campaign = by_hand(world, brand)
+    made: list[int] = []
+
+    def make_another(_cursor: object, statement: str, _parameters: object) -> None:
+        if "INSERT INTO spend_events" in statement and not made:
+            made.append(by_hand(world, other))
+
+    with at_each_statement(before=make_another):
+        assert reasons(count_events([event(world)])) == ["ambiguous_campaign"]
+    assert made
+    assert world.spent(campaign) == 0
+    world.verify()
+
+
+# An external id that is released
+
+
+OLD = [total("2026-06-14", 3), total("2026-06-15", 4)]
+
+
+@pytest.mark.parametrize("by_sql", [False, True])
+@pytest.mark.parametrize("in_another_brand", [False, True])
+def test_totals_of_old_days_do_not_count_again_where_the_id_went(
+    world: World, in_another_brand: bool, by_sql: bool
+) -> None:
+    brand = world.brand()
+    old = named(world, brand)
+    count_totals(OLD)
+    if by_sql:
+        world.execute("UPDATE campaigns SET external_id = NULL WHERE id = %s", old)
+    else:
+        change(world, old, external_id=None)
+    other = world.brand() if in_another_brand else brand
+    new = by_hand(world, other) if by_sql else named(world, other)
+    again = count_totals([*OLD, total("2026-06-15", 6, "2026-06-17T11:30:00Z"), total(TODAY, 9)])
+    assert reasons(again) == []
+    assert (world.spent(old), world.spent(new)) == (9 * UNIT, 9 * UNIT)
+    assert world.spent(new, TODAY) == 9 * UNIT
+    world.verify()
+
+
+def test_an_event_sent_again_after_the_id_changed_hands_counts_once(world: World) -> None:
+    old = named(world, world.brand())
+    sent = event(world)
+    assert count_events([sent]).taken == 1
+    change(world, old, external_id=None)
+    new = named(world, world.brand())
+    assert count_events([sent]).known == 1
+    assert (world.spent(old), world.spent(new)) == (UNIT, 0)
+    assert count_totals([total(TODAY, 5)]).taken == 1
+    world.set_clock(clock.now() + timedelta(days=1))
+    assert count_events([event(world)]).taken == 1
+    assert (world.spent(old), world.spent(new)) == (6 * UNIT, UNIT)
+    world.verify()
+
+
+def test_a_key_of_the_new_brand_cannot_count_the_old_days(world: World) -> None:
+    old = named(world, world.brand())
+    count_totals(OLD)
+    change(world, old, external_id=None)
+    brand = world.brand()
+    new = named(world, brand)
+    told = count_totals(OLD, only_brand_id=brand)
+    assert reasons(told) == ["unknown_campaign", "unknown_campaign"]
+    assert told.rejections[0].detail == "no campaign google_ads 123"
+    assert world.spent(new) == 0
+
+
+def test_an_id_under_which_nothing_was_counted_is_free_for_every_day(world: World) -> None:
+    brand = world.brand()
+    wrong = named(world, brand)
+    change(world, wrong, external_id="124")
+    right = named(world, brand)
+    assert count_totals(OLD).taken == 2
+    assert world.spent(right) == 7 * UNIT
+
+
+def test_an_id_that_comes_back_is_its_campaigns_again(world: World) -> None:
+    brand = world.brand()
+    campaign = named(world, brand)
+    count_totals(OLD)
+    change(world, campaign, external_id=None)
+    assert reasons(count_events([event(world)])) == ["unknown_campaign"]
+    assert count_totals([total("2026-06-15", 5, "2026-06-17T11:30:00Z")]).taken == 1
+    change(world, campaign, external_id="123")
+    assert count_events([event(world)]).taken == 1
+    assert world.spent(campaign) == 9 * UNIT
+
+
+def test_each_holder_keeps_its_own_days(world: World) -> None:
+    brand = world.brand()
+    holders = []
+    for day in range(14, 18):
+        world.set_clock(f"2026-06-{day}T12:00:00Z")
+        holders.append(named(world, brand))
+        count_totals([total(f"2026-06-{day}", day, f"2026-06-{day}T11:00:00Z")])
+        world.set_clock(f"2026-06-{day}T12:30:00Z")
+        change(world, holders[-1], external_id=None)
+    world.set_clock("2026-06-18T12:00:00Z")
+    again = [total(f"2026-06-{day}", day + 1, "2026-06-18T11:00:00Z") for day in range(14, 18)]
+    assert count_totals(again).taken == 4
+    assert [world.spent(holder) for holder in holders] == [(day + 1) * UNIT for day in range(14, 18)]
+    assert reasons(count_totals([total("2026-06-18", 1)])) == ["unknown_campaign"]
+
+
+@pytest.mark.parametrize("first", ["release", "count"])
+def test_spend_that_is_counted_while_the_id_is_released_stays_with_one_campaign(world: World, first: str) -> None:
+    brand, other = world.brand(), world.brand()
+    old = by_hand(world, brand)
+    sent = event(world)
+    done: list[bool] = []
+
+    def release(_cursor: object, statement: str, _parameters: object) -> None:
+        if "INSERT INTO spend_events" in statement and not done:
+            done.append(True)
+            change(world, old, external_id=None)
+            by_hand(world, other)
+
+    if first == "release":
+        with at_each_statement(before=release):
+            assert count_events([sent]).taken == 1
+    else:
+        assert count_events([sent]).taken == 1
+        release(None, "INSERT INTO spend_events", None)
+    assert done
+    assert count_events([sent]).known == 1
+    assert world.one("SELECT sum(amount_micros) AS micros FROM spend_events") == {"micros": UNIT}
+    world.verify()
+
+
+# Moves
+
+
+def test_a_move_keeps_history_and_counts_from_its_day_in_the_new_brand(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    old = named(world, first, name="Sale", starts_on=date(2026, 6, 1))
+    count_totals(OLD)
+    moved = move(old, second, TODAY)
+    new = moved.new_campaign_id
+    again = count_totals([*OLD, total("2026-06-16", 1), total(TODAY, 9)])
+    assert (reasons(again), again.taken, again.known) == ([], 2, 2)
+    assert count_events([event(world, at="2026-06-16T23:59:59Z"), event(world, at="2026-06-17T00:00:00Z")]).taken == 2
+    assert (world.spent(old), world.spent(new)) == (9 * UNIT, 10 * UNIT)
+    rows = world.rows("SELECT * FROM campaigns ORDER BY id")
+    facts = [(row["brand_id"], row["name"], row["external_id"], row["configured_status"]) for row in rows]
+    assert facts == [(first, "Sale", None, "archived"), (second, "Sale", "123", "enabled")]
+    assert rows[0]["platform_account_id"] == rows[1]["platform_account_id"]
+    assert world.holds(old) == {"archived"}
+    entries = world.rows("SELECT changed_by, action, brand_id FROM audit_entries WHERE changed_by = 'ada' ORDER BY id")
+    assert [(row["action"], row["brand_id"]) for row in entries] == [
+        ("move", first),
+        ("bind", second),
+        ("create", second),
+    ]
+    world.verify()
+
+
+def test_a_move_to_a_day_to_come_lets_the_old_campaign_serve_until_then(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    old = named(world, first)
+    count_events([event(world)])
+    moved = move(old, second)
+    assert (str(moved.from_day), str(moved.old_ends_on)) == ("2026-06-18", TODAY)
+    new = moved.new_campaign_id
+    assert (world.holds(old), world.holds(new)) == (set(), {"flight_not_started"})
+    assert count_totals([total(TODAY, 5)]).taken == 1
+    world.set_clock("2026-06-18T00:00:00Z")
+    world.tick()
+    assert (world.holds(old), world.holds(new)) == ({"flight_ended"}, set())
+    assert count_events([event(world)]).taken == 1
+    assert (world.spent(old), world.spent(new)) == (6 * UNIT, UNIT)
+    world.verify()
+
+
+@pytest.mark.parametrize("day", ["2026-06-14", "2026-06-15"])
+def test_a_day_that_has_spend_already_does_not_move(world: World, day: str) -> None:
+    old = named(world, world.brand())
+    count_totals(OLD)
+    with pytest.raises(InvalidValue, match="the earliest day is 2026-06-16"):
+        move(old, world.brand(), day)
+    assert move(old, world.brand(), "2026-06-16").from_day == date(2026, 6, 16)
+
+
+def test_a_move_between_zones_counts_no_instant_twice(world: World) -> None:
+    """What is still the old brand's day is its own, though the new brand's wall clock is a day ahead."""
+    old = named(world, world.brand("America/New_York"))
+    sent = event(world, at="2026-06-17T03:00:00Z")
+    count_events([sent])
+    new = move(old, world.brand("Asia/Tokyo"), "2026-06-17").new_campaign_id
+    assert count_events([sent]).known == 1
+    assert count_events([event(world, at="2026-06-17T04:00:00Z")]).taken == 1
+    assert (world.spent(old, "2026-06-16"), world.spent(new, "2026-06-17")) == (UNIT, UNIT)
+    world.verify()
+
+
+def test_a_move_copies_budgets_and_schedule_only_where_asked(world: World) -> None:
+    first, second, third = world.brand(), world.brand(), world.brand(currency="EUR")
+    old = named(world, first, daily=5 * UNIT, schedule="Mon-Fri 09:00-17:30")
+    bare = move(old, second, dry_run=True)
+    assert (bare.copied_budgets, bare.fields()["stops"]) == (0, [old])
+    with pytest.raises(InvalidValue, match="limits cannot be copied"):
+        move(old, third, copies=True)
+    new = move(old, second, copies=True).new_campaign_id
+    assert world.one("SELECT limit_micros FROM budgets WHERE campaign_id = %s", new) == {"limit_micros": 5 * UNIT}
+    assert len(world.rows("SELECT FROM dayparts WHERE campaign_id = %s", new)) == 5
+    count_events([event(world, 5 * UNIT)])
+    assert world.holds(new) == {"campaign_daily_budget"}
+    world.verify()
+
+
+def test_a_dry_run_of_a_move_changes_nothing(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    old = named(world, first)
+    tables = ("campaigns", "audit_entries", "released_external_ids", "platform_account_brands", "status_changes")
+    before = [world.rows(SELECT.format(table)) for table in tables]
+    assert move(old, second, dry_run=True).from_day == date(2026, 6, 17)
+    assert [world.rows(SELECT.format(table)) for table in tables] == before
+
+
+@pytest.mark.parametrize("where", ["same brand", "no brand", "no platform", "gone"])
+def test_a_move_that_cannot_be_is_refused(world: World, where: str) -> None:
+    brand = world.brand()
+    campaign = world.campaign(brand) if where == "no platform" else named(world, brand)
+    if where == "gone":
+        move(campaign, world.brand())
+    to_brand = {"same brand": brand, "no brand": brand + 100}.get(where) or world.brand()
+    with pytest.raises(InvalidValue):
+        move(campaign, to_brand)
+
+
+def test_a_campaign_moves_on_and_back(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    old = named(world, first)
+    count_totals(OLD)
+    new = move(old, second, TODAY).new_campaign_id
+    count_totals([total(TODAY, 2)])
+    world.set_clock(datetime(2026, 6, 18, 12, tzinfo=UTC))
+    third = move(new, first, "2026-06-18").new_campaign_id
+    again = [*OLD, total(TODAY, 5, "2026-06-18T11:00:00Z"), total("2026-06-18", 1, "2026-06-18T11:00:00Z")]
+    assert reasons(count_totals(again)) == []
+    assert [world.spent(campaign) for campaign in (old, new, third)] == [7 * UNIT, 5 * UNIT, UNIT]
+    world.verify()

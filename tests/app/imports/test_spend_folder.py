@@ -1,0 +1,346 @@
+"""Exports in the spend folder: imported when they are complete, whatever else lies there, and never read otherwise."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from socket import AF_UNIX, socket
+from typing import Any
+
+import psycopg
+import pytest
+import structlog
+
+from app.imports import folder_imports
+from app.imports.exports import Export, read_export
+from app.imports.spend_folder import Look, Version, is_complete
+from runtime import clock
+from runtime.settings import settings
+from tests.kit import lines
+from tests.world import UNIT, World
+from web.metrics import metrics
+from workers.actors.schedule import import_exports, refresh_spend
+
+HEADER = "campaign_id,date,spend\n"
+QUIET = timedelta(seconds=60)
+LONG_AGO = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+class Folder:
+    """The spend folder and the clock, which stands still between looks."""
+
+    def __init__(self, world: World, path: Path, at: datetime) -> None:
+        self.world, self.path, self.at = world, path, world.set_clock(at)
+
+    def write(self, name: str, text: str, modified_at: datetime = LONG_AGO) -> Path:
+        """Writes into the file in place."""
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(HEADER + text)
+        os.utime(path, (modified_at.timestamp(),) * 2)
+        return path
+
+    def replace(self, name: str, text: str, modified_at: datetime = LONG_AGO) -> Path:
+        """Writes another file and renames it into place."""
+        self.write(f"{name}.new", text, modified_at)
+        return (self.path / f"{name}.new").rename(self.path / name)
+
+    def look(self, after_seconds: int = 0) -> list[Any]:
+        """Imports what is complete so many seconds later; what was logged."""
+        self.at += timedelta(seconds=after_seconds)
+        self.world.set_clock(self.at)
+        with structlog.testing.capture_logs() as logged:
+            import_exports()
+        return logged
+
+
+@pytest.fixture
+def folder(world: World, noon: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """An empty folder; the clock stands at noon."""
+    monkeypatch.setenv("SPENDGATE_SPEND_FOLDER", str(tmp_path))
+    settings.cache_clear()
+    return Folder(world, tmp_path, noon)
+
+
+@pytest.fixture
+def campaign(world: World, folder: Folder) -> int:
+    """Campaign 7 on Meta, whose brand may spend 2 a day."""
+    return world.campaign(world.brand(daily=2 * UNIT), platform="meta_ads", external_id="7")
+
+
+def spent(world: World, campaign: int) -> float:
+    return world.spent(campaign) / UNIT
+
+
+def named(logged: list[Any], event: str) -> list[str]:
+    return [Path(line["file"]).name for line in lines(logged, event)]
+
+
+# --- which files are taken
+
+
+def test_takes_in_an_export_and_enforces(world: World, folder: Folder, campaign: int) -> None:
+    folder.write("meta_ads/june.csv", "7,2026-06-17,2\n7,2026-06-16,1\n404,2026-06-16,1\n")
+    folder.look()
+    assert (spent(world, campaign), world.holds(campaign)) == (3, {"brand_daily_budget"})
+    assert [row["reason"] for row in world.rejected()] == ["unknown_campaign"]
+    world.verify()
+
+
+def test_reads_a_file_again_only_when_it_changed(world: World, folder: Folder, campaign: int) -> None:
+    folder.write("meta_ads/june.csv", "7,2026-06-17,1\n")
+    assert named(folder.look(), "export.imported") == ["june.csv"]
+    assert named(folder.look(300), "export.imported") == []
+    folder.replace("meta_ads/june.csv", "7,2026-06-17,1.5\n", LONG_AGO + timedelta(seconds=1))
+    assert named(folder.look(300), "export.imported") == ["june.csv"]
+    assert spent(world, campaign) == 1.5
+    world.verify()
+
+
+@pytest.mark.parametrize("name", ["UPPER.CSV", "Mixed.Csv", "größe.csv", "two words.csv", "a.b.csv"])
+def test_takes_any_name_that_ends_in_csv_in_any_case(world: World, folder: Folder, campaign: int, name: str) -> None:
+    folder.write(f"meta_ads/{name}", "7,2026-06-17,1\n")
+    assert named(folder.look(), "export.imported") == [name]
+    assert spent(world, campaign) == 1
+
+
+@pytest.mark.parametrize("name", ["a.csv.part", "a.csv~", "a.txt", ".a.csv", "csv"])
+def test_leaves_other_names_alone(world: World, folder: Folder, campaign: int, name: str) -> None:
+    folder.write(f"meta_ads/{name}", "7,2026-06-17,1\n")
+    assert folder.look() == []
+    assert spent(world, campaign) == 0
+
+
+def test_importing_is_not_part_of_the_sweep(world: World, folder: Folder, campaign: int) -> None:
+    folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
+    refresh_spend()
+    assert spent(world, campaign) == 0
+    assert (import_exports.queue_name, refresh_spend.queue_name) == ("platforms", "schedule")
+
+
+# --- when a file is complete
+
+
+def version(modified_at: datetime, inode: int = 1, size: int = 10) -> Version:
+    return Version(inode, size, int(modified_at.timestamp()) * 1_000_000_000)
+
+
+def complete(now: Version, last: Look | None, at: datetime, quiet: timedelta = QUIET) -> bool:
+    return is_complete(now, last, at, quiet)
+
+
+def test_a_new_file_is_complete_when_it_was_left_alone(noon: datetime) -> None:
+    assert complete(version(noon - QUIET), None, noon)
+    assert not complete(version(noon - QUIET + timedelta(seconds=1)), None, noon)
+    assert not complete(version(noon + timedelta(days=30)), None, noon)
+
+
+def test_a_known_file_is_complete_when_it_was_the_same_for_long_enough(noon: datetime) -> None:
+    now = version(noon + timedelta(days=30))
+    assert complete(now, Look(now, noon - QUIET), noon)
+    assert not complete(now, Look(now, noon - QUIET + timedelta(seconds=1)), noon)
+
+
+@pytest.mark.parametrize("last", [version(LONG_AGO, size=9), version(LONG_AGO - QUIET)])
+def test_a_file_that_is_rewritten_in_place_must_be_seen_unchanged(noon: datetime, last: Version) -> None:
+    assert not complete(version(LONG_AGO), Look(last, noon - timedelta(days=1)), noon)
+
+
+def test_a_file_that_replaced_another_is_complete_by_its_own_time(noon: datetime) -> None:
+    last = Look(version(LONG_AGO, inode=2), noon - timedelta(days=1))
+    assert complete(version(LONG_AGO), last, noon)
+    assert not complete(version(noon), last, noon)
+
+
+def test_a_clock_that_was_ahead_does_not_block_a_file(noon: datetime) -> None:
+    now = version(noon)
+    assert not complete(now, Look(now, noon + timedelta(days=1)), noon)
+    assert complete(now, Look(now, noon + timedelta(days=1)), noon, timedelta())
+
+
+def test_a_half_written_file_takes_no_spend_away(world: World, folder: Folder, campaign: int) -> None:
+    folder.write("meta_ads/a.csv", "7,2026-06-17,250.00\n")
+    folder.look()
+    assert not world.is_active(campaign)
+    for text in ("", "7,2026-06-17,2", "7,2026-06-17,250.0"):
+        folder.write("meta_ads/a.csv", text, LONG_AGO + timedelta(seconds=1 + len(text)))
+        assert lines(folder.look(30), "export.imported") == []
+        assert not world.is_active(campaign)
+    folder.write("meta_ads/a.csv", "7,2026-06-17,1\n", folder.at)
+    folder.look(59)
+    assert not world.is_active(campaign)
+    folder.look(60)
+    assert (world.is_active(campaign), spent(world, campaign)) == (True, 1)
+
+
+def test_a_time_in_the_future_delays_a_file_and_blocks_no_later_one(
+    world: World, folder: Folder, campaign: int
+) -> None:
+    ahead = folder.at + timedelta(days=30)
+    folder.write("meta_ads/b.csv", "7,2026-06-17,0.1\n", ahead)
+    assert named(folder.look(), "export.waiting") == ["b.csv"]
+    folder.look(300)
+    assert spent(world, campaign) == 0.1
+    folder.write("meta_ads/b.csv", "7,2026-06-17,0.25\n", folder.at + timedelta(seconds=100))
+    folder.look(300)
+    folder.look(300)
+    assert spent(world, campaign) == 0.25
+
+
+def test_no_wait_where_none_is_wanted(
+    world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPENDGATE_SPEND_FOLDER_QUIET_SECONDS", "0")
+    settings.cache_clear()
+    for micros in (100_000, 200_000):
+        folder.write("meta_ads/a.csv", f"7,2026-06-17,{micros / UNIT}\n", folder.at + timedelta(seconds=micros))
+        folder.look(1)
+        assert world.spent(campaign) == micros
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_booked(
+    world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
+
+    def read_and_append(*arguments: Any) -> Export:
+        export = read_export(*arguments)
+        with path.open("a") as stream:
+            stream.write("7,2026-06-16,1\n")
+        return export
+
+    monkeypatch.setattr(folder_imports, "read_export", read_and_append)
+    assert named(folder.look(), "export.waiting") == ["a.csv"]
+    assert spent(world, campaign) == 0
+    monkeypatch.undo()
+    monkeypatch.setenv("SPENDGATE_SPEND_FOLDER", str(folder.path))
+
+
+# --- what is never read
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[None]:
+    with socket(AF_UNIX) as found:
+        here = Path.cwd()
+        os.chdir(path.parent)  # a socket's path is short
+        try:
+            found.bind(path.name)
+        finally:
+            os.chdir(here)
+        yield
+
+
+def test_whatever_else_lies_there_stops_nothing_and_is_not_read(world: World, folder: Folder, campaign: int) -> None:
+    secret = folder.write("secret.txt", "7,2026-06-17,100\n")
+    meta = folder.path / "meta_ads"
+    meta.mkdir()
+    (meta / "dangling.csv").symlink_to("/nonexistent/x.csv")
+    (meta / "link.csv").symlink_to(secret)
+    os.mkfifo(meta / "pipe.csv")
+    (meta / "directory.csv").mkdir()
+    (folder.path / "elsewhere").symlink_to(meta)
+    Path(os.fsdecode(os.fsencode(meta) + b"/\xff\xfe.csv")).write_text(f"{HEADER}7,2026-06-17,100\n")
+    Path(os.fsdecode(os.fsencode(folder.path) + b"/\xff")).mkdir()
+    folder.write("meta_ads/z.csv", "7,2026-06-17,1\n")
+    with listening(meta / "socket.csv"):
+        found: list[Any] = []
+        looking = threading.Thread(target=lambda: found.extend(folder.look()), daemon=True)
+        looking.start()
+        looking.join(60)
+        assert not looking.is_alive()
+    assert spent(world, campaign) == 1
+    reasons = {Path(line["file"]).name: line["reason"] for line in lines(found, "export.skipped")}
+    assert reasons == {
+        "dangling.csv": "link",
+        "link.csv": "link",
+        "elsewhere": "link",
+        "pipe.csv": "not_a_file",
+        "directory.csv": "not_a_file",
+        "socket.csv": "not_a_file",
+        "\\xff\\xfe.csv": "name_is_not_utf8",
+        "\\xff": "name_is_not_utf8",
+    }
+
+
+def test_a_file_that_became_a_link_after_the_look_is_not_read(
+    world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = folder.write("meta_ads/secret.txt", "7,2026-06-17,1\n")
+    path = folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
+
+    def now_a_link() -> datetime:
+        path.unlink(missing_ok=True)
+        path.symlink_to(secret)
+        return folder.at
+
+    monkeypatch.setattr(clock, "now", now_a_link)
+    with structlog.testing.capture_logs() as logged:
+        import_exports()
+    monkeypatch.undo()
+    assert [line["reason"] for line in lines(logged, "export.unreadable")] == ["ELOOP"]
+    assert spent(world, campaign) == 0
+
+
+# --- what is told
+
+
+def test_a_bad_file_stops_no_other_and_the_log_has_nothing_of_its_content(
+    world: World, folder: Folder, campaign: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write("meta_ads/a.csv", "")
+    (folder.path / "meta_ads/a.csv").write_text("Secret client,clicks\n1,2\n")
+    os.utime(folder.path / "meta_ads/a.csv", (LONG_AGO.timestamp(),) * 2)
+    folder.write("meta_ads/b.csv", f'7,2026-06-17,"{"Secret client" * 20_000}"\n')
+    folder.write("meta_ads/c.csv", "Secret client,2026-06-17,9\n7,Secret client,9\n7,2026-06-16,Secret client\n")
+    folder.write("meta_ads/d.csv", "7,2026-06-17,2\n")
+    logged = folder.look()
+    reasons = {Path(line["file"]).name: line["reason"] for line in lines(logged, "export.unreadable")}
+    assert reasons == {"a.csv": "no_columns", "b.csv": "Error"}
+    assert "Secret client" not in repr(logged)
+    assert spent(world, campaign) == 2
+
+
+def test_a_name_with_control_characters_is_told_in_one_line(folder: Folder, campaign: int) -> None:
+    folder.write("meta_ads/a\nb\u202e\x1b[31m.csv", "7,2026-06-17,1\n")
+    assert named(folder.look(), "export.imported") == ["a\\nb\\u202e\\x1b[31m.csv"]
+
+
+def test_metrics_name_no_file(world: World, folder: Folder, campaign: int) -> None:
+    folder.write("meta_ads/Secret client.csv", "7,2026-06-17,1\n")
+    folder.look()
+    assert b"Secret client" not in bytes(metrics().body)
+
+
+def test_a_locked_brand_stops_neither_other_files_nor_the_rest_of_its_own(
+    world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "300")
+    monkeypatch.setattr(folder_imports, "TOTALS_A_TRANSACTION", 1)
+    locked = world.brand()
+    world.campaign(locked, platform="meta_ads", external_id="1")
+    folder.write("meta_ads/a.csv", "1,2026-06-17,5\n7,2026-06-17,1\n")
+    folder.write("meta_ads/b.csv", "7,2026-06-16,1\n", LONG_AGO + timedelta(seconds=1))
+    with psycopg.connect(world.url) as holder:
+        holder.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [locked])
+        logged = folder.look()
+    assert (named(logged, "export.postponed"), named(logged, "export.imported")) == (["a.csv"], ["b.csv"])
+    assert spent(world, campaign) == 2
+    assert named(folder.look(300), "export.imported") == ["a.csv"]
+    world.verify()
+
+
+def test_files_that_are_gone_are_forgotten(world: World, folder: Folder, campaign: int) -> None:
+    path = folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
+    folder.look()
+    assert world.rows("SELECT platform, name FROM spend_files") == [{"platform": "meta_ads", "name": "a.csv"}]
+    path.unlink()
+    folder.look(300)
+    assert world.rows("SELECT FROM spend_files") == []
+
+
+def test_a_folder_that_is_not_there_is_told(folder: Folder, campaign: int) -> None:
+    folder.path.rmdir()
+    assert [line["reason"] for line in lines(folder.look(), "export.unreadable")] == ["ENOENT"]

@@ -1,0 +1,203 @@
+"""The committer's split policy: a locked brand leaves a transaction, contention among our own splits nothing."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+import structlog.testing
+
+from app.ingest import by_brand, ingest
+from app.ingest.by_brand import Result
+from app.ingest.locked_brands import locked_brands
+from runtime.settings import settings
+from tests.app.ingest.test_locked_brands import ROW_OF_ITS_DAY, ROW_OF_THE_BRAND, delayed, locked
+from tests.kit import at_once, lines, statements
+from tests.world import UNIT, World, eventually
+from workers.actors.ingest import ingest_reported_totals
+
+BRANDS = 12
+ROW_OF_ITS_CAMPAIGN = "SELECT FROM campaigns WHERE brand_id = %s FOR UPDATE"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known() -> Iterator[None]:
+    locked_brands.forget()
+    yield
+    locked_brands.forget()
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
+    """Bounds of a quarter of a second, so that each test sees many of them."""
+    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "250")
+    monkeypatch.setenv("SPENDGATE_INGEST_LOCK_TIMEOUT_MS", "100")
+    settings.cache_clear()
+
+
+@pytest.fixture
+def campaigns(world: World) -> list[int]:
+    """A campaign each of several brands, which have spent something already."""
+    made = [world.campaign(world.brand(daily=1_000 * UNIT)) for _ in range(BRANDS)]
+    world.ingest([world.event(campaign, 1) for campaign in made])
+    return made
+
+
+def committed(world: World, messages: Sequence[Sequence[int]]) -> list[Result]:
+    """What becomes of messages that have an event of 2 micros for each of their campaigns, committed as one group."""
+    read = [[world.event(campaign, 2) for campaign in message] for message in messages]
+    batches = [batch for payloads in read for batch in ingest.EVENTS.of_messages([payloads])]
+    return ingest.EVENTS.committer().commit(batches, locked_brands.known())
+
+
+def left(results: Sequence[Result]) -> list[list[int]]:
+    """The brands whose events each message left."""
+    return [[one.brand_id for one in result.counted.left] for result in results]
+
+
+@pytest.mark.parametrize("statement", [ROW_OF_THE_BRAND, ROW_OF_ITS_DAY])
+def test_only_events_of_the_locked_brand_leave_the_transaction(
+    world: World, campaigns: list[int], statement: str
+) -> None:
+    stuck = world.brand_of(campaigns[3])
+    with locked(world, stuck, statement), statements() as sent:
+        results = committed(world, [campaigns, campaigns[:2], campaigns[2:5]])
+    assert left(results) == [[stuck], [], [stuck]]
+    assert [result.counted.taken for result in results] == [BRANDS - 1, 2, 2]
+    assert [result.error for result in results] == [None] * 3
+    assert locked_brands.known() == {stuck}
+    assert transactions(sent) <= 2
+    with locked(world, stuck, statement), statements() as sent:
+        assert left(committed(world, [campaigns])) == [[stuck]]
+    assert transactions(sent) == 1, "a known brand costs no other a wait"
+    world.verify()
+
+
+def transactions(sent: Sequence[tuple[str, Any]]) -> int:
+    """How many transactions wrote counters, or tried to."""
+    return sum("INSERT INTO brand_days" in statement for statement, _ in sent)
+
+
+def test_locked_campaign_of_a_brand_that_crosses_its_limit_leaves_with_its_brand(
+    world: World, campaigns: list[int]
+) -> None:
+    stuck = world.brand_of(campaigns[3])
+    world.limit(2, brand=stuck, period="weekly")
+    with locked(world, stuck, ROW_OF_ITS_CAMPAIGN):
+        assert left(committed(world, [campaigns])) == [[stuck]]
+    (result,) = committed(world, [campaigns])
+    assert left([result]) == [[stuck]]
+    again, remaining = ingest.EVENTS.committer().try_again([*result.counted.left])
+    eventually(lambda: bool(again) or bool(ingest.EVENTS.committer().try_again(remaining)[0]))
+    assert not world.is_active(campaigns[3])
+    world.verify()
+
+
+def test_contention_of_our_own_splits_nothing_and_marks_no_brand(
+    world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Transactions of spend that hold the same counters, one after the other, longer than the bound on a wait."""
+    monkeypatch.setattr(by_brand, "FIRST_PAUSE_SECONDS", 0.1)
+    stop, begun = threading.Event(), threading.Event()
+
+    def contend() -> None:
+        with psycopg.connect(world.url) as other:
+            while not stop.is_set():
+                other.execute("UPDATE brand_days SET spent_micros = spent_micros")
+                other.execute("UPDATE brands SET headroom_micros = headroom_micros")
+                begun.set()
+                stop.wait(0.35)
+                other.commit()
+
+    def commit() -> None:
+        assert begun.wait(30)
+        with structlog.testing.capture_logs() as logged:
+            threading.Timer(3, stop.set).start()
+            results = committed(world, [campaigns, campaigns])
+        stop.set()
+        assert left(results) == [[], []]
+        assert [result.counted.taken for result in results] == [BRANDS] * 2
+        assert lines(logged, "brand.locked") == []
+
+    at_once(contend, commit)
+    assert locked_brands.known() == frozenset()
+    world.verify()
+
+
+def test_transaction_waits_where_many_of_its_brands_are_locked(
+    world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To leave out nine of twelve would be another transaction, not a smaller one."""
+    monkeypatch.setattr(by_brand, "FIRST_PAUSE_SECONDS", 0.1)
+    brands = [world.brand_of(campaign) for campaign in campaigns[:9]]
+    with psycopg.connect(world.url) as stranger:
+        stranger.execute("SELECT FROM brands WHERE id = ANY(%s) FOR UPDATE", [brands])
+        timer = threading.Timer(1, stranger.rollback)
+        timer.start()
+        assert left(committed(world, [campaigns])) == [[]]
+        timer.join()
+    assert locked_brands.known() == frozenset()
+    world.verify()
+
+
+def test_many_brands_locked_for_long_leave_in_one_step(
+    world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_brand, "FIRST_PAUSE_SECONDS", 0.01)
+    brands = sorted(world.brand_of(campaign) for campaign in campaigns[:9])
+    with psycopg.connect(world.url) as stranger, statements() as sent:
+        stranger.execute("SELECT FROM brands WHERE id = ANY(%s) FOR UPDATE", [brands])
+        (result,) = committed(world, [campaigns])
+        stranger.rollback()
+    assert sorted(one.brand_id for one in result.counted.left) == brands
+    assert transactions(sent) <= by_brand.TRIES + 2
+    again, remaining = retried(result)
+    assert (sum(one.counted.taken for one in again), remaining) == (9, [])
+    world.verify()
+
+
+def retried(result: Result) -> tuple[list[Result], list[Any]]:
+    """What becomes of left events at their next turn."""
+    outcome: list[tuple[list[Result], list[Any]]] = []
+
+    def has_turn() -> bool:
+        outcome[:] = [ingest.EVENTS.committer().try_again(result.counted.left)]
+        return bool(outcome[0][0])
+
+    eventually(has_turn)
+    return outcome[0]
+
+
+def test_locked_brands_of_one_message_are_enqueued_as_one_message(world: World, campaigns: list[int]) -> None:
+    brands = [world.brand_of(campaign) for campaign in campaigns[:3]]
+    with psycopg.connect(world.url) as stranger:
+        stranger.execute("SELECT FROM brands WHERE id = ANY(%s) FOR UPDATE", [brands])
+        world.ingest([world.event(campaign, 2) for campaign in campaigns])
+        stranger.rollback()
+    (message,) = delayed()
+    assert len(message.kwargs["events"]) == 3
+
+
+def test_caller_who_waits_hears_of_each_input_that_a_lock_kept_from_being_counted(
+    world: World, campaigns: list[int]
+) -> None:
+    """Also where another input of the locked brand is one that Postgres cannot hold."""
+    stuck = world.brand_of(campaigns[0])
+    world.execute("UPDATE brand_days SET spent_micros = %s WHERE brand_id = %s", 2**63 - 10, stuck)
+    inputs = [world.event(campaigns[0], micros) for micros in (1, 100, 2)]
+    with locked(world, stuck):
+        locked_brands.found([stuck])
+        with pytest.raises(by_brand.BrandsHeldUp) as told:
+            ingest.count_events(inputs)
+    payloads = [one.payload for one in told.value.left]
+    assert all(one in inputs for one in payloads)
+    counted = ingest.count_events(inputs)
+    assert (counted.taken, len(counted.rejections)) == (2, 1)
+    assert counted.rejections[0].reason == "amount_out_of_range"
+
+
+def test_message_of_totals_beyond_the_bound_is_counted_in_parts(world: World, campaigns: list[int]) -> None:
+    total = {"campaign_id": campaigns[0], "day": "2026-06-01", "total_micros": 1, "as_of": "2026-06-02T00:00:00Z"}
+    ingest_reported_totals(totals=[{**total, "source": f"source {number}"} for number in range(5_001)])
+    assert world.spent(campaigns[0]) == 1 + 5_001

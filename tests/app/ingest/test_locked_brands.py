@@ -1,0 +1,299 @@
+"""One brand is locked, or slow, for as long as it pleases somebody else: all others are counted meanwhile."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import psycopg
+import pytest
+from dramatiq.errors import BrokerConnectionError
+from sqlalchemy.exc import OperationalError
+
+from app.ingest.by_brand import BrandsHeldUp
+from app.ingest.ingest import count_events, count_totals
+from app.ingest.locked_brands import (
+    FIRST_PAUSE_SECONDS,
+    GROWTH,
+    JITTER,
+    LONGEST_PAUSE_SECONDS,
+    LockedBrands,
+    locked_brands,
+)
+from db.engine import engine
+from runtime.settings import settings
+from tests.cli.shell import UNCHANGED, Env, Service, serving
+from tests.kit import at_once, is_empty
+from tests.queues import queues
+from tests.world import UNIT, World, eventually
+from workers.actors.ingest import ingest_reported_totals, ingest_spend
+
+BRANDS = 5
+SMALL = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
+ROW_OF_THE_BRAND = "SELECT FROM brands WHERE id = %s FOR UPDATE"
+ROW_OF_ITS_DAY = "SELECT FROM brand_days WHERE brand_id = %s FOR UPDATE"
+
+Start = Callable[..., AbstractContextManager[Service]]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known() -> Iterator[None]:
+    locked_brands.forget()
+    yield
+    locked_brands.forget()
+
+
+@pytest.fixture
+def workers(database: str, tmp_path: Path) -> Start:
+    """Starts worker processes on the test's own database."""
+    numbers = iter(range(100))
+
+    def started(env: Env = UNCHANGED) -> AbstractContextManager[Service]:
+        changes = {"DATABASE_URL": database, **SMALL, **env}
+        return serving("-m", "workers", output=tmp_path / f"workers-{next(numbers)}", env=changes)
+
+    return started
+
+
+@pytest.fixture
+def campaigns(world: World) -> list[int]:
+    """A campaign each of several brands, which have spent something already."""
+    made = [world.campaign(world.brand(daily=1_000 * UNIT)) for _ in range(BRANDS)]
+    world.ingest([world.event(campaign, 1) for campaign in made])
+    return made
+
+
+@contextmanager
+def locked(world: World, brand: int, statement: str = ROW_OF_THE_BRAND) -> Iterator[None]:
+    """Somebody else's transaction holds a row of the brand."""
+    with psycopg.connect(world.url) as stranger:
+        assert stranger.execute(statement.encode(), [brand]).rowcount == 1
+        yield
+        stranger.rollback()
+
+
+def spent(world: World, campaigns: list[int]) -> list[int]:
+    return [world.spent(campaign) for campaign in campaigns]
+
+
+def delayed() -> list[dramatiq.Message[Any]]:
+    """The messages that the broker keeps for later."""
+    return [dramatiq.Message.decode(body) for body in queues().waiting("spend.DQ")]
+
+
+# --- events
+
+
+@pytest.mark.parametrize("statement", [ROW_OF_THE_BRAND, ROW_OF_ITS_DAY], ids=["brand", "day"])
+def test_a_locked_brand_holds_up_no_other_and_is_counted_once_afterwards(
+    world: World, campaigns: list[int], workers: Start, statement: str
+) -> None:
+    stuck, others = campaigns[1], [campaigns[0], *campaigns[2:]]
+    with workers() as worker, locked(world, world.brand_of(stuck), statement):
+        for _ in range(20):
+            ingest_spend.send(events=[world.event(stuck, 1)])
+            ingest_spend.send(events=[world.event(campaign, 1) for campaign in campaigns])
+        ingest_spend.send(events=[world.event(campaign, 1_000 * UNIT) for campaign in campaigns])
+        eventually(lambda: spent(world, others) == [21 + 1_000 * UNIT] * len(others))
+        assert not any(world.is_active(campaign) for campaign in others)
+        assert (world.spent(stuck), world.is_active(stuck)) == (1, True)
+        assert {line["brand_id"] for line in worker.logged("brand.locked")} >= {world.brand_of(stuck)}
+    with workers():
+        eventually(lambda: is_empty() and world.spent(stuck) == 41 + 1_000 * UNIT, 60)
+    assert not world.is_active(stuck)
+    assert world.one("SELECT count(*) AS events FROM spend_events")["events"] == BRANDS + 20 + 21 * BRANDS
+    assert world.rejected() == []
+    world.verify()
+
+
+def test_what_is_killed_while_it_puts_spend_off_loses_none_of_it(
+    world: World, campaigns: list[int], workers: Start
+) -> None:
+    batches = [[world.event(campaign, 1) for campaign in campaigns] for _ in range(60)]
+    with locked(world, world.brand_of(campaigns[2])):
+        for batch in batches:
+            ingest_spend.send(events=batch)
+        for _ in range(2):
+            with workers() as killed:
+                eventually(lambda killed=killed: bool(killed.logged("brand.locked")))  # type: ignore[misc]  # bound now
+                os.killpg(killed.process.pid, signal.SIGKILL)
+                killed.code()
+    with workers():
+        eventually(lambda: spent(world, campaigns) == [61] * BRANDS, 90)
+        eventually(is_empty)
+    assert spent(world, campaigns) == [61] * BRANDS
+    world.verify()
+
+
+def test_a_slow_brand_holds_up_no_other_and_is_tried_until_it_is_fast(
+    world: World, campaigns: list[int], workers: Start
+) -> None:
+    slow, others = campaigns[3], [*campaigns[:3], campaigns[4]]
+    world.execute(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN new; END $$"
+    )
+    world.execute(
+        "CREATE TRIGGER dawdle BEFORE INSERT OR UPDATE ON brand_days FOR EACH ROW "
+        f"WHEN (new.brand_id = {world.brand_of(slow)}) EXECUTE FUNCTION dawdle()"
+    )
+    with workers({"SPENDGATE_STATEMENT_TIMEOUT_MS": "300"}) as worker:
+        for _ in range(5):
+            ingest_spend.send(events=[world.event(campaign, 1) for campaign in campaigns])
+        eventually(lambda: spent(world, others) == [6] * len(others))
+        assert world.spent(slow) == 1
+        assert {line["error"] for line in worker.logged("brand.locked")} == {"QueryCanceled"}
+        world.execute("DROP TRIGGER dawdle ON brand_days")
+        eventually(lambda: is_empty() and world.spent(slow) == 6, 60)
+    assert world.rejected() == []
+    world.verify()
+
+
+def test_bad_inputs_of_a_batch_with_a_locked_brand_are_kept_meanwhile(world: World, campaigns: list[int]) -> None:
+    bad: list[object] = ["rubbish", world.event(10**6, 1)]
+    with locked(world, world.brand_of(campaigns[0])):
+        world.ingest([*bad, *(world.event(campaign, 1) for campaign in campaigns)])
+        assert spent(world, campaigns) == [1, *[2] * (BRANDS - 1)]
+        assert {row["reason"] for row in world.rejected()} == {"malformed", "unknown_campaign"}
+    (message,) = delayed()
+    locked_brands.forget()
+    ingest_spend(**message.kwargs)
+    assert spent(world, campaigns) == [2] * BRANDS
+    assert len(world.rejected()) == 2
+
+
+def test_what_a_sender_may_know_goes_with_the_part_that_is_put_off(world: World, campaigns: list[int]) -> None:
+    brand = world.brand_of(campaigns[0])
+    events = [world.event(campaign, 1) for campaign in campaigns]
+    with locked(world, brand):
+        ingest_spend(events=events, only_brand_id=brand)
+        assert [(row["reason"], row["only_brand_id"]) for row in world.rejected()] == [("unknown_campaign", brand)] * 4
+    (message,) = delayed()
+    locked_brands.forget()
+    assert message.kwargs == {"events": events[:1], "only_brand_id": brand}
+    ingest_spend(**message.kwargs)
+    assert spent(world, campaigns) == [2, 1, 1, 1, 1]
+
+
+def test_what_was_put_off_is_put_off_again_until_it_is_its_turn(world: World, campaigns: list[int]) -> None:
+    brand = world.brand_of(campaigns[0])
+    with locked(world, brand):
+        world.spend(campaigns[0], 1)
+    locked_brands.found([brand], tried_seconds=30)
+    (first,) = delayed()
+    ingest_spend(**first.kwargs)
+    assert [message.kwargs for message in delayed()] == [first.kwargs] * 2
+    assert world.spent(campaigns[0]) == 1
+    locked_brands.forget()
+    for message in delayed():
+        ingest_spend(**message.kwargs)
+    assert world.spent(campaigns[0]) == 2
+
+
+def test_a_part_that_cannot_be_put_off_brings_the_whole_message_again(world: World, campaigns: list[int]) -> None:
+    events = [world.event(campaign, 1) for campaign in campaigns]
+    refused = queues().refusing("spend.DQ")
+    with locked(world, world.brand_of(campaigns[0])), refused, pytest.raises(BrokerConnectionError):
+        ingest_spend(events=events)
+    assert spent(world, campaigns) == [1, *[2] * (BRANDS - 1)]
+    locked_brands.forget()
+    ingest_spend(events=events)
+    assert spent(world, campaigns) == [2] * BRANDS
+    assert delayed() == []
+
+
+# --- totals
+
+
+def total(world: World, campaign: int) -> dict[str, Any]:
+    names = {"source": "meta_ads", "campaign_id": campaign, "day": "2026-06-01", "total_micros": 7}
+    return {**names, "as_of": "2026-06-02T00:00:00Z"}
+
+
+def test_totals_of_a_locked_brand_hold_up_no_other(world: World, campaigns: list[int], workers: Start) -> None:
+    totals = [total(world, campaign) for campaign in campaigns]
+    with workers():
+        with locked(world, world.brand_of(campaigns[1])):
+            ingest_reported_totals.send(totals=totals)
+            eventually(lambda: spent(world, campaigns) == [8, 1, 8, 8, 8])
+        eventually(lambda: is_empty() and spent(world, campaigns) == [8] * BRANDS, 60)
+    world.verify()
+
+
+# --- callers who wait
+
+
+@pytest.mark.parametrize("count", [count_events, count_totals])
+def test_who_waits_is_told_of_a_locked_brand_when_all_others_are_counted(
+    world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch, count: Callable[[Sequence[object]], Any]
+) -> None:
+    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "200")
+    settings.cache_clear()
+    engine().dispose()
+    engine.cache_clear()
+    if count is count_events:
+        inputs = [world.event(campaign, 7) for campaign in campaigns]
+    else:
+        inputs = [total(world, campaign) for campaign in campaigns]
+    with locked(world, world.brand_of(campaigns[1])):
+        with pytest.raises(OperationalError, match="lock timeout") as told:
+            count(inputs)
+        assert isinstance(told.value, BrandsHeldUp)
+        assert told.value.brand_ids == [world.brand_of(campaigns[1])]
+        assert spent(world, campaigns) == [8, 1, 8, 8, 8]
+    counted = count(inputs)
+    assert (counted.taken, counted.known) == (1, 4)
+    assert delayed() == []
+    world.verify()
+
+
+# --- turns
+
+
+def test_one_thread_at_a_time_tries_a_locked_brand() -> None:
+    brands = LockedBrands()
+    brands.found([7])
+    assert brands.known() == {7}
+    assert brands.take_turns([7]) == []
+    turns: list[int] = []
+
+    def has_turn() -> bool:
+        turns.extend(brands.take_turns([7]))
+        return bool(turns)
+
+    eventually(has_turn)
+    at_once(*[lambda: turns.extend(brands.take_turns([7]))] * 4)
+    assert turns == [7]
+    brands.free(7)
+    assert brands.known() == frozenset()
+
+
+def test_brand_that_is_not_locked_is_tried_at_once() -> None:
+    brands = LockedBrands()
+    brands.found([7])
+    assert brands.take_turns([7, 8]) == [8]
+
+
+def test_pause_between_tries_grows_up_to_its_bound() -> None:
+    brands = LockedBrands()
+    brands.found([7])
+    pauses = []
+    for _ in range(8):
+        pauses.append(brands.delay_ms([7]) / 1000)
+        brands.still_locked(7, tried_seconds=0)
+    low, high = JITTER
+    for number, pause in enumerate(pauses):
+        expected = min(FIRST_PAUSE_SECONDS * GROWTH**number, LONGEST_PAUSE_SECONDS)
+        assert low * expected - 0.1 <= pause <= high * high * expected
+    brands.still_locked(7, tried_seconds=60)
+    assert brands.delay_ms([7]) >= 119_000
+
+
+def test_message_comes_back_with_the_first_of_its_brands() -> None:
+    brands = LockedBrands()
+    brands.found([7], tried_seconds=100)
+    brands.found([8])
+    assert brands.delay_ms([7, 8]) < 2_000
+    assert 900 <= brands.delay_ms([9]) < 2_000

@@ -1,0 +1,144 @@
+"""The sweep and wrong counters: it opens nothing by them, raises those that are too low, and tells of all."""
+
+from datetime import datetime, timedelta
+
+import psycopg
+import pytest
+from structlog.testing import capture_logs
+
+from app.proof import recounts
+from app.proof.verification import verify
+from tests.world import World
+from workers.actors.schedule import refresh_spend
+
+
+@pytest.fixture
+def campaign(world: World, noon: datetime) -> int:
+    """A campaign that 12 spent of 10 a day have stopped."""
+    world.set_clock(noon)
+    campaign = world.campaign(world.brand(daily=10))
+    world.spend(campaign, 12)
+    return campaign
+
+
+@pytest.mark.parametrize(
+    "by_hand",
+    [
+        "UPDATE campaign_days SET spent_micros = 3; UPDATE brand_days SET spent_micros = 3",
+        "UPDATE brand_days SET spent_micros = 3",
+        "DELETE FROM campaign_days; DELETE FROM brand_days",
+        "DELETE FROM brand_days",
+    ],
+)
+def test_the_sweep_does_not_open_what_a_wrong_counter_would(world: World, campaign: int, by_hand: str) -> None:
+    world.execute(by_hand)
+    with capture_logs() as logs:
+        refresh_spend()
+    assert not world.is_active(campaign)
+    assert world.spent(campaign) == 12
+    told = [line for line in logs if line["event"] == "counter.wrong"]
+    assert {line["right_micros"] for line in told} == {12}
+    assert all(line["corrected"] for line in told)
+    kinds = {row["kind"] for row in world.rows("SELECT kind FROM corrections WHERE corrected_by = 'sweep'")}
+    assert "brand_day" in kinds
+    assert [check.name for check in verify() if check.wrong] == []
+
+
+def test_a_campaigns_own_budget_is_not_opened_either(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    campaign = world.campaign(world.brand(), monthly=10)
+    world.spend(campaign, 12, noon - timedelta(days=3))
+    world.execute("UPDATE campaign_days SET spent_micros = 3")
+    refresh_spend()
+    assert world.holds(campaign) == {"campaign_monthly_budget"}
+
+
+def test_the_sweep_still_opens_what_right_counters_say(world: World, campaign: int) -> None:
+    world.execute("UPDATE budgets SET limit_micros = 100")
+    refresh_spend()
+    assert world.is_active(campaign)
+
+
+def test_a_brand_that_is_locked_stays_closed_until_it_can_be_compared(world: World, campaign: int) -> None:
+    world.execute("UPDATE campaign_days SET spent_micros = 3; UPDATE brand_days SET spent_micros = 3")
+    with psycopg.connect(world.url) as other:
+        other.execute("SELECT FROM campaign_days FOR UPDATE")
+        with capture_logs() as logs:
+            refresh_spend()
+        assert not world.is_active(campaign)
+    assert "counter.not_compared" in [line["event"] for line in logs]
+    refresh_spend()
+    assert not world.is_active(campaign)
+    assert world.spent(campaign) == 12
+
+
+def test_a_counter_that_is_too_high_is_told_and_left_to_a_person(world: World, campaign: int, noon: datetime) -> None:
+    world.execute("UPDATE campaign_days SET spent_micros = 20; UPDATE brand_days SET spent_micros = 20")
+    with capture_logs() as logs:
+        recounts.compare_some(noon)
+    (told,) = [line for line in logs if line["event"] == "counter.wrong"]
+    assert (told["counter_micros"], told["right_micros"], told["corrected"]) == (20, 12, False)
+    assert world.spent(campaign) == 20
+
+
+def test_a_brands_counter_is_not_raised_to_campaigns_that_are_too_high(
+    world: World, campaign: int, noon: datetime
+) -> None:
+    world.execute("UPDATE campaign_days SET spent_micros = 20")
+    recounts.compare_some(noon)
+    assert world.one("SELECT spent_micros FROM brand_days") == {"spent_micros": 12}
+    world.execute("UPDATE brand_days SET spent_micros = 3")
+    recounts.compare_some(noon + timedelta(days=1))
+    assert world.one("SELECT spent_micros FROM brand_days") == {"spent_micros": 12}
+
+
+def test_what_was_opened_by_a_wrong_counter_is_closed_within_a_day(world: World, campaign: int, noon: datetime) -> None:
+    world.execute("UPDATE campaign_days SET spent_micros = 3; UPDATE brand_days SET spent_micros = 3")
+    world.spend(campaign, 0)
+    assert world.is_active(campaign), "spend is enforced by the counters"
+    recounts.compare_some(noon - timedelta(days=2))
+    refresh_spend()
+    assert not world.is_active(campaign)
+
+
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The brands that are compared from here on, in their order; none is."""
+    compared: list[int] = []
+
+    def note(brand_id: int) -> list[object]:
+        compared.append(brand_id)
+        return []
+
+    monkeypatch.setattr(recounts, "_compared", note)
+    return compared
+
+
+def test_each_brand_is_compared_once_a_day_whatever_runs_there_are(
+    world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.execute("INSERT INTO brands (name) SELECT 'b' FROM generate_series(1, 500)")
+    compared = noted(monkeypatch)
+    recounts.compare_some(noon)
+    assert len(set(compared)) == 500
+    compared.clear()
+    at = noon
+    for minutes in (5, 5, 7, 3, 100, 600, 5, 715):
+        at += timedelta(minutes=minutes)
+        recounts.compare_some(at)
+        recounts.compare_some(at)
+    assert sorted(compared) == sorted(set(compared))
+    assert len(compared) == 500
+    assert at == noon + timedelta(days=1)
+
+
+def test_what_one_run_has_no_time_for_the_next_one_compares(
+    world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.execute("INSERT INTO brands (name) SELECT 'b' FROM generate_series(1, 10)")
+    compared = noted(monkeypatch)
+    monkeypatch.setattr(recounts, "SECONDS_A_RUN", -1)
+    recounts.compare_some(noon)
+    assert compared == []
+    monkeypatch.setattr(recounts, "SECONDS_A_RUN", 60)
+    recounts.compare_some(noon)
+    assert len(compared) == 10

@@ -1,0 +1,207 @@
+"""`repair` sets counters, totals, holds and histories right, keeps what it did, and turns `verify` green again."""
+
+import json
+import threading
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.proof import repair, seals
+from app.proof.verification import OF_HISTORY, verify
+from db.engine import snapshot
+from db.repository import corrections
+from tests.cli.shell import shell
+from tests.world import World
+from workers.actors.ingest import ingest_reported_totals
+from workers.actors.schedule import refresh_spend
+
+
+def tamper(world: World, statement: str) -> None:
+    """As somebody with every right, past every trigger."""
+    world.execute("SET session_replication_role = replica; " + statement)
+
+
+@pytest.fixture
+def campaign(world: World, noon: datetime) -> int:
+    """A campaign of a brand with 10 a day, paused by 12 spent; 5 reported for yesterday; its histories are sealed."""
+    world.set_clock(noon)
+    campaign = world.campaign(world.brand(daily=10), name="Summer", monthly=1_000)
+    report(campaign, 5, noon - timedelta(hours=3))
+    world.spend(campaign, 12)
+    seals.seal()
+    return campaign
+
+
+def report(campaign: int, total: int, as_of: datetime) -> None:
+    said = {"source": "meta_ads", "campaign_id": campaign, "day": "2026-06-16"}
+    ingest_reported_totals(totals=[{**said, "total_micros": total, "as_of": as_of.isoformat()}])
+
+
+def wrong() -> set[str]:
+    return {check.name for check in verify() if check.wrong}
+
+
+def repair_everything() -> list[tuple[str, dict[str, Any]]]:
+    _, findings = repair.repair_all("test")
+    return findings
+
+
+TAMPERED = (
+    "UPDATE campaign_days SET spent_micros = 3",
+    "UPDATE brand_days SET spent_micros = 3",
+    "DELETE FROM campaign_days",
+    "DELETE FROM brand_days",
+    "INSERT INTO campaign_days SELECT brand_id, id, '2026-06-01', 3 FROM campaigns",
+    "UPDATE reported_totals SET total_micros = 7",
+    "UPDATE reported_totals SET previous_micros = 1",
+    "DELETE FROM reported_totals",
+    "UPDATE campaigns SET holds = '{}', effective_status = 'active'",
+    "UPDATE campaigns SET holds = '{user_paused}', effective_status = 'inactive'",
+    "UPDATE brands SET has_campaign_budgets = false",
+    "UPDATE brands SET headroom_micros = 1000, headroom_on = '2026-06-17'",
+    "UPDATE budget_limits SET limit_micros = 20",
+    "DELETE FROM budget_limits",
+    "DELETE FROM status_changes",
+    "DELETE FROM hold_changes",
+    "UPDATE status_changes SET holds_after = '{user_paused}'",
+    "UPDATE status_changes SET details = '{}'",
+    "UPDATE status_changes SET changed_at = changed_at - interval '1 hour'",
+    "UPDATE hold_changes SET cause = 'edit'",
+    "DELETE FROM audit_entries WHERE id = 1",
+    "DELETE FROM history_seals WHERE id = 1",
+    "DELETE FROM history_seals",
+)
+
+
+@pytest.mark.parametrize("tampered", TAMPERED)
+def test_verify_is_green_after_a_repair_and_stays_so(world: World, campaign: int, tampered: str) -> None:
+    tamper(world, tampered)
+    assert wrong()
+    repair_everything()
+    assert wrong() == set()
+    assert not world.is_active(campaign), "12 of 10 are spent today, by the ledger"
+    seals.seal()
+    world.spend(campaign, -5)
+    assert world.is_active(campaign)
+    refresh_spend()
+    seals.seal()
+    assert wrong() == set()
+
+
+def test_counters_and_totals_are_the_ledgers_again_and_each_correction_is_kept(
+    world: World, campaign: int, noon: datetime
+) -> None:
+    tamper(world, "UPDATE campaign_days SET spent_micros = 3; UPDATE reported_totals SET total_micros = 9")
+    repair_everything()
+    assert (world.spent(campaign, "2026-06-17"), world.spent(campaign, "2026-06-16")) == (12, 5)
+    report(campaign, 6, noon - timedelta(hours=1))
+    assert world.spent(campaign, "2026-06-16") == 6, "the next figure books what is new since the 5, not since the 9"
+    kept = {
+        (row["kind"], json.dumps(row["old"]), json.dumps(row["new"]), row["corrected_by"])
+        for row in world.rows("SELECT * FROM corrections")
+    }
+    assert ("campaign_day", '{"spent_micros": 3}', '{"spent_micros": 12}', "test") in kept
+    assert ("campaign_day", '{"spent_micros": 3}', '{"spent_micros": 5}', "test") in kept
+    assert wrong() == set()
+
+
+def test_a_total_that_was_deleted_is_made_again_and_its_old_figure_books_nothing(
+    world: World, campaign: int, noon: datetime
+) -> None:
+    world.execute("DELETE FROM reported_totals")
+    repair_everything()
+    report(campaign, 5, noon - timedelta(hours=3))
+    assert world.spent(campaign, "2026-06-16") == 5
+    later = world.set_clock(noon + timedelta(hours=1))
+    report(campaign, 8, later)
+    assert world.spent(campaign, "2026-06-16") == 8
+    assert wrong() == set()
+
+
+def test_a_hold_that_the_sweep_set_right_is_green_after_a_repair(world: World, campaign: int) -> None:
+    world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active'")
+    refresh_spend()
+    assert not world.is_active(campaign)
+    assert wrong() <= OF_HISTORY
+    assert repair_everything()
+    assert wrong() == set()
+
+
+def test_a_hold_that_repair_sets_right_has_a_status_change_of_its_own(world: World, campaign: int) -> None:
+    world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active'")
+    assert repair_everything() == []
+    told = world.rows("SELECT from_status, to_status, cause FROM status_changes ORDER BY id")
+    assert told == [
+        {"from_status": "active", "to_status": "inactive", "cause": "spend"},
+        {"from_status": "inactive", "to_status": "active", "cause": "repair"},
+        {"from_status": "active", "to_status": "inactive", "cause": "repair"},
+    ]
+    assert wrong() == set()
+
+
+def test_what_is_acknowledged_stays_known_and_is_wrong_again_when_it_is_altered_again(
+    world: World, campaign: int
+) -> None:
+    tamper(world, "UPDATE status_changes SET cause = 'edit'")
+    repair_everything()
+    (known,) = [row for check in verify() for row in check.notices if row.get("history") == "status_changes"]
+    assert known["acknowledged_by"] == "test"
+    tamper(world, "UPDATE status_changes SET cause = 'check'")
+    assert "sealed histories are unaltered" in wrong()
+
+
+def test_repair_of_one_brand_leaves_the_others(world: World, campaign: int) -> None:
+    other = world.campaign(world.brand())
+    world.spend(other, 4)
+    world.execute("UPDATE campaign_days SET spent_micros = 3")
+    repair.repair_all("test", world.brand_of(other))
+    assert (world.spent(other), world.spent(campaign, "2026-06-17")) == (4, 3)
+
+
+def test_events_of_nobody_are_left_and_named(world: World, campaign: int, noon: datetime) -> None:
+    world.execute("INSERT INTO spend_events VALUES (gen_random_uuid(), %s, 999, %s, 0)", world.brand_of(campaign), noon)
+    repair_everything()
+    assert wrong() == {"every row belongs to a campaign of its brand"}
+
+
+def test_repair_beside_spend_that_comes_in_counts_every_event(world: World) -> None:
+    campaigns = [world.campaign(world.brand()) for _ in range(3)]
+    for campaign in campaigns:
+        world.spend(campaign, 1)
+    world.execute("UPDATE campaign_days SET spent_micros = spent_micros + 1000")
+    counting = threading.Barrier(3)
+
+    def count() -> None:
+        counting.wait()
+        for _ in range(15):
+            world.ingest([world.event(campaign, 1) for campaign in campaigns])
+
+    threads = [threading.Thread(target=count) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    counting.wait()
+    for _ in range(5):
+        for campaign in campaigns:
+            repair.repair_brand(world.brand_of(campaign), "test", dry_run=False)
+    for thread in threads:
+        thread.join()
+    assert [world.spent(campaign) for campaign in campaigns] == [31, 31, 31]
+    assert wrong() == set()
+
+
+def test_the_command_shows_first_and_changes_nothing_unless_it_is_told_to(world: World, campaign: int) -> None:
+    world.execute("UPDATE campaign_days SET spent_micros = 3000000 WHERE day = '2026-06-17'")
+    shown = shell("repair", "--dry-run")
+    assert shown.code == 1
+    assert "campaign 1, 2026-06-17: the counter says $3.00 → $0.000012, by the ledger" in " ".join(shown.out.split())
+    assert shell("repair").code == 2
+    assert shell("repair", "--dry-run", "--json").data["dry_run"]
+    assert world.spent(campaign, "2026-06-17") == 3_000_000
+    assert world.rows("SELECT FROM corrections") == []
+    done = shell("repair", "--yes", "--json")
+    assert (done.code, done.data["left"]) == (0, [])
+    assert world.spent(campaign, "2026-06-17") == 12
+    assert shell("repair", "--yes").out == "Nothing to repair.\n0 corrected, 0 toggled, 0 acknowledged\n"
+    with snapshot() as connection:
+        assert corrections.acknowledged(connection) == {}

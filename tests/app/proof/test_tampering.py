@@ -1,0 +1,202 @@
+"""Every column that carries money, a status or history: `verify` sees it altered, and sees each kind of row deleted."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+import db.access_models
+import db.account_models
+import db.delivery_models
+import db.models
+import db.proof_models  # noqa: F401 - the same
+from app.proof import seals
+from app.proof.verification import verify
+from db.base import Base
+from db.repository.seals import HISTORIES
+from tests.world import World
+
+ALTERED = {
+    "bigint": "COALESCE({}, 0) + 1",
+    "integer": "{} + 1",
+    "smallint": "{} + 1",
+    "date": "{} + 7",
+    "timestamp with time zone": "{} + interval '1 hour'",
+    "ARRAY": "CASE WHEN {0} = '{{}}' THEN '{{x}}' ELSE '{{}}' END::text[]",
+    "jsonb": "COALESCE({}, '{{}}') || '{{\"x\": 1}}'",
+    "json": "'{{}}'",
+    "boolean": "NOT {}",
+    "bytea": "{} || '\\x00'",
+    "text": "COALESCE({}, '') || 'x'",
+    "uuid": "gen_random_uuid()",
+}
+AS_TEXT = {
+    ("brands", "time_zone"): "'Asia/Tokyo'",
+    ("brands", "currency"): "'EUR'",
+    ("budgets", "period"): "'weekly'",
+    ("campaigns", "configured_status"): "'paused'",
+    ("campaigns", "effective_status"): "CASE effective_status WHEN 'active' THEN 'inactive' ELSE 'active' END",
+}
+
+NOT_PROVABLE = {
+    ("spend_events", "event_id"): "the ledger is too large to be sealed: its sums are compared",
+    ("spend_events", "received_at"): "the same; no rule reads it",
+    ("reported_totals", "as_of"): "known by its event; what has no later event may be newer than it was",
+    ("budgets", "id"): "nothing but an audit entry refers to it",
+    ("budgets", "changed_at"): "no rule reads it: the history of limits has its own",
+    ("brands", "name"): "people may edit it by SQL",
+    ("brands", "configured_status"): "the same: the sweep enforces it",
+    ("brands", "created_at"): "no rule reads it but that on reports",
+    ("brands", "headroom_on"): "of another day a headroom says nothing",
+    ("brands", "spend_received_at"): "says how old a page's figures are, and decides nothing",
+    ("campaigns", "platform_account_id"): "foreign keys hold it to an account of the brand and the platform",
+    ("campaigns", "name"): "people may edit it by SQL",
+    ("campaigns", "platform"): "the same",
+    ("campaigns", "external_id"): "the same",
+    ("campaigns", "ends_on"): "the same: the sweep enforces it",
+    ("campaigns", "created_at"): "no rule reads it",
+    ("campaigns", "next_change_at"): "null here; one that comes too late is seen, one too early costs a look",
+    ("campaigns", "enforced_at"): "only whether it is null, or ahead, which the sweep sees",
+    ("rejected_events", "times"): "counts on while it waits",
+    ("rejected_events", "replayed_at"): "set when it is replayed",
+    ("rejected_events", "claimed_until"): "set while it is replayed",
+    ("rejected_events", "fingerprint"): "Postgres computes it",
+}
+"""Columns of these tables whose alteration alone breaks no law, and why."""
+
+TABLES = (
+    *("spend_events", "campaign_days", "brand_days", "reported_totals", "budgets", "brands", "campaigns"),
+    *(history.table for history in HISTORIES),
+    "history_seals",
+)
+
+
+@pytest.fixture
+def world_with_history(world: World, noon: datetime) -> World:
+    """A world in which each of TABLES has rows, all of them sealed."""
+    from db.engine import committed  # noqa: PLC0415 - after the environment is set
+    from db.repository import corrections, reports  # noqa: PLC0415
+    from workers.actors.ingest import ingest_reported_totals  # noqa: PLC0415
+
+    world.set_clock(noon)
+    brand = world.brand("Asia/Kathmandu", daily=10)
+    campaign = world.campaign(brand, daily=1_000, starts_on=noon.date() - timedelta(days=2))
+    world.spend(campaign, 12)
+    world.spend(campaign, -7)
+    world.ingest([{"bad": 1}])
+    said = {"source": "meta_ads", "campaign_id": campaign, "day": "2026-06-16"}
+    for total, as_of in ((3, noon - timedelta(hours=2)), (8, noon - timedelta(hours=1))):
+        ingest_reported_totals(totals=[{**said, "total_micros": total, "as_of": as_of.isoformat()}])
+    month = noon.date().replace(day=1)
+    committed(lambda connection: reports.store(connection, brand, month, 1, {"spent_micros": 5}, noon))
+    correction = corrections.Correction(brand, "campaign_day", {"day": "2026-06-16"})
+    committed(lambda connection: corrections.add(connection, [correction], "test", noon))
+    assert seals.seal() > 8
+    world.verify()
+    return world
+
+
+class Tampering:
+    """Alters one row past every trigger and constraint, and puts it back."""
+
+    def __init__(self, url: str) -> None:
+        self.driver = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        self.driver.execute("SET session_replication_role = replica")
+
+    def types(self, table: str) -> dict[str, str]:
+        """The type of each column that is not computed."""
+        found = self.driver.execute(
+            "SELECT column_name, data_type FROM information_schema.columns "
+            "WHERE table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position",
+            [table],
+        )
+        return {row["column_name"]: row["data_type"] for row in found}
+
+    def free(self, table: str) -> None:
+        """Takes away what would refuse the values: it is the checks of `verify` that are tried, not Postgres'."""
+        checks = self.driver.execute(
+            "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype IN ('c', 'f')", [table]
+        ).fetchall()
+        for row in checks:
+            drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
+            self.driver.execute(drop.format(sql.Identifier(table), sql.Identifier(row["conname"])))
+
+    def alter(self, table: str, column: str, expression: str) -> dict[str, Any]:
+        """Alters the column of the newest row (by its place in the table); returns the row as it was."""
+        (row,) = self.driver.execute(
+            sql.SQL("SELECT tableoid::regclass::text AS part, * FROM {} ORDER BY ctid DESC LIMIT 1").format(
+                sql.Identifier(table)
+            )
+        ).fetchall()
+        self._copy(table)
+        self.driver.execute(
+            sql.SQL("UPDATE {} SET {} = {} WHERE ctid = (SELECT max(ctid) FROM {})").format(
+                sql.Identifier(row["part"]),
+                sql.Identifier(column),
+                sql.SQL(expression.format(column)),
+                sql.Identifier(row["part"]),
+            )
+        )
+        return row
+
+    def delete(self, table: str) -> None:
+        """Deletes all rows."""
+        self._copy(table)
+        self.driver.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+
+    def _copy(self, table: str) -> None:
+        self.driver.execute("DROP TABLE IF EXISTS untouched")
+        self.driver.execute(sql.SQL("CREATE TEMP TABLE untouched AS TABLE {}").format(sql.Identifier(table)))
+
+    def put_back(self, table: str) -> None:
+        """Undoes the last `alter` or `delete`."""
+        columns = sql.SQL(", ").join(map(sql.Identifier, self.types(table)))
+        self.driver.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+        back = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM untouched")
+        self.driver.execute(back.format(sql.Identifier(table), columns, columns))
+
+
+@pytest.fixture
+def tampering(world_with_history: World) -> Iterator[Tampering]:
+    """Somebody with every right."""
+    made = Tampering(world_with_history.url)
+    yield made
+    made.driver.close()
+
+
+def is_seen() -> bool:
+    return any(check.wrong for check in verify())
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_verify_sees_each_column_altered_and_the_rows_deleted(tampering: Tampering, table: str) -> None:
+    tampering.free(table)
+    missed = []
+    for column, type_name in tampering.types(table).items():
+        if (table, column) in NOT_PROVABLE:
+            continue
+        tampering.alter(table, column, AS_TEXT.get((table, column), ALTERED[type_name]))
+        if not is_seen():
+            missed.append(column)
+        tampering.put_back(table)
+    assert not is_seen(), "what was put back is as it was"
+    assert missed == []
+    tampering.delete(table)
+    assert is_seen(), "all rows were deleted"
+
+
+def test_every_column_of_a_sealed_table_is_sealed_or_named_as_changing() -> None:
+    for history in HISTORIES:
+        columns = {column.name for column in Base.metadata.tables[history.table].columns}
+        assert {*history.columns, *history.changing} == columns, (
+            f"{history.table} has other columns: seal them, and raise the format of seals"
+        )
+
+
+def test_every_exception_is_about_a_column_that_there_is() -> None:
+    for table, column in NOT_PROVABLE:
+        assert column in Base.metadata.tables[table].columns

@@ -1,0 +1,214 @@
+"""`verify` finds each row that a hand altered, names it, and takes nothing else for wrong."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.proof.verification import Check, verify
+from tests.world import World
+from workers.actors.schedule import maintain_ledger
+
+DAYS = "campaign days equal the ledger"
+BRAND_DAYS = "brand days equal their campaigns' days"
+TOTALS = "reported totals equal the ledger"
+OWNERS = "every row belongs to a campaign of its brand"
+HOLDS = "holds are what the rules say"
+HISTORY = "status changes explain every status"
+PAIRS = "status changes match the history of holds"
+LIMITS = "budgets are the latest limits in their history"
+FLAGS = "brands know whether their campaigns have budgets"
+HEADROOMS = "headrooms are no more than what is left"
+FACTS = "zones and currencies are those that brands were given"
+SEALS = "sealed histories are unaltered"
+IDS = "event ids stand in one month"
+
+
+@pytest.fixture
+def campaign(world: World, noon: datetime) -> int:
+    """A campaign that was paused by its budget, brought back by a refund, and spent 9 yesterday, 5 today."""
+    world.set_clock(noon)
+    campaign = world.campaign(world.brand("Asia/Kathmandu", daily=10))
+    world.spend(campaign, 9, noon - timedelta(days=1))
+    world.spend(campaign, 12)
+    world.spend(campaign, -7)
+    return campaign
+
+
+def checks() -> dict[str, Check]:
+    return {check.name: check for check in verify()}
+
+
+def wrong() -> dict[str, list[dict[str, Any]]]:
+    return {name: check.wrong for name, check in checks().items() if check.wrong}
+
+
+def test_finds_nothing_wrong_and_tells_what_it_compared(world: World, campaign: int) -> None:
+    started: list[str] = []
+    found = {check.name: check.compared for check in verify(started.append)}
+    assert found == {
+        DAYS: 3,
+        BRAND_DAYS: 2,
+        TOTALS: 0,
+        OWNERS: 3,
+        HOLDS: 1,
+        HISTORY: 2,
+        PAIRS: 3,
+        LIMITS: 1,
+        FLAGS: 1,
+        HEADROOMS: 2,
+        FACTS: 1,
+        SEALS: 0,
+        IDS: 3,
+    }
+    assert started == list(found)
+    assert wrong() == {}
+
+
+def test_finds_a_campaigns_day_that_is_not_the_ledgers_sum(world: World, campaign: int) -> None:
+    world.execute("UPDATE campaign_days SET spent_micros = spent_micros + 1 WHERE day = '2026-06-17'")
+    world.execute("UPDATE brand_days SET spent_micros = spent_micros + 1 WHERE day = '2026-06-17'")
+    assert wrong() == {
+        DAYS: [
+            {
+                "brand_id": world.brand_of(campaign),
+                "campaign_id": campaign,
+                "day": date(2026, 6, 17),
+                "ledger_micros": 5,
+                "counter_micros": 6,
+                "time_zone": "Asia/Kathmandu",
+            }
+        ],
+        HEADROOMS: [{"brand_id": world.brand_of(campaign), "headroom_micros": 4, "left_micros": 3}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "figures"),
+    [
+        ("DELETE FROM spend_events WHERE amount_micros = 9", (0, 9)),
+        ("DELETE FROM campaign_days WHERE day = '2026-06-16'", (9, 0)),
+        ("INSERT INTO campaign_days SELECT brand_id, id, '2026-06-01', 3 FROM campaigns", (0, 3)),
+    ],
+)
+def test_finds_a_day_or_an_event_that_is_missing(
+    world: World, campaign: int, by_hand: str, figures: tuple[int, int]
+) -> None:
+    world.execute("ALTER TABLE spend_events_2026_06 DISABLE TRIGGER append_only")
+    world.execute(by_hand)
+    (row,) = wrong()[DAYS]
+    assert (row["ledger_micros"], row["counter_micros"]) == figures
+
+
+def test_finds_an_event_that_no_counter_holds_whatever_its_brand(world: World, campaign: int, noon: datetime) -> None:
+    world.execute("INSERT INTO spend_events VALUES (gen_random_uuid(), 404, 405, %s, 7)", noon)
+    found = wrong()
+    (row,) = found[DAYS]
+    assert (row["brand_id"], row["campaign_id"], row["ledger_micros"]) == (404, 405, 7)
+    assert found[OWNERS] == [
+        {"table_name": "spend_events", "brand_id": 404, "campaign_id": 405, "rows_of_nobody": 1},
+    ]
+
+
+def test_finds_a_brands_day_that_is_not_the_sum_of_its_campaigns(world: World, campaign: int) -> None:
+    world.execute("UPDATE brand_days SET spent_micros = 4 WHERE day = '2026-06-17'")
+    row = {"brand_id": world.brand_of(campaign), "day": date(2026, 6, 17), "campaigns_micros": 5, "counter_micros": 4}
+    assert wrong() == {BRAND_DAYS: [row]}
+
+
+def test_finds_holds_that_are_not_what_the_rules_say(world: World, campaign: int) -> None:
+    world.execute("UPDATE budgets SET limit_micros = 5")
+    (row,) = wrong()[HOLDS]
+    assert (row["campaign_id"], row["holds"], row["should_be"]) == (campaign, [], ["brand_daily_budget"])
+
+
+def test_finds_a_change_ahead_that_the_tick_would_miss(world: World, campaign: int) -> None:
+    world.spend(campaign, 5)
+    world.execute("UPDATE campaigns SET next_change_at = NULL")
+    (row,) = wrong()[HOLDS]
+    assert row["next_change_should_be"] == datetime.fromisoformat("2026-06-17T18:15:00+00:00")
+
+
+def test_finds_a_status_that_no_status_change_leads_to(world: World, campaign: int) -> None:
+    world.execute("UPDATE campaigns SET effective_status = 'inactive', holds = '{user_paused}'")
+    found = wrong()
+    assert [row["campaign_id"] for row in found[HOLDS]] == [campaign]
+    said = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
+    assert found[HISTORY] == [
+        {**said, "effective_status": "inactive", "to_status": "active"},
+        {**said, "holds": ["user_paused"], "last_known": []},
+    ]
+
+
+def test_finds_a_history_with_a_gap(world: World, campaign: int) -> None:
+    world.spend(campaign, 5)
+    world.execute("ALTER TABLE status_changes DISABLE TRIGGER append_only")
+    first, second, third = (row["id"] for row in world.rows("SELECT id FROM status_changes ORDER BY id"))
+    world.execute("DELETE FROM status_changes WHERE id = %s", second)
+    found = wrong()
+    said = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
+    assert found[HISTORY] == [{"id": third, **said, "from_status": "active", "previous_status": "inactive"}]
+    (unpaired,) = found[PAIRS]
+    assert (unpaired["campaign_id"], unpaired["status_change_id"], unpaired["to_status"]) == (campaign, None, "active")
+    assert first < third
+
+
+def test_finds_a_deleted_change_of_holds_and_the_upkeep_does_not_hide_it(world: World, campaign: int) -> None:
+    world.execute("ALTER TABLE hold_changes DISABLE TRIGGER append_only")
+    world.spend(campaign, 6)
+    world.execute("DELETE FROM hold_changes WHERE id = (SELECT max(id) FROM hold_changes)")
+    maintain_ledger()
+    found = wrong()
+    said = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
+    assert found[HISTORY] == [{**said, "holds": ["brand_daily_budget"], "last_known": []}]
+    (unpaired,) = found[PAIRS]
+    assert (unpaired["campaign_id"], unpaired["hold_change_id"], unpaired["to_status"]) == (campaign, None, "inactive")
+
+
+def test_tells_of_ids_in_two_months_and_takes_them_for_no_fault(world: World, campaign: int) -> None:
+    event = world.spend(campaign, 1, "2026-05-31T10:00:00Z")
+    world.ingest([{**event, "occurred_at": "2026-06-01T10:00:00Z"}])
+    found = checks()[IDS]
+    assert found.notices == [{"brand_id": world.brand_of(campaign), "event_id": event["event_id"], "months": 2}]
+    assert wrong() == {}
+
+
+def test_tells_of_campaigns_that_the_next_tick_will_see_and_takes_them_for_no_fault(
+    world: World, campaign: int
+) -> None:
+    world.spend(campaign, 5)
+    brand = world.brand_of(campaign)
+    new = world.one("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'new') RETURNING id", brand)["id"]
+    assert [row["campaign_id"] for row in checks()[HOLDS].notices] == [new]
+    world.set_clock("2026-06-17T18:15:00Z")
+    assert [row["campaign_id"] for row in checks()[HOLDS].notices] == [campaign]
+    assert wrong() == {}
+    world.tick()
+    assert checks()[HOLDS].notices == []
+
+
+def test_looks_at_every_page_of_brands(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    world.execute("INSERT INTO brands (name) SELECT 'b' FROM generate_series(1, 450)")
+    world.execute("INSERT INTO campaigns (brand_id, name) SELECT id, 'c' FROM brands")
+    world.tick()
+    world.execute("UPDATE campaigns SET configured_status = 'paused' WHERE brand_id IN (1, 201, 401, 450)")
+    assert len(wrong()[HOLDS]) == 4
+
+
+def test_a_brand_in_a_zone_that_cannot_be_read_does_not_stop_it(world: World, campaign: int, noon: datetime) -> None:
+    brand = world.one("INSERT INTO brands (name, time_zone) VALUES ('Unreadable', 'PST') RETURNING id")["id"]
+    lost = world.one("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'c') RETURNING id", brand)["id"]
+    world.execute("INSERT INTO spend_events VALUES (gen_random_uuid(), %s, %s, %s, 7)", brand, lost, noon)
+    assert [row["campaign_id"] for row in wrong()[DAYS]] == [lost]
+
+
+def test_judges_days_by_our_time_zones_where_postgres_has_another_edition(world: World) -> None:
+    """Postgres alone would put this event a day later: the clock it is told stands for another edition's rules."""
+    world.set_clock("2026-06-17T20:00:00Z")
+    campaign = world.campaign(world.brand("Asia/Kathmandu"))
+    world.spend(campaign, 5)
+    world.execute("UPDATE campaign_days SET day = '2026-06-17'")
+    world.execute("UPDATE brand_days SET day = '2026-06-17'")
+    rows = {(row["day"].day, row["ledger_micros"], row["counter_micros"]) for row in wrong()[DAYS]}
+    assert rows == {(17, 0, 5), (18, 5, 0)}
