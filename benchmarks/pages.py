@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from cli import embedded
+from runtime.embedded import servers as embedded
 
 BRANDS = 1_000
 CAMPAIGNS_A_BRAND = 100

@@ -16,7 +16,7 @@ import redis
 from psycopg import sql
 
 from benchmarks import workload
-from cli import embedded
+from runtime.embedded import servers as embedded
 
 LONGEST_SECONDS: Final = 900
 POLL_SECONDS: Final = 0.005

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from cli import embedded
-from cli.home import passwords_of
-from cli.placement import server_account
+from runtime.embedded import servers as embedded
+from runtime.embedded.home import passwords_of
+from runtime.embedded.placement import server_account
 
 AS_THE_PRIMARY: Final = ("max_connections", "max_worker_processes", "max_wal_senders", "max_locks_per_transaction")
 """Settings in which a replica must not have less than its primary."""

@@ -14,11 +14,11 @@ from typer.core import TyperGroup
 from app.ingest.by_brand import BrandsHeldUp
 from cli import access, accounts, brand_corrections, catalog, checks, repair, reports, roles, sequences, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
-from cli.placement import EmbeddedError
 from cli.waiting import TIME_UP_EXIT
 from db.engine import Stale, is_held_up
 from domain.errors import InvalidValue
 from runtime import logs
+from runtime.embedded.placement import EmbeddedError
 from runtime.settings import SettingsError, settings
 
 EPILOG = "Exit codes: 0 done · 1 something was found · 2 bad use or setting · 3 a server is away · 4 the time was up."

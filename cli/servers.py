@@ -13,16 +13,17 @@ from typing import Annotated
 import structlog
 import typer
 
-from cli import embedded, narration, roles, summary
-from cli.home import announce, unusable
+from cli import narration, roles, summary
 from cli.output import AsJson, console, tell
-from cli.placement import EmbeddedError
-from cli.supervisor import Program, supervise
 from db.engine import committed
 from db.repository import feed
 from db.repository.privileges import DatabaseRole
 from domain.errors import InvalidValue
 from runtime import addresses, clock, logs
+from runtime.embedded import servers as embedded
+from runtime.embedded.home import announce, unusable
+from runtime.embedded.placement import EmbeddedError
+from runtime.embedded.supervisor import Program, supervise
 from runtime.settings import SettingsError, own_settings, settings
 from runtime.signals import Stop
 

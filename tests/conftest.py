@@ -18,8 +18,8 @@ import pytest
 import redis
 from psycopg import sql
 
-from cli import embedded
 from db.repository.privileges import DatabaseRole
+from runtime.embedded import servers as embedded
 from tests import rabbitmq
 from tests.folders import new_folder
 from tests.ports import free_port

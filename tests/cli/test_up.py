@@ -17,7 +17,7 @@ import httpx2 as httpx
 import psycopg
 import pytest
 
-from cli import embedded
+from runtime.embedded import servers as embedded
 from runtime.settings import settings
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import UNCHANGED, Env, Service, Told, serving, shell

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from cli.placement import EmbeddedError
+from runtime.embedded.placement import EmbeddedError
 from tests.faults.kit import Stage
 from tests.faults.servers import TEMPLATE, Servers, running_servers
 from tests.world import World

@@ -17,9 +17,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from cli import embedded
-from cli.home import passwords_of, write_private
-from cli.placement import server_account
+from runtime.embedded import servers as embedded
+from runtime.embedded.home import passwords_of, write_private
+from runtime.embedded.placement import server_account
 from tests.ports import free_port
 
 MAX_CONNECTIONS = 100

@@ -16,8 +16,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
 
-from cli.placement import server_account
 from cli.servers import ROOT
+from runtime.embedded.placement import server_account
 from tests.faults.kit import Stage, is_ready, progress, size, terminate_backends, until
 from tests.faults.load import Load
 from tests.faults.servers import MAX_CONNECTIONS, filled, small_disk

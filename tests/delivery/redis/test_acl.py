@@ -16,9 +16,9 @@ import structlog
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerConnectionError
 
-from cli.placement import installed
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import SILENT_MS
+from runtime.embedded.placement import installed
 from tests.cli.shell import REPOSITORY, Env, run, serving, shell
 from tests.ports import free_port
 from tests.world import UNIT, World, eventually

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from cli.placement import installed
+from runtime.embedded.placement import installed
 from tests.conftest import redis_server
 from tests.kit import is_empty, working
 from tests.web.api.conftest import Program

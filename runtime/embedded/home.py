@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from cli.placement import OWN_SERVERS, EmbeddedError
+from runtime.embedded.placement import OWN_SERVERS, EmbeddedError
 from runtime.settings import SERVERS_FILE
 
 if sys.platform != "win32":

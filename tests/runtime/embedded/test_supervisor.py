@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from cli.supervisor import Program, supervise
+from runtime.embedded.supervisor import Program, supervise
 from runtime.signals import Stop
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 PATIENCE_SECONDS = 60
 
 NOTE = """
@@ -167,7 +167,7 @@ def test_stops_at_once_when_told_before_the_start(notes: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the system tells no child that its parent died")
 def test_programs_end_when_their_supervisor_is_killed(notes: Path) -> None:
     script = (
-        "import sys; from cli.supervisor import Program, supervise; from runtime.signals import Stop;"
+        "import sys; from runtime.embedded.supervisor import Program, supervise; from runtime.signals import Stop;"
         "supervise([Program('worker', tuple(sys.argv[1:]), {})], stop=Stop())"
     )
     worker = program(notes, SLEEP)

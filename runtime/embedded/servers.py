@@ -23,8 +23,18 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cli.home import announce, note, noted, open_lock, owned, passwords_of, try_lock, unusable, write_private
-from cli.placement import (
+from runtime.embedded.home import (
+    announce,
+    note,
+    noted,
+    open_lock,
+    owned,
+    passwords_of,
+    try_lock,
+    unusable,
+    write_private,
+)
+from runtime.embedded.placement import (
     OWN_SERVERS,
     PLACE_PREFIX,
     EmbeddedError,
@@ -33,7 +43,7 @@ from cli.placement import (
     runnable,
     server_account,
 )
-from cli.supervisor import tied
+from runtime.embedded.supervisor import tied
 from runtime.settings import SERVERS_FILE
 
 _OURS = (

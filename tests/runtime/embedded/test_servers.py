@@ -22,19 +22,19 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cli import embedded
-from cli.embedded import Servers, running
-from cli.placement import EmbeddedError
+from runtime.embedded import servers as embedded
+from runtime.embedded.placement import EmbeddedError
+from runtime.embedded.servers import Servers, running
 from tests.folders import new_folder
 from tests.ports import listens
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 PATIENCE_SECONDS = 120
 OWNER = """
 import sys
 from pathlib import Path
-from cli.embedded import running
-from cli.placement import EmbeddedError
+from runtime.embedded.servers import running
+from runtime.embedded.placement import EmbeddedError
 try:
     with running(Path(sys.argv[1])) as servers:
         print(servers.database_url, servers.redis_url, flush=True)
