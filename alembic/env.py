@@ -4,9 +4,8 @@ from alembic import context
 from sqlalchemy import Connection, create_engine, pool
 from sqlalchemy.schema import SchemaItem
 
-# Their tables join the same metadata.
-from db import access_models, delivery_models, models, order_models, proof_models  # noqa: F401
-from db.base import Base
+import db.models  # noqa: F401 - completes the metadata
+from db.models.base import Base
 from runtime.settings import settings
 
 LOCK_TIMEOUT = "5s"

@@ -16,9 +16,10 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection
 
 from db.engine import committed, snapshot
-from db.repository import access, catalog
-from db.repository.access import Person
-from db.repository.audit import Edit
+from db.repository.access import access
+from db.repository.access.access import Person
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
 from domain.access import KeyScope, Role, allowed
 from domain.errors import InvalidValue
 from runtime import clock

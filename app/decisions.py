@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from db.repository.enforcement import Applied, Standing
+from db.repository.enforcement.enforcement import Applied, Standing
 from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus, budget_hold
 from domain.enforcement import Decision, decide

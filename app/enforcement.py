@@ -24,10 +24,10 @@ from app.decisions import (
 from app.side_by_side import side_by_side
 from db.engine import PASSING_FAULTS, committed, transaction
 from db.engine import passes as is_transient
-from db.repository import audit
-from db.repository import enforcement as repository
-from db.repository import passes as pass_rows
-from db.repository.enforcement import Applied
+from db.repository.access import audit
+from db.repository.enforcement import enforcement as repository
+from db.repository.enforcement import passes as pass_rows
+from db.repository.enforcement.enforcement import Applied
 from domain.campaigns import Brand
 from runtime import clock
 from runtime.settings import settings

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from db.repository import catalog, passes
-from db.repository.accounts import accounts
-from db.repository.enforcement import load
+from db.repository.catalog import catalog
+from db.repository.enforcement import passes
+from db.repository.enforcement.enforcement import load
+from db.repository.ledger.accounts import accounts
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
 from domain.inputs import Account, CampaignKey, Reason, Refused, campaign_on

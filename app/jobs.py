@@ -13,9 +13,14 @@ from app import passes, sequences
 from app.enforcement import Cause, enforce_brands, enforce_campaigns
 from app.proof import recounts
 from db.engine import committed, is_held_up, snapshot, transaction
-from db.repository import access, headroom, hours, ledger, search, suspects, watermarks
-from db.repository import passes as pass_rows
-from db.repository.zones import readable_zones
+from db.repository.access import access
+from db.repository.delivery import suspects
+from db.repository.enforcement import headroom, search
+from db.repository.enforcement import passes as pass_rows
+from db.repository.ledger import ledger
+from db.repository.reading import hours
+from db.repository.shared import watermarks
+from db.repository.shared.zones import readable_zones
 from domain.periods import Period, day_starts_at, local_day, window_of
 from runtime import clock
 from runtime.settings import settings

@@ -24,9 +24,9 @@ from app.decisions import announce, decided, toggled
 from app.side_by_side import side_by_side
 from db.engine import PASSING_FAULTS, after_commit, committed, transaction
 from db.engine import passes as is_transient
-from db.repository import enforcement as repository
-from db.repository import passes as rows
-from db.repository.enforcement import Applied
+from db.repository.enforcement import enforcement as repository
+from db.repository.enforcement import passes as rows
+from db.repository.enforcement.enforcement import Applied
 from delivery.outgoing import send
 from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, shared_out

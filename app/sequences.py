@@ -8,8 +8,8 @@ import structlog
 from sqlalchemy import Connection
 
 from db.engine import committed, snapshot
-from db.repository import sequences
-from db.repository.sequences import MAX_RUNS, Forgotten, Source
+from db.repository.ledger import sequences
+from db.repository.ledger.sequences import MAX_RUNS, Forgotten, Source
 from runtime.settings import settings
 
 log = structlog.get_logger()

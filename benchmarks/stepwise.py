@@ -20,7 +20,7 @@ from app.enforcement import Cause
 from app.ingest import batches, ingest
 from app.ingest import count as counting
 from db import engine
-from db.repository import ledger_rows, spend
+from db.repository.ledger import ledger_rows, spend
 from delivery import bundles, messages
 from delivery.broker import get_broker
 from delivery.bundles import EventsOfSeveral

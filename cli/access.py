@@ -11,7 +11,7 @@ from app import access
 from cli.catalog import edit
 from cli.output import AsJson, console, list_rows, tell
 from db.engine import snapshot
-from db.repository import access as repository
+from db.repository.access import access as repository
 from domain.access import KeyScope, Role
 from domain.errors import InvalidValue
 from runtime import clock

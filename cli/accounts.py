@@ -12,7 +12,7 @@ from app.edits.moves import Move, Moved
 from cli.catalog import CampaignArgument, edit
 from cli.output import AsJson, console, list_rows, print_json, tell
 from db.engine import committed, snapshot
-from db.repository import catalog, platform_accounts
+from db.repository.catalog import catalog, platform_accounts
 from domain.errors import InvalidValue
 
 accounts = typer.Typer(no_args_is_help=True, help="Accounts of advertisers on ad platforms, and the brands they serve.")

@@ -16,9 +16,10 @@ from cli import consent
 from cli.consent import DryRun, Yes
 from cli.output import AsJson, list_rows, money, tell
 from db.engine import committed, snapshot
-from db.repository import catalog, overview
-from db.repository.audit import Edit
-from db.repository.catalog import DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.catalog.catalog import DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
+from db.repository.reading import overview
 from domain.budgets import parse_limit
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.errors import InvalidValue

@@ -12,7 +12,7 @@ from app.explanations import Explained, explained
 from app.proof import verification
 from cli.output import FOUND_EXIT, AsJson, console, money, print_json, print_rows, progress, released, tell
 from db.engine import snapshot
-from db.repository import overview
+from db.repository.reading import overview
 from domain.enforcement import Explanation
 from domain.errors import InvalidValue
 from domain.inputs import CampaignKey

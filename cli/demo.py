@@ -15,8 +15,9 @@ from sqlalchemy import Connection
 
 from app.enforcement import chunks, edited
 from db.engine import committed, snapshot
-from db.repository import catalog, overview
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.reading import overview
 from delivery.outgoing import send_events
 from domain.inputs import MAX_EVENTS_PER_MESSAGE
 from domain.money import MICROS_PER_UNIT

@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cli.output import money
 from db.engine import snapshot
-from db.repository import overview
-from db.repository.rejected import printable
+from db.repository.ledger.rejected import printable
+from db.repository.reading import overview
 from domain.words import hold_in_words, in_words
 from runtime.settings import SettingsError
 

@@ -13,8 +13,8 @@ from app.proof.repair import Repaired
 from cli.catalog import edit
 from cli.output import FOUND_EXIT, AsJson, console, counted_progress, money, print_json
 from db.engine import snapshot
-from db.repository import recount
-from db.repository.corrections import Correction
+from db.repository.proof import recount
+from db.repository.proof.corrections import Correction
 from domain.errors import InvalidValue
 
 SHOWN = 20

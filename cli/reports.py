@@ -23,7 +23,8 @@ from app.reports.formats import (
 from app.reports.generate import generate_due, on_demand
 from cli.output import console, list_rows, money, print_rows, progress
 from db.engine import snapshot
-from db.repository import catalog, reports
+from db.repository.catalog import catalog
+from db.repository.reports import reports
 from domain.errors import InvalidValue
 from domain.overspend import CAUSE_WORDS
 from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of

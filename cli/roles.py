@@ -14,8 +14,8 @@ from rich.markup import escape
 from sqlalchemy import NullPool, create_engine, make_url
 
 from cli.output import errors
-from db.repository import roles
-from db.repository.privileges import DatabaseRole
+from db.repository.access import roles
+from db.repository.access.privileges import DatabaseRole
 from domain.errors import InvalidValue
 from runtime.settings import settings
 

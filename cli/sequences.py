@@ -8,7 +8,12 @@ from rich.markup import escape
 from app.sequences import forget_gaps, grace
 from cli.output import FOUND_EXIT, AsJson, console, print_json, print_rows
 from db.engine import snapshot
-from db.repository.sequences import Gap, Source, gaps, numberings
+from db.repository.ledger.sequences import (
+    Gap,
+    Source,
+    gaps,
+    numberings,
+)
 from domain.errors import InvalidValue
 from runtime import clock
 

@@ -16,8 +16,8 @@ import typer
 from cli import narration, roles, summary
 from cli.output import AsJson, console, tell
 from db.engine import committed
-from db.repository import feed
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
+from db.repository.reading import feed
 from domain.errors import InvalidValue
 from runtime import addresses, clock, logs
 from runtime.embedded import servers as embedded

@@ -33,8 +33,8 @@ from cli.output import (
     tell,
 )
 from db.engine import snapshot
-from db.repository import rejected
-from db.repository.rejected import Chosen, Waiting
+from db.repository.ledger import rejected
+from db.repository.ledger.rejected import Chosen, Waiting
 from delivery.outgoing import send_events, send_totals
 from domain.errors import InvalidValue
 from domain.json_text import flaws_of, read_json

@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from app.reports.content import content_of_month
 from cli.output import console, money
 from db.engine import snapshot
-from db.repository import catalog, overview
+from db.repository.catalog import catalog
+from db.repository.reading import overview
 from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
 from domain.words import in_words
 from runtime import clock

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cli.output import console, errors, progress
 from db.engine import snapshot
-from db.repository.given_up import given_up
+from db.repository.delivery.given_up import given_up
 from delivery import receipts
 from runtime import clock
 from runtime.settings import settings

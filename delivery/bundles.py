@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dramatiq import Message
 
-from db.repository.spend import FEW_EVENTS
+from db.repository.ledger.spend import FEW_EVENTS
 
 QUEUE: Final = "spend"
 ACTOR: Final = "ingest_spend"

@@ -12,7 +12,7 @@ from dramatiq.errors import BrokerConnectionError, DecodeError
 from sqlalchemy.exc import DBAPIError
 
 from db.engine import PASSING_FAULTS, transaction
-from db.repository import rejected
+from db.repository.ledger import rejected
 from domain.json_text import Flawed, flaws_of, read_json
 from runtime import clock
 from runtime.settings import settings

@@ -17,7 +17,7 @@ from dramatiq.middleware import Retries, SkipMessage
 from sqlalchemy.exc import DBAPIError
 
 from db.engine import passes, sql_state, transaction
-from db.repository import suspects
+from db.repository.delivery import suspects
 from delivery import bundles, messages
 from delivery.in_flight import KILL_AFTER_SECONDS, InFlightBoard
 from runtime import clock

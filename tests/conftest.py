@@ -18,7 +18,7 @@ import pytest
 import redis
 from psycopg import sql
 
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
 from runtime.embedded import servers as embedded
 from tests import rabbitmq
 from tests.folders import new_folder
@@ -126,8 +126,8 @@ def login() -> DatabaseRole | None:
 def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A database of its own for the test, migrated, empty; its owner's URL. The queues are emptied too."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
-    from db.repository.accounts import forget_accounts  # noqa: PLC0415
-    from db.repository.ledger import forget_months  # noqa: PLC0415
+    from db.repository.ledger.accounts import forget_accounts  # noqa: PLC0415
+    from db.repository.ledger.ledger import forget_months  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 
     name = f"spendgate_test_{os.getpid()}_{next(_numbers)}"

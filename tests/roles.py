@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
 from tests.cli.shell import UNCHANGED, Env, shell
 
 Urls = dict[DatabaseRole, str]

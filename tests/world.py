@@ -54,7 +54,7 @@ class World:
         It lives by UTC where the clock is stopped, and far from midnight where it runs, unless `zone` says otherwise.
         """
         from db.engine import committed  # noqa: PLC0415
-        from db.repository import catalog  # noqa: PLC0415
+        from db.repository.catalog import catalog  # noqa: PLC0415
 
         zone = zone or ("UTC" if self._clock_is_stopped else noon_zone())
         brand_id = committed(lambda connection: catalog.create_brand(connection, name, zone, currency, self._edit()))
@@ -65,7 +65,7 @@ class World:
     def campaign(self, brand: int, name: str = "Campaign", schedule: str = "", **facts: Any) -> int:
         """A campaign; `daily=10` and the like set its own limits, other words are fields of `create_campaign`."""
         from app.enforcement import edited  # noqa: PLC0415
-        from db.repository import catalog  # noqa: PLC0415
+        from db.repository.catalog import catalog  # noqa: PLC0415
 
         limits = {period: facts.pop(period) for period in list(facts) if period in PERIODS}
         create = partial(catalog.create_campaign, brand_id=brand, name=name, edit=self._edit(), **facts)
@@ -78,7 +78,7 @@ class World:
 
     def schedule(self, campaign: int, text: str) -> None:
         """Sets the campaign's dayparts."""
-        from db.repository import catalog  # noqa: PLC0415
+        from db.repository.catalog import catalog  # noqa: PLC0415
         from domain.schedules import parse_schedule  # noqa: PLC0415
 
         wanted = parse_schedule(text)
@@ -87,7 +87,7 @@ class World:
     def limit(self, limit_micros: int, period: str = "daily", *, brand: int = 0, campaign: int | None = None) -> None:
         """Sets a limit of a brand or of a campaign."""
         from app.enforcement import edited  # noqa: PLC0415
-        from db.repository import catalog  # noqa: PLC0415
+        from db.repository.catalog import catalog  # noqa: PLC0415
         from domain.periods import Period  # noqa: PLC0415
 
         brand = brand or self.brand_of(campaign or 0)
@@ -103,7 +103,7 @@ class World:
 
     def set_status(self, campaign: int, status: str) -> None:
         """A person pauses, enables or archives the campaign."""
-        from db.repository import catalog  # noqa: PLC0415
+        from db.repository.catalog import catalog  # noqa: PLC0415
 
         change = {"configured_status": status}
         self._edited(campaign, partial(catalog.edit_campaign, campaign_id=campaign, changes=change, edit=self._edit()))
@@ -191,7 +191,7 @@ class World:
         edited(work, self.brand_of(campaign))
 
     def _edit(self) -> Any:
-        from db.repository.audit import Edit  # noqa: PLC0415
+        from db.repository.access.audit import Edit  # noqa: PLC0415
         from runtime import clock  # noqa: PLC0415
 
         return Edit("test", clock.now())

@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.engine import snapshot
-from db.repository import listing, overview, rejected
+from db.repository.ledger import rejected
+from db.repository.reading import listing, overview
 from delivery.broker import get_broker
 from delivery.queues import QUEUES
 from domain.campaigns import EffectiveStatus

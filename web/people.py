@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from app import access
 from app.access import Session
-from db.repository.access import Person
+from db.repository.access.access import Person
 from runtime.settings import settings
 
 COOKIE: Final = "spendgate_session"

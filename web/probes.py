@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.engine import snapshot
-from db.repository import overview
+from db.repository.reading import overview
 from delivery.broker import get_broker
 from runtime.settings import settings
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from db.engine import PASSING_FAULTS
-from db.repository.rejected import printable
+from db.repository.ledger.rejected import printable
 from delivery.messages import NotEnqueued
 from domain.errors import InvalidValue
 

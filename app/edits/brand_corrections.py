@@ -9,11 +9,15 @@ from sqlalchemy import Connection
 from app.enforcement import Cause, announce, enforce
 from app.reports.generate import report_month
 from db.engine import committed, rehearsed, snapshot
-from db.repository import brand_corrections, catalog, hours, ledger, reports, watermarks
-from db.repository.audit import Edit, Subject, note
-from db.repository.brand_corrections import BEFORE_ALL_DAYS
-from db.repository.enforcement import Applied, lock_brands
-from db.repository.zones import readable_zones
+from db.repository.access.audit import Edit, Subject, note
+from db.repository.catalog import brand_corrections, catalog
+from db.repository.catalog.brand_corrections import BEFORE_ALL_DAYS
+from db.repository.enforcement.enforcement import Applied, lock_brands
+from db.repository.ledger import ledger
+from db.repository.reading import hours
+from db.repository.reports import reports
+from db.repository.shared import watermarks
+from db.repository.shared.zones import readable_zones
 from domain.errors import InvalidValue
 from domain.periods import Period, local_day, time_zone, window_of
 from domain.totals import moment_in

@@ -10,9 +10,10 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from app import enforcement
-from db.repository import audit, catalog
-from db.repository.audit import AuditedEdit
-from db.repository.enforcement import Applied
+from db.repository.access import audit
+from db.repository.access.audit import AuditedEdit
+from db.repository.catalog import catalog
+from db.repository.enforcement.enforcement import Applied
 from domain.campaigns import EffectiveStatus
 from domain.edit_words import edit_lines, effect_words
 from runtime.formats import exact_money

@@ -21,8 +21,8 @@ from app.imports.spend_folder import (
     Version,
 )
 from db.engine import PASSING_FAULTS, committed, snapshot
-from db.repository import spend_files
-from db.repository.spend_files import Seen
+from db.repository.ledger import spend_files
+from db.repository.ledger.spend_files import Seen
 from domain.errors import InvalidValue
 from runtime import clock
 from runtime.settings import settings

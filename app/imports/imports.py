@@ -16,10 +16,10 @@ from app.imports.exports import Export
 from app.ingest.count import Counted
 from app.ingest.ingest import count_totals, report
 from db.engine import committed
-from db.repository import catalog
-from db.repository.accounts import accounts
-from db.repository.audit import Edit
-from db.repository.enforcement import Applied
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.enforcement.enforcement import Applied
+from db.repository.ledger.accounts import accounts
 from domain.errors import InvalidValue
 from domain.inputs import CampaignKey, is_held
 from runtime import clock

@@ -28,8 +28,8 @@ from app.ingest.count import (
 from app.ingest.locked_brands import locked_brands
 from app.ingest.patience import Pace
 from db.engine import LOCK_NOT_AVAILABLE, committed, is_held_up, passes, sql_state, transaction
-from db.repository.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands
-from db.repository.spend import FEW_EVENTS
+from db.repository.ledger.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands
+from db.repository.ledger.spend import FEW_EVENTS
 from domain.inputs import Reason, Rejection
 from domain.spend import SpendDraft
 from domain.totals import TotalDraft

@@ -14,10 +14,10 @@ from app.enforcement import Cause
 from app.ingest.batches import Batch, TotalsBatch, parted
 from app.ingest.enforce_crossed import count_and_enforce
 from db.engine import Stale
-from db.repository import ledger, rejected, sequences, spend, totals
-from db.repository.accounts import accounts, forget_accounts, remembered_accounts
-from db.repository.enforcement import Applied
-from db.repository.spend import Patience, Sifted
+from db.repository.enforcement.enforcement import Applied
+from db.repository.ledger import ledger, rejected, sequences, spend, totals
+from db.repository.ledger.accounts import accounts, forget_accounts, remembered_accounts
+from db.repository.ledger.spend import Patience, Sifted
 from domain.columns import Events, judged_plain
 from domain.inputs import AgeBounds, CampaignKey, Known, Reason, Rejection
 from domain.periods import FIRST_INSTANT

@@ -8,14 +8,15 @@ from sqlalchemy import Connection
 from app import passes
 from app.decisions import Cause, with_other_holds
 from db.engine import Stale
-from db.repository import headroom, search, spend
-from db.repository import passes as pass_rows
-from db.repository.accounts import forget_accounts, names_have_changed
-from db.repository.enforcement import Applied, brands_of
-from db.repository.headroom import Headroom
-from db.repository.search import BrandStanding
-from db.repository.spend import Added, Patience, Sifted
-from db.repository.zones import local_days
+from db.repository.enforcement import headroom, search
+from db.repository.enforcement import passes as pass_rows
+from db.repository.enforcement.enforcement import Applied, brands_of
+from db.repository.enforcement.headroom import Headroom
+from db.repository.enforcement.search import BrandStanding
+from db.repository.ledger import spend
+from db.repository.ledger.accounts import forget_accounts, names_have_changed
+from db.repository.ledger.spend import Added, Patience, Sifted
+from db.repository.shared.zones import local_days
 from domain.inputs import CampaignKey, Known, campaigns_of
 from runtime import clock
 

@@ -3,7 +3,7 @@
 import threading
 from typing import Final
 
-from db.repository.spend import Patience
+from db.repository.ledger.spend import Patience
 from runtime.settings import settings
 
 SMOOTHING: Final = 0.2

@@ -11,8 +11,8 @@ from app.ingest.by_brand import BrandsHeldUp
 from app.ingest.count import Counted
 from app.ingest.ingest import count_events, count_totals, report
 from db.engine import committed, snapshot
-from db.repository import rejected
-from db.repository.rejected import Chosen, Waiting, as_json
+from db.repository.ledger import rejected
+from db.repository.ledger.rejected import Chosen, Waiting, as_json
 from delivery.messages import MessageTooLarge
 from delivery.outgoing import enqueue
 from delivery.queues import QUEUE_OF

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from app.ingest.count import bounds
 from db.engine import committed
-from db.repository import rejected, sequences
-from db.repository.accounts import accounts
+from db.repository.ledger import rejected, sequences
+from db.repository.ledger.accounts import accounts
 from domain.inputs import AgeBounds, CampaignKey, Known, Rejection
 from domain.sequences import runs_in
 from domain.spend import SpendDraft, judge_event, read_event

@@ -21,11 +21,13 @@ from sqlalchemy.exc import DBAPIError
 
 from app.proof.verification import counters_unlike, kept_since
 from db.engine import committed, is_held_up, snapshot
-from db.repository import corrections, headroom, recount, search, watermarks
-from db.repository.corrections import Correction
-from db.repository.enforcement import lock_brands
-from db.repository.recount import Recounted
-from db.repository.zones import readable_zones
+from db.repository.enforcement import headroom, search
+from db.repository.enforcement.enforcement import lock_brands
+from db.repository.proof import corrections, recount
+from db.repository.proof.corrections import Correction
+from db.repository.proof.recount import Recounted
+from db.repository.shared import watermarks
+from db.repository.shared.zones import readable_zones
 from domain.periods import ONE_DAY
 from runtime import clock
 from runtime.settings import settings

@@ -17,12 +17,18 @@ from app.proof import verification
 from app.proof.recounts import corrections_of, recounted
 from app.proof.verification import Check, counters_unlike, kept_since
 from db.engine import committed
-from db.repository import corrections, headroom, recount, repair, totals_check
-from db.repository import verification as verification_sql
-from db.repository.corrections import Correction
-from db.repository.enforcement import Applied, lock_brands
-from db.repository.repair import Total
-from db.repository.zones import readable_zones
+from db.repository.enforcement import headroom
+from db.repository.enforcement.enforcement import Applied, lock_brands
+from db.repository.proof import (
+    corrections,
+    recount,
+    repair,
+    totals_check,
+)
+from db.repository.proof import verification as verification_sql
+from db.repository.proof.corrections import Correction
+from db.repository.proof.repair import Total
+from db.repository.shared.zones import readable_zones
 from runtime import clock
 
 REPAIRABLE: Final = frozenset(

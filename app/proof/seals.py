@@ -9,8 +9,8 @@ import structlog
 from sqlalchemy import Connection
 
 from db.engine import committed, snapshot
-from db.repository import seals
-from db.repository.seals import HISTORIES, History
+from db.repository.proof import seals
+from db.repository.proof.seals import HISTORIES, History
 from runtime import clock
 
 log = structlog.get_logger()

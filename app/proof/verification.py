@@ -9,20 +9,18 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from db.engine import snapshot
-from db.repository import (
+from db.repository.enforcement import headroom, passes, search
+from db.repository.enforcement.enforcement import Standing, load
+from db.repository.ledger import ledger
+from db.repository.proof import (
     corrections,
-    headroom,
     history_checks,
-    ledger,
-    passes,
     seals,
-    search,
     totals_check,
     verification,
-    watermarks,
 )
-from db.repository.enforcement import Standing, load
-from db.repository.zones import readable_zones
+from db.repository.shared import watermarks
+from db.repository.shared.zones import readable_zones
 from domain.enforcement import Decision, decide
 from domain.periods import ONE_DAY, day_starts_at
 from runtime import clock

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from db.repository import overspends, report_facts
+from db.repository.reports import overspends, report_facts
 from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus, Hold
 from domain.history import stretches

@@ -12,8 +12,11 @@ from sqlalchemy.exc import DBAPIError
 from app.reports.content import beside_closed, content_of_month
 from db.engine import PASSING_FAULTS, Stale, committed, snapshot
 from db.replica import view
-from db.repository import catalog, reports, search, watermarks
-from db.repository.zones import readable_zones
+from db.repository.catalog import catalog
+from db.repository.enforcement import search
+from db.repository.reports import reports
+from db.repository.shared import watermarks
+from db.repository.shared.zones import readable_zones
 from domain.errors import InvalidValue
 from domain.periods import FIRST_DAY, ONE_DAY, Period, Window, day_starts_at, local_day, time_zone, window_of
 from runtime import clock

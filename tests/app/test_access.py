@@ -6,8 +6,8 @@ import pytest
 
 from app import access
 from db.engine import committed
-from db.repository import access as repository
-from db.repository.audit import Edit
+from db.repository.access import access as repository
+from db.repository.access.audit import Edit
 from domain.access import KeyScope, Role
 from domain.errors import InvalidValue
 from runtime import clock

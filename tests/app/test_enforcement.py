@@ -10,8 +10,8 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from app.enforcement import edited
-from db.repository import catalog
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
 from domain.periods import Period
 from runtime import clock
 from runtime.settings import settings

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import structlog
 
 from db.engine import snapshot
-from db.repository.hours import REACH, SETTLED, hours_of
+from db.repository.reading.hours import REACH, SETTLED, hours_of
 from tests.kit import lines
 from tests.world import World
 from workers.actors.schedule import roll_up_hours

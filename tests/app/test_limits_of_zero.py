@@ -8,7 +8,7 @@ import pytest
 from app.proof.verification import differences
 from app.reports.generate import on_demand
 from db.engine import transaction
-from db.repository import headroom, search
+from db.repository.enforcement import headroom, search
 from tests.kit import statements
 from tests.world import World, moment
 from workers.actors.schedule import refresh_spend

@@ -13,8 +13,8 @@ from app import passes
 from app.enforcement import Cause, edited, enforce_brands
 from app.passes import go_on, next_part
 from db.engine import committed
-from db.repository import catalog
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
 from domain.periods import Period
 from runtime import clock
 from tests.kit import at_once, is_empty, lines, working
@@ -380,7 +380,7 @@ def test_a_brand_whose_zone_does_not_exist_ends_its_pass(
 ) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
-    monkeypatch.setattr("db.repository.zones.time_zone", no_zone)
+    monkeypatch.setattr("db.repository.shared.zones.time_zone", no_zone)
     go_on(brand)
     assert not is_pending(world, brand)
 

@@ -8,7 +8,7 @@ import pytest
 from app.ingest.ingest import count_events, count_totals
 from app.ingest.submissions import keep_refused_events, keep_refused_totals
 from db.engine import committed
-from db.repository import ledger
+from db.repository.ledger import ledger
 from runtime.settings import settings
 from tests.kit import at_once
 from tests.world import World, moment

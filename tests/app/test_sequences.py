@@ -12,8 +12,15 @@ import structlog
 from app import sequences
 from app.ingest.submissions import keep_refused_events
 from db.engine import transaction
-from db.repository import sequences as repository
-from db.repository.sequences import ALL_BRANDS, Gap, Numbering, Source, gaps, numberings
+from db.repository.ledger import sequences as repository
+from db.repository.ledger.sequences import (
+    ALL_BRANDS,
+    Gap,
+    Numbering,
+    Source,
+    gaps,
+    numberings,
+)
 from tests.kit import at_once, lines
 from tests.world import World
 from workers.actors.ingest import ingest_spend

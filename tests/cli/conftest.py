@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
 from tests.cli.shell import COLOURS, Told
 
 Spendgate = Callable[..., Told]

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from db.engine import engine
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
 from runtime.settings import settings
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import Env, Told
@@ -137,7 +137,7 @@ def test_given_passwords_are_set_and_not_told(managed: str, keeper: Keeper) -> N
 
 def test_no_password_reaches_the_server_as_it_is(managed: str) -> None:
     from cli.roles import connected  # noqa: PLC0415 - after the environment is set
-    from db.repository.roles import creation, verifier  # noqa: PLC0415
+    from db.repository.access.roles import creation, verifier  # noqa: PLC0415
 
     with connected() as driver:
         kept = {role: verifier(driver, role, "telltale") for role in DatabaseRole}

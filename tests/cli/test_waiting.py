@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from app.ingest.locked_brands import locked_brands
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
 from delivery import receipts
 from delivery.messages import keep
 from tests.cli.conftest import Spendgate

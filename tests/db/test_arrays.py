@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from db.engine import transaction
-from db.repository.arrays import array_of, text_array_of
+from db.repository.shared.arrays import array_of, text_array_of
 from tests.world import World
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8) | st.sampled_from(

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection
 
 from db.engine import committed
-from db.repository import catalog
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
 from domain.errors import InvalidValue
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import Period

@@ -12,9 +12,12 @@ import pytest
 
 from app.sequences import join_runs
 from db.engine import transaction
-from db.repository import catalog, hours, ledger, locks, sequences
-from db.repository.locks import Lock
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
+from db.repository.catalog import catalog
+from db.repository.ledger import ledger, sequences
+from db.repository.reading import hours
+from db.repository.shared import locks
+from db.repository.shared.locks import Lock
 from tests.roles import UrlOf
 from tests.world import World, eventually
 

@@ -10,15 +10,10 @@ import pytest
 from sqlalchemy import TextClause
 from sqlalchemy.dialects import postgresql
 
-import db.access_models
-import db.account_models
-import db.delivery_models
 import db.models
-import db.order_models
-import db.proof_models
 import db.repository
-from db.base import Base
-from db.repository.privileges import READER, TABLES, DatabaseRole
+from db.models.base import Base
+from db.repository.access.privileges import READER, TABLES, DatabaseRole
 from tests.cli.shell import shell
 from tests.roles import UrlOf, Urls, roles_of
 from tests.world import UNIT, World
@@ -109,13 +104,13 @@ def refused_statements(url: str) -> set[str]:
 
 def test_every_table_is_granted_by_name_to_somebody_or_withheld_on_purpose() -> None:
     tables = {*Base.metadata.tables, "alembic_version"}
-    assert db.access_models.User.__tablename__ in tables
-    assert db.delivery_models.SequenceRun.__tablename__ in tables
-    assert db.account_models.PlatformAccount.__tablename__ in tables
-    assert db.models.Brand.__tablename__ in tables
-    assert db.order_models.NamedLock.__tablename__ in tables
-    assert db.proof_models.HistorySeal.__tablename__ in tables
-    assert set(READER) == tables, "a new table needs its privileges in db/repository/privileges.py"
+    assert db.models.access.User.__tablename__ in tables
+    assert db.models.delivery.SequenceRun.__tablename__ in tables
+    assert db.models.accounts.PlatformAccount.__tablename__ in tables
+    assert db.models.catalog.Brand.__tablename__ in tables
+    assert db.models.order.NamedLock.__tablename__ in tables
+    assert db.models.proof.HistorySeal.__tablename__ in tables
+    assert set(READER) == tables, "a new table needs its privileges in db/repository/access/privileges.py"
     assert all(set(granted) <= tables for granted in TABLES.values())
 
 

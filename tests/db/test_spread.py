@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-import db.models  # noqa: F401 - its tables join the same metadata
-from db.base import Base
-from db.repository import ledger_rows
-from db.repository.spend import FEW_EVENTS
+import db.models  # noqa: F401 - completes the metadata
+from db.models.base import Base
+from db.repository.ledger import ledger_rows
+from db.repository.ledger.spend import FEW_EVENTS
 from tests.kit import statements
 from tests.world import World
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import InternalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from db.engine import committed, engine, transaction
-from db.repository import rejected
+from db.repository.ledger import rejected
 from delivery.broker import get_broker, middleware
 from delivery.middleware import MAX_RETRIES, is_retried
 from delivery.redis.broker import SpendgateBroker

@@ -10,8 +10,8 @@ import pytest
 import structlog
 from dramatiq import Message, MessageProxy
 
-from db.repository import spend
-from db.repository.spend import FEW_EVENTS
+from db.repository.ledger import spend
+from db.repository.ledger.spend import FEW_EVENTS
 from delivery import bundles
 from delivery.broker import get_broker
 from delivery.bundles import (

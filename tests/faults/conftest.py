@@ -68,8 +68,8 @@ def at_database(patch: pytest.MonkeyPatch, url: str) -> None:
 def forget_database() -> None:
     """Closes the way to the database; the next call reads the settings anew."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
-    from db.repository.accounts import forget_accounts  # noqa: PLC0415
-    from db.repository.ledger import forget_months  # noqa: PLC0415
+    from db.repository.ledger.accounts import forget_accounts  # noqa: PLC0415
+    from db.repository.ledger.ledger import forget_months  # noqa: PLC0415
     from runtime import clock  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 

@@ -14,8 +14,9 @@ from uuid import UUID
 from app import jobs
 from app.enforcement import Cause, edited, enforce_brands
 from db.engine import snapshot
-from db.repository import catalog, search
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.enforcement import search
 from domain.periods import Period
 from domain.schedules import Daypart, normalised
 from runtime import clock, logs

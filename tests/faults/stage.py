@@ -12,8 +12,8 @@ import structlog
 from sqlalchemy import Connection
 
 from db.engine import snapshot
-from db.repository import catalog
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
 from domain.periods import Period
 from domain.schedules import Daypart
 from tests.faults.model import Brand, Campaign, Model

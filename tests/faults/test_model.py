@@ -25,8 +25,8 @@ from app.enforcement import Cause, edited, enforce_brands
 from app.explanations import explained
 from app.proof.verification import differences
 from db.engine import committed, engine, snapshot
-from db.repository import catalog
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
 from domain.errors import InvalidValue
 from domain.periods import Period
 from domain.schedules import Daypart

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from playwright.sync_api import Browser as Chrome
 from starlette.testclient import TestClient
 
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
 from runtime.settings import settings
 from tests.cli.shell import serving
 from tests.ports import free_port

@@ -80,7 +80,7 @@ STATES = ("waiting", "delayed", "dead")
 
 def test_the_age_of_a_watermark_is_told(world: World, client: TestClient) -> None:
     from db.engine import committed  # noqa: PLC0415
-    from db.repository import watermarks  # noqa: PLC0415
+    from db.repository.shared import watermarks  # noqa: PLC0415
 
     at = world.set_clock("2026-06-17T12:00:00Z")
     committed(lambda connection: watermarks.raise_to(connection, "daily_reset", at))
@@ -114,7 +114,7 @@ def test_names_and_spend_are_not_told(world: World, client: TestClient) -> None:
 
 def test_nothing_that_comes_from_outside_makes_series_grow_or_is_named(world: World, client: TestClient) -> None:
     from db.engine import committed  # noqa: PLC0415
-    from db.repository import watermarks  # noqa: PLC0415
+    from db.repository.shared import watermarks  # noqa: PLC0415
 
     at = world.set_clock("2026-06-17T12:00:00Z")
 

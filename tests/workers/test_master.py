@@ -15,8 +15,8 @@ from dramatiq import Message, MessageProxy
 from dramatiq.middleware import SkipMessage
 
 from db.engine import transaction
-from db.repository import suspects
-from db.repository.suspects import Suspect
+from db.repository.delivery import suspects
+from db.repository.delivery.suspects import Suspect
 from delivery.broker import get_broker
 from delivery.bundles import MAX_ID_LENGTH, MAX_MESSAGES
 from delivery.in_flight import InFlightBoard

@@ -11,7 +11,7 @@ from typing import Any
 import dramatiq
 import pytest
 
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
 from runtime import addresses, clock
 from tests.cli.shell import UNCHANGED, Env, Service, run, serving
 from tests.kit import is_empty

@@ -20,8 +20,8 @@ from starlette_admin.exceptions import FormValidationError
 
 from app import access
 from app.access import MIN_PASSWORD
-from db.access_models import User
-from db.repository.audit import Edit
+from db.models.access import User
+from db.repository.access.audit import Edit
 from domain.access import KeyScope, Role
 from runtime import clock
 from web.admin.fields import RELATED, Choice, MomentField, as_id, computed

@@ -18,7 +18,7 @@ from starlette_admin.helpers import index_url, safe_redirect_url
 
 from app import access
 from app.access import Session
-from db.repository.access import Person
+from db.repository.access.access import Person
 from runtime import clock
 from runtime.settings import settings
 from web import addresses, people, rates

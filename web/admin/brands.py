@@ -13,10 +13,10 @@ from starlette_admin import ActionSelection, IntegerField, RequestAction, String
 from starlette_admin.fields import BaseField
 
 from db.engine import committed
-from db.models import BrandDay
-from db.repository import catalog
-from db.repository.audit import Edit
-from db.repository.catalog import BRAND_FIELDS
+from db.models.ledger import BrandDay
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.catalog.catalog import BRAND_FIELDS
 from domain.campaigns import ConfiguredStatus
 from runtime.formats import LOCALE
 from web.admin import consent

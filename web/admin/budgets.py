@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette_admin import HasOne, IntegerField, StringField, flash
 
 from db.engine import snapshot
-from db.repository import catalog, overview
-from db.repository.audit import Edit
-from db.repository.catalog import BUDGET_FIELDS
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.catalog.catalog import BUDGET_FIELDS
+from db.repository.reading import overview
 from domain.budgets import is_exhausted, parse_limit
 from domain.errors import InvalidValue
 from domain.periods import Period

@@ -16,7 +16,7 @@ from starlette_admin.exceptions import ActionFailed
 from app.edits import preview as edits
 from app.edits.preview import Effect, Unconfirmed
 from db.engine import PASSING_FAULTS
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
 from domain.edit_words import counted, effect_words
 from web.admin import consent
 from web.admin.views import write

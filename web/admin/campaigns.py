@@ -10,10 +10,10 @@ from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, 
 
 from app.enforcement import edited
 from db.engine import snapshot
-from db.repository import catalog
-from db.repository.audit import Edit
-from db.repository.catalog import CAMPAIGN_FIELDS
-from db.repository.enforcement import load
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.catalog.catalog import CAMPAIGN_FIELDS
+from db.repository.enforcement.enforcement import load
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.enforcement import explain
 from runtime import clock

@@ -12,8 +12,8 @@ from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, 
 
 from app.enforcement import Cause
 from app.ingest.replay import replay_chosen
-from db.models import RejectedEvent
-from db.repository.rejected import Chosen
+from db.models.ledger import RejectedEvent
+from db.repository.ledger.rejected import Chosen
 from domain.campaigns import EffectiveStatus
 from domain.edit_words import edit_lines
 from domain.errors import InvalidValue

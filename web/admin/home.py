@@ -12,8 +12,9 @@ from starlette_admin import CustomView
 from starlette_admin.routing import route
 
 from db.engine import snapshot
-from db.models import Brand, Budget
-from db.repository import overview, rejected
+from db.models.catalog import Brand, Budget
+from db.repository.ledger import rejected
+from db.repository.reading import overview
 from runtime import clock
 from web.admin.fields import reasons
 from web.admin.history import seen_audit

@@ -5,9 +5,10 @@ from typing import Any
 from sqlalchemy.orm import Mapped, foreign, relationship
 from starlette.requests import Request
 
-from db.access_models import ApiKey
-from db.base import Base
-from db.models import AuditEntry, Brand, Budget, Campaign, StatusChange
+from db.models.access import ApiKey, AuditEntry
+from db.models.base import Base
+from db.models.catalog import Brand, Budget, Campaign
+from db.models.enforcement import StatusChange
 
 
 class BrandRow(Base):

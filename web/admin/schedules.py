@@ -17,9 +17,9 @@ from starlette_admin.routing import route
 
 from app.edits.preview import Unconfirmed
 from db.engine import snapshot
-from db.repository import catalog
-from db.repository.audit import Edit
-from db.repository.catalog import SCHEDULE_FIELDS
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.catalog.catalog import SCHEDULE_FIELDS
 from domain.errors import InvalidValue
 from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
 from domain.schedules import WEEKDAYS, Schedule, format_schedule, open_stretches, parse_schedule

@@ -25,9 +25,9 @@ from starlette_admin.theme import ClassMap
 from starlette_admin.views import Link
 
 from app.access import HashingBusy
-from db.access_models import User
 from db.engine import PASSING_FAULTS, engine
-from db.models import RejectedEvent
+from db.models.access import User
+from db.models.ledger import RejectedEvent
 from runtime.settings import settings
 from web.admin import consent, stale
 from web.admin.access import KeyView, UserView

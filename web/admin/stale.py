@@ -9,8 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from starlette.requests import Request
 
-from db.repository import audit
-from db.repository.audit import Edit
+from db.repository.access import audit
+from db.repository.access.audit import Edit
 from runtime.formats import instant
 from web.marks import edit_mark
 

@@ -11,8 +11,10 @@ from starlette.requests import Request
 from starlette_admin import flash
 
 from db.engine import snapshot
-from db.repository import audit, catalog, passes
-from db.repository.audit import Edit
+from db.repository.access import audit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.enforcement import passes
 from domain.campaigns import ConfiguredStatus
 from domain.edit_words import counted
 from runtime.formats import instant

@@ -14,8 +14,9 @@ from starlette_admin import CustomView, flash
 from starlette_admin.routing import route
 
 from db.engine import snapshot
-from db.repository import audit, catalog
-from db.repository.audit import Edit, StatusEdit
+from db.repository.access import audit
+from db.repository.access.audit import Edit, StatusEdit
+from db.repository.catalog import catalog
 from domain.edit_words import counted
 from web.admin import bulk, consent
 from web.admin.bulk import Action, Outcome, Verbs

@@ -19,8 +19,8 @@ from starlette_admin.types import RequestAction
 from starlette_admin.views import BaseModelView
 
 from app.edits.preview import Unconfirmed
-from db.repository.access import Person
-from db.repository.audit import Edit
+from db.repository.access.access import Person
+from db.repository.access.audit import Edit
 from domain.errors import InvalidValue
 from runtime import clock
 from web.admin import consent, stale

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from app.edits import moves
 from app.edits.moves import Move
 from db.engine import committed, snapshot
-from db.repository import listing, platform_accounts
+from db.repository.catalog import platform_accounts
+from db.repository.reading import listing
 from domain.errors import InvalidValue
 from web import problems
 from web.api.brands import EDITS, GONE

@@ -14,9 +14,11 @@ from app.edits.brand_corrections import Correction
 from app.enforcement import edited_then
 from app.explanations import progress_fields
 from db.engine import snapshot
-from db.repository import catalog, listing, passes
-from db.repository.catalog import BRAND_FIELDS, DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
-from db.repository.idempotency import Answer
+from db.repository.catalog import catalog
+from db.repository.catalog.catalog import BRAND_FIELDS, DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
+from db.repository.catalog.idempotency import Answer
+from db.repository.enforcement import passes
+from db.repository.reading import listing
 from domain.campaigns import ConfiguredStatus
 from domain.passes import Direction
 from web import problems

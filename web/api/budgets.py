@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from app.access import Caller
 from app.enforcement import edited, edited_then
 from db.engine import snapshot
-from db.repository import catalog, listing
-from db.repository.catalog import BUDGET_FIELDS
-from db.repository.idempotency import Answer
+from db.repository.catalog import catalog
+from db.repository.catalog.catalog import BUDGET_FIELDS
+from db.repository.catalog.idempotency import Answer
+from db.repository.reading import listing
 from domain.periods import Period
 from runtime import clock
 from web import problems

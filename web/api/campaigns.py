@@ -12,9 +12,10 @@ from app import explanations
 from app.access import Caller
 from app.enforcement import edited_then
 from db.engine import snapshot
-from db.repository import catalog, listing
-from db.repository.catalog import CAMPAIGN_FIELDS
-from db.repository.idempotency import Answer
+from db.repository.catalog import catalog
+from db.repository.catalog.catalog import CAMPAIGN_FIELDS
+from db.repository.catalog.idempotency import Answer
+from db.repository.reading import listing
 from domain.campaigns import ConfiguredStatus, EffectiveStatus, Hold
 from domain.words import HOLD_WORDS
 from runtime import clock

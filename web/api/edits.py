@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from app.access import Caller
 from app.enforcement import edited_then
 from db.engine import committed
-from db.repository import idempotency
-from db.repository.idempotency import Answer, Attempt, KeyReused
+from db.repository.catalog import idempotency
+from db.repository.catalog.idempotency import Answer, Attempt, KeyReused
 from runtime import clock
 from web.problems import Problem
 

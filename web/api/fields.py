@@ -8,7 +8,7 @@ from babel.numbers import is_currency
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from db.repository.catalog import named
+from db.repository.catalog.catalog import named
 from domain.errors import InvalidValue
 from domain.inputs import MAX_ID, MAX_TEXT
 from domain.money import MAX_AMOUNT_MICROS

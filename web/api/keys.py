@@ -10,7 +10,7 @@ from limits import RateLimitItemPerMinute
 
 from app import access
 from app.access import Caller
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
 from domain.access import KeyScope
 from domain.errors import InvalidValue
 from runtime import clock

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from app.ingest.replay import replay
 from db.engine import snapshot
-from db.repository import rejected
+from db.repository.ledger import rejected
 from domain.errors import InvalidValue
 from web import problems
 from web.api.fields import Line, PathId

@@ -14,7 +14,8 @@ from app.access import Caller
 from app.reports.formats import as_csv, file_name
 from app.reports.generate import on_demand, so_far
 from db.engine import snapshot
-from db.repository import listing, reports
+from db.repository.reading import listing
+from db.repository.reports import reports
 from domain.errors import InvalidValue
 from domain.periods import FIRST_DAY, LAST_DAY
 from runtime import clock

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from app.enforcement import edited_then
 from db.engine import snapshot
-from db.repository import catalog
-from db.repository.catalog import SCHEDULE_FIELDS
+from db.repository.catalog import catalog
+from db.repository.catalog.catalog import SCHEDULE_FIELDS
 from domain.errors import InvalidValue
 from domain.schedules import MINUTES_PER_DAY, Daypart, format_schedule, normalised
 from web.api import etags

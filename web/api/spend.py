@@ -16,7 +16,7 @@ from app.ingest import submissions
 from app.ingest.count import Counted
 from app.ingest.ingest import count_events, count_totals, report
 from app.ingest.submissions import Refused
-from db.repository.rejected import printable
+from db.repository.ledger.rejected import printable
 from delivery.outgoing import send_events, send_totals
 from domain.campaigns import EffectiveStatus
 from domain.inputs import MAX_EVENTS_PER_MESSAGE, MAX_TEXT, Reason, Rejection

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from app.access import Caller
 from db.engine import snapshot
-from db.repository import listing
+from db.repository.reading import listing
 from domain.errors import InvalidValue
 from domain.periods import Period, local_day, time_zone, window_of
 from runtime import clock

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.enforcement import Cause
 from db.engine import snapshot
-from db.repository import feed, listing
+from db.repository.reading import feed, listing
 from domain.campaigns import EffectiveStatus
 from web import problems
 from web.api.fields import QueryId

@@ -9,9 +9,11 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
 from db.replica import view
-from db.repository import catalog, dashboard, passes
-from db.repository.enforcement import load
-from db.repository.hours import hours_of
+from db.repository.catalog import catalog
+from db.repository.enforcement import passes
+from db.repository.enforcement.enforcement import load
+from db.repository.reading import dashboard
+from db.repository.reading.hours import hours_of
 from domain.enforcement import Explanation, explain
 from domain.errors import InvalidValue
 from domain.inputs import MAX_ID

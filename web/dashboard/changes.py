@@ -17,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import snapshot
 from db.replica import view
-from db.repository import catalog, dashboard
+from db.repository.catalog import catalog
+from db.repository.reading import dashboard
 from domain.errors import InvalidValue
 from domain.inputs import MAX_ID
 from web.dashboard.pages import not_found, page, sentence, templates

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from db.repository.zones import readable_zones
+from db.repository.shared.zones import readable_zones
 from domain.budgets import BudgetSpend
 from domain.pacing import Pace, most_to_spend, pace
 from domain.periods import Period, Window, day_starts_at, local_day, window_of

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from db.repository import dashboard
-from db.repository.enforcement import load
+from db.repository.enforcement.enforcement import load
+from db.repository.reading import dashboard
 from domain.budgets import BudgetSpend, Scope
 from domain.campaigns import Campaign, Hold
 from domain.enforcement import explain

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
 from db.replica import view
-from db.repository import dashboard, overview, passes
+from db.repository.enforcement import passes
+from db.repository.reading import dashboard, overview
 from web.dashboard.figures import brand_figures
 from web.dashboard.held import standings
 from web.dashboard.pages import STATIC, minute_now, page

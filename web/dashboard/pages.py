@@ -17,8 +17,8 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from starlette_admin.security.csrf import CSRFMiddleware
 
-from db.repository.access import Person
-from db.repository.zones import readable_zones
+from db.repository.access.access import Person
+from db.repository.shared.zones import readable_zones
 from domain.errors import InvalidValue
 from domain.money import format_units
 from domain.schedules import format_schedule

@@ -22,7 +22,8 @@ from app.reports.formats import (
 from app.reports.generate import on_demand
 from db.engine import snapshot
 from db.replica import view
-from db.repository import catalog, reports
+from db.repository.catalog import catalog
+from db.repository.reports import reports
 from domain.errors import InvalidValue
 from domain.money import MICROS_PER_UNIT
 from domain.overspend import CAUSE_WORDS

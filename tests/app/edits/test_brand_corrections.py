@@ -16,9 +16,11 @@ from app.enforcement import edited
 from app.ingest.ingest import count_events, count_totals
 from app.reports.generate import report_month
 from db.engine import committed
-from db.repository import hours, search, watermarks
-from db.repository.audit import Edit
-from db.repository.ledger import FLOOR
+from db.repository.access.audit import Edit
+from db.repository.enforcement import search
+from db.repository.ledger.ledger import FLOOR
+from db.repository.reading import hours
+from db.repository.shared import watermarks
 from domain.errors import InvalidValue
 from domain.periods import local_day, time_zone
 from runtime import clock

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from app.enforcement import edited
 from app.proof.verification import verify
-from db.repository import catalog
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
 from domain.periods import Period
 from tests.kit import at_once, lines
 from tests.world import World, eventually

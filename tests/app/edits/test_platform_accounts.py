@@ -11,8 +11,8 @@ from app.edits.moves import Move
 from app.enforcement import edited
 from app.ingest.ingest import count_events, count_totals
 from db.engine import committed
-from db.repository import catalog
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
 from domain.errors import InvalidValue
 from runtime import clock
 from tests.kit import at_each_statement, at_once

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from app.edits import preview as edits
 from app.edits.preview import Unconfirmed, agreed_to
-from db.repository import catalog
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
 from domain.edit_words import effect_words
 from domain.periods import Period
 from runtime import clock

@@ -16,9 +16,9 @@ import structlog
 from app.enforcement import edited
 from app.ingest.count import count_batches
 from app.ingest.ingest import EVENTS
-from db.repository import catalog
-from db.repository.audit import Edit
-from db.repository.spend import FEW_EVENTS
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.ledger.spend import FEW_EVENTS
 from delivery.bundles import EventsOfSeveral
 from runtime.settings import settings
 from tests.kit import at_once, lines

@@ -13,7 +13,7 @@ from app.ingest.count import Counted
 from app.ingest.ingest import count_events
 from app.ingest.replay import Replayed, replay, replay_chosen
 from db.engine import engine, transaction
-from db.repository import rejected
+from db.repository.ledger import rejected
 from delivery.messages import keep as keep_message
 from runtime import clock
 from runtime.settings import settings

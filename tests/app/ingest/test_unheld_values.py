@@ -8,7 +8,7 @@ import pytest
 
 from app.ingest.replay import replay
 from db.engine import snapshot
-from db.repository import rejected
+from db.repository.ledger import rejected
 from tests.kit import is_empty, put, put_text, working
 from tests.world import World, eventually
 

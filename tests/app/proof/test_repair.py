@@ -10,7 +10,7 @@ import pytest
 from app.proof import repair, seals
 from app.proof.verification import OF_HISTORY, verify
 from db.engine import snapshot
-from db.repository import corrections
+from db.repository.proof import corrections
 from tests.cli.shell import shell
 from tests.world import World
 from workers.actors.ingest import ingest_reported_totals

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from app.proof import seals
 from app.proof.verification import verify
-from db.repository import seals as repository
+from db.repository.proof import seals as repository
 from tests.world import World
 
 HOLDS = "INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause) VALUES (%s, %s, now(), %s, 'edit')"

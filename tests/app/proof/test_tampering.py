@@ -9,15 +9,11 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-import db.access_models
-import db.account_models
-import db.delivery_models
-import db.models
-import db.proof_models  # noqa: F401 - the same
+import db.models  # noqa: F401 - completes the metadata
 from app.proof import seals
 from app.proof.verification import verify
-from db.base import Base
-from db.repository.seals import HISTORIES
+from db.models.base import Base
+from db.repository.proof.seals import HISTORIES
 from tests.world import World
 
 ALTERED = {
@@ -79,7 +75,8 @@ TABLES = (
 def world_with_history(world: World, noon: datetime) -> World:
     """A world in which each of TABLES has rows, all of them sealed."""
     from db.engine import committed  # noqa: PLC0415 - after the environment is set
-    from db.repository import corrections, reports  # noqa: PLC0415
+    from db.repository.proof import corrections  # noqa: PLC0415
+    from db.repository.reports import reports  # noqa: PLC0415
     from workers.actors.ingest import ingest_reported_totals  # noqa: PLC0415
 
     world.set_clock(noon)

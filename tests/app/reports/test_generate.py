@@ -11,8 +11,10 @@ from sqlalchemy.exc import OperationalError
 from app.enforcement import edited
 from app.reports.generate import generate_due, on_demand, report_month
 from db.engine import committed, engine, snapshot
-from db.repository import catalog, ledger, reports
-from db.repository.audit import Edit
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.ledger import ledger
+from db.repository.reports import reports
 from domain.errors import InvalidValue
 from domain.periods import Period
 from runtime import clock

@@ -8,7 +8,7 @@ import structlog
 
 from app.reports.generate import on_demand, so_far
 from db.engine import snapshot
-from db.repository import reports
+from db.repository.reports import reports
 from runtime import clock
 from tests.kit import lines
 from tests.world import World

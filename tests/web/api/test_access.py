@@ -146,8 +146,8 @@ def test_a_key_of_one_brand_makes_things_for_that_brand_alone(world: World, prog
 
 def test_a_revoked_key_opens_nothing(world: World, program: Program) -> None:
     from db.engine import committed  # noqa: PLC0415
-    from db.repository.access import revoke_key  # noqa: PLC0415
-    from db.repository.audit import Edit  # noqa: PLC0415
+    from db.repository.access.access import revoke_key  # noqa: PLC0415
+    from db.repository.access.audit import Edit  # noqa: PLC0415
     from runtime import clock  # noqa: PLC0415
 
     client = program()

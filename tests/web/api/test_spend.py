@@ -254,7 +254,7 @@ def test_the_examples_of_the_documentation_are_taken(world: World, client: TestC
 def test_what_a_key_of_one_brand_may_not_send_is_not_counted_by_a_replay_either(world: World, program: Program) -> None:
     from app.ingest.replay import replay  # noqa: PLC0415
     from db.engine import snapshot  # noqa: PLC0415 - after the environment is set
-    from db.repository import rejected  # noqa: PLC0415
+    from db.repository.ledger import rejected  # noqa: PLC0415
 
     mine, theirs = world.brand(), world.brand()
     own, other = world.campaign(mine), world.campaign(theirs)

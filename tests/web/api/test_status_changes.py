@@ -7,8 +7,8 @@ from sqlalchemy.pool import NullPool
 from starlette.testclient import TestClient
 
 from db.engine import transaction
-from db.repository import feed
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
+from db.repository.reading import feed
 from tests.cli.shell import shell
 from tests.roles import UrlOf
 from tests.world import UNIT, World

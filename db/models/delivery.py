@@ -1,0 +1,58 @@
+"""The tables of delivery: messages that processes died with, sequence numbers that arrived, exports that were seen."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, Integer, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import NOW, Base, Moment
+
+
+class SuspectMessage(Base):
+    """A message that came back from a dead process, and how many have died since while they worked on it alone.
+
+    `begun_by`: the worker process that began it last and has not ended it.
+    """
+
+    __tablename__ = "suspect_messages"
+    __table_args__ = (CheckConstraint("deaths >= 0", name="deaths_counted"),)
+
+    message_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    begun_by: Mapped[str] = mapped_column(Text, server_default="")
+    deaths: Mapped[int] = mapped_column(Integer, server_default="0")
+    since: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+
+
+class SequenceRun(Base):
+    """Sequence numbers of a source that arrived, first to last without a gap; neighbours are joined now and then.
+
+    `sender_brand_id`: the only brand that the sender's key knows, 0 where it knows all.
+    """
+
+    __tablename__ = "sequence_runs"
+    __table_args__ = (
+        CheckConstraint("first <= last", name="runs_forward"),
+        Index("ix_sequence_runs_sender_brand_id_source", "sender_brand_id", "source", "first"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    sender_brand_id: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    source: Mapped[str] = mapped_column(Text)
+    first: Mapped[int] = mapped_column(BigInteger)
+    last: Mapped[int] = mapped_column(BigInteger)
+    received_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+
+
+class SpendFile(Base):
+    """A file in the spend folder as it was last seen; `version` tells inode, size and modification time.
+
+    `unchanged_since`: when this version was first seen. `imported_version`: null until one was imported.
+    """
+
+    __tablename__ = "spend_files"
+
+    platform: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[str] = mapped_column(Text)
+    unchanged_since: Mapped[datetime] = mapped_column(Moment)
+    imported_version: Mapped[str | None] = mapped_column(Text)

@@ -1,0 +1,142 @@
+"""The ledger of spend events, the counters made from it, and input that was rejected or replaced."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    Date,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import (
+    NOW,
+    Base,
+    Moment,
+)
+
+
+class SpendEvent(Base):
+    """The ledger, partitioned by the UTC month of occurred_at. The key stands on each partition: see the migration."""
+
+    __tablename__ = "spend_events"
+    __table_args__ = (
+        Index("ix_spend_events_received_at", "received_at", postgresql_using="brin"),
+        {"postgresql_partition_by": "RANGE (occurred_at)"},
+    )
+    __mapper_args__ = {"primary_key": ["brand_id", "event_id"]}  # noqa: RUF012 - SQLAlchemy's own form
+
+    event_id: Mapped[UUID] = mapped_column(PG_UUID)
+    brand_id: Mapped[int] = mapped_column(BigInteger)
+    campaign_id: Mapped[int] = mapped_column(BigInteger)
+    occurred_at: Mapped[datetime] = mapped_column(Moment)
+    amount_micros: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str] = mapped_column(Text, server_default="")
+    received_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+
+
+class CampaignDay(Base):
+    """What one campaign spent on one brand-local day."""
+
+    __tablename__ = "campaign_days"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["brand_id", "campaign_id"], ["campaigns.brand_id", "campaigns.id"], name="fk_campaign_days_campaigns"
+        ),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    brand_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    campaign_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    spent_micros: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class BrandDay(Base):
+    """What one brand spent on one brand-local day."""
+
+    __tablename__ = "brand_days"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "70"}},)
+
+    brand_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("brands.id"), primary_key=True, autoincrement=False)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    spent_micros: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class BrandHour(Base):
+    """A brand's spend by the hour that the wall clock showed, rolled up from the ledger: for plots, not decisions."""
+
+    __tablename__ = "brand_hours"
+    __table_args__ = (
+        CheckConstraint("hour BETWEEN 0 AND 23", name="hour_of_day"),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    brand_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("brands.id"), primary_key=True, autoincrement=False)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    hour: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    spent_micros: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class RejectedEvent(Base):
+    """Bad input kept whole with its reason. The same input refused again for the same reason adds to `times`.
+
+    `only_brand_id`: the sender knows that brand's campaigns alone, also when the input is replayed. `receipt`: under
+    which name the sender of a whole message waits for its outcome. `claimed_until`: who replays it has it until then.
+    """
+
+    __tablename__ = "rejected_events"
+    __table_args__ = (
+        Index(
+            "uq_rejected_events_waiting",
+            "kind",
+            "reason",
+            "fingerprint",
+            "only_brand_id",
+            unique=True,
+            postgresql_where=text("replayed_at IS NULL"),
+            postgresql_nulls_not_distinct=True,
+        ),
+        Index("ix_rejected_events_received_at", "received_at"),
+        Index("ix_rejected_events_receipt", "receipt", postgresql_where=text("receipt IS NOT NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    received_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+    source: Mapped[str] = mapped_column(Text, server_default="")
+    reason: Mapped[str] = mapped_column(Text)
+    payload: Mapped[Any] = mapped_column(JSON)
+    kind: Mapped[str] = mapped_column(Text, server_default="spend_event")
+    detail: Mapped[str] = mapped_column(Text, server_default="")
+    times: Mapped[int] = mapped_column(Integer, server_default="1")
+    replayed_at: Mapped[datetime | None] = mapped_column(Moment)
+    only_brand_id: Mapped[int | None] = mapped_column(BigInteger)
+    receipt: Mapped[str | None] = mapped_column(Text)
+    claimed_until: Mapped[datetime | None] = mapped_column(Moment)
+    fingerprint: Mapped[str] = mapped_column(Text, Computed("md5((payload)::text)", persisted=True))
+
+
+class ReportedTotal(Base):
+    """The last cumulative figure of one source for one campaign and day."""
+
+    __tablename__ = "reported_totals"
+
+    source: Mapped[str] = mapped_column(Text, primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("campaigns.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    total_micros: Mapped[int] = mapped_column(BigInteger)
+    as_of: Mapped[datetime] = mapped_column(Moment)
+    previous_micros: Mapped[int] = mapped_column(BigInteger, server_default="0")

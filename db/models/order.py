@@ -1,0 +1,27 @@
+"""The tables that keep order: locks that are rows, the epoch of the feed of status changes."""
+
+from uuid import UUID
+
+from sqlalchemy import Boolean, CheckConstraint, Text, text
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base
+
+
+class NamedLock(Base):
+    """A lock that guards no other row: db/repository/shared/locks.py. A trigger refuses every edit of the table."""
+
+    __tablename__ = "locks"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+
+
+class FeedEpoch(Base):
+    """The stored part of the epoch within which ids of status changes may be followed; a single row."""
+
+    __tablename__ = "feed_epoch"
+    __table_args__ = (CheckConstraint("is_only", name="one_row"),)
+
+    is_only: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=text("true"))
+    epoch: Mapped[UUID] = mapped_column(PG_UUID)

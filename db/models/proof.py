@@ -1,0 +1,61 @@
+"""Tables that show whether histories were altered, and what `spendgate repair` corrected. All are append-only."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Identity, Index, LargeBinary, PrimaryKeyConstraint, SmallInteger, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import BY_ID, Base, Moment
+
+
+class BrandFact(Base):
+    """The time zone and currency that a brand had from a moment on, written by a trigger on `brands`."""
+
+    __tablename__ = "brand_facts"
+    __table_args__ = (PrimaryKeyConstraint("brand_id", "id"),)
+    __mapper_args__ = BY_ID
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity())
+    brand_id: Mapped[int] = mapped_column(BigInteger)
+    time_zone: Mapped[str] = mapped_column(Text)
+    currency: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Correction(Base):
+    """One value that repair or the sweep corrected, or (kind `known`) one finding that a person acknowledged."""
+
+    __tablename__ = "corrections"
+    __table_args__ = (Index("ix_corrections_kind", "kind"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    brand_id: Mapped[int | None] = mapped_column(BigInteger)
+    corrected_at: Mapped[datetime] = mapped_column(Moment)
+    corrected_by: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    subject: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    old: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    new: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+
+class HistorySeal(Base):
+    """A hash over some rows of one history, of one brand where the history's key has one, chained to the seal before.
+
+    It covers the rows with after_id < id <= up_to_id. Seals are numbered from 1 without a gap, over all histories.
+    """
+
+    __tablename__ = "history_seals"
+    __table_args__ = (Index("ix_history_seals_history", "history", "up_to_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    history: Mapped[str] = mapped_column(Text)
+    brand_id: Mapped[int | None] = mapped_column(BigInteger)
+    after_id: Mapped[int] = mapped_column(BigInteger)
+    up_to_id: Mapped[int] = mapped_column(BigInteger)
+    row_count: Mapped[int] = mapped_column(BigInteger)
+    format: Mapped[int] = mapped_column(SmallInteger)
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    chain_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_at: Mapped[datetime] = mapped_column(Moment)

@@ -1,0 +1,261 @@
+"""People who sign in, their sessions, and programs' keys. Secrets come and go as hashes."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, text
+
+from db.repository.access.audit import Edit, Subject, note
+from db.repository.shared.rows import plain
+from domain.access import KeyScope, Role
+from domain.errors import InvalidValue
+
+INSERT_USER = text("""
+    INSERT INTO users (email, password_hash, role, created_at) VALUES (:email, :password_hash, :role, :at)
+    ON CONFLICT (email) DO NOTHING
+    RETURNING id
+""")
+
+USER = text("SELECT id, email, role, disabled_at IS NOT NULL AS disabled FROM users WHERE id = :id FOR UPDATE")
+
+USER_OF_EMAIL = text("SELECT id FROM users WHERE email = :email")
+
+ANY_USER = text("SELECT EXISTS (SELECT FROM users)")
+
+USERS = text("""
+    SELECT id, email, role, disabled_at, created_at, signed_in_at FROM users ORDER BY email
+""")
+
+CREDENTIALS = text("SELECT id, email, role, password_hash FROM users WHERE email = :email AND disabled_at IS NULL")
+
+SET_ROLE = text("UPDATE users SET role = :role, disabled_at = :disabled_at WHERE id = :id")
+
+MAKE_OWNER = text("SELECT make_owner(:id, :by, :at, :action)")
+
+SET_PASSWORD = text("UPDATE users SET password_hash = :password_hash WHERE id = :id")
+
+# Locked, so that two owners who leave at once do not each count on the other.
+OTHER_OWNERS = text("SELECT id FROM users WHERE role = 'owner' AND disabled_at IS NULL AND id <> :id FOR UPDATE")
+
+INSERT_SESSION = text("""
+    INSERT INTO user_sessions (token_hash, user_id, created_at, expires_at) VALUES (:token_hash, :user_id, :at, :until)
+""")
+
+NOTE_SIGN_IN = text("UPDATE users SET signed_in_at = :at WHERE id = :user_id")
+
+SESSION = text("""
+    SELECT users.id, email, role FROM user_sessions JOIN users ON users.id = user_id
+    WHERE token_hash = :token_hash AND expires_at > :at AND disabled_at IS NULL
+""")
+
+END_SESSION = text("DELETE FROM user_sessions WHERE token_hash = :token_hash")
+
+END_SESSIONS = text("DELETE FROM user_sessions WHERE user_id = :user_id")
+
+INSERT_KEY = text("""
+    INSERT INTO api_keys (name, prefix, secret_hash, scopes, brand_id, created_at, created_by, expires_at)
+    VALUES (:name, :prefix, :secret_hash, :scopes, :brand_id, :at, :by, :expires_at)
+    RETURNING id
+""")
+
+KEY = text("""
+    SELECT id, name, secret_hash, scopes, brand_id, used_at FROM api_keys
+    WHERE prefix = :prefix AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :at)
+""")
+
+# Without the hashes of their secrets.
+KEYS = text("""
+    SELECT id, name, prefix, scopes, brand_id, created_at, created_by, expires_at, revoked_at, used_at
+    FROM api_keys ORDER BY id
+""")
+
+NOTE_USE = text("UPDATE api_keys SET used_at = :at WHERE id = :id")
+
+REVOKE_KEY = text("""
+    UPDATE api_keys SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL RETURNING name, prefix, brand_id
+""")
+
+FORGET = text("SELECT forget_expired(:at)")
+
+
+class Person(NamedTuple):
+    """Somebody who is signed in."""
+
+    id: int
+    email: str
+    role: Role
+
+    @property
+    def label(self) -> str:
+        """How audit and logs name the person."""
+        return f"user:{self.email}"
+
+
+class StoredKey(NamedTuple):
+    """A key that is neither revoked nor expired; of one brand, or (None) of all."""
+
+    id: int
+    name: str
+    secret_hash: bytes
+    scopes: frozenset[KeyScope]
+    brand_id: int | None
+    used_at: datetime | None
+
+
+def create_user(connection: Connection, email: str, password_hash: str, role: Role, edit: Edit) -> int:
+    """Makes a user and returns the id. Raises InvalidValue where the address is taken."""
+    first_role = Role.VIEWER if role is Role.OWNER else role
+    parameters = {"email": email, "password_hash": password_hash, "role": first_role.value, "at": edit.at}
+    user_id: int | None = connection.scalar(INSERT_USER, parameters)
+    if user_id is None:
+        raise InvalidValue("email", f"{email} has a login already")
+    if role is Role.OWNER:
+        _make_owner(connection, user_id, edit, "create")
+        return user_id
+    note(connection, edit, "create", Subject("user", user_id), None, {"email": email, "role": role.value})
+    return user_id
+
+
+def edit_user(connection: Connection, user_id: int, role: Role, edit: Edit, *, disabled: bool) -> None:
+    """Changes what a user may do and ends the sessions. Raises InvalidValue where no owner would be left."""
+    old = _user(connection, user_id)
+    was_owner = old["role"] == Role.OWNER and not old["disabled"]
+    will_be_owner = role is Role.OWNER and not disabled
+    if was_owner and not will_be_owner and not connection.execute(OTHER_OWNERS, {"id": user_id}).all():
+        raise InvalidValue("role", "is the last owner's; make another owner first")
+    connection.execute(END_SESSIONS, {"user_id": user_id})
+    if will_be_owner and not was_owner:
+        _make_owner(connection, user_id, edit, "edit")
+        return
+    new = {"id": user_id, "email": old["email"], "role": role.value, "disabled": disabled}
+    connection.execute(SET_ROLE, {"id": user_id, "role": role.value, "disabled_at": edit.at if disabled else None})
+    note(connection, edit, "edit", Subject("user", user_id), old, new)
+
+
+def _make_owner(connection: Connection, user_id: int, edit: Edit, action: str) -> None:
+    """Makes the user an owner and adds the audit entry: the database knows no other way for the web role."""
+    connection.execute(MAKE_OWNER, {"id": user_id, "by": edit.by, "at": edit.at, "action": action})
+
+
+def standing_of(connection: Connection, user_id: int) -> tuple[Role, bool]:
+    """The user's role, and whether the login is disabled; locked until the commit."""
+    user = _user(connection, user_id)
+    return Role(user["role"]), bool(user["disabled"])
+
+
+def set_password(connection: Connection, user_id: int, password_hash: str, edit: Edit) -> None:
+    """Changes a password and ends the sessions that the old one began."""
+    _user(connection, user_id)
+    connection.execute(SET_PASSWORD, {"id": user_id, "password_hash": password_hash})
+    connection.execute(END_SESSIONS, {"user_id": user_id})
+    note(connection, edit, "set_password", Subject("user", user_id), None, None)
+
+
+def _user(connection: Connection, user_id: int) -> dict[str, Any]:
+    row = connection.execute(USER, {"id": user_id}).first()
+    if row is None:
+        raise InvalidValue("user", f"there is no user {user_id}")
+    return dict(row._mapping)
+
+
+def user_of_email(connection: Connection, email: str) -> int | None:
+    """The id of the user with this address, disabled or not."""
+    found: int | None = connection.scalar(USER_OF_EMAIL, {"email": email})
+    return found
+
+
+def any_user(connection: Connection) -> bool:
+    """Whether there is a user at all."""
+    return bool(connection.scalar(ANY_USER))
+
+
+def role_of(connection: Connection, user_id: int) -> Role:
+    """What the user may do. Raises InvalidValue where there is no such user."""
+    return Role(_user(connection, user_id)["role"])
+
+
+def users(connection: Connection) -> list[dict[str, Any]]:
+    """Every user, by address."""
+    return plain(connection.execute(USERS))
+
+
+def credentials(connection: Connection, email: str) -> tuple[Person, str] | None:
+    """The person with this address and the hash of the password, unless disabled."""
+    row = connection.execute(CREDENTIALS, {"email": email}).first()
+    return None if row is None else (_person(row), row.password_hash)
+
+
+def start_session(connection: Connection, person: Person, token_hash: bytes, at: datetime, until: datetime) -> None:
+    """A browser is signed in until then."""
+    parameters = {"token_hash": token_hash, "user_id": person.id, "at": at, "until": until}
+    connection.execute(INSERT_SESSION, parameters)
+    connection.execute(NOTE_SIGN_IN, {"user_id": person.id, "at": at})
+
+
+def session_of(connection: Connection, token_hash: bytes, at: datetime) -> Person | None:
+    """Who is signed in by this token."""
+    row = connection.execute(SESSION, {"token_hash": token_hash, "at": at}).first()
+    return None if row is None else _person(row)
+
+
+def end_session(connection: Connection, token_hash: bytes) -> None:
+    """The browser is signed out."""
+    connection.execute(END_SESSION, {"token_hash": token_hash})
+
+
+def _person(row: Row[Any]) -> Person:
+    return Person(row.id, row.email, Role(row.role))
+
+
+def create_key(
+    connection: Connection,
+    name: str,
+    prefix: str,
+    secret_hash: bytes,
+    scopes: Collection[KeyScope],
+    brand_id: int | None,
+    expires_at: datetime | None,
+    edit: Edit,
+) -> int:
+    """Keeps a new key and returns its id."""
+    shown = {"name": name, "prefix": prefix, "scopes": sorted(scopes), "brand_id": brand_id, "expires_at": expires_at}
+    parameters = {**shown, "secret_hash": secret_hash, "at": edit.at, "by": edit.by}
+    key_id = int(connection.execute(INSERT_KEY, parameters).scalar_one())
+    note(connection, edit, "create", Subject("api_key", key_id, brand_id), None, shown)
+    return key_id
+
+
+def key_of(connection: Connection, prefix: str, at: datetime) -> StoredKey | None:
+    """The key with this prefix, where it may still be used."""
+    row = connection.execute(KEY, {"prefix": prefix, "at": at}).first()
+    if row is None:
+        return None
+    scopes = frozenset(map(KeyScope, row.scopes))
+    return StoredKey(row.id, row.name, bytes(row.secret_hash), scopes, row.brand_id, row.used_at)
+
+
+def keys(connection: Connection) -> list[dict[str, Any]]:
+    """Every key, revoked and expired ones too, in the order they were made."""
+    return plain(connection.execute(KEYS))
+
+
+def note_use(connection: Connection, key_id: int, at: datetime) -> None:
+    """Records when the key was used."""
+    connection.execute(NOTE_USE, {"id": key_id, "at": at})
+
+
+def revoke_key(connection: Connection, key_id: int, edit: Edit) -> None:
+    """The key opens nothing any more. Raises InvalidValue where there is no such key, or it was revoked before."""
+    row = connection.execute(REVOKE_KEY, {"id": key_id, "at": edit.at}).first()
+    if row is None:
+        raise InvalidValue("api_key", f"there is no key {key_id} that could be revoked")
+    note(connection, edit, "revoke", Subject("api_key", key_id, row.brand_id), dict(row._mapping), None)
+
+
+def forget_expired(connection: Connection, at: datetime) -> None:
+    """Drops sessions that ended by themselves and answers kept for programs that will not ask again.
+
+    Of the moment and Postgres's own clock the earlier one counts.
+    """
+    connection.execute(FORGET, {"at": at})

@@ -1,0 +1,206 @@
+"""The statements that make the roles of db/repository/access/privileges.py, and grant them what they may do.
+
+They are given as SQL to run or to read, so that whoever may make roles need not be whoever runs this.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from psycopg import Connection
+from psycopg.sql import SQL, Composed, Identifier, Literal
+
+from db.repository.access.privileges import (
+    FUNCTIONS,
+    READER,
+    TABLES,
+    DatabaseRole,
+)
+from domain.errors import InvalidValue
+
+MAX_NAME: Final = 63
+LEDGER: Final = "spend_events"
+OUR_FUNCTIONS: Final = frozenset(
+    {
+        *("ensure_ledger_month", "drop_ledger_months", "ledger_retention_months", "refuse_edit_of_history"),
+        *("forget_expired", "make_owner", "refuse_owner_but_by_make_owner"),
+        *("keep_budget_limits", "stamp_budget_change", "fix_zone_and_currency", "forget_headroom"),
+        *("order_status_changes", "keep_locks"),
+        "keep_brand_facts",
+    }
+)
+
+READER_CONNECTIONS: Final = 20
+READER_SETTINGS: Final = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "60s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+    "idle_session_timeout": "1h",
+}
+"""With what a session of the reader begins; the session itself may set them otherwise."""
+
+PLACE: Final = """
+    SELECT current_database(), current_schema(), pg_has_role(datdba, 'USAGE'), EXISTS (
+        SELECT FROM pg_namespace, aclexplode(nspacl) AS granted
+        WHERE nspname = current_schema() AND grantee = 0 AND privilege_type = 'CREATE'
+    )
+    FROM pg_database WHERE datname = current_database()
+"""
+KNOWN: Final = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
+
+# True of a superuser too.
+MAY_ACT_AS: Final = "SELECT COALESCE(bool_or(pg_has_role(oid, 'USAGE')), false) FROM pg_roles WHERE rolname = %s"
+
+TABLES_HERE: Final = """
+    SELECT relname, pg_get_userbyid(relowner) FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+        AND (relname = ANY(%s) OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(%s)))
+    ORDER BY relname
+"""
+FUNCTIONS_HERE: Final = """
+    SELECT proname, pg_get_function_identity_arguments(oid), pg_get_userbyid(proowner) FROM pg_proc
+    WHERE pronamespace = current_schema()::regnamespace AND proname = ANY(%s)
+    ORDER BY proname
+"""
+
+COLUMNS_HERE: Final = """
+    SELECT relname, array_agg(attname::text) FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(%s) AND attnum > 0 GROUP BY relname
+"""
+PRIVILEGE: Final = re.compile(r"(\w+)(?: \(([^)]*)\))?")
+
+RETENTION_KNOWN: Final = "SELECT to_regprocedure('ledger_retention_months()') IS NOT NULL"
+RETENTION: Final = "SELECT ledger_retention_months()"
+SET_RETENTION: Final = SQL(
+    "CREATE OR REPLACE FUNCTION ledger_retention_months() RETURNS integer LANGUAGE sql STABLE AS {}"
+)
+
+Driver = Connection[Any]
+Verifiers = Mapping[DatabaseRole, str]
+"""The SCRAM verifiers of passwords to set: the passwords themselves never reach the server, nor its log."""
+
+
+class Place(NamedTuple):
+    """Where we are: a database and one schema of it, whether the database is ours, whether anybody may create there."""
+
+    database: str
+    schema: str
+    is_ours: bool
+    anybody_creates: bool
+
+    def role(self, role: DatabaseRole) -> str:
+        """The role's name. Raises InvalidValue where the database's name leaves no room for it."""
+        name = f"{self.database}_{role}"
+        if len(name.encode()) > MAX_NAME:
+            raise InvalidValue("DATABASE_URL", f"the database's name is too long for a role named {name}")
+        return name
+
+
+def place(driver: Driver) -> Place:
+    """Where the connection leads."""
+    row = driver.execute(PLACE).fetchone()
+    assert row is not None  # noqa: S101 - a connection has a database
+    return Place(*row)
+
+
+def known_roles(driver: Driver) -> set[DatabaseRole]:
+    """The roles of this database that exist."""
+    here = place(driver)
+    names = {here.role(role): role for role in DatabaseRole}
+    return {names[name] for (name,) in driver.execute(KNOWN, [list(names)])}
+
+
+def verifier(driver: Driver, role: DatabaseRole, password: str) -> str:
+    """What Postgres keeps of a password, made here."""
+    name = place(driver).role(role)
+    return driver.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+
+
+def creation(driver: Driver, verifiers: Verifiers) -> Iterator[Composed]:
+    """Makes the roles that are missing, sets passwords, hands what we own to the migrator, grants the rest."""
+    here, known = place(driver), known_roles(driver)
+    for role in DatabaseRole:
+        yield from _login(here, role, verifiers.get(role), is_new=role not in known)
+    yield from _migrator(driver, here)
+    names = {role: Identifier(here.role(role)) for role in DatabaseRole}
+    schema = Identifier(here.schema)
+    if here.is_ours:
+        everyone = SQL(", ").join(names.values())
+        yield SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(here.database), everyone)
+        yield SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(Identifier(here.database))
+    if here.anybody_creates:
+        yield SQL("REVOKE CREATE ON SCHEMA {} FROM PUBLIC").format(schema)
+    yield SQL("GRANT USAGE, CREATE ON SCHEMA {} TO {}").format(schema, names[DatabaseRole.MIGRATOR])
+    yield SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, SQL(", ").join(names[role] for role in TABLES))
+    yield from _handing_over(driver, here.role(DatabaseRole.MIGRATOR))
+    yield from grants(driver, list(TABLES))
+    yield SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(names[DatabaseRole.READER], Literal(READER_CONNECTIONS))
+    for setting, value in READER_SETTINGS.items():
+        yield SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(
+            names[DatabaseRole.READER], Identifier(here.database), Identifier(setting), Literal(value)
+        )
+
+
+def _login(here: Place, role: DatabaseRole, secret: str | None, *, is_new: bool) -> Iterator[Composed]:
+    verb = SQL("CREATE" if is_new else "ALTER")
+    password = Composed([]) if secret is None else SQL(" PASSWORD {}").format(Literal(secret))
+    if is_new or secret is not None:
+        yield SQL("{} ROLE {} LOGIN").format(verb, Identifier(here.role(role))) + password
+
+
+def _migrator(driver: Driver, here: Place) -> Iterator[Composed]:
+    """Who makes the roles acts as the migrator from then on: to hand it what it owned, and to grant in its name."""
+    name = here.role(DatabaseRole.MIGRATOR)
+    (acts,) = driver.execute(MAY_ACT_AS, [name]).fetchone() or (False,)
+    (is_superuser,) = driver.execute("SELECT current_setting('is_superuser') = 'on'").fetchone() or (False,)
+    if not acts and not is_superuser:
+        yield SQL("GRANT {} TO CURRENT_USER").format(Identifier(name))
+
+
+def _handing_over(driver: Driver, migrator: str) -> Iterator[Composed]:
+    owner = Identifier(migrator)
+    for table, owned_by in driver.execute(TABLES_HERE, [list(READER), LEDGER]):
+        if owned_by != migrator:
+            yield SQL("ALTER TABLE {} OWNER TO {}").format(Identifier(table), owner)
+    for function, arguments, owned_by in driver.execute(FUNCTIONS_HERE, [list(OUR_FUNCTIONS)]):
+        if owned_by != migrator:
+            # The server's own words, quoted where they need it.
+            yield SQL("ALTER FUNCTION {}({}) OWNER TO {}").format(Identifier(function), SQL(arguments), owner)
+
+
+def grants(driver: Driver, roles: list[DatabaseRole]) -> Iterator[Composed]:
+    """What each of the roles may do, and nothing else, with the tables and functions there are."""
+    here = place(driver)
+    tables = [name for name, _ in driver.execute(TABLES_HERE, [list(READER), LEDGER])]
+    functions = {name for name, *_ in driver.execute(FUNCTIONS_HERE, [list(OUR_FUNCTIONS)])}
+    columns = {table: set(found) for table, found in driver.execute(COLUMNS_HERE, [tables])}
+    for role in roles:
+        name = Identifier(here.role(role))
+        for table in tables:
+            yield SQL("REVOKE ALL ON {} FROM {}").format(Identifier(table), name)
+            privileges = _of_columns_there_are(TABLES[role].get(table, ""), columns[table])
+            if privileges:
+                yield SQL("GRANT {} ON {} TO {}").format(SQL(privileges), Identifier(table), name)
+        for function in FUNCTIONS[role]:
+            if function.partition("(")[0] in functions:
+                yield SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(SQL(function), name)
+
+
+def _of_columns_there_are(privileges: str, columns: set[str]) -> str:
+    """The privileges without those on columns that a table of an earlier version lacks."""
+    kept = []
+    for privilege, listed in PRIVILEGE.findall(privileges):
+        names = [name for name in listed.split(", ") if name in columns]
+        if names or not listed:
+            kept.append(f"{privilege} ({', '.join(names)})" if listed else privilege)
+    return ", ".join(kept)
+
+
+def after_migration(driver: Driver, retention_months: int | None) -> Iterator[Composed]:
+    """Grants anew what this version's roles may do, where they exist, and notes which months may be dropped."""
+    yield from grants(driver, [role for role in TABLES if role in known_roles(driver)])
+    has_retention = driver.execute(RETENTION_KNOWN).fetchone() == (True,)
+    if has_retention and driver.execute(RETENTION).fetchone() != (retention_months,):
+        body = SQL("SELECT {}::integer").format(Literal(retention_months)).as_string(driver)
+        yield SET_RETENTION.format(Literal(body))

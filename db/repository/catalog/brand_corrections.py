@@ -1,0 +1,252 @@
+"""A brand's zone and currency corrected: its days counted anew from the ledger, which is only ever added to."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import uuid5
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, text
+
+from db.repository.ledger.ledger import ensure_months, month_of
+from db.repository.ledger.totals import DIFFERENCES
+from db.repository.shared.arrays import array_of, text_array_of
+from domain.periods import next_transition
+
+LIFT_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
+
+# Counters are locked before the brand, in the order in which all who count lock them.
+LOCK_CAMPAIGN_DAYS = text("""
+    SELECT count(*) FROM (
+        SELECT FROM campaign_days WHERE brand_id = :brand_id ORDER BY day, campaign_id FOR NO KEY UPDATE
+    ) AS locked
+""")
+
+LOCK_BRAND_DAYS = text("""
+    SELECT count(*) FROM (SELECT FROM brand_days WHERE brand_id = :brand_id ORDER BY day FOR NO KEY UPDATE) AS locked
+""")
+
+# Lets the trigger that fixes zone and currency once there is spend take the next update of this one brand.
+ALLOW = text("SELECT set_config('spendgate.corrects_brand', CAST(CAST(:brand_id AS bigint) AS text), true)")
+
+FORBID = text("SELECT set_config('spendgate.corrects_brand', '', true)")
+
+CORRECT = text("""
+    UPDATE brands SET time_zone = :time_zone, currency = :currency, headroom_micros = NULL, headroom_on = NULL,
+        enforced_budget_holds = NULL
+    WHERE id = :brand_id
+""")
+
+SPAN = text("SELECT min(occurred_at), max(occurred_at) FROM spend_events WHERE brand_id = :brand_id")
+
+BRAND_DAYS = text("SELECT day, spent_micros FROM brand_days WHERE brand_id = :brand_id")
+
+# The brand's ledger with the day of each event by the old zone and by the new one, from the stretches of time in which
+# both keep their distance from UTC, so that days are those that the counters know.
+EVENTS = """
+    events AS (
+        SELECT event_id, campaign_id, occurred_at, amount_micros, source,
+            ((occurred_at AT TIME ZONE 'UTC') + make_interval(secs => old_seconds))::date AS old_day,
+            ((occurred_at AT TIME ZONE 'UTC') + make_interval(secs => new_seconds))::date AS new_day
+        FROM unnest(
+            CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]), CAST(:old_offsets AS integer[]),
+            CAST(:new_offsets AS integer[])
+        ) AS stretch(starts_at, ends_at, old_seconds, new_seconds)
+        JOIN spend_events ON occurred_at >= starts_at AND occurred_at < ends_at
+        WHERE brand_id = :brand_id
+    )
+"""
+
+# Ids of version 5 are those of differences between reported totals, beside which the source reports that day's total.
+TOTALS = f"""
+    {EVENTS}, differences AS (
+        SELECT events.*, day, total_micros FROM events
+        JOIN reported_totals USING (source, campaign_id)
+        WHERE day = old_day AND substr(event_id::text, 15, 1) = '5' AND day > :kept
+    )
+"""  # noqa: S608 - a constant, put together once
+
+# Days whose reported total is not what the ledger has of it, where some of it would change its day.
+UNCLEAR_TOTALS = text(f"""
+    WITH {TOTALS}
+    SELECT source, campaign_id, day, total_micros, sum(amount_micros) AS counted_micros FROM differences
+    GROUP BY source, campaign_id, day, total_micros
+    HAVING sum(amount_micros) <> total_micros AND bool_or(new_day <> day)
+    ORDER BY day, campaign_id, source LIMIT 5
+""")  # noqa: S608 - a constant, put together once
+
+# What was reported of one day and would be counted on another, by its moment.
+MISPLACED_TOTALS = text(f"""
+    WITH {TOTALS}
+    SELECT source, campaign_id, day, occurred_at, sum(amount_micros) AS micros FROM differences
+    WHERE new_day <> day GROUP BY source, campaign_id, day, occurred_at HAVING sum(amount_micros) <> 0
+    ORDER BY day, campaign_id, source, occurred_at
+""")  # noqa: S608 - a constant, put together once
+
+APPEND = text("""
+    INSERT INTO spend_events (brand_id, event_id, campaign_id, occurred_at, amount_micros, received_at, source)
+    SELECT :brand_id, event_id, campaign_id, occurred_at, amount_micros, :at, source
+    FROM unnest(
+        CAST(:event_ids AS uuid[]), CAST(:campaign_ids AS bigint[]), CAST(:moments AS timestamptz[]),
+        CAST(:amounts AS bigint[]), CAST(:sources AS text[])
+    ) AS sent(event_id, campaign_id, occurred_at, amount_micros, source)
+    ORDER BY event_id
+""")
+
+# Days that the ledger no longer holds whole keep their counters, but for what comes from another day or goes to one.
+ADJUST_KEPT_DAYS = text(f"""
+    WITH {EVENTS}, moved AS (
+        SELECT campaign_id, new_day AS day, amount_micros FROM events WHERE new_day <= :kept
+        UNION ALL
+        SELECT campaign_id, old_day, -amount_micros FROM events
+        WHERE old_day <= :kept AND event_id NOT IN (SELECT unnest(CAST(:added AS uuid[])))
+    )
+    INSERT INTO campaign_days AS counter (brand_id, campaign_id, day, spent_micros)
+    SELECT :brand_id, campaign_id, day, sum(amount_micros) FROM moved
+    GROUP BY campaign_id, day HAVING sum(amount_micros) <> 0 ORDER BY day, campaign_id
+    ON CONFLICT (brand_id, campaign_id, day) DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
+""")  # noqa: S608 - a constant, put together once
+
+# How many days of campaigns are counted otherwise than by the new zone.
+CHANGED_CAMPAIGN_DAYS = text(f"""
+    WITH {EVENTS}, counted AS (
+        SELECT campaign_id, new_day AS day, sum(amount_micros) AS micros FROM events
+        WHERE new_day > :kept GROUP BY campaign_id, new_day
+    )
+    SELECT count(*) FROM counted
+    FULL JOIN (
+        SELECT campaign_id, day, spent_micros FROM campaign_days WHERE brand_id = :brand_id AND day > :kept
+    ) AS known USING (campaign_id, day)
+    WHERE COALESCE(micros, 0) <> COALESCE(spent_micros, 0)
+""")  # noqa: S608 - a constant, put together once
+
+CLEAR_CAMPAIGN_DAYS = text("DELETE FROM campaign_days WHERE brand_id = :brand_id AND day > :kept")
+
+# Days of the ledger, and days of which a total of zero was reported.
+COUNT_CAMPAIGN_DAYS = text(f"""
+    WITH {EVENTS}
+    INSERT INTO campaign_days (brand_id, campaign_id, day, spent_micros)
+    SELECT :brand_id, campaign_id, day, sum(micros) FROM (
+        SELECT campaign_id, new_day AS day, amount_micros AS micros FROM events
+        UNION ALL
+        SELECT campaign_id, day, 0 FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id
+        WHERE brand_id = :brand_id
+    ) AS counted
+    WHERE day > :kept GROUP BY campaign_id, day ORDER BY day, campaign_id
+""")  # noqa: S608 - a constant, put together once
+
+CLEAR_BRAND_DAYS = text("DELETE FROM brand_days WHERE brand_id = :brand_id")
+
+COUNT_BRAND_DAYS = text("""
+    INSERT INTO brand_days (brand_id, day, spent_micros)
+    SELECT brand_id, day, sum(spent_micros) FROM campaign_days WHERE brand_id = :brand_id
+    GROUP BY brand_id, day ORDER BY day
+""")
+
+BEFORE_ALL_DAYS: Final = date(1, 1, 1)
+"""As the last day that is kept, where the ledger holds every day."""
+
+
+class Misplaced(NamedTuple):
+    """Micros reported for `day` whose moment the new zone puts on another day."""
+
+    source: str
+    campaign_id: int
+    day: date
+    occurred_at: datetime
+    micros: int
+
+
+def lock_counters(connection: Connection, brand_id: int) -> None:
+    """Waits until nobody counts the brand's spend, but who counts the first of a day; lifts the limit of time."""
+    connection.execute(LIFT_TIME_LIMIT)
+    connection.execute(LOCK_CAMPAIGN_DAYS, {"brand_id": brand_id})
+    connection.execute(LOCK_BRAND_DAYS, {"brand_id": brand_id})
+
+
+def days_of(connection: Connection, brand_id: int) -> dict[date, int]:
+    """Micros of each of the brand's days, by its counters."""
+    return {row.day: row.spent_micros for row in connection.execute(BRAND_DAYS, {"brand_id": brand_id})}
+
+
+def stretches(connection: Connection, brand_id: int, old: ZoneInfo, new: ZoneInfo) -> dict[str, Any]:
+    """What the statements on the brand's ledger ask for: the distance of both zones from UTC, wherever it has spend."""
+    first, last = connection.execute(SPAN, {"brand_id": brand_id}).one()
+    rows: list[tuple[datetime, datetime, int, int]] = []
+    if first is not None:
+        # Moved totals may lie two days from where they were.
+        starts_at, end = first - timedelta(days=3), last + timedelta(days=3)
+        while starts_at < end:
+            ends_at = min(next_transition(starts_at, zone) or end for zone in (old, new))
+            rows.append((starts_at, min(ends_at, end), _seconds(starts_at, old), _seconds(starts_at, new)))
+            starts_at = ends_at
+    names = ("starts", "ends", "old_offsets", "new_offsets")
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return {**columns, "brand_id": brand_id}
+
+
+def _seconds(at: datetime, zone: ZoneInfo) -> int:
+    return int((at.astimezone(zone).utcoffset() or timedelta()).total_seconds())
+
+
+def unclear_totals(connection: Connection, events: dict[str, Any], kept: date) -> list[dict[str, Any]]:
+    """Reported totals, with days after `kept`, that do not tell which of the ledger's events are theirs."""
+    return [dict(row) for row in connection.execute(UNCLEAR_TOTALS, events | {"kept": kept}).mappings()]
+
+
+def misplaced_totals(connection: Connection, events: dict[str, Any], kept: date) -> list[Misplaced]:
+    """What was reported for a day after `kept` and would be counted on another."""
+    rows = connection.execute(MISPLACED_TOTALS, events | {"kept": kept})
+    return [
+        Misplaced(source, campaign_id, day, occurred_at, int(micros))
+        for source, campaign_id, day, occurred_at, micros in rows
+    ]
+
+
+def put_right(
+    connection: Connection, brand_id: int, moved: Iterable[tuple[Misplaced, datetime]], at: datetime
+) -> list[str]:
+    """Takes misplaced totals back where they are in the ledger and adds them at the given moments; returns the ids."""
+    rows: list[tuple[str, int, datetime, int, str]] = []
+    for one, moment in moved:
+        for occurred_at, micros in ((one.occurred_at, -one.micros), (moment, one.micros)):
+            name = f"corrected\n{one.source}\n{one.campaign_id}\n{one.occurred_at}\n{at}\n{micros}\n{occurred_at}"
+            rows.append((str(uuid5(DIFFERENCES, name)), one.campaign_id, occurred_at, micros, one.source))
+    if not rows:
+        return []
+    ensure_months(connection, {month_of(occurred_at) for _, _, occurred_at, _, _ in rows})
+    event_ids, campaign_ids, moments, amounts, sources = zip(*rows, strict=True)
+    columns = {
+        "brand_id": brand_id,
+        "at": at,
+        "event_ids": array_of(event_ids),
+        "campaign_ids": array_of(campaign_ids),
+        "moments": text_array_of(moment.astimezone(UTC).isoformat() for moment in moments),
+        "amounts": array_of(amounts),
+        "sources": text_array_of(sources),
+    }
+    connection.execute(APPEND, columns)
+    return list(event_ids)
+
+
+def correct(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
+    """Changes the brand's zone and currency, with or without spend, and nothing else of it."""
+    connection.execute(ALLOW, {"brand_id": brand_id})
+    connection.execute(CORRECT, {"brand_id": brand_id, "time_zone": zone, "currency": currency})
+    connection.execute(FORBID)
+
+
+def recount(connection: Connection, brand_id: int, events: dict[str, Any], kept: date, added: Sequence[str]) -> int:
+    """Counts the days after `kept` from the ledger by the new zone; returns how many days of campaigns that changes.
+
+    `added`: events that no counter knows yet.
+    """
+    parameters = events | {"kept": kept}
+    changed: int = connection.execute(CHANGED_CAMPAIGN_DAYS, parameters).scalar_one()
+    if kept != BEFORE_ALL_DAYS:
+        connection.execute(ADJUST_KEPT_DAYS, parameters | {"added": array_of(added)})
+    connection.execute(CLEAR_CAMPAIGN_DAYS, {"brand_id": brand_id, "kept": kept})
+    connection.execute(COUNT_CAMPAIGN_DAYS, parameters)
+    connection.execute(CLEAR_BRAND_DAYS, {"brand_id": brand_id})
+    connection.execute(COUNT_BRAND_DAYS, {"brand_id": brand_id})
+    return changed

@@ -1,0 +1,97 @@
+"""How much more a brand can spend before one of its own budgets runs out: most spend need look no further.
+
+`headroom_micros` is never more than what is left of any of the brand's own budgets, less one; spend takes from it,
+a refund gives nothing back. It holds for one day of the brand, `headroom_on`, because windows end with days. Null: a
+budget has run out, or a limit was edited, which a trigger on `budgets` sees to: the budgets themselves are looked at.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from db.repository.shared.arrays import array_of, text_array_of
+from db.repository.shared.windows import LEFT_MICROS, SPEND_OF_BUDGETS, current_windows
+from db.repository.shared.zones import local_days
+
+NO_LIMIT: Final = 2**62
+"""The headroom of a brand without budgets of its own."""
+
+RENEW = text("""
+    UPDATE brands SET headroom_micros = renewed.micros, headroom_on = renewed.day
+    FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:micros AS bigint[]), CAST(:days AS date[]))
+        AS renewed(brand_id, micros, day)
+    WHERE brands.id = renewed.brand_id
+""")
+
+# Brands whose headroom is more than what is left on the day for which it holds.
+TOO_MUCH = text(f"""
+    SELECT brands.id AS brand_id, headroom_micros, min({LEFT_MICROS}) - 1 AS left_micros
+    {SPEND_OF_BUDGETS}
+    WHERE campaign_id IS NULL AND (brands.time_zone, headroom_on) IN (
+        SELECT * FROM unnest(CAST(:zones_today AS text[]), CAST(:todays AS date[]))
+    )
+    GROUP BY brands.id, headroom_micros
+    HAVING headroom_micros > min({LEFT_MICROS}) - 1
+    ORDER BY brands.id
+    LIMIT :limit
+""")  # noqa: S608 - a constant, put together once
+
+FORGET = text("""
+    UPDATE brands SET headroom_micros = NULL
+    WHERE id IN (SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE)
+""")
+
+
+class Headroom(NamedTuple):
+    """A locked brand, and what is left of its headroom after the spend it was locked for."""
+
+    time_zone: str
+    currency: str
+    configured_status: str
+    micros: int | None
+    day: date | None
+    has_campaign_budgets: bool
+
+    def is_enough_on(self, today: date | None) -> bool:
+        """Whether none of the brand's own budgets can have been crossed, either way."""
+        return self.micros is not None and self.day == today
+
+
+def renew(
+    connection: Connection,
+    unsure: Mapping[int, Headroom],
+    left_micros: Mapping[int, int | None],
+    days: Mapping[str, date],
+) -> None:
+    """Keeps anew what is left of the brands, by what is left of their budgets; `days` are the local days by zone."""
+    renewed = []
+    for brand_id, headroom in unsure.items():
+        left = left_micros.get(brand_id)
+        micros = NO_LIMIT if left is None else min(left - 1, NO_LIMIT)
+        if headroom.time_zone in days and (micros >= 0 or headroom.micros is not None):
+            renewed.append((brand_id, micros if micros >= 0 else None, days[headroom.time_zone]))
+    if renewed:
+        brand_ids, kept, brand_days = zip(*renewed, strict=True)
+        columns = {"brand_ids": array_of(brand_ids), "micros": _or_null(kept), "days": array_of(brand_days)}
+        connection.execute(RENEW, columns)
+
+
+def too_much(
+    connection: Connection, zones: Iterable[str], at: datetime, limit: int | None = None
+) -> list[dict[str, int]]:
+    """The brands whose headroom would hide that a budget runs out: after an edit of counters by hand, say."""
+    today = local_days(zones, at)
+    parameters = {"zones_today": list(today), "todays": list(today.values()), "limit": limit}
+    rows = connection.execute(TOO_MUCH, parameters | current_windows(today, at))
+    return [{**row, "left_micros": int(row["left_micros"])} for row in rows.mappings()]
+
+
+def forget(connection: Connection, brand_ids: Iterable[int]) -> None:
+    """Whoever counts next for these brands looks at their budgets."""
+    connection.execute(FORGET, {"brand_ids": array_of(brand_ids)})
+
+
+def _or_null(micros: Iterable[int | None]) -> str:
+    return text_array_of(None if one is None else str(one) for one in micros)

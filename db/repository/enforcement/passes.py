@@ -1,0 +1,218 @@
+"""Passes over brands whose campaigns are too many for one transaction: a row each in `pending_enforcements`.
+
+`brands.enforced_budget_holds` are the holds of the brand's own budgets that all its campaigns have, or will have once
+its pass is over. Where they are those of the budgets that are exhausted now, no campaign need be looked at. Null:
+unknown. All of it is written under the brand's lock.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from db.engine import Query, fetched
+from db.repository.shared.arrays import array_of, text_array_of
+from domain.passes import Pass, Progress
+
+LAST_ID: Final = 2**63 - 1
+
+# The first campaigns of each brand, from one id to another, without brands that have a pass already.
+IDS = """
+    SELECT part.brand_id, campaign.id
+    FROM unnest(
+        CAST(:brand_ids AS bigint[]), CAST(:after_ids AS bigint[]), CAST(:last_ids AS bigint[]),
+        CAST(:sizes AS bigint[])
+    ) AS part(brand_id, after_id, last_id, size)
+    CROSS JOIN LATERAL (
+        SELECT id FROM campaigns
+        WHERE campaigns.brand_id = part.brand_id AND id > part.after_id AND id <= part.last_id
+        ORDER BY id LIMIT part.size
+    ) AS campaign
+"""
+IDS_OF_PARTS = text(f"{IDS} ORDER BY campaign.id")
+IDS_OF_BRANDS = text(f"""
+    {IDS} WHERE NOT EXISTS (SELECT FROM pending_enforcements AS pending WHERE pending.brand_id = part.brand_id)
+    LIMIT :most
+""")
+
+# How many campaigns each brand has, counted no further than `most`.
+SIZES = text("""
+    SELECT brand_id, (
+        SELECT count(*) FROM (SELECT FROM campaigns WHERE campaigns.brand_id = chosen.brand_id LIMIT :most) AS counted
+    )
+    FROM unnest(CAST(:brand_ids AS bigint[])) AS chosen(brand_id)
+""")
+
+UNSEEN = text("SELECT id FROM campaigns WHERE brand_id = :brand_id AND enforced_at IS NULL ORDER BY id LIMIT :most")
+
+PENDING = text("""
+    SELECT brand_id, after_campaign_id, stop_campaign_id, wrapped, done, paused, activated, cause, total
+    FROM pending_enforcements WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
+""")
+
+KEEP = text("""
+    INSERT INTO pending_enforcements AS pending
+        (brand_id, after_campaign_id, stop_campaign_id, wrapped, done, paused, activated, cause, requested_at)
+    SELECT *, CAST(:cause AS text), CAST(:at AS timestamptz) FROM unnest(
+        CAST(:brand_ids AS bigint[]), CAST(:after_ids AS bigint[]), CAST(:stop_ids AS bigint[]),
+        CAST(:wrapped AS boolean[]), CAST(:done AS bigint[]), CAST(:paused AS bigint[]), CAST(:activated AS bigint[])
+    )
+    ON CONFLICT (brand_id) DO UPDATE SET after_campaign_id = excluded.after_campaign_id,
+        stop_campaign_id = excluded.stop_campaign_id, wrapped = excluded.wrapped, done = excluded.done,
+        paused = excluded.paused, activated = excluded.activated, cause = excluded.cause,
+        requested_at = CASE WHEN :is_new THEN excluded.requested_at ELSE pending.requested_at END
+""")
+
+END = text("DELETE FROM pending_enforcements WHERE brand_id = :brand_id")
+
+WAITING = text("SELECT brand_id FROM pending_enforcements ORDER BY requested_at, brand_id")
+
+COUNT_CAMPAIGNS = text("""
+    SELECT count(*) FROM campaigns
+    WHERE brand_id = (SELECT brand_id FROM pending_enforcements WHERE brand_id = :brand_id AND total IS NULL)
+""")
+
+SET_TOTAL = text("UPDATE pending_enforcements SET total = :total WHERE brand_id = :brand_id AND total IS NULL")
+
+# Holds are kept where all campaigns come to have them, and forgotten where others than the known ones were decided for
+# some. Returns the brands for which other holds were known.
+REMEMBER = text("""
+    UPDATE brands SET enforced_budget_holds = CASE WHEN CAST(:of_all AS boolean) THEN string_to_array(holds, ',') END
+    FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:holds AS text[])) AS decided(brand_id, holds)
+    WHERE brands.id = decided.brand_id AND enforced_budget_holds IS DISTINCT FROM string_to_array(holds, ',')
+        AND (CAST(:of_all AS boolean) OR enforced_budget_holds IS NOT NULL)
+    RETURNING brands.id
+""")
+
+FORGET = text("""
+    UPDATE brands SET enforced_budget_holds = NULL
+    WHERE id IN (SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE)
+""")
+
+Holds = tuple[str, ...]
+
+
+class Pending(NamedTuple):
+    """A pass that is not over, why it began, and how many campaigns the brand has (None: not counted yet)."""
+
+    going: Pass
+    cause: str
+    total: int | None
+
+
+def first_ids(
+    connection: Connection, brand_ids: Iterable[int], most: int
+) -> tuple[list[tuple[int, int]], dict[int, Pending]]:
+    """All (brand, campaign) pairs of the brands without a pass, no more than `most`; and the passes of the others."""
+    chosen = sorted(brand_ids)
+    parameters = _parts(dict.fromkeys(chosen, most)) | {"most": most}
+    ids, rows = fetched(connection, (IDS_OF_BRANDS, parameters), (PENDING, {"brand_ids": array_of(chosen)}))
+    return [(brand_id, campaign_id) for brand_id, campaign_id in ids], _pending(rows)
+
+
+def ids_of(connection: Connection, sizes: Mapping[int, int]) -> list[tuple[int, int]]:
+    """The first campaigns of each brand, so many of it, as (brand, campaign) in the order of campaigns."""
+    (rows,) = fetched(connection, (IDS_OF_PARTS, _parts(sizes)))
+    return [(brand_id, campaign_id) for brand_id, campaign_id in rows]
+
+
+def next_ids(connection: Connection, brand_id: int, going: Pass, most: int) -> list[int]:
+    """The campaigns of the pass's next part, in order."""
+    (rows,) = fetched(connection, (IDS_OF_PARTS, _parts({brand_id: most}, going.after_id, going.last_id)))
+    return [campaign_id for _, campaign_id in rows]
+
+
+def _parts(sizes: Mapping[int, int], after_id: int = 0, last_id: int | None = None) -> dict[str, Any]:
+    return {
+        "brand_ids": array_of(sizes),
+        "sizes": array_of(sizes.values()),
+        "after_ids": array_of(after_id for _ in sizes),
+        "last_ids": array_of(LAST_ID if last_id is None else last_id for _ in sizes),
+    }
+
+
+def sizes(connection: Connection, brand_ids: Iterable[int], most: int) -> dict[int, int]:
+    """How many campaigns each brand has; `most` stands for all greater numbers."""
+    (rows,) = fetched(connection, (SIZES, {"brand_ids": array_of(brand_ids), "most": most}))
+    return {brand_id: campaigns for brand_id, campaigns in rows}  # noqa: C416 - rows are no pairs
+
+
+def unseen(connection: Connection, brand_id: int, most: int) -> list[int]:
+    """The brand's first campaigns that enforcement has not seen yet."""
+    return list(connection.scalars(UNSEEN, {"brand_id": brand_id, "most": most}))
+
+
+def pending(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Pending]:
+    """The passes of those brands that have one."""
+    (rows,) = fetched(connection, (PENDING, {"brand_ids": array_of(brand_ids)}))
+    return _pending(rows)
+
+
+def _pending(rows: Iterable[tuple[Any, ...]]) -> dict[int, Pending]:
+    return {brand_id: Pending(Pass(*going), cause, total) for brand_id, *going, cause, total in rows}
+
+
+def progress(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Progress]:
+    """How far the passes of those brands are that have one."""
+    found = pending(connection, brand_ids)
+    return {brand_id: Progress.of(one.going, one.total) for brand_id, one in found.items()}
+
+
+def kept(passes: Mapping[int, Pass], cause: str, at: datetime, *, is_new: bool) -> Query:
+    """The statement that writes how far the passes of these brands are. `is_new`: `cause` came up `at` this moment."""
+    going = passes.values()
+    return KEEP, {
+        "brand_ids": array_of(passes),
+        "after_ids": array_of(one.after_id for one in going),
+        "stop_ids": array_of(one.stop_id for one in going),
+        "wrapped": array_of(str(one.wrapped) for one in going),
+        "done": array_of(one.done for one in going),
+        "paused": array_of(one.paused for one in going),
+        "activated": array_of(one.activated for one in going),
+        "cause": cause,
+        "at": at,
+        "is_new": is_new,
+    }
+
+
+def ended(brand_id: int) -> Query:
+    """The statement that ends the brand's pass."""
+    return END, {"brand_id": brand_id}
+
+
+def end(connection: Connection, brand_id: int) -> None:
+    """Ends the brand's pass."""
+    fetched(connection, ended(brand_id))
+
+
+def waiting(connection: Connection) -> list[int]:
+    """The brands that have a pass, the one that waits longest first."""
+    return list(connection.scalars(WAITING))
+
+
+def count_campaigns(connection: Connection, brand_id: int) -> None:
+    """Notes how many campaigns the pass has before it, where that is not known."""
+    total = connection.scalar(COUNT_CAMPAIGNS, {"brand_id": brand_id})
+    if total:
+        connection.execute(SET_TOTAL, {"brand_id": brand_id, "total": total})
+
+
+def remembered(holds: Mapping[int, Holds], *, of_all: bool) -> Query:
+    """The statement that keeps the budget holds that were decided for campaigns of these brands: for all, or for some.
+
+    Returns the brands of which others were known.
+    """
+    lists = text_array_of(",".join(names) for names in holds.values())
+    return REMEMBER, {"brand_ids": array_of(holds), "holds": lists, "of_all": of_all}
+
+
+def remember(connection: Connection, holds: Mapping[int, Holds]) -> bool:
+    """Keeps the budget holds to which all campaigns of these brands come; whether others were known of one."""
+    (rows,) = fetched(connection, remembered(holds, of_all=True))
+    return bool(rows)
+
+
+def forget(connection: Connection, brand_ids: Iterable[int]) -> None:
+    """Whoever counts next for these brands looks at their campaigns."""
+    connection.execute(FORGET, {"brand_ids": array_of(brand_ids)})

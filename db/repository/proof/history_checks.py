@@ -1,0 +1,157 @@
+"""Whether the histories tell one story: status changes, holds, limits, and the rows that they lead to."""
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from db.repository.shared.rows import plain
+
+# Status changes that do not start where the one before ended.
+BROKEN_HISTORY = text("""
+    SELECT id, brand_id, campaign_id, from_status, previous_status FROM (
+        SELECT id, brand_id, campaign_id, from_status,
+            lag(to_status) OVER (PARTITION BY campaign_id ORDER BY id) AS previous_status
+        FROM status_changes
+    ) AS chained
+    WHERE previous_status <> from_status
+    ORDER BY id
+    LIMIT :limit
+""")
+
+# Campaigns whose last status change does not lead to their status.
+UNEXPLAINED_STATUS = text("""
+    SELECT campaigns.brand_id, campaigns.id AS campaign_id, effective_status, to_status
+    FROM campaigns JOIN LATERAL (
+        SELECT to_status FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+    ) AS last ON true
+    WHERE effective_status <> to_status
+    ORDER BY campaigns.id
+    LIMIT :limit
+""")
+
+# Campaigns whose last known holds are not those of now.
+UNEXPLAINED_HOLDS = text("""
+    SELECT brand_id, campaigns.id AS campaign_id, campaigns.holds, last.holds AS last_known
+    FROM campaigns LEFT JOIN LATERAL (
+        SELECT holds FROM hold_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+    ) AS last ON true
+    WHERE (enforced_at IS NOT NULL OR last.holds IS NOT NULL) AND campaigns.holds IS DISTINCT FROM last.holds
+    ORDER BY campaigns.id LIMIT :limit
+""")
+
+# Each change of holds beside what held before: by its own row, and by the row before it.
+HELD: Final = """
+    SELECT brand_id, campaign_id, id, changed_at, cause, holds, from_status,
+        CASE WHEN holds = '{}' THEN 'active' ELSE 'inactive' END AS to_status, before,
+        CASE WHEN before = '{}' THEN 'active' WHEN before IS NOT NULL THEN 'inactive' END AS status_before
+    FROM (
+        SELECT *, lag(holds) OVER (PARTITION BY campaign_id ORDER BY id) AS before FROM hold_changes
+    ) AS ordered
+"""
+
+# Status changes without the change of holds that made them, and the other way round, or where the two differ. Rows of
+# the same moment are paired in their order. The first holds that an earlier version wrote do not say whether they were
+# a toggle: they may have a status change.
+UNPAIRED = text(f"""
+    WITH toggles AS (
+        SELECT *, row_number() OVER (PARTITION BY campaign_id, changed_at, to_status, cause ORDER BY id) AS nth
+        FROM ({HELD}) AS held WHERE to_status IS DISTINCT FROM COALESCE(from_status, status_before)
+    ), told AS (
+        SELECT *, row_number() OVER (PARTITION BY campaign_id, changed_at, to_status, cause ORDER BY id) AS nth
+        FROM status_changes
+    )
+    SELECT brand_id, campaign_id, changed_at, to_status, told.id AS status_change_id, toggles.id AS hold_change_id,
+        told.holds_before, toggles.before AS held_before, told.holds_after, toggles.holds AS held_after
+    FROM told FULL JOIN toggles USING (brand_id, campaign_id, changed_at, to_status, cause, nth)
+    WHERE (told.id IS NULL AND COALESCE(toggles.from_status, status_before) IS NOT NULL)
+        OR toggles.id IS NULL
+        OR told.holds_after <> toggles.holds
+        OR told.holds_before <> toggles.before
+        OR told.from_status <> toggles.from_status
+    ORDER BY campaign_id, changed_at, told.id, toggles.id
+    LIMIT :limit
+""")  # noqa: S608 - a constant, put together once
+
+# Changes of holds that begin from another status than the one before left behind.
+BROKEN_HOLDS = text(f"""
+    SELECT brand_id, campaign_id, id AS hold_change_id, from_status, status_before
+    FROM ({HELD}) AS held WHERE from_status <> status_before
+    ORDER BY id LIMIT :limit
+""")  # noqa: S608 - a constant, put together once
+
+# Status changes that contradict themselves: a status beside holds that another one has, a budget's hold beside figures
+# that say otherwise, or a budget's hold without figures.
+CONTRADICTORY = text(r"""
+    SELECT id, brand_id, campaign_id, from_status, holds_before, to_status, holds_after, details
+    FROM status_changes
+    WHERE (from_status = 'active') <> (holds_before = '{}')
+        OR cause <> 'repair' AND (
+            jsonb_typeof(details -> 'budgets') IS DISTINCT FROM 'object'
+            OR EXISTS (
+                SELECT FROM unnest(holds_after) AS held(hold)
+                WHERE hold LIKE '%\_budget' AND NOT COALESCE((details -> 'budgets') ? hold, false)
+            )
+            OR EXISTS (
+                SELECT FROM jsonb_each(
+                    CASE WHEN jsonb_typeof(details -> 'budgets') = 'object' THEN details -> 'budgets' ELSE '{}' END
+                ) AS told(hold, figures)
+                WHERE hold <> ALL(holds_before || holds_after) OR CASE
+                    WHEN (figures ->> 'spent_micros') ~ '^-?\d{1,30}$' AND (figures ->> 'limit_micros') ~ '^\d{1,19}$'
+                    THEN (figures ->> 'limit_micros')::numeric > 0 AND (hold = ANY(holds_after))
+                        <> ((figures ->> 'spent_micros')::numeric >= (figures ->> 'limit_micros')::numeric)
+                    ELSE true
+                END
+            )
+        )
+    ORDER BY id LIMIT :limit
+""")
+
+# Budgets that are not what the history of limits says last, and the other way round.
+LIMITS_UNLIKE = text("""
+    WITH latest AS (
+        SELECT DISTINCT ON (brand_id, campaign_id, period) brand_id, COALESCE(campaign_id, 0) AS campaign_key, period,
+            limit_micros
+        FROM budget_limits ORDER BY brand_id, campaign_id, period, id DESC
+    ), now AS (
+        SELECT brand_id, COALESCE(campaign_id, 0) AS campaign_key, period, limit_micros FROM budgets
+    )
+    SELECT brand_id, NULLIF(campaign_key, 0) AS campaign_id, period, now.limit_micros,
+        latest.limit_micros AS last_known_micros
+    FROM now FULL JOIN latest USING (brand_id, campaign_key, period)
+    WHERE now.limit_micros IS DISTINCT FROM latest.limit_micros
+    ORDER BY brand_id, campaign_key, period LIMIT :limit
+""")
+
+# Brands whose zone or currency is not the last that they were given.
+FACTS_UNLIKE = text("""
+    SELECT brands.id AS brand_id, brands.time_zone, brands.currency, last.time_zone AS last_known_time_zone,
+        last.currency AS last_known_currency
+    FROM brands LEFT JOIN LATERAL (
+        SELECT time_zone, currency FROM brand_facts WHERE brand_id = brands.id ORDER BY id DESC LIMIT 1
+    ) AS last ON true
+    WHERE (brands.time_zone, brands.currency) IS DISTINCT FROM (last.time_zone, last.currency)
+    ORDER BY brands.id LIMIT :limit
+""")
+
+
+def unexplained(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """Status changes that do not follow from the one before, and campaigns that the histories do not lead to."""
+    parameters = {"limit": limit}
+    statements = (BROKEN_HISTORY, UNEXPLAINED_STATUS, BROKEN_HOLDS, UNEXPLAINED_HOLDS)
+    return [row for statement in statements for row in plain(connection.execute(statement, parameters))]
+
+
+def unpaired(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """Toggles that one history has and the other has not, or has otherwise; and those that contradict themselves."""
+    parameters = {"limit": limit}
+    return plain(connection.execute(UNPAIRED, parameters)) + plain(connection.execute(CONTRADICTORY, parameters))
+
+
+def limits_unlike(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """Budgets that differ from the last limit in their history; a null limit: there is no such budget."""
+    return plain(connection.execute(LIMITS_UNLIKE, {"limit": limit}))
+
+
+def facts_unlike(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """Brands that have another zone or currency than the last one in their history."""
+    return plain(connection.execute(FACTS_UNLIKE, {"limit": limit}))

@@ -1,0 +1,167 @@
+"""Reported totals beside the ledger: what each source's differences add up to, and the last difference of each."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, text
+
+from db.repository.ledger.totals import difference_id
+from db.repository.shared.zones import readable_zones
+from domain.periods import ONE_DAY, day_starts_at
+
+PAGE: Final = 5_000
+MAX_UNSURE: Final = 10_000
+STREAMED: Final = {"stream_results": True, "yield_per": 1_000}
+_LAST_MOMENT: Final = timedelta(microseconds=1)
+
+# Reported totals beside the sums of the events that may be their differences, where Postgres finds them unlike: the
+# ids of differences are of version 5, which senders may use for ids of their own too. First those of sources that are
+# known to report totals, and those with an event at the edge of a day, as figures of a past day have it.
+UNLIKE = text("""
+    WITH local AS (
+        SELECT brand_id, campaign_id, source, amount_micros, occurred_at AT TIME ZONE time_zone AS wall
+        FROM spend_events JOIN brands ON brands.id = brand_id
+        WHERE source <> '' AND get_byte(uuid_send(event_id), 6) >> 4 = 5
+            AND (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
+    ), booked AS (
+        SELECT brand_id, campaign_id, source, wall::date AS day, sum(amount_micros) AS booked_micros,
+            bool_or(wall::time >= '23:59:59.999999') AS has_edge
+        FROM local GROUP BY 1, 2, 3, 4
+    ), known AS (
+        SELECT brand_id, campaign_id, source, day, total_micros
+        FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id
+        WHERE CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id
+    )
+    SELECT brand_id, campaign_id, source, day, total_micros, time_zone,
+        has_edge IS NOT FALSE OR source IN (SELECT source FROM reported_totals) AS is_reporting
+    FROM booked FULL JOIN known USING (brand_id, campaign_id, source, day) JOIN brands ON brands.id = brand_id
+    WHERE COALESCE(booked_micros, 0) <> COALESCE(total_micros, 0)
+        AND (CAST(:floor AS date) IS NULL OR day > :floor)
+    ORDER BY is_reporting DESC, brand_id, campaign_id, source, day
+""")
+
+# The events of one source about one campaign within a stretch of time.
+EVENTS = text("""
+    SELECT event_id::text, occurred_at, amount_micros, received_at FROM spend_events
+    WHERE brand_id = :brand_id AND campaign_id = :campaign_id AND source = :source
+        AND occurred_at >= :starts_at AND occurred_at < :ends_at
+    ORDER BY received_at
+""")
+
+# One page of the totals that the ledger still explains.
+TOTALS = text("""
+    SELECT brand_id, campaign_id, source, day, total_micros, previous_micros, as_of
+    FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id
+    WHERE (source, campaign_id, day) > (:source, :campaign_id, :day)
+        AND (CAST(:floor AS date) IS NULL OR day > :floor)
+        AND (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
+    ORDER BY source, campaign_id, day LIMIT :limit
+""")
+
+# What the given events amount to, of those that there are.
+AMOUNTS = text("""
+    SELECT event_id::text AS event_id, amount_micros
+    FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:event_ids AS uuid[])) AS wanted(brand_id, event_id)
+    JOIN spend_events USING (brand_id, event_id)
+""")
+
+TotalKey = tuple[int, int, str, date]
+"""Brand, campaign, source, day."""
+
+
+class Booked(NamedTuple):
+    """What the ledger says of one source's total: the sum, and when the figure behind it was true at the latest."""
+
+    micros: int
+    as_of: datetime | None
+
+
+def unlike(connection: Connection, floor: date | None, brand_id: int | None = None) -> Iterator[dict[str, Any]]:
+    """Totals that are not the sum of their differences after the day `floor`; `total_micros` None: there is none.
+
+    Of sources that report no totals, as far as is known, MAX_UNSURE are looked at: senders may have such ids too.
+    """
+    rows = connection.execute(UNLIKE, {"floor": floor, "brand_id": brand_id}, execution_options=STREAMED)
+    unsure = 0
+    for row in rows:
+        unsure += not row.is_reporting
+        if unsure > MAX_UNSURE:
+            return
+        zone = readable_zone(row.time_zone)
+        if zone is None:
+            continue
+        key = (row.brand_id, row.campaign_id, row.source, row.day)
+        booked = booked_of(connection, key, zone)
+        if booked.micros != (row.total_micros or 0):
+            yield {
+                "brand_id": row.brand_id,
+                "campaign_id": row.campaign_id,
+                "source": row.source,
+                "day": row.day,
+                "total_micros": row.total_micros,
+                "ledger_micros": booked.micros,
+            }
+
+
+@cache
+def readable_zone(name: str) -> ZoneInfo | None:
+    """The zone of this name; None where there is none."""
+    return readable_zones([name]).get(name)
+
+
+def booked_of(connection: Connection, key: TotalKey, zone: ZoneInfo) -> Booked:
+    """What the differences of one total add up to, by the ledger: those events whose ids prove what they are.
+
+    An event at the edge of the day may stand for a figure of another moment, which its id does not show: it is taken
+    for a difference by its version.
+    """
+    brand_id, campaign_id, source, day = key
+    starts_at, ends_at = day_starts_at(day, zone), day_starts_at(day + ONE_DAY, zone)
+    parameters = {
+        "brand_id": brand_id,
+        "campaign_id": campaign_id,
+        "source": source,
+        "starts_at": starts_at,
+        "ends_at": ends_at,
+    }
+    micros, as_of = 0, None
+    for event_id, occurred_at, amount_micros, received_at in connection.execute(EVENTS, parameters):
+        is_of_then = event_id == difference_id(source, campaign_id, day, occurred_at.astimezone(UTC))
+        is_at_edge = event_id[14] == "5" and occurred_at in {starts_at, ends_at - _LAST_MOMENT}
+        if is_of_then or is_at_edge:
+            micros += amount_micros
+            as_of = occurred_at if is_of_then else received_at
+    return Booked(micros, as_of)
+
+
+def last_differences_unlike(
+    connection: Connection, floor: date | None, brand_id: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Totals whose last figure and the one before differ by something else than the event of that moment."""
+    after: dict[str, Any] = {"source": "", "campaign_id": 0, "day": date.min}
+    while page := connection.execute(TOTALS, {**after, "floor": floor, "brand_id": brand_id, "limit": PAGE}).all():
+        amounts = last_amounts(connection, page)
+        for row, amount in zip(page, amounts, strict=True):
+            if row.total_micros - row.previous_micros != amount:
+                yield {
+                    "brand_id": row.brand_id,
+                    "campaign_id": row.campaign_id,
+                    "source": row.source,
+                    "day": row.day,
+                    "as_of": row.as_of,
+                    "last_change_micros": row.total_micros - row.previous_micros,
+                    "ledger_micros": amount,
+                }
+        last = page[-1]
+        after = {"source": last.source, "campaign_id": last.campaign_id, "day": last.day}
+
+
+def last_amounts(connection: Connection, totals: Sequence[Any]) -> list[int]:
+    """The amount of the event that each total's last figure made; 0 where it made none."""
+    ids = [difference_id(row.source, row.campaign_id, row.day, row.as_of.astimezone(UTC)) for row in totals]
+    parameters = {"brand_ids": [row.brand_id for row in totals], "event_ids": ids}
+    found = {row.event_id: row.amount_micros for row in connection.execute(AMOUNTS, parameters)}
+    return [found.get(event_id, 0) for event_id in ids]

@@ -1,0 +1,265 @@
+"""What the pages show: from counters, rows and histories, a page at a time; never from the ledger."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from db.repository.enforcement import search
+from db.repository.shared.rows import containing, plain
+from db.repository.shared.windows import SPEND_OF_BUDGETS, current_windows
+
+# Brands with what they spent today and this month by their own calendars, and the limits of both. `used` is the larger
+# share of the two limits; a limit of nothing is used up.
+BRANDS = text("""
+    WITH figures AS (
+        SELECT brands.id, name, brands.time_zone, currency, configured_status, spend_received_at,
+            spent.today_micros, spent.month_micros,
+            daily.limit_micros AS daily_limit_micros, monthly.limit_micros AS monthly_limit_micros,
+            greatest(
+                CASE WHEN daily.limit_micros = 0 THEN 'Infinity'
+                    ELSE spent.today_micros / daily.limit_micros END,
+                CASE WHEN monthly.limit_micros = 0 THEN 'Infinity'
+                    ELSE spent.month_micros / monthly.limit_micros END
+            ) AS used
+        FROM brands
+        JOIN unnest(
+            CAST(:zones AS text[]), CAST(:periods AS text[]), CAST(:first_days AS date[]), CAST(:end_days AS date[])
+        ) AS this_day(time_zone, period, first_day, end_day)
+            ON this_day.time_zone = brands.time_zone AND this_day.period = 'daily'
+        JOIN unnest(
+            CAST(:zones AS text[]), CAST(:periods AS text[]), CAST(:first_days AS date[]), CAST(:end_days AS date[])
+        ) AS this_month(time_zone, period, first_day, end_day)
+            ON this_month.time_zone = brands.time_zone AND this_month.period = 'monthly'
+        CROSS JOIN LATERAL (
+            SELECT COALESCE(sum(spent_micros), 0) AS month_micros,
+                COALESCE(sum(spent_micros) FILTER (WHERE day = this_day.first_day), 0) AS today_micros
+            FROM brand_days
+            WHERE brand_id = brands.id AND day >= this_month.first_day AND day < this_month.end_day
+        ) AS spent
+        LEFT JOIN budgets AS daily
+            ON daily.brand_id = brands.id AND daily.campaign_id IS NULL AND daily.period = 'daily'
+        LEFT JOIN budgets AS monthly
+            ON monthly.brand_id = brands.id AND monthly.campaign_id IS NULL AND monthly.period = 'monthly'
+        WHERE (configured_status <> 'archived' OR :archived) AND name ILIKE :pattern
+            AND (CAST(:brand_id AS bigint) IS NULL OR brands.id = :brand_id)
+    )
+    SELECT figures.id, name, time_zone, currency, configured_status, spend_received_at, today_micros, month_micros,
+        daily_limit_micros, monthly_limit_micros, count(*) OVER () AS found
+    FROM figures
+    ORDER BY
+        CASE WHEN :sort = 'used' THEN used END DESC NULLS LAST,
+        CASE WHEN :sort = 'today' THEN today_micros END DESC,
+        CASE WHEN :sort = 'month' THEN month_micros END DESC,
+        lower(name), id
+    LIMIT :limit OFFSET :offset
+""")
+
+# What the campaigns of brands are held by; those that the clock may let serve again apart by all that decides when:
+# one campaign of each kind tells it for the others.
+HELD = text("""
+    WITH standing AS (
+        SELECT id, brand_id, holds, next_change_at,
+            CASE WHEN holds <> '{}' AND NOT holds && CAST(:lifted_by_people AS text[])
+                THEN ROW(starts_on, ends_on, next_change_at, parts, limits)::text END AS kind
+        FROM campaigns
+        LEFT JOIN (
+            SELECT campaign_id,
+                string_agg(concat_ws(' ', weekday, starts_minute, ends_minute), ',' ORDER BY weekday, starts_minute)
+                    AS parts
+            FROM dayparts JOIN campaigns ON campaigns.id = campaign_id
+            WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) GROUP BY campaign_id
+        ) AS open ON open.campaign_id = id
+        LEFT JOIN (
+            SELECT campaign_id, string_agg(concat_ws(' ', period, limit_micros = 0), ',' ORDER BY period) AS limits
+            FROM budgets
+            WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaign_id IS NOT NULL GROUP BY campaign_id
+        ) AS own ON own.campaign_id = id
+        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND configured_status <> 'archived'
+    )
+    SELECT brand_id, holds, count(*) AS campaigns, min(id) AS campaign_id, min(next_change_at) AS next_change_at
+    FROM standing GROUP BY brand_id, holds, kind
+    ORDER BY brand_id, next_change_at, campaign_id
+""")
+
+# The budgets of one brand or of one campaign, with what was spent of each in its current window.
+BUDGETS = text(f"""
+    SELECT budgets.id, budgets.period, limit_micros, spent_micros, first_day, end_day
+    {SPEND_OF_BUDGETS}
+    WHERE budgets.brand_id = :brand_id AND campaign_id IS NOT DISTINCT FROM :campaign_id
+    ORDER BY first_day DESC
+""")  # noqa: S608 - a constant, put together once
+
+# Campaigns of a brand with what they spent on one day; what serves not comes first.
+CAMPAIGNS = text("""
+    SELECT id, campaigns.brand_id, name, platform, external_id, starts_on, ends_on, configured_status,
+        effective_status, holds, next_change_at, COALESCE(spent_micros, 0) AS today_micros, count(*) OVER () AS found
+    FROM campaigns
+    LEFT JOIN campaign_days ON campaign_days.brand_id = campaigns.brand_id AND campaign_id = id AND day = :day
+    WHERE campaigns.brand_id = :brand_id AND name ILIKE :pattern
+        AND (CAST(:campaign_id AS bigint) IS NULL OR id = :campaign_id)
+        AND (CAST(:status AS text) IS NULL OR effective_status = :status)
+        AND (configured_status <> 'archived' OR :archived)
+    ORDER BY
+        CASE WHEN :sort = 'held' THEN effective_status END DESC,
+        CASE WHEN :sort IN ('held', 'today') THEN spent_micros END DESC NULLS LAST,
+        lower(name), id
+    LIMIT :limit OFFSET :offset
+""")
+
+# What held campaigns over a stretch of time: each change in it, and the last one before it.
+HOLD_HISTORY = text("""
+    SELECT campaign_id, changed_at, holds FROM (
+        SELECT id, campaign_id, changed_at, holds FROM hold_changes
+        WHERE campaign_id = ANY(CAST(:campaign_ids AS bigint[])) AND changed_at > :starts_at
+        UNION ALL
+        SELECT last.* FROM unnest(CAST(:campaign_ids AS bigint[])) AS chosen(campaign_id)
+        CROSS JOIN LATERAL (
+            SELECT id, campaign_id, changed_at, holds FROM hold_changes
+            WHERE hold_changes.campaign_id = chosen.campaign_id AND changed_at <= :starts_at
+            ORDER BY id DESC LIMIT 1
+        ) AS last
+    ) AS told
+    ORDER BY campaign_id, id
+""")
+
+# Status changes with the names of what changed, of a brand, a campaign or all.
+NAMED_CHANGES = """
+    SELECT status_changes.id, status_changes.brand_id, campaign_id, campaigns.name AS campaign, brands.name AS brand,
+        time_zone, currency, changed_at, to_status, holds_before, holds_after, cause, details
+    FROM status_changes JOIN campaigns ON campaigns.id = campaign_id JOIN brands ON brands.id = status_changes.brand_id
+    WHERE (CAST(:brand_id AS bigint) IS NULL OR status_changes.brand_id = :brand_id)
+        AND (CAST(:campaign_id AS bigint) IS NULL OR campaign_id = :campaign_id)
+"""
+
+# Those before an id, newest first.
+CHANGES = text(f"""
+    {NAMED_CHANGES} AND (CAST(:before AS bigint) IS NULL OR status_changes.id < :before)
+    ORDER BY status_changes.id DESC
+    LIMIT :limit
+""")
+
+# Those after an id, oldest first.
+CHANGES_AFTER = text(f"{NAMED_CHANGES} AND status_changes.id > :after ORDER BY status_changes.id LIMIT :limit")
+
+LAST_CHANGE = text("SELECT COALESCE(max(id), 0) FROM status_changes")
+
+# What a brand spent on each day of a stretch.
+DAYS = text("""
+    SELECT day, spent_micros FROM brand_days
+    WHERE brand_id = :brand_id AND day >= :first_day AND day < :end_day ORDER BY day
+""")
+
+
+def brands(
+    connection: Connection,
+    at: datetime,
+    *,
+    name_contains: str = "",
+    sort: str = "used",
+    archived: bool = False,
+    brand_id: int | None = None,
+    offset: int = 0,
+    limit: int = 50,
+) -> list[dict[str, Any]]:
+    """One page of brands, each with `found`, how many there are. `sort`: used, today, month or name."""
+    parameters = {
+        **current_windows(search.zones_in_use(connection), at),
+        "pattern": containing(name_contains),
+        "sort": sort,
+        "archived": archived,
+        "brand_id": brand_id,
+        "offset": offset,
+        "limit": limit,
+    }
+    return plain(connection.execute(BRANDS, parameters))
+
+
+def held(connection: Connection, brand_ids: Sequence[int], lifted_by_people: Collection[str]) -> list[dict[str, Any]]:
+    """How many campaigns of each brand have which holds (none: they serve), what may change first before the others.
+
+    Where holds are other than those that people alone lift, campaigns of one row serve again at the same instant:
+    that of `campaign_id`, no sooner than `next_change_at`.
+    """
+    parameters = {"brand_ids": list(brand_ids), "lifted_by_people": list(lifted_by_people)}
+    return plain(connection.execute(HELD, parameters))
+
+
+def budgets(
+    connection: Connection, at: datetime, brand_id: int, zone: str, campaign_id: int | None = None
+) -> list[dict[str, Any]]:
+    """The budgets of a brand itself, or of a campaign, the shortest window first."""
+    parameters = {**current_windows([zone], at), "brand_id": brand_id, "campaign_id": campaign_id}
+    return plain(connection.execute(BUDGETS, parameters))
+
+
+def campaigns(
+    connection: Connection,
+    brand_id: int,
+    day: date,
+    *,
+    name_contains: str = "",
+    status: str | None = None,
+    sort: str = "held",
+    archived: bool = False,
+    campaign_id: int | None = None,
+    offset: int = 0,
+    limit: int = 50,
+) -> list[dict[str, Any]]:
+    """One page of a brand's campaigns, each with `found`, how many there are. `sort`: held, today or name."""
+    parameters = {
+        "brand_id": brand_id,
+        "day": day,
+        "pattern": containing(name_contains),
+        "status": status,
+        "sort": sort,
+        "archived": archived,
+        "campaign_id": campaign_id,
+        "offset": offset,
+        "limit": limit,
+    }
+    return plain(connection.execute(CAMPAIGNS, parameters))
+
+
+def hold_history(
+    connection: Connection, campaign_ids: Sequence[int], starts_at: datetime
+) -> Mapping[int, list[tuple[datetime, tuple[str, ...]]]]:
+    """For each campaign, in order: from when on it had which holds; the first may lie before `starts_at`."""
+    found: dict[int, list[tuple[datetime, tuple[str, ...]]]] = {campaign_id: [] for campaign_id in campaign_ids}
+    parameters = {"campaign_ids": list(campaign_ids), "starts_at": starts_at}
+    for campaign_id, changed_at, holds in connection.execute(HOLD_HISTORY, parameters):
+        found[campaign_id].append((changed_at, tuple(holds)))
+    return found
+
+
+def changes(
+    connection: Connection,
+    *,
+    brand_id: int | None = None,
+    campaign_id: int | None = None,
+    before: int | None = None,
+    limit: int = 25,
+) -> list[dict[str, Any]]:
+    """Toggles before an id, or all, newest first."""
+    parameters = {"brand_id": brand_id, "campaign_id": campaign_id, "before": before, "limit": limit}
+    return plain(connection.execute(CHANGES, parameters))
+
+
+def changes_after(
+    connection: Connection, after: int, *, brand_id: int | None = None, campaign_id: int | None = None, limit: int
+) -> list[dict[str, Any]]:
+    """The next toggles after an id, oldest first."""
+    parameters = {"brand_id": brand_id, "campaign_id": campaign_id, "after": after, "limit": limit}
+    return plain(connection.execute(CHANGES_AFTER, parameters))
+
+
+def last_change(connection: Connection) -> int:
+    """The id of the newest toggle; 0 where there is none."""
+    return int(connection.execute(LAST_CHANGE).scalar_one())
+
+
+def days(connection: Connection, brand_id: int, first_day: date, end_day: date) -> dict[date, int]:
+    """Micros of each day of [first_day, end_day) that has any."""
+    parameters = {"brand_id": brand_id, "first_day": first_day, "end_day": end_day}
+    return {day: micros for day, micros in connection.execute(DAYS, parameters)}  # noqa: C416 - rows are no pairs

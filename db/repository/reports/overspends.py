@@ -1,0 +1,201 @@
+"""How windows came to be overspent: the counters tell the day; the ledger the instant, and what came late."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from itertools import groupby
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, text
+
+from db.repository.ledger import ledger
+from db.repository.shared import watermarks
+from domain.overspend import Crossing, Late
+from domain.periods import ONE_DAY, Period, day_starts_at, windows_between
+from domain.reporting import INSTANT, LimitWindow, MonthFacts, instants_of
+
+BRAND_SCOPE: Final = 0
+"""Stands for the brand where the other scopes are its campaigns' ids."""
+
+# The last day of each window by which the counters reached its limit, and what they were before that day.
+CROSSING_DAYS = text("""
+    WITH running AS (
+        SELECT number, day, limit_micros, spent_micros,
+            sum(spent_micros) OVER (PARTITION BY number ORDER BY day) AS total_micros
+        FROM unnest(
+            CAST(:numbers AS integer[]), CAST(:scopes AS bigint[]), CAST(:limits AS bigint[]),
+            CAST(:first_days AS date[]), CAST(:end_days AS date[])
+        ) AS wanted(number, scope_id, limit_micros, first_day, end_day)
+        JOIN (
+            SELECT 0 AS scope_id, day, spent_micros FROM brand_days WHERE brand_id = :brand_id
+            UNION ALL
+            SELECT campaign_id, day, spent_micros FROM campaign_days
+            WHERE brand_id = :brand_id AND campaign_id = ANY(CAST(:scopes AS bigint[]))
+        ) AS counted USING (scope_id)
+        WHERE day >= first_day AND day < end_day
+    )
+    SELECT DISTINCT ON (number) number, day, total_micros - spent_micros AS before_micros FROM running
+    WHERE limit_micros > 0 AND total_micros >= limit_micros AND total_micros - spent_micros < limit_micros
+    ORDER BY number, day DESC
+""")
+
+# On each wanted day the last event, by occurrence, with which the running sum came from below the limit to reach it.
+CROSSINGS = text("""
+    WITH running AS (
+        SELECT number, limit_micros, occurred_at, event_id, amount_micros,
+            before_micros + sum(amount_micros) OVER (PARTITION BY number ORDER BY occurred_at, event_id) AS total_micros
+        FROM spend_events
+        CROSS JOIN LATERAL (VALUES (CAST(0 AS bigint)), (campaign_id)) AS scope(scope_id)
+        JOIN unnest(
+            CAST(:numbers AS integer[]), CAST(:scopes AS bigint[]), CAST(:places AS integer[]),
+            CAST(:befores AS numeric[]), CAST(:limits AS bigint[])
+        ) AS wanted(number, scope_id, place, before_micros, limit_micros)
+            ON wanted.scope_id = scope.scope_id
+            AND place = width_bucket(occurred_at, CAST(:starts AS timestamptz[]))
+        WHERE brand_id = :brand_id AND occurred_at >= :starts_at AND occurred_at < :ends_at
+    )
+    SELECT DISTINCT ON (number) number, occurred_at, total_micros - limit_micros AS beyond_micros FROM running
+    WHERE total_micros >= limit_micros AND total_micros - amount_micros < limit_micros
+    ORDER BY number, occurred_at DESC, event_id DESC
+""")
+
+# What windows of one period received after an instant; the running sum goes back from what they have now.
+RECEIVED_AFTER = text("""
+    WITH late AS (
+        SELECT number, limit_micros, received_at, amount_micros,
+            spent_micros - COALESCE(sum(amount_micros) OVER (
+                PARTITION BY number ORDER BY received_at, occurred_at, event_id
+                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+            ), 0) AS total_micros
+        FROM spend_events
+        CROSS JOIN LATERAL (VALUES (CAST(0 AS bigint)), (campaign_id)) AS scope(scope_id)
+        JOIN unnest(
+            CAST(:numbers AS integer[]), CAST(:scopes AS bigint[]), CAST(:places AS integer[]),
+            CAST(:afters AS timestamptz[]), CAST(:spents AS numeric[]), CAST(:limits AS bigint[])
+        ) AS wanted(number, scope_id, place, after, spent_micros, limit_micros)
+            ON wanted.scope_id = scope.scope_id
+            AND place = width_bucket(occurred_at, CAST(:starts AS timestamptz[]))
+        WHERE brand_id = :brand_id AND occurred_at >= :starts_at AND occurred_at < :ends_at
+            AND received_at > :received_after AND received_at > after
+    )
+    SELECT number, sum(amount_micros) AS received_micros,
+        max(received_at) FILTER (
+            WHERE limit_micros > 0 AND total_micros >= limit_micros AND total_micros - amount_micros < limit_micros
+        ) AS known_at
+    FROM late GROUP BY number
+""")
+
+
+def crossings(
+    connection: Connection, brand_id: int, facts: MonthFacts, overspent: Sequence[LimitWindow]
+) -> list[Crossing]:
+    """When each window's limit was reached for good, by occurrence.
+
+    The day comes from the counters: the last one that began below the limit and ended at or beyond it. The instant
+    comes from that day's events, and is unknown where the ledger no longer holds them. A limit of 0 is reached when
+    the window begins.
+    """
+    days = _crossing_days(connection, brand_id, facts, overspent) if overspent else {}
+    found = {
+        number: Crossing(entry.span.starts_at) for number, entry in enumerate(overspent) if entry.limit_micros == 0
+    }
+    floor = watermarks.reached(connection, ledger.FLOOR)
+    known = [number for number in days if floor is None or day_starts_at(days[number][0], facts.zone) >= floor]
+    for _, numbers in groupby(sorted(known, key=days.__getitem__), key=lambda number: days[number][0].replace(day=1)):
+        found |= _crossings_of_month(connection, brand_id, facts.zone, overspent, {n: days[n] for n in numbers})
+    return [found.get(number, Crossing(None)) for number in range(len(overspent))]
+
+
+def _crossing_days(
+    connection: Connection, brand_id: int, facts: MonthFacts, overspent: Sequence[LimitWindow]
+) -> dict[int, tuple[date, int]]:
+    parameters = {
+        "brand_id": brand_id,
+        "first_days": [entry.window.first_day for entry in overspent],
+        "end_days": [min(entry.window.end_day or facts.end_day, facts.end_day) for entry in overspent],
+        **_numbered(overspent, range(len(overspent))),
+    }
+    return {row.number: (row.day, int(row.before_micros)) for row in connection.execute(CROSSING_DAYS, parameters)}
+
+
+def _numbered(overspent: Sequence[LimitWindow], numbers: Sequence[int]) -> dict[str, list[int]]:
+    return {
+        "numbers": list(numbers),
+        "scopes": [overspent[number].campaign_id or BRAND_SCOPE for number in numbers],
+        "limits": [overspent[number].limit_micros for number in numbers],
+    }
+
+
+def _crossings_of_month(
+    connection: Connection,
+    brand_id: int,
+    zone: ZoneInfo,
+    overspent: Sequence[LimitWindow],
+    days: Mapping[int, tuple[date, int]],
+) -> dict[int, Crossing]:
+    first, last = min(days.values())[0], max(days.values())[0]
+    starts = [day_starts_at(first + place * ONE_DAY, zone) for place in range((last - first).days + 2)]
+    parameters = {
+        "brand_id": brand_id,
+        "starts": starts,
+        "starts_at": starts[0],
+        "ends_at": starts[-1],
+        "places": [(day - first).days + 1 for day, _ in days.values()],
+        "befores": [before_micros for _, before_micros in days.values()],
+        **_numbered(overspent, list(days)),
+    }
+    return {
+        row.number: Crossing(row.occurred_at, int(row.beyond_micros))
+        for row in connection.execute(CROSSINGS, parameters)
+    }
+
+
+def received_late(
+    connection: Connection,
+    brand_id: int,
+    facts: MonthFacts,
+    overspent: Sequence[LimitWindow],
+    held: Sequence[datetime | None],
+) -> list[Late]:
+    """What each window received after the hold was on, or (where it never was) from the window's end on."""
+    floor = watermarks.reached(connection, ledger.FLOOR)
+    found: dict[int, Late] = {}
+    for period in Period:
+        numbers = [
+            number
+            for number, entry in enumerate(overspent)
+            if entry.period is period and (floor is None or entry.span.starts_at >= floor)
+        ]
+        if numbers:
+            afters = {number: held[number] or overspent[number].span.ends_at - INSTANT for number in numbers}
+            found |= _received_of_period(connection, brand_id, facts, overspent, afters)
+    return [found.get(number, Late()) for number in range(len(overspent))]
+
+
+def _received_of_period(
+    connection: Connection,
+    brand_id: int,
+    facts: MonthFacts,
+    overspent: Sequence[LimitWindow],
+    afters: Mapping[int, datetime],
+) -> dict[int, Late]:
+    """The windows of one period follow each other without gap, so that each event falls into one of them."""
+    entries = [overspent[number] for number in afters]
+    windows = windows_between(entries[0].period, facts.month.first_day, facts.end_day)
+    starts = [instants_of(window, facts.zone, facts.span.ends_at).starts_at for window in windows]
+    parameters = {
+        "brand_id": brand_id,
+        "starts": starts,
+        "starts_at": starts[0],
+        "ends_at": day_starts_at(facts.end_day, facts.zone),
+        "received_after": min(afters.values()),
+        "places": [windows.index(entry.window) + 1 for entry in entries],
+        "afters": list(afters.values()),
+        "spents": [entry.spent_micros for entry in entries],
+        **_numbered(overspent, list(afters)),
+    }
+    received = {
+        row.number: Late(int(row.received_micros), row.known_at)
+        for row in connection.execute(RECEIVED_AFTER, parameters)
+    }
+    return {number: received.get(number, Late(0)) for number in afters}

@@ -1,0 +1,48 @@
+"""The current windows of budgets, and what was spent in each."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Final
+
+from db.repository.shared.arrays import array_of
+from db.repository.shared.zones import readable_zones
+from domain.periods import Period, local_day, window_of
+
+ENDLESS: Final = date(9999, 12, 31)
+"""Stands for the end of a window that has none."""
+
+# The current windows of each zone and period, as given; a budget's spend in its window, and beyond its end.
+SPEND_OF_BUDGETS = """
+    FROM unnest(
+        CAST(:zones AS text[]), CAST(:periods AS text[]), CAST(:first_days AS date[]), CAST(:end_days AS date[])
+    ) AS current(time_zone, period, first_day, end_day)
+    JOIN brands USING (time_zone)
+    JOIN budgets ON budgets.brand_id = brands.id AND budgets.period = current.period
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(sum(spent_micros) FILTER (WHERE day < end_day), 0) AS spent_micros,
+            COALESCE(sum(spent_micros) FILTER (WHERE day >= end_day), 0) AS ahead_micros
+        FROM (
+            SELECT day, spent_micros FROM brand_days
+            WHERE budgets.campaign_id IS NULL AND brand_id = budgets.brand_id AND day >= first_day
+            UNION ALL
+            SELECT day, spent_micros FROM campaign_days
+            WHERE brand_id = budgets.brand_id AND campaign_id = budgets.campaign_id AND day >= first_day
+        ) AS days
+    ) AS spend
+"""
+
+# Whether a limit is used up, and what is left of it, as `domain.budgets` says: of a limit of 0 there is never any.
+IS_EXHAUSTED = "(limit_micros = 0 OR spent_micros >= limit_micros)"
+LEFT_MICROS = "(CASE WHEN limit_micros = 0 THEN 0 ELSE limit_micros - spent_micros END)"
+
+
+def current_windows(zones: Iterable[str], at: datetime) -> dict[str, str]:
+    """The window of each period that holds the local day of `at`, for each zone, as columns."""
+    rows = [
+        (zone, period, window.first_day, window.end_day or ENDLESS)
+        for zone, rules in readable_zones(sorted(zones)).items()
+        for period in Period
+        for window in [window_of(period, local_day(at, rules))]
+    ]
+    names = ("zones", "periods", "first_days", "end_days")
+    return {name: array_of(row[place] for row in rows) for place, name in enumerate(names)}
