@@ -22,8 +22,7 @@ from app.decisions import (
     with_other_holds,
 )
 from app.side_by_side import side_by_side
-from db.engine import PASSING_FAULTS, committed, transaction
-from db.engine import passes as is_transient
+from db.engine import PASSING_FAULTS, committed, is_transient, transaction
 from db.repository.access import audit
 from db.repository.enforcement import enforcement as repository
 from db.repository.enforcement import passes as pass_rows

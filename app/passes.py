@@ -22,8 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.decisions import announce, decided, toggled
 from app.side_by_side import side_by_side
-from db.engine import PASSING_FAULTS, after_commit, committed, transaction
-from db.engine import passes as is_transient
+from db.engine import PASSING_FAULTS, after_commit, committed, is_transient, transaction
 from db.repository.enforcement import enforcement as repository
 from db.repository.enforcement import passes as rows
 from db.repository.enforcement.enforcement import Applied

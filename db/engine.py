@@ -261,7 +261,7 @@ def _look_for_another_server(error: DBAPIError | psycopg.Error | Stale) -> None:
         engine().dispose()
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether a fault passes, so that the same work may succeed later."""
     is_read_only = isinstance(error, (DBAPIError, psycopg.Error)) and sql_state(error) == READ_ONLY
     return is_read_only or isinstance(error, PASSING_FAULTS)

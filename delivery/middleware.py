@@ -16,7 +16,7 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Retries, SkipMessage
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import passes, sql_state, transaction
+from db.engine import is_transient, sql_state, transaction
 from db.repository.delivery import suspects
 from delivery import bundles, messages
 from delivery.in_flight import KILL_AFTER_SECONDS, InFlightBoard
@@ -40,7 +40,7 @@ NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
 def is_retried(retries: int, error: BaseException) -> bool:
     """A fault that passes is waited out however long it takes; any other error gets MAX_RETRIES more tries."""
     not_migrated_yet = isinstance(error, DBAPIError) and sql_state(error) in NOT_MIGRATED_STATES
-    return not_migrated_yet or passes(error) or isinstance(error, WAITED_OUT) or retries < MAX_RETRIES
+    return not_migrated_yet or is_transient(error) or isinstance(error, WAITED_OUT) or retries < MAX_RETRIES
 
 
 class LogContext(Middleware):
@@ -90,11 +90,11 @@ class PatientRetries(Retries):
 
 def _return_bundle(broker: Broker, bundle: MessageProxy, error: BaseException) -> None:
     """Has the consumer give the bundle's messages back, after a pause where the error passes by itself."""
-    is_transient = passes(error)
-    log.warning("bundle.returned" if is_transient else "bundle.parted", error=type(error).__name__)
-    bundle.options[bundles.PASSING] = is_transient
+    passes = is_transient(error)
+    log.warning("bundle.returned" if passes else "bundle.parted", error=type(error).__name__)
+    bundle.options[bundles.PASSING] = passes
     bundle.fail()
-    if is_transient and not getattr(broker, "is_ending", False):
+    if passes and not getattr(broker, "is_ending", False):
         time.sleep(random.uniform(0.5, 1) * BUNDLE_RETURNED_AFTER_SECONDS)  # noqa: S311 - jitter
 
 

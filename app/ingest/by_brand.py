@@ -27,7 +27,7 @@ from app.ingest.count import (
 )
 from app.ingest.locked_brands import locked_brands
 from app.ingest.patience import Pace
-from db.engine import LOCK_NOT_AVAILABLE, committed, is_held_up, passes, sql_state, transaction
+from db.engine import LOCK_NOT_AVAILABLE, committed, is_held_up, is_transient, sql_state, transaction
 from db.repository.ledger.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands
 from db.repository.ledger.spend import FEW_EVENTS
 from domain.inputs import Reason, Rejection
@@ -210,7 +210,7 @@ class Committer(Generic[AnyBatch]):
         After any other error that does not pass each batch is committed by itself: it may be the fault of one.
         """
         brands: list[int] = sorted(attempt.brand_ids)
-        if not is_held_up(error) and not passes(error) and len(batches) > 1:
+        if not is_held_up(error) and not is_transient(error) and len(batches) > 1:
             return [result for one in batches for result in self.commit([one], attempt.excluded)]
         if not is_held_up(error) or not brands or self.is_ending():
             return [Result(error=error) for _ in batches]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
-from db.engine import passes
+from db.engine import is_transient
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -73,7 +73,7 @@ class GroupCommit(Generic[Item, Outcome]):
             outcomes = self._commit([ticket.item for ticket in leader.group])
         except Exception as error:  # noqa: BLE001 - raised again in the thread of each ticket
             for ticket in leader.group:
-                ticket.error = error if len(leader.group) == 1 or passes(error) else CommitAlone()
+                ticket.error = error if len(leader.group) == 1 or is_transient(error) else CommitAlone()
         else:
             for ticket, outcome in zip(leader.group, outcomes, strict=True):
                 ticket.outcomes.append(outcome)

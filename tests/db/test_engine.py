@@ -10,7 +10,18 @@ import structlog
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 
-from db.engine import MAX_TRIES, Stale, Trust, committed, engine, fetched, passes, snapshot, sql_state, transaction
+from db.engine import (
+    MAX_TRIES,
+    Stale,
+    Trust,
+    committed,
+    engine,
+    fetched,
+    is_transient,
+    snapshot,
+    sql_state,
+    transaction,
+)
 from runtime.settings import settings
 from tests.kit import at_once, lines
 from tests.world import World
@@ -199,7 +210,7 @@ def test_a_connection_that_is_lost_in_a_trip_is_a_fault_that_passes(world: World
 
     with pytest.raises(OperationalError) as lost:
         lose()
-    assert passes(lost.value)
+    assert is_transient(lost.value)
     with transaction() as connection:
         assert connection.scalar(text("SELECT name FROM brands")) == "Brand"
 
@@ -219,7 +230,7 @@ def test_one_that_is_trusted_and_died_is_lost_once(world: World, monkeypatch: py
     world.execute("SELECT pg_terminate_backend(%s)", dead)
     with pytest.raises(OperationalError) as lost:
         committed(backend)
-    assert passes(lost.value)
+    assert is_transient(lost.value)
     assert committed(backend) != dead
 
 
