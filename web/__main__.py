@@ -15,9 +15,9 @@ import uvicorn
 from runtime import addresses, logs
 from runtime.addresses import is_loopback
 from runtime.settings import BAD_SETTINGS_EXIT, Settings, SettingsError, settings
-from web.connections import BoundedConnection, Timeouts, WaitingConnections
-from web.proxies import ANY, TrustedProxies
-from web.request_limits import MAX_PROBES
+from web.http.connections import BoundedConnection, Timeouts, WaitingConnections
+from web.http.proxies import ANY, TrustedProxies
+from web.http.request_limits import MAX_PROBES
 
 GRACE_SECONDS = 20
 """On SIGTERM, requests at work are given so long to end."""

@@ -12,14 +12,14 @@ from runtime.settings import settings
 from web import metrics, people, probes, problems
 from web.admin import site
 from web.api import routes
-from web.bodies import BodyLimit
-from web.cookies import HostCookies
 from web.dashboard import brand, changes, overview, pages, reports
-from web.hosts import LoopbackNames
-from web.proxies import ProxyHeaders, TrustedProxies
-from web.request_limits import Bounds, RequestLimits
-from web.requests import RequestLines
-from web.static_files import KeptFiles
+from web.http.bodies import BodyLimit
+from web.http.cookies import HostCookies
+from web.http.hosts import LoopbackNames
+from web.http.proxies import ProxyHeaders, TrustedProxies
+from web.http.request_limits import Bounds, RequestLimits
+from web.http.requests import RequestLines
+from web.http.static_files import KeptFiles
 
 HERE = Path(__file__).parent
 MIN_COMPRESSED = 500

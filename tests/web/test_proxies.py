@@ -3,7 +3,7 @@
 import pytest
 
 from web.addresses import counted_as
-from web.proxies import TrustedProxies
+from web.http.proxies import TrustedProxies
 
 
 @pytest.mark.parametrize(

@@ -30,18 +30,18 @@ from db.models.access import User
 from db.models.ledger import RejectedEvent
 from runtime.settings import settings
 from web.admin import consent, stale
-from web.admin.access import KeyView, UserView
-from web.admin.admission import RETRY_LATER, Admission
-from web.admin.auth import SignIn, secret_key
-from web.admin.brands import BrandView
-from web.admin.budgets import BudgetView
-from web.admin.campaigns import CampaignView
-from web.admin.history import AuditView, RejectedView, StatusChangeView
-from web.admin.home import Home
+from web.admin.pages.access import KeyView, UserView
+from web.admin.pages.brands import BrandView
+from web.admin.pages.budgets import BudgetView
+from web.admin.pages.campaigns import CampaignView
+from web.admin.pages.history import AuditView, RejectedView, StatusChangeView
+from web.admin.pages.home import Home
+from web.admin.pages.schedules import ScheduleEditor
+from web.admin.pages.undo import Undo
 from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, KeyRow, StatusChangeRow
-from web.admin.schedules import ScheduleEditor
 from web.admin.scripts import MarkedScripts
-from web.admin.undo import Undo
+from web.admin.sign_in.admission import RETRY_LATER, Admission
+from web.admin.sign_in.auth import SignIn, secret_key
 from web.csrf import MaskedTokens
 
 log = structlog.get_logger()

@@ -19,9 +19,21 @@ from domain.errors import InvalidValue
 from web import problems
 from web.api.brands import EDITS, GONE
 from web.api.campaigns import seen_campaign
-from web.api.fields import Body, Day, Id, Line, PathId
-from web.api.keys import Manager, Reader, edit_by, needs_all_brands, seen_by
-from web.api.paging import Listed, Pages
+from web.api.request.fields import (
+    Body,
+    Day,
+    Id,
+    Line,
+    PathId,
+)
+from web.api.request.keys import (
+    Manager,
+    Reader,
+    edit_by,
+    needs_all_brands,
+    seen_by,
+)
+from web.api.request.paging import Listed, Pages
 
 router = APIRouter(prefix="/api", tags=["platform accounts"])
 

@@ -22,14 +22,31 @@ from db.repository.reading import listing
 from domain.campaigns import ConfiguredStatus
 from domain.passes import Direction
 from web import problems
-from web.api import etags
-from web.api.dry_runs import DryRun, EditPreview, NoDryRun, previewed
-from web.api.edits import Keyed, created
-from web.api.etags import IfMatch, IfNoneMatch
-from web.api.fields import Body, Currency, Line, PathId, ZoneName
-from web.api.keys import Manager, Reader, edit_by, needs_all_brands, seen_by
-from web.api.paging import Listed, Pages
-from web.api.reading import JsonRoute
+from web.api.request import etags
+from web.api.request.dry_runs import (
+    DryRun,
+    EditPreview,
+    NoDryRun,
+    previewed,
+)
+from web.api.request.edits import Keyed, created
+from web.api.request.etags import IfMatch, IfNoneMatch
+from web.api.request.fields import (
+    Body,
+    Currency,
+    Line,
+    PathId,
+    ZoneName,
+)
+from web.api.request.keys import (
+    Manager,
+    Reader,
+    edit_by,
+    needs_all_brands,
+    seen_by,
+)
+from web.api.request.paging import Listed, Pages
+from web.api.request.reading import JsonRoute
 from web.problems import Problem
 
 router = APIRouter(prefix="/api/brands", tags=["brands"], route_class=JsonRoute)

@@ -18,16 +18,32 @@ from db.repository.reading import listing
 from domain.periods import Period
 from runtime import clock
 from web import problems
-from web.api import etags
 from web.api.brands import EDITS, GONE, UNCHANGED
 from web.api.campaigns import seen_campaign
-from web.api.dry_runs import PREVIEW, DryRun, EditPreview, previewed
-from web.api.edits import Keyed, created
-from web.api.etags import IfMatch, IfNoneMatch
-from web.api.fields import Body, Id, LimitMicros, PathId, QueryId
-from web.api.keys import Manager, Reader, edit_by, seen_by
-from web.api.paging import Listed, Pages
-from web.api.reading import JsonRoute
+from web.api.request import etags
+from web.api.request.dry_runs import (
+    PREVIEW,
+    DryRun,
+    EditPreview,
+    previewed,
+)
+from web.api.request.edits import Keyed, created
+from web.api.request.etags import IfMatch, IfNoneMatch
+from web.api.request.fields import (
+    Body,
+    Id,
+    LimitMicros,
+    PathId,
+    QueryId,
+)
+from web.api.request.keys import (
+    Manager,
+    Reader,
+    edit_by,
+    seen_by,
+)
+from web.api.request.paging import Listed, Pages
+from web.api.request.reading import JsonRoute
 from web.problems import Problem
 
 router = APIRouter(prefix="/api/budgets", tags=["budgets"], route_class=JsonRoute)

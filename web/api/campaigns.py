@@ -20,15 +20,32 @@ from domain.campaigns import ConfiguredStatus, EffectiveStatus, Hold
 from domain.words import HOLD_WORDS
 from runtime import clock
 from web import problems
-from web.api import etags
 from web.api.brands import EDITS, GONE, UNCHANGED, Enforcement
-from web.api.dry_runs import PREVIEW, DryRun, EditPreview, previewed
-from web.api.edits import Keyed, created
-from web.api.etags import IfMatch, IfNoneMatch
-from web.api.fields import Body, Day, Id, Line, PathId, QueryId
-from web.api.keys import Manager, Reader, edit_by, seen_by
-from web.api.paging import Listed, Pages
-from web.api.reading import JsonRoute
+from web.api.request import etags
+from web.api.request.dry_runs import (
+    PREVIEW,
+    DryRun,
+    EditPreview,
+    previewed,
+)
+from web.api.request.edits import Keyed, created
+from web.api.request.etags import IfMatch, IfNoneMatch
+from web.api.request.fields import (
+    Body,
+    Day,
+    Id,
+    Line,
+    PathId,
+    QueryId,
+)
+from web.api.request.keys import (
+    Manager,
+    Reader,
+    edit_by,
+    seen_by,
+)
+from web.api.request.paging import Listed, Pages
+from web.api.request.reading import JsonRoute
 
 router = APIRouter(prefix="/api/campaigns", tags=["campaigns"], route_class=JsonRoute)
 

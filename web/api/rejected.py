@@ -13,9 +13,9 @@ from db.engine import snapshot
 from db.repository.ledger import rejected
 from domain.errors import InvalidValue
 from web import problems
-from web.api.fields import Line, PathId
-from web.api.keys import Manager, Reader, needs_all_brands
-from web.api.paging import Listed, Pages
+from web.api.request.fields import Line, PathId
+from web.api.request.keys import Manager, Reader, needs_all_brands
+from web.api.request.paging import Listed, Pages
 
 router = APIRouter(prefix="/api/rejected-events", tags=["rejected events"])
 

@@ -20,8 +20,8 @@ from domain.errors import InvalidValue
 from domain.periods import FIRST_DAY, LAST_DAY
 from runtime import clock
 from web import problems
-from web.api.fields import Body, Id, QueryId
-from web.api.keys import Manager, Reader, seen_by
+from web.api.request.fields import Body, Id, QueryId
+from web.api.request.keys import Manager, Reader, seen_by
 
 router = APIRouter(prefix="/api/reports/monthly", tags=["reports"])
 

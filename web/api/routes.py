@@ -15,8 +15,8 @@ from web.api import (
     spent,
     status_changes,
 )
-from web.api.keys import REFUSALS
-from web.api.queries import KNOWN_ALONE
+from web.api.request.keys import REFUSALS
+from web.api.request.queries import KNOWN_ALONE
 
 DESCRIPTION = """
 Spendgate enforces advertising budgets. Money is integer micros (millionths of the brand's currency unit), days are

@@ -13,14 +13,14 @@ from db.repository.catalog import catalog
 from db.repository.catalog.catalog import SCHEDULE_FIELDS
 from domain.errors import InvalidValue
 from domain.schedules import MINUTES_PER_DAY, Daypart, format_schedule, normalised
-from web.api import etags
 from web.api.brands import EDITS, GONE, UNCHANGED
 from web.api.campaigns import brand_of_seen, seen_campaign
-from web.api.dry_runs import DryRun, EditPreview, previewed
-from web.api.etags import IfMatch, IfNoneMatch
-from web.api.fields import Body, PathId
-from web.api.keys import Manager, Reader, edit_by
-from web.api.reading import JsonRoute
+from web.api.request import etags
+from web.api.request.dry_runs import DryRun, EditPreview, previewed
+from web.api.request.etags import IfMatch, IfNoneMatch
+from web.api.request.fields import Body, PathId
+from web.api.request.keys import Manager, Reader, edit_by
+from web.api.request.reading import JsonRoute
 
 router = APIRouter(prefix="/api/campaigns", tags=["campaigns"], route_class=JsonRoute)
 

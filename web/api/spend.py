@@ -21,9 +21,9 @@ from delivery.outgoing import send_events, send_totals
 from domain.campaigns import EffectiveStatus
 from domain.inputs import MAX_EVENTS_PER_MESSAGE, MAX_TEXT, Reason, Rejection
 from web import problems
-from web.api.fields import Body
-from web.api.keys import SpendWriter
-from web.api.reading import JsonRoute
+from web.api.request.fields import Body
+from web.api.request.keys import SpendWriter
+from web.api.request.reading import JsonRoute
 
 router = APIRouter(prefix="/api", tags=["spend"], route_class=JsonRoute)
 

@@ -18,9 +18,9 @@ from domain.periods import Period, local_day, time_zone, window_of
 from runtime import clock
 from web import problems
 from web.api.campaigns import seen_campaign
-from web.api.fields import Day, QueryId
-from web.api.keys import Reader, seen_by
-from web.api.paging import Pages
+from web.api.request.fields import Day, QueryId
+from web.api.request.keys import Reader, seen_by
+from web.api.request.paging import Pages
 
 router = APIRouter(prefix="/api/spend", tags=["spend"])
 

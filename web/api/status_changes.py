@@ -12,9 +12,9 @@ from db.engine import snapshot
 from db.repository.reading import feed, listing
 from domain.campaigns import EffectiveStatus
 from web import problems
-from web.api.fields import QueryId
-from web.api.keys import Reader
-from web.api.paging import FollowedPages, Listed, Paging
+from web.api.request.fields import QueryId
+from web.api.request.keys import Reader
+from web.api.request.paging import FollowedPages, Listed, Paging
 from web.problems import Problem
 
 START_OVER = "start over from `after=0`, or from the statuses that /api/campaigns/ has now"

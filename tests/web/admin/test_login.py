@@ -14,8 +14,8 @@ from tests.cli.shell import run
 from tests.web.admin.conftest import CSRF_COOKIE, PASSWORD, Browser, Open
 from tests.web.conftest import Browse
 from tests.world import World
-from web.admin.auth import WRONG
-from web.admin.browsers import COOKIE as BROWSER
+from web.admin.sign_in.auth import WRONG
+from web.admin.sign_in.browsers import COOKIE as BROWSER
 from web.people import COOKIE
 
 EMAIL = "ops@example.com"

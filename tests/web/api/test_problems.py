@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from tests.web.conftest import Browse
 from tests.world import World
-from web.bodies import MAX_API_BYTES
+from web.http.bodies import MAX_API_BYTES
 from web.problems import FAULTS_TOLD, FIELD_LENGTH
 
 JSON = {"Content-Type": "application/json"}

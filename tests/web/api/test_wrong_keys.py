@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from domain.access import KeyScope
 from tests.world import World
-from web.api import wrong_keys
+from web.api.request import wrong_keys
 
 HERE = "/api/brands/"
 WRONG = f"sg_{'0' * 12}_{'x' * 43}"
@@ -17,7 +17,7 @@ WRONG = f"sg_{'0' * 12}_{'x' * 43}"
 @pytest.fixture
 def app(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The application of a process that has seen no key yet."""
-    from web.api import keys  # noqa: PLC0415 - after the environment is set
+    from web.api.request import keys  # noqa: PLC0415 - after the environment is set
     from web.app import create_app  # noqa: PLC0415
 
     monkeypatch.setattr(keys, "throttle", wrong_keys.Throttle())

@@ -1,9 +1,9 @@
 """One HTTP connection with deadlines: for the head of a request, and for a client that does not read its answer.
 
-uvicorn bounds neither. Bodies have their deadline in web/bodies.py, requests at work their bounds in
-web/request_limits.py. A connection without a request at work is called waiting. New connections are always accepted:
-where there are too many, the one that has waited longest is closed. So whoever sends a request at once is heard,
-however many connections others hold open.
+uvicorn bounds neither. Bodies have their deadline in web/http/bodies.py, requests at work their bounds in
+web/http/request_limits.py. A connection without a request at work is called waiting. New connections are always
+accepted: where there are too many, the one that has waited longest is closed. So whoever sends a request at once is
+heard, however many connections others hold open.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from web.addresses import counted_as
-from web.proxies import TrustedProxies
+from web.http.proxies import TrustedProxies
 
 MIN_BYTES_PER_SECOND: Final = 1_024
 """A client that reads an answer more slowly, over a whole send timeout, is disconnected."""

@@ -5,7 +5,7 @@ from functools import lru_cache
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 
-from web.api.keys import AnyCaller
+from web.api.request.keys import AnyCaller
 
 
 def _known_alone(request: Request, _caller: AnyCaller) -> None:

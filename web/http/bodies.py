@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web import problems
 from web.addresses import client_of
-from web.api.keys import CHALLENGE, NO_KEY
+from web.api.request.keys import CHALLENGE, NO_KEY
 
 API: Final = "/api/"
 FORMS: Final = "/admin/"

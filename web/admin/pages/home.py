@@ -17,7 +17,7 @@ from db.repository.ledger import rejected
 from db.repository.reading import overview
 from runtime import clock
 from web.admin.fields import reasons
-from web.admin.history import seen_audit
+from web.admin.pages.history import seen_audit
 from web.admin.rows import AuditRow
 
 SHOWN: Final = 10

@@ -19,10 +19,10 @@ from domain.enforcement import explain
 from runtime import clock
 from runtime.formats import wall_clock
 from web.admin import consent
-from web.admin.brands import STATUSES
 from web.admin.fields import RELATED, Choice, DayField, MomentField, as_id, computed, linked, list_address, reasons
+from web.admin.pages.brands import STATUSES
+from web.admin.pages.statuses import change_statuses
 from web.admin.rows import BrandRow
-from web.admin.statuses import change_statuses
 from web.admin.views import View
 
 NOT_BY_CLOCK: Final = "not by the clock alone"

@@ -21,7 +21,7 @@ from domain.campaigns import ConfiguredStatus
 from runtime.formats import LOCALE
 from web.admin import consent
 from web.admin.fields import Choice, MomentField, computed, linked, list_address
-from web.admin.statuses import change_statuses
+from web.admin.pages.statuses import change_statuses
 from web.admin.views import View
 
 STATUSES: Final = [(status.value, status.value) for status in ConfiguredStatus]

@@ -22,7 +22,7 @@ from db.repository.access.access import Person
 from runtime import clock
 from runtime.settings import settings
 from web import addresses, people, rates
-from web.admin import browsers
+from web.admin.sign_in import browsers
 
 log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ from db.repository.catalog import catalog
 from domain.edit_words import counted
 from web.admin import bulk, consent
 from web.admin.bulk import Action, Outcome, Verbs
-from web.admin.statuses import EDITS
+from web.admin.pages.statuses import EDITS
 from web.admin.views import may_edit, person_of
 
 READ = {"brand": catalog.brand, "campaign": catalog.campaign}

@@ -17,7 +17,7 @@ from runtime import clock
 from runtime.settings import settings
 from web import problems, rates
 from web.addresses import client_of
-from web.api.wrong_keys import throttle
+from web.api.request.wrong_keys import throttle
 from web.problems import Problem
 
 _bearer = HTTPBearer(
