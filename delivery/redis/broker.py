@@ -44,7 +44,7 @@ class SpendgateBroker(RedisBroker):
         client = redis.Redis(connection_pool=redis.ConnectionPool.from_url(url or "redis://127.0.0.1:0"))
         self.steps = RedisSteps(client, NAMESPACE)
         super().__init__(client=client, namespace=NAMESPACE, middleware=middleware)  # type: ignore[no-untyped-call]
-        self.steps.actors = self.actors
+        self.steps.actors = lambda: self.actors
         self.steps.queue_names = lambda: self.queues | self.delay_queues
         os.register_at_fork(after_in_child=self.steps.become_another)
 

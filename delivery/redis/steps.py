@@ -28,7 +28,7 @@ class RedisSteps:
 
     `worker_id`: the name under which Redis keeps the messages that this process holds. `is_worker`: whether it may
     enqueue into a full Redis. `is_polled`: whether Redis refuses to wake it, so that it polls. `actors` and
-    `queue_names`: the broker's, by name.
+    `queue_names` return the broker's.
     """
 
     def __init__(self, client: redis.Redis, namespace: str) -> None:
@@ -38,7 +38,7 @@ class RedisSteps:
         self.is_worker = False
         self.is_polled = False
         self.ending = Stop()
-        self.actors: Mapping[str, Any] = {}
+        self.actors: Callable[[], Mapping[str, Any]] = dict
         self.queue_names: Callable[[], Iterable[str]] = tuple
         self.scripts = {name: client.register_script(getattr(scripts, name)) for name in STEPS}
 
@@ -82,7 +82,7 @@ class RedisSteps:
 
     def read(self, data: bytes | None, queue_name: str) -> Message[Any] | Fault:
         """The message in `data`, or the fault found in it; None stands for data too large to fetch."""
-        return Fault("too_large") if data is None else messages.read(data, queue_name, self.actors)
+        return Fault("too_large") if data is None else messages.read(data, queue_name, self.actors())
 
     def kept(self, queue_name: str, redis_id: str, data: bytes | None, fault: Fault) -> bool:
         """Keeps a message that no actor can work on as rejected; returns whether Postgres took it."""

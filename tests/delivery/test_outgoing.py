@@ -1,10 +1,11 @@
 """Messages sent by actor name."""
 
-from delivery.broker import get_broker
+from dramatiq import Actor
+
 from delivery.queues import QUEUE_OF
 from tests.kit import ACTORS
 
 
 def test_every_actor_reads_the_queue_that_senders_use() -> None:
-    assert len(ACTORS) == 4
-    assert {name: actor.queue_name for name, actor in get_broker().actors.items()} == dict(QUEUE_OF)
+    actors = [one for module in ACTORS for one in vars(module).values() if isinstance(one, Actor)]
+    assert {actor.actor_name: actor.queue_name for actor in actors} == dict(QUEUE_OF)

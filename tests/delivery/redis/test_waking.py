@@ -146,7 +146,7 @@ def test_a_full_redis_wakes_its_workers_too(broker: SpendgateBroker) -> None:
         server.config_set("maxmemory", 1)
         with pytest.raises(redis.exceptions.OutOfMemoryError):
             server.rpush("anything", "else")
-        assert consumer.line.watch(consumer.waiting) == [0]
+        assert consumer.connection.watch(consumer.waiting) == [0]
         assert not broker.steps.is_polled
     finally:
         server.config_set("maxmemory", before)
