@@ -37,47 +37,85 @@ ENQUEUE_LATER: Final = _WITH_ROOM + _PUT_LATER
 ENQUEUE_LATER_ALWAYS: Final = _ALWAYS + _PUT_LATER
 """The same for workers."""
 
+_MOVE_UNDECODED: Final = """
+local delayed, queue = KEYS[1] .. ':' .. ARGV[1], KEYS[1] .. ':' .. ARGV[2]
+local head, new_head = '{"queue_name":"' .. ARGV[1] .. '",', '{"queue_name":"' .. ARGV[2] .. '",'
+local moved = 0
+local function move(id, data)
+    if not data or string.sub(data, 1, #head) ~= head then
+        return false
+    end
+    -- last of all it leaves its place: a key of the wrong type ends the script where it stands
+    redis.call('hset', queue .. '.msgs', id, new_head .. string.sub(data, #head + 1))
+    redis.call('rpush', queue, id)
+    redis.call('hdel', delayed .. '.msgs', id)
+    redis.call('zrem', delayed .. '.etas', id)
+    moved = moved + 1
+    return true
+end
+"""
+
 DUE: Final = (
     _ALWAYS
+    + _MOVE_UNDECODED
     + """
-local queue = KEYS[1] .. ':' .. ARGV[1]
-local count, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local max_bytes, room_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
+local count, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
+local max_bytes, room_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = redis.call('time')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local found, bytes = {}, 0
+local function names_later(data)
+    local place = 1
+    while true do
+        local _, last = string.find(data, '"eta"', place, true)
+        if not last then
+            return false
+        end
+        local eta = string.match(data, '^%s*:%s*(%d+)', last + 1)
+        if eta and tonumber(eta) > now_ms then
+            return true
+        end
+        place = last + 1
+    end
+end
 local function take(id)
-    local size = redis.call('hstrlen', queue .. '.msgs', id)
-    if redis.call('hexists', queue .. '.msgs', id) == 1 then
-        redis.call('zadd', queue .. '.etas', now_ms + lease_ms, id)
-        found[#found + 1] = {id, size <= max_bytes and redis.call('hget', queue .. '.msgs', id)}
-        bytes = bytes + size
+    local size = redis.call('hstrlen', delayed .. '.msgs', id)
+    bytes = bytes + size
+    local data = size <= max_bytes and redis.call('hget', delayed .. '.msgs', id)
+    if data and not names_later(data) and move(id, data) then
+        return
+    end
+    if redis.call('hexists', delayed .. '.msgs', id) == 1 then
+        redis.call('zadd', delayed .. '.etas', now_ms + lease_ms, id)
+        found[#found + 1] = {id, data}
     else
-        redis.call('zrem', queue .. '.etas', id)
+        redis.call('zrem', delayed .. '.etas', id)
     end
 end
 local left = 10000
-while #found < count and bytes < room_bytes and left > 0 do
+while #found + moved < count and bytes < room_bytes and left > 0 do
     left = left - 1
-    local id = redis.call('lpop', queue)
+    local id = redis.call('lpop', delayed)
     if not id then
         break
     end
     take(id)
 end
-for _, id in ipairs(redis.call('zrangebyscore', queue .. '.etas', '-inf', now_ms, 'limit', 0, count)) do
-    if #found >= count or bytes >= room_bytes then
+for _, id in ipairs(redis.call('zrangebyscore', delayed .. '.etas', '-inf', now_ms, 'limit', 0, count)) do
+    if #found + moved >= count or bytes >= room_bytes then
         break
     end
     take(id)
 end
-return {now_ms, found}
+return {now_ms, moved, found}
 """
 )
-"""(delayed queue, how many, lease in milliseconds, bytes a message may have, bytes after which it gets no more).
+"""(delayed queue, queue, how many, lease in milliseconds, bytes a message may have, bytes after which it gets no more).
 
-The time, and (id, data or nil where it is too large) of each message whose time may have come: as Redis has noted, or
-of which it knows no time because another program put it there. Nobody else gets it while the lease runs."""
+Looks at each message whose time may have come: as Redis has noted, or of which it knows no time because another program
+put it there. One that begins as ours and stock producers' do, and names no later time, moves to the queue undecoded:
+its consumer leaves the time out. Returns the time, how many moved, and (id, data or nil where it is too large) of each
+other one; nobody else gets those while the lease runs."""
 
 SET_ETA: Final = (
     _ALWAYS
@@ -94,10 +132,11 @@ MOVE: Final = (
     _ALWAYS
     + """
 local delayed, queue = KEYS[1] .. ':' .. ARGV[1], KEYS[1] .. ':' .. ARGV[3]
-if redis.call('hdel', delayed .. '.msgs', ARGV[2]) == 1 and ARGV[4] then
+if redis.call('hexists', delayed .. '.msgs', ARGV[2]) == 1 and ARGV[4] then
     redis.call('hset', queue .. '.msgs', ARGV[2], ARGV[4])
     redis.call('rpush', queue, ARGV[2])
 end
+redis.call('hdel', delayed .. '.msgs', ARGV[2])
 redis.call('zrem', delayed .. '.etas', ARGV[2])
 """
 )

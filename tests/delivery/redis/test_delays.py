@@ -1,7 +1,9 @@
 """What is delayed in Redis goes to its queue when its time has come, whatever else is delayed there."""
 
+import json
 import os
 import time
+from typing import Any
 
 import pytest
 from dramatiq import Message
@@ -11,7 +13,7 @@ from delivery.broker import get_broker
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import HELD_BYTES
 from delivery.redis.delays import LEASE_MS
-from tests.kit import is_empty, put, put_message, put_text, queue, working
+from tests.kit import is_empty, message_of, put, put_message, put_text, queue, working
 from tests.queues import is_rabbitmq
 from tests.world import World, eventually
 from workers.actors.ingest import ingest_spend
@@ -94,13 +96,42 @@ def test_rubbish_among_it_is_kept_and_holds_up_no_other(world: World, campaign: 
 
 
 def test_what_a_process_had_begun_to_move_when_it_died_is_moved_by_another(world: World, campaign: int) -> None:
-    assert isinstance(broker, SpendgateBroker)
-    later(world, campaign, 0)
-    time.sleep(0.01)
-    _, found = broker.steps.run("DUE", "spend.DQ", 10, LEASE_MS, 10**6, 10**6)
-    assert len(found) == 1
+    put_message(queue="spend.DQ", kwargs={"events": [world.event(campaign, 5)]}, options={"eta": now_ms() - 1})
+    assert [len(found) for found in due(LEASE_MS)] == [0, 1]
     with working():
         eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+
+
+def due(lease_ms: int) -> tuple[list[bytes], list[bytes]]:
+    """The ids that wait on the queue after one look for what is due, and the messages that look was not sure of."""
+    assert isinstance(broker, SpendgateBroker)
+    _, moved, found = broker.steps.run("DUE", "spend.DQ", "spend", 10, lease_ms, 10**6, 10**6)
+    waiting: Any = queue().lrange("dramatiq:spend", 0, -1)
+    assert len(waiting) == moved
+    return waiting, [data for _, data in found]
+
+
+def test_what_is_due_moves_as_it_was_written_but_for_its_queue(world: World, campaign: int) -> None:
+    strange = {**world.event(campaign, 5), "note": '\u00e9 \ud83d\ude00 {"queue_name":"spend.DQ",'}
+    sent = message_of("ingest_spend", "spend.DQ", "name", kwargs={"events": [strange]}, options={"eta": now_ms() - 1})
+    data = json.dumps(sent, separators=(",", ":"))
+    put(data.encode(), "spend.DQ", "name")
+    assert due(LEASE_MS) == ([b"name"], [])
+    moved: Any = queue().hget("dramatiq:spend.msgs", "name")
+    assert moved.decode() == data.replace("spend.DQ", "spend", 1)
+    assert list(queue().scan_iter("dramatiq:spend.DQ*")) == []
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+    assert world.rejected() == []
+
+
+def test_what_names_a_later_time_does_not_move_when_whoever_looked_at_it_died(world: World, campaign: int) -> None:
+    events = [{**world.event(campaign, 5), "eta": 1}]
+    later_ms = now_ms() + 60_000
+    sent = message_of("ingest_spend", "spend.DQ", "name", kwargs={"events": events}, options={"eta": later_ms})
+    put(json.dumps(sent, separators=(",", ":")).encode(), "spend.DQ", "name")
+    for _ in range(3):
+        eventually(lambda: len(due(lease_ms=1)[1]) == 1)
 
 
 def test_many_that_are_due_at_once_are_moved_once_each(world: World, campaign: int) -> None:
@@ -109,3 +140,15 @@ def test_many_that_are_due_at_once_are_moved_once_each(world: World, campaign: i
     with working(threads=4):
         eventually(lambda: world.spent(campaign) == 2_500 and is_empty(), 30)
     assert world.one("SELECT count(*) AS events FROM spend_events") == {"events": 500}
+
+
+@pytest.mark.parametrize("is_stock", [False, True], ids=["ours", "spelt otherwise"])
+def test_a_queue_of_the_wrong_type_costs_no_delayed_message(world: World, campaign: int, is_stock: bool) -> None:
+    events = {"events": [world.event(campaign, 5)]}
+    if is_stock:
+        put_message(queue="spend.DQ", kwargs=events, options={"eta": now_ms() - 1})
+    else:
+        ingest_spend.send_with_options(kwargs=events, delay=0)
+    queue().set("dramatiq:spend", "no list")
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
