@@ -9,21 +9,24 @@ from delivery.broker import get_broker
 from delivery.queues import QUEUE_OF
 
 
-def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: object) -> None:
-    """Enqueues a message for an actor of `QUEUE_OF`, to be worked on in `delay_ms` milliseconds (None: at once).
+def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: object) -> Message[Any]:
+    """Enqueues a message for an actor of `QUEUE_OF`, to be worked on in `delay_ms` milliseconds (None: at once);
+    returns it as enqueued.
 
     Raises NotEnqueued where the broker is unreachable or full, MessageTooLarge, and
     SettingsError without a broker URL.
     """
-    enqueue(actor_name, args, kwargs, delay_ms)
+    return enqueue(actor_name, args, kwargs, delay_ms)
 
 
-def enqueue(actor_name: str, args: Sequence[object], kwargs: Mapping[str, object], delay_ms: int | None = None) -> None:
+def enqueue(
+    actor_name: str, args: Sequence[object], kwargs: Mapping[str, object], delay_ms: int | None = None
+) -> Message[Any]:
     """Enqueues the content of an earlier message as a new one, without its options. Raises as `send` does."""
     message: Message[Any] = Message(
         queue_name=QUEUE_OF[actor_name], actor_name=actor_name, args=tuple(args), kwargs=dict(kwargs), options={}
     )
-    get_broker().enqueue(message, delay=delay_ms)
+    return get_broker().enqueue(message, delay=delay_ms)
 
 
 def send_events(events: Sequence[object], **options: object) -> None:

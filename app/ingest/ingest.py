@@ -92,7 +92,7 @@ def _ingest(kind: InputKind[Any], messages: Sequence[Sequence[object]], terms: T
     committer = kind.committer(terms.only_brand_id)
     first = _committed(kind, committer, bounded, terms) if bounded else []
     left = [one for result in first for one in result.counted.left]
-    again, remaining = committer.try_again(left) if left else ([], [])
+    again, remaining = _tried_again(committer, left) if left else ([], [])
     counted = sum_of([result.counted for result in (*first, *again)])._replace(left=tuple(remaining))
     if bounded:
         report(kind.event, counted, kind.cause)
@@ -101,6 +101,15 @@ def _ingest(kind: InputKind[Any], messages: Sequence[Sequence[object]], terms: T
     later = _enqueue_later(kind, remaining, terms)
     if terms.receipt:
         receipts.write(terms.receipt, counted.taken, counted.known, counted.rejections, later)
+
+
+def _tried_again(committer: Committer[Any], left: Sequence[Left]) -> tuple[list[Result], list[Left]]:
+    """As the committer's `try_again`; delayed messages of brands that turn out to be free come back at once."""
+    tried = committer.try_again(left)
+    freed = locked_brands.take_freed()
+    if freed:
+        get_broker().hasten(bundles.QUEUE, freed)
+    return tried
 
 
 def _committed(
@@ -137,14 +146,16 @@ def _enqueue_later(kind: InputKind[Any], left: Sequence[Left], terms: Terms) -> 
     """
     if not left:
         return []
-    delay_ms = locked_brands.delay_ms({one.brand_id for one in left})
     written = []
     for some in chunks(left, MAX_EVENTS_PER_MESSAGE):
+        brand_ids = {one.brand_id for one in some}
+        delay_ms = locked_brands.delay_ms(brand_ids)
         receipt = terms.receipt and receipts.another(terms.receipt)
         said = {name: value for name, value in terms._replace(receipt=receipt)._asdict().items() if value is not None}
-        send(kind.actor_name, delay_ms=delay_ms, **{kind.name: [one.payload for one in some], **said})
+        sent = send(kind.actor_name, delay_ms=delay_ms, **{kind.name: [one.payload for one in some], **said})
+        locked_brands.postponed(brand_ids, sent.options.get("redis_message_id"))
         written += [receipt] if receipt else []
-    log.debug("spend.postponed", inputs=len(left), milliseconds=delay_ms)
+        log.debug("spend.postponed", inputs=len(some), milliseconds=delay_ms)
     return written
 
 

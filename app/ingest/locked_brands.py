@@ -3,8 +3,9 @@
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -17,10 +18,13 @@ PAUSE_PER_TRY: Final = 2
 
 JITTER: Final = (0.8, 1.2)
 
-
+LEAST_DELAY_SECONDS: Final = 4.0
 LONGEST_DELAY_SECONDS: Final = 60.0
-LASTED_PER_DELAY: Final = 2
-"""Spend of a brand that is locked for long comes back more seldom than the brand is tried: to move it is work too."""
+"""Between them a message of a locked brand is delayed for as long as the brand is locked already: to move it costs
+work too. One message at a time comes back sooner, for the next try."""
+
+POSTPONED_REMEMBERED: Final = 10_000
+"""Messages of a brand, the newest, which come back at once when it is free. Others come back at their time."""
 
 
 @dataclass
@@ -28,6 +32,10 @@ class _Locked:
     since: float
     failures: int
     next_try: float
+    back_at: float = 0.0
+    """When the message comes back that has the next try."""
+
+    postponed: deque[str] = field(default_factory=lambda: deque(maxlen=POSTPONED_REMEMBERED))
 
 
 class LockedBrands:
@@ -36,6 +44,7 @@ class LockedBrands:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._locked: dict[int, _Locked] = {}
+        self._freed: list[str] = []
 
     def known(self) -> frozenset[int]:
         """The brands that were locked when they were last tried."""
@@ -70,27 +79,53 @@ class LockedBrands:
     def free(self, brand_id: int) -> None:
         """A turn was committed."""
         with self._guard:
-            self._locked.pop(brand_id, None)
+            freed = self._locked.pop(brand_id, None)
+            if freed is not None:
+                self._freed.extend(freed.postponed)
 
     def delay_ms(self, brand_ids: Collection[int]) -> int:
-        """Milliseconds for which to delay spend of these brands: until the first of them is due to be tried again.
+        """Milliseconds for which to delay a message of these brands: until the first of them is due to be tried again.
 
-        At least FIRST_PAUSE_SECONDS, and half as long as that brand is locked already, up to LONGEST_DELAY_SECONDS.
+        Where another message comes back for that try, for as long as the brand is locked already; never less than
+        FIRST_PAUSE_SECONDS.
         """
         now = time.monotonic()
         with self._guard:
             locked = [self._locked[brand_id] for brand_id in brand_ids if brand_id in self._locked]
-            delays = [
-                max(one.next_try - now, min((now - one.since) / LASTED_PER_DELAY, LONGEST_DELAY_SECONDS))
-                for one in locked
-            ]
-        seconds = max(min(delays, default=0.0), FIRST_PAUSE_SECONDS)
-        return int(1000 * seconds * random.uniform(1, JITTER[1]))  # noqa: S311 - jitter, no secret
+            seconds = max(min((_delay(one, now) for one in locked), default=0.0), FIRST_PAUSE_SECONDS)
+            seconds *= random.uniform(1, JITTER[1])  # noqa: S311 - jitter, no secret
+            for one in locked:
+                if one.next_try <= now + seconds and one.back_at < now:
+                    one.back_at = now + seconds
+        return int(1000 * seconds)
+
+    def postponed(self, brand_ids: Iterable[int], redis_id: str | None) -> None:
+        """Notes a delayed message of these brands, for `take_freed`; None: RabbitMQ cannot bring it back sooner."""
+        if redis_id is None:
+            return
+        with self._guard:
+            for brand_id in brand_ids:
+                if brand_id in self._locked:
+                    self._locked[brand_id].postponed.append(redis_id)
+
+    def take_freed(self) -> list[str]:
+        """The noted messages of brands that are free since the last call, whether they came back meanwhile or not."""
+        with self._guard:
+            freed, self._freed = self._freed, []
+        return freed
 
     def forget(self) -> None:
         """Forgets all of them: for another database."""
         with self._guard:
             self._locked.clear()
+            self._freed.clear()
+
+
+def _delay(locked: _Locked, now: float) -> float:
+    until_try = locked.next_try - now
+    if locked.back_at < now:
+        return until_try
+    return max(until_try, min(max(now - locked.since, LEAST_DELAY_SECONDS), LONGEST_DELAY_SECONDS))
 
 
 def _pause(failures: int) -> float:

@@ -9,7 +9,7 @@ that was done.
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -149,6 +149,9 @@ class SpendgateRabbitBroker(Broker):
         """RabbitMQ tells of nobody: what it delivers again, somebody has lost, and lived on or not."""
         del worker_id
         return False
+
+    def hasten(self, queue_name: str, redis_ids: Sequence[str]) -> None:
+        """Nothing to do: workers hold what RabbitMQ delays, each until its time."""
 
     def give_back(self, worker_id: str, working_on: Iterable[str]) -> None:
         """Nothing to do: RabbitMQ delivers what a lost connection held, marked as delivered before."""

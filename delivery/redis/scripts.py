@@ -128,6 +128,17 @@ end
 )
 """(delayed queue, id, when its time comes)."""
 
+HASTEN: Final = (
+    _ALWAYS
+    + _MOVE_UNDECODED
+    + """
+for place = 3, #ARGV do
+    move(ARGV[place], redis.call('hget', delayed .. '.msgs', ARGV[place]))
+end
+"""
+)
+"""(delayed queue, queue, ids ...). Those that still wait for their time, and begin as ours do, go to the queue."""
+
 MOVE: Final = (
     _ALWAYS
     + """

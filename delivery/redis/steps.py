@@ -18,8 +18,8 @@ from runtime.signals import Stop
 log = structlog.get_logger()
 
 STEPS: Final = (
-    *("ENQUEUE", "ENQUEUE_ALWAYS", "ENQUEUE_LATER", "ENQUEUE_LATER_ALWAYS", "DUE", "SET_ETA", "MOVE", "HEAD"),
-    *("GIVE_BACK", "FETCH", "SET_ASIDE", "ACK", "NACK", "REQUEUE"),
+    *("ENQUEUE", "ENQUEUE_ALWAYS", "ENQUEUE_LATER", "ENQUEUE_LATER_ALWAYS", "DUE", "SET_ETA", "HASTEN"),
+    *("MOVE", "HEAD", "GIVE_BACK", "FETCH", "SET_ASIDE", "ACK", "NACK", "REQUEUE"),
 )
 
 

@@ -19,6 +19,7 @@ from app.ingest.locked_brands import (
     FIRST_PAUSE_SECONDS,
     GROWTH,
     JITTER,
+    LEAST_DELAY_SECONDS,
     LONGEST_PAUSE_SECONDS,
     LockedBrands,
     locked_brands,
@@ -26,8 +27,8 @@ from app.ingest.locked_brands import (
 from db.engine import engine
 from runtime.settings import settings
 from tests.cli.shell import UNCHANGED, Env, Service, serving
-from tests.kit import at_once, is_empty
-from tests.queues import queues
+from tests.kit import at_once, is_empty, working
+from tests.queues import ON_REDIS, queues
 from tests.world import UNIT, World, eventually
 from workers.actors.ingest import ingest_reported_totals, ingest_spend
 
@@ -192,6 +193,21 @@ def test_what_was_put_off_is_put_off_again_until_it_is_its_turn(world: World, ca
     assert world.spent(campaigns[0]) == 2
 
 
+@ON_REDIS
+def test_spend_that_was_delayed_for_long_is_counted_once_its_brand_is_free(
+    world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.locked_brands.LEAST_DELAY_SECONDS", 600.0)
+    monkeypatch.setattr("workers.locked_brands.LONGEST_DELAY_SECONDS", 600.0)
+    with locked(world, world.brand_of(campaigns[0])):
+        for _ in range(4):
+            world.spend(campaigns[0], 1)
+    assert len(delayed()) == 4
+    with working():
+        eventually(lambda: world.spent(campaigns[0]) == 5 and is_empty(), 60)
+    world.verify()
+
+
 def test_a_part_that_cannot_be_put_off_brings_the_whole_message_again(world: World, campaigns: list[int]) -> None:
     events = [world.event(campaign, 1) for campaign in campaigns]
     refused = queues().refusing("spend.DQ")
@@ -277,18 +293,42 @@ def test_brand_that_is_not_locked_is_tried_at_once() -> None:
 
 
 def test_pause_between_tries_grows_up_to_its_bound() -> None:
-    brands = LockedBrands()
-    brands.found([7])
     pauses = []
-    for _ in range(8):
+    for failures in range(8):
+        brands = LockedBrands()
+        brands.found([7])
+        for _ in range(failures):
+            brands.still_locked(7, tried_seconds=0)
         pauses.append(brands.delay_ms([7]) / 1000)
-        brands.still_locked(7, tried_seconds=0)
     low, high = JITTER
     for number, pause in enumerate(pauses):
         expected = min(FIRST_PAUSE_SECONDS * GROWTH**number, LONGEST_PAUSE_SECONDS)
         assert low * expected - 0.1 <= pause <= high * high * expected
     brands.still_locked(7, tried_seconds=60)
     assert brands.delay_ms([7]) >= 119_000
+
+
+def test_one_message_comes_back_for_the_next_try_and_all_others_later() -> None:
+    brands = LockedBrands()
+    brands.found([7])
+    assert brands.delay_ms([7]) < 2_000
+    assert all(brands.delay_ms([7]) >= 1_000 * LEAST_DELAY_SECONDS for _ in range(5))
+    assert brands.delay_ms([7, 8]) >= 1_000 * LEAST_DELAY_SECONDS
+    brands.found([8])
+    assert brands.delay_ms([7, 8]) < 2_000
+
+
+def test_delayed_messages_of_a_brand_that_is_free_again_are_told_once() -> None:
+    brands = LockedBrands()
+    brands.found([7, 8])
+    brands.postponed([7], "one")
+    brands.postponed([7, 8, 9], "two")
+    brands.postponed([8], None)
+    assert brands.take_freed() == []
+    brands.free(7)
+    assert brands.take_freed() == ["one", "two"]
+    brands.free(8)
+    assert (brands.take_freed(), brands.take_freed()) == (["two"], [])
 
 
 def test_message_comes_back_with_the_first_of_its_brands() -> None:

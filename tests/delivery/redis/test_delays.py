@@ -134,6 +134,19 @@ def test_what_names_a_later_time_does_not_move_when_whoever_looked_at_it_died(wo
         eventually(lambda: len(due(lease_ms=1)[1]) == 1)
 
 
+def test_what_is_hastened_comes_at_once_and_what_was_done_stays_done(world: World, campaign: int) -> None:
+    sent = [
+        ingest_spend.send_with_options(kwargs={"events": [world.event(campaign, 5)]}, delay=60_000) for _ in range(3)
+    ]
+    names = [message.options["redis_message_id"] for message in sent]
+    with working():
+        broker.hasten("spend", names[:2])
+        eventually(lambda: world.spent(campaign) == 10, SOON_SECONDS)
+        broker.hasten("spend", [*names, "nobody's"])
+        eventually(lambda: world.spent(campaign) == 15 and is_empty(), SOON_SECONDS)
+    assert list(queue().scan_iter("dramatiq:spend.DQ*")) == []
+
+
 def test_many_that_are_due_at_once_are_moved_once_each(world: World, campaign: int) -> None:
     for _ in range(500):
         later(world, campaign, 100)
