@@ -1,0 +1,209 @@
+"""The ways in which reading a file ends: a `Reading`, a `Refused` file, or a `Question` that a person settles."""
+
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Final, Literal, NamedTuple
+
+from domain.errors import InvalidValue
+
+Meaning = Literal["campaign", "name", "day", "spend", "currency", "account"]
+Unit = Literal["currency", "cents", "micros"]
+DecimalMark = Literal["point", "comma"]
+DayOrder = Literal["day_first", "month_first"]
+
+MICROS_OF: Final[Mapping[Unit, int]] = {"currency": 1_000_000, "cents": 10_000, "micros": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a person says about a file; None and empty leave it to the evidence in the file.
+
+    `columns`: headings by meaning. `name_as_id`: a file without ids names its campaigns. `delta`: amounts add to what
+    is known, instead of replacing it. `currency`: only rows in this one. `complete`: whether the file has every
+    campaign-day of its range. `sheet`: the sheet of a workbook, by name.
+    """
+
+    platform: str | None = None
+    columns: Mapping[Meaning, str] = field(default_factory=dict)
+    unit: Unit | None = None
+    decimal: DecimalMark | None = None
+    day_order: DayOrder | None = None
+    as_of: datetime | None = None
+    name_as_id: bool = False
+    delta: bool = False
+    currency: str | None = None
+    keep_duplicates: bool = False
+    complete: bool | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+
+
+class Refused(InvalidValue):
+    """A file that gives no figure: `reason` says where and why, `fix` is the way out in the platform's own words."""
+
+    def __init__(self, reason: str, fix: str = "") -> None:
+        super().__init__("file", f"{reason}; {fix}" if fix else reason)
+        self.reason = reason
+        self.fix = fix
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One possible reading. `settles` holds the fields of `ReadOptions` that choose it.
+
+    `sum_micros` is by currency, "" where the file names none; None where a sum cannot be made.
+    """
+
+    label: str
+    settles: Mapping[str, object]
+    sum_micros: Mapping[str, int] | None = None
+    first_day: date | None = None
+    last_day: date | None = None
+
+    def apply(self, options: ReadOptions) -> ReadOptions:
+        """The options with this reading chosen; headings chosen before stay."""
+        chosen = dict(self.settles)
+        columns = chosen.pop("columns", {})
+        merged = {**options.columns, **columns} if isinstance(columns, Mapping) else options.columns
+        return replace(options, columns=merged, **chosen)  # type: ignore[arg-type]
+
+    @property
+    def flags(self) -> str:
+        """The command line's options that choose it, such as `--unit micros`."""
+        return " ".join(_flags(self.settles))
+
+
+def _flags(settles: Mapping[str, object]) -> Iterator[str]:
+    for name, value in settles.items():
+        if isinstance(value, Mapping):
+            yield from (f'--{meaning}-column "{heading}"' for meaning, heading in value.items())
+        elif value is True:
+            yield f"--{name.replace('_', '-')}"
+        else:
+            yield f"--{name.replace('_', '-')} {value}"
+
+
+class Question(InvalidValue):
+    """What the file does not prove: one reading of `readings` must be chosen by a person. `about` is in words."""
+
+    def __init__(self, about: str, readings: Iterable[Choice], why: str) -> None:
+        self.about = about
+        self.readings = tuple(readings)
+        self.why = why
+        ways = "; ".join(f"{one.flags}: {one.label}" for one in self.readings)
+        super().__init__("file", f"{why}; choose {ways}")
+
+
+class Column(NamedTuple):
+    """A column that was used: its heading, its place from 0, its meaning, and why it was taken for that.
+
+    `meaning` is one of `Meaning`, or `end`, `hour`, `platform` for columns that were checked.
+    """
+
+    heading: str
+    place: int
+    meaning: str
+    why: str
+
+
+class BadRow(NamedTuple):
+    """A row left out: its line in the file from 1 (0: a campaign's whole day), the cell at fault, and the reason."""
+
+    line: int
+    cell: str
+    reason: str
+
+
+class TotalsRow(NamedTuple):
+    """A row of sums: its line, its label and its amount in micros; None without one."""
+
+    line: int
+    label: str
+    micros: int | None
+
+
+class Totals(Mapping[tuple[str, date], int]):
+    """Micros by campaign and day, held by campaign so that a million of them fit into little memory."""
+
+    __slots__ = ("_by_campaign", "_count")
+
+    def __init__(self, by_campaign: Mapping[str, Mapping[date, int]]) -> None:
+        self._by_campaign = by_campaign
+        self._count = sum(map(len, by_campaign.values()))
+
+    def __getitem__(self, key: tuple[str, date]) -> int:
+        return self._by_campaign[key[0]][key[1]]
+
+    def __iter__(self) -> Iterator[tuple[str, date]]:
+        return ((campaign, day) for campaign, days in self._by_campaign.items() for day in days)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def items(self) -> ItemsView[tuple[str, date], int]:
+        """Each campaign-day with its micros."""
+        return _Items(self)
+
+    @property
+    def campaigns(self) -> Mapping[str, Mapping[date, int]]:
+        """Micros by day, by campaign."""
+        return self._by_campaign
+
+    @property
+    def days(self) -> set[date]:
+        """Every day that a campaign has a total of."""
+        return {day for days in self._by_campaign.values() for day in days}
+
+    @property
+    def sum_micros(self) -> int:
+        """All of them."""
+        return sum(sum(days.values()) for days in self._by_campaign.values())
+
+
+class _Items(ItemsView[tuple[str, date], int]):
+    def __iter__(self) -> Iterator[tuple[tuple[str, date], int]]:
+        campaigns = self._mapping.campaigns  # type: ignore[attr-defined]
+        return (((campaign, day), micros) for campaign, days in campaigns.items() for day, micros in days.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file says, and why it was read so.
+
+    `totals` are exact micros by (external id, day), rounded once; a campaign's day of which a row could not be read is
+    in `incomplete` and not in `totals`. `currency` is the file's one currency, if it says one; `currencies` are those
+    that its signs allow (`$` allows several; None: it says nothing). `time_zone` is as the file writes it.
+    `as_of_source` says where `as_of` comes from. `stated_days` is the range that the file names for itself. `warnings`
+    are sentences to show before anything is written; `proofs` say how unit, decimal sign and dates were decided.
+    """
+
+    platform: str
+    platform_why: str
+    account: str | None
+    columns: tuple[Column, ...]
+    unit: Unit
+    proofs: tuple[str, ...]
+    totals: Totals
+    names: Mapping[str, str]
+    currency: str | None
+    currencies: frozenset[str] | None
+    time_zone: str | None
+    as_of: datetime
+    as_of_source: str
+    first_day: date | None
+    last_day: date | None
+    stated_days: tuple[date, date] | None
+    is_complete: bool
+    is_delta: bool
+    totals_rows: tuple[TotalsRow, ...]
+    totals_told: str
+    identical_rows: int
+    bad_rows: tuple[BadRow, ...]
+    incomplete: frozenset[tuple[str, date]]
+    warnings: tuple[str, ...]
+    rows: int
+    encoding: str
+    sha256: str
+    layout: str
+    options: ReadOptions
