@@ -2,33 +2,19 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import structlog
 
 from db.repository.enforcement.enforcement import Applied, Standing
 from domain.budgets import Scope
-from domain.campaigns import EffectiveStatus, budget_hold
+from domain.campaigns import EffectiveStatus
 from domain.enforcement import Decision, decide
+from domain.holds import budget_hold
 from domain.periods import local_day
 from runtime import logs
 
 log = structlog.get_logger()
-
-
-class Cause(StrEnum):
-    """What made enforcement look, kept with each status change."""
-
-    SPEND = "spend"
-    REPORTED_TOTAL = "reported_total"
-    EDIT = "edit"
-    SCHEDULE = "schedule"
-    DAILY_RESET = "daily_reset"
-    MONTHLY_RESET = "monthly_reset"
-    REFRESH = "refresh"
-    CHECK = "check"
-    REPAIR = "repair"
 
 
 def decided(standings: Iterable[Standing], at: datetime) -> list[Applied]:
@@ -58,7 +44,7 @@ def changed(standing: Standing, decision: Decision, at: datetime) -> Applied | N
         from_status=standing.effective_status,
         to_status=decision.effective_status.value,
         holds_before=standing.holds,
-        holds_after=tuple(hold.value for hold in decision.holds),
+        holds_after=decision.holds,
         next_change_at=decision.next_change_at,
         details=_figures(standing, decision, at) if before[1] != after[1] else {},
         is_first=standing.is_new,

@@ -15,7 +15,6 @@ from sqlalchemy.exc import DBAPIError
 
 from app import passes
 from app.decisions import (
-    Cause,
     announce,
     decided,
     toggled,
@@ -28,6 +27,7 @@ from db.repository.enforcement import enforcement as repository
 from db.repository.enforcement import passes as pass_rows
 from db.repository.enforcement.enforcement import Applied
 from domain.campaigns import Brand
+from domain.causes import PERIODIC, Cause
 from runtime import clock
 from runtime.settings import settings
 
@@ -48,9 +48,6 @@ Item = TypeVar("Item")
 
 Part = tuple[int, list[int] | None]
 """A brand, and which of its campaigns are meant (None: all)."""
-
-BY_THE_CLOCK: Final = frozenset({Cause.SCHEDULE, Cause.DAILY_RESET, Cause.MONTHLY_RESET, Cause.REFRESH})
-"""What comes again by itself, and so waits briefly for a lock: the brands behind a locked one must not wait with it."""
 
 
 def enforce(
@@ -230,7 +227,7 @@ def _some_apart(some: Sequence[Part], run: _Run) -> int:
 
 
 def _one_by_itself(part: Part, run: _Run) -> int:
-    brief = settings().ingest_lock_timeout_ms if run.cause in BY_THE_CLOCK else None
+    brief = settings().ingest_lock_timeout_ms if run.cause in PERIODIC else None
     try:
         return _toggled([part], run, brief)
     except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError) as error:

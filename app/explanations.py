@@ -11,10 +11,10 @@ from db.repository.enforcement.enforcement import load
 from db.repository.ledger.accounts import accounts
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
+from domain.holds import HOLD_WORDS
 from domain.inputs import Account, CampaignKey, Reason, Refused, campaign_on
 from domain.passes import Progress
 from domain.periods import local_day
-from domain.words import HOLD_WORDS
 
 
 class Explained(NamedTuple):

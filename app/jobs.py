@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app import passes, sequences
-from app.enforcement import Cause, enforce_brands, enforce_campaigns
+from app.enforcement import enforce_brands, enforce_campaigns
 from app.proof import recounts
 from db.engine import committed, is_held_up, snapshot, transaction
 from db.repository.access import access
@@ -21,6 +21,7 @@ from db.repository.ledger import ledger
 from db.repository.reading import hours
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
+from domain.causes import Cause
 from domain.periods import Period, day_starts_at, local_day, window_of
 from runtime import clock
 from runtime.settings import settings

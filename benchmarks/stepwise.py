@@ -16,7 +16,6 @@ import psycopg
 from dramatiq import MessageProxy
 
 import workers.main  # noqa: F401 - as a worker process begins
-from app.enforcement import Cause
 from app.ingest import batches, ingest
 from app.ingest import count as counting
 from db import engine
@@ -26,6 +25,7 @@ from delivery.broker import get_broker
 from delivery.bundles import EventsOfSeveral
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import SpendgateConsumer
+from domain.causes import Cause
 
 broker = get_broker()
 

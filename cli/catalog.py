@@ -17,12 +17,13 @@ from cli.consent import DryRun, Yes
 from cli.output import AsJson, list_rows, money, tell
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
+from db.repository.catalog import catalog, set_holds
 from db.repository.catalog.catalog import DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
 from db.repository.reading import overview
 from domain.budgets import parse_limit
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.errors import InvalidValue
+from domain.holds import SET_HOLDS, in_order
 from domain.periods import Period
 from domain.schedules import copied, format_schedule, parse_schedule, weekday
 from runtime import clock
@@ -123,6 +124,24 @@ def _status_commands(group: typer.Typer, noun: str, status_edit: Callable[[int, 
 
 _status_commands(brands, "brand", _brand_status)
 _status_commands(campaigns, "campaign", _campaign_status)
+
+
+HoldArgument = Annotated[str, typer.Argument(metavar="HOLD", help=f"One of: {', '.join(in_order(SET_HOLDS))}.")]
+
+
+@campaigns.command("hold")
+def hold_campaign(campaign: CampaignArgument, hold: HoldArgument, yes: Yes = False, dry_run: DryRun = False) -> None:
+    """Set a hold on a campaign: it must not serve until the hold is lifted, whatever else is edited."""
+    work = partial(set_holds.set_hold, campaign_id=campaign, hold=hold, edit=edit())
+    consent.make(work, _brand_of(campaign), f"campaign {campaign} has the hold {hold}", yes=yes, dry_run=dry_run)
+
+
+@campaigns.command("release")
+def release_campaign(campaign: CampaignArgument, hold: HoldArgument, yes: Yes = False, dry_run: DryRun = False) -> None:
+    """Lift a hold that was set on a campaign. It serves again if nothing else holds it."""
+    work = partial(set_holds.lift_hold, campaign_id=campaign, hold=hold, edit=edit())
+    done = f"campaign {campaign} no longer has the hold {hold}"
+    consent.make(work, _brand_of(campaign), done, yes=yes, dry_run=dry_run)
 
 
 @campaigns.command("create")

@@ -7,17 +7,18 @@ from rich.markup import escape
 from rich.progress import SpinnerColumn, TextColumn
 
 from app import jobs
-from app.enforcement import Cause, enforce_brands
+from app.enforcement import enforce_brands
 from app.explanations import Explained, explained
 from app.proof import verification
 from cli.output import FOUND_EXIT, AsJson, console, money, print_json, print_rows, progress, released, tell
 from db.engine import snapshot
 from db.repository.reading import overview
+from domain.causes import Cause
 from domain.enforcement import Explanation
 from domain.errors import InvalidValue
+from domain.holds import HOLD_WORDS, in_words
 from domain.inputs import CampaignKey
 from domain.periods import Period
-from domain.words import HOLD_WORDS, in_words
 from runtime import clock
 
 SHOWN_ROWS = 20

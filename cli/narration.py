@@ -19,7 +19,7 @@ from cli.output import money
 from db.engine import snapshot
 from db.repository.ledger.rejected import printable
 from db.repository.reading import overview
-from domain.words import hold_in_words, in_words
+from domain.holds import hold_in_words, in_words
 from runtime.settings import SettingsError
 
 RATE_SECONDS: Final = 5.0

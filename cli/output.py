@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.progress import open as open_with_progress
 from rich.table import Table
 
-from domain.words import stays_stopped
+from domain.holds import stays_stopped
 from runtime.formats import exact_money, spellable, wall_clock
 
 FOUND_EXIT: Final = 1

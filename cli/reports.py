@@ -26,10 +26,10 @@ from db.engine import snapshot
 from db.repository.catalog import catalog
 from db.repository.reports import reports
 from domain.errors import InvalidValue
+from domain.holds import HOLD_WORDS
 from domain.overspend import CAUSE_WORDS
 from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
 from domain.reporting import month_named
-from domain.words import HOLD_WORDS
 from runtime import clock
 from runtime.formats import wall_clock
 

@@ -12,8 +12,8 @@ from cli.output import console, money
 from db.engine import snapshot
 from db.repository.catalog import catalog
 from db.repository.reading import overview
+from domain.holds import in_words
 from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
-from domain.words import in_words
 from runtime import clock
 
 PERIOD_WORDS = {"daily": "a day", "weekly": "a week", "monthly": "a month", "yearly": "a year", "lifetime": "in all"}

@@ -15,6 +15,7 @@ LABELS: Final = {
     "starts_on": "Flight from",
     "ends_on": "Flight to",
     "external_id": "External id",
+    "set_holds": "Holds set by hand",
     "time_zone": "Time zone",
 }
 

@@ -6,11 +6,12 @@ from datetime import date, datetime
 from functools import partial
 
 from domain.budgets import BudgetSpend
-from domain.campaigns import HOLD_ORDER, Campaign, ConfiguredStatus, EffectiveStatus, Hold, budget_hold
+from domain.campaigns import Campaign, ConfiguredStatus, EffectiveStatus
+from domain.holds import Hold, budget_hold, in_order
 from domain.periods import LAST_DAY, ONE_DAY, Window, day_starts_at, local_day, window_of
 from domain.schedules import is_open, next_edge
 
-Holds = tuple[Hold, ...]
+Holds = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,10 @@ def decide(campaign: Campaign, at: datetime) -> Decision:
 def holds_at(campaign: Campaign, at: datetime) -> Holds:
     """Every reason that holds at `at`, each found by itself, so lifting one lifts no other."""
     today = local_day(at, campaign.brand.time_zone)
-    return tuple(sorted(_holds(campaign, at, today), key=HOLD_ORDER.__getitem__))
+    return in_order(_holds(campaign, at, today))
 
 
-def _holds(campaign: Campaign, at: datetime, today: date) -> Iterator[Hold]:
+def _holds(campaign: Campaign, at: datetime, today: date) -> Iterator[str]:
     if campaign.configured_status is ConfiguredStatus.PAUSED:
         yield Hold.USER_PAUSED
     if campaign.configured_status is ConfiguredStatus.ARCHIVED:
@@ -49,6 +50,7 @@ def _holds(campaign: Campaign, at: datetime, today: date) -> Iterator[Hold]:
         yield Hold.FLIGHT_ENDED
     if not is_open(campaign.schedule, at, campaign.brand.time_zone):
         yield Hold.OUTSIDE_SCHEDULE
+    yield from campaign.set_holds
     for spend in campaign.budgets:
         if spend.is_exhausted_on(today):
             yield budget_hold(spend)
@@ -80,7 +82,7 @@ def _days_of_change(campaign: Campaign, today: date) -> Iterator[date]:
 class HoldExplanation:
     """One hold with the figures behind it, in micros, and the instant it lifts by the clock alone (None: never)."""
 
-    hold: Hold
+    hold: str
     lifts_at: datetime | None
     spent_micros: int | None = None
     limit_micros: int | None = None
@@ -104,20 +106,20 @@ def explain(campaign: Campaign, at: datetime) -> Explanation:
     return Explanation(at, status, holds, _serves_at(campaign, at, holds))
 
 
-def _explained(campaign: Campaign, hold: Hold, at: datetime) -> HoldExplanation:
+def _explained(campaign: Campaign, hold: str, at: datetime) -> HoldExplanation:
     zone = campaign.brand.time_zone
     today = local_day(at, zone)
-    if hold is Hold.OUTSIDE_SCHEDULE:
+    if hold == Hold.OUTSIDE_SCHEDULE:
         return HoldExplanation(hold, next_edge(campaign.schedule, at, zone))
-    if hold is Hold.FLIGHT_NOT_STARTED and campaign.starts_on is not None:
+    if hold == Hold.FLIGHT_NOT_STARTED and campaign.starts_on is not None:
         return HoldExplanation(hold, day_starts_at(campaign.starts_on, zone))
     for spend in campaign.budgets:
-        if budget_hold(spend) is hold:
+        if budget_hold(spend) == hold:
             return _explained_budget(hold, spend, today, campaign)
     return HoldExplanation(hold, None)
 
 
-def _explained_budget(hold: Hold, spend: BudgetSpend, today: date, campaign: Campaign) -> HoldExplanation:
+def _explained_budget(hold: str, spend: BudgetSpend, today: date, campaign: Campaign) -> HoldExplanation:
     lifts_on = spend.next_flip_day(today)
     return HoldExplanation(
         hold,

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from domain.budgets import Scope, is_exhausted
-from domain.campaigns import BUDGET_HOLDS, Hold
 from domain.errors import InvalidValue
 from domain.history import Stretch, stretches
+from domain.holds import BUDGET_HOLDS, in_order
 from domain.periods import FIRST_DAY, FIRST_INSTANT, ONE_DAY, Period, Window, day_starts_at, local_day, windows_between
 
 INSTANT: Final = timedelta(microseconds=1)
@@ -169,8 +169,7 @@ def times_of(parts: Iterable[Stretch]) -> Times:
             by_budgets += length
         for hold in part.holds:
             held[hold] = held.get(hold, timedelta()) + length
-    in_order = {hold.value: _seconds(held[hold]) for hold in Hold if hold in held}
-    return Times(_seconds(served), _seconds(by_budgets), in_order)
+    return Times(_seconds(served), _seconds(by_budgets), {hold: _seconds(held[hold]) for hold in in_order(held)})
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:

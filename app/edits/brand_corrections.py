@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from app.enforcement import Cause, announce, enforce
+from app.enforcement import announce, enforce
 from app.reports.generate import report_month
 from db.engine import committed, rehearsed, snapshot
 from db.repository.access.audit import Edit, Subject, note
@@ -18,6 +18,7 @@ from db.repository.reading import hours
 from db.repository.reports import reports
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
+from domain.causes import Cause
 from domain.errors import InvalidValue
 from domain.periods import Period, local_day, time_zone, window_of
 from domain.totals import moment_in

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from app.enforcement import Cause, announce, enforce
+from app.enforcement import announce, enforce
 from db.engine import committed, rehearsed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog, platform_accounts
 from db.repository.enforcement.enforcement import Applied, lock_brands
 from domain.campaigns import ConfiguredStatus
+from domain.causes import Cause
 from domain.errors import InvalidValue
 from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, local_day, time_zone
 

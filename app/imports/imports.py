@@ -6,12 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from app.enforcement import (
-    Cause,
-    announce,
-    chunks,
-    enforce_edits,
-)
+from app.enforcement import announce, chunks, enforce_edits
 from app.imports.exports import Export
 from app.ingest.count import Counted
 from app.ingest.ingest import count_totals, report
@@ -20,6 +15,7 @@ from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from db.repository.enforcement.enforcement import Applied
 from db.repository.ledger.accounts import accounts
+from domain.causes import Cause
 from domain.errors import InvalidValue
 from domain.inputs import CampaignKey, is_held
 from runtime import clock

@@ -10,7 +10,6 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from app.enforcement import Cause
 from app.ingest.batches import Batch, TotalsBatch, parted
 from app.ingest.enforce_crossed import count_and_enforce
 from db.engine import Stale
@@ -18,6 +17,7 @@ from db.repository.enforcement.enforcement import Applied
 from db.repository.ledger import ledger, rejected, sequences, spend, totals
 from db.repository.ledger.accounts import accounts, forget_accounts, remembered_accounts
 from db.repository.ledger.spend import Patience, Sifted
+from domain.causes import Cause
 from domain.columns import Events, judged_plain
 from domain.inputs import AgeBounds, CampaignKey, Known, Reason, Rejection
 from domain.periods import FIRST_INSTANT

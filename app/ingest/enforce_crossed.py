@@ -6,7 +6,7 @@ from datetime import date, datetime
 from sqlalchemy import Connection
 
 from app import passes
-from app.decisions import Cause, with_other_holds
+from app.decisions import with_other_holds
 from db.engine import Stale
 from db.repository.enforcement import headroom, search
 from db.repository.enforcement import passes as pass_rows
@@ -17,6 +17,7 @@ from db.repository.ledger import spend
 from db.repository.ledger.accounts import forget_accounts, names_have_changed
 from db.repository.ledger.spend import Added, Patience, Sifted
 from db.repository.shared.zones import local_days
+from domain.causes import Cause
 from domain.inputs import CampaignKey, Known, campaigns_of
 from runtime import clock
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Generic
 
 import structlog
 
-from app.enforcement import Cause, announce, chunks
+from app.enforcement import announce, chunks
 from app.ingest.batches import Batch, TotalsBatch
 from app.ingest.by_brand import (
     AnyBatch,
@@ -31,6 +31,7 @@ from delivery.broker import get_broker
 from delivery.message_options import Terms
 from delivery.middleware import IDS_LOGGED
 from delivery.outgoing import send
+from domain.causes import Cause
 from domain.inputs import MAX_EVENTS_PER_MESSAGE
 
 log = structlog.get_logger()

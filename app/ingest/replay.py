@@ -6,7 +6,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from app.enforcement import Cause
 from app.ingest.by_brand import BrandsHeldUp
 from app.ingest.count import Counted
 from app.ingest.ingest import count_events, count_totals, report
@@ -16,6 +15,7 @@ from db.repository.ledger.rejected import Chosen, Waiting, as_json
 from delivery.messages import MessageTooLarge
 from delivery.outgoing import enqueue
 from delivery.queues import QUEUE_OF
+from domain.causes import Cause
 from domain.inputs import MAX_EVENTS_PER_MESSAGE
 from runtime import clock
 

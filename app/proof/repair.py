@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from app.decisions import Cause, announce, toggled
+from app.decisions import announce, toggled
 from app.enforcement import enforce_locked
 from app.proof import verification
 from app.proof.recounts import corrections_of, recounted
@@ -29,6 +29,7 @@ from db.repository.proof import verification as verification_sql
 from db.repository.proof.corrections import Correction
 from db.repository.proof.repair import Total
 from db.repository.shared.zones import readable_zones
+from domain.causes import Cause
 from runtime import clock
 
 REPAIRABLE: Final = frozenset(

@@ -52,7 +52,7 @@ class Difference:
             "brand_id": self.standing.brand_id,
             "campaign_id": self.standing.campaign_id,
             "holds": list(self.standing.holds),
-            "should_be": [hold.value for hold in self.decision.holds],
+            "should_be": list(self.decision.holds),
             "next_change_at": self.standing.next_change_at,
             "next_change_should_be": self.decision.next_change_at,
         }
@@ -127,7 +127,7 @@ def differences(connection: Connection, at: datetime) -> Iterator[Difference]:
 
 def _differs(standing: Standing, decision: Decision) -> bool:
     """Unlike holds, or a change ahead that the minute tick would miss."""
-    if standing.holds != tuple(hold.value for hold in decision.holds):
+    if standing.holds != decision.holds:
         return True
     due = decision.next_change_at
     return due is not None and (standing.next_change_at is None or standing.next_change_at > due)

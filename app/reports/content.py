@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 from db.repository.reports import overspends, report_facts
 from domain.budgets import Scope
-from domain.campaigns import EffectiveStatus, Hold
+from domain.campaigns import EffectiveStatus
 from domain.history import stretches
+from domain.holds import Hold
 from domain.overspend import Overspend, explained, held_at
 from domain.periods import Period, Window, day_starts_at, time_zone
 from domain.reporting import (

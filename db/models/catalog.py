@@ -99,6 +99,7 @@ class Campaign(Base):
     ends_on: Mapped[date | None] = mapped_column(Date)
     configured_status: Mapped[str] = mapped_column(Text, server_default="enabled")
     effective_status: Mapped[str] = mapped_column(Text, server_default="active")
+    set_holds: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     holds: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     next_change_at: Mapped[datetime | None] = mapped_column(Moment)
     enforced_at: Mapped[datetime | None] = mapped_column(Moment)

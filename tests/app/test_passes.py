@@ -10,11 +10,12 @@ from dramatiq.errors import BrokerConnectionError
 from sqlalchemy import Connection
 
 from app import passes
-from app.enforcement import Cause, edited, enforce_brands
+from app.enforcement import edited, enforce_brands
 from app.passes import go_on, next_part
 from db.engine import committed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
+from domain.causes import Cause
 from domain.periods import Period
 from runtime import clock
 from tests.kit import at_once, is_empty, lines, working

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from domain.budgets import Budget, BudgetSpend, Scope
-from domain.campaigns import Brand, Campaign, ConfiguredStatus, Hold
+from domain.campaigns import Brand, Campaign, ConfiguredStatus
+from domain.holds import Hold
 from domain.periods import Period, window_of
 from domain.schedules import Daypart, Schedule, parse_schedule
 
@@ -124,6 +125,7 @@ def day_holds_by_hand(campaign: Campaign, day: date) -> frozenset[Hold]:
         Hold.BRAND_PAUSED: campaign.brand.configured_status != "enabled",
         Hold.FLIGHT_NOT_STARTED: campaign.starts_on is not None and day < campaign.starts_on,
         Hold.FLIGHT_ENDED: campaign.ends_on is not None and campaign.ends_on < day,
+        Hold.PLATFORM_PAUSED: "platform_paused" in campaign.set_holds,
     }
     for spend in campaign.budgets:
         name = f"{spend.budget.scope}_{spend.budget.period}_budget"
@@ -237,5 +239,6 @@ def decisions(draw: st.DrawFn) -> tuple[Campaign, datetime]:
         draw(_flight_day_near(today)),
         draw(st.just(()) | schedules),
         draw(_spends_on(today)),
+        draw(st.sampled_from([(), (Hold.PLATFORM_PAUSED.value,)])),
     )
     return facts, at

@@ -3,7 +3,12 @@
 import itertools
 
 from domain.budgets import Scope
-from domain.campaigns import BUDGET_HOLDS, HOLD_ORDER, Hold, budget_hold
+from domain.holds import (
+    BUDGET_HOLDS,
+    Hold,
+    budget_hold,
+    in_order,
+)
 from domain.periods import Period
 from tests.domain.facts import spent
 
@@ -14,12 +19,12 @@ def test_every_scope_and_period_has_a_hold_of_its_own() -> None:
 
 
 def test_every_hold_has_its_own_place() -> None:
-    assert sorted(HOLD_ORDER.values()) == list(range(len(Hold)))
+    assert in_order(reversed(Hold)) == tuple(Hold)
 
 
 def test_what_people_decided_is_told_first_and_budgets_last() -> None:
-    told = sorted(Hold, key=HOLD_ORDER.__getitem__)
-    assert told[:3] == [Hold.USER_PAUSED, Hold.ARCHIVED, Hold.BRAND_PAUSED]
+    told = in_order(Hold)
+    assert told[:3] == (Hold.USER_PAUSED, Hold.ARCHIVED, Hold.BRAND_PAUSED)
     assert set(told[-len(BUDGET_HOLDS) :]) == set(BUDGET_HOLDS.values())
 
 

@@ -12,11 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from app import jobs
-from app.enforcement import Cause, edited, enforce_brands
+from app.enforcement import edited, enforce_brands
 from db.engine import snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from db.repository.enforcement import search
+from domain.causes import Cause
 from domain.periods import Period
 from domain.schedules import Daypart, normalised
 from runtime import clock, logs

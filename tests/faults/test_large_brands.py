@@ -2,7 +2,8 @@
 
 from dramatiq import Message
 
-from app.enforcement import Cause, enforce_brands
+from app.enforcement import enforce_brands
+from domain.causes import Cause
 from tests.faults.kit import Stage, children, is_ready, kill, size, until
 from tests.world import World
 

@@ -21,12 +21,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
-from app.enforcement import Cause, edited, enforce_brands
+from app.enforcement import edited, enforce_brands
 from app.explanations import explained
 from app.proof.verification import differences
 from db.engine import committed, engine, snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
+from domain.causes import Cause
 from domain.errors import InvalidValue
 from domain.periods import Period
 from domain.schedules import Daypart

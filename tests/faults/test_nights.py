@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection
 
-from app.enforcement import Cause, enforce_brands
+from app.enforcement import enforce_brands
 from app.ingest.replay import replay
 from db.engine import committed, snapshot
 from db.repository.ledger import rejected
+from domain.causes import Cause
 from tests.faults.model import DAY, QUARTER, Campaign, Model, parts, quarters
 from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, stored_holds, tell_figures
 from tests.world import World

@@ -15,9 +15,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection
 
-from app.enforcement import Cause, edited, enforce_brands
+from app.enforcement import edited, enforce_brands
 from app.proof.verification import differences
 from db.engine import committed, snapshot
+from domain.causes import Cause
 from tests.faults.model import BROKEN, DAY, Brand, Campaign, Model, broken, parts
 from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, tell_figures
 from tests.world import PERIODS, World

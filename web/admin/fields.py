@@ -12,8 +12,8 @@ from starlette_admin.filters import FilterApplyContext, FilterValidationError
 from starlette_admin.filters.numeric import EqualFilter
 from starlette_admin.filters.string import ContainsFilter
 
+from domain.holds import in_words
 from domain.inputs import MAX_ID
-from domain.words import in_words
 from runtime.formats import instant
 
 PRE: Final = "pre.html"

@@ -16,8 +16,8 @@ from db.repository.catalog import catalog
 from db.repository.catalog.catalog import CAMPAIGN_FIELDS
 from db.repository.catalog.idempotency import Answer
 from db.repository.reading import listing
-from domain.campaigns import ConfiguredStatus, EffectiveStatus, Hold
-from domain.words import HOLD_WORDS
+from domain.campaigns import ConfiguredStatus, EffectiveStatus
+from domain.holds import HOLD_WORDS, Hold
 from runtime import clock
 from web import problems
 from web.api.brands import EDITS, GONE, UNCHANGED, Enforcement
@@ -122,13 +122,14 @@ class Explanation(BaseModel):
     enforcement: Enforcement | None = Field(description="How far its brand is, where some campaigns are not yet done")
 
 
-def _told(connection: Connection, campaign_id: int) -> dict[str, Any]:
+def answer_of(connection: Connection, campaign_id: int) -> dict[str, Any]:
+    """The campaign as the API answers it. Raises InvalidValue when there is no such campaign."""
     return Campaign(**listing.campaign(connection, campaign_id)).model_dump(mode="json")
 
 
 def seen_campaign(connection: Connection, caller: Caller, campaign_id: int) -> dict[str, Any]:
     """The campaign as it is answered. Raises InvalidValue where the caller knows none by this id."""
-    return seen_by(caller, "campaign", _told(connection, campaign_id))
+    return seen_by(caller, "campaign", answer_of(connection, campaign_id))
 
 
 def brand_of_seen(caller: Caller, campaign_id: int) -> int:
@@ -183,7 +184,7 @@ def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign, dry_run: Dr
         return catalog.create_campaign(connection, edit=edit, **new.model_dump())
 
     def tell(connection: Connection, campaign_id: int) -> Answer:
-        body = _told(connection, campaign_id)
+        body = answer_of(connection, campaign_id)
         headers = {"Location": f"/api/campaigns/{campaign_id}/", "ETag": etags.etag_of(body, CAMPAIGN_FIELDS)}
         return Answer(HTTPStatus.CREATED, headers, body)
 
@@ -231,7 +232,7 @@ def _edited(
     brand_id = brand_of_seen(caller, campaign_id)
     if dry_run:
         return previewed(change, brand_id)
-    return etags.tagged(edited_then(change, brand_id, _told), CAMPAIGN_FIELDS)
+    return etags.tagged(edited_then(change, brand_id, answer_of), CAMPAIGN_FIELDS)
 
 
 @router.get(

@@ -8,6 +8,7 @@ from web.api import (
     budgets,
     campaigns,
     docs,
+    holds,
     rejected,
     reports,
     schedules,
@@ -51,7 +52,7 @@ TAGS = [
     {"name": "probes", "description": "What operators and their tools ask; no key needed."},
 ]
 
-RESOURCES = (brands, campaigns, accounts, schedules, budgets, status_changes, spend, spent, reports, rejected)
+RESOURCES = (brands, campaigns, holds, accounts, schedules, budgets, status_changes, spend, spent, reports, rejected)
 
 router = APIRouter()
 for resource in RESOURCES:

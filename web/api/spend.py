@@ -11,7 +11,6 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, model_validator
 
 from app.access import Caller
-from app.enforcement import Cause
 from app.ingest import submissions
 from app.ingest.count import Counted
 from app.ingest.ingest import count_events, count_totals, report
@@ -19,6 +18,7 @@ from app.ingest.submissions import Refused
 from db.repository.ledger.rejected import printable
 from delivery.outgoing import send_events, send_totals
 from domain.campaigns import EffectiveStatus
+from domain.causes import Cause
 from domain.inputs import MAX_EVENTS_PER_MESSAGE, MAX_TEXT, Reason, Rejection
 from web import problems
 from web.api.request.fields import Body

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from app.enforcement import Cause
 from db.engine import snapshot
 from db.repository.reading import feed, listing
 from domain.campaigns import EffectiveStatus
+from domain.causes import Cause
 from web import problems
 from web.api.request.fields import QueryId
 from web.api.request.keys import Reader

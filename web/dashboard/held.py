@@ -11,11 +11,10 @@ from sqlalchemy import Connection
 from db.repository.enforcement.enforcement import load
 from db.repository.reading import dashboard
 from domain.budgets import BudgetSpend, Scope
-from domain.campaigns import Campaign, Hold
+from domain.campaigns import Campaign
 from domain.enforcement import explain
-from domain.words import in_words
+from domain.holds import LIFTED_BY_PEOPLE, in_words
 
-LIFTED_BY_PEOPLE: Final = frozenset({Hold.USER_PAUSED, Hold.ARCHIVED, Hold.BRAND_PAUSED, Hold.FLIGHT_ENDED})
 GROUPS_EXPLAINED: Final = 8
 KINDS_EXPLAINED: Final = 12
 """Bounds of what one page works out: the largest groups of a brand, and in each what may change first."""

@@ -20,9 +20,9 @@ from starlette_admin.security.csrf import CSRFMiddleware
 from db.repository.access.access import Person
 from db.repository.shared.zones import readable_zones
 from domain.errors import InvalidValue
+from domain.holds import in_words
 from domain.money import format_units
 from domain.schedules import format_schedule
-from domain.words import in_words
 from runtime import clock
 from runtime.formats import exact_money, rounded_money
 from web.csrf import masked

@@ -10,8 +10,8 @@ from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 from domain.budgets import Scope
+from domain.holds import hold_in_words
 from domain.periods import ONE_DAY, Period
-from domain.words import hold_in_words
 
 FIELD: Final = 1000
 GAP: Final = 6

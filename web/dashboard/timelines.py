@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from app.reports.formats import hours
 from domain.history import Stretch, stretches, thinned
+from domain.holds import hold_in_words
 from domain.periods import ONE_DAY, day_starts_at, local_day
 from domain.reporting import Span, seconds_of, times_of
-from domain.words import hold_in_words
 
 SIX_HOURLY_DAYS: Final = 2
 FINEST: Final = 500

@@ -3,9 +3,10 @@
 import dramatiq
 
 from app import passes
-from app.enforcement import Cause, enforce_brands
+from app.enforcement import enforce_brands
 from delivery.broker import get_broker
 from delivery.queues import QUEUE_OF
+from domain.causes import Cause
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["evaluate_budgets"])

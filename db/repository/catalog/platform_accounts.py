@@ -62,9 +62,10 @@ RELEASE = text("""
 # A campaign like the one that is moved, in another brand.
 TAKE_OVER = text("""
     INSERT INTO campaigns (brand_id, name, platform, external_id, platform_account_id, starts_on, ends_on,
-        configured_status, created_at)
-    VALUES (:brand_id, :name, :platform, :external_id, :platform_account_id, :starts_on, :ends_on,
-        :configured_status, :at)
+        configured_status, set_holds, created_at)
+    SELECT :brand_id, :name, :platform, :external_id, :platform_account_id, CAST(:starts_on AS date),
+        CAST(:ends_on AS date), :configured_status, set_holds, :at
+    FROM campaigns WHERE id = :id
     RETURNING id
 """)
 

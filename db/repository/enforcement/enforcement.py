@@ -14,7 +14,8 @@ from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from db.repository.shared.zones import readable_zones
 from domain.budgets import Budget, BudgetSpend, Scope
-from domain.campaigns import Brand, Campaign, ConfiguredStatus, budget_hold
+from domain.campaigns import Brand, Campaign, ConfiguredStatus
+from domain.holds import budget_hold
 from domain.periods import Period, Window, local_day
 from domain.schedules import Daypart, Schedule, normalised
 
@@ -30,7 +31,7 @@ BRANDS = text("""
 
 # A schedule is told in words of weekday, first and last minute, for many campaigns have the same one.
 CAMPAIGNS = """
-    SELECT id, brand_id, configured_status, starts_on, ends_on,
+    SELECT id, brand_id, configured_status, starts_on, ends_on, set_holds,
         (SELECT string_agg(concat_ws('-', weekday, starts_minute, ends_minute), ' ')
             FROM dayparts WHERE campaign_id = campaigns.id) AS schedule,
         effective_status, next_change_at, enforced_at IS NULL, holds
@@ -189,10 +190,10 @@ def _standings(
 ) -> list[Standing]:
     alike: dict[tuple[object, ...], Campaign] = {}
     standings = []
-    for campaign_id, brand_id, status, starts_on, ends_on, schedule, *standing in campaigns:
+    for campaign_id, brand_id, status, starts_on, ends_on, set_holds, schedule, *standing in campaigns:
         effective_status, next_change_at, is_new, holds = standing
         own = budgets.get((brand_id, campaign_id), ())
-        facts = (brand_id, status, starts_on, ends_on, schedule, campaign_id if own else None)
+        facts = (brand_id, status, starts_on, ends_on, tuple(set_holds), schedule, campaign_id if own else None)
         if facts not in alike:
             both = (*budgets.get((brand_id, None), ()), *own)
             alike[facts] = Campaign(
@@ -202,6 +203,7 @@ def _standings(
                 ends_on,
                 schedule=_schedule(schedule),
                 budgets=both,
+                set_holds=tuple(set_holds),
             )
         stored = (effective_status, next_change_at, is_new, tuple(holds))
         standings.append(Standing(campaign_id, brand_id, alike[facts], *stored))

@@ -15,6 +15,7 @@ from db.repository.shared.windows import (
     current_windows,
 )
 from db.repository.shared.zones import readable_zones
+from domain.holds import SET_HOLDS
 
 # Every budget with what is left of it, and the hold that it puts on campaigns when it is exhausted.
 JUDGED = f"""
@@ -118,6 +119,11 @@ DRIFTED = text(f"""
         OR (campaigns.configured_status = 'paused') <> ('user_paused' = ANY(holds))
         OR (campaigns.configured_status = 'archived') <> ('archived' = ANY(holds))
         OR (brands.configured_status <> 'enabled') <> ('brand_paused' = ANY(holds))
+        OR NOT set_holds <@ holds
+        OR (holds && CAST(:settable AS text[]) AND EXISTS (
+            SELECT FROM unnest(holds) AS held(hold)
+            WHERE hold = ANY(CAST(:settable AS text[])) AND hold <> ALL(set_holds)
+        ))
         OR COALESCE(today < starts_on, false) <> ('flight_not_started' = ANY(holds))
         OR COALESCE(today > ends_on, false) <> ('flight_ended' = ANY(holds))
         OR ('outside_schedule' = ANY(holds)) <> (
@@ -244,6 +250,7 @@ def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[
     local = {zone: at.astimezone(rules) for zone, rules in readable_zones(zones).items()}
     parameters = {
         "at": at,
+        "settable": sorted(SET_HOLDS),
         "zones": list(local),
         "todays": [wall.date() for wall in local.values()],
         "weekdays": [wall.isoweekday() for wall in local.values()],

@@ -319,6 +319,14 @@ def test_spend_that_is_counted_while_the_id_is_released_stays_with_one_campaign(
 # Moves
 
 
+def test_moved_campaign_keeps_the_hold_that_was_set_on_it(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    old = world.campaign(first, platform=PLATFORM, external_id="1")
+    world.execute("UPDATE campaigns SET set_holds = '{platform_paused}' WHERE id = %s", old)
+    moved = move(old, second)
+    assert "platform_paused" in world.holds(moved.new_campaign_id)
+
+
 def test_a_move_keeps_history_and_counts_from_its_day_in_the_new_brand(world: World) -> None:
     first, second = world.brand(), world.brand()
     old = named(world, first, name="Sale", starts_on=date(2026, 6, 1))

@@ -10,11 +10,11 @@ from sqlalchemy import Select
 from starlette.requests import Request
 from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, action, flash, row_action
 
-from app.enforcement import Cause
 from app.ingest.replay import replay_chosen
 from db.models.ledger import RejectedEvent
 from db.repository.ledger.rejected import Chosen
 from domain.campaigns import EffectiveStatus
+from domain.causes import Cause
 from domain.edit_words import edit_lines
 from domain.errors import InvalidValue
 from runtime.formats import exact_money, spellable

@@ -3,9 +3,8 @@
 import pytest
 
 from domain.budgets import Scope
-from domain.campaigns import Hold
+from domain.holds import HOLD_WORDS, Hold
 from domain.periods import Period
-from domain.words import HOLD_WORDS
 
 
 def test_every_hold_has_words_of_its_own() -> None:

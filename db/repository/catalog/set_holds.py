@@ -1,0 +1,37 @@
+"""Holds that are set and lifted on one campaign, each edit audited."""
+
+from sqlalchemy import Connection, text
+
+from db.repository.access.audit import Edit, Subject, note
+from domain.errors import InvalidValue
+from domain.holds import in_order, settable
+
+# Locks the campaign, so that two edits at once do not lose one of them.
+SET_HOLDS_OF = text("SELECT brand_id, set_holds FROM campaigns WHERE id = :id FOR NO KEY UPDATE")
+
+UPDATE_SET_HOLDS = text("UPDATE campaigns SET set_holds = CAST(:set_holds AS text[]) WHERE id = :id")
+
+
+def set_hold(connection: Connection, campaign_id: int, hold: str, edit: Edit) -> None:
+    """Sets a hold on the campaign; one that is set already stays. The caller enforces the brand in the same commit.
+
+    Raises InvalidValue for a campaign that does not exist, or a hold that cannot be set by hand.
+    """
+    _change(connection, campaign_id, edit, added={settable(hold).value}, removed=set())
+
+
+def lift_hold(connection: Connection, campaign_id: int, hold: str, edit: Edit) -> None:
+    """Lifts a hold that was set on the campaign; one that is not set changes nothing. Raises as `set_hold` does."""
+    _change(connection, campaign_id, edit, added=set(), removed={settable(hold).value})
+
+
+def _change(connection: Connection, campaign_id: int, edit: Edit, *, added: set[str], removed: set[str]) -> None:
+    row = connection.execute(SET_HOLDS_OF, {"id": campaign_id}).first()
+    if row is None:
+        raise InvalidValue("campaign", f"there is no campaign {campaign_id}")
+    old, new = list(row.set_holds), list(in_order({*row.set_holds, *added} - removed))
+    if new == old:
+        return
+    connection.execute(UPDATE_SET_HOLDS, {"id": campaign_id, "set_holds": new})
+    subject = Subject("campaign", campaign_id, row.brand_id)
+    note(connection, edit, "edit", subject, {"set_holds": old}, {"set_holds": new})

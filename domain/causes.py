@@ -1,0 +1,22 @@
+"""Why enforcement ran: kept with each status change and each change of holds."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Cause(StrEnum):
+    """The trigger of an enforcement run."""
+
+    SPEND = "spend"
+    REPORTED_TOTAL = "reported_total"
+    EDIT = "edit"
+    SCHEDULE = "schedule"
+    DAILY_RESET = "daily_reset"
+    MONTHLY_RESET = "monthly_reset"
+    REFRESH = "refresh"
+    CHECK = "check"
+    REPAIR = "repair"
+
+
+PERIODIC: Final = frozenset({Cause.SCHEDULE, Cause.DAILY_RESET, Cause.MONTHLY_RESET, Cause.REFRESH})
+"""Causes that recur by themselves: their runs wait briefly for a locked brand and leave it to the next run."""

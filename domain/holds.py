@@ -1,0 +1,118 @@
+"""Holds: the reasons why a campaign must not serve. Everything that is said of one kind of hold stands in `KINDS`.
+
+A kind with `is_set` is stored on the campaign and stays until it is lifted: an API call, a command or a platform's
+status sets and lifts it. A kind without is derived from budgets, flight, schedule and configured statuses.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from domain.budgets import BudgetSpend, Scope
+from domain.errors import InvalidValue
+from domain.periods import Period
+
+
+class Hold(StrEnum):
+    """A reason why a campaign must not serve, in the order in which holds are stored and shown."""
+
+    USER_PAUSED = "user_paused"
+    ARCHIVED = "archived"
+    BRAND_PAUSED = "brand_paused"
+    PLATFORM_PAUSED = "platform_paused"
+    FLIGHT_NOT_STARTED = "flight_not_started"
+    FLIGHT_ENDED = "flight_ended"
+    OUTSIDE_SCHEDULE = "outside_schedule"
+    BRAND_DAILY_BUDGET = "brand_daily_budget"
+    BRAND_WEEKLY_BUDGET = "brand_weekly_budget"
+    BRAND_MONTHLY_BUDGET = "brand_monthly_budget"
+    BRAND_YEARLY_BUDGET = "brand_yearly_budget"
+    BRAND_LIFETIME_BUDGET = "brand_lifetime_budget"
+    CAMPAIGN_DAILY_BUDGET = "campaign_daily_budget"
+    CAMPAIGN_WEEKLY_BUDGET = "campaign_weekly_budget"
+    CAMPAIGN_MONTHLY_BUDGET = "campaign_monthly_budget"
+    CAMPAIGN_YEARLY_BUDGET = "campaign_yearly_budget"
+    CAMPAIGN_LIFETIME_BUDGET = "campaign_lifetime_budget"
+
+
+SOMEONE_ENABLES_IT: Final = "someone enables it"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldKind:
+    """What is said of one kind of hold.
+
+    `because` ends the sentence «it does not serve, because …», `released_by` ends «it stays stopped until …».
+    `lifts_by_clock`: the clock alone may lift it. `is_set`: it is stored on the campaign, set and lifted there.
+    """
+
+    because: str
+    released_by: str = SOMEONE_ENABLES_IT
+    lifts_by_clock: bool = False
+    is_set: bool = False
+
+
+BUDGET_HOLDS: Final[Mapping[tuple[Scope, Period], Hold]] = {
+    (scope, period): Hold(f"{scope}_{period}_budget") for scope in Scope for period in Period
+}
+
+KINDS: Final[Mapping[Hold, HoldKind]] = {
+    Hold.USER_PAUSED: HoldKind("paused by a person"),
+    Hold.ARCHIVED: HoldKind("archived"),
+    Hold.BRAND_PAUSED: HoldKind("the brand is paused or archived", "someone enables the brand"),
+    Hold.PLATFORM_PAUSED: HoldKind("paused on the ad platform", "someone enables it on the ad platform", is_set=True),
+    Hold.FLIGHT_NOT_STARTED: HoldKind("the flight has not started", "someone changes its flight", lifts_by_clock=True),
+    Hold.FLIGHT_ENDED: HoldKind("the flight has ended", "someone changes its flight"),
+    Hold.OUTSIDE_SCHEDULE: HoldKind("outside its schedule", "someone changes its schedule", lifts_by_clock=True),
+    **{
+        hold: HoldKind(f"the {scope}'s {period} budget is spent", "someone raises the limit", lifts_by_clock=True)
+        for (scope, period), hold in BUDGET_HOLDS.items()
+    },
+}
+
+HOLD_WORDS: Final[Mapping[str, str]] = {hold: kind.because for hold, kind in KINDS.items()}
+"""Every hold's reason, as the end of the sentence «it does not serve, because …»."""
+
+SET_HOLDS: Final = frozenset(hold for hold, kind in KINDS.items() if kind.is_set)
+"""The holds that are stored on campaigns, to be set and lifted."""
+
+LIFTED_BY_PEOPLE: Final = frozenset(hold for hold, kind in KINDS.items() if not kind.lifts_by_clock)
+"""The holds that the clock never lifts."""
+
+_ORDER: Final[Mapping[str, int]] = {hold: place for place, hold in enumerate(Hold)}
+
+
+def in_order(holds: Iterable[str]) -> tuple[str, ...]:
+    """Each hold once, in the order of `Hold`; names unknown to this version come last, by name."""
+    return tuple(sorted(set(holds), key=lambda hold: (_ORDER.get(hold, len(_ORDER)), hold)))
+
+
+def budget_hold(spend: BudgetSpend) -> Hold:
+    """The hold that this budget puts on a campaign when it is exhausted."""
+    return BUDGET_HOLDS[spend.budget.scope, spend.budget.period]
+
+
+def settable(hold: str) -> Hold:
+    """The hold of this name. Raises InvalidValue for a name that is unknown, or a hold that cannot be set by hand."""
+    if hold not in SET_HOLDS:
+        names = ", ".join(in_order(SET_HOLDS))
+        raise InvalidValue("hold", f"{hold!r} cannot be set or lifted by hand; these can: {names}")
+    return Hold(hold)
+
+
+def hold_in_words(hold: str) -> str:
+    """The hold's reason; a name unknown to this version is returned as it is."""
+    return HOLD_WORDS.get(hold, hold)
+
+
+def in_words(holds: Iterable[str]) -> str:
+    """The reasons of all holds, separated by semicolons."""
+    return "; ".join(map(hold_in_words, holds))
+
+
+def stays_stopped(holds: Iterable[str]) -> str:
+    """`stays stopped until …`, with all that must happen before a campaign with these holds serves again."""
+    kinds = {hold.value: kind for hold, kind in KINDS.items()}
+    needed = dict.fromkeys(kinds[hold].released_by if hold in kinds else SOMEONE_ENABLES_IT for hold in holds)
+    return f"stays stopped until {' and '.join(needed) or SOMEONE_ENABLES_IT}"
