@@ -26,7 +26,14 @@ from tests.ports import free_port
 from tests.roles import UrlOf, as_login
 from tests.world import World
 
-THROW_AWAY = {"max_connections": "200", "fsync": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
+THROW_AWAY = {
+    "max_connections": "200",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "256MB",
+    "autovacuum": "off",
+    "scram_iterations": "1",  # at 4,096 a client spends 6 ms of its processor on each connection
+}
 TEMPLATE = f"spendgate_template_{os.getpid()}"
 
 _servers = ExitStack()
@@ -43,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         home = new_folder("spendgate-tests-")
         servers = _servers.enter_context(embedded.running(home, postgres_settings=THROW_AWAY))
         _servers.callback(shutil.rmtree, home, ignore_errors=True)
+        _set_password_again(servers.database_url)
         os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url, SPENDGATE_HOME=str(home))
     if "SPENDGATE_TEST_REDIS" in os.environ:
         os.environ["REDIS_URL"] = _servers.enter_context(redis_server(os.environ["SPENDGATE_TEST_REDIS"]))
@@ -77,17 +85,27 @@ def _answers(port: int) -> bool:
         return False
 
 
+def _set_password_again(url: str) -> None:
+    """Has Postgres derive the verifier of the owner's password anew, with as few iterations as THROW_AWAY says."""
+    password = urlsplit(url).password or ""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(password))
+
+
 def pytest_unconfigure() -> None:
     """Stops what was started."""
-    if "DATABASE_URL" in os.environ and _maintenance_url:
-        with psycopg.connect(_maintenance_url[0], autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(TEMPLATE)))
-            for name, _ in _logins.values():
-                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+    if _maintenance:
+        _maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", TEMPLATE)
+        for name, _ in _logins.values():
+            _maintain("DROP ROLE IF EXISTS {}", name)
+        _maintenance.pop().close()
     _servers.close()
 
 
 _maintenance_url: list[str] = []
+_maintenance: list[psycopg.Connection] = []
+"""The connection by which databases are made and dropped."""
+
 _logins: dict[DatabaseRole, tuple[str, str]] = {}
 """The names and passwords of the roles, which every copy of the template knows."""
 
@@ -99,9 +117,8 @@ def _make_template() -> None:
 
     base = os.environ["DATABASE_URL"]
     _maintenance_url.append(base)
-    with psycopg.connect(base, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(TEMPLATE)))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+    _maintain("DROP DATABASE IF EXISTS {}", TEMPLATE)
+    _maintain("CREATE DATABASE {}", TEMPLATE)
     os.environ["DATABASE_URL"] = _url_of(TEMPLATE)
     settings.cache_clear()
     migrate_to("head")
@@ -110,6 +127,13 @@ def _make_template() -> None:
     for role, url in made.items():
         split = urlsplit(url)
         _logins[role] = split.username or "", split.password or ""
+
+
+def _maintain(statement: str, *names: str) -> None:
+    """A statement outside of every test's database, each {} in it a name."""
+    if not _maintenance:
+        _maintenance.append(psycopg.connect(_maintenance_url[0], autocommit=True))
+    _maintenance[0].execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def _url_of(database: str) -> str:
@@ -131,9 +155,7 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
     from runtime.settings import settings  # noqa: PLC0415
 
     name = f"spendgate_test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(_maintenance_url[0], autocommit=True) as connection:
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-        connection.execute(create)
+    _maintain("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, TEMPLATE)
     url = _url_of(name)
     monkeypatch.setenv("DATABASE_URL", url if login is None else as_login(url, *_logins[login]))
     settings.cache_clear()
@@ -148,8 +170,7 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
     engine().dispose()
     engine.cache_clear()
     settings.cache_clear()
-    with psycopg.connect(_maintenance_url[0], autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    _maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 _numbers = iter(range(1_000_000))
