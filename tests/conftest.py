@@ -6,6 +6,7 @@ SPENDGATE_TEST_REDIS names a redis-server to use instead, SPENDGATE_TEST_RABBITM
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -41,6 +42,9 @@ _servers = ExitStack()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the servers before any of our modules is imported, for the broker takes its URL when it is."""
+    # Hundreds of processes are started, and each would compile every module anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     is_controller = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
     if is_controller:
         return
