@@ -187,9 +187,11 @@ def url_of(database: str) -> UrlOf:
 
 
 @pytest.fixture
-def world(database: str, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Brands, campaigns, spend and a clock to set, on a database of its own."""
-    return World(database, monkeypatch)
+    made = World(database, monkeypatch)
+    yield made
+    made.disconnect()
 
 
 @pytest.fixture

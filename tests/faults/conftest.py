@@ -54,6 +54,7 @@ def stage(servers: Servers, template: str, tmp_path: Path, monkeypatch: pytest.M
     staged = Stage(servers, World(url, monkeypatch), tmp_path)
     print(f"SPENDGATE_FAULTS_SEED={staged.seed}")
     yield staged
+    staged.world.disconnect()
     monkeypatch.undo()
     forget_database()
     servers.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)

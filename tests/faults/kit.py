@@ -214,6 +214,7 @@ class Stage:
     def at_rest(self) -> None:
         """Closes this process's own connections to the database."""
         engine().dispose()
+        self.world.disconnect()
 
     # what came of it
 

@@ -44,6 +44,7 @@ def standing_at(stage: Stage, at: str) -> Iterator[World]:
         world = World(stage.world.url, patch)
         world.set_clock(at)
         yield world
+        world.disconnect()
 
 
 def changes(stage: Stage, campaign: int) -> list[tuple[str, str]]:

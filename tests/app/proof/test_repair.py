@@ -19,7 +19,7 @@ from workers.actors.schedule import refresh_spend
 
 def tamper(world: World, statement: str) -> None:
     """As somebody with every right, past every trigger."""
-    world.execute("SET session_replication_role = replica; " + statement)
+    world.execute("SET LOCAL session_replication_role = replica; " + statement)
 
 
 @pytest.fixture
