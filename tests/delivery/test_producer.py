@@ -1,4 +1,4 @@
-"""The producers that the README shows, as their readers run them: what they send is counted."""
+"""The producers that the guide shows, as their readers run them: their events are counted."""
 
 import re
 
@@ -9,8 +9,8 @@ from tests.queues import ON_RABBITMQ, ON_REDIS, queues
 from tests.world import World, eventually
 
 EXAMPLE = (REPOSITORY / "examples/producer.py").read_text()
-README = (REPOSITORY / "README.md").read_text()
-PRODUCER, BY_RABBITMQ, *OTHERS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+GUIDE = (REPOSITORY / "docs/guides/producer.md").read_text()
+PRODUCER, BY_RABBITMQ, *OTHERS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 AMOUNT_MICROS = 1_250_000
 FIRST_CAMPAIGN = 1
 
@@ -28,13 +28,13 @@ def counts(world: World, events: int) -> None:
     world.verify()
 
 
-def test_the_example_is_what_the_readme_shows() -> None:
+def test_the_example_is_what_the_guide_shows() -> None:
     assert EXAMPLE.partition("\n\n")[2] == PRODUCER
     assert OTHERS == []
 
 
 @ON_REDIS
-def test_the_producer_of_the_readme_is_counted(world: World) -> None:
+def test_the_producer_of_the_guide_is_counted(world: World) -> None:
     assert world.campaign(world.brand()) == FIRST_CAMPAIGN
     sends(PRODUCER, 2)
     assert queues().count("spend") == 2
