@@ -1,4 +1,4 @@
-"""`python -m benchmarks.machines`: what docs/scaling.md goes by.
+"""`python -m benchmarks.machines`: the figures of docs/evidence/scaling.md.
 
 Events a second by one worker machine, and by two, on one Redis and one Postgres. Each machine is a network namespace
 of its own, joined to the servers' by a bridge: nothing but the network, and this computer's cores, is between them.

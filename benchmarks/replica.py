@@ -1,4 +1,4 @@
-"""`python -m benchmarks.replica`: what a replica takes off Postgres, for docs/scaling.md.
+"""`python -m benchmarks.replica`: what a replica takes off Postgres, for docs/evidence/scaling.md.
 
 Events are counted while pages are looked at: nobody looks, they look at the primary, they look at a replica that
 streams from it. Beside the rates stands what either server needed of the processors, because here all share two cores.
