@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python .ci/install.py
 RABBITMQ_TESTS := $(addprefix tests/,$(addprefix workers/test_,broker.py rabbit_broker.py processes.py producer.py replay.py \
 	locked_brands.py master.py group_commit.py) cli/test_waiting.py web/test_metrics.py) -k "not bad_setting"
 
-.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs bench bench-steps bench-machines bench-replica bench-pages lock clean
+.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-replica bench-pages lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -51,6 +51,9 @@ audit: .venv/dev  ## Ask whether a locked dependency has a known weakness; ARGS=
 
 docs: .venv/dev  ## Bring docs/reference up to the code; fails where something new has to be described
 	@$(BIN)/python -m docs.reference.make
+
+pictures: .venv/dev  ## Take the README's pictures anew, from the running service in Chromium
+	@$(BIN)/python -m docs.pictures.make
 
 bench: .venv/dev  ## What is fast and how fast, each beside a plain reference (or ARGS=…, see benchmarks/__main__.py)
 	@$(BIN)/python -m benchmarks $(ARGS)
