@@ -1,0 +1,79 @@
+"""What holds for every page: links lead somewhere, README stays short, the changelog names this version."""
+
+import re
+import tomllib
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.cli.shell import REPOSITORY
+from tests.docs.markdown import anchors, blocks, links, pages, slug
+
+README_BYTES = 8 * 1024
+PICTURE_BYTES = 300 * 1024
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_relative_link_leads_to_a_file_and_a_heading(path: Path) -> None:
+    broken = []
+    for address in links(path.read_text()):
+        where = urlsplit(address)
+        if where.scheme:
+            continue
+        target = path if not where.path else (path.parent / unquote(where.path)).resolve()
+        if not target.exists() or (where.fragment and where.fragment not in anchors(target.read_text())):
+            broken.append(address)
+    assert broken == []
+
+
+def test_a_link_to_a_missing_heading_is_noticed() -> None:
+    page = "# One two\n\n## `code` & more!\n\n## One two\n\n[here](#one-two-1)\n"
+    assert anchors(page) == {"one-two", "code--more", "one-two-1"}
+    assert links(page) == ["#one-two-1"]
+    assert slug("What holds, and when?") == "what-holds-and-when"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, waiting = set[Path](), [REPOSITORY / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        targets = [(page.parent / urlsplit(address).path).resolve() for address in links(page.read_text())]
+        waiting += [target for target in targets if target.suffix == ".md" and target.exists()]
+    assert [str(page.relative_to(REPOSITORY)) for page in pages() if page not in reached] == []
+
+
+def test_readme_has_at_most_8_kb() -> None:
+    assert len((REPOSITORY / "README.md").read_bytes()) <= README_BYTES
+
+
+def test_pictures_are_small() -> None:
+    sizes = {picture.name: picture.stat().st_size for picture in (REPOSITORY / "docs/pictures").glob("*.png")}
+    assert sizes
+    assert {name: size for name, size in sizes.items() if size > PICTURE_BYTES} == {}
+
+
+def test_changelog_names_this_version_above_all_others() -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(r"^## \[(.+?)\]", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", version]
+    assert headings[1:] == sorted(headings[1:], reverse=True)
+
+
+def test_every_decision_is_in_the_index_with_its_context_alternatives_and_cost() -> None:
+    folder = REPOSITORY / "docs/adr"
+    records = sorted(folder.glob("[0-9]*.md"))
+    assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
+    indexed = [address for address in links((folder / "README.md").read_text()) if re.match(r"\d{4}-", address)]
+    assert indexed == [path.name for path in records]
+    for path in records:
+        headings = re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)
+        assert headings == ["Context", "Decision", "Alternatives", "Cost"], path.name
+
+
+def test_every_block_of_code_says_its_language() -> None:
+    unnamed = [f"{path.name}:{block.line}" for path in pages() for block in blocks(path.read_text()) if not block.info]
+    assert unnamed == []
