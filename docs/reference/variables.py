@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from cli.roles import password_variable, url_variable
-from db.repository.privileges import DatabaseRole
+from db.repository.access.privileges import DatabaseRole
 from docs.reference.tables import UNDESCRIBED, Cells
 from runtime.settings import Settings
 

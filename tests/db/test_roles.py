@@ -64,12 +64,13 @@ def refused(url: str, statement: str) -> bool:
 def statements() -> dict[str, str]:
     """Every statement of db/repository by its place and name, with $1, $2 … where its values go."""
     found = {}
-    for module in pkgutil.iter_modules(db.repository.__path__):
-        for name, value in vars(importlib.import_module(f"db.repository.{module.name}")).items():
+    for module in pkgutil.walk_packages(db.repository.__path__, "db.repository."):
+        place = module.name.rpartition(".")[2]
+        for name, value in vars(importlib.import_module(module.name)).items():
             clauses = value if isinstance(value, tuple) else (value,)
             for number, clause in enumerate(clauses):
                 if isinstance(clause, TextClause):
-                    found[f"{module.name}.{name}.{number}"] = numbered(clause)
+                    found[f"{place}.{name}.{number}"] = numbered(clause)
     return {name: text for name, text in found.items() if not text.lstrip().startswith("SET ")}
 
 
@@ -123,7 +124,7 @@ def test_the_worker_role_may_run_all_but_what_people_and_keys_are_for(urls: Urls
     denied = refused_statements(urls[DatabaseRole.WORKER])
     for_people = (
         *("access.", "audit.INSERT", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair."),
-        *("platform_accounts.", "brand_corrections."),
+        *("platform_accounts.", "brand_corrections.", "set_holds."),
     )
     assert denied == {name for name in denied if name.startswith(for_people)}
     assert "access.CREDENTIALS.0" in denied

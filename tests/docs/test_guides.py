@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import embedded
+from runtime.embedded import servers as embedded
 from tests.cli.shell import REPOSITORY, environment, kill_group
 from tests.docs.markdown import Block, blocks
 from tests.folders import new_folder

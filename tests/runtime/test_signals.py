@@ -175,7 +175,19 @@ master.Master(work, lambda *_: None, processes=1, threads=1, shutdown_seconds=1)
 
 SOURCES = [
     path
-    for folder in ("cli", "db", "domain", "runtime", "web", "workers", "benchmarks", "tests", "examples")
+    for folder in (
+        "app",
+        "cli",
+        "db",
+        "delivery",
+        "domain",
+        "runtime",
+        "web",
+        "workers",
+        "benchmarks",
+        "tests",
+        "examples",
+    )
     for path in sorted((REPOSITORY / folder).rglob("*.py"))
 ]
 ALLOWED_CALLS = {"os.write", "os._exit"}
