@@ -3,50 +3,51 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# The lock names every package, so nothing is resolved: older pips do not hold `name[extra]` to what is locked for `name`.
+# The lock names every package, so pip resolves nothing: older pips ignore the lock of `name` when they meet `name[extra]`.
 INSTALL := $(BIN)/python .ci/install.py
 
-RABBITMQ_TESTS := $(addprefix tests/,$(addprefix workers/test_,broker.py rabbit_broker.py processes.py producer.py replay.py \
-	locked_brands.py master.py group_commit.py) cli/test_waiting.py web/test_metrics.py) -k "not bad_setting"
+RABBITMQ_TESTS := $(addprefix tests/,$(addprefix delivery/,test_broker.py rabbitmq/test_broker.py test_producer.py) \
+	$(addprefix app/ingest/test_,replay.py locked_brands.py group_commit.py) $(addprefix workers/test_,processes.py master.py) \
+	cli/test_waiting.py web/test_metrics.py) -k "not bad_setting"
 
 .PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-replica bench-pages lock clean
 .DEFAULT_GOAL := help
 
-help:  ## Say what there is
+help:  ## List these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-run: .venv/run  ## Run everything here, with demo brands and live simulated spend; Ctrl-C stops it
+run: .venv/run  ## Run the whole service on this machine with demo brands and simulated spend; Ctrl-C stops it
 	@$(BIN)/spendgate up --demo
 
-demo: .venv/run  ## The same in time-lapse: three days in ninety seconds, midnights and a clock change included
+demo: .venv/run  ## Run the demo in time-lapse: three days in ninety seconds, with midnights and a clock change
 	@SPENDGATE_HOME=.spendgate/demo SPENDGATE_CLOCK_START=2026-10-30T12:00:00Z SPENDGATE_CLOCK_SPEED=2880 \
 		$(BIN)/spendgate up --demo --fresh --seconds 90
 
-test-redis: .venv/dev  ## The process tests on the redis-server that SPENDGATE_TEST_REDIS names
+test-redis: .venv/dev  ## Run the process tests on the redis-server that SPENDGATE_TEST_REDIS names
 	@$(BIN)/python -m pytest -q -n 3 tests/delivery/test_broker.py tests/workers/test_processes.py
 
-test-rabbitmq: .venv/dev  ## The tests of delivery with RabbitMQ, by the rabbitmq-server found here or named by SPENDGATE_TEST_RABBITMQ
+test-rabbitmq: .venv/dev  ## Run the delivery tests on RabbitMQ: the installed rabbitmq-server, or SPENDGATE_TEST_RABBITMQ
 	@server=$${SPENDGATE_TEST_RABBITMQ:-$$(ls /usr/lib/rabbitmq/bin/rabbitmq-server 2>/dev/null || command -v rabbitmq-server)}; \
-		test -n "$$server" || { echo "no rabbitmq-server here: apt install rabbitmq-server, or name one in SPENDGATE_TEST_RABBITMQ"; exit 1; }; \
+		test -n "$$server" || { echo "rabbitmq-server is not installed: run apt install rabbitmq-server, or set SPENDGATE_TEST_RABBITMQ to its path"; exit 1; }; \
 		SPENDGATE_TEST_RABBITMQ=$$server $(BIN)/python -m pytest -q -n 3 $(or $(ARGS),$(RABBITMQ_TESTS))
 
-test: .venv/dev  ## All tests (or ARGS=…), against real Postgres, Redis, Dramatiq and periodiq
+test: .venv/dev  ## Run all tests (or ARGS=…) against real Postgres, Redis, Dramatiq and periodiq
 	@$(BIN)/python -m pytest -n 4 $(ARGS)
 
-coverage: .venv/dev  ## All tests, and which lines of ours they never run; more than one in ten fails
+coverage: .venv/dev  ## Run all tests and list the lines they never run; fails below 90 % coverage
 	@$(BIN)/python -m pytest -n 4 --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
-faults: .venv/dev  ## Every fault in its long form (or ARGS=…), one after the other, and the table of what came of each
+faults: .venv/dev  ## Run every fault test in its long form (or ARGS=…), one by one, and print a table of the results
 	@$(BIN)/python -m tests.faults.table $(ARGS)
 
-check: .venv/dev  ## Lint, format, types, the import law, the completeness of the lock
+check: .venv/dev  ## Check lint, format, types, import rules and that the lock is complete
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(PIP) check
 
-audit: .venv/dev  ## Ask whether a locked dependency has a known weakness; ARGS=--strict fails where nobody can be asked
+audit: .venv/dev  ## Look up known vulnerabilities of the locked dependencies; ARGS=--strict fails if no service answers
 	@$(BIN)/python .ci/audit.py $(ARGS) requirements.txt requirements-dev.txt
 
 docs: .venv/dev  ## Bring docs/reference up to the code; fails where something new has to be described
@@ -55,26 +56,26 @@ docs: .venv/dev  ## Bring docs/reference up to the code; fails where something n
 pictures: .venv/dev  ## Take the README's pictures anew, from the running service in Chromium
 	@$(BIN)/python -m docs.pictures.make
 
-bench: .venv/dev  ## What is fast and how fast, each beside a plain reference (or ARGS=…, see benchmarks/__main__.py)
+bench: .venv/dev  ## Measure speed, each figure beside a simple reference (or ARGS=…, see benchmarks/__main__.py)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-steps: .venv/dev  ## Where the time goes, by step and event, on the way from Redis to the commit
+bench-steps: .venv/dev  ## Measure the time of each step from Redis to the commit, per event
 	@$(BIN)/python -m benchmarks.steps
 
-bench-machines: .venv/dev  ## How fast one worker machine is, and two, each in a network namespace (as root)
+bench-machines: .venv/dev  ## Compare one worker machine with two, each in a network namespace (needs root)
 	@$(BIN)/python -m benchmarks.machines
 
-bench-replica: .venv/dev  ## What a replica takes off Postgres while pages are looked at
+bench-replica: .venv/dev  ## Measure how much load a read replica takes off Postgres while people read pages
 	@$(BIN)/python -m benchmarks.replica
 
-bench-pages: .venv/run  ## How long the pages take with 1,000 brands and 100,000 campaigns
+bench-pages: .venv/run  ## Measure how long pages take with 1,000 brands and 100,000 campaigns
 	@$(BIN)/python -m benchmarks.pages
 
-lock:  ## Lock the dependencies of pyproject.toml anew, with uv
+lock:  ## Write new lock files from pyproject.toml (needs uv)
 	@uv pip compile $(LOCK) --extra build -o requirements.txt pyproject.toml
 	@uv pip compile $(LOCK) --extra build --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 
-clean:  ## Remove the environment and the embedded servers' data
+clean:  ## Delete the environment and the embedded servers' data
 	@rm -rf .venv .spendgate .mypy_cache .pytest_cache .ruff_cache
 
 .venv/bin/python:

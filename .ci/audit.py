@@ -1,7 +1,7 @@
-"""`make audit`: asks pip-audit about every locked dependency, and says which of three things came out.
+"""`make audit`: looks up every locked dependency with pip-audit and reports known vulnerabilities.
 
-Exit codes: 0 every one was asked about and none is known to be weak; 1 a weakness is known; 0 too, with a warning that
-nobody can overlook, where no service could be asked (`--strict` makes that 3). What was not asked about is not clean.
+Exit codes: 0 when a service knew every package and none is vulnerable; 1 when a package is vulnerable; when no service
+could answer for every package, 0 with a warning, or 3 with `--strict`.
 """
 
 import argparse
@@ -13,46 +13,46 @@ from typing import Any, NamedTuple
 
 SERVICES = ("pypi", "osv")
 PATIENCE_SECONDS = 300
-WEAK_EXIT, UNASKED_EXIT = 1, 3
+VULNERABLE_EXIT, NOT_AUDITED_EXIT = 1, 3
 
 
 class Audit(NamedTuple):
-    """What one service said: packages it knows, packages it does not, and the weak ones with what is known of them."""
+    """One service's answer: how many packages it knows, the names it does not know, a line for each vulnerability."""
 
-    asked: int
+    known: int
     unknown: list[str]
-    weak: list[str]
+    vulnerabilities: list[str]
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description="Audit the locked dependencies for known weaknesses.")
+    options = argparse.ArgumentParser(description="Look up known vulnerabilities of the locked dependencies.")
     options.add_argument("files", nargs="+", help="hashed requirements files")
     options.add_argument(
-        "--strict", action="store_true", help="fail, too, where not every package could be asked about"
+        "--strict", action="store_true", help="fail when no service can answer for every package"
     )
-    options.add_argument("--service", choices=SERVICES, action="append", help="whom to ask, both if not given")
-    options.add_argument("--osv-url", help="another address of the OSV service")
+    options.add_argument("--service", choices=SERVICES, action="append", help="the service to ask; default: both")
+    options.add_argument("--osv-url", help="the address of another OSV service")
     given = options.parse_args()
-    said: list[str] = []
+    failures: list[str] = []
     for service in given.service or SERVICES:
         audit = ask(service, given.files, given.osv_url)
         if isinstance(audit, str):
-            said.append(f"{service}: {audit}")
+            failures.append(f"{service}: {audit}")
             continue
-        for line in audit.weak:
-            print(f"WEAK: {line}")
-        if audit.weak:
-            return WEAK_EXIT
+        for line in audit.vulnerabilities:
+            print(f"VULNERABLE: {line}")
+        if audit.vulnerabilities:
+            return VULNERABLE_EXIT
         if not audit.unknown:
-            print(f"audited: {audit.asked} packages, by {service}: no known weakness")
+            print(f"audited: {audit.known} packages, by {service}: no known vulnerability")
             return 0
-        said.append(f"{service}: knows {audit.asked} of {audit.asked + len(audit.unknown)} packages")
-    warn(f"NOT AUDITED: no service could be asked about every package ({'; '.join(said)})")
-    return UNASKED_EXIT if given.strict else 0
+        failures.append(f"{service}: knows {audit.known} of {audit.known + len(audit.unknown)} packages")
+    warn(f"NOT AUDITED: no service could answer for every package ({'; '.join(failures)})")
+    return NOT_AUDITED_EXIT if given.strict else 0
 
 
 def ask(service: str, files: list[str], osv_url: str | None) -> Audit | str:
-    """What the service says, or in a few words why it says nothing."""
+    """Returns the service's answer, or a short reason why it gave none."""
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--progress-spinner=off"]
     command += ["--format=json", f"--vulnerability-service={service}"]
     command += [part for file in files for part in ("-r", file)]
@@ -66,23 +66,23 @@ def ask(service: str, files: list[str], osv_url: str | None) -> Audit | str:
     try:
         return read(json.loads(done.stdout)["dependencies"])
     except (ValueError, KeyError, TypeError):
-        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        lines = done.stderr.strip().splitlines() or ["it printed nothing"]
         return lines[-1][:200]
 
 
 def read(dependencies: list[dict[str, Any]]) -> Audit:
-    """pip-audit's JSON: a package that its service does not know has a `skip_reason`."""
+    """Reads pip-audit's JSON, which gives a `skip_reason` to each package that its service does not know."""
     unknown = [package["name"] for package in dependencies if "skip_reason" in package]
-    weak = [
-        f"{package['name']} {package['version']}: {fault['id']}, mended in {', '.join(fault['fix_versions']) or 'none'}"
+    vulnerabilities = [
+        f"{package['name']} {package['version']}: {fault['id']}, fixed in {', '.join(fault['fix_versions']) or 'none'}"
         for package in dependencies
         for fault in package.get("vulns", [])
     ]
-    return Audit(len(dependencies) - len(unknown), unknown, weak)
+    return Audit(len(dependencies) - len(unknown), unknown, vulnerabilities)
 
 
 def warn(text: str) -> None:
-    """A line that stands out, in the summary of GitHub's too."""
+    """Prints a warning; on GitHub Actions it also appears in the summary of the run."""
     print(f"::warning title=Dependencies::{text}" if os.environ.get("GITHUB_ACTIONS") else f"*** {text} ***")
 
 

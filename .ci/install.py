@@ -1,8 +1,8 @@
-"""Installs what a lock file names into this interpreter's environment, with a counter where somebody watches.
+"""Installs the packages of a lock file into this interpreter's environment; on a terminal it shows a counter.
 
     python .ci/install.py requirements.txt
 
-Standard library only: it runs before anything is installed.
+Uses the standard library only, because it runs before any package is installed.
 """
 
 import re
@@ -21,7 +21,7 @@ TAIL = 40
 
 
 class Counter:
-    """One line on the terminal, written over every half second: how many packages were fetched, and for how long."""
+    """One line on the terminal, rewritten every half second: packages installed so far, and seconds elapsed."""
 
     def __init__(self, packages: int) -> None:
         self.packages, self.fetched, self.now = packages, 0, ""
@@ -40,10 +40,10 @@ class Counter:
         sys.stdout.flush()
 
     def note(self, line: str) -> None:
-        """Takes in a line of pip's."""
-        found = DONE.match(line)
-        if found:
-            self.fetched, self.now = self.fetched + 1, found[1]
+        """Reads one line of pip's output and counts the package it names."""
+        package = DONE.match(line)
+        if package:
+            self.fetched, self.now = self.fetched + 1, package[1]
         elif line.startswith(UNPACKING):
             self.fetched, self.now = self.packages, "unpacking"
 
@@ -58,21 +58,21 @@ class Counter:
 
 
 def main(lock: str) -> int:
-    """Installs the lock, then this project; returns pip's exit code, and tells what it said where it failed."""
+    """Installs the locked packages, then this project; returns pip's exit code and prints pip's output if it failed."""
     locked = (*PIP, "--require-hashes", "-r", lock)
     project = (*PIP, "--quiet", "--no-build-isolation", "-e", ".")
     if not sys.stdout.isatty():
-        print(f"installing what {lock} locks", flush=True)
+        print(f"installing the packages of {lock}", flush=True)
         return _quietly([*locked, "--quiet"]) or _quietly(project)
     started = time.monotonic()
     packages = len(NAMED.findall(Path(lock).read_text()))
     with Counter(packages) as counter:
-        code, said = _watched([*locked, "--progress-bar", "off"], counter)
+        code, output = _watched([*locked, "--progress-bar", "off"], counter)
         counter.now = "spendgate itself"
         if not code:
-            code, said = _watched(list(project), counter)
+            code, output = _watched(list(project), counter)
     if code:
-        sys.stderr.write("".join(said[-TAIL:]))
+        sys.stderr.write("".join(output[-TAIL:]))
         return code
     print(f"installed {packages} packages in {time.monotonic() - started:.0f} s")
     return 0
@@ -83,13 +83,13 @@ def _quietly(command: Sequence[str]) -> int:
 
 
 def _watched(command: list[str], counter: Counter) -> tuple[int, list[str]]:
-    said = []
+    output = []
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True) as pip:  # noqa: S603
         for line in pip.stdout or ():
-            said.append(line)
+            output.append(line)
             counter.note(line)
-    return pip.returncode, said
+    return pip.returncode, output
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make audit`: pip-audit against a service of vulnerabilities that answers as told, as OSV does over HTTP."""
+"""`make audit`: pip-audit against a local HTTP server that gives the answers of OSV, a service of vulnerabilities."""
 
 import json
 from collections.abc import Iterator
@@ -26,18 +26,18 @@ FAULT = {
 
 @contextmanager
 def osv(vulnerable: str, status: int = 200) -> Iterator[str]:
-    """OSV's query, to which one package is vulnerable; its URL."""
+    """Serves OSV's query, which reports the package `vulnerable`; yields its URL."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            told = {"vulns": [FAULT]} if asked["package"]["name"] == vulnerable else {}
+            answer = {"vulns": [FAULT]} if asked["package"]["name"] == vulnerable else {}
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(json.dumps(told).encode())
+            self.wfile.write(json.dumps(answer).encode())
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -55,26 +55,24 @@ def audit(url: str, file: Path, *options: str) -> Told:
     return run(str(REPOSITORY / ".ci/audit.py"), "--service", "osv", "--osv-url", url, *options, str(file))
 
 
-def test_a_known_weakness_fails_and_is_named(locked: Path) -> None:
+def test_audit_fails_and_names_a_vulnerable_package(locked: Path) -> None:
     with osv("weak") as url:
-        told = audit(url, locked)
-    assert (told.code, told.out) == (1, "WEAK: weak 1.0: OSV-1, mended in 1.1\n")
+        result = audit(url, locked)
+    assert (result.code, result.out) == (1, "VULNERABLE: weak 1.0: OSV-1, fixed in 1.1\n")
 
 
-def test_sound_packages_pass_and_are_counted(locked: Path) -> None:
+def test_audit_passes_and_counts_packages_without_vulnerabilities(locked: Path) -> None:
     with osv("another") as url:
-        told = audit(url, locked)
-    assert (told.code, told.out) == (0, "audited: 2 packages, by osv: no known weakness\n")
+        result = audit(url, locked)
+    assert (result.code, result.out) == (0, "audited: 2 packages, by osv: no known vulnerability\n")
 
 
 @pytest.mark.parametrize("status", [None, 404, 500])
-def test_a_service_that_cannot_be_asked_passes_aloud_or_fails_where_that_is_wanted(
-    locked: Path, status: int | None
-) -> None:
+def test_audit_warns_or_fails_with_strict_when_no_service_answers(locked: Path, status: int | None) -> None:
     with osv("weak", status or 200) as answering:
         url = answering if status else f"http://127.0.0.1:{free_port()}/v1/query"
         loose, strict = audit(url, locked), audit(url, locked, "--strict")
     assert (loose.code, strict.code) == (0, 3)
     assert "NOT AUDITED" in loose.out
     assert "NOT AUDITED" in strict.out
-    assert "no known weakness" not in loose.out
+    assert "no known vulnerability" not in loose.out

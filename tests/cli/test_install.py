@@ -1,4 +1,4 @@
-"""How `make run` installs: a counter for whoever watches, one line for others, and what went wrong for both."""
+"""`make run` installs packages: with a counter on a terminal, one line elsewhere, and pip's output after a failure."""
 
 import runpy
 import sys
@@ -15,7 +15,7 @@ def install() -> dict[str, Any]:
     return runpy.run_path(str(REPOSITORY / ".ci/install.py"))
 
 
-def test_counts_each_package_once_whatever_pip_says_of_it(install: dict[str, Any]) -> None:
+def test_counter_counts_each_package_once_for_each_wording_of_pip(install: dict[str, Any]) -> None:
     counter = install["Counter"](4)
     for line in (
         "Collecting alembic==1.17.2 (from -r requirements.txt (line 1))",
@@ -30,13 +30,13 @@ def test_counts_each_package_once_whatever_pip_says_of_it(install: dict[str, Any
     assert (counter.fetched, counter.now) == (4, "unpacking")
 
 
-def test_the_lock_names_as_many_packages_as_are_counted(install: dict[str, Any]) -> None:
+def test_counter_finds_every_package_of_the_lock(install: dict[str, Any]) -> None:
     lock = (REPOSITORY / "requirements.txt").read_text()
     assert len(install["NAMED"].findall(lock)) == sum("==" in line.split(";")[0] for line in lock.splitlines())
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_without_a_terminal_it_says_one_line_and_ends_as_pip_does(
+def test_install_without_a_terminal_prints_one_line_and_exits_with_the_code_of_pip(
     install: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str], code: int
 ) -> None:
     lock = tmp_path / "lock.txt"
@@ -44,12 +44,12 @@ def test_without_a_terminal_it_says_one_line_and_ends_as_pip_does(
     program = f"import sys; sys.stderr.write('pip was here '); sys.exit({code})"
     install["main"].__globals__["PIP"] = (sys.executable, "-c", program)
     assert install["main"](str(lock)) == code
-    told = capfd.readouterr()
-    assert told.out == f"installing what {lock} locks\n"
-    assert told.err == "pip was here " * (2 - code)
+    output = capfd.readouterr()
+    assert output.out == f"installing the packages of {lock}\n"
+    assert output.err == "pip was here " * (2 - code)
 
 
-def test_what_pip_said_is_told_where_it_failed(
+def test_install_prints_the_output_of_pip_after_a_failure(
     install: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = tmp_path / "lock.txt"
