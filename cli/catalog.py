@@ -1,4 +1,4 @@
-"""`spendgate brand|campaign|budget|schedule`: what people manage, each edit enforced and audited at once."""
+"""`spendgate brand|campaign|budget|schedule`: edits by people, each enforced and audited at once."""
 
 import getpass
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from rich.markup import escape
 from app.enforcement import edited
 from cli import consent
 from cli.consent import DryRun, Yes
-from cli.output import AsJson, list_rows, money, tell
+from cli.output import AsJson, list_rows, money, print_result
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog, set_holds
@@ -28,54 +28,58 @@ from domain.periods import Period
 from domain.schedules import copied, format_schedule, parse_schedule, weekday
 from runtime import clock
 
-brands = typer.Typer(no_args_is_help=True, help="Brands: the clients that own campaigns and budgets.")
-campaigns = typer.Typer(no_args_is_help=True, help="Campaigns: what serves or does not.")
-budgets = typer.Typer(no_args_is_help=True, help="Budgets: limits by day, week, month, year or for life.")
-schedules = typer.Typer(no_args_is_help=True, help="Ad schedules: the dayparts in which a campaign may serve.")
+brands = typer.Typer(no_args_is_help=True, help="Manage brands, the clients that own campaigns and budgets.")
+campaigns = typer.Typer(no_args_is_help=True, help="Manage campaigns, which serve ads while they are active.")
+budgets = typer.Typer(no_args_is_help=True, help="Manage budgets: limits for a day, week, month, year or lifetime.")
+schedules = typer.Typer(no_args_is_help=True, help="Manage ad schedules: the dayparts in which a campaign may serve.")
 
-NO_CAMPAIGNS = "No campaigns here. Make one: spendgate campaign create NAME --brand ID"
-NO_BUDGETS = "No budgets, so no limits. Set one: spendgate budget set daily 100 --brand ID"
+NO_BRANDS = "There are no brands yet. Create one: spendgate brand create NAME"
+NO_CAMPAIGNS = "There are no campaigns here. Create one: spendgate campaign create NAME --brand ID"
+NO_BUDGETS = "There are no budgets, so spend is not limited. Set one: spendgate budget set daily 100 --brand ID"
 
 BrandOption = Annotated[int | None, typer.Option("--brand", help="The brand's id.")]
 CampaignOption = Annotated[int | None, typer.Option("--campaign", help="The campaign's id.")]
-PeriodArgument = Annotated[Period, typer.Argument(help="How long one window of the budget lasts.")]
+PeriodArgument = Annotated[Period, typer.Argument(help="The period that the limit applies to.")]
 CampaignArgument = Annotated[int, typer.Argument(help="The campaign's id.")]
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A brand-local day, included.")]
+Day = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A day in the brand's time zone; the flight includes it.")
+]
 
 
 def edit() -> Edit:
-    """Who edits from this shell, and when."""
+    """Returns who edits (the shell's user, as `cli:USER`) and the current time, for the audit log."""
     return Edit(f"cli:{getpass.getuser()}", clock.now())
 
 
 @brands.command("create")
 def create_brand(
-    name: Annotated[str, typer.Argument(help="The name people know the brand by.")],
+    name: Annotated[str, typer.Argument(help="The brand's name.")],
     time_zone: Annotated[
-        str | None, typer.Option(help="IANA zone, such as America/New_York. Default: UTC. Fixed by the first spend.")
+        str | None,
+        typer.Option(help="IANA time zone, such as America/New_York. Default: UTC. Fixed after the first spend."),
     ] = None,
     currency: Annotated[
-        str | None, typer.Option(help="ISO 4217 code, such as EUR. Default: USD. Fixed by the first spend.")
+        str | None, typer.Option(help="ISO 4217 code, such as EUR. Default: USD. Fixed after the first spend.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a brand and print its id."""
+    """Create a brand and print its id."""
     zone, code = time_zone or DEFAULT_ZONE, (currency or DEFAULT_CURRENCY).upper()
     if not is_currency(code):
         raise InvalidValue("currency", f"{currency!r} is not an ISO 4217 code such as USD")
     brand_id = committed(lambda connection: catalog.create_brand(connection, name, zone, code, edit()))
     notice = taken_by_default(zone=time_zone is None, currency=currency is None)
-    told = {"brand_id": brand_id} | ({"notice": notice} if notice else {})
+    data = {"brand_id": brand_id} | ({"notice": notice} if notice else {})
     line = f"brand [bold]{brand_id}[/bold] {escape(name)}"
-    tell(told, f"{line}\n[dim]{notice}[/dim]" if notice else line, as_json=as_json)
+    print_result(data, f"{line}\n[dim]{notice}[/dim]" if notice else line, as_json=as_json)
 
 
 @brands.command("list")
 def list_brands(as_json: AsJson = False) -> None:
-    """Every brand with its spend of today and this month."""
+    """List the brands with their spend of today and of this month."""
     with snapshot() as connection:
         rows = overview.brands(connection, clock.now())
-    list_rows("Brands", rows, _brand_row, empty="No brands yet. Make one: spendgate brand create NAME", as_json=as_json)
+    list_rows("Brands", rows, _brand_row, empty=NO_BRANDS, as_json=as_json)
 
 
 def _brand_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def _brand_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 StatusEdit = tuple[consent.Work, int]
-"""Sets the status of one thing; the brand whose campaigns it may stop or release."""
+"""A function that sets the status of a brand or campaign, and the id of the brand whose campaigns it may toggle."""
 
 
 def _brand_status(brand_id: int, status: ConfiguredStatus) -> StatusEdit:
@@ -106,16 +110,19 @@ def _campaign_status(campaign_id: int, status: ConfiguredStatus) -> StatusEdit:
 
 
 def _status_commands(group: typer.Typer, noun: str, status_edit: Callable[[int, ConfiguredStatus], StatusEdit]) -> None:
-    """Adds `pause`, `enable` and `archive` to the group."""
+    """Adds the commands `pause`, `enable` and `archive` to the group."""
 
     def add(word: str, status: ConfiguredStatus) -> None:
-        @group.command(word, help=f"Set a {noun} to {status}. Enforced at once, and undone by setting it back.")
+        @group.command(
+            word, help=f"Set a {noun}'s status to {status}. Takes effect at once; setting it back undoes it."
+        )
         def command(
             number: Annotated[int, typer.Argument(metavar="ID", help=f"The {noun}'s id.")],
             yes: Yes = False,
             dry_run: DryRun = False,
         ) -> None:
-            consent.make(*status_edit(number, status), f"{noun} {number} is {status}", yes=yes, dry_run=dry_run)
+            done = f"{noun} {number} is {status}"
+            consent.confirm_and_edit(*status_edit(number, status), done, yes=yes, dry_run=dry_run)
 
     add("pause", ConfiguredStatus.PAUSED)
     add("enable", ConfiguredStatus.ENABLED)
@@ -146,19 +153,19 @@ def release_campaign(campaign: CampaignArgument, hold: HoldArgument, yes: Yes = 
 
 @campaigns.command("create")
 def create_campaign(
-    name: Annotated[str, typer.Argument(help="The name people know the campaign by.")],
+    name: Annotated[str, typer.Argument(help="The campaign's name.")],
     brand: Annotated[int, typer.Option(help="The brand's id.")],
-    platform: Annotated[str | None, typer.Option(help="The ad platform that knows it, such as google_ads.")] = None,
-    external_id: Annotated[str | None, typer.Option(help="Its id there.")] = None,
+    platform: Annotated[str | None, typer.Option(help="The ad platform of the campaign, such as google_ads.")] = None,
+    external_id: Annotated[str | None, typer.Option(help="The campaign's id on the platform.")] = None,
     account: Annotated[
         str | None,
-        typer.Option(help="The platform's id of the account it is in. Default: the brand's default account."),
+        typer.Option(help="The platform's id of the campaign's account. Default: the brand's default account."),
     ] = None,
     starts_on: Day = None,
     ends_on: Day = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a campaign, enabled, and print its id."""
+    """Create an enabled campaign and print its id."""
     create = partial(
         catalog.create_campaign,
         brand_id=brand,
@@ -171,17 +178,18 @@ def create_campaign(
         ends_on=ends_on and ends_on.date(),
     )
     campaign_id = edited(create, brand)
-    tell({"campaign_id": campaign_id}, f"campaign [bold]{campaign_id}[/bold] {escape(name)}", as_json=as_json)
+    line = f"campaign [bold]{campaign_id}[/bold] {escape(name)}"
+    print_result({"campaign_id": campaign_id}, line, as_json=as_json)
 
 
 @campaigns.command("list")
 def list_campaigns(
     brand: BrandOption = None,
-    status: Annotated[EffectiveStatus | None, typer.Option(help="Only active or only inactive ones.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 200,
+    status: Annotated[EffectiveStatus | None, typer.Option(help="Only campaigns with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The largest number of campaigns to list.")] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Campaigns with what holds them; `spendgate explain ID` tells more."""
+    """List campaigns with their holds; `spendgate explain ID` shows the reasons of one."""
     with snapshot() as connection:
         rows = overview.campaigns(connection, clock.now(), brand_id=brand, status=status, limit=limit)
     list_rows(
@@ -209,14 +217,14 @@ def _campaign_row(row: dict[str, Any]) -> dict[str, Any]:
 def set_budget(
     period: PeriodArgument,
     limit: Annotated[
-        str, typer.Argument(help="In units of the brand's currency, such as 250 or 99.50. 0 holds at once.")
+        str, typer.Argument(help="In units of the brand's currency, such as 250 or 99.50. 0 pauses campaigns at once.")
     ],
     brand: BrandOption = None,
     campaign: CampaignOption = None,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Set the limit of a brand or of a campaign for one period; it holds for the whole current window."""
+    """Set the limit of a brand or campaign for one period; it applies to the whole current period."""
     brand_id, campaign_id = _scope(brand, campaign)
     currency = _currency_of(brand_id)
     micros = parse_limit(limit, currency)
@@ -228,8 +236,8 @@ def set_budget(
         limit_micros=micros,
         edit=edit(),
     )
-    told = f"{period} budget of {_scope_words(brand_id, campaign_id)} is {money(micros, currency)}"
-    consent.make(work, brand_id, told, yes=yes, dry_run=dry_run)
+    done = f"{period} budget of {_scope_words(brand_id, campaign_id)} is {money(micros, currency)}"
+    consent.confirm_and_edit(work, brand_id, done, yes=yes, dry_run=dry_run)
 
 
 @budgets.command("remove")
@@ -240,16 +248,16 @@ def remove_budget(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take a limit away: no budget, no limit."""
+    """Remove the budget of a brand or campaign for one period, and so its limit."""
     brand_id, campaign_id = _scope(brand, campaign)
     work = partial(catalog.remove_budget, brand_id=brand_id, campaign_id=campaign_id, period=period, edit=edit())
-    told = f"{_scope_words(brand_id, campaign_id)} has no {period} budget now"
-    consent.make(work, brand_id, told, yes=yes, dry_run=dry_run)
+    done = f"{_scope_words(brand_id, campaign_id)} has no {period} budget now"
+    consent.confirm_and_edit(work, brand_id, done, yes=yes, dry_run=dry_run)
 
 
 @budgets.command("list")
 def list_budgets(brand: BrandOption = None, as_json: AsJson = False) -> None:
-    """Budgets with what was spent of each in its current window."""
+    """List budgets with their limit and the spend of the current period."""
     with snapshot() as connection:
         rows = overview.budgets(connection, clock.now(), brand_id=brand)
     list_rows(
@@ -275,29 +283,29 @@ def _budget_row(row: dict[str, Any]) -> dict[str, Any]:
 @schedules.command("set")
 def set_schedule(
     campaign_id: CampaignArgument,
-    schedule: Annotated[str, typer.Argument(help="Such as 'Mon-Fri 09:00-17:30, Sat 22:00-06:00'; '' is always.")],
-    copy: Annotated[str | None, typer.Option(help="Copy one day onto others, as Mon:Tue,Wed.")] = None,
+    schedule: Annotated[str, typer.Argument(help="Such as 'Mon-Fri 09:00-17:30, Sat 22:00-06:00'; '' means always.")],
+    copy: Annotated[str | None, typer.Option(help="Copy the dayparts of one day to others, as Mon:Tue,Wed.")] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Set a campaign's dayparts, by the wall clock of its brand's time zone."""
-    wanted = parse_schedule(schedule)
+    """Set the hours in which a campaign may serve, in its brand's time zone."""
+    new_schedule = parse_schedule(schedule)
     if copy is not None:
         model, separator, onto = copy.partition(":")
         if not separator:
             raise InvalidValue("--copy", f"cannot read {copy!r}; write it like Mon:Tue,Wed")
-        wanted = copied(wanted, weekday(model.strip()), [weekday(day.strip()) for day in onto.split(",")])
-    work = partial(catalog.set_schedule, campaign_id=campaign_id, schedule=wanted, edit=edit())
-    told = f"campaign {campaign_id} serves {format_schedule(wanted)}"
-    consent.make(work, _brand_of(campaign_id), told, yes=yes, dry_run=dry_run)
+        new_schedule = copied(new_schedule, weekday(model.strip()), [weekday(day.strip()) for day in onto.split(",")])
+    work = partial(catalog.set_schedule, campaign_id=campaign_id, schedule=new_schedule, edit=edit())
+    done = f"campaign {campaign_id} serves {format_schedule(new_schedule)}"
+    consent.confirm_and_edit(work, _brand_of(campaign_id), done, yes=yes, dry_run=dry_run)
 
 
 @schedules.command("show")
 def show_schedule(campaign_id: CampaignArgument, as_json: AsJson = False) -> None:
-    """The campaign's dayparts, in the form that `schedule set` reads."""
+    """Show the hours in which a campaign may serve, in the form that `schedule set` accepts."""
     with snapshot() as connection:
         schedule = catalog.schedule_of(connection, campaign_id)
-    tell([asdict(part) for part in schedule], format_schedule(schedule), as_json=as_json)
+    print_result([asdict(part) for part in schedule], format_schedule(schedule), as_json=as_json)
 
 
 def _brand_of(campaign_id: int) -> int:
@@ -314,7 +322,7 @@ def _scope(brand: int | None, campaign: int | None) -> tuple[int, int | None]:
     if campaign is not None:
         return _brand_of(campaign), campaign
     if brand is None:
-        raise InvalidValue("--brand", "say whose budget: --brand ID or --campaign ID")
+        raise InvalidValue("--brand", "name the owner of the budget: --brand ID or --campaign ID")
     return brand, None
 
 

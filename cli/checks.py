@@ -1,4 +1,4 @@
-"""`spendgate verify|check-campaign-statuses|explain|reset-*`: what holds, why, and whether it is right."""
+"""`spendgate status|explain|verify|check-campaign-statuses|reset-*`: campaign statuses, their reasons and checks."""
 
 from typing import Annotated, Any, NamedTuple
 
@@ -10,7 +10,7 @@ from app import jobs
 from app.enforcement import enforce_brands
 from app.explanations import Explained, explained
 from app.proof import verification
-from cli.output import FOUND_EXIT, AsJson, console, money, print_json, print_rows, progress, released, tell
+from cli.output import FOUND_EXIT, AsJson, console, money, print_json, print_result, print_rows, progress, release_text
 from db.engine import snapshot
 from db.repository.reading import overview
 from domain.causes import Cause
@@ -25,9 +25,9 @@ SHOWN_ROWS = 20
 
 
 def verify(as_json: AsJson = False) -> None:
-    """Recount the ledger, the counters, every hold and the status history; exit code 1 when something is wrong.
+    """Compare counters with the ledger, holds with the rules and statuses with their history.
 
-    Reads one snapshot and changes nothing, so it is safe beside running workers.
+    Exit code 1 on a mismatch. Reads one snapshot and changes nothing, so it is safe while workers run.
     """
     with progress(SpinnerColumn(), TextColumn("{task.description}")) as shown:
         task = shown.add_task("Verifying", total=None)
@@ -36,18 +36,18 @@ def verify(as_json: AsJson = False) -> None:
         print_json([vars(check) for check in checks])
     else:
         for check in checks:
-            _tell_check(check)
+            _print_check(check)
     if any(check.wrong for check in checks):
         raise typer.Exit(FOUND_EXIT)
 
 
-def _tell_check(check: verification.Check) -> None:
-    verdict = f"[red]{len(check.wrong)} wrong[/red]" if check.wrong else "[green]right[/green]"
+def _print_check(check: verification.Check) -> None:
+    verdict = f"[red]{len(check.wrong)} wrong[/red]" if check.wrong else "[green]correct[/green]"
     console.print(f"{verdict}  {check.name} [dim]({check.compared} rows compared)[/dim]")
     for row in check.wrong[:SHOWN_ROWS]:
         console.print(f"   {_line(row)}", highlight=False)
     for row in check.notices[:SHOWN_ROWS]:
-        console.print(f"   [yellow]worth knowing[/yellow] {_line(row)}", highlight=False)
+        console.print(f"   [yellow]notice[/yellow] {_line(row)}", highlight=False)
     hidden = max(len(check.wrong), len(check.notices)) - SHOWN_ROWS
     if hidden > 0:
         console.print(f"   … and {hidden} more; --json lists them")
@@ -58,37 +58,37 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def check_campaign_statuses(
-    fix: Annotated[bool, typer.Option("--fix", help="Enforce the brands that differ.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Enforce the brands whose campaigns differ.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say which campaigns' holds are not what the rules say now. Exit code 1 when some differ and are not fixed."""
-    found = _differences()
-    rows = found.rows
-    toggles = enforce_brands(found.brand_ids, Cause.CHECK) if fix else 0
+    """List campaigns whose holds differ from the rules' decision now. Exit code 1 if some differ and are not fixed."""
+    differences = _differences()
+    rows = differences.rows
+    toggles = enforce_brands(differences.brand_ids, Cause.CHECK) if fix else 0
     if as_json:
-        print_json({"differing": found.campaigns, "differences": rows, "fixed": fix, "toggles": toggles})
+        print_json({"differing": differences.campaigns, "differences": rows, "fixed": fix, "toggles": toggles})
     else:
         shown = [
             {name: row[name] for name in ("campaign_id", "holds", "should_be", "due_at_next_tick")} for row in rows
         ]
-        print_rows("Campaigns that differ", shown, empty="Every campaign is what the rules say.")
-        if found.campaigns > len(rows):
-            console.print(f"… and {found.campaigns - len(rows):,} more")
+        print_rows("Campaigns that differ", shown, empty="Every campaign has the holds that the rules ask for.")
+        if differences.campaigns > len(rows):
+            console.print(f"… and {differences.campaigns - len(rows):,} more")
         if fix and rows:
-            console.print(f"{found.campaigns} campaigns enforced, {toggles} toggled")
+            console.print(f"{differences.campaigns} campaigns enforced, {toggles} toggled")
     if rows and not fix:
         raise typer.Exit(FOUND_EXIT)
 
 
-class _Found(NamedTuple):
-    """The campaigns that differ: how many, the first NAMED_ROWS of them, and their brands."""
+class _Differences(NamedTuple):
+    """The number of campaigns that differ, rows of the first NAMED_ROWS of them, and the ids of all their brands."""
 
     campaigns: int
     rows: list[dict[str, Any]]
     brand_ids: set[int]
 
 
-def _differences() -> _Found:
+def _differences() -> _Differences:
     campaigns, rows, brand_ids = 0, list[dict[str, Any]](), set[int]()
     with snapshot() as connection:
         for difference in verification.differences(connection, clock.now()):
@@ -96,20 +96,22 @@ def _differences() -> _Found:
             brand_ids.add(difference.standing.brand_id)
             if len(rows) < verification.NAMED_ROWS:
                 rows.append(difference.row() | {"due_at_next_tick": difference.is_due})
-    return _Found(campaigns, rows, brand_ids)
+    return _Differences(campaigns, rows, brand_ids)
 
 
 def explain_campaign(
-    campaign: Annotated[str, typer.Argument(help="Its id, or platform:external_id as in google_ads:9935249409.")],
+    campaign: Annotated[
+        str, typer.Argument(help="The campaign's id, or platform:external_id as in google_ads:9935249409.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Why a campaign serves or not, with the figures behind each hold, and when it can next serve."""
+    """Show why a campaign serves or not: its holds with their figures, and when it can serve again."""
     with snapshot() as connection:
-        told = explained(connection, _campaign_key(campaign), clock.now())
+        answer = explained(connection, _campaign_key(campaign), clock.now())
     if as_json:
-        print_json(told.fields())
+        print_json(answer.fields())
     else:
-        _tell_explanation(told)
+        _print_explanation(answer)
 
 
 def _campaign_key(text: str) -> CampaignKey:
@@ -121,56 +123,57 @@ def _campaign_key(text: str) -> CampaignKey:
     return int(text)
 
 
-def _tell_explanation(explained: Explained) -> None:
-    account, told = explained.account, explained.explanation
+def _print_explanation(explained: Explained) -> None:
+    account, explanation = explained.account, explained.explanation
     zone = account.time_zone
-    colour = "green" if not told.holds else "red"
+    colour = "green" if not explanation.holds else "red"
     named = f"{escape(explained.name)} (campaign {account.campaign_id})"
-    console.print(f"{named} is [{colour}]{told.effective_status}[/{colour}]", highlight=False)
+    console.print(f"{named} is [{colour}]{explanation.effective_status}[/{colour}]", highlight=False)
     if explained.progress is not None:
         console.print(
-            f"its brand's campaigns: [yellow]{explained.progress.in_words()}[/yellow];"
-            f" this one is {explained.stored_status} by now"
+            f"enforcement of its brand's campaigns: [yellow]{explained.progress.in_words()}[/yellow];"
+            f" this campaign is {explained.stored_status} now"
         )
     rows = [
         {
             "because": HOLD_WORDS[hold.hold],
             "spent": money(hold.spent_micros, account.currency),
             "limit": money(hold.limit_micros, account.currency),
-            "lifts": released(hold.lifts_at, [hold.hold], zone),
+            "lifts": release_text(hold.lifts_at, [hold.hold], zone),
         }
-        for hold in told.holds
+        for hold in explanation.holds
     ]
     if rows:
         print_rows("Holds", rows, empty="")
-        verb = "it" if told.serves_at is None else "it can next serve:"
-        console.print(f"{verb} [bold]{released(told.serves_at, _lasting(told), zone)}[/bold]")
+        verb = "it" if explanation.serves_at is None else "it can serve again:"
+        console.print(f"{verb} [bold]{release_text(explanation.serves_at, _lasting(explanation), zone)}[/bold]")
 
 
-def _lasting(told: Explanation) -> list[str]:
-    """The holds that no clock lifts; all of them where each is lifted some time, though never all at once."""
-    return [hold.hold for hold in told.holds if hold.lifts_at is None] or [hold.hold for hold in told.holds]
+def _lasting(explanation: Explanation) -> list[str]:
+    """Returns the holds that time alone never lifts, or all holds if each of them ends at some time."""
+    holds = explanation.holds
+    return [hold.hold for hold in holds if hold.lifts_at is None] or [hold.hold for hold in holds]
 
 
-Everything = Annotated[bool, typer.Option("--all", help="Every brand, whether its day or month just began or not.")]
+Everything = Annotated[bool, typer.Option("--all", help="Re-evaluate every brand, also without a new day or month.")]
 
 
 def reset_daily_budgets(everything: Everything = False, as_json: AsJson = False) -> None:
-    """Re-evaluate the brands whose local day began since the last reset. Harmless at any time: nothing is zeroed."""
-    _tell_reset(jobs.reset(Period.DAILY, everything=everything), as_json=as_json)
+    """Re-evaluate the brands whose local day began since the last reset. Safe at any time: it changes no counter."""
+    _print_reset(jobs.reset(Period.DAILY, everything=everything), as_json=as_json)
 
 
 def reset_monthly_budgets(everything: Everything = False, as_json: AsJson = False) -> None:
-    """Re-evaluate the brands whose local month began since the last reset. Harmless at any time."""
-    _tell_reset(jobs.reset(Period.MONTHLY, everything=everything), as_json=as_json)
+    """Re-evaluate the brands whose local month began since the last reset. Safe at any time: it changes no counter."""
+    _print_reset(jobs.reset(Period.MONTHLY, everything=everything), as_json=as_json)
 
 
-def _tell_reset(brand_ids: list[int], *, as_json: bool) -> None:
-    tell({"brand_ids": brand_ids}, f"{len(brand_ids)} brands re-evaluated", as_json=as_json)
+def _print_reset(brand_ids: list[int], *, as_json: bool) -> None:
+    print_result({"brand_ids": brand_ids}, f"{len(brand_ids)} brands re-evaluated", as_json=as_json)
 
 
 def status(as_json: AsJson = False) -> None:
-    """How many campaigns serve, and the latest status changes."""
+    """Show how many campaigns are active, and the latest status changes."""
     with snapshot() as connection:
         tally, changes = overview.tally(connection), overview.status_changes(connection, SHOWN_ROWS)
     if as_json:
@@ -183,8 +186,8 @@ def status(as_json: AsJson = False) -> None:
             "campaign": f"{change['campaign']} ({change['campaign_id']})",
             "brand": change["brand"],
             "now": change["to_status"],
-            "because": in_words(change["holds_after"]) or "nothing holds it",
+            "because": in_words(change["holds_after"]) or "no hold",
         }
         for change in changes
     ]
-    print_rows("Latest status changes, by UTC", rows, empty="No campaign has changed its status yet.")
+    print_rows("Latest status changes (times in UTC)", rows, empty="No campaign has changed its status yet.")

@@ -1,4 +1,4 @@
-"""Edits in a terminal: what stops or releases campaigns is shown first and asked about; programs say `--yes`."""
+"""Confirmation of edits that pause or resume campaigns: a person sees the effect and agrees, a program adds `--yes`."""
 
 import sys
 from collections.abc import Callable
@@ -14,42 +14,49 @@ from cli.output import FOUND_EXIT, console
 from domain.errors import InvalidValue
 
 Yes = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do not ask, whatever the edit stops or releases. Programs need it.")
+    bool,
+    typer.Option(
+        "--yes",
+        "-y",
+        help="Make the edit without asking, even if it pauses or resumes campaigns. Needed without a terminal.",
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the edit would do, and change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the edit would do and change nothing.")]
 
 Work = Callable[[Connection], object]
 
 
-def make(work: Work, brand_id: int, done: str, *, yes: bool, dry_run: bool) -> None:
-    """Makes an edit of one brand, once a person has agreed to its effect, and prints `done` and the effect.
+def confirm_and_edit(work: Work, brand_id: int, done: str, *, yes: bool, dry_run: bool) -> None:
+    """Runs `work`, an edit of one brand, after a person agreed to its effect; prints `done` and the effect.
 
-    Raises InvalidValue where nobody can be asked. Exits with 1 where a person does not agree.
+    Raises InvalidValue if standard input is not a terminal and `yes` is False. Exits with 1 if the person disagrees.
     """
     if dry_run:
         _print(f"{edits.previewed(work, brand_id).sentence()}. A dry run: nothing was changed.")
         return
-    effect = _made(work, brand_id, yes=yes)
+    effect = _edit_once_agreed(work, brand_id, yes=yes)
     _print(done)
     if effect.needs_consent:
         _print(f"{effect.sentence(is_done=True)}.")
 
 
-def _made(work: Work, brand_id: int, *, yes: bool) -> Effect:
+def _edit_once_agreed(work: Work, brand_id: int, *, yes: bool) -> Effect:
     agreed = ""
     while True:
         try:
             return edits.edit(work, brand_id, (lambda _effect: True) if yes else edits.agreed_to(agreed))[1]
         except Unconfirmed as unconfirmed:
-            agreed = _asked(unconfirmed.effect, is_again=bool(agreed))
+            agreed = _ask(unconfirmed.effect, is_again=bool(agreed))
 
 
-def _asked(effect: Effect, *, is_again: bool) -> str:
-    """The token of the effect that a person agreed to."""
+def _ask(effect: Effect, *, is_again: bool) -> str:
+    """Asks for agreement and returns the effect's token. Raises InvalidValue without a terminal; exits 1 on "no"."""
     if not sys.stdin.isatty():
-        raise InvalidValue("--yes", f"missing, and nobody can be asked here. {effect.sentence()}. Nothing was changed")
+        raise InvalidValue(
+            "--yes", f"required, since standard input is not a terminal. {effect.sentence()}. Nothing was changed"
+        )
     if is_again:
-        _print("It would do something else by now:")
+        _print("The effect of this edit has changed meanwhile:")
     _print(f"{effect.sentence()}.")
     if not typer.confirm("Make this edit?"):
         _print("Nothing was changed.")

@@ -1,4 +1,4 @@
-"""Demo brands, and upstream systems that spend for them: real messages through the real queue."""
+"""The demo: creates brands and enqueues simulated spend for them, as an upstream system would."""
 
 import random
 import signal
@@ -41,7 +41,7 @@ PAST_HOURS: Final = range(5, 24)
 
 @dataclass(frozen=True)
 class DemoCampaign:
-    """One campaign of the demo, and its usual spend of a day in units."""
+    """One campaign of the demo; `a_day` is its usual daily spend in units of the brand's currency."""
 
     name: str
     a_day: int
@@ -53,7 +53,7 @@ class DemoCampaign:
 
 @dataclass(frozen=True)
 class DemoBrand:
-    """One brand of the demo; limits in units."""
+    """One brand of the demo; limits in units of its currency."""
 
     name: str
     zone: str
@@ -87,7 +87,7 @@ BRANDS: Final = (
 
 
 def main() -> int:
-    """Makes the demo brands where there are none, then spends for them until SIGTERM; returns 2 for a bad setting."""
+    """Creates missing demo brands, then sends spend for them until SIGTERM or SIGINT; returns 2 for a bad setting."""
     stop = Stop()
     with stop.on(signal.SIGINT, signal.SIGTERM):
         try:
@@ -104,7 +104,7 @@ def main() -> int:
 
 
 def make_brands() -> set[int]:
-    """Makes the brands of the demo that are not there yet; returns the ids of all of them."""
+    """Creates the demo brands that do not exist yet; returns the ids of all demo brands."""
     with snapshot() as connection:
         known = {brand.name: catalog.brand_made_by(connection, brand.name, BY) for brand in BRANDS}
     return {known[brand.name] or _make_brand(brand) for brand in BRANDS}
@@ -131,7 +131,7 @@ def _make_brand(brand: DemoBrand) -> int:
 
 
 def _past_spend(brand: DemoBrand, brand_id: int, at: datetime) -> Iterator[dict[str, Any]]:
-    """What the brand spent in the weeks before, hour by hour, stopping each day where a daily limit did."""
+    """Yields hourly spend events of the last PAST_DAYS days; each day a campaign stops at its or its brand's limit."""
     zone = time_zone(brand.zone)
     with snapshot() as connection:
         ids = {row["name"]: row["id"] for row in overview.campaigns(connection, at, brand_id=brand_id)}
@@ -165,7 +165,10 @@ def _make_campaign(connection: Connection, brand_id: int, brand: DemoBrand, camp
 
 
 def _blinking(at: datetime, zone: str) -> Schedule:
-    """Open for two minutes and shut for two, for some hours from now, so that a watcher need not wait for evening."""
+    """Returns a schedule open for BLINK_MINUTES and closed for BLINK_MINUTES in turn, for six hours from `at`.
+
+    A viewer of the demo sees dayparting within minutes.
+    """
     parts = []
     for turn in range(90):
         wall = (at + timedelta(minutes=2 * turn * BLINK_MINUTES)).astimezone(time_zone(zone))
@@ -175,15 +178,18 @@ def _blinking(at: datetime, zone: str) -> Schedule:
 
 
 def spend_until(stop: Stop, brand_ids: set[int], beat_seconds: float, *, hurry: float) -> None:
-    """Enqueues a batch a beat: what the active campaigns spend since the last, `hurry` times their usual rate."""
+    """Enqueues a batch every `beat_seconds`: active campaigns' spend since the last batch, at `hurry` times real rates.
+
+    Every REFUND_EVERY batches it adds a refund. Returns when `stop` is set.
+    """
     usual = {campaign.name: campaign.a_day for brand in BRANDS for campaign in brand.campaigns}
     before, beat = clock.now(), 0
     while not stop.wait(beat_seconds):
         at, beat = clock.now(), beat + 1
         share = (at - before) / timedelta(days=1) * hurry
         with snapshot() as connection:
-            found = [row for brand_id in brand_ids for row in overview.campaigns(connection, at, brand_id=brand_id)]
-        campaigns = [row for row in found if row["name"] in usual]
+            rows = [row for brand_id in brand_ids for row in overview.campaigns(connection, at, brand_id=brand_id)]
+        campaigns = [row for row in rows if row["name"] in usual]
         events = list(_events(campaigns, usual, share, at))
         if beat % REFUND_EVERY == 0:
             events += _refunds(campaigns, at)
@@ -203,7 +209,7 @@ def _events(
 
 
 def _refunds(campaigns: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
-    """An upstream that takes back a fifth of a stopped campaign's day, as for invalid clicks."""
+    """Returns a refund of a fifth of today's spend for one campaign paused by a daily budget, as for invalid clicks."""
     stopped = [row for row in campaigns if any(hold.endswith("_daily_budget") for hold in row["holds"])]
     if not stopped:
         return []

@@ -1,4 +1,4 @@
-"""`spendgate`: the command line. Exit codes: 0 done, 1 something found, 2 bad use, 3 a server is away, 4 time up."""
+"""`spendgate`: the command line. Exit codes: 0 done, 1 problem found, 2 wrong use, 3 server unreachable, 4 timeout."""
 
 import sys
 from typing import Any
@@ -14,21 +14,21 @@ from typer.core import TyperGroup
 from app.ingest.by_brand import BrandsHeldUp
 from cli import access, accounts, brand_corrections, catalog, checks, repair, reports, roles, sequences, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
-from cli.waiting import TIME_UP_EXIT
+from cli.waiting import TIMEOUT_EXIT
 from db.engine import Stale, is_held_up
 from domain.errors import InvalidValue
 from runtime import logs
 from runtime.embedded.placement import EmbeddedError
 from runtime.settings import SettingsError, settings
 
-EPILOG = "Exit codes: 0 done · 1 something was found · 2 bad use or setting · 3 a server is away · 4 the time was up."
+EPILOG = "Exit codes: 0 done · 1 problem found · 2 wrong use or setting · 3 server unreachable · 4 timeout."
 
 
 class PlainGroup(TyperGroup):
-    """Says what is wrong with a value without the words of the library that found it."""
+    """A command group whose errors about wrong values leave out the words that the library puts before them."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command."""
+        """Runs the command. Raises BadParameter without the prefix "Value error"."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
@@ -42,11 +42,11 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     epilog=EPILOG,
-    help="Spendgate enforces advertising budgets: it counts spend once and opens or closes campaigns at once.",
+    help="Spendgate enforces advertising budgets: it counts each spend event once and pauses or resumes campaigns.",
 )
 
-SERVICE, SPEND, CHECKS, CATALOG = "Service", "Spend", "What holds", "What people manage"
-ACCESS = "Who may do what"
+SERVICE, SPEND, CHECKS = "Service", "Spend", "Status and checks"
+CATALOG, ACCESS = "Brands, campaigns and budgets", "Access"
 
 for panel, name, function in (
     (SERVICE, "up", servers.up),
@@ -82,7 +82,7 @@ app.add_typer(access.api_keys, name="api-keys", rich_help_panel=ACCESS)
 
 
 def run() -> None:
-    """The console script: every expected failure is one line on stderr and an exit code."""
+    """Runs the command line; reports each expected failure as one line on stderr and an exit code."""
     try:
         logs.quiet()
         app(standalone_mode=True)
@@ -90,29 +90,32 @@ def run() -> None:
         _fail(_first_line(error), BAD_USE_EXIT)
     except OperationalError as error:
         if is_held_up(error):
-            _fail(_held_up(error), TIME_UP_EXIT)
-        _fail(f"DATABASE_URL: Postgres does not answer: {_first_line(error.orig)}", UNREACHABLE_EXIT)
+            _fail(_lock_message(error), TIMEOUT_EXIT)
+        _fail(f"DATABASE_URL: cannot connect to Postgres: {_first_line(error.orig)}", UNREACHABLE_EXIT)
     except Stale as error:
-        _fail(f"others change the same rows: {error}; run it again", TIME_UP_EXIT)
+        _fail(f"other transactions keep changing the same rows: {error}; run the command again", TIMEOUT_EXIT)
     except (BrokerConnectionError, redis.RedisError) as error:
         variable = "BROKER_URL" if settings().broker_url else "REDIS_URL"
         _fail(f"{variable}: {_first_line(error)}", UNREACHABLE_EXIT)
     except ProgrammingError as error:
         if isinstance(error.orig, InsufficientPrivilege):
-            _fail(f"DATABASE_URL: this login may not do that: {_first_line(error.orig)}", BAD_USE_EXIT)
-        _fail(f"the database is not at this version: {_first_line(error.orig)}; run `spendgate migrate`", BAD_USE_EXIT)
+            _fail(f"DATABASE_URL: this login lacks a privilege: {_first_line(error.orig)}", BAD_USE_EXIT)
+        _fail(f"the tables are of another version: {_first_line(error.orig)}; run `spendgate migrate`", BAD_USE_EXIT)
     except DBAPIError as error:
-        _fail(f"Postgres refused: {_first_line(error.orig)}", BAD_USE_EXIT)
+        _fail(f"Postgres refused the statement: {_first_line(error.orig)}", BAD_USE_EXIT)
 
 
-def _held_up(error: OperationalError) -> str:
-    what, then = "what this needs", "run it again"
+def _lock_message(error: OperationalError) -> str:
+    """Names the locked brands if known, and says whether a lock or a slow statement ran into its timeout."""
+    rows, advice = "rows that this command needs", "run the command again"
     if isinstance(error, BrandsHeldUp):
-        what = ", ".join(f"brand {brand_id}" for brand_id in error.brand_ids)
-        then = "what was to be counted there was not; run it again, nothing is counted twice"
-    locked = isinstance(error.orig, LockNotAvailable)
-    reason = f"another transaction has locked {what}" if locked else f"{what}: it takes too long"
-    return f"{reason}: {then} ({_first_line(error.orig)})"
+        rows = ", ".join(f"brand {brand_id}" for brand_id in error.brand_ids)
+        advice = "the spend was not counted; run the command again, no event is counted twice"
+    if isinstance(error.orig, LockNotAvailable):
+        reason = f"another transaction has locked {rows}"
+    else:
+        reason = f"the statement timed out on {rows}"
+    return f"{reason}: {advice} ({_first_line(error.orig)})"
 
 
 def _first_line(error: BaseException | None) -> str:

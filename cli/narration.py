@@ -1,4 +1,4 @@
-"""`spendgate up` on a terminal: what happens, as sentences; below them the address and how fast spend is counted."""
+"""`spendgate up` on a terminal: prints log events as sentences above a footer with the address and counting rate."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from domain.holds import hold_in_words, in_words
 from runtime.settings import SettingsError
 
 RATE_SECONDS: Final = 5.0
-"""The counting rate is that of the last so many seconds."""
+"""Length in seconds of the window over which the counting rate is averaged."""
 
 SENTENCES_A_SECOND: Final = 20
 LOUD: Final = frozenset({"warning", "error", "critical"})
@@ -33,26 +33,26 @@ Event = Mapping[str, Any]
 
 
 class Names:
-    """The names of brands and campaigns by their ids, each asked for once."""
+    """A cache of the names of brands and campaigns, read from the database by id."""
 
     def __init__(self) -> None:
         self._campaigns: dict[int, tuple[str, str]] = {}
         self._brands: dict[int, tuple[str, str]] = {}
 
     def campaign(self, campaign_id: int) -> str:
-        """The campaign's name and its brand's; its id where nobody can be asked."""
+        """Returns the campaign's name and its brand's, or "campaign ID" if the database cannot give them."""
         if campaign_id not in self._campaigns:
-            self._learn(campaign_id=campaign_id)
+            self._load(campaign_id=campaign_id)
         name, brand = self._campaigns.get(campaign_id, (f"campaign {campaign_id}", ""))
         return f"{name} ({brand})" if brand else name
 
     def brand(self, brand_id: int) -> tuple[str, str]:
-        """The brand's name and currency; its id and dollars where nobody can be asked."""
+        """Returns the brand's name and currency, or "brand ID" and USD if the database cannot give them."""
         if brand_id not in self._brands:
-            self._learn(brand_id=brand_id)
+            self._load(brand_id=brand_id)
         return self._brands.get(brand_id, (f"brand {brand_id}", "USD"))
 
-    def _learn(self, campaign_id: int | None = None, brand_id: int | None = None) -> None:
+    def _load(self, campaign_id: int | None = None, brand_id: int | None = None) -> None:
         with suppress(SQLAlchemyError, SettingsError), snapshot() as connection:
             for row in overview.named(connection, campaign_id=campaign_id, brand_id=brand_id):
                 self._brands[row["brand_id"]] = row["brand"], row["currency"]
@@ -61,70 +61,70 @@ class Names:
 
 
 def sentence(event: Event, names: Names) -> str | None:
-    """What an event tells a person; None for one that only operators look for."""
+    """Describes a log event for people; None for an event that is of use to operators only."""
     name = event.get("event")
     if name == "campaign.paused":
-        return f"{names.campaign(event['campaign_id'])} stopped: {in_words(event['holds'])}"
+        return f"{names.campaign(event['campaign_id'])} paused: {in_words(event['holds'])}"
     if name == "campaign.activated":
-        return f"{names.campaign(event['campaign_id'])} serves again; it was stopped: {in_words(event['holds'])}"
+        return f"{names.campaign(event['campaign_id'])} serves again; it was paused: {in_words(event['holds'])}"
     if name == "budget.exhausted":
         return _exhausted(event, names)
     if name in {"day.reset", "month.reset"}:
         return f"A new {str(name).partition('.')[0]} began in {', '.join(event['zones'])}"
     if event.get("level") in LOUD:
-        told = {key: value for key, value in event.items() if key not in {"event", "level", "at", "exception"}}
-        return f"{event['level']}: {name} " + " ".join(f"{key}={value}" for key, value in told.items())
+        fields = {key: value for key, value in event.items() if key not in {"event", "level", "at", "exception"}}
+        return f"{event['level']}: {name} " + " ".join(f"{key}={value}" for key, value in fields.items())
     return None
 
 
 def _exhausted(event: Event, names: Names) -> str:
     brand, currency = names.brand(event["brand_id"])
-    whose = brand if event["campaign_id"] is None else names.campaign(event["campaign_id"])
+    owner = brand if event["campaign_id"] is None else names.campaign(event["campaign_id"])
     spent, limit = money(event["spent_micros"], currency), money(event["limit_micros"], currency)
-    return f"{whose}: {hold_in_words(event['hold'])}, {spent} of {limit}"
+    return f"{owner}: {hold_in_words(event['hold'])}, {spent} of {limit}"
 
 
 class Rate:
-    """How many inputs were counted, in all and a second."""
+    """Counts inputs in total, and per second over the last RATE_SECONDS."""
 
     def __init__(self) -> None:
         self.total = 0
         self._recent: list[tuple[float, int]] = []
 
     def add(self, inputs: int, at: float) -> None:
-        """Notes inputs counted at a monotonic second."""
+        """Adds inputs counted at `at`, in seconds of the monotonic clock."""
         self.total += inputs
         self._recent.append((at, inputs))
 
     def a_second(self, at: float) -> float:
-        """The rate of the last RATE_SECONDS."""
+        """Returns inputs per second over the RATE_SECONDS before `at`."""
         self._recent = [(then, inputs) for then, inputs in self._recent if at - then < RATE_SECONDS]
         return sum(inputs for _, inputs in self._recent) / RATE_SECONDS
 
     def __str__(self) -> str:
-        return f"{self.total:,} events counted, {self.a_second(time.monotonic()):,.1f} a second"
+        return f"{self.total:,} events counted, {self.a_second(time.monotonic()):,.1f} per second"
 
 
 class Narrator:
-    """Turns the log lines of all processes into what stands on the screen."""
+    """Prints the log lines of all processes as sentences for people, and renders the footer."""
 
     def __init__(self, screen: Console) -> None:
         self._screen = screen
         self._names = Names()
         self._rate = Rate()
         self._page, self._second_step = "", ""
-        self._second, self._told, self._untold = 0, 0, 0
+        self._second, self._shown, self._hidden = 0, 0, 0
 
     def footer(self) -> Text:
-        """What stays in sight below the sentences: the address, what to try next, the rate."""
+        """Renders the lines below the sentences: the address, commands to try next and the counting rate."""
         if not self._page:
             return Text(str(self._rate) if self._rate.total else "")
         command = "spendgate" if shutil.which("spendgate") else sys.argv[0]
         lines = (
             ("─" * min(self._screen.width, 78), "dim"),
-            (f"Spendgate runs: {self._page} (Ctrl-C stops it)", "bold"),
+            (f"Spendgate is running: {self._page} (Ctrl-C stops it)", "bold"),
             ("Next, in another terminal:", ""),
-            (f"  {command} status     which campaigns serve, and what changed", ""),
+            (f"  {command} status     list active campaigns and status changes", ""),
             (f"  {command} {self._second_step}", ""),
             (str(self._rate), "cyan"),
         )
@@ -133,8 +133,8 @@ class Narrator:
             footer.append(("\n" if number else "") + line, style)
         return footer
 
-    def hear(self, line: str) -> None:
-        """Tells one line of a log; one that is no event stands as it is."""
+    def show(self, line: str) -> None:
+        """Prints the sentence of one log line; a line that is not a log event is printed unchanged."""
         try:
             event = json.loads(line)
         except ValueError:
@@ -144,36 +144,38 @@ class Narrator:
             return
         if event["event"] in {"service.started", "service.stopped"}:
             self._page = event.get("page", "")
-            self._second_step = "explain 2  why a campaign does not" if event.get("demo") else "--help     what else"
+            self._second_step = (
+                "explain 2  explain the status of campaign 2" if event.get("demo") else "--help     list all commands"
+            )
         if event["event"] in COUNTED:
             self._rate.add(event.get("taken", 0), time.monotonic())
-        told = sentence(event, self._names)
-        if told is not None:
-            self._tell(told, event)
+        text = sentence(event, self._names)
+        if text is not None:
+            self._print(text, event)
 
-    def _tell(self, told: str, event: Event) -> None:
-        """Prints a sentence, unless too many came within this second: then only how many more there were."""
+    def _print(self, text: str, event: Event) -> None:
+        """Prints a sentence; above SENTENCES_A_SECOND it prints only how many more there were in that second."""
         second = int(time.monotonic())
         if second != self._second:
-            if self._untold:
-                self._screen.print(f"[dim]         … and {self._untold:,} more[/dim]")
-            self._second, self._told, self._untold = second, 0, 0
-        self._told += 1
-        if self._told > SENTENCES_A_SECOND:
-            self._untold += 1
+            if self._hidden:
+                self._screen.print(f"[dim]         … and {self._hidden:,} more[/dim]")
+            self._second, self._shown, self._hidden = second, 0, 0
+        self._shown += 1
+        if self._shown > SENTENCES_A_SECOND:
+            self._hidden += 1
             return
         style = {"campaign.paused": "red", "campaign.activated": "green"}.get(
             event["event"], "yellow" if event.get("level") in LOUD else ""
         )
         at = str(event.get("at", ""))[11:19]
-        self._screen.print(Text.assemble((f"{printable(at)} ", "dim"), (printable(told), style)), highlight=False)
+        self._screen.print(Text.assemble((f"{printable(at)} ", "dim"), (printable(text), style)), highlight=False)
 
 
 @contextmanager
 def narrated() -> Iterator[None]:
-    """Puts a narrator between this process's standard output, its children's too, and the terminal.
+    """Redirects the standard output of this process and its children to a narrator, which prints to the terminal.
 
-    All of them write JSON lines meanwhile.
+    Within the block LOG_FORMAT is json. Restores output and LOG_FORMAT at the end.
     """
     screen_descriptor = os.dup(1)
     read_end, write_end = os.pipe()
@@ -190,7 +192,7 @@ def narrated() -> Iterator[None]:
         yield
     finally:
         sys.stdout.flush()
-        os.dup2(screen_descriptor, 1)  # the last writer of the pipe: the narrator comes to its end
+        os.dup2(screen_descriptor, 1)  # closes the pipe's last writer, so the narrator's thread ends
         thread.join(timeout=5)
         screen_file.close()
         os.close(screen_descriptor)
@@ -205,12 +207,12 @@ def _restore(variable: str, value: str | None) -> None:
 
 
 def _narrate(read_end: int, screen: Console) -> None:
-    """Reads to the end whatever happens: processes that cannot write their logs would stop."""
+    """Shows every line until the pipe closes; ignores errors, since a full pipe would block all processes."""
     narrator = Narrator(screen)
     with os.fdopen(read_end, encoding="utf-8", errors="replace") as lines, _footer(narrator, screen):
         for line in lines:
             with suppress(Exception):
-                narrator.hear(line.rstrip("\n"))
+                narrator.show(line.rstrip("\n"))
 
 
 @contextmanager

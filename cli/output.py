@@ -1,4 +1,4 @@
-"""How commands speak: tables and colours for people, JSON for programs, exit codes for both."""
+"""Output of commands: tables and colours for people, JSON for programs, exit codes for both."""
 
 import json
 import re
@@ -35,7 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs in
 
 
 def print_json(value: object) -> None:
-    """Prints one JSON document; moments in ISO 8601, money in integer micros."""
+    """Prints one JSON document: times in ISO 8601, money in integer micros."""
     typer.echo(spellable(json.dumps(value, default=_plain, ensure_ascii=False, indent=2)))
 
 
@@ -44,7 +44,7 @@ def _plain(value: object) -> str:
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, empty: str) -> None:
-    """Prints rows as a table whose columns are their keys, or the sentence `empty` where there are none."""
+    """Prints rows as a table with their keys as columns, or the sentence `empty` if there are no rows."""
     if not rows:
         console.print(f"[dim]{empty}[/dim]")
         return
@@ -64,19 +64,22 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, empty: str) -> 
 
 
 def _figures_width(cells: Sequence[str]) -> int:
-    """How wide a column of figures is, which are never folded: half a number is another one. 0 for other columns."""
-    told = [text for text in cells if text not in {"", NOTHING}]
-    return max(map(cell_len, told)) if told and all(map(_FIGURE.fullmatch, told)) else 0
+    """Returns the width in cells of a column that has figures only, or 0.
+
+    Such a column is never wrapped, because half of a number reads as another number.
+    """
+    figures = [text for text in cells if text not in {"", NOTHING}]
+    return max(map(cell_len, figures)) if figures and all(map(_FIGURE.fullmatch, figures)) else 0
 
 
 def _header(name: str, figures: int) -> str:
-    """The column's name, a word a line where it is wider than its figures."""
+    """Returns the column's title, one word per line if the name is wider than the column's figures."""
     words = name.replace("_", " ")
     return words.replace(" ", "\n") if 0 < figures < len(words) else words
 
 
-def tell(data: object, line: str, *, as_json: bool) -> None:
-    """One answer: `data` for programs, or the line for people."""
+def print_result(data: object, line: str, *, as_json: bool) -> None:
+    """Prints `data` as JSON for programs, or `line` for people."""
     if as_json:
         print_json(data)
     else:
@@ -91,7 +94,7 @@ def list_rows(
     empty: str,
     as_json: bool,
 ) -> None:
-    """A list: the rows whole for programs, or a table of what `shape` makes of each for people."""
+    """Prints whole rows as JSON for programs, or a table of `shape(row)` for people."""
     if as_json:
         print_json(rows)
     else:
@@ -99,23 +102,23 @@ def list_rows(
 
 
 def progress(*columns: ProgressColumn) -> Progress:
-    """A bar on stderr that goes when the work is done; nothing at all where nobody watches."""
+    """Returns a progress bar on stderr that disappears at the end; disabled if stderr is not a terminal."""
     return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
 
 
 def counted_progress() -> Progress:
-    """A bar with how many are done, of how many, and for how long it will still take; on stderr, where one watches."""
+    """Returns a progress bar with the count done, the total and the time left; disabled if stderr is not a terminal."""
     return progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def reading(file: Path) -> AbstractContextManager[BinaryIO]:
-    """The opened file, with a bar that shows how far it has been read."""
+    """Opens the file for reading, with a progress bar of the bytes read."""
     quiet = not errors.is_terminal
     return open_with_progress(file, "rb", description="Reading", console=errors, transient=True, disable=quiet)
 
 
 def cell(value: object) -> str:
-    """One value as a person reads it."""
+    """Formats one value of a table for people."""
     if value is None:
         return NOTHING
     if isinstance(value, datetime):
@@ -126,10 +129,10 @@ def cell(value: object) -> str:
 
 
 def money(micros: int | None, currency: str) -> str:
-    """Micros in the currency's own form, exact."""
+    """Formats micros exactly, in the usual form of the currency; None becomes a dash."""
     return NOTHING if micros is None else exact_money(micros, currency)
 
 
-def released(moment: datetime | None, holds: Iterable[str], zone: ZoneInfo) -> str:
-    """When the clock releases a campaign from its holds, by the brand's wall clock, or what must happen instead."""
+def release_text(moment: datetime | None, holds: Iterable[str], zone: ZoneInfo) -> str:
+    """Says when the holds end, in the brand's local time, or for None which action of a person ends them."""
     return stays_stopped(holds) if moment is None else wall_clock(moment, zone)

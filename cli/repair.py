@@ -1,4 +1,4 @@
-"""`spendgate repair`: sets right what `verify` found, shows it first, and keeps what it did."""
+"""`spendgate repair`: shows corrections of the errors that `verify` finds, makes them and records them."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,16 @@ Finding = tuple[str, dict[str, Any]]
 
 
 def repair(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking, as programs must.")] = False,
-    brand: Annotated[int | None, typer.Option("--brand", help="Only this brand's rows, by its id.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the corrections and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Repair without asking. Needed without a terminal.")] = False,
+    brand: Annotated[int | None, typer.Option("--brand", help="Repair only the brand with this id.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set right what `verify` finds: counters and totals by the ledger, holds by the rules. Exit code 1: not all was.
+    """Correct counters and totals from the ledger, and holds by the rules. Exit code 1 if errors remain.
 
-    Shows first what it would do. Nothing of history is edited: a history that does not lead to what holds today gets
-    one more row, and what was altered or deleted is acknowledged in your name; `verify` shows it as known afterwards.
-    Each brand is one transaction, safe beside running workers.
+    Shows the corrections before it makes them. It never edits history: if the recorded history does not lead to
+    today's state, it adds one row; altered or deleted rows are acknowledged in your name and `verify` then lists them
+    as notices. Each brand is one transaction, so it is safe while workers run.
     """
     by = edit().by
     planned, findings = _planned(by, brand)
@@ -40,7 +40,7 @@ def repair(
         _show(planned, findings)
     if dry_run:
         if as_json:
-            print_json(_told(planned, findings, []) | {"dry_run": True})
+            print_json(_as_data(planned, findings, []) | {"dry_run": True})
         raise typer.Exit(FOUND_EXIT if planned or findings else 0)
     if planned or findings:
         _ask(yes=yes, as_json=as_json)
@@ -49,11 +49,11 @@ def repair(
             planned, findings = work.repair_all(
                 by, brand, lambda done, total: shown.update(task, completed=done, total=total)
             )
-    left = _left(brand)
+    left = _remaining(brand)
     if as_json:
-        print_json(_told(planned, findings, left) | {"dry_run": False})
+        print_json(_as_data(planned, findings, left) | {"dry_run": False})
     else:
-        _tell(planned, findings, left)
+        _print_done(planned, findings, left)
     if left:
         raise typer.Exit(FOUND_EXIT)
 
@@ -68,11 +68,11 @@ def _planned(by: str, brand: int | None) -> tuple[list[Repaired], list[Finding]]
         for brand_id in brand_ids:
             planned.append(work.repair_brand(brand_id, by, dry_run=True))
             shown.advance(task)
-    return [one for one in planned if one.corrections], work.to_acknowledge(checks, brand)
+    return [repaired for repaired in planned if repaired.corrections], work.to_acknowledge(checks, brand)
 
 
-def _left(brand: int | None) -> list[dict[str, Any]]:
-    """What is still wrong, and needs a person."""
+def _remaining(brand: int | None) -> list[dict[str, Any]]:
+    """Returns the wrong rows that remain after the repair; a person has to look at them."""
     return [
         {"check": check.name, **row}
         for check in verification.verify()
@@ -85,13 +85,13 @@ def _ask(*, yes: bool, as_json: bool) -> None:
     if yes:
         return
     if as_json or not sys.stdin.isatty():
-        raise InvalidValue("--yes", "add it to repair without being asked, or --dry-run to see what would be done")
-    typer.confirm("Do this?", abort=True)
+        raise InvalidValue("--yes", "add --yes to repair without asking, or --dry-run to see the corrections")
+    typer.confirm("Make these corrections?", abort=True)
 
 
-def _told(planned: Sequence[Repaired], findings: Sequence[Finding], left: list[dict[str, Any]]) -> dict[str, Any]:
+def _as_data(planned: Sequence[Repaired], findings: Sequence[Finding], left: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "corrections": [one._asdict() for repaired in planned for one in repaired.corrections],
+        "corrections": [correction._asdict() for repaired in planned for correction in repaired.corrections],
         "toggles": sum(repaired.toggles for repaired in planned),
         "acknowledged": [{"check": check, "finding": row} for check, row in findings],
         "left": left,
@@ -102,21 +102,22 @@ def _show(planned: Sequence[Repaired], findings: Sequence[Finding]) -> None:
     if not planned and not findings:
         console.print("Nothing to repair.")
         return
-    currencies = _currencies({one.brand_id for repaired in planned for one in repaired.corrections})
+    currencies = _currencies({correction.brand_id for repaired in planned for correction in repaired.corrections})
     for repaired in planned:
-        for one in repaired.corrections[:SHOWN]:
-            console.print(escape(sentence(one, currencies.get(one.brand_id, ""))), highlight=False)
-        _say_more(len(repaired.corrections) - SHOWN)
+        for correction in repaired.corrections[:SHOWN]:
+            line = sentence(correction, currencies.get(correction.brand_id, ""))
+            console.print(escape(line), highlight=False)
+        _print_hidden(len(repaired.corrections) - SHOWN)
         if repaired.toggles:
             plural = "" if repaired.toggles == 1 else "s"
             console.print(f"[bold]this toggles {repaired.toggles} campaign{plural}[/bold]")
     for check, row in findings[:SHOWN]:
-        said = ", ".join(f"{name} {value}" for name, value in row.items())
-        console.print(f"[yellow]to be acknowledged[/yellow] {escape(f'{check}: {said}')}", highlight=False)
-    _say_more(len(findings) - SHOWN)
+        fields = ", ".join(f"{name} {value}" for name, value in row.items())
+        console.print(f"[yellow]to be acknowledged[/yellow] {escape(f'{check}: {fields}')}", highlight=False)
+    _print_hidden(len(findings) - SHOWN)
 
 
-def _say_more(hidden: int) -> None:
+def _print_hidden(hidden: int) -> None:
     if hidden > 0:
         console.print(f"… and {hidden} more; --json lists them")
 
@@ -128,27 +129,27 @@ def _currencies(brand_ids: set[int | None]) -> Mapping[int | None, str]:
         }
 
 
-def sentence(one: Correction, currency: str) -> str:
-    """What is corrected, in words and in the brand's money."""
-    whose, what = f"brand {one.brand_id}", one.subject
-    campaign = f"{whose}, campaign {what['campaign_id']}" if what.get("campaign_id") is not None else whose
-    old, new = dict(one.old or {}), dict(one.new or {})
-    match one.kind:
+def sentence(correction: Correction, currency: str) -> str:
+    """Describes a correction in words, with amounts in the brand's currency."""
+    brand, subject = f"brand {correction.brand_id}", correction.subject
+    campaign = f"{brand}, campaign {subject['campaign_id']}" if subject.get("campaign_id") is not None else brand
+    old, new = dict(correction.old or {}), dict(correction.new or {})
+    match correction.kind:
         case "campaign_day" | "brand_day":
             change = _change(old, new, "spent_micros", currency)
-            return f"{campaign}, {what['day']}: the counter says {change}, by the ledger"
+            return f"{campaign}, {subject['day']}: counter {change}, from the ledger"
         case "reported_total":
             change = _change(old, new, "total_micros", currency)
-            return f"{campaign}, {what['day']}: the total of {what['source']} is {change}, by the ledger"
+            return f"{campaign}, {subject['day']}: reported total of {subject['source']} {change}, from the ledger"
         case "limit_history":
             change = _change(old, new, "limit_micros", currency)
-            return f"{campaign}: the history of its {what['period']} limit goes on: {change}"
+            return f"{campaign}: new row in the history of its {subject['period']} limit: {change}"
         case "history":
-            return f"{campaign}: its histories go on from {_holds(old)} to {_holds(new)}, which its row says"
+            return f"{campaign}: new row in its history from {_holds(old)} to {_holds(new)}, as stored in its row"
         case "holds":
-            return f"{campaign}: {_holds(old)} becomes {_holds(new)}, by the rules"
+            return f"{campaign}: holds change from {_holds(old)} to {_holds(new)}, by the rules"
         case _:
-            return f"{campaign}: spend looks at the budgets of its campaigns again"
+            return f"{campaign}: ingest checks the budgets of its campaigns again"
 
 
 def _change(old: Mapping[str, Any], new: Mapping[str, Any], name: str, currency: str) -> str:
@@ -161,10 +162,10 @@ def _holds(values: Mapping[str, Any]) -> str:
     return "an unknown state" if holds is None else f"held by {', '.join(holds)}" if holds else "active"
 
 
-def _tell(done: Sequence[Repaired], findings: Sequence[Finding], left: Sequence[Mapping[str, Any]]) -> None:
+def _print_done(done: Sequence[Repaired], findings: Sequence[Finding], left: Sequence[Mapping[str, Any]]) -> None:
     corrected = sum(len(repaired.corrections) for repaired in done)
     console.print(
         f"{corrected} corrected, {sum(repaired.toggles for repaired in done)} toggled, {len(findings)} acknowledged"
     )
     if left:
-        console.print(f"[red]{len(left)} left that repair cannot set right[/red]: see `spendgate verify`")
+        console.print(f"[red]{len(left)} errors remain that repair cannot correct[/red]: see `spendgate verify`")

@@ -1,4 +1,4 @@
-"""`spendgate report`: a brand's month for a person, a program or a spreadsheet."""
+"""`spendgate report`: a brand's monthly report as text, JSON or CSV."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -39,7 +39,7 @@ BAR_WIDTH: Final = 30
 
 
 class Format(StrEnum):
-    """How a report is written."""
+    """The format of a report."""
 
     TEXT = "text"
     JSON = "json"
@@ -48,25 +48,32 @@ class Format(StrEnum):
 
 def report(
     brand: Annotated[str | None, typer.Option(help="The brand's id or name.")] = None,
-    month: Annotated[str | None, typer.Option(help="Such as 2026-10. The last one that ended by default.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TEXT,
-    version: Annotated[int | None, typer.Option(min=1, help="An earlier version; the latest by default.")] = None,
-    listing: Annotated[bool, typer.Option("--list", help="List the stored reports, of one brand or of all.")] = False,
-    output: Annotated[Path | None, typer.Option(dir_okay=False, help="Write to this file.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Store every brand's that is due, as hourly.")] = False,
+    month: Annotated[
+        str | None, typer.Option(help="The month, such as 2026-10. Default: the last month that ended.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="The format of the report.")] = Format.TEXT,
+    version: Annotated[int | None, typer.Option(min=1, help="The version of the report. Default: the latest.")] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="List the stored reports, of one brand or of all brands.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the report to this file.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Generate and store every report that is due, as the hourly job does.")
+    ] = False,
 ) -> None:
-    """A brand's month: spend, limits and what went beyond them, time served and held, what was restated since.
+    """Show a brand's month: spend, limits, overspend, time served and held, and amounts restated since.
 
-    A month that is over is stored, again where it says something new; the running month is told as of now.
+    A report of a month that has ended is stored, and stored again as a new version if its content changed. The current
+    month is reported up to now and is not stored.
     """
     if everything:
         _store_all()
     elif listing:
         _list(None if brand is None else _brand_id(brand), form)
     elif brand is None:
-        raise InvalidValue("brand", "say whose report: --brand ID or NAME, or --all")
+        raise InvalidValue("brand", "name a brand: --brand ID or NAME, or use --all")
     else:
-        _write(_found(_brand_id(brand), month, version), form, output)
+        _write(_report(_brand_id(brand), month, version), form, output)
 
 
 def _store_all() -> None:
@@ -80,7 +87,7 @@ def _store_all() -> None:
 def _list(brand_id: int | None, form: Format) -> None:
     with snapshot() as connection:
         rows = reports.listed(connection, brand_id, None, LISTED, clock.now())
-    empty = "No reports yet. Each month's is stored when it is over; make one: spendgate report --brand ID"
+    empty = "There are no reports yet. Each is stored when its month ends; create one: spendgate report --brand ID"
     list_rows("Monthly reports", rows, _listed_row, empty=empty, as_json=form is Format.JSON)
 
 
@@ -106,7 +113,7 @@ def _brand_id(brand: str) -> int:
     return brand_id
 
 
-def _found(brand_id: int, month: str | None, version: int | None) -> dict[str, Any]:
+def _report(brand_id: int, month: str | None, version: int | None) -> dict[str, Any]:
     with snapshot() as connection:
         brand = catalog.brand(connection, brand_id)
     today = local_day(clock.now(), time_zone(brand["time_zone"]))
@@ -114,26 +121,26 @@ def _found(brand_id: int, month: str | None, version: int | None) -> dict[str, A
     if version is None:
         return on_demand(brand_id, first_day)
     with snapshot() as connection:
-        found = reports.stored(connection, brand_id, first_day, clock.now(), version)
-    if found is None:
+        month_report = reports.stored(connection, brand_id, first_day, clock.now(), version)
+    if month_report is None:
         raise InvalidValue("version", f"there is no version {version} of {first_day:%Y-%m} for brand {brand_id}")
-    return found
+    return month_report
 
 
 def _last_month(today: date) -> date:
     return window_of(Period.MONTHLY, today.replace(day=1) - ONE_DAY).first_day
 
 
-def _write(found: Mapping[str, Any], form: Format, output: Path | None) -> None:
+def _write(month_report: Mapping[str, Any], form: Format, output: Path | None) -> None:
     if form is Format.TEXT and output is None:
-        _tell(found)
+        _print_report(month_report)
         return
-    written = {Format.TEXT: _as_text, Format.JSON: _as_json, Format.CSV: _as_csv}[form](found)
+    written = {Format.TEXT: _as_text, Format.JSON: _as_json, Format.CSV: _as_csv}[form](month_report)
     if output is None:
         typer.echo(written, nl=False)
     else:
         _write_file(output, written)
-        console.print(f"{found['month']:%Y-%m} written to {escape(str(output))}")
+        console.print(f"{month_report['month']:%Y-%m} written to {escape(str(output))}")
 
 
 def _write_file(output: Path, written: str) -> None:
@@ -143,52 +150,54 @@ def _write_file(output: Path, written: str) -> None:
         raise InvalidValue("output", f"{output}: {error.strerror}") from None
 
 
-def _as_json(found: Mapping[str, Any]) -> str:
-    return as_json(found["content"])
+def _as_json(month_report: Mapping[str, Any]) -> str:
+    return as_json(month_report["content"])
 
 
-def _as_csv(found: Mapping[str, Any]) -> str:
-    return as_csv(found["content"])
+def _as_csv(month_report: Mapping[str, Any]) -> str:
+    return as_csv(month_report["content"])
 
 
-def _as_text(found: Mapping[str, Any]) -> str:
+def _as_text(month_report: Mapping[str, Any]) -> str:
     with console.capture() as captured:
-        _tell(found)
+        _print_report(month_report)
     return Text.from_ansi(captured.get()).plain + "\n"
 
 
-def _tell(found: Mapping[str, Any]) -> None:
-    content = found["content"]
-    for line in _summary(found, content):
+def _print_report(month_report: Mapping[str, Any]) -> None:
+    content = month_report["content"]
+    for line in _summary(month_report, content):
         console.print(line, highlight=False)
     print_rows("Spend by day", list(_days(content)), empty="Nothing was spent.")
     print_rows("Campaigns", [_campaign(content, row) for row in _largest(content)], empty="No campaigns.")
-    _tell_more(len(content["campaigns"]) - SHOWN_ROWS, "campaigns")
+    _print_hidden(len(content["campaigns"]) - SHOWN_ROWS, "campaigns")
     held = [_held(content, hold, seconds) for hold, seconds in content["held_seconds"].items()]
     print_rows("Held", held, empty="No campaign was held.")
-    last_day = local_day(found["generated_at"], time_zone(content["time_zone"]))
+    last_day = local_day(month_report["generated_at"], time_zone(content["time_zone"]))
     in_force = limits_in_force(content, last_day)
     shown = [_in_force(content, row) for row in in_force[:SHOWN_ROWS]]
-    print_rows("Limits in force", shown, empty="There was no budget, so no limit.")
-    _tell_more(len(in_force) - SHOWN_ROWS, "budgets")
+    print_rows("Limits in force", shown, empty="There was no budget, so spend was not limited.")
+    _print_hidden(len(in_force) - SHOWN_ROWS, "budgets")
     ran_out = list(_ran_out(content))
     print_rows("Ran out", ran_out[:SHOWN_ROWS], empty="No limit was reached.")
-    _tell_more(len(ran_out) - SHOWN_ROWS, "times")
+    _print_hidden(len(ran_out) - SHOWN_ROWS, "times")
     notable = notable_limits(content)
     print_rows(
         "Windows of budgets", [_limit(content, row) for row in notable[:SHOWN_ROWS]], empty="No limit was reached."
     )
-    _tell_more(len(notable) - SHOWN_ROWS, "windows")
+    _print_hidden(len(notable) - SHOWN_ROWS, "windows")
 
 
-def _tell_more(hidden: int, what: str) -> None:
+def _print_hidden(hidden: int, noun: str) -> None:
     if hidden > 0:
-        console.print(f"… and {hidden} more {what}; --format csv has them all")
+        console.print(f"… and {hidden} more {noun}; --format csv lists them all")
 
 
-def _summary(found: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[str]:
-    made = wall_clock(found["generated_at"], time_zone(content["time_zone"]))
-    state = f"version {found['version']}, stored {made}" if content["complete"] else f"not over; as of {made}"
+def _summary(month_report: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[str]:
+    made = wall_clock(month_report["generated_at"], time_zone(content["time_zone"]))
+    state = (
+        f"version {month_report['version']}, stored {made}" if content["complete"] else f"current month, as of {made}"
+    )
     yield f"[bold]{escape(content['brand'])}[/bold] {content['month']} [dim]({content['time_zone']}; {state})[/dim]"
     yield f"spent {_money(content, content['spent_micros'])}"
     closed = content["closed"]
@@ -201,9 +210,9 @@ def _summary(found: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[s
     yield f"{overspent} of {len(content['limits'])} budget windows overspent"
     yield f"time in budget {percent(content['in_budget_permille'])}"
     if content["paused"] is None:
-        yield "what held campaigns and when is not known: no history of holds reaches so far back"
+        yield "times held are not known: the history of holds does not reach back to this month"
     else:
-        yield f"{content['paused']} times a campaign paused, {content['activated']} times one came back"
+        yield f"campaigns paused {content['paused']} times and resumed {content['activated']} times"
 
 
 def _days(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`spendgate create-roles`: a Postgres role for each kind of process, with no more than it needs."""
+"""`spendgate create-roles`: a Postgres role for each kind of process, with only the privileges it needs."""
 
 import os
 import secrets
@@ -20,47 +20,49 @@ from domain.errors import InvalidValue
 from runtime.settings import settings
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '5s'"
-NO_RIGHT: Final = "use a login with CREATEROLE that owns the tables, or hand the SQL of --dry-run to who has one"
+NO_RIGHT: Final = "use a login that has CREATEROLE and owns the tables, or run the SQL of --dry-run with such a login"
 
 Driver = Connection[Any]
 Passwords = dict[DatabaseRole, str]
 
 
 def password_variable(role: DatabaseRole) -> str:
-    """The environment variable that gives the role's password."""
+    """Returns the name of the environment variable with the role's password."""
     return f"SPENDGATE_{role.upper()}_PASSWORD"
 
 
 def url_variable(role: DatabaseRole) -> str:
-    """The environment variable in which the role's processes look for their URL."""
+    """Returns the name of the environment variable with the database URL of the role's processes."""
     return f"{role.upper()}_DATABASE_URL"
 
 
 def create_roles(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL, without passwords; run nothing.")] = False,
-    rotate: Annotated[bool, typer.Option("--rotate", help="Make new passwords for roles that exist, too.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the SQL, without passwords, and run nothing.")
+    ] = False,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Also set new passwords for existing roles.")] = False,
 ) -> None:
-    """Make the roles of DATABASE_URL's database, and grant each what it needs. Safe to run again.
+    """Create the roles of DATABASE_URL's database and grant each the privileges it needs. Safe to run again.
 
-    Needs a login with CREATEROLE that owns the tables; a superuser is not needed. A password is taken from
-    SPENDGATE_MIGRATOR_PASSWORD, …_WORKER_…, …_WEB_…, …_READER_… where that is set, and made otherwise: the URLs with
-    the passwords made are printed this once, as lines for an environment file.
+    Needs a login that has CREATEROLE and owns the tables; it need not be a superuser. Reads passwords from
+    SPENDGATE_MIGRATOR_PASSWORD, …_WORKER_…, …_WEB_… and …_READER_…; for a new role without one it generates a password
+    and prints the role's URL once, as a line for an environment file.
     """
     with connected() as driver:
         if dry_run:
             _print_sql(driver)
             return
-        made = create(driver, _given(), rotate=rotate)
+        urls = create(driver, _given(), rotate=rotate)
         here = roles.place(driver)
-    for role, url in made.items():
+    for role, url in urls.items():
         typer.echo(f"{url_variable(role)}={url}")
-    shown = "; the passwords made are shown this once" if made else ""
-    errors.print(f"the roles of the database {escape(here.database)} are as this version wants them{shown}")
+    shown = "; the generated passwords are shown only once" if urls else ""
+    errors.print(f"the roles of the database {escape(here.database)} match this version{shown}")
 
 
 @contextmanager
 def connected() -> Iterator[Driver]:
-    """A connection to the settings' database, for statements that are built."""
+    """Yields a psycopg connection to DATABASE_URL in autocommit mode, for SQL that psycopg composes."""
     with create_engine(settings().required_database_url(), poolclass=NullPool).connect() as connection:
         driver = connection.connection.driver_connection
         assert isinstance(driver, Connection)  # noqa: S101 - our dialect's own
@@ -69,9 +71,10 @@ def connected() -> Iterator[Driver]:
 
 
 def create(driver: Driver, given: Passwords, *, rotate: bool) -> dict[DatabaseRole, str]:
-    """Makes and grants in one transaction; returns the URLs of roles whose password it made.
+    """Creates and grants all roles in one transaction; returns the URLs of roles whose password it generated.
 
-    Raises InvalidValue without the right to.
+    Roles in `given` get that password; with `rotate`, existing roles get a new one too. Raises InvalidValue if the
+    login lacks a privilege or a table is locked.
     """
     with all_or_nothing(driver):
         there: set[DatabaseRole] = set() if rotate else roles.known_roles(driver)
@@ -83,14 +86,20 @@ def create(driver: Driver, given: Passwords, *, rotate: bool) -> dict[DatabaseRo
 
 
 def grant_again() -> None:
-    """Gives the roles, where they exist, what this version's tables need. Raises InvalidValue where we own no table."""
+    """Grants existing roles the privileges on this version's tables.
+
+    Raises InvalidValue if the login does not own the tables or a table is locked.
+    """
     with connected() as driver, all_or_nothing(driver):
         run(driver, roles.after_migration(driver, settings().ledger_retention_months))
 
 
 @contextmanager
 def all_or_nothing(driver: Driver) -> Iterator[None]:
-    """One transaction that waits briefly for its locks. Raises InvalidValue, with what to do."""
+    """Runs the block in one transaction with a lock timeout of 5 s.
+
+    Raises InvalidValue with advice if the login lacks a privilege or a lock times out.
+    """
     try:
         with driver.transaction():
             driver.execute(LOCK_TIMEOUT)
@@ -98,17 +107,17 @@ def all_or_nothing(driver: Driver) -> Iterator[None]:
     except InsufficientPrivilege as error:
         raise InvalidValue("DATABASE_URL", f"{error.diag.message_primary}: {NO_RIGHT}") from None
     except LockNotAvailable:
-        raise InvalidValue("DATABASE_URL", "the tables are locked just now: run it again") from None
+        raise InvalidValue("DATABASE_URL", "another transaction has locked the tables: run it again") from None
 
 
 def run(driver: Driver, statements: Iterable[Composed]) -> None:
-    """Runs the statements one by one: what each finds may be what the one before made."""
+    """Runs the statements one by one, since a statement may need the objects that an earlier one created."""
     for statement in statements:
         driver.execute(statement)
 
 
 def _url_of(name: str, password: str) -> str:
-    """The settings' own URL, for another login."""
+    """Returns DATABASE_URL with another login."""
     url = make_url(settings().required_database_url()).set(drivername="postgresql", username=name, password=password)
     return url.render_as_string(hide_password=False)
 

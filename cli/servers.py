@@ -1,4 +1,4 @@
-"""`spendgate up|migrate`: the whole service in one terminal, and the tables it needs."""
+"""`spendgate up|migrate|new-epoch`: the whole service in one terminal, and its database tables."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from cli import narration, roles, summary
-from cli.output import AsJson, console, tell
+from cli.output import AsJson, console, print_result
 from db.engine import committed
 from db.repository.access.privileges import DatabaseRole
 from db.repository.reading import feed
@@ -36,16 +36,18 @@ ANSWER_SECONDS = 30.0
 log = structlog.get_logger()
 
 
-def migrate(revision: Annotated[str, typer.Argument(help="Where to: head, or a revision's id.")] = "head") -> None:
-    """Bring the database's tables to this version. Safe to run again, and beside running workers."""
+def migrate(
+    revision: Annotated[str, typer.Argument(help="The target revision: head, or a revision's id.")] = "head",
+) -> None:
+    """Migrate the database's tables to this version. Safe to run again, and while workers run."""
     settings().required_database_url()
     migrate_to(revision)
     console.print(f"the database is at {revision}")
 
 
 def migrate_to(revision: str) -> None:
-    """Upgrades the database of the settings. Raises InvalidValue for a revision that does not exist."""
-    # a fifth of a second that no other command needs to spend
+    """Upgrades the database at DATABASE_URL to a revision. Raises InvalidValue if the revision does not exist."""
+    # imported here because it takes 0.2 s, which no other command needs
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
@@ -60,21 +62,21 @@ def migrate_to(revision: str) -> None:
 
 
 def new_epoch(as_json: AsJson = False) -> None:
-    """Tell every follower of status changes to start over: run it after a backup was restored into this database."""
+    """Begin a new epoch, so that every consumer of status changes reads from the start. Run it after a restore."""
     epoch = committed(feed.begin_epoch)
-    tell({"epoch": epoch}, f"the epoch of status changes is {epoch}", as_json=as_json)
+    print_result({"epoch": epoch}, f"the epoch of status changes is {epoch}", as_json=as_json)
 
 
 def up(
-    demo: Annotated[bool, typer.Option("--demo", help="Add brands and live simulated spend.")] = False,
-    seconds: Annotated[float | None, typer.Option(min=1, help="Stop by itself after so many seconds.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Add demo brands and simulated spend.")] = False,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after this many seconds.")] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="First erase the embedded servers' data in SPENDGATE_HOME.")
+        bool, typer.Option("--fresh", help="Erase the embedded servers' data in SPENDGATE_HOME first.")
     ] = False,
 ) -> None:
-    """Run everything: web, workers, scheduler, and real Postgres and Redis where no URL is set.
+    """Run the whole service: web, workers, scheduler, and embedded Postgres and Redis if no URL is set.
 
-    Ctrl-C stops all of it. While it runs, every other `spendgate` command finds it by itself.
+    Ctrl-C stops all of it. While embedded servers run, other `spendgate` commands find them without any setting.
     """
     stop = Stop()
     with stop.on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -87,19 +89,19 @@ def _up(stop: Stop, *, demo: bool, seconds: float | None, fresh: bool) -> int:
     home = _home()
     os.environ["SPENDGATE_HOME"] = str(home)
     is_watched = "LOG_FORMAT" not in os.environ and sys.stdout.isatty()
-    _port()  # one that cannot be had is refused before anything is started or erased
+    _port()  # refuses a port in use before anything is started or erased
     if fresh and own_settings().database_url is None:
         _erase(home)
     if is_watched:
-        console.print("Starting the servers and the tables …")
+        console.print("Starting the servers and migrating the database …")
     with _servers(home) as servers:
         _stop_when_dead(servers, stop)
         with narration.narrated() if is_watched else nullcontext():
             code = _run(servers, stop, home, demo=demo, seconds=seconds)
         if demo and is_watched and settings().clock_speed > 1:
-            summary.tell()
+            summary.print_summaries()
         if servers.have_died():
-            raise EmbeddedError(f"an embedded server ended by itself: see {home / 'logs'}, then start again")
+            raise EmbeddedError(f"an embedded server stopped unexpectedly: see {home / 'logs'}, then start again")
     return code
 
 
@@ -108,7 +110,7 @@ def _home() -> Path:
     try:
         return given.resolve()
     except RuntimeError:
-        raise SettingsError(f"SPENDGATE_HOME: {given} is a link that leads back to itself") from None
+        raise SettingsError(f"SPENDGATE_HOME: {given} is a symbolic link to itself") from None
 
 
 def _erase(home: Path) -> None:
@@ -120,14 +122,17 @@ def _erase(home: Path) -> None:
 
 @contextmanager
 def _servers(home: Path) -> Iterator[embedded.Servers]:
-    """The servers whose URLs are set, or embedded ones that live as long as this."""
+    """Yields the servers whose URLs are set, or embedded ones that stop when the block ends.
+
+    Raises SettingsError if only one of the two URLs is set.
+    """
     read = own_settings()
     if read.database_url and read.queue_url:
         yield embedded.Servers(read.database_url, read.redis_url or "")  # RabbitMQ needs no Redis beside it
         return
     if read.database_url or read.queue_url:
         missing = "REDIS_URL" if read.database_url else "DATABASE_URL"
-        raise SettingsError(f"{missing}: not set; set both servers, or neither to run embedded ones")
+        raise SettingsError(f"{missing}: not set; set the URLs of both servers, or of neither to run embedded ones")
     with suppress(OSError):
         (home / "clock.json").unlink()
     clock_names = ("SPENDGATE_CLOCK_START", "SPENDGATE_CLOCK_SPEED")
@@ -137,7 +142,7 @@ def _servers(home: Path) -> Iterator[embedded.Servers]:
 
 
 def _stop_when_dead(servers: embedded.Servers, stop: Stop) -> None:
-    """Sets `stop` when an embedded server ends by itself: without it, the processes could only fail."""
+    """Starts a thread that sets `stop` when an embedded server dies, because no process can work without it."""
 
     def watch() -> None:
         while not stop.wait(SERVER_POLL_SECONDS):
@@ -169,14 +174,14 @@ def _run(servers: embedded.Servers, stop: Stop, home: Path, *, demo: bool, secon
 
 @contextmanager
 def _announced_when_ready(servers: embedded.Servers, stop: Stop, home: Path) -> Iterator[None]:
-    """Tells other programs of embedded servers once the web process answers, until the end."""
+    """Writes the URLs of embedded servers to `home/env` once the web process is ready; deletes the file at the end."""
 
-    telling = threading.Lock()
+    writing = threading.Lock()
 
     def watch() -> None:
         while not stop.is_set() and not _is_ready():
             stop.wait(READY_POLL_SECONDS)
-        with telling:
+        with writing:
             if not stop.is_set():
                 if servers.processes:
                     _announce(home)
@@ -187,7 +192,7 @@ def _announced_when_ready(servers: embedded.Servers, stop: Stop, home: Path) -> 
         yield
     finally:
         stop.set()
-        with telling:
+        with writing:
             if servers.processes:
                 (home / "env").unlink(missing_ok=True)
 
@@ -200,18 +205,21 @@ def _announce(home: Path) -> None:
 
 
 def _is_ready() -> bool:
-    """Whether the web process answers, and has what it needs to work."""
+    """Returns whether the web process answers its readiness check with a status below 500."""
     host = settings().host
-    with closing(HTTPConnection(addresses.ANYWHERE.get(host, host), settings().port, timeout=ANSWER_SECONDS)) as asked:
+    with closing(HTTPConnection(addresses.ANYWHERE.get(host, host), settings().port, timeout=ANSWER_SECONDS)) as web:
         try:
-            asked.request("GET", "/readyz")
-            return asked.getresponse().status < 500
+            web.request("GET", "/readyz")
+            return web.getresponse().status < 500
         except (OSError, HTTPException):
             return False
 
 
 def _urls_of_roles(servers: embedded.Servers) -> dict[DatabaseRole, str]:
-    """Migrates, and gives each role its URL: made anew on embedded servers, else its variable or DATABASE_URL."""
+    """Migrates the database and returns each role's URL.
+
+    On embedded servers every role gets a new password; otherwise the URL is the role's variable or DATABASE_URL.
+    """
     given = {role: os.environ.pop(roles.url_variable(role), "") or servers.database_url for role in DatabaseRole}
     os.environ["DATABASE_URL"] = given[DatabaseRole.MIGRATOR]
     settings.cache_clear()
@@ -227,27 +235,27 @@ def _programs(urls: Mapping[DatabaseRole, str], *, demo: bool) -> list[Program]:
     modules = {"web": "web", "worker": "workers", "scheduler": "workers.scheduler"}
     if demo:
         modules["demo"] = "cli.demo"
-    looks = {"SPENDGATE_OPEN_DASHBOARD": os.environ.get("SPENDGATE_OPEN_DASHBOARD", "true")}
-    env = {"web": web | looks if addresses.is_loopback(settings().host) else web, "demo": web}
+    open_dashboard = {"SPENDGATE_OPEN_DASHBOARD": os.environ.get("SPENDGATE_OPEN_DASHBOARD", "true")}
+    env = {"web": web | open_dashboard if addresses.is_loopback(settings().host) else web, "demo": web}
     return [Program(name, (sys.executable, "-m", module), env.get(name, worker)) for name, module in modules.items()]
 
 
 def _port() -> int:
-    """PORT where it is set, else the first free one from the default on. Raises SettingsError."""
-    wanted = settings().port
+    """Returns PORT if it is set, else the first free port from the default on. Raises SettingsError if none is free."""
+    first = settings().port
     if "port" in settings().model_fields_set:
-        return _free_port(wanted)
-    for port in range(wanted, wanted + PORTS_TRIED):
+        return _free_port(first)
+    for port in range(first, first + PORTS_TRIED):
         with suppress(addresses.PortInUse):
             return _free_port(port)
-    raise SettingsError(f"PORT: {wanted} to {wanted + PORTS_TRIED} are all in use; set another")
+    raise SettingsError(f"PORT: ports {first} to {first + PORTS_TRIED} are all in use; set another")
 
 
 def _free_port(port: int) -> int:
-    """The port, or any that is free for 0. Raises PortInUse."""
+    """Returns the port if it is free, or for 0 any free port. Raises PortInUse."""
     sockets = addresses.listening(settings().host, port)
     try:
-        found: int = sockets[0].getsockname()[1]
+        free_port: int = sockets[0].getsockname()[1]
     finally:
         addresses.close(sockets)
-    return found
+    return free_port

@@ -1,4 +1,4 @@
-"""`spendgate import|send|rejected`: spend from files, and what was refused."""
+"""`spendgate import|send|rejected`: spend from files, and rejected inputs."""
 
 import csv
 import json
@@ -27,10 +27,10 @@ from cli.output import (
     counted_progress,
     errors,
     print_json,
+    print_result,
     print_rows,
     progress,
     reading,
-    tell,
 )
 from db.engine import snapshot
 from db.repository.ledger import rejected
@@ -42,7 +42,9 @@ from domain.money import format_units
 from runtime import clock
 from runtime.formats import spellable
 
-rejected_app = typer.Typer(no_args_is_help=True, help="Bad input, kept whole with its reason until it is replayed.")
+rejected_app = typer.Typer(
+    no_args_is_help=True, help="Manage rejected inputs, which are kept with their reason until they are replayed."
+)
 
 SHOWN_BAD_ROWS = 20
 REPLAY_PAGE = 5_000
@@ -176,53 +178,53 @@ def _tell_import(export: Export, made: int, counted: list[Counted], *, as_json: 
 
 
 def send(
-    file: Annotated[str, typer.Argument(help="JSON lines, one spend event each; - for standard input.")],
-    batch: Annotated[int, typer.Option(min=1, max=5000, help="Events in one message.")] = 1000,
+    file: Annotated[str, typer.Argument(help="A file of JSON lines, one spend event per line; - for standard input.")],
+    batch: Annotated[int, typer.Option(min=1, max=5000, help="The number of events in one message.")] = 1000,
     totals: Annotated[bool, typer.Option("--totals", help="The lines are reported totals, not spend events.")] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Return once they are committed, and say what became of them.")
+        bool, typer.Option("--wait", help="Wait until the events are committed, and report the result.")
     ] = False,
     timeout: Annotated[
-        float, typer.Option(min=0, help="With --wait: for how many seconds, after the last is sent.")
+        float, typer.Option(min=0, help="With --wait: the timeout in seconds, from the last message sent.")
     ] = 300,
     as_json: AsJson = False,
 ) -> None:
-    """Enqueue spend events for the workers. Exit code 1 when a line is no JSON, or holds a value that cannot be kept:
-    it is named, and not sent.
+    """Enqueue spend events for the workers. Exit code 1 if a line is not JSON or has a value that cannot be stored.
 
-    With --wait also when some were rejected, and 4 when the time was up: all that was sent is counted nevertheless.
+    Such lines are listed and not sent. With --wait, exit code 1 also if events were rejected, and 4 after a timeout;
+    the workers count the sent events all the same.
     """
     enqueue = send_totals if totals else send_events
-    names = waiting.new_names() if wait else None
+    submission = waiting.new_submission() if wait else None
     bad: dict[int, str] = {}
     sent = messages = 0
     with _lines(file) as lines, progress() as shown:
         task = shown.add_task("Sending", total=None)
         for events in _batches(_parsed(lines, bad), batch):
-            receipt = {} if names is None else {"receipt": names.another()}
+            receipt = {} if submission is None else {"receipt": submission.another()}
             enqueue(events, **receipt)
             sent += len(events)
             messages += 1
             shown.update(task, completed=sent, description=f"Sending {sent}")
-    outcome = None if names is None else waiting.wait(names, sent, timeout)
+    outcome = None if submission is None else waiting.wait(submission, sent, timeout)
     for line, reason in islice(bad.items(), SHOWN_BAD_ROWS):
         errors.print(f"[red]line {line}[/red] {escape(reason)}")
-    told = {"sent": sent, "messages": messages, "bad_lines": list(bad)}
+    data = {"sent": sent, "messages": messages, "bad_lines": list(bad)}
     if as_json:
-        print_json(told if outcome is None else told | outcome.fields())
+        print_json(data if outcome is None else data | outcome.fields())
     else:
         console.print(f"{sent} sent in {messages} message{'s' if messages != 1 else ''}")
         if outcome is not None:
-            waiting.tell(outcome)
-    if outcome is not None and outcome.is_time_up:
-        raise typer.Exit(waiting.TIME_UP_EXIT)
-    if bad or (outcome is not None and outcome.found_something):
+            waiting.print_outcome(outcome)
+    if outcome is not None and outcome.is_timed_out:
+        raise typer.Exit(waiting.TIMEOUT_EXIT)
+    if bad or (outcome is not None and outcome.needs_attention):
         raise typer.Exit(FOUND_EXIT)
 
 
 @contextmanager
 def _lines(file: str) -> Iterator[BinaryIO]:
-    """The lines of a file, or of standard input. Raises InvalidValue where they cannot be read."""
+    """Opens a file, or standard input for `-`. Raises InvalidValue if the file cannot be read."""
     try:
         with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as lines:
             yield lines
@@ -231,7 +233,7 @@ def _lines(file: str) -> Iterator[BinaryIO]:
 
 
 def _parsed(lines: BinaryIO, bad: dict[int, str]) -> Iterator[Any]:
-    """The events of lines of JSON; the others go into `bad`, by their numbers from 1, with what is wrong."""
+    """Yields the event of each valid JSON line; adds the other lines to `bad`: line number from 1 and the fault."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -241,7 +243,7 @@ def _parsed(lines: BinaryIO, bad: dict[int, str]) -> Iterator[Any]:
             bad[number] = "is not JSON"
             continue
         if flaws := flaws_of(event):
-            bad[number] = f"cannot be held: {'; '.join(flaws)}"
+            bad[number] = f"cannot be stored: {'; '.join(flaws)}"
         else:
             yield event
 
@@ -257,17 +259,17 @@ def _batches(events: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield some
 
 
-Reason = Annotated[str | None, typer.Option(help="Only inputs rejected for this reason.")]
+Reason = Annotated[str | None, typer.Option(help="Only inputs rejected with this reason code.")]
 
 
 @rejected_app.command("list")
 def list_rejected(
     reason: Reason = None,
-    after: Annotated[int, typer.Option(help="Start behind this id: the next page.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 50,
+    after: Annotated[int, typer.Option(help="List only inputs with a larger id, for the next page.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The largest number of inputs to list.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """What waits, in the order it came, with its reason and the input whole."""
+    """List rejected inputs in the order they arrived, with the reason and the whole input."""
     with snapshot() as connection:
         waiting = rejected.waiting(connection, after=after, reason=reason, limit=limit)
         counts = rejected.counts(connection)
@@ -285,13 +287,13 @@ def list_rejected(
         }
         for row in waiting
     ]
-    print_rows("Rejected", rows, empty="Nothing waits: every input was taken.")
+    print_rows("Rejected", rows, empty="There are no rejected inputs.")
     for name, inputs, times in counts:
-        console.print(f"[dim]{name}: {inputs} waiting, came {times} time{'s' if times != 1 else ''}[/dim]")
+        console.print(f"[dim]{name}: {inputs} rejected, received {times} time{'s' if times != 1 else ''}[/dim]")
 
 
 def _pages(reason: str | None, ids: list[int] | None) -> Iterator[Waiting]:
-    """What waits, a page at a time."""
+    """Yields the rejected inputs, read from the database in pages of REPLAY_PAGE."""
     after = 0
     while True:
         with snapshot() as connection:
@@ -304,29 +306,31 @@ def _pages(reason: str | None, ids: list[int] | None) -> Iterator[Waiting]:
 
 @rejected_app.command("replay")
 def replay_rejected(
-    ids: Annotated[list[int] | None, typer.Argument(help="The ids to replay; none with --all or --reason.")] = None,
+    ids: Annotated[
+        list[int] | None, typer.Argument(help="The ids of the inputs to replay; omit them with --all or --reason.")
+    ] = None,
     reason: Reason = None,
-    everything: Annotated[bool, typer.Option("--all", help="Replay all that waits.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be replayed; change nothing.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Replay every rejected input.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be replayed and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read rejected inputs again, now that what was wrong is mended. Those refused again stay, with today's reason.
+    """Process rejected inputs again, after their cause was fixed. Inputs rejected again are kept with the new reason.
 
-    Safe beside another replay: each input is read by one of them. Exit code 1 when some were refused again, 4 when some
-    wait on because their brand is locked.
+    Replays may run at the same time: only one of them processes an input. Exit code 1 if inputs were rejected again, 4
+    if inputs remain because their brand is locked.
     """
     if not ids and reason is None and not everything:
-        raise InvalidValue("ids", "name the inputs to replay, or --reason, or --all")
+        raise InvalidValue("ids", "give the ids of the inputs to replay, or --reason, or --all")
     if dry_run:
-        found = [row.id for row in _pages(reason, ids or None)]
-        tell(found, f"{len(found)} would be replayed", as_json=as_json)
+        chosen_ids = [row.id for row in _pages(reason, ids or None)]
+        print_result(chosen_ids, f"{len(chosen_ids)} would be replayed", as_json=as_json)
         return
     with counted_progress() as shown:
         task = shown.add_task("Replaying", total=None)
         done = replay_chosen(
             Chosen(reason, ids or None), lambda count, total: shown.update(task, completed=count, total=total)
         )
-    told = {
+    data = {
         "replayed": done.total,
         "taken": done.taken,
         "known": done.known,
@@ -334,14 +338,14 @@ def replay_rejected(
         "held_up": done.held_up,
     }
     if as_json:
-        print_json(told)
+        print_json(data)
     else:
         console.print(
-            f"{done.total} replayed: {done.taken} taken, {done.known} known already, {done.rejected} rejected again"
+            f"{done.total} replayed: {done.taken} counted, {done.known} known already, {done.rejected} rejected again"
         )
         if done.held_up:
-            console.print(f"[red]{done.held_up} wait on: their brand is locked[/red]; run it again")
+            console.print(f"[red]{done.held_up} remain: their brand is locked[/red]; run the command again")
     if done.held_up:
-        raise typer.Exit(waiting.TIME_UP_EXIT)
+        raise typer.Exit(waiting.TIMEOUT_EXIT)
     if done.rejected:
         raise typer.Exit(FOUND_EXIT)

@@ -1,4 +1,4 @@
-"""What the demo's days came to, brand by brand: spent, limits, how often campaigns stopped and why, overspend."""
+"""The demo's summary of each brand: spend, limits, how often campaigns paused and why, overspend."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ PERIOD_WORDS = {"daily": "a day", "weekly": "a week", "monthly": "a month", "yea
 
 
 class BrandSummary(NamedTuple):
-    """What one brand's days came to, in micros; overspend by window, of the brand and of its campaigns."""
+    """One brand's days, in micros; `overspends` has one amount for each budget window that overspent."""
 
     name: str
     currency: str
@@ -31,7 +31,7 @@ class BrandSummary(NamedTuple):
     overspends: Sequence[int]
 
     def lines(self) -> Iterator[str]:
-        """The summary for people, within 80 columns."""
+        """Yields the summary as text lines of at most 80 columns."""
         days = sorted(self.spent_by_day)
         yield f"{self.name}, {days[0]} to {days[-1]} ({self.time_zone})" if days else f"{self.name}, nothing spent"
         yield f"  spent      {money(sum(self.spent_by_day.values()), self.currency)}"
@@ -39,19 +39,19 @@ class BrandSummary(NamedTuple):
             whose = "all campaigns" if limit["campaign"] is None else limit["campaign"]
             amount = money(limit["limit_micros"], self.currency)
             yield f"  limit      {amount} {PERIOD_WORDS[limit['period']]}, {whose}"
-        yield f"  stopped    {sum(stop['times'] for stop in self.stops)} times"
+        yield f"  paused     {sum(stop['times'] for stop in self.stops)} times"
         for stop in self.stops:
             yield f"  {stop['times']:>9}× {in_words(stop['holds_after'])}"
         if not self.overspends:
             yield "  overspent  never"
             return
         total, most = money(sum(self.overspends), self.currency), money(max(self.overspends), self.currency)
-        windows = "one window" if len(self.overspends) == 1 else f"{len(self.overspends)} windows"
-        yield f"  overspent  {total} in {windows} of limits, {most} at most in one"
+        windows = "one budget period" if len(self.overspends) == 1 else f"{len(self.overspends)} budget periods"
+        yield f"  overspent  {total} in {windows}, at most {most} in one"
 
 
-def tell() -> None:
-    """Prints what every brand's days came to so far."""
+def print_summaries() -> None:
+    """Prints the summary of every brand up to now."""
     at = clock.now()
     with snapshot() as connection:
         summaries = [_summary(connection, row["id"], at) for row in overview.brands(connection, at)]
@@ -65,7 +65,7 @@ def tell() -> None:
 def _summary(connection: Connection, brand_id: int, at: datetime) -> BrandSummary:
     brand = catalog.brand(connection, brand_id)
     contents = list(_months(connection, brand, at))
-    names = {one["campaign_id"]: one["name"] for content in contents for one in content["campaigns"]}
+    names = {row["campaign_id"]: row["name"] for content in contents for row in content["campaigns"]}
     windows = {
         (limit["campaign_id"], limit["period"], limit["first_day"]): limit["overspend_micros"]
         for content in contents
@@ -86,7 +86,7 @@ def _summary(connection: Connection, brand_id: int, at: datetime) -> BrandSummar
 
 
 def _months(connection: Connection, brand: dict[str, Any], at: datetime) -> Iterator[dict[str, Any]]:
-    """The reports of this month and the one before, as of now: the demo's days may lie in both."""
+    """Yields the report contents of last month and this month up to now, because the demo may span both."""
     this = window_of(Period.MONTHLY, local_day(at, time_zone(brand["time_zone"])))
     for month in (window_of(Period.MONTHLY, this.first_day - ONE_DAY), this):
         yield content_of_month(connection, brand, month, at)

@@ -1,4 +1,4 @@
-"""`spendgate send --wait`: until all that was sent is committed, and what became of it."""
+"""`spendgate send --wait`: waits until every message is committed, and reports how many inputs were counted."""
 
 import time
 from collections import Counter
@@ -14,59 +14,59 @@ from delivery import receipts
 from runtime import clock
 from runtime.settings import settings
 
-TIME_UP_EXIT: Final = 4
+TIMEOUT_EXIT: Final = 4
 SHORTEST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 0.5
-GIVEN_UP_EVERY_SECONDS: Final = 2.0
-SILENCE_SECONDS: Final = 5.0
-CLOCKS_APART: Final = timedelta(hours=1)
-NO_WORKER: Final = "no worker has looked at the queue lately: start one with `spendgate up`, or the Procfile's `worker`"
+DEAD_LETTER_POLL_SECONDS: Final = 2.0
+NO_RECEIPT_SECONDS: Final = 5.0
+MAX_CLOCK_DIFFERENCE: Final = timedelta(hours=1)
+NO_WORKER: Final = "no worker has polled the queue lately: start one with `spendgate up`, or the Procfile's `worker`"
 
 
 @dataclass
-class Names:
-    """The receipts that are waited for: a name for each message of one submission."""
+class PendingReceipts:
+    """The names of the receipts of one submission that have not arrived yet; one for each message."""
 
     submission: str
     since: datetime
     pending: set[str] = field(default_factory=set)
 
     def another(self) -> str:
-        """The name of one more."""
+        """Returns a new receipt name for one more message."""
         name = receipts.another(self.submission)
         self.pending.add(name)
         return name
 
 
 @dataclass
-class Outcome:
-    """What became of the inputs that were sent; those that are not in the figures are on their way."""
+class SendOutcome:
+    """How many of the sent inputs were counted, known already, rejected or dead-lettered."""
 
     sent: int
     taken: int = 0
     known: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     given_up: int = 0
-    is_time_up: bool = False
+    is_timed_out: bool = False
 
     @property
     def on_the_way(self) -> int:
-        """How many are neither committed nor given up yet."""
+        """Returns how many inputs are neither committed nor dead-lettered yet."""
         return self.sent - self.taken - self.known - self.rejected.total() - self.given_up
 
     @property
-    def found_something(self) -> bool:
-        """Whether a person has to look at some of them."""
+    def needs_attention(self) -> bool:
+        """Returns whether inputs were rejected or dead-lettered, so that a person has to look at them."""
         return bool(self.rejected or self.given_up)
 
     def add(self, receipt: receipts.Receipt) -> None:
-        """Adds what became of one message."""
+        """Adds the counts of one message's receipt."""
         self.taken += receipt.taken
         self.known += receipt.known
         self.rejected.update(receipt.rejected)
 
     def fields(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Returns the counts as a dict for JSON."""
         return {
             "taken": self.taken,
             "known": self.known,
@@ -76,82 +76,86 @@ class Outcome:
         }
 
 
-def new_names() -> Names:
-    """Names for a new submission. Raises SettingsError where there is no Redis: receipts lie there."""
+def new_submission() -> PendingReceipts:
+    """Starts a submission without messages. Raises SettingsError without REDIS_URL, since Redis stores receipts."""
     settings().required_redis_url()
-    return Names(receipts.new_submission(), clock.now() - CLOCKS_APART)
+    return PendingReceipts(receipts.new_submission(), clock.now() - MAX_CLOCK_DIFFERENCE)
 
 
-def wait(names: Names, sent: int, seconds: float) -> Outcome:
-    """Waits until every message's outcome is known, or the time is up; shows on a terminal how far it is."""
-    outcome = Outcome(sent)
+def wait(receipts_left: PendingReceipts, sent: int, seconds: float) -> SendOutcome:
+    """Waits until every message has a receipt or is dead-lettered, at most `seconds`; shows a progress bar."""
+    outcome = SendOutcome(sent)
     started = time.monotonic()
-    looked_for_given_up = started
+    dead_letters_read = started
     pause = SHORTEST_PAUSE_SECONDS
     with progress() as shown:
         task = shown.add_task("Counting", total=sent)
         warn = _warning(started)
-        while _collect(names, outcome):
+        while _collect(receipts_left, outcome):
             shown.update(task, completed=sent - outcome.on_the_way)
             now = time.monotonic()
             if now - started >= seconds:
-                outcome.is_time_up = True
+                outcome.is_timed_out = True
                 break
-            if now - looked_for_given_up >= GIVEN_UP_EVERY_SECONDS:
-                looked_for_given_up = now
-                _collect_given_up(names, outcome)
+            if now - dead_letters_read >= DEAD_LETTER_POLL_SECONDS:
+                dead_letters_read = now
+                _collect_dead_letters(receipts_left, outcome)
             warn(outcome)
             time.sleep(min(pause, max(0.0, started + seconds - now)))
             pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
     return outcome
 
 
-def _collect(names: Names, outcome: Outcome) -> bool:
-    """Takes in the receipts that have come since; whether some are still missing."""
-    for name, receipt in receipts.read(sorted(names.pending)).items():
+def _collect(receipts_left: PendingReceipts, outcome: SendOutcome) -> bool:
+    """Adds the receipts that have arrived to the outcome; returns whether some are still missing."""
+    for name, receipt in receipts.read(sorted(receipts_left.pending)).items():
         outcome.add(receipt)
-        names.pending.remove(name)
-        names.pending.update(receipt.later)
-    return bool(names.pending)
+        receipts_left.pending.remove(name)
+        receipts_left.pending.update(receipt.later)
+    return bool(receipts_left.pending)
 
 
-def _collect_given_up(names: Names, outcome: Outcome) -> None:
-    """Takes in the messages that were kept as rejected, where there is a Postgres to look into."""
+def _collect_dead_letters(receipts_left: PendingReceipts, outcome: SendOutcome) -> None:
+    """Adds the submission's dead letters to the outcome, if DATABASE_URL is set."""
     if settings().database_url is None:
         return
     with snapshot() as connection:
-        found = given_up(connection, names.submission, names.since)
-    for name in names.pending & found.keys():
-        outcome.given_up += found[name]
-        names.pending.remove(name)
+        inputs_of = given_up(connection, receipts_left.submission, receipts_left.since)
+    for name in receipts_left.pending & inputs_of.keys():
+        outcome.given_up += inputs_of[name]
+        receipts_left.pending.remove(name)
 
 
-def _warning(started: float) -> Callable[[Outcome], None]:
-    """Says once that no worker is there, when nothing has come back for a while."""
-    told: list[bool] = []
+def _warning(started: float) -> Callable[[SendOutcome], None]:
+    """Returns a function that warns once if no receipt has arrived for a while and no worker polls the queue."""
+    is_checked = False
 
-    def warn(outcome: Outcome) -> None:
-        silent = outcome.on_the_way == outcome.sent and time.monotonic() - started > SILENCE_SECONDS
-        if silent and not told:
-            told.append(True)
+    def warn(outcome: SendOutcome) -> None:
+        nonlocal is_checked
+        no_receipt = outcome.on_the_way == outcome.sent and time.monotonic() - started > NO_RECEIPT_SECONDS
+        if no_receipt and not is_checked:
+            is_checked = True
             if receipts.is_worker_seen() is False:
                 errors.print(f"[yellow]{NO_WORKER}[/yellow]", soft_wrap=True)
 
     return warn
 
 
-def tell(outcome: Outcome) -> None:
-    """The summary for people."""
-    console.print(f"{outcome.taken} taken, {outcome.known} known already, {outcome.rejected.total()} rejected")
+def print_outcome(outcome: SendOutcome) -> None:
+    """Prints the outcome for people."""
+    console.print(f"{outcome.taken} counted, {outcome.known} known already, {outcome.rejected.total()} rejected")
     for reason, inputs in sorted(outcome.rejected.items()):
         console.print(f"   {reason}: {inputs}")
-    if outcome.found_something:
-        console.print("[dim]spendgate rejected list shows what was not taken[/dim]")
+    if outcome.needs_attention:
+        console.print("[dim]`spendgate rejected list` shows the inputs that were not counted[/dim]")
     if outcome.given_up:
-        errors.print(f"[red]{outcome.given_up} are in messages that kept failing, and were kept as rejected[/red]")
-    if outcome.is_time_up:
         errors.print(
-            f"[red]the time is up: {outcome.on_the_way} of {outcome.sent} are still on the way[/red]", soft_wrap=True
+            f"[red]{outcome.given_up} were in messages that failed every retry, and are kept as rejected[/red]",
+            soft_wrap=True,
+        )
+    if outcome.is_timed_out:
+        errors.print(
+            f"[red]timeout: {outcome.on_the_way} of {outcome.sent} inputs are not counted yet[/red]", soft_wrap=True
         )
         if receipts.is_worker_seen() is False:
             errors.print(NO_WORKER, soft_wrap=True)

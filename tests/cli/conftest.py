@@ -1,4 +1,4 @@
-"""The command line in this process, through the console script's own function."""
+"""Fixtures that run `spendgate` in the test's process, through the function of the console script."""
 
 import io
 import logging
@@ -10,14 +10,14 @@ import pytest
 import structlog
 
 from db.repository.access.privileges import DatabaseRole
-from tests.cli.shell import COLOURS, Told
+from tests.cli.shell import COLOURS, CommandResult
 
-Spendgate = Callable[..., Told]
+Spendgate = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def login() -> DatabaseRole:
-    """People's commands run as the web processes' role."""
+    """The tests' commands use the database role of the web processes."""
     return DatabaseRole.WEB
 
 
@@ -25,7 +25,7 @@ def login() -> DatabaseRole:
 def spendgate(
     database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Spendgate]:
-    """Runs `spendgate ...` on the test's own database; what it did to logs and signals is undone at the end."""
+    """Runs `spendgate ...` on the test's database; restores logging and signal handlers at the end."""
     from cli import output  # noqa: PLC0415 - after the environment is set
     from cli.main import run  # noqa: PLC0415
 
@@ -34,20 +34,22 @@ def spendgate(
     for console in (output.console, output.errors):
         monkeypatch.setattr(console, "width", 200)
 
-    def told(*argv: str, stdin: str = "") -> Told:
+    def run_command(*argv: str, stdin: str = "") -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["spendgate", *argv])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             run()
         assert isinstance(ended.value.code, int | None)
-        return Told(ended.value.code or 0, *capsys.readouterr())
+        return CommandResult(ended.value.code or 0, *capsys.readouterr())
 
     with _restored():
-        yield told
+        yield run_command
 
 
-class _restored:  # noqa: N801 - reads as a verb
+class _restored:  # noqa: N801 - a context manager
+    """Saves the configuration of structlog, logging and signal handlers on entry and restores it on exit."""
+
     def __enter__(self) -> None:
         self.was_configured, self.config = structlog.is_configured(), structlog.get_config()
         self.handlers, self.level = logging.root.handlers[:], logging.root.level

@@ -1,4 +1,4 @@
-"""Commands and services as their users start them: real processes, their output and their exit codes."""
+"""Runs commands and services as real processes and gives their output and exit codes."""
 
 import json
 import os
@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
 Env = Mapping[str, str | None]
-"""Changes of the environment; None takes a variable away."""
+"""Changes to the environment; None removes a variable."""
 
 UNCHANGED: Env = MappingProxyType({})
 COLOURS = ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS")
 
 
-class Told(NamedTuple):
-    """What a command left: its exit code and both of its outputs."""
+class CommandResult(NamedTuple):
+    """The exit code, standard output and standard error of a command."""
 
     code: int
     out: str
@@ -34,38 +34,38 @@ class Told(NamedTuple):
 
 
 class Service:
-    """A running process, a leader of its own session, and what it wrote on standard output so far."""
+    """A running process that leads its own session, and its standard output so far."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self.process = process
         self._output = output
 
     def lines(self) -> list[str]:
-        """The whole lines it wrote."""
+        """Returns the complete lines of its output."""
         return self._output.read_text().split("\n")[:-1]
 
     def logged(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Its lines, or those of one event, each read as a JSON object; a line that is none fails the test."""
+        """Returns its log lines as dicts, or only those of one event; raises ValueError for a line that is not JSON."""
         read = [json.loads(line) for line in self.lines()]
         return [line for line in read if event in {None, line["event"]}]
 
     def send(self, number: signal.Signals) -> None:
-        """A signal to the process alone, as an operator or a supervisor sends it."""
+        """Sends a signal to the process alone, not to its children."""
         self.process.send_signal(number)
 
     def code(self, seconds: float = PATIENCE_SECONDS) -> int:
-        """Its exit code, once it has ended."""
+        """Waits for its end and returns its exit code; raises TimeoutExpired after `seconds`."""
         return self.process.wait(seconds)
 
 
 def environment(changes: Env) -> dict[str, str]:
-    """This environment without colours and with `changes`."""
-    wanted = {**os.environ, **dict.fromkeys(COLOURS), "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **changes}
-    return {name: value for name, value in wanted.items() if value is not None}
+    """Returns this process's environment with `changes` and without the variables that force colours."""
+    changed = {**os.environ, **dict.fromkeys(COLOURS), "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **changes}
+    return {name: value for name, value in changed.items() if value is not None}
 
 
-def run(*argv: str, env: Env = UNCHANGED, stdin: str = "", folder: Path = REPOSITORY) -> Told:
-    """Runs `python ...` to its end, in a folder."""
+def run(*argv: str, env: Env = UNCHANGED, stdin: str = "", folder: Path = REPOSITORY) -> CommandResult:
+    """Runs `python ...` to its end, in `folder`."""
     done = subprocess.run(
         [sys.executable, *argv],
         input=stdin,
@@ -76,17 +76,17 @@ def run(*argv: str, env: Env = UNCHANGED, stdin: str = "", folder: Path = REPOSI
         timeout=PATIENCE_SECONDS,
         check=False,
     )
-    return Told(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
-def shell(*argv: str, env: Env = UNCHANGED, stdin: str = "") -> Told:
-    """Runs `spendgate ...` to its end, as a process of its own."""
+def shell(*argv: str, env: Env = UNCHANGED, stdin: str = "") -> CommandResult:
+    """Runs `spendgate ...` to its end, in a separate process."""
     return run("-m", "cli.main", *argv, env=env, stdin=stdin)
 
 
 @contextmanager
 def serving(*argv: str, output: Path, env: Env = UNCHANGED) -> Iterator[Service]:
-    """A `python ...` that runs meanwhile, its lines kept in the file `output`; its group is killed at the end."""
+    """Runs `python ...` during the block, with its output in the file `output`; kills its process group at the end."""
     with output.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, *argv],
@@ -104,17 +104,17 @@ def serving(*argv: str, output: Path, env: Env = UNCHANGED) -> Iterator[Service]
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kills the process and all of its group that is left.
+    """Kills the process and the rest of its process group.
 
-    Once it was waited for, its number is free to be given to another process, unless others of the group keep it.
+    After a wait, the system may give the process id to another process, unless the group still has members.
     """
-    if process.returncode is None or not _is_taken(process.pid):
+    if process.returncode is None or not _is_in_use(process.pid):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _is_taken(pid: int) -> bool:
+def _is_in_use(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Logins and API keys from a shell."""
+"""Commands that manage logins and API keys."""
 
 import os
 import pty
@@ -14,20 +14,20 @@ from tests.cli.shell import REPOSITORY, environment
 from tests.world import World, moment
 
 EMAIL = "you@example.com"
-PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
+PASSWORD = "correct horse battery"  # noqa: S105 - a test's password
 
 
-def test_the_first_login_is_an_owners(world: World, spendgate: Spendgate) -> None:
-    told = spendgate("create-admin", EMAIL, "--password-stdin", stdin=f"{PASSWORD}\n")
-    assert told.code == 0
-    assert PASSWORD not in told.out
+def test_create_admin_gives_the_role_of_an_owner(world: World, spendgate: Spendgate) -> None:
+    result = spendgate("create-admin", EMAIL, "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert result.code == 0
+    assert PASSWORD not in result.out
     session = access.sign_in(EMAIL, PASSWORD)
     assert session
     assert session.person.role is Role.OWNER
     assert world.one("SELECT changed_by FROM audit_entries")["changed_by"].startswith("cli:")
 
 
-def test_a_made_password_is_printed_once(world: World, spendgate: Spendgate) -> None:
+def test_create_admin_prints_a_generated_password_once(world: World, spendgate: Spendgate) -> None:
     made = spendgate("create-admin", EMAIL, "--role", "viewer", "--generate", "--json").data
     session = access.sign_in(EMAIL, made["password"])
     assert session
@@ -38,7 +38,7 @@ def test_a_made_password_is_printed_once(world: World, spendgate: Spendgate) -> 
     assert access.sign_in(EMAIL, made["password"]) is None
 
 
-def test_a_terminal_is_asked_twice_and_shows_nothing(world: World) -> None:
+def test_create_admin_asks_twice_on_a_terminal_and_hides_the_password(world: World) -> None:
     master, slave = pty.openpty()
     asked = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "create-admin", EMAIL],
@@ -51,7 +51,7 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(world: World) -> None:
     )
     os.close(slave)
     seen = b""
-    for prompt in (b"Password:", b"The same again:"):
+    for prompt in (b"Password:", b"Repeat the password:"):
         while not seen.endswith(prompt + b" "):
             assert select.select([master], [], [], 60)[0], seen
             seen += os.read(master, 1024)
@@ -63,35 +63,35 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(world: World) -> None:
     assert access.sign_in(EMAIL, PASSWORD)
 
 
-def test_bad_logins_are_one_line(world: World, spendgate: Spendgate) -> None:
+def test_create_admin_refuses_bad_input_in_one_line(world: World, spendgate: Spendgate) -> None:
     for argv, stdin, words in (
         (("create-admin", EMAIL), PASSWORD, "--password-stdin"),
-        (("create-admin", EMAIL, "--generate", "--password-stdin"), PASSWORD, "cannot be used with"),
+        (("create-admin", EMAIL, "--generate", "--password-stdin"), PASSWORD, "cannot be combined with"),
         (("create-admin", EMAIL, "--password-stdin"), "short", "must have 12 to 200 characters"),
         (("create-admin", "nobody", "--generate"), "", "is not an address"),
         (("create-admin", EMAIL, "--generate", "--reset"), "", "has no login"),
     ):
-        told = spendgate(*argv, stdin=stdin)
-        assert told.code == 2
-        assert told.err.count("\n") == 1
-        assert words in told.err
+        result = spendgate(*argv, stdin=stdin)
+        assert result.code == 2
+        assert result.err.count("\n") == 1
+        assert words in result.err
     assert world.rows("SELECT FROM users") == []
 
 
-def test_a_login_that_is_there_is_not_made_again(world: World, spendgate: Spendgate) -> None:
+def test_create_admin_refuses_an_email_that_has_a_login(world: World, spendgate: Spendgate) -> None:
     assert spendgate("create-admin", EMAIL, "--generate").code == 0
-    told = spendgate("create-admin", "YOU@example.com", "--generate")
-    assert (told.code, "has a login already" in told.err) == (2, True)
+    result = spendgate("create-admin", "YOU@example.com", "--generate")
+    assert (result.code, "has a login already" in result.err) == (2, True)
 
 
-def test_users_are_listed_and_disabled_but_for_the_last_owner(world: World, spendgate: Spendgate) -> None:
+def test_users_lists_logins_and_disables_all_but_the_last_owner(world: World, spendgate: Spendgate) -> None:
     assert "spendgate create-admin" in spendgate("users", "list").out
     access.create_user(EMAIL, PASSWORD, Role.OWNER, "test")
     access.create_user("ops@example.com", PASSWORD, Role.OPERATOR, "test")
     assert spendgate("users", "disable", "Ops@example.com").code == 0
     assert access.sign_in("ops@example.com", PASSWORD) is None
-    told = spendgate("users", "disable", EMAIL)
-    assert (told.code, "last owner" in told.err) == (2, True)
+    result = spendgate("users", "disable", EMAIL)
+    assert (result.code, "last owner" in result.err) == (2, True)
     listed = spendgate("users", "list", "--json")
     assert [(row["email"], row["disabled_at"] is None) for row in listed.data] == [
         ("ops@example.com", False),
@@ -101,7 +101,9 @@ def test_users_are_listed_and_disabled_but_for_the_last_owner(world: World, spen
     assert spendgate("users", "disable", "nobody@example.com").code == 2
 
 
-def test_a_key_is_printed_once_and_opens_what_it_is_for(world: World, spendgate: Spendgate) -> None:
+def test_create_api_key_prints_the_key_once_with_its_scopes_brand_and_expiry(
+    world: World, spendgate: Spendgate
+) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     made = spendgate("create-api-key", "bidder", "--json").data
     caller = access.caller(made["key"])
@@ -121,7 +123,7 @@ def test_a_key_is_printed_once_and_opens_what_it_is_for(world: World, spendgate:
     assert "secret_hash" not in listed.out
 
 
-def test_a_revoked_key_opens_nothing(world: World, spendgate: Spendgate) -> None:
+def test_revoked_api_key_is_refused(world: World, spendgate: Spendgate) -> None:
     assert "spendgate create-api-key" in spendgate("api-keys", "list").out
     key_id, key = access.create_key("bidder", [KeyScope.READ], "test")
     assert spendgate("api-keys", "revoke", str(key_id)).code == 0

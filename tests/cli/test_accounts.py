@@ -8,14 +8,14 @@ from tests.world import UNIT, World
 NAMED = {"platform": "google_ads", "external_id": "123"}
 
 
-def test_accounts_are_made_bound_and_listed(world: World, spendgate: Spendgate) -> None:
+def test_account_commands_create_bind_and_list_accounts(world: World, spendgate: Spendgate) -> None:
     first, second = world.brand(), world.brand()
     made = spendgate("account", "add", "google_ads", "555", "--brand", str(first), "--json").data["account"]
     assert spendgate("account", "bind", str(made), "--brand", str(second)).code == 0
-    told = spendgate(
+    result = spendgate(
         "campaign", "create", "Sale", "--brand", str(second), "--platform", "google_ads", "--account", "555"
     )
-    assert told.code == 0
+    assert result.code == 0
     spendgate("campaign", "create", "Own", "--brand", str(second), "--platform", "google_ads")
     rows = spendgate("account", "list", "--json").data
     assert [(row["account_id"], row["brand_ids"]) for row in rows] == [("555", [first, second]), (None, [second])]
@@ -24,12 +24,12 @@ def test_accounts_are_made_bound_and_listed(world: World, spendgate: Spendgate) 
     assert (again.code, "is known already" in again.err) == (2, True)
 
 
-def test_a_move_is_shown_first_and_done_with_yes(world: World, spendgate: Spendgate) -> None:
+def test_campaign_move_shows_a_dry_run_and_moves_with_yes(world: World, spendgate: Spendgate) -> None:
     first, second = world.brand(), world.brand()
     old = world.campaign(first, **NAMED)
     move = ("campaign", "move", str(old), "--to-brand", str(second))
     shown = spendgate(*move, "--dry-run")
-    assert f"a new campaign of brand {second} counts from" in shown.out
+    assert f"a new campaign of brand {second} counts spend from" in shown.out
     assert "nothing was changed yet" in shown.out
     asked = spendgate(*move)
     assert (asked.code, "--yes" in asked.err) == (2, True)
@@ -39,16 +39,14 @@ def test_a_move_is_shown_first_and_done_with_yes(world: World, spendgate: Spendg
     assert spendgate("explain", "google_ads:123", "--json").data["campaign_id"] == done["new_campaign_id"]
 
 
-def test_explain_names_the_campaigns_of_an_ambiguous_name(world: World, spendgate: Spendgate) -> None:
+def test_explain_lists_the_campaigns_of_an_ambiguous_external_id(world: World, spendgate: Spendgate) -> None:
     campaigns = [world.campaign(world.brand(), **NAMED) for _ in range(2)]
-    told = spendgate("explain", "google_ads:123")
-    assert told.code == 2
-    assert f"campaigns {campaigns[0]}, {campaigns[1]}" in told.err
+    result = spendgate("explain", "google_ads:123")
+    assert result.code == 2
+    assert f"campaigns {campaigns[0]}, {campaigns[1]}" in result.err
 
 
-def test_a_default_account_is_identified_and_spend_that_names_it_is_no_longer_ambiguous(
-    world: World, spendgate: Spendgate, tmp_path: Path
-) -> None:
+def test_account_identify_lets_spend_name_a_default_account(world: World, spendgate: Spendgate, tmp_path: Path) -> None:
     first, second = (world.campaign(world.brand("UTC"), **NAMED) for _ in range(2))
     file = tmp_path / "export.csv"
     file.write_text("campaign_id,date,cost_micros\n123,2026-06-01,5000000\n")
@@ -65,15 +63,13 @@ def test_a_default_account_is_identified_and_spend_that_names_it_is_no_longer_am
     assert world.spent(third) == 0
 
 
-def test_an_import_makes_campaigns_in_the_account_that_it_names(
-    world: World, spendgate: Spendgate, tmp_path: Path
-) -> None:
+def test_import_creates_campaigns_in_the_account_it_names(world: World, spendgate: Spendgate, tmp_path: Path) -> None:
     world.campaign(world.brand("UTC"), **NAMED)
     brand = world.brand("UTC", name="Shop")
     spendgate("account", "add", "google_ads", "555", "--brand", str(brand))
     file = tmp_path / "export.csv"
     file.write_text("campaign_id,date,cost_micros\n123,2026-06-01,5000000\n")
-    told = spendgate(
+    result = spendgate(
         "import",
         str(file),
         "--platform",
@@ -85,7 +81,7 @@ def test_an_import_makes_campaigns_in_the_account_that_it_names(
         "Shop",
         "--json",
     )
-    assert (told.data["campaigns_made"], told.data["taken"]) == (1, 1)
+    assert (result.data["campaigns_made"], result.data["taken"]) == (1, 1)
     assert (
         world.one("SELECT sum(spent_micros)::bigint AS spent FROM brand_days WHERE brand_id = %s", brand)["spent"]
         == 5 * UNIT

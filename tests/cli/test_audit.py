@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from tests.cli.shell import REPOSITORY, Told, run
+from tests.cli.shell import REPOSITORY, CommandResult, run
 from tests.ports import free_port
 
 LOCKED = "\n".join(f"{name}==1.0 --hash=sha256:{'0' * 64}" for name in ("sound", "weak"))
@@ -51,7 +51,7 @@ def locked(tmp_path: Path) -> Path:
     return tmp_path / "requirements.txt"
 
 
-def audit(url: str, file: Path, *options: str) -> Told:
+def audit(url: str, file: Path, *options: str) -> CommandResult:
     return run(str(REPOSITORY / ".ci/audit.py"), "--service", "osv", "--osv-url", url, *options, str(file))
 
 

@@ -1,4 +1,4 @@
-"""`spendgate brand correct`, and what `brand create` says of its defaults."""
+"""`spendgate brand correct`, and the notice of `brand create` about its defaults."""
 
 from datetime import datetime
 
@@ -6,7 +6,9 @@ from tests.cli.conftest import Spendgate
 from tests.world import UNIT, World
 
 
-def test_a_correction_is_shown_first_and_done_with_yes(world: World, spendgate: Spendgate, noon: datetime) -> None:
+def test_brand_correct_shows_a_dry_run_and_corrects_with_yes(
+    world: World, spendgate: Spendgate, noon: datetime
+) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC", daily=UNIT)
     campaign = world.campaign(brand)
@@ -14,14 +16,14 @@ def test_a_correction_is_shown_first_and_done_with_yes(world: World, spendgate: 
     correct = ("brand", "correct", str(brand), "--time-zone", "America/New_York", "--currency", "eur")
     shown = spendgate(*correct, "--dry-run")
     assert shown.code == 0
-    for told in (
+    for words in (
         "UTC → America/New_York",
         "USD → EUR",
-        "every amount keeps its figure",
+        "amounts are not converted",
         "2026-06-16",
         "starts 1 campaigns",
     ):
-        assert told in shown.out
+        assert words in shown.out
     assert "nothing was changed yet" in shown.out
     asked = spendgate(*correct)
     assert (asked.code, "--yes" in asked.err) == (2, True)
@@ -33,22 +35,24 @@ def test_a_correction_is_shown_first_and_done_with_yes(world: World, spendgate: 
         False,
     )
     assert [row["day"] for row in data["days"]] == ["2026-06-16", "2026-06-17"]
-    assert "is in America/New_York and EUR already" in spendgate(*correct, "--yes").out
+    assert "already has America/New_York and EUR" in spendgate(*correct, "--yes").out
     assert spendgate("verify").code == 0
 
 
-def test_a_correction_of_nothing_or_of_nobody_is_refused(world: World, spendgate: Spendgate) -> None:
+def test_brand_correct_refuses_missing_options_bad_values_and_unknown_brands(
+    world: World, spendgate: Spendgate
+) -> None:
     brand = world.brand("UTC")
     for options in ((), ("--time-zone", "Mars/Olympus"), ("--currency", "XXY")):
-        told = spendgate("brand", "correct", str(brand), *options, "--yes")
-        assert (told.code, told.err.count("\n")) == (2, 1)
+        result = spendgate("brand", "correct", str(brand), *options, "--yes")
+        assert (result.code, result.err.count("\n")) == (2, 1)
     assert spendgate("brand", "correct", str(brand + 1), "--time-zone", "UTC", "--yes").code == 2
 
 
-def test_a_new_brand_says_what_it_took_by_default(world: World, spendgate: Spendgate) -> None:
+def test_brand_create_names_the_defaults_it_used(world: World, spendgate: Spendgate) -> None:
     assert "UTC and USD by default; the first spend fixes" in spendgate("brand", "create", "Plain").out
-    told = spendgate("brand", "create", "Half", "--time-zone", "Asia/Tokyo", "--json").data
-    assert told["notice"].startswith("USD by default")
+    half = spendgate("brand", "create", "Half", "--time-zone", "Asia/Tokyo", "--json").data
+    assert half["notice"].startswith("USD by default")
     full = spendgate("brand", "create", "Full", "--time-zone", "Asia/Tokyo", "--currency", "JPY", "--json").data
     assert set(full) == {"brand_id"}
     assert len(world.rows("SELECT FROM brands")) == 3

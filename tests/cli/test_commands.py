@@ -1,4 +1,4 @@
-"""What people do from a shell: each edit enforced and audited at once, each answer with its exit code."""
+"""The commands of `spendgate`: edits are enforced and audited at once, and every command sets its exit code."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import typer.main
 
 from cli.output import console
 from tests.cli.conftest import Spendgate
-from tests.cli.shell import Told, shell
+from tests.cli.shell import CommandResult, shell
 from tests.queues import queues
 from tests.world import UNIT, World
 
@@ -29,22 +29,22 @@ def audit(world: World) -> list[tuple[str, str]]:
     return [(row["action"], row["subject"]) for row in rows if row["changed_by"].startswith("cli:")]
 
 
-def assert_one_line(told: Told, code: int, *words: str) -> None:
-    assert told.code == code, told
-    assert told.err.count("\n") == 1, told.err
+def assert_one_line(result: CommandResult, code: int, *words: str) -> None:
+    assert result.code == code, result
+    assert result.err.count("\n") == 1, result.err
     for word in words:
-        assert word.lower() in told.err.lower()
-    assert "hidden" not in told.err + told.out
-    assert "Traceback" not in told.err
+        assert word.lower() in result.err.lower()
+    assert "hidden" not in result.err + result.out
+    assert "Traceback" not in result.err
 
 
-# What people manage
+# Brands, campaigns, budgets and schedules
 
 
-def test_a_brand_is_made_and_listed_with_its_spend(world: World, spendgate: Spendgate) -> None:
+def test_brand_create_and_list_show_the_brand_with_its_spend(world: World, spendgate: Spendgate) -> None:
     world.set_clock(NOON)
-    told = spendgate("brand", "create", "Shoes", "--time-zone", "Asia/Kathmandu", "--currency", "eur", "--json")
-    brand = told.data["brand_id"]
+    result = spendgate("brand", "create", "Shoes", "--time-zone", "Asia/Kathmandu", "--currency", "eur", "--json")
+    brand = result.data["brand_id"]
     world.spend(world.campaign(brand), 1_250_001)
     (listed,) = spendgate("brand", "list", "--json").data
     facts = {"name": "Shoes", "time_zone": "Asia/Kathmandu", "currency": "EUR", "configured_status": "enabled"}
@@ -54,7 +54,7 @@ def test_a_brand_is_made_and_listed_with_its_spend(world: World, spendgate: Spen
     assert "brand" in spendgate("brand", "create", "Hats").out
 
 
-def test_a_paused_brand_holds_its_campaigns_until_it_is_enabled(world: World, spendgate: Spendgate) -> None:
+def test_paused_brand_holds_its_campaigns_until_it_is_enabled(world: World, spendgate: Spendgate) -> None:
     brand = world.brand()
     campaign = world.campaign(brand)
     for word, holds in (("pause", {"brand_paused"}), ("enable", set()), ("archive", {"brand_paused"})):
@@ -64,14 +64,14 @@ def test_a_paused_brand_holds_its_campaigns_until_it_is_enabled(world: World, sp
     world.verify()
 
 
-def test_a_campaign_is_made_enforced_at_once_and_listed(world: World, spendgate: Spendgate) -> None:
+def test_campaign_create_enforces_at_once_and_list_shows_it(world: World, spendgate: Spendgate) -> None:
     world.set_clock(NOON)
     brand = str(world.brand(daily=10 * UNIT))
-    told = spendgate(
+    result = spendgate(
         "campaign", "create", "Summer", "--brand", brand, "--platform", "google_ads", "--external-id", "77",
         "--starts-on", "2026-07-01", "--ends-on", "2026-08-31", "--json",
     )  # fmt: skip
-    campaign = told.data["campaign_id"]
+    campaign = result.data["campaign_id"]
     assert world.holds(campaign) == {"flight_not_started"}
     (listed,) = spendgate("campaign", "list", "--brand", brand, "--status", "inactive", "--json").data
     assert (listed["id"], listed["external_id"], listed["holds"]) == (campaign, "77", ["flight_not_started"])
@@ -83,7 +83,7 @@ def test_a_campaign_is_made_enforced_at_once_and_listed(world: World, spendgate:
     assert len(spendgate("campaign", "list", "--limit", "1", "--json").data) == 1
 
 
-def test_what_a_person_pauses_is_held_at_once(world: World, spendgate: Spendgate) -> None:
+def test_campaign_pause_archive_and_enable_take_effect_at_once(world: World, spendgate: Spendgate) -> None:
     campaign = world.campaign(world.brand())
     for word, holds in (("pause", {"user_paused"}), ("archive", {"archived"}), ("enable", set())):
         assert spendgate("campaign", word, str(campaign), "--yes").code == 0
@@ -92,7 +92,7 @@ def test_what_a_person_pauses_is_held_at_once(world: World, spendgate: Spendgate
     world.verify()
 
 
-def test_a_budget_holds_as_soon_as_it_is_set_and_lifts_as_soon_as_it_is_raised(
+def test_budget_set_below_spend_holds_at_once_and_above_spend_lifts_the_hold(
     world: World, spendgate: Spendgate
 ) -> None:
     world.set_clock(NOON)
@@ -110,7 +110,7 @@ def test_a_budget_holds_as_soon_as_it_is_set_and_lifts_as_soon_as_it_is_raised(
     world.verify()
 
 
-def test_a_limit_of_0_holds_a_whole_brand_until_it_is_removed(world: World, spendgate: Spendgate) -> None:
+def test_brand_limit_of_0_holds_all_campaigns_until_it_is_removed(world: World, spendgate: Spendgate) -> None:
     brand = world.brand()
     campaigns = [world.campaign(brand), world.campaign(brand)]
     assert spendgate("budget", "set", "lifetime", "0", "--brand", str(brand), "--yes").code == 0
@@ -122,7 +122,7 @@ def test_a_limit_of_0_holds_a_whole_brand_until_it_is_removed(world: World, spen
     world.verify()
 
 
-def test_a_schedule_is_enforced_at_once_and_shown_as_it_is_read(world: World, spendgate: Spendgate) -> None:
+def test_schedule_set_enforces_at_once_and_show_prints_what_set_accepts(world: World, spendgate: Spendgate) -> None:
     world.set_clock(NOON)
     campaign = world.campaign(world.brand())
     number = str(campaign)
@@ -135,18 +135,18 @@ def test_a_schedule_is_enforced_at_once_and_shown_as_it_is_read(world: World, sp
     assert spendgate("schedule", "show", number).out.strip() == shown
     assert spendgate("schedule", "set", number, "", "--yes").code == 0
     assert world.is_active(campaign)
-    assert audit(world) == [("set", "schedule")] * 2  # the same again changed nothing
+    assert audit(world) == [("set", "schedule")] * 2  # setting an equal schedule changed nothing
     world.verify()
 
 
-def test_one_day_of_a_schedule_is_copied_onto_others(world: World, spendgate: Spendgate) -> None:
+def test_schedule_set_with_copy_copies_one_day_to_others(world: World, spendgate: Spendgate) -> None:
     number = str(world.campaign(world.brand()))
-    told = spendgate("schedule", "set", number, "Mon 09:00-17:00, Tue 01:00-02:00", "--copy", "Mon:Tue,Sat", "--yes")
-    assert told.code == 0
+    result = spendgate("schedule", "set", number, "Mon 09:00-17:00, Tue 01:00-02:00", "--copy", "Mon:Tue,Sat", "--yes")
+    assert result.code == 0
     assert spendgate("schedule", "show", number).out.strip() == "Mon 09:00-17:00, Tue 09:00-17:00, Sat 09:00-17:00"
 
 
-def test_a_name_in_brackets_is_shown_as_it_is(world: World, spendgate: Spendgate) -> None:
+def test_names_with_markup_are_printed_unchanged(world: World, spendgate: Spendgate) -> None:
     made = spendgate("brand", "create", MARKUP)
     assert made.code == 0
     assert MARKUP in made.out
@@ -158,19 +158,19 @@ def test_a_name_in_brackets_is_shown_as_it_is(world: World, spendgate: Spendgate
     assert MARKUP in spendgate("status").out
 
 
-# What holds
+# Status and checks
 
 
-def test_explain_gives_the_figures_and_when_it_serves_again(world: World, spendgate: Spendgate) -> None:
+def test_explain_shows_the_figures_and_when_the_campaign_serves_again(world: World, spendgate: Spendgate) -> None:
     world.set_clock(NOON)
     brand = world.brand("America/New_York", daily=10 * UNIT)
     campaign = world.campaign(brand, platform="google_ads", external_id="7:7")
     world.spend(campaign, 12 * UNIT)
     for key in (str(campaign), "google_ads:7:7"):
-        told = spendgate("explain", key, "--json").data
-        assert (told["effective_status"], told["stored_status"]) == ("inactive", "inactive")
-        assert told["serves_at"] == "2026-06-18T04:00:00+00:00"
-        (hold,) = told["holds"]
+        result = spendgate("explain", key, "--json").data
+        assert (result["effective_status"], result["stored_status"]) == ("inactive", "inactive")
+        assert result["serves_at"] == "2026-06-18T04:00:00+00:00"
+        (hold,) = result["holds"]
         assert (hold["hold"], hold["lifts_at"]) == ("brand_daily_budget", "2026-06-18T04:00:00+00:00")
         assert (hold["spent_micros"], hold["limit_micros"]) == (12 * UNIT, 10 * UNIT)
         assert (hold["window_first_day"], hold["window_end_day"]) == ("2026-06-17", "2026-06-18")
@@ -179,7 +179,7 @@ def test_explain_gives_the_figures_and_when_it_serves_again(world: World, spendg
         assert word in text
 
 
-def test_explain_says_how_far_the_enforcement_of_a_large_brand_is(
+def test_explain_shows_the_progress_of_enforcing_a_large_brand(
     world: World, spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.passes.CAMPAIGNS_A_PART", 2)
@@ -189,18 +189,20 @@ def test_explain_says_how_far_the_enforcement_of_a_large_brand_is(
     world.spend(campaigns[0], 10 * UNIT)
     assert spendgate("explain", str(campaigns[4]), "--json").data["enforcement"]["words"] == "closing, 2 done"
     text = spendgate("explain", str(campaigns[4])).out
-    assert "its brand's campaigns: closing, 2 done; this one is active by now" in text
+    assert "enforcement of its brand's campaigns: closing, 2 done; this campaign is active now" in text
     spendgate("check-campaign-statuses", "--fix")
     assert spendgate("explain", str(campaigns[4]), "--json").data["enforcement"] is None
     world.verify()
 
 
-def test_explain_says_what_no_clock_will_lift(world: World, spendgate: Spendgate) -> None:
+def test_explain_says_that_a_paused_campaign_stays_stopped_until_a_person_enables_it(
+    world: World, spendgate: Spendgate
+) -> None:
     world.set_clock(NOON)
     campaign = world.campaign(world.brand())
     world.set_status(campaign, "paused")
-    told = spendgate("explain", str(campaign), "--json").data
-    assert (told["serves_at"], told["holds"][0]["lifts_at"]) == (None, None)
+    result = spendgate("explain", str(campaign), "--json").data
+    assert (result["serves_at"], result["holds"][0]["lifts_at"]) == (None, None)
     assert "it stays stopped until someone enables it" in spendgate("explain", str(campaign)).out
     world.set_status(campaign, "enabled")
     assert spendgate("explain", str(campaign)).out == f"Campaign (campaign {campaign}) is active\n"
@@ -219,16 +221,18 @@ def test_explain_says_what_no_clock_will_lift(world: World, spendgate: Spendgate
         ),
     ],
 )
-def test_explain_says_what_releases_a_campaign(world: World, spendgate: Spendgate, stop: str, words: str) -> None:
+def test_explain_names_the_action_that_ends_each_hold(
+    world: World, spendgate: Spendgate, stop: str, words: str
+) -> None:
     world.set_clock(NOON)
     campaign = world.campaign(world.brand(lifetime=UNIT))
     world.execute(stop)
-    told = " ".join(spendgate("explain", str(campaign)).out.split())
-    assert f"it stays stopped until {words}" in told
+    result = " ".join(spendgate("explain", str(campaign)).out.split())
+    assert f"it stays stopped until {words}" in result
 
 
 @pytest.mark.parametrize("length", [8, 60, 200])
-def test_status_and_explain_name_campaigns_within_80_columns(
+def test_status_and_explain_fit_80_columns_and_name_the_campaign(
     world: World, spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
     world.set_clock(NOON)
@@ -237,29 +241,29 @@ def test_status_and_explain_name_campaigns_within_80_columns(
     campaign = world.campaign(brand, name=("Brand search " * 20)[:length].strip(), lifetime=10**12)
     world.spend(campaign, 10**12 + 123_456)
     for command in (("status",), ("explain", str(campaign))):
-        told = spendgate(*command).out
-        assert max(map(len, told.splitlines())) <= 80, told
-        assert "Brand" in told
-        assert str(campaign) in told
+        result = spendgate(*command).out
+        assert max(map(len, result.splitlines())) <= 80, result
+        assert "Brand" in result
+        assert str(campaign) in result
 
 
 def alter_status(world: World, campaign: int) -> None:
     world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active' WHERE id = %s", campaign)
 
 
-def test_check_campaign_statuses_names_what_differs_and_fixes_it_when_told(world: World, spendgate: Spendgate) -> None:
+def test_check_campaign_statuses_lists_differences_and_fixes_them_with_fix(world: World, spendgate: Spendgate) -> None:
     brand = world.brand()
     campaign, healthy = world.campaign(brand, lifetime=0), world.campaign(brand)
     command = "check-campaign-statuses"
     assert spendgate(command).code == 0
-    assert "Every campaign is what the rules say" in spendgate(command).out
+    assert "Every campaign has the holds that the rules ask for" in spendgate(command).out
     alter_status(world, campaign)
-    told = spendgate(command, "--json")
-    assert told.code == 1
-    (row,) = told.data["differences"]
+    result = spendgate(command, "--json")
+    assert result.code == 1
+    (row,) = result.data["differences"]
     assert (row["campaign_id"], row["holds"], row["should_be"]) == (campaign, [], ["campaign_lifetime_budget"])
     assert spendgate(command).code == 1
-    assert world.is_active(campaign), "a check alone changes nothing"
+    assert world.is_active(campaign), "a check without --fix changed the campaign"
     fixed = spendgate(command, "--fix", "--json")
     assert (fixed.code, fixed.data["toggles"]) == (0, 1)
     assert world.holds(campaign) == {"campaign_lifetime_budget"}
@@ -276,7 +280,7 @@ def test_check_campaign_statuses_names_what_differs_and_fixes_it_when_told(world
         ("reset-monthly-budgets", "monthly", "2026-07-01T00:00:00Z"),
     ],
 )
-def test_a_reset_lifts_its_own_hold_once_the_window_is_over_and_zeroes_nothing(
+def test_reset_lifts_its_own_hold_after_the_window_ends_and_keeps_the_counters(
     world: World, spendgate: Spendgate, command: str, period: str, next_window: str
 ) -> None:
     world.set_clock(NOON)
@@ -298,11 +302,11 @@ def test_a_reset_lifts_its_own_hold_once_the_window_is_over_and_zeroes_nothing(
     world.verify()
 
 
-def test_verify_says_what_it_compared(world: World, spendgate: Spendgate) -> None:
+def test_verify_prints_how_many_rows_each_check_compared(world: World, spendgate: Spendgate) -> None:
     world.spend(world.campaign(world.brand()), UNIT)
-    told = spendgate("verify")
-    assert told.code == 0
-    assert told.out.count("right") == told.out.count("rows compared") == 13
+    result = spendgate("verify")
+    assert result.code == 0
+    assert result.out.count("correct ") == result.out.count("rows compared") == 13
     assert all(check["wrong"] == [] for check in spendgate("verify", "--json").data)
 
 
@@ -316,20 +320,20 @@ def test_verify_says_what_it_compared(world: World, spendgate: Spendgate) -> Non
         ("DELETE FROM campaign_days", "1000000"),
     ],
 )
-def test_verify_names_what_was_altered_by_hand(world: World, spendgate: Spendgate, alter: str, named: str) -> None:
+def test_verify_lists_rows_that_were_altered_by_sql(world: World, spendgate: Spendgate, alter: str, named: str) -> None:
     campaign = world.campaign(world.brand())
     world.spend(campaign, UNIT)
     world.execute(alter)
-    told = spendgate("verify")
-    assert told.code == 1
-    assert "wrong" in told.out
-    assert any(named in line and f"brand_id {world.brand_of(campaign)}" in line for line in told.out.splitlines())
+    result = spendgate("verify")
+    assert result.code == 1
+    assert "wrong" in result.out
+    assert any(named in line and f"brand_id {world.brand_of(campaign)}" in line for line in result.out.splitlines())
     by_json = spendgate("verify", "--json")
     assert by_json.code == 1
     assert any(check["wrong"] for check in by_json.data)
 
 
-def test_verify_shows_some_of_many_wrong_rows_and_all_by_json(world: World, spendgate: Spendgate) -> None:
+def test_verify_prints_20_of_many_wrong_rows_and_all_with_json(world: World, spendgate: Spendgate) -> None:
     brand = world.brand()
     world.execute("INSERT INTO brand_days SELECT %s, DATE '2026-01-01' + n, 1 FROM generate_series(1, 30) AS n", brand)
     assert "and 10 more; --json lists them" in spendgate("verify").out
@@ -337,26 +341,26 @@ def test_verify_shows_some_of_many_wrong_rows_and_all_by_json(world: World, spen
     assert wrong["brand days equal their campaigns' days"] == 30
 
 
-def test_verify_tells_of_one_id_in_two_months_without_calling_it_wrong(world: World, spendgate: Spendgate) -> None:
+def test_verify_lists_an_event_id_in_two_months_as_a_notice(world: World, spendgate: Spendgate) -> None:
     world.set_clock("2026-07-02T00:00:00Z")
     campaign = world.campaign(world.brand())
     event = world.spend(campaign, UNIT, "2026-06-30T12:00:00Z")
     world.ingest([event | {"occurred_at": "2026-07-01T12:00:00Z"}])
-    told = spendgate("verify")
-    assert told.code == 0
-    (known,) = [line for line in told.out.splitlines() if "worth knowing" in line]
+    result = spendgate("verify")
+    assert result.code == 0
+    (known,) = [line for line in result.out.splitlines() if "notice" in line]
     assert event["event_id"] in known
 
 
-def test_status_tells_how_many_serve_and_what_changed_last(world: World, spendgate: Spendgate) -> None:
+def test_status_shows_how_many_campaigns_are_active_and_the_latest_changes(world: World, spendgate: Spendgate) -> None:
     assert "campaigns: 0 active, 0 inactive" in spendgate("status").out
     brand = world.brand(daily=UNIT, name="Shoes")
     campaign = world.campaign(brand, name="Summer")
     world.campaign(world.brand())
     world.spend(campaign, UNIT)
-    told = spendgate("status", "--json").data
-    assert told["campaigns"] == {"active": 1, "inactive": 1}
-    assert (told["status_changes"][0]["campaign_id"], told["status_changes"][0]["cause"]) == (campaign, "spend")
+    result = spendgate("status", "--json").data
+    assert result["campaigns"] == {"active": 1, "inactive": 1}
+    assert (result["status_changes"][0]["campaign_id"], result["status_changes"][0]["cause"]) == (campaign, "spend")
     text = spendgate("status").out
     assert "campaigns: 1 active, 1 inactive" in text
     assert "the brand's daily budget is spent" in text
@@ -373,28 +377,28 @@ def lines_of(events: list[Any]) -> str:
     return "".join(f"{json.dumps(event)}\n" for event in events)
 
 
-def test_send_enqueues_a_file_in_batches_for_the_workers(world: World, spendgate: Spendgate, tmp_path: Path) -> None:
+def test_send_enqueues_a_file_in_batches(world: World, spendgate: Spendgate, tmp_path: Path) -> None:
     events = [world.event(1, UNIT) for _ in range(5)]
     (tmp_path / "events.jsonl").write_text("\n" + lines_of(events))
-    told = spendgate("send", str(tmp_path / "events.jsonl"), "--batch", "2", "--json")
-    assert (told.code, told.data) == (0, {"sent": 5, "messages": 3, "bad_lines": []})
+    result = spendgate("send", str(tmp_path / "events.jsonl"), "--batch", "2", "--json")
+    assert (result.code, result.data) == (0, {"sent": 5, "messages": 3, "bad_lines": []})
     sent = sorted((message.kwargs["events"] for message in messages()), key=len)
     assert [len(batch) for batch in sent] == [1, 2, 2]
     assert {event["event_id"] for batch in sent for event in batch} == {event["event_id"] for event in events}
     assert {message.actor_name for message in messages()} == {"ingest_spend"}
 
 
-def test_send_reads_standard_input_and_names_the_lines_that_are_no_json(world: World, spendgate: Spendgate) -> None:
+def test_send_reads_standard_input_and_lists_lines_that_are_not_json(world: World, spendgate: Spendgate) -> None:
     event = world.event(1, UNIT)
-    told = spendgate("send", "-", stdin=f"rubbish\n{json.dumps(event)}\n{{\n")
-    assert told.code == 1
-    assert "1 sent in 1 message" in told.out
-    assert "line 1 is not JSON" in told.err
-    assert "line 3 is not JSON" in told.err
+    result = spendgate("send", "-", stdin=f"rubbish\n{json.dumps(event)}\n{{\n")
+    assert result.code == 1
+    assert "1 sent in 1 message" in result.out
+    assert "line 1 is not JSON" in result.err
+    assert "line 3 is not JSON" in result.err
     assert [message.kwargs["events"] for message in messages()] == [[event]]
 
 
-def test_what_is_sent_is_what_the_actors_take(world: World, spendgate: Spendgate) -> None:
+def test_actors_count_the_messages_of_send(world: World, spendgate: Spendgate) -> None:
     campaign = world.campaign(world.brand(), platform="bing", external_id="a")
     spendgate("send", "-", stdin=lines_of([world.event(campaign, UNIT)]))
     total = {"source": "bing", "campaign_id": campaign, "day": "2026-06-01", "total_micros": 3 * UNIT}
@@ -405,12 +409,12 @@ def test_what_is_sent_is_what_the_actors_take(world: World, spendgate: Spendgate
     assert world.rejected() == []
 
 
-def test_send_names_a_line_nested_beyond_reading(spendgate: Spendgate) -> None:
-    told = spendgate("send", "-", "--json", stdin="[" * 100_000 + "\n")
-    assert (told.code, told.data["bad_lines"]) == (1, [1])
+def test_send_lists_a_line_nested_too_deeply_to_parse(spendgate: Spendgate) -> None:
+    result = spendgate("send", "-", "--json", stdin="[" * 100_000 + "\n")
+    assert (result.code, result.data["bad_lines"]) == (1, [1])
 
 
-def test_send_names_the_lines_that_hold_what_cannot_be_kept_and_sends_the_others(
+def test_send_lists_lines_that_cannot_be_stored_and_sends_the_others(
     world: World, spendgate: Spendgate, tmp_path: Path
 ) -> None:
     good = [world.event(1, UNIT) for _ in range(2)]
@@ -423,20 +427,20 @@ def test_send_names_the_lines_that_hold_what_cannot_be_kept_and_sends_the_others
     ]
     lines = [b"\xef\xbb\xbf" + json.dumps(good[0]).encode(), *bad, json.dumps(good[1]).encode()]
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(lines))
-    told = spendgate("send", str(tmp_path / "events.jsonl"), "--json")
-    assert (told.code, told.data) == (1, {"sent": 2, "messages": 1, "bad_lines": [2, 3, 4, 5, 6]})
-    assert "line 2 cannot be held: amount_micros: an integer of 5000 digits" in told.err
-    assert "line 4 cannot be held: source: a text with the byte 0xe9" in told.err
+    result = spendgate("send", str(tmp_path / "events.jsonl"), "--json")
+    assert (result.code, result.data) == (1, {"sent": 2, "messages": 1, "bad_lines": [2, 3, 4, 5, 6]})
+    assert "line 2 cannot be stored: amount_micros: an integer of 5000 digits" in result.err
+    assert "line 4 cannot be stored: source: a text with the byte 0xe9" in result.err
     assert [message.kwargs["events"] for message in messages()] == [good]
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "."])
-def test_send_refuses_what_is_no_file(spendgate: Spendgate, tmp_path: Path, name: str) -> None:
+def test_send_refuses_a_missing_file_and_a_folder(spendgate: Spendgate, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     assert_one_line(spendgate("send", str(path)), 2, path.name)
 
 
-def test_rejected_inputs_that_no_utf_8_can_spell_are_listed(world: World, spendgate: Spendgate) -> None:
+def test_rejected_list_shows_inputs_that_are_not_valid_unicode(world: World, spendgate: Spendgate) -> None:
     payload = {"source": "\ud800", "note": "nul \0 \udcff"}
     world.ingest([payload])
     table, listed = spendgate("rejected", "list"), spendgate("rejected", "list", "--json")
@@ -445,29 +449,29 @@ def test_rejected_inputs_that_no_utf_8_can_spell_are_listed(world: World, spendg
     assert json.loads(listed.out.encode())[0]["payload"] == payload
 
 
-def test_rejected_inputs_are_listed_whole_with_their_reason(world: World, spendgate: Spendgate) -> None:
-    assert "Nothing waits" in spendgate("rejected", "list").out
+def test_rejected_list_shows_whole_inputs_with_their_reason(world: World, spendgate: Spendgate) -> None:
+    assert "There are no rejected inputs" in spendgate("rejected", "list").out
     event = world.event(999, UNIT)
     world.ingest([event, event, {"event_id": "x"}])
-    told = spendgate("rejected", "list", "--json").data
-    assert {row["reason"] for row in told} == {"unknown_campaign", "malformed"}
+    result = spendgate("rejected", "list", "--json").data
+    assert {row["reason"] for row in result} == {"unknown_campaign", "malformed"}
     (unknown,) = spendgate("rejected", "list", "--reason", "unknown_campaign", "--json").data
     assert (unknown["payload"], unknown["times"]) == (event, 2)
-    assert "unknown_campaign: 1 waiting, came 2 times" in spendgate("rejected", "list").out
-    first = min(row["id"] for row in told)
+    assert "unknown_campaign: 1 rejected, received 2 times" in spendgate("rejected", "list").out
+    first = min(row["id"] for row in result)
     assert [row["id"] > first for row in spendgate("rejected", "list", "--after", str(first), "--json").data] == [True]
     assert len(spendgate("rejected", "list", "--limit", "1", "--json").data) == 1
 
 
 def reject(world: World, *external_ids: str) -> None:
-    """One event each for a campaign that is not known yet."""
+    """Ingests one event for each external id, which no campaign has yet, so that it is rejected."""
     for external_id in external_ids:
         event = world.event(0, UNIT) | {"platform": "bing", "external_id": external_id}
         del event["campaign_id"]
         world.ingest([event])
 
 
-def test_a_dry_run_of_a_replay_changes_nothing(world: World, spendgate: Spendgate) -> None:
+def test_rejected_replay_with_dry_run_changes_nothing(world: World, spendgate: Spendgate) -> None:
     reject(world, "a")
     world.campaign(world.brand(), platform="bing", external_id="a")
     (row,) = world.rejected()
@@ -476,12 +480,12 @@ def test_a_dry_run_of_a_replay_changes_nothing(world: World, spendgate: Spendgat
     assert world.rejected() == [row]
 
 
-def test_a_replay_takes_what_was_mended_and_keeps_the_rest(world: World, spendgate: Spendgate) -> None:
+def test_rejected_replay_counts_fixed_inputs_and_keeps_the_rest(world: World, spendgate: Spendgate) -> None:
     reject(world, "a", "b")
     campaign = world.campaign(world.brand(), platform="bing", external_id="a")
-    told = spendgate("rejected", "replay", "--all", "--json")
+    result = spendgate("rejected", "replay", "--all", "--json")
     counts = {"replayed": 2, "taken": 1, "known": 0, "rejected_again": 1, "held_up": 0}
-    assert (told.code, told.data) == (1, counts)
+    assert (result.code, result.data) == (1, counts)
     assert world.spent(campaign) == UNIT
     (left,) = world.rejected()
     assert left["payload"]["external_id"] == "b"
@@ -490,21 +494,21 @@ def test_a_replay_takes_what_was_mended_and_keeps_the_rest(world: World, spendga
     world.verify()
 
 
-def test_a_replay_takes_the_named_ids_or_reason_alone(world: World, spendgate: Spendgate) -> None:
+def test_rejected_replay_processes_only_the_given_ids_or_reason(world: World, spendgate: Spendgate) -> None:
     reject(world, "a", "b")
     world.ingest([{"event_id": "x"}])
     brand = world.brand()
     for external_id in ("a", "b"):
         world.campaign(brand, platform="bing", external_id=external_id)
     first = world.rejected()[0]["id"]
-    told = spendgate("rejected", "replay", str(first))
-    assert (told.code, told.out) == (0, "1 replayed: 1 taken, 0 known already, 0 rejected again\n")
+    result = spendgate("rejected", "replay", str(first))
+    assert (result.code, result.out) == (0, "1 replayed: 1 counted, 0 known already, 0 rejected again\n")
     assert len(world.rejected()) == 2
     assert spendgate("rejected", "replay", "--reason", "unknown_campaign", "--json").data["taken"] == 1
     assert [row["reason"] for row in world.rejected()] == ["malformed"]
 
 
-# Wrong use, and servers that are away
+# Wrong use and unreachable servers
 
 
 @pytest.mark.parametrize(
@@ -543,7 +547,7 @@ def test_a_replay_takes_the_named_ids_or_reason_alone(world: World, spendgate: S
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_wrong_value_is_one_line_that_names_the_field(
+def test_wrong_value_fails_with_one_line_that_names_the_field(
     world: World, spendgate: Spendgate, command: tuple[str, ...], field: str
 ) -> None:
     brand = world.brand()
@@ -566,19 +570,21 @@ def test_a_wrong_value_is_one_line_that_names_the_field(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_wrong_use_is_told_with_its_place_and_2(spendgate: Spendgate, command: tuple[str, ...], named: str) -> None:
-    told = spendgate(*command)
-    assert told.code == 2
-    assert named in told.err
+def test_wrong_use_exits_with_2_and_names_the_option(
+    spendgate: Spendgate, command: tuple[str, ...], named: str
+) -> None:
+    result = spendgate(*command)
+    assert result.code == 2
+    assert named in result.err
 
 
 @pytest.mark.parametrize("command", [("report", "--format", "xml"), ("budget", "set", "hourly", "5", "--brand", "1")])
-def test_a_word_outside_of_a_list_is_told_with_the_list_alone(spendgate: Spendgate, command: tuple[str, ...]) -> None:
-    told = spendgate(*command)
-    assert (told.code, "is not one of '" in told.err, "Value error" in told.err) == (2, True, False)
+def test_unknown_choice_fails_with_the_list_of_choices(spendgate: Spendgate, command: tuple[str, ...]) -> None:
+    result = spendgate(*command)
+    assert (result.code, "is not one of '" in result.err, "Value error" in result.err) == (2, True, False)
 
 
-def test_a_wrong_value_ends_the_process_with_2_and_one_line(database: str) -> None:
+def test_process_exits_with_2_and_one_line_after_a_wrong_value(database: str) -> None:
     assert_one_line(shell("explain", "999", env={"DATABASE_URL": database}), 2, "campaign: there is no campaign 999")
 
 
@@ -587,10 +593,12 @@ def test_a_wrong_value_ends_the_process_with_2_and_one_line(database: str) -> No
     [(("status",), "DATABASE_URL"), (("migrate",), "DATABASE_URL"), (("send", "-"), "REDIS_URL")],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
-def test_without_servers_the_missing_variable_is_named(tmp_path: Path, command: tuple[str, ...], variable: str) -> None:
+def test_command_without_a_server_setting_names_the_variable(
+    tmp_path: Path, command: tuple[str, ...], variable: str
+) -> None:
     unset: dict[str, str | None] = {"DATABASE_URL": None, "REDIS_URL": None, "BROKER_URL": None}
-    told = shell(*command, stdin="{}", env=unset | {"SPENDGATE_HOME": str(tmp_path)})
-    assert_one_line(told, 2, f"{variable}: not set", "spendgate up")
+    result = shell(*command, stdin="{}", env=unset | {"SPENDGATE_HOME": str(tmp_path)})
+    assert_one_line(result, 2, f"{variable}: not set", "spendgate up")
 
 
 @pytest.mark.parametrize(
@@ -603,7 +611,7 @@ def test_without_servers_the_missing_variable_is_named(tmp_path: Path, command: 
     ],
     ids=["status", "migrate", "send", "send by RabbitMQ"],
 )
-def test_a_server_that_is_away_is_named_with_exit_code_3(
+def test_unreachable_server_is_named_with_exit_code_3(
     command: tuple[str, ...], settings: dict[str, str | None], variable: str
 ) -> None:
     assert_one_line(shell(*command, stdin="{}", env=settings), 3, f"{variable}: ")
@@ -619,25 +627,25 @@ def test_a_server_that_is_away_is_named_with_exit_code_3(
         ("send", "BROKER_URL", "amqp://:hidden@127.0.0.1:port/%2F"),
     ],
 )
-def test_a_url_that_cannot_be_read_is_named_without_its_password(command: str, variable: str, url: str) -> None:
+def test_malformed_url_is_reported_without_its_password(command: str, variable: str, url: str) -> None:
     argv = (command, "-") if command == "send" else (command,)
     assert_one_line(shell(*argv, stdin="{}", env={"BROKER_URL": None, variable: url}), 2, f"{variable}: ")
 
 
-def test_a_wrong_password_is_told_without_the_password(database: str) -> None:
+def test_wrong_password_is_reported_without_the_password(database: str) -> None:
     server = database.rpartition("@")[2]
-    told = shell("status", env={"DATABASE_URL": f"postgresql://app:hidden@{server}"})
-    assert_one_line(told, 3, "DATABASE_URL: ")
+    result = shell("status", env={"DATABASE_URL": f"postgresql://app:hidden@{server}"})
+    assert_one_line(result, 3, "DATABASE_URL: ")
 
 
-def test_a_database_without_the_tables_is_refused_in_one_line(world: World, spendgate: Spendgate) -> None:
+def test_database_without_tables_is_refused_in_one_line(world: World, spendgate: Spendgate) -> None:
     world.execute("ALTER TABLE campaigns RENAME TO hidden_campaigns")
-    told = spendgate("status")
-    assert told.code == 2
-    assert told.err.count("\n") == 1
+    result = spendgate("status")
+    assert result.code == 2
+    assert result.err.count("\n") == 1
 
 
-def test_migrate_may_run_again(world: World, spendgate: Spendgate) -> None:
+def test_migrate_runs_again_without_effect(world: World, spendgate: Spendgate) -> None:
     campaign = world.campaign(world.brand())
     assert spendgate("migrate").out == "the database is at head\n"
     assert world.is_active(campaign)
@@ -652,7 +660,7 @@ def _walked(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
         yield from _walked(child, (*path, name))
 
 
-def test_every_command_and_each_of_its_options_and_arguments_is_explained() -> None:
+def test_every_command_option_and_argument_has_a_help_text() -> None:
     from cli.main import app  # noqa: PLC0415 - after the environment is set
 
     silent = []
@@ -663,17 +671,17 @@ def test_every_command_and_each_of_its_options_and_arguments_is_explained() -> N
     assert silent == []
 
 
-def test_help_is_shown_for_every_command(spendgate: Spendgate) -> None:
+def test_help_works_for_every_command(spendgate: Spendgate) -> None:
     from cli.main import app  # noqa: PLC0415 - after the environment is set
 
     for path, _ in _walked(typer.main.get_command(app)):
-        told = spendgate(*path, "--help")
-        assert told.code == 0
-        assert "Usage: " in told.out
-        assert "--help" in told.out
+        result = spendgate(*path, "--help")
+        assert result.code == 0
+        assert "Usage: " in result.out
+        assert "--help" in result.out
 
 
-def test_without_a_command_it_says_what_there_is(spendgate: Spendgate) -> None:
-    told = spendgate()
+def test_spendgate_without_a_command_lists_the_commands(spendgate: Spendgate) -> None:
+    result = spendgate()
     for word in ("import", "explain", "verify", "Exit codes"):
-        assert word in told.out + told.err
+        assert word in result.out + result.err

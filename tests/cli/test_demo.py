@@ -1,4 +1,4 @@
-"""The demo's brands and their upstream: real rows, real messages."""
+"""The demo creates brands and sends spend for them, with real rows and real messages."""
 
 import os
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def queue(database: str) -> Iterator[redis.Redis]:
 
 
 def sent(queue: redis.Redis) -> list[dict[str, Any]]:
-    """Every event in the queue."""
+    """Returns every event in the queue."""
     messages = [dramatiq.Message.decode(body) for body in queue.hvals("dramatiq:spend.msgs") if isinstance(body, bytes)]
     return [event for message in messages for event in message.kwargs["events"]]
 
@@ -43,7 +43,7 @@ def named(world: World, name: str) -> int:
     return int(world.one("SELECT id FROM campaigns WHERE name = %s", name)["id"])
 
 
-def test_the_brands_are_made_once(world: World) -> None:
+def test_make_brands_creates_each_brand_once(world: World) -> None:
     demo.make_brands()
     demo.make_brands()
     assert [row["name"] for row in world.rows("SELECT name FROM brands ORDER BY id")] == [
@@ -55,7 +55,7 @@ def test_the_brands_are_made_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("at", ["2026-06-17T12:00:00Z", "2026-10-24T23:30:00Z", "2026-03-29T00:30:00Z"])
-def test_the_blinking_campaign_is_open_now_and_shut_in_two_minutes(world: World, at: str) -> None:
+def test_blinking_campaign_opens_now_and_closes_after_two_minutes(world: World, at: str) -> None:
     start = world.set_clock(at)
     demo.make_brands()
     campaign = named(world, "Open and shut")
@@ -64,7 +64,7 @@ def test_the_blinking_campaign_is_open_now_and_shut_in_two_minutes(world: World,
     assert (changes - start).total_seconds() == 120
 
 
-def test_only_what_is_active_spends(world: World, queue: redis.Redis) -> None:
+def test_demo_spends_for_active_campaigns_only(world: World, queue: redis.Redis) -> None:
     demo.make_brands()
     past = {event["event_id"] for event in sent(queue)}
     with spending():
@@ -76,7 +76,7 @@ def test_only_what_is_active_spends(world: World, queue: redis.Redis) -> None:
     assert world.rejected() == []
 
 
-def test_the_weeks_before_are_spent_within_their_limits(world: World, queue: redis.Redis) -> None:
+def test_demo_keeps_past_spend_within_daily_limits(world: World, queue: redis.Redis) -> None:
     demo.make_brands()
     world.ingest(sent(queue))
     assert world.rejected() == []
@@ -87,7 +87,7 @@ def test_the_weeks_before_are_spent_within_their_limits(world: World, queue: red
     world.verify()
 
 
-def test_a_refund_brings_a_stopped_campaign_back(world: World, queue: redis.Redis) -> None:
+def test_demo_refund_resumes_a_paused_campaign(world: World, queue: redis.Redis) -> None:
     demo.make_brands()
     shopping = named(world, "Shopping")
     world.spend(shopping, 120 * UNIT)

@@ -312,11 +312,11 @@ def test_a_locked_brand_is_named_when_the_others_are_counted_and_may_be_imported
         other.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [held])
         told = spendgate("import", file, "--platform", "bing")
         assert (told.code, told.out) == (4, "")
-        assert told.err.startswith(f"another transaction has locked brand {held}: what was to be counted there was not")
+        assert told.err.startswith(f"another transaction has locked brand {held}: the spend was not counted")
         assert told.err.count("\n") == 1
         edit = spendgate("brand", "pause", str(held), "--yes")
         assert edit.code == 4
-        assert edit.err.startswith("another transaction has locked what this needs: run it again")
+        assert edit.err.startswith("another transaction has locked rows that this command needs: run the command again")
     assert [world.spent(one) for one in campaigns] == [5 * UNIT, 0]
     assert spendgate("import", file, "--platform", "bing").code == 0
     assert [world.spent(one) for one in campaigns] == [5 * UNIT, 7 * UNIT]

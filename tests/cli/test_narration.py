@@ -1,4 +1,4 @@
-"""What `spendgate up` tells on a terminal: sentences with names, one line for counting, the address in sight."""
+"""`spendgate up` on a terminal prints sentences with names, a counting rate and the address."""
 
 import io
 import json
@@ -30,8 +30,8 @@ def shown(screen: Console) -> list[str]:
     return screen.file.getvalue().splitlines()
 
 
-def hear(narrator: Narrator, event: str, level: str = "info", **fields: Any) -> None:
-    narrator.hear(json.dumps({"event": event, "level": level, "at": AT, **fields}))
+def show(narrator: Narrator, event: str, level: str = "info", **fields: Any) -> None:
+    narrator.show(json.dumps({"event": event, "level": level, "at": AT, **fields}))
 
 
 @pytest.fixture
@@ -39,30 +39,30 @@ def campaign(world: World) -> int:
     return world.campaign(world.brand(name="Hudson Shoes", currency="EUR"), name="Brand search")
 
 
-def test_toggles_are_sentences_that_name_campaign_and_brand(world: World, campaign: int, screen: Console) -> None:
+def test_narrator_prints_toggles_with_names_of_campaign_and_brand(world: World, campaign: int, screen: Console) -> None:
     narrator = Narrator(screen)
-    hear(narrator, "campaign.paused", campaign_id=campaign, brand_id=1, holds=["brand_daily_budget", "user_paused"])
-    hear(narrator, "campaign.activated", campaign_id=campaign, brand_id=1, holds=["outside_schedule"])
+    show(narrator, "campaign.paused", campaign_id=campaign, brand_id=1, holds=["brand_daily_budget", "user_paused"])
+    show(narrator, "campaign.activated", campaign_id=campaign, brand_id=1, holds=["outside_schedule"])
     assert " ".join(" ".join(shown(screen)).split()) == (
-        "12:00:03 Brand search (Hudson Shoes) stopped: the brand's daily budget is spent; "
-        "paused by a person 12:00:03 Brand search (Hudson Shoes) serves again; it was stopped: outside its "
+        "12:00:03 Brand search (Hudson Shoes) paused: the brand's daily budget is spent; "
+        "paused by a person 12:00:03 Brand search (Hudson Shoes) serves again; it was paused: outside its "
         "schedule"
     )
 
 
-def test_a_name_cannot_act_on_the_terminal(world: World, campaign: int, screen: Console) -> None:
+def test_narrator_strips_terminal_control_characters(world: World, campaign: int, screen: Console) -> None:
     world.execute("UPDATE campaigns SET name = E'[red]\\x1b[2J\\u202e evil'")
     narrator = Narrator(screen)
-    hear(narrator, "campaign.paused", campaign_id=campaign, holds=["user_paused"])
-    narrator.hear("a library's \x1b[2J line")
+    show(narrator, "campaign.paused", campaign_id=campaign, holds=["user_paused"])
+    narrator.show("a library's \x1b[2J line")
     assert shown(screen) == [
-        "12:00:03 [red]\ufffd[2J\ufffd evil (Hudson Shoes) stopped: paused by a person",
+        "12:00:03 [red]\ufffd[2J\ufffd evil (Hudson Shoes) paused: paused by a person",
         "a library's \ufffd[2J line",
     ]
 
 
 @pytest.mark.parametrize(("of_campaign", "words"), [(True, "Brand search (Hudson Shoes): "), (False, "Hudson Shoes: ")])
-def test_an_exhausted_budget_is_told_in_the_brands_currency(
+def test_sentence_gives_an_exhausted_budget_in_the_currency_of_the_brand(
     world: World, campaign: int, of_campaign: bool, words: str
 ) -> None:
     event = {
@@ -76,39 +76,39 @@ def test_an_exhausted_budget_is_told_in_the_brands_currency(
     assert sentence(event, Names()) == f"{words}the brand's daily budget is spent, €12.00 of €10.00"
 
 
-def test_ids_stand_where_nobody_knows_a_name(world: World) -> None:
+def test_sentence_gives_the_id_of_an_unknown_campaign(world: World) -> None:
     event = {"event": "campaign.paused", "campaign_id": 404, "holds": ["a_hold_of_tomorrow"]}
-    assert sentence(event, Names()) == "campaign 404 stopped: a_hold_of_tomorrow"
+    assert sentence(event, Names()) == "campaign 404 paused: a_hold_of_tomorrow"
 
 
-def test_batches_add_to_one_rate_and_have_no_line(screen: Console) -> None:
+def test_narrator_adds_batches_to_the_rate_and_prints_no_line_for_them(screen: Console) -> None:
     narrator = Narrator(screen)
-    hear(narrator, "service.started", page="http://127.0.0.1:8123/")
+    show(narrator, "service.started", page="http://127.0.0.1:8123/")
     for _ in range(3):
-        hear(narrator, "spend.ingested", taken=1_000, known=0, rejected=0)
+        show(narrator, "spend.ingested", taken=1_000, known=0, rejected=0)
     for operational in ("http.request", "spend.refreshed", "library.uvicorn"):
-        hear(narrator, operational)
+        show(narrator, operational)
     assert shown(screen) == []
     footer = narrator.footer().plain
     assert "http://127.0.0.1:8123/" in footer
-    assert "3,000 events counted, 600.0 a second" in footer
+    assert "3,000 events counted, 600.0 per second" in footer
     assert " status" in footer
-    hear(narrator, "service.stopped")
+    show(narrator, "service.stopped")
     assert "8123" not in narrator.footer().plain
 
 
-def test_the_rate_is_of_the_last_seconds() -> None:
+def test_rate_averages_over_the_last_seconds() -> None:
     rate = Rate()
     rate.add(100, at=10.0)
     rate.add(50, at=14.0)
     assert (rate.a_second(14.5), rate.a_second(16.0), rate.a_second(30.0)) == (30, 10, 0)
 
 
-def test_warnings_and_what_is_no_event_are_told(screen: Console) -> None:
+def test_narrator_prints_warnings_and_lines_that_are_not_events(screen: Console) -> None:
     narrator = Narrator(screen)
-    hear(narrator, "process.restarted", "warning", name="worker", exit_code=-9)
-    narrator.hear("Traceback [most recent call last]:")
-    narrator.hear("17")
+    show(narrator, "process.restarted", "warning", name="worker", exit_code=-9)
+    narrator.show("Traceback [most recent call last]:")
+    narrator.show("17")
     assert shown(screen) == [
         "12:00:03 warning: process.restarted name=worker exit_code=-9",
         "Traceback [most recent call last]:",
@@ -116,39 +116,39 @@ def test_warnings_and_what_is_no_event_are_told(screen: Console) -> None:
     ]
 
 
-def test_very_many_changes_are_told_in_part(world: World, campaign: int, screen: Console) -> None:
+def test_narrator_prints_only_some_of_very_many_changes(world: World, campaign: int, screen: Console) -> None:
     narrator = Narrator(screen)
     for _ in range(500):
-        hear(narrator, "campaign.paused", campaign_id=campaign, holds=["user_paused"])
+        show(narrator, "campaign.paused", campaign_id=campaign, holds=["user_paused"])
     assert len(shown(screen)) < 500 / 2
     assert len(shown(screen)) >= SENTENCES_A_SECOND
 
 
 def on_a_terminal(script: str, **env: str) -> tuple[int, str]:
-    """Runs the script with a terminal of 80 columns as its output; its exit code and all that was shown."""
+    """Runs the script on a terminal of 80 columns; returns its exit code and output."""
     leader, follower = pty.openpty()
     environment = {**os.environ, "COLUMNS": "80", "LINES": "24", "TERM": "xterm", **env}
     environment.pop("LOG_FORMAT", None)
     program = [sys.executable, "-c", textwrap.dedent(script)]
     with subprocess.Popen(program, stdout=follower, stderr=follower, cwd=REPOSITORY, env=environment) as process:
         os.close(follower)
-        found = b""
+        output = b""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
                 part = os.read(leader, 65_536)
-            except OSError:  # the last that had the terminal open is gone
+            except OSError:  # every process has closed the terminal
                 break
             if not part:
                 break
-            found += part
+            output += part
         os.close(leader)
-        return process.wait(60), found.decode()
+        return process.wait(60), output.decode()
 
 
 @pytest.mark.parametrize("terminal", ["xterm", "dumb"])
-def test_children_are_told_on_the_terminal_and_nothing_is_lost(world: World, terminal: str) -> None:
-    code, found = on_a_terminal(
+def test_narrator_prints_every_line_of_child_processes(world: World, terminal: str) -> None:
+    code, output = on_a_terminal(
         """
         import os, subprocess, sys
         from cli.narration import narrated
@@ -164,7 +164,7 @@ def test_children_are_told_on_the_terminal_and_nothing_is_lost(world: World, ter
         """,
         TERM=terminal,
     )
-    assert (code, "after" in found) == (0, True), found
-    assert found.index("before") < found.index("a line of another library") < found.rindex("after")
+    assert (code, "after" in output) == (0, True), output
+    assert output.index("before") < output.index("a line of another library") < output.rindex("after")
     if terminal == "xterm":
-        assert "3,000 events counted" in found
+        assert "3,000 events counted" in output

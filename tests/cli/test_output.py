@@ -1,4 +1,4 @@
-"""Tables for people: whatever their terminal, a figure stands on one line."""
+"""Tables for people never wrap a figure, on a terminal of any width."""
 
 import pytest
 
@@ -30,15 +30,17 @@ ROWS = [
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 200])
-def test_no_figure_is_folded(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_print_rows_never_wraps_a_figure(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(console, "width", width)
     print_rows("Monthly reports", ROWS, empty="")
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for figure in ("2026-10", "210225000000", "-1000000", "$1,234,567.00", "42.0 %"):
-        assert figure in told
+        assert figure in output
 
 
-def test_other_columns_give_way_where_the_terminal_is_narrow(
+def test_print_rows_wraps_text_columns_on_a_narrow_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(console, "width", 80)
@@ -53,5 +55,5 @@ def test_other_columns_give_way_where_the_terminal_is_narrow(
     [("$1,234.50", True), ("-$5.50", True), ("CA$12.00", True), ("12.5 h", True), ("2026-10", True), ("Hats", False),
      ("Hats 2", False), ("2026-11-01 05:00:00 UTC", False), ("1, 2, 3", False)],
 )  # fmt: skip
-def test_what_a_figure_is(text: str, is_figure: bool) -> None:
+def test_figures_width_recognises_figures(text: str, is_figure: bool) -> None:
     assert (output._figures_width([text, "–"]) > 0) == is_figure

@@ -1,4 +1,4 @@
-"""The Procfile's lines as a shell runs them: each process with its own role's URL, and with no other."""
+"""A shell that runs the Procfile's lines gives each process the URL of its own role and no other."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ OWN = {"release": "MIGRATOR", "web": "WEB", "worker": "WORKER", "scheduler": "WO
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A PATH on which `python` and `spendgate` tell how they were started."""
+    """Returns a PATH on which `python` and `spendgate` print their command line and URLs."""
     for name in ("python", "spendgate"):
         program = tmp_path / name
         program.write_text('#!/bin/sh\necho "$0 $*"\nenv | grep DATABASE_URL= | sort\n')
@@ -35,7 +35,7 @@ def started(line: str, path: str, env: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("process", OWN)
-def test_each_process_has_the_url_of_its_role_and_no_other(path: str, process: str) -> None:
+def test_procfile_gives_each_process_only_the_url_of_its_role(path: str, process: str) -> None:
     program, *variables = started(LINES[process], path, URLS)
     own = URLS[f"{OWN[process]}_DATABASE_URL"]
     assert f"DATABASE_URL={own}" in variables
@@ -44,11 +44,11 @@ def test_each_process_has_the_url_of_its_role_and_no_other(path: str, process: s
 
 
 @pytest.mark.parametrize("process", OWN)
-def test_one_url_is_enough_for_all(path: str, process: str) -> None:
+def test_procfile_gives_database_url_to_every_process_without_role_urls(path: str, process: str) -> None:
     _, *variables = started(LINES[process], path, {"DATABASE_URL": URLS["DATABASE_URL"]})
     assert variables == [f"DATABASE_URL={URLS['DATABASE_URL']}"]
 
 
-def test_no_line_has_a_url_on_its_command_line(path: str) -> None:
+def test_procfile_has_no_url_on_a_command_line(path: str) -> None:
     assert all("env DATABASE_URL" not in line for line in LINES.values())
     assert set(LINES) == set(OWN)

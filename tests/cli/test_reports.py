@@ -1,4 +1,4 @@
-"""A brand's month from a shell: for a person, a program and a spreadsheet."""
+"""`spendgate report` shows a brand's month as text, JSON and CSV."""
 
 import csv
 import json
@@ -23,9 +23,9 @@ def brand(world: World) -> int:
     return brand
 
 
-def test_a_person_reads_the_month_with_what_it_held(world: World, spendgate: Spendgate, brand: int) -> None:
-    told = spendgate("report", "--brand", "[bold]Hudson[/bold]")
-    assert told.code == 0, told
+def test_report_prints_spend_limits_holds_and_exhausted_budgets(world: World, spendgate: Spendgate, brand: int) -> None:
+    result = spendgate("report", "--brand", "[bold]Hudson[/bold]")
+    assert result.code == 0, result
     for words in (
         "[bold]Hudson[/bold] 2026-05",
         "America/New_York; version 1",
@@ -41,38 +41,42 @@ def test_a_person_reads_the_month_with_what_it_held(world: World, spendgate: Spe
         "1 of 3",
         "Sat 2026-05-30 12:30",
     ):
-        assert words in told.out
+        assert words in result.out
 
 
-def test_a_month_before_all_history_says_that_its_times_are_not_known(world: World, spendgate: Spendgate) -> None:
+def test_report_of_a_month_before_the_history_of_holds_says_that_times_are_unknown(
+    world: World, spendgate: Spendgate
+) -> None:
     world.set_clock(JUNE)
     brand = world.brand()
     world.spend(world.campaign(brand), UNIT, "2026-05-20T12:00:00Z")
-    told = spendgate("report", "--brand", str(brand))
-    assert "no history of holds reaches so far back" in told.out
-    assert "0 h 00 min" not in told.out
+    result = spendgate("report", "--brand", str(brand))
+    assert "the history of holds does not reach back to this month" in result.out
+    assert "0 h 00 min" not in result.out
 
 
-def test_a_restated_month_says_what_it_was_closed_at(world: World, spendgate: Spendgate, brand: int) -> None:
+def test_report_of_a_restated_month_shows_the_amount_at_its_close(
+    world: World, spendgate: Spendgate, brand: int
+) -> None:
     spendgate("report", "--all")
     world.spend(1, -UNIT, "2026-05-30T12:00:00Z")
-    told = spendgate("report", "--brand", str(brand), "--month", "2026-05")
-    assert "version 2" in told.out
-    assert "closed at €6.000001, restated by -€1.00 since" in told.out
+    result = spendgate("report", "--brand", str(brand), "--month", "2026-05")
+    assert "version 2" in result.out
+    assert "closed at €6.000001, restated by -€1.00 since" in result.out
     first = spendgate("report", "--brand", str(brand), "--month", "2026-05", "--version", "1", "--format", "json")
     assert first.data["spent_micros"] == 6_000_001
 
 
-def test_the_running_month_is_told_as_of_now_and_not_stored(world: World, spendgate: Spendgate, brand: int) -> None:
-    told = spendgate("report", "--brand", str(brand), "--month", "2026-06")
-    assert "not over; as of Mon 2026-06-01 02:00 EDT" in told.out
-    assert "Nothing was spent." in told.out
+def test_report_of_the_current_month_covers_it_up_to_now_and_is_not_stored(
+    world: World, spendgate: Spendgate, brand: int
+) -> None:
+    result = spendgate("report", "--brand", str(brand), "--month", "2026-06")
+    assert "current month, as of Mon 2026-06-01 02:00 EDT" in result.out
+    assert "Nothing was spent." in result.out
     assert world.rows("SELECT FROM monthly_reports") == []
 
 
-def test_programs_and_spreadsheets_get_the_whole_report(
-    world: World, spendgate: Spendgate, brand: int, tmp_path: Path
-) -> None:
+def test_report_as_json_and_csv_has_all_rows(world: World, spendgate: Spendgate, brand: int, tmp_path: Path) -> None:
     command = ("report", "--brand", str(brand), "--format")
     assert spendgate(*command, "json").data["spent_micros"] == 6_000_001
     rows = list(csv.DictReader(spendgate(*command, "csv").out.splitlines()))
@@ -85,9 +89,9 @@ def test_programs_and_spreadsheets_get_the_whole_report(
     assert "Brand search" in (tmp_path / "report.text").read_text()
 
 
-def test_what_is_due_is_stored_for_every_brand_and_listed(world: World, spendgate: Spendgate, brand: int) -> None:
+def test_report_all_stores_due_reports_and_list_shows_them(world: World, spendgate: Spendgate, brand: int) -> None:
     other = world.brand(name="Too new")
-    assert "No reports yet" in spendgate("report", "--list").out
+    assert "There are no reports yet" in spendgate("report", "--list").out
     assert "1 reports stored" in spendgate("report", "--all").out
     assert "0 reports stored" in spendgate("report", "--all").out
     assert "2026-05" in spendgate("report", "--list").out
@@ -99,7 +103,7 @@ def test_what_is_due_is_stored_for_every_brand_and_listed(world: World, spendgat
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "brand: say whose report"),
+        ((), "brand: name a brand"),
         (("--brand", "Nobody"), "brand: there is no brand 'Nobody'"),
         (("--brand", "99"), "brand: there is no brand 99"),
         (("--brand", "99999999999999999999"), "brand: there is no brand"),
@@ -111,10 +115,10 @@ def test_what_is_due_is_stored_for_every_brand_and_listed(world: World, spendgat
         (("--brand", "1", "--format", "csv", "--output", "/nowhere/report.csv"), "output: /nowhere/report.csv"),
     ],
 )
-def test_what_cannot_be_reported_is_one_line_and_exit_code_2(
+def test_report_refuses_bad_options_in_one_line_with_exit_code_2(
     world: World, spendgate: Spendgate, brand: int, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    told = spendgate("report", *arguments)
-    assert told.code == 2
-    assert told.err.count("\n") == 1
-    assert sentence in told.err
+    result = spendgate("report", *arguments)
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert sentence in result.err

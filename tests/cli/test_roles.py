@@ -1,4 +1,4 @@
-"""`spendgate create-roles` and `migrate` as whoever keeps the database runs them: an owner who is no superuser."""
+"""`spendgate create-roles` and `migrate`, run by an owner of the database who is not a superuser."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,10 +12,10 @@ from db.engine import engine
 from db.repository.access.privileges import DatabaseRole
 from runtime.settings import settings
 from tests.cli.conftest import Spendgate
-from tests.cli.shell import Env, Told
+from tests.cli.shell import CommandResult, Env
 from tests.roles import Urls, as_login, drop_roles, roles_of, urls_in
 
-Keeper = Callable[..., Told]
+Keeper = Callable[..., CommandResult]
 
 OWNERS = """
     SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class
@@ -31,7 +31,7 @@ PRIVILEGES = """
 
 @pytest.fixture
 def managed(database: str) -> Iterator[str]:
-    """An empty database of an owner who may make roles and is no superuser, as managed Postgres gives it; its URL."""
+    """Yields the URL of an empty database whose owner has CREATEROLE but is not a superuser, as on managed Postgres."""
     name = f"spendgate_managed_{os.getpid()}"
     with psycopg.connect(database, autocommit=True) as connection:
         owner, made = sql.Identifier(f"{name}_owner"), sql.Identifier(name)
@@ -50,15 +50,15 @@ def rows(url: str, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query.encode()).fetchall()
 
 
-def as_who(url: str) -> str:
+def user_of(url: str) -> str:
     return str(rows(url, "SELECT current_user")[0][0])
 
 
 @pytest.fixture
 def keeper(spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch) -> Keeper:
-    """Runs `spendgate ...` in this process, with an environment of its own each time."""
+    """Runs `spendgate ...` in this process, with another environment for each call."""
 
-    def told(*argv: str, env: Env) -> Told:
+    def run_command(*argv: str, env: Env) -> CommandResult:
         with monkeypatch.context() as changed:
             for name, value in env.items():
                 changed.setenv(name, str(value))
@@ -71,71 +71,71 @@ def keeper(spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch) -> Keeper:
                 settings.cache_clear()
                 engine.cache_clear()
 
-    return told
+    return run_command
 
 
 def with_roles(keeper: Keeper, url: str, *options: str, **env: str) -> Urls:
-    told = keeper("create-roles", *options, env={"DATABASE_URL": url, **env})
-    assert told.code == 0, told.err
-    return urls_in(told.out)
+    result = keeper("create-roles", *options, env={"DATABASE_URL": url, **env})
+    assert result.code == 0, result.err
+    return urls_in(result.out)
 
 
-def test_an_existing_database_is_handed_to_the_migrator_who_then_migrates(managed: str, keeper: Keeper) -> None:
+def test_create_roles_makes_the_migrator_the_owner_of_existing_tables(managed: str, keeper: Keeper) -> None:
     assert keeper("migrate", "0003", env={"DATABASE_URL": managed}).code == 0
     made = with_roles(keeper, managed)
     name = urlsplit(managed).path[1:]
-    assert {role: as_who(url) for role, url in made.items()} == {role: f"{name}_{role}" for role in DatabaseRole}
+    assert {role: user_of(url) for role, url in made.items()} == {role: f"{name}_{role}" for role in DatabaseRole}
     assert rows(managed, OWNERS) == [(f"{name}_migrator",)]
     assert keeper("migrate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]}).code == 0
     assert rows(managed, OWNERS) == [(f"{name}_migrator",)]
     assert rows(made[DatabaseRole.WORKER], "SELECT ensure_ledger_month('2019-12-01')") == [(True,)]
     reader = {"DATABASE_URL": made[DatabaseRole.READER]}
     assert keeper("verify", env=reader).code == 0
-    told = keeper("brand", "create", "Acme", env=reader)
-    assert told.code == 2
-    assert told.err.count("\n") == 1
+    result = keeper("brand", "create", "Acme", env=reader)
+    assert result.code == 2
+    assert result.err.count("\n") == 1
 
 
-def test_roles_may_be_made_before_there_is_a_table_and_again_whenever(managed: str, keeper: Keeper) -> None:
+def test_create_roles_runs_before_migrate_and_again_at_any_time(managed: str, keeper: Keeper) -> None:
     made = with_roles(keeper, managed)
     assert keeper("migrate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]}).code == 0
     granted = rows(managed, PRIVILEGES)
-    assert with_roles(keeper, managed) == {}, "it made passwords for roles that had theirs"
+    assert with_roles(keeper, managed) == {}, "it generated passwords for roles that had one"
     assert rows(managed, PRIVILEGES) == granted
-    assert as_who(made[DatabaseRole.WEB]).endswith("_web")
+    assert user_of(made[DatabaseRole.WEB]).endswith("_web")
     renewed = with_roles(keeper, managed, "--rotate")
     assert renewed.keys() == made.keys()
-    assert as_who(renewed[DatabaseRole.WEB]).endswith("_web")
+    assert user_of(renewed[DatabaseRole.WEB]).endswith("_web")
     with pytest.raises(psycopg.OperationalError, match="password"):
-        as_who(made[DatabaseRole.WEB])
+        user_of(made[DatabaseRole.WEB])
 
 
-def test_the_sql_of_a_dry_run_makes_the_same_and_tells_no_password(managed: str, keeper: Keeper) -> None:
+def test_create_roles_dry_run_prints_working_sql_without_passwords(managed: str, keeper: Keeper) -> None:
     assert keeper("migrate", env={"DATABASE_URL": managed}).code == 0
-    told = keeper("create-roles", "--dry-run", env={"DATABASE_URL": managed, "SPENDGATE_WEB_PASSWORD": "telltale"})
-    assert told.code == 0
-    assert "telltale" not in told.out + told.err
-    assert "PASSWORD '" not in told.out
+    result = keeper("create-roles", "--dry-run", env={"DATABASE_URL": managed, "SPENDGATE_WEB_PASSWORD": "telltale"})
+    assert result.code == 0
+    assert "telltale" not in result.out + result.err
+    assert "PASSWORD '" not in result.out
     assert rows(managed, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'spendgate\\_managed%\\_web'") == []
     rows_before = rows(managed, OWNERS)
     with psycopg.connect(managed, autocommit=True) as connection:
-        connection.execute(told.out.encode())
+        connection.execute(result.out.encode())
     granted = rows(managed, PRIVILEGES)
     assert rows(managed, OWNERS) != rows_before
     with_roles(keeper, managed, "--rotate")
     assert rows(managed, PRIVILEGES) == granted
 
 
-def test_given_passwords_are_set_and_not_told(managed: str, keeper: Keeper) -> None:
+def test_create_roles_sets_given_passwords_and_does_not_print_them(managed: str, keeper: Keeper) -> None:
     passwords = {f"SPENDGATE_{role.upper()}_PASSWORD": f"given '{role}'" for role in DatabaseRole}
-    told = keeper("create-roles", env={"DATABASE_URL": managed, **passwords})
-    assert (told.code, told.out) == (0, "")
-    assert "given" not in told.err
+    result = keeper("create-roles", env={"DATABASE_URL": managed, **passwords})
+    assert (result.code, result.out) == (0, "")
+    assert "given" not in result.err
     name = urlsplit(managed).path[1:]
-    assert as_who(as_login(managed, f"{name}_reader", "given%20'reader'")) == f"{name}_reader"
+    assert user_of(as_login(managed, f"{name}_reader", "given%20'reader'")) == f"{name}_reader"
 
 
-def test_no_password_reaches_the_server_as_it_is(managed: str) -> None:
+def test_create_roles_sends_only_password_verifiers_to_the_server(managed: str) -> None:
     from cli.roles import connected  # noqa: PLC0415 - after the environment is set
     from db.repository.access.roles import creation, verifier  # noqa: PLC0415
 
@@ -146,11 +146,11 @@ def test_no_password_reaches_the_server_as_it_is(managed: str) -> None:
     assert "telltale" not in text
 
 
-def test_a_migration_takes_back_what_was_granted_by_hand(managed: str, keeper: Keeper) -> None:
+def test_migrate_revokes_privileges_granted_by_hand(managed: str, keeper: Keeper) -> None:
     assert keeper("migrate", env={"DATABASE_URL": managed}).code == 0
     made = with_roles(keeper, managed)
     granted = rows(managed, PRIVILEGES)
-    worker = as_who(made[DatabaseRole.WORKER])
+    worker = user_of(made[DatabaseRole.WORKER])
     rows_of_grant = sql.SQL("GRANT DELETE, UPDATE ON spend_events TO {}").format(sql.Identifier(worker))
     with psycopg.connect(managed, autocommit=True) as connection:
         connection.execute(rows_of_grant)
@@ -159,12 +159,12 @@ def test_a_migration_takes_back_what_was_granted_by_hand(managed: str, keeper: K
     assert rows(managed, PRIVILEGES) == granted
 
 
-def test_who_may_not_make_roles_is_told_so_in_one_line_and_nothing_is_changed(database: str, keeper: Keeper) -> None:
+def test_create_roles_without_createrole_fails_in_one_line_and_changes_nothing(database: str, keeper: Keeper) -> None:
     with roles_of(database) as made:
-        told = keeper("create-roles", "--rotate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]})
-        assert told.code == 2
-        assert told.out == ""
-        assert told.err.startswith("DATABASE_URL: ")
-        assert "--dry-run" in told.err
-        assert told.err.count("\n") == 1
-        assert as_who(made[DatabaseRole.READER]).endswith("_reader")
+        result = keeper("create-roles", "--rotate", env={"DATABASE_URL": made[DatabaseRole.MIGRATOR]})
+        assert result.code == 2
+        assert result.out == ""
+        assert result.err.startswith("DATABASE_URL: ")
+        assert "--dry-run" in result.err
+        assert result.err.count("\n") == 1
+        assert user_of(made[DatabaseRole.READER]).endswith("_reader")

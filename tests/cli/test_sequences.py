@@ -1,4 +1,4 @@
-"""`spendgate sequences`: what a source sent and never arrived."""
+"""`spendgate sequences` lists and forgets gaps in the sequence numbers of sources."""
 
 from datetime import datetime, timedelta
 
@@ -20,37 +20,37 @@ def arrive(world: World, campaign: int, source: str, *numbers: int) -> None:
     world.ingest([world.event(campaign, 1, source=source, sequence=number) for number in numbers])
 
 
-def test_without_numbers_there_is_nothing_to_list(world: World, spendgate: Spendgate, campaign: int) -> None:
+def test_sequences_lists_nothing_without_numbered_events(world: World, spendgate: Spendgate, campaign: int) -> None:
     world.spend(campaign, 1, source="bidder")
-    told = spendgate("sequences")
-    assert (told.code, "No source has numbered its events." in told.out) == (0, True)
+    result = spendgate("sequences")
+    assert (result.code, "No source numbers its events." in result.out) == (0, True)
     assert spendgate("sequences", "--json").data == []
 
 
-def test_gaps_are_listed_by_source_once_they_outlive_the_grace(
+def test_sequences_lists_gaps_by_source_after_the_grace_period(
     world: World, spendgate: Spendgate, campaign: int, noon: datetime
 ) -> None:
     arrive(world, campaign, "bidder-1", 0, 1, 2, 7, 9)
     arrive(world, campaign, "bidder-2", 4, 5)
     whole = {"brand_id": 0, "source": "bidder-2", "first": 4, "last": 5, "arrived": 2, "missing": 0, "gaps": []}
     seen = {"brand_id": 0, "source": "bidder-1", "first": 0, "last": 9, "arrived": 5}
-    told = spendgate("sequences", "--json")
-    assert (told.code, told.data) == (0, [seen | {"missing": 0, "gaps": []}, whole])
+    result = spendgate("sequences", "--json")
+    assert (result.code, result.data) == (0, [seen | {"missing": 0, "gaps": []}, whole])
     world.set_clock(noon + timedelta(minutes=5))
-    told = spendgate("sequences", "--json")
+    result = spendgate("sequences", "--json")
     since = noon.isoformat()
     gaps = [
         {"first": 3, "last": 6, "missing": 4, "since": since},
         {"first": 8, "last": 8, "missing": 1, "since": since},
     ]
-    assert (told.code, told.data) == (1, [seen | {"missing": 5, "gaps": gaps}, whole])
+    assert (result.code, result.data) == (1, [seen | {"missing": 5, "gaps": gaps}, whole])
     assert (spendgate("sequences", "--source", "bidder-2", "--json").data) == [whole]
     text = spendgate("sequences").out
     assert "bidder-2" in text
     assert "2026-06-17 12:00:00 UTC" in text
 
 
-def test_many_gaps_are_shown_in_part_and_all_by_json(
+def test_sequences_prints_50_of_many_gaps_and_all_with_json(
     world: World, spendgate: Spendgate, campaign: int, noon: datetime
 ) -> None:
     arrive(world, campaign, "bidder", *range(0, 120, 2))
@@ -59,24 +59,24 @@ def test_many_gaps_are_shown_in_part_and_all_by_json(
     assert len(spendgate("sequences", "--json").data[0]["gaps"]) == 59
 
 
-def test_a_person_gives_up_the_gaps_of_one_source(
+def test_sequences_forget_drops_the_gaps_of_one_source(
     world: World, spendgate: Spendgate, campaign: int, noon: datetime
 ) -> None:
     for source in ("[red]1", "other"):
         arrive(world, campaign, source, 0, 2, 4)
     world.set_clock(noon + timedelta(minutes=5))
-    told = spendgate("sequences", "--source", "[red]1", "--forget")
-    assert (told.code, told.out.splitlines()[0]) == (0, "[red]1: 2 missing numbers up to 4 given up")
+    result = spendgate("sequences", "--source", "[red]1", "--forget")
+    assert (result.code, result.out.splitlines()[0]) == (0, "[red]1: forgot 2 missing numbers up to 4")
     assert [row["missing"] for row in spendgate("sequences", "--json").data] == [0, 2]
     again = spendgate("sequences", "--source", "[red]1", "--forget", "--json")
     assert (again.code, again.data[0]["arrived"]) == (0, 5)
 
 
-def test_giving_up_asks_for_a_source(spendgate: Spendgate) -> None:
+def test_sequences_forget_needs_a_source(spendgate: Spendgate) -> None:
     assert_one_line(spendgate("sequences", "--forget"), 2, "--forget", "--source")
 
 
-def test_giving_up_asks_which_sender_is_meant_where_several_send_for_a_source(
+def test_sequences_forget_needs_a_brand_for_a_source_with_several_senders(
     world: World, spendgate: Spendgate, campaign: int
 ) -> None:
     brand = world.brand_of(campaign)
@@ -84,8 +84,8 @@ def test_giving_up_asks_which_sender_is_meant_where_several_send_for_a_source(
     ingest_spend(
         events=[world.event(campaign, 1, source="bidder", sequence=number) for number in (5, 9)], only_brand_id=brand
     )
-    told = spendgate("sequences", "--source", "bidder", "--forget")
-    assert_one_line(told, 2, "--brand", f"0, {brand}")
-    told = spendgate("sequences", "--source", "bidder", "--forget", "--brand", str(brand))
-    assert "3 missing numbers up to 9 given up" in told.out
+    result = spendgate("sequences", "--source", "bidder", "--forget")
+    assert_one_line(result, 2, "--brand", f"0, {brand}")
+    result = spendgate("sequences", "--source", "bidder", "--forget", "--brand", str(brand))
+    assert "forgot 3 missing numbers up to 9" in result.out
     assert [row["first"] for row in world.rows("SELECT first FROM sequence_runs ORDER BY first")] == [0, 2, 5]

@@ -1,4 +1,4 @@
-"""What the tests' own services leave behind: nothing of theirs, and everything of others."""
+"""The tests' helper `kill_group` ends a test's own processes and no others."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def child_of(process: subprocess.Popen[bytes]) -> int:
 
 
 def runs(pid: int) -> bool:
-    """Whether it is there and no zombie."""
+    """Returns whether the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -39,7 +39,7 @@ def runs(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("was_waited_for", [True, False])
-def test_what_is_left_of_a_group_is_killed_whether_its_leader_was_waited_for(was_waited_for: bool) -> None:
+def test_kill_group_kills_the_children_of_a_running_or_ended_leader(was_waited_for: bool) -> None:
     with leader(*([] if was_waited_for else ["stays"])) as process:
         child = child_of(process)
         if was_waited_for:
@@ -49,7 +49,7 @@ def test_what_is_left_of_a_group_is_killed_whether_its_leader_was_waited_for(was
     eventually(lambda: not runs(child))
 
 
-def test_a_number_that_meanwhile_belongs_to_another_is_left_alone() -> None:
+def test_kill_group_spares_a_process_that_got_the_id_of_an_ended_leader() -> None:
     with leader("stays") as other:
         child = child_of(other)
         ended = subprocess.Popen([sys.executable, "-c", ""], start_new_session=True)

@@ -1,4 +1,4 @@
-"""How the demo ends: what its days came to, brand by brand."""
+"""The demo ends with a summary of each brand."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from cli import summary
 from tests.world import UNIT, World
 
 
-def test_tells_spend_limits_stops_and_overspend_of_each_brand_within_80_columns(
+def test_print_summaries_shows_spend_limits_pauses_and_overspend_within_80_columns(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.set_clock("2026-10-31T12:00:00Z")
@@ -19,18 +19,18 @@ def test_tells_spend_limits_stops_and_overspend_of_each_brand_within_80_columns(
     world.spend(campaign, 11 * UNIT)
     world.set_status(campaign, "paused")
     capsys.readouterr()
-    summary.tell()
-    told = capsys.readouterr().out
-    assert max(map(len, told.splitlines())) <= 80
+    summary.print_summaries()
+    output = capsys.readouterr().out
+    assert max(map(len, output.splitlines())) <= 80
     for words in (
         "Kreuzberg Kaffee, 2026-10-31 to 2026-11-01 (Europe/Berlin)",
         "spent      €23.00",
         "limit      €10.00 a day, all campaigns",
         "limit      €500.00 a month, Mornings",
-        "stopped    2 times",
+        "paused     2 times",
         "2× the brand's daily budget is spent",
-        "overspent  €3.00 in 2 windows of limits, €2.00 at most in one",
+        "overspent  €3.00 in 2 budget periods, at most €2.00 in one",
         "Idle [brand], nothing spent",
         "overspent  never",
     ):
-        assert words in told, told
+        assert words in output, output

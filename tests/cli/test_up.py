@@ -1,4 +1,4 @@
-"""`spendgate up` as a newcomer starts it: an empty folder, no server, no setting."""
+"""`spendgate up` in an empty folder, without servers or settings, as a new user runs it."""
 
 import json
 import os
@@ -20,7 +20,7 @@ import pytest
 from runtime.embedded import servers as embedded
 from runtime.settings import settings
 from tests.cli.conftest import Spendgate
-from tests.cli.shell import UNCHANGED, Env, Service, Told, serving, shell
+from tests.cli.shell import UNCHANGED, CommandResult, Env, Service, serving, shell
 from tests.folders import new_folder
 from tests.ports import free_port, listens
 from tests.runtime.test_addresses import on_ipv6
@@ -35,12 +35,14 @@ LOGINS = {
 }
 CONNECTED = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'spendgate'"
 
-only_linux = pytest.mark.skipif(sys.platform != "linux", reason="the system tells no child that its parent died")
+only_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="this system does not signal a child when its parent dies"
+)
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """An empty folder that every user may enter, unlike those of pytest: as root, Postgres runs as nobody."""
+    """Yields an empty folder that every user may enter, because Postgres runs as `nobody` if the test runs as root."""
     folder = new_folder("test-up-")
     yield folder / "home"
     embedded.erase(folder / "home")
@@ -48,7 +50,7 @@ def home() -> Iterator[Path]:
 
 
 def newcomer(home: Path) -> dict[str, str | None]:
-    """What a person has set who set nothing but the home."""
+    """Returns an environment without any setting except SPENDGATE_HOME."""
     return {"DATABASE_URL": None, "REDIS_URL": None, "PORT": None, "SPENDGATE_HOME": str(home)}
 
 
@@ -57,13 +59,13 @@ def up(home: Path, *options: str, env: Env = UNCHANGED) -> AbstractContextManage
     return serving("-m", "cli.main", "up", *options, output=output, env={**newcomer(home), **env})
 
 
-def beside(home: Path, *command: str) -> Told:
-    """Another command of the same person, who set nothing but the home."""
+def beside(home: Path, *command: str) -> CommandResult:
+    """Runs another `spendgate` command with only SPENDGATE_HOME set."""
     return shell(*command, env=newcomer(home))
 
 
 def page(service: Service) -> str:
-    """The page's address, once the service says it."""
+    """Waits until the service logs the address of its page and returns it."""
     eventually(lambda: bool(service.logged("service.started")), START_SECONDS)
     return str(service.logged("service.started")[0]["page"])
 
@@ -80,22 +82,22 @@ def urls(home: Path) -> dict[str, str]:
 
 
 def ports(home: Path, address: str) -> set[int]:
-    """Every port of a running service."""
+    """Returns every port of a running service."""
     return {urlsplit(url).port or 0 for url in (*urls(home).values(), address)}
 
 
 def processes(home: Path) -> set[int]:
-    """All that runs for `home`: the programs by their environment, the servers by the folder they run in."""
+    """Returns the ids of all processes of `home`, found by environment, command line and working folder."""
     return {int(path.name) for path in Path("/proc").glob("[0-9]*") if _belongs(path, home)}
 
 
 def _belongs(process: Path, home: Path) -> bool:
-    told = b""
+    facts = b""
     with suppress(OSError):
-        told += (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+        facts += (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
     with suppress(OSError):
-        told += os.fsencode((process / "cwd").readlink())
-    return str(home).encode() in told
+        facts += os.fsencode((process / "cwd").readlink())
+    return str(home).encode() in facts
 
 
 def paused_by_a_budget(service: Service) -> list[dict[str, Any]]:
@@ -104,8 +106,8 @@ def paused_by_a_budget(service: Service) -> list[dict[str, Any]]:
 
 
 def active_and_inactive(home: Path) -> tuple[int, int]:
-    told = beside(home, "status", "--json").data["campaigns"]
-    return told.get("active", 0), told.get("inactive", 0)
+    campaigns = beside(home, "status", "--json").data["campaigns"]
+    return campaigns.get("active", 0), campaigns.get("inactive", 0)
 
 
 def assert_leaves_nothing(home: Path, used: set[int]) -> None:
@@ -115,7 +117,7 @@ def assert_leaves_nothing(home: Path, used: set[int]) -> None:
     assert not (home / "env").exists()
 
 
-def test_the_demo_pauses_campaigns_by_budget_shows_them_and_leaves_nothing_behind(home: Path) -> None:
+def test_up_demo_pauses_campaigns_by_budget_and_leaves_no_process_or_file(home: Path) -> None:
     with up(home, "--demo") as service:
         address = page(service)
         eventually(lambda: answers(address))
@@ -134,7 +136,7 @@ def test_the_demo_pauses_campaigns_by_budget_shows_them_and_leaves_nothing_behin
         assert_leaves_nothing(home, used)
 
 
-def test_in_time_lapse_a_midnight_brings_campaigns_back(home: Path) -> None:
+def test_up_demo_in_time_lapse_resumes_campaigns_at_midnight(home: Path) -> None:
     lapse: Env = {"SPENDGATE_CLOCK_START": "2026-10-30T12:00:00Z", "SPENDGATE_CLOCK_SPEED": "2880"}
     with up(home, "--demo", "--fresh", env=lapse) as service:
         eventually(lambda: len(service.logged("demo.brand_made")) == 3)
@@ -153,19 +155,19 @@ def test_in_time_lapse_a_midnight_brings_campaigns_back(home: Path) -> None:
 
 
 def logins_of_processes(home: Path) -> dict[str, str]:
-    """As whom each program of `up` was told to connect, by its module."""
-    told = {}
+    """Returns the database login in the environment of each program of `up`, by module name."""
+    logins = {}
     for process in (Path("/proc") / str(pid) for pid in processes(home)):
         with suppress(OSError):
             argv, environ = ((process / name).read_text().split("\0") for name in ("cmdline", "environ"))
             if argv[1:2] == ["-m"] and argv[2] in LOGINS:
                 url = next(line for line in environ if line.startswith("DATABASE_URL="))
-                told[argv[2]] = urlsplit(url.partition("=")[2]).username or ""
-    return told
+                logins[argv[2]] = urlsplit(url.partition("=")[2]).username or ""
+    return logins
 
 
 def logins_connected(home: Path) -> set[str]:
-    """Who keeps a connection to Postgres."""
+    """Returns the logins that have a connection to Postgres."""
     with psycopg.connect(urls(home)["DATABASE_URL"]) as connection:
         return {name for (name,) in connection.execute(CONNECTED).fetchall()}
 
@@ -177,7 +179,7 @@ def brought_back(service: Service) -> list[dict[str, Any]]:
 
 
 @only_linux
-def test_a_killed_up_leaves_no_process(home: Path) -> None:
+def test_killed_up_leaves_no_process(home: Path) -> None:
     with up(home, env={"PORT": str(free_port())}) as service:
         address = page(service)
         eventually(lambda: answers(address))
@@ -191,7 +193,7 @@ def test_a_killed_up_leaves_no_process(home: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=on_ipv6), pytest.param("::", marks=on_ipv6)])
-def test_other_programs_are_told_of_the_service_once_it_is_ready(home: Path, host: str) -> None:
+def test_up_writes_the_urls_for_other_programs_once_it_is_ready(home: Path, host: str) -> None:
     with up(home, env={"SPENDGATE_HOST": host, "PORT": "0"}) as service:
         eventually((home / "env").exists, START_SECONDS)
         address = page(service)
@@ -205,16 +207,16 @@ def test_other_programs_are_told_of_the_service_once_it_is_ready(home: Path, hos
         assert not (home / "env").exists()
 
 
-def test_fresh_erases_nothing_but_the_embedded_servers_data_and_the_end_comes_by_itself(home: Path) -> None:
+def test_up_fresh_erases_only_embedded_data_and_seconds_ends_the_run(home: Path) -> None:
     home.mkdir()
     (home / "thesis.txt").write_text("the only copy")
-    told = shell("up", "--fresh", "--seconds", "1", env={**newcomer(home), "PORT": str(free_port())})
+    result = shell("up", "--fresh", "--seconds", "1", env={**newcomer(home), "PORT": str(free_port())})
     assert (home / "thesis.txt").read_text() == "the only copy"
-    assert told.code == 0, told
-    assert json.loads(told.out.splitlines()[-1])["event"] == "service.stopped"
+    assert result.code == 0, result
+    assert json.loads(result.out.splitlines()[-1])["event"] == "service.stopped"
 
 
-def test_servers_of_your_own_are_used_where_both_are_set(
+def test_up_uses_the_servers_whose_urls_are_set(
     world: World, spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     campaign = world.campaign(world.brand())
@@ -262,29 +264,29 @@ def where_none_may_write(_: Path) -> Path:
 
 @pytest.mark.parametrize("options", [(), ("--fresh",)], ids=str)
 @pytest.mark.parametrize("made", [in_a_device, a_file, too_long, a_link_to_itself, where_none_may_write])
-def test_a_home_that_cannot_be_used_is_refused_in_one_line(
+def test_up_refuses_an_unusable_home_in_one_line(
     tmp_path: Path, made: Callable[[Path], Path], options: tuple[str, ...]
 ) -> None:
-    told = shell("up", *options, env=newcomer(made(tmp_path)))
-    assert told.code == 2
-    assert told.err.startswith("SPENDGATE_HOME: ")
-    assert told.err.count("\n") == 1
+    result = shell("up", *options, env=newcomer(made(tmp_path)))
+    assert result.code == 2
+    assert result.err.startswith("SPENDGATE_HOME: ")
+    assert result.err.count("\n") == 1
 
 
-def test_a_port_that_is_none_is_refused_in_one_line(home: Path) -> None:
-    told = shell("up", env={**newcomer(home), "PORT": "eighty"})
-    assert told.code == 2
-    assert told.err.startswith("PORT: ")
-    assert told.err.count("\n") == 1
+def test_up_refuses_a_malformed_port_in_one_line(home: Path) -> None:
+    result = shell("up", env={**newcomer(home), "PORT": "eighty"})
+    assert result.code == 2
+    assert result.err.startswith("PORT: ")
+    assert result.err.count("\n") == 1
 
 
-def test_a_port_in_use_is_refused_in_one_line(home: Path) -> None:
+def test_up_refuses_a_port_in_use(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        told = shell("up", "--seconds", "10", env={**newcomer(home), "PORT": port})
-    assert told.code == 2
-    assert "PORT" in told.err
-    assert port in told.err
+        result = shell("up", "--seconds", "10", env={**newcomer(home), "PORT": port})
+    assert result.code == 2
+    assert "PORT" in result.err
+    assert port in result.err
 
 
 @pytest.mark.parametrize(
@@ -294,11 +296,9 @@ def test_a_port_in_use_is_refused_in_one_line(home: Path) -> None:
         ({"DATABASE_URL": None, "REDIS_URL": "redis://:hidden@127.0.0.1:1/0"}, "DATABASE_URL"),
     ],
 )
-def test_one_server_without_the_other_is_refused_by_the_name_of_the_missing_one(
-    home: Path, given: dict[str, str | None], missing: str
-) -> None:
-    told = shell("up", env={**newcomer(home), **given})
-    assert told.code == 2
-    assert told.err.startswith(f"{missing}: ")
-    assert told.err.count("\n") == 1
-    assert "hidden" not in told.err
+def test_up_with_one_server_url_names_the_missing_one(home: Path, given: dict[str, str | None], missing: str) -> None:
+    result = shell("up", env={**newcomer(home), **given})
+    assert result.code == 2
+    assert result.err.startswith(f"{missing}: ")
+    assert result.err.count("\n") == 1
+    assert "hidden" not in result.err

@@ -1,4 +1,4 @@
-"""`spendgate send --wait`: it returns when all is committed, and says what became of it."""
+"""`spendgate send --wait` returns after every message is committed and prints the counts."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from db.repository.access.privileges import DatabaseRole
 from delivery import receipts
 from delivery.messages import keep
 from tests.cli.conftest import Spendgate
-from tests.cli.shell import UNCHANGED, Env, Service, Told, serving, shell
+from tests.cli.shell import UNCHANGED, CommandResult, Env, Service, serving, shell
 from tests.queues import ON_REDIS
 from tests.roles import UrlOf
 from tests.world import UNIT, World, eventually
@@ -29,7 +29,7 @@ Workers = Callable[[], Any]
 
 @pytest.fixture
 def workers(url_of: UrlOf, tmp_path: Path) -> Workers:
-    """Starts worker processes on the test's own database, ready when they are entered."""
+    """Returns a context manager that runs worker processes on the test's database, ready on entry."""
 
     @contextmanager
     def started(env: Env = UNCHANGED) -> Iterator[Service]:
@@ -46,11 +46,11 @@ def campaign(world: World) -> int:
     return world.campaign(world.brand())
 
 
-def send(spendgate: Spendgate, events: list[Any], *options: str) -> Told:
+def send(spendgate: Spendgate, events: list[Any], *options: str) -> CommandResult:
     return spendgate("send", "-", "--wait", *options, stdin="".join(f"{json.dumps(event)}\n" for event in events))
 
 
-def test_it_returns_when_every_event_is_counted_known_or_rejected(
+def test_send_wait_returns_when_every_event_is_counted_known_or_rejected(
     world: World, spendgate: Spendgate, workers: Workers, campaign: int
 ) -> None:
     known = world.spend(campaign, UNIT)
@@ -58,68 +58,72 @@ def test_it_returns_when_every_event_is_counted_known_or_rejected(
     events = [known, again, again, *(world.event(campaign, UNIT) for _ in range(4))]
     bad = ["rubbish", {"event_id": "no uuid"}, {**again, "amount_micros": 5}, world.event(10**6, 1)]
     with workers():
-        told = send(spendgate, [*events, *bad], "--batch", "2", "--json")
+        result = send(spendgate, [*events, *bad], "--batch", "2", "--json")
         assert world.spent(campaign) == 6 * UNIT
         assert len(world.rejected()) == 4
     rejected = {"conflicting_duplicate": 1, "malformed": 2, "unknown_campaign": 1}
     outcome = {"taken": 5, "known": 2, "rejected": rejected, "given_up": 0, "on_the_way": 0}
-    assert (told.code, told.data) == (1, {"sent": 11, "messages": 6, "bad_lines": []} | outcome)
+    assert (result.code, result.data) == (1, {"sent": 11, "messages": 6, "bad_lines": []} | outcome)
 
 
-def test_it_tells_people_in_a_few_lines(world: World, spendgate: Spendgate, workers: Workers, campaign: int) -> None:
+def test_send_wait_prints_the_outcome_in_a_few_lines(
+    world: World, spendgate: Spendgate, workers: Workers, campaign: int
+) -> None:
     with workers():
         fine = send(spendgate, [world.event(campaign, UNIT)])
         mixed = send(spendgate, [world.event(campaign, UNIT), {}])
-    assert (fine.code, fine.out) == (0, "1 sent in 1 message\n1 taken, 0 known already, 0 rejected\n")
+    assert (fine.code, fine.out) == (0, "1 sent in 1 message\n1 counted, 0 known already, 0 rejected\n")
     assert (mixed.code, fine.err, mixed.err) == (1, "", "")
-    for words in ("1 taken, 0 known already, 1 rejected", "malformed: 1", "spendgate rejected list"):
+    for words in ("1 counted, 0 known already, 1 rejected", "malformed: 1", "spendgate rejected list"):
         assert words in mixed.out
 
 
-def test_totals_are_waited_for_too(world: World, spendgate: Spendgate, workers: Workers, campaign: int) -> None:
+def test_send_wait_waits_for_reported_totals(
+    world: World, spendgate: Spendgate, workers: Workers, campaign: int
+) -> None:
     total = {"source": "bing", "campaign_id": campaign, "day": "2026-06-01", "total_micros": 3 * UNIT}
     with workers():
-        told = send(spendgate, [total | {"as_of": "2026-06-02T00:00:00Z"}], "--totals", "--json")
+        result = send(spendgate, [total | {"as_of": "2026-06-02T00:00:00Z"}], "--totals", "--json")
         assert world.spent(campaign) == 3 * UNIT
-    assert (told.code, told.data["taken"]) == (0, 1)
+    assert (result.code, result.data["taken"]) == (0, 1)
 
 
-def test_nothing_to_send_is_nothing_to_wait_for(spendgate: Spendgate) -> None:
+def test_send_wait_without_events_returns_at_once(spendgate: Spendgate) -> None:
     assert send(spendgate, []).code == 0
 
 
 @ON_REDIS
-def test_when_the_time_is_up_it_says_how_many_are_on_the_way_and_that_no_worker_is_there(
+def test_send_wait_after_its_timeout_counts_the_missing_events_and_names_the_missing_worker(
     world: World, spendgate: Spendgate, campaign: int
 ) -> None:
     events = [world.event(campaign, UNIT) for _ in range(3)]
-    told = send(spendgate, events, "--timeout", "0.2", "--batch", "2")
-    assert told.code == 4
-    assert "3 of 3 are still on the way" in told.err
-    assert "no worker" in told.err
+    result = send(spendgate, events, "--timeout", "0.2", "--batch", "2")
+    assert result.code == 4
+    assert "3 of 3 inputs are not counted yet" in result.err
+    assert "no worker" in result.err
     by_json = send(spendgate, events, "--timeout", "0.2", "--json")
     assert (by_json.code, by_json.data["on_the_way"]) == (4, 3)
 
 
-def test_a_worker_that_is_there_is_not_said_to_be_missing(
+def test_send_wait_does_not_report_a_running_worker_as_missing(
     world: World, spendgate: Spendgate, workers: Workers, campaign: int
 ) -> None:
     with workers(), psycopg.connect(world.url) as stranger:
         stranger.execute("LOCK TABLE brands, campaigns")
-        told = send(spendgate, [world.event(campaign, UNIT)], "--timeout", "1")
-        assert (told.code, "no worker" in told.err) == (4, False)
+        result = send(spendgate, [world.event(campaign, UNIT)], "--timeout", "1")
+        assert (result.code, "no worker" in result.err) == (4, False)
         stranger.rollback()
 
 
-def test_what_is_put_off_for_a_locked_brand_is_waited_for(
+def test_send_wait_waits_for_the_delayed_spend_of_a_locked_brand(
     world: World, spendgate: Spendgate, workers: Workers, campaign: int
 ) -> None:
     free = world.campaign(world.brand())
     events = [world.event(number, UNIT) for number in (campaign, free) for _ in range(3)]
     with workers() as worker, psycopg.connect(world.url) as stranger:
         stranger.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [world.brand_of(campaign)])
-        told = send(spendgate, events, "--timeout", "8", "--json")
-        assert (told.code, told.data["taken"], told.data["on_the_way"]) == (4, 3, 3)
+        result = send(spendgate, events, "--timeout", "8", "--json")
+        assert (result.code, result.data["taken"], result.data["on_the_way"]) == (4, 3, 3)
 
         def release() -> None:
             eventually(lambda: world.spent(free) == 4 * UNIT)
@@ -127,15 +131,15 @@ def test_what_is_put_off_for_a_locked_brand_is_waited_for(
 
         again = threading.Thread(target=release)
         again.start()
-        told = send(spendgate, [*events, world.event(free, UNIT)], "--json")
+        result = send(spendgate, [*events, world.event(free, UNIT)], "--json")
         again.join()
         assert worker.logged("brand.locked")
-    assert (told.code, told.data["on_the_way"]) == (0, 0)
-    assert told.data["taken"] + told.data["known"] == 7
+    assert (result.code, result.data["on_the_way"]) == (0, 0)
+    assert result.data["taken"] + result.data["known"] == 7
     assert (world.spent(campaign), world.spent(free)) == (3 * UNIT, 4 * UNIT)
 
 
-def test_a_message_that_was_given_up_is_told(
+def test_send_wait_reports_a_dead_lettered_message(
     world: World, spendgate: Spendgate, workers: Workers, campaign: int
 ) -> None:
     broken = world.campaign(world.brand())
@@ -148,24 +152,24 @@ def test_a_message_that_was_given_up_is_told(
     )
     events = [world.event(number, UNIT) for number in (campaign, campaign, broken, broken)]
     with workers():
-        told = send(spendgate, events, "--batch", "2", "--json")
-    assert (told.code, told.data["taken"], told.data["given_up"], told.data["on_the_way"]) == (1, 2, 2, 0)
+        result = send(spendgate, events, "--batch", "2", "--json")
+    assert (result.code, result.data["taken"], result.data["given_up"], result.data["on_the_way"]) == (1, 2, 2, 0)
 
 
-def test_what_else_was_given_up_is_in_nobodys_way(
+def test_send_wait_ignores_dead_letters_of_others(
     world: World, spendgate: Spendgate, workers: Workers, campaign: int
 ) -> None:
     assert keep("dead_letter", "", {"kwargs": {"what": "no text of Postgres's: \0", "receipt": ["none"]}})
     broken = {**world.event(campaign, UNIT), "event_id": "no uuid"}
     with workers():
-        told = send(spendgate, [world.event(campaign, UNIT), broken], "--json")
-    assert (told.code, told.data["taken"], told.data["given_up"]) == (1, 1, 0)
+        result = send(spendgate, [world.event(campaign, UNIT), broken], "--json")
+    assert (result.code, result.data["taken"], result.data["given_up"]) == (1, 1, 0)
 
 
-def test_without_redis_it_says_what_is_missing(database: str) -> None:
-    told = shell("send", "-", "--wait", env={"REDIS_URL": None, "BROKER_URL": "amqp://u:hidden@127.0.0.1:1/x"})
-    assert (told.code, told.err.count("\n")) == (2, 1)
-    assert "REDIS_URL" in told.err
+def test_send_wait_without_redis_names_the_missing_setting(database: str) -> None:
+    result = shell("send", "-", "--wait", env={"REDIS_URL": None, "BROKER_URL": "amqp://u:hidden@127.0.0.1:1/x"})
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "REDIS_URL" in result.err
 
 
 # --- receipts
@@ -175,7 +179,7 @@ def receipt_of(name: str) -> receipts.Receipt:
     return receipts.read([name])[name]
 
 
-def test_a_message_that_comes_again_changes_no_receipt(world: World, campaign: int) -> None:
+def test_redelivered_message_does_not_change_its_receipt(world: World, campaign: int) -> None:
     name = receipts.another(receipts.new_submission())
     events = [world.event(campaign, 1), world.event(campaign, 1), {}]
     ingest_spend(events=events, receipt=name)
@@ -183,7 +187,7 @@ def test_a_message_that_comes_again_changes_no_receipt(world: World, campaign: i
     assert receipt_of(name) == receipts.Receipt(2, 0, {"malformed": 1}, [])
 
 
-def test_a_part_that_is_put_off_has_a_receipt_of_its_own(world: World, campaign: int) -> None:
+def test_delayed_part_of_a_message_has_its_own_receipt(world: World, campaign: int) -> None:
     name = receipts.another(receipts.new_submission())
     locked_brands.found([world.brand_of(campaign)], tried_seconds=30)
     try:
@@ -196,7 +200,7 @@ def test_a_part_that_is_put_off_has_a_receipt_of_its_own(world: World, campaign:
 
 
 @pytest.mark.parametrize("name", ["", "x", 5, ["a"], "../" * 10, "a" * 32 + "/" + "b" * 33])
-def test_what_is_no_receipt_is_left_alone(world: World, campaign: int, name: object) -> None:
+def test_malformed_receipt_name_is_ignored(world: World, campaign: int, name: object) -> None:
     ingest_spend(events=[world.event(campaign, 1)], receipt=name)
     assert world.spent(campaign) == 1
     assert world.rejected() == []
