@@ -1,4 +1,4 @@
-"""Who may do what: logins, sessions and API keys. Passwords are kept as argon2id, tokens and keys as SHA-256."""
+"""Logins, sessions and API keys. Passwords are stored as argon2id hashes, session tokens and keys as SHA-256 hashes."""
 
 import hashlib
 import hmac
@@ -33,18 +33,18 @@ KEY_FORM: Final = re.compile(r"(sg_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _HASHER: Final = PasswordHasher()
 HASHES_AT_ONCE: Final = 4
-"""Each takes 64 MiB while it is computed."""
+"""Passwords hashed at the same time in one process; each hash takes 64 MiB of memory while it is computed."""
 
 HASH_WAIT_SECONDS: Final = 10
 _hashing: Final = BoundedSemaphore(HASHES_AT_ONCE)
 
 
 class HashingBusy(Exception):
-    """So many passwords are being looked at that this one would have to wait too long."""
+    """No hashing slot became free within HASH_WAIT_SECONDS: the process hashes HASHES_AT_ONCE other passwords."""
 
 
 class Session(NamedTuple):
-    """A browser that just signed in: the token for its cookie, and until when it holds."""
+    """A new sign-in: the person, the token for the browser's cookie, and the time at which the token expires."""
 
     person: Person
     token: str
@@ -52,7 +52,7 @@ class Session(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """The key by which a program speaks, and all it may do; of one brand, or (None) of all."""
+    """The API key of a request: its scopes, and the only brand it may use (None: all brands)."""
 
     key_id: int
     name: str
@@ -61,12 +61,15 @@ class Caller(NamedTuple):
 
     @property
     def label(self) -> str:
-        """How audit and logs name the caller."""
+        """The caller's name in the audit trail and in logs, such as `key:billing`."""
         return f"key:{self.name}"
 
 
 def create_user(email: str, password: str, role: Role, by: str) -> int:
-    """Makes a login and returns its id. Raises InvalidValue for an address that is taken, or a short password."""
+    """Creates a login and returns its id.
+
+    Raises InvalidValue for a malformed or used address or a password of the wrong length, and HashingBusy.
+    """
     address = email.strip().lower()
     if not _EMAIL.fullmatch(address) or len(address) > MAX_PASSWORD or not address.isprintable():
         raise InvalidValue("email", f"{email!r} is not an address such as ops@example.com")
@@ -75,13 +78,13 @@ def create_user(email: str, password: str, role: Role, by: str) -> int:
 
 
 def is_first_use() -> bool:
-    """Whether nobody has a login yet."""
+    """Whether no login exists yet."""
     with snapshot() as connection:
         return not access.any_user(connection)
 
 
 def new_password() -> str:
-    """A password that nobody guesses: 144 bits."""
+    """Returns a random password of 144 bits, as 24 characters that are safe in URLs."""
     return secrets.token_urlsafe(18)
 
 
@@ -94,18 +97,18 @@ def edit_user(
     password: str | None = None,
     check: Callable[[Connection, Role, bool], None] = lambda _connection, _role, _disabled: None,
 ) -> None:
-    """Changes what a user may do, and the password where one is given, in one commit; signs the user out.
+    """Changes a user's role, disabled state and, if one is given, password in one commit; ends the user's sessions.
 
-    `check` is handed the role, and whether the login is disabled, under the user's lock, and raises where it objects.
-    Raises InvalidValue where no owner would be left, or for a short password.
+    `check` is called with the current role and disabled state while the user's row is locked; an exception from it
+    undoes the edit. Raises InvalidValue if no owner would be left or the password's length is wrong, and HashingBusy.
     """
     hashed = _hashed(password) if password else None
 
     def work(connection: Connection) -> None:
         edit = Edit(by, clock.now())
-        standing = access.standing_of(connection, user_id)
-        check(connection, *standing)
-        if standing != (role, disabled):
+        current = access.standing_of(connection, user_id)
+        check(connection, *current)
+        if current != (role, disabled):
             access.edit_user(connection, user_id, role, edit, disabled=disabled)
         if hashed is not None:
             access.set_password(connection, user_id, hashed, edit)
@@ -114,10 +117,10 @@ def edit_user(
 
 
 def disable(email: str, by: str) -> None:
-    """Ends a login by its address. Raises InvalidValue for an unknown one, or the last owner's."""
+    """Disables the login with this address. Raises InvalidValue for an unknown address and for the last owner."""
 
     def work(connection: Connection) -> None:
-        user_id = _known(connection, email)
+        user_id = _user_id_of(connection, email)
         role = access.role_of(connection, user_id)
         access.edit_user(connection, user_id, role, Edit(by, clock.now()), disabled=True)
 
@@ -125,18 +128,21 @@ def disable(email: str, by: str) -> None:
 
 
 def reset_password(email: str, password: str, by: str) -> int:
-    """Changes the password of an address and returns the user's id. Raises InvalidValue for an unknown address."""
+    """Changes the password of the login with this address and returns the user's id.
+
+    Raises InvalidValue for an unknown address or a password of the wrong length, and HashingBusy.
+    """
     hashed = _hashed(password)
 
     def work(connection: Connection) -> int:
-        user_id = _known(connection, email)
+        user_id = _user_id_of(connection, email)
         access.set_password(connection, user_id, hashed, Edit(by, clock.now()))
         return user_id
 
     return committed(work)
 
 
-def _known(connection: Connection, email: str) -> int:
+def _user_id_of(connection: Connection, email: str) -> int:
     user_id = access.user_of_email(connection, email.strip().lower())
     if user_id is None:
         raise InvalidValue("email", f"{email!r} has no login")
@@ -146,13 +152,13 @@ def _known(connection: Connection, email: str) -> int:
 def _hashed(password: str) -> str:
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise InvalidValue("password", f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters")
-    with _place_for_hash():
+    with _hashing_slot():
         return _HASHER.hash(password.encode("utf-8", "surrogatepass"))
 
 
 @contextmanager
-def _place_for_hash() -> Iterator[None]:
-    """Bounds the memory of hashing. Raises HashingBusy after HASH_WAIT_SECONDS."""
+def _hashing_slot() -> Iterator[None]:
+    """Allows HASHES_AT_ONCE hashes at a time, to bound their memory. Raises HashingBusy after HASH_WAIT_SECONDS."""
     if not _hashing.acquire(timeout=HASH_WAIT_SECONDS):
         raise HashingBusy
     try:
@@ -162,48 +168,48 @@ def _place_for_hash() -> Iterator[None]:
 
 
 def sign_in(email: str, password: str, *, remember: bool = False) -> Session | None:
-    """A new session, or None where address and password do not fit together."""
+    """Starts a session, or returns None if the address is unknown or the password is wrong. Raises HashingBusy."""
     with snapshot() as connection:
-        found = access.credentials(connection, email.strip().lower())
-    if not _fits(found[1] if found else _hash_of_nobody(), password) or found is None:
+        login = access.credentials(connection, email.strip().lower())
+    if not _matches(login[1] if login else _dummy_hash(), password) or login is None:
         return None
-    person, at, token = found[0], clock.now(), secrets.token_urlsafe(32)
+    person, at, token = login[0], clock.now(), secrets.token_urlsafe(32)
     until = at + (LONG_SESSION if remember else SESSION)
     committed(lambda connection: access.start_session(connection, person, _digest(token), at, until))
     return Session(person, token, until)
 
 
 @lru_cache(maxsize=1)
-def _hash_of_nobody() -> str:
-    """Checked where there is no such login, so that the time an answer takes does not tell who has one."""
+def _dummy_hash() -> str:
+    """The hash to check for an unknown address, so that the response time does not reveal which addresses exist."""
     return _HASHER.hash(secrets.token_hex())
 
 
-def _fits(password_hash: str, password: str) -> bool:
+def _matches(password_hash: str, password: str) -> bool:
     try:
-        with _place_for_hash():
+        with _hashing_slot():
             return _HASHER.verify(password_hash, password[: MAX_PASSWORD + 1].encode("utf-8", "surrogatepass"))
     except (VerificationError, InvalidHashError):
         return False
 
 
 def signed_in(token: str) -> Person | None:
-    """Who holds this session's token."""
+    """The person signed in with this session token; None if the token is unknown or expired."""
     with snapshot() as connection:
         return access.session_of(connection, _digest(token), clock.now())
 
 
 def sign_out(token: str) -> None:
-    """Ends the session."""
+    """Ends the session with this token."""
     committed(lambda connection: access.end_session(connection, _digest(token)))
 
 
 def create_key(
     name: str, scopes: Collection[KeyScope], by: str, *, brand_id: int | None = None, expires_at: datetime | None = None
 ) -> tuple[int, str]:
-    """Makes an API key; returns its id and the key itself, which is shown this once and kept nowhere.
+    """Creates an API key; returns its id and the key itself, of which only a hash is stored.
 
-    Raises InvalidValue for no name, no scope, an unknown brand, or an expiry that is past.
+    Raises InvalidValue for an empty name, no scope, an unknown brand, or an expiry in the past.
     """
     name = catalog.named(name)
     if not scopes:
@@ -223,18 +229,21 @@ def create_key(
 
 
 def revoke_key(key_id: int, by: str) -> None:
-    """The key opens nothing any more. Raises InvalidValue for one that is unknown or was revoked before."""
+    """Revokes an API key at once. Raises InvalidValue for a key that is unknown or already revoked."""
     committed(lambda connection: access.revoke_key(connection, key_id, Edit(by, clock.now())))
 
 
 def caller(key: str) -> Caller | None:
-    """Whose key this is, or None where it opens nothing: unknown, revoked or expired."""
-    found = KEY_FORM.fullmatch(key)
-    if found is None:
+    """The caller with this API key; None if the key is malformed, unknown, revoked or expired.
+
+    Also stores the time of use, at most once in USE_NOTED_EVERY.
+    """
+    match = KEY_FORM.fullmatch(key)
+    if match is None:
         return None
     at = clock.now()
     with snapshot() as connection:
-        stored = access.key_of(connection, found[1], at)
+        stored = access.key_of(connection, match[1], at)
     if stored is None or not hmac.compare_digest(stored.secret_hash, _digest(key)):
         return None
     if stored.used_at is None or stored.used_at <= at - USE_NOTED_EVERY:

@@ -6,7 +6,7 @@ import typer
 from babel.numbers import is_currency
 
 from app.edits import brand_corrections
-from app.edits.brand_corrections import Corrected, Correction
+from app.edits.brand_corrections import BrandCorrection, Corrected
 from cli.accounts import confirm
 from cli.catalog import edit
 from cli.output import AsJson, console, money, print_json, print_rows
@@ -33,7 +33,7 @@ def correct_brand(
         raise InvalidValue("--time-zone", "give a correction: --time-zone ZONE, --currency CODE, or both")
     if currency is not None and not is_currency(currency.upper()):
         raise InvalidValue("currency", f"{currency!r} is not an ISO 4217 code such as USD")
-    correction = Correction(brand_id, time_zone, currency and currency.upper())
+    correction = BrandCorrection(brand_id, time_zone, currency and currency.upper())
     if dry_run or not yes:
         _print_correction(
             brand_corrections.correct(correction, edit(), dry_run=True), as_json=as_json and dry_run, done=False

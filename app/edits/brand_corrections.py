@@ -1,4 +1,4 @@
-"""A brand's zone or currency corrected after spend has fixed it, by an owner: its days are counted anew."""
+"""Corrects the time zone or currency of a brand that has spend already, and recounts its days by the new zone."""
 
 from datetime import date, datetime
 from functools import partial
@@ -25,16 +25,21 @@ from domain.totals import moment_in
 from runtime import clock
 
 
-class Correction(NamedTuple):
-    """What is asked for; None leaves the zone or the currency as it is."""
+class BrandCorrection(NamedTuple):
+    """The requested time zone and currency of a brand; None keeps the current one."""
 
     brand_id: int
     time_zone: str | None = None
     currency: str | None = None
 
 
-class Recounted(NamedTuple):
-    """What became of a brand's days; see `Corrected`."""
+class DayRecount(NamedTuple):
+    """The result of recounting a brand's days.
+
+    `campaign_days`: days of campaigns whose spend changed. `moved_totals`: amounts of reported totals that were moved
+    to the day they were reported for. `kept_until`: the last day that the ledger no longer holds completely, up to
+    which counters are kept; None: it holds every day.
+    """
 
     campaign_days: int = 0
     moved_totals: int = 0
@@ -42,10 +47,11 @@ class Recounted(NamedTuple):
 
 
 class Corrected(NamedTuple):
-    """What was done. `days`: (day, micros before, micros after) of the brand where they differ.
+    """A correction that was made, or tried in a dry run. `days`: (day, micros before, micros after) of changed days.
 
-    `campaign_days`: how many days of campaigns differ. `moved_totals`: how many amounts of reported totals were moved
-    to the day they were reported for. `kept_until`: the last day that the ledger no longer holds, whose counters stay.
+    `campaign_days`: days of campaigns whose spend changed. `moved_totals`: amounts of reported totals that were moved
+    to the day they were reported for. `kept_until`: the last day that the ledger no longer holds completely, up to
+    which counters are kept; None: it holds every day. `changes`: the changed holds and statuses of campaigns.
     """
 
     brand_id: int
@@ -58,22 +64,22 @@ class Corrected(NamedTuple):
     changes: tuple[Applied, ...] = ()
 
     def fields(self) -> dict[str, Any]:
-        """For programs."""
-        told = {name: value for name, value in self._asdict().items() if name not in {"changes", "days"}}
+        """The correction as JSON-ready fields; `stops` and `starts` list ids of toggled campaigns."""
+        plain = {name: value for name, value in self._asdict().items() if name not in {"changes", "days"}}
         toggled = [(change.campaign_id, change.to_status) for change in self.changes if change.is_toggle]
-        return told | {
+        return plain | {
             "days": [{"day": day, "before_micros": old, "after_micros": new} for day, old, new in self.days],
             "stops": [campaign_id for campaign_id, status in toggled if status == "inactive"],
             "starts": [campaign_id for campaign_id, status in toggled if status == "active"],
         }
 
 
-def correct(asked: Correction, edit: Edit, *, dry_run: bool = False) -> Corrected:
-    """Corrects the brand and counts its days anew in one transaction, enforced; a dry run undoes all of it.
+def correct(asked: BrandCorrection, edit: Edit, *, dry_run: bool = False) -> Corrected:
+    """Corrects the brand, recounts its days and enforces it in one transaction; a dry run rolls back.
 
-    Amounts stay what was sent: another currency changes their name alone. Stored reports of months that are over get a
-    new version where they say something new. Where nothing changes, nothing is written. Raises InvalidValue for an
-    unknown brand, zone or currency, and where the ledger does not tell which events are a reported total's.
+    Amounts are not converted: a new currency applies to the same micros. Afterwards each stored report of an ended
+    month gets a new version if its content changed. A correction to the current values writes nothing. Raises
+    InvalidValue for an unknown brand, zone or currency, and if the ledger disagrees with one of the reported totals.
     """
     work = partial(_correct, asked=asked, edit=edit)
     if dry_run:
@@ -81,11 +87,11 @@ def correct(asked: Correction, edit: Edit, *, dry_run: bool = False) -> Correcte
     corrected = committed(work)
     announce(corrected.changes, Cause.EDIT)
     if corrected.old != corrected.new:
-        _report_anew(asked.brand_id)
+        _restate_reports(asked.brand_id)
     return corrected
 
 
-def _correct(connection: Connection, asked: Correction, edit: Edit) -> Corrected:
+def _correct(connection: Connection, asked: BrandCorrection, edit: Edit) -> Corrected:
     brand_id = asked.brand_id
     catalog.brand(connection, brand_id)
     hours.lock(connection)
@@ -103,9 +109,9 @@ def _correct(connection: Connection, asked: Correction, edit: Edit) -> Corrected
     before = brand_corrections.days_of(connection, brand_id)
     old_zone = readable_zones([old["time_zone"]]).get(old["time_zone"], new_zone)
     brand_corrections.correct(connection, brand_id, new["time_zone"], new["currency"])
-    counted = Recounted()
+    recounted = DayRecount()
     if old_zone.key != new_zone.key:
-        counted = _count_anew(connection, brand_id, (old_zone.key, new_zone.key), at)
+        recounted = _recount_days(connection, brand_id, (old_zone.key, new_zone.key), at)
     changes = enforce(connection, [brand_id], Cause.EDIT)
     after = brand_corrections.days_of(connection, brand_id)
     days = tuple(
@@ -114,30 +120,33 @@ def _correct(connection: Connection, asked: Correction, edit: Edit) -> Corrected
         if before.get(day, 0) != after.get(day, 0)
     )
     note(connection, edit, "correct", Subject("brand", brand_id, brand_id), old, new | {"days_changed": len(days)})
-    return Corrected(brand_id, old, new, days, *counted, tuple(changes))
+    return Corrected(brand_id, old, new, days, *recounted, tuple(changes))
 
 
-def _count_anew(connection: Connection, brand_id: int, zones: tuple[str, str], at: datetime) -> Recounted:
-    """Moves reported totals to the days they are of, and counts days and hours by the new zone, which the brand has."""
+def _recount_days(connection: Connection, brand_id: int, zones: tuple[str, str], at: datetime) -> DayRecount:
+    """Moves reported totals to the day they were reported for, then recounts days and hours by the new time zone.
+
+    `zones`: the names of the old and the new zone. The brand's row has the new one already.
+    """
     old_zone, new_zone = map(time_zone, zones)
     floor = watermarks.reached(connection, ledger.FLOOR)
     kept = BEFORE_ALL_DAYS if floor is None else max(local_day(floor, old_zone), local_day(floor, new_zone))
     events = brand_corrections.stretches(connection, brand_id, old_zone, new_zone)
     for row in brand_corrections.unclear_totals(connection, events, kept):
-        told = f"{row['source']} reported {row['total_micros']} micros for campaign {row['campaign_id']}"
+        report = f"{row['source']} reported {row['total_micros']} micros for campaign {row['campaign_id']}"
         raise InvalidValue(
-            "time_zone", f"{told} on {row['day']}, and the ledger has {row['counted_micros']}: see `spendgate verify`"
+            "time_zone", f"{report} on {row['day']}, and the ledger has {row['counted_micros']}: see `spendgate verify`"
         )
     misplaced = brand_corrections.misplaced_totals(connection, events, kept)
     moments = [(one, moment_in(one.occurred_at, one.day, new_zone)) for one in misplaced]
     added = brand_corrections.put_right(connection, brand_id, moments, at)
     changed = brand_corrections.recount(connection, brand_id, events, kept, added)
     hours.recount_brand(connection, brand_id, new_zone, at)
-    return Recounted(changed, len(misplaced), None if kept == BEFORE_ALL_DAYS else kept)
+    return DayRecount(changed, len(misplaced), None if kept == BEFORE_ALL_DAYS else kept)
 
 
-def _report_anew(brand_id: int) -> None:
-    """A new version of each stored report of a month that is over by the brand's clock, where it differs."""
+def _restate_reports(brand_id: int) -> None:
+    """Stores a new version of each report of an ended month (by the brand's time zone) whose content changed."""
     with snapshot() as connection:
         zone = time_zone(catalog.brand(connection, brand_id)["time_zone"])
         months = reports.months_stored(connection, brand_id)

@@ -1,4 +1,4 @@
-"""A campaign's external id moves to another brand from a day on; its history stays where it was counted."""
+"""Moves a campaign's external id to another brand from a given day on; spend counted before stays where it is."""
 
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -19,9 +19,9 @@ from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, local_day, time_zone
 
 
 class Move(NamedTuple):
-    """What is asked for. `from_day`: the first day that counts in the new brand; None: the first that can.
+    """A requested move. `from_day`: the first day whose spend counts in the new brand; None: the earliest possible day.
 
-    `copies`: whether the new campaign gets the budgets and the schedule of the old one.
+    `copies`: whether the new campaign gets copies of the old one's budgets and schedule.
     """
 
     campaign_id: int
@@ -31,7 +31,11 @@ class Move(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """What was done: the old campaign and the new one, the day, what became of the old one, and who is toggled."""
+    """A move that was made, or tried in a dry run.
+
+    `old_ends_on`: the last day of the old campaign's flight; None: the old campaign was archived. `copied_budgets`:
+    how many. `changes`: the changed holds and statuses of both brands' campaigns.
+    """
 
     campaign_id: int
     from_brand_id: int
@@ -43,10 +47,10 @@ class Moved(NamedTuple):
     changes: tuple[Applied, ...]
 
     def fields(self) -> dict[str, Any]:
-        """For programs."""
-        told = {name: value for name, value in self._asdict().items() if name != "changes"}
+        """The move as JSON-ready fields; `stops` and `starts` list ids of toggled campaigns."""
+        plain = {name: value for name, value in self._asdict().items() if name != "changes"}
         toggled = [(change.campaign_id, change.to_status) for change in self.changes if change.is_toggle]
-        return told | {
+        return plain | {
             "stops": [campaign_id for campaign_id, status in toggled if status == "inactive"],
             "starts": [campaign_id for campaign_id, status in toggled if status == "active"],
         }
@@ -55,7 +59,10 @@ class Moved(NamedTuple):
 def add_account(
     connection: Connection, platform: str, account_id: str, name: str, brand_ids: Iterable[int], edit: Edit
 ) -> int:
-    """Makes an account and binds it to the brands; returns its id. Raises InvalidValue for an account that is known."""
+    """Creates a platform account, binds it to the brands and returns its id.
+
+    Raises InvalidValue for an account that exists already, an invalid name or id, and an unknown brand.
+    """
     for field, value in (("platform", platform), ("account_id", account_id)):
         catalog.known_as(field, value)
     made = platform_accounts.add(connection, platform, account_id, catalog.named(name) if name else "", edit)
@@ -65,7 +72,7 @@ def add_account(
 
 
 def bind_account(connection: Connection, platform_account_id: int, brand_id: int, edit: Edit) -> None:
-    """Lets the brand have campaigns in the account. Raises InvalidValue where there is no such brand or account."""
+    """Allows the brand to have campaigns in the account. Raises InvalidValue for an unknown brand or account."""
     catalog.brand(connection, brand_id)
     platform_accounts.account(connection, platform_account_id)
     platform_accounts.bind(connection, platform_account_id, brand_id, edit)
@@ -74,11 +81,11 @@ def bind_account(connection: Connection, platform_account_id: int, brand_id: int
 def move(
     asked: Move, edit: Edit, *, dry_run: bool = False, check: Callable[[Connection], object] | None = None
 ) -> Moved:
-    """Moves the campaign, and enforces both brands in the same commit; a dry run undoes all of it.
+    """Moves the campaign's external id and enforces both brands in one transaction; a dry run rolls back.
 
-    `check` runs under the locks of both brands, before anything is changed. Raises InvalidValue for a campaign that no
-    platform knows, the same brand, a brand that there is not, and a day on which or after which the campaign has
-    counted spend: what is reported again must not count twice.
+    `check` runs before any change, while both brands are locked. Raises InvalidValue for an unknown campaign or brand,
+    a campaign without platform and external id, a move to its own brand, and a `from_day` on or before the last day
+    with counted spend: if a platform reported that day again, its spend would count twice.
     """
     work = partial(_move, asked=asked, edit=edit, check=check)
     if dry_run:
@@ -114,12 +121,12 @@ def _move(connection: Connection, asked: Move, edit: Edit, check: Callable[[Conn
 
 def _check(asked: Move, campaign: dict[str, Any], brand: dict[str, Any], to_brand: dict[str, Any]) -> None:
     if campaign["platform"] is None or campaign["external_id"] is None:
-        raise InvalidValue("campaign", f"campaign {campaign['id']} has no platform and external id that could move")
+        raise InvalidValue("campaign", f"campaign {campaign['id']} has no platform and external id to move")
     if brand["id"] == to_brand["id"]:
-        raise InvalidValue("to_brand_id", f"campaign {campaign['id']} is of brand {brand['id']} already")
+        raise InvalidValue("to_brand_id", f"campaign {campaign['id']} already belongs to brand {brand['id']}")
     if asked.copies and brand["currency"] != to_brand["currency"]:
-        told = f"brand {brand['id']} is in {brand['currency']}, brand {to_brand['id']} in {to_brand['currency']}"
-        raise InvalidValue("copy", f"{told}: limits cannot be copied")
+        brands = f"brand {brand['id']} uses {brand['currency']} and brand {to_brand['id']} uses {to_brand['currency']}"
+        raise InvalidValue("copy", f"{brands}: limits cannot be copied between currencies")
     if asked.from_day is not None and not FIRST_DAY <= asked.from_day <= LAST_DAY:
         raise InvalidValue("from_day", f"{asked.from_day} is not between {FIRST_DAY} and {LAST_DAY}")
 
@@ -129,15 +136,18 @@ def _from_day(asked: Move, last_counted: date | None, today: date) -> date:
     if asked.from_day is None:
         return today if earliest is None else max(today, earliest)
     if earliest is not None and asked.from_day < earliest:
-        told = f"campaign {asked.campaign_id} has spend of {last_counted}, which stays its own"
-        raise InvalidValue("from_day", f"{told}: the earliest day is {earliest}")
+        raise InvalidValue(
+            "from_day",
+            f"campaign {asked.campaign_id} has counted spend on {last_counted}: the earliest day is {earliest}",
+        )
     return asked.from_day
 
 
 def _facts(campaign: dict[str, Any], from_day: date, today: date) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What changes of the old campaign, and how the new one differs from what the old one was.
+    """The fields to change on the old campaign, and the fields of the new one that differ from the old one's.
 
-    From a day to come on, the flights meet there, so that one of the two serves until then and the other from then on.
+    For a future day the old campaign's flight ends the day before and the new one's starts on it. Otherwise, and if the
+    old campaign's flight does not reach that day, the old campaign is archived.
     """
     last_day, starts_on, ends_on = from_day - ONE_DAY, campaign["starts_on"], campaign["ends_on"]
     serves_until_then = from_day > today and (starts_on is None or starts_on <= last_day)

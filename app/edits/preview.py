@@ -1,4 +1,4 @@
-"""Edits that show their effect before they are made: one transaction, rolled back until a person agrees."""
+"""Previews of edits: an edit is made and enforced in a transaction that rolls back unless a person has confirmed it."""
 
 import hashlib
 import json
@@ -19,24 +19,23 @@ from domain.edit_words import edit_lines, effect_words
 from runtime.formats import exact_money
 
 Result = TypeVar("Result")
-Told = TypeVar("Told")
 
 LOOKED_AT: Final = 50_000
-"""Campaigns of a brand that a preview decides; of a larger brand it says «at least»."""
+"""Campaigns of a brand that a preview evaluates. For a larger brand its counts are minimums («at least»)."""
 
 LARGE_CHANGE: Final = 2
-"""A limit that changes by more than its half is confirmed, also where no campaign stops."""
+"""Divisor: a limit that changes by more than 1/2 of its old value needs confirmation even if no campaign stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an edit of one brand changes, and which of its campaigns stop and which serve again in the same commit."""
+    """The effect of one edit of a brand: its audit entries, and the campaigns that it stops or starts."""
 
     edits: tuple[AuditedEdit, ...]
     currency: str
     toggles: tuple[Applied, ...]
     is_partial: bool = False
-    """The brand has more campaigns than were looked at."""
+    """Whether the brand has more than LOOKED_AT campaigns, so that `toggles` covers only the oldest ones."""
 
     @property
     def stopped(self) -> int:
@@ -45,17 +44,17 @@ class Effect:
 
     @property
     def released(self) -> int:
-        """How many campaigns serve again."""
+        """How many campaigns start again."""
         return len(self.toggles) - self.stopped
 
     @property
     def needs_consent(self) -> bool:
-        """Whether people confirm it first: it toggles campaigns, or a limit changes by more than half."""
+        """Whether a person must confirm the edit: it toggles campaigns, or changes a limit by more than half."""
         return bool(self.edits) and (bool(self.toggles) or any(map(_is_large, self.edits)))
 
     @property
     def token(self) -> str:
-        """A text that differs where the edit, what it is made on, or its toggles differ."""
+        """A hash (24 hex digits) of the edit, the values it replaces and its toggles; sent back to confirm the edit."""
         edits = [(edit.subject, edit.old, edit.new) for edit in self.edits]
         toggles = sorted((change.campaign_id, change.to_status) for change in self.toggles)
         seen = json.dumps([edits, toggles, self.is_partial], sort_keys=True)
@@ -63,11 +62,14 @@ class Effect:
 
     @property
     def lines(self) -> list[str]:
-        """The changed fields in words: `Daily limit $7,900.00 → $1.50`."""
+        """One line for each changed field, such as `Daily limit $7,900.00 → $1.50`."""
         return [line for edit in self.edits for line in edit_lines(edit.subject, edit.old, edit.new, self._money)]
 
     def sentence(self, *, is_done: bool = False) -> str:
-        """What it changes and toggles: `Daily limit $7,900.00 → $1.50: stops 132 campaigns now`."""
+        """The changed fields and toggles in words: `Daily limit $7,900.00 → $1.50: stops 132 campaigns now`.
+
+        `is_done`: the edit was made, so the sentence is in the past tense.
+        """
         words = effect_words(self.stopped, self.released, at_least=self.is_partial, is_done=is_done)
         return f"{'; '.join(self.lines) or 'Nothing changes'}: {words}"
 
@@ -76,7 +78,7 @@ class Effect:
 
 
 class Unconfirmed(Exception):
-    """The edit was not made: `effect` is what it would do now, which nobody has agreed to."""
+    """The edit was rolled back, because nobody has confirmed its `effect`."""
 
     def __init__(self, effect: Effect) -> None:
         super().__init__(effect.sentence())
@@ -84,21 +86,21 @@ class Unconfirmed(Exception):
 
 
 Agree = Callable[[Effect], bool]
-"""Whether the edit may be made, now that its effect is known."""
+"""Returns whether an edit with this effect may be committed."""
 
 
 def agreed_to(token: str) -> Agree:
-    """Agrees to what needs no consent, and to the effect of this token."""
+    """Allows an edit that needs no confirmation, and the edit whose effect has this token."""
     return lambda effect: not effect.needs_consent or effect.token == token
 
 
 def edit(work: Callable[[Connection], Result], brand_id: int, agree: Agree) -> tuple[Result, Effect]:
-    """Makes and enforces an edit of one brand in one commit, where `agree` takes its effect.
+    """Makes and enforces an edit of one brand in one commit, if `agree` allows its effect.
 
-    Raises Unconfirmed, with nothing changed, where it does not.
+    Returns the result of `work` and the effect. Otherwise rolls back and raises Unconfirmed.
     """
 
-    def noted_work(connection: Connection) -> tuple[Result, int]:
+    def audited_work(connection: Connection) -> tuple[Result, int]:
         last_entry = audit.last_entry(connection)
         return work(connection), last_entry
 
@@ -108,17 +110,17 @@ def edit(work: Callable[[Connection], Result], brand_id: int, agree: Agree) -> t
             raise Unconfirmed(effects[-1])
 
     effects: list[Effect] = []
-    result, _ = enforcement.edited_then(noted_work, brand_id, lambda _connection, done: done, check)
+    result, _ = enforcement.edited_then(audited_work, brand_id, lambda _connection, done: done, check)
     return result, effects[-1]
 
 
 def previewed(work: Callable[[Connection], object], brand_id: int) -> Effect:
-    """What the edit would do now: it is made and rolled back."""
+    """The effect that the edit would have now: it is made and rolled back."""
     try:
         edit(work, brand_id, lambda _effect: False)
     except Unconfirmed as unconfirmed:
         return unconfirmed.effect
-    raise AssertionError("an edit that nobody agreed to was made")
+    raise AssertionError("an edit was committed without confirmation")
 
 
 def _effect(connection: Connection, brand_id: int, last_entry: int, at: datetime) -> Effect:
@@ -132,7 +134,7 @@ def _effect(connection: Connection, brand_id: int, last_entry: int, at: datetime
 
 
 def _is_large(edit: AuditedEdit) -> bool:
-    """Whether a limit is taken away, or changes by more than its half."""
+    """Whether the edit removes a limit or changes it by more than half of its old value."""
     if edit.subject != "budget" or edit.old is None:
         return False
     if edit.new is None:

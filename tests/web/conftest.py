@@ -33,7 +33,7 @@ def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     from app import access  # noqa: PLC0415 - after the environment is set
 
     monkeypatch.setattr(access, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    access._hash_of_nobody.cache_clear()
+    access._dummy_hash.cache_clear()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from app.access import Caller
 from app.edits import brand_corrections
-from app.edits.brand_corrections import Correction
+from app.edits.brand_corrections import BrandCorrection
 from app.enforcement import edited_then
 from app.explanations import progress_fields
 from db.engine import snapshot
@@ -243,6 +243,6 @@ def correct_brand(caller: Manager, brand_id: PathId, new: NewCorrection) -> dict
     Its spend waits meanwhile, also for a dry run. Takes a key of all brands.
     """
     needs_all_brands(caller)
-    asked = Correction(brand_id, new.time_zone, new.currency)
+    asked = BrandCorrection(brand_id, new.time_zone, new.currency)
     corrected = brand_corrections.correct(asked, edit_by(caller), dry_run=new.dry_run)
     return CorrectedBrand(**corrected.fields(), dry_run=new.dry_run).model_dump(mode="json")

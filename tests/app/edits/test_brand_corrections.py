@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.edits import brand_corrections
-from app.edits.brand_corrections import Corrected, Correction
+from app.edits.brand_corrections import BrandCorrection, Corrected
 from app.enforcement import edited
 from app.ingest.ingest import count_events, count_totals
 from app.reports.generate import report_month
@@ -31,7 +31,7 @@ TABLES = ("brands", "campaign_days", "brand_days", "brand_hours", "spend_events"
 
 
 def correct(brand: int, zone: str | None = None, currency: str | None = None, **options: bool) -> Corrected:
-    return brand_corrections.correct(Correction(brand, zone, currency), Edit("ada", clock.now()), **options)
+    return brand_corrections.correct(BrandCorrection(brand, zone, currency), Edit("ada", clock.now()), **options)
 
 
 def days(world: World, campaign: int) -> dict[str, int]:

@@ -184,7 +184,7 @@ def test_no_more_passwords_are_hashed_at_once_than_there_is_memory_for(
     monkeypatch.setattr(access, "HASH_WAIT_SECONDS", 0.01)
     with ExitStack() as others:
         for _ in range(access.HASHES_AT_ONCE):
-            others.enter_context(access._place_for_hash())
+            others.enter_context(access._hashing_slot())
         with pytest.raises(access.HashingBusy):
             access.sign_in(EMAIL, PASSWORD)
     assert access.sign_in(EMAIL, PASSWORD) is not None
@@ -197,7 +197,7 @@ def test_a_login_that_cannot_be_looked_at_is_told_to_come_back_and_does_not_coun
     with monkeypatch.context() as busy, ExitStack() as others:
         busy.setattr(access, "HASH_WAIT_SECONDS", 0.01)
         for _ in range(access.HASHES_AT_ONCE):
-            others.enter_context(access._place_for_hash())
+            others.enter_context(access._hashing_slot())
         answers = [someone.sign_in(EMAIL) for _ in range(20)]
     assert {(answer.status_code, answer.headers["retry-after"]) for answer in answers} == {(503, "5")}
     assert someone.sign_in(EMAIL).status_code == 303
