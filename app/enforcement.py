@@ -1,4 +1,4 @@
-"""Enforcement: the one way in which a campaign's holds and effective status ever change."""
+"""Enforcement: sets campaigns' holds and effective status to what the rules say. Nothing else changes them."""
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -36,18 +36,20 @@ __all__ = ["Cause", "announce", "chunks", "edited", "edited_then", "enforce", "e
 log = structlog.get_logger()
 
 BRANDS_A_TRANSACTION: Final = 50
-BRANDS_LOOKED_AT: Final = 10_000
-"""Brands whose campaigns are counted in one statement."""
+"""Brands that a job enforces and commits together, at most."""
+
+BRANDS_A_COUNT: Final = 10_000
+"""Brands whose campaigns are counted by one statement."""
 
 AT_ONCE: Final = 3
-"""Transactions of one job: while Postgres works for one, this process does for another."""
+"""Concurrent transactions of one job: this process decides for one while Postgres works for another."""
 
 Result = TypeVar("Result")
-Told = TypeVar("Told")
+Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
-Part = tuple[int, list[int] | None]
-"""A brand, and which of its campaigns are meant (None: all)."""
+Target = tuple[int, list[int] | None]
+"""A brand id, and the ids of its campaigns to enforce (None: all)."""
 
 
 def enforce(
@@ -57,10 +59,10 @@ def enforce(
     at: datetime | None = None,
     campaign_ids: Sequence[int] | None = None,
 ) -> list[Applied]:
-    """Brings the brands' campaigns, or the chosen ones, to what the rules say now; returns those whose holds changed.
+    """Locks the brands and enforces all their campaigns, or the chosen ones; returns the changes of holds.
 
-    The facts are loaded in statements that start after the locks, and the clock is read after them: what was
-    read before the wait may be stale, so that a limit lowered meanwhile would be missed.
+    `at`: the time to decide for; None reads the clock after the locks. The facts are loaded by statements that start
+    after the locks: facts read before the wait could miss a limit that was lowered meanwhile.
     """
     brands = repository.lock_brands(connection, brand_ids)
     return enforce_locked(connection, brands, cause, at or clock.now(), campaign_ids)
@@ -73,7 +75,10 @@ def enforce_locked(
     at: datetime,
     campaign_ids: Sequence[int] | None = None,
 ) -> list[Applied]:
-    """Enforces brands that this transaction has locked, which are what they are since; returns as `enforce` does."""
+    """Enforces campaigns of brands that this transaction has locked; returns the changes of holds.
+
+    `brands`: the brands as read after the lock. `campaign_ids`: the campaigns to enforce; None: all.
+    """
     if campaign_ids is None:
         changes = passes.enforce_all(connection, brands, cause, at)
     else:
@@ -82,39 +87,40 @@ def enforce_locked(
 
 
 def edited(work: Callable[[Connection], Result], brand_id: int) -> Result:
-    """A person's edit of one brand and its enforcement, in one commit; see `edited_then`."""
+    """Runs an edit of one brand under its lock, enforces the brand in the same commit, and returns `work`'s result."""
     return edited_then(work, brand_id, lambda _connection, result: result)
 
 
 def edited_then(
     work: Callable[[Connection], Result],
     brand_id: int,
-    tell: Callable[[Connection, Result], Told],
+    read: Callable[[Connection, Result], Answer],
     check: Callable[[Connection, Result, datetime], None] = lambda _connection, _result, _at: None,
-) -> Told:
-    """An edit of one brand and its enforcement, and in the same commit what there is to tell after it.
+) -> Answer:
+    """Runs an edit of one brand under its lock, enforces the brand, and returns what `read` returns, in one commit.
 
-    `check` runs between the edit and its enforcement and is given the moment of both; what it raises undoes the edit.
+    `work` edits. `check` runs between edit and enforcement with the time of both; an exception from it undoes the edit.
+    `read` runs after enforcement, in the same transaction.
     """
 
-    def edit_enforce_tell(connection: Connection) -> tuple[Told, list[Applied]]:
+    def edit_enforce_read(connection: Connection) -> tuple[Answer, list[Applied]]:
         repository.lock_brands(connection, [brand_id])
         result = work(connection)
         at = clock.now()
         check(connection, result, at)
         changes = enforce_edits(connection, brand_id, at)
-        return tell(connection, result), changes
+        return read(connection, result), changes
 
-    told, changes = committed(edit_enforce_tell)
+    answer, changes = committed(edit_enforce_read)
     announce(changes, Cause.EDIT)
-    return told
+    return answer
 
 
 def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = None) -> list[Applied]:
-    """Enforces what this transaction's edits of the brand and its campaigns may have changed; returns what did.
+    """Enforces a brand after this transaction's edits of it; returns the changes of holds.
 
-    Of a brand that has too many campaigns for one transaction only those are enforced that the edits were about, by
-    the audit; where they were about the brand itself, all are, in parts.
+    For a brand with too many campaigns for one transaction, only the campaigns that the audit trail shows as edited are
+    enforced; if the brand itself was edited, all of them, in parts.
     """
     brands = repository.lock_brands(connection, [brand_id])
     edited_ids = audit.edited_campaigns(connection)
@@ -123,9 +129,9 @@ def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = N
 
 
 def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> tuple[list[Applied], bool]:
-    """What `enforce` would change at `at`, by the same decisions, with nothing written.
+    """The changes that `enforce` would make at `at`, without writing them, and whether they are incomplete.
 
-    Of a brand with more than `limit` campaigns it is what its oldest ones would change; the second value says so.
+    Incomplete (True): the brand has more than `limit` campaigns, and only its `limit` oldest ones were evaluated.
     """
     some = repository.first_campaigns(connection, brand_id, limit + 1)
     is_partial = len(some) > limit
@@ -135,43 +141,47 @@ def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> 
 
 @dataclass
 class _Run:
-    """One job's enforcement: its cause, the faults that pass, and the brands with a campaign whose holds changed."""
+    """The state of one job: its cause, its transient errors, and the brands with a campaign whose holds changed."""
 
     cause: Cause
-    passing: list[Exception] = field(default_factory=list)
-    moved: set[int] = field(default_factory=set)
+    transient: list[Exception] = field(default_factory=list)
+    changed: set[int] = field(default_factory=set)
 
     def note(self, changes: Iterable[Applied]) -> None:
-        """Notes committed changes. A first look at a new campaign found nothing out of step."""
-        self.moved.update(one.brand_id for one in changes if one.holds_before != one.holds_after and not one.is_first)
+        """Adds the brands of committed changes of holds, except the first enforcement of a new campaign."""
+        self.changed.update(one.brand_id for one in changes if one.holds_before != one.holds_after and not one.is_first)
 
 
-def enforce_brands(brand_ids: Iterable[int], cause: Cause, moved: set[int] | None = None) -> int:
-    """Enforces many brands, some in each transaction; returns how many campaigns it toggled. See `_apart`.
+def enforce_brands(brand_ids: Iterable[int], cause: Cause, changed: set[int] | None = None) -> int:
+    """Enforces many brands in bounded transactions; returns how many campaigns it toggled.
 
-    The brands with a campaign whose holds changed are added to `moved`.
+    Adds the brands with a campaign whose holds changed to `changed`. A brand that fails is logged and delays no other
+    brand. Raises the first transient error, such as a lock timeout, after all other brands are done.
     """
-    run = _Run(cause, moved=set() if moved is None else moved)
+    run = _Run(cause, changed=set() if changed is None else changed)
     chosen = sorted(set(brand_ids))
-    return _apart(chain.from_iterable(map(_bounded, chunks(chosen, BRANDS_LOOKED_AT))), run)
+    return _enforce_batches(chain.from_iterable(map(_batches_of_brands, chunks(chosen, BRANDS_A_COUNT))), run)
 
 
-def _bounded(brand_ids: Sequence[int]) -> Iterator[list[Part]]:
-    """The brands by transactions: few enough, and with few enough campaigns, or one that has too many by itself."""
+def _batches_of_brands(brand_ids: Sequence[int]) -> Iterator[list[Target]]:
+    """The brands in batches of one transaction each; a brand with more than CAMPAIGNS_A_PART campaigns is alone."""
     with transaction() as connection:
         sizes = pass_rows.sizes(connection, brand_ids, passes.CAMPAIGNS_A_PART + 1)
-    return _batches(((brand_id, None) for brand_id in brand_ids), lambda part: sizes.get(part[0], 0))
+    return _batches(((brand_id, None) for brand_id in brand_ids), lambda target: sizes.get(target[0], 0))
 
 
 def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause) -> int:
-    """Enforces single campaigns, given as (brand, campaign) in brand order, some in each transaction; returns how many
-    it toggled."""
-    parts = (
+    """Enforces single campaigns in bounded transactions; returns how many it toggled.
+
+    `pairs`: (brand id, campaign id), sorted by brand. A brand that fails is logged and delays no other brand. Raises
+    the first transient error, such as a lock timeout, after all other brands are done.
+    """
+    targets = (
         (brand_id, list(some))
         for brand_id, of_brand in itertools.groupby(pairs, key=itemgetter(0))
         for some in _sliced((campaign_id for _, campaign_id in of_brand), passes.CAMPAIGNS_A_PART)
     )
-    return _apart(_batches(parts, lambda part: len(part[1] or ())), _Run(cause))
+    return _enforce_batches(_batches(targets, lambda target: len(target[1] or ())), _Run(cause))
 
 
 def _sliced(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -179,85 +189,92 @@ def _sliced(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     return iter(lambda: list(itertools.islice(remaining, size)), [])
 
 
-def _batches(parts: Iterable[Part], campaigns_of: Callable[[Part], int]) -> Iterator[list[Part]]:
-    """The parts in order, those of one transaction together: a brand once, BRANDS_A_TRANSACTION, CAMPAIGNS_A_PART."""
-    batch: list[Part] = []
+def _batches(targets: Iterable[Target], campaigns_of: Callable[[Target], int]) -> Iterator[list[Target]]:
+    """The targets in order, in batches of one transaction each.
+
+    A batch has each brand once, at most BRANDS_A_TRANSACTION brands, and at most CAMPAIGNS_A_PART campaigns unless a
+    single target has more.
+    """
+    batch: list[Target] = []
     campaigns = 0
-    for part in parts:
-        campaigns += campaigns_of(part)
+    for target in targets:
+        campaigns += campaigns_of(target)
         too_many = campaigns > passes.CAMPAIGNS_A_PART or len(batch) == BRANDS_A_TRANSACTION
-        if batch and (too_many or batch[-1][0] == part[0]):
+        if batch and (too_many or batch[-1][0] == target[0]):
             yield batch
-            batch, campaigns = [], campaigns_of(part)
-        batch.append(part)
+            batch, campaigns = [], campaigns_of(target)
+        batch.append(target)
     if batch:
         yield batch
 
 
-def _one_after_the_other(batches: Iterable[list[Part]]) -> Iterator[list[list[Part]]]:
-    """The batches, those of one brand together: side by side they would only wait for its lock."""
-    together: list[list[Part]] = []
+def _grouped_by_brand(batches: Iterable[list[Target]]) -> Iterator[list[list[Target]]]:
+    """Groups consecutive batches of one brand, to run one after the other: in parallel they would wait for its lock."""
+    group: list[list[Target]] = []
     for batch in batches:
-        if together and together[-1][-1][0] != batch[0][0]:
-            yield together
-            together = []
-        together.append(batch)
-    if together:
-        yield together
+        if group and group[-1][-1][0] != batch[0][0]:
+            yield group
+            group = []
+        group.append(batch)
+    if group:
+        yield group
 
 
-def _apart(batches: Iterable[list[Part]], run: _Run) -> int:
-    """Enforces a batch at a time, and each brand by itself where that fails, so that one holds up no other.
+def _enforce_batches(batches: Iterable[list[Target]], run: _Run) -> int:
+    """Enforces each batch in a transaction, or each of its brands in one if that fails; returns the toggled campaigns.
 
-    What fails again is logged. Bad data is left there: it would fail tomorrow too. A fault that passes, such as a lock
-    held elsewhere, is raised when all others are done, so that the job is done again.
+    A brand that fails by itself too is logged. Invalid data is then skipped, since it would fail again. The first
+    transient error, such as a lock timeout, is raised after all other brands are done, so that the job is retried.
     """
-    work = partial(_some_apart, run=run)
-    toggles = sum(side_by_side(lambda some: sum(map(work, some)), _one_after_the_other(batches), AT_ONCE))
-    if run.passing:
-        raise run.passing[0]
+    work = partial(_enforce_batch, run=run)
+    toggles = sum(side_by_side(lambda group: sum(map(work, group)), _grouped_by_brand(batches), AT_ONCE))
+    if run.transient:
+        raise run.transient[0]
     return toggles
 
 
-def _some_apart(some: Sequence[Part], run: _Run) -> int:
+def _enforce_batch(batch: Sequence[Target], run: _Run) -> int:
     try:
-        return _toggled(some, run, settings().ingest_lock_timeout_ms)
+        return _commit(batch, run, settings().ingest_lock_timeout_ms)
     except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError):
-        return sum(_one_by_itself(part, run) for part in some)
+        return sum(_enforce_single(target, run) for target in batch)
 
 
-def _one_by_itself(part: Part, run: _Run) -> int:
-    brief = settings().ingest_lock_timeout_ms if run.cause in PERIODIC else None
+def _enforce_single(target: Target, run: _Run) -> int:
+    lock_timeout_ms = settings().ingest_lock_timeout_ms if run.cause in PERIODIC else None
     try:
-        return _toggled([part], run, brief)
+        return _commit([target], run, lock_timeout_ms)
     except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError) as error:
         if is_transient(error):
-            log.warning("enforcement.postponed", brand_id=part[0], error=type(error).__name__)
-            run.passing.append(error)
+            log.warning("enforcement.postponed", brand_id=target[0], error=type(error).__name__)
+            run.transient.append(error)
         else:
-            log.exception("enforcement.failed", brand_id=part[0])
+            log.exception("enforcement.failed", brand_id=target[0])
     return 0
 
 
-def _toggled(parts: Sequence[Part], run: _Run, lock_timeout_ms: int | None = None) -> int:
-    """Commits the parts and goes on with the passes that they begin; returns how many campaigns were toggled."""
-    brand_ids = [brand_id for brand_id, _ in parts]
+def _commit(targets: Sequence[Target], run: _Run, lock_timeout_ms: int | None = None) -> int:
+    """Enforces the targets in one transaction, then continues their brands' passes; returns the toggled campaigns.
+
+    `lock_timeout_ms`: None uses the database's own lock timeout.
+    """
+    brand_ids = [brand_id for brand_id, _ in targets]
 
     def work(connection: Connection) -> list[Applied]:
         brands = repository.lock_brands(connection, brand_ids)
         at = clock.now()
-        if parts[0][1] is None:
+        if targets[0][1] is None:
             return passes.enforce_all(connection, brands, run.cause, at, hands_over=False)
-        chosen = [campaign_id for _, some in parts for campaign_id in some or ()]
+        chosen = [campaign_id for _, some in targets for campaign_id in some or ()]
         return passes.enforce_chosen(connection, brands, run.cause, at, chosen)
 
     changes = committed(work, lock_timeout_ms)
     run.note(changes)
     announce(changes, run.cause)
-    return toggled(changes) + (passes.go_on_with(brand_ids) if parts[0][1] is None else 0)
+    return toggled(changes) + (passes.go_on_with(brand_ids) if targets[0][1] is None else 0)
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """The items in order, at most `size` at a time."""
+    """Splits the items, in order, into sequences of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -1,4 +1,4 @@
-"""Why a campaign serves or not, told alike on the command line and over HTTP."""
+"""Explains why a campaign serves or not: the same fields for the command line and for HTTP."""
 
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -18,9 +18,9 @@ from domain.periods import local_day
 
 
 class Explained(NamedTuple):
-    """What the rules say of a campaign, beside the status that enforcement last wrote.
+    """What the rules say of a campaign now, and the effective status that enforcement last stored.
 
-    `progress`: how far enforcement of its brand is, where it is too large for one transaction and not done yet.
+    `progress`: the progress of its brand's pass, while a brand too large for one transaction is being enforced.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Explained(NamedTuple):
     progress: Progress | None
 
     def fields(self) -> dict[str, Any]:
-        """For programs: micros, days and instants."""
+        """The explanation as fields: amounts in micros, days as dates, times as aware UTC."""
         return {
             "campaign_id": self.account.campaign_id,
             "name": self.name,
@@ -45,7 +45,7 @@ class Explained(NamedTuple):
 
 
 def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explained:
-    """The campaign at `at`. Raises InvalidValue when nobody knows it by this key."""
+    """Explains a campaign at `at`. Raises InvalidValue if the key matches no campaign, or more than one."""
     try:
         account = campaign_on(key, accounts(connection, [key]), lambda zone: local_day(at, zone))
     except Refused as refused:
@@ -59,7 +59,7 @@ def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explain
 
 
 def progress_fields(progress: Progress) -> dict[str, Any]:
-    """How far enforcement of a brand is, for programs and in words."""
+    """The progress of a brand's pass as fields; `words` is a sentence for people."""
     return {
         "direction": progress.direction,
         "done": progress.done,
@@ -76,11 +76,11 @@ def _hold(hold: HoldExplanation) -> dict[str, Any]:
         "lifts_at": hold.lifts_at,
         "spent_micros": hold.spent_micros,
         "limit_micros": hold.limit_micros,
-        "window_first_day": window and _day(window.first_day),
+        "window_first_day": window and _first_day(window.first_day),
         "window_end_day": window and window.end_day,
     }
 
 
-def _day(day: date) -> date | None:
-    """The first day of a lifetime is no day that anybody could name."""
+def _first_day(day: date) -> date | None:
+    """The window's first day; None for a lifetime budget, whose window has no first day (`date.min`)."""
     return None if day == date.min else day

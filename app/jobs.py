@@ -1,4 +1,4 @@
-"""Periodic jobs. Each finds its due work from rows and watermarks: late, doubled and concurrent runs are harmless."""
+"""Periodic jobs. Each finds its due work in rows and watermarks, so it may run late, twice or concurrently."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,14 +29,20 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 DUE_A_PAGE: Final = 20_000
+"""Due campaigns read by one statement."""
+
 MONTHS_AHEAD: Final = 3
+"""Ledger partitions created ahead of the current month."""
+
 SUSPECTS_KEPT: Final = timedelta(days=7)
+"""Age at which rows about suspect messages are deleted."""
+
 RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
 
 
 @contextmanager
 def unless_held_up() -> Iterator[None]:
-    """Ends a job early, with a log line, where its rows stay locked by another program: the next run retries."""
+    """Ends the block early, and logs it, if its rows stay locked or a statement times out: the next run retries."""
     try:
         yield
     except (DBAPIError, psycopg.Error) as error:
@@ -45,17 +51,19 @@ def unless_held_up() -> Iterator[None]:
         log.info("job.held_up", error=type(error).__name__)
 
 
-def enforce_due(at: datetime) -> int:
-    """Enforces every campaign due at `at`, and returns how many it toggled: one that stays due is met once, not for
-    ever."""
-    return enforce_campaigns(_due(at), Cause.SCHEDULE)
+def enforce_due(due_by: datetime) -> int:
+    """Enforces each campaign whose `next_change_at` is at or before `due_by`, once; returns how many it toggled.
+
+    `due_by` only selects campaigns: each is decided for the clock's time after its brand is locked.
+    """
+    return enforce_campaigns(_due(due_by), Cause.SCHEDULE)
 
 
-def _due(at: datetime) -> Iterator[tuple[int, int]]:
+def _due(due_by: datetime) -> Iterator[tuple[int, int]]:
     after = (0, 0)
     while True:
         with transaction() as connection:
-            page = search.due(connection, at, after, DUE_A_PAGE)
+            page = search.due(connection, due_by, after, DUE_A_PAGE)
         yield from page
         if len(page) < DUE_A_PAGE:
             return
@@ -63,26 +71,27 @@ def _due(at: datetime) -> Iterator[tuple[int, int]]:
 
 
 def reset(period: Period, *, everything: bool = False) -> list[int]:
-    """Re-evaluates the brands whose local day or month began since the watermark; returns them.
+    """Enforces the brands whose local day or month (`period`) began since the last reset; returns their ids.
 
-    Nothing is zeroed: a new day has no spend yet. The watermark rises last, so a run that dies is run again.
+    `everything`: all brands. No counter is set to zero: the new day has no spend yet. The watermark is raised after
+    enforcement, so a run that crashes is repeated.
     """
     event, cause = RESETS[period]
     at = clock.now()
     name = f"{period}_reset"
     with snapshot() as connection:
         since = None if everything else watermarks.reached_by(connection, name, at)
-        begun = _begun_zones(search.zones_in_use(connection), period, since, at)
-        brand_ids = search.brands_of_zones(connection, begun) if begun else []
+        zones = _zones_with_new_period(search.zones_in_use(connection), period, since, at)
+        brand_ids = search.brands_of_zones(connection, zones) if zones else []
         brand_ids = sorted({*brand_ids, *search.brands_unseen(connection)})
     toggles = enforce_brands(brand_ids, cause)
     if brand_ids:
         committed(lambda connection: watermarks.raise_to(connection, name, at))
-        log.info(event, brands=len(brand_ids), zones=begun, toggles=toggles)
+        log.info(event, brands=len(brand_ids), zones=zones, toggles=toggles)
     return brand_ids
 
 
-def _begun_zones(names: Sequence[str], period: Period, since: datetime | None, at: datetime) -> list[str]:
+def _zones_with_new_period(names: Sequence[str], period: Period, since: datetime | None, at: datetime) -> list[str]:
     return [
         name
         for name, zone in readable_zones(names).items()
@@ -91,32 +100,34 @@ def _begun_zones(names: Sequence[str], period: Period, since: datetime | None, a
 
 
 def refresh(at: datetime) -> int:
-    """Enforces the brands that a set-based search finds out of step, goes on with passes, looks for gaps in the numbers
-    of sources, and compares counters with the ledger: some brands', and those it would open.
+    """Searches for errors and repairs them; returns how many campaigns it toggled.
 
-    Returns how many campaigns it toggled.
+    Clears wrong remembered headrooms and holds; joins sequence numbers and logs their gaps; enforces brands whose
+    campaigns differ from the rules; continues all passes; compares counters with the ledger, of the brands that are due
+    today and of those that enforcement would open.
     """
     with snapshot() as connection:
         zones = search.zones_in_use(connection)
         crossed = search.crossed(connection, zones, at)
         opening = search.opening(connection, zones, at) if crossed else {}
-        found = {*crossed, *search.drifted(connection, zones, at)}
-        misled = [row["brand_id"] for row in headroom.too_much(connection, zones, at)]
-        misremembered = search.misremembered(connection, zones, at)
-    if misled:
-        committed(lambda connection: headroom.forget(connection, misled))
-    if misremembered:
-        committed(lambda connection: pass_rows.forget(connection, misremembered))
+        out_of_step = {*crossed, *search.drifted(connection, zones, at)}
+        wrong_headrooms = [row["brand_id"] for row in headroom.too_much(connection, zones, at)]
+        wrong_holds = search.misremembered(connection, zones, at)
+    if wrong_headrooms:
+        committed(lambda connection: headroom.forget(connection, wrong_headrooms))
+    if wrong_holds:
+        committed(lambda connection: pass_rows.forget(connection, wrong_holds))
     sequences.join_runs()
-    sequences.tell_gaps(at)
-    moved = set[int]()
-    toggles = enforce_brands(found - recounts.before_opening(opening), Cause.REFRESH, moved) + passes.go_on_with_all()
-    log.info("spend.refreshed", brands_out_of_step=len(moved), toggles=toggles)
-    return toggles + enforce_brands(recounts.compare_some(at), Cause.REFRESH)
+    sequences.log_gaps(at)
+    changed = set[int]()
+    not_compared = recounts.raise_before_opening(opening)
+    toggles = enforce_brands(out_of_step - not_compared, Cause.REFRESH, changed) + passes.go_on_with_all()
+    log.info("spend.refreshed", brands_out_of_step=len(changed), toggles=toggles)
+    return toggles + enforce_brands(recounts.compare_due_brands(at), Cause.REFRESH)
 
 
 def roll_up(at: datetime) -> None:
-    """Adds what came since the last run to the hours in which it was spent."""
+    """Adds spend received since the last run to `brand_hours`, by the local hour in which it occurred."""
     with snapshot() as connection:
         zones = search.zones_in_use(connection)
     recounted = committed(lambda connection: hours.roll_up(connection, zones, at))
@@ -124,8 +135,10 @@ def roll_up(at: datetime) -> None:
 
 
 def maintain(at: datetime) -> None:
-    """Forgets what has expired; then keeps MONTHS_AHEAD partitions ready and drops months past
-    SPENDGATE_LEDGER_RETENTION_MONTHS, where that is set."""
+    """Deletes expired sessions and suspects, creates MONTHS_AHEAD ledger partitions, drops months past retention.
+
+    Months are dropped only if SPENDGATE_LEDGER_RETENTION_MONTHS is set; a locked ledger is logged, for the next run.
+    """
     committed(lambda connection: access.forget_expired(connection, at))
     committed(lambda connection: suspects.forget(connection, at - SUSPECTS_KEPT))
     months = [ledger.month_of(at)]

@@ -1,4 +1,4 @@
-"""Sequence numbers of sources: runs that arrived become one, and what is missing between them is told."""
+"""Sequence numbers of sources: joins the runs of numbers that arrived, and logs the gaps between them."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,18 +15,25 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 SOURCES_A_PAGE: Final = 1_000
-GAPS_TOLD: Final = 100
+"""Sources read by one statement."""
+
+MAX_GAPS_LOGGED: Final = 100
+"""Gaps logged by one run; the next run logs the rest."""
+
 MANY_SOURCES: Final = 10_000
-"""More than that are no sources, but something that changes with every event."""
+"""Number of sources above which a warning is logged: a producer probably sends a new source with every event."""
 
 
 def grace() -> timedelta:
-    """How long numbers may be missing before it is a gap: messages overtake each other."""
+    """How long a number may be missing before it counts as a gap; messages may arrive out of order."""
     return timedelta(seconds=settings().sequence_gap_seconds)
 
 
 def join_runs() -> None:
-    """Joins the runs of every source, so that there is one for each stretch without a gap. Two at once are harmless."""
+    """Joins each source's adjacent runs of numbers, so that one run stands for each stretch without a gap.
+
+    Drops the oldest gaps of a source that has more than MAX_RUNS runs, and logs it. May run concurrently.
+    """
     after: Source | None = None
     while True:
         with snapshot() as connection:
@@ -42,7 +49,7 @@ def _join_runs_of(source: Source) -> None:
     number: int | None = 0
     while number is not None:
         number = committed(partial(_join_page, source=source, after=number))
-    while (forgotten := committed(partial(_bounded, source=source))) is not None:
+    while (forgotten := committed(partial(_drop_oldest_gaps, source=source))) is not None:
         log.warning(
             "sequence.forgotten",
             brand_id=source.brand_id,
@@ -56,23 +63,26 @@ def _join_page(connection: Connection, source: Source, after: int) -> int | None
     return sequences.join_page(connection, source, after) if sequences.may_join(connection) else None
 
 
-def _bounded(connection: Connection, source: Source) -> Forgotten | None:
-    """Gives up the oldest gaps of a source that has too many to be looked at: its numbers may be no sequence at all."""
+def _drop_oldest_gaps(connection: Connection, source: Source) -> Forgotten | None:
+    """Drops the oldest gaps of a source with too many runs; None if it has few enough, or another job joins runs now.
+
+    Numbers with so many gaps are probably not consecutive at all.
+    """
     if not sequences.may_join(connection) or not sequences.has_too_many(connection, source):
         return None
     return sequences.forget_lowest(connection, source, MAX_RUNS // 2)
 
 
-def tell_gaps(at: datetime) -> None:
-    """Logs each gap that has outlived the grace, once; of very many at once the first GAPS_TOLD."""
-    committed(partial(_tell_gaps, at=at))
+def log_gaps(at: datetime) -> None:
+    """Logs each gap that is older than the grace period, once; at most MAX_GAPS_LOGGED of them in one run."""
+    committed(partial(_log_gaps, at=at))
 
 
-def _tell_gaps(connection: Connection, at: datetime) -> None:
-    """The log comes before the commit: a run that dies between them tells again, and none is passed over."""
+def _log_gaps(connection: Connection, at: datetime) -> None:
+    # Logged before the commit: after a crash between the two a gap is logged again rather than never.
     if not sequences.may_join(connection):
         return
-    for gap in sequences.untold(connection, grace(), at, GAPS_TOLD):
+    for gap in sequences.untold(connection, grace(), at, MAX_GAPS_LOGGED):
         log.warning(
             "sequence.gap",
             brand_id=gap.brand_id,
@@ -87,7 +97,7 @@ def _tell_gaps(connection: Connection, at: datetime) -> None:
 
 
 def forget_gaps(source: Source) -> Forgotten | None:
-    """Gives up all gaps of a source, once a person knows of them; None where there is none."""
+    """Drops all gaps of a source, after a person has looked into them; None if it has no gap."""
 
     def forget(connection: Connection) -> Forgotten | None:
         sequences.wait_to_join(connection)

@@ -1,4 +1,4 @@
-"""Parts of one job done side by side: while one waits for Postgres, another decides."""
+"""Runs parts of one job in parallel threads, so that one part computes while another waits for Postgres."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,9 +12,10 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> Iterator[Result]:
-    """What `work` makes of each item, in their order, so many at once; one that is alone is done in this thread.
+    """Yields `work(item)` for each item, in order, computed by `at_once` threads; a single item uses this thread.
 
-    Items are drawn as there are threads for them. Raises what `work` raises; those begun by then are ended first.
+    Items are drawn from the iterable as threads become free. An exception from `work` is raised after the calls that
+    have started are done.
     """
     remaining = iter(items)
     first = list(islice(remaining, 2))
@@ -22,10 +23,10 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], at_once:
         yield from map(work, first)
         return
     with ThreadPoolExecutor(at_once, thread_name_prefix="part") as pool:
-        begun: deque[Future[Result]] = deque()
+        running: deque[Future[Result]] = deque()
         for item in chain(first, remaining):
-            begun.append(pool.submit(copy_context().run, work, item))
-            if len(begun) > at_once:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
+            running.append(pool.submit(copy_context().run, work, item))
+            if len(running) > at_once:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()

@@ -1,8 +1,8 @@
-"""Counters compared with the ledger, and made anew from it.
+"""Compares counters with the ledger's sums, and corrects them.
 
-The sweep raises a counter that is too low at once, before it opens anything: too low a counter opens campaigns that are
-exhausted. One that is too high only keeps campaigns closed; it may also mean that rows of the ledger are gone, and a
-counter must not follow them. The sweep says so in the log, and `spendgate repair` lowers it when a person asks for it.
+The refresh job raises counters that are too low before it opens any campaign, because they would open exhausted
+campaigns. It only logs a counter that is too high: that one keeps campaigns closed at worst, and may show that rows of
+the ledger were lost. `spendgate repair` lowers such a counter when a person runs it.
 """
 
 import time
@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from app.proof.verification import counters_unlike, kept_since
+from app.proof.verification import kept_since, wrong_campaign_days
 from db.engine import committed, is_held_up, snapshot
 from db.repository.enforcement import headroom, search
 from db.repository.enforcement.enforcement import lock_brands
@@ -37,31 +37,33 @@ log = structlog.get_logger()
 COMPARED: Final = "counters_compared"
 A_DAY: Final = timedelta(days=1)
 SECONDS_A_RUN: Final = 10.0
-"""For how long one sweep compares counters; the brands that are left are compared by the next ones."""
+"""Time after which one run starts no further comparison; the next run continues with the remaining brands."""
 
 SWEEP: Final = "sweep"
+"""The author that stored corrections of the refresh job name."""
 
 
-class Counters(NamedTuple):
-    """Counters that were wrong: those that were corrected, and those that were left as they are."""
+class WrongCounters(NamedTuple):
+    """Counters that differ from the ledger: those that were corrected, and those that were left unchanged."""
 
     corrected: list[Recounted]
     left: list[Recounted]
 
 
-def before_opening(opening: Mapping[int, date]) -> set[int]:
-    """Raises the counters that would open campaigns though the ledger says more was spent.
+def raise_before_opening(opening: Mapping[int, date]) -> set[int]:
+    """Raises counters that are too low, of brands whose campaigns are about to open.
 
-    `opening`: the first day that matters, by brand. Returns the brands that could not be compared, because they are
-    locked or too large: they stay closed for now.
+    `opening`: brand id to the first day whose spend decides. Returns the brands that could not be compared because they
+    are locked or too large; the caller must not open their campaigns now.
     """
-    return {brand_id for brand_id, first_day in opening.items() if _compared(brand_id, first_day - ONE_DAY) is None}
+    return {brand_id for brand_id, first_day in opening.items() if _raise_low(brand_id, first_day - ONE_DAY) is None}
 
 
-def compare_some(at: datetime) -> set[int]:
-    """Compares each brand's counters once a day: those of the brands whose second of the day came since the last run.
+def compare_due_brands(at: datetime) -> set[int]:
+    """Compares the counters of each brand with the ledger once a day, and raises those that are too low.
 
-    Returns the brands of which a counter was raised, for enforcement.
+    Each brand has a second of the day, and is due in the first run after it. Returns the brands of which a counter was
+    raised, for enforcement.
     """
     with snapshot() as connection:
         since = max(watermarks.reached_by(connection, COMPARED, at) or at - A_DAY, at - A_DAY)
@@ -71,7 +73,7 @@ def compare_some(at: datetime) -> set[int]:
     for brand_id, came_at in due:
         if time.monotonic() > deadline:
             break
-        raised |= {brand_id} if _compared(brand_id) else set()
+        raised |= {brand_id} if _raise_low(brand_id) else set()
         reached = came_at
     else:
         reached = at
@@ -79,35 +81,35 @@ def compare_some(at: datetime) -> set[int]:
     return raised
 
 
-def _compared(brand_id: int, after: date | None = None) -> list[Recounted] | None:
-    """Compares the brand's counters of the days after `after`, and raises those that are too low; which.
+def _raise_low(brand_id: int, after: date | None = None) -> list[Recounted] | None:
+    """Raises the brand's counters that are too low, of days after `after` (None: all days), and logs all wrong ones.
 
-    None: the brand is locked, or too large to be compared in time.
+    Returns the raised counters; None if the brand is locked or its comparison timed out.
     """
     try:
         with snapshot() as connection:
             days = [day for day in (kept_since(connection), after) if day is not None]
-            unlike = list(counters_unlike(connection, max(days, default=None), None, brand_id))
-            is_right = not unlike and not recount.has_brand_days_unlike(connection, brand_id)
+            wrong = list(wrong_campaign_days(connection, max(days, default=None), None, brand_id))
+            is_right = not wrong and not recount.has_brand_days_unlike(connection, brand_id)
         if is_right:
             return []
-        keys = [(row.campaign_id, row.day) for row in unlike]
-        counters = committed(partial(_raised, brand_id=brand_id, keys=keys), settings().ingest_lock_timeout_ms)
+        keys = [(row.campaign_id, row.day) for row in wrong]
+        counters = committed(partial(_recount_up, brand_id=brand_id, keys=keys), settings().ingest_lock_timeout_ms)
     except (DBAPIError, psycopg.Error) as error:
         if not is_held_up(error):
             raise
         log.info("counter.not_compared", brand_id=brand_id, error=type(error).__name__)
         return None
-    _tell(brand_id, counters)
+    _log_wrong(brand_id, counters)
     return counters.corrected
 
 
-def _raised(connection: Connection, brand_id: int, keys: Sequence[tuple[int, date]]) -> Counters:
+def _recount_up(connection: Connection, brand_id: int, keys: Sequence[tuple[int, date]]) -> WrongCounters:
     zones = readable_zones([recount.zone_of(connection, brand_id) or ""])
     if not zones:
-        return Counters([], [])
+        return WrongCounters([], [])
     (zone,) = zones.values()
-    counters = recounted(connection, brand_id, zone, keys, only_up=True)
+    counters = recount_days(connection, brand_id, zone, keys, only_up=True)
     if counters.corrected:
         lock_brands(connection, [brand_id])
         headroom.forget(connection, [brand_id])
@@ -115,13 +117,13 @@ def _raised(connection: Connection, brand_id: int, keys: Sequence[tuple[int, dat
     return counters
 
 
-def recounted(
+def recount_days(
     connection: Connection, brand_id: int, zone: ZoneInfo, keys: Sequence[tuple[int, date]], *, only_up: bool = False
-) -> Counters:
-    """Sets the counters of (campaign, day) pairs to the ledger's sums, and the brand's days to their campaigns' sums.
+) -> WrongCounters:
+    """Sets the counters of (campaign id, day) pairs to the ledger's sums, and brand days to their campaigns' sums.
 
-    Takes the locks of counting, in its order: the caller may lock the brand afterwards, not before. `only_up`: leaves
-    counters that are higher than they should be.
+    `only_up`: leaves counters that are too high unchanged. Locks the counters in the order in which ingest locks them,
+    so the caller may lock the brand afterwards but not before.
     """
 
     def is_corrected(one: Recounted) -> bool:
@@ -131,21 +133,24 @@ def recounted(
     recount.set_campaign_days(connection, brand_id, list(filter(is_corrected, of_campaigns)))
     of_brand = _without_excess(recount.brand_days(connection, brand_id), filterfalse(is_corrected, of_campaigns))
     recount.set_brand_days(connection, brand_id, list(filter(is_corrected, of_brand)))
-    found = [*of_campaigns, *of_brand]
-    return Counters(list(filter(is_corrected, found)), [one for one in found if not is_corrected(one)])
+    wrong = [*of_campaigns, *of_brand]
+    return WrongCounters(list(filter(is_corrected, wrong)), [one for one in wrong if not is_corrected(one)])
 
 
 def _without_excess(of_brand: Sequence[Recounted], left: Iterable[Recounted]) -> list[Recounted]:
-    """The brand's counters beside what its campaigns' should add up to: some of those were left too high."""
+    """The wrong counters of the brand's days, with the excess of campaigns' counters that were left too high removed.
+
+    `of_brand`: brand days beside the sum of their campaigns' counters. `left`: campaign days left too high.
+    """
     excess: Counter[date] = Counter()
     for one in left:
         excess[one.day] += one.counter_micros - one.right_micros
-    found = [one._replace(right_micros=one.right_micros - excess[one.day]) for one in of_brand]
-    return [one for one in found if one.counter_micros != one.right_micros]
+    adjusted = [one._replace(right_micros=one.right_micros - excess[one.day]) for one in of_brand]
+    return [one for one in adjusted if one.counter_micros != one.right_micros]
 
 
 def corrections_of(brand_id: int, counters: Sequence[Recounted]) -> list[Correction]:
-    """What was corrected of counters, to be kept."""
+    """The rows to store about corrected counters: old and new micros of each."""
     return [
         Correction(
             brand_id,
@@ -158,7 +163,7 @@ def corrections_of(brand_id: int, counters: Sequence[Recounted]) -> list[Correct
     ]
 
 
-def _tell(brand_id: int, counters: Counters) -> None:
+def _log_wrong(brand_id: int, counters: WrongCounters) -> None:
     for one in (*counters.corrected, *counters.left):
         log.error(
             "counter.wrong",

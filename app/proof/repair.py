@@ -1,7 +1,7 @@
-"""`repair`: counters and totals by the ledger, holds by the rules, histories led to what holds; each change kept.
+"""`spendgate repair`: sets counters and totals to the ledger's sums and holds to the rules, and stores each change.
 
-Nothing of history is edited. What was altered or deleted there cannot be brought back: a row is appended where a
-history does not lead to what holds today, and what remains is acknowledged: `verify` goes on showing it as known.
+Rows of histories are never edited, and altered or deleted ones cannot be restored. Where a history does not end at
+today's state, repair appends a row. It acknowledges the remaining findings, which `verify` then lists as notices.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from app.decisions import announce, toggled
 from app.enforcement import enforce_locked
 from app.proof import verification
-from app.proof.recounts import corrections_of, recounted
-from app.proof.verification import Check, counters_unlike, kept_since
+from app.proof.recounts import corrections_of, recount_days
+from app.proof.verification import Check, kept_since, wrong_campaign_days
 from db.engine import committed
 from db.repository.enforcement import headroom
 from db.repository.enforcement.enforcement import Applied, lock_brands
@@ -39,81 +39,88 @@ REPAIRABLE: Final = frozenset(
     }
 )
 ROUNDS: Final = 1_000
-"""Each check names so many rows at the most; what it did not name is found by the next round."""
+"""Rounds of verify and repair, at most: a check names at most 1,000 rows, and the next round finds further ones."""
 
 
-class DryRun(Exception):
-    """Undoes the transaction that showed what would be done."""
+class RollBack(Exception):
+    """Rolls back the transaction of a dry run."""
 
 
 class Repaired(NamedTuple):
-    """What was corrected of one brand, or would be, and how many campaigns it toggles."""
+    """The corrections of one brand, made or (in a dry run) proposed, and how many campaigns they toggle."""
 
     corrections: list[Correction]
     toggles: int
 
 
 def brands_to_repair(checks: Iterable[Check], only_brand_id: int | None = None) -> list[int]:
-    """The brands about which the checks found something that repair can set right."""
-    found = {
+    """The ids of brands with wrong rows that repair can correct, sorted; of one brand, or of all (None)."""
+    repairable = {
         row["brand_id"]
         for check in checks
         if check.name in REPAIRABLE
         for row in check.wrong
         if row.get("brand_id") is not None
     }
-    return sorted(found if only_brand_id is None else found & {only_brand_id})
+    return sorted(repairable if only_brand_id is None else repairable & {only_brand_id})
 
 
 def repair_brand(brand_id: int, by: str, *, dry_run: bool) -> Repaired:
-    """Sets one brand right in one transaction, or shows what that would do and undoes it."""
-    shown: list[Repaired] = []
+    """Repairs one brand in one transaction; a dry run returns the corrections and rolls back.
+
+    `by`: the person or program that stored corrections name.
+    """
+    proposed: list[Repaired] = []
 
     def work(connection: Connection) -> tuple[Repaired, list[Applied]]:
-        found, changes = _repaired(connection, brand_id, by)
+        repaired, changes = _repair(connection, brand_id, by)
         if dry_run:
-            shown.append(found)
-            raise DryRun
-        return found, changes
+            proposed.append(repaired)
+            raise RollBack
+        return repaired, changes
 
     try:
-        found, changes = committed(work)
-    except DryRun:
-        return shown[0]
+        repaired, changes = committed(work)
+    except RollBack:
+        return proposed[0]
     announce(changes, Cause.REPAIR)
-    return found
+    return repaired
 
 
-def _repaired(connection: Connection, brand_id: int, by: str) -> tuple[Repaired, list[Applied]]:
-    """Takes the locks of counting in its order: totals, counters of campaigns, of the brand, then the brand itself."""
+def _repair(connection: Connection, brand_id: int, by: str) -> tuple[Repaired, list[Applied]]:
+    """Repairs the brand; returns its corrections and its campaigns' changed holds.
+
+    Takes locks in the order of ingest: reported totals, campaigns' counters, the brand's counters, the brand.
+    """
     verification_sql.lift_time_limit(connection)
     zones = readable_zones([recount.zone_of(connection, brand_id) or ""])
-    found: list[Correction] = []
+    made: list[Correction] = []
     if zones:
         (zone,) = zones.values()
         floor = kept_since(connection)
-        found += _totals(connection, brand_id, zone, floor)
-        keys = [(row.campaign_id, row.day) for row in counters_unlike(connection, floor, None, brand_id)]
-        found += corrections_of(brand_id, recounted(connection, brand_id, zone, keys).corrected)
+        made += _totals(connection, brand_id, zone, floor)
+        keys = [(row.campaign_id, row.day) for row in wrong_campaign_days(connection, floor, None, brand_id)]
+        made += corrections_of(brand_id, recount_days(connection, brand_id, zone, keys).corrected)
     brands = lock_brands(connection, [brand_id])
     at = clock.now()
     headroom.forget(connection, [brand_id])
     if (flag := repair.set_flag(connection, brand_id)) is not None:
         new = {"has_campaign_budgets": flag}
-        found.append(Correction(brand_id, "flag", new, {"has_campaign_budgets": not flag}, new))
-    found += _limits(connection, brand_id, at)
-    found += _histories(connection, brand_id, at)
+        made.append(Correction(brand_id, "flag", new, {"has_campaign_budgets": not flag}, new))
+    made += _limits(connection, brand_id, at)
+    made += _histories(connection, brand_id, at)
     changes = enforce_locked(connection, brands, Cause.REPAIR, at)
-    found += map(_of_holds, changes)
-    corrections.add(connection, found, by, at)
-    return Repaired(found, toggled(changes)), changes
+    made += map(_of_holds, changes)
+    corrections.add(connection, made, by, at)
+    return Repaired(made, toggled(changes)), changes
 
 
 def _totals(connection: Connection, brand_id: int, zone: ZoneInfo, floor: date | None) -> Iterator[Correction]:
-    """The brand's reported totals by the ledger, so that the next figure books the right difference."""
-    unlike = list(totals_check.unlike(connection, floor, brand_id))
-    unlike += totals_check.last_differences_unlike(connection, floor, brand_id)
-    totals = {Total(row["source"], row["campaign_id"], row["day"]) for row in unlike}
+    """Sets the brand's reported totals to what the ledger booked for them, so that the next total books the right
+    difference. Yields the corrections made."""
+    wrong = list(totals_check.unlike(connection, floor, brand_id))
+    wrong += totals_check.last_differences_unlike(connection, floor, brand_id)
+    totals = {Total(row["source"], row["campaign_id"], row["day"]) for row in wrong}
     missing = {total: _booked(connection, brand_id, zone, total).as_of for total in totals}
     repair.make_totals(connection, ((total, as_of) for total, as_of in missing.items() if as_of is not None))
     locked = repair.lock_totals(connection, totals)
@@ -140,7 +147,10 @@ def _limits(connection: Connection, brand_id: int, at: datetime) -> Iterator[Cor
 
 
 def _histories(connection: Connection, brand_id: int, at: datetime) -> Iterator[Correction]:
-    """Before enforcement, so that what it changes follows from what the histories say by then."""
+    """Appends a row to each campaign's history that does not end at its stored holds; yields the corrections.
+
+    Must run before enforcement, whose changes are appended after these rows.
+    """
     for campaign in repair.strayed(connection, brand_id):
         repair.lead_to_now(connection, brand_id, campaign, at)
         old = {"holds": campaign.known_holds, "effective_status": campaign.known_status}
@@ -154,7 +164,7 @@ def _of_holds(change: Applied) -> Correction:
 
 
 def to_acknowledge(checks: Iterable[Check], only_brand_id: int | None = None) -> list[tuple[str, dict[str, Any]]]:
-    """What the checks of histories found, which no repair undoes: the check and the row; of one brand, or of all."""
+    """Findings in histories, which repair cannot correct: (name of the check, row), of one brand or of all (None)."""
     return [
         (check.name, row)
         for check in checks
@@ -165,7 +175,7 @@ def to_acknowledge(checks: Iterable[Check], only_brand_id: int | None = None) ->
 
 
 def acknowledge(findings: Iterable[tuple[str, dict[str, Any]]], by: str) -> None:
-    """Keeps that a person has seen the findings: `verify` shows them as known from then on."""
+    """Stores that a person has seen the findings, so that `verify` lists them as notices from then on."""
     known = [corrections.known(check, row, row.get("brand_id")) for check, row in findings]
     committed(lambda connection: corrections.add(connection, known, by, clock.now().astimezone(UTC)))
 
@@ -173,9 +183,9 @@ def acknowledge(findings: Iterable[tuple[str, dict[str, Any]]], by: str) -> None
 def repair_all(
     by: str, only_brand_id: int | None = None, progress: Callable[[int, int], None] = lambda _done, _of: None
 ) -> tuple[list[Repaired], list[tuple[str, dict[str, Any]]]]:
-    """Sets every brand right, then acknowledges what is left of the histories; what was done.
+    """Repairs every brand with findings, then acknowledges the remaining findings in histories; returns both.
 
-    `progress`: how many brands are done, and of how many that are known by now.
+    `progress` is called after each brand with the number of brands done and the number found so far.
     """
     done: list[Repaired] = []
     tried: set[int] = set()

@@ -1,4 +1,4 @@
-"""Seals what was written to the histories, so that `verify` sees whether a row was altered or deleted afterwards."""
+"""Seals rows of histories with hashes, so that `verify` finds rows that were altered or deleted afterwards."""
 
 import time
 from collections.abc import Iterator
@@ -16,23 +16,23 @@ from runtime import clock
 log = structlog.get_logger()
 
 WRITERS_SECONDS: Final = 10.0
-"""How long a run waits for the transactions that were writing when it looked; then the next run looks again."""
+"""How long a run waits for transactions that are writing to a history; after that, the next run seals its rows."""
 
 POLL_SECONDS: Final = 0.1
 SLICES_A_RUN: Final = 50
-"""Of each history: the first run after an upgrade seals ten million rows at the most, and the next ones the rest."""
+"""Slices of each history that one run seals, ten million rows at most; the next runs seal the rest."""
 
 
 def seal() -> int:
-    """Seals every row that is final by now; returns how many."""
-    sealed = {history.table: sum(_sealed(history)) for history in HISTORIES}
+    """Seals every committed row before which no further row can appear; returns how many."""
+    sealed = {history.table: sum(_seal_slices(history)) for history in HISTORIES}
     rows = sum(sealed.values())
     if rows:
         log.info("history.sealed", rows=rows, histories=sorted(table for table, some in sealed.items() if some))
     return rows
 
 
-def _sealed(history: History) -> Iterator[int]:
+def _seal_slices(history: History) -> Iterator[int]:
     up_to_id = _final_id(history)
     if up_to_id is not None:
         for _ in range(SLICES_A_RUN):
@@ -50,7 +50,7 @@ def _seal_slice(connection: Connection, history: History, up_to_id: int) -> tupl
 
 
 def _final_id(history: History) -> int | None:
-    """An id after which nothing will appear among the smaller ones; None where there is nothing new, or not yet."""
+    """The last id up to which no row can be added any more; None if there is no new row, or a writer is still busy."""
     with snapshot() as connection:
         last_id, sealed_to = seals.last_id(connection, history), seals.sealed_to(connection, history)
     if last_id is None or last_id <= sealed_to:

@@ -1,4 +1,4 @@
-"""Checks of a live database against the laws: counters, totals, holds, histories. Read-only, of one moment."""
+"""`spendgate verify`: checks counters, totals, holds and histories of a live database, read-only, on one snapshot."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,12 +26,14 @@ from domain.periods import ONE_DAY, day_starts_at
 from runtime import clock
 
 NAMED_ROWS: Final = 1_000
+"""Wrong rows that one check lists, at most."""
+
 CAMPAIGNS_A_PAGE: Final = 10_000
 
 
 @dataclass
 class Check:
-    """One comparison: how many rows it looked at, the rows that break the law, and rows worth knowing that do not."""
+    """The result of one check: rows compared, wrong rows, and notices (rows to know about that are not wrong)."""
 
     name: str
     compared: int
@@ -41,13 +43,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Difference:
-    """A campaign whose row is not what the rules say; `is_due`: the next tick, or its brand's pass, will see to it."""
+    """A campaign whose stored holds differ from the rules. `is_due`: the next tick or its brand's pass corrects it."""
 
     standing: Standing
     decision: Decision
     is_due: bool
 
     def row(self) -> dict[str, Any]:
+        """The campaign's stored and expected holds and next change, as `verify` lists them."""
         return {
             "brand_id": self.standing.brand_id,
             "campaign_id": self.standing.campaign_id,
@@ -73,11 +76,11 @@ SEALS: Final = "sealed histories are unaltered"
 IDS: Final = "event ids stand in one month"
 
 OF_HISTORY: Final = frozenset({HISTORY, PAIRS, SEALS})
-"""The checks of what is never edited: what they find can be explained or acknowledged, not undone."""
+"""Checks of append-only histories: a person can acknowledge their findings, but repair cannot correct them."""
 
 
 def verify(progress: Callable[[str], None] = lambda _: None, only: Iterable[str] | None = None) -> list[Check]:
-    """Every check, or those named in `only`, on one snapshot. `progress` is told the name of each as it starts."""
+    """Runs every check, or those named in `only`, on one snapshot. `progress` is called with each name at its start."""
     with snapshot() as connection:
         verification.lift_time_limit(connection)
         at = clock.now()
@@ -89,12 +92,12 @@ def verify(progress: Callable[[str], None] = lambda _: None, only: Iterable[str]
                 progress(name)
                 checks.append(Check(name, sizes[size]))
                 check(connection, checks[-1], at)
-                _set_known_apart(checks[-1], known)
+                _acknowledged_to_notices(checks[-1], known)
         return checks
 
 
-def _set_known_apart(check: Check, known: dict[str, corrections.Acknowledged]) -> None:
-    """What a person has acknowledged is worth knowing and no longer wrong; altered again, it is another finding."""
+def _acknowledged_to_notices(check: Check, known: dict[str, corrections.Acknowledged]) -> None:
+    """Moves wrong rows that a person has acknowledged to the notices; a row altered again is a new finding."""
     seen = [(row, known.get(corrections.key_of(check.name, row))) for row in check.wrong]
     check.wrong = [row for row, acknowledged in seen if acknowledged is None]
     check.notices += [
@@ -105,13 +108,13 @@ def _set_known_apart(check: Check, known: dict[str, corrections.Acknowledged]) -
 
 
 def kept_since(connection: Connection) -> date | None:
-    """The day after which the ledger holds everything; None: it holds all there ever was."""
+    """The last day that the ledger does not hold completely, because of retention; None: it holds every day."""
     floor = watermarks.reached(connection, ledger.FLOOR)
     return floor and floor.date()
 
 
 def differences(connection: Connection, at: datetime) -> Iterator[Difference]:
-    """Every campaign whose row is not what the pure decision says at `at`, by brands."""
+    """Yields every campaign whose stored holds differ from the rules at `at`, in order of brand and campaign id."""
     after = (0, 0)
     while page := search.campaigns_after(connection, after, CAMPAIGNS_A_PAGE):
         brand_ids = sorted({brand_id for brand_id, _ in page})
@@ -119,14 +122,14 @@ def differences(connection: Connection, at: datetime) -> Iterator[Difference]:
         for standing in load(connection, brand_ids, at, [campaign_id for _, campaign_id in page]):
             decision = decide(standing.campaign, at)
             if _differs(standing, decision):
-                came = standing.next_change_at is not None and standing.next_change_at <= at
-                is_due = standing.is_new or came or standing.brand_id in pending
+                is_overdue = standing.next_change_at is not None and standing.next_change_at <= at
+                is_due = standing.is_new or is_overdue or standing.brand_id in pending
                 yield Difference(standing, decision, is_due=is_due)
         after = page[-1]
 
 
 def _differs(standing: Standing, decision: Decision) -> bool:
-    """Unlike holds, or a change ahead that the minute tick would miss."""
+    """Whether the stored holds are wrong, or the stored `next_change_at` is missing or too late for the minute tick."""
     if standing.holds != decision.holds:
         return True
     due = decision.next_change_at
@@ -134,20 +137,23 @@ def _differs(standing: Standing, decision: Decision) -> bool:
 
 
 def _campaign_days(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += [row._asdict() for row in counters_unlike(connection, kept_since(connection))]
+    check.wrong += [row._asdict() for row in wrong_campaign_days(connection, kept_since(connection))]
 
 
-def counters_unlike(
+def wrong_campaign_days(
     connection: Connection,
     floor: date | None,
     limit: int | None = NAMED_ROWS,
     brand_id: int | None = None,
 ) -> Iterator[verification.CampaignDayUnlike]:
-    """Campaigns' days after `floor`, of one brand or all, whose counter is not the ledger's sum by our time zones."""
-    unlike = list(verification.campaign_days_unlike(connection, floor, limit, brand_id))
-    zones = readable_zones({row.time_zone for row in unlike if row.time_zone is not None})
-    for row in unlike:
-        # Postgres and zoneinfo may carry different editions of the time zones: ours decides.
+    """Yields days of campaigns whose counter differs from the ledger's sum, of one brand or of all (None).
+
+    `floor`: only later days (None: all). `limit`: rows at most (None: all).
+    """
+    candidates = list(verification.campaign_days_unlike(connection, floor, limit, brand_id))
+    zones = readable_zones({row.time_zone for row in candidates if row.time_zone is not None})
+    for row in candidates:
+        # Postgres and zoneinfo may have different editions of the time zones; days follow zoneinfo.
         zone = zones.get(row.time_zone or "")
         ledger_micros = row.ledger_micros
         if zone is not None:
@@ -173,9 +179,9 @@ def _owners(connection: Connection, check: Check, _at: datetime) -> None:
 
 def _holds(connection: Connection, check: Check, at: datetime) -> None:
     for difference in differences(connection, at):
-        found = check.notices if difference.is_due else check.wrong
-        if len(found) < NAMED_ROWS:
-            found.append(difference.row())
+        rows = check.notices if difference.is_due else check.wrong
+        if len(rows) < NAMED_ROWS:
+            rows.append(difference.row())
     check.wrong += verification.kept_holds_unlike(connection, NAMED_ROWS)
 
 

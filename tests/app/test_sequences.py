@@ -274,7 +274,7 @@ def test_two_that_tell_at_once_tell_a_gap_once(world: World, campaign: int, noon
     arrive(world, campaign, 0, 2)
     at = world.set_clock(noon + GRACE)
     with structlog.testing.capture_logs() as logged:
-        at_once(*[partial(sequences.tell_gaps, at)] * 4)
+        at_once(*[partial(sequences.log_gaps, at)] * 4)
     assert len(lines(logged, "sequence.gap")) == 1
 
 

@@ -75,7 +75,7 @@ def test_a_brand_that_is_locked_stays_closed_until_it_can_be_compared(world: Wor
 def test_a_counter_that_is_too_high_is_told_and_left_to_a_person(world: World, campaign: int, noon: datetime) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = 20; UPDATE brand_days SET spent_micros = 20")
     with capture_logs() as logs:
-        recounts.compare_some(noon)
+        recounts.compare_due_brands(noon)
     (told,) = [line for line in logs if line["event"] == "counter.wrong"]
     assert (told["counter_micros"], told["right_micros"], told["corrected"]) == (20, 12, False)
     assert world.spent(campaign) == 20
@@ -85,10 +85,10 @@ def test_a_brands_counter_is_not_raised_to_campaigns_that_are_too_high(
     world: World, campaign: int, noon: datetime
 ) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = 20")
-    recounts.compare_some(noon)
+    recounts.compare_due_brands(noon)
     assert world.one("SELECT spent_micros FROM brand_days") == {"spent_micros": 12}
     world.execute("UPDATE brand_days SET spent_micros = 3")
-    recounts.compare_some(noon + timedelta(days=1))
+    recounts.compare_due_brands(noon + timedelta(days=1))
     assert world.one("SELECT spent_micros FROM brand_days") == {"spent_micros": 12}
 
 
@@ -96,7 +96,7 @@ def test_what_was_opened_by_a_wrong_counter_is_closed_within_a_day(world: World,
     world.execute("UPDATE campaign_days SET spent_micros = 3; UPDATE brand_days SET spent_micros = 3")
     world.spend(campaign, 0)
     assert world.is_active(campaign), "spend is enforced by the counters"
-    recounts.compare_some(noon - timedelta(days=2))
+    recounts.compare_due_brands(noon - timedelta(days=2))
     refresh_spend()
     assert not world.is_active(campaign)
 
@@ -109,7 +109,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         compared.append(brand_id)
         return []
 
-    monkeypatch.setattr(recounts, "_compared", note)
+    monkeypatch.setattr(recounts, "_raise_low", note)
     return compared
 
 
@@ -118,14 +118,14 @@ def test_each_brand_is_compared_once_a_day_whatever_runs_there_are(
 ) -> None:
     world.execute("INSERT INTO brands (name) SELECT 'b' FROM generate_series(1, 500)")
     compared = noted(monkeypatch)
-    recounts.compare_some(noon)
+    recounts.compare_due_brands(noon)
     assert len(set(compared)) == 500
     compared.clear()
     at = noon
     for minutes in (5, 5, 7, 3, 100, 600, 5, 715):
         at += timedelta(minutes=minutes)
-        recounts.compare_some(at)
-        recounts.compare_some(at)
+        recounts.compare_due_brands(at)
+        recounts.compare_due_brands(at)
     assert sorted(compared) == sorted(set(compared))
     assert len(compared) == 500
     assert at == noon + timedelta(days=1)
@@ -137,8 +137,8 @@ def test_what_one_run_has_no_time_for_the_next_one_compares(
     world.execute("INSERT INTO brands (name) SELECT 'b' FROM generate_series(1, 10)")
     compared = noted(monkeypatch)
     monkeypatch.setattr(recounts, "SECONDS_A_RUN", -1)
-    recounts.compare_some(noon)
+    recounts.compare_due_brands(noon)
     assert compared == []
     monkeypatch.setattr(recounts, "SECONDS_A_RUN", 60)
-    recounts.compare_some(noon)
+    recounts.compare_due_brands(noon)
     assert len(compared) == 10
