@@ -1,4 +1,4 @@
-"""The content of a monthly report, as it is stored and shown: micros and seconds, days and instants in ISO 8601."""
+"""The content of a monthly report as it is stored: amounts in micros, times in seconds, dates in ISO 8601."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -28,9 +28,9 @@ NOT_OVERSPENT = Overspend(None, None, None, None, None)
 
 
 def content_of_month(connection: Connection, brand: Mapping[str, Any], month: Window, at: datetime) -> dict[str, Any]:
-    """The brand's month as it is known now; where it is not over at `at`, the month up to that instant, included.
+    """The report of the brand's month as known at `at`; of a month that has not ended, the time up to and with `at`.
 
-    Campaigns that were archived all month and spent nothing are left out.
+    Leaves out campaigns that were archived all month and spent nothing.
     """
     zone = time_zone(brand["time_zone"])
     assert month.end_day is not None  # noqa: S101 - a month ends
@@ -90,7 +90,7 @@ def _spent(facts: MonthFacts, campaign_id: int | None) -> dict[str, Any]:
 
 
 def _times(facts: MonthFacts, campaign_ids: Sequence[int]) -> dict[str, Any]:
-    """Nothing is known where there were campaigns and no history of their holds reaches into the month."""
+    """The time that the campaigns served and were held, in seconds; None if their history does not reach the month."""
     parts = [part for campaign_id in campaign_ids for part in _stretches_of_month(facts, campaign_id)]
     times = times_of(parts)
     is_known = bool(parts) or not campaign_ids
@@ -109,11 +109,11 @@ def _limits(
     crossings = overspends.crossings(connection, brand_id, facts, overspent)
     held = [held_at(entry, crossing.reached_at) for entry, crossing in zip(overspent, crossings, strict=True)]
     late = overspends.received_late(connection, brand_id, facts, overspent, held)
-    told = {
+    overspend_of = {
         id(entry): explained(entry, crossing, received)
         for entry, crossing, received in zip(overspent, crossings, late, strict=True)
     }
-    return [_limit(facts, entry, told.get(id(entry), NOT_OVERSPENT)) for entry in entries]
+    return [_limit(facts, entry, overspend_of.get(id(entry), NOT_OVERSPENT)) for entry in entries]
 
 
 def _limit(facts: MonthFacts, entry: LimitWindow, overspend: Overspend) -> dict[str, Any]:
@@ -147,7 +147,10 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def beside_closed(content: Mapping[str, Any], first: Mapping[str, Any] | None, at: datetime) -> dict[str, Any]:
-    """The month as its first version closed it (this one, where there is none), and what was restated since."""
+    """The report's section `closed`: spend in the first stored version, and the differences to it since.
+
+    `first`: that version; None: `content`, generated at `at`, is the first one.
+    """
     then = content if first is None else first["content"]
     campaigns_now, campaigns_then = _by_campaign(content), _by_campaign(then)
     names = {

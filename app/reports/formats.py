@@ -1,19 +1,19 @@
-"""A monthly report as JSON for programs, and as one flat table (CSV) for a spreadsheet; and what people see first.
+"""Formats a monthly report as JSON for programs and as one flat CSV table for spreadsheets, and picks its main lines.
 
-The table has one row for each figure, told apart by `kind`; a column that says nothing of a row is empty there:
+The table has one row for each figure. `kind` says which figure it is; columns that do not apply to a kind are empty:
 
-- `spend`: what the brand or a campaign spent on a day. `first_day`, `spent`.
+- `spend`: the spend of the brand or a campaign on a day. `first_day`, `spent`.
 - `limit`: one window of a budget. `period`, `first_day`, `end_day` (the day after the last), `complete`, `limit`,
-  `spent`, `used_permille`, `overspend`, `cause`, `delay_seconds`, and how often the budget ran out: `times_exhausted`.
-- `exhausted`: one time that a budget ran out, in its window: `from` when `until` when (nothing: to the window's end, or
-  the report's), by the brand's wall clock.
-- `held`: for how many `seconds` of the month a `hold` was on; the hold `none` is time served. A brand's row sums up
-  its campaigns'. A second with two holds counts for each of them. No `seconds`: no history of holds reaches so far.
-- `in_budget`: `in_budget_permille`, the part served of the time in which budgets alone decided; for how many `seconds`
-  of it they held.
-- `restated`: by how much the month's spend changed since it was closed, by day and by campaign.
+  `spent`, `used_permille`, `overspend`, `cause`, `delay_seconds`, and `times_exhausted`: how often the budget ran out.
+- `exhausted`: one stretch of time in which a budget was exhausted: `from`, `until` (empty: to the end of its window or
+  of the report), in the brand's local time.
+- `held`: the `seconds` of the month in which a `hold` was on; the hold `none` means time served. A brand's row is the
+  sum of its campaigns' rows. A second with two holds counts for both. Empty `seconds`: the history does not go so far.
+- `in_budget`: `in_budget_permille`, the served share of the time in which only budgets could hold the campaign, and the
+  `seconds` of that time in which they did.
+- `restated`: the change of the month's spend since the month was closed, by day and by campaign.
 
-Amounts stand twice: in micros, and in exact units of the currency.
+Each amount is given twice: in micros, and in exact units of the currency.
 """
 
 import csv
@@ -39,24 +39,24 @@ COLUMNS: Final = (
 )
 
 NAMES: Final = frozenset({"brand", "campaign"})
-"""The columns that hold what a person wrote."""
+"""Columns with names that people chose, in which a spreadsheet might find a formula."""
 
 FORMULA: Final = re.compile(
     r"""(^|[;\t\r\n])(?=[\s"'\u200b-\u200f\u2060\ufeff]*[=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20])|^(?=[\t\r\n])"""
 )
-"""Where a cell that a spreadsheet takes for a formula may begin, by its narrow, small and full-width signs."""
+"""Matches each place where a spreadsheet may begin a formula: before the signs = + - @, also small and full-width."""
 
 
-def file_name(found: Mapping[str, Any], suffix: str) -> str:
-    """How a report's file is named: by brand, month and version; a running month's is `so-far`."""
-    version = f"version-{found['version']}" if found["version"] else "so-far"
-    return f"brand-{found['brand_id']}-{found['month']:%Y-%m}-{version}.{suffix}"
+def file_name(report: Mapping[str, Any], suffix: str) -> str:
+    """The report's file name, such as `brand-7-2026-05-version-2.csv`, or `…-so-far.csv` for the running month."""
+    version = f"version-{report['version']}" if report["version"] else "so-far"
+    return f"brand-{report['brand_id']}-{report['month']:%Y-%m}-{version}.{suffix}"
 
 
 def notable_limits(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The windows that a person is shown: all longer than a day, and the days that ran out or were overspent.
+    """The budget windows to show people: all windows longer than a day, and the days exhausted or overspent.
 
-    The brand's come first, then the campaigns', those with the largest overspend before the others.
+    The brand's windows come first, then the campaigns', largest overspend first.
     """
     notable = [
         limit
@@ -71,10 +71,10 @@ def _of_campaign(limit: Mapping[str, Any]) -> int:
 
 
 def limits_in_force(content: Mapping[str, Any], last_day: date) -> list[dict[str, Any]]:
-    """One line for each budget, up to the `last_day` that the report tells of: the brand's, then the campaigns'.
+    """One line for each budget, the brand's first, then the campaigns'; `last_day`: the last day the report covers.
 
-    `limit_micros` is the last limit, `days` how many days it or another one was in force, `used_permille` the share of
-    all its `windows` together that was used, `reached` how many of those were used up.
+    `limit_micros`: the latest limit. `was_changed`: whether it had others. `days`: days of the month with a limit.
+    `windows`: how many; `reached`: how many were exhausted; `used_permille`: their spend over the sum of their limits.
     """
     windows: dict[tuple[int | None, str], list[Mapping[str, Any]]] = {}
     for limit in content["limits"]:
@@ -107,7 +107,10 @@ def _days_within(window: Mapping[str, Any], first_day: date, end_day: date) -> i
 
 
 def times_exhausted(content: Mapping[str, Any], limit: Mapping[str, Any]) -> list[tuple[datetime, datetime | None]]:
-    """From when until when (None: to the end) the window's budget had run out, by the brand's wall clock."""
+    """The stretches (from, until) in which the window's budget was exhausted, in the brand's local time.
+
+    `until` None: to the end of the window or of the report.
+    """
     zone = time_zone(content["time_zone"])
     return [
         (
@@ -119,12 +122,12 @@ def times_exhausted(content: Mapping[str, Any], limit: Mapping[str, Any]) -> lis
 
 
 def percent(permille: int | None) -> str:
-    """A permille figure in percent; a dash for none."""
+    """A permille figure as percent, such as `12.5 %`; a dash for None."""
     return "–" if permille is None else f"{permille / 10:.1f} %"
 
 
 def hours(seconds: int | None) -> str:
-    """Seconds as hours and minutes; a dash where they are not known."""
+    """Seconds as hours and minutes, such as `1,204 h 05 min`; a dash for None."""
     return "–" if seconds is None else f"{seconds // 3600:,} h {seconds % 3600 // 60:02} min"
 
 
@@ -134,7 +137,7 @@ def as_json(content: Mapping[str, Any]) -> str:
 
 
 def as_csv(content: Mapping[str, Any]) -> str:
-    """The table, with a head; a name that a spreadsheet would take for a formula begins with an apostrophe."""
+    """The report as a CSV table with a header; names that a spreadsheet could read as formulas get an apostrophe."""
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, restval="")
     writer.writeheader()
@@ -149,15 +152,15 @@ def _rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for day, micros in scope["by_day"].items():
             yield {"kind": "spend", **scope["named"], "first_day": day, "spent_micros": micros}
     for limit in content["limits"]:
-        told = {name: value for name, value in limit.items() if name in COLUMNS}
-        yield {"kind": "limit", **told, "times_exhausted": len(limit["exhausted"])}
+        figures = {name: value for name, value in limit.items() if name in COLUMNS}
+        yield {"kind": "limit", **figures, "times_exhausted": len(limit["exhausted"])}
         yield from _exhausted(content, limit)
     for scope in _scopes(content):
         for hold, seconds in {"none": scope["served_seconds"], **scope["held_seconds"]}.items():
             yield {"kind": "held", **scope["named"], "hold": hold, "seconds": seconds}
     for scope in _scopes(content):
-        told = {"seconds": scope["held_by_budgets_seconds"], "in_budget_permille": scope["in_budget_permille"]}
-        yield {"kind": "in_budget", **scope["named"], **told}
+        figures = {"seconds": scope["held_by_budgets_seconds"], "in_budget_permille": scope["in_budget_permille"]}
+        yield {"kind": "in_budget", **scope["named"], **figures}
     yield from _restated(content["closed"] or {})
 
 
@@ -196,9 +199,9 @@ def _cell(column: str, value: object) -> object:
 
 
 def _as_text(name: str) -> str:
-    """The name with an apostrophe wherever a spreadsheet could begin a cell with a formula.
+    """The name with an apostrophe before each place where a spreadsheet could read a formula.
 
-    Some locales separate cells by a semicolon or a tab where we write a comma, so each part of the name may be a cell,
-    and quotes and spaces before a sign do not keep it from being one.
+    Spreadsheets in some locales split cells at semicolons or tabs, so each part of the name may become a cell of its
+    own; they also ignore quotes and spaces before the sign of a formula.
     """
     return FORMULA.sub(r"\1'", name)

@@ -1,4 +1,4 @@
-"""Monthly reports: made when a brand's month is over, and again when it was restated; the running month when asked."""
+"""Generates monthly reports: of ended months and their restatements, and of the running month on request."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -27,19 +27,19 @@ WATERMARK: Final = "monthly_reports"
 CHECKED: Final = "monthly_reports_checked"
 MONTHS_CHECKED: Final = 13
 SETTLED: Final = timedelta(hours=1)
-"""What was received so long before the last check may have been committed after it."""
+"""Overlap with the last check: spend received up to this long before it may have been committed after it."""
 
-Due = tuple[int, date]
-"""A brand, and the first day of a month of its that is over."""
+BrandMonth = tuple[int, date]
+"""A brand id, and the first day of an ended month."""
 
 
-def generate_due(tell: Callable[[int, int], object] = lambda _done, _due: None) -> int:
-    """Stores a report of every month that ended since the last run (at the first: the last one), and once a day the
-    next version of those of the last 13 months that say something new now, and those that are missing; returns how
-    many were stored.
+def generate_due(progress: Callable[[int, int], object] = lambda _done, _due: None) -> int:
+    """Stores the reports that are due; returns how many.
 
-    `tell` hears how many are done, and how many are due. A brand that cannot be reported is logged and holds up no
-    other; a fault that passes is raised when all others are done, so that the job is done again.
+    Due is each brand's every month that ended since the last run (in the first run: the last month). Once a day, months
+    of the last 13 whose content changed get a new version, and missing ones are added. `progress` is called with the
+    number of reports done and due. A report that fails is logged and delays no other; the first transient error is
+    raised after all others are done, so that the job is retried.
     """
     at = clock.now()
     with snapshot() as connection:
@@ -48,19 +48,19 @@ def generate_due(tell: Callable[[int, int], object] = lambda _done, _due: None) 
         checks = _is_new_day(checked_at, at)
         if checks:
             due += _restated(connection, checked_at or at - ONE_DAY, at)
-    stored = _store_each(list(dict.fromkeys(due)), tell)
+    stored = _store_each(list(dict.fromkeys(due)), progress)
     committed(lambda connection: watermarks.raise_to(connection, WATERMARK, at))
     if checks:
         committed(lambda connection: watermarks.raise_to(connection, CHECKED, at))
     return stored
 
 
-def _restated(connection: Connection, checked_at: datetime, at: datetime) -> list[Due]:
+def _restated(connection: Connection, checked_at: datetime, at: datetime) -> list[BrandMonth]:
     running = day_starts_at(_months_back(at, 0), time_zone("UTC"))
     return reports.restated(connection, _months_back(at, MONTHS_CHECKED), checked_at - SETTLED, running + ONE_DAY, at)
 
 
-def _ended(connection: Connection, at: datetime) -> list[Due]:
+def _ended(connection: Connection, at: datetime) -> list[BrandMonth]:
     since = watermarks.reached_by(connection, WATERMARK, at)
     return [
         (brand_id, first_day)
@@ -73,7 +73,7 @@ def _ended(connection: Connection, at: datetime) -> list[Due]:
 
 
 def _ended_months(zone: ZoneInfo, since: datetime | None, at: datetime) -> list[tuple[date, date]]:
-    """The zone's months [first day, end day) that ended in (since, at], oldest first."""
+    """The zone's months [first day, end day) that ended in (since, at], oldest first; None: only the last one."""
     end_day = window_of(Period.MONTHLY, local_day(at, zone)).first_day
     ended: list[tuple[date, date]] = []
     while not ended if since is None else day_starts_at(end_day, zone) > since:
@@ -92,38 +92,41 @@ def _months_back(at: datetime, months: int) -> date:
     return date(place // 12, place % 12 + 1, 1)
 
 
-def _store_each(due: Sequence[Due], tell: Callable[[int, int], object]) -> int:
+def _store_each(due: Sequence[BrandMonth], progress: Callable[[int, int], object]) -> int:
     stored = 0
-    passing: list[Exception] = []
+    transient: list[Exception] = []
     for done, (brand_id, month) in enumerate(due, start=1):
         try:
             stored += report_month(brand_id, month) is not None
         except PASSING_FAULTS as error:
             log.warning("report.postponed", brand_id=brand_id, month=f"{month:%Y-%m}", error=type(error).__name__)
-            passing.append(error)
+            transient.append(error)
         except (DBAPIError, ArithmeticError, LookupError, TypeError, ValueError):
             log.exception("report.failed", brand_id=brand_id, month=f"{month:%Y-%m}")
-        tell(done, len(due))
-    if passing:
-        raise passing[0]
+        progress(done, len(due))
+    if transient:
+        raise transient[0]
     return stored
 
 
 def report_month(brand_id: int, month: date) -> int | None:
-    """Stores the report of the brand's month, which is over; returns its version, None where it says nothing new."""
-    kept, is_new = _kept(brand_id, month)
-    return kept["version"] if is_new else None
+    """Stores the report of a brand's ended month; returns its version, or None if the stored report is still right."""
+    report, is_new = _up_to_date(brand_id, month)
+    return report["version"] if is_new else None
 
 
-def _kept(brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
-    kept, is_new = committed(lambda connection: _keep(connection, brand_id, month))
+def _up_to_date(brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
+    report, is_new = committed(lambda connection: _store_if_changed(connection, brand_id, month))
     if is_new:
-        log.info("report.stored", brand_id=brand_id, month=f"{month:%Y-%m}", version=kept["version"])
-    return kept, is_new
+        log.info("report.stored", brand_id=brand_id, month=f"{month:%Y-%m}", version=report["version"])
+    return report, is_new
 
 
-def _keep(connection: Connection, brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
-    """The latest version, and whether it was stored just now. Raises Stale where another was stored meanwhile."""
+def _store_if_changed(connection: Connection, brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
+    """The latest version of the report, and whether it was stored now, because its content changed.
+
+    Raises Stale if another transaction stored a version meanwhile.
+    """
     with snapshot() as seen:
         at = clock.now()
         first = reports.first_stored(seen, brand_id, month, at)
@@ -148,10 +151,10 @@ def _as_stored(brand_id: int, month: date, version: int, at: datetime, content: 
 
 
 def on_demand(brand_id: int, month: date) -> dict[str, Any]:
-    """The report of the month that holds the day `month`, as it is known now, in the shape of `reports.stored`.
+    """The up-to-date report of the month that contains the day `month`, in the shape of `reports.stored`.
 
-    A month that is over is stored, where it says something new. The running one is not: its version is 0. Raises
-    InvalidValue for an unknown brand, a month that has not begun, and one that was over before the brand had anything.
+    A report of an ended month is stored if its content changed. The running month is not stored and has version 0.
+    Raises InvalidValue for an unknown brand, a month that has not begun, and a month before the brand's first data.
     """
     at = clock.now()
     with view() as connection:
@@ -163,15 +166,15 @@ def on_demand(brand_id: int, month: date) -> dict[str, Any]:
         if running is not None:
             return running
         window = window_of(Period.MONTHLY, month)
-        if not _had_anything(connection, brand_id, zone, window):
-            raise InvalidValue("month", f"{month:%Y-%m} was over before the brand had anything")
-    return _kept(brand_id, window.first_day)[0]
+        if not _had_data(connection, brand_id, zone, window):
+            raise InvalidValue("month", f"{month:%Y-%m} ended before the brand's first data")
+    return _up_to_date(brand_id, window.first_day)[0]
 
 
 def so_far(brand_id: int, month: date) -> dict[str, Any] | None:
-    """The running month as it is known now, in the same shape, version 0; None where the month is not the running one.
+    """The report of the running month up to now, with version 0, in the shape of `reports.stored`.
 
-    Raises InvalidValue for an unknown brand.
+    None if `month` is not in the running month. Raises InvalidValue for an unknown brand.
     """
     with view() as connection:
         return _running(connection, catalog.brand(connection, brand_id), month, clock.now())
@@ -185,7 +188,7 @@ def _running(connection: Connection, brand: dict[str, Any], month: date, at: dat
     return _as_stored(brand["id"], window.first_day, 0, at, content)
 
 
-def _had_anything(connection: Connection, brand_id: int, zone: ZoneInfo, month: Window) -> bool:
+def _had_data(connection: Connection, brand_id: int, zone: ZoneInfo, month: Window) -> bool:
     if month.end_day is None or month.first_day < FIRST_DAY:
         return False
     days = month.first_day, month.end_day

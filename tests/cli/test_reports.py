@@ -110,7 +110,7 @@ def test_report_all_stores_due_reports_and_list_shows_them(world: World, spendga
         (("--brand", "1", "--month", "2026-13"), "month: '2026-13' is not a month such as 2026-10"),
         (("--brand", "1", "--month", "0000-01"), "is not a month"),
         (("--brand", "1", "--month", "2026-07"), "month: 2026-07 has not begun"),
-        (("--brand", "1", "--month", "2026-04"), "was over before the brand had anything"),
+        (("--brand", "1", "--month", "2026-04"), "ended before the brand's first data"),
         (("--brand", "1", "--month", "2026-05", "--version", "3"), "version: there is no version 3 of 2026-05"),
         (("--brand", "1", "--format", "csv", "--output", "/nowhere/report.csv"), "output: /nowhere/report.csv"),
     ],

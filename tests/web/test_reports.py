@@ -159,7 +159,7 @@ def test_what_no_history_tells_of_is_a_dash(world: World, open_pages: TestClient
         ("/brands/1/reports/soon.csv", "is not a month such as 2026-10."),
         ("/brands/1/reports/2026-09", "2026-09 has not begun."),
         ("/brands/1/reports/2026-09.json", "2026-09 has not begun."),
-        ("/brands/1/reports/2020-01", "2020-01 was over before the brand had anything."),
+        ("/brands/1/reports/2020-01", "2020-01 ended before the brand's first data."),
         ("/brands/1/reports/2026-05?version=9", "There is no version 9 of 2026-05."),
     ],
 )

@@ -335,8 +335,8 @@ def test_a_month_on_demand_is_stored_once_and_again_when_something_is_new(world:
     [
         (date(2026, 6, 1), "month: 2026-06 has not begun"),
         (date(9999, 12, 31), "month: 9999-12 has not begun"),
-        (date(2026, 4, 30), "month: 2026-04 was over before the brand had anything"),
-        (date(1, 1, 1), "was over before the brand had anything"),
+        (date(2026, 4, 30), "month: 2026-04 ended before the brand's first data"),
+        (date(1, 1, 1), "ended before the brand's first data"),
     ],
 )
 def test_a_month_that_has_not_begun_or_was_before_the_brand_is_refused(
