@@ -140,7 +140,7 @@ HoldArgument = Annotated[str, typer.Argument(metavar="HOLD", help=f"One of: {', 
 def hold_campaign(campaign: CampaignArgument, hold: HoldArgument, yes: Yes = False, dry_run: DryRun = False) -> None:
     """Set a hold on a campaign: it must not serve until the hold is lifted, whatever else is edited."""
     work = partial(set_holds.set_hold, campaign_id=campaign, hold=hold, edit=edit())
-    consent.make(work, _brand_of(campaign), f"campaign {campaign} has the hold {hold}", yes=yes, dry_run=dry_run)
+    consent.confirm_and_edit(work, _brand_of(campaign), f"campaign {campaign} has the hold {hold}", yes=yes, dry_run=dry_run)
 
 
 @campaigns.command("release")
@@ -148,7 +148,7 @@ def release_campaign(campaign: CampaignArgument, hold: HoldArgument, yes: Yes = 
     """Lift a hold that was set on a campaign. It serves again if nothing else holds it."""
     work = partial(set_holds.lift_hold, campaign_id=campaign, hold=hold, edit=edit())
     done = f"campaign {campaign} no longer has the hold {hold}"
-    consent.make(work, _brand_of(campaign), done, yes=yes, dry_run=dry_run)
+    consent.confirm_and_edit(work, _brand_of(campaign), done, yes=yes, dry_run=dry_run)
 
 
 @campaigns.command("create")
