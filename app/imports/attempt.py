@@ -1,0 +1,282 @@
+"""One attempt to read a table under given options: evidence, decisions, sums, and the checks between them."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import Final
+
+from app.imports.answers import (
+    MICROS_OF,
+    Choice,
+    DayOrder,
+    DecimalMark,
+    Question,
+    Reading,
+    ReadOptions,
+    Refused,
+    Totals,
+    Unit,
+)
+from app.imports.evidence.amounts import AmountReader
+from app.imports.evidence.currencies import Currency, currency_of
+from app.imports.evidence.days import Days
+from app.imports.evidence.decisions import Decided, day_order, decimal_mark, unit_of
+from app.imports.evidence.gathered import Evidence, gather
+from app.imports.evidence.ids import check_rounded
+from app.imports.evidence.platform import Known, filter_of, resolve
+from app.imports.evidence.preamble import Stated, stated
+from app.imports.evidence.rows_by_day import check_one_day_each, hours_warning
+from app.imports.evidence.stated_facts import as_of, range_of
+from app.imports.headings.columns import Columns, columns_of
+from app.imports.headings.layout import Layout
+from app.imports.headings.names import is_total, squeezed
+from app.imports.sums.adding import Sums, add_up
+from app.imports.sums.cut_off import check_last_row
+from app.imports.sums.repeats import Repeats, repeated
+from app.imports.sums.totals_rows import Check, check, sort_out, sums_among_names
+from domain.money import MAX_AMOUNT_MICROS, format_units
+
+ABOUT_DECIMAL: Final = "decimal sign"
+ABOUT_UNIT: Final = "unit"
+ABOUT_ORDER: Final = "order of day and month"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file apart from its rows: the name that people know it by, its time of change, the hash of its bytes."""
+
+    name: str
+    modified_at: datetime
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Everything settled before amounts are summed."""
+
+    columns: Columns
+    known: Known
+    stated: Stated
+    currency: Currency
+    mark: Decided[DecimalMark]
+    unit: Decided[Unit]
+    order: Decided[DayOrder]
+
+
+def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
+    """Reads the table. Raises Refused, or Question with choices whose sums are not known yet."""
+    first = resolve(layout, options, source.name)
+    columns = columns_of(layout, options, first.name)
+    evidence = gather(layout, columns)
+    decided = _decide(layout, columns, evidence, options, source)
+    reader = AmountReader(decided.mark.value or "point", _decimals(evidence, decided.mark.value))
+    days = Days(day_first=decided.order.value != "month_first")
+    check_one_day_each(evidence, columns, days, decided.known.name)
+    check_last_row(layout, columns, evidence)
+    undated = sort_out(evidence, layout, columns, reader, days)
+    marks = frozenset(row.line for row in evidence.undated)
+    sums = add_up(layout, columns, reader, days, filter_of(evidence, decided.known, decided.currency.filtered), marks)
+    check_rounded(sums.by_campaign)
+    for row in undated.bad:
+        sums.note(*row)
+    scale = _Scale(reader.decimals, MICROS_OF[decided.unit.value or "currency"])
+    dropped = _drop_sums_among_names(sums, columns, [row.value for row in undated.sums if row.value is not None])
+    whole = decided.currency.filtered is None and not sums.other_rows
+    checked = check(undated, sums, scale.micros, scale.shown) if whole else Check((), "totals rows are of all rows")
+    identical, repeats_told = _repeats(layout, columns, days, sums, options)
+    return _reading(
+        layout, options, source, evidence, decided, sums, scale, checked, identical,
+        [*repeats_told, *_warnings(evidence, undated.repeated_headings, dropped)],
+    )  # fmt: skip
+
+
+def _decimals(evidence: Evidence, mark: DecimalMark | None) -> int:
+    point, comma = evidence.amounts.decimals
+    return max(point if mark != "comma" else comma, point if evidence.amounts.has_numbers else 0)
+
+
+def _decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadOptions, source: Source) -> Decisions:
+    around = list(chain(layout.above, (row for row in evidence.undated if row.line > evidence.last_dated)))
+    said = stated(around)
+    known = resolve(layout, options, source.name, evidence, around)
+    if known.name is None:
+        raise Question("platform", known.choices(), "nothing in the file says which platform it is of")
+    _check_has_rows(evidence, columns)
+    if evidence.amounts.scientific is not None:
+        line, cell = evidence.amounts.scientific
+        raise Refused(f"line {line} has {cell.strip()!r}: a spreadsheet has rounded it", "export it again")
+    currency = currency_of(evidence, columns, said, options)
+    mark = decimal_mark(evidence, options, layout.table.form)
+    if mark.value is None:
+        raise Question(
+            ABOUT_DECIMAL, [Choice(f"decimal {one}", {"decimal": one}) for one in ("point", "comma")], mark.proof
+        )
+    is_english = columns.day.text.isascii() and squeezed(columns.day.text) in _ENGLISH_DAYS
+    order = day_order(evidence, options, said, known.name, source.modified_at.date(), is_english=is_english)
+    if order.value is None:
+        choices = [Choice(one.replace("_", " "), {"day_order": one}) for one in ("day_first", "month_first")]
+        raise Question(ABOUT_ORDER, choices, order.proof)
+    unit = unit_of(evidence, columns, layout, options, known.name, currency.code, said.title)
+    if unit.value is None:
+        units: list[Unit] = ["currency", "micros" if columns.spend.unit is None else columns.spend.unit]
+        raise Question(ABOUT_UNIT, [Choice(f"in {one}", {"unit": one}) for one in units], unit.proof)
+    return Decisions(columns, known, said, currency, mark, unit, order)
+
+
+_ENGLISH_DAYS: Final = frozenset(
+    {
+        "day",
+        "date",
+        "gregoriandate",
+        "timeperiod",
+        "startdate",
+        "startdateinutc",
+        "reportdate",
+        "starttime",
+        "reportingstarts",
+        "time",
+    }
+)
+
+
+def _check_has_rows(evidence: Evidence, columns: Columns) -> None:
+    """Refuses a table of which no row has a day that can be read."""
+    if evidence.rows or evidence.period is not None:
+        return
+    for row in evidence.undated:
+        cell = row.cells[columns.day.place].strip() if len(row.cells) > columns.day.place else ""
+        if len([one for one in row.cells if one.strip()]) > 2 and any(one.isdigit() for one in cell):
+            raise Refused(
+                f"line {row.line} has {cell[:40]!r} for a day, which is none", "write days such as 2026-11-30"
+            )
+
+
+def _repeats(layout: Layout, columns: Columns, days: Days, sums: Sums, options: ReadOptions) -> tuple[int, list[str]]:
+    """How many rows are identical to others, told. Raises Refused where a campaign's whole day is there twice."""
+    hashes = repeated(sums)
+    if not hashes:
+        return 0, []
+    found = Repeats(layout, columns, days, hashes)
+    if found.pasted is not None and not options.keep_duplicates:
+        (campaign, day), lines = found.pasted
+        raise Refused(
+            f"{found.identical} identical rows: campaign {campaign} on {day} is there twice, "
+            f"on lines {' and '.join(map(str, lines))}",
+            "two exports were put together: import them one by one, or keep them with --keep-duplicates",
+        )
+    return found.identical, [f"{found.identical} identical rows, all of them counted"]
+
+
+def _drop_sums_among_names(sums: Sums, columns: Columns, stated_sums: list[int]) -> list[str]:
+    """Takes out rows called «Total» and the like that are the sums of the others, in files without ids."""
+    if not columns.names_are_ids:
+        return []
+    names = [name for name in sums.by_campaign if is_total(name)]
+    dropped = sums_among_names(sums.by_campaign, names, stated_sums)
+    for name in dropped:
+        days = sums.by_campaign.pop(name)
+        sums.total -= sum(days.values())
+    return dropped
+
+
+def _warnings(evidence: Evidence, repeated_headings: int, dropped: list[str]) -> list[str]:
+    told = []
+    if not evidence.rows:
+        told.append("the file has headings and no rows")
+    if repeated_headings:
+        told.append(f"the headings are there {repeated_headings + 1} times: the file is several exports")
+    if dropped:
+        told.append(f"rows called {', '.join(dropped)} are sums of the others, and are left out")
+    if (hours := hours_warning(evidence)) is not None:
+        told.append(hours)
+    return told
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Turns the reader's units of 10**-decimals into micros."""
+
+    decimals: int
+    micros_per_unit: int
+
+    def micros(self, amount: int) -> int:
+        """Micros, rounded half to even."""
+        one = int(10**self.decimals)
+        whole, rest = divmod(amount * self.micros_per_unit, one)
+        return whole + (2 * rest > one or (2 * rest == one and whole % 2 == 1))
+
+    def shown(self, amount: int) -> str:
+        """An amount in words."""
+        return format_units(self.micros(amount))
+
+
+def _totals(sums: Sums, scale: _Scale) -> Totals:
+    """Whole micros of each campaign's day; a day that is incomplete, or beyond all range, is left out and noted."""
+    for campaign, day in sums.incomplete:
+        sums.by_campaign.get(campaign, {}).pop(day, None)
+    for campaign, days in sums.by_campaign.items():
+        for day, amount in list(days.items()):
+            micros = scale.micros(amount)
+            if abs(micros) > MAX_AMOUNT_MICROS:
+                sums.note(
+                    0,
+                    format_units(micros),
+                    f"campaign {campaign} on {day}: {format_units(micros)} is over a billion units",
+                )
+                sums.incomplete.add((campaign, day))
+                del days[day]
+            else:
+                days[day] = micros
+    return Totals({campaign: days for campaign, days in sums.by_campaign.items() if days})
+
+
+def _reading(
+    layout: Layout, options: ReadOptions, source: Source, evidence: Evidence, decided: Decisions,
+    sums: Sums, scale: _Scale, checked: Check, identical: int, warnings: list[str],
+) -> Reading:  # fmt: skip
+    totals = _totals(sums, scale)
+    days = totals.days
+    zone = decided.columns.day.zone or decided.stated.zone
+    written = decided.order.value if evidence.days.numeric else None
+    around_order, known_range = range_of(decided.stated, written, days)
+    moment, as_of_source = as_of(options, decided.stated, around_order, zone, source.modified_at)
+    inside = known_range is not None and (not days or (known_range[0] <= min(days) and max(days) <= known_range[1]))
+    if known_range is not None and not inside:
+        warnings.append(f"some days are outside of the file's own range, {known_range[0]} to {known_range[1]}")
+    accounts = {one.strip() for one in evidence.accounts if one.strip()}
+    names = {campaign: sums.names.get(campaign) or campaign for campaign in totals.campaigns}
+    proofs = (decided.unit.proof, decided.mark.proof, decided.order.proof)
+    left_out = f"{sums.without_amount} rows without a figure" if sums.without_amount else ""
+    others = f"{sums.other_rows} rows of other currencies or platforms are left out" if sums.other_rows else ""
+    return Reading(
+        platform=decided.known.name or "",
+        platform_why=decided.known.why,
+        account=next(iter(accounts)) if len(accounts) == 1 else decided.stated.account,
+        columns=decided.columns.told(),
+        unit=decided.unit.value or "currency",
+        proofs=(*proofs, *(one for one in (left_out, others) if one)),
+        totals=totals,
+        names=names,
+        currency=decided.currency.code,
+        currencies=decided.currency.allowed,
+        time_zone=zone,
+        as_of=moment,
+        as_of_source=as_of_source,
+        first_day=min(days, default=None),
+        last_day=max(days, default=None),
+        stated_days=known_range,
+        is_complete=(inside and not decided.stated.is_incomplete) if options.complete is None else options.complete,
+        is_delta=options.delta,
+        totals_rows=checked.rows,
+        totals_told=checked.told,
+        identical_rows=identical,
+        bad_rows=tuple(sorted(sums.bad_rows)),
+        incomplete=frozenset(sums.incomplete),
+        warnings=(*decided.known.warnings, *checked.warnings, *warnings),
+        rows=evidence.rows,
+        encoding=layout.table.encoding,
+        sha256=source.sha256,
+        layout=hashlib.sha256("\x1f".join(squeezed(one.text) for one in layout.headings).encode()).hexdigest(),
+        options=options,
+    )

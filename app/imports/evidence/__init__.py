@@ -1,0 +1,1 @@
+"""What the cells of a table prove, and the decisions that follow from it."""

@@ -1,0 +1,243 @@
+"""The first pass over a table: what the cells of the used columns prove, and the rows that are no campaign's day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+from app.imports.answers import Refused
+from app.imports.cells import NOTHING, DateCell, bare
+from app.imports.evidence.amounts import AmountEvidence, Unreadable, take_apart
+from app.imports.evidence.dates import Day, Moment, Numeric, Period, Read, read_day
+from app.imports.headings.columns import Columns
+from app.imports.headings.layout import Layout
+from app.imports.headings.names import begins_with_total, heading
+from app.imports.tables import Row
+
+MAX_UNDATED: Final = 200_000
+MAX_DAYS: Final = 200_000
+MAX_LISTED: Final = 1_000
+OTHERS_WITHIN: Final = 2_000
+
+
+@dataclass
+class DayEvidence:
+    """The forms in which a column writes its days, each with the first line and cell."""
+
+    forms: dict[str, tuple[int, str]] = field(default_factory=dict)
+    day_first: tuple[int, str] | None = None
+    month_first: tuple[int, str] | None = None
+    numeric: set[tuple[int, int, int]] = field(default_factory=set)
+    certain: set[date] = field(default_factory=set)
+    hours: dict[str, set[int]] = field(default_factory=dict)
+    moment: tuple[int, str] | None = None
+
+    def add(self, cell: str, read: Read, line: int) -> None:
+        """Notes a cell that was read as a day."""
+        if ":" in cell and not isinstance(read, Moment):
+            self.hours.setdefault(cell.strip()[:10], set()).add(getattr(read, "hour", None) or 0)
+        if isinstance(read, Day):
+            self.forms.setdefault("date cells" if isinstance(cell, DateCell) else _form(cell), (line, cell))
+            self.certain.add(read.day)
+        elif isinstance(read, Moment):
+            self.forms.setdefault("moments", (line, cell))
+            if read.day is None:
+                self.moment = self.moment or (line, cell)
+            else:
+                self.certain.add(read.day)
+        elif isinstance(read, Numeric):
+            self.forms.setdefault("dots" if read.dotted else "numbers", (line, cell))
+            self.numeric.add((read.first, read.second, read.year))
+            if read.as_day(day_first=False) is None:
+                self.day_first = self.day_first or (line, cell)
+            if read.as_day(day_first=True) is None:
+                self.month_first = self.month_first or (line, cell)
+
+    def note_hour(self, day: str, hour: str) -> None:
+        """Notes an hour that a column of its own names."""
+        digits = hour.strip()[:2].strip(":")
+        if digits.isdigit():
+            self.hours.setdefault(day.strip()[:10], set()).add(int(digits))
+
+    def days(self, *, day_first: bool) -> set[date]:
+        """The days under one order of day and month."""
+        found = (Numeric(*one, dotted=False).as_day(day_first=day_first) for one in self.numeric)
+        return self.certain | {one for one in found if one is not None}
+
+
+def _form(cell: str) -> str:
+    return "iso" if bare(cell)[:4].isdigit() else "words"
+
+
+@dataclass
+class Evidence:
+    """What a whole table proves.
+
+    `undated` are rows without one day, `period` the first row that covers more than one. `last_dated` is the line of
+    the last row with a day. `ends` counts rows by the days from their beginning to their end.
+    """
+
+    amounts: AmountEvidence = field(default_factory=AmountEvidence)
+    whole_numbers: AmountEvidence = field(default_factory=AmountEvidence)
+    others: AmountEvidence = field(default_factory=AmountEvidence)
+    days: DayEvidence = field(default_factory=DayEvidence)
+    undated: list[Row] = field(default_factory=list)
+    period: tuple[Row, Period] | None = None
+    currencies: dict[str, int] = field(default_factory=dict)
+    accounts: dict[str, int] = field(default_factory=dict)
+    platforms: dict[str, int] = field(default_factory=dict)
+    ends: dict[tuple[str, str], int] = field(default_factory=dict)
+    rows: int = 0
+    last_dated: int = 0
+    last_row: Row = field(default_factory=lambda: Row(0, ()))
+
+
+def gather(layout: Layout, columns: Columns) -> Evidence:
+    """Reads every row below the headings. Raises Refused for rows that have more cells than there are headings."""
+    evidence = Evidence()
+    count, day_place = len(layout.headings), columns.day.place
+    needed = max(day_place, columns.campaign.place)
+    read_day_of = _KnownDays(evidence.days)
+    note = _Noter(evidence, layout, columns)
+    line, row = 0, _NO_CELLS
+    for line, row in layout.table.rows():
+        if line <= layout.line:
+            continue
+        cell = row[day_place] if len(row) > day_place else ""
+        read = read_day_of.at(cell, line)
+        if len(row) > count and any(map(str.strip, row[count:])):
+            _check_width(layout, row, line, read)
+        if type(read) in _DAYS and len(row) > needed and not _is_of_none(row, columns):
+            evidence.rows += 1
+            evidence.last_dated = line
+            note.dated(row, line, cell)
+        elif any(map(str.strip, row)):
+            _note_undated(evidence, columns, Row(line, row), read)
+    evidence.last_row = Row(line, row)
+    return evidence
+
+
+_NO_CELLS: Final[Sequence[str]] = ()
+
+
+class _KnownDays:
+    """Days by the cells that write them, each read and noted once."""
+
+    def __init__(self, evidence: DayEvidence) -> None:
+        self._evidence = evidence
+        self._known: dict[str, Read] = {}
+
+    def at(self, cell: str, line: int) -> Read:
+        """What a cell says of days; a line is kept as the proof."""
+        read = self._known.get(cell)
+        if read is None:
+            read = read_day(cell)
+            if len(self._known) < MAX_DAYS:
+                self._known[cell] = read
+            if type(read) in _DAYS:
+                self._evidence.add(cell, read, line)
+        return read
+
+
+class _Noter:
+    """Notes the cells of rows with a day, column by column."""
+
+    def __init__(self, evidence: Evidence, layout: Layout, columns: Columns) -> None:
+        self._evidence = evidence
+        self._spend = columns.spend.place
+        self._counts = [one.place for one in layout.headings if one.meaning == "whole"][:3]
+        self._others = [one.place for one in layout.headings if one.meaning is None and one.text][:12]
+        self._end = columns.end.place if columns.end else None
+        self._hour = columns.hour.place if columns.hour else None
+        listed = (
+            (columns.currency, evidence.currencies),
+            (columns.platform, evidence.platforms),
+            (columns.account, evidence.accounts),
+        )
+        self._listed = [(one.place, kept) for one, kept in listed if one is not None]
+
+    def dated(self, row: Sequence[str], line: int, day: str) -> None:
+        """Notes a row with a day."""
+        evidence, cells = self._evidence, len(row)
+        if cells > self._spend:
+            evidence.amounts.add(row[self._spend], line)
+        if evidence.rows <= OTHERS_WITHIN:
+            self._note_others(row, line)
+        if self._end is not None and cells > self._end and len(evidence.ends) < MAX_DAYS:
+            evidence.ends.setdefault((day, row[self._end]), line)
+        if self._hour is not None and cells > self._hour:
+            evidence.days.note_hour(day, row[self._hour])
+        for place, kept in self._listed:
+            if cells > place and row[place] not in kept and len(kept) < MAX_LISTED:
+                kept[row[place]] = line
+
+    def _note_others(self, row: Sequence[str], line: int) -> None:
+        for place in self._counts:
+            if len(row) > place:
+                self._evidence.whole_numbers.add(row[place], line)
+        for place in self._others:
+            if len(row) > place:
+                _note_other(self._evidence.others, row[place], line)
+
+
+_DAYS: Final = (Day, Numeric, Moment)
+
+
+def _is_of_none(row: Sequence[str], columns: Columns) -> bool:
+    """Whether a dated row names no campaign: a day's sum."""
+    return bare(row[columns.campaign.place]) in NOTHING
+
+
+def _note_other(evidence: AmountEvidence, cell: str, line: int) -> None:
+    """Notes a cell of another column, where it is a plain number or a percentage."""
+    text = cell.strip().removesuffix("%").strip()
+    if text[:1].isdigit() and len(text) < 20 and "/" not in text:
+        evidence.add(text, line)
+
+
+def _check_width(layout: Layout, row: Sequence[str], line: int, read: Read) -> None:
+    """Refuses a row of data that has cells behind the last heading."""
+    if isinstance(read, (Day, Numeric)) or len([cell for cell in row if cell.strip()]) >= len(layout.headings):
+        extra = next(cell for cell in row[len(layout.headings) :] if cell.strip())
+        raise Refused(
+            f"line {line} has {len(row)} cells and there are {len(layout.headings)} headings: {extra[:40]!r} has none",
+            "export it again with its texts and amounts in quotes",
+        )
+
+
+def _note_undated(evidence: Evidence, columns: Columns, row: Row, read: Read) -> None:
+    if isinstance(read, Period) and evidence.period is None and not is_sum(row, columns):
+        evidence.period = row, read
+    evidence.undated.append(row)
+    if len(evidence.undated) > MAX_UNDATED:
+        raise Refused(f"over {MAX_UNDATED} rows have no day, the first on line {evidence.undated[0].line}")
+
+
+def is_sum(row: Row, columns: Columns) -> bool:
+    """Whether a row without one campaign's day looks like a sum: it names no campaign, or its label is a total's."""
+    cells = row.cells
+    place = columns.campaign.place
+    own = bare(cells[place]) if len(cells) > place else ""
+    labels = [own, bare(cells[columns.day.place]) if len(cells) > columns.day.place else ""]
+    if columns.name is not None and len(cells) > columns.name.place:
+        labels.append(cells[columns.name.place])
+    labels.append(next((cell for cell in cells if cell.strip()), ""))
+    if any(label not in NOTHING and begins_with_total(label) for label in labels):
+        return True
+    names = [own] + ([bare(cells[columns.name.place])] if columns.name and len(cells) > columns.name.place else [])
+    return all(name in NOTHING for name in names) and amount_in(row, columns) is not None
+
+
+def amount_in(row: Row, columns: Columns) -> str | None:
+    """The cell of a row's spend, where it holds an amount."""
+    cell = row.cells[columns.spend.place] if len(row.cells) > columns.spend.place else ""
+    try:
+        return cell if take_apart(cell) is not None else None
+    except Unreadable:
+        return None
+
+
+def is_headings_again(row: Row, layout: Layout) -> bool:
+    """Whether a row repeats the headings, as files pasted below each other do."""
+    texts = [one.text for one in layout.headings]
+    return [heading(cell, 0).text for cell in row.cells][: len(texts)] == texts

@@ -1,0 +1,63 @@
+"""Campaign ids: kept as the platform means them, refused where a spreadsheet has lost digits of them."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from app.imports.answers import Refused
+from app.imports.cells import NumberCell, bare
+from domain.inputs import MAX_TEXT
+from domain.text import fault_of
+
+_SCIENTIFIC: Final = re.compile(r"[+-]?\d+([.,]\d+)?[eE][+-]?\d+")
+_FRACTION: Final = re.compile(r"\d+[.,]\d+")
+_GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?:[\u00a0\u202f]\d{3})+")
+_URN: Final = re.compile(r"urn:li:[A-Za-z]+:(\d+)|customers/\d+/campaigns/(\d+)")
+KEPT_DIGITS: Final = 15
+FIX: Final = "export it again and open it nowhere before, or format the id column as text first"
+
+
+class NoId(ValueError):
+    """A cell that is no id."""
+
+
+def campaign_id(cell: str) -> str:
+    """The id in a cell of an id column.
+
+    Raises Refused for a number that has lost digits, NoId for an empty cell or anything that is no id.
+    """
+    text = bare(cell).strip('"').strip()
+    if _SCIENTIFIC.fullmatch(text):
+        raise Refused(f"campaign {text} is a number that a spreadsheet has rounded, not an id", FIX)
+    if isinstance(cell, NumberCell) and text.isdigit() and len(text) > KEPT_DIGITS:
+        raise Refused(f"campaign {text} has more digits than a spreadsheet keeps of a number", FIX)
+    if _GROUPED.fullmatch(text):
+        return re.sub(r"\D", "", text)
+    if _FRACTION.fullmatch(text):
+        raise NoId(f"{text[:40]} is a number that a spreadsheet has changed, not an id")
+    if found := _URN.fullmatch(text):
+        return found[1] or found[2]
+    if not text or len(text) > MAX_TEXT or fault_of(text):
+        raise NoId("is empty or no id")
+    return text
+
+
+def name_as_id(cell: str) -> str:
+    """A campaign's name as its id. A name over the limit is cut, with a sum of the rest that keeps it apart."""
+    text = bare(cell)
+    if "\ufffd" in text:
+        raise Refused(f"campaign {text[:40]!r} has lost letters", "export it again as UTF-8")
+    if not text or fault_of(text):
+        raise NoId("is empty or has signs that cannot be seen")
+    if len(text) > MAX_TEXT:
+        return f"{text[: MAX_TEXT - 14]}… {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return text
+
+
+def check_rounded(ids: Iterable[str]) -> None:
+    """Refuses ids that are all zeros behind their 15th digit: numbers that passed through a spreadsheet."""
+    long = [one for one in ids if len(one) > KEPT_DIGITS and one.isdigit()]
+    zeros = sum(len(one) - KEPT_DIGITS for one in long)
+    if long and zeros >= 3 and not any(one[KEPT_DIGITS:].strip("0") for one in long):
+        raise Refused(f"campaign {long[0]} ends in zeros as a spreadsheet leaves them: digits are lost", FIX)

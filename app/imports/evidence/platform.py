@@ -1,0 +1,109 @@
+"""The platform that a file is of: as told, by a column that names it, or by marks of one platform."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from app.imports.answers import Choice, Question, ReadOptions, Refused
+from app.imports.cells import NOTHING
+from app.imports.evidence.gathered import Evidence
+from app.imports.headings.layout import Layout
+from app.imports.headings.platform_marks import platform_of
+from app.imports.tables import Row
+from domain import platforms
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Rows to read: of one currency and of one platform, where a column tells them apart."""
+
+    currency: str | None = None
+    platform: str | None = None
+    platforms: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Known:
+    """The platform by its canonical name (None: nothing says it), and why; `scores` are those of its marks."""
+
+    name: str | None
+    why: str = ""
+    warnings: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    in_column: frozenset[str] = frozenset()
+
+    def choices(self) -> list[Choice]:
+        """The platforms that it can be of, the likeliest first."""
+        likely = sorted(
+            (name for name, score in self.scores.items() if score >= 0.5), key=lambda name: -self.scores[name]
+        )
+        return [Choice(platforms.label(name), {"platform": name}) for name in (likely or platforms.PLATFORMS)]
+
+
+def resolve(
+    layout: Layout,
+    options: ReadOptions,
+    file_name: str,
+    evidence: Evidence | None = None,
+    around: Iterable[Row] | None = None,
+) -> Known:
+    """Decides the platform; the file's name does where nothing in the file speaks for one.
+
+    Raises Question for rows of several platforms, Refused for rows of another one than told.
+    """
+    found, scores = platform_of(layout.headings, layout.above if around is None else around)
+    in_column = _in_column(evidence)
+    if options.platform is not None:
+        name = platforms.known(options.platform)
+        if in_column and name not in in_column:
+            raise Refused(f"no row is of {platforms.label(name)}: they are of {_labels(in_column)}")
+        warnings: tuple[str, ...] = ()
+        if found is not None and found.name != name and scores[found.name] >= 2 and name in platforms.PLATFORMS:
+            looks = f"it looks like a file of {platforms.label(found.name)} ({found.why})"
+            warnings = (f"{looks}, not of {platforms.label(name)}",)
+        return Known(name, "as told", warnings, scores, in_column)
+    if len(in_column) > 1:
+        choices = [Choice(f"rows of {platforms.label(name)} alone", {"platform": name}) for name in sorted(in_column)]
+        raise Question("platform", choices, f"its rows are of {_labels(in_column)}")
+    if in_column:
+        return Known(next(iter(in_column)), "a column names it", scores=scores, in_column=in_column)
+    if found is None:
+        of_headings = {one.platform for one in layout.headings if one.platform}
+        if len(of_headings) == 1:
+            name = next(iter(of_headings))
+            return Known(name, f"heading {next(one.text for one in layout.headings if one.platform)}", scores=scores)
+        named = platforms_named(file_name)
+        if len(named) == 1:
+            return Known(next(iter(named)), f"the file's name, {file_name}", scores=scores)
+        return Known(None, scores=scores)
+    return Known(found.name, found.why, scores=scores)
+
+
+def platforms_named(text: str) -> set[str]:
+    """The platforms that a file's name names by words of four letters or more."""
+    words = [word for word in re.split(r"[\W_\d]+", text) if word]
+    found = {
+        platforms.canonical("".join(words[start:end]))
+        for start in range(len(words))
+        for end in (start + 1, start + 2)
+        if len("".join(words[start:end])) >= 4
+    }
+    return {name for name in found if name}
+
+
+def _labels(names: Iterable[str]) -> str:
+    return ", ".join(map(platforms.label, sorted(names)))
+
+
+def _in_column(evidence: Evidence | None) -> frozenset[str]:
+    if evidence is None:
+        return frozenset()
+    cells = [cell for cell in evidence.platforms if cell not in NOTHING]
+    return frozenset(map(platforms.known, cells)) if any(map(platforms.canonical, cells)) else frozenset()
+
+
+def filter_of(evidence: Evidence, known: Known, currency: str | None) -> Filter:
+    """The rows to read."""
+    if len(known.in_column) < 2:
+        return Filter(currency)
+    return Filter(currency, known.name, {cell: platforms.known(cell) for cell in evidence.platforms})

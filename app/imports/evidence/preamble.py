@@ -1,0 +1,199 @@
+"""The lines around a table: its range of days, time zone, currency, account, and the time of which its figures are."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Final
+
+from app.imports.evidence.dates import Day, Numeric, read_day
+from app.imports.headings.names import CODES, squeezed
+from app.imports.tables import Row
+from app.imports.zones import offset_at, zone_names
+
+_AROUND: Final = re.compile(
+    r"\s*(?:–|—|~|〜|～)\s*|\s+(?:-|to|bis|au|al|a|à|até|tot|do|through|e)\s+|(?<=\d{4})-(?=\d)|から"
+)
+_ZONE_WORDS: Final = frozenset(
+    {
+        "timezone",
+        "reporttimezone",
+        "zeitzone",
+        "fuseauhoraire",
+        "zonahoraria",
+        "fusohorario",
+        "fusoorario",
+        "tijdzone",
+        "strefaczasowa",
+        "タイムソーン",
+        "accounttimezone",
+        "tz",
+    }
+)
+_CURRENCY_WORDS: Final = frozenset(
+    {"currency", "currencycode", "accountcurrency", "wahrung", "devise", "moneda", "moeda", "valuta", "waluta", "通貨"}
+)
+_ACCOUNT_WORDS: Final = frozenset(
+    {
+        "accountid",
+        "customerid",
+        "advertiserid",
+        "accountnumber",
+        "kundennummer",
+        "adaccountid",
+        "orgid",
+        "organizationid",
+    }
+)
+_COMPLETED: Final = frozenset({"lastcompletedavailableday", "lastcompletedavailablehour", "lastcompletedday"})
+_MADE: Final = frozenset(
+    {
+        "reporttime",
+        "dategenerated",
+        "datetimegenerated",
+        "generated",
+        "generatedon",
+        "reportgenerated",
+        "createdon",
+        "created",
+        "exportedat",
+        "exportdate",
+        "exported",
+        "downloaded",
+        "rundate",
+        "reportrun",
+        "dategenere",
+        "erstelltam",
+        "reportcreationdate",
+        "reportcreated",
+    }
+)
+_START: Final = frozenset(
+    {"reportstart", "startdate", "from", "start", "reportstartdate", "startdatum", "berichtsbeginn"}
+)
+_END: Final = frozenset({"reportend", "enddate", "to", "end", "reportenddate", "enddatum", "berichtsende"})
+_CLOCK: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([AaPp])?\.?[Mm]?\.?")
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the lines around a table say. Days are (day, whether its order of day and month was assumed)."""
+
+    title: str = ""
+    range: tuple[str, str] | None = None
+    zone: str | None = None
+    currency: str | None = None
+    account: str | None = None
+    completed: str | None = None
+    made: str | None = None
+    is_incomplete: bool = False
+
+
+def stated(lines: Iterable[Row]) -> Stated:
+    """Reads «Key: value» lines, pairs of cells, and a bare range of days."""
+    found: dict[str, str] = {}
+    title, bare_range = "", None
+    start = end = None
+    for row in lines:
+        cells = [cell.strip() for cell in row.cells if cell.strip()]
+        if not cells or len(cells) > 12:
+            continue
+        text = ", ".join(cells)
+        title = title or (text if not found else "")
+        inner = re.search(r"\(([^()]+)\)$", text)
+        bare_range = bare_range or _range(text) or (_range(inner[1]) if inner else None)
+        key, value = _pair(cells)
+        if not value:
+            continue
+        if key in _START:
+            start = value
+        elif key in _END:
+            end = value
+        else:
+            found.setdefault(key, value)
+        if zoned := re.search(r"\(in (UTC|GMT)\)", text):
+            found.setdefault("timezone", zoned[1])
+        bare_range = bare_range or _range(value)
+    if start and end:
+        bare_range = bare_range or (_date_part(start), _date_part(end))
+
+    def first(words: frozenset[str]) -> str | None:
+        return next((found[key] for key in found if key in words), None)
+
+    made, currency = first(_MADE), first(_CURRENCY_WORDS)
+    return Stated(
+        title=title,
+        range=bare_range,
+        zone=first(_ZONE_WORDS) or _zone_in(title),
+        currency=currency.upper() if currency and currency.upper() in CODES else None,
+        account=first(_ACCOUNT_WORDS),
+        completed=first(_COMPLETED),
+        made=None if made is None or _range(made) else made,
+        is_incomplete=squeezed(found.get("potentialincompletedata", "")) == "true",
+    )
+
+
+def _zone_in(title: str) -> str | None:
+    found = re.search(r"\(in (UTC|GMT)\)", title)
+    return found[1] if found else None
+
+
+def _pair(cells: list[str]) -> tuple[str, str]:
+    if len(cells) >= 2 and not cells[0].rstrip().endswith(")"):
+        head = cells[0].rstrip(":： ")
+        if ":" not in head or len(cells[0]) < 30:
+            return squeezed(head), ", ".join(cells[1:])
+    key, _, value = cells[0].partition(":")
+    return squeezed(key), ", ".join([value.strip(), *cells[1:]]).strip(", ")
+
+
+def _range(text: str) -> tuple[str, str] | None:
+    """The two days in a text, as they are written."""
+    parts = _AROUND.split(text.strip())
+    if len(parts) != 2:
+        return None
+    last = read_day(_date_part(parts[1]))
+    if not isinstance(last, (Day, Numeric)):
+        return None
+    first_text = _date_part(parts[0].rpartition(": ")[2] if ": " in parts[0] else parts[0])
+    first = read_day(first_text)
+    if not isinstance(first, (Day, Numeric)) and isinstance(last, Day):
+        first_text = f"{first_text}, {last.day.year}"
+        first = read_day(first_text)
+    return (first_text, _date_part(parts[1])) if isinstance(first, (Day, Numeric)) else None
+
+
+def _date_part(text: str) -> str:
+    """A text without the time behind its date."""
+    return re.sub(r",?\s+\d{1,2}:\d{2}.*$", "", text.strip()).strip(", ")
+
+
+def day_in(text: str, *, day_first: bool | None) -> date | None:
+    """The day that a text of the preamble names; None where its order is open, or it names none."""
+    read = read_day(_date_part(text))
+    if isinstance(read, Day):
+        return read.day
+    if isinstance(read, Numeric):
+        days = {read.as_day(day_first=order) for order in ((True, False) if day_first is None else (day_first,))} - {
+            None
+        }
+        return next(iter(days)) if len(days) == 1 else None
+    return None
+
+
+def moment_in(text: str, zone: str | None, *, day_first: bool | None) -> datetime | None:
+    """The moment that a text names, in UTC; a time without a zone is of `zone`, and of UTC where that is not known."""
+    day = day_in(re.sub(r"\s*\(?(?:GMT|UTC|Z)\)?\s*$", "", text), day_first=day_first)
+    clock = _CLOCK.search(text)
+    if day is None or clock is None:
+        return None
+    hour = int(clock[1])
+    if clock[4]:
+        hour = hour % 12 + (12 if clock[4] in "Pp" else 0)
+    try:
+        at = datetime.combine(day, time(hour, int(clock[2]), int(clock[3] or 0)))
+    except ValueError:
+        return None
+    if re.search(r"\b(?:GMT|UTC)\)?\s*$", text) or not zone_names(zone):
+        return at.replace(tzinfo=UTC)
+    return (at - offset_at(zone, at)).replace(tzinfo=UTC)

@@ -1,0 +1,52 @@
+"""The rule that each row covers one day or a part of it."""
+
+from app.imports.answers import Refused
+from app.imports.evidence.dates import read_day
+from app.imports.evidence.days import Days
+from app.imports.evidence.gathered import Evidence
+from app.imports.headings.columns import Columns, day_fix
+
+
+def check_one_day_each(evidence: Evidence, columns: Columns, days: Days, platform: str | None) -> None:
+    """Refuses rows that cover more than a day, and moments whose day depends on a time zone."""
+    if evidence.period is not None:
+        row, period = evidence.period
+        cell = row.cells[columns.day.place].strip()
+        raise Refused(f"line {row.line} has {cell!r}, {period.kind}: a total needs one day", day_fix(platform))
+    if evidence.days.moment is not None:
+        line, cell = evidence.days.moment
+        raise Refused(f"line {line} has {cell!r}, a moment and not a day", "export days in the account's own time zone")
+    if columns.end is not None:
+        _check_ends(evidence, columns, days, platform)
+
+
+def _check_ends(evidence: Evidence, columns: Columns, days: Days, platform: str | None) -> None:
+    gaps: dict[int, tuple[int, str, str]] = {}
+    starts = set()
+    for (start, end), line in evidence.ends.items():
+        first, last = days.read(start), days.of(read_day(end))
+        if first is None or last is None:
+            continue
+        gap = (last - first).days
+        if gap == 1 and ":" in end and (read := read_day(end)) and getattr(read, "hour", 0) is None:
+            gap = 0
+        gaps.setdefault(gap, (line, start, end))
+        starts.add(first)
+    long = next((told for gap, told in sorted(gaps.items()) if gap), None)
+    if long is not None and (columns.end_counts or (len(gaps) == 1 and len(starts) > 1)):
+        line, start, end = long
+        raise Refused(
+            f"line {line} covers {start.strip()} to {end.strip()}, and a total needs one day", day_fix(platform)
+        )
+
+
+def hours_warning(evidence: Evidence) -> str | None:
+    """A sentence on a file that holds few hours of its days."""
+    times = evidence.days.hours
+    hours = set().union(*times.values()) if times else set()
+    if not hours or len(hours) > 3 or hours == {0}:
+        return None
+    shown = ", ".join(f"{hour:02}:00" for hour in sorted(hours))
+    return (
+        f"the file holds the hour{'s' if len(hours) > 1 else ''} {shown} of its days, and a total needs the whole day"
+    )

@@ -1,0 +1,46 @@
+"""The range of days and the time of its figures that a file states for itself."""
+
+from datetime import date, datetime
+from typing import Final
+
+from app.imports.answers import DayOrder, ReadOptions
+from app.imports.evidence.preamble import Stated, day_in, moment_in
+
+ORDERS: Final[tuple[DayOrder, ...]] = ("month_first", "day_first")
+
+
+def range_of(
+    stated: Stated, order: DayOrder | None, days: set[date]
+) -> tuple[DayOrder | None, tuple[date, date] | None]:
+    """The order of day and month of the lines around the table, and the first and last day that they name.
+
+    `order`: the one of the day column, where numbers in it proved one. Else the range decides: it holds all days.
+    """
+    if stated.range is None:
+        return order, None
+    orders = ORDERS if order is None else (order,)
+    found = {one: found for one in orders if (found := _range(stated.range, one)) is not None}
+    holding = [one for one, (first, last) in found.items() if not days or (first <= min(days) and max(days) <= last)]
+    if holding:
+        tightest = min(holding, key=lambda one: found[one][1] - found[one][0])
+        return tightest, found[tightest]
+    return order, next(iter(found.values()), None)
+
+
+def _range(texts: tuple[str, str], order: DayOrder) -> tuple[date, date] | None:
+    first, last = (day_in(text, day_first=order == "day_first") for text in texts)
+    return (first, last) if first is not None and last is not None and first <= last else None
+
+
+def as_of(
+    options: ReadOptions, stated: Stated, order: DayOrder | None, zone: str | None, modified_at: datetime
+) -> tuple[datetime, str]:
+    """When the figures were true, and where that is said: told, by the file, or by its time of change. Never now."""
+    if options.as_of is not None:
+        return options.as_of, "as told"
+    for text, what in ((stated.completed, "last completed day"), (stated.made, "time of the report")):
+        day_first = None if order is None else order == "day_first"
+        moment = None if text is None else moment_in(text, zone, day_first=day_first)
+        if moment is not None:
+            return moment, f"{what} in the file, {text}"
+    return modified_at, "the file's time of change"

@@ -1,0 +1,1 @@
+"""The forms of files: delimited text, workbooks and JSON, packed or not, as tables of cells."""

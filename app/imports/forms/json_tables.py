@@ -1,0 +1,121 @@
+"""JSON: lines of objects, one array of objects, or a platform's answer with one; nested fields are joined by dots."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Final
+
+from app.imports.answers import Refused
+from app.imports.cells import NumberCell
+from app.imports.tables import Table
+
+MAX_DOCUMENT: Final = 64 * 1024 * 1024
+_WRAPPERS: Final = ("_airbyte_data", "record", "data")
+
+
+def json_table(stream: BinaryIO) -> Table:
+    """The objects as rows under the names of all their fields."""
+    stream.seek(0)
+    start = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    objects = _Lines(stream) if start[:1] == b"{" and _is_of_lines(stream) else _Document(stream)
+    names: dict[str, int] = {}
+    for _, fields in objects():
+        for name in fields:
+            names.setdefault(name, len(names))
+    return Table(_Objects(objects, list(names)), "json", "JSON")
+
+
+def _is_of_lines(stream: BinaryIO) -> bool:
+    stream.seek(0)
+    first = next((line for line in stream if line.strip()), b"")
+    try:
+        value = json.loads(first)
+    except ValueError:
+        return first.strip() != b"{"
+    return isinstance(value, dict) and _only_list(value) is None
+
+
+class _Lines:
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def __call__(self) -> Iterator[tuple[int, dict[str, str]]]:
+        self._stream.seek(0)
+        for line, text in enumerate(self._stream, start=1):
+            if not text.strip():
+                continue
+            value = _parsed(text, line)
+            if not isinstance(value, dict):
+                raise Refused(f"line {line} is no JSON object", "write one object a line")
+            yield line, _flat(value)
+
+
+class _Document:
+    def __init__(self, stream: BinaryIO) -> None:
+        stream.seek(0)
+        text = stream.read(MAX_DOCUMENT + 1)
+        if len(text) > MAX_DOCUMENT:
+            raise Refused("is one JSON document of over 64 MB", "write it as lines, one object each")
+        value = _parsed(text, 1)
+        found = value if isinstance(value, list) else _only_list(value) if isinstance(value, dict) else None
+        if found and all(isinstance(one, dict) and _only_list(one) is not None for one in found):
+            found = [row for one in found for row in _only_list(one) or []]
+        if not found or not all(isinstance(one, dict) for one in found):
+            raise Refused("holds no list of JSON objects", "export rows as CSV, XLSX or lines of JSON")
+        self._rows = [_flat(one) for one in found]
+
+    def __call__(self) -> Iterator[tuple[int, dict[str, str]]]:
+        return iter(enumerate(self._rows, start=1))
+
+
+class _Objects:
+    def __init__(self, objects: Any, names: Sequence[str]) -> None:
+        self._objects, self._names = objects, names
+
+    def __call__(self) -> Iterator[tuple[int, Sequence[str]]]:
+        yield 0, self._names
+        for line, fields in self._objects():
+            yield line, [fields.get(name, "") for name in self._names]
+
+
+def _parsed(text: bytes, line: int) -> Any:
+    try:
+        return json.loads(text, parse_int=str, parse_float=NumberCell)
+    except (ValueError, RecursionError) as error:
+        cut = (
+            "is cut off or "
+            if isinstance(error, json.JSONDecodeError) and error.pos >= len(error.doc.rstrip()) - 1
+            else ""
+        )
+        raise Refused(f"line {line} {cut}is no JSON", "export it again") from None
+
+
+def _only_list(value: Mapping[str, Any]) -> list[Any] | None:
+    """The rows within a platform's answer, such as `results` or `data`."""
+    lists = [
+        one for one in value.values() if isinstance(one, list) and one and all(isinstance(row, dict) for row in one)
+    ]
+    return lists[0] if len(lists) == 1 and ({"results", "data", "rows", "items"} & set(value)) else None
+
+
+def _flat(value: Mapping[str, Any]) -> dict[str, str]:
+    if value.get("type") == "RECORD" and isinstance(value.get("record"), dict):
+        value = value["record"]
+    for wrapper in _WRAPPERS:
+        inner = value.get(wrapper)
+        if isinstance(inner, dict):
+            value = inner
+        elif isinstance(inner, str) and wrapper == "_airbyte_data":
+            value = _parsed(inner.encode(), 0)
+    return dict(_fields("", value))
+
+
+def _fields(prefix: str, value: object) -> Iterable[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _fields(f"{prefix}.{name}" if prefix else str(name), inner)
+    elif isinstance(value, str):
+        yield prefix, value
+    elif value is None:
+        yield prefix, ""
+    elif not isinstance(value, list):
+        yield prefix, str(value)

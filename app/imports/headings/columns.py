@@ -1,0 +1,171 @@
+"""The columns of a reading: which of a table's headings is campaign, day, spend, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.imports.answers import Choice, Column, Question, ReadOptions, Refused
+from app.imports.headings.layout import Layout, missing
+from app.imports.headings.names import Heading
+from domain import platforms
+
+BREAKDOWNS: Final = {
+    "google_ads": "add the segment Day (Segment → Time → Day), or the column Day to the report",
+    "meta_ads": "choose Breakdown → By time → Day and export again",
+    "microsoft_ads": "choose Show (unit of time) → Day and export again",
+    "tiktok_ads": "add the dimension By Day (stat_time_day) and export again",
+    "linkedin_ads": "choose Time breakdown → Daily in the export and export again",
+    "amazon_ads": "choose Time unit → Daily and export again",
+    "amazon_dsp": "choose the dimension or time unit Daily and export again",
+    "pinterest_ads": "choose Granularity → Day and export again",
+    "snapchat_ads": "choose Granularity → Day and export again",
+    "reddit_ads": "choose Break down by → Day (Date) and export again",
+    "x_ads": "choose Time breakdown → By day in the export and export again",
+    "apple_search_ads": "choose Granularity → Daily and export again",
+    "dv360": "add the dimension Date (Day) to the report and run it again",
+    "cm360": "add the dimension Date to the report and run it again",
+    "the_trade_desk": "add the dimension Date to the report and run it again",
+    "criteo": "choose the dimension Day and export again",
+    "taboola": "choose By Day (campaign, day breakdown) and export again",
+    "outbrain": "choose Breakdown → Daily and export again",
+    "appsflyer": "group by Date and export again",
+    "yahoo_japan": "add 日 (Day) to the report and export again",
+}
+"""The way to a row for each day, in each platform's own words."""
+
+
+def day_fix(platform: str | None) -> str:
+    """How to get a row for each day from the platform."""
+    return BREAKDOWNS.get(platform or "", "export it by day: each row may cover one day only")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that a reading uses, by their headings."""
+
+    campaign: Heading
+    day: Heading
+    spend: Heading
+    name: Heading | None = None
+    currency: Heading | None = None
+    account: Heading | None = None
+    hour: Heading | None = None
+    end: Heading | None = None
+    platform: Heading | None = None
+    names_are_ids: bool = False
+    end_counts: bool = False
+    """Whether every row's end must be its day: the day's column is a period's beginning, or the end's says so."""
+
+    def told(self) -> tuple[Column, ...]:
+        """The columns with the reasons for which they were taken."""
+        named = [
+            ("campaign", self.campaign), ("name", self.name), ("day", self.day), ("end", self.end), ("hour", self.hour),
+            ("spend", self.spend), ("currency", self.currency), ("account", self.account), ("platform", self.platform),
+        ]  # fmt: skip
+        return tuple(Column(one.text, one.place, meaning, self._why(meaning, one)) for meaning, one in named if one)
+
+    def _why(self, meaning: str, one: Heading) -> str:
+        if one.rank == -1:
+            return "as told"
+        if meaning == "campaign" and self.names_are_ids:
+            return "names stand for ids, as told"
+        if one.meaning == "ad":
+            return "ads stand for campaigns: the file has no campaign id"
+        return "its heading"
+
+
+def columns_of(layout: Layout, options: ReadOptions, platform: str | None) -> Columns:
+    """Chooses the columns. Raises Refused naming missing ones, or a Question where several headings could be meant."""
+    day = _day(layout, platform)
+    spend = _spend(layout, options, platform)
+    name = next(iter(layout.of("name")), None)
+    campaign, names_are_ids = _campaign(layout, options, platform, name)
+    end = next(iter(layout.of("end")), None)
+    strong = end is not None and any(
+        word in end.text.lower() for word in ("report", "stop", "bericht", "rapport", "period")
+    )
+    return Columns(
+        campaign=campaign,
+        day=day,
+        spend=spend,
+        name=name,
+        currency=_currency(layout, spend),
+        account=next(iter(layout.of("account")), None),
+        hour=next(iter(layout.of("hour")), None),
+        end=end,
+        platform=next(iter(layout.of("platform")), None),
+        names_are_ids=names_are_ids,
+        end_counts=end is not None and (day.rank > 0 or strong),
+    )
+
+
+def _day(layout: Layout, platform: str | None) -> Heading:
+    found = layout.of("day")
+    if found:
+        return found[0]
+    if not (layout.has("spend") or layout.has("revenue")):
+        raise missing(layout)
+    period = next(iter(layout.of("period")), None)
+    said = f"its rows are by {period.text}" if period else "it has no column with the day"
+    raise Refused(f"{said}, and a total needs one day", day_fix(platform))
+
+
+def _spend(layout: Layout, options: ReadOptions, platform: str | None) -> Heading:
+    found = layout.of("spend")
+    revenue = layout.of("revenue")
+    if revenue and platform in {"dv360", None} and not (found and found[0].rank == -1):
+        return revenue[0]
+    of_platforms = [one for one in found if one.platform]
+    if of_platforms and any(one.rank == -1 for one in found) is False:
+        found = _of_platform(found, options, platform)
+    if not found:
+        raise missing(layout)
+    best = [one for one in found if one.rank == found[0].rank]
+    in_file_currency = [one for one in best if one.currency]
+    if len(best) > 1 and len({one.text for one in best}) < len(best):
+        raise Refused(f"two columns are called {best[0].text}", "export the report with one of them")
+    if len(best) > 1 and len(in_file_currency) < len(best):
+        choices = [Choice(f"{one.text} is the spend", {"columns": {"spend": one.text}}) for one in best]
+        raise Question("spend", choices, f"{' and '.join(one.text for one in best)} can all be the spend")
+    if len(best) > 1:
+        choices = [Choice(f"{one.text} is the spend", {"columns": {"spend": one.text}}) for one in best]
+        raise Question("spend", choices, "the file has its spend in several currencies")
+    return best[0]
+
+
+def _of_platform(found: Sequence[Heading], options: ReadOptions, platform: str | None) -> list[Heading]:
+    """The spend columns of the platform, where headings name platforms."""
+    named = sorted({one.platform for one in found if one.platform})
+    if platform is None or (options.platform is None and len(named) > 1):
+        choices = [Choice(platforms.label(name), {"platform": name}) for name in named]
+        raise Question("platform", choices, f"the file holds the spend of {' and '.join(map(platforms.label, named))}")
+    mine = [one for one in found if one.platform == platform]
+    return mine or [one for one in found if not one.platform]
+
+
+def _campaign(layout: Layout, options: ReadOptions, platform: str | None, name: Heading | None) -> tuple[Heading, bool]:
+    found = layout.of("campaign")
+    if found and not (found[0].rank == 2 and name is None and len(found) > 1):
+        return found[0], False
+    if platform == "snapchat_ads" and name is None and (ads := layout.of("ad")):
+        return ads[0], False
+    if name is None and layout.has("ad"):
+        choices = [Choice("each ad counts as a campaign", {"columns": {"campaign": layout.of("ad")[0].text}})]
+        raise Question(
+            "campaign", choices, "the file has ads and no campaigns: add the column Campaign ID to the report"
+        )
+    if name is None:
+        raise missing(layout)
+    if options.name_as_id:
+        return name, True
+    choices = [Choice(f"the names in {name.text} stand for ids", {"name_as_id": True})]
+    raise Question("campaign", choices, "the file has no column of campaign ids: add Campaign ID to the report")
+
+
+def _currency(layout: Layout, spend: Heading) -> Heading | None:
+    """The currency column; none where the spend's heading names a currency itself, or there are two."""
+    found = layout.of("currency")
+    told = [one for one in found if one.rank == -1]
+    if told:
+        return told[0]
+    return None if spend.currency or not found else found[0]

@@ -1,0 +1,99 @@
+"""The layout of a table: where its headings are, and what stands above them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from app.imports.answers import Choice, Meaning, Question, ReadOptions, Refused
+from app.imports.headings.names import Heading, headings, squeezed
+from app.imports.tables import Row, Table
+
+HEADINGS_WITHIN: Final = 60
+MAX_COLUMNS: Final = 2_000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table with the row of its headings and the rows above it."""
+
+    table: Table
+    line: int
+    headings: Sequence[Heading]
+    above: Sequence[Row]
+
+    def of(self, meaning: str) -> list[Heading]:
+        """The headings of a meaning, the surest first."""
+        return sorted((one for one in self.headings if one.meaning == meaning), key=lambda one: (one.rank, one.place))
+
+    def has(self, meaning: str) -> bool:
+        """Whether a column has this meaning."""
+        return any(one.meaning == meaning for one in self.headings)
+
+
+def layout_of(tables: Sequence[Table], options: ReadOptions) -> Layout:
+    """The table and row that hold campaign, day and spend. Raises Refused naming what is missing, or a Question."""
+    found, nearest, failure = [], None, None
+    for table in tables:
+        if options.sheet is not None and table.title and table.title != options.sheet:
+            continue
+        try:
+            whole, partial = _headings_in(table, options)
+        except Refused as error:
+            failure = failure or error
+            continue
+        if whole:
+            found.append(whole)
+        if partial and (nearest is None or _score(partial) > _score(nearest)):
+            nearest = partial
+    if len(found) > 1 and tables[0].form == "xlsx":
+        choices = [Choice(f"sheet {one.table.title}", {"sheet": one.table.title}) for one in found]
+        raise Question("sheet", choices, f"{len(found)} sheets hold campaigns, days and spend")
+    if found:
+        return max(found, key=_score)
+    if nearest is None or _score(nearest)[0] == 0:
+        raise failure or missing(nearest)
+    return nearest
+
+
+def _score(layout: Layout) -> tuple[int, int]:
+    kinds = (
+        layout.has("campaign") or layout.has("name") or layout.has("ad"),
+        layout.has("day") or layout.has("period"),
+        layout.has("spend") or layout.has("revenue"),
+    )
+    return sum(kinds), sum(one.meaning is not None for one in layout.headings)
+
+
+def _headings_in(table: Table, options: ReadOptions) -> tuple[Layout | None, Layout | None]:
+    """The first row with all that is needed, and the row that comes nearest."""
+    above: list[Row] = []
+    nearest: Layout | None = None
+    for line, cells in islice(table.rows(), HEADINGS_WITHIN):
+        found = told_columns(headings(cells[:MAX_COLUMNS]), options.columns)
+        layout = Layout(table, line, found, tuple(above))
+        if len([cell for cell in cells if cell.strip()]) > 1:
+            if _score(layout)[0] == 3:
+                return layout, layout
+            if nearest is None or _score(layout) > _score(nearest):
+                nearest = layout
+        above.append(Row(line, cells))
+    return None, nearest
+
+
+def told_columns(found: Sequence[Heading], told: Mapping[Meaning, str]) -> list[Heading]:
+    """The headings with the meanings that a person gave to some of them."""
+    by_key = {squeezed(heading): meaning for meaning, heading in told.items()}
+    mine = [
+        one if (meaning := by_key.get(squeezed(one.text))) is None else one._replace(meaning=meaning, rank=-1)
+        for one in found
+    ]
+    taken = {one.meaning for one in mine if one.rank == -1}
+    return [one._replace(meaning=None) if one.meaning in taken and one.rank != -1 else one for one in mine]
+
+
+def missing(layout: Layout | None) -> Refused:
+    """What to say of a table without the columns that are needed."""
+    names = [one.text for one in layout.headings if one.text] if layout else []
+    wanted = "needs a campaign id, a day and a cost (such as Campaign ID, Day and Cost)"
+    return Refused(f"{wanted}; it has {', '.join(names[:20]) or 'none'}", "add them to the report, or name its columns")

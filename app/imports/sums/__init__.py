@@ -1,0 +1,1 @@
+"""Exact sums by campaign and day, and the checks on them."""

@@ -1,0 +1,149 @@
+"""The second pass over a table: exact sums by campaign and day, under the decisions of the first."""
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+from app.imports.answers import BadRow
+from app.imports.evidence.amounts import AmountReader, Unreadable
+from app.imports.evidence.days import Days
+from app.imports.evidence.ids import NoId, campaign_id, name_as_id
+from app.imports.evidence.platform import Filter
+from app.imports.headings.columns import Columns
+from app.imports.headings.layout import Layout
+from domain.inputs import MAX_TEXT
+from domain.text import readable
+
+PARTS: Final = 64
+MAX_KNOWN: Final = 200_000
+MAX_BAD_ROWS: Final = 10_000
+
+
+@dataclass
+class Sums:
+    """Amounts in the reader's units by campaign and day, and all else that the second pass finds.
+
+    `marks`: the sum of all rows before each asked line. `hashes`: one of each row with an amount, in PARTS parts.
+    """
+
+    by_campaign: dict[str, dict[date, int]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    marks: dict[int, tuple[int, int]] = field(default_factory=dict)
+    bad_rows: list[BadRow] = field(default_factory=list)
+    bad_count: int = 0
+    incomplete: set[tuple[str, date]] = field(default_factory=set)
+    without_amount: int = 0
+    other_rows: int = 0
+    total: int = 0
+    count: int = 0
+    hashes: list["array[int]"] = field(default_factory=lambda: [array("q") for _ in range(PARTS)])
+
+    def note(self, line: int, cell: str, reason: str) -> None:
+        """Notes a row that is left out."""
+        self.bad_count += 1
+        if len(self.bad_rows) < MAX_BAD_ROWS:
+            self.bad_rows.append(BadRow(line, cell[:200], reason))
+
+
+def add_up(
+    layout: Layout, columns: Columns, reader: AmountReader, days: Days, chosen: Filter, marks: frozenset[int]
+) -> Sums:
+    """Sums every row with a day. `marks`: lines before which the running sum is noted."""
+    adder = _Adder(columns, reader, name_as_id if columns.names_are_ids else campaign_id)
+    sums, add = adder.sums, adder.add
+    day_place = columns.day.place
+    needed = max(columns.campaign.place, day_place)
+    is_other = _other_rows(columns, chosen)
+    for line, row in layout.table.rows():
+        if line in marks:
+            sums.marks[line] = sums.total, sums.count
+        elif line > layout.line and len(row) > needed and (day := days.read(row[day_place])) is not None:
+            if is_other is not None and is_other(row):
+                sums.other_rows += 1
+            else:
+                add(line, row, day)
+    return sums
+
+
+class _Adder:
+    """Adds rows with a day to sums."""
+
+    def __init__(self, columns: Columns, reader: AmountReader, read_id: Callable[[str], str]) -> None:
+        self.sums = Sums()
+        self._ids = _Ids(read_id)
+        self._read = reader.read
+        self._campaign, self._spend = columns.campaign.place, columns.spend.place
+        self._name = columns.name.place if columns.name is not None else None
+
+    def add(self, line: int, row: Sequence[str], day: date) -> None:
+        """Adds one row, or notes why it is left out."""
+        sums = self.sums
+        try:
+            key = self._ids[row[self._campaign]]
+            amount = self._read(row[self._spend])
+        except NoId as error:
+            sums.note(line, row[self._campaign], f"campaign: {error}")
+            return
+        except (Unreadable, IndexError) as error:
+            self._note_amount(line, row, day, str(error))
+            return
+        if amount is None:
+            if row[self._spend].strip():
+                sums.without_amount += 1
+                return
+            amount = 0
+        campaign = sums.by_campaign.get(key)
+        if campaign is None:
+            campaign = sums.by_campaign[key] = {}
+            if self._name is not None and len(row) > self._name:
+                sums.names[key] = shown_name(row[self._name])
+        campaign[day] = campaign.get(day, 0) + amount
+        sums.total += amount
+        sums.count += 1
+        if amount:
+            digest = hash(tuple(row))
+            sums.hashes[digest % PARTS].append(digest)
+
+    def _note_amount(self, line: int, row: Sequence[str], day: date, error: str) -> None:
+        is_there = len(row) > self._spend
+        cell = row[self._spend] if is_there else ""
+        self.sums.note(line, cell, f"amount: {error if is_there else 'the row ends before it'}")
+        self.sums.incomplete.add((self._ids[row[self._campaign]], day))
+
+
+def shown_name(cell: str) -> str:
+    """A name without signs that cannot be seen, cut at the limit for display."""
+    name = readable(cell)
+    return name if len(name) <= MAX_TEXT else f"{name[: MAX_TEXT - 1]}…"
+
+
+def _other_rows(columns: Columns, chosen: Filter) -> Callable[[Sequence[str]], bool] | None:
+    """A test for rows of another currency or platform; None where all rows are read."""
+    currency = columns.currency.place if columns.currency is not None and chosen.currency else None
+    platform = columns.platform.place if columns.platform is not None and chosen.platform else None
+    if currency is None and platform is None:
+        return None
+
+    def is_other(row: Sequence[str]) -> bool:
+        if currency is not None and (len(row) <= currency or row[currency].strip().upper() != chosen.currency):
+            return True
+        return platform is not None and (
+            len(row) <= platform or chosen.platforms.get(row[platform].strip()) != chosen.platform
+        )
+
+    return is_other
+
+
+class _Ids(dict[str, str]):
+    """Ids by the cells that write them, each read once."""
+
+    def __init__(self, read: Callable[[str], str]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, cell: str) -> str:
+        found = self._read(cell)
+        self[cell] = found
+        return found

@@ -1,0 +1,35 @@
+"""Tables: rows of cells with their lines, read again from the start as often as the evidence needs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Row(NamedTuple):
+    """The line on which a row ends, and its cells."""
+
+    line: int
+    cells: Sequence[str]
+
+
+class Rows(Protocol):
+    """Gives all rows of a table, each time from the first."""
+
+    def __call__(self) -> Iterator[tuple[int, Sequence[str]]]: ...
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file's rows, its encoding in words, and its form: csv, xlsx, json.
+
+    `ends_open`: the last line has no line end, so that its last cell may be cut off.
+    """
+
+    rows: Rows
+    form: str
+    encoding: str = "utf-8"
+    ends_open: bool = False
+    title: str = ""
+
+
+Progress = Callable[[int, int], None]

@@ -1,0 +1,49 @@
+"""Time zones as platforms write them, compared with IANA zones."""
+
+import re
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Final
+from zoneinfo import ZoneInfo, available_timezones
+
+_OFFSET: Final = re.compile(r"\(?(?:GMT|UTC)\s?([+-−])\s?(\d{1,2})(?::?(\d{2}))?\)?")
+
+
+@cache
+def zone_names(text: str | None) -> str | None:
+    """The IANA zone that a text names; None for offsets, and names of other kinds."""
+    if text is None:
+        return None
+    plain = text.strip().split(" ")[0].strip("()")
+    if plain.upper() in {"UTC", "GMT", "Z"} and not _OFFSET.search(text):
+        return "UTC"
+    return next((name for name in (text.strip(), plain) if name in available_timezones()), None)
+
+
+def offset_of(text: str) -> timedelta | None:
+    """The distance from UTC in a text such as «(GMT-08:00) Pacific Time», which is the one of winter."""
+    found = _OFFSET.search(text)
+    if found is None:
+        return None
+    span = timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
+    return span if found[1] == "+" else -span
+
+
+def offset_at(text: str | None, at: datetime) -> timedelta:
+    """The distance from UTC at a wall-clock time in a zone that `zone_names` knows; zero in others."""
+    name = zone_names(text)
+    return timedelta() if name is None else ZoneInfo(name).utcoffset(at) or timedelta()
+
+
+def same_zone(text: str, zone: str, at: datetime) -> bool | None:
+    """Whether a platform's zone can be the IANA zone `zone`, around `at`; None where the text names no known zone."""
+    own = ZoneInfo(zone)
+    if (name := zone_names(text)) is not None:
+        year = [at.replace(month=month, day=15, tzinfo=None) for month in range(1, 13)]
+        return all(ZoneInfo(name).utcoffset(moment) == own.utcoffset(moment) for moment in year)
+    if (offset := offset_of(text)) is not None:
+        year = [at.replace(month=month, day=15, tzinfo=own) for month in range(1, 13)]
+        return offset in {(moment.utcoffset() or timedelta()) - (moment.dst() or timedelta()) for moment in year} | {
+            moment.utcoffset() for moment in year if not any(one.dst() for one in year)
+        }
+    return None
