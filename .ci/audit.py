@@ -27,9 +27,7 @@ class Audit(NamedTuple):
 def main() -> int:
     options = argparse.ArgumentParser(description="Look up known vulnerabilities of the locked dependencies.")
     options.add_argument("files", nargs="+", help="hashed requirements files")
-    options.add_argument(
-        "--strict", action="store_true", help="fail when no service can answer for every package"
-    )
+    options.add_argument("--strict", action="store_true", help="fail when no service can answer for every package")
     options.add_argument("--service", choices=SERVICES, action="append", help="the service to ask; default: both")
     options.add_argument("--osv-url", help="the address of another OSV service")
     given = options.parse_args()

@@ -140,7 +140,9 @@ HoldArgument = Annotated[str, typer.Argument(metavar="HOLD", help=f"One of: {', 
 def hold_campaign(campaign: CampaignArgument, hold: HoldArgument, yes: Yes = False, dry_run: DryRun = False) -> None:
     """Set a hold on a campaign: it must not serve until the hold is lifted, whatever else is edited."""
     work = partial(set_holds.set_hold, campaign_id=campaign, hold=hold, edit=edit())
-    consent.confirm_and_edit(work, _brand_of(campaign), f"campaign {campaign} has the hold {hold}", yes=yes, dry_run=dry_run)
+    consent.confirm_and_edit(
+        work, _brand_of(campaign), f"campaign {campaign} has the hold {hold}", yes=yes, dry_run=dry_run
+    )
 
 
 @campaigns.command("release")

@@ -16,12 +16,12 @@ from delivery.middleware import (
     LogContext,
     NoOrphans,
     PatientRetries,
-    Suspects,
     is_retried,
 )
 from delivery.queues import QUEUES
 from delivery.rabbitmq.broker import SpendgateRabbitBroker
 from delivery.redis.broker import SpendgateBroker
+from delivery.suspects import SuspectMessages
 from runtime.settings import SettingsError, settings
 
 MIN_BACKOFF_MS: Final = 500
@@ -29,7 +29,7 @@ MAX_BACKOFF_MS: Final = 60_000
 TIME_LIMIT_MS: Final = 600_000
 A_YEAR_SECONDS: Final = 366 * 24 * 3600
 
-suspects = Suspects()
+suspects = SuspectMessages()
 
 
 def middleware() -> list[Middleware]:

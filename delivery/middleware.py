@@ -6,28 +6,24 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Sequence
 from typing import Any, Final
 
 import redis
 import structlog
 from dramatiq import Broker, MessageProxy, Middleware
 from dramatiq.errors import BrokerConnectionError
-from dramatiq.middleware import Retries, SkipMessage
+from dramatiq.middleware import Retries
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import is_transient, sql_state, transaction
-from db.repository.delivery import suspects
+from db.engine import is_transient, sql_state
 from delivery import bundles, messages
-from delivery.in_flight import KILL_AFTER_SECONDS, InFlightBoard
-from runtime import clock
+from delivery.in_flight import KILL_AFTER_SECONDS
 from runtime.settings import settings
 
 log = structlog.get_logger()
 
 MAX_RETRIES: Final = 5
 IDS_LOGGED: Final = 20
-DEATHS_ALLOWED: Final = 3
 PARENT_LOOKED_AT_SECONDS: Final = 1.0
 BUNDLE_RETURNED_AFTER_SECONDS: Final = 1.0
 """How long a thread pauses before it returns a bundle that Postgres did not take: the next one would fail as well."""
@@ -96,108 +92,6 @@ def _return_bundle(broker: Broker, bundle: MessageProxy, error: BaseException) -
     bundle.fail()
     if passes and not getattr(broker, "is_ending", False):
         time.sleep(random.uniform(0.5, 1) * BUNDLE_RETURNED_AFTER_SECONDS)  # noqa: S311 - jitter
-
-
-class Turns:
-    """Many at a time, or one alone; who wants to be alone waits for those at work and holds up those who come."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._at_work = 0
-        self._wanting = 0
-        self._alone = False
-
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody waits to be alone."""
-        return self._wanting > 0
-
-    def begin(self) -> None:
-        """Waits until nobody is alone or wants to be."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone and self._wanting == 0)
-            self._at_work += 1
-
-    def begin_alone(self) -> None:
-        """Waits until nobody else is at work."""
-        with self._changed:
-            self._wanting += 1
-            self._changed.wait_for(lambda: not self._alone and self._at_work == 0)
-            self._wanting -= 1
-            self._alone = True
-
-    def end(self) -> None:
-        """Ends either."""
-        with self._changed:
-            if self._alone:
-                self._alone = False
-            else:
-                self._at_work -= 1
-            self._changed.notify_all()
-
-
-class Suspects(Middleware):
-    """Works alone on a message with which a process died, and gives it up when DEATHS_ALLOWED are surely its doing.
-
-    Alone, so that no message pays for another's deed. The count of the deaths lies in Postgres, whatever the broker;
-    a message that was never suspect costs a write to memory.
-    """
-
-    def __init__(self) -> None:
-        self.board: InFlightBoard | None = None
-        self._turns = Turns()
-
-    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        self._note(bundles.redis_ids(message) if "redis_message_id" in message.options else [])
-        known_deaths = message.options.get(messages.REDELIVERED)
-        if known_deaths is None:
-            self._turns.begin()
-            return
-        self._turns.begin_alone()
-        deaths = self._begun(broker, message.message_id, known_deaths)
-        log.warning("message.suspect", deaths=deaths)
-        if deaths >= DEATHS_ALLOWED:
-            detail = f"{deaths} processes died while they worked on it alone"
-            message.options["kept"] = messages.keep("kills_its_worker", detail, message.asdict())
-            message.fail()
-            raise SkipMessage(detail)
-
-    def after_process_message(
-        self, _broker: Broker, message: MessageProxy, *, result: object = None, exception: BaseException | None = None
-    ) -> None:
-        del result, exception
-        self.after_skip_message(_broker, message)
-
-    def after_skip_message(self, _broker: Broker, message: MessageProxy) -> None:
-        self._turns.end()
-        self._note([])
-        if not message.failed:
-            self._forget(message)
-
-    @staticmethod
-    def _begun(broker: Any, message_id: str, known_deaths: int) -> int:
-        """Notes that this process works on it alone from now on; returns the deaths that are surely its doing.
-
-        Whoever began it before and has not ended it may still be at work, cut off from the queue: that is no death.
-        """
-        with transaction() as connection:
-            before = suspects.begun_by(connection, message_id)
-            has_died = before is not None and before != broker.broker_id and not broker.is_alive(before)
-            suspect = suspects.Suspect(message_id, broker.broker_id, known_deaths)
-            return suspects.begin(connection, suspect, clock.now(), has_died=has_died)
-
-    def after_nack(self, _broker: Broker, message: MessageProxy) -> None:
-        """What was given up is forgotten when it has left its queue: a process that dies before brings it back."""
-        self._forget(message)
-
-    def _forget(self, message: MessageProxy) -> None:
-        if messages.REDELIVERED in message.options:
-            with transaction() as connection:
-                suspects.end(connection, message.message_id)
-
-    def _note(self, redis_ids: Sequence[str]) -> None:
-        if self.board is not None:
-            self.board.write(redis_ids)
 
 
 class ContentLetGo(Middleware):

@@ -13,7 +13,8 @@ import pytest
 from dramatiq import Message
 
 from delivery.messages import MessageTooLarge
-from delivery.middleware import DEATHS_ALLOWED, MAX_RETRIES
+from delivery.middleware import MAX_RETRIES
+from delivery.suspects import DEATHS_ALLOWED
 from tests.faults.kit import Stage, children, is_ready, progress, size, until
 
 DELIVERIES = 10

@@ -21,9 +21,9 @@ from delivery.broker import get_broker
 from delivery.bundles import MAX_ID_LENGTH, MAX_MESSAGES
 from delivery.in_flight import InFlightBoard
 from delivery.messages import REDELIVERED
-from delivery.middleware import DEATHS_ALLOWED, Suspects, Turns
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import SILENT_MS
+from delivery.suspects import DEATHS_ALLOWED, SharedOrExclusive, SuspectMessages
 from runtime import clock
 from tests.cli.shell import Service, serving
 from tests.kit import is_empty
@@ -170,7 +170,7 @@ def test_a_board_has_room_for_the_largest_bundle() -> None:
 
 
 def test_one_alone_waits_for_those_at_work_and_holds_up_those_who_come() -> None:
-    turns, order = Turns(), []
+    turns, order = SharedOrExclusive(), []
     turns.begin()
     with ThreadPoolExecutor(2) as threads:
 
@@ -220,7 +220,7 @@ def test_a_suspect_that_was_given_up_is_given_up_again_where_the_broker_was_not_
     for _ in range(DEATHS_ALLOWED):
         begin(message.message_id, "one that died", has_died=True)
     for _ in range(2):
-        given_up, middleware = MessageProxy(message), Suspects()
+        given_up, middleware = MessageProxy(message), SuspectMessages()
         with pytest.raises(SkipMessage):
             middleware.before_process_message(broker, given_up)
         middleware.after_skip_message(broker, given_up)  # and here its process dies
@@ -236,13 +236,13 @@ def test_a_suspect_that_is_cut_off_from_its_queue_again_and_again_is_not_condemn
     others = [SpendgateBroker(os.environ["REDIS_URL"], []) for _ in range(2 * DEATHS_ALLOWED)]
     for other in others:
         other.steps.run("FETCH", "spend", other.broker_id, 1, SILENT_MS, 10**6, 10**6)  # it shows that it lives
-        Suspects().before_process_message(other, MessageProxy(message))
+        SuspectMessages().before_process_message(other, MessageProxy(message))
     assert world.one("SELECT deaths FROM suspect_messages") == {"deaths": 0}
     for dead in others[-DEATHS_ALLOWED:]:
         with transaction() as connection:
             suspects.begin(connection, Suspect(message.message_id, dead.broker_id, 0), clock.now(), has_died=False)
         dead.give_back(dead.broker_id, [])
-        deaths = Suspects._begun(broker, message.message_id, 0)
+        deaths = SuspectMessages._begun(broker, message.message_id, 0)
     assert deaths == DEATHS_ALLOWED
 
 

@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 
 from delivery.broker import get_broker
 from delivery.messages import RETRY_BYTES, NotEnqueued
-from delivery.middleware import DEATHS_ALLOWED
 from delivery.rabbitmq import senders as rabbit_senders
 from delivery.rabbitmq.broker import SpendgateRabbitBroker
+from delivery.suspects import DEATHS_ALLOWED
 from runtime.settings import settings
 from tests import rabbitmq
 from tests.cli.shell import run, serving, shell
