@@ -16,7 +16,7 @@ from tests.world import World
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
 
 
-def test_a_person_signs_in_with_the_right_password_alone(world: World) -> None:
+def test_person_signs_in_only_with_the_right_password(world: World) -> None:
     access.create_user("Ops@Example.com ", PASSWORD, Role.OPERATOR, "test")
     session = access.sign_in("ops@example.COM", PASSWORD)
     assert session
@@ -41,7 +41,7 @@ def test_no_secret_is_stored_or_audited(world: World) -> None:
     assert world.one("SELECT password_hash FROM users")["password_hash"].startswith("$argon2id$")
 
 
-def test_a_session_ends_by_the_clock(world: World) -> None:
+def test_session_expires_at_its_time(world: World) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     access.create_user("ops@example.com", PASSWORD, Role.VIEWER, "test")
     short, long = (
@@ -59,7 +59,7 @@ def test_a_session_ends_by_the_clock(world: World) -> None:
 
 
 @pytest.mark.parametrize("disabled", [True, False])
-def test_an_edit_of_a_login_ends_its_sessions(world: World, disabled: bool) -> None:
+def test_edit_of_a_login_ends_its_sessions(world: World, disabled: bool) -> None:
     access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
     user = access.create_user("ops@example.com", PASSWORD, Role.OPERATOR, "test")
     session = access.sign_in("ops@example.com", PASSWORD)
@@ -70,7 +70,7 @@ def test_an_edit_of_a_login_ends_its_sessions(world: World, disabled: bool) -> N
     assert (access.sign_in("ops@example.com", PASSWORD) is None) == disabled
 
 
-def test_the_last_owner_stays_one(world: World) -> None:
+def test_last_owner_cannot_be_disabled_or_demoted(world: World) -> None:
     owner = access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
     edit = Edit("test", clock.now())
     for role, disabled in ((Role.VIEWER, False), (Role.OWNER, True)):
@@ -80,7 +80,7 @@ def test_the_last_owner_stays_one(world: World) -> None:
     committed(lambda connection: repository.edit_user(connection, owner, Role.VIEWER, edit, disabled=False))
 
 
-def test_a_changed_password_signs_the_old_one_out(world: World) -> None:
+def test_changed_password_ends_sessions_of_the_old_one(world: World) -> None:
     access.create_user("ops@example.com", PASSWORD, Role.OPERATOR, "test")
     session = access.sign_in("ops@example.com", PASSWORD)
     assert session
@@ -104,7 +104,7 @@ def test_bad_logins_are_refused(world: World) -> None:
         assert refused.value.field == field
 
 
-def test_a_key_opens_what_it_is_for_until_it_expires_or_is_revoked(world: World) -> None:
+def test_key_is_valid_until_it_expires_or_is_revoked(world: World) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     brand = world.brand()
     key_id, key = access.create_key(
@@ -122,7 +122,7 @@ def test_a_key_opens_what_it_is_for_until_it_expires_or_is_revoked(world: World)
     assert access.caller(key) is None
 
 
-def test_the_use_of_a_key_is_noted_once_a_minute(world: World) -> None:
+def test_use_of_a_key_is_stored_at_most_once_a_minute(world: World) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     _, key = access.create_key("bidder", [KeyScope.READ], "test")
     used = []

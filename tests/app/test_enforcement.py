@@ -1,4 +1,4 @@
-"""Enforcement through edits, spend and its actor: which holds, which toggles, and what is told of them."""
+"""Enforcement through edits, spend and its actor: holds, toggles, status changes and log lines."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -41,7 +41,7 @@ def edit_campaign(world: World, campaign: int, **fields: object) -> None:
 # --- budgets
 
 
-def test_compares_the_brands_limit_with_the_brands_spend_and_stops_siblings(world: World, noon: datetime) -> None:
+def test_brand_limit_compares_brand_spend_and_pauses_all_campaigns(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(monthly=10)
     campaigns = [world.campaign(brand) for _ in range(5)]
@@ -53,7 +53,7 @@ def test_compares_the_brands_limit_with_the_brands_spend_and_stops_siblings(worl
     world.verify()
 
 
-def test_compares_a_campaigns_limit_with_its_own_spend_and_leaves_siblings(world: World, noon: datetime) -> None:
+def test_campaign_limit_compares_its_own_spend_and_pauses_no_sibling(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand()
     limited, sibling = world.campaign(brand, daily=10), world.campaign(brand, daily=10)
@@ -61,7 +61,7 @@ def test_compares_a_campaigns_limit_with_its_own_spend_and_leaves_siblings(world
     assert (world.is_active(limited), world.is_active(sibling)) == (False, True)
 
 
-def test_pauses_every_campaign_of_a_brand_and_not_every_second(world: World, noon: datetime) -> None:
+def test_exhausted_brand_budget_pauses_every_one_of_many_campaigns(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     insert = "INSERT INTO campaigns (brand_id, name) SELECT %s, 'c' FROM generate_series(1, 301)"
@@ -74,7 +74,7 @@ def test_pauses_every_campaign_of_a_brand_and_not_every_second(world: World, noo
     world.verify()
 
 
-def test_a_lowered_limit_pauses_at_once_and_a_raised_one_lifts_at_once(world: World, noon: datetime) -> None:
+def test_lowered_limit_pauses_at_once_and_raised_limit_reactivates_at_once(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -86,7 +86,7 @@ def test_a_lowered_limit_pauses_at_once_and_a_raised_one_lifts_at_once(world: Wo
     world.verify()
 
 
-def test_a_limit_of_zero_holds_without_any_spend_for_ever(world: World, noon: datetime) -> None:
+def test_limit_of_zero_holds_always_without_any_spend(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaign = world.campaign(world.brand(), daily=0)
     assert world.holds(campaign) == {"campaign_daily_budget"}
@@ -95,7 +95,7 @@ def test_a_limit_of_zero_holds_without_any_spend_for_ever(world: World, noon: da
     assert world.holds(campaign) == {"campaign_daily_budget"}
 
 
-def test_a_removed_budget_limits_nothing(world: World, noon: datetime) -> None:
+def test_removed_budget_limits_nothing(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=0)
     campaign = world.campaign(brand)
@@ -104,7 +104,7 @@ def test_a_removed_budget_limits_nothing(world: World, noon: datetime) -> None:
     assert world.is_active(campaign)
 
 
-def test_every_exhausted_budget_holds_by_itself_and_lifts_by_itself(world: World, noon: datetime) -> None:
+def test_each_exhausted_budget_sets_and_lifts_its_own_hold(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10, weekly=10, monthly=10)
     campaign = world.campaign(brand, daily=10, yearly=10, lifetime=10)
@@ -124,7 +124,7 @@ def test_every_exhausted_budget_holds_by_itself_and_lifts_by_itself(world: World
     world.verify()
 
 
-def test_a_campaign_made_after_the_budget_ran_out_is_held_from_the_start(world: World, noon: datetime) -> None:
+def test_campaign_created_after_the_budget_ran_out_is_held_from_the_start(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     world.spend(world.campaign(brand), 10)
@@ -132,10 +132,10 @@ def test_a_campaign_made_after_the_budget_ran_out_is_held_from_the_start(world: 
     world.verify()
 
 
-# --- what people want
+# --- configured status and flights
 
 
-def test_what_a_person_paused_stays_paused_after_spend_refund_raise_and_reset(world: World, noon: datetime) -> None:
+def test_user_pause_stays_after_spend_refund_raised_limit_and_reset(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     paused, other = world.campaign(brand), world.campaign(brand)
@@ -154,9 +154,7 @@ def test_what_a_person_paused_stays_paused_after_spend_refund_raise_and_reset(wo
     world.verify()
 
 
-def test_a_paused_or_archived_brand_holds_its_campaigns_and_only_that_hold_is_lifted(
-    world: World, noon: datetime
-) -> None:
+def test_paused_or_archived_brand_holds_its_campaigns_and_lifts_only_that_hold(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand()
     campaign, archived = world.campaign(brand), world.campaign(brand)
@@ -168,7 +166,7 @@ def test_a_paused_or_archived_brand_holds_its_campaigns_and_only_that_hold_is_li
     assert (world.holds(campaign), world.holds(archived)) == (set(), {"archived"})
 
 
-def test_a_flight_opens_and_closes_at_the_brands_midnights(world: World, noon: datetime) -> None:
+def test_flight_starts_and_ends_at_the_brands_midnights(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaign = world.campaign(world.brand("Asia/Tokyo"))
     edit_campaign(world, campaign, starts_on=datetime(2026, 6, 18).date(), ends_on=datetime(2026, 6, 18).date())  # noqa: DTZ001 - a day has no zone
@@ -190,7 +188,7 @@ def test_a_flight_opens_and_closes_at_the_brands_midnights(world: World, noon: d
 # --- status changes
 
 
-def test_a_status_change_tells_before_after_holds_cause_and_figures(world: World, noon: datetime) -> None:
+def test_status_change_has_before_after_holds_cause_and_figures(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10 * UNIT, monthly=100 * UNIT)
     campaign = world.campaign(brand)
@@ -213,7 +211,7 @@ def test_a_status_change_tells_before_after_holds_cause_and_figures(world: World
     }
 
 
-def test_each_toggle_names_its_cause(world: World, noon: datetime) -> None:
+def test_each_status_change_has_its_cause(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -236,7 +234,7 @@ def test_each_toggle_names_its_cause(world: World, noon: datetime) -> None:
     world.verify()
 
 
-def test_a_toggle_back_tells_the_figures_of_what_held(world: World, noon: datetime) -> None:
+def test_reactivation_has_the_figures_of_the_lifted_hold(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaign = world.campaign(world.brand(daily=10))
     world.spend(campaign, 10)
@@ -246,7 +244,7 @@ def test_a_toggle_back_tells_the_figures_of_what_held(world: World, noon: dateti
     assert row["details"]["budgets"] == {"brand_daily_budget": {"spent_micros": 6, "limit_micros": 10}}
 
 
-def test_no_status_change_where_holds_change_and_the_status_does_not(world: World, noon: datetime) -> None:
+def test_change_of_holds_without_toggle_appends_no_status_change(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -258,7 +256,7 @@ def test_no_status_change_where_holds_change_and_the_status_does_not(world: Worl
     world.verify()
 
 
-def test_enforcing_again_and_at_once_changes_nothing(world: World, noon: datetime) -> None:
+def test_repeated_and_concurrent_enforcement_changes_nothing(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -273,7 +271,7 @@ def test_enforcing_again_and_at_once_changes_nothing(world: World, noon: datetim
 # --- logs
 
 
-def test_logs_each_paused_campaign_and_an_exhausted_brand_budget_once(world: World, noon: datetime) -> None:
+def test_log_has_each_paused_campaign_and_an_exhausted_brand_budget_once(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     first, second = world.campaign(brand), world.campaign(brand, monthly=10)
@@ -291,7 +289,7 @@ def test_logs_each_paused_campaign_and_an_exhausted_brand_budget_once(world: Wor
     ]
 
 
-def test_logs_an_activated_campaign_with_what_held_it(world: World, noon: datetime) -> None:
+def test_log_of_an_activated_campaign_has_its_lifted_holds(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=0)
     campaign = world.campaign(brand)
@@ -303,7 +301,7 @@ def test_logs_an_activated_campaign_with_what_held_it(world: World, noon: dateti
     assert lines(logged, "budget.exhausted") == []
 
 
-def test_logs_nothing_of_a_transaction_that_does_not_commit(world: World, noon: datetime) -> None:
+def test_rolled_back_transaction_logs_nothing(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -314,10 +312,10 @@ def test_logs_nothing_of_a_transaction_that_does_not_commit(world: World, noon: 
     assert world.spent(campaign) == 0
 
 
-# --- one brand harms no other
+# --- a failing brand affects no other brand
 
 
-def test_a_brand_in_a_zone_that_cannot_be_read_stops_no_other(world: World, noon: datetime) -> None:
+def test_brand_with_an_unreadable_zone_stops_no_other_brand(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -332,7 +330,7 @@ def test_a_brand_in_a_zone_that_cannot_be_read_stops_no_other(world: World, noon
     assert world.is_active(campaign)
 
 
-def test_a_locked_brand_holds_up_no_other_and_is_logged(
+def test_locked_brand_delays_no_other_brand_and_is_logged(
     world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "150")

@@ -1,4 +1,4 @@
-"""Spend by the hour: rolled up from the ledger, and always the sum of the day's counter with what is not settled."""
+"""Spend by hour: rolled up from the ledger; hours and unsettled spend always sum up to the day's counter."""
 
 from datetime import date, timedelta
 
@@ -21,7 +21,7 @@ def roll_up_at(world: World, at: str) -> None:
     roll_up_hours()
 
 
-def test_spend_is_rolled_up_by_the_brands_wall_clock(world: World) -> None:
+def test_spend_is_rolled_up_by_brand_local_hour(world: World) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand(zone="Asia/Kathmandu"))
     world.spend(campaign, 5, "2026-06-16T18:14:59Z")
@@ -33,7 +33,7 @@ def test_spend_is_rolled_up_by_the_brands_wall_clock(world: World) -> None:
     assert hours(world, 1, "2026-06-17") == {0: 18, 1: -3}
 
 
-def test_an_hour_that_a_clock_change_repeats_holds_both(world: World) -> None:
+def test_hour_repeated_by_a_clock_change_has_the_spend_of_both(world: World) -> None:
     world.set_clock("2026-11-01T12:00:00Z")
     campaign = world.campaign(world.brand(zone="America/New_York"))
     for at in ("2026-11-01T05:30:00Z", "2026-11-01T06:30:00Z", "2026-11-01T07:30:00Z"):
@@ -42,7 +42,7 @@ def test_an_hour_that_a_clock_change_repeats_holds_both(world: World) -> None:
     assert hours(world, 1, "2026-11-01") == {1: 2, 2: 1}
 
 
-def test_each_run_adds_what_came_since_and_a_second_run_adds_nothing(world: World) -> None:
+def test_each_run_adds_new_spend_and_a_repeated_run_adds_nothing(world: World) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
     world.spend(campaign, 5)
@@ -56,7 +56,7 @@ def test_each_run_adds_what_came_since_and_a_second_run_adds_nothing(world: Worl
     assert hours(world, 1, "2026-06-17") == {12: 6}
 
 
-def test_what_was_received_just_now_waits_for_the_next_run(world: World) -> None:
+def test_spend_received_just_now_is_added_by_the_next_run(world: World) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
     world.spend(campaign, 5)
@@ -68,7 +68,7 @@ def test_what_was_received_just_now_waits_for_the_next_run(world: World) -> None
     assert hours(world, 1, "2026-06-17") == {12: 5}
 
 
-def test_what_was_committed_late_is_found_by_the_days_sum(world: World) -> None:
+def test_spend_committed_late_is_found_by_the_sum_of_its_day(world: World) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
     world.spend(campaign, 5)
@@ -79,7 +79,7 @@ def test_what_was_committed_late_is_found_by_the_days_sum(world: World) -> None:
     assert hours(world, 1, "2026-06-17") == {12: 12}
 
 
-def test_a_clock_set_back_counts_nothing_twice(world: World) -> None:
+def test_clock_set_back_counts_nothing_twice(world: World) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
     world.spend(campaign, 5)
@@ -88,7 +88,7 @@ def test_a_clock_set_back_counts_nothing_twice(world: World) -> None:
         assert hours(world, 1, "2026-06-17") == {12: 5}
 
 
-def test_hours_that_no_plot_shows_any_more_are_forgotten(world: World) -> None:
+def test_hours_older_than_the_plots_are_deleted(world: World) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
     world.spend(campaign, 5)
@@ -98,7 +98,7 @@ def test_hours_that_no_plot_shows_any_more_are_forgotten(world: World) -> None:
     assert world.rows("SELECT * FROM brand_hours") == []
 
 
-def test_amounts_that_cancel_within_a_day_and_were_committed_late_are_found(world: World) -> None:
+def test_late_amounts_that_cancel_within_a_day_are_found(world: World) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
     world.spend(campaign, 5)
@@ -109,7 +109,7 @@ def test_amounts_that_cancel_within_a_day_and_were_committed_late_are_found(worl
     assert hours(world, 1, "2026-06-17") == {4: 7, 5: -7, 12: 5}
 
 
-def test_one_brands_sums_beyond_a_bigint_stop_no_others_hours(world: World) -> None:
+def test_sum_beyond_a_bigint_stops_no_other_brands_hours(world: World) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     huge, small = world.campaign(world.brand()), world.campaign(world.brand())
     for sign, hour in ((1, 3), (-1, 5)):
@@ -127,7 +127,7 @@ def test_one_brands_sums_beyond_a_bigint_stop_no_others_hours(world: World) -> N
     assert hours(world, 1, "2026-06-17") == {3: 2**63 - 1, 5: -(2**63 - 1)}
 
 
-def test_days_before_the_ledgers_floor_are_left_alone(world: World) -> None:
+def test_days_before_the_ledgers_floor_are_left_unchanged(world: World) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
     world.spend(campaign, 5, "2026-05-20T12:00:00Z")

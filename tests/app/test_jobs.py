@@ -1,4 +1,4 @@
-"""What the clock sets off, through its actors: ticks, resets, refresh and upkeep, on a clock that stands still."""
+"""Scheduled jobs through their actors: ticks, resets, refresh and maintenance, with a clock set by the test."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ JOBS = (apply_dayparting, reset_daily_budgets, refresh_spend)
 
 
 def walk(world: World, starts: str, ends: str, minutes: int) -> None:
-    """The ticks from one instant to another, both included."""
+    """Runs a tick every so many minutes from one time to another, both included."""
     at = moment(starts)
     while at <= moment(ends):
         world.set_clock(at)
@@ -43,7 +43,7 @@ def tick_at(world: World, at: str) -> None:
 # --- dayparting
 
 
-def test_a_campaign_that_ran_out_inside_its_daypart_comes_back_with_the_next_one(world: World) -> None:
+def test_campaign_exhausted_within_its_daypart_returns_with_the_next_daypart(world: World) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand("America/New_York"), schedule="daily 08:00-12:00", daily=10)
     world.spend(campaign, 10)
@@ -59,7 +59,7 @@ def test_a_campaign_that_ran_out_inside_its_daypart_comes_back_with_the_next_one
     world.verify()
 
 
-def test_a_tick_revives_no_campaign_over_its_budget_and_none_that_a_person_paused(world: World) -> None:
+def test_tick_activates_no_exhausted_campaign_and_no_user_paused_one(world: World) -> None:
     world.set_clock("2026-06-17T07:00:00Z")
     brand = world.brand()
     spent, paused = (world.campaign(brand, schedule="daily 08:00-12:00", daily=10) for _ in range(2))
@@ -72,7 +72,7 @@ def test_a_tick_revives_no_campaign_over_its_budget_and_none_that_a_person_pause
     assert world.holds(paused) == {"outside_schedule", "user_paused"}
 
 
-def test_a_window_over_midnight_belongs_to_the_day_it_starts_on(world: World) -> None:
+def test_daypart_over_midnight_belongs_to_the_day_it_starts_on(world: World) -> None:
     world.set_clock("2026-06-14T12:00:00Z")
     campaign = world.campaign(world.brand(), schedule="Mon 22:00-06:00")
     walk(world, "2026-06-14T12:00:00Z", "2026-06-17T12:00:00Z", 60)
@@ -84,7 +84,7 @@ def test_a_window_over_midnight_belongs_to_the_day_it_starts_on(world: World) ->
     world.verify()
 
 
-def test_a_campaign_without_a_schedule_stays_on(world: World, noon: datetime) -> None:
+def test_campaign_without_a_schedule_stays_active(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaign = world.campaign(world.brand("Asia/Kolkata"))
     world.schedule(campaign, "Mon 09:00-10:00")
@@ -93,7 +93,7 @@ def test_a_campaign_without_a_schedule_stays_on(world: World, noon: datetime) ->
     assert toggles(world, campaign) == [("06-17 12:00", "inactive"), ("06-17 12:00", "active")]
 
 
-def test_a_tick_touches_only_the_campaigns_that_are_due(world: World) -> None:
+def test_tick_touches_only_due_campaigns(world: World) -> None:
     world.set_clock("2026-06-17T07:00:00Z")
     brand = world.brand()
     due, later = (
@@ -106,7 +106,7 @@ def test_a_tick_touches_only_the_campaigns_that_are_due(world: World) -> None:
     assert seen == {due: 8, later: 7, never: 7}
 
 
-def test_a_tick_sees_rows_that_were_put_in_by_hand(world: World, noon: datetime) -> None:
+def test_tick_enforces_campaigns_inserted_by_sql(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=0)
     campaign = world.one("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'c') RETURNING id", brand)["id"]
@@ -114,7 +114,7 @@ def test_a_tick_sees_rows_that_were_put_in_by_hand(world: World, noon: datetime)
     assert world.holds(campaign) == {"brand_daily_budget"}
 
 
-def test_a_tick_works_on_more_campaigns_than_one_page_holds(world: World, noon: datetime) -> None:
+def test_tick_enforces_more_campaigns_than_one_page(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     for brand in (world.brand(), world.brand()):
         world.execute("INSERT INTO campaigns (brand_id, name) SELECT %s, 'c' FROM generate_series(1, 601)", brand)
@@ -127,14 +127,14 @@ def test_a_tick_works_on_more_campaigns_than_one_page_holds(world: World, noon: 
     world.verify()
 
 
-def test_a_tick_sees_every_campaign_however_many_are_new(world: World, noon: datetime) -> None:
+def test_tick_enforces_every_campaign_for_any_number_of_new_ones(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     world.execute("INSERT INTO campaigns (brand_id, name) SELECT %s, 'c' FROM generate_series(1, 20001)", world.brand())
     world.tick()
     assert world.rows("SELECT id FROM campaigns WHERE enforced_at IS NULL") == []
 
 
-def test_ticks_at_once_toggle_once(world: World) -> None:
+def test_concurrent_ticks_toggle_once(world: World) -> None:
     world.set_clock("2026-06-16T12:00:00Z")
     brand = world.brand(daily=10)
     campaigns = [world.campaign(brand, schedule="daily 08:00-12:00") for _ in range(5)]
@@ -146,7 +146,7 @@ def test_ticks_at_once_toggle_once(world: World) -> None:
     world.verify()
 
 
-def test_one_bad_row_aborts_no_tick_no_reset_and_no_refresh(world: World, noon: datetime) -> None:
+def test_one_bad_row_aborts_no_tick_reset_or_refresh(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     unreadable = world.one("INSERT INTO brands (name, time_zone) VALUES ('Unreadable', 'PST') RETURNING id")["id"]
     world.execute("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'c')", unreadable)
@@ -159,7 +159,7 @@ def test_one_bad_row_aborts_no_tick_no_reset_and_no_refresh(world: World, noon: 
         assert world.is_active(campaign), job
 
 
-def test_a_brand_whose_days_sum_up_beyond_a_bigint_stops_nothing(world: World, noon: datetime) -> None:
+def test_brand_with_a_sum_beyond_a_bigint_stops_no_job(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     large, small = world.campaign(world.brand()), world.campaign(world.brand())
     brand = world.brand_of(large)
@@ -176,9 +176,7 @@ def test_a_brand_whose_days_sum_up_beyond_a_bigint_stops_nothing(world: World, n
     assert (world.is_active(large), world.is_active(small)) == (False, True)
 
 
-def test_a_campaign_that_is_locked_holds_up_no_other_brand(
-    world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_locked_campaign_delays_no_other_brand(world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "150")
     settings.cache_clear()
     world.set_clock(noon)
@@ -196,8 +194,8 @@ def test_a_campaign_that_is_locked_holds_up_no_other_brand(
     assert not world.is_active(locked)
 
 
-def test_ticks_of_a_locked_brand_are_not_tried_again_beside_those_to_come(world: World) -> None:
-    """Each would take a thread for as long as it waits, until there is none left for spend."""
+def test_tick_of_a_locked_brand_is_not_retried(world: World) -> None:
+    """Retries would occupy threads while they wait, and leave none for spend; the next tick does the work."""
     campaign = world.campaign(world.brand())
     world.execute("UPDATE campaigns SET next_change_at = now() - interval '1 minute'")
     with psycopg.connect(world.url) as connection, working(threads=2):
@@ -207,7 +205,7 @@ def test_ticks_of_a_locked_brand_are_not_tried_again_beside_those_to_come(world:
         eventually(lambda: is_empty("schedule"), 20)
 
 
-def test_brands_behind_locked_ones_do_not_wait_as_long_as_an_edit_would(world: World, noon: datetime) -> None:
+def test_brands_after_locked_ones_wait_for_a_short_timeout_only(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brands = [world.brand() for _ in range(3)]
     campaigns = [world.campaign(brand, schedule="daily 00:00-13:00") for brand in brands]
@@ -222,7 +220,7 @@ def test_brands_behind_locked_ones_do_not_wait_as_long_as_an_edit_would(world: W
     assert (after - before).total_seconds() * 1_000 < settings().lock_timeout_ms
 
 
-# --- nights on which clocks change
+# --- clock changes
 
 
 NIGHTS = [
@@ -275,7 +273,7 @@ NIGHTS = [
 ]
 
 
-def test_dayparts_follow_the_wall_clock_through_a_change(world: World) -> None:
+def test_dayparts_follow_local_time_through_a_clock_change(world: World) -> None:
     seen = []
     for zone, schedule, night, _ in NIGHTS:
         world.set_clock(night[0])
@@ -298,7 +296,7 @@ DAY_ENDS = [
 
 
 @pytest.mark.parametrize("job", [apply_dayparting, reset_daily_budgets])
-def test_a_day_ends_when_the_brands_clock_says_so(world: World, job: Callable[[], None]) -> None:
+def test_day_ends_at_the_brands_local_midnight(world: World, job: Callable[[], None]) -> None:
     for zone, spent_at, last_held, lifted in DAY_ENDS:
         world.set_clock(spent_at)
         campaign = world.campaign(world.brand(zone, daily=10))
@@ -313,7 +311,7 @@ def test_a_day_ends_when_the_brands_clock_says_so(world: World, job: Callable[[]
 # --- resets
 
 
-def test_new_york_and_kathmandu_come_back_at_their_own_midnights(world: World, noon: datetime) -> None:
+def test_brands_in_new_york_and_kathmandu_reset_at_their_own_midnights(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     york, nepal = (world.brand(zone, daily=10) for zone in ("America/New_York", "Asia/Kathmandu"))
     paused = {brand: world.campaign(brand) for brand in (york, nepal)}
@@ -336,9 +334,7 @@ def test_new_york_and_kathmandu_come_back_at_their_own_midnights(world: World, n
 
 
 @pytest.mark.parametrize("job", [*JOBS, reset_monthly_budgets])
-def test_the_first_lifts_the_daily_and_the_monthly_limit_that_the_30th_spent(
-    world: World, job: Callable[[], None]
-) -> None:
+def test_first_of_the_month_lifts_daily_and_monthly_holds_of_the_30th(world: World, job: Callable[[], None]) -> None:
     world.set_clock("2026-06-30T20:00:00Z")
     campaign = world.campaign(world.brand("America/New_York", daily=10, monthly=10), daily=10, monthly=10)
     world.spend(campaign, 10)
@@ -352,7 +348,7 @@ def test_the_first_lifts_the_daily_and_the_monthly_limit_that_the_30th_spent(
     world.verify()
 
 
-def test_a_month_that_is_spent_stays_held_through_the_days_resets(world: World) -> None:
+def test_monthly_hold_stays_through_daily_resets(world: World) -> None:
     world.set_clock("2028-02-27T12:00:00Z")
     campaign = world.campaign(world.brand(daily=10, monthly=10))
     world.spend(campaign, 10)
@@ -367,7 +363,7 @@ def test_a_month_that_is_spent_stays_held_through_the_days_resets(world: World) 
 
 
 @pytest.mark.parametrize("again", [reset_daily_budgets, reset_monthly_budgets])
-def test_a_reset_twice_and_at_noon_lets_nothing_be_spent_again(
+def test_repeated_reset_and_reset_at_noon_allow_no_extra_spend(
     world: World, noon: datetime, again: Callable[[], None]
 ) -> None:
     world.set_clock(noon)
@@ -385,7 +381,7 @@ def test_a_reset_twice_and_at_noon_lets_nothing_be_spent_again(
     world.verify()
 
 
-def test_a_late_reset_loses_no_spend_of_the_new_day(world: World) -> None:
+def test_late_reset_loses_no_spend_of_the_new_day(world: World) -> None:
     world.set_clock("2026-06-17T20:00:00Z")
     campaign = world.campaign(world.brand(daily=10))
     world.spend(campaign, 10)
@@ -408,7 +404,7 @@ def test_spend_of_the_new_day_lifts_yesterdays_hold_when_the_reset_is_late(world
     assert world.is_active(campaign)
 
 
-def test_resets_during_spending_lose_nothing_and_let_nothing_be_spent_again(world: World, noon: datetime) -> None:
+def test_resets_during_ingest_lose_nothing_and_allow_no_extra_spend(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=60)
     campaign = world.campaign(brand)
@@ -431,7 +427,7 @@ def test_resets_during_spending_lose_nothing_and_let_nothing_be_spent_again(worl
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_any_one_job_catches_up_after_an_outage_of_days(world: World, job: Callable[[], None]) -> None:
+def test_each_job_alone_catches_up_after_an_outage_of_days(world: World, job: Callable[[], None]) -> None:
     world.set_clock("2026-06-17T20:00:00Z")
     campaign = world.campaign(world.brand(daily=10, weekly=10), schedule="Wed-Mon 00:00-24:00")
     world.spend(campaign, 10)
@@ -441,7 +437,7 @@ def test_any_one_job_catches_up_after_an_outage_of_days(world: World, job: Calla
     world.verify()
 
 
-def test_a_reset_tells_which_brands_it_looked_at_and_looks_once_a_day(world: World, noon: datetime) -> None:
+def test_reset_returns_its_brands_and_handles_each_once_a_day(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     world.campaign(world.brand("Asia/Kathmandu"))
     reset_daily_budgets()
@@ -452,7 +448,7 @@ def test_a_reset_tells_which_brands_it_looked_at_and_looks_once_a_day(world: Wor
     assert lines(logged, "day.reset") == [{"brands": 1, "zones": ["Asia/Kathmandu"], "toggles": 0}]
 
 
-def test_a_watermark_only_rises(world: World, noon: datetime) -> None:
+def test_watermark_never_falls(world: World, noon: datetime) -> None:
     reached = "SELECT name, reached_at FROM watermarks ORDER BY name"
     world.set_clock(noon)
     world.brand()
@@ -467,7 +463,7 @@ def test_a_watermark_only_rises(world: World, noon: datetime) -> None:
     assert world.rows(reached) == before
 
 
-def test_a_clock_set_back_over_midnight_charges_by_the_day_it_shows(world: World) -> None:
+def test_clock_set_back_over_midnight_decides_by_the_day_it_shows(world: World) -> None:
     world.set_clock("2026-06-18T00:10:00Z")
     campaign = world.campaign(world.brand(daily=10))
     reset_daily_budgets()
@@ -479,7 +475,7 @@ def test_a_clock_set_back_over_midnight_charges_by_the_day_it_shows(world: World
     assert world.is_active(campaign)
 
 
-# --- refresh: what a lost message or a hand left undone
+# --- refresh: corrects rows after lost messages and edits by SQL
 
 
 CHANGED = [
@@ -503,7 +499,7 @@ CHANGED = [
 ]
 
 
-def test_refresh_finds_what_was_changed_by_hand(world: World, noon: datetime) -> None:
+def test_refresh_enforces_rows_changed_by_sql(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaigns = [world.campaign(world.brand(daily=10), monthly=50) for _ in range(len(CHANGED) + 2)]
     world.ingest([world.event(campaign, 5) for campaign in campaigns])
@@ -521,7 +517,7 @@ VOIDED = [
 ]
 
 
-def test_refresh_lifts_the_budgets_hold_that_a_hand_made_void(world: World, noon: datetime) -> None:
+def test_refresh_lifts_the_hold_of_a_budget_raised_or_deleted_by_sql(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaigns = [world.campaign(world.brand(daily=10)) for _ in range(len(VOIDED) + 1)]
     world.ingest([world.event(campaign, 10) for campaign in campaigns])
@@ -531,7 +527,7 @@ def test_refresh_lifts_the_budgets_hold_that_a_hand_made_void(world: World, noon
     assert [world.is_active(campaign) for campaign in campaigns] == [True] * len(VOIDED) + [False]
 
 
-def test_refresh_finds_nothing_where_everything_is_in_step(world: World, noon: datetime) -> None:
+def test_refresh_changes_nothing_when_all_rows_are_right(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("Asia/Kolkata", daily=10, lifetime=100)
     held, paused = (
@@ -547,7 +543,7 @@ def test_refresh_finds_nothing_where_everything_is_in_step(world: World, noon: d
     assert world.rows("SELECT * FROM campaigns") == before
 
 
-# --- the ledger's upkeep
+# --- maintenance of the ledger
 
 
 def partitions(world: World) -> list[str]:
@@ -555,7 +551,7 @@ def partitions(world: World) -> list[str]:
     return sorted(row["month"] for row in world.rows(query))
 
 
-def test_upkeep_makes_this_month_and_the_three_after_it(world: World) -> None:
+def test_maintenance_creates_partitions_of_this_month_and_the_next_three(world: World) -> None:
     world.set_clock("2031-11-15T12:00:00Z")
     maintain_ledger()
     maintain_ledger()
@@ -563,7 +559,7 @@ def test_upkeep_makes_this_month_and_the_three_after_it(world: World) -> None:
     assert "2032_03" not in partitions(world)
 
 
-def test_upkeep_keeps_every_month_where_no_retention_is_set(world: World, noon: datetime) -> None:
+def test_maintenance_drops_no_month_without_a_retention_setting(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     world.spend(world.campaign(world.brand()), 5)
     world.set_clock("2036-06-17T12:00:00Z")
@@ -571,7 +567,7 @@ def test_upkeep_keeps_every_month_where_no_retention_is_set(world: World, noon: 
     assert "2026_06" in partitions(world)
 
 
-def test_upkeep_drops_months_past_the_retention_and_leaves_every_counter(
+def test_maintenance_drops_months_past_retention_and_keeps_every_counter(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_LEDGER_RETENTION_MONTHS", "2")
@@ -597,10 +593,10 @@ def test_upkeep_drops_months_past_the_retention_and_leaves_every_counter(
     world.verify()
 
 
-# --- faults that pass
+# --- transient faults
 
 
-def test_a_reset_that_met_a_locked_brand_is_not_done(
+def test_reset_that_met_a_locked_brand_is_repeated(
     world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "150")
@@ -620,7 +616,7 @@ def test_a_reset_that_met_a_locked_brand_is_not_done(
     assert world.is_active(campaign)
 
 
-def test_a_reset_sees_to_campaigns_that_enforcement_has_not_seen(world: World, noon: datetime) -> None:
+def test_reset_enforces_campaigns_that_were_never_enforced(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     reset_daily_budgets()
     brand = world.one("INSERT INTO brands (name) VALUES ('b') RETURNING id")["id"]
@@ -632,7 +628,7 @@ def test_a_reset_sees_to_campaigns_that_enforcement_has_not_seen(world: World, n
     assert world.is_active(campaign)
 
 
-def test_a_watermark_from_a_clock_that_was_ahead_silences_no_reset(world: World, noon: datetime) -> None:
+def test_watermark_from_a_clock_ahead_prevents_no_reset(world: World, noon: datetime) -> None:
     world.set_clock("2027-01-01T00:00:00Z")
     reset_daily_budgets()
     world.set_clock(noon)
@@ -641,7 +637,7 @@ def test_a_watermark_from_a_clock_that_was_ahead_silences_no_reset(world: World,
     assert reset(Period.DAILY) == [brand]
 
 
-def test_months_are_not_dropped_while_somebody_reads_the_ledger(
+def test_months_are_not_dropped_while_another_session_reads_the_ledger(
     world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_LEDGER_RETENTION_MONTHS", "2")
@@ -657,7 +653,7 @@ def test_months_are_not_dropped_while_somebody_reads_the_ledger(
     world.verify()
 
 
-def test_refresh_mends_what_a_clock_that_was_ahead_passed_over(world: World) -> None:
+def test_refresh_corrects_campaigns_that_a_clock_ahead_skipped(world: World) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand(), schedule="daily 12:15-12:30")
     world.set_clock("2026-06-17T13:00:00Z")

@@ -1,4 +1,4 @@
-"""A limit of 0 holds whatever is spent or refunded, and the searches in SQL judge every limit as `decide` does."""
+"""A limit of 0 holds for any spend and refund; the searches in SQL evaluate every limit as `decide` does."""
 
 import random
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ AMOUNTS = (-1, 1, -3, 3, -100, 99, 100, 101, -(10**15), 10**15)
 
 @pytest.mark.parametrize("period", PERIODS)
 @pytest.mark.parametrize("scope", ["brand", "campaign"])
-def test_a_refund_does_not_lift_a_limit_of_0(world: World, noon: datetime, scope: str, period: str) -> None:
+def test_refund_does_not_lift_a_limit_of_0(world: World, noon: datetime, scope: str, period: str) -> None:
     world.set_clock(noon)
     brand = world.brand()
     campaign = world.campaign(brand)
@@ -32,7 +32,7 @@ def test_a_refund_does_not_lift_a_limit_of_0(world: World, noon: datetime, scope
     world.verify()
 
 
-def test_no_headroom_is_kept_beside_a_limit_of_0(world: World, noon: datetime) -> None:
+def test_no_headroom_is_stored_for_a_brand_with_a_limit_of_0(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaign = world.campaign(world.brand(daily=0, monthly=10**9))
     world.spend(campaign, -100)
@@ -42,7 +42,7 @@ def test_no_headroom_is_kept_beside_a_limit_of_0(world: World, noon: datetime) -
     assert any("WITH judged" in statement for statement, _ in sent)
 
 
-def test_verify_names_headroom_beside_a_limit_of_0_and_a_refresh_removes_it(world: World, noon: datetime) -> None:
+def test_verify_lists_headroom_beside_a_limit_of_0_and_refresh_clears_it(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=0)
     world.spend(world.campaign(brand), -100)
@@ -77,7 +77,7 @@ def test_holds_and_searches_agree_with_decide_after_random_spend_refunds_and_lim
         assert set(search.crossed(connection, ["UTC"], at)) == held
 
 
-def test_a_report_says_that_a_limit_of_0_was_reached_from_the_start_whatever_was_refunded(world: World) -> None:
+def test_report_has_a_limit_of_0_as_reached_from_the_start_despite_refunds(world: World) -> None:
     world.set_clock("2026-04-30T12:00:00Z")
     brand = world.brand(monthly=0)
     campaign = world.campaign(brand)

@@ -1,4 +1,4 @@
-"""What was dropped from the ledger is not counted again, whatever a process is set to or remembers."""
+"""Events of dropped ledger months are not counted again, for any setting and any cache of a process."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ def drop_before(instant: str) -> None:
 
 
 def dropped_elsewhere(instant: str) -> None:
-    """Another process drops the months: this one remembers what it knew."""
+    """Drops months as another process does, so that this process keeps its outdated cache."""
     known, floors = set(ledger._known), dict(ledger._floors)
     drop_before(instant)
     ledger._known.update(known)
@@ -50,7 +50,7 @@ def total(campaign: int, day: str, micros: int = 1) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("drop", [drop_before, dropped_elsewhere])
-def test_an_event_of_a_dropped_month_is_too_old_alone_and_never_counts_twice(
+def test_event_of_a_dropped_month_is_rejected_alone_as_too_old(
     world: World, campaign: int, drop: Callable[[str], None]
 ) -> None:
     event = world.spend(campaign, 6, OLD)
@@ -66,9 +66,7 @@ def test_an_event_of_a_dropped_month_is_too_old_alone_and_never_counts_twice(
 
 
 @pytest.mark.parametrize("several", [1, 300])
-def test_a_month_dropped_by_another_process_is_noticed_by_each_way_to_write(
-    world: World, campaign: int, several: int
-) -> None:
+def test_every_writer_notices_a_month_dropped_by_another_process(world: World, campaign: int, several: int) -> None:
     world.spend(campaign, 6, OLD)
     dropped_elsewhere("2026-05-01T00:00:00Z")
     events = [world.event(campaign, 1, at) for at in (OLD, GOOD) for _ in range(several)]
@@ -77,7 +75,7 @@ def test_a_month_dropped_by_another_process_is_noticed_by_each_way_to_write(
     assert {rejection.reason for rejection in counted.rejections} == {"too_old"}
 
 
-def test_totals_of_dropped_months_are_too_old_alone(world: World, campaign: int) -> None:
+def test_totals_of_dropped_months_are_rejected_alone_as_too_old(world: World, campaign: int) -> None:
     count_totals([total(campaign, "2026-03-10", 6)])
     dropped_elsewhere("2026-05-01T00:00:00Z")
     counted = count_totals(
@@ -87,7 +85,7 @@ def test_totals_of_dropped_months_are_too_old_alone(world: World, campaign: int)
     assert world.spent(campaign) == 7
 
 
-def test_a_total_whose_local_day_begins_in_a_dropped_month_is_too_old(world: World, campaign: int) -> None:
+def test_total_whose_local_day_begins_in_a_dropped_month_is_too_old(world: World, campaign: int) -> None:
     east = world.campaign(world.brand("Asia/Tokyo"))
     drop_before("2026-05-01T00:00:00Z")
     night = {**total(east, "2026-05-01"), "as_of": "2026-04-30T16:00:00Z"}
@@ -95,7 +93,7 @@ def test_a_total_whose_local_day_begins_in_a_dropped_month_is_too_old(world: Wor
     assert (counted.taken, [rejection.reason for rejection in counted.rejections]) == (1, ["too_old"])
 
 
-def test_what_is_handed_in_by_http_is_judged_by_what_the_ledger_still_takes(world: World, campaign: int) -> None:
+def test_spend_sent_by_http_is_checked_against_the_ledgers_floor(world: World, campaign: int) -> None:
     drop_before("2026-05-01T00:00:00Z")
     events = [world.event(campaign, 1, OLD), world.event(campaign, 1, GOOD)]
     assert {place: found.reason for place, found in keep_refused_events(events, None).items()} == {0: "too_old"}
@@ -103,7 +101,7 @@ def test_what_is_handed_in_by_http_is_judged_by_what_the_ledger_still_takes(worl
     assert {place: found.reason for place, found in keep_refused_totals(totals, None).items()} == {1: "too_old"}
 
 
-def test_the_database_makes_no_month_below_its_floor(world: World, campaign: int) -> None:
+def test_database_creates_no_month_below_the_ledgers_floor(world: World, campaign: int) -> None:
     world.spend(campaign, 1, OLD)
     drop_before("2026-05-01T00:00:00Z")
     made = "SELECT ensure_ledger_month(%s) AS made"
@@ -111,14 +109,14 @@ def test_the_database_makes_no_month_below_its_floor(world: World, campaign: int
     assert [world.one(made, month)["made"] for month in ("2031-05-01", "2031-05-01")] == [True, False]
 
 
-def test_a_floor_set_by_a_clock_that_was_ahead_refuses_nothing_of_the_current_month(world: World) -> None:
+def test_floor_set_by_a_clock_ahead_rejects_nothing_of_the_current_month(world: World) -> None:
     campaign = world.campaign(world.brand())
     drop_before("2199-03-01T00:00:00Z")
     world.spend(campaign, 1)
     assert (world.spent(campaign), world.rejected()) == (1, [])
 
 
-def test_months_dropped_while_spend_arrives_lose_nothing_and_count_nothing_twice(world: World, campaign: int) -> None:
+def test_dropping_months_during_ingest_loses_and_doubles_nothing(world: World, campaign: int) -> None:
     world.limit(10**9, "lifetime", brand=world.brand_of(campaign))
     old = [world.event(campaign, 1, OLD) for _ in range(40)]
     good = [world.event(campaign, 1, GOOD) for _ in range(40)]
@@ -143,20 +141,20 @@ def counted_ids(world: World) -> set[str]:
 # --- partitions
 
 
-def test_only_months_with_events_are_made(world: World, campaign: int) -> None:
+def test_only_months_with_events_get_partitions(world: World, campaign: int) -> None:
     before = set(months(world))
     count_totals([total(campaign, "2024-01-02"), total(campaign, "2026-06-17")])
     world.ingest([world.event(campaign, 1, "2025-07-01T00:00:00Z"), world.event(campaign, 1, GOOD)])
     assert set(months(world)) - before <= {"2024_01", "2025_07", "2026_06"}
 
 
-def test_totals_are_three_years_old_at_the_most(world: World, campaign: int) -> None:
+def test_totals_older_than_three_years_are_rejected(world: World, campaign: int) -> None:
     counted = count_totals([total(campaign, day) for day in ("1990-02-01", "2023-06-16", "2023-06-17", "2026-06-17")])
     assert counted.taken == 2
     assert {rejection.reason for rejection in counted.rejections} == {"too_old"}
 
 
-def test_many_missing_months_are_made_in_several_transactions(
+def test_many_missing_months_are_created_in_several_transactions(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_MAX_TOTAL_AGE_DAYS", "20000")

@@ -1,4 +1,4 @@
-"""Sequence numbers through the real actor: what never arrived is found, told once, and forgotten when it comes."""
+"""Sequence numbers through the real actor: gaps are found, logged once, and removed when numbers arrive late."""
 
 import random
 from datetime import datetime, timedelta
@@ -45,27 +45,27 @@ def runs(world: World, source: str = "bidder") -> list[tuple[int, int]]:
     return [(row["first"], row["last"]) for row in rows]
 
 
-def found(until: datetime, source: str | None = None) -> list[tuple[int, int]]:
+def gaps_until(until: datetime, source: str | None = None) -> list[tuple[int, int]]:
     with transaction() as connection:
         return [(gap.first, gap.last) for gap in gaps(connection, until, source=source)]
 
 
-def told() -> list[dict[str, Any]]:
+def logged_gaps() -> list[dict[str, Any]]:
     with structlog.testing.capture_logs() as logged:
         refresh_spend()
     return lines(logged, "sequence.gap")
 
 
-# --- what arrives
+# --- arrival
 
 
-def test_a_batch_leaves_its_runs_in_its_own_commit(world: World, campaign: int) -> None:
+def test_batch_stores_its_runs_in_its_own_commit(world: World, campaign: int) -> None:
     arrive(world, campaign, 5, 3, 4, 9)
     world.ingest([world.event(campaign, 1), world.event(campaign, 1, source="bidder")])
     assert runs(world) == [(3, 5), (9, 9)]
 
 
-def test_rejected_events_have_arrived_too(world: World, campaign: int) -> None:
+def test_numbers_of_rejected_events_count_as_arrived(world: World, campaign: int) -> None:
     arrive(world, campaign, 0)
     arrive(world, 10**6, 1)
     world.ingest([{"event_id": "rubbish", "source": "bidder", "sequence": 2}])
@@ -75,21 +75,21 @@ def test_rejected_events_have_arrived_too(world: World, campaign: int) -> None:
     assert len(world.rejected()) == 3
 
 
-def test_a_wrong_number_is_kept_as_malformed_and_its_event_not_counted(world: World, campaign: int) -> None:
+def test_event_with_a_wrong_number_is_rejected_as_malformed(world: World, campaign: int) -> None:
     world.ingest([world.event(campaign, 1, source="bidder", sequence=-1), world.event(campaign, 1, sequence=1)])
     assert [row["reason"] for row in world.rejected()] == ["malformed", "malformed"]
     assert world.spent(campaign) == 0
     assert runs(world) == []
 
 
-def test_a_number_is_no_part_of_what_an_event_says(world: World, campaign: int) -> None:
+def test_duplicate_with_another_number_is_no_conflict(world: World, campaign: int) -> None:
     event = world.spend(campaign, 5, source="bidder", sequence=1)
     world.ingest([{**event, "sequence": 2}])
     assert world.rejected() == []
     assert world.spent(campaign) == 5
 
 
-def test_two_events_may_have_one_number_and_both_count(world: World, campaign: int) -> None:
+def test_two_events_with_one_number_are_both_counted(world: World, campaign: int) -> None:
     arrive(world, campaign, 1, 1)
     arrive(world, campaign, 1)
     assert world.spent(campaign) == 3
@@ -97,7 +97,7 @@ def test_two_events_may_have_one_number_and_both_count(world: World, campaign: i
     assert runs(world) == [(1, 1)]
 
 
-def test_workers_note_what_arrives_without_waiting_for_whoever_joins(world: World, campaign: int) -> None:
+def test_workers_store_numbers_without_waiting_for_a_join(world: World, campaign: int) -> None:
     arrive(world, campaign, 1)
     arrive(world, campaign, 2)
     with psycopg.connect(world.url) as joiner:
@@ -111,7 +111,7 @@ def test_workers_note_what_arrives_without_waiting_for_whoever_joins(world: Worl
 
 
 @pytest.mark.parametrize("by_http", [True, False])
-def test_a_source_belongs_to_its_sender_and_another_brands_key_neither_fills_nor_makes_its_gaps(
+def test_another_brands_key_neither_fills_nor_makes_gaps_of_a_source(
     world: World, campaign: int, noon: datetime, by_http: bool
 ) -> None:
     other = world.campaign(world.brand())
@@ -133,10 +133,10 @@ def test_a_source_belongs_to_its_sender_and_another_brands_key_neither_fills_nor
         assert list(gaps(connection, noon)) == own
     arrive(world, campaign, 1)
     refresh_spend()
-    assert told() == []
+    assert logged_gaps() == []
 
 
-def test_a_number_that_json_cannot_hold_exactly_everywhere_is_malformed(world: World, campaign: int) -> None:
+def test_number_beyond_the_exact_integers_of_json_is_malformed(world: World, campaign: int) -> None:
     arrive(world, campaign, 2**53)
     assert [row["reason"] for row in world.rejected()] == ["malformed"]
     assert runs(world) == []
@@ -145,7 +145,7 @@ def test_a_number_that_json_cannot_hold_exactly_everywhere_is_malformed(world: W
 # --- joining
 
 
-def test_neighbours_overlaps_and_repeats_become_one_run(world: World, campaign: int, noon: datetime) -> None:
+def test_adjacent_overlapping_and_repeated_runs_become_one(world: World, campaign: int, noon: datetime) -> None:
     for first, last in ((10, 12), (0, 3), (4, 4), (2, 6), (13, 13), (0, 3), (20, 20), (8, 8)):
         arrive(world, campaign, *range(first, last + 1))
     refresh_spend()
@@ -153,7 +153,7 @@ def test_neighbours_overlaps_and_repeats_become_one_run(world: World, campaign: 
     assert world.one("SELECT min(received_at) AS first FROM sequence_runs")["first"] == noon
 
 
-def test_the_last_numbers_that_are_believed_are_joined_too(world: World, campaign: int) -> None:
+def test_runs_at_the_largest_allowed_number_are_joined(world: World, campaign: int) -> None:
     arrive(world, campaign, 0, 2**53 - 1)
     arrive(world, campaign, 2**53 - 2)
     refresh_spend()
@@ -163,7 +163,7 @@ def test_the_last_numbers_that_are_believed_are_joined_too(world: World, campaig
 
 
 @pytest.mark.parametrize("page", [2, 3, 7, 1_000])
-def test_any_order_of_arrival_leaves_the_same_runs_page_by_page(
+def test_runs_are_equal_for_any_order_of_arrival_and_page_size(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     monkeypatch.setattr(repository, "RUNS_A_PAGE", page)
@@ -180,7 +180,7 @@ def test_any_order_of_arrival_leaves_the_same_runs_page_by_page(
     assert [number for first, last in runs(world) for number in range(first, last + 1)] == arrived
 
 
-def test_two_that_join_at_once_while_numbers_arrive_lose_none(world: World, campaign: int) -> None:
+def test_concurrent_joins_during_ingest_lose_no_number(world: World, campaign: int) -> None:
     batches = [[number, number + 300] for number in range(300)]
     random.Random(5).shuffle(batches)
 
@@ -201,29 +201,29 @@ def test_two_that_join_at_once_while_numbers_arrive_lose_none(world: World, camp
 # --- gaps
 
 
-def test_a_gap_is_told_once_when_it_outlives_the_grace(world: World, campaign: int, noon: datetime) -> None:
+def test_gap_is_logged_once_after_the_grace_period(world: World, campaign: int, noon: datetime) -> None:
     arrive(world, campaign, 0, 1, 2)
     arrive(world, campaign, 7)
     world.set_clock(noon + GRACE - timedelta(seconds=1))
-    assert told() == []
+    assert logged_gaps() == []
     world.set_clock(noon + GRACE)
-    assert told() == [{"brand_id": 0, "source": "bidder", "first": 3, "last": 6, "missing": 4}]
+    assert logged_gaps() == [{"brand_id": 0, "source": "bidder", "first": 3, "last": 6, "missing": 4}]
     world.set_clock(noon + 2 * GRACE)
-    assert told() == []
+    assert logged_gaps() == []
 
 
-def test_a_gap_goes_when_what_was_late_arrives(world: World, campaign: int, noon: datetime) -> None:
+def test_gap_disappears_when_late_numbers_arrive(world: World, campaign: int, noon: datetime) -> None:
     arrive(world, campaign, 0, 5)
-    assert found(noon) == [(1, 4)]
+    assert gaps_until(noon) == [(1, 4)]
     arrive(world, campaign, 3)
-    assert found(noon) == [(1, 2), (4, 4)]
+    assert gaps_until(noon) == [(1, 2), (4, 4)]
     arrive(world, campaign, 1, 4, 2)
     refresh_spend()
-    assert found(noon) == []
+    assert gaps_until(noon) == []
     assert runs(world) == [(0, 5)]
 
 
-def test_a_gap_that_is_filled_in_part_is_as_old_as_it_was(world: World, campaign: int, noon: datetime) -> None:
+def test_partly_filled_gap_keeps_its_age(world: World, campaign: int, noon: datetime) -> None:
     arrive(world, campaign, 0)
     world.set_clock(noon + timedelta(minutes=1))
     arrive(world, campaign, 9)
@@ -238,21 +238,19 @@ def test_a_gap_that_is_filled_in_part_is_as_old_as_it_was(world: World, campaign
     assert since[10] == noon + timedelta(minutes=3)
 
 
-def test_numbers_below_the_first_that_come_late_start_the_grace_anew(
-    world: World, campaign: int, noon: datetime
-) -> None:
+def test_late_numbers_below_the_first_restart_the_grace_period(world: World, campaign: int, noon: datetime) -> None:
     arrive(world, campaign, 1_000)
     later = world.set_clock(noon + timedelta(hours=1))
     arrive(world, campaign, 10)
-    assert found(later - timedelta(seconds=1)) == []
-    assert found(later) == [(11, 999)]
+    assert gaps_until(later - timedelta(seconds=1)) == []
+    assert gaps_until(later) == [(11, 999)]
 
 
 def test_sources_do_not_fill_each_others_gaps(world: World, campaign: int, noon: datetime) -> None:
     arrive(world, campaign, 0, 2)
     arrive(world, campaign, 1, source="other")
-    assert found(noon) == [(1, 1)]
-    assert found(noon, "other") == []
+    assert gaps_until(noon) == [(1, 1)]
+    assert gaps_until(noon, "other") == []
     with transaction() as connection:
         assert numberings(connection, noon) == [
             Numbering(ALL_BRANDS, "bidder", 0, 2, 2, 1),
@@ -261,16 +259,14 @@ def test_sources_do_not_fill_each_others_gaps(world: World, campaign: int, noon:
         assert numberings(connection, noon - GRACE, "bidder") == [Numbering(ALL_BRANDS, "bidder", 0, 2, 2, 0)]
 
 
-def test_a_gap_within_the_last_numbers_of_a_bigint_is_counted_exactly(
-    world: World, campaign: int, noon: datetime
-) -> None:
+def test_gap_up_to_the_largest_allowed_number_is_counted_exactly(world: World, campaign: int, noon: datetime) -> None:
     arrive(world, campaign, 0, 2**53 - 1)
     with transaction() as connection:
         assert list(gaps(connection, noon)) == [Gap(ALL_BRANDS, "bidder", 1, 2**53 - 2, noon)]
         assert numberings(connection, noon) == [Numbering(ALL_BRANDS, "bidder", 0, 2**53 - 1, 2, 2**53 - 2)]
 
 
-def test_two_that_tell_at_once_tell_a_gap_once(world: World, campaign: int, noon: datetime) -> None:
+def test_concurrent_runs_log_a_gap_once(world: World, campaign: int, noon: datetime) -> None:
     arrive(world, campaign, 0, 2)
     at = world.set_clock(noon + GRACE)
     with structlog.testing.capture_logs() as logged:
@@ -278,7 +274,7 @@ def test_two_that_tell_at_once_tell_a_gap_once(world: World, campaign: int, noon
     assert len(lines(logged, "sequence.gap")) == 1
 
 
-def test_a_source_of_random_numbers_keeps_a_bounded_number_of_runs_and_says_so(
+def test_source_with_random_numbers_keeps_a_bounded_number_of_runs_and_logs_it(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repository, "MAX_RUNS", 20)

@@ -1,4 +1,4 @@
-"""Parts of a job side by side: in order, bounded, and as failing as one after the other."""
+"""`side_by_side`: results in order, a bounded number of threads, and errors as in a plain loop."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from app.side_by_side import side_by_side
 from tests.world import eventually
 
 
-def test_tells_results_in_the_order_of_the_items() -> None:
+def test_results_come_in_the_order_of_the_items() -> None:
     first_may_end = threading.Event()
 
     def work(number: int) -> int:
@@ -22,12 +22,12 @@ def test_tells_results_in_the_order_of_the_items() -> None:
     assert list(side_by_side(work, range(5), 2)) == [0, 10, 20, 30, 40]
 
 
-def test_one_alone_is_done_in_the_thread_that_asks() -> None:
+def test_single_item_runs_in_the_calling_thread() -> None:
     assert list(side_by_side(lambda _: threading.current_thread(), [1], 3)) == [threading.current_thread()]
     assert list(side_by_side(lambda _: 1, [], 3)) == []
 
 
-def test_draws_items_only_as_there_are_threads_for_them() -> None:
+def test_items_are_drawn_only_as_threads_become_free() -> None:
     drawn: list[int] = []
     may_end = threading.Event()
 
@@ -45,7 +45,7 @@ def test_draws_items_only_as_there_are_threads_for_them() -> None:
     assert drawn == list(range(100))
 
 
-def test_raises_what_a_part_raised_after_those_begun_have_ended() -> None:
+def test_error_of_a_part_is_raised_after_started_parts_have_ended() -> None:
     ended: list[int] = []
 
     def work(number: int) -> None:
@@ -58,7 +58,7 @@ def test_raises_what_a_part_raised_after_those_begun_have_ended() -> None:
     assert set(ended) <= {1, 2, 3}
 
 
-def test_each_part_logs_within_the_context_of_the_job() -> None:
+def test_each_part_has_the_jobs_log_context() -> None:
     with structlog.contextvars.bound_contextvars(actor="reset"):
         told = list(side_by_side(lambda _: structlog.contextvars.get_contextvars(), range(3), 2))
     assert told == [{"actor": "reset"}] * 3

@@ -1,5 +1,4 @@
-"""A brand's zone and currency corrected: every counter is the ledger's by the new zone, and what was reported for a day
-stays on it."""
+"""Corrections of a brand's time zone and currency: counters follow the new zone, reported totals keep their days."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -47,7 +46,7 @@ def everything(world: World) -> list[list[dict[str, Any]]]:
     return [world.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]  # noqa: S608 - our own names
 
 
-def test_each_event_counts_on_the_day_that_the_new_zone_says(world: World, noon: datetime) -> None:
+def test_correction_counts_each_event_on_its_day_in_the_new_zone(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC")
     campaign = world.campaign(brand)
@@ -63,7 +62,7 @@ def test_each_event_counts_on_the_day_that_the_new_zone_says(world: World, noon:
     world.verify()
 
 
-def test_correcting_back_undoes_it(world: World, noon: datetime) -> None:
+def test_correcting_back_restores_the_old_counters(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("America/New_York", daily=4 * UNIT)
     campaign = world.campaign(brand)
@@ -83,7 +82,7 @@ def test_correcting_back_undoes_it(world: World, noon: datetime) -> None:
     world.verify()
 
 
-def test_a_reported_total_stays_on_the_day_it_was_reported_for(world: World, noon: datetime) -> None:
+def test_correction_keeps_reported_totals_on_the_day_they_were_reported_for(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC")
     campaign = world.campaign(brand)
@@ -100,7 +99,7 @@ def test_a_reported_total_stays_on_the_day_it_was_reported_for(world: World, noo
     world.verify()
 
 
-def test_totals_that_the_ledger_contradicts_are_named_and_nothing_changes(world: World, noon: datetime) -> None:
+def test_correction_is_refused_and_names_totals_that_differ_from_the_ledger(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC")
     campaign = world.campaign(brand)
@@ -124,8 +123,10 @@ ZONES = (
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_any_events_and_totals_through_any_zones(world: World, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Over the days on which clocks change in autumn and spring, against the rules in plain Python."""
+def test_random_events_and_totals_match_the_rules_after_random_corrections(
+    world: World, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Covers days around the clock changes of autumn and spring; compares with rules in plain Python."""
     monkeypatch.setenv("SPENDGATE_MAX_EVENT_AGE_DAYS", "365")
     at, random = world.set_clock("2026-11-10T12:00:00Z"), Random(seed)
     brand = world.brand(random.choice(ZONES))
@@ -153,7 +154,7 @@ def test_any_events_and_totals_through_any_zones(world: World, monkeypatch: pyte
         world.verify()
 
 
-def test_holds_are_decided_anew_in_the_same_commit(world: World, noon: datetime) -> None:
+def test_correction_enforces_the_brand_in_the_same_commit(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC", daily=5 * UNIT)
     campaign = world.campaign(brand)
@@ -170,7 +171,7 @@ def test_holds_are_decided_anew_in_the_same_commit(world: World, noon: datetime)
     world.verify()
 
 
-def test_a_dry_run_changes_nothing_and_says_what_the_correction_does(world: World, noon: datetime) -> None:
+def test_dry_run_returns_the_effect_and_changes_nothing(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC")
     campaign = world.campaign(brand)
@@ -183,7 +184,7 @@ def test_a_dry_run_changes_nothing_and_says_what_the_correction_does(world: Worl
     assert [str(day) for day, _, _ in rehearsed.days] == ["2026-06-16", "2026-06-17"]
 
 
-def test_the_second_time_there_is_nothing_to_do(world: World, noon: datetime) -> None:
+def test_repeated_correction_writes_nothing(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC")
     world.spend(world.campaign(brand), UNIT)
@@ -197,7 +198,7 @@ def test_the_second_time_there_is_nothing_to_do(world: World, noon: datetime) ->
     assert entries[0]["new"]["time_zone"] == "Asia/Tokyo"
 
 
-def test_another_currency_converts_no_amount(world: World, noon: datetime) -> None:
+def test_correction_of_the_currency_converts_no_amount(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC", daily=9 * UNIT)
     campaign = world.campaign(brand)
@@ -211,7 +212,7 @@ def test_another_currency_converts_no_amount(world: World, noon: datetime) -> No
 
 
 @pytest.mark.parametrize(("zone", "currency"), [("Mars/Olympus", None), (None, "dollars"), ("", None)])
-def test_what_is_no_zone_or_currency_is_refused(world: World, zone: str | None, currency: str | None) -> None:
+def test_unknown_zone_or_currency_is_refused(world: World, zone: str | None, currency: str | None) -> None:
     brand = world.brand("UTC")
     with pytest.raises(InvalidValue):
         correct(brand, zone, currency)
@@ -219,7 +220,7 @@ def test_what_is_no_zone_or_currency_is_refused(world: World, zone: str | None, 
         correct(brand + 1, "UTC")
 
 
-def test_nothing_but_a_correction_changes_the_zone_of_a_brand_with_spend(world: World) -> None:
+def test_only_a_correction_changes_the_zone_of_a_brand_with_spend(world: World) -> None:
     brand, other = world.brand("UTC"), world.brand("UTC")
     for one in (brand, other):
         world.spend(world.campaign(one), UNIT)
@@ -232,7 +233,7 @@ def test_nothing_but_a_correction_changes_the_zone_of_a_brand_with_spend(world: 
             world.execute(statement)
 
 
-def test_days_that_the_ledger_has_dropped_stay_and_no_micro_is_lost(world: World, noon: datetime) -> None:
+def test_correction_keeps_counters_of_dropped_months_and_loses_no_micro(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC")
     campaign = world.campaign(brand)
@@ -250,7 +251,7 @@ def test_days_that_the_ledger_has_dropped_stay_and_no_micro_is_lost(world: World
     world.verify()
 
 
-def test_stored_reports_get_a_new_version(world: World, noon: datetime) -> None:
+def test_correction_stores_new_versions_of_reports(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC")
     world.spend(world.campaign(brand), UNIT, "2026-06-01T02:00:00Z")
@@ -260,7 +261,7 @@ def test_stored_reports_get_a_new_version(world: World, noon: datetime) -> None:
     assert [(row["version"], row["spent"]) for row in world.rows(query)] == [(1, 0), (2, UNIT)]
 
 
-def test_hours_are_those_of_the_new_wall_clock(world: World, noon: datetime) -> None:
+def test_correction_recounts_hours_by_the_new_zone(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC")
     campaign = world.campaign(brand)
@@ -281,7 +282,7 @@ def roll_up() -> None:
 
 
 @pytest.mark.parametrize("place", ["INSERT INTO spend_events", "time_zone, currency"])
-def test_spend_that_was_judged_by_the_old_zone_is_judged_again(world: World, noon: datetime, place: str) -> None:
+def test_spend_validated_by_the_old_zone_is_validated_again(world: World, noon: datetime, place: str) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC")
     campaign = world.campaign(brand)
@@ -303,7 +304,7 @@ def test_spend_that_was_judged_by_the_old_zone_is_judged_again(world: World, noo
     world.verify()
 
 
-def test_spend_and_edits_at_once_with_corrections_are_exact(world: World, noon: datetime) -> None:
+def test_counters_are_exact_after_concurrent_spend_edits_and_corrections(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand("UTC", daily=500 * UNIT)
     campaigns = [world.campaign(brand, platform="meta", external_id=str(number)) for number in range(4)]

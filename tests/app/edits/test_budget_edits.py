@@ -1,4 +1,4 @@
-"""Budgets edited by SQL beside everything else: no deadlock, and brands know whether their campaigns have budgets."""
+"""Budget edits by SQL beside edits by the product: no deadlock, and `has_campaign_budgets` stays right."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,7 +32,7 @@ Run = Callable[[str, dict[str, int]], "Future[None]"]
 
 @pytest.fixture
 def run(world: World) -> Iterator[Run]:
-    """Runs one statement beside the test, on a connection of its own."""
+    """Returns a function that runs one statement in a thread, on its own connection."""
     with ThreadPoolExecutor(4) as pool:
 
         def beside(statement: str, parameters: dict[str, int]) -> None:
@@ -52,7 +52,7 @@ def flags(world: World) -> dict[int, bool]:
 
 @pytest.mark.parametrize("statement", [SET, INSERT, UPSERT, MOVE, REMOVE])
 @pytest.mark.parametrize("removes", [False, True])
-def test_an_edit_lets_an_edit_by_sql_go_first_instead_of_a_deadlock(
+def test_edit_waits_for_an_sql_edit_without_a_deadlock(
     world: World, run: Run, noon: datetime, statement: str, removes: bool
 ) -> None:
     brand, other = world.brand(daily=LIMIT), world.brand()
@@ -81,7 +81,7 @@ def test_an_edit_lets_an_edit_by_sql_go_first_instead_of_a_deadlock(
     world.verify()
 
 
-def test_edits_by_sql_and_by_the_product_never_deadlock(world: World, noon: datetime) -> None:
+def test_concurrent_sql_edits_product_edits_and_spend_never_deadlock(world: World, noon: datetime) -> None:
     edit = Edit("test", world.set_clock(noon))
     brands = [world.brand() for _ in range(4)]
     for brand in reversed(brands):
@@ -120,7 +120,7 @@ def test_edits_by_sql_and_by_the_product_never_deadlock(world: World, noon: date
     world.verify()
 
 
-def test_one_statement_locks_brands_in_id_order_whatever_the_order_of_its_rows(world: World, run: Run) -> None:
+def test_one_statement_locks_brands_in_id_order_for_any_order_of_rows(world: World, run: Run) -> None:
     first, second = world.brand(), world.brand()
     for brand in (second, first):
         world.limit(LIMIT, brand=brand)
@@ -136,7 +136,7 @@ def test_one_statement_locks_brands_in_id_order_whatever_the_order_of_its_rows(w
 # --- whether campaigns have budgets
 
 
-def test_a_campaigns_budget_removed_while_another_is_inserted_leaves_the_flag_true(world: World, run: Run) -> None:
+def test_flag_stays_true_when_one_campaign_budget_is_removed_while_another_is_inserted(world: World, run: Run) -> None:
     brand = world.brand()
     one, two = world.campaign(brand, daily=LIMIT), world.campaign(brand)
     world.spend(one, 1)
@@ -153,7 +153,7 @@ def test_a_campaigns_budget_removed_while_another_is_inserted_leaves_the_flag_tr
     world.verify()
 
 
-def test_a_campaigns_budget_inserted_while_another_is_removed_leaves_the_flag_true(world: World, run: Run) -> None:
+def test_flag_stays_true_when_one_campaign_budget_is_inserted_while_another_is_removed(world: World, run: Run) -> None:
     brand = world.brand()
     one, two = world.campaign(brand, daily=LIMIT), world.campaign(brand)
     insert = "INSERT INTO budgets (brand_id, campaign_id, period, limit_micros) VALUES (%(brand)s, %(two)s, 'daily', 1)"
@@ -165,7 +165,7 @@ def test_a_campaigns_budget_inserted_while_another_is_removed_leaves_the_flag_tr
     assert flags(world) == {brand: True}
 
 
-def test_an_edit_on_a_snapshot_older_than_another_edit_is_refused(world: World) -> None:
+def test_edit_on_a_snapshot_older_than_another_edit_is_refused(world: World) -> None:
     brand = world.brand()
     one, two = world.campaign(brand, daily=LIMIT), world.campaign(brand)
     with psycopg.connect(world.url) as older:
@@ -177,7 +177,7 @@ def test_an_edit_on_a_snapshot_older_than_another_edit_is_refused(world: World) 
     assert flags(world) == {brand: True}
 
 
-def test_the_flag_follows_every_kind_of_edit_by_sql(world: World) -> None:
+def test_flag_follows_every_kind_of_sql_edit(world: World) -> None:
     brand, other = world.brand(), world.brand(daily=LIMIT)
     campaign = world.campaign(brand)
     world.execute(
@@ -195,7 +195,7 @@ def test_the_flag_follows_every_kind_of_edit_by_sql(world: World) -> None:
     assert flags(world) == {brand: False, other: False}
 
 
-def test_an_edit_that_waited_is_dated_after_the_one_it_waited_for(world: World, run: Run) -> None:
+def test_edit_that_waited_for_a_lock_is_dated_after_the_edit_that_held_it(world: World, run: Run) -> None:
     brand = world.brand(daily=LIMIT)
     set_limit = "UPDATE budgets SET limit_micros = %s"
     with psycopg.connect(world.url) as first, psycopg.connect(world.url) as later:
@@ -208,7 +208,7 @@ def test_an_edit_that_waited_is_dated_after_the_one_it_waited_for(world: World, 
 
 
 @pytest.mark.parametrize("said", [True, False])
-def test_verify_names_a_brand_with_a_wrong_flag(world: World, said: bool) -> None:
+def test_verify_lists_a_brand_with_a_wrong_flag(world: World, said: bool) -> None:
     brand = world.brand()
     campaign = world.campaign(brand)
     if not said:

@@ -1,4 +1,4 @@
-"""Platform accounts: whose spend a platform's id is, in which account, on which day; and moves to another brand."""
+"""Platform accounts: which campaign an external id belongs to, by account and day; and moves to another brand."""
 
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -77,7 +77,7 @@ def move(campaign: int, brand: int, from_day: str | None = None, **facts: Any) -
 # Accounts
 
 
-def test_a_campaign_inserted_by_sql_gets_its_brands_default_account(world: World) -> None:
+def test_campaign_inserted_by_sql_gets_its_brands_default_account(world: World) -> None:
     first, second = world.brand(), world.brand()
     campaigns = [by_hand(world, first), by_hand(world, first, "124"), by_hand(world, second)]
     rows = world.rows(
@@ -93,14 +93,14 @@ def test_a_campaign_inserted_by_sql_gets_its_brands_default_account(world: World
     assert rows[0]["id"] == rows[1]["id"] != rows[2]["id"]
 
 
-def test_campaigns_made_at_once_share_one_default_account(world: World) -> None:
+def test_campaigns_inserted_concurrently_share_one_default_account(world: World) -> None:
     brand = world.brand()
     at_once(*(partial(by_hand, world, brand, str(number)) for number in range(8)))
     assert len(world.rows("SELECT FROM platform_accounts")) == 1
     assert len(world.rows("SELECT DISTINCT platform_account_id FROM campaigns")) == 1
 
 
-def test_a_campaign_that_no_platform_knows_has_no_account(world: World) -> None:
+def test_campaign_without_a_platform_has_no_account(world: World) -> None:
     campaign = world.campaign(world.brand())
     assert world.one("SELECT platform_account_id FROM campaigns WHERE id = %s", campaign) == {
         "platform_account_id": None
@@ -113,7 +113,7 @@ def test_a_campaign_that_no_platform_knows_has_no_account(world: World) -> None:
     assert world.rows(query, campaign) == []
 
 
-def test_one_account_holds_an_external_id_once(world: World) -> None:
+def test_account_refuses_a_second_campaign_with_the_same_external_id(world: World) -> None:
     first, second = world.brand(), world.brand()
     account(first, second)
     named(world, first, account="555")
@@ -124,7 +124,7 @@ def test_one_account_holds_an_external_id_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("by_sql", [False, True])
-def test_an_account_that_is_not_bound_to_the_brand_takes_no_campaign(world: World, by_sql: bool) -> None:
+def test_account_not_bound_to_the_brand_refuses_its_campaign(world: World, by_sql: bool) -> None:
     mine, others = world.brand(), world.brand()
     theirs = account(others)
     if by_sql:
@@ -139,10 +139,10 @@ def test_an_account_that_is_not_bound_to_the_brand_takes_no_campaign(world: Worl
         change(world, campaign, account="555")
 
 
-# Whose spend
+# Which campaign an external id means
 
 
-def test_spend_by_platform_and_external_id_goes_on_working(world: World) -> None:
+def test_spend_by_platform_and_external_id_is_counted_without_naming_an_account(world: World) -> None:
     campaign = by_hand(world, world.brand())
     assert count_events([event(world)]).taken == 1
     assert count_totals([total("2026-06-16", 5)]).taken == 1
@@ -150,7 +150,7 @@ def test_spend_by_platform_and_external_id_goes_on_working(world: World) -> None
     world.verify()
 
 
-def test_an_external_id_in_two_accounts_is_ambiguous_to_who_sees_both(world: World) -> None:
+def test_external_id_in_two_accounts_is_ambiguous_for_a_sender_who_sees_both(world: World) -> None:
     first, second = world.brand(), world.brand()
     one, other = by_hand(world, first), by_hand(world, second)
     both = count_events([event(world)])
@@ -164,7 +164,7 @@ def test_an_external_id_in_two_accounts_is_ambiguous_to_who_sees_both(world: Wor
     world.verify()
 
 
-def test_an_event_that_names_the_account_is_counted_there(world: World) -> None:
+def test_event_that_names_the_account_is_counted_there(world: World) -> None:
     brand = world.brand()
     account(brand)
     default, other = named(world, brand), named(world, brand, account="555")
@@ -176,7 +176,7 @@ def test_an_event_that_names_the_account_is_counted_there(world: World) -> None:
     assert (world.spent(default), world.spent(other)) == (0, 7 * UNIT)
 
 
-def test_a_second_campaign_of_a_name_is_seen_at_once(world: World) -> None:
+def test_second_campaign_with_the_same_external_id_is_noticed_at_once(world: World) -> None:
     first, second = world.brand(), world.brand()
     by_hand(world, first)
     assert count_events([event(world)]).taken == 1
@@ -184,7 +184,7 @@ def test_a_second_campaign_of_a_name_is_seen_at_once(world: World) -> None:
     assert reasons(count_events([event(world)])) == ["ambiguous_campaign"]
 
 
-def test_a_name_that_comes_to_mean_two_campaigns_while_it_is_counted_is_not_counted(world: World) -> None:
+def test_event_is_rejected_when_its_external_id_becomes_ambiguous_while_it_is_counted(world: World) -> None:
     brand, other = world.brand(), world.brand()
     campaign = by_hand(world, brand)
     made: list[int] = []
@@ -200,7 +200,7 @@ def test_a_name_that_comes_to_mean_two_campaigns_while_it_is_counted_is_not_coun
     world.verify()
 
 
-# An external id that is released
+# A released external id
 
 
 OLD = [total("2026-06-14", 3), total("2026-06-15", 4)]
@@ -208,7 +208,7 @@ OLD = [total("2026-06-14", 3), total("2026-06-15", 4)]
 
 @pytest.mark.parametrize("by_sql", [False, True])
 @pytest.mark.parametrize("in_another_brand", [False, True])
-def test_totals_of_old_days_do_not_count_again_where_the_id_went(
+def test_totals_of_old_days_do_not_count_again_in_the_campaign_that_took_the_id(
     world: World, in_another_brand: bool, by_sql: bool
 ) -> None:
     brand = world.brand()
@@ -227,7 +227,7 @@ def test_totals_of_old_days_do_not_count_again_where_the_id_went(
     world.verify()
 
 
-def test_an_event_sent_again_after_the_id_changed_hands_counts_once(world: World) -> None:
+def test_event_sent_again_after_its_id_moved_counts_once(world: World) -> None:
     old = named(world, world.brand())
     sent = event(world)
     assert count_events([sent]).taken == 1
@@ -242,7 +242,7 @@ def test_an_event_sent_again_after_the_id_changed_hands_counts_once(world: World
     world.verify()
 
 
-def test_a_key_of_the_new_brand_cannot_count_the_old_days(world: World) -> None:
+def test_key_of_the_new_brand_cannot_count_spend_on_the_old_campaigns_days(world: World) -> None:
     old = named(world, world.brand())
     count_totals(OLD)
     change(world, old, external_id=None)
@@ -254,7 +254,7 @@ def test_a_key_of_the_new_brand_cannot_count_the_old_days(world: World) -> None:
     assert world.spent(new) == 0
 
 
-def test_an_id_under_which_nothing_was_counted_is_free_for_every_day(world: World) -> None:
+def test_released_id_without_counted_spend_is_free_for_every_day(world: World) -> None:
     brand = world.brand()
     wrong = named(world, brand)
     change(world, wrong, external_id="124")
@@ -263,7 +263,7 @@ def test_an_id_under_which_nothing_was_counted_is_free_for_every_day(world: Worl
     assert world.spent(right) == 7 * UNIT
 
 
-def test_an_id_that_comes_back_is_its_campaigns_again(world: World) -> None:
+def test_id_that_comes_back_belongs_to_its_campaign_again(world: World) -> None:
     brand = world.brand()
     campaign = named(world, brand)
     count_totals(OLD)
@@ -275,7 +275,7 @@ def test_an_id_that_comes_back_is_its_campaigns_again(world: World) -> None:
     assert world.spent(campaign) == 9 * UNIT
 
 
-def test_each_holder_keeps_its_own_days(world: World) -> None:
+def test_each_former_campaign_of_an_id_keeps_its_own_days(world: World) -> None:
     brand = world.brand()
     holders = []
     for day in range(14, 18):
@@ -292,7 +292,7 @@ def test_each_holder_keeps_its_own_days(world: World) -> None:
 
 
 @pytest.mark.parametrize("first", ["release", "count"])
-def test_spend_that_is_counted_while_the_id_is_released_stays_with_one_campaign(world: World, first: str) -> None:
+def test_spend_counted_while_its_id_is_released_belongs_to_one_campaign(world: World, first: str) -> None:
     brand, other = world.brand(), world.brand()
     old = by_hand(world, brand)
     sent = event(world)
@@ -327,7 +327,7 @@ def test_moved_campaign_keeps_the_hold_that_was_set_on_it(world: World) -> None:
     assert "platform_paused" in world.holds(moved.new_campaign_id)
 
 
-def test_a_move_keeps_history_and_counts_from_its_day_in_the_new_brand(world: World) -> None:
+def test_move_keeps_history_and_counts_later_days_in_the_new_brand(world: World) -> None:
     first, second = world.brand(), world.brand()
     old = named(world, first, name="Sale", starts_on=date(2026, 6, 1))
     count_totals(OLD)
@@ -351,7 +351,7 @@ def test_a_move_keeps_history_and_counts_from_its_day_in_the_new_brand(world: Wo
     world.verify()
 
 
-def test_a_move_to_a_day_to_come_lets_the_old_campaign_serve_until_then(world: World) -> None:
+def test_move_on_a_future_day_lets_the_old_campaign_serve_until_then(world: World) -> None:
     first, second = world.brand(), world.brand()
     old = named(world, first)
     count_events([event(world)])
@@ -369,7 +369,7 @@ def test_a_move_to_a_day_to_come_lets_the_old_campaign_serve_until_then(world: W
 
 
 @pytest.mark.parametrize("day", ["2026-06-14", "2026-06-15"])
-def test_a_day_that_has_spend_already_does_not_move(world: World, day: str) -> None:
+def test_move_from_a_day_with_counted_spend_is_refused(world: World, day: str) -> None:
     old = named(world, world.brand())
     count_totals(OLD)
     with pytest.raises(InvalidValue, match="the earliest day is 2026-06-16"):
@@ -377,8 +377,8 @@ def test_a_day_that_has_spend_already_does_not_move(world: World, day: str) -> N
     assert move(old, world.brand(), "2026-06-16").from_day == date(2026, 6, 16)
 
 
-def test_a_move_between_zones_counts_no_instant_twice(world: World) -> None:
-    """What is still the old brand's day is its own, though the new brand's wall clock is a day ahead."""
+def test_move_between_time_zones_counts_no_instant_twice(world: World) -> None:
+    """The old brand's day lasts until its own midnight, though the new brand is a day ahead."""
     old = named(world, world.brand("America/New_York"))
     sent = event(world, at="2026-06-17T03:00:00Z")
     count_events([sent])
@@ -389,7 +389,7 @@ def test_a_move_between_zones_counts_no_instant_twice(world: World) -> None:
     world.verify()
 
 
-def test_a_move_copies_budgets_and_schedule_only_where_asked(world: World) -> None:
+def test_move_copies_budgets_and_schedule_only_if_asked(world: World) -> None:
     first, second, third = world.brand(), world.brand(), world.brand(currency="EUR")
     old = named(world, first, daily=5 * UNIT, schedule="Mon-Fri 09:00-17:30")
     bare = move(old, second, dry_run=True)
@@ -404,7 +404,7 @@ def test_a_move_copies_budgets_and_schedule_only_where_asked(world: World) -> No
     world.verify()
 
 
-def test_a_dry_run_of_a_move_changes_nothing(world: World) -> None:
+def test_dry_run_of_a_move_changes_nothing(world: World) -> None:
     first, second = world.brand(), world.brand()
     old = named(world, first)
     tables = ("campaigns", "audit_entries", "released_external_ids", "platform_account_brands", "status_changes")
@@ -414,7 +414,7 @@ def test_a_dry_run_of_a_move_changes_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("where", ["same brand", "no brand", "no platform", "gone"])
-def test_a_move_that_cannot_be_is_refused(world: World, where: str) -> None:
+def test_impossible_move_is_refused(world: World, where: str) -> None:
     brand = world.brand()
     campaign = world.campaign(brand) if where == "no platform" else named(world, brand)
     if where == "gone":
@@ -424,7 +424,7 @@ def test_a_move_that_cannot_be_is_refused(world: World, where: str) -> None:
         move(campaign, to_brand)
 
 
-def test_a_campaign_moves_on_and_back(world: World) -> None:
+def test_campaign_moves_to_another_brand_and_back(world: World) -> None:
     first, second = world.brand(), world.brand()
     old = named(world, first)
     count_totals(OLD)

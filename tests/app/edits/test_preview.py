@@ -1,4 +1,4 @@
-"""Edits that are shown before they are made: what is shown is what is done, and nothing is done without consent."""
+"""Previews of edits: the shown effect is the effect of the edit, and no edit is made without confirmation."""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,7 +33,7 @@ def rows(world: World) -> list[object]:
     ]
 
 
-def test_a_preview_says_what_stops_and_changes_nothing(world: World) -> None:
+def test_preview_counts_stopped_campaigns_and_changes_nothing(world: World) -> None:
     brand = world.brand(daily=7_900 * UNIT)
     campaigns = [world.campaign(brand) for _ in range(3)]
     world.set_status(campaigns[2], "paused")
@@ -50,7 +50,7 @@ def test_a_preview_says_what_stops_and_changes_nothing(world: World) -> None:
     world.verify()
 
 
-def test_consent_to_an_earlier_effect_is_none_to_what_it_became(world: World) -> None:
+def test_confirmation_of_an_outdated_effect_is_refused(world: World) -> None:
     brand = world.brand(daily=10 * UNIT)
     one, two = world.campaign(brand), world.campaign(brand)
     world.spend(one, 2 * UNIT)
@@ -67,18 +67,18 @@ def test_consent_to_an_earlier_effect_is_none_to_what_it_became(world: World) ->
 @pytest.mark.parametrize(
     ("micros", "asks"), [(5 * UNIT, False), (5 * UNIT - 1, True), (15 * UNIT, False), (15 * UNIT + 1, True)]
 )
-def test_a_limit_that_changes_by_more_than_half_needs_consent(world: World, micros: int, asks: bool) -> None:
+def test_limit_change_of_more_than_half_needs_consent(world: World, micros: int, asks: bool) -> None:
     brand = world.brand(daily=10 * UNIT)
     assert edits.previewed(limit(world, brand, micros), brand).needs_consent is asks
 
 
-def test_an_edit_that_changes_nothing_needs_no_consent(world: World) -> None:
+def test_edit_that_changes_nothing_needs_no_consent(world: World) -> None:
     brand = world.brand(daily=10 * UNIT)
     effect = edits.previewed(limit(world, brand, 10 * UNIT), brand)
     assert (effect.needs_consent, effect.lines) == (False, [])
 
 
-def test_a_removed_limit_needs_consent_and_a_first_one_only_where_it_stops(world: World) -> None:
+def test_removed_limit_needs_consent_and_a_first_limit_only_if_it_stops_campaigns(world: World) -> None:
     brand = world.brand()
     first = edits.previewed(limit(world, brand, UNIT), brand)
     assert (first.needs_consent, first.lines) == (False, ["Daily limit none → $1.00"])
@@ -90,7 +90,7 @@ def test_a_removed_limit_needs_consent_and_a_first_one_only_where_it_stops(world
     assert (removed.needs_consent, removed.lines) == (True, ["Daily limit $1.00 → none"])
 
 
-def test_a_preview_of_a_brand_of_many_campaigns_says_at_least(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preview_of_a_brand_with_many_campaigns_says_at_least(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edits, "LOOKED_AT", 2)
     brand = world.brand()
     for _ in range(3):
@@ -101,7 +101,7 @@ def test_a_preview_of_a_brand_of_many_campaigns_says_at_least(world: World, monk
     assert world.rows("SELECT FROM campaigns WHERE effective_status = 'active'") == []
 
 
-def test_another_edit_at_the_same_time_is_not_told_as_part_of_this_one(world: World) -> None:
+def test_preview_leaves_out_concurrent_edits_of_other_transactions(world: World) -> None:
     brand = world.brand(daily=10 * UNIT)
 
     def work(connection: object) -> None:
@@ -111,7 +111,7 @@ def test_another_edit_at_the_same_time_is_not_told_as_part_of_this_one(world: Wo
     assert edits.previewed(work, brand).lines == ["Daily limit $10.00 → $9.00"]
 
 
-def test_effects_are_told_in_words() -> None:
+def test_effect_is_described_in_words() -> None:
     assert effect_words(1, 0) == "stops 1 campaign now"
     assert effect_words(1_200, 3) == "stops 1,200 campaigns and releases 3 campaigns now"
     assert effect_words(0, 1, is_done=True) == "released 1 campaign"

@@ -1,4 +1,4 @@
-"""The sweep and wrong counters: it opens nothing by them, raises those that are too low, and tells of all."""
+"""The refresh job and wrong counters: it opens no campaign by them, raises those that are too low, logs all."""
 
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from workers.actors.schedule import refresh_spend
 
 @pytest.fixture
 def campaign(world: World, noon: datetime) -> int:
-    """A campaign that 12 spent of 10 a day have stopped."""
+    """A campaign that is held: 12 units spent of a daily limit of 10."""
     world.set_clock(noon)
     campaign = world.campaign(world.brand(daily=10))
     world.spend(campaign, 12)
@@ -30,7 +30,7 @@ def campaign(world: World, noon: datetime) -> int:
         "DELETE FROM brand_days",
     ],
 )
-def test_the_sweep_does_not_open_what_a_wrong_counter_would(world: World, campaign: int, by_hand: str) -> None:
+def test_refresh_does_not_open_a_campaign_because_of_a_wrong_counter(world: World, campaign: int, by_hand: str) -> None:
     world.execute(by_hand)
     with capture_logs() as logs:
         refresh_spend()
@@ -44,7 +44,7 @@ def test_the_sweep_does_not_open_what_a_wrong_counter_would(world: World, campai
     assert [check.name for check in verify() if check.wrong] == []
 
 
-def test_a_campaigns_own_budget_is_not_opened_either(world: World, noon: datetime) -> None:
+def test_refresh_does_not_lift_a_campaign_budget_because_of_a_wrong_counter(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaign = world.campaign(world.brand(), monthly=10)
     world.spend(campaign, 12, noon - timedelta(days=3))
@@ -53,13 +53,13 @@ def test_a_campaigns_own_budget_is_not_opened_either(world: World, noon: datetim
     assert world.holds(campaign) == {"campaign_monthly_budget"}
 
 
-def test_the_sweep_still_opens_what_right_counters_say(world: World, campaign: int) -> None:
+def test_refresh_opens_a_campaign_when_its_counters_are_right(world: World, campaign: int) -> None:
     world.execute("UPDATE budgets SET limit_micros = 100")
     refresh_spend()
     assert world.is_active(campaign)
 
 
-def test_a_brand_that_is_locked_stays_closed_until_it_can_be_compared(world: World, campaign: int) -> None:
+def test_locked_brand_stays_closed_until_it_can_be_compared(world: World, campaign: int) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = 3; UPDATE brand_days SET spent_micros = 3")
     with psycopg.connect(world.url) as other:
         other.execute("SELECT FROM campaign_days FOR UPDATE")
@@ -72,7 +72,7 @@ def test_a_brand_that_is_locked_stays_closed_until_it_can_be_compared(world: Wor
     assert world.spent(campaign) == 12
 
 
-def test_a_counter_that_is_too_high_is_told_and_left_to_a_person(world: World, campaign: int, noon: datetime) -> None:
+def test_refresh_logs_a_counter_that_is_too_high_and_leaves_it(world: World, campaign: int, noon: datetime) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = 20; UPDATE brand_days SET spent_micros = 20")
     with capture_logs() as logs:
         recounts.compare_due_brands(noon)
@@ -81,7 +81,7 @@ def test_a_counter_that_is_too_high_is_told_and_left_to_a_person(world: World, c
     assert world.spent(campaign) == 20
 
 
-def test_a_brands_counter_is_not_raised_to_campaigns_that_are_too_high(
+def test_brand_counter_is_not_raised_to_campaign_counters_that_are_too_high(
     world: World, campaign: int, noon: datetime
 ) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = 20")
@@ -92,7 +92,7 @@ def test_a_brands_counter_is_not_raised_to_campaigns_that_are_too_high(
     assert world.one("SELECT spent_micros FROM brand_days") == {"spent_micros": 12}
 
 
-def test_what_was_opened_by_a_wrong_counter_is_closed_within_a_day(world: World, campaign: int, noon: datetime) -> None:
+def test_campaign_opened_by_a_wrong_counter_is_closed_within_a_day(world: World, campaign: int, noon: datetime) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = 3; UPDATE brand_days SET spent_micros = 3")
     world.spend(campaign, 0)
     assert world.is_active(campaign), "spend is enforced by the counters"
@@ -102,7 +102,7 @@ def test_what_was_opened_by_a_wrong_counter_is_closed_within_a_day(world: World,
 
 
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The brands that are compared from here on, in their order; none is."""
+    """The brands that are compared from here on, in order; the comparison itself is replaced."""
     compared: list[int] = []
 
     def note(brand_id: int) -> list[object]:
@@ -113,7 +113,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return compared
 
 
-def test_each_brand_is_compared_once_a_day_whatever_runs_there_are(
+def test_each_brand_is_compared_once_a_day_for_any_times_of_runs(
     world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.execute("INSERT INTO brands (name) SELECT 'b' FROM generate_series(1, 500)")
@@ -131,7 +131,7 @@ def test_each_brand_is_compared_once_a_day_whatever_runs_there_are(
     assert at == noon + timedelta(days=1)
 
 
-def test_what_one_run_has_no_time_for_the_next_one_compares(
+def test_next_run_compares_brands_that_one_run_had_no_time_for(
     world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.execute("INSERT INTO brands (name) SELECT 'b' FROM generate_series(1, 10)")

@@ -1,4 +1,4 @@
-"""`repair` sets counters, totals, holds and histories right, keeps what it did, and turns `verify` green again."""
+"""`spendgate repair` corrects counters, totals, holds and histories, stores the corrections, and `verify` passes."""
 
 import json
 import threading
@@ -18,13 +18,13 @@ from workers.actors.schedule import refresh_spend
 
 
 def tamper(world: World, statement: str) -> None:
-    """As somebody with every right, past every trigger."""
+    """Executes SQL as an owner who has switched off all triggers."""
     world.execute("SET LOCAL session_replication_role = replica; " + statement)
 
 
 @pytest.fixture
 def campaign(world: World, noon: datetime) -> int:
-    """A campaign of a brand with 10 a day, paused by 12 spent; 5 reported for yesterday; its histories are sealed."""
+    """A campaign with a daily limit of 10, paused by 12 spent; 5 reported for yesterday; its histories are sealed."""
     world.set_clock(noon)
     campaign = world.campaign(world.brand(daily=10), name="Summer", monthly=1_000)
     report(campaign, 5, noon - timedelta(hours=3))
@@ -75,7 +75,7 @@ TAMPERED = (
 
 
 @pytest.mark.parametrize("tampered", TAMPERED)
-def test_verify_is_green_after_a_repair_and_stays_so(world: World, campaign: int, tampered: str) -> None:
+def test_verify_passes_after_a_repair_and_later(world: World, campaign: int, tampered: str) -> None:
     tamper(world, tampered)
     assert wrong()
     repair_everything()
@@ -89,7 +89,7 @@ def test_verify_is_green_after_a_repair_and_stays_so(world: World, campaign: int
     assert wrong() == set()
 
 
-def test_counters_and_totals_are_the_ledgers_again_and_each_correction_is_kept(
+def test_repair_sets_counters_and_totals_to_the_ledger_and_stores_each_correction(
     world: World, campaign: int, noon: datetime
 ) -> None:
     tamper(world, "UPDATE campaign_days SET spent_micros = 3; UPDATE reported_totals SET total_micros = 9")
@@ -106,7 +106,7 @@ def test_counters_and_totals_are_the_ledgers_again_and_each_correction_is_kept(
     assert wrong() == set()
 
 
-def test_a_total_that_was_deleted_is_made_again_and_its_old_figure_books_nothing(
+def test_repair_restores_a_deleted_total_so_that_its_old_figure_books_nothing(
     world: World, campaign: int, noon: datetime
 ) -> None:
     world.execute("DELETE FROM reported_totals")
@@ -119,7 +119,7 @@ def test_a_total_that_was_deleted_is_made_again_and_its_old_figure_books_nothing
     assert wrong() == set()
 
 
-def test_a_hold_that_the_sweep_set_right_is_green_after_a_repair(world: World, campaign: int) -> None:
+def test_verify_passes_after_repair_of_a_hold_that_refresh_corrected(world: World, campaign: int) -> None:
     world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active'")
     refresh_spend()
     assert not world.is_active(campaign)
@@ -128,7 +128,7 @@ def test_a_hold_that_the_sweep_set_right_is_green_after_a_repair(world: World, c
     assert wrong() == set()
 
 
-def test_a_hold_that_repair_sets_right_has_a_status_change_of_its_own(world: World, campaign: int) -> None:
+def test_repair_of_a_hold_appends_a_status_change(world: World, campaign: int) -> None:
     world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active'")
     assert repair_everything() == []
     told = world.rows("SELECT from_status, to_status, cause FROM status_changes ORDER BY id")
@@ -140,9 +140,7 @@ def test_a_hold_that_repair_sets_right_has_a_status_change_of_its_own(world: Wor
     assert wrong() == set()
 
 
-def test_what_is_acknowledged_stays_known_and_is_wrong_again_when_it_is_altered_again(
-    world: World, campaign: int
-) -> None:
+def test_acknowledged_row_is_a_notice_until_it_is_altered_again(world: World, campaign: int) -> None:
     tamper(world, "UPDATE status_changes SET cause = 'edit'")
     repair_everything()
     (known,) = [row for check in verify() for row in check.notices if row.get("history") == "status_changes"]
@@ -151,7 +149,7 @@ def test_what_is_acknowledged_stays_known_and_is_wrong_again_when_it_is_altered_
     assert "sealed histories are unaltered" in wrong()
 
 
-def test_repair_of_one_brand_leaves_the_others(world: World, campaign: int) -> None:
+def test_repair_of_one_brand_leaves_other_brands_unchanged(world: World, campaign: int) -> None:
     other = world.campaign(world.brand())
     world.spend(other, 4)
     world.execute("UPDATE campaign_days SET spent_micros = 3")
@@ -159,13 +157,13 @@ def test_repair_of_one_brand_leaves_the_others(world: World, campaign: int) -> N
     assert (world.spent(other), world.spent(campaign, "2026-06-17")) == (4, 3)
 
 
-def test_events_of_nobody_are_left_and_named(world: World, campaign: int, noon: datetime) -> None:
+def test_repair_leaves_events_without_a_campaign_and_lists_them(world: World, campaign: int, noon: datetime) -> None:
     world.execute("INSERT INTO spend_events VALUES (gen_random_uuid(), %s, 999, %s, 0)", world.brand_of(campaign), noon)
     repair_everything()
     assert wrong() == {"every row belongs to a campaign of its brand"}
 
 
-def test_repair_beside_spend_that_comes_in_counts_every_event(world: World) -> None:
+def test_repair_during_ingest_counts_every_event(world: World) -> None:
     campaigns = [world.campaign(world.brand()) for _ in range(3)]
     for campaign in campaigns:
         world.spend(campaign, 1)
@@ -190,7 +188,7 @@ def test_repair_beside_spend_that_comes_in_counts_every_event(world: World) -> N
     assert wrong() == set()
 
 
-def test_the_command_shows_first_and_changes_nothing_unless_it_is_told_to(world: World, campaign: int) -> None:
+def test_command_lists_corrections_and_changes_nothing_without_yes(world: World, campaign: int) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = 3000000 WHERE day = '2026-06-17'")
     shown = shell("repair", "--dry-run")
     assert shown.code == 1

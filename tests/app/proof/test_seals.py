@@ -1,4 +1,4 @@
-"""Sealing: only what is final, everything once, and beside transactions that are still writing."""
+"""Sealing: seals only final rows, each once, while other transactions write."""
 
 import threading
 from datetime import datetime
@@ -42,7 +42,7 @@ def test_seals_each_row_once(world: World, campaign: int) -> None:
     assert broken() == []
 
 
-def test_a_smaller_id_that_is_committed_later_is_sealed_with_the_others(
+def test_row_with_a_smaller_id_that_is_committed_later_is_sealed_too(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seals, "WRITERS_SECONDS", 0.3)
@@ -60,7 +60,7 @@ def test_a_smaller_id_that_is_committed_later_is_sealed_with_the_others(
     assert broken() == []
 
 
-def test_waits_for_those_who_were_writing_and_not_for_those_who_came_later(world: World, campaign: int) -> None:
+def test_seal_waits_for_earlier_writers_and_not_for_later_ones(world: World, campaign: int) -> None:
     brand = world.brand_of(campaign)
     with psycopg.connect(world.url) as slow, psycopg.connect(world.url) as later:
         slow.execute(HOLDS, [brand, campaign, []])
@@ -90,7 +90,7 @@ def test_waits_for_those_who_were_writing_and_not_for_those_who_came_later(world
     assert broken() == []
 
 
-def test_two_that_seal_at_once_seal_each_row_once(world: World, campaign: int) -> None:
+def test_concurrent_runs_seal_each_row_once(world: World, campaign: int) -> None:
     for status in ("paused", "enabled") * 3:
         world.set_status(campaign, status)
     threads = [threading.Thread(target=seals.seal) for _ in range(3)]
@@ -102,7 +102,7 @@ def test_two_that_seal_at_once_seal_each_row_once(world: World, campaign: int) -
     assert broken() == []
 
 
-def test_a_long_history_is_sealed_in_slices(world: World, campaign: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_history_is_sealed_in_slices(world: World, campaign: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repository, "ROWS_A_SLICE", 4)
     for status in ("paused", "enabled") * 5:
         world.set_status(campaign, status)
@@ -113,7 +113,7 @@ def test_a_long_history_is_sealed_in_slices(world: World, campaign: int, monkeyp
     assert broken() == []
 
 
-def test_a_row_slipped_in_under_an_id_of_the_past_is_seen(world: World, campaign: int) -> None:
+def test_verify_finds_a_row_inserted_under_an_id_that_is_already_sealed(world: World, campaign: int) -> None:
     other = world.campaign(world.brand())
     world.set_status(other, "paused")
     world.execute("SELECT setval(pg_get_serial_sequence('hold_changes', 'id'), 100)")

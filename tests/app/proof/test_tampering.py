@@ -1,4 +1,4 @@
-"""Every column that carries money, a status or history: `verify` sees it altered, and sees each kind of row deleted."""
+"""`verify` finds alterations of every column with money, status or history, and deleted rows of every such table."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -62,7 +62,7 @@ NOT_PROVABLE = {
     ("rejected_events", "claimed_until"): "set while it is replayed",
     ("rejected_events", "fingerprint"): "Postgres computes it",
 }
-"""Columns of these tables whose alteration alone breaks no law, and why."""
+"""Columns whose alteration alone is no error that `verify` must find, with the reason."""
 
 TABLES = (
     *("spend_events", "campaign_days", "brand_days", "reported_totals", "budgets", "brands", "campaigns"),
@@ -98,14 +98,14 @@ def world_with_history(world: World, noon: datetime) -> World:
 
 
 class Tampering:
-    """Alters one row past every trigger and constraint, and puts it back."""
+    """Alters or deletes rows with all triggers and constraints switched off, and restores them."""
 
     def __init__(self, url: str) -> None:
         self.driver = psycopg.connect(url, autocommit=True, row_factory=dict_row)
         self.driver.execute("SET session_replication_role = replica")
 
     def types(self, table: str) -> dict[str, str]:
-        """The type of each column that is not computed."""
+        """The type of each column that is not generated."""
         found = self.driver.execute(
             "SELECT column_name, data_type FROM information_schema.columns "
             "WHERE table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position",
@@ -114,7 +114,7 @@ class Tampering:
         return {row["column_name"]: row["data_type"] for row in found}
 
     def free(self, table: str) -> None:
-        """Takes away what would refuse the values: it is the checks of `verify` that are tried, not Postgres'."""
+        """Drops the constraints that would refuse altered values, so that only `verify` can find them."""
         checks = self.driver.execute(
             "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype IN ('c', 'f')", [table]
         ).fetchall()
@@ -123,7 +123,7 @@ class Tampering:
             self.driver.execute(drop.format(sql.Identifier(table), sql.Identifier(row["conname"])))
 
     def alter(self, table: str, column: str, expression: str) -> dict[str, Any]:
-        """Alters the column of the newest row (by its place in the table); returns the row as it was."""
+        """Alters a column of the newest row (by its place in the table); returns the row before the change."""
         (row,) = self.driver.execute(
             sql.SQL("SELECT tableoid::regclass::text AS part, * FROM {} ORDER BY ctid DESC LIMIT 1").format(
                 sql.Identifier(table)
@@ -141,7 +141,7 @@ class Tampering:
         return row
 
     def delete(self, table: str) -> None:
-        """Deletes all rows."""
+        """Deletes all rows of the table."""
         self._copy(table)
         self.driver.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
 
@@ -159,7 +159,7 @@ class Tampering:
 
 @pytest.fixture
 def tampering(world_with_history: World) -> Iterator[Tampering]:
-    """Somebody with every right."""
+    """Alters rows as the database's owner."""
     made = Tampering(world_with_history.url)
     yield made
     made.driver.close()
@@ -170,7 +170,7 @@ def is_seen() -> bool:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_verify_sees_each_column_altered_and_the_rows_deleted(tampering: Tampering, table: str) -> None:
+def test_verify_finds_each_altered_column_and_deleted_rows(tampering: Tampering, table: str) -> None:
     tampering.free(table)
     missed = []
     for column, type_name in tampering.types(table).items():
@@ -186,7 +186,7 @@ def test_verify_sees_each_column_altered_and_the_rows_deleted(tampering: Tamperi
     assert is_seen(), "all rows were deleted"
 
 
-def test_every_column_of_a_sealed_table_is_sealed_or_named_as_changing() -> None:
+def test_every_column_of_a_sealed_table_is_sealed_or_listed_as_mutable() -> None:
     for history in HISTORIES:
         columns = {column.name for column in Base.metadata.tables[history.table].columns}
         assert {*history.columns, *history.changing} == columns, (
@@ -194,6 +194,6 @@ def test_every_column_of_a_sealed_table_is_sealed_or_named_as_changing() -> None
         )
 
 
-def test_every_exception_is_about_a_column_that_there_is() -> None:
+def test_every_listed_exception_names_an_existing_column() -> None:
     for table, column in NOT_PROVABLE:
         assert column in Base.metadata.tables[table].columns

@@ -1,4 +1,4 @@
-"""`verify` finds each row that a hand altered, names it, and takes nothing else for wrong."""
+"""`verify` finds and lists each altered row, and reports no correct row as wrong."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ IDS = "event ids stand in one month"
 
 @pytest.fixture
 def campaign(world: World, noon: datetime) -> int:
-    """A campaign that was paused by its budget, brought back by a refund, and spent 9 yesterday, 5 today."""
+    """A campaign that its budget paused and a refund reactivated; it spent 9 yesterday and 5 today."""
     world.set_clock(noon)
     campaign = world.campaign(world.brand("Asia/Kathmandu", daily=10))
     world.spend(campaign, 9, noon - timedelta(days=1))
@@ -43,7 +43,7 @@ def wrong() -> dict[str, list[dict[str, Any]]]:
     return {name: check.wrong for name, check in checks().items() if check.wrong}
 
 
-def test_finds_nothing_wrong_and_tells_what_it_compared(world: World, campaign: int) -> None:
+def test_verify_passes_on_correct_data_and_counts_compared_rows(world: World, campaign: int) -> None:
     started: list[str] = []
     found = {check.name: check.compared for check in verify(started.append)}
     assert found == {
@@ -65,7 +65,7 @@ def test_finds_nothing_wrong_and_tells_what_it_compared(world: World, campaign: 
     assert wrong() == {}
 
 
-def test_finds_a_campaigns_day_that_is_not_the_ledgers_sum(world: World, campaign: int) -> None:
+def test_verify_finds_a_campaign_day_that_differs_from_the_ledger(world: World, campaign: int) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = spent_micros + 1 WHERE day = '2026-06-17'")
     world.execute("UPDATE brand_days SET spent_micros = spent_micros + 1 WHERE day = '2026-06-17'")
     assert wrong() == {
@@ -91,7 +91,7 @@ def test_finds_a_campaigns_day_that_is_not_the_ledgers_sum(world: World, campaig
         ("INSERT INTO campaign_days SELECT brand_id, id, '2026-06-01', 3 FROM campaigns", (0, 3)),
     ],
 )
-def test_finds_a_day_or_an_event_that_is_missing(
+def test_verify_finds_a_missing_day_and_a_missing_event(
     world: World, campaign: int, by_hand: str, figures: tuple[int, int]
 ) -> None:
     world.execute("ALTER TABLE spend_events_2026_06 DISABLE TRIGGER append_only")
@@ -100,7 +100,7 @@ def test_finds_a_day_or_an_event_that_is_missing(
     assert (row["ledger_micros"], row["counter_micros"]) == figures
 
 
-def test_finds_an_event_that_no_counter_holds_whatever_its_brand(world: World, campaign: int, noon: datetime) -> None:
+def test_verify_finds_an_uncounted_event_of_any_brand(world: World, campaign: int, noon: datetime) -> None:
     world.execute("INSERT INTO spend_events VALUES (gen_random_uuid(), 404, 405, %s, 7)", noon)
     found = wrong()
     (row,) = found[DAYS]
@@ -110,26 +110,26 @@ def test_finds_an_event_that_no_counter_holds_whatever_its_brand(world: World, c
     ]
 
 
-def test_finds_a_brands_day_that_is_not_the_sum_of_its_campaigns(world: World, campaign: int) -> None:
+def test_verify_finds_a_brand_day_that_differs_from_its_campaigns(world: World, campaign: int) -> None:
     world.execute("UPDATE brand_days SET spent_micros = 4 WHERE day = '2026-06-17'")
     row = {"brand_id": world.brand_of(campaign), "day": date(2026, 6, 17), "campaigns_micros": 5, "counter_micros": 4}
     assert wrong() == {BRAND_DAYS: [row]}
 
 
-def test_finds_holds_that_are_not_what_the_rules_say(world: World, campaign: int) -> None:
+def test_verify_finds_holds_that_differ_from_the_rules(world: World, campaign: int) -> None:
     world.execute("UPDATE budgets SET limit_micros = 5")
     (row,) = wrong()[HOLDS]
     assert (row["campaign_id"], row["holds"], row["should_be"]) == (campaign, [], ["brand_daily_budget"])
 
 
-def test_finds_a_change_ahead_that_the_tick_would_miss(world: World, campaign: int) -> None:
+def test_verify_finds_a_next_change_that_the_tick_would_miss(world: World, campaign: int) -> None:
     world.spend(campaign, 5)
     world.execute("UPDATE campaigns SET next_change_at = NULL")
     (row,) = wrong()[HOLDS]
     assert row["next_change_should_be"] == datetime.fromisoformat("2026-06-17T18:15:00+00:00")
 
 
-def test_finds_a_status_that_no_status_change_leads_to(world: World, campaign: int) -> None:
+def test_verify_finds_a_status_without_a_status_change(world: World, campaign: int) -> None:
     world.execute("UPDATE campaigns SET effective_status = 'inactive', holds = '{user_paused}'")
     found = wrong()
     assert [row["campaign_id"] for row in found[HOLDS]] == [campaign]
@@ -140,7 +140,7 @@ def test_finds_a_status_that_no_status_change_leads_to(world: World, campaign: i
     ]
 
 
-def test_finds_a_history_with_a_gap(world: World, campaign: int) -> None:
+def test_verify_finds_a_history_with_a_gap(world: World, campaign: int) -> None:
     world.spend(campaign, 5)
     world.execute("ALTER TABLE status_changes DISABLE TRIGGER append_only")
     first, second, third = (row["id"] for row in world.rows("SELECT id FROM status_changes ORDER BY id"))
@@ -153,7 +153,7 @@ def test_finds_a_history_with_a_gap(world: World, campaign: int) -> None:
     assert first < third
 
 
-def test_finds_a_deleted_change_of_holds_and_the_upkeep_does_not_hide_it(world: World, campaign: int) -> None:
+def test_verify_finds_a_deleted_hold_change_also_after_maintenance(world: World, campaign: int) -> None:
     world.execute("ALTER TABLE hold_changes DISABLE TRIGGER append_only")
     world.spend(campaign, 6)
     world.execute("DELETE FROM hold_changes WHERE id = (SELECT max(id) FROM hold_changes)")
@@ -165,7 +165,7 @@ def test_finds_a_deleted_change_of_holds_and_the_upkeep_does_not_hide_it(world: 
     assert (unpaired["campaign_id"], unpaired["hold_change_id"], unpaired["to_status"]) == (campaign, None, "inactive")
 
 
-def test_tells_of_ids_in_two_months_and_takes_them_for_no_fault(world: World, campaign: int) -> None:
+def test_verify_lists_ids_in_two_months_as_notices(world: World, campaign: int) -> None:
     event = world.spend(campaign, 1, "2026-05-31T10:00:00Z")
     world.ingest([{**event, "occurred_at": "2026-06-01T10:00:00Z"}])
     found = checks()[IDS]
@@ -173,9 +173,7 @@ def test_tells_of_ids_in_two_months_and_takes_them_for_no_fault(world: World, ca
     assert wrong() == {}
 
 
-def test_tells_of_campaigns_that_the_next_tick_will_see_and_takes_them_for_no_fault(
-    world: World, campaign: int
-) -> None:
+def test_verify_lists_campaigns_due_at_the_next_tick_as_notices(world: World, campaign: int) -> None:
     world.spend(campaign, 5)
     brand = world.brand_of(campaign)
     new = world.one("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'new') RETURNING id", brand)["id"]
@@ -187,7 +185,7 @@ def test_tells_of_campaigns_that_the_next_tick_will_see_and_takes_them_for_no_fa
     assert checks()[HOLDS].notices == []
 
 
-def test_looks_at_every_page_of_brands(world: World, noon: datetime) -> None:
+def test_verify_checks_every_page_of_brands(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     world.execute("INSERT INTO brands (name) SELECT 'b' FROM generate_series(1, 450)")
     world.execute("INSERT INTO campaigns (brand_id, name) SELECT id, 'c' FROM brands")
@@ -196,15 +194,15 @@ def test_looks_at_every_page_of_brands(world: World, noon: datetime) -> None:
     assert len(wrong()[HOLDS]) == 4
 
 
-def test_a_brand_in_a_zone_that_cannot_be_read_does_not_stop_it(world: World, campaign: int, noon: datetime) -> None:
+def test_verify_continues_after_a_brand_with_an_unreadable_zone(world: World, campaign: int, noon: datetime) -> None:
     brand = world.one("INSERT INTO brands (name, time_zone) VALUES ('Unreadable', 'PST') RETURNING id")["id"]
     lost = world.one("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'c') RETURNING id", brand)["id"]
     world.execute("INSERT INTO spend_events VALUES (gen_random_uuid(), %s, %s, %s, 7)", brand, lost, noon)
     assert [row["campaign_id"] for row in wrong()[DAYS]] == [lost]
 
 
-def test_judges_days_by_our_time_zones_where_postgres_has_another_edition(world: World) -> None:
-    """Postgres alone would put this event a day later: the clock it is told stands for another edition's rules."""
+def test_verify_assigns_days_by_zoneinfo_when_postgres_differs(world: World) -> None:
+    """The clock given to Postgres stands for another edition of the zones: it would assign the event a day later."""
     world.set_clock("2026-06-17T20:00:00Z")
     campaign = world.campaign(world.brand("Asia/Kathmandu"))
     world.spend(campaign, 5)

@@ -1,4 +1,4 @@
-"""The figures of overspent windows beside the plainest way to find them: walk through every event, one by one."""
+"""Figures of overspent windows, compared with a plain walk through every event."""
 
 import random
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ MAY = date(2026, 5, 1)
 
 
 def spent_may(world: World, zone: str) -> int:
-    """A brand whose events came soon, late, a day late or in another order, some of them refunds."""
+    """A brand whose events arrived soon, late, a day late or out of order, some of them refunds."""
     world.set_clock("2026-04-25T12:00:00Z")
     brand = world.brand(zone, daily=300, weekly=900, monthly=2_000, lifetime=2_500)
     campaigns = [world.campaign(brand, f"Campaign {number}", daily=120, monthly=900) for number in range(3)]
@@ -56,7 +56,7 @@ def by_day(events: list[dict[str, Any]], zone: str) -> Iterator[tuple[date, int]
 
 
 def reached_at(events: list[dict[str, Any]], limit: int, zone: str) -> datetime | None:
-    """The last crossing within the last day that began below the limit and did not end below it."""
+    """The last crossing of the limit on the last day that began below the limit and did not end below it."""
     total, found = 0, None
     for day, micros in by_day(events, zone):
         if total < limit <= total + micros:
@@ -67,7 +67,7 @@ def reached_at(events: list[dict[str, Any]], limit: int, zone: str) -> datetime 
 
 
 @pytest.mark.parametrize(("zone", "seed"), [(zone, seed) for zone in ZONES for seed in (1, 2)])
-def test_overspends_are_what_a_walk_through_the_events_finds(world: World, zone: str, seed: int) -> None:
+def test_overspends_equal_a_walk_through_the_events(world: World, zone: str, seed: int) -> None:
     random.seed(seed)
     brand = spent_may(world, zone)
     events = world.rows("SELECT * FROM spend_events ORDER BY occurred_at, event_id")
@@ -99,7 +99,7 @@ def events_of(limit: dict[str, Any], events: list[dict[str, Any]], zone: str) ->
 
 
 def known_at(events: list[dict[str, Any]], limit: dict[str, Any]) -> datetime:
-    """When, in the order of receipt, spend last came from below the limit to it."""
+    """The time at which spend, in the order of receipt, last rose to the limit."""
     total, found = 0, None
     for event in sorted(events, key=lambda event: (event["received_at"], event["occurred_at"], event["event_id"])):
         if total < limit["limit_micros"] <= total + event["amount_micros"]:

@@ -1,4 +1,4 @@
-"""A report as a flat table and as JSON: every figure there, exact, and no name a formula."""
+"""Reports as CSV and JSON: every figure is there and exact, and no name can be read as a formula."""
 
 import csv
 import io
@@ -28,8 +28,8 @@ def table(content: dict[str, Any]) -> list[dict[str, str]]:
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-def told(row: dict[str, str]) -> dict[str, str]:
-    """What the row says beyond what is common to all."""
+def own_cells(row: dict[str, str]) -> dict[str, str]:
+    """The row without the columns that are equal in all rows."""
     common = {"brand_id", "brand", "month", "currency"}
     return {name: value for name, value in row.items() if value and name not in common}
 
@@ -50,7 +50,7 @@ def content(world: World) -> dict[str, Any]:
     return report
 
 
-def test_the_table_has_a_row_for_each_figure(content: dict[str, Any]) -> None:
+def test_table_has_a_row_for_each_figure(content: dict[str, Any]) -> None:
     rows = table(content)
     named = {"scope": "campaign", "campaign_id": "1", "campaign": '\'@sum(A1), "search"'}
     brand = {"scope": "brand"}
@@ -59,16 +59,16 @@ def test_the_table_has_a_row_for_each_figure(content: dict[str, Any]) -> None:
         {"first_day": "2026-05-31", "spent_micros": "-1000000", "spent": "-1.00"},
     ]
     held = [{"hold": "none", "seconds": "129600"}, {"hold": "campaign_daily_budget", "seconds": "43200"}]
-    assert [told(row) for row in rows if row["kind"] == "spend"] == [
+    assert [own_cells(row) for row in rows if row["kind"] == "spend"] == [
         {"kind": "spend", **scope, **figures} for scope in (brand, named) for figures in spent
     ]
-    assert [told(row) for row in rows if row["kind"] == "held"] == [
+    assert [own_cells(row) for row in rows if row["kind"] == "held"] == [
         {"kind": "held", **scope, **figures} for scope in (brand, named) for figures in held
     ]
-    assert [told(row) for row in rows if row["kind"] == "in_budget"] == [
+    assert [own_cells(row) for row in rows if row["kind"] == "in_budget"] == [
         {"kind": "in_budget", **scope, "seconds": "43200", "in_budget_permille": "750"} for scope in (brand, named)
     ]
-    assert [told(row) for row in rows if row["kind"] == "exhausted"] == [
+    assert [own_cells(row) for row in rows if row["kind"] == "exhausted"] == [
         {
             "kind": "exhausted",
             **named,
@@ -78,11 +78,11 @@ def test_the_table_has_a_row_for_each_figure(content: dict[str, Any]) -> None:
             "from": "2026-05-30T12:00:00+00:00",
         }
     ]
-    assert [told(row) for row in rows if row["kind"] == "restated"] == [
+    assert [own_cells(row) for row in rows if row["kind"] == "restated"] == [
         {"kind": "restated", **brand, "first_day": "2026-05-31", "restated_micros": "-1000000", "restated": "-1.00"},
         {"kind": "restated", **named, "restated_micros": "-1000000", "restated": "-1.00"},
     ]
-    first, second = (told(row) for row in rows if row["kind"] == "limit")
+    first, second = (own_cells(row) for row in rows if row["kind"] == "limit")
     limit = {
         "kind": "limit",
         **named,
@@ -106,14 +106,14 @@ def test_the_table_has_a_row_for_each_figure(content: dict[str, Any]) -> None:
     assert (second["spent"], second["overspend"], second["times_exhausted"]) == ("-1.00", "0.00", "0")
 
 
-def test_every_row_names_its_brand_month_and_currency_and_no_name_is_a_formula(content: dict[str, Any]) -> None:
+def test_every_row_has_brand_month_and_currency_and_no_formula_in_names(content: dict[str, Any]) -> None:
     for row in table(content):
         assert (row["brand_id"], row["brand"], row["month"], row["currency"]) == ("1", "'=Hudson", "2026-05", "EUR")
         assert not any(cell.startswith(("=", "+", "@")) for cell in row.values())
 
 
 @pytest.mark.parametrize("sign", "=+-@")
-def test_a_name_that_begins_like_a_formula_begins_with_an_apostrophe(world: World, sign: str) -> None:
+def test_name_that_begins_like_a_formula_gets_an_apostrophe(world: World, sign: str) -> None:
     world.set_clock("2026-05-30T00:00:00Z")
     content = on_demand(world.brand(), MAY)["content"] | {"brand": f"{sign}1", "by_day": {"2026-05-30": -1}}
     spend = table(content)[0]
@@ -137,16 +137,14 @@ def test_a_name_that_begins_like_a_formula_begins_with_an_apostrophe(world: Worl
         ("Shoes - summer, -20 % @ home; new", "Shoes - summer, -20 % @ home; new"),
     ],
 )
-def test_no_part_of_a_name_is_a_formula_however_a_spreadsheet_separates_cells(
-    world: World, name: str, written: str
-) -> None:
+def test_no_part_of_a_name_is_a_formula_for_any_cell_separator(world: World, name: str, written: str) -> None:
     world.set_clock("2026-05-30T00:00:00Z")
     content = on_demand(world.brand(), MAY)["content"] | {"brand": name, "by_day": {"2026-05-30": -1}}
     first = next(csv.DictReader(io.StringIO(as_csv(content), newline=""), strict=True))
     assert first["brand"] == written
 
 
-def test_names_in_any_script_survive_both_forms(world: World) -> None:
+def test_names_in_any_script_are_kept_in_csv_and_json(world: World) -> None:
     world.set_clock("2026-05-30T00:00:00Z")
     brand = world.brand(name='Zürich, "東京"; موسيقى 🎈')
     content = on_demand(brand, MAY)["content"]
@@ -154,27 +152,27 @@ def test_names_in_any_script_survive_both_forms(world: World) -> None:
     assert "東京" in as_json(content)
 
 
-def test_the_running_month_has_nothing_restated(world: World) -> None:
+def test_running_month_has_no_restated_rows(world: World) -> None:
     world.set_clock("2026-05-30T00:00:00Z")
     rows = table(on_demand(world.brand(), MAY)["content"])
     assert [row["kind"] for row in rows] == ["held", "in_budget"]
 
 
-def test_json_is_the_content_itself(content: dict[str, Any]) -> None:
+def test_json_is_the_stored_content(content: dict[str, Any]) -> None:
     assert json.loads(as_json(content)) == content
 
 
-def test_a_person_is_shown_the_brands_longer_windows_and_all_that_ran_out_the_worst_first(world: World) -> None:
+def test_notable_limits_are_longer_windows_and_exhausted_days_worst_first(world: World) -> None:
     world.set_clock("2026-05-30T00:00:00Z")
     brand = world.brand(daily=50 * UNIT, monthly=90 * UNIT)
     campaigns = [world.campaign(brand, name, daily=5 * UNIT) for name in ("A little", "Not", "Much", "Just")]
     for campaign, micros in zip(campaigns, (6 * UNIT, 4 * UNIT, 9 * UNIT, 5 * UNIT), strict=True):
         world.spend(campaign, micros)
-    told = [(limit["campaign"], limit["period"]) for limit in notable_limits(on_demand(brand, MAY)["content"])]
-    assert told == [(None, "monthly"), ("Much", "daily"), ("A little", "daily"), ("Just", "daily")]
+    own_cells = [(limit["campaign"], limit["period"]) for limit in notable_limits(on_demand(brand, MAY)["content"])]
+    assert own_cells == [(None, "monthly"), ("Much", "daily"), ("A little", "daily"), ("Just", "daily")]
 
 
-def test_the_hours_of_running_out_are_the_brands_own_and_end_where_the_hold_did(world: World) -> None:
+def test_exhausted_times_are_brand_local_and_end_with_the_hold(world: World) -> None:
     world.set_clock("2026-05-30T00:00:00Z")
     brand = world.brand("Asia/Kathmandu", daily=5 * UNIT)
     world.set_clock("2026-05-30T06:00:00Z")
@@ -187,7 +185,7 @@ def test_the_hours_of_running_out_are_the_brands_own_and_end_where_the_hold_did(
     assert (ran_out["from"], ran_out["until"]) == ("2026-05-30T11:45:00+05:45", "2026-05-30T13:15:00+05:45")
 
 
-def test_every_budget_has_its_line_also_one_that_was_never_reached(world: World) -> None:
+def test_every_budget_has_a_line_also_if_it_was_never_reached(world: World) -> None:
     world.set_clock("2026-05-28T00:00:00Z")
     brand = world.brand(daily=50 * UNIT, monthly=90 * UNIT)
     calm, other = (world.campaign(brand, name, daily=5 * UNIT) for name in ("Calm", "Other"))
@@ -197,11 +195,11 @@ def test_every_budget_has_its_line_also_one_that_was_never_reached(world: World)
     world.tick()
     world.limit(10 * UNIT, campaign=calm)
     lines = limits_in_force(on_demand(brand, MAY)["content"], date(2026, 5, 29))
-    told = [
+    own_cells = [
         (line["campaign"], line["period"], line["limit_micros"], line["days"], line["used_permille"], line["reached"])
         for line in lines
     ]
-    assert told == [
+    assert own_cells == [
         (None, "daily", 50 * UNIT, 2, 80, 0),
         (None, "monthly", 90 * UNIT, 29, 88, 0),
         ("Other", "daily", 5 * UNIT, 2, 500, 1),
@@ -210,7 +208,7 @@ def test_every_budget_has_its_line_also_one_that_was_never_reached(world: World)
     assert [line["was_changed"] for line in lines] == [False, False, False, True]
 
 
-def test_a_week_and_a_lifetime_are_in_force_on_days_of_the_month_alone(world: World) -> None:
+def test_weekly_and_lifetime_limits_count_only_days_of_the_month(world: World) -> None:
     world.set_clock("2026-05-30T00:00:00Z")
     brand = world.brand(weekly=0, lifetime=5 * UNIT)
     world.campaign(brand)
@@ -222,13 +220,13 @@ def test_a_week_and_a_lifetime_are_in_force_on_days_of_the_month_alone(world: Wo
     ]
 
 
-def test_time_that_no_history_tells_of_is_left_empty(world: World) -> None:
+def test_time_without_history_is_empty(world: World) -> None:
     world.set_clock("2026-06-03T00:00:00Z")
     brand = world.brand()
     world.spend(world.campaign(brand), UNIT, "2026-05-20T12:00:00Z")
     content = on_demand(brand, MAY)["content"]
-    for told_of in (content, *content["campaigns"]):
-        times = (told_of["served_seconds"], told_of["held_by_budgets_seconds"], told_of["in_budget_permille"])
+    for scope in (content, *content["campaigns"]):
+        times = (scope["served_seconds"], scope["held_by_budgets_seconds"], scope["in_budget_permille"])
         assert times == (None, None, None)
     assert (content["spent_micros"], content["paused"], content["activated"]) == (UNIT, None, None)
     assert {row["seconds"] for row in table(content) if row["kind"] in {"held", "in_budget"}} == {""}

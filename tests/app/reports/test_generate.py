@@ -54,7 +54,7 @@ def remove_budget(brand: int, period: Period) -> None:
 # Which months are stored, and when
 
 
-def test_stores_one_report_a_brand_and_month_with_its_figures(world: World) -> None:
+def test_job_stores_one_report_for_each_brand_and_month_with_its_figures(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     brand = world.brand(name="Hudson", currency="EUR", monthly=100)
     campaign, other = world.campaign(brand, "One"), world.campaign(brand, "Two")
@@ -99,7 +99,7 @@ def test_stores_one_report_a_brand_and_month_with_its_figures(world: World) -> N
     }
 
 
-def test_a_second_run_stores_nothing(world: World) -> None:
+def test_second_run_stores_nothing(world: World) -> None:
     world.set_clock("2026-06-01T00:00:00Z")
     brand = world.brand(daily=3)
     world.spend(world.campaign(brand), 5, "2026-05-31T12:00:00Z")
@@ -111,7 +111,7 @@ def test_a_second_run_stores_nothing(world: World) -> None:
     assert versions(world, brand) == [("2026-05", 1, 5)]
 
 
-def test_a_brands_month_is_over_by_the_brands_clock(world: World) -> None:
+def test_month_ends_at_the_brands_local_midnight(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     early, late = world.brand("Pacific/Kiritimati"), world.brand("America/Los_Angeles")
     generate_monthly_reports()
@@ -124,7 +124,7 @@ def test_a_brands_month_is_over_by_the_brands_clock(world: World) -> None:
     assert list(seen.values()) == [[1, 0], [1, 1]]
 
 
-def test_says_nothing_of_a_month_before_the_brand_was_there_unless_it_spent(world: World) -> None:
+def test_month_before_the_brand_existed_is_reported_only_if_it_has_spend(world: World) -> None:
     world.set_clock("2026-06-01T12:00:00Z")
     new, spent = world.brand(), world.brand()
     world.spend(world.campaign(spent), 5, "2026-05-31T12:00:00Z")
@@ -132,7 +132,7 @@ def test_says_nothing_of_a_month_before_the_brand_was_there_unless_it_spent(worl
     assert (len(stored(world, new)), len(stored(world, spent))) == (0, 1)
 
 
-def test_reports_every_month_that_ended_during_an_outage(world: World) -> None:
+def test_job_reports_every_month_that_ended_during_an_outage(world: World) -> None:
     world.set_clock("2026-03-20T12:00:00Z")
     brand = world.brand()
     generate_monthly_reports()
@@ -141,7 +141,7 @@ def test_reports_every_month_that_ended_during_an_outage(world: World) -> None:
     assert [row["month"] for row in stored(world, brand)] == [date(2026, 3, 1), date(2026, 4, 1), MAY]
 
 
-def test_spend_that_moves_between_campaigns_of_a_closed_month_restates_it_too(world: World) -> None:
+def test_spend_moved_between_campaigns_of_a_closed_month_restates_it(world: World) -> None:
     world.set_clock("2026-05-31T12:00:00Z")
     brand = world.brand()
     one, two = world.campaign(brand, "One"), world.campaign(brand, "Two")
@@ -162,7 +162,7 @@ def test_spend_that_moves_between_campaigns_of_a_closed_month_restates_it_too(wo
     assert generate_due() == 0
 
 
-def test_a_month_restated_restates_the_later_ones_whose_longer_windows_hold_it(world: World) -> None:
+def test_restated_month_restates_later_months_with_windows_that_contain_it(world: World) -> None:
     world.set_clock("2026-01-31T12:00:00Z")
     brand = world.brand(yearly=1000)
     campaign = world.campaign(brand)
@@ -179,7 +179,7 @@ def test_a_month_restated_restates_the_later_ones_whose_longer_windows_hold_it(w
     assert (yearly["spent_micros"], yearly["overspend_micros"]) == (1090, 90)
 
 
-def test_a_month_whose_spend_came_after_its_end_alone_is_reported_too(world: World) -> None:
+def test_month_with_only_late_spend_is_reported(world: World) -> None:
     world.set_clock("2026-06-01T00:00:00Z")
     generate_monthly_reports()
     world.set_clock("2026-06-02T12:00:00Z")
@@ -191,7 +191,7 @@ def test_a_month_whose_spend_came_after_its_end_alone_is_reported_too(world: Wor
     assert versions(world, brand) == [("2026-05", 1, 5)]
 
 
-def test_a_refund_after_the_months_end_makes_a_second_version_that_shows_the_closed_month_beside_itself(
+def test_refund_after_the_month_makes_a_second_version_with_the_closed_figures(
     world: World,
 ) -> None:
     world.set_clock("2026-05-31T12:00:00Z")
@@ -225,7 +225,7 @@ def test_a_refund_after_the_months_end_makes_a_second_version_that_shows_the_clo
     assert generate_due() == 0
 
 
-def test_months_are_compared_with_the_counters_once_a_day_and_for_thirteen_months(world: World) -> None:
+def test_months_are_compared_with_counters_once_a_day_for_thirteen_months(world: World) -> None:
     world.set_clock("2025-04-30T12:00:00Z")
     brand = world.brand()
     campaign = world.campaign(brand)
@@ -246,7 +246,7 @@ def test_months_are_compared_with_the_counters_once_a_day_and_for_thirteen_month
     assert versions(world, brand) == [("2025-04", 1, 5), ("2025-05", 1, 5), ("2025-05", 2, 6)]
 
 
-def test_a_brand_that_cannot_be_reported_is_logged_and_holds_up_no_other(world: World) -> None:
+def test_failing_report_is_logged_and_delays_no_other_brand(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     bad, good = world.brand(), world.brand()
     world.execute("INSERT INTO monthly_reports VALUES (%s, '2026-05-01', 1, '2026-05-31', '{}')", bad)
@@ -259,7 +259,7 @@ def test_a_brand_that_cannot_be_reported_is_logged_and_holds_up_no_other(world: 
     assert heard == [(1, 2), (2, 2)]
 
 
-def test_a_lock_held_elsewhere_postpones_one_report_and_the_job_is_done_again(
+def test_lock_timeout_postpones_one_report_and_the_job_is_retried(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
@@ -280,7 +280,7 @@ def test_a_lock_held_elsewhere_postpones_one_report_and_the_job_is_done_again(
     assert versions(world, locked) == [("2026-05", 1, 0)]
 
 
-def test_two_that_report_a_month_at_once_store_one_version(world: World) -> None:
+def test_concurrent_reports_of_a_month_store_one_version(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     brand = world.brand()
     world.set_clock("2026-06-01T00:00:00Z")
@@ -291,7 +291,7 @@ def test_two_that_report_a_month_at_once_store_one_version(world: World) -> None
 # On demand
 
 
-def test_the_running_month_is_made_as_of_now_and_not_stored(world: World) -> None:
+def test_running_month_is_reported_up_to_now_and_not_stored(world: World) -> None:
     world.set_clock("2026-05-18T12:00:00Z")
     brand = world.brand(daily=5)
     world.set_clock("2026-05-20T12:00:00Z")
@@ -306,14 +306,14 @@ def test_the_running_month_is_made_as_of_now_and_not_stored(world: World) -> Non
     assert stored(world, brand) == []
 
 
-def test_a_limit_set_this_instant_counts_in_the_running_month(world: World) -> None:
+def test_limit_set_at_this_instant_counts_in_the_running_month(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     brand = world.brand()
     world.limit(7, "monthly", brand=brand)
     assert limit(may(brand), "monthly", "2026-05-01")["limit_micros"] == 7
 
 
-def test_a_month_on_demand_is_stored_once_and_again_when_something_is_new(world: World) -> None:
+def test_month_on_demand_is_stored_once_and_again_when_it_changed(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     brand = world.brand()
     campaign = world.campaign(brand)
@@ -339,21 +339,19 @@ def test_a_month_on_demand_is_stored_once_and_again_when_something_is_new(world:
         (date(1, 1, 1), "ended before the brand's first data"),
     ],
 )
-def test_a_month_that_has_not_begun_or_was_before_the_brand_is_refused(
-    world: World, month: date, sentence: str
-) -> None:
+def test_month_that_has_not_begun_or_precedes_the_brand_is_refused(world: World, month: date, sentence: str) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     brand = world.brand()
     with pytest.raises(InvalidValue, match=sentence):
         on_demand(brand, month)
 
 
-def test_an_unknown_brand_is_refused(world: World) -> None:
+def test_unknown_brand_is_refused(world: World) -> None:
     with pytest.raises(InvalidValue, match="brand: there is no brand 7"):
         on_demand(7, MAY)
 
 
-def test_reports_are_listed_newest_month_first_with_their_latest_version_page_by_page(world: World) -> None:
+def test_reports_are_listed_by_page_newest_month_first_with_latest_version(world: World) -> None:
     world.set_clock("2026-04-20T12:00:00Z")
     one, two = world.brand(name="One"), world.brand(name="Two")
     campaign = world.campaign(one)
@@ -387,7 +385,7 @@ def pages(brand: int | None, size: int) -> list[tuple[date, str, int, int, int]]
 # Time served and held
 
 
-def test_seconds_are_counted_for_each_hold_and_as_served_where_there_is_none(world: World) -> None:
+def test_seconds_are_counted_for_each_hold_and_as_served_without_one(world: World) -> None:
     world.set_clock("2026-05-20T00:00:00Z")
     brand = world.brand(daily=5)
     campaign = world.campaign(brand, schedule="Mon-Sun 06:00-24:00")
@@ -415,7 +413,7 @@ def test_seconds_are_counted_for_each_hold_and_as_served_where_there_is_none(wor
     assert (content["paused"], content["activated"]) == (2, 1)
 
 
-def test_a_campaign_counts_from_when_it_was_made(world: World) -> None:
+def test_campaigns_time_counts_from_its_creation(world: World) -> None:
     world.set_clock("2026-05-01T00:00:00Z")
     brand = world.brand()
     world.campaign(brand, "Old")
@@ -432,7 +430,7 @@ def test_a_campaign_counts_from_when_it_was_made(world: World) -> None:
     assert content["in_budget_permille"] == 1000
 
 
-def test_what_held_before_the_month_holds_at_its_start(world: World) -> None:
+def test_hold_from_before_the_month_counts_from_its_start(world: World) -> None:
     world.set_clock("2026-03-05T00:00:00Z")
     brand = world.brand()
     world.set_status(world.campaign(brand, "Paused"), "paused")
@@ -454,7 +452,9 @@ def test_what_held_before_the_month_holds_at_its_start(world: World) -> None:
         ("UTC", date(2028, 2, 1), 29 * DAY),
     ],
 )
-def test_a_month_has_its_real_seconds(world: World, zone: str, month: date, seconds: int) -> None:
+def test_month_has_its_real_number_of_seconds_across_clock_changes(
+    world: World, zone: str, month: date, seconds: int
+) -> None:
     world.set_clock("2026-01-20T00:00:00Z")
     brand = world.brand(zone)
     world.campaign(brand)
@@ -462,7 +462,7 @@ def test_a_month_has_its_real_seconds(world: World, zone: str, month: date, seco
     assert on_demand(brand, month)["content"]["served_seconds"] == seconds
 
 
-def test_a_brand_without_spend_has_an_empty_month(world: World) -> None:
+def test_brand_without_spend_has_an_empty_report(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     brand = world.brand()
     world.set_clock("2026-06-02T00:00:00Z")
@@ -474,7 +474,7 @@ def test_a_brand_without_spend_has_an_empty_month(world: World) -> None:
 # Limits
 
 
-def test_the_limit_of_a_window_is_the_last_one_set_before_it_ended(world: World) -> None:
+def test_limit_of_a_window_is_the_last_one_set_before_its_end(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     brand = world.brand(daily=10, monthly=20)
     world.set_clock("2026-05-31T23:59:59Z")
@@ -489,7 +489,7 @@ def test_the_limit_of_a_window_is_the_last_one_set_before_it_ended(world: World)
     assert limit(content, "monthly", "2026-05-01")["limit_micros"] == 20
 
 
-def test_a_budget_that_was_removed_has_no_entry_in_the_windows_that_ended_after(world: World) -> None:
+def test_removed_budget_has_no_entry_in_windows_that_ended_later(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     brand = world.brand(daily=10, monthly=20)
     world.set_clock("2026-05-22T12:00:00Z")
@@ -499,7 +499,7 @@ def test_a_budget_that_was_removed_has_no_entry_in_the_windows_that_ended_after(
     assert days == ["2026-05-20", "2026-05-21", "2026-05-01"]
 
 
-def test_windows_that_reach_beyond_the_month_count_all_their_days_up_to_its_end(world: World) -> None:
+def test_windows_longer_than_the_month_count_all_days_up_to_its_end(world: World) -> None:
     world.set_clock("2025-12-20T12:00:00Z")
     brand = world.brand(weekly=100, yearly=200, lifetime=300)
     campaign = world.campaign(brand)
@@ -530,7 +530,7 @@ def test_windows_that_reach_beyond_the_month_count_all_their_days_up_to_its_end(
     assert limit(june, "weekly", "2026-06-01")["complete"] is False
 
 
-def test_a_budget_that_ran_out_tells_when_and_until_when_by_each_window(world: World) -> None:
+def test_exhausted_budget_has_start_and_end_in_each_window(world: World) -> None:
     world.set_clock("2026-04-29T10:00:00Z")
     brand = world.brand("America/New_York", daily=10, lifetime=25)
     campaign = world.campaign(brand)
@@ -556,7 +556,7 @@ def test_a_budget_that_ran_out_tells_when_and_until_when_by_each_window(world: W
     assert limit(content, "lifetime", None)["exhausted"] == [{"from": "2026-05-02T20:00:00+00:00", "until": None}]
 
 
-def test_the_hold_of_a_long_window_is_found_however_long_ago_it_came_on(world: World) -> None:
+def test_hold_of_a_long_window_is_found_for_any_age(world: World) -> None:
     world.set_clock("2025-11-20T10:00:00Z")
     brand = world.brand()
     campaign = world.campaign(brand, lifetime=10)
@@ -569,7 +569,7 @@ def test_the_hold_of_a_long_window_is_found_however_long_ago_it_came_on(world: W
     assert entry["exhausted"] == [{"from": "2025-11-20T10:00:00+00:00", "until": None}]
 
 
-def test_a_limit_of_nothing_is_exhausted_on_every_day_from_its_start(world: World) -> None:
+def test_limit_of_zero_is_exhausted_on_every_day_from_its_start(world: World) -> None:
     world.set_clock("2026-05-29T10:00:00Z")
     brand = world.brand(daily=0)
     world.campaign(brand)
@@ -581,7 +581,7 @@ def test_a_limit_of_nothing_is_exhausted_on_every_day_from_its_start(world: Worl
     assert limit(content, "daily", "2026-05-30")["used_permille"] is None
 
 
-# Overspend, and what it is due to
+# Overspend and its cause
 
 OVERSPEND = ("overspend_micros", "reached_at", "held_at", "delay_seconds", "after_hold_micros", "cause")
 
@@ -591,7 +591,7 @@ def overspend(content: dict[str, Any], period: str, first_day: str | None, campa
     return [entry[name] for name in OVERSPEND]
 
 
-def test_events_that_came_late_are_the_cause_with_their_delay(world: World) -> None:
+def test_late_events_are_the_cause_of_overspend_with_their_delay(world: World) -> None:
     world.set_clock("2026-05-20T10:00:00Z")
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -606,7 +606,7 @@ def test_events_that_came_late_are_the_cause_with_their_delay(world: World) -> N
     assert told == [6, *at, HOUR + 30, 2, "late_spend"]
 
 
-def test_an_import_that_arrives_a_day_late_has_a_delay_of_a_day_and_no_hold(world: World) -> None:
+def test_import_a_day_late_has_a_delay_of_a_day_and_no_hold(world: World) -> None:
     world.set_clock("2026-05-20T10:00:00Z")
     brand = world.brand()
     campaign = world.campaign(brand, daily=10)
@@ -618,7 +618,7 @@ def test_an_import_that_arrives_a_day_late_has_a_delay_of_a_day_and_no_hold(worl
     assert limit(may(brand), "daily", "2026-05-20", campaign)["exhausted"] == []
 
 
-def test_a_limit_lowered_below_what_was_spent_is_the_cause_and_no_delay(world: World) -> None:
+def test_limit_lowered_below_spend_is_the_cause_of_overspend_without_delay(world: World) -> None:
     world.set_clock("2026-05-20T10:00:00Z")
     brand = world.brand(daily=100)
     campaign = world.campaign(brand)
@@ -632,7 +632,7 @@ def test_a_limit_lowered_below_what_was_spent_is_the_cause_and_no_delay(world: W
     assert overspend(may(brand), "daily", "2026-05-20") == [11, *at, 0, 1, "limit_lowered"]
 
 
-def test_a_limit_raised_after_it_was_overspent_is_not_called_lowered(world: World) -> None:
+def test_limit_raised_after_overspend_is_not_reported_as_lowered(world: World) -> None:
     world.set_clock("2026-05-19T10:00:00Z")
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -645,7 +645,7 @@ def test_a_limit_raised_after_it_was_overspent_is_not_called_lowered(world: Worl
     assert overspend(may(brand), "daily", "2026-05-20") == [7, *at, HOUR, 0, "last_event"]
 
 
-def test_an_event_larger_than_what_was_left_is_the_cause(world: World) -> None:
+def test_event_larger_than_the_remaining_budget_is_the_cause_of_overspend(world: World) -> None:
     world.set_clock("2026-05-20T10:00:00Z")
     brand = world.brand(monthly=10)
     campaign = world.campaign(brand)
@@ -656,7 +656,7 @@ def test_an_event_larger_than_what_was_left_is_the_cause(world: World) -> None:
     assert overspend(may(brand), "monthly", "2026-05-01") == [3, *at, 0, 0, "last_event"]
 
 
-def test_the_limit_is_reached_when_it_was_for_good_not_when_a_refund_undid_it(world: World) -> None:
+def test_limit_is_reached_at_the_last_crossing_that_no_refund_undid(world: World) -> None:
     world.set_clock("2026-05-10T10:00:00Z")
     brand = world.brand(monthly=10)
     campaign = world.campaign(brand)
@@ -671,7 +671,7 @@ def test_the_limit_is_reached_when_it_was_for_good_not_when_a_refund_undid_it(wo
     assert overspend(may(brand), "monthly", "2026-05-01") == [3, *at, 0, 0, "last_event"]
 
 
-def test_spend_that_a_limit_of_nothing_did_not_prevent_is_late(world: World) -> None:
+def test_spend_despite_a_limit_of_zero_is_reported_as_late(world: World) -> None:
     world.set_clock("2026-05-20T10:00:00Z")
     brand = world.brand(daily=0)
     campaign = world.campaign(brand)
@@ -682,7 +682,7 @@ def test_spend_that_a_limit_of_nothing_did_not_prevent_is_late(world: World) -> 
     assert overspend(may(brand), "daily", "2026-05-21") == [4, *at, 0, 4, "late_spend"]
 
 
-def test_windows_of_every_period_and_scope_are_explained_by_their_own_events(world: World) -> None:
+def test_overspend_of_every_period_and_scope_is_explained_by_its_own_events(world: World) -> None:
     world.set_clock("2026-04-30T10:00:00Z")
     brand = world.brand("Asia/Kathmandu", weekly=20)
     one, two = world.campaign(brand, "One", daily=5, monthly=14), world.campaign(brand, "Two", yearly=6, lifetime=7)
@@ -709,7 +709,7 @@ def test_windows_of_every_period_and_scope_are_explained_by_their_own_events(wor
     assert [row["held_at"] for row in over] == reached
 
 
-def test_where_retention_dropped_the_ledger_the_cause_is_unknown_and_the_figures_stay(world: World) -> None:
+def test_cause_is_unknown_and_figures_stay_after_retention_dropped_the_ledger(world: World) -> None:
     world.set_clock("2026-05-20T10:00:00Z")
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -720,7 +720,7 @@ def test_where_retention_dropped_the_ledger_the_cause_is_unknown_and_the_figures
     assert told == [5, None, "2026-05-20T10:00:00+00:00", None, None, None]
 
 
-def test_amounts_beyond_a_double_are_exact(world: World) -> None:
+def test_amounts_beyond_the_precision_of_a_double_are_exact(world: World) -> None:
     world.set_clock("2026-05-20T10:00:00Z")
     brand = world.brand(monthly=10**15)
     campaign = world.campaign(brand)
@@ -730,7 +730,7 @@ def test_amounts_beyond_a_double_are_exact(world: World) -> None:
     assert may(brand)["spent_micros"] == 12 * 10**15 - 66
 
 
-def test_the_brands_figures_are_the_sums_of_its_campaigns(world: World) -> None:
+def test_brand_figures_are_the_sums_of_its_campaigns(world: World) -> None:
     world.set_clock("2026-05-20T10:00:00Z")
     brand = world.brand(daily=9 * UNIT)
     campaigns = [world.campaign(brand, f"Campaign {number}", daily=number * UNIT) for number in range(1, 6)]

@@ -1,4 +1,4 @@
-"""Reports and sweeps after a clock that was ahead, and sums that no bigint holds."""
+"""Reports and refresh after a clock that was ahead; sums that no bigint holds."""
 
 from datetime import date
 from typing import Any
@@ -32,7 +32,7 @@ def stored(brand: int, version: int | None = None) -> dict[str, Any] | None:
 
 @pytest.fixture
 def brand(world: World) -> int:
-    """A brand that spent 5 micros in May, reported on the 30th by a clock that was three days ahead."""
+    """A brand that spent 5 micros in May, with a report made on the 30th by a clock three days ahead."""
     world.set_clock("2026-05-20T12:00:00Z")
     made = world.brand()
     world.spend(world.campaign(made), 5)
@@ -47,7 +47,7 @@ def campaign_of(world: World, brand: int) -> int:
     return int(world.one("SELECT id FROM campaigns WHERE brand_id = %s", brand)["id"])
 
 
-def test_a_report_by_a_clock_that_was_ahead_is_none_while_the_month_runs(world: World, brand: int) -> None:
+def test_report_made_by_a_clock_ahead_is_ignored_while_the_month_runs(world: World, brand: int) -> None:
     assert (listed(brand), stored(brand), stored(brand, 1)) == ([], None, None)
     running = so_far(brand, MAY)
     assert running is not None
@@ -57,7 +57,7 @@ def test_a_report_by_a_clock_that_was_ahead_is_none_while_the_month_runs(world: 
 
 
 @pytest.mark.parametrize("later_spend", [0, 7])
-def test_the_month_is_closed_by_what_was_known_when_it_was_over(world: World, brand: int, later_spend: int) -> None:
+def test_month_is_closed_with_the_figures_known_at_its_real_end(world: World, brand: int, later_spend: int) -> None:
     if later_spend:
         world.spend(campaign_of(world, brand), later_spend)
     world.set_clock("2026-06-01T00:30:00Z")
@@ -76,7 +76,7 @@ def test_the_month_is_closed_by_what_was_known_when_it_was_over(world: World, br
 # --- sums beyond a bigint
 
 
-def test_a_month_whose_days_sum_beyond_a_bigint_is_reported_and_listed(world: World) -> None:
+def test_month_with_a_sum_beyond_a_bigint_is_reported_and_listed(world: World) -> None:
     world.set_clock("2026-04-20T12:00:00Z")
     brand = world.brand(monthly=10, lifetime=20)
     campaign = world.campaign(brand, monthly=10)
@@ -104,7 +104,7 @@ def refreshed() -> dict[str, Any]:
     return line
 
 
-def test_decisions_that_a_clock_that_was_ahead_made_and_that_stand_are_not_out_of_step(world: World) -> None:
+def test_right_decisions_made_by_a_clock_ahead_are_not_counted_as_out_of_step(world: World) -> None:
     world.set_clock("2026-05-20T12:00:00Z")
     for _ in range(3):
         world.spend(world.campaign(world.brand(daily=10)), 3)
