@@ -1,4 +1,4 @@
-"""What the tests of the workers share: work done at once, a worker of our own, messages put on a queue by hand."""
+"""Shared helpers of tests: concurrent jobs, a Dramatiq worker in this process, messages put on a queue directly."""
 
 import json
 import os
@@ -29,12 +29,12 @@ ANY_TIME = 1_700_000_000_000
 
 @lru_cache(maxsize=1)
 def queue() -> redis.Redis:
-    """Redis, as an operator looks into it."""
+    """A Redis client without our broker, as an operator uses it."""
     return redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
 def at_once(*jobs: Callable[[], object]) -> None:
-    """Runs the jobs in threads that start together; raises what one of them raised."""
+    """Runs the jobs in threads that start together; raises the exception of one that failed."""
     start = Barrier(len(jobs))
 
     def run(job: Callable[[], object]) -> None:
@@ -48,7 +48,7 @@ def at_once(*jobs: Callable[[], object]) -> None:
 
 @contextmanager
 def working(threads: int = 2) -> Iterator[Worker]:
-    """A real Dramatiq worker in this process, for every queue; stopped at the end."""
+    """Runs a real Dramatiq worker for all queues in this process, and stops it at the end."""
     middleware = list(broker.middleware)
     worker = Worker(broker, worker_threads=threads, worker_timeout=20)
     was_worker, broker.is_worker = broker.is_worker, True
@@ -62,20 +62,20 @@ def working(threads: int = 2) -> Iterator[Worker]:
 
 
 def put(data: bytes, queue_name: str = "spend", redis_id: str | None = None) -> str:
-    """Puts bytes on a queue as another program does; returns the name under which they lie there."""
+    """Puts raw bytes on a queue as another program does; returns the id of the entry."""
     name = redis_id or str(uuid4())
     queues().put(queue_name, name, data)
     return name
 
 
 def put_message(actor: str = "ingest_spend", queue: str = "spend", **fields: Any) -> str:
-    """Puts a message on a queue without Dramatiq's help; `fields` take the place of its own."""
+    """Puts a message on a queue without Dramatiq; `fields` replace its fields. Returns the id of the entry."""
     name = str(uuid4())
     return put(json.dumps(message_of(actor, queue, name, **fields)).encode(), queue, name)
 
 
 def message_of(actor: str, queue: str, redis_id: str, **fields: Any) -> dict[str, Any]:
-    """A message as it is written; `fields` take the place of its own."""
+    """A message as Dramatiq would encode it to JSON; `fields` replace its fields."""
     message = {
         "queue_name": queue,
         "actor_name": actor,
@@ -92,7 +92,7 @@ def message_of(actor: str, queue: str, redis_id: str, **fields: Any) -> dict[str
 
 
 def put_text(kwargs: str, queue_name: str = "spend", **fields: Any) -> str:
-    """The same with arguments spelt as they are: no JSON of ours is as deep, or has such numbers."""
+    """Puts an `ingest_spend` message whose `kwargs` are this JSON text, also such that Python cannot encode."""
     place, name = "@kwargs@", str(uuid4())
     message = json.dumps(message_of("ingest_spend", queue_name, name, kwargs=place, **fields))
     return put(message.replace(f'"{place}"', kwargs).encode(), queue_name, name)
@@ -100,7 +100,7 @@ def put_text(kwargs: str, queue_name: str = "spend", **fields: Any) -> str:
 
 @contextmanager
 def statements() -> Iterator[list[tuple[str, Any]]]:
-    """The statements that this process sends to Postgres meanwhile, with their parameters."""
+    """Collects the statements that this process sends to Postgres in the block, with their parameters."""
     sent: list[tuple[str, Any]] = []
 
     def record(_cursor: psycopg.Cursor, statement: str, parameters: Any) -> None:
@@ -114,15 +114,15 @@ Look = Callable[[psycopg.Cursor, str, Any], object]
 
 
 def nothing(*_: object) -> None:
-    """Looks away."""
+    """Does nothing with a statement."""
 
 
 @contextmanager
 def at_each_statement(*, before: Look = nothing, after: Look = nothing) -> Iterator[None]:
-    """Looks at each statement that this process sends to Postgres meanwhile, whichever way it goes there."""
+    """Calls `before` and `after` for each statement that this process sends to Postgres in the block."""
     execute = psycopg.Cursor.execute
 
-    def looked_at(cursor: psycopg.Cursor, query: Any, parameters: Any = None, **options: Any) -> psycopg.Cursor:
+    def observed(cursor: psycopg.Cursor, query: Any, parameters: Any = None, **options: Any) -> psycopg.Cursor:
         if cursor.connection.info.parameter_status("application_name") != "spendgate":
             return execute(cursor, query, parameters, **options)
         seen = (cursor, query.decode() if isinstance(query, bytes) else str(query), parameters)
@@ -132,26 +132,26 @@ def at_each_statement(*, before: Look = nothing, after: Look = nothing) -> Itera
         return done
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(psycopg.Cursor, "execute", looked_at)
+        patch.setattr(psycopg.Cursor, "execute", observed)
         yield
 
 
 def dead_letters(queue_name: str = "spend") -> set[str]:
-    """The names of the dead letters that the broker keeps for the queue."""
+    """The ids of the queue's dead letters in the broker."""
     return queues().dead_letters(queue_name)
 
 
 def is_empty(*queue_names: str) -> bool:
-    """Whether nothing waits on the queues (`spend`), is being worked on, or is delayed.
+    """Whether the queues (by default `spend`) have no message that waits, is being processed, or is delayed.
 
-    What is delayed is looked at before and after: a message may go over between two looks, either way.
+    Delayed messages are counted before and after the others: a message may move between the two counts.
     """
     delayed = [f"{name}.DQ" for name in queue_names or ("spend",)]
     return not any(queues().count(name) for name in (*delayed, *(queue_names or ("spend",)), *delayed))
 
 
 def lines(logged: Sequence[EventDict], event: str) -> list[dict[str, Any]]:
-    """The logged lines of one event, without what every line has."""
+    """The logged lines of one event, without the fields `event` and `log_level`."""
     bare = {"event", "log_level"}
     return [
         {name: value for name, value in line.items() if name not in bare} for line in logged if line["event"] == event
@@ -159,6 +159,6 @@ def lines(logged: Sequence[EventDict], event: str) -> list[dict[str, Any]]:
 
 
 def toggles(world: World, campaign: int) -> list[tuple[str, str]]:
-    """When the campaign was toggled, and to what, oldest first."""
+    """The times at which the campaign was toggled and its new statuses, oldest first."""
     rows = world.rows("SELECT * FROM status_changes WHERE campaign_id = %s ORDER BY id", campaign)
     return [(f"{row['changed_at']:%m-%d %H:%M}", row["to_status"]) for row in rows]

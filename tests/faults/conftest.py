@@ -1,4 +1,4 @@
-"""Servers of our own for the faults that kill them, started once; a fresh database and an empty Redis for each test."""
+"""Servers for faults that kill them, started once for a run; each test gets a fresh database and an empty Redis."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from runtime.embedded.placement import EmbeddedError
-from tests.faults.kit import Stage
+from tests.faults.kit import FaultStage
 from tests.faults.servers import TEMPLATE, Servers, running_servers
 from tests.world import World
 
@@ -16,7 +16,7 @@ _numbers = iter(range(1_000_000))
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """A Postgres with fsync and a Redis with an append-only file, for all faults of one run."""
+    """A Postgres with fsync and a Redis with an append-only file, for all tests of a run."""
     try:
         running = running_servers()
         own = running.__enter__()
@@ -28,7 +28,7 @@ def servers() -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def template(servers: Servers) -> str:
-    """A migrated database to copy."""
+    """The name of a migrated database, which each test copies."""
     from cli.servers import migrate_to  # noqa: PLC0415 - after the environment is set
 
     servers.execute("CREATE DATABASE {}", TEMPLATE)
@@ -40,8 +40,8 @@ def template(servers: Servers) -> str:
 
 
 @pytest.fixture
-def stage(servers: Servers, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """A stage with an empty database and an empty Redis, to which this process's own calls go too."""
+def stage(servers: Servers, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultStage]:
+    """A stage with an empty database and an empty Redis, which this process uses too."""
     name = f"fault_{next(_numbers)}"
     servers.execute("CREATE DATABASE {} TEMPLATE {}", name, template)
     with redis.Redis.from_url(servers.redis_url) as client:
@@ -51,7 +51,7 @@ def stage(servers: Servers, template: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("BROKER_URL", raising=False)
     monkeypatch.setenv("SPENDGATE_HOME", str(servers.home))
     at_database(monkeypatch, url)
-    staged = Stage(servers, World(url, monkeypatch), tmp_path)
+    staged = FaultStage(servers, World(url, monkeypatch), tmp_path)
     print(f"SPENDGATE_FAULTS_SEED={staged.seed}")
     yield staged
     staged.world.disconnect()
@@ -61,13 +61,13 @@ def stage(servers: Servers, template: str, tmp_path: Path, monkeypatch: pytest.M
 
 
 def at_database(patch: pytest.MonkeyPatch, url: str) -> None:
-    """Lets this process's own calls go to the database."""
+    """Lets this process use the database at `url`."""
     forget_database()
     patch.setenv("DATABASE_URL", url)
 
 
 def forget_database() -> None:
-    """Closes the way to the database; the next call reads the settings anew."""
+    """Closes the database connections and clears caches; the next use reads the settings again."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
     from db.repository.ledger.accounts import forget_accounts  # noqa: PLC0415
     from db.repository.ledger.ledger import forget_months  # noqa: PLC0415

@@ -1,6 +1,6 @@
-"""`python -m tests.faults.driver SEED OPERATIONS`: one of several processes that all do everything at once.
+"""`python -m tests.faults.driver SEED OPERATIONS`: one of several processes that spend, edit and run jobs at once.
 
-Every driver draws its batches from one pool of events, so the same event is often sent by two of them together.
+All drivers draw from one pool of events, so that two of them often send the same event at the same time.
 """
 
 import random
@@ -30,7 +30,7 @@ UNIT = 1_000_000
 
 
 def pool(brands: int) -> list[dict[str, Any]]:
-    """The events of a run: the same for every driver; a fifth of them refunds, some of earlier days."""
+    """The events of a run, equal in every driver: a fifth of them are refunds, some are of earlier days."""
     draw = random.Random(20260617)
     today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     return [
@@ -45,7 +45,7 @@ def pool(brands: int) -> list[dict[str, Any]]:
 
 
 def main(seed: int, operations: int) -> None:
-    """Does so many operations, drawn by the seed."""
+    """Does `operations` operations, drawn by the seed."""
     draw = random.Random(seed)
     with snapshot() as connection:
         brand_ids = search.brands_after(connection, 0, 1_000)
@@ -96,7 +96,7 @@ def _pause(draw: random.Random, brand_ids: list[int]) -> None:
 
 
 def _campaign(draw: random.Random, brand_id: int) -> int:
-    """Brand n owns the campaigns 4n-3 to 4n: they were made in that order."""
+    """A campaign of the brand: brand n owns the campaigns 4n-3 to 4n, by the order of creation."""
     return (brand_id - 1) * CAMPAIGNS_A_BRAND + draw.randint(1, CAMPAIGNS_A_BRAND)
 
 

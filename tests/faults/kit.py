@@ -1,8 +1,8 @@
-"""What the tests of faults share: a load whose sums are known, the processes under it, and the judgement afterwards.
+"""Shared parts of the fault tests: a load with known sums, the processes that work on it, and the final checks.
 
-Each fault has a short form, which `make test` runs, and a long one, which SPENDGATE_TEST_FAULTS=long asks for and
-`make faults` runs. SPENDGATE_FAULTS_SEED repeats one run's random choices, SPENDGATE_FAULTS_TABLE names the file of the
-table.
+Each fault has a short form, which `make test` runs, and a long form, which `make faults` runs (with
+SPENDGATE_TEST_FAULTS=long). SPENDGATE_FAULTS_SEED repeats the random choices of a run; SPENDGATE_FAULTS_TABLE names the
+file that collects the lines of the result table.
 """
 
 import os
@@ -35,26 +35,26 @@ LONG: Final = os.environ.get("SPENDGATE_TEST_FAULTS") == "long"
 PATIENCE_SECONDS: Final = 900 if LONG else 180
 POLL_SECONDS: Final = 0.01
 ROUNDS_A_FAULT: Final = 5
-"""How often a fault may miss the work, which was done before, for each time that it must hit."""
+"""Tries for each hit that a test needs: a fault misses if all messages are done before it occurs."""
 
 UNMEASURED: Final = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
-"""A process that is killed leaves no count of its lines, and goes at its own pace."""
+"""Switches coverage off: a killed process writes no coverage data, and tracing would slow it down."""
 
 Size = TypeVar("Size", int, float)
 
 
 def size(short: Size, long: Size) -> Size:
-    """A number of the short form, or of the long one."""
+    """The number for the short form or, in a long run, for the long form."""
     return long if LONG else short
 
 
 def several_bundles(load: Load) -> int:
-    """So many of its messages that workers do not begin all at once: no fault can come amidst what is one step."""
+    """Enough messages that workers start a part of them only, so that a fault can occur between two steps."""
     return 4 * MAX_EVENTS // load.a_message
 
 
 def progress(text: str) -> None:
-    """Shows how far a long form is."""
+    """Shows the progress of a long run."""
     if LONG and sys.stdout.isatty():
         sys.stdout.write(f"\r\x1b[K  {text}")
         sys.stdout.flush()
@@ -63,7 +63,7 @@ def progress(text: str) -> None:
 
 
 def until(found: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    """Waits until `found` is true; fails, saying `what` did not come, after so many seconds."""
+    """Waits until `found` returns true; fails after so many seconds, naming `what` was expected."""
     deadline = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
@@ -71,10 +71,10 @@ def until(found: Callable[[], bool], what: str, seconds: float = PATIENCE_SECOND
 
 
 def children(parent: int) -> list[int]:
-    """The processes that it started and that live."""
+    """The ids of the living child processes of a process."""
     if not Path("/proc/self/stat").exists():
-        told = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False)
-        return sorted(map(int, told.stdout.split()))
+        pgrep = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False)
+        return sorted(map(int, pgrep.stdout.split()))
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -86,8 +86,8 @@ def children(parent: int) -> list[int]:
     return sorted(found)
 
 
-class Stage:
-    """A database and a Redis of our own, what is sent to them, and the processes that work on it."""
+class FaultStage:
+    """A database, a Redis, the messages sent to them, and the processes that work on them."""
 
     def __init__(self, servers: Servers, world: World, folder: Path) -> None:
         self.servers, self.world = servers, world
@@ -102,20 +102,20 @@ class Stage:
         self._abandoned = threading.Event()
         self._over_at: float | None = None
 
-    # what is sent
+    # messages
 
     def load(self, a_message: int, lifetime_limit: int = 5_000_000) -> Load:
-        """Brands and campaigns for a load; the limit is crossed by the first few messages."""
+        """Creates brands and campaigns for a load; its first few messages cross the limit."""
         return Load(self.world, self.draw, a_message, lifetime_limit)
 
     def send(self, batches: list[list[dict[str, Any]]]) -> None:
-        """Enqueues a message for each batch, each again until the queue has taken it."""
+        """Sends a message for each batch, and repeats each until the queue has accepted it."""
         for events in batches:
             while not self.is_sent(events) and not self._abandoned.is_set():
                 time.sleep(POLL_SECONDS)
 
     def is_sent(self, events: list[Any]) -> bool:
-        """Whether the queue took a message of these events."""
+        """Sends one message of these events; returns whether the queue accepted it."""
         message: Message[None] = Message(
             queue_name="spend", actor_name="ingest_spend", args=(), kwargs={"events": events}, options={}
         )
@@ -127,10 +127,11 @@ class Stage:
 
     @contextmanager
     def sending(self, load: Load, messages_at_once: int = 20) -> Iterator[None]:
-        """An upstream sends meanwhile, never far ahead of the workers; all of it has been taken at the end."""
+        """Sends messages in the background during the block, at most `messages_at_once` ahead of the workers."""
         stopping = threading.Event()
 
         def send() -> None:
+            """Sends a message for each batch, and repeats each until the queue has accepted it."""
             while not stopping.is_set():
                 self.send(load.batches(1))
                 while not stopping.is_set() and self._waits_more_than(messages_at_once):
@@ -153,28 +154,28 @@ class Stage:
         except redis.RedisError:
             return False
 
-    # who works on it
+    # processes
 
     def started(self, *argv: str, env: Env = UNCHANGED) -> AbstractContextManager[Service]:
-        """A `python ...` on this stage."""
+        """Starts `python ARGV` on this stage."""
         return serving(*argv, output=next(self._outputs), env={**UNMEASURED, **env})
 
     def workers(self, *, processes: int = 2, threads: int = 4, env: Env = UNCHANGED) -> AbstractContextManager[Service]:
-        """The worker processes under their master, as they are deployed."""
+        """Starts the worker processes under their master, as in a deployment."""
         sizes = {"SPENDGATE_WORKER_PROCESSES": str(processes), "SPENDGATE_WORKER_THREADS": str(threads)}
         return self.started("-m", "workers", env={**sizes, **env})
 
-    # how far it is
+    # progress
 
     def waiting(self) -> int:
-        """How many messages of queue `spend` are not done: waiting, being worked on, or delayed for a retry."""
-        with self.queue.pipeline(transaction=True) as both:  # at one moment: messages go to and fro
+        """The number of unfinished messages of queue `spend`: waiting, in progress, or delayed for a retry."""
+        with self.queue.pipeline(transaction=True) as both:  # in one transaction, since messages move between the two
             for name in ("spend", "spend.DQ"):
                 both.hlen(f"dramatiq:{name}.msgs")
             return sum(both.execute())
 
     def delayed(self) -> int:
-        """How many messages of queue `spend` wait for their time."""
+        """The number of delayed messages of queue `spend`."""
         return int(self.queue.hlen("dramatiq:spend.DQ.msgs"))
 
     def is_done(self) -> bool:
@@ -184,19 +185,22 @@ class Stage:
         except redis.RedisError:
             return False
 
-    def over(self) -> None:
-        """The fault has ended: from now on counts the time that it takes to recover."""
+    def fault_ended(self) -> None:
+        """Starts the measurement of the recovery time."""
         self._over_at = time.monotonic()
 
-    def recovered(self, what: str = "everything is counted") -> None:
-        """Waits until no message is left, and notes how long that took since the fault was over, by default now."""
+    def wait_for_recovery(self, what: str = "everything is counted") -> None:
+        """Waits until no message is left, and stores the seconds since `fault_ended`, or since now."""
         since = self._over_at or time.monotonic()
         self._over_at = None
         until(self.is_done, what)
         self.recoveries.append(time.monotonic() - since)
 
     def hit(self, load: Load, times: int, fault: Callable[[], bool]) -> None:
-        """Sends several bundles and commits the fault amidst them, until it says `times` times that it hit work."""
+        """Sends messages and causes the fault while they are processed, until `fault` has returned true `times` times.
+
+        `fault` returns whether it interrupted work.
+        """
         hits, rounds, a_round = 0, 0, several_bundles(load)
         while hits < times:
             assert rounds < times * ROUNDS_A_FAULT, f"hit only {hits} times in {rounds} rounds"
@@ -206,37 +210,40 @@ class Stage:
             until(lambda left=left: self.waiting() <= left, "the workers began")  # type: ignore[misc]  # bound now
             if fault():
                 hits += 1
-                self.recovered()
+                self.wait_for_recovery()
                 progress(f"seed {self.seed}: {hits} of {times}, {load.events:,} events, {self.recoveries[-1]:.1f} s")
             else:
                 until(self.is_done, "everything is counted")
 
-    def at_rest(self) -> None:
+    def close_connections(self) -> None:
         """Closes this process's own connections to the database."""
         engine().dispose()
         self.world.disconnect()
 
-    # what came of it
+    # checks
 
-    def judged(self, load: Load, *, rejected: int = 0) -> Figures:
-        """Fails unless every event of the load is counted once, to the micro, and nothing lies anywhere else."""
+    def checked(self, load: Load, *, rejected: int = 0) -> Figures:
+        """Fails unless every event is counted exactly once, to the micro, and nothing is left in Redis.
+
+        `rejected`: the expected number of rejected inputs.
+        """
         until(self.is_done, "the queue is empty")
-        self.nothing_left()
+        self.check_redis_is_empty()
         assert len(self.world.rejected()) == rejected, self.world.rejected()
-        return load.judged()
+        return load.checked()
 
-    def nothing_left(self) -> None:
-        """Fails where Redis still has something of a message: waiting, delayed, dead, suspect.
+    def check_redis_is_empty(self) -> None:
+        """Fails if Redis still has a message that waits, is delayed, dead or suspect.
 
-        The id alone may be left of one that came to two processes: the one was done when the other was killed with
-        it, and it goes with what that process held.
+        An id without a message may be left: if two processes had a message and one was killed after the other had
+        finished, the id is removed together with the rest of the killed process.
         """
         keys = [key.decode() for key in self.queue.scan_iter("dramatiq:*")]
         left = [key for key in keys if not key.startswith(("dramatiq:__heartbeats__", "dramatiq:__acks__."))]
         assert not left, left
 
-    def tell(self, fault: str, times: int, figures: Figures, recoveries: list[float] | None = None) -> None:
-        """Adds a line to the table of faults, of a long form."""
+    def add_to_table(self, fault: str, times: int, figures: Figures, recoveries: list[float] | None = None) -> None:
+        """Adds a line to the table of faults, in a long run."""
         if LONG:
             seconds = [round(one, 1) for one in (self.recoveries if recoveries is None else recoveries)]
             line = {"fault": fault, "times": times, **figures._asdict(), "recovery_seconds": seconds or None}
@@ -245,12 +252,12 @@ class Stage:
 
 
 def is_ready(service: Service, processes: int = 2) -> bool:
-    """Whether so many worker processes have said that they work."""
+    """Whether so many worker processes have logged that they are ready."""
     return len(service.logged("worker.ready")) >= processes
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
-    """Sends a signal; whether the process was there to get it."""
+    """Sends a signal; returns whether the process still existed."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -259,7 +266,7 @@ def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
 
 
 def terminate_backends(url: str) -> int:
-    """Ends one connection of ours to Postgres, drawn at random; returns how many were ended."""
+    """Ends one busy connection of the product to Postgres, chosen at random; returns how many it ended."""
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity"

@@ -1,4 +1,4 @@
-"""A load whose ids and sums are known, and the judgement of what became of it."""
+"""A load of events with known ids and sums, and the checks that each was counted exactly once."""
 
 from collections import Counter
 from datetime import timedelta
@@ -12,7 +12,7 @@ from tests.world import World
 BRANDS: Final = 6
 CAMPAIGNS_A_BRAND: Final = 2
 LIMITED: Final = 3
-"""So many of the brands have a limit that the load crosses: each of their campaigns is toggled exactly once."""
+"""Brands with a limit that the load crosses; each of their campaigns must be paused exactly once."""
 
 FIRST_ID: Final = 1 << 100
 
@@ -24,7 +24,7 @@ SUMS_OF_BRAND_DAYS: Final = "SELECT brand_id AS owner, sum(spent_micros)::bigint
 
 
 class Figures(NamedTuple):
-    """What came of a load: its events, and how many of them are missing or counted more than once."""
+    """The number of events of a load, and how many of them are missing or counted more than once."""
 
     events: int
     lost: int
@@ -32,7 +32,7 @@ class Figures(NamedTuple):
 
 
 class Load:
-    """Spend events whose ids and sums are known; made batch by batch, as many as a fault needs."""
+    """Spend events with known ids and sums, created batch by batch."""
 
     def __init__(self, world: World, draw: Random, a_message: int, lifetime_limit: int) -> None:
         self._world, self._draw, self.a_message = world, draw, a_message
@@ -44,15 +44,15 @@ class Load:
         self._occurred_at = (clock.now() - timedelta(hours=1)).isoformat()
 
     def brand_of(self, campaign: int) -> int:
-        """Whose it is."""
+        """The brand of the campaign."""
         return self.brands[self.campaigns.index(campaign) // CAMPAIGNS_A_BRAND]
 
     def batches(self, count: int) -> list[list[dict[str, Any]]]:
-        """So many messages' events, each of all brands."""
+        """The events of `count` messages; each has events of all brands."""
         return [[self.event() for _ in range(self.a_message)] for _ in range(count)]
 
     def event(self) -> dict[str, Any]:
-        """The next event, which counts."""
+        """Creates one more valid event."""
         campaign, micros = self._draw.choice(self.campaigns), self._draw.randint(1, 999_983)
         self.micros[campaign] += micros
         self.events += 1
@@ -63,8 +63,8 @@ class Load:
             "amount_micros": micros,
         }
 
-    def judged(self) -> Figures:
-        """Fails unless every event is counted once, to the micro, and has toggled what it must once."""
+    def checked(self) -> Figures:
+        """Fails unless every event is counted exactly once, to the micro, and each crossing toggled once."""
         figures = self._figures()
         assert figures == Figures(self.events, 0, 0)
         of_brands: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""The laws in memory: a second reading of them in plain Python, made without the product's rules."""
+"""A model of the product's rules in memory: a second implementation in plain Python that shares no code with it."""
 
 import json
 from collections import Counter, defaultdict
@@ -27,10 +27,10 @@ BROKEN: tuple[Any, ...] = (
     {"campaign_id": 999},
     {"currency": "XXX"},
 )
-"""What is wrong with a bad event: these fields of it, or all."""
+"""Defects of events: fields that replace those of a good event."""
 
-Part = tuple[int, int, int]
-"""Weekday (1 = Monday), first minute, minute after the last."""
+DaypartMinutes = tuple[int, int, int]
+"""Weekday (1 = Monday), start minute, end minute (exclusive)."""
 
 
 @dataclass
@@ -47,12 +47,12 @@ class Campaign:
     status: str = "enabled"
     starts_on: date | None = None
     ends_on: date | None = None
-    parts: tuple[Part, ...] = ()
+    parts: tuple[DaypartMinutes, ...] = ()
 
 
 @dataclass
 class Model:
-    """What was told so far, and what must follow from it. Campaigns and brands go by their ids."""
+    """The facts given so far, and the holds and sums that follow from them; campaigns and brands by id."""
 
     brands: dict[int, Brand] = field(default_factory=dict)
     campaigns: dict[int, Campaign] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Model:
                 self.rejected[reason, json.dumps(payload)] += 1
 
     def holds(self, campaign_id: int, at: datetime) -> set[str]:
-        """Every reason for which the campaign must not serve at this instant."""
+        """Every hold of the campaign at this time."""
         campaign = self.campaigns[campaign_id]
         brand = self.brands[campaign.brand]
         wall = at.astimezone(ZoneInfo(brand.zone))
@@ -105,17 +105,17 @@ class Model:
         return {reason for reason, is_so in reasons.items() if is_so}
 
     def serves_at(self, campaign_id: int, at: datetime, until: datetime) -> datetime | None:
-        """The first instant up to `until` without a hold: clocks, days and dayparts here all turn on quarter hours."""
+        """The first quarter hour up to `until` without a hold; all changes in these tests are on quarter hours."""
         moments = (at, *quarters(at, until))
         return next((moment for moment in moments if not self.holds(campaign_id, moment)), None)
 
     def changes_at(self, campaign_id: int, at: datetime, until: datetime) -> datetime:
-        """The first instant after `at` with other holds, by the clock alone, or `until`."""
+        """The first quarter hour after `at` at which the clock alone changes the holds, or `until`."""
         now = self.holds(campaign_id, at)
         return next((moment for moment in quarters(at, until) if self.holds(campaign_id, moment) != now), until)
 
     def midnight(self, brand_id: int, day: date) -> datetime:
-        """The first quarter of an hour at which the brand's wall clock shows the day, or one after it."""
+        """The first quarter hour at which the brand's local date is the day or a later one."""
         zone = ZoneInfo(self.brands[brand_id].zone)
         dawn = datetime(day.year, day.month, day.day, tzinfo=UTC) - DAY
         return next(moment for moment in quarters(dawn, dawn + 3 * DAY) if moment.astimezone(zone).date() >= day)
@@ -186,17 +186,17 @@ def _window(period: str, day: date) -> tuple[int, ...]:
 
 
 def quarters(after: datetime, until: datetime) -> Iterator[datetime]:
-    """The quarter hours after one instant, up to another."""
+    """The quarter hours after one time, up to and with another."""
     moment = after.replace(minute=after.minute // 15 * 15, second=0, microsecond=0)
     while (moment := moment + QUARTER) <= until:
         yield moment
 
 
-def parts(days: Iterable[int], *times: tuple[int, int]) -> tuple[Part, ...]:
-    """Open stretches, given in minutes, on each of the weekdays."""
+def parts(days: Iterable[int], *times: tuple[int, int]) -> tuple[DaypartMinutes, ...]:
+    """Dayparts given as (start, end) in minutes, on each of the weekdays."""
     return tuple((day, start, end) for day in days for start, end in times)
 
 
 def broken(payload: dict[str, Any], what: Any) -> Any:
-    """The event with what is wrong with it."""
+    """The event with one defect."""
     return {**payload, **what} if isinstance(what, dict) else what

@@ -1,4 +1,4 @@
-"""Servers that a test kills and starts again, small disks that fill, and a way to Redis that swallows replies."""
+"""Servers that a test kills and restarts, small disks that fill up, and a proxy to Redis that drops replies."""
 
 import os
 import select
@@ -27,7 +27,7 @@ TEMPLATE = "template_of_faults"
 
 
 class Server:
-    """One embedded server as `spendgate up` runs it; after its end it comes back on the port it had."""
+    """One embedded server as `spendgate up` starts it; a restart uses the same port."""
 
     def __init__(self, kind: "embedded._Postgres | embedded._Valkey") -> None:
         self._kind = kind
@@ -36,7 +36,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts it and returns once it answers."""
+        """Starts the server and returns once it answers."""
         port, self.process = embedded._serve(self._running, self._kind)
         assert self.port in {0, port}, "another program took the port"
         self.port = port
@@ -50,12 +50,12 @@ class Server:
         self._running.close()
 
     def close(self) -> None:
-        """Stops it in order, if it still runs."""
+        """Stops the server in an orderly way, if it still runs."""
         self._running.close()
 
 
 class Servers:
-    """A Postgres with fsync and a Valkey with an append-only file, the caller's own, in a home of their own."""
+    """A Postgres with fsync and a Valkey with an append-only file, in a home folder of their own."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -68,13 +68,13 @@ class Servers:
         self._valkey_password = valkey_password
 
     def start(self) -> None:
-        """Starts both; `home/env` names them, so that processes may run on a driven clock."""
+        """Starts both; `home/env` names their addresses, so that other processes can use the simulated clock."""
         self.valkey.start()
         self.postgres.start()
         write_private(self.home / "env", f"DATABASE_URL={self.database_url('spendgate')}\nREDIS_URL={self.redis_url}\n")
 
     def close(self) -> None:
-        """Stops both."""
+        """Stops both servers."""
         self.postgres.close()
         self.valkey.close()
 
@@ -83,14 +83,14 @@ class Servers:
         return self.redis_url_at(self.valkey.port)
 
     def redis_url_at(self, port: int) -> str:
-        """The same Redis by way of another port."""
+        """The URL of this Redis through another port."""
         return f"redis://:{self._valkey_password}@127.0.0.1:{port}/0"
 
     def database_url(self, name: str) -> str:
         return self._postgres.url(self.postgres.port, name)
 
     def execute(self, statement: str, *names: object) -> None:
-        """A statement of the server's operator; each {} in it is a name or, where it is no identifier, a literal."""
+        """Runs a statement as superuser; each {} in it is an identifier or, if it is no string, a literal."""
         parts = [name if isinstance(name, sql.Composable) else sql.Identifier(str(name)) for name in names]
         with psycopg.connect(self.database_url("postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*parts))
@@ -98,7 +98,7 @@ class Servers:
 
 @contextmanager
 def running_servers() -> Iterator[Servers]:
-    """Both servers, stopped and erased at the end."""
+    """Both servers, stopped and deleted at the end."""
     home = Path(tempfile.mkdtemp(prefix="spendgate-faults-"))
     servers = Servers(home / "home")
     try:
@@ -112,7 +112,7 @@ def running_servers() -> Iterator[Servers]:
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    """A file system of its own, so small, at `folder`; the test is skipped where nobody may mount one."""
+    """Mounts a small file system at `folder`; skips the test without the right to mount one."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         pytest.skip("only root on Linux can mount a small disk")
     folder.mkdir(exist_ok=True)
@@ -127,7 +127,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
 
 @contextmanager
 def filled(folder: Path) -> Iterator[None]:
-    """The disk on which `folder` lies is full."""
+    """Fills the disk of `folder` during the block."""
     filler = folder / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while file.write(bytes(4096)):
@@ -139,7 +139,7 @@ def filled(folder: Path) -> Iterator[None]:
 
 
 class Proxy:
-    """A port that passes everything on to another, until it is told to swallow what comes back."""
+    """A proxy for one port that can drop all replies."""
 
     def __init__(self, towards: int) -> None:
         self._towards = towards
@@ -151,7 +151,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Closes every connection there is."""
+        """Closes every open connection."""
         for pair in self._pairs:
             for one in pair:
                 with suppress(OSError):
@@ -159,7 +159,7 @@ class Proxy:
         self._pairs.clear()
 
     def close(self) -> None:
-        """Takes no more connections and closes those there are."""
+        """Refuses further connections and closes the open ones."""
         self._listener.close()
         self.cut()
 

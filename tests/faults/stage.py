@@ -1,4 +1,4 @@
-"""What the tests beside the model share: an emptied database, brands made in product and model alike, figures."""
+"""Shared parts of the tests with the model: an empty database, brands in product and model, figures of the ledger."""
 
 import logging
 from collections import Counter
@@ -24,7 +24,7 @@ from tests.world import World
 def make_brand(
     connection: Connection, model: Model, at: datetime, zone: str, campaigns: Sequence[Campaign]
 ) -> tuple[int, list[int]]:
-    """Makes a brand and campaigns with these facts, for the product and for the model; returns their ids."""
+    """Creates a brand and campaigns with these facts in the product and in the model; returns their ids."""
     edit = Edit("test", at)
     brand = catalog.create_brand(connection, "Brand", zone, "USD", edit)
     model.brands[brand] = Brand(zone)
@@ -43,26 +43,26 @@ def make_brand(
 def set_limit(
     connection: Connection, model: Model, at: datetime, brand: int, campaign: int | None, period: str, limit: int
 ) -> None:
-    """Sets a limit of a brand or its campaign, for the product and for the model."""
+    """Sets a limit of a brand or campaign in the product and in the model."""
     catalog.set_budget(connection, brand, campaign, Period(period), limit, Edit("test", at))
     model.limits[brand, campaign, period] = limit
 
 
-def emptied(world: World) -> None:
-    """Empties the test's database, ids and watermarks too, which is quicker than another database."""
+def empty_database(world: World) -> None:
+    """Truncates the test's database, including ids and watermarks; faster than a new database."""
     tables = "brands, spend_events, rejected_events, watermarks, budget_limits, audit_entries"
     world.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
 
 
 def stored_holds() -> dict[int, set[str]]:
-    """What holds each campaign by its row."""
+    """The stored holds of each campaign, by its id."""
     with snapshot() as connection:
         rows = connection.exec_driver_sql("SELECT id, holds FROM campaigns")
         return {campaign: set(holds) for campaign, holds in rows}
 
 
-def ledger_against(model: Model, world: World) -> Counter[str]:
-    """How many events the model knows, and how many of them the ledger has lost or has twice."""
+def compare_ledger(model: Model, world: World) -> Counter[str]:
+    """The number of events in the model, and how many the ledger lacks (`lost`) or has twice (`doubled`)."""
     rows = world.rows("SELECT campaign_id, amount_micros FROM spend_events")
     found = Counter((row["campaign_id"], row["amount_micros"]) for row in rows)
     expected = Counter((campaign, micros) for campaign, _, micros in model.ledger.values())
@@ -71,15 +71,15 @@ def ledger_against(model: Model, world: World) -> Counter[str]:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
-    """Writes no log line: there would be one for each of many thousand steps."""
+def without_logs() -> Iterator[None]:
+    """Suppresses log lines during the block, of which there would be one for each of many thousand steps."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.configure(**before)
 
 
-def tell_figures(fault: str, times: int, figures: Counter[str]) -> None:
+def add_figures(fault: str, times: int, figures: Counter[str]) -> None:
     """Adds one line to the table of faults."""
     counts = {name: figures[name] for name in ("events", "lost", "doubled")}
     add_line({"fault": fault, "times": times, **counts, "recovery_seconds": None})

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.table [tests or options of pytest]`: the long form of every fault, and what came of each.
+"""`python -m tests.faults.table [tests or options of pytest]`: runs every fault in its long form, prints the results.
 
 SPENDGATE_FAULTS_SEED repeats the random choices of a run; SPENDGATE_FAULTS_TABLE names a file that collects the lines
 of several runs.
@@ -28,7 +28,7 @@ HEAD = ("fault", "how often", "events", "lost", "doubled", "time to recover: med
 
 
 def main(arguments: list[str]) -> int:
-    """Runs them one after the other and prints the table; returns pytest's exit code."""
+    """Runs the tests one after the other and prints the table; returns pytest's exit code."""
     chosen = [] if any(not argument.startswith("-") for argument in arguments) else ["tests/faults"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(os.environ.get("SPENDGATE_FAULTS_TABLE", f"{folder}/table.jsonl"))
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
 
 def add_line(line: dict[str, Any]) -> None:
-    """Adds what came of one fault, where SPENDGATE_FAULTS_TABLE names a file for it."""
+    """Appends the result of one fault to the file that SPENDGATE_FAULTS_TABLE names, if it names one."""
     path = os.environ.get("SPENDGATE_FAULTS_TABLE")
     if path:
         with Path(path).open("a", encoding="utf-8") as file:
@@ -53,7 +53,7 @@ def add_line(line: dict[str, Any]) -> None:
 
 
 def table(faults: list[dict[str, Any]]) -> str:
-    """The faults as a Markdown table; of a fault told twice, the last."""
+    """The results as a Markdown table; of several results of one fault, the last."""
     latest = {fault["fault"]: fault for fault in faults}
     rows = [HEAD, *(row(fault) for fault in latest.values())]
     widths = [max(len(cells[place]) for cells in rows) for place in range(len(HEAD))]
@@ -64,7 +64,7 @@ def table(faults: list[dict[str, Any]]) -> str:
 
 
 def row(fault: dict[str, Any]) -> tuple[str, ...]:
-    """One fault's cells."""
+    """The cells of one fault."""
     counts = (f"{fault[name]:,}" for name in ("times", "events", "lost", "doubled"))
     given = fault["recovery_seconds"] or []
     seconds = given if isinstance(given, list) else [given]

@@ -1,23 +1,23 @@
-"""Everything at once, by several processes: events, refunds, edits, resets and ticks, thousands of times."""
+"""Several processes send events and refunds, edit, and run resets and ticks at the same time, thousands of times."""
 
 import os
 from collections import Counter
 from contextlib import ExitStack
 
 from tests.faults.driver import CAMPAIGNS_A_BRAND, POOL, UNIT, pool
-from tests.faults.stage import tell_figures
+from tests.faults.stage import add_figures
 from tests.world import World, process
 
 BRANDS = 8
 DRIVERS = 4
 OPERATIONS = int(os.environ.get("SPENDGATE_TEST_INTERLEAVINGS", "2400")) // DRIVERS
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
-"""The drivers go at their own pace, with nobody counting their lines."""
+"""Switches coverage off, since tracing would slow the drivers down."""
 
 ZONES = ("UTC", "America/New_York", "Asia/Kathmandu", "Pacific/Chatham")
 
 
-def test_no_interleaving_loses_spend_or_leaves_a_campaign_on_the_wrong_side(world: World) -> None:
+def test_concurrent_spend_edits_and_jobs_lose_no_spend_and_leave_no_wrong_status(world: World) -> None:
     for number in range(BRANDS):
         brand = world.brand(ZONES[number % len(ZONES)], daily=100 * UNIT)
         for _ in range(CAMPAIGNS_A_BRAND):
@@ -42,13 +42,13 @@ def test_no_interleaving_loses_spend_or_leaves_a_campaign_on_the_wrong_side(worl
     total = sum(event["amount_micros"] for event in events)
     assert world.one("SELECT sum(spent_micros)::bigint AS spent FROM brand_days") == {"spent": total}
     assert world.rejected() == []
-    tell_figures(
+    add_figures(
         f"spend, edits, resets and ticks by {DRIVERS} processes at once", DRIVERS * OPERATIONS, Counter(events=POOL)
     )
 
 
 def assert_nothing_differs(world: World) -> None:
-    """Not only at rest: in every committed moment each campaign is what the rules say, but for ticks just due."""
+    """Checks, also while the drivers run, that each committed campaign follows the rules or is due for a tick."""
     from app.proof.verification import differences  # noqa: PLC0415
     from db.engine import snapshot  # noqa: PLC0415 - after the environment is set
     from runtime import clock  # noqa: PLC0415

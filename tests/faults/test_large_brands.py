@@ -1,10 +1,10 @@
-"""Worker processes killed between the parts of a large brand: what they leave is done by the next."""
+"""Worker processes killed between the parts of a large brand's pass: other processes continue it."""
 
 from dramatiq import Message
 
 from app.enforcement import enforce_brands
 from domain.causes import Cause
-from tests.faults.kit import Stage, children, is_ready, kill, size, until
+from tests.faults.kit import FaultStage, children, is_ready, kill, size, until
 from tests.world import World
 
 CAMPAIGNS = size(4_000, 100_000)
@@ -17,7 +17,7 @@ ENV = {
 }
 
 
-def test_workers_killed_between_parts_leave_no_campaign_open_and_toggle_none_twice(stage: Stage) -> None:
+def test_workers_killed_between_parts_leave_no_campaign_active_and_toggle_none_twice(stage: FaultStage) -> None:
     kills = size(3, 20)
     brand, campaign = large_brand(stage.world)
     with stage.started("-m", "tests.faults.worker", env=ENV) as master:
@@ -31,7 +31,7 @@ def test_workers_killed_between_parts_leave_no_campaign_open_and_toggle_none_twi
             done = done_of(stage.world, brand)
             assert PART <= done < CAMPAIGNS, "it was not under way"
             assert done % PART == 0
-            beat(stage)
+            send_tick(stage)
         until(lambda: done_of(stage.world, brand) == CAMPAIGNS, "the pass is over")
     toggles = stage.world.rows("SELECT count(*) AS times FROM status_changes GROUP BY campaign_id")
     assert [row["times"] for row in toggles] == [1] * CAMPAIGNS
@@ -40,7 +40,7 @@ def test_workers_killed_between_parts_leave_no_campaign_open_and_toggle_none_twi
 
 
 def large_brand(world: World) -> tuple[int, int]:
-    """A brand with a daily limit of 10 and very many campaigns, and the last of them."""
+    """A brand with a daily limit of 10 and very many campaigns; returns it and its last campaign."""
     brand = world.brand(daily=10)
     insert = "INSERT INTO campaigns (brand_id, name) SELECT %s, 'c' FROM generate_series(1, %s)"
     world.execute(insert, brand, CAMPAIGNS)
@@ -49,7 +49,7 @@ def large_brand(world: World) -> tuple[int, int]:
 
 
 def done_of(world: World, brand: int) -> int:
-    """How many campaigns the pass has done; all of them where it is over."""
+    """The number of campaigns that the pass has done; all of them if the pass is over."""
     rows = world.rows("SELECT done FROM pending_enforcements WHERE brand_id = %s", brand)
     if rows:
         return int(rows[0]["done"])
@@ -57,8 +57,8 @@ def done_of(world: World, brand: int) -> int:
     return int(closed["campaigns"])
 
 
-def beat(stage: Stage) -> None:
-    """The minute's tick, as the scheduler sends it."""
+def send_tick(stage: FaultStage) -> None:
+    """Sends the minute's tick, as the scheduler does."""
     tick: Message[None] = Message(queue_name="schedule", actor_name="apply_dayparting", args=(), kwargs={}, options={})
     stage.producer.declare_queue("schedule")
     stage.producer.enqueue(tick)

@@ -1,4 +1,4 @@
-"""Messages repeated, malformed, huge, forged or deadly: the good ones are counted once, the others kept."""
+"""Repeated, malformed, huge, forged and deadly messages: valid events are counted once, the others are kept."""
 
 import json
 import signal
@@ -15,13 +15,13 @@ from dramatiq import Message
 from delivery.messages import MessageTooLarge
 from delivery.middleware import MAX_RETRIES
 from delivery.suspects import DEATHS_ALLOWED
-from tests.faults.kit import Stage, children, is_ready, progress, size, until
+from tests.faults.kit import FaultStage, children, is_ready, progress, size, until
 
 DELIVERIES = 10
 PRODUCERS = 4
 MEGABYTE = 1_000_000
 COPIES_ALLOWED = 10
-"""How often its own size a message that is too large may add to what its process needs at most."""
+"""Bound on the memory that a rejected 64 MB message may take in its process, in multiples of the message's size."""
 
 FORGED: tuple[dict[str, Any], ...] = (
     {"throws": "x"},
@@ -37,8 +37,10 @@ FORGED: tuple[dict[str, Any], ...] = (
 )
 
 
-def put(stage: Stage, actor: str, kwargs: dict[str, Any], options: dict[str, Any], queue_name: str = "spend") -> None:
-    """Puts a message into Redis as any program can that may write to it."""
+def put(
+    stage: FaultStage, actor: str, kwargs: dict[str, Any], options: dict[str, Any], queue_name: str = "spend"
+) -> None:
+    """Puts a message into Redis as any program with write access can."""
     redis_id = str(uuid4())
     message = {
         "queue_name": queue_name,
@@ -52,12 +54,12 @@ def put(stage: Stage, actor: str, kwargs: dict[str, Any], options: dict[str, Any
     put_bytes(stage, json.dumps(message).encode(), redis_id, queue_name)
 
 
-def put_bytes(stage: Stage, data: bytes, redis_id: str, queue_name: str = "spend") -> None:
+def put_bytes(stage: FaultStage, data: bytes, redis_id: str, queue_name: str = "spend") -> None:
     stage.queue.hset(f"dramatiq:{queue_name}.msgs", redis_id, data)
     stage.queue.rpush(f"dramatiq:{queue_name}", redis_id)
 
 
-def test_batches_that_come_ten_times_in_any_order_from_several_senders_count_once(stage: Stage) -> None:
+def test_batches_sent_ten_times_in_any_order_by_several_senders_count_once(stage: FaultStage) -> None:
     load = stage.load(size(50, 1_000))
     batches = load.batches(size(30, 200))
     deliveries = [batch for batch in batches for _ in range(DELIVERIES)]
@@ -65,21 +67,21 @@ def test_batches_that_come_ten_times_in_any_order_from_several_senders_count_onc
     with stage.workers(), ThreadPoolExecutor(PRODUCERS) as producers:
         for sent in [producers.submit(send_shuffled, stage, part) for part in parts(deliveries, PRODUCERS)]:
             sent.result()
-        stage.recovered()
-    stage.tell("every batch delivered 10 times, shuffled", len(deliveries), stage.judged(load))
+        stage.wait_for_recovery()
+    stage.add_to_table("every batch delivered 10 times, shuffled", len(deliveries), stage.checked(load))
 
 
 def parts(deliveries: list[Any], count: int) -> list[list[Any]]:
     return [deliveries[number::count] for number in range(count)]
 
 
-def send_shuffled(stage: Stage, batches: list[list[dict[str, Any]]]) -> None:
+def send_shuffled(stage: FaultStage, batches: list[list[dict[str, Any]]]) -> None:
     draw = Random(f"{stage.seed} {len(batches)}")
     for batch in batches:
         stage.send([draw.sample(batch, len(batch))])
 
 
-def test_of_many_events_the_malformed_are_kept_and_the_others_counted(stage: Stage) -> None:
+def test_malformed_events_among_many_are_kept_and_the_others_counted(stage: FaultStage) -> None:
     load = stage.load(size(100, 1_000))
     batches: list[list[Any]] = list(load.batches(size(20, 100)))
     bad: list[Any] = []
@@ -90,15 +92,15 @@ def test_of_many_events_the_malformed_are_kept_and_the_others_counted(stage: Sta
     stage.draw.shuffle(batches)
     with stage.workers():
         stage.send(batches)
-        stage.recovered()
-    figures = stage.judged(load, rejected=len(bad))
+        stage.wait_for_recovery()
+    figures = stage.checked(load, rejected=len(bad))
     kept = sorted(json.dumps(row["payload"], sort_keys=True) for row in stage.world.rejected())
     assert kept == sorted(json.dumps(payload, sort_keys=True) for payload in bad)
-    stage.tell("1 % malformed events, by worker processes", len(bad), figures)
+    stage.add_to_table("1 % malformed events, by worker processes", len(bad), figures)
 
 
 def malformed(draw: Random, number: int, good: dict[str, Any]) -> Any:
-    """One of the ways in which an event can be wrong; no two are alike."""
+    """A malformed event; each number gives a different one."""
     field, value = draw.choice(
         (
             ("event_id", f"not an id {number}"),
@@ -114,7 +116,7 @@ def malformed(draw: Random, number: int, good: dict[str, Any]) -> Any:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what a process needed at most is read from /proc")
-def test_huge_messages_are_counted_or_kept_whole_and_delay_nobody(stage: Stage) -> None:
+def test_huge_messages_are_counted_or_kept_whole_and_delay_no_others(stage: FaultStage) -> None:
     load = stage.load(100)
     with stage.workers() as master:
         until(lambda: is_ready(master), "the workers are ready")
@@ -123,26 +125,26 @@ def test_huge_messages_are_counted_or_kept_whole_and_delay_nobody(stage: Stage) 
         before = peak_bytes(master.process.pid)
         for megabytes in (1, 10):
             assert stage.is_sent([{**load.event(), "padding": "x" * megabytes * MEGABYTE}])
-        stage.recovered()
+        stage.wait_for_recovery()
         after_taken = peak_bytes(master.process.pid)
         huge = [{"padding": "x" * 64 * MEGABYTE}]
         with pytest.raises(MessageTooLarge):
             stage.is_sent(huge)
         put(stage, "ingest_spend", {"events": huge}, {})
         stage.send(load.batches(20))
-        stage.recovered()
+        stage.wait_for_recovery()
         copies = (peak_bytes(master.process.pid) - before) / (64 * MEGABYTE)
         progress(f"10 MB: {(after_taken - before) / MEGABYTE:.0f} MB more; 64 MB: {copies:.1f} copies at most\n")
         assert copies < COPIES_ALLOWED
         assert not master.logged("worker.died")
-    figures = stage.judged(load, rejected=1)
+    figures = stage.checked(load, rejected=1)
     (row,) = stage.world.rows("SELECT reason, payload->'kwargs'->'events' AS events FROM rejected_events")
     assert row == {"reason": "too_large", "events": huge}
-    stage.tell("messages of 1, 10 and 64 MB", 3, figures)
+    stage.add_to_table("messages of 1, 10 and 64 MB", 3, figures)
 
 
 def peak_bytes(master: int) -> int:
-    """The most memory that one of its processes ever had."""
+    """The largest peak memory, in bytes, of the master's worker processes."""
     peaks = []
     for pid in children(master):
         (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
@@ -150,7 +152,7 @@ def peak_bytes(master: int) -> int:
     return max(peaks)
 
 
-def test_forged_options_and_unknown_actors_stop_nothing(stage: Stage) -> None:
+def test_forged_options_and_unknown_actors_stop_nothing(stage: FaultStage) -> None:
     rounds = size(3, 100)
     load = stage.load(size(100, 1_000))
     bad = 0
@@ -162,19 +164,19 @@ def test_forged_options_and_unknown_actors_stop_nothing(stage: Stage) -> None:
         put_bytes(stage, f"\xff rubbish {number}".encode("latin-1"), str(uuid4()))
         bad += 3
     with stage.workers() as master:
-        stage.recovered()
+        stage.wait_for_recovery()
         until(lambda: len(stage.world.rejected()) == bad, "what is no message of ours is kept")
         until(lambda: not stage.queue.exists("dramatiq:schedule.msgs"), "nothing of it is left")
         assert not master.logged("worker.died")
-    figures = stage.judged(load, rejected=bad)
+    figures = stage.checked(load, rejected=bad)
     reasons = [row["reason"] for row in stage.world.rejected()]
     assert {reason: reasons.count(reason) for reason in reasons} == dict.fromkeys(
         ("unknown_actor", "dead_letter", "undecodable"), rounds
     )
-    stage.tell("forged options, unknown actors, rubbish", rounds * (len(FORGED) + 3), figures)
+    stage.add_to_table("forged options, unknown actors, rubbish", rounds * (len(FORGED) + 3), figures)
 
 
-def test_a_message_that_kills_its_process_is_given_up_and_no_other(stage: Stage) -> None:
+def test_message_that_kills_its_process_is_rejected_and_all_others_are_counted(stage: FaultStage) -> None:
     deadly = size(2, 20)
     load = stage.load(size(20, 1_000))
     with stage.started("-m", "tests.faults.worker") as master:
@@ -187,7 +189,7 @@ def test_a_message_that_kills_its_process_is_given_up_and_no_other(stage: Stage)
             )
             stage.producer.enqueue(message)
             stage.send(load.batches(20))
-        stage.recovered()
+        stage.wait_for_recovery()
         until(lambda: len(stage.world.rejected()) == deadly, "the deadly ones are given up")
         deaths = [line["exit_code"] for line in master.logged("worker.died")]
         assert DEATHS_ALLOWED * deadly <= len(deaths) <= (DEATHS_ALLOWED + 1) * deadly
@@ -195,10 +197,10 @@ def test_a_message_that_kills_its_process_is_given_up_and_no_other(stage: Stage)
         stage.send(load.batches(20))
         until(stage.is_done, "the service goes on")
         assert len(master.logged("worker.died")) == len(deaths)
-    figures = stage.judged(load, rejected=deadly)
+    figures = stage.checked(load, rejected=deadly)
     given_up = [(row["reason"], row["payload"]["actor_name"]) for row in stage.world.rejected()]
     assert given_up == [("kills_its_worker", "kill_the_process")] * deadly
     # another may kill the process between a message's leaving the queue and its being forgotten; a week later it is
     left = stage.world.rows("SELECT deaths FROM suspect_messages")
     assert all(row["deaths"] >= DEATHS_ALLOWED for row in left)
-    stage.tell("message that kills its process, among others", deadly, figures)
+    stage.add_to_table("message that kills its process, among others", deadly, figures)

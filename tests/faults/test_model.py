@@ -1,6 +1,6 @@
-"""Whatever happens, in whatever order: the product and the model in memory agree after every single step.
+"""Random steps in any order: product and model agree after every single step.
 
-`SPENDGATE_TEST_MODEL_RUNS=500 SPENDGATE_TEST_MODEL_STEPS=200` make it long; `--hypothesis-seed=N` begins elsewhere.
+`SPENDGATE_TEST_MODEL_RUNS=500 SPENDGATE_TEST_MODEL_STEPS=200` makes it long; `--hypothesis-seed=N` changes the start.
 """
 
 import os
@@ -32,7 +32,7 @@ from domain.errors import InvalidValue
 from domain.periods import Period
 from domain.schedules import Daypart
 from tests.faults.model import AHEAD, BROKEN, DAY, OLDEST, Campaign, Model, broken, parts, quarters
-from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, tell_figures
+from tests.faults.stage import add_figures, compare_ledger, empty_database, make_brand, set_limit, without_logs
 from tests.kit import at_each_statement
 from tests.world import World, moment
 from workers.actors import schedule
@@ -91,7 +91,7 @@ ages = st.sampled_from(
 )
 statuses = st.sampled_from(("enabled", "enabled", "paused", "archived"))
 kills = st.sampled_from((*[None] * 8, "after", "commit", 1, 2, 4, 7, 11))
-"""Where the connection is killed: at no place, at the commit, after so many statements; "after": the reply is lost."""
+"""When the connection is killed: never, before the commit, after so many statements, or after the commit ("after")."""
 
 
 READ = """
@@ -107,7 +107,7 @@ READ = """
 
 @contextmanager
 def killed(point: str | int | None) -> Iterator[list[int]]:
-    """Kills the server's end of the connection at the point, once; yields the processes that were killed."""
+    """Kills the connection's server process once, at the point; yields a list with its id once it was killed."""
     statements, dead = iter(range(1, 1_000_000)), list[int]()
 
     def kill(driver: Any) -> None:
@@ -134,7 +134,7 @@ def killed(point: str | int | None) -> Iterator[list[int]]:
 
 
 class Enforcement(RuleBasedStateMachine):
-    """Two brands of two campaigns each: people edit, spend comes, clocks go, connections die."""
+    """Random steps on two brands of two campaigns each: edits, spend, clock changes and killed connections."""
 
     world: ClassVar[World]
     reader: ClassVar[psycopg.Connection]
@@ -142,7 +142,7 @@ class Enforcement(RuleBasedStateMachine):
 
     @initialize(start=st.sampled_from(STARTS), zones=st.tuples(st.sampled_from(ZONES), st.sampled_from(ZONES)))
     def begin(self, start: str, zones: tuple[str, str]) -> None:
-        emptied(self.world)
+        empty_database(self.world)
         self.model = Model()
         self.sent: list[Any] = []
         self.toggles: Counter[int] = Counter()
@@ -204,7 +204,9 @@ class Enforcement(RuleBasedStateMachine):
             "as_of": (self.now - age).isoformat(),
         }
         at = self.now
-        self.done(lambda: ingest_reported_totals(totals=[payload]), lambda: self.model.take_totals([payload], at), kill)
+        self.do_step(
+            lambda: ingest_reported_totals(totals=[payload]), lambda: self.model.take_totals([payload], at), kill
+        )
 
     # People
 
@@ -230,7 +232,7 @@ class Enforcement(RuleBasedStateMachine):
     def schedule(self, campaign: int, wanted: tuple[tuple[int, int, int], ...], kill: str | int | None) -> None:
         dayparts = tuple(Daypart(*part) for part in wanted)
         change = partial(catalog.set_schedule, campaign_id=self.campaign(campaign), schedule=dayparts)
-        self.edit(self.brand_of(campaign), change, partial(self.told, campaign, parts=wanted), kill)
+        self.edit(self.brand_of(campaign), change, partial(self.update_model, campaign, parts=wanted), kill)
 
     @rule(
         campaign=number,
@@ -244,12 +246,12 @@ class Enforcement(RuleBasedStateMachine):
             "starts_on": None if starts is None else today + starts * DAY,
             "ends_on": None if length is None else today + ((starts or 0) + length) * DAY,
         }
-        self.edit_campaign(campaign, facts, partial(self.told, campaign, **facts), kill)
+        self.edit_campaign(campaign, facts, partial(self.update_model, campaign, **facts), kill)
 
     @rule(campaign=number, status=statuses, kill=kills)
     def configure(self, campaign: int, status: str, kill: str | int | None) -> None:
-        told = partial(self.told, campaign, status=status)
-        self.edit_campaign(campaign, {"configured_status": status}, told, kill)
+        update_model = partial(self.update_model, campaign, status=status)
+        self.edit_campaign(campaign, {"configured_status": status}, update_model, kill)
 
     @rule(campaign=number, status=statuses)
     def configure_brand(self, campaign: int, status: str) -> None:
@@ -262,12 +264,12 @@ class Enforcement(RuleBasedStateMachine):
         brand = self.brand_of(campaign)
         change, value = ("time_zone", zone) if field == "zone" else ("currency", "EUR")
         work = partial(catalog.edit_brand, brand_id=brand, changes={change: value})
-        told = partial(setattr, self.model.brands[brand], field, value)
+        update_model = partial(setattr, self.model.brands[brand], field, value)
         if self.model.brand_days[brand] and value != getattr(self.model.brands[brand], field):
             with pytest.raises(InvalidValue, match="has spend"):
                 self.edit(brand, work, lambda: None, None)
         else:
-            self.edit(brand, work, told, None)
+            self.edit(brand, work, update_model, None)
 
     # Time
 
@@ -310,27 +312,29 @@ class Enforcement(RuleBasedStateMachine):
             "resets twice": [*resets, *resets, schedule.apply_dayparting],
             "all": [*resets, schedule.roll_up_hours, schedule.refresh_spend, schedule.apply_dayparting],
         }[jobs]
-        self.done(lambda: [job() for job in work], lambda: None, kill)
+        self.do_step(lambda: [job() for job in work], lambda: None, kill)
         self.went_back = self.went_back and jobs in {"tick", "resets twice"}
         self.is_in_step = not self.went_back
         if jobs == "all":
             with snapshot() as connection:
                 assert not [found.row() for found in differences(connection, self.now)]
 
-    # What must be so
+    # Invariants
 
     @rule(campaign=number)
     def explain(self, campaign: int) -> None:
         number, until = self.campaign(campaign), self.now + LOOKED_AHEAD
         with snapshot() as connection:
-            told = explained(connection, number, self.now).explanation
-        assert {str(hold.hold) for hold in told.holds} == self.model.holds(number, self.now)
+            explanation = explained(connection, number, self.now).explanation
+        assert {str(hold.hold) for hold in explanation.holds} == self.model.holds(number, self.now)
         serves_at = self.model.serves_at(number, self.now, until)
-        assert told.serves_at == serves_at or (serves_at is None and (told.serves_at or until + DAY) > until)
+        assert explanation.serves_at == serves_at or (
+            serves_at is None and (explanation.serves_at or until + DAY) > until
+        )
 
     @invariant()
     def agrees(self) -> None:
-        """Spend, rejections, holds and the number of toggles are the model's."""
+        """Compares spend, rejections, holds and the number of toggles with the model."""
         self.is_sound = False
         model = self.model
         (read,) = self.reader.execute(READ).fetchall()
@@ -347,17 +351,17 @@ class Enforcement(RuleBasedStateMachine):
         self.is_sound = True
 
     def teardown(self) -> None:
-        """After the last step, not after a failed one."""
+        """Runs only after the last step of a run without failure."""
         if not getattr(self, "is_sound", False):
             return
         self.settle("all", None)
         self.agrees()
         self.world.verify()
-        figures = ledger_against(self.model, self.world)
+        figures = compare_ledger(self.model, self.world)
         self.figures.update(figures)
         assert not figures["lost"] + figures["doubled"]
 
-    # Words for the above
+    # Helpers
 
     def campaign(self, number: int) -> int:
         return sorted(self.model.campaigns)[number % len(self.model.campaigns)]
@@ -387,23 +391,25 @@ class Enforcement(RuleBasedStateMachine):
 
     def ingest(self, payloads: list[Any], kill: str | int | None) -> None:
         at = self.now
-        self.done(lambda: ingest_spend(events=payloads), lambda: self.model.take_events(payloads, at), kill)
+        self.do_step(lambda: ingest_spend(events=payloads), lambda: self.model.take_events(payloads, at), kill)
 
     def edit_campaign(
-        self, campaign: int, changes: dict[str, Any], told: Callable[[], object], kill: str | int | None
+        self, campaign: int, changes: dict[str, Any], update_model: Callable[[], object], kill: str | int | None
     ) -> None:
         work = partial(catalog.edit_campaign, campaign_id=self.campaign(campaign), changes=changes)
-        self.edit(self.brand_of(campaign), work, told, kill)
+        self.edit(self.brand_of(campaign), work, update_model, kill)
 
-    def edit(self, brand: int, work: Callable[..., object], told: Callable[[], object], kill: str | int | None) -> None:
-        self.done(lambda: edited(partial(work, edit=Edit("test", self.now)), brand), told, kill)
+    def edit(
+        self, brand: int, work: Callable[..., object], update_model: Callable[[], object], kill: str | int | None
+    ) -> None:
+        self.do_step(lambda: edited(partial(work, edit=Edit("test", self.now)), brand), update_model, kill)
 
-    def told(self, campaign: int, **facts: Any) -> None:
+    def update_model(self, campaign: int, **facts: Any) -> None:
         for name, value in facts.items():
             setattr(self.model.campaigns[self.campaign(campaign)], name, value)
 
-    def done(self, work: Callable[[], object], told: Callable[[], object], kill: str | int | None) -> None:
-        """Does the work, again where it died, and tells the model of each time that it was committed."""
+    def do_step(self, work: Callable[[], object], update_model: Callable[[], object], kill: str | int | None) -> None:
+        """Does the work, again if its connection was killed, and updates the model after each commit."""
         with killed(kill) as dead:
             try:
                 work()
@@ -412,11 +418,11 @@ class Enforcement(RuleBasedStateMachine):
                 self.figures["crashes"] += 1
                 self.agrees()
             else:
-                told()
+                update_model()
                 if kill != "after":
                     return
         work()
-        told()
+        update_model()
 
     def set_clock(self, at: datetime) -> None:
         self.went_back = self.went_back or at < self.now
@@ -426,7 +432,7 @@ class Enforcement(RuleBasedStateMachine):
 
 
 def clock_change_after(at: datetime, zone: ZoneInfo) -> datetime:
-    """The next quarter hour that the zone shows by another offset, or half a year later."""
+    """The next quarter hour at which the zone's offset changes, or half a year later."""
     offset = at.astimezone(zone).utcoffset()
     days = (at + n * DAY for n in range(183))
     day = next((day for day in days if (day + DAY).astimezone(zone).utcoffset() != offset), None)
@@ -447,10 +453,10 @@ def filled(days: dict[int, dict[date, int]]) -> dict[int, dict[date, int]]:
 
 
 @pytest.mark.timeout(TO_SHRINK_A_FAILURE)
-def test_every_step_leaves_what_the_model_says(world: World) -> None:
-    with quietly(), psycopg.connect(world.url, autocommit=True) as reader:
+def test_product_equals_the_model_after_every_random_step(world: World) -> None:
+    with without_logs(), psycopg.connect(world.url, autocommit=True) as reader:
         Enforcement.world, Enforcement.reader = world, reader
         Enforcement.figures.clear()
         run_state_machine_as_test(Enforcement, settings=MODEL)
-    tell_figures(f"runs of {STEPS} random steps, each compared with a model", RUNS, Enforcement.figures)
-    tell_figures("connection killed in a random step", Enforcement.figures["crashes"], Enforcement.figures)
+    add_figures(f"runs of {STEPS} random steps, each compared with a model", RUNS, Enforcement.figures)
+    add_figures("connection killed in a random step", Enforcement.figures["crashes"], Enforcement.figures)

@@ -1,6 +1,6 @@
-"""Nights on which clocks change, months end, February has 29 days; and servers whose own clock goes wrong.
+"""Nights of clock changes, ends of months, 29 February; and servers whose own clock is wrong for a while.
 
-`SPENDGATE_TEST_NIGHTS=N` walks the nights minute by minute, and lets N clocks go wrong.
+`SPENDGATE_TEST_NIGHTS=N` walks the nights minute by minute, and tests N wrong clocks.
 """
 
 import os
@@ -21,7 +21,15 @@ from db.engine import committed, snapshot
 from db.repository.ledger import rejected
 from domain.causes import Cause
 from tests.faults.model import DAY, QUARTER, Campaign, Model, parts, quarters
-from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, stored_holds, tell_figures
+from tests.faults.stage import (
+    add_figures,
+    compare_ledger,
+    empty_database,
+    make_brand,
+    set_limit,
+    stored_holds,
+    without_logs,
+)
 from tests.world import World
 from workers.actors.schedule import refresh_spend, reset_daily_budgets, reset_monthly_budgets
 
@@ -67,7 +75,7 @@ WRONG_BY = (-HOUR, HOUR, -2 * MINUTE, 2 * MINUTE)
 
 
 def clock_changes(zone: str) -> list[datetime]:
-    """The quarter hours of the coming year from which the zone's wall clock shows another offset."""
+    """The quarter hours of the coming year at which the zone's offset changes."""
     rules, days = ZoneInfo(zone), [FROM + n * DAY for n in range((UNTIL - FROM).days + 1)]
     offsets = [day.astimezone(rules).utcoffset() for day in days]
     return [
@@ -77,11 +85,11 @@ def clock_changes(zone: str) -> list[datetime]:
     ]
 
 
-class Stage:
-    """A brand in each of the zones, each with the same campaigns, and the model beside them."""
+class ZonedBrands:
+    """A brand in each of the zones, each with the same campaigns, and the model of them."""
 
     def __init__(self, world: World, at: datetime, zones: Iterable[str], **brand_limits: int) -> None:
-        emptied(world)
+        empty_database(world)
         self.world, self.model, self.draw = world, Model(), Random(at.isoformat())
         self.now = world.set_clock(at)
         self.payloads: list[dict[str, Any]] = []
@@ -107,7 +115,7 @@ class Stage:
             set_limit(connection, self.model, self.now, brand, campaign, "daily", 40)
 
     def spend(self, micros: int, happened_at: datetime) -> None:
-        """Each campaign spends: told now, and judged by the clock that the servers show."""
+        """Sends spend of each campaign; the servers validate it by the clock they have now."""
         payloads = [
             self.world.event(campaign, micros, happened_at - self.draw.random() * 10 * MINUTE)
             for campaign in self.model.campaigns
@@ -120,7 +128,7 @@ class Stage:
         self.now = self.world.set_clock(at)
 
     def note_flips(self) -> None:
-        """Counts how often the rules, followed moment by moment, would have opened or closed each campaign."""
+        """Counts how often the rules alone would have opened or closed each campaign so far."""
         for campaign, was_active in self.is_active.items():
             self.is_active[campaign] = not self.model.holds(campaign, self.now)
             self.flips[campaign] += self.is_active[campaign] != was_active
@@ -133,21 +141,21 @@ class Stage:
         rows = self.world.rows("SELECT campaign_id, count(*) FROM status_changes GROUP BY campaign_id")
         return Counter({row["campaign_id"]: row["count"] for row in rows})
 
-    def judge(self) -> Counter[str]:
-        """Nothing lost, nothing doubled, each event on its own day."""
+    def check(self) -> Counter[str]:
+        """Checks that no event is lost or doubled and each counts on its own day; returns the figures of the ledger."""
         self.world.verify()
         for name, days in (("campaign", self.model.campaign_days), ("brand", self.model.brand_days)):
             rows = self.world.rows(f"SELECT {name}_id AS owner, day, spent_micros FROM {name}_days")  # noqa: S608 - ours
             assert {(row["owner"], row["day"]): row["spent_micros"] for row in rows} == {
                 (owner, day): micros for owner, spent in days.items() for day, micros in spent.items()
             }
-        figures = ledger_against(self.model, self.world)
+        figures = compare_ledger(self.model, self.world)
         assert not figures["lost"] + figures["doubled"]
         return figures
 
 
 def nights() -> Iterator[tuple[date, list[str], dict[str, int]]]:
-    """Days on which clocks change in some zones, and ends of months; with the brands' limits there."""
+    """Days of clock changes in some zones and ends of months: (day, zones, limits of the brands)."""
     changing: defaultdict[date, list[str]] = defaultdict(list)
     for zone in CHANGING:
         for change in clock_changes(zone):
@@ -159,9 +167,9 @@ def nights() -> Iterator[tuple[date, list[str], dict[str, int]]]:
 
 
 def moments(day: date, zones: list[str]) -> list[datetime]:
-    """From noon before the UTC day to noon after the next: in the long form each minute.
+    """The times from noon before the UTC day to noon after the next: each minute in the long form.
 
-    In the short form every other hour, and the quarters of an hour around clock changes and midnights.
+    In the short form every second hour, and the quarter hours around clock changes and midnights.
     """
     first = datetime(day.year, day.month, day.day, tzinfo=UTC) - 12 * HOUR
     if IS_LONG:
@@ -176,20 +184,20 @@ def moments(day: date, zones: list[str]) -> list[datetime]:
 
 
 @pytest.mark.timeout(0 if IS_LONG else 600)
-def test_each_night_of_the_year_is_walked_as_the_wall_clock_shows_it(world: World) -> None:
+def test_campaigns_follow_local_time_through_each_night_of_the_year(world: World) -> None:
     figures, turns = Counter[str](), 0
-    with quietly():
+    with without_logs():
         for day, zones, limits in nights():
-            stage = walked(world, moments(day, zones), zones, limits)
+            stage = walk(world, moments(day, zones), zones, limits)
             assert stage.toggles() - stage.toggled_before == stage.flips - Counter[int](), day
-            figures += stage.judge()
+            figures += stage.check()
             turns += len(zones)
-    tell_figures(f"nights of clock changes in {len(CHANGING)} zones; ends of months, 29 February", turns, figures)
+    add_figures(f"nights of clock changes in {len(CHANGING)} zones; ends of months, 29 February", turns, figures)
 
 
-def walked(world: World, steps: list[datetime], zones: list[str], limits: dict[str, int]) -> Stage:
-    """A stage on which each step was a tick and nothing differed after it; each campaign spends every fourth hour."""
-    stage = Stage(world, steps[0], zones, **limits)
+def walk(world: World, steps: list[datetime], zones: list[str], limits: dict[str, int]) -> ZonedBrands:
+    """A stage with a tick at each time, after which nothing differs from the rules; spends every fourth hour."""
+    stage = ZonedBrands(world, steps[0], zones, **limits)
     for at in steps[1:]:
         stage.set_clock(at)
         if at.hour % 4 == 0 and at.minute == 0:
@@ -204,21 +212,24 @@ def walked(world: World, steps: list[datetime], zones: list[str], limits: dict[s
 
 
 @pytest.mark.timeout(0 if IS_LONG else 600)
-def test_a_clock_that_goes_wrong_for_a_while_loses_and_doubles_nothing(world: World) -> None:
+def test_clock_that_is_wrong_for_a_while_loses_and_doubles_nothing(world: World) -> None:
     figures = Counter[str]()
-    with quietly():
+    with without_logs():
         for number in range(WRONG_CLOCKS):
             figures += wrong_for_a_while(world, Random(number), WRONG_BY[number % len(WRONG_BY)])
-    tell_figures("servers' clock wrong by 2 minutes or by an hour, both ways", WRONG_CLOCKS, figures)
+    add_figures("servers' clock wrong by 2 minutes or by an hour, both ways", WRONG_CLOCKS, figures)
 
 
 def wrong_for_a_while(world: World, draw: Random, wrong_by: timedelta) -> Counter[str]:
-    """Two and a half hours about a clock change: servers' clocks are wrong in the midst, upstream's never are."""
+    """Two and a half hours around a clock change, in which the servers' clocks are wrong for a while.
+
+    The clocks of upstream are always right.
+    """
     zones = draw.sample(CHANGING, 2)
     starts_at = draw.choice(clock_changes(zones[0])) - draw.randrange(10) * QUARTER
     wrong_from = draw.randrange(20, 60)
     right_from = wrong_from + draw.randrange(10, 50)
-    stage = Stage(world, starts_at, zones)
+    stage = ZonedBrands(world, starts_at, zones)
     right_and_refreshed = False
     for minute in range(1, 150, 1 if IS_LONG else 2):
         is_wrong = wrong_from <= minute < right_from
@@ -237,15 +248,15 @@ def wrong_for_a_while(world: World, draw: Random, wrong_by: timedelta) -> Counte
         if right_and_refreshed:
             stage.assert_in_step()
     assert stage.toggles() - stage.toggled_before <= stage.flips
-    return replayed(stage)
+    return replay_and_check(stage)
 
 
-def replayed(stage: Stage) -> Counter[str]:
-    """What the slow clock took for the future is read again: then all is counted, and the model is told the same."""
+def replay_and_check(stage: ZonedBrands) -> Counter[str]:
+    """Replays events that the slow clock rejected as in the future; then all are counted."""
     with snapshot() as connection:
         waiting = rejected.waiting(connection, limit=10_000)
     assert {row.reason for row in waiting} <= {"in_future"}
     assert all(map(replay, waiting))
     stage.model.take_events(stage.payloads, stage.now)
     stage.assert_in_step()
-    return stage.judge()
+    return stage.check()

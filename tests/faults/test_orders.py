@@ -1,6 +1,6 @@
-"""Late, shuffled, repeated, malformed: what is delivered so comes to the same as what comes promptly and in order.
+"""Late, shuffled, repeated and malformed spend ends with the same state as prompt spend in order.
 
-`SPENDGATE_TEST_ORDERS=1000` tells as many stories, and sends 100,000 events of which one in a hundred is bad.
+`SPENDGATE_TEST_ORDERS=1000` runs as many stories, and sends 100,000 events of which one in a hundred is malformed.
 """
 
 import os
@@ -20,7 +20,7 @@ from app.proof.verification import differences
 from db.engine import committed, snapshot
 from domain.causes import Cause
 from tests.faults.model import BROKEN, DAY, Brand, Campaign, Model, broken, parts
-from tests.faults.stage import emptied, ledger_against, make_brand, quietly, set_limit, tell_figures
+from tests.faults.stage import add_figures, compare_ledger, empty_database, make_brand, set_limit, without_logs
 from tests.world import PERIODS, World
 from workers.actors.schedule import (
     apply_dayparting,
@@ -54,7 +54,7 @@ LIMITS = (0, 60, 150, 300, 600, 1_500)
 
 @dataclass
 class Twin:
-    """Two brands that are told the same, one promptly, the other late; each has two campaigns."""
+    """Two brands with the same events, for one promptly, for the other late; each has two campaigns."""
 
     brands: list[int]
     campaigns: list[list[int]]
@@ -62,7 +62,7 @@ class Twin:
 
 @dataclass
 class Event:
-    """What happened to a campaign of both twins, and when the late one hears of it."""
+    """An event of a campaign of both brands, and the time at which the late brand gets it."""
 
     twin: Twin
     place: int
@@ -75,10 +75,10 @@ class Event:
 
 
 class Story:
-    """Some days of two pairs of twins, drawn by a seed, under one clock."""
+    """Some days of two pairs of brands, drawn by a seed, with one clock."""
 
     def __init__(self, world: World, seed: int) -> None:
-        emptied(world)
+        empty_database(world)
         self.world, self.draw, self.model = world, Random(seed), Model()
         self.starts_at = self.now = world.set_clock(self.draw.choice(STARTS))
         self.twins = committed(lambda connection: [self.twin(connection, zone) for zone in self.draw.sample(ZONES, 2)])
@@ -109,7 +109,7 @@ class Story:
         late_at = occurred_at + self.draw.random() * LATEST
         return Event(self.draw.choice(self.twins), self.draw.randrange(2), payload, occurred_at, late_at)
 
-    def tell(self) -> None:
+    def run(self) -> None:
         end = self.starts_at + LAST_EVENT + LATEST
         while self.now < end:
             since = self.now
@@ -132,7 +132,7 @@ class Story:
             edited(partial(self.limit, twin, which, place, period, limit), brand)
 
     def settle(self) -> None:
-        """Some of the jobs run, and then nothing differs from the rules."""
+        """Runs some of the jobs, and checks that nothing differs from the rules."""
         jobs = (reset_daily_budgets, reset_monthly_budgets, refresh_spend)
         for job in (apply_dayparting, *self.draw.sample(jobs, self.draw.choice((0, 0, 1, 2)))):
             job()
@@ -140,8 +140,8 @@ class Story:
             drifted = [difference.row() for difference in differences(connection, self.now)]
         assert not drifted
 
-    def judge(self) -> Counter[str]:
-        """Both twins are what the model says that was told everything in order."""
+    def check(self) -> Counter[str]:
+        """Checks both brands of each pair against a model that got every event in order."""
         for event in self.events:
             self.model.take_events([event.to(0), event.to(1)], event.occurred_at)
         rows = self.world.rows("SELECT id, effective_status, holds FROM campaigns")
@@ -158,7 +158,7 @@ class Story:
         )
         assert not self.world.rejected()
         self.world.verify()
-        return ledger_against(self.model, self.world)
+        return compare_ledger(self.model, self.world)
 
 
 def by_owner(rows: list[dict[str, Any]]) -> dict[int, dict[date, int]]:
@@ -169,21 +169,19 @@ def by_owner(rows: list[dict[str, Any]]) -> dict[int, dict[date, int]]:
 
 
 @pytest.mark.timeout(600 if STORIES <= 15 else 0)
-def test_late_shuffled_and_repeated_spend_ends_like_prompt_spend_in_order(world: World) -> None:
+def test_late_shuffled_and_repeated_spend_ends_as_prompt_spend_in_order(world: World) -> None:
     figures: Counter[str] = Counter()
-    with quietly():
+    with without_logs():
         for seed in range(STORIES):
             story = Story(world, seed)
-            story.tell()
-            figures += story.judge()
+            story.run()
+            figures += story.check()
             assert not figures["lost"] + figures["doubled"], seed
-    tell_figures(
-        "stories of spend shuffled, up to 48 h late, up to 10 times, across resets and edits", STORIES, figures
-    )
+    add_figures("stories of spend shuffled, up to 48 h late, up to 10 times, across resets and edits", STORIES, figures)
 
 
 @pytest.mark.timeout(600 if MANY_EVENTS <= 5_000 else 0)
-def test_of_many_events_each_bad_one_is_kept_with_its_reason_and_each_good_one_counted(world: World) -> None:
+def test_each_bad_event_among_many_is_kept_with_its_reason_and_each_good_one_counted(world: World) -> None:
     draw, model, at = Random(17), Model(), world.set_clock("2026-06-30T22:00:00Z")
     for zone in ZONES[:5]:
         brand = world.brand(zone, daily=10_000)
@@ -191,7 +189,7 @@ def test_of_many_events_each_bad_one_is_kept_with_its_reason_and_each_good_one_c
         model.limits[brand, None, "daily"] = 10_000
         model.campaigns |= {world.campaign(brand): Campaign(brand) for _ in range(4)}
     events = [mixed_event(world, draw, at) for _ in range(MANY_EVENTS)]
-    with quietly():
+    with without_logs():
         for start in range(0, MANY_EVENTS, 1_000):
             batch = events[start : start + 1_000]
             for _ in range(draw.choice((1, 1, 2))):
@@ -201,17 +199,17 @@ def test_of_many_events_each_bad_one_is_kept_with_its_reason_and_each_good_one_c
 
     kept = world.rows("SELECT reason, payload::text, times FROM rejected_events")
     assert {(row["reason"], row["payload"]): row["times"] for row in kept} == model.rejected
-    figures = ledger_against(model, world)
+    figures = compare_ledger(model, world)
     assert not figures["lost"] + figures["doubled"]
     for campaign in model.campaigns:
         assert world.spent(campaign) == sum(model.campaign_days[campaign].values())
         assert world.holds(campaign) == model.holds(campaign, at)
     world.verify()
-    tell_figures("malformed among good events", len(kept), figures)
+    add_figures("malformed among good events", len(kept), figures)
 
 
 def mixed_event(world: World, draw: Random, at: datetime) -> Any:
-    """An event of the last two days for one of the campaigns 1 to 20; one in a hundred is bad."""
+    """An event of the last two days for one of the campaigns 1 to 20; one in a hundred is malformed."""
     occurred_at = at - draw.random() * LATEST
     event = world.event(draw.randint(1, 20), draw.randint(-3, 9), occurred_at)
     return broken(event, draw.choice(BROKEN)) if draw.random() < BAD_SHARE else event

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cli.servers import ROOT
 from runtime.embedded.placement import server_account
-from tests.faults.kit import Stage, is_ready, progress, size, terminate_backends, until
+from tests.faults.kit import FaultStage, is_ready, progress, size, terminate_backends, until
 from tests.faults.load import Load
 from tests.faults.servers import MAX_CONNECTIONS, filled, small_disk
 
@@ -26,12 +26,12 @@ AWAY_SECONDS = size(8.0, 300.0)
 LOCKED_SECONDS = size(4.0, 60.0)
 STALL_SECONDS = size(3.0, 10.0)
 IN_FLIGHT = 20
-"""Messages that workers hold or are about to: as many as wait where nothing is wrong."""
+"""Messages in progress or about to be, in normal operation."""
 
 DISK_MEGABYTES = size(64, 256)
 
 
-def test_an_immediate_stop_of_postgres_loses_nothing_that_was_taken(stage: Stage) -> None:
+def test_immediate_stop_of_postgres_loses_no_accepted_message(stage: FaultStage) -> None:
     times = size(2, 20)
     load = stage.load(size(200, 1_000))
     with stage.workers() as master:
@@ -45,10 +45,10 @@ def test_an_immediate_stop_of_postgres_loses_nothing_that_was_taken(stage: Stage
 
         stage.hit(load, times, stop)
         assert not master.logged("worker.died")
-    stage.tell("Postgres: immediate stop under load", times, stage.judged(load))
+    stage.add_to_table("Postgres: immediate stop under load", times, stage.checked(load))
 
 
-def test_everything_waits_for_a_postgres_that_is_away_for_long(stage: Stage) -> None:
+def test_messages_wait_while_postgres_is_away_for_long(stage: FaultStage) -> None:
     load = stage.load(size(200, 1_000))
     with stage.workers() as master:
         until(lambda: is_ready(master), "the workers are ready")
@@ -60,12 +60,12 @@ def test_everything_waits_for_a_postgres_that_is_away_for_long(stage: Stage) -> 
             time.sleep(AWAY_SECONDS)
             assert stage.waiting() >= left
             stage.servers.postgres.start()
-        stage.recovered()
+        stage.wait_for_recovery()
         assert not master.logged("worker.died")
-    stage.tell(f"Postgres away for {AWAY_SECONDS:.0f} s", 1, stage.judged(load))
+    stage.add_to_table(f"Postgres away for {AWAY_SECONDS:.0f} s", 1, stage.checked(load))
 
 
-def test_connections_that_are_ended_at_random_lose_nothing(stage: Stage) -> None:
+def test_connections_ended_at_random_lose_nothing(stage: FaultStage) -> None:
     times = size(8, 300)
     load = stage.load(size(200, 1_000))
     ended = 0
@@ -76,14 +76,14 @@ def test_connections_that_are_ended_at_random_lose_nothing(stage: Stage) -> None
                 ended += terminate_backends(stage.world.url)
                 progress(f"seed {stage.seed}: {ended} of {times}, {load.events:,} events")
                 time.sleep(size(0.1, 1.0))
-        stage.recovered()
+        stage.wait_for_recovery()
         assert not master.logged("worker.died")
-    stage.tell("busy connection to Postgres ended, one a second", times, stage.judged(load))
+    stage.add_to_table("busy connection to Postgres ended, one a second", times, stage.checked(load))
 
 
 @pytest.fixture
-def disk(stage: Stage) -> Iterator[Path]:
-    """A small disk that holds the stage's database, but for the server's log of transactions."""
+def disk(stage: FaultStage) -> Iterator[Path]:
+    """A small disk with the stage's database on it; the server's write-ahead log is on another disk."""
     folder = stage.servers.home.parent / "disk"
     with small_disk(folder, DISK_MEGABYTES):
         inner = folder / "tablespace"
@@ -92,16 +92,16 @@ def disk(stage: Stage) -> Iterator[Path]:
         if account is not None:
             shutil.chown(inner, *account)
         name = stage.world.url.rpartition("/")[2]
-        stage.at_rest()
+        stage.close_connections()
         stage.servers.execute("CREATE TABLESPACE small LOCATION {}", psycopg.sql.Literal(str(inner)))
         stage.servers.execute("ALTER DATABASE {} SET TABLESPACE small", name)
         yield folder
-        stage.at_rest()
+        stage.close_connections()
         stage.servers.execute("DROP DATABASE {} WITH (FORCE)", name)
         stage.servers.execute("DROP TABLESPACE small")
 
 
-def test_a_full_disk_of_postgres_holds_spend_up_and_loses_none(stage: Stage, disk: Path) -> None:
+def test_full_disk_of_postgres_delays_spend_and_loses_none(stage: FaultStage, disk: Path) -> None:
     times = size(1, 5)
     load = stage.load(size(200, 1_000))
     with stage.workers() as master:
@@ -112,21 +112,21 @@ def test_a_full_disk_of_postgres_holds_spend_up_and_loses_none(stage: Stage, dis
                 stage.send(load.batches(60))
                 until(lambda refusals=refusals: disk_refusals(stage) > refusals, "Postgres has no room")  # type: ignore[misc]  # bound now
             assert stage.waiting() > 0
-            stage.recovered()
+            stage.wait_for_recovery()
         assert not master.logged("worker.died")
-    stage.tell("disk of Postgres full", times, stage.judged(load))
+    stage.add_to_table("disk of Postgres full", times, stage.checked(load))
 
 
-def disk_refusals(stage: Stage) -> int:
+def disk_refusals(stage: FaultStage) -> int:
     return (stage.servers.home / "logs/postgres.log").read_text(errors="replace").count("No space left on device")
 
 
-def test_workers_that_get_no_connection_wait_for_one(stage: Stage) -> None:
+def test_workers_without_a_connection_wait_for_one(stage: FaultStage) -> None:
     times = size(1, 10)
     load = stage.load(size(200, 1_000))
     for _ in range(times):
         stage.send(load.batches(20))
-        stage.at_rest()
+        stage.close_connections()
         with ExitStack() as strangers:
             with suppress(psycopg.OperationalError):
                 for _ in range(MAX_CONNECTIONS):
@@ -138,16 +138,16 @@ def test_workers_that_get_no_connection_wait_for_one(stage: Stage) -> None:
                 until(lambda master=master: failures(master.lines()) > 3, "workers get no connection")  # type: ignore[misc]  # bound now
                 assert stage.waiting() >= before  # a retry is enqueued before what it repeats is acknowledged
                 strangers.close()
-                stage.recovered()
+                stage.wait_for_recovery()
                 assert not master.logged("worker.died")
-    stage.tell("every connection of Postgres taken by others", times, stage.judged(load))
+    stage.add_to_table("every connection of Postgres taken by others", times, stage.checked(load))
 
 
 def failures(lines: list[str]) -> int:
     return sum("too many clients" in line for line in lines)
 
 
-def test_deadlocks_and_serialization_failures_are_done_again(stage: Stage) -> None:
+def test_deadlocks_and_serialization_failures_are_retried(stage: FaultStage) -> None:
     times = size(5, 200)
     load = stage.load(size(100, 500))
     name = stage.world.url.rpartition("/")[2]
@@ -160,14 +160,14 @@ def test_deadlocks_and_serialization_failures_are_done_again(stage: Stage) -> No
                 lock_the_wrong_way_round(stranger, load)
                 progress(f"seed {stage.seed}: {happened} deadlocks, {load.events:,} events")
         stage.world.execute("DROP TRIGGER unserializable ON campaign_days")
-        stage.recovered()
+        stage.wait_for_recovery()
         assert not master.logged("worker.died")
         assert master.logged("transaction.retried")
-    stage.tell("deadlocks and serialization failures", times, stage.judged(load))
+    stage.add_to_table("deadlocks and serialization failures", times, stage.checked(load))
 
 
-def sometimes_unserializable(stage: Stage) -> None:
-    """Now and then, a writer of counters meets a serialization failure; the sequence counts them."""
+def sometimes_unserializable(stage: FaultStage) -> None:
+    """Makes some writers of counters meet a serialization failure; a sequence counts the failures."""
     stage.world.execute("CREATE SEQUENCE unserializable_at")
     stage.world.execute(
         "CREATE FUNCTION unserializable() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF random() < 0.2 THEN "
@@ -180,24 +180,24 @@ def sometimes_unserializable(stage: Stage) -> None:
     )
 
 
-def failed_to_serialize(stage: Stage) -> int:
+def failed_to_serialize(stage: FaultStage) -> int:
     return int(stage.world.one("SELECT last_value FROM unserializable_at")["last_value"])
 
 
-def deadlocks(stage: Stage, name: str) -> int:
+def deadlocks(stage: FaultStage, name: str) -> int:
     found = stage.world.one("SELECT deadlocks FROM pg_stat_database WHERE datname = %s", name)
     return int(found["deadlocks"])
 
 
 def lock_the_wrong_way_round(stranger: psycopg.Connection[tuple[object, ...]], load: Load) -> None:
-    """Locks the brands' counters in the order opposite to ours, slowly; it may be the one to give way."""
+    """Locks the brands' counters slowly, in the order opposite to the product's; may be the deadlock's victim."""
     with suppress(psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled), stranger.transaction():
         for brand in reversed(load.brands):
             stranger.execute("SELECT FROM brand_days WHERE brand_id = %s FOR UPDATE", [brand])
             time.sleep(0.002)
 
 
-def test_one_locked_brand_holds_up_no_other(stage: Stage) -> None:
+def test_locked_brand_delays_no_other_brand(stage: FaultStage) -> None:
     load = stage.load(size(200, 1_000))
     stuck = load.brands[-1]
     with stage.workers() as master:
@@ -214,15 +214,17 @@ def test_one_locked_brand_holds_up_no_other(stage: Stage) -> None:
             assert stage.waiting() > 0
             assert spent(stage, [stuck]) < brand_micros(load, [stuck])
             until(lambda: others_are_counted(stage, load, stuck), "all other brands are counted")
-        stage.recovered()
+        stage.wait_for_recovery()
         assert stuck in {line["brand_id"] for line in master.logged("brand.locked")}
-    stage.tell(f"one brand's row locked for {LOCKED_SECONDS:.0f} s", 1, stage.judged(load))
+    stage.add_to_table(f"one brand's row locked for {LOCKED_SECONDS:.0f} s", 1, stage.checked(load))
 
 
 @pytest.mark.parametrize(
     ("locked", "busy_loops"), [(1, 0), (4, 0), (1, 2)], ids=["one brand", "most brands", "one brand, busy machine"]
 )
-def test_counting_recovers_from_a_stall_while_the_producer_goes_on(stage: Stage, locked: int, busy_loops: int) -> None:
+def test_counting_recovers_from_a_stall_while_the_producer_keeps_sending(
+    stage: FaultStage, locked: int, busy_loops: int
+) -> None:
     load = stage.load(size(100, 1_000))
     stuck = load.brands[-locked:]
     with stage.workers() as master, busy(busy_loops), producing(stage, load) as sent:
@@ -237,15 +239,15 @@ def test_counting_recovers_from_a_stall_while_the_producer_goes_on(stage: Stage,
         until(lambda: stage.waiting() <= IN_FLIGHT, "the backlog is gone")
         assert len(sent) > seen, "the producer went on meanwhile"
     with stage.workers():
-        stage.recovered()
+        stage.wait_for_recovery()
     assert {line["brand_id"] for line in master.logged("brand.locked")} <= set(stuck)
     fault = f"{locked} of {len(load.brands)} brands locked for {STALL_SECONDS:.0f} s, {busy_loops} busy loops"
-    stage.tell(f"{fault}, producer going on", 1, stage.judged(load))
+    stage.add_to_table(f"{fault}, producer going on", 1, stage.checked(load))
 
 
 @contextmanager
-def producing(stage: Stage, load: Load) -> Iterator[list[int]]:
-    """A producer sends at a steady rate whatever becomes of its messages; the list grows by one with each."""
+def producing(stage: FaultStage, load: Load) -> Iterator[list[int]]:
+    """A producer sends at a steady rate during the block; the list grows by one with each message."""
     stopping, sent = threading.Event(), list[int]()
 
     def send() -> None:
@@ -264,7 +266,7 @@ def producing(stage: Stage, load: Load) -> Iterator[list[int]]:
 
 @contextmanager
 def busy(loops: int) -> Iterator[None]:
-    """So many processes compute beside the workers."""
+    """So many processes compute during the block, to load the machine."""
     running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
     try:
         yield
@@ -274,12 +276,12 @@ def busy(loops: int) -> Iterator[None]:
             process.wait()
 
 
-def others_are_counted(stage: Stage, load: Load, stuck: int) -> bool:
+def others_are_counted(stage: FaultStage, load: Load, stuck: int) -> bool:
     others = [brand for brand in load.brands if brand != stuck]
     return spent(stage, others) == brand_micros(load, others)
 
 
-def spent(stage: Stage, brands: list[int]) -> int:
+def spent(stage: FaultStage, brands: list[int]) -> int:
     total = "SELECT COALESCE(sum(spent_micros), 0)::bigint AS micros FROM brand_days WHERE brand_id = ANY(%s)"
     return int(stage.world.one(total, brands)["micros"])
 
@@ -323,7 +325,7 @@ def migrations(tmp_path: Path) -> Config:
     return config
 
 
-def test_a_migration_under_load_loses_nothing(stage: Stage, migrations: Config) -> None:
+def test_migration_under_load_loses_nothing(stage: FaultStage, migrations: Config) -> None:
     times = size(2, 20)
     load = stage.load(size(200, 1_000))
     with stage.workers() as master:
@@ -332,14 +334,14 @@ def test_a_migration_under_load_loses_nothing(stage: Stage, migrations: Config) 
             for _ in range(times):
                 migrated_under_load(stage, load, lambda: command.upgrade(migrations, "9999"))
                 migrated_under_load(stage, load, lambda: command.downgrade(migrations, "-1"))
-        stage.recovered()
+        stage.wait_for_recovery()
         assert not master.logged("worker.died")
-    stage.tell("a migration up and down under load", times, stage.judged(load))
+    stage.add_to_table("a migration up and down under load", times, stage.checked(load))
 
 
 @contextmanager
-def under_load(load: Load, stage: Stage) -> Iterator[None]:
-    """Spend comes in before, meanwhile and after."""
+def under_load(load: Load, stage: FaultStage) -> Iterator[None]:
+    """Sends spend before, during and after the block."""
     before = load.events
     until(lambda: load.events >= before + 5 * load.a_message and stage.waiting() > 0, "spend comes in")
     yield
@@ -347,8 +349,8 @@ def under_load(load: Load, stage: Stage) -> Iterator[None]:
     until(lambda: load.events >= since + 5 * load.a_message, "spend still comes in")
 
 
-def migrated_under_load(stage: Stage, load: Load, migrate: Callable[[], object]) -> None:
-    """The release step, again where it gave up on a lock rather than hold the workers up."""
+def migrated_under_load(stage: FaultStage, load: Load, migrate: Callable[[], object]) -> None:
+    """Runs the migration, again whenever its lock timed out."""
     with under_load(load, stage):
         for _ in range(20):
             try:

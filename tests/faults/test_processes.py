@@ -1,4 +1,4 @@
-"""Worker processes that are killed, stopped or told to end amidst their work: what they held is counted once."""
+"""Worker processes that are killed, stopped or terminated during work: their messages are counted once."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from tests.faults.kit import LONG, Stage, children, is_ready, kill, progress, several_bundles, size, until
+from tests.faults.kit import LONG, FaultStage, children, is_ready, kill, progress, several_bundles, size, until
 from tests.faults.load import Load
 
 SHUTDOWN_SECONDS = 30
@@ -15,10 +15,10 @@ STOPPED_SECONDS = 120
 
 HEARTBEATS = "dramatiq:__heartbeats__"
 SILENT_MS = size(2_000, 20_000)
-"""The short form calls a worker dead much sooner than the service does."""
+"""In the short form, a worker counts as dead after a much shorter silence than in the service."""
 
 
-def test_killed_worker_processes_lose_and_double_nothing(stage: Stage) -> None:
+def test_killed_worker_processes_lose_and_double_nothing(stage: FaultStage) -> None:
     kills = size(10, 200)
     load = stage.load(1_000)
     with stage.workers() as master:
@@ -28,7 +28,7 @@ def test_killed_worker_processes_lose_and_double_nothing(stage: Stage) -> None:
             running = children(master.process.pid)
             if not running or not kill(stage.draw.choice(running)):
                 return False
-            stage.over()
+            stage.fault_ended()
             return stage.waiting() > 0
 
         stage.hit(load, kills, kill_one)
@@ -37,13 +37,13 @@ def test_killed_worker_processes_lose_and_double_nothing(stage: Stage) -> None:
         assert len([line for line in died if line["exit_code"] == -signal.SIGKILL]) >= kills
         assert sum(line["messages_in_work"] > 0 for line in died) >= kills // 10
         assert master.process.poll() is None
-    stage.tell("worker process: kill -9", kills, stage.judged(load))
+    stage.add_to_table("worker process: kill -9", kills, stage.checked(load))
 
 
 class Supervisor:
-    """Starts the master again whenever it has ended, as systemd or a container's runtime does."""
+    """Restarts the master whenever it has ended, as systemd or a container's runtime does."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: FaultStage) -> None:
         self._stage = stage
         self._services = ExitStack()
         self._stopping = threading.Event()
@@ -63,7 +63,7 @@ class Supervisor:
 
 
 @contextmanager
-def supervised(stage: Stage) -> Iterator[Supervisor]:
+def supervised(stage: FaultStage) -> Iterator[Supervisor]:
     supervisor = Supervisor(stage)
     try:
         yield supervisor
@@ -71,7 +71,7 @@ def supervised(stage: Stage) -> Iterator[Supervisor]:
         supervisor.stop()
 
 
-def test_a_killed_master_leaves_no_orphan_and_loses_nothing(stage: Stage) -> None:
+def test_killed_master_leaves_no_orphan_and_loses_nothing(stage: FaultStage) -> None:
     kills = size(2, 20)
     load = stage.load(size(200, 1_000))
     with supervised(stage) as supervisor:
@@ -81,14 +81,14 @@ def test_a_killed_master_leaves_no_orphan_and_loses_nothing(stage: Stage) -> Non
             master = supervisor.current
             orphans = children(master.process.pid)
             kill(master.process.pid)
-            stage.over()
+            stage.fault_ended()
             was_at_work = stage.waiting() > 0
             until(lambda: supervisor.current is not master, "the master is started again")
             until(lambda: not any(is_running(orphan) for orphan in orphans), "the orphans have ended")
             return was_at_work
 
         stage.hit(load, kills, kill_the_master)
-    stage.tell("master: kill -9", kills, stage.judged(load))
+    stage.add_to_table("master: kill -9", kills, stage.checked(load))
 
 
 def is_running(pid: int) -> bool:
@@ -99,7 +99,7 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def test_sigterm_amidst_work_ends_in_time_with_0_and_the_next_start_does_the_rest(stage: Stage) -> None:
+def test_sigterm_during_work_ends_in_time_with_0_and_the_next_start_does_the_rest(stage: FaultStage) -> None:
     times = size(2, 50)
     load = stage.load(size(200, 1_000))
     ends: list[float] = []
@@ -116,11 +116,11 @@ def test_sigterm_amidst_work_ends_in_time_with_0_and_the_next_start_does_the_res
         assert stage.waiting() > 0, "it was not under load"
         progress(f"seed {stage.seed}: {number + 1} of {times}, ended in {ends[-1]:.1f} s")
     with stage.workers():
-        stage.recovered()
-    stage.tell("SIGTERM under load (the time is to its end)", times, stage.judged(load), ends)
+        stage.wait_for_recovery()
+    stage.add_to_table("SIGTERM under load (the time is to its end)", times, stage.checked(load), ends)
 
 
-def test_a_process_that_is_stopped_for_long_and_goes_on_doubles_nothing(stage: Stage) -> None:
+def test_process_stopped_for_long_and_continued_doubles_nothing(stage: FaultStage) -> None:
     load = stage.load(size(200, 1_000))
     env = {
         "SPENDGATE_WORKER_PROCESSES": "1",
@@ -141,15 +141,15 @@ def test_a_process_that_is_stopped_for_long_and_goes_on_doubles_nothing(stage: S
                 until(lambda: stage.is_done() and time.monotonic() > since + STOPPED_SECONDS, "the other does it all")
             assert children(first.process.pid) == [pid]
             kill(pid, signal.SIGCONT)
-            stage.recovered()
+            stage.wait_for_recovery()
             stage.send(load.batches(20))
             until(stage.is_done, "both go on as before")
             assert not first.logged("worker.died")
-    stage.tell("worker process: SIGSTOP for 120 s, then SIGCONT", 1, stage.judged(load))
+    stage.add_to_table("worker process: SIGSTOP for 120 s, then SIGCONT", 1, stage.checked(load))
 
 
-def stop_at_work(stage: Stage, load: Load, pid: int, held_by_it: str) -> None:
-    """Stops the process while it holds messages."""
+def stop_at_work(stage: FaultStage, load: Load, pid: int, held_by_it: str) -> None:
+    """Stops the process while it has messages in progress."""
     for _ in range(20):
         stage.send(load.batches(40))
         until(lambda: stage.waiting() < 30, "the workers began")

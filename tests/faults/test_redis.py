@@ -1,4 +1,4 @@
-"""Redis killed, away, silent, full or without a disk: what it took is counted once, what it refuses is told clearly."""
+"""Redis killed, away, silent, full or without a disk: accepted messages are counted once, others clearly refused."""
 
 import signal
 import time
@@ -12,7 +12,7 @@ from dramatiq import Message
 
 from delivery.messages import NotEnqueued
 from tests.cli.shell import shell
-from tests.faults.kit import Stage, is_ready, size, until
+from tests.faults.kit import FaultStage, is_ready, size, until
 from tests.faults.load import Load
 from tests.faults.servers import Proxy, filled, small_disk
 
@@ -22,7 +22,7 @@ ROOM_BYTES = size(1_500_000, 8_000_000)
 DISK_MEGABYTES = 64
 
 
-def test_a_killed_redis_comes_back_with_all_that_it_took(stage: Stage) -> None:
+def test_killed_redis_restarts_with_every_accepted_message(stage: FaultStage) -> None:
     kills = size(2, 20)
     load = stage.load(size(200, 1_000))
     with stage.workers() as master:
@@ -34,12 +34,12 @@ def test_a_killed_redis_comes_back_with_all_that_it_took(stage: Stage) -> None:
                 until(lambda enough=enough: load.events > enough and stage.waiting() > 0, "it is under load")  # type: ignore[misc]  # bound now
                 stage.servers.valkey.end(signal.SIGKILL)
                 stage.servers.valkey.start()
-            stage.recovered()
+            stage.wait_for_recovery()
         assert not master.logged("worker.died")
-    stage.tell("Redis with AOF: kill -9 under load", kills, stage.judged(load))
+    stage.add_to_table("Redis with AOF: kill -9 under load", kills, stage.checked(load))
 
 
-def test_actors_that_fail_while_redis_is_away_lose_no_message(stage: Stage) -> None:
+def test_actors_that_fail_while_redis_is_away_lose_no_message(stage: FaultStage) -> None:
     load = stage.load(size(50, 1_000))
     failing(stage)
     with stage.workers(processes=1) as master:
@@ -50,16 +50,16 @@ def test_actors_that_fail_while_redis_is_away_lose_no_message(stage: Stage) -> N
         until_passed(AWAY_SECONDS)
         stage.world.execute("DROP TRIGGER fail ON spend_events")
         stage.servers.valkey.start()
-        stage.recovered()
+        stage.wait_for_recovery()
         given_up = stage.world.rejected()
         assert {row["reason"] for row in given_up} == {"dead_letter"}
         assert shell("rejected", "replay", "--all").code == 0
         until(stage.is_done, "what was given up is known when it is sent again")
-    stage.tell("Redis away for 60 s while actors fail", 1, stage.judged(load))
+    stage.add_to_table("Redis away for 60 s while actors fail", 1, stage.checked(load))
 
 
-def failing(stage: Stage) -> None:
-    """Whoever writes to the ledger fails, as in a Postgres that starts."""
+def failing(stage: FaultStage) -> None:
+    """Makes every write to the ledger fail, as while Postgres starts."""
     stage.world.execute(
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         "PERFORM pg_sleep(0.5); RAISE EXCEPTION 'starting up' USING ERRCODE = '57P03'; END $$"
@@ -68,20 +68,20 @@ def failing(stage: Stage) -> None:
 
 
 def until_passed(seconds: float) -> None:
-    """Lets a fault last: its length is the fault."""
+    """Waits for the duration of a fault."""
     time.sleep(seconds)
 
 
 @pytest.fixture
-def proxy(stage: Stage) -> Iterator[Proxy]:
-    """Another way to the stage's Redis."""
+def proxy(stage: FaultStage) -> Iterator[Proxy]:
+    """A proxy to the stage's Redis."""
     way = Proxy(stage.servers.valkey.port)
     yield way
     way.close()
 
 
 @pytest.mark.parametrize("then", ["closes", "goes on"])
-def test_replies_that_are_swallowed_strand_no_message(stage: Stage, proxy: Proxy, then: str) -> None:
+def test_dropped_replies_strand_no_message(stage: FaultStage, proxy: Proxy, then: str) -> None:
     times = size(1, 10)
     load = stage.load(size(200, 1_000))
     with stage.workers(env={"REDIS_URL": stage.servers.redis_url_at(proxy.port)}) as master:
@@ -100,12 +100,12 @@ def test_replies_that_are_swallowed_strand_no_message(stage: Stage, proxy: Proxy
 
         stage.hit(load, times, swallow)
         assert not master.logged("worker.died")
-    stage.tell(f"replies of Redis swallowed for 10 s, then it {then}", times, stage.judged(load))
+    stage.add_to_table(f"replies of Redis swallowed for 10 s, then it {then}", times, stage.checked(load))
 
 
 @contextmanager
-def with_room(stage: Stage, room_bytes: int) -> Iterator[None]:
-    """Redis may take so many bytes more."""
+def with_room(stage: FaultStage, room_bytes: int) -> Iterator[None]:
+    """Limits the memory of Redis to its current use and so many bytes more."""
     before = stage.queue.config_get("maxmemory")["maxmemory"]
     used = stage.queue.info("memory")["used_memory"]
     stage.queue.config_set("maxmemory", used + room_bytes)
@@ -115,7 +115,7 @@ def with_room(stage: Stage, room_bytes: int) -> Iterator[None]:
         stage.queue.config_set("maxmemory", before)
 
 
-def test_a_full_redis_refuses_clearly_is_drained_and_takes_messages_again(stage: Stage) -> None:
+def test_full_redis_refuses_clearly_and_accepts_messages_after_it_was_drained(stage: FaultStage) -> None:
     times = size(1, 10)
     load = stage.load(size(200, 1_000))
     with with_room(stage, ROOM_BYTES):
@@ -124,15 +124,15 @@ def test_a_full_redis_refuses_clearly_is_drained_and_takes_messages_again(stage:
             assert refused.startswith("nothing was enqueued: Redis is full"), refused
             with stage.workers():
                 stage.send(load.batches(1))
-                stage.recovered("the workers drain it")
+                stage.wait_for_recovery("the workers drain it")
             stage.send(load.batches(1))
         with stage.workers():
             until(stage.is_done, "it takes messages again")
-    stage.tell("Redis full, refusing, drained", times, stage.judged(load))
+    stage.add_to_table("Redis full, refusing, drained", times, stage.checked(load))
 
 
-def send_until_refused(stage: Stage, load: Load) -> str:
-    """What the sender is told when Redis is full; the refused message goes once there is room."""
+def send_until_refused(stage: FaultStage, load: Load) -> str:
+    """Sends until Redis is full; returns the sender's error, and sends the refused message once there is room."""
     for _ in range(1_000):
         events = load.batches(1)[0]
         try:
@@ -146,8 +146,8 @@ def send_until_refused(stage: Stage, load: Load) -> str:
 
 
 @contextmanager
-def roomier(stage: Stage) -> Iterator[None]:
-    """For one message there is room."""
+def roomier(stage: FaultStage) -> Iterator[None]:
+    """Makes room for one message."""
     limit = int(stage.queue.config_get("maxmemory")["maxmemory"])
     stage.queue.config_set("maxmemory", limit * 2)
     try:
@@ -161,8 +161,8 @@ def message_of(events: list[dict[str, object]]) -> Message[None]:
 
 
 @pytest.fixture
-def disk(stage: Stage) -> Iterator[Path]:
-    """A small disk under Redis's files."""
+def disk(stage: FaultStage) -> Iterator[Path]:
+    """A small disk for Redis's files."""
     folder = stage.servers.home / "valkey"
     stage.servers.valkey.end(signal.SIGTERM)
     with small_disk(folder, DISK_MEGABYTES):
@@ -172,7 +172,7 @@ def disk(stage: Stage) -> Iterator[Path]:
     stage.servers.valkey.start()
 
 
-def test_a_redis_without_disk_refuses_and_goes_on_when_there_is_some(stage: Stage, disk: Path) -> None:
+def test_redis_with_a_full_disk_refuses_and_continues_when_there_is_room(stage: FaultStage, disk: Path) -> None:
     times = size(1, 10)
     load = stage.load(size(200, 1_000))
     with stage.workers() as master:
@@ -181,13 +181,13 @@ def test_a_redis_without_disk_refuses_and_goes_on_when_there_is_some(stage: Stag
             with stage.sending(load), filled(disk):
                 until(lambda: refuses(stage), "Redis refuses to write")
                 until_passed(AWAY_SECONDS / 2)
-            stage.recovered()
+            stage.wait_for_recovery()
         assert not master.logged("worker.died")
-    stage.tell("disk of Redis full", times, stage.judged(load))
+    stage.add_to_table("disk of Redis full", times, stage.checked(load))
 
 
-def refuses(stage: Stage) -> bool:
-    """Whether Redis takes no write for want of a disk."""
+def refuses(stage: FaultStage) -> bool:
+    """Whether Redis refuses writes because its disk is full."""
     try:
         stage.queue.set("probe", 1, px=1)
     except redis.ResponseError as error:

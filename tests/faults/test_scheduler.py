@@ -1,4 +1,4 @@
-"""Schedulers twice, restarted, away over a midnight; ticks that fail: campaigns open and close once and are right."""
+"""Two schedulers, restarts, an outage over midnight and failing ticks: each campaign is toggled once and is right."""
 
 import signal
 import time
@@ -12,7 +12,7 @@ import pytest
 from runtime import clock
 from runtime.settings import settings
 from tests.cli.shell import Service
-from tests.faults.kit import Stage, progress, size, until
+from tests.faults.kit import FaultStage, progress, size, until
 from tests.faults.load import Figures
 from tests.world import UNIT, World
 from workers.actors.schedule import apply_dayparting, reset_daily_budgets
@@ -24,8 +24,8 @@ SCHEDULES = ("mon-sun 06:00-18:00", "mon-sun 00:00-03:00, mon-sun 12:00-20:00", 
 
 
 @pytest.fixture
-def drive(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Starts the one clock of this process and of all that it starts: `drive(start, speed)`."""
+def drive(stage: FaultStage, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Returns `drive(start, speed)`, which starts a simulated clock for this process and its child processes."""
 
     def driven(start: str, speed: float) -> None:
         (stage.servers.home / "clock.json").unlink(missing_ok=True)
@@ -38,8 +38,8 @@ def drive(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @contextmanager
-def standing_at(stage: Stage, at: str) -> Iterator[World]:
-    """The world while this process's clock stands still, so that what is made first is made in time."""
+def clock_stopped_at(stage: FaultStage, at: str) -> Iterator[World]:
+    """The world while this process's clock stands still, so that setup takes no simulated time."""
     with pytest.MonkeyPatch.context() as patch:
         world = World(stage.world.url, patch)
         world.set_clock(at)
@@ -47,14 +47,14 @@ def standing_at(stage: Stage, at: str) -> Iterator[World]:
         world.disconnect()
 
 
-def changes(stage: Stage, campaign: int) -> list[tuple[str, str]]:
+def changes(stage: FaultStage, campaign: int) -> list[tuple[str, str]]:
     """The campaign's toggles, oldest first."""
     rows = stage.world.rows("SELECT * FROM status_changes WHERE campaign_id = %s ORDER BY id", campaign)
     return [(row["from_status"], row["to_status"]) for row in rows]
 
 
-def settled(stage: Stage) -> Figures:
-    """At rest each campaign is what the rules say, and no toggle was told twice."""
+def check_at_rest(stage: FaultStage) -> Figures:
+    """Runs the jobs and checks that each campaign follows the rules and none was toggled twice in one direction."""
     stage.world.set_clock(clock.now())
     for job in (apply_dayparting, reset_daily_budgets):
         job()
@@ -71,15 +71,15 @@ def settled(stage: Stage) -> Figures:
     return Figures(len(rows), 0, doubled)
 
 
-def scheduler(stage: Stage, running: ExitStack, name: str) -> Service:
-    """A scheduler that Redis knows by its name."""
+def scheduler(stage: FaultStage, running: ExitStack, name: str) -> Service:
+    """A scheduler that registers in Redis under its name."""
     env = {"REDIS_URL": f"{stage.servers.redis_url}?client_name={name}"}
     return running.enter_context(stage.started("-m", "workers.scheduler", env=env))
 
 
-def test_two_schedulers_restarted_again_and_again_toggle_each_campaign_once(stage: Stage, drive: Any) -> None:
+def test_two_schedulers_restarted_repeatedly_toggle_each_campaign_once(stage: FaultStage, drive: Any) -> None:
     restarts = size(6, 100)
-    with standing_at(stage, EVENING) as world:
+    with clock_stopped_at(stage, EVENING) as world:
         brand = world.brand(daily=UNIT)
         campaigns = [world.campaign(brand, schedule=schedule) for schedule in SCHEDULES]
         world.spend(campaigns[-1], UNIT)
@@ -89,7 +89,7 @@ def test_two_schedulers_restarted_again_and_again_toggle_each_campaign_once(stag
         pair = [scheduler(stage, running, f"scheduler-{number}") for number in range(2)]
         for number in range(restarts):
             place = number % 2
-            until(lambda number=number: beats(stage, f"scheduler-{number}"), "it sets something off")  # type: ignore[misc]  # bound now
+            until(lambda number=number: has_sent(stage, f"scheduler-{number}"), "it sets something off")  # type: ignore[misc]  # bound now
             ended = stage.draw.choice((signal.SIGKILL, signal.SIGTERM))
             pair[place].send(ended)
             assert pair[place].code() == (0 if ended is signal.SIGTERM else -signal.SIGKILL)
@@ -99,14 +99,14 @@ def test_two_schedulers_restarted_again_and_again_toggle_each_campaign_once(stag
         until(lambda: len(changes(stage, campaigns[0])) > before[campaigns[0]], "it was toggled")
         assert all(one.process.poll() is None for one in pair)
         assert not workers.logged("worker.died")
-    figures = settled(stage)
+    figures = check_at_rest(stage)
     assert changes(stage, campaigns[-1])[before[campaigns[-1]] :] == [("inactive", "active")]
-    stage.tell("two schedulers, restarted (events are toggles)", restarts, figures, [])
+    stage.add_to_table("two schedulers, restarted (events are toggles)", restarts, figures, [])
 
 
-def test_a_hundred_restarts_in_one_minute_toggle_each_campaign_once(stage: Stage, drive: Any) -> None:
+def test_a_hundred_restarts_in_one_minute_toggle_each_campaign_once(stage: FaultStage, drive: Any) -> None:
     restarts = size(6, 100)
-    with standing_at(stage, EVENING) as world:
+    with clock_stopped_at(stage, EVENING) as world:
         limited = world.campaign(world.brand(daily=UNIT))
         parted = world.campaign(world.brand(), schedule="mon-sun 00:05-23:00")
         world.spend(limited, UNIT)
@@ -126,20 +126,20 @@ def test_a_hundred_restarts_in_one_minute_toggle_each_campaign_once(stage: Stage
         until(lambda: clock.now() > MIDNIGHT + timedelta(hours=1), "midnight passes")
         until(lambda: stage.world.is_active(limited) and stage.world.is_active(parted), "the new day is seen")
         assert not workers.logged("worker.died")
-    figures = settled(stage)
+    figures = check_at_rest(stage)
     assert changes(stage, limited)[before[0] :] == [("inactive", "active")]
     assert changes(stage, parted)[before[1] :] == [("inactive", "active")]
-    stage.tell("two schedulers, killed within a minute (events are toggles)", restarts, figures, [])
+    stage.add_to_table("two schedulers, killed within a minute (events are toggles)", restarts, figures, [])
 
 
-def beats(stage: Stage, name: str) -> bool:
-    """Whether the scheduler of that name has sent what the clock sets off."""
+def has_sent(stage: FaultStage, name: str) -> bool:
+    """Whether the scheduler of that name has sent scheduled messages."""
     clients = stage.queue.client_list()
     return any(client["name"] == name and client["cmd"].startswith("evalsha") for client in clients)
 
 
-def test_a_midnight_without_a_scheduler_is_caught_up_with_once(stage: Stage, drive: Any) -> None:
-    with standing_at(stage, EVENING) as world:
+def test_midnight_without_a_scheduler_is_caught_up_once(stage: FaultStage, drive: Any) -> None:
+    with clock_stopped_at(stage, EVENING) as world:
         limited = world.campaign(world.brand(daily=UNIT))
         parted = world.campaign(world.brand(), schedule="mon-sun 00:05-24:00")
         world.spend(limited, UNIT)
@@ -151,16 +151,16 @@ def test_a_midnight_without_a_scheduler_is_caught_up_with_once(stage: Stage, dri
         assert (len(changes(stage, limited)), len(changes(stage, parted))) == before
         with stage.started("-m", "workers.scheduler"):
             until(lambda: stage.world.is_active(limited), "the new day is seen")
-    figures = settled(stage)
+    figures = check_at_rest(stage)
     assert changes(stage, limited)[before[0] :] == [("inactive", "active")]
-    stage.tell("scheduler away over a midnight (events are toggles)", 1, figures, [])
+    stage.add_to_table("scheduler away over a midnight (events are toggles)", 1, figures, [])
 
 
 @pytest.mark.parametrize(
     ("sql_state", "told"), [("P0001", "enforcement.failed"), ("57P03", "enforcement.postponed")], ids=["bad", "passing"]
 )
-def test_ticks_that_fail_three_times_toggle_once(stage: Stage, drive: Any, sql_state: str, told: str) -> None:
-    with standing_at(stage, EVENING) as world:
+def test_ticks_that_fail_three_times_toggle_once(stage: FaultStage, drive: Any, sql_state: str, told: str) -> None:
+    with clock_stopped_at(stage, EVENING) as world:
         # closed for long: a tick that succeeds late must still find something to toggle
         campaign = world.campaign(world.brand(), schedule="mon-sun 22:00-23:02")
     drive(EVENING, 120)
@@ -175,6 +175,6 @@ def test_ticks_that_fail_three_times_toggle_once(stage: Stage, drive: Any, sql_s
         assert len(changes(stage, campaign)) == before
         stage.world.execute("DROP TRIGGER fail ON campaigns")
         until(lambda: len(changes(stage, campaign)) > before, "a tick succeeds")
-    figures = settled(stage)
+    figures = check_at_rest(stage)
     assert changes(stage, campaign)[before] == ("active", "inactive")
-    stage.tell(f"ticks that fail three times, {sql_state} (events are toggles)", 1, figures, [])
+    stage.add_to_table(f"ticks that fail three times, {sql_state} (events are toggles)", 1, figures, [])

@@ -1,7 +1,7 @@
-"""`python -m tests.faults.worker`: the worker processes as they are, and actors that no process survives.
+"""`python -m tests.faults.worker`: the worker processes as deployed, with an actor that kills its process.
 
-SPENDGATE_FAULTS_SILENT_MS sets after how much silence a worker is called dead, SPENDGATE_FAULTS_PART how many campaigns
-of a large brand are enforced in one transaction.
+SPENDGATE_FAULTS_SILENT_MS sets the milliseconds of silence after which a worker counts as dead, SPENDGATE_FAULTS_PART
+the campaigns of a large brand in one transaction.
 """
 
 import os
@@ -21,7 +21,7 @@ broker = get_broker()
 
 @dramatiq.actor(broker=broker, queue_name="spend", max_retries=0)
 def kill_the_process(how: str) -> None:
-    """Ends the process in which it runs: by a signal that cannot be caught, or by itself."""
+    """Ends the process that runs it: by SIGKILL, or by exiting with code 3."""
     if how == "signal":
         os.kill(os.getpid(), signal.SIGKILL)
         eventually(lambda: False)
