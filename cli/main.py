@@ -84,7 +84,7 @@ app.add_typer(access.api_keys, name="api-keys", rich_help_panel=ACCESS)
 def run() -> None:
     """Runs the command line; reports each expected failure as one line on stderr and an exit code."""
     try:
-        logs.quiet()
+        logs.configure_for_command()
         app(standalone_mode=True)
     except (SettingsError, InvalidValue, EmbeddedError) as error:
         _fail(_first_line(error), BAD_USE_EXIT)

@@ -18,7 +18,7 @@ from rich.progress import open as open_with_progress
 from rich.table import Table
 
 from domain.holds import stays_stopped
-from runtime.formats import exact_money, spellable, wall_clock
+from runtime.formats import escape_surrogates, exact_money, wall_clock
 
 FOUND_EXIT: Final = 1
 BAD_USE_EXIT: Final = 2
@@ -36,7 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs in
 
 def print_json(value: object) -> None:
     """Prints one JSON document: times in ISO 8601, money in integer micros."""
-    typer.echo(spellable(json.dumps(value, default=_plain, ensure_ascii=False, indent=2)))
+    typer.echo(escape_surrogates(json.dumps(value, default=_plain, ensure_ascii=False, indent=2)))
 
 
 def _plain(value: object) -> str:

@@ -21,10 +21,10 @@ from db.repository.reading import feed
 from domain.errors import InvalidValue
 from runtime import addresses, clock, logs
 from runtime.embedded import servers as embedded
-from runtime.embedded.home import announce, unusable
+from runtime.embedded.home import announce, unusable_home
 from runtime.embedded.placement import EmbeddedError
 from runtime.embedded.supervisor import Program, supervise
-from runtime.settings import SettingsError, own_settings, settings
+from runtime.settings import SettingsError, environment_settings, settings
 from runtime.signals import Stop
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,7 +90,7 @@ def _up(stop: Stop, *, demo: bool, seconds: float | None, fresh: bool) -> int:
     os.environ["SPENDGATE_HOME"] = str(home)
     is_watched = "LOG_FORMAT" not in os.environ and sys.stdout.isatty()
     _port()  # refuses a port in use before anything is started or erased
-    if fresh and own_settings().database_url is None:
+    if fresh and environment_settings().database_url is None:
         _erase(home)
     if is_watched:
         console.print("Starting the servers and migrating the database …")
@@ -117,7 +117,7 @@ def _erase(home: Path) -> None:
     try:
         embedded.erase(home)
     except OSError as error:
-        raise unusable(home, error) from error
+        raise unusable_home(home, error) from error
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def _servers(home: Path) -> Iterator[embedded.Servers]:
 
     Raises SettingsError if only one of the two URLs is set.
     """
-    read = own_settings()
+    read = environment_settings()
     if read.database_url and read.queue_url:
         yield embedded.Servers(read.database_url, read.redis_url or "")  # RabbitMQ needs no Redis beside it
         return
@@ -161,7 +161,7 @@ def _run(servers: embedded.Servers, stop: Stop, home: Path, *, demo: bool, secon
     clock.reset()
     logs.configure()
     urls = _urls_of_roles(servers)
-    log.info("service.started", page=addresses.page(settings().host, port), demo=demo)
+    log.info("service.started", page=addresses.page_url(settings().host, port), demo=demo)
     if seconds is not None:
         timer = threading.Timer(seconds, stop.set)
         timer.daemon = True
@@ -185,7 +185,7 @@ def _announced_when_ready(servers: embedded.Servers, stop: Stop, home: Path) -> 
             if not stop.is_set():
                 if servers.processes:
                     _announce(home)
-                log.info("service.ready", page=addresses.page(settings().host, settings().port))
+                log.info("service.ready", page=addresses.page_url(settings().host, settings().port))
 
     threading.Thread(target=watch, daemon=True).start()
     try:
@@ -207,7 +207,9 @@ def _announce(home: Path) -> None:
 def _is_ready() -> bool:
     """Returns whether the web process answers its readiness check with a status below 500."""
     host = settings().host
-    with closing(HTTPConnection(addresses.ANYWHERE.get(host, host), settings().port, timeout=ANSWER_SECONDS)) as web:
+    with closing(
+        HTTPConnection(addresses.LOOPBACK_OF_WILDCARD.get(host, host), settings().port, timeout=ANSWER_SECONDS)
+    ) as web:
         try:
             web.request("GET", "/readyz")
             return web.getresponse().status < 500
@@ -253,7 +255,7 @@ def _port() -> int:
 
 def _free_port(port: int) -> int:
     """Returns the port if it is free, or for 0 any free port. Raises PortInUse."""
-    sockets = addresses.listening(settings().host, port)
+    sockets = addresses.listening_sockets(settings().host, port)
     try:
         free_port: int = sockets[0].getsockname()[1]
     finally:

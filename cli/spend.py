@@ -40,7 +40,7 @@ from domain.errors import InvalidValue
 from domain.json_text import flaws_of, read_json
 from domain.money import format_units
 from runtime import clock
-from runtime.formats import spellable
+from runtime.formats import escape_surrogates
 
 rejected_app = typer.Typer(
     no_args_is_help=True, help="Manage rejected inputs, which are kept with their reason until they are replayed."
@@ -283,7 +283,7 @@ def list_rejected(
             "reason": row.reason,
             "detail": row.detail,
             "times": row.times,
-            "input": spellable(json.dumps(row.payload, ensure_ascii=False))[:100],
+            "input": escape_surrogates(json.dumps(row.payload, ensure_ascii=False))[:100],
         }
         for row in waiting
     ]

@@ -1,4 +1,6 @@
-"""The only clock. Real time, except on the embedded servers, where SPENDGATE_CLOCK_START and _SPEED drive it."""
+"""The only module that reads a clock: real time, or on embedded servers a clock driven by SPENDGATE_CLOCK_START and
+SPENDGATE_CLOCK_SPEED.
+"""
 
 import json
 import os
@@ -13,7 +15,7 @@ from runtime.settings import settings
 
 @dataclass(frozen=True, slots=True)
 class DrivenClock:
-    """Shows `starts_at` when real time is `anchor` (seconds since 1970), and runs `speed` times as fast from there."""
+    """A clock that shows `starts_at` at real time `anchor` (seconds since 1970) and runs `speed` times as fast."""
 
     starts_at: datetime
     speed: float
@@ -24,15 +26,15 @@ class DrivenClock:
 
 
 def now() -> datetime:
-    """The present instant, aware, in UTC."""
+    """Returns the current time as an aware datetime in UTC."""
     clock = _clock()
     if clock is None:
-        return datetime.now(UTC)  # noqa: TID251 - the one place that reads it
+        return datetime.now(UTC)  # noqa: TID251 - the only place that reads the clock
     return clock.at(_real_seconds())
 
 
 def _real_seconds() -> float:
-    return time.time()  # noqa: TID251 - the one place that reads it
+    return time.time()  # noqa: TID251 - the only place that reads the clock
 
 
 @lru_cache(maxsize=1)
@@ -40,11 +42,11 @@ def _clock() -> DrivenClock | None:
     read = settings()
     if not read.clock_is_driven:
         return None
-    return _shared(read.home / "clock.json", read.clock_start, read.clock_speed)
+    return _shared_clock(read.home / "clock.json", read.clock_start, read.clock_speed)
 
 
-def _shared(path: Path, starts_at: datetime | None, speed: float) -> DrivenClock:
-    """The clock that every process of this home shares: the first to ask anchors it, the others follow."""
+def _shared_clock(path: Path, starts_at: datetime | None, speed: float) -> DrivenClock:
+    """Returns the clock that all processes share through the file `path`; the first process writes its anchor."""
     asked = [starts_at.isoformat() if starts_at else None, speed]
     try:
         kept = json.loads(path.read_text())
@@ -62,5 +64,5 @@ def _shared(path: Path, starts_at: datetime | None, speed: float) -> DrivenClock
 
 
 def reset() -> None:
-    """Forgets what was read, so that the next `now` reads settings and anchor anew."""
+    """Clears the cache, so that the next `now` reads settings and anchor again."""
     _clock.cache_clear()

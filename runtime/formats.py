@@ -1,4 +1,4 @@
-"""Money and moments as people read them."""
+"""Formats of money and times for people."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,25 +12,25 @@ _MICROS_PER_UNIT: Final = 1_000_000
 
 
 def exact_money(micros: int, currency: str) -> str:
-    """Micros in the currency's own form, with all the decimals there are: $1,234.50, $0.000001."""
+    """Formats micros in the usual form of the currency with all decimals: $1,234.50, $0.000001."""
     return str(format_currency(Decimal(micros) / _MICROS_PER_UNIT, currency, locale=LOCALE, decimal_quantization=False))
 
 
 def rounded_money(micros: int, currency: str) -> str:
-    """Micros in the currency's own form, rounded to its usual decimals."""
+    """Formats micros in the usual form of the currency, rounded to its usual decimals."""
     return str(format_currency(Decimal(micros) / _MICROS_PER_UNIT, currency, locale=LOCALE))
 
 
 def instant(moment: datetime) -> str:
-    """A moment in UTC to the second: 2026-06-17 12:00:00 UTC."""
+    """Formats a time in UTC to the second: 2026-06-17 12:00:00 UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def wall_clock(moment: datetime, zone: ZoneInfo) -> str:
-    """A moment by a brand's wall clock: Wed 2026-06-17 08:00 EDT."""
+    """Formats a time in a brand's time zone: Wed 2026-06-17 08:00 EDT."""
     return f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M %Z}"
 
 
-def spellable(text: str) -> str:
-    """The text with each half of a surrogate pair, which UTF-8 cannot spell, as JSON escapes it."""
+def escape_surrogates(text: str) -> str:
+    """Replaces lone surrogates, which UTF-8 cannot encode, by their JSON escape such as \\ud800."""
     return text.encode("utf-8", "backslashreplace").decode()

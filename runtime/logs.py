@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stdout from every process, third-party lines included."""
+"""Structured logs: every process writes one JSON object per line to stdout, also for lines of libraries."""
 
 import json
 import logging
@@ -19,26 +19,23 @@ from runtime.settings import settings
 
 MAX_FIELD_CHARACTERS = 2_000
 CHATTY = ("periodiq", "alembic", "uvicorn.error", "httpx", "httpcore")
-"""Libraries that tell of each of their own steps: from these, what is a warning."""
+"""Loggers of libraries that log routine steps at level info; only their warnings and errors are written."""
 
 MAX_FRAMES: Final = 20
 MANY_LINES: Final = 20
-"""From so many on, lines of one event are written together."""
+"""The number of lines from which `info_each` writes lines in batches."""
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 _lines_are_json = False
 _LEVEL_WIDTH: Final = len("critical")
 _COLOURS: Final = {"debug": 36, "info": 32, "warning": 33, "error": 31, "critical": 31}
 
-# What begins a line for some reader, moves a terminal's cursor, or turns the order of what is shown.
+# Characters that break a line, move a terminal's cursor or reverse the direction of text.
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class _DescriptorHandler(logging.Handler):
-    """Writes each line to the process's own stdout or stderr at once and whole.
-
-    Dramatiq puts a pipe to its master's stderr in the place of sys.stdout; descriptor 1 stays what it was.
-    """
+    """Writes each line in one system call to descriptor 1 or 2, because Dramatiq replaces sys.stdout by a pipe."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -47,25 +44,25 @@ class _DescriptorHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self.write(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
-        except Exception:  # noqa: BLE001 - logging never stops the work it tells of
+        except Exception:  # noqa: BLE001 - a log that fails must not stop the work
             self.handleError(record)
 
     def write(self, lines: bytes) -> None:
-        """Writes one line or several, each with its end."""
+        """Writes complete lines, each with its newline."""
         os.write(self.descriptor, lines)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
-        """Tells that a line could not be written. The stock one raises, at a depth at which nothing is left to do."""
+        """Writes a line that says that a line could not be written; the inherited method may raise RecursionError."""
         line = {"event": "log.not_written", "level": "error", "logger": record.name, "at": _moment()}
         with suppress(OSError):
             os.write(self.descriptor, f"{json.dumps(line)}\n".encode())
 
 
 def info_each(event: str, several: Sequence[dict[str, Any]]) -> None:
-    """Logs a line of level info for each of `several` fields, as `structlog.get_logger().info(event, **fields)` does.
+    """Logs one line at level info for each dict of fields, as `structlog.get_logger().info(event, **fields)` would.
 
-    Where lines are JSON, at a sixth of the cost: what all of them share is worked out once, and they are written some
-    at a time, each write short enough that a pipe keeps it whole.
+    JSON lines cost a sixth of that: shared fields are computed once, and lines are written in batches of at most
+    PIPE_BUF bytes, which a pipe keeps whole.
     """
     handlers = logging.getLogger().handlers
     handler = handlers[0] if len(handlers) == 1 else None
@@ -80,36 +77,36 @@ def info_each(event: str, several: Sequence[dict[str, Any]]) -> None:
         common = _stamped(None, "info", common)
         lines = (_json(dict(_truncated(None, "info", {**fields, **common}))) for fields in several)
         with suppress(OSError):
-            for written in _joined(lines):
-                handler.write(written)
+            for batch in _batches(lines):
+                handler.write(batch)
 
 
-def _joined(lines: Iterable[str]) -> Iterator[bytes]:
-    """The lines as they are written, as many together as a pipe takes whole; a longer one by itself."""
-    together, size = list[bytes](), 0
+def _batches(lines: Iterable[str]) -> Iterator[bytes]:
+    """Encodes lines and joins them into batches of at most PIPE_BUF bytes; a longer line is a batch of its own."""
+    batch, size = list[bytes](), 0
     for encoded in (f"{line}\n".encode("utf-8", "backslashreplace") for line in lines):
-        if together and size + len(encoded) > select.PIPE_BUF:
-            yield b"".join(together)
-            together, size = [], 0
-        together.append(encoded)
+        if batch and size + len(encoded) > select.PIPE_BUF:
+            yield b"".join(batch)
+            batch, size = [], 0
+        batch.append(encoded)
         size += len(encoded)
-    if together:
-        yield b"".join(together)
+    if batch:
+        yield b"".join(batch)
 
 
 class _Traceback(NamedTuple):
-    """An exception for people: its frames and texts, a line each."""
+    """The lines of an exception for people: one for each frame and each message."""
 
     lines: list[str]
 
 
-def quiet() -> None:
-    """For one command of a person: only what goes wrong is told, on stderr, beside the command's own output."""
+def configure_for_command() -> None:
+    """Configures logs for a command run by a person: only errors, in the console format, on stderr."""
     _configure(logging.ERROR, "console", sys.stderr)
 
 
 def configure() -> None:
-    """Sends every logger of the process, structlog's and the standard library's, to one line format on stdout."""
+    """Configures all loggers, structlog's and the standard library's, to write lines in LOG_FORMAT to stdout."""
     read = settings()
     _configure(logging.getLevelNamesMapping()[read.log_level], read.log_format, sys.stdout)
     logging.captureWarnings(capture=True)
@@ -118,7 +115,7 @@ def configure() -> None:
 
 
 def _configure(level: int, log_format: str, out: TextIO) -> None:
-    global _lines_are_json  # noqa: PLW0603 - the configuration is the process's own
+    global _lines_are_json  # noqa: PLW0603 - one configuration for the process
     _lines_are_json = log_format != "console"
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -152,16 +149,16 @@ def _renderers(log_format: str, *, colours: bool) -> list[Processor]:
 
 
 def _json(event: dict[str, Any], **_options: Any) -> str:
-    """The line of an event. What JSON has no form for is told as text, so that no line is lost."""
+    """Renders an event as one line of JSON; a value that JSON cannot express becomes its text."""
     try:
         line = _ENCODER.encode(event)
-    except (TypeError, ValueError, RecursionError):  # keys that are no texts, or a thing that holds itself
+    except (TypeError, ValueError, RecursionError):  # keys that are not strings, or a value that contains itself
         line = json.dumps({name: value if isinstance(value, str) else repr(value) for name, value in event.items()})
     return _escaped(line)
 
 
 class _ForPeople:
-    """Renders an event as one line, and an exception of it as lines below, which are indented."""
+    """Renders an event as one line for people, followed by indented lines for its exception."""
 
     def __init__(self, *, colours: bool) -> None:
         self.colours = colours
@@ -169,22 +166,22 @@ class _ForPeople:
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
         at, level, name = (str(event.pop(field, "")) for field in ("at", "level", "event"))
         below = event.pop("exception").lines if isinstance(event.get("exception"), _Traceback) else []
-        fields = "".join(f" {field}={_shown(value)}" for field, value in event.items())
-        painted = self._painted(level)
-        return "\n    ".join([f"{_escaped(at)} {painted} {_escaped(name + fields)}", *map(_escaped, below)])
+        fields = "".join(f" {field}={_format_value(value)}" for field, value in event.items())
+        coloured = self._coloured(level)
+        return "\n    ".join([f"{_escaped(at)} {coloured} {_escaped(name + fields)}", *map(_escaped, below)])
 
-    def _painted(self, level: str) -> str:
+    def _coloured(self, level: str) -> str:
         padded = f"{level:{_LEVEL_WIDTH}}"
         return f"\x1b[{_COLOURS[level]}m{padded}\x1b[0m" if self.colours and level in _COLOURS else _escaped(padded)
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return value if isinstance(value, str) and not set(value) & set(" \t=\r\n\"'") else repr(value)
 
 
 def _escaped(text: str) -> str:
-    """The text on one line, with nothing in it that acts on a reader or a terminal. JSON stays what it means."""
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """Escapes line breaks and terminal control characters as \\uXXXX; JSON keeps its meaning."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _traceback(exc_info: ExcInfo) -> _Traceback:
@@ -192,7 +189,7 @@ def _traceback(exc_info: ExcInfo) -> _Traceback:
 
 
 def _lines(trace: Trace) -> Iterator[str]:
-    """The first cause first; without the values of variables."""
+    """Yields the lines of an exception, its root cause first, without the values of variables."""
     for stack in reversed(trace.stacks):
         for frame in stack.frames[-MAX_FRAMES:]:
             yield f"{frame.filename}:{frame.lineno} in {frame.name}"
@@ -218,7 +215,7 @@ def _truncated(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def _third_party(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A library's prose becomes `message`, so that `event` stays a stable name."""
+    """Moves a library's text to the field `message` and sets `event` to `library.NAME`, a stable name."""
     record = event.get("_record")
     event["message"] = event["event"]
     event["logger"] = getattr(record, "name", "")

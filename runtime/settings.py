@@ -1,4 +1,4 @@
-"""What every process is told from outside, read once and frozen: environment, `.env`, the embedded servers' file."""
+"""Settings of a process, read once from the environment, `.env` and the embedded servers' file, and then frozen."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -16,9 +16,10 @@ ENV_FILE = Path(".env")
 SERVERS_FILE = "servers"
 LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST_NAME = re.compile(rf"(?:{LABEL}\.)*(?![0-9]+\.?$){LABEL}\.?")
-"""A name as a resolver takes it; what ends in a number has to be an address."""
+"""A valid host name; a name whose last label is a number is refused, because it looks like an address."""
 
-LEADING_ELSEWHERE = frozenset({"host", "hostaddr", "port", "service"})
+SERVER_PARAMETERS = frozenset({"host", "hostaddr", "port", "service"})
+"""Parameters of a Postgres URL that override the server in its host part."""
 
 
 class SettingsError(Exception):
@@ -37,7 +38,7 @@ OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
 
 
 class Settings(BaseSettings):
-    """Every setting, with its unit in its name. Values are checked; money and secrets never appear in errors."""
+    """All settings, with units in their names. Values are validated; errors never show a value, which may be secret."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True,
@@ -124,8 +125,8 @@ class Settings(BaseSettings):
             return None
         scheme, _, rest = value.partition("://")
         if rest.partition("/")[0].count("@") > 1:
-            raise ValueError("write an @ within the user or the password as %40")
-        if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not _has_sound_port(value):
+            raise ValueError("write an @ in the user or password as %40")
+        if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not _has_valid_port(value):
             raise ValueError("expected postgresql://user:password@host:port/database")
         return f"postgresql+psycopg://{rest}"
 
@@ -133,7 +134,7 @@ class Settings(BaseSettings):
     @classmethod
     def _redis_url(cls, value: str | None) -> str | None:
         schemes = ("redis://", "rediss://", "unix://")
-        if value is not None and not (value.startswith(schemes) and _has_sound_port(value)):
+        if value is not None and not (value.startswith(schemes) and _has_valid_port(value)):
             raise ValueError("expected redis://user:password@host:port/number")
         return value
 
@@ -141,10 +142,10 @@ class Settings(BaseSettings):
     @classmethod
     def _broker_url(cls, value: str | None) -> str | None:
         schemes = ("redis://", "rediss://", "unix://", "amqp://", "amqps://")
-        if value is not None and not (value.startswith(schemes) and _has_sound_port(value)):
+        if value is not None and not (value.startswith(schemes) and _has_valid_port(value)):
             raise ValueError("expected redis://user:password@host:port/number or amqp://user:password@host:port/vhost")
         if value is not None and value.startswith("amqp"):
-            from pika import URLParameters  # noqa: PLC0415 - for those alone who need it
+            from pika import URLParameters  # noqa: PLC0415 - needed only for RabbitMQ
 
             URLParameters(value)
         return value
@@ -161,7 +162,7 @@ class Settings(BaseSettings):
     @classmethod
     def _aware(cls, value: datetime | None) -> datetime | None:
         if value is not None and value.tzinfo is None:
-            raise ValueError("lacks its distance from UTC, write it like 2026-03-01T00:00:00Z")
+            raise ValueError("has no UTC offset; write it like 2026-03-01T00:00:00Z")
         return value and value.astimezone(UTC)
 
     @property
@@ -181,12 +182,12 @@ class Settings(BaseSettings):
         return self.clock_start is not None or self.clock_speed != 1.0
 
     def required_database_url(self) -> str:
-        """The Postgres to use. Raises SettingsError when none is set and none runs embedded."""
+        """Returns the URL of Postgres. Raises SettingsError if it is not set and no embedded server runs."""
         return self._required("DATABASE_URL", self.database_url)
 
     @property
     def queue_url(self) -> str | None:
-        """Where messages wait: BROKER_URL, and where that is not set the Redis."""
+        """Returns the URL of the message broker: BROKER_URL, or REDIS_URL if that is not set."""
         return self.broker_url or self.redis_url
 
     @property
@@ -194,11 +195,11 @@ class Settings(BaseSettings):
         return self.broker_url is not None and self.broker_url.startswith("amqp")
 
     def required_redis_url(self) -> str:
-        """The Redis to use. Raises SettingsError when none is set and none runs embedded."""
+        """Returns the URL of Redis. Raises SettingsError if it is not set and no embedded server runs."""
         return self._required("REDIS_URL", self.redis_url)
 
     def required_queue_url(self) -> str:
-        """Where messages wait. Raises SettingsError when nothing is set and no Redis runs embedded."""
+        """Returns the URL of the message broker. Raises SettingsError if none is set and no embedded server runs."""
         return self._required("REDIS_URL", self.queue_url)
 
     @staticmethod
@@ -215,7 +216,7 @@ def _network(name: str) -> None:
         raise ValueError("expected addresses or networks such as 10.0.0.0/8, separated by commas, or *") from None
 
 
-def _has_sound_port(url: str) -> bool:
+def _has_valid_port(url: str) -> bool:
     try:
         return urlsplit(url).port is None or bool(urlsplit(url).hostname)
     except ValueError:
@@ -224,16 +225,16 @@ def _has_sound_port(url: str) -> bool:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The process's settings. Raises SettingsError for a bad value."""
-    read = own_settings()
+    """Returns the settings of the process. Raises SettingsError for a bad value."""
+    read = environment_settings()
     if read.database_url is None and read.redis_url is None:
         read = read.model_copy(update=embedded_settings(read.home))
-    _refuse_foreign_clock(read)
+    _refuse_driven_clock_elsewhere(read)
     return read
 
 
-def own_settings() -> Settings:
-    """What the environment and `.env` say, without the embedded servers' file. Raises SettingsError for a bad value."""
+def environment_settings() -> Settings:
+    """Reads the settings from the environment and `.env` only. Raises SettingsError for a bad value."""
     _refuse_unreadable(ENV_FILE)
     try:
         return Settings()
@@ -242,26 +243,26 @@ def own_settings() -> Settings:
 
 
 def _refuse_unreadable(path: Path) -> None:
-    """Raises SettingsError where there is such a file, or what should be one, and it cannot be read as text."""
+    """Raises SettingsError if `path` exists and is not a readable text file, or is a broken link."""
     try:
         if path.is_symlink() and not path.exists():
-            raise SettingsError(f"{path}: leads to {path.readlink()}, which is not there; mend or remove the link")
-        if not path.exists() or path.is_char_device():  # a link to /dev/null stands for an empty one
+            raise SettingsError(f"{path}: links to {path.readlink()}, which does not exist; fix or remove the link")
+        if not path.exists() or path.is_char_device():  # a link to /dev/null counts as an empty file
             return
         if not path.is_file():
             raise SettingsError(f"{path}: is not a file; rename or remove it")
         if "\0" in path.read_text("utf-8-sig"):
-            raise SettingsError(f"{path}: is not a text: it has a NUL character")
+            raise SettingsError(f"{path}: is not a text file: it has a NUL character")
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: is not UTF-8: byte {error.start + 1} is no character") from None
+        raise SettingsError(f"{path}: is not UTF-8: byte {error.start + 1} is invalid") from None
 
 
 def embedded_env(home: Path, name: str = "env") -> dict[str, str]:
-    """What the embedded servers at `home` wrote for other programs; empty while they do not run.
+    """Reads the variables that running embedded servers wrote to `home`/`name`; empty if they do not run.
 
-    Raises SettingsError where the file is there and cannot be read.
+    Raises SettingsError if the file exists and cannot be read.
     """
     try:
         lines = (home / name).read_text().splitlines()
@@ -270,14 +271,14 @@ def embedded_env(home: Path, name: str = "env") -> dict[str, str]:
     except OSError as error:
         raise SettingsError(f"SPENDGATE_HOME: cannot read {home / name}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"SPENDGATE_HOME: {home / name} is not what `spendgate up` wrote") from None
+        raise SettingsError(f"SPENDGATE_HOME: {home / name} was not written by `spendgate up`") from None
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def embedded_settings(home: Path, name: str = "env") -> dict[str, Any]:
-    """The embedded servers' addresses, and the clock they run by where it is driven; empty while they do not run.
+    """Returns the URLs and the driven clock of running embedded servers; empty if they do not run.
 
-    Raises SettingsError where they wrote something else.
+    Raises SettingsError if the file has other content.
     """
     env = embedded_env(home, name)
     if "DATABASE_URL" not in env:
@@ -289,21 +290,21 @@ def embedded_settings(home: Path, name: str = "env") -> dict[str, Any]:
     return known.model_dump(include={"database_url", "redis_url", "clock_start", "clock_speed"})
 
 
-def _refuse_foreign_clock(read: Settings) -> None:
+def _refuse_driven_clock_elsewhere(read: Settings) -> None:
     if not read.clock_is_driven or read.database_url is None:
         return
     running = (embedded_settings(read.home, name).get("database_url") for name in (SERVERS_FILE, "env"))
     if _server(read.database_url) not in map(_server, filter(None, running)):
         variable = "SPENDGATE_CLOCK_START" if read.clock_start else "SPENDGATE_CLOCK_SPEED"
-        raise SettingsError(f"{variable}: only the embedded servers may run on a driven clock; unset DATABASE_URL")
+        raise SettingsError(f"{variable}: a driven clock works only with embedded servers; unset DATABASE_URL")
 
 
 def _server(url: str | None) -> tuple[object, ...] | None:
-    """Where a URL leads, whichever database and login are meant. Its parameters may lead elsewhere than its host."""
+    """Returns the server of a Postgres URL without database and login: host, port and parameters that override them."""
     if url is None:
         return None
     split = urlsplit(url)
-    return split.hostname, split.port, frozenset(parse_qs(split.query)) & LEADING_ELSEWHERE
+    return split.hostname, split.port, frozenset(parse_qs(split.query)) & SERVER_PARAMETERS
 
 
 def _first_line(error: ValidationError) -> str:

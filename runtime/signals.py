@@ -1,7 +1,7 @@
-"""How a process is asked to end. Python runs a signal handler between any two steps of the main thread, also while that
-thread holds a lock or is inside another handler: a handler that takes a lock can wait for itself for ever.
+"""Signals that ask a process to end or report the end of a child.
 
-So handlers here set a flag and write to a pipe, and whoever waits, in any thread, waits on the pipe.
+Python runs a signal handler between any two steps of the main thread, also while that thread holds a lock, so a handler
+that takes a lock can deadlock. The handlers here only set a flag and write to a pipe; threads wait on the pipe.
 """
 
 import os
@@ -14,88 +14,91 @@ from typing import Protocol
 
 
 class Readable(Protocol):
-    """What can be waited for: it becomes readable when it has happened."""
+    """An event to wait for, with a descriptor that becomes readable when it happens."""
 
     def fileno(self) -> int:
-        """The descriptor to poll."""
+        """Returns the descriptor to poll."""
 
 
 class Stop:
-    """A request to end, made once and never taken back, by a signal or by any thread."""
+    """A request to end the process, made by a signal or by any thread; it cannot be withdrawn."""
 
     def __init__(self) -> None:
         self._is_set = False
         self._reader, self._writer = os.pipe()
 
     def fileno(self) -> int:
-        """A descriptor that stays readable once the end was asked for."""
+        """Returns a descriptor that is readable from the first request on."""
         return self._reader
 
     def is_set(self) -> bool:
-        """Whether the end was asked for."""
+        """Returns whether the end was requested."""
         return self._is_set
 
     def set(self, _number: int = 0, _frame: FrameType | None = None) -> None:
-        """Asks for the end. It is a signal handler as it is."""
-        if not self._is_set:  # once: a pipe that nobody empties has no room for a write a signal
+        """Requests the end. Its parameters let it serve as a signal handler."""
+        if not self._is_set:  # writes once, because nobody reads the pipe and it could fill up
             self._is_set = True
             os.write(self._writer, b".")
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Waits until the end is asked for, or the time is up; returns whether it was asked for."""
+        """Waits until the end is requested or the timeout passes; returns whether it was requested."""
         wait_for(seconds, self)
         return self._is_set
 
     @contextmanager
     def on(self, *numbers: signal.Signals) -> Iterator[None]:
-        """Meanwhile these signals ask for the end. One that comes after an asked end is ignored: the process is ending.
+        """Lets these signals request the end within the block; only the main thread may enter it.
 
-        Only the main thread may enter.
+        Restores the former handlers at the end, or ignores the signals if the end was requested.
         """
         before = {number: signal.signal(number, self.set) for number in numbers}
         try:
             yield
         finally:
-            # held back meanwhile: Python complains of a signal that came while its handler was being replaced
+            # blocked, because Python prints an error for a signal that arrives while its handler is being replaced
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_IGN if self._is_set else handler or signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-class ChildEnds:
-    """Becomes readable when a child of this process ends. Only the main thread may make one, and it is never undone."""
+class ChildExits:
+    """Becomes readable when a child of this process ends.
+
+    Only the main thread may create one. Its handler of SIGCHLD stays until the process ends.
+    """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         for end in (self._reader, self._writer):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, self._noticed)
+        signal.signal(signal.SIGCHLD, self._ignore)
 
     def fileno(self) -> int:
-        """A descriptor that is readable from the end of a child until `forget`."""
+        """Returns a descriptor that is readable from the end of a child until `clear`."""
         return self._reader
 
-    def forget(self) -> None:
-        """Waits for the next end. Ends before this call have to be looked for after it."""
+    def clear(self) -> None:
+        """Makes the descriptor unreadable until the next child ends; check for ended children after this call."""
         with suppress(BlockingIOError):
             while os.read(self._reader, 4096):
                 pass
 
     @staticmethod
-    def leave() -> None:
-        """In a forked child: its signals are not its parent's."""
+    def restore_in_child() -> None:
+        """Removes the handler in a forked child, which inherits it from its parent."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
-    def _noticed(self, _number: int, _frame: FrameType | None) -> None:
-        """Nothing to do: the number of the signal is in the pipe already."""
+    def _ignore(self, _number: int, _frame: FrameType | None) -> None:
+        """Does nothing, because Python has already written the signal's number to the pipe."""
 
 
 def wait_for(seconds: float | None, *awaited: Readable) -> None:
-    """Waits until one of those has happened, or the time is up."""
+    """Waits until one of the events happens or the timeout passes; None waits without a timeout."""
     poll = select.poll()
-    for one in awaited:
-        poll.register(one, select.POLLIN)
+    for event in awaited:
+        poll.register(event, select.POLLIN)
     poll.poll(None if seconds is None else max(0.0, seconds) * 1000)

@@ -57,7 +57,7 @@ def main() -> int:
         read.required_queue_url()
         host = option or read.host
         _refuse_any_proxy(read, host)
-        sockets = addresses.listening(host, read.port, "--host" if option else "SPENDGATE_HOST")
+        sockets = addresses.listening_sockets(host, read.port, "--host" if option else "SPENDGATE_HOST")
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_SETTINGS_EXIT
@@ -75,7 +75,7 @@ def main() -> int:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = Server(config)
-    structlog.get_logger().info("web.listening", page=addresses.page(host, sockets[0].getsockname()[1]))
+    structlog.get_logger().info("web.listening", page=addresses.page_url(host, sockets[0].getsockname()[1]))
     with suppress(KeyboardInterrupt):
         server.run(sockets)
     return 0 if server.started else NOT_STARTED_EXIT

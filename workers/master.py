@@ -14,7 +14,7 @@ import redis
 import structlog
 
 from delivery.in_flight import KILL_AFTER_SECONDS, InFlightBoard
-from runtime.signals import ChildEnds, Stop, wait_for
+from runtime.signals import ChildExits, Stop, wait_for
 
 log = structlog.get_logger()
 
@@ -69,10 +69,10 @@ class Master:
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT and every child's end; returns the exit code."""
-        child_ends = ChildEnds()
+        child_exits = ChildExits()
         with self._stop.on(signal.SIGTERM, signal.SIGINT):
             while self._stopping_since is None or any(self._children):
-                child_ends.forget()
+                child_exits.clear()
                 if self._stop.is_set() and self._stopping_since is None:
                     self._end_children()
                 for place, child in enumerate(self._children):
@@ -80,17 +80,17 @@ class Master:
                         self._look_after(place, child)
                     elif self._stopping_since is None and time.monotonic() >= self._not_before[place]:
                         self._children[place] = self._start()
-                self._pause(child_ends)
+                self._pause(child_exits)
         return 0
 
-    def _pause(self, child_ends: ChildEnds) -> None:
+    def _pause(self, child_exits: ChildExits) -> None:
         """Waits until a child has ended or may be started anew, the end is asked for, or it is time for a look."""
         if self._stopping_since is None:
             empty = (self._not_before[place] for place, child in enumerate(self._children) if child is None)
             starts = min(empty, default=math.inf) - time.monotonic()
-            wait_for(min(starts, LOOKED_AT_SECONDS), child_ends, self._stop)
+            wait_for(min(starts, LOOKED_AT_SECONDS), child_exits, self._stop)
         elif any(self._children):
-            wait_for(LOOKED_AT_WHEN_OVERDUE_SECONDS, child_ends)
+            wait_for(LOOKED_AT_WHEN_OVERDUE_SECONDS, child_exits)
 
     def _start(self) -> Child:
         child = Child(self._threads)
@@ -108,7 +108,7 @@ class Master:
     def _be_the_child(self, child: Child) -> None:
         code = 1
         try:
-            ChildEnds.leave()
+            ChildExits.restore_in_child()
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master's; SIGTERM waits for the child's own handler
             self._work(child)
             code = 0

@@ -1,4 +1,4 @@
-"""The folder in which the embedded servers live: who holds it, its secrets, and the ports used there."""
+"""SPENDGATE_HOME, the folder of the embedded servers: its locks, passwords and ports."""
 
 import os
 import secrets
@@ -16,12 +16,15 @@ if sys.platform != "win32":
 
 
 def passwords_of(home: Path) -> tuple[str, str]:
-    """Read the passwords of Postgres and Valkey, made when there are no data yet."""
+    """Returns the passwords of Postgres and Valkey; creates them if Postgres has no data yet.
+
+    Raises EmbeddedError if they are lost or belong to another user.
+    """
     path = home / "passwords"
     passwords = path.read_text().split() if path.exists() else []
     if len(passwords) != 2:
         if (home / "postgres").exists():
-            raise EmbeddedError(f"{path} is gone or damaged: restore it, or set SPENDGATE_HOME to begin anew")
+            raise EmbeddedError(f"{path} is missing or damaged: restore it, or set SPENDGATE_HOME to a new folder")
         passwords = [secrets.token_hex(24), secrets.token_hex(24)]
         write_private(path, " ".join(passwords))
     if path.stat().st_uid != os.geteuid():
@@ -30,7 +33,7 @@ def passwords_of(home: Path) -> tuple[str, str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Writes a file that only its owner may read, atomically."""
     new = path.with_name(f"{path.name}.new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
@@ -40,33 +43,33 @@ def write_private(path: Path, text: str) -> None:
 
 
 def announce(home: Path) -> None:
-    """Tells other programs of the servers that run in `home`: from now on `home/env` has their URLs, whole."""
+    """Writes the URLs of the running servers to `home/env`, where other programs read them."""
     write_private(home / "env", (home / SERVERS_FILE).read_text())
 
 
-def unusable(home: Path, error: OSError) -> EmbeddedError:
-    """Why the servers cannot live in `home`."""
-    hint = f"set SPENDGATE_HOME to a directory you can write, with space in it, or {OWN_SERVERS}"
+def unusable_home(home: Path, error: OSError) -> EmbeddedError:
+    """Returns the error that says why the servers cannot use `home` and what to do."""
+    hint = f"set SPENDGATE_HOME to a folder that you can write to and that has space, or {OWN_SERVERS}"
     return EmbeddedError(f"SPENDGATE_HOME: cannot use {error.filename or home}: {error.strerror or error}; {hint}")
 
 
 @contextmanager
-def owned(home: Path) -> Iterator[None]:
-    """Hold `home` against every other process. Raises EmbeddedError, naming who has it."""
+def locked_home(home: Path) -> Iterator[None]:
+    """Locks `home` during the block. Raises EmbeddedError, with the pid, if another process has locked it."""
     with open_lock(home / "lock") as lock:
         if not try_lock(lock):
-            raise EmbeddedError(f"{home} is already running, pid {noted(lock)[0]}; stop it or set SPENDGATE_HOME")
-        note(lock, os.getpid(), 0)
+            raise EmbeddedError(f"{home} is already running, pid {read_owner(lock)[0]}; stop it or set SPENDGATE_HOME")
+        write_owner(lock, os.getpid(), 0)
         yield
 
 
 def open_lock(path: Path) -> IO[str]:
-    """The lock file at `path`, made when absent."""
+    """Opens the lock file at `path` and creates it if it is missing."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
 
 
 def try_lock(lock: IO[str]) -> bool:
-    """Take the lock; False when another process has it."""
+    """Takes the lock without waiting; returns False if another process has it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -74,16 +77,16 @@ def try_lock(lock: IO[str]) -> bool:
     return True
 
 
-def note(lock: IO[str], pid: int, port: int) -> None:
-    """Write who holds `lock`, and the port used."""
+def write_owner(lock: IO[str], pid: int, port: int) -> None:
+    """Writes the pid of the process that holds `lock`, and its port, into the lock file."""
     lock.seek(0)
     lock.truncate()
     lock.write(f"{pid} {port}")
     lock.flush()
 
 
-def noted(lock: IO[str]) -> tuple[int, int]:
-    """The pid and port of whoever last held `lock`, or zeros."""
+def read_owner(lock: IO[str]) -> tuple[int, int]:
+    """Returns the pid and port of the last process that held `lock`, or zeros."""
     lock.seek(0)
     pid, _, port = lock.read().partition(" ")
     return int(pid or 0), int(port or 0)

@@ -1,4 +1,4 @@
-"""Where the embedded servers' binaries and data may lie, and as whom Postgres runs there."""
+"""The folders of the embedded servers' binaries and data, and the user that runs Postgres."""
 
 import importlib.util
 import os
@@ -10,50 +10,56 @@ from pathlib import Path
 if sys.platform != "win32":
     import pwd
 
-OWN_SERVERS = "set DATABASE_URL and REDIS_URL to servers of your own"
+OWN_SERVERS = "set DATABASE_URL and REDIS_URL to use other servers"
 PLACE_PREFIX = "spendgate-"
 
 
 class EmbeddedError(Exception):
-    """The servers cannot run here; the message is one line that says what to do."""
+    """The embedded servers cannot run on this machine; the message is one line that says what to do."""
 
 
 def server_account() -> tuple[int, int] | None:
-    """The (uid, gid) of Postgres, which refuses to run as root; None for an ordinary user."""
+    """Returns the (uid, gid) of `nobody`, which runs Postgres if this process is root; None for an ordinary user.
+
+    Raises EmbeddedError if there is no such user.
+    """
     if os.geteuid() != 0:
         return None
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
-        raise EmbeddedError(f"Postgres cannot run as root, and there is no user `nobody`: {OWN_SERVERS}") from None
+        raise EmbeddedError(f"Postgres refuses to run as root, and there is no user `nobody`: {OWN_SERVERS}") from None
     return nobody.pw_uid, nobody.pw_gid
 
 
-def installed(package: str, pattern: str) -> Path:
-    """The file of an installed package that matches `pattern`. Raises EmbeddedError where there is none."""
+def installed_file(package: str, pattern: str) -> Path:
+    """Returns the first file of an installed package that matches `pattern`. Raises EmbeddedError if none does."""
     spec = importlib.util.find_spec(package)
-    found = list(Path(spec.origin).resolve().parent.glob(pattern)) if spec and spec.origin else []
-    if not found:
-        raise EmbeddedError(f"{package} is not installed, or not made for this machine: {OWN_SERVERS}")
-    return found[0]
+    matches = list(Path(spec.origin).resolve().parent.glob(pattern)) if spec and spec.origin else []
+    if not matches:
+        raise EmbeddedError(f"{package} is not installed, or not built for this machine: {OWN_SERVERS}")
+    return matches[0]
 
 
-def _reachable(folder: Path) -> bool:
-    """Whether every user may enter `folder`."""
+def _is_reachable(folder: Path) -> bool:
+    """Returns whether every user may enter `folder`."""
     return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
 
 
-def reachable_place(home: Path) -> Path:
-    """Where `nobody` can reach its data: `home`, or a directory made elsewhere, into which `home/postgres` links."""
+def reachable_folder(home: Path) -> Path:
+    """Returns a folder for Postgres that `nobody` can enter: `home`, or a new folder that `home/postgres` links to.
+
+    Raises EmbeddedError if there is none.
+    """
     link = home / "postgres"
     if link.is_symlink() and link.resolve().parent.is_dir():
         return link.resolve().parent
-    if _reachable(home):
+    if _is_reachable(home):
         return home
     bases = [path for path in (Path("/var/lib"), Path(tempfile.gettempdir())) if os.access(path, os.W_OK)]
-    base = next(filter(_reachable, bases), None)
+    base = next(filter(_is_reachable, bases), None)
     if base is None:
-        raise EmbeddedError(f"the user `nobody`, who runs Postgres, cannot reach {home}: set SPENDGATE_HOME")
+        raise EmbeddedError(f"the user `nobody`, which runs Postgres, cannot enter {home}: set SPENDGATE_HOME")
     link.unlink(missing_ok=True)
     place = Path(tempfile.mkdtemp(prefix=PLACE_PREFIX, dir=base))
     place.chmod(0o711)
@@ -61,9 +67,9 @@ def reachable_place(home: Path) -> Path:
     return place
 
 
-def runnable(binaries: Path, place: Path) -> Path:
-    """Return `binaries`, or a copy of them below `place` when `nobody` cannot run them where they are installed."""
-    if _reachable(binaries) and (binaries / "postgres").stat().st_mode & 0o005 == 0o005:
+def runnable_binaries(binaries: Path, place: Path) -> Path:
+    """Returns `binaries`, or a copy of them below `place` if `nobody` cannot run them where they are installed."""
+    if _is_reachable(binaries) and (binaries / "postgres").stat().st_mode & 0o005 == 0o005:
         return binaries
     package, copy, new = binaries.parents[1], place / "binaries", place / "binaries.new"
     shutil.rmtree(new, ignore_errors=True)

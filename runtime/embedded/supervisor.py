@@ -1,4 +1,4 @@
-"""Runs the service's own processes: restarts what dies, and leaves nothing behind."""
+"""Starts the processes of the service, restarts those that die and stops them all at the end."""
 
 import os
 import signal
@@ -22,8 +22,8 @@ _HEALTHY_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _REAP_SECONDS = 1.0
 
-# An interpreter of its own between fork and program, since a preexec_fn can deadlock in an owner with threads.
-# The order matters: setuid clears the death signal, and an owner that died before it was set would not be noticed.
+# A separate interpreter between fork and exec, because a preexec_fn can deadlock in a process with threads. The order
+# matters: setuid clears the death signal, and the check of the parent must follow, in case the owner died before.
 _LAUNCHER = """
 import ctypes, os, signal, sys
 owner, death_signal, uid, gid = map(int, sys.argv[1:5])
@@ -46,7 +46,7 @@ except OSError as error:
 
 @dataclass(frozen=True)
 class Program:
-    """A process to keep running; `env` is added to the supervisor's own environment."""
+    """A process to keep running; `env` is added to the supervisor's environment."""
 
     name: str
     argv: tuple[str, ...]
@@ -62,11 +62,13 @@ class _Child:
     restart_at: float | None = None
 
 
-def tied(argv: Sequence[str], death_signal: signal.Signals, account: tuple[int, int] | None = None) -> list[str]:
-    """Return the command that runs `argv` as a child which gets `death_signal` when its owner dies, however it dies.
+def tied_to_owner(
+    argv: Sequence[str], death_signal: signal.Signals, account: tuple[int, int] | None = None
+) -> list[str]:
+    """Returns a command that runs `argv` as a child that gets `death_signal` when its owner dies, even by SIGKILL.
 
-    `account` is the (uid, gid) to run as, for an owner who is root. The owner is this process, and in it the thread
-    that starts the child, which must outlive the child. Only Linux has such a signal.
+    `account` is the (uid, gid) to run as, if the owner is root. The owner is this process; the thread that starts the
+    child must live at least as long as the child. Works on Linux only; elsewhere the child gets no signal.
     """
     uid, gid = account or (0, 0)
     facts = (os.getpid(), int(death_signal), uid, gid)
@@ -74,18 +76,18 @@ def tied(argv: Sequence[str], death_signal: signal.Signals, account: tuple[int, 
 
 
 def supervise(programs: Sequence[Program], *, stop: Stop, grace_seconds: float = 30) -> int:
-    """Run `programs` until `stop` is set; return 0, or 2 when one refused its settings (exit code 2 or 78).
+    """Runs `programs` until `stop` is set; returns 0, or 2 if one refused its settings (exit code 2 or 78).
 
-    Each is a session and process group of its own, with this process's output. One that dies is restarted after 0.5 s,
-    and twice as long each further time up to 10 s, until it has lived 60 s. At the end every program gets SIGTERM, and
-    what is left after `grace_seconds` SIGKILL: on return no process of any group is left. Raises OSError when the
-    system refuses a new process.
+    Each program leads its own session and process group and writes to this process's output. A program that dies is
+    restarted with backoff: after 0.5 s, doubled up to 10 s, and 0.5 s again once it has lived 60 s. At the end every
+    program gets SIGTERM, and its group SIGKILL after `grace_seconds`; on return no process is left. Raises OSError if
+    the system refuses to start a process.
     """
     children: list[_Child] = []
     try:
         children.extend(_Child(program, _launch(program), time.monotonic()) for program in programs)
         while not stop.wait(_POLL_SECONDS):
-            if not all(_tend(child, time.monotonic()) for child in children):
+            if not all(_keep_running(child, time.monotonic()) for child in children):
                 return 2
         return 0
     finally:
@@ -94,24 +96,24 @@ def supervise(programs: Sequence[Program], *, stop: Stop, grace_seconds: float =
 
 def _launch(program: Program) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603
-        tied(program.argv, signal.SIGTERM),
+        tied_to_owner(program.argv, signal.SIGTERM),
         env={**os.environ, **program.env},
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
 
 
-def _tend(child: _Child, now: float) -> bool:
-    """Plan or do the restart of a dead `child`; False when it refused its settings."""
+def _keep_running(child: _Child, now: float) -> bool:
+    """Plans or makes the restart of a dead child; returns False if it refused its settings."""
     if child.restart_at is None:
-        return child.process.poll() is None or _bury(child, now)
+        return child.process.poll() is None or _plan_restart(child, now)
     if now >= child.restart_at:
         log.warning("process.restarted", name=child.program.name, exit_code=child.process.returncode)
         child.process, child.started, child.restart_at = _launch(child.program), now, None
     return True
 
 
-def _bury(child: _Child, now: float) -> bool:
+def _plan_restart(child: _Child, now: float) -> bool:
     _kill_group(child.process)
     if child.process.returncode in _BAD_SETTINGS:
         log.error("process.refused_settings", name=child.program.name, exit_code=child.process.returncode)
@@ -126,7 +128,7 @@ def _bury(child: _Child, now: float) -> bool:
 def _stop(children: Sequence[_Child], grace_seconds: float) -> None:
     deadline = time.monotonic() + grace_seconds
     try:
-        # To the leaders alone: a second SIGTERM, passed on by a leader, makes a Dramatiq worker drop its work.
+        # SIGTERM to the leaders only: they pass it on, and a second SIGTERM makes a Dramatiq worker drop its work.
         for child in children:
             child.process.terminate()
         while any(child.process.poll() is None for child in children) and time.monotonic() < deadline:
@@ -139,14 +141,14 @@ def _stop(children: Sequence[_Child], grace_seconds: float) -> None:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the group that `process` leads, and wait until it is gone."""
+    """Kills the rest of the process group that `process` leads, and waits at most _REAP_SECONDS until it is gone."""
     with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + _REAP_SECONDS
     with suppress(ProcessLookupError, PermissionError):
-        while time.monotonic() < deadline:  # the dead stay in their group until init has reaped them, if it ever does
+        while time.monotonic() < deadline:  # dead processes stay in their group until init has reaped them
             os.killpg(process.pid, 0)
-            with suppress(ChildProcessError):  # init is this process where it is the first of a container
+            with suppress(ChildProcessError):  # this process is init if it is the first of a container
                 os.waitpid(-process.pid, os.WNOHANG)
             time.sleep(0.01)

@@ -101,5 +101,5 @@ def _campaign(draw: random.Random, brand_id: int) -> int:
 
 
 if __name__ == "__main__":
-    logs.quiet()
+    logs.configure_for_command()
     main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Where a process listens: both families of addresses, and one line for each reason why it cannot."""
+"""Listening sockets work on IPv4 and IPv6, and each failure is reported in one line."""
 
 import socket
 
@@ -12,14 +12,14 @@ from tests.ports import free_port
 
 def has_ipv6() -> bool:
     try:
-        addresses.close(addresses.listening("::1", 0))
+        addresses.close(addresses.listening_sockets("::1", 0))
     except SettingsError:
         return False
     return True
 
 
 on_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-ALL = "0.0.0.0"  # noqa: S104 - a name to test
+ALL = "0.0.0.0"  # noqa: S104 - a host to test
 HOSTS = ["127.0.0.1", ALL, "localhost", pytest.param("::1", marks=on_ipv6), pytest.param("::", marks=on_ipv6)]
 
 
@@ -28,40 +28,40 @@ def host(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_listens_on_every_address_of_a_host_on_one_port(host: str) -> None:
-    sockets = addresses.listening(host, 0)
+def test_listening_sockets_use_one_port_for_every_address_of_a_host(host: str) -> None:
+    sockets = addresses.listening_sockets(host, 0)
     try:
         (port,) = {one.getsockname()[1] for one in sockets}
-        with socket.create_connection((addresses.ANYWHERE.get(host, host), port), timeout=10):
+        with socket.create_connection((addresses.LOOPBACK_OF_WILDCARD.get(host, host), port), timeout=10):
             pass
     finally:
         addresses.close(sockets)
 
 
-def test_a_port_in_use_is_named(host: str) -> None:
-    sockets = addresses.listening(host, 0)
+def test_listening_sockets_refuses_a_port_in_use(host: str) -> None:
+    sockets = addresses.listening_sockets(host, 0)
     port = sockets[0].getsockname()[1]
     try:
-        with pytest.raises(PortInUse, match=f"^PORT: {port} is in use; set another$"):
-            addresses.listening(host, port)
+        with pytest.raises(PortInUse, match=f"^PORT: {port} is in use; set another port$"):
+            addresses.listening_sockets(host, port)
     finally:
         addresses.close(sockets)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid", "a..b", "x" * 70 + ".example"])
-def test_a_host_that_is_not_here_is_named_by_its_variable(host: str) -> None:
+def test_listening_sockets_refuses_a_host_of_another_machine_and_names_the_variable(host: str) -> None:
     for variable in ("SPENDGATE_HOST", "--host"):
-        with pytest.raises(SettingsError, match=f"^{variable}: .* is no address of this machine"):
-            addresses.listening(host, free_port(), variable)
+        with pytest.raises(SettingsError, match=f"^{variable}: .* is not an address of this machine"):
+            addresses.listening_sockets(host, free_port(), variable)
 
 
-def test_a_port_that_this_user_may_not_have_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listening_sockets_refuses_a_port_that_the_user_may_not_use(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
     with pytest.raises(SettingsError, match=r"^PORT: this user may not listen on 80;"):
-        addresses.listening("127.0.0.1", 80)
+        addresses.listening_sockets("127.0.0.1", 80)
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_a_port_that_this_user_may_not_have_is_named(monkeypatch: pytest.MonkeyP
         ("fe80::1%eth0", "http://[fe80::1%25eth0]:8000/"),
     ],
 )
-def test_the_page_of_a_host_is_a_url_with_brackets_around_ipv6(host: str, page: str) -> None:
-    assert addresses.page(host, 8000) == page
+def test_page_url_puts_brackets_around_ipv6_addresses(host: str, page: str) -> None:
+    assert addresses.page_url(host, 8000) == page
 
 
 @pytest.mark.parametrize(
     ("host", "is_loopback"),
     [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), (ALL, False), ("::", False)],
 )
-def test_loopback_is_what_only_this_machine_reaches(host: str, is_loopback: bool) -> None:
+def test_is_loopback_recognises_loopback_hosts(host: str, is_loopback: bool) -> None:
     assert addresses.is_loopback(host) is is_loopback

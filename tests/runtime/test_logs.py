@@ -1,4 +1,4 @@
-"""What a process writes is one JSON object a line, whoever wrote it and whatever it holds."""
+"""Every log line of a process is one JSON object, also for lines of libraries and for hostile values."""
 
 import json
 import logging
@@ -29,13 +29,13 @@ FORGED = 'x\\n{"event": "forged", "level": "info"}\\r\\n\\x1b[2K\\u2028y'
 
 
 def written(script: str, env: Env = UNCHANGED) -> list[dict[str, Any]]:
-    """The lines that a process with this script writes on standard output, and nothing else anywhere."""
-    told = run("-c", CONFIGURED + script, env=env)
-    assert (told.code, told.err) == (0, "")
-    return [json.loads(line) for line in told.out.split("\n")[:-1]]
+    """Runs the script and returns the JSON lines of its standard output; fails if it writes to standard error."""
+    result = run("-c", CONFIGURED + script, env=env)
+    assert (result.code, result.err) == (0, "")
+    return [json.loads(line) for line in result.out.split("\n")[:-1]]
 
 
-def test_a_line_has_its_event_level_moment_and_fields() -> None:
+def test_line_has_event_level_time_and_fields() -> None:
     (line,) = written("log.info('spend.ingested', brand_id=7, amount_micros=9_007_199_254_740_993)")
     assert line.pop("at").endswith("Z")
     assert line == {
@@ -46,7 +46,7 @@ def test_a_line_has_its_event_level_moment_and_fields() -> None:
     }
 
 
-def test_many_lines_of_one_event_are_as_they_are_by_themselves() -> None:
+def test_info_each_writes_the_same_lines_as_info() -> None:
     fields = "[{'campaign_id': n, 'holds': [name]} for n, name in enumerate(['x' * 3000, 'x\\ny', *['z'] * 60])]"
     bound = f"structlog.contextvars.bind_contextvars(message_id='m'); several = {fields}\n"
     together = written(bound + "logs.info_each('campaign.paused', several)")
@@ -55,20 +55,20 @@ def test_many_lines_of_one_event_are_as_they_are_by_themselves() -> None:
     assert [line | {"at": ""} for line in together] == [line | {"at": ""} for line in each]
 
 
-def test_many_lines_are_told_at_their_level_and_in_their_format() -> None:
+def test_info_each_follows_log_level_and_log_format() -> None:
     script = "logs.info_each('campaign.paused', [{'campaign_id': n} for n in range(30)])"
     assert written(script, {"LOG_LEVEL": "WARNING"}) == []
-    told = run("-c", CONFIGURED + script, env={"LOG_FORMAT": "console"})
-    assert len(told.out.splitlines()) == 30
-    assert "campaign.paused campaign_id=29" in told.out
+    result = run("-c", CONFIGURED + script, env={"LOG_FORMAT": "console"})
+    assert len(result.out.splitlines()) == 30
+    assert "campaign.paused campaign_id=29" in result.out
 
 
-def test_many_lines_that_nobody_reads_stop_nothing() -> None:
+def test_info_each_ignores_a_closed_output() -> None:
     script = "import os; os.close(1); logs.info_each('campaign.paused', [{'campaign_id': n} for n in range(30)])"
     assert run("-c", CONFIGURED + script + "; os._exit(7)").code == 7
 
 
-def test_a_librarys_line_is_json_too_under_a_stable_name() -> None:
+def test_line_of_a_library_is_json_with_a_stable_event() -> None:
     logger = "logging.getLogger('dramatiq.worker')"
     (line,) = written(f"{logger}.warning('cannot\\n%s', 'connect', extra={{'queue': 'spend'}})")
     assert line["event"] == "library.dramatiq"
@@ -78,18 +78,18 @@ def test_a_librarys_line_is_json_too_under_a_stable_name() -> None:
     assert line["level"] == "warning"
 
 
-def test_a_warning_of_python_is_json_too() -> None:
+def test_python_warning_is_json() -> None:
     (line,) = written("warnings.simplefilter('always'); warnings.warn('old ways')")
     assert "old ways" in line["message"]
 
 
-def test_what_is_bound_to_a_message_is_on_its_lines() -> None:
+def test_bound_context_variables_appear_on_every_line() -> None:
     bound = "structlog.contextvars.bind_contextvars(message_id='m1')"
     lines = written(f"{bound}; logging.getLogger('redis').warning('x'); log.info('y')")
     assert [line["message_id"] for line in lines] == ["m1", "m1"]
 
 
-def test_an_exception_is_told_without_the_values_of_its_variables() -> None:
+def test_exception_is_logged_without_values_of_variables() -> None:
     script = """
 def connect(password):
     raise RuntimeError("it broke")
@@ -106,7 +106,7 @@ for logger in (log, logging.getLogger("redis")):
         assert "hidden-value" not in json.dumps(line)
 
 
-def test_no_name_can_forge_a_line() -> None:
+def test_hostile_values_cannot_forge_a_line() -> None:
     for script in (
         f"log.info('brand.made', name='{FORGED}')",
         f"log.info('brand.made', **{{'{FORGED}': 1}})",
@@ -120,22 +120,23 @@ def test_no_name_can_forge_a_line() -> None:
 LOGGING = """
 import json, sys
 for line in sys.stdin:
-    told = json.loads(line)
-    log.info(told["event"], **told["fields"])
-    with structlog.contextvars.bound_contextvars(**told["fields"]):
-        logging.getLogger(told["event"]).warning("%s %s", told["event"], told["fields"], extra={"told": told["fields"]})
+    given = json.loads(line)
+    event, fields = given["event"], given["fields"]
+    log.info(event, **fields)
+    with structlog.contextvars.bound_contextvars(**fields):
+        logging.getLogger(event).warning("%s %s", event, fields, extra={"extra": fields})
     try:
-        raise RuntimeError(told["event"]) from ValueError(told["event"])
+        raise RuntimeError(event) from ValueError(event)
     except RuntimeError:
-        log.error(told["event"], exc_info=True)
-    print("told", file=sys.stderr, flush=True)
+        log.error(event, exc_info=True)
+    print("logged", file=sys.stderr, flush=True)
 """
-"""Each input is logged by a logger of ours, by a library's with context and extra fields, and as an exception."""
+"""Logs each input three times: by our logger, by a library's logger with context and extra fields, as an exception."""
 
-ACTING = "\n\r\x0b\x0c\x1b\x1c\x1d\x1e\x7f\x85\x9b\u2028\u2029\u202e\u2066\u2069"
+CONTROL_CHARACTERS = "\n\r\x0b\x0c\x1b\x1c\x1d\x1e\x7f\x85\x9b\u2028\u2029\u202e\u2066\u2069"
 RAW = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-CHARACTERS = st.one_of(st.sampled_from(ACTING), st.sampled_from(" ='\"\\{}a"), st.characters())
-TEXTS = st.lists(CHARACTERS, max_size=12).map("".join)  # text() would seldom choose one of the few
+CHARACTERS = st.one_of(st.sampled_from(CONTROL_CHARACTERS), st.sampled_from(" ='\"\\{}a"), st.characters())
+TEXTS = st.lists(CHARACTERS, max_size=12).map("".join)  # text() would rarely choose a control character
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), TEXTS),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
@@ -143,12 +144,12 @@ VALUES = st.recursive(
 )
 FIELDS = st.dictionaries(TEXTS.filter(lambda name: name != "event"), VALUES, max_size=4)
 
-Tell = Callable[[object], list[str]]
+LogInput = Callable[[object], list[str]]
 
 
 @pytest.fixture(scope="module", params=["json", "console"])
-def teller(request: pytest.FixtureRequest) -> Iterator[tuple[str, Tell]]:
-    """A process that logs whatever it is told: its format, and what it wrote of one input, by the lines' own ends."""
+def logging_process(request: pytest.FixtureRequest) -> Iterator[tuple[str, LogInput]]:
+    """Runs a process that logs each input; yields its log format and a function from an input to the lines written."""
     with (
         tempfile.NamedTemporaryFile() as out,
         subprocess.Popen(
@@ -166,25 +167,27 @@ def teller(request: pytest.FixtureRequest) -> Iterator[tuple[str, Tell]]:
         sink, stdin, stderr = Path(out.name), process.stdin, process.stderr
         read = 0
 
-        def tell(told: object) -> list[str]:
+        def log_input(given: object) -> list[str]:
             nonlocal read
-            stdin.write(json.dumps(told) + "\n")
+            stdin.write(json.dumps(given) + "\n")
             stdin.flush()
-            assert stderr.readline() == "told\n", stderr.read()
+            assert stderr.readline() == "logged\n", stderr.read()
             written = sink.read_bytes()[read:]
             read += len(written)
             return written.decode().split("\n")[:-1]
 
-        yield request.param, tell
+        yield request.param, log_input
         stdin.close()
         assert process.wait(20) == 0
 
 
 @settings(max_examples=150, deadline=None)
 @given(event=TEXTS, fields=FIELDS)
-def test_every_line_is_one_line_for_whoever_splits_it(teller: tuple[str, Tell], event: str, fields: Any) -> None:
-    log_format, tell = teller
-    lines = tell({"event": event, "fields": fields})
+def test_every_value_stays_on_one_line_without_control_characters(
+    logging_process: tuple[str, LogInput], event: str, fields: Any
+) -> None:
+    log_format, log_input = logging_process
+    lines = log_input({"event": event, "fields": fields})
     assert "\n".join(lines).splitlines() == lines
     assert not any(map(RAW.search, lines))
     own, foreign, failed, *below = lines
@@ -196,84 +199,84 @@ def test_every_line_is_one_line_for_whoever_splits_it(teller: tuple[str, Tell], 
         assert sum("RuntimeError: " in line for line in below) == 1
 
 
-def test_what_json_has_no_form_for_is_told_as_text() -> None:
+def test_circular_value_is_logged_as_text() -> None:
     own, foreign = written("x = {(1, 2): 3}; x['x'] = x; log.info('a', x=x); logging.getLogger('b').error('%s', x)")
     assert (own["event"], own["x"]) == ("a", "{(1, 2): 3, 'x': {...}}")
     assert foreign["message"] == own["x"]
 
 
-def test_a_name_that_is_no_unicode_does_not_stop_the_log() -> None:
+def test_lone_surrogate_does_not_stop_the_log() -> None:
     first, second = written("log.info('a', name='\\udcff'); log.info('b')")
     assert (first["event"], second["event"]) == ("a", "b")
 
 
-def test_a_value_that_is_no_json_is_told_as_text() -> None:
+def test_value_without_a_json_form_is_logged_as_text() -> None:
     (line,) = written("import decimal; log.info('a', amount=decimal.Decimal('1.5'), names={1})")
     assert line["amount"] == "1.5"
 
 
-def test_a_long_field_is_cut() -> None:
+def test_long_field_is_truncated() -> None:
     own, foreign = written("log.info('a', payload='x' * 100_000); logging.getLogger('b').error('y' * 100_000)")
     assert len(own["payload"]) < 3_000
     assert len(foreign["message"]) < 3_000
 
 
-@pytest.mark.parametrize(("level", "told"), [("DEBUG", 4), ("INFO", 3), ("warning", 2), ("ERROR", 1)])
-def test_the_level_holds_for_our_lines_and_those_of_libraries(level: str, told: int) -> None:
+@pytest.mark.parametrize(("level", "expected_lines"), [("DEBUG", 4), ("INFO", 3), ("warning", 2), ("ERROR", 1)])
+def test_log_level_applies_to_our_loggers_and_those_of_libraries(level: str, expected_lines: int) -> None:
     for logger in ("log", "logging.getLogger('redis')"):
         script = "".join(f"{logger}.{name}('x');" for name in ("debug", "info", "warning", "error"))
-        assert len(written(script, {"LOG_LEVEL": level})) == told
+        assert len(written(script, {"LOG_LEVEL": level})) == expected_lines
 
 
 @pytest.mark.parametrize("name", ["periodiq", "alembic", "uvicorn.error", "httpx"])
-def test_of_a_chatty_library_only_what_goes_wrong_is_told(name: str) -> None:
+def test_chatty_library_logs_only_warnings(name: str) -> None:
     (line,) = written(f"logging.getLogger('{name}').info('step'); logging.getLogger('{name}').warning('wrong')")
     assert line["message"] == "wrong"
 
 
-def test_the_format_for_people_is_no_json_and_has_no_colours_in_a_pipe() -> None:
-    told = run("-c", CONFIGURED + "log.info('campaign.paused', campaign_id=7)", env={"LOG_FORMAT": "console"})
-    assert told.out.count("\n") == 1
-    assert "campaign.paused" in told.out
-    assert "campaign_id=7" in told.out
-    assert "\x1b" not in told.out
+def test_console_format_in_a_pipe_has_no_colours() -> None:
+    result = run("-c", CONFIGURED + "log.info('campaign.paused', campaign_id=7)", env={"LOG_FORMAT": "console"})
+    assert result.out.count("\n") == 1
+    assert "campaign.paused" in result.out
+    assert "campaign_id=7" in result.out
+    assert "\x1b" not in result.out
 
 
-def test_a_command_of_a_person_tells_only_what_goes_wrong_and_on_stderr() -> None:
+def test_configure_for_command_logs_only_errors_to_stderr() -> None:
     script = """
 import logging, structlog
 from runtime import logs
-logs.quiet()
+logs.configure_for_command()
 log = structlog.get_logger()
 log.info("seen.by.nobody")
 log.error("went.wrong")
 logging.getLogger("redis").warning("nor this")
 """
-    told = run("-c", script)
-    assert told.out == ""
-    assert "went.wrong" in told.err
-    assert "nobody" not in told.err
-    assert "nor this" not in told.err
+    result = run("-c", script)
+    assert result.out == ""
+    assert "went.wrong" in result.err
+    assert "nobody" not in result.err
+    assert "nor this" not in result.err
 
 
-class Unspeakable:
-    """As deep as a message may be nested: no text can be made of it."""
+class Unprintable:
+    """A value that cannot be converted to text, like a message nested too deeply."""
 
     def __str__(self) -> str:
         raise RecursionError
 
 
-def test_a_line_that_cannot_be_written_is_told_and_stops_nothing() -> None:
-    record = logging.LogRecord("dramatiq", logging.ERROR, "", 0, "failed: %s", (Unspeakable(),), None)
+def test_line_that_cannot_be_formatted_is_replaced_by_log_not_written() -> None:
+    record = logging.LogRecord("dramatiq", logging.ERROR, "", 0, "failed: %s", (Unprintable(),), None)
     reads, writes = os.pipe()
     _DescriptorHandler(writes).handle(record)
     os.close(writes)
-    with os.fdopen(reads) as told:
-        line = json.loads(told.read())
+    with os.fdopen(reads) as output:
+        line = json.loads(output.read())
     assert (line["event"], line["logger"], line["level"]) == ("log.not_written", "dramatiq", "error")
 
 
-def test_a_log_that_nobody_reads_stops_nothing() -> None:
+def test_handler_ignores_a_pipe_without_a_reader() -> None:
     reads, writes = os.pipe()
     os.close(reads)
     _DescriptorHandler(writes).handle(logging.LogRecord("dramatiq", logging.ERROR, "", 0, "unread", (), None))

@@ -1,4 +1,4 @@
-"""Settings come from outside, are read once, and a bad one is one line that names its variable."""
+"""Settings are read from environment and files, and a bad value fails with one line that names its variable."""
 
 import os
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def names() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """An environment and a working directory without any setting."""
+    """Removes every setting from the environment and changes to an empty working directory."""
     for name in names():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -32,7 +32,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def refusal() -> str:
-    """What a person reads of a bad setting."""
+    """Reads the settings and returns the message of the SettingsError they must raise."""
     settings.cache_clear()
     with pytest.raises(SettingsError) as refused:
         settings()
@@ -81,12 +81,12 @@ DEFAULTS = {
 }
 
 
-def test_every_setting_is_tested_here() -> None:
+def test_defaults_lists_every_setting() -> None:
     assert set(names()) == set(DEFAULTS)
 
 
 @pytest.mark.parametrize(("variable", "expected"), DEFAULTS.items())
-def test_what_is_not_set_has_its_default(variable: str, expected: tuple[str, object]) -> None:
+def test_unset_variable_has_its_default(variable: str, expected: tuple[str, object]) -> None:
     field, default = expected
     assert getattr(settings(), field) == default
 
@@ -113,7 +113,7 @@ def test_what_is_not_set_has_its_default(variable: str, expected: tuple[str, obj
         ("BROKER_URL", "rediss://queue.example/0", "queue_url", "rediss://queue.example/0"),
     ],
 )
-def test_what_is_set_is_read(
+def test_set_variable_is_read(
     monkeypatch: pytest.MonkeyPatch, variable: str, text: str, field: str, value: object
 ) -> None:
     monkeypatch.setenv(variable, text)
@@ -161,29 +161,29 @@ def test_what_is_set_is_read(
         ("SPENDGATE_CLOCK_SPEED", "nan"),
     ],
 )
-def test_a_bad_value_is_one_line_that_names_the_variable_and_no_secret(
+def test_bad_value_is_refused_in_one_line_with_the_variable_and_without_secrets(
     monkeypatch: pytest.MonkeyPatch, variable: str, bad: str
 ) -> None:
     monkeypatch.setenv(variable, bad)
-    told = refusal()
-    assert told.startswith(f"{variable}: ")
-    assert "\n" not in told
-    assert "hidden" not in told
+    message = refusal()
+    assert message.startswith(f"{variable}: ")
+    assert "\n" not in message
+    assert "hidden" not in message
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_every_usual_scheme_of_postgres_is_taken(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_database_url_accepts_the_usual_schemes_of_postgres(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{scheme}://app:hidden@db.example:5432/spendgate")
     assert settings().required_database_url() == "postgresql+psycopg://app:hidden@db.example:5432/spendgate"
 
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL", "BROKER_URL"])
-def test_a_url_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_empty_url_counts_as_unset(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "")
     assert getattr(settings(), DEFAULTS[variable][0]) is None
 
 
-def test_a_missing_server_is_one_line_that_names_its_variable() -> None:
+def test_missing_server_is_refused_in_one_line_with_its_variable() -> None:
     with pytest.raises(SettingsError, match=r"^DATABASE_URL: not set.*spendgate up`?$"):
         settings().required_database_url()
     with pytest.raises(SettingsError, match=r"^REDIS_URL: not set.*spendgate up`?$"):
@@ -191,21 +191,21 @@ def test_a_missing_server_is_one_line_that_names_its_variable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("broker_url", "waits_at", "is_rabbitmq"),
+    ("broker_url", "queue_url", "is_rabbitmq"),
     [(None, REDIS, False), (RABBITMQ, RABBITMQ, True), ("redis://other.example/1", "redis://other.example/1", False)],
 )
-def test_messages_wait_where_broker_url_says_else_in_redis(
-    monkeypatch: pytest.MonkeyPatch, broker_url: str | None, waits_at: str, is_rabbitmq: bool
+def test_queue_url_is_broker_url_or_else_redis_url(
+    monkeypatch: pytest.MonkeyPatch, broker_url: str | None, queue_url: str, is_rabbitmq: bool
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", POSTGRES)
     monkeypatch.setenv("REDIS_URL", REDIS)
     if broker_url is not None:
         monkeypatch.setenv("BROKER_URL", broker_url)
-    assert (settings().required_queue_url(), settings().queue_is_rabbitmq) == (waits_at, is_rabbitmq)
+    assert (settings().required_queue_url(), settings().queue_is_rabbitmq) == (queue_url, is_rabbitmq)
     assert settings().required_redis_url() == REDIS
 
 
-def test_rabbitmq_needs_no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_url_of_rabbitmq_works_without_redis_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", POSTGRES)
     with pytest.raises(SettingsError, match=r"^REDIS_URL: not set"):
         settings().required_queue_url()
@@ -214,7 +214,7 @@ def test_rabbitmq_needs_no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings().required_queue_url() == RABBITMQ
 
 
-def test_the_file_dot_env_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_env_file_is_read_and_the_environment_overrides_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"DATABASE_URL={POSTGRES}\nREDIS_URL={REDIS}\nPORT=9000\nSOMETHING_ELSE=1\n")
     monkeypatch.setenv("PORT", "9001")
     assert settings().required_redis_url() == REDIS
@@ -222,7 +222,7 @@ def test_the_file_dot_env_is_read_and_the_environment_wins(monkeypatch: pytest.M
     assert settings().port == 9001
 
 
-def test_the_running_embedded_servers_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_find_running_embedded_servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_embedded(tmp_path)
     monkeypatch.setenv("SPENDGATE_HOME", str(tmp_path))
     assert settings().required_database_url() == POSTGRES.replace("postgresql", "postgresql+psycopg")
@@ -232,7 +232,7 @@ def test_the_running_embedded_servers_are_found(monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize(
     ("given", "url", "missing"), [("DATABASE_URL", POSTGRES, "REDIS_URL"), ("REDIS_URL", REDIS, "DATABASE_URL")]
 )
-def test_one_servers_url_is_never_mixed_with_the_embedded_other(
+def test_url_of_one_server_is_not_combined_with_the_other_embedded_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, url: str, missing: str
 ) -> None:
     write_embedded(tmp_path)
@@ -242,7 +242,7 @@ def test_one_servers_url_is_never_mixed_with_the_embedded_other(
         _ = settings().required_database_url(), settings().required_redis_url()
 
 
-def test_an_empty_embedded_file_is_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_empty_file_of_embedded_servers_counts_as_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "env").write_text("\n")
     monkeypatch.setenv("SPENDGATE_HOME", str(tmp_path))
     assert settings().database_url is None
@@ -253,14 +253,14 @@ def test_settings_are_frozen() -> None:
         settings().port = 1  # type: ignore[misc]
 
 
-def test_what_every_shell_sets_for_others_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_shell_without_our_prefix_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for field, text in (("HOME", "/home/person"), ("HOST", "0.0.0.0"), ("WORKER_THREADS", "64"), ("home", "/tmp")):  # noqa: S104, S108 - only read
         monkeypatch.setenv(field, text)
     assert (settings().home, settings().host, settings().worker_threads) == (Path(".spendgate"), "127.0.0.1", 32)
 
 
 @pytest.mark.parametrize("variable", ["SPENDGATE_CLOCK_START", "SPENDGATE_CLOCK_SPEED"])
-def test_a_driven_clock_is_refused_on_servers_of_your_own(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_driven_clock_is_refused_without_embedded_servers(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv("DATABASE_URL", POSTGRES)
     monkeypatch.setenv("REDIS_URL", REDIS)
     monkeypatch.setenv(variable, {"SPENDGATE_CLOCK_START": "2026-03-01T00:00:00Z"}.get(variable, "60"))
@@ -268,7 +268,7 @@ def test_a_driven_clock_is_refused_on_servers_of_your_own(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("url", "is_taken"),
+    ("url", "is_accepted"),
     [
         (POSTGRES, True),
         (POSTGRES.replace("/spendgate", "/another"), True),
@@ -281,15 +281,15 @@ def test_a_driven_clock_is_refused_on_servers_of_your_own(monkeypatch: pytest.Mo
         (f"{POSTGRES}?port=5433", False),
     ],
 )
-def test_a_driven_clock_is_taken_on_the_embedded_server_as_whatever_login_for_whichever_database(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, is_taken: bool
+def test_driven_clock_is_accepted_with_any_login_and_database_of_the_embedded_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, is_accepted: bool
 ) -> None:
     write_embedded(tmp_path)
     monkeypatch.setenv("SPENDGATE_HOME", str(tmp_path))
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("REDIS_URL", REDIS)
     monkeypatch.setenv("SPENDGATE_CLOCK_SPEED", "60")
-    if is_taken:
+    if is_accepted:
         assert settings().clock_is_driven
     else:
         assert refusal().startswith("SPENDGATE_CLOCK_SPEED: ")
@@ -300,7 +300,7 @@ def write_embedded(home: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["PORT", "SPENDGATE_HOME", "SPENDGATE_SPEND_FOLDER", "DATABASE_URL"])
-def test_a_blank_value_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_blank_value_counts_as_unset(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.delenv(variable, raising=False)
     without = Settings()
     monkeypatch.setenv(variable, "")
@@ -308,7 +308,7 @@ def test_a_blank_value_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch, varia
 
 
 @pytest.mark.parametrize("host", ["::1", "::", "fe80::1%lo", "127.9.9.9", "localhost", "web-1.example.com", "[::1]"])
-def test_a_host_is_an_address_of_either_family_or_a_name(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_host_may_be_an_ipv4_or_ipv6_address_or_a_name(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("SPENDGATE_HOST", host)
     assert settings().host == host.strip("[]")
 
@@ -317,7 +317,7 @@ def test_a_host_is_an_address_of_either_family_or_a_name(monkeypatch: pytest.Mon
     "host",
     ["999.1.1.1", "127.0.0", "1", "::g", "[::1", "http://127.0.0.1", "127.0.0.1:80", "a b", "-a", "*"],
 )
-def test_a_host_that_is_no_address_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_malformed_host_is_refused(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("SPENDGATE_HOST", host)
     assert refusal().startswith("SPENDGATE_HOST: ")
 
@@ -350,16 +350,16 @@ UNREADABLE = [as_a_folder, in_latin_1, in_utf_16, as_a_pipe, as_a_dangling_link,
 
 
 @pytest.mark.parametrize("make", UNREADABLE)
-def test_an_unreadable_env_file_is_one_line(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_unreadable_env_file_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / ".env")
     assert refusal().startswith(".env: ")
 
 
-def test_an_env_file_that_may_not_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_env_file_without_read_permission_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\n")
     read = Path.read_text
 
-    def refuse(path: Path, *arguments: Any) -> str:  # the tests may run as root, who may read all
+    def refuse(path: Path, *arguments: Any) -> str:  # tests may run as root, which can read every file
         if path.name == ".env":
             raise PermissionError(13, "Permission denied", str(path))
         return read(path, *arguments)
@@ -368,13 +368,13 @@ def test_an_env_file_that_may_not_be_read_is_one_line(monkeypatch: pytest.Monkey
     assert refusal() == ".env: cannot be read: Permission denied"
 
 
-def test_an_env_file_with_the_mark_of_windows_is_read_from_its_first_line(tmp_path: Path) -> None:
+def test_env_file_with_a_byte_order_mark_is_read_from_its_first_line(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\n", "utf-8-sig")
     assert settings().log_level == "DEBUG"
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"DATABASE_URL=mysql://u:hidden@h/x\n"])
-def test_an_embedded_servers_file_that_is_none_is_one_line(
+def test_malformed_file_of_embedded_servers_is_refused_without_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "env").write_bytes(content)

@@ -1,4 +1,4 @@
-"""Many signals at once: each process ends in order, for no signal handler takes a lock."""
+"""Every process shuts down cleanly after a burst of signals, because no signal handler takes a lock."""
 
 import ast
 import os
@@ -19,16 +19,16 @@ from tests.world import World, eventually
 BURST = (signal.SIGTERM, signal.SIGINT) * 6
 END_SECONDS = 60
 
-only_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at processes in /proc")
+only_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads processes in /proc")
 
 
 def burst(pid: int) -> None:
-    """Twelve signals, as fast as one process can send them to another."""
+    """Sends twelve signals to the process without a pause."""
     for number in BURST:
         os.kill(pid, number)
 
 
-# --- the request to end itself
+# --- Stop
 
 BURSTS = """
 import os, signal, sys, threading, time
@@ -70,12 +70,12 @@ print(codes.count(0))
 """
 
 
-def test_200_bursts_of_12_signals_end_a_process_200_times() -> None:
-    told = run("-c", BURSTS)
-    assert (told.code, told.out, told.err) == (0, "200\n", "")
+def test_stop_ends_a_process_after_each_of_200_bursts_of_signals() -> None:
+    result = run("-c", BURSTS)
+    assert (result.code, result.out, result.err) == (0, "200\n", "")
 
 
-def test_a_stop_is_asked_for_by_a_thread_or_a_signal_and_stays_asked_for() -> None:
+def test_stop_stays_set_after_repeated_requests() -> None:
     stop = Stop()
     assert not stop.wait(0.001)
     stop.set()
@@ -84,7 +84,7 @@ def test_a_stop_is_asked_for_by_a_thread_or_a_signal_and_stays_asked_for() -> No
     assert [stop.wait(), stop.wait(60)] == [True, True]
 
 
-def test_signals_mean_before_and_after_what_they_meant_unless_the_end_was_asked_for() -> None:
+def test_stop_restores_former_handlers_or_ignores_signals_after_a_request() -> None:
     before = signal.getsignal(signal.SIGUSR1)
     try:
         stop = Stop()
@@ -99,13 +99,13 @@ def test_signals_mean_before_and_after_what_they_meant_unless_the_end_was_asked_
         signal.signal(signal.SIGUSR1, before)
 
 
-# --- the processes as they are deployed
+# --- processes as deployed
 
 SMALL: Env = {"SPENDGATE_WORKER_PROCESSES": "2", "SPENDGATE_WORKER_THREADS": "2", "LOG_FORMAT": "json"}
 
 
 def handles(service: Service) -> bool:
-    """Whether the process has a handler of its own for SIGTERM."""
+    """Returns whether the process has installed a handler for SIGTERM."""
     status = Path(f"/proc/{service.process.pid}/status").read_text()
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1]
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
@@ -128,7 +128,7 @@ PROCESSES: dict[str, tuple[tuple[str, ...], Callable[[Service], bool]]] = {
 
 @only_linux
 @pytest.mark.parametrize("name", PROCESSES)
-def test_a_burst_of_signals_ends_each_process_in_order(world: World, tmp_path: Path, name: str) -> None:
+def test_process_shuts_down_cleanly_after_a_burst_of_signals(world: World, tmp_path: Path, name: str) -> None:
     argv, is_ready = PROCESSES[name]
     env = {**SMALL, "DATABASE_URL": world.url, "PORT": str(free_port())}
     with serving(*argv, output=tmp_path / "output", env=env) as service:
@@ -141,9 +141,7 @@ def test_a_burst_of_signals_ends_each_process_in_order(world: World, tmp_path: P
 
 @ON_REDIS
 @only_linux
-def test_a_burst_of_signals_ends_a_worker_process_in_order_and_its_master_starts_another(
-    world: World, tmp_path: Path
-) -> None:
+def test_master_replaces_a_worker_process_that_ended_after_a_burst_of_signals(world: World, tmp_path: Path) -> None:
     one = {**SMALL, "SPENDGATE_WORKER_PROCESSES": "1", "DATABASE_URL": world.url}
     with serving("-m", "workers", output=tmp_path / "output", env=one) as service:
         for repetition in range(2):
@@ -155,7 +153,7 @@ def test_a_burst_of_signals_ends_a_worker_process_in_order_and_its_master_starts
         eventually(lambda: len(service.logged("worker.ready")) == 3, END_SECONDS)
 
 
-def test_a_master_starts_a_child_that_died_anew_without_waiting_for_its_next_look(tmp_path: Path) -> None:
+def test_master_restarts_a_dead_child_without_waiting_for_its_next_poll(tmp_path: Path) -> None:
     script = """
 import os, sys, time
 from workers import master
@@ -193,11 +191,11 @@ SOURCES = [
 ALLOWED_CALLS = {"os.write", "os._exit"}
 IGNORED = {"signal.SIG_IGN", "signal.SIG_DFL", "SIG_IGN", "SIG_DFL"}
 REPLACED_HANDLERS = {"handle_exit", "signal_handler"}
-"""Handlers of libraries that a class of ours replaces: found by name, for the library registers them."""
+"""Methods that override a library's signal handler: found by name, because the library registers them."""
 
 
 def _registered(tree: ast.AST) -> Iterator[ast.expr]:
-    """The handlers that a module registers."""
+    """Yields the signal handlers that a module registers."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
@@ -206,7 +204,7 @@ def _registered(tree: ast.AST) -> Iterator[ast.expr]:
 
 
 def _faults(tree: ast.AST) -> list[str]:
-    """What signal handlers of a module do beyond setting a flag, writing to a pipe and ending the process."""
+    """Returns actions of a module's signal handlers other than set a flag, write to a pipe or end the process."""
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     handlers = {name: node for name, node in functions.items() if name in REPLACED_HANDLERS}
     faults = []
@@ -216,10 +214,10 @@ def _faults(tree: ast.AST) -> list[str]:
         alternatives = [ast.unparse(node) for node in ast.walk(handler) if isinstance(node, ast.Name | ast.Attribute)]
         name = text.rpartition(".")[2]
         if text in IGNORED or (IGNORED & set(alternatives) and not isinstance(handler, ast.Lambda)):
-            continue  # ignored, or given back to whoever had it before
+            continue  # the signal is ignored, or its former handler is restored
         if name in functions:
             handlers[name] = functions[name]
-        elif not (text == "stop.set" and makes_stops) and text not in {"handler", "before"}:  # who had it
+        elif not (text == "stop.set" and makes_stops) and text not in {"handler", "before"}:  # the former handler
             faults.append(f"{text} is not a function of this module")
     for name, function in handlers.items():
         for node in ast.walk(function):
@@ -241,11 +239,11 @@ def _faults(tree: ast.AST) -> list[str]:
         "class S:\n    def handle_exit(self, sig, frame):\n        super().handle_exit(sig, frame)",
     ],
 )
-def test_a_handler_that_could_take_a_lock_is_found(handler: str) -> None:
+def test_faults_finds_a_handler_that_could_take_a_lock(handler: str) -> None:
     assert _faults(ast.parse(handler))
 
 
-def test_no_signal_handler_does_more_than_set_a_flag_write_to_a_pipe_or_end_the_process() -> None:
-    found = {str(path.relative_to(REPOSITORY)): _faults(ast.parse(path.read_text())) for path in SOURCES}
-    known = {"tests/app/ingest/test_group_commit.py"}  # its handler raises, to see what an interrupted thread leaves
-    assert {path: faults for path, faults in found.items() if faults and path not in known} == {}
+def test_signal_handlers_only_set_a_flag_write_to_a_pipe_or_end_the_process() -> None:
+    faults_of = {str(path.relative_to(REPOSITORY)): _faults(ast.parse(path.read_text())) for path in SOURCES}
+    known = {"tests/app/ingest/test_group_commit.py"}  # its handler raises, to test an interrupted thread
+    assert {path: faults for path, faults in faults_of.items() if faults and path not in known} == {}

@@ -196,7 +196,7 @@ def test_an_unreadable_env_file_ends_every_process_and_command_with_2_and_one_li
     (tmp_path / ".env").write_bytes(b"LOG_LEVEL=DEBUG\xff\n")
     told = run(*argv, folder=tmp_path)
     assert (told.code, told.out) == (2, "")
-    assert told.err == ".env: is not UTF-8: byte 16 is no character\n"
+    assert told.err == ".env: is not UTF-8: byte 16 is invalid\n"
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid"])
@@ -204,19 +204,19 @@ def test_an_unreadable_env_file_ends_every_process_and_command_with_2_and_one_li
 def test_a_host_of_another_machine_is_refused_by_who_listens(argv: tuple[str, ...], host: str) -> None:
     told = run(*argv, env={"SPENDGATE_HOST": host})
     assert told.code == 2
-    assert told.err == f"SPENDGATE_HOST: {host} is no address of this machine; set one, such as 127.0.0.1 or ::1\n"
+    assert told.err == f"SPENDGATE_HOST: {host} is not an address of this machine; set one, such as 127.0.0.1 or ::1\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=on_ipv6), pytest.param("::", marks=on_ipv6)])
 @pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli.main", "up")], ids=" ".join)
 def test_a_port_in_use_is_refused_by_who_would_listen_there(argv: tuple[str, ...], host: str) -> None:
-    sockets = addresses.listening(host, 0)
+    sockets = addresses.listening_sockets(host, 0)
     port = str(sockets[0].getsockname()[1])
     try:
         told = run(*argv, env={"SPENDGATE_HOST": host, "PORT": port})
     finally:
         addresses.close(sockets)
-    assert (told.code, told.err) == (2, f"PORT: {port} is in use; set another\n")
+    assert (told.code, told.err) == (2, f"PORT: {port} is in use; set another port\n")
 
 
 def test_the_first_second_of_a_month_sets_off_every_job(start: Start) -> None:

