@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import Final, TypeVar
 
 import structlog
+from more_itertools import sliced
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -30,8 +31,6 @@ from domain.campaigns import Brand
 from domain.causes import PERIODIC, Cause
 from runtime import clock
 from runtime.settings import settings
-
-__all__ = ["Cause", "announce", "chunks", "edited", "edited_then", "enforce", "enforce_brands"]
 
 log = structlog.get_logger()
 
@@ -160,7 +159,7 @@ def enforce_brands(brand_ids: Iterable[int], cause: Cause, changed: set[int] | N
     """
     run = _Run(cause, changed=set() if changed is None else changed)
     chosen = sorted(set(brand_ids))
-    return _enforce_batches(chain.from_iterable(map(_batches_of_brands, chunks(chosen, BRANDS_A_COUNT))), run)
+    return _enforce_batches(chain.from_iterable(map(_batches_of_brands, sliced(chosen, BRANDS_A_COUNT))), run)
 
 
 def _batches_of_brands(brand_ids: Sequence[int]) -> Iterator[list[Target]]:
@@ -272,9 +271,3 @@ def _commit(targets: Sequence[Target], run: _Run, lock_timeout_ms: int | None = 
     run.note(changes)
     announce(changes, run.cause)
     return toggled(changes) + (passes.go_on_with(brand_ids) if targets[0][1] is None else 0)
-
-
-def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Splits the items, in order, into sequences of at most `size`."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

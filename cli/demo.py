@@ -11,9 +11,10 @@ from typing import Any, Final
 from uuid import uuid4
 
 import structlog
+from more_itertools import sliced
 from sqlalchemy import Connection
 
-from app.enforcement import chunks, edited
+from app.enforcement import edited
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
@@ -125,7 +126,7 @@ def _make_brand(brand: DemoBrand) -> int:
     edited(fill, brand_id)
     log.info("demo.brand_made", brand_id=brand_id, name=brand.name)
     if settings().clock_speed == 1:
-        for events in chunks(list(_past_spend(brand, brand_id, edit.at)), MAX_EVENTS_PER_MESSAGE):
+        for events in sliced(list(_past_spend(brand, brand_id, edit.at)), MAX_EVENTS_PER_MESSAGE):
             send_events(events)
     return brand_id
 

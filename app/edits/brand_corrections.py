@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from app.enforcement import announce, enforce
+from app.decisions import announce
+from app.enforcement import enforce
 from app.reports.generate import report_month
 from db.engine import committed, rehearsed, snapshot
 from db.repository.access.audit import Edit, Subject, note

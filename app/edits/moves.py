@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from app.enforcement import announce, enforce
+from app.decisions import announce
+from app.enforcement import enforce
 from db.engine import committed, rehearsed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog, platform_accounts

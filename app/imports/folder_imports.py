@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from more_itertools import sliced
 from sqlalchemy.exc import DBAPIError
 
-from app.enforcement import chunks
 from app.imports import spend_folder
 from app.imports.exports import Export, columns_for, read_export
 from app.imports.imports import TOTALS_A_TRANSACTION, import_totals, payloads
@@ -104,7 +104,7 @@ def _count_all(export: Export, platform: str, as_of: datetime) -> int:
     """Counts all totals that can be, and returns how many were new; then raises what kept the others from it."""
     passing: list[Exception] = []
     taken = 0
-    for some in chunks(payloads(export, platform, as_of), TOTALS_A_TRANSACTION):
+    for some in sliced(payloads(export, platform, as_of), TOTALS_A_TRANSACTION):
         try:
             taken += _taken(some)
         except PASSING_FAULTS as error:

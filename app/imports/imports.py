@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from more_itertools import sliced
 from sqlalchemy import Connection
 
-from app.enforcement import announce, chunks, enforce_edits
+from app.decisions import announce
+from app.enforcement import enforce_edits
 from app.imports.exports import Export
 from app.ingest.count import Counted
 from app.ingest.ingest import count_totals, report
@@ -42,7 +44,7 @@ def payloads(export: Export, platform: str, as_of: datetime, account: str | None
 
 def import_totals(totals: Sequence[object]) -> Iterator[Counted]:
     """Counts the totals, a commit for every TOTALS_A_TRANSACTION of them; yields what became of each."""
-    return map(_count, chunks(totals, TOTALS_A_TRANSACTION))
+    return map(_count, sliced(totals, TOTALS_A_TRANSACTION))
 
 
 def _count(totals: Sequence[object]) -> Counted:

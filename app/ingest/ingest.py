@@ -6,8 +6,9 @@ from itertools import chain, islice
 from typing import Any, Final, Generic
 
 import structlog
+from more_itertools import sliced
 
-from app.enforcement import announce, chunks
+from app.decisions import announce
 from app.ingest.batches import Batch, TotalsBatch
 from app.ingest.by_brand import (
     AnyBatch,
@@ -89,7 +90,7 @@ def ingest_totals(totals: Sequence[object], terms: Terms) -> None:
 
 def _ingest(kind: InputKind[Any], messages: Sequence[Sequence[object]], terms: Terms) -> None:
     """Counts the inputs of messages on the same terms, and enqueues those of locked brands for later."""
-    bounded = [some for payloads in messages for some in chunks(payloads, MAX_EVENTS_PER_MESSAGE)]
+    bounded = [some for payloads in messages for some in sliced(payloads, MAX_EVENTS_PER_MESSAGE)]
     committer = kind.committer(terms.only_brand_id)
     first = _committed(kind, committer, bounded, terms) if bounded else []
     left = [one for result in first for one in result.counted.left]
@@ -148,7 +149,7 @@ def _enqueue_later(kind: InputKind[Any], left: Sequence[Left], terms: Terms) -> 
     if not left:
         return []
     written = []
-    for some in chunks(left, MAX_EVENTS_PER_MESSAGE):
+    for some in sliced(left, MAX_EVENTS_PER_MESSAGE):
         brand_ids = {one.brand_id for one in some}
         delay_ms = locked_brands.delay_ms(brand_ids)
         receipt = terms.receipt and receipts.another(terms.receipt)
