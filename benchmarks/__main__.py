@@ -1,6 +1,6 @@
-"""`python -m benchmarks [measure …]`: what users feel, each beside a plain reference taken in the same run.
+"""`python -m benchmarks [measure …]`: speed and latency of the product, each beside a plain reference of the same run.
 
-Prints a Markdown table: the medians of alternating rounds with their spread, and the ratio of each pair.
+Prints a Markdown table: medians of alternating rounds, and the ratio of each pair with its spread.
 """
 
 import sys
@@ -10,14 +10,14 @@ from statistics import median, quantiles
 from typing import Final, NamedTuple
 
 from benchmarks import clockwork, idle, ingest, large, latency, size, stall
-from benchmarks.stage import Stage, running
+from benchmarks.stage import BenchStage, running
 from benchmarks.workload import Spend
 
 ROUNDS: Final = 5
 EVENTS: Final = 600_000
 SINGLE: Final = 20_000
 QUARTER: Final = 40_000
-"""Events a second: a quarter of what the first measure reaches here."""
+"""Events a second: a quarter of the rate that the first measure reaches on the reference machine."""
 
 SECONDS: Final = "seconds"
 MEGABYTES: Final = "MB"
@@ -28,27 +28,30 @@ HEAD: Final = ("measure", "unit", "ours", "reference", "ratio", "its spread", "t
 
 
 class Pair(NamedTuple):
-    """One round of a measure: ours, and the reference beside it."""
+    """The figures of one round: the product's and the reference's."""
 
     ours: float
     reference: float
 
 
 class Measure(NamedTuple):
-    """What is measured in each round, in which unit, and the ratio to reach: at least, or at most of what costs."""
+    """A measure: its unit, the function for one round, and the bound of the ratio.
+
+    The ratio must be at least the bound, or at most the bound for units in AT_MOST, of which less is better.
+    """
 
     name: str
     unit: str
-    measured: Callable[[Stage, int], Pair]
+    measured: Callable[[BenchStage, int], Pair]
     to_reach: float | None
 
 
 def rate(
-    events: int, version: int, reference: Callable[[Stage, ingest.Batches], float] = ingest.copied
-) -> Callable[[Stage, int], Pair]:
-    """Messages of so many events, beside one connection that COPYs the same."""
+    events: int, version: int, reference: Callable[[BenchStage, ingest.Batches], float] = ingest.copied
+) -> Callable[[BenchStage, int], Pair]:
+    """Events a second from messages of so many events; reference: one connection that COPYs the same rows."""
 
-    def measured(stage: Stage, number: int) -> Pair:
+    def measured(stage: BenchStage, number: int) -> Pair:
         spend = Spend(version, seed=number)
         warm, batches = spend.batches(ingest.WARM, min(events, 200)), spend.batches(EVENTS // events, events)
         plain = reference(stage, batches)
@@ -57,37 +60,37 @@ def rate(
     return measured
 
 
-def single(stage: Stage, number: int) -> Pair:
-    """Messages of one event each, beside messages for an actor that does nothing."""
+def single(stage: BenchStage, number: int) -> Pair:
+    """Messages of one event a second; reference: messages for an actor that does nothing."""
     spend = Spend(seed=number)
     warm, batches = spend.batches(ingest.WARM, 1), spend.batches(SINGLE, 1)
     reference = ingest.passed_through(stage, batches)
     return Pair(ingest.ingested(stage, batches, warm), reference)
 
 
-def twice(stage: Stage, number: int) -> Pair:
-    """Messages that are all delivered once more after the last, beside as many fresh ones."""
+def twice(stage: BenchStage, number: int) -> Pair:
+    """Deliveries a second when all messages are sent again after the last one; reference: as many new messages."""
     spend = Spend(seed=number)
     warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 2_000, 1_000)
     fresh = ingest.ingested(stage, [*batches, *spend.batches(EVENTS // 2_000, 1_000)], warm)
     return Pair(ingest.ingested(stage, batches, warm, deliveries=2), fresh)
 
 
-def stalled(busy_loops: int) -> Callable[[Stage, int], Pair]:
-    """Counting after a lock on one brand, beside the rate before it; the producer goes on all the while."""
+def stalled(busy_loops: int) -> Callable[[BenchStage, int], Pair]:
+    """Events a second after a lock on one brand, while the producer keeps sending; reference: before the lock."""
     return lambda stage, number: Pair(*stall.recovered(stage, number, busy_loops))
 
 
-def one_locked(stage: Stage, number: int) -> Pair:
-    """Spend of all brands but the busiest while that one's row is locked, beside the same without the lock."""
+def one_locked(stage: BenchStage, number: int) -> Pair:
+    """Events a second of all brands but the busiest, while that one is locked; reference: without the lock."""
     spend = Spend(seed=number)
     warm, batches = spend.batches(ingest.WARM, 1_000), spend.batches(2 * EVENTS // 1_000, 1_000)
     reference = stall.of_others(stage, batches, warm, spend.busiest_brand(), is_locked=False)
     return Pair(stall.of_others(stage, batches, warm, spend.busiest_brand(), is_locked=True), reference)
 
 
-def hot(stage: Stage, number: int) -> Pair:
-    """Messages of 1,000 events all of one brand, beside the same of 1,000 brands."""
+def hot(stage: BenchStage, number: int) -> Pair:
+    """Events a second when all are of one brand; reference: of 1,000 brands."""
     rates = []
     for only_brand_id in (1, None):
         spend = Spend(seed=number, only_brand_id=only_brand_id)
@@ -96,8 +99,8 @@ def hot(stage: Stage, number: int) -> Pair:
     return Pair(*rates)
 
 
-def aged(stage: Stage, number: int) -> Pair:
-    """Messages where the ledger has many events already, beside the same where it has few."""
+def aged(stage: BenchStage, number: int) -> Pair:
+    """Events a second with many events in the ledger; reference: with few."""
     spend = Spend(seed=number)
     rates = []
     for events in (size.FEW, size.MANY):
@@ -106,32 +109,35 @@ def aged(stage: Stage, number: int) -> Pair:
     return Pair(rates[1], rates[0])
 
 
-def resident(stage: Stage, number: int) -> Pair:
-    """The largest worker process after many events, beside itself after the first of them."""
+def resident(stage: BenchStage, number: int) -> Pair:
+    """Memory of the largest worker process after many events; reference: after the first of them."""
     return Pair(*size.resident(stage, number))
 
 
-def ticks(stage: Stage, _number: int) -> Pair:
-    """A tick among many campaigns, beside one among few."""
+def ticks(stage: BenchStage, _number: int) -> Pair:
+    """Seconds of a tick among many campaigns; reference: among few."""
     reference = clockwork.tick(stage, clockwork.FEW)
     return Pair(clockwork.tick(stage, clockwork.MANY), reference)
 
 
-def resets(stage: Stage, _number: int) -> Pair:
-    """A reset that reactivates many campaigns, beside one UPDATE."""
+def resets(stage: BenchStage, _number: int) -> Pair:
+    """Seconds of a reset that reactivates many campaigns; reference: one UPDATE of them."""
     return Pair(*clockwork.reset(stage))
 
 
-def large_rate(stage: Stage, number: int) -> Pair:
-    """All campaigns of one large brand pause, beside the daily reset of many brands."""
+def large_rate(stage: BenchStage, number: int) -> Pair:
+    """Campaigns a second when one large brand pauses; reference: the daily reset of many brands."""
     seconds, _ = clockwork.reset(stage)
     return Pair(large.measured(stage, number).campaigns_a_second, clockwork.HELD / seconds)
 
 
-def beside_large(place: int) -> Callable[[Stage, int], Pair]:
-    """Crossings of other brands while a large one pauses, beside crossings while nothing happens; of `place` in 100."""
+def beside_large(place: int) -> Callable[[BenchStage, int], Pair]:
+    """Seconds until other brands' campaigns pause while a large brand pauses; reference: while idle.
 
-    def measured(stage: Stage, number: int) -> Pair:
+    `place`: the percentile.
+    """
+
+    def measured(stage: BenchStage, number: int) -> Pair:
         found = large.measured(stage, number)
         ours, reference = (quantiles(taken, n=100)[place - 1] for taken in (found.meanwhile, found.idle))
         return Pair(ours, reference)
@@ -139,33 +145,36 @@ def beside_large(place: int) -> Callable[[Stage, int], Pair]:
     return measured
 
 
-def large_events(stage: Stage, number: int) -> Pair:
-    """The slowest event of a large brand that pauses, from its enqueue until it is counted, beside one second."""
+def large_events(stage: BenchStage, number: int) -> Pair:
+    """Seconds of a large brand's slowest event while it pauses, from enqueue until counted; reference: one second."""
     return Pair(max(large.measured(stage, number).own_events), 1)
 
 
-def idle_worker(stage: Stage, _number: int) -> Pair:
-    """The dearest worker process that has nothing to do, beside what it may cost."""
+def idle_worker(stage: BenchStage, _number: int) -> Pair:
+    """Processor use of the busiest idle worker process; reference: its limit."""
     return Pair(idle.percent_of_a_core(stage), idle.ALLOWED_PERCENT)
 
 
-def idle_job(job: str) -> Callable[[Stage, int], Pair]:
-    """A job with nothing to do, beside an empty transaction."""
+def idle_job(job: str) -> Callable[[BenchStage, int], Pair]:
+    """Seconds of a job with nothing to do; reference: an empty transaction."""
     return lambda stage, _number: Pair(*clockwork.nothing(stage, job))
 
 
 @cache
-def delays(stage: Stage, load: float, number: int) -> tuple[list[float], list[float]]:
-    """One round of crossings of a limit, and of an actor that does nothing and a commit: the seconds of each."""
+def delays(stage: BenchStage, load: float, number: int) -> tuple[list[float], list[float]]:
+    """The seconds of each crossing of a limit in one round, and of each reference: an empty actor and one commit."""
     del number
     references = latency.references(stage, load)
     return latency.crossings(stage, load), references
 
 
-def delay(load: float, place: int) -> Callable[[Stage, int], Pair]:
-    """The crossing of a limit, beside an actor that does nothing and a commit; of `place` in a hundred."""
+def delay(load: float, place: int) -> Callable[[BenchStage, int], Pair]:
+    """Seconds until a campaign pauses; reference: a round trip of an empty actor and one commit.
 
-    def measured(stage: Stage, number: int) -> Pair:
+    `place`: the percentile.
+    """
+
+    def measured(stage: BenchStage, number: int) -> Pair:
         ours, reference = (quantiles(taken, n=100)[place - 1] for taken in delays(stage, load, number))
         return Pair(ours, reference)
 
@@ -213,7 +222,7 @@ MEASURES: Final = {
 
 
 def verdict(measure: Measure, ratio: float) -> tuple[str, str]:
-    """What is to be reached, and whether the ratio does; nothing where there is no bound."""
+    """The bound in words, and whether the ratio meets it; empty strings without a bound."""
     if measure.to_reach is None:
         return "", ""
     if measure.unit in AT_MOST:
@@ -222,7 +231,7 @@ def verdict(measure: Measure, ratio: float) -> tuple[str, str]:
 
 
 def row(measure: Measure, pairs: list[Pair]) -> tuple[str, ...]:
-    """A measure's cells of the table, by the medians."""
+    """The cells of a measure: medians of its rounds."""
     ratios = sorted(pair.ours / pair.reference for pair in pairs)
     ratio = median(ratios)
     figures = (median(pair.ours for pair in pairs), median(pair.reference for pair in pairs))
@@ -231,12 +240,12 @@ def row(measure: Measure, pairs: list[Pair]) -> tuple[str, ...]:
 
 
 def shown(figure: float) -> str:
-    """A figure with as many digits as mean something."""
+    """A figure with its significant digits."""
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.4g}"
 
 
 def main(names: list[str]) -> int:
-    """Measures what is named, or all of it; returns the exit code: 1 where a measure does not reach what it must."""
+    """Runs the named measures, or all. Returns the exit code: 1 if one misses its bound, 2 for an unknown name."""
     unknown = [name for name in names if name not in MEASURES]
     if unknown:
         sys.stderr.write(f"no measure {unknown[0]}: there are {', '.join(MEASURES)}\n")

@@ -1,4 +1,4 @@
-"""What the clock sets off: the cost of a tick follows what changes, not what exists."""
+"""Speed of scheduled jobs: the cost of a tick follows the number of changes, not of campaigns."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg
 
-from benchmarks.stage import Stage
+from benchmarks.stage import BenchStage
 
 DUE: Final = 1_000
 FEW: Final = 10_000
@@ -17,13 +17,13 @@ MANY: Final = 1_000_000
 HELD: Final = 100_000
 NOTHING_TIMES: Final = 200
 
-# Campaigns that stand as enforcement left them and are not due, evenly on all brands.
+# Campaigns that are already enforced and not due, spread evenly over all brands.
 ADD_CAMPAIGNS: Final = """
     INSERT INTO campaigns (brand_id, name, enforced_at)
     SELECT 1 + number %% (SELECT count(*) FROM brands), 'More ' || number, now() FROM generate_series(1, %s) AS number
 """
 
-# Campaigns without a schedule get one that closed a minute ago: the tick finds them open.
+# Gives campaigns without a schedule one that closed a minute ago, while they are still active.
 MAKE_DUE: Final = (
     (
         "CREATE TEMPORARY TABLE due AS SELECT campaigns.id, now() AT TIME ZONE time_zone AS wall FROM campaigns"
@@ -41,7 +41,7 @@ MAKE_DUE: Final = (
     "UPDATE campaigns SET next_change_at = NULL WHERE next_change_at > now()",
 )
 
-# Every campaign is held by a daily budget that was spent on a day that is over.
+# Holds every campaign by a daily budget that was exhausted on a past day.
 HOLD: Final = (
     "DELETE FROM dayparts",
     "UPDATE campaigns SET effective_status = 'inactive', holds = ARRAY['brand_daily_budget'], next_change_at = now()",
@@ -55,7 +55,7 @@ LIFT: Final = (
 )
 
 
-def tick(stage: Stage, campaigns: int) -> float:
+def tick(stage: BenchStage, campaigns: int) -> float:
     """Seconds of a tick with DUE campaigns due among so many."""
     with stage.copied() as connection:
         _grow(connection, campaigns)
@@ -68,8 +68,8 @@ def tick(stage: Stage, campaigns: int) -> float:
     return seconds
 
 
-def reset(stage: Stage) -> tuple[float, float]:
-    """Seconds of a daily reset that reactivates HELD campaigns, and of one bare UPDATE of the same rows."""
+def reset(stage: BenchStage) -> tuple[float, float]:
+    """Seconds of a daily reset that reactivates HELD campaigns, and of one plain UPDATE of the same rows."""
     taken = []
     for is_ours in (True, False):
         with stage.copied() as connection:
@@ -87,8 +87,8 @@ def reset(stage: Stage) -> tuple[float, float]:
     return taken[0], taken[1]
 
 
-def nothing(stage: Stage, job: str) -> tuple[float, float]:
-    """Seconds of a job with nothing to do, and of an empty transaction: the medians of many."""
+def nothing(stage: BenchStage, job: str) -> tuple[float, float]:
+    """Seconds of a job with nothing to do, and of an empty transaction; medians of many."""
     with stage.copied() as connection:
         connection.execute("UPDATE campaigns SET next_change_at = NULL")
         connection.execute("VACUUM ANALYZE campaigns")
@@ -102,7 +102,7 @@ def _grow(connection: psycopg.Connection[Any], campaigns: int) -> None:
     connection.execute("VACUUM ANALYZE campaigns")
 
 
-def _job(stage: Stage, job: str, times: int) -> list[float]:
+def _job(stage: BenchStage, job: str, times: int) -> list[float]:
     argv = [sys.executable, "-m", "benchmarks.jobs", job, str(times)]
     env = {**stage.env(), "LOG_LEVEL": "ERROR"}
     told = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=env)

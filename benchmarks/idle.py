@@ -1,19 +1,19 @@
-"""What a worker process costs that has nothing to do."""
+"""Processor use of idle worker processes."""
 
 import os
 import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks.stage import Stage
+from benchmarks.stage import BenchStage
 
 SETTLED_SECONDS: Final = 5
 SECONDS: Final = 60
 ALLOWED_PERCENT: Final = 0.3
 
 
-def percent_of_a_core(stage: Stage) -> float:
-    """The processor time, user and system, of the dearest of master and worker processes; percent of a core."""
+def percent_of_a_core(stage: BenchStage) -> float:
+    """The processor time (user and system) of the busiest of master and worker processes, in percent of a core."""
     with stage.copied(), stage.workers() as master:
         children = Path(f"/proc/{master.pid}/task/{master.pid}/children").read_text().split()
         pids = [master.pid, *map(int, children)]

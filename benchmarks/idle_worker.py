@@ -1,4 +1,4 @@
-"""`python -m benchmarks.idle_worker`: the worker processes as they are, with an actor that does nothing."""
+"""`python -m benchmarks.idle_worker`: the worker processes as deployed, with an actor that does nothing."""
 
 import sys
 
@@ -12,7 +12,7 @@ broker = get_broker()
 
 @dramatiq.actor(broker=broker, queue_name="spend")
 def do_nothing(**kwargs: object) -> None:
-    """The whole way of a message, but for its work."""
+    """Does nothing, so that only the delivery of the message takes time."""
     del kwargs
 
 

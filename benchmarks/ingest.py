@@ -1,4 +1,4 @@
-"""Events a second from Redis to the commit, beside a bare COPY of the same rows in the same batches."""
+"""Events a second from Redis to the commit, beside a plain COPY of the same rows in equal batches."""
 
 import struct
 import time
@@ -10,12 +10,12 @@ import msgspec
 import psycopg
 
 from benchmarks import workload
-from benchmarks.stage import Stage
+from benchmarks.stage import BenchStage
 from runtime import clock
 
 Batches = list[list[dict[str, Any]]]
 WARM: Final = 40
-"""Messages before the clock starts: connections are made, statements prepared."""
+"""Messages processed before the measurement, to open connections and prepare statements."""
 
 COPY: Final = """
     COPY spend_events (event_id, brand_id, campaign_id, occurred_at, amount_micros, source, received_at)
@@ -40,7 +40,7 @@ EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def rows(batch: Iterable[dict[str, Any]], at: datetime) -> bytes:
-    """A batch as COPY wants it."""
+    """The rows of a batch for COPY."""
     received = micros_since_2000(at)
     made = [HEADER]
     for event in batch:
@@ -53,25 +53,25 @@ def rows(batch: Iterable[dict[str, Any]], at: datetime) -> bytes:
 
 
 def micros_since_2000(at: datetime) -> int:
-    """As Postgres counts."""
+    """Microseconds since 2000-01-01, as Postgres stores timestamps."""
     since = at - EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def copied(stage: Stage, batches: Batches) -> float:
-    """Events a second that one connection COPYs from messages into an empty ledger, a commit a message."""
+def copied(stage: BenchStage, batches: Batches) -> float:
+    """Events a second that one connection COPYs from messages into an empty ledger, with a commit for each message."""
     at = clock.now()
     read = (rows(msgspec.json.decode(message)["kwargs"]["events"], at) for message in workload.messages(batches))
     return _copied(stage, read, sum(map(len, batches)))
 
 
-def copied_ready(stage: Stage, batches: Batches) -> float:
-    """The same where the rows were made beforehand: it pays for nothing but Postgres."""
+def copied_ready(stage: BenchStage, batches: Batches) -> float:
+    """Events a second that one connection COPYs from prepared rows into an empty ledger: the time of Postgres alone."""
     at = clock.now()
     return _copied(stage, [rows(batch, at) for batch in batches], sum(map(len, batches)))
 
 
-def _copied(stage: Stage, ready: Iterable[bytes], events: int) -> float:
+def _copied(stage: BenchStage, ready: Iterable[bytes], events: int) -> float:
     with stage.copied() as observer, psycopg.connect(stage.url()) as connection:
         started = time.perf_counter()
         for data in ready:
@@ -83,10 +83,12 @@ def _copied(stage: Stage, ready: Iterable[bytes], events: int) -> float:
     return events / seconds
 
 
-def ingested(stage: Stage, batches: Batches, warm: Batches, deliveries: int = 1, *, must_cross: bool = True) -> float:
-    """Events a second that the worker processes take from Redis, count and enforce; all come so many times over.
+def ingested(
+    stage: BenchStage, batches: Batches, warm: Batches, deliveries: int = 1, *, must_cross: bool = True
+) -> float:
+    """Events a second that the worker processes read from Redis, count and enforce; each is sent `deliveries` times.
 
-    `must_cross`: whether the load is such that a brand goes over its limit.
+    `must_cross`: whether the load must take a brand over its limit.
     """
     ready = workload.messages(batches * deliveries)
     with stage.copied() as observer, stage.workers():
@@ -98,8 +100,8 @@ def ingested(stage: Stage, batches: Batches, warm: Batches, deliveries: int = 1,
     return deliveries * sum(map(len, batches)) / seconds
 
 
-def passed_through(stage: Stage, batches: Batches) -> float:
-    """Messages a second that the same worker processes take from Redis for an actor that does nothing."""
+def passed_through(stage: BenchStage, batches: Batches) -> float:
+    """Messages a second that the worker processes read from Redis for an actor that does nothing."""
     with stage.copied(), stage.workers("benchmarks.idle_worker"):
         stage.put(workload.messages(batches[:WARM], "do_nothing"))
         stage.until_done()
@@ -107,19 +109,19 @@ def passed_through(stage: Stage, batches: Batches) -> float:
 
 
 def counted(connection: psycopg.Connection[Any]) -> int:
-    """How many events the ledger has."""
+    """The number of events in the ledger."""
     ((found,),) = connection.execute("SELECT count(*) FROM spend_events").fetchall()
     return int(found)
 
 
 def check(connection: psycopg.Connection[Any], events: int) -> None:
-    """Fails unless the ledger has so many."""
+    """Fails unless the ledger has so many events."""
     found = counted(connection)
     assert found == events, f"{found} of {events} events are in the ledger"
 
 
 def check_enforced(connection: psycopg.Connection[Any], *, must_cross: bool = True) -> None:
-    """Fails unless both counters hold what the ledger does, and every brand that is over its limit has stopped."""
+    """Fails unless both counters equal the ledger and every brand over its limit is paused."""
     ((ledger, campaigns, brands),) = connection.execute(SUMS).fetchall()
     assert ledger == campaigns == brands, f"{ledger} micros in the ledger, {campaigns} and {brands} in the counters"
     ((over, running_on),) = connection.execute(OVER_THEIR_LIMIT).fetchall()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.jobs JOB TIMES`: how many seconds a scheduled job takes in a process of its own, as JSON."""
+"""`python -m benchmarks.jobs JOB TIMES`: prints the seconds of each run of a job in its own process, as JSON."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from runtime import clock, logs
 
 
 def main(job: str, times: int) -> int:
-    """Times the job so many times, after a first look that loads what is loaded once."""
+    """Times the job so many times, after a first run that fills caches."""
     logs.configure()
     jobs = {
         "tick": lambda: enforce_due(clock.now()),
@@ -32,7 +32,7 @@ def main(job: str, times: int) -> int:
 
 
 def empty_transaction() -> None:
-    """The least that a job can be."""
+    """Runs an empty transaction, the least work of a job."""
     with transaction() as connection:
         connection.execute(text("SELECT 1"))
 

@@ -1,4 +1,4 @@
-"""One brand of very many campaigns runs out of budget: how fast all of them pause, and what others feel meanwhile."""
+"""A brand with very many campaigns exhausts its budget: how fast all pause, and other brands' latency meanwhile."""
 
 import time
 from datetime import timedelta
@@ -10,16 +10,16 @@ from uuid import uuid4
 import psycopg
 
 from benchmarks import clockwork, latency
-from benchmarks.stage import LONGEST_SECONDS, Stage
+from benchmarks.stage import LONGEST_SECONDS, BenchStage
 from runtime import clock
 
 CAMPAIGNS: Final = 1_000_000
 OTHERS: Final = 4_000
 IDLE_CROSSINGS: Final = 200
 BETWEEN_EVENTS: Final = 10
-"""Crossings of other brands after which the large brand has an event too."""
+"""Number of other brands' crossings between two events of the large brand."""
 
-# The large brand as enforcement left it, and a brand of one campaign for each crossing beside it.
+# The large brand with campaigns that are already enforced, and a brand of one campaign for each crossing.
 FILL: Final = (
     "INSERT INTO brands (name) VALUES ('Large')",
     """
@@ -33,7 +33,7 @@ FILL: Final = (
 
 
 class Round(NamedTuple):
-    """One pass: campaigns a second; seconds of other brands' crossings, idle and meanwhile, and of own events."""
+    """One pass: campaigns a second; seconds of other brands' crossings, idle and meanwhile; seconds of own events."""
 
     campaigns_a_second: float
     idle: list[float]
@@ -42,8 +42,8 @@ class Round(NamedTuple):
 
 
 @cache
-def measured(stage: Stage, number: int, campaigns: int = CAMPAIGNS) -> Round:
-    """All campaigns of the brand pause after one event; others cross their limits before and meanwhile."""
+def measured(stage: BenchStage, number: int, campaigns: int = CAMPAIGNS) -> Round:
+    """One event pauses all campaigns of the brand; other brands cross their limits before and meanwhile."""
     del number
     large = stage.kept(f"large_{campaigns}", *FILL, parameters={"campaigns": campaigns})
     with stage.copied(large) as connection, stage.workers():
@@ -78,8 +78,8 @@ def _is_under_way(connection: psycopg.Connection[Any]) -> bool:
     return bool(found)
 
 
-def _event(stage: Stage, connection: psycopg.Connection[Any], number: int, micros: int) -> float:
-    """Seconds from the enqueue of an event of the large brand until it is seen counted."""
+def _event(stage: BenchStage, connection: psycopg.Connection[Any], number: int, micros: int) -> float:
+    """Seconds from the enqueue of an event of the large brand until its spend is visible."""
     event_id = str(uuid4())
     query = "SELECT id FROM campaigns WHERE brand_id = (SELECT id FROM brands WHERE name = 'Large') ORDER BY id LIMIT 1"
     ((campaign,),) = connection.execute(query).fetchall()

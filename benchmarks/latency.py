@@ -1,4 +1,4 @@
-"""How long it takes from the event that crosses a limit until its campaign is seen inactive."""
+"""Seconds from the event that crosses a limit until its campaign is visibly inactive."""
 
 import itertools
 import threading
@@ -12,15 +12,15 @@ from uuid import uuid4
 import psycopg
 
 from benchmarks import workload
-from benchmarks.stage import QUEUE, Stage
+from benchmarks.stage import QUEUE, BenchStage
 from runtime import clock
 
 CROSSINGS: Final = 300
 LOAD_MESSAGE: Final = 1_000
-"""Events, as in the first measure, of whose full load this is a part."""
+"""Events in one message of the background load, as in the first measure."""
 
 LOAD_KEPT: Final = 0.9
-"""So much of the load must have been sent in its time."""
+"""Share of the background load that the sender must have sent on time, or the measure fails."""
 
 BETWEEN_SECONDS: Final = 0.02
 LOOK_SECONDS: Final = 0.001
@@ -41,8 +41,8 @@ FILL: Final = (
 )
 
 
-def crossings(stage: Stage, load_a_second: float) -> list[float]:
-    """Seconds from the enqueue of each crossing event until its campaign is seen inactive."""
+def crossings(stage: BenchStage, load_a_second: float) -> list[float]:
+    """Seconds from the enqueue of each crossing event until its campaign is visibly inactive."""
     with stage.copied() as connection, stage.workers():
         for statement in FILL:
             parameters = {"crossings": CROSSINGS, "limit": LIMIT}
@@ -52,7 +52,7 @@ def crossings(stage: Stage, load_a_second: float) -> list[float]:
             return [crossing(stage, connection, campaign, number) for number, (campaign,) in enumerate(rows)]
 
 
-def crossing(stage: Stage, connection: psycopg.Connection[Any], campaign: int, number: int) -> float:
+def crossing(stage: BenchStage, connection: psycopg.Connection[Any], campaign: int, number: int) -> float:
     event = {
         "event_id": str(uuid4()),
         "campaign_id": campaign,
@@ -68,8 +68,8 @@ def crossing(stage: Stage, connection: psycopg.Connection[Any], campaign: int, n
     return timed(stage, {"events": [event]}, "ingest_spend", f"crossing-{number}", is_inactive)
 
 
-def references(stage: Stage, load_a_second: float) -> list[float]:
-    """Seconds of a round trip by an actor that does nothing, and of one single-row commit, together."""
+def references(stage: BenchStage, load_a_second: float) -> list[float]:
+    """Seconds of each round trip of an actor that does nothing plus one single-row commit."""
     taken = []
     with stage.copied() as connection, stage.workers("benchmarks.idle_worker"), loaded(stage, load_a_second):
         for number in range(CROSSINGS):
@@ -82,8 +82,8 @@ def references(stage: Stage, load_a_second: float) -> list[float]:
     return taken
 
 
-def timed(stage: Stage, kwargs: dict[str, Any], actor: str, name: str, is_done: Callable[[], bool]) -> float:
-    """Enqueues a message, and says how long it took until it is seen to be done."""
+def timed(stage: BenchStage, kwargs: dict[str, Any], actor: str, name: str, is_done: Callable[[], bool]) -> float:
+    """Enqueues a message; returns the seconds until its effect is visible."""
     time.sleep(BETWEEN_SECONDS)
     message = workload.message(kwargs, name, actor)
     started = time.perf_counter()
@@ -94,8 +94,8 @@ def timed(stage: Stage, kwargs: dict[str, Any], actor: str, name: str, is_done: 
 
 
 @contextmanager
-def loaded(stage: Stage, events_a_second: float) -> Iterator[None]:
-    """Spend comes in meanwhile, so many events a second."""
+def loaded(stage: BenchStage, events_a_second: float) -> Iterator[None]:
+    """Sends spend in the background during the block, so many events a second."""
     if not events_a_second:
         yield
         return
@@ -124,7 +124,7 @@ def loaded(stage: Stage, events_a_second: float) -> Iterator[None]:
 
 
 def load(events_a_second: float) -> Iterator[tuple[str, bytes]]:
-    """Messages of spend without an end. Those of the first seconds are made beforehand: whoever sends only sends."""
+    """An endless stream of spend messages; those of the first seconds are created beforehand, to spare the sender."""
     spend = workload.Spend(seed=99)
 
     def made(number: int) -> tuple[str, bytes]:

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.machines`: the figures of docs/evidence/scaling.md.
+"""`python -m benchmarks.machines`: measures the figures of docs/evidence/scaling.md.
 
-Events a second by one worker machine, and by two, on one Redis and one Postgres. Each machine is a network namespace
-of its own, joined to the servers' by a bridge: nothing but the network, and this computer's cores, is between them.
-Then what an event takes of disk and log, and how long the drop of a month takes. Needs root and iproute2.
+Events a second with one worker machine and with two, on one Redis and one Postgres. Each machine is a network
+namespace, joined to the servers' namespace by a bridge; all share this computer's cores. Then the disk and log that an
+event takes, and the seconds to drop a month. Needs root and iproute2.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import Final
 
 from benchmarks import ingest, processors, workload
 from benchmarks.processors import postmaster
-from benchmarks.stage import Stage, running
+from benchmarks.stage import BenchStage, running
 
 ROUNDS: Final = 5
 MESSAGES: Final = 200
@@ -29,13 +29,13 @@ SERVERS: Final = f"{NETWORK}.1"
 
 
 def ip(*arguments: str) -> None:
-    """Runs iproute2's command."""
+    """Runs a command of iproute2."""
     subprocess.run(["ip", *arguments], check=True)
 
 
 @contextmanager
 def network() -> Iterator[list[str]]:
-    """A bridge with the servers' address, and the names of as many machines, each with an address on it."""
+    """A bridge with the servers' address; yields the names of so many machines, each with an address on the bridge."""
     names = [f"spendgate-{number}" for number in range(1, MACHINES + 1)]
     with ExitStack() as stack:
         ip("link", "add", BRIDGE, "type", "bridge")
@@ -52,8 +52,8 @@ def network() -> Iterator[list[str]]:
         yield names
 
 
-def rate(stage: Stage, machines: list[str], batches: ingest.Batches, warm: ingest.Batches) -> float:
-    """Events a second that a worker process on each of the machines takes, counts and enforces together."""
+def rate(stage: BenchStage, machines: list[str], batches: ingest.Batches, warm: ingest.Batches) -> float:
+    """Events a second that one worker process on each machine reads, counts and enforces, in all."""
     with stage.copied() as observer, ExitStack() as stack:
         for machine in machines:
             stack.enter_context(stage.workers(machine=machine, address=SERVERS, processes=1))
@@ -64,7 +64,7 @@ def rate(stage: Stage, machines: list[str], batches: ingest.Batches, warm: inges
     return sum(map(len, batches)) / seconds
 
 
-# Bytes of the ledger with its keys, of the other tables that spend adds to, and rows of either.
+# Bytes of the ledger with its keys and of the other tables that spend adds to, and the rows of both.
 SIZES: Final = """
     SELECT (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'spend_events'::regclass),
         pg_total_relation_size('campaign_days') + pg_total_relation_size('brand_days'),
@@ -73,8 +73,8 @@ SIZES: Final = """
 LOG: Final = "SELECT pg_current_wal_lsn() - '0/0'"
 
 
-def footprint(stage: Stage) -> Iterator[str]:
-    """What an event takes of processors and disk, and how long it takes to drop a month of the ledger, a line each."""
+def footprint(stage: BenchStage) -> Iterator[str]:
+    """The processor time and disk that an event takes and the seconds to drop a ledger month, one line each."""
     spend = workload.Spend(seed=1)
     with stage.copied() as connection, stage.workers() as workers:
         pids = {

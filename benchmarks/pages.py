@@ -1,6 +1,6 @@
-"""How long the pages take with 1,000 brands and 100,000 campaigns: medians over real requests to a real process.
+"""Response times of the pages with 1,000 brands and 100,000 campaigns: medians of real requests to a real process.
 
-Run it with `make bench-pages`: it starts embedded servers of its own, fills them, and prints a Markdown table.
+`make bench-pages` starts embedded servers, fills them, and prints a Markdown table.
 """
 
 import os
@@ -22,8 +22,8 @@ BRANDS = 1_000
 CAMPAIGNS_A_BRAND = 100
 ROUNDS = 40
 
-# Brands in four zones with daily and monthly budgets; campaigns of which one in five is paused, one in ten has its own
-# budget; 45 days of counters for each brand, today's for each campaign, a week of hours, a history of holds.
+# Brands in four zones with daily and monthly budgets; one campaign in five is paused, one in ten has its own budget;
+# each brand has 45 days of counters, each campaign today's; also a week of hours and a history of holds.
 FILL = (
     """
     INSERT INTO brands (name, time_zone, currency)
@@ -63,7 +63,7 @@ PAGES = ("/", "/?sort=name&number=20", "/?q=99", "/brands/500", "/brands/500?day
 
 @contextmanager
 def filled_service() -> Iterator[str]:
-    """The address of a web process over filled tables, on servers that live as long as this."""
+    """The address of a web process with filled tables; its servers stop with the block."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spendgate-pages-")))
         home.chmod(0o755)
@@ -87,7 +87,7 @@ def filled_service() -> Iterator[str]:
 
 
 def wait_for(address: str) -> None:
-    """Returns when the address answers."""
+    """Returns once the address answers."""
     while True:
         with suppress(OSError):
             seconds(address)
@@ -96,7 +96,7 @@ def wait_for(address: str) -> None:
 
 
 def seconds(address: str) -> float:
-    """How long one request takes, its whole answer read."""
+    """The seconds of one request, including its whole response."""
     started = time.perf_counter()
     with urllib.request.urlopen(address) as answer:  # noqa: S310 - our own process
         answer.read()

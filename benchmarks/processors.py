@@ -1,4 +1,4 @@
-"""What a server or a worker machine has used of the processors."""
+"""Processor time used by a server or a worker machine."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ import psycopg
 
 
 def processor_seconds(pid: int) -> float:
-    """What a server and its processes have used, those that have ended too, as Linux counts it."""
+    """Processor seconds of a process and its descendants, including ended ones, from /proc."""
     ticks = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -24,7 +24,7 @@ def processor_seconds(pid: int) -> float:
 
 @contextmanager
 def timed(pids: Mapping[str, int]) -> Iterator[dict[str, float]]:
-    """What servers use meanwhile, by their names; it is known at the end."""
+    """Yields a dict that at the end has the processor seconds of each server during the block, by name."""
     before = {name: processor_seconds(pid) for name, pid in pids.items()}
     used: dict[str, float] = {}
     yield used
@@ -32,7 +32,7 @@ def timed(pids: Mapping[str, int]) -> Iterator[dict[str, float]]:
 
 
 def postmaster(url: str) -> int:
-    """The process of the server that listens there."""
+    """The process id of the Postgres server at `url`."""
     with psycopg.connect(url) as connection:
         ((folder,),) = connection.execute("SHOW data_directory").fetchall()
     return int((Path(folder) / "postmaster.pid").read_text().split()[0])

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.replica`: what a replica takes off Postgres, for docs/evidence/scaling.md.
+"""`python -m benchmarks.replica`: measures how much a read replica relieves Postgres, for docs/evidence/scaling.md.
 
-Events are counted while pages are looked at: nobody looks, they look at the primary, they look at a replica that
-streams from it. Beside the rates stands what either server needed of the processors, because here all share two cores.
+Events are counted while pages are requested: none, from the primary, and from a streaming replica. The table also has
+the processor seconds of each server, because all share two cores here.
 """
 
 import itertools
@@ -19,7 +19,7 @@ import psycopg
 from benchmarks import ingest, processors, workload
 from benchmarks.pages import seconds, wait_for
 from benchmarks.processors import postmaster
-from benchmarks.stage import Stage, running, until
+from benchmarks.stage import BenchStage, running, until
 from benchmarks.standby import standby
 from tests.ports import free_port
 
@@ -35,7 +35,7 @@ PAGES: Final = ("/", "/brands/500", "/campaigns/5000", "/changes")
 
 
 class Taken(NamedTuple):
-    """Events a second, the pages' times in milliseconds, and the servers' seconds of processor."""
+    """Events a second, the pages' response times in milliseconds, and processor seconds of the servers."""
 
     rate: float
     pages_ms: list[float]
@@ -44,8 +44,8 @@ class Taken(NamedTuple):
 
 
 @contextmanager
-def looked_at(stage: Stage, replica_url: str | None) -> Iterator[list[float]]:
-    """Pages are looked at meanwhile, one after the other at a steady pace; their times so far, in milliseconds."""
+def looked_at(stage: BenchStage, replica_url: str | None) -> Iterator[list[float]]:
+    """Requests pages in the background at a steady rate; yields the list of response times in milliseconds."""
     port, stopping, taken = free_port(), threading.Event(), list[float]()
     env = {**stage.env(), "PORT": str(port), "SPENDGATE_OPEN_DASHBOARD": "true", "LOG_LEVEL": "ERROR"}
     web = subprocess.Popen(
@@ -71,7 +71,7 @@ def looked_at(stage: Stage, replica_url: str | None) -> Iterator[list[float]]:
         web.wait()
 
 
-def counted(stage: Stage, spend: workload.Spend) -> float:
+def counted(stage: BenchStage, spend: workload.Spend) -> float:
     """Events a second that the worker processes count."""
     ready = workload.messages(spend.batches(MESSAGES, A_MESSAGE))
     with stage.workers():
@@ -80,8 +80,8 @@ def counted(stage: Stage, spend: workload.Spend) -> float:
         return MESSAGES * A_MESSAGE / stage.seconds_for(ready)
 
 
-def measured(stage: Stage, servers: dict[str, int], replica: str, looks_at: str, seed: int) -> Taken:
-    """One round."""
+def measured(stage: BenchStage, servers: dict[str, int], replica: str, looks_at: str, seed: int) -> Taken:
+    """Measures one round."""
     spend = workload.Spend(seed=seed)
     with stage.copied():
         url = f"{replica.rpartition('/')[0]}/{stage.name}"

@@ -1,11 +1,11 @@
-"""What grows with what was counted: the ledger, and a worker's memory."""
+"""Measures that depend on the number of counted events: speed with a large ledger, and memory of a worker."""
 
 import time
 from pathlib import Path
 from typing import Final
 
 from benchmarks import ingest, workload
-from benchmarks.stage import Stage
+from benchmarks.stage import BenchStage
 
 FEW: Final = 1_000_000
 MANY: Final = 20_000_000
@@ -13,9 +13,9 @@ A_MESSAGE: Final = 1_000
 FIRST_EVENTS: Final = 100_000
 ALL_EVENTS: Final = 5_000_000
 WAITING_AT_MOST: Final = 60
-"""Messages: enough for the workers, little for Redis."""
+"""Messages on the queue, at most: enough to keep the workers busy, few enough to keep Redis small."""
 
-# Events of the same hours, campaigns and size as those that come, written as the key sorts: the way that is quick.
+# Events of the workload's hours, campaigns and size, inserted in the order of the primary key, which is fastest.
 FILL_LEDGER: Final = """
     INSERT INTO spend_events (event_id, brand_id, campaign_id, occurred_at, amount_micros)
     SELECT gen_random_uuid(), 1 + number %% %(brands)s, 1 + number %% %(campaigns)s,
@@ -25,8 +25,8 @@ FILL_LEDGER: Final = """
 """
 
 
-def rate_upon(stage: Stage, events: int, batches: ingest.Batches, warm: ingest.Batches) -> float:
-    """Events a second where the ledger has so many already; what a round adds to them stays."""
+def rate_upon(stage: BenchStage, events: int, batches: ingest.Batches, warm: ingest.Batches) -> float:
+    """Events a second with so many events in the ledger; the events of a round stay there."""
     sizes = {"brands": workload.BRANDS, "campaigns": workload.CAMPAIGNS, "seconds": workload.HOURS * 3600}
     kept = stage.kept(f"ledger_{events}", FILL_LEDGER, parameters={**sizes, "events": events})
     with stage.entered(kept) as observer, stage.workers():
@@ -39,8 +39,8 @@ def rate_upon(stage: Stage, events: int, batches: ingest.Batches, warm: ingest.B
     return sum(map(len, batches)) / seconds
 
 
-def resident(stage: Stage, number: int) -> tuple[float, float]:
-    """Megabytes of the largest worker process after ALL_EVENTS, and after FIRST_EVENTS of them."""
+def resident(stage: BenchStage, number: int) -> tuple[float, float]:
+    """Megabytes of the largest worker process after ALL_EVENTS and after FIRST_EVENTS."""
     spend = workload.Spend(seed=number)
     with stage.copied(), stage.workers() as master:
         _fed(stage, spend, FIRST_EVENTS)
@@ -49,8 +49,8 @@ def resident(stage: Stage, number: int) -> tuple[float, float]:
         return _largest_child(master.pid), early
 
 
-def _fed(stage: Stage, spend: workload.Spend, events: int) -> None:
-    """Sends so many new events, never many at once; returns when all are counted."""
+def _fed(stage: BenchStage, spend: workload.Spend, events: int) -> None:
+    """Sends so many new events in small portions; returns once all are counted."""
     for number in range(events // A_MESSAGE):
         (batch,) = spend.batches(1, A_MESSAGE)
         name = f"fed-{number}"
@@ -61,7 +61,7 @@ def _fed(stage: Stage, spend: workload.Spend, events: int) -> None:
 
 
 def _largest_child(parent: int) -> float:
-    """What Linux counts as resident of the largest process that `parent` started."""
+    """Resident bytes of the largest child process of `parent`."""
     statuses = (path.read_text() for path in Path("/proc").glob("[0-9]*/status"))
     fields = (dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line) for status in statuses)
     sizes = [int(found["VmRSS"].split()[0]) / 1024 for found in fields if int(found["PPid"]) == parent]

@@ -1,4 +1,4 @@
-"""Servers of a benchmark's own, with fsync on, and a fresh copy of the workload's database for each round."""
+"""Servers of a benchmark, with fsync on; each round gets a fresh copy of the workload's database."""
 
 import itertools
 import os
@@ -26,10 +26,10 @@ POSTGRES: Final = {
     "max_wal_size": "8GB",
     "checkpoint_timeout": "15min",
 }
-"""What anyone gives a Postgres of 24 GB of memory; fsync and synchronous_commit stay on."""
+"""Usual settings for Postgres on a machine with 24 GB of memory; fsync and synchronous_commit stay on."""
 
 SETTINGS: Final = ("SPENDGATE_", "BROKER_URL", "REPLICA_DATABASE_URL", "dramatiq_", "LOG_")
-"""What names of variables begin with that are not those of a benchmark's own processes."""
+"""Prefixes of environment variables that are not passed on to the benchmark's processes."""
 
 PROCESSES: Final = 2
 QUEUE: Final = "spend"
@@ -37,8 +37,8 @@ LOOPBACK: Final = "127.0.0.1"
 EMPTY: Final = "workload"
 
 
-class Stage:
-    """Both servers, the way to the current round's database, and the worker processes on it."""
+class BenchStage:
+    """Both servers, the current round's database, and the worker processes on it."""
 
     def __init__(self, home: Path, servers: embedded.Servers) -> None:
         self.home = home
@@ -50,17 +50,17 @@ class Stage:
         self.name = ""
 
     def url(self, name: str = "") -> str:
-        """Where a database of ours is, by default the current one."""
+        """The URL of a database, by default the current one."""
         return f"{self._base}/{name or self.name}"
 
     def execute(self, statement: str, *names: str) -> None:
-        """A statement of the server's operator; each {} in it is a name."""
+        """Runs a statement as superuser; each {} in it is an identifier."""
         composed = sql.SQL(statement).format(*map(sql.Identifier, names))
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(composed)
 
     def let_in(self, network: str) -> None:
-        """Postgres takes connections from the network."""
+        """Makes Postgres accept connections from the network."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             ((path,),) = connection.execute("SHOW hba_file").fetchall()
             with Path(path).open("a") as rules:
@@ -80,7 +80,7 @@ class Stage:
 
     @contextmanager
     def copied(self, template: str = EMPTY) -> Iterator[psycopg.Connection[Any]]:
-        """A copy of a database, and an empty Redis; the copy is the current database until the end."""
+        """Copies a database and empties Redis; the copy is the current database during the block."""
         name = f"round_{next(self._numbers)}"
         self.execute("CREATE DATABASE {} TEMPLATE {}", name, template)
         try:
@@ -91,7 +91,7 @@ class Stage:
 
     @contextmanager
     def entered(self, name: str) -> Iterator[psycopg.Connection[Any]]:
-        """A database that stands, and an empty Redis; it is the current database."""
+        """Makes an existing database the current one during the block, with an empty Redis."""
         self.name = name
         self.redis.flushall()
         with psycopg.connect(self.url(), autocommit=True) as connection:
@@ -99,7 +99,7 @@ class Stage:
             yield connection
 
     def kept(self, name: str, *statements: str, parameters: Mapping[str, object]) -> str:
-        """A copy of the workload's database with more in it, made when first asked for; its name."""
+        """The name of a copy of the workload's database with more rows, made at the first use."""
         if name not in self._kept:
             self.execute("CREATE DATABASE {} TEMPLATE {}", name, EMPTY)
             with psycopg.connect(self.url(name), autocommit=True) as connection:
@@ -110,14 +110,14 @@ class Stage:
         return name
 
     def env(self, name: str = "", address: str = LOOPBACK) -> dict[str, str]:
-        """The environment of a process of ours, for which the servers are at `address`."""
+        """The environment for a process that reaches the servers at `address`."""
         database_url, redis_url = (url.replace(LOOPBACK, address) for url in (self.url(name), self.redis_url))
         own = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SPENDGATE_HOME": str(self.home)}
         theirs = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
         return {**theirs, "LOG_FORMAT": "json", "SPENDGATE_WORKER_PROCESSES": str(PROCESSES), **own}
 
     def run(self, module: str, *arguments: str, name: str = "") -> None:
-        """`python -m module …`, to its end."""
+        """Runs `python -m MODULE …` to its end."""
         argv = [sys.executable, "-m", module, *arguments]
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env=self.env(name))
 
@@ -125,9 +125,9 @@ class Stage:
     def workers(
         self, module: str = "workers", *, processes: int = PROCESSES, machine: str = "", address: str = LOOPBACK
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """The worker processes, ready, as they are deployed; their log goes to a file, as a service's does.
+        """Starts the worker processes as deployed, and waits until they are ready; their log goes to a file.
 
-        They run on `machine`, a network namespace, where one is named, and find the servers at `address`.
+        `machine`: a network namespace to run them in, or None. `address`: the servers' address.
         """
         path = self.home / f"workers-{self.name}-{machine}.log"
         with path.open("wb") as log:
@@ -142,7 +142,7 @@ class Stage:
             process.wait()
 
     def put(self, messages: list[bytes]) -> None:
-        """Lets the messages wait for workers, all from one moment on."""
+        """Puts the messages on the queue, all visible to workers at one moment."""
         self.redis.rpush(f"dramatiq:{QUEUE}", *self._laid(messages))
 
     def put_one(self, name: str, message: bytes) -> None:
@@ -151,13 +151,13 @@ class Stage:
         self.redis.rpush(f"dramatiq:{QUEUE}", name)
 
     def waiting(self) -> int:
-        """How many messages are not done."""
+        """The number of unfinished messages."""
         with self.redis.pipeline(transaction=True) as both:
             both.hlen(f"dramatiq:{QUEUE}.msgs").hlen(f"dramatiq:{QUEUE}.DQ.msgs")
             return sum(both.execute())
 
     def _laid(self, messages: list[bytes]) -> list[str]:
-        """Lays the messages into Redis, where nobody sees them yet; returns their ids."""
+        """Stores the messages in Redis without putting their ids on the queue; returns the ids."""
         ids = [f"message-{number}" for number in range(len(messages))]
         for start in range(0, len(ids), 100):
             some = dict(zip(ids[start : start + 100], messages[start : start + 100], strict=True))
@@ -165,11 +165,11 @@ class Stage:
         return ids
 
     def until_done(self) -> None:
-        """Returns when every message is acknowledged."""
+        """Returns once every message is acknowledged."""
         until(lambda: self.waiting() == 0)
 
     def seconds_for(self, messages: list[bytes]) -> float:
-        """How long it takes from the moment at which the messages wait until the last is acknowledged."""
+        """Seconds from the moment at which the messages are on the queue until the last is acknowledged."""
         ids = self._laid(messages)
         started = time.perf_counter()
         self.redis.rpush(f"dramatiq:{QUEUE}", *ids)
@@ -178,14 +178,14 @@ class Stage:
 
 
 def _ready(master: subprocess.Popen[bytes], log: Path) -> int:
-    """How many worker processes have begun. Raises RuntimeError where their master has ended instead."""
+    """The number of ready worker processes. Raises RuntimeError if their master has ended."""
     if master.poll() is not None:
         raise RuntimeError(f"the workers did not start: {log.read_text()[-2_000:]}")
     return log.read_bytes().count(b'"worker.ready"')
 
 
 def until(found: Callable[[], bool]) -> None:
-    """Waits until it is true. Raises TimeoutError."""
+    """Waits until the condition is true. Raises TimeoutError."""
     deadline = time.monotonic() + LONGEST_SECONDS
     while not found():
         if time.monotonic() > deadline:
@@ -194,17 +194,17 @@ def until(found: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def running(also_at: str = "") -> Iterator[Stage]:
-    """Both servers with the workload's database, stopped and erased at the end.
+def running(also_at: str = "") -> Iterator[BenchStage]:
+    """Starts both servers with the workload's database; stops and deletes them at the end.
 
-    They answer on the address `also_at` too, to whoever knows their passwords.
+    They also answer at the address `also_at`, to clients with their passwords.
     """
     addresses = [LOOPBACK, *filter(None, [also_at])]
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spendgate-bench-")))
         home.chmod(0o755)
         settings = {**POSTGRES, "listen_addresses": ",".join(addresses)}
-        stage = Stage(home, stack.enter_context(embedded.running(home, postgres_settings=settings)))
+        stage = BenchStage(home, stack.enter_context(embedded.running(home, postgres_settings=settings)))
         if also_at:
             stage.let_in(f"{also_at}/24")
             stage.redis.config_set("bind", " ".join(addresses))

@@ -1,4 +1,4 @@
-"""Counting while a brand's row is locked by somebody else, and after it is released, with the producer going on."""
+"""Counting speed while another program locks a brand's row and after the release, while the producer keeps sending."""
 
 import subprocess
 import sys
@@ -12,15 +12,15 @@ import psycopg
 
 from benchmarks import ingest, workload
 from benchmarks.ingest import Batches
-from benchmarks.stage import Stage, until
+from benchmarks.stage import BenchStage, until
 
 OFFERED: Final = 20_000
-"""Events a second, in messages of A_MESSAGE: a fraction of full speed, and more than a worker in trouble can do."""
+"""Events a second that the producer sends: less than workers count at full speed, more than stalled ones count."""
 
 A_MESSAGE: Final = 1_000
 LOCKED_SECONDS: Final = 10.0
 SETTLED_SECONDS: Final = 10.0
-"""After the release, until counting must be as fast as before."""
+"""Seconds after the release of the lock at which the measurement of the recovered speed starts."""
 
 OBSERVED_SECONDS: Final = 8.0
 PRODUCED: Final = int(OFFERED * (OBSERVED_SECONDS + LOCKED_SECONDS + SETTLED_SECONDS + 2 * OBSERVED_SECONDS))
@@ -29,7 +29,7 @@ LOCK: Final = "SELECT FROM brands WHERE id = %s FOR NO KEY UPDATE"
 SPENT_BY_OTHERS: Final = "SELECT coalesce(sum(spent_micros), 0) FROM brand_days WHERE brand_id <> %s"
 
 
-def recovered(stage: Stage, number: int, busy_loops: int) -> tuple[float, float]:
+def recovered(stage: BenchStage, number: int, busy_loops: int) -> tuple[float, float]:
     """Events a second from SETTLED_SECONDS after a lock of LOCKED_SECONDS on the busiest brand, and before the lock."""
     spend = workload.Spend(seed=number)
     ready = workload.messages(spend.batches(PRODUCED // A_MESSAGE, A_MESSAGE))
@@ -52,10 +52,10 @@ def rate(observer: psycopg.Connection[Any]) -> float:
     return (ingest.counted(observer) - first) / (time.perf_counter() - started)
 
 
-def of_others(stage: Stage, batches: Batches, warm: Batches, brand_id: int, *, is_locked: bool) -> float:
-    """Events a second of all brands but one, which another transaction locks meanwhile, or does not.
+def of_others(stage: BenchStage, batches: Batches, warm: Batches, brand_id: int, *, is_locked: bool) -> float:
+    """Events a second of all brands but one, which another transaction locks meanwhile if `is_locked`.
 
-    The lock is found, once by each process, before the clock starts.
+    Each process meets the lock once before the measurement starts.
     """
     warm_micros, _ = _others(warm, brand_id)
     micros, others = _others(batches, brand_id)
@@ -90,14 +90,14 @@ def _others(batches: Batches, brand_id: int) -> tuple[int, int]:
 
 
 def spent_by_others(observer: psycopg.Connection[Any], brand_id: int) -> int:
-    """Micros on the days of all brands but one."""
+    """Micros in the counters of all brands but one."""
     ((micros,),) = observer.execute(SPENT_BY_OTHERS, [brand_id]).fetchall()
     return int(micros)
 
 
 @contextmanager
-def locked(stage: Stage, brand_id: int) -> Iterator[None]:
-    """Another program's transaction holds the row of a brand."""
+def locked(stage: BenchStage, brand_id: int) -> Iterator[None]:
+    """Locks the row of a brand in another program's transaction during the block."""
     with psycopg.connect(stage.url()) as stranger:
         stranger.execute(LOCK, [brand_id])
         yield
@@ -106,7 +106,7 @@ def locked(stage: Stage, brand_id: int) -> Iterator[None]:
 
 @contextmanager
 def busy(loops: int) -> Iterator[None]:
-    """So many processes compute without an end beside the workers."""
+    """So many processes compute during the block, to load the machine."""
     running = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(loops)]
     try:
         yield
@@ -117,8 +117,8 @@ def busy(loops: int) -> Iterator[None]:
 
 
 @contextmanager
-def producing(stage: Stage, messages: list[bytes]) -> Iterator[None]:
-    """Enqueues the messages at OFFERED events a second until the end, whatever becomes of them."""
+def producing(stage: BenchStage, messages: list[bytes]) -> Iterator[None]:
+    """Enqueues the messages at OFFERED events a second during the block, regardless of how fast they are counted."""
     stopping = threading.Event()
     began = time.perf_counter()
 

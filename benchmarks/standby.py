@@ -1,4 +1,4 @@
-"""A replica of an embedded Postgres, as an operator makes one: pg_basebackup, then a server that streams."""
+"""A replica of an embedded Postgres, made as an operator does: pg_basebackup, then a server with streaming."""
 
 import os
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from runtime.embedded.home import passwords_of
 from runtime.embedded.placement import server_account
 
 AS_THE_PRIMARY: Final = ("max_connections", "max_worker_processes", "max_wal_senders", "max_locks_per_transaction")
-"""Settings in which a replica must not have less than its primary."""
+"""Settings for which a replica must have at least the value of its primary."""
 
 
 class _Standby(embedded._Postgres):
-    """An embedded Postgres whose data come from another."""
+    """An embedded Postgres whose data come from another server."""
 
     primary = ""
 
@@ -36,7 +36,7 @@ class _Standby(embedded._Postgres):
 
 @contextmanager
 def standby(database_url: str, home: Path) -> Iterator[str]:
-    """The URL by which the replica answers for the database, while it streams."""
+    """Starts a streaming replica; yields its URL for the database."""
     at = urlsplit(database_url.replace("+psycopg", ""))
     with psycopg.connect(at.geturl()) as connection:
         query = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.steps`: where the time goes, by step and event, on the way from Redis to the commit.
+"""`python -m benchmarks.steps`: microseconds by step and event, on the way from Redis to the commit.
 
-One thread of one process takes messages of 1,000 events as a worker does, so many in a transaction, each step timed by
-itself: what a step waits for Postgres, Redis or the disk is that step's. Medians of rounds in turn.
+One thread of one process takes messages of 1,000 events as a worker does, with so many messages in a transaction. A
+step's time includes its waits for Postgres, Redis and the disk. Medians of alternating rounds.
 """
 
 import json
@@ -12,24 +12,24 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from benchmarks import workload
-from benchmarks.stage import Stage, running
+from benchmarks.stage import BenchStage, running
 
 A_MESSAGE: Final = 1_000
 MESSAGES: Final = 320
 ROUNDS: Final = 5
 TOGETHER: Final = (1, 16)
-"""Messages in a transaction: alone, and two full bundles, of the four that may share one."""
+"""Messages in a transaction: one, and two full bundles (up to four may share a transaction)."""
 
 
 class Taken(NamedTuple):
-    """Seconds of all the events, in all and of each step."""
+    """Seconds of all events, in total and by step."""
 
     seconds: float
     steps: dict[str, float]
 
 
-def measured(stage: Stage, together: int, seed: int) -> Taken:
-    """The messages by a process of their own, so many in each transaction."""
+def measured(stage: BenchStage, together: int, seed: int) -> Taken:
+    """Processes the messages in a process of their own, so many in each transaction."""
     spend = workload.Spend(seed=seed)
     with stage.copied():
         stage.put(workload.messages(spend.batches(MESSAGES, A_MESSAGE)))
@@ -57,7 +57,7 @@ def rows(alone: list[Taken], shared: list[Taken]) -> Iterator[str]:
 
 
 def seconds_of(step: str, rounds: list[Taken]) -> float:
-    """What a step takes, the median of the rounds."""
+    """The seconds of a step: the median of the rounds."""
     return median(taken.steps.get(step, 0) for taken in rounds)
 
 

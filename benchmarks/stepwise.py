@@ -1,6 +1,6 @@
-"""`python -m benchmarks.stepwise TOGETHER`: takes what waits on queue `spend`, each step timed, and tells it as JSON.
+"""`python -m benchmarks.stepwise TOGETHER`: processes queue `spend` with each step timed; prints the seconds as JSON.
 
-The steps are those of the product, called as its workers call them; only stopwatches are put around them.
+The steps are the product's functions, called as its workers call them, with stopwatches around them.
 """
 
 import functools
@@ -50,7 +50,7 @@ STATEMENTS: Final = {
 
 
 class Stopwatch:
-    """Seconds of each step, without those of the steps within it."""
+    """Seconds of each step, without those of the steps nested in it."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -58,25 +58,25 @@ class Stopwatch:
         self._begun: list[float] = []
 
     def begin(self) -> None:
-        """A step begins."""
+        """Starts a step."""
         self._begun.append(time.perf_counter())
         self._within.append(0.0)
 
     def end(self, step: str) -> None:
-        """The step that began last ends."""
+        """Ends the step that was started last."""
         taken = time.perf_counter() - self._begun.pop()
         self.seconds[step] += taken - self._within.pop()
         self._within[-1] += taken
 
     @contextmanager
     def timing(self, step: str) -> Iterator[None]:
-        """The step is what happens within."""
+        """Times the block as a step."""
         self.begin()
         yield
         self.end(step)
 
     def watch(self, owner: Any, name: str, step: str) -> None:
-        """Times a function at the place where it is looked up."""
+        """Times a function of a module or class as a step."""
         function: Callable[..., Any] = getattr(owner, name)
 
         @functools.wraps(function)
@@ -87,7 +87,7 @@ class Stopwatch:
         setattr(owner, name, timed)
 
     def watch_statements(self) -> None:
-        """Times what goes to Postgres, and the commits."""
+        """Times the statements sent to Postgres, and the commits."""
         execute = psycopg.Cursor.execute
 
         def timed(cursor: psycopg.Cursor, query: Any, *arguments: Any, **options: Any) -> psycopg.Cursor:
@@ -101,14 +101,14 @@ class Stopwatch:
 
 
 def main(together: int) -> int:
-    """Takes all that waits, `together` messages in a transaction, and tells the seconds in all and of each step."""
+    """Processes all waiting messages, `together` in a transaction; prints the seconds, in total and by step."""
     assert isinstance(broker, SpendgateBroker)
     watch = Stopwatch()
     if together == 1:
         bundles.MAX_MESSAGES = 1  # type: ignore[misc]
     consumer = broker.consume("spend", prefetch=together, timeout=50)
     waiting = broker.lengths()["spend", "waiting"]
-    _take(consumer, 2 * together, together)  # connections are made, statements prepared, campaigns remembered
+    _take(consumer, 2 * together, together)  # opens connections, prepares statements and fills the cache of campaigns
     for place in FUNCTIONS:
         watch.watch(*place)
     watch.watch_statements()

@@ -1,5 +1,6 @@
-"""What is measured: 1,000 brands of 10 campaigns each, limits on every brand, schedules on half the campaigns, and
-spend over the last 10 hours that falls on the campaigns by Zipf's law."""
+"""The workload: 1,000 brands of 10 campaigns each, limits on every brand, schedules on half of the campaigns, and
+spend of the last 10 hours that falls on the campaigns by Zipf's law.
+"""
 
 import json
 import secrets
@@ -18,7 +19,7 @@ CAMPAIGNS: Final = BRANDS * CAMPAIGNS_A_BRAND
 HOURS: Final = 10
 SEED: Final = 20_261_122
 
-# Every tenth brand's daily limit is crossed by a load of hundreds of thousands of events; all others are far away.
+# A load of hundreds of thousands of events crosses the daily limit of every tenth brand, and no other limit.
 FILL: Final = (
     """
     INSERT INTO brands (name, time_zone)
@@ -43,12 +44,12 @@ FILL: Final = (
 
 
 def brand_of(campaign_id: int) -> int:
-    """The brand that FILL gave the campaign to."""
+    """The brand to which FILL gave the campaign."""
     return 1 + (campaign_id - 1) % BRANDS
 
 
 class Spend:
-    """A stream of new events; `version` is that of their ids, 7 (they rise with time) or 4 (they are scattered)."""
+    """A stream of new events; `version`: of their UUIDs, 7 (ascending with time) or 4 (random)."""
 
     def __init__(self, version: int = 7, seed: int = SEED, only_brand_id: int | None = None) -> None:
         self._draw = Random(seed)
@@ -64,7 +65,7 @@ class Spend:
         self._made = 0
 
     def event(self) -> dict[str, Any]:
-        """The next one."""
+        """Creates the next event."""
         rank = bisect(self._weights, self._draw.random() * self._weights[-1])
         ago = timedelta(seconds=self._draw.uniform(0, HOURS * 3600))
         self._made += 1
@@ -76,11 +77,11 @@ class Spend:
         }
 
     def batches(self, messages: int, events: int) -> list[list[dict[str, Any]]]:
-        """So many messages' events."""
+        """The events of so many messages."""
         return [[self.event() for _ in range(events)] for _ in range(messages)]
 
     def busiest_brand(self) -> int:
-        """The brand of the campaign on which most of the spend falls."""
+        """The brand of the campaign with the most spend."""
         return brand_of(self._campaigns[0])
 
     def _id(self) -> str:
@@ -93,12 +94,12 @@ class Spend:
 
 
 def messages(batches: list[list[dict[str, Any]]], actor: str = "ingest_spend") -> list[bytes]:
-    """The batches as a stock Dramatiq producer writes them, for ids as `Stage.put` gives them."""
+    """The batches as JSON messages of a stock Dramatiq producer, for `BenchStage.put`, which supplies the ids."""
     return [message({"events": events}, f"message-{number}", actor) for number, events in enumerate(batches)]
 
 
 def message(kwargs: dict[str, Any], name: str, actor: str) -> bytes:
-    """One message, for the id under which it will lie in Redis."""
+    """One message with the id under which it will be stored in Redis."""
     fields = {
         "queue_name": "spend",
         "actor_name": actor,
