@@ -1,4 +1,4 @@
-"""Migrations run on a live system: each waits briefly for its locks and gives up rather than block the workers."""
+"""Runs migrations on a live system, with a short lock timeout so that they never block the workers for long."""
 
 from alembic import context
 from sqlalchemy import Connection, create_engine, pool
@@ -13,7 +13,7 @@ STATEMENT_TIMEOUT = "15min"
 
 
 def owned_by_models(_item: SchemaItem, name: str | None, kind: str, reflected: bool, _compared: object) -> bool:
-    """The ledger's partitions are made by `ensure_ledger_month`, not by the models."""
+    """Leaves the ledger's partitions out of comparisons: the function `ensure_ledger_month` creates them."""
     return not (kind == "table" and reflected and name is not None and name.startswith("spend_events_"))
 
 
@@ -25,9 +25,9 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
-given = context.config.attributes.get("connection")
-if given is not None:
-    run(given)
+provided = context.config.attributes.get("connection")
+if provided is not None:
+    run(provided)
 else:
     with create_engine(settings().required_database_url(), poolclass=pool.NullPool).connect() as connection:
         run(connection)

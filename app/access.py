@@ -106,7 +106,7 @@ def edit_user(
 
     def work(connection: Connection) -> None:
         edit = Edit(by, clock.now())
-        current = access.standing_of(connection, user_id)
+        current = access.role_and_disabled(connection, user_id)
         check(connection, *current)
         if current != (role, disabled):
             access.edit_user(connection, user_id, role, edit, disabled=disabled)
@@ -211,7 +211,7 @@ def create_key(
 
     Raises InvalidValue for an empty name, no scope, an unknown brand, or an expiry in the past.
     """
-    name = catalog.named(name)
+    name = catalog.checked_name(name)
     if not scopes:
         raise InvalidValue("scopes", f"say at least one of {', '.join(KeyScope)}")
     edit = Edit(by, clock.now())

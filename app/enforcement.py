@@ -22,7 +22,7 @@ from app.decisions import (
     with_other_holds,
 )
 from app.side_by_side import side_by_side
-from db.engine import PASSING_FAULTS, committed, is_transient, transaction
+from db.engine import TRANSIENT_ERRORS, committed, is_transient, transaction
 from db.repository.access import audit
 from db.repository.enforcement import enforcement as repository
 from db.repository.enforcement import passes as pass_rows
@@ -235,7 +235,7 @@ def _enforce_batches(batches: Iterable[list[Target]], run: _Run) -> int:
 def _enforce_batch(batch: Sequence[Target], run: _Run) -> int:
     try:
         return _commit(batch, run, settings().ingest_lock_timeout_ms)
-    except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError):
+    except (DBAPIError, *TRANSIENT_ERRORS, ArithmeticError, ValueError):
         return sum(_enforce_single(target, run) for target in batch)
 
 
@@ -243,7 +243,7 @@ def _enforce_single(target: Target, run: _Run) -> int:
     lock_timeout_ms = settings().ingest_lock_timeout_ms if run.cause in PERIODIC else None
     try:
         return _commit([target], run, lock_timeout_ms)
-    except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError) as error:
+    except (DBAPIError, *TRANSIENT_ERRORS, ArithmeticError, ValueError) as error:
         if is_transient(error):
             log.warning("enforcement.postponed", brand_id=target[0], error=type(error).__name__)
             run.transient.append(error)

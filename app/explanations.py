@@ -8,11 +8,11 @@ from sqlalchemy import Connection
 from db.repository.catalog import catalog
 from db.repository.enforcement import passes
 from db.repository.enforcement.enforcement import load
-from db.repository.ledger.accounts import accounts
+from db.repository.ledger.accounts import find_campaigns
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
 from domain.holds import HOLD_WORDS
-from domain.inputs import Account, CampaignKey, Reason, Refused, campaign_on
+from domain.inputs import CampaignKey, InvalidInput, KnownCampaign, Reason, campaign_on
 from domain.passes import Progress
 from domain.periods import local_day
 
@@ -24,7 +24,7 @@ class Explained(NamedTuple):
     """
 
     name: str
-    account: Account
+    account: KnownCampaign
     explanation: Explanation
     stored_status: str
     progress: Progress | None
@@ -47,8 +47,8 @@ class Explained(NamedTuple):
 def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explained:
     """Explains a campaign at `at`. Raises InvalidValue if the key matches no campaign, or more than one."""
     try:
-        account = campaign_on(key, accounts(connection, [key]), lambda zone: local_day(at, zone))
-    except Refused as refused:
+        account = campaign_on(key, find_campaigns(connection, [key]), lambda zone: local_day(at, zone))
+    except InvalidInput as refused:
         named = key if isinstance(key, int) else ":".join(key)
         is_unknown = refused.reason is Reason.UNKNOWN_CAMPAIGN
         raise InvalidValue("campaign", f"there is no campaign {named}" if is_unknown else refused.detail) from None

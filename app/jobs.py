@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from app import passes, sequences
 from app.enforcement import enforce_brands, enforce_campaigns
 from app.proof import recounts
-from db.engine import committed, is_held_up, snapshot, transaction
+from db.engine import committed, is_timeout, snapshot, transaction
 from db.repository.access import access
 from db.repository.delivery import suspects
 from db.repository.enforcement import headroom, search
@@ -46,7 +46,7 @@ def unless_held_up() -> Iterator[None]:
     try:
         yield
     except (DBAPIError, psycopg.Error) as error:
-        if not is_held_up(error):
+        if not is_timeout(error):
             raise
         log.info("job.held_up", error=type(error).__name__)
 
@@ -83,7 +83,7 @@ def reset(period: Period, *, everything: bool = False) -> list[int]:
         since = None if everything else watermarks.reached_by(connection, name, at)
         zones = _zones_with_new_period(search.zones_in_use(connection), period, since, at)
         brand_ids = search.brands_of_zones(connection, zones) if zones else []
-        brand_ids = sorted({*brand_ids, *search.brands_unseen(connection)})
+        brand_ids = sorted({*brand_ids, *search.brands_never_enforced(connection)})
     toggles = enforce_brands(brand_ids, cause)
     if brand_ids:
         committed(lambda connection: watermarks.raise_to(connection, name, at))
@@ -111,8 +111,8 @@ def refresh(at: datetime) -> int:
         crossed = search.crossed(connection, zones, at)
         opening = search.opening(connection, zones, at) if crossed else {}
         out_of_step = {*crossed, *search.drifted(connection, zones, at)}
-        wrong_headrooms = [row["brand_id"] for row in headroom.too_much(connection, zones, at)]
-        wrong_holds = search.misremembered(connection, zones, at)
+        wrong_headrooms = [row["brand_id"] for row in headroom.overstated(connection, zones, at)]
+        wrong_holds = search.brands_with_wrong_kept_holds(connection, zones, at)
     if wrong_headrooms:
         committed(lambda connection: headroom.forget(connection, wrong_headrooms))
     if wrong_holds:

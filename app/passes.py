@@ -22,13 +22,13 @@ from sqlalchemy.exc import DBAPIError
 
 from app.decisions import announce, decided, toggled
 from app.side_by_side import side_by_side
-from db.engine import PASSING_FAULTS, after_commit, committed, is_transient, transaction
+from db.engine import TRANSIENT_ERRORS, after_commit, committed, is_transient, transaction
 from db.repository.enforcement import enforcement as repository
 from db.repository.enforcement import passes as rows
 from db.repository.enforcement.enforcement import Applied
 from delivery.outgoing import send
 from domain.campaigns import Brand, EffectiveStatus
-from domain.passes import Pass, shared_out
+from domain.passes import Pass, share_campaigns
 from runtime import clock
 from runtime.settings import SettingsError
 
@@ -92,11 +92,11 @@ def _first_parts(
     if not brand_ids:
         return [], {}
     pairs, pending = rows.first_ids(connection, brand_ids, CAMPAIGNS_A_PART + 1)
-    begun = {brand_id: one.going.begun_again() for brand_id, one in pending.items()}
+    begun = {brand_id: one.going.restarted() for brand_id, one in pending.items()}
     if len(pairs) <= CAMPAIGNS_A_PART:
         return pairs, begun
     sizes = rows.sizes(connection, brand_ids - pending.keys(), CAMPAIGNS_A_PART + 1)
-    shares = shared_out(sizes, CAMPAIGNS_A_PART)
+    shares = share_campaigns(sizes, CAMPAIGNS_A_PART)
     pairs = rows.ids_of(connection, shares)
     last_ids, done = dict(pairs), Counter(brand_id for brand_id, _ in pairs)
     cut = [brand_id for brand_id, share in shares.items() if share < sizes[brand_id]]
@@ -108,7 +108,9 @@ def _first_parts(
 def _counted(going: Mapping[int, Pass], changes: Sequence[Applied]) -> dict[int, Pass]:
     toggles = Counter((change.brand_id, change.to_status) for change in changes if change.is_toggle)
     return {
-        brand_id: one.counted(toggles[brand_id, EffectiveStatus.INACTIVE], toggles[brand_id, EffectiveStatus.ACTIVE])
+        brand_id: one.with_toggles(
+            toggles[brand_id, EffectiveStatus.INACTIVE], toggles[brand_id, EffectiveStatus.ACTIVE]
+        )
         for brand_id, one in going.items()
     }
 
@@ -131,7 +133,7 @@ def chosen_of_large(connection: Connection, brand_id: int, campaign_ids: Collect
     (campaigns,) = rows.sizes(connection, [brand_id], CAMPAIGNS_A_PART + 1).values()
     if campaigns <= CAMPAIGNS_A_PART:
         return None
-    chosen = {*campaign_ids, *rows.unseen(connection, brand_id, CAMPAIGNS_A_PART)}
+    chosen = {*campaign_ids, *rows.never_enforced(connection, brand_id, CAMPAIGNS_A_PART)}
     return sorted(chosen) if len(chosen) <= CAMPAIGNS_A_PART else None
 
 
@@ -211,7 +213,7 @@ def go_on_with_all() -> int:
 def _go_on_unless_held_up(brand_id: int) -> int:
     try:
         return go_on(brand_id)
-    except (DBAPIError, *PASSING_FAULTS, ArithmeticError, ValueError) as error:
+    except (DBAPIError, *TRANSIENT_ERRORS, ArithmeticError, ValueError) as error:
         if is_transient(error):
             log.warning("enforcement.postponed", brand_id=brand_id, error=type(error).__name__)
         else:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from db.engine import committed, snapshot
 from db.repository.ledger import sequences
-from db.repository.ledger.sequences import MAX_RUNS, Forgotten, Source
+from db.repository.ledger.sequences import MAX_RUNS, DroppedGaps, Source
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -63,14 +63,14 @@ def _join_page(connection: Connection, source: Source, after: int) -> int | None
     return sequences.join_page(connection, source, after) if sequences.may_join(connection) else None
 
 
-def _drop_oldest_gaps(connection: Connection, source: Source) -> Forgotten | None:
+def _drop_oldest_gaps(connection: Connection, source: Source) -> DroppedGaps | None:
     """Drops the oldest gaps of a source with too many runs; None if it has few enough, or another job joins runs now.
 
     Numbers with so many gaps are probably not consecutive at all.
     """
     if not sequences.may_join(connection) or not sequences.has_too_many(connection, source):
         return None
-    return sequences.forget_lowest(connection, source, MAX_RUNS // 2)
+    return sequences.drop_lowest_gaps(connection, source, MAX_RUNS // 2)
 
 
 def log_gaps(at: datetime) -> None:
@@ -82,7 +82,7 @@ def _log_gaps(connection: Connection, at: datetime) -> None:
     # Logged before the commit: after a crash between the two a gap is logged again rather than never.
     if not sequences.may_join(connection):
         return
-    for gap in sequences.untold(connection, grace(), at, MAX_GAPS_LOGGED):
+    for gap in sequences.gaps_to_log(connection, grace(), at, MAX_GAPS_LOGGED):
         log.warning(
             "sequence.gap",
             brand_id=gap.brand_id,
@@ -96,15 +96,15 @@ def _log_gaps(connection: Connection, at: datetime) -> None:
         log.warning("sequence.many_sources", sources=known)
 
 
-def forget_gaps(source: Source) -> Forgotten | None:
+def forget_gaps(source: Source) -> DroppedGaps | None:
     """Drops all gaps of a source, after a person has looked into them; None if it has no gap."""
 
-    def forget(connection: Connection) -> Forgotten | None:
+    def forget(connection: Connection) -> DroppedGaps | None:
         sequences.wait_to_join(connection)
-        return sequences.forget_lowest(connection, source, keep=1)
+        return sequences.drop_lowest_gaps(connection, source, keep=1)
 
-    pages: list[Forgotten] = []
+    pages: list[DroppedGaps] = []
     while (page := committed(forget)) is not None:
         pages.append(page)
     missing = sum(page.missing for page in pages)
-    return Forgotten(*source, pages[-1].last, missing) if missing else None
+    return DroppedGaps(*source, pages[-1].last, missing) if missing else None

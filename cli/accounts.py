@@ -55,7 +55,7 @@ def identify_account(
     account_id: Annotated[str, typer.Argument(help="The account's id on the platform.")],
 ) -> None:
     """Set the platform's id of a brand's default account, so that spend can name the account."""
-    catalog.known_as("account_id", account_id)
+    catalog.checked_external_name("account_id", account_id)
     committed(lambda connection: platform_accounts.identify(connection, account, account_id, edit()))
     console.print(f"account {account} is {escape(account_id)}")
 

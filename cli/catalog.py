@@ -18,14 +18,14 @@ from cli.output import AsJson, list_rows, money, print_result
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog, set_holds
-from db.repository.catalog.catalog import DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
+from db.repository.catalog.catalog import DEFAULT_CURRENCY, DEFAULT_ZONE, default_notice
 from db.repository.reading import overview
 from domain.budgets import parse_limit
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.errors import InvalidValue
 from domain.holds import SET_HOLDS, in_order
 from domain.periods import Period
-from domain.schedules import copied, format_schedule, parse_schedule, weekday
+from domain.schedules import copy_weekday, format_schedule, parse_schedule, weekday
 from runtime import clock
 
 brands = typer.Typer(no_args_is_help=True, help="Manage brands, the clients that own campaigns and budgets.")
@@ -68,7 +68,7 @@ def create_brand(
     if not is_currency(code):
         raise InvalidValue("currency", f"{currency!r} is not an ISO 4217 code such as USD")
     brand_id = committed(lambda connection: catalog.create_brand(connection, name, zone, code, edit()))
-    notice = taken_by_default(zone=time_zone is None, currency=currency is None)
+    notice = default_notice(zone=time_zone is None, currency=currency is None)
     data = {"brand_id": brand_id} | ({"notice": notice} if notice else {})
     line = f"brand [bold]{brand_id}[/bold] {escape(name)}"
     print_result(data, f"{line}\n[dim]{notice}[/dim]" if notice else line, as_json=as_json)
@@ -296,7 +296,9 @@ def set_schedule(
         model, separator, onto = copy.partition(":")
         if not separator:
             raise InvalidValue("--copy", f"cannot read {copy!r}; write it like Mon:Tue,Wed")
-        new_schedule = copied(new_schedule, weekday(model.strip()), [weekday(day.strip()) for day in onto.split(",")])
+        new_schedule = copy_weekday(
+            new_schedule, weekday(model.strip()), [weekday(day.strip()) for day in onto.split(",")]
+        )
     work = partial(catalog.set_schedule, campaign_id=campaign_id, schedule=new_schedule, edit=edit())
     done = f"campaign {campaign_id} serves {format_schedule(new_schedule)}"
     consent.confirm_and_edit(work, _brand_of(campaign_id), done, yes=yes, dry_run=dry_run)

@@ -15,7 +15,7 @@ from app.ingest.by_brand import BrandsHeldUp
 from cli import access, accounts, brand_corrections, catalog, checks, repair, reports, roles, sequences, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.waiting import TIMEOUT_EXIT
-from db.engine import Stale, is_held_up
+from db.engine import StaleRead, is_timeout
 from domain.errors import InvalidValue
 from runtime import logs
 from runtime.embedded.placement import EmbeddedError
@@ -89,10 +89,10 @@ def run() -> None:
     except (SettingsError, InvalidValue, EmbeddedError) as error:
         _fail(_first_line(error), BAD_USE_EXIT)
     except OperationalError as error:
-        if is_held_up(error):
+        if is_timeout(error):
             _fail(_lock_message(error), TIMEOUT_EXIT)
         _fail(f"DATABASE_URL: cannot connect to Postgres: {_first_line(error.orig)}", UNREACHABLE_EXIT)
-    except Stale as error:
+    except StaleRead as error:
         _fail(f"other transactions keep changing the same rows: {error}; run the command again", TIMEOUT_EXIT)
     except (BrokerConnectionError, redis.RedisError) as error:
         variable = "BROKER_URL" if settings().broker_url else "REDIS_URL"

@@ -1,4 +1,4 @@
-"""The way to Postgres: one engine a process, one transaction a use case, bounded in time."""
+"""Connections to Postgres: one engine per process, one transaction per use case, timeouts on everything."""
 
 import random
 import time
@@ -22,33 +22,34 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 MAX_TRIES = 6
+"""Attempts of one transaction in `committed`."""
 USED_AT: Final = "used_at"
 UNSENT: Final = "unsent"
-"""The option of a connection that says what goes to Postgres with what is first `fetched`."""
+"""The connection option with the transaction's settings that are sent along with its first query."""
 AFTER_COMMIT: Final = "after_commit"
-"""The option of a connection that says what is called after its commit."""
+"""The connection option with the functions to call after the commit."""
 
-OF_ONE_MOMENT: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+SNAPSHOT_OPTIONS: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 RETRIED_STATES = frozenset({"40P01", "40001"})
-"""Deadlock and serialization failure: the transaction is gone, the work may be done again."""
+"""SQLSTATEs of a deadlock and a serialization failure: Postgres rolled back, and the transaction can be retried."""
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
-HELD_UP_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
-"""A lock not had in time, a statement not done in time: somebody else's transaction, or too much work."""
+TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
+"""SQLSTATEs of a lock timeout and a statement timeout."""
 
 
 SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :milliseconds, true)")
 
-# Of a transaction so small that to plan its statements for its parameters costs more than such plans spare.
+# For a transaction of few rows: a generic plan is good enough, and planning for its parameters would cost more.
 SET_FOR_SMALL = text("""
     SELECT set_config('lock_timeout', :milliseconds, true), set_config('plan_cache_mode', 'force_generic_plan', true)
 """)
 
 
-class Stale(Exception):
-    """What was read before the locks no longer holds: the transaction must be done again.
+class StaleRead(Exception):
+    """Data read before taking locks has changed since: `committed` rolls the transaction back and retries it.
 
-    `first`: what `committed` commits before that, each in a transaction of its own.
+    `first`: work to commit before the retry, each in its own transaction.
     """
 
     def __init__(self, reason: str, first: Iterable[Callable[[Connection], object]] = ()) -> None:
@@ -56,15 +57,15 @@ class Stale(Exception):
         self.first = first
 
 
-PASSING_FAULTS = (OperationalError, InterfaceError, psycopg.OperationalError, NoConnectionFree, Stale)
-"""Faults that pass: a server away, a lock held too long. The work may be done again later; bad data may not."""
+TRANSIENT_ERRORS = (OperationalError, InterfaceError, psycopg.OperationalError, NoConnectionFree, StaleRead)
+"""Errors that a later retry can avoid, such as an unreachable server or a timeout; never errors due to bad data."""
 
 READ_ONLY = "25006"
-"""The server takes no writes: it was a replica until now, or is none of ours to write to any more."""
+"""The SQLSTATE of a write on a read-only server, as after a failover to another primary."""
 
 
 def make_engine(url: str, *, pool_size: int) -> Engine:
-    """An engine whose every connection gives up rather than wait for ever."""
+    """An engine whose connections have timeouts for statements, locks and idle transactions, and use UTC."""
     read = settings()
     limits = {
         "statement_timeout": f"{read.statement_timeout_ms}ms",
@@ -85,31 +86,35 @@ def make_engine(url: str, *, pool_size: int) -> Engine:
             "connect_timeout": 10,
         },
     )
-    event.listen(made, "checkin", _note_the_time)
-    event.listen(made, "checkout", partial(_look_whether_alive, made.dialect))
+    event.listen(made, "checkin", _record_use)
+    event.listen(made, "checkout", partial(_ping_unless_just_used, made.dialect))
     event.listen(made, "before_cursor_execute", _send_settings_first)
     return made
 
 
-class Trust:
-    """For how long after its use a connection is taken for alive by `committed`: not at all, but in a worker.
+class PingGrace:
+    """How long after its last use `committed` may use a pooled connection without a ping.
 
-    There all that is committed is done again where its connection was dead.
+    `seconds` is 0 outside workers. Workers set more, which saves a round trip, because they retry work whose connection
+    was dead. `is_allowed`: whether the current code runs in `committed`.
     """
 
     seconds = 0.0
-    is_given: Final = ContextVar("is_given", default=False)
+    is_allowed: Final = ContextVar("is_allowed", default=False)
 
 
-def _note_the_time(_driver: Any, record: ConnectionPoolEntry) -> None:
+def _record_use(_driver: Any, record: ConnectionPoolEntry) -> None:
     record.info[USED_AT] = time.monotonic()
 
 
-def _look_whether_alive(dialect: Dialect, driver: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-    """A connection that lay idle may be dead, and all others with it; one just used is hardly worth a round trip."""
+def _ping_unless_just_used(dialect: Dialect, driver: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """Pings a pooled connection that was not used within PingGrace. Raises InvalidatePoolError if it is dead.
+
+    The pool then replaces all its connections.
+    """
     used_at = record.info.get(USED_AT)
-    trusted_seconds = Trust.seconds if Trust.is_given.get() else 0
-    if used_at is None or (time.monotonic() - used_at < trusted_seconds and not driver.closed):
+    grace_seconds = PingGrace.seconds if PingGrace.is_allowed.get() else 0
+    if used_at is None or (time.monotonic() - used_at < grace_seconds and not driver.closed):
         return
     try:
         dialect.do_ping(driver)
@@ -118,21 +123,21 @@ def _look_whether_alive(dialect: Dialect, driver: Any, record: ConnectionPoolEnt
 
 
 def _send_settings_first(connection: Connection, *_: Any) -> None:
-    """What goes by itself may wait for a lock too."""
+    """Sends the transaction's settings before a statement that does not go through `query_pipelined`."""
     if connection.get_execution_options().get(UNSENT):
-        fetched(connection)
+        query_pipelined(connection)
 
 
 @lru_cache(maxsize=1)
 def engine() -> Engine:
-    """The process's engine, made at first use, so that each forked worker has its own; it connects as it needs to."""
+    """The process's engine, created at first use so that each forked worker has its own. Connects on demand."""
     read = settings()
     return make_engine(read.required_database_url(), pool_size=max(read.worker_threads, read.web_threads) + 1)
 
 
 @contextmanager
 def transaction() -> Iterator[Connection]:
-    """One transaction: the only place that commits."""
+    """A transaction that commits at the end of the block and rolls back on an exception. Nothing else commits."""
     with engine().begin() as connection:
         yield connection
     for call in connection.get_execution_options().get(AFTER_COMMIT, ()):
@@ -140,20 +145,20 @@ def transaction() -> Iterator[Connection]:
 
 
 def after_commit(connection: Connection, call: Callable[[], object]) -> None:
-    """Has `call` made once this `transaction` is committed; it must not raise. After a rollback it is not made."""
+    """Registers a function to call after the current `transaction` commits, not after a rollback. It must not raise."""
     calls = connection.get_execution_options().get(AFTER_COMMIT, ())
     connection.execution_options(**{AFTER_COMMIT: (*calls, call)})
 
 
 @contextmanager
 def snapshot() -> Iterator[Connection]:
-    """A read-only view of one moment, for checks that compare tables with each other."""
-    with engine().connect().execution_options(**OF_ONE_MOMENT) as connection:
+    """A read-only transaction that sees one state of the database, for checks that compare tables."""
+    with engine().connect().execution_options(**SNAPSHOT_OPTIONS) as connection:
         yield connection
 
 
 def driver_of(connection: Connection) -> Any:
-    """The driver's own connection, for what SQLAlchemy does not offer, with the settings of the transaction."""
+    """The psycopg connection below SQLAlchemy's, such as for COPY. Sends the transaction's settings first."""
     _send_settings_first(connection)
     return _driver_of(connection)
 
@@ -167,17 +172,20 @@ def _driver_of(connection: Connection) -> Any:
 Query = tuple[TextClause, Mapping[str, object]]
 
 
-def fetched(connection: Connection, *queries: Query) -> list[list[tuple[Any, ...]]]:
-    """The rows of each query. All go to Postgres in one trip, past SQLAlchemy, which would wait for each.
+def query_pipelined(connection: Connection, *queries: Query) -> list[list[tuple[Any, ...]]]:
+    """Sends all queries to Postgres in one round trip and returns a list of rows for each.
 
-    What the first of them to fail says is raised as SQLAlchemy would raise it.
+    Raises the first error as SQLAlchemy would. Uses psycopg directly, because SQLAlchemy waits for each result.
     """
     driver = _driver_of(connection)
     settings_unsent: list[Query] = connection.get_execution_options().get(UNSENT, [])
     first = [settings_unsent.pop()] if settings_unsent else []
     try:
         with driver.pipeline() if first or len(queries) > 1 else nullcontext():
-            cursors = [driver.execute(_for_driver(sql, connection.dialect), told) for sql, told in (*first, *queries)]
+            cursors = [
+                driver.execute(_for_driver(sql, connection.dialect), parameters)
+                for sql, parameters in (*first, *queries)
+            ]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors[len(first) :]]
     except psycopg.Error as error:
         raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=connection.dialect) from error
@@ -191,29 +199,29 @@ def _for_driver(statement: TextClause, dialect: Dialect) -> bytes:
 def committed(
     work: Callable[[Connection], Result], lock_timeout_ms: int | None = None, *, is_small: bool = False
 ) -> Result:
-    """Runs `work` in a transaction, again after a deadlock, a serialization failure or a stale read.
+    """Runs `work` in a transaction and commits; retries after a deadlock, a serialization failure or a StaleRead.
 
-    `lock_timeout_ms`: how long it waits for each lock; None: as long as every connection does. `is_small`: it is about
-    a few rows, for which any plan of its statements is good. Raises what the last of MAX_TRIES raised.
+    `lock_timeout_ms`: timeout for each lock, None for the connection's. `is_small`: the transaction handles few rows
+    and uses generic query plans. After MAX_TRIES attempts raises the last error.
     """
     once = partial(_committed_once, work, lock_timeout_ms, is_small)
     for attempt in range(1, MAX_TRIES):
         try:
             return once()
-        except (DBAPIError, psycopg.Error, Stale) as error:
+        except (DBAPIError, psycopg.Error, StaleRead) as error:
             if not _is_retried(error):
-                _look_for_another_server(error)
+                _reconnect_if_read_only(error)
                 raise
             log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
-            for work_before in error.first if isinstance(error, Stale) else ():
+            for work_before in error.first if isinstance(error, StaleRead) else ():
                 _committed_once(work_before, lock_timeout_ms, is_small=False)
             if attempt > 1:
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
     return once()
 
 
-class _Undone(Exception):
-    """Carries the result of work out of the transaction that it rolls back."""
+class _RolledBack(Exception):
+    """Rolls a transaction back, and carries the result of its work out of it."""
 
     def __init__(self, result: object) -> None:
         super().__init__()
@@ -221,24 +229,24 @@ class _Undone(Exception):
 
 
 def rehearsed(work: Callable[[Connection], Result]) -> Result:
-    """Runs `work` as `committed` does, undoes it, and returns its result: a dry run is what would happen.
+    """A dry run: runs `work` as `committed` does, rolls it back, and returns its result.
 
-    The locks that it takes are held until it is undone.
+    Takes the same locks, and holds them until the rollback.
     """
 
-    def undo(connection: Connection) -> None:
-        raise _Undone(work(connection))
+    def roll_back(connection: Connection) -> None:
+        raise _RolledBack(work(connection))
 
     try:
-        committed(undo)
-    except _Undone as undone:
-        result: Any = undone.result
+        committed(roll_back)
+    except _RolledBack as rolled_back:
+        result: Any = rolled_back.result
         return cast("Result", result)
-    raise AssertionError("work that is undone always raises")
+    raise AssertionError("roll_back always raises")
 
 
 def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None, is_small: bool) -> Result:
-    with _trusted_transaction() as connection:
+    with _transaction_with_ping_grace() as connection:
         if lock_timeout_ms is not None:
             setting = SET_FOR_SMALL if is_small else SET_LOCK_TIMEOUT
             connection.execution_options(**{UNSENT: [(setting, {"milliseconds": str(lock_timeout_ms)})]})
@@ -246,37 +254,37 @@ def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int |
 
 
 @contextmanager
-def _trusted_transaction() -> Iterator[Connection]:
-    given = Trust.is_given.set(True)
+def _transaction_with_ping_grace() -> Iterator[Connection]:
+    token = PingGrace.is_allowed.set(True)
     try:
         with transaction() as connection:
             yield connection
     finally:
-        Trust.is_given.reset(given)
+        PingGrace.is_allowed.reset(token)
 
 
-def _look_for_another_server(error: DBAPIError | psycopg.Error | Stale) -> None:
-    """After a server that takes no writes, the next connections go wherever the URL leads by then."""
-    if not isinstance(error, Stale) and sql_state(error) == READ_ONLY:
+def _reconnect_if_read_only(error: DBAPIError | psycopg.Error | StaleRead) -> None:
+    """Closes the pool after a write on a read-only server, so that new connections find the new primary by the URL."""
+    if not isinstance(error, StaleRead) and sql_state(error) == READ_ONLY:
         engine().dispose()
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a fault passes, so that the same work may succeed later."""
+    """Whether a retry of the same work may succeed later."""
     is_read_only = isinstance(error, (DBAPIError, psycopg.Error)) and sql_state(error) == READ_ONLY
-    return is_read_only or isinstance(error, PASSING_FAULTS)
+    return is_read_only or isinstance(error, TRANSIENT_ERRORS)
 
 
-def is_held_up(error: DBAPIError | psycopg.Error) -> bool:
-    """Whether the work failed only because it had to wait, for a lock or for itself."""
-    return sql_state(error) in HELD_UP_STATES
+def is_timeout(error: DBAPIError | psycopg.Error) -> bool:
+    """Whether the error is a lock timeout or a statement timeout."""
+    return sql_state(error) in TIMEOUT_STATES
 
 
-def _is_retried(error: DBAPIError | psycopg.Error | Stale) -> bool:
-    return isinstance(error, Stale) or sql_state(error) in RETRIED_STATES
+def _is_retried(error: DBAPIError | psycopg.Error | StaleRead) -> bool:
+    return isinstance(error, StaleRead) or sql_state(error) in RETRIED_STATES
 
 
 def sql_state(error: DBAPIError | psycopg.Error) -> str | None:
-    """The five characters by which Postgres names an error, None where the connection itself failed."""
+    """The SQLSTATE of an error, five characters; None if the connection itself failed."""
     state = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
     return state if isinstance(state, str) else None

@@ -1,4 +1,4 @@
-"""The way to a replica of Postgres, for pages and running reports, which may be a few seconds old."""
+"""Reads from a replica of Postgres, for pages and running reports, whose data may be a few seconds old."""
 
 import time
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Engine, text
 
-from db.engine import OF_ONE_MOMENT, PASSING_FAULTS, make_engine, snapshot
+from db.engine import SNAPSHOT_OPTIONS, TRANSIENT_ERRORS, make_engine, snapshot
 from runtime.settings import settings
 
 log = structlog.get_logger()
 
 LATE_SECONDS: Final = 10.0
-"""A replica this far behind tells people too little of what goes on."""
+"""The replication lag in seconds above which pages read from the primary instead."""
 
 LEFT_FOR_SECONDS: Final = 30.0
+"""How long in seconds an unreachable or late replica is not asked again."""
 
-# How many seconds it is behind; null where it hears nothing from the primary, so that nobody can tell. A server that is
-# no replica is behind nobody.
+# The replication lag in seconds; null if unknown, because no primary is connected; 0 if the server is no replica.
 BEHIND = text("""
     SELECT CASE
         WHEN NOT pg_is_in_recovery() THEN 0
@@ -32,37 +32,37 @@ BEHIND = text("""
 
 
 class Replica:
-    """Where to look while it keeps up; one that is away or late is left alone for a while."""
+    """A replica that is used while it is reachable and its lag is at most LATE_SECONDS."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine.execution_options(**OF_ONE_MOMENT)
+        self._engine = engine.execution_options(**SNAPSHOT_OPTIONS)
         self._not_before = 0.0
 
     def connection(self) -> Connection | None:
-        """A read-only view of one moment; None where the primary must be asked."""
+        """A read-only connection that sees one state of the database; None if the replica is unreachable or late."""
         if time.monotonic() < self._not_before:
             return None
         try:
             connection = self._engine.connect()
             with connection.begin():
                 behind = connection.scalar(BEHIND)
-        except PASSING_FAULTS as error:
-            self._leave(error=type(error).__name__)
+        except TRANSIENT_ERRORS as error:
+            self._skip_for_a_while(error=type(error).__name__)
             return None
         if behind is not None and behind <= LATE_SECONDS:
             return connection
         connection.close()
-        self._leave(seconds_behind=None if behind is None else round(float(behind), 1))
+        self._skip_for_a_while(seconds_behind=None if behind is None else round(float(behind), 1))
         return None
 
-    def _leave(self, **why: object) -> None:
+    def _skip_for_a_while(self, **why: object) -> None:
         self._not_before = time.monotonic() + LEFT_FOR_SECONDS
         log.warning("replica.left", for_seconds=LEFT_FOR_SECONDS, **why)
 
 
 @lru_cache(maxsize=1)
 def replica() -> Replica | None:
-    """The process's replica, where REPLICA_DATABASE_URL names one."""
+    """The process's replica; None if REPLICA_DATABASE_URL is not set."""
     read = settings()
     url = read.replica_database_url
     return None if url is None else Replica(make_engine(url, pool_size=read.web_threads))
@@ -70,8 +70,11 @@ def replica() -> Replica | None:
 
 @contextmanager
 def view() -> Iterator[Connection]:
-    """A read-only view of one moment, a few seconds old at most: by the replica, or by the primary without one."""
-    found = replica()
-    connection = found.connection() if found else None
-    with connection or snapshot() as seen:
-        yield seen
+    """A read-only connection that sees one state of the database, at most LATE_SECONDS old.
+
+    Uses the replica, or the primary if there is no replica or it is unreachable or late.
+    """
+    configured = replica()
+    connection = configured.connection() if configured else None
+    with connection or snapshot() as reading:
+        yield reading

@@ -7,7 +7,7 @@ import msgspec
 from dramatiq import Encoder
 from dramatiq.encoder import MessageData
 
-from domain.json_text import as_held, is_nested_too_deeply, may_be_deep, read_json
+from domain.json_text import encode_unstorable, is_nested_too_deeply, may_be_deep, read_json
 
 _ZERO: Final = b"\\u0000"
 """How JSON spells U+0000, which the compiled decoder takes and Postgres does not."""
@@ -19,10 +19,10 @@ class FastJSONEncoder(Encoder):
     def encode(self, data: MessageData) -> bytes:
         """Raises TypeError for what JSON cannot say."""
         try:
-            text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, default=as_held)
+            text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, default=encode_unstorable)
             return text.encode()  # no larger than it came
         except UnicodeEncodeError:  # half of a surrogate pair
-            return json.dumps(data, separators=(",", ":"), default=as_held).encode()
+            return json.dumps(data, separators=(",", ":"), default=encode_unstorable).encode()
 
     def decode(self, data: bytes) -> MessageData:
         """Raises ValueError and RecursionError for what is no JSON. See `domain.json_text` for what cannot be held."""

@@ -11,9 +11,9 @@ from dramatiq.common import current_millis, q_name
 from dramatiq.errors import BrokerConnectionError, DecodeError
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import PASSING_FAULTS, transaction
+from db.engine import TRANSIENT_ERRORS, transaction
 from db.repository.ledger import rejected
-from domain.json_text import Flawed, flaws_of, read_json
+from domain.json_text import FlawedObject, flaws_of, read_json
 from runtime import clock
 from runtime.settings import settings
 
@@ -97,7 +97,7 @@ def _is_flawed(message: Message[Any]) -> bool:
     """Whether an argument beside the inputs holds what cannot be held. Options like that are left out anyway."""
     is_batch = len(message.args) == 1 and isinstance(message.args[0], list)
     others = [] if is_batch else list(message.args)
-    if isinstance(message.kwargs, Flawed):
+    if isinstance(message.kwargs, FlawedObject):
         others += [value for key, value in message.kwargs.items() if key not in INPUTS]
     return any(map(flaws_of, others))
 
@@ -135,7 +135,7 @@ def keep(reason: str, detail: str, payload: object) -> bool:
     try:
         with transaction() as connection:
             rejected.keep_message(connection, reason, detail, payload, clock.now(), _receipt_in(payload))
-    except (DBAPIError, OSError, *PASSING_FAULTS):
+    except (DBAPIError, OSError, *TRANSIENT_ERRORS):
         log.exception("message.not_kept", reason=reason)
         return False
     return True

@@ -1,11 +1,11 @@
-"""Who may do what: the roles of people and the scopes of programs' keys."""
+"""Permissions: roles for people who sign in, scopes for API keys."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class Role(StrEnum):
-    """What a person who signs in may do; each role may do what the one before it may."""
+    """The permissions of a person who signs in. Each role includes the permissions of the role listed before it."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -13,24 +13,24 @@ class Role(StrEnum):
 
     @property
     def may_edit(self) -> bool:
-        """Brands, campaigns, budgets, schedules; replay of rejected events."""
+        """Whether the role may edit brands, campaigns, budgets and schedules, and replay rejected events."""
         return self is not Role.VIEWER
 
     @property
     def may_manage_access(self) -> bool:
-        """Users and API keys."""
+        """Whether the role may manage users and API keys."""
         return self is Role.OWNER
 
 
 class KeyScope(StrEnum):
-    """What an API key may do. `manage` includes `read`; spend is written by none but `spend-write`."""
+    """A permission of an API key. `manage` includes `read`; only `spend-write` may send spend."""
 
     SPEND_WRITE = "spend-write"
     READ = "read"
     MANAGE = "manage"
 
 
-IMPLIED: Final[dict[KeyScope, frozenset[KeyScope]]] = {
+INCLUDED_SCOPES: Final[dict[KeyScope, frozenset[KeyScope]]] = {
     KeyScope.SPEND_WRITE: frozenset({KeyScope.SPEND_WRITE}),
     KeyScope.READ: frozenset({KeyScope.READ}),
     KeyScope.MANAGE: frozenset({KeyScope.MANAGE, KeyScope.READ}),
@@ -38,5 +38,5 @@ IMPLIED: Final[dict[KeyScope, frozenset[KeyScope]]] = {
 
 
 def allowed(scopes: frozenset[KeyScope]) -> frozenset[KeyScope]:
-    """Everything that a key with these scopes may do."""
-    return frozenset(scope for given in scopes for scope in IMPLIED[given])
+    """All scopes that a key with these scopes has, included ones too."""
+    return frozenset(included for scope in scopes for included in INCLUDED_SCOPES[scope])

@@ -1,4 +1,4 @@
-"""Budgets: what may be spent in one window, and whether it has been."""
+"""Budgets: the limit of one window, and whether spend has reached it."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +17,7 @@ class Scope(StrEnum):
 
 
 def parse_limit(text: str, currency: str) -> int:
-    """A limit as a person types it, in micros. Raises InvalidValue for what is no amount of the currency from 0 on."""
+    """The typed limit in micros. Raises InvalidValue unless `text` is an amount of the currency, 0 or more."""
     micros = parse_money(text, currency)
     if micros < 0:
         raise InvalidValue("limit_micros", f"{text.strip()} is below 0; a limit of 0 holds at once")
@@ -25,12 +25,12 @@ def parse_limit(text: str, currency: str) -> int:
 
 
 def is_exhausted(spent_micros: int, limit_micros: int) -> bool:
-    """Whether a limit is used up: spent ≥ limit. A limit of 0 is always, also when refunds outweigh spend."""
+    """Whether spent ≥ limit. A limit of 0 is always exhausted, even when refunds make spend negative."""
     return limit_micros == 0 or spent_micros >= limit_micros
 
 
 def left_micros(spent_micros: int, limit_micros: int) -> int:
-    """Micros that may still be spent; 0 for an exhausted limit. Refunds give room, but not to a limit of 0."""
+    """Micros that may still be spent: 0 for an exhausted limit, more than the limit when refunds exceed spend."""
     return 0 if is_exhausted(spent_micros, limit_micros) else limit_micros - spent_micros
 
 
@@ -45,10 +45,9 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class BudgetSpend:
-    """A budget beside what was spent in the window that was current when the facts were read.
+    """A budget with the spend of the window that was current when the facts were read.
 
-    `ahead_micros` is what is already counted on days after that window: an event may be dated a few minutes
-    ahead, and so fall into the next one.
+    `ahead_micros`: spend already counted on days after that window, from events dated a few minutes ahead.
     """
 
     budget: Budget
@@ -57,17 +56,17 @@ class BudgetSpend:
     ahead_micros: int = 0
 
     def spent_on(self, day: date) -> int:
-        """Micros spent in the window that holds `day`, by what is known now."""
+        """Micros counted so far in the window that contains `day`."""
         if day in self.window:
             return self.spent_micros
         return self.ahead_micros if self.window.end_day == window_of(self.budget.period, day).first_day else 0
 
     def is_exhausted_on(self, day: date) -> bool:
-        """Whether the limit is used up in the window that holds `day`."""
+        """Whether spend has reached the limit in the window that contains `day`."""
         return is_exhausted(self.spent_on(day), self.budget.limit_micros)
 
     def next_flip_day(self, day: date) -> date | None:
-        """The first day after `day` on which the clock alone changes `is_exhausted_on`, or None."""
+        """The first day after `day` on which `is_exhausted_on` changes without new spend or edits; None if never."""
         exhausted = self.is_exhausted_on(day)
         window = window_of(self.budget.period, day)
         for _ in range(2):

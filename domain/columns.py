@@ -1,7 +1,7 @@
-"""Spend events column by column: what every event of a batch has in common is checked at once.
+"""The fast path for a batch of spend events: checks each field of all events at once, as a column.
 
-The rules are those of `domain.spend`, event by event. This is the lane of batches in which nothing needs a closer
-look; where anything does, it says None, and the batch is read and judged one by one.
+Applies the same rules as `domain.spend`, which reads event by event. The functions here return None as soon as one
+event needs a rejection reason or a lookup by external id; the caller then falls back to `domain.spend`.
 """
 
 import re
@@ -11,7 +11,7 @@ from itertools import chain, compress
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from domain.inputs import MAX_ID, MAX_SEQUENCE, AgeBounds, CampaignKey, Known, is_text, span_of
+from domain.inputs import MAX_ID, MAX_SEQUENCE, AgeBounds, CampaignKey, CampaignMatch, accepted_span, is_text
 from domain.money import MAX_AMOUNT_MICROS
 from domain.spend import SpendEvent
 
@@ -21,7 +21,10 @@ _UUIDS: Final = re.compile(r"(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-
 
 
 class PlainDrafts(NamedTuple):
-    """Well-formed events that name their campaigns by id, as `SpendDraft` says; `numbers` are those of the sources."""
+    """Well-formed events that name their campaigns by id: the fields of `SpendDraft` as columns of equal length.
+
+    `numbers` holds a (source, sequence number) pair for each event that carries one, so it may be shorter.
+    """
 
     event_ids: list[str]
     campaign_ids: list[int]
@@ -33,8 +36,8 @@ class PlainDrafts(NamedTuple):
     payloads: Sequence[object]
 
 
-class Events(NamedTuple):
-    """Events that are taken, as `SpendEvent` says."""
+class EventColumns(NamedTuple):
+    """Accepted events: the fields of `SpendEvent` as columns of equal length."""
 
     event_ids: Sequence[str] = ()
     brand_ids: Sequence[int] = ()
@@ -46,21 +49,23 @@ class Events(NamedTuple):
     payloads: Sequence[object] = ()
 
     @classmethod
-    def of(cls, events: Iterable[SpendEvent]) -> "Events":
-        """The same events, given one by one."""
+    def of(cls, events: Iterable[SpendEvent]) -> "EventColumns":
+        """Turns events into columns. Raises TypeError for no events."""
         columns: Any = zip(*events, strict=True)
         return cls(*columns)
 
     @classmethod
-    def joined(cls, parts: Sequence["Events"]) -> "Events":
-        """The events of several, in their order."""
-        if len(parts) == 1:
-            return parts[0]
-        columns: Any = (list(chain.from_iterable(part[place] for part in parts)) for place in range(len(cls._fields)))
+    def joined(cls, batches: Sequence["EventColumns"]) -> "EventColumns":
+        """The events of all batches, one batch after the other."""
+        if len(batches) == 1:
+            return batches[0]
+        columns: Any = (
+            list(chain.from_iterable(batch[place] for batch in batches)) for place in range(len(cls._fields))
+        )
         return cls(*columns)
 
-    def without(self, *places: int) -> "Events":
-        """All but those at the given places."""
+    def without(self, *places: int) -> "EventColumns":
+        """All events except those at the given positions, counted from 0."""
         if not places:
             return self
         is_kept = [True] * len(self.event_ids)
@@ -71,7 +76,7 @@ class Events(NamedTuple):
 
 
 def plain_drafts(payloads: Sequence[object]) -> PlainDrafts | None:
-    """The spend events in decoded JSON values; None unless every one of them is plainly well-formed."""
+    """Reads decoded JSON values as spend events; None unless every event is well-formed and names a campaign id."""
     try:
         return _plain_drafts(payloads)
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -85,30 +90,30 @@ def _plain_drafts(payloads: Sequence[object]) -> PlainDrafts | None:
     event_ids, campaign_ids, occurred_at, amounts = (list(map(itemgetter(name), fields)) for name in FIELDS)
     currencies, sources = ([field.get(name) for field in fields] for name in ("currency", "source"))
     ids, moments = _uuids(event_ids), _moments(occurred_at)
-    sound = (
+    is_valid = (
         _are_integers(campaign_ids, MAX_ID)
         and _are_integers(amounts, MAX_AMOUNT_MICROS)
         and all(text is None or is_text(text) for text in {*currencies, *sources})
         and "" not in currencies
     )
-    if not sound or ids is None or moments is None:
+    if not is_valid or ids is None or moments is None:
         return None
-    named = ["" if source is None else source for source in sources]
-    numbers = _numbers(named, fields)
+    source_names = ["" if source is None else source for source in sources]
+    numbers = _numbers(source_names, fields)
     if numbers is None:
         return None
-    return PlainDrafts(ids, campaign_ids, moments, amounts, currencies, named, numbers, payloads)
+    return PlainDrafts(ids, campaign_ids, moments, amounts, currencies, source_names, numbers, payloads)
 
 
-def _are_integers(values: list[Any], most: int) -> bool:
-    return set(map(type, values)) == {int} and -most <= min(values) and max(values) <= most
+def _are_integers(values: list[Any], largest: int) -> bool:
+    return set(map(type, values)) == {int} and -largest <= min(values) and max(values) <= largest
 
 
 def _uuids(values: list[Any]) -> list[str] | None:
-    """The ids in their one spelling; each has the length of one, so that one expression tells of all of them."""
+    """The ids in lower case; None unless all are UUIDs with hyphens. Checks all ids with one regular expression."""
     joined = "\n".join([*values, ""]).lower()
-    sound = set(map(len, values)) == {UUID_LENGTH} and _UUIDS.fullmatch(joined)
-    return joined.split("\n")[:-1] if sound else None
+    are_uuids = set(map(len, values)) == {UUID_LENGTH} and _UUIDS.fullmatch(joined)
+    return joined.split("\n")[:-1] if are_uuids else None
 
 
 def _moments(values: list[Any]) -> list[datetime] | None:
@@ -127,15 +132,15 @@ def _numbers(sources: list[str], fields: Sequence[Any]) -> list[tuple[str, int]]
     if not numbered:
         return []
     numbers = [number for _, number in numbered]
-    sound = _are_integers(numbers, MAX_SEQUENCE) and min(numbers) >= 0 and all(source for source, _ in numbered)
-    return numbered if sound else None
+    are_valid = _are_integers(numbers, MAX_SEQUENCE) and min(numbers) >= 0 and all(source for source, _ in numbered)
+    return numbered if are_valid else None
 
 
-def judged_plain(
-    drafts: PlainDrafts, accounts: Mapping[CampaignKey, Known], at: datetime, bounds: AgeBounds
-) -> Events | None:
-    """Takes the drafts, as `judge_event` does; None unless every one of them is taken."""
-    earliest, latest = span_of(at, bounds)
+def judge_columns(
+    drafts: PlainDrafts, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
+) -> EventColumns | None:
+    """The drafts as accepted events, by the rules of `domain.spend.judge_event`; None if one would be rejected."""
+    earliest, latest = accepted_span(at, bounds)
     billed: list[Any] = list(map(accounts.get, drafts.campaign_ids))
     if None in billed or min(drafts.occurred_at) < earliest or max(drafts.occurred_at) > latest:
         return None
@@ -145,7 +150,7 @@ def judged_plain(
     ):
         return None
     zones = [account.time_zone for account in billed]
-    return Events(
+    return EventColumns(
         drafts.event_ids,
         [account.brand_id for account in billed],
         drafts.campaign_ids,

@@ -1,4 +1,4 @@
-"""Edits in words: which fields changed, in the brand's own currency; for previews, banners and the audit."""
+"""Describes edits for people: which fields changed, from which value to which. For previews, banners and the audit."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -7,7 +7,7 @@ from domain.schedules import Daypart, format_schedule
 
 NONE: Final = "none"
 KEYS: Final = frozenset({"id", "brand_id", "campaign_id", "period"})
-"""Fields that say which thing was edited, and never change."""
+"""Fields that identify the edited row and never change; left out of descriptions."""
 
 LABELS: Final = {
     "configured_status": "Status",
@@ -21,11 +21,14 @@ LABELS: Final = {
 
 Values = Mapping[str, Any]
 Money = Callable[[int], str]
-"""Micros in the currency's own form."""
+"""Formats micros in the brand's currency, such as $1.50."""
 
 
 def edit_lines(subject: str, old: Values | None, new: Values | None, money: Money) -> list[str]:
-    """One line a field: `Daily limit $7,900.00 → $1.50`. `old` is None for a new thing, `new` for a removed one."""
+    """One line per changed field, such as `Daily limit $7,900.00 → $1.50`.
+
+    `subject` is the audit's word, such as `budget`. `old` is None for a created row, `new` for a removed one.
+    """
     if subject == "budget":
         return [_limit_line(old, new, money)]
     before, after = old or {}, new or {}
@@ -36,17 +39,17 @@ def edit_lines(subject: str, old: Values | None, new: Values | None, money: Mone
 def _limit_line(old: Values | None, new: Values | None, money: Money) -> str:
     known = new or old or {}
     whose = "" if known.get("campaign_id") is None else f" of campaign {known['campaign_id']}"
-    limits = [_told("limit_micros", (values or {}).get("limit_micros"), money) for values in (old, new)]
+    limits = [_in_words("limit_micros", (values or {}).get("limit_micros"), money) for values in (old, new)]
     return f"{str(known.get('period', '')).capitalize()} limit{whose} {limits[0]} → {limits[1]}"
 
 
 def _line(name: str, before: Values, after: Values, money: Money) -> str:
     label = LABELS.get(name) or name.removesuffix("_micros").replace("_", " ").capitalize()
-    told = [_told(name, values[name], money) for values in (before, after) if name in values]
-    return f"{label} {' → '.join(told)}"
+    shown = [_in_words(name, values[name], money) for values in (before, after) if name in values]
+    return f"{label} {' → '.join(shown)}"
 
 
-def _told(name: str, value: object, money: Money) -> str:
+def _in_words(name: str, value: object, money: Money) -> str:
     if name == "dayparts" and isinstance(value, list):
         return format_schedule(tuple(Daypart(*part) for part in value))
     if name.endswith("_micros") and isinstance(value, int):
@@ -59,16 +62,19 @@ def _told(name: str, value: object, money: Money) -> str:
 
 
 def effect_words(stopped: int, released: int, *, at_least: bool = False, is_done: bool = False) -> str:
-    """How many campaigns an edit stops and releases: `stops 132 campaigns now`, or, done, `stopped 132 campaigns`."""
+    """How many campaigns an edit stops and releases: `stops 132 campaigns now`, after the edit `stopped 132 campaigns`.
+
+    `at_least`: the numbers are lower bounds. `is_done`: the edit was made, so the verbs are in the past tense.
+    """
     verbs = ("stopped", "released") if is_done else ("stops", "releases")
-    some = "at least " if at_least else ""
-    parts = [
-        f"{verb} {some}{counted(number)}" for verb, number in zip(verbs, (stopped, released), strict=True) if number
+    bound = "at least " if at_least else ""
+    clauses = [
+        f"{verb} {bound}{counted(number)}" for verb, number in zip(verbs, (stopped, released), strict=True) if number
     ]
-    told = " and ".join(parts) or f"{verbs[0]} and {verbs[1]} no campaign"
-    return told if is_done else f"{told} now"
+    effect = " and ".join(clauses) or f"{verbs[0]} and {verbs[1]} no campaign"
+    return effect if is_done else f"{effect} now"
 
 
 def counted(number: int, noun: str = "campaign") -> str:
-    """The number with its noun: 1 campaign, 2 campaigns."""
+    """The number with its noun in singular or plural: 1 campaign, 2 campaigns."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

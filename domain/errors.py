@@ -1,8 +1,8 @@
-"""What the rules refuse, as exceptions: raised for a value a person gave, never for an expected outcome."""
+"""The exception that domain rules raise for an invalid value. Expected outcomes are return values instead."""
 
 
 class InvalidValue(ValueError):
-    """A value that breaks a rule. `field` is the name a person knows it by; the message is one line for them."""
+    """A value from a person breaks a rule. `field` is the name that person sees; `message` is one line for them."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")

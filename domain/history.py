@@ -1,4 +1,4 @@
-"""What held a campaign over a stretch of time, from the record of its changes."""
+"""A campaign's holds over time, rebuilt from the history of its hold changes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Stretch(NamedTuple):
-    """A half-open stretch of time in which a campaign had just these holds; none: it served."""
+    """Time from `starts_at` up to, excluding, `ends_at`, with unchanged holds. Without holds the campaign served."""
 
     starts_at: datetime
     ends_at: datetime
@@ -16,9 +16,10 @@ class Stretch(NamedTuple):
 def stretches(
     changes: Iterable[tuple[datetime, tuple[str, ...]]], starts_at: datetime, ends_at: datetime
 ) -> Iterator[Stretch]:
-    """What held within [starts_at, ends_at), by changes in their order; nothing is known before the first of them.
+    """Yields the campaign's stretches within [starts_at, ends_at), from (changed_at, holds) pairs in id order.
 
-    A change dated before the one it follows, by clocks that differ, holds from that one's moment on.
+    Time before the first change is unknown and left out. If clocks differed and a change is dated before its
+    predecessor, it counts from the predecessor's time on.
     """
     since: datetime | None = None
     holds: tuple[str, ...] = ()
@@ -30,22 +31,25 @@ def stretches(
         yield Stretch(since, ends_at, holds)
 
 
-def thinned(parts: Iterable[Stretch], least: timedelta) -> list[Stretch]:
-    """The same time in stretches of at least so long, but for the last: short ones become what held most of theirs."""
-    found: list[Stretch] = []
-    some: list[Stretch] = []
+def merge_short_stretches(parts: Iterable[Stretch], least: timedelta) -> list[Stretch]:
+    """Merges neighbouring stretches until each lasts at least `least`; the last may be shorter.
+
+    A merged stretch gets the holds that lasted longest in it, or none if the campaign served for half of it or more.
+    """
+    merged: list[Stretch] = []
+    pending: list[Stretch] = []
     for part in parts:
-        some.append(part)
-        if some[-1].ends_at - some[0].starts_at >= least:
-            _append(found, _mostly(some))
-            some = []
-    if some:
-        _append(found, _mostly(some))
-    return found
+        pending.append(part)
+        if pending[-1].ends_at - pending[0].starts_at >= least:
+            _append(merged, _merge(pending))
+            pending = []
+    if pending:
+        _append(merged, _merge(pending))
+    return merged
 
 
-def _mostly(parts: Sequence[Stretch]) -> Stretch:
-    """One stretch for adjoining ones: held where they were held for the most part, by what held the longest."""
+def _merge(parts: Sequence[Stretch]) -> Stretch:
+    """One stretch in place of adjoining ones, with the holds that lasted longest in them."""
     lengths: dict[tuple[str, ...], timedelta] = {}
     for part in parts:
         lengths[part.holds] = lengths.get(part.holds, timedelta()) + (part.ends_at - part.starts_at)
@@ -54,8 +58,8 @@ def _mostly(parts: Sequence[Stretch]) -> Stretch:
     return Stretch(parts[0].starts_at, parts[-1].ends_at, max(lengths, key=lengths.__getitem__) if is_held else ())
 
 
-def _append(found: list[Stretch], part: Stretch) -> None:
-    """Neighbours with the same holds become one."""
-    if found and found[-1].holds == part.holds:
-        part = Stretch(found.pop().starts_at, part.ends_at, part.holds)
-    found.append(part)
+def _append(merged: list[Stretch], part: Stretch) -> None:
+    """Appends `part`, or extends the last stretch if that has the same holds."""
+    if merged and merged[-1].holds == part.holds:
+        part = Stretch(merged.pop().starts_at, part.ends_at, part.holds)
+    merged.append(part)

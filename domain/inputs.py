@@ -1,6 +1,6 @@
-"""What every input from upstream has: fields to be read with care, a campaign, an age, and reasons to be rejected.
+"""Rules shared by all inputs from upstream: how fields are read, which campaign and age they name, why they fail.
 
-Whoever reads a field here raises Refused for what the field may not be.
+The functions that read a field raise InvalidInput, with a reason code and a detail, for an invalid value.
 """
 
 import re
@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from domain.json_text import Flawed, Unheld
+from domain.json_text import FlawedObject, UnstorableValue
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import END_INSTANT, FIRST_INSTANT
 from domain.text import fault_of
@@ -21,11 +21,11 @@ MAX_TEXT: Final = 200
 MAX_ID: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_SEQUENCE: Final = 2**53 - 1
-"""Beyond it JSON numbers of some programs, JavaScript's for one, are no longer exact."""
+"""The largest sequence number. JavaScript and other programs read larger JSON integers inexactly."""
 
 
 class Reason(StrEnum):
-    """Why an input was rejected. A closed list: upstream may switch on it."""
+    """The reason codes of rejected inputs. Upstream programs may rely on this list being complete."""
 
     MALFORMED = "malformed"
     UNKNOWN_CAMPAIGN = "unknown_campaign"
@@ -39,7 +39,7 @@ class Reason(StrEnum):
 
 
 class Rejection(NamedTuple):
-    """One input that was not taken: the reason, one line of detail for people, and the input whole."""
+    """A rejected input: the reason code, one line of detail for people, and the input itself, unchanged."""
 
     reason: Reason
     detail: str
@@ -47,11 +47,11 @@ class Rejection(NamedTuple):
 
 
 CampaignKey = int | tuple[str, str] | tuple[str, str, str]
-"""How upstream names a campaign: our id, (platform, external_id), or (platform, external_id, account)."""
+"""How upstream names a campaign: Spendgate's id, (platform, external_id), or (platform, external_id, account)."""
 
 
-class Account(NamedTuple):
-    """A campaign as the judges of its spend know it."""
+class KnownCampaign(NamedTuple):
+    """A campaign with the brand facts needed to judge its spend."""
 
     campaign_id: int
     brand_id: int
@@ -60,61 +60,66 @@ class Account(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A campaign that holds an external id within one platform account, for the days before `until_day`.
+    """A campaign that owns an external id within one platform account on all days before `until_day`.
 
-    Days are those of `time_zone`, the zone of the campaign's brand. `campaign` is None where the sender may not see it.
+    Days are local to `time_zone`, the zone of the campaign's brand. `campaign` is None if the sender may not see it.
     """
 
     platform_account_id: int
     until_day: date
     time_zone: ZoneInfo
-    campaign: Account | None
+    campaign: KnownCampaign | None
 
 
 class Claims(NamedTuple):
-    """Every campaign that one name means, in one account or several, now or on days that are over."""
+    """All claims on one external id: by several campaigns, in one account or several, current or past."""
 
-    held: tuple[Claim, ...]
+    claims: tuple[Claim, ...]
 
-    def on(self, day_in: Callable[[ZoneInfo], date]) -> list[Account]:
-        """The campaigns that hold the id on a day; `day_in` says which day that is in a zone.
+    def on(self, day_in: Callable[[ZoneInfo], date]) -> list[KnownCampaign]:
+        """The campaigns that own the id on a day, in id order. `day_in` returns that day in a given time zone.
 
-        Within an account the first claim that has not ended by then counts. Several accounts may mean one campaign.
+        In each account the claim that ends first after that day counts. A campaign found in several accounts is
+        returned once.
         """
         first: dict[int, Claim] = {}
-        for claim in sorted(self.held, key=lambda claim: claim.until_day):
+        for claim in sorted(self.claims, key=lambda claim: claim.until_day):
             if day_in(claim.time_zone) < claim.until_day:
                 first.setdefault(claim.platform_account_id, claim)
-        return sorted({claim.campaign for claim in first.values() if claim.campaign}, key=lambda one: one.campaign_id)
+        campaigns = {claim.campaign for claim in first.values() if claim.campaign}
+        return sorted(campaigns, key=lambda campaign: campaign.campaign_id)
 
-    def campaigns(self) -> set[Account]:
-        """Those that hold the id on any day."""
-        return {claim.campaign for claim in self.held if claim.campaign}
-
-
-Known = Account | Claims
-"""What a name means: the same campaign on every day, or a campaign that depends on the day and the account."""
+    def campaigns(self) -> set[KnownCampaign]:
+        """All visible campaigns that own the id on some day."""
+        return {claim.campaign for claim in self.claims if claim.campaign}
 
 
-def is_held(known: Known | None) -> bool:
-    """Whether a campaign holds the name now, not only on days that are over."""
-    return known is not None and (
-        isinstance(known, Account) or any(claim.until_day == date.max for claim in known.held)
+CampaignMatch = KnownCampaign | Claims
+"""The result of looking up a CampaignKey: one campaign for every day, or claims that depend on day and account."""
+
+
+def is_held_now(match: CampaignMatch | None) -> bool:
+    """Whether a campaign owns the looked-up name today. False for names owned only in the past, and for None."""
+    return match is not None and (
+        isinstance(match, KnownCampaign) or any(claim.until_day == date.max for claim in match.claims)
     )
 
 
-def campaigns_of(known: Iterable[Known]) -> Iterator[Account]:
-    """Every campaign that is meant."""
-    for found in known:
-        if isinstance(found, Account):
-            yield found
+def campaigns_of(matches: Iterable[CampaignMatch]) -> Iterator[KnownCampaign]:
+    """Yields every campaign in the matches."""
+    for match in matches:
+        if isinstance(match, KnownCampaign):
+            yield match
         else:
-            yield from found.campaigns()
+            yield from match.campaigns()
 
 
 @dataclass(frozen=True, slots=True)
 class AgeBounds:
-    """How far from now an event may have occurred. `oldest` of None takes any age, but nothing before `earliest`."""
+    """How old, and how far ahead of now, an event may be.
+
+    `oldest` None accepts any age. Nothing before the instant `earliest` is accepted.
+    """
 
     oldest: timedelta | None = timedelta(days=35)
     ahead: timedelta = timedelta(minutes=5)
@@ -125,13 +130,13 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _BARE_UUID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 
 
-LEAP_SECOND: Final = "is a leap second, which no clock here counts; send second 59 or the next minute's 00"
+LEAP_SECOND: Final = "is a leap second, which Spendgate does not support; send second 59 or the next minute's 00"
 _HOUR_24 = re.compile(r"\d{4}-?\d\d-?\d\d\D24(?::?00)*(?:[.,]0+)?(?:[Zz+-]|$)")
 _SECOND_60 = re.compile(r"\d{4}-?\d\d-?\d\d\D\d\d:?\d\d:?60")
 
 
-class Refused(Exception):
-    """Why an input is rejected, as its reader found out."""
+class InvalidInput(Exception):
+    """An input is invalid: `reason` is the code it is rejected with, `detail` one line for people."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -139,185 +144,199 @@ class Refused(Exception):
         self.detail = detail
 
 
-def rejection(refused: Refused, raw: object) -> Rejection:
-    """The input with its reason. Numbers and containers that cannot be held are kept as text, and named."""
-    flaws = [flaw for flaw in raw.flaws if flaw not in refused.detail] if isinstance(raw, Flawed) else []
-    return Rejection(refused.reason, "; ".join([refused.detail, *flaws]), raw)
+def rejection(error: InvalidInput, raw: object) -> Rejection:
+    """The rejection of the input `raw`. Its detail also names values that could only be stored as text."""
+    flaws = [flaw for flaw in raw.flaws if flaw not in error.detail] if isinstance(raw, FlawedObject) else []
+    return Rejection(error.reason, "; ".join([error.detail, *flaws]), raw)
 
 
-def check_held(fields: Mapping[str, object]) -> None:
-    """Refuses an input with anything in it that Python or Postgres cannot hold, in whatever field."""
-    if isinstance(fields, Flawed):
-        raise Refused(Reason.MALFORMED, "; ".join(fields.flaws))
+def check_storable(fields: Mapping[str, object]) -> None:
+    """Raises InvalidInput if any field, unused ones too, has a value that Python or Postgres cannot store."""
+    if isinstance(fields, FlawedObject):
+        raise InvalidInput(Reason.MALFORMED, "; ".join(fields.flaws))
 
 
-def span_of(at: datetime, bounds: AgeBounds) -> tuple[datetime, datetime]:
-    """The earliest and the latest moment at which an event may have occurred, seen from `at`."""
+def accepted_span(at: datetime, bounds: AgeBounds) -> tuple[datetime, datetime]:
+    """The earliest and the latest `occurred_at` that are accepted at the instant `at`."""
     earliest = bounds.earliest if bounds.oldest is None else max(bounds.earliest, at - bounds.oldest)
     return earliest, min(END_INSTANT, at + bounds.ahead)
 
 
 def wrong_currency(currency: str, billed_in: str, payload: object) -> Rejection:
-    """What is said of an input in another currency than its brand's."""
+    """The rejection of an input whose `currency` differs from the brand's currency `billed_in`."""
     return Rejection(Reason.WRONG_CURRENCY, f"the brand's currency is {billed_in}, not {currency}", payload)
 
 
 def campaign_on(
-    campaign: CampaignKey, known: Mapping[CampaignKey, Known], day_in: Callable[[ZoneInfo], date]
-) -> Account:
-    """The campaign that a name means on a day, which `day_in` says for a zone. Raises Refused for none or several."""
-    found = known.get(campaign)
-    if isinstance(found, Account):
-        return found
-    held = found.on(day_in) if found else []
-    if len(held) > 1:
-        ids = ", ".join(str(account.campaign_id) for account in held)
-        detail = f"{named(campaign)} is campaigns {ids} in different accounts; say account or campaign_id"
-        raise Refused(Reason.AMBIGUOUS_CAMPAIGN, detail)
-    if not held:
-        raise Refused(Reason.UNKNOWN_CAMPAIGN, f"no campaign {named(campaign)}")
-    return held[0]
+    campaign: CampaignKey, known: Mapping[CampaignKey, CampaignMatch], day_in: Callable[[ZoneInfo], date]
+) -> KnownCampaign:
+    """The campaign that owns the name `campaign` on a day; `day_in` returns that day in a given time zone.
+
+    Raises InvalidInput if no campaign owns the name then, or several do.
+    """
+    match = known.get(campaign)
+    if isinstance(match, KnownCampaign):
+        return match
+    owners = match.on(day_in) if match else []
+    if len(owners) > 1:
+        ids = ", ".join(str(owner.campaign_id) for owner in owners)
+        detail = f"{named(campaign)} is campaigns {ids} in different accounts; send account or campaign_id too"
+        raise InvalidInput(Reason.AMBIGUOUS_CAMPAIGN, detail)
+    if not owners:
+        raise InvalidInput(Reason.UNKNOWN_CAMPAIGN, f"no campaign {named(campaign)}")
+    return owners[0]
 
 
-def mapping_of(raw: object) -> Mapping[str, object]:
-    """The fields of a decoded JSON object."""
+def object_fields(raw: object) -> Mapping[str, object]:
+    """The input as a JSON object. Raises InvalidInput for any other JSON value."""
     if not isinstance(raw, dict):
-        raise Refused(Reason.MALFORMED, f"expected an object, not {_kind_of(raw)}")
+        raise InvalidInput(Reason.MALFORMED, f"expected an object, not {_kind_of(raw)}")
     return raw
 
 
 def _kind_of(raw: object) -> str:
-    """What a decoded JSON value that is no object is, in JSON's words."""
+    """The JSON type of a decoded value that is not an object, such as `an array`."""
     kinds = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
     return kinds.get(type(raw), "a number")
 
 
 def event_id_of(value: object) -> str:
-    """A UUID in its one spelling: lower case, with hyphens."""
+    """The event id as a UUID in lower case with hyphens. Raises InvalidInput for anything else."""
     if isinstance(value, str):
         if _UUID.fullmatch(value):
             return value.lower()
         if _BARE_UUID.fullmatch(value):
             return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}".lower()
-    raise Refused(Reason.MALFORMED, "event_id: expected a UUID")
+    raise InvalidInput(Reason.MALFORMED, "event_id: expected a UUID")
 
 
 def campaign_of(fields: Mapping[str, object]) -> CampaignKey:
-    """The campaign that the fields name, by our id or by its platform's."""
+    """The campaign key in the fields: `campaign_id` if given, else `platform`, `external_id` and optional `account`."""
     campaign_id = fields.get("campaign_id")
     if campaign_id is not None:
         if type(campaign_id) is int:
-            return campaign_id if -MAX_ID <= campaign_id <= MAX_ID else _known_range(campaign_id)
-        if isinstance(campaign_id, Unheld) and campaign_id.is_integer:
-            raise _beyond_bigint()
-        raise Refused(Reason.MALFORMED, "campaign_id: expected an integer")
+            return _within_bigint(campaign_id)
+        if isinstance(campaign_id, UnstorableValue) and campaign_id.is_integer:
+            raise _id_too_large()
+        raise InvalidInput(Reason.MALFORMED, "campaign_id: expected an integer")
     platform, external_id = fields.get("platform"), fields.get("external_id")
     if isinstance(external_id, int) and not isinstance(external_id, bool):
-        external_id = str(_known_range(external_id))
+        external_id = str(_within_bigint(external_id))
     account = fields.get("account")
     if isinstance(account, int) and not isinstance(account, bool):
-        account = str(_known_range(account))
-    found = text_of("platform", platform), text_of("external_id", external_id), text_of("account", account)
-    if found[0] and found[1]:
-        return (found[0], found[1], found[2]) if found[2] else (found[0], found[1])
-    raise Refused(Reason.MALFORMED, "campaign_id, or platform and external_id: missing")
+        account = str(_within_bigint(account))
+    name = text_of("platform", platform), text_of("external_id", external_id), text_of("account", account)
+    if name[0] and name[1]:
+        return (name[0], name[1], name[2]) if name[2] else (name[0], name[1])
+    raise InvalidInput(Reason.MALFORMED, "campaign_id, or platform and external_id: missing")
 
 
 def number_of(number: object, source: object) -> int:
-    """What a source numbers an event with."""
+    """The event's sequence number. Raises InvalidInput outside 0 to MAX_SEQUENCE, and for an event without source."""
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_SEQUENCE:
-        raise Refused(Reason.MALFORMED, f"sequence: expected an integer from 0 to {MAX_SEQUENCE}")
+        raise InvalidInput(Reason.MALFORMED, f"sequence: expected an integer from 0 to {MAX_SEQUENCE}")
     if not text_of("source", source):
-        raise Refused(Reason.MALFORMED, "sequence: says nothing without a source")
+        raise InvalidInput(Reason.MALFORMED, "sequence: needs a source")
     return number
 
 
-def _known_range(number: int) -> int:
+def _within_bigint(number: int) -> int:
     if abs(number) > MAX_ID:
-        raise _beyond_bigint()
+        raise _id_too_large()
     return number
 
 
-def _beyond_bigint() -> Refused:
-    return Refused(Reason.UNKNOWN_CAMPAIGN, "no campaign has an id beyond a bigint")
+def _id_too_large() -> InvalidInput:
+    return InvalidInput(Reason.UNKNOWN_CAMPAIGN, "no campaign has an id beyond 64 bits")
 
 
 def named(campaign: CampaignKey) -> str:
-    """A campaign in words."""
+    """The campaign key as text for messages: `17`, or `google_ads 123`."""
     return str(campaign) if isinstance(campaign, int) else " ".join(campaign)
 
 
 def text_of(name: str, value: object) -> str | None:
-    """A string of at most MAX_TEXT characters, empty or one that names something; None for none."""
+    """The field `name` as a string of at most MAX_TEXT characters, possibly empty; None if the value is None.
+
+    Raises InvalidInput for another type, a longer string, or characters that `domain.text` forbids.
+    """
     if value is None:
         return None
     if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise Refused(Reason.MALFORMED, f"{name}: expected a string of at most {MAX_TEXT} characters")
+        raise InvalidInput(Reason.MALFORMED, f"{name}: expected a string of at most {MAX_TEXT} characters")
     if value and (fault := fault_of(value)):
-        raise Refused(Reason.MALFORMED, f"{name}: {fault}")
+        raise InvalidInput(Reason.MALFORMED, f"{name}: {fault}")
     return value
 
 
 def currency_of(value: object) -> str | None:
-    """A currency's code, in whatever case; None for none. The brand's decides whether it is right."""
+    """The currency code as sent, in any case; None if absent. The caller compares it with the brand's currency.
+
+    Raises InvalidInput for an empty string or a value that is no text.
+    """
     if value == "":
-        raise Refused(Reason.MALFORMED, "currency: is empty; name it, such as USD, or leave it out")
+        raise InvalidInput(Reason.MALFORMED, "currency: is empty; name it, such as USD, or leave it out")
     return text_of("currency", value)
 
 
 def is_text(value: object) -> bool:
-    """Whether `text_of` takes it."""
+    """Whether `text_of` accepts the value."""
     return isinstance(value, str) and len(value) <= MAX_TEXT and (not value or fault_of(value) is None)
 
 
 def required_text(name: str, value: object) -> str:
-    """The same, and not empty."""
+    """The field `name` as a string of 1 to MAX_TEXT characters. Raises InvalidInput if it is missing or invalid."""
     text = text_of(name, value)
     if not text:
-        raise Refused(Reason.MALFORMED, f"{name}: missing")
+        raise InvalidInput(Reason.MALFORMED, f"{name}: missing")
     return text
 
 
 def instant_of(name: str, value: object) -> datetime:
-    """An ISO 8601 time with its distance from UTC, in UTC; `z` is `Z`, as RFC 3339 says."""
+    """The field `name`, an ISO 8601 time with UTC offset, converted to UTC. A final `z` means `Z`, as in RFC 3339.
+
+    Raises InvalidInput for other values, 24:00, leap seconds and times without offset.
+    """
     if not isinstance(value, str) or not value.isprintable():
-        raise Refused(Reason.MALFORMED, f"{name}: expected an ISO 8601 string")
+        raise InvalidInput(Reason.MALFORMED, f"{name}: expected an ISO 8601 string")
     if _HOUR_24.match(value):
-        raise Refused(Reason.MALFORMED, f"{name}: {value[:40]!r} is written as 00:00 of the next day")
+        raise InvalidInput(Reason.MALFORMED, f"{name}: {value[:40]!r} must be written as 00:00 of the next day")
     try:
         moment = datetime.fromisoformat(f"{value[:-1]}Z" if value[-1:] == "z" else value)
     except ValueError:
-        said = LEAP_SECOND if _SECOND_60.match(value) else "is not an ISO 8601 time"
-        raise Refused(Reason.MALFORMED, f"{name}: {value[:40]!r} {said}") from None
+        fault = LEAP_SECOND if _SECOND_60.match(value) else "is not an ISO 8601 time"
+        raise InvalidInput(Reason.MALFORMED, f"{name}: {value[:40]!r} {fault}") from None
     if moment.tzinfo is None:
-        raise Refused(Reason.NO_TIME_ZONE, f"{name}: {value[:40]} lacks its distance from UTC")
+        raise InvalidInput(Reason.NO_TIME_ZONE, f"{name}: {value[:40]} has no UTC offset")
     try:
         return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except OverflowError:
-        raise Refused(Reason.MALFORMED, f"{name}: {value[:40]} is beyond the calendar") from None
+        raise InvalidInput(Reason.MALFORMED, f"{name}: {value[:40]} is outside the years 1 to 9999 in UTC") from None
 
 
 def is_same_moment(one: datetime, other: datetime) -> bool:
-    """Whether two spellings may say one moment: equal when both are cut to the precision of the coarser.
+    """Whether two times may be one moment sent at different precision: equal after truncation to the coarser one.
 
-    A time without fractions may have been cut to seconds, one of three digits to milliseconds.
+    A time without a fraction counts as truncated to seconds, one with three digits to milliseconds.
     """
     step = max(_precision(one), _precision(other))
     return (one - _EPOCH) // step == (other - _EPOCH) // step
 
 
 def _precision(moment: datetime) -> timedelta:
-    """The coarsest of seconds, milliseconds and microseconds in which the moment can be said."""
+    """The precision of a moment: one second, millisecond or microsecond, the coarsest that represents it exactly."""
     if moment.microsecond % 1000:
         return timedelta(microseconds=1)
     return timedelta(milliseconds=1) if moment.microsecond else timedelta(seconds=1)
 
 
 def micros_of(name: str, value: object) -> int:
-    """Integer micros within MAX_AMOUNT_MICROS either way."""
-    is_huge = isinstance(value, Unheld) and value.is_integer
+    """The field `name` as integer micros, at most MAX_AMOUNT_MICROS of either sign. Raises InvalidInput otherwise."""
+    is_huge = isinstance(value, UnstorableValue) and value.is_integer
     if is_huge or (type(value) is int and abs(value) > MAX_AMOUNT_MICROS):
-        raise Refused(Reason.AMOUNT_OUT_OF_RANGE, f"{name}: beyond {MAX_AMOUNT_MICROS} either way")
+        raise InvalidInput(
+            Reason.AMOUNT_OUT_OF_RANGE, f"{name}: must be between -{MAX_AMOUNT_MICROS} and {MAX_AMOUNT_MICROS}"
+        )
     if type(value) is not int:
-        raise Refused(Reason.MALFORMED, f"{name}: expected an integer of micros")
+        raise InvalidInput(Reason.MALFORMED, f"{name}: expected an integer of micros")
     return value

@@ -1,9 +1,10 @@
-"""JSON from outside, read so that what Python or Postgres cannot hold spoils no more than the object it stands in.
+"""Reads JSON from outside without failing on values that Python or Postgres cannot store.
 
-Such a value is a flaw: a number beyond what Python reads (over 4,300 digits, 1e400, NaN), a container nested too
-deeply, a text or key with U+0000, with half of a surrogate pair, or with bytes that are no UTF-8. Numbers and
-containers are read as `Unheld`, texts as they are; every object around a flaw is a `Flawed`, which names it.
-A key that stands twice has its last value, as in JavaScript and in Postgres.
+Such a value is called a flaw: a number that Python cannot read (over 4,300 digits, 1e400, NaN), a container nested
+too deeply, or a text or key with U+0000, half of a surrogate pair, or bytes outside UTF-8. FlawedObject numbers and
+containers become `UnstorableValue`, flawed texts stay as they are. Every object that contains a flaw becomes a
+`FlawedObject`, which lists it, so that only this object is rejected. Of a duplicate key the last value counts, as in
+JavaScript and Postgres.
 """
 
 import json
@@ -13,26 +14,26 @@ from math import isfinite
 from typing import Any, Final
 
 MAX_DEPTH: Final = 64
-"""Containers in containers, counted from the outermost: an event has 4 around its fields in a message."""
+"""Containers within containers, counted from the outermost. The fields of an event in a message are 4 deep."""
 
 MAX_DIGITS: Final = 4_300
-"""Reading an integer takes time by the square of its length: Python's own limit, whatever a process sets."""
+"""Digits of an integer: Python's default limit. Longer ones stay text, because parsing takes quadratic time."""
 
 MAX_FLAWS: Final = 3
-"""Named of one object."""
+"""Flaws listed per object; further ones are left out."""
 
 _KEY_SHOWN: Final = 40
 _PLACE_SHOWN: Final = 80
 _UNHELD: Final = "\0unheld"
-"""The key by which an `Unheld` is written as JSON. No sound object has it: U+0000 is a flaw of its own."""
+"""The key under which an `UnstorableValue` is written as JSON. It cannot collide: U+0000 in a key is itself a flaw."""
 
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _TOKENS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 _UNSOUND: Final = re.compile("[\0\ud800-\udfff]")
 
 
-class Unheld:
-    """A value that cannot be held, as the text it was sent as."""
+class UnstorableValue:
+    """A number or container that cannot be stored; `text` is the JSON text as sent."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -41,7 +42,7 @@ class Unheld:
         return self.text
 
     def __repr__(self) -> str:
-        return f"Unheld({self.text[:_KEY_SHOWN]!r})"
+        return f"UnstorableValue({self.text[:_KEY_SHOWN]!r})"
 
     @property
     def is_integer(self) -> bool:
@@ -49,7 +50,7 @@ class Unheld:
 
     @property
     def description(self) -> str:
-        """What it is, in a few words."""
+        """A few words for people, such as `an integer of 5000 digits`."""
         if self.is_integer:
             return f"an integer of {len(self.text.removeprefix('-'))} digits"
         if self.text[:1] in {"[", "{"}:
@@ -57,8 +58,8 @@ class Unheld:
         return f"{self.text}, which is no JSON number" if self.text[-1:].isalpha() else "a number beyond a double"
 
 
-class Flawed(dict[str, Any]):
-    """An object with `flaws`: each the place and what is wrong there, such as «amount_micros: an integer of …»."""
+class FlawedObject(dict[str, Any]):
+    """An object that contains flaws. Each of `flaws` names place and fault: «amount_micros: an integer of …»."""
 
     def __init__(self, fields: dict[str, Any], flaws: list[str]) -> None:
         super().__init__(fields)
@@ -66,9 +67,9 @@ class Flawed(dict[str, Any]):
 
 
 def read_json(data: bytes | str) -> Any:
-    """The value in a JSON text, UTF-8 unless its first bytes say otherwise; a byte order mark is left out.
+    """Decodes JSON. Bytes are UTF-8 unless their first bytes show UTF-16 or UTF-32; a byte order mark is ignored.
 
-    Raises ValueError (json.JSONDecodeError where its place is known) and RecursionError for what is no JSON.
+    Raises ValueError (json.JSONDecodeError if the place is known) or RecursionError for invalid JSON.
     """
     text = (data if isinstance(data, str) else _decoded(data)).removeprefix("\ufeff")
     return json.loads(
@@ -76,24 +77,30 @@ def read_json(data: bytes | str) -> Any:
         object_pairs_hook=_object,
         parse_int=_integer,
         parse_float=_float,
-        parse_constant=Unheld,
+        parse_constant=UnstorableValue,
     )
 
 
-def as_held(value: object) -> object:
-    """For `json.dumps(default=…)`: an Unheld as JSON that `read_json` reads as the same. Raises TypeError."""
-    if isinstance(value, Unheld):
+def encode_unstorable(value: object) -> object:
+    """For `json.dumps(default=…)`: encodes an UnstorableValue so that `read_json` restores it.
+
+    Raises TypeError for a value of any other type.
+    """
+    if isinstance(value, UnstorableValue):
         return {_UNHELD: value.text}
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def flaws_of(value: object) -> list[str]:
-    """The flaws of an object that was read, at most MAX_FLAWS; those of a bare value or a list too."""
-    return value.flaws if isinstance(value, Flawed) else _first(_flaws("", value))
+    """The flaws in a value that `read_json` returned, at most MAX_FLAWS; empty for a sound value."""
+    return value.flaws if isinstance(value, FlawedObject) else _first(_flaws("", value))
 
 
 def may_be_deep(data: bytes) -> bool:
-    """False where the brackets of UTF-8 alone, also those within texts, nest at most MAX_DEPTH deep: quickly known."""
+    """A fast check of UTF-8 JSON. False: it nests at most MAX_DEPTH deep. True: it may nest deeper.
+
+    Brackets within texts count too, and can cause a True.
+    """
     brackets = data.translate(None, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):
         inner = brackets.replace(b"{}", b"").replace(b"[]", b"")
@@ -104,7 +111,7 @@ def may_be_deep(data: bytes) -> bool:
 
 
 def is_nested_too_deeply(value: object) -> bool:
-    """Whether lists and objects hold one another over MAX_DEPTH deep."""
+    """Whether lists and objects within the value nest more than MAX_DEPTH deep."""
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [
@@ -123,24 +130,24 @@ def _decoded(data: bytes) -> str:
     return data.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "strict")
 
 
-def _integer(text: str) -> int | Unheld:
+def _integer(text: str) -> int | UnstorableValue:
     try:
-        return int(text) if len(text) <= MAX_DIGITS else Unheld(text)
+        return int(text) if len(text) <= MAX_DIGITS else UnstorableValue(text)
     except ValueError:
-        return Unheld(text)
+        return UnstorableValue(text)
 
 
-def _float(text: str) -> float | Unheld:
+def _float(text: str) -> float | UnstorableValue:
     number = float(text)
-    return number if isfinite(number) else Unheld(text)
+    return number if isfinite(number) else UnstorableValue(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:
     fields = dict(pairs)
     if len(fields) == 1 and isinstance(fields.get(_UNHELD), str):
-        return Unheld(fields[_UNHELD])
+        return UnstorableValue(fields[_UNHELD])
     flaws = _first(flaw for key, value in fields.items() for flaw in _flaws_of_field(key, value))
-    return Flawed(fields, flaws) if flaws else fields
+    return FlawedObject(fields, flaws) if flaws else fields
 
 
 def _first(flaws: Iterator[str]) -> list[str]:
@@ -154,12 +161,12 @@ def _flaws_of_field(key: str, value: object) -> Iterator[str]:
 
 
 def _flaws(place: str, value: object) -> Iterator[str]:
-    if isinstance(value, Unheld):
+    if isinstance(value, UnstorableValue):
         yield f"{_cut(place, _PLACE_SHOWN)}: {value.description}, kept as text"
     elif isinstance(value, str):
         if unsound := _unsound(value):
             yield f"{place}: a text with {unsound}"
-    elif isinstance(value, Flawed):
+    elif isinstance(value, FlawedObject):
         yield from (f"{place}.{flaw}" for flaw in value.flaws)
     elif isinstance(value, list):
         for number, one in enumerate(value):
@@ -167,13 +174,13 @@ def _flaws(place: str, value: object) -> Iterator[str]:
 
 
 def _unsound(text: str) -> str | None:
-    """What a text has that Postgres or UTF-8 cannot hold, in words; None for nothing."""
+    """The first character of the text that Postgres or UTF-8 cannot store, in words; None if there is none."""
     found = None if text.isascii() and "\0" not in text else _UNSOUND.search(text)
     if found is None:
         return None
     code = ord(found[0])
     if 0xDC80 <= code <= 0xDCFF:
-        return f"the byte {code - 0xDC00:#04x} that is no UTF-8, kept as \\u{code:04x}"
+        return f"the byte {code - 0xDC00:#04x}, which is not UTF-8, kept as \\u{code:04x}"
     return "U+0000" if code == 0 else f"U+{code:04X}, half of a surrogate pair"
 
 
@@ -186,7 +193,10 @@ def _cut(text: str, most: int) -> str:
 
 
 def _flattened(text: str) -> str:
-    """The text with each container beyond MAX_DEPTH written as an Unheld, so that reading it needs no deep stack."""
+    """The text with every container deeper than MAX_DEPTH replaced by an encoded UnstorableValue.
+
+    Keeps `json.loads` from exceeding the recursion limit.
+    """
     kept: list[str] = []
     depth = start = end = 0
     for token in _TOKENS.finditer(text):

@@ -1,4 +1,4 @@
-"""Money is integer micros: millionths of the currency unit. No float comes near it."""
+"""Money as integer micros (millionths of the currency unit): parsing and formatting without floats."""
 
 import re
 from decimal import Context, Decimal, InvalidOperation
@@ -9,23 +9,24 @@ from domain.errors import InvalidValue
 MICROS_PER_UNIT: Final = 1_000_000
 
 MAX_AMOUNT_MICROS: Final = 10**15
-"""The largest amount of one event or limit, either sign: a billion units. Sums of nine thousand such fit a bigint."""
+"""The largest amount, positive or negative, of one event or limit: a billion units. A bigint fits 9,000 of them."""
 
 EXACT: Final = Context(prec=80)
-"""Digits enough for every sum of amounts that `exact_micros` takes."""
+"""80 digits: enough to sum amounts from `exact_micros` without rounding."""
 
 FINEST: Final = Decimal("1e-40")
+"""The smallest decimal step that `exact_micros` accepts."""
 
 _GROUPED = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _SIGNS_OF_MONEY = "$€£¥₹₩₽ \u00a0\u202f"
 
 
 def exact_micros(text: str, *, micros_per_unit: int = MICROS_PER_UNIT) -> Decimal:
-    """The amount written in `text`, in micros, without rounding: parts are summed before `whole_micros` rounds once.
+    """The amount in `text` as exact micros, not rounded, so that callers can add amounts and round once.
 
-    For exports of platforms; what a person types is read by `domain.typed_money`.
-    Takes an optional currency sign and thousands separated by commas (`-$1,234.50`).
-    Raises InvalidValue for anything that is not a finite number, or finer than 40 decimals.
+    For platform exports; amounts that people type are read by `domain.typed_money`. Accepts a currency sign and
+    thousands separated by commas (`-$1,234.50`). `micros_per_unit` is 1 where the export is in micros already.
+    Raises InvalidValue for anything but a finite number, over a billion units, or over 40 decimals.
     """
     bare = text.strip().strip(_SIGNS_OF_MONEY)
     sign = "-" if bare.startswith("-") else ""
@@ -48,10 +49,7 @@ def exact_micros(text: str, *, micros_per_unit: int = MICROS_PER_UNIT) -> Decima
 
 
 def whole_micros(amount: Decimal) -> int:
-    """`amount` micros rounded to an integer, half to even.
-
-    Raises InvalidValue beyond MAX_AMOUNT_MICROS.
-    """
+    """Rounds micros to an integer, half to even. Raises InvalidValue beyond MAX_AMOUNT_MICROS, either sign."""
     micros = int(amount.to_integral_value(context=EXACT))
     if abs(micros) > MAX_AMOUNT_MICROS:
         raise InvalidValue("amount", f"{format_units(micros)} is over a billion units")
@@ -59,7 +57,7 @@ def whole_micros(amount: Decimal) -> int:
 
 
 def format_units(micros: int) -> str:
-    """Micros as units with at least two decimals, exact: 12500000 is `12.50`, 1 is `0.000001`."""
+    """Micros as exact currency units with at least two decimals: 12500000 is `12.50`, 1 is `0.000001`."""
     sign = "-" if micros < 0 else ""
     units, rest = divmod(abs(micros), MICROS_PER_UNIT)
     decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")

@@ -1,4 +1,4 @@
-"""How a window came to be spent beyond its limit: the delay that it is due to, and its cause."""
+"""Explains why a budget window was overspent: the cause, and how long the hold came after the limit was reached."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from domain.reporting import INSTANT, LimitWindow, Span, limit_before, seconds_of
 
 
-class Cause(StrEnum):
-    """Why a window's spend went over its limit."""
+class OverspendCause(StrEnum):
+    """The cause of a window's overspend."""
 
     LATE_SPEND = "late_spend"
     LIMIT_LOWERED = "limit_lowered"
@@ -16,28 +16,29 @@ class Cause(StrEnum):
 
 
 CAUSE_WORDS: Final[dict[str, str]] = {
-    Cause.LATE_SPEND: "spend was known late",
-    Cause.LIMIT_LOWERED: "the limit was lowered",
-    Cause.LAST_EVENT: "the last spend was larger than what was left",
+    OverspendCause.LATE_SPEND: "spend was known late",
+    OverspendCause.LIMIT_LOWERED: "the limit was lowered",
+    OverspendCause.LAST_EVENT: "the last spend was larger than what was left",
 }
-"""Every cause, for people."""
+"""Each cause in words, for reports and pages."""
 
 
 class Crossing(NamedTuple):
-    """When a window's limit was truly spent, and how far beyond it the event went that did it.
+    """The event, in order of `occurred_at`, whose spend reached a window's limit.
 
-    `reached_at` is None where the ledger no longer tells.
+    `reached_at` is its time, None if the ledger no longer has those events. `beyond_micros` is how far it exceeded
+    the limit.
     """
 
     reached_at: datetime | None
     beyond_micros: int = 0
 
 
-class Late(NamedTuple):
-    """What came in after a window's hold was on, or after the window was over where it never was.
+class LateSpend(NamedTuple):
+    """Spend received after a window's hold began, or after the window ended if it had no hold.
 
-    `known_at` is when, in the order of receipt, that spend reached the limit; None where it was reached before.
-    `received_micros` is None where the ledger no longer tells.
+    `received_micros`: its sum; None if the ledger no longer has it. `known_at`: when, in order of receipt, this spend
+    reached the limit; None if earlier spend did.
     """
 
     received_micros: int | None = None
@@ -45,26 +46,31 @@ class Late(NamedTuple):
 
 
 class Overspend(NamedTuple):
-    """How a window came to be overspent. See `explained`."""
+    """The explanation of one window's overspend, as `explain_overspend` returns it.
+
+    `reached_at`: when spend reached the limit. `held_at`: when the budget's hold began, None if never.
+    `delay_seconds`: from the first to the second. `after_hold_micros`: spend received after the hold. Each is None
+    if unknown.
+    """
 
     reached_at: datetime | None
     held_at: datetime | None
     delay_seconds: int | None
     after_hold_micros: int | None
-    cause: Cause | None
+    cause: OverspendCause | None
 
 
 def was_lowered(entry: LimitWindow, reached_at: datetime) -> bool:
-    """Whether, when spend reached the limit that counts in the end, the limit was still higher, or none."""
+    """Whether the limit was higher, or absent, when spend reached today's limit, and so was lowered afterwards."""
     then = limit_before(entry.history, reached_at + INSTANT)
     return then is None or then.limit_micros > entry.limit_micros
 
 
 def held_at(entry: LimitWindow, reached_at: datetime | None) -> datetime | None:
-    """When the hold came on that answers the limit's being reached: on at that instant, or the first one after it.
+    """When the hold for reaching the limit began: the hold in force at `reached_at`, or the next one after it.
 
-    Where the limit was lowered below what was spent it is the first one on at that edit or after it. None where the
-    hold never came on, because the window was over before the spend was known.
+    If a lower limit was set later, the search starts at that edit. None if no hold began, because the window ended
+    before the spend was received.
     """
     since = reached_at or entry.span.starts_at
     in_force = limit_before(entry.history, entry.span.ends_at)
@@ -73,22 +79,22 @@ def held_at(entry: LimitWindow, reached_at: datetime | None) -> datetime | None:
     return next((span.starts_at for span in entry.exhausted if span.ends_at > since), None)
 
 
-def explained(entry: LimitWindow, crossing: Crossing, late: Late) -> Overspend:
-    """The delay that an overspend is due to, and its cause.
+def explain_overspend(entry: LimitWindow, crossing: Crossing, late: LateSpend) -> Overspend:
+    """The delay and the cause of an overspend.
 
-    The delay runs from the instant by which the limit was truly spent, in the order of occurrence, to the hold, or
-    where the window was over before, to the receipt of the spend that reached the limit. `last_event`: the whole
-    overspend is of the event that reached the limit and was larger than what was left, or came at once with it.
-    `late_spend`: anything else that came after the limit was reached.
+    The delay runs from the instant when spend, in order of occurrence, reached the limit, to the hold; without a hold,
+    to the receipt of the spend that reached the limit. Causes: `limit_lowered` if the limit was lowered afterwards;
+    `last_event` if the event that reached the limit accounts for the whole overspend, or the hold followed without
+    delay; else `late_spend`, because spend was received after the limit was reached.
     """
     held = held_at(entry, crossing.reached_at)
     after_hold = None if held is None else late.received_micros
     if crossing.reached_at is None:
         return Overspend(None, held, None, after_hold, None)
     if was_lowered(entry, crossing.reached_at):
-        return Overspend(crossing.reached_at, held, 0, after_hold, Cause.LIMIT_LOWERED)
+        return Overspend(crossing.reached_at, held, 0, after_hold, OverspendCause.LIMIT_LOWERED)
     known_at = held or late.known_at
     delay = None if known_at is None else max(0, seconds_of(Span(crossing.reached_at, known_at)))
     came_with_it = crossing.beyond_micros >= entry.overspend_micros or (not delay and not after_hold)
-    cause = Cause.LAST_EVENT if held is not None and came_with_it else Cause.LATE_SPEND
+    cause = OverspendCause.LAST_EVENT if held is not None and came_with_it else OverspendCause.LATE_SPEND
     return Overspend(crossing.reached_at, held, delay, after_hold, cause)

@@ -1,7 +1,7 @@
-"""Pacing: where the spend of a window is heading, if it goes on as it did since the window began.
+"""Pacing: projects the spend of a window at its end from its spend so far.
 
-Source of the rule: the straight line through nothing at the window's start and what is spent now, up to where the
-first limit stops it. What does not serve spends nothing, so it is heading nowhere.
+The projection is a straight line from 0 at the window's start through the spend now, cut off at the first limit it
+reaches. Campaigns that do not serve get no projection.
 """
 
 from collections.abc import Iterable
@@ -13,18 +13,17 @@ from domain.budgets import BudgetSpend, is_exhausted, left_micros
 from domain.periods import windows_between
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-TELLING_SHARE: Final = 24
-"""Before a twenty-fourth of a window has passed (an hour of a day), its spend tells nothing of its end."""
+MIN_SHARE_DIVISOR: Final = 24
+"""No projection before 1/24 of the window (an hour of a day) has passed: earlier spend predicts too little."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A window at an instant. Amounts in micros; None where there is no limit, or it is too early to tell.
+    """The pace of a window at an instant. Amounts are micros, None without a limit or too early in the window.
 
-    `even_micros` is what the limit spread evenly over the window would have spent by now. `projected_micros` is the
-    spend at the window's end: no more than this and all other limits allow, because enforcement stops there.
-    `runs_out_at` is when the limit is reached at this pace; None where it holds out, is reached already, or another
-    one stops the spend before. What is stopped has neither.
+    `even_micros`: the spend by now if the limit were spread evenly. `projected_micros`: the spend at the window's end,
+    at most what this and all other limits allow. `runs_out_at`: when spend reaches the limit at this pace; None if it
+    never does, already has, or another limit stops spend first. `is_stopped`: nothing serves, so that both are None.
     """
 
     spent_micros: int
@@ -36,7 +35,7 @@ class Pace:
 
     @property
     def used_percent(self) -> int | None:
-        """Whole percent of the limit, rounded down; None without a limit, or with one of nothing."""
+        """Spend in whole percent of the limit, rounded down; None without a limit, or for a limit of 0."""
         return self.spent_micros * 100 // self.limit_micros if self.limit_micros else None
 
     @property
@@ -45,9 +44,10 @@ class Pace:
 
 
 def most_to_spend(limits: Iterable[BudgetSpend], today: date, end_day: date | None) -> int | None:
-    """The most micros that all the limits let be spent from now until `end_day` begins; None where there is no limit.
+    """The most micros that the limits together allow from now until `end_day` begins; None for no limits.
 
-    Each allows what is left of its current window, and its whole limit again in every window that begins before then.
+    Each limit allows the rest of its current window, plus the whole limit for every window that begins before
+    `end_day`. The smallest counts. `end_day` None: only the current windows count.
     """
     return min((_left_of(spend, today, end_day) for spend in limits), default=None)
 
@@ -68,9 +68,10 @@ def pace(
     most_micros: int | None = None,
     serves: bool = True,
 ) -> Pace:
-    """The pace at `at` of a window that lasts from `starts_at` to `ends_at`.
+    """The pace at the instant `at` of a window from `starts_at` to `ends_at`.
 
-    `most_micros` is what other limits let be spent until it ends, `serves` whether anything that spends serves now.
+    `most_micros`: the most that other limits still allow until the window ends, None if there are none. `serves`:
+    whether any campaign of the budget serves now.
     """
     whole = (ends_at - starts_at) // _MICROSECOND
     passed = min(max((at - starts_at) // _MICROSECOND, 0), whole)
@@ -79,7 +80,7 @@ def pace(
         return Pace(spent_micros, limit_micros, even, spent_micros, None)
     if not serves:
         return Pace(spent_micros, limit_micros, even, None, None, is_stopped=True)
-    if passed * TELLING_SHARE < whole:
+    if passed * MIN_SHARE_DIVISOR < whole:
         return Pace(spent_micros, limit_micros, even, None, None)
     heading_for = spent_micros * whole // passed
     others_stop_at = heading_for if most_micros is None else spent_micros + most_micros

@@ -1,7 +1,8 @@
-"""A pass enforces the campaigns of one brand in parts, in the order of their ids, and comes round to where it began.
+"""A pass enforces the campaigns of one large brand in several parts, each its own transaction, in id order.
 
-Where a newer reason to enforce the brand arises on the way, the pass begins again at its present position: every
-campaign is decided once after the newest reason, and none waits for longer than one round.
+If a new reason to enforce the brand comes up during a pass, the pass restarts at its present position: it goes on to
+the last campaign, wraps to the first, and ends where it restarted. So every campaign is decided after the newest
+reason, and waits for at most one round.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from enum import StrEnum
 
 
 class Direction(StrEnum):
-    """What a pass does to the campaigns, by those it has toggled so far."""
+    """The direction of a pass, by the campaigns it toggled so far: only paused, only activated, or both or none."""
 
     CLOSING = "closing"
     OPENING = "opening"
@@ -19,10 +20,10 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """How far a pass has come.
+    """The position of a pass.
 
-    The next part begins after the campaign id `after_id`. Once the pass has `wrapped` from the last campaign to the
-    first, it ends at the id `stop_id`, after which it began. `done`, `paused`, `activated` count campaigns since then.
+    The next part begins after the campaign id `after_id`. The pass began after the id `stop_id`; once it has `wrapped`
+    from the last campaign to the first, it ends there. `done`, `paused`, `activated`: campaigns since it began.
     """
 
     after_id: int = 0
@@ -34,28 +35,28 @@ class Pass:
 
     @property
     def last_id(self) -> int | None:
-        """The last id that the next part may have; None: any."""
+        """The last campaign id that the next part may include; None for no bound."""
         return self.stop_id if self.wrapped else None
 
     @property
     def direction(self) -> Direction:
-        """Closing where it only paused so far, opening where it only activated."""
+        """Closing if the pass has only paused campaigns so far, opening if only activated some, else updating."""
         if bool(self.paused) == bool(self.activated):
             return Direction.UPDATING
         return Direction.CLOSING if self.paused else Direction.OPENING
 
-    def begun_again(self) -> "Pass":
-        """The pass after a newer reason: it goes on from here, and comes round to here."""
+    def restarted(self) -> "Pass":
+        """The pass restarted at its present position, after a new reason to enforce: it covers all campaigns again."""
         return Pass(after_id=self.after_id, stop_id=self.after_id)
 
     def after_part(self, ids: Sequence[int], most: int, *, begins_again: bool = False) -> "Pass | None":
-        """The pass after a part with these campaigns, of at most so many; None: it has come round.
+        """The pass after a part with the campaigns `ids`, at most `most` of them; None if the pass is complete.
 
-        `begins_again`: the part found a newer reason, and is the first one after it.
+        `begins_again`: a new reason came up, and this part is the first of the restarted pass.
         """
         last_id = ids[-1] if ids else self.after_id
         if begins_again:
-            return replace(self.begun_again(), after_id=last_id, done=len(ids))
+            return replace(self.restarted(), after_id=last_id, done=len(ids))
         done = self.done + len(ids)
         if len(ids) >= most and last_id != self.last_id:
             return replace(self, after_id=last_id, done=done)
@@ -63,34 +64,38 @@ class Pass:
             return None
         return replace(self, after_id=0, wrapped=True, done=done)
 
-    def counted(self, paused: int, activated: int) -> "Pass":
-        """The pass after so many more toggles."""
+    def with_toggles(self, paused: int, activated: int) -> "Pass":
+        """The pass with these numbers of paused and activated campaigns added to its counts."""
         return replace(self, paused=self.paused + paused, activated=self.activated + activated)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a pass is: how many campaigns it has done, of how many in all (None: not counted yet)."""
+    """The progress of a pass: campaigns done, of `total` in the brand (None: not counted yet)."""
 
     direction: Direction
     done: int
     total: int | None
 
     @classmethod
-    def of(cls, going: Pass, total: int | None) -> "Progress":
-        """The pass's progress over a brand that had so many campaigns; those made since count too."""
-        return cls(going.direction, going.done, None if total is None else max(total, going.done))
+    def of(cls, current: Pass, total: int | None) -> "Progress":
+        """The progress of a pass over a brand that had `total` campaigns when counted.
+
+        The total is raised to the number done where campaigns were created since.
+        """
+        return cls(current.direction, current.done, None if total is None else max(total, current.done))
 
     def in_words(self) -> str:
-        """As in «closing, 120,000 of 300,000 done»."""
+        """The progress for people, such as `closing, 120,000 of 300,000 done`."""
         of_all = "" if self.total is None else f" of {self.total:,}"
         return f"{self.direction}, {self.done:,}{of_all} done"
 
 
-def shared_out(campaigns: Mapping[int, int], most: int) -> dict[int, int]:
-    """How many campaigns of each brand go into one transaction of at most `most`, brands in the order of their ids.
+def share_campaigns(campaigns: Mapping[int, int], most: int) -> dict[int, int]:
+    """How many campaigns of each brand to enforce in one transaction of at most `most` campaigns.
 
-    A brand whose campaigns do not all go into it gets a smaller number, or 0.
+    `campaigns` is the number of campaigns by brand id. Brands are served in id order, so that the later ones may get
+    fewer than they have, or 0.
     """
     left = most
     shares = {}

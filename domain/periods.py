@@ -1,6 +1,6 @@
-"""Days, windows and the instants at which they begin, by a brand's wall clock.
+"""Calendar days and budget windows in a brand's time zone, and the UTC instants at which they begin.
 
-Source of the rules: the IANA time zone database, through zoneinfo.
+Time zone rules come from the IANA database, through zoneinfo.
 """
 
 from bisect import bisect_right
@@ -15,11 +15,11 @@ from domain.errors import InvalidValue
 
 FIRST_DAY: Final = date(1990, 1, 1)
 LAST_DAY: Final = date(2199, 12, 31)
-"""The days that spend, flights and windows may name."""
+"""The first and last day that spend, flights and windows may use."""
 
 FIRST_INSTANT: Final = datetime(1990, 1, 2, tzinfo=UTC)
 END_INSTANT: Final = datetime(2199, 12, 30, tzinfo=UTC)
-"""The instants within which every zone's wall clock shows such a day."""
+"""Bounds, the end excluded, within which every time zone shows a day from FIRST_DAY to LAST_DAY."""
 
 ONE_DAY: Final = timedelta(days=1)
 _PROBE: Final = timedelta(hours=3)
@@ -27,7 +27,7 @@ _INSTANT: Final = timedelta(microseconds=1)
 
 
 class Period(StrEnum):
-    """How long one window of a budget lasts."""
+    """The length of one budget window."""
 
     DAILY = "daily"
     WEEKLY = "weekly"
@@ -38,7 +38,7 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One concrete period, half-open in days: [first_day, end_day). A lifetime has no end."""
+    """One concrete period of days from `first_day` up to, excluding, `end_day`, which is None for a lifetime."""
 
     first_day: date
     end_day: date | None
@@ -52,9 +52,9 @@ LIFETIME: Final = Window(date.min, None)
 
 @lru_cache(maxsize=1024)
 def time_zone(name: str) -> ZoneInfo:
-    """The IANA zone called `name`. Raises InvalidValue for any other word or file beside the zones."""
+    """The IANA time zone called `name`. Raises InvalidValue for other words, and for names that differ by machine."""
     if name.lower() in {"localtime", "posixrules"} or name.lower().startswith(("posix/", "right/")):
-        raise InvalidValue("time_zone", f"{name!r} is a name of one machine, not an IANA time zone")
+        raise InvalidValue("time_zone", f"{name!r} means something else on each machine; name an IANA time zone")
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -70,8 +70,8 @@ def local_day(at: datetime, zone: ZoneInfo) -> date:
 def day_starts_at(day: date, zone: ZoneInfo) -> datetime:
     """The first instant (UTC) of the local `day`.
 
-    Where the clock skips midnight the day starts when the skip ends; a day that the zone never had (Apia,
-    30 December 2011) starts, and ends, when the next one starts.
+    If a clock change skips midnight, the day starts after the skip. A day that the zone skipped altogether (Apia,
+    30 December 2011) starts, and ends, when the next day starts.
     """
     midnight = datetime.combine(day, time.min, tzinfo=zone)
     starts_at = midnight.astimezone(UTC)
@@ -93,7 +93,7 @@ def _first_instant_on_or_after(day: date, zone: ZoneInfo, *, around: datetime) -
 
 @lru_cache(maxsize=4096)
 def window_of(period: Period, day: date) -> Window:
-    """The window of `period` that holds `day`. Weeks begin on Monday."""
+    """The window of `period` that contains `day`. Weeks begin on Monday."""
     match period:
         case Period.DAILY:
             return Window(day, day + ONE_DAY)
@@ -113,7 +113,7 @@ def _next_month(day: date) -> date:
 
 
 def windows_between(period: Period, first_day: date, end_day: date) -> list[Window]:
-    """The windows of `period` that hold a day of [first_day, end_day), in order."""
+    """The windows of `period` that contain any day from `first_day` up to, excluding, `end_day`, in order."""
     windows = [window_of(period, first_day)]
     while (following := windows[-1].end_day) is not None and following < end_day:
         windows.append(window_of(period, following))
@@ -121,7 +121,7 @@ def windows_between(period: Period, first_day: date, end_day: date) -> list[Wind
 
 
 def next_transition(at: datetime, zone: ZoneInfo) -> datetime | None:
-    """The first instant after `at` at which the zone's distance from UTC changes, or None within a year and more."""
+    """The first instant after `at` at which the zone's UTC offset changes; None if not before the next year ends."""
     at = at.astimezone(UTC)
     for year in (at.year, at.year + 1):
         transitions = _transitions(zone, year)
@@ -133,15 +133,15 @@ def next_transition(at: datetime, zone: ZoneInfo) -> datetime | None:
 
 @lru_cache(maxsize=4096)
 def _transitions(zone: ZoneInfo, year: int) -> tuple[datetime, ...]:
-    """Every change of the zone's offset in a UTC year: zoneinfo does not tell them, so they are searched."""
-    found = []
+    """Every change of the zone's UTC offset in a UTC year, found by search, because zoneinfo does not list them."""
+    transitions = []
     before, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
     while before < end:
         after = before + _PROBE
         if _offset(before, zone) != _offset(after, zone):
-            found.append(_change_between(before, after, zone))
+            transitions.append(_change_between(before, after, zone))
         before = after
-    return tuple(found)
+    return tuple(transitions)
 
 
 def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:

@@ -1,4 +1,4 @@
-"""The ad platforms, each by one canonical name: aliases are resolved wherever a name comes in."""
+"""Ad platforms: one canonical name each, and the aliases that are translated to it wherever a name comes in."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 
 class Platform(NamedTuple):
-    """A platform: the name that pages print, and the other spellings that mean it, without case, spaces and signs."""
+    """An ad platform. `label`: its name on pages. `aliases`: other names, in lower case without spaces and signs."""
 
     label: str
     aliases: tuple[str, ...]
@@ -60,7 +60,7 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
     "quora_ads": Platform("Quora", ("quora",)),
     "spotify_ads": Platform("Spotify", ("spotify", "spotifyadstudio")),
 }
-"""By canonical name. `twitter_ads` of earlier versions is `x_ads`, `facebook_ads` is `meta_ads`."""
+"""The platforms by canonical name. Earlier versions said `twitter_ads` for `x_ads`, `facebook_ads` for `meta_ads`."""
 
 _SIGNS: Final = re.compile(r"[\W_]+")
 
@@ -70,28 +70,28 @@ def _bare(text: str) -> str:
 
 
 def _spellings() -> dict[str, str]:
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name, platform in PLATFORMS.items():
         for spelling in (name, platform.label, *platform.aliases):
-            found[_bare(spelling)] = name
-    return found
+            names[_bare(spelling)] = name
+    return names
 
 
 _BY_SPELLING: Final = _spellings()
 
 
 def canonical(text: str) -> str | None:
-    """The canonical name of the platform that a text names in any spelling; None for one that is not known here."""
+    """The canonical name for a platform's name in any spelling; None for an unknown platform."""
     bare = _bare(text)
     return _BY_SPELLING.get(bare) or _BY_SPELLING.get(bare.removesuffix("ads"))
 
 
 def known(text: str) -> str:
-    """The canonical name, or the text itself in lower case for a platform that is not known here."""
+    """The canonical name for a platform's name in any spelling; for an unknown platform, the text in lower case."""
     return canonical(text) or text.strip().lower()
 
 
 def label(name: str) -> str:
-    """The name that pages print for a canonical name; the name itself for a platform that is not known here."""
+    """The name to show on pages for a canonical name; for an unknown platform, the name itself."""
     platform = PLATFORMS.get(name)
     return name if platform is None else platform.label

@@ -1,8 +1,8 @@
-"""What a brand's month held: time served and held, and what each limit's windows came to.
+"""The figures of a monthly report: seconds served and held per campaign, and the spend of each budget window.
 
-A report covers a month of the brand's calendar, up to its end or, while it runs, up to the instant of the report.
-Seconds are real ones, so a day of a clock change has 82,800 or 90,000. They are summed to the microsecond, and each sum
-is rounded to the nearest second, once.
+A report covers one month in the brand's time zone, up to its end or, in the running month, up to the report's instant.
+Seconds are elapsed time, so a day with a clock change has 82,800 or 90,000. Times are summed in microseconds; each sum
+is rounded once, to the nearest second.
 """
 
 import re
@@ -19,7 +19,7 @@ from domain.holds import BUDGET_HOLDS, in_order
 from domain.periods import FIRST_DAY, FIRST_INSTANT, ONE_DAY, Period, Window, day_starts_at, local_day, windows_between
 
 INSTANT: Final = timedelta(microseconds=1)
-"""The smallest step between two instants."""
+"""The smallest difference between two instants: one microsecond."""
 
 ONE_SECOND: Final = timedelta(seconds=1)
 HALF_A_SECOND: Final = ONE_SECOND / 2
@@ -30,14 +30,14 @@ HOLDS_OF_BUDGETS: Final = frozenset(BUDGET_HOLDS.values())
 
 
 class Span(NamedTuple):
-    """Time from one instant up to another, which is excluded."""
+    """Time from `starts_at` up to, excluding, `ends_at`."""
 
     starts_at: datetime
     ends_at: datetime
 
 
 class LimitChange(NamedTuple):
-    """From `changed_at` on the limit is this one; None: the budget was removed. `id` gives the order."""
+    """A row of a budget's history: the limit from `changed_at` on, None if the budget was removed. Sorted by `id`."""
 
     id: int
     changed_at: datetime
@@ -45,16 +45,17 @@ class LimitChange(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """A limit and since when it is set."""
+    """A limit in micros, and when it was set."""
 
     limit_micros: int
     set_at: datetime
 
 
-class Times(NamedTuple):
-    """Seconds by what held. A second with two holds counts for each of them, and as served where there is none.
+class ServingTimes(NamedTuple):
+    """Seconds that a campaign, or several, served and was held.
 
-    `held_by_budgets_seconds` are those in which budgets alone held: nothing else kept the campaign from serving.
+    `held_seconds` is by hold; a second with two holds counts for both. `held_by_budgets_seconds` counts seconds with
+    budget holds only.
     """
 
     served_seconds: int
@@ -63,13 +64,13 @@ class Times(NamedTuple):
 
     @property
     def in_budget_permille(self) -> int | None:
-        """Of the time in which budgets alone decided, the part served, rounded down; None where there was none."""
+        """The share served of the time served or held by budgets only, in permille, rounded down; None for no time."""
         could_serve = self.served_seconds + self.held_by_budgets_seconds
         return self.served_seconds * 1000 // could_serve if could_serve else None
 
 
-class Carried(NamedTuple):
-    """Micros spent before the first day that is given day by day: since the year began, and ever."""
+class SpentBefore(NamedTuple):
+    """Micros spent before `MonthFacts.days_from`: since the year began, and in total."""
 
     year_micros: int = 0
     lifetime_micros: int = 0
@@ -77,11 +78,11 @@ class Carried(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MonthFacts:
-    """What a report is made from. A campaign id of None stands for the brand.
+    """The stored facts that a report is computed from. A campaign id of None stands for the brand.
 
-    `days` hold micros by day from `days_from` (no later than the Monday of the month's first week) to the month's end;
-    `carried` what was spent before. `holds` reach back as far, in order, and as
-    far as any longer window's own holds.
+    `span`: the time that the report covers. `days`: micros by day from `days_from` (at the latest the Monday of the
+    month's first week) to the month's end. `carried`: spend before `days_from`. `limits`: the history of each budget.
+    `holds`: the hold changes of each campaign in order, since `days_from` or since its longest budget window began.
     """
 
     zone: ZoneInfo
@@ -90,7 +91,7 @@ class MonthFacts:
     days_from: date
     names: Mapping[int, str]
     days: Mapping[int | None, Mapping[date, int]]
-    carried: Mapping[int | None, Carried]
+    carried: Mapping[int | None, SpentBefore]
     limits: Mapping[tuple[int | None, Period], Sequence[LimitChange]]
     holds: Mapping[int, Sequence[tuple[datetime, tuple[str, ...]]]]
 
@@ -100,24 +101,25 @@ class MonthFacts:
         return self.month.end_day
 
     def spent_by_day(self, campaign_id: int | None) -> dict[date, int]:
-        """Micros by day of the month."""
+        """Micros by day, for the days of the month that have spend."""
         return {day: micros for day, micros in self.days.get(campaign_id, {}).items() if day in self.month}
 
     def spent_in(self, campaign_id: int | None, window: Window) -> int:
-        """Micros spent in the window, up to the month's end where it goes on."""
+        """Micros spent in the window, at most until the month ends."""
         days = self.days.get(campaign_id, {})
         counted = sum(micros for day, micros in days.items() if day in window)
         if window.first_day >= self.days_from:
             return counted
-        carried = self.carried.get(campaign_id, Carried())
+        carried = self.carried.get(campaign_id, SpentBefore())
         return counted + (carried.lifetime_micros if window.end_day is None else carried.year_micros)
 
 
 @dataclass(frozen=True, slots=True)
 class LimitWindow:
-    """One window of one budget, with the limit in force at its end (or at the report's, where it goes on).
+    """One window of one budget. Its limit is the one in force at its end, or at the report's if it is still running.
 
-    `exhausted` are the spans in which the budget's hold was on, for a brand's budget on any campaign.
+    `complete`: the window has ended. `exhausted`: the spans in which the budget's hold was in force; for a brand's
+    budget, on any campaign.
     """
 
     campaign_id: int | None
@@ -136,12 +138,12 @@ class LimitWindow:
 
     @property
     def used_permille(self) -> int | None:
-        """Spent of the limit, rounded down; None for a limit of 0."""
+        """Spend in permille of the limit, rounded down; None for a limit of 0."""
         return self.spent_micros * 1000 // self.limit_micros if self.limit_micros else None
 
 
 def month_named(text: str) -> date:
-    """The first day of a month written as 2026-10. Raises InvalidValue for anything else."""
+    """The first day of the month in `text`, such as 2026-10. Raises InvalidValue for any other form."""
     try:
         return date.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else "")
     except ValueError:
@@ -157,8 +159,8 @@ def _seconds(length: timedelta) -> int:
     return (length + HALF_A_SECOND) // ONE_SECOND
 
 
-def times_of(parts: Iterable[Stretch]) -> Times:
-    """Seconds by what held, of one campaign's stretches or of several campaigns'. Each sum is rounded once."""
+def times_of(parts: Iterable[Stretch]) -> ServingTimes:
+    """Sums the seconds served and held over stretches, of one campaign or several. Each sum is rounded once."""
     served = by_budgets = timedelta()
     held: dict[str, timedelta] = {}
     for part in parts:
@@ -169,11 +171,12 @@ def times_of(parts: Iterable[Stretch]) -> Times:
             by_budgets += length
         for hold in part.holds:
             held[hold] = held.get(hold, timedelta()) + length
-    return Times(_seconds(served), _seconds(by_budgets), {hold: _seconds(held[hold]) for hold in in_order(held)})
+    held_seconds = {hold: _seconds(held[hold]) for hold in in_order(held)}
+    return ServingTimes(_seconds(served), _seconds(by_budgets), held_seconds)
 
 
-def merged(spans: Iterable[Span]) -> list[Span]:
-    """The time covered by any of the spans, in order, in as few spans as can be."""
+def merge_spans(spans: Iterable[Span]) -> list[Span]:
+    """The union of the spans: sorted, without overlaps, adjoining spans joined."""
     union: list[Span] = []
     for span in sorted(spans):
         if union and span.starts_at <= union[-1].ends_at:
@@ -184,43 +187,43 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def spans_with(hold: str, parts: Iterable[Stretch]) -> list[Span]:
-    """When the hold was on, on any of the campaigns whose stretches these are."""
-    return merged(Span(part.starts_at, part.ends_at) for part in parts if hold in part.holds)
+    """The spans in which any of the stretches has the hold, in order, merged."""
+    return merge_spans(Span(part.starts_at, part.ends_at) for part in parts if hold in part.holds)
 
 
 def limit_before(history: Iterable[LimitChange], instant: datetime) -> Limit | None:
-    """The last value set before the instant; None where there was no budget by then."""
+    """The limit in force just before the instant; None if there was no budget then."""
     last = max((change for change in history if change.changed_at < instant), default=None)
     return None if last is None or last.limit_micros is None else Limit(last.limit_micros, last.changed_at)
 
 
 def instants_of(window: Window, zone: ZoneInfo, ends_at: datetime) -> Span:
-    """The window in instants, up to `ends_at` where it goes on; a lifetime begins with the calendar."""
+    """The window as UTC instants, cut off at `ends_at`. A lifetime window begins at FIRST_INSTANT."""
     starts_at = FIRST_INSTANT if window.first_day < FIRST_DAY else day_starts_at(window.first_day, zone)
     return Span(starts_at, ends_at if window.end_day is None else min(ends_at, day_starts_at(window.end_day, zone)))
 
 
 def exhausted_in(span: Span, held: Iterable[Span], *, starts_exhausted: bool, ends_exhausted: bool) -> list[Span]:
-    """The spans of a window in which its budget's hold was on.
+    """The spans within the window `span` in which its own budget hold was in force.
 
-    The hold of the window before stays on until the next tick lifts it, moments or an outage later: what is carried
-    over counts only where the new window was exhausted from its start (a limit of 0), or was at its end and the hold
-    was not lifted meanwhile.
+    The hold of the previous window stays until the next tick lifts it, which an outage can delay. Such a carried-over
+    hold counts only if the new window was exhausted from its start (a limit of 0), or was exhausted at its end and
+    the hold was never lifted in between.
     """
-    found = []
+    spans = []
     for part in held:
         clipped = Span(max(part.starts_at, span.starts_at), min(part.ends_at, span.ends_at))
         is_carried_over = part.starts_at < span.starts_at
         belongs = starts_exhausted or (ends_exhausted and part.ends_at >= span.ends_at)
         if clipped.starts_at < clipped.ends_at and (belongs or not is_carried_over):
-            found.append(clipped)
-    return found
+            spans.append(clipped)
+    return spans
 
 
 def limit_windows(facts: MonthFacts, campaign_ids: Iterable[int]) -> Iterator[LimitWindow]:
-    """Every window with a limit that holds a day of the month up to the report: the brand's, then the campaigns'.
+    """Yields the budget windows that contain a day of the month up to the report: the brand's, then the campaigns'.
 
-    Those that ended within the month are complete; the last of each budget may go on.
+    Windows without a limit at their end are left out.
     """
     parts = {
         campaign_id: list(stretches(changes, FIRST_INSTANT, facts.span.ends_at))
@@ -271,16 +274,16 @@ def _windows_of_budget(
 
 
 def days_exhausted(entries: Iterable[LimitWindow], zone: ZoneInfo) -> dict[int | None, dict[str, str]]:
-    """By campaign (None: the brand): the days (ISO) on which its daily budget ran out, and when first: HH:MM there."""
-    found: dict[int | None, dict[str, str]] = {}
+    """When daily budgets ran out: for each campaign (None: the brand), the first local time HH:MM by ISO day."""
+    days: dict[int | None, dict[str, str]] = {}
     for entry in entries:
         if entry.period is Period.DAILY and entry.exhausted:
             ran_out = f"{entry.exhausted[0].starts_at.astimezone(zone):%H:%M}"
-            found.setdefault(entry.campaign_id, {})[entry.window.first_day.isoformat()] = ran_out
-    return found
+            days.setdefault(entry.campaign_id, {})[entry.window.first_day.isoformat()] = ran_out
+    return days
 
 
 def differences(now: Mapping[str, int], then: Mapping[str, int]) -> dict[str, int]:
-    """Now minus then, by key, where that is not 0."""
+    """`now` minus `then` by key, a missing key counting as 0; keys without a difference are left out."""
     changes = {key: now.get(key, 0) - then.get(key, 0) for key in sorted({*now, *then})}
     return {key: change for key, change in changes.items() if change}

@@ -1,6 +1,7 @@
-"""Ad schedules: the dayparts of a week in which a campaign may serve, by the brand's wall clock.
+"""Ad schedules: the weekly dayparts in which a campaign may serve, in the brand's local time.
 
-An hour that a clock change repeats is open twice, one that it skips never. No dayparts at all means always open.
+An hour that a clock change repeats is open twice; an hour that it skips is never open. A schedule without dayparts is
+always open.
 """
 
 import re
@@ -23,7 +24,10 @@ ALWAYS: Final = "always"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Daypart:
-    """One open stretch of a weekday (1 = Monday to 7), in minutes after midnight; the end is exclusive, up to 1440."""
+    """An open part of one weekday (1 = Monday to 7), in minutes after midnight; `ends_minute` is excluded, up to 1440.
+
+    Raises InvalidValue for a weekday or minutes out of range.
+    """
 
     weekday: int
     starts_minute: int
@@ -34,7 +38,7 @@ class Daypart:
             raise InvalidValue("weekday", f"{self.weekday} is not between 1 (Monday) and 7 (Sunday)")
         if not 0 <= self.starts_minute < self.ends_minute <= MINUTES_PER_DAY:
             raise InvalidValue(
-                "daypart", f"minutes {self.starts_minute} to {self.ends_minute} are not a stretch within 0 to 1440"
+                "daypart", f"minutes {self.starts_minute} to {self.ends_minute} must rise, within 0 to 1440"
             )
 
 
@@ -42,7 +46,7 @@ Schedule = tuple[Daypart, ...]
 
 
 def normalised(dayparts: Iterable[Daypart]) -> Schedule:
-    """The same open minutes as sorted dayparts that neither overlap nor touch within a day."""
+    """Sorts dayparts and merges those that overlap or adjoin within a day; the open minutes stay the same."""
     merged: list[Daypart] = []
     for part in sorted(dayparts):
         last = merged[-1] if merged else None
@@ -55,9 +59,10 @@ def normalised(dayparts: Iterable[Daypart]) -> Schedule:
 
 
 def daypart_window(weekday: int, starts_minute: int, ends_minute: int) -> Schedule:
-    """A window that begins on `weekday`; one that ends at or before its start runs over midnight into the next day.
+    """The dayparts of one open window that begins on `weekday`.
 
-    Monday 22:00 to 06:00 is Monday 22:00 to 24:00 and Tuesday 00:00 to 06:00.
+    An end at or before the start is on the next day: Monday 22:00 to 06:00 becomes Monday 22:00 to 24:00 and Tuesday
+    00:00 to 06:00.
     """
     if starts_minute < ends_minute:
         return (Daypart(weekday, starts_minute, ends_minute),)
@@ -65,10 +70,10 @@ def daypart_window(weekday: int, starts_minute: int, ends_minute: int) -> Schedu
     return (first, Daypart(weekday % 7 + 1, 0, ends_minute)) if ends_minute else (first,)
 
 
-def copied(schedule: Iterable[Daypart], weekday: int, onto: Iterable[int]) -> Schedule:
-    """The schedule with the dayparts of `weekday` in place of what the days `onto` had.
+def copy_weekday(schedule: Iterable[Daypart], weekday: int, onto: Iterable[int]) -> Schedule:
+    """The schedule with the dayparts of `weekday` copied to the days `onto`, replacing theirs.
 
-    Raises InvalidValue where a closed day would replace the last open one: no dayparts at all would be always open.
+    Raises InvalidValue if no dayparts would be left, because such a schedule is always open.
     """
     targets = set(onto) - {weekday}
     kept = [part for part in schedule if part.weekday not in targets]
@@ -84,9 +89,9 @@ def is_open(schedule: Schedule, at: datetime, zone: ZoneInfo) -> bool:
 
 
 def next_edge(schedule: Schedule, at: datetime, zone: ZoneInfo) -> datetime | None:
-    """The first instant after `at` at which the schedule opens or closes; None for one that never does.
+    """The first instant (UTC) after `at` at which the schedule opens or closes; None for one that is always open.
 
-    Between two changes of the zone's offset the wall clock runs evenly, so each such stretch is one addition.
+    Searches from one change of the zone's UTC offset to the next, since local time runs evenly in between.
     """
     edges = _edges(schedule)
     if len(edges) < 2:
@@ -104,7 +109,7 @@ def next_edge(schedule: Schedule, at: datetime, zone: ZoneInfo) -> datetime | No
 def open_stretches(
     schedule: Schedule, starts_at: datetime, ends_at: datetime, zone: ZoneInfo
 ) -> list[tuple[datetime, datetime]]:
-    """When the schedule is open from `starts_at` to `ends_at`: stretches of instants (UTC), ends excluded, in order."""
+    """The times from `starts_at` to `ends_at` in which the schedule is open: (start, end) in UTC, ends excluded."""
     stretches = []
     at, end = starts_at.astimezone(UTC), ends_at.astimezone(UTC)
     open_now = is_open(schedule, at, zone)
@@ -119,9 +124,9 @@ def open_stretches(
 
 @lru_cache(maxsize=16384)
 def _edges(schedule: Schedule) -> tuple[int, ...]:
-    """The minutes of the week at which the state flips, and at an even place (0, 2, …) opens.
+    """The minutes of the week at which the schedule opens and closes, in turn, beginning with an opening.
 
-    A week that is open across its own end starts with the closing edge put last, beyond the week's length.
+    If it is open across the end of the week, the last closing edge is in the next week, at over MINUTES_PER_WEEK.
     """
     flips: set[int] = set()
     for part in normalised(schedule):
@@ -162,23 +167,21 @@ _PART = re.compile(r"(?P<first>[A-Za-z]+)(?:-(?P<last>[A-Za-z]+))?\s+(?P<starts>
 
 
 def parse_schedule(text: str) -> Schedule:
-    """A schedule as a person writes it: `Mon-Fri 09:00-17:30, Sat 22:00-06:00, daily 12:00-13:00`.
+    """Reads a schedule such as `Mon-Fri 09:00-17:30, Sat 22:00-06:00, daily 12:00-13:00`.
 
-    Nothing, or `always`, is the schedule without dayparts.
-
-    Raises InvalidValue that quotes the part it cannot read.
+    An empty text or `always` gives the schedule without dayparts. Raises InvalidValue, which quotes the invalid part.
     """
     if text.strip().lower() == ALWAYS:
         return ()
     windows: list[Daypart] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        found = _PART.fullmatch(part)
-        if not found:
+        fields = _PART.fullmatch(part)
+        if not fields:
             raise InvalidValue("schedule", f"cannot read {part!r}; write it like Mon-Fri 09:00-17:30")
-        starts, ends = _minute(found["starts"]), _minute(found["ends"])
+        starts, ends = _minute(fields["starts"]), _minute(fields["ends"])
         if starts in {ends, MINUTES_PER_DAY}:
             raise InvalidValue("schedule", f"{part!r} is empty or starts at 24:00; a whole day is 00:00-24:00")
-        for day in _weekdays(found["first"], found["last"]):
+        for day in _weekdays(fields["first"], fields["last"]):
             windows += daypart_window(day, starts, ends)
     return normalised(windows)
 
@@ -191,7 +194,7 @@ def _weekdays(first: str, last: str | None) -> Sequence[int]:
 
 
 def weekday(word: str) -> int:
-    """1 for `Mon` or `Monday` to 7 for `Sun`. Raises InvalidValue for another word."""
+    """The weekday's number, from 1 for `Mon` or `Monday` to 7 for `Sun`. Raises InvalidValue for any other word."""
     for number, name in enumerate(WEEKDAYS, start=1):
         if len(word) >= 3 and name.lower().startswith(word.lower()):
             return number
@@ -206,7 +209,7 @@ def _minute(text: str) -> int:
 
 
 def format_schedule(schedule: Schedule) -> str:
-    """The schedule in the form that `parse_schedule` reads, `always` when it has no dayparts."""
+    """The schedule as text that `parse_schedule` reads: `Mon 09:00-17:30, …`, or `always` without dayparts."""
     return (
         ", ".join(
             f"{WEEKDAYS[part.weekday - 1][:3]} {_clock(part.starts_minute)}-{_clock(part.ends_minute)}"

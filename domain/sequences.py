@@ -1,4 +1,4 @@
-"""The numbers that sources give their events, by which a loss before us shows: runs of them arrive."""
+"""Sequence numbers that sources give their events, collected in runs; gaps between runs show events lost upstream."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from domain.spend import sequence_of
 
 
 class Run(NamedTuple):
-    """Numbers of one source that arrived, `first` to `last`, both included, without a gap."""
+    """Sequence numbers of one source that arrived without a gap, from `first` to `last`, both included."""
 
     source: str
     first: int
@@ -15,20 +15,20 @@ class Run(NamedTuple):
 
 
 def runs_in(inputs: Iterable[object]) -> list[Run]:
-    """The runs in decoded JSON values, good events or bad: whose source and number can be read has arrived."""
+    """The runs of sequence numbers in decoded JSON values. Invalid events count if source and number are readable."""
     return runs_of(filter(None, map(sequence_of, inputs)))
 
 
 def runs_of(numbers: Iterable[tuple[str, int]]) -> list[Run]:
-    """The runs that numbers make, each given with its source."""
+    """Groups (source, number) pairs into runs, sorted by source and number."""
     arrived: dict[str, set[int]] = {}
     for source, number in numbers:
         arrived.setdefault(source, set()).add(number)
-    return [Run(source, *ends) for source, some in sorted(arrived.items()) for ends in _stretches(sorted(some))]
+    return [Run(source, *ends) for source, seen in sorted(arrived.items()) for ends in _stretches(sorted(seen))]
 
 
 def _stretches(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """The first and the last of each stretch without a gap; the numbers are distinct and rise."""
+    """The first and the last number of each stretch without a gap. `numbers` are distinct and sorted."""
     first = last = numbers[0]
     for number in numbers[1:]:
         if number != last + 1:

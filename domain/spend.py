@@ -1,28 +1,28 @@
-"""Spend events as upstream sends them: read, judged, and either taken or rejected with a reason."""
+"""Spend events from upstream: reads each one, checks it against its campaign, then accepts it or rejects it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
 from domain.inputs import (
-    Account,
     AgeBounds,
     CampaignKey,
-    Known,
+    CampaignMatch,
+    InvalidInput,
+    KnownCampaign,
     Reason,
-    Refused,
     Rejection,
+    accepted_span,
     campaign_of,
     campaign_on,
-    check_held,
+    check_storable,
     currency_of,
     event_id_of,
     instant_of,
-    mapping_of,
     micros_of,
     number_of,
+    object_fields,
     rejection,
-    span_of,
     text_of,
     wrong_currency,
 )
@@ -30,7 +30,7 @@ from domain.periods import END_INSTANT, FIRST_INSTANT, local_day
 
 
 class SpendDraft(NamedTuple):
-    """A well-formed spend event whose campaign has not been looked up yet."""
+    """A well-formed spend event before its campaign is looked up. `payload` is the input as sent."""
 
     event_id: str
     campaign: CampaignKey
@@ -43,7 +43,7 @@ class SpendDraft(NamedTuple):
 
 
 class SpendEvent(NamedTuple):
-    """A spend event that is taken: an immutable fact. `day` is the brand's local day of `occurred_at` (UTC)."""
+    """An accepted spend event. `occurred_at` is in UTC, `day` its day in the brand's time zone, `payload` the input."""
 
     event_id: str
     brand_id: int
@@ -56,12 +56,13 @@ class SpendEvent(NamedTuple):
 
 
 def read_event(raw: object) -> SpendDraft | Rejection:
-    """The spend event in a decoded JSON value, by shape alone. Unknown keys are left alone.
+    """Reads a decoded JSON value as a spend event, or returns its Rejection. Ignores unknown keys.
 
-    `sequence`, the number a source gives it, is no part of what it says: a retry may carry another.
+    Checks the form only; `judge_event` checks campaign, currency and age. `sequence` is not part of the event's
+    content: a retry of the event may carry another number.
     """
     try:
-        fields = mapping_of(raw)
+        fields = object_fields(raw)
         field = fields.get
         currency, source, numbered = field("currency"), field("source"), field("sequence")
         draft = SpendDraft(
@@ -74,37 +75,40 @@ def read_event(raw: object) -> SpendDraft | Rejection:
             None if numbered is None else number_of(numbered, source),
             raw,
         )
-        check_held(fields)
-    except Refused as refused:
-        return rejection(refused, raw)
+        check_storable(fields)
+    except InvalidInput as error:
+        return rejection(error, raw)
     return draft
 
 
 def sequence_of(raw: object) -> tuple[str, int] | None:
-    """The source of an input and the number it gave it; None where there is none or it cannot be read."""
+    """The (source, sequence number) of an input; None if it has no number or an invalid one."""
     try:
-        return _sequence(mapping_of(raw))
-    except Refused:
+        return _sequence(object_fields(raw))
+    except InvalidInput:
         return None
 
 
 def judge_event(
-    draft: SpendDraft, accounts: Mapping[CampaignKey, Known], at: datetime, bounds: AgeBounds
+    draft: SpendDraft, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> SpendEvent | Rejection:
-    """Takes a draft whose campaign is known, in the brand's currency and within the bounds of age at `at`."""
+    """Accepts a draft if its campaign is known, its currency is the brand's, and its age at `at` is within `bounds`."""
     (judged,) = judge_events([draft], accounts, at, bounds)
     return judged
 
 
 def judge_events(
-    drafts: Iterable[SpendDraft], accounts: Mapping[CampaignKey, Known], at: datetime, bounds: AgeBounds
+    drafts: Iterable[SpendDraft], accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> Iterator[SpendEvent | Rejection]:
-    """The same of many drafts, in their order."""
-    earliest, latest = span_of(at, bounds)
+    """Yields, in order, each draft as a SpendEvent if `judge_event` would accept it, else as a Rejection.
+
+    `accounts` holds the campaigns that were found by the drafts' keys.
+    """
+    earliest, latest = accepted_span(at, bounds)
     for draft in drafts:
         event_id, campaign, occurred_at, amount_micros, currency, source, _, payload = draft
-        found = accounts.get(campaign)
-        account = found if isinstance(found, Account) else _on_its_day(draft, accounts)
+        match = accounts.get(campaign)
+        account = match if isinstance(match, KnownCampaign) else _on_its_day(draft, accounts)
         if isinstance(account, Rejection):
             yield account
             continue
@@ -114,20 +118,20 @@ def judge_events(
         elif occurred_at < earliest:
             yield Rejection(Reason.TOO_OLD, f"occurred before {earliest:%Y-%m-%d %H:%M} UTC", payload)
         elif occurred_at > latest:
-            detail = f"occurs over {int(bounds.ahead.total_seconds())} seconds from now"
+            detail = f"occurs more than {int(bounds.ahead.total_seconds())} seconds from now"
             yield Rejection(Reason.IN_FUTURE, detail, payload)
         else:
             day = local_day(occurred_at, zone)
             yield SpendEvent(event_id, brand_id, campaign_id, occurred_at, amount_micros, source, day, payload)
 
 
-def _on_its_day(draft: SpendDraft, accounts: Mapping[CampaignKey, Known]) -> Account | Rejection:
-    """The campaign that the draft's name means on the day of `occurred_at`."""
+def _on_its_day(draft: SpendDraft, accounts: Mapping[CampaignKey, CampaignMatch]) -> KnownCampaign | Rejection:
+    """The campaign that owns the draft's external id on the day of `occurred_at`, or the draft's Rejection."""
     occurred_at = min(max(draft.occurred_at, FIRST_INSTANT), END_INSTANT)
     try:
         return campaign_on(draft.campaign, accounts, lambda zone: local_day(occurred_at, zone))
-    except Refused as refused:
-        return Rejection(refused.reason, refused.detail, draft.payload)
+    except InvalidInput as error:
+        return Rejection(error.reason, error.detail, draft.payload)
 
 
 def _sequence(fields: Mapping[str, object]) -> tuple[str, int] | None:

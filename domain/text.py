@@ -1,8 +1,8 @@
-"""Texts that name something: what they may not contain, so that each is one visible line that says what it shows.
+"""Checks names: each must be one visible line that cannot be mistaken for another text.
 
-Refused are control characters, line and paragraph separators, what turns the direction of writing (Unicode's
-Bidi_Control), halves of surrogate pairs, and texts in which nothing can be seen. Joiners within words, which some
-scripts need, stay.
+Forbidden are control characters, line and paragraph separators, characters that change the writing direction
+(Unicode's Bidi_Control), halves of surrogate pairs, and texts without any visible character. Joiners within words,
+which some scripts need, are allowed.
 """
 
 import re
@@ -11,13 +11,13 @@ from typing import Final
 
 _FORBIDDEN: Final = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _BLANKS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Letters and signs by their category, and nothing to see."""
+"""Characters that Unicode counts as letters or signs, but that show nothing."""
 
 _UNSEEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cn", "Cs", "Mn", "Me", "Zs", "Zl", "Zp"})
 
 
 def fault_of(text: str) -> str | None:
-    """What is wrong with a text that is not empty, such as «has U+202E, RIGHT-TO-LEFT OVERRIDE»; None for nothing."""
+    """The fault of a name, such as «has U+202E, RIGHT-TO-LEFT OVERRIDE»; None for a valid one. `text` is not empty."""
     if text.isascii() and text.isprintable() and not text.isspace():
         return None
     found = _FORBIDDEN.search(text)
@@ -30,7 +30,7 @@ def fault_of(text: str) -> str | None:
 
 
 def readable(text: str) -> str:
-    """A name that somebody else gave, with a space for each character that is refused; empty where nothing is seen."""
+    """A name from another system with forbidden characters replaced by spaces; empty if nothing visible is left."""
     kept = _FORBIDDEN.sub(" ", text).strip()
     return "" if not kept or fault_of(kept) else kept
 

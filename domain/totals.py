@@ -1,4 +1,4 @@
-"""Reported totals as upstream sends them: read, judged, and either taken or rejected with a reason."""
+"""Reported totals from upstream: reads each one, checks it against its campaign, then accepts it or rejects it."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -6,20 +6,20 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from domain.inputs import (
-    Account,
     AgeBounds,
     CampaignKey,
-    Known,
+    CampaignMatch,
+    InvalidInput,
+    KnownCampaign,
     Reason,
-    Refused,
     Rejection,
     campaign_of,
     campaign_on,
-    check_held,
+    check_storable,
     currency_of,
     instant_of,
-    mapping_of,
     micros_of,
+    object_fields,
     rejection,
     required_text,
     wrong_currency,
@@ -28,7 +28,7 @@ from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, day_starts_at, local_da
 
 
 class TotalDraft(NamedTuple):
-    """A well-formed reported total whose campaign has not been looked up yet."""
+    """A well-formed reported total before its campaign is looked up. `payload` is the input as sent."""
 
     source: str
     campaign: CampaignKey
@@ -40,7 +40,7 @@ class TotalDraft(NamedTuple):
 
 
 class ReportedTotal(NamedTuple):
-    """A cumulative figure for one campaign and day that is taken; `as_of` (UTC) is when the platform held it true."""
+    """An accepted cumulative figure for one campaign and day. `as_of` (UTC) is when the platform computed it."""
 
     source: str
     brand_id: int
@@ -53,9 +53,9 @@ class ReportedTotal(NamedTuple):
 
 
 def read_total(raw: object) -> TotalDraft | Rejection:
-    """The reported total in a decoded JSON value, by shape alone."""
+    """Reads a decoded JSON value as a reported total, or returns its Rejection. Checks the form only."""
     try:
-        fields = mapping_of(raw)
+        fields = object_fields(raw)
         draft = TotalDraft(
             source=required_text("source", fields.get("source")),
             campaign=campaign_of(fields),
@@ -65,25 +65,28 @@ def read_total(raw: object) -> TotalDraft | Rejection:
             currency=currency_of(fields.get("currency")),
             payload=raw,
         )
-        check_held(fields)
-    except Refused as refused:
-        return rejection(refused, raw)
+        check_storable(fields)
+    except InvalidInput as error:
+        return rejection(error, raw)
     return draft
 
 
 def judge_total(
-    draft: TotalDraft, accounts: Mapping[CampaignKey, Known], at: datetime, bounds: AgeBounds
+    draft: TotalDraft, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> ReportedTotal | Rejection:
-    """Takes a total whose campaign is known and whose day exists and has begun in the brand's zone."""
+    """Accepts a total if its campaign is known, its currency is the brand's, and its day exists there and has begun.
+
+    Rejects it if the day or `as_of` is in the future at `at`, or too old by `bounds`.
+    """
     account = _account(draft, accounts)
     if isinstance(account, Rejection):
         return account
     if max(draft.as_of, day_starts_at(draft.day, account.time_zone)) > at + bounds.ahead:
-        return Rejection(Reason.IN_FUTURE, "the day or the moment of the figures has not come yet", draft.payload)
+        return Rejection(Reason.IN_FUTURE, "the day or as_of is in the future", draft.payload)
     if bounds.oldest is not None and draft.day < local_day(at - bounds.oldest, account.time_zone):
-        return Rejection(Reason.TOO_OLD, f"the day is over {bounds.oldest.days} days ago", draft.payload)
+        return Rejection(Reason.TOO_OLD, f"the day is more than {bounds.oldest.days} days ago", draft.payload)
     if day_starts_at(draft.day, account.time_zone) == day_starts_at(draft.day + ONE_DAY, account.time_zone):
-        return Rejection(Reason.MALFORMED, f"{account.time_zone.key} had no {draft.day}", draft.payload)
+        return Rejection(Reason.MALFORMED, f"{account.time_zone.key} skipped the day {draft.day}", draft.payload)
     total = ReportedTotal(
         source=draft.source,
         brand_id=account.brand_id,
@@ -99,23 +102,23 @@ def judge_total(
     return total
 
 
-def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, Known]) -> Account | Rejection:
+def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, CampaignMatch]) -> KnownCampaign | Rejection:
     try:
         account = campaign_on(draft.campaign, accounts, lambda _: draft.day)
-    except Refused as refused:
-        return Rejection(refused.reason, refused.detail, draft.payload)
+    except InvalidInput as error:
+        return Rejection(error.reason, error.detail, draft.payload)
     if draft.currency is not None and draft.currency.upper() != account.currency:
         return wrong_currency(draft.currency, account.currency, draft.payload)
     return account
 
 
 def moment_of(total: ReportedTotal) -> datetime:
-    """The `occurred_at` of a total's difference: its `as_of`, moved into the day that it is about."""
+    """The `occurred_at` of the spend event made from a total: its `as_of`, moved into the total's day if outside."""
     return moment_in(total.as_of, total.day, total.time_zone)
 
 
 def moment_in(at: datetime, day: date, zone: ZoneInfo) -> datetime:
-    """The moment of the zone's `day` that is nearest to `at`."""
+    """The instant of the local `day` in `zone` that is nearest to `at`."""
     first = day_starts_at(day, zone)
     last = day_starts_at(day + ONE_DAY, zone) - timedelta(microseconds=1)
     return min(max(at, first), last)
@@ -127,5 +130,5 @@ def _day(name: str, value: object) -> date:
     except ValueError:
         day = None
     if day is None or not FIRST_DAY <= day <= LAST_DAY:
-        raise Refused(Reason.MALFORMED, f"{name}: expected a day such as 2026-11-22")
+        raise InvalidInput(Reason.MALFORMED, f"{name}: expected a day such as 2026-11-22")
     return day

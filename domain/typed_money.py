@@ -1,4 +1,4 @@
-"""Money as a person types it. A text that can be read as two amounts is refused, and both are named."""
+"""Reads amounts of money that people type. An ambiguous text is refused, and the error names both readings."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from domain.errors import InvalidValue
 from domain.money import MAX_AMOUNT_MICROS, MICROS_PER_UNIT
 
 MAX_TYPED: Final = 40
-"""Characters of an amount. A billion with groups, decimals and a currency has fewer."""
+"""The most characters of an amount: more than a billion with separators, decimals and currency needs."""
 
 _WITHOUT_DECIMALS: Final = frozenset(
     "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905 - reads better
@@ -22,7 +22,7 @@ _SIGNS: Final = {
     "₡": "CRC", "₲": "PYG", "₵": "GHS", "฿": "THB", "zł": "PLN", "CA$": "CAD", "A$": "AUD", "NZ$": "NZD",
     "HK$": "HKD", "NT$": "TWD", "MX$": "MXN", "R$": "BRL", "CHF": "CHF",
 }  # fmt: skip
-"""Signs that name one currency here: those that the pages print. `$` is the US dollar, as on the pages."""
+"""The currency that each sign means, as printed on the pages. `$` is the US dollar."""
 
 _SPACES: Final = " \u00a0\u2009\u202f"
 _AMOUNT: Final = re.compile(
@@ -37,45 +37,45 @@ _GROUPS: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """Digits before and after the decimal point."""
+    """A number as its digits before and after the decimal point."""
 
     whole: str
     fraction: str = ""
 
     def micros(self, decimals: int) -> int | None:
-        """The amount; None where it is finer than the currency's smallest unit."""
+        """The number in micros; None if it has more than `decimals` significant decimals."""
         if self.fraction[decimals:].strip("0"):
             return None
         return int(self.whole) * MICROS_PER_UNIT + int(self.fraction[:6].ljust(6, "0"))
 
 
 def decimals_of(currency: str) -> int:
-    """How many decimals the currency's smallest unit has by ISO 4217: 2 for USD, 0 for JPY, 3 for KWD."""
+    """The number of decimals of the currency's smallest unit by ISO 4217: 2 for USD, 0 for JPY, 3 for KWD."""
     if currency in _WITHOUT_DECIMALS:
         return 0
     return 3 if currency in _WITH_THREE else 4 if currency in _WITH_FOUR else 2
 
 
 def parse_money(text: str, currency: str) -> int:
-    """An amount of the brand's currency as a person types it, in micros.
+    """The typed amount in micros of the brand's `currency`.
 
-    Digits, an optional decimal part after `.` or `,`, and groups of three digits where it is plain which mark groups
-    and which is the decimal one (`1,500.00`, `1.500,00`, `1 500,00`, `1'500.00`). A lone `.` or `,` before exactly
-    three digits is refused, because it can be either. The currency's sign or code may stand on one side.
-    Raises InvalidValue for all else, another currency and fractions of the smallest unit among it.
+    Accepts digits with a decimal part after `.` or `,`, and groups of three digits if the two marks differ
+    (`1,500.00`, `1.500,00`, `1 500,00`, `1'500.00`). The currency's sign or code may stand on one side.
+    Raises InvalidValue for any other text: among others, a single `.` or `,` before exactly three digits, which has
+    two readings; another currency; more decimals than the currency has; over a billion units.
     """
     typed = text.strip(f"\t\r\n{_SPACES}")
-    found = _AMOUNT.fullmatch(typed) if len(typed) <= MAX_TYPED else None
-    if found is None:
+    amount = _AMOUNT.fullmatch(typed) if len(typed) <= MAX_TYPED else None
+    if amount is None:
         raise _no_amount(text)
-    _check_currency(text, [found["before"], found["after"]], currency)
-    number = _number(typed, found["number"], currency)
+    _check_currency(text, [amount["before"], amount["after"]], currency)
+    number = _number(typed, amount["number"], currency)
     micros = number.micros(decimals_of(currency))
     if micros is None:
         raise InvalidValue("amount", f"{typed} is finer than the smallest unit of {currency}: {_smallest(currency)}")
     if micros > MAX_AMOUNT_MICROS:
         raise InvalidValue("amount", f"{typed} is over a billion units")
-    return -micros if found["minus"] else micros
+    return -micros if amount["minus"] else micros
 
 
 def _number(typed: str, digits: str, currency: str) -> _Number:
@@ -96,8 +96,8 @@ def _two_readings(typed: str, number: _Number, currency: str) -> InvalidValue:
     grouped, small_micros = int(number.whole + number.fraction), number.micros(decimals)
     large = f"{grouped:,}{'.' + '0' * decimals if decimals else ''}"
     small = f"{int(number.whole):,}.{number.fraction.rstrip('0').ljust(max(decimals, 1), '0')}"
-    ways = [str(grouped), *([] if small_micros is None else [typed_units(small_micros, currency)])]
-    return InvalidValue("amount", f"{typed} can be {large} or {small}: write {' or '.join(ways)}")
+    spellings = [str(grouped), *([] if small_micros is None else [typed_units(small_micros, currency)])]
+    return InvalidValue("amount", f"{typed} can be {large} or {small}: write {' or '.join(spellings)}")
 
 
 def _no_amount(text: str) -> InvalidValue:
@@ -105,7 +105,7 @@ def _no_amount(text: str) -> InvalidValue:
 
 
 def _check_currency(text: str, written: list[str], currency: str) -> None:
-    """Raises InvalidValue where a sign or code is not the brand's, or cannot be read."""
+    """Raises InvalidValue if the typed sign or code is unknown or names another currency than the brand's."""
     signs = [sign for sign in (part.strip(_SPACES) for part in written) if sign]
     if not signs:
         return
@@ -113,8 +113,9 @@ def _check_currency(text: str, written: list[str], currency: str) -> None:
     if len(signs) > 1 or named[0] is None:
         raise _no_amount(text)
     if named[0] != currency:
-        told = signs[0] if signs[0] == named[0] else f"{signs[0]} is {named[0]}"
-        raise InvalidValue("amount", f"{told}, but the brand's currency is {currency}: write the amount in {currency}")
+        meaning = signs[0] if signs[0] == named[0] else f"{signs[0]} is {named[0]}"
+        detail = f"{meaning}, but the brand's currency is {currency}: write the amount in {currency}"
+        raise InvalidValue("amount", detail)
 
 
 def _is_code(sign: str) -> bool:
@@ -127,9 +128,9 @@ def _smallest(currency: str) -> str:
 
 
 def typed_units(micros: int, currency: str) -> str:
-    """Micros as `parse_money` reads them in this currency: 1500.50, for JPY 1500, for KWD 1.50 or 1.2340.
+    """Micros as text that `parse_money` reads in this currency: 1500.50, for JPY 1500, for KWD 1.50 or 1.2340.
 
-    With more decimals than the currency has where the amount is finer than its smallest unit.
+    An amount finer than the currency's smallest unit gets the decimals it needs, which `parse_money` refuses.
     """
     sign = "-" if micros < 0 else ""
     units, rest = divmod(abs(micros), MICROS_PER_UNIT)

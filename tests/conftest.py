@@ -154,7 +154,7 @@ def login() -> DatabaseRole | None:
 def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A database of its own for the test, migrated, empty; its owner's URL. The queues are emptied too."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
-    from db.repository.ledger.accounts import forget_accounts  # noqa: PLC0415
+    from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415
     from db.repository.ledger.ledger import forget_months  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 
@@ -165,7 +165,7 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
     settings.cache_clear()
     engine.cache_clear()
     forget_months()
-    forget_accounts()
+    clear_campaign_cache()
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
         client.flushdb()
     for server in rabbitmq.servers:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from db.engine import PASSING_FAULTS
+from db.engine import TRANSIENT_ERRORS
 from db.repository.ledger.rejected import printable
 from delivery.messages import NotEnqueued
 from domain.errors import InvalidValue
@@ -103,7 +103,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(InvalidValue)(_invalid_value)
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(HTTPException)(_http_error)
-    for fault in (*PASSING_FAULTS, PoolTimeout, redis.RedisError, BrokerConnectionError):
+    for fault in (*TRANSIENT_ERRORS, PoolTimeout, redis.RedisError, BrokerConnectionError):
         app.exception_handler(fault)(_server_away)
     app.exception_handler(DBAPIError)(_database_error)
 

@@ -60,7 +60,7 @@ def work(child: "Child") -> None:
     import structlog  # noqa: PLC0415
     from dramatiq import Worker  # noqa: PLC0415
 
-    from db.engine import Trust  # noqa: PLC0415
+    from db.engine import PingGrace  # noqa: PLC0415
     from delivery.broker import get_broker, suspects  # noqa: PLC0415
     from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
@@ -74,7 +74,7 @@ def work(child: "Child") -> None:
     with suppress(AttributeError, OSError):  # another C library
         for number, value in MALLOPT.items():
             ctypes.CDLL(None).mallopt(number, value)
-    Trust.seconds = CONNECTIONS_TRUSTED_SECONDS
+    PingGrace.seconds = CONNECTIONS_TRUSTED_SECONDS
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)
     threading.excepthook = die_with_the_thread

@@ -140,7 +140,7 @@ def _recount_days(connection: Connection, brand_id: int, zones: tuple[str, str],
         )
     misplaced = brand_corrections.misplaced_totals(connection, events, kept)
     moments = [(one, moment_in(one.occurred_at, one.day, new_zone)) for one in misplaced]
-    added = brand_corrections.put_right(connection, brand_id, moments, at)
+    added = brand_corrections.move_totals(connection, brand_id, moments, at)
     changed = brand_corrections.recount(connection, brand_id, events, kept, added)
     hours.recount_brand(connection, brand_id, new_zone, at)
     return DayRecount(changed, len(misplaced), None if kept == BEFORE_ALL_DAYS else kept)

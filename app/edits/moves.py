@@ -65,8 +65,8 @@ def add_account(
     Raises InvalidValue for an account that exists already, an invalid name or id, and an unknown brand.
     """
     for field, value in (("platform", platform), ("account_id", account_id)):
-        catalog.known_as(field, value)
-    made = platform_accounts.add(connection, platform, account_id, catalog.named(name) if name else "", edit)
+        catalog.checked_external_name(field, value)
+    made = platform_accounts.add(connection, platform, account_id, catalog.checked_name(name) if name else "", edit)
     for brand_id in sorted(set(brand_ids)):
         bind_account(connection, made, brand_id, edit)
     return made

@@ -20,7 +20,7 @@ from app.imports.spend_folder import (
     SpendFile,
     Version,
 )
-from db.engine import PASSING_FAULTS, committed, snapshot
+from db.engine import TRANSIENT_ERRORS, committed, snapshot
 from db.repository.ledger import spend_files
 from db.repository.ledger.spend_files import Seen
 from domain.errors import InvalidValue
@@ -43,7 +43,7 @@ def import_folder(folder: Path) -> None:
         shown = file.shown(folder)
         try:
             _import(folder, file)
-        except PASSING_FAULTS as error:
+        except TRANSIENT_ERRORS as error:
             log.warning("export.postponed", file=shown, error=type(error).__name__)
             passing.append(error)
         except Changed:
@@ -107,7 +107,7 @@ def _count_all(export: Export, platform: str, as_of: datetime) -> int:
     for some in sliced(payloads(export, platform, as_of), TOTALS_A_TRANSACTION):
         try:
             taken += _taken(some)
-        except PASSING_FAULTS as error:
+        except TRANSIENT_ERRORS as error:
             passing.append(error)
     if passing:
         raise passing[0]

@@ -16,10 +16,10 @@ from db.engine import committed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from db.repository.enforcement.enforcement import Applied
-from db.repository.ledger.accounts import accounts
+from db.repository.ledger.accounts import find_campaigns
 from domain.causes import Cause
 from domain.errors import InvalidValue
-from domain.inputs import CampaignKey, is_held
+from domain.inputs import CampaignKey, is_held_now
 from runtime import clock
 
 TOTALS_A_TRANSACTION: Final = 1_000
@@ -77,8 +77,8 @@ def create_missing(
             external_id: (platform, external_id) if account is None else (platform, external_id, account)
             for external_id in export.names
         }
-        known = accounts(connection, keys.values())
-        missing = [external_id for external_id, key in keys.items() if not is_held(known.get(key))]
+        known = find_campaigns(connection, keys.values())
+        missing = [external_id for external_id, key in keys.items() if not is_held_now(known.get(key))]
         if not missing:
             return 0, []
         in_file = _common_currency(export, missing)

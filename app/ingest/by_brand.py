@@ -27,7 +27,7 @@ from app.ingest.count import (
 )
 from app.ingest.locked_brands import locked_brands
 from app.ingest.patience import Pace
-from db.engine import LOCK_NOT_AVAILABLE, committed, is_held_up, is_transient, sql_state, transaction
+from db.engine import LOCK_NOT_AVAILABLE, committed, is_timeout, is_transient, sql_state, transaction
 from db.repository.ledger.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands
 from db.repository.ledger.spend import FEW_EVENTS
 from domain.inputs import Reason, Rejection
@@ -68,7 +68,7 @@ class Count(Protocol[Batch_contra]):
     def __call__(
         self,
         connection: Connection,
-        looks_first: bool,
+        checks_ledger: bool,
         *,
         batches: Sequence[Batch_contra],
         only_brand_id: int | None,
@@ -179,7 +179,7 @@ class Committer(Generic[AnyBatch]):
                     continue
                 has_waited = True
                 its_own = [one for one in left if one.brand_id == brand_id]
-                results.append(Result(error=BrandsHeldUp(its_own, error) if is_held_up(error) else error))
+                results.append(Result(error=BrandsHeldUp(its_own, error) if is_timeout(error) else error))
         return results
 
     def _locked_now(self, attempt: Attempt, *, is_last: bool) -> frozenset[int]:
@@ -192,10 +192,10 @@ class Committer(Generic[AnyBatch]):
         return frozenset(row.brand_id for row in first & _look(attempt, is_last=is_last))
 
     def _committed(self, batches: Sequence[AnyBatch], attempt: Attempt) -> list[Counted]:
-        def count(connection: Connection, looks_first: bool) -> list[Counted]:
+        def count(connection: Connection, checks_ledger: bool) -> list[Counted]:
             attempt.brand_ids.clear()
             return self.count(
-                connection, looks_first, batches=batches, only_brand_id=self.only_brand_id, attempt=attempt
+                connection, checks_ledger, batches=batches, only_brand_id=self.only_brand_id, attempt=attempt
             )
 
         is_small = sum(batch.size for batch in batches) <= FEW_EVENTS
@@ -210,9 +210,9 @@ class Committer(Generic[AnyBatch]):
         After any other error that does not pass each batch is committed by itself: it may be the fault of one.
         """
         brands: list[int] = sorted(attempt.brand_ids)
-        if not is_held_up(error) and not is_transient(error) and len(batches) > 1:
+        if not is_timeout(error) and not is_transient(error) and len(batches) > 1:
             return [result for one in batches for result in self.commit([one], attempt.excluded)]
-        if not is_held_up(error) or not brands or self.is_ending():
+        if not is_timeout(error) or not brands or self.is_ending():
             return [Result(error=error) for _ in batches]
         if len(brands) == 1:
             _remember(brands, error, seconds)

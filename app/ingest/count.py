@@ -12,14 +12,14 @@ from sqlalchemy.exc import IntegrityError
 
 from app.ingest.batches import Batch, TotalsBatch, parted
 from app.ingest.enforce_crossed import count_and_enforce
-from db.engine import Stale
+from db.engine import StaleRead
 from db.repository.enforcement.enforcement import Applied
 from db.repository.ledger import ledger, rejected, sequences, spend, totals
-from db.repository.ledger.accounts import accounts, forget_accounts, remembered_accounts
-from db.repository.ledger.spend import Patience, Sifted
+from db.repository.ledger.accounts import clear_campaign_cache, find_campaigns, find_campaigns_cached
+from db.repository.ledger.spend import ClassifiedEvents, LockTimeouts
 from domain.causes import Cause
-from domain.columns import Events, judged_plain
-from domain.inputs import AgeBounds, CampaignKey, Known, Reason, Rejection
+from domain.columns import EventColumns, judge_columns
+from domain.inputs import AgeBounds, CampaignKey, CampaignMatch, Reason, Rejection
 from domain.periods import FIRST_INSTANT
 from domain.sequences import runs_of
 from domain.spend import judge_events, read_event
@@ -42,11 +42,11 @@ class Attempt:
     """One transaction of spend: which brands it leaves out, how long it waits, and what it came to write."""
 
     excluded: frozenset[int] = frozenset()
-    patience: Patience | None = None
+    patience: LockTimeouts | None = None
     brand_ids: set[int] = field(default_factory=set)
     days: set[date] = field(default_factory=set)
 
-    def without_excluded(self, events: Events) -> tuple[Events, tuple[Left, ...]]:
+    def without_excluded(self, events: EventColumns) -> tuple[EventColumns, tuple[Left, ...]]:
         """The events of the other brands, whose rows the transaction will write, and those left out."""
         left: tuple[Left, ...] = ()
         if self.excluded and not self.excluded.isdisjoint(events.brand_ids):
@@ -65,7 +65,7 @@ class Attempt:
 class Judged(NamedTuple):
     """What is taken of a batch, what is not, and what is left for later."""
 
-    events: Events
+    events: EventColumns
     rejections: Sequence[Rejection] = ()
     left: tuple[Left, ...] = ()
 
@@ -100,29 +100,29 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
 
     The transaction that fails for it is done again, by `committed`, and knows better.
     """
-    looks_first = has_looked_again = False
+    checks_ledger = has_looked_again = False
 
     def counted(connection: Connection) -> Result:
-        nonlocal looks_first, has_looked_again
+        nonlocal checks_ledger, has_looked_again
         try:
-            return count(connection, looks_first)
-        except spend.KnownInPart as error:
-            looks_first = True
-            raise Stale("the ledger has some of it already") from error
+            return count(connection, checks_ledger)
+        except spend.SomeAlreadyStored as error:
+            checks_ledger = True
+            raise StaleRead("the ledger has some of it already") from error
         except (IntegrityError, psycopg.IntegrityError) as error:
-            forget_accounts()
+            clear_campaign_cache()
             ledger.forget_months()
             if has_looked_again:
                 raise
             has_looked_again = True
-            raise Stale("a campaign or a month of the ledger is not what it was") from error
+            raise StaleRead("a campaign or a month of the ledger is not what it was") from error
 
     return counted
 
 
 def count_batches(
     connection: Connection,
-    looks_first: bool,
+    checks_ledger: bool,
     *,
     batches: Sequence[Batch],
     only_brand_id: int | None,
@@ -131,7 +131,7 @@ def count_batches(
     """Judges the batches' events, counts each once, and enforces brands that they moved across a limit.
 
     `only_brand_id`: the brand whose campaigns the senders know; None knows all. The first batch carries the toggles of
-    all. Raises spend.KnownInPart, Stale.
+    all. Raises spend.SomeAlreadyStored, StaleRead.
     """
     at = clock.now()
     attempt = attempt or Attempt()
@@ -142,8 +142,8 @@ def count_batches(
         for events, left in [attempt.without_excluded(those.events)]
     ]
     sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at, only_brand_id)
-    events = Events.joined([those.events for those in judged])
-    sifted = spend.sift(connection, events, looks_first=looks_first)
+    events = EventColumns.joined([those.events for those in judged])
+    sifted = spend.find_new_events(connection, events, checks_ledger=checks_ledger)
     counted = _told_by_batch(judged, sifted)
     refused = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
@@ -155,30 +155,30 @@ def count_batches(
 
 def _judged(
     connection: Connection, batches: Sequence[Batch], only_brand_id: int | None, at: datetime
-) -> tuple[Mapping[CampaignKey, Known], list[Judged]]:
+) -> tuple[Mapping[CampaignKey, CampaignMatch], list[Judged]]:
     """Each batch, judged by accounts that are remembered; by what the tables say before an event is rejected."""
     keys = set[CampaignKey]().union(*(batch.campaigns() for batch in batches))
     within = bounds(connection, settings().max_event_age, at)
     if only_brand_id is None:
-        known = remembered_accounts(connection, keys)
+        known = find_campaigns_cached(connection, keys)
         judged = [_judge(batch, known, at, within) for batch in batches]
         if not any(len(those.rejections) > len(batch.rejections) for those, batch in zip(judged, batches, strict=True)):
             return known, judged
-    known = accounts(connection, keys, only_brand_id)
+    known = find_campaigns(connection, keys, only_brand_id)
     return known, [_judge(batch, known, at, within) for batch in batches]
 
 
-def _judge(batch: Batch, known: Mapping[CampaignKey, Known], at: datetime, within: AgeBounds) -> Judged:
+def _judge(batch: Batch, known: Mapping[CampaignKey, CampaignMatch], at: datetime, within: AgeBounds) -> Judged:
     if batch.plain is not None:
-        events = judged_plain(batch.plain, known, at, within)
+        events = judge_columns(batch.plain, known, at, within)
         if events is not None:
             return Judged(events)
         batch = Batch(None, *parted(map(read_event, batch.plain.payloads)))
     good, refused = parted(judge_events(batch.drafts, known, at, within))
-    return Judged(Events.of(good), (*batch.rejections, *refused))
+    return Judged(EventColumns.of(good), (*batch.rejections, *refused))
 
 
-def _told_by_batch(judged: Sequence[Judged], sifted: Sifted) -> list[Counted]:
+def _told_by_batch(judged: Sequence[Judged], sifted: ClassifiedEvents) -> list[Counted]:
     counted, first = [], 0
     for events, rejections, left in judged:
         last = first + len(events.event_ids)
@@ -189,7 +189,9 @@ def _told_by_batch(judged: Sequence[Judged], sifted: Sifted) -> list[Counted]:
     return counted
 
 
-def _told(events: Events, rejections: Sequence[Rejection], known: Sequence[int], conflicts: Sequence[int]) -> Counted:
+def _told(
+    events: EventColumns, rejections: Sequence[Rejection], known: Sequence[int], conflicts: Sequence[int]
+) -> Counted:
     new = events.without(*known, *conflicts)
     return Counted(
         taken=len(new.event_ids),
@@ -200,7 +202,7 @@ def _told(events: Events, rejections: Sequence[Rejection], known: Sequence[int],
     )
 
 
-def _contradictions(events: Events, places: Sequence[int]) -> list[Rejection]:
+def _contradictions(events: EventColumns, places: Sequence[int]) -> list[Rejection]:
     detail = "{} is already known with other content"
     return [
         Rejection(Reason.CONFLICTING_DUPLICATE, detail.format(events.event_ids[place]), events.payloads[place])
@@ -210,7 +212,7 @@ def _contradictions(events: Events, places: Sequence[int]) -> list[Rejection]:
 
 def count_totals(
     connection: Connection,
-    looks_first: bool,
+    checks_ledger: bool,
     *,
     batches: Sequence[TotalsBatch],
     only_brand_id: int | None,
@@ -224,12 +226,12 @@ def count_totals(
     at = clock.now()
     attempt = attempt or Attempt()
     within = bounds(connection, settings().max_total_age, at)
-    known = accounts(connection, {draft.campaign for draft in batch.drafts}, only_brand_id)
+    known = find_campaigns(connection, {draft.campaign for draft in batch.drafts}, only_brand_id)
     judged, refused = parted(judge_total(draft, known, at, within) for draft in batch.drafts)
     reported, left = _without_excluded(judged, attempt)
     restated = totals.restate(connection, reported)
-    events = Events.of(restated.differences)
-    sifted = spend.sift(connection, events, restated.first_days, looks_first=looks_first)
+    events = EventColumns.of(restated.differences)
+    sifted = spend.find_new_events(connection, events, restated.first_days, checks_ledger=checks_ledger)
     bad = (*batch.rejections, *refused, *restated.conflicts, *_contradictions(events, sifted.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
     changes = count_and_enforce(

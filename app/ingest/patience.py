@@ -3,7 +3,7 @@
 import threading
 from typing import Final
 
-from db.repository.ledger.spend import Patience
+from db.repository.ledger.spend import LockTimeouts
 from runtime.settings import settings
 
 SMOOTHING: Final = 0.2
@@ -33,11 +33,11 @@ class Pace:
         with self._guard:
             self.mean_seconds += SMOOTHING * (seconds - self.mean_seconds)
 
-    def patience(self) -> Patience:
+    def patience(self) -> LockTimeouts:
         """How long the next transaction waits: longer on a slow or busy machine, within the settings' bounds."""
         mean_ms = 1000 * self.mean_seconds
         read = settings()
         brands_ms = max(read.ingest_lock_timeout_ms, min(int(TRANSACTIONS_FOR_A_BRAND * mean_ms), LONGEST_BRANDS_MS))
         own_ms = min(max(LEAST_OWN_MS, int(TRANSACTIONS_BEHIND * mean_ms)), read.lock_timeout_ms)
         brands_ms = min(brands_ms, own_ms)
-        return Patience(own_ms=own_ms, brands_ms=brands_ms, least_brands_ms=max(brands_ms // LEAST_SHARE, 1))
+        return LockTimeouts(own_ms=own_ms, brands_ms=brands_ms, least_brands_ms=max(brands_ms // LEAST_SHARE, 1))

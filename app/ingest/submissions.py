@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from app.ingest.count import bounds
 from db.engine import committed
 from db.repository.ledger import rejected, sequences
-from db.repository.ledger.accounts import accounts
-from domain.inputs import AgeBounds, CampaignKey, Known, Rejection
+from db.repository.ledger.accounts import find_campaigns
+from domain.inputs import AgeBounds, CampaignKey, CampaignMatch, Rejection
 from domain.sequences import runs_in
 from domain.spend import SpendDraft, judge_event, read_event
 from domain.totals import TotalDraft, judge_total, read_total
@@ -19,11 +19,11 @@ from runtime.settings import settings
 
 Draft = TypeVar("Draft", SpendDraft, TotalDraft)
 
-Refused = dict[int, Rejection]
+InvalidInput = dict[int, Rejection]
 """What is wrong with inputs, by their places in the batch."""
 
 
-def keep_refused_events(payloads: Sequence[object], brand_id: int | None) -> Refused:
+def keep_refused_events(payloads: Sequence[object], brand_id: int | None) -> InvalidInput:
     """Keeps the spend events that would be refused as things are, and returns them; counts none of the others.
 
     `brand_id`: the only brand whose campaigns the sender knows; None knows all.
@@ -32,7 +32,7 @@ def keep_refused_events(payloads: Sequence[object], brand_id: int | None) -> Ref
     return _keep_refused(rejected.SPEND_EVENT, read, judge_event, settings().max_event_age, brand_id)
 
 
-def keep_refused_totals(payloads: Sequence[object], brand_id: int | None) -> Refused:
+def keep_refused_totals(payloads: Sequence[object], brand_id: int | None) -> InvalidInput:
     """The same for reported totals."""
     read = [read_total(payload) for payload in payloads]
     return _keep_refused(rejected.REPORTED_TOTAL, read, judge_total, settings().max_total_age, brand_id)
@@ -41,14 +41,14 @@ def keep_refused_totals(payloads: Sequence[object], brand_id: int | None) -> Ref
 def _keep_refused(
     kind: str,
     read: Sequence[Draft | Rejection],
-    judge: Callable[[Draft, Mapping[CampaignKey, Known], datetime, AgeBounds], object],
+    judge: Callable[[Draft, Mapping[CampaignKey, CampaignMatch], datetime, AgeBounds], object],
     oldest: timedelta | None,
     brand_id: int | None,
-) -> Refused:
-    def keep(connection: Connection) -> Refused:
+) -> InvalidInput:
+    def keep(connection: Connection) -> InvalidInput:
         at = clock.now()
         keys = {draft.campaign for draft in read if not isinstance(draft, Rejection)}
-        known, within = accounts(connection, keys, brand_id), bounds(connection, oldest, at)
+        known, within = find_campaigns(connection, keys, brand_id), bounds(connection, oldest, at)
         judged = [draft if isinstance(draft, Rejection) else judge(draft, known, at, within) for draft in read]
         refused = _refused(judged)
         rejected.keep(connection, kind, refused.values(), at, brand_id)
@@ -59,5 +59,5 @@ def _keep_refused(
     return committed(keep)
 
 
-def _refused(judged: Sequence[object]) -> Refused:
+def _refused(judged: Sequence[object]) -> InvalidInput:
     return {place: found for place, found in enumerate(judged) if isinstance(found, Rejection)}

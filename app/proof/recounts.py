@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.proof.verification import kept_since, wrong_campaign_days
-from db.engine import committed, is_held_up, snapshot
+from db.engine import committed, is_timeout, snapshot
 from db.repository.enforcement import headroom, search
 from db.repository.enforcement.enforcement import lock_brands
 from db.repository.proof import corrections, recount
@@ -90,13 +90,13 @@ def _raise_low(brand_id: int, after: date | None = None) -> list[Recounted] | No
         with snapshot() as connection:
             days = [day for day in (kept_since(connection), after) if day is not None]
             wrong = list(wrong_campaign_days(connection, max(days, default=None), None, brand_id))
-            is_right = not wrong and not recount.has_brand_days_unlike(connection, brand_id)
+            is_right = not wrong and not recount.has_mismatched_brand_days(connection, brand_id)
         if is_right:
             return []
         keys = [(row.campaign_id, row.day) for row in wrong]
         counters = committed(partial(_recount_up, brand_id=brand_id, keys=keys), settings().ingest_lock_timeout_ms)
     except (DBAPIError, psycopg.Error) as error:
-        if not is_held_up(error):
+        if not is_timeout(error):
             raise
         log.info("counter.not_compared", brand_id=brand_id, error=type(error).__name__)
         return None

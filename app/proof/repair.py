@@ -118,8 +118,8 @@ def _repair(connection: Connection, brand_id: int, by: str) -> tuple[Repaired, l
 def _totals(connection: Connection, brand_id: int, zone: ZoneInfo, floor: date | None) -> Iterator[Correction]:
     """Sets the brand's reported totals to what the ledger booked for them, so that the next total books the right
     difference. Yields the corrections made."""
-    wrong = list(totals_check.unlike(connection, floor, brand_id))
-    wrong += totals_check.last_differences_unlike(connection, floor, brand_id)
+    wrong = list(totals_check.mismatched_totals(connection, floor, brand_id))
+    wrong += totals_check.mismatched_last_differences(connection, floor, brand_id)
     totals = {Total(row["source"], row["campaign_id"], row["day"]) for row in wrong}
     missing = {total: _booked(connection, brand_id, zone, total).as_of for total in totals}
     repair.make_totals(connection, ((total, as_of) for total, as_of in missing.items() if as_of is not None))
@@ -151,8 +151,8 @@ def _histories(connection: Connection, brand_id: int, at: datetime) -> Iterator[
 
     Must run before enforcement, whose changes are appended after these rows.
     """
-    for campaign in repair.strayed(connection, brand_id):
-        repair.lead_to_now(connection, brand_id, campaign, at)
+    for campaign in repair.campaigns_off_history(connection, brand_id):
+        repair.append_to_histories(connection, brand_id, campaign, at)
         old = {"holds": campaign.known_holds, "effective_status": campaign.known_status}
         new = {"holds": campaign.holds, "effective_status": campaign.effective_status}
         yield Correction(brand_id, "history", {"campaign_id": campaign.campaign_id}, old, new)

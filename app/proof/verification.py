@@ -145,12 +145,12 @@ def wrong_campaign_days(
     floor: date | None,
     limit: int | None = NAMED_ROWS,
     brand_id: int | None = None,
-) -> Iterator[verification.CampaignDayUnlike]:
+) -> Iterator[verification.MismatchedCampaignDay]:
     """Yields days of campaigns whose counter differs from the ledger's sum, of one brand or of all (None).
 
     `floor`: only later days (None: all). `limit`: rows at most (None: all).
     """
-    candidates = list(verification.campaign_days_unlike(connection, floor, limit, brand_id))
+    candidates = list(verification.mismatched_campaign_days(connection, floor, limit, brand_id))
     zones = readable_zones({row.time_zone for row in candidates if row.time_zone is not None})
     for row in candidates:
         # Postgres and zoneinfo may have different editions of the time zones; days follow zoneinfo.
@@ -164,17 +164,17 @@ def wrong_campaign_days(
 
 
 def _brand_days(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += verification.brand_days_unlike(connection, NAMED_ROWS)
+    check.wrong += verification.mismatched_brand_days(connection, NAMED_ROWS)
 
 
 def _totals(connection: Connection, check: Check, _at: datetime) -> None:
     floor = kept_since(connection)
-    check.wrong += islice(totals_check.unlike(connection, floor), NAMED_ROWS)
-    check.wrong += islice(totals_check.last_differences_unlike(connection, floor), NAMED_ROWS)
+    check.wrong += islice(totals_check.mismatched_totals(connection, floor), NAMED_ROWS)
+    check.wrong += islice(totals_check.mismatched_last_differences(connection, floor), NAMED_ROWS)
 
 
 def _owners(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += verification.rows_of_nobody(connection, NAMED_ROWS)
+    check.wrong += verification.orphaned_rows(connection, NAMED_ROWS)
 
 
 def _holds(connection: Connection, check: Check, at: datetime) -> None:
@@ -182,7 +182,7 @@ def _holds(connection: Connection, check: Check, at: datetime) -> None:
         rows = check.notices if difference.is_due else check.wrong
         if len(rows) < NAMED_ROWS:
             rows.append(difference.row())
-    check.wrong += verification.kept_holds_unlike(connection, NAMED_ROWS)
+    check.wrong += verification.mismatched_kept_holds(connection, NAMED_ROWS)
 
 
 def _history(connection: Connection, check: Check, _at: datetime) -> None:
@@ -194,19 +194,19 @@ def _pairs(connection: Connection, check: Check, _at: datetime) -> None:
 
 
 def _limits(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += history_checks.limits_unlike(connection, NAMED_ROWS)
+    check.wrong += history_checks.mismatched_limits(connection, NAMED_ROWS)
 
 
 def _flags(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += verification.budgets_unseen(connection, NAMED_ROWS)
+    check.wrong += verification.wrong_budget_flags(connection, NAMED_ROWS)
 
 
 def _headrooms(connection: Connection, check: Check, at: datetime) -> None:
-    check.wrong += headroom.too_much(connection, search.zones_in_use(connection), at, NAMED_ROWS)
+    check.wrong += headroom.overstated(connection, search.zones_in_use(connection), at, NAMED_ROWS)
 
 
 def _facts(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += history_checks.facts_unlike(connection, NAMED_ROWS)
+    check.wrong += history_checks.mismatched_facts(connection, NAMED_ROWS)
 
 
 def _seals(connection: Connection, check: Check, _at: datetime) -> None:

@@ -11,7 +11,7 @@ from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus
 from domain.history import stretches
 from domain.holds import Hold
-from domain.overspend import Overspend, explained, held_at
+from domain.overspend import Overspend, explain_overspend, held_at
 from domain.periods import Period, Window, day_starts_at, time_zone
 from domain.reporting import (
     INSTANT,
@@ -110,7 +110,7 @@ def _limits(
     held = [held_at(entry, crossing.reached_at) for entry, crossing in zip(overspent, crossings, strict=True)]
     late = overspends.received_late(connection, brand_id, facts, overspent, held)
     overspend_of = {
-        id(entry): explained(entry, crossing, received)
+        id(entry): explain_overspend(entry, crossing, received)
         for entry, crossing, received in zip(overspent, crossings, late, strict=True)
     }
     return [_limit(facts, entry, overspend_of.get(id(entry), NOT_OVERSPENT)) for entry in entries]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.reports.content import beside_closed, content_of_month
-from db.engine import PASSING_FAULTS, Stale, committed, snapshot
+from db.engine import TRANSIENT_ERRORS, StaleRead, committed, snapshot
 from db.replica import view
 from db.repository.catalog import catalog
 from db.repository.enforcement import search
@@ -98,7 +98,7 @@ def _store_each(due: Sequence[BrandMonth], progress: Callable[[int, int], object
     for done, (brand_id, month) in enumerate(due, start=1):
         try:
             stored += report_month(brand_id, month) is not None
-        except PASSING_FAULTS as error:
+        except TRANSIENT_ERRORS as error:
             log.warning("report.postponed", brand_id=brand_id, month=f"{month:%Y-%m}", error=type(error).__name__)
             transient.append(error)
         except (DBAPIError, ArithmeticError, LookupError, TypeError, ValueError):
@@ -125,7 +125,7 @@ def _up_to_date(brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
 def _store_if_changed(connection: Connection, brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
     """The latest version of the report, and whether it was stored now, because its content changed.
 
-    Raises Stale if another transaction stored a version meanwhile.
+    Raises StaleRead if another transaction stored a version meanwhile.
     """
     with snapshot() as seen:
         at = clock.now()
@@ -138,7 +138,7 @@ def _store_if_changed(connection: Connection, brand_id: int, month: date) -> tup
     if last is not None and _without_closed(last["content"]) == _without_closed(content):
         return last, False
     if not reports.store(connection, brand_id, month, version, content, at):
-        raise Stale("another report of this month was stored meanwhile")
+        raise StaleRead("another report of this month was stored meanwhile")
     return _as_stored(brand_id, month, version, at, content), True
 
 

@@ -1,4 +1,4 @@
-"""The tables of who may do what: people, their sessions, programs' keys."""
+"""Tables of access: users, their sessions, API keys, idempotency keys, and the audit."""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from db.models.base import NOW, Base, Moment
 
 
 class User(Base):
-    """A person who signs in. `password_hash` is argon2id."""
+    """A person who can sign in. `password_hash` is an argon2id hash."""
 
     __tablename__ = "users"
     __table_args__ = (
@@ -40,7 +40,7 @@ class User(Base):
 
 
 class UserSession(Base):
-    """A signed-in browser, known by the SHA-256 of the token that its cookie holds."""
+    """A signed-in browser. `token_hash` is the SHA-256 of the token in its cookie."""
 
     __tablename__ = "user_sessions"
     __table_args__ = (Index("ix_user_sessions_user_id", "user_id"),)
@@ -52,7 +52,7 @@ class UserSession(Base):
 
 
 class ApiKey(Base):
-    """A program's key: a prefix to find it by and the SHA-256 of the whole; of one brand or (null) of all."""
+    """An API key. `prefix` finds it, `secret_hash` is the SHA-256 of the whole key. A null `brand_id`: all brands."""
 
     __tablename__ = "api_keys"
     __table_args__ = (
@@ -75,7 +75,7 @@ class ApiKey(Base):
 
 
 class IdempotencyKey(Base):
-    """A create that a program may send again: the answer it got the first time, kept for a day."""
+    """The stored answer to a create request, for a day, so that a retry with the same key gets the same answer."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
@@ -92,7 +92,7 @@ class IdempotencyKey(Base):
 
 
 class AuditEntry(Base):
-    """What a person changed: who, what, old, new; append-only."""
+    """One edit: who changed which row, when, the old and the new values. Append-only."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (Index("ix_audit_entries_subject_subject_id", "subject", "subject_id"),)

@@ -1,4 +1,4 @@
-"""The tables of platform accounts: whose campaigns they hold, and under which external ids."""
+"""Tables of platform accounts: the brands bound to them, and external ids that campaigns had earlier."""
 
 from datetime import date, datetime
 
@@ -21,7 +21,8 @@ from db.models.base import NOW, Base, Moment
 class PlatformAccount(Base):
     """An advertiser's account on one platform.
 
-    `account_id` is the platform's; null for the account of a brand's campaigns of which nobody has named one.
+    `account_id` is the platform's id. It is null for a brand's default account, which holds campaigns without a named
+    account.
     """
 
     __tablename__ = "platform_accounts"
@@ -42,7 +43,7 @@ class PlatformAccount(Base):
 
 
 class PlatformAccountBrand(Base):
-    """A brand whose campaigns a platform account may hold."""
+    """A brand bound to a platform account: its campaigns may be in that account."""
 
     __tablename__ = "platform_account_brands"
     __table_args__ = (Index("ix_platform_account_brands_platform_account_id", "platform_account_id"),)
@@ -54,9 +55,10 @@ class PlatformAccountBrand(Base):
 
 
 class ReleasedExternalId(Base):
-    """A campaign that held a platform's id within an account until `until_day`, a brand-local day, excluded.
+    """A past owner of an external id: the campaign had it within an account until `until_day` (brand-local, excluded).
 
-    Spend of the days before is still the campaign's, whoever holds the id now. Written by triggers on `campaigns`.
+    Spend on earlier days still counts for this campaign, whichever campaign has the id now. Triggers on `campaigns`
+    write these rows.
     """
 
     __tablename__ = "released_external_ids"

@@ -1,4 +1,4 @@
-"""What all tables share: one set of metadata with names for constraints, and the columns that recur."""
+"""Shared by all models: the metadata with naming rules for constraints, and common column types and defaults."""
 
 from sqlalchemy import DateTime, MetaData, text
 from sqlalchemy.orm import DeclarativeBase
@@ -6,7 +6,7 @@ from sqlalchemy.orm import DeclarativeBase
 Moment = DateTime(timezone=True)
 NOW = text("now()")
 BY_ID = {"primary_key": ["id"]}
-"""Of tables whose key carries the brand, so that they can be spread over servers: within them an id is one row."""
+"""Mapper arguments for tables whose primary key includes brand_id, for sharding by brand, while ids stay unique."""
 
 
 class Base(DeclarativeBase):

@@ -34,7 +34,7 @@ PERIODS = "period IN ('daily', 'weekly', 'monthly', 'yearly', 'lifetime')"
 class Brand(Base):
     """The client that owns campaigns and budgets.
 
-    Headroom: db/repository/enforcement/headroom.py; `enforced_budget_holds`: db/repository/enforcement/passes.py.
+    db/repository/enforcement/headroom.py explains the columns `headroom_*`, passes.py there `enforced_budget_holds`.
     """
 
     __tablename__ = "brands"
@@ -61,7 +61,7 @@ class Brand(Base):
 
 
 class Campaign(Base):
-    """What serves or does not. `enforced_at` is null until enforcement first sees the row."""
+    """An ad campaign of one brand. `enforced_at` is null until enforcement first decides its holds."""
 
     __tablename__ = "campaigns"
     __table_args__ = (
@@ -108,7 +108,7 @@ class Campaign(Base):
 
 
 class Budget(Base):
-    """A limit for one period, of a brand (campaign_id null) or of one campaign."""
+    """The limit of a brand (null `campaign_id`) or of one campaign for one period."""
 
     __tablename__ = "budgets"
     __table_args__ = (
@@ -131,7 +131,7 @@ class Budget(Base):
 
 
 class BudgetLimit(Base):
-    """The history of limits, written by a trigger on `budgets`. A null limit: the budget was removed."""
+    """One change of a budget's limit; null if the budget was removed. A trigger on `budgets` writes these rows."""
 
     __tablename__ = "budget_limits"
     __table_args__ = (
@@ -149,7 +149,7 @@ class BudgetLimit(Base):
 
 
 class Daypart(Base):
-    """One open stretch of one weekday (1 = Monday), in minutes of the brand's wall clock, end excluded."""
+    """An open part of one weekday (1 = Monday), in minutes after midnight in the brand's time zone, end excluded."""
 
     __tablename__ = "dayparts"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""The tables of delivery: messages that processes died with, sequence numbers that arrived, exports that were seen."""
+"""Tables of delivery: suspect messages, sequence numbers that arrived, and files of the spend folder."""
 
 from datetime import datetime
 
@@ -9,9 +9,9 @@ from db.models.base import NOW, Base, Moment
 
 
 class SuspectMessage(Base):
-    """A message that came back from a dead process, and how many have died since while they worked on it alone.
+    """A message that was in process when a worker died. `deaths`: processes that died since while processing it alone.
 
-    `begun_by`: the worker process that began it last and has not ended it.
+    `begun_by`: the worker process that began it last and has not finished it; empty if none.
     """
 
     __tablename__ = "suspect_messages"
@@ -24,9 +24,9 @@ class SuspectMessage(Base):
 
 
 class SequenceRun(Base):
-    """Sequence numbers of a source that arrived, first to last without a gap; neighbours are joined now and then.
+    """Sequence numbers of a source that arrived without a gap, first to last. A job merges adjoining runs.
 
-    `sender_brand_id`: the only brand that the sender's key knows, 0 where it knows all.
+    `sender_brand_id`: the only brand of the sender's API key, 0 for senders for all brands.
     """
 
     __tablename__ = "sequence_runs"
@@ -44,9 +44,9 @@ class SequenceRun(Base):
 
 
 class SpendFile(Base):
-    """A file in the spend folder as it was last seen; `version` tells inode, size and modification time.
+    """A file in the spend folder when last seen. `version` consists of inode, size and modification time.
 
-    `unchanged_since`: when this version was first seen. `imported_version`: null until one was imported.
+    `unchanged_since`: when this version was first seen. `imported_version`: the version last imported, null if none.
     """
 
     __tablename__ = "spend_files"

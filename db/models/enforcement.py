@@ -1,4 +1,4 @@
-"""What enforcement decided: status changes, the history of holds, and brands it has not finished."""
+"""Tables of enforcement: status changes, the history of holds, and passes in progress."""
 
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ from db.models.base import (
 
 
 class PendingEnforcement(Base):
-    """A brand some of whose campaigns are not enforced yet, and how far that has come: see domain/passes.py."""
+    """A pass in progress: a brand whose campaigns are enforced in parts, and its position. See domain/passes.py."""
 
     __tablename__ = "pending_enforcements"
 
@@ -45,7 +45,7 @@ class PendingEnforcement(Base):
 
 
 class StatusChange(Base):
-    """One toggle of one campaign; append-only."""
+    """One toggle of one campaign between active and inactive. Append-only."""
 
     __tablename__ = "status_changes"
     __table_args__ = (
@@ -74,9 +74,9 @@ class StatusChange(Base):
 
 
 class HoldChange(Base):
-    """What held a campaign from a moment on, toggle or not; append-only. The first row is what enforcement met.
+    """The holds of a campaign from `changed_at` on, written at each change and when enforcement first decides it.
 
-    `from_status`: the status that the campaign had before; null in rows that an earlier version wrote.
+    Append-only. `from_status`: the status before; null in rows written by an earlier version.
     """
 
     __tablename__ = "hold_changes"

@@ -1,4 +1,4 @@
-"""The ledger of spend events, the counters made from it, and input that was rejected or replaced."""
+"""Tables of spend: the ledger of events, its counters, rejected inputs, and reported totals."""
 
 from datetime import date, datetime
 from typing import Any
@@ -30,7 +30,10 @@ from db.models.base import (
 
 
 class SpendEvent(Base):
-    """The ledger, partitioned by the UTC month of occurred_at. The key stands on each partition: see the migration."""
+    """An accepted spend event. The table is partitioned by the UTC month of `occurred_at`.
+
+    Each partition has the primary key (brand_id, event_id), created by the function `ensure_ledger_month`.
+    """
 
     __tablename__ = "spend_events"
     __table_args__ = (
@@ -49,7 +52,7 @@ class SpendEvent(Base):
 
 
 class CampaignDay(Base):
-    """What one campaign spent on one brand-local day."""
+    """A counter: the spend of one campaign on one brand-local day."""
 
     __tablename__ = "campaign_days"
     __table_args__ = (
@@ -66,7 +69,7 @@ class CampaignDay(Base):
 
 
 class BrandDay(Base):
-    """What one brand spent on one brand-local day."""
+    """A counter: the spend of one brand on one brand-local day."""
 
     __tablename__ = "brand_days"
     __table_args__ = ({"postgresql_with": {"fillfactor": "70"}},)
@@ -77,7 +80,7 @@ class BrandDay(Base):
 
 
 class BrandHour(Base):
-    """A brand's spend by the hour that the wall clock showed, rolled up from the ledger: for plots, not decisions."""
+    """The spend of one brand in one local hour, rolled up from the ledger, for charts only."""
 
     __tablename__ = "brand_hours"
     __table_args__ = (
@@ -92,10 +95,10 @@ class BrandHour(Base):
 
 
 class RejectedEvent(Base):
-    """Bad input kept whole with its reason. The same input refused again for the same reason adds to `times`.
+    """A rejected input with its reason. If it is rejected again for the same reason, `times` rises.
 
-    `only_brand_id`: the sender knows that brand's campaigns alone, also when the input is replayed. `receipt`: under
-    which name the sender of a whole message waits for its outcome. `claimed_until`: who replays it has it until then.
+    `only_brand_id`: the only brand that the sender may see, also on replay. `receipt`: the name under which the sender
+    of a whole message waits for its outcome. `claimed_until`: a replay has claimed the input until then.
     """
 
     __tablename__ = "rejected_events"
@@ -130,7 +133,7 @@ class RejectedEvent(Base):
 
 
 class ReportedTotal(Base):
-    """The last cumulative figure of one source for one campaign and day."""
+    """The newest cumulative figure of one source for one campaign and day; `previous_micros` is the figure before."""
 
     __tablename__ = "reported_totals"
 

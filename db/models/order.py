@@ -1,4 +1,4 @@
-"""The tables that keep order: locks that are rows, the epoch of the feed of status changes."""
+"""Tables for ordering: named locks, and the epoch of the status change feed."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from db.models.base import Base
 
 
 class NamedLock(Base):
-    """A lock that guards no other row: db/repository/shared/locks.py. A trigger refuses every edit of the table."""
+    """A named lock: transactions lock its row. See db/repository/shared/locks.py. A trigger refuses every edit."""
 
     __tablename__ = "locks"
 
@@ -18,7 +18,7 @@ class NamedLock(Base):
 
 
 class FeedEpoch(Base):
-    """The stored part of the epoch within which ids of status changes may be followed; a single row."""
+    """The stored part of the feed's epoch, a single row. Ids of status changes are comparable within one epoch only."""
 
     __tablename__ = "feed_epoch"
     __table_args__ = (CheckConstraint("is_only", name="one_row"),)

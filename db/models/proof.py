@@ -1,4 +1,4 @@
-"""Tables that show whether histories were altered, and what `spendgate repair` corrected. All are append-only."""
+"""Tables that prove the histories unaltered, and record what `spendgate repair` corrected. All are append-only."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from db.models.base import BY_ID, Base, Moment
 
 
 class BrandFact(Base):
-    """The time zone and currency that a brand had from a moment on, written by a trigger on `brands`."""
+    """The time zone and currency of a brand from `changed_at` on. A trigger on `brands` writes these rows."""
 
     __tablename__ = "brand_facts"
     __table_args__ = (PrimaryKeyConstraint("brand_id", "id"),)
@@ -25,7 +25,7 @@ class BrandFact(Base):
 
 
 class Correction(Base):
-    """One value that repair or the sweep corrected, or (kind `known`) one finding that a person acknowledged."""
+    """One value corrected by repair or the sweep, or, with kind `known`, one finding that a person acknowledged."""
 
     __tablename__ = "corrections"
     __table_args__ = (Index("ix_corrections_kind", "kind"),)
@@ -41,9 +41,9 @@ class Correction(Base):
 
 
 class HistorySeal(Base):
-    """A hash over some rows of one history, of one brand where the history's key has one, chained to the seal before.
+    """A hash over consecutive rows of one history, and of one brand if its key has one, chained to the previous seal.
 
-    It covers the rows with after_id < id <= up_to_id. Seals are numbered from 1 without a gap, over all histories.
+    Covers the rows with after_id < id <= up_to_id. Seals of all histories are numbered together, from 1 without gaps.
     """
 
     __tablename__ = "history_seals"

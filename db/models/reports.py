@@ -1,4 +1,4 @@
-"""Stored monthly reports, and how far each periodic job has come."""
+"""Tables of stored monthly reports, and of watermarks of periodic jobs."""
 
 from datetime import date, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from db.models.base import (
 
 
 class MonthlyReport(Base):
-    """One brand's month as it was known when the report was made; a restated month gets another version."""
+    """A monthly report of one brand as generated at `generated_at`. A restated month gets a new version."""
 
     __tablename__ = "monthly_reports"
 
@@ -34,7 +34,7 @@ class MonthlyReport(Base):
 
 
 class Watermark(Base):
-    """How far a scheduled job has come."""
+    """The moment up to which a scheduled job's work is done."""
 
     __tablename__ = "watermarks"
 

@@ -48,7 +48,7 @@ def test_verify_lists_headroom_beside_a_limit_of_0_and_refresh_clears_it(world: 
     world.spend(world.campaign(brand), -100)
     world.execute("UPDATE brands SET headroom_micros = 0, headroom_on = %s", noon.date())
     with transaction() as connection:
-        assert [row["brand_id"] for row in headroom.too_much(connection, ["UTC"], noon)] == [brand]
+        assert [row["brand_id"] for row in headroom.overstated(connection, ["UTC"], noon)] == [brand]
     refresh_spend()
     world.verify()
 
@@ -70,7 +70,7 @@ def test_holds_and_searches_agree_with_decide_after_random_spend_refunds_and_lim
         with transaction() as connection:
             assert list(differences(connection, at)) == []
             assert search.crossed(connection, ["UTC"], at) == []
-            assert headroom.too_much(connection, ["UTC"], at) == []
+            assert headroom.overstated(connection, ["UTC"], at) == []
     world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active', enforced_at = now()")
     with transaction() as connection:
         held = {one.standing.brand_id for one in differences(connection, at)}

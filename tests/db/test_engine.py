@@ -12,12 +12,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, Operationa
 
 from db.engine import (
     MAX_TRIES,
-    Stale,
-    Trust,
+    PingGrace,
+    StaleRead,
     committed,
     engine,
-    fetched,
     is_transient,
+    query_pipelined,
     snapshot,
     sql_state,
     transaction,
@@ -108,7 +108,7 @@ def test_a_stale_read_is_done_again_and_nothing_of_it_stays(world: World) -> Non
     def work(connection: Connection) -> str:
         connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('once')")
         if len(tries) < 3:
-            raise Stale("it changed meanwhile")
+            raise StaleRead("it changed meanwhile")
         return "done"
 
     again, tries = counted(work)
@@ -167,12 +167,12 @@ NAMES = text("SELECT id, name FROM brands WHERE name <> :other ORDER BY id")
 def test_what_goes_in_one_trip_is_all_done_or_fails_as_it_would_alone(world: World) -> None:
     brand = world.brand()
     with transaction() as connection:
-        found = fetched(
+        found = query_pipelined(
             connection, (NAMES, {"other": ""}), (RENAME, {"name": "new", "id": brand}), (NAMES, {"other": ""})
         )
     assert found == [[(brand, "Brand")], [], [(brand, "new")]]
     with pytest.raises(IntegrityError, match="foreign key") as refused, transaction() as connection:
-        fetched(connection, (RENAME, {"name": "lost", "id": brand}), (ADD_CAMPAIGN, {"id": brand + 1}))
+        query_pipelined(connection, (RENAME, {"name": "lost", "id": brand}), (ADD_CAMPAIGN, {"id": brand + 1}))
     assert sql_state(refused.value) == "23503"
     assert world.one("SELECT name FROM brands")["name"] == "new"
 
@@ -185,13 +185,13 @@ def test_the_settings_of_a_transaction_hold_for_it_alone(world: World, *, is_sma
     brand = world.brand()
 
     def work(connection: Connection) -> list[list[tuple[Any, ...]]]:
-        return fetched(connection, (NAMES, {"other": ""}), (SETTINGS, {}))
+        return query_pipelined(connection, (NAMES, {"other": ""}), (SETTINGS, {}))
 
     assert committed(work, 123, is_small=is_small) == [[(brand, "Brand")], [("123ms", plans)]]
     by_itself = committed(lambda connection: list(connection.execute(SETTINGS)), 123, is_small=is_small)
     assert by_itself == [("123ms", plans)]
     with transaction() as connection:
-        (settings_after,) = fetched(connection, (SETTINGS, {}))
+        (settings_after,) = query_pipelined(connection, (SETTINGS, {}))
     assert settings_after == [("15s", "auto")]
 
 
@@ -206,7 +206,7 @@ def test_a_connection_that_is_lost_in_a_trip_is_a_fault_that_passes(world: World
     def lose() -> None:
         with transaction() as connection:
             world.execute("SELECT pg_terminate_backend(%s)", backend(connection))
-            fetched(connection, *[(RENAME, {"name": "lost", "id": brand})] * queries)
+            query_pipelined(connection, *[(RENAME, {"name": "lost", "id": brand})] * queries)
 
     with pytest.raises(OperationalError) as lost:
         lose()
@@ -224,7 +224,7 @@ def test_connections_that_died_while_they_lay_idle_are_replaced(world: World) ->
 
 
 def test_one_that_is_trusted_and_died_is_lost_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trust, "seconds", 10.0)
+    monkeypatch.setattr(PingGrace, "seconds", 10.0)
     with transaction() as connection:
         dead = backend(connection)
     world.execute("SELECT pg_terminate_backend(%s)", dead)
@@ -235,7 +235,7 @@ def test_one_that_is_trusted_and_died_is_lost_once(world: World, monkeypatch: py
 
 
 def test_no_connection_is_trusted_for_what_is_not_done_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trust, "seconds", 10.0)
+    monkeypatch.setattr(PingGrace, "seconds", 10.0)
     dead = committed(backend)
     world.execute("SELECT pg_terminate_backend(%s)", dead)
     with transaction() as connection:

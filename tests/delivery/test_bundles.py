@@ -258,22 +258,22 @@ def test_a_bundle_is_counted_in_one_transaction_and_told_in_one_line(world: Worl
 def test_one_that_cannot_be_counted_holds_up_none_of_its_bundle(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sift, poisonous = spend.sift, 4
+    find_new_events, poisonous = spend.find_new_events, 4
     tried: list[int] = []
 
     def fail(connection: Any, events: Any, *arguments: Any, **options: Any) -> Any:
         if poisonous in events.amounts_micros:
             tried.append(len(events.amounts_micros))
             raise ZeroDivisionError("it fails")
-        return sift(connection, events, *arguments, **options)
+        return find_new_events(connection, events, *arguments, **options)
 
-    monkeypatch.setattr(spend, "sift", fail)
+    monkeypatch.setattr(spend, "find_new_events", fail)
     for micros in (1, 2, poisonous, 8):
         put_message(kwargs={"events": [world.event(campaign, micros)]})
     with structlog.testing.capture_logs() as logged, working():
         eventually(lambda: world.spent(campaign) == 11 and len(tried) >= 4)
         assert not is_empty("spend")
-        monkeypatch.setattr(spend, "sift", sift)
+        monkeypatch.setattr(spend, "find_new_events", find_new_events)
         eventually(is_empty)
     assert lines(logged, "bundle.parted") == [{"error": "ZeroDivisionError"}]
     assert (tried[0], world.spent(campaign), world.rejected()) == (4, 15, [])

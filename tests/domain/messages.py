@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from domain.inputs import Account, AgeBounds, CampaignKey, Reason, Rejection
+from domain.inputs import AgeBounds, CampaignKey, KnownCampaign, Reason, Rejection
 from domain.spend import SpendDraft, SpendEvent, judge_event, read_event
 from domain.totals import ReportedTotal, TotalDraft, judge_total, read_total
 from tests.domain.facts import utc
@@ -16,9 +16,9 @@ EVENT_ID = "3f2b8c1e-9d4a-4c7b-8e21-0a1b2c3d4e5f"
 NEW_YORK = ZoneInfo("America/New_York")
 KATHMANDU = ZoneInfo("Asia/Kathmandu")
 BY_ID, BY_NAME = 17, ("meta", "120")
-ACCOUNTS: dict[CampaignKey, Account] = {
-    BY_ID: Account(17, 3, NEW_YORK, "USD"),
-    BY_NAME: Account(18, 3, KATHMANDU, "NPR"),
+ACCOUNTS: dict[CampaignKey, KnownCampaign] = {
+    BY_ID: KnownCampaign(17, 3, NEW_YORK, "USD"),
+    BY_NAME: KnownCampaign(18, 3, KATHMANDU, "NPR"),
 }
 
 BOUNDS, ANY_AGE = AgeBounds(), AgeBounds(oldest=None)

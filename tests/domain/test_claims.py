@@ -6,30 +6,40 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from domain.inputs import Account, CampaignKey, Claim, Claims, Known, Reason, Refused, campaign_of, campaign_on
+from domain.inputs import (
+    CampaignKey,
+    CampaignMatch,
+    Claim,
+    Claims,
+    InvalidInput,
+    KnownCampaign,
+    Reason,
+    campaign_of,
+    campaign_on,
+)
 from domain.spend import judge_event, read_event
 from tests.domain.messages import BOUNDS, NOW, raw_event, reason
 
 UTC, TOKYO = ZoneInfo("UTC"), ZoneInfo("Asia/Tokyo")
 NAME = ("meta", "120")
-OLD, NEW, OTHER = (Account(number, number, UTC, "USD") for number in (1, 2, 3))
+OLD, NEW, OTHER = (KnownCampaign(number, number, UTC, "USD") for number in (1, 2, 3))
 DAY, NEXT_DAY = date(2026, 6, 16), date(2026, 6, 17)
 
 
-def claim(account: int, campaign: Account | None, until_day: date = date.max, zone: ZoneInfo = UTC) -> Claim:
+def claim(account: int, campaign: KnownCampaign | None, until_day: date = date.max, zone: ZoneInfo = UTC) -> Claim:
     return Claim(account, until_day, zone, campaign)
 
 
-def known(*claims: Claim) -> Mapping[CampaignKey, Known]:
+def known(*claims: Claim) -> Mapping[CampaignKey, CampaignMatch]:
     return {NAME: Claims(claims)}
 
 
-def on(day: date, *claims: Claim) -> Account:
+def on(day: date, *claims: Claim) -> KnownCampaign:
     return campaign_on(NAME, known(*claims), lambda _: day)
 
 
 def refusal(day: date, *claims: Claim) -> Reason:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InvalidInput) as refused:
         on(day, *claims)
     return refused.value.reason
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.columns import Events, PlainDrafts, judged_plain, plain_drafts
+from domain.columns import EventColumns, PlainDrafts, judge_columns, plain_drafts
 from domain.inputs import Rejection
 from domain.spend import SpendDraft, judge_event, read_event
 from tests.domain.facts import QUICK
@@ -96,7 +96,7 @@ def one_by_one(columns: PlainDrafts, payloads: list[Any]) -> list[SpendDraft]:
 @given(st.lists(inputs(), max_size=4))
 def test_what_is_judged_in_columns_is_what_is_judged_one_by_one(payloads: list[Any]) -> None:
     columns = plain_drafts(payloads)
-    events = None if columns is None else judged_plain(columns, ACCOUNTS, NOW, BOUNDS)
+    events = None if columns is None else judge_columns(columns, ACCOUNTS, NOW, BOUNDS)
     if events is not None:
         drafts = [draft for draft in map(read_event, payloads) if isinstance(draft, SpendDraft)]
         judged = [judge_event(draft, ACCOUNTS, NOW, BOUNDS) for draft in drafts]
@@ -108,7 +108,7 @@ def test_a_batch_of_good_events_is_plain() -> None:
     columns = plain_drafts(payloads)
     assert columns is not None
     assert columns.numbers == [("bidder", 1), ("bidder", 2), ("bidder", 3)]
-    events = judged_plain(columns, ACCOUNTS, NOW, BOUNDS)
+    events = judge_columns(columns, ACCOUNTS, NOW, BOUNDS)
     assert events is not None
     assert events.payloads is payloads
 
@@ -118,10 +118,10 @@ def test_an_empty_batch_needs_a_closer_look() -> None:
 
 
 def test_events_are_joined_and_chosen_in_order() -> None:
-    one = Events(["a"], [1], [10], [NOW], [5], [""], [NOW.date()], ["first"])
-    other = Events(["b"], [2], [20], [NOW], [6], ["s"], [NOW.date()], ["second"])
-    both = Events.joined([one, other])
+    one = EventColumns(["a"], [1], [10], [NOW], [5], [""], [NOW.date()], ["first"])
+    other = EventColumns(["b"], [2], [20], [NOW], [6], ["s"], [NOW.date()], ["second"])
+    both = EventColumns.joined([one, other])
     assert (both.event_ids, both.payloads) == (["a", "b"], ["first", "second"])
     assert both.without(0) == other
-    assert Events.joined([one]) is one
-    assert Events.joined([]) == Events([], [], [], [], [], [], [], [])
+    assert EventColumns.joined([one]) is one
+    assert EventColumns.joined([]) == EventColumns([], [], [], [], [], [], [], [])

@@ -9,7 +9,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidValue
-from domain.schedules import Daypart, Schedule, copied, daypart_window, format_schedule, normalised, parse_schedule
+from domain.schedules import (
+    Daypart,
+    Schedule,
+    copy_weekday,
+    daypart_window,
+    format_schedule,
+    normalised,
+    parse_schedule,
+)
 from tests.domain.facts import HOUR, QUICK, dayparts, minutes_after, moments, open_by_hand, schedules
 
 MONDAY, TUESDAY, SATURDAY, SUNDAY = 1, 2, 6, 7
@@ -82,12 +90,12 @@ def test_normalised_dayparts_neither_overlap_nor_touch(schedule: Schedule) -> No
 def test_a_day_is_copied_over_what_other_days_had() -> None:
     schedule = parse_schedule("Mon 09:00-12:00, Mon 13:00-17:00, Sat 08:00-20:00, Sun 01:00-02:00")
     expected = "Mon-Tue 09:00-12:00, Mon-Tue 13:00-17:00, Sat 09:00-12:00, Sat 13:00-17:00, Sun 01:00-02:00"
-    assert copied(schedule, MONDAY, onto=[TUESDAY, SATURDAY]) == parse_schedule(expected)
+    assert copy_weekday(schedule, MONDAY, onto=[TUESDAY, SATURDAY]) == parse_schedule(expected)
 
 
 def test_a_day_copied_onto_itself_stays() -> None:
     schedule = parse_schedule("Mon 09:00-12:00")
-    assert copied(schedule, MONDAY, onto=[MONDAY]) == schedule
+    assert copy_weekday(schedule, MONDAY, onto=[MONDAY]) == schedule
 
 
 @QUICK
@@ -99,14 +107,14 @@ def test_copied_days_equal_their_model_and_others_stay(schedule: Schedule, weekd
     before = normalised(schedule)
     kept = {part.weekday for part in before} - (onto - {weekday})
     assume(kept or not onto - {weekday})
-    after = copied(schedule, weekday, onto)
+    after = copy_weekday(schedule, weekday, onto)
     for day in range(1, 8):
         assert minutes_of(after, day) == minutes_of(before, weekday if day in onto else day)
 
 
 def test_copying_a_closed_day_over_the_only_open_one_is_refused() -> None:
     with pytest.raises(InvalidValue, match="nothing would be open"):
-        copied(parse_schedule("Tue 09:00-10:00"), 1, [2])
+        copy_weekday(parse_schedule("Tue 09:00-10:00"), 1, [2])
 
 
 # As people write them

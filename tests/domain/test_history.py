@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.history import Stretch, stretches, thinned
+from domain.history import Stretch, merge_short_stretches, stretches
 
 NOON = datetime(2026, 6, 17, 12, tzinfo=UTC)
 PAUSED, SPENT = ("user_paused",), ("brand_daily_budget",)
@@ -64,20 +64,22 @@ def test_stretches_follow_each_other_without_gap_from_the_first_change_on(
 
 def test_short_stretches_become_what_held_most_of_their_time() -> None:
     changes = [(at(quarter / 4), () if quarter % 4 else PAUSED) for quarter in range(16)]
-    assert thinned(stretches(changes, at(0), at(4)), timedelta(hours=1)) == [Stretch(at(0), at(4), ())]
+    assert merge_short_stretches(stretches(changes, at(0), at(4)), timedelta(hours=1)) == [Stretch(at(0), at(4), ())]
     mostly_held = [(at(quarter / 4), (SPENT, PAUSED, SPENT, ())[quarter % 4]) for quarter in range(16)]
-    assert thinned(stretches(mostly_held, at(0), at(4)), timedelta(hours=1)) == [Stretch(at(0), at(4), SPENT)]
+    assert merge_short_stretches(stretches(mostly_held, at(0), at(4)), timedelta(hours=1)) == [
+        Stretch(at(0), at(4), SPENT)
+    ]
 
 
 def test_long_stretches_stay_as_they_are() -> None:
     told = list(stretches([(at(1), PAUSED), (at(3), ()), (at(4), SPENT)], at(0), at(8)))
-    assert thinned(told, timedelta(hours=1)) == told
+    assert merge_short_stretches(told, timedelta(hours=1)) == told
 
 
 @given(CHANGES, st.integers(1, 40))
 def test_thinned_stretches_cover_the_same_time_in_few_parts(changes: Changes, least: int) -> None:
     parts = list(stretches([(at(hours), holds) for hours, holds in changes], at(0), at(100)))
-    told = thinned(parts, timedelta(hours=least))
+    told = merge_short_stretches(parts, timedelta(hours=least))
     assert [part.starts_at for part in told[:1]] == [part.starts_at for part in parts[:1]]
     assert [part.ends_at for part in told[-1:]] == [part.ends_at for part in parts[-1:]]
     assert len(told) <= 100 // least + 1

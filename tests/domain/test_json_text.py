@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.json_text import MAX_DEPTH, MAX_FLAWS, Flawed, Unheld, as_held, flaws_of, is_nested_too_deeply, read_json
+from domain.json_text import (
+    MAX_DEPTH,
+    MAX_FLAWS,
+    FlawedObject,
+    UnstorableValue,
+    encode_unstorable,
+    flaws_of,
+    is_nested_too_deeply,
+    read_json,
+)
 
 HUGE = "9" * 5_000
 JSON_VALUES = st.recursive(
@@ -37,7 +46,7 @@ def test_reads_what_python_reads(value: object) -> None:
 )
 def test_a_number_that_cannot_be_held_is_named_and_kept_as_text(number: str, words: str) -> None:
     spoilt, sound = read_json(f'[{{"a": 1, "b": {number}}}, {{"a": 2}}]')
-    assert isinstance(spoilt, Flawed)
+    assert isinstance(spoilt, FlawedObject)
     assert spoilt.flaws == [f"b: {words}, kept as text"]
     assert (type(sound), sound) == (dict, {"a": 2})
     assert spoilt["a"] == 1
@@ -49,7 +58,7 @@ def test_a_number_that_cannot_be_held_is_named_and_kept_as_text(number: str, wor
     [
         (b'"nul \\u0000"', "a text with U+0000"),
         (b'"\\ud800"', "a text with U+D800, half of a surrogate pair"),
-        (b'"caf\xe9"', "a text with the byte 0xe9 that is no UTF-8, kept as \\udce9"),
+        (b'"caf\xe9"', "a text with the byte 0xe9 which is not UTF-8, kept as \\udce9"),
     ],
 )
 def test_a_text_that_cannot_be_held_is_a_flaw_as_value_and_as_key(text: bytes, words: str) -> None:
@@ -61,7 +70,7 @@ def test_a_text_that_cannot_be_held_is_a_flaw_as_value_and_as_key(text: bytes, w
 def test_flaws_name_their_place_however_deep_and_spoil_every_object_around_them() -> None:
     read = read_json('{"events": [{"a": {"b": [1, {"c": NaN}]}}, {"a": 1}]}')
     assert flaws_of(read) == ["events[0].a.b[1].c: NaN, which is no JSON number, kept as text"]
-    assert [type(event) for event in read["events"]] == [Flawed, dict]
+    assert [type(event) for event in read["events"]] == [FlawedObject, dict]
 
 
 def test_few_flaws_are_named_and_a_long_key_is_cut() -> None:
@@ -106,14 +115,18 @@ def test_a_key_that_stands_twice_has_its_last_value() -> None:
 
 def test_what_cannot_be_held_is_written_and_read_again_as_it_was() -> None:
     read = read_json(f'{{"a": {HUGE}, "b": [1e999]}}')
-    again: Any = read_json(json.dumps(read, default=as_held))
+    again: Any = read_json(json.dumps(read, default=encode_unstorable))
     assert ([str(again["a"]), str(again["b"][0])], flaws_of(again)) == ([HUGE, "1e999"], flaws_of(read))
     with pytest.raises(TypeError):
-        json.dumps({"a": object()}, default=as_held)
+        json.dumps({"a": object()}, default=encode_unstorable)
 
 
 def test_an_integer_has_digits_alone() -> None:
-    assert [Unheld(text).is_integer for text in (HUGE, f"-{HUGE}", "1e400", "NaN", "-")] == [True, True, *[False] * 3]
+    assert [UnstorableValue(text).is_integer for text in (HUGE, f"-{HUGE}", "1e400", "NaN", "-")] == [
+        True,
+        True,
+        *[False] * 3,
+    ]
 
 
 @pytest.mark.parametrize(("depth", "too_deep"), [(MAX_DEPTH, False), (MAX_DEPTH + 1, True), (20_000, True)])

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.passes import Direction, Pass, Progress, shared_out
+from domain.passes import Direction, Pass, Progress, share_campaigns
 
 
 def part_of(going: Pass, campaigns: list[int], most: int) -> list[int]:
@@ -32,7 +32,7 @@ def test_a_pass_ends_after_the_last_campaign() -> None:
 def test_a_pass_that_begins_again_comes_round_to_where_it_was() -> None:
     going = Pass().after_part([3, 5], most=2)
     assert going is not None
-    assert finished(going.begun_again(), [3, 5, 8, 9], most=2) == [8, 9, 3, 5]
+    assert finished(going.restarted(), [3, 5, 8, 9], most=2) == [8, 9, 3, 5]
 
 
 def test_a_part_that_finds_a_newer_reason_is_the_first_after_it() -> None:
@@ -55,15 +55,15 @@ def test_counts_what_is_done_since_the_newest_reason() -> None:
     going = Pass().after_part([1, 2], most=2)
     assert going is not None
     assert going.done == 2
-    assert going.begun_again().done == 0
+    assert going.restarted().done == 0
 
 
 def test_says_what_it_does_by_what_it_toggled() -> None:
     assert Pass().direction is Direction.UPDATING
-    assert Pass().counted(paused=2, activated=0).direction is Direction.CLOSING
-    assert Pass().counted(paused=0, activated=2).direction is Direction.OPENING
-    assert Pass().counted(paused=1, activated=1).direction is Direction.UPDATING
-    assert Pass().counted(paused=1, activated=0).begun_again().direction is Direction.UPDATING
+    assert Pass().with_toggles(paused=2, activated=0).direction is Direction.CLOSING
+    assert Pass().with_toggles(paused=0, activated=2).direction is Direction.OPENING
+    assert Pass().with_toggles(paused=1, activated=1).direction is Direction.UPDATING
+    assert Pass().with_toggles(paused=1, activated=0).restarted().direction is Direction.UPDATING
 
 
 def test_tells_its_progress_in_words() -> None:
@@ -90,7 +90,7 @@ def test_every_campaign_is_decided_after_the_newest_reason_and_within_two_rounds
         if going is None:
             going = Pass()
         elif not within_a_part:
-            going = going.begun_again()
+            going = going.restarted()
         decided = []
         if within_a_part:
             decided = part_of(going, ids, most)
@@ -102,7 +102,7 @@ def test_every_campaign_is_decided_after_the_newest_reason_and_within_two_rounds
 
 @given(st.dictionaries(st.integers(1, 9), st.integers(0, 9)), st.integers(1, 20))
 def test_a_transactions_share_of_each_brand_is_bounded_in_all(campaigns: dict[int, int], most: int) -> None:
-    shares = shared_out(campaigns, most)
+    shares = share_campaigns(campaigns, most)
     assert shares.keys() == campaigns.keys()
     assert all(share <= campaigns[brand_id] for brand_id, share in shares.items())
     assert sum(shares.values()) == min(most, sum(campaigns.values()))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.inputs import Account, CampaignKey, Reason, Rejection
+from domain.inputs import CampaignKey, KnownCampaign, Reason, Rejection
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import FIRST_DAY, LAST_DAY
 from domain.totals import ReportedTotal, TotalDraft, judge_total, moment_of, read_total
@@ -112,11 +112,11 @@ def test_the_day_of_35_days_ago_is_taken_and_the_day_before_is_too_old() -> None
 
 
 def test_a_day_that_never_was_has_no_total() -> None:
-    apia: dict[CampaignKey, Account] = {17: Account(17, 3, ZoneInfo("Pacific/Apia"), "WST")}
+    apia: dict[CampaignKey, KnownCampaign] = {17: KnownCampaign(17, 3, ZoneInfo("Pacific/Apia"), "WST")}
     never = total_draft(day="2011-12-30", as_of="2011-12-31T00:00:00Z")
     rejection = judge_total(never, apia, APIA_SKIPS_A_DAY + 2 * DAY, BOUNDS)
     assert isinstance(rejection, Rejection)
-    assert (rejection.reason, rejection.detail) == (Reason.MALFORMED, "Pacific/Apia had no 2011-12-30")
+    assert (rejection.reason, rejection.detail) == (Reason.MALFORMED, "Pacific/Apia skipped the day 2011-12-30")
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_any_json_is_a_total_or_rejected_whole(raw: object) -> None:
 def test_the_difference_of_a_taken_total_counts_on_its_day(moment: tuple[str, datetime], days: int) -> None:
     zone, at = ZoneInfo(moment[0]), moment[1]
     about = at.astimezone(zone).date() + days * DAY
-    accounts: dict[CampaignKey, Account] = {17: Account(17, 3, zone, "USD")}
+    accounts: dict[CampaignKey, KnownCampaign] = {17: KnownCampaign(17, 3, zone, "USD")}
     total = judge_total(total_draft(as_of=at.isoformat(), day=about.isoformat()), accounts, at, BOUNDS)
     if isinstance(total, ReportedTotal):
         assert moment_of(total).astimezone(zone).date() == about
     else:
-        assert days > 0 or total.detail == "Pacific/Apia had no 2011-12-30"
+        assert days > 0 or total.detail == "Pacific/Apia skipped the day 2011-12-30"

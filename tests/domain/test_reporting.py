@@ -10,22 +10,31 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidValue
 from domain.history import Stretch, stretches
-from domain.overspend import CAUSE_WORDS, Cause, Crossing, Late, Overspend, explained, held_at, was_lowered
+from domain.overspend import (
+    CAUSE_WORDS,
+    Crossing,
+    LateSpend,
+    Overspend,
+    OverspendCause,
+    explain_overspend,
+    held_at,
+    was_lowered,
+)
 from domain.periods import Period, Window, day_starts_at, time_zone, windows_between
 from domain.reporting import (
-    Carried,
     Limit,
     LimitChange,
     LimitWindow,
     MonthFacts,
+    ServingTimes,
     Span,
-    Times,
+    SpentBefore,
     days_exhausted,
     differences,
     exhausted_in,
     limit_before,
     limit_windows,
-    merged,
+    merge_spans,
     month_named,
     seconds_of,
     spans_with,
@@ -52,18 +61,18 @@ def span(starts: float, ends: float) -> Span:
 def test_a_second_counts_for_each_hold_and_as_served_where_there_is_none() -> None:
     changes = [(at(0), ()), (at(2), (PAUSED,)), (at(3), (PAUSED, BRAND_DAILY)), (at(5), (BRAND_DAILY,))]
     times = times_of(stretches(changes, at(0), at(9)))
-    assert times == Times(2 * HOUR, 4 * HOUR, {PAUSED: 3 * HOUR, BRAND_DAILY: 6 * HOUR})
+    assert times == ServingTimes(2 * HOUR, 4 * HOUR, {PAUSED: 3 * HOUR, BRAND_DAILY: 6 * HOUR})
 
 
 def test_time_in_budget_is_of_the_time_in_which_budgets_alone_decided_rounded_down() -> None:
-    assert Times(2, 1, {}).in_budget_permille == 666
-    assert Times(0, 5, {}).in_budget_permille == 0
-    assert Times(5, 0, {PAUSED: 99}).in_budget_permille == 1000
-    assert Times(999_999, 1, {}).in_budget_permille == 999
+    assert ServingTimes(2, 1, {}).in_budget_permille == 666
+    assert ServingTimes(0, 5, {}).in_budget_permille == 0
+    assert ServingTimes(5, 0, {PAUSED: 99}).in_budget_permille == 1000
+    assert ServingTimes(999_999, 1, {}).in_budget_permille == 999
 
 
 def test_there_is_no_time_in_budget_where_a_campaign_could_not_serve_at_all() -> None:
-    assert Times(0, 0, {PAUSED: 99}).in_budget_permille is None
+    assert ServingTimes(0, 0, {PAUSED: 99}).in_budget_permille is None
 
 
 def test_two_budgets_at_once_are_budgets_alone() -> None:
@@ -130,8 +139,8 @@ def test_merged_spans_cover_the_same_hours_once_in_whatever_order_they_came(hour
     spans = [span(start, start + length) for start, length in hours]
     shuffled = list(spans)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    union = merged(shuffled)
-    assert union == merged(spans)
+    union = merge_spans(shuffled)
+    assert union == merge_spans(spans)
     covered = {hour for start, length in hours for hour in range(start, start + length)}
     assert sum(seconds_of(part) for part in union) == len(covered) * HOUR
     assert all(earlier.ends_at < later.starts_at for earlier, later in itertools.pairwise(union))
@@ -230,7 +239,7 @@ def facts(
         days_from=date(2026, 4, 27),
         names={7: "Brand search"},
         days={7: days},
-        carried={7: Carried(year_micros=100, lifetime_micros=1000)},
+        carried={7: SpentBefore(year_micros=100, lifetime_micros=1000)},
         limits={(7, period): limits},
         holds={7: [(START, ()), (at(11), (CAMPAIGN_DAILY,)), (at(24), ())]},
     )
@@ -293,39 +302,44 @@ def window(
 
 
 def test_spend_that_came_after_its_time_is_late_by_the_time_until_the_hold() -> None:
-    told = explained(window(span(12, 24)), Crossing(at(10), 1), Late(3))
-    assert told == Overspend(at(10), at(12), 2 * HOUR, 3, Cause.LATE_SPEND)
+    told = explain_overspend(window(span(12, 24)), Crossing(at(10), 1), LateSpend(3))
+    assert told == Overspend(at(10), at(12), 2 * HOUR, 3, OverspendCause.LATE_SPEND)
 
 
 def test_spend_that_came_when_the_window_was_over_is_late_by_the_time_until_it_was_known() -> None:
-    told = explained(window(), Crossing(at(10), 9), Late(15, known_at=at(34)))
-    assert told == Overspend(at(10), None, 24 * HOUR, None, Cause.LATE_SPEND)
+    told = explain_overspend(window(), Crossing(at(10), 9), LateSpend(15, known_at=at(34)))
+    assert told == Overspend(at(10), None, 24 * HOUR, None, OverspendCause.LATE_SPEND)
 
 
 def test_one_event_that_was_larger_than_what_was_left_is_no_delay_of_the_others() -> None:
-    assert explained(window(span(12, 24)), Crossing(at(10), 5), Late(0)).cause is Cause.LAST_EVENT
-    assert explained(window(span(12, 24)), Crossing(at(10), 4), Late(0)).cause is Cause.LATE_SPEND
+    assert explain_overspend(window(span(12, 24)), Crossing(at(10), 5), LateSpend(0)).cause is OverspendCause.LAST_EVENT
+    assert explain_overspend(window(span(12, 24)), Crossing(at(10), 4), LateSpend(0)).cause is OverspendCause.LATE_SPEND
 
 
 def test_events_that_came_at_once_with_the_one_that_reached_the_limit_are_one_with_it() -> None:
-    assert explained(window(span(10, 24)), Crossing(at(10), 1), Late(0)).cause is Cause.LAST_EVENT
-    assert explained(window(span(10, 24)), Crossing(at(10), 1), Late(4)).cause is Cause.LATE_SPEND
+    assert explain_overspend(window(span(10, 24)), Crossing(at(10), 1), LateSpend(0)).cause is OverspendCause.LAST_EVENT
+    assert explain_overspend(window(span(10, 24)), Crossing(at(10), 1), LateSpend(4)).cause is OverspendCause.LATE_SPEND
 
 
 def test_a_hold_that_was_on_already_is_no_negative_delay() -> None:
-    assert explained(window(span(9, 24)), Crossing(at(10), 1), Late(4)).delay_seconds == 0
+    assert explain_overspend(window(span(9, 24)), Crossing(at(10), 1), LateSpend(4)).delay_seconds == 0
 
 
 def test_a_limit_that_was_higher_when_it_was_reached_was_lowered() -> None:
     lowered = window(span(3, 5), span(14, 24), history=changes((-9, 8), (5, 100), (14, 10)))
     assert was_lowered(lowered, at(13))
-    told = explained(lowered, Crossing(at(13), 1), Late(2))
-    assert told == Overspend(at(13), at(14), 0, 2, Cause.LIMIT_LOWERED)
+    told = explain_overspend(lowered, Crossing(at(13), 1), LateSpend(2))
+    assert told == Overspend(at(13), at(14), 0, 2, OverspendCause.LIMIT_LOWERED)
     assert held_at(lowered, at(2)) == at(3)
 
 
 def test_a_limit_first_set_when_it_was_spent_already_counts_as_lowered() -> None:
-    assert explained(window(span(14, 24), history=changes((14, 10))), Crossing(at(10), 1), Late(0)).delay_seconds == 0
+    assert (
+        explain_overspend(
+            window(span(14, 24), history=changes((14, 10))), Crossing(at(10), 1), LateSpend(0)
+        ).delay_seconds
+        == 0
+    )
 
 
 def test_a_limit_that_was_lower_when_it_was_reached_was_raised_and_is_no_cause() -> None:
@@ -341,8 +355,10 @@ def test_the_hold_that_answers_is_the_one_on_at_that_instant_or_the_next() -> No
 
 
 def test_nothing_is_told_of_a_cause_where_the_ledger_is_gone() -> None:
-    assert explained(window(span(12, 24)), Crossing(None), Late()) == Overspend(None, at(12), None, None, None)
+    assert explain_overspend(window(span(12, 24)), Crossing(None), LateSpend()) == Overspend(
+        None, at(12), None, None, None
+    )
 
 
 def test_every_cause_has_words_for_people() -> None:
-    assert set(CAUSE_WORDS) == set(Cause)
+    assert set(CAUSE_WORDS) == set(OverspendCause)

@@ -400,7 +400,7 @@ def test_a_leap_second_is_named_as_one(text: str) -> None:
     "text", ["2026-11-22T24:00:00Z", "2026-11-22 24:00Z", "20261122T240000z", "2026-11-22T24:00:00.0+01:00"]
 )
 def test_hour_24_is_named_as_the_next_days_first(text: str) -> None:
-    assert detail(occurred_at=text).endswith("is written as 00:00 of the next day")
+    assert detail(occurred_at=text).endswith("must be written as 00:00 of the next day")
 
 
 def test_no_other_hour_60_or_24_is_taken_for_those() -> None:

@@ -69,7 +69,7 @@ def at_database(patch: pytest.MonkeyPatch, url: str) -> None:
 def forget_database() -> None:
     """Closes the database connections and clears caches; the next use reads the settings again."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
-    from db.repository.ledger.accounts import forget_accounts  # noqa: PLC0415
+    from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415
     from db.repository.ledger.ledger import forget_months  # noqa: PLC0415
     from runtime import clock  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
@@ -80,4 +80,4 @@ def forget_database() -> None:
     settings.cache_clear()
     clock.reset()
     forget_months()
-    forget_accounts()
+    clear_campaign_cache()

@@ -15,7 +15,7 @@ from starlette_admin.exceptions import ActionFailed
 
 from app.edits import preview as edits
 from app.edits.preview import Effect, Unconfirmed
-from db.engine import PASSING_FAULTS
+from db.engine import TRANSIENT_ERRORS
 from db.repository.access.audit import Edit
 from domain.edit_words import counted, effect_words
 from web.admin import consent
@@ -136,7 +136,7 @@ def _each(action: Action, edit: Edit, make: Make) -> Outcome:
         try:
             outcome.effects[brand_id] = make(partial(_all_of, action, ids, edit), brand_id)
             outcome.done += ids
-        except (*PASSING_FAULTS, Unconfirmed) as error:
+        except (*TRANSIENT_ERRORS, Unconfirmed) as error:
             log.warning("enforcement.postponed", brand_id=brand_id, error=type(error).__name__)
             outcome.postponed += len(ids)
     return outcome

@@ -25,7 +25,7 @@ from starlette_admin.theme import ClassMap
 from starlette_admin.views import Link
 
 from app.access import HashingBusy
-from db.engine import PASSING_FAULTS, engine
+from db.engine import TRANSIENT_ERRORS, engine
 from db.models.access import User
 from db.models.ledger import RejectedEvent
 from runtime.settings import settings
@@ -180,7 +180,7 @@ class Faults:
 
 
 def _told(error: Exception) -> tuple[HTTPStatus, str]:
-    if isinstance(error, (*PASSING_FAULTS, PoolTimeout, RedisError, BrokerConnectionError, HashingBusy)):
+    if isinstance(error, (*TRANSIENT_ERRORS, PoolTimeout, RedisError, BrokerConnectionError, HashingBusy)):
         log.warning("http.server_away", error=type(error).__name__)
         return HTTPStatus.SERVICE_UNAVAILABLE, "A server is away or busy. Nothing was changed; try again."
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:

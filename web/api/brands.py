@@ -15,7 +15,7 @@ from app.enforcement import edited_then
 from app.explanations import progress_fields
 from db.engine import snapshot
 from db.repository.catalog import catalog
-from db.repository.catalog.catalog import BRAND_FIELDS, DEFAULT_CURRENCY, DEFAULT_ZONE, taken_by_default
+from db.repository.catalog.catalog import BRAND_FIELDS, DEFAULT_CURRENCY, DEFAULT_ZONE, default_notice
 from db.repository.catalog.idempotency import Answer
 from db.repository.enforcement import passes
 from db.repository.reading import listing
@@ -183,7 +183,7 @@ def create_brand(caller: Manager, keyed: Keyed, new: NewBrand, dry_run: NoDryRun
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field="dry_run")
     edit = edit_by(caller)
     sent = new.model_fields_set
-    notice = taken_by_default(zone="time_zone" not in sent, currency="currency" not in sent)
+    notice = default_notice(zone="time_zone" not in sent, currency="currency" not in sent)
 
     def create(connection: Connection) -> int:
         return catalog.create_brand(connection, new.name, new.time_zone, new.currency, edit)

@@ -14,7 +14,7 @@ from app.access import Caller
 from app.ingest import submissions
 from app.ingest.count import Counted
 from app.ingest.ingest import count_events, count_totals, report
-from app.ingest.submissions import Refused
+from app.ingest.submissions import InvalidInput
 from db.repository.ledger.rejected import printable
 from delivery.outgoing import send_events, send_totals
 from domain.campaigns import EffectiveStatus
@@ -138,7 +138,7 @@ class CountedNow(BaseModel):
 class _Way:
     """How one kind of input goes in."""
 
-    keep_refused: Callable[[Sequence[object], int | None], Refused]
+    keep_refused: Callable[[Sequence[object], int | None], InvalidInput]
     enqueue: Callable[[list[object], dict[str, int]], object]
     count: Callable[[Sequence[object], int | None], Counted]
     event: str
@@ -227,7 +227,7 @@ def _counted(way: _Way, caller: Caller, payloads: list[Any]) -> CountedNow:
     )
 
 
-def _by_place(payloads: list[Any], rejections: Sequence[Rejection]) -> Refused:
+def _by_place(payloads: list[Any], rejections: Sequence[Rejection]) -> InvalidInput:
     """Equal numbers and texts may be one object at several places: each rejection of it takes the next."""
     places: dict[int, deque[int]] = {}
     for place, payload in enumerate(payloads):
@@ -235,7 +235,7 @@ def _by_place(payloads: list[Any], rejections: Sequence[Rejection]) -> Refused:
     return {places[id(rejection.payload)].popleft(): rejection for rejection in rejections}
 
 
-def _rejections(refused: Refused) -> list[RejectedInput]:
+def _rejections(refused: InvalidInput) -> list[RejectedInput]:
     return [
         RejectedInput(
             index=place,

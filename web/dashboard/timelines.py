@@ -7,7 +7,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from app.reports.formats import hours
-from domain.history import Stretch, stretches, thinned
+from domain.history import Stretch, merge_short_stretches, stretches
 from domain.holds import hold_in_words
 from domain.periods import ONE_DAY, day_starts_at, local_day
 from domain.reporting import Span, seconds_of, times_of
@@ -40,10 +40,10 @@ def timeline(
 def _bars(parts: Sequence[Stretch], starts_at: datetime, ends_at: datetime) -> list[Bar]:
     whole = ends_at - starts_at
     least = whole / FINEST
-    drawn = thinned(parts, least)
+    drawn = merge_short_stretches(parts, least)
     while len(drawn) > MAX_BARS:
         least *= 2
-        drawn = thinned(parts, least)
+        drawn = merge_short_stretches(parts, least)
 
     def percent(moment: datetime) -> float:
         return round((moment - starts_at) / whole * 100, 3)

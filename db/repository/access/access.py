@@ -1,4 +1,4 @@
-"""People who sign in, their sessions, and programs' keys. Secrets come and go as hashes."""
+"""Users, their sessions, and API keys. Passwords, session tokens and keys are passed and stored only as hashes."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -35,7 +35,7 @@ MAKE_OWNER = text("SELECT make_owner(:id, :by, :at, :action)")
 
 SET_PASSWORD = text("UPDATE users SET password_hash = :password_hash WHERE id = :id")
 
-# Locked, so that two owners who leave at once do not each count on the other.
+# Locks the rows, so that two owners disabled at once cannot each pass the check because of the other.
 OTHER_OWNERS = text("SELECT id FROM users WHERE role = 'owner' AND disabled_at IS NULL AND id <> :id FOR UPDATE")
 
 INSERT_SESSION = text("""
@@ -64,7 +64,7 @@ KEY = text("""
     WHERE prefix = :prefix AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :at)
 """)
 
-# Without the hashes of their secrets.
+# All keys, without their hashes.
 KEYS = text("""
     SELECT id, name, prefix, scopes, brand_id, created_at, created_by, expires_at, revoked_at, used_at
     FROM api_keys ORDER BY id
@@ -80,7 +80,7 @@ FORGET = text("SELECT forget_expired(:at)")
 
 
 class Person(NamedTuple):
-    """Somebody who is signed in."""
+    """A user who is signed in."""
 
     id: int
     email: str
@@ -88,12 +88,12 @@ class Person(NamedTuple):
 
     @property
     def label(self) -> str:
-        """How audit and logs name the person."""
+        """The person's name in audit entries and logs: `user:EMAIL`."""
         return f"user:{self.email}"
 
 
 class StoredKey(NamedTuple):
-    """A key that is neither revoked nor expired; of one brand, or (None) of all."""
+    """A valid API key, neither revoked nor expired. `brand_id`: its only brand, None for all brands."""
 
     id: int
     name: str
@@ -104,7 +104,7 @@ class StoredKey(NamedTuple):
 
 
 def create_user(connection: Connection, email: str, password_hash: str, role: Role, edit: Edit) -> int:
-    """Makes a user and returns the id. Raises InvalidValue where the address is taken."""
+    """Creates a user and returns its id. Raises InvalidValue if the address already has a user."""
     first_role = Role.VIEWER if role is Role.OWNER else role
     parameters = {"email": email, "password_hash": password_hash, "role": first_role.value, "at": edit.at}
     user_id: int | None = connection.scalar(INSERT_USER, parameters)
@@ -118,7 +118,10 @@ def create_user(connection: Connection, email: str, password_hash: str, role: Ro
 
 
 def edit_user(connection: Connection, user_id: int, role: Role, edit: Edit, *, disabled: bool) -> None:
-    """Changes what a user may do and ends the sessions. Raises InvalidValue where no owner would be left."""
+    """Changes a user's role, or disables or enables the login, and ends its sessions.
+
+    Raises InvalidValue if no enabled owner would be left.
+    """
     old = _user(connection, user_id)
     was_owner = old["role"] == Role.OWNER and not old["disabled"]
     will_be_owner = role is Role.OWNER and not disabled
@@ -134,18 +137,18 @@ def edit_user(connection: Connection, user_id: int, role: Role, edit: Edit, *, d
 
 
 def _make_owner(connection: Connection, user_id: int, edit: Edit, action: str) -> None:
-    """Makes the user an owner and adds the audit entry: the database knows no other way for the web role."""
+    """Makes the user an owner by a database function, the only way the web role may; it also adds the audit entry."""
     connection.execute(MAKE_OWNER, {"id": user_id, "by": edit.by, "at": edit.at, "action": action})
 
 
-def standing_of(connection: Connection, user_id: int) -> tuple[Role, bool]:
-    """The user's role, and whether the login is disabled; locked until the commit."""
+def role_and_disabled(connection: Connection, user_id: int) -> tuple[Role, bool]:
+    """The user's role, and whether the login is disabled. Locks the user until the transaction ends."""
     user = _user(connection, user_id)
     return Role(user["role"]), bool(user["disabled"])
 
 
 def set_password(connection: Connection, user_id: int, password_hash: str, edit: Edit) -> None:
-    """Changes a password and ends the sessions that the old one began."""
+    """Changes a user's password and ends all its sessions."""
     _user(connection, user_id)
     connection.execute(SET_PASSWORD, {"id": user_id, "password_hash": password_hash})
     connection.execute(END_SESSIONS, {"user_id": user_id})
@@ -160,47 +163,47 @@ def _user(connection: Connection, user_id: int) -> dict[str, Any]:
 
 
 def user_of_email(connection: Connection, email: str) -> int | None:
-    """The id of the user with this address, disabled or not."""
-    found: int | None = connection.scalar(USER_OF_EMAIL, {"email": email})
-    return found
+    """The id of the user with this address, disabled or not; None if there is none."""
+    user_id: int | None = connection.scalar(USER_OF_EMAIL, {"email": email})
+    return user_id
 
 
 def any_user(connection: Connection) -> bool:
-    """Whether there is a user at all."""
+    """Whether any user exists."""
     return bool(connection.scalar(ANY_USER))
 
 
 def role_of(connection: Connection, user_id: int) -> Role:
-    """What the user may do. Raises InvalidValue where there is no such user."""
+    """The user's role. Raises InvalidValue if there is no such user."""
     return Role(_user(connection, user_id)["role"])
 
 
 def users(connection: Connection) -> list[dict[str, Any]]:
-    """Every user, by address."""
+    """All users, sorted by address."""
     return plain(connection.execute(USERS))
 
 
 def credentials(connection: Connection, email: str) -> tuple[Person, str] | None:
-    """The person with this address and the hash of the password, unless disabled."""
+    """The user with this address and the hash of the password; None if there is none or it is disabled."""
     row = connection.execute(CREDENTIALS, {"email": email}).first()
     return None if row is None else (_person(row), row.password_hash)
 
 
 def start_session(connection: Connection, person: Person, token_hash: bytes, at: datetime, until: datetime) -> None:
-    """A browser is signed in until then."""
+    """Stores a session that is valid until `until`, and the time of the sign-in."""
     parameters = {"token_hash": token_hash, "user_id": person.id, "at": at, "until": until}
     connection.execute(INSERT_SESSION, parameters)
     connection.execute(NOTE_SIGN_IN, {"user_id": person.id, "at": at})
 
 
 def session_of(connection: Connection, token_hash: bytes, at: datetime) -> Person | None:
-    """Who is signed in by this token."""
+    """The user signed in with this session token; None if the session has expired or the user is disabled."""
     row = connection.execute(SESSION, {"token_hash": token_hash, "at": at}).first()
     return None if row is None else _person(row)
 
 
 def end_session(connection: Connection, token_hash: bytes) -> None:
-    """The browser is signed out."""
+    """Deletes the session with this token."""
     connection.execute(END_SESSION, {"token_hash": token_hash})
 
 
@@ -218,7 +221,7 @@ def create_key(
     expires_at: datetime | None,
     edit: Edit,
 ) -> int:
-    """Keeps a new key and returns its id."""
+    """Stores a new API key and returns its id. `brand_id` None: the key is valid for all brands."""
     shown = {"name": name, "prefix": prefix, "scopes": sorted(scopes), "brand_id": brand_id, "expires_at": expires_at}
     parameters = {**shown, "secret_hash": secret_hash, "at": edit.at, "by": edit.by}
     key_id = int(connection.execute(INSERT_KEY, parameters).scalar_one())
@@ -227,7 +230,7 @@ def create_key(
 
 
 def key_of(connection: Connection, prefix: str, at: datetime) -> StoredKey | None:
-    """The key with this prefix, where it may still be used."""
+    """The API key with this prefix; None if there is none or it is revoked or expired at `at`."""
     row = connection.execute(KEY, {"prefix": prefix, "at": at}).first()
     if row is None:
         return None
@@ -236,17 +239,17 @@ def key_of(connection: Connection, prefix: str, at: datetime) -> StoredKey | Non
 
 
 def keys(connection: Connection) -> list[dict[str, Any]]:
-    """Every key, revoked and expired ones too, in the order they were made."""
+    """All API keys, revoked and expired ones too, in order of creation."""
     return plain(connection.execute(KEYS))
 
 
 def note_use(connection: Connection, key_id: int, at: datetime) -> None:
-    """Records when the key was used."""
+    """Records when the API key was last used."""
     connection.execute(NOTE_USE, {"id": key_id, "at": at})
 
 
 def revoke_key(connection: Connection, key_id: int, edit: Edit) -> None:
-    """The key opens nothing any more. Raises InvalidValue where there is no such key, or it was revoked before."""
+    """Revokes the API key. Raises InvalidValue if there is no such key, or it is revoked already."""
     row = connection.execute(REVOKE_KEY, {"id": key_id, "at": edit.at}).first()
     if row is None:
         raise InvalidValue("api_key", f"there is no key {key_id} that could be revoked")
@@ -254,8 +257,8 @@ def revoke_key(connection: Connection, key_id: int, edit: Edit) -> None:
 
 
 def forget_expired(connection: Connection, at: datetime) -> None:
-    """Drops sessions that ended by themselves and answers kept for programs that will not ask again.
+    """Deletes expired sessions and answers stored for idempotency keys that are too old.
 
-    Of the moment and Postgres's own clock the earlier one counts.
+    Uses `at` or Postgres's clock, whichever is earlier.
     """
     connection.execute(FORGET, {"at": at})

@@ -1,4 +1,4 @@
-"""What people changed: who, what, old, new; append-only."""
+"""The audit: an append-only record of every edit with who made it, when, and the old and new values."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,13 +20,13 @@ LAST_ENTRY = text("""
 
 LAST_ID = text("SELECT COALESCE(max(id), 0) FROM audit_entries")
 
-# What this transaction noted, though others may have taken ids meanwhile.
+# The entries of this transaction only; other transactions may have added entries with ids in between.
 OF_THIS_TRANSACTION = text("""
     SELECT subject, action, old, new FROM audit_entries
     WHERE id > :after AND xmin = pg_current_xact_id()::xid ORDER BY id
 """)
 
-# Who gave each of the things this status last, and when.
+# For each subject, the person who last set this configured status, and when.
 LAST_STATUS_EDITS = text("""
     SELECT DISTINCT ON (subject_id) subject_id, changed_by, changed_at FROM audit_entries
     WHERE subject = :subject AND subject_id = ANY(CAST(:ids AS bigint[])) AND action = 'edit'
@@ -34,7 +34,7 @@ LAST_STATUS_EDITS = text("""
     ORDER BY subject_id, id DESC
 """)
 
-# The statuses that one action of a person changed, from and to.
+# The configured statuses that one action of a person changed.
 STATUS_EDITS_AT = text("""
     SELECT subject_id, brand_id, old ->> 'configured_status' AS old_status, new ->> 'configured_status' AS new_status
     FROM audit_entries
@@ -45,21 +45,21 @@ STATUS_EDITS_AT = text("""
 
 
 NOTED: Final = "noted"
-"""The option of a connection that says which campaigns this transaction's edits were about."""
+"""The connection option that lists the campaigns edited by this transaction."""
 
-HOLDING: Final = ("time_zone", "currency", "configured_status")
-"""The fields of a brand on which holds of its campaigns depend."""
+FIELDS_WITH_HOLDS: Final = ("time_zone", "currency", "configured_status")
+"""The fields of a brand that can change the holds of its campaigns."""
 
 
 class Edit(NamedTuple):
-    """Who changes something, and when."""
+    """The author and the time of an edit. `by` is such as `user:EMAIL`."""
 
     by: str
     at: datetime
 
 
 class Subject(NamedTuple):
-    """What is changed: a kind of thing, its id, and the brand it belongs to, if to one."""
+    """The edited row: its kind, such as `campaign`, its id, and its brand, None if it belongs to no brand."""
 
     kind: str
     id: int
@@ -67,7 +67,7 @@ class Subject(NamedTuple):
 
 
 class AuditedEdit(NamedTuple):
-    """One entry: the kind of thing, what was done, and its fields before (None: new) and after (None: removed)."""
+    """One audit entry: the kind of row, the action, its fields before (None: created) and after (None: removed)."""
 
     subject: str
     action: str
@@ -83,7 +83,7 @@ def note(
     old: Mapping[str, Any] | None,
     new: Mapping[str, Any] | None,
 ) -> None:
-    """Adds one entry. No secret belongs into `old` and `new`."""
+    """Adds one audit entry. `old` and `new` must contain no secrets."""
     parameters = {
         "at": edit.at,
         "by": edit.by,
@@ -100,7 +100,7 @@ def note(
 
 
 def edited_campaigns(connection: Connection) -> list[int] | None:
-    """The campaigns on whose own facts this transaction's edits were; None: it edited more than those, or nothing."""
+    """The campaigns that this transaction edited; None without edits, or if one concerns all campaigns of a brand."""
     noted: list[int | None] | None = connection.get_execution_options().get(NOTED)
     if noted is None or None in noted:
         return None
@@ -110,30 +110,32 @@ def edited_campaigns(connection: Connection) -> list[int] | None:
 def _campaigns_of(
     subject: Subject, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
 ) -> Iterable[int | None]:
-    """The campaign whose holds the edit may change; None for all of the brand's."""
+    """The campaigns whose holds the edit may change: one, none, or [None] for all campaigns of the brand."""
     if subject.kind in {"campaign", "schedule"}:
         return [subject.id]
     if subject.kind == "budget":
         return [(new or old or {}).get("campaign_id")]
-    if subject.kind == "brand" and (old is None or new is None or any(old[name] != new[name] for name in HOLDING)):
+    if subject.kind == "brand" and (
+        old is None or new is None or any(old[name] != new[name] for name in FIELDS_WITH_HOLDS)
+    ):
         return [None]
     return []
 
 
 def last_edit(connection: Connection, kind: str, subject_id: int) -> Edit | None:
-    """Who changed it last, and when; None where nobody did, or only by hand in the database."""
+    """The last edit of the row; None if there is none in the audit, for example after an edit by SQL."""
     row = connection.execute(LAST_ENTRY, {"subject": kind, "id": subject_id}).first()
     return None if row is None else Edit(row.changed_by, row.changed_at)
 
 
 def last_status_edits(connection: Connection, kind: str, ids: Sequence[int], status: str) -> dict[int, Edit]:
-    """By the thing's id, who gave it the configured status last and when; none where it was set by hand."""
+    """For each row id, the edit that last set this configured status; statuses set by SQL have none."""
     rows = connection.execute(LAST_STATUS_EDITS, {"subject": kind, "ids": list(ids), "status": status})
     return {row.subject_id: Edit(row.changed_by, row.changed_at) for row in rows}
 
 
 class StatusEdit(NamedTuple):
-    """A configured status that was changed."""
+    """A change of one configured status."""
 
     subject_id: int
     brand_id: int
@@ -142,16 +144,16 @@ class StatusEdit(NamedTuple):
 
 
 def status_edits_at(connection: Connection, kind: str, edit: Edit) -> list[StatusEdit]:
-    """The configured statuses of things of this kind that the person changed at this moment."""
+    """The changes of configured statuses of rows of this kind in one edit, found by its author and time."""
     rows = connection.execute(STATUS_EDITS_AT, {"subject": kind, "by": edit.by, "at": edit.at})
     return [StatusEdit(*row) for row in rows]
 
 
 def last_entry(connection: Connection) -> int:
-    """The id of the newest entry, 0 where there is none."""
+    """The id of the newest audit entry; 0 if there is none."""
     return int(connection.execute(LAST_ID).scalar_one())
 
 
 def entries_of_transaction(connection: Connection, after: int) -> list[AuditedEdit]:
-    """What this transaction noted with ids above `after`, in its order."""
+    """The audit entries of this transaction with ids above `after`, in order."""
     return [AuditedEdit(*row) for row in connection.execute(OF_THIS_TRANSACTION, {"after": after})]

@@ -1,8 +1,8 @@
-"""Database roles: what each process may do in Postgres. They are named after the database: `spendgate_worker`.
+"""The Postgres roles of each kind of process, and their privileges. Names begin with the database: `spendgate_worker`.
 
-The migrator owns every table and function, and migrates. The others own nothing and are granted what is written here,
-anew after every migration, so that a privilege that is not written here is gone. No role but the migrator needs a
-privilege on a month of the ledger: all go by the table it is a part of.
+The migrator owns all tables and functions, and runs migrations. The other roles own nothing; after every migration
+their privileges are set to exactly those listed here. Only the migrator needs privileges on the ledger's partitions:
+all others use the partitioned table.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Final
 
 
 class DatabaseRole(StrEnum):
-    """Who connects: the release, the workers and the scheduler, the web processes, whoever only looks."""
+    """The database roles: for releases (migrator), workers and scheduler, web processes, and read-only access."""
 
     MIGRATOR = "migrator"
     WORKER = "worker"
@@ -35,7 +35,7 @@ OPEN: Final = dict.fromkeys(
     ),
     READ,
 )
-"""What everyone may read: no secret lies in it."""
+"""Tables that every role may read: none contains secrets."""
 
 READER: Final = {
     **OPEN,
@@ -44,7 +44,7 @@ READER: Final = {
     "api_keys": "SELECT (id, name, prefix, scopes, brand_id, created_at, created_by, expires_at, revoked_at, used_at)",
     "idempotency_keys": "SELECT (api_key_id, created_at, status)",
 }
-"""Everything but hashes of passwords, sessions and keys, and the answers kept for programs."""
+"""The reader's privileges: all columns except hashes of passwords, sessions and keys, and stored answers."""
 
 WORKER: Final = {
     **OPEN,
@@ -65,12 +65,12 @@ WORKER: Final = {
     "suspect_messages": KEEP,
     "sequence_runs": KEEP,
     "spend_files": KEEP,
-    # To lock a row takes the privilege to update it; a trigger refuses updates.
+    # Locking a row needs the privilege to update it; a trigger refuses actual updates.
     "locks": "SELECT, UPDATE (name)",
     "pending_enforcements": KEEP,
 }
-"""What counts, enforces, reports: what people want, and who they are, is not a worker's to change, and it edits nothing
-in anybody's name. Expired sessions and answers go by a function.
+"""The worker's privileges: counting, enforcement and reports. Workers may not edit what people configure, users or the
+audit; they delete expired sessions and answers through a function.
 """
 
 WEB: Final = {
@@ -80,7 +80,7 @@ WEB: Final = {
     "platform_accounts": COUNT,
     "platform_account_brands": APPEND,
     "released_external_ids": APPEND,
-    # A corrected time zone gives a brand other days.
+    # Correcting a brand's time zone recounts its days.
     "campaign_days": KEEP,
     "brand_days": KEEP,
     "audit_entries": APPEND,
@@ -93,7 +93,7 @@ WEB: Final = {
     "api_keys": COUNT,
     "idempotency_keys": KEEP,
 }
-"""What people and programs edit, and all that a worker may: an edit is enforced, and spend may be counted, there."""
+"""The web role's privileges: edits by people and programs, and all of the worker's, since edits are enforced here."""
 
 TABLES: Final[Mapping[DatabaseRole, Mapping[str, str]]] = {
     DatabaseRole.WORKER: WORKER,

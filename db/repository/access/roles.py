@@ -1,6 +1,6 @@
-"""The statements that make the roles of db/repository/access/privileges.py, and grant them what they may do.
+"""The SQL statements that create the roles of db/repository/access/privileges.py and grant their privileges.
 
-They are given as SQL to run or to read, so that whoever may make roles need not be whoever runs this.
+The functions return the statements instead of running them, so that an administrator can run them separately.
 """
 
 import re
@@ -38,7 +38,7 @@ READER_SETTINGS: Final = {
     "idle_in_transaction_session_timeout": "60s",
     "idle_session_timeout": "1h",
 }
-"""With what a session of the reader begins; the session itself may set them otherwise."""
+"""The default settings of the reader's sessions; a session can change them."""
 
 PLACE: Final = """
     SELECT current_database(), current_schema(), pg_has_role(datdba, 'USAGE'), EXISTS (
@@ -49,7 +49,7 @@ PLACE: Final = """
 """
 KNOWN: Final = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
 
-# True of a superuser too.
+# Also true for a superuser.
 MAY_ACT_AS: Final = "SELECT COALESCE(bool_or(pg_has_role(oid, 'USAGE')), false) FROM pg_roles WHERE rolname = %s"
 
 TABLES_HERE: Final = """
@@ -78,11 +78,14 @@ SET_RETENTION: Final = SQL(
 
 Driver = Connection[Any]
 Verifiers = Mapping[DatabaseRole, str]
-"""The SCRAM verifiers of passwords to set: the passwords themselves never reach the server, nor its log."""
+"""SCRAM verifiers of the passwords to set, by role. Passwords themselves are not sent to the server or its log."""
 
 
 class Place(NamedTuple):
-    """Where we are: a database and one schema of it, whether the database is ours, whether anybody may create there."""
+    """The connected database and its schema. `is_ours`: this connection may act as the database's owner.
+
+    `anybody_creates`: every role may create tables in the schema.
+    """
 
     database: str
     schema: str
@@ -90,7 +93,7 @@ class Place(NamedTuple):
     anybody_creates: bool
 
     def role(self, role: DatabaseRole) -> str:
-        """The role's name. Raises InvalidValue where the database's name leaves no room for it."""
+        """The role's name in Postgres. Raises InvalidValue if it would be longer than MAX_NAME bytes."""
         name = f"{self.database}_{role}"
         if len(name.encode()) > MAX_NAME:
             raise InvalidValue("DATABASE_URL", f"the database's name is too long for a role named {name}")
@@ -98,7 +101,7 @@ class Place(NamedTuple):
 
 
 def place(driver: Driver) -> Place:
-    """Where the connection leads."""
+    """The database and schema of the connection."""
     row = driver.execute(PLACE).fetchone()
     assert row is not None  # noqa: S101 - a connection has a database
     return Place(*row)
@@ -112,13 +115,13 @@ def known_roles(driver: Driver) -> set[DatabaseRole]:
 
 
 def verifier(driver: Driver, role: DatabaseRole, password: str) -> str:
-    """What Postgres keeps of a password, made here."""
+    """The SCRAM verifier of a password, computed by the client; Postgres stores it in place of the password."""
     name = place(driver).role(role)
     return driver.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
 
 
 def creation(driver: Driver, verifiers: Verifiers) -> Iterator[Composed]:
-    """Makes the roles that are missing, sets passwords, hands what we own to the migrator, grants the rest."""
+    """The statements that create missing roles, set passwords, make the migrator the owner of all, grant privileges."""
     here, known = place(driver), known_roles(driver)
     for role in DatabaseRole:
         yield from _login(here, role, verifiers.get(role), is_new=role not in known)
@@ -150,7 +153,7 @@ def _login(here: Place, role: DatabaseRole, secret: str | None, *, is_new: bool)
 
 
 def _migrator(driver: Driver, here: Place) -> Iterator[Composed]:
-    """Who makes the roles acts as the migrator from then on: to hand it what it owned, and to grant in its name."""
+    """Makes the current user a member of the migrator, needed to change owners and to grant on its tables."""
     name = here.role(DatabaseRole.MIGRATOR)
     (acts,) = driver.execute(MAY_ACT_AS, [name]).fetchone() or (False,)
     (is_superuser,) = driver.execute("SELECT current_setting('is_superuser') = 'on'").fetchone() or (False,)
@@ -165,21 +168,21 @@ def _handing_over(driver: Driver, migrator: str) -> Iterator[Composed]:
             yield SQL("ALTER TABLE {} OWNER TO {}").format(Identifier(table), owner)
     for function, arguments, owned_by in driver.execute(FUNCTIONS_HERE, [list(OUR_FUNCTIONS)]):
         if owned_by != migrator:
-            # The server's own words, quoted where they need it.
+            # The argument types come from the server, already quoted.
             yield SQL("ALTER FUNCTION {}({}) OWNER TO {}").format(Identifier(function), SQL(arguments), owner)
 
 
 def grants(driver: Driver, roles: list[DatabaseRole]) -> Iterator[Composed]:
-    """What each of the roles may do, and nothing else, with the tables and functions there are."""
+    """The statements that set each role's privileges on existing tables and functions to exactly those listed."""
     here = place(driver)
     tables = [name for name, _ in driver.execute(TABLES_HERE, [list(READER), LEDGER])]
     functions = {name for name, *_ in driver.execute(FUNCTIONS_HERE, [list(OUR_FUNCTIONS)])}
-    columns = {table: set(found) for table, found in driver.execute(COLUMNS_HERE, [tables])}
+    columns = {table: set(names) for table, names in driver.execute(COLUMNS_HERE, [tables])}
     for role in roles:
         name = Identifier(here.role(role))
         for table in tables:
             yield SQL("REVOKE ALL ON {} FROM {}").format(Identifier(table), name)
-            privileges = _of_columns_there_are(TABLES[role].get(table, ""), columns[table])
+            privileges = _on_existing_columns(TABLES[role].get(table, ""), columns[table])
             if privileges:
                 yield SQL("GRANT {} ON {} TO {}").format(SQL(privileges), Identifier(table), name)
         for function in FUNCTIONS[role]:
@@ -187,8 +190,8 @@ def grants(driver: Driver, roles: list[DatabaseRole]) -> Iterator[Composed]:
                 yield SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(SQL(function), name)
 
 
-def _of_columns_there_are(privileges: str, columns: set[str]) -> str:
-    """The privileges without those on columns that a table of an earlier version lacks."""
+def _on_existing_columns(privileges: str, columns: set[str]) -> str:
+    """The privileges without those on missing columns: a table of an earlier version may lack some."""
     kept = []
     for privilege, listed in PRIVILEGE.findall(privileges):
         names = [name for name in listed.split(", ") if name in columns]
@@ -198,7 +201,7 @@ def _of_columns_there_are(privileges: str, columns: set[str]) -> str:
 
 
 def after_migration(driver: Driver, retention_months: int | None) -> Iterator[Composed]:
-    """Grants anew what this version's roles may do, where they exist, and notes which months may be dropped."""
+    """The statements to run after a migration: sets the privileges of existing roles, stores the ledger's retention."""
     yield from grants(driver, [role for role in TABLES if role in known_roles(driver)])
     has_retention = driver.execute(RETENTION_KNOWN).fetchone() == (True,)
     if has_retention and driver.execute(RETENTION).fetchone() != (retention_months,):

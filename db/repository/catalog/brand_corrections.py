@@ -1,4 +1,7 @@
-"""A brand's zone and currency corrected: its days counted anew from the ledger, which is only ever added to."""
+"""Corrects a brand's time zone and currency after spend: recounts its days from the ledger.
+
+Ledger events are never changed; events that must move get a reversal and a new event.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +18,7 @@ from domain.periods import next_transition
 
 LIFT_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
 
-# Counters are locked before the brand, in the order in which all who count lock them.
+# Locks counters before the brand, in the order in which counting locks them.
 LOCK_CAMPAIGN_DAYS = text("""
     SELECT count(*) FROM (
         SELECT FROM campaign_days WHERE brand_id = :brand_id ORDER BY day, campaign_id FOR NO KEY UPDATE
@@ -26,7 +29,7 @@ LOCK_BRAND_DAYS = text("""
     SELECT count(*) FROM (SELECT FROM brand_days WHERE brand_id = :brand_id ORDER BY day FOR NO KEY UPDATE) AS locked
 """)
 
-# Lets the trigger that fixes zone and currency once there is spend take the next update of this one brand.
+# Allows the update of this brand's zone and currency, which a trigger refuses once the brand has spend.
 ALLOW = text("SELECT set_config('spendgate.corrects_brand', CAST(CAST(:brand_id AS bigint) AS text), true)")
 
 FORBID = text("SELECT set_config('spendgate.corrects_brand', '', true)")
@@ -41,8 +44,8 @@ SPAN = text("SELECT min(occurred_at), max(occurred_at) FROM spend_events WHERE b
 
 BRAND_DAYS = text("SELECT day, spent_micros FROM brand_days WHERE brand_id = :brand_id")
 
-# The brand's ledger with the day of each event by the old zone and by the new one, from the stretches of time in which
-# both keep their distance from UTC, so that days are those that the counters know.
+# The brand's events with their day in the old and in the new zone. Both UTC offsets are parameters, by stretch of time,
+# so that the days match those of the counters.
 EVENTS = """
     events AS (
         SELECT event_id, campaign_id, occurred_at, amount_micros, source,
@@ -57,7 +60,7 @@ EVENTS = """
     )
 """
 
-# Ids of version 5 are those of differences between reported totals, beside which the source reports that day's total.
+# Events made from reported totals: their ids are UUIDs of version 5, and their source reported a total for the day.
 TOTALS = f"""
     {EVENTS}, differences AS (
         SELECT events.*, day, total_micros FROM events
@@ -66,7 +69,7 @@ TOTALS = f"""
     )
 """  # noqa: S608 - a constant, put together once
 
-# Days whose reported total is not what the ledger has of it, where some of it would change its day.
+# Reported totals that differ from the sum of their events, where an event would move to another day.
 UNCLEAR_TOTALS = text(f"""
     WITH {TOTALS}
     SELECT source, campaign_id, day, total_micros, sum(amount_micros) AS counted_micros FROM differences
@@ -75,7 +78,7 @@ UNCLEAR_TOTALS = text(f"""
     ORDER BY day, campaign_id, source LIMIT 5
 """)  # noqa: S608 - a constant, put together once
 
-# What was reported of one day and would be counted on another, by its moment.
+# Spend reported for one day that the new zone would count on another day, by `occurred_at`.
 MISPLACED_TOTALS = text(f"""
     WITH {TOTALS}
     SELECT source, campaign_id, day, occurred_at, sum(amount_micros) AS micros FROM differences
@@ -93,7 +96,7 @@ APPEND = text("""
     ORDER BY event_id
 """)
 
-# Days that the ledger no longer holds whole keep their counters, but for what comes from another day or goes to one.
+# Days no longer completely in the ledger keep their counters, adjusted by events that move to or from another day.
 ADJUST_KEPT_DAYS = text(f"""
     WITH {EVENTS}, moved AS (
         SELECT campaign_id, new_day AS day, amount_micros FROM events WHERE new_day <= :kept
@@ -107,7 +110,7 @@ ADJUST_KEPT_DAYS = text(f"""
     ON CONFLICT (brand_id, campaign_id, day) DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
 """)  # noqa: S608 - a constant, put together once
 
-# How many days of campaigns are counted otherwise than by the new zone.
+# The number of campaign days whose counter changes with the new zone.
 CHANGED_CAMPAIGN_DAYS = text(f"""
     WITH {EVENTS}, counted AS (
         SELECT campaign_id, new_day AS day, sum(amount_micros) AS micros FROM events
@@ -122,7 +125,7 @@ CHANGED_CAMPAIGN_DAYS = text(f"""
 
 CLEAR_CAMPAIGN_DAYS = text("DELETE FROM campaign_days WHERE brand_id = :brand_id AND day > :kept")
 
-# Days of the ledger, and days of which a total of zero was reported.
+# Counts the days in the ledger, and adds days with a reported total of 0.
 COUNT_CAMPAIGN_DAYS = text(f"""
     WITH {EVENTS}
     INSERT INTO campaign_days (brand_id, campaign_id, day, spent_micros)
@@ -144,11 +147,11 @@ COUNT_BRAND_DAYS = text("""
 """)
 
 BEFORE_ALL_DAYS: Final = date(1, 1, 1)
-"""As the last day that is kept, where the ledger holds every day."""
+"""The value of `kept` (the last day to keep as counted) if the ledger has all days."""
 
 
 class Misplaced(NamedTuple):
-    """Micros reported for `day` whose moment the new zone puts on another day."""
+    """Micros reported for `day` whose `occurred_at` is on another day in the new zone."""
 
     source: str
     campaign_id: int
@@ -158,23 +161,23 @@ class Misplaced(NamedTuple):
 
 
 def lock_counters(connection: Connection, brand_id: int) -> None:
-    """Waits until nobody counts the brand's spend, but who counts the first of a day; lifts the limit of time."""
+    """Locks the brand's existing counters, which blocks counting on these days, and lifts the statement timeout."""
     connection.execute(LIFT_TIME_LIMIT)
     connection.execute(LOCK_CAMPAIGN_DAYS, {"brand_id": brand_id})
     connection.execute(LOCK_BRAND_DAYS, {"brand_id": brand_id})
 
 
 def days_of(connection: Connection, brand_id: int) -> dict[date, int]:
-    """Micros of each of the brand's days, by its counters."""
+    """The brand's counters: micros by day."""
     return {row.day: row.spent_micros for row in connection.execute(BRAND_DAYS, {"brand_id": brand_id})}
 
 
 def stretches(connection: Connection, brand_id: int, old: ZoneInfo, new: ZoneInfo) -> dict[str, Any]:
-    """What the statements on the brand's ledger ask for: the distance of both zones from UTC, wherever it has spend."""
+    """The parameters of EVENTS: the UTC offsets of both zones, by stretch of time, over the brand's ledger."""
     first, last = connection.execute(SPAN, {"brand_id": brand_id}).one()
     rows: list[tuple[datetime, datetime, int, int]] = []
     if first is not None:
-        # Moved totals may lie two days from where they were.
+        # Moved totals may be up to two days away.
         starts_at, end = first - timedelta(days=3), last + timedelta(days=3)
         while starts_at < end:
             ends_at = min(next_transition(starts_at, zone) or end for zone in (old, new))
@@ -190,12 +193,12 @@ def _seconds(at: datetime, zone: ZoneInfo) -> int:
 
 
 def unclear_totals(connection: Connection, events: dict[str, Any], kept: date) -> list[dict[str, Any]]:
-    """Reported totals, with days after `kept`, that do not tell which of the ledger's events are theirs."""
+    """Up to five reported totals, for days after `kept`, that cannot be matched with their events in the ledger."""
     return [dict(row) for row in connection.execute(UNCLEAR_TOTALS, events | {"kept": kept}).mappings()]
 
 
 def misplaced_totals(connection: Connection, events: dict[str, Any], kept: date) -> list[Misplaced]:
-    """What was reported for a day after `kept` and would be counted on another."""
+    """Spend reported for a day after `kept` that the new zone would count on another day."""
     rows = connection.execute(MISPLACED_TOTALS, events | {"kept": kept})
     return [
         Misplaced(source, campaign_id, day, occurred_at, int(micros))
@@ -203,10 +206,10 @@ def misplaced_totals(connection: Connection, events: dict[str, Any], kept: date)
     ]
 
 
-def put_right(
+def move_totals(
     connection: Connection, brand_id: int, moved: Iterable[tuple[Misplaced, datetime]], at: datetime
 ) -> list[str]:
-    """Takes misplaced totals back where they are in the ledger and adds them at the given moments; returns the ids."""
+    """Appends to the ledger, for each misplaced total, its reversal and an event at its new moment; returns the ids."""
     rows: list[tuple[str, int, datetime, int, str]] = []
     for one, moment in moved:
         for occurred_at, micros in ((one.occurred_at, -one.micros), (moment, one.micros)):
@@ -230,16 +233,16 @@ def put_right(
 
 
 def correct(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
-    """Changes the brand's zone and currency, with or without spend, and nothing else of it."""
+    """Sets the brand's time zone and currency, even if it has spend. Does not recount its days."""
     connection.execute(ALLOW, {"brand_id": brand_id})
     connection.execute(CORRECT, {"brand_id": brand_id, "time_zone": zone, "currency": currency})
     connection.execute(FORBID)
 
 
 def recount(connection: Connection, brand_id: int, events: dict[str, Any], kept: date, added: Sequence[str]) -> int:
-    """Counts the days after `kept` from the ledger by the new zone; returns how many days of campaigns that changes.
+    """Recounts the days after `kept` from the ledger in the new zone; returns how many campaign days changed.
 
-    `added`: events that no counter knows yet.
+    `events`: the result of `stretches`. `added`: ids of events from `move_totals`, not counted yet.
     """
     parameters = events | {"kept": kept}
     changed: int = connection.execute(CHANGED_CAMPAIGN_DAYS, parameters).scalar_one()

@@ -1,4 +1,4 @@
-"""Brands, campaigns, budgets and schedules as people edit them; every edit audited."""
+"""Creates and edits brands, campaigns, budgets and schedules; adds an audit entry for every edit."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -33,7 +33,7 @@ BRAND = text("SELECT id, name, time_zone, currency, configured_status FROM brand
 
 BRANDS_NAMED = text("SELECT id FROM brands WHERE name = :name ORDER BY id LIMIT 10")
 
-# The brand of a name that somebody made, by the audit.
+# The oldest brand with a name that this author created, by the audit.
 BRAND_MADE_BY = text("""
     SELECT brands.id FROM brands JOIN audit_entries ON subject = 'brand' AND subject_id = brands.id
     WHERE name = :name AND action = 'create' AND changed_by = :by ORDER BY brands.id LIMIT 1
@@ -74,8 +74,8 @@ SET_BUDGET = text("""
     RETURNING id
 """)
 
-# Tells triggers when a limit is taken away, or an external id released.
-TELL_EDIT_TIME = text("SELECT set_config('spendgate.edited_at', CAST(CAST(:at AS timestamptz) AS text), true)")
+# Passes the time of the edit to the triggers that record removed limits and released external ids.
+SET_EDIT_TIME = text("SELECT set_config('spendgate.edited_at', CAST(CAST(:at AS timestamptz) AS text), true)")
 
 REMOVE_BUDGET = text("DELETE FROM budgets WHERE id = :id")
 
@@ -93,44 +93,44 @@ CAMPAIGN_FIELDS: Final = frozenset(
 )
 BUDGET_FIELDS: Final = frozenset({"limit_micros"})
 SCHEDULE_FIELDS: Final = frozenset({"dayparts"})
-"""What people set of each; an edit that changes none of them writes nothing."""
+"""The editable fields of each kind of row."""
 
 
 DEFAULT_ZONE: Final = "UTC"
 DEFAULT_CURRENCY: Final = "USD"
 
 
-def taken_by_default(*, zone: bool, currency: bool) -> str | None:
-    """A sentence that names what nobody has chosen of a new brand; None where both were chosen."""
-    taken = [name for name, is_taken in ((DEFAULT_ZONE, zone), (DEFAULT_CURRENCY, currency)) if is_taken]
-    if not taken:
+def default_notice(*, zone: bool, currency: bool) -> str | None:
+    """A notice that names the defaults used for a new brand's zone and currency; None if neither was a default."""
+    defaults = [name for name, is_default in ((DEFAULT_ZONE, zone), (DEFAULT_CURRENCY, currency)) if is_default]
+    if not defaults:
         return None
-    return f"{' and '.join(taken)} by default; the first spend fixes the brand's time zone and currency"
+    return f"{' and '.join(defaults)} by default; the first spend fixes the brand's time zone and currency"
 
 
 def lock_catalog(connection: Connection) -> None:
-    """Waits until no other transaction makes brands or campaigns that it did not find."""
+    """Takes the lock for creating missing brands and campaigns, until the transaction ends; waits for others."""
     locks.take(connection, Lock.CATALOG)
 
 
 def brand_named(connection: Connection, name: str) -> int | None:
-    """The id of the brand with this name. Raises InvalidValue where several have it."""
-    found = list(connection.scalars(BRANDS_NAMED, {"name": name}))
-    if len(found) > 1:
-        ids = ", ".join(map(str, found))
+    """The id of the brand with this name; None if there is none. Raises InvalidValue if several brands have it."""
+    brand_ids = list(connection.scalars(BRANDS_NAMED, {"name": name}))
+    if len(brand_ids) > 1:
+        ids = ", ".join(map(str, brand_ids))
         raise InvalidValue("brand", f"{name!r} is the name of several: {ids}; rename the others, or use an id")
-    return found[0] if found else None
+    return brand_ids[0] if brand_ids else None
 
 
 def brand_made_by(connection: Connection, name: str, by: str) -> int | None:
-    """The id of the oldest brand with this name that `by` made."""
-    found: int | None = connection.scalar(BRAND_MADE_BY, {"name": name, "by": by})
-    return found
+    """The id of the oldest brand with this name that the author `by` created; None if there is none."""
+    brand_id: int | None = connection.scalar(BRAND_MADE_BY, {"name": name, "by": by})
+    return brand_id
 
 
 def create_brand(connection: Connection, name: str, zone: str, currency: str, edit: Edit) -> int:
-    """Makes a brand and returns its id. Raises InvalidValue for a zone or currency that does not exist."""
-    new = {"name": named(name), "time_zone": time_zone(zone).key, "currency": checked_currency(currency)}
+    """Creates a brand and returns its id. Raises InvalidValue for an invalid name, time zone or currency."""
+    new = {"name": checked_name(name), "time_zone": time_zone(zone).key, "currency": checked_currency(currency)}
     brand_id = int(connection.execute(INSERT_BRAND, new | {"at": edit.at}).scalar_one())
     note(connection, edit, "create", Subject("brand", brand_id, brand_id), None, new)
     return brand_id
@@ -148,16 +148,17 @@ def create_campaign(
     starts_on: date | None = None,
     ends_on: date | None = None,
 ) -> int:
-    """Makes a campaign, enabled, and returns its id. The caller enforces its brand in the same transaction.
+    """Creates an enabled campaign and returns its id. The caller enforces its brand in the same transaction.
 
-    `account`: the platform's id of an account that is bound to the brand; None: the brand's default account.
+    `account`: the platform's id of an account bound to the brand; None for the brand's default account. Raises
+    InvalidValue for an unknown brand or account, an invalid field, or an external id that another campaign has.
     """
     _found(connection, BRAND, "brand", brand_id)
     new = {
         "brand_id": brand_id,
-        "name": named(name),
-        "platform": known_as("platform", platform),
-        "external_id": known_as("external_id", external_id),
+        "name": checked_name(name),
+        "platform": checked_external_name("platform", platform),
+        "external_id": checked_external_name("external_id", external_id),
         "starts_on": starts_on,
         "ends_on": ends_on,
     }
@@ -165,28 +166,34 @@ def create_campaign(
     account_id = None if account is None else bound_account(connection, brand_id, platform, account)
     row = new | {"platform_account_id": account_id, "at": edit.at}
     campaign_id = int(_unless_taken(connection, INSERT_CAMPAIGN, row).scalar_one())
-    told = new if account is None else new | {"account": account}
-    note(connection, edit, "create", Subject("campaign", campaign_id, brand_id), None, told)
+    audited = new if account is None else new | {"account": account}
+    note(connection, edit, "create", Subject("campaign", campaign_id, brand_id), None, audited)
     return campaign_id
 
 
 def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, object], edit: Edit) -> None:
-    """Changes the named fields. Raises InvalidValue for a zone or currency changed after the first spend."""
+    """Sets the fields in `changes`. Raises InvalidValue for invalid values, and for a new zone or currency after spend.
+
+    Writes nothing if no field differs.
+    """
     old = _found(connection, BRAND, "brand", brand_id)
     new = _merged(old, changes, BRAND_FIELDS)
     if new == old:
         return
     time_zone(str(new["time_zone"]))
     checked_currency(str(new["currency"]))
-    moved = [field for field in ("time_zone", "currency") if new[field] != old[field]]
-    if moved and connection.scalar(HAS_SPEND, {"id": brand_id}):
-        raise InvalidValue(moved[0], "fixed, because the brand has spend")
+    changed = [field for field in ("time_zone", "currency") if new[field] != old[field]]
+    if changed and connection.scalar(HAS_SPEND, {"id": brand_id}):
+        raise InvalidValue(changed[0], "fixed, because the brand has spend")
     connection.execute(UPDATE_BRAND, new)
     note(connection, edit, "edit", Subject("brand", brand_id, brand_id), old, new)
 
 
 def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str, object], edit: Edit) -> None:
-    """Changes the named fields. Raises InvalidValue for a flight that ends before it starts."""
+    """Sets the fields in `changes`; writes nothing if no field differs. The caller then enforces the brand.
+
+    Raises InvalidValue for invalid values, such as a flight that ends before it starts.
+    """
     old = _found(connection, CAMPAIGN, "campaign", campaign_id)
     new = _merged(old, changes, CAMPAIGN_FIELDS)
     account = new.pop("account", None)
@@ -197,32 +204,36 @@ def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str
     if new == old:
         return
     for field in ("platform", "external_id"):
-        known_as(field, new[field])
+        checked_external_name(field, new[field])
     _in_order(new)
-    connection.execute(TELL_EDIT_TIME, {"at": edit.at})
+    connection.execute(SET_EDIT_TIME, {"at": edit.at})
     _unless_taken(connection, UPDATE_CAMPAIGN, new)
     note(connection, edit, "edit", Subject("campaign", campaign_id, old["brand_id"]), old, new)
 
 
 def brand(connection: Connection, brand_id: int) -> dict[str, Any]:
-    """The brand's fields. Raises InvalidValue when there is no such brand."""
+    """The brand's editable fields and id. Raises InvalidValue if there is no such brand."""
     return _found(connection, BRAND, "brand", brand_id)
 
 
 def campaign(connection: Connection, campaign_id: int) -> dict[str, Any]:
-    """The campaign's fields, as people set them. Raises InvalidValue when there is no such campaign."""
+    """The campaign's editable fields and ids. Raises InvalidValue if there is no such campaign."""
     return _found(connection, CAMPAIGN, "campaign", campaign_id)
 
 
 def brand_of(connection: Connection, campaign_id: int) -> int:
-    """The brand that owns the campaign. Raises InvalidValue when there is no such campaign."""
+    """The id of the brand that owns the campaign. Raises InvalidValue if there is no such campaign."""
     return int(_found(connection, CAMPAIGN, "campaign", campaign_id)["brand_id"])
 
 
 def set_budget(
     connection: Connection, brand_id: int, campaign_id: int | None, period: Period, limit_micros: int, edit: Edit
 ) -> int:
-    """Sets the limit of one period, of the brand or of its campaign; returns the budget's id. 0 holds at once."""
+    """Sets the limit of one period for the brand or one of its campaigns; returns the budget's id.
+
+    A limit of 0 holds at once. Raises InvalidValue for a limit out of range, an unknown brand, or another brand's
+    campaign; StaleRead if an edit by SQL has locked the budget.
+    """
     if not 0 <= limit_micros <= MAX_AMOUNT_MICROS:
         raise InvalidValue("limit_micros", f"{limit_micros} is not between 0 and {MAX_AMOUNT_MICROS}")
     _found(connection, BRAND, "brand", brand_id)
@@ -240,24 +251,24 @@ def set_budget(
 
 
 def budget(connection: Connection, budget_id: int) -> dict[str, Any]:
-    """The budget's fields. Raises InvalidValue when there is no such budget."""
+    """The budget's fields. Raises InvalidValue if there is no such budget."""
     return _found(connection, BUDGET, "budget", budget_id)
 
 
 def budget_of(connection: Connection, brand_id: int, campaign_id: int | None, period: Period) -> int | None:
-    """The id of the budget that the brand or its campaign has for this period."""
+    """The id of the budget of the brand (`campaign_id` None) or of its campaign for this period; None if not set."""
     key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
-    found: int | None = connection.scalar(LIMIT, key)
-    return found
+    budget_id: int | None = connection.scalar(LIMIT, key)
+    return budget_id
 
 
 def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None, period: Period, edit: Edit) -> None:
-    """Takes the limit away: no budget, no limit. Raises InvalidValue when there is none."""
+    """Removes the budget of the brand or campaign for this period. Raises InvalidValue if there is none."""
     key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
     old = connection.execute(LIMIT, key).first()
     if old is None:
         raise InvalidValue("period", f"there is no {period} budget")
-    connection.execute(TELL_EDIT_TIME, {"at": edit.at})
+    connection.execute(SET_EDIT_TIME, {"at": edit.at})
     locks.execute_or_yield(connection, REMOVE_BUDGET, {"id": old.id})
     note(
         connection, edit, "remove", Subject("budget", old.id, brand_id), key | {"limit_micros": old.limit_micros}, None
@@ -265,7 +276,7 @@ def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None
 
 
 def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, edit: Edit) -> None:
-    """Replaces the campaign's dayparts; an empty schedule is always open."""
+    """Replaces the campaign's dayparts. An empty schedule is always open. Raises InvalidValue for no such campaign."""
     brand_id = brand_of(connection, campaign_id)
     old = [tuple(row) for row in connection.execute(DAYPARTS_OF, {"id": campaign_id})]
     new = [(part.weekday, part.starts_minute, part.ends_minute) for part in schedule]
@@ -279,7 +290,7 @@ def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, e
 
 
 def schedule_of(connection: Connection, campaign_id: int) -> Schedule:
-    """The campaign's dayparts. Raises InvalidValue when there is no such campaign."""
+    """The campaign's dayparts. Raises InvalidValue if there is no such campaign."""
     brand_of(connection, campaign_id)
     return tuple(Daypart(*row) for row in connection.execute(DAYPARTS_OF, {"id": campaign_id}))
 
@@ -297,8 +308,8 @@ def _unless_taken(connection: Connection, statement: TextClause, new: Mapping[st
     except IntegrityError as error:
         if "uq_campaigns_platform_account_id_external_id" not in str(error.orig):
             raise
-        taken = f"{new['platform']} {new['external_id']} is another campaign already in this account"
-        raise InvalidValue("external_id", taken) from None
+        detail = f"another campaign in this account is {new['platform']} {new['external_id']} already"
+        raise InvalidValue("external_id", detail) from None
 
 
 def _merged(old: Mapping[str, Any], changes: Mapping[str, object], known: frozenset[str]) -> dict[str, Any]:
@@ -306,14 +317,14 @@ def _merged(old: Mapping[str, Any], changes: Mapping[str, object], known: frozen
         raise InvalidValue(field, "is not a field that can be edited")
     merged = {**old, **changes}
     if "name" in changes:
-        named(str(merged["name"]))
+        checked_name(str(merged["name"]))
     if merged["configured_status"] not in set(ConfiguredStatus):
         raise InvalidValue("configured_status", f"{merged['configured_status']!r} is not enabled, paused or archived")
     return merged
 
 
-def named(name: str) -> str:
-    """The name, where it is one. Raises InvalidValue for an empty or a long one, or as `domain.text` says."""
+def checked_name(name: str) -> str:
+    """Returns the name. Raises InvalidValue if it is empty, too long, or has characters that `domain.text` forbids."""
     if not name.strip():
         raise InvalidValue("name", "is empty")
     if fault := fault_of(name):
@@ -323,8 +334,8 @@ def named(name: str) -> str:
     return name
 
 
-def known_as(field: str, text: str | None) -> str | None:
-    """How a platform or its id for a campaign may be written: as a spend event can name it."""
+def checked_external_name(field: str, text: str | None) -> str | None:
+    """Returns a platform's name or external id, or None. Raises InvalidValue if a spend event could not contain it."""
     if text is not None and not 0 < len(text) <= MAX_TEXT:
         raise InvalidValue(field, f"is not a line of at most {MAX_TEXT} characters")
     if text and (fault := fault_of(text)):
@@ -333,7 +344,7 @@ def known_as(field: str, text: str | None) -> str | None:
 
 
 def checked_currency(code: str) -> str:
-    """The code, where it has the form of one. Raises InvalidValue."""
+    """Returns the currency code. Raises InvalidValue unless it is three upper-case letters."""
     if len(code) != 3 or not code.isascii() or not code.isalpha() or not code.isupper():
         raise InvalidValue("currency", f"{code!r} is not an ISO 4217 code such as USD")
     return code

@@ -1,4 +1,4 @@
-"""Answers kept for programs that send a create again: the same key and request get the same answer."""
+"""Idempotency keys: a program that retries a create request with the same key gets the first answer again."""
 
 import json
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-# Waits for another transaction that holds the key; a key older than a day begins anew.
+# Claims the key, waiting for a transaction that is claiming it. A key older than a day can be claimed again.
 CLAIM = text("""
     INSERT INTO idempotency_keys AS kept (api_key_id, key, request_hash, created_at)
     VALUES (:api_key_id, :key, :request_hash, :at)
@@ -28,7 +28,7 @@ KEEP = text("""
 
 
 class Attempt(NamedTuple):
-    """One request of a program under an idempotency key of its own choice; the hash tells one request from another."""
+    """A request with the idempotency key that the program chose, and a hash of its content."""
 
     api_key_id: int
     key: str
@@ -36,7 +36,7 @@ class Attempt(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What was, or will be, answered."""
+    """An HTTP answer: status, headers and JSON body."""
 
     status: int
     headers: dict[str, str]
@@ -44,13 +44,13 @@ class Answer(NamedTuple):
 
 
 class KeyReused(Exception):
-    """The key came before with another request."""
+    """The idempotency key was used before for a request with other content."""
 
 
 def claim(connection: Connection, attempt: Attempt, at: datetime) -> Answer | None:
-    """Takes the key for this transaction, or returns the answer that was kept under it within the last day.
+    """Claims the key and returns None, or returns the answer stored under it within the last 24 hours.
 
-    Raises KeyReused where the key belongs to another request.
+    Raises KeyReused if the key was used for another request.
     """
     if connection.scalar(CLAIM, {**attempt._asdict(), "at": at}) is not None:
         return None
@@ -61,7 +61,7 @@ def claim(connection: Connection, attempt: Attempt, at: datetime) -> Answer | No
 
 
 def keep(connection: Connection, attempt: Attempt, answer: Answer) -> None:
-    """Keeps the answer with what it tells of, in one commit."""
+    """Stores the answer under the claimed key, in the same transaction as the rows that the request created."""
     parameters = {
         "api_key_id": attempt.api_key_id,
         "key": attempt.key,

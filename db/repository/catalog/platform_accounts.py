@@ -1,4 +1,4 @@
-"""Accounts of advertisers on platforms, the brands they are bound to, and moves of campaigns between those brands."""
+"""Platform accounts, the brands bound to them, and moves of campaigns between those brands."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -16,7 +16,7 @@ ADD_ACCOUNT = text("""
     VALUES (:platform, :account_id, :name, :at) RETURNING id
 """)
 
-# What was a brand's default account; the brand gets another one at need.
+# Names a brand's default account. The brand gets a new default account when it needs one.
 IDENTIFY = text("""
     UPDATE platform_accounts SET account_id = :account_id, default_of_brand_id = NULL
     WHERE id = :id AND account_id IS NULL RETURNING id
@@ -29,13 +29,13 @@ BIND = text("""
 
 ACCOUNT = text("SELECT id, platform, account_id, name FROM platform_accounts WHERE id = :id")
 
-# The account of a platform's own id, where it is bound to the brand.
+# The account with a platform's account id, if it is bound to the brand.
 BOUND_ACCOUNT = text("""
     SELECT id FROM platform_accounts JOIN platform_account_brands ON platform_account_id = id
     WHERE platform = :platform AND account_id = :account_id AND brand_id = :brand_id
 """)
 
-# Accounts with the brands they are bound to; of one brand, or of all.
+# One page of accounts with the brands bound to them, for one brand or all.
 ACCOUNTS = text("""
     SELECT id, platform, account_id, name, default_of_brand_id, created_at, ARRAY(
         SELECT brand_id FROM platform_account_brands WHERE platform_account_id = id
@@ -51,15 +51,15 @@ ACCOUNTS = text("""
 
 LAST_COUNTED_DAY = text("SELECT max(day) FROM campaign_days WHERE brand_id = :brand_id AND campaign_id = :campaign_id")
 
-# Tells the trigger on campaigns from which day on the campaign no longer holds the id that is released.
-TELL_RELEASE_DAY = text("SELECT set_config('spendgate.released_on', CAST(CAST(:day AS date) AS text), true)")
+# Passes to the trigger on campaigns the first day on which the campaign no longer owns its external id.
+SET_RELEASE_DAY = text("SELECT set_config('spendgate.released_on', CAST(CAST(:day AS date) AS text), true)")
 
 RELEASE = text("""
     UPDATE campaigns SET external_id = NULL, configured_status = :configured_status, ends_on = :ends_on
     WHERE id = :id
 """)
 
-# A campaign like the one that is moved, in another brand.
+# Creates the moved campaign's successor in the other brand.
 TAKE_OVER = text("""
     INSERT INTO campaigns (brand_id, name, platform, external_id, platform_account_id, starts_on, ends_on,
         configured_status, set_holds, created_at)
@@ -85,17 +85,20 @@ COPY_DAYPARTS = text("""
 
 
 def add(connection: Connection, platform: str, account_id: str, name: str, edit: Edit) -> int:
-    """Makes an account that the platform knows by `account_id`, bound to no brand yet; returns its id."""
+    """Creates a platform account with the platform's id `account_id`, bound to no brand; returns Spendgate's id for it.
+
+    Raises InvalidValue if the platform's id is taken.
+    """
     new = {"platform": platform, "account_id": account_id, "name": name}
-    made = int(_unless_known(connection, ADD_ACCOUNT, new | {"at": edit.at}).scalar_one())
-    note(connection, edit, "create", Subject("platform_account", made), None, new)
-    return made
+    created_id = int(_unless_known(connection, ADD_ACCOUNT, new | {"at": edit.at}).scalar_one())
+    note(connection, edit, "create", Subject("platform_account", created_id), None, new)
+    return created_id
 
 
 def identify(connection: Connection, platform_account_id: int, account_id: str, edit: Edit) -> None:
-    """Says which account of the platform a default account is: spend that names it is that of its campaigns.
+    """Sets the platform's account id of a default account; spend that names this id then finds its campaigns.
 
-    Raises InvalidValue for an account that has an id already, and for an id that another account has.
+    Raises InvalidValue if the account has an id already, or another account has this id.
     """
     old = account(connection, platform_account_id)
     new = {"id": platform_account_id, "platform": old["platform"], "account_id": account_id}
@@ -114,14 +117,14 @@ def _unless_known(connection: Connection, statement: TextClause, new: Mapping[st
 
 
 def bind(connection: Connection, platform_account_id: int, brand_id: int, edit: Edit) -> None:
-    """Lets the brand have campaigns in the account; again changes nothing."""
+    """Binds the brand to the account, so that its campaigns may be there. Does nothing if it is bound already."""
     key = {"brand_id": brand_id, "platform_account_id": platform_account_id}
     if connection.execute(BIND, key).first() is not None:
         note(connection, edit, "bind", Subject("platform_account", platform_account_id, brand_id), None, key)
 
 
 def account(connection: Connection, platform_account_id: int) -> dict[str, Any]:
-    """The account's fields. Raises InvalidValue when there is no such account."""
+    """The platform account's fields. Raises InvalidValue if there is no such account."""
     row = connection.execute(ACCOUNT, {"id": platform_account_id}).first()
     if row is None:
         raise InvalidValue("platform account", f"there is no platform account {platform_account_id}")
@@ -129,17 +132,20 @@ def account(connection: Connection, platform_account_id: int) -> dict[str, Any]:
 
 
 def bound_account(connection: Connection, brand_id: int, platform: str | None, account_id: str) -> int:
-    """The account that the platform knows by this id. Raises InvalidValue where it is not bound to the brand."""
+    """Spendgate's id of the account with the platform's id `account_id`.
+
+    Raises InvalidValue if there is none that is bound to the brand.
+    """
     key = {"brand_id": brand_id, "platform": platform, "account_id": account_id}
-    found: int | None = connection.scalar(BOUND_ACCOUNT, key)
-    if found is None:
-        told = f"{platform or 'no platform'} {account_id} is no account that is bound to brand {brand_id}"
-        raise InvalidValue("account", told)
-    return found
+    platform_account_id: int | None = connection.scalar(BOUND_ACCOUNT, key)
+    if platform_account_id is None:
+        detail = f"{platform or 'no platform'} {account_id} is not an account bound to brand {brand_id}"
+        raise InvalidValue("account", detail)
+    return platform_account_id
 
 
 def is_default(connection: Connection, campaign: Mapping[str, Any]) -> bool:
-    """Whether nobody has named the campaign's account."""
+    """Whether the campaign has no account, or one whose platform id was never set (a brand's default account)."""
     platform_account_id = campaign["platform_account_id"]
     return platform_account_id is None or account(connection, platform_account_id)["account_id"] is None
 
@@ -147,12 +153,12 @@ def is_default(connection: Connection, campaign: Mapping[str, Any]) -> bool:
 def accounts(
     connection: Connection, *, after: int = 0, limit: int = 1_000, only_brand_id: int | None = None
 ) -> list[dict[str, Any]]:
-    """One page of accounts by id, each with the brands it is bound to."""
+    """One page of platform accounts in id order, each with `brand_ids`, the brands bound to it."""
     return plain(connection.execute(ACCOUNTS, {"after": after, "limit": limit, "only_brand_id": only_brand_id}))
 
 
 def last_counted_day(connection: Connection, brand_id: int, campaign_id: int) -> date | None:
-    """The last brand-local day on which the campaign counted anything."""
+    """The last brand-local day for which the campaign has a counter; None if it has none."""
     day: date | None = connection.scalar(LAST_COUNTED_DAY, {"brand_id": brand_id, "campaign_id": campaign_id})
     return day
 
@@ -160,27 +166,30 @@ def last_counted_day(connection: Connection, brand_id: int, campaign_id: int) ->
 def release(
     connection: Connection, campaign: Mapping[str, Any], from_day: date, changes: Mapping[str, Any], edit: Edit
 ) -> None:
-    """Takes the campaign's external id away from it from `from_day` on; the days before stay its own."""
-    connection.execute(TELL_RELEASE_DAY, {"day": from_day})
+    """Takes the external id from the campaign from `from_day` on; spend on earlier days still counts for it.
+
+    `campaign` holds its current fields, `changes` those to set along with it.
+    """
+    connection.execute(SET_RELEASE_DAY, {"day": from_day})
     new = {**campaign, **changes, "external_id": None}
     connection.execute(RELEASE, new)
     note(connection, edit, "move", Subject("campaign", campaign["id"], campaign["brand_id"]), campaign, new)
 
 
 def take_over(connection: Connection, campaign: Mapping[str, Any], changes: Mapping[str, Any], edit: Edit) -> int:
-    """Makes a campaign like the released one, with `changes`, in its account; returns the new one's id."""
+    """Creates a copy of the released campaign with `changes`, in its platform account; returns the copy's id."""
     new = {**campaign, **changes}
     bind(connection, new["platform_account_id"], new["brand_id"], edit)
-    made = int(connection.execute(TAKE_OVER, new | {"at": edit.at}).scalar_one())
-    told = {name: value for name, value in new.items() if name != "id"} | {"moved_from": campaign["id"]}
-    note(connection, edit, "create", Subject("campaign", made, new["brand_id"]), None, told)
-    return made
+    created_id = int(connection.execute(TAKE_OVER, new | {"at": edit.at}).scalar_one())
+    audited = {name: value for name, value in new.items() if name != "id"} | {"moved_from": campaign["id"]}
+    note(connection, edit, "create", Subject("campaign", created_id, new["brand_id"]), None, audited)
+    return created_id
 
 
 def copy_budgets_and_schedule(
     connection: Connection, campaign: Mapping[str, Any], to: tuple[int, int], edit: Edit
 ) -> Sequence[dict[str, Any]]:
-    """Gives the campaign `to` (brand, campaign) the limits and dayparts of another; returns the limits."""
+    """Copies the campaign's budgets and dayparts to the campaign `to` (brand id, campaign id); returns the budgets."""
     to_brand_id, to_campaign_id = to
     key = {"brand_id": campaign["brand_id"], "campaign_id": campaign["id"], "at": edit.at}
     into = {"to_brand_id": to_brand_id, "to_campaign_id": to_campaign_id}

@@ -1,10 +1,10 @@
-"""Messages that were given up, looked for by the receipt that their sender waits for."""
+"""Finds messages that kept failing and were stored as rejected, by the receipt under which their sender waits."""
 
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-# Messages of one submission that were kept as rejected, each with how many inputs it holds.
+# The messages of one submission that were stored as rejected, each with its number of inputs.
 GIVEN_UP = text("""
     SELECT receipt, max(CASE
         WHEN json_typeof(payload #> '{kwargs,events}') = 'array' THEN json_array_length(payload #> '{kwargs,events}')
@@ -18,6 +18,6 @@ GIVEN_UP = text("""
 
 
 def given_up(connection: Connection, submission: str, since: datetime) -> dict[str, int]:
-    """How many inputs each of the submission's messages holds that were kept as rejected, by receipt."""
+    """The number of inputs of each message of the submission that was stored as rejected since `since`, by receipt."""
     rows = connection.execute(GIVEN_UP, {"since": since, "pattern": f"{submission}/%"})
     return {row.receipt: row.inputs for row in rows}

@@ -1,4 +1,4 @@
-"""Messages with which a process died: how many deaths are surely their doing."""
+"""Suspect messages: in process when a worker process died. Each is then processed alone, and deaths are counted."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 BEGUN_BY = text("SELECT begun_by FROM suspect_messages WHERE message_id = :message_id FOR UPDATE")
 
-# Notes that a process works on it alone from now on. If that process dies, whoever is next counts it.
+# Records that a process now works on the message alone. If it dies, the next process that begins counts the death.
 BEGIN = text("""
     INSERT INTO suspect_messages AS suspect (message_id, begun_by, deaths, since)
     VALUES (:message_id, :begun_by, :known_deaths, :at)
@@ -22,7 +22,7 @@ FORGET = text("DELETE FROM suspect_messages WHERE since < :before")
 
 
 class Suspect(NamedTuple):
-    """A message, the worker process that begins it alone, and the deaths known when it first does."""
+    """A suspect message, the worker process that begins it alone, and the deaths known when it is first begun."""
 
     message_id: str
     begun_by: str
@@ -30,22 +30,25 @@ class Suspect(NamedTuple):
 
 
 def begun_by(connection: Connection, message_id: str) -> str | None:
-    """The worker process that began the message alone and has not ended it; None where there is none."""
+    """The worker process that began the message alone and has not finished it; None if there is none. Locks the row."""
     worker_id: str | None = connection.scalar(BEGUN_BY, {"message_id": message_id})
     return worker_id
 
 
 def begin(connection: Connection, suspect: Suspect, at: datetime, *, has_died: bool) -> int:
-    """Counts it as begun alone; `has_died`: whoever began it before died with it. Returns the deaths so far."""
+    """Records that a process begins the suspect alone; returns its deaths so far.
+
+    `has_died`: the process that began it before died, which counts as one more.
+    """
     deaths: int = connection.execute(BEGIN, {**suspect._asdict(), "died": has_died, "at": at}).scalar_one()
     return deaths
 
 
 def end(connection: Connection, message_id: str) -> None:
-    """The message killed nobody this time."""
+    """Deletes the suspect: a process finished it without dying."""
     connection.execute(END, {"message_id": message_id})
 
 
 def forget(connection: Connection, before: datetime) -> None:
-    """Drops what never came back."""
+    """Deletes suspects recorded before a moment, whose messages were never delivered again."""
     connection.execute(FORGET, {"before": before})

@@ -1,4 +1,4 @@
-"""What decisions are made from, and what they change."""
+"""Loads the facts that enforcement decides from, and writes the decided changes."""
 
 import json
 from collections import defaultdict
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import Query, fetched
+from db.engine import Query, query_pipelined
 from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from db.repository.shared.zones import readable_zones
@@ -19,7 +19,7 @@ from domain.holds import budget_hold
 from domain.periods import Period, Window, local_day
 from domain.schedules import Daypart, Schedule, normalised
 
-# Locks brands against every other enforcement, in id order so that two never wait in a ring.
+# Locks brands, so that no other transaction enforces them; in id order, so that two transactions cannot deadlock.
 LOCK_BRANDS = text("""
     SELECT id, time_zone, configured_status FROM brands
     WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
@@ -29,7 +29,7 @@ BRANDS = text("""
     SELECT id, time_zone, configured_status FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id
 """)
 
-# A schedule is told in words of weekday, first and last minute, for many campaigns have the same one.
+# A schedule is read as text, such as `1-540-1050 2-540-1050` (weekday, start, end), so that equal ones are parsed once.
 CAMPAIGNS = """
     SELECT id, brand_id, configured_status, starts_on, ends_on, set_holds,
         (SELECT string_agg(concat_ws('-', weekday, starts_minute, ends_minute), ' ')
@@ -45,7 +45,7 @@ CHOSEN_CAMPAIGNS = text(f"{CAMPAIGNS} AND id = ANY(CAST(:campaign_ids AS bigint[
 
 FIRST_CAMPAIGNS = text("SELECT id FROM campaigns WHERE brand_id = :brand_id ORDER BY id LIMIT :limit")
 
-# The budgets of brands and of their campaigns, with what was spent of each.
+# The budgets of brands and of their campaigns, with their spend.
 BUDGETS = f"""
     SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, first_day, end_day, spent_micros, ahead_micros
     {SPEND_OF_BUDGETS}
@@ -54,10 +54,10 @@ BUDGETS = f"""
 
 BUDGETS_OF_BRANDS = text(BUDGETS)
 
-# Written so that the index on brand and campaign finds the chosen ones among many.
+# Uses the index on brand and campaign, so that few chosen campaigns are found fast among many.
 CHOSEN_BUDGETS = text(f"{BUDGETS} AND (campaign_id IS NULL OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))")
 
-# What was decided, a row for each campaign. Many campaigns change alike, so that a change is told once, by its number.
+# The decided changes, a row for each campaign. Campaigns with equal changes refer to one change by its number.
 DECIDED = """
     SELECT brand_id, campaign_id, from_status, to_status, string_to_array(before, ',') AS holds_before,
         string_to_array(after, ',') AS holds_after, next_change_at, details, changes_holds
@@ -71,7 +71,7 @@ DECIDED = """
         AS change(from_status, to_status, before, after, next_change_at, details, changes_holds, number) USING (number)
 """
 
-# Decided holds to campaigns, and to their history.
+# Writes decided holds to campaigns, and to their history if they changed.
 APPLY = text(f"""
     WITH decided AS MATERIALIZED ({DECIDED}), applied AS (
         UPDATE campaigns
@@ -86,9 +86,9 @@ APPLY = text(f"""
     FROM decided WHERE changes_holds
 """)  # noqa: S608 - a constant, put together once
 
-# A status change for each toggle. Before the first id is given, a trigger on the table takes the lock
-# `status_changes` until the commit: ids follow the order of commits, and whoever reads past an id misses nothing.
-TELL_TOGGLES = text(f"""
+# Adds a status change for each toggle. Before the first id is assigned, a trigger on the table takes the lock
+# `status_changes` until the commit. So ids rise in commit order, and a reader that has seen an id misses no lower one.
+ADD_STATUS_CHANGES = text(f"""
     INSERT INTO status_changes
         (brand_id, campaign_id, changed_at, from_status, to_status, holds_before, holds_after, cause, details)
     SELECT brand_id, campaign_id, CAST(:at AS timestamptz), from_status, to_status, holds_before, holds_after,
@@ -98,7 +98,10 @@ TELL_TOGGLES = text(f"""
 
 
 class Standing(NamedTuple):
-    """A campaign's stored facts beside what holds for it by its row; campaigns with the same facts share them."""
+    """A campaign's facts, and its stored status, holds and `next_change_at`.
+
+    Campaigns with equal facts share one `campaign` object. `is_new`: it was never enforced.
+    """
 
     campaign_id: int
     brand_id: int
@@ -110,14 +113,14 @@ class Standing(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """Campaigns with all that decides their holds, and the holds of each brand's own budgets that are exhausted."""
+    """The loaded campaigns, and for each brand the holds of its own exhausted budgets."""
 
     standings: list[Standing]
     budget_holds: dict[int, tuple[str, ...]]
 
 
 class Applied(NamedTuple):
-    """What a decision makes of one campaign's row, and the figures behind it."""
+    """The decided change of one campaign's row. `details`: the figures behind it. `is_first`: its first decision."""
 
     brand_id: int
     campaign_id: int
@@ -131,9 +134,16 @@ class Applied(NamedTuple):
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """The change, whichever campaign's it is. Figures are the same where they are one object."""
-        _, _, *what, details, is_first = self
-        return (*what, id(details), is_first)
+        """A key that is equal for equal changes of different campaigns. Details are equal if they are one object."""
+        return (
+            self.from_status,
+            self.to_status,
+            self.holds_before,
+            self.holds_after,
+            self.next_change_at,
+            id(self.details),
+            self.is_first,
+        )
 
     @property
     def is_toggle(self) -> bool:
@@ -141,43 +151,43 @@ class Applied(NamedTuple):
 
     @property
     def changes_holds(self) -> bool:
-        """True too for the first look at a campaign: from there on its holds are history."""
+        """Whether to write a hold change: the holds differ, or this is the campaign's first decision."""
         return self.is_first or self.holds_before != self.holds_after
 
 
 def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Brand]:
-    """Waits until no other transaction enforces these brands; returns what they are after the wait.
+    """Locks the brands in id order, waiting for other transactions; returns them as read after the wait, by id.
 
-    A brand whose time zone does not exist is locked too, and left out.
+    A brand whose time zone does not exist is locked too, but left out of the result.
     """
-    (rows,) = fetched(connection, (LOCK_BRANDS, {"brand_ids": array_of(brand_ids)}))
+    (rows,) = query_pipelined(connection, (LOCK_BRANDS, {"brand_ids": array_of(brand_ids)}))
     return brands_of(rows)
 
 
 def load(
     connection: Connection, brand_ids: Iterable[int], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> list[Standing]:
-    """The campaigns of the brands, or the chosen ones among them, with all that decides their holds at `at`."""
-    (rows,) = fetched(connection, (BRANDS, {"brand_ids": array_of(brand_ids)}))
+    """The campaigns of the brands, or only `campaign_ids`, with everything needed to decide their holds at `at`."""
+    (rows,) = query_pipelined(connection, (BRANDS, {"brand_ids": array_of(brand_ids)}))
     return load_of(connection, brands_of(rows), at, campaign_ids).standings
 
 
 def first_campaigns(connection: Connection, brand_id: int, limit: int) -> list[int]:
-    """The ids of the brand's oldest campaigns, `limit` at most."""
+    """The ids of the brand's first campaigns in id order, `limit` at most."""
     return list(connection.scalars(FIRST_CAMPAIGNS, {"brand_id": brand_id, "limit": limit}))
 
 
 def load_of(
     connection: Connection, brands: Mapping[int, Brand], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> Facts:
-    """The same campaigns of brands that are known already, and the holds of the brands' own budgets."""
+    """Loads the campaigns of the given brands, or only `campaign_ids`, and the holds of the brands' own budgets."""
     chosen: dict[str, Any] = {"brand_ids": array_of(sorted(brands))}
     queries = (BUDGETS_OF_BRANDS, CAMPAIGNS_OF_BRANDS)
     if campaign_ids is not None:
         chosen["campaign_ids"] = array_of(campaign_ids)
         queries = (CHOSEN_BUDGETS, CHOSEN_CAMPAIGNS)
     windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
-    limits, campaigns = fetched(connection, (queries[0], chosen | windows), (queries[1], chosen))
+    limits, campaigns = query_pipelined(connection, (queries[0], chosen | windows), (queries[1], chosen))
     budgets = _budgets(limits)
     standings = _standings(brands, budgets, campaigns)
     return Facts(standings, {brand_id: _holds(budgets, brand_id, brand, at) for brand_id, brand in brands.items()})
@@ -188,15 +198,15 @@ def _standings(
     budgets: Mapping[tuple[int, int | None], list[BudgetSpend]],
     campaigns: Iterable[tuple[Any, ...]],
 ) -> list[Standing]:
-    alike: dict[tuple[object, ...], Campaign] = {}
+    shared: dict[tuple[object, ...], Campaign] = {}
     standings = []
-    for campaign_id, brand_id, status, starts_on, ends_on, set_holds, schedule, *standing in campaigns:
-        effective_status, next_change_at, is_new, holds = standing
+    for campaign_id, brand_id, status, starts_on, ends_on, set_holds, schedule, *decided in campaigns:
+        effective_status, next_change_at, is_new, holds = decided
         own = budgets.get((brand_id, campaign_id), ())
         facts = (brand_id, status, starts_on, ends_on, tuple(set_holds), schedule, campaign_id if own else None)
-        if facts not in alike:
+        if facts not in shared:
             both = (*budgets.get((brand_id, None), ()), *own)
-            alike[facts] = Campaign(
+            shared[facts] = Campaign(
                 brands[brand_id],
                 ConfiguredStatus(status),
                 starts_on,
@@ -206,7 +216,7 @@ def _standings(
                 set_holds=tuple(set_holds),
             )
         stored = (effective_status, next_change_at, is_new, tuple(holds))
-        standings.append(Standing(campaign_id, brand_id, alike[facts], *stored))
+        standings.append(Standing(campaign_id, brand_id, shared[facts], *stored))
     return standings
 
 
@@ -219,45 +229,47 @@ def _holds(
 
 
 def brands_of(rows: Iterable[tuple[Any, ...]]) -> dict[int, Brand]:
-    """Brands by their ids, zones and configured statuses, without those whose time zone does not exist."""
-    found = list(rows)
-    zones = readable_zones({zone for _, zone, _ in found})
-    return {brand_id: Brand(zones[zone], ConfiguredStatus(status)) for brand_id, zone, status in found if zone in zones}
+    """Makes brands, by id, from (id, time zone, configured status) rows; leaves out those with an unknown time zone."""
+    brands = list(rows)
+    zones = readable_zones({zone for _, zone, _ in brands})
+    return {
+        brand_id: Brand(zones[zone], ConfiguredStatus(status)) for brand_id, zone, status in brands if zone in zones
+    }
 
 
-def _schedule(told: str | None) -> Schedule:
-    return normalised(Daypart(*map(int, part.split("-"))) for part in (told or "").split())
+def _schedule(stored: str | None) -> Schedule:
+    return normalised(Daypart(*map(int, part.split("-"))) for part in (stored or "").split())
 
 
 def _budgets(
     rows: Iterable[tuple[int, int | None, str, int, date, date, Decimal, Decimal]],
 ) -> dict[tuple[int, int | None], list[BudgetSpend]]:
-    found: defaultdict[tuple[int, int | None], list[BudgetSpend]] = defaultdict(list)
+    budgets: defaultdict[tuple[int, int | None], list[BudgetSpend]] = defaultdict(list)
     for brand_id, campaign_id, period, limit_micros, first_day, end_day, spent_micros, ahead_micros in rows:
         scope = Scope.BRAND if campaign_id is None else Scope.CAMPAIGN
         budget = Budget(scope, Period(period), limit_micros)
         window = Window(first_day, None if end_day == ENDLESS else end_day)
-        found[brand_id, campaign_id].append(BudgetSpend(budget, window, int(spent_micros), int(ahead_micros)))
-    return found
+        budgets[brand_id, campaign_id].append(BudgetSpend(budget, window, int(spent_micros), int(ahead_micros)))
+    return budgets
 
 
 def apply(
     connection: Connection, changes: Sequence[Applied], at: datetime, cause: str, before: Sequence[Query] = ()
 ) -> None:
-    """Writes the decided holds to the campaigns' rows, their history, and a status change for each toggle.
+    """Writes decided holds to the campaigns and their history, and a status change for each toggle.
 
-    The transaction's last statements, because they take the lock on the order of status changes; those of `before` go
-    with them, in front.
+    Call it last in a transaction, because it takes the lock that orders status changes. Sends the queries `before`
+    first, in the same round trip.
     """
-    orders = [*before, *_orders(changes, at, cause)]
-    if orders:
-        fetched(connection, *orders)
+    queries = [*before, *_queries(changes, at, cause)]
+    if queries:
+        query_pipelined(connection, *queries)
 
 
-def _orders(changes: Sequence[Applied], at: datetime, cause: str) -> list[Query]:
+def _queries(changes: Sequence[Applied], at: datetime, cause: str) -> list[Query]:
     if not changes:
         return []
-    alike, numbers = _numbered(changes)
+    distinct, numbers = _numbered(changes)
     parameters = {
         "at": at,
         "cause": cause,
@@ -265,28 +277,28 @@ def _orders(changes: Sequence[Applied], at: datetime, cause: str) -> list[Query]
         "of_brands": array_of(change.brand_id for change in changes),
         "campaign_ids": array_of(change.campaign_id for change in changes),
         "numbers": array_of(numbers),
-        "from_statuses": array_of(change.from_status for change in alike),
-        "to_statuses": array_of(change.to_status for change in alike),
-        "holds_before": text_array_of(",".join(change.holds_before) for change in alike),
-        "holds_after": text_array_of(",".join(change.holds_after) for change in alike),
-        "next_changes": text_array_of(_moment(change.next_change_at) for change in alike),
-        "details": text_array_of(json.dumps(change.details) for change in alike),
-        "changes_holds": array_of(str(change.changes_holds) for change in alike),
+        "from_statuses": array_of(change.from_status for change in distinct),
+        "to_statuses": array_of(change.to_status for change in distinct),
+        "holds_before": text_array_of(",".join(change.holds_before) for change in distinct),
+        "holds_after": text_array_of(",".join(change.holds_after) for change in distinct),
+        "next_changes": text_array_of(_moment(change.next_change_at) for change in distinct),
+        "details": text_array_of(json.dumps(change.details) for change in distinct),
+        "changes_holds": array_of(str(change.changes_holds) for change in distinct),
     }
-    statements = [APPLY, TELL_TOGGLES] if any(change.is_toggle for change in alike) else [APPLY]
+    statements = [APPLY, ADD_STATUS_CHANGES] if any(change.is_toggle for change in distinct) else [APPLY]
     return [(statement, parameters) for statement in statements]
 
 
 def _numbered(changes: Iterable[Applied]) -> tuple[list[Applied], list[int]]:
-    """One of each kind of change, and the number of each change's kind, from 1."""
+    """The distinct changes, and for each change the number of its equal among them, from 1."""
     kinds: dict[tuple[object, ...], int] = {}
-    alike, numbers = list[Applied](), list[int]()
+    distinct, numbers = list[Applied](), list[int]()
     for change in changes:
         number = kinds.setdefault(change.kind, len(kinds) + 1)
-        if number > len(alike):
-            alike.append(change)
+        if number > len(distinct):
+            distinct.append(change)
         numbers.append(number)
-    return alike, numbers
+    return distinct, numbers
 
 
 def _moment(at: datetime | None) -> str | None:

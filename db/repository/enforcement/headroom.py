@@ -1,8 +1,9 @@
-"""How much more a brand can spend before one of its own budgets runs out: most spend need look no further.
+"""Headroom: how much more a brand can surely spend before one of its own budgets runs out.
 
-`headroom_micros` is never more than what is left of any of the brand's own budgets, less one; spend takes from it,
-a refund gives nothing back. It holds for one day of the brand, `headroom_on`, because windows end with days. Null: a
-budget has run out, or a limit was edited, which a trigger on `budgets` sees to: the budgets themselves are looked at.
+While spend stays within the headroom, counting need not read the budgets. `headroom_micros` is at most one micro less
+than what is left of each of the brand's own budgets; spend lowers it, refunds do not raise it. It is valid on one
+brand-local day, `headroom_on`, because windows end at midnight. It is null after a budget ran out, and after a limit
+was edited (set by a trigger on `budgets`): the next spend then reads the budgets.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,8 +26,8 @@ RENEW = text("""
     WHERE brands.id = renewed.brand_id
 """)
 
-# Brands whose headroom is more than what is left on the day for which it holds.
-TOO_MUCH = text(f"""
+# Brands whose headroom today is more than what is left of their budgets.
+OVERSTATED = text(f"""
     SELECT brands.id AS brand_id, headroom_micros, min({LEFT_MICROS}) - 1 AS left_micros
     {SPEND_OF_BUDGETS}
     WHERE campaign_id IS NULL AND (brands.time_zone, headroom_on) IN (
@@ -45,7 +46,7 @@ FORGET = text("""
 
 
 class Headroom(NamedTuple):
-    """A locked brand, and what is left of its headroom after the spend it was locked for."""
+    """A locked brand and its headroom after subtracting the counted spend; `micros` None: exceeded or unknown."""
 
     time_zone: str
     currency: str
@@ -55,7 +56,7 @@ class Headroom(NamedTuple):
     has_campaign_budgets: bool
 
     def is_enough_on(self, today: date | None) -> bool:
-        """Whether none of the brand's own budgets can have been crossed, either way."""
+        """Whether the headroom is valid today, so that no budget of the brand itself crossed its limit, up or down."""
         return self.micros is not None and self.day == today
 
 
@@ -65,31 +66,37 @@ def renew(
     left_micros: Mapping[int, int | None],
     days: Mapping[str, date],
 ) -> None:
-    """Keeps anew what is left of the brands, by what is left of their budgets; `days` are the local days by zone."""
-    renewed = []
+    """Stores new headroom for the brands in `unsure`.
+
+    `left_micros`: the least that is left of each brand's own budgets, None for no budgets. `days`: today by time zone.
+    """
+    renewals = []
     for brand_id, headroom in unsure.items():
         left = left_micros.get(brand_id)
         micros = NO_LIMIT if left is None else min(left - 1, NO_LIMIT)
         if headroom.time_zone in days and (micros >= 0 or headroom.micros is not None):
-            renewed.append((brand_id, micros if micros >= 0 else None, days[headroom.time_zone]))
-    if renewed:
-        brand_ids, kept, brand_days = zip(*renewed, strict=True)
-        columns = {"brand_ids": array_of(brand_ids), "micros": _or_null(kept), "days": array_of(brand_days)}
+            renewals.append((brand_id, micros if micros >= 0 else None, days[headroom.time_zone]))
+    if renewals:
+        brand_ids, headrooms, brand_days = zip(*renewals, strict=True)
+        columns = {"brand_ids": array_of(brand_ids), "micros": _or_null(headrooms), "days": array_of(brand_days)}
         connection.execute(RENEW, columns)
 
 
-def too_much(
+def overstated(
     connection: Connection, zones: Iterable[str], at: datetime, limit: int | None = None
 ) -> list[dict[str, int]]:
-    """The brands whose headroom would hide that a budget runs out: after an edit of counters by hand, say."""
+    """The brands whose headroom is too large, for example after counters were edited by SQL: `brand_id` and figures.
+
+    Such headroom would hide that a budget runs out.
+    """
     today = local_days(zones, at)
     parameters = {"zones_today": list(today), "todays": list(today.values()), "limit": limit}
-    rows = connection.execute(TOO_MUCH, parameters | current_windows(today, at))
+    rows = connection.execute(OVERSTATED, parameters | current_windows(today, at))
     return [{**row, "left_micros": int(row["left_micros"])} for row in rows.mappings()]
 
 
 def forget(connection: Connection, brand_ids: Iterable[int]) -> None:
-    """Whoever counts next for these brands looks at their budgets."""
+    """Clears the headroom of these brands, so that the next spend reads their budgets."""
     connection.execute(FORGET, {"brand_ids": array_of(brand_ids)})
 
 

@@ -1,8 +1,8 @@
-"""Passes over brands whose campaigns are too many for one transaction: a row each in `pending_enforcements`.
+"""Stores passes (domain/passes.py) over brands with too many campaigns for one transaction, in `pending_enforcements`.
 
-`brands.enforced_budget_holds` are the holds of the brand's own budgets that all its campaigns have, or will have once
-its pass is over. Where they are those of the budgets that are exhausted now, no campaign need be looked at. Null:
-unknown. All of it is written under the brand's lock.
+`brands.enforced_budget_holds`: the holds of the brand's own budgets that all its campaigns have, or will have when its
+pass is complete. While these match the budgets that are exhausted now, no campaign needs to be read. Null: unknown.
+Both are written under the brand's lock.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,13 +11,13 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import Query, fetched
+from db.engine import Query, query_pipelined
 from db.repository.shared.arrays import array_of, text_array_of
 from domain.passes import Pass, Progress
 
 LAST_ID: Final = 2**63 - 1
 
-# The first campaigns of each brand, from one id to another, without brands that have a pass already.
+# The first campaigns of each brand within a range of ids; IDS_OF_BRANDS leaves out brands that have a pass.
 IDS = """
     SELECT part.brand_id, campaign.id
     FROM unnest(
@@ -36,7 +36,7 @@ IDS_OF_BRANDS = text(f"""
     LIMIT :most
 """)
 
-# How many campaigns each brand has, counted no further than `most`.
+# The number of campaigns of each brand; counting stops at :most.
 SIZES = text("""
     SELECT brand_id, (
         SELECT count(*) FROM (SELECT FROM campaigns WHERE campaigns.brand_id = chosen.brand_id LIMIT :most) AS counted
@@ -44,7 +44,9 @@ SIZES = text("""
     FROM unnest(CAST(:brand_ids AS bigint[])) AS chosen(brand_id)
 """)
 
-UNSEEN = text("SELECT id FROM campaigns WHERE brand_id = :brand_id AND enforced_at IS NULL ORDER BY id LIMIT :most")
+NEVER_ENFORCED = text(
+    "SELECT id FROM campaigns WHERE brand_id = :brand_id AND enforced_at IS NULL ORDER BY id LIMIT :most"
+)
 
 PENDING = text("""
     SELECT brand_id, after_campaign_id, stop_campaign_id, wrapped, done, paused, activated, cause, total
@@ -75,8 +77,8 @@ COUNT_CAMPAIGNS = text("""
 
 SET_TOTAL = text("UPDATE pending_enforcements SET total = :total WHERE brand_id = :brand_id AND total IS NULL")
 
-# Holds are kept where all campaigns come to have them, and forgotten where others than the known ones were decided for
-# some. Returns the brands for which other holds were known.
+# Stores the decided holds if they were decided for all campaigns. If they were decided for some campaigns and differ
+# from the stored ones, clears the stored ones. Returns the brands whose stored holds differed.
 REMEMBER = text("""
     UPDATE brands SET enforced_budget_holds = CASE WHEN CAST(:of_all AS boolean) THEN string_to_array(holds, ',') END
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:holds AS text[])) AS decided(brand_id, holds)
@@ -94,7 +96,7 @@ Holds = tuple[str, ...]
 
 
 class Pending(NamedTuple):
-    """A pass that is not over, why it began, and how many campaigns the brand has (None: not counted yet)."""
+    """A pass in progress, its cause, and the number of campaigns of the brand (None: not counted yet)."""
 
     going: Pass
     cause: str
@@ -104,22 +106,22 @@ class Pending(NamedTuple):
 def first_ids(
     connection: Connection, brand_ids: Iterable[int], most: int
 ) -> tuple[list[tuple[int, int]], dict[int, Pending]]:
-    """All (brand, campaign) pairs of the brands without a pass, no more than `most`; and the passes of the others."""
+    """The (brand id, campaign id) pairs of the brands without a pass, `most` at most, and the passes of the others."""
     chosen = sorted(brand_ids)
     parameters = _parts(dict.fromkeys(chosen, most)) | {"most": most}
-    ids, rows = fetched(connection, (IDS_OF_BRANDS, parameters), (PENDING, {"brand_ids": array_of(chosen)}))
+    ids, rows = query_pipelined(connection, (IDS_OF_BRANDS, parameters), (PENDING, {"brand_ids": array_of(chosen)}))
     return [(brand_id, campaign_id) for brand_id, campaign_id in ids], _pending(rows)
 
 
 def ids_of(connection: Connection, sizes: Mapping[int, int]) -> list[tuple[int, int]]:
-    """The first campaigns of each brand, so many of it, as (brand, campaign) in the order of campaigns."""
-    (rows,) = fetched(connection, (IDS_OF_PARTS, _parts(sizes)))
+    """The first `sizes[brand_id]` campaigns of each brand: (brand id, campaign id) pairs in order of campaign ids."""
+    (rows,) = query_pipelined(connection, (IDS_OF_PARTS, _parts(sizes)))
     return [(brand_id, campaign_id) for brand_id, campaign_id in rows]
 
 
 def next_ids(connection: Connection, brand_id: int, going: Pass, most: int) -> list[int]:
-    """The campaigns of the pass's next part, in order."""
-    (rows,) = fetched(connection, (IDS_OF_PARTS, _parts({brand_id: most}, going.after_id, going.last_id)))
+    """The campaign ids of the pass's next part, `most` at most, in order."""
+    (rows,) = query_pipelined(connection, (IDS_OF_PARTS, _parts({brand_id: most}, going.after_id, going.last_id)))
     return [campaign_id for _, campaign_id in rows]
 
 
@@ -133,19 +135,19 @@ def _parts(sizes: Mapping[int, int], after_id: int = 0, last_id: int | None = No
 
 
 def sizes(connection: Connection, brand_ids: Iterable[int], most: int) -> dict[int, int]:
-    """How many campaigns each brand has; `most` stands for all greater numbers."""
-    (rows,) = fetched(connection, (SIZES, {"brand_ids": array_of(brand_ids), "most": most}))
+    """The number of campaigns of each brand, at most `most`."""
+    (rows,) = query_pipelined(connection, (SIZES, {"brand_ids": array_of(brand_ids), "most": most}))
     return {brand_id: campaigns for brand_id, campaigns in rows}  # noqa: C416 - rows are no pairs
 
 
-def unseen(connection: Connection, brand_id: int, most: int) -> list[int]:
-    """The brand's first campaigns that enforcement has not seen yet."""
-    return list(connection.scalars(UNSEEN, {"brand_id": brand_id, "most": most}))
+def never_enforced(connection: Connection, brand_id: int, most: int) -> list[int]:
+    """The ids of the brand's first campaigns that were never enforced, `most` at most."""
+    return list(connection.scalars(NEVER_ENFORCED, {"brand_id": brand_id, "most": most}))
 
 
 def pending(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Pending]:
-    """The passes of those brands that have one."""
-    (rows,) = fetched(connection, (PENDING, {"brand_ids": array_of(brand_ids)}))
+    """The passes in progress, by brand id; brands without one are left out."""
+    (rows,) = query_pipelined(connection, (PENDING, {"brand_ids": array_of(brand_ids)}))
     return _pending(rows)
 
 
@@ -154,13 +156,13 @@ def _pending(rows: Iterable[tuple[Any, ...]]) -> dict[int, Pending]:
 
 
 def progress(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Progress]:
-    """How far the passes of those brands are that have one."""
-    found = pending(connection, brand_ids)
-    return {brand_id: Progress.of(one.going, one.total) for brand_id, one in found.items()}
+    """The progress of the passes, by brand id; brands without a pass are left out."""
+    passes = pending(connection, brand_ids)
+    return {brand_id: Progress.of(one.going, one.total) for brand_id, one in passes.items()}
 
 
 def kept(passes: Mapping[int, Pass], cause: str, at: datetime, *, is_new: bool) -> Query:
-    """The statement that writes how far the passes of these brands are. `is_new`: `cause` came up `at` this moment."""
+    """The query that stores the passes of these brands. `is_new`: the cause came up now, at `at`."""
     going = passes.values()
     return KEEP, {
         "brand_ids": array_of(passes),
@@ -177,42 +179,43 @@ def kept(passes: Mapping[int, Pass], cause: str, at: datetime, *, is_new: bool) 
 
 
 def ended(brand_id: int) -> Query:
-    """The statement that ends the brand's pass."""
+    """The query that deletes the brand's pass."""
     return END, {"brand_id": brand_id}
 
 
 def end(connection: Connection, brand_id: int) -> None:
-    """Ends the brand's pass."""
-    fetched(connection, ended(brand_id))
+    """Deletes the brand's pass."""
+    query_pipelined(connection, ended(brand_id))
 
 
 def waiting(connection: Connection) -> list[int]:
-    """The brands that have a pass, the one that waits longest first."""
+    """The ids of brands with a pass, the longest waiting first."""
     return list(connection.scalars(WAITING))
 
 
 def count_campaigns(connection: Connection, brand_id: int) -> None:
-    """Notes how many campaigns the pass has before it, where that is not known."""
+    """Counts the brand's campaigns and stores the total with its pass, unless the total is known."""
     total = connection.scalar(COUNT_CAMPAIGNS, {"brand_id": brand_id})
     if total:
         connection.execute(SET_TOTAL, {"brand_id": brand_id, "total": total})
 
 
 def remembered(holds: Mapping[int, Holds], *, of_all: bool) -> Query:
-    """The statement that keeps the budget holds that were decided for campaigns of these brands: for all, or for some.
+    """The query that stores the budget holds decided for campaigns of these brands.
 
-    Returns the brands of which others were known.
+    `of_all`: decided for all campaigns; else, for some of them, different stored holds are cleared. The query returns
+    the brands whose stored holds differed.
     """
     lists = text_array_of(",".join(names) for names in holds.values())
     return REMEMBER, {"brand_ids": array_of(holds), "holds": lists, "of_all": of_all}
 
 
 def remember(connection: Connection, holds: Mapping[int, Holds]) -> bool:
-    """Keeps the budget holds to which all campaigns of these brands come; whether others were known of one."""
-    (rows,) = fetched(connection, remembered(holds, of_all=True))
+    """Stores the budget holds that all campaigns of these brands have. Returns whether any stored holds differed."""
+    (rows,) = query_pipelined(connection, remembered(holds, of_all=True))
     return bool(rows)
 
 
 def forget(connection: Connection, brand_ids: Iterable[int]) -> None:
-    """Whoever counts next for these brands looks at their campaigns."""
+    """Clears the stored budget holds of these brands, so that the next spend reads their campaigns."""
     connection.execute(FORGET, {"brand_ids": array_of(brand_ids)})

@@ -1,4 +1,4 @@
-"""Set-based searches: which brands and campaigns enforcement must look at."""
+"""Set-based searches for brands and campaigns that enforcement must decide again."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import fetched
+from db.engine import query_pipelined
 from db.repository.shared.arrays import array_of
 from db.repository.shared.windows import (
     IS_EXHAUSTED,
@@ -17,17 +17,17 @@ from db.repository.shared.windows import (
 from db.repository.shared.zones import readable_zones
 from domain.holds import SET_HOLDS
 
-# Every budget with what is left of it, and the hold that it puts on campaigns when it is exhausted.
+# Every budget with the micros left, whether it is exhausted, and the hold that it then puts on campaigns.
 JUDGED = f"""
     SELECT budgets.brand_id, campaign_id, first_day, {LEFT_MICROS} AS left_micros, {IS_EXHAUSTED} AS exhausted,
         CASE WHEN campaign_id IS NULL THEN 'brand_' ELSE 'campaign_' END || budgets.period || '_budget' AS hold
     {SPEND_OF_BUDGETS}
 """
 
-# A brand whose pass is not over is not out of step: the pass brings its campaigns there.
+# Leaves out brands with a pass in progress: the pass will enforce their campaigns.
 NOT_PENDING = "NOT EXISTS (SELECT FROM pending_enforcements AS pending WHERE pending.brand_id = campaigns.brand_id)"
 
-# The brands with a campaign on which a budget's hold is not what spent and limit say.
+# Brands with a campaign that has a budget's hold although the budget is not exhausted, or the other way round.
 CROSSED = text(f"""
     WITH judged AS MATERIALIZED ({JUDGED})
     SELECT judged.brand_id FROM judged JOIN campaigns ON campaigns.brand_id = judged.brand_id
@@ -39,7 +39,7 @@ CROSSED = text(f"""
     ORDER BY brand_id
 """)  # noqa: S608 - constants, put together once
 
-# The brands on which the counters would lift a budget's hold, and the first day of the windows that say so.
+# Brands on which a budget's hold would be lifted, with the first day of the earliest such window.
 OPENING = text(f"""
     WITH judged AS MATERIALIZED ({JUDGED})
     SELECT brand_id, min(first_day) AS first_day FROM judged
@@ -50,8 +50,8 @@ OPENING = text(f"""
     GROUP BY brand_id ORDER BY brand_id
 """)  # noqa: S608 - a constant, put together once
 
-# The budget holds of each brand beside those to which its campaigns were brought, and the least that is left of its
-# budgets; of the chosen campaigns those on which a budget of their own crossed its limit.
+# For each brand: the holds of its exhausted budgets, the stored holds of its campaigns, the least left of its budgets,
+# and those of the chosen campaigns on which a budget of their own crossed its limit.
 STANDING = f"""
     WITH judged AS MATERIALIZED (
         {JUDGED}
@@ -71,8 +71,8 @@ STANDING = f"""
     )
 """  # noqa: S608 - the same
 
-# Where it is unknown to which holds a brand's campaigns were brought, they are looked at, no more than `most` of them;
-# so are those of an exhausted brand that enforcement has not seen.
+# Compares these holds. If the stored holds are unknown, it reads the campaigns, at most :most of them. For an exhausted
+# brand it also checks for campaigns that were never enforced.
 STANDING_OF_BRANDS = text(rf"""
     {STANDING}
     SELECT brand_id, left_micros, enforced IS NULL, holds, crossed, CASE
@@ -92,8 +92,8 @@ STANDING_OF_BRANDS = text(rf"""
     FROM standing
 """)  # noqa: S608 - the same
 
-# The brands of which other holds are known than those of their exhausted budgets.
-MISREMEMBERED = text(f"""
+# Brands whose stored budget holds differ from the holds of their exhausted budgets.
+BRANDS_WITH_WRONG_KEPT_HOLDS = text(f"""
     WITH judged AS MATERIALIZED ({JUDGED} WHERE campaign_id IS NULL)
     SELECT brands.id FROM brands LEFT JOIN judged ON judged.brand_id = brands.id
     WHERE enforced_budget_holds IS NOT NULL
@@ -104,8 +104,8 @@ MISREMEMBERED = text(f"""
     ORDER BY brands.id
 """)  # noqa: S608 - the same
 
-# The brands with a campaign whose other holds are not what its row, flight and schedule say at the given local times,
-# or which was decided at a moment yet to come: by a clock that was ahead, which passed over changes still due.
+# Brands with a campaign whose holds, except budget holds, differ from what its status, flight and schedule require at
+# the given local times; or that is due; or that was enforced in the future, by a clock that ran ahead.
 DRIFTED = text(f"""
     SELECT DISTINCT campaigns.brand_id
     FROM unnest(
@@ -145,7 +145,7 @@ DRIFTED = text(f"""
     ORDER BY brand_id
 """)  # noqa: S608 - the same
 
-# Each zone in use, found by hopping through the index from one to the next.
+# Each time zone in use, found by a loose index scan.
 ZONES = text("""
     WITH RECURSIVE zone AS (
         (SELECT time_zone FROM brands ORDER BY time_zone LIMIT 1)
@@ -156,7 +156,7 @@ ZONES = text("""
     SELECT time_zone FROM zone WHERE time_zone IS NOT NULL
 """)
 
-# Each brand has a second of the day at which its counters are compared with the ledger: those whose came since.
+# Each brand has a fixed second of the day for comparing its counters with the ledger. Brands whose second came since.
 COMPARED_SINCE = text("""
     SELECT id, came_at FROM (
         SELECT id, date_trunc('second', CAST(:at AS timestamptz)) - make_interval(secs => mod(
@@ -171,7 +171,7 @@ COMPARED_SINCE = text("""
 
 BRANDS_OF_ZONES = text("SELECT id FROM brands WHERE time_zone = ANY(CAST(:zones AS text[])) ORDER BY id")
 
-BRANDS_UNSEEN = text("SELECT DISTINCT brand_id FROM campaigns WHERE enforced_at IS NULL ORDER BY brand_id")
+BRANDS_NEVER_ENFORCED = text("SELECT DISTINCT brand_id FROM campaigns WHERE enforced_at IS NULL ORDER BY brand_id")
 
 ALL_BRANDS = text("SELECT id FROM brands WHERE id > :after ORDER BY id LIMIT :limit")
 
@@ -180,7 +180,7 @@ CAMPAIGNS_AFTER = text("""
     ORDER BY brand_id, id LIMIT :limit
 """)
 
-# Campaigns that the clock may have changed, or that enforcement has not seen yet; by brand, a page at a time.
+# One page of campaigns that are due by the clock or were never enforced, by brand.
 DUE = text("""
     SELECT brand_id, id FROM (
         SELECT brand_id, id FROM campaigns WHERE next_change_at <= :at
@@ -193,11 +193,13 @@ DUE = text("""
 """)
 
 
-class BrandStanding(NamedTuple):
-    """A brand's own budgets: what is left of the one with the least (None: it has none), and whether its campaigns'
-    holds are other than the budgets say; and the chosen campaigns of which a budget of their own crossed its limit.
+class BrandBudgetState(NamedTuple):
+    """The state of a brand's budgets compared with its campaigns' holds.
 
-    `is_unknown`: to which holds the campaigns were brought was not known, so that they were looked at.
+    `left_micros`: the least left of the brand's own budgets, None without budgets. `is_unknown`: the stored holds of
+    the campaigns were unknown. `budget_holds`: the holds of its exhausted budgets. `crossed_campaigns`: chosen
+    campaigns on which a budget of their own crossed its limit. `is_crossed`: campaigns need other holds of the
+    brand's budgets.
     """
 
     left_micros: int | None
@@ -208,45 +210,45 @@ class BrandStanding(NamedTuple):
 
 
 def crossed(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The brands on which a budget's hold is not what the counters say, either way."""
+    """The brands with a campaign whose budget holds differ from what the counters require."""
     return list(connection.scalars(CROSSED, current_windows(zones, at)))
 
 
-def standing_of(
+def budget_states(
     connection: Connection,
     zones: Iterable[str],
     at: datetime,
     brand_ids: Iterable[int],
     campaign_ids: Iterable[int],
     most: int,
-) -> dict[int, BrandStanding]:
-    """How the budgets of these brands stand to the holds of their campaigns, and those of the chosen campaigns.
+) -> dict[int, BrandBudgetState]:
+    """Compares the budgets of the brands, and of the chosen campaigns, with the campaigns' holds; by brand id.
 
-    A brand of which it is unknown, and which has more than `most` campaigns, is taken for crossed.
+    A brand with unknown stored holds and more than `most` campaigns counts as crossed.
     """
     chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
-    (rows,) = fetched(connection, (STANDING_OF_BRANDS, chosen | current_windows(zones, at)))
+    (rows,) = query_pipelined(connection, (STANDING_OF_BRANDS, chosen | current_windows(zones, at)))
     return {
-        brand_id: BrandStanding(
+        brand_id: BrandBudgetState(
             None if left is None else int(left), is_unknown, tuple(holds), tuple(campaigns or ()), bool(crossed)
         )
         for brand_id, left, is_unknown, holds, campaigns, crossed in rows
     }
 
 
-def misremembered(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The brands whose kept budget holds are not those of the budgets that are exhausted."""
-    return list(connection.scalars(MISREMEMBERED, current_windows(zones, at)))
+def brands_with_wrong_kept_holds(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
+    """The brands whose stored budget holds differ from the holds of their exhausted budgets."""
+    return list(connection.scalars(BRANDS_WITH_WRONG_KEPT_HOLDS, current_windows(zones, at)))
 
 
 def opening(connection: Connection, zones: Iterable[str], at: datetime) -> dict[int, date]:
-    """The brands on which a budget's hold would be lifted, and from which day on the counters say so."""
+    """The brands on which a budget's hold would be lifted, with the first day of the earliest such budget window."""
     rows = connection.execute(OPENING, current_windows(zones, at))
     return {row.brand_id: row.first_day for row in rows}
 
 
 def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The brands on which a hold of another kind is not what rows and clock say, or whose time has come."""
+    """The brands with a campaign that is due, or whose holds other than budget holds differ from rows and clock."""
     local = {zone: at.astimezone(rules) for zone, rules in readable_zones(zones).items()}
     parameters = {
         "at": at,
@@ -260,38 +262,41 @@ def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[
 
 
 def zones_in_use(connection: Connection) -> list[str]:
-    """Every time zone that a brand has."""
+    """All time zones that brands have."""
     return list(connection.scalars(ZONES))
 
 
 def to_compare(connection: Connection, since: datetime, at: datetime) -> list[tuple[int, datetime]]:
-    """The brands whose second of the day came between two moments, a day apart at the most, and when it came."""
+    """The brands whose counters are due for a comparison with the ledger, and when each became due, in that order.
+
+    Each brand is due at its own second of the day. `since` and `at` are at most a day apart.
+    """
     parameters = {"since": since, "at": at}
     return [(brand_id, came_at) for brand_id, came_at in connection.execute(COMPARED_SINCE, parameters)]
 
 
 def brands_of_zones(connection: Connection, zones: Sequence[str]) -> list[int]:
-    """The brands that live by one of the zones, in id order."""
+    """The ids of brands with one of these time zones, in order."""
     return list(connection.scalars(BRANDS_OF_ZONES, {"zones": list(zones)}))
 
 
-def brands_unseen(connection: Connection) -> list[int]:
-    """The brands with a campaign that enforcement has not seen yet, in id order."""
-    return list(connection.scalars(BRANDS_UNSEEN))
+def brands_never_enforced(connection: Connection) -> list[int]:
+    """The ids of brands with a campaign that was never enforced, in order."""
+    return list(connection.scalars(BRANDS_NEVER_ENFORCED))
 
 
 def brands_after(connection: Connection, brand_id: int, limit: int) -> list[int]:
-    """One page of all brands, in id order."""
+    """One page of the ids of all brands above `brand_id`, in order."""
     return list(connection.scalars(ALL_BRANDS, {"after": brand_id, "limit": limit}))
 
 
 def campaigns_after(connection: Connection, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
-    """One page of all (brand, campaign) pairs, in order."""
+    """One page of all (brand id, campaign id) pairs after `after`, in order."""
     parameters = {"after_brand": after[0], "after_campaign": after[1], "limit": limit}
     return [(brand_id, campaign_id) for brand_id, campaign_id in connection.execute(CAMPAIGNS_AFTER, parameters)]
 
 
 def due(connection: Connection, at: datetime, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
-    """One page of the (brand, campaign) pairs that the clock may have changed by `at`."""
+    """One page of (brand id, campaign id) pairs of campaigns that are due by the clock at `at`, or never enforced."""
     parameters = {"at": at, "after_brand": after[0], "after_campaign": after[1], "limit": limit}
     return [(brand_id, campaign_id) for brand_id, campaign_id in connection.execute(DUE, parameters)]

@@ -1,4 +1,4 @@
-"""The campaigns that spend is booked to."""
+"""Looks up the campaigns that spend inputs name, by id or by a platform's external id."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from db.engine import Query, fetched
+from db.engine import Query, query_pipelined
 from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.shared.zones import readable_zones
-from domain.inputs import MAX_ID, Account, CampaignKey, Claim, Claims, Known
+from domain.inputs import MAX_ID, CampaignKey, CampaignMatch, Claim, Claims, KnownCampaign
 
 # The campaigns with the given ids.
 ACCOUNTS_BY_ID = text("""
@@ -18,8 +18,7 @@ ACCOUNTS_BY_ID = text("""
     FROM campaigns JOIN brands ON brands.id = brand_id WHERE campaigns.id = ANY(CAST(:ids AS bigint[]))
 """)
 
-# The campaigns that platforms know by the given names, in any account or in the one that is named: those that hold the
-# name now, and those that held it until a day.
+# The campaigns that own the given external ids now or owned them until a day, in the named account or in any.
 ACCOUNTS_BY_NAME = text("""
     WITH sent AS MATERIALIZED (
         SELECT * FROM unnest(CAST(:platforms AS text[]), CAST(:external_ids AS text[]), CAST(:accounts AS text[]))
@@ -39,38 +38,42 @@ ACCOUNTS_BY_NAME = text("""
     WHERE account IS NULL OR account = account_id
 """)
 
-MAX_REMEMBERED: Final = 100_000
+MAX_CACHED: Final = 100_000
+"""Campaigns in the cache; a full cache is emptied, which bounds its memory."""
 
-_remembered: dict[CampaignKey, Account] = {}
+_cache: dict[CampaignKey, KnownCampaign] = {}
 
 
-def accounts(
+def find_campaigns(
     connection: Connection, keys: Iterable[CampaignKey], only_brand_id: int | None = None
-) -> dict[CampaignKey, Known]:
-    """The campaigns that are known among `keys`, as the judges of their spend need them; of one brand, or of all."""
+) -> dict[CampaignKey, CampaignMatch]:
+    """The campaigns found by `keys`; keys without a campaign are left out.
+
+    `only_brand_id`: finds only this brand's campaigns, because the sender may not see others.
+    """
     distinct = set(keys)
     ids = [key for key in distinct if isinstance(key, int) and 0 < key <= MAX_ID]
     names = [key for key in distinct if isinstance(key, tuple)]
     queries: list[Query] = [(ACCOUNTS_BY_ID, {"ids": array_of(ids)})] if ids else []
     if names:
         queries.append((ACCOUNTS_BY_NAME, _columns(names)))
-    found = fetched(connection, *queries)
-    by_id = found.pop(0) if ids else []
-    by_name = found.pop(0) if names else []
+    results = query_pipelined(connection, *queries)
+    by_id = results.pop(0) if ids else []
+    by_name = results.pop(0) if names else []
     zones = readable_zones({row[-2] for row in (*by_id, *by_name)})
-    known: dict[CampaignKey, Known] = {
-        campaign_id: Account(campaign_id, brand_id, zones[zone], currency)
+    known: dict[CampaignKey, CampaignMatch] = {
+        campaign_id: KnownCampaign(campaign_id, brand_id, zones[zone], currency)
         for campaign_id, brand_id, zone, currency in by_id
         if zone in zones and only_brand_id in {None, brand_id}
     }
-    held = defaultdict[CampaignKey, list[Claim]](list)
+    claims_by_key = defaultdict[CampaignKey, list[Claim]](list)
     for *name, account_id, until_day, campaign_id, brand_id, zone, currency in by_name:
         if zone in zones:
-            campaign = Account(campaign_id, brand_id, zones[zone], currency)
+            campaign = KnownCampaign(campaign_id, brand_id, zones[zone], currency)
             visible = campaign if only_brand_id in {None, brand_id} else None
             claim = Claim(account_id, until_day or date.max, zones[zone], visible)
-            held[_key(*name)].append(claim)
-    return known | {key: meant for key, claims in held.items() if (meant := _meant(claims))}
+            claims_by_key[_key(*name)].append(claim)
+    return known | {key: match for key, claims in claims_by_key.items() if (match := _match(claims))}
 
 
 def _columns(names: Iterable[tuple[str, ...]]) -> dict[str, Any]:
@@ -86,46 +89,48 @@ def _key(platform: str, external_id: str, account: str | None) -> CampaignKey:
     return (platform, external_id) if account is None else (platform, external_id, account)
 
 
-def _meant(claims: list[Claim]) -> Known | None:
-    """What the claims of one name mean; None where the sender may see none of the campaigns."""
+def _match(claims: list[Claim]) -> CampaignMatch | None:
+    """The lookup result for the claims on one name; None if the sender may see none of the campaigns."""
     only = claims[0]
     if len(claims) == 1 and only.until_day == date.max:
         return only.campaign
-    meant = Claims(tuple(claims))
-    return meant if meant.campaigns() else None
+    match = Claims(tuple(claims))
+    return match if match.campaigns() else None
 
 
-def remembered_accounts(connection: Connection, keys: set[CampaignKey]) -> Mapping[CampaignKey, Known]:
-    """The same, of all brands, where a campaign named by its id is looked up once and then remembered.
+def find_campaigns_cached(connection: Connection, keys: set[CampaignKey]) -> Mapping[CampaignKey, CampaignMatch]:
+    """The campaigns of all brands found by `keys`, from a cache where they are named by id.
 
-    A campaign's brand never changes, the brand's zone and currency hardly ever: who acts on them compares them under
-    the brand's lock. A name is never remembered, for another campaign may come to have it. Who would reject an input by
-    what is remembered looks again, by `accounts`.
+    The cache may be stale: a brand's zone and currency can change. So compare them under the brand's lock before use,
+    and look up with `find_campaigns` before rejecting an input. External ids are not cached, because they can pass to
+    another campaign.
     """
-    found: dict[CampaignKey, Known] = {key: known for key in keys if (known := _remembered.get(key)) is not None}
-    unseen = keys - found.keys()
-    if unseen:
-        found_now = accounts(connection, unseen)
-        if len(_remembered) + len(found_now) > MAX_REMEMBERED:
-            forget_accounts()
-        by_id = ((key, one) for key, one in found_now.items() if isinstance(key, int) and isinstance(one, Account))
-        _remembered.update(by_id)
-        found |= found_now
-    return found
+    matches: dict[CampaignKey, CampaignMatch] = {key: known for key in keys if (known := _cache.get(key)) is not None}
+    missing = keys - matches.keys()
+    if missing:
+        looked_up = find_campaigns(connection, missing)
+        if len(_cache) + len(looked_up) > MAX_CACHED:
+            clear_campaign_cache()
+        by_id = (
+            (key, one) for key, one in looked_up.items() if isinstance(key, int) and isinstance(one, KnownCampaign)
+        )
+        _cache.update(by_id)
+        matches |= looked_up
+    return matches
 
 
 def names_have_changed(
-    connection: Connection, judged_by: Mapping[CampaignKey, Known], only_brand_id: int | None
+    connection: Connection, judged_by: Mapping[CampaignKey, CampaignMatch], only_brand_id: int | None
 ) -> bool:
-    """Whether a name means something else by now than it was judged by, seen after the brands' locks."""
-    names: dict[CampaignKey, Known] = {key: known for key, known in judged_by.items() if isinstance(key, tuple)}
-    return bool(names) and _unordered(accounts(connection, names, only_brand_id)) != _unordered(names)
+    """Whether a lookup by external id now gives another result than `judged_by`. Call it after locking the brands."""
+    names: dict[CampaignKey, CampaignMatch] = {key: known for key, known in judged_by.items() if isinstance(key, tuple)}
+    return bool(names) and _unordered(find_campaigns(connection, names, only_brand_id)) != _unordered(names)
 
 
-def _unordered(names: Mapping[CampaignKey, Known]) -> dict[CampaignKey, object]:
-    return {key: known if isinstance(known, Account) else frozenset(known.held) for key, known in names.items()}
+def _unordered(names: Mapping[CampaignKey, CampaignMatch]) -> dict[CampaignKey, object]:
+    return {key: known if isinstance(known, KnownCampaign) else frozenset(known.claims) for key, known in names.items()}
 
 
-def forget_accounts() -> None:
-    """Lets `remembered_accounts` look again: something it relied on has changed."""
-    _remembered.clear()
+def clear_campaign_cache() -> None:
+    """Empties the cache of `find_campaigns_cached`, after a cached brand or campaign changed."""
+    _cache.clear()

@@ -1,4 +1,4 @@
-"""The ledger's partitions: one a UTC month."""
+"""The ledger's partitions, one per UTC month: creates the missing ones, drops old ones, and remembers the floor."""
 
 import math
 import time
@@ -10,11 +10,11 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, text
 
-from db.engine import Stale
+from db.engine import StaleRead
 from db.repository.shared import watermarks
 from domain.periods import Period, window_of
 
-# Makes the partition of one month; false where it stood already, null where it was dropped: then it stays so.
+# Creates the partition of one month. Returns false if it existed, null if it was dropped earlier: it stays dropped.
 ENSURE_MONTH = text("SELECT ensure_ledger_month(:month)")
 
 # The months that have a partition, oldest first.
@@ -25,22 +25,22 @@ MONTHS = text("""
     ORDER BY month
 """)
 
-# Drops whole months that end by a day and returns them, oldest first; of a role that owns nothing, only what the
-# retention that the last `spendgate migrate` read lets go.
+# Drops the months that end by a day and returns them, oldest first. A role that does not own the tables can only drop
+# months older than the retention setting that the last `spendgate migrate` stored.
 DROP_MONTHS = text("SELECT drop_ledger_months(:earliest)")
 
-# Dropping waits behind every reader of the ledger, and whoever counts would wait behind that: better tomorrow.
+# DROP waits for every reader of the ledger, and counting waits for DROP. On a timeout the job retries tomorrow.
 WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '500ms'")
 
 log = structlog.get_logger()
 
 FLOOR = "ledger_floor"
-"""The watermark of what was dropped: the ledger holds nothing before it and takes nothing, or it would count twice."""
+"""The watermark of dropped months. The ledger rejects events before it: it could not recognise duplicates there."""
 
 MONTHS_A_TRANSACTION: Final = 12
-"""More partitions than that are made in transactions of their own, so that none makes hundreds of tables."""
+"""Partitions created per transaction, so that no transaction creates hundreds of tables."""
 
-FLOOR_REMEMBERED_SECONDS: Final = 60
+FLOOR_CACHE_SECONDS: Final = 60
 
 _known: set[date] = set()
 _floors: dict[str, tuple[float, datetime | None]] = {}
@@ -52,74 +52,75 @@ def month_of(at: datetime) -> date:
 
 
 def ensure_months(connection: Connection, months: Iterable[date]) -> None:
-    """Makes the partitions that are missing. What this process has seen once it does not ask again.
+    """Creates the missing partitions. Months that this process has seen before cost no query.
 
-    Raises Stale where one was dropped, which `stored_floor` then says, and where so many are missing that they are made
-    first.
+    Raises StaleRead if a month was dropped; the next attempt rejects its events by `stored_floor`. Raises StaleRead too
+    if many months are missing, so that `committed` first creates them in transactions of their own.
     """
     missing = sorted(set(months) - _known)
     if len(missing) > MONTHS_A_TRANSACTION:
         _known.update(_existing(connection))
         missing = sorted(set(missing) - _known)
     if len(missing) > MONTHS_A_TRANSACTION:
-        parts = range(0, len(missing), MONTHS_A_TRANSACTION)
-        some = [partial(_make, months=missing[first : first + MONTHS_A_TRANSACTION]) for first in parts]
-        raise Stale("many months are missing", first=some)
-    _make(connection, missing)
+        starts = range(0, len(missing), MONTHS_A_TRANSACTION)
+        steps = [partial(_create, months=missing[start : start + MONTHS_A_TRANSACTION]) for start in starts]
+        raise StaleRead("many months are missing", first=steps)
+    _create(connection, missing)
 
 
-def _make(connection: Connection, months: Iterable[date]) -> None:
+def _create(connection: Connection, months: Iterable[date]) -> None:
     for month in months:
-        is_made = connection.scalar(ENSURE_MONTH, {"month": month})
-        if is_made is None:
+        is_created = connection.scalar(ENSURE_MONTH, {"month": month})
+        if is_created is None:
             forget_months()
-            raise Stale(f"{month:%Y-%m} was dropped from the ledger")
-        if not is_made:
+            raise StaleRead(f"{month:%Y-%m} was dropped from the ledger")
+        if not is_created:
             _known.add(month)
 
 
 def forget_months() -> None:
-    """Lets `ensure_months` and `stored_floor` ask anew, after partitions were dropped."""
+    """Clears this process's caches of months and floor, after partitions were dropped."""
     _known.clear()
     _floors.clear()
 
 
 def stored_floor(connection: Connection) -> datetime | None:
-    """The first instant that the ledger still takes, after months were dropped; None before any was.
+    """The first instant that the ledger accepts; None if no month was ever dropped.
 
-    Remembered for a while: a month dropped since then makes `ensure_months`, or the write, fail and ask anew.
+    Cached for FLOOR_CACHE_SECONDS. If a month is dropped meanwhile, `ensure_months` or the write fails and clears it.
     """
     read_at, known = _floors.get(FLOOR, (-math.inf, None))
-    if time.monotonic() - read_at > FLOOR_REMEMBERED_SECONDS:
+    if time.monotonic() - read_at > FLOOR_CACHE_SECONDS:
         known = watermarks.reached(connection, FLOOR)
         _floors[FLOOR] = time.monotonic(), known
     return known
 
 
 def _existing(connection: Connection) -> list[date]:
-    """The months that the ledger has, oldest first."""
+    """The months that have a partition, oldest first."""
     return list(connection.scalars(MONTHS))
 
 
 def floor(at: datetime, retention_months: int) -> datetime:
-    """The first instant that a ledger of so many whole months, and the current one, still holds at `at`."""
+    """The first instant of a ledger that, at `at`, keeps the current month and `retention_months` before it."""
     place = month_of(at).year * 12 + month_of(at).month - 1 - retention_months
     return datetime(place // 12, place % 12 + 1, 1, tzinfo=UTC)
 
 
 def drop_months_before(connection: Connection, earliest: datetime) -> list[date]:
-    """Drops every whole month before `earliest` and returns them: what the counters hold of them stays.
+    """Drops the partitions of all months before `earliest`, returns those months, and raises the floor.
 
-    A role that owns nothing drops what the database's own retention lets go, and the rest stays too.
+    Counters keep their figures. A role that does not own the tables can only drop months older than the retention
+    stored in the database; months it cannot drop are logged.
     """
     connection.execute(WAIT_BRIEFLY)
     dropped = list(connection.scalars(DROP_MONTHS, {"earliest": earliest.date()}))
     forget_months()
-    left = [month for month in _existing(connection) if month < earliest.date()]
-    if left:
-        log.warning("ledger.kept", months=[month.isoformat() for month in left])
-    if dropped or not left:
-        watermarks.raise_to(connection, FLOOR, min([earliest, *(_begins(month) for month in left)]))
+    kept = [month for month in _existing(connection) if month < earliest.date()]
+    if kept:
+        log.warning("ledger.kept", months=[month.isoformat() for month in kept])
+    if dropped or not kept:
+        watermarks.raise_to(connection, FLOOR, min([earliest, *(_begins(month) for month in kept)]))
     return dropped
 
 
@@ -128,7 +129,7 @@ def _begins(month: date) -> datetime:
 
 
 def next_month(month: date) -> date:
-    """The first day of the month after."""
+    """The first day of the following month."""
     end = window_of(Period.MONTHLY, month).end_day
     assert end is not None  # noqa: S101 - a month ends
     return end

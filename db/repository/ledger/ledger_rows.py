@@ -1,12 +1,12 @@
-"""Events as the rows of a binary COPY into the ledger: the form that costs least on both sides."""
+"""Encodes events as rows for a binary COPY into the ledger, the cheapest format for client and server."""
 
 import struct
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from domain.columns import Events
+from domain.columns import EventColumns
 
-# The key's columns come first, so that rows sort by their bytes as the key does.
+# The key columns come first, so that sorting the encoded rows sorts them by key.
 COPY: Final = """
     COPY spend_events (brand_id, event_id, campaign_id, occurred_at, amount_micros, received_at, source)
     FROM STDIN (FORMAT binary)
@@ -17,19 +17,19 @@ END: Final = b"\xff\xff"
 COLUMNS: Final = 7
 UUID_BYTES: Final = 16
 ROW: Final = struct.Struct("!hiqi16siqiqiqiqi")
-"""How many columns, then each with its length before it; of the last one the length alone."""
+"""A row: the number of columns, then each value after its length; for the last column only the length."""
 
-BEGIN_OF_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""Whence Postgres counts microseconds."""
+POSTGRES_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""The instant from which Postgres counts microseconds in its binary format."""
 
 
-def encoded(events: Events, at: datetime) -> bytes:
-    """The events, received at `at`, in key order, so that two batches never wait for each other's keys in a ring."""
-    pack, received = ROW.pack, _microseconds(at - BEGIN_OF_TIME)
+def encoded(events: EventColumns, at: datetime) -> bytes:
+    """The COPY data for events received at `at`, in key order, so that two batches with common keys cannot deadlock."""
+    pack, received = ROW.pack, _microseconds(at - POSTGRES_EPOCH)
     digits = "".join(events.event_ids).replace("-", "")
     ids = bytes.fromhex(digits)
     uuids = [ids[start : start + UUID_BYTES] for start in range(0, len(ids), UUID_BYTES)]
-    occurred = [_microseconds(moment - BEGIN_OF_TIME) for moment in events.occurred_at]
+    occurred = [_microseconds(moment - POSTGRES_EPOCH) for moment in events.occurred_at]
     sources = list(map(str.encode, events.sources))
     fields = (events.brand_ids, uuids, events.campaign_ids, occurred, events.amounts_micros, sources)
     rows = sorted(

@@ -1,4 +1,4 @@
-"""Which rows that counting writes are locked right now, found without waiting for any of them."""
+"""Finds which rows that counting writes are locked by other transactions, without waiting for them."""
 
 from collections.abc import Collection
 from datetime import date
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import fetched
+from db.engine import query_pipelined
 from db.repository.shared.arrays import array_of
 
-# The rows of brands that another transaction has locked.
+# Brands whose row another transaction has locked.
 LOCKED_BRANDS = text("""
     WITH free AS MATERIALIZED (
         SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) FOR NO KEY UPDATE SKIP LOCKED
@@ -18,7 +18,7 @@ LOCKED_BRANDS = text("""
     WHERE id = ANY(CAST(:brand_ids AS bigint[])) AND free.id IS NULL
 """)
 
-# The rows of brands' counters on some days, and of their campaigns, that another transaction has locked.
+# Locked counters of brands and of their campaigns on some days, and locked campaigns, of at most :max_rows each.
 LOCKED_ROWS_OF_BRANDS = text("""
     WITH brand_rows AS MATERIALIZED (
         SELECT brand_id, day, ctid || ' ' || xmax AS lock FROM brand_days
@@ -51,25 +51,28 @@ LOCKED_ROWS_OF_BRANDS = text("""
 
 
 class LockedRow(NamedTuple):
-    """A locked row's brand, and the row's place and locker: a lock that passed to another transaction differs."""
+    """A locked row. `lock` names its table, position and locking transaction, so a lock by another one differs."""
 
     brand_id: int
     lock: str
 
 
 def locked_brand_rows(connection: Connection, brand_ids: Collection[int]) -> set[LockedRow]:
-    """The locked rows of these brands. Free rows are locked until the transaction ends, which must be at once."""
-    (rows,) = fetched(connection, (LOCKED_BRANDS, {"brand_ids": array_of(brand_ids)}))
+    """The locked rows among these brands.
+
+    Locks the free rows until the transaction ends; end it right after the call.
+    """
+    (rows,) = query_pipelined(connection, (LOCKED_BRANDS, {"brand_ids": array_of(brand_ids)}))
     return {LockedRow(*row) for row in rows}
 
 
 def locked_rows_of_brands(
     connection: Connection, brand_ids: Collection[int], days: Collection[date], max_rows: int
 ) -> set[LockedRow]:
-    """The locked rows of the brands' counters on these days and of their campaigns, of so many rows of each table.
+    """The locked rows among the brands' counters on these days and their campaigns; checks `max_rows` of each table.
 
-    Free rows are locked until the transaction ends, which must be at once.
+    Locks the free rows until the transaction ends; end it right after the call.
     """
     parameters = {"brand_ids": array_of(brand_ids), "days": array_of(days), "max_rows": max_rows}
-    (rows,) = fetched(connection, (LOCKED_ROWS_OF_BRANDS, parameters))
+    (rows,) = query_pipelined(connection, (LOCKED_ROWS_OF_BRANDS, parameters))
     return {LockedRow(*row) for row in rows}

@@ -1,4 +1,4 @@
-"""Bad input, kept whole with its reason until it is replayed."""
+"""Rejected inputs, stored unchanged with the reason until they are replayed."""
 
 import json
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from domain.inputs import MAX_TEXT, Rejection
 from domain.json_text import is_nested_too_deeply
 
-# Keeps inputs; one that waits already for the same reason is counted, not kept twice.
+# Stores inputs. For an input that waits already with the same reason, only `times` rises.
 KEEP = text("""
     INSERT INTO rejected_events AS waiting
         (received_at, kind, only_brand_id, receipt, source, reason, detail, payload, times)
@@ -23,7 +23,7 @@ KEEP = text("""
     DO UPDATE SET times = waiting.times + excluded.times
 """)
 
-# What waits, oldest first, one page.
+# One page of waiting inputs, oldest first.
 LIST = text("""
     SELECT id, received_at, kind, source, reason, detail, payload, times, only_brand_id
     FROM rejected_events
@@ -34,13 +34,13 @@ LIST = text("""
     LIMIT :limit
 """)
 
-# How many wait for each reason.
+# The number of waiting inputs by reason.
 COUNTS = text("""
     SELECT reason, count(*), sum(times)::bigint FROM rejected_events WHERE replayed_at IS NULL
     GROUP BY reason ORDER BY reason
 """)
 
-# What is replayed next, for nobody else until a moment; what another has claimed is left to that one.
+# Claims the next inputs to replay until :until; skips inputs that another replay has claimed.
 CLAIM = text("""
     WITH claimed AS (
         UPDATE rejected_events SET claimed_until = :until
@@ -57,7 +57,7 @@ CLAIM = text("""
     SELECT * FROM claimed ORDER BY id
 """)
 
-# How many wait, and the newest of them.
+# The number of waiting inputs, and the largest id among them.
 EXTENT = text("""
     SELECT count(*), COALESCE(max(id), 0) FROM rejected_events
     WHERE replayed_at IS NULL
@@ -65,7 +65,7 @@ EXTENT = text("""
         AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(CAST(:ids AS bigint[])))
 """)
 
-# What was read again leaves the list; what was refused for the same reason waits on, unclaimed.
+# Ends the claims. Replayed inputs leave the list; inputs rejected again for the same reason go on waiting.
 SETTLE = text("""
     UPDATE rejected_events SET claimed_until = NULL,
         replayed_at = CASE WHEN id = ANY(CAST(:replayed AS bigint[])) THEN CAST(:at AS timestamptz) ELSE replayed_at END
@@ -99,7 +99,10 @@ def keep(
     at: datetime,
     only_brand_id: int | None = None,
 ) -> None:
-    """Keeps each input whole. `kind` says what reads it when it is replayed, `only_brand_id` whose its sender knows."""
+    """Stores rejected inputs, received at `at`.
+
+    `kind`: which reader replays them, such as SPEND_EVENT. `only_brand_id`: the only brand that the sender may see.
+    """
     waiting: dict[tuple[str, str], list[Any]] = {}
     for rejection in rejections:
         payload = as_json(rejection.payload)
@@ -112,7 +115,7 @@ def keep(
 def keep_message(
     connection: Connection, reason: str, detail: str, payload: object, at: datetime, receipt: str | None = None
 ) -> None:
-    """Keeps a whole message that could not be worked on; `receipt`: the name under which its sender waits for it."""
+    """Stores a whole message that could not be processed. `receipt`: the name under which its sender waits for it."""
     _write(connection, MESSAGE, {(reason, as_json(payload)): ["", detail, 1]}, at, receipt=receipt)
 
 
@@ -124,7 +127,7 @@ def _write(
     only_brand_id: int | None = None,
     receipt: str | None = None,
 ) -> None:
-    """Writes (source, detail, times) by (reason, payload), in key order so that two batches never wait in a ring."""
+    """Writes (source, detail, times) by (reason, payload), in key order, so that two batches cannot deadlock."""
     rows = sorted(inputs.items())
     parameters = {
         "at": at,
@@ -148,25 +151,25 @@ def waiting(
     ids: list[int] | None = None,
     limit: int = 100,
 ) -> list[Waiting]:
-    """One page of what waits, in the order it came; `after` is the last id of the page before."""
+    """One page of at most `limit` waiting inputs in id order. `after` is the last id of the previous page."""
     parameters = {"after": after, "reason": reason, "ids": ids, "limit": limit}
     return [Waiting(*row) for row in connection.execute(LIST, parameters)]
 
 
 def counts(connection: Connection) -> list[tuple[str, int, int]]:
-    """For each reason: how many inputs wait, and how often they came."""
+    """For each reason: the reason, the number of waiting inputs, and how often they were received in total."""
     return [(reason, inputs, times) for reason, inputs, times in connection.execute(COUNTS)]
 
 
 class Chosen(NamedTuple):
-    """Which of the waiting inputs are meant: those of a reason, those with given ids, or all."""
+    """A selection of waiting inputs: those with a reason, those with the given ids, or all."""
 
     reason: str | None = None
     ids: list[int] | None = None
 
 
 def extent(connection: Connection, chosen: Chosen) -> tuple[int, int]:
-    """How many of the chosen inputs wait, and the largest id among them (0: none)."""
+    """The number of chosen inputs that wait, and the largest id among them (0 for none)."""
     count, last = connection.execute(EXTENT, chosen._asdict()).one()
     return count, last
 
@@ -174,9 +177,10 @@ def extent(connection: Connection, chosen: Chosen) -> tuple[int, int]:
 def claim(
     connection: Connection, chosen: Chosen, between: tuple[int, int], limit: int, at: datetime, until: datetime
 ) -> list[Waiting]:
-    """The next chosen inputs with after < id <= up to, in id order, claimed until a moment.
+    """Claims the next chosen inputs until `until` and returns them in id order, `limit` at most.
 
-    Leaves out what somebody else has claimed at `at`.
+    `between` is (after, up to): ids above the first, up to and including the second. Skips inputs that another replay
+    has claimed at `at`.
     """
     after, up_to = between
     parameters = {"after": after, "up_to": up_to, "limit": limit, "at": at, "until": until}
@@ -184,20 +188,20 @@ def claim(
 
 
 def settle(connection: Connection, claimed: Iterable[int], replayed: Iterable[int], at: datetime) -> None:
-    """Gives claimed inputs back; takes those of `replayed` off the list: they were taken, or kept anew."""
+    """Ends the claims on the ids `claimed`. Those also in `replayed` stop waiting: accepted, or stored as new rows."""
     connection.execute(SETTLE, {"claimed": sorted(claimed), "replayed": sorted(replayed), "at": at})
 
 
 def as_json(payload: object) -> str:
-    """The payload as JSON that Postgres can store and every reader read: what is nested deeply becomes a string."""
+    """The payload as JSON that Postgres can store. A payload nested too deeply for readers becomes a JSON string."""
     try:
         text = json.dumps(payload, allow_nan=False, default=str)
     except (ValueError, RecursionError):
-        return json.dumps(_described(payload))
+        return json.dumps(_repr(payload))
     return json.dumps(text) if is_nested_too_deeply(payload) else text
 
 
-def _described(payload: object) -> str:
+def _repr(payload: object) -> str:
     try:
         return repr(payload)
     except RecursionError:
@@ -205,7 +209,7 @@ def _described(payload: object) -> str:
 
 
 def printable(line: str) -> str:
-    """The line without what a text column or a log line cannot hold."""
+    """The line with each character that text columns or logs cannot show replaced by U+FFFD."""
     return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 

@@ -1,4 +1,4 @@
-"""The runs of sequence numbers that arrived, and the gaps between them: what a source sent and we never saw."""
+"""Stores the runs of sequence numbers that arrived, and finds the gaps between them: events lost upstream."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -11,31 +11,31 @@ from db.repository.shared.locks import Lock
 from domain.sequences import Run
 
 ALL_BRANDS: Final = 0
-"""Stands for the brand of senders who know all brands: programs on the queue, and keys of no single brand."""
+"""The brand id of senders that may send for all brands: programs on the queue, API keys without a brand."""
 
 RUNS_A_PAGE: Final = 100_000
 MAX_RUNS: Final = 10_000
-"""What is kept of one source: behind so many gaps nobody looks, and random numbers would fill the table."""
+"""The most runs kept per source, so that a source with random numbers cannot fill the table."""
 
 LOGGED: Final = "sequence_gaps"
-"""The watermark of gaps that were told: those that were there before it."""
+"""The watermark of logged gaps: gaps found before it are not logged again."""
 
-# Adds runs, without a look at what is there: two workers never wait for each other.
+# Adds runs without reading existing ones, so that two workers never wait for each other.
 APPEND = text("""
     INSERT INTO sequence_runs (sender_brand_id, source, first, last, received_at)
     SELECT :brand_id, sent.*, :at
     FROM unnest(CAST(:sources AS text[]), CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[])) AS sent
 """)
 
-# The sources with more than one run, in order, one page.
+# One page of the sources with more than one run, in order.
 SCATTERED = text("""
     SELECT sender_brand_id, source FROM sequence_runs WHERE (sender_brand_id, source) > (:after_brand_id, :after_source)
     GROUP BY sender_brand_id, source HAVING count(*) > 1 ORDER BY sender_brand_id, source LIMIT :limit
 """)
 
-# Joins neighbours among a page of a source's runs: the first run of a stretch grows over the others, which go. A
-# stretch opens where all numbers before it end more than one below. Says how many runs it read and where the last
-# stretch begins.
+# Merges adjoining runs among one page of a source's runs: extends the first run of each gapless stretch and deletes the
+# others. A stretch begins where all runs before it end more than one number below. Returns how many runs it read and
+# where the last stretch begins.
 JOIN = text("""
     WITH page AS (
         SELECT id, first, last, received_at FROM sequence_runs
@@ -75,7 +75,8 @@ COUNT = text("""
 """)
 COUNT_SOURCES = text("SELECT count(*) FROM (SELECT DISTINCT sender_brand_id, source FROM sequence_runs) AS known")
 
-# Joins the lowest runs of a source, gaps and all, so that so many are left; the last number, and how many were missing.
+# Merges the lowest runs of a source, with the gaps between them, so that :keep runs are left. Returns the last number
+# of the merged run and how many numbers were missing in it.
 FORGET_LOWEST = text("""
     WITH own AS MATERIALIZED (
         SELECT id, first, last, received_at FROM sequence_runs WHERE sender_brand_id = :brand_id AND source = :source
@@ -93,8 +94,8 @@ FORGET_LOWEST = text("""
     FROM lowest HAVING count(*) > 1
 """)
 
-# The gaps of sources, whether their runs are joined or not. A gap is there since both its sides have arrived; the
-# sides are aggregated from their outer ends on, so that the cost does not grow with their square.
+# The gaps of sources, whether adjoining runs are merged or not. A gap begins when the runs on both its sides have
+# arrived. The window functions aggregate each side from its outer end, so that the cost stays linear.
 _WITH_GAPS = """
     WITH run AS (
         SELECT sender_brand_id, source, max(last) OVER from_below AS last, lead(first) OVER from_below AS next_first,
@@ -120,7 +121,7 @@ GAPS = text(f"""{_WITH_GAPS}
     ORDER BY sender_brand_id, source, first LIMIT :limit
 """)  # noqa: S608 - a constant, put together once
 
-# Each source with its ends, and how many numbers between them did not arrive: all, and those missing since long.
+# Each source with its first and last number, and how many numbers between are absent, and absent since before :until.
 NUMBERINGS = text(f"""{_WITH_GAPS},
     gaps AS (
         SELECT sender_brand_id, source, sum(last::numeric - first + 1) AS absent,
@@ -136,9 +137,9 @@ NUMBERINGS = text(f"""{_WITH_GAPS},
 
 
 class Source(NamedTuple):
-    """A source by whoever sends for it: another sender's source of that name is another one.
+    """A source, identified by its sender and name: sources of the same name from different senders are distinct.
 
-    `brand_id`: the only brand that the sender's key knows; ALL_BRANDS for senders who know all.
+    `brand_id`: the only brand of the sender's API key; ALL_BRANDS for senders of all brands.
     """
 
     brand_id: int
@@ -146,7 +147,7 @@ class Source(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Numbers of a source, `first` to `last`, that did not arrive though others on both sides did, `since` when."""
+    """Numbers `first` to `last` of a source that did not arrive although numbers on both sides did, since `since`."""
 
     brand_id: int
     source: str
@@ -156,12 +157,12 @@ class Gap(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """How many numbers it spans."""
+        """The number of missing sequence numbers."""
         return self.last - self.first + 1
 
 
 class Numbering(NamedTuple):
-    """One source's numbers: from which to which, how many arrived, how many are missing for longer than the grace."""
+    """The sequence numbers of one source: first, last, how many arrived, how many are missing longer than the grace."""
 
     brand_id: int
     source: str
@@ -171,8 +172,8 @@ class Numbering(NamedTuple):
     missing: int
 
 
-class Forgotten(NamedTuple):
-    """Gaps given up because their source has too many: those up to `last`, in all so many numbers."""
+class DroppedGaps(NamedTuple):
+    """Gaps of a source up to the number `last`, deleted because it has too many; `missing` numbers in all."""
 
     brand_id: int
     source: str
@@ -181,7 +182,7 @@ class Forgotten(NamedTuple):
 
 
 def append(connection: Connection, runs: Sequence[Run], at: datetime, only_brand_id: int | None) -> None:
-    """Notes runs that arrived at `at` from a sender who knows the one brand; None knows all."""
+    """Stores runs that arrived at `at`. `only_brand_id`: the only brand of the sender's API key; None for all."""
     if runs:
         brand_id = ALL_BRANDS if only_brand_id is None else only_brand_id
         sources, firsts, lasts = (list(column) for column in zip(*runs, strict=True))
@@ -190,37 +191,40 @@ def append(connection: Connection, runs: Sequence[Run], at: datetime, only_brand
 
 
 def may_join(connection: Connection) -> bool:
-    """Whether nobody else joins runs; nobody else does until this transaction ends."""
+    """Takes the lock for merging runs until the transaction ends; returns False if another transaction holds it."""
     return locks.take_if_free(connection, Lock.SEQUENCE_RUNS)
 
 
 def wait_to_join(connection: Connection) -> None:
-    """Waits until nobody else joins runs; nobody else does until this transaction ends."""
+    """Waits for the lock for merging runs, and holds it until the transaction ends."""
     locks.take(connection, Lock.SEQUENCE_RUNS)
 
 
 def scattered_after(connection: Connection, after: Source | None, limit: int) -> list[Source]:
-    """The sources with more than one run in order, one page; `after` is the last of the page before."""
+    """One page of the sources with more than one run, in order. `after` is the last one of the previous page."""
     brand_id, name = (ALL_BRANDS - 1, "") if after is None else after
     parameters = {"after_brand_id": brand_id, "after_source": name, "limit": limit}
     return [Source(*row) for row in connection.execute(SCATTERED, parameters)]
 
 
 def join_page(connection: Connection, source: Source, after: int) -> int | None:
-    """Joins the neighbours among RUNS_A_PAGE runs from number `after` on; where to go on, None at the end."""
+    """Merges adjoining runs among RUNS_A_PAGE runs from the number `after` on.
+
+    Returns the number to continue from, None if no runs are left.
+    """
     parameters = {**_key(source), "after": after, "limit": RUNS_A_PAGE}
     runs, last_stretch = connection.execute(JOIN, parameters).one()
     return int(last_stretch) if runs == RUNS_A_PAGE else None
 
 
-def forget_lowest(connection: Connection, source: Source, keep: int) -> Forgotten | None:
-    """Gives up the gaps below the source's highest `keep` runs: their numbers count as arrived. None: there are none.
+def drop_lowest_gaps(connection: Connection, source: Source, keep: int) -> DroppedGaps | None:
+    """Drops the gaps below the source's highest `keep` runs: their numbers count as arrived. None if it has no more.
 
-    Takes RUNS_A_PAGE at a time: what it returns may not have been all.
+    Handles at most RUNS_A_PAGE runs per call; call it until it returns None.
     """
     parameters = {**_key(source), "keep": keep, "limit": RUNS_A_PAGE}
     row = connection.execute(FORGET_LOWEST, parameters).first()
-    return None if row is None else Forgotten(*source, row[0], int(row[1]))
+    return None if row is None else DroppedGaps(*source, row[0], int(row[1]))
 
 
 def has_too_many(connection: Connection, source: Source) -> bool:
@@ -230,9 +234,9 @@ def has_too_many(connection: Connection, source: Source) -> bool:
 
 
 def sources(connection: Connection) -> int:
-    """How many sources number their events."""
-    found: int = connection.scalars(COUNT_SOURCES).one()
-    return found
+    """The number of sources that send sequence numbers."""
+    count: int = connection.scalars(COUNT_SOURCES).one()
+    return count
 
 
 def gaps(
@@ -244,9 +248,9 @@ def gaps(
     since: datetime | None = None,
     limit: int | None = None,
 ) -> Iterator[Gap]:
-    """The gaps that are there since a moment in (`since`, `until`], by sender, source and number.
+    """The gaps that began after `since` (None: ever) and at the latest at `until`, by sender, source and number.
 
-    `brand_id`: only those of its senders, or of ALL_BRANDS; None: everybody's.
+    `brand_id`: only gaps of senders for this brand, or of senders for ALL_BRANDS; None for all senders.
     """
     parameters = {"source": source, "brand_id": brand_id, "since": since, "until": until, "limit": limit}
     return (Gap(*row) for row in connection.execute(GAPS, parameters))
@@ -255,7 +259,10 @@ def gaps(
 def numberings(
     connection: Connection, until: datetime, source: str | None = None, brand_id: int | None = None
 ) -> list[Numbering]:
-    """Every source that numbers its events, or the one. A gap counts as missing where it is there since `until`."""
+    """The numbering of every source that sends sequence numbers, or of `source` only.
+
+    Numbers absent since `until` or longer count as missing.
+    """
     rows = connection.execute(NUMBERINGS, {"source": source, "brand_id": brand_id, "until": until})
     return [
         Numbering(sender, name, first, last, last - first + 1 - int(absent), int(missing))
@@ -263,12 +270,12 @@ def numberings(
     ]
 
 
-def untold(connection: Connection, grace: timedelta, at: datetime, limit: int) -> list[Gap]:
-    """The gaps that outlived the grace since the last call that was committed, at most so many."""
+def gaps_to_log(connection: Connection, grace: timedelta, at: datetime, limit: int) -> list[Gap]:
+    """The gaps, `limit` at most, that became older than `grace` since the last committed call; raises the watermark."""
     reached = watermarks.reached_by(connection, LOGGED, at)
-    found = list(gaps(connection, at - grace, since=reached and reached - grace, limit=limit))
+    due = list(gaps(connection, at - grace, since=reached and reached - grace, limit=limit))
     watermarks.raise_to(connection, LOGGED, at)
-    return found
+    return due
 
 
 def _key(source: Source) -> dict[str, int | str]:

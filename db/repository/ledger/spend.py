@@ -1,4 +1,4 @@
-"""The ledger and the counters: every event once, every counter the sum of its events."""
+"""Writes spend events to the ledger, each once, and adds them to the counters of campaigns and brands."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,15 +11,15 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from db.engine import driver_of, fetched, sql_state
+from db.engine import driver_of, query_pipelined, sql_state
 from db.repository.enforcement.headroom import Headroom
 from db.repository.ledger import ledger_rows
 from db.repository.ledger.ledger import ensure_months, month_of, next_month
 from db.repository.shared.arrays import array_of, text_array_of
-from domain.columns import Events
+from domain.columns import EventColumns
 from domain.inputs import is_same_moment
 
-# What one month of the ledger holds under the given ids.
+# The events of one month of the ledger that have the given ids.
 STORED = text("""
     SELECT brand_id, event_id::text, campaign_id, occurred_at, amount_micros
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:event_ids AS uuid[])) AS sent(brand_id, event_id)
@@ -27,8 +27,8 @@ STORED = text("""
     WHERE occurred_at >= :first AND occurred_at < :last
 """)
 
-# Events to the ledger, then their spend to the counters of campaigns and of brands, one after the other: each part
-# waits for the one before, because all who count must lock in the same order, and by key within it.
+# Inserts events, then adds their spend to the counters of campaigns, then of brands. Each step reads the count of the
+# step before, which fixes the order: all transactions that count must lock in this order, and by key within a step.
 COUNT = text("""
     WITH written AS (
         INSERT INTO spend_events (brand_id, event_id, campaign_id, occurred_at, amount_micros, received_at, source)
@@ -57,7 +57,7 @@ COUNT = text("""
     DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
 """)
 
-# Counted spend from the headroom of its brands, which are locked in the order of their ids.
+# Locks brands in id order and subtracts the counted spend from their headroom.
 LESSEN_HEADROOM = text("""
     WITH locked AS MATERIALIZED (
         SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
@@ -71,7 +71,7 @@ LESSEN_HEADROOM = text("""
     RETURNING brands.id, time_zone, currency, configured_status, headroom_micros, headroom_on, has_campaign_budgets
 """)
 
-# For the rows of brands a transaction waits as long as it may, less the time it has taken already.
+# Sets the timeout for locks on brands: the allowed time minus the transaction's duration so far.
 WAIT_FOR_BRANDS = text("""
     SELECT set_config('lock_timeout', greatest(CAST(:least_brands_ms AS bigint), CAST(:brands_ms AS bigint)
         - CAST(1000 * extract(epoch FROM clock_timestamp() - transaction_timestamp()) AS bigint))::text, true)
@@ -80,12 +80,12 @@ WAIT_FOR_BRANDS = text("""
 WAIT_FOR_OWN = text("SELECT set_config('lock_timeout', CAST(:own_ms AS text), true)")
 
 
-class Patience(NamedTuple):
-    """For how many milliseconds a transaction of spend waits for each lock.
+class LockTimeouts(NamedTuple):
+    """Lock timeouts in milliseconds of a transaction that counts spend.
 
-    `own_ms`: for what other transactions of spend hold, which will end: the ledger's keys, counters. `brands_ms`: for
-    a brand's row, which another program may hold for as long as it likes, less what the transaction has waited
-    before, but no less than `least_brands_ms`.
+    `own_ms`: for locks that only other counting transactions hold (the ledger's keys, counters), which end soon.
+    `brands_ms`: for the rows of brands, which any program may lock for long; the transaction's duration so far is
+    subtracted, down to `least_brands_ms`.
     """
 
     own_ms: int
@@ -94,29 +94,32 @@ class Patience(NamedTuple):
 
 
 FEW_EVENTS: Final = 100
-"""So many go to the ledger with their counters; more go by COPY, which is a trip of its own."""
+"""Up to this many events are inserted in the statement that counts them; more go by COPY, one round trip more."""
 
-KNOWN_STATE: Final = "23505"
-"""What Postgres says, naming the ledger, of an event that is there already."""
+UNIQUE_VIOLATION: Final = "23505"
+"""The SQLSTATE when the ledger already has an event's key."""
 
 EventKey = tuple[int, str, date]
 Fact = tuple[int, datetime, int]
-"""What an id stands for (campaign, moment, micros): two events with one id and another fact contradict each other."""
+"""An event's content: (campaign id, occurred_at, micros). Two events with one id but other content conflict."""
 
 CampaignDay = tuple[int, int, date]
 Rows = list[tuple[Any, ...]]
 
 
-class Added(NamedTuple):
-    """What events add to the days of campaigns and of brands, in micros, and whose the campaigns are."""
+class SpendSums(NamedTuple):
+    """The micros that events add to each counter: by day and campaign id, by day and brand id.
+
+    `brand_of` maps each campaign id to its brand id.
+    """
 
     of_days: Mapping[date, Mapping[int, int]]
     of_brands: Mapping[date, Mapping[int, int]]
     brand_of: Mapping[int, int]
 
     @classmethod
-    def by(cls, events: Events, also_days: Iterable[CampaignDay] = ()) -> "Added":
-        """The sums of the events; `also_days` are there too, if need be with nothing."""
+    def by(cls, events: EventColumns, also_days: Iterable[CampaignDay] = ()) -> "SpendSums":
+        """Sums the events. `also_days` are included too, with 0 if no event adds to them."""
         of_days: dict[date, dict[int, int]] = {day: defaultdict(int) for day in set(events.days)}
         for day, campaign_id, micros in zip(events.days, events.campaign_ids, events.amounts_micros, strict=True):
             of_days[day][campaign_id] += micros
@@ -131,7 +134,7 @@ class Added(NamedTuple):
         return cls(of_days, of_brands, brand_of)
 
     def spent_by_brand(self) -> dict[int, int]:
-        """What was added to the days of each brand, without what was taken away from some."""
+        """The positive spend of each brand in micros: a day with net refunds counts as 0."""
         spent: defaultdict[int, int] = defaultdict(int)
         for brands in self.of_brands.values():
             for brand_id, micros in brands.items():
@@ -139,49 +142,53 @@ class Added(NamedTuple):
         return spent
 
 
-NOTHING: Final = Added(MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
+NOTHING: Final = SpendSums(MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
 
 
-class KnownInPart(Exception):
-    """The ledger has one of the events already, or the batch has one twice: the transaction must look first."""
+class SomeAlreadyStored(Exception):
+    """The ledger already has one of the events, or the batch has one twice. The transaction failed.
+
+    Repeat it with `find_new_events(…, checks_ledger=True)`.
+    """
 
 
-class Sifted(NamedTuple):
-    """What becomes of events, by their places: which the ledger has already, and which contradict it.
+class ClassifiedEvents(NamedTuple):
+    """A batch of events, classified against the ledger.
 
-    `new` are the others, `added` is what they add to the counters.
+    `known`: positions in the batch of events that are stored already. `conflicts`: positions of events whose id is
+    stored with other content. `new`: all other events. `added`: what these add to the counters.
     """
 
     known: Sequence[int] = ()
     conflicts: Sequence[int] = ()
-    new: Events = Events()
-    added: Added = NOTHING
+    new: EventColumns = EventColumns()
+    added: SpendSums = NOTHING
 
 
-def sift(
-    connection: Connection, events: Events, also_days: Sequence[CampaignDay] = (), *, looks_first: bool = True
-) -> Sifted:
-    """Tells what is new of the events, for `record`; where it does not look first, all of it.
+def find_new_events(
+    connection: Connection, events: EventColumns, also_days: Sequence[CampaignDay] = (), *, checks_ledger: bool = True
+) -> ClassifiedEvents:
+    """Classifies the events for `record`, and creates missing ledger partitions.
 
-    A batch of new events need not pay for a look at the ledger. `also_days` get a counter too, of zero where no event
-    is theirs.
+    Without `checks_ledger` all events count as new, which saves a query when duplicates are unlikely. `also_days` get
+    a counter too, of 0 if no event adds to it.
     """
     ensure_months(connection, months_of(events))
-    sifted = _told_apart(connection, events) if looks_first and events.event_ids else Sifted()
-    new = events.without(*sifted.known, *sifted.conflicts)
-    return sifted._replace(new=new, added=Added.by(new, also_days))
+    classified = _compare_with_ledger(connection, events) if checks_ledger and events.event_ids else ClassifiedEvents()
+    new = events.without(*classified.known, *classified.conflicts)
+    return classified._replace(new=new, added=SpendSums.by(new, also_days))
 
 
-def _copy(connection: Connection, events: Events, at: datetime) -> None:
+def _copy(connection: Connection, events: EventColumns, at: datetime) -> None:
     try:
         with driver_of(connection).cursor() as cursor, cursor.copy(ledger_rows.COPY) as copy:
             copy.write(ledger_rows.encoded(events, at))
     except psycopg.errors.UniqueViolation as error:
-        raise KnownInPart from error
+        raise SomeAlreadyStored from error
 
 
-def _told_apart(connection: Connection, events: Events) -> Sifted:
-    """The events by what the ledger has under their ids, or an earlier one of the batch."""
+def _compare_with_ledger(connection: Connection, events: EventColumns) -> ClassifiedEvents:
+    """Finds known and conflicting events by comparing with the ledger and with earlier events of the batch."""
     months = [moment.date().replace(day=1) for moment in events.occurred_at]
     keys = list(zip(events.brand_ids, events.event_ids, months, strict=True))
     stored = _stored_facts(connection, set(keys))
@@ -189,19 +196,19 @@ def _told_apart(connection: Connection, events: Events) -> Sifted:
     conflicts: list[int] = []
     facts = zip(events.campaign_ids, events.occurred_at, events.amounts_micros, strict=True)
     for place, (key, fact) in enumerate(zip(keys, facts, strict=True)):
-        stands = stored.setdefault(key, fact)
-        if stands is not fact:
-            (known if _says_the_same(stands, fact) else conflicts).append(place)
-    return Sifted(known, conflicts)
+        first = stored.setdefault(key, fact)
+        if first is not fact:
+            (known if _is_same_content(first, fact) else conflicts).append(place)
+    return ClassifiedEvents(known, conflicts)
 
 
-def _says_the_same(one: Fact, other: Fact) -> bool:
-    """A retry may say its moment less exactly than what it repeats, or the other way round."""
+def _is_same_content(one: Fact, other: Fact) -> bool:
+    """Whether two facts are equal, times compared at the coarser precision: a retry may send its time less exactly."""
     return one == other or (one[0] == other[0] and one[2] == other[2] and is_same_moment(one[1], other[1]))
 
 
-def months_of(events: Events) -> set[date]:
-    """The months of the ledger that they belong to."""
+def months_of(events: EventColumns) -> set[date]:
+    """The ledger months (first days, UTC) of the events."""
     if not events.occurred_at:
         return set()
     first, last = month_of(min(events.occurred_at)), month_of(max(events.occurred_at))
@@ -213,10 +220,10 @@ def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[Even
     for key in keys:
         of_months.setdefault(key[2], []).append(key)
     facts: dict[EventKey, Fact] = {}
-    for month, some in of_months.items():
+    for month, keys_of_month in of_months.items():
         parameters = {
-            "brand_ids": array_of(brand_id for brand_id, _, _ in some),
-            "event_ids": array_of(event_id for _, event_id, _ in some),
+            "brand_ids": array_of(brand_id for brand_id, _, _ in keys_of_month),
+            "event_ids": array_of(event_id for _, event_id, _ in keys_of_month),
             "first": datetime.combine(month, time.min, UTC),
             "last": datetime.combine(next_month(month), time.min, UTC),
         }
@@ -226,40 +233,40 @@ def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[Even
 
 
 def record(
-    connection: Connection, sifted: Sifted, at: datetime, patience: Patience | None = None
+    connection: Connection, classified: ClassifiedEvents, at: datetime, timeouts: LockTimeouts | None = None
 ) -> dict[int, Headroom]:
-    """Writes the new events, adds to the counters, and takes from the headroom of the brands; returns what is left.
+    """Writes the new events, adds to the counters and locks the brands; returns their remaining headroom by brand id.
 
-    Waits until no other transaction enforces these brands: as `patience` says, without it as long as every connection
-    waits. Raises KnownInPart where an event was there, already or just now: `sift` did not look, or another transaction
-    wrote the same id meanwhile. The transaction is lost, the next one will find it.
+    Waits for each lock as long as `timeouts` says; None uses the connection's lock timeout. Raises SomeAlreadyStored
+    if the ledger has one of the events, because `find_new_events` did not check it or another transaction wrote it
+    since; the transaction has failed then.
     """
-    few = sifted.new
+    few = classified.new
     if len(few.event_ids) > FEW_EVENTS:
         _copy(connection, few, at)
-        few = Events()
-    spent = sifted.added.spent_by_brand()
+        few = EventColumns()
+    spent = classified.added.spent_by_brand()
     brand_ids = sorted(spent)
     of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
-    parameters = of_brands | _counters(sifted.added) | _ledger(few) | {"at": at}
+    parameters = of_brands | _counters(classified.added) | _ledger(few) | {"at": at}
     try:
-        locked = _counted(connection, parameters, patience)
+        locked = _count_and_lock(connection, parameters, timeouts)
     except IntegrityError as error:
-        if _is_known(error):
-            raise KnownInPart from error
+        if _is_duplicate_event(error):
+            raise SomeAlreadyStored from error
         raise
     return {brand_id: Headroom(*rest) for brand_id, *rest in locked}
 
 
-def _counted(
-    connection: Connection, parameters: Mapping[str, object], patience: Patience | None
+def _count_and_lock(
+    connection: Connection, parameters: Mapping[str, object], timeouts: LockTimeouts | None
 ) -> list[tuple[Any, ...]]:
-    """Counts and locks in one trip; returns the locked brands."""
-    if patience is None:
-        _, locked = fetched(connection, (COUNT, parameters), (LESSEN_HEADROOM, parameters))
+    """Counts spend and locks brands in one round trip; returns the rows of LESSEN_HEADROOM, one per brand."""
+    if timeouts is None:
+        _, locked = query_pipelined(connection, (COUNT, parameters), (LESSEN_HEADROOM, parameters))
     else:
-        waits = patience._asdict()
-        _, _, locked, _ = fetched(
+        waits = timeouts._asdict()
+        _, _, locked, _ = query_pipelined(
             connection,
             (COUNT, parameters),
             (WAIT_FOR_BRANDS, waits),
@@ -269,13 +276,13 @@ def _counted(
     return locked
 
 
-def _is_known(error: IntegrityError) -> bool:
+def _is_duplicate_event(error: IntegrityError) -> bool:
     diagnosis = getattr(error.orig, "diag", None)
     table = None if diagnosis is None else diagnosis.table_name
-    return sql_state(error) == KNOWN_STATE and str(table).startswith("spend_events")
+    return sql_state(error) == UNIQUE_VIOLATION and str(table).startswith("spend_events")
 
 
-def _ledger(events: Events) -> dict[str, str]:
+def _ledger(events: EventColumns) -> dict[str, str]:
     return {
         "event_brand_ids": array_of(events.brand_ids),
         "event_ids": array_of(events.event_ids),
@@ -286,7 +293,7 @@ def _ledger(events: Events) -> dict[str, str]:
     }
 
 
-def _counters(added: Added) -> dict[str, str]:
+def _counters(added: SpendSums) -> dict[str, str]:
     campaigns, brands = _in_order(added.of_days), _in_order(added.of_brands)
     return {
         "campaign_brand_ids": array_of(
@@ -302,11 +309,11 @@ def _counters(added: Added) -> dict[str, str]:
 
 
 Ordered = list[tuple[date, list[tuple[int, int]]]]
-"""By day: ids, each with its micros."""
+"""(day, [(id, micros), …]) pairs, sorted by day and id."""
 
 
 def _in_order(of_days: Mapping[date, Mapping[int, int]]) -> Ordered:
-    """In the order in which every transaction writes counters."""
+    """Sorts sums by day and id, the order in which every transaction writes counters."""
     return [(day, sorted(spent.items())) for day, spent in sorted(of_days.items())]
 
 

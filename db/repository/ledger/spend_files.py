@@ -1,4 +1,4 @@
-"""What was seen and imported of the files in the spend folder."""
+"""The files of the spend folder: which versions were seen and imported."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -29,7 +29,7 @@ FileKey = tuple[str, str]
 
 
 class Seen(NamedTuple):
-    """The version last seen and since when it is that one; the version last imported, None where none was."""
+    """A file's version when last seen, since when it has it, and the version last imported (None: none yet)."""
 
     version: str
     unchanged_since: datetime
@@ -37,22 +37,22 @@ class Seen(NamedTuple):
 
 
 def all_seen(connection: Connection) -> dict[FileKey, Seen]:
-    """Every file that was there at the last look."""
+    """Every file that the last scan of the folder found."""
     return {(platform, name): Seen(*seen) for platform, name, *seen in connection.execute(ALL)}
 
 
 def keep(connection: Connection, key: FileKey, version: str, at: datetime) -> None:
-    """Notes that the file was seen in a version for the first time."""
+    """Records that the file was first seen in this version at `at`."""
     parameters = {"platform": key[0], "name": key[1], "version": version, "unchanged_since": at}
     connection.execute(KEEP, parameters)
 
 
 def keep_imported(connection: Connection, key: FileKey, version: str) -> None:
-    """Notes that a version of the file was imported whole."""
+    """Records that this version of the file was imported completely."""
     connection.execute(KEEP_IMPORTED, {"platform": key[0], "name": key[1], "version": version})
 
 
 def forget(connection: Connection, keys: Collection[FileKey]) -> None:
-    """Forgets files that are gone."""
+    """Deletes the records of files that were removed from the folder."""
     platforms, names = [key[0] for key in keys], [key[1] for key in keys]
     connection.execute(FORGET, {"platforms": platforms, "names": names})

@@ -1,4 +1,4 @@
-"""Reported totals: the newest figure of each, and what changed since the last."""
+"""Reported totals: stores the newest figure of each and computes the difference to the previous one."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -13,9 +13,9 @@ from domain.spend import SpendEvent
 from domain.totals import ReportedTotal, moment_of
 
 DIFFERENCES: Final = UUID("6f2bd0f7-6f0e-4f0c-9f6e-5a1d8a3c7e11")
-"""The name space of the event ids that reported totals give rise to."""
+"""The UUID namespace for the ids of spend events made from reported totals."""
 
-# Newer figures replace older ones and keep what they replaced, so the difference is known without a race.
+# Replaces older figures by newer ones and keeps the replaced figure, so the difference is computed without a race.
 RESTATE = text("""
     INSERT INTO reported_totals AS known (source, campaign_id, day, total_micros, as_of)
     SELECT * FROM unnest(
@@ -28,7 +28,7 @@ RESTATE = text("""
     RETURNING source, campaign_id, day, total_micros - previous_micros, xmax = 0
 """)
 
-# What is known of the given totals.
+# The stored figures of the given totals.
 KNOWN_TOTALS = text("""
     SELECT source, campaign_id, day, total_micros, as_of
     FROM unnest(CAST(:sources AS text[]), CAST(:campaign_ids AS bigint[]), CAST(:days AS date[]))
@@ -40,7 +40,11 @@ TotalKey = tuple[str, int, date]
 
 
 class Restated(NamedTuple):
-    """What became of reported totals: events for the differences, days first reported, and how many were not new."""
+    """The result of storing reported totals.
+
+    `differences`: spend events for the changes. `first_days`: campaign days reported for the first time.
+    `nothing_new`: the number of totals that changed nothing. `conflicts`: rejected totals.
+    """
 
     differences: list[SpendEvent]
     first_days: list[CampaignDay]
@@ -49,26 +53,26 @@ class Restated(NamedTuple):
 
 
 def restate(connection: Connection, totals: Iterable[ReportedTotal]) -> Restated:
-    """Takes the newest figure of each (source, campaign, day); a figure no newer than the known one changes nothing.
+    """Stores the newest figure of each (source, campaign, day); a figure not newer than the stored one changes nothing.
 
-    Two figures of one `as_of` that differ contradict each other: the first stays.
+    If two figures with the same `as_of` differ, the first stays and the second is a conflict.
     """
     newest, ignored, conflicts = _newest(totals)
     if not newest:
         return Restated([], [], ignored, conflicts)
     changes: dict[TotalKey, int] = {}
     first: list[ReportedTotal] = []
-    news = 0
+    changed = 0
     for source, campaign_id, day, micros, is_first in connection.execute(RESTATE, _total_columns(newest)):
         changes[source, campaign_id, day] = micros
         first += [newest[source, campaign_id, day]] if is_first else []
-        news += bool(micros or is_first)
+        changed += bool(micros or is_first)
     contradictions = _contradicting(connection, {key: newest[key] for key in newest.keys() - changes.keys()})
     differences = [_difference(newest[key], micros) for key, micros in changes.items() if micros]
     return Restated(
         differences=differences,
         first_days=[(total.brand_id, total.campaign_id, total.day) for total in first],
-        nothing_new=ignored + len(newest) - news - len(contradictions),
+        nothing_new=ignored + len(newest) - changed - len(contradictions),
         conflicts=conflicts + contradictions,
     )
 
@@ -102,21 +106,21 @@ def _contradicting(connection: Connection, unchanged: dict[TotalKey, ReportedTot
         return []
     columns = _total_columns(unchanged)
     known = connection.execute(KNOWN_TOTALS, {name: columns[name] for name in ("sources", "campaign_ids", "days")})
-    found = []
+    rejections = []
     for source, campaign_id, day, total_micros, as_of in known:
         sent = unchanged[source, campaign_id, day]
         if sent.as_of == as_of and sent.total_micros != total_micros:
-            found.append(_contradicting_total(sent))
-    return found
+            rejections.append(_contradicting_total(sent))
+    return rejections
 
 
 def _contradicting_total(total: ReportedTotal) -> Rejection:
-    detail = f"{total.source} gave another total for {total.day} as of {total.as_of.isoformat()}"
+    detail = f"{total.source} sent another total for {total.day} with the same as_of {total.as_of.isoformat()}"
     return Rejection(Reason.CONFLICTING_DUPLICATE, detail, total.payload)
 
 
 def difference_id(source: str, campaign_id: int, day: date, as_of: datetime) -> str:
-    """The id of the event that a source's figure as of a moment (UTC) makes."""
+    """The id of the spend event made from a source's figure with this `as_of` (UTC); always the same for one figure."""
     return str(uuid5(DIFFERENCES, f"{source}\n{campaign_id}\n{day}\n{as_of.isoformat()}"))
 
 

@@ -1,4 +1,4 @@
-"""What `repair` and the sweep corrected, and what a person acknowledged: append-only."""
+"""The append-only record of corrections made by `spendgate repair` and the sweep, and of acknowledged findings."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, text
 
 KNOWN: Final = "known"
-"""The kind of a correction that changes nothing: a person has seen the finding, which cannot be undone."""
+"""The kind of a correction that only acknowledges a finding that cannot be repaired."""
 
 ADD = text("""
     INSERT INTO corrections (brand_id, corrected_at, corrected_by, kind, subject, old, new)
@@ -21,7 +21,7 @@ ACKNOWLEDGED = text("""
 
 
 class Correction(NamedTuple):
-    """One thing that was wrong: its kind, what it was about, what it was, what it is now."""
+    """One corrected value: its kind, the key of the row (`subject`), the old and the new value."""
 
     brand_id: int | None
     kind: str
@@ -31,14 +31,14 @@ class Correction(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
-    """Who has seen a finding, and when."""
+    """Who acknowledged a finding, and when."""
 
     by: str
     at: datetime
 
 
-def add(connection: Connection, found: Iterable[Correction], by: str, at: datetime) -> None:
-    """Appends corrections, made by `by` at `at`."""
+def add(connection: Connection, corrections: Iterable[Correction], by: str, at: datetime) -> None:
+    """Appends corrections made by the author `by` at `at`."""
     rows = [
         {
             "brand_id": one.brand_id,
@@ -49,14 +49,14 @@ def add(connection: Connection, found: Iterable[Correction], by: str, at: dateti
             "old": _json(one.old),
             "new": _json(one.new),
         }
-        for one in found
+        for one in corrections
     ]
     if rows:
         connection.execute(ADD, rows)
 
 
 def acknowledged(connection: Connection) -> dict[str, Acknowledged]:
-    """The findings that were acknowledged, by `key_of`."""
+    """The acknowledged findings, by `key_of`."""
     return {
         key_of(subject["check"], subject["finding"]): Acknowledged(by, at)
         for subject, by, at in connection.execute(ACKNOWLEDGED)
@@ -65,7 +65,7 @@ def acknowledged(connection: Connection) -> dict[str, Acknowledged]:
 
 
 def key_of(check: str, finding: Mapping[str, Any]) -> str:
-    """One text for the same finding of the same check, however often it is found."""
+    """A text that identifies a finding of a check: equal for equal findings."""
     return json.dumps([check, finding], sort_keys=True, default=_plain)
 
 

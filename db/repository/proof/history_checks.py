@@ -1,4 +1,4 @@
-"""Whether the histories tell one story: status changes, holds, limits, and the rows that they lead to."""
+"""Checks that the histories of statuses, holds, limits and brand facts agree with each other and with the rows."""
 
 from typing import Any, Final
 
@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.shared.rows import plain
 
-# Status changes that do not start where the one before ended.
+# Status changes whose old status is not the new status of the previous one.
 BROKEN_HISTORY = text("""
     SELECT id, brand_id, campaign_id, from_status, previous_status FROM (
         SELECT id, brand_id, campaign_id, from_status,
@@ -18,7 +18,7 @@ BROKEN_HISTORY = text("""
     LIMIT :limit
 """)
 
-# Campaigns whose last status change does not lead to their status.
+# Campaigns whose status is not the one of their last status change.
 UNEXPLAINED_STATUS = text("""
     SELECT campaigns.brand_id, campaigns.id AS campaign_id, effective_status, to_status
     FROM campaigns JOIN LATERAL (
@@ -29,7 +29,7 @@ UNEXPLAINED_STATUS = text("""
     LIMIT :limit
 """)
 
-# Campaigns whose last known holds are not those of now.
+# Campaigns whose holds are not those of their last hold change.
 UNEXPLAINED_HOLDS = text("""
     SELECT brand_id, campaigns.id AS campaign_id, campaigns.holds, last.holds AS last_known
     FROM campaigns LEFT JOIN LATERAL (
@@ -39,7 +39,7 @@ UNEXPLAINED_HOLDS = text("""
     ORDER BY campaigns.id LIMIT :limit
 """)
 
-# Each change of holds beside what held before: by its own row, and by the row before it.
+# Each hold change with the status and holds before it, by its own row and by the previous row.
 HELD: Final = """
     SELECT brand_id, campaign_id, id, changed_at, cause, holds, from_status,
         CASE WHEN holds = '{}' THEN 'active' ELSE 'inactive' END AS to_status, before,
@@ -49,9 +49,9 @@ HELD: Final = """
     ) AS ordered
 """
 
-# Status changes without the change of holds that made them, and the other way round, or where the two differ. Rows of
-# the same moment are paired in their order. The first holds that an earlier version wrote do not say whether they were
-# a toggle: they may have a status change.
+# Status changes without a matching hold change, toggling hold changes without a status change, and pairs that differ.
+# Rows of one moment are paired in id order. A campaign's first hold change written by an earlier version does not
+# show whether it was a toggle, so a status change is optional for it.
 UNPAIRED = text(f"""
     WITH toggles AS (
         SELECT *, row_number() OVER (PARTITION BY campaign_id, changed_at, to_status, cause ORDER BY id) AS nth
@@ -72,15 +72,15 @@ UNPAIRED = text(f"""
     LIMIT :limit
 """)  # noqa: S608 - a constant, put together once
 
-# Changes of holds that begin from another status than the one before left behind.
+# Hold changes whose old status is not the new status of the previous one.
 BROKEN_HOLDS = text(f"""
     SELECT brand_id, campaign_id, id AS hold_change_id, from_status, status_before
     FROM ({HELD}) AS held WHERE from_status <> status_before
     ORDER BY id LIMIT :limit
 """)  # noqa: S608 - a constant, put together once
 
-# Status changes that contradict themselves: a status beside holds that another one has, a budget's hold beside figures
-# that say otherwise, or a budget's hold without figures.
+# Inconsistent status changes: a status that does not fit the holds, or a budget hold without figures or with figures
+# that contradict it.
 CONTRADICTORY = text(r"""
     SELECT id, brand_id, campaign_id, from_status, holds_before, to_status, holds_after, details
     FROM status_changes
@@ -106,8 +106,8 @@ CONTRADICTORY = text(r"""
     ORDER BY id LIMIT :limit
 """)
 
-# Budgets that are not what the history of limits says last, and the other way round.
-LIMITS_UNLIKE = text("""
+# Budgets that differ from the last row of their limit history, and histories whose budget is missing.
+MISMATCHED_LIMITS = text("""
     WITH latest AS (
         SELECT DISTINCT ON (brand_id, campaign_id, period) brand_id, COALESCE(campaign_id, 0) AS campaign_key, period,
             limit_micros
@@ -122,8 +122,8 @@ LIMITS_UNLIKE = text("""
     ORDER BY brand_id, campaign_key, period LIMIT :limit
 """)
 
-# Brands whose zone or currency is not the last that they were given.
-FACTS_UNLIKE = text("""
+# Brands whose time zone or currency differs from the last row of their history.
+MISMATCHED_FACTS = text("""
     SELECT brands.id AS brand_id, brands.time_zone, brands.currency, last.time_zone AS last_known_time_zone,
         last.currency AS last_known_currency
     FROM brands LEFT JOIN LATERAL (
@@ -135,23 +135,23 @@ FACTS_UNLIKE = text("""
 
 
 def unexplained(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Status changes that do not follow from the one before, and campaigns that the histories do not lead to."""
+    """Status and hold changes that do not continue the previous one, and campaigns that differ from their last one."""
     parameters = {"limit": limit}
     statements = (BROKEN_HISTORY, UNEXPLAINED_STATUS, BROKEN_HOLDS, UNEXPLAINED_HOLDS)
     return [row for statement in statements for row in plain(connection.execute(statement, parameters))]
 
 
 def unpaired(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Toggles that one history has and the other has not, or has otherwise; and those that contradict themselves."""
+    """Toggles on which the two histories disagree, and status changes that contradict themselves."""
     parameters = {"limit": limit}
     return plain(connection.execute(UNPAIRED, parameters)) + plain(connection.execute(CONTRADICTORY, parameters))
 
 
-def limits_unlike(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Budgets that differ from the last limit in their history; a null limit: there is no such budget."""
-    return plain(connection.execute(LIMITS_UNLIKE, {"limit": limit}))
+def mismatched_limits(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """Budgets that differ from the last limit in their history. A null limit means that there is no such budget."""
+    return plain(connection.execute(MISMATCHED_LIMITS, {"limit": limit}))
 
 
-def facts_unlike(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Brands that have another zone or currency than the last one in their history."""
-    return plain(connection.execute(FACTS_UNLIKE, {"limit": limit}))
+def mismatched_facts(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """Brands whose time zone or currency differs from the last one in their history."""
+    return plain(connection.execute(MISMATCHED_FACTS, {"limit": limit}))

@@ -1,4 +1,4 @@
-"""Counters and totals made anew from the ledger, under the locks that counting takes, in its order."""
+"""Recounts counters from the ledger, taking locks in the same order as counting does."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from db.repository.shared.arrays import array_of
 from domain.periods import ONE_DAY, day_starts_at
 
-# The counters of days that have none yet; what another transaction is making is waited for.
+# Creates missing counters; waits for a transaction that is creating the same ones.
 MAKE_CAMPAIGN_DAYS = text("""
     INSERT INTO campaign_days (brand_id, campaign_id, day)
     SELECT :brand_id, sent.campaign_id, sent.day
@@ -28,7 +28,7 @@ LOCK_CAMPAIGN_DAYS = text("""
     ORDER BY day, campaign_id FOR NO KEY UPDATE
 """)
 
-# What the ledger holds of campaigns between instants.
+# The ledger's sum for each campaign and day.
 LEDGER_SUMS = text("""
     SELECT stretch.campaign_id, stretch.day, COALESCE(sum(amount_micros), 0)
     FROM unnest(
@@ -46,8 +46,8 @@ SET_CAMPAIGN_DAY = text("""
     WHERE brand_id = :brand_id AND campaign_id = :campaign_id AND day = :day
 """)
 
-# The brand's days whose counter is not the sum of its campaigns', in the order in which counting locks them.
-BRAND_DAYS_UNLIKE = text("""
+# The brand's days whose counter is not the sum of its campaigns' counters, in the order in which counting locks them.
+MISMATCHED_BRAND_DAYS = text("""
     SELECT day FROM (
         SELECT day, sum(spent_micros) AS spent_micros FROM campaign_days WHERE brand_id = :brand_id GROUP BY day
     ) AS summed
@@ -83,7 +83,7 @@ CURRENCY_OF = text("SELECT currency FROM brands WHERE id = :brand_id")
 
 
 class Recounted(NamedTuple):
-    """One counter: what it said, and what it should say. Of the brand's own day where there is no campaign."""
+    """A wrong counter and its right value. `campaign_id` None: the brand's own counter."""
 
     campaign_id: int | None
     day: date
@@ -92,24 +92,24 @@ class Recounted(NamedTuple):
 
 
 def zone_of(connection: Connection, brand_id: int) -> str | None:
-    """The name of the brand's time zone; None where there is no such brand."""
-    found: str | None = connection.scalar(ZONE_OF, {"brand_id": brand_id})
-    return found
+    """The name of the brand's time zone; None if there is no such brand."""
+    zone: str | None = connection.scalar(ZONE_OF, {"brand_id": brand_id})
+    return zone
 
 
 def currency_of(connection: Connection, brand_id: int) -> str | None:
-    """The brand's currency; None where there is no such brand."""
-    found: str | None = connection.scalar(CURRENCY_OF, {"brand_id": brand_id})
-    return found
+    """The brand's currency; None if there is no such brand."""
+    currency: str | None = connection.scalar(CURRENCY_OF, {"brand_id": brand_id})
+    return currency
 
 
 def campaign_days(
     connection: Connection, brand_id: int, zone: ZoneInfo, keys: Iterable[tuple[int, date]]
 ) -> list[Recounted]:
-    """Locks the counters of (campaign, day) pairs of the brand, then compares each with the ledger; what differs.
+    """Locks the counters of (campaign id, day) pairs of the brand and returns those that differ from the ledger.
 
-    The ledger is read in a statement that starts after the locks: whoever counts meanwhile has either added to both,
-    or waits, and will add to the counter that the caller sets.
+    Reads the ledger in a statement after the locks, so that a concurrent transaction has either written ledger and
+    counter, or waits and will add to the counter that the caller sets.
     """
     wanted = sorted(set(keys), key=lambda key: (key[1], key[0]))
     if not wanted:
@@ -145,19 +145,19 @@ def campaign_days(
 
 
 def set_campaign_days(connection: Connection, brand_id: int, recounted: Sequence[Recounted]) -> None:
-    """Sets locked counters of campaigns' days to what they should say."""
+    """Sets locked counters of campaign days to their right values."""
     if recounted:
         connection.execute(SET_CAMPAIGN_DAY, [_setting(brand_id, one) for one in recounted])
 
 
-def has_brand_days_unlike(connection: Connection, brand_id: int) -> bool:
-    """Whether one of the brand's own counters is not the sum of its campaigns'."""
-    return connection.execute(BRAND_DAYS_UNLIKE, {"brand_id": brand_id}).first() is not None
+def has_mismatched_brand_days(connection: Connection, brand_id: int) -> bool:
+    """Whether any of the brand's own counters differs from the sum of its campaigns' counters."""
+    return connection.execute(MISMATCHED_BRAND_DAYS, {"brand_id": brand_id}).first() is not None
 
 
 def brand_days(connection: Connection, brand_id: int) -> list[Recounted]:
-    """Locks the brand's own counters that are not the sum of its campaigns', and compares again; what differs."""
-    days = array_of(connection.scalars(BRAND_DAYS_UNLIKE, {"brand_id": brand_id}).all())
+    """Locks the brand's own counters that differ from the sums of its campaigns', and returns those that still do."""
+    days = array_of(connection.scalars(MISMATCHED_BRAND_DAYS, {"brand_id": brand_id}).all())
     chosen = {"brand_id": brand_id, "days": days}
     connection.execute(MAKE_BRAND_DAYS, chosen)
     locked = connection.execute(LOCK_BRAND_DAYS, chosen).all()
@@ -166,7 +166,7 @@ def brand_days(connection: Connection, brand_id: int) -> list[Recounted]:
 
 
 def set_brand_days(connection: Connection, brand_id: int, recounted: Sequence[Recounted]) -> None:
-    """Sets locked counters of the brand's days to what they should say."""
+    """Sets locked counters of brand days to their right values."""
     if recounted:
         connection.execute(SET_BRAND_DAY, [_setting(brand_id, one) for one in recounted])
 

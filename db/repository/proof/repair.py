@@ -1,4 +1,4 @@
-"""What `spendgate repair` writes: totals by the ledger, flags, and rows that lead histories to what holds today."""
+"""The writes of `spendgate repair`: reported totals by the ledger, budget flags, and missing rows of histories."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-# Totals that are not there get a row, so that it can be locked.
+# Creates missing totals, so that they can be locked.
 MAKE_TOTALS = text("""
     INSERT INTO reported_totals (source, campaign_id, day, total_micros, as_of)
     SELECT source, campaign_id, day, 0, as_of FROM unnest(
@@ -38,7 +38,7 @@ SET_FLAG = text("""
     RETURNING has_campaign_budgets
 """)
 
-# The history of limits is led to the budgets that there are; of one that is gone, to none.
+# Appends to the history of limits, so that it ends with the present budgets; null for a removed budget.
 KEEP_LIMITS = text("""
     WITH latest AS (
         SELECT DISTINCT ON (campaign_id, period) COALESCE(campaign_id, 0) AS campaign_key, period, limit_micros
@@ -57,8 +57,8 @@ KEEP_LIMITS = text("""
     ORDER BY campaign_key, period
 """)
 
-# Campaigns that are not what their histories lead to; its brand must be locked.
-STRAYED = text("""
+# Campaigns of a locked brand that differ from the ends of their histories.
+CAMPAIGNS_OFF_HISTORY = text("""
     SELECT campaigns.id AS campaign_id, effective_status, campaigns.holds, held.holds AS known_holds,
         told.to_status AS known_status, told.holds_after AS told_holds
     FROM campaigns
@@ -85,8 +85,11 @@ ADD_TOGGLE = text("""
 """)
 
 
-class Strayed(NamedTuple):
-    """A campaign's row, and what its histories lead to: holds, status, the holds of its last status change."""
+class CampaignOffHistory(NamedTuple):
+    """A campaign that differs from its histories.
+
+    `known_holds`: its last hold change. `known_status`, `told_holds`: its last status change. Each None if missing.
+    """
 
     campaign_id: int
     effective_status: str
@@ -97,7 +100,7 @@ class Strayed(NamedTuple):
 
 
 class Total(NamedTuple):
-    """One reported total, by its key."""
+    """The key of one reported total."""
 
     source: str
     campaign_id: int
@@ -105,14 +108,14 @@ class Total(NamedTuple):
 
 
 def make_totals(connection: Connection, missing: Iterable[tuple[Total, datetime]]) -> None:
-    """Makes rows, of 0, for totals that are not there, as of the given moments."""
+    """Creates missing totals with a figure of 0 and the given `as_of`."""
     rows = sorted(missing)
     if rows:
         connection.execute(MAKE_TOTALS, _columns([total for total, _ in rows]) | {"as_of": [at for _, at in rows]})
 
 
 def lock_totals(connection: Connection, totals: Iterable[Total]) -> Sequence[Any]:
-    """Locks the totals in the order in which reported totals are taken; their rows, with the brand of each."""
+    """Locks the totals in the order in which ingest locks them; returns their rows with `brand_id`."""
     chosen = sorted(set(totals))
     return connection.execute(LOCK_TOTALS, _columns(chosen)).all() if chosen else []
 
@@ -126,28 +129,28 @@ def _columns(totals: Sequence[Total]) -> dict[str, Any]:
 
 
 def set_total(connection: Connection, total: Total, total_micros: int, previous_micros: int) -> None:
-    """Sets a locked total, and what it was before its last figure."""
+    """Sets a locked total and its previous figure."""
     connection.execute(SET_TOTAL, {**total._asdict(), "total_micros": total_micros, "previous_micros": previous_micros})
 
 
 def set_flag(connection: Connection, brand_id: int) -> bool | None:
-    """Lets spend look at the budgets of the brand's campaigns where there are any; the flag where it was wrong."""
+    """Corrects `has_campaign_budgets`, which makes counting read campaign budgets; returns it if it was wrong."""
     flag: bool | None = connection.scalar(SET_FLAG, {"brand_id": brand_id})
     return flag
 
 
 def keep_limits(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:
-    """Appends each of the brand's limits that its history does not end with; the old and the new."""
+    """Appends to the brand's limit histories what differs from its budgets; returns old and new limits."""
     return [dict(row) for row in connection.execute(KEEP_LIMITS, {"brand_id": brand_id, "at": at}).mappings()]
 
 
-def strayed(connection: Connection, brand_id: int) -> list[Strayed]:
-    """The campaigns of a locked brand that are not what their histories lead to."""
-    return [Strayed(*row) for row in connection.execute(STRAYED, {"brand_id": brand_id})]
+def campaigns_off_history(connection: Connection, brand_id: int) -> list[CampaignOffHistory]:
+    """The campaigns of a locked brand that differ from the ends of their histories."""
+    return [CampaignOffHistory(*row) for row in connection.execute(CAMPAIGNS_OFF_HISTORY, {"brand_id": brand_id})]
 
 
-def lead_to_now(connection: Connection, brand_id: int, campaign: Strayed, at: datetime) -> None:
-    """Appends to the histories what leads them from where they end to the campaign's row."""
+def append_to_histories(connection: Connection, brand_id: int, campaign: CampaignOffHistory, at: datetime) -> None:
+    """Appends a hold change, and a status change if needed, so that the histories end with the campaign's row."""
     known = campaign.known_status or _status_of(campaign.known_holds)
     from_status = known or campaign.effective_status
     row = {

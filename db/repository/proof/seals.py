@@ -1,9 +1,9 @@
-"""Seals over the append-only histories: a hash of rows that can change no more, chained to the seal before.
+"""Seals over the append-only histories: hashes of consecutive rows, each chained to the previous seal.
 
-Counting and enforcement pay nothing for it: a job seals what was written since its last run. Ids are given before the
-commit, so a row with a smaller id may still appear after one with a larger id. A row is therefore sealed only when
-every transaction that was writing to its table at the moment the largest id was read has ended: such a transaction
-holds a lock on the table, which `pg_locks` shows, from before it takes an id until its end.
+A job seals rows written since its last run, so that counting and enforcement pay nothing. Ids are assigned before the
+commit, so a row with a smaller id may become visible after one with a larger id. Therefore the job first reads the
+largest id and the transactions then writing to the table, and seals up to that id once all of them have ended.
+`pg_locks` shows them: a writing transaction holds a lock on the table from before it takes an id until its end.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ from sqlalchemy import Connection, TextClause, text
 from db.repository.shared.rows import plain
 
 FORMAT: Final = 1
-"""Which columns a seal covers: to be raised, with a list of columns for each number, when a sealed table gets more."""
+"""The version of the columns that seals cover. When a sealed table gets new columns, raise it and keep both lists."""
 
 ROWS_A_SLICE: Final = 200_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class History(NamedTuple):
-    """One append-only table: the columns that a seal covers, and those that may change and so are left out."""
+    """An append-only table: the columns that seals cover, and those left out because they may change."""
 
     table: str
     columns: tuple[str, ...]
@@ -32,12 +32,12 @@ class History(NamedTuple):
 
     @property
     def row(self) -> str:
-        """One row as text that depends on no setting of the session."""
+        """The SQL expression for a row as text, independent of session settings."""
         return f"jsonb_build_array({', '.join(map(_canonical, self.columns))})::text"
 
     @property
     def of_seal(self) -> str:
-        """The condition by which a seal finds its rows."""
+        """The SQL condition that finds the rows of a seal."""
         within = "history.id > seals.after_id AND history.id <= seals.up_to_id"
         return f"history.brand_id = seals.brand_id AND {within}" if self.is_by_brand else within
 
@@ -78,7 +78,7 @@ HISTORIES: Final = (
     ),
 )
 
-# How far each history is sealed.
+# The id up to which a history is sealed.
 SEALED_TO = text("SELECT COALESCE(max(up_to_id), 0) FROM history_seals WHERE history = :history")
 
 
@@ -108,13 +108,13 @@ def _slice(history: History) -> TextClause:
     """)  # noqa: S608 - a constant, put together once
 
 
-# The largest id of each history, as of now.
+# The largest id of each history.
 LAST_IDS = tuple(map(_last_id, HISTORIES))
 
-# What one slice of a history hashes to, for each brand that has rows in it.
+# The hash of one slice of a history, for each brand with rows in it.
 SLICES = tuple(map(_slice, HISTORIES))
 
-# The transactions that may have taken ids of a table and not shown their rows yet.
+# The transactions that may have taken ids of a table without having committed yet.
 WRITERS = text("""
     SELECT DISTINCT virtualtransaction FROM pg_locks
     WHERE locktype = 'relation' AND relation = CAST(CAST(:table AS text) AS regclass) AND pid <> pg_backend_pid()
@@ -122,7 +122,7 @@ WRITERS = text("""
         AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 """)
 
-# One sealer at a time.
+# The row of this watermark is the lock that lets one transaction seal at a time.
 MAKE_TURN = text(
     "INSERT INTO watermarks (name, reached_at) VALUES ('history_seals', :at) ON CONFLICT (name) DO NOTHING"
 )
@@ -138,7 +138,7 @@ ADD = text("""
         (:id, :history, :brand_id, :after_id, :up_to_id, :row_count, :format, :content_hash, :chain_hash, :sealed_at)
 """)
 
-# Seals that were altered, or before which one is missing.
+# Seals that were altered, or whose predecessor is missing.
 BROKEN_CHAIN = text("""
     SELECT id AS seal_id, history, brand_id, after_id, up_to_id FROM (
         SELECT *, COALESCE(lag(id) OVER by_id, 0) AS id_before, COALESCE(lag(chain_hash) OVER by_id, '') AS hash_before
@@ -151,7 +151,7 @@ BROKEN_CHAIN = text("""
     ORDER BY id LIMIT :limit
 """)
 
-# The last seals are gone: none is of the moment at which one was made last.
+# The last seals were deleted: the newest seal is not as new as the watermark says.
 LAST_MISSING = text("""
     SELECT 'history_seals' AS history, reached_at AS last_sealed_at, last.sealed_at AS last_seal_of FROM watermarks
     LEFT JOIN (SELECT sealed_at FROM history_seals ORDER BY id DESC LIMIT 1) AS last ON true
@@ -159,7 +159,7 @@ LAST_MISSING = text("""
 """)
 
 
-def _unlike(history: History) -> TextClause:
+def _changed_rows(history: History) -> TextClause:
     return text(f"""
         SELECT seals.history, seals.brand_id, seals.after_id, seals.up_to_id, seals.row_count AS sealed_rows,
             found.row_count AS found_rows, encode(found.content_hash, 'hex') AS found_hash
@@ -176,7 +176,7 @@ def _unlike(history: History) -> TextClause:
     """)  # noqa: S608 - a constant, put together once
 
 
-def _slipped_in(history: History) -> TextClause:
+def _inserted_rows(history: History) -> TextClause:
     return text(f"""
         SELECT '{history.table}' AS history, brand_id,
             (found.row_count - COALESCE(sealed.row_count, 0))::bigint AS rows_never_sealed
@@ -193,58 +193,61 @@ def _slipped_in(history: History) -> TextClause:
     """)  # noqa: S608 - a constant, put together once
 
 
-# Sealed rows that are not what they were.
-UNLIKE = tuple(map(_unlike, HISTORIES))
+# Seals whose rows have changed since.
+CHANGED_ROWS = tuple(map(_changed_rows, HISTORIES))
 
-# Rows among the sealed ids that no seal covers: they were written later, under an id of the past.
-SLIPPED_IN = tuple(_slipped_in(history) for history in HISTORIES if history.is_by_brand)
+# Rows within the sealed ids that no seal covers: inserted later with an old id.
+INSERTED_ROWS = tuple(_inserted_rows(history) for history in HISTORIES if history.is_by_brand)
 
 
 class Seen(NamedTuple):
-    """The largest id of a history at one moment, and the transactions that were writing to it then."""
+    """The largest id of a history at one moment, and the transactions that were then writing to it."""
 
     last_id: int | None
     writers: frozenset[str]
 
 
 def sealed_to(connection: Connection, history: History) -> int:
-    """The id up to which the history is sealed; 0: not at all."""
+    """The id up to which the history is sealed; 0 if it has no seals."""
     return int(connection.execute(SEALED_TO, {"history": history.table}).scalar_one())
 
 
 def last_id(connection: Connection, history: History) -> int | None:
-    """The largest id in the history that this statement can see."""
-    found: int | None = connection.scalar(LAST_IDS[HISTORIES.index(history)])
-    return found
+    """The largest committed id in the history; None if it is empty."""
+    largest: int | None = connection.scalar(LAST_IDS[HISTORIES.index(history)])
+    return largest
 
 
 def writers(connection: Connection, history: History) -> frozenset[str]:
-    """The transactions that are writing to the history now, by the names that Postgres gives them."""
+    """The virtual transaction ids of the transactions that are writing to the history now."""
     return frozenset(connection.scalars(WRITERS, {"table": history.table}))
 
 
 def take_turn(connection: Connection, at: datetime) -> None:
-    """Waits until no other transaction seals."""
+    """Takes the lock for sealing until the transaction ends; waits for others."""
     connection.execute(MAKE_TURN, {"at": at})
     connection.execute(TAKE_TURN)
 
 
 def seal_slice(connection: Connection, history: History, up_to_id: int, at: datetime) -> int:
-    """Seals the next ROWS_A_SLICE ids of the history, up to an id that is final; how many rows. After `take_turn`."""
+    """Seals up to ROWS_A_SLICE ids of the history, at most to `up_to_id`; returns the number of rows sealed.
+
+    Call `take_turn` first. All transactions with ids up to `up_to_id` must have ended.
+    """
     after_id = sealed_to(connection, history)
     ids = {"after_id": after_id, "up_to_id": min(up_to_id, after_id + ROWS_A_SLICE)}
     if ids["up_to_id"] <= after_id:
         return 0
-    found = [dict(row) for row in connection.execute(SLICES[HISTORIES.index(history)], ids).mappings()]
+    hashed = [dict(row) for row in connection.execute(SLICES[HISTORIES.index(history)], ids).mappings()]
     last = connection.execute(LAST_SEAL).first()
-    seals = _chained(found or [_NOTHING], last and (last.id, last.chain_hash), history.table, ids, at)
+    seals = _chained(hashed or [_NO_ROWS], last and (last.id, last.chain_hash), history.table, ids, at)
     connection.execute(ADD, seals)
     connection.execute(NOTE_LAST, {"at": at})
-    return sum(row["row_count"] for row in found)
+    return sum(row["row_count"] for row in hashed)
 
 
-_NOTHING: Final = {"brand_id": None, "row_count": 0, "content_hash": b""}
-"""The seal of a slice in which no id became a row."""
+_NO_ROWS: Final = {"brand_id": None, "row_count": 0, "content_hash": b""}
+"""The seal of a slice without rows: all its ids were rolled back."""
 
 
 def _chained(
@@ -258,16 +261,16 @@ def _chained(
         brand = "" if row["brand_id"] is None else row["brand_id"]
         content_hash = bytes(row["content_hash"])
         parts = (bytes(chain_hash).hex(), number, table, brand, ids["after_id"], ids["up_to_id"], row["row_count"])
-        said = "|".join(map(str, (*parts, FORMAT, content_hash.hex(), sealed_micros)))
-        chain_hash = hashlib.sha256(said.encode()).digest()
+        sealed = "|".join(map(str, (*parts, FORMAT, content_hash.hex(), sealed_micros)))
+        chain_hash = hashlib.sha256(sealed.encode()).digest()
         of_seal = {"id": number, "history": table, "format": FORMAT, "chain_hash": chain_hash, "sealed_at": at}
         seals.append({**row, **ids, **of_seal, "content_hash": content_hash})
     return seals
 
 
 def broken(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Seals that do not follow from the one before, and stretches of history that are not what was sealed."""
-    found = plain(connection.execute(BROKEN_CHAIN, {"limit": limit})) + plain(connection.execute(LAST_MISSING))
-    for statement in (*UNLIKE, *SLIPPED_IN):
-        found += plain(connection.execute(statement, {"limit": limit}))
-    return found
+    """Findings of tampering: altered or missing seals, sealed rows that changed, rows inserted among sealed ones."""
+    findings = plain(connection.execute(BROKEN_CHAIN, {"limit": limit})) + plain(connection.execute(LAST_MISSING))
+    for statement in (*CHANGED_ROWS, *INSERTED_ROWS):
+        findings += plain(connection.execute(statement, {"limit": limit}))
+    return findings

@@ -1,4 +1,4 @@
-"""Reported totals beside the ledger: what each source's differences add up to, and the last difference of each."""
+"""Compares reported totals with the ledger: the sum of the events made from each total, and its last event."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -17,10 +17,10 @@ MAX_UNSURE: Final = 10_000
 STREAMED: Final = {"stream_results": True, "yield_per": 1_000}
 _LAST_MOMENT: Final = timedelta(microseconds=1)
 
-# Reported totals beside the sums of the events that may be their differences, where Postgres finds them unlike: the
-# ids of differences are of version 5, which senders may use for ids of their own too. First those of sources that are
-# known to report totals, and those with an event at the edge of a day, as figures of a past day have it.
-UNLIKE = text("""
+# Candidates: reported totals that differ from the sum of the events that may have been made from them. Such events have
+# ids of UUID version 5, but senders may use that version too. Sorts first the sources that report totals, and days
+# with an event in their last microsecond, where figures for a past day are booked.
+MISMATCHED_TOTALS = text("""
     WITH local AS (
         SELECT brand_id, campaign_id, source, amount_micros, occurred_at AT TIME ZONE time_zone AS wall
         FROM spend_events JOIN brands ON brands.id = brand_id
@@ -43,7 +43,7 @@ UNLIKE = text("""
     ORDER BY is_reporting DESC, brand_id, campaign_id, source, day
 """)
 
-# The events of one source about one campaign within a stretch of time.
+# The events of one source for one campaign between two instants.
 EVENTS = text("""
     SELECT event_id::text, occurred_at, amount_micros, received_at FROM spend_events
     WHERE brand_id = :brand_id AND campaign_id = :campaign_id AND source = :source
@@ -51,7 +51,7 @@ EVENTS = text("""
     ORDER BY received_at
 """)
 
-# One page of the totals that the ledger still explains.
+# One page of the totals whose days the ledger still has.
 TOTALS = text("""
     SELECT brand_id, campaign_id, source, day, total_micros, previous_micros, as_of
     FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id
@@ -61,7 +61,7 @@ TOTALS = text("""
     ORDER BY source, campaign_id, day LIMIT :limit
 """)
 
-# What the given events amount to, of those that there are.
+# The amounts of the given events that exist.
 AMOUNTS = text("""
     SELECT event_id::text AS event_id, amount_micros
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:event_ids AS uuid[])) AS wanted(brand_id, event_id)
@@ -69,22 +69,25 @@ AMOUNTS = text("""
 """)
 
 TotalKey = tuple[int, int, str, date]
-"""Brand, campaign, source, day."""
+"""(brand id, campaign id, source, day)."""
 
 
 class Booked(NamedTuple):
-    """What the ledger says of one source's total: the sum, and when the figure behind it was true at the latest."""
+    """A reported total by the ledger: the sum of its events, and the `as_of` of the last one (None: no event)."""
 
     micros: int
     as_of: datetime | None
 
 
-def unlike(connection: Connection, floor: date | None, brand_id: int | None = None) -> Iterator[dict[str, Any]]:
-    """Totals that are not the sum of their differences after the day `floor`; `total_micros` None: there is none.
+def mismatched_totals(
+    connection: Connection, floor: date | None, brand_id: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yields totals for days after `floor` that differ from the sum of their events, with both figures.
 
-    Of sources that report no totals, as far as is known, MAX_UNSURE are looked at: senders may have such ids too.
+    `total_micros` is None if there are events but no total. Checks at most MAX_UNSURE candidates of sources that may
+    not report totals at all.
     """
-    rows = connection.execute(UNLIKE, {"floor": floor, "brand_id": brand_id}, execution_options=STREAMED)
+    rows = connection.execute(MISMATCHED_TOTALS, {"floor": floor, "brand_id": brand_id}, execution_options=STREAMED)
     unsure = 0
     for row in rows:
         unsure += not row.is_reporting
@@ -108,15 +111,15 @@ def unlike(connection: Connection, floor: date | None, brand_id: int | None = No
 
 @cache
 def readable_zone(name: str) -> ZoneInfo | None:
-    """The zone of this name; None where there is none."""
+    """The time zone of this name; None if it does not exist."""
     return readable_zones([name]).get(name)
 
 
 def booked_of(connection: Connection, key: TotalKey, zone: ZoneInfo) -> Booked:
-    """What the differences of one total add up to, by the ledger: those events whose ids prove what they are.
+    """The sum of the events made from one total, by the ledger.
 
-    An event at the edge of the day may stand for a figure of another moment, which its id does not show: it is taken
-    for a difference by its version.
+    An event belongs to the total if its id derives from its `occurred_at`. An event at the start or end of the day may
+    have been moved there from another moment, so that any UUID of version 5 is accepted.
     """
     brand_id, campaign_id, source, day = key
     starts_at, ends_at = day_starts_at(day, zone), day_starts_at(day + ONE_DAY, zone)
@@ -137,10 +140,10 @@ def booked_of(connection: Connection, key: TotalKey, zone: ZoneInfo) -> Booked:
     return Booked(micros, as_of)
 
 
-def last_differences_unlike(
+def mismatched_last_differences(
     connection: Connection, floor: date | None, brand_id: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Totals whose last figure and the one before differ by something else than the event of that moment."""
+    """Yields totals for days after `floor` whose last change differs from the amount of the event made from it."""
     after: dict[str, Any] = {"source": "", "campaign_id": 0, "day": date.min}
     while page := connection.execute(TOTALS, {**after, "floor": floor, "brand_id": brand_id, "limit": PAGE}).all():
         amounts = last_amounts(connection, page)
@@ -160,8 +163,8 @@ def last_differences_unlike(
 
 
 def last_amounts(connection: Connection, totals: Sequence[Any]) -> list[int]:
-    """The amount of the event that each total's last figure made; 0 where it made none."""
+    """For each total, the amount of the event made from its last figure; 0 if there is none."""
     ids = [difference_id(row.source, row.campaign_id, row.day, row.as_of.astimezone(UTC)) for row in totals]
     parameters = {"brand_ids": [row.brand_id for row in totals], "event_ids": ids}
-    found = {row.event_id: row.amount_micros for row in connection.execute(AMOUNTS, parameters)}
-    return [found.get(event_id, 0) for event_id in ids]
+    amounts = {row.event_id: row.amount_micros for row in connection.execute(AMOUNTS, parameters)}
+    return [amounts.get(event_id, 0) for event_id in ids]

@@ -1,4 +1,4 @@
-"""The laws about data, as questions to a live database. Each answer names the rows that break one."""
+"""Checks of a live database for `spendgate verify`. Each returns the rows that break a rule."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
@@ -10,7 +10,7 @@ from db.repository.shared.rows import plain
 
 LIFT_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
 
-# Whole histories are sorted: in memory, where they fit, and never in much more of it.
+# Memory for sorting whole histories; larger sorts use the disk.
 ALLOW_MEMORY = text("SET LOCAL work_mem = '64MB'")
 
 SIZES = text("""
@@ -26,8 +26,8 @@ SIZES = text("""
         (SELECT COALESCE(sum(row_count), 0)::bigint FROM history_seals) AS sealed
 """)
 
-# Counters of campaigns' days beside the ledger's sums, where Postgres finds them unlike.
-CAMPAIGN_DAYS_UNLIKE = text("""
+# Candidates: counters of campaign days that differ from the ledger's sums by Postgres's time zone rules.
+MISMATCHED_CAMPAIGN_DAYS = text("""
     SELECT brand_id, campaign_id, day, COALESCE(counted.spent_micros, 0) AS ledger_micros,
         COALESCE(campaign_days.spent_micros, 0) AS counter_micros, time_zone
     FROM (
@@ -47,14 +47,14 @@ CAMPAIGN_DAYS_UNLIKE = text("""
     LIMIT :limit
 """)
 
-# One campaign's spend between two instants, by the ledger.
+# The spend of one campaign between two instants in the ledger.
 LEDGER_BETWEEN = text("""
     SELECT COALESCE(sum(amount_micros), 0) FROM spend_events
     WHERE brand_id = :brand_id AND campaign_id = :campaign_id AND occurred_at >= :starts_at AND occurred_at < :ends_at
 """)
 
-# Counters of brands' days that are not the sum of their campaigns'.
-BRAND_DAYS_UNLIKE = text("""
+# Counters of brand days that differ from the sum of their campaigns' counters.
+MISMATCHED_BRAND_DAYS = text("""
     SELECT brand_id, day, COALESCE(summed.spent_micros, 0) AS campaigns_micros,
         COALESCE(brand_days.spent_micros, 0) AS counter_micros
     FROM (
@@ -66,7 +66,7 @@ BRAND_DAYS_UNLIKE = text("""
     LIMIT :limit
 """)
 
-# Rows about a brand or a campaign that is not there, or about a campaign of another brand.
+# Rows whose brand or campaign does not exist, or whose campaign belongs to another brand.
 OF_NOBODY = tuple(
     text(f"""
         SELECT '{table}' AS table_name, brand_id, campaign_id, count(*) AS rows_of_nobody
@@ -94,8 +94,8 @@ OF_NO_CAMPAIGN = tuple(
     for table in ("dayparts", "reported_totals")
 )
 
-# Brands that look for no budgets of their campaigns though there are some.
-BUDGETS_UNSEEN = text("""
+# Brands whose flag `has_campaign_budgets` is wrong.
+WRONG_BUDGET_FLAGS = text("""
     SELECT id AS brand_id, has_campaign_budgets FROM brands
     WHERE has_campaign_budgets <> EXISTS (
         SELECT FROM budgets WHERE budgets.brand_id = brands.id AND campaign_id IS NOT NULL
@@ -103,8 +103,8 @@ BUDGETS_UNSEEN = text("""
     ORDER BY id LIMIT :limit
 """)
 
-# Brands of which other budget holds are kept than a campaign has that enforcement has seen, but for those under way.
-KEPT_HOLDS_UNLIKE = text(r"""
+# Brands without a pass whose stored budget holds differ from those of an enforced campaign.
+MISMATCHED_KEPT_HOLDS = text(r"""
     SELECT brands.id AS brand_id, min(campaigns.id) AS campaign_id, enforced_budget_holds AS kept, holds
     FROM brands JOIN campaigns ON brand_id = brands.id
     WHERE enforced_at IS NOT NULL
@@ -117,15 +117,15 @@ KEPT_HOLDS_UNLIKE = text(r"""
     LIMIT :limit
 """)
 
-# Ids that name one event in each of several months.
+# Event ids that occur in several months.
 IDS_IN_TWO_MONTHS = text("""
     SELECT brand_id, event_id::text, count(*) AS months FROM spend_events
     GROUP BY brand_id, event_id HAVING count(*) > 1 ORDER BY brand_id, event_id LIMIT :limit
 """)
 
 
-class CampaignDayUnlike(NamedTuple):
-    """A counter beside what the ledger sums up to."""
+class MismatchedCampaignDay(NamedTuple):
+    """A campaign day's counter and the sum of its events in the ledger. `time_zone` None: the brand does not exist."""
 
     brand_id: int
     campaign_id: int
@@ -136,31 +136,34 @@ class CampaignDayUnlike(NamedTuple):
 
 
 def lift_time_limit(connection: Connection) -> None:
-    """Lets this transaction's statements run as long as they need: a recount reads the whole ledger."""
+    """Removes the statement timeout for this transaction, whose checks read the whole ledger, and raises `work_mem`."""
     connection.execute(LIFT_TIME_LIMIT)
     connection.execute(ALLOW_MEMORY)
 
 
 def sizes(connection: Connection) -> dict[str, int]:
-    """How many rows each compared table has."""
+    """The number of rows in each checked table."""
     return dict(connection.execute(SIZES).mappings().one())
 
 
-def campaign_days_unlike(
+def mismatched_campaign_days(
     connection: Connection, floor: date | None, limit: int | None, brand_id: int | None = None
-) -> Iterator[CampaignDayUnlike]:
-    """Campaigns' days of which the counter seems not to be the ledger's sum, after the day `floor`."""
-    # No zone begins the day after `floor` before `floor` begins by UTC.
+) -> Iterator[MismatchedCampaignDay]:
+    """Yields the campaign days after `floor` whose counter seems to differ from the ledger.
+
+    Postgres's time zone rules may differ from zoneinfo's: recount each one with `ledger_between`.
+    """
+    # In no zone does the day after `floor` begin before `floor` begins in UTC.
     since = floor and datetime.combine(floor, time.min, UTC)
     parameters = {"floor": floor, "limit": limit, "brand_id": brand_id, "since": since}
-    for row in connection.execute(CAMPAIGN_DAYS_UNLIKE, parameters):
-        yield CampaignDayUnlike(
+    for row in connection.execute(MISMATCHED_CAMPAIGN_DAYS, parameters):
+        yield MismatchedCampaignDay(
             row.brand_id, row.campaign_id, row.day, int(row.ledger_micros), row.counter_micros, row.time_zone
         )
 
 
-def ledger_between(connection: Connection, unlike: CampaignDayUnlike, instants: tuple[datetime, datetime]) -> int:
-    """The campaign's spend in the half-open stretch of time, in micros, by the ledger."""
+def ledger_between(connection: Connection, unlike: MismatchedCampaignDay, instants: tuple[datetime, datetime]) -> int:
+    """The campaign's spend in the ledger in micros, between two instants, the second excluded."""
     parameters = {
         "brand_id": unlike.brand_id,
         "campaign_id": unlike.campaign_id,
@@ -170,28 +173,27 @@ def ledger_between(connection: Connection, unlike: CampaignDayUnlike, instants: 
     return int(connection.execute(LEDGER_BETWEEN, parameters).scalar_one())
 
 
-def brand_days_unlike(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """Brands' days of which the counter is not the sum of the campaigns' days."""
-    return plain(connection.execute(BRAND_DAYS_UNLIKE, {"limit": limit}))
+def mismatched_brand_days(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
+    """The brand days whose counter differs from the sum of its campaigns' counters."""
+    return plain(connection.execute(MISMATCHED_BRAND_DAYS, {"limit": limit}))
 
 
-def rows_of_nobody(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """How many rows of each table are about a brand or a campaign that is not there, or is another brand's."""
+def orphaned_rows(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """The number of rows, by table and id, whose brand or campaign does not exist or is another brand's."""
     statements = (*OF_NOBODY, *OF_NO_BRAND, *OF_NO_CAMPAIGN)
     return [row for statement in statements for row in plain(connection.execute(statement, {"limit": limit}))]
 
 
-def budgets_unseen(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Brands whose flag hides that their campaigns have budgets, so that spend does not look at those."""
-    return plain(connection.execute(BUDGETS_UNSEEN, {"limit": limit}))
+def wrong_budget_flags(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """The brands whose flag `has_campaign_budgets` is wrong, so that counting may ignore budgets of campaigns."""
+    return plain(connection.execute(WRONG_BUDGET_FLAGS, {"limit": limit}))
 
 
-def kept_holds_unlike(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """Brands whose kept budget holds are not those of all their campaigns: spend would not see that a budget crossed
-    its limit."""
-    return plain(connection.execute(KEPT_HOLDS_UNLIKE, {"limit": limit}))
+def mismatched_kept_holds(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
+    """The brands whose stored budget holds differ from those of a campaign; counting would miss a crossed limit."""
+    return plain(connection.execute(MISMATCHED_KEPT_HOLDS, {"limit": limit}))
 
 
 def ids_in_two_months(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """Event ids that stand in more than one month: two events by law, and perhaps a producer's mistake."""
+    """The event ids that occur in several months: valid as separate events, but perhaps a producer's mistake."""
     return plain(connection.execute(IDS_IN_TWO_MONTHS, {"limit": limit}))

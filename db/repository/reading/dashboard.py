@@ -1,4 +1,4 @@
-"""What the pages show: from counters, rows and histories, a page at a time; never from the ledger."""
+"""Reads the data of the dashboard's pages, one page at a time, from counters, rows and histories, not the ledger."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
@@ -10,8 +10,8 @@ from db.repository.enforcement import search
 from db.repository.shared.rows import containing, plain
 from db.repository.shared.windows import SPEND_OF_BUDGETS, current_windows
 
-# Brands with what they spent today and this month by their own calendars, and the limits of both. `used` is the larger
-# share of the two limits; a limit of nothing is used up.
+# Brands with their spend today and this month in their own time zones, and the limits of both. `used` is the larger
+# used share of the two limits; a limit of 0 counts as fully used.
 BRANDS = text("""
     WITH figures AS (
         SELECT brands.id, name, brands.time_zone, currency, configured_status, spend_received_at,
@@ -56,8 +56,8 @@ BRANDS = text("""
     LIMIT :limit OFFSET :offset
 """)
 
-# What the campaigns of brands are held by; those that the clock may let serve again apart by all that decides when:
-# one campaign of each kind tells it for the others.
+# The number of campaigns by brand and holds. Campaigns that can serve again by the clock are also grouped by everything
+# that decides when (`kind`), so that one campaign of each group stands for all.
 HELD = text("""
     WITH standing AS (
         SELECT id, brand_id, holds, next_change_at,
@@ -83,7 +83,7 @@ HELD = text("""
     ORDER BY brand_id, next_change_at, campaign_id
 """)
 
-# The budgets of one brand or of one campaign, with what was spent of each in its current window.
+# The budgets of one brand or of one campaign, with the spend in their current windows.
 BUDGETS = text(f"""
     SELECT budgets.id, budgets.period, limit_micros, spent_micros, first_day, end_day
     {SPEND_OF_BUDGETS}
@@ -91,7 +91,7 @@ BUDGETS = text(f"""
     ORDER BY first_day DESC
 """)  # noqa: S608 - a constant, put together once
 
-# Campaigns of a brand with what they spent on one day; what serves not comes first.
+# Campaigns of a brand with their spend on one day; sorted by :sort, where `held` puts inactive campaigns first.
 CAMPAIGNS = text("""
     SELECT id, campaigns.brand_id, name, platform, external_id, starts_on, ends_on, configured_status,
         effective_status, holds, next_change_at, COALESCE(spent_micros, 0) AS today_micros, count(*) OVER () AS found
@@ -108,7 +108,7 @@ CAMPAIGNS = text("""
     LIMIT :limit OFFSET :offset
 """)
 
-# What held campaigns over a stretch of time: each change in it, and the last one before it.
+# The hold changes of campaigns since an instant, and the last one before it.
 HOLD_HISTORY = text("""
     SELECT campaign_id, changed_at, holds FROM (
         SELECT id, campaign_id, changed_at, holds FROM hold_changes
@@ -124,7 +124,7 @@ HOLD_HISTORY = text("""
     ORDER BY campaign_id, id
 """)
 
-# Status changes with the names of what changed, of a brand, a campaign or all.
+# Status changes with the names of campaign and brand; of one brand, one campaign, or all.
 NAMED_CHANGES = """
     SELECT status_changes.id, status_changes.brand_id, campaign_id, campaigns.name AS campaign, brands.name AS brand,
         time_zone, currency, changed_at, to_status, holds_before, holds_after, cause, details
@@ -133,19 +133,19 @@ NAMED_CHANGES = """
         AND (CAST(:campaign_id AS bigint) IS NULL OR campaign_id = :campaign_id)
 """
 
-# Those before an id, newest first.
+# Status changes before an id, newest first.
 CHANGES = text(f"""
     {NAMED_CHANGES} AND (CAST(:before AS bigint) IS NULL OR status_changes.id < :before)
     ORDER BY status_changes.id DESC
     LIMIT :limit
 """)
 
-# Those after an id, oldest first.
+# Status changes after an id, oldest first.
 CHANGES_AFTER = text(f"{NAMED_CHANGES} AND status_changes.id > :after ORDER BY status_changes.id LIMIT :limit")
 
 LAST_CHANGE = text("SELECT COALESCE(max(id), 0) FROM status_changes")
 
-# What a brand spent on each day of a stretch.
+# The spend of a brand by day.
 DAYS = text("""
     SELECT day, spent_micros FROM brand_days
     WHERE brand_id = :brand_id AND day >= :first_day AND day < :end_day ORDER BY day
@@ -163,7 +163,7 @@ def brands(
     offset: int = 0,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """One page of brands, each with `found`, how many there are. `sort`: used, today, month or name."""
+    """One page of brands, each with `found`, the number of brands on all pages. `sort`: used, today, month or name."""
     parameters = {
         **current_windows(search.zones_in_use(connection), at),
         "pattern": containing(name_contains),
@@ -177,10 +177,10 @@ def brands(
 
 
 def held(connection: Connection, brand_ids: Sequence[int], lifted_by_people: Collection[str]) -> list[dict[str, Any]]:
-    """How many campaigns of each brand have which holds (none: they serve), what may change first before the others.
+    """The number of campaigns by brand and holds (no holds: active), sorted by brand and `next_change_at`.
 
-    Where holds are other than those that people alone lift, campaigns of one row serve again at the same instant:
-    that of `campaign_id`, no sooner than `next_change_at`.
+    `lifted_by_people`: holds that never end by the clock. All campaigns of a row without such holds serve again at
+    the same instant: when the campaign `campaign_id` does, not before `next_change_at`.
     """
     parameters = {"brand_ids": list(brand_ids), "lifted_by_people": list(lifted_by_people)}
     return plain(connection.execute(HELD, parameters))
@@ -189,7 +189,7 @@ def held(connection: Connection, brand_ids: Sequence[int], lifted_by_people: Col
 def budgets(
     connection: Connection, at: datetime, brand_id: int, zone: str, campaign_id: int | None = None
 ) -> list[dict[str, Any]]:
-    """The budgets of a brand itself, or of a campaign, the shortest window first."""
+    """The budgets of a brand itself (`campaign_id` None) or of one campaign, with spend; shortest window first."""
     parameters = {**current_windows([zone], at), "brand_id": brand_id, "campaign_id": campaign_id}
     return plain(connection.execute(BUDGETS, parameters))
 
@@ -207,7 +207,7 @@ def campaigns(
     offset: int = 0,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """One page of a brand's campaigns, each with `found`, how many there are. `sort`: held, today or name."""
+    """One page of a brand's campaigns, each with `found`, the number on all pages. `sort`: held, today or name."""
     parameters = {
         "brand_id": brand_id,
         "day": day,
@@ -225,12 +225,12 @@ def campaigns(
 def hold_history(
     connection: Connection, campaign_ids: Sequence[int], starts_at: datetime
 ) -> Mapping[int, list[tuple[datetime, tuple[str, ...]]]]:
-    """For each campaign, in order: from when on it had which holds; the first may lie before `starts_at`."""
-    found: dict[int, list[tuple[datetime, tuple[str, ...]]]] = {campaign_id: [] for campaign_id in campaign_ids}
+    """For each campaign, its (changed_at, holds) pairs in order, since the last change before `starts_at`."""
+    history: dict[int, list[tuple[datetime, tuple[str, ...]]]] = {campaign_id: [] for campaign_id in campaign_ids}
     parameters = {"campaign_ids": list(campaign_ids), "starts_at": starts_at}
     for campaign_id, changed_at, holds in connection.execute(HOLD_HISTORY, parameters):
-        found[campaign_id].append((changed_at, tuple(holds)))
-    return found
+        history[campaign_id].append((changed_at, tuple(holds)))
+    return history
 
 
 def changes(
@@ -241,7 +241,7 @@ def changes(
     before: int | None = None,
     limit: int = 25,
 ) -> list[dict[str, Any]]:
-    """Toggles before an id, or all, newest first."""
+    """Status changes with an id below `before` (None: all), newest first, `limit` at most."""
     parameters = {"brand_id": brand_id, "campaign_id": campaign_id, "before": before, "limit": limit}
     return plain(connection.execute(CHANGES, parameters))
 
@@ -249,17 +249,17 @@ def changes(
 def changes_after(
     connection: Connection, after: int, *, brand_id: int | None = None, campaign_id: int | None = None, limit: int
 ) -> list[dict[str, Any]]:
-    """The next toggles after an id, oldest first."""
+    """Status changes with an id above `after`, oldest first, `limit` at most."""
     parameters = {"brand_id": brand_id, "campaign_id": campaign_id, "after": after, "limit": limit}
     return plain(connection.execute(CHANGES_AFTER, parameters))
 
 
 def last_change(connection: Connection) -> int:
-    """The id of the newest toggle; 0 where there is none."""
+    """The id of the newest status change; 0 if there is none."""
     return int(connection.execute(LAST_CHANGE).scalar_one())
 
 
 def days(connection: Connection, brand_id: int, first_day: date, end_day: date) -> dict[date, int]:
-    """Micros of each day of [first_day, end_day) that has any."""
+    """The brand's micros by day from `first_day` up to, excluding, `end_day`; days without a counter are left out."""
     parameters = {"brand_id": brand_id, "first_day": first_day, "end_day": end_day}
     return {day: micros for day, micros in connection.execute(DAYS, parameters)}  # noqa: C416 - rows are no pairs

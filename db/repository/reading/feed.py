@@ -1,7 +1,7 @@
-"""The feed of status changes: the epoch within which its ids may be followed, and its greatest id.
+"""The feed of status changes: its epoch and its largest id.
 
-A backup that is restored takes ids back that were given already, and gives them anew to other changes. So a follower's
-place is an id within an epoch, which changes with everything that may take ids back.
+Restoring a backup removes status changes and assigns their ids again to other ones. So a reader of the feed keeps its
+position as an id together with the epoch; the epoch changes whenever ids may have been assigned again.
 """
 
 from hashlib import blake2b
@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 EPOCH_BYTES: Final = 8
 
-# Loading a dump makes the table anew.
+# The table's oid is included, because loading a dump creates the table again with another one.
 STORED_EPOCH = text("SELECT concat_ws(' ', epoch, 'status_changes'::regclass::oid) FROM feed_epoch")
 
-# A dump loaded elsewhere has another system, a restored base backup and a promoted replica have another timeline.
+# The system identifier differs on another server; the timeline differs after restoring a base backup or promoting.
 SERVER_EPOCH = text("""
     SELECT concat_ws(' ', system_identifier,
         CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END)
@@ -28,7 +28,7 @@ LAST_ID = text("SELECT COALESCE(max(id), 0) FROM status_changes")
 
 
 def epoch(connection: Connection) -> str:
-    """The current epoch, 16 hexadecimal digits. On a server that does not identify itself, the stored one alone."""
+    """The current epoch, 16 hexadecimal digits. Uses the table alone if the role may not read the server's identity."""
     parts = [connection.scalars(STORED_EPOCH).one(), _server_epoch(connection)]
     return blake2b(" ".join(parts).encode(), digest_size=EPOCH_BYTES).hexdigest()
 
@@ -42,11 +42,11 @@ def _server_epoch(connection: Connection) -> str:
 
 
 def begin_epoch(connection: Connection) -> str:
-    """Begins another epoch and returns it: every follower is told to start over."""
+    """Begins a new epoch and returns it, so that every reader of the feed starts over."""
     connection.execute(NEW_EPOCH)
     return epoch(connection)
 
 
 def last_id(connection: Connection) -> int:
-    """The greatest id of a status change, 0 where there is none. Ids grow with the commits, so none was seen above."""
+    """The largest id of a status change, 0 if there is none. Ids rise in commit order: no reader saw a larger one."""
     return int(connection.scalars(LAST_ID).one())

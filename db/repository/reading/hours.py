@@ -1,4 +1,4 @@
-"""Spend by the hour, rolled up from the ledger beside the hot path: for plots; no decision reads it."""
+"""Spend by hour, rolled up from the ledger by a job, for charts only."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -15,14 +15,14 @@ from domain.periods import END_INSTANT, FIRST_INSTANT, ONE_DAY, local_day, next_
 
 WATERMARK: Final = "brand_hours"
 REACH: Final = timedelta(days=60)
-"""How far back an event may have occurred to be rolled up: further than any plot looks."""
+"""The age up to which events are rolled up; charts show less."""
 
 SETTLED: Final = timedelta(minutes=1)
-"""What was received within so long of now waits for the next run: its transaction may not have committed yet."""
+"""Events received within this time before a run wait for the next one: their transactions may not have committed."""
 
-# Events summed up by brand and quarter of an hour, which no zone's hour begins within, with the wall clock of each: the
-# stretches in which a zone keeps its distance from UTC are given, so that days and hours are those the counters know.
-# Summed first, because the planner takes fresh events for a handful and would join each with all brands.
+# Sums events by brand and quarter of an hour (local hours begin at a quarter in every zone), then adds local times. The
+# parameters give the UTC offset of each zone by stretch of time, so that days and hours match the counters. Sums before
+# joining, because the planner underestimates the number of recent events and would join each one with all brands.
 QUARTERS = """
     quarters AS MATERIALIZED (
         SELECT brand_id, date_bin('15 minutes', occurred_at, '2000-01-01Z') AS starts_at,
@@ -43,10 +43,10 @@ QUARTERS = """
     )
 """
 
-# What fits a bigint: a plot of such sums shows nothing anyway, and one brand's must not stop all others' hours.
+# The sum, cut off at the bounds of a bigint, so that one brand's overflow does not stop the roll-up of others.
 SUM = "least(greatest(sum(spent_micros), -9223372036854775807), 9223372036854775807)"
 
-# Adds what was received since the last run to the hours in which it was spent.
+# Adds spend received since the last run to the hours in which it occurred.
 ADD = text(f"""
     WITH {QUARTERS}
     INSERT INTO brand_hours AS known (brand_id, day, hour, spent_micros)
@@ -55,7 +55,7 @@ ADD = text(f"""
         known.spent_micros::numeric + excluded.spent_micros, -9223372036854775807), 9223372036854775807)
 """)  # noqa: S608 - a constant, put together once
 
-# The days whose hours, with what is not settled yet, do not add up to the day's counter.
+# The days whose hours, plus spend received too recently to be rolled up, do not add up to the day's counter.
 ASTRAY = text(f"""
     WITH {QUARTERS}, rolled AS (
         SELECT brand_id, day, sum(spent_micros) AS spent_micros FROM brand_hours WHERE day >= :first_day GROUP BY 1, 2
@@ -70,7 +70,7 @@ ASTRAY = text(f"""
     ORDER BY brand_id, day
 """)  # noqa: S608 - a constant, put together once
 
-# The days about which something was received within a stretch of time.
+# The days with spend received between two instants.
 TOUCHED = text(f"""
     WITH {QUARTERS} SELECT DISTINCT brand_id, wall::date AS day FROM local WHERE wall::date >= :first_day ORDER BY 1, 2
 """)  # noqa: S608 - a constant, put together once
@@ -80,7 +80,7 @@ CLEAR = text("""
     WHERE brand_hours.brand_id = astray.brand_id AND brand_hours.day = astray.day
 """)
 
-# The hours of chosen days, from all that the ledger has of them.
+# Counts the hours of the chosen days from the ledger.
 RECOUNT = text(f"""
     WITH {QUARTERS}
     INSERT INTO brand_hours (brand_id, day, hour, spent_micros)
@@ -92,9 +92,9 @@ RECOUNT = text(f"""
 """)  # noqa: S608 - a constant, put together once
 
 OVERLAP: Final = timedelta(minutes=2)
-"""How long before a run something may have been received and yet be committed after it: statements last a minute."""
+"""Events received up to this long before a run may be committed after it, since a statement may take a minute."""
 
-# The first run reads all that REACH spans.
+# The first run reads the ledger of the last 60 days (REACH).
 TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")
 
 START_ANEW = text("DELETE FROM brand_hours")
@@ -110,10 +110,10 @@ HOURS_OF_DAYS = text("""
 
 
 def roll_up(connection: Connection, zones: Iterable[str], at: datetime) -> int:
-    """Rolls up what was received since the last run; recounts days that may be wrong, and returns how many.
+    """Rolls up spend received since the last run, recounts days that may be wrong, and returns how many it recounted.
 
-    A day may be wrong where its hours do not add up to its counter, or where something about it was received within
-    OVERLAP before the last run: a transaction may have been committed after that run read the ledger.
+    A day may be wrong if its hours do not add up to its counter, or if spend for it was received within OVERLAP before
+    the last run, because its transaction may have committed after that run read the ledger.
     """
     locks.take(connection, Lock.BRAND_HOURS)  # two roll-ups at once would add the same events twice
     connection.execute(TAKE_TIME)
@@ -134,12 +134,12 @@ def roll_up(connection: Connection, zones: Iterable[str], at: datetime) -> int:
 
 
 def lock(connection: Connection) -> None:
-    """Waits until no other transaction rolls up hours."""
+    """Takes the lock of roll-ups until the transaction ends, waiting for others."""
     locks.take(connection, Lock.BRAND_HOURS)
 
 
 def recount_brand(connection: Connection, brand_id: int, zone: ZoneInfo, at: datetime) -> None:
-    """Rolls up all of one brand's hours anew, by `zone`, its new zone; the caller holds the lock of roll-ups."""
+    """Recounts all hours of one brand from the ledger in `zone`, its new zone. The caller holds `lock`."""
     connection.execute(CLEAR_BRAND, {"brand_id": brand_id})
     until = watermarks.reached_by(connection, WATERMARK, at)
     if until is None:
@@ -154,7 +154,7 @@ def _days(connection: Connection, statement: TextClause, parameters: dict[str, A
 
 
 def _first_day(connection: Connection, at: datetime) -> date:
-    """The first day that is wholly within REACH and within what the ledger still holds, in every zone."""
+    """The first day that, in every zone, lies completely within REACH and within the ledger."""
     floor = watermarks.reached(connection, ledger.FLOOR)
     return max(at - REACH, floor or at - REACH).date() + 2 * ONE_DAY
 
@@ -173,7 +173,7 @@ def _recount(connection: Connection, wrong: Sequence[tuple[int, date]], everythi
 
 
 def _local_times(zones: Iterable[str], at: datetime) -> dict[str, list[Any]]:
-    """Each zone's distance from UTC within REACH of `at`, as the columns that QUARTERS asks for."""
+    """The UTC offset of each zone by stretch of time, within REACH of `at`, as array parameters for QUARTERS."""
     rows = []
     for name, zone in readable_zones(sorted(zones)).items():
         starts_at = at - REACH
@@ -187,8 +187,8 @@ def _local_times(zones: Iterable[str], at: datetime) -> dict[str, list[Any]]:
 
 
 def hours_of(connection: Connection, brand_id: int, days: Sequence[date]) -> dict[date, dict[int, int]]:
-    """Micros by hour of each of the brand's days, as far as they are rolled up."""
-    found: dict[date, dict[int, int]] = {day: {} for day in days}
+    """For each of the days, the brand's micros by local hour (0 to 23); hours without rolled-up spend are missing."""
+    hours: dict[date, dict[int, int]] = {day: {} for day in days}
     for day, hour, micros in connection.execute(HOURS_OF_DAYS, {"brand_id": brand_id, "days": list(days)}):
-        found[day][hour] = micros
-    return found
+        hours[day][hour] = micros
+    return hours

@@ -1,4 +1,4 @@
-"""What programs read: single things and pages of them by id, and spend by day or campaign from the counters."""
+"""Reads rows for the API: single rows, pages by id, and spend by day or campaign from the counters."""
 
 from collections.abc import Collection
 from datetime import date, datetime
@@ -61,7 +61,7 @@ BUDGETS = text("""
 
 ZONES_OF_BRANDS = text("SELECT DISTINCT time_zone FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[]))")
 
-# What was spent of the given budgets in their current windows.
+# The spend of the given budgets in their current windows.
 SPENT_OF_BUDGETS = text(f"""
     SELECT budgets.id, first_day, end_day, spent_micros
     {SPEND_OF_BUDGETS}
@@ -88,7 +88,7 @@ CAMPAIGN_DAYS = text("""
     WHERE brand_id = :brand_id AND campaign_id = :campaign_id AND day BETWEEN :first_day AND :last_day ORDER BY day
 """)
 
-# One page of the campaigns with spend on these days: sums are made for no campaign beyond the page.
+# One page of the campaigns with counters on these days; sums only the campaigns on the page.
 SPEND_OF_CAMPAIGNS = text("""
     SELECT id AS campaign_id, name, spent.spent_micros
     FROM campaigns CROSS JOIN LATERAL (
@@ -106,17 +106,17 @@ WATERMARKS = text("SELECT name, reached_at FROM watermarks WHERE name = ANY(:job
 
 
 def brand(connection: Connection, brand_id: int) -> dict[str, Any]:
-    """The brand's fields. Raises InvalidValue when there is no such brand."""
+    """The brand's fields. Raises InvalidValue if there is no such brand."""
     return _found(connection, BRAND, "brand", brand_id)
 
 
 def campaign(connection: Connection, campaign_id: int) -> dict[str, Any]:
-    """The campaign's fields, those that enforcement sets too. Raises InvalidValue when there is no such campaign."""
+    """The campaign's fields, also those that enforcement sets. Raises InvalidValue if there is no such campaign."""
     return _found(connection, CAMPAIGN, "campaign", campaign_id)
 
 
 def budget(connection: Connection, budget_id: int, at: datetime) -> dict[str, Any]:
-    """The budget with micros spent in the window current at `at`. Raises InvalidValue when there is no such budget."""
+    """The budget with the micros spent in its window at `at`. Raises InvalidValue if there is no such budget."""
     return _with_spend(connection, [_found(connection, BUDGET, "budget", budget_id)], at)[0]
 
 
@@ -137,7 +137,7 @@ def brands(
     time_zone: str | None = None,
     name_contains: str | None = None,
 ) -> list[dict[str, Any]]:
-    """One page of brands by id; `only_brand_id` is the one brand that the reader may see."""
+    """One page of brands in id order, after the id `after`. `only_brand_id`: the only brand that the caller may see."""
     parameters = {
         "after": after,
         "limit": limit,
@@ -163,7 +163,7 @@ def campaigns(
     external_id: str | None = None,
     name_contains: str | None = None,
 ) -> list[dict[str, Any]]:
-    """One page of campaigns by id."""
+    """One page of campaigns in id order, after the id `after`. `only_brand_id`: the only brand the caller may see."""
     parameters = {
         "after": after,
         "limit": limit,
@@ -190,7 +190,7 @@ def budgets(
     campaign_id: int | None = None,
     period: str | None = None,
 ) -> list[dict[str, Any]]:
-    """One page of budgets by id, with micros spent in the windows current at `at`."""
+    """One page of budgets in id order, after the id `after`, with the micros spent in their windows at `at`."""
     parameters = {
         "after": after,
         "limit": limit,
@@ -203,7 +203,7 @@ def budgets(
 
 
 def _with_spend(connection: Connection, rows: Collection[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
-    """The budgets with their windows; without, where a brand's zone does not exist, so that the others are told."""
+    """Adds window and spend to each budget; None for budgets of brands whose time zone does not exist."""
     zones = connection.scalars(ZONES_OF_BRANDS, {"brand_ids": [row["brand_id"] for row in rows]})
     parameters = {"ids": [row["id"] for row in rows], **current_windows(zones, at)}
     spent = {row.pop("id"): row for row in plain(connection.execute(SPENT_OF_BUDGETS, parameters))}
@@ -230,7 +230,7 @@ def status_changes(
     brand_id: int | None = None,
     campaign_id: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Toggles after the one with id `after`, in commit order."""
+    """One page of status changes with an id above `after`, in commit order."""
     parameters = {
         "after": after,
         "limit": limit,
@@ -244,7 +244,10 @@ def status_changes(
 def spend_by_day(
     connection: Connection, brand_id: int, campaign_id: int | None, first_day: date, last_day: date
 ) -> list[tuple[date, int]]:
-    """Micros of each day with a counter, of the brand or of its campaign; both ends are included."""
+    """(day, micros) pairs of the brand (`campaign_id` None) or of one campaign, both ends included.
+
+    Days without a counter are left out.
+    """
     statement = BRAND_DAYS if campaign_id is None else CAMPAIGN_DAYS
     days = {"first_day": first_day, "last_day": last_day}
     chosen = {"brand_id": brand_id} if campaign_id is None else {"brand_id": brand_id, "campaign_id": campaign_id}
@@ -260,7 +263,7 @@ def spend_by_campaign(
     after: int,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """One page of the campaigns that have a counter on these days, with their micros."""
+    """One page of the campaigns with a counter on the days (first, last), both included, with their micros."""
     parameters = {
         "brand_id": brand_id,
         "campaign_id": campaign_id,
@@ -273,6 +276,6 @@ def spend_by_campaign(
 
 
 def watermarks(connection: Connection) -> dict[str, datetime]:
-    """How far every scheduled job has come."""
+    """The watermark of each scheduled job that has run, by name."""
     rows = connection.execute(WATERMARKS, {"jobs": sorted(JOBS)})
     return {name: reached_at for name, reached_at in rows}  # noqa: C416 - rows are no pairs to mypy

@@ -1,4 +1,4 @@
-"""What people look at: brands, campaigns, budgets and the latest status changes, from counters, never the ledger."""
+"""Reads brands, campaigns, budgets and the latest status changes for overviews, from counters, not the ledger."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +10,7 @@ from db.repository.enforcement import search
 from db.repository.shared.rows import plain
 from db.repository.shared.windows import SPEND_OF_BUDGETS, current_windows
 
-# The brands with their spend in the current daily and monthly windows, and how many campaigns serve.
+# Brands with their spend in the current daily and monthly windows, and their numbers of campaigns.
 BRANDS = text("""
     SELECT brands.id, name, brands.time_zone, currency, configured_status,
         COALESCE(today.spent_micros, 0) AS today_micros, month.spent_micros AS month_micros,
@@ -36,7 +36,7 @@ BRANDS = text("""
     LIMIT :limit
 """)
 
-# Campaigns with their spend of the brand's local today.
+# Campaigns with their spend on the brand's current local day.
 CAMPAIGNS = text("""
     SELECT campaigns.id, campaigns.brand_id, campaigns.name, platform, external_id, campaigns.configured_status,
         effective_status, holds, next_change_at, currency, brands.time_zone,
@@ -54,7 +54,7 @@ CAMPAIGNS = text("""
     LIMIT :limit
 """)
 
-# Budgets with what was spent of each in its current window.
+# Budgets with the spend in their current windows.
 BUDGETS = text(f"""
     SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, spent_micros, currency,
         CASE WHEN budgets.period = 'lifetime' THEN NULL ELSE first_day END AS first_day
@@ -63,7 +63,7 @@ BUDGETS = text(f"""
     ORDER BY budgets.brand_id, campaign_id NULLS FIRST, first_day DESC
 """)
 
-# The latest toggles, newest first.
+# The latest status changes, newest first.
 STATUS_CHANGES = text("""
     SELECT status_changes.id, status_changes.brand_id, campaign_id, campaigns.name AS campaign,
         brands.name AS brand, changed_at, to_status, holds_before, holds_after, cause, details
@@ -72,7 +72,7 @@ STATUS_CHANGES = text("""
     LIMIT :limit
 """)
 
-# A campaign with its brand, or a brand by itself: their names, for people.
+# The names of a campaign and its brand, or of a brand alone.
 NAMED = text("""
     SELECT brands.id AS brand_id, brands.name AS brand, currency, campaigns.id AS campaign_id,
         campaigns.name AS campaign
@@ -80,13 +80,13 @@ NAMED = text("""
     WHERE brands.id = COALESCE(:brand_id, (SELECT brand_id FROM campaigns WHERE id = :campaign_id))
 """)
 
-# How often a brand's campaigns stopped, by what then held them.
+# How often a brand's campaigns became inactive, by the holds they then had.
 STOPS = text("""
     SELECT holds_after, count(*) AS times FROM status_changes
     WHERE brand_id = :brand_id AND to_status = 'inactive' GROUP BY holds_after ORDER BY times DESC, holds_after
 """)
 
-# How many campaigns serve, how many do not: in one pass without groups, which takes a third of the time.
+# The numbers of active and of all campaigns; three times as fast as GROUP BY.
 TALLY = text("""
     SELECT count(*) FILTER (WHERE effective_status = 'active') AS active, count(*) AS campaigns FROM campaigns
 """)
@@ -100,7 +100,7 @@ def _now(connection: Connection, at: datetime) -> Mapping[str, Any]:
 
 
 def brands(connection: Connection, at: datetime, limit: int = 1_000) -> list[dict[str, Any]]:
-    """Brands in id order, with micros spent today and this month by their own calendars."""
+    """Brands in id order, with the micros spent today and this month in their own time zones."""
     parameters = {**_now(connection, at), "limit": limit}
     return plain(connection.execute(BRANDS, parameters))
 
@@ -108,40 +108,40 @@ def brands(connection: Connection, at: datetime, limit: int = 1_000) -> list[dic
 def campaigns(
     connection: Connection, at: datetime, *, brand_id: int | None = None, status: str | None = None, limit: int = 1_000
 ) -> list[dict[str, Any]]:
-    """Campaigns in brand and id order, with micros spent today by their brand's calendar."""
+    """Campaigns in order of brand and id, with the micros spent today in their brand's time zone."""
     parameters = {**_now(connection, at), "brand_id": brand_id, "status": status, "limit": limit}
     return plain(connection.execute(CAMPAIGNS, parameters))
 
 
 def budgets(connection: Connection, at: datetime, *, brand_id: int | None = None) -> list[dict[str, Any]]:
-    """Budgets of brands and campaigns, with micros spent in the window current at `at`."""
+    """Budgets of brands and campaigns, with the micros spent in their windows at `at`."""
     parameters = {**_now(connection, at), "brand_id": brand_id}
     return plain(connection.execute(BUDGETS, parameters))
 
 
 def status_changes(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """The latest toggles, newest first."""
+    """The latest status changes with names, newest first."""
     return plain(connection.execute(STATUS_CHANGES, {"limit": limit}))
 
 
 def named(
     connection: Connection, *, campaign_id: int | None = None, brand_id: int | None = None
 ) -> list[dict[str, Any]]:
-    """The names of a campaign and its brand, or of a brand."""
+    """The names and ids of a campaign and its brand, or of a brand alone; an empty list if not found."""
     return plain(connection.execute(NAMED, {"campaign_id": campaign_id, "brand_id": brand_id}))
 
 
 def stops(connection: Connection, brand_id: int) -> list[dict[str, Any]]:
-    """How often campaigns of the brand stopped, by what then held them; the commonest first."""
+    """How often campaigns of the brand became inactive, by the holds they then had; most frequent first."""
     return plain(connection.execute(STOPS, {"brand_id": brand_id}))
 
 
 def tally(connection: Connection) -> dict[str, int]:
-    """How many campaigns have each effective status."""
+    """The number of campaigns with each effective status."""
     counted = connection.execute(TALLY).one()
     return {"active": counted.active, "inactive": counted.campaigns - counted.active}
 
 
 def is_ready(connection: Connection) -> None:
-    """Raises a DBAPIError where the tables are not those of this version."""
+    """Raises a DBAPIError if a table that this version needs is missing."""
     connection.execute(READY)

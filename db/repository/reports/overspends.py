@@ -1,4 +1,7 @@
-"""How windows came to be overspent: the counters tell the day; the ledger the instant, and what came late."""
+"""Finds when overspent windows reached their limit, and the spend they received late.
+
+The day comes from the counters, all else from the events in the ledger.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -10,14 +13,14 @@ from sqlalchemy import Connection, text
 
 from db.repository.ledger import ledger
 from db.repository.shared import watermarks
-from domain.overspend import Crossing, Late
+from domain.overspend import Crossing, LateSpend
 from domain.periods import ONE_DAY, Period, day_starts_at, windows_between
 from domain.reporting import INSTANT, LimitWindow, MonthFacts, instants_of
 
 BRAND_SCOPE: Final = 0
-"""Stands for the brand where the other scopes are its campaigns' ids."""
+"""The scope id of the brand itself; other scope ids are campaign ids."""
 
-# The last day of each window by which the counters reached its limit, and what they were before that day.
+# For each window, the last day on which its running spend reached the limit, and the running spend before that day.
 CROSSING_DAYS = text("""
     WITH running AS (
         SELECT number, day, limit_micros, spent_micros,
@@ -39,7 +42,7 @@ CROSSING_DAYS = text("""
     ORDER BY number, day DESC
 """)
 
-# On each wanted day the last event, by occurrence, with which the running sum came from below the limit to reach it.
+# On each of these days, the last event in order of `occurred_at` that raised the running spend to the limit.
 CROSSINGS = text("""
     WITH running AS (
         SELECT number, limit_micros, occurred_at, event_id, amount_micros,
@@ -59,7 +62,7 @@ CROSSINGS = text("""
     ORDER BY number, occurred_at DESC, event_id DESC
 """)
 
-# What windows of one period received after an instant; the running sum goes back from what they have now.
+# The spend that windows of one period received after an instant. The running sum counts back from today's spend.
 RECEIVED_AFTER = text("""
     WITH late AS (
         SELECT number, limit_micros, received_at, amount_micros,
@@ -89,11 +92,10 @@ RECEIVED_AFTER = text("""
 def crossings(
     connection: Connection, brand_id: int, facts: MonthFacts, overspent: Sequence[LimitWindow]
 ) -> list[Crossing]:
-    """When each window's limit was reached for good, by occurrence.
+    """For each window, when its spend in order of occurrence reached the limit for the last time.
 
-    The day comes from the counters: the last one that began below the limit and ended at or beyond it. The instant
-    comes from that day's events, and is unknown where the ledger no longer holds them. A limit of 0 is reached when
-    the window begins.
+    The day comes from the counters: the last one that began below the limit and ended at or above it. The instant
+    comes from that day's events; None if the ledger no longer has them. A limit of 0 is reached when the window begins.
     """
     days = _crossing_days(connection, brand_id, facts, overspent) if overspent else {}
     found = {
@@ -156,10 +158,13 @@ def received_late(
     facts: MonthFacts,
     overspent: Sequence[LimitWindow],
     held: Sequence[datetime | None],
-) -> list[Late]:
-    """What each window received after the hold was on, or (where it never was) from the window's end on."""
+) -> list[LateSpend]:
+    """The spend that each window received after its hold began, or, without a hold, after the window ended.
+
+    `held`: when each window's hold began, None if never.
+    """
     floor = watermarks.reached(connection, ledger.FLOOR)
-    found: dict[int, Late] = {}
+    found: dict[int, LateSpend] = {}
     for period in Period:
         numbers = [
             number
@@ -169,7 +174,7 @@ def received_late(
         if numbers:
             afters = {number: held[number] or overspent[number].span.ends_at - INSTANT for number in numbers}
             found |= _received_of_period(connection, brand_id, facts, overspent, afters)
-    return [found.get(number, Late()) for number in range(len(overspent))]
+    return [found.get(number, LateSpend()) for number in range(len(overspent))]
 
 
 def _received_of_period(
@@ -178,8 +183,8 @@ def _received_of_period(
     facts: MonthFacts,
     overspent: Sequence[LimitWindow],
     afters: Mapping[int, datetime],
-) -> dict[int, Late]:
-    """The windows of one period follow each other without gap, so that each event falls into one of them."""
+) -> dict[int, LateSpend]:
+    """The late spend of windows of one period, which adjoin each other, so that each event falls into one of them."""
     entries = [overspent[number] for number in afters]
     windows = windows_between(entries[0].period, facts.month.first_day, facts.end_day)
     starts = [instants_of(window, facts.zone, facts.span.ends_at).starts_at for window in windows]
@@ -195,7 +200,7 @@ def _received_of_period(
         **_numbered(overspent, list(afters)),
     }
     received = {
-        row.number: Late(int(row.received_micros), row.known_at)
+        row.number: LateSpend(int(row.received_micros), row.known_at)
         for row in connection.execute(RECEIVED_AFTER, parameters)
     }
-    return {number: received.get(number, Late(0)) for number in afters}
+    return {number: received.get(number, LateSpend(0)) for number in afters}

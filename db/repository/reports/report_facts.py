@@ -1,4 +1,4 @@
-"""What a monthly report is made from: counters, limits and the history of holds."""
+"""Reads the facts for a monthly report: counters, limits and the history of holds."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,20 +10,20 @@ from sqlalchemy import Connection, text
 
 from domain.periods import Period, Window, day_starts_at, window_of
 from domain.reporting import (
-    Carried,
     LimitChange,
     MonthFacts,
     Span,
+    SpentBefore,
 )
 
 LONG_PERIODS: Final = frozenset({Period.YEARLY, Period.LIFETIME})
 
-Held = tuple[datetime, tuple[str, ...]]
-"""From when on a campaign had which holds."""
+HoldsSince = tuple[datetime, tuple[str, ...]]
+"""A campaign's holds, and the instant from which on it had them."""
 
 NAMES = text("SELECT id, name FROM campaigns WHERE brand_id = :brand_id ORDER BY id")
 
-# The days' spend of the brand (scope 0) and of its campaigns.
+# The spend by day of the brand (scope 0) and of its campaigns.
 DAYS = text("""
     SELECT 0 AS scope_id, day, spent_micros FROM brand_days
     WHERE brand_id = :brand_id AND day >= :days_from AND day < :end_day
@@ -33,7 +33,7 @@ DAYS = text("""
     ORDER BY scope_id, day
 """)
 
-# What was spent before those days: since the year began, and ever.
+# The spend before those days: since the year began, and in total.
 CARRIED = text("""
     SELECT scope_id, COALESCE(sum(spent_micros) FILTER (WHERE day >= :year_starts_on), 0) AS year_micros,
         sum(spent_micros) AS lifetime_micros
@@ -50,7 +50,7 @@ LIMITS = text("""
     WHERE brand_id = :brand_id AND changed_at < :ends_at ORDER BY id
 """)
 
-# The changes of holds since an instant, and what held just before it.
+# The hold changes since an instant, and the last one of each campaign before it.
 HOLDS = text("""
     SELECT id, campaign_id, changed_at, holds FROM hold_changes
     WHERE brand_id = :brand_id AND changed_at >= :since AND changed_at < :ends_at
@@ -62,7 +62,7 @@ HOLDS = text("""
     WHERE campaigns.brand_id = :brand_id
 """)
 
-# Before that: each change by which a hold of a window longer than a month came on or was lifted.
+# Earlier hold changes that began or ended a hold of a yearly or lifetime budget.
 EARLIER_TURNS = text("""
     SELECT id, campaign_id, changed_at, holds FROM (
         SELECT *, lag(long) OVER (PARTITION BY campaign_id ORDER BY id) AS long_before FROM (
@@ -81,7 +81,7 @@ STATUS_CHANGES = text("""
 
 
 def facts_of_month(connection: Connection, brand_id: int, zone: ZoneInfo, month: Window, span: Span) -> MonthFacts:
-    """All that a report of the month up to the span's end is made from, but for how windows were overspent."""
+    """The facts for a report of the month up to the span's end, except the figures about overspend."""
     monday = window_of(Period.WEEKLY, month.first_day).first_day
     parameters = {
         "brand_id": brand_id,
@@ -100,7 +100,7 @@ def facts_of_month(connection: Connection, brand_id: int, zone: ZoneInfo, month:
         names={row.id: row.name for row in connection.execute(NAMES, parameters)},
         days=_days(connection, parameters),
         carried={
-            row.scope_id or None: Carried(int(row.year_micros), int(row.lifetime_micros))
+            row.scope_id or None: SpentBefore(int(row.year_micros), int(row.lifetime_micros))
             for row in connection.execute(CARRIED, parameters)
         },
         limits=limits,
@@ -124,17 +124,19 @@ def _limits(
     return limits
 
 
-def _holds(connection: Connection, parameters: Mapping[str, Any], *, reach_back: bool) -> Mapping[int, Sequence[Held]]:
+def _holds(
+    connection: Connection, parameters: Mapping[str, Any], *, reach_back: bool
+) -> Mapping[int, Sequence[HoldsSince]]:
     rows = [*connection.execute(HOLDS, parameters)]
     if reach_back:
         rows += connection.execute(EARLIER_TURNS, parameters)
-    holds: defaultdict[int, list[Held]] = defaultdict(list)
+    holds: defaultdict[int, list[HoldsSince]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.id):
         holds[row.campaign_id].append((row.changed_at, tuple(row.holds)))
     return holds
 
 
 def status_changes(connection: Connection, brand_id: int, span: Span) -> dict[str, int]:
-    """How many toggles the span held, by the status they led to."""
+    """The number of status changes in the span, by the new status."""
     parameters = {"brand_id": brand_id, "starts_at": span.starts_at, "ends_at": span.ends_at}
     return {row.to_status: row.changes for row in connection.execute(STATUS_CHANGES, parameters)}

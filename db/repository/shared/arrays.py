@@ -1,16 +1,16 @@
-"""Columns of many rows as one parameter each."""
+"""Encodes a column of many rows as one query parameter: a Postgres array in text form."""
 
 from collections.abc import Iterable
 from datetime import date
 
 
 def array_of(values: Iterable[int | str | date]) -> str:
-    """An array as Postgres reads it, of values whose text needs no quotes: much cheaper than a list of parameters."""
+    """A Postgres array as text, such as `{1,2}`, of values that need no quotes. Much faster than a list parameter."""
     return f"{{{','.join(map(str, values))}}}"
 
 
 def text_array_of(values: Iterable[str | None]) -> str:
-    """The same of any texts, and of nulls."""
+    """A Postgres array as text, such as `{"a",NULL}`, of any texts and nulls."""
     return f"{{{','.join(map(_quoted, values))}}}"
 
 

@@ -1,7 +1,7 @@
-"""Locks that stand for something other than a row: one row each of the table `locks`, held until the commit.
+"""Named locks: rows of the table `locks` that a transaction locks to do a task alone, until it ends.
 
-To lock a row takes the privilege to update it, which readers lack; an advisory lock is free for all who may connect.
-The lock `status_changes` is taken inside the database, by a trigger.
+Rows instead of advisory locks, because locking a row needs the privilege to update it, while anyone who can connect
+may take an advisory lock. A trigger in the database takes the lock `status_changes`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import OperationalError
 
-from db.engine import LOCK_NOT_AVAILABLE, Stale, sql_state
+from db.engine import LOCK_NOT_AVAILABLE, StaleRead, sql_state
 
 LOCK = text("SELECT name FROM locks WHERE name = :name FOR NO KEY UPDATE")
 
@@ -20,47 +20,47 @@ LOCK_IF_FREE = text("SELECT name FROM locks WHERE name = :name FOR NO KEY UPDATE
 SET_LOCK_TIMEOUT = text("SELECT current_setting('lock_timeout'), set_config('lock_timeout', :timeout, true)")
 
 YIELDS_AFTER: Final = "50ms"
-"""How long a statement waits for a lock before its transaction gives up what it holds."""
+"""The lock timeout of a statement after which its transaction rolls back and releases its own locks."""
 
 
 class Lock(StrEnum):
-    """The rows of `locks`, and what only one transaction at a time may do while it holds one."""
+    """The names in the table `locks`, each with the task that only the transaction holding the lock may do."""
 
     STATUS_CHANGES = "status_changes"
-    """Append status changes, so that their ids follow the order of commits."""
+    """Append status changes, so that their ids rise in commit order."""
 
     BRAND_HOURS = "brand_hours"
     """Roll up spend by the hour."""
 
     CATALOG = "catalog"
-    """Create the brands and campaigns that an import did not find."""
+    """Create brands and campaigns that are missing for an import."""
 
     SEQUENCE_RUNS = "sequence_runs"
-    """Join runs of sequence numbers."""
+    """Merge runs of sequence numbers."""
 
 
 def take(connection: Connection, lock: Lock) -> None:
-    """Waits for the lock and holds it until the transaction ends. Raises NoResultFound where its row is missing."""
+    """Waits for the lock and holds it until the transaction ends. Raises NoResultFound if its row is missing."""
     connection.execute(LOCK, {"name": lock}).one()
 
 
 def take_if_free(connection: Connection, lock: Lock) -> bool:
-    """Holds the lock until the transaction ends, unless another transaction holds it now; whether it does."""
+    """Takes the lock until the transaction ends. Returns False, without waiting, if another transaction holds it."""
     return connection.execute(LOCK_IF_FREE, {"name": lock}).first() is not None
 
 
 def execute_or_yield(connection: Connection, statement: TextClause, parameters: Mapping[str, Any]) -> CursorResult[Any]:
-    """Runs a statement on budgets in a transaction that holds their brand. Raises Stale where a budget stays locked.
+    """Runs a statement on budgets with a short lock timeout, in a transaction that has locked their brand.
 
-    An edit by SQL locks the budget and then, in a trigger, the brand. Postgres would let it and ours wait for each
-    other for a second and then end one as a deadlock. Instead ours is rolled back, and `committed` runs it again.
+    Raises StaleRead on timeout, so that `committed` rolls back and retries. This prevents a deadlock with an edit by
+    SQL, which locks the budget first and then, in a trigger, the brand.
     """
-    (before, _) = connection.execute(SET_LOCK_TIMEOUT, {"timeout": YIELDS_AFTER}).one()
+    (timeout_before, _) = connection.execute(SET_LOCK_TIMEOUT, {"timeout": YIELDS_AFTER}).one()
     try:
         result = connection.execute(statement, parameters)
     except OperationalError as error:
         if sql_state(error) == LOCK_NOT_AVAILABLE:
-            raise Stale("an edit by SQL has a budget locked") from error
+            raise StaleRead("an edit by SQL has locked a budget") from error
         raise
-    connection.execute(SET_LOCK_TIMEOUT, {"timeout": before})
+    connection.execute(SET_LOCK_TIMEOUT, {"timeout": timeout_before})
     return result

@@ -1,4 +1,4 @@
-"""What statements are given and give: patterns for a search, and rows as plain dictionaries."""
+"""Helpers for statements: ILIKE patterns as parameters, result rows as dictionaries."""
 
 from decimal import Decimal
 from typing import Any
@@ -7,13 +7,13 @@ from sqlalchemy import CursorResult
 
 
 def containing(words: str) -> str:
-    """The pattern (for ILIKE) of a text that contains the words, whatever characters they are made of."""
+    """The ILIKE pattern for texts that contain `words`, with wildcards in them escaped."""
     escaped = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("\0", "")
     return f"%{escaped}%"
 
 
 def plain(result: CursorResult[Any]) -> list[dict[str, Any]]:
-    """All rows by column name; sums of micros, which Postgres gives as numeric, become integers again."""
+    """All rows as dictionaries by column name. Numeric values, such as sums of micros, become integers."""
     return [
         {name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()}
         for row in result.mappings()

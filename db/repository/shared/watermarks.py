@@ -1,4 +1,4 @@
-"""How far each scheduled job has come."""
+"""Watermarks: for each scheduled job, the moment up to which its work is done."""
 
 from datetime import datetime
 from typing import Final
@@ -11,11 +11,11 @@ JOBS: Final = frozenset(
         *("brand_hours", "ledger_floor", "sequence_gaps", "counters_compared"),
     }
 )
-"""The watermarks whose age is watched. There may be any number of others, such as one for each imported export."""
+"""The watermarks whose age is monitored. Others exist too, such as one per imported export."""
 
 REACHED = text("SELECT reached_at FROM watermarks WHERE name = :name")
 
-# A watermark only rises, so that a late or second run does not pull it back.
+# A watermark only rises: a late or repeated run does not lower it.
 RAISE = text("""
     INSERT INTO watermarks AS known (name, reached_at) VALUES (:name, :at)
     ON CONFLICT (name) DO UPDATE SET reached_at = greatest(known.reached_at, excluded.reached_at)
@@ -24,14 +24,17 @@ RAISE = text("""
 
 def reached(connection: Connection, name: str) -> datetime | None:
     """The moment up to which the job's work is done; None before its first run."""
-    found: datetime | None = connection.scalar(REACHED, {"name": name})
-    return found
+    reached_at: datetime | None = connection.scalar(REACHED, {"name": name})
+    return reached_at
 
 
 def reached_by(connection: Connection, name: str, at: datetime) -> datetime | None:
-    """The same, but None too where it lies after `at`: a clock that was once ahead silences no job."""
-    found = reached(connection, name)
-    return None if found is None or found > at else found
+    """The job's watermark; None before its first run, and if the watermark is after `at`.
+
+    So a clock that once ran ahead does not stop the job.
+    """
+    reached_at = reached(connection, name)
+    return None if reached_at is None or reached_at > at else reached_at
 
 
 def raise_to(connection: Connection, name: str, at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The current windows of budgets, and what was spent in each."""
+"""SQL fragments for the current windows of budgets and the spend in them."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -9,9 +9,9 @@ from db.repository.shared.zones import readable_zones
 from domain.periods import Period, local_day, window_of
 
 ENDLESS: Final = date(9999, 12, 31)
-"""Stands for the end of a window that has none."""
+"""The end day of a lifetime window, which has no end."""
 
-# The current windows of each zone and period, as given; a budget's spend in its window, and beyond its end.
+# Every budget with its current window (parameters from `current_windows`), its spend in it, and spend on later days.
 SPEND_OF_BUDGETS = """
     FROM unnest(
         CAST(:zones AS text[]), CAST(:periods AS text[]), CAST(:first_days AS date[]), CAST(:end_days AS date[])
@@ -31,13 +31,16 @@ SPEND_OF_BUDGETS = """
     ) AS spend
 """
 
-# Whether a limit is used up, and what is left of it, as `domain.budgets` says: of a limit of 0 there is never any.
+# Whether a limit is exhausted, and the micros left of it; the same rules as in `domain.budgets`.
 IS_EXHAUSTED = "(limit_micros = 0 OR spent_micros >= limit_micros)"
 LEFT_MICROS = "(CASE WHEN limit_micros = 0 THEN 0 ELSE limit_micros - spent_micros END)"
 
 
 def current_windows(zones: Iterable[str], at: datetime) -> dict[str, str]:
-    """The window of each period that holds the local day of `at`, for each zone, as columns."""
+    """The current window of every zone and period at `at`, as array parameters for SPEND_OF_BUDGETS.
+
+    Zones that do not exist are left out.
+    """
     rows = [
         (zone, period, window.first_day, window.end_day or ENDLESS)
         for zone, rules in readable_zones(sorted(zones)).items()

@@ -1,4 +1,4 @@
-"""Time zones as rows name them: one that zoneinfo does not know stops its own brand, never the others."""
+"""Time zones stored in rows. Callers skip the brands of a zone that zoneinfo does not know, and serve the others."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 def readable_zones(names: Iterable[str]) -> dict[str, ZoneInfo]:
-    """The zones among `names` that exist; the others are logged and left out."""
+    """The time zones that exist, by name. Logs each unknown name as an error and leaves it out."""
     zones = {}
     for name in names:
         try:
@@ -24,5 +24,5 @@ def readable_zones(names: Iterable[str]) -> dict[str, ZoneInfo]:
 
 
 def local_days(names: Iterable[str], at: datetime) -> dict[str, date]:
-    """The day of `at` in each of the zones that exist."""
+    """The local day at `at` in each zone, by zone name. Unknown zones are logged and left out."""
     return {name: local_day(at, zone) for name, zone in readable_zones(names).items()}

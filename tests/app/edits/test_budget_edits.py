@@ -75,7 +75,7 @@ def test_edit_waits_for_an_sql_edit_without_a_deadlock(
     with structlog.testing.capture_logs() as logged:
         edited(work, brand)
         beside[0].result()
-    assert {line["error"] for line in lines(logged, "transaction.retried")} <= {"Stale"}
+    assert {line["error"] for line in lines(logged, "transaction.retried")} <= {"StaleRead"}
     kept = world.rows("SELECT limit_micros FROM budgets WHERE brand_id = %s AND period = %s", brand, period)
     assert kept == ([] if removes else [{"limit_micros": 7}])
     world.verify()
@@ -116,7 +116,7 @@ def test_concurrent_sql_edits_product_edits_and_spend_never_deadlock(world: Worl
             by_sql("UPDATE budgets SET limit_micros = %(limit)s"),
             by_sql("UPDATE budgets SET limit_micros = %(limit)s WHERE brand_id = %(brand)s"),
         )
-    assert {line["error"] for line in lines(logged, "transaction.retried")} <= {"Stale"}
+    assert {line["error"] for line in lines(logged, "transaction.retried")} <= {"StaleRead"}
     world.verify()
 
 

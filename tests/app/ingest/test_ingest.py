@@ -119,11 +119,11 @@ def test_what_is_quickly_done_does_not_wait_for_what_is_not(
     few = EventsOfSeveral([world.event(campaign, 1) for _ in range(FEW_EVENTS)] for _ in range(messages))
     begun, done = threading.Event(), threading.Event()
 
-    def held_up(connection: Any, looks_first: bool, **rest: Any) -> Any:
+    def held_up(connection: Any, checks_ledger: bool, **rest: Any) -> Any:
         if rest["batches"][0].size > messages * FEW_EVENTS:
             begun.set()
             assert done.wait(30)
-        return count_batches(connection, looks_first, **rest)
+        return count_batches(connection, checks_ledger, **rest)
 
     def quick() -> None:
         assert begun.wait(30)
@@ -566,7 +566,7 @@ def test_counts_anew_when_the_zone_changed_while_the_first_spend_waited(world: W
     started: list[bool] = []
     with structlog.testing.capture_logs() as logged:
         at_once(change_zone, spend)
-    assert [line["error"] for line in lines(logged, "transaction.retried")] == ["Stale"]
+    assert [line["error"] for line in lines(logged, "transaction.retried")] == ["StaleRead"]
     assert world.spent(campaign, "2026-06-18") == world.spent(campaign) == 5
     world.verify()
 

@@ -90,7 +90,7 @@ def test_bytes_that_are_no_text_and_a_byte_order_mark_spoil_no_more_than_their_i
     assert world.spent(campaign) == 2
     (row,) = world.rejected()
     assert (row["reason"], row["payload"]["note"]) == ("malformed", "\udcff\udcfe")
-    assert row["detail"] == "note: a text with the byte 0xff that is no UTF-8, kept as \\udcff"
+    assert row["detail"] == "note: a text with the byte 0xff which is not UTF-8, kept as \\udcff"
 
 
 def test_keys_of_a_million_characters_and_of_u0000_are_rejected_alone(world: World, campaign: int) -> None:

@@ -8,7 +8,7 @@ from babel.numbers import is_currency
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from db.repository.catalog.catalog import named
+from db.repository.catalog.catalog import checked_name
 from domain.errors import InvalidValue
 from domain.inputs import MAX_ID, MAX_TEXT
 from domain.money import MAX_AMOUNT_MICROS
@@ -19,7 +19,7 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 def _line(text: str) -> str:
     """A text that every column, log and page can hold."""
-    return _told(named, text)
+    return _told(checked_name, text)
 
 
 def _zone(name: str) -> str:
