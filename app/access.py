@@ -22,6 +22,7 @@ from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from domain.access import KeyScope, Role, allowed
 from domain.errors import InvalidValue
+from domain.fields import checked_name
 from runtime import clock
 
 MIN_PASSWORD: Final = 12
@@ -211,7 +212,7 @@ def create_key(
 
     Raises InvalidValue for an empty name, no scope, an unknown brand, or an expiry in the past.
     """
-    name = catalog.checked_name(name)
+    name = checked_name(name)
     if not scopes:
         raise InvalidValue("scopes", f"say at least one of {', '.join(KeyScope)}")
     edit = Edit(by, clock.now())

@@ -12,8 +12,9 @@ from app.edits.moves import Move, Moved
 from cli.catalog import CampaignArgument, edit
 from cli.output import AsJson, console, list_rows, print_json, print_result
 from db.engine import committed, snapshot
-from db.repository.catalog import catalog, platform_accounts
+from db.repository.catalog import platform_accounts
 from domain.errors import InvalidValue
+from domain.fields import checked_external_name
 
 accounts = typer.Typer(
     no_args_is_help=True, help="Manage advertisers' accounts on ad platforms and the brands bound to them."
@@ -55,7 +56,7 @@ def identify_account(
     account_id: Annotated[str, typer.Argument(help="The account's id on the platform.")],
 ) -> None:
     """Set the platform's id of a brand's default account, so that spend can name the account."""
-    catalog.checked_external_name("account_id", account_id)
+    checked_external_name("account_id", account_id)
     committed(lambda connection: platform_accounts.identify(connection, account, account_id, edit()))
     console.print(f"account {account} is {escape(account_id)}")
 

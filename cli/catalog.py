@@ -11,6 +11,7 @@ import typer
 from babel.numbers import is_currency
 from rich.markup import escape
 
+from app.edits import editing
 from app.enforcement import edited
 from cli import consent
 from cli.consent import DryRun, Yes
@@ -18,11 +19,11 @@ from cli.output import AsJson, list_rows, money, print_result
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog, set_holds
-from db.repository.catalog.catalog import DEFAULT_CURRENCY, DEFAULT_ZONE, default_notice
 from db.repository.reading import overview
 from domain.budgets import parse_limit
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.errors import InvalidValue
+from domain.fields import DEFAULT_CURRENCY, DEFAULT_ZONE, default_notice
 from domain.holds import SET_HOLDS, in_order
 from domain.periods import Period
 from domain.schedules import copy_weekday, format_schedule, parse_schedule, weekday
@@ -67,7 +68,7 @@ def create_brand(
     zone, code = time_zone or DEFAULT_ZONE, (currency or DEFAULT_CURRENCY).upper()
     if not is_currency(code):
         raise InvalidValue("currency", f"{currency!r} is not an ISO 4217 code such as USD")
-    brand_id = committed(lambda connection: catalog.create_brand(connection, name, zone, code, edit()))
+    brand_id = committed(lambda connection: editing.create_brand(connection, name, zone, code, edit()))
     notice = default_notice(zone=time_zone is None, currency=currency is None)
     data = {"brand_id": brand_id} | ({"notice": notice} if notice else {})
     line = f"brand [bold]{brand_id}[/bold] {escape(name)}"
@@ -100,12 +101,12 @@ StatusEdit = tuple[consent.Work, int]
 
 def _brand_status(brand_id: int, status: ConfiguredStatus) -> StatusEdit:
     change = {"configured_status": status.value}
-    return lambda connection: catalog.edit_brand(connection, brand_id, change, edit()), brand_id
+    return lambda connection: editing.edit_brand(connection, brand_id, change, edit()), brand_id
 
 
 def _campaign_status(campaign_id: int, status: ConfiguredStatus) -> StatusEdit:
     change = {"configured_status": status.value}
-    work = partial(catalog.edit_campaign, campaign_id=campaign_id, changes=change, edit=edit())
+    work = partial(editing.edit_campaign, campaign_id=campaign_id, changes=change, edit=edit())
     return work, _brand_of(campaign_id)
 
 
@@ -169,7 +170,7 @@ def create_campaign(
 ) -> None:
     """Create an enabled campaign and print its id."""
     create = partial(
-        catalog.create_campaign,
+        editing.create_campaign,
         brand_id=brand,
         name=name,
         edit=edit(),
@@ -231,7 +232,7 @@ def set_budget(
     currency = _currency_of(brand_id)
     micros = parse_limit(limit, currency)
     work = partial(
-        catalog.set_budget,
+        editing.set_budget,
         brand_id=brand_id,
         campaign_id=campaign_id,
         period=period,
@@ -252,7 +253,7 @@ def remove_budget(
 ) -> None:
     """Remove the budget of a brand or campaign for one period, and so its limit."""
     brand_id, campaign_id = _scope(brand, campaign)
-    work = partial(catalog.remove_budget, brand_id=brand_id, campaign_id=campaign_id, period=period, edit=edit())
+    work = partial(editing.remove_budget, brand_id=brand_id, campaign_id=campaign_id, period=period, edit=edit())
     done = f"{_scope_words(brand_id, campaign_id)} has no {period} budget now"
     consent.confirm_and_edit(work, brand_id, done, yes=yes, dry_run=dry_run)
 
@@ -299,7 +300,7 @@ def set_schedule(
         new_schedule = copy_weekday(
             new_schedule, weekday(model.strip()), [weekday(day.strip()) for day in onto.split(",")]
         )
-    work = partial(catalog.set_schedule, campaign_id=campaign_id, schedule=new_schedule, edit=edit())
+    work = partial(editing.set_schedule, campaign_id=campaign_id, schedule=new_schedule, edit=edit())
     done = f"campaign {campaign_id} serves {format_schedule(new_schedule)}"
     consent.confirm_and_edit(work, _brand_of(campaign_id), done, yes=yes, dry_run=dry_run)
 

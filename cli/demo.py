@@ -14,6 +14,7 @@ import structlog
 from more_itertools import sliced
 from sqlalchemy import Connection
 
+from app.edits import editing
 from app.enforcement import edited
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
@@ -114,12 +115,12 @@ def make_brands() -> set[int]:
 def _make_brand(brand: DemoBrand) -> int:
     edit = Edit(BY, clock.now())
     brand_id = committed(
-        lambda connection: catalog.create_brand(connection, brand.name, brand.zone, brand.currency, edit)
+        lambda connection: editing.create_brand(connection, brand.name, brand.zone, brand.currency, edit)
     )
 
     def fill(connection: Connection) -> None:
         for period, units in brand.limits.items():
-            catalog.set_budget(connection, brand_id, None, period, units * MICROS_PER_UNIT, edit)
+            editing.set_budget(connection, brand_id, None, period, units * MICROS_PER_UNIT, edit)
         for campaign in brand.campaigns:
             _make_campaign(connection, brand_id, brand, campaign, edit)
 
@@ -155,14 +156,14 @@ def _is_spent(limit_units: int | None, cents: int) -> bool:
 
 
 def _make_campaign(connection: Connection, brand_id: int, brand: DemoBrand, campaign: DemoCampaign, edit: Edit) -> None:
-    campaign_id = catalog.create_campaign(connection, brand_id, campaign.name, edit)
+    campaign_id = editing.create_campaign(connection, brand_id, campaign.name, edit)
     schedule = _blinking(edit.at, brand.zone) if campaign.blinks else parse_schedule(campaign.schedule)
     if schedule:
-        catalog.set_schedule(connection, campaign_id, schedule, edit)
+        editing.set_schedule(connection, campaign_id, schedule, edit)
     if campaign.paused:
-        catalog.edit_campaign(connection, campaign_id, {"configured_status": "paused"}, edit)
+        editing.edit_campaign(connection, campaign_id, {"configured_status": "paused"}, edit)
     for period, units in campaign.limits.items():
-        catalog.set_budget(connection, brand_id, campaign_id, period, units * MICROS_PER_UNIT, edit)
+        editing.set_budget(connection, brand_id, campaign_id, period, units * MICROS_PER_UNIT, edit)
 
 
 def _blinking(at: datetime, zone: str) -> Schedule:

@@ -55,22 +55,22 @@ class World:
 
         It lives by UTC where the clock is stopped, and far from midnight where it runs, unless `zone` says otherwise.
         """
+        from app.edits import editing  # noqa: PLC0415
         from db.engine import committed  # noqa: PLC0415
-        from db.repository.catalog import catalog  # noqa: PLC0415
 
         zone = zone or ("UTC" if self._clock_is_stopped else noon_zone())
-        brand_id = committed(lambda connection: catalog.create_brand(connection, name, zone, currency, self._edit()))
+        brand_id = committed(lambda connection: editing.create_brand(connection, name, zone, currency, self._edit()))
         for period, limit in limits.items():
             self.limit(limit, period, brand=brand_id)
         return brand_id
 
     def campaign(self, brand: int, name: str = "Campaign", schedule: str = "", **facts: Any) -> int:
         """A campaign; `daily=10` and the like set its own limits, other words are fields of `create_campaign`."""
+        from app.edits import editing  # noqa: PLC0415
         from app.enforcement import edited  # noqa: PLC0415
-        from db.repository.catalog import catalog  # noqa: PLC0415
 
         limits = {period: facts.pop(period) for period in list(facts) if period in PERIODS}
-        create = partial(catalog.create_campaign, brand_id=brand, name=name, edit=self._edit(), **facts)
+        create = partial(editing.create_campaign, brand_id=brand, name=name, edit=self._edit(), **facts)
         campaign_id = edited(create, brand)
         if schedule:
             self.schedule(campaign_id, schedule)
@@ -80,21 +80,21 @@ class World:
 
     def schedule(self, campaign: int, text: str) -> None:
         """Sets the campaign's dayparts."""
-        from db.repository.catalog import catalog  # noqa: PLC0415
+        from app.edits import editing  # noqa: PLC0415
         from domain.schedules import parse_schedule  # noqa: PLC0415
 
         wanted = parse_schedule(text)
-        self._edited(campaign, partial(catalog.set_schedule, campaign_id=campaign, schedule=wanted, edit=self._edit()))
+        self._edited(campaign, partial(editing.set_schedule, campaign_id=campaign, schedule=wanted, edit=self._edit()))
 
     def limit(self, limit_micros: int, period: str = "daily", *, brand: int = 0, campaign: int | None = None) -> None:
         """Sets a limit of a brand or of a campaign."""
+        from app.edits import editing  # noqa: PLC0415
         from app.enforcement import edited  # noqa: PLC0415
-        from db.repository.catalog import catalog  # noqa: PLC0415
         from domain.periods import Period  # noqa: PLC0415
 
         brand = brand or self.brand_of(campaign or 0)
         work = partial(
-            catalog.set_budget,
+            editing.set_budget,
             brand_id=brand,
             campaign_id=campaign,
             period=Period(period),
@@ -105,10 +105,10 @@ class World:
 
     def set_status(self, campaign: int, status: str) -> None:
         """A person pauses, enables or archives the campaign."""
-        from db.repository.catalog import catalog  # noqa: PLC0415
+        from app.edits import editing  # noqa: PLC0415
 
         change = {"configured_status": status}
-        self._edited(campaign, partial(catalog.edit_campaign, campaign_id=campaign, changes=change, edit=self._edit()))
+        self._edited(campaign, partial(editing.edit_campaign, campaign_id=campaign, changes=change, edit=self._edit()))
 
     def event(self, campaign: int, micros: int, at: datetime | str | None = None, **fields: Any) -> dict[str, Any]:
         """A spend event as upstream writes it, now unless `at` says when."""

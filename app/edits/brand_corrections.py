@@ -21,6 +21,7 @@ from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
 from domain.causes import Cause
 from domain.errors import InvalidValue
+from domain.fields import checked_currency
 from domain.periods import Period, local_day, time_zone, window_of
 from domain.totals import moment_in
 from runtime import clock
@@ -103,7 +104,7 @@ def _correct(connection: Connection, asked: BrandCorrection, edit: Edit) -> Corr
     wanted = {"time_zone": asked.time_zone, "currency": asked.currency}
     new = old | {name: value for name, value in wanted.items() if value is not None}
     new_zone = time_zone(new["time_zone"])
-    catalog.checked_currency(new["currency"])
+    checked_currency(new["currency"])
     if new == old:
         return Corrected(brand_id, old, new)
     at = clock.now()

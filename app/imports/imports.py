@@ -8,6 +8,7 @@ from more_itertools import sliced
 from sqlalchemy import Connection
 
 from app.decisions import announce
+from app.edits import editing
 from app.enforcement import enforce_edits
 from app.imports.exports import Export
 from app.ingest.count import Counted
@@ -90,7 +91,7 @@ def create_missing(
             brand_id = _new_brand(connection, brand, zone, billed_in, edit)
         for external_id in missing:
             name = export.names[external_id]
-            catalog.create_campaign(
+            editing.create_campaign(
                 connection, brand_id, name, edit, platform=platform, external_id=external_id, account=account
             )
         return len(missing), enforce_edits(connection, brand_id)
@@ -107,7 +108,7 @@ def _new_brand(connection: Connection, name: str, zone: str | None, currency: st
         raise InvalidValue("--time-zone", told)
     if currency is None:
         raise InvalidValue("--currency", told)
-    return catalog.create_brand(connection, name, zone, currency, edit)
+    return editing.create_brand(connection, name, zone, currency, edit)
 
 
 def _common_currency(export: Export, external_ids: Sequence[str]) -> str | None:

@@ -9,9 +9,9 @@ import pytest
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from app.edits import editing
 from app.enforcement import edited
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
 from domain.periods import Period
 from runtime import clock
 from runtime.settings import settings
@@ -29,12 +29,12 @@ def changes(world: World, campaign: int) -> list[dict[str, Any]]:
 
 def edit_brand(world: World, brand: int, **fields: object) -> None:
     edit = Edit("test", clock.now())
-    edited(partial(catalog.edit_brand, brand_id=brand, changes=fields, edit=edit), brand)
+    edited(partial(editing.edit_brand, brand_id=brand, changes=fields, edit=edit), brand)
 
 
 def edit_campaign(world: World, campaign: int, **fields: object) -> None:
     edit = Edit("test", clock.now())
-    work = partial(catalog.edit_campaign, campaign_id=campaign, changes=fields, edit=edit)
+    work = partial(editing.edit_campaign, campaign_id=campaign, changes=fields, edit=edit)
     edited(work, world.brand_of(campaign))
 
 
@@ -100,7 +100,7 @@ def test_removed_budget_limits_nothing(world: World, noon: datetime) -> None:
     brand = world.brand(daily=0)
     campaign = world.campaign(brand)
     edit = Edit("test", noon)
-    edited(lambda connection: catalog.remove_budget(connection, brand, None, Period.DAILY, edit), brand)
+    edited(lambda connection: editing.remove_budget(connection, brand, None, Period.DAILY, edit), brand)
     assert world.is_active(campaign)
 
 

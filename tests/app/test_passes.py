@@ -10,11 +10,11 @@ from dramatiq.errors import BrokerConnectionError
 from sqlalchemy import Connection
 
 from app import passes
+from app.edits import editing
 from app.enforcement import edited, enforce_brands
 from app.passes import go_on, next_part
 from db.engine import committed
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
 from domain.causes import Cause
 from domain.periods import Period
 from runtime import clock
@@ -132,7 +132,7 @@ def test_an_edit_of_the_brand_goes_on_after_its_commit(world: World, large: Larg
 
 def edit_brand(world: World, brand: int, **fields: object) -> None:
     edit = Edit("test", clock.now())
-    edited(partial(catalog.edit_brand, brand_id=brand, changes=fields, edit=edit), brand)
+    edited(partial(editing.edit_brand, brand_id=brand, changes=fields, edit=edit), brand)
 
 
 def test_an_edit_of_one_campaign_is_about_that_one_alone(world: World, large: Large) -> None:
@@ -152,7 +152,7 @@ def test_edits_of_more_campaigns_than_a_part_are_enforced_in_parts(world: World,
 
     def pause_all(connection: Connection) -> None:
         for campaign in campaigns:
-            catalog.edit_campaign(connection, campaign, {"configured_status": "paused"}, edit)
+            editing.edit_campaign(connection, campaign, {"configured_status": "paused"}, edit)
 
     edited(pause_all, brand)
     assert closed(world, campaigns) == [0, 1]
@@ -442,7 +442,7 @@ def test_a_rolled_back_transaction_hands_nothing_over(world: World, large: Large
 
     def break_off(connection: Connection) -> None:
         changes = {"configured_status": "paused"}
-        catalog.edit_brand(connection, brand, changes, Edit("test", clock.now()))
+        editing.edit_brand(connection, brand, changes, Edit("test", clock.now()))
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -537,7 +537,7 @@ def test_a_removed_budget_opens_all(world: World, large: Large) -> None:
     world.spend(campaigns[0], 10)
     go_on(brand)
     edit = Edit("test", clock.now())
-    edited(lambda connection: catalog.remove_budget(connection, brand, None, Period.DAILY, edit), brand)
+    edited(lambda connection: editing.remove_budget(connection, brand, None, Period.DAILY, edit), brand)
     go_on(brand)
     assert closed(world, campaigns) == []
     world.verify()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from app.edits import editing
 from db.engine import committed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
@@ -25,12 +26,12 @@ def edit(world: World, noon: datetime) -> Edit:
 
 
 def made(edit: Edit) -> tuple[int, int]:
-    brand = committed(lambda connection: catalog.create_brand(connection, "Shop", "Asia/Tokyo", "JPY", edit))
-    return brand, committed(lambda connection: catalog.create_campaign(connection, brand, "Shoes", edit))
+    brand = committed(lambda connection: editing.create_brand(connection, "Shop", "Asia/Tokyo", "JPY", edit))
+    return brand, committed(lambda connection: editing.create_campaign(connection, brand, "Shoes", edit))
 
 
 def set_daily(brand: int, limit: int, edit: Edit, campaign: int | None = None) -> None:
-    committed(lambda connection: catalog.set_budget(connection, brand, campaign, Period.DAILY, limit, edit))
+    committed(lambda connection: editing.set_budget(connection, brand, campaign, Period.DAILY, limit, edit))
 
 
 def audited(world: World) -> list[tuple[str, str, Any, Any]]:
@@ -69,8 +70,8 @@ def test_tells_who_made_a_brand_and_a_campaign_and_of_what(world: World, edit: E
 def test_tells_old_and_new_of_each_edit(world: World, edit: Edit) -> None:
     brand, campaign = made(edit)
     flight = {"starts_on": date(2026, 6, 1), "configured_status": "paused"}
-    committed(lambda connection: catalog.edit_brand(connection, brand, {"name": "Store"}, edit))
-    committed(lambda connection: catalog.edit_campaign(connection, campaign, flight, edit))
+    committed(lambda connection: editing.edit_brand(connection, brand, {"name": "Store"}, edit))
+    committed(lambda connection: editing.edit_campaign(connection, campaign, flight, edit))
     (_, _, old_brand, new_brand), (_, _, old, new) = audited(world)[2:]
     assert (old_brand["name"], new_brand["name"]) == ("Shop", "Store")
     assert (old["starts_on"], old["configured_status"]) == (None, "enabled")
@@ -82,7 +83,7 @@ def test_tells_of_limits_set_changed_and_removed(world: World, edit: Edit) -> No
     brand, campaign = made(edit)
     for limit in (5, 7):
         set_daily(brand, limit, edit, campaign)
-    committed(lambda connection: catalog.remove_budget(connection, brand, campaign, Period.DAILY, edit))
+    committed(lambda connection: editing.remove_budget(connection, brand, campaign, Period.DAILY, edit))
     budget = {"brand_id": brand, "campaign_id": campaign, "period": "daily"}
     assert audited(world)[2:] == [
         ("set", "budget", None, {**budget, "limit_micros": 5}),
@@ -94,9 +95,9 @@ def test_tells_of_limits_set_changed_and_removed(world: World, edit: Edit) -> No
 def test_tells_of_schedules(world: World, edit: Edit) -> None:
     _, campaign = made(edit)
     schedule = parse_schedule("Mon 22:00-06:00")
-    committed(lambda connection: catalog.set_schedule(connection, campaign, schedule, edit))
+    committed(lambda connection: editing.set_schedule(connection, campaign, schedule, edit))
     assert committed(lambda connection: catalog.schedule_of(connection, campaign)) == schedule
-    committed(lambda connection: catalog.set_schedule(connection, campaign, (), edit))
+    committed(lambda connection: editing.set_schedule(connection, campaign, (), edit))
     assert committed(lambda connection: catalog.schedule_of(connection, campaign)) == ()
     parts = {"dayparts": [[1, 1320, 1440], [2, 0, 360]]}
     assert [(old, new) for _, _, old, new in audited(world)[2:]] == [
@@ -111,7 +112,7 @@ def test_keeps_every_limit_with_the_moment_from_which_it_held(world: World, edit
     for at, limit in zip(moments, (5, 7, 7), strict=True):
         set_daily(brand, limit, Edit("ada", at))
     removed = moments[-1] + timedelta(days=1)
-    committed(lambda connection: catalog.remove_budget(connection, brand, None, Period.DAILY, Edit("a", removed)))
+    committed(lambda connection: editing.remove_budget(connection, brand, None, Period.DAILY, Edit("a", removed)))
     rows = world.rows("SELECT limit_micros, changed_at FROM budget_limits ORDER BY id")
     assert [(row["limit_micros"], row["changed_at"]) for row in rows] == [
         (5, moments[0]),
@@ -123,19 +124,19 @@ def test_keeps_every_limit_with_the_moment_from_which_it_held(world: World, edit
 def test_an_edit_that_fails_is_not_audited(world: World, edit: Edit) -> None:
     brand, _ = made(edit)
     with pytest.raises(InvalidValue):
-        committed(lambda connection: catalog.edit_brand(connection, brand, {"name": " "}, edit))
+        committed(lambda connection: editing.edit_brand(connection, brand, {"name": " "}, edit))
     assert len(audited(world)) == 2
 
 
 def test_a_brands_zone_and_currency_are_fixed_with_its_first_spend(world: World, edit: Edit) -> None:
     brand, campaign = made(edit)
     change = {"time_zone": "UTC", "currency": "USD"}
-    committed(lambda connection: catalog.edit_brand(connection, brand, change, edit))
+    committed(lambda connection: editing.edit_brand(connection, brand, change, edit))
     world.spend(campaign, 5)
     for field, value in (("time_zone", "Asia/Tokyo"), ("currency", "JPY")):
-        work = partial(catalog.edit_brand, brand_id=brand, changes={field: value}, edit=edit)
+        work = partial(editing.edit_brand, brand_id=brand, changes={field: value}, edit=edit)
         assert refused(work) == field
-    committed(lambda connection: catalog.edit_brand(connection, brand, {**change, "name": "Store"}, edit))
+    committed(lambda connection: editing.edit_brand(connection, brand, {**change, "name": "Store"}, edit))
 
 
 def refused(work: Callable[[Connection], object]) -> str:
@@ -153,30 +154,33 @@ def test_refuses_bad_values_and_names_the_field(world: World, edit: Edit) -> Non
     other = world.campaign(world.brand())
 
     def brands(**fields: object) -> Callable[[Connection], object]:
-        return lambda connection: catalog.edit_brand(connection, brand, fields, edit)
+        return lambda connection: editing.edit_brand(connection, brand, fields, edit)
 
     def campaigns(**fields: object) -> Callable[[Connection], object]:
-        return lambda connection: catalog.edit_campaign(connection, campaign, fields, edit)
+        return lambda connection: editing.edit_campaign(connection, campaign, fields, edit)
 
     def limits(campaign_id: int | None, limit: int) -> Callable[[Connection], object]:
-        return lambda connection: catalog.set_budget(connection, brand, campaign_id, Period.DAILY, limit, edit)
+        return lambda connection: editing.set_budget(connection, brand, campaign_id, Period.DAILY, limit, edit)
 
     tried = [
-        ("name", lambda c: catalog.create_brand(c, "", "UTC", "USD", edit)),
-        ("name", lambda c: catalog.create_brand(c, "nul \0", "UTC", "USD", edit)),
-        ("time_zone", lambda c: catalog.create_brand(c, "Shop", "Mars/Olympus", "USD", edit)),
-        ("currency", lambda c: catalog.create_brand(c, "Shop", "UTC", "usd", edit)),
-        ("brand", lambda c: catalog.create_campaign(c, 404, "Shoes", edit)),
-        ("brand", lambda c: catalog.create_campaign(c, 2**63, "Shoes", edit)),
-        ("name", lambda c: catalog.create_campaign(c, brand, "\n", edit)),
-        ("ends_on", lambda c: catalog.create_campaign(c, brand, "S", edit, starts_on=TODAY, ends_on=YESTERDAY)),
-        ("external_id", lambda c: catalog.create_campaign(c, brand, "S", edit, platform="meta_ads", external_id="77")),
-        ("brand", lambda c: catalog.edit_brand(c, 404, {}, edit)),
+        ("name", lambda c: editing.create_brand(c, "", "UTC", "USD", edit)),
+        ("name", lambda c: editing.create_brand(c, "nul \0", "UTC", "USD", edit)),
+        ("time_zone", lambda c: editing.create_brand(c, "Shop", "Mars/Olympus", "USD", edit)),
+        ("currency", lambda c: editing.create_brand(c, "Shop", "UTC", "usd", edit)),
+        ("brand", lambda c: editing.create_campaign(c, 404, "Shoes", edit)),
+        ("brand", lambda c: editing.create_campaign(c, 2**63, "Shoes", edit)),
+        ("name", lambda c: editing.create_campaign(c, brand, "\n", edit)),
+        ("ends_on", lambda c: editing.create_campaign(c, brand, "S", edit, starts_on=TODAY, ends_on=YESTERDAY)),
+        (
+            "external_id",
+            lambda c: editing.create_campaign(c, brand, "S", edit, platform="meta_ads", external_id="77"),
+        ),
+        ("brand", lambda c: editing.edit_brand(c, 404, {}, edit)),
         ("id", brands(id=5)),
         ("time_zone", brands(time_zone="PST")),
         ("currency", brands(currency="Dollar")),
         ("configured_status", brands(configured_status="gone")),
-        ("campaign", lambda c: catalog.edit_campaign(c, 404, {}, edit)),
+        ("campaign", lambda c: editing.edit_campaign(c, 404, {}, edit)),
         ("effective_status", campaigns(effective_status="active")),
         ("name", campaigns(name="")),
         ("ends_on", campaigns(starts_on=TODAY, ends_on=YESTERDAY)),
@@ -188,9 +192,9 @@ def test_refuses_bad_values_and_names_the_field(world: World, edit: Edit) -> Non
         ("limit_micros", limits(None, MAX_AMOUNT_MICROS + 1)),
         ("campaign", limits(404, 5)),
         ("campaign", limits(other, 5)),
-        ("brand", lambda c: catalog.set_budget(c, 404, None, Period.DAILY, 5, edit)),
-        ("period", lambda c: catalog.remove_budget(c, brand, None, Period.WEEKLY, edit)),
-        ("campaign", lambda c: catalog.set_schedule(c, 404, (), edit)),
+        ("brand", lambda c: editing.set_budget(c, 404, None, Period.DAILY, 5, edit)),
+        ("period", lambda c: editing.remove_budget(c, brand, None, Period.WEEKLY, edit)),
+        ("campaign", lambda c: editing.set_schedule(c, 404, (), edit)),
         ("campaign", lambda c: catalog.schedule_of(c, -1)),
         ("campaign", lambda c: catalog.brand_of(c, 404)),
     ]
@@ -221,9 +225,9 @@ def test_finds_a_brand_by_its_name_and_guesses_at_none(world: World, edit: Edit)
 def test_a_name_with_what_hides_is_refused_and_the_character_named(world: World, edit: Edit, bad: str) -> None:
     brand = world.brand()
     for make in (
-        lambda connection: catalog.create_brand(connection, bad, "UTC", "USD", edit),
-        lambda connection: catalog.create_campaign(connection, brand, bad, edit),
-        lambda connection: catalog.create_campaign(connection, brand, "x", edit, platform="meta", external_id=bad),
+        lambda connection: editing.create_brand(connection, bad, "UTC", "USD", edit),
+        lambda connection: editing.create_campaign(connection, brand, bad, edit),
+        lambda connection: editing.create_campaign(connection, brand, "x", edit, platform="meta", external_id=bad),
     ):
         with pytest.raises(InvalidValue, match=r"U\+[0-9A-F]{4,5}"):
             committed(make)
@@ -232,6 +236,6 @@ def test_a_name_with_what_hides_is_refused_and_the_character_named(world: World,
 def test_a_bad_name_of_long_ago_stops_no_other_edit(world: World, edit: Edit) -> None:
     campaign = world.campaign(world.brand())
     world.execute("UPDATE campaigns SET name = %s", "Spring\u202esale")
-    committed(lambda connection: catalog.edit_campaign(connection, campaign, {"configured_status": "paused"}, edit))
+    committed(lambda connection: editing.edit_campaign(connection, campaign, {"configured_status": "paused"}, edit))
     with pytest.raises(InvalidValue, match="U\\+202E"):
-        committed(lambda connection: catalog.edit_campaign(connection, campaign, {"name": "Winter\u202e"}, edit))
+        committed(lambda connection: editing.edit_campaign(connection, campaign, {"name": "Winter\u202e"}, edit))

@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from app import jobs
+from app.edits import editing
 from app.enforcement import edited, enforce_brands
 from db.engine import snapshot
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
 from db.repository.enforcement import search
 from domain.causes import Cause
 from domain.periods import Period
@@ -74,7 +74,7 @@ def _limit(draw: random.Random, brand_ids: list[int]) -> None:
     period = draw.choice((Period.DAILY, Period.MONTHLY, Period.LIFETIME))
     limit = draw.randint(0, 400) * UNIT
     edit = Edit("driver", clock.now())
-    edited(lambda connection: catalog.set_budget(connection, brand_id, campaign_id, period, limit, edit), brand_id)
+    edited(lambda connection: editing.set_budget(connection, brand_id, campaign_id, period, limit, edit), brand_id)
 
 
 def _schedule(draw: random.Random, brand_ids: list[int]) -> None:
@@ -84,7 +84,7 @@ def _schedule(draw: random.Random, brand_ids: list[int]) -> None:
     schedule = draw.choice(((), parts))
     edit = Edit("driver", clock.now())
     campaign_id = _campaign(draw, brand_id)
-    edited(lambda connection: catalog.set_schedule(connection, campaign_id, schedule, edit), brand_id)
+    edited(lambda connection: editing.set_schedule(connection, campaign_id, schedule, edit), brand_id)
 
 
 def _pause(draw: random.Random, brand_ids: list[int]) -> None:
@@ -92,7 +92,7 @@ def _pause(draw: random.Random, brand_ids: list[int]) -> None:
     change = {"configured_status": draw.choice(("enabled", "enabled", "paused"))}
     edit = Edit("driver", clock.now())
     campaign_id = _campaign(draw, brand_id)
-    edited(lambda connection: catalog.edit_campaign(connection, campaign_id, change, edit), brand_id)
+    edited(lambda connection: editing.edit_campaign(connection, campaign_id, change, edit), brand_id)
 
 
 def _campaign(draw: random.Random, brand_id: int) -> int:

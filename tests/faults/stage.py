@@ -11,9 +11,9 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
+from app.edits import editing
 from db.engine import snapshot
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
 from domain.periods import Period
 from domain.schedules import Daypart
 from tests.faults.model import Brand, Campaign, Model
@@ -26,15 +26,15 @@ def make_brand(
 ) -> tuple[int, list[int]]:
     """Creates a brand and campaigns with these facts in the product and in the model; returns their ids."""
     edit = Edit("test", at)
-    brand = catalog.create_brand(connection, "Brand", zone, "USD", edit)
+    brand = editing.create_brand(connection, "Brand", zone, "USD", edit)
     model.brands[brand] = Brand(zone)
     made = []
     for place, facts in enumerate(campaigns):
         name = f"{brand}-{place}"
         flight: dict[str, Any] = {"starts_on": facts.starts_on, "ends_on": facts.ends_on}
-        campaign = catalog.create_campaign(connection, brand, name, edit, platform="meta", external_id=name, **flight)
+        campaign = editing.create_campaign(connection, brand, name, edit, platform="meta", external_id=name, **flight)
         if facts.parts:
-            catalog.set_schedule(connection, campaign, tuple(Daypart(*part) for part in facts.parts), edit)
+            editing.set_schedule(connection, campaign, tuple(Daypart(*part) for part in facts.parts), edit)
         model.campaigns[campaign] = replace(facts, brand=brand, external_id=name)
         made.append(campaign)
     return brand, made
@@ -44,7 +44,7 @@ def set_limit(
     connection: Connection, model: Model, at: datetime, brand: int, campaign: int | None, period: str, limit: int
 ) -> None:
     """Sets a limit of a brand or campaign in the product and in the model."""
-    catalog.set_budget(connection, brand, campaign, Period(period), limit, Edit("test", at))
+    editing.set_budget(connection, brand, campaign, Period(period), limit, Edit("test", at))
     model.limits[brand, campaign, period] = limit
 
 

@@ -21,12 +21,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
+from app.edits import editing
 from app.enforcement import edited, enforce_brands
 from app.explanations import explained
 from app.proof.verification import differences
 from db.engine import committed, engine, snapshot
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
 from domain.causes import Cause
 from domain.errors import InvalidValue
 from domain.periods import Period
@@ -222,16 +222,16 @@ class Enforcement(RuleBasedStateMachine):
         key = (brand, owner, str(period))
         named: dict[str, Any] = {"brand_id": brand, "campaign_id": owner, "period": period}
         if limit is not None:
-            change = partial(catalog.set_budget, **named, limit_micros=limit)
+            change = partial(editing.set_budget, **named, limit_micros=limit)
             self.edit(brand, change, partial(self.model.limits.update, {key: limit}), kill)
         elif key in self.model.limits:
-            remove = partial(catalog.remove_budget, **named)
+            remove = partial(editing.remove_budget, **named)
             self.edit(brand, remove, partial(self.model.limits.pop, key), kill if kill != "after" else None)
 
     @rule(campaign=number, wanted=st.sampled_from(SCHEDULES), kill=kills)
     def schedule(self, campaign: int, wanted: tuple[tuple[int, int, int], ...], kill: str | int | None) -> None:
         dayparts = tuple(Daypart(*part) for part in wanted)
-        change = partial(catalog.set_schedule, campaign_id=self.campaign(campaign), schedule=dayparts)
+        change = partial(editing.set_schedule, campaign_id=self.campaign(campaign), schedule=dayparts)
         self.edit(self.brand_of(campaign), change, partial(self.update_model, campaign, parts=wanted), kill)
 
     @rule(
@@ -256,14 +256,14 @@ class Enforcement(RuleBasedStateMachine):
     @rule(campaign=number, status=statuses)
     def configure_brand(self, campaign: int, status: str) -> None:
         brand = self.brand_of(campaign)
-        change = partial(catalog.edit_brand, brand_id=brand, changes={"configured_status": status})
+        change = partial(editing.edit_brand, brand_id=brand, changes={"configured_status": status})
         self.edit(brand, change, lambda: setattr(self.model.brands[brand], "status", status), None)
 
     @rule(campaign=number, field=st.sampled_from(("zone", "currency")), zone=st.sampled_from(ZONES))
     def move_brand(self, campaign: int, field: str, zone: str) -> None:
         brand = self.brand_of(campaign)
         change, value = ("time_zone", zone) if field == "zone" else ("currency", "EUR")
-        work = partial(catalog.edit_brand, brand_id=brand, changes={change: value})
+        work = partial(editing.edit_brand, brand_id=brand, changes={change: value})
         update_model = partial(setattr, self.model.brands[brand], field, value)
         if self.model.brand_days[brand] and value != getattr(self.model.brands[brand], field):
             with pytest.raises(InvalidValue, match="has spend"):
@@ -396,7 +396,7 @@ class Enforcement(RuleBasedStateMachine):
     def edit_campaign(
         self, campaign: int, changes: dict[str, Any], update_model: Callable[[], object], kill: str | int | None
     ) -> None:
-        work = partial(catalog.edit_campaign, campaign_id=self.campaign(campaign), changes=changes)
+        work = partial(editing.edit_campaign, campaign_id=self.campaign(campaign), changes=changes)
         self.edit(self.brand_of(campaign), work, update_model, kill)
 
     def edit(

@@ -9,17 +9,21 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from app.access import Caller
-from app.edits import brand_corrections
+from app.edits import brand_corrections, editing
 from app.edits.brand_corrections import BrandCorrection
 from app.enforcement import edited_then
 from app.explanations import progress_fields
 from db.engine import snapshot
-from db.repository.catalog import catalog
-from db.repository.catalog.catalog import BRAND_FIELDS, DEFAULT_CURRENCY, DEFAULT_ZONE, default_notice
 from db.repository.catalog.idempotency import Answer
 from db.repository.enforcement import passes
 from db.repository.reading import listing
 from domain.campaigns import ConfiguredStatus
+from domain.fields import (
+    BRAND_FIELDS,
+    DEFAULT_CURRENCY,
+    DEFAULT_ZONE,
+    default_notice,
+)
 from domain.passes import Direction
 from web import problems
 from web.api.request import etags
@@ -186,7 +190,7 @@ def create_brand(caller: Manager, keyed: Keyed, new: NewBrand, dry_run: NoDryRun
     notice = default_notice(zone="time_zone" not in sent, currency="currency" not in sent)
 
     def create(connection: Connection) -> int:
-        return catalog.create_brand(connection, new.name, new.time_zone, new.currency, edit)
+        return editing.create_brand(connection, new.name, new.time_zone, new.currency, edit)
 
     def tell(connection: Connection, brand_id: int) -> Answer:
         body = _told(connection, brand_id)
@@ -226,7 +230,7 @@ def _edited(caller: Caller, brand_id: int, changes: BrandChanges, if_match: str 
     def change(connection: Connection) -> int:
         old = _seen(connection, caller, brand_id)
         etags.check_match(if_match, etags.etag_of(old, BRAND_FIELDS))
-        catalog.edit_brand(connection, brand_id, changes.model_dump(exclude_unset=True), edit)
+        editing.edit_brand(connection, brand_id, changes.model_dump(exclude_unset=True), edit)
         return brand_id
 
     if dry_run:

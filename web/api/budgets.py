@@ -9,12 +9,13 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from app.access import Caller
+from app.edits import editing
 from app.enforcement import edited, edited_then
 from db.engine import snapshot
 from db.repository.catalog import catalog
-from db.repository.catalog.catalog import BUDGET_FIELDS
 from db.repository.catalog.idempotency import Answer
 from db.repository.reading import listing
+from domain.fields import BUDGET_FIELDS
 from domain.periods import Period
 from runtime import clock
 from web import problems
@@ -130,7 +131,7 @@ def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun
         if existing is not None:
             detail = f"there is one already, budget {existing}; change its limit"
             raise Problem(HTTPStatus.CONFLICT, detail, field="period")
-        return catalog.set_budget(connection, edit=edit, **new.model_dump())
+        return editing.set_budget(connection, edit=edit, **new.model_dump())
 
     def tell(connection: Connection, budget_id: int) -> Answer:
         body = _told(connection, budget_id)
@@ -161,7 +162,7 @@ def edit_budget(
         old = _seen(connection, caller, budget_id)
         etags.check_match(if_match, etags.etag_of(old, BUDGET_FIELDS))
         owner = old["brand_id"], old["campaign_id"]
-        catalog.set_budget(connection, *owner, Period(old["period"]), changes.limit_micros, edit)
+        editing.set_budget(connection, *owner, Period(old["period"]), changes.limit_micros, edit)
         return budget_id
 
     brand_id = _brand_of_seen(caller, budget_id)
@@ -180,7 +181,7 @@ def remove_budget(caller: Manager, budget_id: PathId, if_match: IfMatch = None, 
     def remove(connection: Connection) -> None:
         old = _seen(connection, caller, budget_id)
         etags.check_match(if_match, etags.etag_of(old, BUDGET_FIELDS))
-        catalog.remove_budget(connection, old["brand_id"], old["campaign_id"], Period(old["period"]), edit)
+        editing.remove_budget(connection, old["brand_id"], old["campaign_id"], Period(old["period"]), edit)
 
     brand_id = _brand_of_seen(caller, budget_id)
     if dry_run:

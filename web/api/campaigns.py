@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 
 from app import explanations
 from app.access import Caller
+from app.edits import editing
 from app.enforcement import edited_then
 from db.engine import snapshot
-from db.repository.catalog import catalog
-from db.repository.catalog.catalog import CAMPAIGN_FIELDS
 from db.repository.catalog.idempotency import Answer
 from db.repository.reading import listing
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
+from domain.fields import CAMPAIGN_FIELDS
 from domain.holds import HOLD_WORDS, Hold
 from runtime import clock
 from web import problems
@@ -181,7 +181,7 @@ def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign, dry_run: Dr
 
     def create(connection: Connection) -> int:
         seen_by(caller, "brand", listing.brand(connection, new.brand_id))
-        return catalog.create_campaign(connection, edit=edit, **new.model_dump())
+        return editing.create_campaign(connection, edit=edit, **new.model_dump())
 
     def tell(connection: Connection, campaign_id: int) -> Answer:
         body = answer_of(connection, campaign_id)
@@ -226,7 +226,7 @@ def _edited(
     def change(connection: Connection) -> int:
         old = seen_campaign(connection, caller, campaign_id)
         etags.check_match(if_match, etags.etag_of(old, CAMPAIGN_FIELDS))
-        catalog.edit_campaign(connection, campaign_id, changes.model_dump(exclude_unset=True), edit)
+        editing.edit_campaign(connection, campaign_id, changes.model_dump(exclude_unset=True), edit)
         return campaign_id
 
     brand_id = brand_of_seen(caller, campaign_id)

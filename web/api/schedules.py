@@ -7,11 +7,12 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from app.edits import editing
 from app.enforcement import edited_then
 from db.engine import snapshot
 from db.repository.catalog import catalog
-from db.repository.catalog.catalog import SCHEDULE_FIELDS
 from domain.errors import InvalidValue
+from domain.fields import SCHEDULE_FIELDS
 from domain.schedules import MINUTES_PER_DAY, Daypart, format_schedule, normalised
 from web.api.brands import EDITS, GONE, UNCHANGED
 from web.api.campaigns import brand_of_seen, seen_campaign
@@ -87,7 +88,7 @@ def set_schedule(
     def change(connection: Connection) -> int:
         old = _told(connection, campaign_id)
         etags.check_match(if_match, etags.etag_of(old, SCHEDULE_FIELDS))
-        catalog.set_schedule(connection, campaign_id, schedule, edit)
+        editing.set_schedule(connection, campaign_id, schedule, edit)
         return campaign_id
 
     brand_id = brand_of_seen(caller, campaign_id)

@@ -9,6 +9,7 @@ import pytest
 import structlog
 from sqlalchemy import Connection
 
+from app.edits import editing
 from app.enforcement import edited
 from app.proof.verification import verify
 from db.repository.access.audit import Edit
@@ -68,9 +69,9 @@ def test_edit_waits_for_an_sql_edit_without_a_deadlock(
             beside.append(run(statement, {"brand": brand, "other": other}))
             wait_until_one_waits(world)
         if removes and catalog.budget_of(connection, brand, None, period):
-            catalog.remove_budget(connection, brand, None, period, edit)
+            editing.remove_budget(connection, brand, None, period, edit)
         elif not removes:
-            catalog.set_budget(connection, brand, None, period, 7, edit)
+            editing.set_budget(connection, brand, None, period, 7, edit)
 
     with structlog.testing.capture_logs() as logged:
         edited(work, brand)
@@ -101,7 +102,7 @@ def test_concurrent_sql_edits_product_edits_and_spend_never_deadlock(world: Worl
             brand, limit = brands[number % 4], 2 * LIMIT + number
 
             def work(connection: Connection, brand: int = brand, limit: int = limit) -> None:
-                catalog.set_budget(connection, brand, None, Period.DAILY, limit, edit)
+                editing.set_budget(connection, brand, None, Period.DAILY, limit, edit)
 
             edited(work, brand)
 

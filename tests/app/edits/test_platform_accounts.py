@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.edits import moves
+from app.edits import editing, moves
 from app.edits.moves import Move
 from app.enforcement import edited
 from app.ingest.ingest import count_events, count_totals
 from db.engine import committed
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
 from domain.errors import InvalidValue
 from runtime import clock
 from tests.kit import at_each_statement, at_once
@@ -44,7 +43,7 @@ def account(*brands: int, account_id: str = "555") -> int:
 
 
 def change(world: World, campaign: int, **changes: object) -> None:
-    edit = partial(catalog.edit_campaign, campaign_id=campaign, changes=changes, edit=Edit("test", clock.now()))
+    edit = partial(editing.edit_campaign, campaign_id=campaign, changes=changes, edit=Edit("test", clock.now()))
     edited(edit, world.brand_of(campaign))
 
 

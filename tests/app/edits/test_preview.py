@@ -6,10 +6,10 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection
 
+from app.edits import editing
 from app.edits import preview as edits
 from app.edits.preview import Unconfirmed, agreed_to
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
 from domain.edit_words import effect_words
 from domain.periods import Period
 from runtime import clock
@@ -19,7 +19,7 @@ from tests.world import UNIT, World
 def limit(world: World, brand: int, micros: int) -> Callable[[Connection], object]:
     edit = Edit("test", clock.now())
     return partial(
-        catalog.set_budget, brand_id=brand, campaign_id=None, period=Period.DAILY, limit_micros=micros, edit=edit
+        editing.set_budget, brand_id=brand, campaign_id=None, period=Period.DAILY, limit_micros=micros, edit=edit
     )
 
 
@@ -84,7 +84,11 @@ def test_removed_limit_needs_consent_and_a_first_limit_only_if_it_stops_campaign
     assert (first.needs_consent, first.lines) == (False, ["Daily limit none → $1.00"])
     world.limit(UNIT, brand=brand)
     remove = partial(
-        catalog.remove_budget, brand_id=brand, campaign_id=None, period=Period.DAILY, edit=Edit("test", clock.now())
+        editing.remove_budget,
+        brand_id=brand,
+        campaign_id=None,
+        period=Period.DAILY,
+        edit=Edit("test", clock.now()),
     )
     removed = edits.previewed(remove, brand)
     assert (removed.needs_consent, removed.lines) == (True, ["Daily limit $1.00 → none"])

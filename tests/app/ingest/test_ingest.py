@@ -13,11 +13,11 @@ import psycopg
 import pytest
 import structlog
 
+from app.edits import editing
 from app.enforcement import edited
 from app.ingest.count import count_batches
 from app.ingest.ingest import EVENTS
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
 from db.repository.ledger.spend import FEW_EVENTS
 from delivery.bundles import EventsOfSeveral
 from runtime.settings import settings
@@ -516,7 +516,7 @@ def test_counts_by_the_zone_that_a_brand_was_given_before_its_first_spend(world:
     brand = world.brand_of(campaign)
     change = {"time_zone": "Asia/Kathmandu"}
     edit = Edit("test", world.set_clock("2026-06-17T20:00:00Z"))
-    edited(lambda connection: catalog.edit_brand(connection, brand, change, edit), brand)
+    edited(lambda connection: editing.edit_brand(connection, brand, change, edit), brand)
     world.spend(campaign, 5)
     assert world.spent(campaign, "2026-06-18") == 5
     world.verify()
@@ -531,7 +531,7 @@ def test_a_zone_that_is_remembered_wrongly_is_seen_beside_the_same_campaign_by_i
     campaign = world.campaign(brand, platform="meta", external_id="x-1")
     world.ingest([world.event(campaign, 1, "2020-01-01T00:00:00Z")])  # too old: nothing is spent, but it is remembered
     edit = Edit("test", world.set_clock("2026-06-17T20:00:00Z"))
-    edited(lambda connection: catalog.edit_brand(connection, brand, {"time_zone": "Asia/Kathmandu"}, edit), brand)
+    edited(lambda connection: editing.edit_brand(connection, brand, {"time_zone": "Asia/Kathmandu"}, edit), brand)
     by_id, by_name = world.event(campaign, 5), world.event(campaign, 2)
     del by_name["campaign_id"]
     by_name |= {"platform": "meta", "external_id": "x-1"}

@@ -8,11 +8,11 @@ import pytest
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from app.edits import editing
 from app.enforcement import edited
 from app.reports.generate import generate_due, on_demand, report_month
 from db.engine import committed, engine, snapshot
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
 from db.repository.ledger import ledger
 from db.repository.reports import reports
 from domain.errors import InvalidValue
@@ -48,7 +48,7 @@ def limit(content: dict[str, Any], period: str, first_day: str | None, campaign:
 
 def remove_budget(brand: int, period: Period) -> None:
     edit = Edit("test", clock.now())
-    edited(lambda connection: catalog.remove_budget(connection, brand, None, period, edit), brand)
+    edited(lambda connection: editing.remove_budget(connection, brand, None, period, edit), brand)
 
 
 # Which months are stored, and when

@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette_admin import ActionSelection, IntegerField, RequestAction, StringField, action
 from starlette_admin.fields import BaseField
 
+from app.edits import editing
 from db.engine import committed
 from db.models.ledger import BrandDay
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
-from db.repository.catalog.catalog import BRAND_FIELDS
 from domain.campaigns import ConfiguredStatus
+from domain.fields import BRAND_FIELDS
 from runtime.formats import LOCALE
 from web.admin import consent
 from web.admin.fields import Choice, MomentField, computed, linked, list_address
@@ -110,7 +111,11 @@ class BrandView(View):
 
         def work(edit: Edit) -> int:
             make = partial(
-                catalog.create_brand, name=data["name"], zone=data["time_zone"], currency=data["currency"], edit=edit
+                editing.create_brand,
+                name=data["name"],
+                zone=data["time_zone"],
+                currency=data["currency"],
+                edit=edit,
             )
             return committed(make)
 
@@ -124,7 +129,7 @@ class BrandView(View):
         def work(edit: Edit) -> None:
             def change(connection: Connection) -> None:
                 self.check_seen(request, connection, catalog.brand(connection, int(pk)))
-                catalog.edit_brand(connection, int(pk), changes, edit)
+                editing.edit_brand(connection, int(pk), changes, edit)
 
             consent.make(request, change, int(pk))
 

@@ -10,13 +10,14 @@ from sqlalchemy import Connection, select
 from starlette.requests import Request
 from starlette_admin import HasOne, IntegerField, StringField, flash
 
+from app.edits import editing
 from db.engine import snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
-from db.repository.catalog.catalog import BUDGET_FIELDS
 from db.repository.reading import overview
 from domain.budgets import is_exhausted, parse_limit
 from domain.errors import InvalidValue
+from domain.fields import BUDGET_FIELDS
 from domain.periods import Period
 from domain.typed_money import typed_units
 from runtime import clock
@@ -176,7 +177,7 @@ class BudgetView(View):
 
         def remove(connection: Connection, budget_id: int, edit: Edit) -> None:
             brand_id, campaign_id, period = keys[budget_id]
-            catalog.remove_budget(connection, brand_id, campaign_id, Period(period), edit)
+            editing.remove_budget(connection, brand_id, campaign_id, Period(period), edit)
 
         action = Action(Verbs("Remove", "Removed"), "budget", remove, ids)
         with told():
@@ -201,7 +202,7 @@ def _currency(brand_id: int) -> str:
 
 def _set(connection: Connection, key: Key, limit_micros: int, edit: Edit) -> None:
     brand_id, campaign_id, period = key
-    catalog.set_budget(connection, brand_id, campaign_id, Period(period), limit_micros, edit)
+    editing.set_budget(connection, brand_id, campaign_id, Period(period), limit_micros, edit)
 
 
 def _row(request: Request, key: Key) -> Any:

@@ -8,14 +8,15 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, action, link_row_action
 
+from app.edits import editing
 from app.enforcement import edited
 from db.engine import snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
-from db.repository.catalog.catalog import CAMPAIGN_FIELDS
 from db.repository.enforcement.enforcement import load
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.enforcement import explain
+from domain.fields import CAMPAIGN_FIELDS
 from runtime import clock
 from runtime.formats import wall_clock
 from web.admin import consent
@@ -127,7 +128,7 @@ class CampaignView(View):
         }
 
         def work(edit: Edit) -> int:
-            make = partial(catalog.create_campaign, brand_id=brand_id, name=data["name"], edit=edit, **facts)
+            make = partial(editing.create_campaign, brand_id=brand_id, name=data["name"], edit=edit, **facts)
             return edited(make, brand_id)
 
         return await self.find_by_pk(request, await self.write(request, work))
@@ -142,7 +143,7 @@ class CampaignView(View):
 
             def change(connection: Connection) -> None:
                 self.check_seen(request, connection, catalog.campaign(connection, int(pk)))
-                catalog.edit_campaign(connection, int(pk), changes, edit)
+                editing.edit_campaign(connection, int(pk), changes, edit)
 
             consent.make(request, change, brand_id)
 

@@ -15,12 +15,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette_admin import CustomView, flash
 from starlette_admin.routing import route
 
+from app.edits import editing
 from app.edits.preview import Unconfirmed
 from db.engine import snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
-from db.repository.catalog.catalog import SCHEDULE_FIELDS
 from domain.errors import InvalidValue
+from domain.fields import SCHEDULE_FIELDS
 from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
 from domain.schedules import WEEKDAYS, Schedule, format_schedule, open_stretches, parse_schedule
 from runtime import clock
@@ -132,7 +133,7 @@ def _save(request: Request, campaign: dict[str, Any], schedule: Schedule, seen: 
     def work(connection: Connection) -> None:
         now = _set_by_people(catalog.schedule_of(connection, campaign["id"]))
         stale.check(connection, seen, now, SCHEDULE_FIELDS, ("schedule", campaign["id"]))
-        catalog.set_schedule(connection, campaign["id"], schedule, edit)
+        editing.set_schedule(connection, campaign["id"], schedule, edit)
 
     consent.make(request, work, campaign["brand_id"])
 

@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette_admin import flash
 
+from app.edits import editing
 from db.engine import snapshot
 from db.repository.access import audit
 from db.repository.access.audit import Edit
-from db.repository.catalog import catalog
 from db.repository.enforcement import passes
 from domain.campaigns import ConfiguredStatus
 from domain.edit_words import counted
@@ -23,7 +23,7 @@ from web.admin.bulk import Action, Verbs
 
 EditFields = Callable[[Connection, int, Mapping[str, object], Edit], None]
 
-EDITS: Final[dict[str, EditFields]] = {"brand": catalog.edit_brand, "campaign": catalog.edit_campaign}
+EDITS: Final[dict[str, EditFields]] = {"brand": editing.edit_brand, "campaign": editing.edit_campaign}
 VERBS: Final = {
     ConfiguredStatus.PAUSED: Verbs("Pause", "Paused"),
     ConfiguredStatus.ENABLED: Verbs("Enable", "Enabled"),

@@ -1,0 +1,152 @@
+"""Edits of brands, campaigns, budgets and schedules, each audited. The caller enforces the brand in the same commit."""
+
+from collections.abc import Mapping
+from dataclasses import astuple
+from datetime import date
+
+from sqlalchemy import Connection
+
+from db.repository.access.audit import Edit, Subject, note
+from db.repository.catalog import catalog
+from db.repository.catalog.platform_accounts import bound_account, is_default
+from domain.errors import InvalidValue
+from domain.fields import (
+    BRAND_FIELDS,
+    CAMPAIGN_FIELDS,
+    check_flight,
+    check_limit,
+    checked_currency,
+    checked_external_name,
+    checked_name,
+    merged,
+)
+from domain.periods import Period, time_zone
+from domain.schedules import Schedule
+
+
+def create_brand(connection: Connection, name: str, zone: str, currency: str, edit: Edit) -> int:
+    """Creates a brand and returns its id. Raises InvalidValue for an invalid name, time zone or currency."""
+    new = {"name": checked_name(name), "time_zone": time_zone(zone).key, "currency": checked_currency(currency)}
+    brand_id = catalog.insert_brand(connection, new | {"at": edit.at})
+    note(connection, edit, "create", Subject("brand", brand_id, brand_id), None, new)
+    return brand_id
+
+
+def create_campaign(
+    connection: Connection,
+    brand_id: int,
+    name: str,
+    edit: Edit,
+    *,
+    platform: str | None = None,
+    external_id: str | None = None,
+    account: str | None = None,
+    starts_on: date | None = None,
+    ends_on: date | None = None,
+) -> int:
+    """Creates an enabled campaign and returns its id. The caller enforces its brand in the same transaction.
+
+    `account`: the platform's id of an account bound to the brand; None for the brand's default account. Raises
+    InvalidValue for an unknown brand or account, an invalid field, or an external id that another campaign has.
+    """
+    catalog.brand(connection, brand_id)
+    new = {
+        "brand_id": brand_id,
+        "name": checked_name(name),
+        "platform": checked_external_name("platform", platform),
+        "external_id": checked_external_name("external_id", external_id),
+        "starts_on": starts_on,
+        "ends_on": ends_on,
+    }
+    check_flight(starts_on, ends_on)
+    account_id = None if account is None else bound_account(connection, brand_id, platform, account)
+    row = new | {"platform_account_id": account_id, "at": edit.at}
+    campaign_id = catalog.insert_campaign(connection, row)
+    audited = new if account is None else new | {"account": account}
+    note(connection, edit, "create", Subject("campaign", campaign_id, brand_id), None, audited)
+    return campaign_id
+
+
+def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, object], edit: Edit) -> None:
+    """Sets the fields in `changes`. Raises InvalidValue for invalid values, and for a new zone or currency after spend.
+
+    Writes nothing if no field differs.
+    """
+    old = catalog.brand(connection, brand_id)
+    new = merged(old, changes, BRAND_FIELDS)
+    if new == old:
+        return
+    time_zone(str(new["time_zone"]))
+    checked_currency(str(new["currency"]))
+    changed = [field for field in ("time_zone", "currency") if new[field] != old[field]]
+    if changed and catalog.has_spend(connection, brand_id):
+        raise InvalidValue(changed[0], "fixed, because the brand has spend")
+    catalog.update_brand(connection, new)
+    note(connection, edit, "edit", Subject("brand", brand_id, brand_id), old, new)
+
+
+def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str, object], edit: Edit) -> None:
+    """Sets the fields in `changes`; writes nothing if no field differs. The caller then enforces the brand.
+
+    Raises InvalidValue for invalid values, such as a flight that ends before it starts.
+    """
+    old = catalog.campaign(connection, campaign_id)
+    new = merged(old, changes, CAMPAIGN_FIELDS)
+    account = new.pop("account", None)
+    if account is not None:
+        new["platform_account_id"] = bound_account(connection, old["brand_id"], new["platform"], str(account))
+    elif new["platform"] != old["platform"] or ("account" in changes and not is_default(connection, old)):
+        new["platform_account_id"] = None
+    if new == old:
+        return
+    for field in ("platform", "external_id"):
+        checked_external_name(field, new[field])
+    check_flight(new["starts_on"], new["ends_on"])
+    catalog.update_campaign(connection, new, edit.at)
+    note(connection, edit, "edit", Subject("campaign", campaign_id, old["brand_id"]), old, new)
+
+
+def set_budget(
+    connection: Connection, brand_id: int, campaign_id: int | None, period: Period, limit_micros: int, edit: Edit
+) -> int:
+    """Sets the limit of one period for the brand or one of its campaigns; returns the budget's id.
+
+    A limit of 0 holds at once. Raises InvalidValue for a limit out of range, an unknown brand, or another brand's
+    campaign; StaleRead if an edit by SQL has locked the budget.
+    """
+    check_limit(limit_micros)
+    catalog.brand(connection, brand_id)
+    if campaign_id is not None and catalog.brand_of(connection, campaign_id) != brand_id:
+        raise InvalidValue("campaign", f"campaign {campaign_id} is not brand {brand_id}'s")
+    key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
+    old = catalog.limit_of(connection, key)
+    if old is not None and old.limit_micros == limit_micros:
+        return int(old.id)
+    new = key | {"limit_micros": limit_micros}
+    budget_id = catalog.write_limit(connection, new | {"at": edit.at})
+    before = None if old is None else key | {"limit_micros": old.limit_micros}
+    note(connection, edit, "set", Subject("budget", budget_id, brand_id), before, new)
+    return budget_id
+
+
+def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None, period: Period, edit: Edit) -> None:
+    """Removes the budget of the brand or campaign for this period. Raises InvalidValue if there is none."""
+    key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
+    old = catalog.limit_of(connection, key)
+    if old is None:
+        raise InvalidValue("period", f"there is no {period} budget")
+    catalog.delete_budget(connection, old.id, edit.at)
+    note(
+        connection, edit, "remove", Subject("budget", old.id, brand_id), key | {"limit_micros": old.limit_micros}, None
+    )
+
+
+def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, edit: Edit) -> None:
+    """Replaces the campaign's dayparts. An empty schedule is always open. Raises InvalidValue for no such campaign."""
+    brand_id = catalog.brand_of(connection, campaign_id)
+    old = [astuple(part) for part in catalog.schedule_of(connection, campaign_id)]
+    new = [astuple(part) for part in schedule]
+    if new == old:
+        return
+    catalog.replace_dayparts(connection, campaign_id, schedule)
+    note(connection, edit, "set", Subject("schedule", campaign_id, brand_id), {"dayparts": old}, {"dayparts": new})
