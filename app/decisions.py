@@ -1,4 +1,4 @@
-"""What the rules make of campaigns' rows, why enforcement looked, and what the log says of it afterwards."""
+"""Decides campaigns, turns decisions into changes of their rows, and logs committed changes."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from db.repository.enforcement.enforcement import Applied, Standing
+from db.repository.enforcement.enforcement import DecidedChange, StoredCampaign
 from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus
 from domain.enforcement import Decision, decide
@@ -17,62 +17,65 @@ from runtime import logs
 log = structlog.get_logger()
 
 
-def decided(standings: Iterable[Standing], at: datetime) -> list[Applied]:
-    """What the decisions make of the campaigns' rows; of those with the same facts and row one is decided for all."""
-    like_it: dict[tuple[object, ...], Applied | None] = {}
+def decided(stored: Iterable[StoredCampaign], at: datetime) -> list[DecidedChange]:
+    """Decides the campaigns at `at` and returns the changes to write; campaigns without a change are left out.
+
+    Decides once for all campaigns with equal facts and equal rows.
+    """
+    by_facts: dict[tuple[object, ...], DecidedChange | None] = {}
     changes = []
-    for standing in standings:
-        campaign_id, _, campaign, *row = standing
-        alike = (id(campaign), *row)
-        if alike not in like_it:
-            like_it[alike] = changed(standing, decide(campaign, at), at)
-        change = like_it[alike]
+    for one in stored:
+        campaign_id, _, campaign, *row = one
+        facts = (id(campaign), *row)
+        if facts not in by_facts:
+            by_facts[facts] = changed(one, decide(campaign, at), at)
+        change = by_facts[facts]
         if change is not None:
-            changes.append(Applied(change.brand_id, campaign_id, *change[2:]))
+            changes.append(DecidedChange(change.brand_id, campaign_id, *change[2:]))
     return changes
 
 
-def changed(standing: Standing, decision: Decision, at: datetime) -> Applied | None:
-    """What the decision makes of the campaign's row; None where the row says it already."""
-    before = (standing.effective_status, standing.holds, standing.next_change_at)
+def changed(stored: StoredCampaign, decision: Decision, at: datetime) -> DecidedChange | None:
+    """The change that the decision requires of the campaign's row; None if the row is right already."""
+    before = (stored.effective_status, stored.holds, stored.next_change_at)
     after = (decision.effective_status, decision.holds, decision.next_change_at)
-    if before == after and not standing.is_new:
+    if before == after and not stored.is_new:
         return None
-    return Applied(
-        brand_id=standing.brand_id,
-        campaign_id=standing.campaign_id,
-        from_status=standing.effective_status,
+    return DecidedChange(
+        brand_id=stored.brand_id,
+        campaign_id=stored.campaign_id,
+        from_status=stored.effective_status,
         to_status=decision.effective_status.value,
-        holds_before=standing.holds,
+        holds_before=stored.holds,
         holds_after=decision.holds,
         next_change_at=decision.next_change_at,
-        details=_figures(standing, decision, at) if before[1] != after[1] else {},
-        is_first=standing.is_new,
+        details=_figures(stored, decision, at) if before[1] != after[1] else {},
+        is_first=stored.is_new,
     )
 
 
-def _figures(standing: Standing, decision: Decision, at: datetime) -> dict[str, Any]:
-    """Spent and limit of every budget that holds or held, so that the toggle explains itself."""
-    today = local_day(at, standing.campaign.brand.time_zone)
-    named = {*standing.holds, *decision.holds}
+def _figures(stored: StoredCampaign, decision: Decision, at: datetime) -> dict[str, Any]:
+    """The local day, and spend and limit of every budget whose hold the campaign had before or has after."""
+    today = local_day(at, stored.campaign.brand.time_zone)
+    holds = {*stored.holds, *decision.holds}
     budgets = {
         budget_hold(spend): {"spent_micros": spend.spent_on(today), "limit_micros": spend.budget.limit_micros}
-        for spend in standing.campaign.budgets
-        if budget_hold(spend) in named
+        for spend in stored.campaign.budgets
+        if budget_hold(spend) in holds
     }
     return {"day": today.isoformat(), "budgets": budgets}
 
 
-def announce(changes: Iterable[Applied], cause: str) -> None:
-    """Logs committed toggles, and each budget that ran out, once however many campaigns it holds."""
+def announce(changes: Iterable[DecidedChange], cause: str) -> None:
+    """Logs committed toggles, and each budget that ran out once, even if it holds many campaigns."""
     toggles: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     exhausted: dict[tuple[int, int | None, str], dict[str, int]] = {}
     for change in changes:
         paused = change.to_status == EffectiveStatus.INACTIVE
         if change.is_toggle:
             holds = list(change.holds_after if paused else change.holds_before)
-            about = {"brand_id": change.brand_id, "campaign_id": change.campaign_id, "holds": holds}
-            toggles[paused].append({"cause": str(cause), **about})
+            fields = {"brand_id": change.brand_id, "campaign_id": change.campaign_id, "holds": holds}
+            toggles[paused].append({"cause": str(cause), **fields})
         for hold, figures in change.details.get("budgets", {}).items():
             if hold in change.holds_after and hold not in change.holds_before:
                 campaign_id = change.campaign_id if hold.startswith(Scope.CAMPAIGN) else None
@@ -83,11 +86,11 @@ def announce(changes: Iterable[Applied], cause: str) -> None:
         log.info("budget.exhausted", brand_id=brand_id, campaign_id=campaign_id, hold=hold, **figures)
 
 
-def with_other_holds(changes: Iterable[Applied]) -> list[Applied]:
-    """The changes of holds, without those of the next change alone."""
+def with_other_holds(changes: Iterable[DecidedChange]) -> list[DecidedChange]:
+    """The changes whose holds differ, without those that only change `next_change_at`."""
     return [change for change in changes if change.holds_before != change.holds_after]
 
 
-def toggled(changes: Iterable[Applied]) -> int:
-    """How many of the changes are toggles."""
+def toggled(changes: Iterable[DecidedChange]) -> int:
+    """The number of changes that toggle a campaign between active and inactive."""
     return sum(change.is_toggle for change in changes)

@@ -26,7 +26,7 @@ from db.engine import TRANSIENT_ERRORS, committed, is_transient, transaction
 from db.repository.access import audit
 from db.repository.enforcement import enforcement as repository
 from db.repository.enforcement import passes as pass_rows
-from db.repository.enforcement.enforcement import Applied
+from db.repository.enforcement.enforcement import DecidedChange
 from domain.campaigns import Brand
 from domain.causes import PERIODIC, Cause
 from runtime import clock
@@ -57,7 +57,7 @@ def enforce(
     cause: Cause,
     at: datetime | None = None,
     campaign_ids: Sequence[int] | None = None,
-) -> list[Applied]:
+) -> list[DecidedChange]:
     """Locks the brands and enforces all their campaigns, or the chosen ones; returns the changes of holds.
 
     `at`: the time to decide for; None reads the clock after the locks. The facts are loaded by statements that start
@@ -73,7 +73,7 @@ def enforce_locked(
     cause: Cause,
     at: datetime,
     campaign_ids: Sequence[int] | None = None,
-) -> list[Applied]:
+) -> list[DecidedChange]:
     """Enforces campaigns of brands that this transaction has locked; returns the changes of holds.
 
     `brands`: the brands as read after the lock. `campaign_ids`: the campaigns to enforce; None: all.
@@ -102,7 +102,7 @@ def edited_then(
     `read` runs after enforcement, in the same transaction.
     """
 
-    def edit_enforce_read(connection: Connection) -> tuple[Answer, list[Applied]]:
+    def edit_enforce_read(connection: Connection) -> tuple[Answer, list[DecidedChange]]:
         repository.lock_brands(connection, [brand_id])
         result = work(connection)
         at = clock.now()
@@ -115,7 +115,7 @@ def edited_then(
     return answer
 
 
-def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = None) -> list[Applied]:
+def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = None) -> list[DecidedChange]:
     """Enforces a brand after this transaction's edits of it; returns the changes of holds.
 
     For a brand with too many campaigns for one transaction, only the campaigns that the audit trail shows as edited are
@@ -127,7 +127,7 @@ def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = N
     return enforce_locked(connection, brands, Cause.EDIT, at or clock.now(), chosen)
 
 
-def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> tuple[list[Applied], bool]:
+def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> tuple[list[DecidedChange], bool]:
     """The changes that `enforce` would make at `at`, without writing them, and whether they are incomplete.
 
     Incomplete (True): the brand has more than `limit` campaigns, and only its `limit` oldest ones were evaluated.
@@ -146,7 +146,7 @@ class _Run:
     transient: list[Exception] = field(default_factory=list)
     changed: set[int] = field(default_factory=set)
 
-    def note(self, changes: Iterable[Applied]) -> None:
+    def note(self, changes: Iterable[DecidedChange]) -> None:
         """Adds the brands of committed changes of holds, except the first enforcement of a new campaign."""
         self.changed.update(one.brand_id for one in changes if one.holds_before != one.holds_after and not one.is_first)
 
@@ -259,7 +259,7 @@ def _commit(targets: Sequence[Target], run: _Run, lock_timeout_ms: int | None = 
     """
     brand_ids = [brand_id for brand_id, _ in targets]
 
-    def work(connection: Connection) -> list[Applied]:
+    def work(connection: Connection) -> list[DecidedChange]:
         brands = repository.lock_brands(connection, brand_ids)
         at = clock.now()
         if targets[0][1] is None:

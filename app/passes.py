@@ -25,7 +25,7 @@ from app.side_by_side import side_by_side
 from db.engine import TRANSIENT_ERRORS, after_commit, committed, is_transient, transaction
 from db.repository.enforcement import enforcement as repository
 from db.repository.enforcement import passes as rows
-from db.repository.enforcement.enforcement import Applied
+from db.repository.enforcement.enforcement import DecidedChange
 from delivery.outgoing import send
 from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, share_campaigns
@@ -53,7 +53,7 @@ LONGEST_SECONDS: Final = 50
 class Part(NamedTuple):
     """One part of a pass: what it changed, why, whether more parts follow, and for how long it had the brand's lock."""
 
-    changes: list[Applied]
+    changes: list[DecidedChange]
     cause: str
     is_last: bool
     seconds: float = 0.0
@@ -67,7 +67,7 @@ def enforce_all(
     *,
     chosen: Mapping[int, Sequence[int]] = NONE_CHOSEN,
     hands_over: bool = True,
-) -> list[Applied]:
+) -> list[DecidedChange]:
     """Enforces all campaigns of the locked brands, at most CAMPAIGNS_A_PART of them now; returns what changed.
 
     `chosen`: brands whose own budgets crossed no limit, with those of their campaigns that are enforced, all of them
@@ -76,8 +76,8 @@ def enforce_all(
     """
     pairs, begun = _first_parts(connection, brands.keys() - chosen.keys(), hands_over=hands_over)
     ids = [*(campaign_id for _, campaign_id in pairs), *chain.from_iterable(chosen.values())]
-    facts = repository.load_of(connection, brands, at, ids)
-    changes = decided(facts.standings, at)
+    facts = repository.load_facts(connection, brands, at, ids)
+    changes = decided(facts.campaigns, at)
     before = [rows.remembered(facts.budget_holds, of_all=True)]
     if begun:
         before.append(rows.kept(_counted(begun, changes), cause, at, is_new=True))
@@ -105,7 +105,7 @@ def _first_parts(
     return pairs, begun | {one: Pass(after_id=last_ids.get(one, 0), done=done[one]) for one in cut}
 
 
-def _counted(going: Mapping[int, Pass], changes: Sequence[Applied]) -> dict[int, Pass]:
+def _counted(going: Mapping[int, Pass], changes: Sequence[DecidedChange]) -> dict[int, Pass]:
     toggles = Counter((change.brand_id, change.to_status) for change in changes if change.is_toggle)
     return {
         brand_id: one.with_toggles(
@@ -117,10 +117,10 @@ def _counted(going: Mapping[int, Pass], changes: Sequence[Applied]) -> dict[int,
 
 def enforce_chosen(
     connection: Connection, brands: Mapping[int, Brand], cause: str, at: datetime, campaign_ids: Sequence[int]
-) -> list[Applied]:
+) -> list[DecidedChange]:
     """Enforces the chosen campaigns of the locked brands; returns what changed. The caller bounds their number."""
-    facts = repository.load_of(connection, brands, at, campaign_ids)
-    changes = decided(facts.standings, at)
+    facts = repository.load_facts(connection, brands, at, campaign_ids)
+    changes = decided(facts.campaigns, at)
     repository.apply(connection, changes, at, cause, [rows.remembered(facts.budget_holds, of_all=False)])
     return changes
 
@@ -154,9 +154,9 @@ def next_part(connection: Connection, brand_id: int, most: int | None = None) ->
         return Part([], pending.cause, is_last=True)
     at = clock.now()
     ids = rows.next_ids(connection, brand_id, pending.going, most)
-    facts = repository.load_of(connection, brands, at, ids)
+    facts = repository.load_facts(connection, brands, at, ids)
     begins_again = rows.remember(connection, facts.budget_holds)
-    changes = decided(facts.standings, at)
+    changes = decided(facts.campaigns, at)
     going = pending.going.after_part(ids, most, begins_again=begins_again)
     if going is None:
         written = rows.ended(brand_id)

@@ -1,4 +1,4 @@
-"""Brands and campaigns, as far as decisions need them."""
+"""The facts about brands and campaigns that decisions use."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -10,7 +10,7 @@ from domain.schedules import Schedule
 
 
 class ConfiguredStatus(StrEnum):
-    """What a person wants. Only people change it."""
+    """The status that a person sets on a brand or campaign. Enforcement never changes it."""
 
     ENABLED = "enabled"
     PAUSED = "paused"
@@ -18,7 +18,7 @@ class ConfiguredStatus(StrEnum):
 
 
 class EffectiveStatus(StrEnum):
-    """What holds. Only enforcement changes it."""
+    """Whether a campaign serves: active exactly when it has no hold. Only enforcement changes it."""
 
     ACTIVE = "active"
     INACTIVE = "inactive"
@@ -26,7 +26,7 @@ class EffectiveStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """The client that owns campaigns, as far as decisions need it."""
+    """The facts about the client that owns campaigns."""
 
     time_zone: ZoneInfo
     configured_status: ConfiguredStatus
@@ -34,10 +34,10 @@ class Brand:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """The stored facts about one campaign on which its holds depend.
+    """The stored facts that determine one campaign's holds.
 
-    The flight's days are the brand's local ones, both included. `budgets` are the campaign's own and its brand's.
-    `set_holds` are the names of the holds stored on the campaign.
+    `starts_on` and `ends_on`: the flight in brand-local days, both included. `budgets`: the campaign's own and its
+    brand's. `set_holds`: the names of the holds stored on the campaign.
     """
 
     brand: Brand

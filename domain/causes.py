@@ -1,4 +1,4 @@
-"""Why enforcement ran: kept with each status change and each change of holds."""
+"""The causes of enforcement runs, stored with each status change and each hold change."""
 
 from enum import StrEnum
 from typing import Final
@@ -19,4 +19,4 @@ class Cause(StrEnum):
 
 
 PERIODIC: Final = frozenset({Cause.SCHEDULE, Cause.DAILY_RESET, Cause.MONTHLY_RESET, Cause.REFRESH})
-"""Causes that recur by themselves: their runs wait briefly for a locked brand and leave it to the next run."""
+"""Causes of scheduled runs. They wait briefly for a locked brand, then skip it until the next run."""

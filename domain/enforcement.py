@@ -1,4 +1,4 @@
-"""The decision: which holds a campaign has at an instant, and when the clock alone may change them."""
+"""Decides which holds a campaign has at an instant, and when they may next change without an edit or spend."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Holds = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Holds in their fixed order, and the first instant after the decision's at which the clock may change them."""
+    """A campaign's holds in their fixed order, and the next instant at which they may change by the clock alone."""
 
     holds: Holds
     next_change_at: datetime | None
@@ -27,12 +27,12 @@ class Decision:
 
 
 def decide(campaign: Campaign, at: datetime) -> Decision:
-    """What holds for `campaign` at the instant `at`, by the stored facts and nothing else."""
+    """The decision for `campaign` at the instant `at`. It depends on nothing else."""
     return Decision(holds_at(campaign, at), next_change_at(campaign, at))
 
 
 def holds_at(campaign: Campaign, at: datetime) -> Holds:
-    """Every reason that holds at `at`, each found by itself, so lifting one lifts no other."""
+    """All holds of the campaign at `at`, in order. Each is decided independently, so lifting one lifts no other."""
     today = local_day(at, campaign.brand.time_zone)
     return in_order(_holds(campaign, at, today))
 
@@ -57,7 +57,7 @@ def _holds(campaign: Campaign, at: datetime, today: date) -> Iterator[str]:
 
 
 def next_change_at(campaign: Campaign, at: datetime) -> datetime | None:
-    """The next instant at which the clock alone may change the holds: an edge of schedule, flight or window."""
+    """The next instant after `at` at which an edge of schedule, flight or window may change holds; None if none."""
     zone = campaign.brand.time_zone
     today = local_day(at, zone)
     instants = [day_starts_at(day, zone) for day in _days_of_change(campaign, today)]
@@ -80,7 +80,7 @@ def _days_of_change(campaign: Campaign, today: date) -> Iterator[date]:
 
 @dataclass(frozen=True, slots=True)
 class HoldExplanation:
-    """One hold with the figures behind it, in micros, and the instant it lifts by the clock alone (None: never)."""
+    """One hold, the instant at which the clock alone lifts it (None: never), and for budgets the figures behind it."""
 
     hold: str
     lifts_at: datetime | None
@@ -91,7 +91,10 @@ class HoldExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a campaign serves or not at `at`, and when it can next serve if nobody and nothing but the clock moves."""
+    """Why a campaign serves or not at `at`.
+
+    `serves_at`: when it next serves if there is neither an edit nor spend; None if it never does.
+    """
 
     at: datetime
     effective_status: EffectiveStatus
@@ -100,7 +103,7 @@ class Explanation:
 
 
 def explain(campaign: Campaign, at: datetime) -> Explanation:
-    """The decision at `at` with its reasons. `serves_at` is `at` itself for an active campaign."""
+    """Explains the campaign's holds at `at`. For an active campaign `serves_at` is `at` itself."""
     holds = tuple(_explained(campaign, hold, at) for hold in holds_at(campaign, at))
     status = EffectiveStatus.INACTIVE if holds else EffectiveStatus.ACTIVE
     return Explanation(at, status, holds, _serves_at(campaign, at, holds))
@@ -131,7 +134,10 @@ def _explained_budget(hold: str, spend: BudgetSpend, today: date, campaign: Camp
 
 
 def _serves_at(campaign: Campaign, at: datetime, holds: Iterable[HoldExplanation]) -> datetime | None:
-    """Each round jumps to the last of the current holds' ends: before it at least that one still holds."""
+    """The next instant without holds; None if there is none.
+
+    Each round jumps to the latest end of the current holds, because until then at least that hold stays.
+    """
     lifts = [hold.lifts_at for hold in holds]
     while lifts:
         if None in lifts:

@@ -1,7 +1,7 @@
-"""Holds: the reasons why a campaign must not serve. Everything that is said of one kind of hold stands in `KINDS`.
+"""Holds: the reasons why a campaign must not serve. `KINDS` defines the words and properties of every kind.
 
 A kind with `is_set` is stored on the campaign and stays until it is lifted: an API call, a command or a platform's
-status sets and lifts it. A kind without is derived from budgets, flight, schedule and configured statuses.
+status sets and lifts it. All other kinds are derived from budgets, flight, schedule and configured statuses.
 """
 
 from collections.abc import Iterable, Mapping
@@ -41,10 +41,10 @@ SOMEONE_ENABLES_IT: Final = "someone enables it"
 
 @dataclass(frozen=True, slots=True)
 class HoldKind:
-    """What is said of one kind of hold.
+    """The words and properties of one kind of hold.
 
     `because` ends the sentence «it does not serve, because …», `released_by` ends «it stays stopped until …».
-    `lifts_by_clock`: the clock alone may lift it. `is_set`: it is stored on the campaign, set and lifted there.
+    `lifts_by_clock`: it may end as time passes. `is_set`: it is stored on the campaign, set and lifted by hand.
     """
 
     because: str
@@ -72,19 +72,19 @@ KINDS: Final[Mapping[Hold, HoldKind]] = {
 }
 
 HOLD_WORDS: Final[Mapping[str, str]] = {hold: kind.because for hold, kind in KINDS.items()}
-"""Every hold's reason, as the end of the sentence «it does not serve, because …»."""
+"""The `because` of every hold: the end of the sentence «it does not serve, because …»."""
 
 SET_HOLDS: Final = frozenset(hold for hold, kind in KINDS.items() if kind.is_set)
-"""The holds that are stored on campaigns, to be set and lifted."""
+"""The holds that can be set and lifted by hand, and are stored on campaigns."""
 
 LIFTED_BY_PEOPLE: Final = frozenset(hold for hold, kind in KINDS.items() if not kind.lifts_by_clock)
-"""The holds that the clock never lifts."""
+"""The holds that end only by an edit."""
 
 _ORDER: Final[Mapping[str, int]] = {hold: place for place, hold in enumerate(Hold)}
 
 
 def in_order(holds: Iterable[str]) -> tuple[str, ...]:
-    """Each hold once, in the order of `Hold`; names unknown to this version come last, by name."""
+    """Removes duplicates and sorts holds in the order of `Hold`; names unknown to this version come last, by name."""
     return tuple(sorted(set(holds), key=lambda hold: (_ORDER.get(hold, len(_ORDER)), hold)))
 
 
@@ -112,7 +112,7 @@ def in_words(holds: Iterable[str]) -> str:
 
 
 def stays_stopped(holds: Iterable[str]) -> str:
-    """`stays stopped until …`, with all that must happen before a campaign with these holds serves again."""
+    """A sentence `stays stopped until …`, with everything that must happen before these holds are lifted."""
     kinds = {hold.value: kind for hold, kind in KINDS.items()}
     needed = dict.fromkeys(kinds[hold].released_by if hold in kinds else SOMEONE_ENABLES_IT for hold in holds)
     return f"stays stopped until {' and '.join(needed) or SOMEONE_ENABLES_IT}"

@@ -13,7 +13,7 @@ from db.engine import committed, rehearsed, snapshot
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.catalog import brand_corrections, catalog
 from db.repository.catalog.brand_corrections import BEFORE_ALL_DAYS
-from db.repository.enforcement.enforcement import Applied, lock_brands
+from db.repository.enforcement.enforcement import DecidedChange, lock_brands
 from db.repository.ledger import ledger
 from db.repository.reading import hours
 from db.repository.reports import reports
@@ -63,7 +63,7 @@ class Corrected(NamedTuple):
     campaign_days: int = 0
     moved_totals: int = 0
     kept_until: date | None = None
-    changes: tuple[Applied, ...] = ()
+    changes: tuple[DecidedChange, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """The correction as JSON-ready fields; `stops` and `starts` list ids of toggled campaigns."""

@@ -12,7 +12,7 @@ from app.enforcement import enforce
 from db.engine import committed, rehearsed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog, platform_accounts
-from db.repository.enforcement.enforcement import Applied, lock_brands
+from db.repository.enforcement.enforcement import DecidedChange, lock_brands
 from domain.campaigns import ConfiguredStatus
 from domain.causes import Cause
 from domain.errors import InvalidValue
@@ -46,7 +46,7 @@ class Moved(NamedTuple):
     from_day: date
     old_ends_on: date | None
     copied_budgets: int
-    changes: tuple[Applied, ...]
+    changes: tuple[DecidedChange, ...]
 
     def fields(self) -> dict[str, Any]:
         """The move as JSON-ready fields; `stops` and `starts` list ids of toggled campaigns."""

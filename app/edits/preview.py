@@ -13,7 +13,7 @@ from app import enforcement
 from db.repository.access import audit
 from db.repository.access.audit import AuditedEdit
 from db.repository.catalog import catalog
-from db.repository.enforcement.enforcement import Applied
+from db.repository.enforcement.enforcement import DecidedChange
 from domain.campaigns import EffectiveStatus
 from domain.edit_words import edit_lines, effect_words
 from runtime.formats import exact_money
@@ -33,7 +33,7 @@ class Effect:
 
     edits: tuple[AuditedEdit, ...]
     currency: str
-    toggles: tuple[Applied, ...]
+    toggles: tuple[DecidedChange, ...]
     is_partial: bool = False
     """Whether the brand has more than LOOKED_AT campaigns, so that `toggles` covers only the oldest ones."""
 

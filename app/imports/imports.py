@@ -16,7 +16,7 @@ from app.ingest.ingest import count_totals, report
 from db.engine import committed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
-from db.repository.enforcement.enforcement import Applied
+from db.repository.enforcement.enforcement import DecidedChange
 from db.repository.ledger.accounts import find_campaigns
 from domain.causes import Cause
 from domain.errors import InvalidValue
@@ -71,7 +71,7 @@ def create_missing(
     where the file is in another currency than the brand.
     """
 
-    def create(connection: Connection) -> tuple[int, list[Applied]]:
+    def create(connection: Connection) -> tuple[int, list[DecidedChange]]:
         catalog.lock_catalog(connection)
         edit = Edit(by, clock.now())
         keys: dict[str, CampaignKey] = {

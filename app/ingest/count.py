@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from app.ingest.batches import Batch, TotalsBatch, parted
 from app.ingest.enforce_crossed import count_and_enforce
 from db.engine import StaleRead
-from db.repository.enforcement.enforcement import Applied
+from db.repository.enforcement.enforcement import DecidedChange
 from db.repository.ledger import ledger, rejected, sequences, spend, totals
 from db.repository.ledger.accounts import clear_campaign_cache, find_campaigns, find_campaigns_cached
 from db.repository.ledger.spend import ClassifiedEvents, LockTimeouts
@@ -76,7 +76,7 @@ class Counted(NamedTuple):
     taken: int = 0
     known: int = 0
     rejections: tuple[Rejection, ...] = ()
-    changes: tuple[Applied, ...] = ()
+    changes: tuple[DecidedChange, ...] = ()
     brand_ids: frozenset[int] = frozenset()
     campaign_ids: frozenset[int] = frozenset()
     left: tuple[Left, ...] = ()

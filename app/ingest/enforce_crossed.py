@@ -10,7 +10,7 @@ from app.decisions import with_other_holds
 from db.engine import StaleRead
 from db.repository.enforcement import headroom, search
 from db.repository.enforcement import passes as pass_rows
-from db.repository.enforcement.enforcement import Applied, brands_of
+from db.repository.enforcement.enforcement import DecidedChange, brands_of
 from db.repository.enforcement.headroom import Headroom
 from db.repository.enforcement.search import BrandBudgetState
 from db.repository.ledger import spend
@@ -31,7 +31,7 @@ def count_and_enforce(
     *,
     only_brand_id: int | None = None,
     patience: LockTimeouts | None = None,
-) -> list[Applied]:
+) -> list[DecidedChange]:
     """Counts what is new, received at `at`, and enforces the brands on which a budget has thereby crossed its limit.
 
     The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
@@ -83,7 +83,7 @@ def _enforced(
     ahead: Collection[int],
     cause: Cause,
     at: datetime,
-) -> list[Applied]:
+) -> list[DecidedChange]:
     """Enforces the brands of which a budget crossed its limit, and those `ahead`; of other brands, the campaigns of
     which one did."""
     whole = {*ahead, *(brand_id for brand_id, one in budget_states.items() if one.is_crossed)}

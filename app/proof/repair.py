@@ -18,7 +18,7 @@ from app.proof.recounts import corrections_of, recount_days
 from app.proof.verification import Check, kept_since, wrong_campaign_days
 from db.engine import committed
 from db.repository.enforcement import headroom
-from db.repository.enforcement.enforcement import Applied, lock_brands
+from db.repository.enforcement.enforcement import DecidedChange, lock_brands
 from db.repository.proof import (
     corrections,
     recount,
@@ -72,7 +72,7 @@ def repair_brand(brand_id: int, by: str, *, dry_run: bool) -> Repaired:
     """
     proposed: list[Repaired] = []
 
-    def work(connection: Connection) -> tuple[Repaired, list[Applied]]:
+    def work(connection: Connection) -> tuple[Repaired, list[DecidedChange]]:
         repaired, changes = _repair(connection, brand_id, by)
         if dry_run:
             proposed.append(repaired)
@@ -87,7 +87,7 @@ def repair_brand(brand_id: int, by: str, *, dry_run: bool) -> Repaired:
     return repaired
 
 
-def _repair(connection: Connection, brand_id: int, by: str) -> tuple[Repaired, list[Applied]]:
+def _repair(connection: Connection, brand_id: int, by: str) -> tuple[Repaired, list[DecidedChange]]:
     """Repairs the brand; returns its corrections and its campaigns' changed holds.
 
     Takes locks in the order of ingest: reported totals, campaigns' counters, the brand's counters, the brand.
@@ -158,7 +158,7 @@ def _histories(connection: Connection, brand_id: int, at: datetime) -> Iterator[
         yield Correction(brand_id, "history", {"campaign_id": campaign.campaign_id}, old, new)
 
 
-def _of_holds(change: Applied) -> Correction:
+def _of_holds(change: DecidedChange) -> Correction:
     old, new = {"holds": list(change.holds_before)}, {"holds": list(change.holds_after)}
     return Correction(change.brand_id, "holds", {"campaign_id": change.campaign_id}, old, new)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from db.engine import snapshot
 from db.repository.enforcement import headroom, passes, search
-from db.repository.enforcement.enforcement import Standing, load
+from db.repository.enforcement.enforcement import StoredCampaign, load
 from db.repository.ledger import ledger
 from db.repository.proof import (
     corrections,
@@ -45,7 +45,7 @@ class Check:
 class Difference:
     """A campaign whose stored holds differ from the rules. `is_due`: the next tick or its brand's pass corrects it."""
 
-    standing: Standing
+    standing: StoredCampaign
     decision: Decision
     is_due: bool
 
@@ -128,7 +128,7 @@ def differences(connection: Connection, at: datetime) -> Iterator[Difference]:
         after = page[-1]
 
 
-def _differs(standing: Standing, decision: Decision) -> bool:
+def _differs(standing: StoredCampaign, decision: Decision) -> bool:
     """Whether the stored holds are wrong, or the stored `next_change_at` is missing or too late for the minute tick."""
     if standing.holds != decision.holds:
         return True

@@ -1,4 +1,4 @@
-"""Holds that are set and lifted on one campaign, each edit audited."""
+"""Sets and lifts holds by hand on one campaign, with an audit entry for each edit."""
 
 from sqlalchemy import Connection, text
 
@@ -6,7 +6,7 @@ from db.repository.access.audit import Edit, Subject, note
 from domain.errors import InvalidValue
 from domain.holds import in_order, settable
 
-# Locks the campaign, so that two edits at once do not lose one of them.
+# Locks the campaign, so that two concurrent edits do not overwrite each other.
 SET_HOLDS_OF = text("SELECT brand_id, set_holds FROM campaigns WHERE id = :id FOR NO KEY UPDATE")
 
 UPDATE_SET_HOLDS = text("UPDATE campaigns SET set_holds = CAST(:set_holds AS text[]) WHERE id = :id")

@@ -97,7 +97,7 @@ ADD_STATUS_CHANGES = text(f"""
 """)  # noqa: S608 - a constant, put together once
 
 
-class Standing(NamedTuple):
+class StoredCampaign(NamedTuple):
     """A campaign's facts, and its stored status, holds and `next_change_at`.
 
     Campaigns with equal facts share one `campaign` object. `is_new`: it was never enforced.
@@ -112,14 +112,14 @@ class Standing(NamedTuple):
     holds: tuple[str, ...]
 
 
-class Facts(NamedTuple):
+class EnforcementFacts(NamedTuple):
     """The loaded campaigns, and for each brand the holds of its own exhausted budgets."""
 
-    standings: list[Standing]
+    campaigns: list[StoredCampaign]
     budget_holds: dict[int, tuple[str, ...]]
 
 
-class Applied(NamedTuple):
+class DecidedChange(NamedTuple):
     """The decided change of one campaign's row. `details`: the figures behind it. `is_first`: its first decision."""
 
     brand_id: int
@@ -166,10 +166,10 @@ def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, B
 
 def load(
     connection: Connection, brand_ids: Iterable[int], at: datetime, campaign_ids: Sequence[int] | None = None
-) -> list[Standing]:
+) -> list[StoredCampaign]:
     """The campaigns of the brands, or only `campaign_ids`, with everything needed to decide their holds at `at`."""
     (rows,) = query_pipelined(connection, (BRANDS, {"brand_ids": array_of(brand_ids)}))
-    return load_of(connection, brands_of(rows), at, campaign_ids).standings
+    return load_facts(connection, brands_of(rows), at, campaign_ids).campaigns
 
 
 def first_campaigns(connection: Connection, brand_id: int, limit: int) -> list[int]:
@@ -177,9 +177,9 @@ def first_campaigns(connection: Connection, brand_id: int, limit: int) -> list[i
     return list(connection.scalars(FIRST_CAMPAIGNS, {"brand_id": brand_id, "limit": limit}))
 
 
-def load_of(
+def load_facts(
     connection: Connection, brands: Mapping[int, Brand], at: datetime, campaign_ids: Sequence[int] | None = None
-) -> Facts:
+) -> EnforcementFacts:
     """Loads the campaigns of the given brands, or only `campaign_ids`, and the holds of the brands' own budgets."""
     chosen: dict[str, Any] = {"brand_ids": array_of(sorted(brands))}
     queries = (BUDGETS_OF_BRANDS, CAMPAIGNS_OF_BRANDS)
@@ -189,17 +189,19 @@ def load_of(
     windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
     limits, campaigns = query_pipelined(connection, (queries[0], chosen | windows), (queries[1], chosen))
     budgets = _budgets(limits)
-    standings = _standings(brands, budgets, campaigns)
-    return Facts(standings, {brand_id: _holds(budgets, brand_id, brand, at) for brand_id, brand in brands.items()})
+    stored = _stored_campaigns(brands, budgets, campaigns)
+    return EnforcementFacts(
+        stored, {brand_id: _holds(budgets, brand_id, brand, at) for brand_id, brand in brands.items()}
+    )
 
 
-def _standings(
+def _stored_campaigns(
     brands: Mapping[int, Brand],
     budgets: Mapping[tuple[int, int | None], list[BudgetSpend]],
     campaigns: Iterable[tuple[Any, ...]],
-) -> list[Standing]:
+) -> list[StoredCampaign]:
     shared: dict[tuple[object, ...], Campaign] = {}
-    standings = []
+    loaded = []
     for campaign_id, brand_id, status, starts_on, ends_on, set_holds, schedule, *decided in campaigns:
         effective_status, next_change_at, is_new, holds = decided
         own = budgets.get((brand_id, campaign_id), ())
@@ -216,8 +218,8 @@ def _standings(
                 set_holds=tuple(set_holds),
             )
         stored = (effective_status, next_change_at, is_new, tuple(holds))
-        standings.append(Standing(campaign_id, brand_id, shared[facts], *stored))
-    return standings
+        loaded.append(StoredCampaign(campaign_id, brand_id, shared[facts], *stored))
+    return loaded
 
 
 def _holds(
@@ -254,7 +256,7 @@ def _budgets(
 
 
 def apply(
-    connection: Connection, changes: Sequence[Applied], at: datetime, cause: str, before: Sequence[Query] = ()
+    connection: Connection, changes: Sequence[DecidedChange], at: datetime, cause: str, before: Sequence[Query] = ()
 ) -> None:
     """Writes decided holds to the campaigns and their history, and a status change for each toggle.
 
@@ -266,7 +268,7 @@ def apply(
         query_pipelined(connection, *queries)
 
 
-def _queries(changes: Sequence[Applied], at: datetime, cause: str) -> list[Query]:
+def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str) -> list[Query]:
     if not changes:
         return []
     distinct, numbers = _numbered(changes)
@@ -289,10 +291,10 @@ def _queries(changes: Sequence[Applied], at: datetime, cause: str) -> list[Query
     return [(statement, parameters) for statement in statements]
 
 
-def _numbered(changes: Iterable[Applied]) -> tuple[list[Applied], list[int]]:
+def _numbered(changes: Iterable[DecidedChange]) -> tuple[list[DecidedChange], list[int]]:
     """The distinct changes, and for each change the number of its equal among them, from 1."""
     kinds: dict[tuple[object, ...], int] = {}
-    distinct, numbers = list[Applied](), list[int]()
+    distinct, numbers = list[DecidedChange](), list[int]()
     for change in changes:
         number = kinds.setdefault(change.kind, len(kinds) + 1)
         if number > len(distinct):
