@@ -1,6 +1,7 @@
-"""Real servers for every test: embedded, unless DATABASE_URL and REDIS_URL name others; a database for each.
+"""Real servers for the tests, embedded unless DATABASE_URL and REDIS_URL are set; each test has its own database.
 
-SPENDGATE_TEST_REDIS names a redis-server to use instead, SPENDGATE_TEST_RABBITMQ a rabbitmq-server to carry messages.
+SPENDGATE_TEST_REDIS: path of a redis-server to use instead. SPENDGATE_TEST_RABBITMQ: path of a rabbitmq-server to use
+as the broker.
 """
 
 import os
@@ -33,7 +34,7 @@ THROW_AWAY = {
     "full_page_writes": "off",
     "max_wal_size": "256MB",
     "autovacuum": "off",
-    "scram_iterations": "1",  # at 4,096 a client spends 6 ms of its processor on each connection
+    "scram_iterations": "1",  # with the default of 4,096, each connection costs the client 6 ms of processor time
 }
 TEMPLATE = f"spendgate_template_{os.getpid()}"
 
@@ -41,8 +42,8 @@ _servers = ExitStack()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts the servers before any of our modules is imported, for the broker takes its URL when it is."""
-    # Hundreds of processes are started, and each would compile every module anew.
+    """Starts the servers before the product is imported, because the broker reads its URL on import."""
+    # The tests start hundreds of processes, which would otherwise compile every module again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     is_controller = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
@@ -70,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @contextmanager
 def redis_server(binary: str, *options: str) -> Iterator[str]:
-    """A plain redis-server on a free port, for the tests that run on Debian's too; its URL."""
+    """Starts the redis-server `binary` on a free port and yields its URL."""
     port = free_port()
     arguments = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]
     arguments += options
@@ -90,14 +91,14 @@ def _answers(port: int) -> bool:
 
 
 def _set_password_again(url: str) -> None:
-    """Has Postgres derive the verifier of the owner's password anew, with as few iterations as THROW_AWAY says."""
+    """Sets the owner's password again, so that its verifier uses the few iterations set in THROW_AWAY."""
     password = urlsplit(url).password or ""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(password))
 
 
 def pytest_unconfigure() -> None:
-    """Stops what was started."""
+    """Drops the template database and roles, and stops the servers."""
     if _maintenance:
         _maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", TEMPLATE)
         for name, _ in _logins.values():
@@ -108,10 +109,10 @@ def pytest_unconfigure() -> None:
 
 _maintenance_url: list[str] = []
 _maintenance: list[psycopg.Connection] = []
-"""The connection by which databases are made and dropped."""
+"""The connection used to create and drop databases."""
 
 _logins: dict[DatabaseRole, tuple[str, str]] = {}
-"""The names and passwords of the roles, which every copy of the template knows."""
+"""The names and passwords of the database roles, valid for every copy of the template."""
 
 
 def _make_template() -> None:
@@ -134,7 +135,7 @@ def _make_template() -> None:
 
 
 def _maintain(statement: str, *names: str) -> None:
-    """A statement outside of every test's database, each {} in it a name."""
+    """Runs a statement outside the tests' databases, with each {} replaced by a quoted name."""
     if not _maintenance:
         _maintenance.append(psycopg.connect(_maintenance_url[0], autocommit=True))
     _maintenance[0].execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
@@ -146,16 +147,16 @@ def _url_of(database: str) -> str:
 
 @pytest.fixture
 def login() -> DatabaseRole | None:
-    """As whom this process and those that it starts connect; None: as the owner, who may do everything."""
+    """The database role of this process and those it starts; None: the owner, with all privileges."""
     return None
 
 
 @pytest.fixture
 def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A database of its own for the test, migrated, empty; its owner's URL. The queues are emptied too."""
+    """A migrated, empty database for the test; yields its owner's URL. Empties the queues too."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
     from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415
-    from db.repository.ledger.ledger import forget_months  # noqa: PLC0415
+    from db.repository.ledger.ledger import clear_ledger_cache  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 
     name = f"spendgate_test_{os.getpid()}_{next(_numbers)}"
@@ -164,7 +165,7 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("DATABASE_URL", url if login is None else as_login(url, *_logins[login]))
     settings.cache_clear()
     engine.cache_clear()
-    forget_months()
+    clear_ledger_cache()
     clear_campaign_cache()
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
         client.flushdb()
@@ -182,16 +183,16 @@ _numbers = iter(range(1_000_000))
 
 @pytest.fixture
 def url_of(database: str) -> UrlOf:
-    """The test's database, as each role connects to it."""
+    """A function that returns the URL with which a role connects to the test's database."""
     return lambda role: as_login(database, *_logins[role])
 
 
 @pytest.fixture
 def world(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Brands, campaigns, spend and a clock to set, on a database of its own."""
-    made = World(database, monkeypatch)
-    yield made
-    made.disconnect()
+    """A World on the test's own database."""
+    new = World(database, monkeypatch)
+    yield new
+    new.disconnect()
 
 
 @pytest.fixture

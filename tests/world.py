@@ -1,4 +1,4 @@
-"""What tests say: brands, campaigns, limits, spend, a clock; each through the code that the product uses."""
+"""The vocabulary of tests: brands, campaigns, limits, spend and a clock, through the product's own code."""
 
 import os
 import select
@@ -20,19 +20,19 @@ UNIT = 1_000_000
 
 
 def moment(text: str) -> datetime:
-    """An instant from ISO 8601 text; UTC where it says nothing else."""
+    """The instant of an ISO 8601 text; UTC if it has no offset."""
     at = datetime.fromisoformat(text)
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def noon_zone() -> str:
-    """A zone in which it is about noon at present: what a test does in real time meets no midnight there."""
-    ahead = 12 - datetime.now(UTC).hour  # noqa: TID251 - whatever the test's clock says
+    """A time zone in which it is about noon now, so that a test in real time does not run over midnight."""
+    ahead = 12 - datetime.now(UTC).hour  # noqa: TID251 - real time, even if the test's clock is stopped
     return f"Etc/GMT{-ahead:+d}"
 
 
 class World:
-    """A database, a clock and short words for what people and upstream systems do."""
+    """A database, a clock, and short methods for the actions of people and upstream systems."""
 
     def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.url = url
@@ -41,7 +41,7 @@ class World:
         self._clock_is_stopped = False
 
     def set_clock(self, at: datetime | str) -> datetime:
-        """Stops the process's clock at `at`."""
+        """Stops this process's clock at `at` and returns that instant."""
         from runtime import clock  # noqa: PLC0415 - after the environment is set
 
         at = moment(at) if isinstance(at, str) else at
@@ -51,9 +51,9 @@ class World:
         return at
 
     def brand(self, zone: str = "", currency: str = "USD", name: str = "Brand", **limits: int) -> int:
-        """A brand; `daily=10` and the like set its limits, in micros.
+        """Creates a brand and returns its id. `daily=10`, `monthly=100` and so on set its limits in micros.
 
-        It lives by UTC where the clock is stopped, and far from midnight where it runs, unless `zone` says otherwise.
+        Without `zone` the brand uses UTC if the clock is stopped, else a zone in which it is about noon.
         """
         from app.edits import editing  # noqa: PLC0415
         from db.engine import committed  # noqa: PLC0415
@@ -65,7 +65,10 @@ class World:
         return brand_id
 
     def campaign(self, brand: int, name: str = "Campaign", schedule: str = "", **facts: Any) -> int:
-        """A campaign; `daily=10` and the like set its own limits, other words are fields of `create_campaign`."""
+        """Creates a campaign and returns its id.
+
+        `daily=10` and so on set its own limits in micros; other keywords are passed to `create_campaign`.
+        """
         from app.edits import editing  # noqa: PLC0415
         from app.enforcement import edited  # noqa: PLC0415
 
@@ -79,15 +82,15 @@ class World:
         return campaign_id
 
     def schedule(self, campaign: int, text: str) -> None:
-        """Sets the campaign's dayparts."""
+        """Sets the campaign's dayparts from text such as `Mon-Fri 09:00-17:00`."""
         from app.edits import editing  # noqa: PLC0415
         from domain.schedules import parse_schedule  # noqa: PLC0415
 
-        wanted = parse_schedule(text)
-        self._edited(campaign, partial(editing.set_schedule, campaign_id=campaign, schedule=wanted, edit=self._edit()))
+        new = parse_schedule(text)
+        self._edited(campaign, partial(editing.set_schedule, campaign_id=campaign, schedule=new, edit=self._edit()))
 
     def limit(self, limit_micros: int, period: str = "daily", *, brand: int = 0, campaign: int | None = None) -> None:
-        """Sets a limit of a brand or of a campaign."""
+        """Sets a limit, in micros, of a brand or of a campaign."""
         from app.edits import editing  # noqa: PLC0415
         from app.enforcement import edited  # noqa: PLC0415
         from domain.periods import Period  # noqa: PLC0415
@@ -104,14 +107,14 @@ class World:
         edited(work, brand)
 
     def set_status(self, campaign: int, status: str) -> None:
-        """A person pauses, enables or archives the campaign."""
+        """Sets the campaign's configured status: enabled, paused or archived."""
         from app.edits import editing  # noqa: PLC0415
 
         change = {"configured_status": status}
         self._edited(campaign, partial(editing.edit_campaign, campaign_id=campaign, changes=change, edit=self._edit()))
 
     def event(self, campaign: int, micros: int, at: datetime | str | None = None, **fields: Any) -> dict[str, Any]:
-        """A spend event as upstream writes it, now unless `at` says when."""
+        """A spend event as upstream sends it, dated `at`, by default now."""
         from runtime import clock  # noqa: PLC0415
 
         occurred = clock.now() if at is None else moment(at) if isinstance(at, str) else at
@@ -124,77 +127,77 @@ class World:
         }
 
     def spend(self, campaign: int, micros: int, at: datetime | str | None = None, **fields: Any) -> dict[str, Any]:
-        """One event through the actor; returns it as it was sent."""
+        """Sends one spend event through the actor `ingest_spend` and returns it."""
         event = self.event(campaign, micros, at, **fields)
         self.ingest([event])
         return event
 
     def ingest(self, events: Sequence[object]) -> None:
-        """A batch through the actor `ingest_spend`, in this process."""
+        """Runs the actor `ingest_spend` with these events in this process."""
         from workers.actors.ingest import ingest_spend  # noqa: PLC0415
 
         ingest_spend(events=list(events))
 
     def tick(self) -> None:
-        """The minute tick, through its actor."""
+        """Runs the actor of the minute tick, `apply_dayparting`, in this process."""
         from workers.actors.schedule import apply_dayparting  # noqa: PLC0415
 
         apply_dayparting()
 
     def holds(self, campaign: int) -> set[str]:
-        """What holds the campaign by its row."""
+        """The holds in the campaign's row."""
         return set(self.one("SELECT holds FROM campaigns WHERE id = %s", campaign)["holds"])
 
     def is_active(self, campaign: int) -> bool:
-        """Whether the campaign's row says that it serves."""
+        """Whether the campaign's row has the effective status `active`."""
         status = self.one("SELECT effective_status FROM campaigns WHERE id = %s", campaign)["effective_status"]
         return bool(status == "active")
 
     def spent(self, campaign: int, day: date | str | None = None) -> int:
-        """The campaign's counter of one day, or of all."""
+        """The micros in the campaign's counter of one day, or in all its counters."""
         total = "SELECT COALESCE(sum(spent_micros), 0)::bigint AS spent FROM campaign_days WHERE campaign_id = %s"
         if day is None:
             return int(self.one(total, campaign)["spent"])
         return int(self.one(f"{total} AND day = %s", campaign, str(day))["spent"])
 
     def rejected(self) -> list[dict[str, Any]]:
-        """What waits in rejected_events, in the order it came."""
+        """The rejected inputs that wait to be replayed, in id order."""
         return self.rows("SELECT * FROM rejected_events WHERE replayed_at IS NULL ORDER BY id")
 
     def brand_of(self, campaign: int) -> int:
-        """The campaign's brand."""
+        """The id of the campaign's brand."""
         return int(self.one("SELECT brand_id FROM campaigns WHERE id = %s", campaign)["brand_id"])
 
     def verify(self) -> None:
-        """Fails where the database breaks a law, naming the rows."""
+        """Runs `spendgate verify` and fails, naming the rows, if it finds anything."""
         from app.proof.verification import verify  # noqa: PLC0415
 
         wrong = {check.name: check.wrong for check in verify() if check.wrong}
         assert not wrong, wrong
 
     def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
-        """Rows by SQL, in a transaction of its own."""
+        """The rows of an SQL query, run in its own transaction."""
         with self._connected() as connection:
             return connection.execute(query.encode(), parameters).fetchall()
 
     def one(self, query: str, *parameters: object) -> dict[str, Any]:
-        """The single row of a query."""
+        """The single row of an SQL query. Raises ValueError for any other number of rows."""
         (row,) = self.rows(query, *parameters)
         return row
 
     def execute(self, statement: str, *parameters: object) -> None:
-        """A statement by hand, as nobody should."""
+        """Runs an SQL statement, bypassing the product's code."""
         with self._connected() as connection:
             connection.execute(statement.encode(), parameters)
 
     def disconnect(self) -> None:
-        """Closes the idle connections of `rows` and `execute`; the next call connects anew."""
+        """Closes the idle connections of `rows` and `execute`; the next call opens a new one."""
         while self._idle:
             self._idle.pop().close()
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-        """An idle connection or a new one, idle afterwards: to connect takes a hundred times as long as a query."""
+        """Yields an idle connection or a new one, and keeps it: connecting takes 100 times as long as a query."""
         connection = self._idle_one()
         if connection is None:
             connection = psycopg.connect(self.url, autocommit=True, row_factory=dict_row, prepare_threshold=None)
@@ -206,7 +209,7 @@ class World:
         self._idle.append(connection)
 
     def _idle_one(self) -> psycopg.Connection[dict[str, Any]] | None:
-        """An idle connection that the server has not ended: on one that it has, there is something to read."""
+        """An idle connection that the server has not closed; a closed one is readable. None if there is none."""
         while True:
             try:
                 connection = self._idle.pop()
@@ -235,7 +238,7 @@ PERIODS = ("daily", "weekly", "monthly", "yearly", "lifetime")
 
 @contextmanager
 def process(*argv: str, **env: str) -> Iterator[subprocess.Popen[str]]:
-    """A process of the product with this environment and `env`; killed at the end if it still runs."""
+    """Starts a Python process with this environment and `env`; kills it at the end if it still runs."""
     started = subprocess.Popen(
         [sys.executable, *argv],
         env={**os.environ, **env},
@@ -253,9 +256,9 @@ def process(*argv: str, **env: str) -> Iterator[subprocess.Popen[str]]:
             started.communicate()
 
 
-def eventually(found: Callable[[], bool], seconds: float = 30) -> None:
-    """Waits until `found` is true; fails when it is not within so many seconds."""
+def eventually(is_true: Callable[[], bool], seconds: float = 30) -> None:
+    """Polls `is_true` until it returns True. Fails if it does not within `seconds`."""
     deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline, "it did not come true in time"
+    while not is_true():
+        assert time.monotonic() < deadline, f"the condition was still false after {seconds} seconds"
         time.sleep(0.05)

@@ -111,7 +111,7 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
             raise StaleRead("the ledger has some of it already") from error
         except (IntegrityError, psycopg.IntegrityError) as error:
             clear_campaign_cache()
-            ledger.forget_months()
+            ledger.clear_ledger_cache()
             if has_looked_again:
                 raise
             has_looked_again = True

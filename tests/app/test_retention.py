@@ -58,7 +58,7 @@ def test_event_of_a_dropped_month_is_rejected_alone_as_too_old(
     good = [world.event(campaign, 1, GOOD) for _ in range(2)]
     world.ingest([good[0], event, good[1]])
     assert [row["reason"] for row in world.rejected()] == ["too_old"]
-    ledger.forget_months()
+    ledger.clear_ledger_cache()
     world.ingest([event, world.event(campaign, 1, OLD)])
     assert (world.spent(campaign), world.is_active(campaign)) == (8, True)
     assert "2026_03" not in months(world)

@@ -1,4 +1,4 @@
-"""Edits of brands, campaigns, budgets and schedules: audited, and refused with the name of the field."""
+"""Edits of brands, campaigns, budgets and schedules are audited; invalid ones are refused by field name."""
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -21,7 +21,7 @@ from tests.world import World
 
 @pytest.fixture
 def edit(world: World, noon: datetime) -> Edit:
-    """Ada edits at noon."""
+    """An edit by Ada at noon."""
     return Edit("ada", world.set_clock(noon))
 
 
@@ -39,7 +39,7 @@ def audited(world: World) -> list[tuple[str, str, Any, Any]]:
     return [(row["action"], row["subject"], row["old"], row["new"]) for row in rows]
 
 
-def test_tells_who_made_a_brand_and_a_campaign_and_of_what(world: World, edit: Edit) -> None:
+def test_creating_a_brand_and_a_campaign_is_audited(world: World, edit: Edit) -> None:
     brand, campaign = made(edit)
     first, second = world.rows("SELECT * FROM audit_entries ORDER BY id")
     assert (first["changed_by"], first["changed_at"], first["subject_id"], first["brand_id"]) == (
@@ -67,7 +67,7 @@ def test_tells_who_made_a_brand_and_a_campaign_and_of_what(world: World, edit: E
     ]
 
 
-def test_tells_old_and_new_of_each_edit(world: World, edit: Edit) -> None:
+def test_edits_are_audited_with_old_and_new_values(world: World, edit: Edit) -> None:
     brand, campaign = made(edit)
     flight = {"starts_on": date(2026, 6, 1), "configured_status": "paused"}
     committed(lambda connection: editing.edit_brand(connection, brand, {"name": "Store"}, edit))
@@ -79,7 +79,7 @@ def test_tells_old_and_new_of_each_edit(world: World, edit: Edit) -> None:
     assert old | {"starts_on": "2026-06-01", "configured_status": "paused"} == new
 
 
-def test_tells_of_limits_set_changed_and_removed(world: World, edit: Edit) -> None:
+def test_setting_changing_and_removing_limits_is_audited(world: World, edit: Edit) -> None:
     brand, campaign = made(edit)
     for limit in (5, 7):
         set_daily(brand, limit, edit, campaign)
@@ -92,7 +92,7 @@ def test_tells_of_limits_set_changed_and_removed(world: World, edit: Edit) -> No
     ]
 
 
-def test_tells_of_schedules(world: World, edit: Edit) -> None:
+def test_setting_a_schedule_is_audited(world: World, edit: Edit) -> None:
     _, campaign = made(edit)
     schedule = parse_schedule("Mon 22:00-06:00")
     committed(lambda connection: editing.set_schedule(connection, campaign, schedule, edit))
@@ -106,7 +106,7 @@ def test_tells_of_schedules(world: World, edit: Edit) -> None:
     ]
 
 
-def test_keeps_every_limit_with_the_moment_from_which_it_held(world: World, edit: Edit) -> None:
+def test_every_limit_is_kept_with_the_time_it_was_set(world: World, edit: Edit) -> None:
     brand, _ = made(edit)
     moments = [edit.at + timedelta(days=days) for days in range(3)]
     for at, limit in zip(moments, (5, 7, 7), strict=True):
@@ -121,7 +121,7 @@ def test_keeps_every_limit_with_the_moment_from_which_it_held(world: World, edit
     ]
 
 
-def test_an_edit_that_fails_is_not_audited(world: World, edit: Edit) -> None:
+def test_failed_edit_is_not_audited(world: World, edit: Edit) -> None:
     brand, _ = made(edit)
     with pytest.raises(InvalidValue):
         committed(lambda connection: editing.edit_brand(connection, brand, {"name": " "}, edit))
@@ -140,7 +140,7 @@ def test_a_brands_zone_and_currency_are_fixed_with_its_first_spend(world: World,
 
 
 def refused(work: Callable[[Connection], object]) -> str:
-    """The field that an edit is refused for."""
+    """The field named by the error with which an edit is refused."""
     try:
         committed(work)
     except InvalidValue as error:
@@ -148,7 +148,7 @@ def refused(work: Callable[[Connection], object]) -> str:
     return "nothing"
 
 
-def test_refuses_bad_values_and_names_the_field(world: World, edit: Edit) -> None:
+def test_invalid_values_are_refused_by_field_name(world: World, edit: Edit) -> None:
     brand, campaign = made(edit)
     known = world.campaign(brand, platform="meta_ads", external_id="77")
     other = world.campaign(world.brand())
@@ -212,7 +212,7 @@ TODAY = date(2026, 6, 17)
 YESTERDAY = date(2026, 6, 16)
 
 
-def test_finds_a_brand_by_its_name_and_guesses_at_none(world: World, edit: Edit) -> None:
+def test_brand_named_finds_a_brand_and_refuses_ambiguous_names(world: World, edit: Edit) -> None:
     first = world.brand(name="Shop")
     assert committed(lambda connection: catalog.brand_named(connection, "Shop")) == first
     second = world.brand(name="Shop")
@@ -222,7 +222,7 @@ def test_finds_a_brand_by_its_name_and_guesses_at_none(world: World, edit: Edit)
 
 
 @pytest.mark.parametrize("bad", ["\u200b", "\U000e0041", "Spring\u202esale", "Spring\u2028sale", "tab\t"])
-def test_a_name_with_what_hides_is_refused_and_the_character_named(world: World, edit: Edit, bad: str) -> None:
+def test_name_with_a_forbidden_character_is_refused_and_the_character_named(world: World, edit: Edit, bad: str) -> None:
     brand = world.brand()
     for make in (
         lambda connection: editing.create_brand(connection, bad, "UTC", "USD", edit),
@@ -233,7 +233,7 @@ def test_a_name_with_what_hides_is_refused_and_the_character_named(world: World,
             committed(make)
 
 
-def test_a_bad_name_of_long_ago_stops_no_other_edit(world: World, edit: Edit) -> None:
+def test_old_invalid_name_does_not_block_other_edits(world: World, edit: Edit) -> None:
     campaign = world.campaign(world.brand())
     world.execute("UPDATE campaigns SET name = %s", "Spring\u202esale")
     committed(lambda connection: editing.edit_campaign(connection, campaign, {"configured_status": "paused"}, edit))

@@ -1,4 +1,4 @@
-"""What Postgres itself refuses, and what it takes from a hand that knows the contract's columns alone."""
+"""Rows that Postgres's constraints refuse, and rows inserted by SQL with the contract's columns only."""
 
 from datetime import datetime
 
@@ -97,7 +97,7 @@ EDITS = ("DELETE FROM {}", "UPDATE {} SET brand_id = brand_id + 1")
 
 @pytest.fixture
 def small_world(world: World, noon: datetime) -> World:
-    """Two brands; the first has spend, budgets, history; the second campaign is of the second brand."""
+    """Two brands with a campaign each; the first has spend, budgets and history."""
     world.set_clock(noon)
     first, second = world.brand(monthly=5), world.brand()
     campaign = world.campaign(first, platform="meta_ads", external_id="77", monthly=5)
@@ -119,12 +119,12 @@ def refusal(world: World, statement: str) -> str:
     return "taken"
 
 
-def test_refuses_every_impossible_row_by_a_named_rule(small_world: World) -> None:
+def test_constraints_refuse_every_impossible_row_by_name(small_world: World) -> None:
     answers = [(rule, statement, refusal(small_world, statement)) for rule, statement in REFUSED]
     assert [answer for answer in answers if answer[0] not in answer[2]] == []
 
 
-def test_every_named_check_is_among_those_tried(small_world: World) -> None:
+def test_every_named_check_constraint_is_tested(small_world: World) -> None:
     query = (
         "SELECT conname FROM pg_constraint WHERE contype IN ('c', 'u') AND connamespace = 'public'::regnamespace"
         " AND conname NOT LIKE '%%not_null' ORDER BY conname"
@@ -137,14 +137,14 @@ def test_every_named_check_is_among_those_tried(small_world: World) -> None:
     }
 
 
-def test_history_is_append_only_for_every_hand(small_world: World) -> None:
+def test_histories_are_append_only_even_for_the_owner(small_world: World) -> None:
     statements = [f"{edit.format(table)}" for table in HISTORY for edit in EDITS]
     answers = [(statement, refusal(small_world, statement)) for statement in statements]
     assert [answer for answer in answers if "history is append-only" not in answer[1]] == []
     small_world.verify()
 
 
-def test_a_zone_may_change_until_the_first_spend_and_anything_else_after_it(small_world: World) -> None:
+def test_time_zone_can_change_until_the_first_spend_and_other_fields_after_it(small_world: World) -> None:
     assert refusal(small_world, "UPDATE brands SET time_zone = 'Asia/Tokyo', currency = 'JPY' WHERE id = 2") == "taken"
     assert refusal(small_world, "UPDATE brands SET name = 'New', time_zone = 'UTC' WHERE id = 1") == "taken"
 
@@ -169,7 +169,7 @@ CONTRACT = """
 """
 
 
-def test_takes_the_contracts_columns_alone_and_enforcement_goes_on_from_there(world: World, noon: datetime) -> None:
+def test_rows_inserted_with_contract_columns_only_are_enforced(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     for statement in CONTRACT.split(";\n"):
         world.execute(statement)
@@ -184,13 +184,13 @@ def test_takes_the_contracts_columns_alone_and_enforcement_goes_on_from_there(wo
 
 
 def found_wrong() -> set[str]:
-    """The checks of `verify` that find something."""
+    """The names of the checks of `verify` that find something."""
     from app.proof.verification import verify  # noqa: PLC0415 - after the environment is set
 
     return {check.name for check in verify() if check.wrong}
 
 
-def test_keeps_every_limit_that_was_set_by_hand(small_world: World) -> None:
+def test_limits_set_by_sql_are_kept_in_history(small_world: World) -> None:
     small_world.execute("UPDATE budgets SET limit_micros = 7 WHERE campaign_id = 1")
     small_world.execute("UPDATE budgets SET limit_micros = 7 WHERE campaign_id = 1")
     small_world.execute("DELETE FROM budgets WHERE campaign_id = 1")
@@ -198,7 +198,7 @@ def test_keeps_every_limit_that_was_set_by_hand(small_world: World) -> None:
     assert [row["limit_micros"] for row in rows] == [5, 7, None]
 
 
-def test_a_month_of_the_ledger_is_made_once_and_holds_utc(world: World) -> None:
+def test_ledger_month_is_created_once_and_bounded_by_utc(world: World) -> None:
     month = "SELECT ensure_ledger_month('2031-03-01') AS made"
     assert [world.one(month)["made"] for _ in range(2)] == [True, False]
     insert = "INSERT INTO spend_events VALUES (gen_random_uuid(), 1, 1, %s, 5)"

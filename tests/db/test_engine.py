@@ -1,4 +1,4 @@
-"""Connections bounded in time; transactions done again where that is right."""
+"""Connections have timeouts; transactions are retried after transient errors only."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -28,7 +28,7 @@ from tests.world import World
 
 
 def counted(work: Callable[[Connection], Any]) -> tuple[Callable[[Connection], Any], list[int]]:
-    """The work, and a list that grows by one at each try."""
+    """The work wrapped to count its attempts, and a list with one entry per attempt."""
     tries: list[int] = []
 
     def once_more(connection: Connection) -> Any:
@@ -49,7 +49,7 @@ def insert_and_fail() -> None:
         raising("P0001")(connection)
 
 
-def test_every_connection_gives_up_rather_than_wait_for_ever(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_connection_has_timeouts(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPENDGATE_STATEMENT_TIMEOUT_MS", "1234")
     monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "321")
     settings.cache_clear()
@@ -60,14 +60,14 @@ def test_every_connection_gives_up_rather_than_wait_for_ever(database: str, monk
     assert shown == ["1234ms", "321ms", "1min", "1s", "UTC", "spendgate"]
 
 
-def test_a_statement_that_takes_too_long_is_ended(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statement_over_the_timeout_is_cancelled(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPENDGATE_STATEMENT_TIMEOUT_MS", "100")
     settings.cache_clear()
     with pytest.raises(OperationalError, match="statement timeout"), transaction() as connection:
         connection.exec_driver_sql("SELECT pg_sleep(30)")
 
 
-def test_a_transaction_commits_whole_or_not_at_all(world: World) -> None:
+def test_transaction_commits_completely_or_not_at_all(world: World) -> None:
     with pytest.raises(DBAPIError, match="on purpose"):
         insert_and_fail()
     with transaction() as connection:
@@ -75,7 +75,7 @@ def test_a_transaction_commits_whole_or_not_at_all(world: World) -> None:
     assert world.rows("SELECT name FROM brands") == [{"name": "kept"}]
 
 
-def test_a_deadlock_ends_with_both_transactions_done(world: World) -> None:
+def test_both_transactions_of_a_deadlock_succeed(world: World) -> None:
     brands = world.brand(), world.brand()
     meet = Barrier(2)
 
@@ -97,14 +97,14 @@ def test_a_deadlock_ends_with_both_transactions_done(world: World) -> None:
 
 
 @pytest.mark.parametrize("state", ["40P01", "40001"])
-def test_a_transaction_is_done_again_so_often_and_no_oftener(database: str, state: str) -> None:
+def test_transaction_is_retried_max_tries_times(database: str, state: str) -> None:
     work, tries = counted(raising(state))
     with pytest.raises(DBAPIError) as error:
         committed(work)
     assert (sql_state(error.value), len(tries)) == (state, MAX_TRIES)
 
 
-def test_a_stale_read_is_done_again_and_nothing_of_it_stays(world: World) -> None:
+def test_stale_read_is_rolled_back_and_retried(world: World) -> None:
     def work(connection: Connection) -> str:
         connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('once')")
         if len(tries) < 3:
@@ -117,8 +117,8 @@ def test_a_stale_read_is_done_again_and_nothing_of_it_stays(world: World) -> Non
     assert len(world.rows("SELECT * FROM brands")) == 1
 
 
-def test_a_deadlock_that_the_driver_meets_by_itself_is_done_again_too(database: str) -> None:
-    """COPY goes past SQLAlchemy, and so do its errors."""
+def test_deadlock_raised_by_the_driver_is_retried(database: str) -> None:
+    """COPY uses the driver directly, so that its errors are not wrapped by SQLAlchemy."""
 
     def work(connection: Connection) -> str:
         driver = connection.connection.driver_connection
@@ -131,7 +131,7 @@ def test_a_deadlock_that_the_driver_meets_by_itself_is_done_again_too(database: 
     assert committed(again) == "done"
 
 
-def test_another_error_is_not_tried_again(database: str) -> None:
+def test_other_errors_are_not_retried(database: str) -> None:
     for state in ("23505", "22003", "55P03"):
         work, tries = counted(raising(state))
         with pytest.raises(DBAPIError):
@@ -139,7 +139,7 @@ def test_another_error_is_not_tried_again(database: str) -> None:
         assert len(tries) == 1
 
 
-def test_a_snapshot_is_of_one_moment_and_writes_nothing(world: World, noon: datetime) -> None:
+def test_snapshot_sees_one_state_and_is_read_only(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brands = "SELECT count(*) FROM brands"
     with snapshot() as connection:
@@ -164,7 +164,7 @@ ADD_CAMPAIGN = text("INSERT INTO campaigns (brand_id, name) VALUES (:id, 'Campai
 NAMES = text("SELECT id, name FROM brands WHERE name <> :other ORDER BY id")
 
 
-def test_what_goes_in_one_trip_is_all_done_or_fails_as_it_would_alone(world: World) -> None:
+def test_pipelined_queries_all_succeed_or_raise_the_first_error(world: World) -> None:
     brand = world.brand()
     with transaction() as connection:
         found = query_pipelined(
@@ -181,7 +181,7 @@ SETTINGS = text("SELECT current_setting('lock_timeout'), current_setting('plan_c
 
 
 @pytest.mark.parametrize(("is_small", "plans"), [(True, "force_generic_plan"), (False, "auto")])
-def test_the_settings_of_a_transaction_hold_for_it_alone(world: World, *, is_small: bool, plans: str) -> None:
+def test_transaction_settings_do_not_outlive_the_transaction(world: World, *, is_small: bool, plans: str) -> None:
     brand = world.brand()
 
     def work(connection: Connection) -> list[list[tuple[Any, ...]]]:
@@ -200,7 +200,7 @@ def backend(connection: Connection) -> Any:
 
 
 @pytest.mark.parametrize("queries", [1, 2])
-def test_a_connection_that_is_lost_in_a_trip_is_a_fault_that_passes(world: World, queries: int) -> None:
+def test_connection_lost_during_queries_is_a_transient_error(world: World, queries: int) -> None:
     brand = world.brand()
 
     def lose() -> None:
@@ -215,7 +215,7 @@ def test_a_connection_that_is_lost_in_a_trip_is_a_fault_that_passes(world: World
         assert connection.scalar(text("SELECT name FROM brands")) == "Brand"
 
 
-def test_connections_that_died_while_they_lay_idle_are_replaced(world: World) -> None:
+def test_dead_idle_connections_are_replaced(world: World) -> None:
     with transaction() as one, transaction() as other:
         dead = [backend(one), backend(other)]
     world.execute("SELECT pg_terminate_backend(unnest(%s::int[]))", dead)
@@ -223,7 +223,7 @@ def test_connections_that_died_while_they_lay_idle_are_replaced(world: World) ->
         assert not {backend(one), backend(other)} & set(dead)
 
 
-def test_one_that_is_trusted_and_died_is_lost_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_connection_within_ping_grace_fails_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PingGrace, "seconds", 10.0)
     with transaction() as connection:
         dead = backend(connection)
@@ -234,7 +234,7 @@ def test_one_that_is_trusted_and_died_is_lost_once(world: World, monkeypatch: py
     assert committed(backend) != dead
 
 
-def test_no_connection_is_trusted_for_what_is_not_done_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ping_grace_does_not_apply_outside_committed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PingGrace, "seconds", 10.0)
     dead = committed(backend)
     world.execute("SELECT pg_terminate_backend(%s)", dead)

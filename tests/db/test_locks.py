@@ -1,4 +1,4 @@
-"""Locks are rows: whoever only reads stops nobody, and ids of status changes follow the order of commits."""
+"""Named locks are rows: readers cannot block writers, and ids of status changes rise in commit order."""
 
 import re
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ CHANGE = """
 
 @pytest.fixture
 def reader(url_of: UrlOf) -> Iterator[psycopg.Connection]:
-    """The read-only role, with every advisory lock that anything of ours ever took."""
+    """A connection of the read-only role that holds every advisory lock that any version has used."""
     with closing(psycopg.connect(url_of(DatabaseRole.READER), autocommit=True)) as connection:
         connection.execute("SET default_transaction_read_only = off")
         for name in (*OLD_NAMES, *Lock):
@@ -48,7 +48,7 @@ def reader(url_of: UrlOf) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def test_a_reader_can_take_none_of_the_locks(reader: psycopg.Connection) -> None:
+def test_reader_role_cannot_take_any_lock(reader: psycopg.Connection) -> None:
     for table in LOCKED_TABLES:
         for strength in STRENGTHS:
             with pytest.raises(DENIED):
@@ -58,7 +58,7 @@ def test_a_reader_can_take_none_of_the_locks(reader: psycopg.Connection) -> None
                 reader.execute(f"LOCK TABLE {table} IN {mode} MODE".encode())
 
 
-def test_a_reader_with_every_advisory_lock_stops_nothing(
+def test_reader_holding_all_advisory_locks_blocks_nothing(
     world: World, noon: datetime, reader: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "2000")
@@ -77,7 +77,7 @@ def test_a_reader_with_every_advisory_lock_stops_nothing(
 
 
 @pytest.mark.parametrize("role", [DatabaseRole.WORKER, DatabaseRole.WEB])
-def test_processes_take_the_locks_and_cannot_edit_them(world: World, url_of: UrlOf, role: DatabaseRole) -> None:
+def test_processes_can_take_the_locks_but_not_edit_them(world: World, url_of: UrlOf, role: DatabaseRole) -> None:
     assert {row["name"] for row in world.rows("SELECT name FROM locks")} == set(Lock)
     with psycopg.connect(url_of(role), autocommit=True) as connection:
         for lock in Lock:
@@ -88,7 +88,7 @@ def test_processes_take_the_locks_and_cannot_edit_them(world: World, url_of: Url
 
 
 @pytest.mark.parametrize("statement", ["UPDATE locks SET name = name", "DELETE FROM locks", "TRUNCATE locks"])
-def test_the_owner_loses_no_lock_by_mistake(world: World, statement: str) -> None:
+def test_owner_cannot_edit_or_delete_locks(world: World, statement: str) -> None:
     with pytest.raises(DENIED, match="there to be locked"):
         world.execute(statement)
 
@@ -102,7 +102,7 @@ def test_one_transaction_at_a_time_holds_a_lock(database: str) -> None:
         assert locks.take_if_free(third, Lock.CATALOG)
 
 
-def test_ids_of_status_changes_follow_the_order_of_commits_whoever_appends(world: World) -> None:
+def test_ids_of_status_changes_rise_in_commit_order(world: World) -> None:
     campaigns = [world.campaign(world.brand(daily=10)) for _ in range(2)]
     key = world.brand_of(campaigns[0]), campaigns[0]
     with psycopg.connect(world.url) as by_hand:
@@ -116,7 +116,7 @@ def test_ids_of_status_changes_follow_the_order_of_commits_whoever_appends(world
     assert [row["id"] for row in world.rows("SELECT id FROM status_changes ORDER BY id")] == [first, first + 1]
 
 
-def test_nothing_of_ours_takes_an_advisory_lock(world: World) -> None:
+def test_no_statement_takes_an_advisory_lock(world: World) -> None:
     functions = world.rows(
         "SELECT proname FROM pg_proc WHERE prosrc ~* 'advisory' AND pronamespace = current_schema()::regnamespace"
     )

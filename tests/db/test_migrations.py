@@ -1,4 +1,4 @@
-"""Migrations on a database of their own: up, down, up again, and equal to the models."""
+"""Migrations on an empty database: up, down, up again, and equal to the models."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def names(connection: Connection, query: str) -> set[str]:
     return set(connection.exec_driver_sql(query).scalars())
 
 
-def test_go_up_down_and_up_again_and_leave_nothing_behind(empty: Connection) -> None:
+def test_migrations_go_up_down_and_up_and_leave_nothing_behind(empty: Connection) -> None:
     command.upgrade(config(empty), "head")
     tables, functions = names(empty, TABLES), names(empty, FUNCTIONS)
     assert {"brands", "spend_events", "status_changes"} <= tables
@@ -52,19 +52,19 @@ def test_go_up_down_and_up_again_and_leave_nothing_behind(empty: Connection) -> 
     assert (names(empty, TABLES), names(empty, FUNCTIONS)) == (tables, functions)
 
 
-def test_make_what_the_models_say(empty: Connection) -> None:
+def test_migrations_create_what_the_models_define(empty: Connection) -> None:
     command.upgrade(config(empty), "head")
     command.check(config(empty))
 
 
-def test_make_the_months_around_now(empty: Connection) -> None:
+def test_migrations_create_the_ledger_months_around_now(empty: Connection) -> None:
     command.upgrade(config(empty), "head")
     months = [table for table in names(empty, TABLES) if table.startswith("spend_events_")]
     assert len(months) == 17
 
 
-def test_give_up_soon_when_a_table_is_locked_and_change_nothing(empty: Connection) -> None:
-    """The limits hold within the migration's own transaction alone."""
+def test_migration_times_out_on_a_locked_table_and_changes_nothing(empty: Connection) -> None:
+    """The timeouts apply only within the migration's own transaction."""
     command.upgrade(config(empty), "head")
     empty.commit()
     assert empty.exec_driver_sql("SHOW lock_timeout").scalar_one() == "0"
@@ -73,7 +73,7 @@ def test_give_up_soon_when_a_table_is_locked_and_change_nothing(empty: Connectio
     assert "brands" in names(empty, TABLES)
 
 
-def test_campaigns_of_before_are_in_default_accounts(empty: Connection) -> None:
+def test_migration_puts_existing_campaigns_in_default_accounts(empty: Connection) -> None:
     command.upgrade(config(empty), "0007")
     empty.exec_driver_sql("INSERT INTO brands (name) VALUES ('a'), ('b')")
     empty.exec_driver_sql(

@@ -1,4 +1,4 @@
-"""Pages may look at a replica while it keeps up, and never notice when it does not."""
+"""Pages read from a replica while it keeps up, and from the primary otherwise."""
 
 import shutil
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ IS_REPLICA = text("SELECT pg_is_in_recovery()")
 
 @pytest.fixture(scope="module")
 def streaming() -> Iterator[str]:
-    """A replica of the tests' Postgres: the URL of its database `postgres`."""
+    """The server URL, without a database name, of a replica of the tests' Postgres."""
     home = new_folder("spendgate-standby-")
     with standby(settings().required_database_url(), home / "home") as url:
         yield url.rpartition("/")[0]
@@ -33,16 +33,16 @@ def streaming() -> Iterator[str]:
 
 @pytest.fixture
 def looking(world: World, streaming: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A process told of the replica; the replica's URL for this test's database."""
+    """Configures this process to use the replica; yields the replica's URL for this test's database."""
     url = f"{streaming}/{world.url.rpartition('/')[2]}"
     monkeypatch.setenv("REPLICA_DATABASE_URL", url)
     monkeypatch.setattr(replica, "LEFT_FOR_SECONDS", 0.5)
     settings.cache_clear()
     replica.replica.cache_clear()
     yield url
-    told = replica.replica()
-    if told is not None:
-        told._engine.dispose()
+    configured = replica.replica()
+    if configured is not None:
+        configured._engine.dispose()
     replica.replica.cache_clear()
 
 
@@ -56,26 +56,26 @@ def brands_seen() -> int:
         return int(connection.scalar(text("SELECT count(*) FROM brands")) or 0)
 
 
-def test_without_a_replica_the_primary_is_asked(world: World) -> None:
+def test_primary_is_read_without_a_replica(world: World) -> None:
     world.brand()
     assert replica.replica() is None
     assert (asked_the_replica(), brands_seen()) == (False, 1)
 
 
-def test_the_replica_is_asked_and_sees_what_was_committed(world: World, looking: str) -> None:
+def test_replica_is_read_and_sees_committed_rows(world: World, looking: str) -> None:
     del looking
     eventually(asked_the_replica)
     world.brand()
     eventually(lambda: brands_seen() == 1)
 
 
-def test_a_view_writes_nothing(world: World, looking: str) -> None:
+def test_view_is_read_only(world: World, looking: str) -> None:
     del world, looking
     with view() as connection, pytest.raises(Exception, match="read-only"):
         connection.execute(text("DELETE FROM brands"))
 
 
-def test_a_replica_that_is_away_is_left_for_a_while(
+def test_unreachable_replica_is_skipped_for_a_while(
     world: World, looking: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REPLICA_DATABASE_URL", urlsplit(looking)._replace(netloc="app@127.0.0.1:1").geturl())
@@ -88,7 +88,7 @@ def test_a_replica_that_is_away_is_left_for_a_while(
     assert lines(logged, "replica.left") == [{"for_seconds": 30.0, "error": "OperationalError"}]
 
 
-def test_a_replica_that_is_late_is_left_until_it_has_caught_up(
+def test_late_replica_is_skipped_until_it_has_caught_up(
     world: World, looking: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     eventually(asked_the_replica)
@@ -102,7 +102,7 @@ def test_a_replica_that_is_late_is_left_until_it_has_caught_up(
     eventually(lambda: asked_the_replica() and brands_seen() == 1)
 
 
-def test_a_replica_that_hears_nothing_from_the_primary_is_left(world: World, looking: str) -> None:
+def test_replica_disconnected_from_the_primary_is_skipped(world: World, looking: str) -> None:
     eventually(asked_the_replica)
     with psycopg.connect(looking, autocommit=True) as operator:
         ((primary,),) = operator.execute("SELECT setting FROM pg_settings WHERE name = 'primary_conninfo'").fetchall()
@@ -116,7 +116,7 @@ def test_a_replica_that_hears_nothing_from_the_primary_is_left(world: World, loo
     eventually(lambda: asked_the_replica() and brands_seen() == 1)
 
 
-def test_pages_look_at_the_replica(world: World, looking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_read_from_the_replica(world: World, looking: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPENDGATE_OPEN_DASHBOARD", "true")
     settings.cache_clear()
     eventually(asked_the_replica)

@@ -1,4 +1,4 @@
-"""What each database role can do, and what it is refused, as Postgres itself decides it."""
+"""The privileges of each database role, checked by Postgres itself."""
 
 import importlib
 import pkgutil
@@ -44,17 +44,17 @@ FORBIDDEN = (
 
 @pytest.fixture
 def urls(url_of: UrlOf) -> Urls:
-    """The roles that every test's database knows, as `create-roles` made them."""
+    """The connection URLs of the roles that `create-roles` created."""
     return {role: url_of(role) for role in DatabaseRole}
 
 
 def refused(url: str, statement: str) -> bool:
-    """Whether Postgres refuses the statement for lack of a privilege; false where it lets it run."""
+    """Whether Postgres refuses the statement for lack of a privilege."""
     with psycopg.connect(url) as connection:
         try:
             connection.execute(statement.encode())
         except DENIED as error:
-            # A trigger that stands in the way of whoever has the privilege says it in other words.
+            # A trigger may refuse the statement of a role that has the privilege, with another message.
             return "append-only" not in str(error)
         finally:
             connection.rollback()
@@ -62,7 +62,7 @@ def refused(url: str, statement: str) -> bool:
 
 
 def statements() -> dict[str, str]:
-    """Every statement of db/repository by its place and name, with $1, $2 … where its values go."""
+    """Every statement of db/repository, with $1, $2 … for its values, by module, constant name and number."""
     found = {}
     for module in pkgutil.walk_packages(db.repository.__path__, "db.repository."):
         place = module.name.rpartition(".")[2]
@@ -88,7 +88,7 @@ def numbered(clause: TextClause) -> str:
 
 
 def refused_statements(url: str) -> set[str]:
-    """The statements of db/repository that Postgres would not start for this login."""
+    """The statements of db/repository that this login lacks the privileges for."""
     denied = set()
     with psycopg.connect(url, autocommit=True) as connection:
         for name, text in statements().items():
@@ -103,7 +103,7 @@ def refused_statements(url: str) -> set[str]:
     return denied
 
 
-def test_every_table_is_granted_by_name_to_somebody_or_withheld_on_purpose() -> None:
+def test_privileges_name_every_table() -> None:
     tables = {*Base.metadata.tables, "alembic_version"}
     assert db.models.access.User.__tablename__ in tables
     assert db.models.delivery.SequenceRun.__tablename__ in tables
@@ -115,12 +115,12 @@ def test_every_table_is_granted_by_name_to_somebody_or_withheld_on_purpose() -> 
     assert all(set(granted) <= tables for granted in TABLES.values())
 
 
-def test_the_web_role_may_run_every_statement_there_is(urls: Urls) -> None:
+def test_web_role_may_run_every_statement_except_ledger_drops_and_new_epochs(urls: Urls) -> None:
     assert len(statements()) > 120
     assert refused_statements(urls[DatabaseRole.WEB]) == {"ledger.DROP_MONTHS.0", "feed.NEW_EPOCH.0"}
 
 
-def test_the_worker_role_may_run_all_but_what_people_and_keys_are_for(urls: Urls) -> None:
+def test_worker_role_may_run_all_statements_except_edits_and_access(urls: Urls) -> None:
     denied = refused_statements(urls[DatabaseRole.WORKER])
     for_people = (
         *("access.", "audit.INSERT", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair."),
@@ -132,7 +132,7 @@ def test_the_worker_role_may_run_all_but_what_people_and_keys_are_for(urls: Urls
 
 
 @pytest.mark.parametrize("role", [DatabaseRole.WORKER, DatabaseRole.WEB, DatabaseRole.READER])
-def test_history_is_append_only_for_every_process(urls: Urls, world: World, role: DatabaseRole) -> None:
+def test_histories_are_append_only_for_every_process(urls: Urls, world: World, role: DatabaseRole) -> None:
     campaign = world.campaign(world.brand(daily=UNIT))
     event = world.spend(campaign, UNIT)
     month = f"spend_events_{event['occurred_at'][:7].replace('-', '_')}"
@@ -146,7 +146,7 @@ def test_history_is_append_only_for_every_process(urls: Urls, world: World, role
     assert refused(urls[role], WRITABLE + "ALTER FUNCTION refuse_edit_of_history() RENAME TO other")
 
 
-def test_a_worker_cannot_change_what_people_want_nor_see_who_they_are(urls: Urls, world: World) -> None:
+def test_worker_cannot_edit_configuration_nor_read_users(urls: Urls, world: World) -> None:
     worker = urls[DatabaseRole.WORKER]
     world.campaign(world.brand(daily=UNIT))
     for statement in (
@@ -166,7 +166,7 @@ def test_a_worker_cannot_change_what_people_want_nor_see_who_they_are(urls: Urls
         assert not refused(worker, statement), statement
 
 
-def test_a_worker_ends_no_session_that_lasts_and_writes_no_edit_in_anybodys_name(urls: Urls, world: World) -> None:
+def test_worker_cannot_end_valid_sessions_nor_write_audit_entries(urls: Urls, world: World) -> None:
     world.execute("INSERT INTO users (email, password_hash) VALUES ('ops@example.com', '')")
     for token, lasts in (("01", "1 hour"), ("02", "-1 second")):
         world.execute(
@@ -193,7 +193,7 @@ def test_a_worker_ends_no_session_that_lasts_and_writes_no_edit_in_anybodys_name
     assert refused(urls[DatabaseRole.READER], WRITABLE + "SELECT forget_expired(now())")
 
 
-def test_the_web_role_makes_an_owner_by_the_one_path_that_leaves_an_audit_entry(urls: Urls, world: World) -> None:
+def test_web_role_makes_owners_only_through_the_audited_function(urls: Urls, world: World) -> None:
     web = urls[DatabaseRole.WEB]
     world.execute("INSERT INTO users (email, password_hash, role) VALUES ('ops@example.com', '', 'operator')")
     world.execute("INSERT INTO users (email, password_hash, role) VALUES ('old@example.com', '', 'owner')")
@@ -217,9 +217,9 @@ def test_the_web_role_makes_an_owner_by_the_one_path_that_leaves_an_audit_entry(
         assert not refused(web, statement), statement
     with psycopg.connect(web, autocommit=True) as connection:
         connection.execute("SELECT make_owner(1, 'user:boss@example.com', now(), 'edit')")
-        for nobody in ("''", "NULL"):
+        for no_author in ("''", "NULL"):
             with pytest.raises(psycopg.errors.InvalidParameterValue):
-                connection.execute(f"SELECT make_owner(2, {nobody}, now(), 'edit')".encode())
+                connection.execute(f"SELECT make_owner(2, {no_author}, now(), 'edit')".encode())
     assert world.one("SELECT role, disabled_at FROM users WHERE id = 1") == {"role": "owner", "disabled_at": None}
     assert world.one("SELECT changed_by, action, subject, subject_id, old, new FROM audit_entries") == {
         "changed_by": "user:boss@example.com",
@@ -231,7 +231,7 @@ def test_the_web_role_makes_an_owner_by_the_one_path_that_leaves_an_audit_entry(
     }
 
 
-def test_nobody_else_connects_or_makes_temporary_tables_and_a_reader_is_bounded(database: str) -> None:
+def test_public_cannot_connect_and_reader_sessions_have_limits(database: str) -> None:
     with roles_of(database) as made, psycopg.connect(database, autocommit=True) as connection:
         granted = connection.execute(
             "SELECT array_agg(privilege_type) FROM pg_database, aclexplode(datacl)"
@@ -253,7 +253,7 @@ def test_nobody_else_connects_or_makes_temporary_tables_and_a_reader_is_bounded(
                 assert reading.execute(f"SHOW {setting}".encode()).fetchone() != ("0",), setting
 
 
-def test_a_reader_sees_all_but_secrets_and_writes_nothing(database: str) -> None:
+def test_reader_reads_everything_except_secrets_and_writes_nothing(database: str) -> None:
     with roles_of(database) as made:
         reader = made[DatabaseRole.READER]
         assert_reads_all_but_secrets(reader)
@@ -272,7 +272,7 @@ def assert_reads_all_but_secrets(reader: str) -> None:
             assert refused(reader, WRITABLE + statement.format(table.name)), table.name
 
 
-def test_a_worker_makes_months_and_drops_only_what_the_retention_lets_go(
+def test_worker_creates_ledger_months_and_drops_only_those_beyond_retention(
     urls: Urls, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker, migrator = urls[DatabaseRole.WORKER], urls[DatabaseRole.MIGRATOR]
@@ -302,7 +302,7 @@ def test_a_worker_makes_months_and_drops_only_what_the_retention_lets_go(
     )
 
 
-def test_names_in_a_callers_way_do_not_lead_the_owners_functions_astray(urls: Urls, world: World) -> None:
+def test_objects_in_a_callers_search_path_do_not_redirect_owner_functions(urls: Urls, world: World) -> None:
     with psycopg.connect(urls[DatabaseRole.WORKER], autocommit=True) as connection:
         connection.execute("CREATE TEMP TABLE spend_events (LIKE public.spend_events) PARTITION BY RANGE (occurred_at)")
         connection.execute(

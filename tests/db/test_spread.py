@@ -1,4 +1,4 @@
-"""Ledger, counters and histories can be spread over servers by brand: their keys and an event's way allow it."""
+"""Ledger, counters and histories can be sharded by brand: their keys and the statements that count allow it."""
 
 import re
 from typing import Any
@@ -21,8 +21,8 @@ MORE_THAN_A_DAY = 1_000
 
 
 @pytest.mark.parametrize("table", [*OF_BRANDS, *HISTORIES, A_MONTH])
-def test_postgres_takes_the_keys_of_a_table_that_is_spread_by_brand(world: World, table: str) -> None:
-    """A unique key that lacks what the rows are spread by cannot be kept, and is refused."""
+def test_keys_allow_partitioning_each_table_by_brand(world: World, table: str) -> None:
+    """Postgres refuses a unique key without the partition key on a partitioned table."""
     spread = sql.SQL("CREATE TABLE spread (LIKE {} INCLUDING INDEXES) PARTITION BY HASH (brand_id)")
     with psycopg.connect(world.url, autocommit=True) as connection:
         connection.execute(spread.format(sql.Identifier(table)))
@@ -35,16 +35,16 @@ def tables_in(statement: str) -> set[str]:
 
 
 def brands_in(statement: str, parameters: dict[str, Any]) -> set[int]:
-    """The brands that the statement itself names, by whichever of its parameters."""
+    """The brand ids in any of the statement's parameters."""
     found: set[int] = set()
     for name in re.findall(r"%\((\w*brands?(?:_ids?)?)\)s", statement):
-        told = parameters[name]
-        found |= set(map(int, re.findall(r"\d+", told)) if isinstance(told, str) else told)
+        value = parameters[name]
+        found |= set(map(int, re.findall(r"\d+", value)) if isinstance(value, str) else value)
     return found
 
 
 @pytest.mark.parametrize("events", [2, FEW_EVENTS + 2], ids=["few events", "many events"])
-def test_each_statement_on_the_way_of_an_event_names_its_brands(world: World, events: int) -> None:
+def test_each_statement_that_counts_events_names_their_brands(world: World, events: int) -> None:
     brands = [world.brand(daily=MORE_THAN_A_DAY, monthly=2 * MORE_THAN_A_DAY) for _ in range(3)]
     campaigns = [world.campaign(brand, schedule="Mon-Sun 00:00-24:00") for brand in brands]
     world.ingest([world.event(campaign, 1) for campaign in campaigns])  # from now on, workers know the campaigns

@@ -1,4 +1,4 @@
-"""Facts to decide on, and a second reading of the rules that looks at nothing but the fields of the wall clock."""
+"""Builders of facts, and a second, slow implementation of the rules that uses only local weekdays and minutes."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -61,7 +61,7 @@ def spent(
     scope: Scope = Scope.CAMPAIGN,
     ahead: int = 0,
 ) -> BudgetSpend:
-    """A budget with what was spent, read on the day `on`."""
+    """A budget with its spend in micros, in the window that contains the day `on`."""
     return BudgetSpend(Budget(scope, period, limit), window_of(period, date.fromisoformat(on)), spent_micros, ahead)
 
 
@@ -77,7 +77,7 @@ def campaign(
     return Campaign(Brand(ZoneInfo(zone), brand), status, starts_on, ends_on, parse_schedule(schedule), budgets)
 
 
-# The second reading
+# The second implementation
 
 
 def open_by_hand(schedule: Schedule, at: datetime, zone: ZoneInfo) -> bool:
@@ -118,7 +118,7 @@ def _has_room_by_hand(spent_micros: int, limit: int) -> bool:
 
 
 def day_holds_by_hand(campaign: Campaign, day: date) -> frozenset[Hold]:
-    """Every hold but that of the schedule: they last whole days."""
+    """The holds of a campaign on a day, except the schedule's: all these last whole days."""
     causes = {
         Hold.USER_PAUSED: campaign.configured_status == "paused",
         Hold.ARCHIVED: campaign.configured_status == "archived",
@@ -134,7 +134,7 @@ def day_holds_by_hand(campaign: Campaign, day: date) -> frozenset[Hold]:
 
 
 def holds_by_hand(campaign: Campaign) -> Callable[[datetime], frozenset[Hold]]:
-    """What holds at an instant. The holds of a day are read once a day: callers ask for every minute of months."""
+    """A function that returns the holds at an instant. It caches the holds of each day, since callers ask by minute."""
     zone = campaign.brand.time_zone
 
     @cache
@@ -149,7 +149,7 @@ def holds_by_hand(campaign: Campaign) -> Callable[[datetime], frozenset[Hold]]:
 
 
 def minutes_after(at: datetime, length: timedelta, step: timedelta = MINUTE) -> Iterator[datetime]:
-    """Every whole minute after `at`, or one in a step: rules and offsets change at no other instants."""
+    """Every whole minute after `at` until `length` later, or one per `step`. Rules change only at whole minutes."""
     moment = at.replace(second=0, microsecond=0) + MINUTE
     while moment <= at + length:
         yield moment
@@ -161,7 +161,7 @@ def minutes_after(at: datetime, length: timedelta, step: timedelta = MINUTE) -> 
 
 @cache
 def offset_changes(zone: str, first_year: int, last_year: int) -> tuple[datetime, ...]:
-    """The instants at which clocks change, by comparing days and then minutes."""
+    """The instants at which the zone's UTC offset changes, found by comparing days, then minutes."""
     first = datetime(first_year, 1, 1, tzinfo=UTC)
     days = [first + n * DAY for n in range((last_year - first_year + 1) * 366)]
     offsets = [day.astimezone(ZoneInfo(zone)).utcoffset() for day in days]
@@ -176,7 +176,7 @@ def _offset_change_after(at: datetime, zone: ZoneInfo) -> datetime:
 
 @cache
 def turning_points(zone: str) -> tuple[datetime, ...]:
-    """Where decisions are likely to go wrong: clock changes, a leap day, the end of a year, a day that never was."""
+    """Instants where decisions are likely to be wrong: clock changes, a leap day, the end of a year, a skipped day."""
     skipped = (APIA_SKIPS_A_DAY,) if zone == "Pacific/Apia" else ()
     return (*skipped, *offset_changes(zone, 2020, 2035), utc("2028-02-29T12:00"), utc("2026-12-31T18:00"))
 
@@ -197,7 +197,7 @@ zones = st.sampled_from(ALL_ZONES)
 days = st.dates(date(2020, 1, 1), date(2035, 12, 31))
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2035, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - given its zone
 moments = st.sampled_from(ZONES_OF_NOTE).flatmap(_moment_near)
-"""A zone of note and an instant within two days of one of its turning points."""
+"""A noteworthy zone, and an instant within two days of one of its turning points."""
 
 _minutes = st.sampled_from([0, 30, 60, 90, 105, 120, 135, 150, 180, 1380, 1410, 1440]) | st.integers(0, 1440)
 dayparts = st.builds(

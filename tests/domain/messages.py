@@ -1,4 +1,4 @@
-"""Messages as upstream sends them: good ones, nearly good ones, and anything that JSON can say."""
+"""Inputs as upstream sends them: valid ones, nearly valid ones, and any JSON values."""
 
 from datetime import datetime
 from typing import Any
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 
 def raw_event(**fields: object) -> Json:
-    """A good event, but for the `fields` given; a field of `...` is left out."""
+    """A valid event with the given `fields` replaced; a field set to `...` is left out."""
     good = {
         "event_id": EVENT_ID,
         "campaign_id": 17,
@@ -99,4 +99,4 @@ json_values = st.recursive(
 )
 _good = raw_event(source="meta", platform="meta", external_id="120", currency="USD") | raw_total()
 nearly_good = st.dictionaries(st.sampled_from(sorted(_good)), json_values, max_size=2).map(lambda odd: _good | odd)
-"""Events and totals at once, with at most two fields that hold anything at all."""
+"""Inputs with the fields of an event and of a total, of which at most two have any JSON value."""

@@ -1,4 +1,4 @@
-"""Budgets: what is spent in a window, and on which day the clock alone changes whether it is exhausted."""
+"""Budgets: spend in a window, and the day on which exhaustion changes by the clock alone."""
 
 from datetime import date
 
@@ -32,7 +32,7 @@ def test_a_limit_of_0_is_exhausted_after_a_refund(micros: int) -> None:
 @pytest.mark.parametrize(
     ("micros", "limit", "left"), [(-5, 0, 0), (0, 0, 0), (7, 0, 0), (-5, 10, 15), (4, 10, 6), (10, 10, 0), (11, 10, 0)]
 )
-def test_what_is_left_of_a_limit_counts_refunds_and_is_never_below_nothing(micros: int, limit: int, left: int) -> None:
+def test_micros_left_include_refunds_and_are_never_negative(micros: int, limit: int, left: int) -> None:
     assert left_micros(micros, limit) == left
 
 
@@ -40,12 +40,12 @@ def test_a_limit_of_0_never_flips() -> None:
     assert all(spent(0, limit=0, period=period).next_flip_day(SUNDAY) is None for period in Period)
 
 
-def test_a_refund_makes_room_again() -> None:
+def test_refund_below_the_limit_ends_exhaustion() -> None:
     assert spent(100, limit=100).is_exhausted_on(SUNDAY)
     assert not spent(100 - 1, limit=100).is_exhausted_on(SUNDAY)
 
 
-def test_spend_below_zero_is_far_from_the_limit() -> None:
+def test_negative_spend_does_not_exhaust_a_limit() -> None:
     refunded = spent(-500, limit=1)
     assert not refunded.is_exhausted_on(SUNDAY)
     assert refunded.next_flip_day(SUNDAY) is None
@@ -61,12 +61,12 @@ def test_days_before_the_window_have_nothing_spent() -> None:
     assert spent(100, limit=100).spent_on(SUNDAY - DAY) == 0
 
 
-def test_nothing_is_ahead_unless_told() -> None:
+def test_ahead_micros_default_to_0() -> None:
     budget = BudgetSpend(Budget(Scope.BRAND, Period.DAILY, 1), window_of(Period.DAILY, SUNDAY), 1)
     assert budget.spent_on(MONDAY) == 0
 
 
-def test_spend_ahead_counts_in_the_next_window_alone() -> None:
+def test_spend_ahead_counts_in_the_next_window_only() -> None:
     budget = spent(3, limit=100, ahead=7)
     assert [budget.spent_on(SUNDAY + n * DAY) for n in range(3)] == [3, 7, 0]
 
@@ -84,7 +84,7 @@ def test_spend_ahead_flips_when_its_window_begins_and_when_it_ends() -> None:
     assert budget.next_flip_day(MONDAY + DAY) is None
 
 
-def test_exhausted_now_and_ahead_flips_after_both_windows() -> None:
+def test_budget_exhausted_now_and_ahead_flips_after_both_windows() -> None:
     assert spent(100, limit=100, ahead=100).next_flip_day(SUNDAY) == MONDAY + DAY
 
 
@@ -98,7 +98,7 @@ def test_exhausted_now_and_ahead_flips_after_both_windows() -> None:
         (Period.LIFETIME, None),
     ],
 )
-def test_an_exhausted_budget_is_free_when_its_window_ends(period: Period, flips_on: date | None) -> None:
+def test_exhausted_budget_flips_when_its_window_ends(period: Period, flips_on: date | None) -> None:
     assert spent(100, limit=100, period=period).next_flip_day(SUNDAY) == flips_on
 
 
@@ -113,7 +113,7 @@ def test_a_budget_that_is_not_exhausted_never_flips_by_the_clock() -> None:
     st.integers(-2, 4),
     st.integers(-2, 4),
 )
-def test_the_flip_day_is_the_first_day_that_differs(budget: Budget, day: date, now: int, ahead: int) -> None:
+def test_flip_day_is_the_first_day_with_another_exhaustion(budget: Budget, day: date, now: int, ahead: int) -> None:
     spend = BudgetSpend(budget, window_of(budget.period, day), now, ahead)
     before = spend.is_exhausted_on(day)
     later = (day + n * DAY for n in range(1, 2 * 366 + 1))

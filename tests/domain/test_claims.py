@@ -1,4 +1,4 @@
-"""Which campaign a platform's id means on a day: by account, by who held it until when, and by what the sender sees."""
+"""The campaign that an external id means on a day: by account, by past owners, and by the brands the sender may see."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -44,18 +44,18 @@ def refusal(day: date, *claims: Claim) -> Reason:
     return refused.value.reason
 
 
-def test_a_released_id_is_the_old_campaigns_before_its_last_day_and_the_new_ones_from_then_on() -> None:
+def test_released_id_belongs_to_the_old_campaign_before_until_day_and_to_the_new_one_from_then() -> None:
     claims = claim(1, NEW), claim(1, OLD, NEXT_DAY)
     assert on(DAY, *claims) is OLD
     assert on(NEXT_DAY, *claims) is NEW
 
 
-def test_a_released_id_that_nobody_took_is_unknown_from_its_last_day_on() -> None:
+def test_released_id_without_a_new_owner_is_unknown_from_until_day_on() -> None:
     assert on(DAY, claim(1, OLD, NEXT_DAY)) is OLD
     assert refusal(NEXT_DAY, claim(1, OLD, NEXT_DAY)) is Reason.UNKNOWN_CAMPAIGN
 
 
-def test_campaigns_of_two_accounts_are_ambiguous_on_days_that_both_hold() -> None:
+def test_id_in_two_accounts_is_ambiguous_on_days_that_both_own() -> None:
     claims = claim(1, OLD, NEXT_DAY), claim(2, OTHER)
     assert refusal(DAY, *claims) is Reason.AMBIGUOUS_CAMPAIGN
     assert on(NEXT_DAY, *claims) is OTHER
@@ -65,12 +65,12 @@ def test_one_campaign_in_two_accounts_is_not_ambiguous() -> None:
     assert on(DAY, claim(1, OLD, NEXT_DAY), claim(2, OLD, NEXT_DAY), claim(2, NEW)) is OLD
 
 
-def test_a_campaign_that_the_sender_may_not_see_hides_no_other_and_is_not_named() -> None:
+def test_invisible_campaign_neither_hides_another_nor_is_found() -> None:
     assert on(DAY, claim(1, None), claim(2, NEW)) is NEW
     assert refusal(DAY, claim(1, None, NEXT_DAY), claim(1, NEW)) is Reason.UNKNOWN_CAMPAIGN
 
 
-def test_an_event_belongs_to_the_old_campaign_while_its_own_wall_clock_shows_an_earlier_day() -> None:
+def test_event_counts_for_the_old_campaign_while_its_brands_local_day_is_before_until_day() -> None:
     claims = known(claim(1, OLD, date(2026, 11, 23), TOKYO), claim(1, NEW))
     for at, campaign in (("2026-11-22T14:59:59Z", 1), ("2026-11-22T15:00:00Z", 2)):
         draft = read_event(raw_event(campaign_id=..., platform="meta", external_id="120", occurred_at=at))
@@ -78,7 +78,7 @@ def test_an_event_belongs_to_the_old_campaign_while_its_own_wall_clock_shows_an_
         assert taken.campaign_id == campaign  # type: ignore[union-attr]  # taken
 
 
-def test_an_account_is_part_of_the_name() -> None:
+def test_account_is_part_of_the_campaign_key() -> None:
     fields = {"platform": "meta", "external_id": 120}
     assert campaign_of(fields | {"account": 555}) == ("meta", "120", "555")
     assert campaign_of(fields | {"account": None}) == campaign_of(fields | {"account": ""}) == NAME

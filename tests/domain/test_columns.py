@@ -1,4 +1,4 @@
-"""The lane of plain batches: what it takes is what reading and judging one by one takes, or it takes nothing."""
+"""The fast path for batches: it returns the same events as reading and judging one by one, or None."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +60,7 @@ CLOSELY = settings(QUICK, max_examples=400)
 
 @st.composite
 def inputs(draw: st.DrawFn) -> Any:
-    """A good event, with up to two fields of another value or left out; now and then no event at all."""
+    """A valid event with up to two fields changed or left out; occasionally a value that is no event."""
     if draw(st.integers(0, 30)) == 0:
         return draw(st.sampled_from(([], None, "event", 7, {})))
     raw = raw_event(event_id=str(draw(st.uuids())), source="bidder")
@@ -75,7 +75,7 @@ def inputs(draw: st.DrawFn) -> Any:
 
 @CLOSELY
 @given(st.lists(inputs(), max_size=4))
-def test_what_is_read_in_columns_is_what_is_read_one_by_one(payloads: list[Any]) -> None:
+def test_columns_read_the_same_events_as_read_event(payloads: list[Any]) -> None:
     read = [read_event(payload) for payload in payloads]
     columns = plain_drafts(payloads)
     if columns is not None:
@@ -94,7 +94,7 @@ def one_by_one(columns: PlainDrafts, payloads: list[Any]) -> list[SpendDraft]:
 
 @CLOSELY
 @given(st.lists(inputs(), max_size=4))
-def test_what_is_judged_in_columns_is_what_is_judged_one_by_one(payloads: list[Any]) -> None:
+def test_columns_accept_the_same_events_as_judge_event(payloads: list[Any]) -> None:
     columns = plain_drafts(payloads)
     events = None if columns is None else judge_columns(columns, ACCOUNTS, NOW, BOUNDS)
     if events is not None:
@@ -103,7 +103,7 @@ def test_what_is_judged_in_columns_is_what_is_judged_one_by_one(payloads: list[A
         assert judged == [tuple(row) for row in zip(*events, strict=True)]
 
 
-def test_a_batch_of_good_events_is_plain() -> None:
+def test_batch_of_well_formed_events_is_read_as_columns() -> None:
     payloads = [raw_event(event_id=str(UUID(int=n)), source="bidder", sequence=n, note="kept") for n in range(1, 4)]
     columns = plain_drafts(payloads)
     assert columns is not None
@@ -113,11 +113,11 @@ def test_a_batch_of_good_events_is_plain() -> None:
     assert events.payloads is payloads
 
 
-def test_an_empty_batch_needs_a_closer_look() -> None:
+def test_empty_batch_is_not_read_as_columns() -> None:
     assert plain_drafts([]) is None
 
 
-def test_events_are_joined_and_chosen_in_order() -> None:
+def test_event_columns_join_and_drop_rows_in_order() -> None:
     one = EventColumns(["a"], [1], [10], [NOW], [5], [""], [NOW.date()], ["first"])
     other = EventColumns(["b"], [2], [20], [NOW], [6], ["s"], [NOW.date()], ["second"])
     both = EventColumns.joined([one, other])

@@ -1,4 +1,4 @@
-"""Dayparts: one at a time, together, and as people write them."""
+"""Dayparts: single ones, whole schedules, and their text form."""
 
 from datetime import datetime
 from itertools import pairwise, permutations
@@ -35,7 +35,7 @@ def test_a_weekday_outside_1_to_7_is_refused(weekday: int) -> None:
 
 @pytest.mark.parametrize(("starts", "ends"), [(-1, 60), (60, 60), (61, 60), (0, 1441), (1440, 1441), (1440, 1440)])
 def test_a_daypart_outside_its_day_or_empty_is_refused(starts: int, ends: int) -> None:
-    with pytest.raises(InvalidValue, match="not a stretch within 0 to 1440") as refusal:
+    with pytest.raises(InvalidValue, match="must rise, within 0 to 1440") as refusal:
         Daypart(MONDAY, starts, ends)
     assert refusal.value.field == "daypart"
 
@@ -56,24 +56,24 @@ def test_a_window_that_ends_at_midnight_is_one_daypart() -> None:
     assert daypart_window(MONDAY, 1320, 0) == daypart_window(MONDAY, 1320, 1440) == (Daypart(MONDAY, 1320, 1440),)
 
 
-def test_a_window_that_ends_where_it_starts_lasts_24_hours() -> None:
+def test_window_that_ends_at_its_start_lasts_24_hours() -> None:
     assert daypart_window(MONDAY, 360, 360) == (Daypart(MONDAY, 360, 1440), Daypart(TUESDAY, 0, 360))
 
 
-def test_dayparts_that_touch_or_overlap_become_one() -> None:
+def test_adjoining_or_overlapping_dayparts_are_merged() -> None:
     parts = (Daypart(MONDAY, 60, 120), Daypart(MONDAY, 120, 180), Daypart(MONDAY, 150, 170), Daypart(MONDAY, 181, 200))
     for order in permutations(parts):
         assert normalised(order) == (Daypart(MONDAY, 60, 180), Daypart(MONDAY, 181, 200))
 
 
-def test_dayparts_of_two_days_stay_two() -> None:
+def test_dayparts_of_two_days_are_not_merged() -> None:
     parts = (Daypart(MONDAY, 0, 1440), Daypart(TUESDAY, 0, 1440))
     assert normalised(reversed(parts)) == parts
 
 
 @QUICK
 @given(schedules, moments)
-def test_normalised_opens_the_same_minutes(schedule: Schedule, moment: tuple[str, datetime]) -> None:
+def test_normalised_schedule_is_open_in_the_same_minutes(schedule: Schedule, moment: tuple[str, datetime]) -> None:
     zone, at = ZoneInfo(moment[0]), moment[1]
     assert normalised(normalised(schedule)) == normalised(schedule)
     for later in minutes_after(at, 3 * HOUR):
@@ -82,25 +82,27 @@ def test_normalised_opens_the_same_minutes(schedule: Schedule, moment: tuple[str
 
 @QUICK
 @given(schedules)
-def test_normalised_dayparts_neither_overlap_nor_touch(schedule: Schedule) -> None:
+def test_normalised_dayparts_neither_overlap_nor_adjoin(schedule: Schedule) -> None:
     for one, following in pairwise(normalised(schedule)):
         assert (one.weekday, one.ends_minute) < (following.weekday, following.starts_minute)
 
 
-def test_a_day_is_copied_over_what_other_days_had() -> None:
+def test_copied_weekday_replaces_the_dayparts_of_other_days() -> None:
     schedule = parse_schedule("Mon 09:00-12:00, Mon 13:00-17:00, Sat 08:00-20:00, Sun 01:00-02:00")
     expected = "Mon-Tue 09:00-12:00, Mon-Tue 13:00-17:00, Sat 09:00-12:00, Sat 13:00-17:00, Sun 01:00-02:00"
     assert copy_weekday(schedule, MONDAY, onto=[TUESDAY, SATURDAY]) == parse_schedule(expected)
 
 
-def test_a_day_copied_onto_itself_stays() -> None:
+def test_weekday_copied_onto_itself_does_not_change() -> None:
     schedule = parse_schedule("Mon 09:00-12:00")
     assert copy_weekday(schedule, MONDAY, onto=[MONDAY]) == schedule
 
 
 @QUICK
 @given(schedules, st.integers(1, 7), st.sets(st.integers(1, 7)))
-def test_copied_days_equal_their_model_and_others_stay(schedule: Schedule, weekday: int, onto: set[int]) -> None:
+def test_copied_days_equal_the_model_and_other_days_do_not_change(
+    schedule: Schedule, weekday: int, onto: set[int]
+) -> None:
     def minutes_of(parts: Schedule, day: int) -> list[tuple[int, int]]:
         return [(part.starts_minute, part.ends_minute) for part in parts if part.weekday == day]
 
@@ -149,7 +151,7 @@ def test_a_schedule_reads_as_its_dayparts() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  ", ",", " , "])
-def test_no_text_is_no_dayparts(text: str) -> None:
+def test_empty_text_is_read_as_no_dayparts(text: str) -> None:
     assert parse_schedule(text) == ()
 
 
@@ -168,7 +170,7 @@ def test_no_text_is_no_dayparts(text: str) -> None:
         "Mon\x0009:00-10:00",
     ],
 )
-def test_a_part_that_cannot_be_read_is_quoted(part: str) -> None:
+def test_error_quotes_the_unreadable_part(part: str) -> None:
     with pytest.raises(InvalidValue) as refusal:
         parse_schedule(f"Tue 09:00-10:00, {part}")
     assert refusal.value.field == "schedule"
@@ -176,7 +178,7 @@ def test_a_part_that_cannot_be_read_is_quoted(part: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["Foo", "Mo", "Day", "daily-Fri", "Fri-daily"])
-def test_a_word_that_is_no_day_is_refused(word: str) -> None:
+def test_unknown_weekday_is_refused(word: str) -> None:
     with pytest.raises(InvalidValue, match="is not a day of the week"):
         parse_schedule(f"{word} 09:00-10:00")
 
@@ -212,7 +214,7 @@ def test_a_schedule_without_dayparts_is_written_and_read_as_always() -> None:
 
 @QUICK
 @given(st.lists(dayparts, min_size=1).map(normalised))
-def test_what_is_written_reads_back_as_the_same_dayparts(schedule: Schedule) -> None:
+def test_formatted_schedule_is_parsed_to_the_same_dayparts(schedule: Schedule) -> None:
     assert parse_schedule(format_schedule(schedule)) == schedule
 
 

@@ -1,4 +1,4 @@
-"""The decision: what holds, what lifts it, and when the clock next changes anything."""
+"""The decision: which holds a campaign has, what lifts them, and when they next change by the clock."""
 
 import random
 from dataclasses import replace
@@ -22,7 +22,7 @@ CAIRO, NEW_YORK = "Africa/Cairo", "America/New_York"
 # Budgets
 
 
-def test_a_campaign_with_nothing_against_it_is_active() -> None:
+def test_campaign_without_holds_is_active() -> None:
     decision = decide(campaign(), NOON)
     assert (decision.holds, decision.next_change_at) == ((), None)
     assert decision.effective_status is EffectiveStatus.ACTIVE
@@ -44,7 +44,7 @@ def test_pauses_when_spend_is_a_micro_over_the_limit() -> None:
 
 @pytest.mark.parametrize("scope", Scope)
 @pytest.mark.parametrize("period", Period)
-def test_each_scope_and_period_holds_by_its_own_name(scope: Scope, period: Period) -> None:
+def test_exhausted_budget_of_each_scope_and_period_puts_its_own_hold(scope: Scope, period: Period) -> None:
     exhausted = spent(100, limit=100, scope=scope, period=period)
     assert holds_at(campaign(exhausted), NOON) == (f"{scope}_{period}_budget",)
 
@@ -57,7 +57,7 @@ def test_a_limit_of_0_holds_at_once_and_never_lifts(period: Period) -> None:
     assert explain(held, NOON).serves_at is None
 
 
-def test_a_refund_below_zero_leaves_the_campaign_active() -> None:
+def test_negative_spend_leaves_the_campaign_active() -> None:
     assert decide(campaign(spent(-1_000, limit=1)), NOON).holds == ()
 
 
@@ -79,7 +79,7 @@ def test_a_raised_budget_lifts_only_its_own_hold() -> None:
 # Resets
 
 
-def test_a_spent_day_lifts_at_midnight_and_not_a_microsecond_before() -> None:
+def test_exhausted_daily_budget_lifts_at_midnight_and_not_a_microsecond_earlier() -> None:
     held = campaign(spent(100, limit=100))
     assert decide(held, NOON).next_change_at == MIDNIGHT
     assert holds_at(held, MIDNIGHT - TICK) == (Hold.CAMPAIGN_DAILY_BUDGET,)
@@ -96,24 +96,24 @@ def test_a_spent_day_lifts_at_midnight_and_not_a_microsecond_before() -> None:
         (Period.YEARLY, "2027-01-01T00:00"),
     ],
 )
-def test_each_period_lifts_when_its_window_ends(period: Period, lifts_at: str) -> None:
+def test_budget_hold_of_each_period_lifts_when_its_window_ends(period: Period, lifts_at: str) -> None:
     held = campaign(spent(100, limit=100, period=period, on="2026-11-25"))
     explanation = explain(held, utc("2026-11-25T12:00"))
     assert explanation.holds[0].lifts_at == explanation.serves_at == utc(lifts_at)
 
 
-def test_a_spent_lifetime_never_lifts() -> None:
+def test_exhausted_lifetime_budget_never_lifts() -> None:
     held = campaign(spent(100, limit=100, period=Period.LIFETIME))
     assert decide(held, NOON).next_change_at is None
     assert explain(held, NOON).serves_at is None
 
 
-def test_a_week_spent_on_sunday_lifts_on_monday() -> None:
+def test_weekly_budget_exhausted_on_sunday_lifts_on_monday() -> None:
     held = campaign(spent(100, limit=100, period=Period.WEEKLY, on="2026-11-22"))
     assert explain(held, utc("2026-11-22T23:59")).serves_at == utc("2026-11-23T00:00")
 
 
-def test_a_day_and_a_month_spent_on_the_30th_both_lift_on_the_1st() -> None:
+def test_daily_and_monthly_budgets_exhausted_on_the_30th_lift_on_the_1st() -> None:
     monthly = spent(100, limit=100, period=Period.MONTHLY, on="2026-11-30")
     held = campaign(spent(100, limit=100, on="2026-11-30"), monthly)
     explanation = explain(held, utc("2026-11-30T20:00"))
@@ -122,7 +122,7 @@ def test_a_day_and_a_month_spent_on_the_30th_both_lift_on_the_1st() -> None:
     assert holds_at(held, utc("2026-12-01T00:00")) == ()
 
 
-def test_a_month_spent_on_the_29th_still_holds_when_the_day_lifts_on_the_30th() -> None:
+def test_monthly_budget_exhausted_on_the_29th_still_holds_when_the_daily_one_lifts() -> None:
     monthly = spent(100, limit=100, period=Period.MONTHLY, on="2026-11-29")
     held = campaign(spent(100, limit=100, on="2026-11-29"), monthly)
     assert next_change_at(held, utc("2026-11-29T20:00")) == utc("2026-11-30T00:00")
@@ -137,31 +137,31 @@ def test_a_budget_spent_on_29_february_lifts_on_1_march(period: Period) -> None:
 
 
 @pytest.mark.parametrize(("day", "hours"), [("2026-03-08", 23), ("2026-11-01", 25), ("2026-11-02", 24)])
-def test_a_day_spent_at_once_lifts_after_as_many_hours_as_it_has(day: str, hours: int) -> None:
+def test_daily_hold_lasts_as_many_hours_as_the_local_day_has(day: str, hours: int) -> None:
     held = campaign(spent(100, limit=100, on=day), zone=NEW_YORK)
     midnight = local(NEW_YORK, f"{day}T00:00")
     assert next_change_at(held, midnight) == midnight + hours * HOUR
 
 
-def test_a_spent_day_lifts_at_one_where_midnight_is_skipped() -> None:
+def test_daily_hold_lifts_at_one_where_midnight_is_skipped() -> None:
     held = campaign(spent(100, limit=100, on="2026-04-23"), zone=CAIRO)
     thursday_evening = local(CAIRO, "2026-04-23T20:00")
     assert next_change_at(held, thursday_evening) == local(CAIRO, "2026-04-24T01:00") == thursday_evening + 4 * HOUR
 
 
-def test_a_spent_day_lifts_at_the_first_of_two_midnights() -> None:
+def test_daily_hold_lifts_at_the_first_of_two_midnights() -> None:
     held = campaign(spent(100, limit=100, on="2026-10-31"), zone="America/Havana")
     first_midnight = local("America/Havana", "2026-11-01T00:00", fold=0)
     assert next_change_at(held, first_midnight - HOUR) == first_midnight
     assert holds_at(held, first_midnight + HOUR) == ()
 
 
-def test_a_spent_day_lifts_at_midnight_in_the_zone_of_the_brand() -> None:
+def test_daily_hold_lifts_at_midnight_in_the_brands_zone() -> None:
     held = campaign(spent(100, limit=100), zone="Asia/Kathmandu")
     assert next_change_at(held, utc("2026-11-22T12:00")) == utc("2026-11-22T18:15")
 
 
-def test_a_spent_day_lifts_with_the_next_day_that_is() -> None:
+def test_daily_hold_lifts_with_the_next_existing_day() -> None:
     held = campaign(spent(100, limit=100, on="2011-12-29"), zone="Pacific/Apia")
     assert explain(held, local("Pacific/Apia", "2011-12-29T12:00")).serves_at == local(
         "Pacific/Apia", "2011-12-31T00:00"
@@ -177,7 +177,7 @@ def test_spend_dated_ahead_of_midnight_holds_when_its_day_begins() -> None:
     assert decide(facts, MIDNIGHT + DAY).holds == ()
 
 
-def test_spend_dated_ahead_keeps_a_spent_day_held_through_the_next() -> None:
+def test_spend_dated_ahead_prolongs_an_exhausted_days_hold() -> None:
     facts = campaign(spent(100, limit=100, ahead=100))
     assert next_change_at(facts, NOON) == explain(facts, NOON).serves_at == MIDNIGHT + DAY
 
@@ -194,7 +194,9 @@ def test_spend_dated_ahead_keeps_a_spent_day_held_through_the_next() -> None:
         (ConfiguredStatus.ENABLED, ARCHIVED, Hold.BRAND_PAUSED),
     ],
 )
-def test_what_a_person_paused_lifts_by_no_clock(status: ConfiguredStatus, brand: ConfiguredStatus, hold: Hold) -> None:
+def test_pause_by_a_person_never_lifts_by_the_clock(
+    status: ConfiguredStatus, brand: ConfiguredStatus, hold: Hold
+) -> None:
     facts = campaign(status=status, brand=brand)
     assert decide(facts, NOON).holds == (hold,)
     assert decide(facts, NOON).next_change_at is None
@@ -233,11 +235,11 @@ def test_a_flight_of_one_day_lasts_that_day() -> None:
     assert holds_at(flight, first + 23 * HOUR) == (Hold.FLIGHT_ENDED,)
 
 
-def test_a_flight_without_an_end_goes_on() -> None:
+def test_flight_without_an_end_serves_forever() -> None:
     assert decide(campaign(flight=("2026-11-22", None)), NOON + 9_000 * DAY).holds == ()
 
 
-def test_a_flight_to_the_last_day_there_is_has_no_end_to_wait_for() -> None:
+def test_flight_that_ends_on_the_last_calendar_day_has_no_next_change() -> None:
     assert next_change_at(campaign(flight=(None, "2199-12-31")), NOON) is None
 
 
@@ -247,14 +249,14 @@ def test_a_flight_that_ends_before_it_starts_never_serves() -> None:
     assert explain(facts, NOON).serves_at is None
 
 
-def test_a_flight_that_has_not_started_says_when_it_does() -> None:
+def test_explanation_of_a_future_flight_names_its_start() -> None:
     facts = campaign(flight=("2026-12-01", None), zone=NEW_YORK)
     starts_at = local(NEW_YORK, "2026-12-01T00:00")
     assert explain(facts, NOON).holds == (HoldExplanation(Hold.FLIGHT_NOT_STARTED, starts_at),)
     assert explain(facts, NOON).serves_at == starts_at
 
 
-def test_a_night_window_is_cut_where_the_flight_ends() -> None:
+def test_night_window_ends_early_where_the_flight_ends() -> None:
     facts = campaign(flight=(None, "2026-11-23"), schedule="Mon 22:00-06:00")
     assert holds_at(facts, utc("2026-11-23T23:59")) == ()
     assert next_change_at(facts, utc("2026-11-23T23:59")) == utc("2026-11-24T00:00")
@@ -270,7 +272,7 @@ def test_a_closed_schedule_holds_until_it_opens() -> None:
     assert decide(facts, monday_at_nine).next_change_at == utc("2026-11-23T17:00")
 
 
-def test_all_holds_are_told_in_their_fixed_order() -> None:
+def test_all_holds_are_returned_in_fixed_order() -> None:
     budgets = [spent(1, limit=1, scope=scope, period=period) for scope in Scope for period in Period]
     random.Random(7).shuffle(budgets)
     facts = campaign(
@@ -288,7 +290,7 @@ def test_an_active_campaign_serves_now() -> None:
     assert explanation.effective_status is EffectiveStatus.ACTIVE
 
 
-def test_the_hold_of_a_budget_is_explained_by_its_figures() -> None:
+def test_budget_hold_is_explained_with_its_figures() -> None:
     explanation = explain(campaign(spent(99, limit=100, period=Period.MONTHLY), spent(250, limit=100)), NOON)
     assert explanation.effective_status is EffectiveStatus.INACTIVE
     assert explanation.holds == (
@@ -302,7 +304,7 @@ def test_the_hold_of_a_budget_is_explained_by_its_figures() -> None:
     )
 
 
-def test_spend_ahead_is_explained_by_its_own_day() -> None:
+def test_spend_ahead_is_explained_on_its_own_day() -> None:
     (hold,) = explain(campaign(spent(1, limit=100, ahead=100)), MIDNIGHT).holds
     assert (hold.spent_micros, hold.window) == (100, window_of(Period.DAILY, date(2026, 11, 23)))
 
@@ -324,7 +326,7 @@ def test_serves_at_the_reset_when_the_schedule_is_open_then() -> None:
     assert explain(facts, utc("2026-11-22T20:00")).serves_at == MIDNIGHT
 
 
-def test_serves_never_when_the_schedule_opens_after_the_flight() -> None:
+def test_never_serves_when_the_schedule_opens_after_the_flight() -> None:
     facts = campaign(schedule="Mon 09:00-17:00", flight=(None, "2026-11-22"))
     explanation = explain(facts, NOON)
     assert [hold.lifts_at for hold in explanation.holds] == [utc("2026-11-23T09:00")]

@@ -1,4 +1,4 @@
-"""The decision against a second reading of the rules, minute by minute around the turning points of zones."""
+"""Compares decisions with a second implementation, minute by minute around clock changes and other turning points."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -30,9 +30,9 @@ BRUTE_FORCE_SPAN = 16 * DAY
 
 
 def first_without(hold: str | None, facts: Campaign, at: datetime) -> datetime | None:
-    """The first of `at` and the minutes after it without `hold`, or without any.
+    """The first instant, of `at` and the whole minutes after it, without `hold`, or without any hold if None.
 
-    A hold of whole days lets the search pass over the hours before its evening.
+    During a hold that lasts whole days, the search skips the hours before 21:00.
     """
     by_hand, moment = holds_by_hand(facts), at
     while moment <= at + BRUTE_FORCE_SPAN:
@@ -50,7 +50,7 @@ def within_span(instant: datetime | None, at: datetime) -> datetime | None:
 
 @QUICK
 @given(decisions())
-def test_holds_are_those_that_the_wall_clock_shows(case: Case) -> None:
+def test_holds_equal_those_of_the_second_implementation(case: Case) -> None:
     facts, at = case
     by_hand = holds_by_hand(facts)
     for moment in (at, *minutes_after(at, 4 * DAY, step=97 * MINUTE)):
@@ -59,7 +59,7 @@ def test_holds_are_those_that_the_wall_clock_shows(case: Case) -> None:
 
 @BRUTE_FORCE
 @given(decisions())
-def test_next_change_is_never_later_than_the_first_real_one(case: Case) -> None:
+def test_next_change_is_never_later_than_the_first_actual_change(case: Case) -> None:
     facts, at = case
     by_hand, promised = holds_by_hand(facts), next_change_at(facts, at)
     now = by_hand(at)
@@ -70,7 +70,7 @@ def test_next_change_is_never_later_than_the_first_real_one(case: Case) -> None:
 
 @BRUTE_FORCE
 @given(decisions())
-def test_waking_at_each_next_change_and_never_else_misses_nothing(case: Case) -> None:
+def test_deciding_only_at_each_next_change_misses_no_change(case: Case) -> None:
     facts, at = case
     by_hand, decision = holds_by_hand(facts), decide(facts, at)
     for moment in minutes_after(at, 14 * DAY, step=37 * MINUTE):
@@ -81,7 +81,7 @@ def test_waking_at_each_next_change_and_never_else_misses_nothing(case: Case) ->
 
 @BRUTE_FORCE
 @given(decisions(), st.sampled_from(ALL_ZONES))
-def test_next_change_is_sound_in_every_zone(case: Case, name: str) -> None:
+def test_next_change_is_correct_in_every_zone(case: Case, name: str) -> None:
     facts, at = case
     facts = replace(facts, brand=replace(facts.brand, time_zone=ZoneInfo(name)))
     by_hand, promised = holds_by_hand(facts), next_change_at(facts, at)
@@ -122,14 +122,14 @@ def test_without_a_schedule_serves_on_the_first_day_without_holds(case: Case) ->
 
 
 def is_in_calendar(day: date, zone: ZoneInfo) -> bool:
-    """False for a day that the zone skipped."""
+    """Whether the zone has this day; False for a skipped one."""
     noon = datetime.combine(day, time(12), tzinfo=zone)
     return noon.astimezone(UTC).astimezone(zone).date() == day
 
 
 @QUICK
 @given(decisions())
-def test_an_explanation_tells_the_decision(case: Case) -> None:
+def test_explanation_names_the_decided_holds(case: Case) -> None:
     facts, at = case
     decision, explanation = decide(facts, at), explain(facts, at)
     assert tuple(hold.hold for hold in explanation.holds) == decision.holds
@@ -141,7 +141,7 @@ def test_an_explanation_tells_the_decision(case: Case) -> None:
 
 @QUICK
 @given(decisions())
-def test_figures_are_those_of_the_exhausted_window(case: Case) -> None:
+def test_explanation_shows_the_figures_of_the_exhausted_window(case: Case) -> None:
     facts, at = case
     today = at.astimezone(facts.brand.time_zone).date()
     for hold in explain(facts, at).holds:
@@ -156,7 +156,7 @@ def test_figures_are_those_of_the_exhausted_window(case: Case) -> None:
 
 
 def cured(facts: Campaign, hold: str) -> Campaign:
-    """The same facts without the cause of one hold."""
+    """The facts without the cause of one hold."""
     match hold:
         case Hold.USER_PAUSED | Hold.ARCHIVED:
             return replace(facts, configured_status=ConfiguredStatus.ENABLED)
@@ -175,7 +175,7 @@ def cured(facts: Campaign, hold: str) -> Campaign:
 
 @QUICK
 @given(decisions())
-def test_curing_one_cause_lifts_exactly_its_hold(case: Case) -> None:
+def test_removing_one_cause_lifts_exactly_its_hold(case: Case) -> None:
     facts, at = case
     holds = holds_at(facts, at)
     for hold in holds:
@@ -184,7 +184,7 @@ def test_curing_one_cause_lifts_exactly_its_hold(case: Case) -> None:
 
 @QUICK
 @given(decisions(), st.sampled_from([ConfiguredStatus.PAUSED, ConfiguredStatus.ARCHIVED]))
-def test_what_a_person_stopped_never_serves_by_the_clock(case: Case, status: ConfiguredStatus) -> None:
+def test_campaign_paused_by_a_person_never_serves_by_the_clock(case: Case, status: ConfiguredStatus) -> None:
     facts, at = replace(case[0], configured_status=status), case[1]
     assert explain(facts, at).serves_at is None
     for moment in minutes_after(at, 3 * DAY, step=HOUR):
@@ -193,7 +193,7 @@ def test_what_a_person_stopped_never_serves_by_the_clock(case: Case, status: Con
 
 @QUICK
 @given(decisions())
-def test_holds_do_not_depend_on_the_wish_of_a_person(case: Case) -> None:
+def test_other_holds_do_not_depend_on_the_configured_status(case: Case) -> None:
     facts, at = case
     assume(facts.configured_status is ConfiguredStatus.ENABLED)
     paused = replace(facts, configured_status=ConfiguredStatus.PAUSED)
@@ -203,7 +203,7 @@ def test_holds_do_not_depend_on_the_wish_of_a_person(case: Case) -> None:
 
 @QUICK
 @given(decisions(), st.randoms(use_true_random=False))
-def test_the_order_of_budgets_and_dayparts_changes_nothing(case: Case, order: Random) -> None:
+def test_order_of_budgets_and_dayparts_does_not_change_the_decision(case: Case, order: Random) -> None:
     facts, at = case
     shuffled = replace(
         facts,
@@ -216,7 +216,7 @@ def test_the_order_of_budgets_and_dayparts_changes_nothing(case: Case, order: Ra
 
 @QUICK
 @given(decisions())
-def test_the_zone_in_which_the_instant_is_told_changes_nothing(case: Case) -> None:
+def test_zone_of_the_given_instant_does_not_change_the_decision(case: Case) -> None:
     facts, at = case
     elsewhere = at.astimezone(ZoneInfo("America/Santiago"))
     assert decide(facts, elsewhere) == decide(facts, at)

@@ -1,4 +1,4 @@
-"""JSON from outside: what cannot be held is a flaw of its own object, and all else is read as Python reads it."""
+"""Reading JSON from outside: unstorable values are flaws of their object, all else is read as `json.loads` does."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(JSON_VALUES)
-def test_reads_what_python_reads(value: object) -> None:
+def test_read_json_agrees_with_json_loads(value: object) -> None:
     text = json.dumps(value)
     assert read_json(text.encode()) == json.loads(text) == value
 
@@ -44,7 +44,7 @@ def test_reads_what_python_reads(value: object) -> None:
         ("-Infinity", "-Infinity, which is no JSON number"),
     ],
 )
-def test_a_number_that_cannot_be_held_is_named_and_kept_as_text(number: str, words: str) -> None:
+def test_unstorable_number_is_kept_as_text_and_listed_as_flaw(number: str, words: str) -> None:
     spoilt, sound = read_json(f'[{{"a": 1, "b": {number}}}, {{"a": 2}}]')
     assert isinstance(spoilt, FlawedObject)
     assert spoilt.flaws == [f"b: {words}, kept as text"]
@@ -61,19 +61,19 @@ def test_a_number_that_cannot_be_held_is_named_and_kept_as_text(number: str, wor
         (b'"caf\xe9"', "a text with the byte 0xe9 which is not UTF-8, kept as \\udce9"),
     ],
 )
-def test_a_text_that_cannot_be_held_is_a_flaw_as_value_and_as_key(text: bytes, words: str) -> None:
+def test_unstorable_text_is_a_flaw_as_value_and_as_key(text: bytes, words: str) -> None:
     assert flaws_of(read_json(b'{"b": ' + text + b"}")) == [f"b: {words}"]
     (flaw,) = flaws_of(read_json(b"{" + text + b": 1}"))
     assert flaw == words.replace("a text", "a key")
 
 
-def test_flaws_name_their_place_however_deep_and_spoil_every_object_around_them() -> None:
+def test_flaws_name_their_place_and_mark_every_object_around_them() -> None:
     read = read_json('{"events": [{"a": {"b": [1, {"c": NaN}]}}, {"a": 1}]}')
     assert flaws_of(read) == ["events[0].a.b[1].c: NaN, which is no JSON number, kept as text"]
     assert [type(event) for event in read["events"]] == [FlawedObject, dict]
 
 
-def test_few_flaws_are_named_and_a_long_key_is_cut() -> None:
+def test_at_most_max_flaws_are_listed_and_long_keys_are_cut() -> None:
     many = read_json("{" + ",".join(f'"{number}": NaN' for number in range(1_000)) + "}")
     assert len(many.flaws) == MAX_FLAWS
     (flaw,) = flaws_of(read_json('{"' + "k" * 1_000_000 + '": NaN}'))
@@ -81,7 +81,7 @@ def test_few_flaws_are_named_and_a_long_key_is_cut() -> None:
 
 
 @pytest.mark.parametrize("bracket", ["[", '{"a":'])
-def test_what_nests_beyond_any_stack_is_kept_as_text(bracket: str) -> None:
+def test_very_deep_nesting_is_kept_as_text(bracket: str) -> None:
     closing = {"[": "]", '{"a":': "}"}[bracket]
     deep = bracket * 100_000 + "1" + closing * 100_000
     spoilt, sound = read_json(f'[{{"b": {deep}}}, {{"a": "[[[" }}]')
@@ -93,7 +93,7 @@ def test_what_nests_beyond_any_stack_is_kept_as_text(bracket: str) -> None:
 @pytest.mark.parametrize(
     "text", ['[[[[["\\"[["]]]]]', "[" * 80, '["' + "\\" * 101, '"' + '\\"' * 100_000, "[" * 100_000, "]" * 100, ""]
 )
-def test_brackets_in_texts_and_broken_json_mislead_nobody(text: str) -> None:
+def test_brackets_in_texts_and_invalid_json_do_not_count_as_nesting(text: str) -> None:
     try:
         expected = json.loads(text)
     except (ValueError, RecursionError):
@@ -103,17 +103,17 @@ def test_brackets_in_texts_and_broken_json_mislead_nobody(text: str) -> None:
         assert read_json(text) == expected
 
 
-def test_a_byte_order_mark_is_left_out() -> None:
+def test_byte_order_mark_is_ignored() -> None:
     assert read_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
     assert read_json('{"a": 1}'.encode("utf-16")) == {"a": 1}
 
 
-def test_a_key_that_stands_twice_has_its_last_value() -> None:
+def test_duplicate_key_has_its_last_value() -> None:
     assert read_json('{"a": NaN, "a": 2}') == {"a": 2}
     assert type(read_json('{"a": NaN, "a": 2}')) is dict
 
 
-def test_what_cannot_be_held_is_written_and_read_again_as_it_was() -> None:
+def test_unstorable_values_survive_encoding_and_reading() -> None:
     read = read_json(f'{{"a": {HUGE}, "b": [1e999]}}')
     again: Any = read_json(json.dumps(read, default=encode_unstorable))
     assert ([str(again["a"]), str(again["b"][0])], flaws_of(again)) == ([HUGE, "1e999"], flaws_of(read))
@@ -121,7 +121,7 @@ def test_what_cannot_be_held_is_written_and_read_again_as_it_was() -> None:
         json.dumps({"a": object()}, default=encode_unstorable)
 
 
-def test_an_integer_has_digits_alone() -> None:
+def test_is_integer_accepts_only_digits_and_sign() -> None:
     assert [UnstorableValue(text).is_integer for text in (HUGE, f"-{HUGE}", "1e400", "NaN", "-")] == [
         True,
         True,
@@ -130,7 +130,7 @@ def test_an_integer_has_digits_alone() -> None:
 
 
 @pytest.mark.parametrize(("depth", "too_deep"), [(MAX_DEPTH, False), (MAX_DEPTH + 1, True), (20_000, True)])
-def test_depth_counts_lists_and_objects_in_each_other(depth: int, too_deep: bool) -> None:
+def test_depth_counts_nested_lists_and_objects(depth: int, too_deep: bool) -> None:
     value: object = 1
     for level in range(depth):
         value = [value, "[["] if level % 2 else {"a": value}

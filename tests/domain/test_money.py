@@ -1,4 +1,4 @@
-"""Money: what people write, exactly, in micros."""
+"""Money: exact micros from texts, rounding and formatting."""
 
 from decimal import Decimal
 
@@ -33,14 +33,14 @@ def read_micros(text: str) -> int:
         ("1.00000000000", 1_000_000),
     ],
 )
-def test_units_are_read_as_a_million_micros(text: str, micros: int) -> None:
+def test_one_unit_is_read_as_a_million_micros(text: str, micros: int) -> None:
     assert read_micros(text) == micros
 
 
 @pytest.mark.parametrize(
     "text", ["1,234.50", "$1,234.50", "€ 1,234.50", "£\u00a01,234.50", "1,234.50\u202f€", "+1,234.5"]
 )
-def test_currency_signs_and_thousands_are_taken_off(text: str) -> None:
+def test_currency_signs_and_thousands_separators_are_ignored(text: str) -> None:
     assert read_micros(text) == 1_234_500_000
 
 
@@ -69,13 +69,13 @@ def test_millions_have_two_commas() -> None:
         "--1",
     ],
 )
-def test_what_is_not_a_number_is_refused(text: str) -> None:
+def test_text_that_is_not_a_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue, match="number"):
         read_micros(text)
 
 
 @pytest.mark.parametrize("text", ["NaN", "-nan", "sNaN", "Infinity", "-inf", "$inf"])
-def test_what_is_not_finite_is_refused(text: str) -> None:
+def test_infinite_number_and_nan_are_refused(text: str) -> None:
     with pytest.raises(InvalidValue, match="finite"):
         read_micros(text)
 
@@ -86,14 +86,14 @@ def test_odd_characters_are_refused(text: str) -> None:
         read_micros(text)
 
 
-def test_a_refusal_names_the_field_and_quotes_the_text() -> None:
+def test_error_names_the_field_and_quotes_the_text() -> None:
     with pytest.raises(InvalidValue) as refusal:
         read_micros("ten")
     assert (refusal.value.field, refusal.value.message) == ("amount", "'ten' is not a number")
     assert str(refusal.value) == "amount: 'ten' is not a number"
 
 
-def test_a_billion_units_is_the_most_that_is_taken() -> None:
+def test_a_billion_units_is_the_largest_accepted_amount() -> None:
     assert read_micros("1,000,000,000") == MAX_AMOUNT_MICROS
     assert read_micros("-1000000000") == -MAX_AMOUNT_MICROS
 
@@ -111,7 +111,7 @@ def test_an_amount_of_over_40_decimals_is_refused() -> None:
         read_micros("1e-99999999999")
 
 
-def test_parts_are_summed_before_they_are_rounded_once() -> None:
+def test_sums_are_rounded_once_after_adding() -> None:
     parts = [exact_micros("0.0000004")] * 5
     assert whole_micros(sum(parts, Decimal(0))) == 2
     assert [whole_micros(part) for part in parts] == [0] * 5
@@ -120,7 +120,7 @@ def test_parts_are_summed_before_they_are_rounded_once() -> None:
 @pytest.mark.parametrize(
     ("exact", "micros"), [("0.5", 0), ("1.5", 2), ("2.5", 2), ("-0.5", 0), ("-1.5", -2), ("0.51", 1)]
 )
-def test_half_a_micro_rounds_to_the_even_one(exact: str, micros: int) -> None:
+def test_half_a_micro_rounds_to_even(exact: str, micros: int) -> None:
     assert whole_micros(Decimal(exact)) == micros
 
 
@@ -130,7 +130,7 @@ def test_rounding_up_over_a_billion_units_is_refused() -> None:
         whole_micros(MAX_AMOUNT_MICROS + Decimal("0.51"))
 
 
-def test_amounts_that_are_written_in_micros_stay_as_they_are() -> None:
+def test_amounts_given_in_micros_are_not_scaled() -> None:
     assert exact_micros("1250000", micros_per_unit=1) == 1_250_000
 
 
@@ -147,19 +147,19 @@ def test_amounts_that_are_written_in_micros_stay_as_they_are() -> None:
         (MAX_AMOUNT_MICROS, "1000000000.00"),
     ],
 )
-def test_micros_are_written_exactly_with_two_decimals_at_least(micros: int, text: str) -> None:
+def test_micros_are_formatted_exactly_with_at_least_two_decimals(micros: int, text: str) -> None:
     assert format_units(micros) == text
 
 
 @QUICK
 @given(amounts)
-def test_what_is_written_reads_back_to_the_micro(micros: int) -> None:
+def test_formatted_units_are_read_back_exactly(micros: int) -> None:
     assert read_micros(format_units(micros)) == micros
 
 
 @QUICK
 @given(amounts)
-def test_thousands_separators_change_nothing(micros: int) -> None:
+def test_thousands_separators_do_not_change_the_amount(micros: int) -> None:
     units, rest = divmod(abs(micros), 1_000_000)
     sign = "-" if micros < 0 else ""
     assert read_micros(f"${sign}{units:,}.{rest:06d}") == micros

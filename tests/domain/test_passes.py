@@ -1,4 +1,4 @@
-"""A pass over a brand's campaigns: in parts, round and round, until each is decided after the newest reason."""
+"""A pass over a brand's campaigns, in parts, until each campaign is decided after the newest reason."""
 
 from bisect import bisect_right
 
@@ -9,14 +9,14 @@ from domain.passes import Direction, Pass, Progress, share_campaigns
 
 
 def part_of(going: Pass, campaigns: list[int], most: int) -> list[int]:
-    """The campaigns of the next part, as the table gives them."""
+    """The campaign ids of the next part, selected as the database does."""
     first = bisect_right(campaigns, going.after_id)
     end = len(campaigns) if going.last_id is None else bisect_right(campaigns, going.last_id)
     return campaigns[first:end][:most]
 
 
 def finished(going: Pass | None, campaigns: list[int], most: int) -> list[int]:
-    """All that the pass decides from here on, in order."""
+    """All campaign ids that the pass still decides, in order."""
     decided = []
     while going is not None:
         part = part_of(going, campaigns, most)
@@ -29,36 +29,36 @@ def test_a_pass_ends_after_the_last_campaign() -> None:
     assert finished(Pass(), [3, 5, 8, 9], most=2) == [3, 5, 8, 9]
 
 
-def test_a_pass_that_begins_again_comes_round_to_where_it_was() -> None:
+def test_restarted_pass_wraps_and_ends_where_it_restarted() -> None:
     going = Pass().after_part([3, 5], most=2)
     assert going is not None
     assert finished(going.restarted(), [3, 5, 8, 9], most=2) == [8, 9, 3, 5]
 
 
-def test_a_part_that_finds_a_newer_reason_is_the_first_after_it() -> None:
+def test_part_that_finds_a_new_reason_is_the_first_of_the_restarted_pass() -> None:
     going = Pass(after_id=5, stop_id=5).after_part([8, 9], most=2, begins_again=True)
     assert going == Pass(after_id=9, stop_id=5, done=2)
     assert finished(going, [3, 5, 8, 9], most=2) == [3, 5]
 
 
-def test_a_newer_reason_in_the_last_leg_reaches_the_campaigns_beyond_its_end_too() -> None:
-    """The part was cut at the end of its leg: that more campaigns follow is not seen from its size."""
+def test_new_reason_after_wrapping_also_covers_campaigns_beyond_the_stop() -> None:
+    """The part ends at `stop_id`, so its size does not show that more campaigns follow."""
     going = Pass(after_id=3, stop_id=5, wrapped=True).after_part([5], most=2, begins_again=True)
     assert finished(going, [3, 5, 8, 9], most=2) == [8, 9, 3]
 
 
-def test_an_empty_brand_ends_at_once() -> None:
+def test_pass_over_a_brand_without_campaigns_ends_at_once() -> None:
     assert Pass().after_part([], most=2) is None
 
 
-def test_counts_what_is_done_since_the_newest_reason() -> None:
+def test_pass_counts_campaigns_since_its_restart() -> None:
     going = Pass().after_part([1, 2], most=2)
     assert going is not None
     assert going.done == 2
     assert going.restarted().done == 0
 
 
-def test_says_what_it_does_by_what_it_toggled() -> None:
+def test_direction_follows_from_the_toggles() -> None:
     assert Pass().direction is Direction.UPDATING
     assert Pass().with_toggles(paused=2, activated=0).direction is Direction.CLOSING
     assert Pass().with_toggles(paused=0, activated=2).direction is Direction.OPENING
@@ -66,7 +66,7 @@ def test_says_what_it_does_by_what_it_toggled() -> None:
     assert Pass().with_toggles(paused=1, activated=0).restarted().direction is Direction.UPDATING
 
 
-def test_tells_its_progress_in_words() -> None:
+def test_progress_in_words() -> None:
     going = Pass(done=120_000, paused=119_000)
     assert Progress.of(going, 300_000).in_words() == "closing, 120,000 of 300,000 done"
     assert Progress.of(going, None).in_words() == "closing, 120,000 done"
@@ -81,7 +81,7 @@ def test_tells_its_progress_in_words() -> None:
 def test_every_campaign_is_decided_after_the_newest_reason_and_within_two_rounds(
     campaigns: set[int], most: int, reasons: list[tuple[int, bool]]
 ) -> None:
-    """Each reason comes after so many parts, between two of them or within the next."""
+    """Each reason comes up after the given number of parts, between two of them or within the next."""
     ids = sorted(campaigns)
     going: Pass | None = Pass()
     for parts, within_a_part in reasons:
@@ -101,7 +101,7 @@ def test_every_campaign_is_decided_after_the_newest_reason_and_within_two_rounds
 
 
 @given(st.dictionaries(st.integers(1, 9), st.integers(0, 9)), st.integers(1, 20))
-def test_a_transactions_share_of_each_brand_is_bounded_in_all(campaigns: dict[int, int], most: int) -> None:
+def test_campaigns_shared_out_over_brands_never_exceed_the_maximum(campaigns: dict[int, int], most: int) -> None:
     shares = share_campaigns(campaigns, most)
     assert shares.keys() == campaigns.keys()
     assert all(share <= campaigns[brand_id] for brand_id, share in shares.items())

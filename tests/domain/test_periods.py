@@ -1,4 +1,4 @@
-"""Days and windows: the calendar of people, and the instants at which it turns."""
+"""Days and budget windows, and the instants at which they begin."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -54,7 +54,7 @@ def test_a_window_runs_from_its_first_day_to_the_day_after_its_last(period: Peri
 
 
 @pytest.mark.parametrize(("day", "monday"), [("2026-11-23", "2026-11-23"), ("2026-11-29", "2026-11-23")])
-def test_weeks_begin_on_monday_and_end_on_sunday(day: str, monday: str) -> None:
+def test_week_begins_on_monday_and_ends_on_sunday(day: str, monday: str) -> None:
     assert window_of(Period.WEEKLY, date.fromisoformat(day)).first_day == date.fromisoformat(monday)
 
 
@@ -81,7 +81,7 @@ def test_29_february_is_a_day_like_any_other() -> None:
     assert leap_day in window_of(Period.MONTHLY, date(2028, 2, 1))
 
 
-def test_a_window_holds_its_first_day_and_not_its_end() -> None:
+def test_window_contains_its_first_day_but_not_its_end_day() -> None:
     november = window_of(Period.MONTHLY, date(2026, 11, 25))
     assert date(2026, 11, 1) in november
     assert date(2026, 11, 30) in november
@@ -89,7 +89,7 @@ def test_a_window_holds_its_first_day_and_not_its_end() -> None:
     assert date(2026, 12, 1) not in november
 
 
-def test_a_lifetime_holds_every_day() -> None:
+def test_lifetime_window_contains_every_day() -> None:
     lifetime = window_of(Period.LIFETIME, date(2026, 11, 25))
     assert lifetime.end_day is None
     assert date.min in lifetime
@@ -98,7 +98,7 @@ def test_a_lifetime_holds_every_day() -> None:
 
 @QUICK
 @given(recurring, days)
-def test_windows_tile_the_days_without_gap_or_overlap(period: Period, day: date) -> None:
+def test_windows_of_one_period_cover_all_days_without_gap_or_overlap(period: Period, day: date) -> None:
     window = window_of(period, day)
     assert window.end_day is not None
     assert window.first_day <= day < window.end_day
@@ -109,7 +109,7 @@ def test_windows_tile_the_days_without_gap_or_overlap(period: Period, day: date)
 
 @QUICK
 @given(recurring, zones, instants)
-def test_windows_tile_time_in_every_zone(period: Period, name: str, at: datetime) -> None:
+def test_windows_cover_all_instants_in_every_zone(period: Period, name: str, at: datetime) -> None:
     zone = ZoneInfo(name)
     window = window_of(period, local_day(at, zone))
     assert window.end_day is not None
@@ -121,7 +121,7 @@ def test_windows_tile_time_in_every_zone(period: Period, name: str, at: datetime
     assert local_day(ends_at, zone) not in window
 
 
-# The instants at which days begin
+# When days begin
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_windows_tile_time_in_every_zone(period: Period, name: str, at: datetime
         ("2028-02-29", "UTC", 24),
     ],
 )
-def test_days_last_as_long_as_the_clocks_say(day: str, zone: str, hours: float) -> None:
+def test_days_with_clock_changes_last_23_or_25_hours(day: str, zone: str, hours: float) -> None:
     assert hours_of(day, zone) == hours
 
 
@@ -157,20 +157,20 @@ def test_a_day_without_a_midnight_begins_at_one(day: str, zone: str) -> None:
     assert starts_at.astimezone(ZoneInfo(zone)).isoformat()[:16] == f"{day}T01:00"
 
 
-def test_a_day_whose_midnight_is_amid_a_skip_begins_when_the_skip_ends() -> None:
+def test_day_whose_midnight_is_skipped_begins_when_the_skip_ends() -> None:
     toronto = ZoneInfo("America/Toronto")
     starts_at = day_starts_at(date(1919, 3, 31), toronto)
     assert starts_at == local("America/Toronto", "1919-03-31T00:30")
     assert (starts_at - TICK).astimezone(toronto).isoformat()[:16] == "1919-03-30T23:29"
 
 
-def test_a_midnight_that_comes_twice_begins_the_day_the_first_time() -> None:
+def test_day_with_two_midnights_begins_at_the_first() -> None:
     starts_at = day_starts_at(date(2026, 11, 1), ZoneInfo("America/Havana"))
     assert starts_at == local("America/Havana", "2026-11-01T00:00", fold=0)
     assert starts_at + HOUR == local("America/Havana", "2026-11-01T00:00", fold=1)
 
 
-def test_an_evening_that_comes_twice_does_not_begin_the_next_day() -> None:
+def test_repeated_evening_hour_does_not_begin_the_next_day() -> None:
     santiago = ZoneInfo("America/Santiago")
     second_evening = local("America/Santiago", "2026-04-04T23:30", fold=1)
     assert local_day(second_evening, santiago) == date(2026, 4, 4)
@@ -189,18 +189,18 @@ def test_an_evening_that_comes_twice_does_not_begin_the_next_day() -> None:
         ("Pacific/Pago_Pago", "2026-11-22T11:00"),
     ],
 )
-def test_days_begin_by_the_distance_of_each_zone_from_utc(zone: str, starts_at: str) -> None:
+def test_days_begin_by_the_utc_offset_of_each_zone(zone: str, starts_at: str) -> None:
     assert day_starts_at(date(2026, 11, 22), ZoneInfo(zone)) == utc(starts_at)
 
 
-def test_a_day_that_never_was_begins_and_ends_with_the_next() -> None:
+def test_skipped_day_begins_and_ends_with_the_next_day() -> None:
     apia = ZoneInfo("Pacific/Apia")
     begins = [day_starts_at(date(2011, 12, day), apia) for day in (29, 30, 31)]
     assert begins == [APIA_SKIPS_A_DAY - DAY, APIA_SKIPS_A_DAY, APIA_SKIPS_A_DAY]
     assert local_day(APIA_SKIPS_A_DAY - TICK, apia) == date(2011, 12, 29)
 
 
-def test_the_local_day_turns_at_local_midnight() -> None:
+def test_local_day_changes_at_local_midnight() -> None:
     kathmandu = ZoneInfo("Asia/Kathmandu")
     midnight = utc("2026-11-21T18:15")
     assert local_day(midnight - TICK, kathmandu) == date(2026, 11, 21)
@@ -212,14 +212,14 @@ def begins_day(starts_at: datetime, day: date, zone: ZoneInfo) -> bool:
 
 
 @pytest.mark.parametrize("year", range(2020, 2036))
-def test_days_tile_a_year_in_every_sixteenth_zone(year: int) -> None:
+def test_days_cover_a_year_without_gap_in_every_sixteenth_zone(year: int) -> None:
     year_days = [date(year, 1, 1) + n * DAY for n in range(365)]
     for zone in map(ZoneInfo, ALL_ZONES[year - 2020 :: 16]):
         assert all(begins_day(day_starts_at(day, zone), day, zone) for day in year_days), zone
 
 
 @pytest.mark.parametrize("name", ZONES_OF_NOTE)
-def test_days_tile_time_around_every_clock_change(name: str) -> None:
+def test_days_cover_all_instants_around_every_clock_change(name: str) -> None:
     zone = ZoneInfo(name)
     around = {local_day(at, zone) + n * DAY for at in offset_changes(name, 2020, 2035) for n in (-1, 0, 1)}
     assert all(begins_day(day_starts_at(day, zone), day, zone) for day in around)
@@ -243,7 +243,7 @@ def test_every_instant_is_within_its_day_around_clock_changes(moment: tuple[str,
 
 
 @pytest.mark.parametrize("name", ZONES_OF_NOTE)
-def test_clock_changes_are_found_one_after_the_other(name: str) -> None:
+def test_next_transition_finds_all_clock_changes_in_order(name: str) -> None:
     zone = ZoneInfo(name)
     before = datetime(2019, 12, 31, tzinfo=UTC)
     for change in offset_changes(name, 2020, 2030):
@@ -252,7 +252,7 @@ def test_clock_changes_are_found_one_after_the_other(name: str) -> None:
         before = change
 
 
-def test_the_next_clock_change_comes_strictly_after() -> None:
+def test_next_transition_is_strictly_later() -> None:
     new_york = ZoneInfo("America/New_York")
     assert next_transition(utc("2026-03-08T06:59"), new_york) == utc("2026-03-08T07:00")
     assert next_transition(utc("2026-03-08T07:00"), new_york) == utc("2026-11-01T06:00")
@@ -260,7 +260,7 @@ def test_the_next_clock_change_comes_strictly_after() -> None:
 
 
 @pytest.mark.parametrize("name", ["UTC", "Asia/Kathmandu", "America/Phoenix"])
-def test_a_zone_that_keeps_its_offset_has_no_clock_change(name: str) -> None:
+def test_zone_with_a_fixed_offset_has_no_transition(name: str) -> None:
     assert next_transition(utc("2026-11-22T10:00"), ZoneInfo(name)) is None
 
 
@@ -314,7 +314,7 @@ def test_every_iana_zone_is_taken() -> None:
 
 
 @pytest.mark.parametrize("name", ["localtime", "posixrules", "posix/UTC", "right/Europe/Berlin"])
-def test_a_file_that_lies_beside_the_zones_is_none(name: str) -> None:
+def test_names_that_differ_by_machine_are_refused(name: str) -> None:
     with pytest.raises(InvalidValue, match="one machine"):
         time_zone(name)
 
@@ -337,7 +337,7 @@ def test_a_file_that_lies_beside_the_zones_is_none(name: str) -> None:
         "x" * 999,
     ],
 )
-def test_any_other_word_is_refused_by_name(name: str) -> None:
+def test_unknown_zone_is_refused_and_named(name: str) -> None:
     with pytest.raises(InvalidValue, match="is not an IANA time zone") as refusal:
         time_zone(name)
     assert refusal.value.field == "time_zone"
@@ -352,6 +352,6 @@ def test_any_text_is_a_zone_or_refused(name: str) -> None:
         assert name not in ALL_ZONES
 
 
-def test_a_zone_is_as_far_from_utc_as_its_clocks() -> None:
+def test_zones_have_their_utc_offsets() -> None:
     assert local("Pacific/Chatham", "2026-07-01T12:45") == utc("2026-07-01T00:00")
     assert utc("2026-11-22T00:00").astimezone(ZoneInfo("Asia/Kathmandu")).utcoffset() == timedelta(hours=5, minutes=45)

@@ -1,4 +1,4 @@
-"""Reported totals: what is taken, what is rejected and why, and the moment of the difference."""
+"""Reported totals: which are accepted or rejected, and when the event made from them occurs."""
 
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -28,14 +28,14 @@ from tests.domain.messages import (
 )
 
 
-def test_a_good_total_is_read_whole() -> None:
+def test_valid_total_is_read_with_all_fields() -> None:
     raw = raw_total(currency="USD")
     assert read_total(raw) == TotalDraft(
         "meta", 17, date(2026, 11, 21), 5_000_000, utc("2026-11-22T09:00"), "USD", payload=raw
     )
 
 
-def test_a_good_total_is_taken_for_its_brand_and_campaign() -> None:
+def test_valid_total_is_accepted_for_its_brand_and_campaign() -> None:
     read = total_draft()
     assert judge_total(read, ACCOUNTS, NOW, BOUNDS) == ReportedTotal(
         "meta", 3, 17, date(2026, 11, 21), 5_000_000, utc("2026-11-22T09:00"), NEW_YORK, payload=read.payload
@@ -77,7 +77,7 @@ def test_days_from_1990_to_2199_can_be_named() -> None:
     assert total_draft(day="2199-12-31").day == LAST_DAY
 
 
-def test_a_total_of_a_far_day_is_judged() -> None:
+def test_totals_for_the_first_and_last_calendar_day_are_judged() -> None:
     assert reason(judged_total(day=LAST_DAY.isoformat())) is Reason.IN_FUTURE
     assert reason(judged_total(day=FIRST_DAY.isoformat())) is Reason.TOO_OLD
     assert taken_total(day=FIRST_DAY.isoformat(), bounds=ANY_AGE).day == FIRST_DAY
@@ -87,7 +87,7 @@ def test_a_total_of_an_unknown_campaign_is_rejected() -> None:
     assert reason(judged_total(campaign_id=99)) is Reason.UNKNOWN_CAMPAIGN
 
 
-def test_a_total_in_another_currency_is_wrong() -> None:
+def test_total_in_another_currency_is_rejected() -> None:
     assert reason(judged_total(currency="EUR")) is Reason.WRONG_CURRENCY
     assert taken_total(currency="usd").total_micros == 5_000_000
 
@@ -100,18 +100,18 @@ def test_the_day_of_a_total_must_have_begun_in_the_zone_of_the_brand() -> None:
     assert reason(early) is Reason.IN_FUTURE
 
 
-def test_a_total_as_of_5_minutes_ahead_is_taken_and_a_microsecond_later_is_in_the_future() -> None:
+def test_total_as_of_5_minutes_ahead_is_accepted_and_a_microsecond_later_rejected() -> None:
     latest = NOW + 5 * MINUTE
     assert taken_total(as_of=latest.isoformat()).as_of == latest
     assert reason(judged_total(as_of=(latest + TICK).isoformat())) is Reason.IN_FUTURE
 
 
-def test_the_day_of_35_days_ago_is_taken_and_the_day_before_is_too_old() -> None:
+def test_total_for_35_days_ago_is_accepted_and_for_the_day_before_rejected() -> None:
     assert taken_total(day="2026-10-18").day == date(2026, 10, 18)
     assert reason(judged_total(day="2026-10-17")) is Reason.TOO_OLD
 
 
-def test_a_day_that_never_was_has_no_total() -> None:
+def test_total_for_a_skipped_day_is_rejected() -> None:
     apia: dict[CampaignKey, KnownCampaign] = {17: KnownCampaign(17, 3, ZoneInfo("Pacific/Apia"), "WST")}
     never = total_draft(day="2011-12-30", as_of="2011-12-31T00:00:00Z")
     rejection = judge_total(never, apia, APIA_SKIPS_A_DAY + 2 * DAY, BOUNDS)
@@ -129,13 +129,13 @@ def test_a_day_that_never_was_has_no_total() -> None:
         ("2026-11-22T09:00:00Z", "2026-11-22T04:59:59.999999Z"),
     ],
 )
-def test_the_difference_of_a_total_happened_within_its_day(as_of: str, moment: str) -> None:
+def test_event_made_from_a_total_occurs_within_its_day(as_of: str, moment: str) -> None:
     assert moment_of(taken_total(day="2026-11-21", as_of=as_of)) == datetime.fromisoformat(moment)
 
 
 @QUICK
 @given(json_values | nearly_good)
-def test_any_json_is_a_total_or_rejected_whole(raw: object) -> None:
+def test_any_json_is_read_as_total_or_rejected_unchanged(raw: object) -> None:
     read = read_total(raw)
     outcome = judge_total(read, ACCOUNTS, NOW, ANY_AGE) if isinstance(read, TotalDraft) else read
     assert isinstance(outcome, ReportedTotal | Rejection)
@@ -144,7 +144,7 @@ def test_any_json_is_a_total_or_rejected_whole(raw: object) -> None:
 
 @QUICK
 @given(moments, st.integers(-2, 2))
-def test_the_difference_of_a_taken_total_counts_on_its_day(moment: tuple[str, datetime], days: int) -> None:
+def test_event_made_from_an_accepted_total_counts_on_its_day(moment: tuple[str, datetime], days: int) -> None:
     zone, at = ZoneInfo(moment[0]), moment[1]
     about = at.astimezone(zone).date() + days * DAY
     accounts: dict[CampaignKey, KnownCampaign] = {17: KnownCampaign(17, 3, zone, "USD")}

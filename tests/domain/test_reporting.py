@@ -1,4 +1,4 @@
-"""The arithmetic of monthly reports: seconds by hold, windows, limits in force, what an overspend is due to."""
+"""The arithmetic of monthly reports: seconds by hold, windows, limits in force, and causes of overspend."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -58,24 +58,24 @@ def span(starts: float, ends: float) -> Span:
 # Seconds
 
 
-def test_a_second_counts_for_each_hold_and_as_served_where_there_is_none() -> None:
+def test_second_counts_for_each_hold_and_as_served_without_holds() -> None:
     changes = [(at(0), ()), (at(2), (PAUSED,)), (at(3), (PAUSED, BRAND_DAILY)), (at(5), (BRAND_DAILY,))]
     times = times_of(stretches(changes, at(0), at(9)))
     assert times == ServingTimes(2 * HOUR, 4 * HOUR, {PAUSED: 3 * HOUR, BRAND_DAILY: 6 * HOUR})
 
 
-def test_time_in_budget_is_of_the_time_in_which_budgets_alone_decided_rounded_down() -> None:
+def test_in_budget_permille_ignores_time_with_other_holds_and_rounds_down() -> None:
     assert ServingTimes(2, 1, {}).in_budget_permille == 666
     assert ServingTimes(0, 5, {}).in_budget_permille == 0
     assert ServingTimes(5, 0, {PAUSED: 99}).in_budget_permille == 1000
     assert ServingTimes(999_999, 1, {}).in_budget_permille == 999
 
 
-def test_there_is_no_time_in_budget_where_a_campaign_could_not_serve_at_all() -> None:
+def test_in_budget_permille_is_none_when_only_other_holds_applied() -> None:
     assert ServingTimes(0, 0, {PAUSED: 99}).in_budget_permille is None
 
 
-def test_two_budgets_at_once_are_budgets_alone() -> None:
+def test_time_with_two_budget_holds_counts_as_held_by_budgets() -> None:
     both = stretches([(at(0), (BRAND_DAILY, CAMPAIGN_DAILY))], at(0), at(1))
     assert times_of(both).held_by_budgets_seconds == HOUR
 
@@ -91,7 +91,7 @@ def test_two_budgets_at_once_are_budgets_alone() -> None:
         ("Pacific/Apia", date(2011, 12, 30), 0),
     ],
 )
-def test_a_day_has_its_real_seconds(zone: str, day: date, hours: float) -> None:
+def test_day_with_a_clock_change_has_its_elapsed_seconds(zone: str, day: date, hours: float) -> None:
     rules = time_zone(zone)
     whole = Span(day_starts_at(day, rules), day_starts_at(day + timedelta(days=1), rules))
     assert seconds_of(whole) == hours * HOUR
@@ -121,7 +121,7 @@ def test_each_sum_of_seconds_is_exact_and_rounded_once(changes: list[tuple[int, 
         assert is_exact(seconds, [part for part in parts if hold in part.holds])
 
 
-def test_a_hold_that_comes_and_goes_each_minute_is_held_for_half_the_time_to_the_second() -> None:
+def test_hold_in_every_other_minute_counts_exactly_half_the_time() -> None:
     minute, early = timedelta(minutes=1), timedelta(microseconds=20)
     changes = [
         (START + place * minute - (place % 2) * early, (PAUSED,) if place % 2 else ()) for place in range(32 * 60)
@@ -135,7 +135,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)))
 
 
 @given(SPANS, st.randoms())
-def test_merged_spans_cover_the_same_hours_once_in_whatever_order_they_came(hours: Hours, random: object) -> None:
+def test_merged_spans_cover_the_same_hours_once_in_any_order(hours: Hours, random: object) -> None:
     spans = [span(start, start + length) for start, length in hours]
     shuffled = list(spans)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -146,7 +146,7 @@ def test_merged_spans_cover_the_same_hours_once_in_whatever_order_they_came(hour
     assert all(earlier.ends_at < later.starts_at for earlier, later in itertools.pairwise(union))
 
 
-def test_a_hold_is_on_for_the_brand_while_it_is_on_any_campaign() -> None:
+def test_brand_span_covers_the_hold_on_any_of_its_campaigns() -> None:
     one = stretches([(at(0), ()), (at(1), (BRAND_DAILY,)), (at(3), ())], at(0), at(9))
     two = stretches([(at(2), (BRAND_DAILY, PAUSED)), (at(4), (PAUSED,)), (at(8), (BRAND_DAILY,))], at(0), at(9))
     assert spans_with(BRAND_DAILY, [*one, *two]) == [span(1, 4), span(8, 9)]
@@ -155,7 +155,7 @@ def test_a_hold_is_on_for_the_brand_while_it_is_on_any_campaign() -> None:
 # Windows and limits
 
 
-def test_the_windows_of_a_month_are_those_that_hold_one_of_its_days() -> None:
+def test_windows_between_contain_a_day_of_the_month() -> None:
     weeks = windows_between(Period.WEEKLY, date(2026, 5, 1), date(2026, 6, 1))
     assert [week.first_day.isoformat() for week in weeks] == [
         "2026-04-27",
@@ -171,7 +171,7 @@ def test_the_windows_of_a_month_are_those_that_hold_one_of_its_days() -> None:
 
 
 @given(st.sampled_from(list(Period)), st.dates(date(1990, 1, 1), date(2190, 1, 1)), st.integers(1, 40))
-def test_each_day_is_in_just_one_window(period: Period, first_day: date, days: int) -> None:
+def test_each_day_is_in_exactly_one_window(period: Period, first_day: date, days: int) -> None:
     windows = windows_between(period, first_day, first_day + timedelta(days=days))
     for place in range(days):
         assert sum(first_day + timedelta(days=place) in window for window in windows) == 1
@@ -221,11 +221,11 @@ def test_the_order_in_which_a_history_is_read_does_not_matter(order: Sequence[in
         (span(48, 60), False, True, []),
     ],
 )
-def test_a_hold_left_over_from_the_window_before_is_not_this_ones(
+def test_hold_carried_over_from_the_previous_window_does_not_count(
     held: Span, starts_exhausted: bool, ends_exhausted: bool, found: list[Span]
 ) -> None:
-    told = exhausted_in(span(24, 48), [held], starts_exhausted=starts_exhausted, ends_exhausted=ends_exhausted)
-    assert told == found
+    spans = exhausted_in(span(24, 48), [held], starts_exhausted=starts_exhausted, ends_exhausted=ends_exhausted)
+    assert spans == found
 
 
 def facts(
@@ -245,7 +245,7 @@ def facts(
     )
 
 
-def test_a_window_counts_the_days_that_it_holds_and_what_was_carried_into_it() -> None:
+def test_window_spend_sums_its_days_and_earlier_spend() -> None:
     days = {date(2026, 4, 28): 1, date(2026, 5, 3): 2, date(2026, 5, 4): 4}
     spent = {}
     for period in Period:
@@ -260,29 +260,29 @@ def test_a_window_counts_the_days_that_it_holds_and_what_was_carried_into_it() -
     }
 
 
-def test_the_days_on_which_a_daily_budget_ran_out_tell_the_time_by_the_wall_clock() -> None:
+def test_days_exhausted_give_local_times() -> None:
     month = facts({date(2026, 5, 1): 50}, changes((0, 50)), period=Period.DAILY, zone="Asia/Kathmandu")
     assert days_exhausted(limit_windows(month, [7]), month.zone) == {7: {"2026-05-01": "16:45"}}
 
 
-def test_differences_name_what_is_not_the_same() -> None:
+def test_differences_list_changed_keys_only() -> None:
     assert differences({"a": 1, "b": 2, "d": 0}, {"a": 1, "c": 3}) == {"b": 2, "c": -3}
 
 
 @given(st.dictionaries(st.text(), st.integers()), st.dictionaries(st.text(), st.integers()))
-def test_what_was_and_the_differences_are_what_is(now: dict[str, int], then: dict[str, int]) -> None:
+def test_adding_differences_to_then_gives_now(now: dict[str, int], then: dict[str, int]) -> None:
     changed = differences(now, then)
     assert all(now.get(key, 0) == then.get(key, 0) + changed.get(key, 0) for key in {*now, *then})
 
 
 @pytest.mark.parametrize("text", ["", "2026", "2026-5", "2026-13", "0000-01", "2026-05-01", "２０２６-05", "soon"])
-def test_a_month_is_written_as_year_and_month(text: str) -> None:
+def test_month_in_another_form_is_refused(text: str) -> None:
     assert month_named("2026-05") == date(2026, 5, 1)
     with pytest.raises(InvalidValue, match="is not a month such as 2026-10"):
         month_named(text)
 
 
-# What an overspend is due to
+# Causes of overspend
 
 
 def window(
@@ -301,39 +301,39 @@ def window(
     )
 
 
-def test_spend_that_came_after_its_time_is_late_by_the_time_until_the_hold() -> None:
-    told = explain_overspend(window(span(12, 24)), Crossing(at(10), 1), LateSpend(3))
-    assert told == Overspend(at(10), at(12), 2 * HOUR, 3, OverspendCause.LATE_SPEND)
+def test_late_spend_delay_runs_until_the_hold() -> None:
+    explanation = explain_overspend(window(span(12, 24)), Crossing(at(10), 1), LateSpend(3))
+    assert explanation == Overspend(at(10), at(12), 2 * HOUR, 3, OverspendCause.LATE_SPEND)
 
 
-def test_spend_that_came_when_the_window_was_over_is_late_by_the_time_until_it_was_known() -> None:
-    told = explain_overspend(window(), Crossing(at(10), 9), LateSpend(15, known_at=at(34)))
-    assert told == Overspend(at(10), None, 24 * HOUR, None, OverspendCause.LATE_SPEND)
+def test_late_spend_delay_without_hold_runs_until_receipt() -> None:
+    explanation = explain_overspend(window(), Crossing(at(10), 9), LateSpend(15, known_at=at(34)))
+    assert explanation == Overspend(at(10), None, 24 * HOUR, None, OverspendCause.LATE_SPEND)
 
 
-def test_one_event_that_was_larger_than_what_was_left_is_no_delay_of_the_others() -> None:
+def test_overspend_by_one_large_event_is_caused_by_the_last_event() -> None:
     assert explain_overspend(window(span(12, 24)), Crossing(at(10), 5), LateSpend(0)).cause is OverspendCause.LAST_EVENT
     assert explain_overspend(window(span(12, 24)), Crossing(at(10), 4), LateSpend(0)).cause is OverspendCause.LATE_SPEND
 
 
-def test_events_that_came_at_once_with_the_one_that_reached_the_limit_are_one_with_it() -> None:
+def test_events_received_with_the_crossing_one_count_as_last_event() -> None:
     assert explain_overspend(window(span(10, 24)), Crossing(at(10), 1), LateSpend(0)).cause is OverspendCause.LAST_EVENT
     assert explain_overspend(window(span(10, 24)), Crossing(at(10), 1), LateSpend(4)).cause is OverspendCause.LATE_SPEND
 
 
-def test_a_hold_that_was_on_already_is_no_negative_delay() -> None:
+def test_hold_before_the_crossing_gives_no_negative_delay() -> None:
     assert explain_overspend(window(span(9, 24)), Crossing(at(10), 1), LateSpend(4)).delay_seconds == 0
 
 
-def test_a_limit_that_was_higher_when_it_was_reached_was_lowered() -> None:
+def test_limit_that_was_higher_at_the_crossing_counts_as_lowered() -> None:
     lowered = window(span(3, 5), span(14, 24), history=changes((-9, 8), (5, 100), (14, 10)))
     assert was_lowered(lowered, at(13))
-    told = explain_overspend(lowered, Crossing(at(13), 1), LateSpend(2))
-    assert told == Overspend(at(13), at(14), 0, 2, OverspendCause.LIMIT_LOWERED)
+    explanation = explain_overspend(lowered, Crossing(at(13), 1), LateSpend(2))
+    assert explanation == Overspend(at(13), at(14), 0, 2, OverspendCause.LIMIT_LOWERED)
     assert held_at(lowered, at(2)) == at(3)
 
 
-def test_a_limit_first_set_when_it_was_spent_already_counts_as_lowered() -> None:
+def test_limit_first_set_after_the_crossing_counts_as_lowered() -> None:
     assert (
         explain_overspend(
             window(span(14, 24), history=changes((14, 10))), Crossing(at(10), 1), LateSpend(0)
@@ -342,23 +342,23 @@ def test_a_limit_first_set_when_it_was_spent_already_counts_as_lowered() -> None
     )
 
 
-def test_a_limit_that_was_lower_when_it_was_reached_was_raised_and_is_no_cause() -> None:
+def test_limit_that_was_lower_at_the_crossing_is_not_the_cause() -> None:
     raised = window(span(9, 24), history=changes((-9, 5), (14, 10)))
     assert not was_lowered(raised, at(10))
 
 
-def test_the_hold_that_answers_is_the_one_on_at_that_instant_or_the_next() -> None:
+def test_held_at_is_the_hold_in_force_at_the_crossing_or_the_next() -> None:
     entry = window(span(2, 4), span(12, 24))
     assert [held_at(entry, at(hours)) for hours in (1, 3, 4, 23)] == [at(2), at(2), at(12), at(12)]
     assert held_at(entry, None) == at(2)
     assert held_at(window(), at(3)) is None
 
 
-def test_nothing_is_told_of_a_cause_where_the_ledger_is_gone() -> None:
+def test_cause_is_none_when_the_ledger_was_dropped() -> None:
     assert explain_overspend(window(span(12, 24)), Crossing(None), LateSpend()) == Overspend(
         None, at(12), None, None, None
     )
 
 
-def test_every_cause_has_words_for_people() -> None:
+def test_every_overspend_cause_has_words() -> None:
     assert set(CAUSE_WORDS) == set(OverspendCause)

@@ -1,4 +1,4 @@
-"""Ad schedules: open and closed by the wall clock, and edge by edge."""
+"""Ad schedules: whether they are open, their next edges, and their open stretches."""
 
 from datetime import datetime
 from itertools import pairwise
@@ -166,12 +166,12 @@ def test_lord_howe_skips_half_an_hour() -> None:
     assert edges("Sun 02:00-02:30", saturday, 1, LORD_HOWE) == [local(LORD_HOWE, "2026-10-11T02:00")]
 
 
-def test_a_friday_that_never_was_is_never_open() -> None:
+def test_skipped_friday_is_never_open() -> None:
     thursday = local("Pacific/Apia", "2011-12-29T12:00")
     assert edges("Fri 00:00-24:00", thursday, 1, "Pacific/Apia") == [local("Pacific/Apia", "2012-01-06T00:00")]
 
 
-def test_thursday_runs_into_saturday_where_friday_never_was() -> None:
+def test_schedule_runs_from_thursday_into_saturday_over_a_skipped_friday() -> None:
     thursday, sunday = (local("Pacific/Apia", f"{day}T00:00") for day in ("2011-12-29", "2012-01-01"))
     assert edges("Thu 00:00-24:00, Sat 00:00-24:00", thursday - DAY, 2, "Pacific/Apia") == [thursday, sunday]
 
@@ -179,22 +179,22 @@ def test_thursday_runs_into_saturday_where_friday_never_was() -> None:
 # Edges
 
 
-def test_the_next_edge_comes_strictly_after() -> None:
+def test_next_edge_is_strictly_later() -> None:
     nine, ten = utc("2026-11-22T09:00"), utc("2026-11-22T10:00")
     assert edges("daily 09:00-10:00", nine - TICK, 3) == [nine, ten, nine + DAY]
 
 
-def test_an_edge_is_exact_within_a_minute() -> None:
+def test_next_edge_ignores_seconds_of_the_given_instant() -> None:
     assert edges("Mon 09:00-17:00", utc("2026-11-23T08:59:59.999999"), 1) == [utc("2026-11-23T09:00")]
     assert edges("Mon 09:00-17:00", utc("2026-11-23T09:00:00.000001"), 1) == [utc("2026-11-23T17:00")]
 
 
-def test_dayparts_that_touch_at_midnight_have_no_edge_between_them() -> None:
+def test_dayparts_adjoining_at_midnight_have_no_edge_between() -> None:
     friday = utc("2026-11-27T00:00")
     assert edges("Fri-Sun 00:00-24:00", friday, 2) == [friday + 3 * DAY, friday + 7 * DAY]
 
 
-def test_dayparts_that_touch_at_the_end_of_the_week_have_no_edge_between_them() -> None:
+def test_dayparts_adjoining_at_the_end_of_the_week_have_no_edge_between() -> None:
     saturday = utc("2026-11-21T00:00")
     assert edges("Sat-Mon 00:00-24:00", saturday, 2) == [saturday + 3 * DAY, saturday + 7 * DAY]
 
@@ -232,8 +232,8 @@ def stretches(schedule: str, starts_at: str, ends_at: str, zone: str = "UTC") ->
 
 
 def test_stretches_are_cut_at_both_bounds() -> None:
-    told = stretches("Mon-Wed 09:00-17:30", "2026-06-15 10:00", "2026-06-17 12:00")
-    assert told == [("15 10:00", "15 17:30"), ("16 09:00", "16 17:30"), ("17 09:00", "17 12:00")]
+    result = stretches("Mon-Wed 09:00-17:30", "2026-06-15 10:00", "2026-06-17 12:00")
+    assert result == [("15 10:00", "15 17:30"), ("16 09:00", "16 17:30"), ("17 09:00", "17 12:00")]
 
 
 def test_a_stretch_over_midnight_is_one() -> None:
@@ -244,7 +244,7 @@ def test_an_empty_schedule_is_one_stretch() -> None:
     assert stretches("", "2026-06-15 10:00", "2026-06-17 12:00") == [("15 10:00", "17 12:00")]
 
 
-def test_no_time_has_no_stretch() -> None:
+def test_empty_time_range_has_no_open_stretch() -> None:
     assert stretches("", "2026-06-15 10:00", "2026-06-15 10:00") == []
     assert stretches("Mon 09:00-10:00", "2026-06-15 10:00", "2026-06-22 09:00") == []
 
@@ -258,8 +258,8 @@ def test_a_repeated_hour_alone_is_one_stretch_of_two_hours() -> None:
 
 
 def test_a_repeated_half_hour_is_two_stretches() -> None:
-    told = stretches("Sun 01:00-01:30", "2026-11-01 00:00", "2026-11-02 00:00", NEW_YORK)
-    assert told == [("01 05:00", "01 05:30"), ("01 06:00", "01 06:30")]
+    result = stretches("Sun 01:00-01:30", "2026-11-01 00:00", "2026-11-02 00:00", NEW_YORK)
+    assert result == [("01 05:00", "01 05:30"), ("01 06:00", "01 06:30")]
 
 
 def test_a_skipped_hour_has_no_stretch() -> None:
@@ -267,12 +267,12 @@ def test_a_skipped_hour_has_no_stretch() -> None:
     assert stretches("Sun 00:00-06:00", "2026-03-08 00:00", "2026-03-09 00:00", NEW_YORK) == [("08 05:00", "08 10:00")]
 
 
-# The same by brute force
+# By brute force
 
 
 @QUICK
 @given(schedules, moments)
-def test_stretches_hold_exactly_the_open_minutes(schedule: Schedule, moment: tuple[str, datetime]) -> None:
+def test_open_stretches_contain_exactly_the_open_minutes(schedule: Schedule, moment: tuple[str, datetime]) -> None:
     zone, at = ZoneInfo(moment[0]), moment[1]
     found = open_stretches(schedule, at, at + 30 * HOUR, zone)
     assert all(starts < ends for starts, ends in found)
@@ -290,9 +290,7 @@ def first_flip(schedule: Schedule, at: datetime, zone: ZoneInfo) -> datetime | N
 
 @BRUTE_FORCE
 @given(schedules, moments)
-def test_the_next_edge_is_exactly_the_first_minute_that_differs(
-    schedule: Schedule, moment: tuple[str, datetime]
-) -> None:
+def test_next_edge_is_the_first_minute_with_another_state(schedule: Schedule, moment: tuple[str, datetime]) -> None:
     zone, at = ZoneInfo(moment[0]), moment[1]
     edge = next_edge(schedule, at, zone)
     assert (edge if edge and edge <= at + 8 * DAY else None) == first_flip(schedule, at, zone)
@@ -300,7 +298,7 @@ def test_the_next_edge_is_exactly_the_first_minute_that_differs(
 
 @QUICK
 @given(schedules, moments)
-def test_is_open_by_the_fields_of_the_wall_clock(schedule: Schedule, moment: tuple[str, datetime]) -> None:
+def test_is_open_agrees_with_the_local_weekday_and_minute(schedule: Schedule, moment: tuple[str, datetime]) -> None:
     zone, at = ZoneInfo(moment[0]), moment[1]
     for later in (at, *minutes_after(at, 3 * HOUR)):
         assert is_open(schedule, later, zone) is open_by_hand(schedule, later, zone)
@@ -308,7 +306,7 @@ def test_is_open_by_the_fields_of_the_wall_clock(schedule: Schedule, moment: tup
 
 @QUICK
 @given(schedules, zones, instants)
-def test_edges_flip_in_every_zone(schedule: Schedule, name: str, at: datetime) -> None:
+def test_edges_change_the_state_in_every_zone(schedule: Schedule, name: str, at: datetime) -> None:
     zone = ZoneInfo(name)
     edge = next_edge(schedule, at, zone)
     if edge is not None:

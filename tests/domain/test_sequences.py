@@ -1,4 +1,4 @@
-"""Sequence numbers: which a source may give, and the runs they make."""
+"""Sequence numbers: which ones are valid, and how they group into runs."""
 
 import itertools
 import math
@@ -18,14 +18,14 @@ def numbered(*numbers: object, source: object = "bidder") -> list[object]:
 
 
 @pytest.mark.parametrize("number", [0, 1, MAX_SEQUENCE])
-def test_source_may_number_its_events_from_0_to_the_last_number_json_keeps_exact(number: int) -> None:
+def test_sequence_numbers_from_0_to_max_sequence_are_accepted(number: int) -> None:
     (event,) = numbered(number)
     assert not isinstance(read_event(event), Rejection)
     assert sequence_of(event) == ("bidder", number)
 
 
 @pytest.mark.parametrize("number", [-1, MAX_SEQUENCE + 1, 10**400, 1.0, math.nan, "1", True, [1], {}])
-def test_what_is_no_number_of_a_sequence_makes_its_event_malformed(number: object) -> None:
+def test_invalid_sequence_number_makes_the_event_malformed(number: object) -> None:
     (event,) = numbered(number)
     read = read_event(event)
     assert reason(read) is Reason.MALFORMED
@@ -41,23 +41,23 @@ def test_a_sequence_without_a_source_is_malformed(source: object) -> None:
     assert runs_in([event]) == []
 
 
-def test_an_event_need_not_be_numbered() -> None:
+def test_sequence_number_may_be_left_out() -> None:
     assert sequence_of(raw_event(source="bidder")) is None
     assert sequence_of(raw_event(source="bidder", sequence=None)) is None
     assert not isinstance(read_event(raw_event(sequence=None)), Rejection)
 
 
-def test_a_bad_event_has_arrived_where_its_source_and_number_can_be_read() -> None:
+def test_malformed_event_counts_as_arrived_if_source_and_number_are_readable() -> None:
     assert runs_in([{"source": "bidder", "sequence": 7}, raw_event(event_id=5, source="bidder", sequence=8)]) == [
         Run("bidder", 7, 8)
     ]
 
 
-def test_neighbours_make_one_run_in_whatever_order_they_come() -> None:
+def test_adjoining_numbers_make_one_run_in_any_order() -> None:
     assert runs_in(numbered(3, 1, 2, 2, 7, 0)) == [Run("bidder", 0, 3), Run("bidder", 7, 7)]
 
 
-def test_each_source_has_runs_of_its_own() -> None:
+def test_each_source_has_its_own_runs() -> None:
     assert runs_in([*numbered(1, source="b"), *numbered(2, source="a"), *numbered(2, source="b")]) == [
         Run("a", 2, 2),
         Run("b", 1, 2),
@@ -65,12 +65,12 @@ def test_each_source_has_runs_of_its_own() -> None:
 
 
 @given(st.lists(st.integers(0, 30)))
-def test_runs_hold_the_numbers_that_came_and_no_others(numbers: list[int]) -> None:
+def test_runs_contain_exactly_the_given_numbers(numbers: list[int]) -> None:
     runs = runs_in(numbered(*numbers))
     assert [number for run in runs for number in range(run.first, run.last + 1)] == sorted(set(numbers))
     assert all(before.last + 1 < after.first for before, after in itertools.pairwise(runs))
 
 
 @given(json_values | nearly_good)
-def test_anything_that_json_can_say_is_read_without_a_fault(given_value: object) -> None:
+def test_any_json_value_is_read_without_an_exception(given_value: object) -> None:
     assert isinstance(runs_in([given_value]), list)

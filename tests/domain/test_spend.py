@@ -1,4 +1,4 @@
-"""Spend events: what is taken, what is rejected and why, and on which day it counts."""
+"""Spend events: which are accepted or rejected, and on which local day they count."""
 
 import math
 from datetime import UTC, date, datetime, timedelta
@@ -33,7 +33,7 @@ from tests.domain.messages import (
 # Reading events
 
 
-def test_a_good_event_is_read_whole() -> None:
+def test_valid_event_is_read_with_all_fields() -> None:
     raw = raw_event(currency="USD", source="producer-1", note="kept with the payload")
     assert read_event(raw) == SpendDraft(
         event_id=EVENT_ID,
@@ -52,7 +52,7 @@ def test_currency_and_source_may_be_left_out() -> None:
 
 
 @pytest.mark.parametrize("event_id", [EVENT_ID.upper(), EVENT_ID.replace("-", ""), EVENT_ID.replace("-", "").upper()])
-def test_one_uuid_has_one_spelling(event_id: str) -> None:
+def test_uuid_spellings_are_normalised(event_id: str) -> None:
     assert draft(event_id=event_id).event_id == EVENT_ID
 
 
@@ -89,11 +89,11 @@ def test_an_external_id_may_be_a_number() -> None:
     assert draft(campaign_id=..., platform="meta", external_id=120).campaign == ("meta", "120")
 
 
-def test_our_own_id_goes_before_that_of_the_platform() -> None:
+def test_campaign_id_takes_precedence_over_external_id() -> None:
     assert draft(campaign_id=17, platform="meta", external_id="120").campaign == 17
 
 
-def test_a_campaign_id_of_null_leaves_that_of_the_platform() -> None:
+def test_external_id_is_used_when_campaign_id_is_null() -> None:
     assert draft(campaign_id=None, platform="meta", external_id="120").campaign == ("meta", "120")
 
 
@@ -145,17 +145,17 @@ def test_an_amount_that_is_no_integer_is_malformed(amount: object) -> None:
     "occurred_at",
     ["2026-11-22T10:00:00Z", "2026-11-22T10:00:00+00:00", "2026-11-22T15:45+05:45", "2026-11-22 05:00:00.000-05:00"],
 )
-def test_moments_are_read_with_any_distance_from_utc(occurred_at: str) -> None:
+def test_times_are_read_with_any_utc_offset(occurred_at: str) -> None:
     assert draft(occurred_at=occurred_at).occurred_at == utc("2026-11-22T10:00")
     assert draft(occurred_at=occurred_at).occurred_at.tzname() == "UTC"
 
 
-def test_moments_keep_their_microseconds() -> None:
+def test_times_keep_their_microseconds() -> None:
     assert draft(occurred_at="2026-11-22T10:00:00.000001Z").occurred_at == NOW + TICK
 
 
 @pytest.mark.parametrize("occurred_at", ["2026-11-22T10:00:00", "2026-11-22 10:00", "2026-11-22"])
-def test_a_moment_without_a_distance_from_utc_has_no_time_zone(occurred_at: str) -> None:
+def test_time_without_utc_offset_is_rejected_as_no_time_zone(occurred_at: str) -> None:
     assert reason(read_event(raw_event(occurred_at=occurred_at))) is Reason.NO_TIME_ZONE
 
 
@@ -180,7 +180,7 @@ def test_a_moment_without_a_distance_from_utc_has_no_time_zone(occurred_at: str)
         "9999-12-31T23:59:59-01:00",
     ],
 )
-def test_a_moment_that_is_no_time_is_malformed(occurred_at: object) -> None:
+def test_invalid_time_is_malformed(occurred_at: object) -> None:
     assert reason(read_event(raw_event(occurred_at=occurred_at))) is Reason.MALFORMED
 
 
@@ -191,12 +191,12 @@ def test_a_text_that_cannot_be_stored_is_malformed(field: str, value: object) ->
 
 
 @pytest.mark.parametrize("source", ["x" * MAX_TEXT, "façade", "広告", "🧾"])
-def test_a_text_of_200_characters_of_any_script_is_taken(source: str) -> None:
+def test_text_of_200_characters_of_any_script_is_accepted(source: str) -> None:
     assert draft(source=source).source == source
 
 
 @pytest.mark.parametrize("raw", [None, True, 17, 1.5, math.nan, "event", [], [raw_event()], ()])
-def test_what_is_no_object_is_malformed(raw: object) -> None:
+def test_input_that_is_not_an_object_is_malformed(raw: object) -> None:
     rejection = read_event(raw)
     assert reason(rejection) is reason(read_total(raw)) is Reason.MALFORMED
     assert rejection.payload is raw
@@ -213,13 +213,13 @@ def test_what_is_no_object_is_malformed(raw: object) -> None:
         ([], "an array"),
     ],
 )
-def test_what_is_no_object_is_named_in_the_words_of_json(raw: object, kind: str) -> None:
+def test_rejection_names_the_json_type_of_an_input_that_is_not_an_object(raw: object, kind: str) -> None:
     rejection = read_event(raw)
     assert isinstance(rejection, Rejection)
     assert rejection.detail == f"expected an object, not {kind}"
 
 
-def test_a_rejection_says_which_field_and_keeps_the_input_whole() -> None:
+def test_rejection_names_the_field_and_keeps_the_input_unchanged() -> None:
     raw = raw_event(amount_micros="12", extra={"kept": [1]})
     assert read_event(raw) == Rejection(Reason.MALFORMED, "amount_micros: expected an integer of micros", raw)
 
@@ -227,7 +227,7 @@ def test_a_rejection_says_which_field_and_keeps_the_input_whole() -> None:
 # Judging events
 
 
-def test_a_good_event_is_taken_for_its_brand_and_campaign() -> None:
+def test_valid_event_is_accepted_for_its_brand_and_campaign() -> None:
     event = draft(source="producer-1")
     assert judge_event(event, ACCOUNTS, NOW, BOUNDS) == SpendEvent(
         event_id=EVENT_ID,
@@ -241,12 +241,12 @@ def test_a_good_event_is_taken_for_its_brand_and_campaign() -> None:
     )
 
 
-def test_a_campaign_known_by_its_platform_is_counted_under_our_id() -> None:
+def test_event_by_external_id_counts_for_the_campaigns_own_id() -> None:
     assert taken(campaign_id=..., platform="meta", external_id="120").campaign_id == 18
 
 
 @pytest.mark.parametrize("campaign_id", [0, -1, 18, 2**63, 10**400])
-def test_a_campaign_that_nobody_knows_is_unknown(campaign_id: int) -> None:
+def test_event_for_an_unknown_campaign_is_rejected(campaign_id: int) -> None:
     assert reason(judged(campaign_id=campaign_id)) is Reason.UNKNOWN_CAMPAIGN
 
 
@@ -257,7 +257,7 @@ def test_an_external_id_unknown_on_its_platform_is_quoted(platform: str, externa
     assert judge_event(read, ACCOUNTS, NOW, BOUNDS) == rejection
 
 
-def test_ids_beyond_what_python_prints_are_rejected_as_any_other() -> None:
+def test_ids_too_long_for_python_to_print_are_rejected() -> None:
     endless = 10**5_000
     assert reason(judged(campaign_id=endless)) is Reason.UNKNOWN_CAMPAIGN
     assert (
@@ -266,38 +266,38 @@ def test_ids_beyond_what_python_prints_are_rejected_as_any_other() -> None:
 
 
 @pytest.mark.parametrize("currency", ["USD", "usd", ...])
-def test_the_currency_of_the_brand_is_taken_in_any_case_or_left_out(currency: object) -> None:
+def test_brands_currency_is_accepted_in_any_case_or_left_out(currency: object) -> None:
     assert taken(currency=currency).amount_micros == 1_250_000
 
 
 @pytest.mark.parametrize("currency", ["EUR", "US", "USDT"])
-def test_another_currency_is_wrong(currency: str) -> None:
+def test_event_in_another_currency_is_rejected(currency: str) -> None:
     assert reason(judged(currency=currency)) is Reason.WRONG_CURRENCY
 
 
-def test_an_event_of_35_days_ago_is_taken_and_a_microsecond_older_is_too_old() -> None:
+def test_event_of_35_days_ago_is_accepted_and_a_microsecond_older_rejected() -> None:
     oldest = utc("2026-10-18T10:00")
     assert taken(occurred_at=oldest.isoformat()).day == date(2026, 10, 18)
     assert reason(judged(occurred_at=(oldest - TICK).isoformat())) is Reason.TOO_OLD
 
 
-def test_an_event_of_5_minutes_ahead_is_taken_and_a_microsecond_later_is_in_the_future() -> None:
+def test_event_5_minutes_ahead_is_accepted_and_a_microsecond_later_rejected() -> None:
     latest = NOW + 5 * MINUTE
     assert taken(occurred_at=latest.isoformat()).occurred_at == latest
     assert reason(judged(occurred_at=(latest + TICK).isoformat())) is Reason.IN_FUTURE
 
 
-def test_bounds_of_age_are_given_by_the_caller() -> None:
+def test_age_bounds_are_given_by_the_caller() -> None:
     bounds = AgeBounds(oldest=timedelta(hours=1), ahead=timedelta(0))
     assert reason(judged(bounds=bounds, occurred_at=(NOW - HOUR - TICK).isoformat())) is Reason.TOO_OLD
     assert reason(judged(bounds=bounds, occurred_at=(NOW + TICK).isoformat())) is Reason.IN_FUTURE
 
 
-def test_without_an_oldest_age_any_age_is_taken() -> None:
+def test_any_age_is_accepted_without_an_oldest_age() -> None:
     assert taken(bounds=ANY_AGE, occurred_at="1990-06-01T12:00:00Z").day == date(1990, 6, 1)
 
 
-def test_without_an_oldest_age_the_beginning_of_the_calendar_is_still_judged() -> None:
+def test_events_before_the_calendar_are_rejected_without_an_oldest_age() -> None:
     outcome = judged(bounds=ANY_AGE, occurred_at="0001-01-01T00:00:00Z")
     assert isinstance(outcome, SpendEvent | Rejection)
 
@@ -321,7 +321,7 @@ def test_the_same_instant_counts_on_another_day_elsewhere() -> None:
     assert taken(campaign_id=..., platform="meta", external_id="120", occurred_at=late).day == date(2026, 11, 22)
 
 
-def test_an_unknown_campaign_is_told_before_what_else_is_wrong() -> None:
+def test_unknown_campaign_is_reported_before_other_faults() -> None:
     assert reason(judged(campaign_id=1, occurred_at="2020-01-01T00:00:00Z")) is Reason.UNKNOWN_CAMPAIGN
 
 
@@ -337,7 +337,7 @@ timestamps = st.builds(
 
 @QUICK
 @given(json_values | nearly_good)
-def test_any_json_is_an_event_or_rejected_whole(raw: object) -> None:
+def test_any_json_is_read_as_event_or_rejected_unchanged(raw: object) -> None:
     read = read_event(raw)
     outcome = judge_event(read, ACCOUNTS, NOW, BOUNDS) if isinstance(read, SpendDraft) else read
     assert isinstance(outcome, SpendEvent | Rejection)
@@ -359,7 +359,7 @@ def test_any_timestamp_is_judged_within_the_default_bounds(occurred_at: str) -> 
 @given(
     st.lists(st.tuples(st.integers(-48, 0), st.integers(-500, 1_000)), max_size=8), st.randoms(use_true_random=False)
 )
-def test_the_order_of_events_changes_no_decision(spends: list[tuple[int, int]], order: Random) -> None:
+def test_order_of_events_does_not_change_any_judgement(spends: list[tuple[int, int]], order: Random) -> None:
     assert decided_after(spends) == decided_after(order.sample(spends, len(spends)))
 
 
@@ -376,7 +376,7 @@ def decided_after(spends: list[tuple[int, int]]) -> list[Decision]:
     return decisions
 
 
-# --- what is named as what it is
+# --- details of rejections
 
 
 def detail(**fields: object) -> str:
@@ -387,34 +387,34 @@ def detail(**fields: object) -> str:
 
 
 @pytest.mark.parametrize("text", ["2026-11-22T10:00:00z", "2026-11-22t10:00:00z", "2026-11-22 10:00:00.0z"])
-def test_a_lower_case_z_says_utc(text: str) -> None:
+def test_lower_case_z_means_utc(text: str) -> None:
     assert draft(occurred_at=text).occurred_at == datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["2016-12-31T23:59:60Z", "2017-01-01T00:59:60.5+01:00", "20161231T235960Z"])
-def test_a_leap_second_is_named_as_one(text: str) -> None:
+def test_rejection_names_a_leap_second(text: str) -> None:
     assert "is a leap second" in detail(occurred_at=text)
 
 
 @pytest.mark.parametrize(
     "text", ["2026-11-22T24:00:00Z", "2026-11-22 24:00Z", "20261122T240000z", "2026-11-22T24:00:00.0+01:00"]
 )
-def test_hour_24_is_named_as_the_next_days_first(text: str) -> None:
+def test_rejection_of_hour_24_names_the_next_day(text: str) -> None:
     assert detail(occurred_at=text).endswith("must be written as 00:00 of the next day")
 
 
-def test_no_other_hour_60_or_24_is_taken_for_those() -> None:
+def test_other_uses_of_24_and_60_are_not_reported_as_hour_24_or_leap_second() -> None:
     assert draft(occurred_at="2026-11-24T10:24:00Z").occurred_at.minute == 24
     assert "is not an ISO 8601 time" in detail(occurred_at="2026-11-22T24:30:00Z")
     assert "is not an ISO 8601 time" in detail(occurred_at="2026-11-22T10:60:00Z")
 
 
-def test_an_empty_currency_is_malformed_in_clear_words() -> None:
+def test_empty_currency_is_malformed_with_a_clear_detail() -> None:
     assert detail(currency="") == "currency: is empty; name it, such as USD, or leave it out"
 
 
 @pytest.mark.parametrize("field", ["source", "currency", "platform", "external_id"])
-def test_a_text_with_a_character_that_hides_is_malformed_and_the_character_named(field: str) -> None:
+def test_text_with_a_forbidden_character_is_malformed_and_the_character_named(field: str) -> None:
     fields = {"campaign_id": ..., "platform": "meta", "external_id": "1", field: "a\u202eb"}
     assert detail(**fields) == f"{field}: has U+202E, RIGHT-TO-LEFT OVERRIDE"
 
@@ -426,12 +426,12 @@ MOMENT = datetime(2026, 11, 22, 10, 0, 0, 123456, tzinfo=UTC)
     ("microsecond", "same"),
     [(123456, True), (123000, True), (123457, False), (124000, False), (122000, False), (0, True), (999999, False)],
 )
-def test_a_moment_is_the_same_to_the_precision_of_the_coarser(microsecond: int, same: bool) -> None:
+def test_times_are_equal_at_the_coarser_precision(microsecond: int, same: bool) -> None:
     other = MOMENT.replace(microsecond=microsecond)
     assert is_same_moment(MOMENT, other) is is_same_moment(other, MOMENT) is same
 
 
-def test_a_moment_of_another_second_is_another_one() -> None:
+def test_times_in_different_seconds_differ() -> None:
     assert not is_same_moment(MOMENT.replace(microsecond=999_999), MOMENT.replace(second=1, microsecond=0))
     assert not is_same_moment(MOMENT.replace(microsecond=0), MOMENT.replace(second=1, microsecond=0))
     assert not is_same_moment(MOMENT.replace(microsecond=1000), MOMENT.replace(microsecond=2000))

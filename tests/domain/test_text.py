@@ -1,4 +1,4 @@
-"""What a name may not contain: what cannot be seen, turns the writing round, or breaks the line."""
+"""Faults of names: invisible characters, characters that change the writing direction, and line breaks."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ from domain.text import fault_of, readable
         ("  ", "has no visible character, but U+0020, SPACE"),
     ],
 )
-def test_names_the_character_that_is_refused(text: str, fault: str) -> None:
+def test_fault_names_the_forbidden_character(text: str, fault: str) -> None:
     assert fault_of(text) == fault
 
 
@@ -46,12 +46,12 @@ def test_names_the_character_that_is_refused(text: str, fault: str) -> None:
         "\u00a0x",
     ],
 )
-def test_takes_what_people_write(text: str) -> None:
+def test_ordinary_names_have_no_fault(text: str) -> None:
     assert fault_of(text) is None
 
 
 @given(st.text(st.characters(codec="ascii"), min_size=1))
-def test_a_line_of_ascii_is_refused_for_controls_and_for_blanks_alone(text: str) -> None:
+def test_ascii_line_has_a_fault_only_for_control_characters_or_blanks(text: str) -> None:
     assert (fault_of(text) is None) == (text.isprintable() and not text.isspace())
 
 
@@ -66,10 +66,10 @@ def test_a_line_of_ascii_is_refused_for_controls_and_for_blanks_alone(text: str)
         ("שלום", "שלום"),
     ],
 )
-def test_a_name_that_a_platform_gave_keeps_what_can_be_read(text: str, kept: str) -> None:
+def test_readable_replaces_forbidden_characters(text: str, kept: str) -> None:
     assert readable(text) == kept
 
 
 @given(st.text())
-def test_what_can_be_read_of_any_name_is_taken(text: str) -> None:
+def test_readable_names_have_no_fault(text: str) -> None:
     assert not readable(text) or fault_of(readable(text)) is None

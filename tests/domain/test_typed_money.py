@@ -1,4 +1,4 @@
-"""Money as people type it: every accepted text has one reading, and what has two is refused with both."""
+"""Typed amounts: every accepted text has one reading; a text with two is refused, and the error names both."""
 
 import re
 
@@ -50,12 +50,12 @@ CURRENCIES = st.sampled_from(["USD", "EUR", "JPY", "KWD", "CLF", "INR"])
         ("1000000000", "USD", MAX_AMOUNT_MICROS),
     ],
 )
-def test_an_amount_with_one_reading_is_read(text: str, currency: str, micros: int) -> None:
+def test_unambiguous_amount_is_read(text: str, currency: str, micros: int) -> None:
     assert parse_money(text, currency) == micros
 
 
 @pytest.mark.parametrize(
-    ("text", "currency", "told"),
+    ("text", "currency", "readings_named"),
     [
         ("1.500", "USD", "1.500 can be 1,500.00 or 1.50: write 1500 or 1.50"),
         ("1,500", "USD", "1,500 can be 1,500.00 or 1.50: write 1500 or 1.50"),
@@ -69,11 +69,11 @@ def test_an_amount_with_one_reading_is_read(text: str, currency: str, micros: in
     ],
 )
 def test_a_lone_separator_before_three_digits_is_refused_with_both_readings(
-    text: str, currency: str, told: str
+    text: str, currency: str, readings_named: str
 ) -> None:
     with pytest.raises(InvalidValue, match="can be") as refused:
         parse_money(text, currency)
-    assert told in refused.value.message
+    assert readings_named in refused.value.message
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_another_currency_is_refused_and_both_are_named(text: str, currency: str
         "NaN", "Infinity", "5kr", "9" * 41, "1,500 .00", "US5D", "$-", "$$5",
     ],
 )  # fmt: skip
-def test_what_is_no_amount_is_refused(text: str) -> None:
+def test_text_that_is_not_an_amount_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue, match="is not a number"):
         parse_money(text, "USD")
 
@@ -119,19 +119,19 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         ("0.0000001", "KWD"),
     ],
 )
-def test_what_is_finer_than_the_smallest_unit_is_refused(text: str, currency: str) -> None:
+def test_amount_finer_than_the_smallest_unit_is_refused(text: str, currency: str) -> None:
     with pytest.raises(InvalidValue, match=f"finer than the smallest unit of {currency}"):
         parse_money(text, currency)
 
 
-def test_over_a_billion_units_is_refused() -> None:
+def test_amount_over_a_billion_units_is_refused() -> None:
     for text in ("1000000000.01", "9" * 40):
         with pytest.raises(InvalidValue, match="over a billion units"):
             parse_money(text, "USD")
 
 
 def readings(text: str) -> set[tuple[str, str]]:
-    """Every way to take a bare number apart: digits before the decimal mark without groups of three, and after it."""
+    """All readings of a bare number, as (digits before the decimal mark without separators, digits after it)."""
     found = set()
     for place in range(len(text) + 1):
         whole, mark, fraction = text[:place], text[place : place + 1], text[place + 1 :]
@@ -170,14 +170,14 @@ def test_any_text_is_micros_within_range_or_refused(text: str, currency: str) ->
 
 @QUICK
 @given(st.integers(0, MAX_AMOUNT_MICROS), CURRENCIES)
-def test_what_a_form_shows_is_read_back(micros: int, currency: str) -> None:
+def test_typed_units_are_read_back(micros: int, currency: str) -> None:
     micros -= micros % 10 ** (6 - decimals_of(currency))
     assert parse_money(typed_units(micros, currency), currency) == micros
 
 
 @QUICK
 @given(st.integers(0, MAX_AMOUNT_MICROS), CURRENCIES)
-def test_what_a_page_shows_is_read_back_or_has_two_readings(micros: int, currency: str) -> None:
+def test_amount_as_shown_on_pages_is_read_back_or_ambiguous(micros: int, currency: str) -> None:
     micros -= micros % 10 ** (6 - decimals_of(currency))
     shown = exact_money(micros, currency)
     bare = shown.strip("$€¥₹KWDCLF\u00a0")
@@ -188,7 +188,7 @@ def test_what_a_page_shows_is_read_back_or_has_two_readings(micros: int, currenc
         assert parse_money(shown, currency) == micros
 
 
-def test_the_decimals_of_currencies_are_those_of_iso_4217() -> None:
+def test_decimals_of_currencies_match_iso_4217() -> None:
     assert [decimals_of(code) for code in ("USD", "JPY", "KWD", "CLF")] == [2, 0, 3, 4]
     for code in ("EUR", "GBP", "INR", "BRL", "KRW", "VND", "BHD", "TND", "CHF", "SEK", "CLP", "MXN"):
         assert decimals_of(code) == get_currency_precision(code)

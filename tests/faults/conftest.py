@@ -70,7 +70,7 @@ def forget_database() -> None:
     """Closes the database connections and clears caches; the next use reads the settings again."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
     from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415
-    from db.repository.ledger.ledger import forget_months  # noqa: PLC0415
+    from db.repository.ledger.ledger import clear_ledger_cache  # noqa: PLC0415
     from runtime import clock  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 
@@ -79,5 +79,5 @@ def forget_database() -> None:
     engine.cache_clear()
     settings.cache_clear()
     clock.reset()
-    forget_months()
+    clear_ledger_cache()
     clear_campaign_cache()

@@ -72,13 +72,13 @@ def _create(connection: Connection, months: Iterable[date]) -> None:
     for month in months:
         is_created = connection.scalar(ENSURE_MONTH, {"month": month})
         if is_created is None:
-            forget_months()
+            clear_ledger_cache()
             raise StaleRead(f"{month:%Y-%m} was dropped from the ledger")
         if not is_created:
             _known.add(month)
 
 
-def forget_months() -> None:
+def clear_ledger_cache() -> None:
     """Clears this process's caches of months and floor, after partitions were dropped."""
     _known.clear()
     _floors.clear()
@@ -115,7 +115,7 @@ def drop_months_before(connection: Connection, earliest: datetime) -> list[date]
     """
     connection.execute(WAIT_BRIEFLY)
     dropped = list(connection.scalars(DROP_MONTHS, {"earliest": earliest.date()}))
-    forget_months()
+    clear_ledger_cache()
     kept = [month for month in _existing(connection) if month < earliest.date()]
     if kept:
         log.warning("ledger.kept", months=[month.isoformat() for month in kept])
