@@ -33,7 +33,7 @@ class PendingReceipts:
 
     def another(self) -> str:
         """Returns a new receipt name for one more message."""
-        name = receipts.another(self.submission)
+        name = receipts.new_name(self.submission)
         self.pending.add(name)
         return name
 

@@ -1,4 +1,4 @@
-"""The broker of every process: Redis or RabbitMQ, as BROKER_URL says, with all of its middleware."""
+"""The broker of every process, Redis or RabbitMQ according to BROKER_URL, with its middleware."""
 
 from functools import cache
 from typing import Final
@@ -11,11 +11,11 @@ from periodiq import PeriodiqMiddleware
 from delivery.encoding import FastJSONEncoder
 from delivery.middleware import (
     MAX_RETRIES,
-    ContentLetGo,
     DeadLetters,
+    ExitWithMaster,
+    FreePayloads,
     LogContext,
-    NoOrphans,
-    PatientRetries,
+    SafeRetries,
     is_retried,
 )
 from delivery.queues import QUEUES
@@ -33,21 +33,21 @@ suspects = SuspectMessages()
 
 
 def middleware() -> list[Middleware]:
-    """All of it, in order: nothing is added behind our back."""
+    """Returns the complete list of middleware, in order; Dramatiq adds none to it."""
     return [
-        # memory: what was acknowledged is seen in the opposite order, by this one last
-        ContentLetGo(),
-        # delivery: first to see a message and last to leave it
+        # memory: "after" hooks run in reverse order, so this one runs last and frees the payload
+        FreePayloads(),
+        # delivery: first before a message and last after it
         suspects,
-        # bounds: far above what the database's own time-outs allow
+        # time limit: far above the database's timeouts
         TimeLimit(time_limit=TIME_LIMIT_MS),
         # delivery
-        PatientRetries(
+        SafeRetries(
             max_retries=MAX_RETRIES, min_backoff=MIN_BACKOFF_MS, max_backoff=MAX_BACKOFF_MS, retry_when=is_retried
         ),
         DeadLetters(),
-        NoOrphans(),
-        # heart-beat: a tick is never too old, because every job finds its own due work
+        ExitWithMaster(),
+        # schedule: a late tick is not skipped, because every job finds its due work itself
         PeriodiqMiddleware(skip_delay=A_YEAR_SECONDS),
         # logs
         LogContext(),
@@ -56,16 +56,19 @@ def middleware() -> list[Middleware]:
 
 @cache
 def get_broker() -> SpendgateBroker | SpendgateRabbitBroker:
-    """The process's broker, built at the first call. A bad setting raises SettingsError only when a message is sent."""
+    """Returns the broker of the process, created at the first call.
+
+    With a bad or missing setting the broker can declare actors, and raises SettingsError when it sends.
+    """
     dramatiq.set_encoder(FastJSONEncoder())
-    broker = _chosen()
+    broker = _configured_broker()
     for queue_name in sorted(QUEUES):
         broker.declare_queue(queue_name)
     dramatiq.set_broker(broker)
     return broker
 
 
-def _chosen() -> SpendgateBroker | SpendgateRabbitBroker:
+def _configured_broker() -> SpendgateBroker | SpendgateRabbitBroker:
     try:
         url, is_rabbitmq = settings().queue_url, settings().queue_is_rabbitmq
     except SettingsError:

@@ -1,6 +1,6 @@
-"""Several messages of spend as one piece of work: one thread counts them in one transaction, one step acknowledges all.
+"""Bundles: several spend messages combined into one, counted in one transaction and acknowledged in one step.
 
-Only messages that say nothing but their events are put into a bundle. Where it fails, each of them goes by itself.
+Only messages without options are bundled. If a bundle fails, its messages are worked on one by one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,29 +19,29 @@ PLAIN_OPTIONS: Final = {"redis_message_id"}
 MAX_MESSAGES: Final = 64
 MAX_EVENTS: Final = 8_000
 MAX_ID_LENGTH: Final = 40
-"""Of a message in a bundle: what a process works on is noted where there is not room for everything."""
+"""Longest id, in characters, of a message in a bundle, so that all ids of a bundle fit into a slot of InFlightBoard."""
 
 IDS: Final = "redis_message_ids"
-"""The option of a bundle that names what it is made of; no message from a queue can have it."""
+"""The option of a bundle that lists the Redis ids of its messages; a message from a queue cannot have it."""
 
 
-PASSING: Final = "passing"
-"""The option of a bundle that failed for an error that a later try may get past."""
+IS_TRANSIENT: Final = "passing"
+"""The option of a failed bundle that says whether its error is transient."""
 
 
 class EventsOfSeveral(list[list[object]]):
-    """The events of each message of a bundle, in the place of a message's events."""
+    """The events of a bundle: one list of events for each of its messages."""
 
 
 class Bundle:
-    """Messages on their way into one, all of them of one kind."""
+    """Collects messages of one kind to be combined into one message."""
 
     def __init__(self, first: Message[Any]) -> None:
         self.messages = [first]
         self._events = len(first.kwargs["events"])
 
-    def takes(self, message: Message[Any]) -> bool:
-        """Adds the message, if it may share and there is room."""
+    def add(self, message: Message[Any]) -> bool:
+        """Adds the message if there is room for it and its events; returns whether it was added."""
         events = self._events + len(message.kwargs["events"])
         if events > MAX_EVENTS or len(self.messages) == MAX_MESSAGES:
             return False
@@ -50,7 +50,7 @@ class Bundle:
         return True
 
     def message(self) -> Message[Any]:
-        """The one message; what is alone stays what it is."""
+        """Returns the combined message; a bundle of one returns its message unchanged."""
         first = self.messages[0]
         if len(self.messages) == 1:
             return first
@@ -63,22 +63,22 @@ class Bundle:
         )
 
 
-class Kind(IntEnum):
-    """What shares a bundle with its like, in the order in which the bundles are handed out."""
+class BundleKind(IntEnum):
+    """The kinds of messages; a bundle has messages of one kind. Bundles of a lower kind are worked on first."""
 
     FEW_EVENTS = 1
     MANY_EVENTS = 2
 
 
 def are_few(events: Sequence[object]) -> bool:
-    """Whether the events of a message are quickly done."""
+    """Returns whether a message has at most FEW_EVENTS events, which are counted quickly."""
     return len(events) <= FEW_EVENTS
 
 
-def kind(message: Message[Any]) -> Kind | None:
-    """With which others a message may share a bundle; None where it must go by itself.
+def kind_of(message: Message[Any]) -> BundleKind | None:
+    """Returns the kind of bundle that a message may join, or None if it must not be bundled.
 
-    What is quickly done shares with its like, and waits for no more than that.
+    Messages of few events have a kind of their own, so that they do not wait for messages of many events.
     """
     events: Any = message.kwargs.get("events")
     is_plain = (
@@ -91,20 +91,20 @@ def kind(message: Message[Any]) -> Kind | None:
     )
     if not is_plain:
         return None
-    return Kind.FEW_EVENTS if are_few(events) else Kind.MANY_EVENTS
+    return BundleKind.FEW_EVENTS if are_few(events) else BundleKind.MANY_EVENTS
 
 
 def is_bundle(message: Any) -> bool:
-    """Whether it is several in one."""
+    """Returns whether the message is a bundle."""
     return IDS in message.options
 
 
 def redis_ids(message: Any) -> list[str]:
-    """The ids in Redis of the message, or of those it is made of."""
+    """Returns the Redis ids of the messages in a bundle, or the Redis id of a single message in a list."""
     ids: list[str] = message.options.get(IDS) or [message.options["redis_message_id"]]
     return ids
 
 
 def all_redis_ids(messages: Iterable[Any]) -> list[str]:
-    """The ids in Redis of all."""
+    """Returns the Redis ids of all messages, including those in bundles."""
     return [redis_id for message in messages for redis_id in redis_ids(message)]

@@ -1,4 +1,4 @@
-"""The messages that a worker process works on, in memory that its master can read after the process died."""
+"""The messages in flight in a worker process, in shared memory that its master can read after the process has died."""
 
 import mmap
 import threading
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 KILL_AFTER_SECONDS: Final = 2.0
-"""How long past its shutdown limit a process may live before it is killed."""
+"""Seconds after its shutdown timeout until a worker process is killed."""
 
 SLOT_BYTES: Final = 4_096
 LENGTH_BYTES: Final = 2
-"""Room for the ids of a bundle, a line each, and before them how many bytes they are."""
+"""A slot has LENGTH_BYTES for the length of its text, then the ids of a message or bundle, one per line."""
 
 
 class InFlightBoard:
-    """One slot a thread, shared by the two sides of a fork; a write costs no more than one to memory."""
+    """Message ids in memory shared by a master and its forked worker, with one slot for each thread."""
 
     def __init__(self, threads: int) -> None:
         self._memory = mmap.mmap(-1, threads * SLOT_BYTES)
@@ -22,22 +22,22 @@ class InFlightBoard:
         self._mine = threading.local()
 
     def write(self, message_ids: Sequence[str]) -> None:
-        """Notes what this thread works on now, if anything. A thread beyond the slots is not noted."""
+        """Records the messages that this thread works on, or none; does nothing if all slots belong to others."""
         slot = self._slot()
         if slot is None:
             return
         text = "\n".join(message_ids).encode()[: SLOT_BYTES - LENGTH_BYTES]
         start = slot * SLOT_BYTES
-        noted = len(text).to_bytes(LENGTH_BYTES, "big") + text
-        self._memory[start : start + len(noted)] = noted
+        record = len(text).to_bytes(LENGTH_BYTES, "big") + text
+        self._memory[start : start + len(record)] = record
 
     def read(self) -> list[str]:
-        """What was worked on."""
+        """Returns the ids of the messages that all threads work on."""
         slots = (self._memory[start : start + SLOT_BYTES] for start in range(0, len(self._memory), SLOT_BYTES))
-        return [message_id for slot in slots for message_id in _noted(slot)]
+        return [message_id for slot in slots for message_id in _ids_in(slot)]
 
     def close(self) -> None:
-        """Gives the memory back."""
+        """Frees the memory."""
         self._memory.close()
 
     def _slot(self) -> int | None:
@@ -47,6 +47,6 @@ class InFlightBoard:
         return slot
 
 
-def _noted(slot: bytes) -> list[str]:
+def _ids_in(slot: bytes) -> list[str]:
     length = int.from_bytes(slot[:LENGTH_BYTES], "big")
     return slot[LENGTH_BYTES : LENGTH_BYTES + length].decode("utf-8", "replace").split("\n") if length else []

@@ -1,4 +1,4 @@
-"""What a message on queue `spend` says: a batch, and on what terms it is sent."""
+"""The batch and the options of a message on queue `spend`."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,27 +7,33 @@ from delivery.messages import receipt_name
 
 
 class Terms(NamedTuple):
-    """What a message says beside its batch.
+    """The options of a message.
 
-    `only_brand_id`: the brand whose campaigns the sender knows; None knows all. `receipt`: the name under which the
-    sender wants to be told the outcome.
+    `only_brand_id`: the only brand whose campaigns the message may name; None allows all. `receipt`: the name under
+    which the worker writes the receipt; None asks for no receipt.
     """
 
     only_brand_id: int | None = None
     receipt: str | None = None
 
     @classmethod
-    def taken_from(cls, kwargs: dict[str, object]) -> "Terms":
-        """Takes them out of a message's arguments; a limit that is no id limits to no brand that there is."""
+    def pop_from(cls, kwargs: dict[str, object]) -> "Terms":
+        """Removes the options from a message's arguments and returns them; a malformed `only_brand_id` becomes 0.
+
+        No brand has the id 0, so such a message may name no campaign.
+        """
         only = kwargs.pop("only_brand_id", None)
-        kwargs.pop("postponed_brand_id", None)  # of a worker of an earlier version, which named the locked brand
+        kwargs.pop("postponed_brand_id", None)  # an option of earlier versions
         return cls(
             only if only is None or type(only) is int else 0,
             receipt_name(kwargs.pop("receipt", None)),
         )
 
 
-def listed(name: str, args: Sequence[object], kwargs: dict[str, object]) -> Sequence[object]:
-    """The batch in a message's arguments; a message of another shape is a batch of one bad input: itself."""
+def batch_in(name: str, args: Sequence[object], kwargs: dict[str, object]) -> Sequence[object]:
+    """Returns the batch in a message's arguments: the argument `name`, or the only positional argument.
+
+    If there is no list, it returns a list of one input, the malformed arguments, which ingest rejects.
+    """
     given = kwargs[name] if name in kwargs else args[0] if len(args) == 1 else None
     return given if isinstance(given, list) else [{"args": list(args), **kwargs} if given is None else given]

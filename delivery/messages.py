@@ -1,4 +1,4 @@
-"""What lies on a queue, read with care: another program may have written anything there."""
+"""Checks of messages read from a queue, where another program may have written anything, and dead letters."""
 
 import re
 from collections.abc import Mapping
@@ -22,25 +22,25 @@ log = structlog.get_logger()
 DELAYED: Final = ".DQ"
 MAX_DELAY_MS: Final = 60_000
 RETRY_BYTES: Final = 1_000_000
-"""By so much a message may outgrow the limit on its way: a retry carries what went wrong, and is written anew."""
+"""Bytes by which a retried message may exceed SPENDGATE_MAX_MESSAGE_BYTES, because a retry adds a traceback."""
 
 KEPT_BYTES: Final = 128_000_000
 HEAD_BYTES: Final = 1_000_000
-"""Of a message beyond KEPT_BYTES, which would crowd out all other work, this much is kept."""
+"""Bytes kept of a message larger than KEPT_BYTES, which would take too much memory to keep whole."""
 
 INPUTS: Final = frozenset({"events", "totals"})
-"""The arguments that list inputs: what cannot be held there is rejected input by input."""
+"""The arguments with a list of inputs; values there that Postgres cannot store are rejected input by input."""
 
 _RECEIPT: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
 REDELIVERED: Final = "redelivered"
-"""The option by which a consumer says that a process died with the message: how many deaths are surely its doing."""
+"""The option that a consumer sets on a suspect message, which a dead process had: the deaths it certainly caused."""
 
 OPTION_TYPES: Final = {"redis_message_id": str, "eta": int, "retries": int, "traceback": str, "requeue_timestamp": int}
-"""The options a message may carry, and what each must be."""
+"""The options that a message on a queue may have, with their types."""
 
 
 class NotEnqueued(BrokerConnectionError):
-    """The broker did not take the message. The text says why, for whoever sends."""
+    """The broker did not accept the message; the text gives the reason, `is_full` whether the broker lacks room."""
 
     def __init__(self, reason: str, *, is_full: bool = False) -> None:
         super().__init__(f"nothing was enqueued: {reason}")  # type: ignore[no-untyped-call]
@@ -52,30 +52,30 @@ class MessageTooLarge(ValueError):
 
 
 class Fault(NamedTuple):
-    """Why bytes on a queue are no message of ours: the reason they are kept under."""
+    """The reason code for which bytes on a queue are kept as rejected."""
 
     reason: str
 
 
 def check_size(data: bytes) -> None:
-    """Raises MessageTooLarge for what no worker would take from the queue."""
+    """Raises MessageTooLarge if an encoded message is larger than SPENDGATE_MAX_MESSAGE_BYTES."""
     limit = settings().max_message_bytes
     if len(data) > limit:
         raise MessageTooLarge(f"a message of {len(data)} bytes, the limit SPENDGATE_MAX_MESSAGE_BYTES is {limit}")
 
 
 def largest_bytes() -> int:
-    """What a message may have for a worker to take it."""
+    """Returns the largest size in bytes of a message that a worker reads."""
     return settings().max_message_bytes + RETRY_BYTES
 
 
 def read(data: bytes, queue_name: str, actors: Mapping[str, Actor[..., Any]]) -> Message[Any] | Fault:
-    """The message in `data` with the options we know, or what is wrong with it."""
+    """Decodes a message and removes unknown options; returns a Fault if it is not a valid message of this queue."""
     try:
         message: Any = Message.decode(data)
     except (DecodeError, TypeError, ValueError, RecursionError):
         return Fault("undecodable")
-    shaped = (
+    is_well_formed = (
         isinstance(message.options, dict)
         and isinstance(message.kwargs, dict)
         and isinstance(message.args, tuple)
@@ -84,17 +84,17 @@ def read(data: bytes, queue_name: str, actors: Mapping[str, Actor[..., Any]]) ->
         and message.queue_name == queue_name
         and not _is_flawed(message)
     )
-    if not shaped:
+    if not is_well_formed:
         return Fault("unknown_shape")
     actor = actors.get(message.actor_name)
     if actor is None or actor.queue_name != q_name(queue_name):
         return Fault("unknown_actor")
-    sound: Message[Any] = replace(message, options=_sound(message.options, queue_name.endswith(DELAYED)))
-    return sound
+    checked: Message[Any] = replace(message, options=_known_options(message.options, queue_name.endswith(DELAYED)))
+    return checked
 
 
 def _is_flawed(message: Message[Any]) -> bool:
-    """Whether an argument beside the inputs holds what cannot be held. Options like that are left out anyway."""
+    """Returns whether an argument other than the inputs has a value that Postgres cannot store."""
     is_batch = len(message.args) == 1 and isinstance(message.args[0], list)
     others = [] if is_batch else list(message.args)
     if isinstance(message.kwargs, FlawedObject):
@@ -102,22 +102,25 @@ def _is_flawed(message: Message[Any]) -> bool:
     return any(map(flaws_of, others))
 
 
-def _sound(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
-    """The options that mean something to us, within bounds: a forged one neither stops a worker nor hides anything."""
-    sound: dict[str, Any] = {name: value for name, value in options.items() if type(value) is OPTION_TYPES.get(name)}
-    if sound.get("retries", 0) < 0:
-        del sound["retries"]
+def _known_options(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
+    """Returns the options of OPTION_TYPES with valid values, `eta` at most MAX_DELAY_MS ahead.
+
+    Forged options therefore cannot stop a worker or hide a message.
+    """
+    known: dict[str, Any] = {name: value for name, value in options.items() if type(value) is OPTION_TYPES.get(name)}
+    if known.get("retries", 0) < 0:
+        del known["retries"]
     if not is_delayed:
-        sound.pop("eta", None)
-    elif "eta" in sound:
-        sound["eta"] = min(sound["eta"], current_millis() + MAX_DELAY_MS)
-    return sound
+        known.pop("eta", None)
+    elif "eta" in known:
+        known["eta"] = min(known["eta"], current_millis() + MAX_DELAY_MS)
+    return known
 
 
 def keep_bytes(data: bytes, reason: str, queue_name: str, size: int = 0) -> bool:
-    """Keeps what is no message of ours, as it came; false where Postgres will not have it now.
+    """Keeps bytes that are not a valid message as a rejected input; returns False if Postgres did not store them.
 
-    `size`: how many bytes it has where `data` is only the head of it.
+    `size`: the number of bytes of the whole message if `data` is only its head.
     """
     text = data.decode("utf-8", "backslashreplace")
     try:
@@ -125,13 +128,13 @@ def keep_bytes(data: bytes, reason: str, queue_name: str, size: int = 0) -> bool
     except (ValueError, RecursionError):
         payload = text
     log.warning("message.set_aside", reason=reason, queue=queue_name, characters=len(text))
-    held = "".join(f"; {flaw}" for flaw in flaws_of(payload))
+    flaws = "".join(f"; {flaw}" for flaw in flaws_of(payload))
     cut = f", cut to {HEAD_BYTES} of {size} bytes" if size > len(data) else ""
-    return keep(reason, f"{len(text)} characters on queue {queue_name}{cut}{held}", payload)
+    return keep(reason, f"{len(text)} characters on queue {queue_name}{cut}{flaws}", payload)
 
 
 def keep(reason: str, detail: str, payload: object) -> bool:
-    """Keeps a message that cannot be worked on, to be listed and replayed; false where Postgres will not have it."""
+    """Keeps a message as a rejected input, to be listed and replayed; returns False if Postgres did not store it."""
     try:
         with transaction() as connection:
             rejected.keep_message(connection, reason, detail, payload, clock.now(), _receipt_in(payload))
@@ -142,7 +145,7 @@ def keep(reason: str, detail: str, payload: object) -> bool:
 
 
 def receipt_name(value: object) -> str | None:
-    """The name of a receipt that a message carries; what is none is nobody's."""
+    """Returns the value if it is a valid receipt name, else None."""
     return value if isinstance(value, str) and _RECEIPT.fullmatch(value) else None
 
 

@@ -1,4 +1,4 @@
-"""What happens around each message: retries that lose nothing, dead letters, suspects, logs."""
+"""Middleware around each message: retries, dead letters, suspect messages, log context."""
 
 import multiprocessing
 import os
@@ -24,31 +24,31 @@ log = structlog.get_logger()
 
 MAX_RETRIES: Final = 5
 IDS_LOGGED: Final = 20
-PARENT_LOOKED_AT_SECONDS: Final = 1.0
-BUNDLE_RETURNED_AFTER_SECONDS: Final = 1.0
-"""How long a thread pauses before it returns a bundle that Postgres did not take: the next one would fail as well."""
+PARENT_POLL_SECONDS: Final = 1.0
+BUNDLE_BACKOFF_SECONDS: Final = 1.0
+"""Backoff of a thread after a bundle failed with a transient error, because its next bundle would fail too."""
 
-WAITED_OUT: Final = (redis.RedisError, BrokerConnectionError, OSError)
+TRANSIENT_ERRORS: Final = (redis.RedisError, BrokerConnectionError, OSError)
 NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
-"""A table, column or function that is not there: a worker of the new version started before the migration."""
+"""SQLSTATEs of a missing table, column or function, which a new worker meets if it starts before the migration."""
 
 
 def is_retried(retries: int, error: BaseException) -> bool:
-    """A fault that passes is waited out however long it takes; any other error gets MAX_RETRIES more tries."""
+    """Returns whether a failed message is retried: always after a transient error, else at most MAX_RETRIES times."""
     not_migrated_yet = isinstance(error, DBAPIError) and sql_state(error) in NOT_MIGRATED_STATES
-    return not_migrated_yet or is_transient(error) or isinstance(error, WAITED_OUT) or retries < MAX_RETRIES
+    return not_migrated_yet or is_transient(error) or isinstance(error, TRANSIENT_ERRORS) or retries < MAX_RETRIES
 
 
 class LogContext(Middleware):
-    """Binds the message and its actor to every line logged while the message is worked on."""
+    """Adds the message's id and its actor to every log line written while the message is worked on."""
 
     def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
         if bundles.is_bundle(message):
             ids = message.options["message_ids"]
-            named: dict[str, Any] = {"messages": len(ids), "message_ids": ids[:IDS_LOGGED]}
+            fields: dict[str, Any] = {"messages": len(ids), "message_ids": ids[:IDS_LOGGED]}
         else:
-            named = {"message_id": message.message_id}
-        structlog.contextvars.bind_contextvars(**named, actor=message.actor_name)
+            fields = {"message_id": message.message_id}
+        structlog.contextvars.bind_contextvars(**fields, actor=message.actor_name)
 
     def after_process_message(self, *_: object, **__: object) -> None:
         structlog.contextvars.clear_contextvars()
@@ -57,7 +57,7 @@ class LogContext(Middleware):
 
 
 class DeadLetters(Middleware):
-    """Keeps in Postgres what was given up, with its last error."""
+    """Keeps dead-lettered messages in Postgres as rejected inputs, with their last error."""
 
     def before_nack(self, _broker: Broker, message: MessageProxy) -> None:
         if "kept" not in message.options and not bundles.is_bundle(message):
@@ -65,10 +65,10 @@ class DeadLetters(Middleware):
             message.options["kept"] = messages.keep("dead_letter", error[:500], message.asdict())
 
 
-class PatientRetries(Retries):
-    """Gives a message up whose retry cannot be enqueued: the stock middleware would let it be acknowledged.
+class SafeRetries(Retries):
+    """Dead-letters a message whose retry cannot be enqueued; Dramatiq's middleware would acknowledge and lose it.
 
-    The messages of a bundle go back to the queue: see `_return_bundle`.
+    A failed bundle is returned to the queue: see `_return_bundle`.
     """
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **outcome: Any) -> None:
@@ -85,17 +85,17 @@ class PatientRetries(Retries):
 
 
 def _return_bundle(broker: Broker, bundle: MessageProxy, error: BaseException) -> None:
-    """Has the consumer give the bundle's messages back, after a pause where the error passes by itself."""
-    passes = is_transient(error)
-    log.warning("bundle.returned" if passes else "bundle.parted", error=type(error).__name__)
-    bundle.options[bundles.PASSING] = passes
+    """Marks the bundle as failed, so that the consumer returns its messages; backs off after a transient error."""
+    is_passing = is_transient(error)
+    log.warning("bundle.returned" if is_passing else "bundle.parted", error=type(error).__name__)
+    bundle.options[bundles.IS_TRANSIENT] = is_passing
     bundle.fail()
-    if passes and not getattr(broker, "is_ending", False):
-        time.sleep(random.uniform(0.5, 1) * BUNDLE_RETURNED_AFTER_SECONDS)  # noqa: S311 - jitter
+    if is_passing and not getattr(broker, "is_ending", False):
+        time.sleep(random.uniform(0.5, 1) * BUNDLE_BACKOFF_SECONDS)  # noqa: S311 - jitter
 
 
-class ContentLetGo(Middleware):
-    """Lets a message's content go when it has left its queue: an idle thread of Dramatiq's holds on to its last one."""
+class FreePayloads(Middleware):
+    """Frees a message's payload after its ack or nack, because an idle Dramatiq thread keeps its last message."""
 
     def after_ack(self, _broker: Broker, message: MessageProxy) -> None:
         message._message = message._message.copy(args=(), kwargs={})
@@ -104,11 +104,11 @@ class ContentLetGo(Middleware):
         self.after_ack(broker, message)
 
 
-class NoOrphans(Middleware):
-    """Ends a worker process, in order where it can, once the master that started it is gone."""
+class ExitWithMaster(Middleware):
+    """Ends a worker process when its master has died: by SIGTERM, after the shutdown timeout by SIGKILL."""
 
     def __init__(self) -> None:
-        # who imports this in a master is that master; in Dramatiq's own, each worker process imports it for itself
+        # our master imports this before it forks, so it is this process; Dramatiq's workers import it themselves
         parent = multiprocessing.parent_process()
         self._master = os.getpid() if parent is None else parent.pid
 
@@ -118,7 +118,7 @@ class NoOrphans(Middleware):
     @staticmethod
     def _watch(master: int) -> None:
         while os.getppid() == master:
-            time.sleep(PARENT_LOOKED_AT_SECONDS)
+            time.sleep(PARENT_POLL_SECONDS)
         log.warning("worker.orphaned", master=master)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(settings().shutdown_seconds + KILL_AFTER_SECONDS)

@@ -1,4 +1,4 @@
-"""Messages for our actors, sent by their names: senders import no actor."""
+"""Sends messages to actors by name, so that senders need not import the actors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,11 +10,9 @@ from delivery.queues import QUEUE_OF
 
 
 def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: object) -> Message[Any]:
-    """Enqueues a message for an actor of `QUEUE_OF`, to be worked on in `delay_ms` milliseconds (None: at once);
-    returns it as enqueued.
+    """Enqueues a message for an actor of `QUEUE_OF`, delayed by `delay_ms` milliseconds, and returns it.
 
-    Raises NotEnqueued where the broker is unreachable or full, MessageTooLarge, and
-    SettingsError without a broker URL.
+    Raises NotEnqueued if the broker is unreachable or full, MessageTooLarge, and SettingsError without a broker URL.
     """
     return enqueue(actor_name, args, kwargs, delay_ms)
 
@@ -22,7 +20,7 @@ def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: 
 def enqueue(
     actor_name: str, args: Sequence[object], kwargs: Mapping[str, object], delay_ms: int | None = None
 ) -> Message[Any]:
-    """Enqueues the content of an earlier message as a new one, without its options. Raises as `send` does."""
+    """Enqueues a message with the given arguments and without options. Raises the same errors as `send`."""
     message: Message[Any] = Message(
         queue_name=QUEUE_OF[actor_name], actor_name=actor_name, args=tuple(args), kwargs=dict(kwargs), options={}
     )
@@ -30,10 +28,10 @@ def enqueue(
 
 
 def send_events(events: Sequence[object], **options: object) -> None:
-    """Enqueues spend events; `options` are the fields of `Terms`. Raises as `send` does."""
+    """Enqueues spend events; `options` are the fields of `Terms`. Raises the same errors as `send`."""
     enqueue("ingest_spend", (), {"events": events, **options})
 
 
 def send_totals(totals: Sequence[object], **options: object) -> None:
-    """Enqueues reported totals; `options` are the fields of `Terms`. Raises as `send` does."""
+    """Enqueues reported totals; `options` are the fields of `Terms`. Raises the same errors as `send`."""
     enqueue("ingest_reported_totals", (), {"totals": totals, **options})

@@ -1,4 +1,4 @@
-"""Whether the Redis that holds the queues can be trusted with them: looked at at the start, then each minute."""
+"""Checks whether Redis is configured to keep the queues safely, at the start of a process and then every minute."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -13,35 +13,35 @@ log = structlog.get_logger()
 OLDEST_VERSION: Final = 7
 NEARLY_FULL: Final = 0.7
 LARGE_QUEUE: Final = 0.35
-"""Of the memory Redis may have: of one queue, half of what is nearly full, so that there is time to look."""
+"""Share of Redis's memory from which one queue is logged as large: half of NEARLY_FULL, to leave time to react."""
 
-LOUD: Final = frozenset({"redis.evicts", "redis.nearly_full", "redis.queue_large"})
-"""What loses messages, or soon refuses them: errors; the rest are warnings."""
+ERROR_EVENTS: Final = frozenset({"redis.evicts", "redis.nearly_full", "redis.queue_large"})
+"""Concerns logged as errors, because Redis loses messages or will soon refuse them; the others are warnings."""
 
 
 class Concern(NamedTuple):
-    """What is wrong with the server's settings or its memory: a log line's name and fields."""
+    """A problem with Redis's settings or memory: the event and fields of its log line."""
 
     event: str
     fields: dict[str, Any]
 
 
 def log_concerns() -> None:
-    """Logs what is wrong with the queue's server; nothing where it does not answer."""
+    """Logs the concerns about Redis; logs nothing if it does not answer."""
     try:
         info = get_broker().info()
         held = get_broker().bytes_held()
     except BrokerConnectionError:
         return
     for concern in (*concerns(info), *large_queues(info, held)):
-        say = log.error if concern.event in LOUD else log.warning
-        say(concern.event, **concern.fields)
+        write = log.error if concern.event in ERROR_EVENTS else log.warning
+        write(concern.event, **concern.fields)
 
 
 def large_queues(info: Mapping[str, Any], held: Mapping[str, int]) -> list[Concern]:
-    """The queues whose messages take much of Redis's memory: few large ones do, that a count of messages does not show.
+    """Returns a concern for each queue whose messages take at least LARGE_QUEUE of Redis's memory limit.
 
-    `held`: bytes by queue.
+    `held`: bytes by queue. A few large messages can fill Redis, which a count of messages does not show.
     """
     limit = int(info.get("maxmemory", 0))
     return [
@@ -52,22 +52,22 @@ def large_queues(info: Mapping[str, Any], held: Mapping[str, int]) -> list[Conce
 
 
 def concerns(info: Mapping[str, Any]) -> list[Concern]:
-    """What is wrong, read from Redis's INFO; nothing of an empty one, which is RabbitMQ's."""
+    """Returns the concerns about the settings and memory in Redis's INFO; none for RabbitMQ, whose info is empty."""
     if not info:
         return []
-    found = []
+    all_concerns = []
     version = str(info.get("redis_version", ""))
     if int(version.partition(".")[0] or 0) < OLDEST_VERSION:
-        found.append(Concern("redis.too_old", {"version": version, "oldest": OLDEST_VERSION}))
+        all_concerns.append(Concern("redis.too_old", {"version": version, "oldest": OLDEST_VERSION}))
     if info.get("maxmemory_policy") != "noeviction":
-        found.append(
+        all_concerns.append(
             Concern("redis.evicts", {"maxmemory_policy": info.get("maxmemory_policy"), "wanted": "noeviction"})
         )
     if not info.get("aof_enabled"):
-        found.append(Concern("redis.forgets", {"appendonly": "no", "wanted": "yes"}))
+        all_concerns.append(Concern("redis.forgets", {"appendonly": "no", "wanted": "yes"}))
     limit, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
     if limit == 0:
-        found.append(Concern("redis.unbounded", {"maxmemory": 0}))
+        all_concerns.append(Concern("redis.unbounded", {"maxmemory": 0}))
     elif used >= NEARLY_FULL * limit:
-        found.append(Concern("redis.nearly_full", {"used_bytes": used, "limit_bytes": limit}))
-    return found
+        all_concerns.append(Concern("redis.nearly_full", {"used_bytes": used, "limit_bytes": limit}))
+    return all_concerns

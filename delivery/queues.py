@@ -1,4 +1,4 @@
-"""The queues, and which actor reads which."""
+"""The queues and the queue of each actor."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -19,6 +19,6 @@ QUEUE_OF: Final[Mapping[str, str]] = {
     "import_exports": "platforms",
     "generate_monthly_reports": "reports",
 }
-"""The queue of each actor."""
+"""The queue of each actor, by actor name."""
 
 QUEUES: Final = frozenset(QUEUE_OF.values())

@@ -1,4 +1,4 @@
-"""What became of a message, told in Redis to the sender who waits for it; nobody pays for it who did not ask."""
+"""Receipts: the outcome of a message, which a worker writes to Redis if the sender asked for it."""
 
 import json
 from collections import Counter
@@ -24,7 +24,7 @@ READ_AT_ONCE: Final = 1_000
 
 
 class Receipt(NamedTuple):
-    """The outcome of one message's inputs. `later`: the receipts of the messages that took over the rest of them."""
+    """The outcome of one message: counts of inputs, and the receipt names of messages that carry delayed inputs."""
 
     taken: int
     known: int
@@ -33,25 +33,25 @@ class Receipt(NamedTuple):
 
 
 def new_submission() -> str:
-    """A name under which the receipts of several messages are kept together."""
+    """Returns a new name for a submission, a group of receipts."""
     return uuid4().hex
 
 
-def another(name: str) -> str:
-    """The name of a receipt for one more message of the submission, which a name or the submission itself says."""
+def new_name(name: str) -> str:
+    """Returns a new receipt name in a submission; `name` is the submission or one of its receipt names."""
     return f"{name.partition('/')[0]}/{uuid4().hex}"
 
 
 def write(name: str, taken: int, known: int, rejections: Sequence[Rejection], later: list[str]) -> None:
-    """Tells the outcome, after the commit and before the message is acknowledged. Of two deliveries the first tells.
+    """Writes a receipt after the commit and before the acknowledgement; keeps a receipt that already exists.
 
-    A message that comes again finds its events known: they were taken, by it, in a commit that was not told.
+    If the process dies between commit and receipt, the redelivered message counts its events as known.
     """
     if settings().redis_url is None:
         log.warning("receipt.not_written", reason="this worker has no REDIS_URL")
         return
     rejected = Counter(str(rejection.reason) for rejection in rejections)
-    key, field = _place(name)
+    key, field = _key_and_field(name)
     with _redis().pipeline() as pipeline:
         pipeline.hsetnx(key, field, json.dumps(Receipt(taken, known, rejected, later)))
         pipeline.expire(key, KEPT_SECONDS)
@@ -59,17 +59,19 @@ def write(name: str, taken: int, known: int, rejections: Sequence[Rejection], la
 
 
 def read(names: Sequence[str]) -> dict[str, Receipt]:
-    """The receipts of one submission that are there, by name. Raises SettingsError where there is no Redis."""
-    found: dict[str, Receipt] = {}
+    """Returns those receipts of one submission that exist, by name. Raises SettingsError without REDIS_URL."""
+    receipts: dict[str, Receipt] = {}
     for start in range(0, len(names), READ_AT_ONCE):
         some = names[start : start + READ_AT_ONCE]
-        told: Any = _redis().hmget(_place(some[0])[0], [_place(name)[1] for name in some])
-        found |= {name: Receipt(*json.loads(one)) for name, one in zip(some, told, strict=True) if one is not None}
-    return found
+        values: Any = _redis().hmget(_key_and_field(some[0])[0], [_key_and_field(name)[1] for name in some])
+        receipts |= {
+            name: Receipt(*json.loads(value)) for name, value in zip(some, values, strict=True) if value is not None
+        }
+    return receipts
 
 
 def is_worker_seen() -> bool | None:
-    """Whether a worker looked at the queue within the last seconds; None where the queue does not tell."""
+    """Returns whether a worker sent a heartbeat within the last SILENT_MS; None with RabbitMQ, which has none."""
     broker = get_broker()
     if isinstance(broker, SpendgateBroker):
         server: Any = _redis().time()
@@ -78,12 +80,12 @@ def is_worker_seen() -> bool | None:
     return None
 
 
-def _place(name: str) -> tuple[str, str]:
+def _key_and_field(name: str) -> tuple[str, str]:
     submission, _, field = name.partition("/")
     return f"{KEY}:{submission}", field
 
 
 @lru_cache(maxsize=1)
 def _redis() -> redis.Redis:
-    """Redis, whatever carries the messages. Raises SettingsError where there is none."""
+    """Returns a client for REDIS_URL, also if RabbitMQ is the broker. Raises SettingsError without REDIS_URL."""
     return redis.Redis.from_url(settings().required_redis_url())

@@ -36,62 +36,64 @@ log = structlog.get_logger()
 DEATHS_ALLOWED: Final = 3
 
 
-class SharedOrExclusive:
-    """A lock that many threads share or one has exclusively. A thread that waits to have it blocks new sharers."""
+class SharedLock:
+    """A lock held by many threads (shared) or by one (exclusive); waiting exclusive requests go first."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._at_work = 0
-        self._wanting = 0
-        self._alone = False
+        self._shared_holders = 0
+        self._exclusive_waiters = 0
+        self._is_exclusive = False
 
     @property
-    def wanted(self) -> bool:
-        """Whether a thread waits for the exclusive mode."""
-        return self._wanting > 0
+    def is_exclusive_wanted(self) -> bool:
+        """Returns whether a thread waits for the exclusive lock."""
+        return self._exclusive_waiters > 0
 
-    def begin(self) -> None:
-        """Takes the lock shared, once no thread has it exclusively or waits for that."""
+    def acquire_shared(self) -> None:
+        """Waits until no thread holds the exclusive lock or waits for it, then takes the shared lock."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone and self._wanting == 0)
-            self._at_work += 1
+            self._changed.wait_for(lambda: not self._is_exclusive and self._exclusive_waiters == 0)
+            self._shared_holders += 1
 
-    def begin_alone(self) -> None:
-        """Takes the lock exclusively, once no other thread has it."""
+    def acquire_exclusive(self) -> None:
+        """Waits until no thread holds the lock, then takes it exclusively."""
         with self._changed:
-            self._wanting += 1
-            self._changed.wait_for(lambda: not self._alone and self._at_work == 0)
-            self._wanting -= 1
-            self._alone = True
+            self._exclusive_waiters += 1
+            self._changed.wait_for(lambda: not self._is_exclusive and self._shared_holders == 0)
+            self._exclusive_waiters -= 1
+            self._is_exclusive = True
 
-    def end(self) -> None:
-        """Releases the lock, in whichever mode this thread has it."""
+    def release(self) -> None:
+        """Releases the shared or exclusive lock of this thread."""
         with self._changed:
-            if self._alone:
-                self._alone = False
+            if self._is_exclusive:
+                self._is_exclusive = False
             else:
-                self._at_work -= 1
+                self._shared_holders -= 1
             self._changed.notify_all()
 
 
 class SuspectMessages(Middleware):
-    """Runs each suspect message alone, and keeps it as a dead letter after DEATHS_ALLOWED proven deaths.
+    """Works on a suspect message alone in its process, and dead-letters it after DEATHS_ALLOWED deaths it caused.
 
-    An ordinary message costs one write to shared memory.
+    A message is suspect if a process died while it worked on it. Alone, a further death is certainly caused by the
+    message. Postgres stores the count of deaths, for every broker. A message that is not suspect costs one write to
+    memory.
     """
 
     def __init__(self) -> None:
         self.board: InFlightBoard | None = None
-        self._turns = SharedOrExclusive()
+        self._lock = SharedLock()
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        self._note(bundles.redis_ids(message) if "redis_message_id" in message.options else [])
+        self._record(bundles.redis_ids(message) if "redis_message_id" in message.options else [])
         known_deaths = message.options.get(messages.REDELIVERED)
         if known_deaths is None:
-            self._turns.begin()
+            self._lock.acquire_shared()
             return
-        self._turns.begin_alone()
-        deaths = self._begun(broker, message.message_id, known_deaths)
+        self._lock.acquire_exclusive()
+        deaths = self._count_deaths(broker, message.message_id, known_deaths)
         log.warning("message.suspect", deaths=deaths)
         if deaths >= DEATHS_ALLOWED:
             detail = f"{deaths} processes died while they worked on it alone"
@@ -106,14 +108,18 @@ class SuspectMessages(Middleware):
         self.after_skip_message(_broker, message)
 
     def after_skip_message(self, _broker: Broker, message: MessageProxy) -> None:
-        self._turns.end()
-        self._note([])
+        self._lock.release()
+        self._record([])
         if not message.failed:
             self._forget(message)
 
     @staticmethod
-    def _begun(broker: Any, message_id: str, known_deaths: int) -> int:
-        """Stores that this process works on the message alone; returns how many deaths are proven by now."""
+    def _count_deaths(broker: Any, message_id: str, known_deaths: int) -> int:
+        """Records that this process works on the message, and returns the deaths that the message certainly caused.
+
+        A worker that began the message before counts as dead only if it no longer sends heartbeats: it may have lost
+        its connection and still work on the message.
+        """
         with transaction() as connection:
             before = suspects.begun_by(connection, message_id)
             has_died = before is not None and before != broker.broker_id and not broker.is_alive(before)
@@ -121,7 +127,7 @@ class SuspectMessages(Middleware):
             return suspects.begin(connection, suspect, clock.now(), has_died=has_died)
 
     def after_nack(self, _broker: Broker, message: MessageProxy) -> None:
-        """Deletes the row of a dead letter once it left its queue: until then a death would bring the message back."""
+        """Deletes the count of a dead-lettered suspect once it has left its queue; until then it may be redelivered."""
         self._forget(message)
 
     def _forget(self, message: MessageProxy) -> None:
@@ -129,6 +135,6 @@ class SuspectMessages(Middleware):
             with transaction() as connection:
                 suspects.end(connection, message.message_id)
 
-    def _note(self, redis_ids: Sequence[str]) -> None:
+    def _record(self, redis_ids: Sequence[str]) -> None:
         if self.board is not None:
             self.board.write(redis_ids)

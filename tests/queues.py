@@ -1,4 +1,4 @@
-"""The queues as an operator looks into them, past our code: those of Redis, or of RabbitMQ where it has them."""
+"""Access to the broker's queues without our code: those of Redis, or of RabbitMQ if the run uses it."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ NOT_FULL = 'rabbit_policy:delete(<<"/">>, <<"full">>, <<"test">>)'
 
 
 def is_rabbitmq() -> bool:
-    """Whether this run's messages are carried by RabbitMQ."""
+    """Returns whether this test run uses RabbitMQ."""
     return bool(rabbitmq.servers)
 
 
@@ -30,29 +30,29 @@ ON_REDIS = pytest.mark.skipif(is_rabbitmq(), reason="is about Redis")
 
 
 class Queues(Protocol):
-    """What tests ask of either. A queue is meant by its name in the broker: `spend`, `spend.DQ`, `spend.XQ`."""
+    """Operations on the queues of either broker; names are those in the broker: `spend`, `spend.DQ`, `spend.XQ`."""
 
     def put(self, queue_name: str, name: str, data: bytes) -> None:
-        """Puts bytes there as a producer does, under a name."""
+        """Puts bytes on a queue under a message name, as a producer does."""
 
     def count(self, queue_name: str) -> int:
-        """How many messages it has, with those that are worked on or held back."""
+        """Returns the number of messages of a queue, including those in progress or delayed."""
 
     def waiting(self, queue_name: str) -> list[bytes]:
-        """Those that nobody works on."""
+        """Returns the messages that no worker has fetched."""
 
     def dead_letters(self, queue_name: str) -> set[str]:
-        """The names of those that were given up."""
+        """Returns the names of the dead letters of a queue."""
 
     def lose_connections(self) -> None:
-        """Whoever is connected is no longer."""
+        """Closes every client connection."""
 
     def refusing(self, queue_name: str) -> AbstractContextManager[None]:
-        """Meanwhile the broker takes nothing for the queue."""
+        """Makes the broker refuse messages for the queue within the block."""
 
 
 class RedisQueues:
-    """In the keys that Dramatiq's own broker has."""
+    """Reads and writes the Redis keys of Dramatiq's broker."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client: Any = client
@@ -78,15 +78,15 @@ class RedisQueues:
 
     @contextmanager
     def refusing(self, queue_name: str) -> Iterator[None]:
-        """Its key is of another type than the broker's script expects."""
+        """Gives the queue's key a type that the broker's script does not expect."""
         key = f"dramatiq:{queue_name}.msgs"
-        self._client.set(key, "no hash")
+        self._client.set(key, "not a hash")
         yield
         self._client.delete(key)
 
 
 class RabbitQueues:
-    """In the queues that Dramatiq's own broker has."""
+    """Reads and writes the RabbitMQ queues of Dramatiq's broker."""
 
     def __init__(self, server: RabbitMQ) -> None:
         self._server = server
@@ -104,27 +104,27 @@ class RabbitQueues:
         return self._server.lengths().get(queue_name, 0)
 
     def waiting(self, queue_name: str) -> list[bytes]:
-        return [body for _, body in self._taken_and_given_back(queue_name)]
+        return [body for _, body in self._fetch_and_requeue(queue_name)]
 
     def dead_letters(self, queue_name: str) -> set[str]:
-        return {properties.message_id for properties, _ in self._taken_and_given_back(f"{queue_name}.XQ")}
+        return {properties.message_id for properties, _ in self._fetch_and_requeue(f"{queue_name}.XQ")}
 
     def lose_connections(self) -> None:
         self._server.close_connections()
 
     @contextmanager
     def refusing(self, queue_name: str) -> Iterator[None]:
-        """A policy lets it hold nothing, and say so."""
+        """Sets a policy with a maximum length of 0 that rejects messages."""
         self._server.ask(FULL.replace("QUEUE", queue_name.replace(".", "[.]")))
         yield
         self._server.ask(NOT_FULL)
 
-    def _taken_and_given_back(self, queue_name: str) -> list[tuple[Any, bytes]]:
+    def _fetch_and_requeue(self, queue_name: str) -> list[tuple[Any, bytes]]:
         if queue_name not in self._server.lengths():
             return []
         with self._channel() as channel:
-            taken = iter(lambda: channel.basic_get(queue_name)[1:], (None, None))
-            return list(taken)
+            fetched = iter(lambda: channel.basic_get(queue_name)[1:], (None, None))
+            return list(fetched)
 
     @contextmanager
     def _channel(self) -> Iterator[Any]:
@@ -134,7 +134,7 @@ class RabbitQueues:
 
 @lru_cache(maxsize=1)
 def queues() -> Queues:
-    """Those of this run."""
+    """Returns the queues of this test run's broker."""
     if is_rabbitmq():
         return RabbitQueues(rabbitmq.servers[0])
     return RedisQueues(redis.Redis.from_url(os.environ["REDIS_URL"]))

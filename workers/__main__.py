@@ -1,4 +1,4 @@
-"""`python -m workers`: the worker processes that the settings ask for, under a master that starts anew what dies."""
+"""`python -m workers`: runs the worker processes under a master that restarts those that die."""
 
 import ctypes
 import gc
@@ -12,31 +12,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from workers.master import Child
 
-COLLECTED_AFTER = (50_000, 20, 100)
-"""Objects until the garbage is collected: a batch of events is thousands, none of them in a ring."""
+GC_THRESHOLDS = (50_000, 20, 100)
+"""Thresholds of Python's garbage collector, raised because a batch makes thousands of objects without cycles."""
 
 THREAD_DIED_EXIT = 70
-SWITCH_SECONDS = 0.05
-"""How long a thread may compute before another takes its place: whoever commits for many should not be interrupted."""
+THREAD_SWITCH_SECONDS = 0.05
+"""Python's thread switch interval, raised so that a thread in a group commit is rarely interrupted."""
 
 MALLOPT = {-8: 1, -3: 131_072, -1: 1_000_000}
-"""What glibc is told, by its numbers: one arena for all threads, pages of its own for a message, what is free goes.
+"""glibc's malloc options by number: one arena, mmap from 128 KiB on, free memory above 1 MB returned to the system.
 
-Left to itself it makes an arena for each thread, and a worker grows by half before it has seen all there is to see.
+By default glibc makes an arena for each thread, which increases a worker's memory by half.
 """
 
 CONNECTIONS_TRUSTED_SECONDS = 1.0
-"""So long after its use a connection is not asked whether it lives: if not, the message is worked on again."""
+"""Seconds without a ping after the last use of a connection; if it was lost meanwhile, the message is retried."""
 
 IDLE_MS = 2_000
-"""The longest an idle consumer waits for Redis to tell of a message: then it shows that it lives and looks itself."""
+"""The longest wait of an idle consumer for a notice from Redis; then it sends a heartbeat and polls."""
 
-THREADS_LOOK_UP_SECONDS = 60.0
-"""How long a thread without work waits until it looks whether it shall end; the end wakes it."""
+IDLE_THREAD_POLL_SECONDS = 60.0
+"""Poll interval at which an idle thread checks whether the worker is stopping; closing the queue wakes it at once."""
 
 
 def main() -> int:
-    """Runs until SIGTERM or SIGINT; returns 0, or 2 for a bad setting."""
+    """Runs the master until SIGTERM or SIGINT; returns 0. Exits with 2 for a bad setting."""
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs before any fork
     from delivery.broker import get_broker  # noqa: PLC0415
     from delivery.queue_health import log_concerns  # noqa: PLC0415
@@ -47,7 +47,7 @@ def main() -> int:
     log_concerns()
     master = Master(
         work,
-        get_broker().give_back,
+        get_broker().return_messages_of,
         processes=read.worker_processes,
         threads=read.worker_threads,
         shutdown_seconds=read.shutdown_seconds,
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def work(child: "Child") -> None:
-    """A worker process: works on every queue until SIGTERM, then ends what it has begun and gives back the rest."""
+    """Runs a worker process: works on every queue until SIGTERM, then finishes begun messages and returns the rest."""
     import structlog  # noqa: PLC0415
     from dramatiq import Worker  # noqa: PLC0415
 
@@ -70,14 +70,14 @@ def work(child: "Child") -> None:
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-    sys.setswitchinterval(SWITCH_SECONDS)
-    with suppress(AttributeError, OSError):  # another C library
+    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+    with suppress(AttributeError, OSError):  # the C library is not glibc
         for number, value in MALLOPT.items():
             ctypes.CDLL(None).mallopt(number, value)
     PingGrace.seconds = CONNECTIONS_TRUSTED_SECONDS
     gc.freeze()
-    gc.set_threshold(*COLLECTED_AFTER)
-    threading.excepthook = die_with_the_thread
+    gc.set_threshold(*GC_THRESHOLDS)
+    threading.excepthook = exit_when_thread_dies
     broker = get_broker()
     broker.broker_id = child.worker_id
     suspects.board = child.board
@@ -86,7 +86,7 @@ def work(child: "Child") -> None:
     worker.work_queue = WorkQueue()
     worker.start()
     for thread in worker.workers:
-        thread.timeout = THREADS_LOOK_UP_SECONDS
+        thread.timeout = IDLE_THREAD_POLL_SECONDS
     structlog.get_logger().info("worker.ready", threads=settings().worker_threads)
     stop.wait()
     if isinstance(broker, SpendgateBroker):  # RabbitMQ's consumers end with their connections
@@ -98,8 +98,11 @@ def work(child: "Child") -> None:
     broker.close()
 
 
-def die_with_the_thread(died: "threading.ExceptHookArgs") -> None:
-    """A process of which a thread has died must not look alive: the master starts another, which gets what it held."""
+def exit_when_thread_dies(died: "threading.ExceptHookArgs") -> None:
+    """Ends the process with THREAD_DIED_EXIT after an uncaught exception in a thread; the master starts a new process.
+
+    A process that lost a thread would keep its messages and not work on them.
+    """
     import structlog  # noqa: PLC0415
 
     error = died.exc_value

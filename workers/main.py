@@ -1,4 +1,7 @@
-"""What `dramatiq workers.main` and `periodiq workers.main` load: the broker and every actor, with logs configured."""
+"""The module that `dramatiq workers.main` and `periodiq workers.main` load: the broker, every actor and the logs.
+
+Exits with 2 for a bad setting.
+"""
 
 import sys
 
@@ -15,9 +18,9 @@ except SettingsError as error:
 logs.configure()
 
 from delivery.broker import get_broker  # noqa: E402
-from workers.actors import enforcement, ingest, reports, schedule  # noqa: E402 - after the logs, so that they log alike
+from workers.actors import enforcement, ingest, reports, schedule  # noqa: E402 - after logs.configure()
 
 broker = get_broker()
-broker.is_worker = True  # what workers enqueue takes the place of what they take out: a full Redis accepts it
+broker.is_worker = True  # a worker may enqueue into a full Redis, because it also removes messages
 
 __all__ = ["broker", "enforcement", "ingest", "reports", "schedule"]

@@ -1,4 +1,4 @@
-"""The master of the worker processes: it starts them, starts anew the one that dies, and ends them in order."""
+"""The master of the worker processes: starts them, restarts those that die and stops them at the end."""
 
 import math
 import os
@@ -18,19 +18,19 @@ from runtime.signals import ChildExits, Stop, wait_for
 
 log = structlog.get_logger()
 
-LOOKED_AT_SECONDS: Final = 1.0
-"""The longest time between two looks at the children; the end of one is noticed at once."""
+POLL_SECONDS: Final = 1.0
+"""The longest time between two checks of the children; the end of a child is noticed at once."""
 
-LOOKED_AT_WHEN_OVERDUE_SECONDS: Final = 0.05
+STOPPING_POLL_SECONDS: Final = 0.05
 PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 15.0
 STEADY_SECONDS: Final = 10.0
-"""A process that ended by itself before that failed to start: the pause before the next one doubles."""
+"""A process that fails within so many seconds counts as a failed start, which doubles the pause before the restart."""
 
 
 @dataclass
 class Child:
-    """A worker process, under which id it holds messages, and where it notes what it works on."""
+    """A worker process: the id under which it holds messages, and the board of the messages it works on."""
 
     threads: int
     worker_id: str = field(default_factory=lambda: str(uuid4()))
@@ -42,23 +42,23 @@ class Child:
 
 
 class Master:
-    """Keeps `processes` children at `work` until it is told to stop.
+    """Keeps `processes` child processes running until SIGTERM or SIGINT.
 
-    `work(child)` is what a child does until SIGTERM; `bury(worker_id, working_on)` is told of each that died before
-    its end was asked for.
+    Each child runs `work(child)` until it gets SIGTERM. For a child that dies before that, or fails while it stops, the
+    master calls `on_death(worker_id, working_on)` with the ids of the messages that it was working on.
     """
 
     def __init__(
         self,
         work: Callable[[Child], None],
-        bury: Callable[[str, list[str]], None],
+        on_death: Callable[[str, list[str]], None],
         *,
         processes: int,
         threads: int,
         shutdown_seconds: float,
     ) -> None:
         self._work = work
-        self._bury = bury
+        self._on_death = on_death
         self._threads = threads
         self._shutdown_seconds = shutdown_seconds
         self._children: list[Child | None] = [None] * processes
@@ -68,7 +68,7 @@ class Master:
         self._stopping_since: float | None = None
 
     def run(self) -> int:
-        """Runs until SIGTERM or SIGINT and every child's end; returns the exit code."""
+        """Runs until a signal asks it to stop and every child has ended; returns 0."""
         child_exits = ChildExits()
         with self._stop.on(signal.SIGTERM, signal.SIGINT):
             while self._stopping_since is None or any(self._children):
@@ -77,39 +77,41 @@ class Master:
                     self._end_children()
                 for place, child in enumerate(self._children):
                     if child is not None:
-                        self._look_after(place, child)
+                        self._check(place, child)
                     elif self._stopping_since is None and time.monotonic() >= self._not_before[place]:
                         self._children[place] = self._start()
                 self._pause(child_exits)
         return 0
 
     def _pause(self, child_exits: ChildExits) -> None:
-        """Waits until a child has ended or may be started anew, the end is asked for, or it is time for a look."""
+        """Waits until a child ends, a child may be restarted, a stop is requested or the poll interval passes."""
         if self._stopping_since is None:
             empty = (self._not_before[place] for place, child in enumerate(self._children) if child is None)
             starts = min(empty, default=math.inf) - time.monotonic()
-            wait_for(min(starts, LOOKED_AT_SECONDS), child_exits, self._stop)
+            wait_for(min(starts, POLL_SECONDS), child_exits, self._stop)
         elif any(self._children):
-            wait_for(LOOKED_AT_WHEN_OVERDUE_SECONDS, child_exits)
+            wait_for(STOPPING_POLL_SECONDS, child_exits)
 
     def _start(self) -> Child:
         child = Child(self._threads)
-        # no signal may come between the fork and the child's own handlers
+        # blocked, so that no signal arrives between the fork and the child's own handlers
         handled = {signal.SIGTERM, signal.SIGINT}
         signal.pthread_sigmask(signal.SIG_BLOCK, handled)
         try:
             child.pid = os.fork()
             if child.pid == 0:
-                self._be_the_child(child)
+                self._run_child(child)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
         return child
 
-    def _be_the_child(self, child: Child) -> None:
+    def _run_child(self, child: Child) -> None:
         code = 1
         try:
             ChildExits.restore_in_child()
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master's; SIGTERM waits for the child's own handler
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # for the master only; SIGTERM stays blocked until the child installs its handler
             self._work(child)
             code = 0
         except Exception:
@@ -119,18 +121,18 @@ class Master:
             sys.stderr.flush()
             os._exit(code)
 
-    def _look_after(self, place: int, child: Child) -> None:
+    def _check(self, place: int, child: Child) -> None:
         ended, status = os.waitpid(child.pid, os.WNOHANG)
         if ended:
             self._children[place] = None
             if self._stopping_since is None or status != 0:
-                self._take_leave(place, child, os.waitstatus_to_exitcode(status))
+                self._handle_death(place, child, os.waitstatus_to_exitcode(status))
             child.board.close()
         elif self._is_overdue():
             log.warning("worker.killed", pid=child.pid, after_seconds=self._shutdown_seconds)
             os.kill(child.pid, signal.SIGKILL)
 
-    def _take_leave(self, place: int, child: Child, exit_code: int) -> None:
+    def _handle_death(self, place: int, child: Child, exit_code: int) -> None:
         working_on = child.board.read()
         lived = time.monotonic() - child.started
         is_failed_start = exit_code > 0 and lived < STEADY_SECONDS
@@ -138,9 +140,9 @@ class Master:
         self._not_before[place] = time.monotonic() + self._pauses[place]
         log.error("worker.died", pid=child.pid, exit_code=exit_code, messages_in_work=len(working_on))
         if self._is_overdue():
-            return  # Redis may be away, and there is no time to wait for it: silence will tell of this death
+            return  # no time to wait for Redis; other workers take over the messages when the heartbeats stop
         try:
-            self._bury(child.worker_id, working_on)
+            self._on_death(child.worker_id, working_on)
         except redis.RedisError as error:
             log.warning("worker.not_buried", worker_id=child.worker_id, error=str(error))
 

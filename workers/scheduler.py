@@ -1,4 +1,4 @@
-"""`python -m workers.scheduler`: periodiq, in UTC and with our logs; on a fast driven clock, a beat that keeps up."""
+"""`python -m workers.scheduler`: runs periodiq in UTC, or on a fast driven clock sends the jobs itself."""
 
 import itertools
 import os
@@ -17,7 +17,7 @@ QUEUE_AWAY_SECONDS = 2.0
 
 
 def main() -> int:
-    """Runs until SIGTERM or SIGINT; returns 2 for a bad setting."""
+    """Runs until SIGTERM or SIGINT. Exits with 2 for a bad setting."""
     os.environ["TZ"] = "UTC"
     time.tzset()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -33,12 +33,12 @@ def main() -> int:
 
 
 def _stop(*_: object) -> NoReturn:
-    """Ends at once: it keeps nothing, and an exception raised here could be swallowed wherever the signal struck."""
+    """Ends the process at once: it has no state to save, and code it interrupts could swallow an exception."""
     os._exit(0)
 
 
 def _periodiq() -> int:
-    """Runs periodiq, and again when it ends because the queue was away: the beats it missed change latency only."""
+    """Runs periodiq and restarts it when the broker is unreachable; missed ticks only delay jobs."""
     import periodiq  # noqa: PLC0415 - imports pendulum, which reads TZ
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
@@ -58,7 +58,7 @@ def _periodiq() -> int:
 
 
 def _beat(minute_seconds: float) -> NoReturn:
-    """Sends what the clock sets off once a driven minute, and no oftener than the workers can follow."""
+    """Sends the jobs once a minute of the driven clock, at most every FASTEST_BEAT_SECONDS of real time."""
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
     from delivery.outgoing import send  # noqa: PLC0415

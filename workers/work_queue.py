@@ -1,18 +1,18 @@
-"""What consumers hand over to the threads of a worker."""
+"""The queue from a worker's consumers to its threads."""
 
 from queue import Empty, PriorityQueue
 from typing import Any
 
 
 class WorkQueue(PriorityQueue[Any]):
-    """A queue whose end wakes who waits for more: idle threads need not look again and again whether they shall end."""
+    """A priority queue that can be closed, which wakes waiting threads at once, so that they need not poll."""
 
     def __init__(self) -> None:
         super().__init__()
         self._is_closed = False
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """The next item. Raises Empty where none came in time, or none is left and the queue is closed."""
+        """Returns the next item. Raises Empty after the timeout, or at once if the queue is closed and empty."""
         with self.not_empty:
             if block:
                 self.not_empty.wait_for(lambda: self._qsize() or self._is_closed, timeout)
@@ -23,7 +23,7 @@ class WorkQueue(PriorityQueue[Any]):
             return item
 
     def close(self) -> None:
-        """Wakes all who wait."""
+        """Closes the queue and wakes all waiting threads."""
         with self.mutex:
             self._is_closed = True
             self.not_empty.notify_all()

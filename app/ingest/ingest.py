@@ -152,7 +152,7 @@ def _enqueue_later(kind: InputKind[Any], left: Sequence[Left], terms: Terms) -> 
     for some in sliced(left, MAX_EVENTS_PER_MESSAGE):
         brand_ids = {one.brand_id for one in some}
         delay_ms = locked_brands.delay_ms(brand_ids)
-        receipt = terms.receipt and receipts.another(terms.receipt)
+        receipt = terms.receipt and receipts.new_name(terms.receipt)
         said = {name: value for name, value in terms._replace(receipt=receipt)._asdict().items() if value is not None}
         sent = send(kind.actor_name, delay_ms=delay_ms, **{kind.name: [one.payload for one in some], **said})
         locked_brands.postponed(brand_ids, sent.options.get("redis_message_id"))

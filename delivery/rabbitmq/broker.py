@@ -1,9 +1,8 @@
-"""Delivery by RabbitMQ: confirmed when sent, acknowledged when committed, and what is no message set aside.
+"""Delivery by RabbitMQ: sends are confirmed, messages acknowledged after the commit, invalid messages kept as rejected.
 
-The queues are those of Dramatiq's own RabbitMQ broker, so that its producers and tools go on working: QUEUE, QUEUE.DQ
-for what is delayed, QUEUE.XQ for the dead letters. Its connections, consumer and acknowledgements are not used: they
-leave a connection behind with each thread, and once a connection is lost acknowledge another message than the one
-that was done.
+The queues are those of Dramatiq's RabbitMQ broker, so that its producers and tools keep working: QUEUE, QUEUE.DQ for
+delayed messages, QUEUE.XQ for dead letters. Dramatiq's connections and consumer are not used, because they leak one
+connection per thread and, after a lost connection, can acknowledge the wrong message.
 """
 
 import logging
@@ -30,28 +29,28 @@ from delivery.rabbitmq.senders import LOST, Senders
 log = structlog.get_logger()
 
 BLOCKED_SECONDS: Final = 10
-"""How long RabbitMQ may block a sender, for want of memory or disk, before the sender is refused."""
+"""Timeout of a send that RabbitMQ blocks because it lacks memory or disk."""
 
 FULL: Final = {
-    pika.exceptions.ConnectionBlockedTimeout: "RabbitMQ takes nothing now, for want of memory or disk",
-    pika.exceptions.NackError: "RabbitMQ takes no more for this queue, which has a limit",
+    pika.exceptions.ConnectionBlockedTimeout: "RabbitMQ accepts nothing now, because it lacks memory or disk",
+    pika.exceptions.NackError: "RabbitMQ refuses the message, because this queue has reached its limit",
 }
-"""What pika raises where there is no room for a message, and what a sender is told."""
+"""pika's exceptions for a broker without room, with the reason given to the sender."""
 
 HEARTBEAT_SECONDS: Final = 30
 PERSISTENT: Final = pika.BasicProperties(delivery_mode=2)
 TIDY_SECONDS: Final = 5.0
 DEAD_LETTERS_A_TIDYING: Final = 20
 POLLED_MS: Final = 100
-"""The longest a consumer leaves acknowledgements of other threads unsent, and the end of its worker unnoticed."""
+"""Poll interval of a consumer, and so the longest delay of another thread's acknowledgement or of a stop."""
 
 STATES: Final = ("waiting", "delayed", "dead")
 
-logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it logs as an error it raises as well, and we tell it
+logging.getLogger("pika").setLevel(logging.CRITICAL)  # pika also raises what it logs, and we log that
 
 
 def parameters_of(url: str) -> pika.connection.Parameters:
-    """How to connect: what the URL says, and ours where it says nothing. Raises ValueError for a URL that is none."""
+    """Returns pika's parameters for a URL, with our timeouts if the URL sets none. Raises ValueError for a bad URL."""
     parameters = pika.URLParameters(url)
     if parameters.blocked_connection_timeout is None:
         parameters.blocked_connection_timeout = BLOCKED_SECONDS
@@ -61,7 +60,7 @@ def parameters_of(url: str) -> pika.connection.Parameters:
 
 
 def declare(channel: Any, queue_name: str) -> list[int]:
-    """Makes sure of a queue's three; returns how many messages wait in each."""
+    """Declares a queue with its delay queue and dead-letter queue; returns the number of waiting messages in each."""
     dead_name = xq_name(queue_name)
     arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead_name}
     declared = [
@@ -69,11 +68,11 @@ def declare(channel: Any, queue_name: str) -> list[int]:
         channel.queue_declare(dq_name(queue_name), durable=True, arguments=arguments),
         channel.queue_declare(dead_name, durable=True, arguments={"x-message-ttl": DEAD_MESSAGE_TTL}),
     ]
-    return [one.method.message_count for one in declared]
+    return [answer.method.message_count for answer in declared]
 
 
 class SpendgateRabbitBroker(Broker):
-    """RabbitMQ with publisher confirms and the consumer below. Nothing connects before it has to."""
+    """A broker for RabbitMQ with publisher confirms and the consumer below. It connects at the first use."""
 
     queues: set[str]
 
@@ -87,7 +86,7 @@ class SpendgateRabbitBroker(Broker):
         self._declared: set[str] = set()
 
     def declare_queue(self, queue_name: str) -> None:
-        """Knows the queue from now on; RabbitMQ has it once it is used."""
+        """Registers the queue; RabbitMQ creates it at its first use."""
         if queue_name not in self.queues:
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
@@ -99,7 +98,10 @@ class SpendgateRabbitBroker(Broker):
         return self.queues.copy()
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Returns once RabbitMQ has the message on disk. Raises NotEnqueued, where it is too large MessageTooLarge."""
+        """Enqueues a message, delayed by `delay` milliseconds, and returns it once RabbitMQ has written it to disk.
+
+        Raises NotEnqueued, or MessageTooLarge if this process is not a worker.
+        """
         self.declare_queue(message.queue_name)
         if delay is not None:
             later = {"eta": current_millis() + delay}
@@ -118,19 +120,19 @@ class SpendgateRabbitBroker(Broker):
         return message
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> "RabbitConsumer":
-        """Takes messages of a queue. Raises BrokerConnectionError."""
+        """Returns a consumer of a queue. Raises BrokerConnectionError."""
         return RabbitConsumer(self, queue_name, prefetch, timeout)
 
     def ping(self) -> None:
-        """Raises BrokerConnectionError where RabbitMQ does not answer."""
-        self._asked(lambda channel: channel.basic_qos(prefetch_count=1))
+        """Raises BrokerConnectionError if RabbitMQ does not answer."""
+        self._ask(lambda channel: channel.basic_qos(prefetch_count=1))
 
     def lengths(self) -> dict[tuple[str, str], int]:
-        """How many messages wait in each queue and state, without those that workers hold, as they hold the delayed.
+        """Returns the number of waiting messages by queue and state. Raises BrokerConnectionError.
 
-        Raises BrokerConnectionError.
+        Messages that workers hold are not counted; these include delayed messages.
         """
-        counts = self._asked(lambda channel: {queue: declare(channel, queue) for queue in sorted(self.queues)})
+        counts = self._ask(lambda channel: {queue: declare(channel, queue) for queue in sorted(self.queues)})
         return {
             (queue, state): count
             for queue, of_queue in counts.items()
@@ -138,26 +140,26 @@ class SpendgateRabbitBroker(Broker):
         }
 
     def info(self) -> dict[str, Any]:
-        """What Redis would tell of itself: nothing."""
+        """Returns an empty dict: RabbitMQ has no INFO as Redis has."""
         return {}
 
     def bytes_held(self) -> dict[str, int]:
-        """The same of each queue: RabbitMQ watches its own memory."""
+        """Returns an empty dict: RabbitMQ limits its own memory."""
         return {}
 
     def is_alive(self, worker_id: str) -> bool:
-        """RabbitMQ tells of nobody: what it delivers again, somebody has lost, and lived on or not."""
+        """Returns False: RabbitMQ has no heartbeats that show whether a worker still lives."""
         del worker_id
         return False
 
     def hasten(self, queue_name: str, redis_ids: Sequence[str]) -> None:
-        """Nothing to do: workers hold what RabbitMQ delays, each until its time."""
+        """Does nothing: workers hold the delayed messages of RabbitMQ until they are due."""
 
-    def give_back(self, worker_id: str, working_on: Iterable[str]) -> None:
-        """Nothing to do: RabbitMQ delivers what a lost connection held, marked as delivered before."""
+    def return_messages_of(self, worker_id: str, working_on: Iterable[str]) -> None:
+        """Does nothing: RabbitMQ redelivers the messages of a lost connection, marked as redelivered."""
 
     def close(self) -> None:
-        """Closes the connections of senders; each consumer closes its own."""
+        """Closes the connections of senders; each consumer closes its own connection."""
         self.senders.close()
 
     def _publish(self, channel: Any, queue_name: str, data: bytes) -> None:
@@ -171,7 +173,7 @@ class SpendgateRabbitBroker(Broker):
         self._declared.add(q_name(queue_name))
         send()
 
-    def _asked(self, work: Any) -> Any:
+    def _ask(self, work: Any) -> Any:
         try:
             return self.senders.do(work)
         except LOST as error:
@@ -179,7 +181,7 @@ class SpendgateRabbitBroker(Broker):
 
 
 class RabbitMessage(MessageProxy):
-    """A message, by which consumer it was taken, and under which number there."""
+    """A message with the consumer that fetched it and its delivery tag there."""
 
     def __init__(self, message: Message[Any], consumer: "RabbitConsumer", tag: int) -> None:
         super().__init__(message)
@@ -188,10 +190,10 @@ class RabbitMessage(MessageProxy):
 
 
 class RabbitConsumer(Consumer):
-    """What one worker holds of one queue, on a connection of its own. Dramatiq acknowledges from other threads.
+    """Consumes one queue for one worker on its own connection; other threads may acknowledge.
 
-    A connection that is lost takes with it what was held: RabbitMQ delivers it again, marked, and such a message is
-    suspect. What was done meanwhile is done twice, and counted once; its acknowledgement is no longer of any use.
+    When a connection is lost, RabbitMQ redelivers the messages it held, marked as redelivered, and they become suspect.
+    A message that was finished meanwhile is worked on twice and counted once; its acknowledgement has no effect.
     """
 
     def __init__(self, broker: SpendgateRabbitBroker, queue_name: str, prefetch: int, timeout: int) -> None:
@@ -214,33 +216,33 @@ class RabbitConsumer(Consumer):
         return self
 
     def __next__(self) -> MessageProxy | None:
-        """The next message to work on; None where none came in time. Raises BrokerConnectionError."""
+        """Returns the next message, or None if none arrives within the poll interval. Raises BrokerConnectionError."""
         try:
             if not self.is_delayed and time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._keep_dead_letters()
             method, _, body = next(self.deliveries)
-            return None if method is None else self._workable(method, body)
+            return None if method is None else self._decode(method, body)
         except StopIteration:
             raise BrokerConnectionError("the queue was deleted") from None  # type: ignore[no-untyped-call]
         except LOST as error:
             raise BrokerConnectionError(repr(error)) from None  # type: ignore[no-untyped-call]
 
     def ack(self, message: MessageProxy) -> None:
-        """The message is done."""
+        """Acknowledges a finished message."""
         self._settle(message, self.channel.basic_ack)
 
     def nack(self, message: MessageProxy) -> None:
-        """The message is given up: kept as rejected already, or left among the dead letters until it can be."""
+        """Dead-letters a failed message: removes it if Postgres keeps it already, else moves it to the dead letters."""
         if message.options.get("kept"):
             self.ack(message)
         else:
             self._settle(message, partial(self.channel.basic_nack, requeue=False))
 
     def requeue(self, given_up: Iterable[MessageProxy]) -> None:
-        """Nothing to do: RabbitMQ takes back what a closed connection held."""
+        """Does nothing: RabbitMQ requeues the messages of a closed connection."""
 
     def close(self) -> None:
-        """Sends the acknowledgements that are on their way, and gives back the rest. Closing twice is harmless."""
+        """Sends pending acknowledgements and closes the connection, which requeues the rest. May be called twice."""
         try:
             if self.connection is not None and self.connection.is_open:
                 sent = threading.Event()
@@ -252,7 +254,7 @@ class RabbitConsumer(Consumer):
             log.info("rabbitmq.consumer_lost", queue=self.queue_name, error=repr(error))
 
     def _settle(self, message: MessageProxy, with_tag: Any) -> None:
-        """Hands it to the connection's own thread; on a connection that is lost there is nothing to settle."""
+        """Schedules an ack or nack on the connection's thread; does nothing if the connection is lost."""
         if not isinstance(message, RabbitMessage) or message.consumer is not self:
             return
         try:
@@ -260,10 +262,10 @@ class RabbitConsumer(Consumer):
         except LOST as error:
             log.info("rabbitmq.consumer_lost", queue=self.queue_name, error=repr(error))
 
-    def _workable(self, method: Any, body: bytes) -> MessageProxy | None:
+    def _decode(self, method: Any, body: bytes) -> MessageProxy | None:
         read = self._read(body)
         if isinstance(read, Fault):
-            self._set_aside(method.delivery_tag, body, read)
+            self._keep_invalid(method.delivery_tag, body, read)
             return None
         suspicion = {REDELIVERED: 0} if method.redelivered and not self.is_delayed else {}
         message = replace(read, options={**read.options, **suspicion})
@@ -274,14 +276,14 @@ class RabbitConsumer(Consumer):
             return Fault("too_large")
         return messages.read(body, self.queue_name, self.broker.actors)
 
-    def _set_aside(self, tag: int, body: bytes, fault: Fault) -> None:
+    def _keep_invalid(self, tag: int, body: bytes, fault: Fault) -> None:
         if messages.keep_bytes(body, fault.reason, self.queue_name):
             self.channel.basic_ack(tag)
         else:
             self.channel.basic_nack(tag, requeue=False)
 
     def _keep_dead_letters(self) -> None:
-        """Moves the dead letters that Postgres would not keep, or another program left, to the rejected inputs."""
+        """Moves dead letters to the rejected inputs: those Postgres could not store before, or of other programs."""
         self.tidied = time.monotonic()
         for _ in range(DEAD_LETTERS_A_TIDYING):
             method, _, body = self.channel.basic_get(xq_name(self.queue_name))

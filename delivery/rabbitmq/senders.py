@@ -1,4 +1,4 @@
-"""Connections to RabbitMQ for whoever sends: one thread at a time uses one, and no two processes share any."""
+"""A pool of RabbitMQ connections for senders: one thread at a time uses a connection, and processes share none."""
 
 import atexit
 import math
@@ -19,76 +19,76 @@ log = structlog.get_logger()
 Done = TypeVar("Done")
 
 LOST: Final = (pika.exceptions.AMQPError, AssertionError, OSError)
-"""What pika raises where a connection or a channel is gone, or cannot be had."""
+"""pika's exceptions for a lost connection or channel, or one that cannot be opened."""
 
 REFUSED: Final = (
     pika.exceptions.ConnectionBlockedTimeout,
     pika.exceptions.NackError,
     pika.exceptions.UnroutableError,
 )
-"""Of those, what RabbitMQ says of the work itself: another connection would hear the same."""
+"""Those exceptions of LOST by which RabbitMQ refuses the message itself; a new connection would not help."""
 
 IDLE_SECONDS: Final = 15.0
-"""Long before RabbitMQ takes a silent connection for a dead one."""
+"""Idle time after which a connection is closed, shorter than RabbitMQ's heartbeat timeout."""
 
 
 @dataclass
 class Sender:
-    """A connection with a channel on which RabbitMQ confirms what it takes."""
+    """A connection with a channel in confirm mode."""
 
     connection: Any
     channel: Any
     used: float = field(default_factory=time.monotonic)
 
     def close(self) -> None:
-        """Ends it, also where it has ended already."""
+        """Closes the connection; does nothing if it is closed."""
         with suppress(*LOST):
             if self.connection.is_open:
                 self.connection.close()
 
 
 class Senders:
-    """Lends a connection for the time of one piece of work; those that nobody uses for a while are closed."""
+    """A connection pool: lends a connection for one piece of work and closes connections that stay idle."""
 
     def __init__(self, parameters: pika.connection.Parameters) -> None:
         self._parameters = parameters
-        self._forget()
-        os.register_at_fork(after_in_child=self._forget)
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
         atexit.register(self.close)
 
     def do(self, work: Callable[[Any], Done]) -> Done:
-        """Does `work(channel)`. A connection that was lost while it was idle is replaced, and the work done again.
+        """Runs `work(channel)` and returns its result; retries once on a new connection if an idle one was lost.
 
-        Raises what pika raises where RabbitMQ is away, or does not take what is sent.
+        Raises pika's exceptions if RabbitMQ is unreachable or refuses the message.
         """
-        sender = self._idle_one()
+        sender = self._take_idle()
         if sender is not None:
             try:
-                return self._done_by(sender, work)
+                return self._run_on(sender, work)
             except REFUSED:
                 raise
             except LOST as error:
                 log.info("rabbitmq.connection_renewed", error=repr(error))
-                self._distrust()
-        return self._done_by(self._opened(), work)
+                self._expire_idle()
+        return self._run_on(self._open(), work)
 
     def close(self) -> None:
-        """Closes what is idle. Whoever sends afterwards opens anew."""
+        """Closes the idle connections; a later send opens a new one."""
         self._close_idle_since(time.monotonic())
 
-    def _forget(self) -> None:
-        """In a forked child the connections are still its parent's."""
+    def _reset(self) -> None:
+        """Empties the pool, also in a forked child, because the connections belong to its parent."""
         self._idle: list[Sender] = []
         self._lock = threading.Lock()
-        self._is_tended = False
+        self._has_closer = False
 
-    def _opened(self) -> Sender:
+    def _open(self) -> Sender:
         connection = pika.BlockingConnection(self._parameters)
         sender = Sender(connection, connection.channel())
         sender.channel.confirm_delivery()
         return sender
 
-    def _done_by(self, sender: Sender, work: Callable[[Any], Done]) -> Done:
+    def _run_on(self, sender: Sender, work: Callable[[Any], Done]) -> Done:
         try:
             done = work(sender.channel)
         except BaseException:
@@ -97,13 +97,13 @@ class Senders:
         self._put_back(sender)
         return done
 
-    def _idle_one(self) -> Sender | None:
+    def _take_idle(self) -> Sender | None:
         with self._lock:
             is_usable = bool(self._idle) and self._idle[-1].used > time.monotonic() - IDLE_SECONDS
             return self._idle.pop() if is_usable else None
 
-    def _distrust(self) -> None:
-        """What was idle when another was lost is lost as well: it is only closed."""
+    def _expire_idle(self) -> None:
+        """Marks all idle connections as expired, because they are probably lost too."""
         with self._lock:
             for sender in self._idle:
                 sender.used = -math.inf
@@ -112,17 +112,17 @@ class Senders:
         sender.used = time.monotonic()
         with self._lock:
             self._idle.append(sender)
-            is_tended, self._is_tended = self._is_tended, True
-        if not is_tended:
-            threading.Thread(target=self._tend, name="rabbitmq-senders", daemon=True).start()
+            has_closer, self._has_closer = self._has_closer, True
+        if not has_closer:
+            threading.Thread(target=self._close_expired, name="rabbitmq-senders", daemon=True).start()
 
-    def _tend(self) -> None:
-        """Closes what is idle for long, for as long as there is anything."""
-        while self._is_tended:
+    def _close_expired(self) -> None:
+        """Closes connections after IDLE_SECONDS without use; ends when no idle connection is left."""
+        while self._has_closer:
             time.sleep(IDLE_SECONDS / 3)
             self._close_idle_since(time.monotonic() - IDLE_SECONDS)
             with self._lock:
-                self._is_tended = bool(self._idle)
+                self._has_closer = bool(self._idle)
 
     def _close_idle_since(self, moment: float) -> None:
         with self._lock:

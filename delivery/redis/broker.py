@@ -163,7 +163,7 @@ class SpendgateBroker(RedisBroker):
             for first in range(0, len(redis_ids), HASTENED_AT_ONCE):
                 self.steps.run("HASTEN", dq_name(queue_name), queue_name, *redis_ids[first : first + HASTENED_AT_ONCE])
 
-    def give_back(self, worker_id: str, working_on: Iterable[str]) -> None:
-        """Puts back what a worker held that is known to be dead, and notes what it died with."""
+    def return_messages_of(self, worker_id: str, working_on: Iterable[str]) -> None:
+        """Returns a dead worker's messages to their queues; those it worked on become suspect."""
         ids = list(working_on)
         self.steps.run("GIVE_BACK", worker_id, int(len(ids) == 1), *ids)

@@ -13,7 +13,7 @@ from dramatiq import Message, MessageProxy
 from dramatiq.common import current_millis
 
 from delivery import bundles
-from delivery.bundles import Bundle, Kind
+from delivery.bundles import Bundle, BundleKind
 from delivery.messages import REDELIVERED, Fault, largest_bytes
 from delivery.redis.connection import DedicatedConnection, Read
 from delivery.redis.steps import RedisSteps
@@ -75,7 +75,7 @@ class SpendgateConsumer:
         self.held: dict[str, int] = {}
         self.freed = threading.Event()
         self.fetched: list[Held] = []
-        self.open: dict[Kind, Bundle] = {}
+        self.open: dict[BundleKind, Bundle] = {}
         self.ready: deque[Message[Any]] = deque()
         self.apart: set[str] = set()
         self.returned: Counter[str] = Counter()
@@ -156,7 +156,7 @@ class SpendgateConsumer:
             if len(remembered) > APART_REMEMBERED:
                 remembered.clear()
         self.returned.update(ids)
-        if not bundle.options.get(bundles.PASSING) or max(self.returned[one] for one in ids) > RETURNS_BUNDLED:
+        if not bundle.options.get(bundles.IS_TRANSIENT) or max(self.returned[one] for one in ids) > RETURNS_BUNDLED:
             self.apart.update(ids)
         self._give_back(ids)
         self.freed.set()
@@ -215,17 +215,17 @@ class SpendgateConsumer:
 
     def _put_to_others(self, message: Message[Any]) -> None:
         """Puts the message into the open bundle of its kind; nothing of that kind overtakes another."""
-        kind = None if message.options["redis_message_id"] in self.apart else bundles.kind(message)
+        kind = None if message.options["redis_message_id"] in self.apart else bundles.kind_of(message)
         if kind is None:
             self._complete()
             self.ready.append(message)
         elif kind not in self.open:
             self.open[kind] = Bundle(message)
-        elif not self.open[kind].takes(message):
+        elif not self.open[kind].add(message):
             self._complete(kind)
             self.open[kind] = Bundle(message)
 
-    def _complete(self, last: Kind = Kind.MANY_EVENTS) -> None:
+    def _complete(self, last: BundleKind = BundleKind.MANY_EVENTS) -> None:
         """Makes ready the open bundles up to that kind: few events do not wait for many."""
         self.ready.extend(self.open.pop(kind).message() for kind in sorted(self.open) if kind <= last)
 

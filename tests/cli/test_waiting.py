@@ -180,7 +180,7 @@ def receipt_of(name: str) -> receipts.Receipt:
 
 
 def test_redelivered_message_does_not_change_its_receipt(world: World, campaign: int) -> None:
-    name = receipts.another(receipts.new_submission())
+    name = receipts.new_name(receipts.new_submission())
     events = [world.event(campaign, 1), world.event(campaign, 1), {}]
     ingest_spend(events=events, receipt=name)
     ingest_spend(events=events, receipt=name)
@@ -188,7 +188,7 @@ def test_redelivered_message_does_not_change_its_receipt(world: World, campaign:
 
 
 def test_delayed_part_of_a_message_has_its_own_receipt(world: World, campaign: int) -> None:
-    name = receipts.another(receipts.new_submission())
+    name = receipts.new_name(receipts.new_submission())
     locked_brands.found([world.brand_of(campaign)], tried_seconds=30)
     try:
         ingest_spend(events=[world.event(campaign, 1), {}], receipt=name)

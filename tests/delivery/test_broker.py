@@ -1,4 +1,4 @@
-"""Messages through real Redis and real Dramatiq workers: good ones are worked on whatever lies between them."""
+"""Workers on a real broker process valid messages, and keep invalid and failing ones without delaying the others."""
 
 import gc
 import json
@@ -36,13 +36,13 @@ broker = get_broker()
 
 @pytest.fixture
 def campaign(world: World) -> int:
-    """A campaign of a brand with no limits, in real time."""
+    """Returns a campaign of a brand without limits."""
     return world.campaign(world.brand())
 
 
 @pytest.fixture
 def worker(world: World) -> Iterator[Worker]:
-    """A worker that runs through the test."""
+    """Runs a worker during the test."""
     with working() as running:
         yield running
 
@@ -55,10 +55,10 @@ def kept(world: World) -> list[tuple[str, Any]]:
     return [(row["reason"], row["payload"]) for row in world.rejected()]
 
 
-# --- what is no message of ours
+# --- invalid messages
 
 
-def test_works_on_a_message_of_our_own(world: World, campaign: int, worker: Worker) -> None:
+def test_worker_counts_a_valid_message(world: World, campaign: int, worker: Worker) -> None:
     send(world, campaign, 5)
     eventually(lambda: world.spent(campaign) == 5 and is_empty())
     assert kept(world) == []
@@ -80,7 +80,7 @@ RUBBISH: dict[str, bytes] = {
 }
 
 
-def test_sets_rubbish_aside_whole_and_delays_nothing(world: World, campaign: int) -> None:
+def test_worker_keeps_undecodable_bytes_and_does_not_delay_messages(world: World, campaign: int) -> None:
     for data in RUBBISH.values():
         send(world, campaign)
         put(data)
@@ -96,7 +96,7 @@ def test_sets_rubbish_aside_whole_and_delays_nothing(world: World, campaign: int
     assert all(row["kind"] == "message" for row in rows)
 
 
-def test_keeps_json_of_an_unknown_shape_as_json(world: World, campaign: int) -> None:
+def test_worker_keeps_json_that_is_not_a_message_as_json(world: World, campaign: int) -> None:
     shapes: list[dict[str, Any]] = [
         {"options": [1]},
         {"kwargs": [["events", []]]},
@@ -118,7 +118,7 @@ def test_keeps_json_of_an_unknown_shape_as_json(world: World, campaign: int) -> 
     ]
 
 
-def test_sets_a_message_for_an_unknown_actor_aside(world: World, campaign: int) -> None:
+def test_worker_keeps_a_message_for_an_unknown_actor(world: World, campaign: int) -> None:
     put_message("drop_everything", kwargs={"really": True})
     send(world, campaign)
     with working():
@@ -127,7 +127,7 @@ def test_sets_a_message_for_an_unknown_actor_aside(world: World, campaign: int) 
     assert (reason, payload["kwargs"], dead_letters()) == ("unknown_actor", {"really": True}, set())
 
 
-def test_a_message_of_ten_megabytes_that_can_be_read_is_judged(world: World, campaign: int) -> None:
+def test_worker_processes_a_message_of_ten_megabytes(world: World, campaign: int) -> None:
     put_message(kwargs={"events": [{"padding": "x" * 10_000_000}, world.event(campaign, 5)]})
     send(world, campaign)
     with working():
@@ -136,7 +136,7 @@ def test_a_message_of_ten_megabytes_that_can_be_read_is_judged(world: World, cam
     assert (reason, len(payload["padding"])) == ("malformed", 10_000_000)
 
 
-def test_input_nested_too_deeply_is_rejected_by_itself_and_delays_nothing(world: World, campaign: int) -> None:
+def test_input_nested_too_deeply_is_rejected_alone(world: World, campaign: int) -> None:
     depths = [*range(900, 1_000, 6), 50_000]
     for depth in depths:
         nested = "[" * depth + "]" * depth
@@ -151,8 +151,8 @@ def test_input_nested_too_deeply_is_rejected_by_itself_and_delays_nothing(world:
         assert rejected.waiting(connection)
 
 
-def test_deep_input_of_a_failing_message_ends_no_thread(world: World, campaign: int) -> None:
-    """The line that tells of the failure cannot be written at such a depth, nor can the retry."""
+def test_failing_message_nested_too_deeply_does_not_end_the_thread(world: World, campaign: int) -> None:
+    """Neither the log line of the failure nor the retry can be written at such a depth."""
     depths = [*range(900, 1_000, 6)]
     for depth in depths:
         put_text(f'{{"self": {"[" * depth + "]" * depth}}}')
@@ -164,17 +164,17 @@ def test_deep_input_of_a_failing_message_ends_no_thread(world: World, campaign: 
 
 
 @pytest.mark.parametrize("source", ["[{" * 90, "]}" * 90, '"[' * 90])
-def test_brackets_within_a_text_are_no_depth(world: World, campaign: int, source: str) -> None:
+def test_brackets_within_a_string_do_not_count_as_nesting(world: World, campaign: int, source: str) -> None:
     ingest_spend.send(events=[world.event(campaign, 5, source=source)])
     with working():
         eventually(lambda: world.spent(campaign) == 5 and is_empty(), 15)
     assert world.rejected() == []
 
 
-def test_a_message_near_the_limit_outlasts_a_fault_that_passes(
+def test_message_near_the_size_limit_is_retried_after_a_transient_error(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its retry is larger: it says what went wrong."""
+    """The retry is larger than the message, because it adds a traceback."""
     monkeypatch.setenv("SPENDGATE_MAX_MESSAGE_BYTES", "65536")
     settings.cache_clear()
     world.execute(
@@ -195,8 +195,8 @@ def test_a_message_near_the_limit_outlasts_a_fault_that_passes(
     assert world.rejected() == []
 
 
-def test_a_database_that_takes_no_writes_for_a_while_is_waited_for(world: World, campaign: int) -> None:
-    """As after a failover, while the way still leads to what is a replica by now."""
+def test_message_is_retried_until_the_database_accepts_writes(world: World, campaign: int) -> None:
+    """The database is read-only for a while, as after a failover when connections still reach the old primary."""
     name = world.url.rpartition("/")[2]
     world.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     engine().dispose()
@@ -209,18 +209,18 @@ def test_a_database_that_takes_no_writes_for_a_while_is_waited_for(world: World,
     assert world.rejected() == []
 
 
-def test_faults_that_pass_are_waited_out_however_often_they_come(database: str) -> None:
-    def write_where_nobody_may(connection: Connection) -> None:
+def test_transient_errors_are_retried_beyond_max_retries(database: str) -> None:
+    def write_in_a_read_only_transaction(connection: Connection) -> None:
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")
         connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('b')")
 
     with pytest.raises(InternalError) as read_only:
-        committed(write_where_nobody_may)
+        committed(write_in_a_read_only_transaction)
     few = create_engine(database, pool_size=1, max_overflow=0, pool_timeout=0.1)
-    with few.connect(), pytest.raises(NoConnectionFree) as taken:
+    with few.connect(), pytest.raises(NoConnectionFree) as exhausted:
         few.connect()
     few.dispose()
-    for error in (read_only.value, read_only.value.orig, taken.value):
+    for error in (read_only.value, read_only.value.orig, exhausted.value):
         assert error is not None
         assert is_retried(MAX_RETRIES, error)
     assert not is_retried(MAX_RETRIES, ValueError())
@@ -250,11 +250,11 @@ FORGED: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize("works", [True, False])
-def test_forged_options_stop_no_worker_and_lose_no_message(world: World, campaign: int, works: bool) -> None:
-    """`works`: the message can be worked on; else its actor fails at once, on what should be its last try."""
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_forged_options_stop_no_worker_and_lose_no_message(world: World, campaign: int, succeeds: bool) -> None:
+    """`succeeds`: whether the actor succeeds; otherwise it fails on the last retry."""
     for forged in FORGED:
-        if works:
+        if succeeds:
             put_message(kwargs={"events": [world.event(campaign, 1)]}, options=forged)
         else:
             put_message("failing", "failures", options={"retries": MAX_RETRIES, **forged})
@@ -273,14 +273,14 @@ def kept_messages(world: World) -> int:
 
 @dramatiq.actor(broker=broker, queue_name="failures", min_backoff=1, max_backoff=5)
 def failing() -> None:
-    """Fails on every try."""
+    """Raises ValueError on every try."""
     raise ValueError("it cannot be done")
 
 
-# --- what fails
+# --- failing messages
 
 
-def test_a_failing_actor_is_tried_again_and_then_kept_with_its_error(world: World, worker: Worker) -> None:
+def test_failing_message_is_retried_and_then_kept_with_its_error(world: World, worker: Worker) -> None:
     tries.clear()
     failing_once_more.send("first")
     eventually(lambda: len(world.rejected()) == 1 and is_empty("failures"))
@@ -296,12 +296,14 @@ tries: list[str] = []
 
 @dramatiq.actor(broker=broker, queue_name="failures", min_backoff=1, max_backoff=5)
 def failing_once_more(name: str) -> None:
-    """Fails on every try and tells of it."""
+    """Records its argument in `tries` and raises KeyError on every try."""
     tries.append(name)
     raise KeyError("it cannot be done")
 
 
-def test_an_actor_that_cannot_take_its_arguments_delays_no_other(world: World, campaign: int, worker: Worker) -> None:
+def test_message_with_wrong_arguments_is_kept_and_does_not_delay_others(
+    world: World, campaign: int, worker: Worker
+) -> None:
     put_message("apply_dayparting", "schedule", args=[1, 2, 3], options={"retries": MAX_RETRIES})
     apply_dayparting.send()
     send(world, campaign)
@@ -309,7 +311,7 @@ def test_an_actor_that_cannot_take_its_arguments_delays_no_other(world: World, c
     assert [row["reason"] for row in world.rejected()] == ["dead_letter"]
 
 
-def test_a_fault_that_passes_is_waited_out_beyond_every_retry(world: World, campaign: int) -> None:
+def test_message_with_a_transient_error_is_retried_beyond_max_retries(world: World, campaign: int) -> None:
     world.execute(
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'starting up' USING ERRCODE = '57P03'; END $$"
@@ -321,8 +323,8 @@ def test_a_fault_that_passes_is_waited_out_beyond_every_retry(world: World, camp
         assert world.rejected() == []
 
 
-def test_a_transaction_that_lost_its_connection_is_done_again(world: World, campaign: int) -> None:
-    """Its retry waits half a second at most; the message is neither lost nor kept."""
+def test_message_whose_transaction_lost_its_connection_is_retried(world: World, campaign: int) -> None:
+    """The retry comes after at most half a second; the message is neither lost nor kept as rejected."""
     with psycopg.connect(world.url) as connection:
         connection.execute("LOCK TABLE brand_days IN ACCESS EXCLUSIVE MODE")
         with working():
@@ -336,7 +338,7 @@ def test_a_transaction_that_lost_its_connection_is_done_again(world: World, camp
     assert world.rejected() == []
 
 
-def test_a_message_that_postgres_cannot_keep_stays_with_the_broker_until_it_can(world: World, campaign: int) -> None:
+def test_invalid_message_stays_a_dead_letter_until_postgres_stores_it(world: World, campaign: int) -> None:
     world.execute("ALTER TABLE rejected_events RENAME TO away")
     redis_id = put(b"rubbish")
     with structlog.testing.capture_logs() as logged, working():
@@ -350,14 +352,14 @@ def test_a_message_that_postgres_cannot_keep_stays_with_the_broker_until_it_can(
     assert kept(world) == [("dead_letter", "rubbish")]
 
 
-def test_a_retry_that_cannot_be_enqueued_is_not_acknowledged(world: World) -> None:
+def test_message_whose_retry_cannot_be_enqueued_is_dead_lettered(world: World) -> None:
     failing_once_more.send("lost?")
     with structlog.testing.capture_logs(), queues().refusing("failures.DQ"), working():
         eventually(lambda: len(world.rejected()) == 1, 10)
     assert [row["reason"] for row in world.rejected()] == ["dead_letter"]
 
 
-def test_every_line_of_a_message_names_it_and_its_actor(world: World, campaign: int) -> None:
+def test_log_lines_of_a_message_have_its_id_and_actor(world: World, campaign: int) -> None:
     seen: list[Any] = []
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, seen_by(seen)])
     try:
@@ -378,20 +380,22 @@ def seen_by(seen: list[Any]) -> Any:
     return keep
 
 
-def test_a_broker_without_a_url_says_so_when_asked_to_send(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broker_without_a_url_raises_settings_error_when_it_sends(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("REDIS_URL")
     monkeypatch.delenv("BROKER_URL", raising=False)
     from runtime.settings import settings  # noqa: PLC0415 - its cache is emptied for this test alone
 
     settings.cache_clear()
-    without = SpendgateBroker(None, middleware())
-    without.declare_queue("spend")
+    no_url_broker = SpendgateBroker(None, middleware())
+    no_url_broker.declare_queue("spend")
     with pytest.raises(SettingsError, match="REDIS_URL: not set"):
-        without.enqueue(ingest_spend.message(events=[]))
+        no_url_broker.enqueue(ingest_spend.message(events=[]))
     assert Settings().redis_url is None
 
 
-# --- another program, with Dramatiq alone
+# --- producers that import only Dramatiq
 
 
 PRODUCER = """
@@ -412,7 +416,7 @@ assert not {name.partition(".")[0] for name in sys.modules} & {"workers", "db", 
 """
 
 
-def test_ten_shuffled_deliveries_by_four_foreign_producers_are_counted_once(world: World) -> None:
+def test_messages_sent_ten_times_by_four_producers_are_counted_once(world: World) -> None:
     randomness = random.Random(3)
     campaigns = [world.campaign(world.brand(zone, daily=1_000)) for zone in ("UTC", "Asia/Kathmandu")]
     expected = dict.fromkeys(campaigns, 0)
@@ -429,7 +433,7 @@ def test_ten_shuffled_deliveries_by_four_foreign_producers_are_counted_once(worl
     randomness.shuffle(deliveries)
     with process("-m", "workers", LOG_LEVEL="ERROR") as worker:
         produce(["\n".join(deliveries[place::4]) for place in range(4)])
-        eventually(lambda: is_empty() and {one: world.spent(one) for one in campaigns} == expected, 60)
+        eventually(lambda: is_empty() and {campaign: world.spent(campaign) for campaign in campaigns} == expected, 60)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(30) == 0
     assert world.one("SELECT count(*) FROM spend_events")["count"] == sum(map(len, batches))
@@ -446,7 +450,7 @@ def produce(inputs: list[str]) -> None:
         assert producer.returncode == 0
 
 
-def test_what_a_consumer_held_when_its_connection_was_lost_comes_back(world: World, campaign: int) -> None:
+def test_messages_of_a_consumer_that_lost_its_connection_are_redelivered(world: World, campaign: int) -> None:
     send(world, campaign)
     lost = broker.consume("spend", prefetch=4, timeout=2_000)
     assert next(iter(lost)) is not None
@@ -457,27 +461,27 @@ def test_what_a_consumer_held_when_its_connection_was_lost_comes_back(world: Wor
     lost.close()
 
 
-# --- what lasts in a process
+# --- memory
 
 
-def test_what_was_worked_on_is_let_go_by_idle_threads(world: World, campaign: int, worker: Worker) -> None:
+def test_idle_threads_do_not_keep_finished_messages(world: World, campaign: int, worker: Worker) -> None:
     event = world.event(campaign, 5)
     ingest_spend.send(events=[event])
     eventually(lambda: world.spent(campaign) == 5 and is_empty())
 
-    def held() -> list[object]:
+    def messages_in_memory() -> list[object]:
         gc.collect()
-        return [one for one in gc.get_objects() if type(one) is Message and event["event_id"] in str(one.kwargs)]
+        return [item for item in gc.get_objects() if type(item) is Message and event["event_id"] in str(item.kwargs)]
 
-    eventually(lambda: not held())
+    eventually(lambda: not messages_in_memory())
 
 
-# --- the connection that a consumer keeps
+# --- the dedicated connection of a consumer
 
 
 @ON_REDIS
 @pytest.mark.parametrize("loss", ["CLIENT KILL TYPE normal", "SCRIPT FLUSH"])
-def test_a_consumer_finds_its_way_whatever_became_of_its_connection(world: World, campaign: int, loss: str) -> None:
+def test_consumer_fetches_after_its_connection_or_scripts_were_lost(world: World, campaign: int, loss: str) -> None:
     server: Any = queue()
     consumer: Any = broker.consume("spend", prefetch=1, timeout=20)
     try:

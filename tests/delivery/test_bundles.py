@@ -1,4 +1,4 @@
-"""Messages that say nothing but their events share a thread, a transaction and an acknowledgement; no fate."""
+"""Bundles: plain spend messages share a transaction and an acknowledgement, and one that fails harms no other."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,17 +37,17 @@ def plain(name: str = "a", events: object = (), **fields: Any) -> Message[Any]:
     return Message(queue_name="spend", actor_name=facts.pop("actor_name", "ingest_spend"), **facts)
 
 
-def test_a_bundle_has_the_events_of_each_and_names_all() -> None:
+def test_bundle_has_the_events_and_ids_of_all_its_messages() -> None:
     bundle = Bundle(plain("a", (1, 2)))
-    assert bundle.takes(plain("b", ()))
-    assert bundle.takes(plain("c", (3,)))
+    assert bundle.add(plain("b", ()))
+    assert bundle.add(plain("c", (3,)))
     message = bundle.message()
     assert message.kwargs == {"events": [[1, 2], [], [3]]}
     assert isinstance(message.kwargs["events"], EventsOfSeveral)
     assert (bundles.is_bundle(message), bundles.redis_ids(message)) == (True, ["a", "b", "c"])
 
 
-def test_a_message_that_is_alone_stays_what_it_is() -> None:
+def test_bundle_of_one_returns_its_message_unchanged() -> None:
     message = plain("a", (1,))
     assert Bundle(message).message() is message
     assert (bundles.is_bundle(message), bundles.redis_ids(message)) == (False, ["a"])
@@ -68,25 +68,30 @@ def test_a_message_that_is_alone_stays_what_it_is() -> None:
         plain(name="a" * (MAX_ID_LENGTH + 1)),
     ],
 )
-def test_what_says_more_than_its_events_goes_by_itself(other: Message[Any]) -> None:
-    assert bundles.kind(plain()) is not None
-    assert bundles.kind(other) is None
+def test_message_with_options_or_another_shape_is_not_bundled(other: Message[Any]) -> None:
+    assert bundles.kind_of(plain()) is not None
+    assert bundles.kind_of(other) is None
 
 
-def test_what_is_quickly_done_is_of_a_kind_of_its_own() -> None:
+def test_messages_of_few_events_have_their_own_kind() -> None:
     few, more = plain(events=(1,) * FEW_EVENTS), plain(events=(1,) * (FEW_EVENTS + 1))
-    assert bundles.kind(plain()) == bundles.kind(few) != bundles.kind(more) == bundles.kind(plain(events=(1,) * 999))
+    assert (
+        bundles.kind_of(plain())
+        == bundles.kind_of(few)
+        != bundles.kind_of(more)
+        == bundles.kind_of(plain(events=(1,) * 999))
+    )
 
 
-def test_a_bundle_is_bounded_by_its_messages_and_its_events() -> None:
+def test_bundle_limits_the_number_of_its_messages_and_events() -> None:
     many = Bundle(plain())
-    assert [many.takes(plain()) for _ in range(MAX_MESSAGES)] == [True] * (MAX_MESSAGES - 1) + [False]
+    assert [many.add(plain()) for _ in range(MAX_MESSAGES)] == [True] * (MAX_MESSAGES - 1) + [False]
     heavy = Bundle(plain(events=(1,) * (MAX_EVENTS - 1)))
-    assert (heavy.takes(plain(events=(1, 1))), heavy.takes(plain(events=(1,)))) == (False, True)
-    assert not Bundle(plain(events=(1,) * (MAX_EVENTS + 1))).takes(plain(events=()))
+    assert (heavy.add(plain(events=(1, 1))), heavy.add(plain(events=(1,)))) == (False, True)
+    assert not Bundle(plain(events=(1,) * (MAX_EVENTS + 1))).add(plain(events=()))
 
 
-# --- what a consumer hands out
+# --- consumer
 
 
 @pytest.fixture
@@ -107,7 +112,7 @@ def handed_out(consumer: SpendgateConsumer) -> list[list[str]]:
 
 
 @ON_REDIS
-def test_neighbours_are_handed_out_together_and_acknowledged_in_one_step(consumer: SpendgateConsumer) -> None:
+def test_consumer_bundles_neighbouring_messages_and_acknowledges_them_in_one_step(consumer: SpendgateConsumer) -> None:
     names = put_events(3)
     bundle = next(consumer)
     assert bundle is not None
@@ -118,13 +123,13 @@ def test_neighbours_are_handed_out_together_and_acknowledged_in_one_step(consume
 
 
 @ON_REDIS
-def test_none_overtakes_what_goes_by_itself(consumer: SpendgateConsumer) -> None:
+def test_bundles_keep_the_order_around_a_message_that_is_not_bundled(consumer: SpendgateConsumer) -> None:
     first, alone, last = put_events(2), put_events(2, receipt=RECEIPT), put_events(2)
     assert handed_out(consumer) == [first, [alone[0]], [alone[1]], last]
 
 
 @ON_REDIS
-def test_few_events_and_many_are_handed_out_apart(consumer: SpendgateConsumer) -> None:
+def test_consumer_bundles_messages_of_few_and_many_events_separately(consumer: SpendgateConsumer) -> None:
     events: list[object] = [{}] * (FEW_EVENTS + 1)
     few, many = put_events(1), [put_message(kwargs={"events": events})]
     few, many = few + put_events(1), [*many, put_message(kwargs={"events": events})]
@@ -132,14 +137,14 @@ def test_few_events_and_many_are_handed_out_apart(consumer: SpendgateConsumer) -
 
 
 @ON_REDIS
-def test_few_events_do_not_wait_until_all_that_lies_behind_them_is_decoded(consumer: SpendgateConsumer) -> None:
+def test_message_of_few_events_does_not_wait_for_heavy_messages_behind_it(consumer: SpendgateConsumer) -> None:
     few = put_events(1)
     heavy = [put_message(kwargs={"events": [0] * (MAX_EVENTS // 2 + 1)}) for _ in range(2)]
     assert handed_out(consumer) == [few, [heavy[0]], [heavy[1]]]
 
 
 @ON_REDIS
-def test_a_worker_that_is_told_to_end_keeps_nothing_that_it_has_not_begun(
+def test_stopping_worker_returns_messages_that_it_has_not_begun(
     consumer: SpendgateConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone, waiting = put_events(2, receipt=RECEIPT), put_events(3)
@@ -153,7 +158,9 @@ def test_a_worker_that_is_told_to_end_keeps_nothing_that_it_has_not_begun(
 
 
 @ON_REDIS
-def test_what_is_no_message_is_set_aside_amid_a_bundle(world: World, consumer: SpendgateConsumer) -> None:
+def test_consumer_keeps_an_invalid_message_and_bundles_its_neighbours(
+    world: World, consumer: SpendgateConsumer
+) -> None:
     first = put_events(1)
     put_message(actor="nobody")
     last = put_events(1)
@@ -162,41 +169,41 @@ def test_what_is_no_message_is_set_aside_amid_a_bundle(world: World, consumer: S
 
 
 @ON_REDIS
-def test_a_bundle_that_failed_comes_back_message_by_message(consumer: SpendgateConsumer) -> None:
+def test_messages_of_a_failed_bundle_come_back_one_by_one(consumer: SpendgateConsumer) -> None:
     names = put_events(3)
     bundle = next(consumer)
     assert bundle is not None
     consumer.nack(bundle)
-    found: list[MessageProxy] = list(iter(consumer.__next__, None))
-    assert [bundles.redis_ids(message) for message in found] == [[name] for name in names]
-    for message in found:
+    returned: list[MessageProxy] = list(iter(consumer.__next__, None))
+    assert [bundles.redis_ids(message) for message in returned] == [[name] for name in names]
+    for message in returned:
         consumer.ack(message)
     assert (is_empty(), consumer.apart) == (True, set())
 
 
 @ON_REDIS
-def test_bundle_is_bundled_again_after_an_error_that_passes(
+def test_messages_are_bundled_again_after_a_transient_error(
     consumer: SpendgateConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("delivery.redis.consumer.RETURNS_BUNDLED", 2)
     names = put_events(3)
     for _ in range(2):
         (bundle,) = iter(consumer.__next__, None)
-        bundle.options[bundles.PASSING] = True
+        bundle.options[bundles.IS_TRANSIENT] = True
         consumer.nack(bundle)
     (bundle,) = iter(consumer.__next__, None)
     assert bundles.redis_ids(bundle) == names
-    bundle.options[bundles.PASSING] = True
+    bundle.options[bundles.IS_TRANSIENT] = True
     consumer.nack(bundle)
-    apart = list(iter(consumer.__next__, None))
-    assert [bundles.redis_ids(message) for message in apart] == [[name] for name in names]
-    for message in apart:
+    single = list(iter(consumer.__next__, None))
+    assert [bundles.redis_ids(message) for message in single] == [[name] for name in names]
+    for message in single:
         consumer.ack(message)
     assert (is_empty(), consumer.apart, +consumer.returned) == (True, set(), {})
 
 
 @ON_REDIS
-def test_consumer_closed_beside_its_own_thread_raises_nothing_and_keeps_nothing(world: World) -> None:
+def test_consumer_closed_by_another_thread_raises_nothing_and_returns_its_messages(world: World) -> None:
     for _ in range(20):
         consumer = broker.consume("spend", prefetch=8, timeout=20)
         names = put_events(40)
@@ -221,7 +228,7 @@ def test_consumer_closed_beside_its_own_thread_raises_nothing_and_keeps_nothing(
 
 
 @ON_REDIS
-def test_what_was_not_handed_out_or_not_worked_on_goes_back(consumer: SpendgateConsumer) -> None:
+def test_closed_consumer_returns_messages_that_no_thread_finished(consumer: SpendgateConsumer) -> None:
     names = [*put_events(2), *put_events(1, receipt=RECEIPT), *put_events(1)]
     bundle = next(consumer)
     assert bundle is not None
@@ -232,7 +239,7 @@ def test_what_was_not_handed_out_or_not_worked_on_goes_back(consumer: SpendgateC
     assert consumer.held == {}
 
 
-# --- what becomes of it
+# --- counting
 
 
 @pytest.fixture
@@ -241,7 +248,7 @@ def campaign(world: World) -> int:
 
 
 @ON_REDIS
-def test_a_bundle_is_counted_in_one_transaction_and_told_in_one_line(world: World, campaign: int) -> None:
+def test_bundle_is_counted_in_one_transaction_and_logged_in_one_line(world: World, campaign: int) -> None:
     for micros in (1, 2, 4):
         put_message(kwargs={"events": [world.event(campaign, micros)]})
     put_message(kwargs={"events": ["nonsense"]})
@@ -255,7 +262,7 @@ def test_a_bundle_is_counted_in_one_transaction_and_told_in_one_line(world: Worl
 
 
 @ON_REDIS
-def test_one_that_cannot_be_counted_holds_up_none_of_its_bundle(
+def test_message_that_cannot_be_counted_does_not_delay_the_others_of_its_bundle(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find_new_events, poisonous = spend.find_new_events, 4
@@ -281,7 +288,7 @@ def test_one_that_cannot_be_counted_holds_up_none_of_its_bundle(
 
 
 @ON_REDIS
-def test_each_of_a_bundle_meets_a_limit_as_it_would_alone(world: World, noon: datetime) -> None:
+def test_bundled_messages_reach_a_limit_as_single_messages_do(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     campaign, other = world.campaign(brand), world.campaign(world.brand())

@@ -1,4 +1,4 @@
-"""What the hardened broker mends: each promise holds with it, and is broken by Dramatiq's own, in the same words."""
+"""Guarantees that our Redis broker keeps and Dramatiq's own breaks: each test runs with both."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -24,16 +24,16 @@ NAME = "promises"
 SOON_SECONDS = 15
 PATIENCE_SECONDS = 60
 STOCK_BREAKS_IT = pytest.mark.xfail(
-    raises=AssertionError, strict=True, reason="Dramatiq's own broker does not keep this promise"
+    raises=AssertionError, strict=True, reason="Dramatiq's own broker does not keep this guarantee"
 )
 KILLS = 1_500
-"""So many that some meet a command under way: what is lost between two is noticed before the next."""
+"""Enough that some hit a running command; a connection lost between two commands is noticed before the next one."""
 
 SHORT_REPLIES = "?socket_timeout=0.5"
 
 
 class Delivery:
-    """A broker of one kind, an actor that notes what it is given, and workers."""
+    """A broker of class `kind` with workers, and an actor that records its arguments in `seen`."""
 
     def __init__(self, kind: type[RedisBroker]) -> None:
         self.kind = kind
@@ -42,19 +42,19 @@ class Delivery:
         self.failures: list[str] = []
         self.before: Callable[[], object] = dict
         self.patience_seconds = PATIENCE_SECONDS if issubclass(kind, SpendgateBroker) else SOON_SECONDS
-        self.broker = self.another()
+        self.broker = self.new_broker()
 
-    def another(self) -> RedisBroker:
-        """A broker as another process has it."""
+    def new_broker(self) -> RedisBroker:
+        """Returns another broker of the same class, as another process would have."""
         url = os.environ["REDIS_URL"] + SHORT_REPLIES
         if issubclass(self.kind, SpendgateBroker):
-            made: RedisBroker = self.kind(url, middleware())
+            broker: RedisBroker = self.kind(url, middleware())
         else:
-            made = self.kind(url=url, middleware=[TimeLimit(), Retries(min_backoff=100)])
-        self.actor = dramatiq.actor(broker=made, queue_name=NAME, actor_name="note")(self._note)
-        return made
+            broker = self.kind(url=url, middleware=[TimeLimit(), Retries(min_backoff=100)])
+        self.actor = dramatiq.actor(broker=broker, queue_name=NAME, actor_name="record")(self._record)
+        return broker
 
-    def _note(self, text: str) -> None:
+    def _record(self, text: str) -> None:
         self.before()
         if text in self.failing:
             self.failures.append(text)
@@ -82,13 +82,13 @@ class Delivery:
 
 @pytest.fixture(params=[SpendgateBroker, pytest.param(RedisBroker, marks=STOCK_BREAKS_IT)], ids=["ours", "stock"])
 def delivery(request: pytest.FixtureRequest, world: World) -> Delivery:
-    """The same promises, asked of both."""
+    """Returns a Delivery for each of the two brokers."""
     return Delivery(request.param)
 
 
-def test_what_a_dead_worker_held_comes_back_soon_however_quiet_it_is(delivery: Delivery) -> None:
+def test_messages_of_a_dead_worker_are_redelivered_soon_on_a_quiet_queue(delivery: Delivery) -> None:
     delivery.send("held")
-    dead = delivery.another()
+    dead = delivery.new_broker()
     assert next(iter(dead.consume(NAME, prefetch=4, timeout=20))) is not None
     queue().zadd("dramatiq:__heartbeats__", {dead.broker_id: _server_ms() - SILENT_MS - 1_000})
     with delivery.working():
@@ -100,7 +100,7 @@ def _server_ms() -> int:
     return int(seconds) * 1_000
 
 
-def test_what_is_no_message_delays_no_other(delivery: Delivery) -> None:
+def test_undecodable_bytes_do_not_delay_messages(delivery: Delivery) -> None:
     for number in range(3):
         put(b"rubbish", NAME)
         delivery.send(str(number))
@@ -109,9 +109,9 @@ def test_what_is_no_message_delays_no_other(delivery: Delivery) -> None:
         eventually(delivery.is_empty, delivery.patience_seconds)
 
 
-def test_a_retry_that_redis_refuses_loses_nothing(delivery: Delivery, world: World) -> None:
+def test_message_whose_retry_redis_refuses_is_kept(delivery: Delivery, world: World) -> None:
     delivery.failing = {"lost?"}
-    queue().set(f"dramatiq:{NAME}.DQ.msgs", "no hash: the delayed queue refuses what is put there")
+    queue().set(f"dramatiq:{NAME}.DQ.msgs", "not a hash, so that Redis refuses delayed messages")
     delivery.send("lost?")
     with delivery.working():
         eventually(lambda: queue().hlen(f"dramatiq:{NAME}.msgs") == 0, delivery.patience_seconds)
@@ -121,7 +121,7 @@ def test_a_retry_that_redis_refuses_loses_nothing(delivery: Delivery, world: Wor
     assert [*kept, *map(list, dead)] == [["lost?"]]
 
 
-def test_what_waits_for_its_time_survives_a_lost_connection(delivery: Delivery) -> None:
+def test_delayed_message_survives_lost_connections(delivery: Delivery) -> None:
     delivery.send("later", delay=2_000)
     with delivery.working():
         eventually(lambda: not queue().llen(f"dramatiq:{NAME}.DQ"), delivery.patience_seconds)
@@ -130,7 +130,7 @@ def test_what_waits_for_its_time_survives_a_lost_connection(delivery: Delivery) 
         eventually(delivery.saw("later"), delivery.patience_seconds)
 
 
-def test_a_fetch_whose_reply_was_lost_strands_nothing(delivery: Delivery) -> None:
+def test_message_of_a_lost_fetch_reply_is_redelivered(delivery: Delivery) -> None:
     with delivery.working():
         delivery.send("first")
         eventually(delivery.saw("first"), delivery.patience_seconds)
@@ -140,7 +140,7 @@ def test_a_fetch_whose_reply_was_lost_strands_nothing(delivery: Delivery) -> Non
         eventually(delivery.saw("stranded"), delivery.patience_seconds)
 
 
-def test_an_acknowledgement_that_times_out_is_given_again(delivery: Delivery) -> None:
+def test_acknowledgement_is_repeated_after_a_timeout(delivery: Delivery) -> None:
     pauses = iter([1_500])
 
     def pausing_once() -> None:
@@ -150,7 +150,7 @@ def test_an_acknowledgement_that_times_out_is_given_again(delivery: Delivery) ->
     with delivery.working():
         for number in range(20):
             delivery.send(str(number))
-        # workers wake at once: none of these may pause Redis while the next one is being sent
+        # all must be seen first: a message that pauses Redis would block the next send
         eventually(delivery.saw(*map(str, range(20))), delivery.patience_seconds)
         delivery.before = pausing_once
         delivery.send("paused")
@@ -159,8 +159,10 @@ def test_an_acknowledgement_that_times_out_is_given_again(delivery: Delivery) ->
         eventually(delivery.is_empty, delivery.patience_seconds)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the threads of the stock worker
-def test_forged_options_of_a_failing_message_stop_no_worker(delivery: Delivery) -> None:
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)  # from threads of Dramatiq's own worker
+def test_failing_message_with_forged_options_stops_no_worker(delivery: Delivery) -> None:
     delivery.failing = {"forged"}
     with delivery.working() as worker:
         for _ in range(3):
@@ -170,7 +172,7 @@ def test_forged_options_of_a_failing_message_stop_no_worker(delivery: Delivery) 
         eventually(delivery.saw("sound"), delivery.patience_seconds)
 
 
-def test_a_full_redis_refuses_senders_and_drains(delivery: Delivery) -> None:
+def test_full_redis_refuses_senders_while_workers_drain_it(delivery: Delivery) -> None:
     before: Any = queue().config_get("maxmemory")
     delivery.send("waiting")
     queue().config_set("maxmemory", 1)
@@ -184,9 +186,7 @@ def test_a_full_redis_refuses_senders_and_drains(delivery: Delivery) -> None:
         queue().config_set("maxmemory", before["maxmemory"])
 
 
-def test_a_message_beyond_all_bounds_reaches_no_actor(
-    delivery: Delivery, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_large_message_reaches_no_actor(delivery: Delivery, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from runtime.settings import settings  # noqa: PLC0415 - its cache is emptied for this test alone
 
     monkeypatch.setenv("SPENDGATE_MAX_MESSAGE_BYTES", "65536")

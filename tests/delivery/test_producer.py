@@ -1,4 +1,4 @@
-"""The producers that the guide shows, as their readers run them: their events are counted."""
+"""Workers count the events sent by the producers in the guide."""
 
 import re
 
@@ -15,43 +15,43 @@ AMOUNT_MICROS = 1_250_000
 FIRST_CAMPAIGN = 1
 
 
-def sends(program: str, times: int) -> None:
+def run_producer(program: str, times: int) -> None:
     for _ in range(times):
-        told = run("-c", program)
-        assert (told.code, told.err) == (0, "")
+        result = run("-c", program)
+        assert (result.code, result.err) == (0, "")
 
 
-def counts(world: World, events: int) -> None:
+def assert_counted(world: World, events: int) -> None:
     with working():
         eventually(lambda: world.spent(FIRST_CAMPAIGN) == events * AMOUNT_MICROS and is_empty())
     assert world.rejected() == []
     world.verify()
 
 
-def test_the_example_is_what_the_guide_shows() -> None:
+def test_guide_shows_the_example_program() -> None:
     assert EXAMPLE.partition("\n\n")[2] == PRODUCER
     assert OTHERS == []
 
 
 @ON_REDIS
-def test_the_producer_of_the_guide_is_counted(world: World) -> None:
+def test_events_of_the_redis_producer_in_the_guide_are_counted(world: World) -> None:
     assert world.campaign(world.brand()) == FIRST_CAMPAIGN
-    sends(PRODUCER, 2)
+    run_producer(PRODUCER, 2)
     assert queues().count("spend") == 2
-    counts(world, 2)
+    assert_counted(world, 2)
 
 
 @ON_RABBITMQ
-def test_the_producer_by_rabbitmq_is_counted_whether_it_or_a_worker_makes_the_queues(world: World) -> None:
+def test_events_of_the_rabbitmq_producer_are_counted_whoever_declares_the_queues(world: World) -> None:
     assert world.campaign(world.brand()) == FIRST_CAMPAIGN
     (server,) = rabbitmq.servers
     until_redis = PRODUCER.partition("# Tending")[0]
     assert until_redis != PRODUCER
     server.delete_queues()
-    sends(until_redis + BY_RABBITMQ, 1)
+    run_producer(until_redis + BY_RABBITMQ, 1)
     assert queues().count("spend") == 1
-    counts(world, 1)
+    assert_counted(world, 1)
     server.delete_queues()
     with working():
-        sends(until_redis + BY_RABBITMQ, 1)
-    counts(world, 2)
+        run_producer(until_redis + BY_RABBITMQ, 1)
+    assert_counted(world, 2)

@@ -1,4 +1,4 @@
-"""What is said of a Redis that cannot be trusted with messages, read off a real one."""
+"""Unsafe settings of a real Redis are logged as concerns."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,26 +18,26 @@ broker = get_broker()
 
 @pytest.fixture
 def server(world: World) -> Iterator[Any]:
-    """The tests' own Redis, to set wrongly; set right at the end."""
+    """Yields the tests' Redis, whose settings a test may change; restores them at the end."""
     names = ("maxmemory", "maxmemory-policy", "appendonly")
     settings: Any = {name: queue().config_get(name) for name in names}
     yield queue()
-    for found in settings.values():
-        for name, value in found.items():
+    for saved in settings.values():
+        for name, value in saved.items():
             queue().config_set(name, value)
 
 
-def told() -> dict[str, dict[str, Any]]:
+def current_concerns() -> dict[str, dict[str, Any]]:
     return {concern.event: concern.fields for concern in concerns(broker.info())}
 
 
-def test_a_sound_server_is_no_concern(server: Any) -> None:
+def test_safe_settings_raise_no_concern(server: Any) -> None:
     for name, value in (("maxmemory", "1gb"), ("maxmemory-policy", "noeviction"), ("appendonly", "yes")):
         server.config_set(name, value)
-    assert told() == {}
+    assert current_concerns() == {}
 
 
-def test_a_server_that_evicts_is_an_error(server: Any) -> None:
+def test_eviction_is_logged_as_an_error(server: Any) -> None:
     server.config_set("maxmemory-policy", "allkeys-lru")
     with structlog.testing.capture_logs() as logged:
         check_queue()
@@ -45,28 +45,28 @@ def test_a_server_that_evicts_is_an_error(server: Any) -> None:
     assert [line["log_level"] for line in logged if line["event"] == "redis.evicts"] == ["error"]
 
 
-def test_a_server_without_a_log_forgets(server: Any) -> None:
+def test_missing_append_only_file_is_a_concern(server: Any) -> None:
     server.config_set("appendonly", "no")
-    assert told()["redis.forgets"] == {"appendonly": "no", "wanted": "yes"}
+    assert current_concerns()["redis.forgets"] == {"appendonly": "no", "wanted": "yes"}
 
 
-def test_a_server_without_a_limit_is_a_concern_and_one_nearly_full_an_error(server: Any) -> None:
+def test_missing_memory_limit_and_nearly_full_memory_are_concerns(server: Any) -> None:
     server.config_set("maxmemory", 0)
-    assert "redis.unbounded" in told()
+    assert "redis.unbounded" in current_concerns()
     used = server.info()["used_memory"]
     server.config_set("maxmemory", used * 2)
-    assert not told().keys() & {"redis.unbounded", "redis.nearly_full"}
+    assert not current_concerns().keys() & {"redis.unbounded", "redis.nearly_full"}
     server.config_set("maxmemory", used * 5 // 4)
-    assert told()["redis.nearly_full"]["limit_bytes"] == used * 5 // 4
+    assert current_concerns()["redis.nearly_full"]["limit_bytes"] == used * 5 // 4
 
 
-def test_a_server_too_old_for_the_scripts_is_a_concern() -> None:
-    sound = {"maxmemory_policy": "noeviction", "aof_enabled": 1, "maxmemory": 10, "used_memory": 1}
-    assert [concern.event for concern in concerns(sound | {"redis_version": "6.2.14"})] == ["redis.too_old"]
-    assert concerns(sound | {"redis_version": "7.0.15"}) == []
+def test_redis_too_old_for_the_scripts_is_a_concern() -> None:
+    safe = {"maxmemory_policy": "noeviction", "aof_enabled": 1, "maxmemory": 10, "used_memory": 1}
+    assert [concern.event for concern in concerns(safe | {"redis_version": "6.2.14"})] == ["redis.too_old"]
+    assert concerns(safe | {"redis_version": "7.0.15"}) == []
 
 
-def test_nothing_is_said_where_the_queue_does_not_answer(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_redis_logs_no_concern(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415 - after the environment is set
 
     unreachable = SpendgateBroker("redis://127.0.0.1:1/0", [])
@@ -76,7 +76,7 @@ def test_nothing_is_said_where_the_queue_does_not_answer(server: Any, monkeypatc
     assert logged == []
 
 
-def test_a_queue_whose_few_messages_are_large_is_an_error_before_redis_is_nearly_full(server: Any) -> None:
+def test_queue_of_few_large_messages_is_logged_before_redis_is_nearly_full(server: Any) -> None:
     for name, value in (("maxmemory-policy", "noeviction"), ("appendonly", "yes")):
         server.config_set(name, value)
     for number in range(20):
@@ -87,7 +87,7 @@ def test_a_queue_whose_few_messages_are_large_is_an_error_before_redis_is_nearly
     server.config_set("maxmemory", held["spend"] * 2)
     with structlog.testing.capture_logs() as logged:
         check_queue()
-    (told_of,) = lines(logged, "redis.queue_large")
-    assert told_of == {"queue": "spend", "used_bytes": held["spend"], "limit_bytes": held["spend"] * 2}
+    (line,) = lines(logged, "redis.queue_large")
+    assert line == {"queue": "spend", "used_bytes": held["spend"], "limit_bytes": held["spend"] * 2}
     server.config_set("maxmemory", "1gb")
     assert queue_health.large_queues(broker.info(), broker.bytes_held()) == []

@@ -157,7 +157,7 @@ def test_master_restarts_a_dead_child_without_waiting_for_its_next_poll(tmp_path
     script = """
 import os, sys, time
 from workers import master
-master.LOOKED_AT_SECONDS = 600
+master.POLL_SECONDS = 600
 def work(child):
     print(time.monotonic(), flush=True)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The master of the worker processes, and what they note for it: real processes, real signals."""
+"""The master of the worker processes and their board of messages in flight, with real processes and signals."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from delivery.in_flight import InFlightBoard
 from delivery.messages import REDELIVERED
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import SILENT_MS
-from delivery.suspects import DEATHS_ALLOWED, SharedOrExclusive, SuspectMessages
+from delivery.suspects import DEATHS_ALLOWED, SharedLock, SuspectMessages
 from runtime import clock
 from tests.cli.shell import Service, serving
 from tests.kit import is_empty
@@ -37,7 +37,7 @@ ONE = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
 
 
 def pids(service: Service) -> list[int]:
-    """The worker processes that a master has now."""
+    """Returns the process ids of a master's worker processes."""
     children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
     return [int(pid) for pid in children.read_text().split()]
 
@@ -55,7 +55,7 @@ def ready(service: Service, times: int = 1) -> bool:
 
 @ON_REDIS
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the children of a process from /proc")
-def test_a_child_that_dies_is_started_anew_and_what_it_worked_on_is_done_at_once(
+def test_master_restarts_a_dead_child_and_its_message_is_retried_at_once(
     world: World, database: str, tmp_path: Path
 ) -> None:
     campaign = world.campaign(world.brand())
@@ -86,12 +86,12 @@ def test_a_child_that_dies_is_started_anew_and_what_it_worked_on_is_done_at_once
 @pytest.mark.parametrize(
     "command", [("-m", "workers"), ("-m", "dramatiq", "workers.main", "--processes", "2", "--threads", "1")]
 )
-def test_the_death_of_the_master_leaves_no_orphans(
+def test_worker_processes_end_when_their_master_is_killed(
     world: World, database: str, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     with serving(*command, output=tmp_path / "worker", env={"DATABASE_URL": database}) as worker:
-        said = ('"worker.ready"', "ready for action")
-        eventually(lambda: any("".join(worker.lines()).count(words) == 2 for words in said))
+        ready_lines = ('"worker.ready"', "ready for action")
+        eventually(lambda: any("".join(worker.lines()).count(words) == 2 for words in ready_lines))
         children = pids(worker)
         assert len(children) >= 2
         worker.send(signal.SIGKILL)
@@ -99,7 +99,7 @@ def test_the_death_of_the_master_leaves_no_orphans(
         eventually(lambda: not any(map(is_alive, children)))
 
 
-def test_a_process_that_cannot_start_is_tried_again_with_pauses(world: World, database: str, tmp_path: Path) -> None:
+def test_master_retries_a_child_that_fails_to_start(world: World, database: str, tmp_path: Path) -> None:
     failing = """
 import sys
 from runtime import logs
@@ -117,7 +117,7 @@ sys.exit(Master(work, lambda *_: None, processes=1, threads=1, shutdown_seconds=
         assert master.code(30) == 0
 
 
-def test_a_child_that_will_not_end_is_killed(world: World, database: str, tmp_path: Path) -> None:
+def test_master_kills_a_child_that_does_not_stop(world: World, database: str, tmp_path: Path) -> None:
     deaf = """
 import signal, sys, time
 from runtime import logs
@@ -135,7 +135,7 @@ sys.exit(Master(work, lambda *_: None, processes=1, threads=1, shutdown_seconds=
         assert master.logged("worker.killed")
 
 
-def test_a_board_shows_what_each_thread_works_on() -> None:
+def test_board_lists_the_messages_of_each_thread() -> None:
     board = InFlightBoard(2)
     assert board.read() == []
     all_wrote = threading.Barrier(3)
@@ -150,16 +150,16 @@ def test_a_board_shows_what_each_thread_works_on() -> None:
         done = [threads.submit(write, number) for number in range(2)]
         all_wrote.wait()
         assert sorted(board.read()) == ["bundled-0", "bundled-1", "message-0", "message-1"]
-        board.write(["a thread too many is not noted"])
+        board.write(["a thread beyond the slots is not recorded"])
         assert len(board.read()) == 4
         all_wrote.wait()
-        for one in done:
-            one.result()
+        for future in done:
+            future.result()
     assert board.read() == []
     board.close()
 
 
-def test_a_board_has_room_for_the_largest_bundle() -> None:
+def test_board_has_room_for_the_largest_bundle() -> None:
     board = InFlightBoard(1)
     ids = [f"{number:0{MAX_ID_LENGTH}}" for number in range(MAX_MESSAGES)]
     board.write(ids)
@@ -169,29 +169,29 @@ def test_a_board_has_room_for_the_largest_bundle() -> None:
     board.close()
 
 
-def test_one_alone_waits_for_those_at_work_and_holds_up_those_who_come() -> None:
-    turns, order = SharedOrExclusive(), []
-    turns.begin()
+def test_exclusive_lock_waits_for_shared_holders_and_blocks_new_ones() -> None:
+    lock, order = SharedLock(), []
+    lock.acquire_shared()
     with ThreadPoolExecutor(2) as threads:
 
-        def alone() -> None:
-            turns.begin_alone()
-            order.append("alone")
-            turns.end()
+        def exclusive() -> None:
+            lock.acquire_exclusive()
+            order.append("exclusive")
+            lock.release()
 
-        def together() -> None:
-            turns.begin()
-            order.append("together")
-            turns.end()
+        def shared() -> None:
+            lock.acquire_shared()
+            order.append("shared")
+            lock.release()
 
-        first = threads.submit(alone)
-        eventually(lambda: turns.wanted)
-        second = threads.submit(together)
-        order.append("at work")
-        turns.end()
+        first = threads.submit(exclusive)
+        eventually(lambda: lock.is_exclusive_wanted)
+        second = threads.submit(shared)
+        order.append("first shared")
+        lock.release()
         first.result(10)
         second.result(10)
-    assert order == ["at work", "alone", "together"]
+    assert order == ["first shared", "exclusive", "shared"]
 
 
 def begin(message_id: str, worker_id: str, *, has_died: bool) -> int:
@@ -200,7 +200,7 @@ def begin(message_id: str, worker_id: str, *, has_died: bool) -> int:
         return suspects.begin(connection, suspect, clock.now(), has_died=has_died)
 
 
-def test_a_death_is_counted_where_whoever_began_a_suspect_died_with_it(world: World) -> None:
+def test_suspects_counts_a_death_only_if_the_worker_that_began_the_message_died(world: World) -> None:
     begun = [begin("message", worker, has_died=died) for worker, died in (("a", False), ("b", True), ("b", False))]
     assert begun == [0, 1, 1]
     assert world.rows("SELECT begun_by FROM suspect_messages") == [{"begun_by": "b"}]
@@ -215,7 +215,7 @@ def test_a_death_is_counted_where_whoever_began_a_suspect_died_with_it(world: Wo
     assert world.rows("SELECT * FROM suspect_messages") == []
 
 
-def test_a_suspect_that_was_given_up_is_given_up_again_where_the_broker_was_not_told(world: World) -> None:
+def test_dead_lettered_suspect_is_dead_lettered_again_after_a_crash_before_its_nack(world: World) -> None:
     message: Message[None] = Message("spend", "ingest_spend", (), {"events": []}, {REDELIVERED: 0})
     for _ in range(DEATHS_ALLOWED):
         begin(message.message_id, "one that died", has_died=True)
@@ -223,26 +223,26 @@ def test_a_suspect_that_was_given_up_is_given_up_again_where_the_broker_was_not_
         given_up, middleware = MessageProxy(message), SuspectMessages()
         with pytest.raises(SkipMessage):
             middleware.before_process_message(broker, given_up)
-        middleware.after_skip_message(broker, given_up)  # and here its process dies
+        middleware.after_skip_message(broker, given_up)  # the process dies before its nack
     middleware.after_nack(broker, given_up)
     assert world.rows("SELECT * FROM suspect_messages") == []
 
 
 @ON_REDIS
-def test_a_suspect_that_is_cut_off_from_its_queue_again_and_again_is_not_condemned(world: World) -> None:
-    """It takes long, connections are lost, others begin it meanwhile: nobody dies."""
+def test_suspect_of_living_workers_that_lost_their_connections_is_not_dead_lettered(world: World) -> None:
+    """A slow message loses its connection and other workers begin it; no process dies."""
     message: Message[None] = Message("spend", "ingest_spend", (), {"events": []}, {REDELIVERED: 0})
     assert isinstance(broker, SpendgateBroker)
     others = [SpendgateBroker(os.environ["REDIS_URL"], []) for _ in range(2 * DEATHS_ALLOWED)]
     for other in others:
-        other.steps.run("FETCH", "spend", other.broker_id, 1, SILENT_MS, 10**6, 10**6)  # it shows that it lives
+        other.steps.run("FETCH", "spend", other.broker_id, 1, SILENT_MS, 10**6, 10**6)  # sends a heartbeat
         SuspectMessages().before_process_message(other, MessageProxy(message))
     assert world.one("SELECT deaths FROM suspect_messages") == {"deaths": 0}
     for dead in others[-DEATHS_ALLOWED:]:
         with transaction() as connection:
             suspects.begin(connection, Suspect(message.message_id, dead.broker_id, 0), clock.now(), has_died=False)
-        dead.give_back(dead.broker_id, [])
-        deaths = SuspectMessages._begun(broker, message.message_id, 0)
+        dead.return_messages_of(dead.broker_id, [])
+        deaths = SuspectMessages._count_deaths(broker, message.message_id, 0)
     assert deaths == DEATHS_ALLOWED
 
 
@@ -270,7 +270,7 @@ raise SystemExit(master.Master(work, print, processes=2, threads=1, shutdown_sec
 """
 
 
-def test_a_child_that_is_started_while_the_end_is_asked_for_ends_too(tmp_path: Path) -> None:
+def test_child_that_starts_while_the_master_stops_ends_too(tmp_path: Path) -> None:
     with serving("-c", STOPPED_WHILE_IT_FORKS, output=tmp_path / "output") as service:
         assert service.code(20) == 0
     assert service.logged("worker.killed") == []

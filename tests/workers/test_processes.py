@@ -1,4 +1,4 @@
-"""The processes of the Procfile, each as it is deployed: what they do, how they end, what they lose (nothing)."""
+"""The processes of the Procfile as deployed: they count every message, stop cleanly and lose nothing."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ Start = Callable[..., AbstractContextManager[Service]]
 
 @pytest.fixture
 def start(url_of: UrlOf, tmp_path: Path) -> Start:
-    """Starts `python ...` on the test's own database, as its own role there; each has its own file of output."""
+    """Returns a function that starts `python ...` on the test's database with its database role and an output file."""
     numbers = iter(range(100))
 
     def started(*argv: str, env: Env = UNCHANGED) -> AbstractContextManager[Service]:
@@ -76,12 +76,12 @@ def batches_of(world: World, campaign: int, count: int, micros: int = UNIT) -> l
 
 
 def waiting_messages() -> int:
-    """What the broker still holds for the queue `spend`: waiting, being worked on, or delayed for a retry."""
+    """Returns how many messages of queue `spend` are waiting, in progress or delayed for a retry."""
     return sum(queues().count(name) for name in ("spend", "spend.DQ"))
 
 
 def queued_actors() -> list[str]:
-    """The actors whose messages wait, with repetitions."""
+    """Returns the actor name of each waiting message."""
     return [dramatiq.Message.decode(body).actor_name for name in QUEUES for body in queues().waiting(name)]
 
 
@@ -93,7 +93,7 @@ def is_ready(service: Service) -> bool:
     return any('"worker.ready"' in line for line in service.lines())
 
 
-def test_a_worker_counts_what_is_enqueued_and_every_line_it_writes_is_json(world: World, start: Start) -> None:
+def test_worker_counts_enqueued_events_and_logs_json_lines(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand(daily=3 * BATCH * UNIT))
     with start("-m", "workers", env=SMALL) as worker:
         enqueue([*batches_of(world, campaign, 3), [{"event_id": "rubbish"}]])
@@ -103,13 +103,14 @@ def test_a_worker_counts_what_is_enqueued_and_every_line_it_writes_is_json(world
         assert worker.code() == 0
     for name in ("spend.ingested", "spend.rejected", "campaign.paused", "budget.exhausted"):
         assert worker.logged(name), name
-        told = worker.logged(name)
-        assert all(line["actor"] == "ingest_spend" and {"message_id", "message_ids"} & line.keys() for line in told)
+        for line in worker.logged(name):
+            assert line["actor"] == "ingest_spend"
+            assert {"message_id", "message_ids"} & line.keys()
     assert all({"event", "level", "at"} <= line.keys() for line in worker.logged())
     world.verify()
 
 
-def test_sigterm_under_load_ends_in_time_and_loses_nothing(world: World, start: Start) -> None:
+def test_worker_stops_in_time_under_load_and_loses_nothing(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
     sent = batches_of(world, campaign, 1_000)
     enqueue(sent)
@@ -118,13 +119,13 @@ def test_sigterm_under_load_ends_in_time_and_loses_nothing(world: World, start: 
         worker.send(signal.SIGTERM)
         assert worker.code(30) == 0
     counted = events_in_ledger(world) // BATCH
-    assert 0 < counted < len(sent), "it was not under load"
+    assert 0 < counted < len(sent), "the worker was not under load"
     assert counted + waiting_messages() == len(sent)
     assert world.spent(campaign) == counted * BATCH * UNIT
     world.verify()
 
 
-def test_what_a_killed_worker_held_is_finished_by_another_and_counted_once(world: World, start: Start) -> None:
+def test_messages_of_a_killed_worker_are_counted_once_by_another(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
     sent = batches_of(world, campaign, 600)
     enqueue(sent)
@@ -132,7 +133,7 @@ def test_what_a_killed_worker_held_is_finished_by_another_and_counted_once(world
         eventually(lambda: events_in_ledger(world) > 0)
         os.killpg(killed.process.pid, signal.SIGKILL)
         killed.code()
-    assert waiting_messages() > 0, "it was done before it was killed"
+    assert waiting_messages() > 0, "the worker was done before it was killed"
     with start("-m", "workers"):
         eventually(lambda: waiting_messages() == 0, 90)
     assert events_in_ledger(world) == len(sent) * BATCH
@@ -140,7 +141,7 @@ def test_what_a_killed_worker_held_is_finished_by_another_and_counted_once(world
     world.verify()
 
 
-def test_the_plain_commands_of_dramatiq_and_periodiq_run_it_too(world: World, start: Start) -> None:
+def test_commands_of_dramatiq_and_periodiq_run_workers_and_scheduler(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
     enqueue(batches_of(world, campaign, 1))
     with start("-c", "import sys, periodiq; sys.exit(periodiq.entrypoint())", "workers.main") as scheduler:
@@ -172,16 +173,16 @@ def test_the_plain_commands_of_dramatiq_and_periodiq_run_it_too(world: World, st
         ("SPENDGATE_HOST", "http://::1"),
     ],
 )
-def test_a_bad_setting_ends_every_process_with_2_and_one_line_naming_it(
+def test_process_with_a_bad_setting_exits_with_2_and_one_line_that_names_it(
     argv: tuple[str, ...], variable: str, value: str | None
 ) -> None:
-    told = run(*argv, env={"BROKER_URL": None, variable: value})
-    assert told.code == 2
-    assert [line for line in told.err.splitlines() if line.startswith(f"{variable}: ")], told.err
-    assert "Traceback" not in told.err + told.out
-    assert "hidden" not in told.err + told.out
+    result = run(*argv, env={"BROKER_URL": None, variable: value})
+    assert result.code == 2
+    assert [line for line in result.err.splitlines() if line.startswith(f"{variable}: ")], result.err
+    assert "Traceback" not in result.err + result.out
+    assert "hidden" not in result.err + result.out
     if "dramatiq" not in argv:
-        assert told.err.count("\n") == 1
+        assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -190,36 +191,36 @@ def test_a_bad_setting_ends_every_process_with_2_and_one_line_naming_it(
     + [("-m", "cli.main", *command) for command in (("up",), ("status",), ("migrate",), ("verify",))],
     ids=" ".join,
 )
-def test_an_unreadable_env_file_ends_every_process_and_command_with_2_and_one_line(
-    argv: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_process_with_an_unreadable_env_file_exits_with_2_and_one_line(argv: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"LOG_LEVEL=DEBUG\xff\n")
-    told = run(*argv, folder=tmp_path)
-    assert (told.code, told.out) == (2, "")
-    assert told.err == ".env: is not UTF-8: byte 16 is invalid\n"
+    result = run(*argv, folder=tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == ".env: is not UTF-8: byte 16 is invalid\n"
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid"])
 @pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli.main", "up")], ids=" ".join)
-def test_a_host_of_another_machine_is_refused_by_who_listens(argv: tuple[str, ...], host: str) -> None:
-    told = run(*argv, env={"SPENDGATE_HOST": host})
-    assert told.code == 2
-    assert told.err == f"SPENDGATE_HOST: {host} is not an address of this machine; set one, such as 127.0.0.1 or ::1\n"
+def test_process_refuses_to_listen_on_a_host_of_another_machine(argv: tuple[str, ...], host: str) -> None:
+    result = run(*argv, env={"SPENDGATE_HOST": host})
+    assert result.code == 2
+    assert (
+        result.err == f"SPENDGATE_HOST: {host} is not an address of this machine; set one, such as 127.0.0.1 or ::1\n"
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=on_ipv6), pytest.param("::", marks=on_ipv6)])
 @pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli.main", "up")], ids=" ".join)
-def test_a_port_in_use_is_refused_by_who_would_listen_there(argv: tuple[str, ...], host: str) -> None:
+def test_process_refuses_to_listen_on_a_port_in_use(argv: tuple[str, ...], host: str) -> None:
     sockets = addresses.listening_sockets(host, 0)
     port = str(sockets[0].getsockname()[1])
     try:
-        told = run(*argv, env={"SPENDGATE_HOST": host, "PORT": port})
+        result = run(*argv, env={"SPENDGATE_HOST": host, "PORT": port})
     finally:
         addresses.close(sockets)
-    assert (told.code, told.err) == (2, f"PORT: {port} is in use; set another port\n")
+    assert (result.code, result.err) == (2, f"PORT: {port} is in use; set another port\n")
 
 
-def test_the_first_second_of_a_month_sets_off_every_job(start: Start) -> None:
+def test_scheduler_sends_every_job_in_the_first_second_of_a_month(start: Start) -> None:
     with start("-c", AT_THE_FIRST_SECOND) as scheduler:
         eventually(lambda: set(queued_actors()) == JOBS)
         scheduler.send(signal.SIGTERM)
@@ -228,7 +229,7 @@ def test_the_first_second_of_a_month_sets_off_every_job(start: Start) -> None:
     assert all("event" in line for line in scheduler.logged())
 
 
-def test_two_schedulers_at_once_are_harmless(world: World, start: Start) -> None:
+def test_two_schedulers_at_once_change_each_status_once(world: World, start: Start) -> None:
     today = clock.now()
     world.set_clock(today - timedelta(days=1))
     campaign = world.campaign(world.brand(daily=UNIT))
@@ -247,14 +248,14 @@ def test_two_schedulers_at_once_are_harmless(world: World, start: Start) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_the_scheduler_as_wanted(start: Start, number: signal.Signals) -> None:
+def test_scheduler_exits_with_0_after_a_signal(start: Start, number: signal.Signals) -> None:
     with start("-m", "workers.scheduler") as scheduler:
         eventually(lambda: "apply_dayparting" in queued_actors(), 90)
         scheduler.send(number)
         assert scheduler.code() == 0
 
 
-def test_a_scheduler_waits_for_a_broker_that_is_away_and_says_so(start: Start) -> None:
+def test_scheduler_retries_an_unreachable_broker_and_logs_it(start: Start) -> None:
     with start("-c", AT_THE_FIRST_SECOND, env=BROKER_AWAY) as scheduler:
         eventually(lambda: bool(scheduler.logged("scheduler.queue_away")))
         assert scheduler.process.poll() is None
@@ -263,7 +264,7 @@ def test_a_scheduler_waits_for_a_broker_that_is_away_and_says_so(start: Start) -
     assert "hidden" not in "".join(scheduler.lines())
 
 
-def test_a_worker_waits_for_servers_that_are_away(start: Start) -> None:
+def test_worker_waits_for_unreachable_servers(start: Start) -> None:
     away = {"DATABASE_URL": POSTGRES_AWAY, **BROKER_AWAY, **SMALL}
     with start("-m", "workers", env=away) as worker:
         eventually(lambda: any("level" in line and line["level"] != "info" for line in worker.logged()))

@@ -1,4 +1,4 @@
-"""No secret in what a process writes: each is given telltale secrets and made to fail, and its output is searched."""
+"""No process writes a secret: the tests give each one marked secrets, make it fail and search its output."""
 
 import base64
 import os
@@ -45,22 +45,23 @@ BAD_URLS = (
 )
 
 
-def told_none(text: str, *more: str) -> None:
-    """Fails where the text holds a secret, as it is or as a URL, a header or a log spells it."""
+def assert_no_secret(text: str, *more: str) -> None:
+    """Fails if the text contains a secret, plain, URL-encoded or in base64."""
     for secret in (TELLTALE, *more):
-        for spelt in (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode().rstrip("=")):
-            assert spelt not in text.replace("telltale-free", ""), text
+        for form in (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode().rstrip("=")):
+            assert form not in text.replace("telltale-free", ""), text
 
 
-def away() -> dict[str, str]:
+def unreachable() -> dict[str, str]:
+    """Returns URLs of servers that do not exist."""
     return {
         "DATABASE_URL": f"postgresql://app:{TELLTALE}@127.0.0.1:1/db",
         "REDIS_URL": f"redis://app:{TELLTALE}@127.0.0.1:1/0",
     }
 
 
-def wrong() -> dict[str, str]:
-    """The servers there are, with passwords that are not theirs."""
+def wrong_password() -> dict[str, str]:
+    """Returns URLs of the tests' servers with a wrong password."""
     urls = {}
     for variable in ("DATABASE_URL", "REDIS_URL"):
         split = urlsplit(os.environ[variable])
@@ -69,36 +70,36 @@ def wrong() -> dict[str, str]:
     return urls
 
 
-@pytest.mark.parametrize("servers", [away, wrong])
-def test_commands_that_fail_name_no_secret(database: str, servers: type[dict[str, str]]) -> None:
+@pytest.mark.parametrize("servers", [unreachable, wrong_password])
+def test_failing_command_prints_no_secret(database: str, servers: type[dict[str, str]]) -> None:
     env = {**LOUD, **PASSWORDS, **servers()}
 
     def written(command: tuple[str, ...]) -> str:
-        told = shell(*command, env=env, stdin=f"{TELLTALE}-of-a-person\n")
-        assert told.code != 0, command
-        return f"{command}: {told.out}{told.err}"
+        result = shell(*command, env=env, stdin=f"{TELLTALE}-of-a-person\n")
+        assert result.code != 0, command
+        return f"{command}: {result.out}{result.err}"
 
     with ThreadPoolExecutor(3) as pool:
         for text in pool.map(written, COMMANDS):
-            told_none(text)
+            assert_no_secret(text)
             assert "Traceback" not in text, text
 
 
 @pytest.mark.parametrize(("variable", "value"), BAD_URLS)
-def test_a_url_that_cannot_be_used_is_not_repeated(database: str, variable: str, value: str) -> None:
+def test_bad_url_is_not_printed(database: str, variable: str, value: str) -> None:
     env: Env = {**LOUD, variable: value}
     command = ("send", "-") if variable in {"REDIS_URL", "BROKER_URL"} else ("status",)
-    for told in (shell(*command, env=env, stdin="{}\n"), run("-m", "workers.main", env=env)):
-        told_none(told.out + told.err)
+    for result in (shell(*command, env=env, stdin="{}\n"), run("-m", "workers.main", env=env)):
+        assert_no_secret(result.out + result.err)
 
 
-def _ended_or_said(service: Service, lines: int) -> bool:
+def _has_ended_or_written(service: Service, lines: int) -> bool:
     return service.process.poll() is not None or len(service.lines()) >= lines
 
 
-@pytest.mark.parametrize("servers", [away, wrong])
+@pytest.mark.parametrize("servers", [unreachable, wrong_password])
 @pytest.mark.parametrize("process", PROCESSES, ids=lambda argv: argv[-1])
-def test_processes_whose_servers_fail_name_no_secret(
+def test_process_with_failing_servers_logs_no_secret(
     database: str, tmp_path: Path, process: tuple[str, ...], servers: type[dict[str, str]]
 ) -> None:
     port = free_port()
@@ -108,10 +109,10 @@ def test_processes_whose_servers_fail_name_no_secret(
             with httpx.Client(base_url=f"http://127.0.0.1:{port}") as browser:
                 eventually(lambda: answers(browser))
                 for path in ("/", "/readyz", "/metrics", "/api/brands/", "/admin/"):
-                    told_none(browser.get(path, headers={"Authorization": f"Bearer sg_{TELLTALE}"}).text)
+                    assert_no_secret(browser.get(path, headers={"Authorization": f"Bearer sg_{TELLTALE}"}).text)
         else:
-            eventually(lambda: _ended_or_said(service, 2))
-    told_none((tmp_path / "output").read_text())
+            eventually(lambda: _has_ended_or_written(service, 2))
+    assert_no_secret((tmp_path / "output").read_text())
 
 
 def answers(browser: httpx.Client) -> bool:
@@ -123,7 +124,7 @@ def answers(browser: httpx.Client) -> bool:
 
 @pytest.fixture
 def site(world: World, tmp_path: Path) -> Iterator[tuple[httpx.Client, Path]]:
-    """`python -m web` at its loudest on the test's database, and a browser for it."""
+    """Runs `python -m web` with debug logs on the test's database; yields a client and the file of its output."""
     port = free_port()
     env = {**LOUD, "DATABASE_URL": world.url, "PORT": str(port)}
     with (
@@ -141,13 +142,11 @@ def sign_in(browser: httpx.Client, password: str) -> httpx.Response:
     return browser.post("/admin/login", data=fields)
 
 
-def test_what_people_and_programs_show_who_they_are_with_is_not_logged(
-    site: tuple[httpx.Client, Path], world: World
-) -> None:
+def test_passwords_keys_and_session_tokens_are_not_logged(site: tuple[httpx.Client, Path], world: World) -> None:
     browser, output = site
     password = f"{TELLTALE}-of-a-person"
     made = shell("create-admin", "me@example.com", "--password-stdin", stdin=f"{password}\n")
-    told_none(made.out + made.err)
+    assert_no_secret(made.out + made.err)
     key = shell("create-api-key", "trial", "--json").data["key"]
     assert sign_in(browser, f"{TELLTALE}-mistyped").status_code != 303
     assert sign_in(browser, password).status_code == 303
@@ -164,7 +163,7 @@ def test_what_people_and_programs_show_who_they_are_with_is_not_logged(
         browser.post("/admin/user/create", data={"csrftoken": TELLTALE, "password": TELLTALE})
 
     ask()
-    # Mid-request, each of its own way: no such table, a table that takes nothing, no such function.
+    # Three ways to fail within a request: a missing table, a constraint that refuses every row, a second missing table.
     world.execute("ALTER TABLE brands RENAME TO away")
     ask()
     world.execute("ALTER TABLE user_sessions ADD CHECK (user_id < 0) NOT VALID")
@@ -175,13 +174,13 @@ def test_what_people_and_programs_show_who_they_are_with_is_not_logged(
     assert sign_in(browser, password).status_code >= 400
     text = output.read_text()
     assert "http.failed" in text, "nothing failed"
-    told_none(text, key, key[:-1], session, SECRET_KEY, "$argon2id$")
+    assert_no_secret(text, key, key[:-1], session, SECRET_KEY, "$argon2id$")
     digests = [bytes(row["token_hash"]) for row in world.rows("SELECT token_hash FROM user_sessions")]
     assert digests
     assert not re.search("|".join(digest.hex() for digest in digests), text)
 
 
-def test_upkeep_that_needs_a_password_puts_none_on_a_command_line(database: str, tmp_path: Path) -> None:
+def test_worker_puts_no_password_on_a_command_line(database: str, tmp_path: Path) -> None:
     env = {**LOUD, "DATABASE_URL": database, "MIGRATOR_DATABASE_URL": "", "PORT": str(free_port())}
     with serving("-m", "workers", output=tmp_path / "output", env=env) as service:
         eventually(lambda: any("worker.ready" in line for line in service.lines()))

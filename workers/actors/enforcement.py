@@ -1,4 +1,4 @@
-"""Actors that enforce brands."""
+"""Actors that enforce the rules on brands."""
 
 import dramatiq
 
@@ -11,11 +11,11 @@ from domain.causes import Cause
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["evaluate_budgets"])
 def evaluate_budgets(brand_ids: list[int]) -> None:
-    """Enforces the brands: after an edit by another program, or as one part of a large job."""
+    """Enforces the brands, after an edit by another program or as one part of a large job."""
     enforce_brands(brand_ids, Cause.EDIT)
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["continue_enforcement"])
 def continue_enforcement(brand_id: int) -> None:
-    """Enforces the brand's remaining campaigns, where a pass over a large brand is under way."""
+    """Continues an unfinished enforcement pass over a large brand, if there is one."""
     passes.go_on(brand_id)

@@ -10,5 +10,5 @@ from delivery.queues import QUEUE_OF
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["generate_monthly_reports"], periodic=cron("0 * * * *"))
 def generate_monthly_reports() -> None:
-    """Stores the report of each brand's month that ended since the last run; once a day also of restated months."""
+    """Stores the reports of months that ended since the last run, and once a day new versions for restated months."""
     generate_due()

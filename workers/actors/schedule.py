@@ -1,4 +1,4 @@
-"""Actors that periodiq fires. Each finds its due work from rows, so that a late or doubled run changes nothing."""
+"""Actors that periodiq fires. Each finds its due work in rows, so a late or repeated run does no harm."""
 
 import dramatiq
 from periodiq import cron
@@ -17,7 +17,7 @@ from runtime.settings import settings
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["apply_dayparting"], periodic=cron("* * * * *"))
 def apply_dayparting() -> None:
-    """Enforces the campaigns due by now and those never enforced; then resumes unfinished passes over large brands."""
+    """Enforces campaigns whose next change is due or that were never enforced; then continues unfinished passes."""
     with unless_held_up():
         jobs.enforce_due(clock.now())
     with unless_held_up():
@@ -40,14 +40,14 @@ def reset_monthly_budgets() -> None:
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["refresh_spend"], periodic=cron("*/5 * * * *"))
 def refresh_spend() -> None:
-    """Enforces brands that a lost message or an edit by hand left out of step."""
+    """Enforces brands whose statuses differ from the rules after a lost message or an edit by SQL."""
     with unless_held_up():
         jobs.refresh(clock.now())
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["import_exports"], periodic=cron("*/5 * * * *"))
 def import_exports() -> None:
-    """Imports the new exports of SPENDGATE_SPEND_FOLDER, where it is set."""
+    """Imports new export files from SPENDGATE_SPEND_FOLDER, if it is set."""
     folder = settings().spend_folder
     if folder is not None:
         with unless_held_up():
@@ -56,24 +56,24 @@ def import_exports() -> None:
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["roll_up_hours"], periodic=cron("*/5 * * * *"))
 def roll_up_hours() -> None:
-    """Adds new spend to the hourly sums that the plots read."""
+    """Adds new spend to the hourly sums for the dashboard's plots."""
     jobs.roll_up(clock.now())
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["maintain_ledger"], periodic=cron("0 0 * * *"))
 def maintain_ledger() -> None:
-    """Creates the coming months' partitions, drops those past the retention, and deletes expired rows."""
+    """Creates partitions for coming months, drops those past the retention and deletes expired rows."""
     jobs.maintain(clock.now())
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["seal_histories"], periodic=cron("*/5 * * * *"))
 def seal_histories() -> None:
-    """Seals the rows that were added to the histories since the last run."""
+    """Seals the rows added to the histories since the last run."""
     with unless_held_up():
         seals.seal()
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["check_queue"], periodic=cron("* * * * *"))
 def check_queue() -> None:
-    """Logs settings under which Redis loses messages, and a Redis that is nearly full."""
+    """Logs Redis settings that can lose messages, and a Redis that is nearly full."""
     queue_health.log_concerns()

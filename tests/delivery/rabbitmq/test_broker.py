@@ -1,4 +1,4 @@
-"""What RabbitMQ alone can do to us: restarts, alarms, lost connections, numbers that mean another message."""
+"""Delivery survives the faults of RabbitMQ: restarts, memory alarms, lost connections, reused delivery tags."""
 
 import signal
 import threading
@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 60
 
 @pytest.fixture
 def server() -> Iterator[RabbitMQ]:
-    """The server of this run; it runs again at the end, whatever the test did."""
+    """Yields the RabbitMQ server of this run and restarts it at the end if the test stopped it."""
     (running,) = rabbitmq.servers
     yield running
     running.start_again()
@@ -42,7 +42,7 @@ def server() -> Iterator[RabbitMQ]:
 
 @pytest.fixture
 def campaign(world: World) -> int:
-    """A campaign of a brand with no limits, in real time."""
+    """Returns a campaign of a brand without limits."""
     return world.campaign(world.brand())
 
 
@@ -54,7 +54,7 @@ def connections(server: RabbitMQ) -> int:
     return int(server.ask("length(rabbit_networking:connections())"))
 
 
-def test_what_was_sent_survives_a_server_that_is_killed(world: World, campaign: int, server: RabbitMQ) -> None:
+def test_sent_messages_survive_a_killed_server(world: World, campaign: int, server: RabbitMQ) -> None:
     for _ in range(10):
         send(world, campaign)
     server.stop(signal.SIGKILL)
@@ -67,7 +67,7 @@ def test_what_was_sent_survives_a_server_that_is_killed(world: World, campaign: 
     world.verify()
 
 
-def test_a_worker_finds_a_server_that_was_restarted(world: World, campaign: int, server: RabbitMQ) -> None:
+def test_worker_reconnects_to_a_restarted_server(world: World, campaign: int, server: RabbitMQ) -> None:
     with working():
         send(world, campaign)
         eventually(lambda: world.spent(campaign) == 1 and is_empty())
@@ -79,15 +79,15 @@ def test_a_worker_finds_a_server_that_was_restarted(world: World, campaign: int,
     world.verify()
 
 
-def test_a_server_without_memory_refuses_what_is_sent_and_is_drained(
+def test_server_without_memory_refuses_messages_until_workers_drain_it(
     world: World, campaign: int, server: RabbitMQ
 ) -> None:
     for _ in range(5):
         send(world, campaign)
     with server.without_memory():
-        with pytest.raises(NotEnqueued, match="for want of memory or disk; send it again when it has drained") as told:
+        with pytest.raises(NotEnqueued, match="lacks memory or disk; send it again when it has drained") as refused:
             send(world, campaign, 100)
-        assert told.value.is_full
+        assert refused.value.is_full
         broker.ping()
         with working():
             eventually(lambda: world.spent(campaign) >= 5 and is_empty())
@@ -97,9 +97,7 @@ def test_a_server_without_memory_refuses_what_is_sent_and_is_drained(
     world.verify()
 
 
-def test_a_queue_that_is_full_refuses_what_is_sent_and_the_api_says_when_to_come_again(
-    world: World, campaign: int
-) -> None:
+def test_full_queue_refuses_messages_and_the_api_answers_503_with_retry_after(world: World, campaign: int) -> None:
     from web.app import create_app  # noqa: PLC0415 - after the environment is set
 
     key = shell("create-api-key", "trial", "--json").data["key"]
@@ -107,18 +105,18 @@ def test_a_queue_that_is_full_refuses_what_is_sent_and_the_api_says_when_to_come
     batch = {"events": [world.event(campaign, 5)]}
     with TestClient(create_app(), headers=headers, raise_server_exceptions=False) as client:
         with queues().refusing("spend"):
-            with pytest.raises(NotEnqueued, match="takes no more for this queue") as told:
+            with pytest.raises(NotEnqueued, match="this queue has reached its limit") as refused:
                 send(world, campaign)
-            assert told.value.is_full
-            refused = client.post("/api/spend/", json=batch)
-            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
-            assert refused.json()["detail"].startswith("the queue is full; nothing was enqueued")
+            assert refused.value.is_full
+            answer = client.post("/api/spend/", json=batch)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+            assert answer.json()["detail"].startswith("the queue is full; nothing was enqueued")
         assert client.post("/api/spend/", json=batch).status_code == 202
     with working():
         eventually(lambda: world.spent(campaign) == 5 and is_empty())
 
 
-def test_a_connection_that_was_lost_while_it_was_idle_is_renewed(world: World, campaign: int, server: RabbitMQ) -> None:
+def test_sender_replaces_a_connection_that_was_lost_while_idle(world: World, campaign: int, server: RabbitMQ) -> None:
     at_once(*[lambda: send(world, campaign)] * 4)
     server.close_connections()
     with structlog.testing.capture_logs() as logged:
@@ -129,7 +127,7 @@ def test_a_connection_that_was_lost_while_it_was_idle_is_renewed(world: World, c
         eventually(lambda: world.spent(campaign) == 8 and is_empty())
 
 
-def test_threads_leave_no_connection_behind(
+def test_idle_connections_of_threads_are_closed(
     world: World, campaign: int, server: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rabbit_senders, "IDLE_SECONDS", 0.3)
@@ -160,13 +158,13 @@ ingest_spend.send(events=[])
 """
 
 
-def test_a_forked_process_sends_on_connections_of_its_own(database: str) -> None:
-    told = run("-c", FORKED)
-    assert (told.code, told.err) == (0, "")
+def test_forked_process_opens_its_own_connections(database: str) -> None:
+    result = run("-c", FORKED)
+    assert (result.code, result.err) == (0, "")
     assert queues().count("spend") == 102
 
 
-def test_a_queue_that_was_deleted_is_made_anew(world: World, campaign: int, server: RabbitMQ) -> None:
+def test_deleted_queue_is_declared_again(world: World, campaign: int, server: RabbitMQ) -> None:
     send(world, campaign)
     server.delete_queues()
     send(world, campaign)
@@ -178,10 +176,10 @@ def test_a_queue_that_was_deleted_is_made_anew(world: World, campaign: int, serv
         eventually(lambda: world.spent(campaign) == 2 and is_empty())
 
 
-def test_an_acknowledgement_after_a_lost_connection_acknowledges_no_other_message(
+def test_late_acknowledgement_of_a_lost_connection_acknowledges_no_other_message(
     world: World, campaign: int, server: RabbitMQ
 ) -> None:
-    """Both are the first of their connection, and have its number 1."""
+    """Both messages are the first of their connection and have the delivery tag 1."""
     send(world, campaign)
     lost = broker.consume("spend", prefetch=1, timeout=5_000)
     done = next(iter(lost))
@@ -196,7 +194,7 @@ def test_an_acknowledgement_after_a_lost_connection_acknowledges_no_other_messag
     assert queues().count("spend") == 1
 
 
-def test_what_is_held_back_survives_a_lost_connection(world: World, campaign: int, server: RabbitMQ) -> None:
+def test_delayed_message_survives_a_lost_connection(world: World, campaign: int, server: RabbitMQ) -> None:
     with working():
         ingest_spend.send_with_options(kwargs={"events": [world.event(campaign, 7)]}, delay=3_000)
         eventually(lambda: queues().waiting("spend.DQ") == [] and queues().count("spend.DQ") == 1)
@@ -205,7 +203,7 @@ def test_what_is_held_back_survives_a_lost_connection(world: World, campaign: in
     assert world.rejected() == []
 
 
-def test_a_message_that_is_too_large_is_kept_and_delays_nothing(
+def test_too_large_message_is_kept_as_rejected_and_does_not_delay_others(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_MAX_MESSAGE_BYTES", "65536")
@@ -233,7 +231,7 @@ sys.exit(__main__.main())
 """
 
 
-def test_a_message_that_kills_its_worker_is_given_up_and_its_neighbours_are_counted(
+def test_message_that_kills_its_worker_is_dead_lettered_and_others_are_counted(
     world: World, campaign: int, database: str, tmp_path: Path
 ) -> None:
     for _ in range(3):
@@ -244,11 +242,11 @@ def test_a_message_that_kills_its_worker_is_given_up_and_its_neighbours_are_coun
         worker.send(signal.SIGTERM)
         assert worker.code(30) == 0
     assert [row["reason"] for row in world.rejected()] == ["kills_its_worker"] * 3
-    # another may kill the process between a message's leaving the queue and its being forgotten; a week later it is
+    # the process may die after the message left its queue and before its row is deleted; the row expires in a week
     assert all(row["deaths"] >= DEATHS_ALLOWED for row in world.rows("SELECT deaths FROM suspect_messages"))
 
 
-def test_nothing_connects_before_it_has_to(server: RabbitMQ) -> None:
+def test_broker_connects_at_its_first_use(server: RabbitMQ) -> None:
     before = connections(server)
     idle = SpendgateRabbitBroker(server.url, [])
     idle.declare_queue("spend")
@@ -259,7 +257,7 @@ def test_nothing_connects_before_it_has_to(server: RabbitMQ) -> None:
     eventually(lambda: connections(server) == before)
 
 
-def test_the_whole_service_runs_without_redis(world: World, campaign: int, database: str, tmp_path: Path) -> None:
+def test_service_runs_on_rabbitmq_without_redis(world: World, campaign: int, database: str, tmp_path: Path) -> None:
     key = shell("create-api-key", "trial", "--json").data["key"]
     env = {"DATABASE_URL": database, "REDIS_URL": None, "PORT": str(free_port())}
     page = f"http://127.0.0.1:{env['PORT']}"
