@@ -6,7 +6,7 @@ from typing import NamedTuple
 from delivery.messages import receipt_name
 
 
-class Terms(NamedTuple):
+class MessageOptions(NamedTuple):
     """The options of a message.
 
     `only_brand_id`: the only brand whose campaigns the message may name; None allows all. `receipt`: the name under
@@ -17,7 +17,7 @@ class Terms(NamedTuple):
     receipt: str | None = None
 
     @classmethod
-    def pop_from(cls, kwargs: dict[str, object]) -> "Terms":
+    def pop_from(cls, kwargs: dict[str, object]) -> "MessageOptions":
         """Removes the options from a message's arguments and returns them; a malformed `only_brand_id` becomes 0.
 
         No brand has the id 0, so such a message may name no campaign.

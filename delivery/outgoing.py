@@ -28,10 +28,10 @@ def enqueue(
 
 
 def send_events(events: Sequence[object], **options: object) -> None:
-    """Enqueues spend events; `options` are the fields of `Terms`. Raises the same errors as `send`."""
+    """Enqueues spend events; `options` are the fields of `MessageOptions`. Raises the same errors as `send`."""
     enqueue("ingest_spend", (), {"events": events, **options})
 
 
 def send_totals(totals: Sequence[object], **options: object) -> None:
-    """Enqueues reported totals; `options` are the fields of `Terms`. Raises the same errors as `send`."""
+    """Enqueues reported totals; `options` are the fields of `MessageOptions`. Raises the same errors as `send`."""
     enqueue("ingest_reported_totals", (), {"totals": totals, **options})

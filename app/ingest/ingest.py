@@ -29,7 +29,7 @@ from app.ingest.locked_brands import locked_brands
 from app.ingest.patience import Pace
 from delivery import bundles, receipts
 from delivery.broker import get_broker
-from delivery.message_options import Terms
+from delivery.message_options import MessageOptions
 from delivery.middleware import IDS_LOGGED
 from delivery.outgoing import send
 from domain.causes import Cause
@@ -75,7 +75,7 @@ TOTALS: Final = InputKind(
 )
 
 
-def ingest_events(messages: Sequence[Sequence[object]], terms: Terms) -> None:
+def ingest_events(messages: Sequence[Sequence[object]], terms: MessageOptions) -> None:
     """Counts the spend events of messages on the same terms; those of locked brands are enqueued for later.
 
     Raises what a database or broker raises when it is unreachable: the messages may then be delivered again.
@@ -83,12 +83,12 @@ def ingest_events(messages: Sequence[Sequence[object]], terms: Terms) -> None:
     _ingest(EVENTS, messages, terms)
 
 
-def ingest_totals(totals: Sequence[object], terms: Terms) -> None:
+def ingest_totals(totals: Sequence[object], terms: MessageOptions) -> None:
     """Counts the differences between reported totals and the last known ones; raises as `ingest_events` does."""
     _ingest(TOTALS, [totals], terms)
 
 
-def _ingest(kind: InputKind[Any], messages: Sequence[Sequence[object]], terms: Terms) -> None:
+def _ingest(kind: InputKind[Any], messages: Sequence[Sequence[object]], terms: MessageOptions) -> None:
     """Counts the inputs of messages on the same terms, and enqueues those of locked brands for later."""
     bounded = [some for payloads in messages for some in sliced(payloads, MAX_EVENTS_PER_MESSAGE)]
     committer = kind.committer(terms.only_brand_id)
@@ -115,7 +115,7 @@ def _tried_again(committer: Committer[Any], left: Sequence[Left]) -> tuple[list[
 
 
 def _committed(
-    kind: InputKind[Any], committer: Committer[Any], messages: Sequence[Sequence[object]], terms: Terms
+    kind: InputKind[Any], committer: Committer[Any], messages: Sequence[Sequence[object]], terms: MessageOptions
 ) -> list[Result]:
     """Commits the batches of messages with those of other threads, where they are events of any sender."""
     batches = kind.of_messages(messages)
@@ -141,7 +141,7 @@ HEAVY: Final = GroupCommit(_committed_group, max_weight=MAX_EVENTS_TOGETHER)
 """Two transactions of a process at a time, so that messages of few events do not wait for those of many."""
 
 
-def _enqueue_later(kind: InputKind[Any], left: Sequence[Left], terms: Terms) -> list[str]:
+def _enqueue_later(kind: InputKind[Any], left: Sequence[Left], terms: MessageOptions) -> list[str]:
     """Enqueues inputs of locked brands until their next try; returns the receipts of the new messages, if any.
 
     The original is acknowledged afterwards: where this fails it comes again, and what was counted is known.
