@@ -197,8 +197,8 @@ def test_what_was_put_off_is_put_off_again_until_it_is_its_turn(world: World, ca
 def test_spend_that_was_delayed_for_long_is_counted_once_its_brand_is_free(
     world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.locked_brands.LEAST_DELAY_SECONDS", 600.0)
-    monkeypatch.setattr("workers.locked_brands.LONGEST_DELAY_SECONDS", 600.0)
+    monkeypatch.setattr("app.ingest.locked_brands.LEAST_DELAY_SECONDS", 600.0)
+    monkeypatch.setattr("app.ingest.locked_brands.LONGEST_DELAY_SECONDS", 600.0)
     with locked(world, world.brand_of(campaigns[0])):
         for _ in range(4):
             world.spend(campaigns[0], 1)
