@@ -1,4 +1,4 @@
-"""A brand of more campaigns than a part: what is spent, edited, broken and begun anew while its pass is under way."""
+"""Passes over a brand with more campaigns than one part: spend, edits, faults and restarts while a pass runs."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -34,7 +34,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def large(world: World, noon: datetime) -> tuple[int, list[int]]:
-    """A brand with a daily limit of 10 and its campaigns, enforced."""
+    """A brand with a daily limit of 10, all its campaigns enforced."""
     world.set_clock(noon)
     return large_brand(world)
 
@@ -49,8 +49,8 @@ def large_brand(world: World, campaigns: int = CAMPAIGNS, daily: int = 10) -> tu
     return brand, [row["id"] for row in rows]
 
 
-def closed(world: World, campaigns: list[int]) -> list[int]:
-    """The places of those campaigns that do not serve."""
+def inactive(world: World, campaigns: list[int]) -> list[int]:
+    """The positions of the inactive campaigns."""
     return [place for place, campaign in enumerate(campaigns) if not world.is_active(campaign)]
 
 
@@ -63,7 +63,7 @@ def one_part(brand: int) -> None:
 
 
 def toggles_of(world: World, brand: int) -> list[int]:
-    """How often each campaign was toggled."""
+    """The number of toggles of each campaign."""
     rows = world.rows(
         "SELECT count(status_changes.id) AS times FROM campaigns"
         " LEFT JOIN status_changes ON campaign_id = campaigns.id WHERE campaigns.brand_id = %s GROUP BY campaigns.id",
@@ -78,41 +78,41 @@ Large = tuple[int, list[int]]
 # --- in parts
 
 
-def test_spend_is_counted_with_the_first_part_and_the_rest_follows_part_by_part(world: World, large: Large) -> None:
+def test_spend_is_counted_with_the_first_part_and_other_parts_follow(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[-1], 10)
     assert world.spent(campaigns[-1]) == 10
     for done in (2, 4, 6):
-        assert closed(world, campaigns) == list(range(done))
+        assert inactive(world, campaigns) == list(range(done))
         assert world.one("SELECT done FROM pending_enforcements")["done"] == done
         world.verify()
         one_part(brand)
-    assert closed(world, campaigns) == list(range(CAMPAIGNS))
+    assert inactive(world, campaigns) == list(range(CAMPAIGNS))
     assert not is_pending(world, brand)
     assert toggles_of(world, brand) == [1] * CAMPAIGNS
     world.verify()
 
 
-def test_a_worker_goes_on_by_itself_after_the_commit(world: World, large: Large) -> None:
+def test_worker_continues_the_pass_after_the_commit(world: World, large: Large) -> None:
     brand, campaigns = large
     with working():
         world.spend(campaigns[0], 10)
         eventually(lambda: not is_pending(world, brand), seconds=120)
-    assert closed(world, campaigns) == list(range(CAMPAIGNS))
+    assert inactive(world, campaigns) == list(range(CAMPAIGNS))
     world.verify()
 
 
 @pytest.mark.parametrize("job", [World.tick, lambda _: refresh_spend()], ids=["tick", "refresh"])
-def test_a_lost_message_is_made_up_for(world: World, large: Large, job: Callable[[World], None]) -> None:
+def test_tick_continues_a_pass_whose_message_was_lost(world: World, large: Large, job: Callable[[World], None]) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     job(world)
-    assert closed(world, campaigns) == list(range(CAMPAIGNS))
+    assert inactive(world, campaigns) == list(range(CAMPAIGNS))
     assert not is_pending(world, brand)
     world.verify()
 
 
-def test_each_toggle_of_a_pass_is_logged_once_and_the_budget_once_a_part(world: World, large: Large) -> None:
+def test_each_toggle_of_a_pass_is_logged_once_and_the_budget_once_for_each_part(world: World, large: Large) -> None:
     brand, campaigns = large
     with structlog.testing.capture_logs() as logged:
         world.spend(campaigns[0], 10)
@@ -121,10 +121,10 @@ def test_each_toggle_of_a_pass_is_logged_once_and_the_budget_once_a_part(world: 
     assert {line["cause"] for line in lines(logged, "campaign.paused")} == {"spend"}
 
 
-def test_an_edit_of_the_brand_goes_on_after_its_commit(world: World, large: Large) -> None:
+def test_edit_of_the_brand_continues_in_parts_after_its_commit(world: World, large: Large) -> None:
     brand, campaigns = large
     edit_brand(world, brand, configured_status="paused")
-    assert closed(world, campaigns) == [0, 1]
+    assert inactive(world, campaigns) == [0, 1]
     world.tick()
     assert all(world.holds(campaign) == {"brand_paused"} for campaign in campaigns)
     world.verify()
@@ -135,13 +135,13 @@ def edit_brand(world: World, brand: int, **fields: object) -> None:
     edited(partial(editing.edit_brand, brand_id=brand, changes=fields, edit=edit), brand)
 
 
-def test_an_edit_of_one_campaign_is_about_that_one_alone(world: World, large: Large) -> None:
+def test_edit_of_one_campaign_enforces_that_one_alone(world: World, large: Large) -> None:
     brand, campaigns = large
     world.set_status(campaigns[4], "paused")
     world.limit(0, campaign=campaigns[5])
     world.schedule(campaigns[6], "Mon 00:00-00:01")
     new = world.campaign(brand, starts_on=datetime(2030, 1, 1).date())  # noqa: DTZ001 - a day
-    assert closed(world, [*campaigns, new]) == [4, 5, 6, 7]
+    assert inactive(world, [*campaigns, new]) == [4, 5, 6, 7]
     assert not is_pending(world, brand)
     world.verify()
 
@@ -155,32 +155,32 @@ def test_edits_of_more_campaigns_than_a_part_are_enforced_in_parts(world: World,
             editing.edit_campaign(connection, campaign, {"configured_status": "paused"}, edit)
 
     edited(pause_all, brand)
-    assert closed(world, campaigns) == [0, 1]
+    assert inactive(world, campaigns) == [0, 1]
     world.tick()
-    assert closed(world, campaigns) == list(range(CAMPAIGNS))
+    assert inactive(world, campaigns) == list(range(CAMPAIGNS))
     world.verify()
 
 
-def test_a_large_brand_that_gets_another_name_is_left_alone(world: World, large: Large) -> None:
+def test_renamed_large_brand_is_not_enforced(world: World, large: Large) -> None:
     brand, _ = large
     edit_brand(world, brand, name="Another")
     assert not is_pending(world, brand)
 
 
-def test_brands_of_one_batch_share_the_bound_of_a_transaction(world: World, noon: datetime) -> None:
+def test_brands_of_one_batch_share_the_transactions_bound_of_campaigns(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brands = [large_brand(world, campaigns) for campaigns in (1, 2, 3)]
     world.ingest([world.event(campaigns[0], 10) for _, campaigns in brands])
-    assert [len(closed(world, campaigns)) for _, campaigns in brands] == [1, 1, 0]
+    assert [len(inactive(world, campaigns)) for _, campaigns in brands] == [1, 1, 0]
     assert [is_pending(world, brand) for brand, _ in brands] == [False, True, True]
     world.verify()
     world.tick()
-    assert [len(closed(world, campaigns)) for _, campaigns in brands] == [1, 2, 3]
+    assert [len(inactive(world, campaigns)) for _, campaigns in brands] == [1, 2, 3]
     world.verify()
 
 
 @pytest.mark.parametrize("job", [reset_daily_budgets, World.tick, "check"], ids=["reset", "tick", "check"])
-def test_jobs_finish_large_brands_by_themselves(world: World, large: Large, job: object) -> None:
+def test_jobs_finish_passes_of_large_brands_themselves(world: World, large: Large, job: object) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     world.tick()
@@ -191,7 +191,7 @@ def test_jobs_finish_large_brands_by_themselves(world: World, large: Large, job:
         job()
     else:
         enforce_brands([brand], Cause.CHECK)
-    assert closed(world, campaigns) == []
+    assert inactive(world, campaigns) == []
     assert not is_pending(world, brand)
     world.tick()
     world.verify()
@@ -211,18 +211,18 @@ def test_no_job_changes_more_campaigns_in_one_transaction_than_a_part(world: Wor
 # --- what happens meanwhile
 
 
-def test_a_limit_raised_half_way_leaves_all_open(world: World, large: Large) -> None:
+def test_limit_raised_during_a_pass_leaves_all_campaigns_active(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     one_part(brand)
     world.limit(11, brand=brand)
     go_on(brand)
-    assert closed(world, campaigns) == []
+    assert inactive(world, campaigns) == []
     assert sorted(toggles_of(world, brand)) == [0, 0, 0, 2, 2, 2, 2]
     world.verify()
 
 
-def test_a_refund_and_new_spend_on_the_way_leave_all_closed(world: World, large: Large) -> None:
+def test_refund_and_new_spend_during_a_pass_leave_all_campaigns_inactive(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     one_part(brand)
@@ -231,21 +231,21 @@ def test_a_refund_and_new_spend_on_the_way_leave_all_closed(world: World, large:
     one_part(brand)
     world.spend(campaigns[2], 1)
     go_on(brand)
-    assert closed(world, campaigns) == list(range(CAMPAIGNS))
+    assert inactive(world, campaigns) == list(range(CAMPAIGNS))
     world.verify()
 
 
-def test_a_refund_after_the_pass_opens_all_again(world: World, large: Large) -> None:
+def test_refund_after_the_pass_reactivates_all_campaigns(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     go_on(brand)
     world.spend(campaigns[1], -1)
     go_on(brand)
-    assert closed(world, campaigns) == []
+    assert inactive(world, campaigns) == []
     world.verify()
 
 
-def test_spend_of_a_brand_whose_pass_is_under_way_begins_nothing_anew(world: World, large: Large) -> None:
+def test_spend_during_a_pass_does_not_restart_it(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     one_part(brand)
@@ -257,7 +257,7 @@ def test_spend_of_a_brand_whose_pass_is_under_way_begins_nothing_anew(world: Wor
     world.verify()
 
 
-def test_a_campaigns_own_budget_closes_it_at_once_while_a_pass_is_under_way(world: World, large: Large) -> None:
+def test_campaign_budget_pauses_its_campaign_at_once_during_a_pass(world: World, large: Large) -> None:
     brand, campaigns = large
     world.limit(20, campaign=campaigns[6])
     world.spend(campaigns[0], 10)
@@ -267,45 +267,45 @@ def test_a_campaigns_own_budget_closes_it_at_once_while_a_pass_is_under_way(worl
     world.verify()
 
 
-def test_a_campaigns_own_budget_closes_it_alone(world: World, large: Large) -> None:
+def test_campaign_budget_pauses_only_its_campaign(world: World, large: Large) -> None:
     brand, campaigns = large
     world.limit(1_000, brand=brand)
     go_on(brand)
     world.limit(20, campaign=campaigns[6])
     world.spend(campaigns[6], 20)
-    assert closed(world, campaigns) == [6]
+    assert inactive(world, campaigns) == [6]
     assert not is_pending(world, brand)
     world.spend(campaigns[6], -1)
-    assert closed(world, campaigns) == []
+    assert inactive(world, campaigns) == []
     world.verify()
 
 
-def test_a_midnight_on_the_way_opens_what_was_closed_before_it(world: World, large: Large) -> None:
+def test_midnight_during_a_pass_reactivates_campaigns_paused_before(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     one_part(brand)
     world.set_clock("2026-06-18T00:00:00Z")
     go_on(brand)
-    assert closed(world, campaigns) == []
+    assert inactive(world, campaigns) == []
     world.tick()
     world.verify()
 
 
-def test_a_midnight_on_the_way_that_the_tick_sees_first(world: World, large: Large) -> None:
+def test_tick_after_midnight_during_a_pass_reactivates_campaigns(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     one_part(brand)
     world.set_clock("2026-06-18T00:00:00Z")
     world.tick()
-    assert closed(world, campaigns) == []
+    assert inactive(world, campaigns) == []
     world.spend(campaigns[0], 10)
     world.tick()
-    assert closed(world, campaigns) == list(range(CAMPAIGNS))
+    assert inactive(world, campaigns) == list(range(CAMPAIGNS))
     world.verify()
 
 
-def test_a_new_days_first_spend_that_crosses_the_limit_again_is_seen(world: World, noon: datetime) -> None:
-    """Yesterday's holds are known of the brand, and the tick has lifted them: they are no reason not to look."""
+def test_first_spend_of_a_new_day_that_crosses_the_limit_pauses_again(world: World, noon: datetime) -> None:
+    """The brand's stored holds are yesterday's and the tick has lifted them: spend must check the limit again."""
     world.set_clock(noon)
     for campaigns in (1, PART + 1):
         brand, of_brand = large_brand(world, campaigns)
@@ -313,28 +313,28 @@ def test_a_new_days_first_spend_that_crosses_the_limit_again_is_seen(world: Worl
         world.tick()
         world.set_clock("2026-06-18T00:01:00Z")
         world.tick()
-        assert closed(world, of_brand) == []
+        assert inactive(world, of_brand) == []
         world.spend(of_brand[0], 10)
         world.tick()
-        assert len(closed(world, of_brand)) == campaigns
+        assert len(inactive(world, of_brand)) == campaigns
         assert not is_pending(world, brand)
         world.verify()
         world.set_clock(noon)
 
 
-def test_a_zone_changed_on_the_way_is_what_all_are_decided_by(world: World, large: Large) -> None:
+def test_zone_changed_during_a_pass_applies_to_all_campaigns(world: World, large: Large) -> None:
     brand, campaigns = large
     world.execute("UPDATE campaigns SET starts_on = '2026-06-18'")
     evaluate_budgets([brand])
-    assert len(closed(world, campaigns)) == CAMPAIGNS
+    assert len(inactive(world, campaigns)) == CAMPAIGNS
     edit_brand(world, brand, configured_status="paused")
     edit_brand(world, brand, time_zone="Pacific/Auckland", configured_status="enabled")
     go_on(brand)
-    assert closed(world, campaigns) == []
+    assert inactive(world, campaigns) == []
     world.verify()
 
 
-def test_a_brand_paused_on_the_way_holds_all_for_both_reasons(world: World, large: Large) -> None:
+def test_brand_paused_during_a_pass_has_both_holds_on_all_campaigns(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     one_part(brand)
@@ -344,17 +344,17 @@ def test_a_brand_paused_on_the_way_holds_all_for_both_reasons(world: World, larg
     world.verify()
 
 
-def test_a_limit_edited_by_hand_on_the_way_is_met_by_the_next_part(world: World, large: Large) -> None:
+def test_limit_edited_by_sql_during_a_pass_applies_from_the_next_part(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     one_part(brand)
     world.execute("UPDATE budgets SET limit_micros = 11")
     go_on(brand)
-    assert closed(world, campaigns) == []
+    assert inactive(world, campaigns) == []
     world.verify()
 
 
-def test_campaigns_added_and_removed_on_the_way_are_no_obstacle(world: World, large: Large) -> None:
+def test_pass_continues_when_campaigns_are_added_and_removed(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     one_part(brand)
@@ -367,7 +367,7 @@ def test_campaigns_added_and_removed_on_the_way_are_no_obstacle(world: World, la
     world.verify()
 
 
-def test_a_brand_deleted_by_hand_takes_its_pass_along(world: World, noon: datetime) -> None:
+def test_brand_deleted_by_sql_removes_its_pass(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand()
     world.execute("INSERT INTO pending_enforcements (brand_id, cause, requested_at) VALUES (%s, 'edit', now())", brand)
@@ -376,9 +376,7 @@ def test_a_brand_deleted_by_hand_takes_its_pass_along(world: World, noon: dateti
     assert not is_pending(world, brand)
 
 
-def test_a_brand_whose_zone_does_not_exist_ends_its_pass(
-    world: World, large: Large, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pass_of_a_brand_with_an_unknown_zone_ends(world: World, large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     monkeypatch.setattr("db.repository.shared.zones.time_zone", no_zone)
@@ -392,7 +390,7 @@ def no_zone(name: str) -> None:
     raise InvalidValue("time_zone", name)
 
 
-def test_two_workers_at_one_row_toggle_each_campaign_once(world: World, noon: datetime) -> None:
+def test_two_workers_at_one_pass_toggle_each_campaign_once(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand, campaigns = large_brand(world, 60)
     world.spend(campaigns[0], 10)
@@ -402,7 +400,7 @@ def test_two_workers_at_one_row_toggle_each_campaign_once(world: World, noon: da
     world.verify()
 
 
-def test_edits_and_spend_beside_two_workers_end_as_the_facts_say(world: World, noon: datetime) -> None:
+def test_edits_and_spend_beside_two_workers_end_with_right_statuses(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand, campaigns = large_brand(world, 40)
     world.spend(campaigns[0], 10)
@@ -417,11 +415,11 @@ def test_edits_and_spend_beside_two_workers_end_as_the_facts_say(world: World, n
 
     at_once(limits, spend, partial(go_on, brand), partial(go_on, brand))
     go_on(brand)
-    assert len(closed(world, campaigns)) == 40
+    assert len(inactive(world, campaigns)) == 40
     world.verify()
 
 
-def test_a_queue_that_is_away_costs_no_spend_and_the_tick_goes_on(
+def test_unreachable_queue_loses_no_spend_and_the_tick_continues_the_pass(
     world: World, large: Large, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     brand, campaigns = large
@@ -434,10 +432,10 @@ def test_a_queue_that_is_away_costs_no_spend_and_the_tick_goes_on(
     assert world.spent(campaigns[0]) == 10
     assert is_pending(world, brand)
     world.tick()
-    assert closed(world, campaigns) == list(range(CAMPAIGNS))
+    assert inactive(world, campaigns) == list(range(CAMPAIGNS))
 
 
-def test_a_rolled_back_transaction_hands_nothing_over(world: World, large: Large) -> None:
+def test_rolled_back_transaction_enqueues_no_pass(world: World, large: Large) -> None:
     brand, campaigns = large
 
     def break_off(connection: Connection) -> None:
@@ -447,16 +445,14 @@ def test_a_rolled_back_transaction_hands_nothing_over(world: World, large: Large
 
     with pytest.raises(RuntimeError):
         edited(break_off, brand)
-    assert closed(world, campaigns) == []
+    assert inactive(world, campaigns) == []
     assert is_empty("enforcement")
 
 
 # --- what is known of a brand's holds
 
 
-def test_a_campaign_made_by_hand_in_an_exhausted_brand_is_closed_by_the_next_spend(
-    world: World, noon: datetime
-) -> None:
+def test_next_spend_pauses_a_campaign_inserted_by_sql_into_an_exhausted_brand(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     first = world.campaign(brand)
@@ -467,7 +463,7 @@ def test_a_campaign_made_by_hand_in_an_exhausted_brand_is_closed_by_the_next_spe
     world.verify()
 
 
-def test_a_budget_deleted_by_hand_is_met_by_the_next_spend(world: World, noon: datetime) -> None:
+def test_next_spend_applies_the_deletion_of_a_budget_by_sql(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -479,8 +475,10 @@ def test_a_budget_deleted_by_hand_is_met_by_the_next_spend(world: World, noon: d
 
 
 @pytest.mark.parametrize("kept", ["{brand_daily_budget}", "{}"])
-def test_refresh_mends_what_another_version_left_of_a_brand(world: World, noon: datetime, kept: str) -> None:
-    """A version that keeps no holds has closed or opened the campaigns."""
+def test_refresh_corrects_a_brand_enforced_by_a_version_without_stored_holds(
+    world: World, noon: datetime, kept: str
+) -> None:
+    """That version opened or closed the campaigns without storing the brand's holds."""
     world.set_clock(noon)
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -497,7 +495,7 @@ def test_refresh_mends_what_another_version_left_of_a_brand(world: World, noon: 
     world.verify()
 
 
-def test_unknown_holds_of_a_small_brand_are_looked_at_and_kept(world: World, noon: datetime) -> None:
+def test_unknown_holds_of_a_small_brand_are_computed_and_stored(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     campaign = world.campaign(brand)
@@ -509,7 +507,7 @@ def test_unknown_holds_of_a_small_brand_are_looked_at_and_kept(world: World, noo
     world.verify()
 
 
-def test_unknown_holds_of_a_large_brand_begin_a_pass(world: World, large: Large) -> None:
+def test_unknown_holds_of_a_large_brand_start_a_pass(world: World, large: Large) -> None:
     brand, campaigns = large
     world.execute("UPDATE brands SET enforced_budget_holds = NULL, headroom_micros = NULL")
     world.spend(campaigns[0], 1)
@@ -519,7 +517,7 @@ def test_unknown_holds_of_a_large_brand_begin_a_pass(world: World, large: Large)
     world.verify()
 
 
-def test_refresh_leaves_a_brand_alone_whose_pass_is_under_way(
+def test_refresh_leaves_a_brand_with_a_running_pass_unchanged(
     world: World, large: Large, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, campaigns = large
@@ -532,12 +530,12 @@ def test_refresh_leaves_a_brand_alone_whose_pass_is_under_way(
     assert world.one("SELECT * FROM pending_enforcements") == before
 
 
-def test_a_removed_budget_opens_all(world: World, large: Large) -> None:
+def test_removed_budget_reactivates_all_campaigns(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     go_on(brand)
     edit = Edit("test", clock.now())
     edited(lambda connection: editing.remove_budget(connection, brand, None, Period.DAILY, edit), brand)
     go_on(brand)
-    assert closed(world, campaigns) == []
+    assert inactive(world, campaigns) == []
     world.verify()

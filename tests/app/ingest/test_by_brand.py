@@ -1,4 +1,4 @@
-"""The committer's split policy: a locked brand leaves a transaction, contention among our own splits nothing."""
+"""How failed transactions are split: locked brands are left out; contention among our own transactions is retried."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -29,8 +29,8 @@ def _nothing_known() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
-    """Bounds of a quarter of a second, so that each test sees many of them."""
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
+    """Sets lock timeouts of a quarter of a second, so that each test meets many of them."""
     monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "250")
     monkeypatch.setenv("SPENDGATE_INGEST_LOCK_TIMEOUT_MS", "100")
     settings.cache_clear()
@@ -38,66 +38,64 @@ def _impatient(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
 
 @pytest.fixture
 def campaigns(world: World) -> list[int]:
-    """A campaign each of several brands, which have spent something already."""
+    """One campaign of each of several brands, all with spend."""
     made = [world.campaign(world.brand(daily=1_000 * UNIT)) for _ in range(BRANDS)]
     world.ingest([world.event(campaign, 1) for campaign in made])
     return made
 
 
-def committed(world: World, messages: Sequence[Sequence[int]]) -> list[Result]:
-    """What becomes of messages that have an event of 2 micros for each of their campaigns, committed as one group."""
+def commit_group(world: World, messages: Sequence[Sequence[int]]) -> list[Result]:
+    """Commits messages as one group, each with an event of 2 micros for each of its campaigns; returns the results."""
     read = [[world.event(campaign, 2) for campaign in message] for message in messages]
     batches = [batch for payloads in read for batch in ingest.EVENTS.of_messages([payloads])]
     return ingest.EVENTS.committer().commit(batches, locked_brands.known())
 
 
-def left(results: Sequence[Result]) -> list[list[int]]:
-    """The brands whose events each message left."""
+def left_brands(results: Sequence[Result]) -> list[list[int]]:
+    """The ids of the brands whose events each message left uncounted."""
     return [[one.brand_id for one in result.counted.left] for result in results]
 
 
 @pytest.mark.parametrize("statement", [ROW_OF_THE_BRAND, ROW_OF_ITS_DAY])
-def test_only_events_of_the_locked_brand_leave_the_transaction(
+def test_only_events_of_a_locked_brand_are_left_out_of_the_transaction(
     world: World, campaigns: list[int], statement: str
 ) -> None:
     stuck = world.brand_of(campaigns[3])
     with locked(world, stuck, statement), statements() as sent:
-        results = committed(world, [campaigns, campaigns[:2], campaigns[2:5]])
-    assert left(results) == [[stuck], [], [stuck]]
+        results = commit_group(world, [campaigns, campaigns[:2], campaigns[2:5]])
+    assert left_brands(results) == [[stuck], [], [stuck]]
     assert [result.counted.taken for result in results] == [BRANDS - 1, 2, 2]
     assert [result.error for result in results] == [None] * 3
     assert locked_brands.known() == {stuck}
     assert transactions(sent) <= 2
     with locked(world, stuck, statement), statements() as sent:
-        assert left(committed(world, [campaigns])) == [[stuck]]
+        assert left_brands(commit_group(world, [campaigns])) == [[stuck]]
     assert transactions(sent) == 1, "a known brand costs no other a wait"
     world.verify()
 
 
 def transactions(sent: Sequence[tuple[str, Any]]) -> int:
-    """How many transactions wrote counters, or tried to."""
+    """The number of transactions that wrote counters or tried to."""
     return sum("INSERT INTO brand_days" in statement for statement, _ in sent)
 
 
-def test_locked_campaign_of_a_brand_that_crosses_its_limit_leaves_with_its_brand(
-    world: World, campaigns: list[int]
-) -> None:
+def test_locked_campaign_of_a_crossing_brand_leaves_out_the_brand(world: World, campaigns: list[int]) -> None:
     stuck = world.brand_of(campaigns[3])
     world.limit(2, brand=stuck, period="weekly")
     with locked(world, stuck, ROW_OF_ITS_CAMPAIGN):
-        assert left(committed(world, [campaigns])) == [[stuck]]
-    (result,) = committed(world, [campaigns])
-    assert left([result]) == [[stuck]]
+        assert left_brands(commit_group(world, [campaigns])) == [[stuck]]
+    (result,) = commit_group(world, [campaigns])
+    assert left_brands([result]) == [[stuck]]
     again, remaining = ingest.EVENTS.committer().try_again([*result.counted.left])
     eventually(lambda: bool(again) or bool(ingest.EVENTS.committer().try_again(remaining)[0]))
     assert not world.is_active(campaigns[3])
     world.verify()
 
 
-def test_contention_of_our_own_splits_nothing_and_marks_no_brand(
+def test_contention_with_own_transactions_splits_nothing_and_marks_no_brand(
     world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Transactions of spend that hold the same counters, one after the other, longer than the bound on a wait."""
+    """Other transactions update the counters one after the other, each for longer than the lock timeout."""
     monkeypatch.setattr(by_brand, "FIRST_PAUSE_SECONDS", 0.1)
     stop, begun = threading.Event(), threading.Event()
 
@@ -114,9 +112,9 @@ def test_contention_of_our_own_splits_nothing_and_marks_no_brand(
         assert begun.wait(30)
         with structlog.testing.capture_logs() as logged:
             threading.Timer(3, stop.set).start()
-            results = committed(world, [campaigns, campaigns])
+            results = commit_group(world, [campaigns, campaigns])
         stop.set()
-        assert left(results) == [[], []]
+        assert left_brands(results) == [[], []]
         assert [result.counted.taken for result in results] == [BRANDS] * 2
         assert lines(logged, "brand.locked") == []
 
@@ -125,30 +123,30 @@ def test_contention_of_our_own_splits_nothing_and_marks_no_brand(
     world.verify()
 
 
-def test_transaction_waits_where_many_of_its_brands_are_locked(
+def test_transaction_waits_when_many_of_its_brands_are_locked(
     world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To leave out nine of twelve would be another transaction, not a smaller one."""
+    """Nine of twelve brands are locked; without them hardly anything would be left to commit."""
     monkeypatch.setattr(by_brand, "FIRST_PAUSE_SECONDS", 0.1)
     brands = [world.brand_of(campaign) for campaign in campaigns[:9]]
     with psycopg.connect(world.url) as stranger:
         stranger.execute("SELECT FROM brands WHERE id = ANY(%s) FOR UPDATE", [brands])
         timer = threading.Timer(1, stranger.rollback)
         timer.start()
-        assert left(committed(world, [campaigns])) == [[]]
+        assert left_brands(commit_group(world, [campaigns])) == [[]]
         timer.join()
     assert locked_brands.known() == frozenset()
     world.verify()
 
 
-def test_many_brands_locked_for_long_leave_in_one_step(
+def test_many_brands_locked_for_long_are_left_out_in_one_step(
     world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(by_brand, "FIRST_PAUSE_SECONDS", 0.01)
     brands = sorted(world.brand_of(campaign) for campaign in campaigns[:9])
     with psycopg.connect(world.url) as stranger, statements() as sent:
         stranger.execute("SELECT FROM brands WHERE id = ANY(%s) FOR UPDATE", [brands])
-        (result,) = committed(world, [campaigns])
+        (result,) = commit_group(world, [campaigns])
         stranger.rollback()
     assert sorted(one.brand_id for one in result.counted.left) == brands
     assert transactions(sent) <= by_brand.TRIES + 2
@@ -158,7 +156,7 @@ def test_many_brands_locked_for_long_leave_in_one_step(
 
 
 def retried(result: Result) -> tuple[list[Result], list[Any]]:
-    """What becomes of left events at their next turn."""
+    """The results of left-out events at their next try."""
     outcome: list[tuple[list[Result], list[Any]]] = []
 
     def has_turn() -> bool:
@@ -179,10 +177,10 @@ def test_locked_brands_of_one_message_are_enqueued_as_one_message(world: World, 
     assert len(message.kwargs["events"]) == 3
 
 
-def test_caller_who_waits_hears_of_each_input_that_a_lock_kept_from_being_counted(
+def test_waiting_caller_gets_each_input_that_was_not_counted_because_of_a_lock(
     world: World, campaigns: list[int]
 ) -> None:
-    """Also where another input of the locked brand is one that Postgres cannot hold."""
+    """One of the locked brand's inputs has an amount that Postgres cannot store."""
     stuck = world.brand_of(campaigns[0])
     world.execute("UPDATE brand_days SET spent_micros = %s WHERE brand_id = %s", 2**63 - 10, stuck)
     inputs = [world.event(campaigns[0], micros) for micros in (1, 100, 2)]
@@ -197,7 +195,7 @@ def test_caller_who_waits_hears_of_each_input_that_a_lock_kept_from_being_counte
     assert counted.rejections[0].reason == "amount_out_of_range"
 
 
-def test_message_of_totals_beyond_the_bound_is_counted_in_parts(world: World, campaigns: list[int]) -> None:
+def test_message_with_more_totals_than_the_bound_is_counted_in_parts(world: World, campaigns: list[int]) -> None:
     total = {"campaign_id": campaigns[0], "day": "2026-06-01", "total_micros": 1, "as_of": "2026-06-02T00:00:00Z"}
     ingest_reported_totals(totals=[{**total, "source": f"source {number}"} for number in range(5_001)])
     assert world.spent(campaigns[0]) == 1 + 5_001

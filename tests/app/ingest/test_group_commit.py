@@ -1,4 +1,4 @@
-"""Messages that wait in one process share a transaction: each is told its own outcome, none pays for another."""
+"""Group commit: messages that wait in one process share a transaction, and each gets its own result."""
 
 import ctypes
 import linecache
@@ -27,11 +27,11 @@ THREADS = 6
 
 
 class Interrupted(BaseException):
-    """Raised in a thread from outside, as Dramatiq does: no handler of errors expects it."""
+    """Raised in a thread from outside, as Dramatiq raises its time limit; no error handler catches it."""
 
 
 class Commits:
-    """Stands where a database would: each commit waits until it is let through, and fails where it is told to."""
+    """Replaces the database: each commit waits until the test lets it end, and fails for chosen items."""
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []
@@ -62,34 +62,34 @@ def group_commit(commits: Commits) -> GroupCommit[str, str]:
     return GroupCommit(commits, max_weight=4)
 
 
-def wait_for_company(group_commit: GroupCommit[str, str], count: int) -> None:
+def wait_until_waiting(group_commit: GroupCommit[str, str], count: int) -> None:
     eventually(lambda: len(group_commit._waiting) == count)
 
 
-def test_items_that_wait_share_the_next_transaction(commits: Commits, group_commit: GroupCommit[str, str]) -> None:
+def test_waiting_items_share_the_next_transaction(commits: Commits, group_commit: GroupCommit[str, str]) -> None:
     with ThreadPoolExecutor(THREADS) as threads:
         first = threads.submit(group_commit.committed, "a", 1)
         eventually(commits.begun(1))
         others = [threads.submit(group_commit.committed, name, 1) for name in "bcd"]
-        wait_for_company(group_commit, 3)
+        wait_until_waiting(group_commit, 3)
         commits.may_end.release(2)
         assert [first.result(), *(other.result() for other in others)] == ["A", "B", "C", "D"]
     assert [sorted(group) for group in commits.groups] == [["a"], ["b", "c", "d"]]
 
 
-def test_a_transaction_grows_no_heavier_than_it_may(commits: Commits, group_commit: GroupCommit[str, str]) -> None:
+def test_transaction_has_at_most_the_maximum_weight(commits: Commits, group_commit: GroupCommit[str, str]) -> None:
     with ThreadPoolExecutor(THREADS) as threads:
         first = threads.submit(group_commit.committed, "heavy", 9)
         eventually(commits.begun(1))
         others = [threads.submit(group_commit.committed, name, 2) for name in "bcd"]
-        wait_for_company(group_commit, 3)
+        wait_until_waiting(group_commit, 3)
         commits.may_end.release(3)
         assert first.result() == "HEAVY"
         assert sorted(other.result() for other in others) == ["B", "C", "D"]
     assert [len(group) for group in commits.groups] == [1, 2, 1]
 
 
-def test_failed_group_is_committed_alone_and_delays_no_other(
+def test_items_of_a_failed_group_are_committed_alone_and_delay_no_others(
     commits: Commits, group_commit: GroupCommit[str, str]
 ) -> None:
     commits.failing = {"b"}
@@ -97,7 +97,7 @@ def test_failed_group_is_committed_alone_and_delays_no_other(
         first = threads.submit(group_commit.committed, "a", 1)
         eventually(commits.begun(1))
         others = [threads.submit(group_commit.committed, name, 1) for name in "bc"]
-        wait_for_company(group_commit, 2)
+        wait_until_waiting(group_commit, 2)
         commits.may_end.release(2)
         for other in others:
             with pytest.raises(CommitAlone):
@@ -106,14 +106,14 @@ def test_failed_group_is_committed_alone_and_delays_no_other(
         assert (first.result(), threads.submit(group_commit.committed, "d", 1).result(30)) == ("A", "D")
 
 
-def test_error_that_passes_is_raised_to_each_thread(commits: Commits, group_commit: GroupCommit[str, str]) -> None:
-    """A server that is away would only be asked more often if each thread committed alone."""
+def test_transient_error_is_raised_in_each_thread(commits: Commits, group_commit: GroupCommit[str, str]) -> None:
+    """If each thread then committed alone, an unreachable server would only get more requests."""
     commits.passing = {"b"}
     with ThreadPoolExecutor(THREADS) as threads:
         first = threads.submit(group_commit.committed, "a", 1)
         eventually(commits.begun(1))
         others = [threads.submit(group_commit.committed, name, 1) for name in "bc"]
-        wait_for_company(group_commit, 2)
+        wait_until_waiting(group_commit, 2)
         commits.may_end.release(2)
         assert [type(other.exception(30)) for other in others] == [NoConnectionFree] * 2
         assert first.result() == "A"
@@ -121,7 +121,7 @@ def test_error_that_passes_is_raised_to_each_thread(commits: Commits, group_comm
 
 @pytest.mark.parametrize("steps", range(1, 26))
 def test_leader_interrupted_at_any_step_leaves_no_thread_waiting(steps: int) -> None:
-    """A thread may be interrupted between any two lines, as Dramatiq's time limit does."""
+    """Dramatiq's time limit may interrupt a thread between any two lines."""
     may_begin = threading.Event()
 
     def commit(items: Sequence[str]) -> list[str]:
@@ -133,9 +133,9 @@ def test_leader_interrupted_at_any_step_leaves_no_thread_waiting(steps: int) -> 
         first = threads.submit(group_commit.committed, "a", 1)
         eventually(lambda: group_commit._is_led and not group_commit._waiting)
         interrupted = threads.submit(interrupted_after, steps, group_commit)
-        wait_for_company(group_commit, 1)
+        wait_until_waiting(group_commit, 1)
         others = [threads.submit(group_commit.committed, name, 1) for name in "cd"]
-        wait_for_company(group_commit, 3)
+        wait_until_waiting(group_commit, 3)
         may_begin.set()
         assert first.result(30) == "A"
         assert interrupted.result(30) in {"B", "interrupted"}
@@ -145,7 +145,7 @@ def test_leader_interrupted_at_any_step_leaves_no_thread_waiting(steps: int) -> 
 
 
 def interrupted_after(steps: int, group_commit: GroupCommit[str, str]) -> str:
-    """Commits "b" in this thread, which is interrupted after so many lines of `_lead` and what it calls."""
+    """Commits "b" in this thread and interrupts it after so many lines of `_lead` and the functions it calls."""
     seen = 0
     thread = ctypes.c_ulong(threading.get_ident())
 
@@ -169,7 +169,7 @@ def interrupted_after(steps: int, group_commit: GroupCommit[str, str]) -> str:
         sys.settrace(None)
 
 
-def test_a_thread_that_is_interrupted_while_it_waits_leaves_nobody_without_a_leader(
+def test_thread_interrupted_while_it_waits_leaves_no_thread_without_a_leader(
     commits: Commits, group_commit: GroupCommit[str, str]
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -189,10 +189,10 @@ def test_a_thread_that_is_interrupted_while_it_waits_leaves_nobody_without_a_lea
 
 
 def interrupted_before(group_commit: GroupCommit[str, str], threads: ThreadPoolExecutor) -> "Future[str]":
-    """Interrupts the main thread, which waits, once another waits behind it; returns what becomes of the other."""
-    wait_for_company(group_commit, 1)
+    """Interrupts the waiting main thread once another thread waits behind it; returns the other's future."""
+    wait_until_waiting(group_commit, 1)
     other = threads.submit(group_commit.committed, "b", 1)
-    wait_for_company(group_commit, 2)
+    wait_until_waiting(group_commit, 2)
     os.kill(os.getpid(), signal.SIGUSR1)
     return other
 
@@ -211,7 +211,7 @@ def counted(*batches: list[object]) -> list[Counted]:
     return committed(optimistic(partial(count_batches, batches=read, only_brand_id=None)))
 
 
-def test_each_message_is_told_what_became_of_its_own(world: World, campaign: int) -> None:
+def test_each_message_gets_its_own_counts_and_rejections(world: World, campaign: int) -> None:
     known, fresh = world.event(campaign, 1), world.event(campaign, 2)
     world.ingest([known])
     contradicting = {**known, "amount_micros": 9}
@@ -232,7 +232,7 @@ def test_each_message_is_told_what_became_of_its_own(world: World, campaign: int
     world.verify()
 
 
-def test_messages_together_cross_a_limit_once(world: World, campaign: int) -> None:
+def test_messages_of_one_group_cross_a_limit_once(world: World, campaign: int) -> None:
     world.limit(10 * UNIT, campaign=campaign)
     first, second = counted([world.event(campaign, 6 * UNIT)], [world.event(campaign, 6 * UNIT)])
     assert (first.taken, second.taken) == (1, 1)
@@ -247,7 +247,7 @@ def rejected_reasons(world: World) -> list[str]:
     return [row["reason"] for row in world.rejected()]
 
 
-def test_a_currency_changed_before_the_first_spend_is_seen(world: World, campaign: int) -> None:
+def test_currency_changed_before_the_first_spend_is_noticed(world: World, campaign: int) -> None:
     world.ingest([world.event(campaign, 1, currency="EUR")])
     assert rejected_reasons(world) == ["wrong_currency"]
     world.execute("UPDATE brands SET currency = 'EUR' WHERE id = %s", world.brand_of(campaign))
@@ -257,7 +257,7 @@ def test_a_currency_changed_before_the_first_spend_is_seen(world: World, campaig
     assert rejected_reasons(world) == ["wrong_currency", "wrong_currency"]
 
 
-def test_a_zone_changed_before_the_first_spend_is_seen(world: World, campaign: int) -> None:
+def test_zone_changed_before_the_first_spend_is_noticed(world: World, campaign: int) -> None:
     world.ingest([world.event(campaign, 1, currency="EUR")])
     world.execute("UPDATE brands SET time_zone = 'Pacific/Kiritimati' WHERE id = %s", world.brand_of(campaign))
     event = world.spend(campaign, 2)
@@ -266,7 +266,7 @@ def test_a_zone_changed_before_the_first_spend_is_seen(world: World, campaign: i
     world.verify()
 
 
-def test_a_campaign_that_moved_to_another_brand_before_its_first_spend_is_seen(world: World, campaign: int) -> None:
+def test_campaign_moved_to_another_brand_before_its_first_spend_is_noticed(world: World, campaign: int) -> None:
     world.execute("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'By SQL')", world.brand_of(campaign))
     world.ingest([world.event(campaign + 1, 1, currency="EUR")])
     other = world.brand()
@@ -275,7 +275,7 @@ def test_a_campaign_that_moved_to_another_brand_before_its_first_spend_is_seen(w
     assert world.rows("SELECT brand_id FROM campaign_days") == [{"brand_id": other}]
 
 
-def test_a_campaign_made_after_it_was_unknown_is_seen(world: World, campaign: int) -> None:
+def test_campaign_created_after_it_was_unknown_is_noticed(world: World, campaign: int) -> None:
     world.ingest([world.event(campaign + 1, 1)])
     assert rejected_reasons(world) == ["unknown_campaign"]
     assert world.campaign(world.brand_of(campaign)) == campaign + 1

@@ -1,4 +1,4 @@
-"""Most spend looks at no budget, because enough is left of each: and no crossing is missed for it, either way."""
+"""Headroom: most spend checks no budget because enough is left of each, and still no crossing is missed."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,25 +12,25 @@ from workers.actors.schedule import refresh_spend
 LIMIT = 1_000
 
 
-def looks(sent: list[tuple[str, Any]]) -> list[str]:
-    """Those of the statements that look for crossed limits."""
+def limit_searches(sent: list[tuple[str, Any]]) -> list[str]:
+    """The statements that search for crossed limits."""
     return [statement for statement, _ in sent if "WITH judged" in statement]
 
 
 @pytest.fixture
 def campaign(world: World, noon: datetime) -> int:
-    """A campaign of a brand with a daily limit, of which little is spent."""
+    """A campaign of a brand with a daily limit, little of which is spent."""
     world.set_clock(noon)
     made = world.campaign(world.brand("Asia/Kathmandu", daily=LIMIT))
     world.spend(made, 1)
     return made
 
 
-def test_spend_that_can_cross_nothing_looks_at_no_budget(world: World, campaign: int) -> None:
+def test_spend_within_the_headroom_checks_no_budget(world: World, campaign: int) -> None:
     with statements() as sent:
         world.ingest([world.event(campaign, 1) for _ in range(LIMIT - 2)])
         world.spend(campaign, -5)
-    assert looks(sent) == []
+    assert limit_searches(sent) == []
     assert (world.is_active(campaign), world.spent(campaign)) == (True, LIMIT - 6)
     world.verify()
 
@@ -42,7 +42,7 @@ def test_pauses_when_spend_equals_limit_and_not_before(world: World, campaign: i
     world.verify()
 
 
-def test_a_refund_after_a_limit_was_crossed_is_seen_at_once(world: World, campaign: int) -> None:
+def test_refund_after_a_crossing_reactivates_at_once(world: World, campaign: int) -> None:
     world.spend(campaign, LIMIT)
     world.spend(campaign, -2)
     assert world.is_active(campaign)
@@ -51,20 +51,20 @@ def test_a_refund_after_a_limit_was_crossed_is_seen_at_once(world: World, campai
     world.verify()
 
 
-def test_what_is_refunded_within_a_batch_is_not_taken_for_spent(world: World, campaign: int) -> None:
+def test_refunds_within_a_batch_reduce_its_spend(world: World, campaign: int) -> None:
     with statements() as sent:
         for _ in range(5):
             world.ingest([world.event(campaign, 900), world.event(campaign, -900)])
-    assert (looks(sent), world.is_active(campaign)) == ([], True)
+    assert (limit_searches(sent), world.is_active(campaign)) == ([], True)
 
 
-def test_a_limit_that_was_lowered_is_looked_at(world: World, campaign: int) -> None:
+def test_lowered_limit_is_checked(world: World, campaign: int) -> None:
     world.limit(20, brand=world.brand_of(campaign))
     world.spend(campaign, 19)
     assert not world.is_active(campaign)
 
 
-def test_a_limit_that_was_lowered_by_hand_is_looked_at(world: World, campaign: int) -> None:
+def test_limit_lowered_by_sql_is_checked(world: World, campaign: int) -> None:
     world.execute("UPDATE budgets SET limit_micros = 20")
     world.spend(campaign, 19)
     assert not world.is_active(campaign)
@@ -75,9 +75,7 @@ def test_a_limit_that_was_lowered_by_hand_is_looked_at(world: World, campaign: i
     assert not world.is_active(campaign)
 
 
-def test_a_clock_that_goes_back_over_midnight_finds_the_day_that_was(
-    world: World, campaign: int, noon: datetime
-) -> None:
+def test_clock_set_back_over_midnight_uses_the_previous_day(world: World, campaign: int, noon: datetime) -> None:
     world.spend(campaign, LIMIT - 10)
     world.set_clock(noon + timedelta(days=1))
     world.tick()
@@ -87,7 +85,7 @@ def test_a_clock_that_goes_back_over_midnight_finds_the_day_that_was(
     assert not world.is_active(campaign)
 
 
-def test_a_month_is_looked_at_again_on_each_of_its_days(world: World) -> None:
+def test_monthly_limit_is_checked_again_on_each_day(world: World) -> None:
     at = moment("2026-06-17T12:00:00Z")
     world.set_clock(at)
     campaign = world.campaign(world.brand(monthly=10))
@@ -99,7 +97,7 @@ def test_a_month_is_looked_at_again_on_each_of_its_days(world: World) -> None:
     world.verify()
 
 
-def test_late_spend_takes_from_what_is_left_of_the_month(world: World, noon: datetime) -> None:
+def test_late_spend_reduces_the_headroom_of_the_month(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaign = world.campaign(world.brand(daily=100, monthly=100))
     world.spend(campaign, 50)
@@ -110,7 +108,7 @@ def test_late_spend_takes_from_what_is_left_of_the_month(world: World, noon: dat
     world.verify()
 
 
-def test_a_budget_of_a_campaign_is_looked_at_whatever_its_brand_may_spend(world: World, campaign: int) -> None:
+def test_campaign_budget_is_checked_for_any_headroom_of_its_brand(world: World, campaign: int) -> None:
     other = world.campaign(world.brand_of(campaign), daily=10)
     world.spend(other, 10)
     assert (world.is_active(other), world.is_active(campaign)) == (False, True)
@@ -120,9 +118,7 @@ def test_a_budget_of_a_campaign_is_looked_at_whatever_its_brand_may_spend(world:
     assert world.one("SELECT has_campaign_budgets FROM brands") == {"has_campaign_budgets": False}
 
 
-def test_counters_that_were_edited_by_hand_mislead_for_no_longer_than_the_next_refresh(
-    world: World, campaign: int
-) -> None:
+def test_refresh_corrects_headroom_after_counters_were_edited_by_sql(world: World, campaign: int) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = spent_micros + 900")
     world.execute("UPDATE brand_days SET spent_micros = spent_micros + 900")
     refresh_spend()

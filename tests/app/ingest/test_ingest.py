@@ -48,7 +48,7 @@ def reasons(world: World) -> list[str]:
 # --- counted and enforced in one commit
 
 
-def test_pauses_the_brands_campaigns_in_the_commit_that_crosses_its_limit(world: World, noon: datetime) -> None:
+def test_commit_that_crosses_a_brand_limit_pauses_the_brands_campaigns(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10 * UNIT)
     first, sibling = world.campaign(brand), world.campaign(brand)
@@ -67,7 +67,7 @@ def test_pauses_when_spend_equals_the_limit_and_not_a_micro_before(world: World,
     assert world.holds(campaign) == {"campaign_daily_budget"}
 
 
-def test_counts_every_spend_of_a_day_also_after_the_limit(world: World, campaign: int) -> None:
+def test_spend_after_the_limit_is_counted_too(world: World, campaign: int) -> None:
     world.limit(10 * UNIT, campaign=campaign)
     for _ in range(4):
         world.spend(campaign, 6 * UNIT)
@@ -75,7 +75,7 @@ def test_counts_every_spend_of_a_day_also_after_the_limit(world: World, campaign
     world.verify()
 
 
-def test_loses_no_update_when_workers_count_one_campaign_at_once(world: World, campaign: int) -> None:
+def test_concurrent_workers_lose_no_update_of_one_campaign(world: World, campaign: int) -> None:
     batches = [[world.event(campaign, 1) for _ in range(5)] for _ in range(40)]
     at_once(*(partial(ingest_each, world, batches[place::4]) for place in range(4)))
     assert world.spent(campaign) == 200
@@ -85,14 +85,14 @@ def test_loses_no_update_when_workers_count_one_campaign_at_once(world: World, c
 # --- counted once
 
 
-def test_counts_an_id_once_that_a_batch_holds_twice(world: World, campaign: int) -> None:
+def test_id_twice_in_one_batch_counts_once(world: World, campaign: int) -> None:
     event = world.event(campaign, 5)
     world.ingest([event, dict(event), world.event(campaign, 1)])
     assert world.spent(campaign) == 6
     assert world.rejected() == []
 
 
-def test_counts_an_id_once_that_two_batches_hold(world: World, campaign: int) -> None:
+def test_id_in_two_batches_counts_once(world: World, campaign: int) -> None:
     event = world.event(campaign, 5)
     world.ingest([event])
     world.ingest([world.event(campaign, 1), event, world.event(campaign, 2)])
@@ -100,7 +100,7 @@ def test_counts_an_id_once_that_two_batches_hold(world: World, campaign: int) ->
     world.verify()
 
 
-def test_counts_ten_shuffled_deliveries_once(world: World, campaign: int, noon: datetime) -> None:
+def test_ten_shuffled_deliveries_count_once(world: World, campaign: int, noon: datetime) -> None:
     sibling = world.campaign(world.brand_of(campaign))
     events = [world.event((campaign, sibling)[n % 2], n, noon - timedelta(days=n % 30)) for n in range(60)]
     deliveries = events * 10
@@ -112,7 +112,7 @@ def test_counts_ten_shuffled_deliveries_once(world: World, campaign: int, noon: 
 
 
 @pytest.mark.parametrize("messages", [1, 3], ids=["a message", "a bundle"])
-def test_what_is_quickly_done_does_not_wait_for_what_is_not(
+def test_small_message_does_not_wait_for_a_large_one(
     world: World, campaign: int, messages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = [world.event(campaign, 1) for _ in range(messages * FEW_EVENTS + 1)]
@@ -137,9 +137,7 @@ def test_what_is_quickly_done_does_not_wait_for_what_is_not(
 
 
 @pytest.mark.parametrize("events", [1, FEW_EVENTS, FEW_EVENTS + 1])
-def test_what_the_ledger_has_in_part_is_counted_once_however_many_it_is(
-    world: World, campaign: int, events: int
-) -> None:
+def test_batch_partly_in_the_ledger_counts_once_for_any_size(world: World, campaign: int, events: int) -> None:
     batch = [world.event(campaign, 1) for _ in range(2 * events)]
     for sent in (batch[:events], batch[:events], batch[events // 2 : events + events // 2], [*batch, *batch]):
         world.ingest(sent)
@@ -147,7 +145,7 @@ def test_what_the_ledger_has_in_part_is_counted_once_however_many_it_is(
     assert world.spent(campaign) == 2 * events
 
 
-def test_counts_an_id_once_that_two_producers_send_at_once(world: World, campaign: int) -> None:
+def test_id_sent_concurrently_by_two_producers_counts_once(world: World, campaign: int) -> None:
     rounds = [[world.event(campaign, 1) for _ in range(3)] for _ in range(15)]
     at_once(*[partial(ingest_each, world, rounds)] * 4)
     assert world.spent(campaign) == 45
@@ -155,7 +153,7 @@ def test_counts_an_id_once_that_two_producers_send_at_once(world: World, campaig
     world.verify()
 
 
-def test_knows_an_id_however_it_is_written(world: World, campaign: int) -> None:
+def test_duplicate_id_is_known_in_any_spelling(world: World, campaign: int) -> None:
     event = world.spend(campaign, 5)
     world.ingest([{**event, "event_id": event["event_id"].upper()}])
     world.ingest([{**event, "event_id": event["event_id"].replace("-", "")}])
@@ -163,14 +161,14 @@ def test_knows_an_id_however_it_is_written(world: World, campaign: int) -> None:
     assert world.rejected() == []
 
 
-def test_takes_the_same_id_in_two_months_as_two_events(world: World, campaign: int) -> None:
+def test_same_id_in_two_months_is_two_events(world: World, campaign: int) -> None:
     event = world.spend(campaign, 5, "2026-05-31T23:59:59Z")
     world.ingest([{**event, "occurred_at": "2026-06-01T00:00:00Z"}])
     assert (world.spent(campaign, "2026-05-31"), world.spent(campaign, "2026-06-01")) == (5, 5)
     world.verify()
 
 
-def test_takes_the_same_id_of_two_brands_as_two_events(world: World, campaign: int) -> None:
+def test_same_id_of_two_brands_is_two_events(world: World, campaign: int) -> None:
     other = world.campaign(world.brand())
     event = world.spend(campaign, 5)
     world.ingest([{**event, "campaign_id": other}])
@@ -178,7 +176,7 @@ def test_takes_the_same_id_of_two_brands_as_two_events(world: World, campaign: i
     assert world.rejected() == []
 
 
-def test_lets_the_sources_of_duplicates_differ(world: World, campaign: int) -> None:
+def test_duplicate_with_another_source_is_no_conflict(world: World, campaign: int) -> None:
     event = world.spend(campaign, 5, source="first")
     world.ingest([{**event, "source": "second"}])
     assert world.spent(campaign) == 5
@@ -190,7 +188,7 @@ def test_lets_the_sources_of_duplicates_differ(world: World, campaign: int) -> N
 
 
 def other_content(world: World, event: dict[str, Any]) -> list[dict[str, Any]]:
-    """The event's id with another amount, with another time, with another campaign."""
+    """The event with its id and another amount, another time, or another campaign."""
     sibling = world.campaign(world.brand_of(event["campaign_id"]))
     return [
         {**event, "amount_micros": event["amount_micros"] + 1},
@@ -199,7 +197,7 @@ def other_content(world: World, event: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def test_rejects_an_id_with_other_content_and_keeps_the_first(world: World, campaign: int) -> None:
+def test_id_with_other_content_is_rejected_and_the_first_stays(world: World, campaign: int) -> None:
     event = world.spend(campaign, 5)
     others = other_content(world, event)
     world.ingest([world.event(campaign, 1), *others])
@@ -209,7 +207,7 @@ def test_rejects_an_id_with_other_content_and_keeps_the_first(world: World, camp
     world.verify()
 
 
-def test_rejects_other_content_within_one_batch_too(world: World, campaign: int) -> None:
+def test_id_with_other_content_in_one_batch_is_rejected(world: World, campaign: int) -> None:
     event = world.event(campaign, 5)
     others = other_content(world, event)
     world.ingest([event, *others, dict(event)])
@@ -252,7 +250,7 @@ def bad_events(world: World, campaign: int) -> list[tuple[str, object]]:
     return [*((reason, {**good, **fields}) for reason, fields in wrong), *(("malformed", one) for one in shapeless)]
 
 
-def test_rejects_each_bad_event_with_its_reason_and_harms_no_neighbour(world: World, campaign: int) -> None:
+def test_each_bad_event_is_rejected_with_its_reason_and_the_others_counted(world: World, campaign: int) -> None:
     bad = bad_events(world, campaign)
     batch: list[object] = [world.event(campaign, 1)]
     for _, event in bad:
@@ -263,7 +261,7 @@ def test_rejects_each_bad_event_with_its_reason_and_harms_no_neighbour(world: Wo
     world.verify()
 
 
-def test_keeps_a_rejected_event_whole_with_its_source(world: World, campaign: int, noon: datetime) -> None:
+def test_rejected_event_is_kept_whole_with_its_source(world: World, campaign: int, noon: datetime) -> None:
     event = {**world.event(10**6, 5), "source": "upstream", "unknown": {"nested": ["\0", "ü", None, 1.5]}}
     world.ingest([event])
     (row,) = world.rejected()
@@ -271,7 +269,7 @@ def test_keeps_a_rejected_event_whole_with_its_source(world: World, campaign: in
     assert (row["source"], row["kind"], row["received_at"]) == ("upstream", "spend_event", noon)
 
 
-def test_takes_35_days_of_age_and_5_minutes_ahead_and_no_more(world: World, campaign: int) -> None:
+def test_events_up_to_35_days_old_and_5_minutes_ahead_are_accepted_and_no_others(world: World, campaign: int) -> None:
     world.spend(campaign, 1, "2026-05-13T12:00:00Z")
     world.spend(campaign, 2, "2026-06-17T12:05:00Z")
     world.spend(campaign, 4, "2026-05-13T11:59:59.999999Z")
@@ -280,7 +278,7 @@ def test_takes_35_days_of_age_and_5_minutes_ahead_and_no_more(world: World, camp
     assert reasons(world) == ["too_old", "in_future"]
 
 
-def test_keeps_identical_bad_input_once_and_counts_how_often_it_came(world: World, campaign: int) -> None:
+def test_identical_bad_input_is_kept_once_with_its_number_of_deliveries(world: World, campaign: int) -> None:
     bad, other = world.event(10**6, 5), world.event(10**6, 6)
     world.ingest([bad, other, bad])
     world.ingest([bad])
@@ -288,7 +286,7 @@ def test_keeps_identical_bad_input_once_and_counts_how_often_it_came(world: Worl
     assert kept == {bad["event_id"]: 3, other["event_id"]: 1}
 
 
-def test_an_event_rejected_before_may_come_again_when_it_is_right(world: World, campaign: int) -> None:
+def test_event_rejected_before_is_counted_when_it_comes_again_corrected(world: World, campaign: int) -> None:
     event = world.event(campaign, 5)
     world.ingest([{**event, "amount_micros": "5"}])
     world.ingest([event])
@@ -298,17 +296,17 @@ def test_an_event_rejected_before_may_come_again_when_it_is_right(world: World, 
 # --- messages of other shapes
 
 
-def test_takes_events_as_the_only_positional_argument(world: World, campaign: int) -> None:
+def test_events_are_accepted_as_the_only_positional_argument(world: World, campaign: int) -> None:
     ingest_spend([world.event(campaign, 5)])
     assert world.spent(campaign) == 5
 
 
-def test_takes_a_single_event_that_is_not_in_a_list(world: World, campaign: int) -> None:
+def test_single_event_outside_a_list_is_accepted(world: World, campaign: int) -> None:
     ingest_spend(events=world.event(campaign, 5))
     assert world.spent(campaign) == 5
 
 
-def test_keeps_a_message_of_another_shape_whole(world: World) -> None:
+def test_message_of_another_shape_is_kept_whole(world: World) -> None:
     shapes: list[tuple[tuple[object, ...], dict[str, object], object]] = [
         ((), {}, {"args": []}),
         ((), {"events": None}, {"args": [], "events": None}),
@@ -325,20 +323,20 @@ def test_keeps_a_message_of_another_shape_whole(world: World) -> None:
     assert set(reasons(world)) == {"malformed"}
 
 
-def test_an_empty_batch_changes_nothing(world: World, campaign: int) -> None:
+def test_empty_batch_changes_nothing(world: World, campaign: int) -> None:
     world.ingest([])
     assert world.rejected() == []
     assert world.spent(campaign) == 0
 
 
-def test_counts_every_event_of_a_batch_beyond_5000(world: World, campaign: int) -> None:
+def test_every_event_of_a_batch_of_more_than_5000_is_counted(world: World, campaign: int) -> None:
     with structlog.testing.capture_logs() as logged:
         world.ingest([world.event(campaign, 1) for _ in range(5_001)])
     assert world.spent(campaign) == 5_001
     assert sum(line["taken"] for line in lines(logged, "spend.ingested")) == 5_001
 
 
-def test_keeps_input_nested_deeper_than_json_can_say(world: World, campaign: int) -> None:
+def test_input_nested_deeper_than_json_allows_is_kept(world: World, campaign: int) -> None:
     nested: list[object] = []
     for _ in range(5_000):
         nested = [nested]
@@ -356,7 +354,7 @@ def set_counters(world: World, campaign: int, day: str, micros: int) -> None:
     world.execute("INSERT INTO brand_days VALUES (%s, %s, %s)", brand, day, micros)
 
 
-def test_rejects_only_the_amount_that_a_counter_cannot_hold(world: World, campaign: int) -> None:
+def test_only_the_amount_beyond_a_counters_range_is_rejected(world: World, campaign: int) -> None:
     set_counters(world, campaign, "2026-06-17", MAX_BIGINT - 10)
     world.ingest([world.event(campaign, amount) for amount in (1, 2, 20, 3, 4)])
     assert world.spent(campaign) == MAX_BIGINT
@@ -365,7 +363,7 @@ def test_rejects_only_the_amount_that_a_counter_cannot_hold(world: World, campai
     ]
 
 
-def test_a_budgets_window_may_hold_more_than_one_counter_can(world: World, campaign: int) -> None:
+def test_sum_of_a_window_may_exceed_the_range_of_one_counter(world: World, campaign: int) -> None:
     set_counters(world, campaign, "2026-06-16", MAX_BIGINT)
     world.limit(10**15, "lifetime", campaign=campaign)
     world.spend(campaign, 11)
@@ -376,7 +374,7 @@ def test_a_budgets_window_may_hold_more_than_one_counter_can(world: World, campa
 # --- which campaign, which currency
 
 
-def test_finds_a_campaign_by_platform_and_external_id(world: World, noon: datetime) -> None:
+def test_campaign_is_found_by_platform_and_external_id(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     known = world.campaign(world.brand(), platform="meta_ads", external_id="77")
     event = world.event(known, 5)
@@ -387,13 +385,13 @@ def test_finds_a_campaign_by_platform_and_external_id(world: World, noon: dateti
     assert world.rejected() == []
 
 
-def test_counts_events_with_and_without_a_currency(world: World, campaign: int) -> None:
+def test_events_with_and_without_a_currency_are_counted(world: World, campaign: int) -> None:
     world.ingest([world.event(campaign, 1), world.event(campaign, 2, currency="USD")])
     world.ingest([world.event(campaign, 4, currency="usd")])
     assert world.spent(campaign) == 7
 
 
-def test_counts_the_spend_of_an_archived_campaign(world: World, noon: datetime) -> None:
+def test_spend_of_an_archived_campaign_is_counted(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)
     archived, sibling = world.campaign(brand), world.campaign(brand)
@@ -407,7 +405,7 @@ def test_counts_the_spend_of_an_archived_campaign(world: World, noon: datetime) 
 # --- refunds
 
 
-def test_a_refund_that_brings_spend_under_the_limit_reactivates_at_once(world: World, campaign: int) -> None:
+def test_refund_below_the_limit_reactivates_at_once(world: World, campaign: int) -> None:
     world.limit(10, campaign=campaign)
     world.spend(campaign, 12)
     world.spend(campaign, -2)
@@ -417,7 +415,7 @@ def test_a_refund_that_brings_spend_under_the_limit_reactivates_at_once(world: W
     world.verify()
 
 
-def test_a_day_may_end_below_zero(world: World, campaign: int) -> None:
+def test_spend_of_a_day_may_be_negative(world: World, campaign: int) -> None:
     world.limit(10, campaign=campaign)
     world.spend(campaign, -25)
     world.spend(campaign, 30)
@@ -426,7 +424,7 @@ def test_a_day_may_end_below_zero(world: World, campaign: int) -> None:
     world.verify()
 
 
-def test_a_batch_that_crosses_up_and_down_again_toggles_nothing(world: World, campaign: int) -> None:
+def test_batch_that_crosses_the_limit_and_back_toggles_nothing(world: World, campaign: int) -> None:
     world.limit(10, campaign=campaign)
     world.ingest([world.event(campaign, 12), world.event(campaign, -5)])
     assert world.is_active(campaign)
@@ -436,7 +434,7 @@ def test_a_batch_that_crosses_up_and_down_again_toggles_nothing(world: World, ca
 # --- late, and ahead
 
 
-def test_an_event_of_last_month_changes_last_month_and_yearly_and_lifetime_only(world: World, noon: datetime) -> None:
+def test_event_of_last_month_counts_in_last_month_year_and_lifetime_only(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10, weekly=10, monthly=10, yearly=10, lifetime=10)
     campaign = world.campaign(brand)
@@ -446,7 +444,7 @@ def test_an_event_of_last_month_changes_last_month_and_yearly_and_lifetime_only(
     world.verify()
 
 
-def test_an_event_of_this_month_that_comes_late_holds_the_month_and_not_today(world: World, noon: datetime) -> None:
+def test_late_event_of_this_month_exhausts_the_month_and_not_today(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaign = world.campaign(world.brand(daily=10, weekly=10, monthly=10))
     world.spend(campaign, 10, "2026-06-02T10:00:00Z")
@@ -454,7 +452,7 @@ def test_an_event_of_this_month_that_comes_late_holds_the_month_and_not_today(wo
     world.verify()
 
 
-def test_yesterdays_event_by_the_brands_clock_is_not_charged_to_today(world: World) -> None:
+def test_event_of_the_brands_local_yesterday_is_not_counted_today(world: World) -> None:
     world.set_clock("2026-06-17T04:05:00Z")
     campaign = world.campaign(world.brand("America/New_York", daily=10))
     world.spend(campaign, 10, "2026-06-17T03:59:59.999999Z")
@@ -464,7 +462,7 @@ def test_yesterdays_event_by_the_brands_clock_is_not_charged_to_today(world: Wor
     assert world.holds(campaign) == {"brand_daily_budget"}
 
 
-def test_an_event_ahead_over_local_midnight_holds_from_midnight_on(world: World) -> None:
+def test_event_dated_after_local_midnight_holds_from_midnight_on(world: World) -> None:
     world.set_clock("2026-06-17T03:58:00Z")
     campaign = world.campaign(world.brand("America/New_York", daily=10))
     world.spend(campaign, 10, "2026-06-17T04:01:00Z")
@@ -479,7 +477,7 @@ def test_an_event_ahead_over_local_midnight_holds_from_midnight_on(world: World)
     world.verify()
 
 
-def test_a_day_spent_on_both_sides_of_midnight_stays_held_through_it(world: World) -> None:
+def test_campaign_exhausted_on_both_days_stays_held_over_midnight(world: World) -> None:
     world.set_clock("2026-06-17T03:58:00Z")
     campaign = world.campaign(world.brand("America/New_York", daily=10))
     world.ingest([world.event(campaign, 10), world.event(campaign, 10, "2026-06-17T04:01:00Z")])
@@ -492,7 +490,7 @@ def test_a_day_spent_on_both_sides_of_midnight_stays_held_through_it(world: Worl
 # --- the ledger's months
 
 
-def test_makes_the_month_that_the_ledger_lacks(world: World) -> None:
+def test_missing_month_of_the_ledger_is_created(world: World) -> None:
     world.set_clock("2031-03-15T12:00:00Z")
     campaign = world.campaign(world.brand())
     world.ingest([world.event(campaign, 1), world.event(campaign, 2, "2031-02-28T12:00:00Z")])
@@ -501,7 +499,7 @@ def test_makes_the_month_that_the_ledger_lacks(world: World) -> None:
     world.verify()
 
 
-def test_two_workers_may_be_the_first_in_a_month(world: World) -> None:
+def test_two_workers_create_a_month_concurrently(world: World) -> None:
     world.set_clock("2031-03-15T12:00:00Z")
     campaign = world.campaign(world.brand())
     at_once(*[lambda: world.spend(campaign, 5)] * 4)
@@ -512,7 +510,7 @@ def test_two_workers_may_be_the_first_in_a_month(world: World) -> None:
 # --- a zone changed before the first spend
 
 
-def test_counts_by_the_zone_that_a_brand_was_given_before_its_first_spend(world: World, campaign: int) -> None:
+def test_spend_counts_by_the_zone_set_before_the_first_spend(world: World, campaign: int) -> None:
     brand = world.brand_of(campaign)
     change = {"time_zone": "Asia/Kathmandu"}
     edit = Edit("test", world.set_clock("2026-06-17T20:00:00Z"))
@@ -523,7 +521,7 @@ def test_counts_by_the_zone_that_a_brand_was_given_before_its_first_spend(world:
 
 
 @pytest.mark.parametrize("is_named_first", [True, False])
-def test_a_zone_that_is_remembered_wrongly_is_seen_beside_the_same_campaign_by_its_other_name(
+def test_outdated_cached_zone_is_noticed_for_a_campaign_with_two_names(
     world: World, noon: datetime, is_named_first: bool
 ) -> None:
     del noon
@@ -541,14 +539,14 @@ def test_a_zone_that_is_remembered_wrongly_is_seen_beside_the_same_campaign_by_i
 
 
 @pytest.fixture
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits for a lock as long as the test holds it."""
+def _long_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits for a lock for as long as the test holds it."""
     monkeypatch.setenv("SPENDGATE_INGEST_LOCK_TIMEOUT_MS", "15000")
     settings.cache_clear()
 
 
-@pytest.mark.usefixtures("_patient")
-def test_counts_anew_when_the_zone_changed_while_the_first_spend_waited(world: World, campaign: int) -> None:
+@pytest.mark.usefixtures("_long_lock_timeout")
+def test_spend_is_counted_again_if_the_zone_changed_while_it_waited(world: World, campaign: int) -> None:
     world.set_clock("2026-06-17T20:00:00Z")
     brand = world.brand_of(campaign)
     waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -571,7 +569,7 @@ def test_counts_anew_when_the_zone_changed_while_the_first_spend_waited(world: W
     world.verify()
 
 
-def test_an_event_older_than_the_ledger_keeps_is_too_old_whatever_age_is_allowed(
+def test_event_older_than_the_ledgers_retention_is_too_old_for_any_allowed_age(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_MAX_EVENT_AGE_DAYS", "400")
@@ -585,9 +583,9 @@ def test_an_event_older_than_the_ledger_keeps_is_too_old_whatever_age_is_allowed
     world.verify()
 
 
-@pytest.mark.usefixtures("_patient")
-def test_a_currency_that_changes_under_a_batch_is_seen(world: World, noon: datetime) -> None:
-    """The edit waits for nothing, the batch for the edit: what was judged in dollars is not counted in yen."""
+@pytest.mark.usefixtures("_long_lock_timeout")
+def test_currency_changed_during_a_batch_is_noticed(world: World, noon: datetime) -> None:
+    """The batch waits for the edit, and spend validated in dollars is not counted in yen."""
     world.set_clock(noon)
     brand = world.brand(currency="USD")
     campaign = world.campaign(brand)
@@ -604,7 +602,7 @@ def test_a_currency_that_changes_under_a_batch_is_seen(world: World, noon: datet
 
 @pytest.mark.parametrize("few", [True, False])
 @pytest.mark.parametrize("retry", ["2026-06-17T10:00:00.123Z", "2026-06-17T10:00:00Z", "2026-06-17T10:00:00.123456Z"])
-def test_a_retry_that_says_its_moment_less_exactly_is_known_and_one_with_another_amount_conflicts(
+def test_duplicate_with_a_less_exact_time_is_known_and_another_amount_conflicts(
     world: World, campaign: int, noon: datetime, retry: str, few: bool
 ) -> None:
     world.set_clock(noon)

@@ -1,4 +1,4 @@
-"""One brand is locked, or slow, for as long as it pleases somebody else: all others are counted meanwhile."""
+"""While one brand is locked or slow for any length of time, all other brands are counted."""
 
 import os
 import signal
@@ -61,7 +61,7 @@ def workers(database: str, tmp_path: Path) -> Start:
 
 @pytest.fixture
 def campaigns(world: World) -> list[int]:
-    """A campaign each of several brands, which have spent something already."""
+    """One campaign of each of several brands, all with spend."""
     made = [world.campaign(world.brand(daily=1_000 * UNIT)) for _ in range(BRANDS)]
     world.ingest([world.event(campaign, 1) for campaign in made])
     return made
@@ -69,7 +69,7 @@ def campaigns(world: World) -> list[int]:
 
 @contextmanager
 def locked(world: World, brand: int, statement: str = ROW_OF_THE_BRAND) -> Iterator[None]:
-    """Somebody else's transaction holds a row of the brand."""
+    """Another transaction locks a row of the brand during the block."""
     with psycopg.connect(world.url) as stranger:
         assert stranger.execute(statement.encode(), [brand]).rowcount == 1
         yield
@@ -81,7 +81,7 @@ def spent(world: World, campaigns: list[int]) -> list[int]:
 
 
 def delayed() -> list[dramatiq.Message[Any]]:
-    """The messages that the broker keeps for later."""
+    """The delayed messages of queue `spend`."""
     return [dramatiq.Message.decode(body) for body in queues().waiting("spend.DQ")]
 
 
@@ -89,7 +89,7 @@ def delayed() -> list[dramatiq.Message[Any]]:
 
 
 @pytest.mark.parametrize("statement", [ROW_OF_THE_BRAND, ROW_OF_ITS_DAY], ids=["brand", "day"])
-def test_a_locked_brand_holds_up_no_other_and_is_counted_once_afterwards(
+def test_locked_brand_delays_no_other_brand_and_counts_once_afterwards(
     world: World, campaigns: list[int], workers: Start, statement: str
 ) -> None:
     stuck, others = campaigns[1], [campaigns[0], *campaigns[2:]]
@@ -110,9 +110,7 @@ def test_a_locked_brand_holds_up_no_other_and_is_counted_once_afterwards(
     world.verify()
 
 
-def test_what_is_killed_while_it_puts_spend_off_loses_none_of_it(
-    world: World, campaigns: list[int], workers: Start
-) -> None:
+def test_worker_killed_while_it_delays_spend_loses_none(world: World, campaigns: list[int], workers: Start) -> None:
     batches = [[world.event(campaign, 1) for campaign in campaigns] for _ in range(60)]
     with locked(world, world.brand_of(campaigns[2])):
         for batch in batches:
@@ -129,7 +127,7 @@ def test_what_is_killed_while_it_puts_spend_off_loses_none_of_it(
     world.verify()
 
 
-def test_a_slow_brand_holds_up_no_other_and_is_tried_until_it_is_fast(
+def test_slow_brand_delays_no_other_brand_and_is_retried_until_it_is_fast(
     world: World, campaigns: list[int], workers: Start
 ) -> None:
     slow, others = campaigns[3], [*campaigns[:3], campaigns[4]]
@@ -152,7 +150,7 @@ def test_a_slow_brand_holds_up_no_other_and_is_tried_until_it_is_fast(
     world.verify()
 
 
-def test_bad_inputs_of_a_batch_with_a_locked_brand_are_kept_meanwhile(world: World, campaigns: list[int]) -> None:
+def test_bad_inputs_beside_a_locked_brand_are_kept_at_once(world: World, campaigns: list[int]) -> None:
     bad: list[object] = ["rubbish", world.event(10**6, 1)]
     with locked(world, world.brand_of(campaigns[0])):
         world.ingest([*bad, *(world.event(campaign, 1) for campaign in campaigns)])
@@ -165,7 +163,7 @@ def test_bad_inputs_of_a_batch_with_a_locked_brand_are_kept_meanwhile(world: Wor
     assert len(world.rejected()) == 2
 
 
-def test_what_a_sender_may_know_goes_with_the_part_that_is_put_off(world: World, campaigns: list[int]) -> None:
+def test_delayed_part_keeps_the_senders_brand(world: World, campaigns: list[int]) -> None:
     brand = world.brand_of(campaigns[0])
     events = [world.event(campaign, 1) for campaign in campaigns]
     with locked(world, brand):
@@ -178,7 +176,7 @@ def test_what_a_sender_may_know_goes_with_the_part_that_is_put_off(world: World,
     assert spent(world, campaigns) == [2, 1, 1, 1, 1]
 
 
-def test_what_was_put_off_is_put_off_again_until_it_is_its_turn(world: World, campaigns: list[int]) -> None:
+def test_delayed_spend_is_delayed_again_until_its_next_try_is_due(world: World, campaigns: list[int]) -> None:
     brand = world.brand_of(campaigns[0])
     with locked(world, brand):
         world.spend(campaigns[0], 1)
@@ -194,7 +192,7 @@ def test_what_was_put_off_is_put_off_again_until_it_is_its_turn(world: World, ca
 
 
 @ON_REDIS
-def test_spend_that_was_delayed_for_long_is_counted_once_its_brand_is_free(
+def test_spend_with_a_long_delay_is_counted_once_its_brand_is_free(
     world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.ingest.locked_brands.LEAST_DELAY_SECONDS", 600.0)
@@ -208,7 +206,7 @@ def test_spend_that_was_delayed_for_long_is_counted_once_its_brand_is_free(
     world.verify()
 
 
-def test_a_part_that_cannot_be_put_off_brings_the_whole_message_again(world: World, campaigns: list[int]) -> None:
+def test_message_is_delivered_again_if_its_delayed_part_cannot_be_enqueued(world: World, campaigns: list[int]) -> None:
     events = [world.event(campaign, 1) for campaign in campaigns]
     refused = queues().refusing("spend.DQ")
     with locked(world, world.brand_of(campaigns[0])), refused, pytest.raises(BrokerConnectionError):
@@ -228,7 +226,7 @@ def total(world: World, campaign: int) -> dict[str, Any]:
     return {**names, "as_of": "2026-06-02T00:00:00Z"}
 
 
-def test_totals_of_a_locked_brand_hold_up_no_other(world: World, campaigns: list[int], workers: Start) -> None:
+def test_totals_of_a_locked_brand_delay_no_other_brand(world: World, campaigns: list[int], workers: Start) -> None:
     totals = [total(world, campaign) for campaign in campaigns]
     with workers():
         with locked(world, world.brand_of(campaigns[1])):
@@ -242,7 +240,7 @@ def test_totals_of_a_locked_brand_hold_up_no_other(world: World, campaigns: list
 
 
 @pytest.mark.parametrize("count", [count_events, count_totals])
-def test_who_waits_is_told_of_a_locked_brand_when_all_others_are_counted(
+def test_waiting_caller_gets_the_locked_brand_after_all_others_are_counted(
     world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch, count: Callable[[Sequence[object]], Any]
 ) -> None:
     monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "200")
@@ -308,7 +306,7 @@ def test_pause_between_tries_grows_up_to_its_bound() -> None:
     assert brands.delay_ms([7]) >= 119_000
 
 
-def test_one_message_comes_back_for_the_next_try_and_all_others_later() -> None:
+def test_one_message_is_delayed_until_the_next_try_and_all_others_longer() -> None:
     brands = LockedBrands()
     brands.found([7])
     assert brands.delay_ms([7]) < 2_000
@@ -318,7 +316,7 @@ def test_one_message_comes_back_for_the_next_try_and_all_others_later() -> None:
     assert brands.delay_ms([7, 8]) < 2_000
 
 
-def test_delayed_messages_of_a_brand_that_is_free_again_are_told_once() -> None:
+def test_delayed_messages_of_a_freed_brand_are_returned_once() -> None:
     brands = LockedBrands()
     brands.found([7, 8])
     brands.postponed([7], "one")
@@ -331,7 +329,7 @@ def test_delayed_messages_of_a_brand_that_is_free_again_are_told_once() -> None:
     assert (brands.take_freed(), brands.take_freed()) == (["two"], [])
 
 
-def test_message_comes_back_with_the_first_of_its_brands() -> None:
+def test_message_is_delayed_until_the_first_of_its_brands_is_due() -> None:
     brands = LockedBrands()
     brands.found([7], tried_seconds=100)
     brands.found([8])

@@ -1,4 +1,4 @@
-"""Rejected inputs read again after their fault was mended."""
+"""Replay of rejected inputs after their fault was corrected."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ def named(world: World, campaign: int) -> None:
     world.execute("UPDATE campaigns SET platform = 'meta_ads', external_id = '77' WHERE id = %s", campaign)
 
 
-def test_counts_an_event_once_its_campaign_is_known(world: World, campaign: int) -> None:
+def test_replay_counts_an_event_once_its_campaign_is_known(world: World, campaign: int) -> None:
     event = {**world.event(campaign, 5), "campaign_id": None, "platform": "meta_ads", "external_id": "77"}
     world.ingest([event])
     (row,) = waiting()
@@ -53,7 +53,7 @@ def test_counts_an_event_once_its_campaign_is_known(world: World, campaign: int)
     world.verify()
 
 
-def test_counts_a_total_once_its_campaign_is_known(world: World, campaign: int) -> None:
+def test_replay_counts_a_total_once_its_campaign_is_known(world: World, campaign: int) -> None:
     sent = {"source": "meta_ads", "platform": "meta_ads", "external_id": "77", "day": "2026-06-16"}
     ingest_reported_totals(totals=[{**sent, "total_micros": 7, "as_of": clock.now().isoformat()}])
     named(world, campaign)
@@ -62,7 +62,7 @@ def test_counts_a_total_once_its_campaign_is_known(world: World, campaign: int) 
     assert world.spent(campaign, "2026-06-16") == 7
 
 
-def test_an_event_refused_for_another_reason_waits_on_with_the_new_one(world: World, campaign: int) -> None:
+def test_event_rejected_again_for_another_reason_is_kept_with_the_new_reason(world: World, campaign: int) -> None:
     event = {**world.event(campaign, 5, currency="EUR"), "campaign_id": None}
     world.ingest([{**event, "platform": "meta_ads", "external_id": "77"}])
     named(world, campaign)
@@ -71,7 +71,7 @@ def test_an_event_refused_for_another_reason_waits_on_with_the_new_one(world: Wo
     assert [row.reason for row in waiting()] == ["wrong_currency"]
 
 
-def test_a_kept_message_is_sent_again_without_its_past(world: World, campaign: int) -> None:
+def test_kept_message_is_sent_again_without_its_failure_options(world: World, campaign: int) -> None:
     kept = message(kwargs={"events": [world.event(campaign, 5)]}, options={"retries": 5, "traceback": "x"})
     keep_message("dead_letter", "it failed", kept)
     (row,) = waiting()
@@ -91,7 +91,7 @@ def test_a_kept_message_is_sent_again_without_its_past(world: World, campaign: i
         {"queue_name": "spend", "actor_name": "ingest_spend", "args": 5, "kwargs": "x", "options": 3},
     ],
 )
-def test_what_is_no_message_of_ours_waits_on(world: World, payload: object) -> None:
+def test_message_of_an_unknown_actor_or_shape_stays_kept(world: World, payload: object) -> None:
     keep_message("undecodable", "rubbish", payload)
     (row,) = waiting()
     assert not replay(row)
@@ -99,7 +99,7 @@ def test_what_is_no_message_of_ours_waits_on(world: World, payload: object) -> N
     assert is_empty()
 
 
-def test_lists_what_waits_by_page_reason_and_id_and_counts_it(world: World, campaign: int) -> None:
+def test_kept_inputs_are_listed_by_page_reason_and_id_and_counted(world: World, campaign: int) -> None:
     world.ingest([world.event(10**6, n) for n in (1, 2)] + [{"bad": 1}, {"bad": 1}])
     with transaction() as connection:
         first = rejected.waiting(connection, limit=1)
@@ -114,9 +114,7 @@ def message(**fields: Any) -> dict[str, Any]:
     return {"queue_name": "spend", "actor_name": "ingest_spend", "args": [], "kwargs": {}, "options": {}, **fields}
 
 
-def test_a_message_that_is_too_large_to_be_sent_waits_on(
-    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_message_too_large_to_be_sent_stays_kept(world: World, campaign: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPENDGATE_MAX_MESSAGE_BYTES", "65536")
     settings.cache_clear()
     message = {"actor_name": "ingest_spend", "args": [], "kwargs": {"events": [{"padding": "x" * 70_000}]}}
@@ -127,12 +125,12 @@ def test_a_message_that_is_too_large_to_be_sent_waits_on(
 
 
 def unknown(world: World, count: int) -> list[dict[str, Any]]:
-    """Events of a campaign that its platform knows and we do not yet."""
+    """Events of a campaign that has spend on its platform and is not known here yet."""
     events = [{**world.event(1, 1), "campaign_id": None} for _ in range(count)]
     return [{**event, "platform": "meta_ads", "external_id": "77"} for event in events]
 
 
-def test_many_inputs_are_counted_in_few_transactions(
+def test_replay_counts_many_inputs_in_few_transactions(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.ingest([*unknown(world, 1_200), {"bad": 1}])
@@ -156,7 +154,7 @@ def test_many_inputs_are_counted_in_few_transactions(
     world.verify()
 
 
-def test_what_is_known_already_is_counted_apart_and_leaves_the_list(world: World, campaign: int) -> None:
+def test_replay_of_known_input_counts_it_as_known_and_removes_it(world: World, campaign: int) -> None:
     events = unknown(world, 3)
     world.ingest(events)
     named(world, campaign)
@@ -165,7 +163,7 @@ def test_what_is_known_already_is_counted_apart_and_leaves_the_list(world: World
     assert (waiting(), world.spent(campaign)) == ([], 3)
 
 
-def test_one_input_that_waits_for_two_reasons_is_counted_once(world: World, campaign: int) -> None:
+def test_input_kept_for_two_reasons_is_counted_once(world: World, campaign: int) -> None:
     events = unknown(world, 1)
     world.ingest(events)
     world.execute("UPDATE rejected_events SET reason = 'in_future'")
@@ -175,7 +173,7 @@ def test_one_input_that_waits_for_two_reasons_is_counted_once(world: World, camp
     assert (waiting(), world.spent(campaign)) == ([], 1)
 
 
-def test_inputs_of_senders_with_a_brand_of_their_own_are_read_as_theirs(world: World, campaign: int) -> None:
+def test_replay_of_a_brand_senders_input_knows_only_that_brand(world: World, campaign: int) -> None:
     other = world.campaign(world.brand())
     count_events([world.event(10**6, 1)], world.brand_of(other))
     count_events([world.event(campaign, 1)], world.brand_of(other))
@@ -183,9 +181,7 @@ def test_inputs_of_senders_with_a_brand_of_their_own_are_read_as_theirs(world: W
     assert world.spent(campaign) == 0
 
 
-def test_two_replays_at_once_count_each_input_once_between_them(
-    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_replays_count_each_input_once(world: World, campaign: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replaying, "MAX_EVENTS_PER_MESSAGE", 20)
     world.ingest(unknown(world, 300) + [{"bad": n} for n in range(30)])
     named(world, campaign)
@@ -199,7 +195,7 @@ def test_two_replays_at_once_count_each_input_once_between_them(
     world.verify()
 
 
-def test_after_a_crash_between_counting_and_the_list_the_inputs_are_known(
+def test_inputs_are_known_after_a_crash_between_counting_and_removal(
     world: World, campaign: int, noon: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.ingest(unknown(world, 5))
@@ -219,7 +215,7 @@ def test_after_a_crash_between_counting_and_the_list_the_inputs_are_known(
     assert (waiting(), world.spent(campaign)) == ([], 5)
 
 
-def test_inputs_of_a_locked_brand_wait_on_and_the_others_are_counted(
+def test_replay_keeps_inputs_of_a_locked_brand_and_counts_the_others(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "300")

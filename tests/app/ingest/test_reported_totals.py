@@ -1,4 +1,4 @@
-"""Cumulative day totals through their actor: each becomes an event for what is new in it."""
+"""Cumulative day totals through their actor: each becomes a spend event for the difference to the last one."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -42,7 +42,7 @@ def at(minute: int) -> str:
 # --- differences
 
 
-def test_the_first_total_is_an_event_of_its_own(world: World, campaign: int) -> None:
+def test_first_total_becomes_one_event(world: World, campaign: int) -> None:
     report(total(campaign, 40))
     row = world.one("SELECT amount_micros, occurred_at, source FROM spend_events")
     assert row == {"amount_micros": 40, "occurred_at": moment("2026-06-17T11:00Z"), "source": "meta_ads"}
@@ -50,7 +50,7 @@ def test_the_first_total_is_an_event_of_its_own(world: World, campaign: int) -> 
     world.verify()
 
 
-def test_later_totals_become_differences_up_and_down(world: World, campaign: int) -> None:
+def test_later_totals_become_positive_and_negative_differences(world: World, campaign: int) -> None:
     for minute, micros in enumerate((40, 55, 50, 50, 0)):
         report(total(campaign, micros, at(minute)))
     assert ledger(world) == [40, 15, -5, -50]
@@ -58,7 +58,7 @@ def test_later_totals_become_differences_up_and_down(world: World, campaign: int
     world.verify()
 
 
-def test_a_day_may_be_restated_for_weeks(world: World, campaign: int, noon: datetime) -> None:
+def test_day_can_be_restated_for_weeks(world: World, campaign: int, noon: datetime) -> None:
     for days in range(60):
         now = world.set_clock(noon + timedelta(days=days))
         report(total(campaign, 100 + days % 7, now.isoformat()))
@@ -67,7 +67,7 @@ def test_a_day_may_be_restated_for_weeks(world: World, campaign: int, noon: date
     world.verify()
 
 
-def test_the_same_total_again_changes_nothing(world: World, campaign: int) -> None:
+def test_repeated_total_changes_nothing(world: World, campaign: int) -> None:
     sent = total(campaign, 40)
     with structlog.testing.capture_logs() as logged:
         report(sent, sent)
@@ -77,18 +77,18 @@ def test_the_same_total_again_changes_nothing(world: World, campaign: int) -> No
     assert [(line["taken"], line["known"]) for line in lines(logged, "totals.ingested")] == [(1, 1), (0, 1)]
 
 
-def test_an_older_total_that_comes_late_is_ignored(world: World, campaign: int) -> None:
+def test_older_total_that_comes_late_is_ignored(world: World, campaign: int) -> None:
     report(total(campaign, 40, at(30)))
     report(total(campaign, 90, at(29)))
     assert (world.spent(campaign), world.rejected()) == (40, [])
 
 
-def test_a_batch_takes_the_newest_of_its_totals_in_any_order(world: World, campaign: int) -> None:
+def test_newest_total_of_a_batch_counts_in_any_order(world: World, campaign: int) -> None:
     report(total(campaign, 70, at(2)), total(campaign, 90, at(3)), total(campaign, 40, at(1)))
     assert ledger(world) == [90]
 
 
-def test_another_total_for_the_same_moment_is_rejected_and_the_first_stays(world: World, campaign: int) -> None:
+def test_other_total_with_the_same_as_of_is_rejected_and_the_first_stays(world: World, campaign: int) -> None:
     first, second = total(campaign, 40), total(campaign, 41)
     report(first)
     report(second)
@@ -100,7 +100,7 @@ def test_another_total_for_the_same_moment_is_rejected_and_the_first_stays(world
     assert world.spent(campaign) == 50
 
 
-def test_sources_days_and_campaigns_are_apart(world: World, campaign: int) -> None:
+def test_totals_are_separate_by_source_day_and_campaign(world: World, campaign: int) -> None:
     sibling = world.campaign(world.brand_of(campaign))
     report(
         total(campaign, 1),
@@ -121,7 +121,7 @@ def test_totals_and_events_of_one_campaign_add_up(world: World, campaign: int) -
     world.verify()
 
 
-def test_totals_at_once_end_with_the_newest_exactly(world: World, campaign: int) -> None:
+def test_concurrent_totals_end_with_exactly_the_newest(world: World, campaign: int) -> None:
     for number in range(12):
         early, late = total(campaign, 10 * number, at(2 * number)), total(campaign, 7 * number, at(2 * number + 1))
         at_once(*(partial(report, one) for one in (early, late, early, late)))
@@ -129,7 +129,7 @@ def test_totals_at_once_end_with_the_newest_exactly(world: World, campaign: int)
     world.verify()
 
 
-def test_batches_at_once_in_opposite_order_take_no_harm(world: World, campaign: int) -> None:
+def test_concurrent_batches_in_opposite_order_do_not_deadlock(world: World, campaign: int) -> None:
     campaigns = [campaign, *(world.campaign(world.brand()) for _ in range(4))]
     for number in range(8):
         batch = [total(one, number * one, at(number)) for one in campaigns]
@@ -142,7 +142,7 @@ def test_batches_at_once_in_opposite_order_take_no_harm(world: World, campaign: 
 # --- which day
 
 
-def test_a_past_days_total_changes_that_day_and_the_windows_that_hold_it(world: World, noon: datetime) -> None:
+def test_total_of_a_past_day_changes_that_day_and_its_windows(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     campaign = world.campaign(world.brand(daily=10, monthly=10, lifetime=10))
     report(total(campaign, 10, day="2026-05-31"))
@@ -152,7 +152,7 @@ def test_a_past_days_total_changes_that_day_and_the_windows_that_hold_it(world: 
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati"])
-def test_the_difference_occurs_on_the_brands_day_whenever_it_is_told(world: World, noon: datetime, zone: str) -> None:
+def test_difference_occurs_on_the_brands_day_at_any_time_of_report(world: World, noon: datetime, zone: str) -> None:
     world.set_clock(noon)
     campaign = world.campaign(world.brand(zone))
     days = ("2026-06-15", "2026-06-16", TODAY)
@@ -161,7 +161,7 @@ def test_the_difference_occurs_on_the_brands_day_whenever_it_is_told(world: Worl
     world.verify()
 
 
-def test_a_total_of_a_23_hour_day_and_of_a_25_hour_day_stays_in_it(world: World) -> None:
+def test_total_of_a_23_or_25_hour_day_stays_on_its_day(world: World) -> None:
     world.set_clock("2026-11-10T12:00:00Z")
     campaign = world.campaign(world.brand("America/Santiago"))
     days = ("2026-04-04", "2026-04-05", "2026-09-05", "2026-09-06")
@@ -174,7 +174,7 @@ def test_a_total_of_a_23_hour_day_and_of_a_25_hour_day_stays_in_it(world: World)
 # --- enforcement
 
 
-def test_crossing_pauses_at_once_and_restating_down_reactivates_at_once(world: World, campaign: int) -> None:
+def test_crossing_total_pauses_at_once_and_lower_total_reactivates_at_once(world: World, campaign: int) -> None:
     world.limit(50, campaign=campaign)
     report(total(campaign, 49, at(1)))
     assert world.is_active(campaign)
@@ -187,7 +187,7 @@ def test_crossing_pauses_at_once_and_restating_down_reactivates_at_once(world: W
     world.verify()
 
 
-def test_a_day_reported_as_nothing_has_a_row(world: World, campaign: int) -> None:
+def test_day_with_a_total_of_zero_has_a_counter(world: World, campaign: int) -> None:
     report(total(campaign, 0))
     assert world.one("SELECT spent_micros FROM campaign_days") == {"spent_micros": 0}
     assert ledger(world) == []
@@ -197,7 +197,7 @@ def test_a_day_reported_as_nothing_has_a_row(world: World, campaign: int) -> Non
 # --- rejected
 
 
-def test_rejects_each_bad_total_with_its_reason_and_harms_no_neighbour(world: World, campaign: int) -> None:
+def test_each_bad_total_is_rejected_with_its_reason_and_the_others_counted(world: World, campaign: int) -> None:
     bad = [
         ("malformed", total(campaign, 5, source="")),
         ("malformed", total(campaign, 5, source=None)),
@@ -218,14 +218,14 @@ def test_rejects_each_bad_total_with_its_reason_and_harms_no_neighbour(world: Wo
     assert sorted(kept, key=str) == sorted(bad, key=str)
 
 
-def test_rejects_a_day_that_the_zone_never_had(world: World) -> None:
+def test_total_of_a_day_that_the_zone_skipped_is_rejected(world: World) -> None:
     world.set_clock("2012-01-05T12:00:00Z")
     campaign = world.campaign(world.brand("Pacific/Apia"))
     report(total(campaign, 5, "2012-01-05T11:00:00Z", day="2011-12-30"))
     assert [row["reason"] for row in world.rejected()] == ["malformed"]
 
 
-def test_rejects_totals_of_days_that_the_ledger_does_not_retain(
+def test_totals_of_days_before_the_ledgers_retention_are_rejected(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_LEDGER_RETENTION_MONTHS", "3")
@@ -235,7 +235,7 @@ def test_rejects_totals_of_days_that_the_ledger_does_not_retain(
     assert world.spent(campaign) == 1
 
 
-def test_rejects_only_the_total_that_a_counter_cannot_hold(world: World, campaign: int) -> None:
+def test_only_the_total_beyond_a_counters_range_is_rejected(world: World, campaign: int) -> None:
     brand = world.brand_of(campaign)
     for day in (TODAY, "2026-06-16"):
         world.execute("INSERT INTO campaign_days VALUES (%s, %s, %s, %s)", brand, campaign, day, 2**63 - 10)
@@ -246,14 +246,14 @@ def test_rejects_only_the_total_that_a_counter_cannot_hold(world: World, campaig
     assert world.spent(campaign, "2026-06-15") == 7
 
 
-def test_keeps_a_message_of_another_shape_whole(world: World) -> None:
+def test_message_of_another_shape_is_kept_whole(world: World) -> None:
     ingest_reported_totals()
     ingest_reported_totals(totals="text")
     assert [row["payload"] for row in world.rejected()] == [{"args": []}, "text"]
 
 
-def test_totals_and_spend_of_the_same_campaigns_never_wait_in_a_ring(world: World, campaign: int) -> None:
-    """An unchanged total and a changed one beside spend on the first: counters are taken in one order by both."""
+def test_totals_and_spend_of_the_same_campaigns_never_deadlock(world: World, campaign: int) -> None:
+    """An unchanged and a changed total beside spend on the first: both lock counters in one order."""
     other = world.campaign(world.brand_of(campaign))
 
     def totals() -> None:

@@ -1,4 +1,4 @@
-"""Of a message, only the inputs that hold what Python or Postgres cannot are rejected; all others are counted."""
+"""Inputs with values that Python or Postgres cannot store are rejected alone; all others of a message are counted."""
 
 import json
 from datetime import datetime
@@ -32,8 +32,8 @@ def campaign(world: World) -> int:
     return world.campaign(world.brand())
 
 
-def spelt(event: dict[str, Any], **fields: str) -> str:
-    """The event as JSON, with fields spelt as they are."""
+def as_json(event: dict[str, Any], **fields: str) -> str:
+    """The event as JSON text, in which the given fields have this JSON text as their value."""
     whole = json.dumps({**event, **{name: f"@{name}@" for name in fields}})
     for name, text in fields.items():
         whole = whole.replace(f'"@{name}@"', text)
@@ -48,9 +48,9 @@ def ingested(*events: str) -> None:
 
 @pytest.mark.parametrize("value", UNHELD.values(), ids=UNHELD.keys())
 @pytest.mark.parametrize("field", ["note", "source", "sequence", "occurred_at"])
-def test_one_input_that_cannot_be_held_is_rejected_alone(world: World, campaign: int, value: str, field: str) -> None:
+def test_input_with_an_unstorable_value_is_rejected_alone(world: World, campaign: int, value: str, field: str) -> None:
     good = [world.event(campaign, 1) for _ in range(3)]
-    bad = spelt(world.event(campaign, 100), **{field: value})
+    bad = as_json(world.event(campaign, 100), **{field: value})
     ingested(json.dumps(good[0]), bad, json.dumps(good[1]), json.dumps(good[2]))
     assert world.spent(campaign) == 3
     (row,) = world.rejected()
@@ -62,25 +62,23 @@ def test_one_input_that_cannot_be_held_is_rejected_alone(world: World, campaign:
 @pytest.mark.parametrize(
     ("field", "reason"), [("amount_micros", "amount_out_of_range"), ("campaign_id", "unknown_campaign")]
 )
-def test_a_huge_integer_has_the_reason_of_a_large_one_and_is_kept_digit_by_digit(
+def test_huge_integer_is_rejected_as_out_of_range_and_kept_with_all_digits(
     world: World, campaign: int, field: str, reason: str
 ) -> None:
-    ingested(spelt(world.event(campaign, 100), **{field: HUGE}), json.dumps(world.event(campaign, 1)))
+    ingested(as_json(world.event(campaign, 100), **{field: HUGE}), json.dumps(world.event(campaign, 1)))
     assert world.spent(campaign) == 1
     (row,) = world.rejected()
     assert (row["reason"], row["payload"][field]) == (reason, HUGE)
     assert row["detail"].endswith(f"{field}: an integer of 5000 digits, kept as text")
 
 
-def test_bare_values_that_cannot_be_held_are_rejected_one_by_one(world: World, campaign: int) -> None:
+def test_unstorable_values_that_are_no_objects_are_rejected_one_by_one(world: World, campaign: int) -> None:
     ingested(HUGE, "NaN", json.dumps(world.event(campaign, 1)), DEEP, '"\\u0000"')
     assert world.spent(campaign) == 1
     assert [row["reason"] for row in world.rejected()] == ["malformed"] * 4
 
 
-def test_bytes_that_are_no_text_and_a_byte_order_mark_spoil_no_more_than_their_input(
-    world: World, campaign: int
-) -> None:
+def test_invalid_utf8_and_a_byte_order_mark_reject_only_their_input(world: World, campaign: int) -> None:
     message = {"queue_name": "spend", "actor_name": "ingest_spend", "args": [], "options": {}, "message_timestamp": 1}
     events = [world.event(campaign, 1), world.event(campaign, 100, note="@bad@"), world.event(campaign, 1)]
     whole = json.dumps({**message, "message_id": "1", "kwargs": {"events": events}}).encode()
@@ -93,7 +91,7 @@ def test_bytes_that_are_no_text_and_a_byte_order_mark_spoil_no_more_than_their_i
     assert row["detail"] == "note: a text with the byte 0xff which is not UTF-8, kept as \\udcff"
 
 
-def test_keys_of_a_million_characters_and_of_u0000_are_rejected_alone(world: World, campaign: int) -> None:
+def test_inputs_with_a_huge_key_or_a_null_character_are_rejected_alone(world: World, campaign: int) -> None:
     keys = ["k" * 1_000_000, "a\\u0000b", "\\udfff"]
     bad = [json.dumps(world.event(campaign, 100))[:-1] + f', "{key}": NaN}}' for key in keys]
     ingested(*bad, json.dumps(world.event(campaign, 1)))
@@ -103,20 +101,20 @@ def test_keys_of_a_million_characters_and_of_u0000_are_rejected_alone(world: Wor
     assert all(len(row["detail"]) < 200 for row in rows)
 
 
-def test_a_key_that_stands_twice_has_its_last_value_however_it_comes(world: World, campaign: int) -> None:
+def test_last_value_of_a_repeated_key_counts(world: World, campaign: int) -> None:
     event = json.dumps(world.event(campaign, 100))[:-1] + ', "amount_micros": 1}'
     ingested(event)
     ingested(event, HUGE)
     assert world.spent(campaign) == 1
 
 
-def test_totals_that_cannot_be_held_are_rejected_alone(world: World, campaign: int, noon: datetime) -> None:
+def test_unstorable_totals_are_rejected_alone(world: World, campaign: int, noon: datetime) -> None:
     total = {"source": "meta", "campaign_id": campaign, "day": "2026-06-17", "as_of": noon.isoformat()}
     world.set_clock(noon)
     good = {**total, "total_micros": 7}
     bad = [
-        spelt(total, total_micros=HUGE),
-        spelt({**good, "day": "2026-06-16"}, note="NaN"),
+        as_json(total, total_micros=HUGE),
+        as_json({**good, "day": "2026-06-16"}, note="NaN"),
     ]
     put_text(f'{{"totals": [{bad[0]}, {json.dumps(good)}, {bad[1]}]}}', actor_name="ingest_reported_totals")
     with working():
@@ -125,8 +123,8 @@ def test_totals_that_cannot_be_held_are_rejected_alone(world: World, campaign: i
     assert [row["reason"] for row in world.rejected()] == ["amount_out_of_range", "malformed"]
 
 
-def test_what_cannot_be_held_can_be_listed_and_waits_on_when_it_is_replayed(world: World, campaign: int) -> None:
-    ingested(spelt(world.event(campaign, 5), amount_micros=HUGE), spelt(world.event(campaign, 5), occurred_at=DEEP))
+def test_unstorable_input_can_be_listed_and_stays_kept_after_a_replay(world: World, campaign: int) -> None:
+    ingested(as_json(world.event(campaign, 5), amount_micros=HUGE), as_json(world.event(campaign, 5), occurred_at=DEEP))
     with snapshot() as connection:
         rows = rejected.waiting(connection)
     assert len(rows) == 2
@@ -135,7 +133,7 @@ def test_what_cannot_be_held_can_be_listed_and_waits_on_when_it_is_replayed(worl
     assert len(world.rejected()) == 2
 
 
-def test_a_message_that_is_no_json_is_set_aside_whole(world: World, campaign: int) -> None:
+def test_message_that_is_no_json_is_kept_whole(world: World, campaign: int) -> None:
     put_text(f'{{"events": [{json.dumps(world.event(campaign, 1))}, 01]}}')
     with working():
         eventually(is_empty)
