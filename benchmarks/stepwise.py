@@ -33,19 +33,19 @@ FUNCTIONS: Final[tuple[tuple[Any, str, str], ...]] = (
     (SpendgateConsumer, "_fetch", "fetched from Redis"),
     (messages, "read", "message decoded"),
     (batches, "plain_drafts", "events read, by columns"),
-    (counting, "find_campaigns_cached", "campaigns recalled"),
-    (counting, "judge_columns", "events judged, local days found"),
+    (counting, "find_campaigns_cached", "campaigns found in the cache"),
+    (counting, "judge_columns", "events validated, local days found"),
     (ledger_rows, "encoded", "rows encoded"),
     (spend, "_copy", "rows written by COPY"),
     (spend.SpendSums, "by", "spend added up by campaign and day"),
     (spend, "record", "spend added up by campaign and day"),
     (counting, "count_and_enforce", "crossed limits: the rest"),
-    (ingest, "report", "told in the log"),
+    (ingest, "log_counted", "logged"),
     (SpendgateConsumer, "ack", "acknowledged"),
 )
 STATEMENTS: Final = {
     "INTO campaign_days": "days counted, brands locked",
-    "WITH judged": "crossed limits looked for",
+    "WITH judged": "crossed limits searched",
 }
 
 
@@ -128,10 +128,12 @@ def _take(consumer: Any, number: int, together: int) -> None:
             group.extend(filter(None, [next(consumer)]))
         number -= taken
         events = [message.kwargs["events"] for message in group]
-        several = [batches.Batch.of_several(some if isinstance(some, EventsOfSeveral) else [some]) for some in events]
+        several = [
+            batches.Batch.from_messages(some if isinstance(some, EventsOfSeveral) else [some]) for some in events
+        ]
         for message, results in zip(group, ingest._committed_group(several), strict=True):
             counted = counting.sum_of([result.counted for result in results])
-            ingest.report("spend.ingested", counted, Cause.SPEND)
+            ingest.log_counted("spend.ingested", counted, Cause.SPEND)
             consumer.ack(message)
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
-from app.ingest.by_brand import BrandsHeldUp
+from app.ingest.by_brand import BrandsTimedOut
 from cli import access, accounts, brand_corrections, catalog, checks, repair, reports, roles, sequences, servers, spend
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.waiting import TIMEOUT_EXIT
@@ -108,7 +108,7 @@ def run() -> None:
 def _lock_message(error: OperationalError) -> str:
     """Names the locked brands if known, and says whether a lock or a slow statement ran into its timeout."""
     rows, advice = "rows that this command needs", "run the command again"
-    if isinstance(error, BrandsHeldUp):
+    if isinstance(error, BrandsTimedOut):
         rows = ", ".join(f"brand {brand_id}" for brand_id in error.brand_ids)
         advice = "the spend was not counted; run the command again, no event is counted twice"
     if isinstance(error.orig, LockNotAvailable):

@@ -12,7 +12,7 @@ from app.edits import editing
 from app.enforcement import enforce_edits
 from app.imports.exports import Export
 from app.ingest.count import Counted
-from app.ingest.ingest import count_totals, report
+from app.ingest.ingest import count_totals, log_counted
 from db.engine import committed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
@@ -50,7 +50,7 @@ def import_totals(totals: Sequence[object]) -> Iterator[Counted]:
 
 def _count(totals: Sequence[object]) -> Counted:
     counted = count_totals(totals)
-    report("totals.ingested", counted, Cause.REPORTED_TOTAL)
+    log_counted("totals.ingested", counted, Cause.REPORTED_TOTAL)
     return counted
 
 

@@ -1,4 +1,4 @@
-"""Inputs of one message as they were read: spend events, or reported totals."""
+"""Batches of parsed inputs: the spend events or the reported totals of messages."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -13,7 +13,7 @@ Good = TypeVar("Good")
 
 
 class Batch(NamedTuple):
-    """Spend events as they were read: in columns where all are plainly well-formed, else one by one."""
+    """Parsed spend events: as columns (`plain`) if all have the plain form, else as drafts and rejections."""
 
     plain: PlainDrafts | None
     drafts: Sequence[SpendDraft] = ()
@@ -21,45 +21,45 @@ class Batch(NamedTuple):
 
     @classmethod
     def read(cls, payloads: Sequence[object]) -> "Batch":
-        """The events in decoded JSON values."""
+        """Parses decoded JSON values into one batch."""
         plain = plain_drafts(payloads)
-        return cls(None, *parted(map(read_event, payloads))) if plain is None else cls(plain)
+        return cls(None, *partition(map(read_event, payloads))) if plain is None else cls(plain)
 
     @classmethod
-    def of_several(cls, messages: Sequence[Sequence[object]]) -> "list[Batch]":
-        """The same of one message or several: one batch where all of it is plain, else one for each."""
+    def from_messages(cls, messages: Sequence[Sequence[object]]) -> "list[Batch]":
+        """Parses the decoded JSON values of messages: one batch if all have the plain form, else one each."""
         plain = plain_drafts(list(chain.from_iterable(messages))) if len(messages) > 1 else None
         return [cls.read(payloads) for payloads in messages] if plain is None else [cls(plain)]
 
     def halves(self) -> "tuple[Batch, Batch] | None":
-        """Two batches of half the well-formed events each; None of fewer than two."""
+        """Two batches with half of the well-formed events each, rejections in the first; None below two events."""
         drafts = self._well_formed()
         half = len(drafts) // 2
         return (Batch(None, drafts[:half], self.rejections), Batch(None, drafts[half:])) if half else None
 
     def single(self) -> SpendDraft | None:
-        """The only well-formed event."""
+        """The batch's only well-formed event; None if it has none or several."""
         drafts = self._well_formed()
         return drafts[0] if len(drafts) == 1 else None
 
     def _well_formed(self) -> Sequence[SpendDraft]:
-        return self.drafts if self.plain is None else parted(map(read_event, self.plain.payloads))[0]
+        return self.drafts if self.plain is None else partition(map(read_event, self.plain.payloads))[0]
 
     def rejecting(self, rejection: Rejection) -> "Batch":
-        """The batch with its only well-formed event rejected."""
+        """A copy of the batch in which its only well-formed event is rejected."""
         return Batch(None, (), [*self.rejections, rejection])
 
     @property
     def size(self) -> int:
-        """How many events it is."""
+        """The number of events, malformed ones included."""
         return len(self.drafts) + len(self.rejections) if self.plain is None else len(self.plain.event_ids)
 
     def campaigns(self) -> set[CampaignKey]:
-        """How upstream names the campaigns of the well-formed ones."""
+        """The keys by which the well-formed events name their campaigns."""
         return {draft.campaign for draft in self.drafts} if self.plain is None else set(self.plain.campaign_ids)
 
     def numbers(self) -> Iterable[tuple[str, int]]:
-        """Those that sources gave their events, good or bad."""
+        """The (source, sequence number) pairs of all events that have one, malformed ones included."""
         if self.plain is not None:
             return self.plain.numbers
         good = ((draft.source, draft.sequence) for draft in self.drafts if draft.sequence is not None)
@@ -68,37 +68,37 @@ class Batch(NamedTuple):
 
 
 class TotalsBatch(NamedTuple):
-    """Reported totals as they were read."""
+    """Parsed reported totals."""
 
     drafts: Sequence[TotalDraft] = ()
     rejections: Sequence[Rejection] = ()
 
     @classmethod
-    def of_several(cls, messages: Sequence[Sequence[object]]) -> "list[TotalsBatch]":
-        """The totals in decoded JSON values, a batch for each message."""
-        return [cls(*parted(map(read_total, payloads))) for payloads in messages]
+    def from_messages(cls, messages: Sequence[Sequence[object]]) -> "list[TotalsBatch]":
+        """Parses the decoded JSON values of messages, into one batch for each message."""
+        return [cls(*partition(map(read_total, payloads))) for payloads in messages]
 
     def halves(self) -> "tuple[TotalsBatch, TotalsBatch] | None":
-        """Two batches of half the well-formed totals each; None of fewer than two."""
+        """Two batches with half of the well-formed totals each, rejections in the first; None below two totals."""
         half = len(self.drafts) // 2
         return (TotalsBatch(self.drafts[:half], self.rejections), TotalsBatch(self.drafts[half:])) if half else None
 
     def single(self) -> TotalDraft | None:
-        """The only well-formed total."""
+        """The batch's only well-formed total; None if it has none or several."""
         return self.drafts[0] if len(self.drafts) == 1 else None
 
     def rejecting(self, rejection: Rejection) -> "TotalsBatch":
-        """The batch with its only well-formed total rejected."""
+        """A copy of the batch in which its only well-formed total is rejected."""
         return TotalsBatch((), [*self.rejections, rejection])
 
     @property
     def size(self) -> int:
-        """How many totals it is."""
+        """The number of totals, malformed ones included."""
         return len(self.drafts) + len(self.rejections)
 
 
-def parted(read: Iterable[Good | Rejection]) -> tuple[list[Good], list[Rejection]]:
-    """What is good, and what is rejected."""
+def partition(read: Iterable[Good | Rejection]) -> tuple[list[Good], list[Rejection]]:
+    """Splits parsed or validated inputs into the good ones and the rejections, each in order."""
     good: list[Good] = []
     rejections: list[Rejection] = []
     for item in read:

@@ -1,4 +1,4 @@
-"""The one transaction in which spend is judged, counted once and enforced."""
+"""The transaction that validates spend, counts each event once and enforces brands."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from app.ingest.batches import Batch, TotalsBatch, parted
+from app.ingest.batches import Batch, TotalsBatch, partition
 from app.ingest.enforce_crossed import count_and_enforce
 from db.engine import StaleRead
 from db.repository.enforcement.enforcement import DecidedChange
@@ -30,8 +30,8 @@ from runtime.settings import settings
 Result = TypeVar("Result")
 
 
-class Left(NamedTuple):
-    """A good input that was not counted, because its brand was excluded."""
+class UncountedInput(NamedTuple):
+    """A valid input that was not counted because its brand was excluded."""
 
     brand_id: int
     payload: object
@@ -39,39 +39,43 @@ class Left(NamedTuple):
 
 @dataclass
 class Attempt:
-    """One transaction of spend: which brands it leaves out, how long it waits, and what it came to write."""
+    """One try of a transaction: the brands it leaves out, its lock timeouts, and the brands and days it writes."""
 
     excluded: frozenset[int] = frozenset()
-    patience: LockTimeouts | None = None
+    lock_timeouts: LockTimeouts | None = None
     brand_ids: set[int] = field(default_factory=set)
     days: set[date] = field(default_factory=set)
 
-    def without_excluded(self, events: EventColumns) -> tuple[EventColumns, tuple[Left, ...]]:
-        """The events of the other brands, whose rows the transaction will write, and those left out."""
-        left: tuple[Left, ...] = ()
+    def without_excluded(self, events: EventColumns) -> tuple[EventColumns, tuple[UncountedInput, ...]]:
+        """Splits off the events of excluded brands; notes the brands and days of the others, which will be written."""
+        uncounted: tuple[UncountedInput, ...] = ()
         if self.excluded and not self.excluded.isdisjoint(events.brand_ids):
             places = [place for place, brand_id in enumerate(events.brand_ids) if brand_id in self.excluded]
-            left = tuple(Left(events.brand_ids[place], events.payloads[place]) for place in places)
+            uncounted = tuple(UncountedInput(events.brand_ids[place], events.payloads[place]) for place in places)
             events = events.without(*places)
         self.writes(events.brand_ids, events.days)
-        return events, left
+        return events, uncounted
 
     def writes(self, brand_ids: Iterable[int], days: Iterable[date]) -> None:
-        """Notes whose rows, of which days, the transaction will write."""
+        """Notes the brands and days whose counters the transaction will write."""
         self.brand_ids.update(brand_ids)
         self.days.update(days)
 
 
 class Judged(NamedTuple):
-    """What is taken of a batch, what is not, and what is left for later."""
+    """A validated batch: events to count, rejections, and inputs of excluded brands."""
 
     events: EventColumns
     rejections: Sequence[Rejection] = ()
-    left: tuple[Left, ...] = ()
+    uncounted: tuple[UncountedInput, ...] = ()
 
 
 class Counted(NamedTuple):
-    """What became of a batch: taken anew, known already (or older), rejected with its reason, or left for later."""
+    """The result of a batch.
+
+    `taken`: new inputs that were counted. `known`: duplicates, or totals that are not newer. `changes`: changed holds
+    and statuses. `brand_ids`, `campaign_ids`: those of the new inputs. `uncounted`: inputs of excluded brands.
+    """
 
     taken: int = 0
     known: int = 0
@@ -79,11 +83,11 @@ class Counted(NamedTuple):
     changes: tuple[DecidedChange, ...] = ()
     brand_ids: frozenset[int] = frozenset()
     campaign_ids: frozenset[int] = frozenset()
-    left: tuple[Left, ...] = ()
+    uncounted: tuple[UncountedInput, ...] = ()
 
 
 def sum_of(counted: Sequence[Counted]) -> Counted:
-    """What became of several batches, as of one."""
+    """The results of several batches, added up to one."""
     return Counted(
         sum(one.taken for one in counted),
         sum(one.known for one in counted),
@@ -91,19 +95,20 @@ def sum_of(counted: Sequence[Counted]) -> Counted:
         tuple(change for one in counted for change in one.changes),
         frozenset().union(*(one.brand_ids for one in counted)),
         frozenset().union(*(one.campaign_ids for one in counted)),
-        tuple(chain.from_iterable(one.left for one in counted)),
+        tuple(chain.from_iterable(one.uncounted for one in counted)),
     )
 
 
 def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connection], Result]:
-    """Lets `count` write without a look at the ledger, and take campaigns and months as remembered, the first time.
+    """Wraps `count` for `committed`: the first try skips the check for duplicates and uses the caches.
 
-    The transaction that fails for it is done again, by `committed`, and knows better.
+    If that fails, raises StaleRead, so that `committed` repeats the transaction, which then checks the ledger or reads
+    the campaigns and months again.
     """
-    checks_ledger = has_looked_again = False
+    checks_ledger = has_retried = False
 
     def counted(connection: Connection) -> Result:
-        nonlocal checks_ledger, has_looked_again
+        nonlocal checks_ledger, has_retried
         try:
             return count(connection, checks_ledger)
         except spend.SomeAlreadyStored as error:
@@ -112,10 +117,10 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
         except (IntegrityError, psycopg.IntegrityError) as error:
             clear_campaign_cache()
             ledger.clear_ledger_cache()
-            if has_looked_again:
+            if has_retried:
                 raise
-            has_looked_again = True
-            raise StaleRead("a campaign or a month of the ledger is not what it was") from error
+            has_retried = True
+            raise StaleRead("a cached campaign or month of the ledger has changed") from error
 
     return counted
 
@@ -128,41 +133,41 @@ def count_batches(
     only_brand_id: int | None,
     attempt: Attempt | None = None,
 ) -> list[Counted]:
-    """Judges the batches' events, counts each once, and enforces brands that they moved across a limit.
+    """Validates the batches' events, counts each once, and enforces brands that they moved across a limit.
 
-    `only_brand_id`: the brand whose campaigns the senders know; None knows all. The first batch carries the toggles of
-    all. Raises spend.SomeAlreadyStored, StaleRead.
+    Returns a result for each batch; the first one has the changes of all. `only_brand_id`: the only brand whose
+    campaigns the senders may name; None: all brands. Raises spend.SomeAlreadyStored and StaleRead.
     """
     at = clock.now()
     attempt = attempt or Attempt()
-    known, judged = _judged(connection, batches, only_brand_id, at)
+    known, judged = _judge_batches(connection, batches, only_brand_id, at)
     judged = [
-        those._replace(events=events, left=left)
-        for those in judged
-        for events, left in [attempt.without_excluded(those.events)]
+        one._replace(events=events, uncounted=uncounted)
+        for one in judged
+        for events, uncounted in [attempt.without_excluded(one.events)]
     ]
     sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at, only_brand_id)
-    events = EventColumns.joined([those.events for those in judged])
-    sifted = spend.find_new_events(connection, events, checks_ledger=checks_ledger)
-    counted = _told_by_batch(judged, sifted)
-    refused = [rejection for one in counted for rejection in one.rejections]
-    rejected.keep(connection, rejected.SPEND_EVENT, refused, at, only_brand_id)
+    events = EventColumns.joined([one.events for one in judged])
+    classified = spend.find_new_events(connection, events, checks_ledger=checks_ledger)
+    counted = _counted_by_batch(judged, classified)
+    invalid = [rejection for one in counted for rejection in one.rejections]
+    rejected.keep(connection, rejected.SPEND_EVENT, invalid, at, only_brand_id)
     changes = count_and_enforce(
-        connection, sifted, known, at, Cause.SPEND, only_brand_id=only_brand_id, patience=attempt.patience
+        connection, classified, known, at, Cause.SPEND, only_brand_id=only_brand_id, lock_timeouts=attempt.lock_timeouts
     )
     return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
 
 
-def _judged(
+def _judge_batches(
     connection: Connection, batches: Sequence[Batch], only_brand_id: int | None, at: datetime
 ) -> tuple[Mapping[CampaignKey, CampaignMatch], list[Judged]]:
-    """Each batch, judged by accounts that are remembered; by what the tables say before an event is rejected."""
+    """Validates each batch with cached campaigns, and again with stored ones if an event would be rejected."""
     keys = set[CampaignKey]().union(*(batch.campaigns() for batch in batches))
     within = bounds(connection, settings().max_event_age, at)
     if only_brand_id is None:
         known = find_campaigns_cached(connection, keys)
         judged = [_judge(batch, known, at, within) for batch in batches]
-        if not any(len(those.rejections) > len(batch.rejections) for those, batch in zip(judged, batches, strict=True)):
+        if not any(len(one.rejections) > len(batch.rejections) for one, batch in zip(judged, batches, strict=True)):
             return known, judged
     known = find_campaigns(connection, keys, only_brand_id)
     return known, [_judge(batch, known, at, within) for batch in batches]
@@ -173,36 +178,36 @@ def _judge(batch: Batch, known: Mapping[CampaignKey, CampaignMatch], at: datetim
         events = judge_columns(batch.plain, known, at, within)
         if events is not None:
             return Judged(events)
-        batch = Batch(None, *parted(map(read_event, batch.plain.payloads)))
-    good, refused = parted(judge_events(batch.drafts, known, at, within))
-    return Judged(EventColumns.of(good), (*batch.rejections, *refused))
+        batch = Batch(None, *partition(map(read_event, batch.plain.payloads)))
+    good, invalid = partition(judge_events(batch.drafts, known, at, within))
+    return Judged(EventColumns.of(good), (*batch.rejections, *invalid))
 
 
-def _told_by_batch(judged: Sequence[Judged], sifted: ClassifiedEvents) -> list[Counted]:
+def _counted_by_batch(judged: Sequence[Judged], classified: ClassifiedEvents) -> list[Counted]:
     counted, first = [], 0
-    for events, rejections, left in judged:
+    for events, rejections, uncounted in judged:
         last = first + len(events.event_ids)
-        known = [place - first for place in sifted.known if first <= place < last]
-        conflicts = [place - first for place in sifted.conflicts if first <= place < last]
-        counted.append(_told(events, rejections, known, conflicts)._replace(left=left))
+        known = [place - first for place in classified.known if first <= place < last]
+        conflicts = [place - first for place in classified.conflicts if first <= place < last]
+        counted.append(_counted_of(events, rejections, known, conflicts)._replace(uncounted=uncounted))
         first = last
     return counted
 
 
-def _told(
+def _counted_of(
     events: EventColumns, rejections: Sequence[Rejection], known: Sequence[int], conflicts: Sequence[int]
 ) -> Counted:
     new = events.without(*known, *conflicts)
     return Counted(
         taken=len(new.event_ids),
         known=len(known),
-        rejections=(*rejections, *_contradictions(events, conflicts)),
+        rejections=(*rejections, *_conflicts(events, conflicts)),
         brand_ids=frozenset(new.brand_ids),
         campaign_ids=frozenset(new.campaign_ids),
     )
 
 
-def _contradictions(events: EventColumns, places: Sequence[int]) -> list[Rejection]:
+def _conflicts(events: EventColumns, places: Sequence[int]) -> list[Rejection]:
     detail = "{} is already known with other content"
     return [
         Rejection(Reason.CONFLICTING_DUPLICATE, detail.format(events.event_ids[place]), events.payloads[place])
@@ -218,24 +223,31 @@ def count_totals(
     only_brand_id: int | None,
     attempt: Attempt | None = None,
 ) -> list[Counted]:
-    """Turns the day totals of one batch into events for their differences, and counts and enforces those.
+    """Turns the reported totals of the only batch into events for their differences, counts and enforces them.
 
-    Raises as `count_batches`.
+    `only_brand_id`: the only brand whose campaigns the senders may name; None: all brands. Raises
+    spend.SomeAlreadyStored and StaleRead.
     """
     (batch,) = batches
     at = clock.now()
     attempt = attempt or Attempt()
     within = bounds(connection, settings().max_total_age, at)
     known = find_campaigns(connection, {draft.campaign for draft in batch.drafts}, only_brand_id)
-    judged, refused = parted(judge_total(draft, known, at, within) for draft in batch.drafts)
-    reported, left = _without_excluded(judged, attempt)
+    judged, invalid = partition(judge_total(draft, known, at, within) for draft in batch.drafts)
+    reported, uncounted = _without_excluded_totals(judged, attempt)
     restated = totals.restate(connection, reported)
     events = EventColumns.of(restated.differences)
-    sifted = spend.find_new_events(connection, events, restated.first_days, checks_ledger=checks_ledger)
-    bad = (*batch.rejections, *refused, *restated.conflicts, *_contradictions(events, sifted.conflicts))
+    classified = spend.find_new_events(connection, events, restated.first_days, checks_ledger=checks_ledger)
+    bad = (*batch.rejections, *invalid, *restated.conflicts, *_conflicts(events, classified.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
     changes = count_and_enforce(
-        connection, sifted, known, at, Cause.REPORTED_TOTAL, only_brand_id=only_brand_id, patience=attempt.patience
+        connection,
+        classified,
+        known,
+        at,
+        Cause.REPORTED_TOTAL,
+        only_brand_id=only_brand_id,
+        lock_timeouts=attempt.lock_timeouts,
     )
     return [
         Counted(
@@ -243,27 +255,29 @@ def count_totals(
             known=restated.nothing_new,
             rejections=bad,
             changes=tuple(changes),
-            brand_ids=frozenset(sifted.added.brand_of.values()),
-            campaign_ids=frozenset(sifted.added.brand_of),
-            left=left,
+            brand_ids=frozenset(classified.added.brand_of.values()),
+            campaign_ids=frozenset(classified.added.brand_of),
+            uncounted=uncounted,
         )
     ]
 
 
-def _without_excluded(
+def _without_excluded_totals(
     judged: Sequence[ReportedTotal], attempt: Attempt
-) -> tuple[list[ReportedTotal], tuple[Left, ...]]:
+) -> tuple[list[ReportedTotal], tuple[UncountedInput, ...]]:
     reported = [total for total in judged if total.brand_id not in attempt.excluded]
-    left = tuple(Left(total.brand_id, total.payload) for total in judged if total.brand_id in attempt.excluded)
+    uncounted = tuple(
+        UncountedInput(total.brand_id, total.payload) for total in judged if total.brand_id in attempt.excluded
+    )
     attempt.writes({total.brand_id for total in reported}, {total.day for total in reported})
-    return reported, left
+    return reported, uncounted
 
 
 def bounds(connection: Connection, oldest: timedelta | None, at: datetime) -> AgeBounds:
-    """The bounds that are set, and nothing that the ledger let go or is about to.
+    """The allowed ages of inputs at `at`: `oldest`, the setting for the future, and the first month of the ledger.
 
-    What was dropped stays so whatever is set now: but for the current month, beyond which only a clock that was ahead
-    can have gone.
+    Months that were dropped stay refused even if retention is set longer now. The current month is always allowed,
+    since only a clock that was ahead can have set the ledger's floor after it.
     """
     retention = settings().ledger_retention_months
     stored = ledger.stored_floor(connection)

@@ -1,4 +1,4 @@
-"""Counts new spend and, in the same transaction, enforces the brands that it moved across a limit, either way."""
+"""Counts new spend and, in the same transaction, enforces brands whose budgets it moved across a limit, up or down."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
@@ -24,68 +24,68 @@ from runtime import clock
 
 def count_and_enforce(
     connection: Connection,
-    sifted: ClassifiedEvents,
+    classified: ClassifiedEvents,
     judged_by: Mapping[CampaignKey, CampaignMatch],
     at: datetime,
     cause: Cause,
     *,
     only_brand_id: int | None = None,
-    patience: LockTimeouts | None = None,
+    lock_timeouts: LockTimeouts | None = None,
 ) -> list[DecidedChange]:
-    """Counts what is new, received at `at`, and enforces the brands on which a budget has thereby crossed its limit.
+    """Counts the new events, received at `at`, and enforces brands of which a budget crossed its limit.
 
-    The brands are locked before their limits are read, so that a limit lowered meanwhile either waits for these
-    counters or is seen here. Where a brand's headroom was enough, no budget of its own need be looked at. Raises
-    StaleRead where a brand's zone or currency, or the campaign of a name, is not what the events were judged by.
+    Locks the brands before it reads their limits, so that a limit lowered meanwhile either waits for these counters or
+    is read here. Does not check the own budgets of a brand whose headroom is enough. Raises StaleRead if a brand's zone
+    or currency, or the campaign of an external id, differs from `judged_by`, by which the events were validated.
     """
-    added = sifted.added
+    added = classified.added
     if not added.of_days:
         return []
-    taken = spend.record(connection, sifted, at, patience)
-    standing = {(brand_id, found.time_zone, found.currency) for brand_id, found in taken.items()}
+    counted = spend.record(connection, classified, at, lock_timeouts)
+    current = {(brand_id, one.time_zone, one.currency) for brand_id, one in counted.items()}
     judged = {
         (account.brand_id, account.time_zone.key, account.currency) for account in campaigns_of(judged_by.values())
     }
-    if any(account not in standing and account[0] in taken for account in judged):
+    if any(account not in current and account[0] in counted for account in judged):
         clear_campaign_cache()
         raise StaleRead("a brand's time zone or currency has changed")
     if names_have_changed(connection, judged_by, only_brand_id):
-        raise StaleRead("an external id has changed hands")
+        raise StaleRead("an external id belongs to another campaign now")
     at = clock.now()
-    today = local_days({found.time_zone for found in taken.values()}, at)
-    unsure = [brand_id for brand_id, found in taken.items() if not found.is_enough_on(today.get(found.time_zone))]
-    budget_states = _standings(connection, taken, unsure, added, at)
-    left = {brand_id: standing.left_micros for brand_id, standing in budget_states.items()}
-    headroom.renew(connection, {brand_id: taken[brand_id] for brand_id in unsure}, left, today)
-    return _enforced(connection, taken, budget_states, _brands_ahead(added, taken, today), cause, at)
+    today = local_days({one.time_zone for one in counted.values()}, at)
+    unsure = [brand_id for brand_id, one in counted.items() if not one.is_enough_on(today.get(one.time_zone))]
+    budget_states = _budget_states(connection, counted, unsure, added, at)
+    remaining = {brand_id: state.left_micros for brand_id, state in budget_states.items()}
+    headroom.renew(connection, {brand_id: counted[brand_id] for brand_id in unsure}, remaining, today)
+    return _enforce(connection, counted, budget_states, _brands_ahead(added, counted, today), cause, at)
 
 
-def _standings(
+def _budget_states(
     connection: Connection,
-    taken: Mapping[int, Headroom],
+    counted: Mapping[int, Headroom],
     unsure: Sequence[int],
     added: SpendSums,
     at: datetime,
 ) -> dict[int, BrandBudgetState]:
-    """What budgets say of the brands whose headroom does not tell, and of those with budgets of campaigns."""
-    brand_ids = {*unsure, *(brand_id for brand_id, found in taken.items() if found.has_campaign_budgets)}
+    """The state of budgets of brands whose headroom is not enough, and of brands with campaign budgets."""
+    brand_ids = {*unsure, *(brand_id for brand_id, one in counted.items() if one.has_campaign_budgets)}
     if not brand_ids:
         return {}
     campaign_ids = sorted(campaign_id for campaign_id, brand_id in added.brand_of.items() if brand_id in brand_ids)
-    zones = {taken[brand_id].time_zone for brand_id in brand_ids}
+    zones = {counted[brand_id].time_zone for brand_id in brand_ids}
     return search.budget_states(connection, zones, at, sorted(brand_ids), campaign_ids, passes.CAMPAIGNS_A_PART)
 
 
-def _enforced(
+def _enforce(
     connection: Connection,
-    taken: Mapping[int, Headroom],
+    counted: Mapping[int, Headroom],
     budget_states: Mapping[int, BrandBudgetState],
     ahead: Collection[int],
     cause: Cause,
     at: datetime,
 ) -> list[DecidedChange]:
-    """Enforces the brands of which a budget crossed its limit, and those `ahead`; of other brands, the campaigns of
-    which one did."""
+    """Enforces whole brands whose own budgets crossed a limit or that are in `ahead`; of other brands, the campaigns
+    whose own budgets crossed a limit. Returns the changes of holds."""
     whole = {*ahead, *(brand_id for brand_id, one in budget_states.items() if one.is_crossed)}
     others = {brand_id: one for brand_id, one in budget_states.items() if brand_id not in whole}
     known = {brand_id: one.budget_holds for brand_id, one in others.items() if one.is_unknown}
@@ -94,17 +94,17 @@ def _enforced(
     chosen = {brand_id: one.crossed_campaigns for brand_id, one in others.items() if one.crossed_campaigns}
     if not whole and not chosen:
         return []
-    brands = brands_of((one, taken[one].time_zone, taken[one].configured_status) for one in (*whole, *chosen))
+    brands = brands_of((one, counted[one].time_zone, counted[one].configured_status) for one in (*whole, *chosen))
     return with_other_holds(passes.enforce_all(connection, brands, cause, at, chosen=chosen))
 
 
-def _brands_ahead(added: SpendSums, taken: Mapping[int, Headroom], today: Mapping[str, date]) -> set[int]:
-    """The brands with spend dated on a day that has not begun: midnight may exhaust a budget with it."""
+def _brands_ahead(added: SpendSums, counted: Mapping[int, Headroom], today: Mapping[str, date]) -> set[int]:
+    """The brands with spend dated after today: it may exhaust a budget at midnight, so `next_change_at` must be set."""
     first = min(today.values())
     return {
         brand_id
         for day in added.of_days
         if day > first
         for brand_id in {added.brand_of[campaign_id] for campaign_id in added.of_days[day]}
-        if day > today[taken[brand_id].time_zone]
+        if day > today[counted[brand_id].time_zone]
     }

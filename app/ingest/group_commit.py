@@ -1,4 +1,4 @@
-"""Group commit: what several threads have to commit goes into one transaction, as a database does for its clients."""
+"""Group commit: commits the work of several threads in one transaction, as databases do for their clients."""
 
 import threading
 from collections import deque
@@ -13,7 +13,7 @@ Outcome = TypeVar("Outcome")
 
 
 class CommitAlone(Exception):
-    """The common transaction failed for a reason that may be one item's: each thread commits its own item."""
+    """The common transaction failed, perhaps because of one item: each thread must commit its own item alone."""
 
 
 class _Ticket(Generic[Item, Outcome]):
@@ -29,9 +29,10 @@ class _Ticket(Generic[Item, Outcome]):
 
 
 class GroupCommit(Generic[Item, Outcome]):
-    """One thread leads: it commits its own item with all that wait meanwhile, and then the next one leads.
+    """One thread at a time is the leader: it commits its own item with all waiting ones, then the next thread leads.
 
-    No thread waits for company: an item that comes while nothing is being committed is committed at once, alone.
+    An item that arrives while no commit is running is committed at once, alone. `max_weight` bounds the sum of a
+    group's weights; a heavier item is committed alone.
     """
 
     def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Outcome]], *, max_weight: int) -> None:
@@ -42,10 +43,9 @@ class GroupCommit(Generic[Item, Outcome]):
         self._is_led = False
 
     def committed(self, item: Item, weight: int) -> Outcome:
-        """Commits the item, with others where there are any; returns its own outcome.
+        """Commits the item, together with waiting ones, and returns its own outcome.
 
-        Raises the error of a commit that a later try may get past, and of an item that was committed alone;
-        CommitAlone for any other error of a group.
+        Raises the commit's error if it is transient or the item was alone in its group, else CommitAlone.
         """
         ticket: _Ticket[Item, Outcome] = _Ticket(item, weight)
         try:
@@ -64,7 +64,7 @@ class GroupCommit(Generic[Item, Outcome]):
         return ticket.outcomes[0]
 
     def _lead(self, leader: _Ticket[Item, Outcome]) -> None:
-        """Commits the leader's item with those behind it, and gives each its outcome or error."""
+        """Commits the leader's item with those that wait behind it, and stores each one's outcome or error."""
         with self._guard:
             leader.group = list(islice(self._waiting, self._group_size()))
             for _ in leader.group:
@@ -79,7 +79,7 @@ class GroupCommit(Generic[Item, Outcome]):
                 ticket.outcomes.append(outcome)
 
     def _group_size(self) -> int:
-        """How many tickets from the front of the queue share the next transaction; at least one."""
+        """The number of tickets at the front of the queue that share the next transaction; at least one."""
         weight = 0
         for number, ticket in enumerate(self._waiting):
             weight += ticket.weight
@@ -88,7 +88,7 @@ class GroupCommit(Generic[Item, Outcome]):
         return len(self._waiting)
 
     def _leave(self, ticket: _Ticket[Item, Outcome]) -> None:
-        """Ends a ticket wherever its thread is, interrupted or done: a leader's group and its successor go on."""
+        """Ends a ticket whose thread is done or was interrupted; releases the leader's group and the next leader."""
         with self._guard:
             for one in (ticket, *ticket.group):
                 if one in self._waiting:

@@ -1,4 +1,4 @@
-"""The brands whose rows this process found locked by other programs: when each is tried again."""
+"""The brands whose rows this process found locked by other programs, and the time of each one's next try."""
 
 import random
 import threading
@@ -11,20 +11,21 @@ from typing import Final
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 8.0
 GROWTH: Final = 3
-"""The pause before a locked brand is tried again grows from the first to the longest: each try moves its spend."""
+"""Factor by which the pause between tries grows, from the first to the longest: each try costs work."""
 
 PAUSE_PER_TRY: Final = 2
-"""A try that takes long is repeated at most a third of the time."""
+"""Least pause in multiples of the last try's duration, so that slow tries take at most a third of the time."""
 
 JITTER: Final = (0.8, 1.2)
+"""Least and largest random factor of a pause."""
 
 LEAST_DELAY_SECONDS: Final = 4.0
 LONGEST_DELAY_SECONDS: Final = 60.0
-"""Between them a message of a locked brand is delayed for as long as the brand is locked already: to move it costs
-work too. One message at a time comes back sooner, for the next try."""
+"""Bounds of the delay of a locked brand's messages. Within them the delay equals the time that the brand has been
+locked, since each return of a message costs work. One message at a time returns sooner, for the next try."""
 
-POSTPONED_REMEMBERED: Final = 10_000
-"""Messages of a brand, the newest, which come back at once when it is free. Others come back at their time."""
+DELAYED_IDS_KEPT: Final = 10_000
+"""Newest delayed messages of a brand that return at once when it is free; older ones return after their delay."""
 
 
 @dataclass
@@ -33,34 +34,40 @@ class _Locked:
     failures: int
     next_try: float
     back_at: float = 0.0
-    """When the message comes back that has the next try."""
+    """The monotonic time at which the message that triggers the next try returns."""
 
-    postponed: deque[str] = field(default_factory=lambda: deque(maxlen=POSTPONED_REMEMBERED))
+    delayed_ids: deque[str] = field(default_factory=lambda: deque(maxlen=DELAYED_IDS_KEPT))
 
 
 class LockedBrands:
-    """Remembers locked brands, and gives one thread at a time the turn to try each of them again."""
+    """The locked brands of a process. One thread at a time may try each of them again."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._locked: dict[int, _Locked] = {}
         self._freed: list[str] = []
 
-    def known(self) -> frozenset[int]:
-        """The brands that were locked when they were last tried."""
+    def ids(self) -> frozenset[int]:
+        """The ids of the brands that were locked at their last try."""
         with self._guard:
             return frozenset(self._locked)
 
-    def found(self, brand_ids: Iterable[int], tried_seconds: float = 0) -> None:
-        """Adds brands that a transaction found locked or slow; those known already keep their next try."""
+    def add(self, brand_ids: Iterable[int], tried_seconds: float = 0) -> None:
+        """Adds brands that a transaction found locked or slow; brands already present keep their next try.
+
+        `tried_seconds`: the duration of that transaction, if it was slow.
+        """
         pause = max(_pause(1), PAUSE_PER_TRY * tried_seconds)
         now = time.monotonic()
         with self._guard:
             for brand_id in brand_ids:
                 self._locked.setdefault(brand_id, _Locked(now, 1, now + pause))
 
-    def take_turns(self, brand_ids: Iterable[int]) -> list[int]:
-        """The brands that the caller must try now. No other thread gets the same turn."""
+    def take_due(self, brand_ids: Iterable[int]) -> list[int]:
+        """The brands that the caller must try now: free ones and those whose next try is due.
+
+        Other threads do not get the same due brands meanwhile.
+        """
         now = time.monotonic()
         with self._guard:
             due = [one for one in sorted(brand_ids) if one not in self._locked or self._locked[one].next_try <= now]
@@ -69,24 +76,24 @@ class LockedBrands:
                     self._locked[brand_id].next_try = now + LONGEST_PAUSE_SECONDS
         return due
 
-    def still_locked(self, brand_id: int, tried_seconds: float) -> None:
-        """A turn failed after so many seconds: the next one comes after a longer pause."""
+    def mark_still_locked(self, brand_id: int, tried_seconds: float) -> None:
+        """Schedules the next try of a brand after a longer pause, since a try failed after so many seconds."""
         with self._guard:
             locked = self._locked.setdefault(brand_id, _Locked(time.monotonic() - tried_seconds, 0, 0.0))
             locked.failures += 1
             locked.next_try = time.monotonic() + max(_pause(locked.failures), PAUSE_PER_TRY * tried_seconds)
 
-    def free(self, brand_id: int) -> None:
-        """A turn was committed."""
+    def mark_free(self, brand_id: int) -> None:
+        """Removes a brand after a try was committed."""
         with self._guard:
             freed = self._locked.pop(brand_id, None)
             if freed is not None:
-                self._freed.extend(freed.postponed)
+                self._freed.extend(freed.delayed_ids)
 
     def delay_ms(self, brand_ids: Collection[int]) -> int:
-        """Milliseconds for which to delay a message of these brands: until the first of them is due to be tried again.
+        """The delay of a message of these brands in milliseconds: until the first of their next tries.
 
-        Where another message comes back for that try, for as long as the brand is locked already; never less than
+        If another message already returns for that try: as long as the brand has been locked. At least
         FIRST_PAUSE_SECONDS.
         """
         now = time.monotonic()
@@ -99,23 +106,26 @@ class LockedBrands:
                     one.back_at = now + seconds
         return int(1000 * seconds)
 
-    def postponed(self, brand_ids: Iterable[int], redis_id: str | None) -> None:
-        """Notes a delayed message of these brands, for `take_freed`; None: RabbitMQ cannot bring it back sooner."""
+    def add_delayed(self, brand_ids: Iterable[int], redis_id: str | None) -> None:
+        """Stores the id of a delayed message of these brands, for `take_freed`.
+
+        None: the broker is RabbitMQ, which cannot return a message before its delay ends.
+        """
         if redis_id is None:
             return
         with self._guard:
             for brand_id in brand_ids:
                 if brand_id in self._locked:
-                    self._locked[brand_id].postponed.append(redis_id)
+                    self._locked[brand_id].delayed_ids.append(redis_id)
 
     def take_freed(self) -> list[str]:
-        """The noted messages of brands that are free since the last call, whether they came back meanwhile or not."""
+        """The ids of delayed messages of brands that became free since the last call; some may be back already."""
         with self._guard:
             freed, self._freed = self._freed, []
         return freed
 
     def forget(self) -> None:
-        """Forgets all of them: for another database."""
+        """Removes all brands, before another database is used."""
         with self._guard:
             self._locked.clear()
             self._freed.clear()
@@ -134,4 +144,4 @@ def _pause(failures: int) -> float:
 
 
 locked_brands: Final = LockedBrands()
-"""Those of this process. Another process finds out for itself."""
+"""The locked brands of this process; each process has its own."""

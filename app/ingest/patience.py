@@ -1,4 +1,4 @@
-"""How long a transaction of spend waits for locks: in proportion to how long such transactions take here lately."""
+"""Lock timeouts of transactions that count spend, in proportion to the recent duration of such transactions here."""
 
 import threading
 from typing import Final
@@ -10,31 +10,31 @@ SMOOTHING: Final = 0.2
 """Weight of the newest transaction in the running mean."""
 
 TRANSACTIONS_BEHIND: Final = 20
-"""A transaction of ours may wait for so many others of ours, which write the same counters, before it gives up."""
+"""Timeout for counters, in multiples of a transaction's mean duration: other transactions of ours write them too."""
 
 TRANSACTIONS_FOR_A_BRAND: Final = 4
-"""Other holders of a brand's row, edits and ticks, are quicker than that."""
+"""Timeout for a brand's row, in multiples of the mean duration: edits and ticks lock it for less."""
 
 LEAST_OWN_MS: Final = 3_000
 LONGEST_BRANDS_MS: Final = 5_000
 LEAST_SHARE: Final = 4
-"""A transaction that has waited for its counters already still waits a quarter of the bound for the brands."""
+"""Divisor: a transaction that has already waited for counters still waits 1/4 of the timeout for brands."""
 
 
-class Pace:
-    """The running mean of this process's committed transactions of spend, and the patience that follows from it."""
+class CommitPace:
+    """The running mean duration of this process's commits of spend, and the lock timeouts that follow from it."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self.mean_seconds = 0.0
 
-    def took(self, seconds: float) -> None:
-        """A transaction was committed after so many seconds, its waits for locks included."""
+    def add(self, seconds: float) -> None:
+        """Adds the duration of a committed transaction to the mean, including its waits for locks."""
         with self._guard:
             self.mean_seconds += SMOOTHING * (seconds - self.mean_seconds)
 
-    def patience(self) -> LockTimeouts:
-        """How long the next transaction waits: longer on a slow or busy machine, within the settings' bounds."""
+    def lock_timeouts(self) -> LockTimeouts:
+        """The lock timeouts of the next transaction: longer on a slow or busy machine, within the settings' bounds."""
         mean_ms = 1000 * self.mean_seconds
         read = settings()
         brands_ms = max(read.ingest_lock_timeout_ms, min(int(TRANSACTIONS_FOR_A_BRAND * mean_ms), LONGEST_BRANDS_MS))

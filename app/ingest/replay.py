@@ -1,4 +1,4 @@
-"""Rejected inputs read again, after what was wrong with them was mended: in batches, counted as all spend is."""
+"""Replays rejected inputs after their fault was corrected: parses them again in batches and counts them as new ones."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -6,9 +6,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from app.ingest.by_brand import BrandsHeldUp
+from app.ingest.by_brand import BrandsTimedOut
 from app.ingest.count import Counted
-from app.ingest.ingest import count_events, count_totals, report
+from app.ingest.ingest import count_events, count_totals, log_counted
 from db.engine import committed, snapshot
 from db.repository.ledger import rejected
 from db.repository.ledger.rejected import Chosen, Waiting, as_json
@@ -20,13 +20,13 @@ from domain.inputs import MAX_EVENTS_PER_MESSAGE
 from runtime import clock
 
 CLAIM: Final = timedelta(minutes=10)
-"""For how long inputs are nobody else's to replay: far longer than a batch takes. After a crash they wait that long."""
+"""How long a replay claims inputs for itself: far longer than a batch takes. After a crash they wait until it ends."""
 
 ALL: Final = Chosen()
 
 
 class Replayed(NamedTuple):
-    """How many inputs were read again: taken, known already, refused again; and left, because their brand is locked."""
+    """Numbers of replayed inputs: newly counted, duplicates, rejected again, and not counted because of a lock."""
 
     taken: int = 0
     known: int = 0
@@ -35,48 +35,51 @@ class Replayed(NamedTuple):
 
     @property
     def total(self) -> int:
-        """How many were read again."""
+        """The number of replayed inputs, without those of locked brands."""
         return self.taken + self.known + self.rejected
 
     def plus(self, other: "Replayed") -> "Replayed":
-        """Both together."""
+        """The sums of both."""
         return Replayed(*map(sum, zip(self, other, strict=True)))
 
 
-class Outcome(NamedTuple):
-    """What became of some inputs, and which of them leave the list."""
+class GroupReplay(NamedTuple):
+    """The numbers of a group of inputs, and the ids of those that are settled and leave the list."""
 
     replayed: Replayed
-    leaving: list[int]
+    settled_ids: list[int]
 
 
-Progress = Callable[[int, int], None]
-"""Is told how many inputs are done, and of how many."""
+ReportProgress = Callable[[int, int], None]
+"""Called with the number of inputs done and their total."""
 
 
 def replay(row: Waiting) -> bool:
-    """Replays one input; whether it was taken, or known. One that is refused again waits on, with the reason of now."""
+    """Replays one input; returns whether it was counted or a duplicate.
+
+    An input that is rejected again stays listed, with its new reason.
+    """
     done = replay_chosen(Chosen(ids=[row.id]))
     return done.taken + done.known > 0
 
 
-def replay_chosen(chosen: Chosen = ALL, progress: Progress = lambda _done, _of: None) -> Replayed:
-    """Replays the chosen inputs that wait now, some thousand at a time, and says what became of them.
+def replay_chosen(chosen: Chosen = ALL, progress: ReportProgress = lambda _done, _of: None) -> Replayed:
+    """Replays the chosen inputs that are listed now, thousands at a time; returns their numbers.
 
-    Each input is counted before it is taken off the list, so that a crash between the two loses nothing: it is read
-    again, and known. What another process is replaying is left to that one. Inputs of a locked brand wait on.
+    Each input is counted before it leaves the list: after a crash between the two it is replayed again, as a duplicate.
+    Skips inputs that another process is replaying. Inputs of a locked brand stay listed.
     """
     with snapshot() as connection:
         total, up_to = rejected.extent(connection, chosen)
     done, after = Replayed(), 0
-    while rows := _claimed(chosen, after, up_to):
-        done = done.plus(_replayed(rows))
+    while rows := _claim(chosen, after, up_to):
+        done = done.plus(_replay_claimed(rows))
         after = rows[-1].id
         progress(done.total + done.held_up, total)
     return done
 
 
-def _claimed(chosen: Chosen, after: int, up_to: int) -> list[Waiting]:
+def _claim(chosen: Chosen, after: int, up_to: int) -> list[Waiting]:
     at = clock.now()
     claim = partial(
         rejected.claim,
@@ -89,36 +92,36 @@ def _claimed(chosen: Chosen, after: int, up_to: int) -> list[Waiting]:
     return committed(claim)
 
 
-def _replayed(rows: Sequence[Waiting]) -> Replayed:
-    """Replays claimed inputs, those of one kind and one sender's brand together, and gives them back."""
+def _replay_claimed(rows: Sequence[Waiting]) -> Replayed:
+    """Replays claimed inputs, grouped by kind and sender's brand, then releases their claims."""
     groups: defaultdict[tuple[str, int | None], list[Waiting]] = defaultdict(list)
     for row in rows:
         groups[row.kind, row.only_brand_id].append(row)
-    done, leaving = Replayed(), list[int]()
+    done, settled_ids = Replayed(), list[int]()
     try:
         for (kind, only_brand_id), some in groups.items():
-            outcome = _sent_again(some) if kind == rejected.MESSAGE else _read_again(kind, only_brand_id, some)
-            done = done.plus(outcome.replayed)
-            leaving += outcome.leaving
+            result = _send_again(some) if kind == rejected.MESSAGE else _count_again(kind, only_brand_id, some)
+            done = done.plus(result.replayed)
+            settled_ids += result.settled_ids
     finally:
         ids = [row.id for row in rows]
-        committed(lambda connection: rejected.settle(connection, ids, leaving, clock.now()))
+        committed(lambda connection: rejected.settle(connection, ids, settled_ids, clock.now()))
     return done
 
 
-def _read_again(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> Outcome:
-    """Counts the inputs; those of brands that stay locked wait on."""
+def _count_again(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> GroupReplay:
+    """Counts the inputs of one group; inputs of brands that stay locked are not settled."""
     try:
-        return _counted(kind, only_brand_id, rows)
-    except BrandsHeldUp as error:
-        locked = {as_json(one.payload) for one in error.left}
+        return _count_group(kind, only_brand_id, rows)
+    except BrandsTimedOut as error:
+        locked = {as_json(one.payload) for one in error.uncounted}
     free = [row for row in rows if as_json(row.payload) not in locked]
-    outcome = _counted(kind, only_brand_id, free) if free else Outcome(Replayed(), [])
-    return outcome._replace(replayed=outcome.replayed._replace(held_up=len(rows) - len(free)))
+    result = _count_group(kind, only_brand_id, free) if free else GroupReplay(Replayed(), [])
+    return result._replace(replayed=result.replayed._replace(held_up=len(rows) - len(free)))
 
 
-def _counted(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> Outcome:
-    """One input may wait for several reasons, a row each: it is counted once."""
+def _count_group(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> GroupReplay:
+    """Counts each distinct input once, also if it is listed several times with different reasons."""
     by_input: defaultdict[str, list[Waiting]] = defaultdict(list)
     for row in rows:
         by_input[as_json(row.payload)].append(row)
@@ -127,38 +130,38 @@ def _counted(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> O
     refused: defaultdict[str, set[str]] = defaultdict(set)
     for rejection in counted.rejections:
         refused[as_json(rejection.payload)].add(str(rejection.reason))
-    again = sum(len(some) for text, some in by_input.items() if text in refused)
-    leaving = [row.id for text, some in by_input.items() for row in some if row.reason not in refused[text]]
-    return Outcome(Replayed(counted.taken, len(rows) - counted.taken - again, again), leaving)
+    rejected_again = sum(len(some) for text, some in by_input.items() if text in refused)
+    settled_ids = [row.id for text, some in by_input.items() for row in some if row.reason not in refused[text]]
+    return GroupReplay(Replayed(counted.taken, len(rows) - counted.taken - rejected_again, rejected_again), settled_ids)
 
 
 def _count(kind: str, payloads: Sequence[Any], only_brand_id: int | None) -> Counted:
     if kind == rejected.REPORTED_TOTAL:
         counted = count_totals(payloads, only_brand_id)
-        report("totals.ingested", counted, Cause.REPORTED_TOTAL)
+        log_counted("totals.ingested", counted, Cause.REPORTED_TOTAL)
     else:
         counted = count_events(payloads, only_brand_id)
-        report("spend.ingested", counted, Cause.SPEND)
+        log_counted("spend.ingested", counted, Cause.SPEND)
     return counted
 
 
-def _sent_again(rows: Sequence[Waiting]) -> Outcome:
-    leaving = [row.id for row in rows if _is_sent(row.payload)]
-    return Outcome(Replayed(taken=len(leaving), rejected=len(rows) - len(leaving)), leaving)
+def _send_again(rows: Sequence[Waiting]) -> GroupReplay:
+    settled_ids = [row.id for row in rows if _send(row.payload)]
+    return GroupReplay(Replayed(taken=len(settled_ids), rejected=len(rows) - len(settled_ids)), settled_ids)
 
 
-def _is_sent(payload: Any) -> bool:
-    """Enqueues a kept message anew, without the options that tell of its failures; false where it cannot be."""
-    sound = (
+def _send(payload: Any) -> bool:
+    """Enqueues a kept message again, without the options of its failures; returns false if that is impossible."""
+    is_sendable = (
         isinstance(payload, dict)
         and isinstance(payload.get("actor_name"), str)
         and payload["actor_name"] in QUEUE_OF
         and isinstance(payload.get("args"), list)
         and isinstance(payload.get("kwargs"), dict)
     )
-    if sound:
+    if is_sendable:
         try:
             enqueue(payload["actor_name"], payload["args"], payload["kwargs"])
         except MessageTooLarge:
             return False
-    return sound
+    return is_sendable

@@ -1,4 +1,4 @@
-"""Batches as programs hand them in over HTTP: what would be refused is kept and told at once, the rest goes on."""
+"""Validates batches sent over HTTP: stores and returns the rejections at once; the valid inputs go on to the queue."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -19,45 +19,48 @@ from runtime.settings import settings
 
 Draft = TypeVar("Draft", SpendDraft, TotalDraft)
 
-InvalidInput = dict[int, Rejection]
-"""What is wrong with inputs, by their places in the batch."""
+RejectionsByPlace = dict[int, Rejection]
+"""Rejections by the position of their input in the batch, from 0."""
 
 
-def keep_refused_events(payloads: Sequence[object], brand_id: int | None) -> InvalidInput:
-    """Keeps the spend events that would be refused as things are, and returns them; counts none of the others.
+def keep_invalid_events(payloads: Sequence[object], brand_id: int | None) -> RejectionsByPlace:
+    """Stores and returns the rejections of spend events that are invalid now; counts none of the valid ones.
 
-    `brand_id`: the only brand whose campaigns the sender knows; None knows all.
+    `brand_id`: the only brand whose campaigns the sender may name; None: all brands.
     """
     read = [read_event(payload) for payload in payloads]
-    return _keep_refused(rejected.SPEND_EVENT, read, judge_event, settings().max_event_age, brand_id)
+    return _keep_invalid(rejected.SPEND_EVENT, read, judge_event, settings().max_event_age, brand_id)
 
 
-def keep_refused_totals(payloads: Sequence[object], brand_id: int | None) -> InvalidInput:
-    """The same for reported totals."""
+def keep_invalid_totals(payloads: Sequence[object], brand_id: int | None) -> RejectionsByPlace:
+    """Stores and returns the rejections of reported totals that are invalid now; counts none of the valid ones.
+
+    `brand_id`: the only brand whose campaigns the sender may name; None: all brands.
+    """
     read = [read_total(payload) for payload in payloads]
-    return _keep_refused(rejected.REPORTED_TOTAL, read, judge_total, settings().max_total_age, brand_id)
+    return _keep_invalid(rejected.REPORTED_TOTAL, read, judge_total, settings().max_total_age, brand_id)
 
 
-def _keep_refused(
+def _keep_invalid(
     kind: str,
     read: Sequence[Draft | Rejection],
     judge: Callable[[Draft, Mapping[CampaignKey, CampaignMatch], datetime, AgeBounds], object],
     oldest: timedelta | None,
     brand_id: int | None,
-) -> InvalidInput:
-    def keep(connection: Connection) -> InvalidInput:
+) -> RejectionsByPlace:
+    def keep(connection: Connection) -> RejectionsByPlace:
         at = clock.now()
         keys = {draft.campaign for draft in read if not isinstance(draft, Rejection)}
         known, within = find_campaigns(connection, keys, brand_id), bounds(connection, oldest, at)
         judged = [draft if isinstance(draft, Rejection) else judge(draft, known, at, within) for draft in read]
-        refused = _refused(judged)
-        rejected.keep(connection, kind, refused.values(), at, brand_id)
+        rejections = _rejections_by_place(judged)
+        rejected.keep(connection, kind, rejections.values(), at, brand_id)
         if kind == rejected.SPEND_EVENT:
-            sequences.append(connection, runs_in(rejection.payload for rejection in refused.values()), at, brand_id)
-        return refused
+            sequences.append(connection, runs_in(rejection.payload for rejection in rejections.values()), at, brand_id)
+        return rejections
 
     return committed(keep)
 
 
-def _refused(judged: Sequence[object]) -> InvalidInput:
-    return {place: found for place, found in enumerate(judged) if isinstance(found, Rejection)}
+def _rejections_by_place(judged: Sequence[object]) -> RejectionsByPlace:
+    return {place: result for place, result in enumerate(judged) if isinstance(result, Rejection)}

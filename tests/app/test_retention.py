@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.ingest.ingest import count_events, count_totals
-from app.ingest.submissions import keep_refused_events, keep_refused_totals
+from app.ingest.submissions import keep_invalid_events, keep_invalid_totals
 from db.engine import committed
 from db.repository.ledger import ledger
 from runtime.settings import settings
@@ -96,9 +96,9 @@ def test_total_whose_local_day_begins_in_a_dropped_month_is_too_old(world: World
 def test_spend_sent_by_http_is_checked_against_the_ledgers_floor(world: World, campaign: int) -> None:
     drop_before("2026-05-01T00:00:00Z")
     events = [world.event(campaign, 1, OLD), world.event(campaign, 1, GOOD)]
-    assert {place: found.reason for place, found in keep_refused_events(events, None).items()} == {0: "too_old"}
+    assert {place: found.reason for place, found in keep_invalid_events(events, None).items()} == {0: "too_old"}
     totals = [total(campaign, "2026-06-01"), total(campaign, "2026-04-01")]
-    assert {place: found.reason for place, found in keep_refused_totals(totals, None).items()} == {1: "too_old"}
+    assert {place: found.reason for place, found in keep_invalid_totals(totals, None).items()} == {1: "too_old"}
 
 
 def test_database_creates_no_month_below_the_ledgers_floor(world: World, campaign: int) -> None:

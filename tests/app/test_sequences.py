@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from app import sequences
-from app.ingest.submissions import keep_refused_events
+from app.ingest.submissions import keep_invalid_events
 from db.engine import transaction
 from db.repository.ledger import sequences as repository
 from db.repository.ledger.sequences import (
@@ -119,7 +119,7 @@ def test_another_brands_key_neither_fills_nor_makes_gaps_of_a_source(
     for number in (1, 10**12):
         event = world.event(other, 1, source="bidder", sequence=number)
         if by_http:
-            keep_refused_events([{**event, "amount_micros": "x"}], world.brand_of(other))
+            keep_invalid_events([{**event, "amount_micros": "x"}], world.brand_of(other))
         else:
             ingest_spend(events=[event], only_brand_id=world.brand_of(other))
     refresh_spend()

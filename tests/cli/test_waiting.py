@@ -189,7 +189,7 @@ def test_redelivered_message_does_not_change_its_receipt(world: World, campaign:
 
 def test_delayed_part_of_a_message_has_its_own_receipt(world: World, campaign: int) -> None:
     name = receipts.new_name(receipts.new_submission())
-    locked_brands.found([world.brand_of(campaign)], tried_seconds=30)
+    locked_brands.add([world.brand_of(campaign)], tried_seconds=30)
     try:
         ingest_spend(events=[world.event(campaign, 1), {}], receipt=name)
     finally:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field, model_validator
 from app.access import Caller
 from app.ingest import submissions
 from app.ingest.count import Counted
-from app.ingest.ingest import count_events, count_totals, report
-from app.ingest.submissions import InvalidInput
+from app.ingest.ingest import count_events, count_totals, log_counted
+from app.ingest.submissions import RejectionsByPlace
 from db.repository.ledger.rejected import printable
 from delivery.outgoing import send_events, send_totals
 from domain.campaigns import EffectiveStatus
@@ -138,7 +138,7 @@ class CountedNow(BaseModel):
 class _Way:
     """How one kind of input goes in."""
 
-    keep_refused: Callable[[Sequence[object], int | None], InvalidInput]
+    keep_refused: Callable[[Sequence[object], int | None], RejectionsByPlace]
     enqueue: Callable[[list[object], dict[str, int]], object]
     count: Callable[[Sequence[object], int | None], Counted]
     event: str
@@ -146,14 +146,14 @@ class _Way:
 
 
 EVENTS: Final = _Way(
-    submissions.keep_refused_events,
+    submissions.keep_invalid_events,
     lambda events, limit: send_events(events, **limit),
     count_events,
     "spend.ingested",
     Cause.SPEND,
 )
 TOTALS: Final = _Way(
-    submissions.keep_refused_totals,
+    submissions.keep_invalid_totals,
     lambda totals, limit: send_totals(totals, **limit),
     count_totals,
     "totals.ingested",
@@ -197,7 +197,7 @@ def _enqueued(way: _Way, caller: Caller, payloads: list[Any]) -> Taken:
     """Keeps what is refused, then enqueues the rest: a retry after a failure between repeats no spend."""
     refused = way.keep_refused(payloads, caller.brand_id)
     if refused:
-        report(way.event, Counted(rejections=tuple(refused.values())), way.cause)
+        log_counted(way.event, Counted(rejections=tuple(refused.values())), way.cause)
     good = [payload for place, payload in enumerate(payloads) if place not in refused]
     if good:
         way.enqueue(good, {} if caller.brand_id is None else {"only_brand_id": caller.brand_id})
@@ -206,7 +206,7 @@ def _enqueued(way: _Way, caller: Caller, payloads: list[Any]) -> Taken:
 
 def _counted(way: _Way, caller: Caller, payloads: list[Any]) -> CountedNow:
     counted = way.count(payloads, caller.brand_id)
-    report(way.event, counted, way.cause)
+    log_counted(way.event, counted, way.cause)
     refused = _by_place(payloads, counted.rejections)
     return CountedNow(
         accepted=counted.taken,
@@ -227,7 +227,7 @@ def _counted(way: _Way, caller: Caller, payloads: list[Any]) -> CountedNow:
     )
 
 
-def _by_place(payloads: list[Any], rejections: Sequence[Rejection]) -> InvalidInput:
+def _by_place(payloads: list[Any], rejections: Sequence[Rejection]) -> RejectionsByPlace:
     """Equal numbers and texts may be one object at several places: each rejection of it takes the next."""
     places: dict[int, deque[int]] = {}
     for place, payload in enumerate(payloads):
@@ -235,7 +235,7 @@ def _by_place(payloads: list[Any], rejections: Sequence[Rejection]) -> InvalidIn
     return {places[id(rejection.payload)].popleft(): rejection for rejection in rejections}
 
 
-def _rejections(refused: InvalidInput) -> list[RejectedInput]:
+def _rejections(refused: RejectionsByPlace) -> list[RejectedInput]:
     return [
         RejectedInput(
             index=place,

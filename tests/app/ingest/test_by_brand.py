@@ -9,7 +9,7 @@ import pytest
 import structlog.testing
 
 from app.ingest import by_brand, ingest
-from app.ingest.by_brand import Result
+from app.ingest.by_brand import BatchResult
 from app.ingest.locked_brands import locked_brands
 from runtime.settings import settings
 from tests.app.ingest.test_locked_brands import ROW_OF_ITS_DAY, ROW_OF_THE_BRAND, delayed, locked
@@ -44,16 +44,16 @@ def campaigns(world: World) -> list[int]:
     return made
 
 
-def commit_group(world: World, messages: Sequence[Sequence[int]]) -> list[Result]:
+def commit_group(world: World, messages: Sequence[Sequence[int]]) -> list[BatchResult]:
     """Commits messages as one group, each with an event of 2 micros for each of its campaigns; returns the results."""
     read = [[world.event(campaign, 2) for campaign in message] for message in messages]
     batches = [batch for payloads in read for batch in ingest.EVENTS.of_messages([payloads])]
-    return ingest.EVENTS.committer().commit(batches, locked_brands.known())
+    return ingest.EVENTS.committer().commit(batches, locked_brands.ids())
 
 
-def left_brands(results: Sequence[Result]) -> list[list[int]]:
+def left_brands(results: Sequence[BatchResult]) -> list[list[int]]:
     """The ids of the brands whose events each message left uncounted."""
-    return [[one.brand_id for one in result.counted.left] for result in results]
+    return [[one.brand_id for one in result.counted.uncounted] for result in results]
 
 
 @pytest.mark.parametrize("statement", [ROW_OF_THE_BRAND, ROW_OF_ITS_DAY])
@@ -66,7 +66,7 @@ def test_only_events_of_a_locked_brand_are_left_out_of_the_transaction(
     assert left_brands(results) == [[stuck], [], [stuck]]
     assert [result.counted.taken for result in results] == [BRANDS - 1, 2, 2]
     assert [result.error for result in results] == [None] * 3
-    assert locked_brands.known() == {stuck}
+    assert locked_brands.ids() == {stuck}
     assert transactions(sent) <= 2
     with locked(world, stuck, statement), statements() as sent:
         assert left_brands(commit_group(world, [campaigns])) == [[stuck]]
@@ -86,7 +86,7 @@ def test_locked_campaign_of_a_crossing_brand_leaves_out_the_brand(world: World, 
         assert left_brands(commit_group(world, [campaigns])) == [[stuck]]
     (result,) = commit_group(world, [campaigns])
     assert left_brands([result]) == [[stuck]]
-    again, remaining = ingest.EVENTS.committer().try_again([*result.counted.left])
+    again, remaining = ingest.EVENTS.committer().try_again([*result.counted.uncounted])
     eventually(lambda: bool(again) or bool(ingest.EVENTS.committer().try_again(remaining)[0]))
     assert not world.is_active(campaigns[3])
     world.verify()
@@ -119,7 +119,7 @@ def test_contention_with_own_transactions_splits_nothing_and_marks_no_brand(
         assert lines(logged, "brand.locked") == []
 
     at_once(contend, commit)
-    assert locked_brands.known() == frozenset()
+    assert locked_brands.ids() == frozenset()
     world.verify()
 
 
@@ -135,7 +135,7 @@ def test_transaction_waits_when_many_of_its_brands_are_locked(
         timer.start()
         assert left_brands(commit_group(world, [campaigns])) == [[]]
         timer.join()
-    assert locked_brands.known() == frozenset()
+    assert locked_brands.ids() == frozenset()
     world.verify()
 
 
@@ -148,19 +148,19 @@ def test_many_brands_locked_for_long_are_left_out_in_one_step(
         stranger.execute("SELECT FROM brands WHERE id = ANY(%s) FOR UPDATE", [brands])
         (result,) = commit_group(world, [campaigns])
         stranger.rollback()
-    assert sorted(one.brand_id for one in result.counted.left) == brands
+    assert sorted(one.brand_id for one in result.counted.uncounted) == brands
     assert transactions(sent) <= by_brand.TRIES + 2
     again, remaining = retried(result)
     assert (sum(one.counted.taken for one in again), remaining) == (9, [])
     world.verify()
 
 
-def retried(result: Result) -> tuple[list[Result], list[Any]]:
+def retried(result: BatchResult) -> tuple[list[BatchResult], list[Any]]:
     """The results of left-out events at their next try."""
-    outcome: list[tuple[list[Result], list[Any]]] = []
+    outcome: list[tuple[list[BatchResult], list[Any]]] = []
 
     def has_turn() -> bool:
-        outcome[:] = [ingest.EVENTS.committer().try_again(result.counted.left)]
+        outcome[:] = [ingest.EVENTS.committer().try_again(result.counted.uncounted)]
         return bool(outcome[0][0])
 
     eventually(has_turn)
@@ -185,10 +185,10 @@ def test_waiting_caller_gets_each_input_that_was_not_counted_because_of_a_lock(
     world.execute("UPDATE brand_days SET spent_micros = %s WHERE brand_id = %s", 2**63 - 10, stuck)
     inputs = [world.event(campaigns[0], micros) for micros in (1, 100, 2)]
     with locked(world, stuck):
-        locked_brands.found([stuck])
-        with pytest.raises(by_brand.BrandsHeldUp) as told:
+        locked_brands.add([stuck])
+        with pytest.raises(by_brand.BrandsTimedOut) as told:
             ingest.count_events(inputs)
-    payloads = [one.payload for one in told.value.left]
+    payloads = [one.payload for one in told.value.uncounted]
     assert all(one in inputs for one in payloads)
     counted = ingest.count_events(inputs)
     assert (counted.taken, len(counted.rejections)) == (2, 1)

@@ -13,7 +13,7 @@ import pytest
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.exc import OperationalError
 
-from app.ingest.by_brand import BrandsHeldUp
+from app.ingest.by_brand import BrandsTimedOut
 from app.ingest.ingest import count_events, count_totals
 from app.ingest.locked_brands import (
     FIRST_PAUSE_SECONDS,
@@ -180,7 +180,7 @@ def test_delayed_spend_is_delayed_again_until_its_next_try_is_due(world: World, 
     brand = world.brand_of(campaigns[0])
     with locked(world, brand):
         world.spend(campaigns[0], 1)
-    locked_brands.found([brand], tried_seconds=30)
+    locked_brands.add([brand], tried_seconds=30)
     (first,) = delayed()
     ingest_spend(**first.kwargs)
     assert [message.kwargs for message in delayed()] == [first.kwargs] * 2
@@ -254,7 +254,7 @@ def test_waiting_caller_gets_the_locked_brand_after_all_others_are_counted(
     with locked(world, world.brand_of(campaigns[1])):
         with pytest.raises(OperationalError, match="lock timeout") as told:
             count(inputs)
-        assert isinstance(told.value, BrandsHeldUp)
+        assert isinstance(told.value, BrandsTimedOut)
         assert told.value.brand_ids == [world.brand_of(campaigns[1])]
         assert spent(world, campaigns) == [8, 1, 8, 8, 8]
     counted = count(inputs)
@@ -268,70 +268,70 @@ def test_waiting_caller_gets_the_locked_brand_after_all_others_are_counted(
 
 def test_one_thread_at_a_time_tries_a_locked_brand() -> None:
     brands = LockedBrands()
-    brands.found([7])
-    assert brands.known() == {7}
-    assert brands.take_turns([7]) == []
+    brands.add([7])
+    assert brands.ids() == {7}
+    assert brands.take_due([7]) == []
     turns: list[int] = []
 
     def has_turn() -> bool:
-        turns.extend(brands.take_turns([7]))
+        turns.extend(brands.take_due([7]))
         return bool(turns)
 
     eventually(has_turn)
-    at_once(*[lambda: turns.extend(brands.take_turns([7]))] * 4)
+    at_once(*[lambda: turns.extend(brands.take_due([7]))] * 4)
     assert turns == [7]
-    brands.free(7)
-    assert brands.known() == frozenset()
+    brands.mark_free(7)
+    assert brands.ids() == frozenset()
 
 
 def test_brand_that_is_not_locked_is_tried_at_once() -> None:
     brands = LockedBrands()
-    brands.found([7])
-    assert brands.take_turns([7, 8]) == [8]
+    brands.add([7])
+    assert brands.take_due([7, 8]) == [8]
 
 
 def test_pause_between_tries_grows_up_to_its_bound() -> None:
     pauses = []
     for failures in range(8):
         brands = LockedBrands()
-        brands.found([7])
+        brands.add([7])
         for _ in range(failures):
-            brands.still_locked(7, tried_seconds=0)
+            brands.mark_still_locked(7, tried_seconds=0)
         pauses.append(brands.delay_ms([7]) / 1000)
     low, high = JITTER
     for number, pause in enumerate(pauses):
         expected = min(FIRST_PAUSE_SECONDS * GROWTH**number, LONGEST_PAUSE_SECONDS)
         assert low * expected - 0.1 <= pause <= high * high * expected
-    brands.still_locked(7, tried_seconds=60)
+    brands.mark_still_locked(7, tried_seconds=60)
     assert brands.delay_ms([7]) >= 119_000
 
 
 def test_one_message_is_delayed_until_the_next_try_and_all_others_longer() -> None:
     brands = LockedBrands()
-    brands.found([7])
+    brands.add([7])
     assert brands.delay_ms([7]) < 2_000
     assert all(brands.delay_ms([7]) >= 1_000 * LEAST_DELAY_SECONDS for _ in range(5))
     assert brands.delay_ms([7, 8]) >= 1_000 * LEAST_DELAY_SECONDS
-    brands.found([8])
+    brands.add([8])
     assert brands.delay_ms([7, 8]) < 2_000
 
 
 def test_delayed_messages_of_a_freed_brand_are_returned_once() -> None:
     brands = LockedBrands()
-    brands.found([7, 8])
-    brands.postponed([7], "one")
-    brands.postponed([7, 8, 9], "two")
-    brands.postponed([8], None)
+    brands.add([7, 8])
+    brands.add_delayed([7], "one")
+    brands.add_delayed([7, 8, 9], "two")
+    brands.add_delayed([8], None)
     assert brands.take_freed() == []
-    brands.free(7)
+    brands.mark_free(7)
     assert brands.take_freed() == ["one", "two"]
-    brands.free(8)
+    brands.mark_free(8)
     assert (brands.take_freed(), brands.take_freed()) == (["two"], [])
 
 
 def test_message_is_delayed_until_the_first_of_its_brands_is_due() -> None:
     brands = LockedBrands()
-    brands.found([7], tried_seconds=100)
-    brands.found([8])
+    brands.add([7], tried_seconds=100)
+    brands.add([8])
     assert brands.delay_ms([7, 8]) < 2_000
     assert 900 <= brands.delay_ms([9]) < 2_000
