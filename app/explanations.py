@@ -52,10 +52,10 @@ def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explain
         named = key if isinstance(key, int) else ":".join(key)
         is_unknown = refused.reason is Reason.UNKNOWN_CAMPAIGN
         raise InvalidValue("campaign", f"there is no campaign {named}" if is_unknown else refused.detail) from None
-    standing = load(connection, [account.brand_id], at, [account.campaign_id])[0]
+    state = load(connection, [account.brand_id], at, [account.campaign_id])[0]
     progress = passes.progress(connection, [account.brand_id]).get(account.brand_id)
     name = str(catalog.campaign(connection, account.campaign_id)["name"])
-    return Explained(name, account, explain(standing.campaign, at), standing.effective_status, progress)
+    return Explained(name, account, explain(state.campaign, at), state.effective_status, progress)
 
 
 def progress_fields(progress: Progress) -> dict[str, Any]:

@@ -105,8 +105,8 @@ def _grow(connection: psycopg.Connection[Any], campaigns: int) -> None:
 def _job(stage: BenchStage, job: str, times: int) -> list[float]:
     argv = [sys.executable, "-m", "benchmarks.jobs", job, str(times)]
     env = {**stage.env(), "LOG_LEVEL": "ERROR"}
-    told = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=env)
-    taken: list[float] = json.loads(told.stdout.splitlines()[-1])
+    completed = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=env)
+    taken: list[float] = json.loads(completed.stdout.splitlines()[-1])
     return taken
 
 

@@ -116,14 +116,14 @@ def main() -> int:
                 warm, batches = spend.batches(ingest.WARM, 200), spend.batches(MESSAGES, A_MESSAGE)
                 taken.append(rate(stage, machines[:number], batches, warm))
         lines = list(footprint(stage))
-    print("| worker machines, of one process each | events/s | slowest and fastest | beside one, and its spread |")
+    print("| worker machines, of one process each | events/s | slowest and fastest | ratio to one, and its spread |")
     print("|---:|---:|---:|---:|")
     for number, taken in rates.items():
         beside = sorted(two / one for one, two in zip(rates[1], taken, strict=True))
         spread = f"{min(taken):,.0f} to {max(taken):,.0f}"
         ratios = f"{median(beside):.2f}, {beside[0]:.2f} to {beside[-1]:.2f}"
         print(f"| {number} | {median(taken):,.0f} | {spread} | {ratios} |")
-    print("\n| what | |\n|---|---:|")
+    print("\n| figure | |\n|---|---:|")
     print("\n".join(lines))
     return 0
 

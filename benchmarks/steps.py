@@ -34,8 +34,8 @@ def measured(stage: BenchStage, together: int, seed: int) -> Taken:
     with stage.copied():
         stage.put(workload.messages(spend.batches(MESSAGES, A_MESSAGE)))
         argv = [sys.executable, "-m", "benchmarks.stepwise", str(together)]
-        told = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=stage.env())
-    seconds, steps = json.loads(told.stdout.splitlines()[-1])
+        completed = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=stage.env())
+    seconds, steps = json.loads(completed.stdout.splitlines()[-1])
     return Taken(seconds, steps)
 
 

@@ -91,8 +91,8 @@ class BrandsTimedOut(OperationalError):
     """A lock timeout or statement timeout of some brands. `uncounted`: their inputs; all others were counted."""
 
     def __init__(self, uncounted: Sequence[UncountedInput], error: DatabaseError) -> None:
-        said = error.orig if isinstance(error, DBAPIError) else error
-        super().__init__(None, None, said or error)
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        super().__init__(None, None, cause or error)
         self.uncounted = uncounted
 
     @property
@@ -270,9 +270,9 @@ def _are_few(locked: Collection[int], attempt: Attempt) -> bool:
 
 def _mark_locked(brand_ids: Collection[int], error: DatabaseError, tried_seconds: float = 0) -> None:
     locked_brands.add(brand_ids, tried_seconds)
-    said = error.orig if isinstance(error, DBAPIError) else error
+    cause = error.orig if isinstance(error, DBAPIError) else error
     for brand_id in sorted(brand_ids):
-        log.warning("brand.locked", brand_id=brand_id, error=type(said).__name__)
+        log.warning("brand.locked", brand_id=brand_id, error=type(cause).__name__)
 
 
 def _find_locked_rows(attempt: Attempt, *, is_last: bool) -> set[LockedRow]:

@@ -208,7 +208,7 @@ def test_no_job_changes_more_campaigns_in_one_transaction_than_a_part(world: Wor
     assert max(row["rows"] for row in sizes) == PART
 
 
-# --- what happens meanwhile
+# --- events during a pass
 
 
 def test_limit_raised_during_a_pass_leaves_all_campaigns_active(world: World, large: Large) -> None:
@@ -449,7 +449,7 @@ def test_rolled_back_transaction_enqueues_no_pass(world: World, large: Large) ->
     assert is_empty("enforcement")
 
 
-# --- what is known of a brand's holds
+# --- stored holds of a brand
 
 
 def test_next_spend_pauses_a_campaign_inserted_by_sql_into_an_exhausted_brand(world: World, noon: datetime) -> None:

@@ -60,5 +60,5 @@ def test_error_of_a_part_is_raised_after_started_parts_have_ended() -> None:
 
 def test_each_part_has_the_jobs_log_context() -> None:
     with structlog.contextvars.bound_contextvars(actor="reset"):
-        told = list(side_by_side(lambda _: structlog.contextvars.get_contextvars(), range(3), 2))
-    assert told == [{"actor": "reset"}] * 3
+        contexts = list(side_by_side(lambda _: structlog.contextvars.get_contextvars(), range(3), 2))
+    assert contexts == [{"actor": "reset"}] * 3

@@ -118,7 +118,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
     folder.mkdir(exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0755", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a file system")
+        pytest.skip("this process may not mount a file system")
     try:
         yield
     finally:

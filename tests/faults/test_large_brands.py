@@ -25,7 +25,7 @@ def test_workers_killed_between_parts_leave_no_campaign_active_and_toggle_none_t
         stage.send([[stage.world.event(campaign, 10)]])
         done = 0
         for _ in range(kills):
-            until(lambda done=done: done_of(stage.world, brand) > done, "the pass goes on")  # type: ignore[misc]  # bound now
+            until(lambda done=done: done_of(stage.world, brand) > done, "the pass continues")  # type: ignore[misc]  # bound now
             for pid in children(master.process.pid):
                 kill(pid)
             done = done_of(stage.world, brand)

@@ -115,7 +115,7 @@ def malformed(draw: Random, number: int, good: dict[str, Any]) -> Any:
     return {**good, "event_id": str(uuid4()), "number": number, field: value}
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what a process needed at most is read from /proc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read from /proc")
 def test_huge_messages_are_counted_or_kept_whole_and_delay_no_others(stage: FaultStage) -> None:
     load = stage.load(100)
     with stage.workers() as master:
@@ -165,8 +165,8 @@ def test_forged_options_and_unknown_actors_stop_nothing(stage: FaultStage) -> No
         bad += 3
     with stage.workers() as master:
         stage.wait_for_recovery()
-        until(lambda: len(stage.world.rejected()) == bad, "what is no message of ours is kept")
-        until(lambda: not stage.queue.exists("dramatiq:schedule.msgs"), "nothing of it is left")
+        until(lambda: len(stage.world.rejected()) == bad, "invalid messages are kept")
+        until(lambda: not stage.queue.exists("dramatiq:schedule.msgs"), "the queue is empty")
         assert not master.logged("worker.died")
     figures = stage.checked(load, rejected=bad)
     reasons = [row["reason"] for row in stage.world.rejected()]
@@ -190,17 +190,17 @@ def test_message_that_kills_its_process_is_rejected_and_all_others_are_counted(s
             stage.producer.enqueue(message)
             stage.send(load.batches(20))
         stage.wait_for_recovery()
-        until(lambda: len(stage.world.rejected()) == deadly, "the deadly ones are given up")
+        until(lambda: len(stage.world.rejected()) == deadly, "the deadly messages are rejected")
         deaths = [line["exit_code"] for line in master.logged("worker.died")]
         assert DEATHS_ALLOWED * deadly <= len(deaths) <= (DEATHS_ALLOWED + 1) * deadly
         assert set(deaths) == {-signal.SIGKILL, 3}
         stage.send(load.batches(20))
-        until(stage.is_done, "the service goes on")
+        until(stage.is_done, "the service continues")
         assert len(master.logged("worker.died")) == len(deaths)
     figures = stage.checked(load, rejected=deadly)
     given_up = [(row["reason"], row["payload"]["actor_name"]) for row in stage.world.rejected()]
     assert given_up == [("kills_its_worker", "kill_the_process")] * deadly
-    # another may kill the process between a message's leaving the queue and its being forgotten; a week later it is
+    # a row stays if another message killed the process before it was deleted; maintenance deletes it after a week
     left = stage.world.rows("SELECT deaths FROM suspect_messages")
     assert all(row["deaths"] >= DEATHS_ALLOWED for row in left)
     stage.add_to_table("message that kills its process, among others", deadly, figures)

@@ -145,10 +145,10 @@ class Story:
         for event in self.events:
             self.model.take_events([event.to(0), event.to(1)], event.occurred_at)
         rows = self.world.rows("SELECT id, effective_status, holds FROM campaigns")
-        standing = {row["id"]: (row["effective_status"], set(row["holds"])) for row in rows}
+        statuses = {row["id"]: (row["effective_status"], set(row["holds"])) for row in rows}
         for prompt, late in (pair for twin in self.twins for pair in zip(*twin.campaigns, strict=True)):
-            assert standing[prompt] == standing[late]
-        assert {campaign: holds for campaign, (_, holds) in standing.items()} == {
+            assert statuses[prompt] == statuses[late]
+        assert {campaign: holds for campaign, (_, holds) in statuses.items()} == {
             campaign: self.model.holds(campaign, self.now) for campaign in self.model.campaigns
         }
         of_campaigns = self.world.rows("SELECT campaign_id AS owner, day, spent_micros FROM campaign_days")

@@ -136,7 +136,7 @@ def test_workers_without_a_connection_wait_for_one(stage: FaultStage) -> None:
             before = stage.waiting()
             with stage.workers() as master:
                 until(lambda master=master: failures(master.lines()) > 3, "workers get no connection")  # type: ignore[misc]  # bound now
-                assert stage.waiting() >= before  # a retry is enqueued before what it repeats is acknowledged
+                assert stage.waiting() >= before  # a retry is enqueued before the failed message is acknowledged
                 strangers.close()
                 stage.wait_for_recovery()
                 assert not master.logged("worker.died")
@@ -237,7 +237,7 @@ def test_counting_recovers_from_a_stall_while_the_producer_keeps_sending(
                 assert stage.delayed() <= len(sent) - before + IN_FLIGHT, "a split makes no more messages than it had"
         seen = len(sent)
         until(lambda: stage.waiting() <= IN_FLIGHT, "the backlog is gone")
-        assert len(sent) > seen, "the producer went on meanwhile"
+        assert len(sent) > seen, "the producer kept sending"
     with stage.workers():
         stage.wait_for_recovery()
     assert {line["brand_id"] for line in master.logged("brand.locked")} <= set(stuck)

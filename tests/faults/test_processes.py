@@ -108,10 +108,10 @@ def test_sigterm_during_work_ends_in_time_with_0_and_the_next_start_does_the_res
         with stage.workers() as master:
             left = stage.waiting() - stage.draw.randint(1, 20)
             until(lambda left=left: stage.waiting() <= left, "the workers began")  # type: ignore[misc]  # bound now
-            told = time.monotonic()
+            signalled_at = time.monotonic()
             master.send(signal.SIGTERM)
             assert master.code(SHUTDOWN_SECONDS) == 0
-            ends.append(time.monotonic() - told)
+            ends.append(time.monotonic() - signalled_at)
             assert not master.logged("worker.killed")
         assert stage.waiting() > 0, "it was not under load"
         progress(f"seed {stage.seed}: {number + 1} of {times}, ended in {ends[-1]:.1f} s")
@@ -136,14 +136,14 @@ def test_process_stopped_for_long_and_continued_doubles_nothing(stage: FaultStag
             (pid,) = children(first.process.pid)
             stop_at_work(stage, load, pid, held_by_it)
             since = time.monotonic()
-            until(lambda: not stage.queue.exists(held_by_it), "the other takes over what the stopped process held")
+            until(lambda: not stage.queue.exists(held_by_it), "the other process takes over the stopped one's messages")
             if LONG:
                 until(lambda: stage.is_done() and time.monotonic() > since + STOPPED_SECONDS, "the other does it all")
             assert children(first.process.pid) == [pid]
             kill(pid, signal.SIGCONT)
             stage.wait_for_recovery()
             stage.send(load.batches(20))
-            until(stage.is_done, "both go on as before")
+            until(stage.is_done, "both processes continue")
             assert not first.logged("worker.died")
     stage.add_to_table("worker process: SIGSTOP for 120 s, then SIGCONT", 1, stage.checked(load))
 

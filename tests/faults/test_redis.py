@@ -54,7 +54,7 @@ def test_actors_that_fail_while_redis_is_away_lose_no_message(stage: FaultStage)
         given_up = stage.world.rejected()
         assert {row["reason"] for row in given_up} == {"dead_letter"}
         assert shell("rejected", "replay", "--all").code == 0
-        until(stage.is_done, "what was given up is known when it is sent again")
+        until(stage.is_done, "rejected messages are duplicates when they are sent again")
     stage.add_to_table("Redis away for 60 s while actors fail", 1, stage.checked(load))
 
 

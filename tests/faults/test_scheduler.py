@@ -108,10 +108,10 @@ def test_a_hundred_restarts_in_one_minute_toggle_each_campaign_once(stage: Fault
     restarts = size(6, 100)
     with clock_stopped_at(stage, EVENING) as world:
         limited = world.campaign(world.brand(daily=UNIT))
-        parted = world.campaign(world.brand(), schedule="mon-sun 00:05-23:00")
+        scheduled = world.campaign(world.brand(), schedule="mon-sun 00:05-23:00")
         world.spend(limited, UNIT)
     drive(EVENING, 600)
-    before = len(changes(stage, limited)), len(changes(stage, parted))
+    before = len(changes(stage, limited)), len(changes(stage, scheduled))
     with stage.workers(processes=1) as workers, ExitStack() as running:
         pair = [scheduler(stage, running, f"scheduler-{number}") for number in range(2)]
         began = time.monotonic()
@@ -124,11 +124,11 @@ def test_a_hundred_restarts_in_one_minute_toggle_each_campaign_once(stage: Fault
             f"seed {stage.seed}: {restarts} restarts in {time.monotonic() - began:.1f} s, {clock.now():%d %b %H:%M}"
         )
         until(lambda: clock.now() > MIDNIGHT + timedelta(hours=1), "midnight passes")
-        until(lambda: stage.world.is_active(limited) and stage.world.is_active(parted), "the new day is seen")
+        until(lambda: stage.world.is_active(limited) and stage.world.is_active(scheduled), "the new day is seen")
         assert not workers.logged("worker.died")
     figures = check_at_rest(stage)
     assert changes(stage, limited)[before[0] :] == [("inactive", "active")]
-    assert changes(stage, parted)[before[1] :] == [("inactive", "active")]
+    assert changes(stage, scheduled)[before[1] :] == [("inactive", "active")]
     stage.add_to_table("two schedulers, killed within a minute (events are toggles)", restarts, figures, [])
 
 
@@ -141,14 +141,14 @@ def has_sent(stage: FaultStage, name: str) -> bool:
 def test_midnight_without_a_scheduler_is_caught_up_once(stage: FaultStage, drive: Any) -> None:
     with clock_stopped_at(stage, EVENING) as world:
         limited = world.campaign(world.brand(daily=UNIT))
-        parted = world.campaign(world.brand(), schedule="mon-sun 00:05-24:00")
+        scheduled = world.campaign(world.brand(), schedule="mon-sun 00:05-24:00")
         world.spend(limited, UNIT)
     drive(EVENING, 1_200)
     assert not stage.world.is_active(limited)
-    before = len(changes(stage, limited)), len(changes(stage, parted))
+    before = len(changes(stage, limited)), len(changes(stage, scheduled))
     with stage.workers(processes=1):
         until(lambda: clock.now() > MIDNIGHT + timedelta(minutes=30), "midnight passes")
-        assert (len(changes(stage, limited)), len(changes(stage, parted))) == before
+        assert (len(changes(stage, limited)), len(changes(stage, scheduled))) == before
         with stage.started("-m", "workers.scheduler"):
             until(lambda: stage.world.is_active(limited), "the new day is seen")
     figures = check_at_rest(stage)
@@ -157,9 +157,11 @@ def test_midnight_without_a_scheduler_is_caught_up_once(stage: FaultStage, drive
 
 
 @pytest.mark.parametrize(
-    ("sql_state", "told"), [("P0001", "enforcement.failed"), ("57P03", "enforcement.postponed")], ids=["bad", "passing"]
+    ("sql_state", "log_event"),
+    [("P0001", "enforcement.failed"), ("57P03", "enforcement.postponed")],
+    ids=["bad", "passing"],
 )
-def test_ticks_that_fail_three_times_toggle_once(stage: FaultStage, drive: Any, sql_state: str, told: str) -> None:
+def test_ticks_that_fail_three_times_toggle_once(stage: FaultStage, drive: Any, sql_state: str, log_event: str) -> None:
     with clock_stopped_at(stage, EVENING) as world:
         # closed for long: a tick that succeeds late must still find something to toggle
         campaign = world.campaign(world.brand(), schedule="mon-sun 22:00-23:02")
@@ -171,7 +173,7 @@ def test_ticks_that_fail_three_times_toggle_once(stage: FaultStage, drive: Any, 
     )
     stage.world.execute("CREATE TRIGGER fail BEFORE UPDATE ON campaigns FOR EACH ROW EXECUTE FUNCTION fail()")
     with stage.workers(processes=1) as workers, stage.started("-m", "workers.scheduler"):
-        until(lambda: len(workers.logged(told)) >= 3, "ticks fail")
+        until(lambda: len(workers.logged(log_event)) >= 3, "ticks fail")
         assert len(changes(stage, campaign)) == before
         stage.world.execute("DROP TRIGGER fail ON campaigns")
         until(lambda: len(changes(stage, campaign)) > before, "a tick succeeds")

@@ -206,8 +206,8 @@ def test_correction_of_the_currency_converts_no_amount(world: World, noon: datet
     assert correct(brand, currency="EUR").days == ()
     assert world.spent(campaign) == 5 * UNIT
     assert world.one("SELECT limit_micros FROM budgets")["limit_micros"] == 9 * UNIT
-    told = count_events([world.event(campaign, UNIT, currency="USD"), world.event(campaign, UNIT, currency="EUR")])
-    assert ([str(one.reason) for one in told.rejections], told.taken) == (["wrong_currency"], 1)
+    result = count_events([world.event(campaign, UNIT, currency="USD"), world.event(campaign, UNIT, currency="EUR")])
+    assert ([str(one.reason) for one in result.rejections], result.taken) == (["wrong_currency"], 1)
     world.verify()
 
 

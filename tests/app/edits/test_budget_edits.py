@@ -36,11 +36,11 @@ def run(world: World) -> Iterator[Run]:
     """Returns a function that runs one statement in a thread, on its own connection."""
     with ThreadPoolExecutor(4) as pool:
 
-        def beside(statement: str, parameters: dict[str, int]) -> None:
+        def execute(statement: str, parameters: dict[str, int]) -> None:
             with psycopg.connect(world.url, autocommit=True) as connection:
                 connection.execute(statement.encode(), parameters)
 
-        yield lambda statement, parameters: pool.submit(beside, statement, parameters)
+        yield lambda statement, parameters: pool.submit(execute, statement, parameters)
 
 
 def wait_until_one_waits(world: World) -> None:
@@ -62,11 +62,11 @@ def test_edit_waits_for_an_sql_edit_without_a_deadlock(
     if removes and statement == INSERT:
         world.limit(LIMIT, "weekly", brand=brand)
         statement = SET.replace("daily", "weekly")
-    beside: list[Future[None]] = []
+    sql_edits: list[Future[None]] = []
 
     def work(connection: Connection) -> None:
-        if not beside:
-            beside.append(run(statement, {"brand": brand, "other": other}))
+        if not sql_edits:
+            sql_edits.append(run(statement, {"brand": brand, "other": other}))
             wait_until_one_waits(world)
         if removes and catalog.budget_of(connection, brand, None, period):
             editing.remove_budget(connection, brand, None, period, edit)
@@ -75,7 +75,7 @@ def test_edit_waits_for_an_sql_edit_without_a_deadlock(
 
     with structlog.testing.capture_logs() as logged:
         edited(work, brand)
-        beside[0].result()
+        sql_edits[0].result()
     assert {line["error"] for line in lines(logged, "transaction.retried")} <= {"StaleRead"}
     kept = world.rows("SELECT limit_micros FROM budgets WHERE brand_id = %s AND period = %s", brand, period)
     assert kept == ([] if removes else [{"limit_micros": 7}])
@@ -208,11 +208,11 @@ def test_edit_that_waited_for_a_lock_is_dated_after_the_edit_that_held_it(world:
     assert [row["limit_micros"] for row in history] == [LIMIT, 2, 1]
 
 
-@pytest.mark.parametrize("said", [True, False])
-def test_verify_lists_a_brand_with_a_wrong_flag(world: World, said: bool) -> None:
+@pytest.mark.parametrize("flag", [True, False])
+def test_verify_lists_a_brand_with_a_wrong_flag(world: World, flag: bool) -> None:
     brand = world.brand()
     campaign = world.campaign(brand)
-    if not said:
+    if not flag:
         world.limit(LIMIT, campaign=campaign)
-    world.execute("UPDATE brands SET has_campaign_budgets = %s", said)
-    assert {"brand_id": brand, "has_campaign_budgets": said} in [row for check in verify() for row in check.wrong]
+    world.execute("UPDATE brands SET has_campaign_budgets = %s", flag)
+    assert {"brand_id": brand, "has_campaign_budgets": flag} in [row for check in verify() for row in check.wrong]

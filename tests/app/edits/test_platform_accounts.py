@@ -247,9 +247,9 @@ def test_key_of_the_new_brand_cannot_count_spend_on_the_old_campaigns_days(world
     change(world, old, external_id=None)
     brand = world.brand()
     new = named(world, brand)
-    told = count_totals(OLD, only_brand_id=brand)
-    assert reasons(told) == ["unknown_campaign", "unknown_campaign"]
-    assert told.rejections[0].detail == "no campaign google_ads 123"
+    result = count_totals(OLD, only_brand_id=brand)
+    assert reasons(result) == ["unknown_campaign", "unknown_campaign"]
+    assert result.rejections[0].detail == "no campaign google_ads 123"
     assert world.spent(new) == 0
 
 

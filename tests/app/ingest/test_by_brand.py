@@ -186,9 +186,9 @@ def test_waiting_caller_gets_each_input_that_was_not_counted_because_of_a_lock(
     inputs = [world.event(campaigns[0], micros) for micros in (1, 100, 2)]
     with locked(world, stuck):
         locked_brands.add([stuck])
-        with pytest.raises(by_brand.BrandsTimedOut) as told:
+        with pytest.raises(by_brand.BrandsTimedOut) as raised:
             ingest.count_events(inputs)
-    payloads = [one.payload for one in told.value.uncounted]
+    payloads = [one.payload for one in raised.value.uncounted]
     assert all(one in inputs for one in payloads)
     counted = ingest.count_events(inputs)
     assert (counted.taken, len(counted.rejections)) == (2, 1)

@@ -197,7 +197,7 @@ def interrupted_before(group_commit: GroupCommit[str, str], threads: ThreadPoolE
     return other
 
 
-# --- what shares a transaction
+# --- shared transactions
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_messages_of_one_group_cross_a_limit_once(world: World, campaign: int) -
     assert world.holds(campaign) == {"campaign_daily_budget"}
 
 
-# --- campaigns that are remembered
+# --- cached campaigns
 
 
 def rejected_reasons(world: World) -> list[str]:

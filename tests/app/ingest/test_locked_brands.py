@@ -236,7 +236,7 @@ def test_totals_of_a_locked_brand_delay_no_other_brand(world: World, campaigns: 
     world.verify()
 
 
-# --- callers who wait
+# --- waiting callers
 
 
 @pytest.mark.parametrize("count", [count_events, count_totals])
@@ -252,10 +252,10 @@ def test_waiting_caller_gets_the_locked_brand_after_all_others_are_counted(
     else:
         inputs = [total(world, campaign) for campaign in campaigns]
     with locked(world, world.brand_of(campaigns[1])):
-        with pytest.raises(OperationalError, match="lock timeout") as told:
+        with pytest.raises(OperationalError, match="lock timeout") as raised:
             count(inputs)
-        assert isinstance(told.value, BrandsTimedOut)
-        assert told.value.brand_ids == [world.brand_of(campaigns[1])]
+        assert isinstance(raised.value, BrandsTimedOut)
+        assert raised.value.brand_ids == [world.brand_of(campaigns[1])]
         assert spent(world, campaigns) == [8, 1, 8, 8, 8]
     counted = count(inputs)
     assert (counted.taken, counted.known) == (1, 4)
@@ -263,7 +263,7 @@ def test_waiting_caller_gets_the_locked_brand_after_all_others_are_counted(
     world.verify()
 
 
-# --- turns
+# --- tries of locked brands
 
 
 def test_one_thread_at_a_time_tries_a_locked_brand() -> None:

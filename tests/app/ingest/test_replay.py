@@ -144,11 +144,11 @@ def test_replay_counts_many_inputs_in_few_transactions(
         return count_events(payloads, only_brand_id)
 
     monkeypatch.setattr(replaying, "count_events", counting)
-    told: list[tuple[int, int]] = []
-    done = replay_chosen(progress=lambda count, total: told.append((count, total)))
+    reported: list[tuple[int, int]] = []
+    done = replay_chosen(progress=lambda count, total: reported.append((count, total)))
     assert done == Replayed(taken=1_201, known=0, rejected=1)
     assert batches == [1_201]
-    assert told == [(1_202, 1_202)]
+    assert reported == [(1_202, 1_202)]
     assert world.spent(campaign) == 1_207
     assert [(row.reason, row.times) for row in waiting()] == [("malformed", 2)]
     world.verify()

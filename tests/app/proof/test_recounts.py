@@ -36,9 +36,9 @@ def test_refresh_does_not_open_a_campaign_because_of_a_wrong_counter(world: Worl
         refresh_spend()
     assert not world.is_active(campaign)
     assert world.spent(campaign) == 12
-    told = [line for line in logs if line["event"] == "counter.wrong"]
-    assert {line["right_micros"] for line in told} == {12}
-    assert all(line["corrected"] for line in told)
+    wrong_counters = [line for line in logs if line["event"] == "counter.wrong"]
+    assert {line["right_micros"] for line in wrong_counters} == {12}
+    assert all(line["corrected"] for line in wrong_counters)
     kinds = {row["kind"] for row in world.rows("SELECT kind FROM corrections WHERE corrected_by = 'sweep'")}
     assert "brand_day" in kinds
     assert [check.name for check in verify() if check.wrong] == []
@@ -76,8 +76,12 @@ def test_refresh_logs_a_counter_that_is_too_high_and_leaves_it(world: World, cam
     world.execute("UPDATE campaign_days SET spent_micros = 20; UPDATE brand_days SET spent_micros = 20")
     with capture_logs() as logs:
         recounts.compare_due_brands(noon)
-    (told,) = [line for line in logs if line["event"] == "counter.wrong"]
-    assert (told["counter_micros"], told["right_micros"], told["corrected"]) == (20, 12, False)
+    (wrong_counters,) = [line for line in logs if line["event"] == "counter.wrong"]
+    assert (wrong_counters["counter_micros"], wrong_counters["right_micros"], wrong_counters["corrected"]) == (
+        20,
+        12,
+        False,
+    )
     assert world.spent(campaign) == 20
 
 

@@ -34,8 +34,8 @@ def campaign(world: World, noon: datetime) -> int:
 
 
 def report(campaign: int, total: int, as_of: datetime) -> None:
-    said = {"source": "meta_ads", "campaign_id": campaign, "day": "2026-06-16"}
-    ingest_reported_totals(totals=[{**said, "total_micros": total, "as_of": as_of.isoformat()}])
+    total_of_day = {"source": "meta_ads", "campaign_id": campaign, "day": "2026-06-16"}
+    ingest_reported_totals(totals=[{**total_of_day, "total_micros": total, "as_of": as_of.isoformat()}])
 
 
 def wrong() -> set[str]:
@@ -96,7 +96,7 @@ def test_repair_sets_counters_and_totals_to_the_ledger_and_stores_each_correctio
     repair_everything()
     assert (world.spent(campaign, "2026-06-17"), world.spent(campaign, "2026-06-16")) == (12, 5)
     report(campaign, 6, noon - timedelta(hours=1))
-    assert world.spent(campaign, "2026-06-16") == 6, "the next figure books what is new since the 5, not since the 9"
+    assert world.spent(campaign, "2026-06-16") == 6, "the next total books its difference to 5, not to 9"
     kept = {
         (row["kind"], json.dumps(row["old"]), json.dumps(row["new"]), row["corrected_by"])
         for row in world.rows("SELECT * FROM corrections")
@@ -131,8 +131,8 @@ def test_verify_passes_after_repair_of_a_hold_that_refresh_corrected(world: Worl
 def test_repair_of_a_hold_appends_a_status_change(world: World, campaign: int) -> None:
     world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active'")
     assert repair_everything() == []
-    told = world.rows("SELECT from_status, to_status, cause FROM status_changes ORDER BY id")
-    assert told == [
+    status_changes = world.rows("SELECT from_status, to_status, cause FROM status_changes ORDER BY id")
+    assert status_changes == [
         {"from_status": "active", "to_status": "inactive", "cause": "spend"},
         {"from_status": "inactive", "to_status": "active", "cause": "repair"},
         {"from_status": "active", "to_status": "inactive", "cause": "repair"},

@@ -53,7 +53,7 @@ def test_row_with_a_smaller_id_that_is_committed_later_is_sealed_too(
         seals.seal()
         assert sealed(world, "hold_changes") == 0, "an id is still on its way"
         assert sealed(world, "budget_limits") == 0
-        assert sealed(world, "audit_entries") == 2, "nobody else writes there"
+        assert sealed(world, "audit_entries") == 2, "no other transaction writes audit entries"
         slow.commit()
     seals.seal()
     assert sealed(world, "hold_changes") == 3

@@ -39,27 +39,27 @@ AS_TEXT = {
 }
 
 NOT_PROVABLE = {
-    ("spend_events", "event_id"): "the ledger is too large to be sealed: its sums are compared",
-    ("spend_events", "received_at"): "the same; no rule reads it",
-    ("reported_totals", "as_of"): "known by its event; what has no later event may be newer than it was",
-    ("budgets", "id"): "nothing but an audit entry refers to it",
-    ("budgets", "changed_at"): "no rule reads it: the history of limits has its own",
+    ("spend_events", "event_id"): "the ledger is too large to seal; verify compares its sums only",
+    ("spend_events", "received_at"): "the ledger is too large to seal, and no rule reads the column",
+    ("reported_totals", "as_of"): "verify compares it with later events only, so a newer value passes without one",
+    ("budgets", "id"): "only audit entries refer to it",
+    ("budgets", "changed_at"): "no rule reads it; the history of limits has its own time",
     ("brands", "name"): "people may edit it by SQL",
-    ("brands", "configured_status"): "the same: the sweep enforces it",
-    ("brands", "created_at"): "no rule reads it but that on reports",
-    ("brands", "headroom_on"): "of another day a headroom says nothing",
-    ("brands", "spend_received_at"): "says how old a page's figures are, and decides nothing",
-    ("campaigns", "platform_account_id"): "foreign keys hold it to an account of the brand and the platform",
+    ("brands", "configured_status"): "people may edit it by SQL; refresh enforces it",
+    ("brands", "created_at"): "only reports read it",
+    ("brands", "headroom_on"): "a headroom of another day is ignored",
+    ("brands", "spend_received_at"): "pages show it as the age of their figures; no decision reads it",
+    ("campaigns", "platform_account_id"): "foreign keys allow only accounts of the brand and platform",
     ("campaigns", "name"): "people may edit it by SQL",
-    ("campaigns", "platform"): "the same",
-    ("campaigns", "external_id"): "the same",
-    ("campaigns", "ends_on"): "the same: the sweep enforces it",
+    ("campaigns", "platform"): "people may edit it by SQL",
+    ("campaigns", "external_id"): "people may edit it by SQL",
+    ("campaigns", "ends_on"): "people may edit it by SQL; refresh enforces it",
     ("campaigns", "created_at"): "no rule reads it",
-    ("campaigns", "next_change_at"): "null here; one that comes too late is seen, one too early costs a look",
-    ("campaigns", "enforced_at"): "only whether it is null, or ahead, which the sweep sees",
-    ("rejected_events", "times"): "counts on while it waits",
-    ("rejected_events", "replayed_at"): "set when it is replayed",
-    ("rejected_events", "claimed_until"): "set while it is replayed",
+    ("campaigns", "next_change_at"): "null here; verify finds a time that is too late, one too early is harmless",
+    ("campaigns", "enforced_at"): "rules read only whether it is null or in the future; refresh corrects a future time",
+    ("rejected_events", "times"): "increases with each delivery of the input",
+    ("rejected_events", "replayed_at"): "set by the replay",
+    ("rejected_events", "claimed_until"): "set during a replay",
     ("rejected_events", "fingerprint"): "Postgres computes it",
 }
 """Columns whose alteration alone is no error that `verify` must find, with the reason."""
@@ -85,9 +85,9 @@ def world_with_history(world: World, noon: datetime) -> World:
     world.spend(campaign, 12)
     world.spend(campaign, -7)
     world.ingest([{"bad": 1}])
-    said = {"source": "meta_ads", "campaign_id": campaign, "day": "2026-06-16"}
+    total_of_day = {"source": "meta_ads", "campaign_id": campaign, "day": "2026-06-16"}
     for total, as_of in ((3, noon - timedelta(hours=2)), (8, noon - timedelta(hours=1))):
-        ingest_reported_totals(totals=[{**said, "total_micros": total, "as_of": as_of.isoformat()}])
+        ingest_reported_totals(totals=[{**total_of_day, "total_micros": total, "as_of": as_of.isoformat()}])
     month = noon.date().replace(day=1)
     committed(lambda connection: reports.store(connection, brand, month, 1, {"spent_micros": 5}, noon))
     correction = corrections.Correction(brand, "campaign_day", {"day": "2026-06-16"})
@@ -180,7 +180,7 @@ def test_verify_finds_each_altered_column_and_deleted_rows(tampering: Tampering,
         if not is_seen():
             missed.append(column)
         tampering.put_back(table)
-    assert not is_seen(), "what was put back is as it was"
+    assert not is_seen(), "the row is restored"
     assert missed == []
     tampering.delete(table)
     assert is_seen(), "all rows were deleted"

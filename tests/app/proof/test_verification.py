@@ -133,10 +133,10 @@ def test_verify_finds_a_status_without_a_status_change(world: World, campaign: i
     world.execute("UPDATE campaigns SET effective_status = 'inactive', holds = '{user_paused}'")
     found = wrong()
     assert [row["campaign_id"] for row in found[HOLDS]] == [campaign]
-    said = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
+    ids = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
     assert found[HISTORY] == [
-        {**said, "effective_status": "inactive", "to_status": "active"},
-        {**said, "holds": ["user_paused"], "last_known": []},
+        {**ids, "effective_status": "inactive", "to_status": "active"},
+        {**ids, "holds": ["user_paused"], "last_known": []},
     ]
 
 
@@ -146,8 +146,8 @@ def test_verify_finds_a_history_with_a_gap(world: World, campaign: int) -> None:
     first, second, third = (row["id"] for row in world.rows("SELECT id FROM status_changes ORDER BY id"))
     world.execute("DELETE FROM status_changes WHERE id = %s", second)
     found = wrong()
-    said = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
-    assert found[HISTORY] == [{"id": third, **said, "from_status": "active", "previous_status": "inactive"}]
+    ids = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
+    assert found[HISTORY] == [{"id": third, **ids, "from_status": "active", "previous_status": "inactive"}]
     (unpaired,) = found[PAIRS]
     assert (unpaired["campaign_id"], unpaired["status_change_id"], unpaired["to_status"]) == (campaign, None, "active")
     assert first < third
@@ -159,8 +159,8 @@ def test_verify_finds_a_deleted_hold_change_also_after_maintenance(world: World,
     world.execute("DELETE FROM hold_changes WHERE id = (SELECT max(id) FROM hold_changes)")
     maintain_ledger()
     found = wrong()
-    said = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
-    assert found[HISTORY] == [{**said, "holds": ["brand_daily_budget"], "last_known": []}]
+    ids = {"brand_id": world.brand_of(campaign), "campaign_id": campaign}
+    assert found[HISTORY] == [{**ids, "holds": ["brand_daily_budget"], "last_known": []}]
     (unpaired,) = found[PAIRS]
     assert (unpaired["campaign_id"], unpaired["hold_change_id"], unpaired["to_status"]) == (campaign, None, "inactive")
 

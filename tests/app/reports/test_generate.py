@@ -71,8 +71,8 @@ def test_job_stores_one_report_for_each_brand_and_month_with_its_figures(world: 
     assert [line["month"] for line in lines(logged, "report.stored")] == ["2026-05", "2026-04"]
     content = row["content"]
     facts = ("brand_id", "brand", "currency", "time_zone", "month", "complete", "first_day", "end_day")
-    told = [content[name] for name in facts]
-    assert told == [brand, "Hudson", "EUR", "UTC", "2026-05", True, "2026-05-01", "2026-06-01"]
+    figures = [content[name] for name in facts]
+    assert figures == [brand, "Hudson", "EUR", "UTC", "2026-05", True, "2026-05-01", "2026-06-01"]
     assert (content["spent_micros"], content["by_day"]) == (18, {"2026-05-19": 6, "2026-05-20": 12})
     assert [(row["name"], row["by_day"]) for row in content["campaigns"]] == [
         ("One", {"2026-05-19": 6, "2026-05-20": 4}),
@@ -297,9 +297,9 @@ def test_running_month_is_reported_up_to_now_and_not_stored(world: World) -> Non
     world.set_clock("2026-05-20T12:00:00Z")
     world.spend(world.campaign(brand), 4)
     at = world.set_clock("2026-05-20T18:00:00Z")
-    told = on_demand(brand, date(2026, 5, 31))
-    assert (told["month"], told["version"], told["generated_at"]) == (MAY, 0, at)
-    content = told["content"]
+    report = on_demand(brand, date(2026, 5, 31))
+    assert (report["month"], report["version"], report["generated_at"]) == (MAY, 0, at)
+    content = report["content"]
     assert (content["complete"], content["closed"], content["served_seconds"]) == (False, None, 6 * HOUR)
     days = [(row["first_day"], row["complete"]) for row in content["limits"]]
     assert days == [("2026-05-18", True), ("2026-05-19", True), ("2026-05-20", False)]
@@ -399,16 +399,16 @@ def test_seconds_are_counted_for_each_hold_and_as_served_without_one(world: Worl
     world.set_clock("2026-05-21T00:00:00Z")
     world.tick()
     content = may(brand)
-    (told,) = content["campaigns"]
-    assert told["served_seconds"] == 4 * HOUR
-    assert told["held_seconds"] == {
+    (figures,) = content["campaigns"]
+    assert figures["served_seconds"] == 4 * HOUR
+    assert figures["held_seconds"] == {
         "user_paused": 9 * HOUR,
         "outside_schedule": 6 * HOUR,
         "brand_daily_budget": 14 * HOUR,
     }
-    assert told["held_by_budgets_seconds"] == 5 * HOUR
-    assert told["in_budget_permille"] == 444
-    assert told["days_exhausted"] == {}
+    assert figures["held_by_budgets_seconds"] == 5 * HOUR
+    assert figures["in_budget_permille"] == 444
+    assert figures["days_exhausted"] == {}
     assert content["days_exhausted"] == {"2026-05-20": "10:00"}
     assert (content["paused"], content["activated"]) == (2, 1)
 
@@ -436,9 +436,9 @@ def test_hold_from_before_the_month_counts_from_its_start(world: World) -> None:
     world.set_status(world.campaign(brand, "Paused"), "paused")
     world.set_status(world.campaign(brand, "Gone"), "archived")
     world.set_clock("2026-06-02T00:00:00Z")
-    (told,) = may(brand)["campaigns"]
-    assert (told["name"], told["held_seconds"]) == ("Paused", {"user_paused": 31 * DAY})
-    assert told["in_budget_permille"] is None
+    (figures,) = may(brand)["campaigns"]
+    assert (figures["name"], figures["held_seconds"]) == ("Paused", {"user_paused": 31 * DAY})
+    assert figures["in_budget_permille"] is None
 
 
 @pytest.mark.parametrize(
@@ -513,11 +513,11 @@ def test_windows_longer_than_the_month_count_all_days_up_to_its_end(world: World
     ):
         world.set_clock(f"{at}:00Z")
         world.spend(campaign, micros)
-    told = [
+    figures = [
         (row["period"], row["first_day"], row["end_day"], row["complete"], row["spent_micros"])
         for row in may(brand)["limits"]
     ]
-    assert told == [
+    assert figures == [
         ("weekly", "2026-04-27", "2026-05-04", True, 12),
         ("weekly", "2026-05-04", "2026-05-11", True, 0),
         ("weekly", "2026-05-11", "2026-05-18", True, 0),
@@ -601,9 +601,9 @@ def test_late_events_are_the_cause_of_overspend_with_their_delay(world: World) -
     world.set_clock("2026-05-20T13:00:00Z")
     world.spend(campaign, 2, "2026-05-20T11:45:00Z")
     world.set_clock("2026-06-02T00:00:00Z")
-    told = overspend(may(brand), "daily", "2026-05-20")
+    figures = overspend(may(brand), "daily", "2026-05-20")
     at = ["2026-05-20T11:00:00+00:00", "2026-05-20T12:00:30+00:00"]
-    assert told == [6, *at, HOUR + 30, 2, "late_spend"]
+    assert figures == [6, *at, HOUR + 30, 2, "late_spend"]
 
 
 def test_import_a_day_late_has_a_delay_of_a_day_and_no_hold(world: World) -> None:
@@ -613,8 +613,8 @@ def test_import_a_day_late_has_a_delay_of_a_day_and_no_hold(world: World) -> Non
     world.set_clock("2026-05-21T15:00:00Z")
     world.ingest([world.event(campaign, 4, f"2026-05-20T{hour}:00:00Z") for hour in (13, 14, 15, 16)])
     world.set_clock("2026-06-02T00:00:00Z")
-    told = overspend(may(brand), "daily", "2026-05-20", campaign)
-    assert told == [6, "2026-05-20T15:00:00+00:00", None, DAY, None, "late_spend"]
+    figures = overspend(may(brand), "daily", "2026-05-20", campaign)
+    assert figures == [6, "2026-05-20T15:00:00+00:00", None, DAY, None, "late_spend"]
     assert limit(may(brand), "daily", "2026-05-20", campaign)["exhausted"] == []
 
 
@@ -716,8 +716,8 @@ def test_cause_is_unknown_and_figures_stay_after_retention_dropped_the_ledger(wo
     world.spend(campaign, 15)
     world.set_clock("2026-09-02T00:00:00Z")
     committed(lambda connection: ledger.drop_months_before(connection, moment("2026-07-01T00:00:00Z")))
-    told = overspend(may(brand), "daily", "2026-05-20")
-    assert told == [5, None, "2026-05-20T10:00:00+00:00", None, None, None]
+    figures = overspend(may(brand), "daily", "2026-05-20")
+    assert figures == [5, None, "2026-05-20T10:00:00+00:00", None, None, None]
 
 
 def test_amounts_beyond_the_precision_of_a_double_are_exact(world: World) -> None:
