@@ -51,12 +51,12 @@ LONGEST_SECONDS: Final = 50
 
 
 class Part(NamedTuple):
-    """One part of a pass: what it changed, why, whether more parts follow, and for how long it had the brand's lock."""
+    """One part of a pass: what it changed, why, whether it was the last, and since when it had the brand's lock."""
 
     changes: list[DecidedChange]
     cause: str
     is_last: bool
-    seconds: float = 0.0
+    locked_at: float = 0.0
 
 
 def enforce_all(
@@ -163,7 +163,7 @@ def next_part(connection: Connection, brand_id: int, most: int | None = None) ->
     else:
         written = rows.kept(_counted({brand_id: going}, changes), pending.cause, at, is_new=False)
     repository.apply(connection, changes, at, pending.cause, [written])
-    return Part(changes, pending.cause, is_last=going is None, seconds=time.monotonic() - locked_at)
+    return Part(changes, pending.cause, is_last=going is None, locked_at=locked_at)
 
 
 def go_on(brand_id: int) -> int:
@@ -187,11 +187,12 @@ def _parts(brand_id: int, ends_at: float) -> int:
     toggles, most = 0, CAMPAIGNS_A_PART
     while time.monotonic() <= ends_at:
         part = committed(partial(next_part, brand_id=brand_id, most=most))
+        seconds = time.monotonic() - part.locked_at
         announce(part.changes, part.cause)
         toggles += toggled(part.changes)
         if part.is_last:
             break
-        wanted = int(most * PART_SECONDS / max(part.seconds, PART_SECONDS / 2))
+        wanted = int(most * PART_SECONDS / max(seconds, PART_SECONDS / 2))
         most = min(max(wanted, LEAST_A_PART), CAMPAIGNS_A_PART)
     return toggles
 

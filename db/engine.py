@@ -9,6 +9,7 @@ from functools import cache, lru_cache, partial
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
+import psycopg.pq
 import structlog
 from sqlalchemy import Connection, Dialect, Engine, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
@@ -20,12 +21,17 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
+Query = tuple[TextClause, Mapping[str, object]]
 
 MAX_TRIES = 6
 """Attempts of one transaction in `committed`."""
 USED_AT: Final = "used_at"
-UNSENT: Final = "unsent"
-"""The connection option with the transaction's settings that are sent along with its first query."""
+BEGINNING: Final = "beginning"
+"""The connection option with the queries that begin its transaction, until its first round trip sends them."""
+
+DEFERRED: Final = "deferred"
+"""The connection option with the queries that its next round trip, or its COMMIT, sends along."""
+
 AFTER_COMMIT: Final = "after_commit"
 """The connection option with the functions to call after the commit."""
 
@@ -37,6 +43,9 @@ LOCK_NOT_AVAILABLE: Final = "55P03"
 TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
 """SQLSTATEs of a lock timeout and a statement timeout."""
 
+
+BEGIN = text("BEGIN")
+COMMIT = text("COMMIT")
 
 SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :milliseconds, true)")
 
@@ -88,7 +97,7 @@ def make_engine(url: str, *, pool_size: int) -> Engine:
     )
     event.listen(made, "checkin", _record_use)
     event.listen(made, "checkout", partial(_ping_unless_just_used, made.dialect))
-    event.listen(made, "before_cursor_execute", _send_settings_first)
+    event.listen(made, "before_cursor_execute", _send_unsent)
     return made
 
 
@@ -122,9 +131,10 @@ def _ping_unless_just_used(dialect: Dialect, driver: Any, record: ConnectionPool
         raise InvalidatePoolError from error
 
 
-def _send_settings_first(connection: Connection, *_: Any) -> None:
-    """Sends the transaction's settings before a statement that does not go through `query_pipelined`."""
-    if connection.get_execution_options().get(UNSENT):
+def _send_unsent(connection: Connection, *_: Any) -> None:
+    """Sends what begins the transaction, and its deferred queries, before a statement outside of `query_pipelined`."""
+    options = connection.get_execution_options()
+    if options.get(BEGINNING) or options.get(DEFERRED):
         query_pipelined(connection)
 
 
@@ -137,11 +147,50 @@ def engine() -> Engine:
 
 @contextmanager
 def transaction() -> Iterator[Connection]:
-    """A transaction that commits at the end of the block and rolls back on an exception. Nothing else commits."""
-    with engine().begin() as connection:
+    """A transaction that commits at the end of the block and rolls back on an exception. Nothing else commits.
+
+    BEGIN goes to Postgres with the first query, COMMIT with the deferred ones: neither costs a round trip of its own.
+    """
+    with engine().connect() as connection, _in_autocommit(connection), connection.begin():
+        connection.execution_options(**{BEGINNING: [(BEGIN, {})], DEFERRED: []})
         yield connection
+        _commit(connection)
     for call in connection.get_execution_options().get(AFTER_COMMIT, ()):
         call()
+
+
+@contextmanager
+def _in_autocommit(connection: Connection) -> Iterator[None]:
+    """Keeps psycopg from sending BEGIN and COMMIT in round trips of their own; restores its mode afterwards."""
+    driver = _driver_of(connection)
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        if driver.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+            driver.autocommit = False
+        elif not connection.invalidated:
+            connection.invalidate()
+
+
+def _commit(connection: Connection) -> None:
+    """Sends the deferred queries and COMMIT, if anything was sent at all. Raises RuntimeError for a failed transaction.
+
+    Postgres answers COMMIT of a failed transaction with a rollback and no error.
+    """
+    if _driver_of(connection).info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+        raise RuntimeError("an error in this transaction was ignored, so it cannot be committed")
+    options = connection.get_execution_options()
+    if options[DEFERRED] or not options[BEGINNING]:
+        query_pipelined(connection, (COMMIT, {}))
+
+
+def deferred(connection: Connection, *queries: Query) -> None:
+    """Queues queries whose rows nobody reads: they go with the transaction's next round trip, or with its COMMIT.
+
+    Their errors are raised there.
+    """
+    connection.get_execution_options()[DEFERRED].extend(queries)
 
 
 def after_commit(connection: Connection, call: Callable[[], object]) -> None:
@@ -158,8 +207,8 @@ def snapshot() -> Iterator[Connection]:
 
 
 def driver_of(connection: Connection) -> Any:
-    """The psycopg connection below SQLAlchemy's, such as for COPY. Sends the transaction's settings first."""
-    _send_settings_first(connection)
+    """The psycopg connection below SQLAlchemy's, such as for COPY. Sends all queued queries first."""
+    _send_unsent(connection)
     return _driver_of(connection)
 
 
@@ -169,19 +218,19 @@ def _driver_of(connection: Connection) -> Any:
     return driver
 
 
-Query = tuple[TextClause, Mapping[str, object]]
-
-
 def query_pipelined(connection: Connection, *queries: Query) -> list[list[tuple[Any, ...]]]:
     """Sends all queries to Postgres in one round trip and returns a list of rows for each.
 
     Raises the first error as SQLAlchemy would. Uses psycopg directly, because SQLAlchemy waits for each result.
     """
-    driver = _driver_of(connection)
-    settings_unsent: list[Query] = connection.get_execution_options().get(UNSENT, [])
-    first = [settings_unsent.pop()] if settings_unsent else []
+    driver, options = _driver_of(connection), connection.get_execution_options()
+    first: list[Query] = []
+    for unsent in (options.get(BEGINNING), options.get(DEFERRED)):
+        if unsent:
+            first += unsent
+            unsent.clear()
     try:
-        with driver.pipeline() if first or len(queries) > 1 else nullcontext():
+        with driver.pipeline() if len(first) + len(queries) > 1 else nullcontext():
             cursors = [
                 driver.execute(_for_driver(sql, connection.dialect), parameters)
                 for sql, parameters in (*first, *queries)
@@ -235,7 +284,9 @@ def rehearsed(work: Callable[[Connection], Result]) -> Result:
     """
 
     def roll_back(connection: Connection) -> None:
-        raise _RolledBack(work(connection))
+        result = work(connection)
+        _send_unsent(connection)
+        raise _RolledBack(result)
 
     try:
         committed(roll_back)
@@ -249,7 +300,7 @@ def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int |
     with _transaction_with_ping_grace() as connection:
         if lock_timeout_ms is not None:
             setting = SET_FOR_SMALL if is_small else SET_LOCK_TIMEOUT
-            connection.execution_options(**{UNSENT: [(setting, {"milliseconds": str(lock_timeout_ms)})]})
+            connection.get_execution_options()[BEGINNING].append((setting, {"milliseconds": str(lock_timeout_ms)}))
         return work(connection)
 
 

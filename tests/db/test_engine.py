@@ -15,15 +15,17 @@ from db.engine import (
     PingGrace,
     StaleRead,
     committed,
+    deferred,
     engine,
     is_transient,
     query_pipelined,
+    rehearsed,
     snapshot,
     sql_state,
     transaction,
 )
 from runtime.settings import settings
-from tests.kit import at_once, lines
+from tests.kit import at_once, lines, statements
 from tests.world import World
 
 
@@ -175,6 +177,52 @@ def test_pipelined_queries_all_succeed_or_raise_the_first_error(world: World) ->
         query_pipelined(connection, (RENAME, {"name": "lost", "id": brand}), (ADD_CAMPAIGN, {"id": brand + 1}))
     assert sql_state(refused.value) == "23503"
     assert world.one("SELECT name FROM brands")["name"] == "new"
+
+
+def test_deferred_queries_are_done_before_what_follows_them_and_with_the_commit(world: World) -> None:
+    brand = world.brand()
+    with transaction() as connection:
+        deferred(connection, (RENAME, {"name": "first", "id": brand}))
+        assert query_pipelined(connection, (NAMES, {"other": ""})) == [[(brand, "first")]]
+        deferred(connection, (RENAME, {"name": "second", "id": brand}))
+        assert connection.scalar(text("SELECT name FROM brands")) == "second"
+        deferred(connection, (RENAME, {"name": "third", "id": brand}))
+    with transaction() as connection:
+        deferred(connection, (RENAME, {"name": "third, committed", "id": brand}))
+    assert world.one("SELECT name FROM brands")["name"] == "third, committed"
+
+
+def test_a_deferred_query_that_fails_undoes_the_transaction(world: World) -> None:
+    brand = world.brand()
+
+    def work(connection: Connection) -> None:
+        query_pipelined(connection, (RENAME, {"name": "lost", "id": brand}))
+        deferred(connection, (ADD_CAMPAIGN, {"id": brand + 1}), (RENAME, {"name": "lost too", "id": brand}))
+
+    for run in (committed, rehearsed):
+        with pytest.raises(IntegrityError, match="foreign key"):
+            run(work)
+    assert world.one("SELECT name FROM brands")["name"] == "Brand"
+
+
+def test_a_transaction_without_a_query_asks_postgres_nothing(world: World) -> None:
+    with statements() as sent:
+        with transaction():
+            pass
+        assert committed(lambda _: "done", 123) == "done"
+    assert not [statement for statement, _ in sent if statement in {"BEGIN", "COMMIT"} or "lock_timeout" in statement]
+
+
+def test_a_transaction_leaves_its_connection_to_the_driver_as_it_was(world: World) -> None:
+    with transaction() as connection:
+        one = backend(connection)
+    with pytest.raises(DBAPIError, match="on purpose"):
+        insert_and_fail()
+    with engine().connect() as connection:
+        assert backend(connection) == one
+        connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('undone')")
+        connection.rollback()
+    assert world.rows("SELECT FROM brands") == []
 
 
 SETTINGS = text("SELECT current_setting('lock_timeout'), current_setting('plan_cache_mode')")

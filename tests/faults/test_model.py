@@ -18,14 +18,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.edits import editing
 from app.enforcement import edited, enforce_brands
 from app.explanations import explained
 from app.proof.verification import differences
-from db.engine import committed, engine, snapshot
+from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
 from domain.causes import Cause
 from domain.errors import InvalidValue
@@ -90,7 +90,7 @@ ages = st.sampled_from(
     )
 )
 statuses = st.sampled_from(("enabled", "enabled", "paused", "archived"))
-kills = st.sampled_from((*[None] * 8, "after", "commit", 1, 2, 4, 7, 11))
+kills = st.sampled_from((*[None] * 8, "after", "COMMIT", 1, 2, 4, 7, 11))
 """When the connection is killed: never, before the commit, after so many statements, or after the commit ("after")."""
 
 
@@ -117,20 +117,16 @@ def killed(point: str | int | None) -> Iterator[list[int]]:
             while Enforcement.reader.execute("SELECT FROM pg_stat_activity WHERE pid = %s", dead).fetchone():
                 pass
 
-    def kill_before_commit(connection: Connection) -> None:
-        if point == "commit":
-            kill(connection.connection.driver_connection)
+    def kill_before_commit(cursor: psycopg.Cursor, statement: str, _: object) -> None:
+        if point == statement == "COMMIT":
+            kill(cursor.connection)
 
     def count(cursor: psycopg.Cursor, *_: object) -> None:
         if next(statements) == point:
             kill(cursor.connection)
 
-    event.listen(engine(), "commit", kill_before_commit)
-    try:
-        with at_each_statement(after=count):
-            yield dead
-    finally:
-        event.remove(engine(), "commit", kill_before_commit)
+    with at_each_statement(before=kill_before_commit, after=count):
+        yield dead
 
 
 class Enforcement(RuleBasedStateMachine):

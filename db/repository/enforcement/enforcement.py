@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import Query, query_pipelined
+from db.engine import Query, deferred, query_pipelined
 from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from db.repository.shared.zones import readable_zones
@@ -260,12 +260,12 @@ def apply(
 ) -> None:
     """Writes decided holds to the campaigns and their history, and a status change for each toggle.
 
-    Call it last in a transaction, because it takes the lock that orders status changes. Sends the queries `before`
-    first, in the same round trip.
+    Call it last in a transaction, because it takes the lock that orders status changes. Sends them deferred, after
+    the queries `before`.
     """
     queries = [*before, *_queries(changes, at, cause)]
     if queries:
-        query_pipelined(connection, *queries)
+        deferred(connection, *queries)
 
 
 def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str) -> list[Query]:
