@@ -74,9 +74,14 @@ def enforce_all(
     now. Any other brand with campaigns left has a pass afterwards, and one that has a pass already begins it again.
     `hands_over`: a worker goes on with the pass after the commit; else the caller does.
     """
-    pairs, begun = _first_parts(connection, brands.keys() - chosen.keys(), hands_over=hands_over)
-    ids = [*(campaign_id for _, campaign_id in pairs), *chain.from_iterable(chosen.values())]
-    facts = repository.load_facts(connection, brands, at, ids)
+    small = None if chosen else repository.load_small_brands(connection, brands, at, CAMPAIGNS_A_PART)
+    if small is None or small.facts is None:
+        pairs, begun = _first_parts(connection, brands.keys() - chosen.keys(), hands_over=hands_over)
+        ids = [*(campaign_id for _, campaign_id in pairs), *chain.from_iterable(chosen.values())]
+        facts = repository.load_facts(connection, brands, at, ids)
+    else:
+        begun = {brand_id: one.going.restarted() for brand_id, one in small.pending.items()}
+        facts = small.facts
     changes = decided(facts.campaigns, at)
     before = [rows.remembered(facts.budget_holds, of_all=True)]
     if begun:

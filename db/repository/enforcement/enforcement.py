@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.engine import Query, deferred, query_pipelined
+from db.repository.enforcement.passes import FIRST_IDS, Pending, parts, passes_of, pending_in
 from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from db.repository.shared.zones import readable_zones
@@ -97,6 +98,13 @@ ADD_STATUS_CHANGES = text(f"""
 """)  # noqa: S608 - a constant, put together once
 
 
+# All campaigns of brands without a pass, :most at most, and the budgets of the brands and of these campaigns.
+FEW = f"WITH few AS MATERIALIZED ({FIRST_IDS})"
+IS_OF_FEW = "= ANY(ARRAY(SELECT id FROM few))"
+FEW_CAMPAIGNS = text(f"{FEW} {CAMPAIGNS} AND id {IS_OF_FEW} ORDER BY id")
+BUDGETS_OF_FEW = text(f"{FEW} {BUDGETS} AND (campaign_id IS NULL OR campaign_id {IS_OF_FEW})")
+
+
 class StoredCampaign(NamedTuple):
     """A campaign's facts, and its stored status, holds and `next_change_at`.
 
@@ -117,6 +125,13 @@ class EnforcementFacts(NamedTuple):
 
     campaigns: list[StoredCampaign]
     budget_holds: dict[int, tuple[str, ...]]
+
+
+class SmallBrands(NamedTuple):
+    """The facts of all campaigns of some brands, None if they are too many, and the brands' passes in progress."""
+
+    facts: EnforcementFacts | None
+    pending: dict[int, Pending]
 
 
 class DecidedChange(NamedTuple):
@@ -188,6 +203,22 @@ def load_facts(
         queries = (CHOSEN_BUDGETS, CHOSEN_CAMPAIGNS)
     windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
     limits, campaigns = query_pipelined(connection, (queries[0], chosen | windows), (queries[1], chosen))
+    return _facts(brands, at, limits, campaigns)
+
+
+def load_small_brands(connection: Connection, brands: Mapping[int, Brand], at: datetime, most: int) -> SmallBrands:
+    """Loads, in one round trip, all campaigns of the brands without a pass, unless they are more than `most`."""
+    chosen = parts(dict.fromkeys(sorted(brands), most + 1)) | {"most": most + 1}
+    windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
+    limits, campaigns, passes = query_pipelined(
+        connection, (BUDGETS_OF_FEW, chosen | windows), (FEW_CAMPAIGNS, chosen), passes_of(brands)
+    )
+    return SmallBrands(_facts(brands, at, limits, campaigns) if len(campaigns) <= most else None, pending_in(passes))
+
+
+def _facts(
+    brands: Mapping[int, Brand], at: datetime, limits: Iterable[Any], campaigns: Iterable[tuple[Any, ...]]
+) -> EnforcementFacts:
     budgets = _budgets(limits)
     stored = _stored_campaigns(brands, budgets, campaigns)
     return EnforcementFacts(

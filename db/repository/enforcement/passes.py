@@ -31,10 +31,11 @@ IDS = """
     ) AS campaign
 """
 IDS_OF_PARTS = text(f"{IDS} ORDER BY campaign.id")
-IDS_OF_BRANDS = text(f"""
+FIRST_IDS = f"""
     {IDS} WHERE NOT EXISTS (SELECT FROM pending_enforcements AS pending WHERE pending.brand_id = part.brand_id)
     LIMIT :most
-""")
+"""
+IDS_OF_BRANDS = text(FIRST_IDS)
 
 # The number of campaigns of each brand; counting stops at :most.
 SIZES = text("""
@@ -108,24 +109,25 @@ def first_ids(
 ) -> tuple[list[tuple[int, int]], dict[int, Pending]]:
     """The (brand id, campaign id) pairs of the brands without a pass, `most` at most, and the passes of the others."""
     chosen = sorted(brand_ids)
-    parameters = _parts(dict.fromkeys(chosen, most)) | {"most": most}
-    ids, rows = query_pipelined(connection, (IDS_OF_BRANDS, parameters), (PENDING, {"brand_ids": array_of(chosen)}))
-    return [(brand_id, campaign_id) for brand_id, campaign_id in ids], _pending(rows)
+    parameters = parts(dict.fromkeys(chosen, most)) | {"most": most}
+    ids, rows = query_pipelined(connection, (IDS_OF_BRANDS, parameters), passes_of(chosen))
+    return [(brand_id, campaign_id) for brand_id, campaign_id in ids], pending_in(rows)
 
 
 def ids_of(connection: Connection, sizes: Mapping[int, int]) -> list[tuple[int, int]]:
     """The first `sizes[brand_id]` campaigns of each brand: (brand id, campaign id) pairs in order of campaign ids."""
-    (rows,) = query_pipelined(connection, (IDS_OF_PARTS, _parts(sizes)))
+    (rows,) = query_pipelined(connection, (IDS_OF_PARTS, parts(sizes)))
     return [(brand_id, campaign_id) for brand_id, campaign_id in rows]
 
 
 def next_ids(connection: Connection, brand_id: int, going: Pass, most: int) -> list[int]:
     """The campaign ids of the pass's next part, `most` at most, in order."""
-    (rows,) = query_pipelined(connection, (IDS_OF_PARTS, _parts({brand_id: most}, going.after_id, going.last_id)))
+    (rows,) = query_pipelined(connection, (IDS_OF_PARTS, parts({brand_id: most}, going.after_id, going.last_id)))
     return [campaign_id for _, campaign_id in rows]
 
 
-def _parts(sizes: Mapping[int, int], after_id: int = 0, last_id: int | None = None) -> dict[str, Any]:
+def parts(sizes: Mapping[int, int], after_id: int = 0, last_id: int | None = None) -> dict[str, Any]:
+    """The parameters of `IDS`: `sizes[brand_id]` campaigns of each brand, ids above `after_id`, up to `last_id`."""
     return {
         "brand_ids": array_of(sizes),
         "sizes": array_of(sizes.values()),
@@ -147,11 +149,17 @@ def never_enforced(connection: Connection, brand_id: int, most: int) -> list[int
 
 def pending(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Pending]:
     """The passes in progress, by brand id; brands without one are left out."""
-    (rows,) = query_pipelined(connection, (PENDING, {"brand_ids": array_of(brand_ids)}))
-    return _pending(rows)
+    (rows,) = query_pipelined(connection, passes_of(brand_ids))
+    return pending_in(rows)
 
 
-def _pending(rows: Iterable[tuple[Any, ...]]) -> dict[int, Pending]:
+def passes_of(brand_ids: Iterable[int]) -> Query:
+    """The query for the passes in progress of these brands; `pending_in` reads its rows."""
+    return PENDING, {"brand_ids": array_of(brand_ids)}
+
+
+def pending_in(rows: Iterable[tuple[Any, ...]]) -> dict[int, Pending]:
+    """The passes in rows of `PENDING`, by brand id."""
     return {brand_id: Pending(Pass(*going), cause, total) for brand_id, *going, cause, total in rows}
 
 

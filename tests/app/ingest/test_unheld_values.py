@@ -88,7 +88,7 @@ def test_invalid_utf8_and_a_byte_order_mark_reject_only_their_input(world: World
     assert world.spent(campaign) == 2
     (row,) = world.rejected()
     assert (row["reason"], row["payload"]["note"]) == ("malformed", "\udcff\udcfe")
-    assert row["detail"] == "note: a text with the byte 0xff which is not UTF-8, kept as \\udcff"
+    assert row["detail"] == "note: a text with the byte 0xff, which is not UTF-8, kept as \\udcff"
 
 
 def test_inputs_with_a_huge_key_or_a_null_character_are_rejected_alone(world: World, campaign: int) -> None:
