@@ -1,7 +1,7 @@
 """One attempt to read a table under given options: evidence, decisions, sums, and the checks between them."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from typing import Final
@@ -21,7 +21,7 @@ from app.imports.answers import (
 from app.imports.evidence.amounts import AmountReader
 from app.imports.evidence.currencies import Currency, currency_of
 from app.imports.evidence.days import Days
-from app.imports.evidence.decisions import Decided, day_order, decimal_mark, unit_of
+from app.imports.evidence.decisions import Decided, api_of, day_order, decimal_mark, unit_of
 from app.imports.evidence.gathered import Evidence, gather
 from app.imports.evidence.ids import check_rounded
 from app.imports.evidence.platform import Known, filter_of, resolve
@@ -85,10 +85,20 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
     whole = decided.currency.filtered is None and not sums.other_rows
     checked = check(undated, sums, scale.micros, scale.shown) if whole else Check((), "totals rows are of all rows")
     identical, repeats_told = _repeats(layout, columns, days, sums, options)
-    return _reading(
+    reading = _reading(
         layout, options, source, evidence, decided, sums, scale, checked, identical,
-        [*repeats_told, *_warnings(evidence, undated.repeated_headings, dropped)],
+        [*repeats_told, *_warnings(evidence, undated.repeated_headings, dropped), *_of_several_rows(layout, sums)],
     )  # fmt: skip
+    if decided.known.name is None:
+        choices = [filled(choice, reading) for choice in decided.known.choices()]
+        raise Question("platform", choices, "nothing in the file says which platform it is of")
+    return reading
+
+
+def filled(choice: Choice, reading: Reading) -> Choice:
+    """A choice with the sum and the days of its reading."""
+    sums = {reading.currency or "": reading.totals.sum_micros}
+    return replace(choice, sum_micros=sums, first_day=reading.first_day, last_day=reading.last_day)
 
 
 def _decimals(evidence: Evidence, mark: DecimalMark | None) -> int:
@@ -100,24 +110,19 @@ def _decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadO
     around = list(chain(layout.above, (row for row in evidence.undated if row.line > evidence.last_dated)))
     said = stated(around)
     known = resolve(layout, options, source.name, evidence, around)
-    if known.name is None:
-        raise Question("platform", known.choices(), "nothing in the file says which platform it is of")
     _check_has_rows(evidence, columns)
-    if evidence.amounts.scientific is not None:
-        line, cell = evidence.amounts.scientific
-        raise Refused(f"line {line} has {cell.strip()!r}: a spreadsheet has rounded it", "export it again")
     currency = currency_of(evidence, columns, said, options)
     mark = decimal_mark(evidence, options, layout.table.form)
     if mark.value is None:
         raise Question(
             ABOUT_DECIMAL, [Choice(f"decimal {one}", {"decimal": one}) for one in ("point", "comma")], mark.proof
         )
-    is_english = columns.day.text.isascii() and squeezed(columns.day.text) in _ENGLISH_DAYS
-    order = day_order(evidence, options, said, known.name, source.modified_at.date(), is_english=is_english)
+    is_own = known.has_marks and squeezed(columns.day.text.partition("(")[0]) in _ENGLISH_DAYS and mark.value == "point"
+    order = day_order(evidence, options, said, known.name or "", source.modified_at.date(), is_own=is_own)
     if order.value is None:
         choices = [Choice(one.replace("_", " "), {"day_order": one}) for one in ("day_first", "month_first")]
         raise Question(ABOUT_ORDER, choices, order.proof)
-    unit = unit_of(evidence, columns, layout, options, known.name, currency.code, said.title)
+    unit = unit_of(evidence, columns, options, currency.code, api_of(layout, columns, known, said.title))
     if unit.value is None:
         units: list[Unit] = ["currency", "micros" if columns.spend.unit is None else columns.spend.unit]
         raise Question(ABOUT_UNIT, [Choice(f"in {one}", {"unit": one}) for one in units], unit.proof)
@@ -178,6 +183,15 @@ def _drop_sums_among_names(sums: Sums, columns: Columns, stated_sums: list[int])
         days = sums.by_campaign.pop(name)
         sums.total -= sum(days.values())
     return dropped
+
+
+def _of_several_rows(layout: Layout, sums: Sums) -> list[str]:
+    """Warns of campaign-days with several rows in a report whose columns give no reason for more than one."""
+    is_explained = any(one.text and one.meaning in {None, "hour", "platform", "ad"} for one in layout.headings)
+    several = sums.count - sum(map(len, sums.by_campaign.values()))
+    if is_explained or not several or not layout.has("whole"):
+        return []
+    return ["campaign-days have several rows and no column tells them apart: they are added up"]
 
 
 def _warnings(evidence: Evidence, repeated_headings: int, dropped: list[str]) -> list[str]:
@@ -248,6 +262,7 @@ def _reading(
     names = {campaign: sums.names.get(campaign) or campaign for campaign in totals.campaigns}
     proofs = (decided.unit.proof, decided.mark.proof, decided.order.proof)
     left_out = f"{sums.without_amount} rows without a figure" if sums.without_amount else ""
+    several = f"{sums.count} rows make {len(totals)} totals" if sums.count > len(totals) else ""
     others = f"{sums.other_rows} rows of other currencies or platforms are left out" if sums.other_rows else ""
     return Reading(
         platform=decided.known.name or "",
@@ -255,7 +270,7 @@ def _reading(
         account=next(iter(accounts)) if len(accounts) == 1 else decided.stated.account,
         columns=decided.columns.told(),
         unit=decided.unit.value or "currency",
-        proofs=(*proofs, *(one for one in (left_out, others) if one)),
+        proofs=(*proofs, *(one for one in (several, left_out, others) if one)),
         totals=totals,
         names=names,
         currency=decided.currency.code,

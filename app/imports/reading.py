@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Final, cast
 
 from app.imports.answers import Choice, Question, Reading, ReadOptions, Refused
-from app.imports.attempt import Source, attempt
+from app.imports.attempt import Source, attempt, filled
 from app.imports.forms.files import tables_of
 from app.imports.headings.layout import layout_of
 from app.imports.tables import Progress, Table
@@ -46,7 +46,8 @@ def _read(tables: Sequence[Table], options: ReadOptions, source: Source, answers
     try:
         return attempt(layout_of(tables, options), options, source)
     except Question as question:
-        if answers >= MAX_ANSWERS or len(question.readings) > MAX_CHOICES:
+        is_filled = any(one.sum_micros is not None for one in question.readings)
+        if is_filled or answers >= MAX_ANSWERS or len(question.readings) > MAX_CHOICES:
             raise
         return _settle(question, tables, options, source, answers)
 
@@ -65,7 +66,7 @@ def _settle(question: Question, tables: Sequence[Table], options: ReadOptions, s
             choices += [_joined(choice, one) for one in inner.readings]
         else:
             read.append(reading)
-            choices.append(_filled(choice, reading))
+            choices.append(filled(choice, reading))
     if not choices and refused is not None:
         raise refused
     if question.about in _PROVEN_BY_REFUSAL and len(choices) == len(read) > 0:
@@ -73,11 +74,6 @@ def _settle(question: Question, tables: Sequence[Table], options: ReadOptions, s
         if is_proven or all(dict(one.totals) == dict(read[0].totals) for one in read[1:]):
             return replace(read[0], options=options)
     raise Question(question.about, choices, question.why)
-
-
-def _filled(choice: Choice, reading: Reading) -> Choice:
-    sums = {reading.currency or "": reading.totals.sum_micros}
-    return replace(choice, sum_micros=sums, first_day=reading.first_day, last_day=reading.last_day)
 
 
 def _joined(outer: Choice, inner: Choice) -> Choice:

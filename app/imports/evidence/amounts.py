@@ -119,14 +119,12 @@ class AmountEvidence:
     fraction: tuple[int, str] | None = None
     grouped: tuple[int, str] | None = None
     signs: dict[str, tuple[int, str]] = field(default_factory=dict)
-    scientific: tuple[int, str] | None = None
     largest_whole: int = 0
     has_odd_micros: bool = False
     decimals: list[int] = field(default_factory=lambda: [0, 0])
     has_numbers: bool = False
     has_amounts: bool = False
     _settled: set[str] = field(default_factory=set)
-    _zero_tailed: set[str] = field(default_factory=set)
     _either_shapes: set[str] = field(default_factory=set)
 
     def add(self, cell: str, line: int) -> None:
@@ -137,9 +135,7 @@ class AmountEvidence:
         shape = cell.translate(SHAPES)
         if shape in self._settled and type(cell) is str:
             return
-        if (shape in self._zero_tailed and cell[-1] == "0") or (
-            shape in self._either_shapes and cell.lstrip("-$€£ ")[:1] != "0"
-        ):
+        if shape in self._either_shapes and cell.lstrip("-$€£ ")[:1] != "0":
             return
         self._judge(cell, shape, line)
 
@@ -157,19 +153,23 @@ class AmountEvidence:
         if _SCIENTIFIC.fullmatch(written.number):
             self._note_scientific(written.number, cell, line)
         elif isinstance(cell, NumberCell):
-            self.has_numbers = True
-            whole, _, fraction = written.number.partition(".")
-            self.decimals[0] = max(self.decimals[0], len(fraction))
-            if fraction.strip("0"):
-                self.fraction = self.fraction or (line, cell)
-            else:
-                self._note_whole(int(whole or 0))
+            self._note_number(written.number, cell, line)
         elif (kind := kind_of(written.number)) is not None:
             self._note(kind, written.number, cell, shape, line)
 
+    def _note_number(self, number: str, cell: str, line: int) -> None:
+        """Notes a number of a spreadsheet or of JSON, whose point is decimal whatever texts beside it are."""
+        self.has_numbers = True
+        whole, _, fraction = number.partition(".")
+        self.decimals[0] = max(self.decimals[0], len(fraction))
+        if fraction.strip("0"):
+            self.fraction = self.fraction or (line, cell)
+        else:
+            self._note_whole(int(whole or 0))
+
     def _note(self, kind: Kind, number: str, cell: str, shape: str, line: int) -> None:
         self.decimals = [max(pair) for pair in zip(self.decimals, kind.decimals, strict=True)]
-        if kind.is_grouped and len(kind.marks) == 1:
+        if kind.is_grouped and (kind.is_whole or len(kind.marks) == 1):
             self.grouped = self.grouped or (line, cell)
         if kind.is_whole:
             self._note_whole(int(re.sub(r"\D", "", number) or 0))
@@ -182,21 +182,18 @@ class AmountEvidence:
         decimals = kind.decimals[0 if mark == "point" else 1]
         if decimals or kind.is_grouped:
             self.proves.setdefault(mark, (line, cell))
-        if decimals >= 2 or (decimals and number[-1] != "0"):
+        if decimals and number[-decimals:].strip("0"):
             self.fraction = self.fraction or (line, cell)
             self._settle(shape)
         elif decimals:
-            self._zero_tailed.add(shape)
-            self._note_whole(int(re.sub(r"\D", "", number[:-2]) or 0))
+            self._note_whole(int(re.sub(r"\D", "", number[: -decimals - 1]) or 0))
 
     def _settle(self, shape: str) -> None:
         if len(self._settled) < MAX_SHAPES:
             self._settled.add(shape)
 
     def _note_scientific(self, number: str, cell: str, line: int) -> None:
-        if "-" not in number:
-            self.scientific = self.scientific or (line, cell)
-        else:
+        if "-" in number:
             self.fraction = self.fraction or (line, cell)
             self.decimals = [MAX_DECIMALS, MAX_DECIMALS]
 
@@ -239,7 +236,9 @@ class AmountReader:
             return None
         number = written.number
         point = "." if isinstance(cell, NumberCell) else self._point
-        if _SCIENTIFIC.fullmatch(number):
+        if found := _SCIENTIFIC.fullmatch(number):
+            if found[2] != "-":
+                raise Unreadable(f"{cell.strip()[:40]!r} is rounded by a spreadsheet")
             value = self._of_decimal(cell, number.replace(",", "."))
         else:
             whole, mark, fraction = number.rpartition(point)

@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 from app.imports.answers import DayOrder, DecimalMark, ReadOptions, Refused, Unit
 from app.imports.evidence.amounts import AmountEvidence
 from app.imports.evidence.gathered import Evidence
+from app.imports.evidence.platform import Known
 from app.imports.evidence.preamble import Stated, day_in
 from app.imports.headings.columns import Columns
 from app.imports.headings.layout import Layout
@@ -78,14 +79,24 @@ def _proved_by(other: AmountEvidence, *, is_count: bool) -> DecimalMark | None:
     return None
 
 
+@dataclass(frozen=True)
+class Api:
+    """What is known of the API that a table comes from: the title above it, and whether plain spend is in micros."""
+
+    title: str = ""
+    gives_micros: bool = False
+    may_give_micros: bool = False
+
+
+def api_of(layout: Layout, columns: Columns, known: Known, title: str) -> Api:
+    """The API that the headings and the title speak for."""
+    may = known.name in MICROS_BY_API and not columns.spend.is_of_a_screen
+    pipelined = any(squeezed(one.text) in PIPELINE_MARKS for one in layout.headings)
+    return Api(title, may and (known.has_marks or pipelined or columns.campaign.meaning == "ad"), may)
+
+
 def unit_of(
-    evidence: Evidence,
-    columns: Columns,
-    layout: Layout,
-    options: ReadOptions,
-    platform: str,
-    currency: str | None,
-    title: str,
+    evidence: Evidence, columns: Columns, options: ReadOptions, currency: str | None, api: Api
 ) -> Decided[Unit]:
     """What the amounts are counted in."""
     amounts, said = evidence.amounts, columns.spend.unit
@@ -98,48 +109,43 @@ def unit_of(
         return Decided(None, f"heading {columns.spend.text} says {said}, and line {units[0]} has {units[1].strip()!r}")
     if units is not None:
         return Decided("currency", f"currency units: line {units[0]} has {units[1].strip()!r}, {units[2]}")
-    return _of_whole_numbers(amounts, columns, layout, platform, currency, title)
+    return _of_whole_numbers(amounts, columns.spend.text, currency, api)
 
 
 def _proofs_of_units(amounts: AmountEvidence) -> list[tuple[tuple[int, str], str]]:
     sign = next(iter(amounts.signs.values()), None)
-    found = ((amounts.fraction, "with decimals"), (sign, "with a currency"), (amounts.grouped, "grouped for people"))
+    found = (
+        (amounts.fraction, "with decimals"),
+        (sign, "with a currency"),
+        (amounts.grouped, "grouped for people"),
+        (amounts.either, "with decimals or grouped for people"),
+    )
     return [(one, why) for one, why in found if one is not None]
 
 
-def _of_whole_numbers(
-    amounts: AmountEvidence, columns: Columns, layout: Layout, platform: str, currency: str | None, title: str
-) -> Decided[Unit]:
+def _of_whole_numbers(amounts: AmountEvidence, heading: str, currency: str | None, api: Api) -> Decided[Unit]:
     """The unit of a column without decimals, signs and groups, which micros would be too."""
     largest = amounts.largest_whole
-    heading = columns.spend.text
     if not largest:
         return Decided("currency", "all amounts are 0")
-    if _ADWORDS.search(title) and not amounts.has_odd_micros:
-        return Decided("micros", f"micros: {title[:40]!r} is a report of the AdWords API, which has no other unit")
-    if platform in MICROS_BY_API and not columns.spend.is_of_a_screen and _is_of_an_api(layout, columns):
+    if _ADWORDS.search(api.title) and not amounts.has_odd_micros:
+        return Decided("micros", f"micros: {api.title[:40]!r} is a report of the AdWords API, which has no other unit")
+    if api.gives_micros:
         return Decided("micros", f"micros: whole numbers under {heading}, as this platform's API gives them")
     has_no_cents = currency is not None and decimals_of(currency) == 0
     limit = 1000 * A_CENT if has_no_cents else A_DIME if amounts.has_odd_micros else A_CENT
-    if platform in MICROS_BY_API and not columns.spend.is_of_a_screen:
-        limit = 0
-    if largest < limit:
+    if largest < limit and not api.may_give_micros:
         return Decided("currency", f"currency units: whole numbers up to {largest}, which as micros would be nothing")
     return Decided(None, f"{heading} has whole numbers up to {largest}, which can be units or micros")
 
 
-def _is_of_an_api(layout: Layout, columns: Columns) -> bool:
-    """Whether headings are the fields of an API or a pipeline's table."""
-    texts = [one.text for one in layout.headings if one.text]
-    if columns.campaign.meaning == "ad" or any(squeezed(text) in PIPELINE_MARKS for text in texts):
-        return True
-    return len(texts) >= 5 and all(text == text.lower() and " " not in text for text in texts)
-
-
 def day_order(
-    evidence: Evidence, options: ReadOptions, stated: Stated, platform: str, latest: date, *, is_english: bool
+    evidence: Evidence, options: ReadOptions, stated: Stated, platform: str, latest: date, *, is_own: bool
 ) -> Decided[DayOrder]:
-    """Whether the day or the month comes first. `latest` is the last day that the file can know of."""
+    """Whether the day or the month comes first.
+
+    `latest` is the last day that the file can know of. `is_own`: headings are those of the platform's English report.
+    """
     days = evidence.days
     if days.day_first and days.month_first:
         (one, first), (two, second) = days.day_first, days.month_first
@@ -165,11 +171,11 @@ def day_order(
         return Decided(options.day_order, f"{_words(options.day_order)}, as told")
     if "numbers" not in days.forms:
         return Decided("day_first", "day first: days with dots are written so")
-    return _order_by_the_rest(evidence, stated, platform, latest, is_english=is_english)
+    return _order_by_the_rest(evidence, stated, platform, latest, is_own=is_own)
 
 
 def _order_by_the_rest(
-    evidence: Evidence, stated: Stated, platform: str, latest: date, *, is_english: bool
+    evidence: Evidence, stated: Stated, platform: str, latest: date, *, is_own: bool
 ) -> Decided[DayOrder]:
     """The order that the range of the file or the calendar proves, or that the platform writes."""
     orders: tuple[DayOrder, DayOrder] = ("day_first", "month_first")
@@ -184,7 +190,7 @@ def _order_by_the_rest(
                 inside[0], f"{_words(inside[0])}: so all days are in the file's range, {' to '.join(stated.range)}"
             )
     spans = {order: max(days) - min(days) for order, days in found.items()}
-    if platform in MONTH_FIRST and is_english and spans["month_first"] <= spans["day_first"]:
+    if platform in MONTH_FIRST and is_own and spans["month_first"] <= spans["day_first"]:
         return Decided("month_first", "month first, as this platform writes days in English; no day proves it")
     line, cell = evidence.days.forms["numbers"]
     return Decided(None, f"line {line} has {cell.strip()!r}, which can be read day first or month first")

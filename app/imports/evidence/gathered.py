@@ -1,8 +1,9 @@
 """The first pass over a table: what the cells of the used columns prove, and the rows that are no campaign's day."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from app.imports.answers import Refused
@@ -98,6 +99,7 @@ def gather(layout: Layout, columns: Columns) -> Evidence:
     count, day_place = len(layout.headings), columns.day.place
     needed = max(day_place, columns.campaign.place)
     read_day_of = _KnownDays(evidence.days)
+    names_campaign = _campaigns_named(names_are_ids=columns.names_are_ids)
     note = _Noter(evidence, layout, columns)
     line, row = 0, _NO_CELLS
     for line, row in layout.table.rows():
@@ -107,7 +109,7 @@ def gather(layout: Layout, columns: Columns) -> Evidence:
         read = read_day_of.at(cell, line)
         if len(row) > count and any(map(str.strip, row[count:])):
             _check_width(layout, row, line, read)
-        if type(read) in _DAYS and len(row) > needed and not _is_of_none(row, columns):
+        if type(read) in _DAYS and len(row) > needed and names_campaign(row[columns.campaign.place]):
             evidence.rows += 1
             evidence.last_dated = line
             note.dated(row, line, cell)
@@ -183,9 +185,17 @@ class _Noter:
 _DAYS: Final = (Day, Numeric, Moment)
 
 
-def _is_of_none(row: Sequence[str], columns: Columns) -> bool:
-    """Whether a dated row names no campaign: a day's sum."""
-    return bare(row[columns.campaign.place]) in NOTHING
+def _campaigns_named(*, names_are_ids: bool) -> Callable[[str], bool]:
+    """A test whether a dated row's cell names a campaign, and not nothing or a word for sums in a column of ids."""
+
+    @lru_cache(maxsize=MAX_DAYS)
+    def is_name(cell: str) -> bool:
+        text = bare(cell)
+        if text in NOTHING:
+            return False
+        return names_are_ids or any(map(str.isdigit, text)) or not begins_with_total(text)
+
+    return is_name
 
 
 def _note_other(evidence: AmountEvidence, cell: str, line: int) -> None:

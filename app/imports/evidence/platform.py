@@ -24,13 +24,17 @@ class Filter:
 
 @dataclass(frozen=True)
 class Known:
-    """The platform by its canonical name (None: nothing says it), and why; `scores` are those of its marks."""
+    """The platform by its canonical name (None: nothing says it), and why.
+
+    `has_marks`: headings or lines of the file are this platform's own. `scores` are those of all platforms' marks.
+    """
 
     name: str | None
     why: str = ""
     warnings: tuple[str, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     in_column: frozenset[str] = frozenset()
+    has_marks: bool = False
 
     def choices(self) -> list[Choice]:
         """The platforms that it can be of, the likeliest first."""
@@ -61,7 +65,8 @@ def resolve(
         if found is not None and found.name != name and scores[found.name] >= 2 and name in platforms.PLATFORMS:
             looks = f"it looks like a file of {platforms.label(found.name)} ({found.why})"
             warnings = (f"{looks}, not of {platforms.label(name)}",)
-        return Known(name, "as told", warnings, scores, in_column)
+        has_marks = found is not None and found.name == name
+        return Known(name, "as told", warnings, scores, in_column, has_marks)
     if len(in_column) > 1:
         choices = [Choice(f"rows of {platforms.label(name)} alone", {"platform": name}) for name in sorted(in_column)]
         raise Question("platform", choices, f"its rows are of {_labels(in_column)}")
@@ -76,7 +81,7 @@ def resolve(
         if len(named) == 1:
             return Known(next(iter(named)), f"the file's name, {file_name}", scores=scores)
         return Known(None, scores=scores)
-    return Known(found.name, found.why, scores=scores)
+    return Known(found.name, found.why, scores=scores, has_marks=True)
 
 
 def platforms_named(text: str) -> set[str]:

@@ -1,10 +1,16 @@
 """The rule that each row covers one day or a part of it."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from app.imports.answers import Refused
 from app.imports.evidence.dates import read_day
 from app.imports.evidence.days import Days
 from app.imports.evidence.gathered import Evidence
 from app.imports.headings.columns import Columns, day_fix
+
+FEW_HOURS: Final = 3
+NOON: Final = 12
 
 
 def check_one_day_each(evidence: Evidence, columns: Columns, days: Days, platform: str | None) -> None:
@@ -44,9 +50,19 @@ def hours_warning(evidence: Evidence) -> str | None:
     """A sentence on a file that holds few hours of its days."""
     times = evidence.days.hours
     hours = set().union(*times.values()) if times else set()
-    if not hours or len(hours) > 3 or hours == {0}:
+    if not hours or len(hours) > FEW_HOURS or hours == {0} or is_midnight_elsewhere(times):
         return None
     shown = ", ".join(f"{hour:02}:00" for hour in sorted(hours))
     return (
         f"the file holds the hour{'s' if len(hours) > 1 else ''} {shown} of its days, and a total needs the whole day"
     )
+
+
+def is_midnight_elsewhere(times: Mapping[str, set[int]]) -> bool:
+    """Whether several days all have one morning hour, or two beside each other where clocks change.
+
+    Pipelines write days so that begin at midnight west of UTC: the day written is the day meant.
+    """
+    hours = set().union(*times.values()) if times else set()
+    one_each = all(len(own) == 1 for own in times.values())
+    return len(times) > 1 and one_each and min(hours) > 0 and max(hours) < NOON and max(hours) - min(hours) <= 1

@@ -11,7 +11,7 @@ from typing import IO, BinaryIO, Final, cast
 
 from app.imports.answers import ReadOptions, Refused
 from app.imports.forms.delimited import delimited_tables
-from app.imports.forms.json_tables import json_table
+from app.imports.forms.json_tables import json_table, unwrapped
 from app.imports.forms.workbooks import workbook_tables
 from app.imports.tables import Table
 
@@ -55,7 +55,7 @@ def _tables(stream: BinaryIO, options: ReadOptions) -> list[Table]:
         return workbook_tables(stream)
     if text[:1] == b"{" or (text[:1] == b"[" and text[1:].lstrip()[:1] in {b"{", b"[", b"]"}):
         return [json_table(stream)]
-    return delimited_tables(stream, options.encoding)
+    return unwrapped(delimited_tables(stream, options.encoding))
 
 
 @contextmanager

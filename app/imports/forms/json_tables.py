@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, BinaryIO, Final
 
 from app.imports.answers import Refused
@@ -17,11 +18,7 @@ def json_table(stream: BinaryIO) -> Table:
     stream.seek(0)
     start = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
     objects = _Lines(stream) if start[:1] == b"{" and _is_of_lines(stream) else _Document(stream)
-    names: dict[str, int] = {}
-    for _, fields in objects():
-        for name in fields:
-            names.setdefault(name, len(names))
-    return Table(_Objects(objects, list(names)), "json", "JSON")
+    return Table(_Objects(objects, _names(objects)), "json", "JSON")
 
 
 def _is_of_lines(stream: BinaryIO) -> bool:
@@ -65,6 +62,45 @@ class _Document:
 
     def __call__(self) -> Iterator[tuple[int, dict[str, str]]]:
         return iter(enumerate(self._rows, start=1))
+
+
+def unwrapped(tables: list[Table]) -> list[Table]:
+    """Tables with the column `_airbyte_data`, which holds each row as JSON, as tables of what it holds."""
+    for table in tables:
+        cells = _first_row(table)
+        if _WRAPPERS[0] in cells and len(cells) > 1:
+            objects = _Column(table, list(cells).index(_WRAPPERS[0]))
+            return [Table(_Objects(objects, _names(objects)), "json", table.encoding)]
+    return tables
+
+
+def _first_row(table: Table) -> Sequence[str]:
+    """The cells of the first row; none where the delimiter does not fit the quotes in it."""
+    try:
+        return next(iter(table.rows()), (0, ()))[1]
+    except Refused:
+        return ()
+
+
+class _Column:
+    """The objects in one column of a table."""
+
+    def __init__(self, table: Table, place: int) -> None:
+        self._table, self._place = table, place
+
+    def __call__(self) -> Iterator[tuple[int, dict[str, str]]]:
+        for line, row in islice(self._table.rows(), 1, None):
+            value = _parsed(row[self._place].encode(), line) if len(row) > self._place else None
+            if not isinstance(value, dict):
+                raise Refused(f"line {line} has no JSON object in {_WRAPPERS[0]}", "export it again")
+            yield line, _flat(value)
+
+
+def _names(objects: Any) -> list[str]:
+    names: dict[str, None] = {}
+    for _, fields in objects():
+        names.update(dict.fromkeys(fields))
+    return list(names)
 
 
 class _Objects:

@@ -39,6 +39,10 @@ def day_fix(platform: str | None) -> str:
     return BREAKDOWNS.get(platform or "", "export it by day: each row may cover one day only")
 
 
+STANDS_IN: Final = 3
+"""The rank from which on an id is of something else than a campaign, such as a line item."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """The columns that a reading uses, by their headings."""
@@ -145,8 +149,14 @@ def _of_platform(found: Sequence[Heading], options: ReadOptions, platform: str |
 
 def _campaign(layout: Layout, options: ReadOptions, platform: str | None, name: Heading | None) -> tuple[Heading, bool]:
     found = layout.of("campaign")
-    if found and not (found[0].rank == 2 and name is None and len(found) > 1):
-        return found[0], False
+    if found and (found[0].rank < STANDS_IN or name is None or name.rank > 0 or options.name_as_id):
+        return (name, True) if name and name.rank == 0 and found[0].rank >= STANDS_IN else (found[0], False)
+    if found:
+        choices = [
+            Choice(f"each {found[0].text} is a campaign", {"columns": {"campaign": found[0].text}}),
+            Choice(f"the names in {name.text} stand for ids", {"name_as_id": True}),
+        ]
+        raise Question("campaign", choices, f"the file has {name.text} and {found[0].text}, and no campaign ids")
     if platform == "snapchat_ads" and name is None and (ads := layout.of("ad")):
         return ads[0], False
     if name is None and layout.has("ad"):

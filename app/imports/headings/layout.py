@@ -56,13 +56,15 @@ def layout_of(tables: Sequence[Table], options: ReadOptions) -> Layout:
     return nearest
 
 
+_NEEDED: Final = ({"campaign", "name", "ad"}, {"day", "period"}, {"spend", "revenue"})
+
+
 def _score(layout: Layout) -> tuple[int, int]:
-    kinds = (
-        layout.has("campaign") or layout.has("name") or layout.has("ad"),
-        layout.has("day") or layout.has("period"),
-        layout.has("spend") or layout.has("revenue"),
-    )
-    return sum(kinds), sum(one.meaning is not None for one in layout.headings)
+    meanings = {one.meaning for one in layout.headings}
+    if meanings == {None}:
+        return 0, 0
+    kinds = sum(bool(meanings & kind) for kind in _NEEDED)
+    return kinds, sum(one.meaning is not None for one in layout.headings)
 
 
 def _headings_in(table: Table, options: ReadOptions) -> tuple[Layout | None, Layout | None]:
@@ -70,12 +72,13 @@ def _headings_in(table: Table, options: ReadOptions) -> tuple[Layout | None, Lay
     above: list[Row] = []
     nearest: Layout | None = None
     for line, cells in islice(table.rows(), HEADINGS_WITHIN):
-        found = told_columns(headings(cells[:MAX_COLUMNS]), options.columns)
-        layout = Layout(table, line, found, tuple(above))
         if len([cell for cell in cells if cell.strip()]) > 1:
-            if _score(layout)[0] == 3:
+            found = told_columns(headings(cells[:MAX_COLUMNS]), options.columns)
+            layout = Layout(table, line, found, tuple(above))
+            score = _score(layout)
+            if score[0] == len(_NEEDED):
                 return layout, layout
-            if nearest is None or _score(layout) > _score(nearest):
+            if nearest is None or score > _score(nearest):
                 nearest = layout
         above.append(Row(line, cells))
     return None, nearest
@@ -83,6 +86,8 @@ def _headings_in(table: Table, options: ReadOptions) -> tuple[Layout | None, Lay
 
 def told_columns(found: Sequence[Heading], told: Mapping[Meaning, str]) -> list[Heading]:
     """The headings with the meanings that a person gave to some of them."""
+    if not told:
+        return list(found)
     by_key = {squeezed(heading): meaning for meaning, heading in told.items()}
     mine = [
         one if (meaning := by_key.get(squeezed(one.text))) is None else one._replace(meaning=meaning, rank=-1)

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from babel.numbers import list_currencies
@@ -80,6 +81,12 @@ _TOTALS: Final = frozenset(squeezed(word) for word in TOTAL_WORDS.split(";"))
 
 def heading(text: str, place: int) -> Heading:
     """What a column's name says."""
+    return _heading(text)._replace(place=place)
+
+
+@lru_cache(maxsize=20_000)
+def _heading(text: str) -> Heading:
+    place = 0
     text = text.strip().strip("\ufeff").strip().strip('"').strip()
     found = _INDEX.get(squeezed(text))
     base, notes = _BRACKETS.sub(" ", text), [note.strip() for note in _BRACKETS.findall(text)]

@@ -16,7 +16,7 @@ HEADINGS: Final[Mapping[str, str]] = {
         """,
     "microsoft_ads": """
         gregorian date; bid_match_type; ad_distribution; top_vs_other; delivered_match_type
-        quality impact; top vs. other; bidded match type; delivered match type; ad distribution; all_conversions_qualified; averagecpc; impressionsharepercent
+        quality impact; top vs. other; bidded match type; delivered match type; ad distribution; all_conversions_qualified
         """,
     "meta_ads": """
         reporting starts; reporting ends; campaign delivery; attribution setting; date_start; date_stop; amount spent; inline_link_clicks; ad set name; adset_name; adset_id; publisher_platform

@@ -23,10 +23,12 @@ CAMPAIGN: Final = (
     Идентификатор кампании; ID кампании; ID кампанії; 广告系列 ID; 广告活动编号; 推广活动 ID; 廣告活動編號; 캠페인 ID; 캠페인 아이디
     Kampány azonosítója; ID campanie; ID campaniei; รหัสแคมเปญ; ID chiến dịch; ID Kampanye; Αναγνωριστικό καμπάνιας
     """,
-    "insertion order id; line item id; external_id; campaign group id; campaign urn; campaign key",
+    "external_id; campaign urn; campaign key",
     "id",
+    "insertion order id; order id; campaign group id",
+    "line item id",
 )
-"""A campaign's id. Insertion orders and line items stand for campaigns where a file has nothing above them."""
+"""A campaign's id. Orders and line items stand for campaigns where a file has nothing above them."""
 
 NAME: Final = (
     """
@@ -43,7 +45,7 @@ NAME: Final = (
     Кампания; Название кампании; Кампанія; Назва кампанії; 广告系列; 广告系列名称; 推广活动名称; 廣告活動; 廣告活動名稱; 캠페인; 캠페인 이름; 캠페인명
     Kampány; Kampány neve; Campanie; Numele campaniei; แคมเปญ; ชื่อแคมเปญ; Chiến dịch; Tên chiến dịch; Kampanye; Nama kampanye; Καμπάνια; Όνομα καμπάνιας
     """,
-    "insertion order; line item; ad_name; name; media campaign",
+    "insertion order; order; order name; line item; line item name; ad_name; name; media campaign",
 )
 
 DAY: Final = (
