@@ -27,8 +27,8 @@ from tests.world import eventually, noon_zone
 GUIDES = ("first-budget", "producer", "manage", "reported-totals", "imports", "api", "admin", "reports")
 """In the order in which each goes on with what the pages before it made."""
 
-START_SECONDS = 240
-PAGE_SECONDS = 300
+START_SECONDS = 600
+PAGE_SECONDS = 600
 _BOX = re.compile(r"[\u2500-\u257f\s]+")
 
 
