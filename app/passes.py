@@ -80,12 +80,12 @@ def enforce_all(
         ids = [*(campaign_id for _, campaign_id in pairs), *chain.from_iterable(chosen.values())]
         facts = repository.load_facts(connection, brands, at, ids)
     else:
-        begun = {brand_id: one.going.restarted() for brand_id, one in small.pending.items()}
+        begun = {brand_id: one.current.restarted() for brand_id, one in small.pending.items()}
         facts = small.facts
     changes = decided(facts.campaigns, at)
-    before = [rows.remembered(facts.budget_holds, of_all=True)]
+    before = [rows.keep_holds_query(facts.budget_holds, of_all=True)]
     if begun:
-        before.append(rows.kept(_counted(begun, changes), cause, at, is_new=True))
+        before.append(rows.keep_query(_counted(begun, changes), cause, at, is_new=True))
     repository.apply(connection, changes, at, cause, before)
     return changes
 
@@ -97,7 +97,7 @@ def _first_parts(
     if not brand_ids:
         return [], {}
     pairs, pending = rows.first_ids(connection, brand_ids, CAMPAIGNS_A_PART + 1)
-    begun = {brand_id: one.going.restarted() for brand_id, one in pending.items()}
+    begun = {brand_id: one.current.restarted() for brand_id, one in pending.items()}
     if len(pairs) <= CAMPAIGNS_A_PART:
         return pairs, begun
     sizes = rows.sizes(connection, brand_ids - pending.keys(), CAMPAIGNS_A_PART + 1)
@@ -110,13 +110,13 @@ def _first_parts(
     return pairs, begun | {one: Pass(after_id=last_ids.get(one, 0), done=done[one]) for one in cut}
 
 
-def _counted(going: Mapping[int, Pass], changes: Sequence[DecidedChange]) -> dict[int, Pass]:
+def _counted(current: Mapping[int, Pass], changes: Sequence[DecidedChange]) -> dict[int, Pass]:
     toggles = Counter((change.brand_id, change.to_status) for change in changes if change.is_toggle)
     return {
         brand_id: one.with_toggles(
             toggles[brand_id, EffectiveStatus.INACTIVE], toggles[brand_id, EffectiveStatus.ACTIVE]
         )
-        for brand_id, one in going.items()
+        for brand_id, one in current.items()
     }
 
 
@@ -126,7 +126,7 @@ def enforce_chosen(
     """Enforces the chosen campaigns of the locked brands; returns what changed. The caller bounds their number."""
     facts = repository.load_facts(connection, brands, at, campaign_ids)
     changes = decided(facts.campaigns, at)
-    repository.apply(connection, changes, at, cause, [rows.remembered(facts.budget_holds, of_all=False)])
+    repository.apply(connection, changes, at, cause, [rows.keep_holds_query(facts.budget_holds, of_all=False)])
     return changes
 
 
@@ -158,17 +158,17 @@ def next_part(connection: Connection, brand_id: int, most: int | None = None) ->
         rows.end(connection, brand_id)
         return Part([], pending.cause, is_last=True)
     at = clock.now()
-    ids = rows.next_ids(connection, brand_id, pending.going, most)
+    ids = rows.next_ids(connection, brand_id, pending.current, most)
     facts = repository.load_facts(connection, brands, at, ids)
     begins_again = rows.remember(connection, facts.budget_holds)
     changes = decided(facts.campaigns, at)
-    going = pending.going.after_part(ids, most, begins_again=begins_again)
-    if going is None:
-        written = rows.ended(brand_id)
+    current = pending.current.after_part(ids, most, begins_again=begins_again)
+    if current is None:
+        written = rows.end_query(brand_id)
     else:
-        written = rows.kept(_counted({brand_id: going}, changes), pending.cause, at, is_new=False)
+        written = rows.keep_query(_counted({brand_id: current}, changes), pending.cause, at, is_new=False)
     repository.apply(connection, changes, at, pending.cause, [written])
-    return Part(changes, pending.cause, is_last=going is None, locked_at=locked_at)
+    return Part(changes, pending.cause, is_last=current is None, locked_at=locked_at)
 
 
 def go_on(brand_id: int) -> int:

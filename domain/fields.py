@@ -1,4 +1,4 @@
-"""Values that people may give to the fields of brands, campaigns and budgets."""
+"""The editable fields of brands, campaigns and budgets, and checks of the values that people set."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -75,7 +75,7 @@ def check_flight(starts_on: date | None, ends_on: date | None) -> None:
 
 
 def merged(old: Mapping[str, Any], changes: Mapping[str, object], known: frozenset[str]) -> dict[str, Any]:
-    """The row `old` with the changed fields. Raises InvalidValue for a field not in `known`, a name or a status."""
+    """The row `old` with `changes` applied. Raises InvalidValue for a field not in `known`, or a bad name or status."""
     for field in changes.keys() - known:
         raise InvalidValue(field, "is not a field that can be edited")
     new = {**old, **changes}

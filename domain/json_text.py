@@ -1,7 +1,7 @@
 """Reads JSON from outside without failing on values that Python or Postgres cannot store.
 
 Such a value is called a flaw: a number that Python cannot read (over 4,300 digits, 1e400, NaN), a container nested
-too deeply, or a text or key with U+0000, half of a surrogate pair, or bytes outside UTF-8. FlawedObject numbers and
+too deeply, or a text or key with U+0000, half of a surrogate pair, or bytes outside UTF-8. Flawed numbers and
 containers become `UnstorableValue`, flawed texts stay as they are. Every object that contains a flaw becomes a
 `FlawedObject`, which lists it, so that only this object is rejected. Of a duplicate key the last value counts, as in
 JavaScript and Postgres.

@@ -86,7 +86,7 @@ def canonical(text: str) -> str | None:
     return _BY_SPELLING.get(bare) or _BY_SPELLING.get(bare.removesuffix("ads"))
 
 
-def known(text: str) -> str:
+def canonical_or_lower(text: str) -> str:
     """The canonical name for a platform's name in any spelling; for an unknown platform, the text in lower case."""
     return canonical(text) or text.strip().lower()
 

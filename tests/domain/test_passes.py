@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 from domain.passes import Direction, Pass, Progress, share_campaigns
 
 
-def part_of(going: Pass, campaigns: list[int], most: int) -> list[int]:
+def part_of(current: Pass, campaigns: list[int], most: int) -> list[int]:
     """The campaign ids of the next part, selected as the database does."""
-    first = bisect_right(campaigns, going.after_id)
-    end = len(campaigns) if going.last_id is None else bisect_right(campaigns, going.last_id)
+    first = bisect_right(campaigns, current.after_id)
+    end = len(campaigns) if current.last_id is None else bisect_right(campaigns, current.last_id)
     return campaigns[first:end][:most]
 
 
-def finished(going: Pass | None, campaigns: list[int], most: int) -> list[int]:
+def finished(current: Pass | None, campaigns: list[int], most: int) -> list[int]:
     """All campaign ids that the pass still decides, in order."""
     decided = []
-    while going is not None:
-        part = part_of(going, campaigns, most)
+    while current is not None:
+        part = part_of(current, campaigns, most)
         decided += part
-        going = going.after_part(part, most)
+        current = current.after_part(part, most)
     return decided
 
 
@@ -30,21 +30,21 @@ def test_a_pass_ends_after_the_last_campaign() -> None:
 
 
 def test_restarted_pass_wraps_and_ends_where_it_restarted() -> None:
-    going = Pass().after_part([3, 5], most=2)
-    assert going is not None
-    assert finished(going.restarted(), [3, 5, 8, 9], most=2) == [8, 9, 3, 5]
+    current = Pass().after_part([3, 5], most=2)
+    assert current is not None
+    assert finished(current.restarted(), [3, 5, 8, 9], most=2) == [8, 9, 3, 5]
 
 
 def test_part_that_finds_a_new_reason_is_the_first_of_the_restarted_pass() -> None:
-    going = Pass(after_id=5, stop_id=5).after_part([8, 9], most=2, begins_again=True)
-    assert going == Pass(after_id=9, stop_id=5, done=2)
-    assert finished(going, [3, 5, 8, 9], most=2) == [3, 5]
+    current = Pass(after_id=5, stop_id=5).after_part([8, 9], most=2, begins_again=True)
+    assert current == Pass(after_id=9, stop_id=5, done=2)
+    assert finished(current, [3, 5, 8, 9], most=2) == [3, 5]
 
 
 def test_new_reason_after_wrapping_also_covers_campaigns_beyond_the_stop() -> None:
     """The part ends at `stop_id`, so its size does not show that more campaigns follow."""
-    going = Pass(after_id=3, stop_id=5, wrapped=True).after_part([5], most=2, begins_again=True)
-    assert finished(going, [3, 5, 8, 9], most=2) == [8, 9, 3]
+    current = Pass(after_id=3, stop_id=5, wrapped=True).after_part([5], most=2, begins_again=True)
+    assert finished(current, [3, 5, 8, 9], most=2) == [8, 9, 3]
 
 
 def test_pass_over_a_brand_without_campaigns_ends_at_once() -> None:
@@ -52,10 +52,10 @@ def test_pass_over_a_brand_without_campaigns_ends_at_once() -> None:
 
 
 def test_pass_counts_campaigns_since_its_restart() -> None:
-    going = Pass().after_part([1, 2], most=2)
-    assert going is not None
-    assert going.done == 2
-    assert going.restarted().done == 0
+    current = Pass().after_part([1, 2], most=2)
+    assert current is not None
+    assert current.done == 2
+    assert current.restarted().done == 0
 
 
 def test_direction_follows_from_the_toggles() -> None:
@@ -67,9 +67,9 @@ def test_direction_follows_from_the_toggles() -> None:
 
 
 def test_progress_in_words() -> None:
-    going = Pass(done=120_000, paused=119_000)
-    assert Progress.of(going, 300_000).in_words() == "closing, 120,000 of 300,000 done"
-    assert Progress.of(going, None).in_words() == "closing, 120,000 done"
+    current = Pass(done=120_000, paused=119_000)
+    assert Progress.of(current, 300_000).in_words() == "closing, 120,000 of 300,000 done"
+    assert Progress.of(current, None).in_words() == "closing, 120,000 done"
     assert Progress.of(Pass(done=12, activated=1), 10).in_words() == "opening, 12 of 12 done"
 
 
@@ -83,19 +83,19 @@ def test_every_campaign_is_decided_after_the_newest_reason_and_within_two_rounds
 ) -> None:
     """Each reason comes up after the given number of parts, between two of them or within the next."""
     ids = sorted(campaigns)
-    going: Pass | None = Pass()
+    current: Pass | None = Pass()
     for parts, within_a_part in reasons:
         for _ in range(parts):
-            going = going and going.after_part(part_of(going, ids, most), most)
-        if going is None:
-            going = Pass()
+            current = current and current.after_part(part_of(current, ids, most), most)
+        if current is None:
+            current = Pass()
         elif not within_a_part:
-            going = going.restarted()
+            current = current.restarted()
         decided = []
         if within_a_part:
-            decided = part_of(going, ids, most)
-            going = going.after_part(decided, most, begins_again=True)
-        rest = finished(going, ids, most)
+            decided = part_of(current, ids, most)
+            current = current.after_part(decided, most, begins_again=True)
+        rest = finished(current, ids, most)
         assert set(decided + rest) == campaigns
         assert len(decided + rest) == len(campaigns)
 

@@ -58,7 +58,7 @@ def resolve(
     found, scores = platform_of(layout.headings, layout.above if around is None else around)
     in_column = _in_column(evidence)
     if options.platform is not None:
-        name = platforms.known(options.platform)
+        name = platforms.canonical_or_lower(options.platform)
         if in_column and name not in in_column:
             raise Refused(f"no row is of {platforms.label(name)}: they are of {_labels(in_column)}")
         warnings: tuple[str, ...] = ()
@@ -104,11 +104,11 @@ def _in_column(evidence: Evidence | None) -> frozenset[str]:
     if evidence is None:
         return frozenset()
     cells = [cell for cell in evidence.platforms if cell not in NOTHING]
-    return frozenset(map(platforms.known, cells)) if any(map(platforms.canonical, cells)) else frozenset()
+    return frozenset(map(platforms.canonical_or_lower, cells)) if any(map(platforms.canonical, cells)) else frozenset()
 
 
 def filter_of(evidence: Evidence, known: Known, currency: str | None) -> Filter:
     """The rows to read."""
     if len(known.in_column) < 2:
         return Filter(currency)
-    return Filter(currency, known.name, {cell: platforms.known(cell) for cell in evidence.platforms})
+    return Filter(currency, known.name, {cell: platforms.canonical_or_lower(cell) for cell in evidence.platforms})

@@ -99,7 +99,7 @@ Holds = tuple[str, ...]
 class Pending(NamedTuple):
     """A pass in progress, its cause, and the number of campaigns of the brand (None: not counted yet)."""
 
-    going: Pass
+    current: Pass
     cause: str
     total: int | None
 
@@ -120,9 +120,9 @@ def ids_of(connection: Connection, sizes: Mapping[int, int]) -> list[tuple[int, 
     return [(brand_id, campaign_id) for brand_id, campaign_id in rows]
 
 
-def next_ids(connection: Connection, brand_id: int, going: Pass, most: int) -> list[int]:
+def next_ids(connection: Connection, brand_id: int, current: Pass, most: int) -> list[int]:
     """The campaign ids of the pass's next part, `most` at most, in order."""
-    (rows,) = query_pipelined(connection, (IDS_OF_PARTS, parts({brand_id: most}, going.after_id, going.last_id)))
+    (rows,) = query_pipelined(connection, (IDS_OF_PARTS, parts({brand_id: most}, current.after_id, current.last_id)))
     return [campaign_id for _, campaign_id in rows]
 
 
@@ -160,40 +160,40 @@ def passes_of(brand_ids: Iterable[int]) -> Query:
 
 def pending_in(rows: Iterable[tuple[Any, ...]]) -> dict[int, Pending]:
     """The passes in rows of `PENDING`, by brand id."""
-    return {brand_id: Pending(Pass(*going), cause, total) for brand_id, *going, cause, total in rows}
+    return {brand_id: Pending(Pass(*current), cause, total) for brand_id, *current, cause, total in rows}
 
 
 def progress(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Progress]:
     """The progress of the passes, by brand id; brands without a pass are left out."""
     passes = pending(connection, brand_ids)
-    return {brand_id: Progress.of(one.going, one.total) for brand_id, one in passes.items()}
+    return {brand_id: Progress.of(one.current, one.total) for brand_id, one in passes.items()}
 
 
-def kept(passes: Mapping[int, Pass], cause: str, at: datetime, *, is_new: bool) -> Query:
+def keep_query(passes: Mapping[int, Pass], cause: str, at: datetime, *, is_new: bool) -> Query:
     """The query that stores the passes of these brands. `is_new`: the cause came up now, at `at`."""
-    going = passes.values()
+    current = passes.values()
     return KEEP, {
         "brand_ids": array_of(passes),
-        "after_ids": array_of(one.after_id for one in going),
-        "stop_ids": array_of(one.stop_id for one in going),
-        "wrapped": array_of(str(one.wrapped) for one in going),
-        "done": array_of(one.done for one in going),
-        "paused": array_of(one.paused for one in going),
-        "activated": array_of(one.activated for one in going),
+        "after_ids": array_of(one.after_id for one in current),
+        "stop_ids": array_of(one.stop_id for one in current),
+        "wrapped": array_of(str(one.wrapped) for one in current),
+        "done": array_of(one.done for one in current),
+        "paused": array_of(one.paused for one in current),
+        "activated": array_of(one.activated for one in current),
         "cause": cause,
         "at": at,
         "is_new": is_new,
     }
 
 
-def ended(brand_id: int) -> Query:
+def end_query(brand_id: int) -> Query:
     """The query that deletes the brand's pass."""
     return END, {"brand_id": brand_id}
 
 
 def end(connection: Connection, brand_id: int) -> None:
     """Deletes the brand's pass."""
-    query_pipelined(connection, ended(brand_id))
+    query_pipelined(connection, end_query(brand_id))
 
 
 def waiting(connection: Connection) -> list[int]:
@@ -208,7 +208,7 @@ def count_campaigns(connection: Connection, brand_id: int) -> None:
         connection.execute(SET_TOTAL, {"brand_id": brand_id, "total": total})
 
 
-def remembered(holds: Mapping[int, Holds], *, of_all: bool) -> Query:
+def keep_holds_query(holds: Mapping[int, Holds], *, of_all: bool) -> Query:
     """The query that stores the budget holds decided for campaigns of these brands.
 
     `of_all`: decided for all campaigns; else, for some of them, different stored holds are cleared. The query returns
@@ -220,7 +220,7 @@ def remembered(holds: Mapping[int, Holds], *, of_all: bool) -> Query:
 
 def remember(connection: Connection, holds: Mapping[int, Holds]) -> bool:
     """Stores the budget holds that all campaigns of these brands have. Returns whether any stored holds differed."""
-    (rows,) = query_pipelined(connection, remembered(holds, of_all=True))
+    (rows,) = query_pipelined(connection, keep_holds_query(holds, of_all=True))
     return bool(rows)
 
 
