@@ -277,7 +277,7 @@ class _RolledBack(Exception):
         self.result = result
 
 
-def rehearsed(work: Callable[[Connection], Result]) -> Result:
+def run_dry(work: Callable[[Connection], Result]) -> Result:
     """A dry run: runs `work` as `committed` does, rolls it back, and returns its result.
 
     Takes the same locks, and holds them until the rollback.

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from app.decisions import announce
 from app.enforcement import enforce
 from app.reports.generate import report_month
-from db.engine import committed, rehearsed, snapshot
+from db.engine import committed, run_dry, snapshot
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.catalog import brand_corrections, catalog
 from db.repository.catalog.brand_corrections import BEFORE_ALL_DAYS
@@ -85,7 +85,7 @@ def correct(asked: BrandCorrection, edit: Edit, *, dry_run: bool = False) -> Cor
     """
     work = partial(_correct, asked=asked, edit=edit)
     if dry_run:
-        return rehearsed(work)
+        return run_dry(work)
     corrected = committed(work)
     announce(corrected.changes, Cause.EDIT)
     if corrected.old != corrected.new:

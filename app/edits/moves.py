@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from app.decisions import announce
 from app.enforcement import enforce
-from db.engine import committed, rehearsed
+from db.engine import committed, run_dry
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog, platform_accounts
 from db.repository.enforcement.enforcement import DecidedChange, lock_brands
@@ -91,7 +91,7 @@ def move(
     """
     work = partial(_move, asked=asked, edit=edit, check=check)
     if dry_run:
-        return rehearsed(work)
+        return run_dry(work)
     moved = committed(work)
     announce(moved.changes, Cause.EDIT)
     return moved
