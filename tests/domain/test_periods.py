@@ -139,7 +139,7 @@ def test_windows_cover_all_instants_in_every_zone(period: Period, name: str, at:
         ("2028-02-29", "UTC", 24),
     ],
 )
-def test_days_with_clock_changes_last_23_or_25_hours(day: str, zone: str, hours: float) -> None:
+def test_days_last_as_many_hours_as_the_clock_changes_leave(day: str, zone: str, hours: float) -> None:
     assert hours_of(day, zone) == hours
 
 
@@ -309,13 +309,13 @@ def test_a_zone_is_known_by_its_iana_name() -> None:
     assert time_zone("Asia/Kathmandu") == ZoneInfo("Asia/Kathmandu")
 
 
-def test_every_iana_zone_is_taken() -> None:
+def test_every_iana_zone_is_accepted() -> None:
     assert [time_zone(name).key for name in ALL_ZONES] == ALL_ZONES
 
 
 @pytest.mark.parametrize("name", ["localtime", "posixrules", "posix/UTC", "right/Europe/Berlin"])
 def test_names_that_differ_by_machine_are_refused(name: str) -> None:
-    with pytest.raises(InvalidValue, match="one machine"):
+    with pytest.raises(InvalidValue, match="on each machine"):
         time_zone(name)
 
 

@@ -184,7 +184,7 @@ def test_next_edge_is_strictly_later() -> None:
     assert edges("daily 09:00-10:00", nine - TICK, 3) == [nine, ten, nine + DAY]
 
 
-def test_next_edge_ignores_seconds_of_the_given_instant() -> None:
+def test_next_edge_is_exact_to_the_microsecond() -> None:
     assert edges("Mon 09:00-17:00", utc("2026-11-23T08:59:59.999999"), 1) == [utc("2026-11-23T09:00")]
     assert edges("Mon 09:00-17:00", utc("2026-11-23T09:00:00.000001"), 1) == [utc("2026-11-23T17:00")]
 

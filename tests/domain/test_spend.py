@@ -297,7 +297,7 @@ def test_any_age_is_accepted_without_an_oldest_age() -> None:
     assert taken(bounds=ANY_AGE, occurred_at="1990-06-01T12:00:00Z").day == date(1990, 6, 1)
 
 
-def test_events_before_the_calendar_are_rejected_without_an_oldest_age() -> None:
+def test_events_before_the_calendar_are_judged_without_an_oldest_age() -> None:
     outcome = judged(bounds=ANY_AGE, occurred_at="0001-01-01T00:00:00Z")
     assert isinstance(outcome, SpendEvent | Rejection)
 

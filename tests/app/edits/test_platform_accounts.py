@@ -116,7 +116,7 @@ def test_account_refuses_a_second_campaign_with_the_same_external_id(world: Worl
     first, second = world.brand(), world.brand()
     account(first, second)
     named(world, first, account="555")
-    with pytest.raises(InvalidValue, match="another campaign already in this account"):
+    with pytest.raises(InvalidValue, match="another campaign in this account"):
         named(world, second, account="555")
     with pytest.raises(Exception, match="uq_campaigns_platform_account_id_external_id"):
         by_hand(world, first) and by_hand(world, first)
@@ -131,10 +131,10 @@ def test_account_not_bound_to_the_brand_refuses_its_campaign(world: World, by_sq
         with pytest.raises(Exception, match="fk_campaigns_platform_account_brands"):
             world.execute("UPDATE campaigns SET platform_account_id = %s WHERE id = %s", theirs, campaign)
         return
-    with pytest.raises(InvalidValue, match="no account that is bound to brand"):
+    with pytest.raises(InvalidValue, match="not an account bound to brand"):
         named(world, mine, account="555")
     campaign = named(world, mine)
-    with pytest.raises(InvalidValue, match="no account that is bound to brand"):
+    with pytest.raises(InvalidValue, match="not an account bound to brand"):
         change(world, campaign, account="555")
 
 

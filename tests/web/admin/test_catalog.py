@@ -99,7 +99,7 @@ def test_a_campaign_is_made_and_enforced(world: World, browser: Open) -> None:
         ({"brand": "x"}, "brand", "there is no brand"),
         ({"starts_on": "2026-02-30"}, "starts_on", "is not a day"),
         ({"starts_on": "2026-02-02", "ends_on": "2026-02-01"}, "ends_on", "before the flight starts"),
-        ({"external_id": "7"}, "external_id", "another campaign already"),
+        ({"external_id": "7"}, "external_id", "another campaign in this account"),
     ],
 )
 def test_a_bad_campaign_is_refused_beside_its_field(
