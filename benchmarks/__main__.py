@@ -183,35 +183,39 @@ def delay(load: float, place: int) -> Callable[[BenchStage, int], Pair]:
 
 MEASURES: Final = {
     "rate-1000": Measure("messages of 1,000 events; COPY", "events/s", rate(1_000, 7), 0.8),
-    "rate-1000-v4": Measure("the same, scattered ids; COPY", "events/s", rate(1_000, 4), 0.8),
+    "rate-1000-v4": Measure("messages of 1,000 events, random ids; COPY", "events/s", rate(1_000, 4), 0.8),
     "rate-5000": Measure("messages of 5,000 events; COPY", "events/s", rate(5_000, 7), 0.5),
     "ready-1000": Measure(
-        "messages of 1,000 events; COPY of rows made beforehand", "events/s", rate(1_000, 7, ingest.copied_ready), None
+        "messages of 1,000 events; COPY of prepared rows", "events/s", rate(1_000, 7, ingest.copied_ready), None
     ),
     "ready-5000": Measure(
-        "messages of 5,000 events; COPY of rows made beforehand", "events/s", rate(5_000, 7, ingest.copied_ready), None
+        "messages of 5,000 events; COPY of prepared rows", "events/s", rate(5_000, 7, ingest.copied_ready), None
     ),
     "rate-1": Measure("messages of one event; an actor that does nothing", "messages/s", single, 0.7),
-    "twice": Measure("all messages delivered, and once more; fresh ones", "deliveries/s", twice, 0.5),
-    "stall": Measure("10 to 18 s after a brand was locked for 10 s; before", "events/s", stalled(0), 0.8),
-    "stall-busy": Measure("the same beside two busy loops", "events/s", stalled(2), 0.8),
+    "twice": Measure("all messages, and all once more; as many new ones", "deliveries/s", twice, 0.5),
+    "stall": Measure("10 to 18 s after a lock of 10 s on one brand; before", "events/s", stalled(0), 0.8),
+    "stall-busy": Measure(
+        "10 to 18 s after a lock of 10 s, beside two busy loops; before", "events/s", stalled(2), 0.8
+    ),
     "one-locked": Measure(
         "all other brands while the busiest is locked; without the lock", "events/s", one_locked, 0.8
     ),
     "hot": Measure("all spend on one brand; on 1,000", "events/s", hot, 0.7),
     "idle-p50": Measure("event to inactive campaign, idle, p50; round trip and commit", SECONDS, delay(0, 50), 1),
-    "idle-p99": Measure("the same, p99", SECONDS, delay(0, 99), 1),
-    "load-p50": Measure("the same at a quarter of full load, p50", SECONDS, delay(QUARTER, 50), 2),
-    "load-p99": Measure("the same at a quarter of full load, p99", SECONDS, delay(QUARTER, 99), 4),
+    "idle-p99": Measure("event to inactive campaign, idle, p99; round trip and commit", SECONDS, delay(0, 99), 1),
+    "load-p50": Measure(
+        "event to inactive campaign, quarter load, p50; round trip and commit", SECONDS, delay(QUARTER, 50), 2
+    ),
+    "load-p99": Measure(
+        "event to inactive campaign, quarter load, p99; round trip and commit", SECONDS, delay(QUARTER, 99), 4
+    ),
     "tick": Measure("tick: 1,000 campaigns due among 1,000,000; among 10,000", SECONDS, ticks, 1.3),
     "reset": Measure("daily reset of 100,000 campaigns; one UPDATE", SECONDS, resets, 4),
     "large": Measure("1,000,000 campaigns of one brand pause; daily reset of 100,000", "campaigns/s", large_rate, 0.5),
-    "large-p50": Measure(
-        "event to inactive campaign of other brands meanwhile, p50; idle", SECONDS, beside_large(50), 2
-    ),
-    "large-p95": Measure("the same, p95", SECONDS, beside_large(95), 2),
+    "large-p50": Measure("event to inactive campaign beside a large brand, p50; idle", SECONDS, beside_large(50), 2),
+    "large-p95": Measure("event to inactive campaign beside a large brand, p95; idle", SECONDS, beside_large(95), 2),
     "large-own": Measure(
-        "the slowest event of that brand meanwhile, until counted; one second", SECONDS, large_events, 1
+        "slowest event of a large brand that pauses, until counted; one second", SECONDS, large_events, 1
     ),
     "aged": Measure("20,000,000 events in the ledger; 1,000,000", "events/s", aged, 0.9),
     "memory": Measure("a worker process after 5,000,000 events; after 100,000", MEGABYTES, resident, 1.1),
