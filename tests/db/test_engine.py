@@ -19,7 +19,7 @@ from db.engine import (
     engine,
     is_transient,
     query_pipelined,
-    rehearsed,
+    run_dry,
     snapshot,
     sql_state,
     transaction,
@@ -199,7 +199,7 @@ def test_a_deferred_query_that_fails_undoes_the_transaction(world: World) -> Non
         query_pipelined(connection, (RENAME, {"name": "lost", "id": brand}))
         deferred(connection, (ADD_CAMPAIGN, {"id": brand + 1}), (RENAME, {"name": "lost too", "id": brand}))
 
-    for run in (committed, rehearsed):
+    for run in (committed, run_dry):
         with pytest.raises(IntegrityError, match="foreign key"):
             run(work)
     assert world.one("SELECT name FROM brands")["name"] == "Brand"

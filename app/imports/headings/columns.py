@@ -151,7 +151,7 @@ def _campaign(layout: Layout, options: ReadOptions, platform: str | None, name: 
     found = layout.of("campaign")
     if found and (found[0].rank < STANDS_IN or name is None or name.rank > 0 or options.name_as_id):
         return (name, True) if name and name.rank == 0 and found[0].rank >= STANDS_IN else (found[0], False)
-    if found:
+    if found and name is not None:
         choices = [
             Choice(f"each {found[0].text} is a campaign", {"columns": {"campaign": found[0].text}}),
             Choice(f"the names in {name.text} stand for ids", {"name_as_id": True}),
