@@ -22,7 +22,7 @@ from psycopg import sql
 
 from db.repository.access.privileges import DatabaseRole
 from runtime.embedded import servers as embedded
-from tests import rabbitmq
+from tests import preloaded, rabbitmq
 from tests.folders import new_folder
 from tests.ports import free_port
 from tests.roles import UrlOf, as_login
@@ -99,6 +99,7 @@ def _set_password_again(url: str) -> None:
 
 def pytest_unconfigure() -> None:
     """Drops the template database and roles, and stops the servers."""
+    preloaded.stop()
     if _maintenance:
         _maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", TEMPLATE)
         for name, _ in _logins.values():

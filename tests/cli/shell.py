@@ -5,11 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from tests import preloaded
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
@@ -36,7 +39,7 @@ class CommandResult(NamedTuple):
 class Service:
     """A running process that leads its own session, and its standard output so far."""
 
-    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | preloaded.Forked, output: Path) -> None:
         self.process = process
         self._output = output
 
@@ -66,6 +69,8 @@ def environment(changes: Env) -> dict[str, str]:
 
 def run(*argv: str, env: Env = UNCHANGED, stdin: str = "", folder: Path = REPOSITORY) -> CommandResult:
     """Runs `python ...` to its end, in `folder`."""
+    if preloaded.can_fork(argv, environment(env)):
+        return _run_forked(argv, environment(env), stdin, folder)
     done = subprocess.run(
         [sys.executable, *argv],
         input=stdin,
@@ -79,31 +84,54 @@ def run(*argv: str, env: Env = UNCHANGED, stdin: str = "", folder: Path = REPOSI
     return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
+def _run_forked(argv: Sequence[str], env: Mapping[str, str], stdin: str, folder: Path) -> CommandResult:
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        given.write(stdin.encode())
+        given.seek(0)
+        streams = [given.fileno(), out.fileno(), err.fileno()]
+        process = preloaded.fork(argv, env, folder, streams, session=True)
+        try:
+            code = process.wait(PATIENCE_SECONDS)
+        finally:
+            kill_group(process)
+        out.seek(0)
+        err.seek(0)
+        return CommandResult(code, out.read().decode(), err.read().decode())
+
+
 def shell(*argv: str, env: Env = UNCHANGED, stdin: str = "") -> CommandResult:
     """Runs `spendgate ...` to its end, in a separate process."""
     return run("-m", "cli.main", *argv, env=env, stdin=stdin)
 
 
 @contextmanager
-def serving(*argv: str, output: Path, env: Env = UNCHANGED) -> Iterator[Service]:
-    """Runs `python ...` during the block, with its output in the file `output`; kills its process group at the end."""
-    with output.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, *argv],
-            cwd=REPOSITORY,
-            env=environment(env),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
+def serving(*argv: str, output: Path, env: Env = UNCHANGED, by_exec: bool = False) -> Iterator[Service]:
+    """Runs `python ...` during the block, with its output in the file `output`; kills its process group at the end.
+
+    `by_exec`: by an interpreter of its own in any case, as it is deployed.
+    """
+    process: subprocess.Popen[bytes] | preloaded.Forked
+    with output.open("ab") as out, Path(os.devnull).open("rb") as nothing:
+        if not by_exec and preloaded.can_fork(argv, environment(env)):
+            streams = [nothing.fileno(), out.fileno(), out.fileno()]
+            process = preloaded.fork(argv, environment(env), REPOSITORY, streams, session=True)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, *argv],
+                cwd=REPOSITORY,
+                env=environment(env),
+                stdin=nothing,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
     try:
         yield Service(process, output)
     finally:
         kill_group(process)
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: subprocess.Popen[bytes] | preloaded.Forked) -> None:
     """Kills the process and the rest of its process group.
 
     After a wait, the system may give the process id to another process, unless the group still has members.

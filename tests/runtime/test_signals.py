@@ -131,7 +131,7 @@ PROCESSES: dict[str, tuple[tuple[str, ...], Callable[[Service], bool]]] = {
 def test_process_shuts_down_cleanly_after_a_burst_of_signals(world: World, tmp_path: Path, name: str) -> None:
     argv, is_ready = PROCESSES[name]
     env = {**SMALL, "DATABASE_URL": world.url, "PORT": str(free_port())}
-    with serving(*argv, output=tmp_path / "output", env=env) as service:
+    with serving(*argv, output=tmp_path / "output", env=env, by_exec=True) as service:
         eventually(lambda: is_ready(service), END_SECONDS)
         burst(service.process.pid)
         assert service.code(END_SECONDS) == 0
@@ -143,7 +143,7 @@ def test_process_shuts_down_cleanly_after_a_burst_of_signals(world: World, tmp_p
 @only_linux
 def test_master_replaces_a_worker_process_that_ended_after_a_burst_of_signals(world: World, tmp_path: Path) -> None:
     one = {**SMALL, "SPENDGATE_WORKER_PROCESSES": "1", "DATABASE_URL": world.url}
-    with serving("-m", "workers", output=tmp_path / "output", env=one) as service:
+    with serving("-m", "workers", output=tmp_path / "output", env=one, by_exec=True) as service:
         for repetition in range(2):
             eventually(lambda: len(service.logged("worker.ready")) == repetition + 1, END_SECONDS)  # noqa: B023
             children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")

@@ -58,7 +58,8 @@ def start(url_of: UrlOf, tmp_path: Path) -> Start:
 
     def started(*argv: str, env: Env = UNCHANGED) -> AbstractContextManager[Service]:
         role = DatabaseRole.WEB if argv == ("-m", "web") else DatabaseRole.WORKER
-        return serving(*argv, output=tmp_path / f"output-{next(numbers)}", env={"DATABASE_URL": url_of(role), **env})
+        output = tmp_path / f"output-{next(numbers)}"
+        return serving(*argv, output=output, env={"DATABASE_URL": url_of(role), **env}, by_exec=True)
 
     return started
 

@@ -104,7 +104,7 @@ def test_process_with_failing_servers_logs_no_secret(
 ) -> None:
     port = free_port()
     env = {**LOUD, **servers(), "PORT": str(port)}
-    with serving(*process, output=tmp_path / "output", env=env) as service:
+    with serving(*process, output=tmp_path / "output", env=env, by_exec=True) as service:
         if process[-1] == "web":
             with httpx.Client(base_url=f"http://127.0.0.1:{port}") as browser:
                 eventually(lambda: answers(browser))
@@ -182,7 +182,7 @@ def test_passwords_keys_and_session_tokens_are_not_logged(site: tuple[httpx.Clie
 
 def test_worker_puts_no_password_on_a_command_line(database: str, tmp_path: Path) -> None:
     env = {**LOUD, "DATABASE_URL": database, "MIGRATOR_DATABASE_URL": "", "PORT": str(free_port())}
-    with serving("-m", "workers", output=tmp_path / "output", env=env) as service:
+    with serving("-m", "workers", output=tmp_path / "output", env=env, by_exec=True) as service:
         eventually(lambda: any("worker.ready" in line for line in service.lines()))
         lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     password = urlsplit(database).password

@@ -1,0 +1,203 @@
+"""Starts `python -m …` by a fork of a process that has imported the libraries, and nothing of ours.
+
+Each process of the product takes a second of the processor to import libraries, and the tests start hundreds. A forked
+one imports all of our modules itself, under its own environment, arguments, folder, session and standard streams.
+Its command line and environment in /proc are the forking process's: a test about these starts its process by `Popen`.
+"""
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+REPOSITORY = Path(__file__).parents[1]
+LIBRARIES = (
+    *("alembic", "argon2", "babel", "charset_normalizer", "dramatiq", "dramatiq.brokers.redis", "fastapi", "jinja2"),
+    *("dramatiq.brokers.rabbitmq", "dramatiq.worker", "limits.storage", "msgspec", "periodiq", "pika", "psycopg"),
+    *("psycopg.types.json", "pydantic_settings", "redis", "rich.console", "rich.live", "rich.table", "rich.traceback"),
+    *("sqlalchemy", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.orm", "structlog", "structlog.dev"),
+    *("prometheus_client", "starlette_admin.contrib.sqla", "typer", "uvicorn", "uvicorn.protocols.http.h11_impl"),
+)
+OWN_VARIABLES = (
+    *("SPENDGATE_", "DATABASE_URL", "REDIS_URL", "BROKER_URL", "REPLICA_DATABASE_URL", "MIGRATOR_DATABASE_URL"),
+    *("PORT", "LOG_LEVEL", "LOG_FORMAT", "PYTEST_", "COVERAGE_"),
+)
+"""No library reads variables with these prefixes as it is imported."""
+
+HEADER = struct.Struct("!I")
+POLL_SECONDS = 0.01
+
+
+class Forked:
+    """A process that the forking process started; its exit code comes by a pipe."""
+
+    def __init__(self, argv: Sequence[str], pid: int, told: IO[bytes]) -> None:
+        self.args, self.pid = argv, pid
+        self.returncode: int | None = None
+        self._told = told
+        os.set_blocking(told.fileno(), False)
+
+    def poll(self) -> int | None:
+        """The exit code, negative for the signal that ended it; None while it runs."""
+        if self.returncode is None and (status := self._told.read()) is not None:
+            (self.returncode,) = struct.unpack("!i", status)
+            self._told.close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for the end; raises TimeoutExpired after so many seconds."""
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(list(self.args), timeout or 0)
+            time.sleep(POLL_SECONDS)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal to the process while it runs."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+
+def can_fork(argv: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Whether a fork is as good as a new interpreter: only our own variables differ, and nobody measures lines."""
+    changed = {name for name, _ in env.items() ^ _environment_of_server().items()}
+    return (
+        sys.platform == "linux"
+        and argv[0] == "-m"
+        and not any(name.startswith("COVERAGE_") and env[name] for name in env)
+        and all(name.startswith(OWN_VARIABLES) for name in changed)
+    )
+
+
+def fork(argv: Sequence[str], env: Mapping[str, str], folder: Path, streams: Sequence[int], *, session: bool) -> Forked:
+    """Starts `python *argv` with these descriptors as its standard input, output and error."""
+    read, write = os.pipe()
+    if not _running:
+        _running.append(_start())
+    _, server = _running[0]
+    request = json.dumps({"argv": list(argv), "env": dict(env), "folder": str(folder), "session": session}).encode()
+    socket.send_fds(server, [HEADER.pack(len(request))], [*streams, write])
+    server.sendall(request)
+    os.close(write)
+    told = os.fdopen(read, "rb", buffering=0)
+    (pid,) = struct.unpack("!i", told.read(4))
+    return Forked(argv, pid, told)
+
+
+@lru_cache(maxsize=1)
+def _environment_of_server() -> dict[str, str]:
+    """The environment of the first call, without what our settings read."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
+    return kept | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
+
+
+_running: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
+
+
+def _start() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """The forking process, which ends when this process does, and the socket by which it is asked."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.preloaded", str(theirs.fileno())],
+            cwd=REPOSITORY,
+            env=_environment_of_server(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+    return process, ours
+
+
+def stop() -> None:
+    """Ends the forking process, if there is one; what it has started goes on."""
+    while _running:
+        process, asked = _running.pop()
+        asked.close()
+        process.wait()
+
+
+def serve(requests: socket.socket) -> None:
+    """Forks a process for each request, until the other end is closed."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    while True:
+        header, descriptors, _, _ = socket.recv_fds(requests, HEADER.size, 4)
+        if not header:
+            return
+        (length,) = HEADER.unpack(header)
+        request = json.loads(requests.recv(length, socket.MSG_WAITALL))
+        if os.fork() == 0:
+            requests.close()
+            _keep(request, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _keep(request: dict[str, Any], descriptors: Sequence[int]) -> None:
+    """Forks once more and tells the child's id and, in the end, its exit code."""
+    *streams, told = descriptors
+    pid = os.fork()
+    if pid == 0:
+        os.close(told)
+        _become(request, streams)
+    for descriptor in streams:
+        os.close(descriptor)
+    os.write(told, struct.pack("!i", pid))
+    _, status = os.waitpid(pid, 0)
+    os.write(told, struct.pack("!i", os.waitstatus_to_exitcode(status)))
+    os._exit(0)
+
+
+def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
+    """Turns this process into the one that was asked for, runs it and exits as an interpreter does."""
+    if request["session"]:
+        os.setsid()
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    _, module, *arguments = request["argv"]
+    sys.argv = [module, *arguments]
+    sys.path[0] = request["folder"]
+    sys.modules.pop("tests", None)
+    code: object = 1
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as left:
+        code = left.code
+    except BaseException as error:  # noqa: BLE001 - the interpreter shows any
+        traceback.print_exc()
+        if isinstance(error, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+    sys.exit(code)  # type: ignore[arg-type]  # whatever the program left with
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as asked:
+        serve(asked)
