@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 import redis
+from argon2 import PasswordHasher
 from psycopg import sql
 
 from db.repository.access.privileges import DatabaseRole
@@ -180,6 +181,17 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 _numbers = iter(range(1_000_000))
+
+
+@pytest.fixture
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hashes passwords with argon2id at its least cost, in this process."""
+    from app import access  # noqa: PLC0415 - after the environment is set
+
+    monkeypatch.setattr(access, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    access._dummy_hash.cache_clear()
+    yield
+    access._dummy_hash.cache_clear()
 
 
 @pytest.fixture

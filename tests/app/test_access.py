@@ -13,6 +13,8 @@ from domain.errors import InvalidValue
 from runtime import clock
 from tests.world import World
 
+pytestmark = pytest.mark.usefixtures("quick_passwords")
+
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
 
 

@@ -7,14 +7,19 @@ import subprocess
 import sys
 from datetime import timedelta
 
+import pytest
+
 from app import access
 from domain.access import KeyScope, Role
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import REPOSITORY, environment
 from tests.world import World, moment
 
+pytestmark = pytest.mark.usefixtures("quick_passwords")
+
 EMAIL = "you@example.com"
 PASSWORD = "correct horse battery"  # noqa: S105 - a test's password
+DEPLOYED_COST = "$argon2id$v=19$m=65536,t=3,p=4$"
 
 
 def test_create_admin_gives_the_role_of_an_owner(world: World, spendgate: Spendgate) -> None:
@@ -60,6 +65,7 @@ def test_create_admin_asks_twice_on_a_terminal_and_hides_the_password(world: Wor
     seen += os.read(master, 4096)
     os.close(master)
     assert PASSWORD.encode() not in seen
+    assert world.one("SELECT password_hash FROM users")["password_hash"].startswith(DEPLOYED_COST)
     assert access.sign_in(EMAIL, PASSWORD)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from argon2 import PasswordHasher
 from playwright.sync_api import Browser as Chrome
 from starlette.testclient import TestClient
 
@@ -28,12 +27,8 @@ def login() -> DatabaseRole:
 
 
 @pytest.fixture(autouse=True)
-def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passwords are kept as argon2id at its least cost: a hash made on purpose to be slow proves nothing here."""
-    from app import access  # noqa: PLC0415 - after the environment is set
-
-    monkeypatch.setattr(access, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    access._dummy_hash.cache_clear()
+def passwords(quick_passwords: None) -> None:
+    """Every password here is hashed at argon2id's least cost."""
 
 
 @pytest.fixture
