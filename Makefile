@@ -32,7 +32,7 @@ test-rabbitmq: .venv/dev  ## Run the delivery tests on RabbitMQ: the installed r
 		SPENDGATE_TEST_RABBITMQ=$$server $(BIN)/python -m pytest -q -n 3 $(or $(ARGS),$(RABBITMQ_TESTS))
 
 test: .venv/dev  ## Run all tests (or ARGS=…) against real Postgres, Redis, Dramatiq and periodiq
-	@$(BIN)/python -m pytest -n 4 $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 coverage: .venv/dev  ## Run all tests and list the lines they never run; fails below 90 % coverage
 	@$(BIN)/python -m pytest -n 4 --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
