@@ -48,7 +48,7 @@ def schemas() -> Schema:
                 },
             },
         )
-        | {"dependentRequired": {"sequence": ["source"]}},
+        | {"dependencies": {"sequence": ["source"]}},
         "ReportedTotal": _one_of(
             "All that one campaign spent on one day so far, as an ad platform reports it.",
             {

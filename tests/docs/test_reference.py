@@ -110,7 +110,7 @@ def test_examples_of_messages_are_valid_and_a_batch_is_bounded() -> None:
     document = yaml.safe_load((make.FOLDER / "asyncapi.yaml").read_text())
     for message in document["components"]["messages"].values():
         whole = {**message["payload"], "components": document["components"]}
-        validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+        validator = jsonschema_rs.Draft7Validator(whole, validate_formats=True)
         for example in message["examples"]:
             payload = example["payload"]
             assert validator.is_valid(payload)
@@ -119,7 +119,7 @@ def test_examples_of_messages_are_valid_and_a_batch_is_bounded() -> None:
             assert not validator.is_valid({**payload, "kwargs": {name: batch * (MAX_EVENTS_PER_MESSAGE + 1)}})
 
 
-VALIDATORS = {name: jsonschema_rs.Draft202012Validator(one, validate_formats=True) for name, one in schemas().items()}
+VALIDATORS = {name: jsonschema_rs.Draft7Validator(one, validate_formats=True) for name, one in schemas().items()}
 
 
 def _is_valid(schema: str, instance: dict[str, Any]) -> bool:
