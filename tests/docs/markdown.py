@@ -44,6 +44,11 @@ def links(page: str) -> list[str]:
     return [str(address) for address in found if address]
 
 
+def code_spans(page: str) -> list[str]:
+    """The texts that the page shows as code within its sentences."""
+    return [token.content for token in _inline(page) if token.type == "code_inline"]
+
+
 def anchors(page: str) -> set[str]:
     """The names by which GitHub knows the page's headings."""
     tokens = _PARSER.parse(page)

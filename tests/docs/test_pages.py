@@ -7,11 +7,13 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from docs.reference.source import PACKAGES
 from tests.cli.shell import REPOSITORY
-from tests.docs.markdown import anchors, blocks, links, pages, slug
+from tests.docs.markdown import anchors, blocks, code_spans, links, pages, slug
 
 README_BYTES = 8 * 1024
 PICTURE_BYTES = 300 * 1024
+PATH = rf"({'|'.join([*PACKAGES, 'alembic', 'benchmarks', 'docs', 'examples', 'tests'])})/[\w./-]*"
 
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -72,6 +74,12 @@ def test_every_decision_is_in_the_index_with_its_context_alternatives_and_cost()
     for path in records:
         headings = re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)
         assert headings == ["Context", "Decision", "Alternatives", "Cost"], path.name
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_path_that_a_page_names_exists(path: Path) -> None:
+    named = {span for span in code_spans(path.read_text()) if re.fullmatch(PATH, span)}
+    assert sorted(span for span in named if not (REPOSITORY / span).exists()) == []
 
 
 def test_every_block_of_code_says_its_language() -> None:
