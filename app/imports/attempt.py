@@ -34,7 +34,7 @@ from app.imports.headings.names import is_total, squeezed
 from app.imports.sums.adding import Sums, add_up
 from app.imports.sums.cut_off import check_last_row
 from app.imports.sums.repeats import Repeats, repeated
-from app.imports.sums.totals_rows import Check, check, sort_out, sums_among_names
+from app.imports.sums.totals_rows import Check, check, sort_out, sums_among_names, without_strays
 from domain.money import MAX_AMOUNT_MICROS, format_units
 
 ABOUT_DECIMAL: Final = "decimal sign"
@@ -72,12 +72,13 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
     decided = _decide(layout, columns, evidence, options, source)
     reader = AmountReader(decided.mark.value or "point", _decimals(evidence, decided.mark.value))
     days = Days(day_first=decided.order.value != "month_first")
-    check_one_day_each(evidence, columns, days, decided.known.name)
     check_last_row(layout, columns, evidence)
+    check_one_day_each(evidence, columns, days, decided.known.name)
     undated = sort_out(evidence, layout, columns, reader, days)
     marks = frozenset(row.line for row in evidence.undated)
     sums = add_up(layout, columns, reader, days, filter_of(evidence, decided.known, decided.currency.filtered), marks)
     check_rounded(sums.by_campaign)
+    undated = without_strays(undated, sums)
     for row in undated.bad:
         sums.note(*row)
     scale = _Scale(reader.decimals, MICROS_OF[decided.unit.value or "currency"])
@@ -87,7 +88,11 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
     identical, repeats_told = _repeats(layout, columns, days, sums, options)
     reading = _reading(
         layout, options, source, evidence, decided, sums, scale, checked, identical,
-        [*repeats_told, *_warnings(evidence, undated.repeated_headings, dropped), *_of_several_rows(layout, sums)],
+        [
+            *repeats_told,
+            *_warnings(evidence, undated.repeated_headings, dropped),
+            *_of_several_rows(layout, sums, identical),
+        ],
     )  # fmt: skip
     if decided.known.name is None:
         choices = [filled(choice, reading) for choice in decided.known.choices()]
@@ -185,11 +190,11 @@ def _drop_sums_among_names(sums: Sums, columns: Columns, stated_sums: list[int])
     return dropped
 
 
-def _of_several_rows(layout: Layout, sums: Sums) -> list[str]:
+def _of_several_rows(layout: Layout, sums: Sums, identical: int) -> list[str]:
     """Warns of campaign-days with several rows in a report whose columns give no reason for more than one."""
     is_explained = any(one.text and one.meaning in {None, "hour", "platform", "ad"} for one in layout.headings)
     several = sums.count - sum(map(len, sums.by_campaign.values()))
-    if is_explained or not several or not layout.has("whole"):
+    if is_explained or identical or not several or not layout.has("whole"):
         return []
     return ["campaign-days have several rows and no column tells them apart: they are added up"]
 

@@ -61,7 +61,7 @@ def _cell(value: object) -> str:
 
 def _digits(value: float) -> str:
     """A number with the 15 digits that a spreadsheet keeps, never in scientific notation."""
-    if value == int(value) and abs(value) < 1e15:
+    if value == int(value):
         return str(int(value))
     shown = format(value, ".15g")
-    return shown if "e" not in shown else repr(value) if abs(value) >= 1e15 else f"{value:.20f}".rstrip("0")
+    return shown if "e" not in shown else f"{value:.20f}".rstrip("0")

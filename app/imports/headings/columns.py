@@ -149,9 +149,10 @@ def _of_platform(found: Sequence[Heading], options: ReadOptions, platform: str |
 
 def _campaign(layout: Layout, options: ReadOptions, platform: str | None, name: Heading | None) -> tuple[Heading, bool]:
     found = layout.of("campaign")
-    if found and (found[0].rank < STANDS_IN or name is None or name.rank > 0 or options.name_as_id):
-        return (name, True) if name and name.rank == 0 and found[0].rank >= STANDS_IN else (found[0], False)
-    if found and name is not None:
+    is_own = found and (found[0].rank < STANDS_IN or name is None or name.rank > 0)
+    if is_own:
+        return found[0], False
+    if found and name is not None and not options.name_as_id:
         choices = [
             Choice(f"each {found[0].text} is a campaign", {"columns": {"campaign": found[0].text}}),
             Choice(f"the names in {name.text} stand for ids", {"name_as_id": True}),

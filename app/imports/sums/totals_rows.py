@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Final
 
 from app.imports.answers import BadRow, Refused, TotalsRow
 from app.imports.cells import NOTHING, bare
@@ -16,6 +17,8 @@ from app.imports.headings.layout import Layout
 from app.imports.headings.names import begins_with_total
 from app.imports.sums.adding import Sums
 from app.imports.tables import Row
+
+NAMELESS: Final = "a row without a campaign"
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _bad(row: Row, own: str, day_cell: str, read: object) -> BadRow:
 def _sum_row(
     row: Row, amount: str | None, reader: AmountReader, *, campaign: str | None = None, day: date | None = None
 ) -> SumRow:
-    label = next((cell.strip() for cell in row.cells if begins_with_total(cell)), "") or "a row without a campaign"
+    label = next((cell.strip() for cell in row.cells if begins_with_total(cell)), "") or NAMELESS
     value, step = None, 1
     if amount is not None:
         try:
@@ -113,6 +116,21 @@ def _sum_row(
             value = None
         step = reader.step(amount)
     return SumRow(row.line, label[:60], value, step, campaign, day)
+
+
+def without_strays(undated: Undated, sums: Sums) -> Undated:
+    """The rows with those of a day that name no campaign and are not its sum among the bad ones."""
+    strays = [
+        row for row in undated.sums if row.day is not None and row.label == NAMELESS and not _is_days_sum(row, sums)
+    ]
+    kept = [row for row in undated.sums if row not in strays]
+    bad = [BadRow(row.line, "", "campaign: is empty or no id") for row in strays]
+    return Undated(kept, undated.parents, [*undated.bad, *bad], undated.repeated_headings)
+
+
+def _is_days_sum(row: SumRow, sums: Sums) -> bool:
+    total, count = _of_day(sums, row.day)
+    return count > 1 and row.value is not None and _near(row.value, total, row, count)
 
 
 @dataclass(frozen=True)
@@ -205,7 +223,7 @@ def _agrees(row: SumRow, stated: Sequence[SumRow], sums: Sums) -> bool:
     return any(_near(value, total, row, count) for total, count in candidates)
 
 
-def _of_day(sums: Sums, day: date) -> tuple[int, int]:
+def _of_day(sums: Sums, day: date | None) -> tuple[int, int]:
     found = [days[day] for days in sums.by_campaign.values() if day in days]
     return sum(found), len(found)
 

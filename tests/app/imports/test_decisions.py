@@ -1,0 +1,241 @@
+"""Decisions: what a column proves is taken, what nothing proves is asked with both sums, contradictions are refused."""
+
+import re
+from decimal import Decimal
+
+import pytest
+
+from tests.app.imports.kit import expected, question, read, refusal, units
+
+DAY = "2026-11-01"
+
+
+def amounts(*cells: str, headings: str = "campaign_id;date;spend", platform: str = "meta_ads") -> list[Decimal]:
+    """The amounts of cells on days from the first of November on."""
+    rows = "".join(f'7;2026-11-{day:02};"{cell}"\n' for day, cell in enumerate(cells, start=1))
+    return list(units(read(f"{headings}\n{rows}", platform)).values())
+
+
+@pytest.mark.parametrize(
+    ("cells", "read_as"),
+    [
+        (["12,34", "1,234", "0,5"], ["12.34", "1.234", "0.5"]),
+        (["12.34", "1,234", "0.5"], ["12.34", "1234", "0.5"]),
+        (["1.012,505"], ["1012.505"]),
+        (["1,047.80", "3"], ["1047.8", "3"]),
+        (["1.234.567", "1.234"], ["1234567", "1234"]),
+        (["0.500", "1.234"], ["0.5", "1.234"]),
+        (["1234.567"], ["1234.567"]),
+        (["1 234,50", "1\u00a0234,50", "1\u202f234,50"], ["1234.5"] * 3),
+        (["1'234.50", "1’234.50"], ["1234.5"] * 2),
+        (["1,23,456.78"], ["123456.78"]),
+        (["$1,016.12", "US$5.00", "5.00 USD"], ["1016.12", "5", "5"]),
+        (["12,50 €", "EUR 12,50", "€12,50"], ["12.5"] * 3),
+        (["-5.25", "(5.25)", "\u22125.25", "-$5.25", "$-5.25", "5.25-", "+5.25"], ["-5.25"] * 6 + ["5.25"]),
+        ([".5", "5."], ["0.5", "5"]),
+        (["1.5e-05"], ["0.000015"]),
+        (["", "5.5"], ["0", "5.5"]),
+    ],
+)
+def test_amounts_are_read_by_what_their_column_proves(cells: list[str], read_as: list[str]) -> None:
+    assert amounts(*cells) == list(map(Decimal, read_as))
+
+
+@pytest.mark.parametrize(
+    "cell", ["n/a", "5%", "inf", "nan", "1e9", "5,13E+06", "1_000", "12.50x", "1.2.3", "€5$", "5 apples"]
+)
+def test_a_cell_that_is_no_amount_leaves_its_day_out(cell: str) -> None:
+    reading = read(f'campaign_id;date;spend\n7;2026-11-01;"{cell}"\n7;2026-11-01;1.25\n8;2026-11-01;2.25\n')
+    assert units(reading) == expected({("8", DAY): "2.25"})
+    assert [(row.line, row.cell, row.reason.split(":")[0]) for row in reading.bad_rows] == [(2, cell, "amount")]
+    assert {campaign for campaign, _ in reading.incomplete} == {"7"}
+
+
+def test_a_lone_mark_before_three_digits_is_asked_about_with_both_sums() -> None:
+    asked = question("campaign_id;date;spend\n7;2026-11-01;1.234\n7;2026-11-02;2\n")
+    assert [(one.flags, one.sum_micros) for one in asked.readings] == [
+        ("--decimal point", {"": 3_234_000}), ("--decimal comma", {"": 1_236_000_000}),
+    ]  # fmt: skip
+    assert read("campaign_id;date;spend\n7;2026-11-01;1.234\n", decimal="comma").totals.sum_micros == 1_234_000_000
+
+
+@pytest.mark.parametrize(
+    ("headings", "row", "read_as"),
+    [
+        ("campaign_id;date;spend;impressions", "7;2026-11-01;1,234;10,500", "1234"),
+        ("campaign_id;date;spend;impressions", "7;2026-11-01;1,234;10.500", "1.234"),
+        ("campaign_id;date;spend;ctr", "7;2026-11-01;1,234;2,5%", "1.234"),
+        ("campaign_id;date;spend;ctr", "7;2026-11-01;1,234;2.5%", "1234"),
+    ],
+)
+def test_another_column_proves_the_decimal_sign_too(headings: str, row: str, read_as: str) -> None:
+    assert list(units(read(f"{headings}\n{row}\n")).values()) == [Decimal(read_as)]
+
+
+def test_two_decimal_signs_in_a_column_are_refused() -> None:
+    told = refusal("campaign_id;date;spend\n7;2026-11-01;5,50\n7;2026-11-02;5.50\n")
+    assert "line 2 has '5,50' with a decimal comma, and line 3 has '5.50' with a decimal point" in told
+    assert "has no decimal comma" in refusal("campaign_id;date;spend\n7;2026-11-02;5.50\n", decimal="comma")
+
+
+@pytest.mark.parametrize(
+    ("headings", "cell", "platform", "micros"),
+    [
+        ("campaign_id,date,cost_micros", "5130000", "google_ads", 5_130_000),
+        ("campaign_id,date,cost_micros", "5130000.0", "google_ads", 5_130_000),
+        ("campaign_id,date,spend_in_micro_dollar", "5130000", "pinterest_ads", 5_130_000),
+        ("campaign_id,date,microsoft_spend", "51", "microsoft_ads", 51_000_000),
+        ("campaign_id,date,cost_cents", "513", "google_ads", 5_130_000),
+        ("campaign_id,date,cost", "51.30", "google_ads", 51_300_000),
+        ("campaign_id,date,cost", "$150000", "google_ads", 150_000_000_000),
+        ("campaign_id,date,cost", '"1,500,000"', "google_ads", 1_500_000_000_000),
+        ("campaign_id,date,cost", "60", "google_ads", 60_000_000),
+        ("ad_id,date,spend", "5", "snapchat_ads", 5),
+        ("ad_id,date,spend", "5.25", "snapchat_ads", 5_250_000),
+        ("campaign_id,date,swipes,spend", "5,1353", "snapchat_ads", 1_353),
+    ],
+)
+def test_the_unit_is_what_heading_or_cells_prove(headings: str, cell: str, platform: str, micros: int) -> None:
+    assert read(f"{headings}\n7,2026-11-01,{cell}\n", platform).totals.sum_micros == micros
+
+
+@pytest.mark.parametrize(
+    ("headings", "cell", "platform"),
+    [
+        ("campaign_id,date,cost", "5130000", "google_ads"),
+        ("campaign_id,date,cost", "5130000.00", "google_ads"),
+        ("Campaign ID,Day,Cost", "150001", "google_ads"),
+        ("campaign_id,date,cost_micros", "5.13", "google_ads"),
+        ("campaign_id,date,spend", "1353", "snapchat_ads"),
+    ],
+)
+def test_a_unit_that_nothing_proves_is_asked_about(headings: str, cell: str, platform: str) -> None:
+    content = f"{headings}\n7,2026-11-01,{cell}\n"
+    asked = question(content, platform)
+    assert [one.flags for one in asked.readings] == ["--unit currency", "--unit micros"]
+    for choice in asked.readings:
+        reading = read(content, platform, unit=choice.settles["unit"])
+        assert {"": reading.totals.sum_micros} == choice.sum_micros
+
+
+@pytest.mark.parametrize(
+    ("cells", "first"),
+    [
+        (["25/11/2026", "01/11/2026"], "2026-11-01"),
+        (["11/25/2026", "11/01/2026"], "2026-11-01"),
+        (["01.11.2026", "02.11.2026"], "2026-11-01"),
+        (["Nov 01, 2026"], "2026-11-01"),
+        (["1. November 2026"], "2026-11-01"),
+        (["1 de noviembre de 2026"], "2026-11-01"),
+        (["1er novembre 2026"], "2026-11-01"),
+        (["1 listopada 2026"], "2026-11-01"),
+        (["2026年11月1日"], "2026-11-01"),
+        (["2026/11/01(日)"], "2026-11-01"),
+        (["Sunday, November 1, 2026"], "2026-11-01"),
+        (["20261101"], "2026-11-01"),
+        (["2026-11-01T10:00:00", "2026-11-01T11:00:00"], "2026-11-01"),
+        (["2026-11-01 00:00:00 UTC"], "2026-11-01"),
+        (["03/12/2026"], "2026-03-12"),
+        (["01-Nov-26"], "2026-11-01"),
+        (["11/11/2026"], "2026-11-11"),
+    ],
+)
+def test_days_are_read_by_what_their_column_proves(cells: list[str], first: str) -> None:
+    rows = "".join(f'7;"{cell}";1.5\n' for cell in cells)
+    assert str(read(f"campaign_id;date;spend\n{rows}").first_day) == first
+
+
+def test_an_order_of_day_and_month_that_nothing_proves_is_asked_about() -> None:
+    asked = question("campaign_id,date,spend\n7,01/11/2026,5.50\n7,02/11/2026,6.50\n")
+    assert [(one.flags, str(one.first_day), str(one.last_day)) for one in asked.readings] == [
+        ("--day-order day_first", "2026-11-01", "2026-11-02"), ("--day-order month_first", "2026-01-11", "2026-02-11"),
+    ]  # fmt: skip
+
+
+def test_the_range_above_a_table_proves_the_order() -> None:
+    rows = "Campaign ID,Day,Cost\n7,01/11/2026,5.50\n7,02/11/2026,6.50\n"
+    assert str(read(f'"November 1, 2026 - November 2, 2026"\n{rows}').first_day) == "2026-11-01"
+    assert str(read(f'"January 11, 2026 - February 11, 2026"\n{rows}').first_day) == "2026-01-11"
+
+
+def test_two_orders_in_a_column_are_refused() -> None:
+    told = refusal("campaign_id,date,spend\n7,25/11/2026,5.50\n7,11/26/2026,6.50\n")
+    assert "line 2 has '25/11/2026', day first, and line 3 '11/26/2026', month first" in told
+
+
+def test_two_open_questions_are_asked_at_once() -> None:
+    asked = question("campaign_id;date;spend\n7;01/11/2026;1.234\n7;02/11/2026;5\n")
+    assert [one.flags for one in asked.readings] == [
+        f"--decimal {mark} --day-order {order}" for mark in ("point", "comma") for order in ("day_first", "month_first")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("Campaign ID,Week,Cost\n7,2026-11-02,5.5\n", "its rows are by Week.*Breakdown → By time → Day"),
+        ("Campaign ID,Monat,Cost\n7,2026-11-01,5.5\n", "its rows are by Monat"),
+        ("Campaign ID,Day,Cost\n7,202647,5.5\n", "'202647', a week"),
+        ("Campaign ID,Day,Cost\n7,2026-W45,5.5\n", "'2026-W45', a week"),
+        ("Campaign ID,Day,Cost\n7,November 2026,5.5\n", "'November 2026', a month"),
+        ('Campaign ID,Day,Cost\n7,"Nov 1 - Nov 7, 2026",5.5\n', "a range of days"),
+        ("Campaign ID,Start date,End date,Cost\n7,2026-11-01,2026-11-07,5.5\n", "covers 2026-11-01 to 2026-11-07"),
+        ("campaign_id,date_start,date_stop,spend\n7,2026-11-01,2026-11-07,5.5\n", "covers 2026-11-01 to 2026-11-07"),
+        ("Campaign ID,Cost,Impr.\n7,5.5,1\n", "no column with the day.*Breakdown → By time → Day"),
+        ("Campaign ID,Day,Cost\n7,46327,5.5\n", "'46327' for a day, which is none"),
+        ("Campaign ID,Day,Cost\n7,2026-01-02T03:00:00Z,5.5\n", "a moment and not a day"),
+        ("Campaign ID,Day,Cost\n7,2026-01-02 03:00:00+0100,5.5\n", "a moment and not a day"),
+    ],
+)
+def test_a_row_of_more_or_less_than_a_day_is_refused(content: str, words: str) -> None:
+    assert re.search(words, refusal(content))
+
+
+def test_hours_of_a_day_add_up() -> None:
+    reading = read(
+        "campaign_id,date,hour,spend\n7,2026-11-01,0,1.5\n7,2026-11-01,12,2.5\n7,2026-11-01,18,1\n7,2026-11-01,23,1\n"
+    )
+    assert (units(reading), reading.warnings) == (expected({("7", DAY): "6"}), ())
+
+
+def test_a_campaigns_own_dates_are_not_its_rows_days() -> None:
+    content = "Campaign ID,Day,Start date,End date,Cost\n7,2026-11-01,2026-01-01,2026-12-31,5.5\n7,2026-11-02,2026-01-01,2026-12-31,1\n"
+    assert units(read(content)) == expected({("7", DAY): "5.5", ("7", "2026-11-02"): "1"})
+
+
+@pytest.mark.parametrize(
+    ("cell", "campaign"),
+    [
+        ('"=""41000000001"""', "41000000001"),
+        ("'41000000001", "41000000001"),
+        ('"12,345,678"', "12345678"),
+        ("000123", "000123"),
+        ("urn:li:sponsoredCampaign:312", "312"),
+        ("customers/1/campaigns/77", "77"),
+        ("120210000000000101", "120210000000000101"),
+    ],
+)
+def test_ids_are_kept_as_the_platform_means_them(cell: str, campaign: str) -> None:
+    assert list(read(f"campaign_id,date,spend\n{cell},2026-11-01,5.5\n").totals.campaigns) == [campaign]
+
+
+@pytest.mark.parametrize("cell", ["1.2021E+17", '"1,2021E+17"', "120210000000000000"])
+def test_ids_that_lost_digits_are_refused(cell: str) -> None:
+    assert "spreadsheet" in refusal(f"campaign_id,date,spend\n{cell},2026-11-01,5.5\n")
+
+
+def test_two_currencies_are_asked_about_and_one_can_be_read() -> None:
+    content = "campaign_id,date,spend,currency\n7,2026-11-01,5.5,USD\n8,2026-11-01,900,EUR\n"
+    asked = question(content)
+    assert [(one.flags, one.sum_micros) for one in asked.readings] == [
+        ("--currency EUR", {"EUR": 900_000_000}), ("--currency USD", {"USD": 5_500_000}),
+    ]  # fmt: skip
+    assert units(read(content, currency="USD")) == expected({("7", DAY): "5.5"})
+
+
+def test_a_sign_of_another_currency_than_the_column_is_refused() -> None:
+    told = refusal("campaign_id,date,spend,currency\n7,2026-11-01,$5.50,EUR\n")
+    assert "line 2 has '$5.50', and the file says that it is in EUR" in told
+    allowed = read("campaign_id,date,spend\n7,2026-11-01,$5.50\n").currencies or frozenset()
+    assert {"USD", "CAD", "AUD"} <= allowed
+    assert "EUR" not in allowed
