@@ -186,7 +186,7 @@ def test_killed_up_leaves_no_process(home: Path) -> None:
         eventually((home / "env").exists)
         used = ports(home, address)
         assert len(processes(home)) > 5
-        service.process.kill()
+        service.process.send_signal(signal.SIGKILL)
         service.code()
         eventually(lambda: not processes(home))
         assert not any(listens(port) for port in used)
