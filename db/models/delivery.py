@@ -44,9 +44,11 @@ class SequenceRun(Base):
 
 
 class SpendFile(Base):
-    """A file in the spend folder when last seen. `version` consists of inode, size and modification time.
+    """A file in the spend folder as it was last seen; `version` has inode, size and times of modification and change.
 
-    `unchanged_since`: when this version was first seen. `imported_version`: the version last imported, null if none.
+    `unchanged_since`: when this version was first seen. `imported_version`: null until one was imported, and
+    `imported_sha256` the hash of its content. `problem`: why `problem_version` of it, and of its options, was not
+    imported.
     """
 
     __tablename__ = "spend_files"
@@ -56,3 +58,7 @@ class SpendFile(Base):
     version: Mapped[str] = mapped_column(Text)
     unchanged_since: Mapped[datetime] = mapped_column(Moment)
     imported_version: Mapped[str | None] = mapped_column(Text)
+    imported_sha256: Mapped[str | None] = mapped_column(Text)
+    problem: Mapped[str | None] = mapped_column(Text)
+    problem_version: Mapped[str | None] = mapped_column(Text)
+    problem_since: Mapped[datetime | None] = mapped_column(Moment)

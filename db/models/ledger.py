@@ -133,7 +133,10 @@ class RejectedEvent(Base):
 
 
 class ReportedTotal(Base):
-    """The newest cumulative figure of one source for one campaign and day; `previous_micros` is the figure before."""
+    """The last cumulative figure of one source for one campaign and day.
+
+    `previous_as_of`: the moment of the figure before it; null where it is the first.
+    """
 
     __tablename__ = "reported_totals"
 
@@ -143,3 +146,4 @@ class ReportedTotal(Base):
     total_micros: Mapped[int] = mapped_column(BigInteger)
     as_of: Mapped[datetime] = mapped_column(Moment)
     previous_micros: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    previous_as_of: Mapped[datetime | None] = mapped_column(Moment)

@@ -25,6 +25,7 @@ SECRETS = {
     "user_sessions": {"token_hash"},
     "api_keys": {"secret_hash"},
     "idempotency_keys": {"key", "request_hash", "headers", "body"},
+    "import_uploads": {"content"},
 }
 DENIED = psycopg.errors.InsufficientPrivilege
 COUNT = "SELECT count(*) FROM {}"
@@ -124,7 +125,7 @@ def test_worker_role_may_run_all_statements_except_edits_and_access(urls: Urls) 
     denied = refused_statements(urls[DatabaseRole.WORKER])
     for_people = (
         *("access.", "audit.INSERT", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair."),
-        *("platform_accounts.", "brand_corrections.", "set_holds."),
+        *("platform_accounts.", "brand_corrections.", "set_holds.", "mappings.KEEP", "uploads.", "days.NOTE_UNDONE"),
     )
     assert denied == {name for name in denied if name.startswith(for_people)}
     assert "access.CREDENTIALS.0" in denied

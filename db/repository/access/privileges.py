@@ -32,6 +32,7 @@ OPEN: Final = dict.fromkeys(
         *("suspect_messages", "sequence_runs", "locks", "feed_epoch", "spend_files", "pending_enforcements"),
         *("brand_facts", "corrections", "history_seals"),
         *("platform_accounts", "platform_account_brands", "released_external_ids"),
+        *("imports", "import_days", "import_skipped_rows", "import_mappings"),
     ),
     READ,
 )
@@ -43,8 +44,9 @@ READER: Final = {
     "user_sessions": "SELECT (user_id, created_at, expires_at)",
     "api_keys": "SELECT (id, name, prefix, scopes, brand_id, created_at, created_by, expires_at, revoked_at, used_at)",
     "idempotency_keys": "SELECT (api_key_id, created_at, status)",
+    "import_uploads": "SELECT (id, file_name, modified_at, uploaded_by, uploaded_at)",
 }
-"""The reader's privileges: all columns except hashes of passwords, sessions and keys, and stored answers."""
+"""The reader's privileges: all columns but hashes of passwords, sessions and keys, stored answers and uploads."""
 
 WORKER: Final = {
     **OPEN,
@@ -65,6 +67,9 @@ WORKER: Final = {
     "suspect_messages": KEEP,
     "sequence_runs": KEEP,
     "spend_files": KEEP,
+    "imports": COUNT,
+    "import_days": APPEND,
+    "import_skipped_rows": APPEND,
     # Locking a row needs the privilege to update it; a trigger refuses actual updates.
     "locks": "SELECT, UPDATE (name)",
     "pending_enforcements": KEEP,
@@ -92,6 +97,9 @@ WEB: Final = {
     "user_sessions": KEEP,
     "api_keys": COUNT,
     "idempotency_keys": KEEP,
+    "import_days": COUNT,
+    "import_mappings": COUNT,
+    "import_uploads": KEEP,
 }
 """The web role's privileges: edits by people and programs, and all of the worker's, since edits are enforced here."""
 

@@ -23,7 +23,8 @@ RESTATE = text("""
         CAST(:totals AS bigint[]), CAST(:as_of AS timestamptz[])
     )
     ON CONFLICT (source, campaign_id, day) DO UPDATE
-    SET previous_micros = known.total_micros, total_micros = excluded.total_micros, as_of = excluded.as_of
+    SET previous_micros = known.total_micros, previous_as_of = known.as_of,
+        total_micros = excluded.total_micros, as_of = excluded.as_of
     WHERE excluded.as_of > known.as_of
     RETURNING source, campaign_id, day, total_micros - previous_micros, xmax = 0
 """)

@@ -1,0 +1,31 @@
+"""Facts of brands and accounts that a file is compared with."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+BRANDS = text("SELECT id, name, time_zone, currency FROM brands WHERE id = ANY(:ids) ORDER BY id")
+
+HAS_ACCOUNT = text("""
+    SELECT EXISTS (SELECT FROM platform_accounts WHERE platform = :platform AND account_id = :account)
+""")
+
+
+class BrandFacts(NamedTuple):
+    """A brand that a file has spend of, or that is made for it (without an id)."""
+
+    id: int | None
+    name: str
+    time_zone: str
+    currency: str
+
+
+def brands(connection: Connection, ids: Collection[int]) -> list[BrandFacts]:
+    """The brands with these ids, in order."""
+    return [BrandFacts(*row) for row in connection.execute(BRANDS, {"ids": sorted(ids)})]
+
+
+def has_account(connection: Connection, platform: str, account: str) -> bool:
+    """Whether somebody has named this account of the platform."""
+    return bool(connection.scalar(HAS_ACCOUNT, {"platform": platform, "account": account}))

@@ -1,0 +1,185 @@
+"""The totals of campaigns' days that imports changed, and what is known of the days that a file names."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from db.repository.shared.arrays import array_of
+
+# What is known of campaigns' days: the source's own total, its moment (of the figure before, where an import was
+# undone), and all that the day counts.
+KNOWN = text("""
+    SELECT sent.campaign_id, sent.day, own.total_micros, own.as_of,
+        CASE WHEN undone.import_id IS NULL THEN own.as_of ELSE undone.before_as_of END AS true_as_of,
+        undone.import_id IS NOT NULL AND undone.before_micros IS NULL AS is_forgotten,
+        COALESCE(counter.spent_micros, 0) AS spent_micros
+    FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:days AS date[]))
+        AS sent(brand_id, campaign_id, day)
+    LEFT JOIN reported_totals AS own
+        ON own.source = :source AND own.campaign_id = sent.campaign_id AND own.day = sent.day
+    LEFT JOIN campaign_days AS counter
+        ON counter.brand_id = sent.brand_id AND counter.campaign_id = sent.campaign_id AND counter.day = sent.day
+    LEFT JOIN import_days AS undone
+        ON undone.brand_id = sent.brand_id AND undone.campaign_id = sent.campaign_id AND undone.day = sent.day
+        AND undone.source = :source AND undone.undone_as_of = own.as_of
+""")
+
+# The totals that this transaction has changed, with what they were. The figure before may be one that undoing an import
+# put back: its moment is then the one that it had first.
+KEEP_CHANGED = text("""
+    INSERT INTO import_days (brand_id, campaign_id, day, import_id, source, before_micros, before_as_of, after_micros,
+        as_of)
+    SELECT campaigns.brand_id, campaign_id, day, :import_id, source,
+        CASE WHEN NOT is_first THEN previous_micros END, true_as_of, total_micros, as_of
+    FROM (
+        SELECT total.*, undone.import_id IS NULL AND previous_as_of IS NULL
+                OR undone.import_id IS NOT NULL AND undone.before_micros IS NULL AS is_first,
+            CASE WHEN undone.import_id IS NULL THEN previous_as_of ELSE undone.before_as_of END AS true_as_of
+        FROM reported_totals AS total
+        LEFT JOIN import_days AS undone
+            ON undone.campaign_id = total.campaign_id AND undone.day = total.day
+            AND undone.source = total.source AND undone.undone_as_of = total.previous_as_of
+            AND undone.brand_id = ANY(CAST(:brand_ids AS bigint[]))
+        WHERE total.source = :source AND total.campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
+            AND total.day = ANY(CAST(:days AS date[])) AND total.xmin = pg_current_xact_id()::xid
+    ) AS changed
+    JOIN campaigns ON campaigns.id = campaign_id
+    WHERE is_first OR total_micros <> previous_micros
+    ON CONFLICT DO NOTHING
+""")
+
+# Campaigns' days that imports of an account set, and that are not zero yet, within a range of days.
+SET_EARLIER = text("""
+    SELECT DISTINCT own.campaign_id, own.day, campaigns.external_id, own.total_micros, own.as_of
+    FROM imports
+    JOIN import_days ON import_id = imports.id AND undone_as_of IS NULL
+    JOIN reported_totals AS own
+        ON own.source = import_days.source AND own.campaign_id = import_days.campaign_id AND own.day = import_days.day
+    JOIN campaigns ON campaigns.id = own.campaign_id
+    WHERE imports.platform = :platform AND account = :account AND imports.source = :source
+        AND import_days.day BETWEEN :first_day AND :last_day AND own.total_micros <> 0 AND own.as_of < :as_of
+    ORDER BY campaigns.external_id, own.day
+""")
+
+# The days of an import whose totals are still the ones that it set, or that undoing later imports put back.
+STILL_SET = text("""
+    SELECT ours.campaign_id, ours.day, COALESCE(ours.before_micros, 0) AS before_micros, own.as_of
+    FROM import_days AS ours
+    JOIN reported_totals AS own
+        ON own.source = ours.source AND own.campaign_id = ours.campaign_id AND own.day = ours.day
+    LEFT JOIN import_days AS later
+        ON later.brand_id = ours.brand_id AND later.campaign_id = ours.campaign_id AND later.day = ours.day
+        AND later.source = ours.source AND later.undone_as_of = own.as_of
+    WHERE ours.import_id = :import_id AND ours.undone_as_of IS NULL
+        AND (own.as_of = ours.as_of OR later.before_as_of = ours.as_of)
+    ORDER BY ours.campaign_id, ours.day
+""")
+
+NOT_UNDONE = text("SELECT count(*) FROM import_days WHERE import_id = :import_id AND undone_as_of IS NULL")
+
+# The days of an import whose totals this transaction has put back.
+NOTE_UNDONE = text("""
+    UPDATE import_days SET undone_as_of = total.as_of FROM reported_totals AS total
+    WHERE import_days.import_id = :import_id AND import_days.undone_as_of IS NULL
+        AND import_days.campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
+        AND total.source = import_days.source AND total.campaign_id = import_days.campaign_id
+        AND total.day = import_days.day AND total.day = ANY(CAST(:days AS date[]))
+        AND total.xmin = pg_current_xact_id()::xid
+""")
+
+
+class KnownDay(NamedTuple):
+    """What is known of a campaign's day: `own_micros` of the source, None for none; `spent_micros` of all.
+
+    `as_of` is the moment that a newer total has to pass; `true_as_of` the one of the figure, as the file said it.
+    """
+
+    own_micros: int | None
+    as_of: datetime | None
+    true_as_of: datetime | None
+    spent_micros: int
+
+
+class SetDay(NamedTuple):
+    """A campaign's day with the total that its source gave it."""
+
+    campaign_id: int
+    day: date
+    external_id: str | None
+    micros: int
+    as_of: datetime
+
+
+class Restored(NamedTuple):
+    """A campaign's day of an import, and the total to put back; `as_of` is the moment of the total that stands."""
+
+    campaign_id: int
+    day: date
+    before_micros: int
+    as_of: datetime
+
+
+def known(
+    connection: Connection, source: str, keys: Sequence[tuple[int, int, date]]
+) -> dict[tuple[int, date], KnownDay]:
+    """What is known of days, given as (brand, campaign, day), by (campaign, day)."""
+    brand_ids, campaign_ids, days = zip(*keys, strict=True) if keys else ((), (), ())
+    columns = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "days": array_of(days)}
+    rows = connection.execute(KNOWN, columns | {"source": source})
+    return {
+        (row.campaign_id, row.day): KnownDay(
+            None if row.is_forgotten else row.total_micros, row.as_of, row.true_as_of, row.spent_micros
+        )
+        for row in rows
+    }
+
+
+def keep_changed(
+    connection: Connection,
+    import_id: int,
+    source: str,
+    brand_ids: Iterable[int],
+    campaign_ids: Iterable[int],
+    days: Iterable[date],
+) -> None:
+    """Keeps what this transaction has changed of the source's totals, before and after."""
+    chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "days": array_of(days)}
+    connection.execute(KEEP_CHANGED, chosen | {"import_id": import_id, "source": source})
+
+
+def set_earlier(
+    connection: Connection,
+    platform: str,
+    account: str,
+    source: str,
+    range_of_days: tuple[date, date],
+    as_of: datetime,
+) -> list[SetDay]:
+    """The campaigns' days that earlier imports of the account set to something, within a range of days."""
+    parameters = {
+        "platform": platform,
+        "account": account,
+        "source": source,
+        "first_day": range_of_days[0],
+        "last_day": range_of_days[1],
+        "as_of": as_of,
+    }
+    return [SetDay(*row) for row in connection.execute(SET_EARLIER, parameters)]
+
+
+def still_set(connection: Connection, import_id: int) -> list[Restored]:
+    """The days of an import whose totals are still its own."""
+    return [Restored(*row) for row in connection.execute(STILL_SET, {"import_id": import_id})]
+
+
+def not_undone(connection: Connection, import_id: int) -> int:
+    """How many days of an import nobody has put back."""
+    return int(connection.execute(NOT_UNDONE, {"import_id": import_id}).scalar_one())
+
+
+def note_undone(connection: Connection, import_id: int, campaign_ids: Iterable[int], days: Iterable[date]) -> None:
+    """Notes under which moments this transaction has put back the totals of an import's days."""
+    chosen = {"campaign_ids": array_of(campaign_ids), "days": array_of(days)}
+    connection.execute(NOTE_UNDONE, chosen | {"import_id": import_id})

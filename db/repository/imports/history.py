@@ -1,0 +1,158 @@
+"""Imports: each file that changed totals, how far its import came, and its skipped rows."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from db.repository.shared.rows import plain
+from domain.errors import InvalidValue
+from domain.inputs import MAX_ID
+
+BEGIN = text("""
+    INSERT INTO imports (platform, account, brand_ids, source, file_name, sha256, layout, options, imported_by,
+        imported_at, as_of, rows, campaign_days, first_day, last_day, sum_micros, campaigns_made)
+    VALUES (:platform, :account, :brand_ids, :source, :file_name, :sha256, :layout, CAST(:options AS jsonb),
+        :imported_by, :imported_at, :as_of, :rows, :campaign_days, :first_day, :last_day,
+        CAST(:sum_micros AS jsonb), :campaigns_made)
+    RETURNING id
+""")
+
+END = text("""
+    UPDATE imports SET status = :status, taken = :taken, nothing_new = :nothing_new, rejected = :rejected,
+        skipped_rows = :skipped_rows
+    WHERE id = :id
+""")
+
+ADD_SKIPPED = text("""
+    INSERT INTO import_skipped_rows (import_id, place, line, cell, reason)
+    SELECT :import_id, place, line, cell, reason
+    FROM unnest(CAST(:lines AS bigint[]), CAST(:cells AS text[]), CAST(:reasons AS text[])) WITH ORDINALITY
+        AS skipped(line, cell, reason, place)
+""")
+
+SKIPPED = text("SELECT line, cell, reason FROM import_skipped_rows WHERE import_id = :id ORDER BY place")
+
+# The imports of the same bytes, the newest first.
+OF_CONTENT = text("""
+    SELECT id, imported_at, imported_by, as_of, status FROM imports WHERE sha256 = :sha256 ORDER BY id DESC
+""")
+
+FIELDS = """
+    id, platform, account, brand_ids, source, file_name, sha256, layout, options, imported_by, imported_at, as_of, rows,
+    campaign_days, first_day, last_day, sum_micros, campaigns_made, taken, nothing_new, rejected, skipped_rows, status,
+    undone_at, undone_by
+"""
+
+NEWEST = text(f"SELECT {FIELDS} FROM imports WHERE id < :before ORDER BY id DESC LIMIT :limit")  # noqa: S608 - ours
+
+ONE = text(f"SELECT {FIELDS} FROM imports WHERE id = :id")  # noqa: S608 - ours
+
+LOCK = text("SELECT status FROM imports WHERE id = :id FOR UPDATE")
+
+NOTE_UNDONE = text("""
+    UPDATE imports SET status = 'undone', undone_at = :at, undone_by = :by WHERE id = :id AND status <> 'undone'
+""")
+
+MAX_CELL = 200
+
+
+@dataclass(frozen=True)
+class NewImport:
+    """What is known of an import before its first total is counted; see `db.models.imports.Import`."""
+
+    platform: str
+    account: str | None
+    brand_ids: Sequence[int]
+    source: str
+    file_name: str
+    sha256: str
+    layout: str
+    options: Mapping[str, Any]
+    imported_by: str
+    imported_at: datetime
+    as_of: datetime
+    rows: int
+    campaign_days: int
+    first_day: date | None
+    last_day: date | None
+    sum_micros: Mapping[str, int]
+    campaigns_made: int
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier import of the same bytes."""
+
+    id: int
+    imported_at: datetime
+    imported_by: str
+    as_of: datetime
+    status: str
+
+
+def begin(connection: Connection, new: NewImport) -> int:
+    """Writes down an import that is about to count its totals; returns its id."""
+    row = vars(new) | {
+        "brand_ids": list(new.brand_ids),
+        "options": json.dumps(dict(new.options)),
+        "sum_micros": json.dumps(dict(new.sum_micros)),
+    }
+    return int(connection.execute(BEGIN, row).scalar_one())
+
+
+def end(
+    connection: Connection,
+    import_id: int,
+    status: str,
+    *,
+    taken: int,
+    nothing_new: int,
+    rejected: int,
+    skipped_rows: int,
+) -> None:
+    """Notes what an import came to: `done`, or `partial` where a locked brand kept some of its totals out."""
+    counts = {"taken": taken, "nothing_new": nothing_new, "rejected": rejected, "skipped_rows": skipped_rows}
+    connection.execute(END, counts | {"id": import_id, "status": status})
+
+
+def add_skipped(connection: Connection, import_id: int, rows: Sequence[tuple[int, str, str]]) -> None:
+    """Keeps the rows that were left out, each as (line, cell, reason)."""
+    lines, cells, reasons = zip(*rows, strict=True)
+    columns = {
+        "lines": list(lines),
+        "cells": [cell.replace("\0", "")[:MAX_CELL] for cell in cells],
+        "reasons": [reason.replace("\0", "") for reason in reasons],
+    }
+    connection.execute(ADD_SKIPPED, columns | {"import_id": import_id})
+
+
+def skipped(connection: Connection, import_id: int) -> list[dict[str, Any]]:
+    """The rows of an import that were left out, in the order of the file."""
+    return plain(connection.execute(SKIPPED, {"id": import_id}))
+
+
+def of_content(connection: Connection, sha256: str) -> list[Earlier]:
+    """The imports of the same bytes, the newest first."""
+    return [Earlier(*row) for row in connection.execute(OF_CONTENT, {"sha256": sha256})]
+
+
+def newest(connection: Connection, *, before: int = MAX_ID, limit: int = 50) -> list[dict[str, Any]]:
+    """Imports with ids below `before`, the newest first."""
+    return plain(connection.execute(NEWEST, {"before": before, "limit": limit}))
+
+
+def one(connection: Connection, import_id: int) -> dict[str, Any]:
+    """One import. Raises InvalidValue where there is none."""
+    rows = plain(connection.execute(ONE, {"id": import_id})) if 0 < import_id <= MAX_ID else []
+    if not rows:
+        raise InvalidValue("import", f"there is no import {import_id}")
+    return rows[0]
+
+
+def note_undone(connection: Connection, import_id: int, by: str, at: datetime) -> None:
+    """Notes who undid an import, and when."""
+    connection.execute(NOTE_UNDONE, {"id": import_id, "by": by, "at": at})

@@ -1,0 +1,48 @@
+"""Files that people uploaded, kept until they are imported, discarded, or a day old."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, text
+
+ADD = text("""
+    INSERT INTO import_uploads (file_name, content, modified_at, uploaded_by, uploaded_at)
+    VALUES (:file_name, :content, :at, :by, :at) RETURNING id
+""")
+
+ONE = text("""
+    SELECT id, file_name, content, modified_at, uploaded_by FROM import_uploads
+    WHERE id = :id AND uploaded_at > :earliest
+""")
+
+REMOVE = text("DELETE FROM import_uploads WHERE id = :id OR uploaded_at <= :earliest")
+
+KEPT_FOR: Final = timedelta(days=1)
+
+
+class Upload(NamedTuple):
+    """A file that waits for its confirmation."""
+
+    id: int
+    file_name: str
+    content: bytes
+    modified_at: datetime
+    uploaded_by: str
+
+
+def add(connection: Connection, file_name: str, content: bytes, by: str, at: datetime) -> int:
+    """Keeps an uploaded file; returns its id. Those that are over KEPT_FOR old go."""
+    connection.execute(REMOVE, {"id": 0, "earliest": at - KEPT_FOR})
+    row: dict[str, Any] = {"file_name": file_name, "content": content, "by": by, "at": at}
+    return int(connection.execute(ADD, row).scalar_one())
+
+
+def one(connection: Connection, upload_id: int, at: datetime) -> Upload | None:
+    """The uploaded file; None where it is gone."""
+    row = connection.execute(ONE, {"id": upload_id, "earliest": at - KEPT_FOR}).first()
+    return None if row is None else Upload(row.id, row.file_name, bytes(row.content), row.modified_at, row.uploaded_by)
+
+
+def remove(connection: Connection, upload_id: int, at: datetime) -> None:
+    """Forgets an uploaded file, and those that are over KEPT_FOR old."""
+    connection.execute(REMOVE, {"id": upload_id, "earliest": at - KEPT_FOR})
