@@ -12,7 +12,21 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
-from cli import access, accounts, brand_corrections, catalog, checks, repair, reports, roles, sequences, servers, spend
+from cli import (
+    access,
+    accounts,
+    brand_corrections,
+    catalog,
+    checks,
+    import_history,
+    imports,
+    repair,
+    reports,
+    roles,
+    sequences,
+    servers,
+    spend,
+)
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.waiting import TIMEOUT_EXIT
 from db.engine import StaleRead, is_timeout
@@ -52,7 +66,7 @@ for panel, name, function in (
     (SERVICE, "up", servers.up),
     (SERVICE, "migrate", servers.migrate),
     (SERVICE, "new-epoch", servers.new_epoch),
-    (SPEND, "import", spend.import_file),
+    (SPEND, "import", imports.import_file),
     (SPEND, "send", spend.send),
     (SPEND, "sequences", sequences.sequences),
     (CHECKS, "status", checks.status),
@@ -69,6 +83,7 @@ for panel, name, function in (
 ):
     app.command(name, rich_help_panel=panel)(function)
 
+app.add_typer(import_history.imports_app, name="imports", rich_help_panel=SPEND)
 app.add_typer(spend.rejected_app, name="rejected", rich_help_panel=SPEND)
 catalog.campaigns.command("move")(accounts.move_campaign)
 catalog.brands.command("correct")(brand_corrections.correct_brand)

@@ -1,25 +1,18 @@
-"""`spendgate import|send|rejected`: spend from files, and rejected inputs."""
+"""`spendgate send|rejected`: spend events as JSON lines, and rejected inputs."""
 
-import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
-from babel.numbers import is_currency
 from rich.markup import escape
 
-from app.imports import exports, imports
-from app.imports.exports import Export, Unit
-from app.ingest.count import Counted
 from app.ingest.replay import replay_chosen
 from cli import waiting
-from cli.catalog import edit
 from cli.output import (
     FOUND_EXIT,
     AsJson,
@@ -30,7 +23,6 @@ from cli.output import (
     print_result,
     print_rows,
     progress,
-    reading,
 )
 from db.engine import snapshot
 from db.repository.ledger import rejected
@@ -38,8 +30,6 @@ from db.repository.ledger.rejected import Chosen, Waiting
 from delivery.outgoing import send_events, send_totals
 from domain.errors import InvalidValue
 from domain.json_text import flaws_of, read_json
-from domain.money import format_units
-from runtime import clock
 from runtime.formats import escape_surrogates
 
 rejected_app = typer.Typer(
@@ -48,133 +38,6 @@ rejected_app = typer.Typer(
 
 SHOWN_BAD_ROWS = 20
 REPLAY_PAGE = 5_000
-
-
-def import_file(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A CSV export of campaigns' days.")],
-    platform: Annotated[str, typer.Option(help=f"Presets: {', '.join(exports.PRESETS)}; any other name will do too.")],
-    campaign_column: Annotated[str | None, typer.Option(help="The column with the platform's campaign id.")] = None,
-    date_column: Annotated[str | None, typer.Option(help="The column with the day.")] = None,
-    spend_column: Annotated[str | None, typer.Option(help="The column with the money.")] = None,
-    unit: Annotated[str | None, typer.Option(help="What the money is in: currency or micros.")] = None,
-    as_of: Annotated[
-        str | None, typer.Option(help="When the figures were true, ISO 8601 with zone. Default: now.")
-    ] = None,
-    create_campaigns: Annotated[
-        bool, typer.Option("--create-campaigns", help="Make campaigns that are not known.")
-    ] = False,
-    brand: Annotated[
-        str | None, typer.Option(help="The brand to make them in, by name; made too if there is none.")
-    ] = None,
-    time_zone: Annotated[
-        str | None, typer.Option(help="The IANA zone of a brand that is made: the one the platform's days are in.")
-    ] = None,
-    currency: Annotated[
-        str | None, typer.Option(help="The currency of a brand that is made. Default: the file's, where it says one.")
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option(help="The platform's id of the account that the file is of. Default: any.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read the file and say what it holds; change nothing.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Import a platform's report: day totals become spend events for what changed since the last figures.
-
-    Rows of one campaign and day are parts of one total. Importing a file again changes nothing. Exit code 1 when
-    a row could not be read or a total was refused; those are listed, and the refused ones kept (`spendgate rejected`).
-    """
-    if create_campaigns and brand is None:
-        raise InvalidValue("--brand", "say in which brand --create-campaigns makes them")
-    columns = exports.columns_for(
-        platform, campaign=campaign_column, day=date_column, spend=spend_column, unit=_unit(unit)
-    )
-    moment = clock.now() if as_of is None else _moment(as_of)
-    export = _read(file, columns)
-    made = 0
-    if create_campaigns and brand is not None and not dry_run:
-        made = imports.create_missing(export, platform, brand, time_zone, edit().by, _currency(currency), account)
-    counted = [] if dry_run else _counted(imports.payloads(export, platform, moment, account))
-    _tell_import(export, made, counted, as_json=as_json, dry_run=dry_run)
-    if export.bad_rows or any(some.rejections for some in counted):
-        raise typer.Exit(FOUND_EXIT)
-
-
-def _currency(code: str | None) -> str | None:
-    if code is not None and not is_currency(code.upper()):
-        raise InvalidValue("--currency", f"{code!r} is not an ISO 4217 code such as USD")
-    return code and code.upper()
-
-
-def _unit(text: str | None) -> Unit | None:
-    match text:
-        case None | "currency" | "micros":
-            return text
-        case _:
-            raise InvalidValue("--unit", f"{text!r} is neither currency nor micros")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidValue("--as-of", f"{text!r} is not an ISO 8601 time") from None
-    if moment.tzinfo is None:
-        raise InvalidValue("--as-of", f"{text!r} lacks its distance from UTC, such as Z")
-    return moment.astimezone(UTC)
-
-
-def _read(file: Path, columns: exports.Columns) -> Export:
-    try:
-        with reading(file) as stream:
-            return exports.read_export(stream, columns)
-    except csv.Error as error:
-        raise InvalidValue("file", f"{file.name} is no CSV file: {error}") from None
-
-
-def _counted(payloads: list[dict[str, object]]) -> list[Counted]:
-    counted = []
-    with progress() as shown:
-        task = shown.add_task("Counting", total=len(payloads))
-        for some in imports.import_totals(payloads):
-            counted.append(some)
-            shown.advance(task, imports.TOTALS_A_TRANSACTION)
-    return counted
-
-
-def _tell_import(export: Export, made: int, counted: list[Counted], *, as_json: bool, dry_run: bool) -> None:
-    told = {
-        "rows": export.rows,
-        "campaigns": len({external_id for external_id, _ in export.totals}),
-        "days": len({day for _, day in export.totals}),
-        "totals": len(export.totals),
-        "sum_micros": sum(export.totals.values()),
-        "campaigns_made": made,
-        "taken": sum(some.taken for some in counted),
-        "nothing_new": sum(some.known for some in counted),
-        "rejected": sum(len(some.rejections) for some in counted),
-        "bad_rows": [row._asdict() for row in export.bad_rows],
-        "dry_run": dry_run,
-    }
-    if as_json:
-        print_json(told)
-        return
-    console.print(
-        f"{told['rows']} rows: {told['campaigns']} campaigns, {told['days']} days, {told['totals']} totals, "
-        f"{format_units(sum(export.totals.values()))} in all"
-    )
-    if dry_run:
-        console.print("[dim]dry run: nothing was changed[/dim]")
-    else:
-        console.print(
-            f"{made} campaigns made, {told['taken']} totals taken, {told['nothing_new']} with nothing new, "
-            f"{told['rejected']} rejected"
-        )
-    for row in export.bad_rows[:SHOWN_BAD_ROWS]:
-        errors.print(f"[red]line {row.line}[/red] {escape(row.reason)}")
-    if len(export.bad_rows) > SHOWN_BAD_ROWS:
-        errors.print(f"… and {len(export.bad_rows) - SHOWN_BAD_ROWS} more; --json lists them all")
 
 
 def send(

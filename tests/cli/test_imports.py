@@ -154,7 +154,7 @@ def test_a_dry_run_says_what_a_file_holds_and_changes_nothing(
 def test_a_person_reads_what_was_imported(world: World, spendgate: Spendgate, tmp_path: Path) -> None:
     file = written(tmp_path, HEADER, "a,2026-06-01,1.25")
     told = spendgate("import", file, "--platform", "bing", *BRAND)
-    assert "1 rows: 1 campaigns, 1 days, 1 totals, 1.25 in all" in told.out
+    assert "1 rows: 1 campaigns, 1 days, 1 totals, $1.25 in all" in told.out
     assert "1 campaigns made, 1 totals taken" in told.out
 
 

@@ -1,0 +1,50 @@
+"""A file's currency and time zone beside those of the brands whose campaigns it has."""
+
+from collections.abc import Sequence
+from datetime import datetime, time
+
+from app.imports.answers import Reading, Refused
+from app.imports.zones import same_zone
+from db.repository.imports.brands import BrandFacts
+from runtime import clock
+
+
+def check_brands(reading: Reading, brands: Sequence[BrandFacts]) -> list[str]:
+    """Raises Refused, naming both, where a brand's currency or time zone is another.
+
+    Returns sentences about zones that cannot be compared.
+    """
+    warnings = []
+    for brand in brands:
+        _check_currency(reading, brand)
+        warnings += _check_zone(reading, brand)
+    return sorted(set(warnings))
+
+
+def _check_currency(reading: Reading, brand: BrandFacts) -> None:
+    if reading.currency is not None and reading.currency != brand.currency:
+        raise Refused(
+            f"is in {reading.currency}, and brand {brand.name} in {brand.currency}",
+            "import it into a brand of its currency",
+        )
+    if reading.currencies is not None and brand.currency not in reading.currencies:
+        signs = " or ".join(sorted(reading.currencies)[:4])
+        raise Refused(
+            f"has a sign of {signs}, and brand {brand.name} is in {brand.currency}",
+            "import it into a brand of its currency",
+        )
+
+
+def _check_zone(reading: Reading, brand: BrandFacts) -> list[str]:
+    if reading.time_zone is None:
+        return []
+    around = clock.now() if reading.last_day is None else datetime.combine(reading.last_day, time(12))
+    is_same = same_zone(reading.time_zone, brand.time_zone, around)
+    if is_same is None:
+        return [f"its time zone, {reading.time_zone}, is not known here; brand {brand.name} is in {brand.time_zone}"]
+    if not is_same:
+        raise Refused(
+            f"has days in {reading.time_zone}, and brand {brand.name} has them in {brand.time_zone}",
+            "export it in the brand's time zone",
+        )
+    return []

@@ -1,0 +1,66 @@
+"""Campaigns of a file that are not known, made with their brand."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import Connection
+
+from app.decisions import announce
+from app.edits import editing
+from app.enforcement import enforce_edits
+from app.imports.answers import Refused
+from app.imports.intake.plans import Lookup, Plan
+from db.engine import committed
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.enforcement.enforcement import DecidedChange
+from db.repository.imports import brands as brand_rows
+from db.repository.imports.brands import BrandFacts
+from domain.causes import Cause
+from domain.inputs import MAX_TEXT, is_held_now
+
+CUT: Final = "…"
+
+
+def create_missing(plan: Plan, edit: Edit) -> tuple[int, int | None]:
+    """Makes the plan's missing campaigns, and their brand where it is new; returns how many, and their brand's id."""
+    assert plan.target.brand is not None  # noqa: S101 - the plan says in which brand
+    name = plan.target.brand
+
+    def create(connection: Connection) -> tuple[int, int | None, list[DecidedChange]]:
+        catalog.lock_catalog(connection)
+        lookup = Lookup(connection, plan.platform, plan.account)
+        found = lookup.find(list(plan.missing))
+        missing = [external_id for external_id in plan.missing if not is_held_now(found.get(lookup.key(external_id)))]
+        if not missing:
+            return 0, None, []
+        brand_id = _brand(connection, plan, name, edit)
+        for external_id in missing:
+            editing.create_campaign(
+                connection, brand_id, shown(plan.missing[external_id], external_id), edit,
+                platform=plan.platform, external_id=external_id, account=plan.account,
+            )  # fmt: skip
+        return len(missing), brand_id, enforce_edits(connection, brand_id)
+
+    made, brand_id, changes = committed(create)
+    announce(changes, Cause.EDIT)
+    return made, brand_id
+
+
+def shown(name: str, external_id: str) -> str:
+    """The campaign's name, cut to what a name may have; its id where the name is none."""
+    kept = name.strip() or external_id
+    return kept if len(kept) <= MAX_TEXT else f"{kept[: MAX_TEXT - 1]}{CUT}"
+
+
+def _brand(connection: Connection, plan: Plan, name: str, edit: Edit) -> int:
+    """The brand of this name, which somebody may have made since the plan was; or a new one."""
+    brand_id = catalog.brand_named(connection, name)
+    if brand_id is None:
+        wanted = plan.new_brand
+        assert wanted is not None  # noqa: S101 - the plan has it where campaigns are missing
+        return editing.create_brand(connection, name, wanted.time_zone, wanted.currency, edit)
+    now: Mapping[int | None, BrandFacts] = {one.id: one for one in brand_rows.brands(connection, [brand_id])}
+    if plan.reading.currency not in {None, now[brand_id].currency}:
+        raise Refused(f"is in {plan.reading.currency}, and brand {name} in {now[brand_id].currency}")
+    return brand_id

@@ -1,0 +1,242 @@
+"""The commit of a plan: campaigns made, totals counted in batches the way all reported totals are, history written."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from sqlalchemy import Connection
+
+from app.imports.answers import ReadOptions
+from app.imports.intake import campaigns
+from app.imports.intake.plans import Lookup, Plan, campaigns_of, known_of, named_days
+from app.ingest.batches import TotalsBatch
+from app.ingest.by_brand import BrandsTimedOut
+from app.ingest.count import Attempt, Counted, count_totals
+from app.ingest.ingest import count_totals_now, log_counted
+from db.engine import committed, snapshot
+from db.repository.access.audit import Edit, Subject, note
+from db.repository.imports import days as day_rows
+from db.repository.imports import history, mappings
+from domain.causes import Cause
+
+TOTALS_A_TRANSACTION: Final = 1_000
+JUST_AFTER: Final = timedelta(microseconds=1)
+
+Payload = dict[str, object]
+Progress = Callable[[int], None]
+"""Is told how many totals more have been counted."""
+
+
+@dataclass
+class Outcome:
+    """What an import came to. `import_id` is None where it changed nothing; `brand_id`: where campaigns were made.
+
+    `rejections`: campaign and day, and the reason. `held_up`: for brands that were locked.
+    """
+
+    import_id: int | None = None
+    campaigns_made: int = 0
+    brand_id: int | None = None
+    taken: int = 0
+    nothing_new: int = 0
+    rejections: list[tuple[str, str]] = field(default_factory=list)
+    held_up: list[BrandsTimedOut] = field(default_factory=list)
+
+    def add(self, counted: Counted) -> None:
+        """Adds what became of a batch."""
+        self.taken += counted.taken
+        self.nothing_new += counted.known
+        self.rejections += [(_key_of(one.payload), f"{one.reason}: {one.detail}") for one in counted.rejections]
+
+
+def commit(plan: Plan, edit: Edit, progress: Progress = lambda _: None, *, is_audited: bool = True) -> Outcome:
+    """Imports what was planned. Locked brands hold up no other; BrandsTimedOut is raised for them when all are counted.
+
+    `is_audited`: whether a person does it. What a person chose for the layout is remembered.
+    """
+    outcome = Outcome()
+    if plan.missing and plan.target.brand is not None:
+        outcome.campaigns_made, outcome.brand_id = campaigns.create_missing(plan, edit)
+    if plan.is_kept:
+        outcome.import_id = committed(partial(_begin, plan=plan, outcome=outcome, edit=edit, is_audited=is_audited))
+    for some in _batches(_payloads(plan)):
+        _count(some, plan, outcome)
+        progress(len(some))
+    if outcome.import_id is not None:
+        committed(partial(_end, plan=plan, outcome=outcome, import_id=outcome.import_id))
+    if outcome.held_up:
+        raise outcome.held_up[0]
+    return outcome
+
+
+def settled_by(options: ReadOptions) -> dict[str, object]:
+    """What a person chose of a file's reading that holds for the next file of its layout too."""
+    chosen: dict[str, object] = {
+        "platform": options.platform,
+        "columns": dict(options.columns) or None,
+        "unit": options.unit,
+        "decimal": options.decimal,
+        "day_order": options.day_order,
+        "name_as_id": options.name_as_id or None,
+    }
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _begin(connection: Connection, plan: Plan, outcome: Outcome, edit: Edit, *, is_audited: bool) -> int:
+    reading = plan.reading
+    settled = settled_by(reading.options)
+    brand_ids = {brand.id for brand in plan.brands} | {outcome.brand_id}
+    new = history.NewImport(
+        platform=plan.platform,
+        account=plan.target.account or reading.account,
+        brand_ids=sorted(brand_id for brand_id in brand_ids if brand_id is not None),
+        source=plan.source,
+        file_name=plan.file_name,
+        sha256=reading.sha256,
+        layout=reading.layout,
+        options=settled | {name: True for name in ("delta", "keep_duplicates") if getattr(reading.options, name)},
+        imported_by=edit.by,
+        imported_at=edit.at,
+        as_of=plan.as_of,
+        rows=reading.rows,
+        campaign_days=len(reading.totals),
+        first_day=reading.first_day,
+        last_day=reading.last_day,
+        sum_micros=plan.sum_micros,
+        campaigns_made=outcome.campaigns_made,
+    )
+    import_id = history.begin(connection, new)
+    if is_audited:
+        told = {"file": plan.file_name, "platform": plan.platform, "totals": plan.tally.changes, "sha256": new.sha256}
+        note(connection, edit, "import", Subject("import", import_id, _only_brand(new.brand_ids)), None, told)
+        if settled:
+            mappings.keep(connection, reading.layout, settled, edit.by, edit.at)
+    return import_id
+
+
+def _only_brand(brand_ids: Sequence[int]) -> int | None:
+    return brand_ids[0] if len(brand_ids) == 1 else None
+
+
+def _end(connection: Connection, plan: Plan, outcome: Outcome, import_id: int) -> None:
+    skipped = [(row.line, row.cell, row.reason) for row in plan.reading.bad_rows]
+    skipped += [(0, key, reason) for key, reason in outcome.rejections]
+    if skipped:
+        history.add_skipped(connection, import_id, skipped)
+    history.end(
+        connection,
+        import_id,
+        "partial" if outcome.held_up else "done",
+        taken=outcome.taken,
+        nothing_new=outcome.nothing_new,
+        rejected=len(outcome.rejections),
+        skipped_rows=len(plan.reading.bad_rows),
+    )
+
+
+def _payloads(plan: Plan) -> Iterator[Payload]:
+    """The file's totals as upstream would send them, then zero for those that vanished."""
+    reading = plan.reading
+    common: Payload = {"source": plan.source, "platform": plan.platform}
+    if plan.account is not None:
+        common["account"] = plan.account
+    said = {"currency": reading.currency}
+    for some in campaigns_of(reading):
+        with snapshot() as connection:
+            lookup = Lookup(connection, plan.platform, plan.account)
+            lookup.find(some)
+            named = list(named_days(reading, some, lookup))
+            known = known_of(connection, plan.source, named)
+        moments = {
+            (one.external_id, one.day): _moment(plan.as_of, known[one.account.campaign_id, one.day]) for one in named
+        }
+        for external_id in some:
+            for day, micros in sorted(reading.totals.campaigns[external_id].items()):
+                at = moments.get((external_id, day), plan.as_of)
+                yield (
+                    common
+                    | said
+                    | {
+                        "external_id": external_id,
+                        "day": day.isoformat(),
+                        "total_micros": micros,
+                        "as_of": at.isoformat(),
+                    }
+                )
+    for gone in plan.vanished:
+        yield {
+            "source": plan.source,
+            "campaign_id": gone.campaign_id,
+            "day": gone.day.isoformat(),
+            "total_micros": 0,
+            "as_of": max(plan.as_of, gone.as_of + JUST_AFTER).isoformat(),
+        }
+
+
+def _moment(as_of: datetime, known: day_rows.KnownDay) -> datetime:
+    """The moment of a total: just after the one under which undoing an import put an older figure back."""
+    is_undone = known.as_of != known.true_as_of
+    is_newer = known.true_as_of is None or known.true_as_of < as_of
+    if is_undone and is_newer and known.as_of is not None and known.as_of >= as_of:
+        return known.as_of + JUST_AFTER
+    return as_of
+
+
+def _batches(payloads: Iterator[Payload]) -> Iterator[list[Payload]]:
+    some: list[Payload] = []
+    for payload in payloads:
+        some.append(payload)
+        if len(some) == TOTALS_A_TRANSACTION:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _count(some: Sequence[Payload], plan: Plan, outcome: Outcome) -> None:
+    try:
+        outcome.add(counted_for(some, partial(_keep, import_id=outcome.import_id, source=plan.source)))
+    except BrandsTimedOut as error:
+        outcome.held_up.append(error)
+
+
+Note = Callable[[Connection, Sequence[TotalsBatch], Counted], None]
+"""Writes something down in the transaction that counted a batch."""
+
+
+def counted_for(payloads: Sequence[Payload], note_counted: Note) -> Counted:
+    """Counts totals, and lets `note_counted` write in the same transaction; logs and announces what became of them."""
+
+    def count(
+        connection: Connection,
+        checks_ledger: bool,
+        *,
+        batches: Sequence[TotalsBatch],
+        only_brand_id: int | None,
+        attempt: Attempt | None = None,
+    ) -> list[Counted]:
+        counted = count_totals(connection, checks_ledger, batches=batches, only_brand_id=only_brand_id, attempt=attempt)
+        for one in counted:
+            note_counted(connection, batches, one)
+        return counted
+
+    counted = count_totals_now(payloads, count)
+    log_counted("totals.ingested", counted, Cause.REPORTED_TOTAL)
+    return counted
+
+
+def _keep(
+    connection: Connection, batches: Sequence[TotalsBatch], counted: Counted, import_id: int | None, source: str
+) -> None:
+    if import_id is not None and counted.campaign_ids:
+        days = {draft.day for batch in batches for draft in batch.drafts}
+        day_rows.keep_changed(connection, import_id, source, counted.brand_ids, counted.campaign_ids, days)
+
+
+def _key_of(payload: object) -> str:
+    """The campaign and day of a rejected total, for people."""
+    if not isinstance(payload, dict):
+        return ""
+    return f"{payload.get('external_id') or payload.get('campaign_id')} {payload.get('day')}"

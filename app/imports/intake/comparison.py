@@ -1,0 +1,132 @@
+"""The totals of a file beside the known ones: counted by what each would change, with samples to show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Final, NamedTuple
+
+from app.imports.answers import Refused
+from db.repository.imports.days import KnownDay
+from db.repository.imports.history import Earlier
+from domain.inputs import KnownCampaign
+from domain.money import format_units
+
+SAMPLES: Final = 5
+LARGE_FALL: Final = 10
+"""A total that falls by more than this part of it wants consent: campaigns may open again."""
+
+
+class Named(NamedTuple):
+    """A total of the file and the campaign that it is of."""
+
+    external_id: str
+    day: date
+    micros: int
+    account: KnownCampaign
+
+
+class Change(NamedTuple):
+    """A campaign's day with its figure before and after, in micros."""
+
+    external_id: str
+    day: date
+    before_micros: int
+    after_micros: int
+
+
+@dataclass
+class Sample:
+    """How many changes of one kind there are, what they add up to, and the first few."""
+
+    count: int = 0
+    before_micros: int = 0
+    after_micros: int = 0
+    first: list[Change] = field(default_factory=list)
+
+    def add(self, change: Change) -> None:
+        """Counts one more."""
+        self.count += 1
+        self.before_micros += change.before_micros
+        self.after_micros += change.after_micros
+        if len(self.first) < SAMPLES:
+            self.first.append(change)
+
+
+@dataclass
+class Tally:
+    """A file's totals by what is known of each.
+
+    `new`: the source had none. `changed`: it had another one, and of those `fallen` by more than a tenth. `same` and
+    `older` change nothing. `elsewhere`: new ones of days that have spend from live events or other sources already
+    (`before_micros`), to which they would add. `unknown` are those of campaigns that nobody has and that are not made.
+    """
+
+    new: Sample = field(default_factory=Sample)
+    changed: Sample = field(default_factory=Sample)
+    fallen: Sample = field(default_factory=Sample)
+    elsewhere: Sample = field(default_factory=Sample)
+    unknown: Sample = field(default_factory=Sample)
+    same: int = 0
+    older: int = 0
+
+    @property
+    def changes(self) -> int:
+        """How many totals would be taken."""
+        return self.new.count + self.changed.count
+
+    def facts(self) -> tuple[object, ...]:
+        """The figures that a person agrees to."""
+        kinds = (self.new, self.changed, self.fallen, self.elsewhere, self.unknown)
+        return tuple((one.count, one.before_micros, one.after_micros) for one in kinds)
+
+
+@dataclass
+class Compared:
+    """Counts the totals of a source, true as of a moment, beside what is known."""
+
+    source: str
+    as_of: datetime
+    is_delta: bool = False
+    tally: Tally = field(default_factory=Tally)
+    contradicting: Sample = field(default_factory=Sample)
+
+    def add(self, named: Sequence[Named], known: Mapping[tuple[int, date], KnownDay]) -> None:
+        """Counts more of them."""
+        for one in named:
+            self._add(one, known[one.account.campaign_id, one.day])
+
+    def add_missing(self, external_id: str, totals: Mapping[date, int], *, is_made: bool) -> None:
+        """Counts the totals of a campaign that is not known, and whether it is made."""
+        kind = self.tally.new if is_made else self.tally.unknown
+        for day, micros in totals.items():
+            kind.add(Change(external_id, day, 0, micros))
+
+    def _add(self, one: Named, known: KnownDay) -> None:
+        change = Change(one.external_id, one.day, known.own_micros or 0, one.micros)
+        if known.own_micros is None:
+            self.tally.new.add(change)
+            if known.spent_micros and not self.is_delta:
+                self.tally.elsewhere.add(change._replace(before_micros=known.spent_micros))
+        elif known.true_as_of is not None and known.true_as_of > self.as_of:
+            self.tally.older += 1
+        elif known.own_micros == one.micros:
+            self.tally.same += 1
+        elif known.true_as_of == self.as_of:
+            self.contradicting.add(change)
+        else:
+            self.tally.changed.add(change)
+            if (change.before_micros - change.after_micros) * LARGE_FALL > abs(change.before_micros):
+                self.tally.fallen.add(change)
+
+    def refuse_contradictions(self, earlier: Sequence[Earlier]) -> None:
+        """Raises Refused where the file has other figures than are known of the same moment."""
+        if not self.contradicting.count:
+            return
+        one = self.contradicting.first[0]
+        undo = next((f"undo import {one.id} first, or " for one in earlier if one.status != "undone"), "")
+        found, known = format_units(one.after_micros), format_units(one.before_micros)
+        raise Refused(
+            f"{self.contradicting.count} totals differ from those known of the same moment, {self.as_of.isoformat()}: "
+            f"campaign {one.external_id} on {one.day} has {found}, and {known} is known",
+            f"{undo}say with --as-of when these figures were true",
+        )

@@ -1,0 +1,17 @@
+"""The headings of a file, for a person who says what a column means."""
+
+from typing import BinaryIO
+
+from app.imports.answers import Question, ReadOptions, Refused
+from app.imports.forms.files import tables_of
+from app.imports.headings.layout import layout_of
+
+
+def headings_in(stream: BinaryIO, options: ReadOptions) -> tuple[str, ...]:
+    """The headings of the table that is read, in their order; none where no table is found."""
+    try:
+        with tables_of(stream, options) as tables:
+            found = layout_of(tables, options)
+    except (Refused, Question):
+        return ()
+    return tuple(one.text for one in found.headings if one.text)

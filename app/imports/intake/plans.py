@@ -1,0 +1,284 @@
+"""A reading beside what is known: which campaigns and totals are new, and what wants a person's consent."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import Connection
+
+from app.imports.answers import Reading, Refused
+from app.imports.intake.brand_checks import check_brands
+from app.imports.intake.comparison import Compared, Named, Tally
+from app.imports.zones import zone_names
+from db.engine import snapshot
+from db.repository.catalog import catalog
+from db.repository.imports import brands as brand_rows
+from db.repository.imports import days as day_rows
+from db.repository.imports import history
+from db.repository.imports.brands import BrandFacts
+from db.repository.imports.days import KnownDay, SetDay
+from db.repository.imports.history import Earlier
+from db.repository.ledger.accounts import find_campaigns
+from domain.errors import InvalidValue
+from domain.fields import checked_currency, checked_name
+from domain.inputs import CampaignKey, CampaignMatch, KnownCampaign, campaign_on, is_held_now
+from domain.inputs import InvalidInput as NotFound
+from domain.periods import time_zone
+from runtime import clock
+
+KEYS_A_QUERY: Final = 5_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a person wants a file to go.
+
+    `brand`: the name of the brand in which campaigns that are not known are made; None: they are not made. `time_zone`
+    and `currency` are those of a brand that is made. `account`: the platform's id of the account; None: the file's.
+    """
+
+    brand: str | None = None
+    time_zone: str | None = None
+    currency: str | None = None
+    account: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an import would change. `tally` counts the file's totals by what is known of each.
+
+    `source` is the one of its reported totals. `account`: the one that its campaigns are looked up in; None: any.
+    `missing`: names of campaigns that are not known, by id. `new_brand`: the brand that would be made.
+    `vanished`: campaigns' days that earlier files of the account set and this complete one has no more.
+    """
+
+    reading: Reading
+    file_name: str
+    target: Target
+    source: str
+    account: str | None
+    as_of: datetime
+    as_of_source: str
+    brands: tuple[BrandFacts, ...]
+    new_brand: BrandFacts | None
+    known_campaigns: int
+    missing: Mapping[str, str]
+    tally: Tally
+    vanished: tuple[SetDay, ...]
+    earlier: tuple[Earlier, ...]
+    warnings: tuple[str, ...] = ()
+    sum_micros: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def platform(self) -> str:
+        """The platform's canonical name."""
+        return self.reading.platform
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every total is known already, or older than what is known."""
+        return not (self.tally.changes or self.vanished)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the history keeps it: it changes something, or leaves out what no import of this file has told."""
+        leaves_out = bool(self.reading.bad_rows) or self.tally.unknown.count > 0
+        return not self.changes_nothing or (leaves_out and not self.earlier)
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether totals fall by more than a tenth, days vanish, or days have spend from elsewhere already."""
+        return bool(self.tally.fallen.count or self.tally.elsewhere.count or self.vanished)
+
+    @property
+    def token(self) -> str:
+        """A text that differs where the file, or what it would change, differs."""
+        told = (self.reading.sha256, self.reading.options, self.target, self.tally.facts(), self.vanished)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
+
+
+def plan(reading: Reading, file_name: str, target: Target, modified_at: datetime) -> Plan:
+    """Compares a reading with what is known; writes nothing.
+
+    Raises Refused where the file's currency or time zone is not its brands', or where it contradicts figures of the
+    same moment; InvalidValue for a target that cannot be.
+    """
+    with snapshot() as connection:
+        return plan_in(connection, reading, file_name, target, modified_at)
+
+
+def plan_in(connection: Connection, reading: Reading, file_name: str, target: Target, modified_at: datetime) -> Plan:
+    """As `plan`, in a transaction that is given."""
+    earlier = tuple(history.of_content(connection, reading.sha256))
+    as_of, as_of_source = _as_of(reading, modified_at, earlier)
+    account = _account(connection, reading, target)
+    lookup = Lookup(connection, reading.platform, account)
+    compared = Compared(source_of(reading), as_of, reading.is_delta)
+    missing: dict[str, str] = {}
+    brand_ids: set[int] = set()
+    campaigns = 0
+    for some in campaigns_of(reading):
+        found = lookup.find(some)
+        for external_id in some:
+            if is_held_now(found.get(lookup.key(external_id))):
+                campaigns += 1
+            else:
+                missing[external_id] = reading.names.get(external_id, external_id)
+                totals = reading.totals.campaigns[external_id]
+                compared.add_missing(external_id, totals, is_made=target.brand is not None)
+        named = list(named_days(reading, some, lookup))
+        brand_ids.update(one.account.brand_id for one in named)
+        compared.add(named, known_of(connection, compared.source, named))
+    brands = tuple(brand_rows.brands(connection, brand_ids))
+    new_brand = _new_brand(connection, reading, target) if missing and target.brand is not None else None
+    into = brands if new_brand is None else (*brands, new_brand)
+    warnings = check_brands(reading, into)
+    compared.refuse_contradictions(earlier)
+    return Plan(
+        reading=reading,
+        file_name=file_name,
+        target=target,
+        source=compared.source,
+        account=account,
+        as_of=as_of,
+        as_of_source=as_of_source,
+        brands=brands,
+        new_brand=new_brand,
+        known_campaigns=campaigns,
+        missing=missing,
+        tally=compared.tally,
+        vanished=_vanished(connection, reading, compared.source, as_of, target),
+        earlier=earlier,
+        warnings=(*reading.warnings, *warnings),
+        sum_micros={_currency(reading, into): reading.totals.sum_micros},
+    )
+
+
+def source_of(reading: Reading) -> str:
+    """The source of a file's totals: the platform, or for a file that adds to them the file itself."""
+    return f"{reading.platform} delta {reading.sha256[:20]}" if reading.is_delta else reading.platform
+
+
+@dataclass
+class Lookup:
+    """Finds campaigns by their external ids on a platform, in one account or in any."""
+
+    connection: Connection
+    platform: str
+    account: str | None
+    found: dict[CampaignKey, CampaignMatch] = field(default_factory=dict)
+
+    def key(self, external_id: str) -> CampaignKey:
+        """How upstream would name the campaign."""
+        bare = (self.platform, external_id)
+        return bare if self.account is None else (*bare, self.account)
+
+    def find(self, external_ids: list[str]) -> Mapping[CampaignKey, CampaignMatch]:
+        """The campaigns that are known, for `on`."""
+        self.found = find_campaigns(self.connection, map(self.key, external_ids))
+        return self.found
+
+    def on(self, external_id: str, day: date) -> KnownCampaign | None:
+        """The campaign that was meant on a day; None for none, or for several."""
+        try:
+            return campaign_on(self.key(external_id), self.found, lambda _zone: day)
+        except NotFound:
+            return None
+
+
+def campaigns_of(reading: Reading) -> Iterator[list[str]]:
+    """The external ids of a reading, in order, so many at a time that their days are about KEYS_A_QUERY."""
+    some: list[str] = []
+    size = 0
+    for external_id in sorted(reading.totals.campaigns):
+        some.append(external_id)
+        size += len(reading.totals.campaigns[external_id])
+        if size >= KEYS_A_QUERY:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def named_days(reading: Reading, external_ids: list[str], lookup: Lookup) -> Iterator[Named]:
+    """The totals of these campaigns that somebody has; in the order of their days."""
+    for external_id in external_ids:
+        for day, micros in sorted(reading.totals.campaigns[external_id].items()):
+            account = lookup.on(external_id, day)
+            if account is not None:
+                yield Named(external_id, day, micros, account)
+
+
+def known_of(connection: Connection, source: str, named: list[Named]) -> Mapping[tuple[int, date], KnownDay]:
+    """What is known of the days, by campaign and day."""
+    found: dict[tuple[int, date], KnownDay] = {}
+    keys = [(one.account.brand_id, one.account.campaign_id, one.day) for one in named]
+    remaining = iter(keys)
+    while some := list(islice(remaining, KEYS_A_QUERY)):
+        found |= day_rows.known(connection, source, some)
+    return found
+
+
+def _as_of(reading: Reading, modified_at: datetime, earlier: tuple[Earlier, ...]) -> tuple[datetime, str]:
+    """When the figures were true: never later than now, nor, by a file's time, than its first import."""
+    moment, why = reading.as_of, reading.as_of_source
+    if reading.options.as_of is None and moment == modified_at and earlier:
+        first = min(earlier, key=lambda one: one.as_of)
+        if first.as_of < moment:
+            moment, why = first.as_of, f"import {first.id} of the same file"
+    now = clock.now()
+    return (moment, why) if moment <= now else (now, f"{why}, which is ahead of our clock")
+
+
+def _account(connection: Connection, reading: Reading, target: Target) -> str | None:
+    if target.account is not None:
+        if reading.account not in {None, target.account}:
+            raise Refused(f"is of account {reading.account}, not of {target.account}")
+        return target.account
+    named = reading.account
+    return named if named and brand_rows.has_account(connection, reading.platform, named) else None
+
+
+def _new_brand(connection: Connection, reading: Reading, target: Target) -> BrandFacts:
+    """The brand in which campaigns are made: the one of the name, or a new one."""
+    name = target.brand or ""
+    brand_id = catalog.brand_named(connection, name)
+    if brand_id is not None:
+        return brand_rows.brands(connection, [brand_id])[0]
+    zone = target.time_zone or zone_names(reading.time_zone)
+    currency = target.currency or reading.currency
+    told = f"say which one the new brand {name!r} has: its first spend fixes it"
+    if zone is None:
+        raise InvalidValue("--time-zone", told)
+    if currency is None:
+        raise InvalidValue("--currency", told)
+    if reading.currency not in {None, currency}:
+        raise InvalidValue("--currency", f"the file is in {reading.currency}, not {currency}")
+    return BrandFacts(None, checked_name(name), time_zone(zone).key, checked_currency(currency))
+
+
+def _currency(reading: Reading, brands: tuple[BrandFacts, ...]) -> str:
+    """The currency of the file's sum: its own, or the one of its brands; empty where nobody knows it."""
+    found = {brand.currency for brand in brands}
+    return reading.currency or (next(iter(found)) if len(found) == 1 else "")
+
+
+def _vanished(
+    connection: Connection, reading: Reading, source: str, as_of: datetime, target: Target
+) -> tuple[SetDay, ...]:
+    """Days that a complete file no longer has, though earlier files of its account had them."""
+    account = target.account or reading.account
+    if not reading.is_complete or reading.is_delta or account is None or reading.first_day is None:
+        return ()
+    assert reading.last_day is not None  # noqa: S101 - there is a first
+    days = reading.stated_days or (reading.first_day, reading.last_day)
+    earlier = day_rows.set_earlier(connection, reading.platform, account, source, days, as_of)
+    campaigns = reading.totals.campaigns
+    kept = reading.incomplete
+    return tuple(
+        one for one in earlier
+        if one.day not in campaigns.get(one.external_id or "", {}) and (one.external_id, one.day) not in kept
+    )  # fmt: skip

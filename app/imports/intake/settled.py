@@ -1,0 +1,67 @@
+"""Readings that people chose for a layout, offered for the next file that has it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError
+
+from app.imports.answers import Choice, Question, Reading
+from db.engine import snapshot
+from db.repository.imports import mappings
+from db.repository.imports.mappings import Settled
+from domain.errors import InvalidValue
+from runtime.formats import instant
+from runtime.settings import SettingsError
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The reading that somebody chose last time."""
+
+    choice: Choice
+    settled: Settled
+
+    @property
+    def sentence(self) -> str:
+        """Who chose it, and when."""
+        return f"last time: {self.choice.label}, chosen by {self.settled.by} at {instant(self.settled.at)}"
+
+    def named_in(self, question: Question) -> Question:
+        """The question, which says so."""
+        return Question(question.about, question.readings, f"{question.why} ({self.sentence})")
+
+
+def offered(question: Question, read: Callable[[Choice], Reading]) -> Offer | None:
+    """The reading that was chosen for the file's layout before; None where none was, or it is none of these."""
+    layout = _layout(question, read)
+    if layout is None:
+        return None
+    try:
+        with snapshot() as connection:
+            settled = mappings.of_layout(connection, layout)
+    except (SettingsError, DBAPIError):
+        return None
+    if settled is None:
+        return None
+    fitting = [choice for choice in question.readings if _fits(choice.settles, settled.options)]
+    return Offer(fitting[0], settled) if len(fitting) == 1 else None
+
+
+def _layout(question: Question, read: Callable[[Choice], Reading]) -> str | None:
+    """The hash of the file's headings, which any reading of it has."""
+    for choice in question.readings:
+        try:
+            return read(choice).layout
+        except InvalidValue:
+            continue
+    return None
+
+
+def _fits(settles: Mapping[str, object], options: Mapping[str, object]) -> bool:
+    return all(_is_part(value, options.get(name)) for name, value in settles.items())
+
+
+def _is_part(value: object, known: object) -> bool:
+    if isinstance(value, Mapping) and isinstance(known, Mapping):
+        return all(known.get(meaning) == heading for meaning, heading in value.items())
+    return value == known

@@ -1,0 +1,115 @@
+"""Undo of an import: the totals before it are put back, but for those that something newer has changed since."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from more_itertools import sliced
+from sqlalchemy import Connection
+
+from app.imports.intake.commit import JUST_AFTER, Payload, counted_for
+from app.ingest.batches import TotalsBatch
+from app.ingest.by_brand import BrandsTimedOut
+from app.ingest.count import Counted
+from db.engine import committed, snapshot
+from db.repository.access.audit import Edit, Subject, note
+from db.repository.imports import days as day_rows
+from db.repository.imports import history
+from db.repository.imports.days import Restored
+from domain.edit_words import counted
+from domain.errors import InvalidValue
+
+TOTALS_A_TRANSACTION: Final = 1_000
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """What undoing an import would put back; `kept` days have newer totals, and stay."""
+
+    import_id: int
+    file_name: str
+    source: str
+    restored: Sequence[Restored]
+    kept: int
+    rejected: int = 0
+
+    @property
+    def token(self) -> str:
+        """A text that differs where undoing would put back something else."""
+        told = (self.import_id, tuple(self.restored), self.kept)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
+
+    def sentence(self, *, is_done: bool = False) -> str:
+        """What undoing puts back, in words."""
+        if not self.restored:
+            return f"There is nothing left to undo of import {self.import_id}, {self.file_name}"
+        verb = "Put back" if is_done else "Puts back"
+        totals = counted(len(self.restored), "total")
+        return f"{verb} {totals} to what was known before import {self.import_id}, {self.file_name}"
+
+    @property
+    def note(self) -> str:
+        """What stays as it is."""
+        return f"{counted(self.kept, 'total')} changed since, and stay as they are now."
+
+
+def undoing(import_id: int) -> Undoing:
+    """What undoing would do now. Raises InvalidValue where there is no such import, or it is undone already."""
+    with snapshot() as connection:
+        row = history.one(connection, import_id)
+        if row["status"] == "undone":
+            raise InvalidValue("import", f"{import_id} was undone by {row['undone_by']}")
+        restored = day_rows.still_set(connection, import_id)
+        kept = day_rows.not_undone(connection, import_id) - len(restored)
+    return Undoing(import_id, row["file_name"], row["source"], restored, kept)
+
+
+def undo(import_id: int, edit: Edit) -> Undoing:
+    """Puts back the totals that were known before the import, in batches, audited.
+
+    Raises BrandsTimedOut, when all others are put back, where a brand is locked: it may be undone again then.
+    """
+    wanted = undoing(import_id)
+    if not wanted.restored:
+        raise InvalidValue("import", f"nothing is left to undo of {import_id}: newer totals stand")
+    rejected = 0
+    held_up: list[BrandsTimedOut] = []
+    for some in sliced(wanted.restored, TOTALS_A_TRANSACTION):
+        try:
+            counted = counted_for(_payloads(some, wanted.source), partial(_note, import_id=import_id))
+        except BrandsTimedOut as error:
+            held_up.append(error)
+        else:
+            rejected += len(counted.rejections)
+    if held_up:
+        raise held_up[0]
+    committed(partial(_end, undone=wanted, edit=edit))
+    return Undoing(import_id, wanted.file_name, wanted.source, wanted.restored, wanted.kept, rejected)
+
+
+def _payloads(restored: Sequence[Restored], source: str) -> list[Payload]:
+    return [
+        {
+            "source": source,
+            "campaign_id": one.campaign_id,
+            "day": one.day.isoformat(),
+            "total_micros": one.before_micros,
+            "as_of": (one.as_of + JUST_AFTER).isoformat(),
+        }
+        for one in restored
+    ]
+
+
+def _note(connection: Connection, batches: Sequence[TotalsBatch], counted: Counted, import_id: int) -> None:
+    drafts = [draft for batch in batches for draft in batch.drafts]
+    campaign_ids = {draft.campaign for draft in drafts if isinstance(draft.campaign, int)}
+    if drafts and counted.taken + counted.known:
+        day_rows.note_undone(connection, import_id, campaign_ids, {draft.day for draft in drafts})
+
+
+def _end(connection: Connection, undone: Undoing, edit: Edit) -> None:
+    history.note_undone(connection, undone.import_id, edit.by, edit.at)
+    told = {"file": undone.file_name, "totals": len(undone.restored), "kept": undone.kept}
+    note(connection, edit, "undo", Subject("import", undone.import_id), None, told)
