@@ -95,6 +95,7 @@ class Settings(BaseSettings):
     spend_folder_quiet_seconds: int = Field(
         60, ge=0, le=86_400, validation_alias=_variable("SPENDGATE_SPEND_FOLDER_QUIET_SECONDS")
     )
+    spend_folder_allow_falls: bool = Field(False, validation_alias=_variable("SPENDGATE_SPEND_FOLDER_ALLOW_FALLS"))
     statement_timeout_ms: int = Field(60_000, ge=100, validation_alias=_variable("SPENDGATE_STATEMENT_TIMEOUT_MS"))
     lock_timeout_ms: int = Field(15_000, ge=100, validation_alias=_variable("SPENDGATE_LOCK_TIMEOUT_MS"))
     ingest_lock_timeout_ms: int = Field(500, ge=10, validation_alias=_variable("SPENDGATE_INGEST_LOCK_TIMEOUT_MS"))

@@ -1,18 +1,23 @@
-"""Imports what is new and complete in the spend folder."""
+"""Imports the new and complete files of the spend folder; those that cannot be imported go on a list."""
 
 import csv
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import structlog
-from more_itertools import sliced
 from sqlalchemy.exc import DBAPIError
 
 from app.imports import spend_folder
-from app.imports.exports import Export, columns_for, read_export
-from app.imports.imports import TOTALS_A_TRANSACTION, import_totals, payloads
+from app.imports.answers import Question, Reading
+from app.imports.folder_options import FolderOptions, options_of
+from app.imports.intake import words
+from app.imports.intake.commit import Outcome, commit
+from app.imports.intake.plans import Target, plan
+from app.imports.reading import read_file
 from app.imports.spend_folder import (
     Changed,
     Look,
@@ -21,16 +26,30 @@ from app.imports.spend_folder import (
     Version,
 )
 from db.engine import TRANSIENT_ERRORS, committed, snapshot
+from db.repository.access.audit import Edit
+from db.repository.imports import history
 from db.repository.ledger import spend_files
-from db.repository.ledger.spend_files import Seen
+from db.repository.ledger.spend_files import FileKey, Seen
 from domain.errors import InvalidValue
 from runtime import clock
 from runtime.settings import settings
 
 log = structlog.get_logger()
 
+HASHED_BYTES: Final = 1_000_000
+
 UNREADABLE: Final = (InvalidValue, OSError, csv.Error, ArithmeticError, ValueError)
-"""What a bad file raises. Its words may quote the file, so the log has only a reason."""
+"""Exceptions of a bad file. Their words may quote it, so the log has only a reason."""
+
+IMPORTED_BY: Final = "spend folder"
+AGAIN_AFTER: Final = timedelta(hours=1)
+"""A file with a problem is tried again then: brands and known totals may have changed."""
+
+FOLDER_ITSELF: Final[FileKey] = ("", "")
+
+
+class NotAgreed(InvalidValue):
+    """The file would change something that needs consent, which its options do not give."""
 
 
 def import_folder(folder: Path) -> None:
@@ -39,47 +58,74 @@ def import_folder(folder: Path) -> None:
     No file holds up another. A fault that passes, such as a locked brand, is raised when all others are done.
     """
     passing: list[Exception] = []
-    for file in _complete(folder):
+    for file, options, seen in _complete(folder):
         shown = file.shown(folder)
         try:
-            _import(folder, file)
+            _import(folder, file, options)
         except TRANSIENT_ERRORS as error:
             log.warning("export.postponed", file=shown, error=type(error).__name__)
             passing.append(error)
         except Changed:
             log.info("export.waiting", file=shown)
         except (*UNREADABLE, DBAPIError) as error:
-            log.error("export.unreadable", file=shown, reason=_reason(error))
+            version = _version(file, options)
+            _note_problem((file.platform, file.name), shown, version, _words(error), _reason(error), seen)
     if passing:
         raise passing[0]
 
 
-def _complete(folder: Path) -> Iterator[SpendFile]:
+def _complete(folder: Path) -> Iterator[tuple[SpendFile, FolderOptions, Seen | None]]:
     """The complete files of which this version was not imported, oldest first. Notes what it sees of all."""
+    with snapshot() as connection:
+        seen = spend_files.all_seen(connection)
     try:
         found = list(spend_folder.listed(folder))
     except OSError as error:
-        log.error("export.unreadable", file=spend_folder.printable(folder), reason=spend_folder.reason_of(error))
+        reason = spend_folder.reason_of(error)
+        told = f"the folder cannot be read: {reason}"
+        _note_problem(FOLDER_ITSELF, spend_folder.printable(folder), reason, told, reason, seen.get(FOLDER_ITSELF))
         return
-    with snapshot() as connection:
-        seen = spend_files.all_seen(connection)
-    for skipped in (one for one in found if isinstance(one, Skipped)):
-        log.warning("export.skipped", **skipped._asdict())
-    files = [one for one in found if isinstance(one, SpendFile)]
-    gone = seen.keys() - {(file.platform, file.name) for file in files}
+    gone = seen.keys() - {(one.platform, one.name) for one in found}
     if gone:
         committed(lambda connection: spend_files.forget(connection, gone))
+    for one in found:
+        if isinstance(one, Skipped):
+            key = one.platform, one.name
+            shown = spend_folder.printable(folder / one.platform / one.name)
+            told = f"is not read: {one.reason.replace('_', ' ')}"
+            _note_problem(key, shown, one.reason, told, one.reason, seen.get(key), event="export.skipped")
+    files = [one for one in found if isinstance(one, SpendFile)]
     for file in sorted(files, key=lambda file: file.version.modified_ns):
-        if _is_due(folder, file, seen.get((file.platform, file.name))):
-            yield file
+        known = seen.get((file.platform, file.name))
+        options = _options(folder, file, known)
+        if options is not None and _is_due(folder, file, options, known):
+            yield file, options, known
 
 
-def _is_due(folder: Path, file: SpendFile, seen: Seen | None) -> bool:
+def _options(folder: Path, file: SpendFile, seen: Seen | None) -> FolderOptions | None:
+    """How the file is to be read; None, and a problem noted, where its options cannot be."""
+    try:
+        return options_of(folder, file.platform)
+    except InvalidValue as error:
+        key = file.platform, file.name
+        _note_problem(key, file.shown(folder), f"{file.version} {error}"[:200], str(error), "bad_options", seen)
+        return None
+
+
+def _version(file: SpendFile, options: FolderOptions) -> str:
+    return f"{file.version} {options.version}"
+
+
+def _is_due(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | None) -> bool:
     """Whether this version of the file is complete and was not imported. Notes a version that is new."""
     version, at = str(file.version), clock.now()
     if seen is not None and seen.imported_version == version:
         return False
-    last = None if seen is None else Look(Version.read(seen.version), seen.unchanged_since)
+    problem = None if seen is None else seen.problem
+    if problem is not None and problem.version == _version(file, options) and at - problem.since < AGAIN_AFTER:
+        return False
+    last_version = None if seen is None else Version.read(seen.version)
+    last = None if seen is None or last_version is None else Look(last_version, seen.unchanged_since)
     is_new = seen is None or seen.version != version
     if is_new or (last is not None and last.unchanged_since > at):
         committed(lambda connection: spend_files.keep(connection, (file.platform, file.name), version, at))
@@ -90,35 +136,91 @@ def _is_due(folder: Path, file: SpendFile, seen: Seen | None) -> bool:
     return is_complete
 
 
-def _import(folder: Path, file: SpendFile) -> None:
+def _import(folder: Path, file: SpendFile, options: FolderOptions) -> None:
+    key, version, modified_at = (file.platform, file.name), str(file.version), file.version.modified_at
     with spend_folder.opened(folder, file) as stream:
-        export = read_export(stream, columns_for(file.platform))
-    taken = _count_all(export, file.platform, min(file.version.modified_at, clock.now()))
-    key = file.platform, file.name
-    committed(lambda connection: spend_files.keep_imported(connection, key, str(file.version)))
-    shown = file.shown(folder)
-    log.info("export.imported", file=shown, totals=len(export.totals), taken=taken, bad_rows=len(export.bad_rows))
+        reading = _read(stream, file, options, modified_at)
+    with snapshot() as connection:
+        earlier = history.of_content(connection, reading.sha256)
+    is_known = any(one.status in {"done", "undone"} for one in earlier)
+    outcome = None if is_known else _imported(reading, file, options, modified_at)
+    committed(lambda connection: spend_files.keep_imported(connection, key, version, reading.sha256))
+    if outcome is not None:
+        told = {"totals": len(reading.totals), "taken": outcome.taken, "bad_rows": len(reading.bad_rows)}
+        log.info("export.imported", file=file.shown(folder), **told)
 
 
-def _count_all(export: Export, platform: str, as_of: datetime) -> int:
-    """Counts all totals that can be, and returns how many were new; then raises what kept the others from it."""
-    passing: list[Exception] = []
-    taken = 0
-    for some in sliced(payloads(export, platform, as_of), TOTALS_A_TRANSACTION):
-        try:
-            taken += _taken(some)
-        except TRANSIENT_ERRORS as error:
-            passing.append(error)
-    if passing:
-        raise passing[0]
-    return taken
+def _read(stream: BinaryIO, file: SpendFile, options: FolderOptions, modified_at: datetime) -> Reading:
+    """The reading of a file whose bytes were the same before and after it. Raises Changed."""
+    reading = read_file(stream, file.name, options.read, min(modified_at, clock.now()))
+    stream.seek(0)
+    if _sha256(stream) != reading.sha256:
+        raise Changed
+    return reading
 
 
-def _taken(totals: Sequence[object]) -> int:
-    return sum(counted.taken for counted in import_totals(totals))
+def _sha256(stream: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := stream.read(HASHED_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _imported(reading: Reading, file: SpendFile, options: FolderOptions, modified_at: datetime) -> Outcome:
+    name = f"{file.platform}/{file.name}" if file.platform else file.name
+    wanted = plan(reading, name, Target(account=options.account), min(modified_at, clock.now()))
+    if wanted.needs_consent and not options.allow_falls:
+        raise NotAgreed("file", f"{'; '.join(words.concerns(wanted))}; allow_falls = true in spendgate.toml imports it")
+    return commit(wanted, Edit(IMPORTED_BY, clock.now()), is_audited=False)
+
+
+def _note_problem(
+    key: FileKey,
+    shown: str,
+    version: str,
+    told: str,
+    reason: str,
+    seen: Seen | None,
+    event: str = "export.unreadable",
+) -> None:
+    """Puts the file on the list of those that were not imported, and logs it where that is new."""
+    problem = None if seen is None else seen.problem
+    is_told = problem is not None and (problem.words, problem.version) == (told, version)
+    if not is_told:
+        log.warning(event, file=shown, reason=reason)
+    if not is_told or event == "export.unreadable":
+        committed(partial(spend_files.keep_problem, key=key, version=version, words=told, at=clock.now()))
+
+
+def _words(error: Exception) -> str:
+    """The problem in a person's words, with the option that settles a question."""
+    if isinstance(error, Question):
+        ways = "; ".join(f"{_toml(one.settles)}: {one.label}" for one in error.readings[:6])
+        return f"{error.why}; in spendgate.toml choose {ways}"
+    if isinstance(error, InvalidValue):
+        return error.message if error.field == "file" else str(error)
+    if isinstance(error, OSError):
+        return f"cannot be read: {spend_folder.reason_of(error)}"
+    return f"cannot be read: {type(error).__name__}"
+
+
+def _toml(settles: object) -> str:
+    """The lines of spendgate.toml that choose a reading."""
+    assert isinstance(settles, dict)  # noqa: S101 - a choice says what it settles
+    told = []
+    for name, value in settles.items():
+        if isinstance(value, dict):
+            told += [f"{name}.{meaning} = {heading!r}" for meaning, heading in value.items()]
+        else:
+            told.append(f"{name} = {str(value).lower() if isinstance(value, bool) else repr(value)}")
+    return ", ".join(told)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return spend_folder.reason_of(error)
-    return "no_columns" if isinstance(error, InvalidValue) else type(error).__name__
+    if isinstance(error, NotAgreed):
+        return "needs_consent"
+    if isinstance(error, Question):
+        return "needs_an_answer"
+    return "refused" if isinstance(error, InvalidValue) else type(error).__name__

@@ -1,4 +1,4 @@
-"""The spend folder's files, `<folder>/<platform>/*.csv`: which there are, which are complete, and how they are opened.
+"""The files of the spend folder and of its directories: which are there, which are complete, and how they are opened.
 
 Whoever may write there is trusted with figures, not with the worker: links, pipes, devices and directories are never
 opened, whatever their names.
@@ -7,13 +7,29 @@ opened, whatever their names.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-SUFFIX: Final = ".csv"
+OPTIONS_FILE: Final = "spendgate.toml"
+UNFINISHED: Final = (
+    ".part",
+    ".partial",
+    ".tmp",
+    ".temp",
+    ".crdownload",
+    ".download",
+    ".filepart",
+    ".swp",
+    ".lock",
+    "~",
+)
+"""Ends of names under which programs write a file before they rename it."""
+
+OURS: Final = ".skipped.csv"
+MAX_OPTIONS_BYTES: Final = 65_536
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -22,24 +38,26 @@ NANOSECONDS: Final = 1_000_000_000
 
 
 class Version(NamedTuple):
-    """A file as it was at one look: rewriting it changes the size or the time, replacing it the inode."""
+    """A file as it was at one look: writing to it changes `changed_ns`, replacing it the inode."""
 
     inode: int
     size: int
     modified_ns: int
+    changed_ns: int = 0
 
     def __str__(self) -> str:
         return " ".join(map(str, self))
 
     @classmethod
-    def read(cls, text: str) -> "Version":
-        """The version that was written as text."""
-        return cls(*map(int, text.split()))
+    def read(cls, text: str) -> "Version | None":
+        """The version that was written as text; None where no file was seen, but a link or the like."""
+        numbers = text.split()
+        return cls(*map(int, numbers)) if all(map(str.isdecimal, numbers)) and 3 <= len(numbers) <= 4 else None
 
     @classmethod
     def of(cls, status: os.stat_result) -> "Version":
         """The version that the file system tells."""
-        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     @property
     def modified_at(self) -> datetime:
@@ -59,7 +77,7 @@ class Look(NamedTuple):
 
 
 class SpendFile(NamedTuple):
-    """A regular file that is named as an export."""
+    """A regular file; `platform` is its directory's name, empty for one that lies in the folder itself."""
 
     platform: str
     name: str
@@ -71,9 +89,10 @@ class SpendFile(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """A name that is not read: its path for people and logs, and why."""
+    """A name that is not read, in its directory, both for people and logs; and why."""
 
-    file: str
+    platform: str
+    name: str
     reason: str
 
 
@@ -97,48 +116,53 @@ def is_complete(version: Version, last: Look | None, at: datetime, quiet: timede
 
 
 def listed(folder: Path) -> Iterator[SpendFile | Skipped]:
-    """Every name in the folder that ends like an export. Raises OSError where the folder itself cannot be read."""
+    """Every name in the folder that may be a report. Raises OSError where the folder itself cannot be read."""
     with os.scandir(folder) as entries:
-        platforms = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-    for entry in platforms:
-        path = folder / entry.name
-        if entry.is_symlink():
-            yield Skipped(printable(path), "link")
-        elif entry.is_dir(follow_symlinks=False):
-            yield from _listed_of(path)
+        found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+    directories = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
+    with _directory(folder) as directory:
+        names = [entry.name for entry in found if entry.name not in directories]
+        yield from _reports(names, "", directory)
+    for name in directories:
+        if not name.startswith("."):
+            yield from _listed_of(folder / name)
 
 
 def _listed_of(platform: Path) -> Iterator[SpendFile | Skipped]:
     if not _is_unicode(platform.name):
-        yield Skipped(printable(platform), "name_is_not_utf8")
+        yield Skipped("", printable(platform.name), "name_is_not_utf8")
         return
     try:
         with _directory(platform) as directory:
             with os.scandir(directory) as entries:
                 names = sorted((entry.name for entry in entries), key=os.fsencode)
-            for name in names:
-                if name.lower().endswith(SUFFIX) and not name.startswith("."):
-                    found = _looked_at(platform, name, directory)
-                    if found is not None:
-                        yield found
+            yield from _reports(names, platform.name, directory)
     except OSError as error:
-        yield Skipped(printable(platform), reason_of(error))
+        yield Skipped("", printable(platform.name), reason_of(error))
 
 
-def _looked_at(platform: Path, name: str, directory: int) -> SpendFile | Skipped | None:
+def _reports(names: Iterable[str], platform: str, directory: int) -> Iterator[SpendFile | Skipped]:
+    for name in names:
+        if not (name.startswith(".") or name == OPTIONS_FILE or name.lower().endswith((*UNFINISHED, OURS))):
+            found = _looked_at(platform, name, directory)
+            if found is not None:
+                yield found
+
+
+def _looked_at(platform: str, name: str, directory: int) -> SpendFile | Skipped | None:
     """What stands under a name; None where nothing does any more."""
-    shown = printable(platform / name)
+    shown = printable(name)
     if not _is_unicode(name):
-        return Skipped(shown, "name_is_not_utf8")
+        return Skipped(platform, shown, "name_is_not_utf8")
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
     except OSError as error:
-        return Skipped(shown, reason_of(error))
+        return Skipped(platform, shown, reason_of(error))
     if not stat.S_ISREG(status.st_mode):
-        return Skipped(shown, "link" if stat.S_ISLNK(status.st_mode) else "not_a_file")
-    return SpendFile(platform.name, name, Version.of(status))
+        return Skipped(platform, shown, "link" if stat.S_ISLNK(status.st_mode) else "not_a_file")
+    return SpendFile(platform, name, Version.of(status))
 
 
 @contextmanager
@@ -151,9 +175,26 @@ def opened(folder: Path, file: SpendFile) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(before.st_mode) or Version.of(before) != file.version:
             raise Changed
         yield stream
-        after = os.fstat(descriptor)
-        if (Version.of(after), after.st_ctime_ns) != (Version.of(before), before.st_ctime_ns):
+        if Version.of(os.fstat(descriptor)) != file.version:
             raise Changed
+
+
+def options_text(folder: Path, platform: str) -> bytes:
+    """The options file beside a directory's reports, else the folder's own; empty where there is none.
+
+    Raises OSError where it cannot be read, as a link cannot.
+    """
+    for place in dict.fromkeys((folder / platform, folder)):
+        try:
+            with _directory(place) as directory:
+                descriptor = os.open(OPTIONS_FILE, _FILE, dir_fd=directory)
+        except FileNotFoundError:
+            continue
+        with os.fdopen(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, f"{OPTIONS_FILE} is no file")
+            return stream.read(MAX_OPTIONS_BYTES)
+    return b""
 
 
 @contextmanager
@@ -170,7 +211,7 @@ def reason_of(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, type(error).__name__)
 
 
-def printable(path: Path) -> str:
+def printable(path: Path | str) -> str:
     """The path in one line of text, whatever bytes its name has."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(

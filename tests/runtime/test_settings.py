@@ -72,6 +72,7 @@ DEFAULTS = {
     "SPENDGATE_LEDGER_RETENTION_MONTHS": ("ledger_retention_months", None),
     "SPENDGATE_SPEND_FOLDER": ("spend_folder", None),
     "SPENDGATE_SPEND_FOLDER_QUIET_SECONDS": ("spend_folder_quiet_seconds", 60),
+    "SPENDGATE_SPEND_FOLDER_ALLOW_FALLS": ("spend_folder_allow_falls", False),
     "SPENDGATE_STATEMENT_TIMEOUT_MS": ("statement_timeout_ms", 60_000),
     "SPENDGATE_LOCK_TIMEOUT_MS": ("lock_timeout_ms", 15_000),
     "SPENDGATE_INGEST_LOCK_TIMEOUT_MS": ("ingest_lock_timeout_ms", 500),

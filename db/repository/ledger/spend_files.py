@@ -1,12 +1,17 @@
-"""The files of the spend folder: which versions were seen and imported."""
+"""Files in the spend folder: what was seen and imported of each, and why some were not imported."""
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-ALL = text("SELECT platform, name, version, unchanged_since, imported_version FROM spend_files")
+from db.repository.shared.rows import plain
+
+ALL = text("""
+    SELECT platform, name, version, unchanged_since, imported_version, problem, problem_version, problem_since
+    FROM spend_files
+""")
 
 KEEP = text("""
     INSERT INTO spend_files AS known (platform, name, version, unchanged_since)
@@ -16,7 +21,16 @@ KEEP = text("""
 """)
 
 KEEP_IMPORTED = text("""
-    UPDATE spend_files SET imported_version = :version WHERE platform = :platform AND name = :name
+    UPDATE spend_files SET imported_version = :version, imported_sha256 = :sha256, problem = NULL,
+        problem_version = NULL, problem_since = NULL
+    WHERE platform = :platform AND name = :name
+""")
+
+KEEP_PROBLEM = text("""
+    INSERT INTO spend_files AS known (platform, name, version, unchanged_since, problem, problem_version, problem_since)
+    VALUES (:platform, :name, :version, :at, :problem, :version, :at)
+    ON CONFLICT (platform, name) DO UPDATE
+    SET problem = excluded.problem, problem_version = excluded.problem_version, problem_since = excluded.problem_since
 """)
 
 FORGET = text("""
@@ -24,35 +38,70 @@ FORGET = text("""
     WHERE spend_files.platform = gone.platform AND spend_files.name = gone.name
 """)
 
+PROBLEMS = text("""
+    SELECT platform, name, problem, problem_since FROM spend_files WHERE problem IS NOT NULL
+    ORDER BY problem_since DESC, platform, name LIMIT :limit
+""")
+
+MAX_PROBLEM = 2_000
+
 FileKey = tuple[str, str]
-"""The platform's directory and the file's name in it."""
+"""The file's directory, empty for the folder itself, and its name in it."""
+
+
+class Problem(NamedTuple):
+    """Why a version of a file, under its options, was not imported, and when that was tried last."""
+
+    words: str
+    version: str
+    since: datetime
 
 
 class Seen(NamedTuple):
-    """A file's version when last seen, since when it has it, and the version last imported (None: none yet)."""
+    """The version last seen and since when it is that one; the version last imported; what keeps it from being."""
 
     version: str
     unchanged_since: datetime
     imported_version: str | None
+    problem: Problem | None
 
 
 def all_seen(connection: Connection) -> dict[FileKey, Seen]:
-    """Every file that the last scan of the folder found."""
-    return {(platform, name): Seen(*seen) for platform, name, *seen in connection.execute(ALL)}
+    """Every file that was there at the last look."""
+    return {
+        (row.platform, row.name): Seen(
+            row.version,
+            row.unchanged_since,
+            row.imported_version,
+            None if row.problem is None else Problem(row.problem, row.problem_version, row.problem_since),
+        )
+        for row in connection.execute(ALL)
+    }
 
 
 def keep(connection: Connection, key: FileKey, version: str, at: datetime) -> None:
-    """Records that the file was first seen in this version at `at`."""
+    """Notes that the file was seen in a version for the first time."""
     parameters = {"platform": key[0], "name": key[1], "version": version, "unchanged_since": at}
     connection.execute(KEEP, parameters)
 
 
-def keep_imported(connection: Connection, key: FileKey, version: str) -> None:
-    """Records that this version of the file was imported completely."""
-    connection.execute(KEEP_IMPORTED, {"platform": key[0], "name": key[1], "version": version})
+def keep_imported(connection: Connection, key: FileKey, version: str, sha256: str) -> None:
+    """Notes that a version of the file was imported whole, or that its content was before; it has no problem."""
+    connection.execute(KEEP_IMPORTED, {"platform": key[0], "name": key[1], "version": version, "sha256": sha256})
 
 
-def forget(connection: Connection, keys: Collection[FileKey]) -> None:
-    """Deletes the records of files that were removed from the folder."""
-    platforms, names = [key[0] for key in keys], [key[1] for key in keys]
-    connection.execute(FORGET, {"platforms": platforms, "names": names})
+def keep_problem(connection: Connection, key: FileKey, version: str, words: str, at: datetime) -> None:
+    """Notes why a version of the file was not imported."""
+    row = {"platform": key[0], "name": key[1], "version": version, "problem": words[:MAX_PROBLEM], "at": at}
+    connection.execute(KEEP_PROBLEM, row)
+
+
+def forget(connection: Connection, gone: Collection[FileKey]) -> None:
+    """Forgets files that are no longer there, so that one of the same name is new again."""
+    platforms, names = zip(*gone, strict=True)
+    connection.execute(FORGET, {"platforms": list(platforms), "names": list(names)})
+
+
+def problems(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:
+    """The files that were not imported, with the reasons, the newest first."""
+    return plain(connection.execute(PROBLEMS, {"limit": limit}))
