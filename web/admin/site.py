@@ -36,6 +36,7 @@ from web.admin.pages.budgets import BudgetView
 from web.admin.pages.campaigns import CampaignView
 from web.admin.pages.history import AuditView, RejectedView, StatusChangeView
 from web.admin.pages.home import Home
+from web.admin.pages.imports import Imports
 from web.admin.pages.schedules import ScheduleEditor
 from web.admin.pages.undo import Undo
 from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, KeyRow, StatusChangeRow
@@ -223,6 +224,7 @@ def _views() -> list[Any]:
         BudgetView(BudgetRow),
         ScheduleEditor(),
         Undo(),
+        Imports(),
         RejectedView(RejectedEvent),
         StatusChangeView(StatusChangeRow),
         AuditView(AuditRow),

@@ -16,6 +16,9 @@ from web.api.request.keys import CHALLENGE, NO_KEY
 
 API: Final = "/api/"
 FORMS: Final = "/admin/"
+UPLOADS: Final = "/admin/imports"
+"""The one form with a file, whose limit is that of batches."""
+
 BATCHES: Final = ("/api/spend/", "/api/reported-totals/")
 """What takes thousands of inputs at once; every other body of the API is one small object."""
 
@@ -71,7 +74,7 @@ class BodyLimit:
             await self.app(scope, receive, send)
 
     def _limit(self, path: str) -> int:
-        if path.startswith(FORMS):
+        if path.startswith(FORMS) and path != UPLOADS:
             return min(MAX_FORM_BYTES, self.max_bytes)
         return MAX_API_BYTES if path.startswith(API) and path not in BATCHES else self.max_bytes
 

@@ -1,0 +1,159 @@
+"""The form of an import's preview: its fields, the options they give, and the file read and planned under them."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from app.imports.answers import Choice, Meaning, Question, Reading, ReadOptions
+from app.imports.intake.file_headings import headings_in
+from app.imports.intake.plans import Plan, Target, plan
+from app.imports.intake.settled import Offer, offered
+from app.imports.reading import read_file
+from db.engine import snapshot
+from db.repository.imports.uploads import Upload
+from db.repository.reading import overview
+from domain.errors import InvalidValue
+from runtime import clock
+
+MEANINGS: Final[Mapping[Meaning, str]] = {
+    "campaign": "Campaign id",
+    "name": "Campaign name",
+    "day": "Day",
+    "spend": "Spend",
+    "currency": "Currency",
+    "account": "Account",
+}
+
+SELECTS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
+    "unit": ("Amounts are in", {"currency": "units", "cents": "cents", "micros": "micros"}),
+    "decimal": ("Decimal sign", {"point": "point: 1,234.56", "comma": "comma: 1.234,56"}),
+    "day_order": ("Dates", {"day_first": "day first: 25/11", "month_first": "month first: 11/25"}),
+}
+"""Fields with few values, by their names in `ReadOptions`: the label, and the values in words."""
+
+SWITCHES: Final[Mapping[str, str]] = {
+    "name_as_id": "The file has no ids: names stand for them",
+    "delta": "The amounts add to what is known",
+    "keep_duplicates": "Count a campaign's day that is there twice, twice",
+    "complete": "The file is complete: campaigns' days that it has no more become zero",
+}
+
+TEXTS: Final[Mapping[str, str]] = {
+    "currency": "Only rows in this currency",
+    "account_id": "Account id",
+    "as_of": "Figures were true at (ISO 8601, such as 2026-11-30T09:00Z)",
+}
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """A file under the options of the form: what it was read as and would change, or why it cannot be."""
+
+    headings: tuple[str, ...]
+    taken: Mapping[str, str]
+    brands: tuple[str, ...]
+    reading: Reading | None = None
+    plan: Plan | None = None
+    refused: InvalidValue | None = None
+    question: Question | None = None
+    offer: Offer | None = None
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The readings to choose from."""
+        return () if self.question is None else self.question.readings
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to look at before it is confirmed."""
+        if self.plan is not None:
+            return self.plan.warnings
+        return () if self.reading is None else self.reading.warnings
+
+    @property
+    def meanings(self) -> Mapping[Meaning, str]:
+        """The meanings that a column may be given, in words."""
+        return MEANINGS
+
+
+def previewed(upload: Upload, query: Mapping[str, str]) -> Previewed:
+    """Reads an uploaded file under the form's options and compares it with what is known."""
+    with snapshot() as connection:
+        brands = tuple(row["name"] for row in overview.brands(connection, clock.now()))
+    headings: tuple[str, ...] = ()
+    reading: Reading | None = None
+    try:
+        options = options_of(query)
+        headings = headings_in(io.BytesIO(upload.content), options)
+        reading = _read(upload, options)
+        taken = {one.meaning: one.heading for one in reading.columns}
+        planned = plan(reading, upload.file_name, target_of(query), upload.modified_at)
+    except Question as question:
+        offer = offered(question, lambda choice: _read(upload, choice.apply(options)))
+        return Previewed(headings, {}, brands, question=question, offer=offer)
+    except InvalidValue as error:
+        return Previewed(headings, {}, brands, reading=reading, refused=error)
+    return Previewed(headings, taken, brands, reading=reading, plan=planned)
+
+
+def _read(upload: Upload, options: ReadOptions) -> Reading:
+    return read_file(io.BytesIO(upload.content), upload.file_name, options, upload.modified_at)
+
+
+def options_of(query: Mapping[str, str]) -> ReadOptions:
+    """The options that the form's fields give. Raises InvalidValue."""
+    columns = {meaning: query[f"column_{meaning}"] for meaning in MEANINGS if query.get(f"column_{meaning}")}
+    picked: dict[str, Any] = {
+        name: query[name] for name, (_, values) in SELECTS.items() if query.get(name, "") in values
+    }
+    switches: dict[str, Any] = {name: True for name in SWITCHES if query.get(name)}
+    return ReadOptions(
+        platform=query.get("platform", "").strip() or None,
+        columns=columns,
+        as_of=_moment(query.get("as_of", "").strip()),
+        currency=query.get("currency", "").strip().upper() or None,
+        sheet=query.get("sheet") or None,
+        encoding=query.get("encoding") or None,
+        **picked,
+        **switches,
+    )
+
+
+def target_of(query: Mapping[str, str]) -> Target:
+    """Where the form wants the file to go."""
+    told = {
+        name: query.get(name, "").strip() or None for name in ("brand", "time_zone", "brand_currency", "account_id")
+    }
+    currency = told["brand_currency"]
+    return Target(told["brand"], told["time_zone"], currency and currency.upper(), told["account_id"])
+
+
+def asked_for(query: Mapping[str, str]) -> dict[str, str]:
+    """The values that the form's fields have."""
+    names = ("platform", "brand", "time_zone", "brand_currency", *SELECTS, *SWITCHES, *TEXTS, "sheet", "encoding")
+    return {name: query.get(name, "") for name in (*names, *(f"column_{meaning}" for meaning in MEANINGS))}
+
+
+def chosen(choice: Choice) -> dict[str, str]:
+    """The form's fields that choose a reading."""
+    fields: dict[str, str] = {}
+    for name, value in choice.settles.items():
+        if isinstance(value, Mapping):
+            fields |= {f"column_{meaning}": str(heading) for meaning, heading in value.items()}
+        else:
+            fields[name] = "1" if value is True else str(value)
+    return fields
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidValue("as of", f"{text[:40]!r} is not an ISO 8601 time with its distance from UTC")
+    return moment.astimezone(UTC)

@@ -1,0 +1,272 @@
+"""Imports in the admin: files uploaded, previewed, corrected and confirmed; past imports, their skipped rows, undo."""
+
+import csv
+import io
+from collections.abc import Mapping
+from functools import partial
+from http import HTTPStatus
+from pathlib import PurePath
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from anyio.to_thread import run_sync
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette_admin import CustomView, flash
+from starlette_admin.routing import route
+
+from app.imports.intake import undo as undoing
+from app.imports.intake import words
+from app.imports.intake.commit import commit
+from app.ingest.by_brand import BrandsHeldUp
+from db.engine import committed, snapshot
+from db.repository.access.audit import Edit
+from db.repository.imports import history, uploads
+from db.repository.imports.uploads import Upload
+from db.repository.ledger import spend_files
+from domain import platforms
+from domain.edit_words import counted
+from domain.errors import InvalidValue
+from domain.inputs import MAX_ID
+from domain.text import readable
+from runtime import clock
+from runtime.formats import instant
+from runtime.settings import settings
+from web.admin import consent
+from web.admin.fields import as_id
+from web.admin.pages.import_forms import SELECTS, SWITCHES, TEXTS, Previewed, asked_for, chosen, previewed
+from web.admin.views import may_edit, write
+
+PAGE: Final = 50
+SHOWN_ROWS: Final = 100
+MAX_NAME: Final = 200
+
+
+class Imports(CustomView):
+    """The list of imports with the form for the next file, and the pages of each."""
+
+    menu_label = "Imports"
+    icon = "fa fa-file-import"
+    path = "/imports"
+    route_name = "imports"
+
+    @route("", methods=["GET", "POST"])
+    async def index(self, request: Request) -> Response:
+        """Past imports, newest first; a file that is sent is kept, and its preview shown."""
+        if request.method == "POST":
+            return await self._uploaded(request)
+        before = as_id(request.query_params.get("before", "")) or MAX_ID
+        return self._page(request, "imports.html", {"title": "Imports", **await run_sync(partial(_listed, before))})
+
+    async def _uploaded(self, request: Request) -> Response:
+        _check(request)
+        sent = (await request.form()).get("file")
+        content = await sent.read() if isinstance(sent, UploadFile) else b""
+        if not isinstance(sent, UploadFile) or not sent.filename:
+            flash(request, "Choose a file first.", "error")
+            return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
+        name = readable(PurePath(sent.filename.replace("\\", "/")).name)[:MAX_NAME] or "file"
+        upload_id = await write(request, lambda edit: _keep(name, content, edit))
+        there = request.url_for("admin:import-preview", upload_id=upload_id)
+        return RedirectResponse(str(there), HTTPStatus.SEE_OTHER)
+
+    @route("/uploads/{upload_id}", methods=["GET", "POST"], name="import-preview")
+    async def preview(self, request: Request) -> Response:
+        """What a file was read as and would change, to correct and to confirm."""
+        _check(request)
+        upload = await run_sync(partial(_upload, request.path_params["upload_id"]))
+        form = await request.form() if request.method == "POST" else None
+        if form is not None and form.get("discard"):
+            await write(request, lambda _edit: _discard(upload))
+            flash(request, f"{upload.file_name} was not imported.", "success")
+            return RedirectResponse(str(request.url_for("admin:imports")), HTTPStatus.SEE_OTHER)
+        seen = await run_sync(partial(previewed, upload, request.query_params))
+        agreed = form is not None and seen.plan is not None and str(form.get(consent.FIELD)) == seen.plan.token
+        if not agreed:
+            return self._page(
+                request, "import_preview.html", _context(request, upload, seen, is_again=form is not None)
+            )
+        try:
+            return await self._committed(request, upload, seen)
+        except InvalidValue as error:
+            return self._page(request, "import_preview.html", _context(request, upload, seen, error=error))
+
+    async def _committed(self, request: Request, upload: Upload, seen: Previewed) -> Response:
+        wanted = seen.plan
+        assert wanted is not None  # noqa: S101 - it was agreed to
+        try:
+            outcome = await write(request, lambda edit: commit(wanted, edit))
+        except BrandsHeldUp as error:
+            held = ", ".join(f"brand {brand_id}" for brand_id in error.brand_ids)
+            flash(request, f"All was imported but for {held}, which is locked: import the file again later.", "warning")
+            return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
+        await run_sync(partial(_discard, upload))
+        made = f"{counted(outcome.campaigns_made, 'campaign')} made, " if outcome.campaigns_made else ""
+        left = len(outcome.rejections) + len(wanted.reading.bad_rows)
+        taken = f"{counted(outcome.taken, 'total')} taken, {outcome.nothing_new:,} with nothing new, {left:,} left out."
+        flash(request, f"{upload.file_name}: {made}{taken}", "warning" if left else "success")
+        there = request.url_for("admin:imports")
+        if outcome.import_id is not None:
+            there = request.url_for("admin:import", import_id=outcome.import_id)
+        return RedirectResponse(str(there), HTTPStatus.SEE_OTHER)
+
+    @route("/{import_id}", name="import")
+    async def one(self, request: Request) -> Response:
+        """What one import was and left out."""
+        context = await run_sync(partial(_one, request.path_params["import_id"]))
+        return self._page(request, "import.html", context | {"may_edit": may_edit(request)})
+
+    @route("/{import_id}/skipped.csv", name="import-skipped")
+    async def skipped(self, request: Request) -> Response:
+        """The rows that were left out, as a file."""
+        rows = await run_sync(partial(_skipped, request.path_params["import_id"]))
+        name = f"import-{request.path_params['import_id']}-skipped.csv"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(_as_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
+
+    @route("/{import_id}/undo", methods=["GET", "POST"], name="import-undo")
+    async def undo(self, request: Request) -> Response:
+        """Says what undoing would put back, and does it once the person agrees."""
+        _check(request)
+        import_id = as_id(request.path_params["import_id"]) or 0
+        back = str(request.url_for("admin:import", import_id=import_id))
+        try:
+            seen = await run_sync(partial(undoing.undoing, import_id))
+            if request.method == "POST" and (await request.form()).get(consent.FIELD) == seen.token:
+                done = await write(request, partial(undoing.undo, import_id))
+                flash(request, f"{done.sentence(is_done=True)}.", "success")
+                return RedirectResponse(back, HTTPStatus.SEE_OTHER)
+        except InvalidValue as error:
+            raise HTTPException(HTTPStatus.NOT_FOUND, error.message) from None
+        context = {
+            "title": f"Undo import {import_id}",
+            "sentence": f"{seen.sentence()}.",
+            "notes": [seen.note] if seen.kept else [],
+            "things": len(seen.restored),
+            "token": seen.token,
+            "back": back,
+        }
+        return self._page(request, "undo.html", context)
+
+    def _page(self, request: Request, template: str, context: Mapping[str, Any]) -> Response:
+        assert self._admin is not None  # noqa: S101 - set when the view is added
+        status = context.get("status", HTTPStatus.OK)
+        return self._admin._template_response(request, template, {"may_edit": may_edit(request), **context}, status)
+
+
+def _check(request: Request) -> None:
+    if not may_edit(request):
+        raise HTTPException(HTTPStatus.FORBIDDEN)
+
+
+def _listed(before: int) -> dict[str, Any]:
+    with snapshot() as connection:
+        rows = history.newest(connection, before=before, limit=PAGE + 1)
+        problems = spend_files.problems(connection)
+    shown = rows[:PAGE]
+    return {
+        "imports": [_told(row) for row in shown],
+        "older": shown[-1]["id"] if len(rows) > PAGE else None,
+        "problems": problems,
+        "folder": settings().spend_folder,
+        "max_megabytes": settings().max_body_bytes // 1_048_576,
+    }
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An import as pages show it."""
+    return {
+        **row,
+        "label": platforms.label(row["platform"]),
+        "when": instant(row["imported_at"]),
+        "true_at": instant(row["as_of"]),
+        "sum": words.sums(row["sum_micros"]),
+        "left_out": row["rejected"] + row["skipped_rows"],
+        "undone_when": None if row["undone_at"] is None else instant(row["undone_at"]),
+    }
+
+
+def _keep(name: str, content: bytes, edit: Edit) -> int:
+    return committed(lambda connection: uploads.add(connection, name, content, edit.by, edit.at))
+
+
+def _upload(upload_id: str) -> Upload:
+    with snapshot() as connection:
+        found = uploads.one(connection, as_id(upload_id) or 0, clock.now())
+    if found is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "This file is not here any more; upload it again.")
+    return found
+
+
+def _discard(upload: Upload) -> None:
+    committed(lambda connection: uploads.remove(connection, upload.id, clock.now()))
+
+
+def _found(import_id: str) -> dict[str, Any]:
+    try:
+        with snapshot() as connection:
+            return history.one(connection, as_id(import_id) or 0)
+    except InvalidValue as error:
+        raise HTTPException(HTTPStatus.NOT_FOUND, error.message) from None
+
+
+def _one(import_id: str) -> dict[str, Any]:
+    row = _found(import_id)
+    rows = _skipped(import_id)
+    return {"title": row["file_name"], "one": _told(row), "skipped": rows[:SHOWN_ROWS], "more": len(rows) - SHOWN_ROWS}
+
+
+def _skipped(import_id: str) -> list[dict[str, Any]]:
+    row = _found(import_id)
+    with snapshot() as connection:
+        return history.skipped(connection, row["id"])
+
+
+def _as_csv(rows: list[dict[str, Any]]) -> str:
+    """The rows as CSV. A cell that a spreadsheet would take for a formula gets an apostrophe in front."""
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    writer.writerow(("line", "cell", "reason"))
+    for row in rows:
+        writer.writerow((row["line"], _harmless(row["cell"]), _harmless(row["reason"])))
+    return stream.getvalue()
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _context(
+    request: Request, upload: Upload, seen: Previewed, *, is_again: bool = False, error: InvalidValue | None = None
+) -> dict[str, Any]:
+    """What the preview shows. `is_again`: it was confirmed, but would do something else by now."""
+    refused = error or seen.refused
+    return {
+        "title": upload.file_name,
+        "seen": seen,
+        "refused": None if refused is None else f"{refused.message}.",
+        "is_again": is_again and seen.plan is not None,
+        "lines": [] if seen.reading is None else list(words.reading_lines(seen.reading)),
+        "plan_lines": [] if seen.plan is None else list(words.plan_lines(seen.plan)),
+        "warnings": seen.warnings,
+        "concerns": [] if seen.plan is None else list(words.concerns(seen.plan)),
+        "choices": [_choice(request, one) for one in seen.choices],
+        "selects": SELECTS,
+        "switches": SWITCHES,
+        "texts": TEXTS,
+        "values": asked_for(request.query_params),
+        "brands": seen.brands,
+        "platforms": platforms.PLATFORMS,
+        "status": HTTPStatus.UNPROCESSABLE_ENTITY if refused is not None else HTTPStatus.OK,
+    }
+
+
+def _choice(request: Request, choice: Any) -> dict[str, str]:
+    """One reading of a question, with the link that chooses it."""
+    facts = [] if choice.sum_micros is None else [words.sums(choice.sum_micros)]
+    if choice.first_day is not None:
+        facts.append(f"{choice.first_day} to {choice.last_day}")
+    query = urlencode(dict(request.query_params) | chosen(choice))
+    return {"label": choice.label, "facts": ", ".join(facts), "link": f"?{query}"}
