@@ -20,7 +20,7 @@ from starlette_admin.routing import route
 from app.imports.intake import undo as undoing
 from app.imports.intake import words
 from app.imports.intake.commit import commit
-from app.ingest.by_brand import BrandsHeldUp
+from app.ingest.by_brand import BrandsTimedOut
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
 from db.repository.imports import history, uploads
@@ -98,7 +98,7 @@ class Imports(CustomView):
         assert wanted is not None  # noqa: S101 - it was agreed to
         try:
             outcome = await write(request, lambda edit: commit(wanted, edit))
-        except BrandsHeldUp as error:
+        except BrandsTimedOut as error:
             held = ", ".join(f"brand {brand_id}" for brand_id in error.brand_ids)
             flash(request, f"All was imported but for {held}, which is locked: import the file again later.", "warning")
             return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
