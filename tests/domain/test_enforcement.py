@@ -278,6 +278,7 @@ def test_all_holds_are_returned_in_fixed_order() -> None:
     facts = campaign(
         *budgets, status=PAUSED, brand=PAUSED, flight=("2026-12-01", "2026-11-01"), schedule="Mon 01:00-02:00"
     )
+    facts = replace(facts, set_holds=(Hold.PLATFORM_PAUSED.value,))
     assert holds_at(facts, NOON) == tuple(hold for hold in Hold if hold is not Hold.ARCHIVED)
 
 

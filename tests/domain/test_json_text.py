@@ -58,7 +58,7 @@ def test_unstorable_number_is_kept_as_text_and_listed_as_flaw(number: str, words
     [
         (b'"nul \\u0000"', "a text with U+0000"),
         (b'"\\ud800"', "a text with U+D800, half of a surrogate pair"),
-        (b'"caf\xe9"', "a text with the byte 0xe9 which is not UTF-8, kept as \\udce9"),
+        (b'"caf\xe9"', "a text with the byte 0xe9, which is not UTF-8, kept as \\udce9"),
     ],
 )
 def test_unstorable_text_is_a_flaw_as_value_and_as_key(text: bytes, words: str) -> None:
