@@ -17,7 +17,7 @@ from runtime import logs
 log = structlog.get_logger()
 
 
-def decided(stored: Iterable[StoredCampaign], at: datetime) -> list[DecidedChange]:
+def decide_changes(stored: Iterable[StoredCampaign], at: datetime) -> list[DecidedChange]:
     """Decides the campaigns at `at` and returns the changes to write; campaigns without a change are left out.
 
     Decides once for all campaigns with equal facts and equal rows.
@@ -28,14 +28,14 @@ def decided(stored: Iterable[StoredCampaign], at: datetime) -> list[DecidedChang
         campaign_id, _, campaign, *row = one
         facts = (id(campaign), *row)
         if facts not in by_facts:
-            by_facts[facts] = changed(one, decide(campaign, at), at)
+            by_facts[facts] = change_of_row(one, decide(campaign, at), at)
         change = by_facts[facts]
         if change is not None:
             changes.append(DecidedChange(change.brand_id, campaign_id, *change[2:]))
     return changes
 
 
-def changed(stored: StoredCampaign, decision: Decision, at: datetime) -> DecidedChange | None:
+def change_of_row(stored: StoredCampaign, decision: Decision, at: datetime) -> DecidedChange | None:
     """The change that the decision requires of the campaign's row; None if the row is right already."""
     before = (stored.effective_status, stored.holds, stored.next_change_at)
     after = (decision.effective_status, decision.holds, decision.next_change_at)
@@ -86,11 +86,11 @@ def announce(changes: Iterable[DecidedChange], cause: str) -> None:
         log.info("budget.exhausted", brand_id=brand_id, campaign_id=campaign_id, hold=hold, **figures)
 
 
-def with_other_holds(changes: Iterable[DecidedChange]) -> list[DecidedChange]:
+def changes_of_holds(changes: Iterable[DecidedChange]) -> list[DecidedChange]:
     """The changes whose holds differ, without those that only change `next_change_at`."""
     return [change for change in changes if change.holds_before != change.holds_after]
 
 
-def toggled(changes: Iterable[DecidedChange]) -> int:
+def count_toggles(changes: Iterable[DecidedChange]) -> int:
     """The number of changes that toggle a campaign between active and inactive."""
     return sum(change.is_toggle for change in changes)

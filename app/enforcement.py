@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from app import passes
 from app.decisions import (
     announce,
-    decided,
-    toggled,
-    with_other_holds,
+    changes_of_holds,
+    count_toggles,
+    decide_changes,
 )
 from app.side_by_side import side_by_side
 from db.engine import TRANSIENT_ERRORS, committed, is_transient, transaction
@@ -82,7 +82,7 @@ def enforce_locked(
         changes = passes.enforce_all(connection, brands, cause, at)
     else:
         changes = passes.enforce_chosen(connection, brands, cause, at, campaign_ids)
-    return with_other_holds(changes)
+    return changes_of_holds(changes)
 
 
 def edited(work: Callable[[Connection], Result], brand_id: int) -> Result:
@@ -134,8 +134,8 @@ def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> 
     """
     some = repository.first_campaigns(connection, brand_id, limit + 1)
     is_partial = len(some) > limit
-    standings = repository.load(connection, [brand_id], at, some[:limit] if is_partial else None)
-    return decided(standings, at), is_partial
+    stored = repository.load(connection, [brand_id], at, some[:limit] if is_partial else None)
+    return decide_changes(stored, at), is_partial
 
 
 @dataclass
@@ -263,11 +263,11 @@ def _commit(targets: Sequence[Target], run: _Run, lock_timeout_ms: int | None = 
         brands = repository.lock_brands(connection, brand_ids)
         at = clock.now()
         if targets[0][1] is None:
-            return passes.enforce_all(connection, brands, run.cause, at, hands_over=False)
+            return passes.enforce_all(connection, brands, run.cause, at, enqueues_rest=False)
         chosen = [campaign_id for _, some in targets for campaign_id in some or ()]
         return passes.enforce_chosen(connection, brands, run.cause, at, chosen)
 
     changes = committed(work, lock_timeout_ms)
     run.note(changes)
     announce(changes, run.cause)
-    return toggled(changes) + (passes.go_on_with(brand_ids) if targets[0][1] is None else 0)
+    return count_toggles(changes) + (passes.continue_passes(brand_ids) if targets[0][1] is None else 0)

@@ -41,7 +41,7 @@ RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY:
 
 
 @contextmanager
-def unless_held_up() -> Iterator[None]:
+def stop_on_timeout() -> Iterator[None]:
     """Ends the block early, and logs it, if its rows stay locked or a statement times out: the next run retries."""
     try:
         yield
@@ -54,7 +54,7 @@ def unless_held_up() -> Iterator[None]:
 def enforce_due(due_by: datetime) -> int:
     """Enforces each campaign whose `next_change_at` is at or before `due_by`, once; returns how many it toggled.
 
-    `due_by` only selects campaigns: each is decided for the clock's time after its brand is locked.
+    `due_by` only selects campaigns; each is decided at the clock's time after its brand was locked.
     """
     return enforce_campaigns(_due(due_by), Cause.SCHEDULE)
 
@@ -121,7 +121,7 @@ def refresh(at: datetime) -> int:
     sequences.log_gaps(at)
     changed = set[int]()
     not_compared = recounts.raise_before_opening(opening)
-    toggles = enforce_brands(out_of_step - not_compared, Cause.REFRESH, changed) + passes.go_on_with_all()
+    toggles = enforce_brands(out_of_step - not_compared, Cause.REFRESH, changed) + passes.continue_all_passes()
     log.info("spend.refreshed", brands_out_of_step=len(changed), toggles=toggles)
     return toggles + enforce_brands(recounts.compare_due_brands(at), Cause.REFRESH)
 

@@ -1,8 +1,9 @@
-"""A brand of more campaigns than one transaction may enforce: a part at once, the others by a pass, which has a row.
+"""Passes: enforce a brand with more campaigns than one transaction may enforce, part by part.
 
-Whoever finds a reason to enforce a brand writes the row in its own transaction. After the commit `continue_enforcement`
-does part after part, each a transaction under the brand's lock, which spend and edits may have in between. What a crash
-or a lost message leaves is taken up by the minute's tick. Several workers at one row share its parts.
+The transaction that has to enforce such a brand does the first part and stores a row for the pass. After its commit the
+actor `continue_enforcement` does the other parts, each in a transaction of its own that locks the brand; spend and
+edits may lock it in between. After a crash or a lost message the minute's tick continues the pass. Several workers may
+work on one pass; they share its parts.
 """
 
 import time
@@ -20,7 +21,7 @@ from dramatiq.errors import DramatiqError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from app.decisions import announce, decided, toggled
+from app.decisions import announce, count_toggles, decide_changes
 from app.side_by_side import side_by_side
 from db.engine import TRANSIENT_ERRORS, after_commit, committed, is_transient, transaction
 from db.repository.enforcement import enforcement as repository
@@ -35,23 +36,30 @@ from runtime.settings import SettingsError
 log = structlog.get_logger()
 
 CAMPAIGNS_A_PART = 2_000
-"""Campaigns in one transaction. A larger part holds the brand, and the order of all status changes, for longer."""
+"""Campaigns that one transaction enforces, at most. More would lock the brand and the status changes for longer."""
 
 NONE_CHOSEN: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
 AT_ONCE: Final = 3
+"""Passes that one job continues at the same time."""
+
 PART_SECONDS: Final = 0.15
-"""What a part is to take. Two must fit into the time for which a batch of spend waits for a lock."""
+"""Target duration of a part: two parts must be shorter than the lock timeout of a batch of spend."""
 
 LEAST_A_PART: Final = 100
-LANES: Final = 2
-"""Threads at one pass: while one logs what it changed, the other has the brand's lock."""
+"""Campaigns in a part, at least, however slow parts are."""
+
+THREADS_A_PASS: Final = 2
+"""Threads of one process that work on a pass: while one logs its changes, the other has the brand's lock."""
 
 LONGEST_SECONDS: Final = 50
-"""So long one message goes on with a pass; the next one takes it up."""
+"""Time that one message works on a pass; then it enqueues another message."""
 
 
-class Part(NamedTuple):
-    """One part of a pass: what it changed, why, whether it was the last, and since when it had the brand's lock."""
+class PassPart(NamedTuple):
+    """The result of one part of a pass.
+
+    `cause`: of the pass. `is_last`: no part is left. `locked_at`: monotonic seconds at which it had locked the brand.
+    """
 
     changes: list[DecidedChange]
     cause: str
@@ -66,51 +74,51 @@ def enforce_all(
     at: datetime,
     *,
     chosen: Mapping[int, Sequence[int]] = NONE_CHOSEN,
-    hands_over: bool = True,
+    enqueues_rest: bool = True,
 ) -> list[DecidedChange]:
-    """Enforces all campaigns of the locked brands, at most CAMPAIGNS_A_PART of them now; returns what changed.
+    """Enforces all campaigns of the locked brands, CAMPAIGNS_A_PART of them now; returns the changes made now.
 
-    `chosen`: brands whose own budgets crossed no limit, with those of their campaigns that are enforced, all of them
-    now. Any other brand with campaigns left has a pass afterwards, and one that has a pass already begins it again.
-    `hands_over`: a worker goes on with the pass after the commit; else the caller does.
+    Brands with further campaigns get a pass; a pass that exists already is restarted. `chosen`: brands of which only
+    these campaigns are enforced, all of them now. `enqueues_rest`: whether to enqueue the new passes for workers after
+    the commit; else the caller continues them.
     """
     small = None if chosen else repository.load_small_brands(connection, brands, at, CAMPAIGNS_A_PART)
     if small is None or small.facts is None:
-        pairs, begun = _first_parts(connection, brands.keys() - chosen.keys(), hands_over=hands_over)
+        pairs, new_passes = _first_parts(connection, brands.keys() - chosen.keys(), enqueues_rest=enqueues_rest)
         ids = [*(campaign_id for _, campaign_id in pairs), *chain.from_iterable(chosen.values())]
         facts = repository.load_facts(connection, brands, at, ids)
     else:
-        begun = {brand_id: one.current.restarted() for brand_id, one in small.pending.items()}
+        new_passes = {brand_id: one.current.restarted() for brand_id, one in small.pending.items()}
         facts = small.facts
-    changes = decided(facts.campaigns, at)
+    changes = decide_changes(facts.campaigns, at)
     before = [rows.keep_holds_query(facts.budget_holds, of_all=True)]
-    if begun:
-        before.append(rows.keep_query(_counted(begun, changes), cause, at, is_new=True))
+    if new_passes:
+        before.append(rows.keep_query(_with_toggles(new_passes, changes), cause, at, is_new=True))
     repository.apply(connection, changes, at, cause, before)
     return changes
 
 
 def _first_parts(
-    connection: Connection, brand_ids: AbstractSet[int], *, hands_over: bool
+    connection: Connection, brand_ids: AbstractSet[int], *, enqueues_rest: bool
 ) -> tuple[list[tuple[int, int]], dict[int, Pass]]:
-    """The (brand, campaign) pairs that one transaction may enforce, and the passes over all else."""
+    """The (brand id, campaign id) pairs to enforce in this transaction, and the passes for the others, by brand id."""
     if not brand_ids:
         return [], {}
     pairs, pending = rows.first_ids(connection, brand_ids, CAMPAIGNS_A_PART + 1)
-    begun = {brand_id: one.current.restarted() for brand_id, one in pending.items()}
+    new_passes = {brand_id: one.current.restarted() for brand_id, one in pending.items()}
     if len(pairs) <= CAMPAIGNS_A_PART:
-        return pairs, begun
+        return pairs, new_passes
     sizes = rows.sizes(connection, brand_ids - pending.keys(), CAMPAIGNS_A_PART + 1)
     shares = share_campaigns(sizes, CAMPAIGNS_A_PART)
     pairs = rows.ids_of(connection, shares)
     last_ids, done = dict(pairs), Counter(brand_id for brand_id, _ in pairs)
     cut = [brand_id for brand_id, share in shares.items() if share < sizes[brand_id]]
-    if hands_over:
-        after_commit(connection, partial(_hand_over, cut))
-    return pairs, begun | {one: Pass(after_id=last_ids.get(one, 0), done=done[one]) for one in cut}
+    if enqueues_rest:
+        after_commit(connection, partial(_enqueue_passes, cut))
+    return pairs, new_passes | {one: Pass(after_id=last_ids.get(one, 0), done=done[one]) for one in cut}
 
 
-def _counted(current: Mapping[int, Pass], changes: Sequence[DecidedChange]) -> dict[int, Pass]:
+def _with_toggles(current: Mapping[int, Pass], changes: Sequence[DecidedChange]) -> dict[int, Pass]:
     toggles = Counter((change.brand_id, change.to_status) for change in changes if change.is_toggle)
     return {
         brand_id: one.with_toggles(
@@ -123,17 +131,17 @@ def _counted(current: Mapping[int, Pass], changes: Sequence[DecidedChange]) -> d
 def enforce_chosen(
     connection: Connection, brands: Mapping[int, Brand], cause: str, at: datetime, campaign_ids: Sequence[int]
 ) -> list[DecidedChange]:
-    """Enforces the chosen campaigns of the locked brands; returns what changed. The caller bounds their number."""
+    """Enforces the chosen campaigns of the locked brands and returns the changes; the caller bounds their number."""
     facts = repository.load_facts(connection, brands, at, campaign_ids)
-    changes = decided(facts.campaigns, at)
+    changes = decide_changes(facts.campaigns, at)
     repository.apply(connection, changes, at, cause, [rows.keep_holds_query(facts.budget_holds, of_all=False)])
     return changes
 
 
 def chosen_of_large(connection: Connection, brand_id: int, campaign_ids: Collection[int]) -> list[int] | None:
-    """Which campaigns of a locked brand to enforce after edits of these: they and new ones; None: all of the brand.
+    """The campaigns to enforce after an edit of `campaign_ids`, of a locked brand: these and never enforced ones.
 
-    A brand that one transaction can enforce is enforced whole, and so is one of which too many were edited.
+    None: all campaigns, because one transaction can enforce the whole brand, or because too many were edited.
     """
     (campaigns,) = rows.sizes(connection, [brand_id], CAMPAIGNS_A_PART + 1).values()
     if campaigns <= CAMPAIGNS_A_PART:
@@ -142,83 +150,84 @@ def chosen_of_large(connection: Connection, brand_id: int, campaign_ids: Collect
     return sorted(chosen) if len(chosen) <= CAMPAIGNS_A_PART else None
 
 
-def next_part(connection: Connection, brand_id: int, most: int | None = None) -> Part:
-    """Does the next part of the brand's pass, of at most so many campaigns (None: CAMPAIGNS_A_PART).
+def next_part(connection: Connection, brand_id: int, max_campaigns: int | None = None) -> PassPart:
+    """Does the next part of the brand's pass, with at most `max_campaigns` campaigns (None: CAMPAIGNS_A_PART).
 
-    The facts are loaded after the lock. Where budgets are exhausted, or no longer, that were not when the pass began,
-    as after a midnight, it begins again with this part.
+    Loads the facts after it has locked the brand. If other budgets are exhausted than at the pass's start, as after
+    midnight, the pass is restarted with this part.
     """
-    most = CAMPAIGNS_A_PART if most is None else most
+    max_campaigns = CAMPAIGNS_A_PART if max_campaigns is None else max_campaigns
     brands = repository.lock_brands(connection, [brand_id])
     locked_at = time.monotonic()
     pending = rows.pending(connection, [brand_id]).get(brand_id)
     if pending is None:
-        return Part([], "", is_last=True)
+        return PassPart([], "", is_last=True)
     if brand_id not in brands:
         rows.end(connection, brand_id)
-        return Part([], pending.cause, is_last=True)
+        return PassPart([], pending.cause, is_last=True)
     at = clock.now()
-    ids = rows.next_ids(connection, brand_id, pending.current, most)
+    ids = rows.next_ids(connection, brand_id, pending.current, max_campaigns)
     facts = repository.load_facts(connection, brands, at, ids)
-    begins_again = rows.remember(connection, facts.budget_holds)
-    changes = decided(facts.campaigns, at)
-    current = pending.current.after_part(ids, most, begins_again=begins_again)
+    is_restarted = rows.remember(connection, facts.budget_holds)
+    changes = decide_changes(facts.campaigns, at)
+    current = pending.current.after_part(ids, max_campaigns, begins_again=is_restarted)
     if current is None:
         written = rows.end_query(brand_id)
     else:
-        written = rows.keep_query(_counted({brand_id: current}, changes), pending.cause, at, is_new=False)
+        written = rows.keep_query(_with_toggles({brand_id: current}, changes), pending.cause, at, is_new=False)
     repository.apply(connection, changes, at, pending.cause, [written])
-    return Part(changes, pending.cause, is_last=current is None, locked_at=locked_at)
+    return PassPart(changes, pending.cause, is_last=current is None, locked_at=locked_at)
 
 
-def go_on(brand_id: int) -> int:
-    """Goes on with the brand's pass, part after part; returns how many campaigns it toggled.
+def continue_pass(brand_id: int) -> int:
+    """Does the remaining parts of the brand's pass; returns how many campaigns it toggled.
 
-    After LONGEST_SECONDS another message takes it up. Raises what Postgres said where the brand is locked for too long.
+    Stops after LONGEST_SECONDS and enqueues another message. Raises DBAPIError if locking the brand times out.
     """
     committed(partial(rows.count_campaigns, brand_id=brand_id))
     ends_at = time.monotonic() + LONGEST_SECONDS
-    toggles = sum(side_by_side(partial(_parts, ends_at=ends_at), [brand_id] * LANES, LANES))
+    toggles = sum(side_by_side(partial(_do_parts, ends_at=ends_at), [brand_id] * THREADS_A_PASS, THREADS_A_PASS))
     if time.monotonic() > ends_at:
-        _hand_over([brand_id])
+        _enqueue_passes([brand_id])
     return toggles
 
 
-def _parts(brand_id: int, ends_at: float) -> int:
-    """Does parts of the pass, each as large as PART_SECONDS allows by the one before.
+def _do_parts(brand_id: int, ends_at: float) -> int:
+    """Does parts of the pass until it ends or `ends_at` (monotonic); returns how many campaigns they toggled.
 
-    It waits for the lock as long as any connection does: what has it is mostly the other thread, or the brand's spend.
+    Each part has as many campaigns as fit into PART_SECONDS at the speed of the last one. Uses the long lock timeout of
+    connections, since the lock's holder is mostly the other thread or the brand's spend.
     """
-    toggles, most = 0, CAMPAIGNS_A_PART
+    toggles, max_campaigns = 0, CAMPAIGNS_A_PART
     while time.monotonic() <= ends_at:
-        part = committed(partial(next_part, brand_id=brand_id, most=most))
+        part = committed(partial(next_part, brand_id=brand_id, max_campaigns=max_campaigns))
         seconds = time.monotonic() - part.locked_at
         announce(part.changes, part.cause)
-        toggles += toggled(part.changes)
+        toggles += count_toggles(part.changes)
         if part.is_last:
             break
-        wanted = int(most * PART_SECONDS / max(seconds, PART_SECONDS / 2))
-        most = min(max(wanted, LEAST_A_PART), CAMPAIGNS_A_PART)
+        wanted = int(max_campaigns * PART_SECONDS / max(seconds, PART_SECONDS / 2))
+        max_campaigns = min(max(wanted, LEAST_A_PART), CAMPAIGNS_A_PART)
     return toggles
 
 
-def go_on_with(brand_ids: Sequence[int]) -> int:
-    """Goes on with the passes of those brands that have one; returns how many campaigns they toggled."""
+def continue_passes(brand_ids: Sequence[int]) -> int:
+    """Continues the passes of those brands that have one; returns how many campaigns they toggled."""
     with transaction() as connection:
         pending = rows.pending(connection, brand_ids)
-    return sum(map(go_on, sorted(pending)))
+    return sum(map(continue_pass, sorted(pending)))
 
 
-def go_on_with_all() -> int:
-    """Goes on with every pass there is; returns how many campaigns they toggled. A brand locked elsewhere is left."""
+def continue_all_passes() -> int:
+    """Continues every pass; returns how many campaigns they toggled. Logs and skips brands that fail or are locked."""
     with transaction() as connection:
         brand_ids = rows.waiting(connection)
-    return sum(side_by_side(_go_on_unless_held_up, brand_ids, AT_ONCE))
+    return sum(side_by_side(_continue_or_log, brand_ids, AT_ONCE))
 
 
-def _go_on_unless_held_up(brand_id: int) -> int:
+def _continue_or_log(brand_id: int) -> int:
     try:
-        return go_on(brand_id)
+        return continue_pass(brand_id)
     except (DBAPIError, *TRANSIENT_ERRORS, ArithmeticError, ValueError) as error:
         if is_transient(error):
             log.warning("enforcement.postponed", brand_id=brand_id, error=type(error).__name__)
@@ -227,8 +236,8 @@ def _go_on_unless_held_up(brand_id: int) -> int:
         return 0
 
 
-def _hand_over(brand_ids: Collection[int]) -> None:
-    """Has workers go on with the brands' passes. Where the queue is away, the minute's tick takes them up."""
+def _enqueue_passes(brand_ids: Collection[int]) -> None:
+    """Enqueues a message for each brand's pass; if the queue is unreachable, the minute's tick continues the pass."""
     for brand_id in brand_ids:
         try:
             send("continue_enforcement", brand_id)

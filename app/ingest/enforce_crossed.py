@@ -6,7 +6,7 @@ from datetime import date, datetime
 from sqlalchemy import Connection
 
 from app import passes
-from app.decisions import with_other_holds
+from app.decisions import changes_of_holds
 from db.engine import StaleRead
 from db.repository.enforcement import headroom, search
 from db.repository.enforcement import passes as pass_rows
@@ -95,7 +95,7 @@ def _enforce(
     if not whole and not chosen:
         return []
     brands = brands_of((one, counted[one].time_zone, counted[one].configured_status) for one in (*whole, *chosen))
-    return with_other_holds(passes.enforce_all(connection, brands, cause, at, chosen=chosen))
+    return changes_of_holds(passes.enforce_all(connection, brands, cause, at, chosen=chosen))
 
 
 def _brands_ahead(added: SpendSums, counted: Mapping[int, Headroom], today: Mapping[str, date]) -> set[int]:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from app.decisions import announce, toggled
+from app.decisions import announce, count_toggles
 from app.enforcement import enforce_locked
 from app.proof import verification
 from app.proof.recounts import corrections_of, recount_days
@@ -112,7 +112,7 @@ def _repair(connection: Connection, brand_id: int, by: str) -> tuple[Repaired, l
     changes = enforce_locked(connection, brands, Cause.REPAIR, at)
     made += map(_of_holds, changes)
     corrections.add(connection, made, by, at)
-    return Repaired(made, toggled(changes)), changes
+    return Repaired(made, count_toggles(changes)), changes
 
 
 def _totals(connection: Connection, brand_id: int, zone: ZoneInfo, floor: date | None) -> Iterator[Correction]:

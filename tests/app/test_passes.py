@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from app import passes
 from app.edits import editing
 from app.enforcement import edited, enforce_brands
-from app.passes import go_on, next_part
+from app.passes import continue_pass, next_part
 from db.engine import committed
 from db.repository.access.audit import Edit
 from domain.causes import Cause
@@ -216,7 +216,7 @@ def test_limit_raised_during_a_pass_leaves_all_campaigns_active(world: World, la
     world.spend(campaigns[0], 10)
     one_part(brand)
     world.limit(11, brand=brand)
-    go_on(brand)
+    continue_pass(brand)
     assert inactive(world, campaigns) == []
     assert sorted(toggles_of(world, brand)) == [0, 0, 0, 2, 2, 2, 2]
     world.verify()
@@ -230,7 +230,7 @@ def test_refund_and_new_spend_during_a_pass_leave_all_campaigns_inactive(world: 
     one_part(brand)
     one_part(brand)
     world.spend(campaigns[2], 1)
-    go_on(brand)
+    continue_pass(brand)
     assert inactive(world, campaigns) == list(range(CAMPAIGNS))
     world.verify()
 
@@ -238,9 +238,9 @@ def test_refund_and_new_spend_during_a_pass_leave_all_campaigns_inactive(world: 
 def test_refund_after_the_pass_reactivates_all_campaigns(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
-    go_on(brand)
+    continue_pass(brand)
     world.spend(campaigns[1], -1)
-    go_on(brand)
+    continue_pass(brand)
     assert inactive(world, campaigns) == []
     world.verify()
 
@@ -253,7 +253,7 @@ def test_spend_during_a_pass_does_not_restart_it(world: World, large: Large) -> 
     world.spend(campaigns[6], 5)
     assert world.one("SELECT * FROM pending_enforcements") == before
     assert world.spent(campaigns[6]) == 5
-    go_on(brand)
+    continue_pass(brand)
     world.verify()
 
 
@@ -263,14 +263,14 @@ def test_campaign_budget_pauses_its_campaign_at_once_during_a_pass(world: World,
     world.spend(campaigns[0], 10)
     world.spend(campaigns[6], 20)
     assert world.holds(campaigns[6]) == {"brand_daily_budget", "campaign_daily_budget"}
-    go_on(brand)
+    continue_pass(brand)
     world.verify()
 
 
 def test_campaign_budget_pauses_only_its_campaign(world: World, large: Large) -> None:
     brand, campaigns = large
     world.limit(1_000, brand=brand)
-    go_on(brand)
+    continue_pass(brand)
     world.limit(20, campaign=campaigns[6])
     world.spend(campaigns[6], 20)
     assert inactive(world, campaigns) == [6]
@@ -285,7 +285,7 @@ def test_midnight_during_a_pass_reactivates_campaigns_paused_before(world: World
     world.spend(campaigns[0], 10)
     one_part(brand)
     world.set_clock("2026-06-18T00:00:00Z")
-    go_on(brand)
+    continue_pass(brand)
     assert inactive(world, campaigns) == []
     world.tick()
     world.verify()
@@ -329,7 +329,7 @@ def test_zone_changed_during_a_pass_applies_to_all_campaigns(world: World, large
     assert len(inactive(world, campaigns)) == CAMPAIGNS
     edit_brand(world, brand, configured_status="paused")
     edit_brand(world, brand, time_zone="Pacific/Auckland", configured_status="enabled")
-    go_on(brand)
+    continue_pass(brand)
     assert inactive(world, campaigns) == []
     world.verify()
 
@@ -339,7 +339,7 @@ def test_brand_paused_during_a_pass_has_both_holds_on_all_campaigns(world: World
     world.spend(campaigns[0], 10)
     one_part(brand)
     edit_brand(world, brand, configured_status="paused")
-    go_on(brand)
+    continue_pass(brand)
     assert all(world.holds(campaign) == {"brand_paused", "brand_daily_budget"} for campaign in campaigns)
     world.verify()
 
@@ -349,7 +349,7 @@ def test_limit_edited_by_sql_during_a_pass_applies_from_the_next_part(world: Wor
     world.spend(campaigns[0], 10)
     one_part(brand)
     world.execute("UPDATE budgets SET limit_micros = 11")
-    go_on(brand)
+    continue_pass(brand)
     assert inactive(world, campaigns) == []
     world.verify()
 
@@ -361,7 +361,7 @@ def test_pass_continues_when_campaigns_are_added_and_removed(world: World, large
     world.execute("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'by hand')", brand)
     added = world.campaign(brand)
     assert world.holds(added) == {"brand_daily_budget"}
-    go_on(brand)
+    continue_pass(brand)
     world.tick()
     assert world.one("SELECT count(*) FROM campaigns WHERE effective_status = 'active'")["count"] == 0
     world.verify()
@@ -380,7 +380,7 @@ def test_pass_of_a_brand_with_an_unknown_zone_ends(world: World, large: Large, m
     brand, campaigns = large
     world.spend(campaigns[0], 10)
     monkeypatch.setattr("db.repository.shared.zones.time_zone", no_zone)
-    go_on(brand)
+    continue_pass(brand)
     assert not is_pending(world, brand)
 
 
@@ -394,7 +394,7 @@ def test_two_workers_at_one_pass_toggle_each_campaign_once(world: World, noon: d
     world.set_clock(noon)
     brand, campaigns = large_brand(world, 60)
     world.spend(campaigns[0], 10)
-    at_once(*[partial(go_on, brand)] * 3)
+    at_once(*[partial(continue_pass, brand)] * 3)
     assert toggles_of(world, brand) == [1] * 60
     assert not is_pending(world, brand)
     world.verify()
@@ -413,8 +413,8 @@ def test_edits_and_spend_beside_two_workers_end_with_right_statuses(world: World
         for micros in (1, -1, 1, 2, -3, 4):
             world.spend(campaigns[7], micros)
 
-    at_once(limits, spend, partial(go_on, brand), partial(go_on, brand))
-    go_on(brand)
+    at_once(limits, spend, partial(continue_pass, brand), partial(continue_pass, brand))
+    continue_pass(brand)
     assert len(inactive(world, campaigns)) == 40
     world.verify()
 
@@ -512,7 +512,7 @@ def test_unknown_holds_of_a_large_brand_start_a_pass(world: World, large: Large)
     world.execute("UPDATE brands SET enforced_budget_holds = NULL, headroom_micros = NULL")
     world.spend(campaigns[0], 1)
     assert is_pending(world, brand)
-    go_on(brand)
+    continue_pass(brand)
     assert toggles_of(world, brand) == [0] * CAMPAIGNS
     world.verify()
 
@@ -523,7 +523,7 @@ def test_refresh_leaves_a_brand_with_a_running_pass_unchanged(
     _, campaigns = large
     world.spend(campaigns[0], 10)
     before = world.one("SELECT * FROM pending_enforcements")
-    monkeypatch.setattr(passes, "go_on_with_all", lambda: 0)
+    monkeypatch.setattr(passes, "continue_all_passes", lambda: 0)
     with structlog.testing.capture_logs() as logged:
         refresh_spend()
     assert lines(logged, "spend.refreshed") == [{"brands_out_of_step": 0, "toggles": 0}]
@@ -533,9 +533,9 @@ def test_refresh_leaves_a_brand_with_a_running_pass_unchanged(
 def test_removed_budget_reactivates_all_campaigns(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
-    go_on(brand)
+    continue_pass(brand)
     edit = Edit("test", clock.now())
     edited(lambda connection: editing.remove_budget(connection, brand, None, Period.DAILY, edit), brand)
-    go_on(brand)
+    continue_pass(brand)
     assert inactive(world, campaigns) == []
     world.verify()

@@ -18,4 +18,4 @@ def evaluate_budgets(brand_ids: list[int]) -> None:
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["continue_enforcement"])
 def continue_enforcement(brand_id: int) -> None:
     """Continues an unfinished enforcement pass over a large brand, if there is one."""
-    passes.go_on(brand_id)
+    passes.continue_pass(brand_id)

@@ -5,7 +5,7 @@ from periodiq import cron
 
 from app import jobs, passes
 from app.imports import folder_imports
-from app.jobs import unless_held_up
+from app.jobs import stop_on_timeout
 from app.proof import seals
 from delivery import queue_health
 from delivery.broker import get_broker
@@ -18,30 +18,30 @@ from runtime.settings import settings
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["apply_dayparting"], periodic=cron("* * * * *"))
 def apply_dayparting() -> None:
     """Enforces campaigns whose next change is due or that were never enforced; then continues unfinished passes."""
-    with unless_held_up():
+    with stop_on_timeout():
         jobs.enforce_due(clock.now())
-    with unless_held_up():
-        passes.go_on_with_all()
+    with stop_on_timeout():
+        passes.continue_all_passes()
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["reset_daily_budgets"], periodic=cron("*/15 * * * *"))
 def reset_daily_budgets() -> None:
     """Enforces the brands whose local day began since the last run. Every zone's midnight falls on a quarter hour."""
-    with unless_held_up():
+    with stop_on_timeout():
         jobs.reset(Period.DAILY)
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["reset_monthly_budgets"], periodic=cron("*/15 * * * *"))
 def reset_monthly_budgets() -> None:
     """Enforces the brands whose local month began since the last run."""
-    with unless_held_up():
+    with stop_on_timeout():
         jobs.reset(Period.MONTHLY)
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["refresh_spend"], periodic=cron("*/5 * * * *"))
 def refresh_spend() -> None:
     """Enforces brands whose statuses differ from the rules after a lost message or an edit by SQL."""
-    with unless_held_up():
+    with stop_on_timeout():
         jobs.refresh(clock.now())
 
 
@@ -50,7 +50,7 @@ def import_exports() -> None:
     """Imports new export files from SPENDGATE_SPEND_FOLDER, if it is set."""
     folder = settings().spend_folder
     if folder is not None:
-        with unless_held_up():
+        with stop_on_timeout():
             folder_imports.import_folder(folder)
 
 
@@ -69,7 +69,7 @@ def maintain_ledger() -> None:
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["seal_histories"], periodic=cron("*/5 * * * *"))
 def seal_histories() -> None:
     """Seals the rows added to the histories since the last run."""
-    with unless_held_up():
+    with stop_on_timeout():
         seals.seal()
 
 
