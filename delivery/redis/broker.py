@@ -1,7 +1,7 @@
-"""Delivery by Redis, hardened: what was enqueued is worked on, or kept as rejected, whatever dies in between.
+"""Delivery by Redis: every enqueued message is processed or kept as rejected, even if processes or connections die.
 
-Dramatiq's own broker strands, repeats or loses messages when a process, a connection or a message goes bad. This one
-keeps its keys and its ways towards producers, and takes its own steps within Redis (delivery/redis/scripts.py).
+Dramatiq's own Redis broker can strand, repeat or lose messages after the death of a process or connection. This broker
+uses the same keys, so that Dramatiq's producers work with it, and its own scripts (delivery/redis/scripts.py).
 """
 
 import os
@@ -26,19 +26,19 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 NAMESPACE: Final = "dramatiq"
-"""The prefix of every key: Dramatiq's own, so that its producers need no settings."""
+"""The prefix of every key, the default of Dramatiq, so that its producers need no setting."""
 
 HASTENED_AT_ONCE: Final = 50
 STATES: Final = {"waiting": ("llen", ""), "delayed": ("hlen", ".DQ.msgs"), "dead": ("zcard", ".XQ")}
-"""How the messages of a queue lie in Redis, by state."""
+"""By state of a message: the Redis command that counts such messages and the suffix of its key."""
 
 
-def _kind(error: Exception) -> str:
+def _error_name(error: Exception) -> str:
     return type(error).__name__
 
 
 class SpendgateBroker(RedisBroker):
-    """Redis with consumers of its own. Without a URL it can declare actors, and says so when asked to send."""
+    """A broker for Redis. Without a URL it can declare actors, and raises SettingsError when it sends."""
 
     def __init__(self, url: str | None, middleware: list[Middleware]) -> None:
         self.has_url = url is not None
@@ -47,11 +47,11 @@ class SpendgateBroker(RedisBroker):
         super().__init__(client=client, namespace=NAMESPACE, middleware=middleware)  # type: ignore[no-untyped-call]
         self.steps.actors = lambda: self.actors
         self.steps.queue_names = lambda: self.queues | self.delay_queues
-        os.register_at_fork(after_in_child=self.steps.become_another)
+        os.register_at_fork(after_in_child=self.steps.reset_after_fork)
 
     @property
     def broker_id(self) -> str:
-        """The `worker_id` of the steps, by the name that Dramatiq has for it."""
+        """The `worker_id` of the steps, under the name that Dramatiq uses."""
         return self.steps.worker_id
 
     @broker_id.setter
@@ -77,7 +77,7 @@ class SpendgateBroker(RedisBroker):
         self.steps.is_ending = ends
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
-        """What a worker asks for messages: of a queue, or of the delayed ones for a queue."""
+        """Returns a consumer of a queue, or for a delay queue the object that moves its due messages."""
         if queue_name.endswith(messages.DELAYED):
             return DelayedMessages(self.steps, queue_name, timeout)
         consumer = SpendgateConsumer(self.steps, queue_name, prefetch, timeout)
@@ -86,29 +86,29 @@ class SpendgateBroker(RedisBroker):
         return consumer
 
     def load_producer_scripts(self) -> None:
-        """Loads what Dramatiq's own producers and ours run: with that, their Redis user needs no `SCRIPT LOAD`."""
-        ours = (self.steps.scripts[name] for name in ("ENQUEUE", "ENQUEUE_LATER"))
+        """Loads the scripts that producers run into Redis, so that their Redis user needs no right to `SCRIPT LOAD`."""
+        own_scripts = (self.steps.scripts[name] for name in ("ENQUEUE", "ENQUEUE_LATER"))
         with suppress(redis.RedisError):
-            for script in (*self.scripts.values(), *ours):
+            for script in (*self.scripts.values(), *own_scripts):
                 self.client.script_load(script.script)
 
     def bytes_held(self) -> dict[str, int]:
         """Redis's estimate of the memory of each queue's messages, in bytes. Raises BrokerConnectionError."""
         queues = sorted(self.queues | self.delay_queues)
-        with self.steps.answering(_kind), self.client.pipeline(transaction=False) as pipeline:
+        with self.steps.answering(_error_name), self.client.pipeline(transaction=False) as pipeline:
             for queue in queues:
                 pipeline.memory_usage(f"{self.namespace}:{queue}.msgs")
             sizes = pipeline.execute()
         return {queue: int(size or 0) for queue, size in zip(queues, sizes, strict=True)}
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Puts the message on its queue, `delay` milliseconds from now.
+        """Enqueues a message, delayed by `delay` milliseconds, and returns it.
 
-        Raises NotEnqueued; where it is too large, of whoever is no worker, MessageTooLarge.
+        Raises NotEnqueued, or MessageTooLarge if this process is not a worker.
         """
         if not self.has_url:
             settings().required_queue_url()
-        # each time anew: a message that is tried again lies beside what it repeats
+        # a new id for each enqueue, because a retry is in Redis at the same time as its first delivery
         message = message.copy(options={"redis_message_id": str(uuid.uuid4())})
         if delay is not None:
             later = {"eta": current_millis() + delay}
@@ -132,20 +132,20 @@ class SpendgateBroker(RedisBroker):
             raise NotEnqueued(reason, is_full=is_full) from error
 
     def ping(self) -> None:
-        """Raises BrokerConnectionError where Redis does not answer."""
-        with self.steps.answering(_kind):
+        """Raises BrokerConnectionError if Redis does not answer."""
+        with self.steps.answering(_error_name):
             self.client.ping()
 
     def info(self) -> dict[str, Any]:
-        """What Redis says of itself. Raises BrokerConnectionError."""
-        with self.steps.answering(_kind):
-            told: Any = self.client.info()
-        return dict(told)
+        """Returns Redis's INFO. Raises BrokerConnectionError."""
+        with self.steps.answering(_error_name):
+            info: Any = self.client.info()
+        return dict(info)
 
     def lengths(self) -> dict[tuple[str, str], int]:
-        """How many messages each queue has in each state. Raises BrokerConnectionError."""
+        """Returns the number of messages by queue and state. Raises BrokerConnectionError."""
         places = [(queue, state) for queue in sorted(self.queues) for state in STATES]
-        with self.steps.answering(_kind), self.client.pipeline(transaction=False) as pipeline:
+        with self.steps.answering(_error_name), self.client.pipeline(transaction=False) as pipeline:
             for queue, state in places:
                 command, suffix = STATES[state]
                 getattr(pipeline, command)(f"{self.namespace}:{queue}{suffix}")
@@ -153,12 +153,12 @@ class SpendgateBroker(RedisBroker):
         return dict(zip(places, lengths, strict=True))
 
     def is_alive(self, worker_id: str) -> bool:
-        """Whether a worker of this id has shown that it lives, and nobody has taken over what it held."""
+        """Returns whether the worker has sent heartbeats and no other worker has taken over its messages."""
         with self.steps.answering():
             return self.client.zscore(f"{self.namespace}:__heartbeats__", worker_id) is not None
 
     def hasten(self, queue_name: str, redis_ids: Sequence[str]) -> None:
-        """Has delayed messages for the queue come at once. Where Redis does not answer, they come at their time."""
+        """Moves delayed messages to the queue at once; if Redis does not answer, they come when they are due."""
         with suppress(redis.RedisError):
             for first in range(0, len(redis_ids), HASTENED_AT_ONCE):
                 self.steps.run("HASTEN", dq_name(queue_name), queue_name, *redis_ids[first : first + HASTENED_AT_ONCE])

@@ -1,7 +1,7 @@
-"""A connection to Redis that one thread keeps: for the step it takes again and again, and to be woken by Redis.
+"""A Redis connection that one thread keeps, to run scripts faster and to be notified of new messages.
 
-Redis tells a connection of a change to a key that it has read, once (CLIENT TRACKING, Redis 6 and Valkey). Nothing is
-taken from the queue meanwhile, and a full Redis refuses none of it, for nothing is written.
+CLIENT TRACKING (Redis 6 and Valkey) notifies a connection once when a key that it has read changes. A wait removes
+nothing from the queue, and works in a full Redis, because it writes nothing.
 """
 
 import select
@@ -16,17 +16,17 @@ from delivery.redis.steps import RedisSteps
 
 log = structlog.get_logger()
 
-TELLS_FROM_PROTOCOL: Final = 3
-"""The version of Redis's protocol in which it also says what it was not asked for."""
+PUSH_PROTOCOL: Final = 3
+"""The version of Redis's protocol from which the server can push notifications."""
 
-ASKED_AGAIN_SECONDS: Final = 60.0
-"""After a refusal to tell of changes: Redis may have been busy, or its rules may have been changed since."""
+TRACKING_RETRY_SECONDS: Final = 60.0
+"""Seconds until tracking is tried again after Redis refused it: it may have been busy, or its ACL may change."""
 
 Read = tuple[str | int, ...]
 
 
 class DedicatedConnection:
-    """Takes steps past the pool of connections, at half the price; after any error the pool takes over."""
+    """Runs scripts without the connection pool, in half the time; after an error it uses the pool once."""
 
     def __init__(self, steps: RedisSteps) -> None:
         self._steps = steps
@@ -36,7 +36,7 @@ class DedicatedConnection:
         self._polls_until = 0.0
 
     def run(self, name: str, *arguments: Any) -> Any:
-        """Runs a script as `RedisSteps.run` does, on this connection. Raises redis.RedisError."""
+        """Runs the script `name` on this connection and returns its result. Raises redis.RedisError."""
         try:
             self._connect()
             self._connection.send_command(
@@ -51,30 +51,32 @@ class DedicatedConnection:
             raise
 
     def watch(self, *reads: Read) -> list[Any] | None:
-        """The answers to read commands; from now on a change to one of their keys ends `wait`.
+        """Returns the answers to read commands, and lets a later change to one of their keys end `wait`.
 
-        Each call must ask for the same. None where Redis does not tell of changes, or does not answer.
+        Every call must pass the same commands. Returns None if Redis refuses tracking or does not answer.
         """
         if time.monotonic() < self._polls_until:
             return None
         try:
             self._connect()
-            self._take_news()
+            self._read_notifications()
             if self._answers is None:
-                self._answers = self._asked(reads)
+                self._answers = self._read(reads)
         except redis.ResponseError as error:
-            self._poll(error)
+            self._stop_tracking(error)
         except (redis.RedisError, OSError):
             self.close()
         return self._answers
 
     def wait(self, seconds: float) -> None:
-        """Waits until a key that is watched has changed, the broker is ending, or the time is up. It may end early."""
+        """Waits until a watched key changes, the broker stops or the timeout passes; it may return early."""
         poll = select.poll()
         poll.register(self._steps.ending, select.POLLIN)
         if self._answers is not None:
             try:
-                if self._connection.can_read(timeout=0):  # it came with the answers: the socket has no more to tell
+                if self._connection.can_read(
+                    timeout=0
+                ):  # it arrived with the answers, so polling the socket would not see it
                     return
                 poll.register(self._connection._sock, select.POLLIN)
             except (redis.RedisError, OSError):
@@ -83,7 +85,7 @@ class DedicatedConnection:
         poll.poll(max(0.0, seconds) * 1000)
 
     def close(self) -> None:
-        """Gives up the connection, on which a reply may still be on its way."""
+        """Closes the connection, since a late reply on it could be mistaken for the reply to another command."""
         connection, self._connection, self._answers = self._connection, None, None
         if connection is not None:
             if self._is_tracked:
@@ -96,18 +98,18 @@ class DedicatedConnection:
         if self._connection is None:
             self._connection = self._steps.client.connection_pool.get_connection()
 
-    def _asked(self, reads: Sequence[Read]) -> list[Any]:
+    def _read(self, reads: Sequence[Read]) -> list[Any]:
         if not self._is_tracked:
-            if int(self._connection.get_protocol()) < TELLS_FROM_PROTOCOL:
-                raise redis.ResponseError("the URL asks for a protocol in which Redis only answers")
-            self._answered(("CLIENT", "TRACKING", "ON", "OPTIN"))
+            if int(self._connection.get_protocol()) < PUSH_PROTOCOL:
+                raise redis.ResponseError("the protocol in the URL has no notifications")
+            self._execute(("CLIENT", "TRACKING", "ON", "OPTIN"))
             self._connection._parser.set_invalidation_push_handler(self._has_changed)
             self._is_tracked = True
-        answers = self._answered(*(command for read in reads for command in (("CLIENT", "CACHING", "YES"), read)))
+        answers = self._execute(*(command for read in reads for command in (("CLIENT", "CACHING", "YES"), read)))
         return answers[1::2]
 
-    def _answered(self, *commands: Read) -> list[Any]:
-        """Sends the commands in one go. Raises the first error among the answers, once all have been read."""
+    def _execute(self, *commands: Read) -> list[Any]:
+        """Sends the commands as one pipeline; reads all answers, then raises the first error among them."""
         self._connection.send_packed_command(self._connection.pack_commands(commands))
         answers: list[Any] = []
         for _ in commands:
@@ -120,17 +122,17 @@ class DedicatedConnection:
                 raise answer
         return answers
 
-    def _take_news(self) -> None:
-        """Reads what Redis has told without being asked."""
+    def _read_notifications(self) -> None:
+        """Reads the notifications that Redis has pushed."""
         while self._is_tracked and self._connection.can_read(timeout=0):
             self._connection.read_response(push_request=True)
 
-    def _has_changed(self, _told: object) -> None:
+    def _has_changed(self, _notification: object) -> None:
         self._answers = None
 
-    def _poll(self, error: redis.ResponseError) -> None:
+    def _stop_tracking(self, error: redis.ResponseError) -> None:
         self.close()
-        self._polls_until = time.monotonic() + ASKED_AGAIN_SECONDS
+        self._polls_until = time.monotonic() + TRACKING_RETRY_SECONDS
         if not self._steps.is_polled:
             self._steps.is_polled = True
             log.warning("redis.polled", error=str(error))

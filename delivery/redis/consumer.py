@@ -1,4 +1,4 @@
-"""What one worker holds of one queue in Redis."""
+"""The consumer of one Redis queue in one worker."""
 
 import random
 import threading
@@ -21,31 +21,31 @@ from delivery.redis.steps import RedisSteps
 log = structlog.get_logger()
 
 SILENT_MS: Final = 20_000
-"""A worker not seen for so long is dead, and what it held goes to others."""
+"""Milliseconds without a heartbeat after which a worker counts as dead and others take over its messages."""
 
 HELD_BYTES: Final = 16_000_000
-"""So many bytes of messages a consumer holds before it fetches no more: decoded they are several times as large."""
+"""Bytes of encoded messages from which a consumer fetches no more; decoded they take several times as much memory."""
 
 BUNDLED_AHEAD: Final = 4
-"""Where messages go in bundles, so many times as many are held: others are fetched while some are worked on."""
+"""Factor of prefetch for the queue of bundles, so that messages are fetched while others are worked on."""
 
 SPEND_POLLED_MS: Final = 20
-"""Where Redis does not wake an idle worker, so often it looks for spend: it is part of how late a campaign closes."""
+"""Poll interval of the spend queue without notifications; it adds to the delay until a campaign pauses."""
 
 POLLED_MS: Final = 100
-"""The same for the other queues."""
+"""Poll interval of the other queues without notifications."""
 
-APART_REMEMBERED: Final = 10_000
+REMEMBERED_IDS: Final = 10_000
 RETURNS_BUNDLED: Final = 30
-"""How often a message is bundled again after errors that pass, a second apart: a server may be away for a while."""
+"""How often a message is bundled again after transient errors, about 1 s apart, so as to outlast a short outage."""
 
 TIDY_SECONDS: Final = 5.0
-SIGN_OF_LIFE_SECONDS: Final = 0.2
+HEARTBEAT_SECONDS: Final = 0.2
 DEAD_LETTERS_A_TIDYING: Final = 20
 
 
-class Held(NamedTuple):
-    """A message as Redis gave it. `data` is None where it is too large; `deaths` is None where none died with it."""
+class FetchedMessage(NamedTuple):
+    """A message as fetched from Redis. `data` is None if it is too large; `deaths` is None if it is not suspect."""
 
     redis_id: str
     data: bytes | None
@@ -53,14 +53,12 @@ class Held(NamedTuple):
 
 
 class SpendgateConsumer:
-    """What one worker holds of one queue. Dramatiq calls it from one thread, and acknowledges from others.
+    """Fetches messages of one queue for one worker; one thread iterates over it, others acknowledge.
 
-    Whatever Redis does not answer, in time or at all, is a connection lost: Dramatiq then starts a consumer anew, or
-    tries an acknowledgement again, and has forgotten what the last consumer held. What Redis still has down as this
-    worker's, and this consumer does not hold, goes back to the queue: at the start, and now and then, because a reply
-    can be lost with a connection that lives on. What is done twice for it is counted once.
-
-    What may share a transaction is handed out in bundles; what a bundle failed with is handed out by itself.
+    It returns plain spend messages in bundles, and the messages of a failed bundle one by one. If Redis does not
+    answer, it raises BrokerConnectionError, and Dramatiq creates a new consumer or repeats the acknowledgement. At the
+    start and every TIDY_SECONDS it returns messages to the queue that Redis lists as held by this worker but that it
+    does not hold, because a reply of Redis can get lost. Such a message may be worked on twice and is counted once.
     """
 
     def __init__(self, steps: RedisSteps, queue_name: str, prefetch: int, timeout: int) -> None:
@@ -74,12 +72,12 @@ class SpendgateConsumer:
         self.polled_ms = min(timeout, SPEND_POLLED_MS if is_spend else POLLED_MS)
         self.held: dict[str, int] = {}
         self.freed = threading.Event()
-        self.fetched: list[Held] = []
+        self.fetched: list[FetchedMessage] = []
         self.open: dict[BundleKind, Bundle] = {}
         self.ready: deque[Message[Any]] = deque()
-        self.apart: set[str] = set()
+        self.never_bundled: set[str] = set()
         self.returned: Counter[str] = Counter()
-        self.taking = threading.Lock()
+        self.next_lock = threading.Lock()
         self.is_closed = False
         self.tidied = time.monotonic()
         with self.steps.answering():
@@ -89,17 +87,17 @@ class SpendgateConsumer:
         return self
 
     def __next__(self) -> MessageProxy | None:
-        """The next message to work on; None where there is none, after `timeout` or once Redis tells of one."""
-        with self.taking:
-            return None if self.is_closed else self._taken_next()
+        """Returns the next message or bundle, or None if there is none after the timeout or a notification."""
+        with self.next_lock:
+            return None if self.is_closed else self._next()
 
-    def _taken_next(self) -> MessageProxy | None:
+    def _next(self) -> MessageProxy | None:
         with self.steps.answering():
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._tidy()
             if self.steps.is_ending:
-                self._give_back_all()
-                self._show_life()
+                self._return_unstarted()
+                self._send_heartbeat()
                 return None
             if (message := self._next_message()) is not None:
                 return MessageProxy(message)
@@ -110,67 +108,70 @@ class SpendgateConsumer:
         return None
 
     def _wait(self) -> None:
-        told = self.connection.watch(self.waiting)
-        if told is None:
-            pause_ms = random.uniform(0.5, 1) * self.polled_ms  # noqa: S311 - so that workers look in turn
+        lengths = self.connection.watch(self.waiting)
+        if lengths is None:
+            pause_ms = random.uniform(0.5, 1) * self.polled_ms  # noqa: S311 - jitter
             self.connection.wait(pause_ms / 1000)
-        elif told == [0]:
+        elif lengths == [0]:
             self.connection.wait(self.timeout_ms / 1000)
 
     def ack(self, message: MessageProxy) -> None:
-        """The message is done."""
+        """Acknowledges a finished message or bundle."""
         self._finish("ACK", message)
 
     def nack(self, message: MessageProxy) -> None:
-        """The message is given up: kept as rejected already, or left among Redis's dead letters until it can be.
+        """Dead-letters a failed message: removes it if Postgres keeps it already, else moves it to the dead letters.
 
-        A bundle is not: its messages wait again, each for itself.
+        Returns the messages of a failed bundle to the queue.
         """
         if bundles.is_bundle(message):
-            self._part(message)
+            self._return_bundle(message)
         elif message.options.get("kept"):
             self._finish("ACK", message)
         else:
             self._finish("NACK", message, self.queue_name)
 
     def requeue(self, given_up: Iterable[MessageProxy]) -> None:
-        """The messages will not be worked on by this worker: others may have them at once."""
-        self._give_back(bundles.all_redis_ids(given_up))
+        """Returns messages to the queue that this worker will not work on."""
+        self._return(bundles.all_redis_ids(given_up))
 
     def close(self) -> None:
-        """Gives back what was fetched and never handed out. Another thread in `__next__` gets nothing more."""
-        with self.taking:
+        """Returns unstarted messages to the queue and closes the connection; `__next__` returns None from then on."""
+        with self.next_lock:
             self.is_closed = True
             try:
-                self._give_back_all()
+                self._return_unstarted()
             finally:
                 self.connection.close()
 
-    def _part(self, bundle: MessageProxy) -> None:
-        """Gives the messages of a bundle back: after an error that passes to be bundled again, else one by one.
+    def _return_bundle(self, bundle: MessageProxy) -> None:
+        """Returns the messages of a failed bundle to the queue; after a transient error they may be bundled again.
 
-        Errors that seem to pass may be one message's, so a message is bundled again only RETURNS_BUNDLED times.
+        A message is bundled again at most RETURNS_BUNDLED times, since it may itself cause a transient-looking error.
         """
         ids = bundles.redis_ids(bundle)
-        for remembered in (self.apart, self.returned):
-            if len(remembered) > APART_REMEMBERED:
+        for remembered in (self.never_bundled, self.returned):
+            if len(remembered) > REMEMBERED_IDS:
                 remembered.clear()
         self.returned.update(ids)
-        if not bundle.options.get(bundles.IS_TRANSIENT) or max(self.returned[one] for one in ids) > RETURNS_BUNDLED:
-            self.apart.update(ids)
-        self._give_back(ids)
+        if (
+            not bundle.options.get(bundles.IS_TRANSIENT)
+            or max(self.returned[redis_id] for redis_id in ids) > RETURNS_BUNDLED
+        ):
+            self.never_bundled.update(ids)
+        self._return(ids)
         self.freed.set()
 
-    def _give_back_all(self) -> None:
-        """Others may have at once what was fetched and not handed out."""
-        self._complete()
-        ids = [*bundles.all_redis_ids(self.ready), *(held.redis_id for held in self.fetched)]
+    def _return_unstarted(self) -> None:
+        """Returns messages to the queue that were fetched and that no thread has started."""
+        self._close_bundles()
+        ids = [*bundles.all_redis_ids(self.ready), *(fetched.redis_id for fetched in self.fetched)]
         self.ready.clear()
         self.fetched.clear()
-        self._give_back(ids)
+        self._return(ids)
 
-    def _give_back(self, ids: Sequence[str]) -> None:
-        for redis_id in ids:  # first: what is given back may be fetched again at once
+    def _return(self, ids: Sequence[str]) -> None:
+        for redis_id in ids:  # before REQUEUE, because this consumer may fetch them again at once
             self.held.pop(redis_id, None)
         if ids:
             self._step("REQUEUE", *ids)
@@ -180,7 +181,7 @@ class SpendgateConsumer:
         self._step(step, *arguments, *ids)
         for redis_id in ids:
             self.held.pop(redis_id, None)
-            self.apart.discard(redis_id)
+            self.never_bundled.discard(redis_id)
             self.returned.pop(redis_id, None)
         self.freed.set()
 
@@ -189,78 +190,78 @@ class SpendgateConsumer:
             return self.steps.run(name, self.queue_name, self.steps.worker_id, *arguments)
 
     def _room(self) -> tuple[int, int]:
-        """For how many messages, of how many bytes, there is room; none until half of what may be held is done.
+        """Returns how many messages and bytes may be fetched; zeros until half of the prefetch is free.
 
-        To ask for each message that is done would cost a round trip for each.
+        Fetching for each finished message would cost one round trip per message.
         """
         room, room_bytes = self.prefetch - len(self.held), HELD_BYTES - sum(list(self.held.values()))
         return (room, room_bytes) if room >= max(self.prefetch // 2, 1) and room_bytes > 0 else (0, 0)
 
-    def _show_life(self) -> None:
-        """What is still in work is not for others."""
-        self._taken(0, 0)
-        time.sleep(SIGN_OF_LIFE_SECONDS)
+    def _send_heartbeat(self) -> None:
+        """Sends a heartbeat, so that no other worker takes over messages in progress, and sleeps HEARTBEAT_SECONDS."""
+        self._run_fetch(0, 0)
+        time.sleep(HEARTBEAT_SECONDS)
 
     def _next_message(self) -> Message[Any] | None:
-        """The next message, with those that may share its transaction."""
+        """Returns the next message or bundle, or None if the queue is empty."""
         if not (self.ready or self.open or self.fetched):
             self._fetch()
         while self.fetched and not self.ready:
-            message = self._workable(self.fetched.pop(0))
+            message = self._decode(self.fetched.pop(0))
             if message is not None:
-                self._put_to_others(message)
+                self._bundle(message)
         if not self.ready:
-            self._complete()
+            self._close_bundles()
         return self.ready.popleft() if self.ready else None
 
-    def _put_to_others(self, message: Message[Any]) -> None:
-        """Puts the message into the open bundle of its kind; nothing of that kind overtakes another."""
-        kind = None if message.options["redis_message_id"] in self.apart else bundles.kind_of(message)
+    def _bundle(self, message: Message[Any]) -> None:
+        """Adds the message to the open bundle of its kind; messages of one kind keep their order."""
+        kind = None if message.options["redis_message_id"] in self.never_bundled else bundles.kind_of(message)
         if kind is None:
-            self._complete()
+            self._close_bundles()
             self.ready.append(message)
         elif kind not in self.open:
             self.open[kind] = Bundle(message)
         elif not self.open[kind].add(message):
-            self._complete(kind)
+            self._close_bundles(kind)
             self.open[kind] = Bundle(message)
 
-    def _complete(self, last: BundleKind = BundleKind.MANY_EVENTS) -> None:
-        """Makes ready the open bundles up to that kind: few events do not wait for many."""
+    def _close_bundles(self, last: BundleKind = BundleKind.MANY_EVENTS) -> None:
+        """Moves the open bundles up to kind `last` to `ready`, those of few events first."""
         self.ready.extend(self.open.pop(kind).message() for kind in sorted(self.open) if kind <= last)
 
     def _fetch(self) -> None:
-        """Gets what waits, as far as there is room for it."""
+        """Fetches waiting messages up to the free room."""
         self.freed.clear()
         room, room_bytes = self._room()
         if room:
-            found = self._taken(room, room_bytes)
+            rows = self._run_fetch(room, room_bytes)
             self.fetched = [
-                Held(redis_id.decode(), data, None if deaths is None else int(deaths))
-                for redis_id, data, deaths in found
+                FetchedMessage(redis_id.decode(), data, None if deaths is None else int(deaths))
+                for redis_id, data, deaths in rows
             ]
-            self.held.update((held.redis_id, len(held.data or b"")) for held in self.fetched)
+            self.held.update((fetched.redis_id, len(fetched.data or b"")) for fetched in self.fetched)
 
-    def _taken(self, room: int, room_bytes: int) -> Any:
-        """Shows that the worker lives, and takes what there is room for."""
+    def _run_fetch(self, room: int, room_bytes: int) -> Any:
+        """Sends a heartbeat and fetches up to `room` messages of `room_bytes` bytes in all."""
         bounds = (room, SILENT_MS, largest_bytes(), room_bytes)
         return self.connection.run("FETCH", self.queue_name, self.steps.worker_id, *bounds)
 
-    def _workable(self, held: Held) -> Message[Any] | None:
-        """The message with the options we know; None, and what Redis has set aside, where there is none."""
-        read = self.steps.read(held.data, self.queue_name)
+    def _decode(self, fetched: FetchedMessage) -> Message[Any] | None:
+        """Returns the decoded message; keeps an invalid one as rejected and returns None."""
+        read = self.steps.read(fetched.data, self.queue_name)
         if isinstance(read, Fault):
-            self._set_aside(held, read)
+            self._keep_invalid(fetched, read)
             return None
-        suspicion = {} if held.deaths is None else {REDELIVERED: held.deaths}
-        return replace(read, options={**read.options, **suspicion, "redis_message_id": held.redis_id})
+        suspicion = {} if fetched.deaths is None else {REDELIVERED: fetched.deaths}
+        return replace(read, options={**read.options, **suspicion, "redis_message_id": fetched.redis_id})
 
-    def _set_aside(self, held: Held, fault: Fault) -> None:
-        if self.steps.kept(self.queue_name, held.redis_id, held.data, fault):
-            self._step("ACK", held.redis_id)
+    def _keep_invalid(self, fetched: FetchedMessage, fault: Fault) -> None:
+        if self.steps.kept(self.queue_name, fetched.redis_id, fetched.data, fault):
+            self._step("ACK", fetched.redis_id)
         else:
-            self._step("NACK", self.queue_name, held.redis_id)
-        self.held.pop(held.redis_id, None)
+            self._step("NACK", self.queue_name, fetched.redis_id)
+        self.held.pop(fetched.redis_id, None)
 
     def _tidy(self) -> None:
         self.tidied = time.monotonic()
@@ -268,22 +269,22 @@ class SpendgateConsumer:
         self._keep_dead_letters()
 
     def _reclaim(self) -> None:
-        """Puts back what Redis has down as this worker's and this consumer does not hold."""
+        """Returns messages to the queue that Redis lists as held by this worker but that it does not hold."""
         key = f"{self.steps.namespace}:__acks__.{self.steps.worker_id}.{self.queue_name}"
-        held = set(self.held)  # before the look: what is acknowledged meanwhile is not stranded
-        down: Any = self.steps.client.smembers(key)
-        stranded = {redis_id.decode() for redis_id in down} - held
+        held = set(self.held)  # copied before the read, so that a message acknowledged meanwhile is not reclaimed
+        listed: Any = self.steps.client.smembers(key)
+        stranded = {redis_id.decode() for redis_id in listed} - held
         if stranded:
             log.warning("message.reclaimed", queue=self.queue_name, messages=len(stranded))
             self._step("REQUEUE", *stranded)
 
     def _keep_dead_letters(self) -> None:
-        """Moves the dead letters that Postgres would not keep, or another program left, to the rejected inputs."""
+        """Moves dead letters to the rejected inputs: those Postgres could not store before, or of other programs."""
         key = f"{self.steps.namespace}:{self.queue_name}.XQ"
         waiting: Any = self.steps.client.zrange(key, 0, DEAD_LETTERS_A_TIDYING - 1)
         for redis_id in waiting:
             if not self.steps.kept(f"{self.queue_name}.XQ", redis_id, None, Fault("dead_letter")):
-                # to the end of the line: Postgres is away, or will never have this one
+                # moved to the end, because Postgres is unreachable or refuses this message
                 self.steps.client.zadd(key, {redis_id: current_millis()})
                 return
             self.steps.client.hdel(f"{key}.msgs", redis_id)

@@ -1,13 +1,13 @@
-"""What runs within Redis, each in one step: a message is waiting, or held by one worker, or gone, and never between.
+"""The Lua scripts of the broker. Each is atomic: a message is always waiting, held by one worker, or removed.
 
-The keys are those of Dramatiq's own Redis broker, so that its producers and tools go on working:
-`NS:QUEUE` lists the ids that wait, `NS:QUEUE.msgs` has each message by its id, `NS:__acks__.WORKER.QUEUE` is what a
-worker holds, `NS:__heartbeats__` when each worker was last seen, `NS:QUEUE.XQ` and `NS:QUEUE.XQ.msgs` the dead letters.
-Ours: `NS:QUEUE.suspects`, the messages with which a process died, and how many deaths are surely their doing;
-`NS:QUEUE.DQ.etas`, when the time of each delayed message comes, in milliseconds.
+The keys are those of Dramatiq's Redis broker, so that its producers and tools keep working:
+`NS:QUEUE` is the list of waiting ids, `NS:QUEUE.msgs` a hash of messages by id, `NS:__acks__.WORKER.QUEUE` the set of
+ids that a worker holds, `NS:__heartbeats__` the time of each worker's last heartbeat, `NS:QUEUE.XQ` and
+`NS:QUEUE.XQ.msgs` the dead letters. Two keys are ours: `NS:QUEUE.suspects`, a hash of suspect ids and the number of
+deaths that each certainly caused; `NS:QUEUE.DQ.etas`, the due time of each delayed message in milliseconds.
 
-All but ENQUEUE run in a full Redis too: what is taken out frees it. Redis 7 and Valkey know the flag for that.
-The time is the server's, so that workers' clocks need not agree.
+All scripts except ENQUEUE and ENQUEUE_LATER also run in a full Redis, because workers remove messages; the flag for
+this needs Redis 7 or Valkey. Scripts use the server's time, so that workers' clocks need not agree.
 """
 
 from typing import Final
@@ -21,10 +21,10 @@ redis.call('rpush', KEYS[1] .. ':' .. ARGV[1], ARGV[2])
 """
 
 ENQUEUE: Final = _WITH_ROOM + _PUT
-"""(queue, id, data). A full Redis refuses it."""
+"""(queue, id, data): enqueues a message. A full Redis refuses it."""
 
 ENQUEUE_ALWAYS: Final = _ALWAYS + _PUT
-"""The same for workers, whose message takes the place of one that goes: a retry, a part, a tick."""
+"""(queue, id, data): enqueues a message of a worker, also in a full Redis, because workers remove messages."""
 
 _PUT_LATER: Final = """
 redis.call('hset', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[2], ARGV[3])
@@ -32,10 +32,10 @@ redis.call('zadd', KEYS[1] .. ':' .. ARGV[1] .. '.etas', ARGV[4], ARGV[2])
 """
 
 ENQUEUE_LATER: Final = _WITH_ROOM + _PUT_LATER
-"""(delayed queue, id, data, when its time comes). A full Redis refuses it."""
+"""(delay queue, id, data, due time in ms): enqueues a delayed message. A full Redis refuses it."""
 
 ENQUEUE_LATER_ALWAYS: Final = _ALWAYS + _PUT_LATER
-"""The same for workers."""
+"""(delay queue, id, data, due time in ms): enqueues a worker's delayed message, also in a full Redis."""
 
 _MOVE_UNDECODED: Final = """
 local delayed, queue = KEYS[1] .. ':' .. ARGV[1], KEYS[1] .. ':' .. ARGV[2]
@@ -45,7 +45,7 @@ local function move(id, data)
     if not data or string.sub(data, 1, #head) ~= head then
         return false
     end
-    -- last of all it leaves its place: a key of the wrong type ends the script where it stands
+    -- removed last, because a key of a wrong type ends the script at once
     redis.call('hset', queue .. '.msgs', id, new_head .. string.sub(data, #head + 1))
     redis.call('rpush', queue, id)
     redis.call('hdel', delayed .. '.msgs', id)
@@ -110,12 +110,13 @@ end
 return {now_ms, moved, found}
 """
 )
-"""(delayed queue, queue, how many, lease in milliseconds, bytes a message may have, bytes after which it gets no more).
+"""(delay queue, queue, largest count, lease in ms, largest bytes of a message, bytes after which it stops): moves due
+messages to the queue.
 
-Looks at each message whose time may have come: as Redis has noted, or of which it knows no time because another program
-put it there. One that begins as ours and stock producers' do, and names no later time, moves to the queue undecoded:
-its consumer leaves the time out. Returns the time, how many moved, and (id, data or nil where it is too large) of each
-other one; nobody else gets those while the lease runs."""
+Reads the messages whose due time has passed or, if another program enqueued them, is unknown. A message that begins
+with its queue name, as our and Dramatiq's encoders write it, and has no later `eta` moves without decoding; its
+consumer ignores `eta`. Returns the time in ms, the number moved, and (id, data or nil if too large) of each other
+message, which no other worker gets during the lease."""
 
 SET_ETA: Final = (
     _ALWAYS
@@ -126,7 +127,7 @@ if redis.call('hexists', queue .. '.msgs', ARGV[2]) == 1 then
 end
 """
 )
-"""(delayed queue, id, when its time comes)."""
+"""(delay queue, id, due time in ms): sets the due time of a delayed message."""
 
 HASTEN: Final = (
     _ALWAYS
@@ -137,7 +138,7 @@ for place = 3, #ARGV do
 end
 """
 )
-"""(delayed queue, queue, ids ...). Those that still wait for their time, and begin as ours do, go to the queue."""
+"""(delay queue, queue, ids ...): moves those messages that are still delayed and begin with their queue name."""
 
 MOVE: Final = (
     _ALWAYS
@@ -151,7 +152,7 @@ redis.call('hdel', delayed .. '.msgs', ARGV[2])
 redis.call('zrem', delayed .. '.etas', ARGV[2])
 """
 )
-"""(delayed queue, id, queue, data). The message waits there from now on; without data it is gone."""
+"""(delay queue, id, queue, data): moves a delayed message to the queue with new data; without data removes it."""
 
 HEAD: Final = (
     _ALWAYS
@@ -160,7 +161,7 @@ local data = redis.call('hget', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[2])
 return data and string.sub(data, 1, tonumber(ARGV[3]))
 """
 )
-"""(queue, id, how many bytes): the first of a message that is too large to be read whole."""
+"""(queue, id, number of bytes): returns the first bytes of a message that is too large to be read whole."""
 
 _GIVE_BACK: Final = """
 local function give_back(namespace, worker, working)
@@ -195,7 +196,8 @@ end
 give_back(KEYS[1], ARGV[1], working)
 """
 )
-"""(dead worker, deaths, ids it worked on ...). What it held waits again, first in line, some of it suspect."""
+"""(dead worker, deaths, ids it worked on ...): returns the worker's messages to the front of their queues and marks the
+messages that it worked on as suspect."""
 
 FETCH: Final = (
     _ALWAYS
@@ -208,13 +210,13 @@ local now = redis.call('time')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local heartbeats = KEYS[1] .. ':__heartbeats__'
 redis.call('zadd', heartbeats, now_ms, worker)
--- a sign of life from the future was given before the clock was set back
+-- a heartbeat in the future dates from before the clock was set back
 local silent = redis.call('zrangebyscore', heartbeats, '-inf', now_ms - silent_ms, 'limit', 0, 1000)
 for _, dead in ipairs(redis.call('zrangebyscore', heartbeats, now_ms + silent_ms, '+inf', 'limit', 0, 1000)) do
     silent[#silent + 1] = dead
 end
 if #silent > 0 then
-    -- whoever holds messages first: producers may forge any number of workers, but nothing that these hold
+    -- workers that hold messages first: a producer can forge heartbeats, but not held messages
     for _, held in ipairs(redis.call('keys', KEYS[1] .. ':__acks__.*')) do
         local holder = string.match(string.sub(held, #KEYS[1] + 11), '^[%w%-]+')
         local seen_ms = tonumber(holder and redis.call('zscore', heartbeats, holder) or now_ms)
@@ -244,12 +246,12 @@ end
 return fetched
 """
 )
-"""(queue, worker, how many, milliseconds of silence after which a worker is dead, bytes a message may have, bytes of
-messages after which it gets no more).
+"""(queue, worker, largest count, ms without heartbeat after which a worker is dead, largest bytes of a message, bytes
+after which it stops): fetches messages for a worker, which holds them from then on.
 
-The worker shows that it lives, takes over what dead workers held, forgets up to 1,000 of them at each end of time, and
-looks at up to 10,000 ids: whoever may write to the queue can forge both. It gets (id, data or nil where too large,
-deaths or nil where it is no suspect) of each message it holds from now on."""
+Records the worker's heartbeat, returns dead workers' messages to their queues, deletes up to 1,000 heartbeats that are
+too old and 1,000 from the future, and reads up to 10,000 ids; the bounds are needed because producers can forge both.
+Returns (id, data or nil if too large, deaths or nil if not suspect) of each message."""
 
 SET_ASIDE: Final = (
     _ALWAYS
@@ -271,8 +273,8 @@ end
 return wrong
 """
 )
-"""(queue, worker). Keys of the queue that another program made with another type become `….wrong_type`, over what
-had that name before; (key, type) of each."""
+"""(queue, worker): renames keys of the queue that have a wrong type to `….wrong_type`, replacing a key of that name;
+returns (key, type) of each."""
 
 ACK: Final = (
     _ALWAYS
@@ -285,7 +287,7 @@ for place = 3, #ARGV do
 end
 """
 )
-"""(queue, worker, ids ...). The messages are done, whoever holds them by now: an id without one is passed over."""
+"""(queue, worker, ids ...): removes finished messages, even if another worker holds them; ignores unknown ids."""
 
 NACK: Final = (
     _ALWAYS
@@ -303,7 +305,7 @@ redis.call('hdel', queue .. '.msgs', ARGV[4])
 redis.call('hdel', queue .. '.suspects', ARGV[4])
 """
 )
-"""(queue, worker, queue of the dead letter, id). For the message that Postgres would not keep."""
+"""(queue, worker, queue of the dead letter, id): moves a message that Postgres could not store to the dead letters."""
 
 REQUEUE: Final = (
     _ALWAYS
@@ -317,4 +319,4 @@ for place = #ARGV, 3, -1 do
 end
 """
 )
-"""(queue, worker, ids ...). What the worker holds and will not work on waits again, first in line, in its order."""
+"""(queue, worker, ids ...): returns messages that the worker holds to the front of the queue, in their order."""

@@ -1,4 +1,4 @@
-"""The steps that Spendgate takes within Redis, a script each, shared by broker, consumers and connections."""
+"""Runs the Redis scripts for the broker, its consumers and their connections."""
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,9 +26,9 @@ STEPS: Final = (
 class RedisSteps:
     """Runs the scripts of delivery/redis/scripts.py for one process.
 
-    `worker_id`: the name under which Redis keeps the messages that this process holds. `is_worker`: whether it may
-    enqueue into a full Redis. `is_polled`: whether Redis refuses to wake it, so that it polls. `actors` and
-    `queue_names` return the broker's.
+    `worker_id`: the id under which Redis lists the messages that this process holds. `is_worker`: whether it may
+    enqueue into a full Redis. `is_polled`: whether Redis refuses notifications, so that the process polls. `actors` and
+    `queue_names` return those of the broker.
     """
 
     def __init__(self, client: redis.Redis, namespace: str) -> None:
@@ -54,8 +54,8 @@ class RedisSteps:
         else:
             self.ending = Stop()
 
-    def become_another(self) -> None:
-        """Takes a new `worker_id`, after a fork: two processes must not share one."""
+    def reset_after_fork(self) -> None:
+        """Creates a new `worker_id` after a fork, because two processes must not share one."""
         self.worker_id = str(uuid.uuid4())
         self.ending = Stop()
 
@@ -70,18 +70,18 @@ class RedisSteps:
             yield
         except redis.RedisError as error:
             if self.is_worker and "WRONGTYPE" in str(error):
-                self._set_wrong_types_aside()
+                self._rename_wrong_types()
             raise BrokerConnectionError(worded(error)) from None  # type: ignore[no-untyped-call]
 
-    def _set_wrong_types_aside(self) -> None:
-        """Renames the keys that another program created with another type: until then the queue stands still."""
+    def _rename_wrong_types(self) -> None:
+        """Renames keys that another program created with a wrong type, because they block the queue."""
         with suppress(redis.RedisError):
             for queue in sorted(self.queue_names()):
                 for key, kind in self.run("SET_ASIDE", queue, self.worker_id):
                     log.error("redis.wrong_type", key=key.decode(), type=kind.decode())
 
     def read(self, data: bytes | None, queue_name: str) -> Message[Any] | Fault:
-        """The message in `data`, or the fault found in it; None stands for data too large to fetch."""
+        """Decodes a message; returns a Fault if it is invalid, or too large to fetch, for which `data` is None."""
         return Fault("too_large") if data is None else messages.read(data, queue_name, self.actors())
 
     def kept(self, queue_name: str, redis_id: str, data: bytes | None, fault: Fault) -> bool:

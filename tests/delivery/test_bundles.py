@@ -178,7 +178,7 @@ def test_messages_of_a_failed_bundle_come_back_one_by_one(consumer: SpendgateCon
     assert [bundles.redis_ids(message) for message in returned] == [[name] for name in names]
     for message in returned:
         consumer.ack(message)
-    assert (is_empty(), consumer.apart) == (True, set())
+    assert (is_empty(), consumer.never_bundled) == (True, set())
 
 
 @ON_REDIS
@@ -199,7 +199,7 @@ def test_messages_are_bundled_again_after_a_transient_error(
     assert [bundles.redis_ids(message) for message in single] == [[name] for name in names]
     for message in single:
         consumer.ack(message)
-    assert (is_empty(), consumer.apart, +consumer.returned) == (True, set(), {})
+    assert (is_empty(), consumer.never_bundled, +consumer.returned) == (True, set(), {})
 
 
 @ON_REDIS

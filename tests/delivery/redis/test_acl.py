@@ -1,4 +1,4 @@
-"""The Redis users of SECURITY.md, on real servers: what each can do with the queue, and what it is refused."""
+"""The Redis users of SECURITY.md can do their work on real servers, and every other command is refused."""
 
 import os
 import re
@@ -41,7 +41,7 @@ SERVERS = {
 }
 DENIED = redis.exceptions.NoPermissionError
 BY_ACL = r"ACL failure|can't (run|access)"
-"""How Valkey and Redis say, of a script, that its caller may not."""
+"""The error of Valkey and Redis for a script whose user lacks the permission."""
 
 Command = tuple[str | int, ...]
 Url = Callable[[str], str]
@@ -49,7 +49,7 @@ Url = Callable[[str], str]
 
 @pytest.fixture(params=SERVERS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Url]:
-    """A server with the documented users; gives each one's URL, and that of a user who may do all, for looking."""
+    """Runs a server with the documented users; yields a function from a user, or `looking` for an admin, to its URL."""
     binary = SERVERS[request.param]()
     if binary is None:
         pytest.skip("redis-server is not installed")
@@ -84,8 +84,8 @@ def client(url: str) -> Iterator[redis.Redis]:
         yield connected
 
 
-def may_not(url: str, *command: str | int) -> None:
-    """Fails where the server does not refuse the command to this user."""
+def assert_refused(url: str, *command: str | int) -> None:
+    """Fails if the server does not refuse the command to the user of the URL."""
     with client(url) as connected, pytest.raises(DENIED):
         connected.execute_command(*command)  # type: ignore[no-untyped-call]  # the client's own is not annotated
 
@@ -108,9 +108,7 @@ def waiting(url: Url, queue: str = "spend") -> int:
 
 
 @pytest.mark.parametrize("broker", [stock, ours])
-def test_a_producer_puts_messages_on_spend_and_on_no_other_queue(
-    url: Url, broker: Callable[[str], RedisBroker]
-) -> None:
+def test_producer_can_enqueue_on_spend_and_on_no_other_queue(url: Url, broker: Callable[[str], RedisBroker]) -> None:
     sender = broker(url("producer"))
     sender.enqueue(message(events=[]))
     assert waiting(url) == 1
@@ -125,7 +123,7 @@ def test_a_producer_puts_messages_on_spend_and_on_no_other_queue(
         }
 
 
-def test_a_producer_whose_broker_tends_the_workers_keys_is_refused_and_has_sent_nothing(url: Url) -> None:
+def test_producer_with_maintenance_is_refused_and_sends_nothing(url: Url) -> None:
     with pytest.raises(redis.exceptions.ResponseError, match=BY_ACL):
         stock(url("producer"), maintenance_chance=1_000_000).enqueue(message(events=[]))
     assert waiting(url) == 0
@@ -138,9 +136,9 @@ runpy.run_path("examples/producer.py")
 """
 
 
-def test_the_producer_of_the_readme_is_never_refused_by_chance(url: Url) -> None:
-    told = run("-c", BY_CHANCE, env={"REDIS_URL": url("producer")})
-    assert (told.code, told.err) == (0, "")
+def test_example_producer_is_never_refused_because_of_random_maintenance(url: Url) -> None:
+    result = run("-c", BY_CHANCE, env={"REDIS_URL": url("producer")})
+    assert (result.code, result.err) == (0, "")
     assert waiting(url) == 1
 
 
@@ -161,7 +159,7 @@ REFUSED: tuple[Command, ...] = (
     ("rpush", "dramatiq:schedule", "id"),
     ("hset", "dramatiq:spend.suspects", "id", 3),
     ("zadd", "dramatiq:spend.XQ", 0, "id"),
-    ("hset", "spendgate:receipts:any", "id", "told"),
+    ("hset", "spendgate:receipts:any", "id", "value"),
     ("get", "spendgate-rates"),
     ("set", "anything", "else"),
     ("eval", "return 1", 0),
@@ -186,8 +184,8 @@ REFUSED: tuple[Command, ...] = (
 
 
 @pytest.mark.parametrize("command", REFUSED, ids=lambda command: "-".join(map(str, command[:2])))
-def test_a_producer_reads_nothing_and_manages_nothing(url: Url, command: Command) -> None:
-    may_not(url("producer"), *command)
+def test_producer_cannot_read_messages_or_manage_the_server(url: Url, command: Command) -> None:
+    assert_refused(url("producer"), *command)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +198,7 @@ def test_a_producer_reads_nothing_and_manages_nothing(url: Url, command: Command
         "return redis.call('flushall')",
     ],
 )
-def test_a_producers_own_script_may_do_no_more_than_the_producer(url: Url, lua: str) -> None:
+def test_script_of_a_producer_has_only_the_rights_of_the_producer(url: Url, lua: str) -> None:
     with client(url("producer")) as producer:
         producer.hset("dramatiq:spend.msgs", "id", "somebody's")
         script = producer.register_script(lua)
@@ -221,8 +219,8 @@ WRONG_TYPES: tuple[Command, ...] = (
 
 
 @pytest.mark.parametrize("command", WRONG_TYPES, ids=lambda command: "-".join(map(str, command[:2])))
-def test_a_producer_cannot_make_a_key_of_a_type_that_stops_the_queue(url: Url, command: Command) -> None:
-    may_not(url("producer"), *command)
+def test_producer_cannot_create_a_key_of_a_wrong_type(url: Url, command: Command) -> None:
+    assert_refused(url("producer"), *command)
     arguments = ", ".join(f"'{part}'" for part in command)
     with client(url("producer")) as producer:
         script = producer.register_script(f"return redis.call({arguments})")
@@ -231,7 +229,7 @@ def test_a_producer_cannot_make_a_key_of_a_type_that_stops_the_queue(url: Url, c
 
 
 @pytest.mark.parametrize("broker", [stock, ours])
-def test_a_producer_without_scripts_of_its_own_sends_where_a_worker_has_loaded_them(
+def test_producer_without_script_load_can_enqueue_after_a_worker_loaded_the_scripts(
     url: Url, broker: Callable[[str], RedisBroker]
 ) -> None:
     with client(url("looking")) as looking:
@@ -246,11 +244,11 @@ def test_a_producer_without_scripts_of_its_own_sends_where_a_worker_has_loaded_t
 
 
 def fetch(broker: SpendgateBroker) -> list[bytes]:
-    """The ids that one step gets."""
-    return [found[0] for found in broker.steps.run("FETCH", "spend", broker.broker_id, 10, SILENT_MS, 10**6, 10**7)]
+    """Returns the ids of one fetch."""
+    return [row[0] for row in broker.steps.run("FETCH", "spend", broker.broker_id, 10, SILENT_MS, 10**6, 10**7)]
 
 
-def test_forged_ids_and_workers_are_taken_in_bounded_steps(url: Url) -> None:
+def test_fetch_removes_forged_ids_and_heartbeats_in_bounded_steps(url: Url) -> None:
     with client(url("producer")) as producer:
         for _ in range(5):
             producer.rpush("dramatiq:spend", *(f"forged-{number}" for number in range(10_000)))
@@ -262,15 +260,15 @@ def test_forged_ids_and_workers_are_taken_in_bounded_steps(url: Url) -> None:
     with client(url("looking")) as looking:
         assert looking.zcount("dramatiq:__heartbeats__", 0, 0) == 3_500
     steps = 1
-    while not (found := fetch(worker)):
+    while not (fetched := fetch(worker)):
         steps += 1
-    assert (len(found), steps) == (1, 5)
+    assert (len(fetched), steps) == (1, 5)
     assert fetch(worker) == []
     with client(url("looking")) as looking:
         assert looking.zcount("dramatiq:__heartbeats__", 0, 0) == 0
 
 
-def test_forged_workers_do_not_keep_a_dead_workers_messages_waiting(url: Url) -> None:
+def test_forged_heartbeats_do_not_delay_messages_of_a_dead_worker(url: Url) -> None:
     stock(url("producer")).enqueue(message(events=[]))
     died = ours(url("worker"))
     (held,) = fetch(died)
@@ -282,7 +280,7 @@ def test_forged_workers_do_not_keep_a_dead_workers_messages_waiting(url: Url) ->
 
 
 @pytest.mark.parametrize("suffix", ["", ".msgs", ".suspects", ".XQ", ".DQ", ".DQ.etas"])
-def test_a_key_of_the_wrong_type_is_set_aside_and_the_queue_goes_on(url: Url, suffix: str) -> None:
+def test_key_of_a_wrong_type_is_renamed_and_the_queue_works_again(url: Url, suffix: str) -> None:
     key = f"dramatiq:spend{suffix}"
     broker = ours(url("worker"))
     broker.declare_queue("spend")
@@ -294,7 +292,7 @@ def test_a_key_of_the_wrong_type_is_set_aside_and_the_queue_goes_on(url: Url, su
         if suffix == ".suspects":
             looking.hset(MESSAGES, "an id", "{}")
 
-        def is_set_aside() -> bool:
+        def is_renamed() -> bool:
             with suppress(BrokerConnectionError):
                 consumer = broker.consume("spend", timeout=10)
                 consumer.tidied = 0
@@ -304,14 +302,14 @@ def test_a_key_of_the_wrong_type_is_set_aside_and_the_queue_goes_on(url: Url, su
             return looking.get(f"{key}.wrong_type") == b"of another program"
 
         with structlog.testing.capture_logs() as logged:
-            eventually(is_set_aside)
+            eventually(is_renamed)
     assert [(line["event"], line["key"], line["type"]) for line in logged if line["event"] == "redis.wrong_type"] == [
         ("redis.wrong_type", key, "string")
     ]
     stock(url("producer")).enqueue(message(events=[]))
 
 
-def test_a_scheduler_calls_its_queues_and_reads_nothing(url: Url) -> None:
+def test_scheduler_can_enqueue_on_its_queues_and_cannot_read_messages(url: Url) -> None:
     broker = ours(url("scheduler"))
     for queue in ("schedule", "reports"):
         broker.enqueue(message(queue))
@@ -320,10 +318,10 @@ def test_a_scheduler_calls_its_queues_and_reads_nothing(url: Url) -> None:
     with pytest.raises(Exception, match=BY_ACL):
         broker.enqueue(message(events=[]))
     for command in (("hgetall", MESSAGES), ("hgetall", "dramatiq:schedule.msgs"), ("flushall",), ("keys", "*")):
-        may_not(url("scheduler"), *command)
+        assert_refused(url("scheduler"), *command)
 
 
-FOR_NOBODY: tuple[Command, ...] = (
+REFUSED_TO_ALL: tuple[Command, ...] = (
     ("flushall",),
     ("flushdb",),
     ("swapdb", 0, 1),
@@ -334,7 +332,7 @@ FOR_NOBODY: tuple[Command, ...] = (
     ("script", "flush"),
     ("set", "anything", "else"),
 )
-FOR_WORKERS: tuple[Command, ...] = (
+ALLOWED_TO_WORKERS: tuple[Command, ...] = (
     ("keys", "*"),
     ("hgetall", MESSAGES),
     ("hget", MESSAGES, "id"),
@@ -344,28 +342,28 @@ FOR_WORKERS: tuple[Command, ...] = (
     ("set", "dramatiq:spend", "gone"),
     ("expire", "dramatiq:spend", 1),
     ("del", "dramatiq:spend"),
-    ("hset", "spendgate:receipts:any", "id", "told"),
+    ("hset", "spendgate:receipts:any", "id", "value"),
 )
 
 
 @pytest.mark.parametrize("user", ["web", "worker"])
-def test_no_process_manages_the_server_or_reaches_other_keys(url: Url, user: str) -> None:
-    for command in FOR_NOBODY:
-        may_not(url(user), *command)
-    may_not(url("worker"), "get", "spendgate-rates")
+def test_web_and_worker_cannot_manage_the_server_or_use_other_keys(url: Url, user: str) -> None:
+    for command in REFUSED_TO_ALL:
+        assert_refused(url(user), *command)
+    assert_refused(url("worker"), "get", "spendgate-rates")
 
 
-def test_the_web_processes_cannot_read_messages_or_take_them(url: Url) -> None:
-    for command in FOR_WORKERS:
-        may_not(url("web"), *command)
+def test_web_processes_cannot_read_or_remove_messages(url: Url) -> None:
+    for command in ALLOWED_TO_WORKERS:
+        assert_refused(url("web"), *command)
 
 
 def denials(url: Url) -> list[str]:
-    """What the server refused somebody, but for how a client says its name."""
+    """Returns the user and object of each refused command, except CLIENT commands of connecting clients."""
     with client(url("looking")) as looking:
         log: list[dict[str, object]] = looking.acl_log(128)  # type: ignore[assignment]  # awaitable for other clients
-    found = [f"{entry['username']} {entry['object']}" for entry in log]
-    return [entry for entry in found if " client" not in entry]
+    refused = [f"{entry['username']} {entry['object']}" for entry in log]
+    return [entry for entry in refused if " client" not in entry]
 
 
 def _env(world: World, redis_url: str, **more: str) -> Env:
@@ -379,9 +377,7 @@ def _ok(browser: httpx.Client) -> bool:
         return False
 
 
-def test_the_service_runs_with_a_user_for_each_process_and_is_refused_nothing(
-    url: Url, world: World, tmp_path: Path
-) -> None:
+def test_service_with_one_user_per_process_is_refused_no_command(url: Url, world: World, tmp_path: Path) -> None:
     campaign = world.campaign(world.brand(daily=3 * UNIT))
     key = shell("create-api-key", "trial", "--json", env={"DATABASE_URL": world.url}).data["key"]
     port = free_port()

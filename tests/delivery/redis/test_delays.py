@@ -1,4 +1,4 @@
-"""What is delayed in Redis goes to its queue when its time has come, whatever else is delayed there."""
+"""Delayed messages move to their queue in Redis when they are due, whatever else is delayed."""
 
 import json
 import os
@@ -27,7 +27,7 @@ LARGE_BYTES = 600_000
 
 @pytest.fixture
 def campaign(world: World) -> int:
-    """A campaign of a brand with no limits, in real time."""
+    """Returns a campaign of a brand without limits."""
     return world.campaign(world.brand())
 
 
@@ -41,13 +41,13 @@ def later(world: World, campaign: int, milliseconds: int) -> None:
 
 
 def delay_of_the_event(world: World) -> timedelta:
-    """From the making of the one event to its counting. An eta is in whole milliseconds, rounded down."""
+    """Returns the time from the creation of the one event to its counting; an eta is rounded down to a millisecond."""
     delay = world.one("SELECT received_at - occurred_at AS delay FROM spend_events")["delay"]
     assert isinstance(delay, timedelta)
     return delay
 
 
-def test_it_is_worked_on_at_its_time_and_not_before(world: World, campaign: int) -> None:
+def test_delayed_message_is_processed_when_it_is_due_and_not_before(world: World, campaign: int) -> None:
     with working():
         later(world, campaign, 1_500)
         eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
@@ -55,7 +55,7 @@ def test_it_is_worked_on_at_its_time_and_not_before(world: World, campaign: int)
     assert list(queue().scan_iter("dramatiq:spend.DQ*")) == []
 
 
-def test_no_retry_waits_behind_what_is_delayed_for_longer(world: World, campaign: int) -> None:
+def test_due_retry_does_not_wait_behind_many_messages_with_longer_delays(world: World, campaign: int) -> None:
     for _ in range(HELD_BYTES // LARGE_BYTES + 5):
         large = {"events": [{"padding": "x" * LARGE_BYTES}]}
         put_message(queue="spend.DQ", kwargs=large, options={"eta": now_ms() + 60_000})
@@ -65,7 +65,7 @@ def test_no_retry_waits_behind_what_is_delayed_for_longer(world: World, campaign
     assert world.rejected() == []
 
 
-def test_what_grows_beyond_the_limit_as_it_is_written_anew_holds_up_no_other(
+def test_delayed_message_that_outgrows_the_limit_when_encoded_does_not_delay_others(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from runtime.settings import settings  # noqa: PLC0415 - its cache is emptied for this test alone
@@ -80,7 +80,7 @@ def test_what_grows_beyond_the_limit_as_it_is_written_anew_holds_up_no_other(
     assert len(world.rejected()) == 1
 
 
-def test_what_another_program_delays_waits_for_its_time(world: World, campaign: int) -> None:
+def test_message_delayed_by_another_program_is_processed_when_it_is_due(world: World, campaign: int) -> None:
     stock = RedisBroker(url=os.environ["REDIS_URL"])  # type: ignore[no-untyped-call]
     stock.declare_queue("spend")
     message: Message[None] = Message("spend", "ingest_spend", (), {"events": [world.event(campaign, 5)]}, {})
@@ -91,7 +91,7 @@ def test_what_another_program_delays_waits_for_its_time(world: World, campaign: 
     stock.close()
 
 
-def test_rubbish_among_it_is_kept_and_holds_up_no_other(world: World, campaign: int) -> None:
+def test_undecodable_delayed_bytes_are_kept_and_do_not_delay_others(world: World, campaign: int) -> None:
     for data in (b"rubbish", b"{}", b"[" * 5_000):
         put(data, "spend.DQ")
     later(world, campaign, 200)
@@ -100,23 +100,23 @@ def test_rubbish_among_it_is_kept_and_holds_up_no_other(world: World, campaign: 
     assert len(world.rejected()) == 3
 
 
-def test_what_a_process_had_begun_to_move_when_it_died_is_moved_by_another(world: World, campaign: int) -> None:
+def test_message_of_a_process_that_died_while_moving_it_is_moved_by_another(world: World, campaign: int) -> None:
     put_message(queue="spend.DQ", kwargs={"events": [world.event(campaign, 5)]}, options={"eta": now_ms() - 1})
-    assert [len(found) for found in due(LEASE_MS)] == [0, 1]
+    assert [len(part) for part in due(LEASE_MS)] == [0, 1]
     with working():
         eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
 
 
 def due(lease_ms: int) -> tuple[list[bytes], list[bytes]]:
-    """The ids that wait on the queue after one look for what is due, and the messages that look was not sure of."""
+    """Runs DUE once; returns the ids then waiting on the queue and the messages that it did not move."""
     assert isinstance(broker, SpendgateBroker)
-    _, moved, found = broker.steps.run("DUE", "spend.DQ", "spend", 10, lease_ms, 10**6, 10**6)
+    _, moved, undecided = broker.steps.run("DUE", "spend.DQ", "spend", 10, lease_ms, 10**6, 10**6)
     waiting: Any = queue().lrange("dramatiq:spend", 0, -1)
     assert len(waiting) == moved
-    return waiting, [data for _, data in found]
+    return waiting, [data for _, data in undecided]
 
 
-def test_what_is_due_moves_as_it_was_written_but_for_its_queue(world: World, campaign: int) -> None:
+def test_due_message_moves_with_only_its_queue_name_changed(world: World, campaign: int) -> None:
     strange = {**world.event(campaign, 5), "note": '\u00e9 \ud83d\ude00 {"queue_name":"spend.DQ",'}
     sent = message_of("ingest_spend", "spend.DQ", "name", kwargs={"events": [strange]}, options={"eta": now_ms() - 1})
     data = json.dumps(sent, separators=(",", ":"))
@@ -130,7 +130,7 @@ def test_what_is_due_moves_as_it_was_written_but_for_its_queue(world: World, cam
     assert world.rejected() == []
 
 
-def test_what_names_a_later_time_does_not_move_when_whoever_looked_at_it_died(world: World, campaign: int) -> None:
+def test_message_with_a_later_eta_does_not_move_after_its_lease_ends(world: World, campaign: int) -> None:
     events = [{**world.event(campaign, 5), "eta": 1}]
     later_ms = now_ms() + 60_000
     sent = message_of("ingest_spend", "spend.DQ", "name", kwargs={"events": events}, options={"eta": later_ms})
@@ -139,7 +139,7 @@ def test_what_names_a_later_time_does_not_move_when_whoever_looked_at_it_died(wo
         eventually(lambda: len(due(lease_ms=1)[1]) == 1)
 
 
-def test_what_is_hastened_comes_at_once_and_what_was_done_stays_done(world: World, campaign: int) -> None:
+def test_hastened_messages_come_at_once_and_are_counted_once(world: World, campaign: int) -> None:
     sent = [
         ingest_spend.send_with_options(kwargs={"events": [world.event(campaign, 5)]}, delay=60_000) for _ in range(3)
     ]
@@ -152,7 +152,7 @@ def test_what_is_hastened_comes_at_once_and_what_was_done_stays_done(world: Worl
     assert list(queue().scan_iter("dramatiq:spend.DQ*")) == []
 
 
-def test_many_that_are_due_at_once_are_moved_once_each(world: World, campaign: int) -> None:
+def test_many_messages_due_at_once_are_moved_once_each(world: World, campaign: int) -> None:
     for _ in range(500):
         later(world, campaign, 100)
     with working(threads=4):
@@ -160,13 +160,13 @@ def test_many_that_are_due_at_once_are_moved_once_each(world: World, campaign: i
     assert world.one("SELECT count(*) AS events FROM spend_events") == {"events": 500}
 
 
-@pytest.mark.parametrize("is_stock", [False, True], ids=["ours", "spelt otherwise"])
-def test_a_queue_of_the_wrong_type_costs_no_delayed_message(world: World, campaign: int, is_stock: bool) -> None:
+@pytest.mark.parametrize("is_stock", [False, True], ids=["ours", "encoded otherwise"])
+def test_queue_of_a_wrong_type_loses_no_delayed_message(world: World, campaign: int, is_stock: bool) -> None:
     events = {"events": [world.event(campaign, 5)]}
     if is_stock:
         put_message(queue="spend.DQ", kwargs=events, options={"eta": now_ms() - 1})
     else:
         ingest_spend.send_with_options(kwargs=events, delay=0)
-    queue().set("dramatiq:spend", "no list")
+    queue().set("dramatiq:spend", "not a list")
     with working():
         eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)

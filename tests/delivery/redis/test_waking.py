@@ -1,4 +1,4 @@
-"""An idle worker is woken by Redis, whatever producer sends; where Redis does not wake it, it looks for itself."""
+"""Redis notifies idle workers of new messages from any producer; without notifications they poll."""
 
 import os
 import threading
@@ -24,22 +24,22 @@ from tests.queues import is_rabbitmq
 from tests.world import World, eventually
 from workers.work_queue import WorkQueue
 
-of_the_process = get_broker()
+process_broker = get_broker()
 
 pytestmark = pytest.mark.skipif(is_rabbitmq(), reason="is about Redis")
 
-LOOKS_MS = 120_000
-"""The idle consumers here look by themselves only after that: what comes sooner, Redis has told of."""
+POLL_MS = 120_000
+"""Poll interval of the idle consumers here; a message that arrives sooner proves that Redis has notified them."""
 
 SOON_SECONDS = 30
 
 
 def broker_at(url: str) -> SpendgateBroker:
-    made = SpendgateBroker(url, [])
-    made.actors = of_the_process.actors
-    made.declare_queue("spend")
-    made.is_worker = True
-    return made
+    new_broker = SpendgateBroker(url, [])
+    new_broker.actors = process_broker.actors
+    new_broker.declare_queue("spend")
+    new_broker.is_worker = True
+    return new_broker
 
 
 @pytest.fixture
@@ -47,11 +47,11 @@ def broker(world: World) -> SpendgateBroker:
     return broker_at(os.environ["REDIS_URL"])
 
 
-def one(consumer: SpendgateConsumer, seconds: float = SOON_SECONDS) -> str:
-    """The id of the next message, which is acknowledged. Fails where none comes in time."""
+def next_id(consumer: SpendgateConsumer, seconds: float = SOON_SECONDS) -> str:
+    """Acknowledges the next message and returns its id; fails if none arrives within `seconds`."""
     deadline = time.monotonic() + seconds
     while (message := next(consumer)) is None:
-        assert time.monotonic() < deadline, "it was not woken"
+        assert time.monotonic() < deadline, "the consumer was not woken"
     consumer.ack(message)
     return str(message.message_id)
 
@@ -62,26 +62,24 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_a_message_wakes_an_idle_consumer_whenever_it_comes(
-    broker: SpendgateBroker, threads: ThreadPoolExecutor
-) -> None:
-    consumer = SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS)
+def test_message_wakes_an_idle_consumer_at_any_moment(broker: SpendgateBroker, threads: ThreadPoolExecutor) -> None:
+    consumer = SpendgateConsumer(broker.steps, "spend", 1, POLL_MS)
     started = time.monotonic()
     for number in range(60):
-        taken = threads.submit(one, consumer)
-        time.sleep(number % 12 * 0.0005)  # before it waits, while it begins to, and after
+        taken = threads.submit(next_id, consumer)
+        time.sleep(number % 12 * 0.0005)  # before it waits, as it begins to wait, and while it waits
         put_message(message_id=f"message-{number}")
         assert taken.result(SOON_SECONDS) == f"message-{number}"
-    assert time.monotonic() - started < LOOKS_MS / 1_000
+    assert time.monotonic() - started < POLL_MS / 1_000
     consumer.close()
 
 
-def test_many_idle_consumers_take_each_message_once(world: World, threads: ThreadPoolExecutor) -> None:
+def test_many_idle_consumers_fetch_each_message_once(world: World, threads: ThreadPoolExecutor) -> None:
     brokers = [broker_at(os.environ["REDIS_URL"]) for _ in range(8)]
     taken: list[str] = []
 
     def take(broker: SpendgateBroker) -> None:
-        consumer = SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS)
+        consumer = SpendgateConsumer(broker.steps, "spend", 1, POLL_MS)
         while not broker.is_ending:
             if (message := next(consumer)) is not None:
                 taken.append(message.message_id)
@@ -101,10 +99,10 @@ def test_many_idle_consumers_take_each_message_once(world: World, threads: Threa
     assert sorted(taken) == sorted(f"message-{number}" for number in range(100))
 
 
-def test_the_end_wakes_an_idle_consumer(broker: SpendgateBroker, threads: ThreadPoolExecutor) -> None:
+def test_stopping_broker_wakes_its_idle_consumers(broker: SpendgateBroker, threads: ThreadPoolExecutor) -> None:
     for consumer in (
-        SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS),
-        DelayedMessages(broker.steps, "spend.DQ", LOOKS_MS),
+        SpendgateConsumer(broker.steps, "spend", 1, POLL_MS),
+        DelayedMessages(broker.steps, "spend.DQ", POLL_MS),
     ):
         waiting = threads.submit(next, consumer)
         time.sleep(0.05)
@@ -114,12 +112,12 @@ def test_the_end_wakes_an_idle_consumer(broker: SpendgateBroker, threads: Thread
         consumer.close()
 
 
-def test_what_is_delayed_moves_at_its_time_and_what_is_delayed_for_less_goes_first(
+def test_delayed_messages_move_in_the_order_of_their_due_times(
     broker: SpendgateBroker, threads: ThreadPoolExecutor
 ) -> None:
     moving, consumer = (
-        DelayedMessages(broker.steps, "spend.DQ", LOOKS_MS),
-        SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS),
+        DelayedMessages(broker.steps, "spend.DQ", POLL_MS),
+        SpendgateConsumer(broker.steps, "spend", 1, POLL_MS),
     )
 
     def move() -> None:
@@ -131,15 +129,15 @@ def test_what_is_delayed_moves_at_its_time_and_what_is_delayed_for_less_goes_fir
         for name, milliseconds in (("later", 40_000), ("soon", 400), ("at once", 0)):
             eta = current_millis() + milliseconds
             put_message(queue="spend.DQ", message_id=name, options={"eta": eta})
-        assert [one(consumer), one(consumer)] == ["at once", "soon"]
+        assert [next_id(consumer), next_id(consumer)] == ["at once", "soon"]
     finally:
         broker.is_ending = True
         done.result(SOON_SECONDS)
         consumer.close()
 
 
-def test_a_full_redis_wakes_its_workers_too(broker: SpendgateBroker) -> None:
-    consumer: Any = SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS)
+def test_full_redis_notifies_workers(broker: SpendgateBroker) -> None:
+    consumer: Any = SpendgateConsumer(broker.steps, "spend", 1, POLL_MS)
     server: Any = queue()
     before = server.config_get("maxmemory")["maxmemory"]
     try:
@@ -153,7 +151,7 @@ def test_a_full_redis_wakes_its_workers_too(broker: SpendgateBroker) -> None:
         consumer.close()
 
 
-def as_another_user() -> str:
+def url_of_a_user_without_tracking() -> str:
     server: Any = queue()
     server.acl_setuser("deaf", enabled=True, passwords=["+deaf"], categories=["+@all"], keys=["*"])
     server.execute_command("ACL", "SETUSER", "deaf", "-client|tracking")
@@ -161,27 +159,25 @@ def as_another_user() -> str:
     return f"redis://deaf:deaf@{place.hostname}:{place.port}{place.path}"
 
 
-def by_the_older_protocol() -> str:
+def url_with_the_older_protocol() -> str:
     return f"{os.environ['REDIS_URL']}?protocol=2"
 
 
-@pytest.mark.parametrize("url", [as_another_user, by_the_older_protocol])
-def test_where_redis_does_not_wake_it_a_worker_looks_for_itself_and_says_so_once(
-    world: World, url: Callable[[], str]
-) -> None:
+@pytest.mark.parametrize("url", [url_of_a_user_without_tracking, url_with_the_older_protocol])
+def test_worker_without_notifications_polls_and_logs_it_once(world: World, url: Callable[[], str]) -> None:
     server: Any = queue()
     try:
         broker = broker_at(url())
         consumer, moving = (
-            SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS),
-            DelayedMessages(broker.steps, "spend.DQ", LOOKS_MS),
+            SpendgateConsumer(broker.steps, "spend", 1, POLL_MS),
+            DelayedMessages(broker.steps, "spend.DQ", POLL_MS),
         )
         with structlog.testing.capture_logs() as logged:
             for number in range(3):
                 for idle in (consumer, moving):
                     assert next(idle) is None
                 put_message(message_id=f"message-{number}")
-                assert one(consumer) == f"message-{number}"
+                assert next_id(consumer) == f"message-{number}"
         assert len(lines(logged, "redis.polled")) == 1
         consumer.close()
         moving.close()
@@ -189,9 +185,9 @@ def test_where_redis_does_not_wake_it_a_worker_looks_for_itself_and_says_so_once
         server.acl_deluser("deaf")
 
 
-def test_a_lost_connection_does_not_keep_messages_waiting(broker: SpendgateBroker, threads: ThreadPoolExecutor) -> None:
-    consumer = SpendgateConsumer(broker.steps, "spend", 1, LOOKS_MS)
-    taken = threads.submit(one, consumer)
+def test_lost_connection_does_not_delay_messages(broker: SpendgateBroker, threads: ThreadPoolExecutor) -> None:
+    consumer = SpendgateConsumer(broker.steps, "spend", 1, POLL_MS)
+    taken = threads.submit(next_id, consumer)
     eventually(lambda: bool(_tracking()), SOON_SECONDS)
     for client in _tracking():
         queue().client_kill_filter(_id=client)
@@ -201,46 +197,46 @@ def test_a_lost_connection_does_not_keep_messages_waiting(broker: SpendgateBroke
 
 
 def _tracking() -> list[str]:
-    """The connections that Redis tells of changes."""
+    """Returns the ids of connections that use tracking."""
     clients: Any = queue().client_list()
     own = str(queue().connection_pool.connection_kwargs["db"])
     return [client["id"] for client in clients if "t" in client["flags"] and client["db"] == own]
 
 
-def test_an_idle_worker_process_asks_redis_seldom(world: World, tmp_path: Any) -> None:
+def test_idle_worker_process_sends_few_commands_to_redis(world: World, tmp_path: Any) -> None:
     env = {"DATABASE_URL": world.url, "SPENDGATE_WORKER_PROCESSES": "1"}
     with serving("-m", "workers", output=tmp_path / "worker", env=env) as worker:
         eventually(lambda: bool(worker.logged("worker.ready")), 60)
-        time.sleep(3)  # until what it begins with is done
+        time.sleep(3)  # until its start is over
         before = _commands()
         time.sleep(6)
-        asked = _commands() - before
-        assert asked < 6 * 30, f"{asked} commands in 6 s"
+        commands = _commands() - before
+        assert commands < 6 * 30, f"{commands} commands in 6 s"
         worker.logged()
 
 
 def _commands() -> int:
-    """How many commands all of the tests' Redis has run: other tests wait for theirs in other databases meanwhile."""
+    """Returns how many scripts the tests' Redis has run, including those of other tests in other databases."""
     stats: Any = queue().info("commandstats")
     return int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
 
 
-def test_the_end_of_a_work_queue_wakes_all_who_wait() -> None:
-    handed_over = WorkQueue()
+def test_closed_work_queue_wakes_all_waiting_threads() -> None:
+    work_queue = WorkQueue()
     ended: list[str] = []
 
     def take() -> None:
         try:
-            handed_over.get(timeout=LOOKS_MS / 1_000)
+            work_queue.get(timeout=POLL_MS / 1_000)
         except Empty:
             ended.append("woken")
 
     waiting = [threading.Thread(target=take) for _ in range(8)]
     for thread in waiting:
         thread.start()
-    handed_over.close()
+    work_queue.close()
     for thread in waiting:
         thread.join(SOON_SECONDS)
     assert ended == ["woken"] * 8
-    handed_over.put(1)
-    assert handed_over.get_nowait() == 1
+    work_queue.put(1)
+    assert work_queue.get_nowait() == 1
