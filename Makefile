@@ -50,10 +50,10 @@ check: .venv/dev  ## Check lint, format, types, import rules and that the lock i
 audit: .venv/dev  ## Look up known vulnerabilities of the locked dependencies; ARGS=--strict fails if no service answers
 	@$(BIN)/python .ci/audit.py $(ARGS) requirements.txt requirements-dev.txt
 
-docs: .venv/dev  ## Bring docs/reference up to the code; fails where something new has to be described
+docs: .venv/dev  ## Write docs/reference from the code; fails if something new lacks a description
 	@$(BIN)/python -m docs.reference.make
 
-pictures: .venv/dev  ## Take the README's pictures anew, from the running service in Chromium
+pictures: .venv/dev  ## Take the README's pictures again, from the running service in Chromium
 	@$(BIN)/python -m docs.pictures.make
 
 bench: .venv/dev  ## Measure speed, each figure beside a simple reference (or ARGS=…, see benchmarks/__main__.py)

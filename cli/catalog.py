@@ -134,12 +134,14 @@ _status_commands(brands, "brand", _brand_status)
 _status_commands(campaigns, "campaign", _campaign_status)
 
 
-HoldArgument = Annotated[str, typer.Argument(metavar="HOLD", help=f"One of: {', '.join(in_order(SET_HOLDS))}.")]
+HoldArgument = Annotated[
+    str, typer.Argument(metavar="HOLD", help=f"The hold, one of: {', '.join(in_order(SET_HOLDS))}.")
+]
 
 
 @campaigns.command("hold")
 def hold_campaign(campaign: CampaignArgument, hold: HoldArgument, yes: Yes = False, dry_run: DryRun = False) -> None:
-    """Set a hold on a campaign: it must not serve until the hold is lifted, whatever else is edited."""
+    """Set a hold on a campaign, which keeps it paused until someone releases the hold."""
     work = partial(set_holds.set_hold, campaign_id=campaign, hold=hold, edit=edit())
     consent.confirm_and_edit(
         work, _brand_of(campaign), f"campaign {campaign} has the hold {hold}", yes=yes, dry_run=dry_run
@@ -148,7 +150,7 @@ def hold_campaign(campaign: CampaignArgument, hold: HoldArgument, yes: Yes = Fal
 
 @campaigns.command("release")
 def release_campaign(campaign: CampaignArgument, hold: HoldArgument, yes: Yes = False, dry_run: DryRun = False) -> None:
-    """Lift a hold that was set on a campaign. It serves again if nothing else holds it."""
+    """Release a hold that a person set on a campaign. The campaign serves again if it has no other hold."""
     work = partial(set_holds.lift_hold, campaign_id=campaign, hold=hold, edit=edit())
     done = f"campaign {campaign} no longer has the hold {hold}"
     consent.confirm_and_edit(work, _brand_of(campaign), done, yes=yes, dry_run=dry_run)

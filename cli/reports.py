@@ -171,7 +171,7 @@ def _print_report(month_report: Mapping[str, Any]) -> None:
     print_rows("Spend by day", list(_days(content)), empty="Nothing was spent.")
     print_rows("Campaigns", [_campaign(content, row) for row in _largest(content)], empty="No campaigns.")
     _print_hidden(len(content["campaigns"]) - SHOWN_ROWS, "campaigns")
-    held = [_held(content, hold, seconds) for hold, seconds in content["held_seconds"].items()]
+    held = [_hold_row(content, hold, seconds) for hold, seconds in content["held_seconds"].items()]
     print_rows("Held", held, empty="No campaign was held.")
     last_day = local_day(month_report["generated_at"], time_zone(content["time_zone"]))
     in_force = limits_in_force(content, last_day)
@@ -242,7 +242,7 @@ def _campaign(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _held(content: Mapping[str, Any], hold: str, seconds: int) -> dict[str, Any]:
+def _hold_row(content: Mapping[str, Any], hold: str, seconds: int) -> dict[str, Any]:
     campaigns = sum(hold in row["held_seconds"] for row in content["campaigns"])
     return {"because": HOLD_WORDS[hold], "campaigns": campaigns, "for": hours(seconds)}
 

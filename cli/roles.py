@@ -52,7 +52,7 @@ def create_roles(
         if dry_run:
             _print_sql(driver)
             return
-        urls = create(driver, _given(), rotate=rotate)
+        urls = create(driver, _passwords_from_environment(), rotate=rotate)
         here = roles.place(driver)
     for role, url in urls.items():
         typer.echo(f"{url_variable(role)}={url}")
@@ -122,7 +122,7 @@ def _url_of(name: str, password: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def _given() -> Passwords:
+def _passwords_from_environment() -> Passwords:
     return {role: os.environ[name] for role in DatabaseRole if os.environ.get(name := password_variable(role))}
 
 

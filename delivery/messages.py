@@ -25,6 +25,8 @@ RETRY_BYTES: Final = 1_000_000
 """Bytes by which a retried message may exceed SPENDGATE_MAX_MESSAGE_BYTES, because a retry adds a traceback."""
 
 KEPT_BYTES: Final = 128_000_000
+"""Largest invalid message, in bytes, that is kept whole as a rejected input."""
+
 HEAD_BYTES: Final = 1_000_000
 """Bytes kept of a message larger than KEPT_BYTES, which would take too much memory to keep whole."""
 
