@@ -22,17 +22,18 @@ from app.imports.evidence.amounts import AmountReader
 from app.imports.evidence.currencies import Currency, currency_of
 from app.imports.evidence.days import Days
 from app.imports.evidence.decisions import Decided, api_of, day_order, decimal_mark, unit_of
-from app.imports.evidence.gathered import Evidence, gather
+from app.imports.evidence.gathered import MAX_PART_SUMS, Evidence, gather
 from app.imports.evidence.ids import check_rounded
 from app.imports.evidence.platform import Known, filter_of, resolve
 from app.imports.evidence.preamble import Stated, stated
-from app.imports.evidence.rows_by_day import check_one_day_each, hours_warning
+from app.imports.evidence.rows_by_day import check_one_day_each, hours_warning, spacing_warning
 from app.imports.evidence.stated_facts import as_of, range_of
-from app.imports.headings.columns import Columns, columns_of
+from app.imports.headings.columns import Columns, columns_of, day_fix
 from app.imports.headings.layout import Layout
 from app.imports.headings.names import is_total, squeezed
-from app.imports.sums.adding import Sums, add_up
+from app.imports.sums.adding import Adder, Sums, add_up
 from app.imports.sums.cut_off import check_last_row
+from app.imports.sums.part_sums import settle
 from app.imports.sums.repeats import Repeats, repeated
 from app.imports.sums.totals_rows import Check, check, sort_out, sums_among_names, without_strays
 from domain.money import MAX_AMOUNT_MICROS, format_units
@@ -75,8 +76,12 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
     check_last_row(layout, columns, evidence)
     check_one_day_each(evidence, columns, days, decided.known.name)
     undated = sort_out(evidence, layout, columns, reader, days)
-    marks = frozenset(row.line for row in evidence.undated)
-    sums = add_up(layout, columns, reader, days, filter_of(evidence, decided.known, decided.currency.filtered), marks)
+    part_sums = evidence.part_sums if len(evidence.part_sums) <= MAX_PART_SUMS else []
+    marks = frozenset(row.line for row in (*evidence.undated, *part_sums))
+    adder = Adder(columns, reader)
+    chosen = filter_of(evidence, decided.known, decided.currency.filtered)
+    sums = add_up(adder, layout, columns, days, chosen, marks)
+    left_out = settle(part_sums, adder, columns, reader, days)
     check_rounded(sums.by_campaign)
     undated = without_strays(undated, sums)
     for row in undated.bad:
@@ -92,6 +97,7 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
             *repeats_told,
             *_warnings(evidence, undated.repeated_headings, dropped),
             *_of_several_rows(layout, sums, identical),
+            *([f"{left_out} rows are sums of the others of their day, and are left out"] if left_out else []),
         ],
     )  # fmt: skip
     if decided.known.name is None:
@@ -116,6 +122,8 @@ def _decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadO
     said = stated(around)
     known = resolve(layout, options, source.name, evidence, around)
     _check_has_rows(evidence, columns)
+    if said.aggregation.lower().startswith(("week", "month", "year", "summ")):
+        raise Refused(f"the report says that it is {said.aggregation}, and a total needs one day", day_fix(known.name))
     currency = currency_of(evidence, columns, said, options)
     mark = decimal_mark(evidence, options, layout.table.form)
     if mark.value is None:
@@ -263,6 +271,8 @@ def _reading(
     inside = known_range is not None and (not days or (known_range[0] <= min(days) and max(days) <= known_range[1]))
     if known_range is not None and not inside:
         warnings.append(f"some days are outside of the file's own range, {known_range[0]} to {known_range[1]}")
+    if (spacing := spacing_warning(days)) is not None:
+        warnings.append(spacing)
     accounts = {one.strip() for one in evidence.accounts if one.strip()}
     names = {campaign: sums.names.get(campaign) or campaign for campaign in totals.campaigns}
     proofs = (decided.unit.proof, decided.mark.proof, decided.order.proof)

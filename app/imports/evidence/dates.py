@@ -13,6 +13,7 @@ from app.imports.cells import bare
 LOCALES: Final = tuple("en de fr es pt it nl pl sv da nb fi cs tr ru uk ro hu el id vi".split())  # noqa: SIM905
 EARLIEST_YEAR: Final = 1990
 LATEST_YEAR: Final = 2100
+EARLIEST_SHORT_YEAR: Final = 2015
 
 
 class Day(NamedTuple):
@@ -23,13 +24,17 @@ class Day(NamedTuple):
 
 
 class Numeric(NamedTuple):
-    """A day whose order of day and month its cell does not prove alone; `dotted` where dots separate the numbers."""
+    """A day whose order of day and month its cell does not prove alone; `dotted` where dots separate the numbers.
+
+    `short_year`: its year has two digits, and may be a day.
+    """
 
     first: int
     second: int
     year: int
     dotted: bool
     hour: int | None = None
+    short_year: bool = False
 
     def as_day(self, *, day_first: bool) -> date | None:
         """The day in one of the two orders; None where there is no such day."""
@@ -161,6 +166,8 @@ def _compact(text: str) -> Read | None:
 def _iso(text: str) -> Read | None:
     found = _ISO_HEAD.fullmatch(text)
     day = None if found is None else _date(int(found[1]), int(found[3]), int(found[4]))
+    if found is not None and _date(int(found[1]), int(found[4]), int(found[3])) is not None and day is None:
+        return Period("written year, day, month")
     if found is None or day is None:
         return None
     return _with_time(found[5], day)
@@ -196,17 +203,21 @@ def _numeric(text: str) -> Read | None:
     found = _NUMERIC_HEAD.fullmatch(_without_weekday(text))
     if found is None:
         return None
-    year = int(found[4]) + (2000 if len(found[4]) == 2 else 0)
-    numeric = Numeric(int(found[1]), int(found[3]), year, found[2] == ".")
-    if numeric.as_day(day_first=True) is None and numeric.as_day(day_first=False) is None:
+    is_short = len(found[4]) == 2
+    year = int(found[4]) + (2000 if is_short else 0)
+    numeric = Numeric(int(found[1]), int(found[3]), year, found[2] == ".", short_year=is_short)
+    is_day = numeric.as_day(day_first=True) is not None or numeric.as_day(day_first=False) is not None
+    if not is_day or (is_short and year < EARLIEST_SHORT_YEAR):
         return None
-    if not found[5].strip():
+    return _with_hour(numeric, found[5])
+
+
+def _with_hour(numeric: Numeric, tail: str) -> Read | None:
+    if not tail.strip():
         return numeric
-    clock = _tail(found[5])
-    if clock is None:
-        return None
-    if clock[2]:
-        return Moment(None)
+    clock = _tail(tail)
+    if clock is None or clock[2]:
+        return None if clock is None else Moment(None)
     return numeric if clock[:2] == (0, 0) else numeric._replace(hour=clock[0])
 
 

@@ -13,12 +13,20 @@ from app.imports.evidence.dates import Day, Moment, Numeric, Period, Read, read_
 from app.imports.headings.columns import Columns
 from app.imports.headings.layout import Layout
 from app.imports.headings.names import begins_with_total, heading
+from app.imports.headings.words import TOTAL_WORDS
 from app.imports.tables import Row
 
 MAX_UNDATED: Final = 200_000
 MAX_DAYS: Final = 200_000
 MAX_LISTED: Final = 1_000
 OTHERS_WITHIN: Final = 2_000
+MAX_PART_SUMS: Final = 50_000
+_SUM_CELLS: Final = frozenset(
+    spelled
+    for word in [*TOTAL_WORDS.split("; "), "all"]
+    for spelled in (word, word.capitalize(), word.title(), word.upper())
+)
+"""Whole cells by which a row can say that it sums up others."""
 
 
 @dataclass
@@ -32,6 +40,8 @@ class DayEvidence:
     certain: set[date] = field(default_factory=set)
     hours: dict[str, set[int]] = field(default_factory=dict)
     moment: tuple[int, str] | None = None
+    hourless: int | None = None
+    short_years: dict[int, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, cell: str, read: Read, line: int) -> None:
         """Notes a cell that was read as a day."""
@@ -49,13 +59,17 @@ class DayEvidence:
         elif isinstance(read, Numeric):
             self.forms.setdefault("dots" if read.dotted else "numbers", (line, cell))
             self.numeric.add((read.first, read.second, read.year))
+            if read.short_year:
+                self.short_years.setdefault(read.first, (line, cell))
             if read.as_day(day_first=False) is None:
                 self.day_first = self.day_first or (line, cell)
             if read.as_day(day_first=True) is None:
                 self.month_first = self.month_first or (line, cell)
 
-    def note_hour(self, day: str, hour: str) -> None:
-        """Notes an hour that a column of its own names."""
+    def note_hour(self, day: str, hour: str, line: int) -> None:
+        """Notes an hour that a column of its own names, or the first line that names none."""
+        if self.hourless is None and not any(map(str.isdigit, hour)):
+            self.hourless = line
         digits = hour.strip()[:2].strip(":")
         if digits.isdigit():
             self.hours.setdefault(day.strip()[:10], set()).add(int(digits))
@@ -83,6 +97,7 @@ class Evidence:
     others: AmountEvidence = field(default_factory=AmountEvidence)
     days: DayEvidence = field(default_factory=DayEvidence)
     undated: list[Row] = field(default_factory=list)
+    part_sums: list[Row] = field(default_factory=list)
     period: tuple[Row, Period] | None = None
     currencies: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, int] = field(default_factory=dict)
@@ -108,7 +123,7 @@ def gather(layout: Layout, columns: Columns) -> Evidence:
         cell = row[day_place] if len(row) > day_place else ""
         read = read_day_of.at(cell, line)
         if len(row) > count and any(map(str.strip, row[count:])):
-            _check_width(layout, row, line, read)
+            _check_width(layout, columns, row, line, read)
         if type(read) in _DAYS and len(row) > needed and names_campaign(row[columns.campaign.place]):
             evidence.rows += 1
             evidence.last_dated = line
@@ -147,6 +162,8 @@ class _Noter:
     def __init__(self, evidence: Evidence, layout: Layout, columns: Columns) -> None:
         self._evidence = evidence
         self._spend = columns.spend.place
+        named = (columns.campaign, columns.day, columns.spend, columns.name, columns.currency, columns.account)
+        self._used = frozenset(one.place for one in named if one is not None)
         self._counts = [one.place for one in layout.headings if one.meaning == "whole"][:3]
         self._others = [one.place for one in layout.headings if one.meaning is None and one.text][:12]
         self._end = columns.end.place if columns.end else None
@@ -168,10 +185,18 @@ class _Noter:
         if self._end is not None and cells > self._end and len(evidence.ends) < MAX_DAYS:
             evidence.ends.setdefault((day, row[self._end]), line)
         if self._hour is not None and cells > self._hour:
-            evidence.days.note_hour(day, row[self._hour])
+            evidence.days.note_hour(day, row[self._hour], line)
+        if not _SUM_CELLS.isdisjoint(row):
+            self._note_part_sum(row, line)
         for place, kept in self._listed:
             if cells > place and row[place] not in kept and len(kept) < MAX_LISTED:
                 kept[row[place]] = line
+
+    def _note_part_sum(self, row: Sequence[str], line: int) -> None:
+        """Notes a row that may be the sum of a campaign's day, such as of all devices."""
+        dimensions = (cell for place, cell in enumerate(row) if place not in self._used)
+        if not _SUM_CELLS.isdisjoint(dimensions) and len(self._evidence.part_sums) <= MAX_PART_SUMS:
+            self._evidence.part_sums.append(Row(line, row))
 
     def _note_others(self, row: Sequence[str], line: int) -> None:
         for place in self._counts:
@@ -205,9 +230,10 @@ def _note_other(evidence: AmountEvidence, cell: str, line: int) -> None:
         evidence.add(text, line)
 
 
-def _check_width(layout: Layout, row: Sequence[str], line: int, read: Read) -> None:
+def _check_width(layout: Layout, columns: Columns, row: Sequence[str], line: int, read: Read) -> None:
     """Refuses a row of data that has cells behind the last heading."""
-    if isinstance(read, (Day, Numeric)) or len([cell for cell in row if cell.strip()]) >= len(layout.headings):
+    used = (row[one.place].strip() for one in (columns.campaign, columns.day, columns.spend))
+    if isinstance(read, (Day, Numeric)) or any(cell[:1].isdigit() for cell in used):
         extra = next(cell for cell in row[len(layout.headings) :] if cell.strip())
         raise Refused(
             f"line {line} has {len(row)} cells and there are {len(layout.headings)} headings: {extra[:40]!r} has none",

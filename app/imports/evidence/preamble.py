@@ -87,6 +87,7 @@ class Stated:
     completed: str | None = None
     made: str | None = None
     is_incomplete: bool = False
+    aggregation: str = ""
 
 
 def stated(lines: Iterable[Row]) -> Stated:
@@ -129,6 +130,7 @@ def stated(lines: Iterable[Row]) -> Stated:
         account=first(_ACCOUNT_WORDS),
         completed=first(_COMPLETED),
         made=None if made is None or _range(made) else made,
+        aggregation=found.get("reportaggregation", ""),
         is_incomplete=squeezed(found.get("potentialincompletedata", "")) == "true",
     )
 

@@ -1,6 +1,7 @@
 """The rule that each row covers one day or a part of it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import date
 from typing import Final
 
 from app.imports.answers import Refused
@@ -11,6 +12,8 @@ from app.imports.headings.columns import Columns, day_fix
 
 FEW_HOURS: Final = 3
 NOON: Final = 12
+SHORT_YEARS_FROM: Final = 15
+SAME_WEEKDAYS: Final = 3
 
 
 def check_one_day_each(evidence: Evidence, columns: Columns, days: Days, platform: str | None) -> None:
@@ -19,11 +22,34 @@ def check_one_day_each(evidence: Evidence, columns: Columns, days: Days, platfor
         row, period = evidence.period
         cell = row.cells[columns.day.place].strip()
         raise Refused(f"line {row.line} has {cell!r}, {period.kind}: a total needs one day", day_fix(platform))
+    _check_short_years(evidence)
+    if evidence.days.hours and evidence.days.hourless is not None and columns.hour is not None:
+        raise Refused(
+            f"line {evidence.days.hourless} has no hour among rows of hours: it may be the sum of its day",
+            "export it by day, or by hour with an hour in each row",
+        )
     if evidence.days.moment is not None:
         line, cell = evidence.days.moment
         raise Refused(f"line {line} has {cell!r}, a moment and not a day", "export days in the account's own time zone")
     if columns.end is not None:
         _check_ends(evidence, columns, days, platform)
+
+
+def _check_short_years(evidence: Evidence) -> None:
+    """Refuses days with two-digit years whose first number can be a year in each of them."""
+    firsts = evidence.days.short_years
+    if firsts and len(firsts) == 1 and next(iter(firsts)) >= SHORT_YEARS_FROM:
+        line, cell = next(iter(firsts.values()))
+        raise Refused(f"line {line} has {cell.strip()!r}, in which two numbers can be the year", "write years in full")
+
+
+def spacing_warning(days: Collection[date]) -> str | None:
+    """A sentence on days that are so far apart as if each stood for a week or a month."""
+    if len(days) >= SAME_WEEKDAYS and len({day.weekday() for day in days}) == 1:
+        return f"every day is a {min(days):%A}: if rows are of weeks, export them by day"
+    if len(days) > 1 and {day.day for day in days} == {1}:
+        return "every day is the first of a month: if rows are of months, export them by day"
+    return None
 
 
 def _check_ends(evidence: Evidence, columns: Columns, days: Days, platform: str | None) -> None:

@@ -47,11 +47,8 @@ class Sums:
             self.bad_rows.append(BadRow(line, cell[:200], reason))
 
 
-def add_up(
-    layout: Layout, columns: Columns, reader: AmountReader, days: Days, chosen: Filter, marks: frozenset[int]
-) -> Sums:
-    """Sums every row with a day. `marks`: lines before which the running sum is noted."""
-    adder = _Adder(columns, reader, name_as_id if columns.names_are_ids else campaign_id)
+def add_up(adder: "Adder", layout: Layout, columns: Columns, days: Days, chosen: Filter, marks: frozenset[int]) -> Sums:
+    """Sums every row with a day, but for those on the lines `marks`, before which the running sum is noted."""
     sums, add = adder.sums, adder.add
     day_place = columns.day.place
     needed = max(columns.campaign.place, day_place)
@@ -67,12 +64,12 @@ def add_up(
     return sums
 
 
-class _Adder:
+class Adder:
     """Adds rows with a day to sums."""
 
-    def __init__(self, columns: Columns, reader: AmountReader, read_id: Callable[[str], str]) -> None:
+    def __init__(self, columns: Columns, reader: AmountReader) -> None:
         self.sums = Sums()
-        self._ids = _Ids(read_id)
+        self._ids = _Ids(name_as_id if columns.names_are_ids else campaign_id)
         self._read = reader.read
         self._campaign, self._spend = columns.campaign.place, columns.spend.place
         self._name = columns.name.place if columns.name is not None else None

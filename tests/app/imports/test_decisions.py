@@ -182,6 +182,16 @@ def test_two_open_questions_are_asked_at_once() -> None:
         ("Campaign ID,Start date,End date,Cost\n7,2026-11-01,2026-11-07,5.5\n", "covers 2026-11-01 to 2026-11-07"),
         ("campaign_id,date_start,date_stop,spend\n7,2026-11-01,2026-11-07,5.5\n", "covers 2026-11-01 to 2026-11-07"),
         ("Campaign ID,Cost,Impr.\n7,5.5,1\n", "no column with the day.*Breakdown → By time → Day"),
+        ("Campaign ID,Day,Cost\n7,26/11/15,5.5\n", "two numbers can be the year"),
+        ("Campaign ID,Day,Cost\n7,2026-25-11,5.5\n7,2026-05-11,5.5\n", "written year, day, month"),
+        (
+            "Day,Hour,Campaign ID,Cost\n2026-11-01,1,7,5.5\n2026-11-01,,7,5.5\n",
+            "line 3 has no hour among rows of hours",
+        ),
+        (
+            '"Report Aggregation: Weekly"\n"TimePeriod","CampaignId","Spend"\n"2026-11-01","7","5.5"\n',
+            "says that it is Weekly",
+        ),
         ("Campaign ID,Day,Cost\n7,46327,5.5\n", "'46327' for a day, which is none"),
         ("Campaign ID,Day,Cost\n7,2026-01-02T03:00:00Z,5.5\n", "a moment and not a day"),
         ("Campaign ID,Day,Cost\n7,2026-01-02 03:00:00+0100,5.5\n", "a moment and not a day"),
@@ -239,3 +249,15 @@ def test_a_sign_of_another_currency_than_the_column_is_refused() -> None:
     allowed = read("campaign_id,date,spend\n7,2026-11-01,$5.50\n").currencies or frozenset()
     assert {"USD", "CAD", "AUD"} <= allowed
     assert "EUR" not in allowed
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        (("2026-11-02", "2026-11-09", "2026-11-16"), "every day is a Monday"),
+        (("2026-10-01", "2026-11-01"), "every day is the first of a month"),
+    ],
+)
+def test_days_as_far_apart_as_weeks_or_months_are_warned_of(days: tuple[str, ...], words: str) -> None:
+    reading = read("campaign_id,date,spend\n" + "".join(f"7,{day},5.5\n" for day in days))
+    assert words in reading.warnings[0]
