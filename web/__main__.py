@@ -96,7 +96,7 @@ def _max_waiting(read: Settings) -> int:
 
 
 def _connections(read: Settings) -> Any:
-    """What uvicorn calls for each connection."""
+    """Returns the connection class's factory, which uvicorn calls for each connection."""
     waiting = WaitingConnections(
         max_in_all=_max_waiting(read),
         max_per_address=read.max_connections_per_address,

@@ -1,7 +1,7 @@
-"""CSRF tokens that look different in every answer.
+"""CSRF tokens that are masked differently in each answer.
 
-Answers are compressed. Where the same secret stands beside what a request chose, its length tells the secret bit by bit
-to whoever can make the browser ask and see how long the answers are (BREACH).
+Answers are compressed. If an answer holds a constant secret beside text from the request, its length reveals the secret
+byte by byte to an attacker who can trigger requests and see their lengths (BREACH).
 """
 
 import base64

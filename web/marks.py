@@ -1,6 +1,6 @@
-"""Marks of what people set of a thing: an edit is checked against edits alone.
+"""Marks of the settings that people edit on a row: an edit is refused only after another edit.
 
-Enforcement, which may act at any moment, never makes a person's edit stale.
+Enforcement, which may run at any time, makes no person's edit stale.
 """
 
 import hashlib

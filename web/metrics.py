@@ -1,7 +1,7 @@
-"""`/metrics`: operational figures for Prometheus. Counts and ages alone: no spend, no names.
+"""`/metrics`: operational figures for Prometheus, without spend or names.
 
-The values of every label are a closed list of ours: what else a table, a queue or a request says is counted as `other`
-or left out, so that nobody makes the number of series grow.
+The values of every label come from a fixed list; any other value of a table, queue or request counts as `other` or is
+left out, so that the number of series is bounded.
 """
 
 from collections import Counter as Counts
@@ -41,7 +41,7 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 
 def note_request(method: str, route: str | None, status: int, seconds: float) -> None:
-    """Counts one request. Both labels have few values: what matches no route is one of them."""
+    """Counts one request. Both labels have few values; a path without a route counts as `unmatched`."""
     method = method if method in METHODS else OTHER
     route = route or "unmatched"
     REQUESTS.labels(method, route, str(status)).inc()
@@ -49,7 +49,7 @@ def note_request(method: str, route: str | None, status: int, seconds: float) ->
 
 
 class _State(Collector):
-    """What Postgres and the broker say at the scrape; a part that is away is left out, and said to be."""
+    """Reads gauges from Postgres and the broker at each scrape; leaves an unreachable part out, and reports it down."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("spendgate_up", "Whether the part answered this scrape", labels=["part"])
@@ -114,7 +114,7 @@ Part = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exceptio
 
 
 def _parts() -> tuple[Part, Part]:
-    """The parts by name, what reads them, and what that raises where they are away."""
+    """Each part's name, its reader, and the errors that mean it is unreachable."""
     carrier = "rabbitmq" if settings().queue_is_rabbitmq else "redis"
     return ("postgres", _postgres, (DBAPIError, PoolTimeout)), (carrier, _queues, (BrokerConnectionError,))
 

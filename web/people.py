@@ -1,4 +1,4 @@
-"""Who looks at the pages: the person of the session's cookie, and the way to the login for anybody else."""
+"""The person who views a page, by the session's cookie, and the redirect to the login."""
 
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -17,11 +17,11 @@ LOGIN: Final = "/admin/login"
 
 
 class SignInFirst(Exception):
-    """The page is for people who are signed in."""
+    """Raised for a page that needs a signed-in person."""
 
 
 def signed_in(request: Request) -> Person | None:
-    """Who asks, by the session's cookie."""
+    """The signed-in person, by the session's cookie."""
     token = request.cookies.get(COOKIE)
     return access.signed_in(token) if token else None
 
@@ -38,14 +38,14 @@ Looker = Annotated[Person | None, Depends(may_look)]
 
 
 def sign_in_address(request: Request) -> str:
-    """The login that leads back to the page that a person looks at: this one, or the one whose script asks."""
+    """The login's address, with the current page to return to."""
     page = request.headers.get("HX-Current-URL") or str(request.url)
     path = page.partition("://")[2].partition("/")[2]
     return f"{LOGIN}?next={quote(f'/{path}')}"
 
 
 def to_sign_in(request: Request, _error: Exception) -> Response:
-    """Sends a browser to the login, and back afterwards; a script of an open page is told to load it anew."""
+    """Redirects a browser to the login, and back afterwards; a script of an open page gets the order to reload."""
     where = sign_in_address(request)
     if request.headers.get("HX-Request"):
         return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": where})

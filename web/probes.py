@@ -1,4 +1,4 @@
-"""What operators and their tools ask: is it alive, is it ready."""
+"""Probes for operators and their tools: alive, ready."""
 
 from typing import Final
 

@@ -38,7 +38,7 @@ SENT_AS = {
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field."""
+    """The error of one field."""
 
     field: str = Field(description="The field as it was sent, such as `limit_micros`", examples=["limit_micros"])
     message: str = Field(description="One line for people", examples=["is not between 0 and 1000000000000000"])
@@ -70,7 +70,7 @@ class Problem(Exception):
 def answer(
     status: int, detail: str, errors: list[FieldProblem] | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The response that says it. What was sent may be quoted in it, so characters that UTF-8 cannot spell go."""
+    """The response for a problem. Removes characters that UTF-8 cannot encode, since it may quote the input."""
     told = [FieldProblem(field=printable(fault.field), message=printable(fault.message)) for fault in errors or []]
     title = HTTPStatus(status).phrase
     problem = ProblemDetails(title=title, status=status, detail=printable(detail), errors=told)
@@ -78,7 +78,7 @@ def answer(
 
 
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """What a route's OpenAPI says of the problems it may answer with."""
+    """The OpenAPI entries of the problems that a route may answer with."""
     content = {MEDIA_TYPE: {"schema": {"$ref": REFERENCES.format(model=ProblemDetails.__name__)}}}
     return {int(status): {"description": status.phrase, "content": content} for status in statuses}
 
@@ -97,7 +97,7 @@ def describe(app: FastAPI) -> None:
 
 
 def install(app: FastAPI) -> None:
-    """Makes every failure of the app a problem; what is nobody's fault but ours is logged with its traceback."""
+    """Turns every error of the app into problem details; logs unexpected errors with their traceback."""
     describe(app)
     app.exception_handler(Problem)(_problem)
     app.exception_handler(InvalidValue)(_invalid_value)
@@ -161,6 +161,6 @@ def _database_error(request: Request, error: Exception) -> Response:
 
 
 def unexpected(_request: Request, error: Exception) -> Response:
-    """What is told of a fault of ours; its traceback is for the log."""
+    """The answer to an unexpected error; its traceback goes to the log only."""
     log.error("http.failed", exc_info=error)
     return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "this is our fault; the log has its traceback by the request's id")

@@ -53,12 +53,12 @@ def _own() -> RateLimiter:
 
 
 def hit(rate: RateLimitItem, who: str) -> Standing:
-    """Counts one request of `who` against the rate."""
+    """Counts one request of the caller `who` against the rate."""
     return _asked(_hit, rate, who)
 
 
 def give_back(rate: RateLimitItem, who: str) -> None:
-    """Takes back one request of `who` that was counted."""
+    """Uncounts one request of the caller `who`."""
     _asked(_given_back, rate, who)
 
 

@@ -28,7 +28,7 @@ Make = Callable[[Work, int], Effect]
 
 
 class Verbs(NamedTuple):
-    """What is done, before and after: Pause, Paused."""
+    """The words for an action before and after it: Pause, Paused."""
 
     before: str
     after: str
@@ -36,10 +36,10 @@ class Verbs(NamedTuple):
 
 @dataclass(frozen=True)
 class Action:
-    """What a person wants to do to many things.
+    """An action that a person asked for on many rows.
 
-    `ids` are the things by brand. `notes` say which of the chosen ones are left out, and why. `option` is the text of
-    a checkbox by which the person may include some of those; empty: there is none.
+    `ids`: the rows' ids by brand. `notes`: which chosen rows are left out, and why. `option`: the text of a checkbox
+    that includes some of those; empty if there is none.
     """
 
     verbs: Verbs
@@ -52,7 +52,7 @@ class Action:
 
 @dataclass
 class Outcome:
-    """What an action does to each brand; which things it changes, and how many a busy server keeps as they are."""
+    """The effect of an action on each brand: the changed rows, and how many a busy database left unchanged."""
 
     at: datetime
     effects: dict[int, Effect] = field(default_factory=dict)
@@ -84,13 +84,13 @@ class Outcome:
 
 
 async def expected(request: Request, action: Action) -> Outcome:
-    """What the action would do now; nothing is changed."""
+    """Computes the effect of the action now, and changes nothing."""
     outcome: Outcome = await write(request, partial(_each, action, make=edits.previewed))
     return outcome
 
 
 async def made(request: Request, action: Action, seen: Outcome) -> Outcome:
-    """Makes the action on the brands where it does what was seen, and returns what it did."""
+    """Runs the action on the brands where its effect is the previewed one; returns the outcome."""
 
     def make(work: Work, brand_id: int) -> Effect:
         return edits.edit(work, brand_id, edits.agreed_to(seen.effects[brand_id].token))[1]
@@ -105,9 +105,9 @@ async def made(request: Request, action: Action, seen: Outcome) -> Outcome:
 
 
 async def run(request: Request, action: Action) -> Outcome:
-    """The action of a list, once the person has agreed to its effect.
+    """Runs a list's action once the person has confirmed its effect.
 
-    Raises ActionFailed, with nothing changed, where the request asks only what it would do, or agrees to nothing.
+    Raises ActionFailed, and changes nothing, if the request asks for a preview or confirms nothing.
     """
     seen = await expected(request, action)
     if request.query_params.get("preview"):
@@ -119,7 +119,7 @@ async def run(request: Request, action: Action) -> Outcome:
 
 
 def _question(action: Action, seen: Outcome) -> dict[str, Any]:
-    """What the question before the action says, and the token that agrees to it."""
+    """The text of the confirmation question, and the token that confirms it."""
     busy = f"{counted(seen.postponed, action.noun)} cannot be changed just now: a server is busy."
     return {
         "sentence": f"{seen.sentence(action)}.",

@@ -1,6 +1,6 @@
-"""Edits in the admin that stop or release campaigns: a form comes back once with what it would do, and asks.
+"""Confirmation of edits that stop or release campaigns: the form returns once with the effect and asks.
 
-The form then carries the token of that effect. Where it would do something else by then, it comes back again.
+The form then carries a token of that effect. If the effect has changed by then, the form returns again.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ MAX_BANNER: Final = 400
 
 
 async def read(request: Request) -> None:
-    """Notes what the form agrees to."""
+    """Stores the token that the form confirms."""
     request.state.agreed = str((await request.form()).get(FIELD) or "")
 
 
@@ -35,7 +35,7 @@ def make(request: Request, work: Callable[[Connection], Result], brand_id: int) 
 
 
 def tell(request: Request) -> None:
-    """Says on the next page what the edit did, where it was asked about."""
+    """Shows the effect of a confirmed edit on the next page."""
     effect: Effect | None = getattr(request.state, "effect", None)
     if effect is not None and effect.needs_consent:
         flash(request, shortened(f"{effect.sentence(is_done=True)}."), "warning" if effect.stopped else "success")

@@ -21,7 +21,7 @@ LINK: Final = "link.html"
 
 
 def as_id(text: object) -> int | None:
-    """The id that a request names, None for what is none."""
+    """The id in a request; None if it is not an id."""
     written = str(text)
     number = int(written) if written.isascii() and written.isdecimal() and len(written) < 20 else 0
     return number if 0 < number <= MAX_ID else None
@@ -72,9 +72,9 @@ class Choice(EnumField):
 
 @dataclass
 class DayField(DateField):
-    """A calendar day, by the browser's own picker, which has a name for screen readers.
+    """A calendar day, chosen in the browser's date picker, with a label for screen readers.
 
-    What is no day is refused, where the library would take it for an empty field.
+    Refuses an invalid day; the library would read it as an empty field.
     """
 
     class_: str = "form-control"
@@ -131,7 +131,7 @@ class RelatedId(EqualFilter):
     label = "has the id"
 
     def parse_value(self, raw: str) -> int:
-        """Raises FilterValidationError for what is no id."""
+        """Raises FilterValidationError for a value that is not an id."""
         number = as_id(raw)
         if number is None:
             raise FilterValidationError(f"{raw!r} is not an id")

@@ -1,4 +1,4 @@
-"""The admin at /admin/: its views, its login, and what it answers where something fails."""
+"""The admin at /admin/: its pages, its sign-in and its error pages."""
 
 import logging
 from http import HTTPStatus
@@ -68,7 +68,7 @@ class Look(DefaultTheme):
     """The library's own, with our buttons; light and dark follow the person's system, by a script of ours."""
 
     def get_class_map(self) -> ClassMap:
-        """What differs."""
+        """Overrides the form fields that differ from the library's."""
         return Buttons()
 
 
@@ -76,12 +76,12 @@ class Site(Admin):
     """The library's site, which answers 403 to forged actions and shows a new secret once."""
 
     def _init_csrf(self) -> None:
-        """With tokens that compression tells nothing about."""
+        """Uses masked CSRF tokens, which compression does not reveal."""
         self.middlewares.append(Middleware(MaskedTokens, secret_key=str(self.secret_key)))
 
     @route("/_api/{key}/action", methods=["POST"], name="action")
     async def handle_action(self, request: Request) -> Response:
-        """A bulk action, for whoever may."""
+        """Runs a bulk action, if the person's role allows it."""
         view = self._view(request)
         if not await view.is_action_allowed(request, request.query_params.get("name", "")):
             raise HTTPException(HTTPStatus.FORBIDDEN)
@@ -89,7 +89,7 @@ class Site(Admin):
 
     @route("/_api/{key}/row-action", methods=["POST"], name="row-action")
     async def handle_row_action(self, request: Request) -> Response:
-        """An action on one row, for whoever may."""
+        """Runs an action on one row, if the person's role allows it."""
         view, name = self._view(request), request.query_params.get("name", "")
         if name in LINKS or not await view.is_row_action_allowed(request, name):
             raise HTTPException(HTTPStatus.FORBIDDEN)
@@ -115,7 +115,7 @@ class Site(Admin):
     async def _render_form_body(
         self, request: Request, view: BaseModelView, obj: Any, errors: Any, config: dict[str, Any]
     ) -> None:
-        """A form that comes back shows what was typed, and of the row that is edited all that cannot be typed."""
+        """Shows a refused form with the typed values, and the edited row's read-only values."""
         row = config.get("raw_obj")
         if row is not None and isinstance(obj, dict):
             obj = {**await view.serialize(row, request), **obj}
@@ -139,7 +139,7 @@ class Site(Admin):
 
 
 def _leading_back(request: Request) -> Response | None:
-    """The same form with the page of ours that led to it, where saving leads back to; None where it says so already."""
+    """Redirects to the form with the page that led to it, to return there after saving; None if it is given already."""
     came_from = urlsplit(request.headers.get("referer", ""))
     is_ours = (came_from.scheme, came_from.netloc) == (request.url.scheme, request.url.netloc)
     is_form = came_from.path.endswith(FORMS)
@@ -150,13 +150,13 @@ def _leading_back(request: Request) -> Response | None:
 
 
 def _previewed(request: Request, response: Response) -> Response:
-    """The answer to an action, or what it would do where only that was asked."""
+    """The answer of an action, or its effect if the request asks for a preview."""
     preview = getattr(request.state, "preview", None)
     return response if preview is None else JSONResponse(preview)
 
 
 class Faults:
-    """What fails is one page and one log line: a server that is away, a value that no column holds, our mistakes."""
+    """Answers each failure with one page and one log line: a server unreachable, an invalid value, a bug."""
 
     def __init__(self, app: ASGIApp, page: Template) -> None:
         self.app = app

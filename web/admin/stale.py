@@ -1,6 +1,6 @@
-"""A form that was opened before somebody else's edit is refused: it would undo that edit unseen.
+"""Refuses a form that was opened before somebody else's edit, because it would undo that edit unseen.
 
-It comes back with what was typed and its old mark, so that it is refused again until it is opened anew.
+The form returns with the typed values and its old mark, and is refused until it is opened again.
 """
 
 from collections.abc import Collection, Mapping
@@ -39,9 +39,9 @@ def check(
     set_by_people: Collection[str],
     subject: tuple[str, int],
 ) -> None:
-    """Raises EditedSince where `now` is not what the form was opened on. To be asked under its lock.
+    """Raises EditedSince if `now` differs from the state in which the form was opened. Call it under the row's lock.
 
-    `subject`: the kind and the id that the audit knows it by.
+    `subject`: the audit's kind and id of the row.
     """
     if seen != edit_mark(now, set_by_people):
         raise EditedSince(audit.last_edit(connection, *subject))

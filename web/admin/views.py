@@ -1,4 +1,4 @@
-"""What every list of the admin shares: rights by role, ids that exist, search, and the one way in which it writes."""
+"""The base of every admin list: rights by role, valid ids, search, and one way to write."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ SHOWN = frozenset({RequestAction.LIST, RequestAction.DETAIL, RequestAction.EDIT}
 
 
 def person_of(request: Request) -> Person:
-    """Who is signed in: every route but the login's and the static files' has somebody."""
+    """The signed-in person; every route has one, except the login and static files."""
     person: Person = request.state.person
     return person
 
@@ -61,7 +61,7 @@ async def write(request: Request, work: Callable[[Edit], Result]) -> Result:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """What a rule refuses is told where an action's answer is shown."""
+    """Shows the error of a refused action."""
     try:
         yield
     except InvalidValue as error:
@@ -69,7 +69,7 @@ def told() -> Iterator[None]:
 
 
 class View(ModelView):
-    """A list of rows. Who may not edit sees no button, and is refused where one is forged."""
+    """A list of rows. People without the right to edit see no button, and a forged request is refused."""
 
     page_size = 25
     page_size_options = (25, 50, 100)
@@ -89,16 +89,16 @@ class View(ModelView):
         super().__init__(model)
 
     def name_of(self, row: Any) -> str | None:
-        """What people call the row, where they call it something."""
+        """The row's own name, if it has one."""
         return row.name if hasattr(row, "name") else None
 
     def named(self, row: Any) -> str:
-        """The row's name, what it is and its id: the title of its pages."""
+        """The row's name, kind and id, for the title of its pages."""
         name, number = self.name_of(row), f"{self.display_name} {row.id}"
         return f"{name}, {number}" if name else f"{number[:1].upper()}{number[1:]}"
 
     async def repr(self, obj: Any, request: Request) -> str:
-        """The row's own name, or what it is and its id."""
+        """The row's own name, or its kind and id."""
         name = getattr(obj, "__admin_repr__", None)
         return name(request) if name else self.name_of(obj) or f"{self.display_name} {obj.id}"
 
@@ -127,7 +127,7 @@ class View(ModelView):
         return may_edit(request) and await super().is_action_allowed(request, name)
 
     async def is_row_action_allowed(self, request: Request, name: str) -> bool:
-        """By role; who may only look may look."""
+        """Allows an action by the person's role; every role may view."""
         return (name == "view" or may_edit(request)) and await super().is_row_action_allowed(request, name)
 
     async def handle_action(self, request: Request, selection: ActionSelection, name: str) -> Response | None:
@@ -136,7 +136,7 @@ class View(ModelView):
             return await BaseModelView.handle_action(self, request, selection, name)
 
     async def handle_row_action(self, request: Request, pk: Any, name: str) -> Response | None:
-        """The same for one row."""
+        """Runs an action on one row, and shows the error if it is refused."""
         with told():
             return await BaseModelView.handle_row_action(self, request, pk, name)
 
@@ -160,13 +160,13 @@ class View(ModelView):
         sorts: Sequence[tuple[str, str]] | None = None,
         filters: FilterGroup | None = None,
     ) -> Sequence[Any]:
-        """One page of rows, with what is shown beside them."""
+        """One page of rows, with the values shown beside them."""
         rows = await super().find_all(request, skip, limit, q, sorts, filters)
         await self.attach_shown(request, rows)
         return rows
 
     async def find_by_pk(self, request: Request, pk: Any) -> Any:
-        """The row, None where there is none, with what is shown beside it."""
+        """The row with the values shown beside it; None if there is none."""
         row = await super().find_by_pk(request, pk) if as_id(pk) else None
         await self.attach_shown(request, [row] if row else [])
         return row
@@ -176,15 +176,15 @@ class View(ModelView):
         return await super().find_by_pks(request, [pk for pk in pks if as_id(pk)])
 
     async def attach_shown(self, request: Request, rows: Sequence[Any]) -> None:
-        """Gives the rows of a page that shows them what `attach` adds."""
+        """Attaches the values of `attach` to the rows of a page that shows them."""
         if rows and request.state.action in SHOWN:
             await run_sync(partial(self.attach, request, rows))
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """Reads what is shown beside the rows into the request's state."""
+        """Reads the values shown beside the rows into the request's state."""
 
     def seen(self, request: Request, row: Any) -> str:
-        """The mark of what a form is opened on; one that comes back refused keeps the mark that it was sent with."""
+        """The mark of the state in which a form is opened; a refused form keeps its first mark."""
         sent: str | None = getattr(request.state, "seen", None)
         return edit_mark(self.facts(row), self.set_by_people) if sent is None else sent
 
@@ -194,13 +194,13 @@ class View(ModelView):
         return columns
 
     def check_seen(self, request: Request, connection: Connection, now: Mapping[str, Any]) -> None:
-        """Raises EditedSince where the row is not what the form was opened on. To be asked under its lock."""
+        """Raises EditedSince if the row changed since the form was opened. Call it under the row's lock."""
         stale.check(connection, request.state.seen, now, self.set_by_people, (str(self.display_name), now["id"]))
 
     async def write(self, request: Request, work: Callable[[Edit], Result]) -> Result:
-        """Runs a change, and says on the next page what it stopped or released.
+        """Runs a change, and shows on the next page which campaigns it stopped or released.
 
-        A refusal is shown beside its field, or above the form where it has none; what nobody agreed to yet, above it.
+        Shows an error beside its field, or above the form if it has none; an unconfirmed effect above it.
         """
         try:
             result = await write(request, work)

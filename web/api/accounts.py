@@ -77,7 +77,7 @@ class NewMove(Body):
 
 
 class MovedCampaign(BaseModel):
-    """What a move did, or would do."""
+    """The effect of a move."""
 
     campaign_id: int
     from_brand_id: int
@@ -143,10 +143,10 @@ def bind_account(caller: Manager, account_id: PathId, binding: Binding) -> dict[
 
 @router.post("/campaigns/{campaign_id}/move/", response_model=MovedCampaign, summary="Move a campaign", responses=EDITS)
 def move_campaign(caller: Manager, campaign_id: PathId, new: NewMove) -> dict[str, Any]:
-    """Lets a new campaign of another brand take over this one's external id from a day on.
+    """Moves a campaign's external id to a new campaign of another brand, from a day on.
 
-    What was spent before stays where it was counted, also when it is reported again. The old campaign is archived, or
-    ends the day before where that is yet to come. Takes a key of all brands.
+    Earlier spend stays with the old campaign, even if it is reported again. The old campaign is archived, or its flight
+    ends the day before if that day is in the future. Needs a key for all brands.
     """
     check = partial(_check_both, caller=caller, campaign_id=campaign_id, brand_id=new.to_brand_id)
     with snapshot() as connection:

@@ -98,7 +98,7 @@ class NewBrand(Body):
 
 
 class NewCorrection(Body):
-    """The zone or currency that a brand should have had; what is not sent stays."""
+    """The correct time zone or currency; an omitted field stays as it is."""
 
     time_zone: ZoneName | None = None
     currency: Currency | None = None
@@ -114,7 +114,7 @@ class CorrectedDay(BaseModel):
 
 
 class CorrectedBrand(BaseModel):
-    """What a correction changed, or would change."""
+    """The effect of a correction."""
 
     brand_id: int
     old: dict[str, str] = Field(description="`time_zone` and `currency` before", examples=[{"time_zone": "UTC"}])
@@ -129,7 +129,7 @@ class CorrectedBrand(BaseModel):
 
 
 class BrandChanges(Body):
-    """What changes of a brand. A field that is not sent stays as it is; what stands here for it is never read."""
+    """The fields of a brand to change; an omitted field stays as it is."""
 
     name: Line = Field(default_factory=str)
     time_zone: ZoneName = Field(default_factory=str, examples=["Europe/Berlin"])
@@ -212,7 +212,7 @@ def read_brand(caller: Reader, brand_id: PathId, if_none_match: IfNoneMatch = No
 def edit_brand(
     caller: Manager, brand_id: PathId, changes: BrandChanges, if_match: IfMatch = None, dry_run: DryRun = False
 ) -> Response:
-    """Changes the fields that are sent; campaigns are enforced in the same commit."""
+    """Changes the given fields and enforces the brand's campaigns in the same commit."""
     return _edited(caller, brand_id, changes, if_match, dry_run=dry_run)
 
 
@@ -242,9 +242,9 @@ def _edited(caller: Caller, brand_id: int, changes: BrandChanges, if_match: str 
     "/{brand_id}/correct/", response_model=CorrectedBrand, summary="Correct a brand's zone or currency", responses=EDITS
 )
 def correct_brand(caller: Manager, brand_id: PathId, new: NewCorrection) -> dict[str, Any]:
-    """Corrects what spend has fixed, and counts the brand's days anew from the ledger, in one commit.
+    """Corrects the zone or currency that spend has fixed, and recounts the brand's days from the ledger in one commit.
 
-    Its spend waits meanwhile, also for a dry run. Takes a key of all brands.
+    The brand's spend waits meanwhile, also during a dry run. Needs a key for all brands.
     """
     needs_all_brands(caller)
     asked = BrandCorrection(brand_id, new.time_zone, new.currency)

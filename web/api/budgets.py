@@ -51,7 +51,7 @@ router = APIRouter(prefix="/api/budgets", tags=["budgets"], route_class=JsonRout
 
 
 class Budget(BaseModel):
-    """A limit for one period, beside what was spent of it in the current window."""
+    """A limit for one period, with the spend of the current window."""
 
     id: int = Field(examples=[5])
     brand_id: int = Field(examples=[3])
@@ -97,7 +97,7 @@ def _brand_of_seen(caller: Caller, budget_id: int) -> int:
 def list_budgets(
     caller: Reader, page: Pages, brand_id: QueryId = None, campaign_id: QueryId = None, period: Period | None = None
 ) -> dict[str, Any]:
-    """Budgets by id, with what was spent of each in its current window."""
+    """Lists budgets by id, each with the spend of its current window."""
     with snapshot() as connection:
         rows = listing.budgets(
             connection,
@@ -119,7 +119,7 @@ def list_budgets(
     responses={**PREVIEW, **problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)},
 )
 def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun = False) -> Response:
-    """Sets a limit where there is none for this brand or campaign and period, and enforces it in the same commit."""
+    """Creates a budget for a brand or campaign and period that has none, and enforces it in the same commit."""
     seen_by(caller, "brand", {"id": new.brand_id})
     edit = edit_by(caller)
 
@@ -155,7 +155,7 @@ def read_budget(caller: Reader, budget_id: PathId, if_none_match: IfNoneMatch = 
 def edit_budget(
     caller: Manager, budget_id: PathId, changes: BudgetChanges, if_match: IfMatch = None, dry_run: DryRun = False
 ) -> Response:
-    """Changes the limit and enforces it in the same commit: a raised limit lets campaigns serve again at once."""
+    """Changes the limit and enforces it in the same commit: after a raise, campaigns serve again at once."""
     edit = edit_by(caller)
 
     def change(connection: Connection) -> int:
@@ -175,7 +175,7 @@ def edit_budget(
     "/{budget_id}/", status_code=HTTPStatus.NO_CONTENT, summary="Remove a budget", responses={**PREVIEW, **EDITS}
 )
 def remove_budget(caller: Manager, budget_id: PathId, if_match: IfMatch = None, dry_run: DryRun = False) -> Response:
-    """Takes the limit away, and with it its hold: no budget, no limit. What it was stays in history."""
+    """Removes the budget and lifts its hold. Its past limits stay in the history."""
     edit = edit_by(caller)
 
     def remove(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""`/api/campaigns/`: what serves or does not, and why."""
+"""`/api/campaigns/`: campaigns, their statuses, and why they serve or not."""
 
 from datetime import date, datetime
 from http import HTTPStatus
@@ -83,7 +83,7 @@ class NewCampaign(Body):
 
 
 class CampaignChanges(Body):
-    """What changes of a campaign. A field that is not sent stays as it is; what stands here for it is never read."""
+    """The fields of a campaign to change; an omitted field stays as it is."""
 
     name: Line = Field(default_factory=str)
     platform: Line | None = None
@@ -175,7 +175,7 @@ def list_campaigns(
     responses={**PREVIEW, **problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)},
 )
 def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign, dry_run: DryRun = False) -> Response:
-    """Makes a campaign, enabled, and enforces it in the same commit."""
+    """Creates an enabled campaign, and enforces it in the same commit."""
     seen_by(caller, "brand", {"id": new.brand_id})
     edit = edit_by(caller)
 
@@ -205,7 +205,7 @@ def read_campaign(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatc
 def edit_campaign(
     caller: Manager, campaign_id: PathId, changes: CampaignChanges, if_match: IfMatch = None, dry_run: DryRun = False
 ) -> Response:
-    """Changes the fields that are sent, and enforces them in the same commit: the answer tells what holds then."""
+    """Changes the given fields and enforces the campaign in the same commit; answers with its new holds."""
     return _edited(caller, campaign_id, changes, if_match, dry_run=dry_run)
 
 

@@ -34,7 +34,7 @@ class RejectedEvent(BaseModel):
 
 
 class Replayed(BaseModel):
-    """What became of a replay."""
+    """The outcome of a replay."""
 
     id: int
     taken: bool = Field(description="False: it was refused again, and waits on with the reason of now")
@@ -44,7 +44,7 @@ class Replayed(BaseModel):
 def list_rejected_events(
     caller: Reader, page: Pages, reason: Annotated[Line | None, Query(examples=["unknown_campaign"])] = None
 ) -> Response:
-    """What waits to be replayed, in the order it came. Takes a key of all brands."""
+    """Lists the inputs that wait to be replayed, in order of arrival. Needs a key for all brands."""
     needs_all_brands(caller)
     with snapshot() as connection:
         rows = rejected.waiting(connection, after=page.after, limit=page.limit + 1, reason=reason)
@@ -60,7 +60,7 @@ def list_rejected_events(
     responses=problems.responses(HTTPStatus.NOT_FOUND),
 )
 def replay_rejected_event(caller: Manager, rejected_id: PathId) -> dict[str, Any]:
-    """Reads the input again, after what was wrong was mended: it is counted once. Takes a key of all brands."""
+    """Reads a rejected input again, after its cause was fixed; it counts once. Needs a key for all brands."""
     needs_all_brands(caller)
     with snapshot() as connection:
         found = rejected.waiting(connection, ids=[rejected_id])

@@ -125,9 +125,9 @@ def read_report(
     limit: Annotated[int, Query(ge=1, le=500, description="Of the list: at most this many items")] = 100,
     after: Annotated[Cursor | None, Query(description="Of the list: `next_after` of the page before")] = None,
 ) -> Response:
-    """With `month`: that report of `brand_id`, as JSON or CSV, or the running month so far, version 0, not stored.
+    """With `month`: the report of `brand_id` as JSON or CSV; the running month so far is version 0 and not stored.
 
-    Without: what is stored, newest month first.
+    Without `month`: the stored reports, newest month first.
     """
     if month is None:
         return _listed(caller, brand_id, after, limit)

@@ -39,7 +39,7 @@ class OpenDaypart(Body):
 
 
 class NewSchedule(Body):
-    """The dayparts that take the place of what was; none at all is always open."""
+    """The dayparts to set in place of the current ones; an empty list is always open."""
 
     dayparts: Annotated[list[OpenDaypart], Field(max_length=MAX_DAYPARTS)]
 
@@ -81,7 +81,7 @@ def read_schedule(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatc
 def set_schedule(
     caller: Manager, campaign_id: PathId, new: NewSchedule, if_match: IfMatch = None, dry_run: DryRun = False
 ) -> Response:
-    """Replaces the campaign's dayparts and enforces them in the same commit; overlapping ones are merged."""
+    """Replaces the campaign's dayparts and enforces them in the same commit; merges overlapping dayparts."""
     schedule = normalised(_daypart(place, part) for place, part in enumerate(new.dayparts))
     edit = edit_by(caller)
 

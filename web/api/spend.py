@@ -98,7 +98,7 @@ class TotalsBatch(Body):
 
 
 class RejectedInput(BaseModel):
-    """One input that was not taken. It is kept, and can be replayed when what was wrong is mended."""
+    """An input that was not counted. It is stored, and can be replayed after its cause is fixed."""
 
     index: int = Field(description="Its place in the batch, from 0")
     event_id: str | None = Field(description="As it was sent, where it was a text")
@@ -107,7 +107,7 @@ class RejectedInput(BaseModel):
 
 
 class Taken(BaseModel):
-    """What became of a batch that is counted in the background."""
+    """The outcome of a batch that is counted in the background."""
 
     accepted: int = Field(description="Enqueued; each is counted once within moments")
     rejected: int = Field(description="Kept with their reasons, and not counted")
@@ -125,7 +125,7 @@ class Toggle(BaseModel):
 
 
 class CountedNow(BaseModel):
-    """What became of a batch that was counted and enforced before the answer."""
+    """The outcome of a batch that was counted and enforced before the answer."""
 
     accepted: int = Field(description="Counted anew")
     duplicates: int = Field(description="Known already (of totals: no newer than what is known); nothing changed")
@@ -171,7 +171,7 @@ Wait = Annotated[bool, Query(description="Count and enforce before the answer: 2
     responses={**BATCHES, 200: {"model": CountedNow, "description": "Counted and enforced (`wait=true`)"}},
 )
 def send_spend(caller: SpendWriter, batch: SpendBatch, wait: Wait = False) -> Response:
-    """Takes good events and keeps bad ones with their reasons. Sending the same batch again is always harmless."""
+    """Enqueues valid events and stores invalid ones with their reasons. A retry of the batch never counts twice."""
     return _taken(EVENTS, caller, batch.events, wait=wait)
 
 
@@ -183,7 +183,7 @@ def send_spend(caller: SpendWriter, batch: SpendBatch, wait: Wait = False) -> Re
     responses={**BATCHES, 200: {"model": CountedNow, "description": "Counted and enforced (`wait=true`)"}},
 )
 def send_reported_totals(caller: SpendWriter, batch: TotalsBatch, wait: Wait = False) -> Response:
-    """Takes cumulative figures of ad platforms; each counts as the difference to what was known, up or down."""
+    """Takes cumulative totals of ad platforms; each counts as the difference to the last known total, up or down."""
     return _taken(TOTALS, caller, batch.totals, wait=wait)
 
 
@@ -194,7 +194,7 @@ def _taken(way: _Way, caller: Caller, payloads: list[Any], *, wait: bool) -> Res
 
 
 def _enqueued(way: _Way, caller: Caller, payloads: list[Any]) -> Taken:
-    """Keeps what is refused, then enqueues the rest: a retry after a failure between repeats no spend."""
+    """Stores invalid inputs, then enqueues the valid ones; a retry after a failure in between counts nothing twice."""
     refused = way.keep_refused(payloads, caller.brand_id)
     if refused:
         log_counted(way.event, Counted(rejections=tuple(refused.values())), way.cause)

@@ -1,4 +1,4 @@
-"""`GET /api/spend/`: what was spent, by day, month or campaign, from the counters."""
+"""`GET /api/spend/`: spend by day, month or campaign, from the counters."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -33,7 +33,7 @@ LastDay = Annotated[Day | None, Query(alias="to", description="Brand-local, incl
 
 
 class By(StrEnum):
-    """What one item stands for."""
+    """The unit of one item: a day, a month, a campaign, or all."""
 
     DAY = "day"
     MONTH = "month"
@@ -42,21 +42,21 @@ class By(StrEnum):
 
 
 class DaySpend(BaseModel):
-    """What one brand-local day cost."""
+    """The spend of one brand-local day."""
 
     day: date
     spent_micros: int
 
 
 class MonthSpend(BaseModel):
-    """What the days asked for cost in one month."""
+    """The spend of the requested days within one month."""
 
     month: str = Field(examples=["2026-11"])
     spent_micros: int
 
 
 class CampaignSpend(BaseModel):
-    """What one campaign cost."""
+    """The spend of one campaign."""
 
     campaign_id: int
     name: str
@@ -64,7 +64,7 @@ class CampaignSpend(BaseModel):
 
 
 class TotalSpend(BaseModel):
-    """What all the days cost together."""
+    """The spend of all requested days."""
 
     total: bool = Field(True, description="Always true")
     spent_micros: int

@@ -1,4 +1,4 @@
-"""One brand: its budgets, its day and month in plots, its campaigns with what holds them and when each serves again."""
+"""One brand: its budgets, plots of its day and month, and its campaigns with their holds and return times."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -85,7 +85,7 @@ def brand_page(
 
 @router.get("/campaigns/{campaign_id}")
 def campaign_page(request: Request, person: Looker, campaign_id: int, days: TimelineDays = 7) -> Response:
-    """One campaign: why it serves or not, its budgets, and what happened to it."""
+    """One campaign: why it serves or not, its budgets, and its history."""
     at = minute_now()
     with view() as connection:
         try:

@@ -79,9 +79,9 @@ def _known(connection: Connection, brand_id: int | None, campaign_id: int | None
 
 
 class Feed:
-    """What happens, handed to every open page of this process by one look at the table, twice a second.
+    """Polls new status changes twice a second, once for all open pages of this process.
 
-    Ids are in commit order, so that what comes after the last one seen is all that is new.
+    Ids are in commit order, so every row after the last seen id is new.
     """
 
     def __init__(self) -> None:
@@ -108,9 +108,9 @@ class Feed:
         self._listeners = set()
 
     async def _look(self, last: int) -> None:
-        """Looks while somebody listens and briefly longer; after a fault it waits, longer each time, and goes on.
+        """Polls while a page listens, and briefly longer; after an error backs off and continues.
 
-        It ends only where it sees no listener and returns in the same step, so that nobody joins in between.
+        It ends in the step in which it sees no listener, so that no page can join in between.
         """
         idle, wait_seconds = 0, AWAY_SECONDS
         while self._listeners or idle < IDLE_LOOKS:

@@ -20,9 +20,9 @@ def day_chart(
     at: datetime,
     zone: ZoneInfo,
 ) -> dict[str, Any]:
-    """Today's spend by hour beside the even line and the same weekdays before.
+    """Today's spend by hour, beside an even pace and the same weekday of earlier weeks.
 
-    `hours` are rolled up every few minutes; what today's counter holds beyond them came in just now.
+    `hours` are rolled up every few minutes; today's counter adds the spend since then to the last hour.
     """
     now = at.astimezone(zone).hour
     spent = [hours.get(today, {}).get(hour, 0) for hour in HOURS]
@@ -76,6 +76,6 @@ def _days(first_day: date, end_day: date) -> Iterable[date]:
 
 
 def _wall_hours(at: datetime, zone: ZoneInfo) -> float:
-    """Hours after midnight as the wall clock shows them, as all else of the plot is told."""
+    """Hours after midnight by the wall clock, like all axes of the plot."""
     wall = at.astimezone(zone)
     return wall.hour + wall.minute / 60

@@ -1,4 +1,4 @@
-"""Rows turned into what the pages say of them."""
+"""Turns rows into the figures that the pages show."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

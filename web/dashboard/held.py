@@ -40,7 +40,7 @@ class Held:
 
 
 class Standing(NamedTuple):
-    """A brand's campaigns that serve and those that do not, the largest group first, and what limits the brand."""
+    """A brand's serving campaigns, its held ones by group, the largest first, and its budgets."""
 
     active: int = 0
     held: tuple[Held, ...] = ()
@@ -88,7 +88,7 @@ def _standing(by_holds: Groups, told: Mapping[int, Campaign], at: datetime) -> S
 
 
 def _held(holds: Holds, rows: Sequence[Row], told: Mapping[int, Campaign], at: datetime) -> Held:
-    """What was not explained cannot serve before the first instant at which the clock may change it."""
+    """A campaign that was not explained serves at the earliest when the clock may first change its holds."""
     reasons, campaigns = in_words(holds), _campaigns(rows)
     if LIFTED_BY_PEOPLE.intersection(holds):
         return Held(reasons, campaigns, None)

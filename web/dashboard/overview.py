@@ -27,7 +27,7 @@ PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 @router.get("/favicon.ico")
 def icon() -> Response:
-    """For what asks without having read a page; pages name the icon themselves."""
+    """The icon for clients that request it without reading a page."""
     return FileResponse(STATIC / "icon.svg", headers={"Cache-Control": "public, max-age=86400"})
 
 
@@ -35,7 +35,7 @@ def icon() -> Response:
 def brands_page(
     request: Request, person: Looker, q: Name = "", sort: Sort = "used", number: PageNumber = 1, archived: bool = False
 ) -> Response:
-    """All brands, a page at a time: what is used up most comes first."""
+    """All brands, one page at a time, those nearest to their limits first."""
     at = minute_now()
     with view() as connection:
         rows = dashboard.brands(

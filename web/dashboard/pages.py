@@ -1,4 +1,4 @@
-"""What all pages share: the templates, how they write money and moments, and the page for what is not there."""
+"""The base of all pages: templates, formats of money and time, and the page for an unknown address."""
 
 import hashlib
 import json
@@ -57,7 +57,7 @@ def money(micros: int | None, currency: str) -> str:
 
 
 def sign_out_token(request: Request) -> str:
-    """What the admin gave the browser to prove its forms by; nothing where the browser forgot it since the login."""
+    """The browser's CSRF token for signing out; empty if the browser lost it."""
     return masked(request.cookies.get(CSRFMiddleware.cookie_name, ""))
 
 
@@ -80,9 +80,9 @@ templates.env.trim_blocks = templates.env.lstrip_blocks = True
 
 
 def page(request: Request, name: str, person: Person | None, context: dict[str, Any]) -> Response:
-    """A page for whoever looks. A script of an open page gets its main part alone, or 304 where it has that already.
+    """A page for the person who views it. A script of an open page gets only the main part, or 304 if it is unchanged.
 
-    The entity tag is of the main part: no more than that changes while a page is open.
+    The entity tag covers the main part, because only that changes while a page is open.
     """
     wants_part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
     context = {"request": request, "person": person, "layout": "part.html" if wants_part else "base.html", **context}
@@ -95,18 +95,18 @@ def page(request: Request, name: str, person: Person | None, context: dict[str, 
 
 
 def _tag_of_main(body: bytes) -> str:
-    """A mark of what stands in a page between its landmarks of the main part."""
+    """An entity tag of the page's main part."""
     main = body.partition(MAIN)[2].rpartition(MAIN_END)[0]
     return hashlib.sha256(main).hexdigest()[:20]
 
 
 def minute_now() -> datetime:
-    """The minute that runs. Pages show no finer time, so that a page whose figures stay the same stays the same."""
+    """The current minute. Pages show no finer time, so that unchanged figures give an unchanged page."""
     return clock.now().replace(second=0, microsecond=0)
 
 
 def install(app: FastAPI) -> None:
-    """Tells people by a page what programs are told by a problem; called when all problems have their handlers."""
+    """Answers errors of pages with a page instead of problem details. Call it after all problem handlers."""
     for kind, handler in list(app.exception_handlers.items()):
         app.exception_handlers[kind] = for_people(handler)
 
@@ -131,7 +131,7 @@ def for_people(handler: Callable[..., Any]) -> Callable[..., Response]:
 
 
 def sentence(refused: InvalidValue) -> str:
-    """What was refused, as a sentence of a page."""
+    """An error as a sentence for a page."""
     return _sentence(refused.message)
 
 
@@ -140,6 +140,6 @@ def _sentence(words: str) -> str:
 
 
 def not_found(request: Request, words: str) -> Response:
-    """The page for what is not there."""
+    """The page for an unknown address."""
     context = {"title": "Not found", "sentence": words}
     return templates.TemplateResponse(request, "error.html", context, status_code=HTTPStatus.NOT_FOUND)

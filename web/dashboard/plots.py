@@ -22,7 +22,7 @@ DAY_SECONDS: Final = 86_400
 
 
 class Shape(NamedTuple):
-    """A rectangle, what it stands for (micros or seconds), and its title's subject."""
+    """A rectangle with its value (micros or seconds) and the subject of its title."""
 
     x: int
     y: int
@@ -34,7 +34,7 @@ class Shape(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A mark of an axis: where, and what it stands for."""
+    """A mark of an axis: its position and value."""
 
     at: int
     amount: int

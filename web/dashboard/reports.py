@@ -185,7 +185,7 @@ def _context(found: Mapping[str, Any], latest: int) -> dict[str, Any]:
 
 
 def _days(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The days that spent or ran out, with what was counted of each when the month was closed."""
+    """The days with spend or an exhausted budget, each with its count when the month was closed."""
     limits = plots.brand_limits(content, Period.DAILY)
     changed = (content["closed"] or {}).get("restated_by_day", {})
     told = sorted({*content["by_day"], *content["days_exhausted"], *changed})

@@ -61,7 +61,7 @@ def _bars(parts: Sequence[Stretch], starts_at: datetime, ends_at: datetime) -> l
 
 
 def _words(parts: Sequence[Stretch]) -> str:
-    """What a timeline says to those who do not see it: time served, time held, and by what."""
+    """The text of a timeline for screen readers: time served, time held, and by which holds."""
     if not parts:
         return "nothing known"
     times = times_of(parts)

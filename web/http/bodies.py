@@ -47,10 +47,10 @@ class Disconnected(Exception):
 class BodyLimit:
     """Reads each body whole and passes it on as one message.
 
-    Refuses with problem details: a body without a key where one is needed (FastAPI reads bodies before keys), over its
-    limit, later than its deadline, of a length stated in two ways, or where too many bytes are held already.
-    `max_bytes`: the limit of batches, and of what is neither the API's nor a form's. `seconds`: from the
-    head to the last byte.
+    Refuses, with problem details, a body without a key where a key is needed (FastAPI reads bodies before keys), a body
+    over its limit or past its deadline, a length stated in two ways, and any body while too many bytes are in memory.
+    `max_bytes`: the limit for batches and for routes outside the API and forms. `seconds`: the time from the head to
+    the last byte.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
@@ -147,7 +147,7 @@ def _names_key(headers: Headers) -> bool:
 
 
 def _once(body: bytes, receive: Receive) -> Receive:
-    """Gives the whole body first, and then what the connection says: that the client left."""
+    """Receives the whole body first, and afterwards the connection's messages, such as a disconnect."""
     message: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
     async def received() -> Message:

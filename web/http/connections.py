@@ -1,9 +1,9 @@
 """One HTTP connection with deadlines: for the head of a request, and for a client that does not read its answer.
 
-uvicorn bounds neither. Bodies have their deadline in web/http/bodies.py, requests at work their bounds in
-web/http/request_limits.py. A connection without a request at work is called waiting. New connections are always
-accepted: where there are too many, the one that has waited longest is closed. So whoever sends a request at once is
-heard, however many connections others hold open.
+uvicorn has neither. web/http/bodies.py bounds bodies, web/http/request_limits.py bounds requests in progress. A
+connection without a request in progress is called waiting. New connections are always accepted; when there are too
+many, the one that has waited longest is closed. A client that sends its request at once is served, however many
+connections others hold open.
 """
 
 import asyncio
@@ -106,12 +106,12 @@ class BoundedConnection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Notes that a request has begun, so that it is told where it is too late."""
+        """Marks the start of a request, so that a late one is answered with a status."""
         self._has_received = True
         super().data_received(data)
 
     def pause_writing(self) -> None:
-        """The client has not read what was sent so far."""
+        """Starts the deadline of a client that does not read its answer."""
         super().pause_writing()
         self._watch_writes()
 
@@ -125,7 +125,7 @@ class BoundedConnection(H11Protocol):
         return self.client is not None and proxies.trusts(self.client[0])
 
     def end_waiting(self, status: HTTPStatus) -> None:
-        """Closes a connection that waits; one that has begun a request is told why by the status."""
+        """Closes a waiting connection; a request that has begun is answered with a status first."""
         self._stop_waiting()
         if self.transport.is_closing() or self.transport.get_write_buffer_size():
             self.transport.abort()  # the client has not read its last answer
@@ -172,7 +172,7 @@ class BoundedConnection(H11Protocol):
             self._send_timer = self.loop.call_later(self._timeouts.send, self._check_writes)
 
     def _check_writes(self) -> None:
-        """Disconnects a client that has read too little since the last look."""
+        """Disconnects a client that read too little since the last check."""
         self._send_timer = None
         unsent = self.transport.get_write_buffer_size()
         if unsent and self._unsent_bytes - unsent < MIN_BYTES_PER_SECOND * self._timeouts.send:

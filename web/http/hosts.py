@@ -14,10 +14,9 @@ _LOOPBACK_NAME: Final = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]*)?"
 
 
 class LoopbackNames:
-    """Refuses what reached a loopback address under another name.
+    """Refuses requests that reached a loopback address under another host name.
 
-    A browser follows the name of any page that it has open, wherever that name leads by then: so a page of somebody
-    else's site could ask this machine, and read the answer as its own (DNS rebinding).
+    A page of another site could point its name at this machine and then read its answers (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp) -> None:

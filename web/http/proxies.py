@@ -1,4 +1,4 @@
-"""The client's address and scheme, as a proxy named in SPENDGATE_TRUSTED_PROXIES tells them."""
+"""The client's address and scheme, as a proxy in SPENDGATE_TRUSTED_PROXIES reports them."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -26,11 +26,11 @@ class TrustedProxies:
         return self.trusts_any or (address is not None and any(address in network for network in self._networks))
 
     def client_host(self, peer: str, forwarded_for: str) -> str:
-        """Who connected to the outermost trusted proxy. `peer`: who connected to this process.
+        """The client's address, as the outermost trusted proxy saw it. `peer`: the address connected to this process.
 
-        Each proxy appends the address that connected to it, so the list is read from its end: the first address that
-        is no trusted proxy is the client's; whatever stands before it the client may have made up. Where any proxy is
-        trusted, no more than the last entry is known to come from one.
+        Each proxy appends the address that connected to it. The list is read from its end: the first address that is no
+        trusted proxy is the client's; the client may have forged the ones before. If every proxy is trusted, only the
+        last entry is known to come from one.
         """
         host = peer
         for entry in reversed(forwarded_for.split(",")):

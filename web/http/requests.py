@@ -1,4 +1,4 @@
-"""What surrounds every request: an id that its log lines carry, one line when it is done, headers that close doors."""
+"""The frame of every request: an id for its log lines, one line at its end, and security headers."""
 
 import re
 import secrets
@@ -38,9 +38,9 @@ STRICT_TRANSPORT: Final = f"max-age={365 * 86_400}"
 
 
 class RequestLines:
-    """Gives each request an id (X-Request-ID, the caller's own where it sent one) and logs `http.request`.
+    """Gives each request an id (X-Request-ID, the caller's own if sent) and logs `http.request`.
 
-    What nothing within caught is answered here by `failed`, so that this answer too has the headers and the id.
+    Answers uncaught errors by `failed`, so that this answer too has the headers and the id.
     """
 
     def __init__(self, app: ASGIApp, failed: Callable[[Request, Exception], Response]) -> None:

@@ -79,7 +79,7 @@ class OwnersView(View):
 
 
 class UserView(OwnersView):
-    """Who signs in."""
+    """The people who sign in."""
 
     key = "users"
     menu_label = "Users"
@@ -132,7 +132,7 @@ class UserView(OwnersView):
         return str(row.email)
 
     def facts(self, row: Any) -> Mapping[str, Any]:
-        """What a user may do."""
+        """The rights of a user's role, in words."""
         return {"role": row.role, "disabled": row.disabled_at is not None}
 
     async def validate_fields(self, request: Request, data: dict[str, Any], exclude: Any = ()) -> None:
@@ -194,7 +194,7 @@ def _show_password(request: Request, email: str, password: str) -> None:
 
 
 class KeyView(OwnersView):
-    """By what programs speak to the API."""
+    """The keys with which programs call the API."""
 
     key = "api-keys"
     menu_label = "API keys"
@@ -253,7 +253,7 @@ class KeyView(OwnersView):
         return await self.find_by_pk(request, key_id)
 
     async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
-        """What was revoked stays so."""
+        """A revoked key cannot be revoked again, or restored."""
         return (name != "revoke" or obj.revoked_at is None) and await self.is_row_action_allowed(request, name)
 
     @row_action(

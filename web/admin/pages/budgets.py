@@ -1,4 +1,4 @@
-"""Budgets: limits typed in currency units, beside what is spent of them in the current window."""
+"""Budgets: limits typed in currency units, shown with the spend of the current window."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ Key = tuple[int, int | None, str]
 
 
 def key_of(row: Any) -> Key:
-    """What a budget is known by."""
+    """The brand, campaign and period that identify a budget."""
     return row.brand_id, row.campaign_id, row.period
 
 
@@ -110,7 +110,7 @@ class BudgetView(View):
         return f"{row.period} budget of {_whose(row)}"
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """What is spent of each budget in its current window, in micros."""
+        """Reads the spend of each budget's current window, in micros."""
         at = clock.now()
         with snapshot() as connection:
             budgets = [

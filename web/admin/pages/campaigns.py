@@ -52,7 +52,7 @@ def _changes(request: Request, row: Any) -> str:
 
 
 class CampaignView(View):
-    """What serves or does not."""
+    """Campaigns with their statuses and holds."""
 
     key = "campaigns"
     menu_label = "Campaigns"

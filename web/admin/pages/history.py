@@ -1,4 +1,4 @@
-"""What happened, newest first, never edited: rejected events (which can be replayed), status changes, audit entries."""
+"""Read-only histories, newest first: rejected events (which can be replayed), status changes and audit entries."""
 
 import json
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ class RejectedView(HistoryView):
     row_actions = ("view", "replay")
 
     def get_list_query(self, request: Request) -> Select[Any]:
-        """What waits."""
+        """Lists the inputs that wait to be replayed."""
         return super().get_list_query(request).where(RejectedEvent.replayed_at.is_(None))
 
     def get_count_query(self, request: Request) -> Select[Any]:
@@ -80,11 +80,11 @@ class RejectedView(HistoryView):
         return super().get_count_query(request).where(RejectedEvent.replayed_at.is_(None))
 
     def get_detail_query(self, request: Request) -> Select[Any]:
-        """What was replayed can still be looked at."""
+        """Also finds inputs that were replayed already."""
         return super().get_list_query(request)
 
     async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
-        """What was taken is not read again."""
+        """An input that was counted cannot be replayed again."""
         return (name != "replay" or obj.replayed_at is None) and await self.is_row_action_allowed(request, name)
 
     @action("replay", "Replay", confirmation="Read the chosen inputs again? What is right by now is counted.")
@@ -149,7 +149,7 @@ class StatusChangeView(HistoryView):
 
 
 def _change(_request: Request, row: Any) -> str:
-    """What differs, a field a line, in the brand's currency."""
+    """The changed fields, one per line, with amounts in the brand's currency."""
     currency = row.brand.currency if row.brand else None
 
     def money(micros: int) -> str:
@@ -159,21 +159,21 @@ def _change(_request: Request, row: Any) -> str:
 
 
 def seen_audit(request: Request, statement: Any) -> Any:
-    """The statement without the entries about users and keys, unless it is an owner who asks."""
+    """The audit query for this person: only owners see entries about users and keys."""
     if may_manage_access(request):
         return statement
     return statement.where(AuditRow.__table__.c.subject.not_in(("user", "api_key")))
 
 
 class AuditView(HistoryView):
-    """Who changed what, from what, to what. What owners alone manage, owners alone see here."""
+    """The audit: who changed which field, from which value to which. Only owners see entries about users and keys."""
 
     def get_list_query(self, request: Request) -> Any:
         """Of the details too."""
         return seen_audit(request, super().get_list_query(request))
 
     def get_count_query(self, request: Request) -> Any:
-        """The same for how many there are."""
+        """Counts the rows that the list shows."""
         return seen_audit(request, super().get_count_query(request))
 
     key = "audit-entries"

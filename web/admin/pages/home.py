@@ -1,4 +1,4 @@
-"""The admin's first page: what is there, what is held, what waits, what was edited last."""
+"""The admin's first page: counts, held campaigns, rejected inputs that wait, and the latest edits."""
 
 from functools import partial
 from typing import Any, Final
@@ -33,7 +33,7 @@ class Home(CustomView):
 
     @route("")
     async def index(self, request: Request) -> Response:
-        """Counts, the first of what is held, the latest edits."""
+        """Shows the counts, the first held campaigns and the latest edits."""
         assert self._admin is not None  # noqa: S101 - set when the view is added
         context = await run_sync(partial(_seen, request))
         return self._admin._template_response(request, "home.html", {"title": "Overview", **context})

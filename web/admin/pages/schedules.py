@@ -1,4 +1,4 @@
-"""The schedule editor: one campaign's week as a grid and as text, and what it comes to in the next seven days."""
+"""The schedule editor: one campaign's week as a grid and as text, with a preview of the next seven days."""
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -81,7 +81,7 @@ class ScheduleEditor(CustomView):
 
     @route("/preview", name="schedule-preview")
     async def preview(self, request: Request) -> Response:
-        """What a text comes to: its dayparts and the next seven days; 422 with the reason where it cannot be read."""
+        """Answers a schedule's dayparts and its next seven days; 422 with the reason if the text is not a schedule."""
         page = await run_sync(_load, request.path_params["campaign_id"])
         try:
             wanted = _read(request.query_params.get("schedule", ""))
@@ -161,7 +161,7 @@ def previewed(schedule: Schedule, at: datetime, zone: ZoneInfo) -> dict[str, Any
 
 
 def _stretch(starts: datetime, ends: datetime, day_ends_at: datetime, zone: ZoneInfo) -> dict[str, str]:
-    """Local times; with the zone's abbreviation where the clock changes in between, so that a repeated hour is told."""
+    """An open stretch in local times; names the zone's abbreviation if the clock changes within it."""
     first, last = starts.astimezone(zone), ends.astimezone(zone)
     form = "%H:%M" if first.utcoffset() == last.utcoffset() else "%H:%M %Z"
     until = "24:00" if ends == day_ends_at else last.strftime(form)

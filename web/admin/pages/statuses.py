@@ -1,4 +1,4 @@
-"""One status for many brands or campaigns, and its undoing. What somebody else paused or archived stays as it is."""
+"""Sets one status on many brands or campaigns, and undoes it. Rows that somebody else paused or archived stay."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ NAMED_AT_MOST: Final = 5
 
 
 async def change_statuses(request: Request, noun: str, rows: Sequence[Any], status: ConfiguredStatus) -> None:
-    """Sets the status of the chosen rows, says what came of it, and offers to undo it."""
+    """Sets the status of the chosen rows, shows the outcome, and offers to undo it."""
     includes_others = (await request.form()).get(OTHERS) is not None
     action = await run_sync(partial(_action, noun, rows, status, includes_others=includes_others))
     outcome = await bulk.run(request, action)
@@ -93,9 +93,9 @@ Paused = tuple[Any, Edit | None]
 
 
 def _last_paused(noun: str, rows: Sequence[Any], *, is_mixed: bool) -> tuple[list[Any], list[Paused]]:
-    """The paused rows that Enable means, and the others, which it would take back from whoever paused them before.
+    """Splits paused rows into those that Enable includes, and those it leaves because somebody paused them earlier.
 
-    It means those that were paused together last; none, where it `is_mixed`: chosen beside enabled ones.
+    Enable includes the rows paused together last; none if it `is_mixed`, chosen together with enabled rows.
     """
     with snapshot() as connection:
         pauses = audit.last_status_edits(connection, noun, [row.id for row in rows], ConfiguredStatus.PAUSED)

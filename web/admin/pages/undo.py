@@ -1,4 +1,4 @@
-"""Undoes what one action did to many statuses: each thing gets back the status that it had before, and no other."""
+"""Undoes a status change of many rows: each row that it changed gets its former status back."""
 
 from collections import defaultdict
 from datetime import datetime
@@ -35,7 +35,7 @@ class Undo(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Says what undoing would do, and does it once the person agrees."""
+        """Shows the effect of undoing, and undoes once the person confirms."""
         if not may_edit(request):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         action = await run_sync(partial(_action, request))

@@ -1,4 +1,4 @@
-"""The login: who may come in, throttled before any password is looked at."""
+"""Sign-in with e-mail and password. Throttles before it hashes a password."""
 
 import hashlib
 from contextlib import ExitStack
@@ -30,7 +30,7 @@ WRONG: Final = "This e-mail and password do not fit together."
 
 
 def secret_key() -> str:
-    """Signs the admin's CSRF tokens and messages: the same in all web processes, which share settings or database."""
+    """The key that signs the admin's CSRF tokens and messages; equal in all web processes of one database."""
     read = settings()
     derived = hashlib.sha256(f"spendgate admin\n{read.required_database_url()}".encode()).hexdigest()
     return read.secret_key or derived
@@ -41,7 +41,7 @@ Failures = tuple[RateLimitItem, str]
 
 
 class Try(NamedTuple):
-    """Somebody who wants to sign in. `person`: a digest of the e-mail; `browser`: its id where it is known."""
+    """One attempt to sign in. `person`: a digest of the e-mail; `browser`: the browser's id, if it is known."""
 
     email: str
     person: str
@@ -49,7 +49,7 @@ class Try(NamedTuple):
     browser: str | None
 
     def failures(self) -> tuple[Failures, ...]:
-        """What a failure counts against."""
+        """The rates against which a failed attempt counts."""
         if self.browser is not None:
             return ((rates.FAILURES_IN_KNOWN_BROWSER, f"{self.person} {self.browser}"),)
         counted_as = addresses.counted_as(self.address)
@@ -64,14 +64,14 @@ class SignIn(AuthProvider):
     """Sessions of the database, behind the library's login page."""
 
     async def authenticate(self, request: Request) -> AdminUser | None:
-        """Who asks; the static files are for anybody."""
+        """Identifies the signed-in person; static files need nobody."""
         if request.url.path.startswith("/admin/static/"):
             return None
         person = await run_sync(people.signed_in, request)
         return None if person is None else _known(request, person)
 
     async def render_login(self, request: Request, templates: Jinja2Templates) -> Response:
-        """The page, which tells the first who comes how to make a login."""
+        """Shows the login page, with instructions to create the first login if there is none."""
         request.state.is_first_use = await run_sync(access.is_first_use)
         response = await super().render_login(request, templates)
         wait_seconds = getattr(request.state, "wait_seconds", None)
@@ -81,7 +81,7 @@ class SignIn(AuthProvider):
         return response
 
     async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
-        """Signs in. Raises LoginFailed, with the same words for a wrong address and a wrong password."""
+        """Signs a person in. Raises LoginFailed, with one text for an unknown address and a wrong password."""
         request.state.email = username  # a refused form comes back with it
         try_, at = _try(request, username), clock.now()
         session = await run_sync(partial(_session, request, try_, password, remember=remember_me))
@@ -121,10 +121,10 @@ def _is_secure(request: Request) -> bool:
 
 
 def _session(request: Request, try_: Try, password: str, *, remember: bool) -> Session:
-    """A new session. Raises LoginFailed for a wrong try, and after too many of them.
+    """Creates a session. Raises LoginFailed for a wrong password, and after too many failures.
 
-    A try counts as failed before the password is looked at, and no more once it has succeeded: of tries at the same
-    time no more get through than of tries one after the other.
+    An attempt counts as failed before its password is hashed, and is uncounted if it succeeds: attempts in parallel
+    are limited like attempts in sequence.
     """
     with ExitStack() as giving_back:
         for failures in try_.failures():

@@ -1,4 +1,4 @@
-"""`?dry_run=true`: what an edit would do, told without making it."""
+"""`?dry_run=true`: computes the effect of an edit without making it."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -28,7 +28,7 @@ class PreviewedToggle(BaseModel):
 
 
 class EditPreview(BaseModel):
-    """What an edit would do if it were made now."""
+    """The effect that an edit would have now."""
 
     dry_run: bool = Field(True, description="Always true: nothing was changed")
     sentence: str = Field(examples=["Daily limit $7,900.00 → $1.50: stops 132 campaigns now"])

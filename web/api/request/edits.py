@@ -1,4 +1,4 @@
-"""Edits by programs: edit, enforcement, audit, and the answer that tells of them, in one commit."""
+"""Edits by programs: the edit, its enforcement, its audit entry and the answer share one commit."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from web.problems import Problem
 
 
 class KeyedRequest(NamedTuple):
-    """A create as it was sent: its idempotency key, where it has one, and a hash that tells it from another."""
+    """A create request: its idempotency key, if any, and a hash of its content."""
 
     key: str | None
     request_hash: bytes
@@ -55,9 +55,9 @@ def created(
     *,
     brand_id: int | None = None,
 ) -> Response:
-    """Makes something once however often the same request comes with the same key, and answers alike each time.
+    """Creates a row once for all requests with one idempotency key, and answers each of them with the first answer.
 
-    `brand_id`: whose campaigns the new thing may change, enforced in the same commit.
+    `brand_id`: the brand to enforce in the same commit.
     """
     attempt = keyed.attempt(caller)
 

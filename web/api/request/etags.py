@@ -1,7 +1,7 @@
-"""Entity tags: `"<what people set>.<all the rest>"`, so that an edit is checked against edits alone.
+"""Entity tags of the form `"<mark of people's settings>.<mark of the rest>"`.
 
-A whole tag changes with every byte of the answer, spend and effective status too: that is what If-None-Match needs.
-If-Match compares its first half, the mark of what people set.
+If-None-Match compares the whole tag, which changes with every byte of the answer, such as spend and effective status.
+If-Match compares only the first half, so that enforcement makes no edit stale.
 """
 
 from collections.abc import Collection, Mapping

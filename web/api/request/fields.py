@@ -1,4 +1,4 @@
-"""The shapes that several resources share: ids, names, days, micros, pages, and what of them is refused."""
+"""Types that several resources share: ids, names, days, micros and pages, each with its validation."""
 
 import re
 from datetime import date
@@ -47,7 +47,7 @@ def _within_calendar(day: date) -> date:
 
 
 def _told(check: Any, value: str) -> str:
-    """What the rule makes of the value, its refusal as pydantic wants it: the field is known there already."""
+    """Validates a value by a domain rule, and raises its error in the form that pydantic expects."""
     try:
         return str(check(value))
     except InvalidValue as error:

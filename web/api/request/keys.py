@@ -1,4 +1,4 @@
-"""Who calls: the key of the Authorization header, what it may do, how often, and of which brand."""
+"""The calling program: its API key, scopes, rate limit and brand."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -95,7 +95,7 @@ SpendWriter = Annotated[Caller, Depends(_may(KeyScope.SPEND_WRITE))]
 
 
 def edit_by(caller: Caller) -> Edit:
-    """Who edits by this key, and when."""
+    """The author and time of an edit with this key."""
     return Edit(caller.label, clock.now())
 
 

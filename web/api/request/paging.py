@@ -36,7 +36,7 @@ class Paging(NamedTuple):
 
     @property
     def rows(self) -> dict[str, int]:
-        """What the statement is asked for."""
+        """The page's parameters for a list query."""
         return {"after": self.after, "limit": self.limit + 1}
 
     def of(self, rows: Sequence[dict[str, Any]], key: str = "id", **kept: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Bodies of the API as JSON, read as messages are: what cannot be held spoils the input it stands in, not its batch."""
+"""Reads JSON bodies like messages: a value that Postgres cannot store rejects its input, not the whole batch."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -1,4 +1,4 @@
-"""Wrong API keys, throttled by the address that sends them, without a look at the database."""
+"""Throttles wrong API keys by the sender's address, without a database query."""
 
 import hashlib
 import threading
@@ -16,7 +16,7 @@ Name = TypeVar("Name")
 
 
 class Throttle:
-    """What this process knows of addresses and keys: the rates are counted for all processes."""
+    """This process's memory of addresses and valid keys; the rates are counted across processes."""
 
     def __init__(self) -> None:
         self._waits_until: dict[str, float] = {}
