@@ -73,7 +73,7 @@ class NewMove(Body):
         Day | None, Field(description="First day that counts there; null: the first on which nothing was counted here")
     ] = None
     copy_budgets_and_schedule: bool = False
-    dry_run: Annotated[bool, Field(description="Answer what would happen, and change nothing")] = False
+    dry_run: Annotated[bool, Field(description="Answer with the effect, and change nothing")] = False
 
 
 class MovedCampaign(BaseModel):
@@ -109,7 +109,7 @@ def list_accounts(caller: Reader, page: Pages) -> dict[str, Any]:
     "/platform-accounts/",
     response_model=PlatformAccount,
     status_code=HTTPStatus.CREATED,
-    summary="Make a platform account",
+    summary="Create a platform account",
     responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
 def create_account(caller: Manager, new: NewPlatformAccount) -> Response:

@@ -67,7 +67,9 @@ class Brand(BaseModel):
     name: str = Field(examples=["Hudson Shoes"])
     time_zone: str = Field(description="IANA zone, by which its days and months begin", examples=["America/New_York"])
     currency: str = Field(description="ISO 4217 code of every amount", examples=["USD"])
-    configured_status: ConfiguredStatus = Field(description="What a person wants; only `enabled` lets campaigns serve")
+    configured_status: ConfiguredStatus = Field(
+        description="The status that people set; only `enabled` lets campaigns serve"
+    )
     created_at: datetime
     enforcement: "Enforcement | None" = Field(
         description="Where its campaigns are too many to be enforced at once and some are not yet; null where all are"
@@ -77,7 +79,7 @@ class Brand(BaseModel):
 class Enforcement(BaseModel):
     """How far a brand of very many campaigns is being enforced, part by part."""
 
-    direction: Direction = Field(description="What it does to the campaigns so far")
+    direction: Direction = Field(description="Its effect on the campaigns so far")
     done: int = Field(description="Campaigns enforced since the newest reason to", examples=[120_000])
     total: int | None = Field(description="Campaigns in all; null until they are counted", examples=[300_000])
     words: str = Field(examples=["closing, 120,000 of 300,000 done"])
@@ -86,7 +88,9 @@ class Enforcement(BaseModel):
 class MadeBrand(Brand):
     """A brand that was just made."""
 
-    notice: str = Field("", description="What was taken by default and is fixed by the first spend; absent: nothing")
+    notice: str = Field(
+        "", description="Defaults used for zone or currency, which the first spend fixes; absent if none"
+    )
 
 
 class NewBrand(Body):
@@ -102,7 +106,7 @@ class NewCorrection(Body):
 
     time_zone: ZoneName | None = None
     currency: Currency | None = None
-    dry_run: Annotated[bool, Field(description="Answer what would change, and change nothing")] = False
+    dry_run: Annotated[bool, Field(description="Answer with the effect, and change nothing")] = False
 
 
 class CorrectedDay(BaseModel):
@@ -176,7 +180,7 @@ def list_brands(
     "/",
     response_model=MadeBrand,
     status_code=HTTPStatus.CREATED,
-    summary="Make a brand",
+    summary="Create a brand",
     responses=problems.responses(HTTPStatus.BAD_REQUEST),
 )
 def create_brand(caller: Manager, keyed: Keyed, new: NewBrand, dry_run: NoDryRun = False) -> Response:

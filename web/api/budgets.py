@@ -115,7 +115,7 @@ def list_budgets(
     "/",
     response_model=Budget,
     status_code=HTTPStatus.CREATED,
-    summary="Make a budget",
+    summary="Create a budget",
     responses={**PREVIEW, **problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)},
 )
 def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun = False) -> Response:

@@ -63,7 +63,7 @@ class Campaign(BaseModel):
     )
     starts_on: date | None = Field(description="First brand-local day of its flight")
     ends_on: date | None = Field(description="Last brand-local day of its flight, included")
-    configured_status: ConfiguredStatus = Field(description="What a person wants")
+    configured_status: ConfiguredStatus = Field(description="The status that people set")
     effective_status: EffectiveStatus = Field(description="`active` exactly when nothing holds it")
     holds: list[Hold] = Field(description="Every reason why it must not serve now")
     next_change_at: datetime | None = Field(description="When the clock alone may change its holds next")
@@ -112,10 +112,10 @@ class Explanation(BaseModel):
     campaign_id: int
     name: str
     brand_id: int
-    at: datetime = Field(description="The moment of which this tells")
-    effective_status: EffectiveStatus = Field(description="What the rules say at that moment")
+    at: datetime = Field(description="The moment of the explanation")
+    effective_status: EffectiveStatus = Field(description="The status by the rules at that moment")
     stored_status: EffectiveStatus = Field(
-        description="What enforcement last wrote; catches up within a minute, but for `enforcement`"
+        description="The status that enforcement last stored; follows within a minute, or as `enforcement` says"
     )
     serves_at: datetime | None = Field(description="When it can serve next if only the clock moves; null: not by that")
     holds: list[HoldReason]
@@ -171,7 +171,7 @@ def list_campaigns(
     "/",
     response_model=Campaign,
     status_code=HTTPStatus.CREATED,
-    summary="Make a campaign",
+    summary="Create a campaign",
     responses={**PREVIEW, **problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)},
 )
 def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign, dry_run: DryRun = False) -> Response:

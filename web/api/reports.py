@@ -163,7 +163,7 @@ def _listed(caller: Caller, brand_id: int | None, after: str | None, limit: int)
 @router.post(
     "/",
     response_model=Report,
-    summary="Make a monthly report now",
+    summary="Generate a monthly report now",
     responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
 def make_report(caller: Manager, wanted: WantedReport) -> Response:

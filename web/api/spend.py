@@ -128,7 +128,7 @@ class CountedNow(BaseModel):
     """The outcome of a batch that was counted and enforced before the answer."""
 
     accepted: int = Field(description="Counted anew")
-    duplicates: int = Field(description="Known already (of totals: no newer than what is known); nothing changed")
+    duplicates: int = Field(description="Counted before (totals: not newer than the known one); nothing changed")
     rejected: int = Field(description="Kept with their reasons, and not counted")
     rejections: list[RejectedInput]
     toggles: list[Toggle]

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/api/status-changes", tags=["status changes"])
 class StatusChange(BaseModel):
     """One toggle of one campaign; never edited."""
 
-    id: int = Field(description="Higher for what was committed later", examples=[117])
+    id: int = Field(description="In commit order", examples=[117])
     brand_id: int
     campaign_id: int
     changed_at: datetime

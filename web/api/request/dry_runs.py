@@ -13,9 +13,7 @@ from domain.campaigns import EffectiveStatus
 
 TOGGLES_TOLD: Final = 1_000
 
-DryRun = Annotated[
-    bool, Query(description="Change nothing; answer 200 with what the edit would do now, as an `EditPreview`")
-]
+DryRun = Annotated[bool, Query(description="Change nothing; answer 200 with the edit's effect as an `EditPreview`")]
 NoDryRun = Annotated[bool, Query(alias="dry_run", description="Refused: nothing can stop by this edit")]
 
 
@@ -24,7 +22,7 @@ class PreviewedToggle(BaseModel):
 
     campaign_id: int
     to_status: EffectiveStatus
-    holds: list[str] = Field(description="What would hold it after the edit")
+    holds: list[str] = Field(description="Its holds after the edit")
 
 
 class EditPreview(BaseModel):

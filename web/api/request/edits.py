@@ -36,7 +36,7 @@ async def _keyed(
             min_length=1,
             max_length=200,
             pattern="^[ -~]+$",
-            description="Printable ASCII of your choice: the same create sent again within a day is made once",
+            description="Printable ASCII of your choice: a create repeated with this key within a day creates one row",
         ),
     ] = None,
 ) -> KeyedRequest:

@@ -15,7 +15,7 @@ from web.marks import digest, edit_mark
 from web.problems import Problem
 
 IfMatch = Annotated[
-    str | None, Header(description="An ETag: the edit is made only where nobody edited since", max_length=1000)
+    str | None, Header(description="An ETag: the edit is refused if somebody edited since", max_length=1000)
 ]
 IfNoneMatch = Annotated[str | None, Header(description="An ETag: 304 where it is still true", max_length=1000)]
 

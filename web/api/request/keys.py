@@ -23,7 +23,7 @@ from web.problems import Problem
 _bearer = HTTPBearer(
     auto_error=False,
     scheme_name="ApiKey",
-    description="A key made by `spendgate create-api-key`: `Authorization: Bearer sg_…`. Its scopes are `read`, "
+    description="An API key from `spendgate create-api-key`: `Authorization: Bearer sg_…`. Its scopes are `read`, "
     "`manage` (edits, and all that `read` may) and `spend-write`.",
 )
 
