@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import metadata
 from pathlib import Path
 
 from anyio.to_thread import current_default_thread_limiter
@@ -39,7 +40,7 @@ def create_app() -> FastAPI:
     """The application, made by each web process for itself."""
     app = FastAPI(
         title="Spendgate",
-        version="0.1.0",
+        version=metadata.version("spendgate"),
         description=routes.DESCRIPTION,
         openapi_tags=routes.TAGS,
         docs_url=None,
