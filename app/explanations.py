@@ -11,7 +11,7 @@ from db.repository.enforcement.enforcement import load
 from db.repository.ledger.accounts import find_campaigns
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
-from domain.holds import HOLD_WORDS
+from domain.holds import hold_in_words
 from domain.inputs import CampaignKey, InvalidInput, KnownCampaign, Reason, campaign_on
 from domain.passes import Progress
 from domain.periods import local_day
@@ -72,7 +72,7 @@ def _hold(hold: HoldExplanation) -> dict[str, Any]:
     window = hold.window
     return {
         "hold": hold.hold,
-        "because": HOLD_WORDS[hold.hold],
+        "because": hold_in_words(hold.hold),
         "lifts_at": hold.lifts_at,
         "spent_micros": hold.spent_micros,
         "limit_micros": hold.limit_micros,

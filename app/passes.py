@@ -153,8 +153,8 @@ def chosen_of_large(connection: Connection, brand_id: int, campaign_ids: Collect
 def next_part(connection: Connection, brand_id: int, max_campaigns: int | None = None) -> PassPart:
     """Does the next part of the brand's pass, with at most `max_campaigns` campaigns (None: CAMPAIGNS_A_PART).
 
-    Loads the facts after it has locked the brand. If other budgets are exhausted than at the pass's start, as after
-    midnight, the pass is restarted with this part.
+    Loads the facts after it has locked the brand. If the brand's exhausted budgets differ from the stored ones, as
+    after midnight, restarts the pass with this part. Returns an empty last part if the brand has no pass.
     """
     max_campaigns = CAMPAIGNS_A_PART if max_campaigns is None else max_campaigns
     brands = repository.lock_brands(connection, [brand_id])

@@ -16,7 +16,7 @@ from db.repository.reading import overview
 from domain.causes import Cause
 from domain.enforcement import Explanation
 from domain.errors import InvalidValue
-from domain.holds import HOLD_WORDS, in_words
+from domain.holds import hold_in_words, in_words
 from domain.inputs import CampaignKey
 from domain.periods import Period
 from runtime import clock
@@ -136,7 +136,7 @@ def _print_explanation(explained: Explained) -> None:
         )
     rows = [
         {
-            "because": HOLD_WORDS[hold.hold],
+            "because": hold_in_words(hold.hold),
             "spent": money(hold.spent_micros, account.currency),
             "limit": money(hold.limit_micros, account.currency),
             "lifts": release_text(hold.lifts_at, [hold.hold], zone),

@@ -26,7 +26,7 @@ from db.engine import snapshot
 from db.repository.catalog import catalog
 from db.repository.reports import reports
 from domain.errors import InvalidValue
-from domain.holds import HOLD_WORDS
+from domain.holds import hold_in_words
 from domain.overspend import CAUSE_WORDS
 from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
 from domain.reporting import month_named
@@ -244,7 +244,7 @@ def _campaign(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, A
 
 def _hold_row(content: Mapping[str, Any], hold: str, seconds: int) -> dict[str, Any]:
     campaigns = sum(hold in row["held_seconds"] for row in content["campaigns"])
-    return {"because": HOLD_WORDS[hold], "campaigns": campaigns, "for": hours(seconds)}
+    return {"because": hold_in_words(hold), "campaigns": campaigns, "for": hours(seconds)}
 
 
 def _in_force(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def create(driver: Driver, given: Passwords, *, rotate: bool) -> dict[DatabaseRo
 
 
 def grant_again() -> None:
-    """Grants existing roles the privileges on this version's tables.
+    """Sets the privileges of existing roles to those of this version, and stores the ledger's retention.
 
     Raises InvalidValue if the login does not own the tables or a table is locked.
     """

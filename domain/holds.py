@@ -1,7 +1,7 @@
 """Holds: the reasons why a campaign must not serve. `KINDS` defines the words and properties of every kind.
 
-A kind with `is_set` is stored on the campaign and stays until it is lifted: an API call, a command or a platform's
-status sets and lifts it. All other kinds are derived from budgets, flight, schedule and configured statuses.
+A kind with `is_set` is stored on the campaign and stays until it is lifted: an API call or a command sets and lifts
+it. All other kinds are derived from budgets, flight, schedule and configured statuses.
 """
 
 from collections.abc import Iterable, Mapping

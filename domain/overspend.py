@@ -83,9 +83,10 @@ def explain_overspend(entry: LimitWindow, crossing: Crossing, late: LateSpend) -
     """The delay and the cause of an overspend.
 
     The delay runs from the instant when spend, in order of occurrence, reached the limit, to the hold; without a hold,
-    to the receipt of the spend that reached the limit. Causes: `limit_lowered` if the limit was lowered afterwards;
-    `last_event` if the event that reached the limit accounts for the whole overspend, or the hold followed without
-    delay; else `late_spend`, because spend was received after the limit was reached.
+    to the receipt of the spend that reached the limit. Causes: `limit_lowered` if the limit was lowered afterwards
+    (delay 0). `last_event` if a hold began and either the event that reached the limit made the whole overspend, or the
+    hold began without delay and no spend came after it. Else `late_spend`. Delay and cause are None if the ledger no
+    longer has the events.
     """
     held = held_at(entry, crossing.reached_at)
     after_hold = None if held is None else late.received_micros

@@ -50,9 +50,10 @@ class Pass:
         return Pass(after_id=self.after_id, stop_id=self.after_id)
 
     def after_part(self, ids: Sequence[int], most: int, *, begins_again: bool = False) -> "Pass | None":
-        """The pass after a part with the campaigns `ids`, at most `most` of them; None if the pass is complete.
+        """Returns the pass's position after a part that enforced the campaigns `ids`; None if the pass is complete.
 
-        `begins_again`: a new reason came up, and this part is the first of the restarted pass.
+        `most`: the size limit of the part; fewer ids mean that it reached the last campaign. `begins_again`: a new
+        reason came up, and this part is the first of the restarted pass.
         """
         last_id = ids[-1] if ids else self.after_id
         if begins_again:

@@ -48,7 +48,7 @@ class _DescriptorHandler(logging.Handler):
             self.handleError(record)
 
     def write(self, lines: bytes) -> None:
-        """Writes complete lines, each with its newline."""
+        """Writes `lines` to the descriptor in one system call; each line ends with a newline."""
         os.write(self.descriptor, lines)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it

@@ -68,7 +68,7 @@ def brands_to_repair(checks: Iterable[Check], only_brand_id: int | None = None) 
 def repair_brand(brand_id: int, by: str, *, dry_run: bool) -> Repaired:
     """Repairs one brand in one transaction; a dry run returns the corrections and rolls back.
 
-    `by`: the person or program that stored corrections name.
+    `by`: the name of a person or program, stored with each correction.
     """
     proposed: list[Repaired] = []
 

@@ -69,7 +69,7 @@ class SpendgateBroker(RedisBroker):
 
     @property
     def is_ending(self) -> bool:
-        """Whether this worker returns the messages it has not begun, and fetches no more."""
+        """Whether the worker is stopping: it fetches no more messages and returns those it has not started."""
         return self.steps.is_ending
 
     @is_ending.setter

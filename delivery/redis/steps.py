@@ -44,7 +44,7 @@ class RedisSteps:
 
     @property
     def is_ending(self) -> bool:
-        """Whether this worker returns the messages it has not begun, and fetches no more."""
+        """Whether the worker is stopping: it fetches no more messages and returns those it has not started."""
         return self.ending.is_set()
 
     @is_ending.setter

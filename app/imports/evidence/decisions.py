@@ -177,7 +177,7 @@ def day_order(
 def _order_by_the_rest(
     evidence: Evidence, stated: Stated, platform: str, latest: date, *, is_own: bool
 ) -> Decided[DayOrder]:
-    """The order that the range of the file or the calendar proves, or that the platform writes."""
+    """Decides between day first and month first if no cell proves it: by calendar, the file's range, the platform."""
     orders: tuple[DayOrder, DayOrder] = ("day_first", "month_first")
     found = {order: evidence.days.days(day_first=order == "day_first") for order in orders}
     past = [order for order in orders if max(found[order]) <= latest + timedelta(days=1)]
