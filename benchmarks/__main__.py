@@ -9,7 +9,7 @@ from functools import cache
 from statistics import median, quantiles
 from typing import Final, NamedTuple
 
-from benchmarks import clockwork, idle, ingest, large, latency, size, stall
+from benchmarks import clockwork, files, idle, ingest, large, latency, size, stall
 from benchmarks.stage import BenchStage, running
 from benchmarks.workload import Spend
 
@@ -160,6 +160,21 @@ def idle_job(job: str) -> Callable[[BenchStage, int], Pair]:
     return lambda stage, _number: Pair(*clockwork.nothing(stage, job))
 
 
+def file_rate(_stage: BenchStage, _number: int) -> Pair:
+    """Rows a second of a CSV file read into totals; reference: csv.reader alone."""
+    return Pair(*files.rates(files.csv_file(1), files.plain_csv))
+
+
+def workbook_rate(_stage: BenchStage, _number: int) -> Pair:
+    """Rows a second of a workbook read into totals; reference: its parser alone."""
+    return Pair(*files.rates(files.workbook(), files.plain_workbook))
+
+
+def file_memory(_stage: BenchStage, _number: int) -> Pair:
+    """Peak memory of a process that reads 100 MB of CSV; reference: its limit."""
+    return Pair(files.peak_megabytes(), files.ALLOWED_MEGABYTES)
+
+
 @cache
 def delays(stage: BenchStage, load: float, number: int) -> tuple[list[float], list[float]]:
     """The seconds of each crossing of a limit in one round, and of each reference: an empty actor and one commit."""
@@ -221,6 +236,9 @@ MEASURES: Final = {
     "memory": Measure("a worker process after 5,000,000 events; after 100,000", MEGABYTES, resident, 1.1),
     "idle-tick": Measure("tick with nothing to do; an empty transaction", SECONDS, idle_job("tick"), 3),
     "idle-reset": Measure("daily reset with nothing to do; an empty transaction", SECONDS, idle_job("reset"), 3),
+    "file": Measure("CSV of 200,000 rows into totals; csv.reader alone", "rows/s", file_rate, 0.1),
+    "workbook": Measure("XLSX of 200,000 rows into totals; its parser alone", "rows/s", workbook_rate, 0.1),
+    "file-memory": Measure("a process that reads 100 MB of CSV; 200 MB", MEGABYTES, file_memory, 1),
     "idle-worker": Measure("an idle worker process; 0.3 % of a core", PERCENT, idle_worker, 1),
 }
 

@@ -15,7 +15,6 @@ from app.imports.answers import (
     Reading,
     ReadOptions,
     Refused,
-    Totals,
     Unit,
 )
 from app.imports.evidence.amounts import AmountReader
@@ -35,8 +34,8 @@ from app.imports.sums.adding import Adder, Sums, add_up
 from app.imports.sums.cut_off import check_last_row
 from app.imports.sums.part_sums import settle
 from app.imports.sums.repeats import Repeats, repeated
+from app.imports.sums.scale import Scale, totals_of
 from app.imports.sums.totals_rows import Check, check, sort_out, sums_among_names, without_strays
-from domain.money import MAX_AMOUNT_MICROS, format_units
 
 ABOUT_DECIMAL: Final = "decimal sign"
 ABOUT_UNIT: Final = "unit"
@@ -86,7 +85,7 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
     undated = without_strays(undated, sums)
     for row in undated.bad:
         sums.note(*row)
-    scale = _Scale(reader.decimals, MICROS_OF[decided.unit.value or "currency"])
+    scale = Scale(reader.decimals, MICROS_OF[decided.unit.value or "currency"])
     dropped = _drop_sums_among_names(sums, columns, [row.value for row in undated.sums if row.value is not None])
     whole = decided.currency.filtered is None and not sums.other_rows
     checked = check(undated, sums, scale.micros, scale.shown) if whole else Check((), "totals rows are of all rows")
@@ -220,49 +219,11 @@ def _warnings(evidence: Evidence, repeated_headings: int, dropped: list[str]) ->
     return told
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """Turns the reader's units of 10**-decimals into micros."""
-
-    decimals: int
-    micros_per_unit: int
-
-    def micros(self, amount: int) -> int:
-        """Micros, rounded half to even."""
-        one = int(10**self.decimals)
-        whole, rest = divmod(amount * self.micros_per_unit, one)
-        return whole + (2 * rest > one or (2 * rest == one and whole % 2 == 1))
-
-    def shown(self, amount: int) -> str:
-        """An amount in words."""
-        return format_units(self.micros(amount))
-
-
-def _totals(sums: Sums, scale: _Scale) -> Totals:
-    """Whole micros of each campaign's day; a day that is incomplete, or beyond all range, is left out and noted."""
-    for campaign, day in sums.incomplete:
-        sums.by_campaign.get(campaign, {}).pop(day, None)
-    for campaign, days in sums.by_campaign.items():
-        for day, amount in list(days.items()):
-            micros = scale.micros(amount)
-            if abs(micros) > MAX_AMOUNT_MICROS:
-                sums.note(
-                    0,
-                    format_units(micros),
-                    f"campaign {campaign} on {day}: {format_units(micros)} is over a billion units",
-                )
-                sums.incomplete.add((campaign, day))
-                del days[day]
-            else:
-                days[day] = micros
-    return Totals({campaign: days for campaign, days in sums.by_campaign.items() if days})
-
-
 def _reading(
     layout: Layout, options: ReadOptions, source: Source, evidence: Evidence, decided: Decisions,
-    sums: Sums, scale: _Scale, checked: Check, identical: int, warnings: list[str],
+    sums: Sums, scale: Scale, checked: Check, identical: int, warnings: list[str],
 ) -> Reading:  # fmt: skip
-    totals = _totals(sums, scale)
+    totals = totals_of(sums, scale)
     days = totals.days
     zone = decided.columns.day.zone or decided.stated.zone
     written = decided.order.value if evidence.days.numeric else None

@@ -1,0 +1,45 @@
+"""Sums turned into whole micros, each rounded once."""
+
+from dataclasses import dataclass
+
+from app.imports.answers import Totals
+from app.imports.sums.adding import Sums
+from domain.money import MAX_AMOUNT_MICROS, format_units
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Turns the reader's units of 10**-decimals into micros."""
+
+    decimals: int
+    micros_per_unit: int
+
+    def micros(self, amount: int) -> int:
+        """Micros, rounded half to even."""
+        one = int(10**self.decimals)
+        whole, rest = divmod(amount * self.micros_per_unit, one)
+        return whole + (2 * rest > one or (2 * rest == one and whole % 2 == 1))
+
+    def shown(self, amount: int) -> str:
+        """An amount in words."""
+        return format_units(self.micros(amount))
+
+
+def totals_of(sums: Sums, scale: Scale) -> Totals:
+    """Whole micros of each campaign's day; a day that is incomplete, or beyond all range, is left out and noted."""
+    for campaign, day in sums.incomplete:
+        sums.by_campaign.get(campaign, {}).pop(day, None)
+    for campaign, days in sums.by_campaign.items():
+        for day, amount in list(days.items()):
+            micros = scale.micros(amount)
+            if abs(micros) > MAX_AMOUNT_MICROS:
+                sums.note(
+                    0,
+                    format_units(micros),
+                    f"campaign {campaign} on {day}: {format_units(micros)} is over a billion units",
+                )
+                sums.incomplete.add((campaign, day))
+                del days[day]
+            else:
+                days[day] = micros
+    return Totals({campaign: days for campaign, days in sums.by_campaign.items() if days})

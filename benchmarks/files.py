@@ -1,0 +1,115 @@
+"""How fast platforms' files are read into totals, by the processor's time, and in how much memory."""
+
+import csv
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from random import Random
+from subprocess import run
+from time import process_time
+from typing import Final
+
+import python_calamine
+import xlsxwriter
+
+from app.imports.answers import ReadOptions
+from app.imports.reading import read_file
+
+ROWS: Final = 200_000
+LARGE_BYTES: Final = 100_000_000
+ALLOWED_MEGABYTES: Final = 200
+HEADINGS: Final = ("date", "campaign_id", "campaign_name", "device", "currency", "impressions", "clicks", "spend")
+_READ_AT: Final = datetime(2026, 11, 29, tzinfo=UTC)
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="spendgate-benchmark-files-")
+
+
+@cache
+def _rows() -> list[tuple[str, ...]]:
+    chance = Random(1)
+    rows = []
+    for _ in range(ROWS):
+        campaign, day = chance.randrange(2_000), chance.randrange(336)
+        spend = f"{chance.randrange(10**7) / 100:.2f}"
+        counts = str(chance.randrange(100_000)), str(chance.randrange(1_000))
+        name = f"Campaign number {campaign}"
+        rows.append(
+            (
+                f"2026-{day // 28 + 1:02}-{day % 28 + 1:02}",
+                str(21_000_000_000 + campaign),
+                name,
+                "MOBILE",
+                "USD",
+                *counts,
+                spend,
+            )
+        )
+    return rows
+
+
+@cache
+def csv_file(least_bytes: int) -> Path:
+    """A CSV file of ROWS rows, repeated with other campaigns until it is large enough."""
+    path = Path(_folder().name) / f"{least_bytes}.csv"
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(HEADINGS)
+        for copy in range(1_000):
+            writer.writerows((day, f"{campaign}{copy}", *rest) for day, campaign, *rest in _rows())
+            if stream.tell() >= least_bytes:
+                break
+    return path
+
+
+@cache
+def workbook() -> Path:
+    """A workbook of ROWS rows."""
+    path = Path(_folder().name) / "rows.xlsx"
+    with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, HEADINGS)
+        for place, row in enumerate(_rows(), start=1):
+            sheet.write_row(place, 0, [*row[:5], int(row[5]), int(row[6]), float(row[7])])
+    return path
+
+
+def rates(path: Path, plain: Callable[[Path], None]) -> tuple[float, float]:
+    """Rows that are read into totals in a second of the processor, and rows that a plain reader gives."""
+    started = process_time()
+    plain(path)
+    between = process_time()
+    reading = read_file(path, path.name, ReadOptions(platform="google_ads"), _READ_AT)
+    ended = process_time()
+    return reading.rows / (ended - between), reading.rows / (between - started)
+
+
+def plain_csv(path: Path) -> None:
+    """All rows of a CSV file, thrown away."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        for _ in csv.reader(stream):
+            pass
+
+
+def plain_workbook(path: Path) -> None:
+    """All rows of a workbook, thrown away."""
+    sheet = python_calamine.CalamineWorkbook.from_path(path).get_sheet_by_index(0)
+    for _ in sheet.iter_rows():
+        pass
+
+
+def peak_megabytes() -> float:
+    """The most memory that a process has while it reads a file of LARGE_BYTES."""
+    told = run([sys.executable, "-m", "benchmarks.files", str(csv_file(LARGE_BYTES))], check=True, capture_output=True)
+    return float(told.stdout)
+
+
+if __name__ == "__main__":
+    read_file(Path(sys.argv[1]), "large.csv", ReadOptions(platform="google_ads"), _READ_AT)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
