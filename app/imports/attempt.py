@@ -124,7 +124,7 @@ def _decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadO
     if said.aggregation.lower().startswith(("week", "month", "year", "summ")):
         raise Refused(f"the report says that it is {said.aggregation}, and a total needs one day", day_fix(known.name))
     currency = currency_of(evidence, columns, said, options)
-    mark = decimal_mark(evidence, options, layout.table.form)
+    mark = decimal_mark(evidence, options, layout.table.form, currency.code)
     if mark.value is None:
         raise Question(
             ABOUT_DECIMAL, [Choice(f"decimal {one}", {"decimal": one}) for one in ("point", "comma")], mark.proof

@@ -40,7 +40,7 @@ class Decided(Generic[Value]):
     proof: str
 
 
-def decimal_mark(evidence: Evidence, options: ReadOptions, form: str) -> Decided[DecimalMark]:
+def decimal_mark(evidence: Evidence, options: ReadOptions, form: str, currency: str | None) -> Decided[DecimalMark]:
     """Which of point and comma stands before decimals. Raises Refused where cells prove both, or another than told."""
     amounts = evidence.amounts
     proved = amounts.proves
@@ -60,9 +60,20 @@ def decimal_mark(evidence: Evidence, options: ReadOptions, form: str) -> Decided
         return Decided(options.decimal, f"decimal {options.decimal}, as told")
     if amounts.either is None:
         return Decided("point", "numbers of cells" if amounts.has_numbers else "no amount has decimals")
+    return _mark_of_either(evidence, amounts.either, form, currency)
+
+
+def _mark_of_either(
+    evidence: Evidence, either: tuple[int, str], form: str, currency: str | None
+) -> Decided[DecimalMark]:
+    """The decimal sign of cells such as `1.234`, by the form, the currency or other columns."""
+    line, cell = either
     if form == "json":
         return Decided("point", "decimal point: JSON has no other")
-    line, cell = amounts.either
+    if currency is not None and decimals_of(currency) == 0:
+        return Decided(
+            "comma" if "." in cell else "point", f"{currency} has no decimals: line {line} has {cell.strip()!r}"
+        )
     for other, what in ((evidence.whole_numbers, "a count"), (evidence.others, "another column")):
         proof = _proved_by(other, is_count=other is evidence.whole_numbers)
         if proof is not None:

@@ -13,7 +13,7 @@ from domain.text import fault_of
 _SCIENTIFIC: Final = re.compile(r"[+-]?\d+([.,]\d+)?[eE][+-]?\d+")
 _FRACTION: Final = re.compile(r"\d+[.,]\d+")
 _GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?:[\u00a0\u202f]\d{3})+")
-_URN: Final = re.compile(r"urn:li:[A-Za-z]+:(\d+)|customers/\d+/campaigns/(\d+)")
+_URN: Final = re.compile(r"urn:li:sponsoredCampaign:(\d+)|customers/\d+/campaigns/(\d+)")
 KEPT_DIGITS: Final = 15
 FIX: Final = "export it again and open it nowhere before, or format the id column as text first"
 

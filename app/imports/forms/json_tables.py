@@ -130,7 +130,7 @@ def _only_list(value: Mapping[str, Any]) -> list[Any] | None:
     lists = [
         one for one in value.values() if isinstance(one, list) and one and all(isinstance(row, dict) for row in one)
     ]
-    return lists[0] if len(lists) == 1 and ({"results", "data", "rows", "items"} & set(value)) else None
+    return lists[0] if len(lists) == 1 and ({"results", "data", "rows", "items", "elements"} & set(value)) else None
 
 
 def _flat(value: Mapping[str, Any]) -> dict[str, str]:
@@ -142,13 +142,20 @@ def _flat(value: Mapping[str, Any]) -> dict[str, str]:
             value = inner
         elif isinstance(inner, str) and wrapper == "_airbyte_data":
             value = _parsed(inner.encode(), 0)
-    return dict(_fields("", value))
+    fields = dict(_fields("", value))
+    for name in [name.removesuffix(".year") for name in fields if name.endswith(".year")]:
+        year, month, day = (fields.get(f"{name}.{part}", "") for part in ("year", "month", "day"))
+        if day:
+            fields[name] = f"{year}-{month.zfill(2)}-{day.zfill(2)}"
+    return fields
 
 
 def _fields(prefix: str, value: object) -> Iterable[tuple[str, str]]:
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _fields(f"{prefix}.{name}" if prefix else str(name), inner)
+    elif isinstance(value, list) and len(value) == 1:
+        yield from _fields(prefix, value[0])
     elif isinstance(value, str):
         yield prefix, value
     elif value is None:

@@ -23,7 +23,7 @@ CAMPAIGN: Final = (
     Идентификатор кампании; ID кампании; ID кампанії; 广告系列 ID; 广告活动编号; 推广活动 ID; 廣告活動編號; 캠페인 ID; 캠페인 아이디
     Kampány azonosítója; ID campanie; ID campaniei; รหัสแคมเปญ; ID chiến dịch; ID Kampanye; Αναγνωριστικό καμπάνιας
     """,
-    "external_id; campaign urn; campaign key",
+    "external_id; campaign urn; campaign key; pivotvalues; pivotvalue",
     "id",
     "insertion order id; order id; campaign group id",
     "line item id",
@@ -63,7 +63,7 @@ DAY: Final = (
     Päivä; Päivämäärä; Dato; Gün; Tarih; Den; День; Дата; 天; 日期; 날짜; 일; 일자; Nap; Dátum; Zi; Ziua; Dată; วัน; วันที่; Ngày; Hari; Tanggal; Ημέρα; Ημερομηνία
     """,
     """
-    date_start; reporting starts; reporting start; report start; start date; start time; date from; start_date; starts on; period start
+    daterange.start; date_start; reporting starts; reporting start; report start; start date; start time; date from; start_date; starts on; period start
     time_period; timeperiod; stat_time_hour; date_time; datetime; date hour; datehour; timestamp; hour of day and date; interval; date and time; time
     Beginn des Berichts; Berichtsstart; Startdatum; Auswertungsbeginn; Anfang des Auswertungszeitraums; Start der Berichterstellung
     Début du rapport; Début des rapports; Date de début; Début de la période
@@ -80,7 +80,7 @@ DAY: Final = (
 
 END: Final = (
     """
-    date_stop; date_end; reporting ends; reporting end; report end; end date; end time; date to; end_date; ends on; period end
+    daterange.end; date_stop; date_end; reporting ends; reporting end; report end; end date; end time; date to; end_date; ends on; period end
     Ende des Berichts; Berichtsende; Enddatum; Auswertungsende; Ende des Auswertungszeitraums; Ende der Berichterstellung
     Fin du rapport; Fin des rapports; Date de fin; Fin de la période
     Fin del informe; Fecha de finalización; Fecha de fin; Finalización del informe
@@ -113,12 +113,12 @@ SPEND: Final = (
     """
     spend; cost; amount spent; amount_spent; total spent; total_spent; total spend; total_spend; total cost; total_cost; costs; spent; spends; ad spend; ad_spend
     ad cost; ad costs; adcost; adspend; ads spend; media spend; advertiser cost; advertiser_cost; advertisercost; campaign spend; campaign cost; spend amount; spent amount; amount spend
-    Kosten; Ausgaben; Ausgegebener Betrag; Ausgegeben; Werbekosten; Gesamtkosten; Gesamtausgaben; Werbeausgaben; Aufwendungen; Gesamt ausgegeben; Betrag ausgegeben
-    Coût; Coûts; Dépenses; Dépense; Montant dépensé; Coût total; Dépenses totales; Total dépensé; Dépenses publicitaires
-    Coste; Costo; Gasto; Gastos; Importe gastado; Inversión; Coste total; Costo total; Gasto total; Total gastado; Importe invertido; Monto gastado; Cantidad gastada
-    Custo; Gasto; Gastos; Valor gasto; Valor usado; Montante gasto; Custo total; Investimento; Gasto total; Total gasto; Despesa; Quantia gasta
-    Costo; Spesa; Importo speso; Costo totale; Spesa totale; Totale speso; Costi; Speso
-    Kosten; Besteed bedrag; Uitgaven; Totale kosten; Totaal besteed; Besteding; Bestedingen; Uitgegeven bedrag
+    Kosten; Ausgaben; Ausgegebener Betrag; Ausgegeben; Werbekosten; Gesamtkosten; Gesamtausgaben; Werbeausgaben; Aufwendungen; Gesamt ausgegeben; Betrag ausgegeben; Ausgaben insgesamt; Ausgaben gesamt; Kosten gesamt
+    Coût; Coûts; Dépenses; Dépense; Montant dépensé; Coût total; Dépenses totales; Total dépensé; Dépenses publicitaires; Total des dépenses; Montant total dépensé
+    Coste; Costo; Gasto; Gastos; Importe gastado; Inversión; Coste total; Costo total; Gasto total; Total gastado; Importe invertido; Monto gastado; Cantidad gastada; Total invertido; Inversión total; Importe total gastado
+    Custo; Gasto; Gastos; Valor gasto; Valor usado; Montante gasto; Custo total; Investimento; Gasto total; Total gasto; Despesa; Quantia gasta; Total investido; Valor total gasto; Montante total gasto
+    Costo; Spesa; Importo speso; Costo totale; Spesa totale; Totale speso; Costi; Speso; Importo totale speso; Totale spesa
+    Kosten; Besteed bedrag; Uitgaven; Totale kosten; Totaal besteed; Besteding; Bestedingen; Uitgegeven bedrag; Totaal uitgegeven; Totale uitgaven
     Koszt; Wydatki; Wydana kwota; Kwota wydana; Koszt całkowity; Łączny koszt; Wydatek; Koszty
     費用; コスト; 消化金額; 消化額; 広告費; ご利用額; 利用金額; 消化コスト; 支出; 広告費用; 合計コスト; 配信費用; 利用額
     Kostnad; Kostnader; Spenderat belopp; Omkostning; Omkostninger; Brukt beløp; Brugt beløb; Forbrug; Kulut; Kustannus; Kustannukset; Maliyet; Harcanan tutar; Harcama; Cena; Náklady; Útrata; Vynaložená částka

@@ -72,6 +72,10 @@ def test_another_column_proves_the_decimal_sign_too(headings: str, row: str, rea
     assert list(units(read(f"{headings}\n{row}\n")).values()) == [Decimal(read_as)]
 
 
+def test_a_mark_in_a_currency_without_decimals_groups_thousands() -> None:
+    assert list(units(read('campaign_id,date,spend,currency\n7,2026-11-01,"1,016",JPY\n')).values()) == [Decimal(1016)]
+
+
 def test_two_decimal_signs_in_a_column_are_refused() -> None:
     told = refusal("campaign_id;date;spend\n7;2026-11-01;5,50\n7;2026-11-02;5.50\n")
     assert "line 2 has '5,50' with a decimal comma, and line 3 has '5.50' with a decimal point" in told

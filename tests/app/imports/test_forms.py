@@ -182,6 +182,16 @@ def test_json_ids_keep_all_digits_and_its_decimals_have_a_point() -> None:
     assert units(read(content)) == expected({("120210000000000101", "2026-11-01"): "1.234"})
 
 
+def test_linkedins_api_gives_days_in_parts() -> None:
+    start = {"year": 2026, "month": 11, "day": 1}
+    row = {
+        "dateRange": {"start": start, "end": start},
+        "pivotValues": ["urn:li:sponsoredCampaign:312"],
+        "costInLocalCurrency": "5.5",
+    }
+    assert units(read(json.dumps({"elements": [row]}), "linkedin")) == expected({("312", "2026-11-01"): "5.5"})
+
+
 def test_a_file_of_another_kind_than_its_name_says_is_read_as_what_it_is() -> None:
     assert units(read(ROWS, name="report.xls")) == TOTALS
     assert units(read(packed(r_csv=ROWS), name="report.csv")) == TOTALS
