@@ -34,7 +34,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 @cache
 def _rows() -> list[tuple[str, ...]]:
     chance = Random(1)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for _ in range(ROWS):
         campaign, day = chance.randrange(2_000), chance.randrange(336)
         spend = f"{chance.randrange(10**7) / 100:.2f}"
