@@ -132,7 +132,7 @@ def _ping_unless_just_used(dialect: Dialect, driver: Any, record: ConnectionPool
 
 
 def _send_unsent(connection: Connection, *_: Any) -> None:
-    """Sends what begins the transaction, and its deferred queries, before a statement outside of `query_pipelined`."""
+    """Sends BEGIN, settings and deferred queries before a statement that does not go through `query_pipelined`."""
     options = connection.get_execution_options()
     if options.get(BEGINNING) or options.get(DEFERRED):
         query_pipelined(connection)
@@ -186,9 +186,9 @@ def _commit(connection: Connection) -> None:
 
 
 def deferred(connection: Connection, *queries: Query) -> None:
-    """Queues queries whose rows nobody reads: they go with the transaction's next round trip, or with its COMMIT.
+    """Queues queries whose rows are not needed; sends them with the transaction's next round trip, or with COMMIT.
 
-    Their errors are raised there.
+    Errors of these queries are raised then.
     """
     connection.get_execution_options()[DEFERRED].extend(queries)
 

@@ -1,4 +1,4 @@
-"""The tables of imported files: what each was and changed, its skipped rows, settled readings, pending uploads."""
+"""Tables of imports: imported files, the totals they changed, skipped rows, chosen options, and pending uploads."""
 
 from datetime import date, datetime
 from typing import Any
@@ -22,10 +22,10 @@ from db.models.base import NOW, Base, Moment
 
 
 class Import(Base):
-    """A file that changed totals: who imported it, as of when, and what it came to.
+    """One imported file, with the counts of its result.
 
-    `source`: the source of its reported totals. `options`: how it was read. `sum_micros`: by currency, "" for none
-    known. `campaign_days`: how many totals it holds. `status`: `running` also where its process died.
+    `source`: the source of its reported totals. `options`: the options it was read with. `sum_micros`: by currency, ""
+    if unknown. `campaign_days`: the number of its totals. `status`: stays `running` if its process died.
     """
 
     __tablename__ = "imports"
@@ -64,10 +64,10 @@ class Import(Base):
 
 
 class ImportDay(Base):
-    """A campaign's day whose total an import changed, before and after; null before: the source had no total of it.
+    """A campaign day whose total an import changed, with the figures before (null: none) and after.
 
-    `before_as_of`: the moment of the figure before, through undone imports. `undone_as_of`: the moment under which the
-    figure before was put back.
+    `before_as_of`: the `as_of` that the figure before first had. `undone_as_of`: the `as_of` with which it was restored
+    when the import was undone.
     """
 
     __tablename__ = "import_days"
@@ -96,7 +96,7 @@ class ImportDay(Base):
 
 
 class ImportSkippedRow(Base):
-    """A row of a file that was left out, or a total that was rejected (line 0), with the cell at fault and why."""
+    """A skipped row of a file, or a rejected total (line 0), with the faulty cell and the reason."""
 
     __tablename__ = "import_skipped_rows"
 
@@ -110,7 +110,7 @@ class ImportSkippedRow(Base):
 
 
 class ImportMapping(Base):
-    """The options that a person chose for files of one layout, which is a hash of the headings."""
+    """The options that a person chose for files of one layout. `layout` is a hash of the headings."""
 
     __tablename__ = "import_mappings"
 
@@ -121,7 +121,7 @@ class ImportMapping(Base):
 
 
 class ImportUpload(Base):
-    """A file that a person uploaded and has not confirmed yet."""
+    """An uploaded file whose import is not confirmed yet."""
 
     __tablename__ = "import_uploads"
     __table_args__ = (Index("ix_import_uploads_uploaded_at", "uploaded_at"),)

@@ -1,4 +1,4 @@
-"""Facts of brands and accounts that a file is compared with."""
+"""Reads the brands and platform accounts with which an imported file is compared."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -13,7 +13,7 @@ HAS_ACCOUNT = text("""
 
 
 class BrandFacts(NamedTuple):
-    """A brand that a file has spend of, or that is made for it (without an id)."""
+    """A brand with spend in a file. `id` is None if the import will create the brand."""
 
     id: int | None
     name: str
@@ -27,5 +27,5 @@ def brands(connection: Connection, ids: Collection[int]) -> list[BrandFacts]:
 
 
 def has_account(connection: Connection, platform: str, account: str) -> bool:
-    """Whether somebody has named this account of the platform."""
+    """Whether a platform account with this platform and account id exists."""
     return bool(connection.scalar(HAS_ACCOUNT, {"platform": platform, "account": account}))

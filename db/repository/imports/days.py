@@ -1,4 +1,4 @@
-"""The totals of campaigns' days that imports changed, and what is known of the days that a file names."""
+"""Campaign days in imports: their present totals, and the totals before and after each import, used to undo it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -8,8 +8,8 @@ from sqlalchemy import Connection, text
 
 from db.repository.shared.arrays import array_of
 
-# What is known of campaigns' days: the source's own total, its moment (of the figure before, where an import was
-# undone), and all that the day counts.
+# The present total of the source for each campaign day, its `as_of`, and the day's counter. If undoing an import
+# restored the total, `true_as_of` is the `as_of` that the figure first had.
 KNOWN = text("""
     SELECT sent.campaign_id, sent.day, own.total_micros, own.as_of,
         CASE WHEN undone.import_id IS NULL THEN own.as_of ELSE undone.before_as_of END AS true_as_of,
@@ -26,8 +26,8 @@ KNOWN = text("""
         AND undone.source = :source AND undone.undone_as_of = own.as_of
 """)
 
-# The totals that this transaction has changed, with what they were. The figure before may be one that undoing an import
-# put back: its moment is then the one that it had first.
+# Records the totals that this transaction changed, before and after. If undoing an import restored the figure before,
+# its `as_of` is recorded as it first was.
 KEEP_CHANGED = text("""
     INSERT INTO import_days (brand_id, campaign_id, day, import_id, source, before_micros, before_as_of, after_micros,
         as_of)
@@ -50,7 +50,7 @@ KEEP_CHANGED = text("""
     ON CONFLICT DO NOTHING
 """)
 
-# Campaigns' days that imports of an account set, and that are not zero yet, within a range of days.
+# Campaign days within a range that earlier imports of an account set, and whose totals are not 0.
 SET_EARLIER = text("""
     SELECT DISTINCT own.campaign_id, own.day, campaigns.external_id, own.total_micros, own.as_of
     FROM imports
@@ -63,7 +63,7 @@ SET_EARLIER = text("""
     ORDER BY campaigns.external_id, own.day
 """)
 
-# The days of an import whose totals are still the ones that it set, or that undoing later imports put back.
+# The days of an import that still have its totals, or have them again after later imports were undone.
 STILL_SET = text("""
     SELECT ours.campaign_id, ours.day, COALESCE(ours.before_micros, 0) AS before_micros, own.as_of
     FROM import_days AS ours
@@ -79,7 +79,7 @@ STILL_SET = text("""
 
 NOT_UNDONE = text("SELECT count(*) FROM import_days WHERE import_id = :import_id AND undone_as_of IS NULL")
 
-# The days of an import whose totals this transaction has put back.
+# Marks the days of an import whose totals this transaction restored.
 NOTE_UNDONE = text("""
     UPDATE import_days SET undone_as_of = total.as_of FROM reported_totals AS total
     WHERE import_days.import_id = :import_id AND import_days.undone_as_of IS NULL
@@ -91,9 +91,10 @@ NOTE_UNDONE = text("""
 
 
 class KnownDay(NamedTuple):
-    """What is known of a campaign's day: `own_micros` of the source, None for none; `spent_micros` of all.
+    """The present figures of a campaign day.
 
-    `as_of` is the moment that a newer total has to pass; `true_as_of` the one of the figure, as the file said it.
+    `own_micros`: the source's total, None if it has none. `spent_micros`: the counter, with all sources. `as_of`: a new
+    total must be newer than this. `true_as_of`: the `as_of` that the figure first had, before imports were undone.
     """
 
     own_micros: int | None
@@ -103,7 +104,7 @@ class KnownDay(NamedTuple):
 
 
 class SetDay(NamedTuple):
-    """A campaign's day with the total that its source gave it."""
+    """A campaign day with its present total, set by an earlier import."""
 
     campaign_id: int
     day: date
@@ -113,7 +114,7 @@ class SetDay(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """A campaign's day of an import, and the total to put back; `as_of` is the moment of the total that stands."""
+    """A campaign day of an import, and the total to restore (0 for none). `as_of` is that of the present total."""
 
     campaign_id: int
     day: date
@@ -124,7 +125,7 @@ class Restored(NamedTuple):
 def known(
     connection: Connection, source: str, keys: Sequence[tuple[int, int, date]]
 ) -> dict[tuple[int, date], KnownDay]:
-    """What is known of days, given as (brand, campaign, day), by (campaign, day)."""
+    """The present figures of days, given as (brand id, campaign id, day), by (campaign id, day)."""
     brand_ids, campaign_ids, days = zip(*keys, strict=True) if keys else ((), (), ())
     columns = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "days": array_of(days)}
     rows = connection.execute(KNOWN, columns | {"source": source})
@@ -144,7 +145,7 @@ def keep_changed(
     campaign_ids: Iterable[int],
     days: Iterable[date],
 ) -> None:
-    """Keeps what this transaction has changed of the source's totals, before and after."""
+    """Records for an import the source's totals that this transaction changed, before and after."""
     chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "days": array_of(days)}
     connection.execute(KEEP_CHANGED, chosen | {"import_id": import_id, "source": source})
 
@@ -157,7 +158,10 @@ def set_earlier(
     range_of_days: tuple[date, date],
     as_of: datetime,
 ) -> list[SetDay]:
-    """The campaigns' days that earlier imports of the account set to something, within a range of days."""
+    """The campaign days within a range (first, last) that earlier imports of the account set, and that are not 0.
+
+    Leaves out totals that are not older than `as_of`.
+    """
     parameters = {
         "platform": platform,
         "account": account,
@@ -170,16 +174,16 @@ def set_earlier(
 
 
 def still_set(connection: Connection, import_id: int) -> list[Restored]:
-    """The days of an import whose totals are still its own."""
+    """The days of an import that still have its totals, and were not undone."""
     return [Restored(*row) for row in connection.execute(STILL_SET, {"import_id": import_id})]
 
 
 def not_undone(connection: Connection, import_id: int) -> int:
-    """How many days of an import nobody has put back."""
+    """The number of days of an import that were not undone."""
     return int(connection.execute(NOT_UNDONE, {"import_id": import_id}).scalar_one())
 
 
 def note_undone(connection: Connection, import_id: int, campaign_ids: Iterable[int], days: Iterable[date]) -> None:
-    """Notes under which moments this transaction has put back the totals of an import's days."""
+    """Marks the days of an import that this transaction restored, each with the `as_of` of its restored total."""
     chosen = {"campaign_ids": array_of(campaign_ids), "days": array_of(days)}
     connection.execute(NOTE_UNDONE, chosen | {"import_id": import_id})

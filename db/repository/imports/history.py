@@ -1,4 +1,4 @@
-"""Imports: each file that changed totals, how far its import came, and its skipped rows."""
+"""Stores imports: each file that changed totals, the result of its import, and its skipped rows."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ ADD_SKIPPED = text("""
 
 SKIPPED = text("SELECT line, cell, reason FROM import_skipped_rows WHERE import_id = :id ORDER BY place")
 
-# The imports of the same bytes, the newest first.
+# The imports of files with the same content, newest first.
 OF_CONTENT = text("""
     SELECT id, imported_at, imported_by, as_of, status FROM imports WHERE sha256 = :sha256 ORDER BY id DESC
 """)
@@ -62,7 +62,7 @@ MAX_CELL = 200
 
 @dataclass(frozen=True)
 class NewImport:
-    """What is known of an import before its first total is counted; see `db.models.imports.Import`."""
+    """An import before its first total is counted. `db.models.imports.Import` describes the fields."""
 
     platform: str
     account: str | None
@@ -85,7 +85,7 @@ class NewImport:
 
 @dataclass(frozen=True)
 class Earlier:
-    """An earlier import of the same bytes."""
+    """An earlier import of a file with the same content."""
 
     id: int
     imported_at: datetime
@@ -95,7 +95,7 @@ class Earlier:
 
 
 def begin(connection: Connection, new: NewImport) -> int:
-    """Writes down an import that is about to count its totals; returns its id."""
+    """Stores an import before it counts its totals; returns its id."""
     row = vars(new) | {
         "brand_ids": list(new.brand_ids),
         "options": json.dumps(dict(new.options)),
@@ -114,13 +114,13 @@ def end(
     rejected: int,
     skipped_rows: int,
 ) -> None:
-    """Notes what an import came to: `done`, or `partial` where a locked brand kept some of its totals out."""
+    """Stores the result of an import: `done`, or `partial` if a locked brand prevented some totals, and the counts."""
     counts = {"taken": taken, "nothing_new": nothing_new, "rejected": rejected, "skipped_rows": skipped_rows}
     connection.execute(END, counts | {"id": import_id, "status": status})
 
 
 def add_skipped(connection: Connection, import_id: int, rows: Sequence[tuple[int, str, str]]) -> None:
-    """Keeps the rows that were left out, each as (line, cell, reason)."""
+    """Stores the skipped rows of a file, each as (line, cell, reason)."""
     lines, cells, reasons = zip(*rows, strict=True)
     columns = {
         "lines": list(lines),
@@ -131,22 +131,22 @@ def add_skipped(connection: Connection, import_id: int, rows: Sequence[tuple[int
 
 
 def skipped(connection: Connection, import_id: int) -> list[dict[str, Any]]:
-    """The rows of an import that were left out, in the order of the file."""
+    """The skipped rows of an import, in the order of the file."""
     return plain(connection.execute(SKIPPED, {"id": import_id}))
 
 
 def of_content(connection: Connection, sha256: str) -> list[Earlier]:
-    """The imports of the same bytes, the newest first."""
+    """The imports of files with this SHA-256, newest first."""
     return [Earlier(*row) for row in connection.execute(OF_CONTENT, {"sha256": sha256})]
 
 
 def newest(connection: Connection, *, before: int = MAX_ID, limit: int = 50) -> list[dict[str, Any]]:
-    """Imports with ids below `before`, the newest first."""
+    """One page of imports with ids below `before`, newest first."""
     return plain(connection.execute(NEWEST, {"before": before, "limit": limit}))
 
 
 def one(connection: Connection, import_id: int) -> dict[str, Any]:
-    """One import. Raises InvalidValue where there is none."""
+    """The import with this id. Raises InvalidValue if there is none."""
     rows = plain(connection.execute(ONE, {"id": import_id})) if 0 < import_id <= MAX_ID else []
     if not rows:
         raise InvalidValue("import", f"there is no import {import_id}")
@@ -154,5 +154,5 @@ def one(connection: Connection, import_id: int) -> dict[str, Any]:
 
 
 def note_undone(connection: Connection, import_id: int, by: str, at: datetime) -> None:
-    """Notes who undid an import, and when."""
+    """Marks an import as undone by the author `by` at `at`."""
     connection.execute(NOTE_UNDONE, {"id": import_id, "by": by, "at": at})

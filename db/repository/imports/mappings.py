@@ -1,4 +1,4 @@
-"""Options that people chose for layouts of files, offered to the next file of the layout."""
+"""Stores the options that people chose for file layouts, to offer them for the next file of the same layout."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ OF = text("SELECT settled, settled_by, settled_at FROM import_mappings WHERE lay
 
 
 class Settled(NamedTuple):
-    """The options that somebody chose for a layout, by the names that `ReadOptions` gives them."""
+    """The options chosen for a layout, by field name of `ReadOptions`, with their author and time."""
 
     options: Mapping[str, Any]
     by: str
@@ -27,12 +27,12 @@ class Settled(NamedTuple):
 
 
 def keep(connection: Connection, layout: str, options: Mapping[str, Any], by: str, at: datetime) -> None:
-    """Remembers the options for the layout."""
+    """Stores the options for the layout; does nothing if they have not changed."""
     row = {"layout": layout, "settled": json.dumps(dict(options)), "settled_by": by, "settled_at": at}
     connection.execute(KEEP, row)
 
 
 def of_layout(connection: Connection, layout: str) -> Settled | None:
-    """The options remembered for the layout."""
+    """The options stored for the layout; None if there are none."""
     row = connection.execute(OF, {"layout": layout}).first()
     return None if row is None else Settled(*row)

@@ -1,4 +1,4 @@
-"""Files that people uploaded, kept until they are imported, discarded, or a day old."""
+"""Stores uploaded files until they are imported, discarded, or a day old."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -21,7 +21,7 @@ KEPT_FOR: Final = timedelta(days=1)
 
 
 class Upload(NamedTuple):
-    """A file that waits for its confirmation."""
+    """An uploaded file that waits for a person to confirm its import."""
 
     id: int
     file_name: str
@@ -31,18 +31,18 @@ class Upload(NamedTuple):
 
 
 def add(connection: Connection, file_name: str, content: bytes, by: str, at: datetime) -> int:
-    """Keeps an uploaded file; returns its id. Those that are over KEPT_FOR old go."""
+    """Stores an uploaded file and returns its id. Deletes files older than KEPT_FOR."""
     connection.execute(REMOVE, {"id": 0, "earliest": at - KEPT_FOR})
     row: dict[str, Any] = {"file_name": file_name, "content": content, "by": by, "at": at}
     return int(connection.execute(ADD, row).scalar_one())
 
 
 def one(connection: Connection, upload_id: int, at: datetime) -> Upload | None:
-    """The uploaded file; None where it is gone."""
+    """The uploaded file; None if it was deleted or is older than KEPT_FOR."""
     row = connection.execute(ONE, {"id": upload_id, "earliest": at - KEPT_FOR}).first()
     return None if row is None else Upload(row.id, row.file_name, bytes(row.content), row.modified_at, row.uploaded_by)
 
 
 def remove(connection: Connection, upload_id: int, at: datetime) -> None:
-    """Forgets an uploaded file, and those that are over KEPT_FOR old."""
+    """Deletes an uploaded file, and all files older than KEPT_FOR."""
     connection.execute(REMOVE, {"id": upload_id, "earliest": at - KEPT_FOR})

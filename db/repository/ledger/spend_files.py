@@ -1,4 +1,4 @@
-"""Files in the spend folder: what was seen and imported of each, and why some were not imported."""
+"""The files of the spend folder: which versions were seen and imported, and why some were not imported."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -50,7 +50,7 @@ FileKey = tuple[str, str]
 
 
 class Problem(NamedTuple):
-    """Why a version of a file, under its options, was not imported, and when that was tried last."""
+    """Why a version of a file was not imported (`words`), and when the import was last tried (`since`)."""
 
     words: str
     version: str
@@ -58,7 +58,10 @@ class Problem(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The version last seen and since when it is that one; the version last imported; what keeps it from being."""
+    """A file's version when last seen, since when it has it, the version last imported, and the present problem.
+
+    The last two are None if there is none.
+    """
 
     version: str
     unchanged_since: datetime
@@ -67,7 +70,7 @@ class Seen(NamedTuple):
 
 
 def all_seen(connection: Connection) -> dict[FileKey, Seen]:
-    """Every file that was there at the last look."""
+    """Every file that the last scan of the folder found."""
     return {
         (row.platform, row.name): Seen(
             row.version,
@@ -80,28 +83,28 @@ def all_seen(connection: Connection) -> dict[FileKey, Seen]:
 
 
 def keep(connection: Connection, key: FileKey, version: str, at: datetime) -> None:
-    """Notes that the file was seen in a version for the first time."""
+    """Records that the file was first seen in this version at `at`."""
     parameters = {"platform": key[0], "name": key[1], "version": version, "unchanged_since": at}
     connection.execute(KEEP, parameters)
 
 
 def keep_imported(connection: Connection, key: FileKey, version: str, sha256: str) -> None:
-    """Notes that a version of the file was imported whole, or that its content was before; it has no problem."""
+    """Records that this version was imported completely, or an earlier file with its content; clears its problem."""
     connection.execute(KEEP_IMPORTED, {"platform": key[0], "name": key[1], "version": version, "sha256": sha256})
 
 
 def keep_problem(connection: Connection, key: FileKey, version: str, words: str, at: datetime) -> None:
-    """Notes why a version of the file was not imported."""
+    """Records why a version of the file was not imported."""
     row = {"platform": key[0], "name": key[1], "version": version, "problem": words[:MAX_PROBLEM], "at": at}
     connection.execute(KEEP_PROBLEM, row)
 
 
 def forget(connection: Connection, gone: Collection[FileKey]) -> None:
-    """Forgets files that are no longer there, so that one of the same name is new again."""
+    """Deletes the records of removed files, so that a later file of the same name counts as new."""
     platforms, names = zip(*gone, strict=True)
     connection.execute(FORGET, {"platforms": list(platforms), "names": list(names)})
 
 
 def problems(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:
-    """The files that were not imported, with the reasons, the newest first."""
+    """The files that were not imported, with the reasons, newest first."""
     return plain(connection.execute(PROBLEMS, {"limit": limit}))
