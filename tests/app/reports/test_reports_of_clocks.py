@@ -94,7 +94,7 @@ def test_month_with_a_sum_beyond_a_bigint_is_reported_and_listed(world: World) -
     assert {limit["overspend_micros"] for limit in content["limits"]} == {3 * MAX_BIGINT - 10, 3 * MAX_BIGINT - 20}
 
 
-# --- the sweep
+# --- refresh
 
 
 def refreshed() -> dict[str, Any]:
