@@ -25,7 +25,7 @@ MALLOPT = {-8: 1, -3: 131_072, -1: 1_000_000}
 By default glibc makes an arena for each thread, which increases a worker's memory by half.
 """
 
-CONNECTIONS_TRUSTED_SECONDS = 1.0
+PING_GRACE_SECONDS = 1.0
 """Seconds without a ping after the last use of a connection; if it was lost meanwhile, the message is retried."""
 
 IDLE_MS = 2_000
@@ -74,7 +74,7 @@ def work(child: "Child") -> None:
     with suppress(AttributeError, OSError):  # the C library is not glibc
         for number, value in MALLOPT.items():
             ctypes.CDLL(None).mallopt(number, value)
-    PingGrace.seconds = CONNECTIONS_TRUSTED_SECONDS
+    PingGrace.seconds = PING_GRACE_SECONDS
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     threading.excepthook = exit_when_thread_dies
