@@ -79,14 +79,14 @@ def undo_import(import_id: ImportArgument, yes: Yes = False, dry_run: DryRun = F
     elif dry_run:
         console.print("[dim]dry run: nothing was changed[/dim]")
     else:
-        console.print(f"import {import_id} is undone")
+        console.print(f"{escape(wanted.sentence(is_done=True))}.", highlight=False, soft_wrap=True)
 
 
 def _agree(*, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InvalidValue("--yes", "missing, and nobody can be asked here. Nothing was changed")
+        raise InvalidValue("--yes", "required, since standard input is not a terminal. Nothing was changed")
     if not typer.confirm("Undo it?"):
         console.print("Nothing was changed.")
         raise typer.Exit(FOUND_EXIT)

@@ -1,0 +1,48 @@
+"""`spendgate import` of files in the layouts of real platforms: exact, refused or asked about; once only."""
+
+from tests.app.imports.real_files import AT, NEEDS_CONSENT, RealFile, counters, real_files, state
+from tests.cli.conftest import Spendgate
+from tests.cli.shell import CommandResult
+from tests.world import World
+
+
+def imported(spendgate: Spendgate, file: RealFile) -> CommandResult:
+    """Imports a file into a brand of its own currency and zone."""
+    options = ["--name-as-id"] if file.names_are_ids else []
+    brand = f"{file.currency} {file.zone}"
+    into = ("--create-campaigns", "--brand", brand, "--time-zone", file.zone)
+    if file.currency == "USD":
+        into = (*into, "--currency", "USD")
+    return spendgate("import", str(file.path), "--platform", file.platform, *options, *into, "--json")
+
+
+def test_imports_each_real_file_exactly_or_not_at_all_and_again_changes_nothing(
+    world: World, spendgate: Spendgate
+) -> None:
+    world.set_clock(AT)
+    for file in real_files():
+        told = imported(spendgate, file)
+        counted = counters(world, file.canonical)
+        if file.is_taken:
+            assert told.code == 0, (file.name, told)
+            assert file.totals.items() <= counted.items(), file.name
+            assert told.data["sum_micros"] == sum(file.totals.values()), file.name
+        elif file.name in NEEDS_CONSENT:
+            assert told.code == 2, (file.name, told)
+            assert "falls by more than a tenth" in told.err
+        else:
+            assert told.code == 2 or told.data["warnings"], (file.name, told)
+        before = state(world)
+        again = imported(spendgate, file)
+        assert again.code == told.code, (file.name, again)
+        assert state(world) == before, file.name
+    world.verify()
+
+
+def test_a_file_without_ids_is_asked_about_and_names_the_option(world: World, spendgate: Spendgate) -> None:
+    world.set_clock(AT)
+    (file,) = [one for one in real_files() if one.name == "g07_google_names_only.csv"]
+    told = spendgate("import", str(file.path), "--json")
+    assert told.code == 2
+    assert told.data["readings"][0]["options"] == "--name-as-id"
+    assert "--name-as-id" in told.err
