@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("file_name", sa.Text(), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
-        sa.Column("modified_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("modified_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("uploaded_by", sa.Text(), nullable=False),
         sa.Column("uploaded_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_import_uploads")),
@@ -70,7 +70,7 @@ def _make_imports() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_imports")),
     )
     op.create_index("ix_imports_sha256", "imports", ["sha256"])
-    op.create_index("ix_imports_platform_account", "imports", ["platform", "account"])
+    op.create_index("ix_imports_account", "imports", ["account"])
 
 
 def _make_parts_of_imports() -> None:

@@ -33,7 +33,7 @@ class Import(Base):
         CheckConstraint("status IN ('running', 'partial', 'done', 'undone')", name="status_known"),
         CheckConstraint("(status = 'undone') = (undone_at IS NOT NULL)", name="undone_at_with_status"),
         Index("ix_imports_sha256", "sha256"),
-        Index("ix_imports_platform_account", "platform", "account"),
+        Index("ix_imports_account", "account"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -121,7 +121,7 @@ class ImportMapping(Base):
 
 
 class ImportUpload(Base):
-    """An uploaded file whose import is not confirmed yet."""
+    """An uploaded file whose import is not confirmed yet. `modified_at`: null if the browser did not send it."""
 
     __tablename__ = "import_uploads"
     __table_args__ = (Index("ix_import_uploads_uploaded_at", "uploaded_at"),)
@@ -129,6 +129,6 @@ class ImportUpload(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     file_name: Mapped[str] = mapped_column(Text)
     content: Mapped[bytes] = mapped_column(LargeBinary)
-    modified_at: Mapped[datetime] = mapped_column(Moment)
+    modified_at: Mapped[datetime | None] = mapped_column(Moment)
     uploaded_by: Mapped[str] = mapped_column(Text)
     uploaded_at: Mapped[datetime] = mapped_column(Moment)

@@ -22,6 +22,7 @@ from db.repository.imports.brands import BrandFacts
 from db.repository.imports.days import KnownDay, SetDay
 from db.repository.imports.history import Earlier
 from db.repository.ledger.accounts import find_campaigns
+from domain import platforms
 from domain.errors import InvalidValue
 from domain.fields import checked_currency, checked_name
 from domain.inputs import CampaignKey, CampaignMatch, KnownCampaign, campaign_on, is_held_now
@@ -30,6 +31,7 @@ from domain.periods import time_zone
 from runtime import clock
 
 KEYS_A_QUERY: Final = 5_000
+MAX_PLATFORM: Final = 150
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Target:
 class Plan:
     """What an import would change. `tally` counts the file's totals by what is known of each.
 
-    `source` is the one of its reported totals. `account`: the one that its campaigns are looked up in; None: any.
+    `platform`: as its campaigns spell it. `source` is the one of its reported totals. `account`: the one that its
+    campaigns are looked up in; None: any.
     `missing`: names of campaigns that are not known, by id. `new_brand`: the brand that would be made.
     `vanished`: campaigns' days that earlier files of the account set and this complete one has no more.
     """
@@ -58,6 +61,7 @@ class Plan:
     reading: Reading
     file_name: str
     target: Target
+    platform: str
     source: str
     account: str | None
     as_of: datetime
@@ -71,11 +75,6 @@ class Plan:
     earlier: tuple[Earlier, ...]
     warnings: tuple[str, ...] = ()
     sum_micros: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def platform(self) -> str:
-        """The platform's canonical name."""
-        return self.reading.platform
 
     @property
     def changes_nothing(self) -> bool:
@@ -115,8 +114,9 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
     earlier = tuple(history.of_content(connection, reading.sha256))
     as_of, as_of_source = _as_of(reading, modified_at, earlier)
     account = _account(connection, reading, target)
-    lookup = Lookup(connection, reading.platform, account)
-    compared = Compared(source_of(reading), as_of, reading.is_delta)
+    platform = _spelling(connection, reading)
+    lookup = Lookup(connection, platform, account)
+    compared = Compared(source_of(reading, platform), as_of, reading.is_delta)
     missing: dict[str, str] = {}
     brand_ids: set[int] = set()
     campaigns = 0
@@ -141,6 +141,7 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
         reading=reading,
         file_name=file_name,
         target=target,
+        platform=platform,
         source=compared.source,
         account=account,
         as_of=as_of,
@@ -150,16 +151,16 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
         known_campaigns=campaigns,
         missing=missing,
         tally=compared.tally,
-        vanished=_vanished(connection, reading, compared.source, as_of, target),
+        vanished=_vanished(connection, reading, compared, target.account or reading.account),
         earlier=earlier,
         warnings=(*reading.warnings, *warnings),
         sum_micros={_currency(reading, into): reading.totals.sum_micros},
     )
 
 
-def source_of(reading: Reading) -> str:
+def source_of(reading: Reading, platform: str) -> str:
     """The source of a file's totals: the platform, or for a file that adds to them the file itself."""
-    return f"{reading.platform} delta {reading.sha256[:20]}" if reading.is_delta else reading.platform
+    return f"{platform[:MAX_PLATFORM]} delta {reading.sha256[:20]}" if reading.is_delta else platform
 
 
 @dataclass
@@ -266,19 +267,32 @@ def _currency(reading: Reading, brands: tuple[BrandFacts, ...]) -> str:
     return reading.currency or (next(iter(found)) if len(found) == 1 else "")
 
 
-def _vanished(
-    connection: Connection, reading: Reading, source: str, as_of: datetime, target: Target
-) -> tuple[SetDay, ...]:
+def _vanished(connection: Connection, reading: Reading, compared: Compared, account: str | None) -> tuple[SetDay, ...]:
     """Days that a complete file no longer has, though earlier files of its account had them."""
-    account = target.account or reading.account
     if not reading.is_complete or reading.is_delta or account is None or reading.first_day is None:
         return ()
     assert reading.last_day is not None  # noqa: S101 - there is a first
     days = reading.stated_days or (reading.first_day, reading.last_day)
-    earlier = day_rows.set_earlier(connection, reading.platform, account, source, days, as_of)
+    earlier = day_rows.set_earlier(connection, account, compared.source, days, compared.as_of)
     campaigns = reading.totals.campaigns
     kept = reading.incomplete
     return tuple(
         one for one in earlier
         if one.day not in campaigns.get(one.external_id or "", {}) and (one.external_id, one.day) not in kept
     )  # fmt: skip
+
+
+def _spelling(connection: Connection, reading: Reading) -> str:
+    """The platform as the file's campaigns spell it; its canonical name where none of them is known.
+
+    Raises Refused where they spell it in several ways.
+    """
+    spelt = brand_rows.platforms_in_use(connection)
+    in_use = [one for one in spelt if platforms.canonical_or_lower(one) == reading.platform]
+    if not in_use or in_use == [reading.platform]:
+        return reading.platform
+    found = brand_rows.spellings_of(connection, in_use, reading.totals.campaigns)
+    if len(found) > 1:
+        told = f"its campaigns are known as campaigns of {' and of '.join(found)}, which is one platform"
+        raise Refused(told, f"give them the platform {reading.platform}")
+    return found[0] if found else reading.platform

@@ -46,8 +46,9 @@ class Undoing:
         if not self.restored:
             return f"There is nothing left to undo of import {self.import_id}, {self.file_name}"
         verb = "Put back" if is_done else "Puts back"
-        totals = counted(len(self.restored), "total")
-        return f"{verb} {totals} to what was known before import {self.import_id}, {self.file_name}"
+        totals = counted(len(self.restored) - self.rejected, "total")
+        refused = f"; {self.rejected:,} could not be, as rejected events say" if self.rejected else ""
+        return f"{verb} {totals} to what was known before import {self.import_id}, {self.file_name}{refused}"
 
     @property
     def note(self) -> str:

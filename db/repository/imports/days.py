@@ -58,7 +58,7 @@ SET_EARLIER = text("""
     JOIN reported_totals AS own
         ON own.source = import_days.source AND own.campaign_id = import_days.campaign_id AND own.day = import_days.day
     JOIN campaigns ON campaigns.id = own.campaign_id
-    WHERE imports.platform = :platform AND account = :account AND imports.source = :source
+    WHERE account = :account AND imports.source = :source
         AND import_days.day BETWEEN :first_day AND :last_day AND own.total_micros <> 0 AND own.as_of < :as_of
     ORDER BY campaigns.external_id, own.day
 """)
@@ -151,19 +151,13 @@ def keep_changed(
 
 
 def set_earlier(
-    connection: Connection,
-    platform: str,
-    account: str,
-    source: str,
-    range_of_days: tuple[date, date],
-    as_of: datetime,
+    connection: Connection, account: str, source: str, range_of_days: tuple[date, date], as_of: datetime
 ) -> list[SetDay]:
     """The campaign days within a range (first, last) that earlier imports of the account set, and that are not 0.
 
     Leaves out totals that are not older than `as_of`.
     """
     parameters = {
-        "platform": platform,
         "account": account,
         "source": source,
         "first_day": range_of_days[0],
