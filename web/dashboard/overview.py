@@ -7,6 +7,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 
 from db.replica import view
 from db.repository.enforcement import passes
+from db.repository.ledger import spend_files
 from db.repository.reading import dashboard, overview
 from web.dashboard.figures import brand_figures
 from web.dashboard.held import standings
@@ -16,6 +17,7 @@ from web.people import Looker
 BRANDS_A_PAGE = 50
 CHANGES_SHOWN = 12
 GROUPS_SHOWN = 3
+FILES_SHOWN = 10
 MAX_PAGE = 100_000
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -55,6 +57,7 @@ def brands_page(
             "tally": overview.tally(connection),
             "changes": dashboard.changes(connection, limit=CHANGES_SHOWN),
             "last_change": dashboard.last_change(connection),
+            "not_imported": spend_files.problems(connection, FILES_SHOWN),
         }
     context |= {
         "brands": brand_figures(rows, standing, at),

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -47,6 +47,11 @@ TEXTS: Final[Mapping[str, str]] = {
 }
 
 
+NO_TIME: Final = (
+    "nothing says when its figures were true, and the moment of the upload is taken: say it below if the file is older"
+)
+
+
 @dataclass(frozen=True)
 class Previewed:
     """A file under the options of the form: what it was read as and would change, or why it cannot be."""
@@ -89,7 +94,7 @@ def previewed(upload: Upload, query: Mapping[str, str]) -> Previewed:
         headings = headings_in(io.BytesIO(upload.content), options)
         reading = _read(upload, options)
         taken = {one.meaning: one.heading for one in reading.columns}
-        planned = plan(reading, upload.file_name, target_of(query), upload.modified_at)
+        planned = plan(reading, upload.file_name, target_of(query), _changed_at(upload))
     except Question as question:
         offer = offered(question, lambda choice: _read(upload, choice.apply(options)))
         return Previewed(headings, {}, brands, question=question, offer=offer)
@@ -99,7 +104,15 @@ def previewed(upload: Upload, query: Mapping[str, str]) -> Previewed:
 
 
 def _read(upload: Upload, options: ReadOptions) -> Reading:
-    return read_file(io.BytesIO(upload.content), upload.file_name, options, upload.modified_at)
+    """The reading; with a warning where nothing but the upload says when its figures were true."""
+    reading = read_file(io.BytesIO(upload.content), upload.file_name, options, _changed_at(upload))
+    if upload.modified_at is None and options.as_of is None and reading.as_of == upload.uploaded_at:
+        return replace(reading, as_of_source="the upload", warnings=(*reading.warnings, NO_TIME))
+    return reading
+
+
+def _changed_at(upload: Upload) -> datetime:
+    return upload.modified_at or upload.uploaded_at
 
 
 def options_of(query: Mapping[str, str]) -> ReadOptions:

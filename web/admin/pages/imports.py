@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from pathlib import PurePath
@@ -42,6 +43,7 @@ from web.admin.views import may_edit, write
 PAGE: Final = 50
 SHOWN_ROWS: Final = 100
 MAX_NAME: Final = 200
+MAX_DIGITS: Final = 14
 
 
 class Imports(CustomView):
@@ -62,13 +64,15 @@ class Imports(CustomView):
 
     async def _uploaded(self, request: Request) -> Response:
         _check(request)
-        sent = (await request.form()).get("file")
+        form = await request.form()
+        sent = form.get("file")
         content = await sent.read() if isinstance(sent, UploadFile) else b""
         if not isinstance(sent, UploadFile) or not sent.filename:
             flash(request, "Choose a file first.", "error")
             return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
         name = readable(PurePath(sent.filename.replace("\\", "/")).name)[:MAX_NAME] or "file"
-        upload_id = await write(request, lambda edit: _keep(name, content, edit))
+        modified_at = _modified_at(str(form.get("modified_ms") or ""))
+        upload_id = await write(request, lambda edit: _keep(name, content, modified_at, edit))
         there = request.url_for("admin:import-preview", upload_id=upload_id)
         return RedirectResponse(str(there), HTTPStatus.SEE_OTHER)
 
@@ -188,8 +192,16 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _keep(name: str, content: bytes, edit: Edit) -> int:
-    return committed(lambda connection: uploads.add(connection, name, content, edit.by, edit.at))
+def _keep(name: str, content: bytes, modified_at: datetime | None, edit: Edit) -> int:
+    known = None if modified_at is None else min(modified_at, edit.at)
+    return committed(lambda connection: uploads.add(connection, name, content, known, edit.by, edit.at))
+
+
+def _modified_at(milliseconds: str) -> datetime | None:
+    """The file's time of change, as the browser's script says it in milliseconds since 1970."""
+    if not milliseconds.isdecimal() or len(milliseconds) > MAX_DIGITS:
+        return None
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
 
 def _upload(upload_id: str) -> Upload:
