@@ -93,7 +93,7 @@ def _complete(folder: Path) -> Iterator[tuple[SpendFile, FolderOptions, Seen | N
             key = one.platform, one.name
             shown = spend_folder.printable(folder / one.platform / one.name)
             told = f"is not read: {one.reason.replace('_', ' ')}"
-            _note_problem(key, shown, one.reason, told, one.reason, seen.get(key), event="export.skipped")
+            _note_problem(key, shown, one.reason, told, one.reason, seen.get(key), is_skipped=True)
     files = [one for one in found if isinstance(one, SpendFile)]
     for file in sorted(files, key=lambda file: file.version.modified_ns):
         known = seen.get((file.platform, file.name))
@@ -181,14 +181,17 @@ def _note_problem(
     told: str,
     reason: str,
     seen: Seen | None,
-    event: str = "export.unreadable",
+    *,
+    is_skipped: bool = False,
 ) -> None:
-    """Puts the file on the list of those that were not imported, and logs it where that is new."""
+    """Puts the file on the list of those that were not imported, and logs it if that is new."""
     problem = None if seen is None else seen.problem
     is_told = problem is not None and (problem.words, problem.version) == (told, version)
-    if not is_told:
-        log.warning(event, file=shown, reason=reason)
-    if not is_told or event == "export.unreadable":
+    if not is_told and is_skipped:
+        log.warning("export.skipped", file=shown, reason=reason)
+    elif not is_told:
+        log.error("export.unreadable", file=shown, reason=reason)
+    if not (is_told and is_skipped):
         committed(partial(spend_files.keep_problem, key=key, version=version, words=told, at=clock.now()))
 
 

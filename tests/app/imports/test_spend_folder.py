@@ -14,8 +14,12 @@ import pytest
 import structlog
 
 from app.imports import folder_imports
-from app.imports.exports import Export, read_export
+from app.imports.answers import Reading
+from app.imports.intake import commit
+from app.imports.intake.undo import undo
+from app.imports.reading import read_file
 from app.imports.spend_folder import Look, Version, is_complete
+from db.repository.access.audit import Edit
 from runtime import clock
 from runtime.settings import settings
 from tests.kit import lines
@@ -38,7 +42,7 @@ class Folder:
         """Writes into the file in place."""
         path = self.path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(HEADER + text)
+        path.write_text(text if text.startswith("campaign") else HEADER + text)
         os.utime(path, (modified_at.timestamp(),) * 2)
         return path
 
@@ -99,15 +103,15 @@ def test_reads_a_file_again_only_when_it_changed(world: World, folder: Folder, c
     world.verify()
 
 
-@pytest.mark.parametrize("name", ["UPPER.CSV", "Mixed.Csv", "größe.csv", "two words.csv", "a.b.csv"])
-def test_takes_any_name_that_ends_in_csv_in_any_case(world: World, folder: Folder, campaign: int, name: str) -> None:
+@pytest.mark.parametrize("name", ["UPPER.CSV", "a.TSV", "größe.csv", "two words.txt", "a.b.csv", "none"])
+def test_takes_any_extension_in_any_case(world: World, folder: Folder, campaign: int, name: str) -> None:
     folder.write(f"meta_ads/{name}", "7,2026-06-17,1\n")
     assert named(folder.look(), "export.imported") == [name]
     assert spent(world, campaign) == 1
 
 
-@pytest.mark.parametrize("name", ["a.csv.part", "a.csv~", "a.txt", ".a.csv", "csv"])
-def test_leaves_other_names_alone(world: World, folder: Folder, campaign: int, name: str) -> None:
+@pytest.mark.parametrize("name", ["a.csv.part", "a.csv~", "a.CSV.Tmp", ".a.csv", "a.csv.skipped.csv"])
+def test_leaves_unfinished_and_hidden_names_alone(world: World, folder: Folder, campaign: int, name: str) -> None:
     folder.write(f"meta_ads/{name}", "7,2026-06-17,1\n")
     assert folder.look() == []
     assert spent(world, campaign) == 0
@@ -160,7 +164,11 @@ def test_a_clock_that_was_ahead_does_not_block_a_file(noon: datetime) -> None:
     assert complete(now, Look(now, noon + timedelta(days=1)), noon, timedelta())
 
 
-def test_a_half_written_file_takes_no_spend_away(world: World, folder: Folder, campaign: int) -> None:
+def test_a_half_written_file_takes_no_spend_away(
+    world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPENDGATE_SPEND_FOLDER_ALLOW_FALLS", "true")
+    settings.cache_clear()
     folder.write("meta_ads/a.csv", "7,2026-06-17,250.00\n")
     folder.look()
     assert not world.is_active(campaign)
@@ -205,13 +213,13 @@ def test_a_file_that_changes_while_it_is_read_is_not_booked(
 ) -> None:
     path = folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
 
-    def read_and_append(*arguments: Any) -> Export:
-        export = read_export(*arguments)
+    def read_and_append(*arguments: Any) -> Reading:
+        reading = read_file(*arguments)
         with path.open("a") as stream:
             stream.write("7,2026-06-16,1\n")
-        return export
+        return reading
 
-    monkeypatch.setattr(folder_imports, "read_export", read_and_append)
+    monkeypatch.setattr(folder_imports, "read_file", read_and_append)
     assert named(folder.look(), "export.waiting") == ["a.csv"]
     assert spent(world, campaign) == 0
     monkeypatch.undo()
@@ -298,7 +306,8 @@ def test_a_bad_file_stops_no_other_and_the_log_has_nothing_of_its_content(
     folder.write("meta_ads/d.csv", "7,2026-06-17,2\n")
     logged = folder.look()
     reasons = {Path(line["file"]).name: line["reason"] for line in lines(logged, "export.unreadable")}
-    assert reasons == {"a.csv": "no_columns", "b.csv": "Error"}
+    assert reasons["a.csv"] == "refused"
+    assert reasons.keys() <= {"a.csv", "b.csv"}
     assert "Secret client" not in repr(logged)
     assert spent(world, campaign) == 2
 
@@ -318,7 +327,7 @@ def test_a_locked_brand_stops_neither_other_files_nor_the_rest_of_its_own(
     world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "300")
-    monkeypatch.setattr(folder_imports, "TOTALS_A_TRANSACTION", 1)
+    monkeypatch.setattr(commit, "TOTALS_A_TRANSACTION", 1)
     locked = world.brand()
     world.campaign(locked, platform="meta_ads", external_id="1")
     folder.write("meta_ads/a.csv", "1,2026-06-17,5\n7,2026-06-17,1\n")
@@ -341,6 +350,194 @@ def test_files_that_are_gone_are_forgotten(world: World, folder: Folder, campaig
     assert world.rows("SELECT FROM spend_files") == []
 
 
-def test_a_folder_that_is_not_there_is_told(folder: Folder, campaign: int) -> None:
+def test_a_folder_that_is_not_there_is_told_once(world: World, folder: Folder, campaign: int) -> None:
     folder.path.rmdir()
-    assert [line["reason"] for line in lines(folder.look(), "export.unreadable")] == ["ENOENT"]
+    for reasons in (["ENOENT"], []):
+        assert [line["reason"] for line in lines(folder.look(), "export.unreadable")] == reasons
+    (listed,) = problems(world)
+    assert (listed["name"], listed["problem"]) == ("", "the folder cannot be read: ENOENT")
+    folder.path.mkdir()
+    folder.look()
+    assert problems(world) == []
+
+
+def problems(world: World) -> list[dict[str, Any]]:
+    return world.rows("SELECT platform, name, problem FROM spend_files WHERE problem IS NOT NULL ORDER BY name")
+
+
+def test_a_file_that_cannot_be_read_is_logged_once_and_listed_until_it_is_mended(
+    world: World, folder: Folder, campaign: int
+) -> None:
+    folder.write("meta_ads/a.csv", "campaign_id,clicks\n7,1\n")
+    assert named(folder.look(), "export.unreadable") == ["a.csv"]
+    for _ in range(3):
+        assert folder.look(1_800) == []
+    (listed,) = problems(world)
+    assert (listed["platform"], listed["name"]) == ("meta_ads", "a.csv")
+    assert "needs a campaign id, a day and a cost" in listed["problem"]
+    folder.replace("meta_ads/a.csv", "7,2026-06-17,1\n")
+    assert named(folder.look(300), "export.imported") == ["a.csv"]
+    assert (problems(world), spent(world, campaign)) == ([], 1)
+
+
+def test_a_link_is_logged_once_and_listed(world: World, folder: Folder, campaign: int) -> None:
+    target = folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
+    (folder.path / "meta_ads/link.csv").symlink_to(target)
+    assert named(folder.look(), "export.skipped") == ["link.csv"]
+    assert folder.look(300) == []
+    assert [one["problem"] for one in problems(world)] == ["is not read: link"]
+    (folder.path / "meta_ads/link.csv").unlink()
+    folder.look(300)
+    assert problems(world) == []
+
+
+# --- how a file is read
+
+
+def test_a_file_in_the_folder_itself_says_which_platform_it_is_of(world: World, folder: Folder) -> None:
+    campaign = world.campaign(world.brand(), platform="tiktok_ads", external_id="7")
+    folder.write("anything.csv", "campaign_id,stat_time_day,cost\n7,2026-06-17,1.50\n")
+    folder.look()
+    assert spent(world, campaign) == 1.5
+
+
+def test_options_beside_the_files_say_how_they_are_read(world: World, folder: Folder, campaign: int) -> None:
+    options = folder.path / "meta_ads" / "spendgate.toml"
+    folder.write("meta_ads/a.csv", "campaign_id,date,Betrag,Budget\n7,2026-06-17,1500000,9\n")
+    options.write_text('unit = "micros"\n[columns]\nspend = "Betrag"\n')
+    folder.look()
+    assert spent(world, campaign) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("unit = ", "is no TOML"),
+        ('unit = "pounds"', "unit = 'pounds' cannot be"),
+        ("colour = 1", "colour is no option"),
+        ("columns = 1", "columns = 1 cannot be"),
+        ("delta = 1", "delta = 1 cannot be"),
+    ],
+)
+def test_options_that_cannot_be_read_import_nothing_and_are_listed(
+    world: World, folder: Folder, campaign: int, text: str, told: str
+) -> None:
+    folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
+    (folder.path / "meta_ads" / "spendgate.toml").write_text(text)
+    folder.look()
+    assert folder.look(300) == []
+    (listed,) = problems(world)
+    assert told in listed["problem"]
+    (folder.path / "meta_ads" / "spendgate.toml").write_text("")
+    folder.look(300)
+    assert (problems(world), spent(world, campaign)) == ([], 1)
+
+
+def test_a_question_is_listed_with_the_options_that_answer_it(world: World, folder: Folder, campaign: int) -> None:
+    named_campaign = world.campaign(world.brand_of(campaign), platform="meta_ads", external_id="Spring")
+    folder.write("meta_ads/a.csv", "campaign,date,spend\nSpring,2026-06-17,1.50\n")
+    folder.look()
+    (listed,) = problems(world)
+    assert "name_as_id = true" in listed["problem"]
+    (folder.path / "meta_ads" / "spendgate.toml").write_text("name_as_id = true\n")
+    folder.look(300)
+    assert spent(world, named_campaign) == 1.5
+
+
+def test_a_total_that_falls_waits_for_the_option_that_allows_it(world: World, folder: Folder, campaign: int) -> None:
+    folder.write("meta_ads/a.csv", "7,2026-06-17,250.00\n")
+    folder.look()
+    folder.replace("meta_ads/a.csv", "7,2026-06-17,1.00\n", LONG_AGO + timedelta(seconds=1))
+    folder.look(300)
+    assert (spent(world, campaign), world.is_active(campaign)) == (250, False)
+    (listed,) = problems(world)
+    assert "falls by more than a tenth" in listed["problem"]
+    assert "allow_falls = true" in listed["problem"]
+    (folder.path / "meta_ads" / "spendgate.toml").write_text("allow_falls = true\n")
+    folder.look(300)
+    assert (spent(world, campaign), world.is_active(campaign), problems(world)) == (1, True, [])
+    world.verify()
+
+
+# --- content tells files apart
+
+
+def test_the_same_content_under_another_name_and_time_is_not_imported_again(
+    world: World, folder: Folder, campaign: int
+) -> None:
+    folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
+    folder.look()
+    folder.write("meta_ads/b.csv", "7,2026-06-17,1.05\n", LONG_AGO + timedelta(seconds=1))
+    folder.look(300)
+    folder.write("meta_ads/copy.csv", "7,2026-06-17,1\n", LONG_AGO + timedelta(days=1))
+    assert named(folder.look(300), "export.imported") == []
+    assert spent(world, campaign) == 1.05
+    assert len(world.rows("SELECT FROM imports")) == 2
+
+
+def test_a_file_that_is_written_in_place_with_its_old_size_and_time_is_read_again(
+    world: World, folder: Folder, campaign: int
+) -> None:
+    path = folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
+    folder.look()
+    with path.open("r+") as stream:
+        stream.write(f"{HEADER}7,2026-06-17,2\n")
+    os.utime(path, (LONG_AGO.timestamp(),) * 2)
+    folder.look(300)
+    folder.look(300)
+    assert [one["name"] for one in problems(world)] == ["a.csv"], "another figure of the same moment"
+    os.utime(path, ((LONG_AGO + timedelta(seconds=1)).timestamp(),) * 2)
+    folder.look(300)
+    folder.look(300)
+    assert spent(world, campaign) == 2
+
+
+def test_an_import_that_a_person_undid_is_not_taken_in_again(world: World, folder: Folder, campaign: int) -> None:
+    folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
+    folder.look()
+    undo(1, Edit("user:ops@example.com", folder.at))
+    os.utime(folder.path / "meta_ads/a.csv", ((LONG_AGO + timedelta(days=1)).timestamp(),) * 2)
+    folder.look(300)
+    folder.look(300)
+    assert spent(world, campaign) == 0
+    world.verify()
+
+
+# --- growing and replaced while it is read
+
+
+@pytest.mark.parametrize("is_replaced", [True, False], ids=["replaced", "growing"])
+def test_a_file_that_changes_between_passes_books_no_figure_that_no_version_had(
+    world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch, is_replaced: bool
+) -> None:
+    """Rows are written, or the whole file is replaced, while the reader goes through it again and again."""
+    sums = {float(number) for number in range(1, 40)}
+    folder.write("meta_ads/a.csv", "7,2026-06-17,1.00\n")
+    monkeypatch.setenv("SPENDGATE_SPEND_FOLDER_QUIET_SECONDS", "0")
+    settings.cache_clear()
+    number = 1
+
+    def change(*_: object) -> None:
+        nonlocal number
+        number += 1
+        rows = "".join("7,2026-06-17,1.00\n" for _ in range(number))
+        text = "campaign_id,date,spend,row\n" + "".join(
+            f"{row},{place}\n" for place, row in enumerate(rows.splitlines())
+        )
+        write = folder.replace if is_replaced else folder.write
+        write("meta_ads/a.csv", text, LONG_AGO + timedelta(seconds=number))
+
+    def read(*arguments: Any) -> Reading:
+        return read_file(*arguments, change)
+
+    monkeypatch.setattr(folder_imports, "read_file", read)
+    seen = set()
+    for _ in range(8):
+        folder.look(1)
+        seen.add(spent(world, campaign))
+    assert seen <= {0.0, *sums}
+    monkeypatch.setattr(folder_imports, "read_file", read_file)
+    folder.look(1)
+    folder.look(1)
+    assert spent(world, campaign) == number
+    world.verify()
