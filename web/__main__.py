@@ -1,4 +1,4 @@
-"""`python -m web`: uvicorn, with its lines in our format."""
+"""`python -m web`: starts the web process with uvicorn, logging in Spendgate's format."""
 
 import resource
 import socket
@@ -20,22 +20,25 @@ from web.http.proxies import ANY, TrustedProxies
 from web.http.request_limits import MAX_PROBES
 
 GRACE_SECONDS = 20
-"""On SIGTERM, requests at work are given so long to end."""
+"""Seconds that requests in progress may still take after SIGTERM."""
 
 NOT_STARTED_EXIT = 3
 
 SPARE_CONNECTIONS: Final = 100
-"""Connections that may wait for a request although all requests and streams that may be at work are."""
+"""Idle connections accepted beyond the limits of requests, streams and probes in progress."""
 
 OTHER_FILES: Final = 500
-"""File descriptors for Postgres, Redis, files and libraries."""
+"""File descriptors reserved for Postgres, Redis, files and libraries."""
 
 
 class Server(uvicorn.Server):
-    """Ends the streams of open pages first, which would else be waited for; the pages connect again by themselves."""
+    """A uvicorn server that closes the event streams of open pages first; otherwise they would delay the shutdown.
+
+    The pages reconnect by themselves.
+    """
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Asks for the end, however many signals come: uvicorn's own breaks off requests at the second SIGINT."""
+        """Starts a graceful shutdown. Ignores further signals; uvicorn would abort requests at the second SIGINT."""
         del sig, frame
         self.should_exit = True
 
@@ -82,7 +85,7 @@ def main() -> int:
 
 
 def _refuse_any_proxy(read: Settings, host: str) -> None:
-    """Raises SettingsError for `*` beside a login: any client may then be taken for a proxy."""
+    """Raises SettingsError if `*` is trusted while the pages need a login: any client could then forge its address."""
     if TrustedProxies(read.trusted_proxies).trusts_any and not (read.open_dashboard and is_loopback(host)):
         raise SettingsError(
             f"SPENDGATE_TRUSTED_PROXIES: {ANY} lets whoever connects claim any address; "
@@ -91,12 +94,12 @@ def _refuse_any_proxy(read: Settings, host: str) -> None:
 
 
 def _max_waiting(read: Settings) -> int:
-    """As many as may have a request at work: each of them waits before and after it."""
+    """The limit of idle connections: one for each request that may be in progress, and some spare ones."""
     return read.max_connections + read.max_streams + MAX_PROBES + SPARE_CONNECTIONS
 
 
 def _connections(read: Settings) -> Any:
-    """Returns the connection class's factory, which uvicorn calls for each connection."""
+    """Returns the factory that uvicorn calls for each connection."""
     waiting = WaitingConnections(
         max_in_all=_max_waiting(read),
         max_per_address=read.max_connections_per_address,
@@ -107,7 +110,7 @@ def _connections(read: Settings) -> Any:
 
 
 def _allow_files(wanted: int) -> None:
-    """Raises the soft limit of open files, as far as the hard limit lets it."""
+    """Raises the soft limit of open files to `wanted`, or to the hard limit if that is lower."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:

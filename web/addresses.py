@@ -1,4 +1,4 @@
-"""Client addresses as limits count them."""
+"""Client addresses as the limits per address count them: each IPv4 address, each IPv6 /64."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -7,11 +7,11 @@ from typing import Final
 from starlette.types import Scope
 
 IPV6_PREFIX_LENGTH: Final = 64
-"""One subscriber is given a whole IPv6 /64, and may use any address of it."""
+"""Bits of an IPv6 address that are counted. A provider gives each subscriber a whole /64."""
 
 
 def parsed(host: str) -> IPv4Address | IPv6Address | None:
-    """The address, an IPv4 address where it was mapped into IPv6; None where the text is no address."""
+    """Parses an IP address; an IPv4-mapped IPv6 address becomes IPv4. Returns None if the text is not an address."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -21,9 +21,9 @@ def parsed(host: str) -> IPv4Address | IPv6Address | None:
 
 @lru_cache(maxsize=4_096)
 def counted_as(host: str) -> str:
-    """The name under which a host's requests are counted: an IPv4 address, or the /64 of an IPv6 address.
+    """The key under which a host's requests are counted: its IPv4 address, or the /64 of its IPv6 address.
 
-    Text that is no address, such as the name of a Unix socket, is counted as it is.
+    Other text, such as the name of a Unix socket, is its own key.
     """
     address = parsed(host)
     if isinstance(address, IPv6Address):
@@ -32,6 +32,6 @@ def counted_as(host: str) -> str:
 
 
 def client_of(scope: Scope) -> str:
-    """The name under which the request's client is counted."""
+    """The key under which the request's client is counted; empty if the address is unknown."""
     client = scope.get("client")
     return counted_as(client[0]) if client else ""

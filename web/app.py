@@ -1,4 +1,4 @@
-"""The web process: API, admin, dashboard, probes, in one application."""
+"""Builds the web application: API, admin, dashboard, metrics and probes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,24 +20,24 @@ from web.http.hosts import LoopbackNames
 from web.http.proxies import ProxyHeaders, TrustedProxies
 from web.http.request_limits import Bounds, RequestLimits
 from web.http.requests import RequestLines
-from web.http.static_files import KeptFiles
+from web.http.static_files import CachedFiles
 
 HERE = Path(__file__).parent
 MIN_COMPRESSED = 500
-"""Bytes of an answer that is worth compressing; streams of events never are, for they must not wait."""
+"""Bytes from which a response is compressed. Event streams never are: compression would delay their events."""
 
 COMPRESSION = 6
 
 
 @asynccontextmanager
 async def _bounded_threads(_app: FastAPI) -> AsyncIterator[None]:
-    """No more requests at work at once than there are connections for them."""
+    """Limits the threads that run requests to SPENDGATE_WEB_THREADS, so that each finds a database connection."""
     current_default_thread_limiter().total_tokens = settings().web_threads
     yield
 
 
 def create_app() -> FastAPI:
-    """The application, made by each web process for itself."""
+    """Builds the application; each web process calls it once."""
     app = FastAPI(
         title="Spendgate",
         version=metadata.version("spendgate"),
@@ -56,7 +56,7 @@ def create_app() -> FastAPI:
     for part in (overview, brand, changes, reports):
         app.include_router(part.router)
     site.mount(app)
-    app.mount("/static", KeptFiles(directory=HERE / "static"), name="static")
+    app.mount("/static", CachedFiles(directory=HERE / "static"), name="static")
     read = settings()
     app.add_middleware(BodyLimit, max_bytes=read.max_body_bytes, seconds=read.body_timeout_seconds)
     app.add_middleware(

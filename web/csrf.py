@@ -15,11 +15,11 @@ from starlette.responses import Response
 from starlette_admin.security.csrf import CSRFMiddleware
 
 MARK: Final = "m1."
-"""What a masked token begins with; the cookie's own, which scripts send, does not."""
+"""Prefix of a masked token. Scripts send the cookie's unmasked token, which lacks it."""
 
 
 def masked(token: str) -> str:
-    """The token under random bytes, which go with it. Nothing for nothing."""
+    """Masks a token: XORs it with random bytes and prepends these. An empty token stays empty."""
     if not token:
         return ""
     plain = token.encode()
@@ -29,7 +29,7 @@ def masked(token: str) -> str:
 
 
 def unmasked(token: str) -> str:
-    """The token that was masked; any other text as it is, for the signature to refuse."""
+    """Unmasks a token. Returns other text unchanged and malformed text as empty; the signature check refuses both."""
     if not token.startswith(MARK):
         return token
     try:
@@ -41,10 +41,10 @@ def unmasked(token: str) -> str:
 
 
 class MaskedTokens(CSRFMiddleware):
-    """The library's check, whose pages carry masked tokens."""
+    """The library's CSRF check, with masked tokens in pages."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        """Checks the token, and masks the one that pages are given."""
+        """Checks the submitted token, and gives pages a masked one."""
 
         async def call_with_masked(request: Request) -> Response:
             request.state.csrf_token = masked(request.state.csrf_token)

@@ -1,6 +1,6 @@
-"""Marks of the settings that people edit on a row: an edit is refused only after another edit.
+"""Marks (hashes) of the values that people edit on a row, to detect that somebody else edited it meanwhile.
 
-Enforcement, which may run at any time, makes no person's edit stale.
+Values that enforcement changes are left out, so enforcement never makes a person's edit stale.
 """
 
 import hashlib
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def digest(values: Mapping[str, Any]) -> str:
-    """A short text that differs where a value does."""
+    """A hash of the values, 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(dict(values), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def edit_mark(values: Mapping[str, Any], set_by_people: Collection[str]) -> str:
-    """The mark of those of the values that people set."""
+    """The hash of the values whose names are in `set_by_people`."""
     return digest({name: value for name, value in values.items() if name in set_by_people})

@@ -49,17 +49,17 @@ def note_request(method: str, route: str | None, status: int, seconds: float) ->
 
 
 class _State(Collector):
-    """Reads gauges from Postgres and the broker at each scrape; leaves an unreachable part out, and reports it down."""
+    """Reads gauges from Postgres and the broker at each scrape; an unreachable one is omitted and reported as down."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("spendgate_up", "Whether the part answered this scrape", labels=["part"])
-        for part, read, faults in _parts():
+        for source, read, faults in _sources():
             try:
-                found = list(read())
+                families = list(read())
             except faults:
-                found = []
-            up.add_metric([part], bool(found))
-            yield from found
+                families = []
+            up.add_metric([source], bool(families))
+            yield from families
         yield up
 
 
@@ -89,14 +89,14 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
 
 
 def _by_reason(waiting: list[tuple[str, int, int]]) -> dict[str, float]:
-    found: Counts[str] = Counts()
+    by_reason: Counts[str] = Counts()
     for reason, inputs, _ in waiting:
-        found[reason if reason in REASONS else OTHER] += inputs
-    return dict(found)
+        by_reason[reason if reason in REASONS else OTHER] += inputs
+    return dict(by_reason)
 
 
-def _gauge(name: str, told: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(name, told, labels=[label])
+def _gauge(name: str, help_text: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(name, help_text, labels=[label])
     for value_of, value in values.items():
         gauge.add_metric([value_of], value)
     return gauge
@@ -110,11 +110,11 @@ def _queues() -> Iterator[GaugeMetricFamily]:
     yield messages
 
 
-Part = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exception], ...]]
+Source = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exception], ...]]
 
 
-def _parts() -> tuple[Part, Part]:
-    """Each part's name, its reader, and the errors that mean it is unreachable."""
+def _sources() -> tuple[Source, Source]:
+    """Postgres and the broker: each one's name, its reader, and the errors that mean it is unreachable."""
     carrier = "rabbitmq" if settings().queue_is_rabbitmq else "redis"
     return ("postgres", _postgres, (DBAPIError, PoolTimeout)), (carrier, _queues, (BrokerConnectionError,))
 
@@ -126,5 +126,5 @@ registry.register(_State())
     "/metrics", summary="Metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}}
 )
 def metrics() -> Response:
-    """For Prometheus, in its text format."""
+    """All metrics in Prometheus' text format."""
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

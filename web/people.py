@@ -26,15 +26,15 @@ def signed_in(request: Request) -> Person | None:
     return access.signed_in(token) if token else None
 
 
-def may_look(request: Request) -> Person | None:
-    """The person, or None for anybody where the dashboard is open. Raises SignInFirst where it is not."""
+def viewer_of(request: Request) -> Person | None:
+    """The signed-in person; None if nobody is and the dashboard is open. Raises SignInFirst if it needs a login."""
     person = signed_in(request)
     if person is None and not settings().open_dashboard:
         raise SignInFirst
     return person
 
 
-Looker = Annotated[Person | None, Depends(may_look)]
+Viewer = Annotated[Person | None, Depends(viewer_of)]
 
 
 def sign_in_address(request: Request) -> str:
@@ -45,15 +45,15 @@ def sign_in_address(request: Request) -> str:
 
 
 def to_sign_in(request: Request, _error: Exception) -> Response:
-    """Redirects a browser to the login, and back afterwards; a script of an open page gets the order to reload."""
+    """Redirects to the login, which leads back afterwards. Scripts of an open page get 401 with HX-Redirect."""
     where = sign_in_address(request)
     if request.headers.get("HX-Request"):
         return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": where})
     return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
 
-def give_cookie(response: Response, session: Session, *, remember: bool, secure: bool) -> None:
-    """Lets the browser keep the session: until it is closed, or for as long as it holds."""
+def set_session_cookie(response: Response, session: Session, *, remember: bool, secure: bool) -> None:
+    """Stores the session in the browser: until the browser closes, or with `remember` until the session expires."""
     response.set_cookie(
         COOKIE,
         session.token,
@@ -64,6 +64,6 @@ def give_cookie(response: Response, session: Session, *, remember: bool, secure:
     )
 
 
-def take_cookie(response: Response, *, secure: bool) -> None:
-    """Lets the browser forget the session."""
+def delete_session_cookie(response: Response, *, secure: bool) -> None:
+    """Deletes the session's cookie from the browser."""
     response.delete_cookie(COOKIE, httponly=True, secure=secure, samesite="lax")

@@ -1,4 +1,4 @@
-"""Probes for operators and their tools: alive, ready."""
+"""Probes of the web process: `/healthz` (alive) and `/readyz` (ready)."""
 
 from typing import Final
 
@@ -19,18 +19,18 @@ router = APIRouter(tags=["probes"])
 
 THREADS: Final = 2
 _threads = CapacityLimiter(THREADS)
-"""Of the probes alone: they wait for no request at work."""
+"""Threads reserved for probes, so that they are answered while all other threads are busy."""
 
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """The process answers, also while all its threads wait."""
+    """Answers as long as the process runs, even if all its threads are busy."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses={503: {"description": "Postgres or the broker is away, or the tables are not there"}})
 async def readyz() -> JSONResponse:
-    """The process can do its work: Postgres has the tables, the broker answers."""
+    """Answers 200 if Postgres has the tables and the broker replies, else 503 with the faults."""
     faults = await run_sync(_faults, limiter=_threads)
     return JSONResponse({"status": "unavailable" if faults else "ok", **faults}, status_code=503 if faults else 200)
 

@@ -1,4 +1,4 @@
-"""Every error of the API as problem details (RFC 9457), with the field named where one is at fault."""
+"""Answers every error of the API as problem details (RFC 9457), naming the invalid fields."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -24,7 +24,7 @@ from domain.errors import InvalidValue
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
-FAULTS_TOLD = 20
+MAX_ERRORS_LISTED = 20
 FIELD_LENGTH = 200
 REFERENCES = "#/components/schemas/{model}"
 SENT_AS = {
@@ -34,7 +34,7 @@ SENT_AS = {
     "rejected event": "rejected_id",
     "platform account": "account_id",
 }
-"""What the rules name by its kind, as bodies, queries and paths name it."""
+"""Names of things in the domain's errors, and the field names by which requests send them."""
 
 
 class FieldProblem(BaseModel):
@@ -55,7 +55,7 @@ class ProblemDetails(BaseModel):
 
 
 class Problem(Exception):
-    """A refusal on its way to the caller. `headers` go with it."""
+    """Raised to answer a request with problem details. `headers` are added to the response."""
 
     def __init__(
         self, status: HTTPStatus, detail: str, *, field: str | None = None, headers: Mapping[str, str] | None = None
@@ -71,9 +71,11 @@ def answer(
     status: int, detail: str, errors: list[FieldProblem] | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """The response for a problem. Removes characters that UTF-8 cannot encode, since it may quote the input."""
-    told = [FieldProblem(field=printable(fault.field), message=printable(fault.message)) for fault in errors or []]
+    printable_errors = [
+        FieldProblem(field=printable(fault.field), message=printable(fault.message)) for fault in errors or []
+    ]
     title = HTTPStatus(status).phrase
-    problem = ProblemDetails(title=title, status=status, detail=printable(detail), errors=told)
+    problem = ProblemDetails(title=title, status=status, detail=printable(detail), errors=printable_errors)
     return JSONResponse(problem.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
 
 
@@ -93,7 +95,7 @@ def describe(app: FastAPI) -> None:
         described["components"]["schemas"].update(schemas["$defs"])
         return described
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this override
 
 
 def install(app: FastAPI) -> None:
@@ -123,18 +125,18 @@ def _invalid_value(_request: Request, error: Exception) -> Response:
 
 def _invalid_request(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler's own exception
-    found = [_field_problem(fault) for fault in error.errors()[:FAULTS_TOLD]]
-    return answer(HTTPStatus.UNPROCESSABLE_ENTITY, f"{found[0].field}: {found[0].message}", found)
+    problems = [_field_problem(fault) for fault in error.errors()[:MAX_ERRORS_LISTED]]
+    return answer(HTTPStatus.UNPROCESSABLE_ENTITY, f"{problems[0].field}: {problems[0].message}", problems)
 
 
 def _field_problem(fault: Mapping[str, Any]) -> FieldProblem:
-    if fault["type"] == "json_invalid":  # its place is a character's, not a field's
+    if fault["type"] == "json_invalid":  # its location is an offset in the text
         return FieldProblem(field="body", message=f"is not JSON: {fault['ctx']['error']}")
     return FieldProblem(field=_place(fault["loc"])[:FIELD_LENGTH], message=fault["msg"].removeprefix("Value error, "))
 
 
 def _place(steps: Sequence[int | str]) -> str:
-    """`body.limit_micros` is the field `limit_micros`; the body alone is `body`."""
+    """The field's name from its location: `limit_micros` for `body.limit_micros`; `body` for the whole body."""
     return ".".join(str(step) for step in steps[1:] or steps)
 
 
@@ -145,7 +147,7 @@ def _http_error(_request: Request, error: Exception) -> Response:
 
 def _server_away(_request: Request, error: Exception) -> Response:
     log.warning("http.server_away", error=type(error).__name__)
-    detail = "a server that this needs is away or busy; try again: what was counted already is not counted twice"
+    detail = "a server that this needs is away or busy; try again: spend already counted is not counted twice"
     if isinstance(error, NotEnqueued) and error.is_full:
         detail = "the queue is full; nothing was enqueued, send it again when it has drained"
     return answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
@@ -156,11 +158,14 @@ def _database_error(request: Request, error: Exception) -> Response:
     if isinstance(error, DataError):  # a value that no column can hold
         return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "a value cannot be stored")
     if isinstance(error, IntegrityError):
-        return answer(HTTPStatus.CONFLICT, "the tables refuse it: something else stands against it")
+        return answer(HTTPStatus.CONFLICT, "a rule of the database forbids it: it conflicts with another row")
     return unexpected(request, error)
 
 
 def unexpected(_request: Request, error: Exception) -> Response:
     """The answer to an unexpected error; its traceback goes to the log only."""
     log.error("http.failed", exc_info=error)
-    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "this is our fault; the log has its traceback by the request's id")
+    return answer(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "an unexpected error in the server; its log has the traceback under the request's id",
+    )

@@ -1,4 +1,4 @@
-"""How often somebody may ask: counted in Redis for all processes, in this one while there is none or it is away."""
+"""Rate limits, counted in Redis for all processes; counted in this process if Redis is unset or unreachable."""
 
 import threading
 import time
@@ -17,22 +17,23 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 FAILURES_AS_PERSON_FROM_ADDRESS: Final = RateLimitItemPerMinute(10, 15, "sign-in-failures")
-"""Failed logins in 15 minutes after which the next ones wait. Few for one address, so that whoever guesses elsewhere
-does not lock a person out; many over all addresses, so that nobody guesses from everywhere."""
+"""Failed logins of one person from one address in 15 minutes, after which further ones are refused. Low,
+because it locks nobody out at other addresses; the limit of a person over all addresses is higher."""
 FAILURES_FROM_ADDRESS: Final = RateLimitItemPerMinute(50, 15, "sign-in-failures-from-address")
 FAILURES_AS_PERSON: Final = RateLimitItemPerMinute(100, 15, "sign-in-failures-as-person")
 FAILURES_IN_KNOWN_BROWSER: Final = RateLimitItemPerMinute(10, 15, "sign-in-failures-in-known-browser")
-"""In place of the others where the person signed in before with this browser: nobody else's failures count there."""
+"""Replaces the other limits in a browser in which the person has signed in before, so that the failures of others do
+not lock the person out."""
 
 WRONG_KEYS_FROM_ADDRESS: Final = RateLimitItemPerMinute(60, 1, "wrong-keys-from-address")
-"""Wrong API keys a minute after which an address waits."""
+"""Wrong API keys from one address in a minute, after which further requests are refused."""
 
-_own_lock = threading.Lock()
-"""The library's storage in memory counts hits one after the other only."""
+_in_process_lock = threading.Lock()
+"""Guards the library's in-memory storage, which is not thread-safe."""
 
 
-class Standing(NamedTuple):
-    """Whether this request is within its rate, how many more are, and after how many seconds the window ends."""
+class RateStatus(NamedTuple):
+    """Whether the request is within its rate limit, how many more are allowed, and seconds until the window ends."""
 
     allowed: bool
     remaining: int
@@ -43,44 +44,46 @@ class Standing(NamedTuple):
 def _shared() -> RateLimiter:
     url = settings().redis_url
     if url is None:
-        return _own()
+        return _in_process()
     return SlidingWindowCounterRateLimiter(storage_from_string(url, key_prefix="spendgate-rates"))
 
 
 @lru_cache(maxsize=1)
-def _own() -> RateLimiter:
+def _in_process() -> RateLimiter:
     return SlidingWindowCounterRateLimiter(MemoryStorage())
 
 
-def hit(rate: RateLimitItem, who: str) -> Standing:
+def hit(rate: RateLimitItem, who: str) -> RateStatus:
     """Counts one request of the caller `who` against the rate."""
-    return _asked(_hit, rate, who)
+    return _with_fallback(_hit, rate, who)
 
 
-def give_back(rate: RateLimitItem, who: str) -> None:
+def uncount(rate: RateLimitItem, who: str) -> None:
     """Uncounts one request of the caller `who`."""
-    _asked(_given_back, rate, who)
+    _with_fallback(_uncount, rate, who)
 
 
-def _asked(work: Callable[[RateLimiter, RateLimitItem, str], Standing], rate: RateLimitItem, who: str) -> Standing:
+def _with_fallback(
+    call: Callable[[RateLimiter, RateLimitItem, str], RateStatus], rate: RateLimitItem, who: str
+) -> RateStatus:
     try:
-        return work(_shared(), rate, who)
+        return call(_shared(), rate, who)
     except redis.RedisError as error:
         log.warning("rates.redis_away", error=type(error).__name__)
-        with _own_lock:
-            return work(_own(), rate, who)
+        with _in_process_lock:
+            return call(_in_process(), rate, who)
 
 
-def _hit(limiter: RateLimiter, rate: RateLimitItem, who: str) -> Standing:
+def _hit(limiter: RateLimiter, rate: RateLimitItem, who: str) -> RateStatus:
     allowed = limiter.hit(rate, who)
-    return _standing(limiter, rate, who)._replace(allowed=allowed)
+    return _status(limiter, rate, who)._replace(allowed=allowed)
 
 
-def _given_back(limiter: RateLimiter, rate: RateLimitItem, who: str) -> Standing:
+def _uncount(limiter: RateLimiter, rate: RateLimitItem, who: str) -> RateStatus:
     limiter.hit(rate, who, cost=-1)
-    return _standing(limiter, rate, who)
+    return _status(limiter, rate, who)
 
 
-def _standing(limiter: RateLimiter, rate: RateLimitItem, who: str) -> Standing:
+def _status(limiter: RateLimiter, rate: RateLimitItem, who: str) -> RateStatus:
     resets_at, remaining = limiter.get_window_stats(rate, who)
-    return Standing(remaining > 0, remaining, max(1, round(resets_at - time.time())))  # noqa: TID251 - the library's clock
+    return RateStatus(remaining > 0, remaining, max(1, round(resets_at - time.time())))  # noqa: TID251 - the library's clock

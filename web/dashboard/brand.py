@@ -24,7 +24,7 @@ from web.dashboard.held import GROUPS_EXPLAINED, standings
 from web.dashboard.overview import Name, PageNumber
 from web.dashboard.pages import minute_now, not_found, page
 from web.dashboard.timelines import ticks, timeline, timeline_span
-from web.people import Looker
+from web.people import Viewer
 
 CAMPAIGNS_A_PAGE: Final = 50
 CHANGES_SHOWN: Final = 12
@@ -40,7 +40,7 @@ TimelineDays = Annotated[int, Query(ge=1, le=31)]
 @router.get("/brands/{brand_id}")
 def brand_page(
     request: Request,
-    person: Looker,
+    person: Viewer,
     brand_id: int,
     q: Name = "",
     status: Status = "",
@@ -84,7 +84,7 @@ def brand_page(
 
 
 @router.get("/campaigns/{campaign_id}")
-def campaign_page(request: Request, person: Looker, campaign_id: int, days: TimelineDays = 7) -> Response:
+def campaign_page(request: Request, person: Viewer, campaign_id: int, days: TimelineDays = 7) -> Response:
     """One campaign: why it serves or not, its budgets, and its history."""
     at = minute_now()
     with view() as connection:

@@ -22,7 +22,7 @@ from db.repository.reading import dashboard
 from domain.errors import InvalidValue
 from domain.inputs import MAX_ID
 from web.dashboard.pages import not_found, page, sentence, templates
-from web.people import Looker, may_look
+from web.people import Viewer, viewer_of
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ Id = Annotated[int | None, Query(ge=1, le=MAX_ID)]
 
 @router.get("/changes")
 def changes_page(
-    request: Request, person: Looker, brand_id: Id = None, campaign_id: Id = None, before: Id = None
+    request: Request, person: Viewer, brand_id: Id = None, campaign_id: Id = None, before: Id = None
 ) -> Response:
     """Every toggle with its reasons and figures, newest first, a page at a time."""
     with view() as connection:
@@ -161,7 +161,7 @@ def _changes_after(after: int, brand_id: int | None = None, campaign_id: int | N
 @router.get("/changes/stream", response_class=EventSourceResponse)
 async def stream(
     request: Request,
-    _person: Looker,
+    _person: Viewer,
     brand_id: Id = None,
     campaign_id: Id = None,
     after: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
@@ -177,7 +177,7 @@ async def stream(
         checked = monotonic()
         while (change := await _next(queue)) is not None:
             if monotonic() - checked > CHECK_SECONDS:
-                await to_thread.run_sync(may_look, request)  # who was signed out meanwhile hears no more
+                await to_thread.run_sync(viewer_of, request)  # who was signed out meanwhile hears no more
                 checked = monotonic()
             if change is NOTHING:
                 yield BEAT

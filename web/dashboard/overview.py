@@ -12,7 +12,7 @@ from db.repository.reading import dashboard, overview
 from web.dashboard.figures import brand_figures
 from web.dashboard.held import standings
 from web.dashboard.pages import STATIC, minute_now, page
-from web.people import Looker
+from web.people import Viewer
 
 BRANDS_A_PAGE = 50
 CHANGES_SHOWN = 12
@@ -35,7 +35,7 @@ def icon() -> Response:
 
 @router.get("/")
 def brands_page(
-    request: Request, person: Looker, q: Name = "", sort: Sort = "used", number: PageNumber = 1, archived: bool = False
+    request: Request, person: Viewer, q: Name = "", sort: Sort = "used", number: PageNumber = 1, archived: bool = False
 ) -> Response:
     """All brands, one page at a time, those nearest to their limits first."""
     at = minute_now()

@@ -34,7 +34,7 @@ from runtime import clock
 from runtime.formats import LOCALE
 from web.dashboard import plots
 from web.dashboard.pages import not_found, page, sentence, templates
-from web.people import Looker
+from web.people import Viewer
 
 MONTHS_LISTED: Final = 240
 LIMITS_SHOWN: Final = 60
@@ -94,7 +94,7 @@ templates.env.filters |= FILTERS
 
 
 @router.get("/brands/{brand_id}/reports/")
-def reports_page(request: Request, person: Looker, brand_id: int) -> Response:
+def reports_page(request: Request, person: Viewer, brand_id: int) -> Response:
     """The months that have a report, and the one that runs."""
     try:
         with view() as connection:
@@ -108,7 +108,7 @@ def reports_page(request: Request, person: Looker, brand_id: int) -> Response:
 
 
 @router.get("/brands/{brand_id}/reports/{month}.csv")
-def report_csv(request: Request, _person: Looker, brand_id: int, month: str, version: Version = None) -> Response:
+def report_csv(request: Request, _person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
     """The report as a table. It begins with a byte order mark: without one, Excel reads names by its own code page."""
     try:
         found, _ = _found(brand_id, month, version)
@@ -118,7 +118,7 @@ def report_csv(request: Request, _person: Looker, brand_id: int, month: str, ver
 
 
 @router.get("/brands/{brand_id}/reports/{month}.json")
-def report_json(request: Request, _person: Looker, brand_id: int, month: str, version: Version = None) -> Response:
+def report_json(request: Request, _person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
     """The report as it is stored."""
     try:
         found, _ = _found(brand_id, month, version)
@@ -128,7 +128,7 @@ def report_json(request: Request, _person: Looker, brand_id: int, month: str, ve
 
 
 @router.get("/brands/{brand_id}/reports/{month}")
-def report_page(request: Request, person: Looker, brand_id: int, month: str, version: Version = None) -> Response:
+def report_page(request: Request, person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
     """One month as a page that prints."""
     try:
         found, latest = _found(brand_id, month, version)

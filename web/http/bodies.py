@@ -1,4 +1,4 @@
-"""Request bodies: read whole, within a deadline and a size, before anything that others wait for is taken."""
+"""Reads each request body whole, within a deadline and a size limit, before the request takes shared resources."""
 
 from collections import Counter
 from http import HTTPStatus
@@ -17,23 +17,23 @@ from web.api.request.keys import CHALLENGE, NO_KEY
 API: Final = "/api/"
 FORMS: Final = "/admin/"
 UPLOADS: Final = "/admin/imports"
-"""The one form with a file, whose limit is that of batches."""
+"""The only form with a file; its size limit is that of batches."""
 
 BATCHES: Final = ("/api/spend/", "/api/reported-totals/")
-"""What takes thousands of inputs at once; every other body of the API is one small object."""
+"""Routes that take thousands of inputs in one body; every other body of the API is one small object."""
 
 MAX_API_BYTES: Final = 65_536
 MAX_FORM_BYTES: Final = 1_048_576
-MAX_HELD: Final = 16
-MAX_HELD_OF_ADDRESS: Final = 8
-"""Bodies of the greatest size that a process holds in memory at once, in all and of one client address."""
+MAX_BODIES_IN_MEMORY: Final = 16
+MAX_BODIES_OF_ADDRESS: Final = 8
+"""Memory for bodies in one process, in all and per client address, in multiples of the largest allowed body."""
 
 CLOSE: Final = {"Connection": "close"}
 RETRY_LATER: Final = {"Retry-After": "5"}
 
 
-class Refused(Exception):
-    """The body is not taken; `answer` says why."""
+class BodyRefused(Exception):
+    """The body is refused; `answer` is the response."""
 
     def __init__(self, answer: Response) -> None:
         super().__init__()
@@ -57,8 +57,8 @@ class BodyLimit:
         self.app = app
         self.max_bytes = max_bytes
         self.seconds = seconds
-        self._held: Counter[str] = Counter()
-        self._held_in_all = 0
+        self._bytes_of_address: Counter[str] = Counter()
+        self._bytes_in_all = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,7 +79,7 @@ class BodyLimit:
         return MAX_API_BYTES if path.startswith(API) and path not in BATCHES else self.max_bytes
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
-        """Holds the body from its first byte until the request is done."""
+        """Reads the body and runs the application with it. Counts its bytes as in memory until the request ends."""
         address, body = client_of(scope), bytearray()
         try:
             with fail_after(self.seconds):
@@ -87,8 +87,8 @@ class BodyLimit:
         except TimeoutError:
             detail = f"the body was not complete within {self.seconds:g} seconds"
             await problems.answer(HTTPStatus.REQUEST_TIMEOUT, detail, headers=CLOSE)(scope, receive, send)
-        except Refused as refused:
-            await refused.answer(scope, receive, send)
+        except BodyRefused as error:
+            await error.answer(scope, receive, send)
         except Disconnected:
             return
         else:
@@ -97,7 +97,10 @@ class BodyLimit:
             self._count(address, -len(body))
 
     async def _read(self, receive: Receive, body: bytearray, limit: int, address: str) -> None:
-        """Reads up to the end of the body, whose length may not have been announced."""
+        """Appends the whole body to `body`, also without a Content-Length.
+
+        Raises BodyRefused over a limit, Disconnected if the client leaves.
+        """
         more = True
         while more:
             message = await receive()
@@ -107,26 +110,26 @@ class BodyLimit:
             self._count(address, len(part))
             body += part
             if len(body) > limit:
-                raise Refused(_too_large(limit))
-            if self._held_in_all > MAX_HELD * self.max_bytes:
-                detail = "the bodies of others fill the memory that there is for them; send it again later"
-                raise Refused(problems.answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_LATER))
-            if self._held[address] > MAX_HELD_OF_ADDRESS * self.max_bytes:
-                detail = "your address has too many bytes under way; send fewer batches at once"
-                raise Refused(problems.answer(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=RETRY_LATER))
+                raise BodyRefused(_too_large(limit))
+            if self._bytes_in_all > MAX_BODIES_IN_MEMORY * self.max_bytes:
+                detail = "the memory for request bodies is full; send it again later"
+                raise BodyRefused(problems.answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_LATER))
+            if self._bytes_of_address[address] > MAX_BODIES_OF_ADDRESS * self.max_bytes:
+                detail = "your address is sending too many bytes at once; send fewer batches in parallel"
+                raise BodyRefused(problems.answer(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=RETRY_LATER))
             more = message.get("more_body", False)
 
     def _count(self, address: str, more_bytes: int) -> None:
-        self._held_in_all += more_bytes
-        self._held[address] += more_bytes
-        if not self._held[address]:
-            del self._held[address]
+        self._bytes_in_all += more_bytes
+        self._bytes_of_address[address] += more_bytes
+        if not self._bytes_of_address[address]:
+            del self._bytes_of_address[address]
 
 
 def _refusal_of_head(scope: Scope, headers: Headers, limit: int) -> Response | None:
-    """The answer to a body that its head alone forbids."""
+    """The response to a request whose headers forbid its body; None if they do not."""
     if "transfer-encoding" in headers and ("content-length" in headers or scope["http_version"] == "1.0"):
-        # A proxy in front may have believed the other one, and where the next request begins is then in doubt.
+        # A proxy in front may use the other length, and the two would disagree where the next request begins.
         detail = "the length of the body is stated in two ways: send Content-Length or Transfer-Encoding"
         return problems.answer(HTTPStatus.BAD_REQUEST, detail, headers=CLOSE)
     if scope["path"].startswith(API) and _carries_body(headers) and not _names_key(headers):
@@ -147,18 +150,20 @@ def _names_key(headers: Headers) -> bool:
 
 
 def _once(body: bytes, receive: Receive) -> Receive:
-    """Receives the whole body first, and afterwards the connection's messages, such as a disconnect."""
+    """A `receive` that returns the whole body first, then the connection's messages, such as a disconnect."""
     message: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
     async def received() -> Message:
         nonlocal message
         if message is None:
             return await receive()
-        given, message = message, None
-        return given
+        whole_body, message = message, None
+        return whole_body
 
     return received
 
 
 def _too_large(limit: int) -> Response:
-    return problems.answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {limit} bytes here")
+    return problems.answer(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is too large: at most {limit} bytes are allowed here"
+    )

@@ -36,9 +36,9 @@ class Timeouts:
 
 @dataclass
 class WaitingConnections:
-    """The connections of this process without a request at work, those that have waited longest first.
+    """The connections of this process without a request in progress, in the order in which they began to wait.
 
-    A trusted proxy's connections are its clients', and count in all alone.
+    Connections of a trusted proxy serve many clients: only `max_in_all` limits them.
     """
 
     max_in_all: int
@@ -48,7 +48,7 @@ class WaitingConnections:
     _by_address: dict[str, dict["BoundedConnection", None]] = field(default_factory=dict)
 
     def add(self, connection: "BoundedConnection") -> None:
-        """Counts one more, and closes one where there are now too many."""
+        """Adds a connection; over a limit, closes the one that has waited longest."""
         self._order[connection] = None
         of_address = self._by_address.setdefault(connection.address, {})
         of_address[connection] = None
@@ -58,7 +58,7 @@ class WaitingConnections:
             next(iter(self._order)).end_waiting(HTTPStatus.SERVICE_UNAVAILABLE)
 
     def discard(self, connection: "BoundedConnection") -> None:
-        """A request of the connection is at work, or the connection is closed."""
+        """Removes a connection whose request began, or which was closed."""
         self._order.pop(connection, None)
         of_address = self._by_address.get(connection.address, {})
         of_address.pop(connection, None)
@@ -67,7 +67,7 @@ class WaitingConnections:
 
 
 class BoundedConnection(H11Protocol):
-    """uvicorn's connection, that waits for no client without end."""
+    """uvicorn's HTTP connection with deadlines for the request's head and for reading the response."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class BoundedConnection(H11Protocol):
         self.address = ""
         self._waiting = waiting
         self._timeouts = timeouts
-        self._requests_at_work = 0
+        self._requests_in_progress = 0
         self._has_received = False
         self._is_lost = False
         self._head_timer: asyncio.TimerHandle | None = None
@@ -93,20 +93,20 @@ class BoundedConnection(H11Protocol):
         self.app = self._serve
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A connection begins to wait for its first request."""
+        """Starts waiting for the first request."""
         super().connection_made(transport)
         self.address = counted_as(self.client[0]) if self.client else ""
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """No timer outlives the connection."""
+        """Cancels the timers."""
         self._is_lost = True
         self._stop_waiting()
         self._stop_watching_writes()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Marks the start of a request, so that a late one is answered with a status."""
+        """Notes that a request has begun, so that one past its deadline is answered with a status."""
         self._has_received = True
         super().data_received(data)
 
@@ -116,7 +116,7 @@ class BoundedConnection(H11Protocol):
         self._watch_writes()
 
     def resume_writing(self) -> None:
-        """The client reads on."""
+        """Ends the deadline: the client reads again."""
         self._stop_watching_writes()
         super().resume_writing()
 
@@ -136,14 +136,14 @@ class BoundedConnection(H11Protocol):
         self._watch_writes()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request at work, from its head until the application is done with it."""
-        self._requests_at_work += 1
+        """Runs the application for one request; the connection does not count as waiting meanwhile."""
+        self._requests_in_progress += 1
         self._stop_waiting()
         try:
             await self._served(scope, receive, send)
         finally:
-            self._requests_at_work -= 1
-            if self._requests_at_work == 0:
+            self._requests_in_progress -= 1
+            if self._requests_in_progress == 0:
                 self._wait()
 
     def _wait(self) -> None:
@@ -160,7 +160,9 @@ class BoundedConnection(H11Protocol):
             self._head_timer = None
 
     def _head_is_late(self) -> None:
-        if self.transport.get_write_buffer_size():  # it still reads its last answer, which has a deadline of its own
+        if (
+            self.transport.get_write_buffer_size()
+        ):  # the client still reads the last response, which has its own deadline
             self._watch_writes()
             self._head_timer = self.loop.call_later(self._timeouts.header, self._head_is_late)
         else:

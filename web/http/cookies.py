@@ -1,18 +1,17 @@
-"""Cookies that no other host and no unencrypted page can set: `__Host-…`, wherever the browser came by https."""
+"""Prefixes cookies with `__Host-` over https, so that no other host and no unencrypted page can set them."""
 
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOST: Final = "__Host-"
-"""Browsers take such a cookie only with Secure, Path=/ and no Domain."""
+"""Browsers accept a cookie with this prefix only with Secure, Path=/ and no Domain."""
 
 
 class HostCookies:
-    """Puts the prefix before the name of every cookie that is set over https, and takes it off those sent back.
+    """Over https, adds the prefix to every cookie that is set and removes it from cookies sent back.
 
-    Other cookies sent over https are not passed on: a neighbouring host, or a page without TLS, may have set them.
-    Those of versions before the prefix are ignored likewise; their owners sign in once more.
+    Drops unprefixed cookies sent over https: another host of the domain, or a page without TLS, may have set them.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""By which names this process is asked: a page elsewhere must not read open pages under a name of its own."""
+"""Host names under which pages without a login answer: only those of this machine, against DNS rebinding."""
 
 import re
 from http import HTTPStatus
@@ -16,7 +16,7 @@ _LOOPBACK_NAME: Final = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]*)?"
 class LoopbackNames:
     """Refuses requests that reached a loopback address under another host name.
 
-    A page of another site could point its name at this machine and then read its answers (DNS rebinding).
+    Another site could resolve its own name to this machine and then read the responses (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -26,7 +26,7 @@ class LoopbackNames:
         if scope["type"] != "http" or not _came_by_loopback(scope) or _is_loopback_name(scope):
             await self.app(scope, receive, send)
             return
-        detail = "on this machine it answers to localhost, 127.0.0.1 and [::1] alone while its pages need no login"
+        detail = "while the pages need no login, this server answers only to localhost, 127.0.0.1 and [::1]"
         await problems.answer(HTTPStatus.MISDIRECTED_REQUEST, detail)(scope, receive, send)
 
 

@@ -13,7 +13,7 @@ SCHEMES: Final = frozenset({"http", "https"})
 
 
 class TrustedProxies:
-    """Whose forwarding headers are believed: addresses and networks, or any (`*`)."""
+    """The proxies whose forwarding headers are trusted: addresses and networks, or all (`*`). `listed`: with commas."""
 
     def __init__(self, listed: str) -> None:
         names = [name.strip() for name in listed.split(",") if name.strip()]
@@ -66,7 +66,7 @@ class ProxyHeaders:
 
 
 def _values(scope: Scope, name: bytes) -> Iterator[str]:
-    """The header's values in the order sent, also of a header sent several times."""
+    """The header's comma-separated values in the order sent, joined if the header was sent several times."""
     for sent, value in scope["headers"]:
         if sent == name:
             yield from (part.strip() for part in value.decode("latin-1").split(","))

@@ -1,4 +1,4 @@
-"""How many requests, and open streams among them, one process works on at once: in all, and for each client address."""
+"""Limits the requests and event streams in progress in one process: in all, and per client address."""
 
 from collections import Counter
 from http import HTTPStatus
@@ -13,21 +13,21 @@ from web.addresses import client_of
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 STREAMS: Final = frozenset({"/changes/stream"})
 MAX_PROBES: Final = 50
-"""Probes are counted apart, so that they are answered when everything else is full."""
+"""Probes in progress; counted separately, so that they are answered when the other limits are reached."""
 
 RETRY_AFTER_SECONDS: Final = 5
 RETRY_LATER: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class Bounds(NamedTuple):
-    """How many at once, in all and for one address."""
+    """How many may be in progress, in all and per client address."""
 
     in_all: int
     per_address: int
 
 
-class AtOnce:
-    """The requests of one kind that are at work now."""
+class InProgress:
+    """Counts the requests of one kind that are in progress."""
 
     def __init__(self, kind: str, bounds: Bounds) -> None:
         self.kind = kind
@@ -36,22 +36,22 @@ class AtOnce:
         self._in_all = 0
 
     def refusal(self, address: str) -> Response | None:
-        """The answer to one request too many, None while there is room."""
+        """The response to a request over a limit; None if it is within both."""
         if self._in_all >= self.bounds.in_all:
-            detail = f"{self.bounds.in_all} {self.kind} are open here already, which is the most; try again later"
+            detail = f"{self.bounds.in_all} {self.kind} are open, which is the limit; try again later"
             return problems.answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_LATER)
         if self._of_address[address] >= self.bounds.per_address:
-            detail = f"your address has {self.bounds.per_address} {self.kind} open here, which is the most; close some"
+            detail = f"your address has {self.bounds.per_address} {self.kind} open, which is its limit; close some"
             return problems.answer(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=RETRY_LATER)
         return None
 
     def begin(self, address: str) -> None:
-        """One more is at work."""
+        """Counts a request that begins."""
         self._in_all += 1
         self._of_address[address] += 1
 
     def end(self, address: str) -> None:
-        """One is done."""
+        """Uncounts a request that ended."""
         self._in_all -= 1
         self._of_address[address] -= 1
         if not self._of_address[address]:
@@ -59,30 +59,30 @@ class AtOnce:
 
 
 class RequestLimits:
-    """Answers 503 to a request too many in all, 429 to one too many of its address; before its body is read."""
+    """Answers 503 over the limit in all and 429 over that of the address, before the request's body is read."""
 
     def __init__(self, app: ASGIApp, requests: Bounds, streams: Bounds) -> None:
         self.app = app
-        self._requests = AtOnce("requests", requests)
-        self._streams = AtOnce("streams", streams)
-        self._probes = AtOnce("probes", Bounds(MAX_PROBES, MAX_PROBES))
+        self._requests = InProgress("requests", requests)
+        self._streams = InProgress("streams", streams)
+        self._probes = InProgress("probes", Bounds(MAX_PROBES, MAX_PROBES))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        at_once, address = self._kind(scope), client_of(scope)
-        refusal = at_once.refusal(address)
+        in_progress, address = self._kind(scope), client_of(scope)
+        refusal = in_progress.refusal(address)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        at_once.begin(address)
+        in_progress.begin(address)
         try:
             await self.app(scope, receive, send)
         finally:
-            at_once.end(address)
+            in_progress.end(address)
 
-    def _kind(self, scope: Scope) -> AtOnce:
+    def _kind(self, scope: Scope) -> InProgress:
         if scope["path"] in STREAMS:
             return self._streams
         is_probe = scope["path"] in PROBES and scope["method"] in {"GET", "HEAD"} and not _has_body(scope)

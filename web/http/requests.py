@@ -1,4 +1,4 @@
-"""The frame of every request: an id for its log lines, one line at its end, and security headers."""
+"""Wraps every request: gives it an id for its log lines, logs one line at its end, adds security headers."""
 
 import re
 import secrets
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 QUIET_PATHS: Final = ("/healthz", "/readyz", "/metrics", "/static/", "/admin/static/")
 
-# The admin's library writes scripts into its pages, marked by a nonce in web/admin/scripts.py; ours never do.
+# The admin's library has inline scripts, marked with a nonce by web/admin/scripts.py. Other pages have none.
 _POLICY: Final = (
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self'{marked}; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
@@ -34,13 +34,13 @@ _HEADERS: Final = {
 
 
 STRICT_TRANSPORT: Final = f"max-age={365 * 86_400}"
-"""For a year the browser asks this host by https alone; sent where TLS brought the request."""
+"""For a year the browser uses only https for this host. Sent in responses over https."""
 
 
 class RequestLines:
     """Gives each request an id (X-Request-ID, the caller's own if sent) and logs `http.request`.
 
-    Answers uncaught errors by `failed`, so that this answer too has the headers and the id.
+    Answers uncaught errors with `failed`, so that their responses have the id and the headers too.
     """
 
     def __init__(self, app: ASGIApp, failed: Callable[[Request, Exception], Response]) -> None:
@@ -63,7 +63,7 @@ class RequestLines:
                 status = int(message["status"])
                 headers = MutableHeaders(scope=message)
                 headers.update(scope.get("state", {}).get("headers", {}))
-                _dress(headers, scope["path"], request_id, nonce)
+                _add_headers(headers, scope["path"], request_id, nonce)
                 if scope["scheme"] == "https":
                     headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)
             await send(message)
@@ -79,10 +79,10 @@ class RequestLines:
                 seconds = time.perf_counter() - started
                 metrics.note_request(scope["method"], _route(scope), status, seconds)
                 if status >= 500 or not scope["path"].startswith(QUIET_PATHS):
-                    _tell(scope, status, seconds)
+                    _log_request(scope, status, seconds)
 
 
-def _dress(headers: MutableHeaders, path: str, request_id: str, nonce: str) -> None:
+def _add_headers(headers: MutableHeaders, path: str, request_id: str, nonce: str) -> None:
     headers["X-Request-ID"] = request_id
     marked = f" 'nonce-{nonce}'" if path.startswith("/admin") else ""
     headers.setdefault("Content-Security-Policy", _POLICY.format(marked=marked))
@@ -93,11 +93,11 @@ def _dress(headers: MutableHeaders, path: str, request_id: str, nonce: str) -> N
 
 
 def _route(scope: Scope) -> str | None:
-    """The template that the path matched, so that the ids in it do not tell requests apart."""
+    """The route's path template, such as `/brands/{brand_id}`; None if no route matched."""
     return getattr(scope.get("route"), "path", None)
 
 
-def _tell(scope: Scope, status: int, seconds: float) -> None:
+def _log_request(scope: Scope, status: int, seconds: float) -> None:
     log.info(
         "http.request",
         method=scope["method"],

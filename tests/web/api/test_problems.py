@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from tests.web.conftest import Browse
 from tests.world import World
 from web.http.bodies import MAX_API_BYTES
-from web.problems import FAULTS_TOLD, FIELD_LENGTH
+from web.problems import FIELD_LENGTH, MAX_ERRORS_LISTED
 
 JSON = {"Content-Type": "application/json"}
 NINE_MINUTES = '{"weekday": 1, "starts_minute": 0, "ends_minute": 9}'
@@ -202,7 +202,7 @@ def test_the_field_at_fault_is_named_as_it_was_sent(
 def test_of_many_fields_at_fault_the_first_are_told_and_long_names_are_cut(client: TestClient) -> None:
     sent: dict[str, Any] = {f"{number:02}{'x' * 500}": 1 for number in range(30)}
     problem = _is_problem(client, 422, "POST", "/api/brands/", json={"name": "Hats", **sent})
-    assert len(problem["errors"]) == FAULTS_TOLD == 20
+    assert len(problem["errors"]) == MAX_ERRORS_LISTED == 20
     assert {len(error["field"]) for error in problem["errors"]} == {FIELD_LENGTH} == {200}
     assert len(problem["detail"]) < 300
 

@@ -26,7 +26,7 @@ from web.admin.sign_in import browsers
 
 log = structlog.get_logger()
 
-WRONG: Final = "This e-mail and password do not fit together."
+WRONG: Final = "This e-mail and password do not match."
 
 
 def secret_key() -> str:
@@ -37,7 +37,7 @@ def secret_key() -> str:
 
 
 Failures = tuple[RateLimitItem, str]
-"""A bound of failed logins, and whose they are."""
+"""A rate limit of failed logins, and the key under which they are counted."""
 
 
 class Try(NamedTuple):
@@ -61,10 +61,10 @@ class Try(NamedTuple):
 
 
 class SignIn(AuthProvider):
-    """Sessions of the database, behind the library's login page."""
+    """Signs people in with the library's login page; sessions are rows of the database."""
 
     async def authenticate(self, request: Request) -> AdminUser | None:
-        """Identifies the signed-in person; static files need nobody."""
+        """Identifies the signed-in person. Static files need no login."""
         if request.url.path.startswith("/admin/static/"):
             return None
         person = await run_sync(people.signed_in, request)
@@ -82,7 +82,7 @@ class SignIn(AuthProvider):
 
     async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
         """Signs a person in. Raises LoginFailed, with one text for an unknown address and a wrong password."""
-        request.state.email = username  # a refused form comes back with it
+        request.state.email = username  # shown again in a refused form
         try_, at = _try(request, username), clock.now()
         session = await run_sync(partial(_session, request, try_, password, remember=remember_me))
         log.info("person.signed_in", user_id=session.person.id, address=try_.address)
@@ -90,7 +90,7 @@ class SignIn(AuthProvider):
         wanted = safe_redirect_url(request.query_params.get("next") or fallback, request, fallback)
         response = RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
         secure = _is_secure(request)
-        people.give_cookie(response, session, remember=remember_me, secure=secure)
+        people.set_session_cookie(response, session, remember=remember_me, secure=secure)
         browsers.remember(response, try_.person, try_.browser, at, secret_key(), secure=secure)
         return response
 
@@ -100,7 +100,7 @@ class SignIn(AuthProvider):
         if token:
             await run_sync(access.sign_out, token)
         response = RedirectResponse(str(request.url_for("admin:login")), HTTPStatus.SEE_OTHER)
-        people.take_cookie(response, secure=_is_secure(request))
+        people.delete_session_cookie(response, secure=_is_secure(request))
         return response
 
 
@@ -126,15 +126,15 @@ def _session(request: Request, try_: Try, password: str, *, remember: bool) -> S
     An attempt counts as failed before its password is hashed, and is uncounted if it succeeds: attempts in parallel
     are limited like attempts in sequence.
     """
-    with ExitStack() as giving_back:
+    with ExitStack() as uncounting:
         for failures in try_.failures():
-            standing = rates.hit(*failures)
-            if not standing.allowed:
-                raise _throttled(request, try_, standing.resets_in_seconds)
-            giving_back.callback(rates.give_back, *failures)
+            status = rates.hit(*failures)
+            if not status.allowed:
+                raise _throttled(request, try_, status.resets_in_seconds)
+            uncounting.callback(rates.uncount, *failures)
         session = access.sign_in(try_.email, password, remember=remember)
         if session is None:
-            giving_back.pop_all()
+            uncounting.pop_all()
             log.warning("person.refused", address=try_.address)
             raise LoginFailed(WRONG)
     return session
