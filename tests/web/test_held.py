@@ -21,10 +21,10 @@ def test_reasons_are_counted_with_when_the_first_serves_again(world: World, open
     world.set_status(first, "paused")
     world.spend(first, 5 * UNIT)
     for address in ("/", f"/brands/{brand}"):
-        told = text(open_pages, address)
-        assert "0 of 3 active 2 held: the brand's daily budget is spent · serve again from Thu 18 Jun 00:00" in told
+        computed = text(open_pages, address)
+        assert "0 of 3 active 2 held: the brand's daily budget is spent · serve again from Thu 18 Jun 00:00" in computed
         both = "1 held: paused by a person; the brand's daily budget is spent · not by the clock alone"
-        assert both in told
+        assert both in computed
 
 
 def test_a_campaign_serves_again_when_its_last_hold_lifts_not_the_first(world: World, open_pages: TestClient) -> None:
@@ -45,8 +45,11 @@ def test_a_group_tells_the_earliest_of_its_campaigns_whatever_changes_first(
     for schedule in ("daily 13:00-14:00", "daily 09:00-11:00", "daily 18:00-19:00"):
         campaign = world.campaign(brand, schedule=schedule)
     world.spend(campaign, 5 * UNIT)
-    told = text(open_pages, "/")
-    assert "3 held: outside its schedule; the brand's daily budget is spent · serve again from Thu 18 Jun 09:00" in told
+    computed = text(open_pages, "/")
+    assert (
+        "3 held: outside its schedule; the brand's daily budget is spent · serve again from Thu 18 Jun 09:00"
+        in computed
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -55,7 +58,7 @@ def test_a_group_tells_what_the_rules_say_of_each_of_its_campaigns(world: World,
     from db.repository.enforcement.enforcement import load  # noqa: PLC0415
     from domain.enforcement import explain  # noqa: PLC0415
     from domain.holds import in_words  # noqa: PLC0415
-    from web.dashboard.held import standings  # noqa: PLC0415
+    from web.dashboard.held import brand_statuses  # noqa: PLC0415
 
     at, chosen = world.set_clock(NOON), random.Random(seed)
     brands = [world.brand(chosen.choice(("UTC", "Asia/Kathmandu")), daily=chosen.choice((0, 5, 90))) for _ in range(2)]
@@ -63,13 +66,13 @@ def test_a_group_tells_what_the_rules_say_of_each_of_its_campaigns(world: World,
         for _ in range(25):
             world.spend(_any_campaign(world, brand, chosen), chosen.choice((1, 3)))
     with snapshot() as connection:
-        told, stored = standings(connection, brands, at, groups=99), load(connection, brands, at)
+        computed, stored = brand_statuses(connection, brands, at, groups=99), load(connection, brands, at)
     truth: defaultdict[tuple[int, str], list[datetime | None]] = defaultdict(list)
     for standing in stored:
         explanation = explain(standing.campaign, at)
         truth[standing.brand_id, in_words(hold.hold for hold in explanation.holds)].append(explanation.serves_at)
-    assert sum(brand.active for brand in told.values()) == sum(len(truth[brand, ""]) for brand in brands)
-    groups = {(brand, held.reasons): held for brand in brands for held in told[brand].held}
+    assert sum(brand.active for brand in computed.values()) == sum(len(truth[brand, ""]) for brand in brands)
+    groups = {(brand, held.reasons): held for brand in brands for held in computed[brand].held}
     assert groups.keys() == {group for group in truth if group[1]}
     for group, held in groups.items():
         earliest = min((instant for instant in truth[group] if instant is not None), default=None)
@@ -130,9 +133,9 @@ def test_what_cannot_spend_is_said_to_be_stopped(world: World, open_pages: TestC
     campaign = world.campaign(brand, daily=9 * UNIT)
     world.spend(campaign, 5 * UNIT)
     assert "$5.00 of $90.00 stopped; at $5.00 · 5 %" in text(open_pages, "/")
-    told = text(open_pages, f"/campaigns/{campaign}")
-    assert "Daily budget $5.00 of $9.00 stopped; at $5.00 · 55 %" in told
-    assert "runs out" not in told
+    computed = text(open_pages, f"/campaigns/{campaign}")
+    assert "Daily budget $5.00 of $9.00 stopped; at $5.00 · 55 %" in computed
+    assert "runs out" not in computed
 
 
 def test_a_brand_that_has_no_campaign_yet_is_not_stopped(world: World, open_pages: TestClient) -> None:

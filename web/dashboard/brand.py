@@ -20,7 +20,7 @@ from domain.inputs import MAX_ID
 from domain.periods import Period, local_day, window_of
 from web.dashboard.charts import day_chart, month_chart
 from web.dashboard.figures import BrandFigures, brand_figures, budget_paces
-from web.dashboard.held import GROUPS_EXPLAINED, standings
+from web.dashboard.held import GROUPS_EXPLAINED, brand_statuses
 from web.dashboard.overview import Name, PageNumber
 from web.dashboard.pages import minute_now, not_found, page
 from web.dashboard.timelines import ticks, timeline, timeline_span
@@ -49,7 +49,7 @@ def brand_page(
     days: TimelineDays = 1,
     archived: bool = False,
 ) -> Response:
-    """The brand as it stands now."""
+    """The page of one brand now."""
     at = minute_now()
     with view() as connection:
         figures = _figures(connection, brand_id, at)
@@ -115,12 +115,12 @@ def campaign_page(request: Request, person: Viewer, campaign_id: int, days: Time
 def _figures(
     connection: Connection, brand_id: int, at: datetime, *, with_campaigns: bool = True
 ) -> BrandFigures | None:
-    """The brand, beside how all its campaigns stand; None where there is none whose zone exists."""
+    """The brand's figures, with its held campaigns if asked; None if it or its time zone does not exist."""
     if not 0 < brand_id <= MAX_ID:
         return None
     rows = dashboard.brands(connection, at, archived=True, brand_id=brand_id)
-    found = brand_figures(rows, standings(connection, [brand_id], at) if with_campaigns else {}, at)
-    return found[0] if found else None
+    figures = brand_figures(rows, brand_statuses(connection, [brand_id], at) if with_campaigns else {}, at)
+    return figures[0] if figures else None
 
 
 def _budgets(connection: Connection, brand: BrandFigures, at: datetime) -> list[Any]:
@@ -158,12 +158,12 @@ def _campaigns(
     ids = [row["id"] for row in rows]
     starts_at, ends_at = timeline_span(brand.zone, at, days)
     history = dashboard.hold_history(connection, ids, starts_at)
-    told = _explained(connection, brand.id, ids, at)
+    explanations = _explained(connection, brand.id, ids, at)
     return {
         "campaigns": [
             {
                 **row,
-                "explained": told.get(row["id"]),
+                "explained": explanations.get(row["id"]),
                 **timeline(history[row["id"]], starts_at, ends_at, at),
             }
             for row in rows

@@ -31,17 +31,17 @@ CHANGES_A_LOOK: Final = 200
 LOOK_SECONDS: Final = 0.5
 AWAY_SECONDS: Final = 1.0
 MAX_AWAY_SECONDS: Final = 8.0
-"""How long the looking waits after a fault: from the first to the second, doubled each time."""
+"""Seconds that polling backs off after an error: AWAY_SECONDS at first, doubled up to MAX_AWAY_SECONDS."""
 
 MAX_BEHIND: Final = 1_000
 CHECK_SECONDS: Final = 30.0
 IDLE_LOOKS: Final = 20
-"""So many looks after the last listener left, the looking ends; a page that is loaded anew finds it going on."""
+"""Polls without a listener after which polling ends; a page that reloads meanwhile joins the running task."""
 
 Change = dict[str, Any]
 NOTHING: Final[Change] = {}
 BEAT: Final = ServerSentEvent(raw_data=".", event="beat")
-"""Says to an open page that it hears all there is."""
+"""Heartbeat: shows an open page that its stream works."""
 
 BEAT_SECONDS: Final = 4.0
 _ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -71,7 +71,7 @@ def changes_page(
 
 
 def _known(connection: Connection, brand_id: int | None, campaign_id: int | None) -> None:
-    """Raises InvalidValue for a brand or a campaign that there is not."""
+    """Raises InvalidValue if the brand or the campaign does not exist."""
     if brand_id is not None:
         catalog.brand(connection, brand_id)
     if campaign_id is not None:
@@ -90,7 +90,7 @@ class Feed:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[asyncio.Queue[Change | None]]:
-        """A queue of the toggles from now on, None at the end; the table is looked at while somebody listens."""
+        """A queue of the status changes from now on; None ends it. Starts polling the table if it is not running."""
         queue: asyncio.Queue[Change | None] = asyncio.Queue(MAX_BEHIND + 1)
         started = await to_thread.run_sync(_last_change)
         self._listeners.add(queue)
@@ -102,7 +102,7 @@ class Feed:
             self._listeners.discard(queue)
 
     def end(self) -> None:
-        """Sends every listener away, because the process ends."""
+        """Ends all listeners' queues, because the process shuts down."""
         for queue in self._listeners:
             queue.put_nowait(None)
         self._listeners = set()
@@ -120,7 +120,7 @@ class Feed:
                     last = change["id"]
                     self._hand_out(change)
                 wait_seconds = AWAY_SECONDS
-            except Exception as error:  # noqa: BLE001 - whatever it is, pages must not stay deaf for it
+            except Exception as error:  # noqa: BLE001 - polling must survive every error
                 _log_fault(error)
                 await asyncio.sleep(wait_seconds)
                 wait_seconds = min(2 * wait_seconds, MAX_AWAY_SECONDS)
@@ -130,7 +130,7 @@ class Feed:
         for queue in list(self._listeners):
             if queue.qsize() >= MAX_BEHIND:
                 self._listeners.discard(queue)
-                queue.put_nowait(None)  # it reads too slowly: its page asks anew from the last id it saw
+                queue.put_nowait(None)  # reads too slowly; its page reconnects from the last id it saw
             else:
                 queue.put_nowait(change)
 
@@ -167,34 +167,34 @@ async def stream(
     after: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Toggles after the given id as they are committed: each a row of HTML, its id the toggle's; and a beat between."""
+    """Streams status changes after the given id as they are committed, each an HTML row with its id; and heartbeats."""
     seen = int(last_event_id) if last_event_id and _ID.fullmatch(last_event_id) else after
     async with feed.listening() as queue:
         while seen is not None and (missed := await to_thread.run_sync(_changes_after, seen, brand_id, campaign_id)):
             for toggle in missed:
                 seen = toggle["id"]
-                yield _told(toggle)
+                yield _as_event(toggle)
         checked = monotonic()
         while (change := await _next(queue)) is not None:
             if monotonic() - checked > CHECK_SECONDS:
-                await to_thread.run_sync(viewer_of, request)  # who was signed out meanwhile hears no more
+                await to_thread.run_sync(viewer_of, request)  # ends the stream of a person who was signed out
                 checked = monotonic()
             if change is NOTHING:
                 yield BEAT
                 continue
             mine = brand_id in {None, change["brand_id"]} and campaign_id in {None, change["campaign_id"]}
             if change["id"] > (seen or 0) and mine:
-                yield _told(change)
+                yield _as_event(change)
 
 
 async def _next(queue: asyncio.Queue[Change | None]) -> Change | None:
-    """The next toggle; NOTHING after a while without one."""
+    """The next status change; NOTHING after BEAT_SECONDS without one; None at the end."""
     try:
         return await asyncio.wait_for(queue.get(), BEAT_SECONDS)
     except TimeoutError:
         return NOTHING
 
 
-def _told(change: dict[str, Any]) -> ServerSentEvent:
+def _as_event(change: dict[str, Any]) -> ServerSentEvent:
     row = templates.get_template("change_row.html").render(change=change, fresh=True)
     return ServerSentEvent(raw_data=row, event="change", id=str(change["id"]))

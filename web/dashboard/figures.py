@@ -10,7 +10,7 @@ from db.repository.shared.zones import readable_zones
 from domain.budgets import BudgetSpend
 from domain.pacing import Pace, most_to_spend, pace
 from domain.periods import Period, Window, day_starts_at, local_day, window_of
-from web.dashboard.held import Held, Standing
+from web.dashboard.held import BrandStatus, HeldGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class BrandFigures:
     today: Pace
     month: Pace
     active: int
-    held: tuple[Held, ...]
+    held: tuple[HeldGroup, ...]
     limits: tuple[BudgetSpend, ...]
     is_stopped: bool
     spend_received_at: datetime | None
@@ -36,21 +36,21 @@ class BrandFigures:
 
 
 def brand_figures(
-    rows: Iterable[Mapping[str, Any]], standings: Mapping[int, Standing], at: datetime
+    rows: Iterable[Mapping[str, Any]], statuses: Mapping[int, BrandStatus], at: datetime
 ) -> list[BrandFigures]:
-    """The brands of a page; one whose zone does not exist is left out, as enforcement leaves it alone."""
+    """The brands of a page. Omits a brand whose time zone does not exist; enforcement skips it too."""
     rows = list(rows)
     zones = readable_zones({row["time_zone"] for row in rows})
     return [
-        _figures(row, zones[row["time_zone"]], standings.get(row["id"], Standing()), at)
+        _figures(row, zones[row["time_zone"]], statuses.get(row["id"], BrandStatus()), at)
         for row in rows
         if row["time_zone"] in zones
     ]
 
 
-def _figures(row: Mapping[str, Any], zone: ZoneInfo, standing: Standing, at: datetime) -> BrandFigures:
+def _figures(row: Mapping[str, Any], zone: ZoneInfo, status: BrandStatus, at: datetime) -> BrandFigures:
     def pace(period: Period, spent_micros: int, limit_micros: int | None) -> Pace:
-        return pace_of(period, zone, spent_micros, limit_micros, at, standing.limits, serves=not standing.is_stopped)
+        return pace_of(period, zone, spent_micros, limit_micros, at, status.limits, serves=not status.is_stopped)
 
     return BrandFigures(
         id=row["id"],
@@ -60,10 +60,10 @@ def _figures(row: Mapping[str, Any], zone: ZoneInfo, standing: Standing, at: dat
         configured_status=row["configured_status"],
         today=pace(Period.DAILY, row["today_micros"], row["daily_limit_micros"]),
         month=pace(Period.MONTHLY, row["month_micros"], row["monthly_limit_micros"]),
-        active=standing.active,
-        held=standing.held,
-        limits=standing.limits,
-        is_stopped=standing.is_stopped,
+        active=status.active,
+        held=status.held,
+        limits=status.limits,
+        is_stopped=status.is_stopped,
         spend_received_at=row["spend_received_at"],
     )
 
@@ -78,7 +78,7 @@ def pace_of(
     *,
     serves: bool,
 ) -> Pace:
-    """The pace of the period's current window by the zone's calendar, as far as all the limits let it go on."""
+    """The pace of the period's current window in the zone. `limits` cap the projected spend."""
     today = local_day(at, zone)
     window = window_of(period, today)
     starts_at, ends_at = instants(window, zone)
@@ -87,7 +87,7 @@ def pace_of(
 
 
 def instants(window: Window, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The instants between which a window with an end lies."""
+    """The first instant of the window and the first after it. The window must have an end."""
     assert window.end_day is not None  # noqa: S101 - a lifetime has no pace
     return day_starts_at(window.first_day, zone), day_starts_at(window.end_day, zone)
 
@@ -100,7 +100,7 @@ def budget_paces(
     *,
     serves: bool,
 ) -> Iterator[tuple[str, Pace]]:
-    """Each budget's period and pace under all the limits that hold; a lifetime has spent and limit alone."""
+    """Yields each budget's period and pace. `limits` cap the projections; a lifetime budget has none."""
     for row in rows:
         period, spent_micros, limit_micros = Period(row["period"]), row["spent_micros"], row["limit_micros"]
         if period is Period.LIFETIME:

@@ -1,4 +1,4 @@
-"""Why the campaigns of brands do not serve, and when they serve again: by the rules, from a campaign of each kind."""
+"""Groups the held campaigns of brands by their reasons, and computes when each group serves again."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from domain.holds import LIFTED_BY_PEOPLE, in_words
 
 GROUPS_EXPLAINED: Final = 8
 KINDS_EXPLAINED: Final = 12
-"""Bounds of what one page works out: the largest groups of a brand, and in each what may change first."""
+"""Limits of the work for one page: the largest groups explained per brand, and the campaigns computed per group."""
 
 Row = Mapping[str, Any]
 Holds = tuple[str, ...]
@@ -26,7 +26,7 @@ Groups = Mapping[Holds, Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldGroup:
     """Campaigns of one brand that share all their reasons.
 
     `serves_at` is when the first of them serves again if only the clock moves (None: it never does); where
@@ -39,65 +39,75 @@ class Held:
     at_the_earliest: bool = False
 
 
-class Standing(NamedTuple):
+class BrandStatus(NamedTuple):
     """A brand's serving campaigns, its held ones by group, the largest first, and its budgets."""
 
     active: int = 0
-    held: tuple[Held, ...] = ()
+    held: tuple[HeldGroup, ...] = ()
     limits: tuple[BudgetSpend, ...] = ()
 
     @property
     def is_stopped(self) -> bool:
-        """All that the brand has is held; where it has nothing yet, nothing stopped."""
+        """Whether the brand has campaigns and all are held."""
         return not self.active and bool(self.held)
 
 
-def standings(
+def brand_statuses(
     connection: Connection, brand_ids: Sequence[int], at: datetime, groups: int = GROUPS_EXPLAINED
-) -> dict[int, Standing]:
-    """How the brands' campaigns stand at `at`; of each brand no more than so many groups are explained."""
+) -> dict[int, BrandStatus]:
+    """The serving and held campaigns of each brand at `at`; explains at most `groups` groups of each brand."""
     rows: defaultdict[int, dict[Holds, list[Row]]] = defaultdict(dict)
     for row in dashboard.held(connection, brand_ids, LIFTED_BY_PEOPLE):
         rows[row["brand_id"]].setdefault(tuple(row["holds"]), []).append(row)
-    chosen = [campaign_id for by_holds in rows.values() for campaign_id in _telling(by_holds, groups)]
-    found = load(connection, list(rows), at, chosen) if chosen else []
-    told = {standing.campaign_id: standing.campaign for standing in found}
-    return {brand_id: _standing(by_holds, told, at) for brand_id, by_holds in rows.items()}
+    chosen = [campaign_id for by_holds in rows.values() for campaign_id in _samples(by_holds, groups)]
+    loaded = load(connection, list(rows), at, chosen) if chosen else []
+    campaigns_by_id = {standing.campaign_id: standing.campaign for standing in loaded}
+    return {brand_id: _brand_status(by_holds, campaigns_by_id, at) for brand_id, by_holds in rows.items()}
 
 
 def _by_size(by_holds: Groups) -> list[Holds]:
     return sorted((holds for holds in by_holds if holds), key=lambda holds: (-_campaigns(by_holds[holds]), holds))
 
 
-def _telling(by_holds: Groups, groups: int) -> Iterable[int]:
-    """Campaigns that tell of all others: one that serves, and some of each large group that the clock may let serve."""
+def _samples(by_holds: Groups, groups: int) -> Iterable[int]:
+    """Ids of sample campaigns: serving ones, and some of each large group whose holds can end with time alone."""
     for holds in [(), *_by_size(by_holds)[:groups]]:
         if not LIFTED_BY_PEOPLE.intersection(holds):
             yield from (row["campaign_id"] for row in by_holds.get(holds, ())[:KINDS_EXPLAINED])
 
 
-def _standing(by_holds: Groups, told: Mapping[int, Campaign], at: datetime) -> Standing:
+def _brand_status(by_holds: Groups, campaigns_by_id: Mapping[int, Campaign], at: datetime) -> BrandStatus:
     known = next(
-        (told[row["campaign_id"]] for rows in by_holds.values() for row in rows if row["campaign_id"] in told), None
+        (
+            campaigns_by_id[row["campaign_id"]]
+            for rows in by_holds.values()
+            for row in rows
+            if row["campaign_id"] in campaigns_by_id
+        ),
+        None,
     )
-    return Standing(
+    return BrandStatus(
         active=_campaigns(by_holds.get((), ())),
-        held=tuple(_held(holds, by_holds[holds], told, at) for holds in _by_size(by_holds)),
+        held=tuple(_held(holds, by_holds[holds], campaigns_by_id, at) for holds in _by_size(by_holds)),
         limits=() if known is None else tuple(spend for spend in known.budgets if spend.budget.scope is Scope.BRAND),
     )
 
 
-def _held(holds: Holds, rows: Sequence[Row], told: Mapping[int, Campaign], at: datetime) -> Held:
-    """A campaign that was not explained serves at the earliest when the clock may first change its holds."""
+def _held(holds: Holds, rows: Sequence[Row], campaigns_by_id: Mapping[int, Campaign], at: datetime) -> HeldGroup:
+    """A group of held campaigns. One that was not computed serves no earlier than when its holds may next change."""
     reasons, campaigns = in_words(holds), _campaigns(rows)
     if LIFTED_BY_PEOPLE.intersection(holds):
-        return Held(reasons, campaigns, None)
-    explained = [explain(told[row["campaign_id"]], at).serves_at for row in rows if row["campaign_id"] in told]
+        return HeldGroup(reasons, campaigns, None)
+    explained = [
+        explain(campaigns_by_id[row["campaign_id"]], at).serves_at
+        for row in rows
+        if row["campaign_id"] in campaigns_by_id
+    ]
     serves_at = min((instant for instant in explained if instant is not None), default=None)
     rest = next((row["next_change_at"] for row in rows[KINDS_EXPLAINED:]), None)
     if rest is not None and (serves_at is None or rest < serves_at):
-        return Held(reasons, campaigns, rest, at_the_earliest=True)
-    return Held(reasons, campaigns, serves_at)
+        return HeldGroup(reasons, campaigns, rest, at_the_earliest=True)
+    return HeldGroup(reasons, campaigns, serves_at)
 
 
 def _campaigns(rows: Iterable[Row]) -> int:

@@ -1,4 +1,4 @@
-"""The page of every morning: each brand's day and month, and the latest status changes as they happen."""
+"""The first page: each brand's spend today and this month, and a live list of the latest status changes."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,7 @@ from db.repository.enforcement import passes
 from db.repository.ledger import spend_files
 from db.repository.reading import dashboard, overview
 from web.dashboard.figures import brand_figures
-from web.dashboard.held import standings
+from web.dashboard.held import brand_statuses
 from web.dashboard.pages import STATIC, minute_now, page
 from web.people import Viewer
 
@@ -49,7 +49,7 @@ def brands_page(
             offset=(number - 1) * BRANDS_A_PAGE,
             limit=BRANDS_A_PAGE,
         )
-        standing = standings(connection, [row["id"] for row in rows], at, GROUPS_SHOWN)
+        statuses = brand_statuses(connection, [row["id"] for row in rows], at, GROUPS_SHOWN)
         context: dict[str, Any] = {
             "section": "brands",
             "at": at,
@@ -60,7 +60,7 @@ def brands_page(
             "not_imported": spend_files.problems(connection, FILES_SHOWN),
         }
     context |= {
-        "brands": brand_figures(rows, standing, at),
+        "brands": brand_figures(rows, statuses, at),
         "groups": GROUPS_SHOWN,
         "found": rows[0]["found"] if rows else 0,
         "q": q,

@@ -34,7 +34,7 @@ STATIC: Final = HERE / "static"
 MAIN: Final = b'<main id="main">'
 MAIN_END: Final = b"</main>"
 MAIN_TAG: Final = secrets.token_hex(16)
-"""Stands in a page for the tag of its main part until that is known."""
+"""Placeholder in a page for the entity tag of its main part, which is computed last."""
 
 KEPT_HEADERS: Final = {"retry-after", "allow"}
 
@@ -46,13 +46,13 @@ def asset(name: str) -> str:
 
 
 def local(moment: datetime | None, zone: str | ZoneInfo, form: str = "%a %H:%M") -> str:
-    """The moment by a brand's wall clock; a dash for no moment, or a zone that does not exist."""
+    """The instant in the brand's time zone; a dash if it is None or the zone does not exist."""
     rules = zone if isinstance(zone, ZoneInfo) else readable_zones([zone]).get(zone)
     return "–" if moment is None or rules is None else moment.astimezone(rules).strftime(form)
 
 
 def money(micros: int | None, currency: str) -> str:
-    """Rounded to the currency's decimals; a dash for none."""
+    """An amount rounded to the currency's decimals; a dash for None."""
     return "–" if micros is None else rounded_money(micros, currency)
 
 
@@ -112,9 +112,9 @@ def install(app: FastAPI) -> None:
 
 
 def for_people(handler: Callable[..., Any]) -> Callable[..., Response]:
-    """The handler's problem as a page, where a person asked for one."""
+    """Wraps an error handler: its problem details become a page if the browser accepts HTML, outside /api/."""
 
-    def told(request: Request, error: Exception) -> Response:
+    def as_page(request: Request, error: Exception) -> Response:
         response: Response = handler(request, error)
         if response.media_type != MEDIA_TYPE or request.url.path.startswith("/api/"):
             return response
@@ -127,7 +127,7 @@ def for_people(handler: Callable[..., Any]) -> Callable[..., Response]:
         headers = {name: value for name, value in response.headers.items() if name.lower() in KEPT_HEADERS}
         return templates.TemplateResponse(request, "error.html", context, response.status_code, headers)
 
-    return told
+    return as_page
 
 
 def sentence(refused: InvalidValue) -> str:

@@ -1,4 +1,4 @@
-"""The plots of a monthly report as shapes on a field of a thousand by a thousand, which the page stretches to fit.
+"""The plots of a monthly report as shapes in a square of 1000 by 1000, which the page stretches to fit.
 
 Money stays integer micros; a coordinate is a thousandth of the field's width or height, counted from the top left.
 """
@@ -42,7 +42,7 @@ class Tick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DayPlot:
-    """Something by day of the month: bars or a filled line of micros, and a limit's line."""
+    """A plot by day of the month: bars or a filled line, in micros, and the line of a limit."""
 
     ticks: tuple[Tick, ...]
     days: tuple[Tick, ...]
@@ -130,7 +130,7 @@ def month_to_date(content: Mapping[str, Any], last_day: date) -> DayPlot:
 
 
 def scale(amounts: Iterable[int], unit: int = 1) -> tuple[int, int, int]:
-    """The lowest and the highest tick around nothing and all the amounts, and the round step (of units) between."""
+    """The lowest tick, the highest tick and the step (whole units) of an axis that covers 0 and all amounts."""
     amounts = list(amounts)
     low, high = min(0, *amounts, 0), max(unit, *amounts, unit)
     step = _round_step(-(-(high - low) // (TICKS * unit))) * unit
@@ -152,7 +152,7 @@ def _ticks(low: int, high: int, step: int) -> tuple[Tick, ...]:
 
 
 def _steps(heights: Sequence[int | None], width: float) -> str:
-    """A path that is level through each place, steps between two, and is broken where there is none."""
+    """An SVG path: level within each place, vertical steps between places, with a gap where the height is None."""
     path = ""
     before: int | None = None
     for place, height in enumerate(heights):

@@ -76,7 +76,7 @@ def ran_out_words(content: Mapping[str, Any], limit: Mapping[str, Any]) -> str:
 
 
 def instant(moment: str | None) -> datetime | None:
-    """An instant as the content has it."""
+    """Parses an ISO 8601 instant of a report; None stays None."""
     return None if moment is None else datetime.fromisoformat(moment)
 
 
@@ -95,7 +95,7 @@ templates.env.filters |= FILTERS
 
 @router.get("/brands/{brand_id}/reports/")
 def reports_page(request: Request, person: Viewer, brand_id: int) -> Response:
-    """The months that have a report, and the one that runs."""
+    """The months with a report, and the running month."""
     try:
         with view() as connection:
             brand = catalog.brand(connection, brand_id)
@@ -138,7 +138,7 @@ def report_page(request: Request, person: Viewer, brand_id: int, month: str, ver
 
 
 def _found(brand_id: int, month: str, version: int | None) -> tuple[dict[str, Any], int]:
-    """The wanted version, or the latest, and the latest one's number; made now where none is stored yet."""
+    """The report in the given or latest version, and the latest version's number. Generates one if none is stored."""
     first_day = month_named(month)
     with snapshot() as connection:
         catalog.brand(connection, brand_id)
@@ -217,6 +217,6 @@ def _others(content: Mapping[str, Any], shown: set[int]) -> dict[str, Any] | Non
 
 
 def _sum(figures: Iterable[int | None]) -> int | None:
-    """Of those that are known; None where none is."""
+    """The sum of the known figures; None if none is known."""
     known = [figure for figure in figures if figure is not None]
     return sum(known) if known else None

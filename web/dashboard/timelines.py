@@ -14,7 +14,7 @@ from domain.reporting import Span, seconds_of, times_of
 
 SIX_HOURLY_DAYS: Final = 2
 FINEST: Final = 500
-"""Stretches shorter than such a part of the axis are drawn together: they would be thinner than a pixel."""
+"""Parts of the axis; shorter stretches are merged, because they would be thinner than a pixel."""
 MAX_BARS: Final = 120
 
 
