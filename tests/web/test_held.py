@@ -21,10 +21,10 @@ def test_reasons_are_counted_with_when_the_first_serves_again(world: World, open
     world.set_status(first, "paused")
     world.spend(first, 5 * UNIT)
     for address in ("/", f"/brands/{brand}"):
-        computed = text(open_pages, address)
-        assert "0 of 3 active 2 held: the brand's daily budget is spent · serve again from Thu 18 Jun 00:00" in computed
+        shown = text(open_pages, address)
+        assert "0 of 3 active 2 held: the brand's daily budget is spent · serve again from Thu 18 Jun 00:00" in shown
         both = "1 held: paused by a person; the brand's daily budget is spent · not by the clock alone"
-        assert both in computed
+        assert both in shown
 
 
 def test_a_campaign_serves_again_when_its_last_hold_lifts_not_the_first(world: World, open_pages: TestClient) -> None:
@@ -45,10 +45,9 @@ def test_a_group_tells_the_earliest_of_its_campaigns_whatever_changes_first(
     for schedule in ("daily 13:00-14:00", "daily 09:00-11:00", "daily 18:00-19:00"):
         campaign = world.campaign(brand, schedule=schedule)
     world.spend(campaign, 5 * UNIT)
-    computed = text(open_pages, "/")
+    shown = text(open_pages, "/")
     assert (
-        "3 held: outside its schedule; the brand's daily budget is spent · serve again from Thu 18 Jun 09:00"
-        in computed
+        "3 held: outside its schedule; the brand's daily budget is spent · serve again from Thu 18 Jun 09:00" in shown
     )
 
 
@@ -133,9 +132,9 @@ def test_what_cannot_spend_is_said_to_be_stopped(world: World, open_pages: TestC
     campaign = world.campaign(brand, daily=9 * UNIT)
     world.spend(campaign, 5 * UNIT)
     assert "$5.00 of $90.00 stopped; at $5.00 · 5 %" in text(open_pages, "/")
-    computed = text(open_pages, f"/campaigns/{campaign}")
-    assert "Daily budget $5.00 of $9.00 stopped; at $5.00 · 55 %" in computed
-    assert "runs out" not in computed
+    shown = text(open_pages, f"/campaigns/{campaign}")
+    assert "Daily budget $5.00 of $9.00 stopped; at $5.00 · 55 %" in shown
+    assert "runs out" not in shown
 
 
 def test_a_brand_that_has_no_campaign_yet_is_not_stopped(world: World, open_pages: TestClient) -> None:

@@ -135,8 +135,8 @@ class CountedNow(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """How one kind of input goes in."""
+class _InputKind:
+    """How one kind of input is parsed, enqueued and counted."""
 
     keep_refused: Callable[[Sequence[object], int | None], RejectionsByPlace]
     enqueue: Callable[[list[object], dict[str, int]], object]
@@ -145,14 +145,14 @@ class _Way:
     cause: Cause
 
 
-EVENTS: Final = _Way(
+EVENTS: Final = _InputKind(
     submissions.keep_invalid_events,
     lambda events, limit: send_events(events, **limit),
     count_events,
     "spend.ingested",
     Cause.SPEND,
 )
-TOTALS: Final = _Way(
+TOTALS: Final = _InputKind(
     submissions.keep_invalid_totals,
     lambda totals, limit: send_totals(totals, **limit),
     count_totals,
@@ -187,26 +187,26 @@ def send_reported_totals(caller: SpendWriter, batch: TotalsBatch, wait: Wait = F
     return _taken(TOTALS, caller, batch.totals, wait=wait)
 
 
-def _taken(way: _Way, caller: Caller, payloads: list[Any], *, wait: bool) -> Response:
+def _taken(kind: _InputKind, caller: Caller, payloads: list[Any], *, wait: bool) -> Response:
     if wait:
-        return JSONResponse(_counted(way, caller, payloads).model_dump(mode="json"))
-    return JSONResponse(_enqueued(way, caller, payloads).model_dump(mode="json"), HTTPStatus.ACCEPTED)
+        return JSONResponse(_counted(kind, caller, payloads).model_dump(mode="json"))
+    return JSONResponse(_enqueued(kind, caller, payloads).model_dump(mode="json"), HTTPStatus.ACCEPTED)
 
 
-def _enqueued(way: _Way, caller: Caller, payloads: list[Any]) -> Taken:
+def _enqueued(kind: _InputKind, caller: Caller, payloads: list[Any]) -> Taken:
     """Stores invalid inputs, then enqueues the valid ones; a retry after a failure in between counts nothing twice."""
-    refused = way.keep_refused(payloads, caller.brand_id)
+    refused = kind.keep_refused(payloads, caller.brand_id)
     if refused:
-        log_counted(way.event, Counted(rejections=tuple(refused.values())), way.cause)
+        log_counted(kind.event, Counted(rejections=tuple(refused.values())), kind.cause)
     good = [payload for place, payload in enumerate(payloads) if place not in refused]
     if good:
-        way.enqueue(good, {} if caller.brand_id is None else {"only_brand_id": caller.brand_id})
+        kind.enqueue(good, {} if caller.brand_id is None else {"only_brand_id": caller.brand_id})
     return Taken(accepted=len(good), rejected=len(refused), rejections=_rejections(refused))
 
 
-def _counted(way: _Way, caller: Caller, payloads: list[Any]) -> CountedNow:
-    counted = way.count(payloads, caller.brand_id)
-    log_counted(way.event, counted, way.cause)
+def _counted(kind: _InputKind, caller: Caller, payloads: list[Any]) -> CountedNow:
+    counted = kind.count(payloads, caller.brand_id)
+    log_counted(kind.event, counted, kind.cause)
     refused = _by_place(payloads, counted.rejections)
     return CountedNow(
         accepted=counted.taken,
@@ -228,7 +228,7 @@ def _counted(way: _Way, caller: Caller, payloads: list[Any]) -> CountedNow:
 
 
 def _by_place(payloads: list[Any], rejections: Sequence[Rejection]) -> RejectionsByPlace:
-    """Equal numbers and texts may be one object at several places: each rejection of it takes the next."""
+    """Rejections by index in the batch. If one object is at several indexes, each rejection takes the next."""
     places: dict[int, deque[int]] = {}
     for place, payload in enumerate(payloads):
         places.setdefault(id(payload), deque()).append(place)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from app.edits import preview as edits
 from domain.campaigns import EffectiveStatus
 
-TOGGLES_TOLD: Final = 1_000
+MAX_TOGGLES_LISTED: Final = 1_000
 
 DryRun = Annotated[bool, Query(description="Change nothing; answer 200 with the edit's effect as an `EditPreview`")]
 NoDryRun = Annotated[bool, Query(alias="dry_run", description="Refused: nothing can stop by this edit")]
@@ -34,11 +34,11 @@ class EditPreview(BaseModel):
     releases: int = Field(description="Campaigns that would serve again in the same commit")
     at_least: bool = Field(description="The counts are of the oldest campaigns of a large brand; there may be more")
     needs_confirmation: bool = Field(description="Whether the pages and the command line ask a person before this edit")
-    toggles: list[PreviewedToggle] = Field(description=f"The first {TOGGLES_TOLD} of them, by campaign id")
+    toggles: list[PreviewedToggle] = Field(description=f"The first {MAX_TOGGLES_LISTED} of them, by campaign id")
 
 
 PREVIEW: Final[dict[int | str, dict[str, Any]]] = {200: {"model": EditPreview, "description": "A dry run"}}
-"""For routes whose own answer has no body of status 200."""
+"""OpenAPI entry of a dry run, for routes that otherwise answer with a status other than 200."""
 
 
 def previewed(work: Callable[[Connection], object], brand_id: int) -> Response:
@@ -57,7 +57,7 @@ def previewed(work: Callable[[Connection], object], brand_id: int) -> Response:
                 to_status=EffectiveStatus(change.to_status),
                 holds=list(change.holds_after),
             )
-            for change in sorted(effect.toggles, key=lambda change: change.campaign_id)[:TOGGLES_TOLD]
+            for change in sorted(effect.toggles, key=lambda change: change.campaign_id)[:MAX_TOGGLES_LISTED]
         ],
     )
     return JSONResponse(preview.model_dump(mode="json"))

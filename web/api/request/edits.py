@@ -62,24 +62,24 @@ def created(
     attempt = keyed.attempt(caller)
 
     def make(connection: Connection) -> int | Answer:
-        kept = idempotency.claim(connection, attempt, clock.now()) if attempt else None
-        return create(connection) if kept is None else kept
+        stored_answer = idempotency.claim(connection, attempt, clock.now()) if attempt else None
+        return create(connection) if stored_answer is None else stored_answer
 
     def answer(connection: Connection, made: int | Answer) -> tuple[Answer, bool]:
         if isinstance(made, Answer):
             return made, True
-        told = tell(connection, made)
+        response = tell(connection, made)
         if attempt:
-            idempotency.keep(connection, attempt, told)
-        return told, False
+            idempotency.keep(connection, attempt, response)
+        return response, False
 
     try:
         if brand_id is None:
-            told, replayed = committed(lambda connection: answer(connection, make(connection)))
+            response, replayed = committed(lambda connection: answer(connection, make(connection)))
         else:
-            told, replayed = edited_then(make, brand_id, answer)
+            response, replayed = edited_then(make, brand_id, answer)
     except KeyReused:
-        detail = "this key came with another request before; use a new one"
+        detail = "this key was used with a different request; use a new one"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field="Idempotency-Key") from None
     again = {"Idempotent-Replayed": "true"} if replayed else {}
-    return JSONResponse(told.body, told.status, {**told.headers, **again})
+    return JSONResponse(response.body, response.status, {**response.headers, **again})

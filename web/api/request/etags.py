@@ -21,7 +21,7 @@ IfNoneMatch = Annotated[str | None, Header(description="An ETag: 304 where it is
 
 
 def etag_of(body: Mapping[str, Any], set_by_people: Collection[str]) -> str:
-    """The tag of an answer's body."""
+    """The entity tag of a response body."""
     rest = {name: value for name, value in body.items() if name not in set_by_people}
     return f'"{edit_mark(body, set_by_people)}.{digest(rest)}"'
 
@@ -31,7 +31,7 @@ def _tags(header: str) -> list[str]:
 
 
 def check_match(if_match: str | None, etag: str) -> None:
-    """Raises Problem where the caller's tag is of another edit. To be asked under the brand's lock."""
+    """Raises Problem (412) if the row was edited since the caller read it. Call it under the brand's lock."""
     if if_match is None or "*" in _tags(if_match):
         return
     if _edit(etag) not in {_edit(tag) for tag in _tags(if_match)}:
@@ -40,17 +40,17 @@ def check_match(if_match: str | None, etag: str) -> None:
 
 
 def _edit(tag: str) -> str:
-    """The half that edits change; a weak tag is left whole, so that it matches nothing."""
+    """The part of the tag that edits change. A weak tag keeps its prefix `W/`, so it never matches."""
     return tag.partition(".")[0]
 
 
 def tagged(body: dict[str, Any], set_by_people: Collection[str]) -> Response:
-    """The resource with its tag."""
+    """A response with the resource and its ETag."""
     return JSONResponse(body, headers={"ETag": etag_of(body, set_by_people)})
 
 
 def read(body: dict[str, Any], set_by_people: Collection[str], if_none_match: str | None) -> Response:
-    """The resource with its tag; 304 without it where the caller has it already."""
+    """A response with the resource and its ETag; 304 without a body if the caller's tag still matches."""
     etag = etag_of(body, set_by_people)
     known = _tags(if_none_match or "")
     if "*" in known or etag in {tag.removeprefix("W/") for tag in known}:

@@ -18,12 +18,12 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def _line(text: str) -> str:
-    """A text that every column, log and page can hold."""
-    return _told(checked_name, text)
+    """Validates a name that every column, log and page can hold."""
+    return _checked(checked_name, text)
 
 
 def _zone(name: str) -> str:
-    return _told(lambda zone: time_zone(zone).key, name)
+    return _checked(lambda zone: time_zone(zone).key, name)
 
 
 def _currency(code: str) -> str:
@@ -46,7 +46,7 @@ def _within_calendar(day: date) -> date:
     return day
 
 
-def _told(check: Any, value: str) -> str:
+def _checked(check: Any, value: str) -> str:
     """Validates a value by a domain rule, and raises its error in the form that pydantic expects."""
     try:
         return str(check(value))
@@ -55,7 +55,7 @@ def _told(check: Any, value: str) -> str:
 
 
 class Body(BaseModel):
-    """A body of which every field is known. Integers are integers: no text, fraction or truth stands for one."""
+    """A request body. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 

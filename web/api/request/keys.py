@@ -35,35 +35,41 @@ REFUSALS: Final = problems.responses(
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-"""What every route of the API may refuse; a body that is too large, also where none is read."""
+"""The error statuses that every route of the API may answer with."""
 
 NO_KEY: Final = "send an API key that is neither expired nor revoked, as `Authorization: Bearer …`"
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
-"""What a 401 says, and the header that goes with it."""
+"""The header of a 401 response."""
 
 
 def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
-    """The key's owner, counted against its rate."""
+    """The caller that the key identifies. Counts the request against the key's rate limit.
+
+    Raises Problem: 401 without a valid key, 429 over the limit.
+    """
     found = _owner(client_of(request.scope), credentials.credentials) if credentials else None
     if found is None:
         raise Problem(HTTPStatus.UNAUTHORIZED, NO_KEY, headers=CHALLENGE)
     request.state.by = found.label
     a_minute = settings().api_requests_per_minute
-    standing = rates.hit(RateLimitItemPerMinute(a_minute, 1, "api"), str(found.key_id))
+    status = rates.hit(RateLimitItemPerMinute(a_minute, 1, "api"), str(found.key_id))
     request.state.headers = {
         "X-RateLimit-Limit": str(a_minute),
-        "X-RateLimit-Remaining": str(standing.remaining),
-        "X-RateLimit-Reset": str(standing.resets_in_seconds),
+        "X-RateLimit-Remaining": str(status.remaining),
+        "X-RateLimit-Reset": str(status.resets_in_seconds),
     }
-    if not standing.allowed:
-        detail = f"this key may ask {a_minute} times a minute"
-        wait = {"Retry-After": str(standing.resets_in_seconds)}
+    if not status.allowed:
+        detail = f"this key is limited to {a_minute} requests a minute"
+        wait = {"Retry-After": str(status.resets_in_seconds)}
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=wait)
     return found
 
 
 def _owner(address: str, key: str) -> Caller | None:
-    """Whose key it is. Raises Problem where too many wrong ones came from the address; then nothing is looked up."""
+    """The owner of the key; None if it is not valid.
+
+    Raises Problem (429), without a lookup, after too many wrong keys from the address.
+    """
     wait_seconds = throttle.wait_seconds(address, key)
     found = None if wait_seconds else access.caller(key)
     if found is not None:
@@ -100,7 +106,7 @@ def edit_by(caller: Caller) -> Edit:
 
 
 def seen_by(caller: Caller, subject: str, row: dict[str, Any]) -> dict[str, Any]:
-    """The row, where it is of the caller's brand. Raises InvalidValue as if there were none where it is not."""
+    """Returns the row. Raises InvalidValue, as for a missing row, if the caller's key is for another brand."""
     if caller.brand_id not in {None, row["id"] if subject == "brand" else row["brand_id"]}:
         raise InvalidValue(subject, f"there is no {subject} {row['id']}")
     return row

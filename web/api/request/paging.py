@@ -1,4 +1,4 @@
-"""Lists by cursor: a page of items in id order, the last id seen leads to the next."""
+"""Pages of lists in id order; the last id of a page is the cursor of the next one."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
@@ -27,7 +27,7 @@ class Listed(BaseModel, Generic[Item]):
 
 
 class Paging(NamedTuple):
-    """Which page is wanted. One row more than `limit` is read, to know whether another page follows."""
+    """The requested page. Lists read one row more than `limit` to know whether another page follows."""
 
     after: int
     limit: int
@@ -68,7 +68,7 @@ def _followed(
 
 
 Pages = Annotated[Paging, Depends(_paging)]
-"""Of a list that can be paged through and not followed."""
+"""Paging of a list whose rows may be committed out of id order, so that polling it could miss rows."""
 
 FollowedPages = Annotated[Paging, Depends(_followed)]
-"""Of a list whose ids are in commit order, so that asking for what came after one misses nothing."""
+"""Paging of a list whose ids are in commit order, so that polling it with the last id misses nothing."""

@@ -1,4 +1,4 @@
-"""Queries as bodies: a parameter that nothing reads is refused, so that a misspelt filter does not list everything."""
+"""Refuses unknown query parameters, so that a misspelt filter does not list everything."""
 
 from functools import lru_cache
 

@@ -10,7 +10,7 @@ from delivery.encoding import decoded
 
 
 class _JsonRequest(Request):
-    """A request whose body is read by `domain.json_text`. A body without a place of its fault is no JSON at all."""
+    """A request whose JSON body is decoded as messages are."""
 
     async def json(self) -> Any:
         """Raises json.JSONDecodeError, ValueError and RecursionError."""
@@ -20,7 +20,7 @@ class _JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that reads its body so."""
+    """A route that decodes its JSON body as messages are decoded."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

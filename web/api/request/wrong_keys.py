@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from web import rates
 
 KNOWN_SECONDS: Final = 600
-"""A key that was good so short a time ago is looked up, also where others of its address send wrong ones."""
+"""Seconds for which a valid key is exempt from the throttle, although others at its address send wrong keys."""
 
 MAX_KEPT: Final = 10_000
 
@@ -24,7 +24,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def wait_seconds(self, address: str, key: str) -> int:
-        """Seconds after which the address may try such a key; 0: now."""
+        """Seconds until the address may try this key; 0 if it may now."""
         with self._lock:
             if self._good_until.get(_digest(key), 0) > monotonic():
                 return 0
@@ -32,18 +32,18 @@ class Throttle:
         return max(1, round(left)) if left > 0 else 0
 
     def note_good(self, key: str) -> None:
-        """The key opened something."""
+        """Remembers a key that was valid."""
         self._note(self._good_until, _digest(key), KNOWN_SECONDS)
 
     def note_wrong(self, address: str, key: str) -> int:
-        """Counts a key that opened nothing, and returns the seconds that its address has to wait; 0: none."""
+        """Counts an invalid key; returns the seconds that its address must wait, 0 if none."""
         with self._lock:
             self._good_until.pop(_digest(key), None)
-        standing = rates.hit(rates.WRONG_KEYS_FROM_ADDRESS, address)
-        if standing.allowed:
+        status = rates.hit(rates.WRONG_KEYS_FROM_ADDRESS, address)
+        if status.allowed:
             return 0
-        self._note(self._waits_until, address, standing.resets_in_seconds)
-        return standing.resets_in_seconds
+        self._note(self._waits_until, address, status.resets_in_seconds)
+        return status.resets_in_seconds
 
     def _note(self, until: dict[Name, float], name: Name, seconds: float) -> None:
         with self._lock:
