@@ -82,9 +82,7 @@ def test_brands_come_in_pages(world: World, open_pages: TestClient) -> None:
     assert "No brand here" in text(open_pages, "/?number=9")
 
 
-def test_a_campaign_tells_every_hold_with_its_figures_and_when_it_serves_again(
-    world: World, open_pages: TestClient
-) -> None:
+def test_campaign_page_lists_every_hold_with_figures_and_return_time(world: World, open_pages: TestClient) -> None:
     world.set_clock("2026-06-17T16:00:00Z")
     brand = world.brand(zone="America/New_York", daily=5 * UNIT)
     campaign = world.campaign(brand, name="Mornings", schedule="daily 06:00-11:00")
@@ -121,7 +119,7 @@ def test_the_timeline_shows_when_a_campaign_was_held(world: World, open_pages: T
     assert 'aria-label="Search: served 12 h 00 min; held 6 h 00 min: paused by a person 6 h 00 min"' in page
 
 
-def test_a_timeline_of_very_many_changes_stays_short_and_shows_what_prevailed(
+def test_timeline_of_very_many_changes_merges_them_into_the_prevailing_status(
     world: World, open_pages: TestClient
 ) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
@@ -213,7 +211,7 @@ def test_names_with_html_are_shown_and_never_run(world: World, open_pages: TestC
         assert "&lt;script&gt;alert(&#39;brand&#39;)" in page
 
 
-def test_what_is_not_there_is_a_page_that_says_so(world: World, open_pages: TestClient) -> None:
+def test_unknown_brand_or_campaign_gets_a_not_found_page(world: World, open_pages: TestClient) -> None:
     for address, status, words in (
         ("/brands/7", 404, "There is no brand 7."),
         ("/campaigns/7", 404, "There is no campaign 7."),
@@ -237,7 +235,7 @@ def test_a_fresh_brand_says_that_nothing_changed_yet(world: World, open_pages: T
     assert re.search(r'<ol class="feed"[^>]*></ol>\s*<p class="empty-feed', page)
 
 
-def test_only_who_may_edit_is_shown_the_way_there(world: World, open_pages: TestClient) -> None:
+def test_edit_links_are_shown_only_to_people_who_may_edit(world: World, open_pages: TestClient) -> None:
     from app import access  # noqa: PLC0415
     from domain.access import Role  # noqa: PLC0415 - after the environment is set
     from web.people import COOKIE  # noqa: PLC0415
@@ -254,14 +252,14 @@ def test_only_who_may_edit_is_shown_the_way_there(world: World, open_pages: Test
         assert [">Edit<" in open_pages.get(page).text for page in pages] == [may, may]
 
 
-def test_the_icon_is_there_also_for_what_reads_no_page(open_pages: TestClient) -> None:
+def test_favicon_is_served_at_its_default_address(open_pages: TestClient) -> None:
     named, unnamed = open_pages.get("/static/icon.svg"), open_pages.get("/favicon.ico")
     assert (unnamed.status_code, unnamed.headers["content-type"]) == (200, "image/svg+xml")
     assert unnamed.content == named.content
     assert "max-age" in unnamed.headers["cache-control"]
 
 
-def test_without_a_login_the_pages_are_for_nobody_unless_they_are_open(world: World, database: str) -> None:
+def test_pages_need_a_login_unless_the_dashboard_is_open(world: World, database: str) -> None:
     from web.app import create_app  # noqa: PLC0415 - after the environment is set
 
     brand = world.brand()
@@ -284,7 +282,7 @@ def test_without_a_login_the_pages_are_for_nobody_unless_they_are_open(world: Wo
         ]
 
 
-def test_the_way_to_sign_in_leads_back_to_the_page_one_was_on(world: World, open_pages: TestClient) -> None:
+def test_sign_in_leads_back_to_the_current_page(world: World, open_pages: TestClient) -> None:
     world.brand()
     page = open_pages.get("/brands/1?q=a").text
     assert 'href="/admin/login?next=/brands/1%3Fq%3Da">Sign in</a>' in page

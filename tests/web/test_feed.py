@@ -43,7 +43,7 @@ def in_time(test: Callable[[], Awaitable[None]]) -> None:
         thread.submit(lambda: asyncio.run(bounded())).result()
 
 
-def test_a_page_that_opens_at_any_moment_after_the_last_one_left_hears_what_happens(rows: Rows) -> None:
+def test_page_opened_any_time_after_the_last_one_closed_receives_changes(rows: Rows) -> None:
     async def test() -> None:
         for hundredths in range(20):
             feed = Feed()
@@ -58,7 +58,7 @@ def test_a_page_that_opens_at_any_moment_after_the_last_one_left_hears_what_happ
     in_time(test)
 
 
-def test_pages_that_open_at_once_share_one_looking_which_ends_after_them(rows: Rows) -> None:
+def test_pages_opened_together_share_one_polling_task_which_ends_after_them(rows: Rows) -> None:
     async def test() -> None:
         feed = Feed()
         contexts = [feed.listening() for _ in range(20)]
@@ -75,7 +75,7 @@ def test_pages_that_open_at_once_share_one_looking_which_ends_after_them(rows: R
     in_time(test)
 
 
-def test_a_fault_of_any_kind_leaves_nobody_deaf(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polling_continues_after_any_error(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     faults: list[Exception] = [ValueError("once"), OSError("twice"), KeyError("again")]
     read = changes._changes_after
 
@@ -95,7 +95,7 @@ def test_a_fault_of_any_kind_leaves_nobody_deaf(rows: Rows, monkeypatch: pytest.
     in_time(test)
 
 
-def test_a_page_hears_although_the_looking_was_cancelled_before_it_opened(rows: Rows) -> None:
+def test_page_receives_changes_after_polling_was_cancelled(rows: Rows) -> None:
     async def test() -> None:
         feed = Feed()
         async with feed.listening() as first:
@@ -110,7 +110,7 @@ def test_a_page_hears_although_the_looking_was_cancelled_before_it_opened(rows: 
     in_time(test)
 
 
-def test_a_listener_that_is_cancelled_while_it_opens_is_forgotten(rows: Rows) -> None:
+def test_listener_cancelled_while_opening_is_removed(rows: Rows) -> None:
     async def test() -> None:
         feed = Feed()
         opening = asyncio.create_task(feed.listening().__aenter__())

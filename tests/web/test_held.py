@@ -97,7 +97,7 @@ def _any_campaign(world: World, brand: int, chosen: random.Random) -> int:
     return campaign
 
 
-def test_campaigns_of_very_many_kinds_are_told_no_later_than_the_truth(world: World, open_pages: TestClient) -> None:
+def test_return_time_of_many_kinds_of_campaigns_is_never_shown_too_late(world: World, open_pages: TestClient) -> None:
     world.set_clock(NOON)
     brand = world.brand(daily=5 * UNIT)
     for hour in range(13, 23):

@@ -78,7 +78,7 @@ def test_delayed_and_dead_messages_are_counted(world: World, client: TestClient)
 STATES = ("waiting", "delayed", "dead")
 
 
-def test_the_age_of_a_watermark_is_told(world: World, client: TestClient) -> None:
+def test_age_of_each_watermark_is_exported(world: World, client: TestClient) -> None:
     from db.engine import committed  # noqa: PLC0415
     from db.repository.shared import watermarks  # noqa: PLC0415
 
@@ -105,14 +105,14 @@ def test_requests_are_counted_by_the_template_of_their_route(world: World, clien
     assert [after[0] - before[0], after[1] - before[1]] == [3, 1]
 
 
-def test_names_and_spend_are_not_told(world: World, client: TestClient) -> None:
+def test_metrics_contain_no_names_and_no_spend(world: World, client: TestClient) -> None:
     world.spend(world.campaign(world.brand(name="Hudson Shoes"), name="Secret"), 123_456_789)
     text = client.get("/metrics").text
     for word in ("Hudson", "Secret", "123456789", "1.23456789"):
         assert word not in text
 
 
-def test_nothing_that_comes_from_outside_makes_series_grow_or_is_named(world: World, client: TestClient) -> None:
+def test_request_data_adds_no_series_and_no_label_values(world: World, client: TestClient) -> None:
     from db.engine import committed  # noqa: PLC0415
     from db.repository.shared import watermarks  # noqa: PLC0415
 
@@ -155,7 +155,7 @@ def test_nothing_that_comes_from_outside_makes_series_grow_or_is_named(world: Wo
 
 
 @pytest.mark.parametrize("away", ["postgres", CARRIER])
-def test_a_part_that_is_away_is_left_out_and_said_to_be(browse: Browse, away: str) -> None:
+def test_unreachable_server_is_omitted_and_reported_as_down(browse: Browse, away: str) -> None:
     variable = "BROKER_URL" if is_rabbitmq() else "REDIS_URL"
     env = {"DATABASE_URL": POSTGRES_AWAY} if away == "postgres" else {variable: BROKER_AWAY}
     with browse(**env) as client:

@@ -139,7 +139,7 @@ def test_the_hour_is_told_at_which_any_limit_ran_out_and_each_budget_has_its_lin
     assert "Calm daily $8.00 1 25.0 % 0 of 1" in told
 
 
-def test_what_no_history_tells_of_is_a_dash(world: World, open_pages: TestClient) -> None:
+def test_figures_without_history_are_shown_as_a_dash(world: World, open_pages: TestClient) -> None:
     world.set_clock("2026-06-03T00:00:00Z")
     brand = world.brand()
     world.spend(world.campaign(brand, "Search"), UNIT, "2026-05-20T12:00:00Z")
@@ -163,7 +163,7 @@ def test_what_no_history_tells_of_is_a_dash(world: World, open_pages: TestClient
         ("/brands/1/reports/2026-05?version=9", "There is no version 9 of 2026-05."),
     ],
 )
-def test_what_is_not_there_is_a_plain_page(
+def test_unknown_report_gets_a_not_found_page(
     world: World, brand: int, open_pages: TestClient, address: str, sentence: str
 ) -> None:
     page = open_pages.get(address)
@@ -192,7 +192,7 @@ def test_looking_at_a_stored_month_makes_no_version(world: World, brand: int, op
     assert on_demand(brand, MAY)["version"] == 3
 
 
-def test_nobody_looks_without_signing_in(world: World, brand: int, browse: Browse) -> None:
+def test_reports_need_a_login(world: World, brand: int, browse: Browse) -> None:
     with browse(SPENDGATE_OPEN_DASHBOARD="false") as client:
         for address in ("", "2026-05", "2026-05.csv", "2026-05.json"):
             answer = client.get(f"/brands/{brand}/reports/{address}")

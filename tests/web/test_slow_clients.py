@@ -89,7 +89,7 @@ def test_a_client_that_reads_slowly_but_reads_gets_all_of_its_answer(world: Worl
 
 
 @pytest.mark.parametrize("sent", [HALF_A_HEAD, b"GET"], ids=["half a head", "a word"])
-def test_a_head_that_is_late_is_told_so(world: World, browse: Browse, sent: bytes) -> None:
+def test_late_request_head_gets_408(world: World, browse: Browse, sent: bytes) -> None:
     with browse(SPENDGATE_HEADER_TIMEOUT_SECONDS="1") as client:
         late = Client(port_of(client)).send(sent)
         answer = late.answer()
@@ -109,14 +109,14 @@ def test_a_head_that_drips_is_late_too_also_on_a_connection_that_was_used_before
 
 
 @pytest.mark.parametrize("sent", [HALF_A_LOGIN, HALF_A_BATCH, HALF_A_CHUNK], ids=["login", "batch", "chunk"])
-def test_a_body_that_is_late_is_told_so(world: World, browse: Browse, sent: bytes) -> None:
+def test_late_request_body_gets_408(world: World, browse: Browse, sent: bytes) -> None:
     with browse(SPENDGATE_BODY_TIMEOUT_SECONDS="1") as client:
         answer = Client(port_of(client)).send(sent).answer()
         assert status(answer) == 408
         assert b"was not complete within 1 seconds" in answer
 
 
-def test_a_body_that_drips_is_late_too(world: World, browse: Browse) -> None:
+def test_body_sent_in_drips_still_hits_the_deadline(world: World, browse: Browse) -> None:
     with browse(SPENDGATE_BODY_TIMEOUT_SECONDS="1") as client:
         dripping, began = Client(port_of(client)).send(HALF_A_LOGIN), time.monotonic()
         while not dripping.is_closed():
@@ -136,7 +136,7 @@ def test_people_sign_in_while_others_send_half_of_a_login(world: World, browse: 
         assert client.post("/admin/login", data=form).status_code == 400
 
 
-def test_streams_too_many_are_refused_in_all_and_of_one_address(world: World, browse: Browse) -> None:
+def test_streams_over_the_limit_in_all_or_per_address_are_refused(world: World, browse: Browse) -> None:
     with browse(SPENDGATE_MAX_STREAMS="25", SPENDGATE_MAX_STREAMS_PER_ADDRESS="3") as client:
         with many(50, port_of(client), STREAM) as streams:
             heads = [stream.head() for stream in streams]
@@ -164,7 +164,7 @@ def asked_anew(client: httpx.Client, path: str) -> httpx.Response:
     return httpx.get(client.base_url.join(path), timeout=20)
 
 
-def test_requests_too_many_are_refused_in_all_and_of_one_address(world: World, browse: Browse) -> None:
+def test_requests_over_the_limit_in_all_or_per_address_are_refused(world: World, browse: Browse) -> None:
     env = {"SPENDGATE_MAX_CONNECTIONS": "20", "SPENDGATE_MAX_CONNECTIONS_PER_ADDRESS": "4"}
     with browse(**env) as client, many(40, port_of(client), HALF_A_LOGIN) as slow:
         assert {status(refused.head()) for refused in slow[20:]} == {503}
@@ -184,7 +184,7 @@ def test_requests_too_many_are_refused_in_all_and_of_one_address(world: World, b
         eventually(lambda: asked_anew(client, "/").status_code == 200)
 
 
-def test_the_connection_that_waits_longest_makes_room_and_is_told_why(world: World, browse: Browse) -> None:
+def test_longest_waiting_connection_is_closed_with_a_status_to_make_room(world: World, browse: Browse) -> None:
     with browse(SPENDGATE_MAX_CONNECTIONS_PER_ADDRESS="3", SPENDGATE_HEADER_TIMEOUT_SECONDS="60") as client:
         slow = [Client(port_of(client), "127.0.0.9").send(HALF_A_HEAD) for _ in range(3)]
         assert client.get("/healthz").status_code == 200  # the server has read what was sent before

@@ -111,7 +111,7 @@ def test_a_password_is_changed_by_typing_or_making_one(world: World, browser: Op
     assert access.sign_in("ops@example.com", "another long password") is None
 
 
-def test_nobody_locks_out_the_last_owner(world: World, browser: Open) -> None:
+def test_last_owner_cannot_be_disabled_or_demoted(world: World, browser: Open) -> None:
     someone = browser(Role.OWNER)
     owner = world.one("SELECT id FROM users")["id"]
     for form in ({"role": "operator"}, {"role": "owner", "disabled": "on"}):

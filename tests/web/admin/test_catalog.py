@@ -216,7 +216,7 @@ def test_a_bad_budget_is_refused_beside_its_field(
     assert world.one("SELECT limit_micros FROM budgets") == {"limit_micros": UNIT}
 
 
-def test_of_two_who_set_the_same_limit_at_once_the_second_is_told(world: World, browser: Open) -> None:
+def test_second_of_two_concurrent_equal_budgets_is_refused(world: World, browser: Open) -> None:
     brand = world.brand()
     told: list[int] = []
 
@@ -301,7 +301,7 @@ def test_names_with_html_are_shown_and_never_run(world: World, browser: Open) ->
     assert "<img" not in found
 
 
-def test_a_value_that_no_column_holds_is_told_in_a_sentence(world: World, browser: Open) -> None:
+def test_value_that_no_column_can_store_gets_an_error_sentence(world: World, browser: Open) -> None:
     answer = browser(Role.OPERATOR).get("/admin/brands/list", q="a\0b")
     assert answer.status_code == 422
     assert "cannot be stored" in answer.text

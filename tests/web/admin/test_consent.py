@@ -109,7 +109,7 @@ def test_a_form_opened_from_a_page_of_ours_leads_back_there(catalog: World, brow
         assert origin is None or origin in answer.headers["location"]
 
 
-def test_what_came_between_is_shown_anew(catalog: World, browser: Open) -> None:
+def test_form_asks_again_when_the_effect_changed_meanwhile(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
     asked = someone.ask("/admin/budgets/edit", {"limit_micros": "1.50"}, pk=1)
     token = re.findall(r'name="agreed" value="(\w+)"', asked.text)[0]
@@ -120,7 +120,7 @@ def test_what_came_between_is_shown_anew(catalog: World, browser: Open) -> None:
     assert catalog.one("SELECT limit_micros FROM budgets") == {"limit_micros": 7_900 * UNIT}
 
 
-def test_the_token_of_one_edit_agrees_to_no_other(catalog: World, browser: Open) -> None:
+def test_token_of_one_edit_does_not_confirm_another(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
     asked = someone.ask("/admin/budgets/edit", {"limit_micros": "1.50"}, pk=1)
     token = re.findall(r'name="agreed" value="(\w+)"', asked.text)[0]
@@ -128,7 +128,7 @@ def test_the_token_of_one_edit_agrees_to_no_other(catalog: World, browser: Open)
     assert question(other.text) == "Daily limit $7,900.00 → $0.00: stops 1 campaign now."
 
 
-def test_what_stops_nothing_is_saved_at_once(catalog: World, browser: Open) -> None:
+def test_edit_that_stops_no_campaign_is_saved_without_asking(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
     assert someone.ask("/admin/budgets/edit", {"limit_micros": "7,000.00"}, pk=1).status_code == 303
     assert catalog.one("SELECT limit_micros FROM budgets") == {"limit_micros": 7_000 * UNIT}
@@ -264,7 +264,7 @@ def test_undo_gives_each_campaign_its_status_back(world: World, browser: Open, f
     world.verify()
 
 
-def test_only_who_did_it_undoes_it(world: World, browser: Open, four: list[int]) -> None:
+def test_only_the_author_of_an_action_can_undo_it(world: World, browser: Open, four: list[int]) -> None:
     someone = browser(Role.OPERATOR)
     someone_pauses(someone, *four[:2])
     at = world.one("SELECT max(changed_at) AS at FROM audit_entries")["at"].isoformat()

@@ -51,7 +51,7 @@ def test_the_audit_speaks_in_the_brands_currency_and_words(world: World, browser
     assert "micros" not in page
 
 
-def test_what_was_right_by_now_is_replayed_and_the_rest_waits_on(world: World, browser: Open) -> None:
+def test_replay_counts_inputs_that_are_valid_now_and_keeps_the_rest(world: World, browser: Open) -> None:
     campaign = world.campaign(world.brand())
     later = {"campaign_id": None, "platform": "google_ads", "external_id": "7"}
     world.ingest([world.event(campaign, UNIT, **later), world.event(99, UNIT), world.event(98, UNIT)])
@@ -78,7 +78,7 @@ def test_an_input_that_no_utf_8_can_spell_is_shown(world: World, browser: Open) 
     assert "udcff" in shown.text
 
 
-def test_all_that_match_are_replayed_at_once(world: World, browser: Open) -> None:
+def test_replay_of_all_matching_inputs_counts_them(world: World, browser: Open) -> None:
     campaign = world.campaign(world.brand())
     world.ingest(
         [
@@ -97,7 +97,7 @@ def test_all_that_match_are_replayed_at_once(world: World, browser: Open) -> Non
     assert len(world.rejected()) == 1
 
 
-def test_what_owners_alone_manage_owners_alone_see_in_the_audit(world: World, browser: Open) -> None:
+def test_only_owners_see_audit_entries_about_users_and_keys(world: World, browser: Open) -> None:
     from app import access  # noqa: PLC0415 - after the environment is set
 
     world.brand(name="Hudson Shoes")

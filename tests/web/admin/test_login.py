@@ -26,7 +26,7 @@ def ops(world: World) -> int:
     return access.create_user(EMAIL, PASSWORD, Role.OPERATOR, "test")
 
 
-def test_the_first_who_comes_is_told_how_to_make_a_login(world: World, browser: Open) -> None:
+def test_login_page_explains_how_to_create_the_first_login(world: World, browser: Open) -> None:
     assert "spendgate create-admin you@example.com" in browser().get("/admin/login").text
     access.create_user(EMAIL, PASSWORD, Role.OWNER, "test")
     assert "spendgate create-admin" not in browser().get("/admin/login").text
@@ -67,7 +67,7 @@ def test_the_login_leads_to_no_other_site(world: World, ops: int, browser: Open,
     assert (answer.status_code, answer.headers["location"]) == (303, "http://testserver/admin/")
 
 
-def test_a_wrong_address_and_a_wrong_password_are_told_alike(world: World, ops: int, browser: Open) -> None:
+def test_wrong_address_and_wrong_password_get_one_error_text(world: World, ops: int, browser: Open) -> None:
     answers = [browser().sign_in(EMAIL, "not the password"), browser().sign_in("nobody@example.com", PASSWORD)]
     pages = {re.sub(r'(value|nonce)="[^"]+"', "", answer.text) for answer in answers}
     assert [answer.status_code for answer in answers] == [400, 400]
@@ -84,7 +84,7 @@ def test_after_a_wrong_password_the_address_is_still_there_and_the_password_is_n
     assert "not the password" not in page
 
 
-def test_a_disabled_user_does_not_come_in(world: World, ops: int, browser: Open) -> None:
+def test_disabled_user_cannot_sign_in(world: World, ops: int, browser: Open) -> None:
     access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
     access.disable(EMAIL, "test")
     assert WRONG in browser().sign_in(EMAIL).text
@@ -94,7 +94,7 @@ def _fail(someone: Browser, email: str = EMAIL) -> int:
     return someone.sign_in(email, "not the password").status_code
 
 
-def test_many_failures_are_throttled_before_the_password_is_looked_at(world: World, ops: int, browser: Open) -> None:
+def test_many_failures_are_throttled_before_the_password_is_hashed(world: World, ops: int, browser: Open) -> None:
     someone = browser()
     assert {_fail(someone, f" {EMAIL.upper()}") for _ in range(10)} == {400}
     answer = someone.sign_in(EMAIL)
@@ -105,7 +105,7 @@ def test_many_failures_are_throttled_before_the_password_is_looked_at(world: Wor
     assert _fail(someone, "another@example.com") == 400
 
 
-def test_who_fails_elsewhere_does_not_lock_a_person_out(world: World, ops: int, browser: Open) -> None:
+def test_failures_at_another_address_do_not_lock_a_person_out(world: World, ops: int, browser: Open) -> None:
     guessing = browser(address="203.0.113.7")
     assert [_fail(guessing) for _ in range(11)] == [400] * 10 + [429]
     assert browser(address="198.51.100.4").sign_in(EMAIL).status_code == 303
@@ -120,7 +120,7 @@ def test_who_fails_elsewhere_does_not_lock_a_person_out(world: World, ops: int, 
         ("203.0.113.7", "203.0.113.8", False),
     ],
 )
-def test_addresses_of_one_subscriber_are_one_address(
+def test_addresses_of_one_ipv6_subscriber_share_one_limit(
     world: World, ops: int, browser: Open, guesser: str, neighbour: str, is_locked_out: bool
 ) -> None:
     guessing = browser(address=guesser)
@@ -158,7 +158,7 @@ def test_a_browser_is_not_known_by_a_forged_cookie(world: World, ops: int, brows
     assert forging.sign_in(EMAIL).status_code == 429
 
 
-def test_a_browser_is_not_known_for_ever(world: World, ops: int, browser: Open) -> None:
+def test_known_browser_expires(world: World, ops: int, browser: Open) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     known = browser()
     assert known.sign_in(EMAIL).status_code == 303
@@ -170,7 +170,7 @@ def test_a_browser_is_not_known_for_ever(world: World, ops: int, browser: Open) 
     assert late.sign_in(EMAIL).status_code == 429
 
 
-def test_of_forty_tries_at_once_ten_are_looked_at(world: World, ops: int, browse: Browse) -> None:
+def test_ten_of_forty_parallel_sign_ins_reach_the_password_check(world: World, ops: int, browse: Browse) -> None:
     with browse() as client, ThreadPoolExecutor(40) as pool:
         client.get("/admin/login")
         form = {"username": EMAIL, "password": "wrong", "csrftoken": client.cookies[CSRF_COOKIE]}
@@ -190,7 +190,7 @@ def test_no_more_passwords_are_hashed_at_once_than_there_is_memory_for(
     assert access.sign_in(EMAIL, PASSWORD) is not None
 
 
-def test_a_login_that_cannot_be_looked_at_is_told_to_come_back_and_does_not_count(
+def test_sign_in_without_a_free_hash_slot_gets_retry_after_and_does_not_count_as_failure(
     world: World, ops: int, browser: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     someone = browser()
@@ -218,7 +218,7 @@ def test_over_https_cookies_of_other_hosts_and_of_old_names_count_for_nothing(
     assert "strict-transport-security" not in plain.get("/admin/").headers
 
 
-def test_a_login_that_succeeds_does_not_count(world: World, ops: int, browser: Open) -> None:
+def test_successful_sign_in_does_not_count_as_failure(world: World, ops: int, browser: Open) -> None:
     someone = browser()
     for _ in range(60):
         assert someone.sign_in(EMAIL).status_code == 303
@@ -345,7 +345,7 @@ def test_the_dashboard_signs_out_too(world: World, browser: Open) -> None:
     assert access.signed_in(token) is None
 
 
-def test_nothing_is_asked_of_another_host(world: World, browser: Open) -> None:
+def test_admin_pages_request_nothing_from_other_hosts(world: World, browser: Open) -> None:
     brand = world.brand(name="Hudson Shoes")
     campaign = world.campaign(brand)
     someone = browser(Role.OWNER)

@@ -115,7 +115,7 @@ def test_a_viewer_sees_no_button_and_no_user(filled: World, browser: Open) -> No
     assert "/admin/api-keys" not in someone.get("/admin/").text
 
 
-def test_who_is_refused_is_told_whether_anybody_may(filled: World, browser: Open) -> None:
+def test_refusal_says_whether_an_owner_could_do_it(filled: World, browser: Open) -> None:
     assert "Nobody may do that here" in browser(OWNER).get("/admin/status-changes/create").text
     assert "Ask an owner." in browser(VIEWER).get("/admin/brands/create").text
 

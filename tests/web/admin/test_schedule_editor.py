@@ -103,7 +103,7 @@ def test_typing_shows_in_the_grid_with_part_hours_as_such(editor: Editor) -> Non
     expect(text(page)).to_have_value("Mon 09:00-18:00, Sat 22:00-24:00, Sun 00:00-06:00")
 
 
-def test_what_cannot_be_read_is_told_while_typing(editor: Editor) -> None:
+def test_invalid_schedule_shows_its_error_while_typing(editor: Editor) -> None:
     page = editor("Mon 09:00-10:00")
     text(page).fill("Mon 9-17")
     expect(page.locator("#text-error")).to_contain_text("cannot read 'Mon 9-17'")
@@ -132,7 +132,7 @@ def test_after_a_refused_text_the_grid_and_the_days_show_what_is_stored(editor: 
     expect(page.locator("#text-error")).to_be_empty()
 
 
-def test_what_somebody_else_saved_meanwhile_is_told_and_stays(editor: Editor, world: World) -> None:
+def test_schedule_saved_by_somebody_else_meanwhile_is_reported_and_kept(editor: Editor, world: World) -> None:
     page = editor("Mon 09:00-10:00")
     world.schedule(1, "Tue 09:00-10:00")
     text(page).fill("Wed 09:00-10:00")

@@ -33,7 +33,7 @@ def test_a_schedule_is_saved_enforced_and_audited(world: World, browser: Open) -
         ("Mon 09:00-10:00, " * 1_000, "is over 10000 characters long"),
     ],
 )
-def test_what_cannot_be_read_is_told_beside_the_text_that_stays(
+def test_invalid_schedule_is_refused_and_the_typed_text_stays(
     world: World, browser: Open, text: str, told: str
 ) -> None:
     campaign = world.campaign(world.brand(), schedule="Tue 09:00-10:00")
@@ -49,13 +49,13 @@ def test_what_cannot_be_read_is_told_beside_the_text_that_stays(
 
 
 @pytest.mark.parametrize("campaign", ["99", "x", "0", "9" * 30])
-def test_the_schedule_of_no_campaign_is_not_found(world: World, browser: Open, campaign: str) -> None:
+def test_schedule_page_of_unknown_campaign_is_not_found(world: World, browser: Open, campaign: str) -> None:
     someone = browser(Role.VIEWER)
     for path in (f"/admin/campaigns/{campaign}/schedule", f"/admin/campaigns/{campaign}/schedule/preview"):
         assert someone.get(path).status_code == 404
 
 
-def test_the_preview_tells_the_next_seven_days_by_the_brands_clock(world: World, browser: Open) -> None:
+def test_preview_shows_the_next_seven_days_in_the_brands_time_zone(world: World, browser: Open) -> None:
     world.set_clock("2026-06-17T01:00:00Z")  # still Tuesday in New York
     campaign = world.campaign(world.brand(zone="America/New_York"))
     told = browser(Role.VIEWER).get(f"/admin/campaigns/{campaign}/schedule/preview", schedule="Sat 22:00-06:00").json()
@@ -93,7 +93,7 @@ def test_the_preview_is_right_over_a_clock_change(
     assert note in day["note"]
 
 
-def test_no_dayparts_are_always_open(world: World, browser: Open) -> None:
+def test_campaign_without_dayparts_is_always_open(world: World, browser: Open) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
     told = browser(Role.VIEWER).get(f"/admin/campaigns/{campaign}/schedule/preview", schedule="always").json()

@@ -199,7 +199,7 @@ def test_the_field_at_fault_is_named_as_it_was_sent(
     assert answer["detail"] == f"{field}: {message}"
 
 
-def test_of_many_fields_at_fault_the_first_are_told_and_long_names_are_cut(client: TestClient) -> None:
+def test_errors_list_the_first_invalid_fields_and_cut_long_names(client: TestClient) -> None:
     sent: dict[str, Any] = {f"{number:02}{'x' * 500}": 1 for number in range(30)}
     problem = _is_problem(client, 422, "POST", "/api/brands/", json={"name": "Hats", **sent})
     assert len(problem["errors"]) == MAX_ERRORS_LISTED == 20

@@ -21,7 +21,7 @@ def spent(world: World) -> World:
     return world
 
 
-def test_spend_is_told_by_day_up_to_the_brands_today(spent: World, client: TestClient) -> None:
+def test_spend_is_listed_by_day_up_to_the_brands_today(spent: World, client: TestClient) -> None:
     told = client.get("/api/spend/", params={"brand_id": 1}).json()
     assert told == {
         "brand_id": 1,
@@ -50,7 +50,7 @@ def test_both_ends_are_included(spent: World, client: TestClient) -> None:
     assert total("2026-06-02", "2026-06-17") == 0
 
 
-def test_spend_is_told_by_month_campaign_and_total(spent: World, client: TestClient) -> None:
+def test_spend_is_listed_by_month_campaign_and_total(spent: World, client: TestClient) -> None:
     def items(**more: Any) -> object:
         return client.get("/api/spend/", params={"brand_id": 1, **more}).json()["items"]
 
@@ -98,7 +98,7 @@ def test_a_campaign_names_its_brand(spent: World, client: TestClient) -> None:
         ({"brand_id": 1, "by": "hour"}, 422, "by"),
     ],
 )
-def test_what_cannot_be_told_is_refused_by_the_field(
+def test_unanswerable_spend_query_is_refused_with_its_field(
     spent: World, client: TestClient, params: dict[str, Any], status: int, field: str | None
 ) -> None:
     answer = client.get("/api/spend/", params=params)

@@ -14,7 +14,7 @@ from tests.roles import UrlOf
 from tests.world import UNIT, World
 
 
-def test_toggles_are_told_oldest_first_and_from_where_one_left_off(world: World, client: TestClient) -> None:
+def test_status_changes_are_listed_oldest_first_after_the_last_seen_id(world: World, client: TestClient) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     brand = world.brand(daily=5 * UNIT)
     campaign = world.campaign(brand)
@@ -97,7 +97,7 @@ def test_the_link_to_the_next_page_has_the_epoch(world: World, client: TestClien
     assert len(client.get(page.links["next"]["url"]).json()["items"]) == 1
 
 
-def test_a_follower_of_another_epoch_is_told_so(world: World, client: TestClient) -> None:
+def test_follower_with_an_old_epoch_gets_410(world: World, client: TestClient) -> None:
     toggle(world)
     page = followed(client).json()
     assert shell("new-epoch", env={"DATABASE_URL": world.url}).code == 0
