@@ -30,7 +30,7 @@ def list_imports(
     """Past imports, the newest first, with who, when, and what they came to."""
     with snapshot() as connection:
         rows = history.newest(connection, before=before, limit=limit)
-    list_rows("Imports", rows, _row, empty="Nothing was imported yet.", as_json=as_json)
+    list_rows("Imports", rows, _row, empty="There are no imports yet.", as_json=as_json)
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

@@ -72,9 +72,7 @@ def import_file(
             help="The file has every campaign's day of its account and range: what it has no more becomes zero.",
         ),
     ] = None,
-    create_campaigns: Annotated[
-        bool, typer.Option("--create-campaigns", help="Make campaigns that are not known.")
-    ] = False,
+    create_campaigns: Annotated[bool, typer.Option("--create-campaigns", help="Create unknown campaigns.")] = False,
     brand: Annotated[
         str | None, typer.Option(help="The brand to make them in, by name; made too if there is none.")
     ] = None,

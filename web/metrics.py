@@ -76,7 +76,7 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
     )
     yield _gauge(
         "spendgate_rejected_events_waiting",
-        "Rejected events that wait, by reason",
+        "Rejected events not yet replayed, by reason",
         "reason",
         _by_reason(waiting),
     )

@@ -10,7 +10,7 @@ def imported(spendgate: Spendgate, file: RealFile) -> CommandResult:
     """Imports a file into a brand of its own currency and zone."""
     options = ["--name-as-id"] if file.names_are_ids else []
     brand = f"{file.currency} {file.zone}"
-    into = ("--create-campaigns", "--brand", brand, "--time-zone", file.zone)
+    into: tuple[str, ...] = ("--create-campaigns", "--brand", brand, "--time-zone", file.zone)
     if file.currency == "USD":
         into = (*into, "--currency", "USD")
     return spendgate("import", str(file.path), "--platform", file.platform, *options, *into, "--json")

@@ -97,7 +97,7 @@ def test_campaign_page_lists_every_hold_with_figures_and_return_time(world: Worl
     world.set_status(campaign, "enabled")
     world.schedule(campaign, "")
     world.limit(7 * UNIT, brand=brand)
-    assert "It serves: nothing holds it." in text(open_pages, f"/campaigns/{campaign}")
+    assert "It serves; it has no hold." in text(open_pages, f"/campaigns/{campaign}")
 
 
 def test_the_timeline_shows_when_a_campaign_was_held(world: World, open_pages: TestClient) -> None:

@@ -23,7 +23,7 @@ def test_reasons_are_counted_with_when_the_first_serves_again(world: World, open
     for address in ("/", f"/brands/{brand}"):
         shown = text(open_pages, address)
         assert "0 of 3 active 2 held: the brand's daily budget is spent · serve again from Thu 18 Jun 00:00" in shown
-        both = "1 held: paused by a person; the brand's daily budget is spent · not by the clock alone"
+        both = "1 held: paused by a person; the brand's daily budget is spent · stays stopped until someone changes it"
         assert both in shown
 
 
@@ -109,7 +109,9 @@ def test_return_time_of_many_kinds_of_campaigns_is_never_shown_too_late(world: W
     assert "20 held: outside its schedule · serve again from Wed 17 Jun 13:00" in text(open_pages, "/")
 
 
-@pytest.mark.parametrize(("limit", "words"), [(0, "not by the clock alone"), (1, "serves again Thu 18 Jun 00:00")])
+@pytest.mark.parametrize(
+    ("limit", "words"), [(0, "stays stopped until someone changes it"), (1, "serves again Thu 18 Jun 00:00")]
+)
 def test_a_limit_of_nothing_never_lifts(world: World, open_pages: TestClient, limit: int, words: str) -> None:
     world.set_clock(NOON)
     brand = world.brand()

@@ -68,7 +68,7 @@ def test_a_report_is_uploaded_corrected_imported_and_undone(
         assert world.spent(campaign) == 0
         page.get_by_role("link", name="All imports").click()
         expect(page.locator("[data-imports]")).to_contain_text("undone")
-        page.set_viewport_size(PHONE)
+        page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         assert serious_faults(page, "light") == []
     world.verify()

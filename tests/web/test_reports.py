@@ -79,7 +79,7 @@ def test_a_month_shows_its_figures_and_what_was_restated(world: World, brand: in
         "Month to date against the limit",
         "17:45",
         "the last spend was larger than what was left",
-        "spend was known late",
+        "spend was received late",
         "paused by a person",
         "5 others together",
         "5 others, on average",
@@ -144,7 +144,7 @@ def test_figures_without_history_are_shown_as_a_dash(world: World, open_pages: T
     brand = world.brand()
     world.spend(world.campaign(brand, "Search"), UNIT, "2026-05-20T12:00:00Z")
     told = text(open_pages, f"/brands/{brand}/reports/2026-05")
-    assert "Time in budget – not known: no history of holds reaches so far back" in told
+    assert "Time in budget – unknown: the history of holds starts later" in told
     assert "Status changes – not known" in told
     assert "Search $1.00 – –" in told
     assert "0 h 00 min" not in told

@@ -114,7 +114,7 @@ async def run(request: Request, action: Action) -> Outcome:
         request.state.preview = _question(action, seen)
         raise ActionFailed("a preview")
     if seen.needs_consent and (await request.form()).get(consent.FIELD) != seen.token:
-        raise ActionFailed(f"{seen.sentence(action)}. Nothing was changed: choose the action again to agree to it.")
+        raise ActionFailed(f"{seen.sentence(action)}. Nothing was changed. Choose the action again and confirm it.")
     return await made(request, action, seen)
 
 

@@ -187,9 +187,9 @@ def _told(error: Exception) -> tuple[HTTPStatus, str]:
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return HTTPStatus(error.status_code), f"{str(error.detail).removesuffix('.')}."
     if isinstance(error, DataError):
-        return HTTPStatus.UNPROCESSABLE_ENTITY, "A value cannot be stored; go back and look at what you typed."
+        return HTTPStatus.UNPROCESSABLE_ENTITY, "One value cannot be saved. Go back and check your input."
     log.error("http.failed", exc_info=error)
-    return HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault; the log has the details."
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "An internal error occurred. The server's log has the details."
 
 
 def mount(app: FastAPI) -> None:

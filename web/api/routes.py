@@ -23,11 +23,11 @@ DESCRIPTION = """
 Spendgate enforces advertising budgets. Money is integer micros (millionths of the brand's currency unit), days are
 brand-local, instants are ISO 8601.
 
-- **Keys.** Send `Authorization: Bearer …`. A key of one brand sees that brand alone: what is others' is a 404.
+- **Keys.** Send `Authorization: Bearer …`. A key of one brand sees that brand alone: other brands' objects return 404.
 - **Rates.** `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) are on every answer to a key.
 - **Lists** are in id order. `after` is the last id of a page; `next_after`, and a `Link` header, lead to the next one.
 - **Status changes** can be followed: their ids are in commit order, so asking again with the last `after` and `epoch`
-  misses nothing. Other lists cannot, for what is committed later may have a lower id there: list them anew.
+  misses nothing. Other lists cannot, because a later commit may add a lower id: read such lists again from the start.
 - **Edits** are enforced and audited in their own commit. Send the `ETag` you read as `If-Match`: 412 says that somebody
   edited since. Spend and effective status make no edit stale, but `If-None-Match` sees them.
 - **Creates** take an `Idempotency-Key`: the same request sent again within a day is made once, and answered alike with
@@ -39,7 +39,7 @@ brand-local, instants are ISO 8601.
 
 TAGS = [
     {"name": "brands", "description": "The clients that own campaigns and budgets."},
-    {"name": "campaigns", "description": "What serves or does not, when it may, and why it does not."},
+    {"name": "campaigns", "description": "Campaigns: status, schedule and holds."},
     {
         "name": "platform accounts",
         "description": "Accounts on ad platforms, the brands they serve, moves between those.",

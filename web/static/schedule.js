@@ -6,7 +6,7 @@
   const DAY = 1440;
   const HOUR = 60;
   const TYPED_AFTER_MS = 300;
-  const NOTHING = "Nothing would be open. To close it altogether, pause the campaign.";
+  const NOTHING = "This schedule has no open hours. To stop the campaign, pause it.";
 
   const form = document.getElementById("schedule");
   const editable = form.hasAttribute("data-editable");
@@ -259,7 +259,7 @@
       if (!response.headers.get("content-type")?.includes("json")) throw new Error("not signed in");
       answer = await response.json();
     } catch {
-      answer = { error: "The server does not answer as it should. Load the page anew; your text is above." };
+      answer = { error: "The server did not answer. Copy your text, then reload the page." };
     }
     if (number === asked) show(answer, refusal);
   }

@@ -528,7 +528,8 @@ def test_a_file_that_changes_between_passes_books_no_figure_that_no_version_had(
         write("meta_ads/a.csv", text, LONG_AGO + timedelta(seconds=number))
 
     def read(*arguments: Any) -> Reading:
-        return read_file(*arguments, change)
+        source, name, options, modified_at = arguments
+        return read_file(source, name, options, modified_at, change)
 
     monkeypatch.setattr(folder_imports, "read_file", read)
     seen = set()

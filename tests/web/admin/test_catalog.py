@@ -123,7 +123,7 @@ def test_an_edited_campaign_is_enforced_and_its_brand_stays(world: World, browse
     assert someone.post("/admin/campaigns/edit", form, pk=campaign).status_code == 303
     assert world.one("SELECT name, brand_id FROM campaigns") == {"name": "Found", "brand_id": brand}
     assert world.holds(campaign) == {"user_paused"}
-    assert "not by the clock alone" in someone.get("/admin/campaigns/edit", pk=campaign).text
+    assert "stays stopped until someone changes it" in someone.get("/admin/campaigns/edit", pk=campaign).text
 
 
 def test_bulk_actions_change_what_is_chosen_brand_by_brand(world: World, browser: Open) -> None:

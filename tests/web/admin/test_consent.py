@@ -251,7 +251,7 @@ def test_undo_gives_each_campaign_its_status_back(world: World, browser: Open, f
     (address,) = re.findall(r'href="[^"]*(/admin/undo\?[^"]*)">Undo</a>', page)
     address = address.replace("&amp;", "&")
     asked = someone.client.get(address).text
-    assert "Give back the status of 3 campaigns: releases 2 campaigns now." in asked
+    assert "Restore the status of 3 campaigns: releases 2 campaigns now." in asked
     assert statuses(world) == ["archived"] * 4
     world.set_status(four[1], "enabled")
     assert "1 campaign changed since" in someone.client.get(address).text

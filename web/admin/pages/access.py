@@ -29,7 +29,7 @@ from web.admin.views import View, may_manage_access, write
 
 MAX_DAYS: Final = 3_650
 ROLES: Final = [
-    (Role.VIEWER.value, "viewer: sees, changes nothing"),
+    (Role.VIEWER.value, "viewer: reads everything but users and API keys"),
     (Role.OPERATOR.value, "operator: edits brands, campaigns, budgets, schedules"),
     (Role.OWNER.value, "owner: users and API keys too"),
 ]
@@ -91,19 +91,19 @@ class UserView(OwnersView):
         Choice("role", choices=ROLES, required=True, default=Role.VIEWER.value),
         BooleanField(
             "disabled",
-            help_text="Cannot sign in any more, and is signed out at once.",
+            help_text="The user is signed out at once and cannot sign in.",
             getter=lambda _, row: row.disabled_at is not None,
         ),
         PasswordField(
             "password",
-            help_text=f"At least {MIN_PASSWORD} characters. Empty: one is made and shown once.",
+            help_text=f"At least {MIN_PASSWORD} characters. Leave empty to generate one; it is shown once.",
             getter=_never_shown,
             exclude_from_edit=True,
         ),
         PasswordField(
             "new_password",
             label="New password",
-            help_text=f"At least {MIN_PASSWORD} characters. Empty: it stays as it is.",
+            help_text=f"At least {MIN_PASSWORD} characters. Leave empty to keep the current password.",
             getter=_never_shown,
             exclude_from_create=True,
         ),
@@ -189,7 +189,7 @@ def _forget(data: dict[str, Any]) -> None:
 
 
 def _show_password(request: Request, email: str, password: str) -> None:
-    advice = "Give it to them by a safe way; it can be changed here at any time."
+    advice = "Send it to the user over a secure channel. You can change it here at any time."
     show_once(request, Shown(f"The password of {email}", password, advice, "users"))
 
 
@@ -202,8 +202,10 @@ class KeyView(OwnersView):
     icon = "fa fa-key"
     fields = (
         IntegerField("id", label="Id"),
-        StringField("name", required=True, help_text="Of the program; edits are audited under it."),
-        StringField("prefix", help_text="The key begins with it."),
+        StringField(
+            "name", required=True, help_text="The name of the program; the audit shows its edits under this name."
+        ),
+        StringField("prefix", help_text="The first characters of the key."),
         Choice("scopes", choices=SCOPES, multiple=True, select2=False, required=True, default=[KeyScope.READ.value]),
         HasOne("brand", key="brands", filters=RELATED, help_text="Empty: all brands."),
         IntegerField(
@@ -259,7 +261,7 @@ class KeyView(OwnersView):
     @row_action(
         "revoke",
         "Revoke",
-        confirmation="Revoke this key? It opens nothing from then on, and cannot be brought back.",
+        confirmation="Revoke this key? It stops working at once and cannot be restored.",
         submit_btn_text="Yes, revoke",
         submit_btn_class="btn btn-danger",
         icon_class="fa fa-ban",

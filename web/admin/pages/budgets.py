@@ -72,7 +72,7 @@ class BudgetView(View):
             exclude_from_detail=True,
             exclude_from_edit=False,
         ),
-        HasOne("brand", key="brands", filters=RELATED, help_text="Not needed where a campaign is chosen."),
+        HasOne("brand", key="brands", filters=RELATED, help_text="Leave empty if you choose a campaign."),
         HasOne("campaign", key="campaigns", filters=RELATED, help_text="Empty: all campaigns of the brand together."),
         Choice("period", choices=PERIODS, required=True, help_text="Weeks begin on Monday."),
         StringField(
@@ -81,7 +81,7 @@ class BudgetView(View):
             required=True,
             getter=_limit,
             filters=[],
-            help_text="In units of the brand's currency, such as 250 or 99.50. 0 holds at once.",
+            help_text="In units of the brand's currency, such as 250 or 99.50. A limit of 0 stops campaigns at once.",
         ),
         computed("spent", "Spent in the current window", _spent, exclude_from_edit=False),
         MomentField("changed_at", label="Changed"),
@@ -190,7 +190,7 @@ def _brand(brand_id: int | None, campaign_id: int | None) -> int:
     if brand_id is not None:
         return brand_id
     if campaign_id is None:
-        raise InvalidValue("brand", "say whose budget: a brand's or a campaign's")
+        raise InvalidValue("brand", "choose a brand or a campaign")
     with snapshot() as connection:
         return catalog.brand_of(connection, campaign_id)
 

@@ -26,7 +26,7 @@ from web.admin.pages.statuses import change_statuses
 from web.admin.rows import BrandRow
 from web.admin.views import View
 
-NOT_BY_CLOCK: Final = "not by the clock alone"
+NOT_BY_CLOCK: Final = "stays stopped until someone changes it"
 
 
 def schedule_address(request: Request, campaign_id: int) -> str:
@@ -66,21 +66,23 @@ class CampaignView(View):
             "effective_status",
             label="Now",
             choices=[(status.value, status.value) for status in EffectiveStatus],
-            help_text="Only enforcement changes it.",
+            help_text="Set by enforcement; cannot be edited.",
         ),
-        computed("why", "What holds it", lambda _, row: reasons(row.holds), exclude_from_edit=False),
+        computed("why", "Holds", lambda _, row: reasons(row.holds), exclude_from_edit=False),
         computed("serves_again", "Serves again", _serves_again, exclude_from_edit=False),
         Choice(
             "configured_status",
             label="Wanted",
             choices=STATUSES,
             required=True,
-            help_text="What a person wants; only people change it.",
+            help_text="The status that people or programs set.",
         ),
-        StringField("platform", help_text="The ad platform that knows it, such as google_ads."),
+        StringField("platform", help_text="The campaign's ad platform, such as google_ads."),
         StringField("external_id", label="External id", help_text="Its id there."),
-        DayField("starts_on", label="Flight from", help_text="First day, by the brand's calendar; empty: at once."),
-        DayField("ends_on", label="Flight to", help_text="Last day, included; empty: for ever."),
+        DayField(
+            "starts_on", label="Flight from", help_text="First day in the brand's time zone. Empty: no first day."
+        ),
+        DayField("ends_on", label="Flight to", help_text="Last day, inclusive. Empty: no last day."),
         MomentField("created_at", label="Made"),
         linked("schedule", "Schedule", "Its schedule", _schedule),
         linked("budgets", "Budgets", "Its budgets", _budgets),
@@ -155,9 +157,7 @@ class CampaignView(View):
         """A person's hold, which nothing but a person lifts."""
         await self._set(request, selection, ConfiguredStatus.PAUSED)
 
-    @action(
-        "enable", "Enable", confirmation="Enable the chosen campaigns? Those that nothing else holds serve at once."
-    )
+    @action("enable", "Enable", confirmation="Enable the chosen campaigns? Those without another hold serve at once.")
     async def enable(self, request: Request, selection: ActionSelection) -> None:
         """Lifts this one hold."""
         await self._set(request, selection, ConfiguredStatus.ENABLED)

@@ -54,7 +54,7 @@ class RejectedView(HistoryView):
         StringField("source"),
         StringField("reason"),
         StringField("detail"),
-        IntegerField("times", help_text="How often the same input came."),
+        IntegerField("times", help_text="How often the same input was received."),
         MomentField("replayed_at", label="Replayed"),
         computed(
             "payload",
@@ -87,7 +87,7 @@ class RejectedView(HistoryView):
         """An input that was counted cannot be replayed again."""
         return (name != "replay" or obj.replayed_at is None) and await self.is_row_action_allowed(request, name)
 
-    @action("replay", "Replay", confirmation="Read the chosen inputs again? What is right by now is counted.")
+    @action("replay", "Replay", confirmation="Replay the chosen inputs? Those that are valid now are counted.")
     async def replay_chosen(self, request: Request, selection: ActionSelection) -> None:
         """Reads many again."""
         await _replay(request, [int(row.id) for row in await selection.rows()])
@@ -95,7 +95,7 @@ class RejectedView(HistoryView):
     @row_action(
         "replay",
         "Replay",
-        confirmation="Read this input again? If it is right by now, it is counted.",
+        confirmation="Replay this input? It is counted if it is valid now.",
         icon_class="fa fa-rotate-right",
     )
     async def replay_one(self, request: Request, pk: Any) -> None:
@@ -107,7 +107,7 @@ async def _replay(request: Request, ids: list[int]) -> None:
     await run_sync(request.state.session.close)
     done = await run_sync(partial(replay_chosen, Chosen(ids=ids)))
     if not done.total and not done.held_up:
-        raise InvalidValue("rejected event", "is not waiting any more")
+        raise InvalidValue("rejected event", "was already replayed")
     said = f"{done.total} read again: {done.taken + done.known} taken, {done.rejected} refused."
     if done.held_up:
         said += f" {done.held_up} wait on: their brand is locked."
@@ -139,7 +139,7 @@ class StatusChangeView(HistoryView):
         HasOne("campaign", key="campaigns", filters=RELATED),
         Choice("to_status", label="To", choices=[(status.value, status.value) for status in EffectiveStatus]),
         computed("before", "Held before", lambda _, row: reasons(row.holds_before), exclude_from_list=True),
-        computed("after", "What holds it", lambda _, row: reasons(row.holds_after)),
+        computed("after", "Holds", lambda _, row: reasons(row.holds_after)),
         Choice("cause", choices=[(cause.value, cause.value.replace("_", " ")) for cause in Cause]),
         computed("figures", "Figures", _figures),
     )

@@ -208,7 +208,7 @@ def _upload(upload_id: str) -> Upload:
     with snapshot() as connection:
         found = uploads.one(connection, as_id(upload_id) or 0, clock.now())
     if found is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "This file is not here any more; upload it again.")
+        raise HTTPException(HTTPStatus.NOT_FOUND, "This upload no longer exists. Upload the file again.")
     return found
 
 

@@ -79,7 +79,7 @@ def _action(request: Request) -> Action:
         ids[change.brand_id].append(change.subject_id)
     left = len(changed) - len(kept)
     notes = [f"{counted(left, noun)} changed since, and stay as they are now."] if left else []
-    return Action(Verbs("Give back the status of", "Gave back the status of"), noun, restore, ids, notes)
+    return Action(Verbs("Restore the status of", "Restored the status of"), noun, restore, ids, notes)
 
 
 def _is_as_left(connection: Connection, noun: str, change: StatusEdit) -> bool:

@@ -40,7 +40,7 @@ class Admission:
             with fail_after(self.seconds):
                 await places.acquire()
         except TimeoutError:
-            page = self.page.render(sentence="Too many others are being served. Nothing was changed; try again.")
+            page = self.page.render(sentence="The admin is busy. Nothing was changed; try again.")
             await HTMLResponse(page, HTTPStatus.SERVICE_UNAVAILABLE, RETRY_LATER)(scope, receive, send)
             return
         answer: list[Message] = []

@@ -143,7 +143,7 @@ def _session(request: Request, try_: Try, password: str, *, remember: bool) -> S
 def _throttled(request: Request, try_: Try, wait_seconds: int) -> LoginFailed:
     log.warning("person.throttled", address=try_.address)
     request.state.wait_seconds = wait_seconds
-    return LoginFailed(f"Too many tries. Try again in {_minutes(wait_seconds)}.")
+    return LoginFailed(f"Too many failed attempts. Try again in {_minutes(wait_seconds)}.")
 
 
 def _minutes(seconds: int) -> str:

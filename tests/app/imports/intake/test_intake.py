@@ -330,7 +330,8 @@ def test_a_reading_that_was_chosen_is_offered_for_the_next_file_of_the_layout(fi
 
     assert offer(first) is None
     chosen = asked.readings[0]
-    files.take(first, target=Target("Brand"), **dict(chosen.settles))
+    settles: dict[str, Any] = dict(chosen.settles)
+    files.take(first, target=Target("Brand"), **settles)
     found = offer(second)
     assert found is not None
     assert (found.choice.settles, found.settled.by) == (chosen.settles, "user:ops@example.com")
