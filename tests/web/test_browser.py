@@ -281,8 +281,8 @@ def test_without_a_script_the_plots_say_where_their_figures_are(world: World, br
     brand = world.brand(daily=5 * UNIT)
     with browse() as client, page_of(chrome, str(client.base_url), java_script_enabled=False) as page:
         page.goto(f"/brands/{brand}")
-        expect(page.get_by_text("The plot is drawn by a script")).to_have_count(2)
-        expect(page.get_by_text("The plot is drawn by a script").first).to_be_visible()
+        expect(page.get_by_text("The plot needs JavaScript")).to_have_count(2)
+        expect(page.get_by_text("The plot needs JavaScript").first).to_be_visible()
         expect(page.get_by_text("No campaign has changed its status yet.")).to_be_visible()
 
 

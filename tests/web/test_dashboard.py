@@ -88,16 +88,16 @@ def test_campaign_page_lists_every_hold_with_figures_and_return_time(world: Worl
     campaign = world.campaign(brand, name="Mornings", schedule="daily 06:00-11:00")
     world.spend(campaign, 6 * UNIT)
     told = text(open_pages, f"/campaigns/{campaign}")
-    assert "It does not serve; it serves again Thursday 18 June at 06:00 if only the clock moves." in told
+    assert "It does not serve; it serves again Thursday 18 June at 06:00 if nobody changes anything." in told
     assert "outside its schedule – – Thu 18 Jun 06:00" in told
     assert "the brand's daily budget is spent $6.00 $5.00 Thu 18 Jun 00:00" in told
     assert "Thu 18 Jun 06:00" in text(open_pages, f"/brands/{brand}")
     world.set_status(campaign, "paused")
-    assert "the clock alone will not change that" in text(open_pages, f"/campaigns/{campaign}")
+    assert "until someone changes its status, budgets or schedule" in text(open_pages, f"/campaigns/{campaign}")
     world.set_status(campaign, "enabled")
     world.schedule(campaign, "")
     world.limit(7 * UNIT, brand=brand)
-    assert "It serves; it has no hold." in text(open_pages, f"/campaigns/{campaign}")
+    assert "It serves: it has no holds." in text(open_pages, f"/campaigns/{campaign}")
 
 
 def test_the_timeline_shows_when_a_campaign_was_held(world: World, open_pages: TestClient) -> None:

@@ -48,18 +48,18 @@ from web.csrf import MaskedTokens
 log = structlog.get_logger()
 
 LINKS: Final = frozenset({"view", "edit", "schedule"})
-"""Row actions that lead to a page: there is nothing to do for them here."""
+"""Row actions that are links to a page; they cannot be run."""
 
 FORMS: Final = ("/create", "/edit", "/login")
-"""Pages that nobody wants to come back to."""
+"""Endings of form addresses: after saving, a person is not sent back to another form."""
 WAIT_SECONDS: Final = 20
-"""A request that the admin has no place for after so long is answered 503."""
+"""Seconds that a request waits for a free slot of the admin before it is answered 503."""
 
 TEMPLATES: Final = Path(__file__).parent.parent / "templates" / "admin"
 
 
 class Buttons(ClassMap):
-    """Leaving a form is no danger."""
+    """Shows Cancel as a plain button; the library shows it in red."""
 
     classes: ClassVar = {"form.cancel_button": "btn"}
 
@@ -187,9 +187,9 @@ def _told(error: Exception) -> tuple[HTTPStatus, str]:
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return HTTPStatus(error.status_code), f"{str(error.detail).removesuffix('.')}."
     if isinstance(error, DataError):
-        return HTTPStatus.UNPROCESSABLE_ENTITY, "One value cannot be saved. Go back and check your input."
+        return HTTPStatus.UNPROCESSABLE_ENTITY, "A value cannot be stored; go back and check what you typed."
     log.error("http.failed", exc_info=error)
-    return HTTPStatus.INTERNAL_SERVER_ERROR, "An internal error occurred. The server's log has the details."
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "An unexpected error in the server; its log has the details."
 
 
 def mount(app: FastAPI) -> None:

@@ -1,5 +1,5 @@
-"""How many requests the admin works on at once. Slow clients take no place from others: bodies were read before, and
-answers are sent after.
+"""Limits the requests that the admin works on at once. Slow clients hold no slot: bodies are read before, and responses
+are sent afterwards.
 """
 
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SIGN_INS_AT_ONCE: Final = 4
-"""Sign-ins have places of their own: each takes a password hash, 64 MiB of memory and tens of milliseconds."""
+"""Sign-ins at once, counted separately: each hashes a password, which takes 64 MiB and tens of milliseconds."""
 
 RETRY_LATER: Final = {"Retry-After": "5"}
 
@@ -40,7 +40,7 @@ class Admission:
             with fail_after(self.seconds):
                 await places.acquire()
         except TimeoutError:
-            page = self.page.render(sentence="The admin is busy. Nothing was changed; try again.")
+            page = self.page.render(sentence="The server is busy. Nothing was changed; try again.")
             await HTMLResponse(page, HTTPStatus.SERVICE_UNAVAILABLE, RETRY_LATER)(scope, receive, send)
             return
         answer: list[Message] = []
