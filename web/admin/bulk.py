@@ -1,4 +1,4 @@
-"""One action on many things: previewed brand by brand, asked about, then made brand by brand."""
+"""Bulk actions: preview the effect brand by brand, ask for confirmation, then edit brand by brand."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +61,7 @@ class Outcome:
 
     @property
     def needs_consent(self) -> bool:
-        """Whether the effect on any brand does."""
+        """Whether the effect on any brand needs confirmation."""
         return any(effect.needs_consent for effect in self.effects.values())
 
     @property
@@ -130,7 +130,7 @@ def _question(action: Action, seen: Outcome) -> dict[str, Any]:
 
 
 def _each(action: Action, edit: Edit, make: Make) -> Outcome:
-    """Each brand by itself, so that one that cannot be changed now stops no other."""
+    """Runs the action brand by brand, so that a brand that cannot be changed now does not stop the others."""
     outcome = Outcome(edit.at)
     for brand_id, ids in sorted(action.ids.items()):
         try:

@@ -19,7 +19,7 @@ FIELD: Final = "agreed"
 """The form's hidden field: the token of the effect that the person was shown."""
 
 MAX_BANNER: Final = 400
-"""Characters of a banner, which travels in a cookie."""
+"""Maximal characters of a banner, which is sent in a cookie."""
 
 
 async def read(request: Request) -> None:
@@ -28,7 +28,7 @@ async def read(request: Request) -> None:
 
 
 def make(request: Request, work: Callable[[Connection], Result], brand_id: int) -> Result:
-    """Makes an edit of one brand that the person has agreed to. Raises Unconfirmed where it does something else."""
+    """Runs a confirmed edit of one brand. Raises Unconfirmed if its effect differs from the confirmed one."""
     result, effect = edits.edit(work, brand_id, edits.agreed_to(request.state.agreed))
     request.state.effect = effect
     return result

@@ -1,4 +1,4 @@
-"""Fields of the admin that the library has not: exact money, days that exist, moments in UTC, filters by relation."""
+"""Admin fields that the library lacks: closed choices, valid days, instants in UTC, filters by related rows."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -62,7 +62,7 @@ class Choice(EnumField):
         return ", ".join(words) if self.multiple and not request.state.action.is_form() else words
 
     async def validate(self, request: Request, value: Any, form_values: dict[str, Any]) -> None:
-        """Raises ValueError for what is not in the list."""
+        """Raises ValueError for a value outside the list."""
         await super().validate(request, value, form_values)
         known = dict(self._get_choices(request))
         chosen = value if self.multiple else [value] if value else []
@@ -84,7 +84,7 @@ class DayField(DateField):
         return []
 
     def additional_js_links(self, _request: Request) -> list[str]:
-        """None, as above."""
+        """None: the library's picker is not used."""
         return []
 
     async def parse_form_data(self, _request: Request, form_data: FormData) -> Any:
@@ -96,7 +96,7 @@ class DayField(DateField):
             return raw
 
     async def validate(self, request: Request, value: Any, form_values: dict[str, Any]) -> None:
-        """Raises ValueError for what is no day."""
+        """Raises ValueError for an invalid day."""
         await super().validate(request, value, form_values)
         if isinstance(value, str):
             raise ValueError(f"{value!r} is not a day such as 2026-11-22.")  # noqa: TRY004 - what the library expects

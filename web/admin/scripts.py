@@ -1,4 +1,4 @@
-"""The library's templates, made fit for a policy that allows no script but those we serve and mark."""
+"""Adapts the library's templates to the content security policy: nonces for scripts, no inline handlers."""
 
 import re
 from typing import Final
@@ -11,7 +11,7 @@ _HANDLERS: Final = {
     'onchange="window.location = this.value"': "data-goes-to-value",
     'onclick="applyColumnVisibility()"': "data-applies-columns",
 }
-"""Handlers within tags, which no nonce allows: static/admin/handlers.js does their work."""
+"""Inline handlers, which no nonce allows, and the attributes by which static/admin/handlers.js replaces them."""
 
 
 class MarkedScripts(Extension):

@@ -19,7 +19,7 @@ FIELD: Final = "seen"
 
 
 class EditedSince(Exception):
-    """The form is of an earlier edit. `last` is the one that came between, where it is known."""
+    """The row was edited after the form was opened. `last`: that edit, if it is known."""
 
     def __init__(self, last: Edit | None) -> None:
         super().__init__(last)

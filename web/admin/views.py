@@ -40,28 +40,28 @@ def person_of(request: Request) -> Person:
 
 
 def may_edit(request: Request) -> bool:
-    """Brands, campaigns, budgets, schedules, replay."""
+    """Whether the person may edit brands, campaigns, budgets and schedules, and replay rejected events."""
     return person_of(request).role.may_edit
 
 
 def may_manage_access(request: Request) -> bool:
-    """Users and API keys."""
+    """Whether the person may manage users and API keys."""
     return person_of(request).role.may_manage_access
 
 
 async def write(request: Request, work: Callable[[Edit], Result]) -> Result:
-    """Runs a person's change beside the event loop. Raises InvalidValue.
+    """Runs a person's change in a thread. Raises InvalidValue.
 
-    The request's own session gives its connection back first: a request that held one and waited for another could
-    use up the pool together with its like.
+    First returns the connection of the request's session to the pool: requests that each held one connection and
+    waited for a second could exhaust the pool.
     """
     await run_sync(request.state.session.close)
     return await run_sync(work, Edit(person_of(request).label, clock.now()))
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Shows the error of a refused action."""
+def errors_shown() -> Iterator[None]:
+    """Turns InvalidValue into ActionFailed, whose text the library shows."""
     try:
         yield
     except InvalidValue as error:
@@ -78,11 +78,11 @@ class View(ModelView):
     row_actions: Sequence[str] = ("view", "edit")
     actions: Sequence[str] = ()
     searched: Sequence[str] = ()
-    """Columns, `brand` and `campaign` that the search looks into; `searchable_fields` are those with filters."""
+    """Columns and relations (`brand`, `campaign`) that the search matches; `searchable_fields` have filters."""
     set_by_people: ClassVar[frozenset[str]] = frozenset()
     """Columns that people edit: a form is stale when one of them was changed after it was opened."""
     error_names: ClassVar[dict[str, str]] = {}
-    """Fields as the rules name them, to fields of the form."""
+    """Maps field names in the domain's errors to fields of the form."""
 
     def __init__(self, model: type[Any]) -> None:
         self.fields = deepcopy(self.fields)  # the library writes the view into its fields
@@ -103,27 +103,27 @@ class View(ModelView):
         return name(request) if name else self.name_of(obj) or f"{self.display_name} {obj.id}"
 
     def can_create(self, request: Request) -> bool:
-        """By role."""
+        """Whether the person's role allows edits."""
         return may_edit(request)
 
     def can_edit(self, request: Request) -> bool:
-        """By role."""
+        """Whether the person's role allows edits."""
         return may_edit(request)
 
     def can_delete(self, _request: Request) -> bool:
-        """Things are archived, disabled, revoked; budgets alone are removed."""
+        """Never: rows are archived, disabled or revoked; only budgets are removed, by an action of their own."""
         return False
 
     def can_export(self, _request: Request) -> bool:
-        """The API and the command line give data to programs."""
+        """Never: programs read data with the API or the command line."""
         return False
 
     def can_import(self, _request: Request) -> bool:
-        """`spendgate import` takes exports of platforms."""
+        """Never: platforms' reports are imported on the import page or with `spendgate import`."""
         return False
 
     async def is_action_allowed(self, request: Request, name: str) -> bool:
-        """By role."""
+        """Whether the person's role allows edits."""
         return may_edit(request) and await super().is_action_allowed(request, name)
 
     async def is_row_action_allowed(self, request: Request, name: str) -> bool:
@@ -131,13 +131,13 @@ class View(ModelView):
         return (name == "view" or may_edit(request)) and await super().is_row_action_allowed(request, name)
 
     async def handle_action(self, request: Request, selection: ActionSelection, name: str) -> Response | None:
-        """Without the backend's own answer to a failing statement, which would show it to the person."""
-        with told():
+        """Runs a bulk action; bypasses the backend's error handler, which would show SQL to the person."""
+        with errors_shown():
             return await BaseModelView.handle_action(self, request, selection, name)
 
     async def handle_row_action(self, request: Request, pk: Any, name: str) -> Response | None:
         """Runs an action on one row, and shows the error if it is refused."""
-        with told():
+        with errors_shown():
             return await BaseModelView.handle_row_action(self, request, pk, name)
 
     def get_search_query(self, _request: Request, term: str) -> Any:
@@ -172,7 +172,7 @@ class View(ModelView):
         return row
 
     async def find_by_pks(self, request: Request, pks: list[Any]) -> Sequence[Any]:
-        """The rows that there are."""
+        """The existing rows among the given ids."""
         return await super().find_by_pks(request, [pk for pk in pks if as_id(pk)])
 
     async def attach_shown(self, request: Request, rows: Sequence[Any]) -> None:

@@ -50,7 +50,7 @@ class Shown(NamedTuple):
 
 
 def show_once(request: Request, shown: Shown) -> None:
-    """Leaves the secret for the answer."""
+    """Stores the secret for this response."""
     request.state.shown_once = shown
 
 
@@ -63,7 +63,7 @@ def _not_asked(_request: Request, _row: Any) -> bool:
 
 
 class OwnersView(View):
-    """A list that owners alone see and change."""
+    """A list that only owners can see and change."""
 
     def is_accessible(self, request: Request) -> bool:
         """By role."""
@@ -229,7 +229,7 @@ class KeyView(OwnersView):
     error_names: ClassVar = {"expires_at": "expires_days"}
 
     def can_edit(self, _request: Request) -> bool:
-        """A key is revoked and another made."""
+        """Never: a key is replaced by revoking it and creating another."""
         return False
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:

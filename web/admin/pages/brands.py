@@ -143,7 +143,7 @@ class BrandView(View):
 
     @action("enable", "Enable", confirmation="Enable the chosen brands?")
     async def enable(self, request: Request, selection: ActionSelection) -> None:
-        """Lifts this one hold."""
+        """Enables the brands; other holds remain."""
         await self._set(request, selection, ConfiguredStatus.ENABLED)
 
     @action("archive", "Archive", confirmation="Archive the chosen brands? All their campaigns stop at once.")

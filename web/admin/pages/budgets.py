@@ -26,7 +26,7 @@ from web.admin import bulk, consent
 from web.admin.bulk import Action, Verbs
 from web.admin.fields import RELATED, Choice, MomentField, as_id, computed
 from web.admin.rows import BrandRow, BudgetRow, CampaignRow
-from web.admin.views import View, may_edit, told
+from web.admin.views import View, errors_shown, may_edit
 
 PERIODS: Final = [(period.value, period.value) for period in Period]
 Key = tuple[int, int | None, str]
@@ -102,7 +102,7 @@ class BudgetView(View):
     error_names: ClassVar = {"amount": "limit_micros"}
 
     def can_delete(self, request: Request) -> bool:
-        """By role: no budget, no limit."""
+        """Whether the person's role allows removing budgets."""
         return may_edit(request)
 
     def name_of(self, row: Any) -> str:
@@ -141,7 +141,7 @@ class BudgetView(View):
 
         key = await self.write(request, work)
         row = await run_sync(partial(_row, request, key))
-        return await self._told(request, row.id)
+        return await self._warn_if_exhausted(request, row.id)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the limit, for the whole current window, and enforces the brand."""
@@ -159,9 +159,9 @@ class BudgetView(View):
             consent.make(request, change, key[0])
 
         await self.write(request, work)
-        return await self._told(request, pk)
+        return await self._warn_if_exhausted(request, pk)
 
-    async def _told(self, request: Request, pk: Any) -> Any:
+    async def _warn_if_exhausted(self, request: Request, pk: Any) -> Any:
         row = await self.find_by_pk(request, pk)
         await run_sync(partial(self.attach, request, [row]))
         if is_exhausted(request.state.spent.get(key_of(row), 0), row.limit_micros):
@@ -180,7 +180,7 @@ class BudgetView(View):
             editing.remove_budget(connection, brand_id, campaign_id, Period(period), edit)
 
         action = Action(Verbs("Remove", "Removed"), "budget", remove, ids)
-        with told():
+        with errors_shown():
             outcome = await bulk.run(request, action)
         flash(request, f"{outcome.sentence(action, is_done=True)}.", "success")
         return len(outcome.done)

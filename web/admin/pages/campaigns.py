@@ -101,12 +101,12 @@ class CampaignView(View):
     row_actions = ("view", "edit", "schedule")
 
     async def is_row_action_allowed(self, request: Request, name: str) -> bool:
-        """The schedule is for all to see."""
+        """Every role may open the schedule."""
         return name == "schedule" or await super().is_row_action_allowed(request, name)
 
     @link_row_action("schedule", "Schedule", icon_class="fa-solid fa-calendar-days")
     def open_schedule(self, request: Request, pk: Any) -> str:
-        """To the weekly grid."""
+        """Links to the schedule editor."""
         return schedule_address(request, int(pk))
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
@@ -154,17 +154,17 @@ class CampaignView(View):
 
     @action("pause", "Pause", confirmation="Pause the chosen campaigns? They stop at once.")
     async def pause(self, request: Request, selection: ActionSelection) -> None:
-        """A person's hold, which nothing but a person lifts."""
+        """Pauses the campaigns, until a person enables them."""
         await self._set(request, selection, ConfiguredStatus.PAUSED)
 
     @action("enable", "Enable", confirmation="Enable the chosen campaigns? Those without another hold serve at once.")
     async def enable(self, request: Request, selection: ActionSelection) -> None:
-        """Lifts this one hold."""
+        """Enables the campaigns; other holds remain."""
         await self._set(request, selection, ConfiguredStatus.ENABLED)
 
     @action("archive", "Archive", confirmation="Archive the chosen campaigns? They stop at once.")
     async def archive(self, request: Request, selection: ActionSelection) -> None:
-        """Out of use; nothing is deleted."""
+        """Archives the campaigns; deletes nothing."""
         await self._set(request, selection, ConfiguredStatus.ARCHIVED)
 
     async def _set(self, request: Request, selection: ActionSelection, status: ConfiguredStatus) -> None:

@@ -26,22 +26,22 @@ NEWEST_FIRST = (("id", True),)
 
 
 class HistoryView(View):
-    """Rows that nobody makes, edits or deletes."""
+    """A read-only list."""
 
     row_actions: Sequence[str] = ("view",)
     fields_default_sort = NEWEST_FIRST
 
     def can_create(self, _request: Request) -> bool:
-        """Nobody."""
+        """Never: the list is read-only."""
         return False
 
     def can_edit(self, _request: Request) -> bool:
-        """Nobody."""
+        """Never: the list is read-only."""
         return False
 
 
 class RejectedView(HistoryView):
-    """Bad input that waits to be read again once its cause is mended."""
+    """Rejected inputs, which can be replayed once their cause is fixed."""
 
     key = "rejected-events"
     menu_label = "Rejected events"
@@ -76,7 +76,7 @@ class RejectedView(HistoryView):
         return super().get_list_query(request).where(RejectedEvent.replayed_at.is_(None))
 
     def get_count_query(self, request: Request) -> Select[Any]:
-        """How many wait."""
+        """Counts the inputs that wait to be replayed."""
         return super().get_count_query(request).where(RejectedEvent.replayed_at.is_(None))
 
     def get_detail_query(self, request: Request) -> Select[Any]:
@@ -89,7 +89,7 @@ class RejectedView(HistoryView):
 
     @action("replay", "Replay", confirmation="Replay the chosen inputs? Those that are valid now are counted.")
     async def replay_chosen(self, request: Request, selection: ActionSelection) -> None:
-        """Reads many again."""
+        """Replays the chosen inputs."""
         await _replay(request, [int(row.id) for row in await selection.rows()])
 
     @row_action(
@@ -99,7 +99,7 @@ class RejectedView(HistoryView):
         icon_class="fa fa-rotate-right",
     )
     async def replay_one(self, request: Request, pk: Any) -> None:
-        """Reads one again."""
+        """Replays one input."""
         await _replay(request, [int(pk)])
 
 
