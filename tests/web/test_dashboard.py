@@ -1,4 +1,4 @@
-"""The pages: what they say of brands and campaigns, and what they never do."""
+"""The dashboard's pages of brands and campaigns: figures, holds, timelines, access."""
 
 import html
 import re
@@ -11,7 +11,7 @@ from tests.world import UNIT, World
 
 
 def text(client: TestClient, address: str, status: int = 200) -> str:
-    """What a person reads on the page: no tags, single spaces."""
+    """The visible text of a page: no tags, single spaces."""
     answer = client.get(address)
     assert answer.status_code == status, answer.text
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", answer.text)).split())

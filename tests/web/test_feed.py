@@ -1,4 +1,4 @@
-"""The feed of open pages: who listens hears each toggle, whenever the last one left and whatever failed before."""
+"""The feed of open pages: every listener receives each status change, also after errors and idle times."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ Rows = list[int]
 
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
-    """Ids of toggles; the feed reads them in place of the table, and looks often."""
+    """Ids of toggles; the feed reads them in place of the table, and polls often."""
     found: Rows = []
     monkeypatch.setattr(changes, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(changes, "IDLE_LOOKS", 3)

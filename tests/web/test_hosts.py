@@ -1,4 +1,4 @@
-"""Open pages are for this machine: no page of another site may read them under a name of its own."""
+"""Pages without a login answer only to local host names, so that DNS rebinding cannot read them."""
 
 import pytest
 from starlette.testclient import TestClient

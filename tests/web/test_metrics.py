@@ -1,4 +1,4 @@
-"""What Prometheus scrapes."""
+"""The metrics that Prometheus scrapes."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families

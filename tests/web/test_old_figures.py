@@ -1,4 +1,4 @@
-"""An open page says that its figures are old, whatever the cause, and stops saying so when they are true again."""
+"""An open page warns that its figures are old after any failure, and removes the warning after recovery."""
 
 import signal
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 "use strict";
-// Open pages stay true: each status change arrives by itself, and what is shown is fetched anew then and every few seconds.
+// Keeps open pages current: a stream delivers status changes; after each one, and every few seconds, figures are refetched.
 
 const REFRESH_SECONDS = 5;
 const AFTER_CHANGE_MILLISECONDS = 300;
@@ -15,8 +15,8 @@ const isLive = isRefreshed || document.querySelector("[data-feed]") !== null;
 const opened = { at: performance.now(), serverAt: Date.parse(document.body.dataset.now) };
 let waiting = null;
 let tag = document.body.dataset.tag;
-let heardAt = performance.now(); // when what is shown was asked for, or a stream said that it is all there is
-let shownAt = performance.now(); // when a person last turned to the page: a hidden one is not refreshed
+let heardAt = performance.now(); // when the shown figures were requested, or the stream last sent a heartbeat
+let shownAt = performance.now(); // when the page last became visible; a hidden page is not refreshed
 let isCut = false;
 
 function refresh() {
@@ -39,7 +39,7 @@ function cut() {
   sayAge();
 }
 
-// Says that what is shown is old, whatever the cause: no answer, one that takes too long, an error.
+// Shows that the figures are old: no response, a slow response or an error.
 function sayAge() {
   const now = performance.now();
   const isOld = now - heardAt > OLD_AFTER_MILLISECONDS && now - shownAt > OLD_AFTER_MILLISECONDS / 3;
@@ -54,7 +54,7 @@ function inWords(seconds) {
   return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
 }
 
-// Each brand's newest spend: its age, and whether it came regularly until now and comes no more.
+// Shows the age of each brand's newest spend, and warns if regular spend has stopped.
 const cadences = new Map();
 
 function sayNewest() {
@@ -112,7 +112,7 @@ function colour(name) {
   return found;
 }
 
-// What each plot draws over its x: label, values, colour, and how its line looks.
+// The series of each plot: label, values, colour and line style.
 function plotted(chart) {
   return chart.kind === "day" ? dayPlotted(chart) : monthPlotted(chart);
 }
@@ -197,7 +197,7 @@ function drawAll() {
   document.querySelectorAll("[data-chart]").forEach(draw);
 }
 
-// What a person opened or typed is theirs: fetched figures leave it alone.
+// Refetched figures must not close what a person opened nor replace what they typed.
 Idiomorph.defaults.ignoreActiveValue = true;
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS");
 document.querySelectorAll("[data-feed]").forEach(listen);

@@ -1,4 +1,4 @@
-// Shows the OpenAPI document that the page names; the key that is entered stays in this tab.
+// Shows the OpenAPI document that the page names; an entered API key is kept only in this tab.
 "use strict";
 
 const place = document.getElementById("docs");
@@ -10,7 +10,7 @@ window.SwaggerUIBundle({
   defaultModelsExpandDepth: -1, // the list of schemas has buttons within buttons; each operation shows its own
 });
 
-// Swagger UI leaves the choice of a body's or an answer's form without a name.
+// Names the selects of media types, which Swagger UI leaves without an accessible name.
 new MutationObserver(() => {
   for (const choice of place.querySelectorAll("select:not([aria-label])")) {
     choice.setAttribute("aria-label", "form");

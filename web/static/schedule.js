@@ -1,4 +1,4 @@
-// The schedule editor: a week as a grid and as text, kept in step. The server alone reads texts; this writes them.
+// The schedule editor: a week as a grid and as text, kept in sync. Only the server parses texts; this script writes them.
 (() => {
   "use strict";
 
@@ -159,7 +159,7 @@
     if (!cell || event.button !== 0) return;
     const place = placeOf(cell);
     if (event.pointerType === "mouse") event.preventDefault();
-    asked += 1; // an answer on its way would paint over this
+    asked += 1; // ignore pending responses, which would overwrite this
     drag = { from: place, base: week, opens: week === null || openMinutes(place.day, place.hour) < HOUR };
     dragTo(place);
     cell.focus({ preventScroll: true });
@@ -233,7 +233,7 @@
     setWeek(painted(week, anchor, focus, opens));
   }
 
-  // What the server says of the text
+  // The server's preview of the text
 
   let hasTyped = false;
   let timer = 0;
@@ -292,7 +292,7 @@
     }));
   }
 
-  // Beginning
+  // Start
 
   function copyDay() {
     const from = Number(form.querySelector("[data-copy-from]").value);
@@ -319,7 +319,7 @@
       if (error.textContent === NOTHING) event.preventDefault();
     });
   }
-  // A text that was refused stays as it is; what is stored is shown beside it.
+  // A refused text stays in the field; the grid shows the stored schedule.
   if (error.textContent) ask(asked, form.dataset.stored, error.textContent);
   else preview(0);
 })();

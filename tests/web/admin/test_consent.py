@@ -1,4 +1,4 @@
-"""Edits that stop or release campaigns: the page says so first, asks, and says the same of what it then did."""
+"""Edits that stop or release campaigns: the page shows the effect, asks, and reports it after saving."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who comes in, who does not, and what the login tells."""
+"""Sign-in to the admin: success, refusals, throttling, cookies and proxies."""
 
 import re
 from collections import Counter

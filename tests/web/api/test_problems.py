@@ -1,4 +1,4 @@
-"""Whatever is sent, a refusal is problem details that name what is wrong."""
+"""Every refusal of the API is problem details that name the error."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-// The question before an action: how many rows it is about, which, and what it would do, as the server says.
+// Asks before a bulk action: shows the number and names of the chosen rows, and the effect previewed by the server.
 (() => {
   "use strict";
 
@@ -17,7 +17,7 @@
       return { rows, count: rows.length };
     }
     const boxes = [...document.querySelectorAll("[data-sa-hook=row-checkbox]:checked")];
-    const counter = document.querySelector("[data-sa-hook=actions-selected-counter]"); // more than the page's, if all are
+    const counter = document.querySelector("[data-sa-hook=actions-selected-counter]"); // counts rows on other pages too, if all are chosen
     return { rows: boxes.map((box) => box.closest("tr")), count: Number(counter?.textContent) || boxes.length };
   }
 
@@ -27,7 +27,7 @@
     return `${count} chosen: ${named.join("; ")}${others > 0 ? `, and ${others} more` : ""}.`;
   }
 
-  // The address that makes the action, by which it can be asked first what it would do.
+  // The action's address; with `preview` the server only computes the effect.
   function addressOf(button, chosen) {
     const isRow = button.dataset.saIsRowAction !== undefined;
     const key = location.pathname.split("/").at(-2);

@@ -1,4 +1,4 @@
-// Over https our cookies have a prefix that no other host can set; the library asks for them without it.
+// Over https, cookies have the prefix `__Host-`; adds it when the library reads a cookie by its plain name.
 const plainCookies = window.Cookies;
 window.Cookies = {
   get: (name) => plainCookies.get(`__Host-${name}`) ?? plainCookies.get(name),

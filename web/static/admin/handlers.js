@@ -1,4 +1,4 @@
-// What the library's pages do by handlers within their tags, which the page's policy forbids.
+// Replaces inline handlers of the library's pages, which the content security policy forbids.
 document.addEventListener("change", ({ target }) => {
   if (target.matches("[data-goes-to-value]")) window.location = target.value;
 });

@@ -1,4 +1,4 @@
-// Copies the secret; loading the page anew leads to the list, not to another secret.
+// Copies the secret. Reloading the page opens the list instead of creating another secret.
 const card = document.querySelector("[data-instead]");
 history.replaceState(null, "", card.dataset.instead);
 card.querySelector("[data-copy]").addEventListener("click", async ({ currentTarget }) => {
