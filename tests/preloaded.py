@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -87,12 +88,13 @@ def can_fork(argv: Sequence[str], env: Mapping[str, str]) -> bool:
 def fork(argv: Sequence[str], env: Mapping[str, str], folder: Path, streams: Sequence[int], *, session: bool) -> Forked:
     """Starts `python *argv` with these descriptors as its standard input, output and error."""
     read, write = os.pipe()
-    if not _running:
-        _running.append(_start())
-    _, server = _running[0]
     request = json.dumps({"argv": list(argv), "env": dict(env), "folder": str(folder), "session": session}).encode()
-    socket.send_fds(server, [HEADER.pack(len(request))], [*streams, write])
-    server.sendall(request)
+    with _one_at_a_time:
+        if not _running:
+            _running.append(_start())
+        _, server = _running[0]
+        socket.send_fds(server, [HEADER.pack(len(request))], [*streams, write])
+        server.sendall(request)
     os.close(write)
     told = os.fdopen(read, "rb", buffering=0)
     (pid,) = struct.unpack("!i", told.read(4))
@@ -106,6 +108,7 @@ def _environment_of_server() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
 
 
+_one_at_a_time = threading.Lock()
 _running: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
 
 
@@ -158,12 +161,19 @@ def serve(requests: socket.socket) -> None:
 def _keep(request: dict[str, Any], descriptors: Sequence[int]) -> None:
     """Forks once more and tells the child's id and, in the end, its exit code."""
     *streams, told = descriptors
+    read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(told)
+        os.close(read)
+        if request["session"]:
+            os.setsid()
+        os.close(write)
         _become(request, streams)
-    for descriptor in streams:
+    for descriptor in (*streams, write):
         os.close(descriptor)
+    os.read(read, 1)  # until the child leads its session: who knows its id may signal its group
+    os.close(read)
     os.write(told, struct.pack("!i", pid))
     _, status = os.waitpid(pid, 0)
     os.write(told, struct.pack("!i", os.waitstatus_to_exitcode(status)))
@@ -172,8 +182,6 @@ def _keep(request: dict[str, Any], descriptors: Sequence[int]) -> None:
 
 def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
     """Turns this process into the one that was asked for, runs it and exits as an interpreter does."""
-    if request["session"]:
-        os.setsid()
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
         os.close(descriptor)
