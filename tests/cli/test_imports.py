@@ -159,12 +159,12 @@ def test_a_person_reads_what_was_imported(world: World, spendgate: Spendgate, tm
 
 
 def test_without_the_columns_it_names_those_that_are_there(tmp_path: Path) -> None:
-    file = written(tmp_path, "Kampagne;Tag;Kosten", "a;2026-06-01;1")
+    file = written(tmp_path, "Wer;Wann;Wieviel", "a;2026-06-01;1")
     told = shell("import", file, "--platform", "microsoft_ads")
     assert told.code == 2
-    assert told.err.startswith("file: needs columns campaign_id")
+    assert told.err.startswith("file: needs a campaign id, a day and a cost")
     assert told.err.count("\n") == 1
-    assert "it has Kampagne, Tag, Kosten" in told.err
+    assert "it has Wer, Wann, Wieviel" in told.err
 
 
 def test_bad_rows_are_listed_by_line_and_their_day_is_not_counted(
@@ -201,7 +201,7 @@ def test_a_restated_file_moves_each_day_to_its_new_total(world: World, spendgate
     first = written(tmp_path, HEADER, "a,2026-06-01,10", "a,2026-06-02,20", name="first.csv")
     second = written(tmp_path, HEADER, "a,2026-06-01,12.5", "a,2026-06-02,15", name="second.csv")
     for file, as_of in ((first, "2026-06-10T00:00:00Z"), (second, "2026-06-11T00:00:00Z")):
-        assert spendgate("import", file, "--platform", "bing", *BRAND, "--as-of", as_of).code == 0
+        assert spendgate("import", file, "--platform", "bing", *BRAND, "--as-of", as_of, "--yes").code == 0
     restated = {("a", "2026-06-01"): 12_500_000, ("a", "2026-06-02"): 15_000_000}
     assert counters(world) == restated
     late = spendgate("import", first, "--platform", "bing", "--as-of", "2026-06-09T00:00:00+02:00", "--json")
@@ -342,7 +342,7 @@ def test_a_new_brand_wants_its_zone_and_currency_and_nothing_is_made_without(
 def test_the_files_own_currency_is_the_new_brands(world: World, spendgate: Spendgate, tmp_path: Path) -> None:
     file = written(tmp_path, f"{HEADER},currency", "a,2026-06-01,10,jpy")
     refused = spendgate("import", file, "--platform", "bing", *BRAND)
-    assert (refused.code, refused.err) == (2, "--currency: the file is in JPY, not USD\n")
+    assert (refused.code, refused.err) == (2, "file: no row is in USD: the file is in JPY\n")
     assert spendgate("import", file, "--platform", "bing", *NEW_BRAND, "--time-zone", "Asia/Tokyo").code == 0
     assert world.one("SELECT time_zone, currency FROM brands") == {"time_zone": "Asia/Tokyo", "currency": "JPY"}
     more = written(tmp_path, HEADER, "b,2026-06-01,5", name="more.csv")

@@ -276,7 +276,7 @@ def test_whatever_else_lies_there_stops_nothing_and_is_not_read(world: World, fo
 def test_a_file_that_became_a_link_after_the_look_is_not_read(
     world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = folder.write("meta_ads/secret.txt", "7,2026-06-17,1\n")
+    secret = folder.write("meta_ads/.secret", "7,2026-06-17,1\n")
     path = folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
 
     def now_a_link() -> datetime:

@@ -12,9 +12,9 @@ from tests.web.admin.import_pages import Preview, upload
 from tests.world import World
 
 
-def imported(browser: Browser, file: RealFile) -> Preview:
-    """Uploads a file, and confirms it where its preview has a button to do so and no concern."""
-    preview = upload(browser, file.path, modified_ms="1796000000000")
+def imported(browser: Browser, file: RealFile, number: int) -> Preview:
+    """Uploads a file that was changed at a second, and confirms it if its preview has a button and no concern."""
+    preview = upload(browser, file.path, modified_ms=f"{1796000000 + number}000")
     fields = {"platform": file.platform, "brand": f"{file.currency} {file.zone}", "time_zone": file.zone}
     if file.currency == "USD":
         fields["brand_currency"] = "USD"
@@ -30,8 +30,8 @@ def imported(browser: Browser, file: RealFile) -> Preview:
 def test_takes_each_real_file_exactly_or_not_at_all_and_again_changes_nothing(world: World, browser: Open) -> None:
     world.set_clock(AT)
     person = browser(Role.OPERATOR)
-    for file in real_files():
-        preview = imported(person, file)
+    for number, file in enumerate(real_files()):
+        preview = imported(person, file, number)
         if file.is_taken:
             assert file.totals.items() <= counters(world, file.canonical).items(), file.name
         elif file.name in NEEDS_CONSENT:
@@ -39,7 +39,7 @@ def test_takes_each_real_file_exactly_or_not_at_all_and_again_changes_nothing(wo
         else:
             assert preview.refused or preview.is_question or not file.totals, file.name
         before = state(world)
-        imported(person, file)
+        imported(person, file, number)
         assert state(world) == before, file.name
     assert not re.search("Traceback", person.get("/admin/imports").text)
     world.verify()

@@ -33,7 +33,7 @@ def test_a_viewer_sees_imports_and_may_neither_upload_nor_undo(world: World, bro
     viewer = browser(Role.VIEWER)
     assert "a.csv" in viewer.get(PATH).text
     assert "Look at it" not in viewer.get(PATH).text
-    assert "12.50" in viewer.get(f"{PATH}/1").text
+    assert "$13.50" in viewer.get(f"{PATH}/1").text
     assert "Undo" not in viewer.get(f"{PATH}/1").text
     assert send(viewer, "a.csv", TEXT).status_code == HTTPStatus.FORBIDDEN
     assert viewer.get(address).status_code == HTTPStatus.FORBIDDEN
