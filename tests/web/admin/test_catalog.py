@@ -197,7 +197,7 @@ def test_a_campaigns_budget_needs_no_brand_said(world: World, browser: Open) -> 
         ({"limit_micros": "1e3"}, "limit_micros", "is not a number"),
         ({"limit_micros": "1.500"}, "limit_micros", "1.500 can be 1,500.00 or 1.50: write 1500 or 1.50"),
         ({"period": "hourly"}, "period", "Choose one of the list."),
-        ({"brand": ""}, "brand", "say whose budget"),
+        ({"brand": ""}, "brand", "choose a brand or a campaign"),
         ({"campaign": "2"}, "campaign", "is not brand"),
         ({"period": "daily"}, "period", "there is a daily budget already"),
     ],
