@@ -54,4 +54,5 @@ class MaskedTokens(CSRFMiddleware):
 
     async def _get_submitted_token(self, request: Request) -> str | None:
         token: str | None = await super()._get_submitted_token(request)
+        await request.close()  # closes uploaded files of the form, which the page reads again
         return None if token is None else unmasked(token)

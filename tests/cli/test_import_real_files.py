@@ -1,27 +1,42 @@
 """`spendgate import` of files in the layouts of real platforms: exact, refused or asked about; once only."""
 
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path
+
 from tests.app.imports.real_files import AT, NEEDS_CONSENT, RealFile, counters, real_files, state
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import CommandResult
 from tests.world import World
 
 
-def imported(spendgate: Spendgate, file: RealFile) -> CommandResult:
+def copied(file: RealFile, folder: Path, age_seconds: int) -> Path:
+    """A copy of the file that was last modified so many seconds before AT: later files hold later figures."""
+    copy = folder / file.name
+    shutil.copy(file.path, copy)
+    modified_at = datetime.fromisoformat(AT).timestamp() - age_seconds
+    os.utime(copy, (modified_at, modified_at))
+    return copy
+
+
+def imported(spendgate: Spendgate, file: RealFile, path: Path) -> CommandResult:
     """Imports a file into a brand of its own currency and zone."""
     options = ["--name-as-id"] if file.names_are_ids else []
     brand = f"{file.currency} {file.zone}"
     into: tuple[str, ...] = ("--create-campaigns", "--brand", brand, "--time-zone", file.zone)
     if file.currency == "USD":
         into = (*into, "--currency", "USD")
-    return spendgate("import", str(file.path), "--platform", file.platform, *options, *into, "--json")
+    return spendgate("import", str(path), "--platform", file.platform, *options, *into, "--json")
 
 
 def test_imports_each_real_file_exactly_or_not_at_all_and_again_changes_nothing(
-    world: World, spendgate: Spendgate
+    world: World, spendgate: Spendgate, tmp_path: Path
 ) -> None:
     world.set_clock(AT)
-    for file in real_files():
-        told = imported(spendgate, file)
+    for place, file in enumerate(real_files()):
+        path = copied(file, tmp_path, age_seconds=1_000 - place)
+        told = imported(spendgate, file, path)
         counted = counters(world, file.canonical)
         if file.is_taken:
             assert told.code == 0, (file.name, told)
@@ -33,7 +48,7 @@ def test_imports_each_real_file_exactly_or_not_at_all_and_again_changes_nothing(
         else:
             assert told.code == 2 or told.data["warnings"], (file.name, told)
         before = state(world)
-        again = imported(spendgate, file)
+        again = imported(spendgate, file, path)
         assert again.code == told.code, (file.name, again)
         assert state(world) == before, file.name
     world.verify()

@@ -100,7 +100,7 @@ def test_many_failures_are_throttled_before_the_password_is_hashed(world: World,
     answer = someone.sign_in(EMAIL)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
-    assert re.search(r"Too many tries\. Try again in \d+ (seconds|minutes)\.", answer.text)
+    assert re.search(r"Too many failed attempts\. Try again in \d+ (seconds|minutes)\.", answer.text)
     assert world.rows("SELECT FROM user_sessions") == []
     assert _fail(someone, "another@example.com") == 400
 

@@ -64,14 +64,15 @@ class Imports(CustomView):
 
     async def _uploaded(self, request: Request) -> Response:
         _check(request)
-        form = await request.form()
-        sent = form.get("file")
-        content = await sent.read() if isinstance(sent, UploadFile) else b""
-        if not isinstance(sent, UploadFile) or not sent.filename:
+        async with request.form() as form:
+            sent = form.get("file")
+            content = await sent.read() if isinstance(sent, UploadFile) else b""
+            file_name = sent.filename if isinstance(sent, UploadFile) else None
+            modified_at = _modified_at(str(form.get("modified_ms") or ""))
+        if not file_name:
             flash(request, "Choose a file first.", "error")
             return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
-        name = readable(PurePath(sent.filename.replace("\\", "/")).name)[:MAX_NAME] or "file"
-        modified_at = _modified_at(str(form.get("modified_ms") or ""))
+        name = readable(PurePath(file_name.replace("\\", "/")).name)[:MAX_NAME] or "file"
         upload_id = await write(request, lambda edit: _keep(name, content, modified_at, edit))
         there = request.url_for("admin:import-preview", upload_id=upload_id)
         return RedirectResponse(str(there), HTTPStatus.SEE_OTHER)
