@@ -19,7 +19,11 @@ RELEASED = "INSERT INTO released_external_ids VALUES ({}, '77', '2026-06-17', '{
 USER = "INSERT INTO users (email, password_hash, role) VALUES ('{}', '', '{}')"
 KEY = "INSERT INTO api_keys (name, prefix, secret_hash, scopes) VALUES ('{}', '{}', '', '{}')"
 
+IMPORT = """INSERT INTO imports (platform, source, file_name, sha256, layout, imported_by, as_of, status)
+    VALUES ('meta_ads', 'meta_ads', 'a.csv', '', '', 'ada', now(), '{}')"""
 REFUSED = [
+    ("ck_imports_status_known", IMPORT.format("gone")),
+    ("ck_imports_undone_at_with_status", IMPORT.format("undone")),
     ("ck_feed_epoch_one_row", "INSERT INTO feed_epoch VALUES (false, gen_random_uuid())"),
     ("ck_sequence_runs_runs_forward", "INSERT INTO sequence_runs (source, first, last) VALUES ('bidder', 2, 1)"),
     ("ck_suspect_messages_deaths_counted", "INSERT INTO suspect_messages (message_id, deaths) VALUES ('m', -1)"),

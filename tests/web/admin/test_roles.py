@@ -48,6 +48,10 @@ def test_the_table_names_every_view(filled: World, app: Any) -> None:
         ("/_api/{key}/inline-edit/row", "GET"), ("/_files/{storage}/{path:path}", "GET"),
         ("/campaigns/{campaign_id}/schedule", "GET"), ("/campaigns/{campaign_id}/schedule", "POST"),
         ("/campaigns/{campaign_id}/schedule/preview", "GET"), ("/undo", "GET"), ("/undo", "POST"),
+        ("/imports", "GET"), ("/imports", "POST"), ("/imports/uploads/{upload_id}", "GET"),
+        ("/imports/uploads/{upload_id}", "POST"), ("/imports/{import_id}", "GET"),
+        ("/imports/{import_id}/skipped.csv", "GET"), ("/imports/{import_id}/undo", "GET"),
+        ("/imports/{import_id}/undo", "POST"),
     }  # fmt: skip
     found = {(route.path, method) for route in site.routes for method in getattr(route, "methods", None) or {"any"}}
     assert {(path, method) for path, method in found if method != "HEAD"} == known
