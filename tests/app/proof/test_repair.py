@@ -192,7 +192,7 @@ def test_command_lists_corrections_and_changes_nothing_without_yes(world: World,
     world.execute("UPDATE campaign_days SET spent_micros = 3000000 WHERE day = '2026-06-17'")
     shown = shell("repair", "--dry-run")
     assert shown.code == 1
-    assert "campaign 1, 2026-06-17: the counter says $3.00 → $0.000012, by the ledger" in " ".join(shown.out.split())
+    assert "campaign 1, 2026-06-17: counter $3.00 → $0.000012, from the ledger" in " ".join(shown.out.split())
     assert shell("repair").code == 2
     assert shell("repair", "--dry-run", "--json").data["dry_run"]
     assert world.spent(campaign, "2026-06-17") == 3_000_000

@@ -41,6 +41,7 @@ AS_TEXT = {
 NOT_PROVABLE = {
     ("spend_events", "event_id"): "the ledger is too large to seal; verify compares its sums only",
     ("spend_events", "received_at"): "the ledger is too large to seal, and no rule reads the column",
+    ("reported_totals", "previous_as_of"): "only an import that is undone reads it, and compares the figures as well",
     ("reported_totals", "as_of"): "verify compares it with later events only, so a newer value passes without one",
     ("budgets", "id"): "only audit entries refer to it",
     ("budgets", "changed_at"): "no rule reads it; the history of limits has its own time",

@@ -139,7 +139,7 @@ def test_schedule_saved_by_somebody_else_meanwhile_is_reported_and_kept(editor: 
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert").filter(has_text="It was edited since you opened it")).to_be_visible()
     expect(text(page)).to_have_value("Wed 09:00-10:00")
-    page.get_by_role("link", name="Open it anew").click()
+    page.get_by_role("link", name="Open it again").click()
     expect(text(page)).to_have_value("Tue 09:00-10:00")
 
 
@@ -155,7 +155,7 @@ def test_one_day_is_copied_onto_others(editor: Editor) -> None:
 def test_nothing_open_cannot_be_saved_and_is_never_taken_for_always(editor: Editor, world: World) -> None:
     page = editor("Mon 09:00-10:00")
     cell(page, "Monday", 9).click()
-    expect(page.locator("#text-error")).to_contain_text("pause the campaign")
+    expect(page.locator("#text-error")).to_contain_text("To stop the campaign, pause it.")
     expect(page.get_by_role("button", name="Save")).to_be_disabled()
     page.get_by_role("button", name="Always open").click()
     expect(text(page)).to_have_value("always")

@@ -33,6 +33,8 @@ SCOPES: dict[tuple[str, str], KeyScope] = {
     ("GET", "/api/campaigns/{campaign_id}/explain/"): READ,
     ("GET", "/api/campaigns/{campaign_id}/schedule/"): READ,
     ("PUT", "/api/campaigns/{campaign_id}/schedule/"): MANAGE,
+    ("PUT", "/api/campaigns/{campaign_id}/holds/{hold}/"): MANAGE,
+    ("DELETE", "/api/campaigns/{campaign_id}/holds/{hold}/"): MANAGE,
     ("GET", "/api/budgets/"): READ,
     ("POST", "/api/budgets/"): MANAGE,
     ("GET", "/api/budgets/{budget_id}/"): READ,
@@ -97,7 +99,13 @@ def test_a_key_of_one_brand_does_not_know_the_things_of_another(
     client = program(brand=world.brand())
     (budget,) = world.rows("SELECT id FROM budgets")
     (rejected,) = world.rows("SELECT id FROM rejected_events")
-    ids = {"brand_id": theirs, "campaign_id": campaign, "budget_id": budget["id"], "account_id": 1}
+    ids = {
+        "brand_id": theirs,
+        "campaign_id": campaign,
+        "budget_id": budget["id"],
+        "account_id": 1,
+        "hold": "platform_paused",
+    }
     url = path.format(**ids, rejected_id=rejected["id"])
     body = BODIES.get((method, path))
     answer, unknown = client.request(method, url, json=body), client.request(method, _with_ids(path, 4711), json=body)
