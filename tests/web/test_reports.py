@@ -3,6 +3,7 @@
 import csv
 import json
 from datetime import date
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_a_month_without_campaigns_or_budgets_says_so(world: World, open_pages: 
     brand = world.brand()
     text = open_pages.get(f"/brands/{brand}/reports/2026-06").text
     assert "There was no campaign" in text
-    assert "There was no budget, so no limit" in text
+    assert "There was no budget, so spend was not limited" in text
 
 
 def test_a_month_with_only_refunds_is_drawn_below_the_line(world: World, open_pages: TestClient) -> None:
@@ -169,7 +170,7 @@ def test_unknown_report_gets_a_not_found_page(
     page = open_pages.get(address)
     assert page.status_code == 404
     assert page.headers["content-type"].startswith("text/html")
-    assert sentence in page.text
+    assert sentence in unescape(page.text)
 
 
 def test_the_files_are_the_report_with_names_that_tell_what_they_are(
