@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Final, TypeVar
 
 import structlog
-from more_itertools import sliced
+from more_itertools import chunked, sliced
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -45,7 +45,6 @@ AT_ONCE: Final = 3
 
 Result = TypeVar("Result")
 Answer = TypeVar("Answer")
-Item = TypeVar("Item")
 
 Target = tuple[int, list[int] | None]
 """A brand id, and the ids of its campaigns to enforce (None: all)."""
@@ -178,14 +177,9 @@ def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause) -> int:
     targets = (
         (brand_id, list(some))
         for brand_id, of_brand in itertools.groupby(pairs, key=itemgetter(0))
-        for some in _sliced((campaign_id for _, campaign_id in of_brand), passes.CAMPAIGNS_A_PART)
+        for some in chunked((campaign_id for _, campaign_id in of_brand), passes.CAMPAIGNS_A_PART)
     )
     return _enforce_batches(_batches(targets, lambda target: len(target[1] or ())), _Run(cause))
-
-
-def _sliced(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    remaining = iter(items)
-    return iter(lambda: list(itertools.islice(remaining, size)), [])
 
 
 def _batches(targets: Iterable[Target], campaigns_of: Callable[[Target], int]) -> Iterator[list[Target]]:

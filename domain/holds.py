@@ -74,6 +74,8 @@ KINDS: Final[Mapping[Hold, HoldKind]] = {
 HOLD_WORDS: Final[Mapping[str, str]] = {hold: kind.because for hold, kind in KINDS.items()}
 """The `because` of every hold: the end of the sentence «it does not serve, because …»."""
 
+_RELEASED_BY: Final[Mapping[str, str]] = {hold: kind.released_by for hold, kind in KINDS.items()}
+
 SET_HOLDS: Final = frozenset(hold for hold, kind in KINDS.items() if kind.is_set)
 """The holds that can be set and lifted by hand, and are stored on campaigns."""
 
@@ -113,6 +115,5 @@ def in_words(holds: Iterable[str]) -> str:
 
 def stays_stopped(holds: Iterable[str]) -> str:
     """A sentence `stays stopped until …`, with everything that must happen before these holds are lifted."""
-    kinds = {hold.value: kind for hold, kind in KINDS.items()}
-    needed = dict.fromkeys(kinds[hold].released_by if hold in kinds else SOMEONE_ENABLES_IT for hold in holds)
+    needed = dict.fromkeys(_RELEASED_BY.get(hold, SOMEONE_ENABLES_IT) for hold in holds)
     return f"stays stopped until {' and '.join(needed) or SOMEONE_ENABLES_IT}"

@@ -260,12 +260,3 @@ class AmountReader:
         if amount != amount.to_integral_value() or amount.adjusted() > MAX_DIGITS + self.decimals:
             raise Unreadable(f"{cell.strip()[:40]!r} has too many digits")
         return int(amount)
-
-
-def is_amount(cell: str) -> bool:
-    """Whether a cell holds an amount, or a mark for none."""
-    try:
-        written = take_apart(cell)
-    except Unreadable:
-        return False
-    return written is None or kind_of(written.number) is not None or bool(_SCIENTIFIC.fullmatch(written.number))

@@ -1,7 +1,6 @@
 """What a column's evidence decides: decimal sign, unit, order of day and month. A preset breaks a tie and no more."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Generic, TypeVar
@@ -17,7 +16,6 @@ from app.imports.headings.names import squeezed
 from app.imports.headings.platform_marks import PIPELINE_MARKS
 from domain.typed_money import decimals_of
 
-MARKS: Final[Mapping[DecimalMark, str]] = {"point": ".", "comma": ","}
 MICROS_BY_API: Final = frozenset({"snapchat_ads", "reddit_ads"})
 """Platforms whose APIs give spend in micros under the plain name spend."""
 
