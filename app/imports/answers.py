@@ -48,6 +48,13 @@ class Refused(InvalidValue):
         self.fix = fix
 
 
+class Changed(Refused):
+    """A file that was written to or replaced while it was read, so that no figure of it can be trusted."""
+
+    def __init__(self) -> None:
+        super().__init__("changed while it was read", "import it again once it is complete")
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One possible reading. `settles` holds the fields of `ReadOptions` that choose it.

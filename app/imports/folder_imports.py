@@ -1,30 +1,23 @@
 """Imports the new and complete files of the spend folder; those that cannot be imported go on a list."""
 
 import csv
-import hashlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app.imports import spend_folder
-from app.imports.answers import Question, Reading
+from app.imports.answers import Changed, Question, Reading
 from app.imports.folder_options import FolderOptions, options_of
 from app.imports.intake import words
 from app.imports.intake.commit import Outcome, commit
 from app.imports.intake.plans import Target, plan
 from app.imports.reading import read_file
-from app.imports.spend_folder import (
-    Changed,
-    Look,
-    Skipped,
-    SpendFile,
-    Version,
-)
+from app.imports.spend_folder import Look, Skipped, SpendFile, Version
 from db.engine import TRANSIENT_ERRORS, committed, snapshot
 from db.repository.access.audit import Edit
 from db.repository.imports import history
@@ -35,8 +28,6 @@ from runtime import clock
 from runtime.settings import settings
 
 log = structlog.get_logger()
-
-HASHED_BYTES: Final = 1_000_000
 
 UNREADABLE: Final = (InvalidValue, OSError, csv.Error, ArithmeticError, ValueError)
 """Exceptions of a bad file. Their words may quote it, so the log has only a reason."""
@@ -139,7 +130,7 @@ def _is_due(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | 
 def _import(folder: Path, file: SpendFile, options: FolderOptions) -> None:
     key, version, modified_at = (file.platform, file.name), str(file.version), file.version.modified_at
     with spend_folder.opened(folder, file) as stream:
-        reading = _read(stream, file, options, modified_at)
+        reading = read_file(stream, file.name, options.read, min(modified_at, clock.now()))
     with snapshot() as connection:
         earlier = history.of_content(connection, reading.sha256)
     is_known = any(one.status in {"done", "undone"} for one in earlier)
@@ -148,22 +139,6 @@ def _import(folder: Path, file: SpendFile, options: FolderOptions) -> None:
     if outcome is not None:
         told = {"totals": len(reading.totals), "taken": outcome.taken, "bad_rows": len(reading.bad_rows)}
         log.info("export.imported", file=file.shown(folder), **told)
-
-
-def _read(stream: BinaryIO, file: SpendFile, options: FolderOptions, modified_at: datetime) -> Reading:
-    """The reading of a file whose bytes were the same before and after it. Raises Changed."""
-    reading = read_file(stream, file.name, options.read, min(modified_at, clock.now()))
-    stream.seek(0)
-    if _sha256(stream) != reading.sha256:
-        raise Changed
-    return reading
-
-
-def _sha256(stream: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(HASHED_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _imported(reading: Reading, file: SpendFile, options: FolderOptions, modified_at: datetime) -> Outcome:

@@ -1,7 +1,5 @@
 """Reads a platform's file: evidence first, decisions from it, then exact sums. Nothing is written anywhere."""
 
-import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,14 +7,12 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final, cast
 
-from app.imports.answers import Choice, Question, Reading, ReadOptions, Refused
+from app.imports.answers import Changed, Choice, Question, Reading, ReadOptions, Refused
 from app.imports.attempt import Source, attempt, filled
 from app.imports.forms.files import tables_of
 from app.imports.headings.layout import layout_of
+from app.imports.streams import FixedSize
 from app.imports.tables import Progress, Table
-
-PASSES: Final = 3
-"""Times that a file's bytes are read: for its hash, its evidence and its sums."""
 
 _PROVEN_BY_REFUSAL: Final = frozenset({"decimal sign", "unit", "order of day and month", "spend"})
 """Questions that are settled where every other reading is refused, such as by a totals row."""
@@ -30,15 +26,19 @@ def read_file(
 ) -> Reading:
     """Reads a file, by its path or as a binary stream that can seek. `name` is the one that people know it by.
 
-    Raises Refused, or Question where a person has to choose between readings, each with its sums and days.
+    Raises Refused, or Question where a person has to choose between readings, each with its sums and days; Changed
+    where the file is written to meanwhile, whatever was read.
     """
     with _opened(source, progress) as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        digest = stream.sha256()
         try:
-            with tables_of(stream, options) as tables:
+            with tables_of(cast("BinaryIO", stream), options) as tables:
                 return _read(tables, options, Source(PurePath(name).name, modified_at, digest))
         except Refused as error:
             raise Refused(error.reason, error.fix) from None
+        finally:
+            if stream.sha256() != digest or stream.has_grown():
+                raise Changed
 
 
 def _read(tables: Sequence[Table], options: ReadOptions, source: Source, answers: int = 0) -> Reading:
@@ -82,49 +82,9 @@ def _joined(outer: Choice, inner: Choice) -> Choice:
 
 
 @contextmanager
-def _opened(source: Path | BinaryIO, progress: Progress | None) -> Iterator[BinaryIO]:
+def _opened(source: Path | BinaryIO, progress: Progress | None) -> Iterator[FixedSize]:
     if isinstance(source, Path):
         with source.open("rb") as stream:
-            yield _watched(stream, progress)
+            yield FixedSize(stream, progress)
     else:
-        source.seek(0)
-        yield _watched(source, progress)
-
-
-def _watched(stream: BinaryIO, progress: Progress | None) -> BinaryIO:
-    return stream if progress is None else cast("BinaryIO", _Watched(stream, progress))
-
-
-class _Watched(io.BufferedIOBase):
-    """A stream that reports how many of the bytes of all passes have been read."""
-
-    def __init__(self, stream: BinaryIO, progress: Progress) -> None:
-        self._stream, self._progress = stream, progress
-        self._all = stream.seek(0, io.SEEK_END) * PASSES
-        self._done = stream.seek(0)
-
-    def read(self, size: int | None = -1) -> bytes:
-        data = self._stream.read(-1 if size is None else size)
-        self._done = min(self._done + len(data), self._all)
-        self._progress(self._done, self._all)
-        return data
-
-    def read1(self, size: int = -1) -> bytes:
-        return self.read(size)
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
+        yield FixedSize(source, progress)

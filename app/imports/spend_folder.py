@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from app.imports.answers import Changed
+
 OPTIONS_FILE: Final = "spendgate.toml"
 UNFINISHED: Final = (
     ".part",
@@ -94,10 +96,6 @@ class Skipped(NamedTuple):
     platform: str
     name: str
     reason: str
-
-
-class Changed(Exception):
-    """The file is another than it was, or was written to while it was read."""
 
 
 def is_complete(version: Version, last: Look | None, at: datetime, quiet: timedelta) -> bool:
