@@ -120,12 +120,13 @@ def test_a_file_of_more_than_a_forms_size_is_taken(browser: Open, campaign: int)
     assert "$800.00" in opened(person, answer.headers["location"] + "?platform=meta_ads").text
 
 
-def test_without_a_time_of_change_the_upload_is_taken_and_said(browser: Open, campaign: int) -> None:
+def test_a_file_of_unknown_age_is_refused_until_its_time_is_given(browser: Open, campaign: int) -> None:
     person = browser(Role.OPERATOR)
     preview = opened(person, send(person, "a.csv", TEXT).headers["location"] + "?platform=meta_ads")
-    assert "the moment of the upload is taken" in preview.text
+    assert "says when its figures were true" in preview.text
+    assert "Import it" not in preview.text
     told = opened(person, preview.address + "&as_of=2026-06-17T08:00Z")
-    assert "the moment of the upload is taken" not in told.text
+    assert "says when its figures were true" not in told.text
     assert "2026-06-17 08:00:00 UTC" in told.text
 
 

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -48,7 +48,7 @@ TEXTS: Final[Mapping[str, str]] = {
 
 
 NO_TIME: Final = (
-    "nothing says when its figures were true, and the moment of the upload is taken: say it below if the file is older"
+    "neither the file nor the browser says when its figures were true: say it below, under «Figures were true at»"
 )
 
 
@@ -94,6 +94,7 @@ def previewed(upload: Upload, query: Mapping[str, str]) -> Previewed:
         headings = headings_in(io.BytesIO(upload.content), options)
         reading = _read(upload, options)
         taken = {one.meaning: one.heading for one in reading.columns}
+        _check_time(reading, upload, options)
         planned = plan(reading, upload.file_name, target_of(query), _changed_at(upload))
     except Question as question:
         offer = offered(question, lambda choice: _read(upload, choice.apply(options)))
@@ -104,11 +105,13 @@ def previewed(upload: Upload, query: Mapping[str, str]) -> Previewed:
 
 
 def _read(upload: Upload, options: ReadOptions) -> Reading:
-    """The reading; with a warning where nothing but the upload says when its figures were true."""
-    reading = read_file(io.BytesIO(upload.content), upload.file_name, options, _changed_at(upload))
+    return read_file(io.BytesIO(upload.content), upload.file_name, options, _changed_at(upload))
+
+
+def _check_time(reading: Reading, upload: Upload, options: ReadOptions) -> None:
+    """Raises InvalidValue where only the upload's own moment could say when the figures were true."""
     if upload.modified_at is None and options.as_of is None and reading.as_of == upload.uploaded_at:
-        return replace(reading, as_of_source="the upload", warnings=(*reading.warnings, NO_TIME))
-    return reading
+        raise InvalidValue("as_of", NO_TIME)
 
 
 def _changed_at(upload: Upload) -> datetime:

@@ -1,9 +1,11 @@
-// A file's time of change goes with it: it says when the figures were true, where the file itself does not.
+// Sends the file's modification time with it: the figures are as of then, unless the file itself says when.
 (() => {
   "use strict";
 
   const form = document.querySelector("[data-upload]");
-  form?.elements.file.addEventListener("change", (event) => {
-    form.elements.modified_ms.value = event.target.files[0]?.lastModified ?? "";
-  });
+  const note = () => {
+    form.elements.modified_ms.value = form.elements.file.files[0]?.lastModified ?? "";
+  };
+  form?.elements.file.addEventListener("change", note);
+  form?.addEventListener("submit", note); // a file may have been chosen before this script ran
 })();
