@@ -21,7 +21,7 @@ from web.api.request.reading import JsonRoute
 
 router = APIRouter(prefix="/api/campaigns", tags=["campaigns"], route_class=JsonRoute)
 
-HoldName = Annotated[str, Path(description=f"One of: {', '.join(in_order(SET_HOLDS))}")]
+HoldName = Annotated[str, Path(json_schema_extra={"enum": [str(hold) for hold in in_order(SET_HOLDS)]})]
 Change = Callable[[Connection, int, str, Edit], None]
 
 

@@ -44,8 +44,8 @@ SELDOM_FULFILLED = {
 
 
 def _cases(operation: Any) -> st.SearchStrategy[Any]:
-    """What fits the document, what does not, and what fits and is about the first thing of its kind."""
-    first = {parameter.name: 1 for parameter in operation.path_parameters}
+    """Inputs that fit the document, inputs that do not, and inputs that fit and name the row with the id 1."""
+    first = {parameter.name: 1 for parameter in operation.path_parameters if parameter.name.endswith("_id")}
     brand = {parameter.name: 1 for parameter in operation.query if parameter.name == "brand_id"}
     cases: st.SearchStrategy[Any] = st.one_of(
         operation.as_strategy(GenerationMode.POSITIVE),
