@@ -220,8 +220,13 @@ def faint(page: Page) -> list[tuple[str, list[str]]]:
     return _found(page, {"runOnly": ["color-contrast", "link-in-text-block"]})
 
 
+TRANSITIONS_END = "Promise.allSettled(document.getAnimations().map(animation => animation.finished))"
+"""A colour that is half-way from light to dark has another contrast."""
+
+
 def _found(page: Page, chosen: dict[str, Any]) -> list[tuple[str, list[str]]]:
     options: dict[str, Any] = {"resultTypes": ["violations"], **chosen}
+    page.evaluate(TRANSITIONS_END)
     found = Axe().run(page, options=options)
     return [
         (violation["id"], [node["html"][:200] for node in violation["nodes"]])

@@ -52,6 +52,7 @@ def test_a_report_is_uploaded_corrected_imported_and_undone(
         expect(page.locator("[data-plan]")).to_contain_text("2026-06-18 09:00:00 UTC")
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
+            expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
             assert serious_faults(page, scheme) == []
         page.get_by_role("button", name="Import it").click()
         expect(page.locator(".alert")).to_contain_text("2 totals taken")

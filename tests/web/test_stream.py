@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx2 as httpx
 
@@ -27,21 +27,29 @@ class Listener:
 
 @contextmanager
 def listening(client: httpx.Client, address: str, **headers: str) -> Iterator[Listener]:
-    """Reads the stream in a thread until the block ends."""
-    listener = Listener()
-    with client.stream("GET", address, headers=headers) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
+    """Reads the stream in a thread until the block ends; like a browser, connects again after a lost connection."""
+    listener, is_over = Listener(), threading.Event()
+    opened: list[httpx.Response] = []
+    connected = threading.Event()
 
-        def read() -> None:
-            try:
+    def listen() -> None:
+        while not is_over.is_set():
+            seen = {"Last-Event-ID": str(listener.ids[-1])} if listener.ids else headers
+            with (
+                suppress(httpx.StreamError, httpx.TransportError),
+                client.stream("GET", address, headers=seen) as answer,
+            ):
+                assert answer.headers["content-type"].startswith("text/event-stream")
+                opened[:] = [answer]
+                connected.set()
                 listener.read(answer.iter_lines())
-            except (httpx.StreamError, httpx.TransportError):
-                return
 
-        thread = threading.Thread(target=read, daemon=True)
-        thread.start()
-        yield listener
-        answer.close()
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    eventually(connected.is_set)
+    yield listener
+    is_over.set()
+    opened[0].close()
 
 
 def test_a_toggle_reaches_every_open_page_once_and_in_order(world: World, browse: Browse) -> None:
