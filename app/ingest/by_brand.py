@@ -51,7 +51,8 @@ LONGEST_BETWEEN_CHECKS_SECONDS: Final = 2.0
 BETWEEN_CHECKS_TRANSACTIONS: Final = 4
 """The pause between two checks of locked rows: this many mean transaction durations, within the two bounds above.
 
-A row that one transaction holds at both checks counts as locked; a row that passes between transactions does not.
+A row that one transaction holds at both checks counts as locked, unless it waits for a lock itself; a row that passes
+between transactions does not.
 """
 
 MANY_ROWS: Final = 20_000
@@ -193,7 +194,10 @@ class Committer(Generic[AnyBatch]):
         return results
 
     def _find_locked_brands(self, attempt: Attempt, *, is_last: bool) -> frozenset[int]:
-        """The brands with a row that the same other transaction holds at two checks, a pause apart."""
+        """The brands with a row that the same other transaction holds at two checks, a pause apart.
+
+        A transaction that waits for a lock itself holds none for this, except at the last try.
+        """
         first = _find_locked_rows(attempt, is_last=is_last)
         if not first:
             return frozenset()
@@ -278,11 +282,12 @@ def _mark_locked(brand_ids: Collection[int], error: DatabaseError, tried_seconds
 def _find_locked_rows(attempt: Attempt, *, is_last: bool) -> set[LockedRow]:
     """The locked rows of the attempt's brands; if there are none, those of their counters and campaigns."""
     with transaction() as connection:
-        rows = locked_brand_rows(connection, attempt.brand_ids)
+        rows = locked_brand_rows(connection, attempt.brand_ids, counts_waiting=is_last)
     if rows:
         return rows
+    max_rows = MOST_ROWS if is_last else MANY_ROWS
     with transaction() as connection:
-        return locked_rows_of_brands(connection, attempt.brand_ids, attempt.days, MOST_ROWS if is_last else MANY_ROWS)
+        return locked_rows_of_brands(connection, attempt.brand_ids, attempt.days, max_rows, counts_waiting=is_last)
 
 
 def _uncounted_as_error(result: BatchResult) -> BatchResult:

@@ -1,10 +1,10 @@
 """Finds which rows that counting writes are locked by other transactions, without waiting for them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from db.engine import query_pipelined
 from db.repository.shared.arrays import array_of
@@ -14,65 +14,94 @@ LOCKED_BRANDS = text("""
     WITH free AS MATERIALIZED (
         SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) FOR NO KEY UPDATE SKIP LOCKED
     )
-    SELECT brands.id, 'brands ' || brands.ctid || ' ' || brands.xmax FROM brands LEFT JOIN free USING (id)
+    SELECT brands.id, brands.xmax, 'brands ' || brands.ctid FROM brands LEFT JOIN free USING (id)
     WHERE id = ANY(CAST(:brand_ids AS bigint[])) AND free.id IS NULL
+""")
+
+# Transactions that wait for a lock themselves.
+WAITING_TRANSACTIONS = text("""
+    WITH locks AS MATERIALIZED (SELECT pid, transactionid, mode, granted FROM pg_locks)
+    SELECT transactionid FROM locks
+    WHERE mode = 'ExclusiveLock' AND transactionid IS NOT NULL AND granted
+        AND pid IN (SELECT pid FROM locks WHERE NOT granted)
 """)
 
 # Locked counters of brands and of their campaigns on some days, and locked campaigns, of at most :max_rows each.
 LOCKED_ROWS_OF_BRANDS = text("""
     WITH brand_rows AS MATERIALIZED (
-        SELECT brand_id, day, ctid || ' ' || xmax AS lock FROM brand_days
+        SELECT brand_id, day, xmax AS locked_by, ctid AS position FROM brand_days
         WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[])) LIMIT :max_rows
     ), free_brand_rows AS MATERIALIZED (
         SELECT brand_id, day FROM brand_days JOIN brand_rows USING (brand_id, day)
         FOR NO KEY UPDATE OF brand_days SKIP LOCKED
     ), campaign_rows AS MATERIALIZED (
-        SELECT brand_id, campaign_id, day, ctid || ' ' || xmax AS lock FROM campaign_days
+        SELECT brand_id, campaign_id, day, xmax AS locked_by, ctid AS position FROM campaign_days
         WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[])) LIMIT :max_rows
     ), free_campaign_rows AS MATERIALIZED (
         SELECT brand_id, campaign_id, day FROM campaign_days JOIN campaign_rows USING (brand_id, campaign_id, day)
         FOR NO KEY UPDATE OF campaign_days SKIP LOCKED
     ), some_campaigns AS MATERIALIZED (
-        SELECT brand_id, id, ctid || ' ' || xmax AS lock FROM campaigns
+        SELECT brand_id, id, xmax AS locked_by, ctid AS position FROM campaigns
         WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY brand_id, id LIMIT :max_rows
     ), free_campaigns AS MATERIALIZED (
         SELECT id FROM campaigns JOIN some_campaigns USING (id) FOR NO KEY UPDATE OF campaigns SKIP LOCKED
     )
-    SELECT brand_id, 'brand_days ' || lock FROM brand_rows LEFT JOIN free_brand_rows AS free USING (brand_id, day)
+    SELECT brand_id, locked_by, 'brand_days ' || position
+    FROM brand_rows LEFT JOIN free_brand_rows AS free USING (brand_id, day)
     WHERE free IS NULL
     UNION ALL
-    SELECT brand_id, 'campaign_days ' || lock
+    SELECT brand_id, locked_by, 'campaign_days ' || position
     FROM campaign_rows LEFT JOIN free_campaign_rows AS free USING (brand_id, campaign_id, day)
     WHERE free IS NULL
     UNION ALL
-    SELECT brand_id, 'campaigns ' || lock FROM some_campaigns LEFT JOIN free_campaigns AS free USING (id)
+    SELECT brand_id, locked_by, 'campaigns ' || position
+    FROM some_campaigns LEFT JOIN free_campaigns AS free USING (id)
     WHERE free IS NULL
 """)
 
 
 class LockedRow(NamedTuple):
-    """A locked row. `lock` names its table, position and locking transaction, so a lock by another one differs."""
+    """A locked row: the transaction that locked it, its table and its position there."""
 
     brand_id: int
-    lock: str
+    locked_by: str
+    position: str
 
 
-def locked_brand_rows(connection: Connection, brand_ids: Collection[int]) -> set[LockedRow]:
+def locked_brand_rows(
+    connection: Connection, brand_ids: Collection[int], *, counts_waiting: bool = False
+) -> set[LockedRow]:
     """The locked rows among these brands.
 
-    Locks the free rows until the transaction ends; end it right after the call.
+    A transaction that waits for another lock itself, as one of ours that needs a locked brand, ends when its wait does:
+    its rows count as locked only if `counts_waiting`. Locks the free rows until the transaction ends; end it right
+    after the call.
     """
-    (rows,) = query_pipelined(connection, (LOCKED_BRANDS, {"brand_ids": array_of(brand_ids)}))
-    return {LockedRow(*row) for row in rows}
+    return _locked(connection, LOCKED_BRANDS, {"brand_ids": array_of(brand_ids)}, counts_waiting)
 
 
 def locked_rows_of_brands(
-    connection: Connection, brand_ids: Collection[int], days: Collection[date], max_rows: int
+    connection: Connection,
+    brand_ids: Collection[int],
+    days: Collection[date],
+    max_rows: int,
+    *,
+    counts_waiting: bool = False,
 ) -> set[LockedRow]:
     """The locked rows among the brands' counters on these days and their campaigns; checks `max_rows` of each table.
 
-    Locks the free rows until the transaction ends; end it right after the call.
+    `counts_waiting` and the locks it takes are as for `locked_brand_rows`.
     """
     parameters = {"brand_ids": array_of(brand_ids), "days": array_of(days), "max_rows": max_rows}
-    (rows,) = query_pipelined(connection, (LOCKED_ROWS_OF_BRANDS, parameters))
-    return {LockedRow(*row) for row in rows}
+    return _locked(connection, LOCKED_ROWS_OF_BRANDS, parameters, counts_waiting)
+
+
+def _locked(
+    connection: Connection, find: TextClause, parameters: Mapping[str, object], counts_waiting: bool
+) -> set[LockedRow]:
+    (rows,) = query_pipelined(connection, (find, parameters))
+    if not rows or counts_waiting:
+        return {LockedRow(*row) for row in rows}
+    (waiting,) = query_pipelined(connection, (WAITING_TRANSACTIONS, {}))
+    ids = {transaction_id for (transaction_id,) in waiting}
+    return {LockedRow(*row) for row in rows if row[1] not in ids}

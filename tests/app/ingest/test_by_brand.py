@@ -123,6 +123,28 @@ def test_contention_with_own_transactions_splits_nothing_and_marks_no_brand(
     world.verify()
 
 
+def test_brands_of_a_transaction_that_waits_for_a_locked_brand_are_not_locked(
+    world: World, campaigns: list[int]
+) -> None:
+    """Another transaction of ours has locked the brands before the locked one, and waits a second for that."""
+    brands = sorted(map(world.brand_of, campaigns[:4]))
+    with locked(world, brands[3]), psycopg.connect(world.url) as ours:
+        ours.execute("SELECT FROM brands WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [brands[:3]])
+        timer = threading.Timer(1, ours.cancel)
+        timer.start()
+
+        def wait() -> None:
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                ours.execute("SELECT FROM brands WHERE id = %s FOR NO KEY UPDATE", [brands[3]])
+            ours.rollback()
+
+        results: list[BatchResult] = []
+        at_once(wait, lambda: results.extend(commit_group(world, [campaigns])))
+        timer.join()
+    assert left_brands(results) == [[brands[3]]]
+    assert locked_brands.ids() == {brands[3]}
+
+
 def test_transaction_waits_when_many_of_its_brands_are_locked(
     world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
