@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python .ci/install.py
 
 RABBITMQ_TESTS := $(addprefix tests/,$(addprefix delivery/,test_broker.py rabbitmq/test_broker.py test_producer.py) \
 	$(addprefix app/ingest/test_,replay.py locked_brands.py group_commit.py) $(addprefix workers/test_,processes.py master.py) \
-	cli/test_waiting.py web/test_metrics.py) -k "not bad_setting"
+	cli/service/test_waiting.py web/test_metrics.py) -k "not bad_setting"
 
 .PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-replica bench-pages lock clean
 .DEFAULT_GOAL := help

@@ -21,8 +21,8 @@ from db.repository.access.access import Person
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from domain.access import KeyScope, Role, allowed
+from domain.edits.fields import checked_name
 from domain.errors import InvalidValue
-from domain.fields import checked_name
 from runtime import clock
 
 MIN_PASSWORD: Final = 12

@@ -12,7 +12,8 @@ from db.repository.ledger.accounts import find_campaigns
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
 from domain.holds import hold_in_words
-from domain.inputs import CampaignKey, InvalidInput, KnownCampaign, Reason, campaign_on
+from domain.inputs.campaign_names import CampaignKey, KnownCampaign, campaign_on
+from domain.inputs.reasons import InvalidInput, Reason
 from domain.passes import Progress
 from domain.periods import local_day
 

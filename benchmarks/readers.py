@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from domain.columns import plain_drafts
-from domain.spend import read_event
+from domain.inputs.columns import plain_drafts
+from domain.inputs.spend import read_event
 
 EVENTS: Final = 5_000
 ROUNDS: Final = 30

@@ -17,7 +17,7 @@ from domain.causes import Cause
 from domain.enforcement import Explanation
 from domain.errors import InvalidValue
 from domain.holds import hold_in_words, in_words
-from domain.inputs import CampaignKey
+from domain.inputs.campaign_names import CampaignKey
 from domain.periods import Period
 from runtime import clock
 

@@ -12,23 +12,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
-from cli import (
-    access,
-    accounts,
-    brand_corrections,
-    catalog,
-    checks,
-    import_history,
-    imports,
-    repair,
-    reports,
-    roles,
-    sequences,
-    servers,
-    spend,
-)
+from cli import access, checks, repair, reports, roles, sequences, spend
+from cli.catalog import accounts, brand_corrections
+from cli.catalog import commands as catalog
+from cli.imports import commands as imports
+from cli.imports import history as import_history
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
-from cli.waiting import TIMEOUT_EXIT
+from cli.service import commands as servers
+from cli.service.waiting import TIMEOUT_EXIT
 from db.engine import StaleRead, is_timeout
 from domain.errors import InvalidValue
 from runtime import logs

@@ -27,9 +27,9 @@ from db.repository.catalog import catalog
 from db.repository.reports import reports
 from domain.errors import InvalidValue
 from domain.holds import hold_in_words
-from domain.overspend import CAUSE_WORDS
 from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
-from domain.reporting import month_named
+from domain.reporting.monthly import month_named
+from domain.reporting.overspend import CAUSE_WORDS
 from runtime import clock
 from runtime.formats import wall_clock
 

@@ -12,7 +12,6 @@ import typer
 from rich.markup import escape
 
 from app.ingest.replay import replay_chosen
-from cli import waiting
 from cli.output import (
     FOUND_EXIT,
     AsJson,
@@ -24,12 +23,13 @@ from cli.output import (
     print_rows,
     progress,
 )
+from cli.service import waiting
 from db.engine import snapshot
 from db.repository.ledger import rejected
 from db.repository.ledger.rejected import Chosen, Waiting
 from delivery.outgoing import send_events, send_totals
 from domain.errors import InvalidValue
-from domain.json_text import flaws_of, read_json
+from domain.inputs.json_text import flaws_of, read_json
 from runtime.formats import escape_surrogates
 
 rejected_app = typer.Typer(

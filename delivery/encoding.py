@@ -7,7 +7,7 @@ import msgspec
 from dramatiq import Encoder
 from dramatiq.encoder import MessageData
 
-from domain.json_text import encode_unstorable, is_nested_too_deeply, may_be_deep, read_json
+from domain.inputs.json_text import encode_unstorable, is_nested_too_deeply, may_be_deep, read_json
 
 _ZERO: Final = b"\\u0000"
 """The JSON escape of U+0000, which the compiled decoder accepts and Postgres refuses."""

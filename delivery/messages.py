@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.engine import TRANSIENT_ERRORS, transaction
 from db.repository.ledger import rejected
-from domain.json_text import FlawedObject, flaws_of, read_json
+from domain.inputs.json_text import FlawedObject, flaws_of, read_json
 from runtime import clock
 from runtime.settings import settings
 

@@ -13,7 +13,7 @@ import structlog
 from delivery.broker import get_broker
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import SILENT_MS
-from domain.inputs import Rejection
+from domain.inputs.reasons import Rejection
 from runtime.settings import settings
 
 log = structlog.get_logger()

@@ -22,7 +22,7 @@ from db.repository.reading import listing, overview
 from delivery.broker import get_broker
 from delivery.queues import QUEUES
 from domain.campaigns import EffectiveStatus
-from domain.inputs import Reason
+from domain.inputs.reasons import Reason
 from runtime import clock
 from runtime.settings import settings
 

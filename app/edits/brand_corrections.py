@@ -20,10 +20,10 @@ from db.repository.reports import reports
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
 from domain.causes import Cause
+from domain.edits.fields import checked_currency
 from domain.errors import InvalidValue
-from domain.fields import checked_currency
+from domain.inputs.totals import moment_in
 from domain.periods import Period, local_day, time_zone, window_of
-from domain.totals import moment_in
 from runtime import clock
 
 

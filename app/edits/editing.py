@@ -9,8 +9,7 @@ from sqlalchemy import Connection
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.catalog import catalog
 from db.repository.catalog.platform_accounts import bound_account, is_default
-from domain.errors import InvalidValue
-from domain.fields import (
+from domain.edits.fields import (
     BRAND_FIELDS,
     CAMPAIGN_FIELDS,
     check_flight,
@@ -20,6 +19,7 @@ from domain.fields import (
     checked_name,
     merged,
 )
+from domain.errors import InvalidValue
 from domain.periods import Period, time_zone
 from domain.schedules import Schedule
 

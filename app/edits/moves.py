@@ -15,8 +15,8 @@ from db.repository.catalog import catalog, platform_accounts
 from db.repository.enforcement.enforcement import DecidedChange, lock_brands
 from domain.campaigns import ConfiguredStatus
 from domain.causes import Cause
+from domain.edits.fields import checked_external_name, checked_name
 from domain.errors import InvalidValue
-from domain.fields import checked_external_name, checked_name
 from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, local_day, time_zone
 
 

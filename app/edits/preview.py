@@ -15,7 +15,7 @@ from db.repository.access.audit import AuditedEdit
 from db.repository.catalog import catalog
 from db.repository.enforcement.enforcement import DecidedChange
 from domain.campaigns import EffectiveStatus
-from domain.edit_words import edit_lines, effect_words
+from domain.edits.words import edit_lines, effect_words
 from runtime.formats import exact_money
 
 Result = TypeVar("Result")

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
-from domain.columns import PlainDrafts, plain_drafts
-from domain.inputs import CampaignKey, Rejection
-from domain.spend import SpendDraft, read_event, sequence_of
-from domain.totals import TotalDraft, read_total
+from domain.inputs.campaign_names import CampaignKey
+from domain.inputs.columns import PlainDrafts, plain_drafts
+from domain.inputs.reasons import Rejection
+from domain.inputs.spend import SpendDraft, read_event, sequence_of
+from domain.inputs.totals import TotalDraft, read_total
 
 Good = TypeVar("Good")
 

@@ -29,9 +29,9 @@ from app.ingest.patience import CommitPace
 from db.engine import LOCK_NOT_AVAILABLE, committed, is_timeout, is_transient, sql_state, transaction
 from db.repository.ledger.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands
 from db.repository.ledger.spend import FEW_EVENTS
-from domain.inputs import Reason, Rejection
-from domain.spend import SpendDraft
-from domain.totals import TotalDraft
+from domain.inputs.reasons import Reason, Rejection
+from domain.inputs.spend import SpendDraft
+from domain.inputs.totals import TotalDraft
 
 log = structlog.get_logger()
 

@@ -18,12 +18,14 @@ from db.repository.ledger import ledger, rejected, sequences, spend, totals
 from db.repository.ledger.accounts import clear_campaign_cache, find_campaigns, find_campaigns_cached
 from db.repository.ledger.spend import ClassifiedEvents, LockTimeouts
 from domain.causes import Cause
-from domain.columns import EventColumns, judge_columns
-from domain.inputs import AgeBounds, CampaignKey, CampaignMatch, Reason, Rejection
+from domain.inputs.ages import AgeBounds
+from domain.inputs.campaign_names import CampaignKey, CampaignMatch
+from domain.inputs.columns import EventColumns, judge_columns
+from domain.inputs.reasons import Reason, Rejection
+from domain.inputs.sequences import runs_of
+from domain.inputs.spend import judge_events, read_event
+from domain.inputs.totals import ReportedTotal, judge_total
 from domain.periods import FIRST_INSTANT
-from domain.sequences import runs_of
-from domain.spend import judge_events, read_event
-from domain.totals import ReportedTotal, judge_total
 from runtime import clock
 from runtime.settings import settings
 

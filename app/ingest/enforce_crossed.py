@@ -18,7 +18,7 @@ from db.repository.ledger.accounts import clear_campaign_cache, names_have_chang
 from db.repository.ledger.spend import ClassifiedEvents, LockTimeouts, SpendSums
 from db.repository.shared.zones import local_days
 from domain.causes import Cause
-from domain.inputs import CampaignKey, CampaignMatch, campaigns_of
+from domain.inputs.campaign_names import CampaignKey, CampaignMatch, campaigns_of
 from runtime import clock
 
 

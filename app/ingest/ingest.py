@@ -33,7 +33,7 @@ from delivery.message_options import MessageOptions
 from delivery.middleware import IDS_LOGGED
 from delivery.outgoing import send
 from domain.causes import Cause
-from domain.inputs import MAX_EVENTS_PER_MESSAGE
+from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 
 log = structlog.get_logger()
 

@@ -16,7 +16,7 @@ from delivery.messages import MessageTooLarge
 from delivery.outgoing import enqueue
 from delivery.queues import QUEUE_OF
 from domain.causes import Cause
-from domain.inputs import MAX_EVENTS_PER_MESSAGE
+from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 from runtime import clock
 
 CLAIM: Final = timedelta(minutes=10)

@@ -10,10 +10,12 @@ from app.ingest.count import bounds
 from db.engine import committed
 from db.repository.ledger import rejected, sequences
 from db.repository.ledger.accounts import find_campaigns
-from domain.inputs import AgeBounds, CampaignKey, CampaignMatch, Rejection
-from domain.sequences import runs_in
-from domain.spend import SpendDraft, judge_event, read_event
-from domain.totals import TotalDraft, judge_total, read_total
+from domain.inputs.ages import AgeBounds
+from domain.inputs.campaign_names import CampaignKey, CampaignMatch
+from domain.inputs.reasons import Rejection
+from domain.inputs.sequences import runs_in
+from domain.inputs.spend import SpendDraft, judge_event, read_event
+from domain.inputs.totals import TotalDraft, judge_total, read_total
 from runtime import clock
 from runtime.settings import settings
 

@@ -9,11 +9,10 @@ from sqlalchemy import Connection
 from db.repository.reports import overspends, report_facts
 from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus
-from domain.history import stretches
 from domain.holds import Hold
-from domain.overspend import Overspend, explain_overspend, held_at
 from domain.periods import Period, Window, day_starts_at, time_zone
-from domain.reporting import (
+from domain.reporting.history import stretches
+from domain.reporting.monthly import (
     INSTANT,
     LimitWindow,
     MonthFacts,
@@ -23,6 +22,7 @@ from domain.reporting import (
     limit_windows,
     times_of,
 )
+from domain.reporting.overspend import Overspend, explain_overspend, held_at
 
 NOT_OVERSPENT = Overspend(None, None, None, None, None)
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from docs.reference import source
 from docs.reference.tables import UNDESCRIBED, Cells
-from domain.inputs import Reason
+from domain.inputs.reasons import Reason
 
 FAULT_CALLS = frozenset({"Fault", "keep", "keep_bytes"})
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import yaml
 
-from domain.inputs import MAX_EVENTS_PER_MESSAGE, MAX_ID, MAX_SEQUENCE, MAX_TEXT
+from domain.inputs.values import MAX_EVENTS_PER_MESSAGE, MAX_ID, MAX_SEQUENCE, MAX_TEXT
 from domain.money import MAX_AMOUNT_MICROS
 
 Schema = dict[str, Any]

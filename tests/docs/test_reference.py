@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from docs.reference import log_events, make, variables
 from docs.reference.messages import EVENT, TOTAL, schemas
 from docs.reference.tables import UNDESCRIBED, between, keys_of, refreshed
-from domain.inputs import MAX_EVENTS_PER_MESSAGE, Rejection
-from domain.spend import read_event
-from domain.totals import read_total
+from domain.inputs.reasons import Rejection
+from domain.inputs.spend import read_event
+from domain.inputs.totals import read_total
+from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 
 GONE: Any = object()
 """In the place of a field that is left out."""

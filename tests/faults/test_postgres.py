@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
 
-from cli.servers import ROOT
+from cli.service.commands import ROOT
 from runtime.embedded.placement import server_account
 from tests.faults.kit import FaultStage, is_ready, progress, size, terminate_backends, until
 from tests.faults.load import Load

@@ -120,7 +120,7 @@ PROCESSES: dict[str, tuple[tuple[str, ...], Callable[[Service], bool]]] = {
     "the worker master, forking": (("-m", "workers"), handles),
     "the scheduler": (("-m", "workers.scheduler"), handles),
     "the web process": (("-m", "web"), handles),
-    "the demo": (("-m", "cli.demo"), has_logged("demo.brand_made")),
+    "the demo": (("-m", "cli.service.demo"), has_logged("demo.brand_made")),
     "up": (("-m", "cli.main", "up"), has_logged("worker.ready")),
     "up, starting": (("-m", "cli.main", "up"), handles),
 }

@@ -159,7 +159,7 @@ def test_commands_of_dramatiq_and_periodiq_run_workers_and_scheduler(world: Worl
         ("-m", "workers"),
         ("-m", "workers.scheduler"),
         ("-m", "web"),
-        ("-m", "cli.demo"),
+        ("-m", "cli.service.demo"),
         ("-m", "dramatiq", "workers.main", "--processes", "1"),
     ],
     ids=" ".join,
@@ -188,7 +188,7 @@ def test_process_with_a_bad_setting_exits_with_2_and_one_line_that_names_it(
 
 @pytest.mark.parametrize(
     "argv",
-    [("-m", "workers"), ("-m", "workers.scheduler"), ("-m", "web"), ("-m", "cli.demo")]
+    [("-m", "workers"), ("-m", "workers.scheduler"), ("-m", "web"), ("-m", "cli.service.demo")]
     + [("-m", "cli.main", *command) for command in (("up",), ("status",), ("migrate",), ("verify",))],
     ids=" ".join,
 )

@@ -17,7 +17,7 @@ from app.edits import preview as edits
 from app.edits.preview import Effect, Unconfirmed
 from db.engine import TRANSIENT_ERRORS
 from db.repository.access.audit import Edit
-from domain.edit_words import counted, effect_words
+from domain.edits.words import counted, effect_words
 from web.admin import consent
 from web.admin.views import write
 

@@ -13,7 +13,7 @@ from starlette_admin.filters.numeric import EqualFilter
 from starlette_admin.filters.string import ContainsFilter
 
 from domain.holds import in_words
-from domain.inputs import MAX_ID
+from domain.inputs.values import MAX_ID
 from runtime.formats import instant
 
 PRE: Final = "pre.html"

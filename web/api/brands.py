@@ -18,12 +18,7 @@ from db.repository.catalog.idempotency import Answer
 from db.repository.enforcement import passes
 from db.repository.reading import listing
 from domain.campaigns import ConfiguredStatus
-from domain.fields import (
-    BRAND_FIELDS,
-    DEFAULT_CURRENCY,
-    DEFAULT_ZONE,
-    default_notice,
-)
+from domain.edits.fields import BRAND_FIELDS, DEFAULT_CURRENCY, DEFAULT_ZONE, default_notice
 from domain.passes import Direction
 from web import problems
 from web.api.request import etags

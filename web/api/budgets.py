@@ -15,7 +15,7 @@ from db.engine import snapshot
 from db.repository.catalog import catalog
 from db.repository.catalog.idempotency import Answer
 from db.repository.reading import listing
-from domain.fields import BUDGET_FIELDS
+from domain.edits.fields import BUDGET_FIELDS
 from domain.periods import Period
 from runtime import clock
 from web import problems

@@ -16,7 +16,7 @@ from db.engine import snapshot
 from db.repository.catalog.idempotency import Answer
 from db.repository.reading import listing
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
-from domain.fields import CAMPAIGN_FIELDS
+from domain.edits.fields import CAMPAIGN_FIELDS
 from domain.holds import HOLD_WORDS, Hold
 from runtime import clock
 from web import problems

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from app.enforcement import edited_then
 from db.repository.access.audit import Edit
 from db.repository.catalog import set_holds
-from domain.fields import CAMPAIGN_FIELDS
+from domain.edits.fields import CAMPAIGN_FIELDS
 from domain.holds import SET_HOLDS, in_order
 from web.api.brands import EDITS
 from web.api.campaigns import Campaign, answer_of, brand_of_seen, seen_campaign

@@ -11,8 +11,8 @@ from app.edits import editing
 from app.enforcement import edited_then
 from db.engine import snapshot
 from db.repository.catalog import catalog
+from domain.edits.fields import SCHEDULE_FIELDS
 from domain.errors import InvalidValue
-from domain.fields import SCHEDULE_FIELDS
 from domain.schedules import MINUTES_PER_DAY, Daypart, format_schedule, normalised
 from web.api.brands import EDITS, GONE, UNCHANGED
 from web.api.campaigns import brand_of_seen, seen_campaign

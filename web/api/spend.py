@@ -19,7 +19,8 @@ from db.repository.ledger.rejected import printable
 from delivery.outgoing import send_events, send_totals
 from domain.campaigns import EffectiveStatus
 from domain.causes import Cause
-from domain.inputs import MAX_EVENTS_PER_MESSAGE, MAX_TEXT, Reason, Rejection
+from domain.inputs.reasons import Reason, Rejection
+from domain.inputs.values import MAX_EVENTS_PER_MESSAGE, MAX_TEXT
 from web import problems
 from web.api.request.fields import Body
 from web.api.request.keys import SpendWriter

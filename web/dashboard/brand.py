@@ -16,7 +16,7 @@ from db.repository.reading import dashboard
 from db.repository.reading.hours import hours_of
 from domain.enforcement import Explanation, explain
 from domain.errors import InvalidValue
-from domain.inputs import MAX_ID
+from domain.inputs.values import MAX_ID
 from domain.periods import Period, local_day, window_of
 from web.dashboard.charts import day_chart, month_chart
 from web.dashboard.figures import BrandFigures, brand_figures, budget_paces

@@ -20,7 +20,7 @@ from db.replica import view
 from db.repository.catalog import catalog
 from db.repository.reading import dashboard
 from domain.errors import InvalidValue
-from domain.inputs import MAX_ID
+from domain.inputs.values import MAX_ID
 from web.dashboard.pages import not_found, page, sentence, templates
 from web.people import Viewer, viewer_of
 

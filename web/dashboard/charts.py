@@ -6,8 +6,8 @@ from itertools import accumulate
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from domain.pacing import Pace
 from domain.periods import ONE_DAY
+from domain.reporting.pacing import Pace
 
 HOURS = range(24)
 

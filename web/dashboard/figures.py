@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from db.repository.shared.zones import readable_zones
 from domain.budgets import BudgetSpend
-from domain.pacing import Pace, most_to_spend, pace
 from domain.periods import Period, Window, day_starts_at, local_day, window_of
+from domain.reporting.pacing import Pace, most_to_spend, pace
 from web.dashboard.held import BrandStatus, HeldGroup
 
 

@@ -27,9 +27,9 @@ from db.repository.reports import reports
 from domain.errors import InvalidValue
 from domain.holds import hold_in_words
 from domain.money import MICROS_PER_UNIT
-from domain.overspend import CAUSE_WORDS
 from domain.periods import Period, local_day, time_zone
-from domain.reporting import month_named
+from domain.reporting.monthly import month_named
+from domain.reporting.overspend import CAUSE_WORDS
 from runtime import clock
 from runtime.formats import LOCALE
 from web.dashboard import plots

@@ -7,10 +7,10 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from app.reports.formats import hours
-from domain.history import Stretch, merge_short_stretches, stretches
 from domain.holds import hold_in_words
 from domain.periods import ONE_DAY, day_starts_at, local_day
-from domain.reporting import Span, seconds_of, times_of
+from domain.reporting.history import Stretch, merge_short_stretches, stretches
+from domain.reporting.monthly import Span, seconds_of, times_of
 
 SIX_HOURLY_DAYS: Final = 2
 FINEST: Final = 500

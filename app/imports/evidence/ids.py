@@ -7,7 +7,7 @@ from typing import Final
 
 from app.imports.answers import Refused
 from app.imports.cells import NumberCell, bare
-from domain.inputs import MAX_TEXT
+from domain.inputs.values import MAX_TEXT
 from domain.text import fault_of
 
 _SCIENTIFIC: Final = re.compile(r"[+-]?\d+([.,]\d+)?[eE][+-]?\d+")

@@ -17,7 +17,8 @@ from db.repository.enforcement.enforcement import DecidedChange
 from db.repository.imports import brands as brand_rows
 from db.repository.imports.brands import BrandFacts
 from domain.causes import Cause
-from domain.inputs import MAX_TEXT, is_held_now
+from domain.inputs.campaign_names import is_held_now
+from domain.inputs.values import MAX_TEXT
 
 CUT: Final = "…"
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from app.imports.answers import Refused
 from db.repository.imports.days import KnownDay
 from db.repository.imports.history import Earlier
-from domain.inputs import KnownCampaign
+from domain.inputs.campaign_names import KnownCampaign
 from domain.money import format_units
 
 SAMPLES: Final = 5

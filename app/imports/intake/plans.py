@@ -23,10 +23,10 @@ from db.repository.imports.days import KnownDay, SetDay
 from db.repository.imports.history import Earlier
 from db.repository.ledger.accounts import find_campaigns
 from domain import platforms
+from domain.edits.fields import checked_currency, checked_name
 from domain.errors import InvalidValue
-from domain.fields import checked_currency, checked_name
-from domain.inputs import CampaignKey, CampaignMatch, KnownCampaign, campaign_on, is_held_now
-from domain.inputs import InvalidInput as NotFound
+from domain.inputs.campaign_names import CampaignKey, CampaignMatch, KnownCampaign, campaign_on, is_held_now
+from domain.inputs.reasons import InvalidInput as NotFound
 from domain.periods import time_zone
 from runtime import clock
 

@@ -18,7 +18,7 @@ from db.repository.access.audit import Edit, Subject, note
 from db.repository.imports import days as day_rows
 from db.repository.imports import history
 from db.repository.imports.days import Restored
-from domain.edit_words import counted
+from domain.edits.words import counted
 from domain.errors import InvalidValue
 
 TOTALS_A_TRANSACTION: Final = 1_000

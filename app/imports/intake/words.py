@@ -7,7 +7,7 @@ from app.imports.answers import Reading
 from app.imports.intake.comparison import Sample
 from app.imports.intake.plans import Plan
 from domain import platforms
-from domain.edit_words import counted
+from domain.edits.words import counted
 from domain.money import format_units
 from runtime.formats import exact_money, instant
 

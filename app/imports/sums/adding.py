@@ -13,7 +13,7 @@ from app.imports.evidence.ids import NoId, campaign_id, name_as_id
 from app.imports.evidence.platform import Filter
 from app.imports.headings.columns import Columns
 from app.imports.headings.layout import Layout
-from domain.inputs import MAX_TEXT
+from domain.inputs.values import MAX_TEXT
 from domain.text import readable
 
 PARTS: Final = 64

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from db.repository.shared import locks
 from db.repository.shared.locks import Lock
 from domain.errors import InvalidValue
-from domain.inputs import MAX_ID
+from domain.inputs.values import MAX_ID
 from domain.periods import Period
 from domain.schedules import Daypart, Schedule
 

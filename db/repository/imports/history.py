@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.shared.rows import plain
 from domain.errors import InvalidValue
-from domain.inputs import MAX_ID
+from domain.inputs.values import MAX_ID
 
 BEGIN = text("""
     INSERT INTO imports (platform, account, brand_ids, source, file_name, sha256, layout, options, imported_by,

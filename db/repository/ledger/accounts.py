@@ -10,7 +10,8 @@ from sqlalchemy import Connection, text
 from db.engine import Query, query_pipelined
 from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.shared.zones import readable_zones
-from domain.inputs import MAX_ID, CampaignKey, CampaignMatch, Claim, Claims, KnownCampaign
+from domain.inputs.campaign_names import CampaignKey, CampaignMatch, Claim, Claims, KnownCampaign
+from domain.inputs.values import MAX_ID
 
 # The campaigns with the given ids.
 ACCOUNTS_BY_ID = text("""

@@ -4,7 +4,7 @@ import struct
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from domain.columns import EventColumns
+from domain.inputs.columns import EventColumns
 
 # The key columns come first, so that sorting the encoded rows sorts them by key.
 COPY: Final = """

@@ -7,8 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from domain.inputs import MAX_TEXT, Rejection
-from domain.json_text import is_nested_too_deeply
+from domain.inputs.json_text import is_nested_too_deeply
+from domain.inputs.reasons import Rejection
+from domain.inputs.values import MAX_TEXT
 
 # Stores inputs. For an input that waits already with the same reason, only `times` rises.
 KEEP = text("""

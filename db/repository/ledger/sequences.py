@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.shared import locks, watermarks
 from db.repository.shared.locks import Lock
-from domain.sequences import Run
+from domain.inputs.sequences import Run
 
 ALL_BRANDS: Final = 0
 """The brand id of senders that may send for all brands: programs on the queue, API keys without a brand."""

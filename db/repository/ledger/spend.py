@@ -16,8 +16,8 @@ from db.repository.enforcement.headroom import Headroom
 from db.repository.ledger import ledger_rows
 from db.repository.ledger.ledger import ensure_months, month_of, next_month
 from db.repository.shared.arrays import array_of, text_array_of
-from domain.columns import EventColumns
-from domain.inputs import is_same_moment
+from domain.inputs.columns import EventColumns
+from domain.inputs.values import is_same_moment
 
 # The events of one month of the ledger that have the given ids.
 STORED = text("""

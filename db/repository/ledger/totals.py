@@ -8,9 +8,9 @@ from uuid import UUID, uuid5
 from sqlalchemy import Connection, text
 
 from db.repository.ledger.spend import CampaignDay
-from domain.inputs import Reason, Rejection
-from domain.spend import SpendEvent
-from domain.totals import ReportedTotal, moment_of
+from domain.inputs.reasons import Reason, Rejection
+from domain.inputs.spend import SpendEvent
+from domain.inputs.totals import ReportedTotal, moment_of
 
 DIFFERENCES: Final = UUID("6f2bd0f7-6f0e-4f0c-9f6e-5a1d8a3c7e11")
 """The UUID namespace for the ids of spend events made from reported totals."""

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, text
 
 from db.repository.ledger import ledger
 from db.repository.shared import watermarks
-from domain.overspend import Crossing, LateSpend
 from domain.periods import ONE_DAY, Period, day_starts_at, windows_between
-from domain.reporting import INSTANT, LimitWindow, MonthFacts, instants_of
+from domain.reporting.monthly import INSTANT, LimitWindow, MonthFacts, instants_of
+from domain.reporting.overspend import Crossing, LateSpend
 
 BRAND_SCOPE: Final = 0
 """The scope id of the brand itself; other scope ids are campaign ids."""

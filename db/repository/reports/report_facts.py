@@ -9,12 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, text
 
 from domain.periods import Period, Window, day_starts_at, window_of
-from domain.reporting import (
-    LimitChange,
-    MonthFacts,
-    Span,
-    SpentBefore,
-)
+from domain.reporting.monthly import LimitChange, MonthFacts, Span, SpentBefore
 
 LONG_PERIODS: Final = frozenset({Period.YEARLY, Period.LIFETIME})
 

@@ -10,7 +10,7 @@ from app.edits import editing
 from app.edits import preview as edits
 from app.edits.preview import Unconfirmed, agreed_to
 from db.repository.access.audit import Edit
-from domain.edit_words import effect_words
+from domain.edits.words import effect_words
 from domain.periods import Period
 from runtime import clock
 from tests.world import UNIT, World

@@ -18,7 +18,7 @@ from db.models.ledger import BrandDay
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from domain.campaigns import ConfiguredStatus
-from domain.fields import BRAND_FIELDS
+from domain.edits.fields import BRAND_FIELDS
 from runtime.formats import LOCALE
 from web.admin import consent
 from web.admin.fields import Choice, MomentField, computed, linked, list_address

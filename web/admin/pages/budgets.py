@@ -16,8 +16,8 @@ from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from db.repository.reading import overview
 from domain.budgets import is_exhausted, parse_limit
+from domain.edits.fields import BUDGET_FIELDS
 from domain.errors import InvalidValue
-from domain.fields import BUDGET_FIELDS
 from domain.periods import Period
 from domain.typed_money import typed_units
 from runtime import clock

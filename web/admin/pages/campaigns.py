@@ -15,8 +15,8 @@ from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from db.repository.enforcement.enforcement import load
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
+from domain.edits.fields import CAMPAIGN_FIELDS
 from domain.enforcement import explain
-from domain.fields import CAMPAIGN_FIELDS
 from runtime import clock
 from runtime.formats import wall_clock
 from web.admin import consent

@@ -15,7 +15,7 @@ from db.models.ledger import RejectedEvent
 from db.repository.ledger.rejected import Chosen
 from domain.campaigns import EffectiveStatus
 from domain.causes import Cause
-from domain.edit_words import edit_lines
+from domain.edits.words import edit_lines
 from domain.errors import InvalidValue
 from runtime.formats import escape_surrogates, exact_money
 from web.admin.fields import PRE, RELATED, Choice, MomentField, computed, reasons

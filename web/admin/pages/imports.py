@@ -28,9 +28,9 @@ from db.repository.imports import history, uploads
 from db.repository.imports.uploads import Upload
 from db.repository.ledger import spend_files
 from domain import platforms
-from domain.edit_words import counted
+from domain.edits.words import counted
 from domain.errors import InvalidValue
-from domain.inputs import MAX_ID
+from domain.inputs.values import MAX_ID
 from domain.text import readable
 from runtime import clock
 from runtime.formats import instant

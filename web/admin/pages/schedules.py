@@ -20,8 +20,8 @@ from app.edits.preview import Unconfirmed
 from db.engine import snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
+from domain.edits.fields import SCHEDULE_FIELDS
 from domain.errors import InvalidValue
-from domain.fields import SCHEDULE_FIELDS
 from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
 from domain.schedules import WEEKDAYS, Schedule, format_schedule, open_stretches, parse_schedule
 from runtime import clock

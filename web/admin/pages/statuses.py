@@ -16,7 +16,7 @@ from db.repository.access import audit
 from db.repository.access.audit import Edit
 from db.repository.enforcement import passes
 from domain.campaigns import ConfiguredStatus
-from domain.edit_words import counted
+from domain.edits.words import counted
 from runtime.formats import instant
 from web.admin import bulk, consent
 from web.admin.bulk import Action, Verbs

@@ -17,7 +17,7 @@ from db.engine import snapshot
 from db.repository.access import audit
 from db.repository.access.audit import Edit, StatusEdit
 from db.repository.catalog import catalog
-from domain.edit_words import counted
+from domain.edits.words import counted
 from web.admin import bulk, consent
 from web.admin.bulk import Action, Outcome, Verbs
 from web.admin.pages.statuses import EDITS

@@ -8,9 +8,9 @@ from babel.numbers import is_currency
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from domain.edits.fields import checked_name
 from domain.errors import InvalidValue
-from domain.fields import checked_name
-from domain.inputs import MAX_ID, MAX_TEXT
+from domain.inputs.values import MAX_ID, MAX_TEXT
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import FIRST_DAY, LAST_DAY, time_zone
 

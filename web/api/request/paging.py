@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from domain.inputs import MAX_ID
+from domain.inputs.values import MAX_ID
 
 Item = TypeVar("Item")
 

@@ -1,0 +1,134 @@
+"""`spendgate account` and `spendgate campaign move`: accounts on ad platforms, and campaigns moved to another brand."""
+
+import sys
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from app.edits import moves
+from app.edits.moves import Move, Moved
+from cli.catalog.commands import CampaignArgument, edit
+from cli.output import AsJson, console, list_rows, print_json, print_result
+from db.engine import committed, snapshot
+from db.repository.catalog import platform_accounts
+from domain.edits.fields import checked_external_name
+from domain.errors import InvalidValue
+
+accounts = typer.Typer(
+    no_args_is_help=True, help="Manage advertisers' accounts on ad platforms and the brands bound to them."
+)
+
+NO_ACCOUNTS = "There are no accounts yet. A brand gets a default account with its first campaign on a platform."
+
+
+@accounts.command("add")
+def add_account(
+    platform: Annotated[str, typer.Argument(help="The ad platform, such as google_ads.")],
+    account_id: Annotated[str, typer.Argument(help="The account's id on the platform.")],
+    brand: Annotated[
+        list[int] | None, typer.Option(help="The id of a brand to bind to the account; repeat the option for several.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="The name people know the account by.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Create an account, bind brands to it so that it may hold their campaigns, and print its id."""
+    made = committed(lambda connection: moves.add_account(connection, platform, account_id, name, brand or [], edit()))
+    print_result(
+        {"account": made}, f"account [bold]{made}[/bold] {escape(platform)} {escape(account_id)}", as_json=as_json
+    )
+
+
+@accounts.command("bind")
+def bind_account(
+    account: Annotated[int, typer.Argument(help="The account's id in `spendgate account list`.")],
+    brand: Annotated[int, typer.Option(help="The brand's id.")],
+) -> None:
+    """Bind a brand to an account, so that the account may hold the brand's campaigns."""
+    committed(lambda connection: moves.bind_account(connection, account, brand, edit()))
+    console.print(f"account {account} is bound to brand {brand}")
+
+
+@accounts.command("identify")
+def identify_account(
+    account: Annotated[int, typer.Argument(help="The id of a brand's default account in `spendgate account list`.")],
+    account_id: Annotated[str, typer.Argument(help="The account's id on the platform.")],
+) -> None:
+    """Set the platform's id of a brand's default account, so that spend can name the account."""
+    checked_external_name("account_id", account_id)
+    committed(lambda connection: platform_accounts.identify(connection, account, account_id, edit()))
+    console.print(f"account {account} is {escape(account_id)}")
+
+
+@accounts.command("list")
+def list_accounts(as_json: AsJson = False) -> None:
+    """List the accounts with the brands bound to them."""
+    with snapshot() as connection:
+        rows = platform_accounts.accounts(connection)
+    list_rows("Accounts", rows, _account_row, empty=NO_ACCOUNTS, as_json=as_json)
+
+
+def _account_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "platform": row["platform"],
+        "account": row["account_id"] or f"default of brand {row['default_of_brand_id']}",
+        "name": row["name"],
+        "brands": row["brand_ids"],
+    }
+
+
+def move_campaign(
+    campaign_id: CampaignArgument,
+    to_brand: Annotated[int, typer.Option(help="The id of the brand whose new campaign takes over the external id.")],
+    from_day: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="First day counted by the new campaign. Default: the first day without spend here.",
+        ),
+    ] = None,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy the campaign's budgets and schedule to the new campaign.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Make the change without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Create a campaign in another brand that takes over this campaign's external id; past spend stays here."""
+    asked = Move(campaign_id, to_brand, from_day and from_day.date(), copy)
+    rehearsal = moves.move(asked, edit(), dry_run=True)
+    if dry_run:
+        _print_move(rehearsal, copies=copy, as_json=as_json, done=False)
+        return
+    if not yes:
+        _print_move(rehearsal, copies=copy, as_json=False, done=False)
+        confirm()
+    _print_move(moves.move(asked, edit()), copies=copy, as_json=as_json, done=True)
+
+
+def confirm() -> None:
+    """Asks for confirmation and aborts on "no". Raises InvalidValue if standard input is not a terminal."""
+    if not sys.stdin.isatty():
+        raise InvalidValue(
+            "--yes", "standard input is not a terminal; add --yes to make the change, or --dry-run to see it"
+        )
+    typer.confirm("Make this change?", abort=True, err=True)
+
+
+def _print_move(moved: Moved, *, copies: bool, as_json: bool, done: bool) -> None:
+    if as_json:
+        print_json(moved.fields() | {"dry_run": not done})
+        return
+    new = f"campaign {moved.new_campaign_id}" if done else "a new campaign"
+    console.print(
+        f"{new} of brand {moved.to_brand_id} counts spend from {moved.from_day}; earlier spend stays with "
+        f"campaign {moved.campaign_id} of brand {moved.from_brand_id}"
+    )
+    ends = f"ends on {moved.old_ends_on}" if moved.old_ends_on else "is archived"
+    console.print(f"campaign {moved.campaign_id} {ends}")
+    copied = f"{moved.copied_budgets} budgets and the schedule are copied"
+    console.print(copied if copies else "budgets and schedule are not copied; add --copy to copy them")
+    if not done:
+        console.print("[dim]nothing was changed yet[/dim]")

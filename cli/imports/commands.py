@@ -1,0 +1,216 @@
+"""`spendgate import`: reports of ad platforms, previewed, confirmed and counted."""
+
+import csv
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from babel.numbers import is_currency
+from sqlalchemy.exc import DBAPIError
+
+from app.imports.answers import Meaning, Reading, ReadOptions
+from app.imports.intake import words
+from app.imports.intake.commit import Outcome, commit
+from app.imports.intake.plans import Plan, Target, plan
+from cli.catalog.commands import edit
+from cli.catalog.consent import Yes
+from cli.imports.output import show, tell_import
+from cli.imports.questions import Asking, readable
+from cli.output import FOUND_EXIT, AsJson, console, counted_progress
+from domain.errors import InvalidValue
+from domain.platforms import PLATFORMS
+from runtime.settings import SettingsError
+
+FileArgument = Annotated[
+    Path,
+    typer.Argument(exists=True, dir_okay=False, help="A report of campaigns' days: CSV, XLSX, JSON lines, zip, gz."),
+]
+
+
+def import_file(
+    file: FileArgument,
+    platform: Annotated[
+        str | None,
+        typer.Option(help=f"Default: what the file says. {', '.join(PLATFORMS)}; any other name will do too."),
+    ] = None,
+    campaign_column: Annotated[str | None, typer.Option(help="The heading of the platform's campaign id.")] = None,
+    name_column: Annotated[str | None, typer.Option(help="The heading of the campaign's name.")] = None,
+    day_column: Annotated[
+        str | None, typer.Option("--day-column", "--date-column", help="The heading of the day.")
+    ] = None,
+    spend_column: Annotated[str | None, typer.Option(help="The heading of the money.")] = None,
+    currency_column: Annotated[str | None, typer.Option(help="The heading of the currency.")] = None,
+    account_column: Annotated[str | None, typer.Option(help="The heading of the platform's account id.")] = None,
+    unit: Annotated[str | None, typer.Option(help="The money is in currency, cents or micros.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="The decimal sign is a point or a comma.")] = None,
+    day_order: Annotated[str | None, typer.Option(help="25/11 is day_first, 11/25 month_first.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="The text's encoding, such as cp1252. Default: found.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="The workbook's sheet, by name.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="When the figures were true, ISO 8601 with zone. Default: by the file, else its time of change."
+        ),
+    ] = None,
+    name_as_id: Annotated[
+        bool, typer.Option("--name-as-id", help="The file has no ids: names stand for them.")
+    ] = False,
+    delta: Annotated[
+        bool, typer.Option("--delta", help="The amounts add to what is known, once a file, and replace nothing.")
+    ] = False,
+    keep_duplicates: Annotated[
+        bool, typer.Option("--keep-duplicates", help="Count a campaign's day that is there twice, twice.")
+    ] = False,
+    complete: Annotated[
+        bool | None,
+        typer.Option(
+            "--complete/--incomplete",
+            help="The file has every campaign's day of its account and range: what it has no more becomes zero.",
+        ),
+    ] = None,
+    create_campaigns: Annotated[bool, typer.Option("--create-campaigns", help="Create unknown campaigns.")] = False,
+    brand: Annotated[
+        str | None, typer.Option(help="The brand to make them in, by name; made too if there is none.")
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="The IANA zone of a brand that is made. Default: the file's, where it names one.")
+    ] = None,
+    currency: Annotated[
+        str | None,
+        typer.Option(help="Only rows in this currency; also that of a brand that is made. Default: the file's."),
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="The platform's id of the account that the file is of. Default: the file's.")
+    ] = None,
+    skipped: Annotated[
+        Path | None, typer.Option(help="Where to write the rows left out. Default: beside the file.")
+    ] = None,
+    yes: Yes = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what the file holds and would change; change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import a platform's report: day totals become spend events for what changed since the last figures.
+
+    Shows what each column was taken for and what would change, and asks before anything is written; programs say --yes.
+    Rows of one campaign and day are parts of one total. Importing a file again changes nothing. Exit code 1 when a row
+    was left out or a total rejected, each with its reason in a file that the output names, and for a file without
+    rows; 2 when the file is refused.
+    """
+    if create_campaigns and brand is None:
+        raise InvalidValue("--brand", "say in which brand --create-campaigns makes them")
+    columns: dict[Meaning, str | None] = {
+        "campaign": campaign_column, "name": name_column, "day": day_column, "spend": spend_column,
+        "currency": currency_column, "account": account_column,
+    }  # fmt: skip
+    options = ReadOptions(
+        platform=platform,
+        columns={meaning: heading for meaning, heading in columns.items() if heading is not None},
+        unit=_one_of("--unit", unit, ("currency", "cents", "micros")),
+        decimal=_one_of("--decimal", decimal, ("point", "comma")),
+        day_order=_one_of("--day-order", day_order, ("day_first", "month_first")),
+        as_of=None if as_of is None else _moment(as_of),
+        name_as_id=name_as_id,
+        delta=delta,
+        currency=_currency(currency),
+        keep_duplicates=keep_duplicates,
+        complete=complete,
+        encoding=encoding,
+        sheet=sheet,
+    )
+    target = Target(brand if create_campaigns else None, time_zone, _currency(currency), account)
+    asking = Asking(file, can_ask=sys.stdin.isatty() and not as_json, as_json=as_json)
+    reading = asking.reading(options)
+    planned = _planned(reading, file, target, asking.modified_at, may_be_away=dry_run)
+    if not as_json:
+        show(reading, planned)
+    outcome = Outcome()
+    if not dry_run:
+        assert planned is not None  # noqa: S101 - only a dry run goes without
+        _agree(planned, yes=yes)
+        outcome = _commit(planned)
+    left_out = [(row.line, row.cell, row.reason) for row in reading.bad_rows]
+    left_out += [(0, key, reason) for key, reason in outcome.rejections]
+    into = skipped or (_beside(file) if left_out and not dry_run else None)
+    named = _written(left_out, into)
+    tell_import(reading, planned, outcome, named, left_out, dry_run=dry_run, as_json=as_json)
+    if left_out or not reading.totals:
+        raise typer.Exit(FOUND_EXIT)
+
+
+def _one_of(option: str, text: str | None, allowed: Sequence[str]) -> Any:
+    if text is not None and text not in allowed:
+        raise InvalidValue(option, f"{text!r} is none of {', '.join(allowed)}")
+    return text
+
+
+def _currency(code: str | None) -> str | None:
+    if code is not None and not is_currency(code.upper()):
+        raise InvalidValue("--currency", f"{code!r} is not an ISO 4217 code such as USD")
+    return code and code.upper()
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidValue("--as-of", f"{text!r} is not an ISO 8601 time") from None
+    if moment.tzinfo is None:
+        raise InvalidValue("--as-of", f"{text!r} lacks its distance from UTC, such as Z")
+    return moment.astimezone(UTC)
+
+
+def _planned(reading: Reading, file: Path, target: Target, modified_at: datetime, *, may_be_away: bool) -> Plan | None:
+    """The plan; None for a dry run without a database, which shows the file alone."""
+    try:
+        return plan(reading, file.name, target, modified_at)
+    except (SettingsError, DBAPIError):
+        if not may_be_away:
+            raise
+        return None
+
+
+def _agree(planned: Plan, *, yes: bool) -> None:
+    """Asks on a terminal. Raises InvalidValue where consent is needed and nobody can be asked."""
+    if yes or planned.changes_nothing:
+        return
+    if sys.stdin.isatty():
+        if not typer.confirm("Import it?"):
+            console.print("Nothing was changed.")
+            raise typer.Exit(FOUND_EXIT)
+    elif planned.needs_consent:
+        told = "; ".join(words.concerns(planned))
+        raise InvalidValue("--yes", f"required, since standard input is not a terminal. {told}. Nothing was changed")
+
+
+def _commit(planned: Plan) -> Outcome:
+    with counted_progress() as shown:
+        task = shown.add_task("Counting", total=len(planned.reading.totals) + len(planned.vanished))
+        return commit(planned, edit(), lambda more: shown.advance(task, more))
+
+
+def _beside(file: Path) -> Path:
+    """Where skipped rows are written: beside the file, or where temporary files are if that cannot be."""
+    name = f"{file.name}.skipped.csv"
+    here = file.resolve().parent / name
+    try:
+        with here.open("ab"):
+            return here
+    except OSError:
+        return Path(tempfile.gettempdir()) / name
+
+
+def _written(rows: Sequence[tuple[int, str, str]], into: Path | None) -> Path | None:
+    """Writes the rows left out to a CSV file; returns its path, None where there is nothing to write."""
+    if not rows or into is None:
+        return None
+    with readable(into), into.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("line", "cell", "reason"))
+        writer.writerows(rows)
+    return into

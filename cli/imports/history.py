@@ -1,0 +1,92 @@
+"""`spendgate imports`: the files that were imported, the rows they left out, and undo."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from app.imports.intake import undo as undoing
+from app.imports.intake import words
+from cli.catalog.commands import edit
+from cli.catalog.consent import DryRun, Yes
+from cli.output import FOUND_EXIT, AsJson, console, list_rows, print_json, print_rows
+from db.engine import snapshot
+from db.repository.imports import history
+from domain.errors import InvalidValue
+from domain.inputs.values import MAX_ID
+
+imports_app = typer.Typer(no_args_is_help=True, help="Files that were imported: what each changed, and undo.")
+
+ImportArgument = Annotated[int, typer.Argument(metavar="ID", help="The import's id.")]
+
+
+@imports_app.command("list")
+def list_imports(
+    before: Annotated[int, typer.Option(help="Only imports with lower ids: the next page.")] = MAX_ID,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Past imports, the newest first, with who, when, and what they came to."""
+    with snapshot() as connection:
+        rows = history.newest(connection, before=before, limit=limit)
+    list_rows("Imports", rows, _row, empty="There are no imports yet.", as_json=as_json)
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "file": row["file_name"],
+        "platform": row["platform"],
+        "by": row["imported_by"],
+        "at": row["imported_at"],
+        "rows": row["rows"],
+        "sum": words.sums(row["sum_micros"]),
+        "taken": row["taken"],
+        "left out": row["rejected"] + row["skipped_rows"],
+        "status": row["status"],
+    }
+
+
+@imports_app.command("show")
+def show_import(import_id: ImportArgument, as_json: AsJson = False) -> None:
+    """One import with its file's hash and the rows that were left out."""
+    with snapshot() as connection:
+        row = history.one(connection, import_id)
+        skipped = history.skipped(connection, import_id)
+    if as_json:
+        print_json(row | {"skipped": skipped})
+        return
+    for name, value in (row | {"sum": words.sums(row.pop("sum_micros"))}).items():
+        console.print(f"[bold]{name.replace('_', ' ')}[/bold]  {escape(str(value))}", highlight=False, soft_wrap=True)
+    print_rows("Left out", skipped, empty="No row was left out.")
+
+
+@imports_app.command("undo")
+def undo_import(import_id: ImportArgument, yes: Yes = False, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Put back the totals that were known before an import; those that changed since stay. Audited."""
+    wanted = undoing.undoing(import_id)
+    if not as_json:
+        console.print(f"{escape(wanted.sentence())}.", highlight=False, soft_wrap=True)
+        if wanted.kept:
+            console.print(wanted.note)
+    if not dry_run:
+        _agree(yes=yes)
+        wanted = undoing.undo(import_id, edit())
+    if as_json:
+        told = {"restored": len(wanted.restored), "kept": wanted.kept, "rejected": wanted.rejected}
+        print_json({"import_id": import_id, "dry_run": dry_run} | told)
+    elif dry_run:
+        console.print("[dim]dry run: nothing was changed[/dim]")
+    else:
+        console.print(f"{escape(wanted.sentence(is_done=True))}.", highlight=False, soft_wrap=True)
+
+
+def _agree(*, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidValue("--yes", "required, since standard input is not a terminal. Nothing was changed")
+    if not typer.confirm("Undo it?"):
+        console.print("Nothing was changed.")
+        raise typer.Exit(FOUND_EXIT)

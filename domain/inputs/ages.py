@@ -1,0 +1,24 @@
+"""How old inputs from upstream may be."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from domain.periods import END_INSTANT, FIRST_INSTANT
+
+
+@dataclass(frozen=True, slots=True)
+class AgeBounds:
+    """How old, and how far ahead of now, an event may be.
+
+    `oldest` None accepts any age. Nothing before the instant `earliest` is accepted.
+    """
+
+    oldest: timedelta | None = timedelta(days=35)
+    ahead: timedelta = timedelta(minutes=5)
+    earliest: datetime = FIRST_INSTANT
+
+
+def accepted_span(at: datetime, bounds: AgeBounds) -> tuple[datetime, datetime]:
+    """The earliest and the latest `occurred_at` that are accepted at the instant `at`."""
+    earliest = bounds.earliest if bounds.oldest is None else max(bounds.earliest, at - bounds.oldest)
+    return earliest, min(END_INSTANT, at + bounds.ahead)

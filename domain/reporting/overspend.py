@@ -1,0 +1,101 @@
+"""Explains why a budget window was overspent: the cause, and how long the hold came after the limit was reached."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from domain.reporting.monthly import INSTANT, LimitWindow, Span, limit_before, seconds_of
+
+
+class OverspendCause(StrEnum):
+    """The cause of a window's overspend."""
+
+    LATE_SPEND = "late_spend"
+    LIMIT_LOWERED = "limit_lowered"
+    LAST_EVENT = "last_event"
+
+
+CAUSE_WORDS: Final[dict[str, str]] = {
+    OverspendCause.LATE_SPEND: "spend was received late",
+    OverspendCause.LIMIT_LOWERED: "the limit was lowered",
+    OverspendCause.LAST_EVENT: "the last spend was larger than what was left",
+}
+"""Each cause in words, for reports and pages."""
+
+
+class Crossing(NamedTuple):
+    """The event, in order of `occurred_at`, whose spend reached a window's limit.
+
+    `reached_at` is its time, None if the ledger no longer has those events. `beyond_micros` is how far it exceeded
+    the limit.
+    """
+
+    reached_at: datetime | None
+    beyond_micros: int = 0
+
+
+class LateSpend(NamedTuple):
+    """Spend received after a window's hold began, or after the window ended if it had no hold.
+
+    `received_micros`: its sum; None if the ledger no longer has it. `known_at`: when, in order of receipt, this spend
+    reached the limit; None if earlier spend did.
+    """
+
+    received_micros: int | None = None
+    known_at: datetime | None = None
+
+
+class Overspend(NamedTuple):
+    """The explanation of one window's overspend, as `explain_overspend` returns it.
+
+    `reached_at`: when spend reached the limit. `held_at`: when the budget's hold began, None if never.
+    `delay_seconds`: from the first to the second. `after_hold_micros`: spend received after the hold. Each is None
+    if unknown.
+    """
+
+    reached_at: datetime | None
+    held_at: datetime | None
+    delay_seconds: int | None
+    after_hold_micros: int | None
+    cause: OverspendCause | None
+
+
+def was_lowered(entry: LimitWindow, reached_at: datetime) -> bool:
+    """Whether the limit was higher, or absent, when spend reached today's limit, and so was lowered afterwards."""
+    then = limit_before(entry.history, reached_at + INSTANT)
+    return then is None or then.limit_micros > entry.limit_micros
+
+
+def held_at(entry: LimitWindow, reached_at: datetime | None) -> datetime | None:
+    """When the hold for reaching the limit began: the hold in force at `reached_at`, or the next one after it.
+
+    If a lower limit was set later, the search starts at that edit. None if no hold began, because the window ended
+    before the spend was received.
+    """
+    since = reached_at or entry.span.starts_at
+    in_force = limit_before(entry.history, entry.span.ends_at)
+    if reached_at is not None and in_force is not None and was_lowered(entry, reached_at):
+        since = max(reached_at, in_force.set_at)
+    return next((span.starts_at for span in entry.exhausted if span.ends_at > since), None)
+
+
+def explain_overspend(entry: LimitWindow, crossing: Crossing, late: LateSpend) -> Overspend:
+    """The delay and the cause of an overspend.
+
+    The delay runs from the instant when spend, in order of occurrence, reached the limit, to the hold; without a hold,
+    to the receipt of the spend that reached the limit. Causes: `limit_lowered` if the limit was lowered afterwards
+    (delay 0). `last_event` if a hold began and either the event that reached the limit made the whole overspend, or the
+    hold began without delay and no spend came after it. Else `late_spend`. Delay and cause are None if the ledger no
+    longer has the events.
+    """
+    held = held_at(entry, crossing.reached_at)
+    after_hold = None if held is None else late.received_micros
+    if crossing.reached_at is None:
+        return Overspend(None, held, None, after_hold, None)
+    if was_lowered(entry, crossing.reached_at):
+        return Overspend(crossing.reached_at, held, 0, after_hold, OverspendCause.LIMIT_LOWERED)
+    known_at = held or late.known_at
+    delay = None if known_at is None else max(0, seconds_of(Span(crossing.reached_at, known_at)))
+    came_with_it = crossing.beyond_micros >= entry.overspend_micros or (not delay and not after_hold)
+    cause = OverspendCause.LAST_EVENT if held is not None and came_with_it else OverspendCause.LATE_SPEND
+    return Overspend(crossing.reached_at, held, delay, after_hold, cause)
