@@ -82,7 +82,7 @@ def stalled(busy_loops: int) -> Callable[[BenchStage, int], Pair]:
 
 
 def one_locked(stage: BenchStage, number: int) -> Pair:
-    """Events a second of all brands but the busiest, while that one is locked; reference: without the lock."""
+    """Events a second of all brands but the busiest, which is locked; reference: a transaction that locks none."""
     spend = Spend(seed=number)
     warm, batches = spend.batches(ingest.WARM, 1_000), spend.batches(2 * EVENTS // 1_000, 1_000)
     reference = stall.of_others(stage, batches, warm, spend.busiest_brand(), is_locked=False)
@@ -213,7 +213,7 @@ MEASURES: Final = {
         "10 to 18 s after a lock of 10 s, beside two busy loops; before", "events/s", stalled(2), 0.8
     ),
     "one-locked": Measure(
-        "all other brands while the busiest is locked; without the lock", "events/s", one_locked, 0.8
+        "all other brands while the busiest is locked; while a transaction is open", "events/s", one_locked, 0.8
     ),
     "hot": Measure("all spend on one brand; on 1,000", "events/s", hot, 0.7),
     "idle-p50": Measure("event to inactive campaign, idle, p50; round trip and commit", SECONDS, delay(0, 50), 1),
