@@ -21,7 +21,7 @@ from tests.kit import put, queue
 from tests.world import World, eventually
 
 NAME = "promises"
-SOON_SECONDS = 15
+SOON_SECONDS = 6
 PATIENCE_SECONDS = 60
 STOCK_BREAKS_IT = pytest.mark.xfail(
     raises=AssertionError, strict=True, reason="Dramatiq's own broker does not keep this guarantee"
