@@ -20,6 +20,7 @@ from app.ingest import batches, ingest
 from app.ingest import count as counting
 from db import engine
 from db.repository.ledger import ledger_rows, spend
+from db.repository.ledger.sums import SpendSums
 from delivery import bundles, messages
 from delivery.broker import get_broker
 from delivery.bundles import EventsOfSeveral
@@ -37,7 +38,7 @@ FUNCTIONS: Final[tuple[tuple[Any, str, str], ...]] = (
     (counting, "judge_columns", "events validated, local days found"),
     (ledger_rows, "encoded", "rows encoded"),
     (spend, "_copy", "rows written by COPY"),
-    (spend.SpendSums, "by", "spend added up by campaign and day"),
+    (SpendSums, "by", "spend added up by campaign and day"),
     (spend, "record", "spend added up by campaign and day"),
     (counting, "count_and_enforce", "crossed limits: the rest"),
     (ingest, "log_counted", "logged"),

@@ -14,9 +14,10 @@ from app.ingest.batches import Batch, TotalsBatch, partition
 from app.ingest.enforce_crossed import count_and_enforce
 from db.engine import StaleRead
 from db.repository.enforcement.enforcement import DecidedChange
-from db.repository.ledger import ledger, rejected, sequences, spend, totals
+from db.repository.ledger import ledger, new_events, rejected, sequences, spend, totals
 from db.repository.ledger.accounts import clear_campaign_cache, find_campaigns, find_campaigns_cached
-from db.repository.ledger.spend import ClassifiedEvents, LockTimeouts
+from db.repository.ledger.new_events import ClassifiedEvents
+from db.repository.ledger.spend import LockTimeouts
 from domain.causes import Cause
 from domain.inputs.ages import AgeBounds
 from domain.inputs.campaign_names import CampaignKey, CampaignMatch
@@ -150,7 +151,7 @@ def count_batches(
     ]
     sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at, only_brand_id)
     events = EventColumns.joined([one.events for one in judged])
-    classified = spend.find_new_events(connection, events, checks_ledger=checks_ledger)
+    classified = new_events.find_new_events(connection, events, checks_ledger=checks_ledger)
     counted = _counted_by_batch(judged, classified)
     invalid = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, invalid, at, only_brand_id)
@@ -239,7 +240,7 @@ def count_totals(
     reported, uncounted = _without_excluded_totals(judged, attempt)
     restated = totals.restate(connection, reported)
     events = EventColumns.of(restated.differences)
-    classified = spend.find_new_events(connection, events, restated.first_days, checks_ledger=checks_ledger)
+    classified = new_events.find_new_events(connection, events, restated.first_days, checks_ledger=checks_ledger)
     bad = (*batch.rejections, *invalid, *restated.conflicts, *_conflicts(events, classified.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
     changes = count_and_enforce(

@@ -15,7 +15,9 @@ from db.repository.enforcement.headroom import Headroom
 from db.repository.enforcement.search import BrandBudgetState
 from db.repository.ledger import spend
 from db.repository.ledger.accounts import clear_campaign_cache, names_have_changed
-from db.repository.ledger.spend import ClassifiedEvents, LockTimeouts, SpendSums
+from db.repository.ledger.new_events import ClassifiedEvents
+from db.repository.ledger.spend import LockTimeouts
+from db.repository.ledger.sums import SpendSums
 from db.repository.shared.zones import local_days
 from domain.causes import Cause
 from domain.inputs.campaign_names import CampaignKey, CampaignMatch, campaigns_of

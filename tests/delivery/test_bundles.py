@@ -10,7 +10,7 @@ import pytest
 import structlog
 from dramatiq import Message, MessageProxy
 
-from db.repository.ledger import spend
+from db.repository.ledger import new_events
 from db.repository.ledger.spend import FEW_EVENTS
 from delivery import bundles
 from delivery.broker import get_broker
@@ -265,7 +265,7 @@ def test_bundle_is_counted_in_one_transaction_and_logged_in_one_line(world: Worl
 def test_message_that_cannot_be_counted_does_not_delay_the_others_of_its_bundle(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find_new_events, poisonous = spend.find_new_events, 4
+    find_new_events, poisonous = new_events.find_new_events, 4
     tried: list[int] = []
 
     def fail(connection: Any, events: Any, *arguments: Any, **options: Any) -> Any:
@@ -274,13 +274,13 @@ def test_message_that_cannot_be_counted_does_not_delay_the_others_of_its_bundle(
             raise ZeroDivisionError("it fails")
         return find_new_events(connection, events, *arguments, **options)
 
-    monkeypatch.setattr(spend, "find_new_events", fail)
+    monkeypatch.setattr(new_events, "find_new_events", fail)
     for micros in (1, 2, poisonous, 8):
         put_message(kwargs={"events": [world.event(campaign, micros)]})
     with structlog.testing.capture_logs() as logged, working():
         eventually(lambda: world.spent(campaign) == 11 and len(tried) >= 4)
         assert not is_empty("spend")
-        monkeypatch.setattr(spend, "find_new_events", find_new_events)
+        monkeypatch.setattr(new_events, "find_new_events", find_new_events)
         eventually(is_empty)
     assert lines(logged, "bundle.parted") == [{"error": "ZeroDivisionError"}]
     assert (tried[0], world.spent(campaign), world.rejected()) == (4, 15, [])

@@ -1,10 +1,8 @@
 """Writes spend events to the ledger, each once, and adds them to the counters of campaigns and brands."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from collections.abc import Mapping
+from datetime import date, datetime
 from itertools import chain, repeat
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -14,18 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from db.engine import driver_of, query_pipelined, sql_state
 from db.repository.enforcement.headroom import Headroom
 from db.repository.ledger import ledger_rows
-from db.repository.ledger.ledger import ensure_months, month_of, next_month
+from db.repository.ledger.new_events import ClassifiedEvents
+from db.repository.ledger.sums import SpendSums
 from db.repository.shared.arrays import array_of, text_array_of
 from domain.inputs.columns import EventColumns
-from domain.inputs.values import is_same_moment
-
-# The events of one month of the ledger that have the given ids.
-STORED = text("""
-    SELECT brand_id, event_id::text, campaign_id, occurred_at, amount_micros
-    FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:event_ids AS uuid[])) AS sent(brand_id, event_id)
-    JOIN spend_events USING (brand_id, event_id)
-    WHERE occurred_at >= :first AND occurred_at < :last
-""")
 
 # Inserts events, then adds their spend to the counters of campaigns, then of brands. Each step reads the count of the
 # step before, which fixes the order: all transactions that count must lock in this order, and by key within a step.
@@ -99,51 +89,6 @@ FEW_EVENTS: Final = 100
 UNIQUE_VIOLATION: Final = "23505"
 """The SQLSTATE when the ledger already has an event's key."""
 
-EventKey = tuple[int, str, date]
-Fact = tuple[int, datetime, int]
-"""An event's content: (campaign id, occurred_at, micros). Two events with one id but other content conflict."""
-
-CampaignDay = tuple[int, int, date]
-Rows = list[tuple[Any, ...]]
-
-
-class SpendSums(NamedTuple):
-    """The micros that events add to each counter: by day and campaign id, by day and brand id.
-
-    `brand_of` maps each campaign id to its brand id.
-    """
-
-    of_days: Mapping[date, Mapping[int, int]]
-    of_brands: Mapping[date, Mapping[int, int]]
-    brand_of: Mapping[int, int]
-
-    @classmethod
-    def by(cls, events: EventColumns, also_days: Iterable[CampaignDay] = ()) -> "SpendSums":
-        """Sums the events. `also_days` are included too, with 0 if no event adds to them."""
-        of_days: dict[date, dict[int, int]] = {day: defaultdict(int) for day in set(events.days)}
-        for day, campaign_id, micros in zip(events.days, events.campaign_ids, events.amounts_micros, strict=True):
-            of_days[day][campaign_id] += micros
-        brand_of = dict(zip(events.campaign_ids, events.brand_ids, strict=True))
-        for brand_id, campaign_id, day in also_days:
-            of_days.setdefault(day, {}).setdefault(campaign_id, 0)
-            brand_of[campaign_id] = brand_id
-        of_brands: dict[date, dict[int, int]] = {day: defaultdict(int) for day in of_days}
-        for day, campaigns in of_days.items():
-            for campaign_id, micros in campaigns.items():
-                of_brands[day][brand_of[campaign_id]] += micros
-        return cls(of_days, of_brands, brand_of)
-
-    def spent_by_brand(self) -> dict[int, int]:
-        """The positive spend of each brand in micros: a day with net refunds counts as 0."""
-        spent: defaultdict[int, int] = defaultdict(int)
-        for brands in self.of_brands.values():
-            for brand_id, micros in brands.items():
-                spent[brand_id] += max(micros, 0)
-        return spent
-
-
-NOTHING: Final = SpendSums(MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
-
 
 class SomeAlreadyStored(Exception):
     """The ledger already has one of the events, or the batch has one twice. The transaction failed.
@@ -152,84 +97,12 @@ class SomeAlreadyStored(Exception):
     """
 
 
-class ClassifiedEvents(NamedTuple):
-    """A batch of events, classified against the ledger.
-
-    `known`: positions in the batch of events that are stored already. `conflicts`: positions of events whose id is
-    stored with other content. `new`: all other events. `added`: what these add to the counters.
-    """
-
-    known: Sequence[int] = ()
-    conflicts: Sequence[int] = ()
-    new: EventColumns = EventColumns()
-    added: SpendSums = NOTHING
-
-
-def find_new_events(
-    connection: Connection, events: EventColumns, also_days: Sequence[CampaignDay] = (), *, checks_ledger: bool = True
-) -> ClassifiedEvents:
-    """Classifies the events for `record`, and creates missing ledger partitions.
-
-    Without `checks_ledger` all events count as new, which saves a query when duplicates are unlikely. `also_days` get
-    a counter too, of 0 if no event adds to it.
-    """
-    ensure_months(connection, months_of(events))
-    classified = _compare_with_ledger(connection, events) if checks_ledger and events.event_ids else ClassifiedEvents()
-    new = events.without(*classified.known, *classified.conflicts)
-    return classified._replace(new=new, added=SpendSums.by(new, also_days))
-
-
 def _copy(connection: Connection, events: EventColumns, at: datetime) -> None:
     try:
         with driver_of(connection).cursor() as cursor, cursor.copy(ledger_rows.COPY) as copy:
             copy.write(ledger_rows.encoded(events, at))
     except psycopg.errors.UniqueViolation as error:
         raise SomeAlreadyStored from error
-
-
-def _compare_with_ledger(connection: Connection, events: EventColumns) -> ClassifiedEvents:
-    """Finds known and conflicting events by comparing with the ledger and with earlier events of the batch."""
-    months = [moment.date().replace(day=1) for moment in events.occurred_at]
-    keys = list(zip(events.brand_ids, events.event_ids, months, strict=True))
-    stored = _stored_facts(connection, set(keys))
-    known: list[int] = []
-    conflicts: list[int] = []
-    facts = zip(events.campaign_ids, events.occurred_at, events.amounts_micros, strict=True)
-    for place, (key, fact) in enumerate(zip(keys, facts, strict=True)):
-        first = stored.setdefault(key, fact)
-        if first is not fact:
-            (known if _is_same_content(first, fact) else conflicts).append(place)
-    return ClassifiedEvents(known, conflicts)
-
-
-def _is_same_content(one: Fact, other: Fact) -> bool:
-    """Whether two facts are equal, times compared at the coarser precision: a retry may send its time less exactly."""
-    return one == other or (one[0] == other[0] and one[2] == other[2] and is_same_moment(one[1], other[1]))
-
-
-def months_of(events: EventColumns) -> set[date]:
-    """The ledger months (first days, UTC) of the events."""
-    if not events.occurred_at:
-        return set()
-    first, last = month_of(min(events.occurred_at)), month_of(max(events.occurred_at))
-    return {first} if first == last else set(map(month_of, events.occurred_at))
-
-
-def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[EventKey, Fact]:
-    of_months: dict[date, list[EventKey]] = {}
-    for key in keys:
-        of_months.setdefault(key[2], []).append(key)
-    facts: dict[EventKey, Fact] = {}
-    for month, keys_of_month in of_months.items():
-        parameters = {
-            "brand_ids": array_of(brand_id for brand_id, _, _ in keys_of_month),
-            "event_ids": array_of(event_id for _, event_id, _ in keys_of_month),
-            "first": datetime.combine(month, time.min, UTC),
-            "last": datetime.combine(next_month(month), time.min, UTC),
-        }
-        for brand_id, event_id, campaign_id, occurred_at, micros in connection.execute(STORED, parameters):
-            facts[brand_id, event_id, month] = (campaign_id, occurred_at, micros)
-    return facts
 
 
 def record(

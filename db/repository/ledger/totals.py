@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import Connection, text
 
-from db.repository.ledger.spend import CampaignDay
+from db.repository.ledger.sums import CampaignDay
 from domain.inputs.reasons import Reason, Rejection
 from domain.inputs.spend import SpendEvent
 from domain.inputs.totals import ReportedTotal, moment_of
