@@ -17,17 +17,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.ingest.batches import Batch, TotalsBatch
-from app.ingest.count import (
-    Attempt,
-    Counted,
-    UncountedInput,
-    optimistic,
-    sum_of,
-)
+from app.ingest.commit_pace import CommitPace
+from app.ingest.count import Attempt, Counted, UncountedInput, optimistic, sum_of
+from app.ingest.lock_checks import find_locked_brands
 from app.ingest.locked_brands import locked_brands
-from app.ingest.patience import CommitPace
-from db.engine import LOCK_NOT_AVAILABLE, committed, is_timeout, is_transient, sql_state, transaction
-from db.repository.ledger.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands
+from db.engine import LOCK_NOT_AVAILABLE, committed, is_timeout, is_transient, sql_state
 from db.repository.ledger.spend import FEW_EVENTS
 from domain.inputs.reasons import Reason, Rejection
 from domain.inputs.spend import SpendDraft
@@ -45,19 +39,6 @@ TRIES: Final = 5
 
 FIRST_PAUSE_SECONDS: Final = 0.25
 """Base of the pause between those repetitions, which doubles with each and has jitter."""
-
-BETWEEN_CHECKS_SECONDS: Final = 0.2
-LONGEST_BETWEEN_CHECKS_SECONDS: Final = 2.0
-BETWEEN_CHECKS_TRANSACTIONS: Final = 4
-"""The pause between two checks of locked rows: this many mean transaction durations, within the two bounds above.
-
-A row that one transaction holds at both checks counts as locked, unless it waits for a lock itself; a row that passes
-between transactions does not.
-"""
-
-MANY_ROWS: Final = 20_000
-MOST_ROWS: Final = 500_000
-"""Rows of campaigns and of counters to check, at most; each check costs a write. The last try uses the larger bound."""
 
 FEW_LOCKED: Final = 8
 MOST_LOCKED_SHARE: Final = 4
@@ -135,9 +116,9 @@ class Committer(Generic[AnyBatch]):
                 if state.startswith(DATA_EXCEPTIONS):
                     return self._split_by_input(batches, excluded, error)
                 is_last = contended == TRIES
-                locked = (
-                    self._find_locked_brands(attempt, is_last=is_last) if state == LOCK_NOT_AVAILABLE else frozenset()
-                )
+                locked = frozenset[int]()
+                if state == LOCK_NOT_AVAILABLE:
+                    locked = find_locked_brands(attempt, self.pace, is_last=is_last)
                 if locked and (is_last or is_retry or _are_few(locked, attempt)):
                     _mark_locked(locked, error)
                     excluded |= locked
@@ -192,18 +173,6 @@ class Committer(Generic[AnyBatch]):
                 its_own = [one for one in uncounted if one.brand_id == brand_id]
                 results.append(BatchResult(error=BrandsTimedOut(its_own, error) if is_timeout(error) else error))
         return results
-
-    def _find_locked_brands(self, attempt: Attempt, *, is_last: bool) -> frozenset[int]:
-        """The brands with a row that the same other transaction holds at two checks, a pause apart.
-
-        A transaction that waits for a lock itself holds none for this, except at the last try.
-        """
-        first = _find_locked_rows(attempt, is_last=is_last)
-        if not first:
-            return frozenset()
-        pause = max(BETWEEN_CHECKS_SECONDS, BETWEEN_CHECKS_TRANSACTIONS * self.pace.mean_seconds)
-        time.sleep(min(pause, LONGEST_BETWEEN_CHECKS_SECONDS))
-        return frozenset(row.brand_id for row in first & _find_locked_rows(attempt, is_last=is_last))
 
     def _committed(self, batches: Sequence[AnyBatch], attempt: Attempt) -> list[Counted]:
         def count(connection: Connection, checks_ledger: bool) -> list[Counted]:
@@ -277,17 +246,6 @@ def _mark_locked(brand_ids: Collection[int], error: DatabaseError, tried_seconds
     cause = error.orig if isinstance(error, DBAPIError) else error
     for brand_id in sorted(brand_ids):
         log.warning("brand.locked", brand_id=brand_id, error=type(cause).__name__)
-
-
-def _find_locked_rows(attempt: Attempt, *, is_last: bool) -> set[LockedRow]:
-    """The locked rows of the attempt's brands; if there are none, those of their counters and campaigns."""
-    with transaction() as connection:
-        rows = locked_brand_rows(connection, attempt.brand_ids, counts_waiting=is_last)
-    if rows:
-        return rows
-    max_rows = MOST_ROWS if is_last else MANY_ROWS
-    with transaction() as connection:
-        return locked_rows_of_brands(connection, attempt.brand_ids, attempt.days, max_rows, counts_waiting=is_last)
 
 
 def _uncounted_as_error(result: BatchResult) -> BatchResult:

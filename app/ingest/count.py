@@ -234,14 +234,13 @@ def count_totals(
     (batch,) = batches
     at = clock.now()
     attempt = attempt or Attempt()
-    within = bounds(connection, settings().max_total_age, at)
     known = find_campaigns(connection, {draft.campaign for draft in batch.drafts}, only_brand_id)
-    judged, invalid = partition(judge_total(draft, known, at, within) for draft in batch.drafts)
+    judged, rejections = _judge_totals(connection, batch, known, at)
     reported, uncounted = _without_excluded_totals(judged, attempt)
     restated = totals.restate(connection, reported)
     events = EventColumns.of(restated.differences)
     classified = new_events.find_new_events(connection, events, restated.first_days, checks_ledger=checks_ledger)
-    bad = (*batch.rejections, *invalid, *restated.conflicts, *_conflicts(events, classified.conflicts))
+    bad = (*rejections, *restated.conflicts, *_conflicts(events, classified.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
     changes = count_and_enforce(
         connection,
@@ -263,6 +262,15 @@ def count_totals(
             uncounted=uncounted,
         )
     ]
+
+
+def _judge_totals(
+    connection: Connection, batch: TotalsBatch, known: Mapping[CampaignKey, CampaignMatch], at: datetime
+) -> tuple[list[ReportedTotal], tuple[Rejection, ...]]:
+    """The batch's valid totals, and the rejections of all others."""
+    within = bounds(connection, settings().max_total_age, at)
+    judged, invalid = partition(judge_total(draft, known, at, within) for draft in batch.drafts)
+    return judged, (*batch.rejections, *invalid)
 
 
 def _without_excluded_totals(

@@ -1,0 +1,46 @@
+"""Finds the brands that another program keeps locked, by two checks of the rows that a transaction writes."""
+
+import time
+from typing import Final
+
+from app.ingest.commit_pace import CommitPace
+from app.ingest.count import Attempt
+from db.engine import transaction
+from db.repository.ledger.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands
+
+BETWEEN_CHECKS_SECONDS: Final = 0.2
+LONGEST_BETWEEN_CHECKS_SECONDS: Final = 2.0
+BETWEEN_CHECKS_TRANSACTIONS: Final = 4
+"""The pause between two checks of locked rows: this many mean transaction durations, within the two bounds above.
+
+A row that one transaction holds at both checks counts as locked, unless it waits for a lock itself; a row that passes
+between transactions does not.
+"""
+
+MANY_ROWS: Final = 20_000
+MOST_ROWS: Final = 500_000
+"""Rows of campaigns and of counters to check, at most; each check costs a write. The last try uses the larger bound."""
+
+
+def find_locked_brands(attempt: Attempt, pace: CommitPace, *, is_last: bool) -> frozenset[int]:
+    """The brands with a row that the same other transaction holds at two checks, a pause apart.
+
+    A transaction that waits for a lock itself holds none for this, except at the last try.
+    """
+    first = _find_locked_rows(attempt, is_last=is_last)
+    if not first:
+        return frozenset()
+    pause = max(BETWEEN_CHECKS_SECONDS, BETWEEN_CHECKS_TRANSACTIONS * pace.mean_seconds)
+    time.sleep(min(pause, LONGEST_BETWEEN_CHECKS_SECONDS))
+    return frozenset(row.brand_id for row in first & _find_locked_rows(attempt, is_last=is_last))
+
+
+def _find_locked_rows(attempt: Attempt, *, is_last: bool) -> set[LockedRow]:
+    """The locked rows of the attempt's brands; if there are none, those of their counters and campaigns."""
+    with transaction() as connection:
+        rows = locked_brand_rows(connection, attempt.brand_ids, counts_waiting=is_last)
+    if rows:
+        return rows
+    max_rows = MOST_ROWS if is_last else MANY_ROWS
+    with transaction() as connection:
+        return locked_rows_of_brands(connection, attempt.brand_ids, attempt.days, max_rows, counts_waiting=is_last)
