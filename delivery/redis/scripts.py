@@ -1,161 +1,36 @@
-"""The Lua scripts of the broker. Each is atomic: a message is always waiting, held by one worker, or removed.
+"""The broker's Lua scripts for queues. Each is atomic: a message is always waiting, held by one worker, or removed.
 
 The keys are those of Dramatiq's Redis broker, so that its producers and tools keep working:
 `NS:QUEUE` is the list of waiting ids, `NS:QUEUE.msgs` a hash of messages by id, `NS:__acks__.WORKER.QUEUE` the set of
 ids that a worker holds, `NS:__heartbeats__` the time of each worker's last heartbeat, `NS:QUEUE.XQ` and
 `NS:QUEUE.XQ.msgs` the dead letters. Two keys are ours: `NS:QUEUE.suspects`, a hash of suspect ids and the number of
-deaths that each certainly caused; `NS:QUEUE.DQ.etas`, the due time of each delayed message in milliseconds.
+deaths that each certainly caused; `NS:QUEUE.DQ.etas`, the due time of each delayed message in milliseconds
+(delivery/redis/delay_scripts.py).
 
-All scripts except ENQUEUE and ENQUEUE_LATER also run in a full Redis, because workers remove messages; the flag for
-this needs Redis 7 or Valkey. Scripts use the server's time, so that workers' clocks need not agree.
+Scripts use the server's time, so that workers' clocks need not agree.
 """
 
 from typing import Final
 
-_WITH_ROOM: Final = "#!lua\n"
-_ALWAYS: Final = "#!lua flags=allow-oom\n"
+WITH_ROOM: Final = "#!lua\n"
+"""First line of a script that a full Redis refuses: the scripts with which producers enqueue."""
+
+ALWAYS: Final = "#!lua flags=allow-oom\n"
+"""First line of a script that also runs in a full Redis, because workers remove messages. Needs Redis 7 or Valkey."""
 
 _PUT: Final = """
 redis.call('hset', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[2], ARGV[3])
 redis.call('rpush', KEYS[1] .. ':' .. ARGV[1], ARGV[2])
 """
 
-ENQUEUE: Final = _WITH_ROOM + _PUT
+ENQUEUE: Final = WITH_ROOM + _PUT
 """(queue, id, data): enqueues a message. A full Redis refuses it."""
 
-ENQUEUE_ALWAYS: Final = _ALWAYS + _PUT
+ENQUEUE_ALWAYS: Final = ALWAYS + _PUT
 """(queue, id, data): enqueues a message of a worker, also in a full Redis, because workers remove messages."""
 
-_PUT_LATER: Final = """
-redis.call('hset', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[2], ARGV[3])
-redis.call('zadd', KEYS[1] .. ':' .. ARGV[1] .. '.etas', ARGV[4], ARGV[2])
-"""
-
-ENQUEUE_LATER: Final = _WITH_ROOM + _PUT_LATER
-"""(delay queue, id, data, due time in ms): enqueues a delayed message. A full Redis refuses it."""
-
-ENQUEUE_LATER_ALWAYS: Final = _ALWAYS + _PUT_LATER
-"""(delay queue, id, data, due time in ms): enqueues a worker's delayed message, also in a full Redis."""
-
-_MOVE_UNDECODED: Final = """
-local delayed, queue = KEYS[1] .. ':' .. ARGV[1], KEYS[1] .. ':' .. ARGV[2]
-local head, new_head = '{"queue_name":"' .. ARGV[1] .. '",', '{"queue_name":"' .. ARGV[2] .. '",'
-local moved = 0
-local function move(id, data)
-    if not data or string.sub(data, 1, #head) ~= head then
-        return false
-    end
-    -- removed last, because a key of a wrong type ends the script at once
-    redis.call('hset', queue .. '.msgs', id, new_head .. string.sub(data, #head + 1))
-    redis.call('rpush', queue, id)
-    redis.call('hdel', delayed .. '.msgs', id)
-    redis.call('zrem', delayed .. '.etas', id)
-    moved = moved + 1
-    return true
-end
-"""
-
-DUE: Final = (
-    _ALWAYS
-    + _MOVE_UNDECODED
-    + """
-local count, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
-local max_bytes, room_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
-local now = redis.call('time')
-local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
-local found, bytes = {}, 0
-local function names_later(data)
-    local place = 1
-    while true do
-        local _, last = string.find(data, '"eta"', place, true)
-        if not last then
-            return false
-        end
-        local eta = string.match(data, '^%s*:%s*(%d+)', last + 1)
-        if eta and tonumber(eta) > now_ms then
-            return true
-        end
-        place = last + 1
-    end
-end
-local function take(id)
-    local size = redis.call('hstrlen', delayed .. '.msgs', id)
-    bytes = bytes + size
-    local data = size <= max_bytes and redis.call('hget', delayed .. '.msgs', id)
-    if data and not names_later(data) and move(id, data) then
-        return
-    end
-    if redis.call('hexists', delayed .. '.msgs', id) == 1 then
-        redis.call('zadd', delayed .. '.etas', now_ms + lease_ms, id)
-        found[#found + 1] = {id, data}
-    else
-        redis.call('zrem', delayed .. '.etas', id)
-    end
-end
-local left = 10000
-while #found + moved < count and bytes < room_bytes and left > 0 do
-    left = left - 1
-    local id = redis.call('lpop', delayed)
-    if not id then
-        break
-    end
-    take(id)
-end
-for _, id in ipairs(redis.call('zrangebyscore', delayed .. '.etas', '-inf', now_ms, 'limit', 0, count)) do
-    if #found + moved >= count or bytes >= room_bytes then
-        break
-    end
-    take(id)
-end
-return {now_ms, moved, found}
-"""
-)
-"""(delay queue, queue, largest count, lease in ms, largest bytes of a message, bytes after which it stops): moves due
-messages to the queue.
-
-Reads the messages whose due time has passed or, if another program enqueued them, is unknown. A message that begins
-with its queue name, as our and Dramatiq's encoders write it, and has no later `eta` moves without decoding; its
-consumer ignores `eta`. Returns the time in ms, the number moved, and (id, data or nil if too large) of each other
-message, which no other worker gets during the lease."""
-
-SET_ETA: Final = (
-    _ALWAYS
-    + """
-local queue = KEYS[1] .. ':' .. ARGV[1]
-if redis.call('hexists', queue .. '.msgs', ARGV[2]) == 1 then
-    redis.call('zadd', queue .. '.etas', ARGV[3], ARGV[2])
-end
-"""
-)
-"""(delay queue, id, due time in ms): sets the due time of a delayed message."""
-
-HASTEN: Final = (
-    _ALWAYS
-    + _MOVE_UNDECODED
-    + """
-for place = 3, #ARGV do
-    move(ARGV[place], redis.call('hget', delayed .. '.msgs', ARGV[place]))
-end
-"""
-)
-"""(delay queue, queue, ids ...): moves those messages that are still delayed and begin with their queue name."""
-
-MOVE: Final = (
-    _ALWAYS
-    + """
-local delayed, queue = KEYS[1] .. ':' .. ARGV[1], KEYS[1] .. ':' .. ARGV[3]
-if redis.call('hexists', delayed .. '.msgs', ARGV[2]) == 1 and ARGV[4] then
-    redis.call('hset', queue .. '.msgs', ARGV[2], ARGV[4])
-    redis.call('rpush', queue, ARGV[2])
-end
-redis.call('hdel', delayed .. '.msgs', ARGV[2])
-redis.call('zrem', delayed .. '.etas', ARGV[2])
-"""
-)
-"""(delay queue, id, queue, data): moves a delayed message to the queue with new data; without data removes it."""
-
 HEAD: Final = (
-    _ALWAYS
+    ALWAYS
     + """
 local data = redis.call('hget', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[2])
 return data and string.sub(data, 1, tonumber(ARGV[3]))
@@ -186,7 +61,7 @@ end
 """
 
 GIVE_BACK: Final = (
-    _ALWAYS
+    ALWAYS
     + _GIVE_BACK
     + """
 local working = {}
@@ -200,7 +75,7 @@ give_back(KEYS[1], ARGV[1], working)
 messages that it worked on as suspect."""
 
 FETCH: Final = (
-    _ALWAYS
+    ALWAYS
     + _GIVE_BACK
     + """
 local queue = KEYS[1] .. ':' .. ARGV[1]
@@ -254,7 +129,7 @@ too old and 1,000 from the future, and reads up to 10,000 ids; the bounds are ne
 Returns (id, data or nil if too large, deaths or nil if not suspect) of each message."""
 
 SET_ASIDE: Final = (
-    _ALWAYS
+    ALWAYS
     + """
 local queue = KEYS[1] .. ':' .. ARGV[1]
 local kinds = {
@@ -277,7 +152,7 @@ return wrong
 returns (key, type) of each."""
 
 ACK: Final = (
-    _ALWAYS
+    ALWAYS
     + """
 local queue = KEYS[1] .. ':' .. ARGV[1]
 for place = 3, #ARGV do
@@ -290,7 +165,7 @@ end
 """(queue, worker, ids ...): removes finished messages, even if another worker holds them; ignores unknown ids."""
 
 NACK: Final = (
-    _ALWAYS
+    ALWAYS
     + """
 local queue = KEYS[1] .. ':' .. ARGV[1]
 local data = redis.call('hget', queue .. '.msgs', ARGV[4])
@@ -308,7 +183,7 @@ redis.call('hdel', queue .. '.suspects', ARGV[4])
 """(queue, worker, queue of the dead letter, id): moves a message that Postgres could not store to the dead letters."""
 
 REQUEUE: Final = (
-    _ALWAYS
+    ALWAYS
     + """
 local queue = KEYS[1] .. ':' .. ARGV[1]
 for place = #ARGV, 3, -1 do

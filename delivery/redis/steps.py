@@ -12,19 +12,21 @@ from dramatiq.errors import BrokerConnectionError
 
 from delivery import messages
 from delivery.messages import Fault
-from delivery.redis import scripts
+from delivery.redis import delay_scripts, scripts
 from runtime.signals import Stop
 
 log = structlog.get_logger()
 
 STEPS: Final = (
-    *("ENQUEUE", "ENQUEUE_ALWAYS", "ENQUEUE_LATER", "ENQUEUE_LATER_ALWAYS", "DUE", "SET_ETA", "HASTEN"),
-    *("MOVE", "HEAD", "GIVE_BACK", "FETCH", "SET_ASIDE", "ACK", "NACK", "REQUEUE"),
+    *((scripts, name) for name in ("ENQUEUE", "ENQUEUE_ALWAYS", "HEAD", "GIVE_BACK", "FETCH", "SET_ASIDE")),
+    *((scripts, name) for name in ("ACK", "NACK", "REQUEUE")),
+    *((delay_scripts, name) for name in ("ENQUEUE_LATER", "ENQUEUE_LATER_ALWAYS", "DUE", "SET_ETA", "HASTEN", "MOVE")),
 )
+"""The module and name of each script."""
 
 
 class RedisSteps:
-    """Runs the scripts of delivery/redis/scripts.py for one process.
+    """Runs the scripts of `scripts` and `delay_scripts` for one process.
 
     `worker_id`: the id under which Redis lists the messages that this process holds. `is_worker`: whether it may
     enqueue into a full Redis. `is_polled`: whether Redis refuses notifications, so that the process polls. `actors` and
@@ -40,7 +42,7 @@ class RedisSteps:
         self.ending = Stop()
         self.actors: Callable[[], Mapping[str, Any]] = dict
         self.queue_names: Callable[[], Iterable[str]] = tuple
-        self.scripts = {name: client.register_script(getattr(scripts, name)) for name in STEPS}
+        self.scripts = {name: client.register_script(getattr(module, name)) for module, name in STEPS}
 
     @property
     def is_ending(self) -> bool:
