@@ -1,21 +1,20 @@
-"""Connections to Postgres: one engine per process, one transaction per use case, timeouts on everything."""
+"""Transactions of Postgres: one engine per process, one transaction per use case, few round trips, retries."""
 
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
 from functools import cache, lru_cache, partial
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
 import psycopg.pq
 import structlog
-from sqlalchemy import Connection, Dialect, Engine, TextClause, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy import Connection, Dialect, Engine, TextClause, event, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
-from sqlalchemy.pool import ConnectionPoolEntry
 
+from db.pool import make_engine, ping_grace
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -25,7 +24,7 @@ Query = tuple[TextClause, Mapping[str, object]]
 
 MAX_TRIES = 6
 """Attempts of one transaction in `committed`."""
-USED_AT: Final = "used_at"
+
 BEGINNING: Final = "beginning"
 """The connection option with the queries that begin its transaction, until its first round trip sends them."""
 
@@ -36,6 +35,7 @@ AFTER_COMMIT: Final = "after_commit"
 """The connection option with the functions to call after the commit."""
 
 SNAPSHOT_OPTIONS: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
 RETRIED_STATES = frozenset({"40P01", "40001"})
 """SQLSTATEs of a deadlock and a serialization failure: Postgres rolled back, and the transaction can be retried."""
 
@@ -73,64 +73,6 @@ READ_ONLY = "25006"
 """The SQLSTATE of a write on a read-only server, as after a failover to another primary."""
 
 
-def make_engine(url: str, *, pool_size: int) -> Engine:
-    """An engine whose connections have timeouts for statements, locks and idle transactions, and use UTC."""
-    read = settings()
-    limits = {
-        "statement_timeout": f"{read.statement_timeout_ms}ms",
-        "lock_timeout": f"{read.lock_timeout_ms}ms",
-        "idle_in_transaction_session_timeout": "60s",
-        "client_connection_check_interval": "1s",
-        "timezone": "UTC",
-    }
-    made = create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=2,
-        pool_use_lifo=True,
-        hide_parameters=True,
-        connect_args={
-            "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
-            "application_name": "spendgate",
-            "connect_timeout": 10,
-        },
-    )
-    event.listen(made, "checkin", _record_use)
-    event.listen(made, "checkout", partial(_ping_unless_just_used, made.dialect))
-    event.listen(made, "before_cursor_execute", _send_unsent)
-    return made
-
-
-class PingGrace:
-    """How long after its last use `committed` may use a pooled connection without a ping.
-
-    `seconds` is 0 outside workers. Workers set more, which saves a round trip, because they retry work whose connection
-    was dead. `is_allowed`: whether the current code runs in `committed`.
-    """
-
-    seconds = 0.0
-    is_allowed: Final = ContextVar("is_allowed", default=False)
-
-
-def _record_use(_driver: Any, record: ConnectionPoolEntry) -> None:
-    record.info[USED_AT] = time.monotonic()
-
-
-def _ping_unless_just_used(dialect: Dialect, driver: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-    """Pings a pooled connection that was not used within PingGrace. Raises InvalidatePoolError if it is dead.
-
-    The pool then replaces all its connections.
-    """
-    used_at = record.info.get(USED_AT)
-    grace_seconds = PingGrace.seconds if PingGrace.is_allowed.get() else 0
-    if used_at is None or (time.monotonic() - used_at < grace_seconds and not driver.closed):
-        return
-    try:
-        dialect.do_ping(driver)
-    except psycopg.Error as error:
-        raise InvalidatePoolError from error
-
-
 def _send_unsent(connection: Connection, *_: Any) -> None:
     """Sends BEGIN, settings and deferred queries before a statement that does not go through `query_pipelined`."""
     options = connection.get_execution_options()
@@ -142,7 +84,9 @@ def _send_unsent(connection: Connection, *_: Any) -> None:
 def engine() -> Engine:
     """The process's engine, created at first use so that each forked worker has its own. Connects on demand."""
     read = settings()
-    return make_engine(read.required_database_url(), pool_size=max(read.worker_threads, read.web_threads) + 1)
+    made = make_engine(read.required_database_url(), pool_size=max(read.worker_threads, read.web_threads) + 1)
+    event.listen(made, "before_cursor_execute", _send_unsent)
+    return made
 
 
 @contextmanager
@@ -297,21 +241,11 @@ def run_dry(work: Callable[[Connection], Result]) -> Result:
 
 
 def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None, is_small: bool) -> Result:
-    with _transaction_with_ping_grace() as connection:
+    with ping_grace.allowed(), transaction() as connection:
         if lock_timeout_ms is not None:
             setting = SET_FOR_SMALL if is_small else SET_LOCK_TIMEOUT
             connection.get_execution_options()[BEGINNING].append((setting, {"milliseconds": str(lock_timeout_ms)}))
         return work(connection)
-
-
-@contextmanager
-def _transaction_with_ping_grace() -> Iterator[Connection]:
-    token = PingGrace.is_allowed.set(True)
-    try:
-        with transaction() as connection:
-            yield connection
-    finally:
-        PingGrace.is_allowed.reset(token)
 
 
 def _reconnect_if_read_only(error: DBAPIError | psycopg.Error | StaleRead) -> None:

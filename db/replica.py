@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Engine, text
 
-from db.engine import SNAPSHOT_OPTIONS, TRANSIENT_ERRORS, make_engine, snapshot
+from db.engine import SNAPSHOT_OPTIONS, TRANSIENT_ERRORS, snapshot
+from db.pool import make_engine
 from runtime.settings import settings
 
 log = structlog.get_logger()

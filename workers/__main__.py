@@ -60,7 +60,7 @@ def work(child: "Child") -> None:
     import structlog  # noqa: PLC0415
     from dramatiq import Worker  # noqa: PLC0415
 
-    from db.engine import PingGrace  # noqa: PLC0415
+    from db.pool import ping_grace  # noqa: PLC0415
     from delivery.broker import get_broker, suspects  # noqa: PLC0415
     from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
@@ -70,13 +70,8 @@ def work(child: "Child") -> None:
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
-    with suppress(AttributeError, OSError):  # the C library is not glibc
-        for number, value in MALLOPT.items():
-            ctypes.CDLL(None).mallopt(number, value)
-    PingGrace.seconds = PING_GRACE_SECONDS
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    _tune_process()
+    ping_grace.seconds = PING_GRACE_SECONDS
     threading.excepthook = exit_when_thread_dies
     broker = get_broker()
     broker.broker_id = child.worker_id
@@ -96,6 +91,16 @@ def work(child: "Child") -> None:
     worker.work_queue.close()
     worker.stop(timeout=settings().shutdown_seconds * 1000)
     broker.close()
+
+
+def _tune_process() -> None:
+    """Sets the thread switch interval, malloc and garbage collection for batches of many small objects."""
+    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+    with suppress(AttributeError, OSError):  # the C library is not glibc
+        for number, value in MALLOPT.items():
+            ctypes.CDLL(None).mallopt(number, value)
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def exit_when_thread_dies(died: "threading.ExceptHookArgs") -> None:

@@ -12,7 +12,6 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, Operationa
 
 from db.engine import (
     MAX_TRIES,
-    PingGrace,
     StaleRead,
     committed,
     deferred,
@@ -24,6 +23,7 @@ from db.engine import (
     sql_state,
     transaction,
 )
+from db.pool import ping_grace
 from runtime.settings import settings
 from tests.kit import at_once, lines, statements
 from tests.world import World
@@ -272,7 +272,7 @@ def test_dead_idle_connections_are_replaced(world: World) -> None:
 
 
 def test_dead_connection_within_ping_grace_fails_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PingGrace, "seconds", 10.0)
+    monkeypatch.setattr(ping_grace, "seconds", 10.0)
     with transaction() as connection:
         dead = backend(connection)
     world.execute("SELECT pg_terminate_backend(%s)", dead)
@@ -283,7 +283,7 @@ def test_dead_connection_within_ping_grace_fails_once(world: World, monkeypatch:
 
 
 def test_ping_grace_does_not_apply_outside_committed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PingGrace, "seconds", 10.0)
+    monkeypatch.setattr(ping_grace, "seconds", 10.0)
     dead = committed(backend)
     world.execute("SELECT pg_terminate_backend(%s)", dead)
     with transaction() as connection:

@@ -1,0 +1,92 @@
+"""Pools of connections to Postgres: timeouts of each connection, and a ping before a pooled one is used again."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import Dialect, Engine, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from runtime.settings import settings
+
+USED_AT: Final = "used_at"
+"""The key of a pooled connection's info with the monotonic time of its last use."""
+
+
+class PingGrace:
+    """How long after its last use a pooled connection may be used without a ping, which saves a round trip.
+
+    `seconds`: set by workers, which retry work whose connection was dead; 0 in all other processes. It applies only
+    inside `allowed`, because other code of the process does not retry.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._is_allowed: ContextVar[bool] = ContextVar("is_allowed", default=False)
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Applies the grace to the connections that the block takes from the pool."""
+        token = self._is_allowed.set(True)
+        try:
+            yield
+        finally:
+            self._is_allowed.reset(token)
+
+    def seconds_here(self) -> float:
+        """The seconds of grace for the current code: 0 outside `allowed`."""
+        return self.seconds if self._is_allowed.get() else 0.0
+
+
+ping_grace: Final = PingGrace()
+"""The grace of this process's pools."""
+
+
+def make_engine(url: str, *, pool_size: int) -> Engine:
+    """An engine whose connections have timeouts for statements, locks and idle transactions, and use UTC."""
+    read = settings()
+    limits = {
+        "statement_timeout": f"{read.statement_timeout_ms}ms",
+        "lock_timeout": f"{read.lock_timeout_ms}ms",
+        "idle_in_transaction_session_timeout": "60s",
+        "client_connection_check_interval": "1s",
+        "timezone": "UTC",
+    }
+    made = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        connect_args={
+            "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+            "application_name": "spendgate",
+            "connect_timeout": 10,
+        },
+    )
+    event.listen(made, "checkin", _record_use)
+    event.listen(made, "checkout", partial(_ping_unless_just_used, made.dialect))
+    return made
+
+
+def _record_use(_driver: Any, record: ConnectionPoolEntry) -> None:
+    record.info[USED_AT] = time.monotonic()
+
+
+def _ping_unless_just_used(dialect: Dialect, driver: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """Pings a pooled connection that was not used within `ping_grace`. Raises InvalidatePoolError if it is dead.
+
+    The pool then replaces all its connections.
+    """
+    used_at = record.info.get(USED_AT)
+    if used_at is None or (time.monotonic() - used_at < ping_grace.seconds_here() and not driver.closed):
+        return
+    try:
+        dialect.do_ping(driver)
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
