@@ -6,7 +6,8 @@ from typing import Any
 
 import structlog
 
-from db.repository.enforcement.enforcement import DecidedChange, StoredCampaign
+from db.repository.enforcement.changes import DecidedChange
+from db.repository.enforcement.facts import StoredCampaign
 from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus
 from domain.enforcement import Decision, decide

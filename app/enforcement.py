@@ -24,9 +24,9 @@ from app.decisions import (
 from app.side_by_side import side_by_side
 from db.engine import TRANSIENT_ERRORS, committed, is_transient, transaction
 from db.repository.access import audit
-from db.repository.enforcement import enforcement as repository
 from db.repository.enforcement import passes as pass_rows
-from db.repository.enforcement.enforcement import DecidedChange
+from db.repository.enforcement.changes import DecidedChange
+from db.repository.enforcement.facts import first_campaigns, load, lock_brands
 from domain.campaigns import Brand
 from domain.causes import PERIODIC, Cause
 from runtime import clock
@@ -62,7 +62,7 @@ def enforce(
     `at`: the time to decide for; None reads the clock after the locks. The facts are loaded by statements that start
     after the locks: facts read before the wait could miss a limit that was lowered meanwhile.
     """
-    brands = repository.lock_brands(connection, brand_ids)
+    brands = lock_brands(connection, brand_ids)
     return enforce_locked(connection, brands, cause, at or clock.now(), campaign_ids)
 
 
@@ -102,7 +102,7 @@ def edited_then(
     """
 
     def edit_enforce_read(connection: Connection) -> tuple[Answer, list[DecidedChange]]:
-        repository.lock_brands(connection, [brand_id])
+        lock_brands(connection, [brand_id])
         result = work(connection)
         at = clock.now()
         check(connection, result, at)
@@ -120,7 +120,7 @@ def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = N
     For a brand with too many campaigns for one transaction, only the campaigns that the audit trail shows as edited are
     enforced; if the brand itself was edited, all of them, in parts.
     """
-    brands = repository.lock_brands(connection, [brand_id])
+    brands = lock_brands(connection, [brand_id])
     edited_ids = audit.edited_campaigns(connection)
     chosen = None if edited_ids is None else passes.chosen_of_large(connection, brand_id, edited_ids)
     return enforce_locked(connection, brands, Cause.EDIT, at or clock.now(), chosen)
@@ -131,9 +131,9 @@ def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> 
 
     Incomplete (True): the brand has more than `limit` campaigns, and only its `limit` oldest ones were evaluated.
     """
-    some = repository.first_campaigns(connection, brand_id, limit + 1)
+    some = first_campaigns(connection, brand_id, limit + 1)
     is_partial = len(some) > limit
-    stored = repository.load(connection, [brand_id], at, some[:limit] if is_partial else None)
+    stored = load(connection, [brand_id], at, some[:limit] if is_partial else None)
     return decide_changes(stored, at), is_partial
 
 
@@ -254,7 +254,7 @@ def _commit(targets: Sequence[Target], run: _Run, lock_timeout_ms: int | None = 
     brand_ids = [brand_id for brand_id, _ in targets]
 
     def work(connection: Connection) -> list[DecidedChange]:
-        brands = repository.lock_brands(connection, brand_ids)
+        brands = lock_brands(connection, brand_ids)
         at = clock.now()
         if targets[0][1] is None:
             return passes.enforce_all(connection, brands, run.cause, at, enqueues_rest=False)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from db.repository.catalog import catalog
 from db.repository.enforcement import passes
-from db.repository.enforcement.enforcement import load
+from db.repository.enforcement.facts import load
 from db.repository.ledger.accounts import find_campaigns
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue

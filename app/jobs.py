@@ -15,7 +15,7 @@ from app.proof import recounts
 from db.engine import committed, is_timeout, snapshot, transaction
 from db.repository.access import access
 from db.repository.delivery import suspects
-from db.repository.enforcement import headroom, search
+from db.repository.enforcement import headroom, search, targets
 from db.repository.enforcement import passes as pass_rows
 from db.repository.ledger import ledger
 from db.repository.reading import hours
@@ -63,7 +63,7 @@ def _due(due_by: datetime) -> Iterator[tuple[int, int]]:
     after = (0, 0)
     while True:
         with transaction() as connection:
-            page = search.due(connection, due_by, after, DUE_A_PAGE)
+            page = targets.due(connection, due_by, after, DUE_A_PAGE)
         yield from page
         if len(page) < DUE_A_PAGE:
             return
@@ -81,9 +81,9 @@ def reset(period: Period, *, everything: bool = False) -> list[int]:
     name = f"{period}_reset"
     with snapshot() as connection:
         since = None if everything else watermarks.reached_by(connection, name, at)
-        zones = _zones_with_new_period(search.zones_in_use(connection), period, since, at)
-        brand_ids = search.brands_of_zones(connection, zones) if zones else []
-        brand_ids = sorted({*brand_ids, *search.brands_never_enforced(connection)})
+        zones = _zones_with_new_period(targets.zones_in_use(connection), period, since, at)
+        brand_ids = targets.brands_of_zones(connection, zones) if zones else []
+        brand_ids = sorted({*brand_ids, *targets.brands_never_enforced(connection)})
     toggles = enforce_brands(brand_ids, cause)
     if brand_ids:
         committed(lambda connection: watermarks.raise_to(connection, name, at))
@@ -107,7 +107,7 @@ def refresh(at: datetime) -> int:
     today and of those that enforcement would open.
     """
     with snapshot() as connection:
-        zones = search.zones_in_use(connection)
+        zones = targets.zones_in_use(connection)
         crossed = search.crossed(connection, zones, at)
         opening = search.opening(connection, zones, at) if crossed else {}
         out_of_step = {*crossed, *search.drifted(connection, zones, at)}
@@ -129,7 +129,7 @@ def refresh(at: datetime) -> int:
 def roll_up(at: datetime) -> None:
     """Adds spend received since the last run to `brand_hours`, by the local hour in which it occurred."""
     with snapshot() as connection:
-        zones = search.zones_in_use(connection)
+        zones = targets.zones_in_use(connection)
     recounted = committed(lambda connection: hours.roll_up(connection, zones, at))
     log.info("hours.rolled_up", days_recounted=recounted)
 

@@ -24,9 +24,9 @@ from sqlalchemy.exc import DBAPIError
 from app.decisions import announce, count_toggles, decide_changes
 from app.side_by_side import side_by_side
 from db.engine import TRANSIENT_ERRORS, after_commit, committed, is_transient, transaction
-from db.repository.enforcement import enforcement as repository
 from db.repository.enforcement import passes as rows
-from db.repository.enforcement.enforcement import DecidedChange
+from db.repository.enforcement.changes import DecidedChange, apply
+from db.repository.enforcement.facts import load_facts, load_small_brands, lock_brands
 from delivery.outgoing import send
 from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, share_campaigns
@@ -82,11 +82,11 @@ def enforce_all(
     these campaigns are enforced, all of them now. `enqueues_rest`: whether to enqueue the new passes for workers after
     the commit; else the caller continues them.
     """
-    small = None if chosen else repository.load_small_brands(connection, brands, at, CAMPAIGNS_A_PART)
+    small = None if chosen else load_small_brands(connection, brands, at, CAMPAIGNS_A_PART)
     if small is None or small.facts is None:
         pairs, new_passes = _first_parts(connection, brands.keys() - chosen.keys(), enqueues_rest=enqueues_rest)
         ids = [*(campaign_id for _, campaign_id in pairs), *chain.from_iterable(chosen.values())]
-        facts = repository.load_facts(connection, brands, at, ids)
+        facts = load_facts(connection, brands, at, ids)
     else:
         new_passes = {brand_id: one.current.restarted() for brand_id, one in small.pending.items()}
         facts = small.facts
@@ -94,7 +94,7 @@ def enforce_all(
     before = [rows.keep_holds_query(facts.budget_holds, of_all=True)]
     if new_passes:
         before.append(rows.keep_query(_with_toggles(new_passes, changes), cause, at, is_new=True))
-    repository.apply(connection, changes, at, cause, before)
+    apply(connection, changes, at, cause, before)
     return changes
 
 
@@ -132,9 +132,9 @@ def enforce_chosen(
     connection: Connection, brands: Mapping[int, Brand], cause: str, at: datetime, campaign_ids: Sequence[int]
 ) -> list[DecidedChange]:
     """Enforces the chosen campaigns of the locked brands and returns the changes; the caller bounds their number."""
-    facts = repository.load_facts(connection, brands, at, campaign_ids)
+    facts = load_facts(connection, brands, at, campaign_ids)
     changes = decide_changes(facts.campaigns, at)
-    repository.apply(connection, changes, at, cause, [rows.keep_holds_query(facts.budget_holds, of_all=False)])
+    apply(connection, changes, at, cause, [rows.keep_holds_query(facts.budget_holds, of_all=False)])
     return changes
 
 
@@ -157,7 +157,7 @@ def next_part(connection: Connection, brand_id: int, max_campaigns: int | None =
     after midnight, restarts the pass with this part. Returns an empty last part if the brand has no pass.
     """
     max_campaigns = CAMPAIGNS_A_PART if max_campaigns is None else max_campaigns
-    brands = repository.lock_brands(connection, [brand_id])
+    brands = lock_brands(connection, [brand_id])
     locked_at = time.monotonic()
     pending = rows.pending(connection, [brand_id]).get(brand_id)
     if pending is None:
@@ -167,7 +167,7 @@ def next_part(connection: Connection, brand_id: int, max_campaigns: int | None =
         return PassPart([], pending.cause, is_last=True)
     at = clock.now()
     ids = rows.next_ids(connection, brand_id, pending.current, max_campaigns)
-    facts = repository.load_facts(connection, brands, at, ids)
+    facts = load_facts(connection, brands, at, ids)
     is_restarted = rows.remember(connection, facts.budget_holds)
     changes = decide_changes(facts.campaigns, at)
     current = pending.current.after_part(ids, max_campaigns, begins_again=is_restarted)
@@ -175,7 +175,7 @@ def next_part(connection: Connection, brand_id: int, max_campaigns: int | None =
         written = rows.end_query(brand_id)
     else:
         written = rows.keep_query(_with_toggles({brand_id: current}, changes), pending.cause, at, is_new=False)
-    repository.apply(connection, changes, at, pending.cause, [written])
+    apply(connection, changes, at, pending.cause, [written])
     return PassPart(changes, pending.cause, is_last=current is None, locked_at=locked_at)
 
 

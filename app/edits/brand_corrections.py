@@ -13,7 +13,8 @@ from db.engine import committed, run_dry, snapshot
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.catalog import brand_corrections, catalog
 from db.repository.catalog.brand_corrections import BEFORE_ALL_DAYS
-from db.repository.enforcement.enforcement import DecidedChange, lock_brands
+from db.repository.enforcement.changes import DecidedChange
+from db.repository.enforcement.facts import lock_brands
 from db.repository.ledger import ledger
 from db.repository.reading import hours
 from db.repository.reports import reports

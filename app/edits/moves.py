@@ -12,7 +12,8 @@ from app.enforcement import enforce
 from db.engine import committed, run_dry
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog, platform_accounts
-from db.repository.enforcement.enforcement import DecidedChange, lock_brands
+from db.repository.enforcement.changes import DecidedChange
+from db.repository.enforcement.facts import lock_brands
 from domain.campaigns import ConfiguredStatus
 from domain.causes import Cause
 from domain.edits.fields import checked_external_name, checked_name

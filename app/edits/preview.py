@@ -13,7 +13,7 @@ from app import enforcement
 from db.repository.access import audit
 from db.repository.access.audit import AuditedEdit
 from db.repository.catalog import catalog
-from db.repository.enforcement.enforcement import DecidedChange
+from db.repository.enforcement.changes import DecidedChange
 from domain.campaigns import EffectiveStatus
 from domain.edits.words import edit_lines, effect_words
 from runtime.formats import exact_money

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from app.ingest.batches import Batch, TotalsBatch, partition
 from app.ingest.enforce_crossed import count_and_enforce
 from db.engine import StaleRead
-from db.repository.enforcement.enforcement import DecidedChange
+from db.repository.enforcement.changes import DecidedChange
 from db.repository.ledger import ledger, new_events, rejected, sequences, spend, totals
 from db.repository.ledger.accounts import clear_campaign_cache, find_campaigns, find_campaigns_cached
 from db.repository.ledger.new_events import ClassifiedEvents

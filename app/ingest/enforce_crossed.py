@@ -10,7 +10,8 @@ from app.decisions import changes_of_holds
 from db.engine import StaleRead
 from db.repository.enforcement import headroom, search
 from db.repository.enforcement import passes as pass_rows
-from db.repository.enforcement.enforcement import DecidedChange, brands_of
+from db.repository.enforcement.changes import DecidedChange
+from db.repository.enforcement.facts import brands_of
 from db.repository.enforcement.headroom import Headroom
 from db.repository.enforcement.search import BrandBudgetState
 from db.repository.ledger import spend

@@ -21,8 +21,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.proof.verification import kept_since, wrong_campaign_days
 from db.engine import committed, is_timeout, snapshot
-from db.repository.enforcement import headroom, search
-from db.repository.enforcement.enforcement import lock_brands
+from db.repository.enforcement import headroom, targets
+from db.repository.enforcement.facts import lock_brands
 from db.repository.proof import corrections, recount
 from db.repository.proof.corrections import Correction
 from db.repository.proof.recount import Recounted
@@ -67,7 +67,7 @@ def compare_due_brands(at: datetime) -> set[int]:
     """
     with snapshot() as connection:
         since = max(watermarks.reached_by(connection, COMPARED, at) or at - A_DAY, at - A_DAY)
-        due = search.to_compare(connection, since, at)
+        due = targets.to_compare(connection, since, at)
     deadline = time.monotonic() + SECONDS_A_RUN
     raised, reached = set[int](), since
     for brand_id, came_at in due:

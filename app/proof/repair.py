@@ -18,7 +18,8 @@ from app.proof.recounts import corrections_of, recount_days
 from app.proof.verification import Check, kept_since, wrong_campaign_days
 from db.engine import committed
 from db.repository.enforcement import headroom
-from db.repository.enforcement.enforcement import DecidedChange, lock_brands
+from db.repository.enforcement.changes import DecidedChange
+from db.repository.enforcement.facts import lock_brands
 from db.repository.proof import (
     corrections,
     recount,

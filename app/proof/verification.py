@@ -9,8 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from db.engine import snapshot
-from db.repository.enforcement import headroom, passes, search
-from db.repository.enforcement.enforcement import StoredCampaign, load
+from db.repository.enforcement import headroom, passes, targets
+from db.repository.enforcement.facts import StoredCampaign, load
 from db.repository.ledger import ledger
 from db.repository.proof import (
     corrections,
@@ -116,7 +116,7 @@ def kept_since(connection: Connection) -> date | None:
 def differences(connection: Connection, at: datetime) -> Iterator[Difference]:
     """Yields every campaign whose stored holds differ from the rules at `at`, in order of brand and campaign id."""
     after = (0, 0)
-    while page := search.campaigns_after(connection, after, CAMPAIGNS_A_PAGE):
+    while page := targets.campaigns_after(connection, after, CAMPAIGNS_A_PAGE):
         brand_ids = sorted({brand_id for brand_id, _ in page})
         pending = passes.pending(connection, brand_ids)
         for standing in load(connection, brand_ids, at, [campaign_id for _, campaign_id in page]):
@@ -202,7 +202,7 @@ def _flags(connection: Connection, check: Check, _at: datetime) -> None:
 
 
 def _headrooms(connection: Connection, check: Check, at: datetime) -> None:
-    check.wrong += headroom.overstated(connection, search.zones_in_use(connection), at, NAMED_ROWS)
+    check.wrong += headroom.overstated(connection, targets.zones_in_use(connection), at, NAMED_ROWS)
 
 
 def _facts(connection: Connection, check: Check, _at: datetime) -> None:

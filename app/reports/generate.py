@@ -13,7 +13,7 @@ from app.reports.content import beside_closed, content_of_month
 from db.engine import TRANSIENT_ERRORS, StaleRead, committed, snapshot
 from db.replica import view
 from db.repository.catalog import catalog
-from db.repository.enforcement import search
+from db.repository.enforcement import targets
 from db.repository.reports import reports
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
@@ -64,7 +64,7 @@ def _ended(connection: Connection, at: datetime) -> list[BrandMonth]:
     since = watermarks.reached_by(connection, WATERMARK, at)
     return [
         (brand_id, first_day)
-        for zone in readable_zones(search.zones_in_use(connection)).values()
+        for zone in readable_zones(targets.zones_in_use(connection)).values()
         for first_day, end_day in _ended_months(zone, since, at)
         for brand_id in reports.brands_to_report(
             connection, zone.key, (first_day, end_day), day_starts_at(end_day, zone)

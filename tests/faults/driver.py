@@ -16,7 +16,7 @@ from app.edits import editing
 from app.enforcement import edited, enforce_brands
 from db.engine import snapshot
 from db.repository.access.audit import Edit
-from db.repository.enforcement import search
+from db.repository.enforcement import targets
 from domain.causes import Cause
 from domain.periods import Period
 from domain.schedules import Daypart, normalised
@@ -48,7 +48,7 @@ def main(seed: int, operations: int) -> None:
     """Does `operations` operations, drawn by the seed."""
     draw = random.Random(seed)
     with snapshot() as connection:
-        brand_ids = search.brands_after(connection, 0, 1_000)
+        brand_ids = targets.brands_after(connection, 0, 1_000)
     events = pool(len(brand_ids))
     choices: list[Callable[[], object]] = [
         *6 * [partial(_spend, draw, events)],

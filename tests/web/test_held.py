@@ -54,7 +54,7 @@ def test_a_group_tells_the_earliest_of_its_campaigns_whatever_changes_first(
 @pytest.mark.parametrize("seed", range(4))
 def test_a_group_tells_what_the_rules_say_of_each_of_its_campaigns(world: World, seed: int) -> None:
     from db.engine import snapshot  # noqa: PLC0415 - after the environment is set
-    from db.repository.enforcement.enforcement import load  # noqa: PLC0415
+    from db.repository.enforcement.facts import load  # noqa: PLC0415
     from domain.enforcement import explain  # noqa: PLC0415
     from domain.holds import in_words  # noqa: PLC0415
     from web.dashboard.held import brand_statuses  # noqa: PLC0415

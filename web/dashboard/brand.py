@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from db.replica import view
 from db.repository.catalog import catalog
 from db.repository.enforcement import passes
-from db.repository.enforcement.enforcement import load
+from db.repository.enforcement.facts import load
 from db.repository.reading import dashboard
 from db.repository.reading.hours import hours_of
 from domain.enforcement import Explanation, explain

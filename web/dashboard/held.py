@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from db.repository.enforcement.enforcement import load
+from db.repository.enforcement.facts import load
 from db.repository.reading import dashboard
 from domain.budgets import BudgetSpend, Scope
 from domain.campaigns import Campaign

@@ -13,7 +13,7 @@ from app.imports.intake.plans import Lookup, Plan
 from db.engine import committed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
-from db.repository.enforcement.enforcement import DecidedChange
+from db.repository.enforcement.changes import DecidedChange
 from db.repository.imports import brands as brand_rows
 from db.repository.imports.brands import BrandFacts
 from domain.causes import Cause

@@ -1,6 +1,6 @@
 """Set-based searches for brands and campaigns that enforcement must decide again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -52,12 +52,12 @@ OPENING = text(f"""
 
 # For each brand: the holds of its exhausted budgets, the stored holds of its campaigns, the least left of its budgets,
 # and those of the chosen campaigns on which a budget of their own crossed its limit.
-STANDING = f"""
+BUDGETS_AND_HOLDS = f"""
     WITH judged AS MATERIALIZED (
         {JUDGED}
         WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[]))
             AND (campaign_id IS NULL OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
-    ), standing AS (
+    ), state AS (
         SELECT brands.id AS brand_id, enforced_budget_holds AS enforced,
             min(left_micros) FILTER (WHERE judged.campaign_id IS NULL) AS left_micros,
             COALESCE(array_agg(hold ORDER BY hold COLLATE "C")
@@ -71,25 +71,25 @@ STANDING = f"""
     )
 """  # noqa: S608 - the same
 
-# Compares these holds. If the stored holds are unknown, it reads the campaigns, at most :most of them. For an exhausted
-# brand it also checks for campaigns that were never enforced.
-STANDING_OF_BRANDS = text(rf"""
-    {STANDING}
+# Compares the holds of exhausted budgets with the stored holds. If these are unknown, it reads the campaigns, at most
+# :most of them. For an exhausted brand it also checks for campaigns that were never enforced.
+BUDGET_STATES = text(rf"""
+    {BUDGETS_AND_HOLDS}
     SELECT brand_id, left_micros, enforced IS NULL, holds, crossed, CASE
         WHEN enforced IS NULL THEN (
-            SELECT count(*) > :most OR bool_or(standing.holds <> ARRAY(
-                SELECT hold FROM unnest(looked_at.holds) AS hold WHERE hold LIKE 'brand\_%\_budget'
+            SELECT count(*) > :most OR bool_or(state.holds <> ARRAY(
+                SELECT hold FROM unnest(first_campaigns.holds) AS hold WHERE hold LIKE 'brand\_%\_budget'
                 ORDER BY hold COLLATE "C"
             ))
-            FROM (SELECT campaigns.holds FROM campaigns WHERE campaigns.brand_id = standing.brand_id LIMIT :most + 1)
-                AS looked_at
+            FROM (SELECT campaigns.holds FROM campaigns WHERE campaigns.brand_id = state.brand_id LIMIT :most + 1)
+                AS first_campaigns
         )
         ELSE enforced <> holds OR (holds <> '{{}}' AND EXISTS (
             SELECT FROM campaigns
-            WHERE campaigns.brand_id = standing.brand_id AND enforced_at IS NULL AND {NOT_PENDING}
+            WHERE campaigns.brand_id = state.brand_id AND enforced_at IS NULL AND {NOT_PENDING}
         ))
     END
-    FROM standing
+    FROM state
 """)  # noqa: S608 - the same
 
 # Brands whose stored budget holds differ from the holds of their exhausted budgets.
@@ -145,53 +145,6 @@ DRIFTED = text(f"""
     ORDER BY brand_id
 """)  # noqa: S608 - the same
 
-# Each time zone in use, found by a loose index scan.
-ZONES = text("""
-    WITH RECURSIVE zone AS (
-        (SELECT time_zone FROM brands ORDER BY time_zone LIMIT 1)
-        UNION ALL
-        SELECT (SELECT time_zone FROM brands WHERE time_zone > zone.time_zone ORDER BY time_zone LIMIT 1)
-        FROM zone WHERE zone.time_zone IS NOT NULL
-    )
-    SELECT time_zone FROM zone WHERE time_zone IS NOT NULL
-""")
-
-# Each brand has a fixed second of the day for comparing its counters with the ledger. Brands whose second came since.
-COMPARED_SINCE = text("""
-    SELECT id, came_at FROM (
-        SELECT id, date_trunc('second', CAST(:at AS timestamptz)) - make_interval(secs => mod(
-            mod(floor(extract(epoch FROM CAST(:at AS timestamptz)))::bigint, 86400)
-                - mod(mod(id, 86400) * 7919, 86400) + 86400,
-            86400
-        )) AS came_at
-        FROM brands
-    ) AS due
-    WHERE came_at > :since ORDER BY came_at, id
-""")
-
-BRANDS_OF_ZONES = text("SELECT id FROM brands WHERE time_zone = ANY(CAST(:zones AS text[])) ORDER BY id")
-
-BRANDS_NEVER_ENFORCED = text("SELECT DISTINCT brand_id FROM campaigns WHERE enforced_at IS NULL ORDER BY brand_id")
-
-ALL_BRANDS = text("SELECT id FROM brands WHERE id > :after ORDER BY id LIMIT :limit")
-
-CAMPAIGNS_AFTER = text("""
-    SELECT brand_id, id FROM campaigns WHERE (brand_id, id) > (:after_brand, :after_campaign)
-    ORDER BY brand_id, id LIMIT :limit
-""")
-
-# One page of campaigns that are due by the clock or were never enforced, by brand.
-DUE = text("""
-    SELECT brand_id, id FROM (
-        SELECT brand_id, id FROM campaigns WHERE next_change_at <= :at
-        UNION
-        SELECT brand_id, id FROM campaigns WHERE enforced_at IS NULL
-    ) AS due
-    WHERE (brand_id, id) > (:after_brand, :after_campaign)
-    ORDER BY brand_id, id
-    LIMIT :limit
-""")
-
 
 class BrandBudgetState(NamedTuple):
     """The state of a brand's budgets compared with its campaigns' holds.
@@ -227,7 +180,7 @@ def budget_states(
     A brand with unknown stored holds and more than `most` campaigns counts as crossed.
     """
     chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
-    (rows,) = query_pipelined(connection, (STANDING_OF_BRANDS, chosen | current_windows(zones, at)))
+    (rows,) = query_pipelined(connection, (BUDGET_STATES, chosen | current_windows(zones, at)))
     return {
         brand_id: BrandBudgetState(
             None if left is None else int(left), is_unknown, tuple(holds), tuple(campaigns or ()), bool(crossed)
@@ -259,44 +212,3 @@ def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[
         "minutes": [wall.hour * 60 + wall.minute for wall in local.values()],
     }
     return list(connection.scalars(DRIFTED, parameters))
-
-
-def zones_in_use(connection: Connection) -> list[str]:
-    """All time zones that brands have."""
-    return list(connection.scalars(ZONES))
-
-
-def to_compare(connection: Connection, since: datetime, at: datetime) -> list[tuple[int, datetime]]:
-    """The brands whose counters are due for a comparison with the ledger, and when each became due, in that order.
-
-    Each brand is due at its own second of the day. `since` and `at` are at most a day apart.
-    """
-    parameters = {"since": since, "at": at}
-    return [(brand_id, came_at) for brand_id, came_at in connection.execute(COMPARED_SINCE, parameters)]
-
-
-def brands_of_zones(connection: Connection, zones: Sequence[str]) -> list[int]:
-    """The ids of brands with one of these time zones, in order."""
-    return list(connection.scalars(BRANDS_OF_ZONES, {"zones": list(zones)}))
-
-
-def brands_never_enforced(connection: Connection) -> list[int]:
-    """The ids of brands with a campaign that was never enforced, in order."""
-    return list(connection.scalars(BRANDS_NEVER_ENFORCED))
-
-
-def brands_after(connection: Connection, brand_id: int, limit: int) -> list[int]:
-    """One page of the ids of all brands above `brand_id`, in order."""
-    return list(connection.scalars(ALL_BRANDS, {"after": brand_id, "limit": limit}))
-
-
-def campaigns_after(connection: Connection, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
-    """One page of all (brand id, campaign id) pairs after `after`, in order."""
-    parameters = {"after_brand": after[0], "after_campaign": after[1], "limit": limit}
-    return [(brand_id, campaign_id) for brand_id, campaign_id in connection.execute(CAMPAIGNS_AFTER, parameters)]
-
-
-def due(connection: Connection, at: datetime, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
-    """One page of (brand id, campaign id) pairs of campaigns that are due by the clock at `at`, or never enforced."""
-    parameters = {"at": at, "after_brand": after[0], "after_campaign": after[1], "limit": limit}
-    return [(brand_id, campaign_id) for brand_id, campaign_id in connection.execute(DUE, parameters)]

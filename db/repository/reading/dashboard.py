@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from db.repository.enforcement import search
+from db.repository.enforcement import targets
 from db.repository.shared.rows import containing, plain
 from db.repository.shared.windows import SPEND_OF_BUDGETS, current_windows
 
@@ -165,7 +165,7 @@ def brands(
 ) -> list[dict[str, Any]]:
     """One page of brands, each with `found`, the number of brands on all pages. `sort`: used, today, month or name."""
     parameters = {
-        **current_windows(search.zones_in_use(connection), at),
+        **current_windows(targets.zones_in_use(connection), at),
         "pattern": containing(name_contains),
         "sort": sort,
         "archived": archived,

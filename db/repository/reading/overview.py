@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from db.repository.enforcement import search
+from db.repository.enforcement import targets
 from db.repository.shared.rows import plain
 from db.repository.shared.windows import SPEND_OF_BUDGETS, current_windows
 
@@ -96,7 +96,7 @@ READY = text("SELECT EXISTS (SELECT FROM campaigns), EXISTS (SELECT FROM hold_ch
 
 
 def _now(connection: Connection, at: datetime) -> Mapping[str, Any]:
-    return current_windows(search.zones_in_use(connection), at)
+    return current_windows(targets.zones_in_use(connection), at)
 
 
 def brands(connection: Connection, at: datetime, limit: int = 1_000) -> list[dict[str, Any]]:

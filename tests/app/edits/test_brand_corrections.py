@@ -16,7 +16,7 @@ from app.ingest.ingest import count_events, count_totals
 from app.reports.generate import report_month
 from db.engine import committed
 from db.repository.access.audit import Edit
-from db.repository.enforcement import search
+from db.repository.enforcement import targets
 from db.repository.ledger.ledger import FLOOR
 from db.repository.reading import hours
 from db.repository.shared import watermarks
@@ -278,7 +278,7 @@ def test_correction_recounts_hours_by_the_new_zone(world: World, noon: datetime)
 
 
 def roll_up() -> None:
-    committed(lambda connection: hours.roll_up(connection, search.zones_in_use(connection), clock.now()))
+    committed(lambda connection: hours.roll_up(connection, targets.zones_in_use(connection), clock.now()))
 
 
 @pytest.mark.parametrize("place", ["INSERT INTO spend_events", "time_zone, currency"])

@@ -13,7 +13,7 @@ from app.enforcement import edited
 from db.engine import snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
-from db.repository.enforcement.enforcement import load
+from db.repository.enforcement.facts import load
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.edits.fields import CAMPAIGN_FIELDS
 from domain.enforcement import explain

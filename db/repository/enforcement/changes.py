@@ -1,0 +1,138 @@
+"""Writes the decided changes of campaigns: their holds, the history of holds, and a status change for each toggle."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from db.engine import Query, deferred
+from db.repository.shared.arrays import array_of, text_array_of
+
+# The decided changes, a row for each campaign. Campaigns with equal changes refer to one change by its number.
+DECIDED = """
+    SELECT brand_id, campaign_id, from_status, to_status, string_to_array(before, ',') AS holds_before,
+        string_to_array(after, ',') AS holds_after, next_change_at, details, changes_holds
+    FROM unnest(CAST(:of_brands AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:numbers AS bigint[]))
+        AS campaign(brand_id, campaign_id, number)
+    JOIN unnest(
+        CAST(:from_statuses AS text[]), CAST(:to_statuses AS text[]), CAST(:holds_before AS text[]),
+        CAST(:holds_after AS text[]), CAST(:next_changes AS timestamptz[]), CAST(:details AS jsonb[]),
+        CAST(:changes_holds AS boolean[])
+    ) WITH ORDINALITY
+        AS change(from_status, to_status, before, after, next_change_at, details, changes_holds, number) USING (number)
+"""
+
+# Writes decided holds to campaigns, and to their history if they changed.
+APPLY = text(f"""
+    WITH decided AS MATERIALIZED ({DECIDED}), applied AS (
+        UPDATE campaigns
+        SET effective_status = to_status, holds = holds_after, next_change_at = decided.next_change_at,
+            enforced_at = CAST(:at AS timestamptz)
+        FROM decided
+        WHERE campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaigns.brand_id = decided.brand_id
+            AND campaigns.id = decided.campaign_id
+    )
+    INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause, from_status)
+    SELECT brand_id, campaign_id, CAST(:at AS timestamptz), holds_after, CAST(:cause AS text), from_status
+    FROM decided WHERE changes_holds
+""")  # noqa: S608 - a constant, put together once
+
+# Adds a status change for each toggle. Before the first id is assigned, a trigger on the table takes the lock
+# `status_changes` until the commit. So ids rise in commit order, and a reader that has seen an id misses no lower one.
+ADD_STATUS_CHANGES = text(f"""
+    INSERT INTO status_changes
+        (brand_id, campaign_id, changed_at, from_status, to_status, holds_before, holds_after, cause, details)
+    SELECT brand_id, campaign_id, CAST(:at AS timestamptz), from_status, to_status, holds_before, holds_after,
+        CAST(:cause AS text), details
+    FROM ({DECIDED}) AS decided WHERE from_status <> to_status
+""")  # noqa: S608 - a constant, put together once
+
+
+class DecidedChange(NamedTuple):
+    """The decided change of one campaign's row. `details`: the figures behind it. `is_first`: its first decision."""
+
+    brand_id: int
+    campaign_id: int
+    from_status: str
+    to_status: str
+    holds_before: tuple[str, ...]
+    holds_after: tuple[str, ...]
+    next_change_at: datetime | None
+    details: dict[str, Any]
+    is_first: bool = False
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """A key that is equal for equal changes of different campaigns. Details are equal if they are one object."""
+        return (
+            self.from_status,
+            self.to_status,
+            self.holds_before,
+            self.holds_after,
+            self.next_change_at,
+            id(self.details),
+            self.is_first,
+        )
+
+    @property
+    def is_toggle(self) -> bool:
+        return self.from_status != self.to_status
+
+    @property
+    def changes_holds(self) -> bool:
+        """Whether to write a hold change: the holds differ, or this is the campaign's first decision."""
+        return self.is_first or self.holds_before != self.holds_after
+
+
+def apply(
+    connection: Connection, changes: Sequence[DecidedChange], at: datetime, cause: str, before: Sequence[Query] = ()
+) -> None:
+    """Writes decided holds to the campaigns and their history, and a status change for each toggle.
+
+    Call it last in a transaction, because it takes the lock that orders status changes. Sends them deferred, after
+    the queries `before`.
+    """
+    queries = [*before, *_queries(changes, at, cause)]
+    if queries:
+        deferred(connection, *queries)
+
+
+def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str) -> list[Query]:
+    if not changes:
+        return []
+    distinct, numbers = _numbered(changes)
+    parameters = {
+        "at": at,
+        "cause": cause,
+        "brand_ids": array_of(sorted({change.brand_id for change in changes})),
+        "of_brands": array_of(change.brand_id for change in changes),
+        "campaign_ids": array_of(change.campaign_id for change in changes),
+        "numbers": array_of(numbers),
+        "from_statuses": array_of(change.from_status for change in distinct),
+        "to_statuses": array_of(change.to_status for change in distinct),
+        "holds_before": text_array_of(",".join(change.holds_before) for change in distinct),
+        "holds_after": text_array_of(",".join(change.holds_after) for change in distinct),
+        "next_changes": text_array_of(_moment(change.next_change_at) for change in distinct),
+        "details": text_array_of(json.dumps(change.details) for change in distinct),
+        "changes_holds": array_of(str(change.changes_holds) for change in distinct),
+    }
+    statements = [APPLY, ADD_STATUS_CHANGES] if any(change.is_toggle for change in distinct) else [APPLY]
+    return [(statement, parameters) for statement in statements]
+
+
+def _numbered(changes: Iterable[DecidedChange]) -> tuple[list[DecidedChange], list[int]]:
+    """The distinct changes, and for each change the number of its equal among them, from 1."""
+    kinds: dict[tuple[object, ...], int] = {}
+    distinct, numbers = list[DecidedChange](), list[int]()
+    for change in changes:
+        number = kinds.setdefault(change.kind, len(kinds) + 1)
+        if number > len(distinct):
+            distinct.append(change)
+        numbers.append(number)
+    return distinct, numbers
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
