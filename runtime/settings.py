@@ -1,40 +1,36 @@
 """Settings of a process, read once from the environment, `.env` and the embedded servers' file, and then frozen."""
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.setting_types import (
+    AwareMoment,
+    BrokerUrl,
+    HostAddress,
+    LogLevel,
+    Networks,
+    OptionalText,
+    PostgresUrl,
+    RedisUrl,
+    server_of,
+)
 
 BAD_SETTINGS_EXIT = 2
 ENV_FILE = Path(".env")
 SERVERS_FILE = "servers"
-LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-HOST_NAME = re.compile(rf"(?:{LABEL}\.)*(?![0-9]+\.?$){LABEL}\.?")
-"""A valid host name; a name whose last label is a number is refused, because it looks like an address."""
-
-SERVER_PARAMETERS = frozenset({"host", "hostaddr", "port", "service"})
-"""Parameters of a Postgres URL that override the server in its host part."""
 
 
 class SettingsError(Exception):
     """A setting is missing or wrong. The message is one line that names the variable."""
 
 
-def _blank_is_unset(value: object) -> object:
-    return None if value == "" else value
-
-
 def _variable(name: str) -> AliasChoices:
     return AliasChoices(name)
-
-
-OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
 
 
 class Settings(BaseSettings):
@@ -49,18 +45,16 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    database_url: OptionalText = Field(None, validation_alias=_variable("DATABASE_URL"))
-    replica_database_url: OptionalText = Field(None, validation_alias=_variable("REPLICA_DATABASE_URL"))
-    redis_url: OptionalText = Field(None, validation_alias=_variable("REDIS_URL"))
-    broker_url: OptionalText = Field(None, validation_alias=_variable("BROKER_URL"))
+    database_url: PostgresUrl = Field(None, validation_alias=_variable("DATABASE_URL"))
+    replica_database_url: PostgresUrl = Field(None, validation_alias=_variable("REPLICA_DATABASE_URL"))
+    redis_url: RedisUrl = Field(None, validation_alias=_variable("REDIS_URL"))
+    broker_url: BrokerUrl = Field(None, validation_alias=_variable("BROKER_URL"))
     port: int = Field(8000, ge=0, le=65535, validation_alias=_variable("PORT"))
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        "INFO", validation_alias=_variable("LOG_LEVEL")
-    )
+    log_level: LogLevel = Field("INFO", validation_alias=_variable("LOG_LEVEL"))
     log_format: Literal["json", "console"] = Field("json", validation_alias=_variable("LOG_FORMAT"))
     home: Path = Field(Path(".spendgate"), validation_alias=_variable("SPENDGATE_HOME"))
-    host: str = Field("127.0.0.1", validation_alias=_variable("SPENDGATE_HOST"))
-    trusted_proxies: str = Field("", validation_alias=_variable("SPENDGATE_TRUSTED_PROXIES"))
+    host: HostAddress = Field("127.0.0.1", validation_alias=_variable("SPENDGATE_HOST"))
+    trusted_proxies: Networks = Field("", validation_alias=_variable("SPENDGATE_TRUSTED_PROXIES"))
     web_threads: int = Field(16, ge=1, le=200, validation_alias=_variable("SPENDGATE_WEB_THREADS"))
     open_dashboard: bool = Field(False, validation_alias=_variable("SPENDGATE_OPEN_DASHBOARD"))
     secret_key: OptionalText = Field(None, min_length=32, validation_alias=_variable("SPENDGATE_SECRET_KEY"))
@@ -100,71 +94,8 @@ class Settings(BaseSettings):
     lock_timeout_ms: int = Field(15_000, ge=100, validation_alias=_variable("SPENDGATE_LOCK_TIMEOUT_MS"))
     ingest_lock_timeout_ms: int = Field(500, ge=10, validation_alias=_variable("SPENDGATE_INGEST_LOCK_TIMEOUT_MS"))
     sequence_gap_seconds: int = Field(300, ge=0, validation_alias=_variable("SPENDGATE_SEQUENCE_GAP_SECONDS"))
-    clock_start: datetime | None = Field(None, validation_alias=_variable("SPENDGATE_CLOCK_START"))
+    clock_start: AwareMoment = Field(None, validation_alias=_variable("SPENDGATE_CLOCK_START"))
     clock_speed: float = Field(1.0, gt=0, le=100_000, validation_alias=_variable("SPENDGATE_CLOCK_SPEED"))
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _upper(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
-
-    @field_validator("host")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-        try:
-            ip_address(host)
-        except ValueError:
-            if len(host) > 253 or not HOST_NAME.fullmatch(host):
-                raise ValueError("expected an address such as 127.0.0.1, ::1 or 0.0.0.0, or a host name") from None
-        return host
-
-    @field_validator("database_url", "replica_database_url")
-    @classmethod
-    def _psycopg_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        scheme, _, rest = value.partition("://")
-        if rest.partition("/")[0].count("@") > 1:
-            raise ValueError("write an @ in the user or password as %40")
-        if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not _has_valid_port(value):
-            raise ValueError("expected postgresql://user:password@host:port/database")
-        return f"postgresql+psycopg://{rest}"
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_url(cls, value: str | None) -> str | None:
-        schemes = ("redis://", "rediss://", "unix://")
-        if value is not None and not (value.startswith(schemes) and _has_valid_port(value)):
-            raise ValueError("expected redis://user:password@host:port/number")
-        return value
-
-    @field_validator("broker_url")
-    @classmethod
-    def _broker_url(cls, value: str | None) -> str | None:
-        schemes = ("redis://", "rediss://", "unix://", "amqp://", "amqps://")
-        if value is not None and not (value.startswith(schemes) and _has_valid_port(value)):
-            raise ValueError("expected redis://user:password@host:port/number or amqp://user:password@host:port/vhost")
-        if value is not None and value.startswith("amqp"):
-            from pika import URLParameters  # noqa: PLC0415 - needed only for RabbitMQ
-
-            URLParameters(value)
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _proxies(cls, value: str) -> str:
-        for name in filter(None, map(str.strip, value.split(","))):
-            if name != "*":
-                _network(name)
-        return value
-
-    @field_validator("clock_start")
-    @classmethod
-    def _aware(cls, value: datetime | None) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("has no UTC offset; write it like 2026-03-01T00:00:00Z")
-        return value and value.astimezone(UTC)
 
     @property
     def max_event_age(self) -> timedelta:
@@ -208,20 +139,6 @@ class Settings(BaseSettings):
         if value is None:
             raise SettingsError(f"{variable}: not set, and no embedded server is running; set it or run `spendgate up`")
         return value
-
-
-def _network(name: str) -> None:
-    try:
-        ip_network(name, strict=False)
-    except ValueError:
-        raise ValueError("expected addresses or networks such as 10.0.0.0/8, separated by commas, or *") from None
-
-
-def _has_valid_port(url: str) -> bool:
-    try:
-        return urlsplit(url).port is None or bool(urlsplit(url).hostname)
-    except ValueError:
-        return False
 
 
 @lru_cache(maxsize=1)
@@ -295,17 +212,9 @@ def _refuse_driven_clock_elsewhere(read: Settings) -> None:
     if not read.clock_is_driven or read.database_url is None:
         return
     running = (embedded_settings(read.home, name).get("database_url") for name in (SERVERS_FILE, "env"))
-    if _server(read.database_url) not in map(_server, filter(None, running)):
+    if server_of(read.database_url) not in map(server_of, filter(None, running)):
         variable = "SPENDGATE_CLOCK_START" if read.clock_start else "SPENDGATE_CLOCK_SPEED"
         raise SettingsError(f"{variable}: a driven clock works only with embedded servers; unset DATABASE_URL")
-
-
-def _server(url: str | None) -> tuple[object, ...] | None:
-    """Returns the server of a Postgres URL without database and login: host, port and parameters that override them."""
-    if url is None:
-        return None
-    split = urlsplit(url)
-    return split.hostname, split.port, frozenset(parse_qs(split.query)) & SERVER_PARAMETERS
 
 
 def _first_line(error: ValidationError) -> str:

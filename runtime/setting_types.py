@@ -1,0 +1,108 @@
+"""Types of settings that need a check: URLs, hosts, networks and moments. Errors never show a value."""
+
+import re
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+
+LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST_NAME = re.compile(rf"(?:{LABEL}\.)*(?![0-9]+\.?$){LABEL}\.?")
+"""A valid host name; a name whose last label is a number is refused, because it looks like an address."""
+
+SERVER_PARAMETERS = frozenset({"host", "hostaddr", "port", "service"})
+"""Parameters of a Postgres URL that override the server in its host part."""
+
+
+def _blank_is_unset(value: object) -> object:
+    return None if value == "" else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _host_address(value: str) -> str:
+    host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    try:
+        ip_address(host)
+    except ValueError:
+        if len(host) > 253 or not HOST_NAME.fullmatch(host):
+            raise ValueError("expected an address such as 127.0.0.1, ::1 or 0.0.0.0, or a host name") from None
+    return host
+
+
+def _psycopg_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    scheme, _, rest = value.partition("://")
+    if rest.partition("/")[0].count("@") > 1:
+        raise ValueError("write an @ in the user or password as %40")
+    if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not _has_valid_port(value):
+        raise ValueError("expected postgresql://user:password@host:port/database")
+    return f"postgresql+psycopg://{rest}"
+
+
+def _redis_url(value: str | None) -> str | None:
+    schemes = ("redis://", "rediss://", "unix://")
+    if value is not None and not (value.startswith(schemes) and _has_valid_port(value)):
+        raise ValueError("expected redis://user:password@host:port/number")
+    return value
+
+
+def _broker_url(value: str | None) -> str | None:
+    schemes = ("redis://", "rediss://", "unix://", "amqp://", "amqps://")
+    if value is not None and not (value.startswith(schemes) and _has_valid_port(value)):
+        raise ValueError("expected redis://user:password@host:port/number or amqp://user:password@host:port/vhost")
+    if value is not None and value.startswith("amqp"):
+        from pika import URLParameters  # noqa: PLC0415 - needed only for RabbitMQ
+
+        URLParameters(value)
+    return value
+
+
+def _networks(value: str) -> str:
+    for name in filter(None, map(str.strip, value.split(","))):
+        if name != "*":
+            _network(name)
+    return value
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise ValueError("has no UTC offset; write it like 2026-03-01T00:00:00Z")
+    return value and value.astimezone(UTC)
+
+
+def _network(name: str) -> None:
+    try:
+        ip_network(name, strict=False)
+    except ValueError:
+        raise ValueError("expected addresses or networks such as 10.0.0.0/8, separated by commas, or *") from None
+
+
+def _has_valid_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port is None or bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
+def server_of(url: str | None) -> tuple[object, ...] | None:
+    """Returns the server of a Postgres URL without database and login: host, port and parameters that override them."""
+    if url is None:
+        return None
+    split = urlsplit(url)
+    return split.hostname, split.port, frozenset(parse_qs(split.query)) & SERVER_PARAMETERS
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
+PostgresUrl = Annotated[OptionalText, AfterValidator(_psycopg_url)]
+RedisUrl = Annotated[OptionalText, AfterValidator(_redis_url)]
+BrokerUrl = Annotated[OptionalText, AfterValidator(_broker_url)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+HostAddress = Annotated[str, AfterValidator(_host_address)]
+Networks = Annotated[str, AfterValidator(_networks)]
+AwareMoment = Annotated[datetime | None, AfterValidator(_in_utc)]
