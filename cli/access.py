@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from app import access
-from cli.catalog.commands import edit
+from cli.catalog.options import edit
 from cli.output import AsJson, console, list_rows, print_result
 from db.engine import snapshot
 from db.repository.access import access as repository

@@ -13,8 +13,7 @@ from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
 from cli import access, checks, repair, reports, roles, sequences, spend
-from cli.catalog import accounts, brand_corrections
-from cli.catalog import commands as catalog
+from cli.catalog import accounts, brand_corrections, brands, budgets, campaigns, schedules
 from cli.imports import commands as imports
 from cli.imports import history as import_history
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
@@ -76,13 +75,13 @@ for panel, name, function in (
 
 app.add_typer(import_history.imports_app, name="imports", rich_help_panel=SPEND)
 app.add_typer(spend.rejected_app, name="rejected", rich_help_panel=SPEND)
-catalog.campaigns.command("move")(accounts.move_campaign)
-catalog.brands.command("correct")(brand_corrections.correct_brand)
-app.add_typer(catalog.brands, name="brand", rich_help_panel=CATALOG)
+campaigns.campaigns.command("move")(accounts.move_campaign)
+brands.brands.command("correct")(brand_corrections.correct_brand)
+app.add_typer(brands.brands, name="brand", rich_help_panel=CATALOG)
 app.add_typer(accounts.accounts, name="account", rich_help_panel=CATALOG)
-app.add_typer(catalog.campaigns, name="campaign", rich_help_panel=CATALOG)
-app.add_typer(catalog.budgets, name="budget", rich_help_panel=CATALOG)
-app.add_typer(catalog.schedules, name="schedule", rich_help_panel=CATALOG)
+app.add_typer(campaigns.campaigns, name="campaign", rich_help_panel=CATALOG)
+app.add_typer(budgets.budgets, name="budget", rich_help_panel=CATALOG)
+app.add_typer(schedules.schedules, name="schedule", rich_help_panel=CATALOG)
 app.add_typer(access.users, name="users", rich_help_panel=ACCESS)
 app.add_typer(access.api_keys, name="api-keys", rich_help_panel=ACCESS)
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from app.proof import repair as work
 from app.proof import verification
 from app.proof.repair import Repaired
-from cli.catalog.commands import edit
+from cli.catalog.options import edit
 from cli.output import FOUND_EXIT, AsJson, console, counted_progress, money, print_json
 from db.engine import snapshot
 from db.repository.proof import recount

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from app.edits import moves
 from app.edits.moves import Move, Moved
-from cli.catalog.commands import CampaignArgument, edit
+from cli.catalog.options import CampaignArgument, edit
 from cli.output import AsJson, console, list_rows, print_json, print_result
 from db.engine import committed, snapshot
 from db.repository.catalog import platform_accounts

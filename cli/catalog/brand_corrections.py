@@ -8,7 +8,7 @@ from babel.numbers import is_currency
 from app.edits import brand_corrections
 from app.edits.brand_corrections import BrandCorrection, Corrected
 from cli.catalog.accounts import confirm
-from cli.catalog.commands import edit
+from cli.catalog.options import edit
 from cli.output import AsJson, console, money, print_json, print_rows
 from domain.errors import InvalidValue
 

@@ -16,8 +16,8 @@ from app.imports.answers import Meaning, Reading, ReadOptions
 from app.imports.intake import words
 from app.imports.intake.commit import Outcome, commit
 from app.imports.intake.plans import Plan, Target, plan
-from cli.catalog.commands import edit
 from cli.catalog.consent import Yes
+from cli.catalog.options import edit
 from cli.imports.output import show, tell_import
 from cli.imports.questions import Asking, readable
 from cli.output import FOUND_EXIT, AsJson, console, counted_progress

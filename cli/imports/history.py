@@ -8,8 +8,8 @@ from rich.markup import escape
 
 from app.imports.intake import undo as undoing
 from app.imports.intake import words
-from cli.catalog.commands import edit
 from cli.catalog.consent import DryRun, Yes
+from cli.catalog.options import edit
 from cli.output import FOUND_EXIT, AsJson, console, list_rows, print_json, print_rows
 from db.engine import snapshot
 from db.repository.imports import history
