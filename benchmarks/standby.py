@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from runtime.embedded import programs
 from runtime.embedded import servers as embedded
 from runtime.embedded.home import passwords_of
 from runtime.embedded.placement import server_account
@@ -17,7 +18,7 @@ AS_THE_PRIMARY: Final = ("max_connections", "max_worker_processes", "max_wal_sen
 """Settings for which a replica must have at least the value of its primary."""
 
 
-class _Standby(embedded._Postgres):
+class _Standby(programs.Postgres):
     """An embedded Postgres whose data come from another server."""
 
     primary = ""
@@ -28,9 +29,9 @@ class _Standby(embedded._Postgres):
         if self.account is not None:
             os.chown(new, *self.account)
         argv = [str(self.binaries / "pg_basebackup"), "-D", str(new), "-d", self.primary, "-R", "-X", "stream"]
-        with embedded._process(self, [*argv, "-c", "fast"], "", lock) as copying:
+        with programs.server_process(self, [*argv, "-c", "fast"], "", lock) as copying:
             if copying.wait() != 0:
-                raise embedded._failure("pg_basebackup failed", self.log)
+                raise programs.failure("pg_basebackup failed", self.log)
         new.rename(self.data)
 
 
@@ -47,5 +48,5 @@ def standby(database_url: str, home: Path) -> Iterator[str]:
     server = _Standby(home, at.password or "", server_account(), {**settings, "hot_standby_feedback": "on"})
     server.primary = at._replace(path="/postgres").geturl()
     with ExitStack() as stack:
-        port, _ = embedded._serve(stack, server)
+        port, _ = embedded.serve(stack, server)
         yield at._replace(netloc=f"{at.username}:{at.password}@127.0.0.1:{port}").geturl()

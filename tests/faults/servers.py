@@ -20,6 +20,7 @@ from psycopg import sql
 from runtime.embedded import servers as embedded
 from runtime.embedded.home import passwords_of, write_private
 from runtime.embedded.placement import server_account
+from runtime.embedded.programs import Postgres, Valkey
 from tests.ports import free_port
 
 MAX_CONNECTIONS = 100
@@ -29,7 +30,7 @@ TEMPLATE = "template_of_faults"
 class Server:
     """One embedded server as `spendgate up` starts it; a restart uses the same port."""
 
-    def __init__(self, kind: "embedded._Postgres | embedded._Valkey") -> None:
+    def __init__(self, kind: Postgres | Valkey) -> None:
         self._kind = kind
         self._running = ExitStack()
         self.port = 0
@@ -37,7 +38,7 @@ class Server:
 
     def start(self) -> None:
         """Starts the server and returns once it answers."""
-        port, self.process = embedded._serve(self._running, self._kind)
+        port, self.process = embedded.serve(self._running, self._kind)
         assert self.port in {0, port}, "another program took the port"
         self.port = port
 
@@ -63,8 +64,8 @@ class Servers:
         home.chmod(0o755)
         postgres_password, valkey_password = passwords_of(home)
         limits = {"max_connections": str(MAX_CONNECTIONS)}
-        self._postgres = embedded._Postgres(home, postgres_password, server_account(), limits)
-        self.postgres, self.valkey = Server(self._postgres), Server(embedded._Valkey(home, valkey_password))
+        self._postgres = Postgres(home, postgres_password, server_account(), limits)
+        self.postgres, self.valkey = Server(self._postgres), Server(Valkey(home, valkey_password))
         self._valkey_password = valkey_password
 
     def start(self) -> None:
