@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Annotated, Any, BinaryIO
 import typer
 from rich.markup import escape
 
-from app.ingest.replay import replay_chosen
+from app.ingest.replay import Replayed, replay_chosen
 from cli.output import (
     FOUND_EXIT,
     AsJson,
@@ -60,15 +60,8 @@ def send(
     enqueue = send_totals if totals else send_events
     submission = waiting.new_submission() if wait else None
     bad: dict[int, str] = {}
-    sent = messages = 0
-    with _lines(file) as lines, progress() as shown:
-        task = shown.add_task("Sending", total=None)
-        for events in _batches(_parsed(lines, bad), batch):
-            receipt = {} if submission is None else {"receipt": submission.another()}
-            enqueue(events, **receipt)
-            sent += len(events)
-            messages += 1
-            shown.update(task, completed=sent, description=f"Sending {sent}")
+    with _lines(file) as lines:
+        sent, messages = _send_all(_batches(_parsed(lines, bad), batch), enqueue, submission)
     outcome = None if submission is None else waiting.wait(submission, sent, timeout)
     for line, reason in islice(bad.items(), SHOWN_BAD_ROWS):
         errors.print(f"[red]line {line}[/red] {escape(reason)}")
@@ -83,6 +76,22 @@ def send(
         raise typer.Exit(waiting.TIMEOUT_EXIT)
     if bad or (outcome is not None and outcome.needs_attention):
         raise typer.Exit(FOUND_EXIT)
+
+
+def _send_all(
+    batches: Iterable[list[Any]], enqueue: Callable[..., None], submission: waiting.PendingReceipts | None
+) -> tuple[int, int]:
+    """Enqueues a message for each batch, with a receipt if there is a submission; returns the events and messages."""
+    sent = messages = 0
+    with progress() as shown:
+        task = shown.add_task("Sending", total=None)
+        for events in batches:
+            receipt = {} if submission is None else {"receipt": submission.another()}
+            enqueue(events, **receipt)
+            sent += len(events)
+            messages += 1
+            shown.update(task, completed=sent, description=f"Sending {sent}")
+    return sent, messages
 
 
 @contextmanager
@@ -193,22 +202,27 @@ def replay_rejected(
         done = replay_chosen(
             Chosen(reason, ids or None), lambda count, total: shown.update(task, completed=count, total=total)
         )
-    data = {
-        "replayed": done.total,
-        "taken": done.taken,
-        "known": done.known,
-        "rejected_again": done.rejected,
-        "held_up": done.held_up,
-    }
-    if as_json:
-        print_json(data)
-    else:
-        console.print(
-            f"{done.total} replayed: {done.taken} counted, {done.known} known already, {done.rejected} rejected again"
-        )
-        if done.held_up:
-            console.print(f"[red]{done.held_up} remain: their brand is locked[/red]; run the command again")
+    _print_replayed(done, as_json=as_json)
     if done.held_up:
         raise typer.Exit(waiting.TIMEOUT_EXIT)
     if done.rejected:
         raise typer.Exit(FOUND_EXIT)
+
+
+def _print_replayed(done: Replayed, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "replayed": done.total,
+                "taken": done.taken,
+                "known": done.known,
+                "rejected_again": done.rejected,
+                "held_up": done.held_up,
+            }
+        )
+        return
+    console.print(
+        f"{done.total} replayed: {done.taken} counted, {done.known} known already, {done.rejected} rejected again"
+    )
+    if done.held_up:
+        console.print(f"[red]{done.held_up} remain: their brand is locked[/red]; run the command again")

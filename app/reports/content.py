@@ -57,17 +57,18 @@ def content_of_month(connection: Connection, brand: Mapping[str, Any], month: Wi
         "days_exhausted": ran_out.get(None, {}),
         "paused": toggles.get(EffectiveStatus.INACTIVE, known_toggles),
         "activated": toggles.get(EffectiveStatus.ACTIVE, known_toggles),
-        "campaigns": [
-            {
-                "campaign_id": campaign_id,
-                "name": facts.names[campaign_id],
-                **_spent(facts, campaign_id),
-                **_times(facts, [campaign_id]),
-                "days_exhausted": ran_out.get(campaign_id, {}),
-            }
-            for campaign_id in campaign_ids
-        ],
+        "campaigns": [_campaign(facts, campaign_id, ran_out.get(campaign_id, {})) for campaign_id in campaign_ids],
         "limits": _limits(connection, brand["id"], facts, entries),
+    }
+
+
+def _campaign(facts: MonthFacts, campaign_id: int, ran_out: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "campaign_id": campaign_id,
+        "name": facts.names[campaign_id],
+        **_spent(facts, campaign_id),
+        **_times(facts, [campaign_id]),
+        "days_exhausted": ran_out,
     }
 
 

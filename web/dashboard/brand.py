@@ -67,18 +67,13 @@ def brand_page(
             limit=CAMPAIGNS_A_PAGE,
         )
         context = {
-            "section": "brands",
-            "at": at,
-            "brand": figures,
-            "under_way": passes.progress(connection, [brand_id]),
             "groups": GROUPS_EXPLAINED,
             "budgets": _budgets(connection, figures, at),
             "charts": _charts(connection, figures, at),
             "changes": dashboard.changes(connection, brand_id=brand_id, limit=CHANGES_SHOWN),
-            "last_change": dashboard.last_change(connection),
-            **_campaigns(connection, rows, figures, at, days),
+            **_common(connection, rows, figures, at, days),
         }
-    context |= {"q": q, "status": status, "sort": sort, "number": number, "days": days, "archived": archived}
+    context |= {"q": q, "status": status, "sort": sort, "number": number, "archived": archived}
     context["pages"] = -(-context["found"] // CAMPAIGNS_A_PAGE) or 1
     return page(request, "brand.html", person, context)
 
@@ -98,18 +93,27 @@ def campaign_page(request: Request, person: Viewer, campaign_id: int, days: Time
         day = local_day(at, figures.zone)
         rows = dashboard.campaigns(connection, brand_id, day, campaign_id=campaign_id, archived=True)
         context = {
-            "section": "brands",
-            "at": at,
-            "brand": figures,
-            "under_way": passes.progress(connection, [brand_id]),
             "schedule": catalog.schedule_of(connection, campaign_id),
             "budgets": _budgets_of_campaign(connection, figures, rows[0], at),
             "changes": dashboard.changes(connection, campaign_id=campaign_id, limit=CHANGES_SHOWN),
-            "last_change": dashboard.last_change(connection),
-            "days": days,
-            **_campaigns(connection, rows, figures, at, days),
+            **_common(connection, rows, figures, at, days),
         }
     return page(request, "campaign.html", person, context)
+
+
+def _common(
+    connection: Connection, rows: list[dict[str, Any]], brand: BrandFigures, at: datetime, days: int
+) -> dict[str, Any]:
+    """The context that pages of a brand and of a campaign share; `rows`: the campaigns to show."""
+    return {
+        "section": "brands",
+        "at": at,
+        "brand": brand,
+        "under_way": passes.progress(connection, [brand.id]),
+        "last_change": dashboard.last_change(connection),
+        "days": days,
+        **_campaigns(connection, rows, brand, at, days),
+    }
 
 
 def _figures(

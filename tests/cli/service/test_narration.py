@@ -151,7 +151,7 @@ def test_narrator_prints_every_line_of_child_processes(world: World, terminal: s
     code, output = on_a_terminal(
         """
         import os, subprocess, sys
-        from cli.narration import narrated
+        from cli.service.narration import narrated
         print("before")
         with narrated():
             assert os.environ["LOG_FORMAT"] == "json"
