@@ -16,9 +16,9 @@ Rows = list[int]
 def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     """Ids of toggles; the feed reads them in place of the table, and polls often."""
     found: Rows = []
-    monkeypatch.setattr(changes, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(changes, "IDLE_LOOKS", 3)
-    monkeypatch.setattr(changes, "AWAY_SECONDS", 0.02)
+    monkeypatch.setattr(changes, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(changes, "IDLE_POLLS", 3)
+    monkeypatch.setattr(changes, "BACKOFF_SECONDS", 0.02)
     monkeypatch.setattr(changes, "_last_change", lambda: len(found))
     monkeypatch.setattr(changes, "_changes_after", lambda after, *_: [{"id": number} for number in found[after:]])
     return found
@@ -68,7 +68,7 @@ def test_pages_opened_together_share_one_polling_task_which_ends_after_them(rows
             assert await asyncio.wait_for(queue.get(), 20) == {"id": happened}
         for context in contexts:
             await context.__aexit__(None, None, None)
-        looking = feed._looking
+        looking = feed._polling
         assert looking is not None
         await asyncio.wait_for(looking, 20)
 
@@ -100,8 +100,8 @@ def test_page_receives_changes_after_polling_was_cancelled(rows: Rows) -> None:
         feed = Feed()
         async with feed.listening() as first:
             await hears(rows, first)
-            assert feed._looking is not None
-            feed._looking.cancel()
+            assert feed._polling is not None
+            feed._polling.cancel()
             async with feed.listening() as second:
                 await asyncio.sleep(0)
                 await hears(rows, second)

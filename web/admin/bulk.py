@@ -89,15 +89,15 @@ async def expected(request: Request, action: Action) -> Outcome:
     return outcome
 
 
-async def made(request: Request, action: Action, seen: Outcome) -> Outcome:
+async def made(request: Request, action: Action, preview: Outcome) -> Outcome:
     """Runs the action on the brands where its effect is the previewed one; returns the outcome."""
 
     def make(work: Work, brand_id: int) -> Effect:
-        return edits.edit(work, brand_id, edits.agreed_to(seen.effects[brand_id].token))[1]
+        return edits.edit(work, brand_id, edits.agreed_to(preview.effects[brand_id].token))[1]
 
-    possible = replace(action, ids={brand_id: action.ids[brand_id] for brand_id in seen.effects})
+    possible = replace(action, ids={brand_id: action.ids[brand_id] for brand_id in preview.effects})
     outcome: Outcome = await write(request, partial(_each, possible, make=make))
-    outcome.postponed += seen.postponed
+    outcome.postponed += preview.postponed
     if outcome.postponed:
         left = counted(outcome.postponed, action.noun)
         flash(request, f"{left} could not be changed just now; try again.", "warning")
@@ -109,23 +109,23 @@ async def run(request: Request, action: Action) -> Outcome:
 
     Raises ActionFailed, and changes nothing, if the request asks for a preview or confirms nothing.
     """
-    seen = await expected(request, action)
+    preview = await expected(request, action)
     if request.query_params.get("preview"):
-        request.state.preview = _question(action, seen)
+        request.state.preview = _question(action, preview)
         raise ActionFailed("a preview")
-    if seen.needs_consent and (await request.form()).get(consent.FIELD) != seen.token:
-        raise ActionFailed(f"{seen.sentence(action)}. Nothing was changed. Choose the action again and confirm it.")
-    return await made(request, action, seen)
+    if preview.needs_consent and (await request.form()).get(consent.FIELD) != preview.token:
+        raise ActionFailed(f"{preview.sentence(action)}. Nothing was changed. Choose the action again and confirm it.")
+    return await made(request, action, preview)
 
 
-def _question(action: Action, seen: Outcome) -> dict[str, Any]:
+def _question(action: Action, preview: Outcome) -> dict[str, Any]:
     """The text of the confirmation question, and the token that confirms it."""
-    busy = f"{counted(seen.postponed, action.noun)} cannot be changed just now: a server is busy."
+    busy = f"{counted(preview.postponed, action.noun)} cannot be changed just now: a server is busy."
     return {
-        "sentence": f"{seen.sentence(action)}.",
-        "notes": [*action.notes, *([busy] if seen.postponed else [])],
+        "sentence": f"{preview.sentence(action)}.",
+        "notes": [*action.notes, *([busy] if preview.postponed else [])],
         "option": action.option,
-        "agreed": seen.token,
+        "agreed": preview.token,
     }
 
 

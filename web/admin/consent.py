@@ -34,7 +34,7 @@ def make(request: Request, work: Callable[[Connection], Result], brand_id: int) 
     return result
 
 
-def tell(request: Request) -> None:
+def show_effect(request: Request) -> None:
     """Shows the effect of a confirmed edit on the next page."""
     effect: Effect | None = getattr(request.state, "effect", None)
     if effect is not None and effect.needs_consent:

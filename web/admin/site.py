@@ -108,7 +108,7 @@ class Site(Admin):
         if (back := _leading_back(request)) is not None:
             return back
         if request.method == "POST":
-            request.state.seen = await stale.seen_by(request)
+            request.state.seen = await stale.mark_in_form(request)
             await consent.read(request)
         return self._showing(request, await super()._render_edit(request))
 
@@ -175,12 +175,12 @@ class Faults:
         except Exception as error:
             if begun or scope["type"] != "http":
                 raise
-            status, sentence = _told(error)
+            status, sentence = _status_and_sentence(error)
             headers = RETRY_LATER if status == HTTPStatus.SERVICE_UNAVAILABLE else None
             await HTMLResponse(self.page.render(sentence=sentence), status, headers)(scope, receive, send)
 
 
-def _told(error: Exception) -> tuple[HTTPStatus, str]:
+def _status_and_sentence(error: Exception) -> tuple[HTTPStatus, str]:
     if isinstance(error, (*TRANSIENT_ERRORS, PoolTimeout, RedisError, BrokerConnectionError, HashingBusy)):
         log.warning("http.server_away", error=type(error).__name__)
         return HTTPStatus.SERVICE_UNAVAILABLE, "A server is away or busy. Nothing was changed; try again."

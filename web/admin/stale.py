@@ -1,4 +1,4 @@
-"""Refuses a form that was opened before somebody else's edit, because it would undo that edit unseen.
+"""Refuses a form that was opened before somebody else's edit, because it would undo that edit.
 
 The form returns with the typed values and its old mark, and is refused until it is opened again.
 """
@@ -23,18 +23,18 @@ class EditedSince(Exception):
 
     def __init__(self, last: Edit | None) -> None:
         super().__init__(last)
-        whose = "" if last is None else f", by {last.by} at {instant(last.at)}"
-        self.sentence = f"It was edited since you opened it{whose}. Nothing was saved; what you typed is still here."
+        author = "" if last is None else f", by {last.by} at {instant(last.at)}"
+        self.sentence = f"It was edited since you opened it{author}. Nothing was saved; what you typed is still here."
 
 
-async def seen_by(request: Request) -> str:
-    """The mark that the form was sent with."""
+async def mark_in_form(request: Request) -> str:
+    """The mark in the form's hidden field."""
     return str((await request.form()).get(FIELD) or "")
 
 
 def check(
     connection: Connection,
-    seen: str,
+    mark: str,
     now: Mapping[str, Any],
     set_by_people: Collection[str],
     subject: tuple[str, int],
@@ -43,5 +43,5 @@ def check(
 
     `subject`: the audit's kind and id of the row.
     """
-    if seen != edit_mark(now, set_by_people):
+    if mark != edit_mark(now, set_by_people):
         raise EditedSince(audit.last_edit(connection, *subject))

@@ -216,5 +216,5 @@ class View(ModelView):
                 raise FormValidationError({name: error.message}) from None
             flash(request, str(error), "error")
             raise FormValidationError({}) from None
-        consent.tell(request)
+        consent.show_effect(request)
         return result

@@ -18,7 +18,7 @@ from db.repository.reading import listing
 from domain.errors import InvalidValue
 from web import problems
 from web.api.brands import EDITS, GONE
-from web.api.campaigns import seen_campaign
+from web.api.campaigns import visible_campaign
 from web.api.request.fields import (
     Body,
     Day,
@@ -31,7 +31,7 @@ from web.api.request.keys import (
     Reader,
     edit_by,
     needs_all_brands,
-    seen_by,
+    visible_to,
 )
 from web.api.request.paging import Listed, Pages
 
@@ -91,11 +91,11 @@ class MovedCampaign(BaseModel):
     dry_run: bool
 
 
-def _told(connection: Connection, account_id: int) -> dict[str, Any]:
-    found = platform_accounts.accounts(connection, after=account_id - 1, limit=1)
-    if not found or found[0]["id"] != account_id:
+def _body(connection: Connection, account_id: int) -> dict[str, Any]:
+    listed = platform_accounts.accounts(connection, after=account_id - 1, limit=1)
+    if not listed or listed[0]["id"] != account_id:
         raise InvalidValue("platform account", f"there is no platform account {account_id}")
-    return PlatformAccount(**found[0]).model_dump(mode="json")
+    return PlatformAccount(**listed[0]).model_dump(mode="json")
 
 
 @router.get("/platform-accounts/", response_model=Listed[PlatformAccount], summary="List platform accounts")
@@ -119,7 +119,7 @@ def create_account(caller: Manager, new: NewPlatformAccount) -> Response:
     def create(connection: Connection) -> dict[str, Any]:
         name, edit = new.name or "", edit_by(caller)
         made = moves.add_account(connection, new.platform, new.account_id, name, new.brand_ids, edit)
-        return _told(connection, made)
+        return _body(connection, made)
 
     return JSONResponse(committed(create), HTTPStatus.CREATED)
 
@@ -136,7 +136,7 @@ def bind_account(caller: Manager, account_id: PathId, binding: Binding) -> dict[
 
     def bind(connection: Connection) -> dict[str, Any]:
         moves.bind_account(connection, account_id, binding.brand_id, edit_by(caller))
-        return _told(connection, account_id)
+        return _body(connection, account_id)
 
     return committed(bind)
 
@@ -157,5 +157,5 @@ def move_campaign(caller: Manager, campaign_id: PathId, new: NewMove) -> dict[st
 
 
 def _check_both(connection: Connection, caller: Any, campaign_id: int, brand_id: int) -> None:
-    seen_campaign(connection, caller, campaign_id)
-    seen_by(caller, "brand", listing.brand(connection, brand_id))
+    visible_campaign(connection, caller, campaign_id)
+    visible_to(caller, "brand", listing.brand(connection, brand_id))

@@ -42,7 +42,7 @@ from web.api.request.keys import (
     Reader,
     edit_by,
     needs_all_brands,
-    seen_by,
+    visible_to,
 )
 from web.api.request.paging import Listed, Pages
 from web.api.request.reading import JsonRoute
@@ -136,17 +136,23 @@ class BrandChanges(Body):
     configured_status: ConfiguredStatus = Field(default_factory=lambda: ConfiguredStatus.ENABLED)
 
 
-def _told(connection: Connection, brand_id: int) -> dict[str, Any]:
+def _body(connection: Connection, brand_id: int) -> dict[str, Any]:
     return Brand(**_with_enforcement(connection, [listing.brand(connection, brand_id)])[0]).model_dump(mode="json")
 
 
 def _with_enforcement(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = passes.progress(connection, [row["id"] for row in rows])
-    return [{**row, "enforcement": progress_fields(found[row["id"]]) if row["id"] in found else None} for row in rows]
+    progress = passes.progress(connection, [row["id"] for row in rows])
+    return [
+        {
+            **row,
+            "enforcement": progress_fields(progress[row["id"]]) if row["id"] in progress else None,
+        }
+        for row in rows
+    ]
 
 
-def _seen(connection: Connection, caller: Caller, brand_id: int) -> dict[str, Any]:
-    return seen_by(caller, "brand", _told(connection, brand_id))
+def _visible_body(connection: Connection, caller: Caller, brand_id: int) -> dict[str, Any]:
+    return visible_to(caller, "brand", _body(connection, brand_id))
 
 
 @router.get("/", response_model=Listed[Brand], summary="List brands")
@@ -191,19 +197,19 @@ def create_brand(caller: Manager, keyed: Keyed, new: NewBrand, dry_run: NoDryRun
     def create(connection: Connection) -> int:
         return editing.create_brand(connection, new.name, new.time_zone, new.currency, edit)
 
-    def tell(connection: Connection, brand_id: int) -> Answer:
-        body = _told(connection, brand_id)
+    def answer(connection: Connection, brand_id: int) -> Answer:
+        body = _body(connection, brand_id)
         headers = {"Location": f"/api/brands/{brand_id}/", "ETag": etags.etag_of(body, BRAND_FIELDS)}
         return Answer(HTTPStatus.CREATED, headers, body | ({"notice": notice} if notice else {}))
 
-    return created(caller, keyed, create, tell)
+    return created(caller, keyed, create, answer)
 
 
 @router.get("/{brand_id}/", response_model=Brand, summary="Read a brand", responses={**GONE, **UNCHANGED})
 def read_brand(caller: Reader, brand_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
     """One brand, with an ETag."""
     with snapshot() as connection:
-        body = _seen(connection, caller, brand_id)
+        body = _visible_body(connection, caller, brand_id)
     return etags.read(body, BRAND_FIELDS, if_none_match)
 
 
@@ -223,18 +229,18 @@ def archive_brand(caller: Manager, brand_id: PathId, if_match: IfMatch = None, d
 
 
 def _edited(caller: Caller, brand_id: int, changes: BrandChanges, if_match: str | None, *, dry_run: bool) -> Response:
-    seen_by(caller, "brand", {"id": brand_id})
+    visible_to(caller, "brand", {"id": brand_id})
     edit = edit_by(caller)
 
     def change(connection: Connection) -> int:
-        old = _seen(connection, caller, brand_id)
+        old = _visible_body(connection, caller, brand_id)
         etags.check_match(if_match, etags.etag_of(old, BRAND_FIELDS))
         editing.edit_brand(connection, brand_id, changes.model_dump(exclude_unset=True), edit)
         return brand_id
 
     if dry_run:
         return previewed(change, brand_id)
-    return etags.tagged(edited_then(change, brand_id, _told), BRAND_FIELDS)
+    return etags.tagged(edited_then(change, brand_id, _body), BRAND_FIELDS)
 
 
 @router.post(

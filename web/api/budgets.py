@@ -20,7 +20,7 @@ from domain.periods import Period
 from runtime import clock
 from web import problems
 from web.api.brands import EDITS, GONE, UNCHANGED
-from web.api.campaigns import seen_campaign
+from web.api.campaigns import visible_campaign
 from web.api.request import etags
 from web.api.request.dry_runs import (
     PREVIEW,
@@ -41,7 +41,7 @@ from web.api.request.keys import (
     Manager,
     Reader,
     edit_by,
-    seen_by,
+    visible_to,
 )
 from web.api.request.paging import Listed, Pages
 from web.api.request.reading import JsonRoute
@@ -79,18 +79,18 @@ class BudgetChanges(Body):
     limit_micros: LimitMicros
 
 
-def _told(connection: Connection, budget_id: int) -> dict[str, Any]:
+def _body(connection: Connection, budget_id: int) -> dict[str, Any]:
     return Budget(**listing.budget(connection, budget_id, clock.now())).model_dump(mode="json")
 
 
-def _seen(connection: Connection, caller: Caller, budget_id: int) -> dict[str, Any]:
-    return seen_by(caller, "budget", _told(connection, budget_id))
+def _visible_body(connection: Connection, caller: Caller, budget_id: int) -> dict[str, Any]:
+    return visible_to(caller, "budget", _body(connection, budget_id))
 
 
-def _brand_of_seen(caller: Caller, budget_id: int) -> int:
+def _brand_of_visible(caller: Caller, budget_id: int) -> int:
     """The brand of a budget that the caller knows: a budget never changes its brand."""
     with snapshot() as connection:
-        return int(seen_by(caller, "budget", catalog.budget(connection, budget_id))["brand_id"])
+        return int(visible_to(caller, "budget", catalog.budget(connection, budget_id))["brand_id"])
 
 
 @router.get("/", response_model=Listed[Budget], summary="List budgets")
@@ -120,34 +120,34 @@ def list_budgets(
 )
 def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun = False) -> Response:
     """Creates a budget for a brand or campaign and period that has none, and enforces it in the same commit."""
-    seen_by(caller, "brand", {"id": new.brand_id})
+    visible_to(caller, "brand", {"id": new.brand_id})
     edit = edit_by(caller)
 
     def create(connection: Connection) -> int:
-        seen_by(caller, "brand", listing.brand(connection, new.brand_id))
+        visible_to(caller, "brand", listing.brand(connection, new.brand_id))
         if new.campaign_id is not None:
-            seen_campaign(connection, caller, new.campaign_id)
+            visible_campaign(connection, caller, new.campaign_id)
         existing = catalog.budget_of(connection, new.brand_id, new.campaign_id, new.period)
         if existing is not None:
             detail = f"there is one already, budget {existing}; change its limit"
             raise Problem(HTTPStatus.CONFLICT, detail, field="period")
         return editing.set_budget(connection, edit=edit, **new.model_dump())
 
-    def tell(connection: Connection, budget_id: int) -> Answer:
-        body = _told(connection, budget_id)
+    def answer(connection: Connection, budget_id: int) -> Answer:
+        body = _body(connection, budget_id)
         headers = {"Location": f"/api/budgets/{budget_id}/", "ETag": etags.etag_of(body, BUDGET_FIELDS)}
         return Answer(HTTPStatus.CREATED, headers, body)
 
     if dry_run:
         return previewed(create, new.brand_id)
-    return created(caller, keyed, create, tell, brand_id=new.brand_id)
+    return created(caller, keyed, create, answer, brand_id=new.brand_id)
 
 
 @router.get("/{budget_id}/", response_model=Budget, summary="Read a budget", responses={**GONE, **UNCHANGED})
 def read_budget(caller: Reader, budget_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
     """One budget, with an ETag."""
     with snapshot() as connection:
-        body = _seen(connection, caller, budget_id)
+        body = _visible_body(connection, caller, budget_id)
     return etags.read(body, BUDGET_FIELDS, if_none_match)
 
 
@@ -159,16 +159,16 @@ def edit_budget(
     edit = edit_by(caller)
 
     def change(connection: Connection) -> int:
-        old = _seen(connection, caller, budget_id)
+        old = _visible_body(connection, caller, budget_id)
         etags.check_match(if_match, etags.etag_of(old, BUDGET_FIELDS))
         owner = old["brand_id"], old["campaign_id"]
         editing.set_budget(connection, *owner, Period(old["period"]), changes.limit_micros, edit)
         return budget_id
 
-    brand_id = _brand_of_seen(caller, budget_id)
+    brand_id = _brand_of_visible(caller, budget_id)
     if dry_run:
         return previewed(change, brand_id)
-    return etags.tagged(edited_then(change, brand_id, _told), BUDGET_FIELDS)
+    return etags.tagged(edited_then(change, brand_id, _body), BUDGET_FIELDS)
 
 
 @router.delete(
@@ -179,11 +179,11 @@ def remove_budget(caller: Manager, budget_id: PathId, if_match: IfMatch = None, 
     edit = edit_by(caller)
 
     def remove(connection: Connection) -> None:
-        old = _seen(connection, caller, budget_id)
+        old = _visible_body(connection, caller, budget_id)
         etags.check_match(if_match, etags.etag_of(old, BUDGET_FIELDS))
         editing.remove_budget(connection, old["brand_id"], old["campaign_id"], Period(old["period"]), edit)
 
-    brand_id = _brand_of_seen(caller, budget_id)
+    brand_id = _brand_of_visible(caller, budget_id)
     if dry_run:
         return previewed(remove, brand_id)
     edited(remove, brand_id)

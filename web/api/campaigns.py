@@ -42,7 +42,7 @@ from web.api.request.keys import (
     Manager,
     Reader,
     edit_by,
-    seen_by,
+    visible_to,
 )
 from web.api.request.paging import Listed, Pages
 from web.api.request.reading import JsonRoute
@@ -122,20 +122,20 @@ class Explanation(BaseModel):
     enforcement: Enforcement | None = Field(description="How far its brand is, where some campaigns are not yet done")
 
 
-def answer_of(connection: Connection, campaign_id: int) -> dict[str, Any]:
+def campaign_body(connection: Connection, campaign_id: int) -> dict[str, Any]:
     """The campaign as the API answers it. Raises InvalidValue when there is no such campaign."""
     return Campaign(**listing.campaign(connection, campaign_id)).model_dump(mode="json")
 
 
-def seen_campaign(connection: Connection, caller: Caller, campaign_id: int) -> dict[str, Any]:
+def visible_campaign(connection: Connection, caller: Caller, campaign_id: int) -> dict[str, Any]:
     """The campaign as it is answered. Raises InvalidValue where the caller knows none by this id."""
-    return seen_by(caller, "campaign", answer_of(connection, campaign_id))
+    return visible_to(caller, "campaign", campaign_body(connection, campaign_id))
 
 
-def brand_of_seen(caller: Caller, campaign_id: int) -> int:
+def brand_of_visible(caller: Caller, campaign_id: int) -> int:
     """The brand of a campaign that the caller knows: a campaign never changes its brand."""
     with snapshot() as connection:
-        return int(seen_campaign(connection, caller, campaign_id)["brand_id"])
+        return int(visible_campaign(connection, caller, campaign_id)["brand_id"])
 
 
 @router.get("/", response_model=Listed[Campaign], summary="List campaigns")
@@ -176,28 +176,28 @@ def list_campaigns(
 )
 def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign, dry_run: DryRun = False) -> Response:
     """Creates an enabled campaign, and enforces it in the same commit."""
-    seen_by(caller, "brand", {"id": new.brand_id})
+    visible_to(caller, "brand", {"id": new.brand_id})
     edit = edit_by(caller)
 
     def create(connection: Connection) -> int:
-        seen_by(caller, "brand", listing.brand(connection, new.brand_id))
+        visible_to(caller, "brand", listing.brand(connection, new.brand_id))
         return editing.create_campaign(connection, edit=edit, **new.model_dump())
 
-    def tell(connection: Connection, campaign_id: int) -> Answer:
-        body = answer_of(connection, campaign_id)
+    def answer(connection: Connection, campaign_id: int) -> Answer:
+        body = campaign_body(connection, campaign_id)
         headers = {"Location": f"/api/campaigns/{campaign_id}/", "ETag": etags.etag_of(body, CAMPAIGN_FIELDS)}
         return Answer(HTTPStatus.CREATED, headers, body)
 
     if dry_run:
         return previewed(create, new.brand_id)
-    return created(caller, keyed, create, tell, brand_id=new.brand_id)
+    return created(caller, keyed, create, answer, brand_id=new.brand_id)
 
 
 @router.get("/{campaign_id}/", response_model=Campaign, summary="Read a campaign", responses={**GONE, **UNCHANGED})
 def read_campaign(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
     """One campaign, with an ETag."""
     with snapshot() as connection:
-        body = seen_campaign(connection, caller, campaign_id)
+        body = visible_campaign(connection, caller, campaign_id)
     return etags.read(body, CAMPAIGN_FIELDS, if_none_match)
 
 
@@ -224,15 +224,15 @@ def _edited(
     edit = edit_by(caller)
 
     def change(connection: Connection) -> int:
-        old = seen_campaign(connection, caller, campaign_id)
+        old = visible_campaign(connection, caller, campaign_id)
         etags.check_match(if_match, etags.etag_of(old, CAMPAIGN_FIELDS))
         editing.edit_campaign(connection, campaign_id, changes.model_dump(exclude_unset=True), edit)
         return campaign_id
 
-    brand_id = brand_of_seen(caller, campaign_id)
+    brand_id = brand_of_visible(caller, campaign_id)
     if dry_run:
         return previewed(change, brand_id)
-    return etags.tagged(edited_then(change, brand_id, answer_of), CAMPAIGN_FIELDS)
+    return etags.tagged(edited_then(change, brand_id, campaign_body), CAMPAIGN_FIELDS)
 
 
 @router.get(
@@ -241,5 +241,5 @@ def _edited(
 def explain_campaign(caller: Reader, campaign_id: PathId) -> dict[str, Any]:
     """Every hold in words, with its figures and when it lifts, and when the campaign can serve again."""
     with snapshot() as connection:
-        seen_campaign(connection, caller, campaign_id)
+        visible_campaign(connection, caller, campaign_id)
         return explanations.explained(connection, campaign_id, clock.now()).fields()

@@ -12,7 +12,7 @@ from db.repository.catalog import set_holds
 from domain.edits.fields import CAMPAIGN_FIELDS
 from domain.holds import SET_HOLDS, in_order
 from web.api.brands import EDITS
-from web.api.campaigns import Campaign, answer_of, brand_of_seen, seen_campaign
+from web.api.campaigns import Campaign, brand_of_visible, campaign_body, visible_campaign
 from web.api.request import etags
 from web.api.request.dry_runs import DryRun, EditPreview, previewed
 from web.api.request.fields import PathId
@@ -45,11 +45,11 @@ def _changed(change: Change, caller: Manager, campaign_id: int, hold: str, *, dr
     edit = edit_by(caller)
 
     def work(connection: Connection) -> int:
-        seen_campaign(connection, caller, campaign_id)
+        visible_campaign(connection, caller, campaign_id)
         change(connection, campaign_id, hold, edit)
         return campaign_id
 
-    brand_id = brand_of_seen(caller, campaign_id)
+    brand_id = brand_of_visible(caller, campaign_id)
     if dry_run:
         return previewed(work, brand_id)
-    return etags.tagged(edited_then(work, brand_id, answer_of), CAMPAIGN_FIELDS)
+    return etags.tagged(edited_then(work, brand_id, campaign_body), CAMPAIGN_FIELDS)

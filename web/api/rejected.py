@@ -63,7 +63,7 @@ def replay_rejected_event(caller: Manager, rejected_id: PathId) -> dict[str, Any
     """Reads a rejected input again, after its cause was fixed; it counts once. Needs a key for all brands."""
     needs_all_brands(caller)
     with snapshot() as connection:
-        found = rejected.waiting(connection, ids=[rejected_id])
-    if not found:
+        waiting = rejected.waiting(connection, ids=[rejected_id])
+    if not waiting:
         raise InvalidValue("rejected event", f"there is no rejected event {rejected_id} that waits")
-    return {"id": rejected_id, "taken": replay(found[0])}
+    return {"id": rejected_id, "taken": replay(waiting[0])}

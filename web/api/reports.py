@@ -21,7 +21,7 @@ from domain.periods import FIRST_DAY, LAST_DAY
 from runtime import clock
 from web import problems
 from web.api.request.fields import Body, Id, QueryId
-from web.api.request.keys import Manager, Reader, seen_by
+from web.api.request.keys import Manager, Reader, visible_to
 
 router = APIRouter(prefix="/api/reports/monthly", tags=["reports"])
 
@@ -134,17 +134,17 @@ def read_report(
     if brand_id is None:
         raise InvalidValue("brand_id", "say whose month it is")
     with snapshot() as connection:
-        seen_by(caller, "brand", listing.brand(connection, brand_id))
-        found = reports.stored(connection, brand_id, _first_day(month), clock.now(), version)
-    if found is None and version is None:
-        found = so_far(brand_id, _first_day(month))
-    if found is None:
+        visible_to(caller, "brand", listing.brand(connection, brand_id))
+        report = reports.stored(connection, brand_id, _first_day(month), clock.now(), version)
+    if report is None and version is None:
+        report = so_far(brand_id, _first_day(month))
+    if report is None:
         field, wanted = ("month", "report") if version is None else ("version", f"version {version}")
         raise InvalidValue(field, f"there is no {wanted} of {month} for brand {brand_id}")
     if format is Format.CSV:
-        headers = {"Content-Disposition": f'attachment; filename="{file_name(found, "csv")}"'}
-        return Response(as_csv(found["content"]), media_type="text/csv", headers=headers)
-    return JSONResponse(_told(found))
+        headers = {"Content-Disposition": f'attachment; filename="{file_name(report, "csv")}"'}
+        return Response(as_csv(report["content"]), media_type="text/csv", headers=headers)
+    return JSONResponse(_body(report))
 
 
 def _listed(caller: Caller, brand_id: int | None, after: str | None, limit: int) -> Response:
@@ -169,9 +169,9 @@ def _listed(caller: Caller, brand_id: int | None, after: str | None, limit: int)
 def make_report(caller: Manager, wanted: WantedReport) -> Response:
     """Stores the month's report where it says something new and returns the latest; a running month is not stored."""
     with snapshot() as connection:
-        seen_by(caller, "brand", listing.brand(connection, wanted.brand_id))
-    return JSONResponse(_told(on_demand(wanted.brand_id, _first_day(wanted.month))))
+        visible_to(caller, "brand", listing.brand(connection, wanted.brand_id))
+    return JSONResponse(_body(on_demand(wanted.brand_id, _first_day(wanted.month))))
 
 
-def _told(stored: dict[str, Any]) -> dict[str, Any]:
+def _body(stored: dict[str, Any]) -> dict[str, Any]:
     return Report(**{**stored, "month": f"{stored['month']:%Y-%m}"}).model_dump(mode="json")

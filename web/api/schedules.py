@@ -15,7 +15,7 @@ from domain.edits.fields import SCHEDULE_FIELDS
 from domain.errors import InvalidValue
 from domain.schedules import MINUTES_PER_DAY, Daypart, format_schedule, normalised
 from web.api.brands import EDITS, GONE, UNCHANGED
-from web.api.campaigns import brand_of_seen, seen_campaign
+from web.api.campaigns import brand_of_visible, visible_campaign
 from web.api.request import etags
 from web.api.request.dry_runs import DryRun, EditPreview, previewed
 from web.api.request.etags import IfMatch, IfNoneMatch
@@ -51,7 +51,7 @@ class Schedule(BaseModel):
     text: str = Field(examples=["Mon 09:00-17:30"])
 
 
-def _told(connection: Connection, campaign_id: int) -> dict[str, Any]:
+def _body(connection: Connection, campaign_id: int) -> dict[str, Any]:
     schedule = catalog.schedule_of(connection, campaign_id)
     return {"dayparts": [asdict(part) for part in schedule], "text": format_schedule(schedule)}
 
@@ -70,8 +70,8 @@ def _daypart(place: int, sent: OpenDaypart) -> Daypart:
 def read_schedule(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
     """The campaign's dayparts; none means always open."""
     with snapshot() as connection:
-        seen_campaign(connection, caller, campaign_id)
-        body = _told(connection, campaign_id)
+        visible_campaign(connection, caller, campaign_id)
+        body = _body(connection, campaign_id)
     return etags.read(body, SCHEDULE_FIELDS, if_none_match)
 
 
@@ -86,12 +86,12 @@ def set_schedule(
     edit = edit_by(caller)
 
     def change(connection: Connection) -> int:
-        old = _told(connection, campaign_id)
+        old = _body(connection, campaign_id)
         etags.check_match(if_match, etags.etag_of(old, SCHEDULE_FIELDS))
         editing.set_schedule(connection, campaign_id, schedule, edit)
         return campaign_id
 
-    brand_id = brand_of_seen(caller, campaign_id)
+    brand_id = brand_of_visible(caller, campaign_id)
     if dry_run:
         return previewed(change, brand_id)
-    return etags.tagged(edited_then(change, brand_id, _told), SCHEDULE_FIELDS)
+    return etags.tagged(edited_then(change, brand_id, _body), SCHEDULE_FIELDS)

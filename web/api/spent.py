@@ -17,9 +17,9 @@ from domain.errors import InvalidValue
 from domain.periods import Period, local_day, time_zone, window_of
 from runtime import clock
 from web import problems
-from web.api.campaigns import seen_campaign
+from web.api.campaigns import visible_campaign
 from web.api.request.fields import Day, QueryId
-from web.api.request.keys import Reader, seen_by
+from web.api.request.keys import Reader, visible_to
 from web.api.request.paging import Pages
 
 router = APIRouter(prefix="/api/spend", tags=["spend"])
@@ -117,13 +117,13 @@ def read_spend(
 def _brand(connection: Connection, caller: Caller, brand_id: int | None, campaign_id: int | None) -> dict[str, Any]:
     """The brand that is named, or whose campaign is. Raises InvalidValue where neither is, or both do not fit."""
     if campaign_id is not None:
-        owner = int(seen_campaign(connection, caller, campaign_id)["brand_id"])
+        owner = int(visible_campaign(connection, caller, campaign_id)["brand_id"])
         if brand_id not in {None, owner}:
             raise InvalidValue("campaign_id", f"campaign {campaign_id} is not brand {brand_id}'s")
         return listing.brand(connection, owner)
     if brand_id is None:
         raise InvalidValue("brand_id", "say whose spend: brand_id or campaign_id")
-    return seen_by(caller, "brand", listing.brand(connection, brand_id))
+    return visible_to(caller, "brand", listing.brand(connection, brand_id))
 
 
 def _days(first_day: date | None, last_day: date | None, today: date) -> tuple[date, date]:

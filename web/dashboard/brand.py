@@ -74,7 +74,7 @@ def brand_page(
             **_common(connection, rows, figures, at, days),
         }
     context |= {"q": q, "status": status, "sort": sort, "number": number, "archived": archived}
-    context["pages"] = -(-context["found"] // CAMPAIGNS_A_PAGE) or 1
+    context["pages"] = -(-context["matching"] // CAMPAIGNS_A_PAGE) or 1
     return page(request, "brand.html", person, context)
 
 
@@ -138,8 +138,8 @@ def _budgets_of_campaign(
     rows = dashboard.budgets(connection, at, brand.id, brand.zone.key, campaign["id"])
     if not rows:
         return []
-    (standing,) = load(connection, [brand.id], at, [campaign["id"]])
-    return list(budget_paces(rows, brand.zone, at, standing.campaign.budgets, serves=not campaign["holds"]))
+    (stored,) = load(connection, [brand.id], at, [campaign["id"]])
+    return list(budget_paces(rows, brand.zone, at, stored.campaign.budgets, serves=not campaign["holds"]))
 
 
 def _charts(connection: Connection, brand: BrandFigures, at: datetime) -> list[dict[str, Any]]:
@@ -172,11 +172,11 @@ def _campaigns(
             }
             for row in rows
         ],
-        "found": rows[0]["found"] if rows else 0,
+        "matching": rows[0]["matching"] if rows else 0,
         "timeline": {"starts_at": starts_at, "ends_at": ends_at, "ticks": ticks(starts_at, ends_at, brand.zone)},
     }
 
 
 def _explained(connection: Connection, brand_id: int, ids: list[int], at: datetime) -> dict[int, Explanation]:
-    standings = load(connection, [brand_id], at, ids) if ids else []
-    return {standing.campaign_id: explain(standing.campaign, at) for standing in standings}
+    loaded = load(connection, [brand_id], at, ids) if ids else []
+    return {stored.campaign_id: explain(stored.campaign, at) for stored in loaded}

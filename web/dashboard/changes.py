@@ -27,15 +27,15 @@ from web.people import Viewer, viewer_of
 log = structlog.get_logger()
 
 CHANGES_A_PAGE: Final = 100
-CHANGES_A_LOOK: Final = 200
-LOOK_SECONDS: Final = 0.5
-AWAY_SECONDS: Final = 1.0
-MAX_AWAY_SECONDS: Final = 8.0
-"""Seconds that polling backs off after an error: AWAY_SECONDS at first, doubled up to MAX_AWAY_SECONDS."""
+CHANGES_A_POLL: Final = 200
+POLL_SECONDS: Final = 0.5
+BACKOFF_SECONDS: Final = 1.0
+MAX_BACKOFF_SECONDS: Final = 8.0
+"""Seconds that polling backs off after an error: BACKOFF_SECONDS at first, doubled up to MAX_BACKOFF_SECONDS."""
 
 MAX_BEHIND: Final = 1_000
 CHECK_SECONDS: Final = 30.0
-IDLE_LOOKS: Final = 20
+IDLE_POLLS: Final = 20
 """Polls without a listener after which polling ends; a page that reloads meanwhile joins the running task."""
 
 Change = dict[str, Any]
@@ -86,7 +86,7 @@ class Feed:
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[Change | None]] = set()
-        self._looking: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[asyncio.Queue[Change | None]]:
@@ -94,8 +94,8 @@ class Feed:
         queue: asyncio.Queue[Change | None] = asyncio.Queue(MAX_BEHIND + 1)
         started = await to_thread.run_sync(_last_change)
         self._listeners.add(queue)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look(started))
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll(started))
         try:
             yield queue
         finally:
@@ -107,24 +107,24 @@ class Feed:
             queue.put_nowait(None)
         self._listeners = set()
 
-    async def _look(self, last: int) -> None:
+    async def _poll(self, last: int) -> None:
         """Polls while a page listens, and briefly longer; after an error backs off and continues.
 
         It ends in the step in which it sees no listener, so that no page can join in between.
         """
-        idle, wait_seconds = 0, AWAY_SECONDS
-        while self._listeners or idle < IDLE_LOOKS:
+        idle, wait_seconds = 0, BACKOFF_SECONDS
+        while self._listeners or idle < IDLE_POLLS:
             idle = 0 if self._listeners else idle + 1
             try:
                 for change in await to_thread.run_sync(_changes_after, last):
                     last = change["id"]
                     self._hand_out(change)
-                wait_seconds = AWAY_SECONDS
+                wait_seconds = BACKOFF_SECONDS
             except Exception as error:  # noqa: BLE001 - polling must survive every error
                 _log_fault(error)
                 await asyncio.sleep(wait_seconds)
-                wait_seconds = min(2 * wait_seconds, MAX_AWAY_SECONDS)
-            await asyncio.sleep(LOOK_SECONDS)
+                wait_seconds = min(2 * wait_seconds, MAX_BACKOFF_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     def _hand_out(self, change: Change) -> None:
         for queue in list(self._listeners):
@@ -154,7 +154,7 @@ def _changes_after(after: int, brand_id: int | None = None, campaign_id: int | N
     """The next toggles, oldest first."""
     with snapshot() as connection:
         return dashboard.changes_after(
-            connection, after, brand_id=brand_id, campaign_id=campaign_id, limit=CHANGES_A_LOOK
+            connection, after, brand_id=brand_id, campaign_id=campaign_id, limit=CHANGES_A_POLL
         )
 
 
@@ -168,11 +168,11 @@ async def stream(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Streams status changes after the given id as they are committed, each an HTML row with its id; and heartbeats."""
-    seen = int(last_event_id) if last_event_id and _ID.fullmatch(last_event_id) else after
+    last = int(last_event_id) if last_event_id and _ID.fullmatch(last_event_id) else after
     async with feed.listening() as queue:
-        while seen is not None and (missed := await to_thread.run_sync(_changes_after, seen, brand_id, campaign_id)):
+        while last is not None and (missed := await to_thread.run_sync(_changes_after, last, brand_id, campaign_id)):
             for toggle in missed:
-                seen = toggle["id"]
+                last = toggle["id"]
                 yield _as_event(toggle)
         checked = monotonic()
         while (change := await _next(queue)) is not None:
@@ -183,7 +183,7 @@ async def stream(
                 yield BEAT
                 continue
             mine = brand_id in {None, change["brand_id"]} and campaign_id in {None, change["campaign_id"]}
-            if change["id"] > (seen or 0) and mine:
+            if change["id"] > (last or 0) and mine:
                 yield _as_event(change)
 
 

@@ -62,11 +62,11 @@ def brands_page(
     context |= {
         "brands": brand_figures(rows, statuses, at),
         "groups": GROUPS_SHOWN,
-        "found": rows[0]["found"] if rows else 0,
+        "matching": rows[0]["matching"] if rows else 0,
         "q": q,
         "sort": sort,
         "archived": archived,
         "number": number,
-        "pages": -(-rows[0]["found"] // BRANDS_A_PAGE) if rows else 1,
+        "pages": -(-rows[0]["matching"] // BRANDS_A_PAGE) if rows else 1,
     }
     return page(request, "overview.html", person, context)

@@ -68,11 +68,11 @@ def ran_out_words(content: Mapping[str, Any], limit: Mapping[str, Any]) -> str:
     """When the window's budget ran out: 17:45 to 18:10; from 20:30. Days are named where the window has several."""
     form = "%H:%M" if limit["period"] == Period.DAILY else "%a %d %H:%M"
     times = times_exhausted(content, limit)
-    told = [
+    spans = [
         f"from {start.strftime(form)}" if until is None else f"{start.strftime(form)} to {until.strftime(form)}"
         for start, until in times[:TIMES_SHOWN]
     ]
-    return "; ".join([*told, *([f"{len(times) - TIMES_SHOWN} times more"] if len(times) > TIMES_SHOWN else [])])
+    return "; ".join([*spans, *([f"{len(times) - TIMES_SHOWN} times more"] if len(times) > TIMES_SHOWN else [])])
 
 
 def instant(moment: str | None) -> datetime | None:
@@ -111,60 +111,60 @@ def reports_page(request: Request, person: Viewer, brand_id: int) -> Response:
 def report_csv(request: Request, _person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
     """The report as a table. It begins with a byte order mark: without one, Excel reads names by its own code page."""
     try:
-        found, _ = _found(brand_id, month, version)
+        stored, _ = _report(brand_id, month, version)
     except InvalidValue as refused:
         return not_found(request, sentence(refused))
-    return _file(found, "csv", as_csv(found["content"]).encode("utf-8-sig"), "text/csv; charset=utf-8")
+    return _file(stored, "csv", as_csv(stored["content"]).encode("utf-8-sig"), "text/csv; charset=utf-8")
 
 
 @router.get("/brands/{brand_id}/reports/{month}.json")
 def report_json(request: Request, _person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
     """The report as it is stored."""
     try:
-        found, _ = _found(brand_id, month, version)
+        stored, _ = _report(brand_id, month, version)
     except InvalidValue as refused:
         return not_found(request, sentence(refused))
-    return _file(found, "json", as_json(found["content"]).encode(), "application/json")
+    return _file(stored, "json", as_json(stored["content"]).encode(), "application/json")
 
 
 @router.get("/brands/{brand_id}/reports/{month}")
 def report_page(request: Request, person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
     """One month as a page that prints."""
     try:
-        found, latest = _found(brand_id, month, version)
+        stored, latest = _report(brand_id, month, version)
     except InvalidValue as refused:
         return not_found(request, sentence(refused))
-    return page(request, "report.html", person, _context(found, latest))
+    return page(request, "report.html", person, _context(stored, latest))
 
 
-def _found(brand_id: int, month: str, version: int | None) -> tuple[dict[str, Any], int]:
+def _report(brand_id: int, month: str, version: int | None) -> tuple[dict[str, Any], int]:
     """The report in the given or latest version, and the latest version's number. Generates one if none is stored."""
     first_day = month_named(month)
     with snapshot() as connection:
         catalog.brand(connection, brand_id)
         at = clock.now()
         latest = reports.stored(connection, brand_id, first_day, at)
-        found = latest if version is None else reports.stored(connection, brand_id, first_day, at, version)
-    if version is not None and found is None:
+        stored = latest if version is None else reports.stored(connection, brand_id, first_day, at, version)
+    if version is not None and stored is None:
         raise InvalidValue("version", f"there is no version {version} of {month}")
-    found = found or on_demand(brand_id, first_day)
-    return found, (latest or found)["version"]
+    stored = stored or on_demand(brand_id, first_day)
+    return stored, (latest or stored)["version"]
 
 
-def _file(found: Mapping[str, Any], suffix: str, body: bytes, media_type: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{file_name(found, suffix)}"'}
+def _file(stored: Mapping[str, Any], suffix: str, body: bytes, media_type: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{file_name(stored, suffix)}"'}
     return Response(body, media_type=media_type, headers=headers)
 
 
-def _context(found: Mapping[str, Any], latest: int) -> dict[str, Any]:
-    content = found["content"]
+def _context(stored: Mapping[str, Any], latest: int) -> dict[str, Any]:
+    content = stored["content"]
     notable = notable_limits(content)
-    last_day = local_day(found["generated_at"], time_zone(content["time_zone"]))
+    last_day = local_day(stored["generated_at"], time_zone(content["time_zone"]))
     in_force = limits_in_force(content, last_day)
     shown = plots.largest(content)
     return {
         "section": "brands",
-        "found": found,
+        "stored": stored,
         "latest": latest,
         "report": content,
         "zone": content["time_zone"],
@@ -188,10 +188,10 @@ def _days(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The days with spend or an exhausted budget, each with its count when the month was closed."""
     limits = plots.brand_limits(content, Period.DAILY)
     changed = (content["closed"] or {}).get("restated_by_day", {})
-    told = sorted({*content["by_day"], *content["days_exhausted"], *changed})
+    days = sorted({*content["by_day"], *content["days_exhausted"], *changed})
     total = 0
     rows = []
-    for day in told:
+    for day in days:
         spent = content["by_day"].get(day, 0)
         total += spent
         rows.append(

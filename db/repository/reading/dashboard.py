@@ -46,7 +46,7 @@ BRANDS = text("""
             AND (CAST(:brand_id AS bigint) IS NULL OR brands.id = :brand_id)
     )
     SELECT figures.id, name, time_zone, currency, configured_status, spend_received_at, today_micros, month_micros,
-        daily_limit_micros, monthly_limit_micros, count(*) OVER () AS found
+        daily_limit_micros, monthly_limit_micros, count(*) OVER () AS matching
     FROM figures
     ORDER BY
         CASE WHEN :sort = 'used' THEN used END DESC NULLS LAST,
@@ -94,7 +94,7 @@ BUDGETS = text(f"""
 # Campaigns of a brand with their spend on one day; sorted by :sort, where `held` puts inactive campaigns first.
 CAMPAIGNS = text("""
     SELECT id, campaigns.brand_id, name, platform, external_id, starts_on, ends_on, configured_status,
-        effective_status, holds, next_change_at, COALESCE(spent_micros, 0) AS today_micros, count(*) OVER () AS found
+        effective_status, holds, next_change_at, COALESCE(spent_micros, 0) AS today_micros, count(*) OVER () AS matching
     FROM campaigns
     LEFT JOIN campaign_days ON campaign_days.brand_id = campaigns.brand_id AND campaign_id = id AND day = :day
     WHERE campaigns.brand_id = :brand_id AND name ILIKE :pattern
@@ -163,7 +163,7 @@ def brands(
     offset: int = 0,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """One page of brands, each with `found`, the number of brands on all pages. `sort`: used, today, month or name."""
+    """One page of brands, each with `matching`, the count on all pages. `sort`: used, today, month or name."""
     parameters = {
         **current_windows(targets.zones_in_use(connection), at),
         "pattern": containing(name_contains),
@@ -207,7 +207,7 @@ def campaigns(
     offset: int = 0,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """One page of a brand's campaigns, each with `found`, the number on all pages. `sort`: held, today or name."""
+    """One page of a brand's campaigns, each with `matching`, the number on all pages. `sort`: held, today or name."""
     parameters = {
         "brand_id": brand_id,
         "day": day,

@@ -35,8 +35,8 @@ def schedule_address(request: Request, campaign_id: int) -> str:
 
 
 def _serves_again(request: Request, row: Any) -> str | None:
-    told: str | None = getattr(request.state, "serves_again", {}).get(row.id)
-    return told
+    serves_again: str | None = getattr(request.state, "serves_again", {}).get(row.id)
+    return serves_again
 
 
 def _schedule(request: Request, row: Any) -> str:
@@ -113,14 +113,14 @@ class CampaignView(View):
         """When each campaign serves again, by its brand's wall clock."""
         at = clock.now()
         with snapshot() as connection:
-            standings = load(connection, sorted({row.brand_id for row in rows}), at, [row.id for row in rows])
-        told = {}
-        for standing in standings:
-            explained = explain(standing.campaign, at)
-            zone = standing.campaign.brand.time_zone
+            loaded = load(connection, sorted({row.brand_id for row in rows}), at, [row.id for row in rows])
+        serves_again = {}
+        for stored in loaded:
+            explained = explain(stored.campaign, at)
+            zone = stored.campaign.brand.time_zone
             again = NOT_BY_CLOCK if explained.serves_at is None else wall_clock(explained.serves_at, zone)
-            told[standing.campaign_id] = again if explained.holds else "serves now"
-        request.state.serves_again = told
+            serves_again[stored.campaign_id] = again if explained.holds else "serves now"
+        request.state.serves_again = serves_again
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
         """Makes the campaign, enabled, and enforces its brand."""

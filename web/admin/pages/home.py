@@ -35,11 +35,11 @@ class Home(CustomView):
     async def index(self, request: Request) -> Response:
         """Shows the counts, the first held campaigns and the latest edits."""
         assert self._admin is not None  # noqa: S101 - set when the view is added
-        context = await run_sync(partial(_seen, request))
+        context = await run_sync(partial(_figures, request))
         return self._admin._template_response(request, "home.html", {"title": "Overview", **context})
 
 
-def _seen(request: Request) -> dict[str, Any]:
+def _figures(request: Request) -> dict[str, Any]:
     session: Session = request.state.session
     with snapshot() as connection:
         tally = overview.tally(connection)

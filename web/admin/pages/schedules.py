@@ -60,7 +60,7 @@ class ScheduleEditor(CustomView):
         if not may_edit(request):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         text = str((await request.form()).get("schedule") or "")
-        request.state.seen = seen = await stale.seen_by(request)
+        request.state.seen = seen = await stale.mark_in_form(request)
         try:
             wanted = _read(text)
             await consent.read(request)
@@ -73,7 +73,7 @@ class ScheduleEditor(CustomView):
         except Unconfirmed as error:
             request.state.unconfirmed = error.effect
             return self._page(request, page, text)
-        consent.tell(request)
+        consent.show_effect(request)
         flash(
             request, f"{page.campaign['name']} serves {format_schedule(wanted)}, by the clock of its brand.", "success"
         )

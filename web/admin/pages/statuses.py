@@ -43,14 +43,14 @@ async def change_statuses(request: Request, noun: str, rows: Sequence[Any], stat
     if not outcome.done:
         flash(request, consent.shortened(" ".join(["Nothing was changed.", *action.notes])), "info")
         return
-    told = " ".join([f"{outcome.sentence(action, is_done=True)}.", *action.notes])
-    flash(request, consent.shortened(told), "success")
+    banner = " ".join([f"{outcome.sentence(action, is_done=True)}.", *action.notes])
+    flash(request, consent.shortened(banner), "success")
     request.state.admin_flash_pending[-1]["undo"] = {"noun": noun, "at": outcome.at.isoformat()}
-    for words in await run_sync(_under_way, list(action.ids)):
+    for words in await run_sync(_progress, list(action.ids)):
         flash(request, f"A large brand is enforced in parts: {words}.", "info")
 
 
-def _under_way(brand_ids: Sequence[int]) -> list[str]:
+def _progress(brand_ids: Sequence[int]) -> list[str]:
     """How far large brands are whose campaigns are not all enforced yet."""
     with snapshot() as connection:
         return [progress.in_words() for progress in passes.progress(connection, brand_ids).values()]
@@ -67,11 +67,11 @@ def _action(noun: str, rows: Sequence[Any], status: ConfiguredStatus, *, include
     if status == ConfiguredStatus.ENABLED:
         paused_together, others = _last_paused(noun, wanted, is_mixed=bool(same))
         if others:
-            told = "; ".join(_paused_by(row, last) for row, last in others[:NAMED_AT_MOST])
+            paused_before = "; ".join(_paused_by(row, last) for row, last in others[:NAMED_AT_MOST])
             more = len(others) - NAMED_AT_MOST
-            told += f"; and {more} more" if more > 0 else ""
-            option = f"Also enable what was paused before: {told}"
-            notes += [] if includes_others else [f"Paused before, and left as it is: {told}."]
+            paused_before += f"; and {more} more" if more > 0 else ""
+            option = f"Also enable what was paused before: {paused_before}"
+            notes += [] if includes_others else [f"Paused before, and left as it is: {paused_before}."]
         wanted = wanted if includes_others else paused_together
     change = partial(_set_status, EDITS[noun], status)
     return Action(VERBS[status], noun, change, _by_brand(noun, wanted), notes, option)

@@ -39,22 +39,22 @@ class Undo(CustomView):
         if not may_edit(request):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         action = await run_sync(partial(_action, request))
-        seen = await bulk.expected(request, action)
+        preview = await bulk.expected(request, action)
         back = str(request.url_for("admin:list", key=f"{action.noun}s"))
-        if request.method == "POST" and (await request.form()).get(consent.FIELD) == seen.token:
-            outcome = await bulk.made(request, action, seen)
+        if request.method == "POST" and (await request.form()).get(consent.FIELD) == preview.token:
+            outcome = await bulk.made(request, action, preview)
             flash(request, f"{outcome.sentence(action, is_done=True)}.", "success")
             return RedirectResponse(back, HTTPStatus.SEE_OTHER)
-        return self._page(request, action, seen, back)
+        return self._page(request, action, preview, back)
 
-    def _page(self, request: Request, action: Action, seen: Outcome, back: str) -> Response:
+    def _page(self, request: Request, action: Action, preview: Outcome, back: str) -> Response:
         assert self._admin is not None  # noqa: S101 - set when the view is added
         context = {
             "title": "Undo",
-            "sentence": f"{seen.sentence(action)}." if seen.done else "There is nothing left to undo.",
+            "sentence": f"{preview.sentence(action)}." if preview.done else "There is nothing left to undo.",
             "notes": action.notes,
-            "things": len(seen.done),
-            "token": seen.token,
+            "things": len(preview.done),
+            "token": preview.token,
             "back": back,
         }
         return self._admin._template_response(request, "undo.html", context)

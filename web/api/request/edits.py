@@ -51,7 +51,7 @@ def created(
     caller: Caller,
     keyed: KeyedRequest,
     create: Callable[[Connection], int],
-    tell: Callable[[Connection, int], Answer],
+    answer_for: Callable[[Connection, int], Answer],
     *,
     brand_id: int | None = None,
 ) -> Response:
@@ -68,7 +68,7 @@ def created(
     def answer(connection: Connection, made: int | Answer) -> tuple[Answer, bool]:
         if isinstance(made, Answer):
             return made, True
-        response = tell(connection, made)
+        response = answer_for(connection, made)
         if attempt:
             idempotency.keep(connection, attempt, response)
         return response, False

@@ -47,12 +47,12 @@ def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredential
 
     Raises Problem: 401 without a valid key, 429 over the limit.
     """
-    found = _owner(client_of(request.scope), credentials.credentials) if credentials else None
-    if found is None:
+    owner = _owner(client_of(request.scope), credentials.credentials) if credentials else None
+    if owner is None:
         raise Problem(HTTPStatus.UNAUTHORIZED, NO_KEY, headers=CHALLENGE)
-    request.state.by = found.label
+    request.state.by = owner.label
     a_minute = settings().api_requests_per_minute
-    status = rates.hit(RateLimitItemPerMinute(a_minute, 1, "api"), str(found.key_id))
+    status = rates.hit(RateLimitItemPerMinute(a_minute, 1, "api"), str(owner.key_id))
     request.state.headers = {
         "X-RateLimit-Limit": str(a_minute),
         "X-RateLimit-Remaining": str(status.remaining),
@@ -62,7 +62,7 @@ def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredential
         detail = f"this key is limited to {a_minute} requests a minute"
         wait = {"Retry-After": str(status.resets_in_seconds)}
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=wait)
-    return found
+    return owner
 
 
 def _owner(address: str, key: str) -> Caller | None:
@@ -71,10 +71,10 @@ def _owner(address: str, key: str) -> Caller | None:
     Raises Problem (429), without a lookup, after too many wrong keys from the address.
     """
     wait_seconds = throttle.wait_seconds(address, key)
-    found = None if wait_seconds else access.caller(key)
-    if found is not None:
+    owner = None if wait_seconds else access.caller(key)
+    if owner is not None:
         throttle.note_good(key)
-        return found
+        return owner
     wait_seconds = wait_seconds or throttle.note_wrong(address, key)
     if wait_seconds:
         detail = "too many wrong API keys came from your address"
@@ -105,7 +105,7 @@ def edit_by(caller: Caller) -> Edit:
     return Edit(caller.label, clock.now())
 
 
-def seen_by(caller: Caller, subject: str, row: dict[str, Any]) -> dict[str, Any]:
+def visible_to(caller: Caller, subject: str, row: dict[str, Any]) -> dict[str, Any]:
     """Returns the row. Raises InvalidValue, as for a missing row, if the caller's key is for another brand."""
     if caller.brand_id not in {None, row["id"] if subject == "brand" else row["brand_id"]}:
         raise InvalidValue(subject, f"there is no {subject} {row['id']}")
