@@ -13,7 +13,7 @@ from runtime import clock, logs
 
 
 def main(job: str, times: int) -> int:
-    """Times the job so many times, after a first run that fills caches."""
+    """Measures the job `times` times, after a first run that fills caches."""
     logs.configure()
     jobs = {
         "tick": lambda: enforce_due(clock.now()),

@@ -131,7 +131,7 @@ def _print_explanation(explained: Explained) -> None:
     console.print(f"{named} is [{colour}]{explanation.effective_status}[/{colour}]", highlight=False)
     if explained.progress is not None:
         console.print(
-            f"enforcement of its brand's campaigns: [yellow]{explained.progress.in_words()}[/yellow];"
+            f"enforcement of its brand: [yellow]{explained.progress.in_words()}[/yellow];"
             f" this campaign is {explained.stored_status} now"
         )
     rows = [

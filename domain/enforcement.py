@@ -16,7 +16,7 @@ Holds = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A campaign's holds in their fixed order, and the next instant at which they may change by the clock alone."""
+    """A campaign's holds in their fixed order, and the next instant when they may change without an edit or spend."""
 
     holds: Holds
     next_change_at: datetime | None

@@ -18,6 +18,13 @@ class Direction(StrEnum):
     UPDATING = "updating"
 
 
+DIRECTION_WORDS = {
+    Direction.CLOSING: "pausing campaigns",
+    Direction.OPENING: "activating campaigns",
+    Direction.UPDATING: "updating campaigns",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Pass:
     """The position of a pass.
@@ -87,9 +94,9 @@ class Progress:
         return cls(current.direction, current.done, None if total is None else max(total, current.done))
 
     def in_words(self) -> str:
-        """The progress for people, such as `closing, 120,000 of 300,000 done`."""
+        """The progress for people, such as `pausing campaigns, 120,000 of 300,000 done`."""
         of_all = "" if self.total is None else f" of {self.total:,}"
-        return f"{self.direction}, {self.done:,}{of_all} done"
+        return f"{DIRECTION_WORDS[self.direction]}, {self.done:,}{of_all} done"
 
 
 def share_campaigns(campaigns: Mapping[int, int], most: int) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""Client addresses as the limits per address count them: each IPv4 address, each IPv6 /64."""
+"""The keys by which limits count client addresses: each IPv4 address, and each IPv6 /64."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network

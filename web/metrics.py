@@ -33,7 +33,7 @@ REQUESTS: Final = Counter(
     "spendgate_http_requests", "HTTP requests answered", ["method", "route", "status"], registry=registry
 )
 SECONDS: Final = Histogram(
-    "spendgate_http_request_seconds", "How long an answer took", ["method", "route"], registry=registry
+    "spendgate_http_request_seconds", "Duration of HTTP requests in seconds", ["method", "route"], registry=registry
 )
 OTHER: Final = "other"
 REASONS: Final = frozenset(Reason)
@@ -52,7 +52,7 @@ class _State(Collector):
     """Reads gauges from Postgres and the broker at each scrape; an unreachable one is omitted and reported as down."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        up = GaugeMetricFamily("spendgate_up", "Whether the part answered this scrape", labels=["part"])
+        up = GaugeMetricFamily("spendgate_up", "1 if the server answered this scrape, else 0", labels=["part"])
         for source, read, faults in _sources():
             try:
                 families = list(read())

@@ -28,7 +28,9 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: {"description": "Postgres or the broker is away, or the tables are not there"}})
+@router.get(
+    "/readyz", responses={503: {"description": "Postgres or the broker is unreachable, or the tables do not exist"}}
+)
 async def readyz() -> JSONResponse:
     """Answers 200 if Postgres has the tables and the broker replies, else 503 with the faults."""
     faults = await run_sync(_faults, limiter=_threads)

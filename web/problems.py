@@ -34,7 +34,7 @@ SENT_AS = {
     "rejected event": "rejected_id",
     "platform account": "account_id",
 }
-"""Names of things in the domain's errors, and the field names by which requests send them."""
+"""The request's field name for each name in the domain's errors."""
 
 
 class FieldProblem(BaseModel):
@@ -47,11 +47,11 @@ class FieldProblem(BaseModel):
 class ProblemDetails(BaseModel):
     """Why a request was refused (RFC 9457)."""
 
-    type: str = Field("about:blank", description="Kind of problem; `about:blank` where the status says it all")
-    title: str = Field(description="The kind of problem in words", examples=["Unprocessable Content"])
+    type: str = Field("about:blank", description="URI of the kind of problem; `about:blank` if the status says enough")
+    title: str = Field(description="The kind of problem in plain words", examples=["Unprocessable Content"])
     status: int = Field(description="The HTTP status", examples=[422])
-    detail: str = Field(description="What is wrong this time", examples=["limit_micros: is not between 0 and …"])
-    errors: list[FieldProblem] = Field(default=[], description="The fields at fault, where some are")
+    detail: str = Field(description="The cause of this error", examples=["limit_micros: is not between 0 and …"])
+    errors: list[FieldProblem] = Field(default=[], description="The invalid fields, if any")
 
 
 class Problem(Exception):
@@ -147,9 +147,9 @@ def _http_error(_request: Request, error: Exception) -> Response:
 
 def _server_away(_request: Request, error: Exception) -> Response:
     log.warning("http.server_away", error=type(error).__name__)
-    detail = "a server that this needs is away or busy; try again: spend already counted is not counted twice"
+    detail = "a server that this request needs is unreachable or busy; try again: no spend is counted twice"
     if isinstance(error, NotEnqueued) and error.is_full:
-        detail = "the queue is full; nothing was enqueued, send it again when it has drained"
+        detail = "the queue is full and nothing was enqueued; send it again later"
     return answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
 
 

@@ -17,8 +17,10 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 FAILURES_AS_PERSON_FROM_ADDRESS: Final = RateLimitItemPerMinute(10, 15, "sign-in-failures")
-"""Failed logins of one person from one address in 15 minutes, after which further ones are refused. Low,
-because it locks nobody out at other addresses; the limit of a person over all addresses is higher."""
+"""Failed logins of one person from one address in 15 minutes, after which further ones are refused.
+
+Low, because the person can still sign in from other addresses; the limit over all addresses is higher.
+"""
 FAILURES_FROM_ADDRESS: Final = RateLimitItemPerMinute(50, 15, "sign-in-failures-from-address")
 FAILURES_AS_PERSON: Final = RateLimitItemPerMinute(100, 15, "sign-in-failures-as-person")
 FAILURES_IN_KNOWN_BROWSER: Final = RateLimitItemPerMinute(10, 15, "sign-in-failures-in-known-browser")

@@ -18,7 +18,7 @@ class OverspendCause(StrEnum):
 CAUSE_WORDS: Final[dict[str, str]] = {
     OverspendCause.LATE_SPEND: "spend was received late",
     OverspendCause.LIMIT_LOWERED: "the limit was lowered",
-    OverspendCause.LAST_EVENT: "the last spend was larger than what was left",
+    OverspendCause.LAST_EVENT: "the last spend event exceeded the remaining budget",
 }
 """Each cause in words, for reports and pages."""
 

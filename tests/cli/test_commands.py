@@ -187,9 +187,9 @@ def test_explain_shows_the_progress_of_enforcing_a_large_brand(
     brand = world.brand(daily=10 * UNIT)
     campaigns = [world.campaign(brand) for _ in range(5)]
     world.spend(campaigns[0], 10 * UNIT)
-    assert spendgate("explain", str(campaigns[4]), "--json").data["enforcement"]["words"] == "closing, 2 done"
+    assert spendgate("explain", str(campaigns[4]), "--json").data["enforcement"]["words"] == "pausing campaigns, 2 done"
     text = spendgate("explain", str(campaigns[4])).out
-    assert "enforcement of its brand's campaigns: closing, 2 done; this campaign is active now" in text
+    assert "enforcement of its brand: pausing campaigns, 2 done; this campaign is active now" in text
     spendgate("check-campaign-statuses", "--fix")
     assert spendgate("explain", str(campaigns[4]), "--json").data["enforcement"] is None
     world.verify()

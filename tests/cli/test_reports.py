@@ -35,7 +35,7 @@ def test_report_prints_spend_limits_holds_and_exhausted_budgets(world: World, sp
         "12:30",
         "Brand search",
         "the brand's daily budget is spent",
-        "the last spend was larger than what was left",
+        "the last spend event exceeded the remaining budget",
         "120.0 %",
         "Limits in force",
         "1 of 3",

@@ -68,9 +68,9 @@ def test_direction_follows_from_the_toggles() -> None:
 
 def test_progress_in_words() -> None:
     current = Pass(done=120_000, paused=119_000)
-    assert Progress.of(current, 300_000).in_words() == "closing, 120,000 of 300,000 done"
-    assert Progress.of(current, None).in_words() == "closing, 120,000 done"
-    assert Progress.of(Pass(done=12, activated=1), 10).in_words() == "opening, 12 of 12 done"
+    assert Progress.of(current, 300_000).in_words() == "pausing campaigns, 120,000 of 300,000 done"
+    assert Progress.of(current, None).in_words() == "pausing campaigns, 120,000 done"
+    assert Progress.of(Pass(done=12, activated=1), 10).in_words() == "activating campaigns, 12 of 12 done"
 
 
 @given(

@@ -1,4 +1,4 @@
-"""A real browser: Debian's Chromium, which lets no request leave this machine."""
+"""A real browser: Debian's Chromium, which cannot send requests to other machines."""
 
 import os
 import shutil
@@ -20,7 +20,10 @@ ARGUMENTS = (
 
 
 def binary() -> str:
-    """Where Chromium is. Without it the test is skipped on a person's machine, and fails in continuous integration."""
+    """The path of Chromium.
+
+    Without it the test is skipped on a person's machine, and fails in continuous integration.
+    """
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         missing = "no Chromium here: install Debian's package `chromium`"
@@ -32,7 +35,7 @@ def binary() -> str:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser for as long as the block lasts."""
+    """A browser that runs until the block ends."""
     path = binary()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
@@ -41,7 +44,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watched:
-    """What went wrong on a page while nobody looked: script errors, refused scripts, requests to other hosts."""
+    """Collects the faults of a page: script errors, refused scripts, requests to other hosts."""
 
     def __init__(self, page: Page) -> None:
         self.faults: list[str] = []

@@ -1,4 +1,4 @@
-"""Clients that behave badly: sockets that send half of a request, or do not read what they are sent."""
+"""Misbehaving clients: sockets that send half of a request, or do not read the response."""
 
 import socket
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ class Client:
         self.socket.connect(("127.0.0.1", port))
 
     def send(self, sent: bytes) -> Self:
-        """Sends as much as the server takes; it may have closed the connection."""
+        """Sends as many bytes as the server accepts; ignores a closed connection."""
         with suppress(OSError):
             self.socket.sendall(sent)
         return self
 
     def answer(self) -> bytes:
-        """All that comes until the server closes the connection."""
+        """All bytes received until the server closes the connection."""
         read = b""
         with suppress(ConnectionResetError):
             while part := self.socket.recv(65_536):
@@ -34,7 +34,7 @@ class Client:
         return read
 
     def head(self) -> bytes:
-        """What comes up to the end of the answer's head, or until the server closes the connection."""
+        """The bytes up to the end of the response's head, or until the server closes the connection."""
         read = b""
         with suppress(ConnectionResetError):
             while b"\r\n\r\n" not in read and (part := self.socket.recv(65_536)):
@@ -54,22 +54,22 @@ class Client:
             self.socket.settimeout(PATIENCE_SECONDS)
 
     def close(self) -> None:
-        """Leaves."""
+        """Closes the connection."""
         self.socket.close()
 
     def __del__(self) -> None:
-        """A test that has no more use for the connection need not close it."""
+        """Closes the connection when the test drops it."""
         self.close()
 
 
 def status(answer: bytes) -> int:
-    """The status of a raw answer; 0 where there was none."""
+    """The HTTP status of a raw response; 0 without a response."""
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else 0
 
 
 @contextmanager
 def many(count: int, port: int, sent: bytes, receive_buffer_bytes: int | None = None) -> Iterator[list[Client]]:
-    """So many connections, from ten addresses in turn, that have each sent these bytes."""
+    """Opens `number` connections, from ten addresses in turn, each of which has sent these bytes."""
     clients: list[Client] = []
     try:
         for number in range(count):

@@ -1,4 +1,4 @@
-"""The application in this process, and the real process, both on the test's own database."""
+"""The application in this process, and a real web process, both on the test's own database."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -22,18 +22,18 @@ Browse = Callable[..., AbstractContextManager[httpx.Client]]
 
 @pytest.fixture
 def login() -> DatabaseRole:
-    """All that the pages and the API do, they do as the web processes' own role."""
+    """The pages and the API use the database role of the web processes."""
     return DatabaseRole.WEB
 
 
 @pytest.fixture(autouse=True)
 def passwords(quick_passwords: None) -> None:
-    """Every password here is hashed at argon2id's least cost."""
+    """Hashes passwords with argon2id's lowest cost, to save time."""
 
 
 @pytest.fixture
 def open_pages(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """The application as `spendgate up` serves it: whoever reaches the pages may look."""
+    """The application with an open dashboard, as `spendgate up` serves it."""
     from web.app import create_app  # noqa: PLC0415 - after the environment is set
 
     monkeypatch.setenv("SPENDGATE_OPEN_DASHBOARD", "true")
@@ -66,7 +66,7 @@ def browse(database: str, tmp_path: Path) -> Browse:
 
 @pytest.fixture(scope="package")
 def chrome() -> Iterator[Chrome]:
-    """One real browser for all tests of pages; each opens pages of its own."""
+    """One real browser for all tests of pages; each test opens its own pages."""
     with chromium() as opened:
         yield opened
 

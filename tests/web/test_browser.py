@@ -1,4 +1,4 @@
-"""A person's morning in a real browser, with the real web process and workers behind it."""
+"""A person's morning in a real browser, with a real web process and real workers."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ WIDE, PHONE = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
 
 @contextmanager
 def page_of(chrome: Browser, base_url: str, **options: object) -> Iterator[Page]:
-    """A fresh page; fails where scripts failed on it or it asked another host."""
+    """A new page; the test fails if one of its scripts failed or it sent a request to another host."""
     context = chrome.new_context(base_url=base_url, **options)  # type: ignore[arg-type]
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MILLISECONDS)
@@ -211,17 +211,20 @@ def test_the_documentation_of_the_api_is_readable_and_leads_back(browse: Browse,
 
 
 def serious_faults(page: Page, scheme: str) -> list[tuple[str, list[str]]]:
-    """What axe finds serious or critical, with the elements at fault. Dark differs from light in its colours alone."""
+    """The serious and critical findings of axe, with their elements.
+
+    In dark mode only colours differ, so only contrast is checked.
+    """
     return faint(page) if scheme == "dark" else _found(page, {})
 
 
 def faint(page: Page) -> list[tuple[str, list[str]]]:
-    """What cannot be told from its ground by everybody."""
+    """The findings of axe about contrast."""
     return _found(page, {"runOnly": ["color-contrast", "link-in-text-block"]})
 
 
 TRANSITIONS_END = "Promise.allSettled(document.getAnimations().map(animation => animation.finished))"
-"""A colour that is half-way from light to dark has another contrast."""
+"""Waits for colour transitions, because colours in between have other contrasts."""
 
 
 def _found(page: Page, chosen: dict[str, Any]) -> list[tuple[str, list[str]]]:

@@ -34,8 +34,8 @@ def test_a_brand_shows_spent_limit_share_and_when_it_runs_out(world: World, open
     brand = world.brand(name="Hudson Shoes", zone="America/New_York", daily=30 * UNIT)
     world.spend(world.campaign(brand), 20 * UNIT)
     told = text(open_pages, "/")
-    assert "Hudson Shoes Wed 12:00 · America/New_York $20.00 of $30.00 runs out 18:00 · 66 %" in told
-    assert "$20.00 heading for $36.36" in told
+    assert "Hudson Shoes Wed 12:00 · America/New_York $20.00 of $30.00 used up at about 18:00 · 66 %" in told
+    assert "$20.00 projected $36.36" in told
 
 
 def test_the_day_and_the_month_are_the_brands_own(world: World, open_pages: TestClient) -> None:

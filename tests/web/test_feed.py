@@ -52,7 +52,7 @@ def test_page_opened_any_time_after_the_last_one_closed_receives_changes(rows: R
             await asyncio.sleep(hundredths / 100)
             async with feed.listening() as queue:
                 await hears(rows, queue)
-                await asyncio.sleep(0.1)  # longer than the looking lingers
+                await asyncio.sleep(0.1)  # longer than idle polling continues
                 await hears(rows, queue)
 
     in_time(test)
@@ -68,9 +68,9 @@ def test_pages_opened_together_share_one_polling_task_which_ends_after_them(rows
             assert await asyncio.wait_for(queue.get(), 20) == {"id": happened}
         for context in contexts:
             await context.__aexit__(None, None, None)
-        looking = feed._polling
-        assert looking is not None
-        await asyncio.wait_for(looking, 20)
+        polling = feed._polling
+        assert polling is not None
+        await asyncio.wait_for(polling, 20)
 
     in_time(test)
 

@@ -1,4 +1,4 @@
-"""What the pages say of campaigns that do not serve: every reason, when they come back, and no spend that cannot be."""
+"""Pages show every reason of held campaigns, when they serve again, and a projected spend within all limits."""
 
 import random
 from collections import defaultdict
@@ -133,10 +133,10 @@ def test_what_cannot_spend_is_said_to_be_stopped(world: World, open_pages: TestC
     brand = world.brand(daily=5 * UNIT, monthly=90 * UNIT)
     campaign = world.campaign(brand, daily=9 * UNIT)
     world.spend(campaign, 5 * UNIT)
-    assert "$5.00 of $90.00 stopped; at $5.00 · 5 %" in text(open_pages, "/")
+    assert "$5.00 of $90.00 stopped at $5.00 · 5 %" in text(open_pages, "/")
     shown = text(open_pages, f"/campaigns/{campaign}")
-    assert "Daily budget $5.00 of $9.00 stopped; at $5.00 · 55 %" in shown
-    assert "runs out" not in shown
+    assert "Daily budget $5.00 of $9.00 stopped at $5.00 · 55 %" in shown
+    assert "used up at" not in shown
 
 
 def test_a_brand_that_has_no_campaign_yet_is_not_stopped(world: World, open_pages: TestClient) -> None:
@@ -152,5 +152,5 @@ def test_a_weeks_limit_caps_what_the_day_is_heading_for(world: World, open_pages
     world.spend(campaign, 3 * UNIT, "2026-06-16T12:00:00Z")
     world.spend(campaign, 5 * UNIT)
     for address in ("/", f"/brands/{brand}", f"/campaigns/{campaign}"):
-        assert "heading for $7.00" in text(open_pages, address)
-    assert "This week $8.00 of $10.00 runs out" in text(open_pages, f"/brands/{brand}")
+        assert "projected $7.00" in text(open_pages, address)
+    assert "This week $8.00 of $10.00 used up at about" in text(open_pages, f"/brands/{brand}")

@@ -19,7 +19,7 @@ Open = tuple[Service, str]
 
 @pytest.fixture
 def service(world: World, tmp_path: Path) -> Iterator[Open]:
-    """The web process with its pages open to all, and their address."""
+    """The address of a web process with an open dashboard."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     env = {"PORT": str(port), "SPENDGATE_OPEN_DASHBOARD": "true"}
@@ -42,7 +42,7 @@ def opened(chrome: Chrome, address: str) -> Page:
 
 
 def seconds(page: Page) -> float:
-    """The page's own clock."""
+    """The clock of the page's scripts."""
     return float(page.evaluate("performance.now()")) / 1000
 
 
@@ -54,12 +54,12 @@ def test_a_page_of_a_hung_server_says_so_within_ten_seconds_and_recovers(
     process, address = service
     page = opened(chrome, address)
     page.goto(path)
-    eventually(lambda: bool(page.evaluate("performance.now() - heardAt < 2000")))
+    eventually(lambda: bool(page.evaluate("performance.now() - receivedAt < 2000")))
     process.send(signal.SIGSTOP)
     stopped_at = seconds(page)
     eventually(lambda: not page.evaluate("document.getElementById('connection').hidden"), PATIENCE_MILLISECONDS / 1000)
     assert seconds(page) - stopped_at < 10
-    expect(page.get_by_text("The server does not answer. What is shown is")).to_be_visible()
+    expect(page.get_by_text("The server does not answer. This page is")).to_be_visible()
     process.send(signal.SIGCONT)
     expect(page.locator("#connection")).to_be_hidden(timeout=PATIENCE_MILLISECONDS)
     page.close()

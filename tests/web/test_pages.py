@@ -1,4 +1,4 @@
-"""The probes and the first page, asked of the real process."""
+"""The probes and the first page of a real web process."""
 
 from tests.web.conftest import Browse
 from tests.world import UNIT, World
@@ -27,7 +27,7 @@ def test_pages_say_how_far_the_enforcement_of_a_large_brand_is(world: World, bro
     )
     with browse() as client:
         for address in ("/", f"/brands/{brand}", f"/campaigns/{campaign}"):
-            assert "closing, 120,000 of 300,000 done" in client.get(address).text
+            assert "pausing campaigns, 120,000 of 300,000 done" in client.get(address).text
         world.execute("DELETE FROM pending_enforcements")
         assert "of 300,000 done" not in client.get("/").text
 
@@ -56,7 +56,7 @@ def test_without_postgres_it_is_alive_but_not_ready_and_says_so_to_people(browse
         assert (ready.status_code, ready.json()) == (503, {"status": "unavailable", "postgres": "OperationalError"})
         page = client.get("/", headers={"Accept": "text/html"})
         assert (page.status_code, page.headers["retry-after"]) == (503, "5")
-        assert "away or busy" in page.text
+        assert "unreachable or busy" in page.text
         assert "<html" in page.text
 
 

@@ -1,4 +1,4 @@
-"""Whose address counts behind a proxy."""
+"""The client's address behind proxies."""
 
 import pytest
 

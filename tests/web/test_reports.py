@@ -1,4 +1,4 @@
-"""Monthly reports as pages: the list, one month with its plots, its files, and on paper."""
+"""Monthly reports as pages: the list, one month with its plots, its files, and its print."""
 
 import csv
 import json
@@ -69,17 +69,17 @@ def test_a_brand_without_reports_says_when_the_first_one_comes(world: World, ope
     brand = world.brand("Asia/Kathmandu")
     text = open_pages.get(f"/brands/{brand}/reports/").text
     assert "No reports yet" in text
-    assert "when the month is over in Asia/Kathmandu" in text
+    assert "after the month ends in Asia/Kathmandu" in text
 
 
 def test_a_month_shows_its_figures_and_what_was_restated(world: World, brand: int, open_pages: TestClient) -> None:
     text = open_pages.get(f"/brands/{brand}/reports/2026-05").text
     for words in (
         "version 2, stored Wed 2026-06-03 05:45 in Asia/Kathmandu",
-        "closed at €14.00, €10.00 since",
+        "first stored as €14.00, changed by €10.00 since",
         "Month to date against the limit",
         "17:45",
-        "the last spend was larger than what was left",
+        "the last spend event exceeded the remaining budget",
         "spend was received late",
         "paused by a person",
         "5 others together",
@@ -94,13 +94,13 @@ def test_a_month_shows_its_figures_and_what_was_restated(world: World, brand: in
 def test_an_earlier_version_is_shown_as_it_was(world: World, brand: int, open_pages: TestClient) -> None:
     text = open_pages.get(f"/brands/{brand}/reports/2026-05?version=1").text
     assert "version 1, stored" in text
-    assert "as it was closed" in text
+    assert "unchanged since the month ended" in text
     assert "2026-05.csv?version=1" in text
 
 
 def test_the_running_month_is_shown_as_of_now(world: World, brand: int, open_pages: TestClient) -> None:
     text = open_pages.get(f"/brands/{brand}/reports/2026-06").text
-    assert "not over: as of Wed 2026-06-03 05:45" in text
+    assert "month in progress, as of Wed 2026-06-03 05:45" in text
     assert "Nothing was spent so far" in text
 
 
@@ -135,7 +135,7 @@ def test_the_hour_is_told_at_which_any_limit_ran_out_and_each_budget_has_its_lin
     world.set_clock("2026-05-30T07:45:00Z")
     world.spend(search, UNIT)
     told = text(open_pages, f"/brands/{brand}/reports/2026-05")
-    assert "Search daily on 2026-05-30 goes on $6.00 $6.00 100.0 % 11:45 to 13:15; from 13:30" in told
+    assert "Search daily on 2026-05-30 in progress $6.00 $6.00 100.0 % 11:45 to 13:15; from 13:30" in told
     assert "the brand monthly $90.00 30 8.8 % 0 of 1" in told
     assert "Calm daily $8.00 1 25.0 % 0 of 1" in told
 
@@ -145,7 +145,7 @@ def test_figures_without_history_are_shown_as_a_dash(world: World, open_pages: T
     brand = world.brand()
     world.spend(world.campaign(brand, "Search"), UNIT, "2026-05-20T12:00:00Z")
     told = text(open_pages, f"/brands/{brand}/reports/2026-05")
-    assert "Time in budget – unknown: the history of holds starts later" in told
+    assert "Time within budget – unknown: the history of holds starts after this month" in told
     assert "Status changes – not known" in told
     assert "Search $1.00 – –" in told
     assert "0 h 00 min" not in told
@@ -204,7 +204,7 @@ def test_reports_need_a_login(world: World, brand: int, browse: Browse) -> None:
 
 
 def overflow(page: Page) -> list[str]:
-    """What reaches beyond the right edge; a table may, in a region of its own that scrolls."""
+    """The elements beyond the right edge, except tables in a region that scrolls."""
     found: list[str] = page.evaluate(
         """() => [...document.querySelectorAll("body *")]
             .filter(part => !part.closest(".wide") || getComputedStyle(part.closest(".wide")).overflowX === "visible")
@@ -215,7 +215,7 @@ def overflow(page: Page) -> list[str]:
 
 
 def beyond(page: Page, chosen: str) -> list[str]:
-    """What of the chosen parts reaches beyond the right edge, also where it could be scrolled to."""
+    """The chosen elements beyond the right edge, including those in scrolling regions."""
     found: list[str] = page.evaluate(
         """(chosen) => [...document.querySelectorAll(chosen)]
             .filter(part => part.getBoundingClientRect().right > innerWidth + 1)
@@ -234,7 +234,7 @@ def test_the_month_prints_on_paper_whole_and_without_navigation(
         page.goto(f"{client.base_url}/brands/{brand}/reports/2026-05")
         shown = page.inner_text("body")
         assert "Hudson <b>Shoes</b>, May 2026" in shown
-        assert "the last spend was larger than what was left" in shown
+        assert "the last spend event exceeded the remaining budget" in shown
         for gone in ("Sign in", "CSV", "Versions"):
             assert gone not in shown
         assert overflow(page) == []
@@ -264,7 +264,7 @@ def test_the_month_fits_a_phone_and_its_plots_are_there_without_scripts(
         assert cell.is_visible()
         assert (
             page.evaluate("node => getComputedStyle(node.closest('td'), '::before').content", cell.element_handle())
-            == '"Ran out at"'
+            == '"Limit reached at"'
         )
         for address in ("2026-05", ""):
             page.goto(f"{client.base_url}/brands/{brand}/reports/{address}")

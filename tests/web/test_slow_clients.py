@@ -1,4 +1,4 @@
-"""Clients that are slow on purpose: each is refused clearly in the end, and the probes answer meanwhile."""
+"""Deliberately slow clients get a clear refusal, and the probes answer meanwhile."""
 
 import time
 from collections import Counter
@@ -27,7 +27,7 @@ def port_of(client: httpx.Client) -> int:
 
 
 def probes_answer(port: int) -> None:
-    """Both probes, each by a new connection."""
+    """The statuses of both probes, each requested on a new connection."""
     for path in ("/healthz", "/readyz"):
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as probe:
             probe.get("/healthz")  # warm
@@ -64,7 +64,7 @@ def test_the_probes_answer_while_clients_do_not_read_and_these_are_disconnected(
 
 
 def _was_cut_off(client: Client) -> bool:
-    """Whether the server has ended the connection although most of its answer was not read."""
+    """Whether the server closed the connection before most of the response was read."""
     try:
         client.socket.send(b"x")
     except OSError:
@@ -160,7 +160,7 @@ def _stream_status(port: int) -> int:
 
 
 def asked_anew(client: httpx.Client, path: str) -> httpx.Response:
-    """An answer by a connection of its own: one that waits for a request may be closed to make room."""
+    """The response to a request on a new connection, because waiting connections may be closed to make room."""
     return httpx.get(client.base_url.join(path), timeout=20)
 
 

@@ -1,4 +1,4 @@
-"""Status changes as they happen: each reaches every open page once, also one that lost its connection."""
+"""Each status change reaches every open page once, also after a lost connection."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.world import World, eventually
 
 
 class Listener:
-    """The ids and rows that a stream sent so far."""
+    """The ids and rows that a stream has sent so far."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []

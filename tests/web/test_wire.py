@@ -1,4 +1,4 @@
-"""What goes over the wire: answers are compressed, files are kept, and a refresh without change is small."""
+"""Responses are compressed, static files are cached, and a refresh without a change is small."""
 
 import gzip
 import re
@@ -15,7 +15,7 @@ PART = {"HX-Request": "true"}
 
 
 def wire_bytes(client: httpx.Client, path: str, **headers: str) -> tuple[int, httpx.Headers]:
-    """How many bytes of a body came, compressed as they are."""
+    """The number of bytes of a body as received, still compressed."""
     with client.stream("GET", path, headers=headers) as answer:
         return sum(len(chunk) for chunk in answer.iter_raw()), answer.headers
 

@@ -28,7 +28,7 @@ Make = Callable[[Work, int], Effect]
 
 
 class Verbs(NamedTuple):
-    """The words for an action before and after it: Pause, Paused."""
+    """The verb of an action as a command and in the past, such as Pause and Paused."""
 
     before: str
     after: str
@@ -52,7 +52,7 @@ class Action:
 
 @dataclass
 class Outcome:
-    """The effect of an action on each brand: the changed rows, and how many a busy database left unchanged."""
+    """The effect of an action on each brand, and the number of rows left unchanged because the database was busy."""
 
     at: datetime
     effects: dict[int, Effect] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Outcome:
 
 
 async def expected(request: Request, action: Action) -> Outcome:
-    """Computes the effect of the action now, and changes nothing."""
+    """The effect that the action would have now; changes nothing."""
     outcome: Outcome = await write(request, partial(_each, action, make=edits.previewed))
     return outcome
 

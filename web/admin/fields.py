@@ -33,7 +33,7 @@ def reasons(holds: list[str]) -> str:
 
 
 def computed(name: str, label: str, getter: Any, **more: Any) -> ComputedField:
-    """A field that is shown and never written; not on forms unless `exclude_from_edit` says so."""
+    """A read-only field; forms show it only if `exclude_from_edit` is false."""
     return ComputedField(name, label=label, getter=getter, **{"exclude_from_edit": True, **more})
 
 
@@ -51,13 +51,13 @@ def list_address(request: Request, key: str, condition: str) -> str:
 
 
 class Choice(EnumField):
-    """A choice of a closed list. Lists show the word that is stored, also one outside of the list."""
+    """A choice from a fixed list. Pages show the stored word even if it is not in the list."""
 
     def _get_label(self, value: Any, _request: Request) -> Any:
         return value
 
     async def serialize_value(self, request: Request, value: Any) -> Any:
-        """The stored word, or on lists several of them as one line."""
+        """The stored word; several words become one line."""
         words = await super().serialize_value(request, value)
         return ", ".join(words) if self.multiple and not request.state.action.is_form() else words
 
@@ -67,7 +67,7 @@ class Choice(EnumField):
         known = dict(self._get_choices(request))
         chosen = value if self.multiple else [value] if value else []
         if any(one not in known for one in chosen):
-            raise ValueError("Choose one of the list.")
+            raise ValueError("Choose a value from the list.")
 
 
 @dataclass
@@ -80,11 +80,11 @@ class DayField(DateField):
     class_: str = "form-control"
 
     def additional_css_links(self, _request: Request) -> list[str]:
-        """None: the library's picker is not used."""
+        """No scripts or styles, because the browser's own date picker is used."""
         return []
 
     def additional_js_links(self, _request: Request) -> list[str]:
-        """None: the library's picker is not used."""
+        """No scripts or styles, because the browser's own date picker is used."""
         return []
 
     async def parse_form_data(self, _request: Request, form_data: FormData) -> Any:
@@ -106,7 +106,7 @@ class MomentField(DateTimeField):
     """An instant, shown in UTC to the second."""
 
     async def serialize_value(self, _request: Request, value: Any) -> str:
-        """The instant as people read it."""
+        """The instant formatted for people, in UTC."""
         assert isinstance(value, datetime)  # noqa: S101 - the column's own type
         return instant(value)
 
@@ -120,7 +120,7 @@ class RelatedName(ContainsFilter):
     """Rows whose brand's or campaign's name contains the words."""
 
     def apply(self, ctx: FilterApplyContext) -> Any:
-        """The condition, on the relation that the field is."""
+        """The filter's condition on the field's relation."""
         return has_name(_attribute(ctx, ctx.field_name), ctx.value)
 
 
@@ -138,7 +138,7 @@ class RelatedId(EqualFilter):
         return number
 
     def apply(self, ctx: FilterApplyContext) -> Any:
-        """The condition, on the column beside the relation."""
+        """The filter's condition on the id column of the relation."""
         return _attribute(ctx, f"{ctx.field_name}_id") == ctx.value
 
 

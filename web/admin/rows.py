@@ -1,4 +1,4 @@
-"""The tables as the admin reads them: each row beside the brand and the campaign it belongs to. Never written to."""
+"""The tables as the admin reads them, each row with its brand and campaign. The admin never writes through them."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from db.models.enforcement import StatusChange
 
 
 class BrandRow(Base):
-    """A brand by its name."""
+    """A brand."""
 
     __table__ = Brand.__table__
 
@@ -21,7 +21,7 @@ class BrandRow(Base):
 
 
 class CampaignRow(Base):
-    """A campaign beside its brand."""
+    """A campaign with its brand."""
 
     __table__ = Campaign.__table__
     brand: Mapped[BrandRow] = relationship(viewonly=True, lazy="joined", innerjoin=True)
@@ -31,7 +31,7 @@ class CampaignRow(Base):
 
 
 class BudgetRow(Base):
-    """A budget beside its brand and, where it is a campaign's, the campaign."""
+    """A budget with its brand, and with its campaign if it has one."""
 
     __table__ = Budget.__table__
     brand: Mapped[BrandRow] = relationship(
@@ -48,7 +48,7 @@ class BudgetRow(Base):
 
 
 class StatusChangeRow(Base):
-    """A toggle beside its brand and its campaign."""
+    """A status change with its brand and campaign."""
 
     __table__ = StatusChange.__table__
     brand: Mapped[BrandRow] = relationship(
@@ -66,7 +66,7 @@ class StatusChangeRow(Base):
 
 
 class AuditRow(Base):
-    """An edit beside its brand, if it is of one."""
+    """An audit entry with its brand, if it has one."""
 
     __table__ = AuditEntry.__table__
     brand: Mapped[BrandRow | None] = relationship(
@@ -77,7 +77,7 @@ class AuditRow(Base):
 
 
 class KeyRow(Base):
-    """An API key beside the brand it is for, if it is for one."""
+    """An API key with its brand, if it is for one brand."""
 
     __table__ = ApiKey.__table__
     brand: Mapped[BrandRow | None] = relationship(viewonly=True, lazy="joined")

@@ -11,11 +11,11 @@ _HANDLERS: Final = {
     'onchange="window.location = this.value"': "data-goes-to-value",
     'onclick="applyColumnVisibility()"': "data-applies-columns",
 }
-"""Inline handlers, which no nonce allows, and the attributes by which static/admin/handlers.js replaces them."""
+"""The library's inline handlers, which the policy forbids, and their replacements for static/admin/handlers.js."""
 
 
 class MarkedScripts(Extension):
-    """Marks each inline script of a template with the answer's nonce, and takes handlers out of tags."""
+    """Adds the response's nonce to each inline script of a template, and removes inline handlers."""
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
         """The template's source, changed before it is compiled."""

@@ -65,7 +65,7 @@ class Buttons(ClassMap):
 
 
 class Look(DefaultTheme):
-    """The library's own, with our buttons; light and dark follow the person's system, by a script of ours."""
+    """The library's theme with our buttons; light or dark follows the person's system, by our script."""
 
     def get_class_map(self) -> ClassMap:
         """Overrides the form fields that differ from the library's."""
@@ -129,7 +129,7 @@ class Site(Admin):
         return view
 
     def _showing(self, request: Request, response: Response) -> Response:
-        """The answer, or in its place the page of a secret that was made just now. To be asked is no failure."""
+        """The response, or the page of a secret that was just created. Unconfirmed edits are not logged as failures."""
         if hasattr(request.state, "unconfirmed"):
             response.status_code = HTTPStatus.OK
         shown = getattr(request.state, "shown_once", None)
@@ -139,7 +139,7 @@ class Site(Admin):
 
 
 def _leading_back(request: Request) -> Response | None:
-    """Redirects to the form with the page that led to it, to return there after saving; None if it is given already."""
+    """Redirects to the form with the previous page as a parameter, to return there after saving; None if it has one."""
     came_from = urlsplit(request.headers.get("referer", ""))
     is_ours = (came_from.scheme, came_from.netloc) == (request.url.scheme, request.url.netloc)
     is_form = came_from.path.endswith(FORMS)
@@ -183,7 +183,7 @@ class Faults:
 def _status_and_sentence(error: Exception) -> tuple[HTTPStatus, str]:
     if isinstance(error, (*TRANSIENT_ERRORS, PoolTimeout, RedisError, BrokerConnectionError, HashingBusy)):
         log.warning("http.server_away", error=type(error).__name__)
-        return HTTPStatus.SERVICE_UNAVAILABLE, "A server is away or busy. Nothing was changed; try again."
+        return HTTPStatus.SERVICE_UNAVAILABLE, "A server is unreachable or busy. Nothing was changed; try again."
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return HTTPStatus(error.status_code), f"{str(error.detail).removesuffix('.')}."
     if isinstance(error, DataError):
@@ -194,7 +194,7 @@ def _status_and_sentence(error: Exception) -> tuple[HTTPStatus, str]:
 
 def mount(app: FastAPI) -> None:
     """Puts the admin at /admin/. Its reading session cannot write: every write is an audited edit."""
-    # The library logs what people type into its forms, passwords too; `http.request` and the audit tell what was done.
+    # The library logs what people type into its forms, passwords too; `http.request` and the audit record the edits.
     logging.getLogger("starlette_admin").setLevel(logging.CRITICAL)
     site = Site(
         engine().execution_options(postgresql_readonly=True),

@@ -1,4 +1,4 @@
-"""The base of every admin list: rights by role, valid ids, search, and one way to write."""
+"""The base of every admin list: rights by role, valid ids, search, and one function for all writes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -184,12 +184,12 @@ class View(ModelView):
         """Reads the values shown beside the rows into the request's state."""
 
     def seen(self, request: Request, row: Any) -> str:
-        """The mark of the state in which a form is opened; a refused form keeps its first mark."""
+        """The mark of the row's state when its form was opened; a refused form keeps its first mark."""
         sent: str | None = getattr(request.state, "seen", None)
         return edit_mark(self.facts(row), self.set_by_people) if sent is None else sent
 
     def facts(self, row: Any) -> Mapping[str, Any]:
-        """The row's columns, those that people edit among them."""
+        """The row's columns, including those that people edit."""
         columns: dict[str, Any] = vars(row)
         return columns
 

@@ -1,4 +1,4 @@
-"""`/api/platform-accounts/` and `/api/campaigns/{id}/move/`: accounts on ad platforms, moves between brands."""
+"""`/api/platform-accounts/`, `/api/campaigns/{id}/move/`: accounts on ad platforms, and moves to another brand."""
 
 from datetime import date, datetime
 from functools import partial
@@ -39,19 +39,21 @@ router = APIRouter(prefix="/api", tags=["platform accounts"])
 
 
 class PlatformAccount(BaseModel):
-    """An account on one ad platform. Campaigns of the brands it is bound to may be in it."""
+    """An account on one ad platform, with campaigns of the brands that it is bound to."""
 
     id: int = Field(examples=[5])
     platform: str = Field(examples=["google_ads"])
-    account_id: str | None = Field(description="The platform's id of it; null for a brand's default account")
+    account_id: str | None = Field(description="The account's id on the platform; null for a brand's default account")
     name: str
-    default_of_brand_id: int | None = Field(description="Whose campaigns are in it where no account is named")
-    brand_ids: list[int] = Field(description="The brands it is bound to, as far as the key knows them")
+    default_of_brand_id: int | None = Field(
+        description="The brand whose campaigns are in this account if they name no account"
+    )
+    brand_ids: list[int] = Field(description="The brands it is bound to; a key of one brand gets only that brand")
     created_at: datetime
 
 
 class NewPlatformAccount(Body):
-    """An account to make."""
+    """The request to create an account."""
 
     platform: Annotated[Line, Field(examples=["google_ads"])]
     account_id: Annotated[Line, Field(examples=["8123456"])]
@@ -60,20 +62,24 @@ class NewPlatformAccount(Body):
 
 
 class Binding(Body):
-    """A brand to bind an account to."""
+    """The request to bind an account to a brand."""
 
     brand_id: Id
 
 
 class NewMove(Body):
-    """Where a campaign's external id goes, and when."""
+    """The request to move a campaign's external id to another brand."""
 
     to_brand_id: Id
     from_day: Annotated[
-        Day | None, Field(description="First day that counts there; null: the first on which nothing was counted here")
+        Day | None,
+        Field(
+            description="First day whose spend counts in the new brand; null: the first without spend in the old one"
+            "First day whose spend counts in the new brand; null: the first day without spend in the old one"
+        ),
     ] = None
     copy_budgets_and_schedule: bool = False
-    dry_run: Annotated[bool, Field(description="Answer with the effect, and change nothing")] = False
+    dry_run: Annotated[bool, Field(description="Return the effect and change nothing")] = False
 
 
 class MovedCampaign(BaseModel):
@@ -81,10 +87,12 @@ class MovedCampaign(BaseModel):
 
     campaign_id: int
     from_brand_id: int
-    new_campaign_id: int = Field(description="Of a dry run: an id that nothing has")
+    new_campaign_id: int = Field(description="The new campaign's id; in a dry run, an unused id")
     to_brand_id: int
     from_day: date = Field(description="First day that counts for the new campaign, by the old brand's calendar")
-    old_ends_on: date | None = Field(description="Until when the old campaign may serve; null: it is archived")
+    old_ends_on: date | None = Field(
+        description="The last day on which the old campaign may serve; null: it is archived"
+    )
     copied_budgets: int
     stops: list[int] = Field(description="Campaigns that stop serving")
     starts: list[int] = Field(description="Campaigns that start to serve")
@@ -100,7 +108,7 @@ def _body(connection: Connection, account_id: int) -> dict[str, Any]:
 
 @router.get("/platform-accounts/", response_model=Listed[PlatformAccount], summary="List platform accounts")
 def list_accounts(caller: Reader, page: Pages) -> dict[str, Any]:
-    """Accounts by id; a key of one brand sees those that are bound to it."""
+    """Lists accounts in id order. A key of one brand lists only the accounts bound to that brand."""
     with snapshot() as connection:
         return page.of(platform_accounts.accounts(connection, **page.rows, only_brand_id=caller.brand_id))
 
@@ -113,7 +121,7 @@ def list_accounts(caller: Reader, page: Pages) -> dict[str, Any]:
     responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
 def create_account(caller: Manager, new: NewPlatformAccount) -> Response:
-    """Makes an account, bound to the brands. Takes a key of all brands."""
+    """Creates an account and binds it to the brands. Needs a key for all brands."""
     needs_all_brands(caller)
 
     def create(connection: Connection) -> dict[str, Any]:
@@ -131,7 +139,10 @@ def create_account(caller: Manager, new: NewPlatformAccount) -> Response:
     responses=GONE,
 )
 def bind_account(caller: Manager, account_id: PathId, binding: Binding) -> dict[str, Any]:
-    """Lets the brand have campaigns in the account; again changes nothing. Takes a key of all brands."""
+    """Binds the account to the brand, whose campaigns may then be in it.
+
+    Repeating it changes nothing. Needs a key for all brands.
+    """
     needs_all_brands(caller)
 
     def bind(connection: Connection) -> dict[str, Any]:

@@ -52,11 +52,13 @@ router = APIRouter(prefix="/api/brands", tags=["brands"], route_class=JsonRoute)
 
 GONE: Final = problems.responses(HTTPStatus.NOT_FOUND)
 EDITS: Final = problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED)
-UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "The caller's ETag is still true"}}
+UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {
+    304: {"description": "Unchanged: the ETag that was sent still matches"}
+}
 
 
 class Brand(BaseModel):
-    """A brand. Zone and currency are fixed by its first spend."""
+    """A brand. Its time zone and currency can no longer be edited after its first spend."""
 
     id: int = Field(examples=[3])
     name: str = Field(examples=["Hudson Shoes"])
@@ -67,21 +69,23 @@ class Brand(BaseModel):
     )
     created_at: datetime
     enforcement: "Enforcement | None" = Field(
-        description="Where its campaigns are too many to be enforced at once and some are not yet; null where all are"
+        description="Progress of enforcing a brand with very many campaigns; null if all its campaigns are enforced"
     )
 
 
 class Enforcement(BaseModel):
-    """How far a brand of very many campaigns is being enforced, part by part."""
+    """The progress of enforcing a brand with very many campaigns, part by part."""
 
-    direction: Direction = Field(description="Its effect on the campaigns so far")
-    done: int = Field(description="Campaigns enforced since the newest reason to", examples=[120_000])
+    direction: Direction = Field(
+        description="Its effect so far: campaigns were only paused (closing), only activated (opening), or both or none"
+    )
+    done: int = Field(description="Campaigns enforced so far", examples=[120_000])
     total: int | None = Field(description="Campaigns in all; null until they are counted", examples=[300_000])
-    words: str = Field(examples=["closing, 120,000 of 300,000 done"])
+    words: str = Field(examples=["pausing campaigns, 120,000 of 300,000 done"])
 
 
 class MadeBrand(Brand):
-    """A brand that was just made."""
+    """A brand that was just created."""
 
     notice: str = Field(
         "", description="Defaults used for zone or currency, which the first spend fixes; absent if none"
@@ -89,7 +93,7 @@ class MadeBrand(Brand):
 
 
 class NewBrand(Body):
-    """A brand to make."""
+    """The request to create a brand."""
 
     name: Annotated[Line, Field(examples=["Hudson Shoes"])]
     time_zone: Annotated[ZoneName, Field(description="IANA time zone", examples=["America/New_York"])] = DEFAULT_ZONE
@@ -101,11 +105,11 @@ class NewCorrection(Body):
 
     time_zone: ZoneName | None = None
     currency: Currency | None = None
-    dry_run: Annotated[bool, Field(description="Answer with the effect, and change nothing")] = False
+    dry_run: Annotated[bool, Field(description="Return the effect and change nothing")] = False
 
 
 class CorrectedDay(BaseModel):
-    """A day of the brand that is counted otherwise."""
+    """A day of the brand whose spend changes."""
 
     day: date
     before_micros: int
@@ -118,10 +122,12 @@ class CorrectedBrand(BaseModel):
     brand_id: int
     old: dict[str, str] = Field(description="`time_zone` and `currency` before", examples=[{"time_zone": "UTC"}])
     new: dict[str, str] = Field(description="`time_zone` and `currency` after; amounts are never converted")
-    days: list[CorrectedDay] = Field(description="The brand's days whose spend differs")
-    campaign_days: int = Field(description="How many days of campaigns differ")
-    moved_totals: int = Field(description="Amounts of reported totals that moved with the day they were reported for")
-    kept_until: date | None = Field(description="Last day that the ledger no longer holds; it and those before stay")
+    days: list[CorrectedDay] = Field(description="The brand's days whose spend changes")
+    campaign_days: int = Field(description="Number of days of campaigns whose spend changes")
+    moved_totals: int = Field(description="Amounts of reported totals that moved to the corrected day")
+    kept_until: date | None = Field(
+        description="Last day whose events were dropped from the ledger; its spend and that of earlier days stays"
+    )
     stops: list[int] = Field(description="Campaigns that stop serving")
     starts: list[int] = Field(description="Campaigns that start to serve")
     dry_run: bool
@@ -161,9 +167,9 @@ def list_brands(
     page: Pages,
     configured_status: ConfiguredStatus | None = None,
     time_zone: Line | None = None,
-    name_contains: Annotated[Line | None, Query(description="Part of the name, in capitals or not")] = None,
+    name_contains: Annotated[Line | None, Query(description="Part of the name; case is ignored")] = None,
 ) -> dict[str, Any]:
-    """Brands by id; a key of one brand sees that one alone."""
+    """Lists brands in id order. A key of one brand lists only that brand."""
     with snapshot() as connection:
         rows = listing.brands(
             connection,
@@ -185,7 +191,10 @@ def list_brands(
     responses=problems.responses(HTTPStatus.BAD_REQUEST),
 )
 def create_brand(caller: Manager, keyed: Keyed, new: NewBrand, dry_run: NoDryRun = False) -> Response:
-    """Makes a brand, enabled. Takes a key of all brands. `notice` names a zone or currency that was not sent."""
+    """Creates an enabled brand.
+
+    Needs a key for all brands. `notice` names the default zone or currency that was used.
+    """
     needs_all_brands(caller)
     if dry_run:
         detail = "a new brand has no campaigns, so there is nothing to preview"
@@ -223,7 +232,7 @@ def edit_brand(
 
 @router.delete("/{brand_id}/", response_model=Brand | EditPreview, summary="Archive a brand", responses=EDITS)
 def archive_brand(caller: Manager, brand_id: PathId, if_match: IfMatch = None, dry_run: DryRun = False) -> Response:
-    """Archives the brand, so that none of its campaigns serves. Nothing is deleted; archiving again changes nothing."""
+    """Archives the brand: its campaigns stop, and all data is kept. Repeating it changes nothing."""
     archived = BrandChanges(configured_status=ConfiguredStatus.ARCHIVED)
     return _edited(caller, brand_id, archived, if_match, dry_run=dry_run)
 

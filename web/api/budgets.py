@@ -55,17 +55,19 @@ class Budget(BaseModel):
 
     id: int = Field(examples=[5])
     brand_id: int = Field(examples=[3])
-    campaign_id: int | None = Field(description="Null: a budget of the brand, for all its campaigns together")
+    campaign_id: int | None = Field(description="Null: the budget limits all campaigns of the brand together")
     period: Period = Field(description="Weeks begin on Monday; windows follow the brand's calendar")
-    limit_micros: int = Field(description="Millionths of the brand's currency unit; 0 holds at once")
+    limit_micros: int = Field(description="Millionths of the brand's currency unit; 0 pauses campaigns at once")
     changed_at: datetime
-    spent_micros: int | None = Field(description="Spent in the current window; null where the brand's zone is unknown")
-    window_first_day: date | None = Field(description="First brand-local day of the window; null for a lifetime")
-    window_end_day: date | None = Field(description="The day after the window's last; null for a lifetime")
+    spent_micros: int | None = Field(
+        description="Spent in the current window; null if the brand's time zone does not exist"
+    )
+    window_first_day: date | None = Field(description="First brand-local day of the window; null for a lifetime budget")
+    window_end_day: date | None = Field(description="The day after the window's last day; null for a lifetime budget")
 
 
 class NewBudget(Body):
-    """A budget to make. Without `campaign_id` it is the brand's."""
+    """The request to create a budget, of the brand if there is no `campaign_id`."""
 
     brand_id: Id
     campaign_id: Id | None = None
@@ -74,7 +76,7 @@ class NewBudget(Body):
 
 
 class BudgetChanges(Body):
-    """A new limit; it holds for the whole current window."""
+    """The request to change a limit. The new limit applies to the whole current window."""
 
     limit_micros: LimitMicros
 
@@ -88,7 +90,7 @@ def _visible_body(connection: Connection, caller: Caller, budget_id: int) -> dic
 
 
 def _brand_of_visible(caller: Caller, budget_id: int) -> int:
-    """The brand of a budget that the caller knows: a budget never changes its brand."""
+    """The brand of a budget, which never changes. Raises InvalidValue if the caller may not see the budget."""
     with snapshot() as connection:
         return int(visible_to(caller, "budget", catalog.budget(connection, budget_id))["brand_id"])
 

@@ -1,4 +1,4 @@
-"""`/api/campaigns/`: campaigns, their statuses, and why they serve or not."""
+"""`/api/campaigns/`: campaigns, their statuses, and the reasons why they serve or do not."""
 
 from datetime import date, datetime
 from http import HTTPStatus
@@ -56,28 +56,33 @@ class Campaign(BaseModel):
     id: int = Field(examples=[17])
     brand_id: int = Field(examples=[3])
     name: str = Field(examples=["Brand search"])
-    platform: str | None = Field(description="The ad platform that knows it", examples=["google_ads"])
-    external_id: str | None = Field(description="Its id there", examples=["9935249409"])
+    platform: str | None = Field(description="The campaign's ad platform", examples=["google_ads"])
+    external_id: str | None = Field(description="The campaign's id on the platform", examples=["9935249409"])
     account: str | None = Field(
-        description="The platform's id of the account it is in; null: the brand's default account", examples=["8123456"]
+        description="The platform's id of the campaign's account; null: the brand's default account",
+        examples=["8123456"],
     )
     starts_on: date | None = Field(description="First brand-local day of its flight")
     ends_on: date | None = Field(description="Last brand-local day of its flight, included")
     configured_status: ConfiguredStatus = Field(description="The status that people set")
-    effective_status: EffectiveStatus = Field(description="`active` exactly when nothing holds it")
-    holds: list[Hold] = Field(description="Every reason why it must not serve now")
-    next_change_at: datetime | None = Field(description="When the clock alone may change its holds next")
+    effective_status: EffectiveStatus = Field(description="`active` if it has no hold")
+    holds: list[Hold] = Field(description="The current reasons why it must not serve")
+    next_change_at: datetime | None = Field(
+        description="The next time at which its holds can change without an edit or spend"
+    )
     created_at: datetime
 
 
 class NewCampaign(Body):
-    """A campaign to make."""
+    """The request to create a campaign."""
 
     brand_id: Id
     name: Annotated[Line, Field(examples=["Brand search"])]
     platform: Annotated[Line | None, Field(examples=["google_ads"])] = None
     external_id: Annotated[Line | None, Field(examples=["9935249409"])] = None
-    account: Annotated[Line | None, Field(description="Of an account that is bound to the brand")] = None
+    account: Annotated[Line | None, Field(description="The platform's id of an account that is bound to the brand")] = (
+        None
+    )
     starts_on: Day | None = None
     ends_on: Day | None = None
 
@@ -99,11 +104,11 @@ class HoldReason(BaseModel):
 
     hold: Hold
     because: str = Field(examples=[HOLD_WORDS[Hold.BRAND_DAILY_BUDGET]])
-    lifts_at: datetime | None = Field(description="When the clock alone lifts it; null where it never does")
-    spent_micros: int | None = Field(description="Of a budget: spent in its current window")
-    limit_micros: int | None = Field(description="Of a budget: its limit")
-    window_first_day: date | None = Field(description="Of a budget: the first brand-local day of its window")
-    window_end_day: date | None = Field(description="The day after its window's last")
+    lifts_at: datetime | None = Field(description="When the hold ends without an edit or spend; null if it does not")
+    spent_micros: int | None = Field(description="For a budget: the spend of its current window")
+    limit_micros: int | None = Field(description="For a budget: its limit")
+    window_first_day: date | None = Field(description="For a budget: the first brand-local day of its window")
+    window_end_day: date | None = Field(description="For a budget: the day after the window's last day")
 
 
 class Explanation(BaseModel):
@@ -112,28 +117,31 @@ class Explanation(BaseModel):
     campaign_id: int
     name: str
     brand_id: int
-    at: datetime = Field(description="The moment of the explanation")
-    effective_status: EffectiveStatus = Field(description="The status by the rules at that moment")
+    at: datetime = Field(description="The time for which the explanation was computed")
+    effective_status: EffectiveStatus = Field(description="The status that the rules give at that time")
     stored_status: EffectiveStatus = Field(
-        description="The status that enforcement last stored; follows within a minute, or as `enforcement` says"
+        description="The status that enforcement last stored; it follows `effective_status` within a minute, or "
+        "after the pass in `enforcement`"
     )
-    serves_at: datetime | None = Field(description="When it can serve next if only the clock moves; null: not by that")
+    serves_at: datetime | None = Field(description="When it serves again without an edit or spend; null: it does not")
     holds: list[HoldReason]
-    enforcement: Enforcement | None = Field(description="How far its brand is, where some campaigns are not yet done")
+    enforcement: Enforcement | None = Field(
+        description="Progress of enforcing its brand, if not all its campaigns are enforced yet"
+    )
 
 
 def campaign_body(connection: Connection, campaign_id: int) -> dict[str, Any]:
-    """The campaign as the API answers it. Raises InvalidValue when there is no such campaign."""
+    """The campaign as JSON. Raises InvalidValue if it does not exist."""
     return Campaign(**listing.campaign(connection, campaign_id)).model_dump(mode="json")
 
 
 def visible_campaign(connection: Connection, caller: Caller, campaign_id: int) -> dict[str, Any]:
-    """The campaign as it is answered. Raises InvalidValue where the caller knows none by this id."""
+    """The campaign as JSON. Raises InvalidValue if it does not exist or the caller may not see it."""
     return visible_to(caller, "campaign", campaign_body(connection, campaign_id))
 
 
 def brand_of_visible(caller: Caller, campaign_id: int) -> int:
-    """The brand of a campaign that the caller knows: a campaign never changes its brand."""
+    """The brand of a campaign, which never changes. Raises InvalidValue if the caller may not see the campaign."""
     with snapshot() as connection:
         return int(visible_campaign(connection, caller, campaign_id)["brand_id"])
 
@@ -145,12 +153,12 @@ def list_campaigns(
     brand_id: QueryId = None,
     configured_status: ConfiguredStatus | None = None,
     effective_status: EffectiveStatus | None = None,
-    hold: Annotated[Hold | None, Query(description="Campaigns that this holds, whatever else does")] = None,
+    hold: Annotated[Hold | None, Query(description="Only campaigns with this hold")] = None,
     platform: Line | None = None,
     external_id: Line | None = None,
-    name_contains: Annotated[Line | None, Query(description="Part of the name, in capitals or not")] = None,
+    name_contains: Annotated[Line | None, Query(description="Part of the name; case is ignored")] = None,
 ) -> dict[str, Any]:
-    """Campaigns by id, as they are now."""
+    """Lists campaigns in id order."""
     with snapshot() as connection:
         rows = listing.campaigns(
             connection,
@@ -213,7 +221,7 @@ def edit_campaign(
 def archive_campaign(
     caller: Manager, campaign_id: PathId, if_match: IfMatch = None, dry_run: DryRun = False
 ) -> Response:
-    """Archives the campaign, so that it never serves. Nothing is deleted; archiving again changes nothing."""
+    """Archives the campaign: it stops, and all data is kept. Repeating it changes nothing."""
     archived = CampaignChanges(configured_status=ConfiguredStatus.ARCHIVED)
     return _edited(caller, campaign_id, archived, if_match, dry_run=dry_run)
 

@@ -1,4 +1,4 @@
-"""`/docs`: the API, to be read and tried out."""
+"""`/docs`: the API's documentation, with forms to try requests."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
@@ -10,5 +10,5 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 @router.get("/docs")
 def docs(request: Request) -> Response:
-    """Swagger UI over /openapi.json."""
+    """A page that shows /openapi.json in Swagger UI."""
     return templates.TemplateResponse(request, "docs.html")

@@ -1,4 +1,4 @@
-"""`/api/campaigns/{id}/holds/{hold}/`: holds that are set and lifted on one campaign."""
+"""`/api/campaigns/{id}/holds/{hold}/`: sets and lifts a hold of one campaign."""
 
 from collections.abc import Callable
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`/api/rejected-events/`: bad input that waits, and its replay."""
+"""`/api/rejected-events/`: rejected inputs that wait for a replay, and the replay."""
 
 import json
 from datetime import datetime
@@ -21,23 +21,27 @@ router = APIRouter(prefix="/api/rejected-events", tags=["rejected events"])
 
 
 class RejectedEvent(BaseModel):
-    """One input that was refused, whole."""
+    """A rejected input, with its whole content."""
 
     id: int = Field(examples=[12])
     received_at: datetime
-    kind: str = Field(description="`spend_event`, `reported_total` or, whole, `message`", examples=["spend_event"])
+    kind: str = Field(
+        description="`spend_event`, `reported_total` or, for a whole message, `message`", examples=["spend_event"]
+    )
     source: str
     reason: str = Field(examples=["unknown_campaign"])
     detail: str = Field(description="One line for people")
     payload: Any = Field(description="The input as it was sent")
-    times: int = Field(description="How often it came")
+    times: int = Field(description="How many times it was received")
 
 
 class Replayed(BaseModel):
     """The outcome of a replay."""
 
     id: int
-    taken: bool = Field(description="False: it was refused again, and waits on with the reason of now")
+    taken: bool = Field(
+        description="Whether it was counted; false: it was rejected again and is kept with the new reason"
+    )
 
 
 @router.get("/", response_model=Listed[RejectedEvent], summary="List rejected events")
@@ -60,7 +64,7 @@ def list_rejected_events(
     responses=problems.responses(HTTPStatus.NOT_FOUND),
 )
 def replay_rejected_event(caller: Manager, rejected_id: PathId) -> dict[str, Any]:
-    """Reads a rejected input again, after its cause was fixed; it counts once. Needs a key for all brands."""
+    """Processes a rejected input again after its cause was fixed. It is counted once. Needs a key for all brands."""
     needs_all_brands(caller)
     with snapshot() as connection:
         waiting = rejected.waiting(connection, ids=[rejected_id])

@@ -1,4 +1,4 @@
-"""`/api/reports/monthly/`: a brand's month as it was known when its report was made."""
+"""`/api/reports/monthly/`: a brand's monthly reports, as they were stored."""
 
 import re
 from datetime import date, datetime
@@ -66,7 +66,7 @@ Cursor = Annotated[
 
 
 class Format(StrEnum):
-    """How a report is written."""
+    """The format of a report."""
 
     JSON = "json"
     CSV = "csv"
@@ -97,11 +97,11 @@ class Report(BaseModel):
     month: str = Field(examples=["2026-10"])
     version: int = Field(description="0 for a running month, which is not stored")
     generated_at: datetime
-    content: dict[str, Any] = Field(description="All figures: micros, seconds, brand-local days")
+    content: dict[str, Any] = Field(description="The figures: amounts in micros, times in seconds, brand-local days")
 
 
 class WantedReport(Body):
-    """Which month of which brand."""
+    """The request to generate the report of a brand's month."""
 
     brand_id: Id
     month: Month
@@ -119,11 +119,11 @@ class WantedReport(Body):
 def read_report(
     caller: Reader,
     brand_id: QueryId = None,
-    month: Annotated[Month | None, Query(description="The month whose report is wanted; without it, a list")] = None,
-    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="The latest by default")] = None,
+    month: Annotated[Month | None, Query(description="The month of the report; without it, a list of reports")] = None,
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Default: the latest version")] = None,
     format: Format = Format.JSON,  # noqa: A002 - the query's own word
-    limit: Annotated[int, Query(ge=1, le=500, description="Of the list: at most this many items")] = 100,
-    after: Annotated[Cursor | None, Query(description="Of the list: `next_after` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="For the list: at most this many items")] = 100,
+    after: Annotated[Cursor | None, Query(description="For the list: `next_after` of the previous page")] = None,
 ) -> Response:
     """With `month`: the report of `brand_id` as JSON or CSV; the running month so far is version 0 and not stored.
 
@@ -132,7 +132,7 @@ def read_report(
     if month is None:
         return _listed(caller, brand_id, after, limit)
     if brand_id is None:
-        raise InvalidValue("brand_id", "say whose month it is")
+        raise InvalidValue("brand_id", "name the brand")
     with snapshot() as connection:
         visible_to(caller, "brand", listing.brand(connection, brand_id))
         report = reports.stored(connection, brand_id, _first_day(month), clock.now(), version)
@@ -167,7 +167,10 @@ def _listed(caller: Caller, brand_id: int | None, after: str | None, limit: int)
     responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
 def make_report(caller: Manager, wanted: WantedReport) -> Response:
-    """Stores the month's report where it says something new and returns the latest; a running month is not stored."""
+    """Stores the month's report if its content has changed, and returns the latest version.
+
+    Does not store a running month.
+    """
     with snapshot() as connection:
         visible_to(caller, "brand", listing.brand(connection, wanted.brand_id))
     return JSONResponse(_body(on_demand(wanted.brand_id, _first_day(wanted.month))))

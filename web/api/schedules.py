@@ -39,7 +39,7 @@ class OpenDaypart(Body):
 
 
 class NewSchedule(Body):
-    """The dayparts to set in place of the current ones; an empty list is always open."""
+    """The dayparts that replace the current ones; an empty list means always open."""
 
     dayparts: Annotated[list[OpenDaypart], Field(max_length=MAX_DAYPARTS)]
 

@@ -1,4 +1,4 @@
-"""`POST /api/spend/` and `/api/reported-totals/`: spend comes in over HTTP, to be counted once."""
+"""`POST /api/spend/` and `/api/reported-totals/`: takes spend over HTTP and counts it once."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ def _bare(name: str, given: object) -> object:
 
 
 class SpendBatch(Body):
-    """1 to 5,000 spend events, judged one by one. A bare list of events is taken too."""
+    """1 to 5,000 spend events, each accepted or rejected by itself. A bare list of events is accepted too."""
 
     events: Annotated[
         list[Any],
@@ -78,7 +78,7 @@ class SpendBatch(Body):
 
 
 class TotalsBatch(Body):
-    """1 to 5,000 reported totals, judged one by one. A bare list of totals is taken too."""
+    """1 to 5,000 reported totals, each accepted or rejected by itself. A bare list of totals is accepted too."""
 
     totals: Annotated[
         list[Any],
@@ -101,8 +101,8 @@ class TotalsBatch(Body):
 class RejectedInput(BaseModel):
     """An input that was not counted. It is stored, and can be replayed after its cause is fixed."""
 
-    index: int = Field(description="Its place in the batch, from 0")
-    event_id: str | None = Field(description="As it was sent, where it was a text")
+    index: int = Field(description="Index in the batch, from 0")
+    event_id: str | None = Field(description="The event id that was sent, if it was a text")
     reason: Reason
     detail: str = Field(description="One line for people", examples=["there is no campaign 17"])
 
@@ -110,7 +110,7 @@ class RejectedInput(BaseModel):
 class Taken(BaseModel):
     """The outcome of a batch that is counted in the background."""
 
-    accepted: int = Field(description="Enqueued; each is counted once within moments")
+    accepted: int = Field(description="Number of enqueued inputs; each is counted once, usually within a second")
     rejected: int = Field(description="Kept with their reasons, and not counted")
     rejections: list[RejectedInput]
 
@@ -128,8 +128,10 @@ class Toggle(BaseModel):
 class CountedNow(BaseModel):
     """The outcome of a batch that was counted and enforced before the answer."""
 
-    accepted: int = Field(description="Counted anew")
-    duplicates: int = Field(description="Counted before (totals: not newer than the known one); nothing changed")
+    accepted: int = Field(description="Number of new inputs, which were counted")
+    duplicates: int = Field(
+        description="Number of inputs counted before (totals: not newer than the known one); they change nothing"
+    )
     rejected: int = Field(description="Kept with their reasons, and not counted")
     rejections: list[RejectedInput]
     toggles: list[Toggle]

@@ -71,14 +71,14 @@ class TotalSpend(BaseModel):
 
 
 class Spend(BaseModel):
-    """Spend of a brand or of one of its campaigns. Days and campaigns of which nothing is known are left out."""
+    """Spend of a brand or of one of its campaigns. Days and campaigns without spend are left out."""
 
     brand_id: int
     campaign_id: int | None
     currency: str = Field(examples=["USD"])
     first_day: date = Field(description="Brand-local, included")
     last_day: date = Field(description="Brand-local, included")
-    spent_micros: int = Field(description="Of all these days, whatever page this is")
+    spent_micros: int = Field(description="The spend of all these days, on every page")
     items: list[DaySpend] | list[MonthSpend] | list[CampaignSpend] | list[TotalSpend]
     next_after: int | None = Field(description="`after` of the next page, by campaign; null on the last one")
 
@@ -93,7 +93,7 @@ def read_spend(
     last_day: LastDay = None,
     by: By = By.DAY,
 ) -> dict[str, Any]:
-    """Micros of up to 400 days, of the brand or campaign that is named. Pages by campaign alone."""
+    """Reads the spend of a brand or campaign on up to 400 days. Only `by=campaign` has several pages."""
     with snapshot() as connection:
         brand = _brand(connection, caller, brand_id, campaign_id)
         days = _days(first_day, last_day, local_day(clock.now(), time_zone(brand["time_zone"])))
@@ -115,14 +115,17 @@ def read_spend(
 
 
 def _brand(connection: Connection, caller: Caller, brand_id: int | None, campaign_id: int | None) -> dict[str, Any]:
-    """The brand that is named, or whose campaign is. Raises InvalidValue where neither is, or both do not fit."""
+    """The named brand, or the named campaign's.
+
+    Raises InvalidValue if neither is named, or the campaign is another brand's.
+    """
     if campaign_id is not None:
         owner = int(visible_campaign(connection, caller, campaign_id)["brand_id"])
         if brand_id not in {None, owner}:
             raise InvalidValue("campaign_id", f"campaign {campaign_id} is not brand {brand_id}'s")
         return listing.brand(connection, owner)
     if brand_id is None:
-        raise InvalidValue("brand_id", "say whose spend: brand_id or campaign_id")
+        raise InvalidValue("brand_id", "name the brand or the campaign: brand_id or campaign_id")
     return visible_to(caller, "brand", listing.brand(connection, brand_id))
 
 

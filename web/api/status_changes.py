@@ -1,4 +1,4 @@
-"""`/api/status-changes/`: every toggle of every campaign, in the order of the commits."""
+"""`/api/status-changes/`: every toggle of every campaign, in commit order."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -17,7 +17,7 @@ from web.api.request.keys import Reader
 from web.api.request.paging import FollowedPages, Listed, Paging
 from web.problems import Problem
 
-START_OVER = "start over from `after=0`, or from the statuses that /api/campaigns/ has now"
+START_OVER = "start again from `after=0`, or from the current statuses in /api/campaigns/"
 
 router = APIRouter(prefix="/api/status-changes", tags=["status changes"])
 
@@ -33,9 +33,9 @@ class StatusChange(BaseModel):
     to_status: EffectiveStatus
     holds_before: list[str]
     holds_after: Annotated[list[str], Field(examples=[["brand_daily_budget"]])]
-    cause: str = Field(description=f"What made enforcement look: {', '.join(Cause)}", examples=["spend"])
+    cause: str = Field(description=f"What triggered enforcement: {', '.join(Cause)}", examples=["spend"])
     details: dict[str, Any] = Field(
-        description="The brand-local day, and spent and limit in micros of each budget that holds or held",
+        description="The brand-local day, and the spend and limit in micros of each budget that holds or held",
         examples=[
             {
                 "day": "2026-11-22",
@@ -49,14 +49,14 @@ class StatusChanges(Listed[StatusChange]):
     """One page of status changes."""
 
     epoch: str = Field(
-        description="Keep it beside the last id, and send it with `after`: another one means that ids start anew",
+        description="Store it with the last id and send both: if it differs, ids have started again",
         examples=["9c1f0a7be2d45638"],
     )
 
 
 Epoch = Annotated[
     str | None,
-    Query(max_length=64, description="The epoch of the page that `after` is from: 410 where it is over"),
+    Query(max_length=64, description="The epoch of the page that has the id `after`: 410 if it has ended"),
 ]
 
 
@@ -69,15 +69,16 @@ Epoch = Annotated[
 def list_status_changes(
     caller: Reader, page: FollowedPages, epoch: Epoch = None, brand_id: QueryId = None, campaign_id: QueryId = None
 ) -> dict[str, Any]:
-    """Oldest first. To follow, ask again with `after` the last id you saw and the page's `epoch`.
+    """Lists status changes, oldest first.
 
-    Ids are in commit order, so nothing is missed. After a restored backup ids are given anew: the epoch is another one
-    then, and the answer is a 410, as it is where `after` is an id that was never given.
+    To follow them, repeat the request with the last id as `after` and the page's `epoch`. Ids are in commit order, so
+    no change is missed. After a restored backup ids start again and the epoch differs: the answer is then
+    410, and also if `after` was never assigned.
     """
     with snapshot() as connection:
         current = feed.epoch(connection)
         if epoch not in {None, current}:
-            raise Problem(HTTPStatus.GONE, f"epoch: is over, the ids after it are others; {START_OVER}", field="epoch")
+            raise Problem(HTTPStatus.GONE, f"epoch: has ended, and ids have started again; {START_OVER}", field="epoch")
         _check_given(page, feed.last_id(connection))
         rows = listing.status_changes(
             connection, **page.rows, only_brand_id=caller.brand_id, brand_id=brand_id, campaign_id=campaign_id

@@ -119,7 +119,7 @@ def _common(
 def _figures(
     connection: Connection, brand_id: int, at: datetime, *, with_campaigns: bool = True
 ) -> BrandFigures | None:
-    """The brand's figures, with its held campaigns if asked; None if it or its time zone does not exist."""
+    """The brand's figures, with its held campaigns if `with_campaigns`; None if it or its time zone does not exist."""
     if not 0 < brand_id <= MAX_ID:
         return None
     rows = dashboard.brands(connection, at, archived=True, brand_id=brand_id)

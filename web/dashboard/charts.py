@@ -1,4 +1,4 @@
-"""The figures behind the plots, as the script draws them: running sums in micros; None where nothing is known yet."""
+"""The figures of the plots for the script that draws them: running sums in micros, None for hours and days to come."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -20,7 +20,7 @@ def day_chart(
     at: datetime,
     zone: ZoneInfo,
 ) -> dict[str, Any]:
-    """Today's spend by hour, beside an even pace and the same weekday of earlier weeks.
+    """Today's spend by hour, with an even pace and the spend of the same weekday in earlier weeks.
 
     `hours` are rolled up every few minutes; today's counter adds the spend since then to the last hour.
     """
@@ -52,7 +52,7 @@ def _over(days: Sequence[Sequence[int]], fold: Any) -> list[int] | None:
 def month_chart(
     days: Mapping[date, int], first_day: date, end_day: date, month: Pace, at: datetime, zone: ZoneInfo
 ) -> dict[str, Any]:
-    """Month to date beside the limit, the even line, and where the spend is heading."""
+    """The month's spend to date, with the limit, an even pace, and the projected spend."""
     today = at.astimezone(zone).date()
     calendar = list(_days(first_day, end_day))
     passed = [day for day in calendar if day <= today]

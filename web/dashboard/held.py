@@ -29,8 +29,8 @@ Groups = Mapping[Holds, Sequence[Row]]
 class HeldGroup:
     """Campaigns of one brand that share all their reasons.
 
-    `serves_at` is when the first of them serves again if only the clock moves (None: it never does); where
-    `at_the_earliest`, no sooner than then, for campaigns of too many kinds.
+    `serves_at`: when the first of them serves again without an edit or spend; None: it does not. `at_the_earliest`:
+    `serves_at` is only a lower bound, because the group was too large to compute each campaign.
     """
 
     reasons: str

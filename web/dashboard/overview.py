@@ -29,7 +29,7 @@ PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 @router.get("/favicon.ico")
 def icon() -> Response:
-    """The icon for clients that request it without reading a page."""
+    """The icon for clients that request /favicon.ico without reading a page."""
     return FileResponse(STATIC / "icon.svg", headers={"Cache-Control": "public, max-age=86400"})
 
 

@@ -53,7 +53,7 @@ class DayPlot:
 
 
 class Row(NamedTuple):
-    """A campaign's stacked bar; of `campaigns` together, their mean, where they are several."""
+    """The stacked bar of a campaign, or the mean of several (`campaigns`)."""
 
     name: str
     campaigns: int
@@ -63,7 +63,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeldPlot:
-    """Seconds held by campaign and reason; `reasons` have their colours, the last may be all others together."""
+    """Seconds held by campaign and reason.
+
+    `reasons`: (colour, words) pairs; the last may stand for all other reasons.
+    """
 
     ticks: tuple[Tick, ...]
     rows: tuple[Row, ...]
@@ -130,7 +133,7 @@ def month_to_date(content: Mapping[str, Any], last_day: date) -> DayPlot:
 
 
 def scale(amounts: Iterable[int], unit: int = 1) -> tuple[int, int, int]:
-    """The lowest tick, the highest tick and the step (whole units) of an axis that covers 0 and all amounts."""
+    """The lowest and highest tick and the step of an axis that covers 0 and all amounts, in multiples of `unit`."""
     amounts = list(amounts)
     low, high = min(0, *amounts, 0), max(unit, *amounts, unit)
     step = _round_step(-(-(high - low) // (TICKS * unit))) * unit
@@ -164,7 +167,7 @@ def _steps(heights: Sequence[int | None], width: float) -> str:
 
 
 def held_by_campaign(content: Mapping[str, Any]) -> HeldPlot:
-    """The time that the largest campaigns by spend were held, by reason; the others' together, as their mean."""
+    """The time that campaigns were held, by reason: the largest by spend each, and the mean of the others."""
     coloured = _coloured(content["held_seconds"])
     groups = [(row["name"], 1, row["held_seconds"]) for row in largest(content)]
     others = others_held(content)
@@ -187,7 +190,7 @@ def held_by_campaign(content: Mapping[str, Any]) -> HeldPlot:
 
 
 def largest(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The campaigns that a report shows one by one: those that spent most."""
+    """The CAMPAIGNS_SHOWN campaigns with the most spend, which a report lists one by one."""
     return sorted(content["campaigns"], key=lambda row: (-row["spent_micros"], row["campaign_id"]))[:CAMPAIGNS_SHOWN]
 
 
@@ -202,7 +205,7 @@ def others_held(content: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _coloured(held: Mapping[str, int]) -> dict[str, int]:
-    """A colour for each hold, the longest first; the last colour is for all that are left."""
+    """A colour number for each hold, the longest first; all holds after the last colour share it."""
     by_length = sorted(held, key=lambda hold: -held[hold])
     return {hold: min(place, COLOURS) for place, hold in enumerate(by_length, start=1)}
 

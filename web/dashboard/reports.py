@@ -47,13 +47,13 @@ Version = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 
 
 def short_money(micros: int, currency: str) -> str:
-    """A round amount as an axis shows it: €500, €12.5K."""
+    """A rounded amount for an axis, such as €500 or €12.5K."""
     units = Decimal(micros) / MICROS_PER_UNIT
     return str(format_compact_currency(units, currency, locale=LOCALE, fraction_digits=2))
 
 
 def delay_words(seconds: int | None) -> str:
-    """A delay as long as it needs to be: 40 s, 12 min, 3 h 20 min, 2 d 4 h; a dash for none."""
+    """A delay in its largest units, such as 40 s, 12 min, 3 h 20 min or 2 d 4 h; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 120:
@@ -65,7 +65,7 @@ def delay_words(seconds: int | None) -> str:
 
 
 def ran_out_words(content: Mapping[str, Any], limit: Mapping[str, Any]) -> str:
-    """When the window's budget ran out: 17:45 to 18:10; from 20:30. Days are named where the window has several."""
+    """The times when the window's budget was used up, such as `17:45 to 18:10; from 20:30`; with days unless daily."""
     form = "%H:%M" if limit["period"] == Period.DAILY else "%a %d %H:%M"
     times = times_exhausted(content, limit)
     spans = [
@@ -76,7 +76,7 @@ def ran_out_words(content: Mapping[str, Any], limit: Mapping[str, Any]) -> str:
 
 
 def instant(moment: str | None) -> datetime | None:
-    """Parses an ISO 8601 instant of a report; None stays None."""
+    """Parses an ISO 8601 instant of a report; returns None for None."""
     return None if moment is None else datetime.fromisoformat(moment)
 
 
@@ -95,7 +95,7 @@ templates.env.filters |= FILTERS
 
 @router.get("/brands/{brand_id}/reports/")
 def reports_page(request: Request, person: Viewer, brand_id: int) -> Response:
-    """The months with a report, and the running month."""
+    """The page that lists a brand's months with a report, and the running month."""
     try:
         with view() as connection:
             brand = catalog.brand(connection, brand_id)
@@ -129,7 +129,7 @@ def report_json(request: Request, _person: Viewer, brand_id: int, month: str, ve
 
 @router.get("/brands/{brand_id}/reports/{month}")
 def report_page(request: Request, person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
-    """One month as a page that prints."""
+    """The page of one month's report, which can be printed."""
     try:
         stored, latest = _report(brand_id, month, version)
     except InvalidValue as refused:
@@ -185,7 +185,7 @@ def _context(stored: Mapping[str, Any], latest: int) -> dict[str, Any]:
 
 
 def _days(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The days with spend or an exhausted budget, each with its count when the month was closed."""
+    """The days with spend or an exhausted budget, each with the change since the month's first stored report."""
     limits = plots.brand_limits(content, Period.DAILY)
     changed = (content["closed"] or {}).get("restated_by_day", {})
     days = sorted({*content["by_day"], *content["days_exhausted"], *changed})
@@ -208,7 +208,7 @@ def _days(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _others(content: Mapping[str, Any], shown: set[int]) -> dict[str, Any] | None:
-    """All other campaigns together."""
+    """The sums of all campaigns that are not in `shown`; None if there are none."""
     others = [row for row in content["campaigns"] if row["campaign_id"] not in shown]
     if not others:
         return None

@@ -1,4 +1,4 @@
-"""Timelines of campaigns: when each served and was held, as bars on an axis of whole local days, and in words."""
+"""Timelines of campaigns: the stretches in which each served or was held, as bars over whole local days and as text."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def _bars(parts: Sequence[Stretch], starts_at: datetime, ends_at: datetime) -> l
 def _words(parts: Sequence[Stretch]) -> str:
     """The text of a timeline for screen readers: time served, time held, and by which holds."""
     if not parts:
-        return "nothing known"
+        return "no history"
     times = times_of(parts)
     held = seconds_of(Span(parts[0].starts_at, parts[-1].ends_at)) - times.served_seconds
     reasons = ", ".join(f"{hold_in_words(hold)} {hours(seconds)}" for hold, seconds in times.held_seconds.items())
@@ -77,7 +77,7 @@ def timeline_span(zone: ZoneInfo, at: datetime, days: int) -> tuple[datetime, da
 
 
 def ticks(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> list[tuple[float, str]]:
-    """Where the axis is marked, in percent of its width: every six hours of the wall clock, or the start of days."""
+    """The ticks of the axis, as (percent of its width, label): every six hours of local time, or the starts of days."""
     whole, hour = ends_at - starts_at, timedelta(hours=1)
     days = max(1, round(whole / timedelta(days=1)))
     each = max(1, days // 7)

@@ -33,7 +33,7 @@ RETRY_LATER: Final = {"Retry-After": "5"}
 
 
 class BodyRefused(Exception):
-    """The body is refused; `answer` is the response."""
+    """Raised to refuse a body; `answer` is the response."""
 
     def __init__(self, answer: Response) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ RETRY_LATER: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class Bounds(NamedTuple):
-    """How many may be in progress, in all and per client address."""
+    """The largest numbers of requests in progress, in all and per client address."""
 
     in_all: int
     per_address: int

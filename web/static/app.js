@@ -15,7 +15,7 @@ const isLive = isRefreshed || document.querySelector("[data-feed]") !== null;
 const opened = { at: performance.now(), serverAt: Date.parse(document.body.dataset.now) };
 let waiting = null;
 let tag = document.body.dataset.tag;
-let heardAt = performance.now(); // when the shown figures were requested, or the stream last sent a heartbeat
+let receivedAt = performance.now(); // when the shown figures were requested, or the stream last sent a heartbeat
 let shownAt = performance.now(); // when the page last became visible; a hidden page is not refreshed
 let isCut = false;
 
@@ -28,8 +28,8 @@ function refreshSoon() {
   waiting ??= setTimeout(refresh, AFTER_CHANGE_MILLISECONDS);
 }
 
-function heard(at = performance.now()) {
-  heardAt = at;
+function received(at = performance.now()) {
+  receivedAt = at;
   isCut = false;
   sayAge();
 }
@@ -42,9 +42,9 @@ function cut() {
 // Shows that the figures are old: no response, a slow response or an error.
 function sayAge() {
   const now = performance.now();
-  const isOld = now - heardAt > OLD_AFTER_MILLISECONDS && now - shownAt > OLD_AFTER_MILLISECONDS / 3;
+  const isOld = now - receivedAt > OLD_AFTER_MILLISECONDS && now - shownAt > OLD_AFTER_MILLISECONDS / 3;
   notice.hidden = !isLive || document.hidden || !(isCut || isOld);
-  const words = `The server does not answer. What is shown is ${inWords(10 * Math.ceil((now - heardAt) / 10_000))} old; it goes on by itself.`;
+  const words = `The server does not answer. This page is ${inWords(10 * Math.ceil((now - receivedAt) / 10_000))} old; it updates when the server answers again.`;
   if (!notice.hidden && notice.textContent !== words) notice.textContent = words;
 }
 
@@ -74,19 +74,19 @@ function sayNewest() {
 function listen(feed) {
   const source = new EventSource(feed.dataset.feed);
   source.addEventListener("change", (event) => {
-    if (!isRefreshed) heard();
+    if (!isRefreshed) received();
     if (feed.querySelector(`[data-change="${event.lastEventId}"]`)) return;
     feed.insertAdjacentHTML("afterbegin", event.data);
     while (feed.children.length > FEED_LENGTH) feed.lastElementChild.remove();
     refreshSoon();
   });
-  source.addEventListener("beat", () => { if (!isRefreshed) heard(); });
-  source.addEventListener("open", () => { if (!isRefreshed) heard(); });
+  source.addEventListener("beat", () => { if (!isRefreshed) received(); });
+  source.addEventListener("open", () => { if (!isRefreshed) received(); });
   source.addEventListener("error", cut);
   addEventListener("pagehide", () => source.close());
 }
 
-// Marks of an axis of money, whose steps are never finer than the currency's smallest coin: all with as many decimals.
+// Ticks of an axis of money: steps of at least the currency's smallest coin, and all labels with equally many decimals.
 function moneyAxis(currency) {
   const coin = new Intl.NumberFormat("en-US", { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
   const incrs = [];
@@ -117,8 +117,8 @@ function plotted(chart) {
   return chart.kind === "day" ? dayPlotted(chart) : monthPlotted(chart);
 }
 
-// Sums stand at the end of their hour, and today's last one at this moment, a place of its own among the hours, over
-// which the lines of the days before run on.
+// Each sum is drawn at the end of its hour; today's last one at the current time, an extra point on the axis. The lines
+// of earlier days pass over that point without a gap.
 function dayPlotted(chart) {
   const ends = Array.from({ length: 25 }, (_, hour) => hour);
   const x = [...new Set([...ends, chart.now])].sort((one, other) => one - other);
@@ -220,6 +220,6 @@ document.body.addEventListener("htmx:beforeSwap", ({ detail }) => { if (detail.x
 document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
   if (!detail.successful) return;
   tag = detail.xhr.getResponseHeader("ETag") ?? tag;
-  heard(detail.xhr.sentAt);
+  received(detail.xhr.sentAt);
 });
 for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) document.body.addEventListener(failure, cut);

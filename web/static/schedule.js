@@ -15,7 +15,7 @@
   const save = form.querySelector("[type=submit]");
   const cells = []; // [day][hour]
 
-  // A week is null (no dayparts: always open), or for each day its open stretches, sorted and apart, in minutes.
+  // A week is null (no dayparts: always open), or for each day its open stretches in minutes, sorted and without overlap.
   let week = null;
   let focus = { day: 0, hour: 9 };
   let anchor = { ...focus };
@@ -224,7 +224,7 @@
   }
 
   function toggleChosen() {
-    let opens = week === null; // the first hours drawn are those in which it serves
+    let opens = week === null; // on an always open week, the first drawn hours become its open hours
     for (let day = Math.min(anchor.day, focus.day); day <= Math.max(anchor.day, focus.day); day += 1) {
       for (let hour = Math.min(anchor.hour, focus.hour); hour <= Math.max(anchor.hour, focus.hour); hour += 1) {
         opens ||= openMinutes(day, hour) < HOUR;
@@ -269,7 +269,7 @@
     if (answer.error) return;
     week = answer.parts.length === 0 ? null : DAYS.map((_, day) =>
       joined(answer.parts.filter(([weekday]) => weekday === day + 1).map(([, starts, ends]) => [starts, ends])));
-    if (!hasTyped && !refusal) text.value = written(week); // Mon-Fri, where the server names each day
+    if (!hasTyped && !refusal) text.value = written(week); // short form such as Mon-Fri; the server names each day
     paintGrid();
     showDays(answer.days, `${answer.total} in all, ${answer.time_zone}`);
   }

@@ -58,7 +58,7 @@ class Problem(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A file's version when last seen, since when it has it, the version last imported, and the present problem.
+    """A file of the spend folder: its version and since when it has it, the version last imported, and its problem.
 
     The last two are None if there is none.
     """

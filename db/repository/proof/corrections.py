@@ -70,7 +70,7 @@ def key_of(check: str, finding: Mapping[str, Any]) -> str:
 
 
 def known(check: str, finding: Mapping[str, Any], brand_id: int | None) -> Correction:
-    """The acknowledgement of a finding."""
+    """A correction that acknowledges a finding."""
     return Correction(brand_id, KNOWN, {"check": check, "finding": dict(finding)})
 
 

@@ -203,7 +203,7 @@ def budgets(
 
 
 def _with_spend(connection: Connection, rows: Collection[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
-    """Adds window and spend to each budget; None for budgets of brands whose time zone does not exist."""
+    """Adds window and spend to each budget; both are None if the brand's time zone does not exist."""
     zones = connection.scalars(ZONES_OF_BRANDS, {"brand_ids": [row["brand_id"] for row in rows]})
     parameters = {"ids": [row["id"] for row in rows], **current_windows(zones, at)}
     spent = {row.pop("id"): row for row in plain(connection.execute(SPENT_OF_BUDGETS, parameters))}

@@ -1,4 +1,4 @@
-"""A browser in this process, signed in or not, on the test's own database."""
+"""A browser for the admin, signed in or not, on the test's own database."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,32 +19,32 @@ CSRF_COOKIE = "starlette_admin_csrftoken"
 
 
 class Browser:
-    """What a person does with the admin: opens pages, sends forms, uses actions."""
+    """A person's use of the admin: opens pages, sends forms, runs actions."""
 
     def __init__(self, client: TestClient) -> None:
         self.client = client
 
     def get(self, path: str, **query: object) -> httpx.Response:
-        """A page; redirects are followed to their end."""
+        """Opens a page and follows all redirects."""
         return self.client.get(_address(path, query))
 
     def post(self, path: str, data: dict[str, Any] | None = None, **query: object) -> httpx.Response:
-        """A form opened and sent with what it carries unseen; the answer itself, be it a redirect.
+        """Opens a form and sends it with its hidden fields; returns the response without following a redirect.
 
-        Where the page asks first whether to do what it would do, the person agrees.
+        Confirms if the page asks.
         """
         answer = self.ask(path, data, **query)
         asked = re.search(r'name="agreed" value="(\w+)"', answer.text)
         return answer if asked is None else self.ask(path, {**(data or {}), "agreed": asked[1]}, **query)
 
     def ask(self, path: str, data: dict[str, Any] | None = None, **query: object) -> httpx.Response:
-        """The same up to the first answer, which may ask."""
+        """Opens a form and sends it once; the response may ask for a confirmation."""
         carried = self.carried(path, **query) if path.endswith(("/edit", "/schedule")) else {}
         fields = {"csrftoken": self.token(), **carried, **(data or {})}
         return self.client.post(_address(path, query), data=fields, follow_redirects=False)
 
     def carried(self, path: str, **query: object) -> dict[str, str]:
-        """The mark in a form of what it was opened on; nothing where the page has none."""
+        """The mark in a form's hidden field; empty if the page has none."""
         found = re.search(r'name="seen" value="(\w*)"', self.get(path, **query).text)
         return {"seen": found[1]} if found else {}
 
@@ -54,12 +54,12 @@ class Browser:
         return self._agreed(f"/admin/_api/{key}/action?{query}", form)
 
     def act_on_one(self, key: str, name: str, number: int) -> httpx.Response:
-        """A row's own action, the same way."""
+        """Runs an action of one row, and confirms if it asks."""
         query = urlencode({"name": name, "pk": number})
         return self._agreed(f"/admin/_api/{key}/row-action?{query}", {})
 
     def preview(self, key: str, name: str, *ids: int, **form: str) -> dict[str, Any]:
-        """What the question before a bulk action says."""
+        """The text of the question before a bulk action."""
         query = urlencode([("name", name), ("preview", "1"), *(("pks", number) for number in ids)])
         told: dict[str, Any] = self._send(f"/admin/_api/{key}/action?{query}", form).json()
         return told
@@ -81,12 +81,12 @@ class Browser:
         return str(self.client.cookies[name])
 
     def sign_in(self, email: str, password: str = PASSWORD, *, to: str = "", **more: str) -> httpx.Response:
-        """The login's answer."""
+        """The response to a login."""
         query = {"next": to} if to else {}
         return self.post("/admin/login", {"username": email, "password": password, **more}, **query)
 
     def told(self) -> str:
-        """The messages of the next page."""
+        """The banners of the next page."""
         page = self.get("/admin/").text
         return " ".join(re.findall(r'<div class="alert-description">(.*?)</div>', page, re.DOTALL))
 

@@ -1,4 +1,4 @@
-"""Users and API keys: made, changed, ended; every secret shown once and found nowhere afterwards."""
+"""Owners create, change and end users and API keys; each secret is shown once and stored only as a hash."""
 
 import html
 import re
@@ -20,7 +20,7 @@ TABLES = ("users", "user_sessions", "api_keys", "audit_entries")
 
 
 def secret_of(page: str) -> str:
-    """What the page shows once."""
+    """The secret that the page shows once."""
     found = re.search(r'id="secret"[^>]*value="([^"]+)"', page)
     assert found
     return html.unescape(found[1])
@@ -57,7 +57,7 @@ def test_a_made_password_is_shown_once(world: World, browser: Open) -> None:
         ({"email": "nobody"}, "email", "is not an address"),
         ({"email": "owner@example.com"}, "email", "has a login already"),
         ({"password": "elevenchars"}, "password", "must have 12 to 200 characters"),
-        ({"role": "king"}, "role", "Choose one of the list."),
+        ({"role": "king"}, "role", "Choose a value from the list."),
     ],
 )
 def test_a_bad_user_is_refused_and_the_password_is_not_sent_back(

@@ -1,4 +1,4 @@
-"""The question before an action, in a real browser: how many rows it is about, and which."""
+"""The question before a bulk action, in a real browser, names the number of rows and the rows."""
 
 from playwright.sync_api import Browser, expect
 

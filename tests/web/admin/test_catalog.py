@@ -1,4 +1,4 @@
-"""Brands, campaigns and budgets as people edit them: each edit enforced and audited in its own commit."""
+"""People edit brands, campaigns and budgets; each edit is enforced and audited in its own commit."""
 
 from functools import partial
 from typing import Any
@@ -34,8 +34,8 @@ def test_a_brand_is_made(world: World, browser: Open) -> None:
     [
         ("name", "", "This field is required."),
         ("name", "two\nlines", "U+000A"),
-        ("time_zone", "Mars/Base", "Choose one of the list."),
-        ("currency", "XYZ", "Choose one of the list."),
+        ("time_zone", "Mars/Base", "Choose a value from the list."),
+        ("currency", "XYZ", "Choose a value from the list."),
     ],
 )
 def test_a_bad_brand_is_refused_beside_its_field(
@@ -196,7 +196,7 @@ def test_a_campaigns_budget_needs_no_brand_said(world: World, browser: Open) -> 
         ({"limit_micros": "€5"}, "limit_micros", "€ is EUR, but the brand&#39;s currency is USD"),
         ({"limit_micros": "1e3"}, "limit_micros", "is not a number"),
         ({"limit_micros": "1.500"}, "limit_micros", "1.500 can be 1,500.00 or 1.50: write 1500 or 1.50"),
-        ({"period": "hourly"}, "period", "Choose one of the list."),
+        ({"period": "hourly"}, "period", "Choose a value from the list."),
         ({"brand": ""}, "brand", "choose a brand or a campaign"),
         ({"campaign": "2"}, "campaign", "is not brand"),
         ({"period": "daily"}, "period", "there is a daily budget already"),

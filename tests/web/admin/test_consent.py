@@ -213,7 +213,7 @@ def test_enable_after_pause_leaves_what_was_paused_or_archived_before(
     asked = someone.preview("campaigns", "enable", *four)
     assert asked["sentence"] == "Enable 2 campaigns: releases 2 campaigns now."
     assert any("Old (4) stays archived" in note for note in asked["notes"])
-    assert any("Paused before, and left as it is: Paused (3) by test at" in note for note in asked["notes"])
+    assert any("Paused earlier, and left as they are: Paused (3) by test at" in note for note in asked["notes"])
     assert someone.act("campaigns", "enable", *four).status_code == 200
     assert statuses(world) == ["enabled", "enabled", "paused", "archived"]
     world.verify()
@@ -223,7 +223,7 @@ def test_enable_beside_enabled_ones_leaves_what_was_paused(world: World, browser
     someone = browser(Role.OPERATOR)
     asked = someone.preview("campaigns", "enable", *four)
     assert asked["sentence"] == "Enable 0 campaigns: stops and releases no campaign now."
-    assert asked["option"].startswith("Also enable what was paused before: Paused (3) by test at")
+    assert asked["option"].startswith("Also enable rows that were paused earlier: Paused (3) by test at")
     assert someone.act("campaigns", "enable", *four).status_code == 200
     assert statuses(world) == ["enabled", "enabled", "paused", "archived"]
     assert "Nothing was changed. 2 campaigns are enabled already." in someone.told()

@@ -1,4 +1,4 @@
-"""The first page, and what happened: status changes, audit entries, rejected events and their replay."""
+"""The admin's home page and histories: status changes, audit entries, rejected events and their replay."""
 
 from domain.access import KeyScope, Role
 from tests.web.admin.conftest import Open

@@ -1,4 +1,4 @@
-"""The admin's lists at 1280 px: money, names and reasons are whole, however long they are."""
+"""The admin's lists at 1280 px show long amounts, names and reasons completely."""
 
 from playwright.sync_api import Browser as Chrome
 

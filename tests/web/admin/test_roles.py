@@ -1,4 +1,4 @@
-"""What each role may do, by every route and method there is."""
+"""The rights of each role, tested on every route and method."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from tests.world import UNIT, World
 VIEWER, OPERATOR, OWNER = Role.VIEWER, Role.OPERATOR, Role.OWNER
 EVERYBODY, EDITORS, OWNERS, NOBODY = {VIEWER, OPERATOR, OWNER}, {OPERATOR, OWNER}, {OWNER}, set[Role]()
 
-# For each view: who sees it, who makes rows, who edits them, and the actions on many and on one with who may use them.
+# For each view: the roles that see it, create rows and edit them, and the roles of each bulk and row action.
 VIEWS: dict[str, tuple[set[Role], set[Role], set[Role], dict[str, set[Role]], dict[str, set[Role]]]] = {
     "brands": (EVERYBODY, EDITORS, EDITORS, {"pause": EDITORS, "enable": EDITORS, "archive": EDITORS}, {}),
     "campaigns": (EVERYBODY, EDITORS, EDITORS, {"pause": EDITORS, "enable": EDITORS, "archive": EDITORS}, {}),
@@ -29,7 +29,7 @@ REFUSED = 403
 
 @pytest.fixture
 def filled(world: World) -> World:
-    """One row at the least in every list."""
+    """A database with at least one row in every list."""
     brand = world.brand(daily=5 * UNIT)
     world.spend(world.campaign(brand), 5 * UNIT)
     world.ingest([{"event_id": "x"}])

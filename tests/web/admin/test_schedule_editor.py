@@ -20,7 +20,7 @@ Editor = Callable[..., Page]
 
 @pytest.fixture
 def editor(world: World, browse: Browse, chrome: Browser) -> Iterator[Editor]:
-    """Opens the editor of a campaign with this schedule, in a browser that somebody is signed in by."""
+    """Opens the editor of a campaign with this schedule, in a browser with a signed-in person."""
     campaign = world.campaign(world.brand(zone="America/New_York"), name="Search")
     with browse() as client, ExitStack() as stack:
         watched: list[Watched] = []
@@ -40,17 +40,17 @@ def editor(world: World, browse: Browse, chrome: Browser) -> Iterator[Editor]:
             return page
 
         yield opened
-        refused = "status of 422"  # what cannot be read, as the browser's console tells of it
+        refused = "status of 422"  # the console's line about a refused text
         assert [fault for one in watched for fault in one.faults if refused not in fault] == []
 
 
 def text(page: Page) -> Any:
-    """The field that is typed into."""
+    """The text field of the schedule."""
     return page.locator("#schedule-text")
 
 
 def cell(page: Page, day: str, hour: int) -> Any:
-    """One hour of the grid, by the name that it is read out by."""
+    """One hour of the grid, found by its name for screen readers."""
     return page.get_by_role("gridcell", name=re.compile(f"^{day} {hour:02d}:00 to "))
 
 

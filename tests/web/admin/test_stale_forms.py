@@ -1,4 +1,4 @@
-"""Forms of the admin that were opened before somebody else's edit: refused, and nothing is undone unseen."""
+"""The admin refuses forms that were opened before somebody else's edit, and changes nothing."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ CAMPAIGN = {"name": "Search", "configured_status": "enabled", "platform": "", "e
 
 @pytest.fixture
 def catalog(world: World) -> World:
-    """One brand with a campaign, a budget and a schedule, each of the id 1."""
+    """A brand with a campaign, a budget and a schedule, all with the id 1."""
     world.schedule(
         world.campaign(world.brand(zone="UTC", name="Hudson Shoes", daily=50 * UNIT), name="Search"), "daily 0:00-24:00"
     )
     return world
 
 
-# Path and query, the form as it was opened but for one field, what the API does meanwhile, what of it must stay.
+# Path and query, the form with one changed field, the edit by the API meanwhile, and the value that must stay.
 EDITS: dict[str, tuple[str, dict[str, int], dict[str, Any], tuple[str, str, dict[str, Any]], str, Any]] = {
     "brand": (
         "/admin/brands/edit", {"pk": 1}, {**BRAND, "name": "Shoes"},
@@ -57,7 +57,7 @@ def test_a_form_opened_before_anothers_edit_is_refused_and_undoes_nothing(
     opened = someone.carried(path, **query)
     assert program().request(method, address, json=change).status_code == 200
     audited = catalog.rows("SELECT id FROM audit_entries")
-    for _ in range(2):  # sent again, it is refused again: what came between is seen only where it is opened anew
+    for _ in range(2):  # sent again, it is refused again: only reopening the form shows the other edit
         answer = someone.post(path, {**form, **opened}, **query)
         assert answer.status_code == 422
         assert EDITED in answer.text

@@ -1,4 +1,4 @@
-"""Programs that call the API of an app in this process, each with a key of its own."""
+"""Programs that call the API of an app in this process, each with its own key."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -19,7 +19,7 @@ ALL_SCOPES = tuple(KeyScope)
 
 @lru_cache(maxsize=1)
 def _app() -> FastAPI:
-    """One app for all tests: what it knows of the database it asks anew each time."""
+    """One app for all tests; it keeps no state about the database."""
     from web.app import create_app  # noqa: PLC0415 - after the environment is set
 
     return create_app()
@@ -44,7 +44,7 @@ def program(world: World) -> Iterator[Program]:
 
 @pytest.fixture
 def client(program: Program) -> TestClient:
-    """A program that may do everything."""
+    """A program whose key has all scopes and all brands."""
     return program()
 
 
@@ -55,7 +55,7 @@ def operations(openapi: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def held_up(world: World, lock: str, *jobs: Callable[[], object]) -> None:
-    """Runs the jobs in threads, lets them go on when all wait for what `lock` holds, and waits for their ends."""
+    """Runs the jobs in threads, releases `lock` when all of them wait for it, and waits until they end."""
     threads = [Thread(target=job) for job in jobs]
     with psycopg.connect(world.url) as other:
         other.execute(lock.encode())

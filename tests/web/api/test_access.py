@@ -1,4 +1,4 @@
-"""Who may call what: keys, their scopes, their brands, their rate; as a table over every route there is."""
+"""Access of API keys by scope, brand and rate, tested on every route."""
 
 import re
 from typing import Any

@@ -171,7 +171,7 @@ def test_a_large_brand_says_how_far_its_enforcement_is_until_it_is_done(
     brand = world.brand()
     campaigns = [world.campaign(brand) for _ in range(5)]
     paused = client.patch(f"/api/brands/{brand}/", json={"configured_status": "paused"}).json()
-    closing = {"direction": "closing", "done": 2, "total": None, "words": "closing, 2 done"}
+    closing = {"direction": "closing", "done": 2, "total": None, "words": "pausing campaigns, 2 done"}
     assert paused["enforcement"] == closing
     assert client.get("/api/brands/").json()["items"][0]["enforcement"] == closing
     told = client.get(f"/api/campaigns/{campaigns[4]}/explain/").json()

@@ -1,4 +1,4 @@
-"""Budgets over HTTP: limits set, raised and removed, each enforced in its own answer."""
+"""Budgets over HTTP: limits are set, raised and removed, and each edit is enforced before its response."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Campaigns over HTTP: made, edited, enforced at once, explained."""
+"""Campaigns over HTTP: created, edited, enforced at once, and explained."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The API against its own OpenAPI: whatever is sent, the answer is one that the document declares."""
+"""Every response of the API conforms to its OpenAPI document, for valid and invalid requests."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ SELDOM_FULFILLED = {
     "POST /api/campaigns/{campaign_id}/move/",
     "POST /api/platform-accounts/{account_id}/brands/",
 }
-"""They take the id of a brand in their bodies, which is seldom hit; the other tests do."""
+"""Their bodies have a brand's id, which generated data rarely hits; other tests cover them."""
 
 
 def _cases(operation: Any) -> st.SearchStrategy[Any]:

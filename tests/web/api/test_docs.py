@@ -1,4 +1,4 @@
-"""The API's documentation: a page of our own files, over an OpenAPI that says all there is."""
+"""The API's documentation page uses only our own files, and the OpenAPI document describes every route."""
 
 import re
 

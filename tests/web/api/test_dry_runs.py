@@ -1,4 +1,4 @@
-"""`?dry_run=true`: each edit says what it would do, in the words and counts of the deed, and changes nothing."""
+"""`?dry_run=true` returns the effect of each edit, with the words and counts of the real edit, and changes nothing."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ EDITS: dict[str, tuple[str, str, dict[str, Any] | None, str]] = {
 
 @pytest.fixture
 def brand(world: World) -> int:
-    """A brand with a limit of 10, of which its one campaign spent 2; a Wednesday noon."""
+    """A brand with a daily limit of 10, whose one campaign spent 2; the clock is at noon on a Wednesday."""
     world.set_clock("2026-06-17T12:00:00Z")
     made = world.brand(daily=10 * UNIT)
     world.spend(world.campaign(made, name="A"), 2 * UNIT)

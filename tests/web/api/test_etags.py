@@ -1,4 +1,4 @@
-"""Entity tags: an edit that rests on what somebody else changed meanwhile is refused; enforcement is no edit."""
+"""Entity tags: an edit with a stale tag is refused; changes by enforcement do not make a tag stale."""
 
 from collections.abc import Callable
 
@@ -64,7 +64,7 @@ def test_a_tag_that_is_not_this_one_matches_nothing(things: World, client: TestC
     etag = client.get("/api/brands/1/").headers["ETag"]
     sent = match.format(etag) if match != "{}x" else etag[:-1] + 'x"'
     status = _rename(client, "/api/brands/1/", {"If-Match": sent}).status_code
-    assert status == (200 if match == "{}x" else 412)  # the second half of a tag is not what edits are checked by
+    assert status == (200 if match == "{}x" else 412)  # edits compare only the first half of a tag
 
 
 def test_what_enforcement_changes_makes_no_edit_stale_but_is_told_to_readers(things: World, client: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""Creates that are sent again: made once, answered alike."""
+"""Repeated creates have one effect and get the same answer."""
 
 from datetime import timedelta
 from typing import Any
@@ -105,7 +105,7 @@ def test_of_two_at_once_the_second_replays_the_first(
 
 
 def test_the_second_waits_for_the_first_to_commit(world: World, client: TestClient) -> None:
-    """The first is held up before its commit, by a lock on what it writes; the second must not answer before it."""
+    """A lock delays the first create before its commit; the second must not answer earlier."""
     world.brand()
     answers: list[Response] = []
 

@@ -1,4 +1,4 @@
-"""Rejected events over HTTP: listed, and replayed when what was wrong is mended."""
+"""Rejected events over HTTP: listed, and replayed after their cause was fixed."""
 
 from starlette.testclient import TestClient
 

@@ -1,4 +1,4 @@
-"""Spend that comes in over HTTP: judged one by one, counted once, enforced."""
+"""Spend over HTTP: each event is validated by itself, counted once and enforced."""
 
 import json
 from typing import Any
@@ -235,7 +235,7 @@ def test_a_full_redis_refuses_what_is_sent_and_says_when_to_come_again(
     with redis_server(str(valkey), "--maxmemory", "1") as url, browse(REDIS_URL=url) as client:
         refused = client.post("/api/spend/", json=[world.event(campaign, UNIT)], headers=key)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
-        assert refused.json()["detail"].startswith("the queue is full; nothing was enqueued")
+        assert refused.json()["detail"].startswith("the queue is full and nothing was enqueued")
         waited = client.post("/api/spend/?wait=true", json=[world.event(campaign, UNIT)], headers=key)
         assert (waited.status_code, waited.json()["accepted"]) == (200, 1)
     assert world.spent(campaign) == UNIT

@@ -1,4 +1,4 @@
-"""What was spent, over HTTP, by the brand's own calendar."""
+"""Spend queries over HTTP, by the brand's local days."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.world import UNIT, World
 
 @pytest.fixture
 def spent(world: World) -> World:
-    """Brand 1 in Tokyo, where it is the 18th already; campaigns 1 and 2, and 3 that never spent."""
+    """Brand 1 in Tokyo, where the local day is already the 18th, with campaigns 1 and 2, and 3 without spend."""
     world.set_clock("2026-06-17T18:00:00Z")
     brand = world.brand("Asia/Tokyo", currency="JPY")
     first, second, _ = (world.campaign(brand, name=name) for name in ("First", "Second", "Third"))

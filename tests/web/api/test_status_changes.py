@@ -78,7 +78,7 @@ def assert_gone(answer: Any, field: str) -> None:
     assert answer.status_code == 410
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert [fault["field"] for fault in answer.json()["errors"]] == [field]
-    assert "start over" in answer.json()["detail"]
+    assert "start again" in answer.json()["detail"]
 
 
 def test_a_follower_goes_on_within_an_epoch(world: World, client: TestClient) -> None:
@@ -148,4 +148,4 @@ def test_lists_say_which_of_them_can_be_followed(client: TestClient) -> None:
     follows = {path for path, description in said.items() if "commit order" in description}
     assert follows == {"/api/status-changes/"}
     assert {"/api/brands/", "/api/campaigns/", "/api/budgets/", "/api/rejected-events/"} < said.keys()
-    assert all("does not follow" in description for path, description in said.items() if path not in follows)
+    assert all("Do not poll" in description for path, description in said.items() if path not in follows)

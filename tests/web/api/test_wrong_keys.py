@@ -1,4 +1,4 @@
-"""Wrong API keys: throttled by the address that sends them, without harm to who has a good one."""
+"""Wrong API keys are throttled by address; valid keys keep working."""
 
 from collections import Counter
 from typing import Any
@@ -16,7 +16,7 @@ WRONG = f"sg_{'0' * 12}_{'x' * 43}"
 
 @pytest.fixture
 def app(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The application of a process that has seen no key yet."""
+    """The application of a process that has not seen any key yet."""
     from web.api.request import keys  # noqa: PLC0415 - after the environment is set
     from web.app import create_app  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Users and API keys, for owners alone. A key, or a password made here, is shown on one answer and kept nowhere."""
+"""Users and API keys, for owners only. A new key or generated password is shown once and stored only as a hash."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -41,7 +41,7 @@ SCOPES: Final = [
 
 
 class Shown(NamedTuple):
-    """A secret that the answer to this request shows, once."""
+    """A new secret that the response shows once."""
 
     title: str
     secret: str
@@ -66,15 +66,15 @@ class OwnersView(View):
     """A list that only owners can see and change."""
 
     def is_accessible(self, request: Request) -> bool:
-        """By role."""
+        """Whether the person is an owner."""
         return may_manage_access(request)
 
     def can_create(self, request: Request) -> bool:
-        """By role."""
+        """Whether the person is an owner."""
         return may_manage_access(request)
 
     def can_edit(self, request: Request) -> bool:
-        """By role."""
+        """Whether the person is an owner."""
         return may_manage_access(request)
 
 
@@ -128,7 +128,7 @@ class UserView(OwnersView):
     fields_default_sort = ("email",)
 
     def name_of(self, row: Any) -> str:
-        """The address."""
+        """The user's e-mail address."""
         return str(row.email)
 
     def facts(self, row: Any) -> Mapping[str, Any]:
@@ -136,7 +136,7 @@ class UserView(OwnersView):
         return {"role": row.role, "disabled": row.disabled_at is not None}
 
     async def validate_fields(self, request: Request, data: dict[str, Any], exclude: Any = ()) -> None:
-        """A refused form never comes back with the password in it."""
+        """Removes the password from the values of a refused form."""
         try:
             await super().validate_fields(request, data, exclude)
         except FormValidationError:
@@ -144,7 +144,7 @@ class UserView(OwnersView):
             raise
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Makes a login, with a password of its own where none was typed."""
+        """Creates a user; generates a password if none was typed."""
         typed = data["password"]
         password = typed or access.new_password()
         _forget(data)
@@ -229,11 +229,11 @@ class KeyView(OwnersView):
     error_names: ClassVar = {"expires_at": "expires_days"}
 
     def can_edit(self, _request: Request) -> bool:
-        """Never: a key is replaced by revoking it and creating another."""
+        """Never: to change a key, revoke it and create another."""
         return False
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Makes a key and shows it, once."""
+        """Creates a key and shows it once."""
         days = data["expires_days"]
         if days is not None and not 1 <= days <= MAX_DAYS:
             raise FormValidationError({"expires_days": f"is not between 1 and {MAX_DAYS}"})
@@ -255,7 +255,7 @@ class KeyView(OwnersView):
         return await self.find_by_pk(request, key_id)
 
     async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
-        """A revoked key cannot be revoked again, or restored."""
+        """Offers Revoke only for keys that are not revoked yet."""
         return (name != "revoke" or obj.revoked_at is None) and await self.is_row_action_allowed(request, name)
 
     @row_action(
@@ -267,7 +267,7 @@ class KeyView(OwnersView):
         icon_class="fa fa-ban",
     )
     async def revoke(self, request: Request, pk: Any) -> None:
-        """Ends a key."""
+        """Revokes a key."""
         await write(request, lambda edit: access.revoke_key(int(pk), edit.by))
         flash(request, "The key is revoked.", "success")
 

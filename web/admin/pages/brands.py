@@ -1,4 +1,4 @@
-"""Brands: made, renamed, paused, archived; zone and currency only until there is spend."""
+"""Brands: creates, edits, pauses and archives them; time zone and currency are fixed once there is spend."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -107,7 +107,7 @@ class BrandView(View):
         return super().can_access_field(request, field, action)
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Makes the brand, audited. No campaign is there to enforce."""
+        """Creates the brand and its audit entry. It has no campaign to enforce yet."""
 
         def work(edit: Edit) -> int:
             make = partial(
@@ -138,7 +138,7 @@ class BrandView(View):
 
     @action("pause", "Pause", confirmation="Pause the chosen brands? All their campaigns stop at once.")
     async def pause(self, request: Request, selection: ActionSelection) -> None:
-        """Holds all campaigns of the brands."""
+        """Pauses the brands, which holds all their campaigns."""
         await self._set(request, selection, ConfiguredStatus.PAUSED)
 
     @action("enable", "Enable", confirmation="Enable the chosen brands?")
@@ -148,7 +148,7 @@ class BrandView(View):
 
     @action("archive", "Archive", confirmation="Archive the chosen brands? All their campaigns stop at once.")
     async def archive(self, request: Request, selection: ActionSelection) -> None:
-        """Holds all campaigns of the brands; nothing is deleted."""
+        """Archives the brands, which holds all their campaigns and deletes nothing."""
         await self._set(request, selection, ConfiguredStatus.ARCHIVED)
 
     async def _set(self, request: Request, selection: ActionSelection, status: ConfiguredStatus) -> None:

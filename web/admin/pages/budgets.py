@@ -106,7 +106,7 @@ class BudgetView(View):
         return may_edit(request)
 
     def name_of(self, row: Any) -> str:
-        """Period and owner."""
+        """The budget's name, by its period and owner."""
         return f"{row.period} budget of {_whose(row)}"
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
@@ -123,7 +123,7 @@ class BudgetView(View):
         }
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Sets a limit where there was none, and enforces the brand."""
+        """Creates a budget and enforces its brand."""
         period = data["period"]
 
         def work(edit: Edit) -> Key:
@@ -169,7 +169,7 @@ class BudgetView(View):
         return row
 
     async def delete(self, request: Request, pks: list[Any]) -> int:
-        """Takes the limits away and enforces their brands."""
+        """Removes the budgets and enforces their brands."""
         keys = {row.id: key_of(row) for row in await self.find_by_pks(request, pks)}
         ids: defaultdict[int, list[int]] = defaultdict(list)
         for budget_id, (brand_id, *_) in keys.items():

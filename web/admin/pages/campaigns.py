@@ -1,4 +1,4 @@
-"""Campaigns: made, edited, paused, archived; whether each serves, why not, and when it serves again."""
+"""Campaigns: creates, edits, pauses and archives them; shows their holds and when each serves again."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -30,7 +30,7 @@ NOT_BY_CLOCK: Final = "stays stopped until someone changes it"
 
 
 def schedule_address(request: Request, campaign_id: int) -> str:
-    """Where the campaign's schedule is edited."""
+    """The address of the campaign's schedule editor."""
     return str(request.url_for("admin:schedule", campaign_id=campaign_id))
 
 
@@ -78,7 +78,7 @@ class CampaignView(View):
             help_text="The status that people or programs set.",
         ),
         StringField("platform", help_text="The campaign's ad platform, such as google_ads."),
-        StringField("external_id", label="External id", help_text="Its id there."),
+        StringField("external_id", label="External id", help_text="The campaign's id on the platform."),
         DayField(
             "starts_on", label="Flight from", help_text="First day in the brand's time zone. Empty: no first day."
         ),
@@ -110,7 +110,7 @@ class CampaignView(View):
         return schedule_address(request, int(pk))
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """When each campaign serves again, by its brand's wall clock."""
+        """Reads when each campaign serves again, in its brand's local time."""
         at = clock.now()
         with snapshot() as connection:
             loaded = load(connection, sorted({row.brand_id for row in rows}), at, [row.id for row in rows])
@@ -123,7 +123,7 @@ class CampaignView(View):
         request.state.serves_again = serves_again
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Makes the campaign, enabled, and enforces its brand."""
+        """Creates an enabled campaign and enforces its brand."""
         brand_id = as_id(data["brand"]) or 0
         facts: dict[str, Any] = {
             name: data[name] or None for name in ("platform", "external_id", "starts_on", "ends_on")
@@ -157,7 +157,9 @@ class CampaignView(View):
         """Pauses the campaigns, until a person enables them."""
         await self._set(request, selection, ConfiguredStatus.PAUSED)
 
-    @action("enable", "Enable", confirmation="Enable the chosen campaigns? Those without another hold serve at once.")
+    @action(
+        "enable", "Enable", confirmation="Enable the chosen campaigns? Campaigns without another hold serve at once."
+    )
     async def enable(self, request: Request, selection: ActionSelection) -> None:
         """Enables the campaigns; other holds remain."""
         await self._set(request, selection, ConfiguredStatus.ENABLED)

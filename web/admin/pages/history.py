@@ -80,14 +80,14 @@ class RejectedView(HistoryView):
         return super().get_count_query(request).where(RejectedEvent.replayed_at.is_(None))
 
     def get_detail_query(self, request: Request) -> Select[Any]:
-        """Also finds inputs that were replayed already."""
+        """Reads an input even if it was replayed already."""
         return super().get_list_query(request)
 
     async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
         """An input that was counted cannot be replayed again."""
         return (name != "replay" or obj.replayed_at is None) and await self.is_row_action_allowed(request, name)
 
-    @action("replay", "Replay", confirmation="Replay the chosen inputs? Those that are valid now are counted.")
+    @action("replay", "Replay", confirmation="Replay the chosen inputs? Inputs that are valid now are counted.")
     async def replay_chosen(self, request: Request, selection: ActionSelection) -> None:
         """Replays the chosen inputs."""
         await _replay(request, [int(row.id) for row in await selection.rows()])
@@ -166,10 +166,10 @@ def seen_audit(request: Request, statement: Any) -> Any:
 
 
 class AuditView(HistoryView):
-    """The audit: who changed which field, from which value to which. Only owners see entries about users and keys."""
+    """The audit: each edit's author, time, and old and new values. Only owners see entries about users and keys."""
 
     def get_list_query(self, request: Request) -> Any:
-        """Of the details too."""
+        """Searches the details of entries too."""
         return seen_audit(request, super().get_list_query(request))
 
     def get_count_query(self, request: Request) -> Any:

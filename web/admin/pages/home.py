@@ -24,7 +24,7 @@ SHOWN: Final = 10
 
 
 class Home(CustomView):
-    """A short page: the dashboard shows more."""
+    """Rows in each list of this page; the dashboard shows more."""
 
     menu_label = "Overview"
     icon = "fa fa-house"

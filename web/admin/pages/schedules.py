@@ -53,7 +53,7 @@ class ScheduleEditor(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """The editor; a viewer sees it and changes nothing."""
+        """Shows the editor, and saves its form; viewers can only look at it."""
         page = await run_sync(_load, request.path_params["campaign_id"])
         if request.method == "GET":
             return self._page(request, page, format_schedule(page.schedule))
@@ -66,7 +66,9 @@ class ScheduleEditor(CustomView):
             await consent.read(request)
             await write(request, partial(_save, request, page.campaign, wanted, seen))
         except InvalidValue as error:
-            return self._page(request, page, text, f"{error.message}; nothing was saved, the grid shows what is stored")
+            return self._page(
+                request, page, text, f"{error.message}; nothing was saved, and the grid shows the stored schedule"
+            )
         except EditedSince as error:
             request.state.stale = error.sentence
             return self._page(request, page, text)
@@ -75,7 +77,7 @@ class ScheduleEditor(CustomView):
             return self._page(request, page, text)
         consent.show_effect(request)
         flash(
-            request, f"{page.campaign['name']} serves {format_schedule(wanted)}, by the clock of its brand.", "success"
+            request, f"{page.campaign['name']} serves {format_schedule(wanted)}, in its brand's local time.", "success"
         )
         return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
 
@@ -109,7 +111,7 @@ class ScheduleEditor(CustomView):
 
 
 def _load(campaign_id: str) -> Edited:
-    """Raises an HTTPException where there is no such campaign."""
+    """The campaign with its schedule. Raises an HTTPException if it does not exist."""
     try:
         with snapshot() as connection:
             campaign = catalog.campaign(connection, as_id(campaign_id) or 0)

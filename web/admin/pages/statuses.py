@@ -1,4 +1,4 @@
-"""Sets one status on many brands or campaigns, and undoes it. Rows that somebody else paused or archived stay."""
+"""Sets one status on many brands or campaigns, and undoes it. Leaves rows that somebody paused or archived earlier."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ VERBS: Final = {
     ConfiguredStatus.ARCHIVED: Verbs("Archive", "Archived"),
 }
 OTHERS: Final = "others"
-"""The field of the question by which a person enables also what was paused at other times."""
+"""The checkbox of the question that also enables rows which were paused at other times."""
 
 NAMED_AT_MOST: Final = 5
 
@@ -51,7 +51,7 @@ async def change_statuses(request: Request, noun: str, rows: Sequence[Any], stat
 
 
 def _progress(brand_ids: Sequence[int]) -> list[str]:
-    """How far large brands are whose campaigns are not all enforced yet."""
+    """The progress of large brands whose campaigns are not all enforced yet."""
     with snapshot() as connection:
         return [progress.in_words() for progress in passes.progress(connection, brand_ids).values()]
 
@@ -70,8 +70,8 @@ def _action(noun: str, rows: Sequence[Any], status: ConfiguredStatus, *, include
             paused_before = "; ".join(_paused_by(row, last) for row, last in others[:NAMED_AT_MOST])
             more = len(others) - NAMED_AT_MOST
             paused_before += f"; and {more} more" if more > 0 else ""
-            option = f"Also enable what was paused before: {paused_before}"
-            notes += [] if includes_others else [f"Paused before, and left as it is: {paused_before}."]
+            option = f"Also enable rows that were paused earlier: {paused_before}"
+            notes += [] if includes_others else [f"Paused earlier, and left as they are: {paused_before}."]
         wanted = wanted if includes_others else paused_together
     change = partial(_set_status, EDITS[noun], status)
     return Action(VERBS[status], noun, change, _by_brand(noun, wanted), notes, option)
@@ -89,7 +89,7 @@ def _by_brand(noun: str, rows: Iterable[Any]) -> dict[int, list[int]]:
 
 
 Paused = tuple[Any, Edit | None]
-"""A row, and who paused it when, where that is known."""
+"""A row's name, with the author and time of its pause if known."""
 
 
 def _last_paused(noun: str, rows: Sequence[Any], *, is_mixed: bool) -> tuple[list[Any], list[Paused]]:

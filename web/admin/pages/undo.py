@@ -27,7 +27,7 @@ READ = {"brand": catalog.brand, "campaign": catalog.campaign}
 
 
 class Undo(CustomView):
-    """The question before an action of one's own is undone."""
+    """The page that asks before a person's own action is undone."""
 
     path = "/undo"
     route_name = "undo"

@@ -17,10 +17,10 @@ RETRY_LATER: Final = {"Retry-After": "5"}
 
 
 class Admission:
-    """Lets so many requests in at once; the others wait, and after `seconds` are answered 503.
+    """Runs a limited number of requests at once; the others wait for a slot, and get 503 after `seconds`.
 
-    The library's session holds a connection over a whole request, which asks for a second one on the way: were as many
-    let in as there are connections, each would wait for another's.
+    The library's session holds a connection for the whole request, which needs a second one: if as many requests ran as
+    there are connections, each would wait for another's.
     """
 
     def __init__(self, app: ASGIApp, at_once: int, seconds: float, page: Template) -> None:

@@ -1,7 +1,7 @@
 """Browsers in which a person has signed in before, known by a signed cookie.
 
 Wrong passwords that others try count against other browsers, so a person is not locked out of a known one. The cookie
-opens nothing by itself.
+alone does not sign anyone in.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ KNOWN_FOR: Final = timedelta(days=180)
 
 
 def known(request: Request, person: str, at: datetime, key: str) -> str | None:
-    """The browser's id, where the person signed in with it before; None elsewhere. `person`: a digest of the e-mail."""
+    """The browser's id if the person has signed in with it before, else None. `person`: a digest of the e-mail."""
     browser, _, rest = request.cookies.get(_name(person, key), "").partition(".")
     until, _, signature = rest.partition(".")
     if not hmac.compare_digest(signature.encode(), _signature(person, browser, until, key).encode()):
@@ -29,7 +29,7 @@ def known(request: Request, person: str, at: datetime, key: str) -> str | None:
 
 
 def remember(response: Response, person: str, browser: str | None, at: datetime, key: str, *, secure: bool) -> None:
-    """Makes the browser known for the person, or known for longer where it was already."""
+    """Sets the cookie that makes the browser known for the person, or extends it."""
     browser, until = browser or secrets.token_urlsafe(16), at + KNOWN_FOR
     seconds = str(int(until.timestamp()))
     value = f"{browser}.{seconds}.{_signature(person, browser, seconds, key)}"

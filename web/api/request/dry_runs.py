@@ -14,7 +14,7 @@ from domain.campaigns import EffectiveStatus
 MAX_TOGGLES_LISTED: Final = 1_000
 
 DryRun = Annotated[bool, Query(description="Change nothing; answer 200 with the edit's effect as an `EditPreview`")]
-NoDryRun = Annotated[bool, Query(alias="dry_run", description="Refused: nothing can stop by this edit")]
+NoDryRun = Annotated[bool, Query(alias="dry_run", description="Not supported: this edit cannot stop a campaign")]
 
 
 class PreviewedToggle(BaseModel):
@@ -32,7 +32,7 @@ class EditPreview(BaseModel):
     sentence: str = Field(examples=["Daily limit $7,900.00 → $1.50: stops 132 campaigns now"])
     stops: int = Field(description="Campaigns that would stop in the same commit")
     releases: int = Field(description="Campaigns that would serve again in the same commit")
-    at_least: bool = Field(description="The counts are of the oldest campaigns of a large brand; there may be more")
+    at_least: bool = Field(description="True: the brand is large, and the counts are of its oldest campaigns only")
     needs_confirmation: bool = Field(description="Whether the pages and the command line ask a person before this edit")
     toggles: list[PreviewedToggle] = Field(description=f"The first {MAX_TOGGLES_LISTED} of them, by campaign id")
 

@@ -15,9 +15,11 @@ from web.marks import digest, edit_mark
 from web.problems import Problem
 
 IfMatch = Annotated[
-    str | None, Header(description="An ETag: the edit is refused if somebody edited since", max_length=1000)
+    str | None, Header(description="An ETag: the edit is refused with 412 if the row was edited since", max_length=1000)
 ]
-IfNoneMatch = Annotated[str | None, Header(description="An ETag: 304 where it is still true", max_length=1000)]
+IfNoneMatch = Annotated[
+    str | None, Header(description="An ETag: the answer is 304 if it still matches", max_length=1000)
+]
 
 
 def etag_of(body: Mapping[str, Any], set_by_people: Collection[str]) -> str:
@@ -35,7 +37,7 @@ def check_match(if_match: str | None, etag: str) -> None:
     if if_match is None or "*" in _tags(if_match):
         return
     if _edit(etag) not in {_edit(tag) for tag in _tags(if_match)}:
-        detail = "it was edited since; read it again"
+        detail = "it was edited meanwhile; read it again"
         raise Problem(HTTPStatus.PRECONDITION_FAILED, detail, headers={"ETag": etag})
 
 

@@ -115,4 +115,4 @@ def visible_to(caller: Caller, subject: str, row: dict[str, Any]) -> dict[str, A
 def needs_all_brands(caller: Caller) -> None:
     """Raises Problem for a key of one brand."""
     if caller.brand_id is not None:
-        raise Problem(HTTPStatus.FORBIDDEN, "this takes a key of all brands")
+        raise Problem(HTTPStatus.FORBIDDEN, "this needs a key for all brands")

@@ -13,10 +13,9 @@ Item = TypeVar("Item")
 Limit = Annotated[int, Query(ge=1, le=500, description="At most this many items")]
 
 PAGES_ONLY: Final = (
-    "The last id of the page before. It leads through a listing, and does not follow it: what is committed later may "
-    "have a lower id"
+    "The last id of the previous page. Do not poll with it: rows that are committed later may have lower ids"
 )
-FOLLOWS: Final = "The last id you saw: ids are in commit order, so whatever came after it is told"
+FOLLOWS: Final = "The last id you received: ids are in commit order, so the next page has every later row"
 
 
 class Listed(BaseModel, Generic[Item]):
@@ -40,7 +39,7 @@ class Paging(NamedTuple):
         return {"after": self.after, "limit": self.limit + 1}
 
     def of(self, rows: Sequence[dict[str, Any]], key: str = "id", **kept: str) -> dict[str, Any]:
-        """The page, with a Link header to the next one where there is one; `kept` are more parameters of that link."""
+        """The page, with a Link header if there is a next one. `kept`: further parameters of that link."""
         items = rows[: self.limit]
         next_after = items[-1][key] if len(rows) > self.limit else None
         if next_after is not None:

@@ -16,7 +16,7 @@ Name = TypeVar("Name")
 
 
 class Throttle:
-    """This process's memory of addresses and valid keys; the rates are counted across processes."""
+    """The addresses and valid keys that this process has seen; the rates are counted across processes."""
 
     def __init__(self) -> None:
         self._waits_until: dict[str, float] = {}

@@ -74,7 +74,7 @@
       form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "agreed", value: preview.agreed }));
       submit.disabled = false;
     } catch (error) {
-      form.append(line(`What this would do is not known: ${error.message || "the server does not answer"}.`));
+      form.append(line(`The effect is unknown: ${error.message || "the server does not answer"}.`));
     }
     answer.replaceChildren(form);
   }

@@ -1,4 +1,4 @@
-// Sends the file's modification time with it: the figures are as of then, unless the file itself says when.
+// Sends the file's modification time with it: the figures count as of that time, unless the file states another.
 (() => {
   "use strict";
 
