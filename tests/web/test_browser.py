@@ -238,7 +238,7 @@ def _found(page: Page, chosen: dict[str, Any]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def test_the_pages_are_walked_by_keyboard_alone(world: World, browse: Browse, chrome: Browser) -> None:
+def test_pages_can_be_used_by_keyboard_alone(world: World, browse: Browse, chrome: Browser) -> None:
     brand = world.brand(name="Hudson Shoes")
     world.campaign(brand, name="Brand search")
     with browse() as client, page_of(chrome, str(client.base_url), viewport=WIDE) as page:
@@ -254,9 +254,7 @@ def test_the_pages_are_walked_by_keyboard_alone(world: World, browse: Browse, ch
         expect(page.get_by_role("heading", level=1)).to_have_text("Hudson Shoes")
 
 
-def test_what_a_person_typed_or_opened_survives_the_figures_that_come_in(
-    world: World, browse: Browse, chrome: Browser
-) -> None:
+def test_typed_text_and_open_details_survive_a_refresh(world: World, browse: Browse, chrome: Browser) -> None:
     brand = world.brand(name="Hudson Shoes", daily=50 * UNIT)
     campaign = world.campaign(brand, name="Brand search")
     with browse() as client, page_of(chrome, str(client.base_url), viewport=WIDE) as page:
@@ -270,7 +268,7 @@ def test_what_a_person_typed_or_opened_survives_the_figures_that_come_in(
         expect(page.locator("#plot-day canvas")).to_be_visible()
 
 
-def test_a_page_says_when_the_server_is_away_and_when_it_is_back(world: World, browse: Browse, chrome: Browser) -> None:
+def test_open_page_reports_an_unreachable_server_and_its_return(world: World, browse: Browse, chrome: Browser) -> None:
     world.brand(name="Hudson Shoes")
     with browse() as client:
         context = chrome.new_context(base_url=str(client.base_url))
@@ -285,7 +283,9 @@ def test_a_page_says_when_the_server_is_away_and_when_it_is_back(world: World, b
         context.close()
 
 
-def test_without_a_script_the_plots_say_where_their_figures_are(world: World, browse: Browse, chrome: Browser) -> None:
+def test_plots_without_javascript_name_the_place_of_their_figures(
+    world: World, browse: Browse, chrome: Browser
+) -> None:
     brand = world.brand(daily=5 * UNIT)
     with browse() as client, page_of(chrome, str(client.base_url), java_script_enabled=False) as page:
         page.goto(f"/brands/{brand}")
@@ -330,7 +330,7 @@ HOURS_BEFORE = """
 """
 
 
-def test_the_band_of_the_days_before_has_no_hole_around_now(world: World, browse: Browse, chrome: Browser) -> None:
+def test_band_of_earlier_days_has_no_gap_around_now(world: World, browse: Browse, chrome: Browser) -> None:
     brand = world.brand(zone=noon_zone())
     world.execute(HOURS_BEFORE, brand, noon_zone())
     with browse() as client, page_of(chrome, str(client.base_url), viewport=WIDE, color_scheme="light") as page:
@@ -339,9 +339,7 @@ def test_the_band_of_the_days_before_has_no_hole_around_now(world: World, browse
         assert page.evaluate(BANDS) == []
 
 
-def test_every_page_of_the_admin_works_without_a_script_that_its_policy_forbids(
-    world: World, browse: Browse, chrome: Browser
-) -> None:
+def test_no_admin_page_runs_a_script_that_its_policy_forbids(world: World, browse: Browse, chrome: Browser) -> None:
     from app import access  # noqa: PLC0415
     from domain.access import KeyScope, Role  # noqa: PLC0415 - after the environment is set
 

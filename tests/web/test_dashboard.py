@@ -17,19 +17,21 @@ def text(client: TestClient, address: str, status: int = 200) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", answer.text)).split())
 
 
-def test_an_empty_service_says_what_to_do_first(world: World, open_pages: TestClient) -> None:
+def test_empty_service_explains_how_to_create_a_brand(world: World, open_pages: TestClient) -> None:
     told = text(open_pages, "/")
     assert "No brands yet" in told
     assert "spendgate brand create" in told
     assert "No campaign has changed its status yet." in told
 
 
-def test_a_brand_without_campaigns_says_what_to_do_next(world: World, open_pages: TestClient) -> None:
+def test_brand_page_without_campaigns_explains_how_to_create_one(world: World, open_pages: TestClient) -> None:
     brand = world.brand()
     assert f'spendgate campaign create "Brand search" --brand {brand}' in text(open_pages, f"/brands/{brand}")
 
 
-def test_a_brand_shows_spent_limit_share_and_when_it_runs_out(world: World, open_pages: TestClient) -> None:
+def test_overview_shows_spend_limit_share_and_projected_time_of_exhaustion(
+    world: World, open_pages: TestClient
+) -> None:
     world.set_clock("2026-06-17T16:00:00Z")
     brand = world.brand(name="Hudson Shoes", zone="America/New_York", daily=30 * UNIT)
     world.spend(world.campaign(brand), 20 * UNIT)
@@ -38,7 +40,7 @@ def test_a_brand_shows_spent_limit_share_and_when_it_runs_out(world: World, open
     assert "$20.00 projected $36.36" in told
 
 
-def test_the_day_and_the_month_are_the_brands_own(world: World, open_pages: TestClient) -> None:
+def test_day_and_month_follow_the_brands_time_zone(world: World, open_pages: TestClient) -> None:
     world.set_clock("2026-06-30T20:00:00Z")
     brand = world.brand(zone="Asia/Tokyo", currency="JPY", daily=500 * UNIT, monthly=900 * UNIT)
     campaign = world.campaign(brand)
@@ -48,7 +50,7 @@ def test_the_day_and_the_month_are_the_brands_own(world: World, open_pages: Test
     assert "¥200 of ¥900" in text(open_pages, "/")
 
 
-def test_brands_are_found_by_name_and_sorted_by_what_is_used_up_most(world: World, open_pages: TestClient) -> None:
+def test_brands_are_searched_by_name_and_sorted_by_share_of_limit_used(world: World, open_pages: TestClient) -> None:
     for name, spent in (("Low", 1), ("High", 9), ("100%_\\", 5)):
         world.spend(world.campaign(world.brand(name=name, daily=10 * UNIT)), spent * UNIT)
     told = text(open_pages, "/")
@@ -68,7 +70,7 @@ def test_archived_brands_are_shown_on_demand(world: World, open_pages: TestClien
     assert "Gone archived" in text(open_pages, "/?archived=true")
 
 
-def test_brands_come_in_pages(world: World, open_pages: TestClient) -> None:
+def test_overview_is_paged(world: World, open_pages: TestClient) -> None:
     world.execute(
         "INSERT INTO brands (name) SELECT 'Brand ' || lpad(n::text, 3, '0') FROM generate_series(1, 120) AS n"
     )
@@ -155,7 +157,7 @@ def test_a_timeline_that_alternates_all_day_has_a_bounded_number_of_bars(world: 
     assert 1 <= open_pages.get(f"/brands/{brand}").text.count('" style="left:') <= 120 + 10
 
 
-def test_the_day_is_plotted_beside_the_same_weekdays_before(world: World, open_pages: TestClient) -> None:
+def test_day_plot_includes_the_same_weekday_of_earlier_weeks(world: World, open_pages: TestClient) -> None:
     from workers.actors.schedule import roll_up_hours  # noqa: PLC0415 - after the environment is set
 
     world.set_clock("2026-06-17T12:30:00Z")
@@ -186,7 +188,7 @@ def test_changes_are_listed_newest_first_a_page_at_a_time(world: World, open_pag
     assert "There is no earlier change" not in text(open_pages, "/changes?before=3")
 
 
-def test_the_figures_of_a_change_stand_behind_their_own_reason(world: World, open_pages: TestClient) -> None:
+def test_status_change_shows_each_figure_after_its_own_hold(world: World, open_pages: TestClient) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand(daily=3 * UNIT), daily=2 * UNIT, schedule="daily 00:00-24:00")
     world.spend(campaign, 4 * UNIT)
@@ -230,7 +232,7 @@ def test_unknown_brand_or_campaign_gets_a_not_found_page(world: World, open_page
         assert "All brands" in told
 
 
-def test_a_fresh_brand_says_that_nothing_changed_yet(world: World, open_pages: TestClient) -> None:
+def test_new_brand_page_says_that_no_status_changed_yet(world: World, open_pages: TestClient) -> None:
     page = open_pages.get(f"/brands/{world.brand()}").text
     assert re.search(r'<ol class="feed"[^>]*></ol>\s*<p class="empty-feed', page)
 

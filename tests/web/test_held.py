@@ -14,7 +14,7 @@ from tests.world import PERIODS, UNIT, World
 NOON = "2026-06-17T12:00:00Z"
 
 
-def test_reasons_are_counted_with_when_the_first_serves_again(world: World, open_pages: TestClient) -> None:
+def test_held_campaigns_are_counted_by_reason_with_the_first_return_time(world: World, open_pages: TestClient) -> None:
     world.set_clock(NOON)
     brand = world.brand(daily=5 * UNIT)
     first, *_ = [world.campaign(brand) for _ in range(3)]
@@ -37,9 +37,7 @@ def test_a_campaign_serves_again_when_its_last_hold_lifts_not_the_first(world: W
     assert words in text(open_pages, f"/brands/{brand}")
 
 
-def test_a_group_tells_the_earliest_of_its_campaigns_whatever_changes_first(
-    world: World, open_pages: TestClient
-) -> None:
+def test_group_shows_the_earliest_return_time_of_its_campaigns(world: World, open_pages: TestClient) -> None:
     world.set_clock(NOON)
     brand = world.brand(daily=5 * UNIT)
     for schedule in ("daily 13:00-14:00", "daily 09:00-11:00", "daily 18:00-19:00"):
@@ -52,7 +50,7 @@ def test_a_group_tells_the_earliest_of_its_campaigns_whatever_changes_first(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_group_tells_what_the_rules_say_of_each_of_its_campaigns(world: World, seed: int) -> None:
+def test_group_return_time_equals_the_rules_for_each_of_its_campaigns(world: World, seed: int) -> None:
     from db.engine import snapshot  # noqa: PLC0415 - after the environment is set
     from db.repository.enforcement.facts import load  # noqa: PLC0415
     from domain.enforcement import explain  # noqa: PLC0415
@@ -112,7 +110,7 @@ def test_return_time_of_many_kinds_of_campaigns_is_never_shown_too_late(world: W
 @pytest.mark.parametrize(
     ("limit", "words"), [(0, "stays stopped until someone changes it"), (1, "serves again Thu 18 Jun 00:00")]
 )
-def test_a_limit_of_nothing_never_lifts(world: World, open_pages: TestClient, limit: int, words: str) -> None:
+def test_limit_of_0_has_no_return_time(world: World, open_pages: TestClient, limit: int, words: str) -> None:
     world.set_clock(NOON)
     brand = world.brand()
     world.spend(world.campaign(brand, daily=limit), 1)
@@ -128,7 +126,7 @@ def test_more_groups_than_a_row_has_room_for_are_counted(world: World, open_page
     assert "for other reasons" not in text(open_pages, f"/brands/{brand}")
 
 
-def test_what_cannot_spend_is_said_to_be_stopped(world: World, open_pages: TestClient) -> None:
+def test_brand_without_a_serving_campaign_is_shown_as_stopped(world: World, open_pages: TestClient) -> None:
     world.set_clock(NOON)
     brand = world.brand(daily=5 * UNIT, monthly=90 * UNIT)
     campaign = world.campaign(brand, daily=9 * UNIT)
@@ -145,7 +143,7 @@ def test_a_brand_that_has_no_campaign_yet_is_not_stopped(world: World, open_page
     assert "stopped" not in text(open_pages, "/")
 
 
-def test_a_weeks_limit_caps_what_the_day_is_heading_for(world: World, open_pages: TestClient) -> None:
+def test_weekly_limit_caps_the_projected_spend_of_the_day(world: World, open_pages: TestClient) -> None:
     world.set_clock(NOON)
     brand = world.brand(daily=9 * UNIT, weekly=10 * UNIT)
     campaign = world.campaign(brand, daily=8 * UNIT)

@@ -32,7 +32,7 @@ def client_of(monkeypatch: pytest.MonkeyPatch, server: str, **env: str) -> TestC
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1", "127.1.2.3", "[::1]", "[::ffff:127.0.0.1]"])
-def test_open_pages_answer_on_loopback_to_its_own_names_alone(
+def test_open_pages_on_loopback_answer_only_to_loopback_names(
     database: str, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
     client = client_of(monkeypatch, server, SPENDGATE_OPEN_DASHBOARD="true")
@@ -45,7 +45,7 @@ def test_open_pages_answer_on_loopback_to_its_own_names_alone(
         assert client.get(path, headers={"Host": "rebound.example"}).status_code == 421, path
 
 
-def test_the_process_that_up_starts_is_not_read_under_another_name(browse: Browse) -> None:
+def test_web_process_of_up_refuses_other_host_names(browse: Browse) -> None:
     with browse() as client:
         assert client.get("/").status_code == 200
         answer = client.get("/", headers={"Host": f"rebound.example:{client.base_url.port}"})

@@ -35,7 +35,7 @@ def client(world: World) -> TestClient:
     return TestClient(create_app(), raise_server_exceptions=False)
 
 
-def test_the_state_is_read_at_the_scrape(world: World, client: TestClient) -> None:
+def test_metrics_read_the_state_at_each_scrape(world: World, client: TestClient) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     brand = world.brand(daily=UNIT)
     world.spend(world.campaign(brand), UNIT)

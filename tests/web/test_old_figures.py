@@ -47,7 +47,7 @@ def seconds(page: Page) -> float:
 
 
 @pytest.mark.parametrize("path", ["/", "/changes"])
-def test_a_page_of_a_hung_server_says_so_within_ten_seconds_and_recovers(
+def test_open_page_reports_a_hung_server_within_ten_seconds_and_recovers(
     world: World, service: Open, chrome: Chrome, path: str
 ) -> None:
     world.spend(world.campaign(world.brand(name="Hudson Shoes")), UNIT)
@@ -78,7 +78,7 @@ SPENDS = """() => {
 }"""
 
 
-def test_a_page_says_how_old_the_newest_spend_is_and_when_none_comes_any_more(
+def test_open_page_shows_the_age_of_the_newest_spend_and_when_spend_stops(
     world: World, service: Open, chrome: Chrome
 ) -> None:
     world.spend(world.campaign(world.brand(name="Hudson Shoes")), UNIT)
@@ -90,7 +90,7 @@ def test_a_page_says_how_old_the_newest_spend_is_and_when_none_comes_any_more(
     page.close()
 
 
-def test_a_refresh_without_change_transfers_almost_nothing(world: World, service: Open, chrome: Chrome) -> None:
+def test_refresh_without_a_change_transfers_almost_nothing(world: World, service: Open, chrome: Chrome) -> None:
     world.spend(world.campaign(world.brand(name="Hudson Shoes")), UNIT)
     page = opened(chrome, service[1])
     page.goto("/")

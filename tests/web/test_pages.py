@@ -17,7 +17,7 @@ def test_the_page_shows_brands_and_why_their_campaigns_stopped(world: World, bro
         assert client.get("/readyz").json() == {"status": "ok"}
 
 
-def test_pages_say_how_far_the_enforcement_of_a_large_brand_is(world: World, browse: Browse) -> None:
+def test_pages_show_the_progress_of_enforcing_a_large_brand(world: World, browse: Browse) -> None:
     brand = world.brand()
     campaign = world.campaign(brand)
     world.execute(
@@ -32,7 +32,7 @@ def test_pages_say_how_far_the_enforcement_of_a_large_brand_is(world: World, bro
         assert "of 300,000 done" not in client.get("/").text
 
 
-def test_pages_may_load_nothing_from_elsewhere_and_run_no_script_within_them(browse: Browse) -> None:
+def test_content_security_policy_allows_only_own_files_and_no_inline_script(browse: Browse) -> None:
     with browse() as client:
         for address in ("/", "/changes"):
             headers = client.get(address).headers
@@ -41,7 +41,7 @@ def test_pages_may_load_nothing_from_elsewhere_and_run_no_script_within_them(bro
             assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_without_redis_it_is_alive_but_not_ready(browse: Browse) -> None:
+def test_without_redis_the_process_is_alive_but_not_ready(browse: Browse) -> None:
     with browse(REDIS_URL=REDIS_AWAY) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         ready = client.get("/readyz")
@@ -49,7 +49,7 @@ def test_without_redis_it_is_alive_but_not_ready(browse: Browse) -> None:
         assert client.get("/", headers={"Accept": "text/html"}).status_code == 200
 
 
-def test_without_postgres_it_is_alive_but_not_ready_and_says_so_to_people(browse: Browse) -> None:
+def test_without_postgres_the_process_is_alive_but_not_ready_and_pages_explain_it(browse: Browse) -> None:
     with browse(DATABASE_URL=POSTGRES_AWAY) as client:
         assert client.get("/healthz").status_code == 200
         ready = client.get("/readyz")
@@ -60,7 +60,7 @@ def test_without_postgres_it_is_alive_but_not_ready_and_says_so_to_people(browse
         assert "<html" in page.text
 
 
-def test_without_the_tables_it_is_not_ready(world: World, browse: Browse) -> None:
+def test_without_tables_the_process_is_not_ready(world: World, browse: Browse) -> None:
     with browse() as client:
         world.execute("ALTER TABLE campaigns RENAME TO hidden_campaigns")
         assert client.get("/readyz").status_code == 503
@@ -68,7 +68,7 @@ def test_without_the_tables_it_is_not_ready(world: World, browse: Browse) -> Non
         assert client.get("/readyz").status_code == 200
 
 
-def test_a_bad_setting_stops_the_start_with_one_line(database: str) -> None:
+def test_bad_setting_ends_the_web_process_with_one_line(database: str) -> None:
     from tests.cli.shell import run  # noqa: PLC0415 - beside its one use
 
     told = run("-m", "web", env={"SPENDGATE_SECRET_KEY": "short"})

@@ -24,9 +24,7 @@ from web.http.proxies import TrustedProxies
         ("*", "198.51.100.1, 10.0.0.9", "10.0.0.9"),
     ],
 )
-def test_the_last_address_that_is_no_trusted_proxy_is_the_clients(
-    proxies: str, forwarded_for: str, client: str
-) -> None:
+def test_client_is_the_last_address_that_is_not_a_trusted_proxy(proxies: str, forwarded_for: str, client: str) -> None:
     assert TrustedProxies(proxies).client_host("10.0.0.1", forwarded_for) == client
 
 

@@ -50,7 +50,7 @@ def brand(world: World) -> int:
     return brand
 
 
-def test_the_list_names_each_month_with_its_versions(world: World, brand: int, open_pages: TestClient) -> None:
+def test_report_list_shows_each_month_with_its_versions(world: World, brand: int, open_pages: TestClient) -> None:
     text = open_pages.get(f"/brands/{brand}/reports/").text
     for words in (
         "May 2026",
@@ -64,7 +64,7 @@ def test_the_list_names_each_month_with_its_versions(world: World, brand: int, o
         assert words in text
 
 
-def test_a_brand_without_reports_says_when_the_first_one_comes(world: World, open_pages: TestClient) -> None:
+def test_report_list_of_a_new_brand_shows_when_the_first_report_is_stored(world: World, open_pages: TestClient) -> None:
     world.set_clock("2026-06-03T00:00:00Z")
     brand = world.brand("Asia/Kathmandu")
     text = open_pages.get(f"/brands/{brand}/reports/").text
@@ -72,7 +72,9 @@ def test_a_brand_without_reports_says_when_the_first_one_comes(world: World, ope
     assert "after the month ends in Asia/Kathmandu" in text
 
 
-def test_a_month_shows_its_figures_and_what_was_restated(world: World, brand: int, open_pages: TestClient) -> None:
+def test_report_page_shows_figures_and_changes_since_it_was_stored(
+    world: World, brand: int, open_pages: TestClient
+) -> None:
     text = open_pages.get(f"/brands/{brand}/reports/2026-05").text
     for words in (
         "version 2, stored Wed 2026-06-03 05:45 in Asia/Kathmandu",
@@ -91,20 +93,22 @@ def test_a_month_shows_its_figures_and_what_was_restated(world: World, brand: in
     assert text.count("<svg") == text.count("</svg>")
 
 
-def test_an_earlier_version_is_shown_as_it_was(world: World, brand: int, open_pages: TestClient) -> None:
+def test_earlier_version_of_a_report_is_shown_unchanged(world: World, brand: int, open_pages: TestClient) -> None:
     text = open_pages.get(f"/brands/{brand}/reports/2026-05?version=1").text
     assert "version 1, stored" in text
     assert "unchanged since the month ended" in text
     assert "2026-05.csv?version=1" in text
 
 
-def test_the_running_month_is_shown_as_of_now(world: World, brand: int, open_pages: TestClient) -> None:
+def test_report_page_of_the_running_month_shows_figures_so_far(
+    world: World, brand: int, open_pages: TestClient
+) -> None:
     text = open_pages.get(f"/brands/{brand}/reports/2026-06").text
     assert "month in progress, as of Wed 2026-06-03 05:45" in text
     assert "Nothing was spent so far" in text
 
 
-def test_a_month_without_campaigns_or_budgets_says_so(world: World, open_pages: TestClient) -> None:
+def test_report_page_names_missing_campaigns_and_budgets(world: World, open_pages: TestClient) -> None:
     world.set_clock("2026-06-03T00:00:00Z")
     brand = world.brand()
     text = open_pages.get(f"/brands/{brand}/reports/2026-06").text
@@ -121,7 +125,7 @@ def test_a_month_with_only_refunds_is_drawn_below_the_line(world: World, open_pa
     assert "-$5.00" in page.text
 
 
-def test_the_hour_is_told_at_which_any_limit_ran_out_and_each_budget_has_its_line(
+def test_report_page_shows_when_limits_were_reached_and_a_line_for_each_budget(
     world: World, open_pages: TestClient
 ) -> None:
     world.set_clock("2026-05-30T00:00:00Z")
@@ -173,9 +177,7 @@ def test_unknown_report_gets_a_not_found_page(
     assert sentence in unescape(page.text)
 
 
-def test_the_files_are_the_report_with_names_that_tell_what_they_are(
-    world: World, brand: int, open_pages: TestClient
-) -> None:
+def test_report_files_have_the_content_and_descriptive_names(world: World, brand: int, open_pages: TestClient) -> None:
     table = open_pages.get(f"/brands/{brand}/reports/2026-05.csv")
     assert table.content.startswith("\N{ZERO WIDTH NO-BREAK SPACE}brand_id,".encode())
     assert table.headers["content-type"] == "text/csv; charset=utf-8"
@@ -187,7 +189,7 @@ def test_the_files_are_the_report_with_names_that_tell_what_they_are(
     assert 'version-1.json"' in first.headers["content-disposition"]
 
 
-def test_looking_at_a_stored_month_makes_no_version(world: World, brand: int, open_pages: TestClient) -> None:
+def test_viewing_a_stored_report_stores_no_version(world: World, brand: int, open_pages: TestClient) -> None:
     world.spend(1, UNIT, "2026-05-20T12:00:00Z")
     assert "version 2" in open_pages.get(f"/brands/{brand}/reports/2026-05").text
     assert on_demand(brand, MAY)["version"] == 3
@@ -225,7 +227,7 @@ def beyond(page: Page, chosen: str) -> list[str]:
     return found
 
 
-def test_the_month_prints_on_paper_whole_and_without_navigation(
+def test_report_page_prints_completely_and_without_navigation(
     world: World, brand: int, browse: Browse, chrome: Browser, tmp_path: Path
 ) -> None:
     with browse() as client, chrome.new_page(viewport={"width": 688, "height": 1000}, color_scheme="dark") as page:
@@ -249,7 +251,7 @@ def test_the_month_prints_on_paper_whole_and_without_navigation(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_month_fits_a_phone_and_its_plots_are_there_without_scripts(
+def test_report_page_fits_a_phone_and_shows_plots_without_javascript(
     world: World, brand: int, browse: Browse, chrome: Browser, scheme: str
 ) -> None:
     phone: Any = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme, "java_script_enabled": False}
@@ -273,7 +275,7 @@ def test_the_month_fits_a_phone_and_its_plots_are_there_without_scripts(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_month_is_accessible(world: World, brand: int, browse: Browse, chrome: Browser, scheme: Any) -> None:
+def test_report_page_is_accessible(world: World, brand: int, browse: Browse, chrome: Browser, scheme: Any) -> None:
     with browse() as client, chrome.new_page(color_scheme=scheme) as page:
         page.goto(f"{client.base_url}/brands/{brand}/reports/2026-05")
         assert serious_faults(page, scheme) == []

@@ -98,7 +98,7 @@ def test_late_request_head_gets_408(world: World, browse: Browse, sent: bytes) -
         assert Client(port_of(client)).answer() == b""
 
 
-def test_a_head_that_drips_is_late_too_also_on_a_connection_that_was_used_before(world: World, browse: Browse) -> None:
+def test_slowly_sent_head_misses_its_deadline_also_on_a_reused_connection(world: World, browse: Browse) -> None:
     with browse(SPENDGATE_HEADER_TIMEOUT_SECONDS="1") as client:
         dripping = Client(port_of(client)).send(KEPT_ALIVE)
         assert status(dripping.head()) == 200

@@ -74,7 +74,7 @@ def test_a_toggle_reaches_every_open_page_once_and_in_order(world: World, browse
         assert "Brand search" in "".join(of_brand.rows)
 
 
-def test_a_page_that_comes_back_gets_what_it_missed(world: World, browse: Browse) -> None:
+def test_reconnected_page_receives_the_changes_it_missed(world: World, browse: Browse) -> None:
     campaign = world.campaign(world.brand())
     for status in ("paused", "enabled", "paused"):
         world.set_status(campaign, status)
@@ -113,7 +113,7 @@ def test_a_page_of_one_campaign_misses_nothing_behind_many_changes_of_others(wor
         eventually(lambda: listener.ids == [1, last])
 
 
-def test_postgres_away_for_a_while_costs_a_page_nothing_but_time(world: World, browse: Browse) -> None:
+def test_page_receives_all_changes_after_an_outage_of_postgres(world: World, browse: Browse) -> None:
     campaign = world.campaign(world.brand())
     with browse() as client, listening(client, "/changes/stream?after=0") as listener:
         world.set_status(campaign, "paused")

@@ -27,7 +27,7 @@ MANY = """
 """
 
 
-def test_a_refresh_is_small_and_without_change_nothing(world: World, browse: Browse) -> None:
+def test_refresh_is_small_and_empty_without_a_change(world: World, browse: Browse) -> None:
     campaign = world.campaign(world.brand())
     for statement in MANY.split(";"):
         world.execute(statement)
@@ -47,7 +47,7 @@ def test_a_refresh_is_small_and_without_change_nothing(world: World, browse: Bro
             assert any((answer.status_code, answer.content) == (304, b"") for answer in answers)
 
 
-def test_what_changed_comes_with_another_tag(world: World, open_pages: TestClient) -> None:
+def test_changed_page_has_another_entity_tag(world: World, open_pages: TestClient) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand(daily=10 * UNIT))
     for path in ("/", "/brands/1", f"/campaigns/{campaign}"):
@@ -61,7 +61,7 @@ def test_what_changed_comes_with_another_tag(world: World, open_pages: TestClien
     assert open_pages.get("/?sort=name", headers=known).status_code == 200
 
 
-def test_a_part_has_what_the_page_has_and_no_more(world: World, open_pages: TestClient) -> None:
+def test_partial_page_equals_the_main_part_of_the_page(world: World, open_pages: TestClient) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     world.brand(name="Hudson Shoes")
     whole, part = open_pages.get("/"), open_pages.get("/", headers=PART)
@@ -73,7 +73,7 @@ def test_a_part_has_what_the_page_has_and_no_more(world: World, open_pages: Test
     assert "HX-Request" in whole.headers["vary"]
 
 
-def test_files_are_kept_for_ever_by_their_marks_and_asked_about_without(open_pages: TestClient) -> None:
+def test_static_files_with_a_hash_are_cached_and_others_revalidated(open_pages: TestClient) -> None:
     address = re.findall(r'src="(/static/app\.js\?\w+)"', open_pages.get("/").text)[0]
     kept, asked = open_pages.get(address), open_pages.get("/static/app.js")
     assert "immutable" in kept.headers["cache-control"]
@@ -94,7 +94,7 @@ def test_a_stream_is_never_compressed(world: World, browse: Browse) -> None:
                 break
 
 
-def test_a_page_says_of_which_moment_each_brands_newest_spend_is(world: World, open_pages: TestClient) -> None:
+def test_page_shows_the_time_of_each_brands_newest_spend(world: World, open_pages: TestClient) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     brand = world.brand(zone="America/New_York")
     campaign = world.campaign(brand)
@@ -108,7 +108,7 @@ def test_a_page_says_of_which_moment_each_brands_newest_spend_is(world: World, o
         assert 'datetime="2026-06-17T12:34:56+00:00">Wed 17 Jun 08:34:56</time>' in page
 
 
-def test_an_older_batch_makes_the_newest_spend_no_older(world: World) -> None:
+def test_older_batch_does_not_change_the_time_of_the_newest_spend(world: World) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
     world.spend(campaign, UNIT)
@@ -119,7 +119,7 @@ def test_an_older_batch_makes_the_newest_spend_no_older(world: World) -> None:
     )
 
 
-def test_a_token_is_masked_anew_each_time_and_read_back() -> None:
+def test_csrf_token_is_masked_differently_each_time_and_unmasked() -> None:
     token = "ImFiYyI.c2lnbmF0dXJl"  # noqa: S105 - of nobody
     one, other = masked(token), masked(token)
     assert one != other

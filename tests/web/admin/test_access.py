@@ -30,7 +30,7 @@ def stored(world: World) -> str:
     return str([world.rows(f"SELECT {table}::text AS row FROM {table}") for table in TABLES])  # noqa: S608 - names above
 
 
-def test_a_user_is_made_with_a_typed_password(world: World, browser: Open) -> None:
+def test_owner_creates_a_user_with_a_typed_password(world: World, browser: Open) -> None:
     answer = browser(Role.OWNER).post("/admin/users/create", NEW)
     assert answer.status_code == 303
     session = access.sign_in("new@example.com", NEW["password"])
@@ -41,7 +41,7 @@ def test_a_user_is_made_with_a_typed_password(world: World, browser: Open) -> No
     assert made[-1] == {"changed_by": "user:owner@example.com"}
 
 
-def test_a_made_password_is_shown_once(world: World, browser: Open) -> None:
+def test_generated_password_is_shown_once(world: World, browser: Open) -> None:
     someone = browser(Role.OWNER)
     answer = someone.post("/admin/users/create", {**NEW, "password": ""})
     assert answer.status_code == 200
@@ -71,7 +71,7 @@ def test_a_bad_user_is_refused_and_the_password_is_not_sent_back(
     assert len(world.rows("SELECT FROM users")) == 1
 
 
-def test_a_user_gets_another_role_and_is_signed_out(world: World, browser: Open) -> None:
+def test_changed_role_signs_the_user_out(world: World, browser: Open) -> None:
     user = access.create_user("ops@example.com", PASSWORD, Role.OPERATOR, "test")
     session = access.sign_in("ops@example.com", PASSWORD)
     someone = browser(Role.OWNER)
@@ -98,7 +98,7 @@ def test_a_form_opened_before_another_owner_disabled_the_login_does_not_enable_i
     }
 
 
-def test_a_password_is_changed_by_typing_or_making_one(world: World, browser: Open) -> None:
+def test_owner_changes_a_password_by_typing_or_generating_one(world: World, browser: Open) -> None:
     user = access.create_user("ops@example.com", PASSWORD, Role.OPERATOR, "test")
     someone = browser(Role.OWNER)
     form = {"role": "operator", "new_password": "another long password"}
@@ -122,7 +122,7 @@ def test_last_owner_cannot_be_disabled_or_demoted(world: World, browser: Open) -
     assert someone.get("/admin/users/list").status_code == 200
 
 
-def test_a_key_is_shown_once_and_opens_what_it_is_for(world: World, browser: Open) -> None:
+def test_new_key_is_shown_once_and_works_within_its_scope(world: World, browser: Open) -> None:
     brand = world.brand()
     someone = browser(Role.OWNER)
     form = {"name": "bidder", "scopes": ["spend-write", "read"], "brand": brand, "expires_days": "30"}
@@ -152,7 +152,7 @@ def test_a_key_is_shown_once_and_opens_what_it_is_for(world: World, browser: Ope
         ({"expires_days": "99999"}, "expires_days"),
     ],
 )
-def test_a_bad_key_is_refused_beside_its_field(
+def test_invalid_key_is_refused_with_the_error_at_its_field(
     world: World, browser: Open, changes: dict[str, object], field: str
 ) -> None:
     form = {"name": "bidder", "scopes": ["read"], "brand": "", "expires_days": "", **changes}
@@ -172,7 +172,7 @@ def test_a_revoked_key_opens_nothing(world: World, browser: Open) -> None:
     assert "revoked" in someone.get("/admin/api-keys/list").text
 
 
-def test_the_process_logs_who_did_what_and_no_secret(world: World, database: str, tmp_path: Path) -> None:
+def test_web_process_logs_authors_and_actions_but_no_secret(world: World, database: str, tmp_path: Path) -> None:
     access.create_user("owner@example.com", PASSWORD, Role.OWNER, "test")
     port = free_port()
     env = {"PORT": str(port), "LOG_LEVEL": "DEBUG"}
@@ -206,7 +206,7 @@ def _answers(client: httpx.Client) -> bool:
         return False
 
 
-def test_a_form_of_too_many_fields_is_refused(world: World, browser: Open) -> None:
+def test_form_with_too_many_fields_is_refused(world: World, browser: Open) -> None:
     someone = browser(Role.OWNER)
     fields = [("csrftoken", someone.token()), *((f"field{number}", "x") for number in range(1_500))]
     for path in ("/admin/login", "/admin/brands/create"):

@@ -10,7 +10,7 @@ from tests.web.conftest import Browse
 from tests.world import UNIT, World
 
 
-def test_the_question_says_how_many_and_which(world: World, browse: Browse, chrome: Browser) -> None:
+def test_confirmation_question_names_the_number_and_the_rows(world: World, browse: Browse, chrome: Browser) -> None:
     brand = world.brand(name="Hudson Shoes", daily=UNIT)
     for name in ("Search", "Video", "Shop"):
         world.campaign(brand, name=name)

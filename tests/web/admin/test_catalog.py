@@ -19,7 +19,7 @@ def audit(world: World) -> list[tuple[str, str]]:
     return [(row["action"], row["subject"]) for row in rows]
 
 
-def test_a_brand_is_made(world: World, browser: Open) -> None:
+def test_operator_creates_a_brand(world: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
     form = {"name": "Himal Tea", "time_zone": "Asia/Kathmandu", "currency": "EUR"}
     assert someone.post("/admin/brands/create", form).status_code == 303
@@ -38,7 +38,7 @@ def test_a_brand_is_made(world: World, browser: Open) -> None:
         ("currency", "XYZ", "Choose a value from the list."),
     ],
 )
-def test_a_bad_brand_is_refused_beside_its_field(
+def test_invalid_brand_is_refused_with_the_error_at_its_field(
     world: World, browser: Open, field: str, value: str, told: str
 ) -> None:
     form = {"name": "Himal Tea", "time_zone": "Asia/Kathmandu", "currency": "EUR", field: value}
@@ -75,7 +75,7 @@ def test_a_paused_brand_holds_its_campaigns_in_the_same_commit(world: World, bro
     world.verify()
 
 
-def test_a_campaign_is_made_and_enforced(world: World, browser: Open) -> None:
+def test_operator_creates_a_campaign_that_is_enforced(world: World, browser: Open) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     brand = world.brand()
     someone = browser(Role.OPERATOR)
@@ -102,7 +102,7 @@ def test_a_campaign_is_made_and_enforced(world: World, browser: Open) -> None:
         ({"external_id": "7"}, "external_id", "another campaign in this account"),
     ],
 )
-def test_a_bad_campaign_is_refused_beside_its_field(
+def test_invalid_campaign_is_refused_with_the_error_at_its_field(
     world: World, browser: Open, changes: dict[str, str], field: str, told: str
 ) -> None:
     brand = world.brand()
@@ -126,7 +126,7 @@ def test_an_edited_campaign_is_enforced_and_its_brand_stays(world: World, browse
     assert "stays stopped until someone changes it" in someone.get("/admin/campaigns/edit", pk=campaign).text
 
 
-def test_bulk_actions_change_what_is_chosen_brand_by_brand(world: World, browser: Open) -> None:
+def test_bulk_actions_change_the_chosen_rows_brand_by_brand(world: World, browser: Open) -> None:
     one, two = world.brand(name="One"), world.brand(name="Two", daily=0)
     chosen = [world.campaign(one), world.campaign(one), world.campaign(two)]
     left = world.campaign(two)
@@ -176,7 +176,7 @@ def test_a_limit_is_typed_in_units_and_enforced(world: World, browser: Open) -> 
     world.verify()
 
 
-def test_a_campaigns_budget_needs_no_brand_said(world: World, browser: Open) -> None:
+def test_campaign_budget_takes_the_brand_of_its_campaign(world: World, browser: Open) -> None:
     campaign = world.campaign(world.brand())
     form = {"brand": "", "campaign": campaign, "period": "monthly", "limit_micros": "0"}
     someone = browser(Role.OPERATOR)
@@ -202,7 +202,7 @@ def test_a_campaigns_budget_needs_no_brand_said(world: World, browser: Open) -> 
         ({"period": "daily"}, "period", "there is a daily budget already"),
     ],
 )
-def test_a_bad_budget_is_refused_beside_its_field(
+def test_invalid_budget_is_refused_with_the_error_at_its_field(
     world: World, browser: Open, changes: dict[str, Any], field: str, told: str
 ) -> None:
     brand = world.brand(daily=UNIT)
@@ -231,7 +231,7 @@ def test_second_of_two_concurrent_equal_budgets_is_refused(world: World, browser
 
 
 @pytest.mark.parametrize("pk", ["99", "0", "-1", "x", "1.5", "9" * 30, "", "1 OR 1=1"])
-def test_what_is_not_there_is_not_found(world: World, browser: Open, pk: str) -> None:
+def test_missing_rows_get_a_not_found_page(world: World, browser: Open, pk: str) -> None:
     someone = browser(Role.OPERATOR)
     for key in ("brands", "campaigns", "budgets", "rejected-events", "status-changes", "audit-entries"):
         assert someone.get(f"/admin/{key}/detail", pk=pk).status_code == 404
@@ -264,7 +264,7 @@ def test_lists_are_searched_filtered_and_sorted(world: World, browser: Open) -> 
     assert someone.get("/admin/campaigns/list", filter="brand__id=x").status_code == 400
 
 
-def test_a_page_of_one_thing_is_titled_by_its_name_and_id(world: World, browser: Open) -> None:
+def test_detail_page_is_titled_by_name_and_id(world: World, browser: Open) -> None:
     world.campaign(world.brand(name="Hudson Shoes", daily=UNIT), name="Search")
     someone = browser(Role.OPERATOR)
     titles = {
@@ -307,7 +307,7 @@ def test_value_that_no_column_can_store_gets_an_error_sentence(world: World, bro
     assert "cannot be stored" in answer.text
 
 
-def test_our_own_fault_is_a_page_without_its_details(world: World, browser: Open) -> None:
+def test_unexpected_error_page_has_no_details(world: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
     world.execute("ALTER TABLE brands RENAME TO hidden_brands")
     answer = someone.get("/admin/brands/list")

@@ -55,7 +55,7 @@ def question(page: str) -> str:
 
 
 @pytest.mark.parametrize("kind", EDITS)
-def test_a_form_asks_before_it_stops_campaigns_and_says_the_same_afterwards(
+def test_form_asks_before_it_stops_campaigns_and_reports_the_same_effect_afterwards(
     catalog: World, browser: Open, kind: str
 ) -> None:
     path, query, form, told = EDITS[kind]
@@ -71,7 +71,7 @@ def test_a_form_asks_before_it_stops_campaigns_and_says_the_same_afterwards(
     catalog.verify()
 
 
-def test_a_form_that_comes_back_keeps_showing_what_is_edited(catalog: World, browser: Open) -> None:
+def test_returned_form_still_names_the_edited_row(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
     for limit, told in (("1.500", "1.500 can be 1,500.00 or 1.50: write 1500 or 1.50"), ("1.50", f"{LIMIT}: stops")):
         page = someone.ask("/admin/budgets/edit", {"limit_micros": limit}, pk=1).text
@@ -84,7 +84,7 @@ def test_a_form_that_comes_back_keeps_showing_what_is_edited(catalog: World, bro
     assert someone.ask("/admin/brands/edit", {"name": "", "configured_status": "paused"}, pk=1).text.count("UTC") > 0
 
 
-def test_people_land_where_they_came_from_and_nowhere_else(catalog: World, browser: Open) -> None:
+def test_saving_redirects_to_the_page_before_and_never_to_another_site(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
     for origin, lands in (
         ("/admin/campaigns/list?sort=id__asc", "/admin/campaigns/list?sort=id__asc"),
@@ -97,7 +97,7 @@ def test_people_land_where_they_came_from_and_nowhere_else(catalog: World, brows
         assert answer.headers["location"].removeprefix("http://testserver") == lands, origin
 
 
-def test_a_form_opened_from_a_page_of_ours_leads_back_there(catalog: World, browser: Open) -> None:
+def test_form_opened_from_a_dashboard_page_redirects_back_to_it(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
     for referer, origin in (
         ("http://testserver/brands/1?q=a", "_origin=%2Fbrands%2F1%3Fq%3Da"),
@@ -157,7 +157,9 @@ def sign_in(page: Any, path: str) -> None:
     page.click("button[type=submit]")
 
 
-def test_in_a_browser_enter_asks_then_saves_and_leads_back(world: World, browse: Browse, chrome: Chrome) -> None:
+def test_enter_key_asks_for_confirmation_then_saves_and_redirects_back(
+    world: World, browse: Browse, chrome: Chrome
+) -> None:
     campaign = world.campaign(world.brand(name="Hudson Shoes", daily=7_900 * UNIT), name="Search")
     world.spend(campaign, 2 * UNIT)
     access.create_user("ops@example.com", PASSWORD, Role.OPERATOR, "test")
@@ -204,7 +206,7 @@ def four(world: World) -> list[int]:
     return made
 
 
-def test_enable_after_pause_leaves_what_was_paused_or_archived_before(
+def test_enable_after_bulk_pause_leaves_rows_paused_or_archived_earlier(
     world: World, browser: Open, four: list[int]
 ) -> None:
     someone = browser(Role.OPERATOR)
@@ -219,7 +221,7 @@ def test_enable_after_pause_leaves_what_was_paused_or_archived_before(
     world.verify()
 
 
-def test_enable_beside_enabled_ones_leaves_what_was_paused(world: World, browser: Open, four: list[int]) -> None:
+def test_enable_of_mixed_rows_leaves_paused_rows(world: World, browser: Open, four: list[int]) -> None:
     someone = browser(Role.OPERATOR)
     asked = someone.preview("campaigns", "enable", *four)
     assert asked["sentence"] == "Enable 0 campaigns: stops and releases no campaign now."
@@ -229,7 +231,7 @@ def test_enable_beside_enabled_ones_leaves_what_was_paused(world: World, browser
     assert "Nothing was changed. 2 campaigns are enabled already." in someone.told()
 
 
-def test_what_was_paused_before_is_enabled_where_the_person_says_so(
+def test_rows_paused_earlier_are_enabled_if_the_person_checks_the_option(
     world: World, browser: Open, four: list[int]
 ) -> None:
     someone = browser(Role.OPERATOR)
@@ -238,7 +240,7 @@ def test_what_was_paused_before_is_enabled_where_the_person_says_so(
     assert statuses(world) == ["enabled", "enabled", "enabled", "archived"]
 
 
-def test_a_paused_campaign_that_is_chosen_alone_is_enabled(world: World, browser: Open, four: list[int]) -> None:
+def test_single_chosen_paused_campaign_is_enabled(world: World, browser: Open, four: list[int]) -> None:
     assert browser(Role.OPERATOR).act("campaigns", "enable", four[2]).status_code == 200
     assert statuses(world)[2] == "enabled"
 

@@ -5,7 +5,7 @@ from tests.web.admin.conftest import Open
 from tests.world import UNIT, World
 
 
-def test_the_first_page_counts_and_says_what_is_held_and_edited(world: World, browser: Open) -> None:
+def test_admin_home_shows_counts_held_campaigns_and_latest_edits(world: World, browser: Open) -> None:
     someone = browser(Role.VIEWER)
     assert "No campaigns yet" in someone.get("/admin/").text
     brand = world.brand(name="Hudson Shoes", daily=5 * UNIT)
@@ -17,7 +17,7 @@ def test_the_first_page_counts_and_says_what_is_held_and_edited(world: World, br
         assert words in page
 
 
-def test_a_status_change_tells_cause_and_figures(world: World, browser: Open) -> None:
+def test_status_change_page_shows_cause_and_figures(world: World, browser: Open) -> None:
     brand = world.brand(daily=5 * UNIT)
     world.spend(world.campaign(brand, name="Brand search"), 5_250_000)
     page = browser(Role.VIEWER).get("/admin/status-changes/list").text
@@ -25,7 +25,7 @@ def test_a_status_change_tells_cause_and_figures(world: World, browser: Open) ->
     assert "Brand search" in page
 
 
-def test_an_audit_entry_tells_old_and_new(world: World, browser: Open) -> None:
+def test_audit_entry_page_shows_old_and_new_values(world: World, browser: Open) -> None:
     campaign = world.campaign(world.brand(), name="Brand search")
     world.set_status(campaign, "paused")
     entry = world.one("SELECT max(id) AS id FROM audit_entries")["id"]
@@ -33,7 +33,7 @@ def test_an_audit_entry_tells_old_and_new(world: World, browser: Open) -> None:
     assert "Status enabled → paused" in page
 
 
-def test_the_audit_speaks_in_the_brands_currency_and_words(world: World, browser: Open) -> None:
+def test_audit_formats_amounts_in_the_brands_currency_and_holds_in_words(world: World, browser: Open) -> None:
     for currency in ("USD", "JPY", "KWD"):
         brand = world.brand(currency=currency, daily=7_900 * UNIT)
         world.limit(1_500_000 if currency != "JPY" else 2 * UNIT, brand=brand)
@@ -70,7 +70,7 @@ def test_replay_counts_inputs_that_are_valid_now_and_keeps_the_rest(world: World
     world.verify()
 
 
-def test_an_input_that_no_utf_8_can_spell_is_shown(world: World, browser: Open) -> None:
+def test_input_with_half_a_surrogate_pair_is_shown(world: World, browser: Open) -> None:
     world.ingest([{"source": "\ud800", "note": "\udcff"}])
     (row,) = world.rejected()
     shown = browser(Role.VIEWER).get(f"/admin/rejected-events/detail?pk={row['id']}")

@@ -20,7 +20,7 @@ CUT = """() => {
 }"""
 
 
-def test_nothing_is_cut_off_at_1280_pixels(world: World, browse: Browse, chrome: Chrome) -> None:
+def test_no_admin_text_is_cut_off_at_1280_pixels(world: World, browse: Browse, chrome: Chrome) -> None:
     brands = [
         world.brand(name="Hudson Shoes and Accessories International Holding", zone="America/Argentina/Buenos_Aires"),
         world.brand(name="Tea" * 30, currency="JPY", zone="Asia/Kathmandu"),
@@ -49,7 +49,7 @@ def test_nothing_is_cut_off_at_1280_pixels(world: World, browse: Browse, chrome:
         page.close()
 
 
-def test_brand_filters_take_names(world: World) -> None:
+def test_brand_filters_match_names(world: World) -> None:
     from web.admin import site  # noqa: PLC0415 - after the environment is set
 
     for view in site._views():

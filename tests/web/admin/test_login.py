@@ -32,9 +32,7 @@ def test_login_page_explains_how_to_create_the_first_login(world: World, browser
     assert "spendgate create-admin" not in browser().get("/admin/login").text
 
 
-def test_a_login_leads_to_where_one_wanted_to_go_and_its_session_is_in_the_database(
-    world: World, ops: int, browser: Open
-) -> None:
+def test_login_redirects_to_the_requested_page_and_stores_its_session(world: World, ops: int, browser: Open) -> None:
     someone = browser()
     asked = someone.client.get("/admin/brands/list", follow_redirects=False)
     assert asked.status_code == 303
@@ -50,7 +48,7 @@ def test_a_login_leads_to_where_one_wanted_to_go_and_its_session_is_in_the_datab
     assert world.one("SELECT user_id FROM user_sessions") == {"user_id": ops}
 
 
-def test_the_cookie_is_secure_on_https_and_kept_if_one_asks(world: World, ops: int, browser: Open) -> None:
+def test_session_cookie_is_secure_on_https_and_persistent_if_requested(world: World, ops: int, browser: Open) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     answer = browser(base_url="https://testserver").sign_in(EMAIL, remember_me="on")
     cookies = answer.headers.get_list("set-cookie")
@@ -62,7 +60,7 @@ def test_the_cookie_is_secure_on_https_and_kept_if_one_asks(world: World, ops: i
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x"])
-def test_the_login_leads_to_no_other_site(world: World, ops: int, browser: Open, elsewhere: str) -> None:
+def test_login_never_redirects_to_another_site(world: World, ops: int, browser: Open, elsewhere: str) -> None:
     answer = browser().sign_in(EMAIL, to=elsewhere)
     assert (answer.status_code, answer.headers["location"]) == (303, "http://testserver/admin/")
 
@@ -76,9 +74,7 @@ def test_wrong_address_and_wrong_password_get_one_error_text(world: World, ops: 
     assert world.rows("SELECT FROM user_sessions") == []
 
 
-def test_after_a_wrong_password_the_address_is_still_there_and_the_password_is_not(
-    world: World, ops: int, browser: Open
-) -> None:
+def test_refused_login_form_keeps_the_email_and_drops_the_password(world: World, ops: int, browser: Open) -> None:
     page = browser().sign_in(EMAIL, "not the password").text
     assert f'value="{EMAIL}"' in page
     assert "not the password" not in page
@@ -128,7 +124,7 @@ def test_addresses_of_one_ipv6_subscriber_share_one_limit(
     assert browser(address=neighbour).sign_in(EMAIL).status_code == (429 if is_locked_out else 303)
 
 
-def test_nobody_locks_a_person_out_of_a_browser_that_signed_in_before(world: World, ops: int, browser: Open) -> None:
+def test_failures_of_others_do_not_lock_a_person_out_of_a_known_browser(world: World, ops: int, browser: Open) -> None:
     known, guessing = browser(), browser()
     assert known.sign_in(EMAIL).status_code == 303
     del known.client.cookies[COOKIE]
@@ -139,7 +135,7 @@ def test_nobody_locks_a_person_out_of_a_browser_that_signed_in_before(world: Wor
 
 
 @pytest.mark.parametrize("changed", ["person", "signature", "until"])
-def test_a_browser_is_not_known_by_a_forged_cookie(world: World, ops: int, browser: Open, changed: str) -> None:
+def test_forged_cookie_does_not_make_a_browser_known(world: World, ops: int, browser: Open, changed: str) -> None:
     access.create_user("other@example.com", PASSWORD, Role.VIEWER, "test")
     honest, forging = browser(), browser()
     assert honest.sign_in(EMAIL).status_code == 303
@@ -178,9 +174,7 @@ def test_ten_of_forty_parallel_sign_ins_reach_the_password_check(world: World, o
         assert Counter(found.result().status_code for found in tries) == {400: 10, 429: 30}
 
 
-def test_no_more_passwords_are_hashed_at_once_than_there_is_memory_for(
-    world: World, ops: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_passwords_hashed_at_once_are_limited(world: World, ops: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "HASH_WAIT_SECONDS", 0.01)
     with ExitStack() as others:
         for _ in range(access.HASHES_AT_ONCE):
@@ -203,9 +197,7 @@ def test_sign_in_without_a_free_hash_slot_gets_retry_after_and_does_not_count_as
     assert someone.sign_in(EMAIL).status_code == 303
 
 
-def test_over_https_cookies_of_other_hosts_and_of_old_names_count_for_nothing(
-    world: World, ops: int, browser: Open
-) -> None:
+def test_unprefixed_cookies_are_ignored_over_https(world: World, ops: int, browser: Open) -> None:
     plain, secure = browser(), browser(base_url="https://testserver")
     assert plain.sign_in(EMAIL).status_code == 303
     secure.client.cookies[COOKIE] = plain.client.cookies[COOKIE]
@@ -226,7 +218,7 @@ def test_successful_sign_in_does_not_count_as_failure(world: World, ops: int, br
     assert [_fail(someone) for _ in range(11)] == [400] * 10 + [429]
 
 
-def test_failures_from_everywhere_lock_a_person_out_for_all(world: World, ops: int, browser: Open) -> None:
+def test_failures_over_all_addresses_lock_a_person_out(world: World, ops: int, browser: Open) -> None:
     for host in range(20):
         someone = browser(address=f"203.0.113.{host}")
         assert {_fail(someone) for _ in range(5)} == {400}
@@ -235,14 +227,14 @@ def test_failures_from_everywhere_lock_a_person_out_for_all(world: World, ops: i
     assert _fail(fresh, "another@example.com") == 400
 
 
-def test_an_address_that_fails_as_everybody_is_locked_out(world: World, ops: int, browser: Open) -> None:
+def test_address_with_failures_for_many_persons_is_locked_out(world: World, ops: int, browser: Open) -> None:
     guessing = browser(address="203.0.113.7")
     assert {_fail(guessing, f"person{number}@example.com") for number in range(50)} == {400}
     assert guessing.sign_in(EMAIL).status_code == 429
     assert browser(address="198.51.100.4").sign_in(EMAIL).status_code == 303
 
 
-def test_behind_a_proxy_that_is_named_the_address_is_of_who_asks(world: World, ops: int, browse: Browse) -> None:
+def test_trusted_proxy_passes_on_the_clients_address(world: World, ops: int, browse: Browse) -> None:
     with browse(SPENDGATE_TRUSTED_PROXIES="127.0.0.1") as client:
 
         def tries(address: str) -> int:
@@ -255,9 +247,7 @@ def test_behind_a_proxy_that_is_named_the_address_is_of_who_asks(world: World, o
 
 
 @pytest.mark.parametrize("proxies", ["127.0.0.1", "127.0.0.0/8, ::1", "*"])
-def test_a_client_behind_a_proxy_cannot_make_up_another_address(
-    world: World, ops: int, browse: Browse, proxies: str
-) -> None:
+def test_client_behind_a_proxy_cannot_forge_its_address(world: World, ops: int, browse: Browse, proxies: str) -> None:
     with browse(SPENDGATE_TRUSTED_PROXIES=proxies) as client:
 
         def tries(forged: str) -> int:
@@ -277,7 +267,7 @@ def test_a_client_behind_a_proxy_cannot_make_up_another_address(
         ({"SPENDGATE_OPEN_DASHBOARD": "true", "SPENDGATE_TRUSTED_PROXIES": "10.0.0.1, *"}, "::"),
     ],
 )
-def test_beside_a_login_not_every_proxy_is_trusted(world: World, env: dict[str, str], host: str) -> None:
+def test_trusting_every_proxy_is_refused_if_pages_need_a_login(world: World, env: dict[str, str], host: str) -> None:
     told = run("-m", "web", "--host", host, env={"SPENDGATE_TRUSTED_PROXIES": "*", **env})
     assert told.code == 2
     assert told.err.startswith("SPENDGATE_TRUSTED_PROXIES: ")
@@ -309,7 +299,7 @@ def test_a_forged_change_is_refused(world: World, browser: Open) -> None:
     assert world.one("SELECT name, configured_status FROM brands")["configured_status"] == "enabled"
 
 
-def test_tokens_hold_in_every_web_process(world: World, browser: Open) -> None:
+def test_csrf_tokens_are_valid_in_every_web_process(world: World, browser: Open) -> None:
     from starlette.testclient import TestClient  # noqa: PLC0415
 
     from web.app import create_app  # noqa: PLC0415
@@ -321,7 +311,7 @@ def test_tokens_hold_in_every_web_process(world: World, browser: Open) -> None:
     assert CSRF_COOKIE in someone.client.cookies
 
 
-def test_logging_out_ends_the_session_and_needs_a_form(world: World, browser: Open) -> None:
+def test_logout_ends_the_session_and_needs_a_form(world: World, browser: Open) -> None:
     someone = browser(Role.VIEWER)
     assert someone.client.get("/admin/logout", follow_redirects=False).status_code == 405
     assert someone.client.post("/admin/logout").status_code == 403
@@ -333,7 +323,7 @@ def test_logging_out_ends_the_session_and_needs_a_form(world: World, browser: Op
     assert someone.client.get("/admin/", follow_redirects=False).status_code == 303
 
 
-def test_the_dashboard_signs_out_too(world: World, browser: Open) -> None:
+def test_dashboard_has_a_sign_out(world: World, browser: Open) -> None:
     someone = browser(Role.VIEWER)
     token = someone.client.cookies[COOKIE]
     form = re.search(

@@ -37,7 +37,7 @@ def filled(world: World) -> World:
     return world
 
 
-def test_the_table_names_every_view(filled: World, app: Any) -> None:
+def test_role_table_names_every_view(filled: World, app: Any) -> None:
     site = next(route.app for route in app.routes if getattr(route, "path", "") == "/admin")
     known = {
         ("/static", "any"), ("/login", "GET"), ("/login", "POST"), ("/logout", "POST"), ("/", "GET"),
@@ -59,7 +59,7 @@ def test_the_table_names_every_view(filled: World, app: Any) -> None:
 
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("key", VIEWS)
-def test_a_role_may_do_what_the_table_says_and_no_more(filled: World, browser: Open, role: Role, key: str) -> None:
+def test_role_has_exactly_the_rights_of_the_table(filled: World, browser: Open, role: Role, key: str) -> None:
     sees, makes, edits, actions, row_actions = VIEWS[key]
     someone = browser(role)
     asked = [
@@ -97,7 +97,7 @@ def _try_actions(
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_schedules_are_seen_by_all_and_edited_by_editors(filled: World, browser: Open, role: Role) -> None:
+def test_every_role_reads_schedules_and_only_editors_change_them(filled: World, browser: Open, role: Role) -> None:
     someone = browser(role)
     page = someone.get("/admin/campaigns/1/schedule")
     assert page.status_code == 200
@@ -108,7 +108,7 @@ def test_schedules_are_seen_by_all_and_edited_by_editors(filled: World, browser:
     assert len(filled.rows("SELECT FROM dayparts")) == (1 if role in EDITORS else 0)
 
 
-def test_a_viewer_sees_no_button_and_no_user(filled: World, browser: Open) -> None:
+def test_viewer_gets_no_edit_button_and_no_user_list(filled: World, browser: Open) -> None:
     someone = browser(VIEWER)
     for key in ("brands", "campaigns", "budgets", "rejected-events"):
         page = someone.get(f"/admin/{key}/list").text + someone.get(f"/admin/{key}/detail", pk=1).text
@@ -119,12 +119,12 @@ def test_a_viewer_sees_no_button_and_no_user(filled: World, browser: Open) -> No
     assert "/admin/api-keys" not in someone.get("/admin/").text
 
 
-def test_refusal_says_whether_an_owner_could_do_it(filled: World, browser: Open) -> None:
+def test_refusal_names_owners_only_if_an_owner_could_do_it(filled: World, browser: Open) -> None:
     assert "Nobody may do that here" in browser(OWNER).get("/admin/status-changes/create").text
     assert "Ask an owner." in browser(VIEWER).get("/admin/brands/create").text
 
 
-def test_nobody_sees_anything_without_a_login(filled: World, browser: Open) -> None:
+def test_no_admin_page_is_shown_without_a_login(filled: World, browser: Open) -> None:
     someone = browser()
     for path in ("/admin/", "/admin/brands/list", "/admin/campaigns/1/schedule", "/admin/_api/brands/relation-lookup"):
         assert someone.client.get(path, follow_redirects=False).status_code == 303

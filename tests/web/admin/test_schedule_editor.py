@@ -54,7 +54,7 @@ def cell(page: Page, day: str, hour: int) -> Any:
     return page.get_by_role("gridcell", name=re.compile(f"^{day} {hour:02d}:00 to "))
 
 
-def test_a_drag_opens_hours_and_one_from_an_open_hour_closes_them(editor: Editor, world: World) -> None:
+def test_drag_from_a_closed_hour_opens_hours_and_from_an_open_hour_closes_them(editor: Editor, world: World) -> None:
     page = editor("Sun 00:00-01:00")
     cell(page, "Monday", 9).hover()
     page.mouse.down()
@@ -74,7 +74,7 @@ def test_a_drag_opens_hours_and_one_from_an_open_hour_closes_them(editor: Editor
     assert len(world.rows("SELECT FROM dayparts")) == 5
 
 
-def test_keys_move_choose_and_toggle(editor: Editor) -> None:
+def test_keyboard_moves_selects_and_toggles_hours(editor: Editor) -> None:
     page = editor("Sun 00:00-01:00")
     cell(page, "Monday", 9).focus()
     page.keyboard.press("ArrowRight")
@@ -91,7 +91,7 @@ def test_keys_move_choose_and_toggle(editor: Editor) -> None:
     expect(text(page)).to_have_value("Sun 00:00-01:00")
 
 
-def test_typing_shows_in_the_grid_with_part_hours_as_such(editor: Editor) -> None:
+def test_typed_schedule_is_drawn_in_the_grid_with_partial_hours(editor: Editor) -> None:
     page = editor()
     expect(page.locator("[data-state]")).to_have_text("Always open: no dayparts")
     text(page).fill("Mon 09:00-17:30, Sat 22:00-06:00")
@@ -114,7 +114,7 @@ def test_invalid_schedule_shows_its_error_while_typing(editor: Editor) -> None:
     expect(cell(page, "Monday", 16)).to_have_accessible_name("Monday 16:00 to 17:00, open")
 
 
-def test_after_a_refused_text_the_grid_and_the_days_show_what_is_stored(editor: Editor, world: World) -> None:
+def test_refused_text_leaves_grid_and_preview_on_the_stored_schedule(editor: Editor, world: World) -> None:
     page = editor("Mon 09:00-10:00")
     expect(page.locator("[data-state]")).to_have_text("1 hour a week")
     text(page).fill("Mon 25:00-26:00, rubbish")
@@ -143,7 +143,7 @@ def test_schedule_saved_by_somebody_else_meanwhile_is_reported_and_kept(editor: 
     expect(text(page)).to_have_value("Tue 09:00-10:00")
 
 
-def test_one_day_is_copied_onto_others(editor: Editor) -> None:
+def test_copy_puts_one_day_onto_others(editor: Editor) -> None:
     page = editor("Mon 09:00-17:30, Tue 00:00-01:00")
     page.get_by_label("Copy this day").select_option("Monday")
     for day in ("Tue", "Fri"):
@@ -152,7 +152,7 @@ def test_one_day_is_copied_onto_others(editor: Editor) -> None:
     expect(text(page)).to_have_value("Mon-Tue 09:00-17:30, Fri 09:00-17:30")
 
 
-def test_nothing_open_cannot_be_saved_and_is_never_taken_for_always(editor: Editor, world: World) -> None:
+def test_schedule_without_open_hours_is_refused_and_does_not_mean_always_open(editor: Editor, world: World) -> None:
     page = editor("Mon 09:00-10:00")
     cell(page, "Monday", 9).click()
     expect(page.locator("#text-error")).to_contain_text("To stop the campaign, pause it.")
@@ -167,7 +167,7 @@ def test_nothing_open_cannot_be_saved_and_is_never_taken_for_always(editor: Edit
     assert world.rows("SELECT FROM dayparts") == []
 
 
-def test_the_first_hours_drawn_on_always_open_are_those_in_which_it_serves(editor: Editor) -> None:
+def test_first_hours_drawn_on_an_always_open_schedule_become_its_open_hours(editor: Editor) -> None:
     page = editor()
     cell(page, "Wednesday", 0).click()
     expect(text(page)).to_have_value("Wed 00:00-01:00")
@@ -176,7 +176,7 @@ def test_the_first_hours_drawn_on_always_open_are_those_in_which_it_serves(edito
     expect(text(page)).to_have_value("Wed-Thu 00:00-01:00")
 
 
-def test_a_viewer_looks_and_changes_nothing(editor: Editor) -> None:
+def test_viewer_reads_the_schedule_and_cannot_change_it(editor: Editor) -> None:
     page = editor("Mon 09:00-10:00", Role.VIEWER)
     cell(page, "Monday", 12).click()
     cell(page, "Monday", 9).focus()
@@ -188,7 +188,7 @@ def test_a_viewer_looks_and_changes_nothing(editor: Editor) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_in_light_and_dark_and_a_tap_toggles(editor: Editor, scheme: str) -> None:
+def test_schedule_editor_fits_a_phone_and_a_tap_toggles_an_hour(editor: Editor, scheme: str) -> None:
     page = editor("Sun 00:00-01:00", viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert page.evaluate("document.documentElement.dataset.bsTheme") == scheme

@@ -82,7 +82,7 @@ def test_preview_shows_the_next_seven_days_in_the_brands_time_zone(world: World,
         ("2026-10-29T12:00:00Z", {"from": "00:00 EDT", "to": "06:00 EST", "hours": "7 h"}, "back: this day has 25 h"),
     ],
 )
-def test_the_preview_is_right_over_a_clock_change(
+def test_schedule_preview_is_right_over_a_clock_change(
     world: World, browser: Open, at: str, sunday: dict[str, str], note: str
 ) -> None:
     world.set_clock(at)

@@ -49,7 +49,7 @@ EDITS: dict[str, tuple[str, dict[str, int], dict[str, Any], tuple[str, str, dict
 
 
 @pytest.mark.parametrize("kind", EDITS)
-def test_a_form_opened_before_anothers_edit_is_refused_and_undoes_nothing(
+def test_form_opened_before_another_edit_is_refused_and_changes_nothing(
     catalog: World, browser: Open, program: Program, kind: str
 ) -> None:
     path, query, form, (method, address, change), stored, stays = EDITS[kind]
@@ -71,7 +71,7 @@ def test_a_form_opened_before_anothers_edit_is_refused_and_undoes_nothing(
 
 
 @pytest.mark.parametrize("kind", EDITS)
-def test_a_toggle_by_enforcement_makes_no_form_stale(catalog: World, browser: Open, kind: str) -> None:
+def test_toggle_by_enforcement_does_not_make_a_form_stale(catalog: World, browser: Open, kind: str) -> None:
     path, query, form, *_ = EDITS[kind]
     someone = browser(Role.OPERATOR)
     opened = someone.carried(path, **query)
@@ -81,12 +81,12 @@ def test_a_toggle_by_enforcement_makes_no_form_stale(catalog: World, browser: Op
 
 
 @pytest.mark.parametrize("kind", EDITS)
-def test_a_form_that_says_not_what_it_was_opened_on_is_refused(catalog: World, browser: Open, kind: str) -> None:
+def test_form_without_its_mark_is_refused(catalog: World, browser: Open, kind: str) -> None:
     path, query, form, *_ = EDITS[kind]
     assert browser(Role.OPERATOR).post(path, {**form, "seen": ""}, **query).status_code == 422
 
 
-def test_a_form_refused_for_a_field_stays_as_old_as_it_is(catalog: World, browser: Open, program: Program) -> None:
+def test_form_refused_for_a_field_keeps_its_first_mark(catalog: World, browser: Open, program: Program) -> None:
     someone = browser(Role.OPERATOR)
     opened = someone.carried("/admin/campaigns/edit", pk=1)
     program().patch("/api/campaigns/1/", json={"configured_status": "paused"})
@@ -94,7 +94,7 @@ def test_a_form_refused_for_a_field_stays_as_old_as_it_is(catalog: World, browse
     assert (answer.status_code, opened["seen"] in answer.text) == (422, True)
 
 
-def test_the_limit_of_a_budget_that_was_removed_meanwhile_is_not_set_again(catalog: World, browser: Open) -> None:
+def test_form_of_a_removed_budget_does_not_create_it_again(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
     opened = someone.carried("/admin/budgets/edit", pk=1)
     someone.act_on_one("budgets", "delete", 1)
@@ -111,7 +111,7 @@ SAVED_AS_OPENED: dict[str, tuple[str, dict[str, int], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", SAVED_AS_OPENED)
-def test_what_is_saved_as_it_was_writes_nothing(catalog: World, browser: Open, kind: str) -> None:
+def test_form_saved_without_a_change_writes_nothing(catalog: World, browser: Open, kind: str) -> None:
     path, query, form = SAVED_AS_OPENED[kind]
     before = catalog.rows("SELECT changed_at FROM budgets")
     audited = catalog.rows("SELECT id FROM audit_entries WHERE subject = %s", kind)

@@ -73,7 +73,7 @@ def test_every_route_is_in_the_table(database: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), SCOPES)
-def test_a_route_takes_no_call_without_its_scope(program: Program, method: str, path: str) -> None:
+def test_route_refuses_a_key_without_its_scope(program: Program, method: str, path: str) -> None:
     needed = SCOPES[method, path]
     url = _with_ids(path, 1)
     for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic c2c6c2c="}):
@@ -90,7 +90,7 @@ def test_a_route_takes_no_call_without_its_scope(program: Program, method: str, 
 
 
 @pytest.mark.parametrize(("method", "path"), [operation for operation in SCOPES if "{" in operation[1]])
-def test_a_key_of_one_brand_does_not_know_the_things_of_another(
+def test_key_of_one_brand_gets_404_for_objects_of_another(
     world: World, program: Program, method: str, path: str
 ) -> None:
     theirs = world.brand(daily=5)
@@ -135,7 +135,7 @@ def test_lists_show_a_key_of_one_brand_that_brand_alone(world: World, program: P
     assert client.get("/api/rejected-events/").status_code == 403
 
 
-def test_a_key_of_one_brand_makes_things_for_that_brand_alone(world: World, program: Program) -> None:
+def test_key_of_one_brand_creates_only_for_that_brand(world: World, program: Program) -> None:
     theirs, own = world.brand(), world.brand()
     their_campaign = world.campaign(theirs)
     client = program(brand=own)
@@ -164,7 +164,7 @@ def test_a_revoked_key_opens_nothing(world: World, program: Program) -> None:
     assert client.get("/api/brands/").status_code == 401
 
 
-def test_a_key_may_ask_so_many_times_a_minute_and_hears_how_many_are_left(
+def test_requests_of_a_key_are_limited_per_minute_with_the_remaining_number_in_headers(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from runtime.settings import settings  # noqa: PLC0415
@@ -186,7 +186,7 @@ def test_a_key_may_ask_so_many_times_a_minute_and_hears_how_many_are_left(
     assert other.get("/api/brands/").status_code == 200
 
 
-def test_the_line_of_a_request_names_the_key_and_never_holds_it(world: World, program: Program) -> None:
+def test_request_log_line_names_the_key_without_its_secret(world: World, program: Program) -> None:
     client = program(name="bidder of the east")
     with capture_logs() as logged:
         client.get("/api/brands/9/")
@@ -195,7 +195,7 @@ def test_the_line_of_a_request_names_the_key_and_never_holds_it(world: World, pr
     assert client.headers["Authorization"].rpartition("_")[2] not in str(logged)
 
 
-def test_what_a_program_edits_is_audited_by_the_name_of_its_key(world: World, program: Program) -> None:
+def test_edits_by_programs_are_audited_under_the_name_of_the_key(world: World, program: Program) -> None:
     client = program(name="planner")
     brand = client.post("/api/brands/", json={"name": "Hudson Shoes"}).json()["id"]
     campaign = client.post("/api/campaigns/", json={"brand_id": brand, "name": "Search"}).json()["id"]
@@ -226,7 +226,7 @@ def test_what_a_program_edits_is_audited_by_the_name_of_its_key(world: World, pr
     ]
 
 
-def test_the_use_of_a_key_is_noted(world: World, program: Program) -> None:
+def test_last_use_of_a_key_is_stored(world: World, program: Program) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     program().get("/api/brands/")
     assert world.one("SELECT used_at FROM api_keys")["used_at"] == at

@@ -33,7 +33,7 @@ def test_a_brand_is_made_read_edited_and_archived(world: World, client: TestClie
     assert client.get("/api/brands/").json()["items"] == [archived.json()]
 
 
-def test_a_brand_is_in_utc_and_dollars_unless_it_says_otherwise(client: TestClient) -> None:
+def test_brand_defaults_to_utc_and_usd(client: TestClient) -> None:
     brand = client.post("/api/brands/", json={"name": "Plain"}).json()
     assert (brand["time_zone"], brand["currency"]) == ("UTC", "USD")
     assert brand["notice"] == "UTC and USD by default; the first spend fixes the brand's time zone and currency"
@@ -115,9 +115,7 @@ def test_zone_and_currency_are_fixed_by_the_first_spend(world: World, client: Te
     assert client.patch(f"/api/brands/{brand}/", json={"currency": "EUR"}).status_code == 200
 
 
-def test_archiving_a_brand_stops_its_campaigns_at_once_and_enabling_it_brings_them_back(
-    world: World, client: TestClient
-) -> None:
+def test_archived_brand_stops_its_campaigns_until_it_is_enabled(world: World, client: TestClient) -> None:
     brand = world.brand()
     campaign = world.campaign(brand)
     client.delete(f"/api/brands/{brand}/")
@@ -149,11 +147,11 @@ def test_brands_are_found_by_status_zone_and_part_of_the_name(world: World, clie
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "1.5", "x", str(2**63), "9" * 5000, "%00"])
-def test_an_id_that_none_can_have_is_refused(client: TestClient, number: str) -> None:
+def test_id_out_of_range_is_refused(client: TestClient, number: str) -> None:
     assert client.get(f"/api/brands/{number}/").status_code == 422
 
 
-def test_a_brand_that_is_not_there_is_said_not_to_be(client: TestClient) -> None:
+def test_unknown_brand_gets_404(client: TestClient) -> None:
     for answer in (
         client.get("/api/brands/4711/"),
         client.patch("/api/brands/4711/", json={"name": "x"}),
@@ -163,7 +161,7 @@ def test_a_brand_that_is_not_there_is_said_not_to_be(client: TestClient) -> None
         assert answer.json()["detail"] == "brand_id: there is no brand 4711"
 
 
-def test_a_large_brand_says_how_far_its_enforcement_is_until_it_is_done(
+def test_large_brand_shows_the_progress_of_its_enforcement(
     world: World, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.passes.CAMPAIGNS_A_PART", 2)

@@ -17,7 +17,7 @@ def make(client: TestClient, brand: int, limit: int = 5 * UNIT, **fields: Any) -
     return budget
 
 
-def test_a_budget_is_made_with_what_is_spent_of_it_already(world: World, client: TestClient) -> None:
+def test_new_budget_is_returned_with_the_spend_of_its_window(world: World, client: TestClient) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     brand = world.brand("Asia/Tokyo")
     campaign = world.campaign(brand)
@@ -37,13 +37,13 @@ def test_a_budget_is_made_with_what_is_spent_of_it_already(world: World, client:
     assert client.get(f"/api/budgets/{budget['id']}/").json() == budget
 
 
-def test_a_lifetime_has_no_days(world: World, client: TestClient) -> None:
+def test_lifetime_budget_has_no_first_and_last_day(world: World, client: TestClient) -> None:
     budget = make(client, world.brand(), period="lifetime")
     assert (budget["window_first_day"], budget["window_end_day"], budget["spent_micros"]) == (None, None, 0)
 
 
 @pytest.mark.parametrize("of_campaign", [True, False])
-def test_a_raised_limit_brings_the_campaign_back_in_the_same_commit_and_a_lowered_one_stops_it(
+def test_raised_limit_releases_the_campaign_and_lowered_limit_pauses_it_in_the_same_commit(
     world: World, client: TestClient, of_campaign: bool
 ) -> None:
     brand = world.brand()
@@ -78,7 +78,7 @@ def test_a_second_budget_for_the_same_period_is_a_conflict_and_changes_nothing(
 
 
 @pytest.mark.parametrize("limit", [-1, BILLION + 1, 1.5, 1.0, "5", True, None, 10**30])
-def test_a_limit_that_is_no_sound_integer_of_micros_is_refused(world: World, client: TestClient, limit: object) -> None:
+def test_limit_that_is_not_an_integer_of_micros_is_refused(world: World, client: TestClient, limit: object) -> None:
     brand = world.brand()
     fields = {"brand_id": brand, "period": "daily", "limit_micros": limit}
     assert client.post("/api/budgets/", json=fields).status_code == 422
@@ -87,7 +87,7 @@ def test_a_limit_that_is_no_sound_integer_of_micros_is_refused(world: World, cli
     assert client.get(f"/api/budgets/{budget['id']}/").json()["limit_micros"] == BILLION
 
 
-def test_an_edit_takes_the_limit_alone(world: World, client: TestClient) -> None:
+def test_budget_edit_changes_only_the_limit(world: World, client: TestClient) -> None:
     budget = make(client, world.brand())
     for change in ({"limit_micros": 1, "period": "weekly"}, {"campaign_id": 1}, {}):
         assert client.patch(f"/api/budgets/{budget['id']}/", json=change).status_code == 422

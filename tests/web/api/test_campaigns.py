@@ -79,7 +79,7 @@ def test_a_campaign_with_a_bad_field_is_refused_by_the_field(
     assert world.rows("SELECT 1 FROM campaigns") == []
 
 
-def test_what_a_platform_knows_is_one_campaign(world: World, client: TestClient) -> None:
+def test_platform_and_external_id_name_one_campaign(world: World, client: TestClient) -> None:
     brand = world.brand()
     world.campaign(brand, platform="google_ads", external_id="77")
     other = world.campaign(brand)
@@ -120,7 +120,7 @@ def test_campaigns_are_found_by_each_filter(world: World, client: TestClient) ->
         assert client.get("/api/campaigns/", params=bad).status_code == 422
 
 
-def test_a_list_is_walked_page_by_page_to_its_end(world: World, client: TestClient) -> None:
+def test_list_is_read_page_by_page_to_its_end(world: World, client: TestClient) -> None:
     brand = world.brand()
     made = [world.campaign(brand) for _ in range(5)]
     world.campaign(world.brand())

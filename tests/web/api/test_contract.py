@@ -55,7 +55,9 @@ def _cases(operation: Any) -> st.SearchStrategy[Any]:
     return cases
 
 
-def test_every_answer_is_a_declared_one(world: World, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_response_conforms_to_the_openapi_document(
+    world: World, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from runtime.settings import settings as read  # noqa: PLC0415 - after the environment is set
 
     monkeypatch.setenv("SPENDGATE_API_REQUESTS_PER_MINUTE", "1000000")

@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 from tests.web.api.conftest import operations
 
 
-def test_the_page_loads_from_this_server_alone_and_has_no_script_in_it(client: TestClient) -> None:
+def test_docs_page_loads_only_from_this_server_and_has_no_inline_script(client: TestClient) -> None:
     page = client.get("/docs")
     assert page.status_code == 200
     assert "script-src 'self';" in page.headers["Content-Security-Policy"]
@@ -19,7 +19,7 @@ def test_the_page_loads_from_this_server_alone_and_has_no_script_in_it(client: T
         assert client.get(address).status_code == 200
 
 
-def test_every_route_says_what_it_does_and_what_it_may_refuse(client: TestClient) -> None:
+def test_every_route_documents_its_summary_and_errors(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
     assert described["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
     assert "HTTPValidationError" not in str(described["paths"])

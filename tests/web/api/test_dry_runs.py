@@ -43,7 +43,7 @@ def brand(world: World) -> int:
 
 
 @pytest.mark.parametrize("kind", EDITS)
-def test_a_dry_run_tells_what_the_edit_then_does(world: World, client: TestClient, brand: int, kind: str) -> None:
+def test_dry_run_returns_the_effect_of_the_edit(world: World, client: TestClient, brand: int, kind: str) -> None:
     method, path, body, sentence = EDITS[kind]
     audited = world.rows("SELECT id FROM audit_entries")
     told = client.request(method, path, params={"dry_run": "true"}, json=body)
@@ -58,22 +58,20 @@ def test_a_dry_run_tells_what_the_edit_then_does(world: World, client: TestClien
     assert preview["toggles"] == (toggles if preview["stops"] else [])
 
 
-def test_a_dry_run_says_whether_people_would_be_asked(world: World, client: TestClient, brand: int) -> None:
+def test_dry_run_shows_whether_the_edit_needs_consent(world: World, client: TestClient, brand: int) -> None:
     for micros, asked in ((9 * UNIT, False), (4 * UNIT, True), (20 * UNIT, True)):
         told = client.patch("/api/budgets/1/?dry_run=true", json={"limit_micros": micros}).json()
         assert (told["needs_confirmation"], told["stops"]) == (asked, 0)
 
 
-def test_a_dry_run_of_something_new_makes_nothing(world: World, client: TestClient, brand: int) -> None:
+def test_dry_run_of_a_create_creates_nothing(world: World, client: TestClient, brand: int) -> None:
     told = client.post("/api/campaigns/?dry_run=true", json={"brand_id": brand, "name": "B"})
     assert (told.status_code, told.json()["dry_run"]) == (200, True)
     assert client.post("/api/brands/?dry_run=true", json={"name": "B"}).status_code == 422
     assert len(world.rows("SELECT FROM campaigns")) == len(world.rows("SELECT FROM brands")) == 1
 
 
-def test_a_dry_run_refuses_what_the_edit_refuses(
-    world: World, client: TestClient, program: Program, brand: int
-) -> None:
+def test_dry_run_refuses_like_the_edit(world: World, client: TestClient, program: Program, brand: int) -> None:
     other = program(brand=world.brand(), name="other")
     stale = {"If-Match": '"0.0"'}
     assert client.patch("/api/budgets/1/?dry_run=true", json={"limit_micros": 1.5}).status_code == 422

@@ -45,7 +45,7 @@ def things(world: World) -> World:
 
 
 @pytest.mark.parametrize(("here", "change", "next_change"), RESOURCES)
-def test_an_edit_of_what_was_edited_since_is_refused(
+def test_edit_with_a_stale_tag_is_refused(
     things: World, client: TestClient, here: str, change: Change, next_change: Change
 ) -> None:
     seen = {"If-Match": client.get(here).headers["ETag"]}
@@ -60,14 +60,14 @@ def test_an_edit_of_what_was_edited_since_is_refused(
 
 
 @pytest.mark.parametrize("match", ["W/{}", '"other"', "{}x", "nonsense", '""'])
-def test_a_tag_that_is_not_this_one_matches_nothing(things: World, client: TestClient, match: str) -> None:
+def test_other_tags_do_not_match(things: World, client: TestClient, match: str) -> None:
     etag = client.get("/api/brands/1/").headers["ETag"]
     sent = match.format(etag) if match != "{}x" else etag[:-1] + 'x"'
     status = _rename(client, "/api/brands/1/", {"If-Match": sent}).status_code
     assert status == (200 if match == "{}x" else 412)  # edits compare only the first half of a tag
 
 
-def test_what_enforcement_changes_makes_no_edit_stale_but_is_told_to_readers(things: World, client: TestClient) -> None:
+def test_changes_by_enforcement_change_the_tag_but_do_not_make_edits_stale(things: World, client: TestClient) -> None:
     here = "/api/campaigns/1/"
     before = client.get(here).headers["ETag"]
     assert client.get(here, headers={"If-None-Match": before}).status_code == 304
@@ -78,7 +78,7 @@ def test_what_enforcement_changes_makes_no_edit_stale_but_is_told_to_readers(thi
 
 
 @pytest.mark.parametrize("here", [here for here, _, _ in RESOURCES])
-def test_what_a_reader_has_already_is_not_sent_again(things: World, client: TestClient, here: str) -> None:
+def test_matching_if_none_match_gets_304(things: World, client: TestClient, here: str) -> None:
     etag = client.get(here).headers["ETag"]
     for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
         answer = client.get(here, headers={"If-None-Match": known})
@@ -87,7 +87,7 @@ def test_what_a_reader_has_already_is_not_sent_again(things: World, client: Test
 
 
 @pytest.mark.parametrize(("here", "change", "next_change"), RESOURCES)
-def test_of_two_edits_at_once_from_one_tag_exactly_one_is_made(
+def test_exactly_one_of_two_concurrent_edits_with_one_tag_succeeds(
     things: World, program: Program, here: str, change: Change, next_change: Change
 ) -> None:
     clients = [program(), program()]

@@ -13,7 +13,7 @@ def place(campaign: int, hold: str = PAUSED_THERE) -> str:
     return f"/api/campaigns/{campaign}/holds/{hold}/"
 
 
-def test_hold_that_is_set_stays_through_every_other_edit_until_it_is_lifted(world: World, client: TestClient) -> None:
+def test_set_hold_survives_other_edits_until_it_is_lifted(world: World, client: TestClient) -> None:
     brand = world.brand(daily=UNIT)
     campaign = world.campaign(brand)
     assert client.put(place(campaign)).json()["holds"] == [PAUSED_THERE]

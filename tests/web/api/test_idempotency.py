@@ -36,7 +36,7 @@ def _same(first: Response, again: Response) -> None:
 
 
 @pytest.mark.parametrize(("path", "body", "other"), PLACES)
-def test_a_create_sent_again_is_made_once_and_answered_alike(
+def test_repeated_create_has_one_effect_and_the_same_answer(
     world: World, client: TestClient, path: str, body: dict[str, Any], other: dict[str, Any]
 ) -> None:
     world.brand()
@@ -50,7 +50,7 @@ def test_a_create_sent_again_is_made_once_and_answered_alike(
     assert _made(world) == made
 
 
-def test_the_same_key_for_another_path_is_refused(world: World, client: TestClient) -> None:
+def test_idempotency_key_of_another_path_is_refused(world: World, client: TestClient) -> None:
     world.brand()
     client.post("/api/campaigns/", json={"brand_id": 1, "name": "Search"}, headers=KEY)
     assert client.post("/api/brands/", json={"brand_id": 1, "name": "Search"}, headers=KEY).status_code == 422
@@ -58,12 +58,12 @@ def test_the_same_key_for_another_path_is_refused(world: World, client: TestClie
     assert len(world.rows("SELECT 1 FROM brands")) == 1
 
 
-def test_each_program_has_keys_of_its_own(world: World, program: Program) -> None:
+def test_idempotency_keys_of_different_programs_are_independent(world: World, program: Program) -> None:
     bodies = [program().post("/api/brands/", json={"name": "Hudson"}, headers=KEY).json() for _ in range(2)]
     assert bodies[0]["id"] != bodies[1]["id"]
 
 
-def test_what_was_refused_leaves_the_key_free(world: World, client: TestClient) -> None:
+def test_refused_create_does_not_use_up_its_idempotency_key(world: World, client: TestClient) -> None:
     campaign = {"brand_id": 1, "name": "Search"}
     assert client.post("/api/campaigns/", json=campaign, headers=KEY).status_code == 404
     world.brand()
@@ -71,7 +71,7 @@ def test_what_was_refused_leaves_the_key_free(world: World, client: TestClient) 
     assert len(world.rows("SELECT 1 FROM idempotency_keys")) == 1
 
 
-def test_a_key_holds_for_a_day(world: World, client: TestClient) -> None:
+def test_idempotency_key_expires_after_a_day(world: World, client: TestClient) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     first = client.post("/api/brands/", json={"name": "Hudson"}, headers=KEY)
     world.set_clock(at + timedelta(hours=24) - timedelta(microseconds=1))
@@ -83,14 +83,14 @@ def test_a_key_holds_for_a_day(world: World, client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("key", [b"", b"x" * 201, b"tab\t", b"\xfcmlaut"])
-def test_a_key_is_1_to_200_printable_ascii_characters(world: World, client: TestClient, key: bytes) -> None:
+def test_idempotency_key_is_1_to_200_printable_ascii_characters(world: World, client: TestClient, key: bytes) -> None:
     refused = client.post("/api/brands/", json={"name": "Hudson"}, headers={b"Idempotency-Key": key})
     assert refused.status_code == 422
     assert world.rows("SELECT 1 FROM brands") == []
 
 
 @pytest.mark.parametrize(("path", "body", "other"), PLACES)
-def test_of_two_at_once_the_second_replays_the_first(
+def test_second_of_two_concurrent_creates_gets_the_first_answer(
     world: World, client: TestClient, path: str, body: dict[str, Any], other: dict[str, Any]
 ) -> None:
     world.brand()
@@ -104,7 +104,7 @@ def test_of_two_at_once_the_second_replays_the_first(
     assert _made(world) == 1
 
 
-def test_the_second_waits_for_the_first_to_commit(world: World, client: TestClient) -> None:
+def test_second_concurrent_create_waits_for_the_first_to_commit(world: World, client: TestClient) -> None:
     """A lock delays the first create before its commit; the second must not answer earlier."""
     world.brand()
     answers: list[Response] = []

@@ -14,7 +14,7 @@ def campaign(brand: int, **fields: Any) -> dict[str, Any]:
     return {"brand_id": brand, "name": "Sale", **NAMED, **fields}
 
 
-def test_an_account_is_made_bound_and_seen_by_the_brands_it_is_bound_to(world: World, program: Program) -> None:
+def test_account_is_created_bound_and_visible_to_its_brands(world: World, program: Program) -> None:
     first, second, third = world.brand(), world.brand(), world.brand()
     client = program()
     made = client.post("/api/platform-accounts/", json={**ACCOUNT, "brand_ids": [first]})
@@ -30,7 +30,7 @@ def test_an_account_is_made_bound_and_seen_by_the_brands_it_is_bound_to(world: W
     assert client.post("/api/platform-accounts/404/brands/", json={"brand_id": first}).status_code == 404
 
 
-def test_a_key_of_one_brand_makes_no_account_and_uses_none_of_others(world: World, program: Program) -> None:
+def test_key_of_one_brand_can_neither_create_accounts_nor_use_those_of_others(world: World, program: Program) -> None:
     mine, others = world.brand(), world.brand()
     client = program()
     made = client.post("/api/platform-accounts/", json={**ACCOUNT, "brand_ids": [others]}).json()
@@ -46,7 +46,7 @@ def test_a_key_of_one_brand_makes_no_account_and_uses_none_of_others(world: Worl
     assert limited.patch(f"/api/campaigns/{own.json()['id']}/", json={"account": "555"}).status_code == 422
 
 
-def test_a_campaign_goes_into_an_account_and_out_again(world: World, program: Program) -> None:
+def test_campaign_is_put_into_an_account_and_removed_from_it(world: World, program: Program) -> None:
     brand = world.brand()
     client = program()
     client.post("/api/platform-accounts/", json={**ACCOUNT, "brand_ids": [brand]})
@@ -92,7 +92,7 @@ def test_a_campaign_moves_with_a_dry_run_first(world: World, program: Program) -
     world.verify()
 
 
-def test_a_move_takes_a_key_that_manages_both_brands(world: World, program: Program) -> None:
+def test_move_needs_a_key_that_manages_both_brands(world: World, program: Program) -> None:
     first, second = world.brand(), world.brand()
     path = f"/api/campaigns/{world.campaign(first, **NAMED)}/move/"
     for brand in (first, second):

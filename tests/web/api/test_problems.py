@@ -52,7 +52,7 @@ def test_a_body_that_cannot_be_read_is_refused(world: World, client: TestClient,
     assert world.rows("SELECT 1 FROM brands") == []
 
 
-def test_a_body_that_does_not_say_that_it_is_json_is_refused(client: TestClient) -> None:
+def test_body_without_a_json_content_type_is_refused(client: TestClient) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/xml"):
         _is_problem(client, 422, "POST", "/api/brands/", content=b'{"name": "x"}', headers={"Content-Type": kind})
 
@@ -80,7 +80,7 @@ def test_a_body_over_its_limit_is_refused_whether_its_length_is_announced_or_not
 
 @pytest.mark.parametrize("kind", [{}, {"Authorization": "Basic c2c6c2c="}, {"Authorization": "Bearer "}])
 @pytest.mark.parametrize("method", ["POST", "PATCH", "GET"])
-def test_of_a_body_without_a_key_nothing_is_read(client: TestClient, method: str, kind: dict[str, str]) -> None:
+def test_body_without_a_key_is_not_read(client: TestClient, method: str, kind: dict[str, str]) -> None:
     read: list[bytes] = []
 
     def parts() -> Iterator[bytes]:
@@ -133,7 +133,7 @@ def test_the_process_answers_without_waiting_for_a_body_that_has_no_key(browse: 
         ("GET", "/api/rejected-events/?reason=a%00b", 422),
     ],
 )
-def test_a_request_that_makes_no_sense_is_refused(client: TestClient, method: str, url: str, status: int) -> None:
+def test_malformed_request_is_refused(client: TestClient, method: str, url: str, status: int) -> None:
     if status == 200:
         assert client.request(method, url).status_code == 200
     else:
@@ -149,17 +149,17 @@ def test_a_request_that_makes_no_sense_is_refused(client: TestClient, method: st
         ("GET", "/api/campaigns/1/explain/?size=1&colour=red&size=2"),
     ],
 )
-def test_parameters_that_nothing_reads_are_refused(world: World, client: TestClient, method: str, url: str) -> None:
+def test_unknown_query_parameters_are_refused(world: World, client: TestClient, method: str, url: str) -> None:
     world.campaign(world.brand())
     problem = _is_problem(client, 422, method, url)
     assert {error["field"] for error in problem["errors"]} == {"colour", "size"}
 
 
-def test_a_parameter_that_nothing_reads_says_nothing_without_a_key(client: TestClient) -> None:
+def test_unknown_query_parameter_without_a_key_gets_401(client: TestClient) -> None:
     _is_problem(client, 401, "GET", "/api/brands/?colour=red", headers={"Authorization": "Bearer none"})
 
 
-def test_every_field_at_fault_is_named(client: TestClient) -> None:
+def test_every_invalid_field_is_named(client: TestClient) -> None:
     sent = {"brand_id": 0, "period": "hourly", "limit_micros": -1, "colour": "red"}
     problem = _is_problem(client, 422, "POST", "/api/budgets/", json=sent)
     assert {error["field"] for error in problem["errors"]} == {"brand_id", "period", "limit_micros", "colour"}
@@ -190,7 +190,7 @@ def test_every_field_at_fault_is_named(client: TestClient) -> None:
         ),
     ],
 )
-def test_the_field_at_fault_is_named_as_it_was_sent(
+def test_invalid_field_is_named_as_it_was_sent(
     world: World, client: TestClient, method: str, url: str, body: str | None, field: str, message: str
 ) -> None:
     world.campaign(world.brand())
@@ -207,19 +207,17 @@ def test_errors_list_the_first_invalid_fields_and_cut_long_names(client: TestCli
     assert len(problem["detail"]) < 300
 
 
-def test_the_address_without_its_last_slash_leads_to_it(client: TestClient) -> None:
+def test_path_without_its_last_slash_redirects(client: TestClient) -> None:
     answer = client.get("/api/brands", follow_redirects=False)
     assert (answer.status_code, answer.headers["Location"]) == (307, "http://testserver/api/brands/")
 
 
-def test_what_the_tables_refuse_is_no_fault_of_ours(world: World, client: TestClient) -> None:
+def test_constraint_violation_gets_409(world: World, client: TestClient) -> None:
     world.execute("ALTER TABLE brands ADD CONSTRAINT no_hats CHECK (name <> 'Hats')")
     _is_problem(client, 409, "POST", "/api/brands/", json={"name": "Hats"})
 
 
-def test_while_postgres_keeps_us_waiting_it_is_a_503(
-    world: World, client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_timeout_of_postgres_gets_503(world: World, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     import psycopg  # noqa: PLC0415
 
     from db.engine import engine  # noqa: PLC0415

@@ -5,7 +5,7 @@ from starlette.testclient import TestClient
 from tests.world import UNIT, World
 
 
-def test_what_waits_is_listed_by_reason_and_page_by_page(world: World, client: TestClient) -> None:
+def test_rejected_inputs_are_listed_by_reason_and_paged(world: World, client: TestClient) -> None:
     unknown = world.event(4711, UNIT, source="bidder")
     world.ingest([{}, unknown, unknown])
     items = client.get("/api/rejected-events/").json()["items"]
@@ -26,7 +26,7 @@ def test_what_waits_is_listed_by_reason_and_page_by_page(world: World, client: T
     assert client.get(page.links["next"]["url"]).json() == {"items": items[1:], "next_after": None}
 
 
-def test_a_replay_counts_what_was_mended_once_and_leaves_what_was_not(world: World, client: TestClient) -> None:
+def test_replay_counts_a_fixed_input_once_and_keeps_the_others(world: World, client: TestClient) -> None:
     world.ingest([{**world.event(0, UNIT), "campaign_id": None, "platform": "google_ads", "external_id": "7"}, {}])
     bad, mended = (item["id"] for item in client.get("/api/rejected-events/").json()["items"])
     assert client.post(f"/api/rejected-events/{mended}/replay/").json() == {"id": mended, "taken": False}

@@ -32,7 +32,7 @@ def make(client: TestClient, brand: int, month: str) -> int:
     return int(made.json()["version"])
 
 
-def test_a_report_is_made_once_and_read_as_json_and_csv(october: World, client: TestClient) -> None:
+def test_report_is_generated_once_and_read_as_json_and_csv(october: World, client: TestClient) -> None:
     assert client.get(HERE, params={"brand_id": 1, "month": "2026-10"}).status_code == 404
     assert [make(client, 1, "2026-10") for _ in range(2)] == [1, 1]
     report = client.get(HERE, params={"brand_id": 1, "month": "2026-10"}).json()
@@ -64,14 +64,14 @@ def version_of(version: int | None) -> dict[str, int]:
     return {} if version is None else {"version": version}
 
 
-def test_the_running_month_is_told_and_not_stored(october: World, client: TestClient) -> None:
+def test_report_of_the_running_month_is_returned_and_not_stored(october: World, client: TestClient) -> None:
     october.spend(1, UNIT)
     told = client.post(HERE, json={"brand_id": 1, "month": "2026-11"}).json()
     assert (told["version"], told["content"]["complete"], told["content"]["spent_micros"]) == (0, False, UNIT)
     assert client.get(HERE).json() == {"items": [], "next_after": None}
 
 
-def test_a_key_that_reads_sees_the_running_month_so_far_and_stores_nothing(october: World, program: Program) -> None:
+def test_read_key_gets_the_running_month_and_stores_nothing(october: World, program: Program) -> None:
     october.spend(1, UNIT)
     reader = program(KeyScope.READ, brand=1)
     asked: dict[str, str | int] = {"brand_id": 1, "month": "2026-11"}
@@ -137,5 +137,7 @@ def test_a_month_that_cannot_be_reported_is_refused(
         {"after": "0000-01.1"},
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(october: World, client: TestClient, params: dict[str, Any]) -> None:
+def test_report_query_without_brand_or_with_bad_month_is_refused(
+    october: World, client: TestClient, params: dict[str, Any]
+) -> None:
     assert client.get(HERE, params=params).status_code == 422

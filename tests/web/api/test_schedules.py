@@ -54,13 +54,13 @@ def test_a_bad_daypart_is_refused_and_the_schedule_stays(world: World, client: T
     assert client.get(here).json()["text"] == "Mon 09:00-17:30"
 
 
-def test_the_same_schedule_again_is_no_edit(world: World, client: TestClient) -> None:
+def test_setting_an_equal_schedule_is_not_an_edit(world: World, client: TestClient) -> None:
     campaign = world.campaign(world.brand(), schedule="Mon 09:00-17:30")
     audited = len(world.rows("SELECT 1 FROM audit_entries"))
     client.put(f"/api/campaigns/{campaign}/schedule/", json={"dayparts": [part(1, 540, 600), part(1, 600, 1050)]})
     assert len(world.rows("SELECT 1 FROM audit_entries")) == audited
 
 
-def test_a_campaign_that_is_not_there_has_no_schedule(client: TestClient) -> None:
+def test_schedule_of_an_unknown_campaign_is_not_found(client: TestClient) -> None:
     assert client.get("/api/campaigns/7/schedule/").status_code == 404
     assert client.put("/api/campaigns/7/schedule/", json={"dayparts": []}).status_code == 404

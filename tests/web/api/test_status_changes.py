@@ -42,7 +42,7 @@ def test_status_changes_are_listed_oldest_first_after_the_last_seen_id(world: Wo
     assert (page["items"], page["next_after"]) == ([], None)
 
 
-def test_toggles_of_one_brand_or_campaign_and_page_by_page(world: World, client: TestClient) -> None:
+def test_status_changes_are_filtered_by_brand_or_campaign_and_paged(world: World, client: TestClient) -> None:
     first, second = (world.campaign(world.brand()) for _ in range(2))
     for campaign in (first, second, first):
         world.set_status(campaign, "paused")
@@ -81,7 +81,7 @@ def assert_gone(answer: Any, field: str) -> None:
     assert "start again" in answer.json()["detail"]
 
 
-def test_a_follower_goes_on_within_an_epoch(world: World, client: TestClient) -> None:
+def test_follower_continues_within_an_epoch(world: World, client: TestClient) -> None:
     toggle(world)
     page = followed(client, limit=1).json()
     assert len(page["epoch"]) == 16
@@ -107,7 +107,7 @@ def test_follower_with_an_old_epoch_gets_410(world: World, client: TestClient) -
     assert followed(client).json()["epoch"] != page["epoch"]
 
 
-def test_an_id_that_was_never_given_is_told_as_one(world: World, client: TestClient) -> None:
+def test_after_an_id_that_was_never_assigned_gets_410(world: World, client: TestClient) -> None:
     assert_gone(followed(client, after=1), "after")
     toggle(world)
     last = followed(client).json()["items"][-1]["id"]
@@ -116,7 +116,7 @@ def test_an_id_that_was_never_given_is_told_as_one(world: World, client: TestCli
     assert_gone(followed(client, after=last + 1, campaign_id=1), "after")
 
 
-def test_a_dump_loaded_again_begins_another_epoch(world: World) -> None:
+def test_restored_dump_begins_another_epoch(world: World) -> None:
     with transaction() as connection:
         before = feed.epoch(connection)
     world.execute(
@@ -127,7 +127,7 @@ def test_a_dump_loaded_again_begins_another_epoch(world: World) -> None:
         assert feed.epoch(connection) != before
 
 
-def test_a_server_that_does_not_identify_itself_has_the_stored_epoch_alone(world: World, url_of: UrlOf) -> None:
+def test_stored_epoch_is_used_if_postgres_hides_its_system_identifier(world: World, url_of: UrlOf) -> None:
     with transaction() as connection:
         before = feed.epoch(connection)
         assert feed.epoch(connection) == before
@@ -137,7 +137,7 @@ def test_a_server_that_does_not_identify_itself_has_the_stored_epoch_alone(world
         assert feed.epoch(connection) == stored != before
 
 
-def test_lists_say_which_of_them_can_be_followed(client: TestClient) -> None:
+def test_list_descriptions_name_the_one_that_can_be_polled(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     said = {
         path: parameter["description"]

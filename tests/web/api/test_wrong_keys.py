@@ -30,7 +30,7 @@ def asked(app: Any, address: str, key: str) -> int:
 
 
 @pytest.mark.parametrize("wrong", [WRONG, "nonsense"])
-def test_an_address_that_sends_many_wrong_keys_is_throttled_before_they_are_looked_up(
+def test_address_with_many_wrong_keys_is_throttled_without_a_query(
     app: Any, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     from app import access  # noqa: PLC0415 - after the environment is set
@@ -40,7 +40,7 @@ def test_an_address_that_sends_many_wrong_keys_is_throttled_before_they_are_look
     assert asked(app, "2001:db8::2", wrong) == 429
 
 
-def test_others_and_keys_that_were_good_before_go_on(app: Any) -> None:
+def test_other_addresses_and_recently_valid_keys_are_not_throttled(app: Any) -> None:
     from app import access  # noqa: PLC0415 - after the environment is set
 
     _, known = access.create_key("known", [KeyScope.READ], "test")
@@ -52,14 +52,14 @@ def test_others_and_keys_that_were_good_before_go_on(app: Any) -> None:
     assert asked(app, "203.0.113.8", new) == 200
 
 
-def test_a_refusal_says_when_to_come_back(app: Any) -> None:
+def test_throttled_request_gets_retry_after(app: Any) -> None:
     client = TestClient(app, client=("203.0.113.7", 50_000))
     answers = [client.get(HERE, headers={"Authorization": f"Bearer {WRONG}"}) for _ in range(62)]
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in answers[-2:])
 
 
-def test_a_revoked_key_is_no_longer_good(app: Any) -> None:
+def test_revoked_key_loses_its_exemption_from_the_throttle(app: Any) -> None:
     from app import access  # noqa: PLC0415 - after the environment is set
 
     key_id, key = access.create_key("program", [KeyScope.READ], "test")
