@@ -1,4 +1,4 @@
-"""Enforcement: sets campaigns' holds and effective status to what the rules say. Nothing else changes them."""
+"""Enforcement: sets campaigns' holds and effective statuses by the rules. No other code changes them."""
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -19,7 +19,7 @@ from domain.periods import local_day
 
 
 class Explained(NamedTuple):
-    """What the rules say of a campaign now, and the effective status that enforcement last stored.
+    """The rules' explanation of a campaign's status now, and the effective status that enforcement last stored.
 
     `progress`: the progress of its brand's pass, while a brand too large for one transaction is being enforced.
     """

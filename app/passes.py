@@ -180,7 +180,7 @@ def next_part(connection: Connection, brand_id: int, max_campaigns: int | None =
 
 
 def continue_pass(brand_id: int) -> int:
-    """Does the remaining parts of the brand's pass; returns how many campaigns it toggled.
+    """Works through the remaining parts of the brand's pass; returns how many campaigns it toggled.
 
     Stops after LONGEST_SECONDS and enqueues another message. Raises DBAPIError if locking the brand times out.
     """

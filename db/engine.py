@@ -91,7 +91,7 @@ def engine() -> Engine:
 
 @contextmanager
 def transaction() -> Iterator[Connection]:
-    """A transaction that commits at the end of the block and rolls back on an exception. Nothing else commits.
+    """A transaction that commits at the end of the block and rolls back on an exception. All commits go through it.
 
     BEGIN goes to Postgres with the first query, COMMIT with the deferred ones: neither costs a round trip of its own.
     """

@@ -19,7 +19,7 @@ LATE_SECONDS: Final = 10.0
 """The replication lag in seconds above which pages read from the primary instead."""
 
 LEFT_FOR_SECONDS: Final = 30.0
-"""How long in seconds an unreachable or late replica is not asked again."""
+"""How long in seconds an unreachable or late replica is not used."""
 
 # The replication lag in seconds; null if unknown, because no primary is connected; 0 if the server is no replica.
 BEHIND = text("""

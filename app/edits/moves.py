@@ -1,4 +1,4 @@
-"""Moves a campaign's external id to another brand from a given day on; spend counted before stays where it is."""
+"""Moves a campaign's external id to another brand from a given day on; earlier spend stays with the old campaign."""
 
 from collections.abc import Callable, Iterable
 from datetime import date

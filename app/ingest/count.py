@@ -242,26 +242,14 @@ def count_totals(
     classified = new_events.find_new_events(connection, events, restated.first_days, checks_ledger=checks_ledger)
     bad = (*rejections, *restated.conflicts, *_conflicts(events, classified.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
+    timeouts, cause = attempt.lock_timeouts, Cause.REPORTED_TOTAL
     changes = count_and_enforce(
-        connection,
-        classified,
-        known,
-        at,
-        Cause.REPORTED_TOTAL,
-        only_brand_id=only_brand_id,
-        lock_timeouts=attempt.lock_timeouts,
+        connection, classified, known, at, cause, only_brand_id=only_brand_id, lock_timeouts=timeouts
     )
-    return [
-        Counted(
-            taken=len(reported) - restated.nothing_new - len(restated.conflicts),
-            known=restated.nothing_new,
-            rejections=bad,
-            changes=tuple(changes),
-            brand_ids=frozenset(classified.added.brand_of.values()),
-            campaign_ids=frozenset(classified.added.brand_of),
-            uncounted=uncounted,
-        )
-    ]
+    taken = len(reported) - restated.nothing_new - len(restated.conflicts)
+    brand_of = classified.added.brand_of
+    ids = frozenset(brand_of.values()), frozenset(brand_of)
+    return [Counted(taken, restated.nothing_new, bad, tuple(changes), *ids, uncounted)]
 
 
 def _judge_totals(

@@ -96,7 +96,7 @@ def move_campaign(
     yes: Annotated[bool, typer.Option("--yes", help="Make the change without asking.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create a campaign in another brand that takes over this campaign's external id; past spend stays here."""
+    """Create a campaign in another brand with this campaign's external id. Earlier spend stays with this campaign."""
     asked = Move(campaign_id, to_brand, from_day and from_day.date(), copy)
     rehearsal = moves.move(asked, edit(), dry_run=True)
     if dry_run:

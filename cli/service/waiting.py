@@ -56,7 +56,7 @@ class SendOutcome:
 
     @property
     def needs_attention(self) -> bool:
-        """Returns whether inputs were rejected or dead-lettered, so that a person has to look at them."""
+        """Returns whether inputs were rejected or dead-lettered, so that a person has to check them."""
         return bool(self.rejected or self.given_up)
 
     def add(self, receipt: receipts.Receipt) -> None:

@@ -92,7 +92,7 @@ class IdempotencyKey(Base):
 
 
 class AuditEntry(Base):
-    """One edit: who changed which row, when, the old and the new values. Append-only."""
+    """One edit: its author and time, the row, and the old and new values. Append-only."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (Index("ix_audit_entries_subject_subject_id", "subject", "subject_id"),)

@@ -44,6 +44,6 @@ def names() -> frozenset[str]:
 
 
 def cells(name: str, written: Cells) -> Cells:
-    """What a reason rejects, if it is a reason, and the meaning, which a person writes."""
+    """The cells of a row: what a reason rejects, if the row is a reason, and the meaning, which a person writes."""
     meaning = written[-1] if written else UNDESCRIBED
     return [meaning] if name in statuses() else [reasons()[name], meaning]

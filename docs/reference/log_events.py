@@ -15,12 +15,15 @@ LEVELS = {
 }
 EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
 LIBRARIES = "library.*"
-"""Lines of third-party libraries: the name goes on with the library's own."""
+"""Lines of third-party libraries: the name ends with the library's own event."""
 
 
 @dataclass
 class LogEvent:
-    """What the calls of one event say. `is_open`: a call takes fields that its text does not name."""
+    """The levels and fields of one event's calls.
+
+    `is_open`: a call passes fields that its source text does not name.
+    """
 
     levels: set[str] = field(default_factory=set)
     fields: dict[str, None] = field(default_factory=dict)
@@ -46,7 +49,7 @@ _NAMED_ELSEWHERE = frozenset({"day.reset", "month.reset", "totals.ingested", "lo
 """Events whose name reaches the call in a variable, and of whose subject no other event is logged."""
 
 _NO_EVENT = re.compile(r".*\.(html|id)|http\.disconnect")
-"""Texts of the same form that are no events: names of templates, columns and messages of ASGI."""
+"""Texts that look like events but are names of templates, columns and ASGI messages."""
 
 
 def _add(event: LogEvent, level: str, has_traceback: bool, call: ast.Call) -> None:

@@ -20,7 +20,7 @@ NAME: Final = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u
 
 
 def document() -> str:
-    """The document as YAML."""
+    """The AsyncAPI document of the messages, as YAML."""
     return str(yaml.safe_dump(_document(), sort_keys=False, allow_unicode=True, width=110))
 
 
@@ -28,9 +28,9 @@ def schemas() -> Schema:
     """The schemas of one spend event and of one reported total, by name."""
     return {
         "SpendEvent": _one_of(
-            "One amount that one campaign spent. The same `event_id` counts once.",
+            "One amount that one campaign spent. An `event_id` counts once.",
             {
-                "event_id": _text("UUID of the sender; the same for every retry.", pattern=UUID, format="uuid"),
+                "event_id": _text("UUID of the sender; repeated in every retry.", pattern=UUID, format="uuid"),
                 "occurred_at": _text(
                     "ISO 8601 with its offset from UTC; leap seconds and hour 24 are refused.",
                     pattern=MOMENT,
@@ -39,7 +39,7 @@ def schemas() -> Schema:
                 "amount_micros": _micros("Millionths of the brand's currency unit; negative for refunds."),
             },
             {
-                "source": _named("Who reports the spend."),
+                "source": _named("The program or platform that reports the spend."),
                 "sequence": {
                     "type": "integer",
                     "minimum": 0,
@@ -56,7 +56,7 @@ def schemas() -> Schema:
                 "day": _text("Day in the brand's time zone.", pattern=DAY, format="date"),
                 "total_micros": _micros("Millionths of the brand's currency unit."),
                 "as_of": _text(
-                    "When the platform held the total true; an older one changes nothing.",
+                    "The time at which the platform reported the total; an older one changes nothing.",
                     pattern=MOMENT,
                     format="date-time",
                 ),

@@ -11,7 +11,7 @@ _ROW = re.compile(r"^\| `(?P<key>[^`]+)` \|(?P<rest>.*)\|$")
 
 
 def cells_of(rest: str) -> Cells:
-    """The cells behind the first one; `rest` lies between the first cell's bar and the row's last bar."""
+    """The cells of a table's row after the first one. `rest`: the row's text after the first cell."""
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", rest)]
 
 

@@ -84,8 +84,8 @@ def test_report_page_shows_figures_and_changes_since_it_was_stored(
         "the last spend event exceeded the remaining budget",
         "spend was received late",
         "paused by a person",
-        "5 others together",
-        "5 others, on average",
+        "5 other campaigns together",
+        "5 other campaigns, on average",
         "Campaign 1 &lt;i&gt;",
     ):
         assert words in text

@@ -38,7 +38,8 @@ class Verbs(NamedTuple):
 class Action:
     """An action that a person asked for on many rows.
 
-    `ids`: the rows' ids by brand. `notes`: which chosen rows are left out, and why. `option`: the text of a checkbox
+    `ids`: the rows' ids by brand. `notes`: sentences about chosen rows that are left out. `option`: the text of a
+    checkbox
     that includes some of those; empty if there is none.
     """
 

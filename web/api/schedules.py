@@ -57,7 +57,7 @@ def _body(connection: Connection, campaign_id: int) -> dict[str, Any]:
 
 
 def _daypart(place: int, sent: OpenDaypart) -> Daypart:
-    """Raises InvalidValue that names its place in the list."""
+    """Converts one daypart. Raises InvalidValue that names its index in the list."""
     try:
         return Daypart(**sent.model_dump())
     except InvalidValue as error:

@@ -1,4 +1,4 @@
-"""The audit: an append-only record of every edit with who made it, when, and the old and new values."""
+"""The audit: an append-only record of every edit with its author, time, and old and new values."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

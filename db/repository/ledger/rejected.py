@@ -102,7 +102,8 @@ def keep(
 ) -> None:
     """Stores rejected inputs, received at `at`.
 
-    `kind`: which reader replays them, such as SPEND_EVENT. `only_brand_id`: the only brand that the sender may see.
+    `kind`: the kind of input, such as SPEND_EVENT, which decides how a replay parses it. `only_brand_id`: the only
+    brand that the sender may see.
     """
     waiting: dict[tuple[str, str], list[Any]] = {}
     for rejection in rejections:

@@ -31,7 +31,7 @@ class Correction(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
-    """Who acknowledged a finding, and when."""
+    """The author and time of an acknowledgement."""
 
     by: str
     at: datetime

@@ -140,7 +140,7 @@ def set_flag(connection: Connection, brand_id: int) -> bool | None:
 
 
 def keep_limits(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:
-    """Appends to the brand's limit histories what differs from its budgets; returns old and new limits."""
+    """Appends rows to the brand's limit histories where they differ from its budgets; returns old and new limits."""
     return [dict(row) for row in connection.execute(KEEP_LIMITS, {"brand_id": brand_id, "at": at}).mappings()]
 
 
