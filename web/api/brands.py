@@ -28,7 +28,7 @@ from web.api.request.dry_runs import (
     NoDryRun,
     previewed,
 )
-from web.api.request.edits import Keyed, created
+from web.api.request.edits import Keyed, created, created_answer
 from web.api.request.etags import IfMatch, IfNoneMatch
 from web.api.request.fields import (
     Body,
@@ -207,9 +207,8 @@ def create_brand(caller: Manager, keyed: Keyed, new: NewBrand, dry_run: NoDryRun
         return editing.create_brand(connection, new.name, new.time_zone, new.currency, edit)
 
     def answer(connection: Connection, brand_id: int) -> Answer:
-        body = _body(connection, brand_id)
-        headers = {"Location": f"/api/brands/{brand_id}/", "ETag": etags.etag_of(body, BRAND_FIELDS)}
-        return Answer(HTTPStatus.CREATED, headers, body | ({"notice": notice} if notice else {}))
+        extra = {"notice": notice} if notice else {}
+        return created_answer(f"/api/brands/{brand_id}/", _body(connection, brand_id), BRAND_FIELDS, extra)
 
     return created(caller, keyed, create, answer)
 

@@ -28,7 +28,7 @@ from web.api.request.dry_runs import (
     EditPreview,
     previewed,
 )
-from web.api.request.edits import Keyed, created
+from web.api.request.edits import Keyed, created, created_answer
 from web.api.request.etags import IfMatch, IfNoneMatch
 from web.api.request.fields import (
     Body,
@@ -136,9 +136,7 @@ def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun
         return editing.set_budget(connection, edit=edit, **new.model_dump())
 
     def answer(connection: Connection, budget_id: int) -> Answer:
-        body = _body(connection, budget_id)
-        headers = {"Location": f"/api/budgets/{budget_id}/", "ETag": etags.etag_of(body, BUDGET_FIELDS)}
-        return Answer(HTTPStatus.CREATED, headers, body)
+        return created_answer(f"/api/budgets/{budget_id}/", _body(connection, budget_id), BUDGET_FIELDS)
 
     if dry_run:
         return previewed(create, new.brand_id)

@@ -28,7 +28,7 @@ from web.api.request.dry_runs import (
     EditPreview,
     previewed,
 )
-from web.api.request.edits import Keyed, created
+from web.api.request.edits import Keyed, created, created_answer
 from web.api.request.etags import IfMatch, IfNoneMatch
 from web.api.request.fields import (
     Body,
@@ -193,8 +193,7 @@ def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign, dry_run: Dr
 
     def answer(connection: Connection, campaign_id: int) -> Answer:
         body = campaign_body(connection, campaign_id)
-        headers = {"Location": f"/api/campaigns/{campaign_id}/", "ETag": etags.etag_of(body, CAMPAIGN_FIELDS)}
-        return Answer(HTTPStatus.CREATED, headers, body)
+        return created_answer(f"/api/campaigns/{campaign_id}/", body, CAMPAIGN_FIELDS)
 
     if dry_run:
         return previewed(create, new.brand_id)

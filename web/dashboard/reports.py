@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from babel.numbers import format_compact_currency
 from fastapi import APIRouter, Query, Request, Response
@@ -44,6 +44,15 @@ SUMMED: Final = ("spent_micros", "served_seconds", "held_by_budgets_seconds")
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 Version = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+
+
+class FileFormat(NamedTuple):
+    """A format of report files: the suffix, the media type, the function that writes the text, and its encoding."""
+
+    suffix: str
+    media_type: str
+    text_of: Callable[[Mapping[str, Any]], str]
+    encoding: str
 
 
 def short_money(micros: int, currency: str) -> str:
@@ -110,21 +119,13 @@ def reports_page(request: Request, person: Viewer, brand_id: int) -> Response:
 @router.get("/brands/{brand_id}/reports/{month}.csv")
 def report_csv(request: Request, _person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
     """The report as a table. It begins with a byte order mark: without one, Excel reads names by its own code page."""
-    try:
-        stored, _ = _report(brand_id, month, version)
-    except InvalidValue as refused:
-        return not_found(request, sentence(refused))
-    return _file(stored, "csv", as_csv(stored["content"]).encode("utf-8-sig"), "text/csv; charset=utf-8")
+    return _file(request, brand_id, month, version, FileFormat("csv", "text/csv; charset=utf-8", as_csv, "utf-8-sig"))
 
 
 @router.get("/brands/{brand_id}/reports/{month}.json")
 def report_json(request: Request, _person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
     """The report as it is stored."""
-    try:
-        stored, _ = _report(brand_id, month, version)
-    except InvalidValue as refused:
-        return not_found(request, sentence(refused))
-    return _file(stored, "json", as_json(stored["content"]).encode(), "application/json")
+    return _file(request, brand_id, month, version, FileFormat("json", "application/json", as_json, "utf-8"))
 
 
 @router.get("/brands/{brand_id}/reports/{month}")
@@ -151,9 +152,15 @@ def _report(brand_id: int, month: str, version: int | None) -> tuple[dict[str, A
     return stored, (latest or stored)["version"]
 
 
-def _file(stored: Mapping[str, Any], suffix: str, body: bytes, media_type: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{file_name(stored, suffix)}"'}
-    return Response(body, media_type=media_type, headers=headers)
+def _file(request: Request, brand_id: int, month: str, version: int | None, form: FileFormat) -> Response:
+    """The report as a file to download; the page for an unknown address if there is no such report."""
+    try:
+        stored, _ = _report(brand_id, month, version)
+    except InvalidValue as refused:
+        return not_found(request, sentence(refused))
+    headers = {"Content-Disposition": f'attachment; filename="{file_name(stored, form.suffix)}"'}
+    body = form.text_of(stored["content"]).encode(form.encoding)
+    return Response(body, media_type=form.media_type, headers=headers)
 
 
 def _context(stored: Mapping[str, Any], latest: int) -> dict[str, Any]:

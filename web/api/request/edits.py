@@ -1,9 +1,10 @@
 """Edits by programs: the edit, its enforcement, its audit entry and the answer share one commit."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
-from typing import Annotated, NamedTuple
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
@@ -15,6 +16,7 @@ from db.engine import committed
 from db.repository.catalog import idempotency
 from db.repository.catalog.idempotency import Answer, Attempt, KeyReused
 from runtime import clock
+from web.api.request.etags import etag_of
 from web.problems import Problem
 
 
@@ -45,6 +47,17 @@ async def _keyed(
 
 
 Keyed = Annotated[KeyedRequest, Depends(_keyed)]
+
+
+def created_answer(
+    path: str,
+    body: Mapping[str, Any],
+    set_by_people: Collection[str],
+    extra: Mapping[str, Any] = MappingProxyType({}),
+) -> Answer:
+    """The answer to a create: 201 with the row, its path and its ETag. `extra`: fields that the ETag does not cover."""
+    headers = {"Location": path, "ETag": etag_of(body, set_by_people)}
+    return Answer(HTTPStatus.CREATED, headers, {**body, **extra})
 
 
 def created(
