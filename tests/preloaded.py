@@ -45,17 +45,17 @@ POLL_SECONDS = 0.01
 class Forked:
     """A process that the forking process started; its exit code comes by a pipe."""
 
-    def __init__(self, argv: Sequence[str], pid: int, told: IO[bytes]) -> None:
+    def __init__(self, argv: Sequence[str], pid: int, status_pipe: IO[bytes]) -> None:
         self.args, self.pid = argv, pid
         self.returncode: int | None = None
-        self._told = told
-        os.set_blocking(told.fileno(), False)
+        self._status_pipe = status_pipe
+        os.set_blocking(status_pipe.fileno(), False)
 
     def poll(self) -> int | None:
         """The exit code, negative for the signal that ended it; None while it runs."""
-        if self.returncode is None and (status := self._told.read()) is not None:
+        if self.returncode is None and (status := self._status_pipe.read()) is not None:
             (self.returncode,) = struct.unpack("!i", status)
-            self._told.close()
+            self._status_pipe.close()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -96,9 +96,9 @@ def fork(argv: Sequence[str], env: Mapping[str, str], folder: Path, streams: Seq
         socket.send_fds(server, [HEADER.pack(len(request))], [*streams, write])
         server.sendall(request)
     os.close(write)
-    told = os.fdopen(read, "rb", buffering=0)
-    (pid,) = struct.unpack("!i", told.read(4))
-    return Forked(argv, pid, told)
+    status_pipe = os.fdopen(read, "rb", buffering=0)
+    (pid,) = struct.unpack("!i", status_pipe.read(4))
+    return Forked(argv, pid, status_pipe)
 
 
 @lru_cache(maxsize=1)
@@ -160,11 +160,11 @@ def serve(requests: socket.socket) -> None:
 
 def _keep(request: dict[str, Any], descriptors: Sequence[int]) -> None:
     """Forks once more and tells the child's id and, in the end, its exit code."""
-    *streams, told = descriptors
+    *streams, status_pipe = descriptors
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(told)
+        os.close(status_pipe)
         os.close(read)
         if request["session"]:
             os.setsid()
@@ -174,9 +174,9 @@ def _keep(request: dict[str, Any], descriptors: Sequence[int]) -> None:
         os.close(descriptor)
     os.read(read, 1)  # until the child leads its session: who knows its id may signal its group
     os.close(read)
-    os.write(told, struct.pack("!i", pid))
+    os.write(status_pipe, struct.pack("!i", pid))
     _, status = os.waitpid(pid, 0)
-    os.write(told, struct.pack("!i", os.waitstatus_to_exitcode(status)))
+    os.write(status_pipe, struct.pack("!i", os.waitstatus_to_exitcode(status)))
     os._exit(0)
 
 

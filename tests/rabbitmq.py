@@ -113,8 +113,8 @@ class RabbitMQ:
 
     def lengths(self) -> dict[str, int]:
         """How many messages each queue has, with those that consumers hold: a client cannot ask for these."""
-        told = self.ask(LENGTHS).strip('"[]')
-        lengths = (one.rpartition("=") for one in told.split())
+        answer = self.ask(LENGTHS).strip('"[]')
+        lengths = (one.rpartition("=") for one in answer.split())
         # a queue that is just being deleted has no length any more
         return {name: int(count) for name, _, count in lengths if count.isdigit()}
 

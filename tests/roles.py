@@ -17,18 +17,18 @@ UrlOf = Callable[[DatabaseRole], str]
 @contextmanager
 def roles_of(database: str, env: Env = UNCHANGED) -> Iterator[Urls]:
     """Makes the roles of a database by `spendgate create-roles`; their URLs."""
-    told = shell("create-roles", env={"DATABASE_URL": database, **env})
+    result = shell("create-roles", env={"DATABASE_URL": database, **env})
     try:
-        assert told.code == 0, told.err
-        yield urls_in(told.out)
+        assert result.code == 0, result.err
+        yield urls_in(result.out)
     finally:
         drop_roles(database)
 
 
 def urls_in(lines: str) -> Urls:
     """The URLs that the command printed, as an environment file has them."""
-    found = dict(line.split("=", 1) for line in lines.splitlines())
-    return {DatabaseRole(name.partition("_")[0].lower()): url for name, url in found.items()}
+    urls = dict(line.split("=", 1) for line in lines.splitlines())
+    return {DatabaseRole(name.partition("_")[0].lower()): url for name, url in urls.items()}
 
 
 def drop_roles(database: str) -> None:

@@ -180,14 +180,14 @@ def test_rows_inserted_with_contract_columns_only_are_enforced(world: World, noo
     world.tick()
     assert world.holds(1) == {"user_paused", "outside_schedule", "brand_daily_budget", "campaign_daily_budget"}
     assert world.one("SELECT next_change_at FROM campaigns")["next_change_at"] is not None
-    assert found_wrong() == {"status changes match the history of holds"}, "a toggle by hand has no holds beside it"
+    assert failed_checks() == {"status changes match the history of holds"}, "a toggle by hand has no holds beside it"
     world.set_status(1, "enabled")
     world.limit(6, campaign=1)
     assert world.holds(1) == {"outside_schedule", "brand_daily_budget"}
-    assert found_wrong() == {"status changes match the history of holds"}
+    assert failed_checks() == {"status changes match the history of holds"}
 
 
-def found_wrong() -> set[str]:
+def failed_checks() -> set[str]:
     """The names of the checks of `verify` that find something."""
     from app.proof.verification import verify  # noqa: PLC0415 - after the environment is set
 

@@ -51,7 +51,7 @@ def asked_the_replica() -> bool:
         return bool(connection.scalar(IS_REPLICA))
 
 
-def brands_seen() -> int:
+def brands_read() -> int:
     with view() as connection:
         return int(connection.scalar(text("SELECT count(*) FROM brands")) or 0)
 
@@ -59,14 +59,14 @@ def brands_seen() -> int:
 def test_primary_is_read_without_a_replica(world: World) -> None:
     world.brand()
     assert replica.replica() is None
-    assert (asked_the_replica(), brands_seen()) == (False, 1)
+    assert (asked_the_replica(), brands_read()) == (False, 1)
 
 
 def test_replica_is_read_and_sees_committed_rows(world: World, looking: str) -> None:
     del looking
     eventually(asked_the_replica)
     world.brand()
-    eventually(lambda: brands_seen() == 1)
+    eventually(lambda: brands_read() == 1)
 
 
 def test_view_is_read_only(world: World, looking: str) -> None:
@@ -84,7 +84,7 @@ def test_unreachable_replica_is_skipped_for_a_while(
     replica.replica.cache_clear()
     world.brand()
     with structlog.testing.capture_logs() as logged:
-        assert [brands_seen(), brands_seen()] == [1, 1]
+        assert [brands_read(), brands_read()] == [1, 1]
     assert lines(logged, "replica.left") == [{"for_seconds": 30.0, "error": "OperationalError"}]
 
 
@@ -97,9 +97,9 @@ def test_late_replica_is_skipped_until_it_has_caught_up(
         operator.execute("SELECT pg_wal_replay_pause()")
         world.brand()
         eventually(lambda: not asked_the_replica())
-        assert brands_seen() == 1
+        assert brands_read() == 1
         operator.execute("SELECT pg_wal_replay_resume()")
-    eventually(lambda: asked_the_replica() and brands_seen() == 1)
+    eventually(lambda: asked_the_replica() and brands_read() == 1)
 
 
 def test_replica_disconnected_from_the_primary_is_skipped(world: World, looking: str) -> None:
@@ -110,10 +110,10 @@ def test_replica_disconnected_from_the_primary_is_skipped(world: World, looking:
         operator.execute("SELECT pg_reload_conf()")
         eventually(lambda: not asked_the_replica())
         world.brand()
-        assert brands_seen() == 1
+        assert brands_read() == 1
         operator.execute(psycopg.sql.SQL("ALTER SYSTEM SET primary_conninfo = {}").format(primary))
         operator.execute("SELECT pg_reload_conf()")
-    eventually(lambda: asked_the_replica() and brands_seen() == 1)
+    eventually(lambda: asked_the_replica() and brands_read() == 1)
 
 
 def test_pages_read_from_the_replica(world: World, looking: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_pages_read_from_the_replica(world: World, looking: str, monkeypatch: py
     eventually(asked_the_replica)
     brand = world.brand(name="Known brand")
     campaign = world.campaign(brand)
-    eventually(lambda: brands_seen() == 1)
+    eventually(lambda: brands_read() == 1)
     with psycopg.connect(looking, autocommit=True) as operator, TestClient(create_app()) as client:
         operator.execute("SELECT pg_wal_replay_pause()")
         world.execute("UPDATE brands SET name = 'Not yet seen'")

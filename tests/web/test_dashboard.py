@@ -18,10 +18,10 @@ def text(client: TestClient, address: str, status: int = 200) -> str:
 
 
 def test_empty_service_explains_how_to_create_a_brand(world: World, open_pages: TestClient) -> None:
-    told = text(open_pages, "/")
-    assert "No brands yet" in told
-    assert "spendgate brand create" in told
-    assert "No campaign has changed its status yet." in told
+    shown = text(open_pages, "/")
+    assert "No brands yet" in shown
+    assert "spendgate brand create" in shown
+    assert "No campaign has changed its status yet." in shown
 
 
 def test_brand_page_without_campaigns_explains_how_to_create_one(world: World, open_pages: TestClient) -> None:
@@ -35,9 +35,9 @@ def test_overview_shows_spend_limit_share_and_projected_time_of_exhaustion(
     world.set_clock("2026-06-17T16:00:00Z")
     brand = world.brand(name="Hudson Shoes", zone="America/New_York", daily=30 * UNIT)
     world.spend(world.campaign(brand), 20 * UNIT)
-    told = text(open_pages, "/")
-    assert "Hudson Shoes Wed 12:00 · America/New_York $20.00 of $30.00 used up at about 18:00 · 66 %" in told
-    assert "$20.00 projected $36.36" in told
+    shown = text(open_pages, "/")
+    assert "Hudson Shoes Wed 12:00 · America/New_York $20.00 of $30.00 used up at about 18:00 · 66 %" in shown
+    assert "$20.00 projected $36.36" in shown
 
 
 def test_day_and_month_follow_the_brands_time_zone(world: World, open_pages: TestClient) -> None:
@@ -53,8 +53,8 @@ def test_day_and_month_follow_the_brands_time_zone(world: World, open_pages: Tes
 def test_brands_are_searched_by_name_and_sorted_by_share_of_limit_used(world: World, open_pages: TestClient) -> None:
     for name, spent in (("Low", 1), ("High", 9), ("100%_\\", 5)):
         world.spend(world.campaign(world.brand(name=name, daily=10 * UNIT)), spent * UNIT)
-    told = text(open_pages, "/")
-    assert told.index("High") < told.index("100%_\\") < told.index("Low")
+    shown = text(open_pages, "/")
+    assert shown.index("High") < shown.index("100%_\\") < shown.index("Low")
     named = text(open_pages, "/?sort=name")
     assert named.index("100%_\\ ") < named.index("High ") < named.index("Low ")
     for words, found in (("%_\\", "100%_\\"), ("hIG", "High")):
@@ -89,10 +89,10 @@ def test_campaign_page_lists_every_hold_with_figures_and_return_time(world: Worl
     brand = world.brand(zone="America/New_York", daily=5 * UNIT)
     campaign = world.campaign(brand, name="Mornings", schedule="daily 06:00-11:00")
     world.spend(campaign, 6 * UNIT)
-    told = text(open_pages, f"/campaigns/{campaign}")
-    assert "It does not serve; it serves again Thursday 18 June at 06:00 if nobody changes anything." in told
-    assert "outside its schedule – – Thu 18 Jun 06:00" in told
-    assert "the brand's daily budget is spent $6.00 $5.00 Thu 18 Jun 00:00" in told
+    shown = text(open_pages, f"/campaigns/{campaign}")
+    assert "It does not serve; it serves again Thursday 18 June at 06:00 if nobody changes anything." in shown
+    assert "outside its schedule – – Thu 18 Jun 06:00" in shown
+    assert "the brand's daily budget is spent $6.00 $5.00 Thu 18 Jun 00:00" in shown
     assert "Thu 18 Jun 06:00" in text(open_pages, f"/brands/{brand}")
     world.set_status(campaign, "paused")
     assert "until someone changes its status, budgets or schedule" in text(open_pages, f"/campaigns/{campaign}")
@@ -168,11 +168,11 @@ def test_day_plot_includes_the_same_weekday_of_earlier_weeks(world: World, open_
     world.set_clock("2026-06-17T12:35:00Z")
     roll_up_hours()
     world.spend(campaign, UNIT)
-    told = text(open_pages, f"/brands/{brand}")
-    assert "beside the last 2 Wednesdays" in told
-    assert "08:00 $0.00 $0.00 $9.00 $2.00 09:00 $3.00 $3.00 $10.00 $2.00 10:00 $0.00 $3.00 $11.00 $3.00" in told
-    assert "12:00 $1.00 $4.00 $13.00 $3.00" in told
-    assert "13:00" not in told
+    shown = text(open_pages, f"/brands/{brand}")
+    assert "beside the last 2 Wednesdays" in shown
+    assert "08:00 $0.00 $0.00 $9.00 $2.00 09:00 $3.00 $3.00 $10.00 $2.00 10:00 $0.00 $3.00 $11.00 $3.00" in shown
+    assert "12:00 $1.00 $4.00 $13.00 $3.00" in shown
+    assert "13:00" not in shown
 
 
 def test_changes_are_listed_newest_first_a_page_at_a_time(world: World, open_pages: TestClient) -> None:
@@ -183,8 +183,8 @@ def test_changes_are_listed_newest_first_a_page_at_a_time(world: World, open_pag
     ids = [int(found) for found in re.findall(r'data-change="(\d+)"', page)]
     assert ids == list(range(102, 2, -1))
     assert re.findall(r'data-change="(\d+)"', open_pages.get("/changes?before=3").text) == ["2", "1"]
-    told = text(open_pages, "/changes?brand_id=1&before=1")
-    assert "There is no earlier change. The newest" in told
+    shown = text(open_pages, "/changes?brand_id=1&before=1")
+    assert "There is no earlier change. The newest" in shown
     assert "There is no earlier change" not in text(open_pages, "/changes?before=3")
 
 
@@ -192,11 +192,11 @@ def test_status_change_shows_each_figure_after_its_own_hold(world: World, open_p
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand(daily=3 * UNIT), daily=2 * UNIT, schedule="daily 00:00-24:00")
     world.spend(campaign, 4 * UNIT)
-    told = text(open_pages, "/changes")
+    shown = text(open_pages, "/changes")
     reasons = (
         "the brand's daily budget is spent ($4.00 of $3.00) ; the campaign's daily budget is spent ($4.00 of $2.00)"
     )
-    assert f"of Brand {reasons} spend" in told
+    assert f"of Brand {reasons} spend" in shown
     world.set_clock("2026-06-18T00:00:00Z")
     world.tick()
     assert "no longer: the brand's daily budget is spent ($" in text(open_pages, "/changes")
@@ -227,9 +227,9 @@ def test_unknown_brand_or_campaign_gets_a_not_found_page(world: World, open_page
         ("/?number=0", 422, "greater than or equal to 1"),
         ("/?sort=luck", 422, "Sort: "),
     ):
-        told = text(open_pages, address, status)
-        assert words in told
-        assert "All brands" in told
+        shown = text(open_pages, address, status)
+        assert words in shown
+        assert "All brands" in shown
 
 
 def test_new_brand_page_says_that_no_status_changed_yet(world: World, open_pages: TestClient) -> None:

@@ -24,15 +24,15 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     return found
 
 
-def happens(rows: Rows) -> int:
+def add_change(rows: Rows) -> int:
     rows.append(len(rows) + 1)
     return rows[-1]
 
 
-async def hears(rows: Rows, queue: "asyncio.Queue[changes.Change | None]") -> None:
-    happened = happens(rows)
+async def assert_receives(rows: Rows, queue: "asyncio.Queue[changes.Change | None]") -> None:
+    change_id = add_change(rows)
     change = await asyncio.wait_for(queue.get(), 20)
-    assert change == {"id": happened}
+    assert change == {"id": change_id}
 
 
 def in_time(test: Callable[[], Awaitable[None]]) -> None:
@@ -51,9 +51,9 @@ def test_page_opened_any_time_after_the_last_one_closed_receives_changes(rows: R
                 pass
             await asyncio.sleep(hundredths / 100)
             async with feed.listening() as queue:
-                await hears(rows, queue)
+                await assert_receives(rows, queue)
                 await asyncio.sleep(0.1)  # longer than idle polling continues
-                await hears(rows, queue)
+                await assert_receives(rows, queue)
 
     in_time(test)
 
@@ -63,9 +63,9 @@ def test_pages_opened_together_share_one_polling_task_which_ends_after_them(rows
         feed = Feed()
         contexts = [feed.listening() for _ in range(20)]
         queues = await asyncio.gather(*(context.__aenter__() for context in contexts))
-        happened = happens(rows)
+        change_id = add_change(rows)
         for queue in queues:
-            assert await asyncio.wait_for(queue.get(), 20) == {"id": happened}
+            assert await asyncio.wait_for(queue.get(), 20) == {"id": change_id}
         for context in contexts:
             await context.__aexit__(None, None, None)
         polling = feed._polling
@@ -89,7 +89,7 @@ def test_polling_continues_after_any_error(rows: Rows, monkeypatch: pytest.Monke
     async def test() -> None:
         feed = Feed()
         async with feed.listening() as queue:
-            await hears(rows, queue)
+            await assert_receives(rows, queue)
             assert faults == []
 
     in_time(test)
@@ -99,12 +99,12 @@ def test_page_receives_changes_after_polling_was_cancelled(rows: Rows) -> None:
     async def test() -> None:
         feed = Feed()
         async with feed.listening() as first:
-            await hears(rows, first)
+            await assert_receives(rows, first)
             assert feed._polling is not None
             feed._polling.cancel()
             async with feed.listening() as second:
                 await asyncio.sleep(0)
-                await hears(rows, second)
+                await assert_receives(rows, second)
             await asyncio.wait_for(first.get(), 20)
 
     in_time(test)
@@ -119,6 +119,6 @@ def test_listener_cancelled_while_opening_is_removed(rows: Rows) -> None:
         await asyncio.gather(opening, return_exceptions=True)
         assert feed._listeners == set()
         async with feed.listening() as queue:
-            await hears(rows, queue)
+            await assert_receives(rows, queue)
 
     in_time(test)

@@ -85,8 +85,8 @@ def test_open_page_shows_the_age_of_the_newest_spend_and_when_spend_stops(
     page = opened(chrome, service[1])
     page.goto("/")
     expect(page.locator("time[data-newest]")).to_contain_text("s ago")
-    told = page.evaluate(SPENDS)
-    assert told == ["24 s ago", "20 s ago", "16 s ago: no new spend since", "12 s ago: no new spend since"]
+    shown = page.evaluate(SPENDS)
+    assert shown == ["24 s ago", "20 s ago", "16 s ago: no new spend since", "12 s ago: no new spend since"]
     page.close()
 
 

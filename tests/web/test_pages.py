@@ -71,6 +71,6 @@ def test_without_tables_the_process_is_not_ready(world: World, browse: Browse) -
 def test_bad_setting_ends_the_web_process_with_one_line(database: str) -> None:
     from tests.cli.shell import run  # noqa: PLC0415 - beside its one use
 
-    told = run("-m", "web", env={"SPENDGATE_SECRET_KEY": "short"})
-    assert (told.code, told.err.count("\n")) == (2, 1)
-    assert told.err.startswith("SPENDGATE_SECRET_KEY: ")
+    shown = run("-m", "web", env={"SPENDGATE_SECRET_KEY": "short"})
+    assert (shown.code, shown.err.count("\n")) == (2, 1)
+    assert shown.err.startswith("SPENDGATE_SECRET_KEY: ")

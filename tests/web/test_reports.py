@@ -138,21 +138,21 @@ def test_report_page_shows_when_limits_were_reached_and_a_line_for_each_budget(
     world.limit(6 * UNIT, campaign=search)
     world.set_clock("2026-05-30T07:45:00Z")
     world.spend(search, UNIT)
-    told = text(open_pages, f"/brands/{brand}/reports/2026-05")
-    assert "Search daily on 2026-05-30 in progress $6.00 $6.00 100.0 % 11:45 to 13:15; from 13:30" in told
-    assert "the brand monthly $90.00 30 8.8 % 0 of 1" in told
-    assert "Calm daily $8.00 1 25.0 % 0 of 1" in told
+    output = text(open_pages, f"/brands/{brand}/reports/2026-05")
+    assert "Search daily on 2026-05-30 in progress $6.00 $6.00 100.0 % 11:45 to 13:15; from 13:30" in output
+    assert "the brand monthly $90.00 30 8.8 % 0 of 1" in output
+    assert "Calm daily $8.00 1 25.0 % 0 of 1" in output
 
 
 def test_figures_without_history_are_shown_as_a_dash(world: World, open_pages: TestClient) -> None:
     world.set_clock("2026-06-03T00:00:00Z")
     brand = world.brand()
     world.spend(world.campaign(brand, "Search"), UNIT, "2026-05-20T12:00:00Z")
-    told = text(open_pages, f"/brands/{brand}/reports/2026-05")
-    assert "Time within budget – unknown: the history of holds starts after this month" in told
-    assert "Status changes – not known" in told
-    assert "Search $1.00 – –" in told
-    assert "0 h 00 min" not in told
+    output = text(open_pages, f"/brands/{brand}/reports/2026-05")
+    assert "Time within budget – unknown: the history of holds starts after this month" in output
+    assert "Status changes – not known" in output
+    assert "Search $1.00 – –" in output
+    assert "0 h 00 min" not in output
 
 
 @pytest.mark.parametrize(

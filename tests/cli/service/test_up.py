@@ -59,7 +59,7 @@ def up(home: Path, *options: str, env: Env = UNCHANGED) -> AbstractContextManage
     return serving("-m", "cli.main", "up", *options, output=output, env={**newcomer(home), **env}, by_exec=True)
 
 
-def beside(home: Path, *command: str) -> CommandResult:
+def run_command(home: Path, *command: str) -> CommandResult:
     """Runs another `spendgate` command with only SPENDGATE_HOME set."""
     return shell(*command, env=newcomer(home))
 
@@ -106,7 +106,7 @@ def paused_by_a_budget(service: Service) -> list[dict[str, Any]]:
 
 
 def active_and_inactive(home: Path) -> tuple[int, int]:
-    campaigns = beside(home, "status", "--json").data["campaigns"]
+    campaigns = run_command(home, "status", "--json").data["campaigns"]
     return campaigns.get("active", 0), campaigns.get("inactive", 0)
 
 
@@ -142,12 +142,12 @@ def test_up_demo_in_time_lapse_resumes_campaigns_at_midnight(home: Path) -> None
         eventually(lambda: len(service.logged("demo.brand_made")) == 3)
         eventually((home / "env").exists)
         brand = next(line for line in service.logged("demo.brand_made") if line["name"] == "Hudson Shoes")
-        assert beside(home, "budget", "set", "daily", "20", "--brand", str(brand["brand_id"]), "--yes").code == 0
+        assert run_command(home, "budget", "set", "daily", "20", "--brand", str(brand["brand_id"]), "--yes").code == 0
         if sys.platform == "linux":
             eventually(lambda: logins_of_processes(home) == LOGINS)
         eventually(lambda: logins_connected(home) == set(LOGINS.values()))
         eventually(lambda: bool(brought_back(service)))
-        verified = beside(home, "verify", "--json")
+        verified = run_command(home, "verify", "--json")
         assert verified.code == 0, verified
         service.send(signal.SIGINT)
         assert service.code() == 0
@@ -198,7 +198,7 @@ def test_up_writes_the_urls_for_other_programs_once_it_is_ready(home: Path, host
         eventually((home / "env").exists, START_SECONDS)
         address = page(service)
         assert httpx.get(f"{address}readyz").status_code == 200
-        assert beside(home, "verify").code == 0
+        assert run_command(home, "verify").code == 0
         eventually(lambda: bool(service.logged("service.ready")))
         assert [line["page"] for line in service.logged() if "page" in line] == [address] * 3
         assert address == f"http://{'127.0.0.1' if host == '127.0.0.1' else '[::1]'}:{urlsplit(address).port}/"

@@ -61,8 +61,8 @@ class Browser:
     def preview(self, key: str, name: str, *ids: int, **form: str) -> dict[str, Any]:
         """The text of the question before a bulk action."""
         query = urlencode([("name", name), ("preview", "1"), *(("pks", number) for number in ids)])
-        told: dict[str, Any] = self._send(f"/admin/_api/{key}/action?{query}", form).json()
-        return told
+        preview: dict[str, Any] = self._send(f"/admin/_api/{key}/action?{query}", form).json()
+        return preview
 
     def _agreed(self, address: str, form: dict[str, str]) -> httpx.Response:
         asked = self._send(f"{address}&preview=1", form)
@@ -85,7 +85,7 @@ class Browser:
         query = {"next": to} if to else {}
         return self.post("/admin/login", {"username": email, "password": password, **more}, **query)
 
-    def told(self) -> str:
+    def banners(self) -> str:
         """The banners of the next page."""
         page = self.get("/admin/").text
         return " ".join(re.findall(r'<div class="alert-description">(.*?)</div>', page, re.DOTALL))

@@ -52,7 +52,7 @@ def test_generated_password_is_shown_once(world: World, browser: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "field", "told"),
+    ("changes", "field", "answer_text"),
     [
         ({"email": "nobody"}, "email", "is not an address"),
         ({"email": "owner@example.com"}, "email", "has a login already"),
@@ -61,12 +61,12 @@ def test_generated_password_is_shown_once(world: World, browser: Open) -> None:
     ],
 )
 def test_a_bad_user_is_refused_and_the_password_is_not_sent_back(
-    world: World, browser: Open, changes: dict[str, str], field: str, told: str
+    world: World, browser: Open, changes: dict[str, str], field: str, answer_text: str
 ) -> None:
     answer = browser(Role.OWNER).post("/admin/users/create", {**NEW, **changes})
     assert answer.status_code == 422
     assert f'id="{field}-error"' in answer.text
-    assert told in answer.text
+    assert answer_text in answer.text
     assert {**NEW, **changes}["password"] not in answer.text
     assert len(world.rows("SELECT FROM users")) == 1
 
@@ -167,7 +167,7 @@ def test_a_revoked_key_opens_nothing(world: World, browser: Open) -> None:
     someone = browser(Role.OWNER)
     assert someone.act_on_one("api-keys", "revoke", key_id).status_code == 200
     assert access.caller(key) is None
-    assert "The key is revoked." in someone.told()
+    assert "The key is revoked." in someone.banners()
     assert someone.act_on_one("api-keys", "revoke", key_id).status_code == 400
     assert "revoked" in someone.get("/admin/api-keys/list").text
 
@@ -192,10 +192,10 @@ def test_web_process_logs_authors_and_actions_but_no_secret(world: World, databa
         session = client.cookies["spendgate_session"]
         service.send(signal.SIGTERM)
         service.code()
-        told = "\n".join(service.lines())
+        answer_text = "\n".join(service.lines())
         assert {line["event"] for line in service.logged()} >= {"person.refused", "person.signed_in", "http.request"}
         for secret in ("mistyped!", PASSWORD, NEW["password"], key, made, session, token["csrftoken"]):
-            assert secret not in told
+            assert secret not in answer_text
         assert "user:owner@example.com" in {line.get("by") for line in service.logged("http.request")}
 
 

@@ -26,11 +26,11 @@ def test_operator_creates_a_brand(world: World, browser: Open) -> None:
     made = world.one("SELECT name, time_zone, currency, configured_status FROM brands")
     assert made == {**form, "configured_status": "enabled"}
     assert audit(world) == [("create", "brand")]
-    assert "Himal Tea" in someone.told()
+    assert "Himal Tea" in someone.banners()
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "output"),
     [
         ("name", "", "This field is required."),
         ("name", "two\nlines", "U+000A"),
@@ -39,12 +39,12 @@ def test_operator_creates_a_brand(world: World, browser: Open) -> None:
     ],
 )
 def test_invalid_brand_is_refused_with_the_error_at_its_field(
-    world: World, browser: Open, field: str, value: str, told: str
+    world: World, browser: Open, field: str, value: str, output: str
 ) -> None:
     form = {"name": "Himal Tea", "time_zone": "Asia/Kathmandu", "currency": "EUR", field: value}
     answer = browser(Role.OPERATOR).post("/admin/brands/create", form)
     assert answer.status_code == 422
-    assert told in answer.text
+    assert output in answer.text
     assert f'id="{field}-error"' in answer.text
     assert world.rows("SELECT FROM brands") == []
 
@@ -92,7 +92,7 @@ def test_operator_creates_a_campaign_that_is_enforced(world: World, browser: Ope
 
 
 @pytest.mark.parametrize(
-    ("changes", "field", "told"),
+    ("changes", "field", "output"),
     [
         ({"brand": ""}, "brand", "This field is required."),
         ({"brand": "99"}, "brand", "there is no brand"),
@@ -103,14 +103,14 @@ def test_operator_creates_a_campaign_that_is_enforced(world: World, browser: Ope
     ],
 )
 def test_invalid_campaign_is_refused_with_the_error_at_its_field(
-    world: World, browser: Open, changes: dict[str, str], field: str, told: str
+    world: World, browser: Open, changes: dict[str, str], field: str, output: str
 ) -> None:
     brand = world.brand()
     world.campaign(brand, platform="google_ads", external_id="7")
     form = {"name": "Search", "brand": str(brand), "platform": "google_ads", "external_id": "8", **changes}
     answer = browser(Role.OPERATOR).post("/admin/campaigns/create", form)
     assert answer.status_code == 422
-    assert told in answer.text
+    assert output in answer.text
     assert f'id="{field}-error"' in answer.text
     assert len(world.rows("SELECT FROM campaigns")) == 1
 
@@ -135,10 +135,10 @@ def test_bulk_actions_change_the_chosen_rows_brand_by_brand(world: World, browse
     assert someone.act("campaigns", "pause", *chosen).status_code == 200
     assert [world.holds(campaign) for campaign in chosen[:2]] == [{"user_paused"}] * 2
     assert world.holds(left) == {"brand_daily_budget"}
-    assert "Paused 2 campaigns: stopped 1 campaign. 1 campaign is paused already." in someone.told()
+    assert "Paused 2 campaigns: stopped 1 campaign. 1 campaign is paused already." in someone.banners()
     assert audit(world) == [("edit", "campaign")] * 2
     assert someone.act("campaigns", "archive", left).status_code == 200
-    assert "Archived 1 campaign: stopped and released no campaign." in someone.told()
+    assert "Archived 1 campaign: stopped and released no campaign." in someone.banners()
     assert world.holds(left) == {"archived", "brand_daily_budget"}
     world.verify()
 
@@ -151,7 +151,7 @@ def test_a_brand_is_archived_not_deleted(world: World, browser: Open) -> None:
     assert someone.act_on_one("brands", "delete", brand).status_code == 403
     assert someone.act("brands", "archive", brand).status_code == 200
     assert world.holds(campaign) == {"brand_paused"}
-    assert "Archived 1 brand: stopped 1 campaign." in someone.told()
+    assert "Archived 1 brand: stopped 1 campaign." in someone.banners()
 
 
 def test_a_limit_is_typed_in_units_and_enforced(world: World, browser: Open) -> None:
@@ -168,7 +168,7 @@ def test_a_limit_is_typed_in_units_and_enforced(world: World, browser: Open) -> 
     budget = world.one("SELECT id FROM budgets")["id"]
     assert 'value="250.01"' in someone.get("/admin/budgets/edit", pk=budget).text
     assert someone.post("/admin/budgets/edit", {"limit_micros": "20"}, pk=budget).status_code == 303
-    assert "it holds at once" in someone.told()
+    assert "it holds at once" in someone.banners()
     assert world.holds(campaign) == {"brand_daily_budget"}
     assert someone.act_on_one("budgets", "delete", budget).status_code == 200
     assert world.is_active(campaign)
@@ -182,11 +182,11 @@ def test_campaign_budget_takes_the_brand_of_its_campaign(world: World, browser: 
     someone = browser(Role.OPERATOR)
     assert someone.post("/admin/budgets/create", form).status_code == 303
     assert world.holds(campaign) == {"campaign_monthly_budget"}
-    assert "it holds at once" in someone.told()
+    assert "it holds at once" in someone.banners()
 
 
 @pytest.mark.parametrize(
-    ("changes", "field", "told"),
+    ("changes", "field", "output"),
     [
         ({"limit_micros": ""}, "limit_micros", "This field is required."),
         ({"limit_micros": "ten"}, "limit_micros", "is not a number"),
@@ -203,7 +203,7 @@ def test_campaign_budget_takes_the_brand_of_its_campaign(world: World, browser: 
     ],
 )
 def test_invalid_budget_is_refused_with_the_error_at_its_field(
-    world: World, browser: Open, changes: dict[str, Any], field: str, told: str
+    world: World, browser: Open, changes: dict[str, Any], field: str, output: str
 ) -> None:
     brand = world.brand(daily=UNIT)
     world.campaign(brand)
@@ -211,22 +211,22 @@ def test_invalid_budget_is_refused_with_the_error_at_its_field(
     form = {"brand": brand, "campaign": "", "period": "weekly", "limit_micros": "5", **changes}
     answer = browser(Role.OPERATOR).post("/admin/budgets/create", form)
     assert answer.status_code == 422
-    assert told in answer.text
+    assert output in answer.text
     assert f'id="{field}-error"' in answer.text
     assert world.one("SELECT limit_micros FROM budgets") == {"limit_micros": UNIT}
 
 
 def test_second_of_two_concurrent_equal_budgets_is_refused(world: World, browser: Open) -> None:
     brand = world.brand()
-    told: list[int] = []
+    output: list[int] = []
 
     def sets(someone: Browser, limit: str) -> None:
         form = {"brand": brand, "campaign": "", "period": "daily", "limit_micros": limit}
-        told.append(someone.post("/admin/budgets/create", form).status_code)
+        output.append(someone.post("/admin/budgets/create", form).status_code)
 
     jobs = [partial(sets, browser(Role.OPERATOR), limit) for limit in ("5", "7")]
     held_up(world, "SELECT 1 FROM brands FOR UPDATE", *jobs)
-    assert sorted(told) == [303, 422]
+    assert sorted(output) == [303, 422]
     assert len(world.rows("SELECT FROM audit_entries WHERE subject = 'budget'")) == 1
 
 

@@ -58,24 +58,24 @@ def question(page: str) -> str:
 def test_form_asks_before_it_stops_campaigns_and_reports_the_same_effect_afterwards(
     catalog: World, browser: Open, kind: str
 ) -> None:
-    path, query, form, told = EDITS[kind]
+    path, query, form, shown = EDITS[kind]
     someone = browser(Role.OPERATOR)
     audited = catalog.rows("SELECT id FROM audit_entries")
     asked = someone.ask(path, form, **query)
-    assert (asked.status_code, question(asked.text)) == (200, f"{told} now.")
+    assert (asked.status_code, question(asked.text)) == (200, f"{shown} now.")
     assert catalog.is_active(1)
     assert catalog.rows("SELECT id FROM audit_entries") == audited
     assert someone.post(path, form, **query).status_code == 303
     assert not catalog.is_active(1)
-    assert f"{told.replace('stops', 'stopped')}." in someone.told()
+    assert f"{shown.replace('stops', 'stopped')}." in someone.banners()
     catalog.verify()
 
 
 def test_returned_form_still_names_the_edited_row(catalog: World, browser: Open) -> None:
     someone = browser(Role.OPERATOR)
-    for limit, told in (("1.500", "1.500 can be 1,500.00 or 1.50: write 1500 or 1.50"), ("1.50", f"{LIMIT}: stops")):
+    for limit, shown in (("1.500", "1.500 can be 1,500.00 or 1.50: write 1500 or 1.50"), ("1.50", f"{LIMIT}: stops")):
         page = someone.ask("/admin/budgets/edit", {"limit_micros": limit}, pk=1).text
-        for words in (told, f'value="{limit}"', "Hudson Shoes, all its campaigns", "$2.00"):
+        for words in (shown, f'value="{limit}"', "Hudson Shoes, all its campaigns", "$2.00"):
             assert words in page, (limit, words)
     refused = someone.ask("/admin/campaigns/edit", {**CAMPAIGN, "name": "", "starts_on": "x"}, pk=1).text
     assert "serves now" in refused
@@ -228,7 +228,7 @@ def test_enable_of_mixed_rows_leaves_paused_rows(world: World, browser: Open, fo
     assert asked["option"].startswith("Also enable rows that were paused earlier: Paused (3) by test at")
     assert someone.act("campaigns", "enable", *four).status_code == 200
     assert statuses(world) == ["enabled", "enabled", "paused", "archived"]
-    assert "Nothing was changed. 2 campaigns are enabled already." in someone.told()
+    assert "Nothing was changed. 2 campaigns are enabled already." in someone.banners()
 
 
 def test_rows_paused_earlier_are_enabled_if_the_person_checks_the_option(

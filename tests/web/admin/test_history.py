@@ -60,11 +60,11 @@ def test_replay_counts_inputs_that_are_valid_now_and_keeps_the_rest(world: World
     world.execute("UPDATE campaigns SET platform = 'google_ads', external_id = '7'")
     someone = browser(Role.OPERATOR)
     assert someone.act("rejected-events", "replay", right, wrong).status_code == 200
-    assert "2 read again: 1 taken, 1 refused." in someone.told()
+    assert "2 read again: 1 taken, 1 refused." in someone.banners()
     assert world.spent(campaign) == UNIT
     assert {row["id"] for row in world.rejected()} == {wrong, left}
     assert someone.act_on_one("rejected-events", "replay", left).status_code == 200
-    assert "1 read again: 0 taken, 1 refused." in someone.told()
+    assert "1 read again: 0 taken, 1 refused." in someone.banners()
     assert someone.act_on_one("rejected-events", "replay", right).status_code == 400
     assert "Showing 1 to 2 of 2" in someone.get("/admin/rejected-events/list").text
     world.verify()

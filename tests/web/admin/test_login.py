@@ -268,10 +268,10 @@ def test_client_behind_a_proxy_cannot_forge_its_address(world: World, ops: int, 
     ],
 )
 def test_trusting_every_proxy_is_refused_if_pages_need_a_login(world: World, env: dict[str, str], host: str) -> None:
-    told = run("-m", "web", "--host", host, env={"SPENDGATE_TRUSTED_PROXIES": "*", **env})
-    assert told.code == 2
-    assert told.err.startswith("SPENDGATE_TRUSTED_PROXIES: ")
-    assert told.err.count("\n") == 1
+    shown = run("-m", "web", "--host", host, env={"SPENDGATE_TRUSTED_PROXIES": "*", **env})
+    assert shown.code == 2
+    assert shown.err.startswith("SPENDGATE_TRUSTED_PROXIES: ")
+    assert shown.err.count("\n") == 1
 
 
 def test_a_forged_login_is_refused(world: World, ops: int, browser: Open) -> None:

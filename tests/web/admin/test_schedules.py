@@ -14,7 +14,7 @@ def test_a_schedule_is_saved_enforced_and_audited(world: World, browser: Open) -
     path = f"/admin/campaigns/{campaign}/schedule"
     assert someone.post(path, {"schedule": "Mon-Fri 13:00-17:30"}).status_code == 303
     assert world.holds(campaign) == {"outside_schedule"}
-    assert "Search serves Mon 13:00-17:30" in someone.told()
+    assert "Search serves Mon 13:00-17:30" in someone.banners()
     assert world.one("SELECT changed_by FROM audit_entries WHERE subject = 'schedule'") == {
         "changed_by": "user:operator@example.com"
     }
@@ -25,7 +25,7 @@ def test_a_schedule_is_saved_enforced_and_audited(world: World, browser: Open) -
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "shown"),
     [
         ("Mon 9-17", "cannot read"),
         ("Moon 09:00-17:00", "is not a day of the week"),
@@ -34,17 +34,17 @@ def test_a_schedule_is_saved_enforced_and_audited(world: World, browser: Open) -
     ],
 )
 def test_invalid_schedule_is_refused_and_the_typed_text_stays(
-    world: World, browser: Open, text: str, told: str
+    world: World, browser: Open, text: str, shown: str
 ) -> None:
     campaign = world.campaign(world.brand(), schedule="Tue 09:00-10:00")
     someone = browser(Role.OPERATOR)
     answer = someone.post(f"/admin/campaigns/{campaign}/schedule", {"schedule": text})
     assert answer.status_code == 422
-    assert told in answer.text
+    assert shown in answer.text
     assert f">{text.strip()}" in answer.text.replace(",  ", ", ")
     preview = someone.get(f"/admin/campaigns/{campaign}/schedule/preview", schedule=text)
     assert preview.status_code == 422
-    assert told in preview.json()["error"]
+    assert shown in preview.json()["error"]
     assert len(world.rows("SELECT FROM dayparts")) == 1
 
 
@@ -58,14 +58,14 @@ def test_schedule_page_of_unknown_campaign_is_not_found(world: World, browser: O
 def test_preview_shows_the_next_seven_days_in_the_brands_time_zone(world: World, browser: Open) -> None:
     world.set_clock("2026-06-17T01:00:00Z")  # still Tuesday in New York
     campaign = world.campaign(world.brand(zone="America/New_York"))
-    told = browser(Role.VIEWER).get(f"/admin/campaigns/{campaign}/schedule/preview", schedule="Sat 22:00-06:00").json()
-    assert told["parts"] == [[6, 1320, 1440], [7, 0, 360]]
-    assert told["time_zone"] == "America/New_York"
-    assert told["total"] == "8 h"
-    assert [day["day"] for day in told["days"]] == [
+    shown = browser(Role.VIEWER).get(f"/admin/campaigns/{campaign}/schedule/preview", schedule="Sat 22:00-06:00").json()
+    assert shown["parts"] == [[6, 1320, 1440], [7, 0, 360]]
+    assert shown["time_zone"] == "America/New_York"
+    assert shown["total"] == "8 h"
+    assert [day["day"] for day in shown["days"]] == [
         "Tue 16 Jun", "Wed 17 Jun", "Thu 18 Jun", "Fri 19 Jun", "Sat 20 Jun", "Sun 21 Jun", "Mon 22 Jun"
     ]  # fmt: skip
-    assert [day["stretches"] for day in told["days"] if day["stretches"]] == [
+    assert [day["stretches"] for day in shown["days"] if day["stretches"]] == [
         [{"from": "22:00", "to": "24:00", "hours": "2 h"}],
         [{"from": "00:00", "to": "06:00", "hours": "6 h"}],
     ]
@@ -87,8 +87,8 @@ def test_schedule_preview_is_right_over_a_clock_change(
 ) -> None:
     world.set_clock(at)
     campaign = world.campaign(world.brand(zone="America/New_York"))
-    told = browser(Role.VIEWER).get(f"/admin/campaigns/{campaign}/schedule/preview", schedule="Sun 00:00-06:00").json()
-    (day,) = (day for day in told["days"] if day["stretches"])
+    shown = browser(Role.VIEWER).get(f"/admin/campaigns/{campaign}/schedule/preview", schedule="Sun 00:00-06:00").json()
+    (day,) = (day for day in shown["days"] if day["stretches"])
     assert day["stretches"] == [sunday]
     assert note in day["note"]
 
@@ -96,6 +96,6 @@ def test_schedule_preview_is_right_over_a_clock_change(
 def test_campaign_without_dayparts_is_always_open(world: World, browser: Open) -> None:
     world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
-    told = browser(Role.VIEWER).get(f"/admin/campaigns/{campaign}/schedule/preview", schedule="always").json()
-    assert (told["parts"], told["total"]) == ([], "168 h")
-    assert all(day["stretches"] == [{"from": "00:00", "to": "24:00", "hours": "24 h"}] for day in told["days"])
+    shown = browser(Role.VIEWER).get(f"/admin/campaigns/{campaign}/schedule/preview", schedule="always").json()
+    assert (shown["parts"], shown["total"]) == ([], "168 h")
+    assert all(day["stretches"] == [{"from": "00:00", "to": "24:00", "hours": "24 h"}] for day in shown["days"])

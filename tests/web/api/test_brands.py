@@ -172,8 +172,8 @@ def test_large_brand_shows_the_progress_of_its_enforcement(
     closing = {"direction": "closing", "done": 2, "total": None, "words": "pausing campaigns, 2 done"}
     assert paused["enforcement"] == closing
     assert client.get("/api/brands/").json()["items"][0]["enforcement"] == closing
-    told = client.get(f"/api/campaigns/{campaigns[4]}/explain/").json()
-    assert (told["effective_status"], told["stored_status"], told["enforcement"]) == ("inactive", "active", closing)
+    shown = client.get(f"/api/campaigns/{campaigns[4]}/explain/").json()
+    assert (shown["effective_status"], shown["stored_status"], shown["enforcement"]) == ("inactive", "active", closing)
     world.tick()
     assert client.get(f"/api/brands/{brand}/").json()["enforcement"] is None
     assert client.get(f"/api/campaigns/{campaigns[4]}/explain/").json()["enforcement"] is None

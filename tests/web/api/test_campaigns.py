@@ -152,10 +152,10 @@ def test_a_held_campaign_is_explained_with_figures_and_when_it_serves_again(worl
     brand = world.brand("America/New_York", daily=10 * UNIT)
     campaign = world.campaign(brand, lifetime=11 * UNIT)
     world.spend(campaign, 10 * UNIT)
-    told = client.get(f"/api/campaigns/{campaign}/explain/").json()
-    assert (told["effective_status"], told["stored_status"]) == ("inactive", "inactive")
-    assert told["serves_at"] == "2026-06-18T04:00:00Z"
-    assert told["holds"] == [
+    shown = client.get(f"/api/campaigns/{campaign}/explain/").json()
+    assert (shown["effective_status"], shown["stored_status"]) == ("inactive", "inactive")
+    assert shown["serves_at"] == "2026-06-18T04:00:00Z"
+    assert shown["holds"] == [
         {
             "hold": "brand_daily_budget",
             "because": "the brand's daily budget is spent",
@@ -167,9 +167,9 @@ def test_a_held_campaign_is_explained_with_figures_and_when_it_serves_again(worl
         }
     ]
     world.spend(campaign, UNIT)
-    told = client.get(f"/api/campaigns/{campaign}/explain/").json()
-    assert told["serves_at"] is None
-    lifetime = told["holds"][1]
+    shown = client.get(f"/api/campaigns/{campaign}/explain/").json()
+    assert shown["serves_at"] is None
+    lifetime = shown["holds"][1]
     assert (lifetime["hold"], lifetime["lifts_at"]) == ("campaign_lifetime_budget", None)
     assert (lifetime["window_first_day"], lifetime["window_end_day"]) == (None, None)
 
@@ -177,6 +177,6 @@ def test_a_held_campaign_is_explained_with_figures_and_when_it_serves_again(worl
 def test_an_active_campaign_serves_now(world: World, client: TestClient) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     campaign = world.campaign(world.brand())
-    told = client.get(f"/api/campaigns/{campaign}/explain/").json()
-    assert told["holds"] == []
-    assert told["at"] == told["serves_at"] == at.isoformat().replace("+00:00", "Z")
+    shown = client.get(f"/api/campaigns/{campaign}/explain/").json()
+    assert shown["holds"] == []
+    assert shown["at"] == shown["serves_at"] == at.isoformat().replace("+00:00", "Z")

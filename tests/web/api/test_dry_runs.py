@@ -46,9 +46,9 @@ def brand(world: World) -> int:
 def test_dry_run_returns_the_effect_of_the_edit(world: World, client: TestClient, brand: int, kind: str) -> None:
     method, path, body, sentence = EDITS[kind]
     audited = world.rows("SELECT id FROM audit_entries")
-    told = client.request(method, path, params={"dry_run": "true"}, json=body)
-    assert told.status_code == 200, told.text
-    preview = told.json()
+    shown = client.request(method, path, params={"dry_run": "true"}, json=body)
+    assert shown.status_code == 200, shown.text
+    preview = shown.json()
     assert (preview["dry_run"], preview["sentence"], preview["at_least"]) == (True, sentence, False)
     assert world.rows("SELECT id FROM audit_entries") == audited
     assert world.is_active(1)
@@ -60,13 +60,13 @@ def test_dry_run_returns_the_effect_of_the_edit(world: World, client: TestClient
 
 def test_dry_run_shows_whether_the_edit_needs_consent(world: World, client: TestClient, brand: int) -> None:
     for micros, asked in ((9 * UNIT, False), (4 * UNIT, True), (20 * UNIT, True)):
-        told = client.patch("/api/budgets/1/?dry_run=true", json={"limit_micros": micros}).json()
-        assert (told["needs_confirmation"], told["stops"]) == (asked, 0)
+        shown = client.patch("/api/budgets/1/?dry_run=true", json={"limit_micros": micros}).json()
+        assert (shown["needs_confirmation"], shown["stops"]) == (asked, 0)
 
 
 def test_dry_run_of_a_create_creates_nothing(world: World, client: TestClient, brand: int) -> None:
-    told = client.post("/api/campaigns/?dry_run=true", json={"brand_id": brand, "name": "B"})
-    assert (told.status_code, told.json()["dry_run"]) == (200, True)
+    shown = client.post("/api/campaigns/?dry_run=true", json={"brand_id": brand, "name": "B"})
+    assert (shown.status_code, shown.json()["dry_run"]) == (200, True)
     assert client.post("/api/brands/?dry_run=true", json={"name": "B"}).status_code == 422
     assert len(world.rows("SELECT FROM campaigns")) == len(world.rows("SELECT FROM brands")) == 1
 

@@ -70,8 +70,8 @@ def test_spend_of_an_ambiguous_name_is_refused_and_that_of_an_account_taken(worl
         client.post("/api/campaigns/", json=campaign(brand, **more)).json()["id"] for more in ({}, {"account": "555"})
     ]
     bare = world.event(0, UNIT) | {"campaign_id": None, **NAMED}
-    told = client.post("/api/spend/", json={"events": [bare]}).json()
-    assert [row["reason"] for row in told["rejections"]] == ["ambiguous_campaign"]
+    shown = client.post("/api/spend/", json={"events": [bare]}).json()
+    assert [row["reason"] for row in shown["rejections"]] == ["ambiguous_campaign"]
     assert client.post("/api/spend/", json={"events": [bare | {"account": "555"}]}).json()["accepted"] == 1
     assert len(ids) == 2
 

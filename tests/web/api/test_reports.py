@@ -56,8 +56,8 @@ def test_a_restated_month_has_versions(october: World, client: TestClient) -> No
     }
     assert spent == {None: UNIT, 1: 2 * UNIT, 2: UNIT}
     missing = client.get(HERE, params={"brand_id": 1, "month": "2026-10", "version": 3})
-    told = {"field": "version", "message": "there is no version 3 of 2026-10 for brand 1"}
-    assert (missing.status_code, missing.json()["errors"]) == (404, [told])
+    shown = {"field": "version", "message": "there is no version 3 of 2026-10 for brand 1"}
+    assert (missing.status_code, missing.json()["errors"]) == (404, [shown])
 
 
 def version_of(version: int | None) -> dict[str, int]:
@@ -66,8 +66,8 @@ def version_of(version: int | None) -> dict[str, int]:
 
 def test_report_of_the_running_month_is_returned_and_not_stored(october: World, client: TestClient) -> None:
     october.spend(1, UNIT)
-    told = client.post(HERE, json={"brand_id": 1, "month": "2026-11"}).json()
-    assert (told["version"], told["content"]["complete"], told["content"]["spent_micros"]) == (0, False, UNIT)
+    shown = client.post(HERE, json={"brand_id": 1, "month": "2026-11"}).json()
+    assert (shown["version"], shown["content"]["complete"], shown["content"]["spent_micros"]) == (0, False, UNIT)
     assert client.get(HERE).json() == {"items": [], "next_after": None}
 
 
@@ -75,8 +75,8 @@ def test_read_key_gets_the_running_month_and_stores_nothing(october: World, prog
     october.spend(1, UNIT)
     reader = program(KeyScope.READ, brand=1)
     asked: dict[str, str | int] = {"brand_id": 1, "month": "2026-11"}
-    told = reader.get(HERE, params=asked).json()
-    assert (told["version"], told["content"]["complete"], told["content"]["spent_micros"]) == (0, False, UNIT)
+    shown = reader.get(HERE, params=asked).json()
+    assert (shown["version"], shown["content"]["complete"], shown["content"]["spent_micros"]) == (0, False, UNIT)
     sheet = reader.get(HERE, params={**asked, "format": "csv"})
     assert sheet.headers["Content-Disposition"] == 'attachment; filename="brand-1-2026-11-so-far.csv"'
     others: list[dict[str, str | int]] = [{"version": 1}, {"month": "2026-12"}, {"month": "2026-10"}]

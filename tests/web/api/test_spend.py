@@ -49,9 +49,9 @@ def test_invalid_events_are_listed_by_index_and_stored_before_the_answer(
         7,
         7,
     ]
-    told = client.post("/api/spend/", json={"events": sent}, params=wait).json()
-    assert (told["accepted"], told["rejected"]) == (1, 8)
-    assert [(fault["index"], fault["reason"]) for fault in told["rejections"]] == [
+    shown = client.post("/api/spend/", json={"events": sent}, params=wait).json()
+    assert (shown["accepted"], shown["rejected"]) == (1, 8)
+    assert [(fault["index"], fault["reason"]) for fault in shown["rejections"]] == [
         (1, "malformed"),
         (2, "unknown_campaign"),
         (3, "wrong_currency"),
@@ -61,13 +61,13 @@ def test_invalid_events_are_listed_by_index_and_stored_before_the_answer(
         (7, "malformed"),
         (8, "malformed"),
     ]
-    assert told["rejections"][1] == {
+    assert shown["rejections"][1] == {
         "index": 2,
         "event_id": unknown["event_id"],
         "reason": "unknown_campaign",
         "detail": "no campaign 4711",
     }
-    assert told["rejections"][0]["event_id"] is None
+    assert shown["rejections"][0]["event_id"] is None
     assert len(world.rejected()) == 7
     assert unknown in [row["payload"] for row in world.rejected()]
 
@@ -78,10 +78,10 @@ def test_batch_with_wait_is_counted_and_enforced_before_the_answer(world: World,
     events = [world.event(campaign, 3 * UNIT), world.event(campaign, 2 * UNIT)]
     answer = client.post("/api/spend/", json={"events": [*events, events[0], {}]}, params=NOW)
     assert answer.status_code == 200
-    told = answer.json()
-    assert (told["accepted"], told["duplicates"], told["rejected"]) == (2, 1, 1)
+    shown = answer.json()
+    assert (shown["accepted"], shown["duplicates"], shown["rejected"]) == (2, 1, 1)
     toggle = {"campaign_id": campaign, "brand_id": brand, "from_status": "active", "to_status": "inactive"}
-    assert told["toggles"] == [{**toggle, "holds": ["brand_daily_budget"]}]
+    assert shown["toggles"] == [{**toggle, "holds": ["brand_daily_budget"]}]
     assert (world.is_active(campaign), world.spent(campaign)) == (False, 5 * UNIT)
     refund = client.post("/api/spend/", json=[world.event(campaign, -1)], params=NOW).json()
     assert refund["toggles"] == [{**toggle, "from_status": "inactive", "to_status": "active", "holds": []}]
@@ -92,8 +92,8 @@ def test_repeated_batch_counts_no_event_twice(world: World, client: TestClient) 
     campaign = world.campaign(world.brand())
     batch = {"events": [world.event(campaign, UNIT), {}]}
     for taken, known in ((1, 0), (0, 1), (0, 1)):
-        told = client.post("/api/spend/", json=batch, params=NOW).json()
-        assert (told["accepted"], told["duplicates"], told["rejected"]) == (taken, known, 1)
+        shown = client.post("/api/spend/", json=batch, params=NOW).json()
+        assert (shown["accepted"], shown["duplicates"], shown["rejected"]) == (taken, known, 1)
     assert client.post("/api/spend/", json=batch).json()["accepted"] == 1
     with working():
         eventually(lambda: world.spent(campaign) == UNIT)
@@ -105,13 +105,13 @@ def test_conflicting_duplicate_is_listed_by_index(world: World, client: TestClie
     campaign = world.campaign(world.brand())
     known = world.spend(campaign, UNIT)
     batch = [{}, world.event(campaign, UNIT), {**known, "amount_micros": 2 * UNIT}, known]
-    told = client.post("/api/spend/", json=batch, params=NOW).json()
-    assert (told["accepted"], told["duplicates"]) == (1, 1)
-    assert [(fault["index"], fault["reason"]) for fault in told["rejections"]] == [
+    shown = client.post("/api/spend/", json=batch, params=NOW).json()
+    assert (shown["accepted"], shown["duplicates"]) == (1, 1)
+    assert [(fault["index"], fault["reason"]) for fault in shown["rejections"]] == [
         (0, "malformed"),
         (2, "conflicting_duplicate"),
     ]
-    assert told["rejections"][1]["event_id"] == known["event_id"]
+    assert shown["rejections"][1]["event_id"] == known["event_id"]
     assert world.spent(campaign) == 2 * UNIT
 
 
@@ -119,9 +119,9 @@ def test_event_that_overflows_a_counter_is_listed_by_index(world: World, client:
     campaign = world.campaign(world.brand())
     client.post("/api/spend/", json=[world.event(campaign, 1)], params=NOW)
     world.execute("UPDATE campaign_days SET spent_micros = 9223372036854775806")
-    told = client.post("/api/spend/", json=[world.event(campaign, 1), world.event(campaign, 2)], params=NOW).json()
-    assert (told["accepted"], told["rejections"][0]["reason"]) == (1, "amount_out_of_range")
-    assert told["rejections"][0]["index"] == 1
+    shown = client.post("/api/spend/", json=[world.event(campaign, 1), world.event(campaign, 2)], params=NOW).json()
+    assert (shown["accepted"], shown["rejections"][0]["reason"]) == (1, "amount_out_of_range")
+    assert shown["rejections"][0]["index"] == 1
 
 
 @pytest.mark.parametrize("wait", ["true", "false"])
@@ -130,9 +130,9 @@ def test_key_of_one_brand_sends_spend_only_for_its_own_campaigns(world: World, p
     client = program(brand=world.brand_of(own))
     named = {**world.event(0, UNIT), "campaign_id": None, "platform": "google_ads", "external_id": "7"}
     batch = [world.event(own, UNIT), world.event(theirs, UNIT), named]
-    told = client.post("/api/spend/", json=batch, params={"wait": wait}).json()
-    assert told["accepted"] == 1
-    assert [(fault["index"], fault["reason"]) for fault in told["rejections"]] == [
+    shown = client.post("/api/spend/", json=batch, params={"wait": wait}).json()
+    assert shown["accepted"] == 1
+    assert [(fault["index"], fault["reason"]) for fault in shown["rejections"]] == [
         (1, "unknown_campaign"),
         (2, "unknown_campaign"),
     ]
@@ -159,8 +159,8 @@ def test_reported_totals_are_enqueued_and_counted(world: World, client: TestClie
     again = client.post("/api/reported-totals/", json=totals[:1], params=NOW).json()
     assert (again["accepted"], again["duplicates"]) == (0, 1)
     restated = {**total, "total_micros": 5 * UNIT, "as_of": "2026-06-17T12:00:00Z"}
-    told = client.post("/api/reported-totals/", json=[restated], params=NOW).json()
-    assert (told["accepted"], [toggle["to_status"] for toggle in told["toggles"]]) == (1, ["inactive"])
+    shown = client.post("/api/reported-totals/", json=[restated], params=NOW).json()
+    assert (shown["accepted"], [toggle["to_status"] for toggle in shown["toggles"]]) == (1, ["inactive"])
     assert world.rejected()[0]["kind"] == "reported_total"
 
 
@@ -172,8 +172,8 @@ def test_body_that_is_not_a_batch_is_refused(world: World, client: TestClient, b
 
 def test_a_batch_of_the_largest_size_is_one_message(world: World, client: TestClient) -> None:
     campaign = world.campaign(world.brand())
-    told = client.post("/api/spend/", json=[world.event(campaign, 1) for _ in range(5000)]).json()
-    assert told["accepted"] == 5000
+    shown = client.post("/api/spend/", json=[world.event(campaign, 1) for _ in range(5000)]).json()
+    assert shown["accepted"] == 5000
     with working():
         eventually(lambda: world.spent(campaign) == 5000)
 
@@ -204,9 +204,9 @@ def test_event_with_an_unstorable_value_is_rejected_and_the_others_are_accepted(
     answer = client.post(
         "/api/spend/", params={"wait": wait}, content=body.encode(), headers={"Content-Type": "application/json"}
     )
-    told = answer.json()
-    assert (told["accepted"], told["rejected"], [one["index"] for one in told["rejections"]]) == (2, 1, [1])
-    assert told["rejections"][0]["detail"].startswith("note")
+    shown = answer.json()
+    assert (shown["accepted"], shown["rejected"], [one["index"] for one in shown["rejections"]]) == (2, 1, [1])
+    assert shown["rejections"][0]["detail"].startswith("note")
     with working():
         eventually(lambda: world.spent(campaign) == 3)
 

@@ -22,8 +22,8 @@ def spent(world: World) -> World:
 
 
 def test_spend_is_listed_by_day_up_to_the_brands_today(spent: World, client: TestClient) -> None:
-    told = client.get("/api/spend/", params={"brand_id": 1}).json()
-    assert told == {
+    shown = client.get("/api/spend/", params={"brand_id": 1}).json()
+    assert shown == {
         "brand_id": 1,
         "campaign_id": None,
         "currency": "JPY",
@@ -78,8 +78,8 @@ def test_spend_by_campaign_is_paged_and_its_sum_covers_all_pages(spent: World, c
 
 
 def test_spend_query_by_campaign_uses_its_brand(spent: World, client: TestClient) -> None:
-    told = client.get("/api/spend/", params={"campaign_id": 2}).json()
-    assert (told["brand_id"], told["campaign_id"], told["spent_micros"]) == (1, 2, 4 * UNIT)
+    shown = client.get("/api/spend/", params={"campaign_id": 2}).json()
+    assert (shown["brand_id"], shown["campaign_id"], shown["spent_micros"]) == (1, 2, 4 * UNIT)
 
 
 @pytest.mark.parametrize(
