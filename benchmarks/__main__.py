@@ -131,7 +131,7 @@ def large_rate(stage: BenchStage, number: int) -> Pair:
     return Pair(large.measured(stage, number).campaigns_a_second, clockwork.HELD / seconds)
 
 
-def beside_large(place: int) -> Callable[[BenchStage, int], Pair]:
+def with_large_brand(place: int) -> Callable[[BenchStage, int], Pair]:
     """Seconds until other brands' campaigns pause while a large brand pauses; reference: while idle.
 
     `place`: the percentile.
@@ -209,9 +209,7 @@ MEASURES: Final = {
     "rate-1": Measure("messages of one event; an actor that does nothing", "messages/s", single, 0.7),
     "twice": Measure("all messages, and all once more; as many new ones", "deliveries/s", twice, 0.5),
     "stall": Measure("10 to 18 s after a lock of 10 s on one brand; before", "events/s", stalled(0), 0.8),
-    "stall-busy": Measure(
-        "10 to 18 s after a lock of 10 s, beside two busy loops; before", "events/s", stalled(2), 0.8
-    ),
+    "stall-busy": Measure("10 to 18 s after a lock of 10 s, with two busy loops; before", "events/s", stalled(2), 0.8),
     "one-locked": Measure(
         "all other brands while the busiest is locked; while a transaction is open", "events/s", one_locked, 0.8
     ),
@@ -227,8 +225,8 @@ MEASURES: Final = {
     "tick": Measure("tick: 1,000 campaigns due among 1,000,000; among 10,000", SECONDS, ticks, 1.3),
     "reset": Measure("daily reset of 100,000 campaigns; one UPDATE", SECONDS, resets, 4),
     "large": Measure("1,000,000 campaigns of one brand pause; daily reset of 100,000", "campaigns/s", large_rate, 0.5),
-    "large-p50": Measure("event to inactive campaign beside a large brand, p50; idle", SECONDS, beside_large(50), 2),
-    "large-p95": Measure("event to inactive campaign beside a large brand, p95; idle", SECONDS, beside_large(95), 2),
+    "large-p50": Measure("event to inactive campaign with a large brand, p50; idle", SECONDS, with_large_brand(50), 2),
+    "large-p95": Measure("event to inactive campaign with a large brand, p95; idle", SECONDS, with_large_brand(95), 2),
     "large-own": Measure(
         "slowest event of a large brand that pauses, until counted; one second", SECONDS, large_events, 1
     ),

@@ -106,8 +106,10 @@ def plain_workbook(path: Path) -> None:
 
 def peak_megabytes() -> float:
     """The most memory that a process has while it reads a file of LARGE_BYTES."""
-    told = run([sys.executable, "-m", "benchmarks.files", str(csv_file(LARGE_BYTES))], check=True, capture_output=True)
-    return float(told.stdout)
+    result = run(
+        [sys.executable, "-m", "benchmarks.files", str(csv_file(LARGE_BYTES))], check=True, capture_output=True
+    )
+    return float(result.stdout)
 
 
 if __name__ == "__main__":

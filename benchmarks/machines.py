@@ -119,9 +119,9 @@ def main() -> int:
     print("| worker machines, of one process each | events/s | slowest and fastest | ratio to one, and its spread |")
     print("|---:|---:|---:|---:|")
     for number, taken in rates.items():
-        beside = sorted(two / one for one, two in zip(rates[1], taken, strict=True))
+        ratios_to_one = sorted(two / one for one, two in zip(rates[1], taken, strict=True))
         spread = f"{min(taken):,.0f} to {max(taken):,.0f}"
-        ratios = f"{median(beside):.2f}, {beside[0]:.2f} to {beside[-1]:.2f}"
+        ratios = f"{median(ratios_to_one):.2f}, {ratios_to_one[0]:.2f} to {ratios_to_one[-1]:.2f}"
         print(f"| {number} | {median(taken):,.0f} | {spread} | {ratios} |")
     print("\n| figure | |\n|---|---:|")
     print("\n".join(lines))

@@ -100,10 +100,10 @@ def spent_by_others(observer: psycopg.Connection[Any], brand_id: int) -> int:
 @contextmanager
 def opened(stage: BenchStage, statement: str, brand_id: int) -> Iterator[None]:
     """Keeps another program's transaction open during the block, after a statement about a brand."""
-    with psycopg.connect(stage.url()) as stranger:
-        stranger.execute(statement.encode(), [brand_id])
+    with psycopg.connect(stage.url()) as other_program:
+        other_program.execute(statement.encode(), [brand_id])
         yield
-        stranger.rollback()
+        other_program.rollback()
 
 
 @contextmanager

@@ -86,11 +86,11 @@ class SafeRetries(Retries):
 
 def _return_bundle(broker: Broker, bundle: MessageProxy, error: BaseException) -> None:
     """Marks the bundle as failed, so that the consumer returns its messages; backs off after a transient error."""
-    is_passing = is_transient(error)
-    log.warning("bundle.returned" if is_passing else "bundle.parted", error=type(error).__name__)
-    bundle.options[bundles.IS_TRANSIENT] = is_passing
+    has_transient_error = is_transient(error)
+    log.warning("bundle.returned" if has_transient_error else "bundle.parted", error=type(error).__name__)
+    bundle.options[bundles.IS_TRANSIENT] = has_transient_error
     bundle.fail()
-    if is_passing and not getattr(broker, "is_ending", False):
+    if has_transient_error and not getattr(broker, "is_ending", False):
         time.sleep(random.uniform(0.5, 1) * BUNDLE_BACKOFF_SECONDS)  # noqa: S311 - jitter
 
 

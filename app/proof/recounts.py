@@ -140,7 +140,7 @@ def recount_days(
 def _without_excess(of_brand: Sequence[Recounted], left: Iterable[Recounted]) -> list[Recounted]:
     """The wrong counters of the brand's days, with the excess of campaigns' counters that were left too high removed.
 
-    `of_brand`: brand days beside the sum of their campaigns' counters. `left`: campaign days left too high.
+    `of_brand`: brand days compared with the sum of their campaigns' counters. `left`: campaign days left too high.
     """
     excess: Counter[date] = Counter()
     for one in left:

@@ -147,7 +147,7 @@ def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
-def beside_closed(content: Mapping[str, Any], first: Mapping[str, Any] | None, at: datetime) -> dict[str, Any]:
+def closed_section(content: Mapping[str, Any], first: Mapping[str, Any] | None, at: datetime) -> dict[str, Any]:
     """The report's section `closed`: spend in the first stored version, and the differences to it since.
 
     `first`: that version; None: `content`, generated at `at`, is the first one.

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from app.reports.content import beside_closed, content_of_month
+from app.reports.content import closed_section, content_of_month
 from db.engine import TRANSIENT_ERRORS, StaleRead, committed, snapshot
 from db.replica import view
 from db.repository.catalog import catalog
@@ -134,7 +134,7 @@ def _store_if_changed(connection: Connection, brand_id: int, month: date) -> tup
         version = reports.last_version(seen, brand_id, month) + 1
         brand = catalog.brand(seen, brand_id)
         content = content_of_month(seen, brand, window_of(Period.MONTHLY, month), at)
-    content["closed"] = beside_closed(content, first, at)
+    content["closed"] = closed_section(content, first, at)
     if last is not None and _without_closed(last["content"]) == _without_closed(content):
         return last, False
     if not reports.store(connection, brand_id, month, version, content, at):

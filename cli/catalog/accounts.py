@@ -98,12 +98,12 @@ def move_campaign(
 ) -> None:
     """Create a campaign in another brand with this campaign's external id. Earlier spend stays with this campaign."""
     asked = Move(campaign_id, to_brand, from_day and from_day.date(), copy)
-    rehearsal = moves.move(asked, edit(), dry_run=True)
+    preview = moves.move(asked, edit(), dry_run=True)
     if dry_run:
-        _print_move(rehearsal, copies=copy, as_json=as_json, done=False)
+        _print_move(preview, copies=copy, as_json=as_json, done=False)
         return
     if not yes:
-        _print_move(rehearsal, copies=copy, as_json=False, done=False)
+        _print_move(preview, copies=copy, as_json=False, done=False)
         confirm()
     _print_move(moves.move(asked, edit()), copies=copy, as_json=as_json, done=True)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cli.output import console, errors, progress
 from db.engine import snapshot
-from db.repository.delivery.given_up import given_up
+from db.repository.delivery.dead_letters import dead_letters
 from delivery import receipts
 from runtime import clock
 from runtime.settings import settings
@@ -46,18 +46,18 @@ class SendOutcome:
     taken: int = 0
     known: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    given_up: int = 0
+    dead_lettered: int = 0
     is_timed_out: bool = False
 
     @property
     def on_the_way(self) -> int:
         """Returns how many inputs are neither committed nor dead-lettered yet."""
-        return self.sent - self.taken - self.known - self.rejected.total() - self.given_up
+        return self.sent - self.taken - self.known - self.rejected.total() - self.dead_lettered
 
     @property
     def needs_attention(self) -> bool:
         """Returns whether inputs were rejected or dead-lettered, so that a person has to check them."""
-        return bool(self.rejected or self.given_up)
+        return bool(self.rejected or self.dead_lettered)
 
     def add(self, receipt: receipts.Receipt) -> None:
         """Adds the counts of one message's receipt."""
@@ -71,7 +71,7 @@ class SendOutcome:
             "taken": self.taken,
             "known": self.known,
             "rejected": dict(sorted(self.rejected.items())),
-            "given_up": self.given_up,
+            "given_up": self.dead_lettered,
             "on_the_way": self.on_the_way,
         }
 
@@ -120,9 +120,9 @@ def _collect_dead_letters(receipts_left: PendingReceipts, outcome: SendOutcome) 
     if settings().database_url is None:
         return
     with snapshot() as connection:
-        inputs_of = given_up(connection, receipts_left.submission, receipts_left.since)
+        inputs_of = dead_letters(connection, receipts_left.submission, receipts_left.since)
     for name in receipts_left.pending & inputs_of.keys():
-        outcome.given_up += inputs_of[name]
+        outcome.dead_lettered += inputs_of[name]
         receipts_left.pending.remove(name)
 
 
@@ -148,9 +148,9 @@ def print_outcome(outcome: SendOutcome) -> None:
         console.print(f"   {reason}: {inputs}")
     if outcome.needs_attention:
         console.print("[dim]`spendgate rejected list` shows the inputs that were not counted[/dim]")
-    if outcome.given_up:
+    if outcome.dead_lettered:
         errors.print(
-            f"[red]{outcome.given_up} were in messages that failed every retry, and are kept as rejected[/red]",
+            f"[red]{outcome.dead_lettered} were in messages that failed every retry, and are kept as rejected[/red]",
             soft_wrap=True,
         )
     if outcome.is_timed_out:

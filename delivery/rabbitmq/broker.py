@@ -238,7 +238,7 @@ class RabbitConsumer(Consumer):
         else:
             self._settle(message, partial(self.channel.basic_nack, requeue=False))
 
-    def requeue(self, given_up: Iterable[MessageProxy]) -> None:
+    def requeue(self, returned: Iterable[MessageProxy]) -> None:
         """Does nothing: RabbitMQ requeues the messages of a closed connection."""
 
     def close(self) -> None:

@@ -131,9 +131,9 @@ class SpendgateConsumer:
         else:
             self._finish("NACK", message, self.queue_name)
 
-    def requeue(self, given_up: Iterable[MessageProxy]) -> None:
+    def requeue(self, returned: Iterable[MessageProxy]) -> None:
         """Returns messages to the queue that this worker will not work on."""
-        self._return(bundles.all_redis_ids(given_up))
+        self._return(bundles.all_redis_ids(returned))
 
     def close(self) -> None:
         """Returns unstarted messages to the queue and closes the connection; `__next__` returns None from then on."""

@@ -73,7 +73,7 @@ class DelayedMessages:
     def nack(self, message: MessageProxy) -> None:
         """Does nothing, because no message is ever returned."""
 
-    def requeue(self, given_up: Iterable[MessageProxy]) -> None:
+    def requeue(self, returned: Iterable[MessageProxy]) -> None:
         """Does nothing, because no message is ever held."""
 
     def close(self) -> None:

@@ -200,7 +200,7 @@ class View(ModelView):
     async def write(self, request: Request, work: Callable[[Edit], Result]) -> Result:
         """Runs a change, and shows on the next page which campaigns it stopped or released.
 
-        Shows an error beside its field, or above the form if it has none; an unconfirmed effect above it.
+        Shows an error at its field, or above the form if it has none; an unconfirmed effect above it.
         """
         try:
             result = await write(request, work)

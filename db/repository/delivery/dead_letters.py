@@ -1,11 +1,11 @@
-"""Finds messages that kept failing and were stored as rejected, by the receipt under which their sender waits."""
+"""Finds dead letters, which are stored as rejected, by the receipt that their sender waits for."""
 
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 # The messages of one submission that were stored as rejected, each with its number of inputs.
-GIVEN_UP = text("""
+DEAD_LETTERS = text("""
     SELECT receipt, max(CASE
         WHEN json_typeof(payload #> '{kwargs,events}') = 'array' THEN json_array_length(payload #> '{kwargs,events}')
         WHEN json_typeof(payload #> '{kwargs,totals}') = 'array' THEN json_array_length(payload #> '{kwargs,totals}')
@@ -17,7 +17,7 @@ GIVEN_UP = text("""
 """)
 
 
-def given_up(connection: Connection, submission: str, since: datetime) -> dict[str, int]:
+def dead_letters(connection: Connection, submission: str, since: datetime) -> dict[str, int]:
     """The number of inputs of each message of the submission that was stored as rejected since `since`, by receipt."""
-    rows = connection.execute(GIVEN_UP, {"since": since, "pattern": f"{submission}/%"})
+    rows = connection.execute(DEAD_LETTERS, {"since": since, "pattern": f"{submission}/%"})
     return {row.receipt: row.inputs for row in rows}

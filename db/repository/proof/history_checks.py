@@ -56,19 +56,19 @@ UNPAIRED = text(f"""
     WITH toggles AS (
         SELECT *, row_number() OVER (PARTITION BY campaign_id, changed_at, to_status, cause ORDER BY id) AS nth
         FROM ({HELD}) AS held WHERE to_status IS DISTINCT FROM COALESCE(from_status, status_before)
-    ), told AS (
+    ), recorded AS (
         SELECT *, row_number() OVER (PARTITION BY campaign_id, changed_at, to_status, cause ORDER BY id) AS nth
         FROM status_changes
     )
-    SELECT brand_id, campaign_id, changed_at, to_status, told.id AS status_change_id, toggles.id AS hold_change_id,
-        told.holds_before, toggles.before AS held_before, told.holds_after, toggles.holds AS held_after
-    FROM told FULL JOIN toggles USING (brand_id, campaign_id, changed_at, to_status, cause, nth)
-    WHERE (told.id IS NULL AND COALESCE(toggles.from_status, status_before) IS NOT NULL)
+    SELECT brand_id, campaign_id, changed_at, to_status, recorded.id AS status_change_id, toggles.id AS hold_change_id,
+        recorded.holds_before, toggles.before AS held_before, recorded.holds_after, toggles.holds AS held_after
+    FROM recorded FULL JOIN toggles USING (brand_id, campaign_id, changed_at, to_status, cause, nth)
+    WHERE (recorded.id IS NULL AND COALESCE(toggles.from_status, status_before) IS NOT NULL)
         OR toggles.id IS NULL
-        OR told.holds_after <> toggles.holds
-        OR told.holds_before <> toggles.before
-        OR told.from_status <> toggles.from_status
-    ORDER BY campaign_id, changed_at, told.id, toggles.id
+        OR recorded.holds_after <> toggles.holds
+        OR recorded.holds_before <> toggles.before
+        OR recorded.from_status <> toggles.from_status
+    ORDER BY campaign_id, changed_at, recorded.id, toggles.id
     LIMIT :limit
 """)  # noqa: S608 - a constant, put together once
 
@@ -94,7 +94,7 @@ CONTRADICTORY = text(r"""
             OR EXISTS (
                 SELECT FROM jsonb_each(
                     CASE WHEN jsonb_typeof(details -> 'budgets') = 'object' THEN details -> 'budgets' ELSE '{}' END
-                ) AS told(hold, figures)
+                ) AS recorded(hold, figures)
                 WHERE hold <> ALL(holds_before || holds_after) OR CASE
                     WHEN (figures ->> 'spent_micros') ~ '^-?\d{1,30}$' AND (figures ->> 'limit_micros') ~ '^\d{1,19}$'
                     THEN (figures ->> 'limit_micros')::numeric > 0 AND (hold = ANY(holds_after))

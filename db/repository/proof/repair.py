@@ -60,16 +60,16 @@ KEEP_LIMITS = text("""
 # Campaigns of a locked brand that differ from the ends of their histories.
 CAMPAIGNS_OFF_HISTORY = text("""
     SELECT campaigns.id AS campaign_id, effective_status, campaigns.holds, held.holds AS known_holds,
-        told.to_status AS known_status, told.holds_after AS told_holds
+        last_change.to_status AS known_status, last_change.holds_after AS change_holds
     FROM campaigns
     LEFT JOIN LATERAL (
         SELECT holds FROM hold_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
     ) AS held ON true
     LEFT JOIN LATERAL (
         SELECT to_status, holds_after FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
-    ) AS told ON true
+    ) AS last_change ON true
     WHERE campaigns.brand_id = :brand_id AND (enforced_at IS NOT NULL OR held.holds IS NOT NULL)
-        AND (campaigns.holds IS DISTINCT FROM held.holds OR effective_status <> told.to_status)
+        AND (campaigns.holds IS DISTINCT FROM held.holds OR effective_status <> last_change.to_status)
     ORDER BY campaigns.id
 """)
 
@@ -88,7 +88,8 @@ ADD_TOGGLE = text("""
 class CampaignOffHistory(NamedTuple):
     """A campaign that differs from its histories.
 
-    `known_holds`: its last hold change. `known_status`, `told_holds`: its last status change. Each None if missing.
+    `known_holds`: of its last hold change. `known_status`, `change_holds`: of its last status change. Each None if
+    missing.
     """
 
     campaign_id: int
@@ -96,7 +97,7 @@ class CampaignOffHistory(NamedTuple):
     holds: list[str]
     known_holds: list[str] | None
     known_status: str | None
-    told_holds: list[str] | None
+    change_holds: list[str] | None
 
 
 class Total(NamedTuple):
@@ -162,7 +163,7 @@ def append_to_histories(connection: Connection, brand_id: int, campaign: Campaig
     }
     connection.execute(ADD_HOLDS, row)
     if from_status != campaign.effective_status:
-        before = campaign.known_holds if _status_of(campaign.known_holds) == from_status else campaign.told_holds
+        before = campaign.known_holds if _status_of(campaign.known_holds) == from_status else campaign.change_holds
         toggle = {"to_status": campaign.effective_status, "holds_before": before or []}
         connection.execute(ADD_TOGGLE, row | toggle)
 

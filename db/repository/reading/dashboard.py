@@ -120,7 +120,7 @@ HOLD_HISTORY = text("""
             WHERE hold_changes.campaign_id = chosen.campaign_id AND changed_at <= :starts_at
             ORDER BY id DESC LIMIT 1
         ) AS last
-    ) AS told
+    ) AS relevant_changes
     ORDER BY campaign_id, id
 """)
 
