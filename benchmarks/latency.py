@@ -1,6 +1,8 @@
-"""Seconds from the event that crosses a limit until its campaign is visibly inactive."""
+"""Seconds from the event that crosses a limit until its campaign is visibly inactive, and those of references."""
 
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +13,14 @@ from uuid import uuid4
 
 import psycopg
 
-from benchmarks import workload
-from benchmarks.stage import QUEUE, BenchStage
+from benchmarks import plain_task, workload
+from benchmarks.stage import PROCESSES, QUEUE, BenchStage
 from runtime import clock
 
 CROSSINGS: Final = 300
+WARM: Final = 20
+"""Crossings before the measurement, so that each process of the reference has connected."""
+
 LOAD_MESSAGE: Final = 1_000
 """Events in one message of the background load, as in the first measure."""
 
@@ -53,19 +58,73 @@ def crossings(stage: BenchStage, load_a_second: float) -> list[float]:
 
 
 def crossing(stage: BenchStage, connection: psycopg.Connection[Any], campaign: int, number: int) -> float:
-    event = {
+    """Seconds from the enqueue of an event that crosses a campaign's limit until the campaign is visibly inactive."""
+    kwargs = {"events": [crossing_event(campaign)]}
+    return timed(stage, kwargs, "ingest_spend", f"crossing-{number}", lambda: is_inactive(connection, campaign))
+
+
+def crossing_event(campaign: int) -> dict[str, Any]:
+    """An event that spends the whole budget of a campaign's brand."""
+    return {
         "event_id": str(uuid4()),
         "campaign_id": campaign,
         "occurred_at": (clock.now() - timedelta(seconds=1)).isoformat(),
         "amount_micros": LIMIT,
     }
+
+
+def is_inactive(connection: psycopg.Connection[Any], campaign: int) -> bool:
+    """Whether other connections see the campaign paused."""
     query = "SELECT effective_status = 'inactive' FROM campaigns WHERE id = %s"
+    (found,) = connection.execute(query, [campaign]).fetchall()[0]
+    return bool(found)
 
-    def is_inactive() -> bool:
-        (found,) = connection.execute(query, [campaign]).fetchall()[0]
-        return bool(found)
 
-    return timed(stage, {"events": [event]}, "ingest_spend", f"crossing-{number}", is_inactive)
+def plain_crossings(stage: BenchStage) -> list[float]:
+    """Seconds from the enqueue of each crossing event until a plain Celery task has paused its campaign."""
+    with stage.copied() as connection, plain_workers(stage):
+        connection.execute(plain_task.MADE_WITH)
+        for statement in FILL:
+            parameters = {"crossings": WARM + CROSSINGS, "limit": LIMIT}
+            connection.execute(statement, parameters if "%" in statement else None)
+        rows = connection.execute("SELECT id FROM campaigns WHERE name LIKE 'Crossing %' ORDER BY id").fetchall()
+        return [_plain_crossing(connection, campaign) for (campaign,) in rows][WARM:]
+
+
+def _plain_crossing(connection: psycopg.Connection[Any], campaign: int) -> float:
+    time.sleep(BETWEEN_SECONDS)
+    event = crossing_event(campaign)
+    started = time.perf_counter()
+    plain_task.count.delay(event)
+    while not is_inactive(connection, campaign):
+        time.sleep(LOOK_SECONDS)
+    return time.perf_counter() - started
+
+
+@contextmanager
+def plain_workers(stage: BenchStage) -> Iterator[None]:
+    """Runs as many Celery worker processes as there are processes of ours."""
+    plain_task.app.conf.broker_url = stage.redis_url
+    argv = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "benchmarks.plain_task",
+        "worker",
+        "-c",
+        str(PROCESSES),
+        "-l",
+        "error",
+    ]
+    with (stage.home / f"plain-{stage.name}.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log, env=stage.env())
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+        plain_task.app.close()
 
 
 def references(stage: BenchStage, load_a_second: float) -> list[float]:
