@@ -24,12 +24,12 @@ demo: .venv/run  ## Run the demo in time-lapse: three days in ninety seconds, wi
 		$(BIN)/spendgate up --demo --fresh --seconds 90
 
 test-redis: .venv/dev  ## Run the process tests on the redis-server that SPENDGATE_TEST_REDIS names
-	@$(BIN)/python -m pytest -q -n 3 tests/delivery/test_broker.py tests/workers/test_processes.py
+	@$(BIN)/python -m pytest -q -n 2 tests/delivery/test_broker.py tests/workers/test_processes.py
 
 test-rabbitmq: .venv/dev  ## Run the delivery tests on RabbitMQ: the installed rabbitmq-server, or SPENDGATE_TEST_RABBITMQ
 	@server=$${SPENDGATE_TEST_RABBITMQ:-$$(ls /usr/lib/rabbitmq/bin/rabbitmq-server 2>/dev/null || command -v rabbitmq-server)}; \
 		test -n "$$server" || { echo "rabbitmq-server is not installed: run apt install rabbitmq-server, or set SPENDGATE_TEST_RABBITMQ to its path"; exit 1; }; \
-		SPENDGATE_TEST_RABBITMQ=$$server $(BIN)/python -m pytest -q -n 3 $(or $(ARGS),$(RABBITMQ_TESTS))
+		SPENDGATE_TEST_RABBITMQ=$$server $(BIN)/python -m pytest -q -n 2 $(or $(ARGS),$(RABBITMQ_TESTS))
 
 test: .venv/dev  ## Run all tests (or ARGS=…) against real Postgres, Redis, Dramatiq and periodiq
 	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
