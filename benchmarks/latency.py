@@ -19,7 +19,7 @@ from runtime import clock
 
 CROSSINGS: Final = 300
 WARM: Final = 20
-"""Crossings before the measurement, so that each process of the reference has connected."""
+"""Crossings before the measurement, so that each process has connected."""
 
 LOAD_MESSAGE: Final = 1_000
 """Events in one message of the background load, as in the first measure."""
@@ -50,11 +50,11 @@ def crossings(stage: BenchStage, load_a_second: float) -> list[float]:
     """Seconds from the enqueue of each crossing event until its campaign is visibly inactive."""
     with stage.copied() as connection, stage.workers():
         for statement in FILL:
-            parameters = {"crossings": CROSSINGS, "limit": LIMIT}
+            parameters = {"crossings": WARM + CROSSINGS, "limit": LIMIT}
             connection.execute(statement, parameters if "%" in statement else None)
         rows = connection.execute("SELECT id FROM campaigns WHERE name LIKE 'Crossing %' ORDER BY id").fetchall()
         with loaded(stage, load_a_second):
-            return [crossing(stage, connection, campaign, number) for number, (campaign,) in enumerate(rows)]
+            return [crossing(stage, connection, campaign, number) for number, (campaign,) in enumerate(rows)][WARM:]
 
 
 def crossing(stage: BenchStage, connection: psycopg.Connection[Any], campaign: int, number: int) -> float:

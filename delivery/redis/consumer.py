@@ -73,6 +73,7 @@ class SpendgateConsumer:
         self.held: dict[str, int] = {}
         self.freed = threading.Event()
         self.fetched: list[FetchedMessage] = []
+        self.is_drained = False
         self.open: dict[BundleKind, Bundle] = {}
         self.ready: deque[Message[Any]] = deque()
         self.never_bundled: set[str] = set()
@@ -103,6 +104,7 @@ class SpendgateConsumer:
                 return MessageProxy(message)
         if self._room()[0]:
             self._wait()
+            self.is_drained = False
         else:
             self.freed.wait(self.polled_ms / 1000)
         return None
@@ -203,8 +205,11 @@ class SpendgateConsumer:
         time.sleep(HEARTBEAT_SECONDS)
 
     def _next_message(self) -> Message[Any] | None:
-        """Returns the next message or bundle, or None if the queue is empty."""
-        if not (self.ready or self.open or self.fetched):
+        """Returns the next message or bundle, or None if the queue is empty.
+
+        Does not fetch right after a fetch that drained the queue: `_wait` reads the length, beside the work on these.
+        """
+        if not (self.ready or self.open or self.fetched or self.is_drained):
             self._fetch()
         while self.fetched and not self.ready:
             message = self._decode(self.fetched.pop(0))
@@ -240,6 +245,7 @@ class SpendgateConsumer:
                 FetchedMessage(redis_id.decode(), data, None if deaths is None else int(deaths))
                 for redis_id, data, deaths in rows
             ]
+            self.is_drained = len(rows) < room
             self.held.update((fetched.redis_id, len(fetched.data or b"")) for fetched in self.fetched)
 
     def _run_fetch(self, room: int, room_bytes: int) -> Any:
