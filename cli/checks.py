@@ -150,7 +150,7 @@ def _print_explanation(explained: Explained) -> None:
 
 
 def _lasting(explanation: Explanation) -> list[str]:
-    """Returns the holds that time alone never lifts, or all holds if each of them ends at some time."""
+    """Returns the holds that never end without an edit or spend, or all holds if each of them ends at some time."""
     holds = explanation.holds
     return [hold.hold for hold in holds if hold.lifts_at is None] or [hold.hold for hold in holds]
 

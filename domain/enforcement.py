@@ -80,7 +80,7 @@ def _days_of_change(campaign: Campaign, today: date) -> Iterator[date]:
 
 @dataclass(frozen=True, slots=True)
 class HoldExplanation:
-    """One hold, the instant at which the clock alone lifts it (None: never), and for budgets the figures behind it."""
+    """One hold, the instant at which it ends without an edit or spend (None: never), and a budget's figures."""
 
     hold: str
     lifts_at: datetime | None

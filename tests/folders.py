@@ -1,4 +1,4 @@
-"""Where the tests' own servers keep their files."""
+"""The folder of the files of the tests' own servers."""
 
 import os
 import shutil

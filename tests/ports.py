@@ -16,7 +16,8 @@ def free_port() -> int:
     """A port on which nothing listens, and which no other process of these tests is given while this one lives.
 
     It lies below the range from which a system gives ports to connections: for a minute after such a connection has
-    ended, no server can listen there. The same port of UDP, which nothing here speaks, is kept to say that it is taken.
+    ended, no server can listen there. The UDP port of the same number, which the tests do not use otherwise, stays
+    bound to mark the port as taken.
     """
     while True:
         port = _chance.randrange(FIRST, _beyond())

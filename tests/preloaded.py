@@ -75,7 +75,7 @@ class Forked:
 
 
 def can_fork(argv: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Whether a fork is as good as a new interpreter: only our own variables differ, and nobody measures lines."""
+    """Whether a fork can replace a new interpreter: only our own variables differ, and coverage is not measured."""
     changed = {name for name, _ in env.items() ^ _environment_of_server().items()}
     return (
         sys.platform == "linux"
@@ -129,7 +129,7 @@ def _start() -> tuple[subprocess.Popen[bytes], socket.socket]:
 
 
 def stop() -> None:
-    """Ends the forking process, if there is one; what it has started goes on."""
+    """Ends the forking process, if there is one; the processes that it forked continue."""
     while _running:
         process, asked = _running.pop()
         asked.close()

@@ -98,13 +98,13 @@ class RabbitMQ:
             self.start()
 
     def close(self) -> None:
-        """Leaves no process behind."""
+        """Kills all processes of the server."""
         for process in (self._asking, self._server, self._epmd):
             process.kill()
             process.communicate()
 
     def ask(self, expression: str) -> str:
-        """What an Erlang expression is worth within the server."""
+        """Evaluates an Erlang expression in the server and returns the result as text."""
         assert self._asking.stdin
         assert self._asking.stdout
         self._asking.stdin.write(f"{expression}.\n".encode())
@@ -119,7 +119,7 @@ class RabbitMQ:
         return {name: int(count) for name, _, count in lengths if count.isdigit()}
 
     def flush(self) -> None:
-        """Empties every queue. What a connection holds that is about to be lost comes back, and goes too."""
+        """Empties every queue, also of messages that return to it when a connection is lost."""
         deadline = time.monotonic() + EMPTY_WITHIN_SECONDS
         while any(self.lengths().values()):
             self.ask(PURGE)

@@ -43,6 +43,6 @@ def drop_roles(database: str) -> None:
 
 
 def as_login(database: str, name: str, password: str) -> str:
-    """The same database's URL for another login."""
+    """The database's URL with another login."""
     split = urlsplit(database)
     return urlunsplit(split._replace(netloc=f"{name}:{password}@{split.hostname}:{split.port}"))

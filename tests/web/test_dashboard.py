@@ -169,7 +169,7 @@ def test_day_plot_includes_the_same_weekday_of_earlier_weeks(world: World, open_
     roll_up_hours()
     world.spend(campaign, UNIT)
     shown = text(open_pages, f"/brands/{brand}")
-    assert "beside the last 2 Wednesdays" in shown
+    assert "compared with the last 2 Wednesdays" in shown
     assert "08:00 $0.00 $0.00 $9.00 $2.00 09:00 $3.00 $3.00 $10.00 $2.00 10:00 $0.00 $3.00 $11.00 $3.00" in shown
     assert "12:00 $1.00 $4.00 $13.00 $3.00" in shown
     assert "13:00" not in shown

@@ -46,7 +46,7 @@ def linked(name: str, label: str, words: str, getter: Any) -> ComputedField:
 
 
 def list_address(request: Request, key: str, condition: str) -> str:
-    """The list of another view, by a filter as the library writes it."""
+    """The address of another view's list, filtered by `condition` (column__operator=value)."""
     return str(request.url_for("admin:list", key=key).include_query_params(filter=condition))
 
 

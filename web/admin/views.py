@@ -160,13 +160,13 @@ class View(ModelView):
         sorts: Sequence[tuple[str, str]] | None = None,
         filters: FilterGroup | None = None,
     ) -> Sequence[Any]:
-        """One page of rows, with the values shown beside them."""
+        """One page of rows, with the values of `attach`."""
         rows = await super().find_all(request, skip, limit, q, sorts, filters)
         await self.attach_shown(request, rows)
         return rows
 
     async def find_by_pk(self, request: Request, pk: Any) -> Any:
-        """The row with the values shown beside it; None if there is none."""
+        """The row with the values of `attach`; None if there is no row."""
         row = await super().find_by_pk(request, pk) if as_id(pk) else None
         await self.attach_shown(request, [row] if row else [])
         return row
@@ -181,7 +181,7 @@ class View(ModelView):
             await run_sync(partial(self.attach, request, rows))
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """Reads the values shown beside the rows into the request's state."""
+        """Reads further values of the rows into the request's state, for fields that show them."""
 
     def seen(self, request: Request, row: Any) -> str:
         """The mark of the row's state when its form was opened; a refused form keeps its first mark."""

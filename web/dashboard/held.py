@@ -70,7 +70,7 @@ def _by_size(by_holds: Groups) -> list[Holds]:
 
 
 def _samples(by_holds: Groups, groups: int) -> Iterable[int]:
-    """Ids of sample campaigns: serving ones, and some of each large group whose holds can end with time alone."""
+    """Ids of sample campaigns: serving ones, and some of each large group whose holds can end without an edit."""
     for holds in [(), *_by_size(by_holds)[:groups]]:
         if not LIFTED_BY_PEOPLE.intersection(holds):
             yield from (row["campaign_id"] for row in by_holds.get(holds, ())[:KINDS_EXPLAINED])

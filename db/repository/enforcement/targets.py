@@ -1,4 +1,4 @@
-"""Lists the brands and campaigns that scheduled jobs enforce or compare: due by the clock, by time zone, or all."""
+"""Lists the brands and campaigns that scheduled jobs enforce or compare: due ones, those of time zones, or all."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -40,7 +40,7 @@ CAMPAIGNS_AFTER = text("""
     ORDER BY brand_id, id LIMIT :limit
 """)
 
-# One page of campaigns that are due by the clock or were never enforced, by brand.
+# One page of campaigns whose next change has come or that were never enforced, by brand.
 DUE = text("""
     SELECT brand_id, id FROM (
         SELECT brand_id, id FROM campaigns WHERE next_change_at <= :at
@@ -89,6 +89,6 @@ def campaigns_after(connection: Connection, after: tuple[int, int], limit: int) 
 
 
 def due(connection: Connection, at: datetime, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
-    """One page of (brand id, campaign id) pairs of campaigns that are due by the clock at `at`, or never enforced."""
+    """One page of (brand id, campaign id) pairs of campaigns with `next_change_at` up to `at`, or never enforced."""
     parameters = {"at": at, "after_brand": after[0], "after_campaign": after[1], "limit": limit}
     return [(brand_id, campaign_id) for brand_id, campaign_id in connection.execute(DUE, parameters)]

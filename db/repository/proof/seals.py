@@ -1,6 +1,7 @@
 """Seals over the append-only histories: hashes of consecutive rows, each chained to the previous seal.
 
-A job seals rows written since its last run, so that counting and enforcement pay nothing. Ids are assigned before the
+A job seals rows written since its last run, so that seals add no work to counting and enforcement. Ids are assigned
+before the
 commit, so a row with a smaller id may become visible after one with a larger id. Therefore the job first reads the
 largest id and the transactions then writing to the table, and seals up to that id once all of them have ended.
 `pg_locks` shows them: a writing transaction holds a lock on the table from before it takes an id until its end.

@@ -56,7 +56,8 @@ BRANDS = text("""
     LIMIT :limit OFFSET :offset
 """)
 
-# The number of campaigns by brand and holds. Campaigns that can serve again by the clock are also grouped by everything
+# The number of campaigns by brand and holds. Campaigns that can serve again without an edit are also grouped by
+# everything
 # that decides when (`kind`), so that one campaign of each group stands for all.
 HELD = text("""
     WITH standing AS (
@@ -179,7 +180,7 @@ def brands(
 def held(connection: Connection, brand_ids: Sequence[int], lifted_by_people: Collection[str]) -> list[dict[str, Any]]:
     """The number of campaigns by brand and holds (no holds: active), sorted by brand and `next_change_at`.
 
-    `lifted_by_people`: holds that never end by the clock. All campaigns of a row without such holds serve again at
+    `lifted_by_people`: holds that end only by a person's edit. All campaigns of a row without such holds serve again at
     the same instant: when the campaign `campaign_id` does, not before `next_change_at`.
     """
     parameters = {"brand_ids": list(brand_ids), "lifted_by_people": list(lifted_by_people)}
