@@ -1,4 +1,4 @@
-"""Connections have timeouts; transactions are retried after transient errors only."""
+"""Transactions commit or roll back as a whole, and are retried after transient errors only."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -23,7 +23,6 @@ from db.engine import (
     sql_state,
     transaction,
 )
-from db.pool import ping_grace
 from runtime.settings import settings
 from tests.kit import at_once, lines, statements
 from tests.world import World
@@ -49,17 +48,6 @@ def insert_and_fail() -> None:
     with transaction() as connection:
         connection.exec_driver_sql("INSERT INTO brands (name) VALUES ('lost')")
         raising("P0001")(connection)
-
-
-def test_every_connection_has_timeouts(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPENDGATE_STATEMENT_TIMEOUT_MS", "1234")
-    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "321")
-    settings.cache_clear()
-    limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
-    names = [*limits, "client_connection_check_interval", "timezone", "application_name"]
-    with transaction() as connection:
-        shown = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
-    assert shown == ["1234ms", "321ms", "1min", "1s", "UTC", "spendgate"]
 
 
 def test_statement_over_the_timeout_is_cancelled(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,30 +249,3 @@ def test_connection_lost_during_queries_is_a_transient_error(world: World, queri
     assert is_transient(lost.value)
     with transaction() as connection:
         assert connection.scalar(text("SELECT name FROM brands")) == "Brand"
-
-
-def test_dead_idle_connections_are_replaced(world: World) -> None:
-    with transaction() as one, transaction() as other:
-        dead = [backend(one), backend(other)]
-    world.execute("SELECT pg_terminate_backend(unnest(%s::int[]))", dead)
-    with transaction() as one, transaction() as other:
-        assert not {backend(one), backend(other)} & set(dead)
-
-
-def test_dead_connection_within_ping_grace_fails_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ping_grace, "seconds", 10.0)
-    with transaction() as connection:
-        dead = backend(connection)
-    world.execute("SELECT pg_terminate_backend(%s)", dead)
-    with pytest.raises(OperationalError) as lost:
-        committed(backend)
-    assert is_transient(lost.value)
-    assert committed(backend) != dead
-
-
-def test_ping_grace_does_not_apply_outside_committed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ping_grace, "seconds", 10.0)
-    dead = committed(backend)
-    world.execute("SELECT pg_terminate_backend(%s)", dead)
-    with transaction() as connection:
-        assert backend(connection) != dead
