@@ -120,7 +120,7 @@ def test_viewer_gets_no_edit_button_and_no_user_list(filled: World, browser: Ope
 
 
 def test_refusal_names_owners_only_if_an_owner_could_do_it(filled: World, browser: Open) -> None:
-    assert "Nobody may do that here" in browser(OWNER).get("/admin/status-changes/create").text
+    assert "This cannot be done in the admin" in browser(OWNER).get("/admin/status-changes/create").text
     assert "Ask an owner." in browser(VIEWER).get("/admin/brands/create").text
 
 
