@@ -19,6 +19,7 @@ from domain.errors import InvalidValue
 from domain.holds import hold_in_words, in_words
 from domain.inputs.campaign_names import CampaignKey
 from domain.periods import Period
+from domain.platforms import canonical_or_lower
 from runtime import clock
 
 SHOWN_ROWS = 20
@@ -117,7 +118,7 @@ def explain_campaign(
 def _campaign_key(text: str) -> CampaignKey:
     platform, separator, external_id = text.partition(":")
     if separator:
-        return platform, external_id
+        return canonical_or_lower(platform), external_id
     if not text.isdecimal():
         raise InvalidValue("campaign", f"{text!r} is neither an id nor platform:external_id")
     return int(text)

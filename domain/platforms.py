@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 
@@ -80,14 +81,24 @@ def _spellings() -> dict[str, str]:
 _BY_SPELLING: Final = _spellings()
 
 
+def bare_spellings() -> Mapping[str, str]:
+    """The canonical names by every known spelling, in lower case without spaces and signs."""
+    with_ads = {f"{spelling}ads": name for spelling, name in _BY_SPELLING.items()}
+    return with_ads | _BY_SPELLING
+
+
 def canonical(text: str) -> str | None:
     """The canonical name for a platform's name in any spelling; None for an unknown platform."""
     bare = _bare(text)
     return _BY_SPELLING.get(bare) or _BY_SPELLING.get(bare.removesuffix("ads"))
 
 
+@lru_cache(maxsize=1_024)
 def canonical_or_lower(text: str) -> str:
-    """The canonical name for a platform's name in any spelling; for an unknown platform, the text in lower case."""
+    """The canonical name for a platform's name in any spelling; for an unknown platform, the text in lower case.
+
+    Names are stored and looked up in this form. Cached, since each spend event may carry a name.
+    """
     return canonical(text) or text.strip().lower()
 
 

@@ -17,6 +17,7 @@ from domain.edits.fields import (
     checked_currency,
     checked_external_name,
     checked_name,
+    checked_platform,
     merged,
 )
 from domain.errors import InvalidValue
@@ -50,10 +51,11 @@ def create_campaign(
     InvalidValue for an unknown brand or account, an invalid field, or an external id that another campaign has.
     """
     catalog.brand(connection, brand_id)
+    platform = checked_platform(platform)
     new = {
         "brand_id": brand_id,
         "name": checked_name(name),
-        "platform": checked_external_name("platform", platform),
+        "platform": platform,
         "external_id": checked_external_name("external_id", external_id),
         "starts_on": starts_on,
         "ends_on": ends_on,
@@ -93,14 +95,15 @@ def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str
     old = catalog.campaign(connection, campaign_id)
     new = merged(old, changes, CAMPAIGN_FIELDS)
     account = new.pop("account", None)
+    if "platform" in changes:
+        new["platform"] = checked_platform(new["platform"])
     if account is not None:
         new["platform_account_id"] = bound_account(connection, old["brand_id"], new["platform"], str(account))
     elif new["platform"] != old["platform"] or ("account" in changes and not is_default(connection, old)):
         new["platform_account_id"] = None
     if new == old:
         return
-    for field in ("platform", "external_id"):
-        checked_external_name(field, new[field])
+    checked_external_name("external_id", new["external_id"])
     check_flight(new["starts_on"], new["ends_on"])
     catalog.update_campaign(connection, new, edit.at)
     note(connection, edit, "edit", Subject("campaign", campaign_id, old["brand_id"]), old, new)

@@ -16,7 +16,7 @@ from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import lock_brands
 from domain.campaigns import ConfiguredStatus
 from domain.causes import Cause
-from domain.edits.fields import checked_external_name, checked_name
+from domain.edits.fields import checked_external_name, checked_name, checked_platform
 from domain.errors import InvalidValue
 from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, local_day, time_zone
 
@@ -66,9 +66,11 @@ def add_account(
 
     Raises InvalidValue for an account that exists already, an invalid name or id, and an unknown brand.
     """
-    for field, value in (("platform", platform), ("account_id", account_id)):
-        checked_external_name(field, value)
-    made = platform_accounts.add(connection, platform, account_id, checked_name(name) if name else "", edit)
+    checked_external_name("account_id", account_id)
+    canonical = checked_platform(platform)
+    if canonical is None:
+        raise InvalidValue("platform", "is empty")
+    made = platform_accounts.add(connection, canonical, account_id, checked_name(name) if name else "", edit)
     for brand_id in sorted(set(brand_ids)):
         bind_account(connection, made, brand_id, edit)
     return made

@@ -15,6 +15,7 @@ from db.engine import committed, snapshot
 from db.repository.catalog import platform_accounts
 from domain.edits.fields import checked_external_name
 from domain.errors import InvalidValue
+from domain.platforms import canonical_or_lower
 
 accounts = typer.Typer(
     no_args_is_help=True, help="Manage advertisers' accounts on ad platforms and the brands bound to them."
@@ -35,9 +36,8 @@ def add_account(
 ) -> None:
     """Create an account, bind brands to it so that it may hold their campaigns, and print its id."""
     made = committed(lambda connection: moves.add_account(connection, platform, account_id, name, brand or [], edit()))
-    print_result(
-        {"account": made}, f"account [bold]{made}[/bold] {escape(platform)} {escape(account_id)}", as_json=as_json
-    )
+    named = f"{escape(canonical_or_lower(platform))} {escape(account_id)}"
+    print_result({"account": made}, f"account [bold]{made}[/bold] {named}", as_json=as_json)
 
 
 @accounts.command("bind")

@@ -70,7 +70,7 @@ def _one_of(description: str, required: Schema, optional: Schema) -> Schema:
     """An object with these fields that names its campaign by our id, or by its platform's."""
     campaign = {
         "campaign_id": {"type": "integer", "minimum": -MAX_ID, "maximum": MAX_ID, "description": "Spendgate's id."},
-        "platform": _named("Ad platform, such as `google_ads`."),
+        "platform": _named("Ad platform, such as `google_ads`, in any spelling."),
         "external_id": _named("The platform's id of the campaign."),
         "account": _named("The platform's id of the account, where several accounts have the campaign id."),
         "currency": _named("ISO 4217 code; compared with the brand's."),

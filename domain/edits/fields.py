@@ -9,6 +9,7 @@ from domain.errors import InvalidValue
 from domain.inputs.values import MAX_TEXT
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import FIRST_DAY, LAST_DAY
+from domain.platforms import canonical_or_lower
 from domain.text import fault_of
 
 BRAND_FIELDS: Final = frozenset({"name", "time_zone", "currency", "configured_status"})
@@ -43,8 +44,14 @@ def checked_name(name: str) -> str:
     return name
 
 
+def checked_platform(text: str | None) -> str | None:
+    """Returns the canonical name of a platform, or None. Raises InvalidValue if a spend event could not contain it."""
+    checked = checked_external_name("platform", text)
+    return checked_external_name("platform", canonical_or_lower(checked)) if checked else None
+
+
 def checked_external_name(field: str, text: str | None) -> str | None:
-    """Returns a platform's name or external id, or None. Raises InvalidValue if a spend event could not contain it."""
+    """Returns an external id, or None. Raises InvalidValue if a spend event could not contain it."""
     if text is not None and not 0 < len(text) <= MAX_TEXT:
         raise InvalidValue(field, f"is not a line of at most {MAX_TEXT} characters")
     if text and (fault := fault_of(text)):

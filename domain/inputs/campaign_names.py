@@ -8,9 +8,13 @@ from zoneinfo import ZoneInfo
 from domain.inputs.json_text import UnstorableValue
 from domain.inputs.reasons import InvalidInput, Reason
 from domain.inputs.values import MAX_ID, text_of
+from domain.platforms import canonical_or_lower
 
 CampaignKey = int | tuple[str, str] | tuple[str, str, str]
-"""How upstream names a campaign: Spendgate's id, (platform, external_id), or (platform, external_id, account)."""
+"""How upstream names a campaign: Spendgate's id, (platform, external_id), or (platform, external_id, account).
+
+The platform has its canonical name.
+"""
 
 
 class KnownCampaign(NamedTuple):
@@ -112,9 +116,12 @@ def campaign_of(fields: Mapping[str, object]) -> CampaignKey:
     account = fields.get("account")
     if isinstance(account, int) and not isinstance(account, bool):
         account = str(_within_bigint(account))
-    name = text_of("platform", platform), text_of("external_id", external_id), text_of("account", account)
-    if name[0] and name[1]:
-        return (name[0], name[1], name[2]) if name[2] else (name[0], name[1])
+    sent_platform, name, account = (
+        text_of("platform", platform), text_of("external_id", external_id), text_of("account", account)
+    )  # fmt: skip
+    known_as = canonical_or_lower(sent_platform) if sent_platform else ""
+    if known_as and name:
+        return (known_as, name, account) if account else (known_as, name)
     raise InvalidInput(Reason.MALFORMED, "campaign_id, or platform and external_id: missing")
 
 

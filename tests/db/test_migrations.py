@@ -1,44 +1,12 @@
 """Migrations on an empty database: up, down, up again, and equal to the models."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import psycopg
-import pytest
 from alembic import command
-from alembic.config import Config
-from psycopg import sql
-from sqlalchemy import Connection, create_engine, pool
+from sqlalchemy import Connection
 
-from runtime.settings import settings
+from tests.db.migrations import config, names
 
-ROOT = Path(__file__).resolve().parents[2]
 TABLES = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
 FUNCTIONS = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
-
-
-@pytest.fixture
-def empty(database: str) -> Iterator[Connection]:
-    """A connection to an empty database."""
-    name = f"{database.rpartition('/')[2]}_empty"
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    url = settings().required_database_url().rpartition("/")[0] + f"/{name}"
-    with create_engine(url, poolclass=pool.NullPool).connect() as connection:
-        yield connection
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
-
-
-def config(connection: Connection) -> Config:
-    made = Config(ROOT / "alembic.ini")
-    made.set_main_option("script_location", str(ROOT / "alembic"))
-    made.attributes["connection"] = connection
-    return made
-
-
-def names(connection: Connection, query: str) -> set[str]:
-    return set(connection.exec_driver_sql(query).scalars())
 
 
 def test_migrations_go_up_down_and_up_and_leave_nothing_behind(empty: Connection) -> None:

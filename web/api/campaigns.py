@@ -18,6 +18,7 @@ from db.repository.reading import listing
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.edits.fields import CAMPAIGN_FIELDS
 from domain.holds import HOLD_WORDS, Hold
+from domain.platforms import canonical_or_lower
 from runtime import clock
 from web import problems
 from web.api.brands import EDITS, GONE, UNCHANGED, Enforcement
@@ -56,7 +57,7 @@ class Campaign(BaseModel):
     id: int = Field(examples=[17])
     brand_id: int = Field(examples=[3])
     name: str = Field(examples=["Brand search"])
-    platform: str | None = Field(description="The campaign's ad platform", examples=["google_ads"])
+    platform: str | None = Field(description="The campaign's ad platform, by its canonical name", examples=["google_ads"])
     external_id: str | None = Field(description="The campaign's id on the platform", examples=["9935249409"])
     account: str | None = Field(
         description="The platform's id of the campaign's account; null: the brand's default account",
@@ -78,7 +79,9 @@ class NewCampaign(Body):
 
     brand_id: Id
     name: Annotated[Line, Field(examples=["Brand search"])]
-    platform: Annotated[Line | None, Field(examples=["google_ads"])] = None
+    platform: Annotated[
+        Line | None, Field(description="In any spelling; `google` is stored as `google_ads`", examples=["google_ads"])
+    ] = None
     external_id: Annotated[Line | None, Field(examples=["9935249409"])] = None
     account: Annotated[Line | None, Field(description="The platform's id of an account that is bound to the brand")] = (
         None
@@ -154,7 +157,7 @@ def list_campaigns(
     configured_status: ConfiguredStatus | None = None,
     effective_status: EffectiveStatus | None = None,
     hold: Annotated[Hold | None, Query(description="Only campaigns with this hold")] = None,
-    platform: Line | None = None,
+    platform: Annotated[Line | None, Query(description="In any spelling")] = None,
     external_id: Line | None = None,
     name_contains: Annotated[Line | None, Query(description="Part of the name; case is ignored")] = None,
 ) -> dict[str, Any]:
@@ -168,7 +171,7 @@ def list_campaigns(
             configured_status=configured_status,
             effective_status=effective_status,
             hold=hold,
-            platform=platform,
+            platform=None if platform is None else canonical_or_lower(platform),
             external_id=external_id,
             name_contains=name_contains,
         )

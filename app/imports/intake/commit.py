@@ -139,7 +139,7 @@ def _end(connection: Connection, plan: Plan, outcome: Outcome, import_id: int) -
 def _payloads(plan: Plan) -> Iterator[Payload]:
     """The file's totals as upstream would send them, then zero for those that vanished."""
     reading = plan.reading
-    common: Payload = {"source": plan.source, "platform": plan.platform}
+    common: Payload = {"platform": plan.platform}
     if plan.account is not None:
         common["account"] = plan.account
     said = {"currency": reading.currency}
@@ -148,26 +148,22 @@ def _payloads(plan: Plan) -> Iterator[Payload]:
             lookup = Lookup(connection, plan.platform, plan.account)
             lookup.find(some)
             named = list(named_days(reading, some, lookup))
-            known = known_of(connection, plan.source, named)
-        moments = {
-            (one.external_id, one.day): _moment(plan.as_of, known[one.account.campaign_id, one.day]) for one in named
-        }
+            known = known_of(connection, plan.sources, named)
+        facts = {(one.external_id, one.day): known[one.account.campaign_id, one.day] for one in named}
         for external_id in some:
             for day, micros in sorted(reading.totals.campaigns[external_id].items()):
-                at = moments.get((external_id, day), plan.as_of)
-                yield (
-                    common
-                    | said
-                    | {
-                        "external_id": external_id,
-                        "day": day.isoformat(),
-                        "total_micros": micros,
-                        "as_of": at.isoformat(),
-                    }
-                )
+                fact = facts.get((external_id, day))
+                at = plan.as_of if fact is None else _moment(plan.as_of, fact)
+                yield common | said | {
+                    "source": plan.source if fact is None or fact.source is None else fact.source,
+                    "external_id": external_id,
+                    "day": day.isoformat(),
+                    "total_micros": micros,
+                    "as_of": at.isoformat(),
+                }  # fmt: skip
     for gone in plan.vanished:
         yield {
-            "source": plan.source,
+            "source": gone.source,
             "campaign_id": gone.campaign_id,
             "day": gone.day.isoformat(),
             "total_micros": 0,
@@ -197,7 +193,7 @@ def _batches(payloads: Iterator[Payload]) -> Iterator[list[Payload]]:
 
 def _count(some: Sequence[Payload], plan: Plan, outcome: Outcome) -> None:
     try:
-        outcome.add(counted_for(some, partial(_keep, import_id=outcome.import_id, source=plan.source)))
+        outcome.add(counted_for(some, partial(_keep, import_id=outcome.import_id, sources=plan.sources)))
     except BrandsTimedOut as error:
         outcome.held_up.append(error)
 
@@ -228,11 +224,15 @@ def counted_for(payloads: Sequence[Payload], note_counted: Note) -> Counted:
 
 
 def _keep(
-    connection: Connection, batches: Sequence[TotalsBatch], counted: Counted, import_id: int | None, source: str
+    connection: Connection,
+    batches: Sequence[TotalsBatch],
+    counted: Counted,
+    import_id: int | None,
+    sources: Sequence[str],
 ) -> None:
     if import_id is not None and counted.campaign_ids:
         days = {draft.day for batch in batches for draft in batch.drafts}
-        day_rows.keep_changed(connection, import_id, source, counted.brand_ids, counted.campaign_ids, days)
+        day_rows.keep_changed(connection, import_id, sources, counted.brand_ids, counted.campaign_ids, days)
 
 
 def _key_of(payload: object) -> str:

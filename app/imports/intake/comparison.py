@@ -82,9 +82,8 @@ class Tally:
 
 @dataclass
 class Compared:
-    """Counts the totals of a source, true as of a moment, beside what is known."""
+    """Counts the totals of a file, true as of a moment, beside what is known."""
 
-    source: str
     as_of: datetime
     is_delta: bool = False
     tally: Tally = field(default_factory=Tally)

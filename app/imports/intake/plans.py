@@ -1,7 +1,7 @@
 """A reading beside what is known: which campaigns and totals are new, and what wants a person's consent."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
@@ -52,8 +52,8 @@ class Target:
 class Plan:
     """What an import would change. `tally` counts the file's totals by what is known of each.
 
-    `platform`: as its campaigns spell it. `source` is the one of its reported totals. `account`: the one that its
-    campaigns are looked up in; None: any.
+    `sources`: those whose totals are of this platform, in whatever spelling; the first is the source of totals for days
+    that none of them has reported. `account`: the one that its campaigns are looked up in; None: any.
     `missing`: names of campaigns that are not known, by id. `new_brand`: the brand that would be made.
     `vanished`: campaigns' days that earlier files of the account set and this complete one has no more.
     """
@@ -61,8 +61,7 @@ class Plan:
     reading: Reading
     file_name: str
     target: Target
-    platform: str
-    source: str
+    sources: tuple[str, ...]
     account: str | None
     as_of: datetime
     as_of_source: str
@@ -75,6 +74,16 @@ class Plan:
     earlier: tuple[Earlier, ...]
     warnings: tuple[str, ...] = ()
     sum_micros: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def platform(self) -> str:
+        """The canonical name of the platform, or its lower-case name if it is unknown."""
+        return self.reading.platform
+
+    @property
+    def source(self) -> str:
+        """The source of totals for days that no source of this platform has reported."""
+        return self.sources[0]
 
     @property
     def changes_nothing(self) -> bool:
@@ -114,9 +123,9 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
     earlier = tuple(history.of_content(connection, reading.sha256))
     as_of, as_of_source = _as_of(reading, modified_at, earlier)
     account = _account(connection, reading, target)
-    platform = _spelling(connection, reading)
-    lookup = Lookup(connection, platform, account)
-    compared = Compared(source_of(reading, platform), as_of, reading.is_delta)
+    sources = _sources(connection, reading, earlier)
+    lookup = Lookup(connection, reading.platform, account)
+    compared = Compared(as_of, reading.is_delta)
     missing: dict[str, str] = {}
     brand_ids: set[int] = set()
     campaigns = 0
@@ -131,7 +140,7 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
                 compared.add_missing(external_id, totals, is_made=target.brand is not None)
         named = list(named_days(reading, some, lookup))
         brand_ids.update(one.account.brand_id for one in named)
-        compared.add(named, known_of(connection, compared.source, named))
+        compared.add(named, known_of(connection, sources, named))
     brands = tuple(brand_rows.brands(connection, brand_ids))
     new_brand = _new_brand(connection, reading, target) if missing and target.brand is not None else None
     into = brands if new_brand is None else (*brands, new_brand)
@@ -141,8 +150,7 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
         reading=reading,
         file_name=file_name,
         target=target,
-        platform=platform,
-        source=compared.source,
+        sources=sources,
         account=account,
         as_of=as_of,
         as_of_source=as_of_source,
@@ -151,16 +159,24 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
         known_campaigns=campaigns,
         missing=missing,
         tally=compared.tally,
-        vanished=_vanished(connection, reading, compared, target.account or reading.account),
+        vanished=_vanished(connection, reading, as_of, sources, target.account or reading.account),
         earlier=earlier,
         warnings=(*reading.warnings, *warnings),
         sum_micros={_currency(reading, into): reading.totals.sum_micros},
     )
 
 
-def source_of(reading: Reading, platform: str) -> str:
-    """The source of a file's totals: the platform, or for a file that adds to them the file itself."""
-    return f"{platform[:MAX_PLATFORM]} delta {reading.sha256[:20]}" if reading.is_delta else platform
+def _sources(connection: Connection, reading: Reading, earlier: tuple[Earlier, ...]) -> tuple[str, ...]:
+    """The sources of a file's totals: those that name its platform, or for a file that adds to them the file itself.
+
+    Versions that stored platforms as they were typed reported under each spelling. Their totals keep that source.
+    """
+    if reading.is_delta:
+        end = f" delta {reading.sha256[:20]}"
+        before = (one.source for one in earlier if one.source.endswith(end))
+        return (next(before, f"{reading.platform[:MAX_PLATFORM]}{end}"),)
+    spelt = [one for one in day_rows.sources(connection) if platforms.canonical_or_lower(one) == reading.platform]
+    return tuple(dict.fromkeys((reading.platform, *spelt)))
 
 
 @dataclass
@@ -213,13 +229,13 @@ def named_days(reading: Reading, external_ids: list[str], lookup: Lookup) -> Ite
                 yield Named(external_id, day, micros, account)
 
 
-def known_of(connection: Connection, source: str, named: list[Named]) -> Mapping[tuple[int, date], KnownDay]:
+def known_of(connection: Connection, sources: Sequence[str], named: list[Named]) -> Mapping[tuple[int, date], KnownDay]:
     """What is known of the days, by campaign and day."""
     found: dict[tuple[int, date], KnownDay] = {}
     keys = [(one.account.brand_id, one.account.campaign_id, one.day) for one in named]
     remaining = iter(keys)
     while some := list(islice(remaining, KEYS_A_QUERY)):
-        found |= day_rows.known(connection, source, some)
+        found |= day_rows.known(connection, sources, some)
     return found
 
 
@@ -267,32 +283,18 @@ def _currency(reading: Reading, brands: tuple[BrandFacts, ...]) -> str:
     return reading.currency or (next(iter(found)) if len(found) == 1 else "")
 
 
-def _vanished(connection: Connection, reading: Reading, compared: Compared, account: str | None) -> tuple[SetDay, ...]:
+def _vanished(
+    connection: Connection, reading: Reading, as_of: datetime, sources: tuple[str, ...], account: str | None
+) -> tuple[SetDay, ...]:
     """Days that a complete file no longer has, though earlier files of its account had them."""
     if not reading.is_complete or reading.is_delta or account is None or reading.first_day is None:
         return ()
     assert reading.last_day is not None  # noqa: S101 - there is a first
     days = reading.stated_days or (reading.first_day, reading.last_day)
-    earlier = day_rows.set_earlier(connection, account, compared.source, days, compared.as_of)
+    earlier = day_rows.set_earlier(connection, account, sources, days, as_of)
     campaigns = reading.totals.campaigns
     kept = reading.incomplete
     return tuple(
         one for one in earlier
         if one.day not in campaigns.get(one.external_id or "", {}) and (one.external_id, one.day) not in kept
     )  # fmt: skip
-
-
-def _spelling(connection: Connection, reading: Reading) -> str:
-    """The platform as the file's campaigns spell it; its canonical name where none of them is known.
-
-    Raises Refused where they spell it in several ways.
-    """
-    spelt = brand_rows.platforms_in_use(connection)
-    in_use = [one for one in spelt if platforms.canonical_or_lower(one) == reading.platform]
-    if not in_use or in_use == [reading.platform]:
-        return reading.platform
-    found = brand_rows.spellings_of(connection, in_use, reading.totals.campaigns)
-    if len(found) > 1:
-        told = f"its campaigns are known as campaigns of {' and of '.join(found)}, which is one platform"
-        raise Refused(told, f"give them the platform {reading.platform}")
-    return found[0] if found else reading.platform

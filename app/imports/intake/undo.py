@@ -30,7 +30,6 @@ class Undoing:
 
     import_id: int
     file_name: str
-    source: str
     restored: Sequence[Restored]
     kept: int
     rejected: int = 0
@@ -64,7 +63,7 @@ def undoing(import_id: int) -> Undoing:
             raise InvalidValue("import", f"{import_id} was undone by {row['undone_by']}")
         restored = day_rows.still_set(connection, import_id)
         kept = day_rows.not_undone(connection, import_id) - len(restored)
-    return Undoing(import_id, row["file_name"], row["source"], restored, kept)
+    return Undoing(import_id, row["file_name"], restored, kept)
 
 
 def undo(import_id: int, edit: Edit) -> Undoing:
@@ -79,7 +78,7 @@ def undo(import_id: int, edit: Edit) -> Undoing:
     held_up: list[BrandsTimedOut] = []
     for some in sliced(wanted.restored, TOTALS_A_TRANSACTION):
         try:
-            counted = counted_for(_payloads(some, wanted.source), partial(_note, import_id=import_id))
+            counted = counted_for(_payloads(some), partial(_note, import_id=import_id))
         except BrandsTimedOut as error:
             held_up.append(error)
         else:
@@ -87,13 +86,13 @@ def undo(import_id: int, edit: Edit) -> Undoing:
     if held_up:
         raise held_up[0]
     committed(partial(_end, undone=wanted, edit=edit))
-    return Undoing(import_id, wanted.file_name, wanted.source, wanted.restored, wanted.kept, rejected)
+    return Undoing(import_id, wanted.file_name, wanted.restored, wanted.kept, rejected)
 
 
-def _payloads(restored: Sequence[Restored], source: str) -> list[Payload]:
+def _payloads(restored: Sequence[Restored]) -> list[Payload]:
     return [
         {
-            "source": source,
+            "source": one.source,
             "campaign_id": one.campaign_id,
             "day": one.day.isoformat(),
             "total_micros": one.before_micros,

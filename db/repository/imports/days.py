@@ -6,24 +6,39 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.repository.shared.arrays import array_of
+from db.repository.shared.arrays import array_of, text_array_of
 
-# The present total of the source for each campaign day, its `as_of`, and the day's counter. If undoing an import
-# restored the total, `true_as_of` is the `as_of` that the figure first had.
+# Every source that has reported totals; jumps through the primary key from one source to the next.
+SOURCES = text("""
+    WITH RECURSIVE found AS (
+        SELECT min(source) AS source FROM reported_totals
+        UNION ALL
+        SELECT (SELECT min(source) FROM reported_totals WHERE source > found.source) FROM found
+        WHERE found.source IS NOT NULL
+    )
+    SELECT source FROM found WHERE source IS NOT NULL
+""")
+
+# The present total of each campaign day by the first of the sources that has one, its `as_of`, and the day's counter.
+# If undoing an import restored the total, `true_as_of` is the `as_of` that the figure first had.
 KNOWN = text("""
-    SELECT sent.campaign_id, sent.day, own.total_micros, own.as_of,
+    SELECT sent.campaign_id, sent.day, own.source, own.total_micros, own.as_of,
         CASE WHEN undone.import_id IS NULL THEN own.as_of ELSE undone.before_as_of END AS true_as_of,
         undone.import_id IS NOT NULL AND undone.before_micros IS NULL AS is_forgotten,
         COALESCE(counter.spent_micros, 0) AS spent_micros
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:days AS date[]))
         AS sent(brand_id, campaign_id, day)
-    LEFT JOIN reported_totals AS own
-        ON own.source = :source AND own.campaign_id = sent.campaign_id AND own.day = sent.day
+    LEFT JOIN LATERAL (
+        SELECT source, total_micros, as_of FROM reported_totals AS total
+        WHERE total.source = ANY(CAST(:sources AS text[]))
+            AND total.campaign_id = sent.campaign_id AND total.day = sent.day
+        ORDER BY array_position(CAST(:sources AS text[]), total.source) LIMIT 1
+    ) AS own ON true
     LEFT JOIN campaign_days AS counter
         ON counter.brand_id = sent.brand_id AND counter.campaign_id = sent.campaign_id AND counter.day = sent.day
     LEFT JOIN import_days AS undone
         ON undone.brand_id = sent.brand_id AND undone.campaign_id = sent.campaign_id AND undone.day = sent.day
-        AND undone.source = :source AND undone.undone_as_of = own.as_of
+        AND undone.source = own.source AND undone.undone_as_of = own.as_of
 """)
 
 # Records the totals that this transaction changed, before and after. If undoing an import restored the figure before,
@@ -42,7 +57,8 @@ KEEP_CHANGED = text("""
             ON undone.campaign_id = total.campaign_id AND undone.day = total.day
             AND undone.source = total.source AND undone.undone_as_of = total.previous_as_of
             AND undone.brand_id = ANY(CAST(:brand_ids AS bigint[]))
-        WHERE total.source = :source AND total.campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
+        WHERE total.source = ANY(CAST(:sources AS text[]))
+            AND total.campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
             AND total.day = ANY(CAST(:days AS date[])) AND total.xmin = pg_current_xact_id()::xid
     ) AS changed
     JOIN campaigns ON campaigns.id = campaign_id
@@ -52,20 +68,20 @@ KEEP_CHANGED = text("""
 
 # Campaign days within a range that earlier imports of an account set, and whose totals are not 0.
 SET_EARLIER = text("""
-    SELECT DISTINCT own.campaign_id, own.day, campaigns.external_id, own.total_micros, own.as_of
+    SELECT DISTINCT own.campaign_id, own.day, campaigns.external_id, own.total_micros, own.as_of, own.source
     FROM imports
     JOIN import_days ON import_id = imports.id AND undone_as_of IS NULL
     JOIN reported_totals AS own
         ON own.source = import_days.source AND own.campaign_id = import_days.campaign_id AND own.day = import_days.day
     JOIN campaigns ON campaigns.id = own.campaign_id
-    WHERE account = :account AND imports.source = :source
+    WHERE account = :account AND imports.source = ANY(CAST(:sources AS text[]))
         AND import_days.day BETWEEN :first_day AND :last_day AND own.total_micros <> 0 AND own.as_of < :as_of
     ORDER BY campaigns.external_id, own.day
 """)
 
 # The days of an import that still have its totals, or have them again after later imports were undone.
 STILL_SET = text("""
-    SELECT ours.campaign_id, ours.day, COALESCE(ours.before_micros, 0) AS before_micros, own.as_of
+    SELECT ours.campaign_id, ours.day, COALESCE(ours.before_micros, 0) AS before_micros, own.as_of, own.source
     FROM import_days AS ours
     JOIN reported_totals AS own
         ON own.source = ours.source AND own.campaign_id = ours.campaign_id AND own.day = ours.day
@@ -93,10 +109,12 @@ NOTE_UNDONE = text("""
 class KnownDay(NamedTuple):
     """The present figures of a campaign day.
 
-    `own_micros`: the source's total, None if it has none. `spent_micros`: the counter, with all sources. `as_of`: a new
+    `source`: the first of the asked sources that has a total; None if none has. `own_micros`: its total, None if none
+    or if undoing an import took it back. `spent_micros`: the counter, with all sources. `as_of`: a new
     total must be newer than this. `true_as_of`: the `as_of` that the figure first had, before imports were undone.
     """
 
+    source: str | None
     own_micros: int | None
     as_of: datetime | None
     true_as_of: datetime | None
@@ -111,6 +129,7 @@ class SetDay(NamedTuple):
     external_id: str | None
     micros: int
     as_of: datetime
+    source: str
 
 
 class Restored(NamedTuple):
@@ -120,18 +139,27 @@ class Restored(NamedTuple):
     day: date
     before_micros: int
     as_of: datetime
+    source: str
+
+
+def sources(connection: Connection) -> list[str]:
+    """Every source that has reported totals, in order."""
+    return list(connection.scalars(SOURCES))
 
 
 def known(
-    connection: Connection, source: str, keys: Sequence[tuple[int, int, date]]
+    connection: Connection, sources: Sequence[str], keys: Sequence[tuple[int, int, date]]
 ) -> dict[tuple[int, date], KnownDay]:
-    """The present figures of days, given as (brand id, campaign id, day), by (campaign id, day)."""
+    """The present figures of days, given as (brand id, campaign id, day), by (campaign id, day).
+
+    A day's total is that of the first of `sources` that has one.
+    """
     brand_ids, campaign_ids, days = zip(*keys, strict=True) if keys else ((), (), ())
     columns = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "days": array_of(days)}
-    rows = connection.execute(KNOWN, columns | {"source": source})
+    rows = connection.execute(KNOWN, columns | {"sources": text_array_of(sources)})
     return {
         (row.campaign_id, row.day): KnownDay(
-            None if row.is_forgotten else row.total_micros, row.as_of, row.true_as_of, row.spent_micros
+            row.source, None if row.is_forgotten else row.total_micros, row.as_of, row.true_as_of, row.spent_micros
         )
         for row in rows
     }
@@ -140,18 +168,18 @@ def known(
 def keep_changed(
     connection: Connection,
     import_id: int,
-    source: str,
+    sources: Sequence[str],
     brand_ids: Iterable[int],
     campaign_ids: Iterable[int],
     days: Iterable[date],
 ) -> None:
-    """Records for an import the source's totals that this transaction changed, before and after."""
+    """Records for an import the totals of its sources that this transaction changed, before and after."""
     chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "days": array_of(days)}
-    connection.execute(KEEP_CHANGED, chosen | {"import_id": import_id, "source": source})
+    connection.execute(KEEP_CHANGED, chosen | {"import_id": import_id, "sources": text_array_of(sources)})
 
 
 def set_earlier(
-    connection: Connection, account: str, source: str, range_of_days: tuple[date, date], as_of: datetime
+    connection: Connection, account: str, sources: Sequence[str], range_of_days: tuple[date, date], as_of: datetime
 ) -> list[SetDay]:
     """The campaign days within a range (first, last) that earlier imports of the account set, and that are not 0.
 
@@ -159,7 +187,7 @@ def set_earlier(
     """
     parameters = {
         "account": account,
-        "source": source,
+        "sources": text_array_of(sources),
         "first_day": range_of_days[0],
         "last_day": range_of_days[1],
         "as_of": as_of,

@@ -38,7 +38,7 @@ SKIPPED = text("SELECT line, cell, reason FROM import_skipped_rows WHERE import_
 
 # The imports of files with the same content, newest first.
 OF_CONTENT = text("""
-    SELECT id, imported_at, imported_by, as_of, status FROM imports WHERE sha256 = :sha256 ORDER BY id DESC
+    SELECT id, imported_at, imported_by, as_of, status, source FROM imports WHERE sha256 = :sha256 ORDER BY id DESC
 """)
 
 FIELDS = """
@@ -92,6 +92,7 @@ class Earlier:
     imported_by: str
     as_of: datetime
     status: str
+    source: str
 
 
 def begin(connection: Connection, new: NewImport) -> int:

@@ -107,7 +107,7 @@ def test_campaign_without_a_platform_has_no_account(world: World) -> None:
     change(world, campaign, platform="meta_ads")
     change(world, campaign, platform="bing")
     query = "SELECT p.platform FROM campaigns c JOIN platform_accounts p ON p.id = platform_account_id WHERE c.id = %s"
-    assert world.one(query, campaign) == {"platform": "bing"}
+    assert world.one(query, campaign) == {"platform": "microsoft_ads"}
     change(world, campaign, platform=None)
     assert world.rows(query, campaign) == []
 

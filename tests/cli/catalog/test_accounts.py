@@ -24,6 +24,22 @@ def test_account_commands_create_bind_and_list_accounts(world: World, spendgate:
     assert (again.code, "is known already" in again.err) == (2, True)
 
 
+def test_commands_take_a_platform_in_every_spelling(world: World, spendgate: Spendgate, tmp_path: Path) -> None:
+    brand = str(world.brand())
+    assert "google_ads 555" in spendgate("account", "add", "Google", "555", "--brand", brand).out
+    assert spendgate("account", "add", "adwords", "555").code == 2
+    named = ("--platform", "google", "--external-id", "123", "--account", "555", "--brand", brand)
+    assert spendgate("campaign", "create", "Sale", *named).code == 0
+    assert world.one("SELECT platform FROM campaigns")["platform"] == "google_ads"
+    for spelling in ("google", "Google Ads", "AdWords", "google_ads"):
+        assert spendgate("explain", f"{spelling}:123", "--json").data["campaign_id"] == 1
+        file = tmp_path / "export.csv"
+        file.write_text("campaign_id,date,cost_micros\n123,2026-06-01,5000000\n")
+        assert spendgate("import", str(file), "--platform", spelling).code == 0
+    assert world.spent(1, "2026-06-01") == 5_000_000
+    world.verify()
+
+
 def test_campaign_move_shows_a_dry_run_and_moves_with_yes(world: World, spendgate: Spendgate) -> None:
     first, second = world.brand(), world.brand()
     old = world.campaign(first, **NAMED)

@@ -17,7 +17,7 @@ NOW = utc("2026-11-22T10:00")
 EVENT_ID = "3f2b8c1e-9d4a-4c7b-8e21-0a1b2c3d4e5f"
 NEW_YORK = ZoneInfo("America/New_York")
 KATHMANDU = ZoneInfo("Asia/Kathmandu")
-BY_ID, BY_NAME = 17, ("meta", "120")
+BY_ID, BY_NAME = 17, ("meta_ads", "120")
 ACCOUNTS: dict[CampaignKey, KnownCampaign] = {
     BY_ID: KnownCampaign(17, 3, NEW_YORK, "USD"),
     BY_NAME: KnownCampaign(18, 3, KATHMANDU, "NPR"),

@@ -20,7 +20,7 @@ from domain.inputs.spend import judge_event, read_event
 from tests.domain.inputs.messages import BOUNDS, NOW, raw_event, reason
 
 UTC, TOKYO = ZoneInfo("UTC"), ZoneInfo("Asia/Tokyo")
-NAME = ("meta", "120")
+NAME = ("meta_ads", "120")
 OLD, NEW, OTHER = (KnownCampaign(number, number, UTC, "USD") for number in (1, 2, 3))
 DAY, NEXT_DAY = date(2026, 6, 16), date(2026, 6, 17)
 
@@ -79,7 +79,7 @@ def test_event_counts_for_the_old_campaign_while_its_brands_local_day_is_before_
 
 def test_account_is_part_of_the_campaign_key() -> None:
     fields = {"platform": "meta", "external_id": 120}
-    assert campaign_of(fields | {"account": 555}) == ("meta", "120", "555")
+    assert campaign_of(fields | {"account": 555}) == ("meta_ads", "120", "555")
     assert campaign_of(fields | {"account": None}) == campaign_of(fields | {"account": ""}) == NAME
     assert campaign_of(fields | {"account": "555", "campaign_id": 7}) == 7
     odd_ones: tuple[object, ...] = (True, 5.5, [], "x" * 201, "\ud800")

@@ -84,11 +84,11 @@ def test_an_event_without_a_uuid_is_malformed(event_id: object) -> None:
 
 
 def test_a_campaign_may_be_named_by_platform_and_external_id() -> None:
-    assert draft(campaign_id=..., platform="meta", external_id="120").campaign == ("meta", "120")
+    assert draft(campaign_id=..., platform="meta", external_id="120").campaign == ("meta_ads", "120")
 
 
 def test_an_external_id_may_be_a_number() -> None:
-    assert draft(campaign_id=..., platform="meta", external_id=120).campaign == ("meta", "120")
+    assert draft(campaign_id=..., platform="meta", external_id=120).campaign == ("meta_ads", "120")
 
 
 def test_campaign_id_takes_precedence_over_external_id() -> None:
@@ -96,7 +96,7 @@ def test_campaign_id_takes_precedence_over_external_id() -> None:
 
 
 def test_external_id_is_used_when_campaign_id_is_null() -> None:
-    assert draft(campaign_id=None, platform="meta", external_id="120").campaign == ("meta", "120")
+    assert draft(campaign_id=None, platform="meta", external_id="120").campaign == ("meta_ads", "120")
 
 
 @pytest.mark.parametrize("campaign_id", [True, False, 17.0, "17", [17], {"id": 17}, math.nan])
@@ -252,7 +252,7 @@ def test_event_for_an_unknown_campaign_is_rejected(campaign_id: int) -> None:
     assert reason(judged(campaign_id=campaign_id)) is Reason.UNKNOWN_CAMPAIGN
 
 
-@pytest.mark.parametrize(("platform", "external_id"), [("meta", "121"), ("google", "120"), ("Meta", "120")])
+@pytest.mark.parametrize(("platform", "external_id"), [("meta_ads", "121"), ("google_ads", "120"), ("own", "120")])
 def test_an_external_id_unknown_on_its_platform_is_quoted(platform: str, external_id: str) -> None:
     read = draft(campaign_id=..., platform=platform, external_id=external_id)
     rejection = Rejection(Reason.UNKNOWN_CAMPAIGN, f"no campaign {platform} {external_id}", read.payload)

@@ -79,7 +79,7 @@ def test_operator_creates_a_campaign_that_is_enforced(world: World, browser: Ope
     world.set_clock("2026-06-17T12:00:00Z")
     brand = world.brand()
     someone = browser(Role.OPERATOR)
-    form = {"name": "Search", "brand": brand, "platform": "google_ads", "external_id": "7", "starts_on": "2026-06-18"}
+    form = {"name": "Search", "brand": brand, "platform": "AdWords", "external_id": "7", "starts_on": "2026-06-18"}
     assert someone.post("/admin/campaigns/create", {**form, "ends_on": ""}).status_code == 303
     made = world.one("SELECT id, platform, external_id, ends_on, configured_status FROM campaigns")
     campaign = made.pop("id")

@@ -15,6 +15,8 @@ from app.imports.intake.undo import undo, undoing
 from app.imports.intake.words import concerns
 from app.imports.reading import read_file
 from app.ingest.by_brand import BrandsTimedOut
+from app.ingest.count import count_totals
+from app.ingest.ingest import count_totals_now
 from db.repository.access.audit import Edit
 from domain.errors import InvalidValue
 from runtime import clock
@@ -277,14 +279,49 @@ def test_campaigns_are_found_however_their_platform_is_spelt(world: World, files
     files.take(HEADER + "55,2026-06-01,10\nnew,2026-06-01,1\n", target=Target("Brand"))
     assert world.spent(campaign) == 10 * UNIT
     made = world.one("SELECT platform FROM campaigns WHERE external_id = 'new'")
-    assert made == {"platform": spelt}
+    assert made == {"platform": "meta_ads"}
     world.verify()
 
 
-def test_campaigns_of_one_platform_in_two_spellings_are_refused(world: World, files: Files) -> None:
-    world.campaign(files.brand, platform="facebook", external_id="55")
-    with pytest.raises(Refused, match="facebook and of meta_ads"):
-        files.plan(HEADER + "55,2026-06-01,10\n7,2026-06-01,10\n")
+def reported(world: World, source: str, campaign: int, micros: int, day: str = "2026-06-01") -> None:
+    """A total that an earlier version reported under another spelling of the platform."""
+    total = {
+        "source": source,
+        "campaign_id": campaign,
+        "day": day,
+        "total_micros": micros,
+        "as_of": "2026-06-02T00:00:00Z",
+    }
+    count_totals_now([total], count_totals)
+
+
+def test_totals_reported_under_another_spelling_are_restated_and_not_added(world: World, files: Files) -> None:
+    reported(world, "facebook", files.campaign, 8 * UNIT)
+    reported(world, "meta_ads", files.other, 3 * UNIT)
+    text = HEADER + "7,2026-06-01,10\n8,2026-06-01,4\n7,2026-06-02,1\n"
+    assert not files.plan(text).needs_consent
+    outcome = files.take(text)
+    assert (files.spent(), files.spent(campaign=files.other), files.spent("2026-06-02")) == (10, 4, 1)
+    totals = world.rows("SELECT source, campaign_id, day::text, total_micros FROM reported_totals ORDER BY 1, 2, 3")
+    assert [tuple(one.values()) for one in totals] == [
+        ("facebook", files.campaign, "2026-06-01", 10 * UNIT),
+        ("meta_ads", files.campaign, "2026-06-02", UNIT),
+        ("meta_ads", files.other, "2026-06-01", 4 * UNIT),
+    ]
+    assert outcome.import_id is not None
+    undo(outcome.import_id, files.edit())
+    assert (files.spent(), files.spent(campaign=files.other), files.spent("2026-06-02")) == (8, 3, 0)
+    files.take(text, LATE)
+    assert (files.spent(), files.spent(campaign=files.other)) == (10, 4)
+    world.verify()
+
+
+def test_a_day_that_two_spellings_reported_wants_consent_once_and_keeps_the_other(world: World, files: Files) -> None:
+    reported(world, "facebook", files.campaign, 8 * UNIT)
+    reported(world, "meta_ads", files.campaign, 2 * UNIT)
+    files.take(HEADER + "7,2026-06-01,2.5\n")
+    assert files.spent() == 10.5
+    world.verify()
 
 
 # --- locked brands
