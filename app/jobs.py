@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -17,12 +18,13 @@ from db.repository.access import access
 from db.repository.delivery import suspects
 from db.repository.enforcement import headroom, search, targets
 from db.repository.enforcement import passes as pass_rows
+from db.repository.imports import pruning
 from db.repository.ledger import ledger
 from db.repository.reading import hours
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
 from domain.causes import Cause
-from domain.periods import Period, day_starts_at, local_day, window_of
+from domain.periods import ONE_DAY, Period, day_starts_at, local_day, window_of
 from runtime import clock
 from runtime.settings import settings
 
@@ -135,7 +137,9 @@ def roll_up(at: datetime) -> None:
 
 
 def maintain(at: datetime) -> None:
-    """Deletes expired sessions and suspects, creates MONTHS_AHEAD ledger partitions, drops months past retention.
+    """Deletes expired rows, creates MONTHS_AHEAD ledger partitions, drops months past retention.
+
+    Expired are sessions, suspects, and days of imports that no undo can need any more.
 
     Months are dropped only if SPENDGATE_LEDGER_RETENTION_MONTHS is set; a locked ledger is logged, for the next run.
     """
@@ -154,3 +158,16 @@ def maintain(at: datetime) -> None:
             log.warning("ledger.busy", earliest=earliest.isoformat())
             return
         log.info("ledger.maintained", dropped=[month.isoformat() for month in dropped])
+    _prune_imports()
+
+
+def _prune_imports() -> None:
+    """Deletes the days of imports that no undo can need any more, one transaction a brand."""
+    with snapshot() as connection:
+        brand_ids = pruning.brands(connection)
+        stored = ledger.stored_floor(connection)
+    # A brand's day may begin before the day in UTC.
+    floor = None if stored is None else stored.date() - ONE_DAY
+    pruned = sum(committed(partial(pruning.prune, brand_id=brand_id, floor=floor)) for brand_id in brand_ids)
+    if pruned:
+        log.info("imports.pruned", days=pruned)

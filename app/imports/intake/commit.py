@@ -129,7 +129,7 @@ def _end(connection: Connection, plan: Plan, outcome: Outcome, import_id: int) -
         connection,
         import_id,
         "partial" if outcome.held_up else "done",
-        taken=day_rows.not_undone(connection, import_id),
+        taken=day_rows.counts(connection, import_id)[0],
         nothing_new=outcome.nothing_new,
         rejected=len(outcome.rejections),
         skipped_rows=len(plan.reading.bad_rows),

@@ -62,7 +62,9 @@ def undoing(import_id: int) -> Undoing:
         if row["status"] == "undone":
             raise InvalidValue("import", f"{import_id} was undone by {row['undone_by']}")
         restored = day_rows.still_set(connection, import_id)
-        kept = day_rows.not_undone(connection, import_id) - len(restored)
+        _, undone = day_rows.counts(connection, import_id)
+        # Days that no undo can need are deleted, so they are counted by the totals that were taken.
+        kept = max(0, row["taken"] - undone - len(restored))
     return Undoing(import_id, row["file_name"], restored, kept)
 
 

@@ -68,7 +68,7 @@ WORKER: Final = {
     "sequence_runs": KEEP,
     "spend_files": KEEP,
     "imports": COUNT,
-    "import_days": APPEND,
+    "import_days": "SELECT, INSERT, DELETE",
     "import_skipped_rows": APPEND,
     # Locking a row needs the privilege to update it; a trigger refuses actual updates.
     "locks": "SELECT, UPDATE (name)",
@@ -97,7 +97,7 @@ WEB: Final = {
     "user_sessions": KEEP,
     "api_keys": COUNT,
     "idempotency_keys": KEEP,
-    "import_days": COUNT,
+    "import_days": KEEP,
     "import_mappings": COUNT,
     "import_uploads": KEEP,
 }

@@ -93,7 +93,10 @@ STILL_SET = text("""
     ORDER BY ours.campaign_id, ours.day
 """)
 
-NOT_UNDONE = text("SELECT count(*) FROM import_days WHERE import_id = :import_id AND undone_as_of IS NULL")
+COUNTS = text("""
+    SELECT count(*) FILTER (WHERE undone_as_of IS NULL), count(undone_as_of) FROM import_days
+    WHERE import_id = :import_id
+""")
 
 # Marks the days of an import whose totals this transaction restored.
 NOTE_UNDONE = text("""
@@ -200,9 +203,10 @@ def still_set(connection: Connection, import_id: int) -> list[Restored]:
     return [Restored(*row) for row in connection.execute(STILL_SET, {"import_id": import_id})]
 
 
-def not_undone(connection: Connection, import_id: int) -> int:
-    """The number of days of an import that were not undone."""
-    return int(connection.execute(NOT_UNDONE, {"import_id": import_id}).scalar_one())
+def counts(connection: Connection, import_id: int) -> tuple[int, int]:
+    """The numbers of an import's days that were not undone, and that were undone."""
+    not_undone, undone = connection.execute(COUNTS, {"import_id": import_id}).one()
+    return not_undone, undone
 
 
 def note_undone(connection: Connection, import_id: int, campaign_ids: Iterable[int], days: Iterable[date]) -> None:

@@ -1,0 +1,56 @@
+"""Deletes rows of import_days that no undo can need any more."""
+
+from datetime import date
+
+from sqlalchemy import Connection, text
+
+from db.repository.shared.rows import plain
+
+# The brands with rows; jumps through the primary key from one brand to the next.
+BRANDS = text("""
+    WITH RECURSIVE found AS (
+        SELECT min(brand_id) AS brand_id FROM import_days
+        UNION ALL
+        SELECT (SELECT min(brand_id) FROM import_days WHERE brand_id > found.brand_id) FROM found
+        WHERE found.brand_id IS NOT NULL
+    )
+    SELECT brand_id FROM found WHERE brand_id IS NOT NULL
+""")
+
+# A row is needed while the day has its total, or has the total that undoing it restored, or a later import replaced its
+# total and may be undone. Days before `floor` take no totals any more.
+PRUNE = text("""
+    DELETE FROM import_days AS ours USING import_days AS one
+    LEFT JOIN reported_totals AS own
+        ON own.source = one.source AND own.campaign_id = one.campaign_id AND own.day = one.day
+    WHERE one.brand_id = :brand_id
+        AND (ours.brand_id, ours.campaign_id, ours.day, ours.import_id)
+            = (one.brand_id, one.campaign_id, one.day, one.import_id)
+        AND (
+            one.day < CAST(:floor AS date)
+            OR own.as_of IS DISTINCT FROM COALESCE(one.undone_as_of, one.as_of)
+            AND NOT EXISTS (
+                SELECT FROM import_days AS later
+                WHERE one.undone_as_of IS NULL AND later.brand_id = one.brand_id
+                    AND later.campaign_id = one.campaign_id AND later.day = one.day AND later.source = one.source
+                    AND later.before_as_of = one.as_of
+            )
+            AND (one.undone_as_of IS NULL OR EXISTS (
+                SELECT FROM imports WHERE imports.id = one.import_id AND status = 'undone'
+            ))
+        )
+    RETURNING ours.import_id
+""")
+
+
+def brands(connection: Connection) -> list[int]:
+    """The brands that have rows."""
+    return [row["brand_id"] for row in plain(connection.execute(BRANDS))]
+
+
+def prune(connection: Connection, brand_id: int, floor: date | None) -> int:
+    """Deletes a brand's rows that no undo can need any more; returns how many.
+
+    `floor`: totals of earlier days are refused, because the ledger dropped their months; None if it dropped none.
+    """
+    return len(connection.execute(PRUNE, {"brand_id": brand_id, "floor": floor}).all())
