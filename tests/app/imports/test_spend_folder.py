@@ -22,6 +22,7 @@ from app.imports.spend_folder import Look, Version, is_complete
 from db.repository.access.audit import Edit
 from runtime import clock
 from runtime.settings import settings
+from tests.app.imports.kit import wait_for_locks
 from tests.kit import lines
 from tests.world import UNIT, World
 from web.metrics import metrics
@@ -326,7 +327,7 @@ def test_metrics_name_no_file(world: World, folder: Folder, campaign: int) -> No
 def test_a_locked_brand_stops_neither_other_files_nor_the_rest_of_its_own(
     world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "300")
+    wait_for_locks(300, monkeypatch)
     monkeypatch.setattr(commit, "TOTALS_A_TRANSACTION", 1)
     locked = world.brand()
     world.campaign(locked, platform="meta_ads", external_id="1")

@@ -20,7 +20,7 @@ from app.ingest.ingest import count_totals_now
 from db.repository.access.audit import Edit
 from domain.errors import InvalidValue
 from runtime import clock
-from runtime.settings import settings
+from tests.app.imports.kit import wait_for_locks
 from tests.world import UNIT, World
 
 HEADER = "campaign_id,date,spend\n"
@@ -330,8 +330,7 @@ def test_a_day_that_two_spellings_reported_wants_consent_once_and_keeps_the_othe
 def test_a_locked_brand_holds_up_no_other_and_its_totals_come_with_the_file_again(
     world: World, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", "200")
-    settings.cache_clear()
+    wait_for_locks(300, monkeypatch)
     held = world.brand(name="Held")
     locked = world.campaign(held, platform="meta_ads", external_id="9")
     text = HEADER + "7,2026-06-01,10\n9,2026-06-01,3\n"
