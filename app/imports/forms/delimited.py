@@ -57,7 +57,9 @@ class _Delimited:
                 f"line {line + 1} or a later one is not {self._encoding}", "export it as UTF-8, or name its encoding"
             ) from error
         finally:
-            text.detach()
+            # Rows that nobody read to the end are given up after the stream, if an exception still holds them.
+            if not text.closed:
+                text.detach()
 
     def _check_cell_of_lines(self, row: Sequence[str], line: int) -> None:
         """Refuses a quoted cell of several lines that holds whole rows: its closing quote is missing."""

@@ -1,16 +1,20 @@
 """Forms of files: text, workbooks, JSON and archives are read; broken and foreign files are refused."""
 
+import gc
 import gzip
 import io
 import json
 import re
+import sys
 import zipfile
 from datetime import date, datetime
+from pathlib import Path
 
 import pytest
 import xlsxwriter
 
 from app.imports.answers import Question
+from app.imports.forms.delimited import delimited_tables
 from tests.app.imports.kit import expected, question, read, refusal, units
 
 ROWS = "campaign_id,date,spend\n7,2026-11-01,5.50\n8,2026-11-02,7.25\n"
@@ -199,3 +203,16 @@ def test_a_file_of_another_kind_than_its_name_says_is_read_as_what_it_is() -> No
 
 def test_questions_are_invalid_values_of_the_file() -> None:
     assert (question(ROWS, None).field, Question.__mro__[1].__name__) == ("file", "InvalidValue")
+
+
+def test_rows_that_outlive_their_stream_end_without_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", faults.append)
+    path = tmp_path / "a.csv"
+    path.write_text("campaign_id,date,spend\n" * 10_000)
+    with path.open("rb") as stream:
+        rows = delimited_tables(stream)[0].rows()
+        next(rows)
+    del rows
+    gc.collect()
+    assert faults == []
