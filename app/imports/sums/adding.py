@@ -13,6 +13,7 @@ from app.imports.evidence.ids import NoId, campaign_id, name_as_id
 from app.imports.evidence.platform import Filter
 from app.imports.headings.columns import Columns
 from app.imports.headings.layout import Layout
+from app.imports.sums.day_amounts import DayAmounts
 from domain.inputs.values import MAX_TEXT
 from domain.text import readable
 
@@ -28,7 +29,7 @@ class Sums:
     `marks`: the sum of all rows before each asked line. `hashes`: one of each row with an amount, in PARTS parts.
     """
 
-    by_campaign: dict[str, dict[date, int]] = field(default_factory=dict)
+    by_campaign: dict[str, DayAmounts] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     marks: dict[int, tuple[int, int]] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -93,10 +94,10 @@ class Adder:
             amount = 0
         campaign = sums.by_campaign.get(key)
         if campaign is None:
-            campaign = sums.by_campaign[key] = {}
+            campaign = sums.by_campaign[key] = DayAmounts()
             if self._name is not None and len(row) > self._name:
                 sums.names[key] = shown_name(row[self._name])
-        campaign[day] = campaign.get(day, 0) + amount
+        campaign.add(day, amount)
         sums.total += amount
         sums.count += 1
         if amount:

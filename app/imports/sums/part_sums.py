@@ -34,5 +34,6 @@ def _is_sum(row: Row, adder: Adder, columns: Columns, reader: AmountReader, days
         amount = reader.read(row.cells[columns.spend.place])
     except (NoId, Unreadable, IndexError):
         return False
-    others = adder.sums.by_campaign.get(campaign, {}).get(day or date.min)
+    own = adder.sums.by_campaign.get(campaign)
+    others = None if own is None else own.get(day or date.min)
     return others is not None and amount is not None and others == amount

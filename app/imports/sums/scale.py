@@ -28,7 +28,8 @@ class Scale:
 def totals_of(sums: Sums, scale: Scale) -> Totals:
     """Whole micros of each campaign's day; a day that is incomplete, or beyond all range, is left out and noted."""
     for campaign, day in sums.incomplete:
-        sums.by_campaign.get(campaign, {}).pop(day, None)
+        if campaign in sums.by_campaign:
+            sums.by_campaign[campaign].pop(day, None)
     for campaign, days in sums.by_campaign.items():
         for day, amount in list(days.items()):
             micros = scale.micros(amount)

@@ -224,7 +224,7 @@ def _agrees(row: SumRow, stated: Sequence[SumRow], sums: Sums) -> bool:
 
 
 def _of_day(sums: Sums, day: date | None) -> tuple[int, int]:
-    found = [days[day] for days in sums.by_campaign.values() if day in days]
+    found = [days[day] for days in sums.by_campaign.values() if day is not None and day in days]
     return sum(found), len(found)
 
 
