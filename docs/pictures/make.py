@@ -31,6 +31,22 @@ STORY: Final = """
   p {{ margin: 12px 0 6px; font-weight: 600 }} img {{ width: 100%; display: block }}
 </style>{steps}
 """
+EMAIL: Final = "you@example.com"
+PREVIEW_HEIGHT: Final = 1000
+EARLIER: Final = """Kampagnenbericht
+1. November 2026 - 1. November 2026
+Tag;Kampagnen-ID;Kampagne;Währungscode;Kosten
+2026-11-01;21480211001;Herbststiefel;EUR;18,20
+"""
+REPORT: Final = """Kampagnenbericht
+1. November 2026 - 2. November 2026
+Tag;Kampagnen-ID;Kampagne;Währungscode;Kosten
+2026-11-01;21480211001;Herbststiefel;EUR;24,65
+2026-11-01;21480211002;Wintermäntel;EUR;9,99
+2026-11-02;21480211001;Herbststiefel;EUR;21,13
+2026-11-02;21480211002;Wintermäntel;EUR;12,40
+Gesamt: Konto; --; --;EUR;68,17
+"""
 STEP: Final = '<p>{caption}</p><img src="data:image/png;base64,{picture}">'
 
 
@@ -63,7 +79,7 @@ class Service:
 
 
 def main() -> None:
-    """Writes `dashboard.png` and `pause.png` beside this file."""
+    """Writes `dashboard.png`, `pause.png` and `import.png` beside this file."""
     with running() as service, sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
@@ -74,6 +90,9 @@ def main() -> None:
         steps = story(service, page)
         page.set_content(STORY.format(width=WIDTH - 2 * MARGIN, margin=MARGIN, steps="".join(steps)))
         page.locator("body").screenshot(path=FOLDER / "pause.png")
+        page.set_viewport_size({"width": WIDTH, "height": PREVIEW_HEIGHT})
+        preview(service, page)
+        page.screenshot(path=FOLDER / "import.png")
         browser.close()
 
 
@@ -93,6 +112,27 @@ def story(service: Service, page: Page) -> list[str]:
     expect(row).not_to_contain_text("inactive", timeout=BROWSER_TIMEOUT_MS)
     steps.append(taken(row_of(page), "The limit is $20.00 now: the campaign serves again."))
     return steps
+
+
+def preview(service: Service, page: Page) -> None:
+    """Opens the preview of a report whose campaigns are known, with earlier figures of its first day."""
+    brand = service.create("brand", "create", "Kawa Coffee", "--time-zone", "Europe/Berlin", "--currency", "EUR")
+    for name, external_id in (("Herbststiefel", "21480211001"), ("Wintermäntel", "21480211002")):
+        named = ("--platform", "google_ads", "--external-id", external_id)
+        service.create("campaign", "create", name, "--brand", brand, *named)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("earlier.csv", EARLIER), ("Kampagnenbericht.csv", REPORT)):
+            (Path(folder) / name).write_text(text)
+        service.spendgate("import", f"{folder}/earlier.csv", "--as-of", "2026-11-02T08:00:00Z", "--yes")
+        password = service.spendgate("create-admin", EMAIL, "--generate", "--json")
+        page.goto(f"{service.page}admin/login")
+        page.locator("input[name=username]").fill(EMAIL)
+        page.locator("input[name=password]").fill(json.loads(password)["password"])
+        page.locator("button[type=submit]").click()
+        page.goto(f"{service.page}admin/imports")
+        page.locator("input[type=file]").set_input_files(f"{folder}/Kampagnenbericht.csv")
+        page.get_by_role("button", name="Look at it").click()
+        expect(page.get_by_text("21480211001").or_(page.get_by_text("Kampagnen-ID")).first).to_be_visible()
 
 
 def row_of(page: Page) -> bytes:
