@@ -36,32 +36,38 @@ KNOWN = text("""
     ) AS own ON true
     LEFT JOIN campaign_days AS counter
         ON counter.brand_id = sent.brand_id AND counter.campaign_id = sent.campaign_id AND counter.day = sent.day
-    LEFT JOIN import_days AS undone
-        ON undone.brand_id = sent.brand_id AND undone.campaign_id = sent.campaign_id AND undone.day = sent.day
-        AND undone.source = own.source AND undone.undone_as_of = own.as_of
+    LEFT JOIN LATERAL (
+        SELECT import_id, before_micros, before_as_of FROM import_days
+        WHERE brand_id = sent.brand_id AND campaign_id = sent.campaign_id AND day = sent.day
+            AND source = own.source AND undone_as_of = own.as_of
+        LIMIT 1
+    ) AS undone ON true
 """)
 
 # Records the totals that this transaction changed, before and after. If undoing an import restored the figure before,
-# its `as_of` is recorded as it first was.
+# its `as_of` is recorded as it first was. The subquery with a limit makes one look-up a total by the primary key: as a
+# join it read all rows of a new brand for each total, until the table was analyzed.
 KEEP_CHANGED = text("""
     INSERT INTO import_days (brand_id, campaign_id, day, import_id, source, before_micros, before_as_of, after_micros,
         as_of)
-    SELECT campaigns.brand_id, campaign_id, day, :import_id, source,
+    SELECT brand_id, campaign_id, day, :import_id, source,
         CASE WHEN NOT is_first THEN previous_micros END, true_as_of, total_micros, as_of
     FROM (
-        SELECT total.*, undone.import_id IS NULL AND previous_as_of IS NULL
+        SELECT total.*, campaigns.brand_id, undone.import_id IS NULL AND previous_as_of IS NULL
                 OR undone.import_id IS NOT NULL AND undone.before_micros IS NULL AS is_first,
             CASE WHEN undone.import_id IS NULL THEN previous_as_of ELSE undone.before_as_of END AS true_as_of
         FROM reported_totals AS total
-        LEFT JOIN import_days AS undone
-            ON undone.campaign_id = total.campaign_id AND undone.day = total.day
-            AND undone.source = total.source AND undone.undone_as_of = total.previous_as_of
-            AND undone.brand_id = ANY(CAST(:brand_ids AS bigint[]))
+        JOIN campaigns ON campaigns.id = total.campaign_id
+        LEFT JOIN LATERAL (
+            SELECT import_id, before_micros, before_as_of FROM import_days
+            WHERE brand_id = campaigns.brand_id AND campaign_id = total.campaign_id AND day = total.day
+                AND source = total.source AND undone_as_of = total.previous_as_of
+            LIMIT 1
+        ) AS undone ON true
         WHERE total.source = ANY(CAST(:sources AS text[]))
             AND total.campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
             AND total.day = ANY(CAST(:days AS date[])) AND total.xmin = pg_current_xact_id()::xid
     ) AS changed
-    JOIN campaigns ON campaigns.id = campaign_id
     WHERE is_first OR total_micros <> previous_micros
     ON CONFLICT DO NOTHING
 """)
@@ -172,12 +178,11 @@ def keep_changed(
     connection: Connection,
     import_id: int,
     sources: Sequence[str],
-    brand_ids: Iterable[int],
     campaign_ids: Iterable[int],
     days: Iterable[date],
 ) -> None:
     """Records for an import the totals of its sources that this transaction changed, before and after."""
-    chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "days": array_of(days)}
+    chosen = {"campaign_ids": array_of(campaign_ids), "days": array_of(days)}
     connection.execute(KEEP_CHANGED, chosen | {"import_id": import_id, "sources": text_array_of(sources)})
 
 
