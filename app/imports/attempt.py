@@ -35,7 +35,11 @@ from app.imports.sums.cut_off import check_last_row
 from app.imports.sums.part_sums import settle
 from app.imports.sums.repeats import Repeats, repeated
 from app.imports.sums.scale import Scale, totals_of
+from app.imports.sums.sections import check_preambles, check_sections
 from app.imports.sums.totals_rows import Check, check, sort_out, sums_among_names, without_strays
+
+OWN_CURRENCY: Final = {"yahoo_japan": "JPY"}
+"""Platforms whose accounts have one currency; it decides whether amounts can have decimals."""
 
 ABOUT_DECIMAL: Final = "decimal sign"
 ABOUT_UNIT: Final = "unit"
@@ -90,13 +94,16 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
     whole = decided.currency.filtered is None and not sums.other_rows
     checked = check(undated, sums, scale.micros, scale.shown) if whole else Check((), "totals rows are of all rows")
     identical, repeats_told = _repeats(layout, columns, days, sums, options)
+    if undated.heading_lines and not options.keep_duplicates:
+        check_sections(layout, columns, days, undated.heading_lines)
+        check_preambles(evidence.undated, undated.heading_lines, decided.stated)
     reading = _reading(
         layout, options, source, evidence, decided, sums, scale, checked, identical,
         [
             *repeats_told,
-            *_warnings(evidence, undated.repeated_headings, dropped),
+            *_warnings(evidence, len(undated.heading_lines), dropped),
             *_of_several_rows(layout, sums, identical),
-            *([f"{left_out} rows are sums of the others of their day, and are left out"] if left_out else []),
+            *_of_part_sums(left_out),
         ],
     )  # fmt: skip
     if decided.known.name is None:
@@ -124,7 +131,7 @@ def _decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadO
     if said.aggregation.lower().startswith(("week", "month", "year", "summ")):
         raise Refused(f"the report says that it is {said.aggregation}, and a total needs one day", day_fix(known.name))
     currency = currency_of(evidence, columns, said, options)
-    mark = decimal_mark(evidence, options, layout.table.form, currency.code)
+    mark = decimal_mark(evidence, options, layout.table.form, currency.code or OWN_CURRENCY.get(known.name or ""))
     if mark.value is None:
         raise Question(
             ABOUT_DECIMAL, [Choice(f"decimal {one}", {"decimal": one}) for one in ("point", "comma")], mark.proof
@@ -204,6 +211,12 @@ def _of_several_rows(layout: Layout, sums: Sums, identical: int) -> list[str]:
     if is_explained or identical or not several or not layout.has("whole"):
         return []
     return ["campaign-days have several rows and no column tells them apart: they are added up"]
+
+
+def _of_part_sums(left_out: int) -> list[str]:
+    if left_out == 1:
+        return ["1 row is the sum of the others of its day, and is left out"]
+    return [f"{left_out} rows are sums of the others of their day, and are left out"] if left_out else []
 
 
 def _warnings(evidence: Evidence, repeated_headings: int, dropped: list[str]) -> list[str]:

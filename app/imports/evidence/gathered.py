@@ -12,8 +12,8 @@ from app.imports.evidence.amounts import AmountEvidence, Unreadable, take_apart
 from app.imports.evidence.dates import Day, Moment, Numeric, Period, Read, read_day
 from app.imports.headings.columns import Columns
 from app.imports.headings.layout import Layout
-from app.imports.headings.names import begins_with_total, heading
-from app.imports.headings.words import TOTAL_WORDS
+from app.imports.headings.names import begins_with_total, heading, squeezed
+from app.imports.headings.words import PART, TOTAL_WORDS
 from app.imports.tables import Row
 
 MAX_UNDATED: Final = 200_000
@@ -166,6 +166,8 @@ class _Noter:
         self._used = frozenset(one.place for one in named if one is not None)
         self._counts = [one.place for one in layout.headings if one.meaning == "whole"][:3]
         self._others = [one.place for one in layout.headings if one.meaning is None and one.text][:12]
+        parts = (one.place for one in layout.headings if one.text and squeezed(one.text) in _PARTS)
+        self._parts = tuple(place for place in parts if place not in self._used)
         self._end = columns.end.place if columns.end else None
         self._hour = columns.hour.place if columns.hour else None
         listed = (
@@ -186,16 +188,17 @@ class _Noter:
             evidence.ends.setdefault((day, row[self._end]), line)
         if self._hour is not None and cells > self._hour:
             evidence.days.note_hour(day, row[self._hour], line)
-        if not _SUM_CELLS.isdisjoint(row):
+        if not _SUM_CELLS.isdisjoint(row) or any(place < cells and row[place] in NOTHING for place in self._parts):
             self._note_part_sum(row, line)
         for place, kept in self._listed:
             if cells > place and row[place] not in kept and len(kept) < MAX_LISTED:
                 kept[row[place]] = line
 
     def _note_part_sum(self, row: Sequence[str], line: int) -> None:
-        """Notes a row that may be the sum of a campaign's day, such as of all devices."""
-        dimensions = (cell for place, cell in enumerate(row) if place not in self._used)
-        if not _SUM_CELLS.isdisjoint(dimensions) and len(self._evidence.part_sums) <= MAX_PART_SUMS:
+        """Notes a row that may be the sum of a campaign's day: of «all» devices, or with an empty cell for them."""
+        dimensions = {cell for place, cell in enumerate(row) if place not in self._used}
+        is_empty = any(place < len(row) and row[place] in NOTHING for place in self._parts)
+        if (is_empty or not _SUM_CELLS.isdisjoint(dimensions)) and len(self._evidence.part_sums) <= MAX_PART_SUMS:
             self._evidence.part_sums.append(Row(line, row))
 
     def _note_others(self, row: Sequence[str], line: int) -> None:
@@ -207,6 +210,7 @@ class _Noter:
                 _note_other(self._evidence.others, row[place], line)
 
 
+_PARTS: Final = frozenset(squeezed(word) for words in PART for word in words.replace("\n", ";").split(";"))
 _DAYS: Final = (Day, Numeric, Moment)
 
 

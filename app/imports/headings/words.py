@@ -180,6 +180,18 @@ WHOLE: Final = (
 AD_ID: Final = ("ad_id; ad id",)
 """An ad's id, taken as a campaign's for the one platform whose accounts are kept so."""
 
+PART: Final = (
+    """
+    ad set; ad set name; ad set id; adset; adset_name; ad group; ad group name; ad group id; ad name; ad; device; devices; placement; network; keyword; search term
+    publisher platform; device platform; impression device; country; region; age; gender; ad squad name; creative; line item
+    Anzeigengruppe; Anzeigengruppenname; Name der Anzeigengruppe; Anzeigenname; Gerät; Platzierung; Land; Ensemble de publicités; Nom de l'ensemble de publicités; Groupe d'annonces; Appareil; Pays
+    Conjunto de anuncios; Nombre del conjunto de anuncios; Grupo de anuncios; Dispositivo; País; Conjunto de anúncios; Nome do conjunto de anúncios; Grupo de anúncios; Plataforma do dispositivo
+    Gruppo di inserzioni; Nome del gruppo di inserzioni; Gruppo di annunci; Advertentieset; Naam van advertentieset; Advertentiegroep; Apparaat; Zestaw reklam; Nazwa zestawu reklam; Grupa reklam; Urządzenie
+    広告セット; 広告セット名; 広告グループ; 広告グループ名; デバイス; 広告名
+    """,
+)
+"""Parts of a campaign's day, by which a report can have several rows of it, and their sum in a row without a part."""
+
 WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "campaign": CAMPAIGN,
     "name": NAME,

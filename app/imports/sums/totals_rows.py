@@ -43,7 +43,7 @@ class Undated:
     sums: list[SumRow] = field(default_factory=list)
     parents: list[SumRow] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
-    repeated_headings: int = 0
+    heading_lines: list[int] = field(default_factory=list)
 
 
 def sort_out(evidence: Evidence, layout: Layout, columns: Columns, reader: AmountReader, days: Days) -> Undated:
@@ -51,7 +51,7 @@ def sort_out(evidence: Evidence, layout: Layout, columns: Columns, reader: Amoun
     undated = Undated()
     for row in evidence.undated:
         if is_headings_again(row, layout):
-            undated.repeated_headings += 1
+            undated.heading_lines.append(row.line)
             continue
         _sort(undated, row, evidence, columns, reader, days)
     return undated
@@ -125,7 +125,7 @@ def without_strays(undated: Undated, sums: Sums) -> Undated:
     ]
     kept = [row for row in undated.sums if row not in strays]
     bad = [BadRow(row.line, "", "campaign: is empty or no id") for row in strays]
-    return Undated(kept, undated.parents, [*undated.bad, *bad], undated.repeated_headings)
+    return Undated(kept, undated.parents, [*undated.bad, *bad], undated.heading_lines)
 
 
 def _is_days_sum(row: SumRow, sums: Sums) -> bool:
