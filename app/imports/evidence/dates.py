@@ -266,11 +266,15 @@ def _range(text: str) -> Read | None:
     if len(parts) != 2 or not all(any(one.isdigit() for one in part) for part in parts):
         return None
     first, last = (_single(part.strip()) for part in parts)
-    if first is not None and first == last:
+    if first is not None and _without_hour(first) == _without_hour(last):
         return first
     if isinstance(last, (Day, Numeric)) or isinstance(first, (Day, Numeric)):
         return Period("a range of days")
     return None
+
+
+def _without_hour(read: Read | None) -> Read | None:
+    return read._replace(hour=None) if isinstance(read, (Day, Numeric)) else read
 
 
 def _single(text: str) -> Read | None:

@@ -265,3 +265,18 @@ def test_a_sign_of_another_currency_than_the_column_is_refused() -> None:
 def test_days_as_far_apart_as_weeks_or_months_are_warned_of(days: tuple[str, ...], words: str) -> None:
     reading = read("campaign_id,date,spend\n" + "".join(f"7,{day},5.5\n" for day in days))
     assert words in reading.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "2026-11-13 00:00 - 2026-11-13 23:59",
+        "2026-11-13 - 2026-11-13",
+        "13.11.2026 bis 13.11.2026",
+        "2026年11月13日～2026年11月13日",
+        '"Nov 13, 2026 12:00 AM - Nov 13, 2026 11:59 PM"',
+    ],
+)
+def test_a_range_within_one_day_is_that_day(cell: str) -> None:
+    reading = read(f"Campaign ID,Time period,Cost\n7,{cell},5.5\n")
+    assert units(reading) == expected({("7", "2026-11-13"): "5.5"})
