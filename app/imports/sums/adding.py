@@ -1,7 +1,7 @@
 """The second pass over a table: exact sums by campaign and day, under the decisions of the first."""
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -20,6 +20,8 @@ from domain.text import readable
 PARTS: Final = 64
 MAX_KNOWN: Final = 200_000
 MAX_BAD_ROWS: Final = 10_000
+COMPACT_AFTER: Final = 250_000
+"""Rows after which amounts are kept in arrays: dicts are faster, and their memory matters for larger files only."""
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Sums:
     `marks`: the sum of all rows before each asked line. `hashes`: one of each row with an amount, in PARTS parts.
     """
 
-    by_campaign: dict[str, DayAmounts] = field(default_factory=dict)
+    by_campaign: dict[str, MutableMapping[date, int]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     marks: dict[int, tuple[int, int]] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -40,6 +42,11 @@ class Sums:
     total: int = 0
     count: int = 0
     hashes: list["array[int]"] = field(default_factory=lambda: [array("q") for _ in range(PARTS)])
+
+    def compact(self) -> None:
+        """Moves the amounts to arrays."""
+        for campaign, days in self.by_campaign.items():
+            self.by_campaign[campaign] = DayAmounts(days)
 
     def note(self, line: int, cell: str, reason: str) -> None:
         """Notes a row that is left out."""
@@ -94,12 +101,17 @@ class Adder:
             amount = 0
         campaign = sums.by_campaign.get(key)
         if campaign is None:
-            campaign = sums.by_campaign[key] = DayAmounts()
+            campaign = sums.by_campaign[key] = {} if sums.count < COMPACT_AFTER else DayAmounts()
             if self._name is not None and len(row) > self._name:
                 sums.names[key] = shown_name(row[self._name])
-        campaign.add(day, amount)
+        if type(campaign) is DayAmounts:
+            campaign.add(day, amount)
+        else:
+            campaign[day] = campaign.get(day, 0) + amount
         sums.total += amount
         sums.count += 1
+        if sums.count == COMPACT_AFTER:
+            sums.compact()
         if amount:
             digest = hash(tuple(row))
             sums.hashes[digest % PARTS].append(digest)

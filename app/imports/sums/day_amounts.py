@@ -1,7 +1,7 @@
-"""Amounts by day in an array: a tenth of the memory of a dict, for files with a million campaign days."""
+"""Amounts by day in an array: a fourth of the memory of a dict and slower, for files of a million campaign days."""
 
 from array import array
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import date
 from typing import Final
 
@@ -20,11 +20,15 @@ class DayAmounts(MutableMapping[date, int]):
 
     __slots__ = ("_amounts", "_count", "_first", "_others")
 
-    def __init__(self) -> None:
+    def __init__(self, amounts: Mapping[date, int] | None = None) -> None:
         self._amounts = array("q")
         self._first = 0
         self._count = 0
         self._others: dict[date, int] | None = None
+        if amounts:
+            ordinals = [day.toordinal() for day in amounts]
+            self._reaches(min(ordinals), max(ordinals), len(ordinals))
+            self.update(amounts)
 
     def add(self, day: date, amount: int) -> None:
         """Adds to the day's amount, which is 0 until then."""
@@ -37,6 +41,10 @@ class DayAmounts(MutableMapping[date, int]):
                 return
         elif self._others is not None:
             amount += self._others.get(day, 0)
+        elif 0 <= place < len(amounts) and -_LARGEST <= amount <= _LARGEST:
+            amounts[place] = amount
+            self._count += 1
+            return
         self[day] = amount
 
     def __getitem__(self, day: date) -> int:
@@ -48,9 +56,14 @@ class DayAmounts(MutableMapping[date, int]):
         raise KeyError(day)
 
     def __setitem__(self, day: date, amount: int) -> None:
-        self.pop(day, None)
         ordinal = day.toordinal()
-        if -_LARGEST <= amount <= _LARGEST and self._reaches(ordinal, ordinal, 1):
+        place = ordinal - self._first
+        is_small = -_LARGEST <= amount <= _LARGEST
+        if is_small and 0 <= place < len(self._amounts) and self._amounts[place] != _ABSENT:
+            self._amounts[place] = amount
+            return
+        self.pop(day, None)
+        if is_small and self._reaches(ordinal, ordinal, 1):
             self._amounts[ordinal - self._first] = amount
             self._count += 1
             return

@@ -1,12 +1,16 @@
 """Amounts by day in an array behave as a dict, for any days and integers."""
 
 from datetime import date
+from decimal import Decimal
 from sys import getsizeof
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.imports.sums import adding
 from app.imports.sums.day_amounts import DayAmounts
+from tests.app.imports.kit import read, units
 
 DAYS = st.one_of(st.dates(date(2026, 1, 1), date(2026, 3, 1)), st.dates())
 AMOUNTS = st.one_of(st.integers(-100, 100), st.integers(-(2**63), 2**63), st.integers())
@@ -36,3 +40,17 @@ def test_days_that_are_centuries_apart_take_little_memory() -> None:
         days[date(year, 1, 1)] = year
     assert len(days) == 9998
     assert getsizeof(days._amounts) < 1_000_000
+
+
+@given(st.dictionaries(DAYS, AMOUNTS))
+def test_amounts_of_a_dict_are_its_amounts(amounts: dict[date, int]) -> None:
+    assert dict(DayAmounts(amounts)) == amounts
+
+
+def test_a_file_of_many_rows_comes_to_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(f"2026-{1 + n % 9:02}-{1 + n % 28:02}", 7 + n % 5, f"{n % 100}.{n % 10}5") for n in range(500)]
+    text = "date,campaign_id,spend\n" + "".join(f"{day},{campaign},{cost}\n" for day, campaign, cost in rows)
+    few = units(read(text))
+    monkeypatch.setattr(adding, "COMPACT_AFTER", 100)
+    assert units(read(text)) == few
+    assert sum(few.values()) == sum(Decimal(cost) for *_, cost in rows)
