@@ -12,6 +12,8 @@ Unit = Literal["currency", "cents", "micros"]
 DecimalMark = Literal["point", "comma"]
 DayOrder = Literal["day_first", "month_first"]
 
+ABOUT_PLATFORM: Final = "platform"
+
 MICROS_OF: Final[Mapping[Unit, int]] = {"currency": 1_000_000, "cents": 10_000, "micros": 1}
 
 
@@ -99,6 +101,8 @@ class Question(InvalidValue):
         self.readings = tuple(readings)
         self.why = why
         ways = "; ".join(f"{one.flags}: {one.label}" for one in self.readings)
+        if about == ABOUT_PLATFORM and all(one.settles.keys() == {"platform"} for one in self.readings):
+            ways = f"--platform NAME, with one of {', '.join(str(one.settles['platform']) for one in self.readings)}"
         super().__init__("file", f"{why}; choose {ways}")
 
 

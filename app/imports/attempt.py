@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Final
 
 from app.imports.answers import (
+    ABOUT_PLATFORM,
     MICROS_OF,
     Choice,
     DayOrder,
@@ -108,7 +109,7 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
     )  # fmt: skip
     if decided.known.name is None:
         choices = [filled(choice, reading) for choice in decided.known.choices()]
-        raise Question("platform", choices, "nothing in the file says which platform it is of")
+        raise Question(ABOUT_PLATFORM, choices, "nothing in the file says which platform it is of")
     return reading
 
 

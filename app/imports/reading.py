@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final, cast
 
-from app.imports.answers import Changed, Choice, Question, Reading, ReadOptions, Refused
+from app.imports.answers import ABOUT_PLATFORM, Changed, Choice, Question, Reading, ReadOptions, Refused
 from app.imports.attempt import Source, attempt, filled
 from app.imports.forms.files import tables_of
 from app.imports.headings.layout import layout_of
@@ -57,13 +57,21 @@ def _settle(question: Question, tables: Sequence[Table], options: ReadOptions, s
     read: list[Reading] = []
     choices: list[Choice] = []
     refused: Refused | None = None
+    without_platform: list[tuple[Choice, Question]] = []
     for choice in question.readings:
         try:
             reading = _read(tables, choice.apply(options), source, answers + 1)
         except Refused as error:
             refused = error
         except Question as inner:
-            choices += [_joined(choice, one) for one in inner.readings]
+            if inner.about == ABOUT_PLATFORM:
+                # The platform changes neither sums nor days, so it is asked after the reading, and not along with it.
+                same = inner.readings[0]
+                told = replace(choice, sum_micros=same.sum_micros, first_day=same.first_day, last_day=same.last_day)
+                choices.append(told)
+                without_platform.append((told, inner))
+            else:
+                choices += [_joined(choice, one) for one in inner.readings]
         else:
             read.append(reading)
             choices.append(filled(choice, reading))
@@ -73,7 +81,11 @@ def _settle(question: Question, tables: Sequence[Table], options: ReadOptions, s
         is_proven = len(read) == 1 and len(question.readings) > 1
         if is_proven or all(dict(one.totals) == dict(read[0].totals) for one in read[1:]):
             return replace(read[0], options=options)
-    raise Question(question.about, choices, question.why)
+    if len(choices) == len(without_platform) == 1 and question.about in _PROVEN_BY_REFUSAL:
+        ((only, platforms),) = without_platform
+        raise Question(platforms.about, [_joined(only, one) for one in platforms.readings], platforms.why)
+    unknown = "; its platform is not known either: say --platform NAME" if without_platform else ""
+    raise Question(question.about, choices, f"{question.why}{unknown}")
 
 
 def _joined(outer: Choice, inner: Choice) -> Choice:

@@ -69,7 +69,7 @@ def resolve(
         return Known(name, "as told", warnings, scores, in_column, has_marks)
     if len(in_column) > 1:
         choices = [Choice(f"rows of {platforms.label(name)} alone", {"platform": name}) for name in sorted(in_column)]
-        raise Question("platform", choices, f"its rows are of {_labels(in_column)}")
+        raise Question("rows of platforms", choices, f"its rows are of {_labels(in_column)}")
     if in_column:
         return Known(next(iter(in_column)), "a column names it", scores=scores, in_column=in_column)
     if found is None:

@@ -20,6 +20,7 @@ from db.repository.access.audit import Edit, Subject, note
 from db.repository.imports import days as day_rows
 from db.repository.imports import history, mappings
 from domain.causes import Cause
+from domain.platforms import canonical_or_lower
 
 TOTALS_A_TRANSACTION: Final = 1_000
 JUST_AFTER: Final = timedelta(microseconds=1)
@@ -74,7 +75,7 @@ def commit(plan: Plan, edit: Edit, progress: Progress = lambda _: None, *, is_au
 def settled_by(options: ReadOptions) -> dict[str, object]:
     """What a person chose of a file's reading that holds for the next file of its layout too."""
     chosen: dict[str, object] = {
-        "platform": options.platform,
+        "platform": None if options.platform is None else canonical_or_lower(options.platform),
         "columns": dict(options.columns) or None,
         "unit": options.unit,
         "decimal": options.decimal,

@@ -1,7 +1,8 @@
 """Readings that people chose for a layout, offered for the next file that has it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import DBAPIError
 
@@ -52,6 +53,10 @@ def _layout(question: Question, read: Callable[[Choice], Reading]) -> str | None
     for choice in question.readings:
         try:
             return read(choice).layout
+        except Question as inner:
+            both = replace(inner.readings[0], settles={**choice.settles, **inner.readings[0].settles})
+            with suppress(InvalidValue):
+                return read(both).layout
         except InvalidValue:
             continue
     return None

@@ -280,3 +280,13 @@ def test_days_as_far_apart_as_weeks_or_months_are_warned_of(days: tuple[str, ...
 def test_a_range_within_one_day_is_that_day(cell: str) -> None:
     reading = read(f"Campaign ID,Time period,Cost\n7,{cell},5.5\n")
     assert units(reading) == expected({("7", "2026-11-13"): "5.5"})
+
+
+def test_an_unknown_platform_is_asked_after_the_order_of_days_and_in_one_line() -> None:
+    asked = question("Campaign ID,Day,Cost\n7,03/06/2026,1.50\n", None)
+    assert [one.flags for one in asked.readings] == ["--day-order day_first", "--day-order month_first"]
+    assert [one.sum_micros for one in asked.readings] == [{"": 1_500_000}] * 2
+    assert [str(one.first_day) for one in asked.readings] == ["2026-06-03", "2026-03-06"]
+    assert "say --platform NAME" in str(asked)
+    platform = question("Campaign ID,Day,Cost\n7,03/06/2026,1.50\n", None, day_order="day_first")
+    assert "--platform NAME, with one of google_ads, microsoft_ads" in str(platform)

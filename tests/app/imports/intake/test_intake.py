@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.imports.answers import Question, ReadOptions, Refused
+from app.imports.answers import Choice, Question, ReadOptions, Refused
 from app.imports.intake.commit import Outcome, commit
 from app.imports.intake.plans import Plan, Target, plan
 from app.imports.intake.settled import offered
@@ -371,3 +371,23 @@ def test_a_reading_that_was_chosen_is_offered_for_the_next_file_of_the_layout(fi
     found = offer(second)
     assert found is not None
     assert (found.choice.settles, found.settled.by) == (chosen.settles, "user:ops@example.com")
+
+
+def test_a_reading_chosen_under_an_alias_is_offered_for_a_file_of_an_unknown_platform(files: Files) -> None:
+    def reading(text: str, options: ReadOptions) -> Any:
+        return read_file(io.BytesIO(text.encode()), "a.csv", options, EARLY)
+
+    chosen = ReadOptions(platform="Facebook", day_order="day_first")
+    first = reading("Campaign ID,Day,Cost\n7,03/06/2026,1.50\n", chosen)
+    commit(plan(first, "a.csv", Target(), EARLY), files.edit())
+    second = "Campaign ID,Day,Cost\n7,04/06/2026,2.50\n"
+    for options, label in ((ReadOptions(), "day first"), (ReadOptions(day_order="day_first"), "Meta")):
+        with pytest.raises(Question) as asked:
+            reading(second, options)
+
+        def read_chosen(choice: Choice, options: ReadOptions = options) -> Any:
+            return reading(second, choice.apply(options))
+
+        found = offered(asked.value, read_chosen)
+        assert found is not None
+        assert found.choice.label == label
