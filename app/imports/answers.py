@@ -19,7 +19,7 @@ MICROS_OF: Final[Mapping[Unit, int]] = {"currency": 1_000_000, "cents": 10_000, 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What a person says about a file; None and empty leave it to the evidence in the file.
+    """Options that a person sets for a file; None and empty leave a decision to the evidence in the file.
 
     `columns`: headings by meaning. `name_as_id`: a file without ids names its campaigns. `delta`: amounts add to what
     is known, instead of replacing it. `currency`: only rows in this one. `complete`: whether the file has every
@@ -94,7 +94,7 @@ def _flags(settles: Mapping[str, object]) -> Iterator[str]:
 
 
 class Question(InvalidValue):
-    """What the file does not prove: one reading of `readings` must be chosen by a person. `about` is in words."""
+    """A fact that the file does not prove: a person must choose one of `readings`. `about` names it in words."""
 
     def __init__(self, about: str, readings: Iterable[Choice], why: str) -> None:
         self.about = about
@@ -180,7 +180,7 @@ class _Items(ItemsView[tuple[str, date], int]):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file says, and why it was read so.
+    """The content of a file, and why it was read so.
 
     `totals` are exact micros by (external id, day), rounded once; a campaign's day of which a row could not be read is
     in `incomplete` and not in `totals`. `currency` is the file's one currency, if it says one; `currencies` are those

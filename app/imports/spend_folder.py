@@ -72,7 +72,7 @@ class Version(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What was seen of a file last time: its version, and since when it has been that one, by our own clock."""
+    """A file at the last scan: its version, and since when it has that version, by our own clock."""
 
     version: Version
     unchanged_since: datetime
@@ -148,7 +148,7 @@ def _reports(names: Iterable[str], platform: str, directory: int) -> Iterator[Sp
 
 
 def _looked_at(platform: str, name: str, directory: int) -> SpendFile | Skipped | None:
-    """What stands under a name; None where nothing does any more."""
+    """The file with this name; None if it is gone."""
     shown = printable(name)
     if not _is_unicode(name):
         return Skipped(platform, shown, "name_is_not_utf8")

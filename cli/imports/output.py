@@ -1,4 +1,4 @@
-"""What `spendgate import` prints: the preview, and what became of the file."""
+"""Prints the preview and the result of `spendgate import`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What the cells of a table prove, and the decisions that follow from it."""
+"""Evidence from the cells of a table, and the decisions that follow from it."""

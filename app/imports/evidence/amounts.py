@@ -63,7 +63,7 @@ def take_apart(cell: str) -> Written | None:
 
 
 class Kind(NamedTuple):
-    """What the shape of a number says: which marks can be decimal, whether it has grouped digits, and its decimals.
+    """Facts from the shape of a number: marks that can be decimal, grouped digits, and the count of decimals.
 
     `decimals` counts digits behind the mark by (point, comma).
     """
@@ -108,7 +108,7 @@ def _is_whole(text: str, marks: Iterable[str]) -> bool:
 
 @dataclass
 class AmountEvidence:
-    """What the cells of one column prove together, each with the line and the cell that proved it first.
+    """Evidence from all cells of one column, each fact with the line and the cell that proved it first.
 
     `decimals`: the most digits behind a decimal point and behind a decimal comma. `largest_whole` and `has_odd_micros`
     are of cells without decimals; odd micros are those that are no multiple of a cent.

@@ -144,7 +144,7 @@ def _date(year: int, month: int, day: int) -> date | None:
 
 @lru_cache(maxsize=100_000)
 def read_day(cell: str) -> Read:
-    """What a cell says of days. Numbers in the order of day, month or year that is not sure are `Numeric`."""
+    """Reads a cell as a day. Numbers whose order of day, month or year is not sure are `Numeric`."""
     text = _WEEKDAY_NOTE.sub("", unicodedata.normalize("NFKC", bare(cell))).strip()
     if not text or not any(one.isdigit() for one in text) or len(text) > 80:
         return NO_DAY

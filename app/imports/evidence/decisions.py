@@ -1,4 +1,4 @@
-"""What a column's evidence decides: decimal sign, unit, order of day and month. A preset breaks a tie and no more."""
+"""Decides decimal sign, unit, and order of day and month by a column's evidence. A preset only breaks a tie."""
 
 import re
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ def _proved_by(other: AmountEvidence, *, is_count: bool) -> DecimalMark | None:
 
 @dataclass(frozen=True)
 class Api:
-    """What is known of the API that a table comes from: the title above it, and whether plain spend is in micros."""
+    """Facts about the API that a table comes from: the title above it, and whether plain spend is in micros."""
 
     title: str = ""
     gives_micros: bool = False
@@ -107,7 +107,7 @@ def api_of(layout: Layout, columns: Columns, known: Known, title: str) -> Api:
 def unit_of(
     evidence: Evidence, columns: Columns, options: ReadOptions, currency: str | None, api: Api
 ) -> Decided[Unit]:
-    """What the amounts are counted in."""
+    """Decides the unit of the amounts."""
     amounts, said = evidence.amounts, columns.spend.unit
     if options.unit is not None:
         return Decided(options.unit, f"{options.unit}, as told")

@@ -86,7 +86,7 @@ def _form(cell: str) -> str:
 
 @dataclass
 class Evidence:
-    """What a whole table proves.
+    """Evidence from a whole table.
 
     `undated` are rows without one day, `period` the first row that covers more than one. `last_dated` is the line of
     the last row with a day. `ends` counts rows by the days from their beginning to their end.
@@ -145,7 +145,7 @@ class _KnownDays:
         self._known: dict[str, Read] = {}
 
     def at(self, cell: str, line: int) -> Read:
-        """What a cell says of days; a line is kept as the proof."""
+        """Reads a cell as a day; keeps its line as the proof."""
         read = self._known.get(cell)
         if read is None:
             read = read_day(cell)

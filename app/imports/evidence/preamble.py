@@ -77,7 +77,7 @@ _CLOCK: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([AaPp])?\.?[Mm]?\
 
 @dataclass(frozen=True)
 class Stated:
-    """What the lines around a table say. Days are (day, whether its order of day and month was assumed)."""
+    """Facts that the lines around a table state. Days are (day, whether its order of day and month was assumed)."""
 
     title: str = ""
     range: tuple[str, str] | None = None

@@ -98,7 +98,7 @@ def told_columns(found: Sequence[Heading], told: Mapping[Meaning, str]) -> list[
 
 
 def missing(layout: Layout | None) -> Refused:
-    """What to say of a table without the columns that are needed."""
+    """The refusal of a table that lacks needed columns."""
     names = [one.text for one in layout.headings if one.text] if layout else []
     wanted = "needs a campaign id, a day and a cost (such as Campaign ID, Day and Cost)"
     return Refused(f"{wanted}; it has {', '.join(names[:20]) or 'none'}", "add them to the report, or name its columns")

@@ -80,7 +80,7 @@ _TOTALS: Final = frozenset(squeezed(word) for word in TOTAL_WORDS.split(";"))
 
 
 def heading(text: str, place: int) -> Heading:
-    """What a column's name says."""
+    """A column's heading, taken apart."""
     return _heading(text)._replace(place=place)
 
 
@@ -169,7 +169,7 @@ def _zone(note: str) -> str | None:
 
 
 def headings(cells: Sequence[str]) -> list[Heading]:
-    """What each cell of a row means as a column's name."""
+    """Reads each cell of a row as a heading."""
     return [heading(cell, place) for place, cell in enumerate(cells)]
 
 

@@ -132,7 +132,7 @@ SPEND: Final = (
 REVENUE_IS_COST: Final = (
     "revenue (adv currency); revenue (advertiser currency); revenue adv currency; revenue advertiser currency"
 )
-"""What DV360 calls an advertiser's cost."""
+"""Headings by which DV360 names an advertiser's cost."""
 
 CURRENCY: Final = (
     """

@@ -1,1 +1,1 @@
-"""What a reading would change, its commit in batches, the history of imports, and undo."""
+"""Imports: plan of the changes, commit in batches, history, undo."""

@@ -32,7 +32,7 @@ Progress = Callable[[int], None]
 
 @dataclass
 class Outcome:
-    """What an import came to. `import_id` is None where it changed nothing; `brand_id`: where campaigns were made.
+    """The result of an import. `import_id` is None where it changed nothing; `brand_id`: where campaigns were made.
 
     `rejections`: campaign and day, and the reason. `held_up`: for brands that were locked.
     """
@@ -73,7 +73,7 @@ def commit(plan: Plan, edit: Edit, progress: Progress = lambda _: None, *, is_au
 
 
 def settled_by(options: ReadOptions) -> dict[str, object]:
-    """What a person chose of a file's reading that holds for the next file of its layout too."""
+    """The options that a person chose and that also hold for the next file of the layout."""
     chosen: dict[str, object] = {
         "platform": None if options.platform is None else canonical_or_lower(options.platform),
         "columns": dict(options.columns) or None,

@@ -50,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an import would change. `tally` counts the file's totals by what is known of each.
+    """The changes that an import would make. `tally` counts the file's totals by kind of change.
 
     `sources`: those whose totals are of this platform, in whatever spelling; the first is the source of totals for days
     that none of them has reported. `account`: the one that its campaigns are looked up in; None: any.
@@ -230,7 +230,7 @@ def named_days(reading: Reading, external_ids: list[str], lookup: Lookup) -> Ite
 
 
 def known_of(connection: Connection, sources: Sequence[str], named: list[Named]) -> Mapping[tuple[int, date], KnownDay]:
-    """What is known of the days, by campaign and day."""
+    """The present figures of the days, by campaign and day."""
     found: dict[tuple[int, date], KnownDay] = {}
     keys = [(one.account.brand_id, one.account.campaign_id, one.day) for one in named]
     remaining = iter(keys)

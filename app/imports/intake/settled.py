@@ -24,7 +24,7 @@ class Offer:
 
     @property
     def sentence(self) -> str:
-        """Who chose it, and when."""
+        """A sentence with the chosen reading, its author and time."""
         return f"last time: {self.choice.label}, chosen by {self.settled.by} at {instant(self.settled.at)}"
 
     def named_in(self, question: Question) -> Question:

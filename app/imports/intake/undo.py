@@ -26,7 +26,7 @@ TOTALS_A_TRANSACTION: Final = 1_000
 
 @dataclass(frozen=True)
 class Undoing:
-    """What undoing an import would put back; `kept` days have newer totals, and stay."""
+    """The totals that undoing an import restores; `kept` counts days that have newer totals and stay."""
 
     import_id: int
     file_name: str
@@ -41,7 +41,7 @@ class Undoing:
         return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
 
     def sentence(self, *, is_done: bool = False) -> str:
-        """What undoing puts back, in words."""
+        """A sentence about the totals that undoing restores."""
         if not self.restored:
             return f"There is nothing left to undo of import {self.import_id}, {self.file_name}"
         verb = "Put back" if is_done else "Puts back"
@@ -51,12 +51,12 @@ class Undoing:
 
     @property
     def note(self) -> str:
-        """What stays as it is."""
+        """A sentence about the totals that stay."""
         return f"{counted(self.kept, 'total')} changed since, and stay as they are now."
 
 
 def undoing(import_id: int) -> Undoing:
-    """What undoing would do now. Raises InvalidValue where there is no such import, or it is undone already."""
+    """Plans the undo of an import, as of now. Raises InvalidValue if there is no such import or it is undone."""
     with snapshot() as connection:
         row = history.one(connection, import_id)
         if row["status"] == "undone":

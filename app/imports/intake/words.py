@@ -37,7 +37,7 @@ def sums(sum_micros: Mapping[str, int]) -> str:
 
 
 def reading_lines(reading: Reading) -> Iterator[Line]:
-    """What a file was read as, and why; its columns apart."""
+    """Sentences about a file's reading and its reasons, without its columns."""
     why = f" ({reading.platform_why})" if reading.platform_why else ""
     account = f", account {reading.account}" if reading.account else ""
     yield Line("Platform", f"{platforms.label(reading.platform)}{why}{account}")
@@ -61,7 +61,7 @@ def _rows(reading: Reading) -> str:
 
 
 def plan_lines(plan: Plan) -> Iterator[Line]:
-    """What an import would change."""
+    """Sentences about the changes that an import would make."""
     currency = next(iter(plan.sum_micros), "")
     yield Line("Sum", f"{sums(plan.sum_micros)}{', added to what is known' if plan.reading.is_delta else ''}")
     yield Line("As of", f"{instant(plan.as_of)}, by {plan.as_of_source}")
@@ -113,7 +113,7 @@ def _signed(sample: Sample, currency: str) -> str:
 
 
 def concerns(plan: Plan) -> Iterator[str]:
-    """What wants a person's consent, in sentences."""
+    """Sentences about each change that needs a person's consent."""
     currency = next(iter(plan.sum_micros), "")
     fallen, elsewhere = plan.tally.fallen, plan.tally.elsewhere
     if fallen.count:

@@ -72,7 +72,7 @@ class Previewed:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to look at before it is confirmed."""
+        """Warnings to read before the import is confirmed."""
         if self.plan is not None:
             return self.plan.warnings
         return () if self.reading is None else self.reading.warnings

@@ -79,7 +79,7 @@ class Imports(CustomView):
 
     @route("/uploads/{upload_id}", methods=["GET", "POST"], name="import-preview")
     async def preview(self, request: Request) -> Response:
-        """What a file was read as and would change, to correct and to confirm."""
+        """Shows a file's reading and its changes, to correct and to confirm."""
         _check(request)
         upload = await run_sync(partial(_upload, request.path_params["upload_id"]))
         form = await request.form() if request.method == "POST" else None
@@ -119,7 +119,7 @@ class Imports(CustomView):
 
     @route("/{import_id}", name="import")
     async def one(self, request: Request) -> Response:
-        """What one import was and left out."""
+        """Shows one import and the rows it left out."""
         context = await run_sync(partial(_one, request.path_params["import_id"]))
         return self._page(request, "import.html", context | {"may_edit": may_edit(request)})
 
@@ -254,7 +254,7 @@ def _harmless(cell: str) -> str:
 def _context(
     request: Request, upload: Upload, seen: Previewed, *, is_again: bool = False, error: InvalidValue | None = None
 ) -> dict[str, Any]:
-    """What the preview shows. `is_again`: it was confirmed, but would do something else by now."""
+    """The values of the preview's template. `is_again`: it was confirmed, but would do something else by now."""
     refused = error or seen.refused
     return {
         "title": upload.file_name,
