@@ -57,7 +57,9 @@ class Campaign(BaseModel):
     id: int = Field(examples=[17])
     brand_id: int = Field(examples=[3])
     name: str = Field(examples=["Brand search"])
-    platform: str | None = Field(description="The campaign's ad platform, by its canonical name", examples=["google_ads"])
+    platform: str | None = Field(
+        description="The campaign's ad platform, by its canonical name", examples=["google_ads"]
+    )
     external_id: str | None = Field(description="The campaign's id on the platform", examples=["9935249409"])
     account: str | None = Field(
         description="The platform's id of the campaign's account; null: the brand's default account",
