@@ -177,6 +177,7 @@ class SpendgateConsumer:
             self.held.pop(redis_id, None)
         if ids:
             self._step("REQUEUE", *ids)
+            self.is_drained = False
 
     def _finish(self, step: str, message: MessageProxy, *arguments: str) -> None:
         ids = bundles.redis_ids(message)
