@@ -8,7 +8,8 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Final, cast
 
 from app.imports.answers import ABOUT_PLATFORM, Changed, Choice, Question, Reading, ReadOptions, Refused
-from app.imports.attempt import Source, attempt, filled
+from app.imports.attempt import attempt, filled
+from app.imports.decided import Source
 from app.imports.forms.files import tables_of
 from app.imports.headings.layout import layout_of
 from app.imports.streams import FixedSize

@@ -9,7 +9,8 @@ from app.decisions import announce
 from app.edits import editing
 from app.enforcement import enforce_edits
 from app.imports.answers import Refused
-from app.imports.intake.plans import Lookup, Plan
+from app.imports.intake.lookups import Lookup
+from app.imports.intake.plans import Plan
 from db.engine import committed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog

@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from app.imports.answers import ReadOptions
 from app.imports.intake import campaigns
-from app.imports.intake.plans import Lookup, Plan, campaigns_of, known_of, named_days
+from app.imports.intake.lookups import Lookup, campaigns_of, known_of, named_days
+from app.imports.intake.plans import Plan
 from app.ingest.batches import TotalsBatch
 from app.ingest.by_brand import BrandsTimedOut
 from app.ingest.count import Attempt, Counted, count_totals

@@ -1,17 +1,17 @@
 """A reading beside what is known: which campaigns and totals are new, and what wants a person's consent."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from itertools import islice
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection
 
 from app.imports.answers import Reading, Refused
 from app.imports.intake.brand_checks import check_brands
-from app.imports.intake.comparison import Compared, Named, Tally
+from app.imports.intake.comparison import Compared, Tally
+from app.imports.intake.lookups import Lookup, campaigns_of, known_of, named_days
 from app.imports.zones import zone_names
 from db.engine import snapshot
 from db.repository.catalog import catalog
@@ -19,18 +19,15 @@ from db.repository.imports import brands as brand_rows
 from db.repository.imports import days as day_rows
 from db.repository.imports import history
 from db.repository.imports.brands import BrandFacts
-from db.repository.imports.days import KnownDay, SetDay
+from db.repository.imports.days import SetDay
 from db.repository.imports.history import Earlier
-from db.repository.ledger.accounts import find_campaigns
 from domain import platforms
 from domain.edits.fields import checked_currency, checked_name
 from domain.errors import InvalidValue
-from domain.inputs.campaign_names import CampaignKey, CampaignMatch, KnownCampaign, campaign_on, is_held_now
-from domain.inputs.reasons import InvalidInput as NotFound
+from domain.inputs.campaign_names import is_held_now
 from domain.periods import time_zone
 from runtime import clock
 
-KEYS_A_QUERY: Final = 5_000
 MAX_PLATFORM: Final = 150
 
 
@@ -124,25 +121,11 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
     as_of, as_of_source = _as_of(reading, modified_at, earlier)
     account = _account(connection, reading, target)
     sources = _sources(connection, reading, earlier)
-    lookup = Lookup(connection, reading.platform, account)
     compared = Compared(as_of, reading.is_delta)
-    missing: dict[str, str] = {}
-    brand_ids: set[int] = set()
-    campaigns = 0
-    for some in campaigns_of(reading):
-        found = lookup.find(some)
-        for external_id in some:
-            if is_held_now(found.get(lookup.key(external_id))):
-                campaigns += 1
-            else:
-                missing[external_id] = reading.names.get(external_id, external_id)
-                totals = reading.totals.campaigns[external_id]
-                compared.add_missing(external_id, totals, is_made=target.brand is not None)
-        named = list(named_days(reading, some, lookup))
-        brand_ids.update(one.account.brand_id for one in named)
-        compared.add(named, known_of(connection, sources, named))
-    brands = tuple(brand_rows.brands(connection, brand_ids))
-    new_brand = _new_brand(connection, reading, target) if missing and target.brand is not None else None
+    lookup = Lookup(connection, reading.platform, account)
+    found = _find(reading, target, lookup, sources, compared)
+    brands = tuple(brand_rows.brands(connection, found.brand_ids))
+    new_brand = _new_brand(connection, reading, target) if found.missing and target.brand is not None else None
     into = brands if new_brand is None else (*brands, new_brand)
     warnings = check_brands(reading, into)
     compared.refuse_contradictions(earlier)
@@ -156,14 +139,41 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
         as_of_source=as_of_source,
         brands=brands,
         new_brand=new_brand,
-        known_campaigns=campaigns,
-        missing=missing,
+        known_campaigns=found.known_campaigns,
+        missing=found.missing,
         tally=compared.tally,
         vanished=_vanished(connection, reading, as_of, sources, target.account or reading.account),
         earlier=earlier,
         warnings=(*reading.warnings, *warnings),
         sum_micros={_currency(reading, into): reading.totals.sum_micros},
     )
+
+
+@dataclass
+class _Found:
+    """The campaigns of a file: how many are known, the names of the others by id, and the brands with spend in it."""
+
+    known_campaigns: int = 0
+    missing: dict[str, str] = field(default_factory=dict)
+    brand_ids: set[int] = field(default_factory=set)
+
+
+def _find(reading: Reading, target: Target, lookup: Lookup, sources: tuple[str, ...], compared: Compared) -> _Found:
+    """Looks up the file's campaigns, some at a time, and compares their totals with the present figures."""
+    found = _Found()
+    for some in campaigns_of(reading):
+        matches = lookup.find(some)
+        for external_id in some:
+            if is_held_now(matches.get(lookup.key(external_id))):
+                found.known_campaigns += 1
+            else:
+                found.missing[external_id] = reading.names.get(external_id, external_id)
+                totals = reading.totals.campaigns[external_id]
+                compared.add_missing(external_id, totals, is_made=target.brand is not None)
+        named = list(named_days(reading, some, lookup))
+        found.brand_ids.update(one.account.brand_id for one in named)
+        compared.add(named, known_of(lookup.connection, sources, named))
+    return found
 
 
 def _sources(connection: Connection, reading: Reading, earlier: tuple[Earlier, ...]) -> tuple[str, ...]:
@@ -177,66 +187,6 @@ def _sources(connection: Connection, reading: Reading, earlier: tuple[Earlier, .
         return (next(before, f"{reading.platform[:MAX_PLATFORM]}{end}"),)
     spelt = [one for one in day_rows.sources(connection) if platforms.canonical_or_lower(one) == reading.platform]
     return tuple(dict.fromkeys((reading.platform, *spelt)))
-
-
-@dataclass
-class Lookup:
-    """Finds campaigns by their external ids on a platform, in one account or in any."""
-
-    connection: Connection
-    platform: str
-    account: str | None
-    found: dict[CampaignKey, CampaignMatch] = field(default_factory=dict)
-
-    def key(self, external_id: str) -> CampaignKey:
-        """How upstream would name the campaign."""
-        bare = (self.platform, external_id)
-        return bare if self.account is None else (*bare, self.account)
-
-    def find(self, external_ids: list[str]) -> Mapping[CampaignKey, CampaignMatch]:
-        """The campaigns that are known, for `on`."""
-        self.found = find_campaigns(self.connection, map(self.key, external_ids))
-        return self.found
-
-    def on(self, external_id: str, day: date) -> KnownCampaign | None:
-        """The campaign that was meant on a day; None for none, or for several."""
-        try:
-            return campaign_on(self.key(external_id), self.found, lambda _zone: day)
-        except NotFound:
-            return None
-
-
-def campaigns_of(reading: Reading) -> Iterator[list[str]]:
-    """The external ids of a reading, in order, so many at a time that their days are about KEYS_A_QUERY."""
-    some: list[str] = []
-    size = 0
-    for external_id in sorted(reading.totals.campaigns):
-        some.append(external_id)
-        size += len(reading.totals.campaigns[external_id])
-        if size >= KEYS_A_QUERY:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
-
-
-def named_days(reading: Reading, external_ids: list[str], lookup: Lookup) -> Iterator[Named]:
-    """The totals of these campaigns that somebody has; in the order of their days."""
-    for external_id in external_ids:
-        for day, micros in sorted(reading.totals.campaigns[external_id].items()):
-            account = lookup.on(external_id, day)
-            if account is not None:
-                yield Named(external_id, day, micros, account)
-
-
-def known_of(connection: Connection, sources: Sequence[str], named: list[Named]) -> Mapping[tuple[int, date], KnownDay]:
-    """The present figures of the days, by campaign and day."""
-    found: dict[tuple[int, date], KnownDay] = {}
-    keys = [(one.account.brand_id, one.account.campaign_id, one.day) for one in named]
-    remaining = iter(keys)
-    while some := list(islice(remaining, KEYS_A_QUERY)):
-        found |= day_rows.known(connection, sources, some)
-    return found
 
 
 def _as_of(reading: Reading, modified_at: datetime, earlier: tuple[Earlier, ...]) -> tuple[datetime, str]:

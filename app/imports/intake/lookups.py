@@ -1,0 +1,79 @@
+"""Looks up the campaigns of a file, and the present figures of their days, some at a time."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import Connection
+
+from app.imports.answers import Reading
+from app.imports.intake.comparison import Named
+from db.repository.imports import days as day_rows
+from db.repository.imports.days import KnownDay
+from db.repository.ledger.accounts import find_campaigns
+from domain.inputs.campaign_names import CampaignKey, CampaignMatch, KnownCampaign, campaign_on
+from domain.inputs.reasons import InvalidInput as NotFound
+
+KEYS_A_QUERY: Final = 5_000
+
+
+@dataclass
+class Lookup:
+    """Finds campaigns by their external ids on a platform, in one account or in any."""
+
+    connection: Connection
+    platform: str
+    account: str | None
+    found: dict[CampaignKey, CampaignMatch] = field(default_factory=dict)
+
+    def key(self, external_id: str) -> CampaignKey:
+        """How upstream would name the campaign."""
+        bare = (self.platform, external_id)
+        return bare if self.account is None else (*bare, self.account)
+
+    def find(self, external_ids: list[str]) -> Mapping[CampaignKey, CampaignMatch]:
+        """The campaigns that are known, for `on`."""
+        self.found = find_campaigns(self.connection, map(self.key, external_ids))
+        return self.found
+
+    def on(self, external_id: str, day: date) -> KnownCampaign | None:
+        """The campaign that was meant on a day; None for none, or for several."""
+        try:
+            return campaign_on(self.key(external_id), self.found, lambda _zone: day)
+        except NotFound:
+            return None
+
+
+def campaigns_of(reading: Reading) -> Iterator[list[str]]:
+    """The external ids of a reading, in order, so many at a time that their days are about KEYS_A_QUERY."""
+    some: list[str] = []
+    size = 0
+    for external_id in sorted(reading.totals.campaigns):
+        some.append(external_id)
+        size += len(reading.totals.campaigns[external_id])
+        if size >= KEYS_A_QUERY:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def named_days(reading: Reading, external_ids: list[str], lookup: Lookup) -> Iterator[Named]:
+    """The totals of these campaigns that somebody has; in the order of their days."""
+    for external_id in external_ids:
+        for day, micros in sorted(reading.totals.campaigns[external_id].items()):
+            account = lookup.on(external_id, day)
+            if account is not None:
+                yield Named(external_id, day, micros, account)
+
+
+def known_of(connection: Connection, sources: Sequence[str], named: list[Named]) -> Mapping[tuple[int, date], KnownDay]:
+    """The present figures of the days, by campaign and day."""
+    found: dict[tuple[int, date], KnownDay] = {}
+    keys = [(one.account.brand_id, one.account.campaign_id, one.day) for one in named]
+    remaining = iter(keys)
+    while some := list(islice(remaining, KEYS_A_QUERY)):
+        found |= day_rows.known(connection, sources, some)
+    return found
