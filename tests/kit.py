@@ -16,7 +16,9 @@ import redis
 from dramatiq import Worker
 from structlog.typing import EventDict
 
+from db.engine import engine
 from delivery.broker import get_broker
+from runtime.settings import settings
 from tests.queues import queues
 from tests.world import World
 from workers.actors import enforcement, ingest, reports, schedule
@@ -162,3 +164,11 @@ def toggles(world: World, campaign: int) -> list[tuple[str, str]]:
     """The times at which the campaign was toggled and its new statuses, oldest first."""
     rows = world.rows("SELECT * FROM status_changes WHERE campaign_id = %s ORDER BY id", campaign)
     return [(f"{row['changed_at']:%m-%d %H:%M}", row["to_status"]) for row in rows]
+
+
+def wait_for_locks(milliseconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets this process wait for a lock for so long only, also on connections that were open already."""
+    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", str(milliseconds))
+    settings.cache_clear()
+    engine().dispose()
+    engine.cache_clear()

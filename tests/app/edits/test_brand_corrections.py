@@ -23,7 +23,7 @@ from db.repository.shared import watermarks
 from domain.errors import InvalidValue
 from domain.periods import local_day, time_zone
 from runtime import clock
-from tests.kit import at_each_statement, at_once
+from tests.kit import at_each_statement, at_once, wait_for_locks
 from tests.world import UNIT, World
 
 TABLES = ("brands", "campaign_days", "brand_days", "brand_hours", "spend_events", "audit_entries", "hold_changes")
@@ -282,7 +282,10 @@ def roll_up() -> None:
 
 
 @pytest.mark.parametrize("place", ["INSERT INTO spend_events", "time_zone, currency"])
-def test_spend_validated_by_the_old_zone_is_validated_again(world: World, noon: datetime, place: str) -> None:
+def test_spend_validated_by_the_old_zone_is_validated_again(
+    world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    wait_for_locks(500, monkeypatch)
     world.set_clock(noon)
     brand = world.brand("UTC")
     campaign = world.campaign(brand)

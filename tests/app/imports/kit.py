@@ -6,12 +6,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from app.imports.answers import Question, Reading, ReadOptions, Refused
 from app.imports.reading import read_file
-from db.engine import engine
-from runtime.settings import settings
 
 MODIFIED_AT = datetime(2026, 11, 29, 8, tzinfo=UTC)
 
@@ -53,11 +49,3 @@ def question(content: str | bytes, platform: str | None = "meta_ads", **options:
 def day(text: str) -> date:
     """An ISO day."""
     return date.fromisoformat(text)
-
-
-def wait_for_locks(milliseconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets this process wait for a lock for so long only, also on connections that were open already."""
-    monkeypatch.setenv("SPENDGATE_LOCK_TIMEOUT_MS", str(milliseconds))
-    settings.cache_clear()
-    engine().dispose()
-    engine.cache_clear()

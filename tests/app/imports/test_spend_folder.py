@@ -22,8 +22,7 @@ from app.imports.spend_folder import Look, Version, is_complete
 from db.repository.access.audit import Edit
 from runtime import clock
 from runtime.settings import settings
-from tests.app.imports.kit import wait_for_locks
-from tests.kit import lines
+from tests.kit import lines, wait_for_locks
 from tests.world import UNIT, World
 from web.metrics import metrics
 from workers.actors.schedule import import_exports, refresh_spend

@@ -20,7 +20,7 @@ from app.ingest.ingest import count_totals_now
 from db.repository.access.audit import Edit
 from domain.errors import InvalidValue
 from runtime import clock
-from tests.app.imports.kit import wait_for_locks
+from tests.kit import wait_for_locks
 from tests.world import UNIT, World
 
 HEADER = "campaign_id,date,spend\n"
