@@ -26,7 +26,7 @@ from app.side_by_side import side_by_side
 from db.engine import TRANSIENT_ERRORS, after_commit, committed, is_transient, transaction
 from db.repository.enforcement import passes as rows
 from db.repository.enforcement.changes import DecidedChange, apply
-from db.repository.enforcement.facts import load_facts, load_small_brands, lock_brands
+from db.repository.enforcement.facts import SmallBrands, load_facts, load_small_brands, lock_brands
 from delivery.outgoing import send
 from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, share_campaigns
@@ -75,14 +75,18 @@ def enforce_all(
     *,
     chosen: Mapping[int, Sequence[int]] = NONE_CHOSEN,
     enqueues_rest: bool = True,
+    small: SmallBrands | None = None,
 ) -> list[DecidedChange]:
     """Enforces all campaigns of the locked brands, CAMPAIGNS_A_PART of them now; returns the changes made now.
 
     Brands with further campaigns get a pass; a pass that exists already is restarted. `chosen`: brands of which only
     these campaigns are enforced, all of them now. `enqueues_rest`: whether to enqueue the new passes for workers after
-    the commit; else the caller continues them.
+    the commit; else the caller continues them. `small`: the facts of all these brands, if they were loaded already.
     """
-    small = None if chosen else load_small_brands(connection, brands, at, CAMPAIGNS_A_PART)
+    if chosen:
+        small = None
+    elif small is None or small.facts is None:
+        small = load_small_brands(connection, brands, at, CAMPAIGNS_A_PART)
     if small is None or small.facts is None:
         pairs, new_passes = _first_parts(connection, brands.keys() - chosen.keys(), enqueues_rest=enqueues_rest)
         ids = [*(campaign_id for _, campaign_id in pairs), *chain.from_iterable(chosen.values())]

@@ -1,7 +1,8 @@
 """Counts new spend and, in the same transaction, enforces brands whose budgets it moved across a limit, up or down."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -11,7 +12,7 @@ from db.engine import StaleRead
 from db.repository.enforcement import headroom, search
 from db.repository.enforcement import passes as pass_rows
 from db.repository.enforcement.changes import DecidedChange
-from db.repository.enforcement.facts import brands_of
+from db.repository.enforcement.facts import SmallBrands, brands_of, queries_of_small_brands, small_brands_in
 from db.repository.enforcement.headroom import Headroom
 from db.repository.enforcement.search import BrandBudgetState
 from db.repository.ledger import spend
@@ -20,9 +21,23 @@ from db.repository.ledger.new_events import ClassifiedEvents
 from db.repository.ledger.spend import LockTimeouts
 from db.repository.ledger.sums import SpendSums
 from db.repository.shared.zones import local_days
+from domain.campaigns import Brand
 from domain.causes import Cause
 from domain.inputs.campaign_names import CampaignKey, CampaignMatch, campaigns_of
 from runtime import clock
+
+LOADED_AHEAD: Final = 2
+"""Brands whose campaigns are loaded before it is known that they crossed a limit, at most."""
+
+CAMPAIGNS_AHEAD: Final = 200
+"""Campaigns that are loaded ahead, at most; a load that turns out not to be needed stays cheap."""
+
+
+class Loaded(NamedTuple):
+    """Brands whose campaigns were loaded ahead, and their facts."""
+
+    brands: dict[int, Brand]
+    small: SmallBrands
 
 
 def count_and_enforce(
@@ -57,10 +72,10 @@ def count_and_enforce(
     at = clock.now()
     today = local_days({one.time_zone for one in counted.values()}, at)
     unsure = [brand_id for brand_id, one in counted.items() if not one.is_enough_on(today.get(one.time_zone))]
-    budget_states = _budget_states(connection, counted, unsure, added, at)
+    budget_states, loaded = _budget_states(connection, counted, unsure, added, at)
     remaining = {brand_id: state.left_micros for brand_id, state in budget_states.items()}
     headroom.renew(connection, {brand_id: counted[brand_id] for brand_id in unsure}, remaining, today)
-    return _enforce(connection, counted, budget_states, _brands_ahead(added, counted, today), cause, at)
+    return _enforce(connection, counted, budget_states, _brands_ahead(added, counted, today), cause, at, loaded)
 
 
 def _budget_states(
@@ -69,14 +84,22 @@ def _budget_states(
     unsure: Sequence[int],
     added: SpendSums,
     at: datetime,
-) -> dict[int, BrandBudgetState]:
-    """The state of budgets of brands whose headroom is not enough, and of brands with campaign budgets."""
-    brand_ids = {*unsure, *(brand_id for brand_id, one in counted.items() if one.has_campaign_budgets)}
+) -> tuple[dict[int, BrandBudgetState], Loaded | None]:
+    """The state of budgets of brands whose headroom is not enough, and of brands with campaign budgets.
+
+    Headroom that is not enough is nearly always a limit that was crossed: of a few brands, the same round trip loads
+    the campaigns to enforce.
+    """
+    brand_ids = sorted({*unsure, *(brand_id for brand_id, one in counted.items() if one.has_campaign_budgets)})
     if not brand_ids:
-        return {}
+        return {}, None
     campaign_ids = sorted(campaign_id for campaign_id, brand_id in added.brand_of.items() if brand_id in brand_ids)
     zones = {counted[brand_id].time_zone for brand_id in brand_ids}
-    return search.budget_states(connection, zones, at, sorted(brand_ids), campaign_ids, passes.CAMPAIGNS_A_PART)
+    brands = _brands(counted, unsure if len(unsure) <= LOADED_AHEAD else ())
+    most = min(CAMPAIGNS_AHEAD, passes.CAMPAIGNS_A_PART)
+    also = queries_of_small_brands(brands, at, most) if brands else ()
+    states, rows = search.budget_states(connection, zones, at, brand_ids, campaign_ids, passes.CAMPAIGNS_A_PART, also)
+    return states, Loaded(brands, small_brands_in(rows, brands, at, most)) if brands else None
 
 
 def _enforce(
@@ -86,6 +109,7 @@ def _enforce(
     ahead: Collection[int],
     cause: Cause,
     at: datetime,
+    loaded: Loaded | None,
 ) -> list[DecidedChange]:
     """Enforces whole brands whose own budgets crossed a limit or that are in `ahead`; of other brands, the campaigns
     whose own budgets crossed a limit. Returns the changes of holds."""
@@ -97,8 +121,13 @@ def _enforce(
     chosen = {brand_id: one.crossed_campaigns for brand_id, one in others.items() if one.crossed_campaigns}
     if not whole and not chosen:
         return []
-    brands = brands_of((one, counted[one].time_zone, counted[one].configured_status) for one in (*whole, *chosen))
-    return changes_of_holds(passes.enforce_all(connection, brands, cause, at, chosen=chosen))
+    brands = _brands(counted, (*whole, *chosen))
+    small = loaded.small if loaded is not None and loaded.brands.keys() == brands.keys() else None
+    return changes_of_holds(passes.enforce_all(connection, brands, cause, at, chosen=chosen, small=small))
+
+
+def _brands(counted: Mapping[int, Headroom], brand_ids: Iterable[int]) -> dict[int, Brand]:
+    return brands_of((one, counted[one].time_zone, counted[one].configured_status) for one in brand_ids)
 
 
 def _brands_ahead(added: SpendSums, counted: Mapping[int, Headroom], today: Mapping[str, date]) -> set[int]:

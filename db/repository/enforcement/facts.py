@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import query_pipelined
+from db.engine import Query, query_pipelined
 from db.repository.enforcement.passes import FIRST_IDS, Pending, parts, passes_of, pending_in
 from db.repository.shared.arrays import array_of
 from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
@@ -131,11 +131,22 @@ def load_facts(
 
 def load_small_brands(connection: Connection, brands: Mapping[int, Brand], at: datetime, most: int) -> SmallBrands:
     """Loads, in one round trip, all campaigns of the brands without a pass, unless they are more than `most`."""
+    rows = query_pipelined(connection, *queries_of_small_brands(brands, at, most))
+    return small_brands_in(rows, brands, at, most)
+
+
+def queries_of_small_brands(brands: Mapping[int, Brand], at: datetime, most: int) -> tuple[Query, Query, Query]:
+    """The queries of `load_small_brands`, to send along with others; `small_brands_in` reads their rows."""
     chosen = parts(dict.fromkeys(sorted(brands), most + 1)) | {"most": most + 1}
     windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
-    limits, campaigns, passes = query_pipelined(
-        connection, (BUDGETS_OF_FEW, chosen | windows), (FEW_CAMPAIGNS, chosen), passes_of(brands)
-    )
+    return (BUDGETS_OF_FEW, chosen | windows), (FEW_CAMPAIGNS, chosen), passes_of(brands)
+
+
+def small_brands_in(
+    rows: Sequence[Sequence[tuple[Any, ...]]], brands: Mapping[int, Brand], at: datetime, most: int
+) -> SmallBrands:
+    """The facts in the rows of `queries_of_small_brands`."""
+    limits, campaigns, passes = rows
     return SmallBrands(_facts(brands, at, limits, campaigns) if len(campaigns) <= most else None, pending_in(passes))
 
 

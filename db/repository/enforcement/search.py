@@ -1,12 +1,12 @@
 """Set-based searches for brands and campaigns that enforcement must decide again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import query_pipelined
+from db.engine import Query, query_pipelined
 from db.repository.shared.arrays import array_of
 from db.repository.shared.windows import (
     IS_EXHAUSTED,
@@ -174,19 +174,22 @@ def budget_states(
     brand_ids: Iterable[int],
     campaign_ids: Iterable[int],
     most: int,
-) -> dict[int, BrandBudgetState]:
+    also: Sequence[Query] = (),
+) -> tuple[dict[int, BrandBudgetState], list[list[tuple[Any, ...]]]]:
     """Compares the budgets of the brands, and of the chosen campaigns, with the campaigns' holds; by brand id.
 
-    A brand with unknown stored holds and more than `most` campaigns counts as crossed.
+    A brand with unknown stored holds and more than `most` campaigns counts as crossed. `also`: queries to send in the
+    same round trip; their rows are the second result.
     """
     chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
-    (rows,) = query_pipelined(connection, (BUDGET_STATES, chosen | current_windows(zones, at)))
-    return {
+    rows, *others = query_pipelined(connection, (BUDGET_STATES, chosen | current_windows(zones, at)), *also)
+    states = {
         brand_id: BrandBudgetState(
             None if left is None else int(left), is_unknown, tuple(holds), tuple(campaigns or ()), bool(crossed)
         )
         for brand_id, left, is_unknown, holds, campaigns, crossed in rows
     }
+    return states, others
 
 
 def brands_with_wrong_kept_holds(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
