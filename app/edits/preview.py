@@ -90,7 +90,7 @@ Agree = Callable[[Effect], bool]
 
 
 def agreed_to(token: str) -> Agree:
-    """Allows an edit that needs no confirmation, and the edit whose effect has this token."""
+    """Returns a check that allows an edit which needs no confirmation, or whose effect has this token."""
     return lambda effect: not effect.needs_consent or effect.token == token
 
 

@@ -168,7 +168,7 @@ class Totals(Mapping[tuple[str, date], int]):
 
     @property
     def sum_micros(self) -> int:
-        """All of them."""
+        """The micros of all campaigns and days together."""
         return sum(sum(days.values()) for days in self._by_campaign.values())
 
 

@@ -106,7 +106,7 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
     """Wraps `count` for `committed`: the first try skips the check for duplicates and uses the caches.
 
     If that fails, raises StaleRead, so that `committed` repeats the transaction, which then checks the ledger or reads
-    the campaigns and months again.
+    the campaigns and months again. A second integrity error is raised as it is.
     """
     checks_ledger = has_retried = False
 

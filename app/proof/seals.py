@@ -24,7 +24,10 @@ SLICES_A_RUN: Final = 50
 
 
 def seal() -> int:
-    """Seals every committed row before which no further row can appear; returns how many."""
+    """Seals new rows of each history, up to SLICES_A_RUN slices, where no lower id can still be committed.
+
+    Returns the number of rows. Skips a history with a busy writer. The ledger is never sealed.
+    """
     sealed = {history.table: sum(_seal_slices(history)) for history in HISTORIES}
     rows = sum(sealed.values())
     if rows:

@@ -120,7 +120,7 @@ class Postgres:
         return [str(self.binaries / "postgres"), "-D", str(self.data), *options], ""
 
     def url(self, port: int, database: str) -> str:
-        """The URL of a database, with the password."""
+        """The URL of a database of the embedded Postgres on `port`, with its password."""
         return f"postgresql://app:{self.password}@127.0.0.1:{port}/{database}"
 
     def ping(self, port: int) -> None:

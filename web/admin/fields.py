@@ -120,7 +120,7 @@ class RelatedName(ContainsFilter):
     """Rows whose brand's or campaign's name contains the words."""
 
     def apply(self, ctx: FilterApplyContext) -> Any:
-        """The filter's condition on the field's relation."""
+        """The SQL condition: the related brand's or campaign's name contains the words."""
         return has_name(_attribute(ctx, ctx.field_name), ctx.value)
 
 

@@ -139,7 +139,10 @@ class Site(Admin):
 
 
 def _leading_back(request: Request) -> Response | None:
-    """Redirects to the form with the previous page as a parameter, to return there after saving; None if it has one."""
+    """Redirects a GET of a form to itself with the previous page as `_origin`, to return there after saving.
+
+    None if the request has `_origin`, or if the previous page is another site's or itself a form.
+    """
     came_from = urlsplit(request.headers.get("referer", ""))
     is_ours = (came_from.scheme, came_from.netloc) == (request.url.scheme, request.url.netloc)
     is_form = came_from.path.endswith(FORMS)

@@ -85,7 +85,7 @@ class Enforcement(BaseModel):
 
 
 class MadeBrand(Brand):
-    """A brand that was just created."""
+    """The answer to creating a brand: its fields, and a notice of the defaults used."""
 
     notice: str = Field(
         "", description="Defaults used for zone or currency, which the first spend fixes; absent if none"

@@ -79,7 +79,10 @@ _GROUPED_BY: Final = {mark: re.compile(_GROUPS % ((re.escape(mark),) * 3)) for m
 
 
 def kind_of(number: str) -> Kind | None:
-    """The ways in which digits and marks can be read; None for no way. `1.234` is both, `12,5` a decimal comma."""
+    """The possible decimal marks of a number, with its grouping and decimals; None if it is no number.
+
+    `1.234` allows a decimal point or a decimal comma; `12,5` only a comma.
+    """
     marks: set[DecimalMark] = set()
     decimals = [0, 0]
     grouped = False

@@ -32,7 +32,7 @@ def money(micros: int, currency: str) -> str:
 
 
 def sums(sum_micros: Mapping[str, int]) -> str:
-    """Sums by currency."""
+    """The sums as text, such as `$1.50, €2.00`; `nothing` for none."""
     return ", ".join(money(micros, currency) for currency, micros in sum_micros.items()) or "nothing"
 
 

@@ -193,7 +193,10 @@ def _seconds(at: datetime, zone: ZoneInfo) -> int:
 
 
 def unclear_totals(connection: Connection, events: dict[str, Any], kept: date) -> list[dict[str, Any]]:
-    """Up to five reported totals, for days after `kept`, that cannot be matched with their events in the ledger."""
+    """Up to five reported totals, for days after `kept`, that differ from the sum of their events.
+
+    Only those where the new zone would move one of these events to another day.
+    """
     return [dict(row) for row in connection.execute(UNCLEAR_TOTALS, events | {"kept": kept}).mappings()]
 
 
