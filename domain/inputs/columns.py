@@ -1,7 +1,10 @@
 """The fast path for a batch of spend events: checks each field of all events at once, as a column.
 
-Applies the same rules as `domain.spend`, which reads event by event. The functions here return None as soon as one
-event needs a rejection reason or a lookup by external id; the caller then falls back to `domain.spend`.
+Applies the same rules as `domain.inputs.spend`, which reads event by event. The functions here return None as soon as
+one event needs a rejection reason or a lookup by external id; the caller then falls back to `domain.inputs.spend`.
+
+Most batches pass only through here. A check added to `domain.inputs.spend` belongs here too: its bad value in `ODD` of
+tests/domain/inputs/test_columns.py makes that test fail until both modules refuse it.
 """
 
 import re
@@ -141,7 +144,7 @@ def _numbers(sources: list[str], fields: Sequence[Any]) -> list[tuple[str, int]]
 def judge_columns(
     drafts: PlainDrafts, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> EventColumns | None:
-    """The drafts as accepted events, by the rules of `domain.spend.judge_event`; None if one would be rejected."""
+    """The drafts as accepted events, by the rules of `domain.inputs.spend.judge_event`; None if one is rejected."""
     earliest, latest = accepted_span(at, bounds)
     billed: list[Any] = list(map(accounts.get, drafts.campaign_ids))
     if None in billed or min(drafts.occurred_at) < earliest or max(drafts.occurred_at) > latest:

@@ -1,4 +1,8 @@
-"""Spend events from upstream: reads each one, checks it against its campaign, then accepts it or rejects it."""
+"""Spend events from upstream: reads each one, checks it against its campaign, then accepts it or rejects it.
+
+Most batches are read by `domain.inputs.columns` instead, as columns. Add each check there too, and a value that it
+refuses to `ODD` in tests/domain/inputs/test_columns.py, which compares the two modules.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.inputs.columns import EventColumns, PlainDrafts, judge_columns, plain_drafts
-from domain.inputs.reasons import Rejection
+from domain.inputs.reasons import Reason, Rejection
 from domain.inputs.spend import SpendDraft, judge_event, read_event
 from tests.domain.facts import QUICK
-from tests.domain.inputs.messages import ACCOUNTS, BOUNDS, NOW, raw_event
+from tests.domain.inputs.messages import ACCOUNTS, BOUNDS, NOW, judged, raw_event
 
 ODD: Mapping[str, tuple[Any, ...]] = {
     "event_id": (
@@ -55,7 +55,29 @@ ODD: Mapping[str, tuple[Any, ...]] = {
     "unknown": (1, None),
 }
 LEFT_OUT = object()
+OF_OTHER_PATHS = {
+    Reason.AMBIGUOUS_CAMPAIGN: "names of campaigns, which columns never read",
+    Reason.CONFLICTING_DUPLICATE: "the ledger, after either reader",
+}
+"""Reasons that no field of an event with a campaign's id can have, each with the place that gives it."""
+
 CLOSELY = settings(QUICK, max_examples=400)
+
+
+class Asked(dict[str, Any]):
+    """The fields of an event, with the names that a reader asked for."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> Any:
+        self.names.add(name)
+        return super().__getitem__(name)
 
 
 @st.composite
@@ -101,6 +123,29 @@ def test_columns_accept_the_same_events_as_judge_event(payloads: list[Any]) -> N
         drafts = [draft for draft in map(read_event, payloads) if isinstance(draft, SpendDraft)]
         judged = [judge_event(draft, ACCOUNTS, NOW, BOUNDS) for draft in drafts]
         assert judged == [tuple(row) for row in zip(*events, strict=True)]
+
+
+def test_every_reason_of_single_events_has_an_odd_value() -> None:
+    outcomes = [judged(**{name: value}) for name, values in ODD.items() for value in values]
+    given_reasons = {outcome.reason for outcome in outcomes if isinstance(outcome, Rejection)}
+    assert given_reasons == set(Reason) - OF_OTHER_PATHS.keys()
+
+
+def test_every_field_that_single_events_read_has_odd_values() -> None:
+    asked = Asked(raw_event(source="bidder", sequence=1))
+    assert isinstance(read_event(asked), SpendDraft)
+    assert asked.names <= ODD.keys()
+
+
+def test_every_odd_value_is_refused_by_columns_if_it_is_rejected_alone() -> None:
+    for name, values in ODD.items():
+        for value in values:
+            payload = raw_event(source="bidder") | {name: value}
+            columns = plain_drafts([payload])
+            events = None if columns is None else judge_columns(columns, ACCOUNTS, NOW, BOUNDS)
+            draft = read_event(payload)
+            outcome = draft if isinstance(draft, Rejection) else judge_event(draft, ACCOUNTS, NOW, BOUNDS)
+            assert events is None or not isinstance(outcome, Rejection), (name, value)
 
 
 def test_batch_of_well_formed_events_is_read_as_columns() -> None:
