@@ -50,12 +50,12 @@ def main() -> None:
         )
 
     readers: dict[str, Callable[[], object]] = {
-        "columns (domain.columns)": lambda: plain_drafts(untyped.decode(data)),
+        "columns (domain.inputs.columns)": lambda: plain_drafts(untyped.decode(data)),
         "msgspec.Struct, then columns": structs,
-        "event by event (domain.spend)": lambda: [read_event(one) for one in untyped.decode(data)],
+        "event by event (domain.inputs.spend)": lambda: [read_event(one) for one in untyped.decode(data)],
     }
     for name, reader in readers.items():
-        print(f"{name:32} {min(_seconds(reader) for _ in range(ROUNDS)) / EVENTS * 1e6:5.2f}")
+        print(f"{name:38} {min(_seconds(reader) for _ in range(ROUNDS)) / EVENTS * 1e6:5.2f}")
 
 
 def _seconds(reader: Callable[[], object]) -> float:

@@ -1,4 +1,4 @@
-"""JSON encoding of messages, with a compiled decoder and `domain.json_text` for input that the decoder cannot read."""
+"""JSON encoding of messages, with a compiled decoder; `domain.inputs.json_text` reads what the decoder cannot."""
 
 import json
 from typing import Any, Final, cast
@@ -27,7 +27,7 @@ class FastJSONEncoder(Encoder):
     def decode(self, data: bytes) -> MessageData:
         """Decodes a message. Raises ValueError or RecursionError if it is not JSON.
 
-        `domain.json_text` describes the result for values that Postgres cannot store.
+        `domain.inputs.json_text` describes the result for values that Postgres cannot store.
         """
         return cast(MessageData, decoded(data))
 
