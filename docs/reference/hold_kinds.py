@@ -7,10 +7,10 @@ from domain.holds import KINDS, HoldKind
 def holds() -> str:
     """A table of every hold, in the order in which holds are shown."""
     rows = [
-        f"| `{hold}` | {kind.because} | {_lifted(kind)} | {'by hand' if kind.is_set else 'by the rules'} |"
+        f"| `{hold}` | {kind.because} | {_lifted(kind)} | {'stored' if kind.is_set else 'derived'} |"
         for hold, kind in KINDS.items()
     ]
-    return "\n".join(["| hold | the campaign does not serve, because | until | set |", "|---|---|---|---|", *rows])
+    return "\n".join(["| hold | the campaign does not serve, because | until | kind |", "|---|---|---|---|", *rows])
 
 
 def _lifted(kind: HoldKind) -> str:
