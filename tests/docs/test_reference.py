@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docs.reference import log_events, make, variables
+from docs.reference import log_events, make, metric_names, variables
 from docs.reference.messages import EVENT, TOTAL, schemas
 from docs.reference.tables import UNDESCRIBED, between, keys_of, refreshed
 from domain.inputs.reasons import Rejection
@@ -60,8 +60,12 @@ def test_a_page_is_what_make_docs_writes(path: Path) -> None:
     assert UNDESCRIBED not in page
 
 
-def test_every_setting_and_every_log_event_has_one_row() -> None:
-    for name, facts in (("settings.md", variables.variables()), ("log-events.md", log_events.log_events())):
+def test_every_setting_log_event_and_metric_has_one_row() -> None:
+    for name, facts in (
+        ("settings.md", variables.variables()),
+        ("log-events.md", log_events.log_events()),
+        ("metrics.md", metric_names.metrics()),
+    ):
         keys = keys_of((make.FOLDER / name).read_text())
         assert sorted(keys) == sorted(facts)
 

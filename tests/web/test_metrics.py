@@ -1,9 +1,12 @@
 """The metrics that Prometheus scrapes."""
 
+from http import HTTPStatus
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from docs.reference import metric_names
 from tests.kit import put_message
 from tests.queues import is_rabbitmq
 from tests.web.conftest import Browse
@@ -55,6 +58,23 @@ def test_metrics_read_the_state_at_each_scrape(world: World, client: TestClient)
         for state in ("delayed", "dead"):
             assert value(found, "spendgate_queue_messages", queue=queue, state=state) == 0
     assert value(found, "spendgate_up", part="postgres") == value(found, "spendgate_up", part=CARRIER) == 1
+
+
+def test_the_reference_lists_every_metric_with_its_labels(world: World, client: TestClient) -> None:
+    world.ingest([{}])
+    world.campaign(world.brand())
+    world.tick()
+    assert client.get("/metrics").status_code == HTTPStatus.OK
+    families = [
+        one for one in text_string_to_metric_families(client.get("/metrics").text) if not one.name.endswith("_created")
+    ]
+    described = {name.removesuffix("_total"): metric for name, metric in metric_names.metrics().items()}
+    assert {one.name for one in families} == described.keys()
+    for family in families:
+        metric = described[family.name]
+        assert (family.type, family.documentation) == (metric.kind, metric.help_text)
+        labels = {label for one in family.samples for label in one.labels} - {"le"}
+        assert not family.samples or labels == set(metric.labels), family.name
 
 
 def test_delayed_and_dead_messages_are_counted(world: World, client: TestClient) -> None:
