@@ -21,8 +21,8 @@ from app.imports.evidence.platform import filter_of, resolve
 from app.imports.evidence.rows_by_day import check_one_day_each, hours_warning, spacing_warning
 from app.imports.evidence.stated_facts import as_of, range_of
 from app.imports.headings.columns import Columns, columns_of
+from app.imports.headings.heading_reader import is_total, squeezed
 from app.imports.headings.layout import Layout
-from app.imports.headings.names import is_total, squeezed
 from app.imports.sums.adding import Adder, Sums, add_up
 from app.imports.sums.cut_off import check_last_row
 from app.imports.sums.part_sums import settle

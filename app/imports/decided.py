@@ -20,8 +20,8 @@ from app.imports.evidence.gathered import Evidence
 from app.imports.evidence.platform import Known, resolve
 from app.imports.evidence.preamble import Stated, stated
 from app.imports.headings.columns import Columns, day_fix
+from app.imports.headings.heading_reader import squeezed
 from app.imports.headings.layout import Layout
-from app.imports.headings.names import squeezed
 
 OWN_CURRENCY: Final = {"yahoo_japan": "JPY"}
 """Platforms whose accounts have one currency; it decides whether amounts can have decimals."""

@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.ingest.batches import Batch, TotalsBatch
-from app.ingest.commit_pace import CommitPace
 from app.ingest.count import Attempt, Counted, UncountedInput, optimistic, sum_of
 from app.ingest.lock_checks import find_locked_brands
+from app.ingest.lock_timeouts import CommitPace
 from app.ingest.locked_brands import locked_brands
 from db.engine import LOCK_NOT_AVAILABLE, committed, is_timeout, is_transient, sql_state
 from db.repository.ledger.spend import FEW_EVENTS

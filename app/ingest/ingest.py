@@ -17,7 +17,6 @@ from app.ingest.by_brand import (
     Committer,
     Count,
 )
-from app.ingest.commit_pace import CommitPace
 from app.ingest.count import (
     Counted,
     UncountedInput,
@@ -26,6 +25,7 @@ from app.ingest.count import (
 )
 from app.ingest.count import count_totals as count_totals_of_batch
 from app.ingest.group_commit import CommitAlone, GroupCommit
+from app.ingest.lock_timeouts import CommitPace
 from app.ingest.locked_brands import locked_brands
 from delivery import bundles, receipts
 from delivery.broker import get_broker

@@ -3,8 +3,8 @@
 import time
 from typing import Final
 
-from app.ingest.commit_pace import CommitPace
 from app.ingest.count import Attempt
+from app.ingest.lock_timeouts import CommitPace
 from db.engine import transaction
 from db.repository.ledger.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands
 

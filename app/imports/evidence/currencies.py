@@ -8,7 +8,7 @@ from app.imports.evidence.currency_signs import signed_currencies
 from app.imports.evidence.gathered import Evidence
 from app.imports.evidence.preamble import Stated
 from app.imports.headings.columns import Columns
-from app.imports.headings.names import CODES
+from app.imports.headings.heading_reader import CODES
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.imports.headings.names import CODES
+from app.imports.headings.heading_reader import CODES
 
 _SIGNS: Final = {
     "$": "USD CAD AUD NZD SGD HKD TWD MXN ARS CLP COP UYU",

@@ -11,8 +11,8 @@ from app.imports.evidence.gathered import Evidence
 from app.imports.evidence.platform import Known
 from app.imports.evidence.preamble import Stated, day_in
 from app.imports.headings.columns import Columns
+from app.imports.headings.heading_reader import squeezed
 from app.imports.headings.layout import Layout
-from app.imports.headings.names import squeezed
 from app.imports.headings.platform_marks import PIPELINE_MARKS
 from domain.typed_money import decimals_of
 

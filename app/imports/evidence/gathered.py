@@ -11,8 +11,8 @@ from app.imports.cells import NOTHING, DateCell, bare
 from app.imports.evidence.amounts import AmountEvidence, Unreadable, take_apart
 from app.imports.evidence.dates import Day, Moment, Numeric, Period, Read, read_day
 from app.imports.headings.columns import Columns
+from app.imports.headings.heading_reader import begins_with_total, heading, squeezed
 from app.imports.headings.layout import Layout
-from app.imports.headings.names import begins_with_total, heading, squeezed
 from app.imports.headings.words import PART, TOTAL_WORDS
 from app.imports.tables import Row
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from typing import Final
 
 from app.imports.evidence.dates import Day, Numeric, read_day
-from app.imports.headings.names import CODES, squeezed
+from app.imports.headings.heading_reader import CODES, squeezed
 from app.imports.tables import Row
 from app.imports.zones import offset_at, zone_names
 

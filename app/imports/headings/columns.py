@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.imports.answers import Choice, Column, Question, ReadOptions, Refused
+from app.imports.headings.heading_reader import Heading
 from app.imports.headings.layout import Layout, missing
-from app.imports.headings.names import Heading
 from domain import platforms
 
 BREAKDOWNS: Final = {

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from app.imports.answers import Choice, Meaning, Question, ReadOptions, Refused
-from app.imports.headings.names import Heading, headings, squeezed
+from app.imports.headings.heading_reader import Heading, headings, squeezed
 from app.imports.tables import Row, Table
 
 HEADINGS_WITHIN: Final = 60

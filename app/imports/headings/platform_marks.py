@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from app.imports.headings.names import Heading, squeezed
+from app.imports.headings.heading_reader import Heading, squeezed
 from app.imports.tables import Row
 
 HEADINGS: Final[Mapping[str, str]] = {

@@ -13,8 +13,8 @@ from app.imports.evidence.days import Days
 from app.imports.evidence.gathered import Evidence, amount_in, is_headings_again, is_sum
 from app.imports.evidence.ids import NoId, campaign_id, name_as_id
 from app.imports.headings.columns import Columns
+from app.imports.headings.heading_reader import begins_with_total
 from app.imports.headings.layout import Layout
-from app.imports.headings.names import begins_with_total
 from app.imports.sums.adding import Sums
 from app.imports.tables import Row
 

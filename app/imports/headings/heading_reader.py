@@ -1,4 +1,4 @@
-"""Headings: the meaning of a column by its name, with the currency, unit or time zone that the name carries."""
+"""Reads a heading: the meaning of its column, and the currency, unit or time zone that the heading carries."""
 
 import re
 import unicodedata
