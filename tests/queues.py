@@ -81,8 +81,10 @@ class RedisQueues:
         """Gives the queue's key a type that the broker's script does not expect."""
         key = f"dramatiq:{queue_name}.msgs"
         self._client.set(key, "not a hash")
-        yield
-        self._client.delete(key)
+        try:
+            yield
+        finally:
+            self._client.delete(key)
 
 
 class RabbitQueues:
@@ -116,8 +118,10 @@ class RabbitQueues:
     def refusing(self, queue_name: str) -> Iterator[None]:
         """Sets a policy with a maximum length of 0 that rejects messages."""
         self._server.ask(FULL.replace("QUEUE", queue_name.replace(".", "[.]")))
-        yield
-        self._server.ask(NOT_FULL)
+        try:
+            yield
+        finally:
+            self._server.ask(NOT_FULL)
 
     def _fetch_and_requeue(self, queue_name: str) -> list[tuple[Any, bytes]]:
         if queue_name not in self._server.lengths():

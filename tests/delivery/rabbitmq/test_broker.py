@@ -110,7 +110,7 @@ def test_full_queue_refuses_messages_and_the_api_answers_503_with_retry_after(wo
             assert refused.value.is_full
             answer = client.post("/api/spend/", json=batch)
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-            assert answer.json()["detail"].startswith("the queue is full; nothing was enqueued")
+            assert answer.json()["detail"].startswith("the queue is full and nothing was enqueued")
         assert client.post("/api/spend/", json=batch).status_code == 202
     with working():
         eventually(lambda: world.spent(campaign) == 5 and is_empty())
