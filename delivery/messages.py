@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 DELAYED: Final = ".DQ"
 MAX_DELAY_MS: Final = 60_000
+"""Longest delay of a received message, in milliseconds: a later `eta` is cut, so that a forged one hides no message."""
+
 RETRY_BYTES: Final = 1_000_000
 """Bytes by which a retried message may exceed SPENDGATE_MAX_MESSAGE_BYTES, because a retry adds a traceback."""
 
