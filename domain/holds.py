@@ -37,6 +37,8 @@ class Hold(StrEnum):
 
 
 SOMEONE_ENABLES_IT: Final = "someone enables it"
+NOT_BY_CLOCK: Final = "stays stopped until someone changes it"
+"""The words of pages in place of a moment, for holds that time alone does not lift."""
 
 
 @dataclass(frozen=True, slots=True)

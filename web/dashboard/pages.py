@@ -20,7 +20,7 @@ from starlette_admin.security.csrf import CSRFMiddleware
 from db.repository.access.access import Person
 from db.repository.shared.zones import readable_zones
 from domain.errors import InvalidValue
-from domain.holds import in_words
+from domain.holds import NOT_BY_CLOCK, in_words
 from domain.money import format_units
 from domain.schedules import format_schedule
 from runtime import clock
@@ -75,6 +75,7 @@ templates.env.globals |= {
     "sign_in_address": sign_in_address,
     "sign_out_token": sign_out_token,
     "now": clock.now,
+    "not_by_clock": NOT_BY_CLOCK,
 }
 templates.env.trim_blocks = templates.env.lstrip_blocks = True
 

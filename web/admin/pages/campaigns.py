@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from db.repository.enforcement.facts import load
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.edits.fields import CAMPAIGN_FIELDS
 from domain.enforcement import explain
+from domain.holds import NOT_BY_CLOCK
 from runtime import clock
 from runtime.formats import wall_clock
 from web.admin import consent
@@ -25,8 +26,6 @@ from web.admin.pages.brands import STATUSES
 from web.admin.pages.statuses import change_statuses
 from web.admin.rows import BrandRow
 from web.admin.views import View
-
-NOT_BY_CLOCK: Final = "stays stopped until someone changes it"
 
 
 def schedule_address(request: Request, campaign_id: int) -> str:
