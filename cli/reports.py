@@ -61,7 +61,7 @@ def report(
         bool, typer.Option("--all", help="Generate and store every report that is due, as the hourly job does.")
     ] = False,
 ) -> None:
-    """Show a brand's month: spend, limits, overspend, time served and held, and amounts restated since.
+    """Show a brand's month: spend, limits, overspend, time served and held, and changes since it was first stored.
 
     A report of a month that has ended is stored, and stored again as a new version if its content changed. The current
     month is reported up to now and is not stored.
@@ -99,7 +99,7 @@ def _listed_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "version": row["version"],
         "stored at": row["generated_at"],
         "spent micros": row["spent_micros"],
-        "restated micros": row["restated_micros"],
+        "changed since micros": row["restated_micros"],
     }
 
 
@@ -179,13 +179,11 @@ def _print_report(month_report: Mapping[str, Any]) -> None:
     print_rows("Limits in force", shown, empty="There was no budget, so spend was not limited.")
     _print_hidden(len(in_force) - SHOWN_ROWS, "budgets")
     ran_out = list(_ran_out(content))
-    print_rows("Ran out", ran_out[:SHOWN_ROWS], empty="No limit was reached.")
+    print_rows("Limits reached", ran_out[:SHOWN_ROWS], empty="No limit was reached.")
     _print_hidden(len(ran_out) - SHOWN_ROWS, "times")
     notable = notable_limits(content)
-    print_rows(
-        "Windows of budgets", [_limit(content, row) for row in notable[:SHOWN_ROWS]], empty="No limit was reached."
-    )
-    _print_hidden(len(notable) - SHOWN_ROWS, "windows")
+    print_rows("Budget periods", [_limit(content, row) for row in notable[:SHOWN_ROWS]], empty="No limit was reached.")
+    _print_hidden(len(notable) - SHOWN_ROWS, "budget periods")
 
 
 def _print_hidden(hidden: int, noun: str) -> None:
@@ -203,16 +201,16 @@ def _summary(month_report: Mapping[str, Any], content: Mapping[str, Any]) -> Ite
     closed = content["closed"]
     if closed and (closed["restated_micros"] or closed["restated_by_day"]):
         yield (
-            f"closed at {_money(content, closed['spent_micros'])}, "
-            f"restated by {_money(content, closed['restated_micros'])} since"
+            f"first stored as {_money(content, closed['spent_micros'])}, "
+            f"changed by {_money(content, closed['restated_micros'])} since"
         )
     overspent = sum(row["overspend_micros"] > 0 for row in content["limits"])
-    yield f"{overspent} of {len(content['limits'])} budget windows overspent"
-    yield f"time in budget {percent(content['in_budget_permille'])}"
+    yield f"{overspent} of {len(content['limits'])} budget periods overspent"
+    yield f"time within budget {percent(content['in_budget_permille'])}"
     if content["paused"] is None:
-        yield "times held are not known: the history of holds does not reach back to this month"
+        yield "times held are unknown: the history of holds starts after this month"
     else:
-        yield f"campaigns paused {content['paused']} times and resumed {content['activated']} times"
+        yield f"status changes: {content['paused']} paused, {content['activated']} activated"
 
 
 def _days(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -222,7 +220,7 @@ def _days(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "day": f"{date.fromisoformat(day):%a %Y-%m-%d}",
             "spent": _money(content, micros),
             "": "█" * (max(0, micros) * BAR_WIDTH // most) if most > 0 else "",
-            "ran out at": content["days_exhausted"].get(day, ""),
+            "limit reached at": content["days_exhausted"].get(day, ""),
         }
 
 
@@ -236,9 +234,9 @@ def _campaign(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, A
         "campaign": row["name"],
         "spent": _money(content, row["spent_micros"]),
         "served": hours(row["served_seconds"]),
-        "held by budgets alone": hours(row["held_by_budgets_seconds"]),
-        "in budget": percent(row["in_budget_permille"]),
-        "days its daily budget ran out": len(row["days_exhausted"]),
+        "held only by budgets": hours(row["held_by_budgets_seconds"]),
+        "within budget": percent(row["in_budget_permille"]),
+        "days its daily limit was reached": len(row["days_exhausted"]),
     }
 
 
@@ -265,7 +263,7 @@ def _ran_out(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "of": limit["campaign"] or "the brand",
                 "period": limit["period"],
                 "from": f"{ran_out_at:%a %Y-%m-%d %H:%M}",
-                "until": "its end" if until is None else f"{until:%a %Y-%m-%d %H:%M}",
+                "until": "the period's end" if until is None else f"{until:%a %Y-%m-%d %H:%M}",
             }
 
 

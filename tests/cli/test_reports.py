@@ -30,7 +30,7 @@ def test_report_prints_spend_limits_holds_and_exhausted_budgets(world: World, sp
         "[bold]Hudson[/bold] 2026-05",
         "America/New_York; version 1",
         "spent €6.000001",
-        "1 of 3 budget windows overspent",
+        "1 of 3 budget periods overspent",
         "Sat 2026-05-30",
         "12:30",
         "Brand search",
@@ -51,7 +51,7 @@ def test_report_of_a_month_before_the_history_of_holds_says_that_times_are_unkno
     brand = world.brand()
     world.spend(world.campaign(brand), UNIT, "2026-05-20T12:00:00Z")
     result = spendgate("report", "--brand", str(brand))
-    assert "the history of holds does not reach back to this month" in result.out
+    assert "the history of holds starts after this month" in result.out
     assert "0 h 00 min" not in result.out
 
 
@@ -62,7 +62,7 @@ def test_report_of_a_restated_month_shows_the_amount_at_its_close(
     world.spend(1, -UNIT, "2026-05-30T12:00:00Z")
     result = spendgate("report", "--brand", str(brand), "--month", "2026-05")
     assert "version 2" in result.out
-    assert "closed at €6.000001, restated by -€1.00 since" in result.out
+    assert "first stored as €6.000001, changed by -€1.00 since" in result.out
     first = spendgate("report", "--brand", str(brand), "--month", "2026-05", "--version", "1", "--format", "json")
     assert first.data["spent_micros"] == 6_000_001
 
