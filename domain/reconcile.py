@@ -1,0 +1,136 @@
+"""Reconciles the status that Spendgate wants a campaign to have on its ad platform with the one the platform reports.
+
+Level-triggered: a decision depends on the newest desired status and the newest read, never on a past change.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+REPAUSES_AN_HOUR: Final = 3
+"""Pauses sent again within REPAUSE_WINDOW to a campaign that is enabled there while held; then an alert is raised."""
+
+REPAUSE_WINDOW: Final = timedelta(hours=1)
+
+
+class Mode(StrEnum):
+    """What Spendgate may change on a platform account."""
+
+    OFF = "off"
+    SHADOW = "shadow"
+    PAUSE_ONLY = "pause_only"
+    FULL = "full"
+
+
+class Desired(StrEnum):
+    """The status that Spendgate wants on the platform: the campaign's effective status."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+
+
+class Confirmed(StrEnum):
+    """The status that the platform last reported. `unknown`: never read, or a word that Spendgate does not know."""
+
+    ENABLED = "enabled"
+    PAUSED = "paused"
+    REMOVED = "removed"
+    UNKNOWN = "unknown"
+
+
+class Action(StrEnum):
+    """The step that brings the platform to the desired status.
+
+    `leave`: the statuses differ and Spendgate may not change the platform's. `alert`: as `leave`, because another
+    program or a person keeps enabling the campaign there.
+    """
+
+    NONE = "none"
+    PAUSE = "pause"
+    ENABLE = "enable"
+    LEAVE = "leave"
+    ALERT = "alert"
+
+
+class Hand(StrEnum):
+    """The change of the hold `platform_paused` that a person's change on the platform requires."""
+
+    NONE = "none"
+    SET_HOLD = "set_hold"
+    LIFT_HOLD = "lift_hold"
+
+
+ACTING: Final = frozenset({Mode.PAUSE_ONLY, Mode.FULL})
+"""The modes in which Spendgate changes campaigns on the platform and holds of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusFacts:
+    """The facts about one campaign on its platform.
+
+    `paused_by_us`: Spendgate sent the pause that is in force there. `is_repause`: the platform has confirmed a pause
+    for the present desired status before. `repauses`: pauses sent again in the last REPAUSE_WINDOW.
+    `may_be_applied`: the outcome of the last sent change is unknown, and the platform was not read since.
+    """
+
+    desired: Desired
+    confirmed: Confirmed
+    paused_by_us: bool = False
+    mode: Mode = Mode.SHADOW
+    is_repause: bool = False
+    repauses: int = 0
+    may_be_applied: bool = False
+
+
+def reconcile(facts: StatusFacts) -> Action:
+    """The next step for the campaign. Enables only what Spendgate paused; modes `off` and `shadow` do nothing."""
+    if facts.mode not in ACTING or facts.may_be_applied or facts.confirmed is Confirmed.UNKNOWN:
+        return Action.NONE
+    if facts.confirmed is Confirmed.REMOVED:
+        return Action.LEAVE
+    if facts.desired is Desired.INACTIVE:
+        return _stop(facts)
+    return _release(facts)
+
+
+def _stop(facts: StatusFacts) -> Action:
+    if facts.confirmed is Confirmed.PAUSED:
+        return Action.NONE
+    if facts.is_repause and facts.repauses >= REPAUSES_AN_HOUR:
+        return Action.ALERT
+    return Action.PAUSE
+
+
+def _release(facts: StatusFacts) -> Action:
+    if facts.confirmed is Confirmed.ENABLED:
+        return Action.NONE
+    return Action.ENABLE if facts.paused_by_us and facts.mode is Mode.FULL else Action.LEAVE
+
+
+def would_do(facts: StatusFacts) -> Action:
+    """The step that mode `full` would take, for mode `shadow` and dry runs."""
+    return reconcile(replace(facts, mode=Mode.FULL))
+
+
+def hand(facts: StatusFacts) -> Hand:
+    """Whether the hold `platform_paused` must be set or lifted because of the platform's status.
+
+    A pause that Spendgate did not send is a person's. Any campaign that is enabled there has no such hold.
+    """
+    if facts.mode not in ACTING or facts.may_be_applied:
+        return Hand.NONE
+    if facts.confirmed is Confirmed.PAUSED and not facts.paused_by_us:
+        return Hand.SET_HOLD
+    return Hand.LIFT_HOLD if facts.confirmed is Confirmed.ENABLED else Hand.NONE
+
+
+def paused_by_us_after(read: Confirmed, *, paused_by_us: bool) -> bool:
+    """Whether the pause in force is Spendgate's, after the platform was read: an enabled campaign has none."""
+    return paused_by_us and read is not Confirmed.ENABLED
+
+
+def recent_repauses(moments: Iterable[datetime], at: datetime) -> list[datetime]:
+    """The moments in the REPAUSE_WINDOW before `at`, in order."""
+    return sorted(moment for moment in moments if at - REPAUSE_WINDOW < moment <= at)
