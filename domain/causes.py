@@ -16,6 +16,7 @@ class Cause(StrEnum):
     REFRESH = "refresh"
     CHECK = "check"
     REPAIR = "repair"
+    PLATFORM = "platform"
 
 
 PERIODIC: Final = frozenset({Cause.SCHEDULE, Cause.DAILY_RESET, Cause.MONTHLY_RESET, Cause.REFRESH})

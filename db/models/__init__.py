@@ -1,5 +1,29 @@
 """The tables. Importing this package completes the metadata of `db.models.base.Base`."""
 
-from db.models import access, accounts, catalog, delivery, enforcement, imports, ledger, order, proof, reports
+from db.models import (
+    access,
+    accounts,
+    catalog,
+    delivery,
+    enforcement,
+    imports,
+    ledger,
+    order,
+    platforms,
+    proof,
+    reports,
+)
 
-__all__ = ["access", "accounts", "catalog", "delivery", "enforcement", "imports", "ledger", "order", "proof", "reports"]
+__all__ = [
+    "access",
+    "accounts",
+    "catalog",
+    "delivery",
+    "enforcement",
+    "imports",
+    "ledger",
+    "order",
+    "platforms",
+    "proof",
+    "reports",
+]

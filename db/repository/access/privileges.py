@@ -33,6 +33,7 @@ OPEN: Final = dict.fromkeys(
         *("brand_facts", "corrections", "history_seals"),
         *("platform_accounts", "platform_account_brands", "released_external_ids"),
         *("imports", "import_days", "import_skipped_rows", "import_mappings"),
+        *("platform_connections", "platform_statuses", "platform_operations"),
     ),
     READ,
 )
@@ -73,6 +74,12 @@ WORKER: Final = {
     # Locking a row needs the privilege to update it; a trigger refuses actual updates.
     "locks": "SELECT, UPDATE (name)",
     "pending_enforcements": KEEP,
+    "platform_connections": (
+        "SELECT, UPDATE (time_zone, currency, described_at, next_read_at, last_read_at, history_read_at, "
+        "statuses_read_at, claimed_until, wait_until, pauses_wait_until, last_error, failed_at)"
+    ),
+    "platform_statuses": COUNT,
+    "platform_operations": KEEP,
 }
 """The worker's privileges: counting, enforcement and reports. Workers may not edit what people configure, users or the
 audit; they delete expired sessions and answers through a function.
@@ -84,6 +91,7 @@ WEB: Final = {
     "campaigns": COUNT,
     "platform_accounts": COUNT,
     "platform_account_brands": APPEND,
+    "platform_connections": KEEP,
     "released_external_ids": APPEND,
     # Correcting a brand's time zone recounts its days.
     "campaign_days": KEEP,
@@ -113,11 +121,13 @@ FUNCTIONS: Final = {
         "ensure_ledger_month(date)",
         "drop_ledger_months(date)",
         "forget_expired(timestamptz)",
+        "set_platform_hold(bigint, boolean, text, timestamptz)",
     ),
     DatabaseRole.WEB: (
         "ensure_ledger_month(date)",
         "forget_expired(timestamptz)",
         "make_owner(bigint, text, timestamptz, text)",
+        "set_platform_hold(bigint, boolean, text, timestamptz)",
     ),
     DatabaseRole.READER: (),
 }

@@ -1,0 +1,115 @@
+"""Tables of connections to ad platforms: accounts that are read, statuses sent and confirmed, operations used."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import NOW, Base, Moment
+
+CONFIRMED = "confirmed IN ('enabled', 'paused', 'removed', 'unknown')"
+
+
+class PlatformConnection(Base):
+    """A platform account that workers read and change, with a reference to its credentials, never the secrets.
+
+    `time_zone`, `currency`: of the account, as the platform said at `described_at`. `wait_until`: the platform allows
+    no reads and releases before; `pauses_wait_until`: nor pauses. `claimed_until`: a worker is reconciling.
+    """
+
+    __tablename__ = "platform_connections"
+    __table_args__ = (
+        CheckConstraint("mode IN ('off', 'shadow', 'pause_only', 'full')", name="mode_known"),
+        CheckConstraint("credentials ~ '^(env|file):.+'", name="credentials_by_reference"),
+    )
+
+    platform_account_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("platform_accounts.id"), primary_key=True, autoincrement=False
+    )
+    mode: Mapped[str] = mapped_column(Text, server_default="shadow")
+    credentials: Mapped[str] = mapped_column(Text)
+    options: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+    time_zone: Mapped[str | None] = mapped_column(Text)
+    currency: Mapped[str | None] = mapped_column(Text)
+    described_at: Mapped[datetime | None] = mapped_column(Moment)
+    next_read_at: Mapped[datetime | None] = mapped_column(Moment)
+    last_read_at: Mapped[datetime | None] = mapped_column(Moment)
+    history_read_at: Mapped[datetime | None] = mapped_column(Moment)
+    statuses_read_at: Mapped[datetime | None] = mapped_column(Moment)
+    claimed_until: Mapped[datetime | None] = mapped_column(Moment)
+    wait_until: Mapped[datetime | None] = mapped_column(Moment)
+    pauses_wait_until: Mapped[datetime | None] = mapped_column(Moment)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    failed_at: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class PlatformStatus(Base):
+    """One campaign on its platform: the status wanted there, the one confirmed, and the last change sent.
+
+    `desired_change_id`, `desired_at`: the status change behind `desired`. `confirmed_at`: when `confirmed` was first
+    reported. `paused_change_id`: the status change for which a pause was confirmed. `may_be_applied`: the outcome of
+    the last sent change is unknown. `attempts`: changes sent since the last confirmation.
+    """
+
+    __tablename__ = "platform_statuses"
+    __table_args__ = (
+        PrimaryKeyConstraint("brand_id", "campaign_id"),
+        ForeignKeyConstraint(
+            ["brand_id", "campaign_id"],
+            ["campaigns.brand_id", "campaigns.id"],
+            name="fk_platform_statuses_campaigns",
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("desired IN ('active', 'inactive')", name="desired_known"),
+        CheckConstraint(CONFIRMED, name="confirmed_known"),
+        CheckConstraint("sent IN ('enabled', 'paused')", name="sent_known"),
+        CheckConstraint("(sent IS NULL) = (sent_at IS NULL)", name="sent_at_a_moment"),
+        CheckConstraint("NOT may_be_applied OR sent IS NOT NULL", name="only_sent_may_be_applied"),
+        CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+        Index("ix_platform_statuses_platform_account_id", "platform_account_id"),
+    )
+
+    brand_id: Mapped[int] = mapped_column(BigInteger)
+    campaign_id: Mapped[int] = mapped_column(BigInteger)
+    platform_account_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("platform_connections.platform_account_id", ondelete="CASCADE")
+    )
+    desired: Mapped[str] = mapped_column(Text)
+    desired_change_id: Mapped[int | None] = mapped_column(BigInteger)
+    desired_at: Mapped[datetime | None] = mapped_column(Moment)
+    confirmed: Mapped[str] = mapped_column(Text, server_default="unknown")
+    confirmed_at: Mapped[datetime | None] = mapped_column(Moment)
+    paused_by_us: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    paused_change_id: Mapped[int | None] = mapped_column(BigInteger)
+    sent: Mapped[str | None] = mapped_column(Text)
+    sent_at: Mapped[datetime | None] = mapped_column(Moment)
+    may_be_applied: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    unconfirmed_since: Mapped[datetime | None] = mapped_column(Moment)
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    repaused_at: Mapped[list[datetime]] = mapped_column(ARRAY(Moment), server_default="{}")
+    last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class PlatformOperations(Base):
+    """The operations of one quota used in one minute. `pool`: the accounts that share the quota, by platform."""
+
+    __tablename__ = "platform_operations"
+    __table_args__ = (CheckConstraint("operations >= 0", name="operations_not_negative"),)
+
+    pool: Mapped[str] = mapped_column(Text, primary_key=True)
+    minute: Mapped[datetime] = mapped_column(Moment, primary_key=True)
+    operations: Mapped[int] = mapped_column(Integer)

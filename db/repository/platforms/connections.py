@@ -1,0 +1,167 @@
+"""Connections to platform accounts: which are due, how reads went, and which worker reconciles one."""
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, text
+
+FIELDS: Final = """
+    platform_connections.platform_account_id, platform, account_id, name, mode, credentials, options, time_zone,
+    currency, described_at, next_read_at, last_read_at, history_read_at, statuses_read_at, wait_until,
+    pauses_wait_until, last_error, failed_at
+"""
+
+CONNECTION = text(f"""
+    SELECT {FIELDS} FROM platform_connections JOIN platform_accounts ON id = platform_account_id
+    WHERE platform_account_id = :id
+""")  # noqa: S608 - a constant, put together once
+
+CONNECTIONS = text(f"""
+    SELECT {FIELDS} FROM platform_connections JOIN platform_accounts ON id = platform_account_id
+    ORDER BY platform_account_id
+""")  # noqa: S608 - a constant, put together once
+
+# Accounts whose spend is due to be read.
+DUE_FOR_SPEND = text("""
+    SELECT platform_account_id FROM platform_connections
+    WHERE mode <> 'off' AND COALESCE(next_read_at, '-infinity') <= :at AND COALESCE(wait_until, '-infinity') <= :at
+    ORDER BY next_read_at NULLS FIRST, platform_account_id
+""")
+
+# Accounts to reconcile: all that are on, unless the platform allows neither reads nor pauses.
+DUE_FOR_STATUSES = text("""
+    SELECT platform_account_id FROM platform_connections
+    WHERE mode <> 'off' AND (wait_until IS NULL OR wait_until <= :at OR pauses_wait_until IS NULL OR pauses_wait_until <= :at)
+        AND COALESCE(claimed_until, '-infinity') <= :at
+    ORDER BY platform_account_id
+""")
+
+CLAIM = text("""
+    UPDATE platform_connections SET claimed_until = :until
+    WHERE platform_account_id = :id AND COALESCE(claimed_until, '-infinity') <= :at
+    RETURNING platform_account_id
+""")
+
+PROLONG = text("UPDATE platform_connections SET claimed_until = :until WHERE platform_account_id = :id")
+
+NOTE_DESCRIPTION = text("""
+    UPDATE platform_connections SET time_zone = :time_zone, currency = :currency, described_at = :at
+    WHERE platform_account_id = :id
+""")
+
+NOTE_SPEND_READ = text("""
+    UPDATE platform_connections
+    SET last_read_at = CAST(:at AS timestamptz), next_read_at = :next_read_at, last_error = CAST(:problem AS text),
+        failed_at = CASE WHEN CAST(:problem AS text) IS NOT NULL THEN CAST(:at AS timestamptz) END,
+        history_read_at = CASE WHEN CAST(:is_history AS boolean) THEN CAST(:at AS timestamptz) ELSE history_read_at END
+    WHERE platform_account_id = :id
+""")
+
+NOTE_STATUSES_READ = text("UPDATE platform_connections SET statuses_read_at = :at WHERE platform_account_id = :id")
+
+NOTE_FAILURE = text("""
+    UPDATE platform_connections
+    SET last_error = :error, failed_at = :at,
+        next_read_at = greatest(next_read_at, CAST(:next_read_at AS timestamptz))
+    WHERE platform_account_id = :id
+""")
+
+# Stores until when the platform allows no requests: of this account, or of all on the platform that share a quota.
+WAIT = text("""
+    UPDATE platform_connections
+    SET wait_until = greatest(wait_until, CAST(:until AS timestamptz)),
+        pauses_wait_until = CASE WHEN CAST(:for_pauses AS boolean)
+            THEN greatest(pauses_wait_until, CAST(:until AS timestamptz)) ELSE pauses_wait_until END
+    FROM platform_accounts
+    WHERE platform_accounts.id = platform_account_id
+        AND (platform_account_id = :id OR CAST(:for_all AS boolean) AND platform = :platform)
+""")
+
+
+class StoredConnection(NamedTuple):
+    """A connection's row with its account. `account_id`: the platform's id; `options`: such as `login_customer_id`."""
+
+    id: int
+    platform: str
+    account_id: str | None
+    name: str
+    mode: str
+    credentials: str
+    options: dict[str, Any]
+    time_zone: str | None
+    currency: str | None
+    described_at: datetime | None
+    next_read_at: datetime | None
+    last_read_at: datetime | None
+    history_read_at: datetime | None
+    statuses_read_at: datetime | None
+    wait_until: datetime | None
+    pauses_wait_until: datetime | None
+    last_error: str | None
+    failed_at: datetime | None
+
+
+def connection_of(connection: Connection, account: int) -> StoredConnection | None:
+    """The connection of the platform account with this id; None if it has none."""
+    row = connection.execute(CONNECTION, {"id": account}).first()
+    return None if row is None else StoredConnection(*row)
+
+
+def connections(connection: Connection) -> list[StoredConnection]:
+    """All connections, in the order of their accounts' ids."""
+    return [StoredConnection(*row) for row in connection.execute(CONNECTIONS)]
+
+
+def due_for_spend(connection: Connection, at: datetime) -> list[int]:
+    """The accounts whose spend is due to be read at `at`."""
+    return list(connection.scalars(DUE_FOR_SPEND, {"at": at}))
+
+
+def due_for_statuses(connection: Connection, at: datetime) -> list[int]:
+    """The accounts to reconcile at `at`: those that are on, that no worker has claimed and that need not wait."""
+    return list(connection.scalars(DUE_FOR_STATUSES, {"at": at}))
+
+
+def claim(connection: Connection, account: int, at: datetime, until: datetime) -> bool:
+    """Claims the account for one worker until `until`; returns whether it was free at `at`."""
+    return connection.execute(CLAIM, {"id": account, "at": at, "until": until}).first() is not None
+
+
+def prolong(connection: Connection, account: int, until: datetime) -> None:
+    """Moves the end of this worker's claim to `until`; an `until` in the past releases it."""
+    connection.execute(PROLONG, {"id": account, "until": until})
+
+
+def note_description(connection: Connection, account: int, time_zone: str, currency: str, at: datetime) -> None:
+    """Stores the time zone and currency that the platform reported for the account."""
+    connection.execute(NOTE_DESCRIPTION, {"id": account, "time_zone": time_zone, "currency": currency, "at": at})
+
+
+def note_spend_read(
+    connection: Connection, account: int, at: datetime, next_read_at: datetime, problem: str | None, *, is_history: bool
+) -> None:
+    """Stores a successful read of spend. `problem`: a sentence for people about what was left out; None: nothing."""
+    values = {"id": account, "at": at, "next_read_at": next_read_at, "problem": problem, "is_history": is_history}
+    connection.execute(NOTE_SPEND_READ, values)
+
+
+def note_statuses_read(connection: Connection, account: int, at: datetime) -> None:
+    """Stores that the account's statuses were read at `at`."""
+    connection.execute(NOTE_STATUSES_READ, {"id": account, "at": at})
+
+
+def note_failure(connection: Connection, account: int, error: str, at: datetime, next_read_at: datetime) -> None:
+    """Stores a failed request and when spend may be read next. `error` must hold no secrets."""
+    values = {"id": account, "error": error, "at": at, "next_read_at": next_read_at}
+    connection.execute(NOTE_FAILURE, values)
+
+
+def wait(
+    connection: Connection, account: StoredConnection, until: datetime, *, for_pauses: bool, for_all: bool
+) -> None:
+    """Stores that the platform allows no requests before `until`.
+
+    `for_pauses`: nor pauses. `for_all`: the limit is shared by all accounts on the platform.
+    """
+    values = {"id": account.id, "platform": account.platform, "until": until}
+    connection.execute(WAIT, values | {"for_pauses": for_pauses, "for_all": for_all})

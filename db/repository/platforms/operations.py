@@ -1,0 +1,41 @@
+"""The ledger of operations used on platforms, in minutes, for quotas of 24 sliding hours."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+QUOTA_WINDOW: Final = timedelta(hours=24)
+
+# Adds to the present minute. The row's lock makes other reservations of that minute wait for this transaction.
+ADD = text("""
+    INSERT INTO platform_operations AS used (pool, minute, operations)
+    VALUES (:pool, date_trunc('minute', CAST(:at AS timestamptz)), :operations)
+    ON CONFLICT (pool, minute) DO UPDATE SET operations = used.operations + excluded.operations
+""")
+
+USED = text("""
+    SELECT COALESCE(sum(operations), 0)::bigint FROM platform_operations WHERE pool = :pool AND minute > :since
+""")
+
+FORGET = text("DELETE FROM platform_operations WHERE pool = :pool AND minute <= :since")
+
+
+def used(connection: Connection, pool: str, at: datetime) -> int:
+    """The operations of the pool in the QUOTA_WINDOW before `at`."""
+    return int(connection.execute(USED, {"pool": pool, "since": at - QUOTA_WINDOW}).scalar_one())
+
+
+def reserve(connection: Connection, pool: str, operations: int, limit: int, at: datetime) -> bool:
+    """Adds operations to the pool if no more than `limit` are then used in 24 hours; returns whether it did.
+
+    The caller commits before it sends the request.
+    """
+    since = at - QUOTA_WINDOW
+    with connection.begin_nested() as attempt:
+        connection.execute(ADD, {"pool": pool, "at": at, "operations": operations})
+        if used(connection, pool, at) > limit:
+            attempt.rollback()
+            return False
+    connection.execute(FORGET, {"pool": pool, "since": since})
+    return True

@@ -1,0 +1,51 @@
+"""Facts for reading an account's spend: its campaigns, their brands, and the totals stored for a range of days."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+# The account's campaigns, and earlier owners of its external ids.
+OWNERS = """
+    SELECT id AS campaign_id, brand_id, external_id FROM campaigns
+    WHERE platform_account_id = :account AND external_id IS NOT NULL
+    UNION
+    SELECT campaign_id, brand_id, external_id FROM released_external_ids WHERE platform_account_id = :account
+"""
+
+CAMPAIGNS_OF_ACCOUNT = text(f"""
+    SELECT campaign_id, external_id, brand_id, brands.name, time_zone, currency
+    FROM ({OWNERS}) AS owners JOIN brands ON brands.id = brand_id ORDER BY campaign_id, external_id
+""")  # noqa: S608 - a constant, put together once
+
+STORED_DAYS = text("""
+    SELECT campaign_id, day FROM reported_totals
+    WHERE source = :source AND campaign_id = ANY(CAST(:campaign_ids AS bigint[])) AND total_micros <> 0
+        AND day BETWEEN :first_day AND :last_day
+    ORDER BY campaign_id, day
+""")
+
+
+class AccountCampaign(NamedTuple):
+    """A campaign that has or had this external id in the account, and its brand's zone and currency."""
+
+    campaign_id: int
+    external_id: str
+    brand_id: int
+    brand_name: str
+    time_zone: str
+    currency: str
+
+
+def campaigns_of_account(connection: Connection, account: int) -> list[AccountCampaign]:
+    """All campaigns with an external id in the account, now or earlier, by campaign id."""
+    return [AccountCampaign(*row) for row in connection.execute(CAMPAIGNS_OF_ACCOUNT, {"account": account})]
+
+
+def days_with_spend(
+    connection: Connection, source: str, campaign_ids: Sequence[int], first_day: date, last_day: date
+) -> list[tuple[int, date]]:
+    """The (campaign id, day) pairs from `first_day` to `last_day`, included, with a stored total other than zero."""
+    values = {"source": source, "campaign_ids": list(campaign_ids), "first_day": first_day, "last_day": last_day}
+    return [(campaign_id, day) for campaign_id, day in connection.execute(STORED_DAYS, values)]
