@@ -63,6 +63,19 @@ def _broker_url(value: str | None) -> str | None:
     return value
 
 
+def _encrypted_url(value: str) -> str:
+    split = urlsplit(value)
+    if split.scheme != "https" and not (split.scheme == "http" and split.hostname in {"127.0.0.1", "::1"}):
+        raise ValueError("expected https://host, because requests carry secrets (http only to 127.0.0.1)")
+    return value.rstrip("/")
+
+
+def _api_version(value: str) -> str:
+    if not re.fullmatch(r"v[0-9]+(\.[0-9]+)?", value):
+        raise ValueError("expected a version such as v26 or v26.0")
+    return value
+
+
 def _networks(value: str) -> str:
     for name in filter(None, map(str.strip, value.split(","))):
         if name != "*":
@@ -104,5 +117,7 @@ RedisUrl = Annotated[OptionalText, AfterValidator(_redis_url)]
 BrokerUrl = Annotated[OptionalText, AfterValidator(_broker_url)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
 HostAddress = Annotated[str, AfterValidator(_host_address)]
+EncryptedUrl = Annotated[str, AfterValidator(_encrypted_url)]
+ApiVersion = Annotated[str, AfterValidator(_api_version)]
 Networks = Annotated[str, AfterValidator(_networks)]
 AwareMoment = Annotated[datetime | None, AfterValidator(_in_utc)]

@@ -9,8 +9,10 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.setting_types import (
+    ApiVersion,
     AwareMoment,
     BrokerUrl,
+    EncryptedUrl,
     HostAddress,
     LogLevel,
     Networks,
@@ -94,6 +96,21 @@ class Settings(BaseSettings):
     lock_timeout_ms: int = Field(15_000, ge=100, validation_alias=_variable("SPENDGATE_LOCK_TIMEOUT_MS"))
     ingest_lock_timeout_ms: int = Field(500, ge=10, validation_alias=_variable("SPENDGATE_INGEST_LOCK_TIMEOUT_MS"))
     sequence_gap_seconds: int = Field(300, ge=0, validation_alias=_variable("SPENDGATE_SEQUENCE_GAP_SECONDS"))
+    google_ads_url: EncryptedUrl = Field(
+        "https://googleads.googleapis.com", validation_alias=_variable("SPENDGATE_GOOGLE_ADS_URL")
+    )
+    google_ads_version: ApiVersion = Field("v26", validation_alias=_variable("SPENDGATE_GOOGLE_ADS_VERSION"))
+    google_token_url: EncryptedUrl = Field(
+        "https://oauth2.googleapis.com/token", validation_alias=_variable("SPENDGATE_GOOGLE_TOKEN_URL")
+    )
+    google_ads_operations_a_day: int = Field(
+        2_880, ge=1, validation_alias=_variable("SPENDGATE_GOOGLE_ADS_OPERATIONS_A_DAY")
+    )
+    meta_url: EncryptedUrl = Field("https://graph.facebook.com", validation_alias=_variable("SPENDGATE_META_URL"))
+    meta_version: ApiVersion = Field("v26.0", validation_alias=_variable("SPENDGATE_META_VERSION"))
+    platform_deadline_seconds: float = Field(
+        30, gt=0, le=120, validation_alias=_variable("SPENDGATE_PLATFORM_DEADLINE_SECONDS")
+    )
     clock_start: AwareMoment = Field(None, validation_alias=_variable("SPENDGATE_CLOCK_START"))
     clock_speed: float = Field(1.0, gt=0, le=100_000, validation_alias=_variable("SPENDGATE_CLOCK_SPEED"))
 

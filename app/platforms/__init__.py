@@ -1,0 +1,1 @@
+"""Ad platforms: spend read from them, decisions carried out there and confirmed."""

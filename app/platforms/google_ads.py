@@ -1,0 +1,247 @@
+"""Google Ads over its REST interface: `googleAds:searchStream`, `campaigns:mutate`, OAuth by refresh token."""
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any, Final
+
+from app.platforms import http
+from app.platforms.http import Answer
+from app.platforms.protocol import (
+    Account,
+    AccountFacts,
+    Change,
+    DaySpend,
+    Limited,
+    LoginFailed,
+    PlatformError,
+    Refused,
+    Unanswered,
+)
+from domain.errors import InvalidValue
+from domain.reconcile import Confirmed
+from runtime.settings import settings
+
+DESCRIBE: Final = (
+    "SELECT customer.id, customer.descriptive_name, customer.currency_code, customer.time_zone FROM customer"
+)
+SPEND: Final = (
+    "SELECT campaign.id, segments.date, metrics.cost_micros FROM campaign "
+    "WHERE segments.date BETWEEN '{first_day}' AND '{last_day}'"
+)
+STATUSES: Final = "SELECT campaign.id, campaign.status FROM campaign"
+
+WORDS: Final = {"ENABLED": Confirmed.ENABLED, "PAUSED": Confirmed.PAUSED, "REMOVED": Confirmed.REMOVED}
+SENT_WORDS: Final = {status: word for word, status in WORDS.items()}
+
+DEFAULT_WAIT_SECONDS: Final = 900.0
+"""Wait after a used-up quota if the answer does not say how long."""
+
+EARLY_SECONDS: Final = 60.0
+"""An access token is replaced this long before it expires."""
+
+MESSAGE_LENGTH: Final = 300
+DIGITS: Final = re.compile(r"[0-9]{1,20}")
+
+
+class GoogleAds:
+    """The adapter. Each query counts as one operation of Google's quota, each changed campaign as one."""
+
+    changes_a_request = 1_000
+
+    def describe(self, account: Account) -> AccountFacts:
+        """The account's name, time zone and currency."""
+        customers = [row.get("customer", {}) for row in _search(account, DESCRIBE)]
+        if not customers:
+            raise Refused("Google Ads returned no such account")
+        found = customers[0]
+        return AccountFacts(found.get("descriptiveName", ""), _text(found, "timeZone"), _text(found, "currencyCode"))
+
+    def read_spend(self, account: Account, first_day: date, last_day: date) -> list[DaySpend]:
+        """The cost of each campaign and day that has any; Google leaves out days without cost."""
+        rows = _search(account, SPEND.format(first_day=first_day, last_day=last_day))
+        return [_day_spend(row) for row in rows]
+
+    def read_statuses(self, account: Account) -> dict[str, Confirmed]:
+        """The status of every campaign that is not removed, and of removed ones."""
+        found = (row.get("campaign", {}) for row in _search(account, STATUSES))
+        return {_text(one, "id"): WORDS.get(one.get("status", ""), Confirmed.UNKNOWN) for one in found}
+
+    def set_status(self, account: Account, changes: Sequence[Change]) -> dict[str, str | None]:
+        """Sets statuses in one `campaigns:mutate` with partial failure, so that one wrong campaign stops no other."""
+        customer = _customer(account)
+        operations = [
+            {
+                "updateMask": "status",
+                "update": {
+                    "resourceName": f"customers/{customer}/campaigns/{_digits(change.external_id)}",
+                    "status": SENT_WORDS[change.status],
+                },
+            }
+            for change in changes
+        ]
+        body = {"operations": operations, "partialFailure": True}
+        content = _post(account, f"customers/{customer}/campaigns:mutate", body, changes_something=True)
+        return _outcomes(changes, content)
+
+
+def _outcomes(changes: Sequence[Change], content: Any) -> dict[str, str | None]:
+    """The error of each change, None if it was done; a change without a result was not done."""
+    results = content.get("results", []) if isinstance(content, dict) else []
+    failures = {index: text for index, text in _failures(content) if index is not None}
+    outcomes: dict[str, str | None] = {}
+    for index, change in enumerate(changes):
+        is_done = index < len(results) and bool(results[index].get("resourceName"))
+        outcomes[change.external_id] = None if is_done else failures.get(index, "Google Ads returned no result")
+    return outcomes
+
+
+def _failures(content: Any) -> Iterator[tuple[int | None, str]]:
+    """The index of the failed operation (None: of no operation) and the message of each error of a partial failure."""
+    failure = content.get("partialFailureError") if isinstance(content, dict) else None
+    for error in _errors(failure or {}):
+        path = error.get("location", {}).get("fieldPathElements", [])
+        index = next((int(one.get("index", 0)) for one in path if one.get("fieldName") == "operations"), None)
+        yield index, str(error.get("message", "refused"))[:MESSAGE_LENGTH]
+
+
+def _errors(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for detail in status.get("details", []):
+        yield from detail.get("errors", [])
+
+
+def _search(account: Account, query: str) -> Iterator[dict[str, Any]]:
+    """The rows of a query; a stream is one JSON array of batches."""
+    batches = _post(account, f"customers/{_customer(account)}/googleAds:searchStream", {"query": query})
+    if not isinstance(batches, list):
+        raise Unanswered("Google Ads answered in another form", may_be_applied=False)
+    for batch in batches:
+        yield from batch.get("results", [])
+
+
+def _day_spend(row: dict[str, Any]) -> DaySpend:
+    try:
+        # Google writes 64-bit integers as texts and leaves out zeros.
+        micros = int(row.get("metrics", {}).get("costMicros", "0"))
+        day = date.fromisoformat(row["segments"]["date"])
+        return DaySpend(str(row["campaign"]["id"]), day, micros)
+    except (KeyError, TypeError, ValueError):
+        raise Unanswered("Google Ads answered with a row in another form", may_be_applied=False) from None
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not value:
+        raise Unanswered(f"Google Ads answered without {name}", may_be_applied=False)
+    return str(value)
+
+
+def _customer(account: Account) -> str:
+    return _digits(account.account_id.replace("-", ""))
+
+
+def _digits(text: str) -> str:
+    """The id. Raises InvalidValue for anything but digits, which could change the request's path."""
+    if not DIGITS.fullmatch(text):
+        raise InvalidValue("account_id", f"{text!r} is not an id of Google Ads, which has digits only")
+    return text
+
+
+def _post(account: Account, path: str, body: dict[str, Any], *, changes_something: bool = False) -> Any:
+    """Sends a request and returns the decoded answer; renews a refused access token once."""
+    read = settings()
+    url = f"{read.google_ads_url}/{read.google_ads_version}/{path}"
+    for is_last in (False, True):
+        headers = {"Authorization": f"Bearer {_tokens.token(account)}"}
+        manager = account.options.get("login_customer_id") or account.credentials.get("login_customer_id")
+        if manager:
+            headers["login-customer-id"] = _digits(manager.replace("-", ""))
+        answer = http.send("POST", url, headers, json=body)
+        if answer.status == 401:
+            _tokens.forget(account)
+            if not is_last:
+                continue
+        if answer.status == 200 and answer.content is not None:
+            return answer.content
+        raise _error(account, answer, changes_something=changes_something)
+    raise AssertionError("the second answer returns or raises")
+
+
+def _error(account: Account, answer: Answer, *, changes_something: bool) -> PlatformError:
+    first = answer.content[0] if isinstance(answer.content, list) and answer.content else answer.content
+    status = first.get("error", {}) if isinstance(first, dict) else {}
+    details = list(_errors(status))
+    messages = [str(one.get("message", "")) for one in details] or [str(status.get("message", ""))]
+    words = account.credentials.hide_in("; ".join(filter(None, messages)))[:MESSAGE_LENGTH] or "no reason given"
+    text = f"Google Ads answered {answer.status}: {words}"
+    if answer.status == 429 or status.get("status") == "RESOURCE_EXHAUSTED":
+        return _limited(text, answer, details)
+    if answer.status == 401:
+        return LoginFailed(text)
+    if answer.status >= 500 or answer.status < 400:
+        return Unanswered(text, may_be_applied=changes_something)
+    return Refused(text)
+
+
+def _limited(text: str, answer: Answer, details: Sequence[dict[str, Any]]) -> Limited:
+    quotas = [one.get("details", {}).get("quotaErrorDetails", {}) for one in details]
+    delays = [_seconds(quota.get("retryDelay", "")) for quota in quotas]
+    delays.append(_seconds(answer.headers.get("retry-after", "")))
+    scopes = {quota.get("rateScope") for quota in quotas}
+    return Limited(text, max(delays) or DEFAULT_WAIT_SECONDS, for_all="ACCOUNT" not in scopes)
+
+
+def _seconds(text: str) -> float:
+    """The seconds of a text such as `40591s` or `120`; 0 for anything else."""
+    match = re.fullmatch(r"([0-9]{1,7})(\.[0-9]*)?s?", text)
+    return float(match[1]) + bool(match[2]) if match else 0.0
+
+
+class _Tokens:
+    """Access tokens of this process, by refresh token, until shortly before they expire."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[bytes, tuple[str, float]] = {}
+
+    def token(self, account: Account) -> str:
+        """A valid access token. Raises LoginFailed if the refresh token is expired or revoked."""
+        key = self._key(account)
+        with self._lock:
+            token, ends_at = self._known.get(key, ("", 0.0))
+        if time.monotonic() < ends_at:
+            return token
+        token, seconds = _new_token(account)
+        with self._lock:
+            self._known[key] = token, time.monotonic() + seconds - EARLY_SECONDS
+        return token
+
+    def forget(self, account: Account) -> None:
+        with self._lock:
+            self._known.pop(self._key(account), None)
+
+    @staticmethod
+    def _key(account: Account) -> bytes:
+        return hashlib.sha256(account.credentials.required("refresh_token").encode()).digest()
+
+
+_tokens: Final = _Tokens()
+
+
+def _new_token(account: Account) -> tuple[str, float]:
+    """A new access token and its lifetime in seconds."""
+    secrets = {name: account.credentials.required(name) for name in ("client_id", "client_secret", "refresh_token")}
+    form = secrets | {"grant_type": "refresh_token"}
+    answer = http.send("POST", settings().google_token_url, {}, data=form)
+    content = answer.content if isinstance(answer.content, dict) else {}
+    if answer.status == 200 and isinstance(content.get("access_token"), str):
+        return content["access_token"], float(content.get("expires_in", 0))
+    if answer.status == 429:
+        raise Limited("Google allows no login now", DEFAULT_WAIT_SECONDS, for_all=False)
+    if answer.status in {400, 401, 403}:
+        reason = account.credentials.hide_in(str(content.get("error_description") or content.get("error") or ""))
+        raise LoginFailed(f"Google refused the login: {reason[:MESSAGE_LENGTH]}")
+    raise Unanswered(f"Google's login answered {answer.status}", may_be_applied=False)

@@ -1,0 +1,98 @@
+"""The interface of an ad platform, and the errors that its adapters raise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import NamedTuple, Protocol
+
+from app.platforms.accounts import Credentials
+from domain.reconcile import Confirmed
+
+
+class PlatformError(Exception):
+    """A request to a platform failed. The message is for people and holds no secret.
+
+    `may_be_applied`: a change in the request may have been carried out all the same.
+    """
+
+    may_be_applied = False
+
+
+class Unanswered(PlatformError):
+    """No usable answer: no connection, a timeout, an answer that is too large or malformed, a server error."""
+
+    def __init__(self, message: str, *, may_be_applied: bool) -> None:
+        super().__init__(message)
+        self.may_be_applied = may_be_applied
+
+
+class Refused(PlatformError):
+    """The platform refused the request as wrong or not permitted."""
+
+
+class LoginFailed(PlatformError):
+    """The credentials are missing, expired or revoked."""
+
+
+class Limited(PlatformError):
+    """The platform allows no further requests for `seconds`. `for_all`: of any account that shares the quota."""
+
+    def __init__(self, message: str, seconds: float, *, for_all: bool) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+        self.for_all = for_all
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A connected account: Spendgate's id, the platform's id, and the credentials for it."""
+
+    id: int
+    platform: str
+    account_id: str
+    credentials: Credentials
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class AccountFacts(NamedTuple):
+    """An account as the platform describes it: name, IANA time zone, ISO 4217 currency."""
+
+    name: str
+    time_zone: str
+    currency: str
+
+
+class DaySpend(NamedTuple):
+    """The spend of one campaign on one day of the account's time zone."""
+
+    external_id: str
+    day: date
+    micros: int
+
+
+class Change(NamedTuple):
+    """A status to set: `enabled` or `paused`."""
+
+    external_id: str
+    status: Confirmed
+
+
+class Platform(Protocol):
+    """An ad platform. Every method raises PlatformError; reads are complete answers or errors.
+
+    `changes_a_request`: items of one `set_status` call, at most.
+    """
+
+    changes_a_request: int
+
+    def describe(self, account: Account) -> AccountFacts:
+        """The account's name, time zone and currency. Raises LoginFailed or Refused if it cannot be reached."""
+
+    def read_spend(self, account: Account, first_day: date, last_day: date) -> list[DaySpend]:
+        """The spend from `first_day` to `last_day`, included. Days without cost may be missing."""
+
+    def read_statuses(self, account: Account) -> dict[str, Confirmed]:
+        """The status of every campaign by the platform's id; campaigns that are missing do not exist there."""
+
+    def set_status(self, account: Account, changes: Sequence[Change]) -> dict[str, str | None]:
+        """Sets statuses in one request; returns for each campaign the platform's error, None if it was done."""

@@ -1,0 +1,104 @@
+"""The wire of Google Ads: `googleAds:searchStream` for three queries, `campaigns:mutate`, and the token endpoint."""
+
+import re
+from datetime import date
+from typing import Any
+
+from tests.fake_platforms.state import FakePlatform
+
+WORDS = {"enabled": "ENABLED", "paused": "PAUSED", "removed": "REMOVED"}
+STATUS_OF = {word: status for status, word in WORDS.items()}
+FAILURE = "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"
+DAYS = re.compile(r"segments\.date BETWEEN '([0-9-]+)' AND '([0-9-]+)'")
+
+
+def search(platform: FakePlatform, query: str) -> list[dict[str, Any]]:
+    """The answer to a query: an array of batches."""
+    customer = f"customers/{platform.account_id}"
+    if query.endswith("FROM customer"):
+        fields = {"descriptiveName": "Fake", "currencyCode": platform.currency, "timeZone": platform.time_zone}
+        rows: list[dict[str, Any]] = [{"customer": {"resourceName": customer, "id": platform.account_id, **fields}}]
+    else:
+        days = DAYS.search(query)
+        rows = _spend(platform, *days.groups()) if days else _statuses(platform)
+    batch = {"fieldMask": ",".join(_selected(query)), "requestId": "fake", "queryResourceConsumption": "1"}
+    return [{"results": rows, **batch}] if rows else [batch]
+
+
+def _selected(query: str) -> list[str]:
+    names = query.removeprefix("SELECT ").partition(" FROM ")[0].split(", ")
+    return [re.sub(r"_([a-z])", lambda match: match[1].upper(), name) for name in names]
+
+
+def _statuses(platform: FakePlatform) -> list[dict[str, Any]]:
+    return [{"campaign": _campaign(platform, one.id) | {"status": WORDS[one.status]}} for one in _all(platform)]
+
+
+def _spend(platform: FakePlatform, first_day: str, last_day: str) -> list[dict[str, Any]]:
+    """Days without cost are left out, as Google does where a date is selected."""
+    first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
+    return [
+        {
+            "campaign": _campaign(platform, one.id),
+            "metrics": {"costMicros": str(micros)},
+            "segments": {"date": day.isoformat()},
+        }
+        for one in _all(platform)
+        for day, micros in sorted(one.spend.items())
+        if first <= day <= last and micros
+    ]
+
+
+def _all(platform: FakePlatform) -> Any:
+    return list(platform.campaigns.values())
+
+
+def _campaign(platform: FakePlatform, campaign_id: str) -> dict[str, Any]:
+    return {"resourceName": f"customers/{platform.account_id}/campaigns/{campaign_id}", "id": campaign_id}
+
+
+def mutate(platform: FakePlatform, body: dict[str, Any]) -> dict[str, Any]:
+    """Sets statuses; a change that is refused gets an empty result and an error with its index."""
+    results: list[dict[str, str]] = []
+    errors: list[dict[str, Any]] = []
+    with platform.lock:
+        for index, operation in enumerate(body["operations"]):
+            name, status = operation["update"]["resourceName"], operation["update"]["status"]
+            campaign = platform.campaigns.get(name.rpartition("/")[2])
+            if campaign is None or campaign.id in platform.refused:
+                results.append({})
+                errors.append(_refusal(index))
+            else:
+                campaign.status = STATUS_OF[status]
+                results.append({"resourceName": name})
+    answer: dict[str, Any] = {"results": results}
+    if errors:
+        details = [{"@type": FAILURE, "errors": errors, "requestId": "fake"}]
+        answer["partialFailureError"] = {"code": 3, "message": "Multiple errors in 'details'.", "details": details}
+    return answer
+
+
+def _refusal(index: int) -> dict[str, Any]:
+    path = [{"fieldName": "operations", "index": index}, {"fieldName": "update"}]
+    return {
+        "errorCode": {"mutateError": "RESOURCE_NOT_FOUND"},
+        "message": "Resource was not found.",
+        "location": {"fieldPathElements": path},
+    }
+
+
+def error(status: int, word: str, details: list[dict[str, Any]], message: str = "Request failed.") -> dict[str, Any]:
+    """An error of Google's APIs."""
+    found = [{"@type": FAILURE, "errors": details, "requestId": "fake"}] if details else []
+    return {"error": {"code": status, "message": message, "status": word, "details": found}}
+
+
+def exhausted(seconds: int) -> dict[str, Any]:
+    """The error of a used-up quota, with the delay that it asks for."""
+    quota = {"rateScope": "DEVELOPER", "rateName": "Number of operations for basic access"}
+    detail = {
+        "errorCode": {"quotaError": "RESOURCE_EXHAUSTED"},
+        "message": f"Too many requests. Retry in {seconds} seconds.",
+        "details": {"quotaErrorDetails": {**quota, "retryDelay": f"{seconds}s"}},
+    }
+    return error(429, "RESOURCE_EXHAUSTED", [detail], "Resource has been exhausted (e.g. check quota).")

@@ -1,0 +1,77 @@
+"""The state of the fake platform: campaigns with their spend, the account, faults to come, requests received."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import date
+from threading import Event, Lock
+from typing import Any, NamedTuple
+
+ENABLED, PAUSED, REMOVED = "enabled", "paused", "removed"
+
+
+@dataclass
+class FakeCampaign:
+    """A campaign: its status, and its spend in micros by day of the account's zone."""
+
+    id: str
+    status: str = ENABLED
+    spend: dict[date, int] = field(default_factory=dict)
+
+
+class Received(NamedTuple):
+    """A request: its kind (`token`, `search`, `mutate`), path with query, headers and decoded body."""
+
+    kind: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class FakePlatform:
+    """One account. `faults`: for each kind of request, the faults of the next ones, each used once.
+
+    Faults: `hang`, `drip`, `500`, `429`, `expired`, `apply_then_hang`, `apply_then_500`. `refused`: ids of campaigns
+    whose changes fail. `retry_seconds`: said with 429. `ends`: set when the test ends, so that hanging answers end.
+    """
+
+    account_id: str = "1234567890"
+    time_zone: str = "UTC"
+    currency: str = "USD"
+    token: str = "ya29.access-token-1"  # noqa: S105 - a fake one
+    refresh_token: str = "1//refresh-token-secret"  # noqa: S105 - a fake one
+    is_revoked: bool = False
+    retry_seconds: int = 40_591
+    campaigns: dict[str, FakeCampaign] = field(default_factory=dict)
+    faults: dict[str, deque[str]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    received: list[Received] = field(default_factory=list)
+    ends: Event = field(default_factory=Event)
+    lock: Lock = field(default_factory=Lock)
+
+    def add(self, campaign_id: str, status: str = ENABLED) -> FakeCampaign:
+        """Adds a campaign and returns it."""
+        self.campaigns[campaign_id] = FakeCampaign(campaign_id, status)
+        return self.campaigns[campaign_id]
+
+    def spend(self, campaign_id: str, day: date, micros: int) -> bool:
+        """Adds spend of an enabled campaign; returns whether it was enabled."""
+        with self.lock:
+            campaign = self.campaigns[campaign_id]
+            if campaign.status != ENABLED:
+                return False
+            campaign.spend[day] = campaign.spend.get(day, 0) + micros
+            return True
+
+    def fail(self, kind: str, *faults: str) -> None:
+        """Gives the next requests of this kind these faults, one each."""
+        self.faults.setdefault(kind, deque()).extend(faults)
+
+    def next_fault(self, kind: str) -> str:
+        """The fault of the present request of this kind, or an empty text."""
+        waiting = self.faults.get(kind)
+        return waiting.popleft() if waiting else ""
+
+    def requests(self, kind: str) -> list[Received]:
+        """The requests of this kind, in order."""
+        return [one for one in self.received if one.kind == kind]
