@@ -17,6 +17,9 @@ QUEUE_OF: Final[Mapping[str, str]] = {
     "seal_histories": "schedule",
     "check_queue": "schedule",
     "import_exports": "platforms",
+    "visit_platforms": "platforms",
+    "pull_spend": "platforms",
+    "reconcile_account": "platforms",
     "generate_monthly_reports": "reports",
 }
 """The queue of each actor, by actor name."""

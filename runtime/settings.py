@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     meta_url: EncryptedUrl = Field("https://graph.facebook.com", validation_alias=_variable("SPENDGATE_META_URL"))
     meta_version: ApiVersion = Field("v26.0", validation_alias=_variable("SPENDGATE_META_VERSION"))
     platform_deadline_seconds: float = Field(
-        30, gt=0, le=120, validation_alias=_variable("SPENDGATE_PLATFORM_DEADLINE_SECONDS")
+        20, gt=0, le=120, validation_alias=_variable("SPENDGATE_PLATFORM_DEADLINE_SECONDS")
     )
     clock_start: AwareMoment = Field(None, validation_alias=_variable("SPENDGATE_CLOCK_START"))
     clock_speed: float = Field(1.0, gt=0, le=100_000, validation_alias=_variable("SPENDGATE_CLOCK_SPEED"))

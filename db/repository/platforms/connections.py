@@ -28,12 +28,27 @@ DUE_FOR_SPEND = text("""
     ORDER BY next_read_at NULLS FIRST, platform_account_id
 """)
 
-# Accounts to reconcile: all that are on, unless the platform allows neither reads nor pauses.
+# Accounts to reconcile: those with a campaign to pause or to enable by what was last confirmed, those whose last
+# answer is unknown, and those whose statuses were read before :read_before.
 DUE_FOR_STATUSES = text("""
-    SELECT platform_account_id FROM platform_connections
-    WHERE mode <> 'off' AND (wait_until IS NULL OR wait_until <= :at OR pauses_wait_until IS NULL OR pauses_wait_until <= :at)
-        AND COALESCE(claimed_until, '-infinity') <= :at
+    SELECT platform_account_id FROM platform_connections JOIN platform_accounts ON id = platform_account_id
+    WHERE platform = :platform AND mode <> 'off' AND COALESCE(claimed_until, '-infinity') <= :at
+        AND (wait_until IS NULL OR wait_until <= :at OR pauses_wait_until IS NULL OR pauses_wait_until <= :at)
+        AND (COALESCE(statuses_read_at, '-infinity') <= :read_before OR mode <> 'shadow' AND EXISTS (
+            SELECT FROM platform_statuses AS status JOIN campaigns USING (brand_id)
+            WHERE status.platform_account_id = platform_connections.platform_account_id
+                AND campaigns.id = campaign_id AND (
+                    may_be_applied
+                    OR effective_status = 'inactive' AND confirmed = 'enabled'
+                    OR effective_status = 'active' AND confirmed = 'paused' AND paused_by_us AND mode = 'full'
+                )
+        ))
     ORDER BY platform_account_id
+""")
+
+COUNT_ON = text("""
+    SELECT count(*) FROM platform_connections JOIN platform_accounts ON id = platform_account_id
+    WHERE mode <> 'off' AND platform = :platform
 """)
 
 CLAIM = text("""
@@ -117,9 +132,17 @@ def due_for_spend(connection: Connection, at: datetime) -> list[int]:
     return list(connection.scalars(DUE_FOR_SPEND, {"at": at}))
 
 
-def due_for_statuses(connection: Connection, at: datetime) -> list[int]:
-    """The accounts to reconcile at `at`: those that are on, that no worker has claimed and that need not wait."""
-    return list(connection.scalars(DUE_FOR_STATUSES, {"at": at}))
+def due_for_statuses(connection: Connection, platform: str, at: datetime, read_before: datetime) -> list[int]:
+    """The accounts of the platform to reconcile at `at`: with a change to send, or last read before `read_before`.
+
+    Leaves out accounts that another worker has claimed or that may send nothing yet.
+    """
+    return list(connection.scalars(DUE_FOR_STATUSES, {"platform": platform, "at": at, "read_before": read_before}))
+
+
+def count_on(connection: Connection, platform: str) -> int:
+    """The number of connected accounts on the platform whose mode is not `off`."""
+    return int(connection.execute(COUNT_ON, {"platform": platform}).scalar_one())
 
 
 def claim(connection: Connection, account: int, at: datetime, until: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from app.platforms.accounts import credentials_at
 from app.platforms.protocol import Account
 from runtime.settings import settings
+from tests.app.platforms.kit import Connected
 from tests.fake_platforms.server import serving
 from tests.fake_platforms.state import FakePlatform
+from tests.world import World
 
 SECRETS = {
     "client_id": "client-id.apps.example",
@@ -45,3 +48,10 @@ def credentials_file(tmp_path: Path) -> Path:
 def account(fake: FakePlatform, credentials_file: Path) -> Account:
     """The account of the fake platform."""
     return Account(1, "google_ads", "123-456-7890", credentials_at(f"file:{credentials_file}"))
+
+
+@pytest.fixture
+def connected(world: World, fake: FakePlatform, credentials_file: Path, noon: datetime) -> Connected:
+    """A brand of 100 micros a day in an account that is connected with mode `full`, at a stopped noon."""
+    world.set_clock(noon)
+    return Connected(world, fake, f"file:{credentials_file}")

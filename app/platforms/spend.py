@@ -1,0 +1,172 @@
+"""Pulls spend from connected accounts: a complete answer for a range of days becomes reported totals."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import structlog
+from more_itertools import chunked
+
+from app.ingest.ingest import count_totals
+from app.platforms import quota, visits
+from app.platforms.protocol import Account, DaySpend, Platform
+from app.platforms.registry import account_of, adapter_of
+from db.engine import committed, transaction
+from db.repository.platforms import connections
+from db.repository.platforms import spend as rows
+from db.repository.platforms.connections import StoredConnection
+from db.repository.platforms.spend import AccountCampaign
+from db.repository.shared.zones import readable_zones
+from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
+from domain.periods import ONE_DAY, local_day
+from domain.zones import same_days
+from runtime import clock
+
+log = structlog.get_logger()
+
+HISTORY_DAYS: Final = 28
+"""Days before today that are read once a day, because platforms restate spend for weeks."""
+
+DESCRIBED_FOR: Final = timedelta(days=1)
+"""An account's time zone and currency are read again after this time."""
+
+
+def pull(account_id: int) -> None:
+    """Reads the spend of the account if it is due, and counts it. A failure is stored, logged and not raised.
+
+    Raises BrandsTimedOut if a brand stays locked; the message is then delivered again.
+    """
+    stored = visits.stored_connection(account_id)
+    at = clock.now()
+    if stored is None or any(moment and moment > at for moment in (stored.next_read_at, stored.wait_until)):
+        return
+    opened = visits.attempted(stored, lambda: (adapter_of(stored.platform), account_of(stored)))
+    if opened is None:
+        return
+    described = _described(stored, *opened, at)
+    if described is not None:
+        _pull_days(described, *opened)
+
+
+def _described(stored: StoredConnection, platform: Platform, account: Account, at: datetime) -> StoredConnection | None:
+    """The connection with the account's zone and currency, read if they are old; None if that failed."""
+    if stored.described_at is not None and stored.described_at > at - DESCRIBED_FOR:
+        return stored
+    if not _reserved(stored):
+        return None
+    facts = visits.attempted(stored, lambda: platform.describe(account))
+    if facts is None:
+        return None
+    zone, currency = facts.time_zone, facts.currency
+    committed(partial(connections.note_description, account=stored.id, time_zone=zone, currency=currency, at=at))
+    return stored._replace(time_zone=zone, currency=currency, described_at=at)
+
+
+def _reserved(stored: StoredConnection) -> bool:
+    """Books one read; if the quota is used up, stores and logs that and returns False."""
+    if quota.reserve(stored.platform, 1):
+        return True
+    at = clock.now()
+    later = at + visits.interval(stored.platform)
+    error = "the quota of 24 hours is used up but for pauses"
+    committed(partial(connections.note_failure, account=stored.id, error=error, at=at, next_read_at=later))
+    log.warning("platform.quota_used_up", platform=stored.platform, platform_account_id=stored.id)
+    return False
+
+
+def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -> None:
+    """Reads the due days and counts them as of the time before the request."""
+    zone = readable_zones({stored.time_zone or ""}).get(stored.time_zone or "")
+    if zone is None or not _reserved(stored):
+        return
+    as_of = clock.now()
+    today = local_day(as_of, zone)
+    is_history = stored.history_read_at is None or local_day(stored.history_read_at, zone) < today
+    first_day = today - (HISTORY_DAYS if is_history else 1) * ONE_DAY
+    read = visits.attempted(stored, lambda: platform.read_spend(account, first_day, today))
+    if read is None:
+        return
+    with transaction() as connection:
+        owners = rows.campaigns_of_account(connection, stored.id)
+    usable, problem = _usable(owners, stored, zone, (first_day, today))
+    totals = list(_totals(stored, usable, read, (first_day, today), as_of))
+    for some in chunked(totals, MAX_EVENTS_PER_MESSAGE):
+        count_totals(some)
+    later = as_of + visits.interval(stored.platform)
+    committed(
+        partial(
+            connections.note_spend_read,
+            account=stored.id,
+            at=as_of,
+            next_read_at=later,
+            problem=problem,
+            is_history=is_history,
+        )
+    )
+    known = {one.external_id for one in owners}
+    log.info(
+        "platform.spend_read",
+        platform=stored.platform,
+        platform_account_id=stored.id,
+        campaign_days=len(read),
+        totals=len(totals),
+        unknown_campaigns=len({row.external_id for row in read} - known),
+    )
+
+
+def _usable(
+    owners: Sequence[AccountCampaign], stored: StoredConnection, zone: ZoneInfo, days: tuple[date, date]
+) -> tuple[list[AccountCampaign], str | None]:
+    """The campaigns of brands that count in the account's currency and days, and a sentence about the others."""
+    problems: dict[str, None] = {}
+    usable = []
+    for one in owners:
+        problem = _problem(one, stored, zone, days)
+        if problem is None:
+            usable.append(one)
+        else:
+            problems[problem] = None
+    if not problems:
+        return usable, None
+    log.warning("platform.brand_refused", platform_account_id=stored.id, reasons=list(problems))
+    return usable, "; ".join(problems)
+
+
+def _problem(one: AccountCampaign, stored: StoredConnection, zone: ZoneInfo, days: tuple[date, date]) -> str | None:
+    brand = f"brand {one.brand_id} ({one.brand_name})"
+    if one.currency != stored.currency:
+        return f"{brand} counts in {one.currency}, the account in {stored.currency}: its spend is not read"
+    brand_zone = readable_zones({one.time_zone}).get(one.time_zone)
+    if brand_zone is None or not same_days(zone, brand_zone, *days):
+        return f"{brand} has days of {one.time_zone}, the account of {stored.time_zone}: its spend is not read"
+    return None
+
+
+def _totals(
+    stored: StoredConnection,
+    usable: Sequence[AccountCampaign],
+    read: Sequence[DaySpend],
+    days: tuple[date, date],
+    as_of: datetime,
+) -> Iterator[dict[str, Any]]:
+    """The totals to count: those of the answer, and zero for days with a stored total that the answer lacks.
+
+    An answer for a range of days is complete: platforms leave out days without cost.
+    """
+    common = {"source": stored.platform, "as_of": as_of.isoformat(), "currency": stored.currency}
+    names = {one.external_id for one in usable}
+    for row in read:
+        if row.external_id in names:
+            named = {"platform": stored.platform, "external_id": row.external_id, "account": stored.account_id}
+            yield {**common, **named, "day": row.day.isoformat(), "total_micros": row.micros}
+    answered = {(row.external_id, row.day) for row in read}
+    names_of: dict[int, set[str]] = {}
+    for one in usable:
+        names_of.setdefault(one.campaign_id, set()).add(one.external_id)
+    with transaction() as connection:
+        with_spend = rows.days_with_spend(connection, stored.platform, list(names_of), *days)
+    for campaign_id, day in with_spend:
+        if not any((name, day) in answered for name in names_of[campaign_id]):
+            yield {**common, "campaign_id": campaign_id, "day": day.isoformat(), "total_micros": 0}

@@ -1,0 +1,143 @@
+"""Spend pulled from a connected account through the actor's use case, against the fake platform."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from tests.app.platforms.kit import Connected
+from tests.fake_platforms.state import FakePlatform
+from tests.world import World, moment
+
+TODAY, YESTERDAY = date(2026, 6, 17), date(2026, 6, 16)
+OLD = TODAY - timedelta(days=28)
+
+
+def test_pulled_spend_is_counted_and_pauses_the_campaign(connected: Connected, world: World) -> None:
+    campaign = connected.campaign("11")
+    connected.fake.spend("11", TODAY, 60)
+    connected.fake.spend("11", OLD, 7)
+    connected.pull()
+    assert (connected.spent(campaign, TODAY), connected.spent(campaign, OLD)) == (60, 7)
+    assert world.is_active(campaign)
+    connected.fake.spend("11", TODAY, 40)
+    world.set_clock(moment("2026-06-17T12:05"))
+    connected.pull()
+    assert connected.spent(campaign, TODAY) == 100
+    assert world.holds(campaign) == {"brand_daily_budget"}
+    world.verify()
+
+
+def test_a_day_that_vanishes_from_the_answer_becomes_zero(connected: Connected, world: World) -> None:
+    campaign = connected.campaign("11")
+    connected.fake.spend("11", TODAY, 100)
+    connected.fake.spend("11", YESTERDAY, 5)
+    connected.pull()
+    assert not world.is_active(campaign)
+    world.set_clock(moment("2026-06-17T12:10"))
+    del connected.fake.campaigns["11"].spend[TODAY]
+    connected.pull()
+    assert (connected.spent(campaign, TODAY), connected.spent(campaign, YESTERDAY)) == (0, 5)
+    assert world.is_active(campaign)
+    assert world.rejected() == []
+    world.verify()
+
+
+def test_failed_read_leaves_what_was_counted(connected: Connected, world: World) -> None:
+    campaign = connected.campaign("11")
+    connected.fake.spend("11", TODAY, 60)
+    connected.pull()
+    for fault in ("500", "hang", "drip", "429"):
+        connected.fake.fail("search", fault)
+        world.execute("UPDATE platform_connections SET wait_until = NULL")
+        connected.pull()
+        assert connected.spent(campaign, TODAY) == 60
+        assert connected.connection()["last_error"]
+
+
+def test_history_is_read_once_a_day_and_the_last_two_days_often(connected: Connected, world: World) -> None:
+    connected.campaign("11")
+    for at in ("2026-06-17T12:00", "2026-06-17T12:10", "2026-06-18T00:10", "2026-06-18T00:20"):
+        world.set_clock(moment(at))
+        connected.pull()
+    queries = [one.body["query"] for one in connected.fake.requests("search")]
+    spans = [query.partition("BETWEEN ")[2] for query in queries if "BETWEEN" in query]
+    assert spans == [
+        "'2026-05-20' AND '2026-06-17'",
+        "'2026-06-16' AND '2026-06-17'",
+        "'2026-05-21' AND '2026-06-18'",
+        "'2026-06-17' AND '2026-06-18'",
+    ]
+
+
+def test_account_is_not_read_before_it_is_due(connected: Connected, world: World, fake: FakePlatform) -> None:
+    connected.pull()
+    reads = len(fake.received)
+    connected.pull(is_due=False)
+    assert len(fake.received) == reads
+    world.set_clock(moment("2026-06-17T12:05:01"))
+    connected.pull(is_due=False)
+    assert len(fake.received) == reads + 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "currency", "reason"),
+    [
+        ("Europe/Berlin", "USD", r"has days of Europe/Berlin, the account of UTC"),
+        ("UTC", "EUR", r"counts in EUR, the account in USD"),
+    ],
+)
+def test_brand_with_other_days_or_currency_is_refused_in_plain_words(
+    connected: Connected, world: World, zone: str, currency: str, reason: str
+) -> None:
+    other = world.brand(zone=zone, currency=currency, name="Other")
+    connected.bind(other)
+    ours, theirs = connected.campaign("11"), connected.campaign("12", brand=other)
+    for external_id in ("11", "12"):
+        connected.fake.spend(external_id, TODAY, 9)
+    connected.pull()
+    assert (connected.spent(ours, TODAY), connected.spent(theirs, TODAY)) == (9, 0)
+    error = connected.connection()["last_error"]
+    assert reason in error
+    assert f"brand {other} (Other)" in error
+
+
+def test_zone_of_another_name_with_the_same_days_is_accepted(connected: Connected, world: World) -> None:
+    other = world.brand(zone="Africa/Abidjan")
+    connected.bind(other)
+    campaign = connected.campaign("11", brand=other)
+    connected.fake.spend("11", TODAY, 9)
+    connected.pull()
+    assert connected.spent(campaign, TODAY) == 9
+
+
+def test_campaigns_unknown_to_spendgate_are_left_out(connected: Connected, world: World) -> None:
+    connected.fake.add("99").spend = {TODAY: 5}
+    connected.pull()
+    assert world.rejected() == []
+
+
+def test_quota_that_waits_eleven_hours_stops_reads_until_then(
+    connected: Connected, world: World, fake: FakePlatform
+) -> None:
+    connected.pull()
+    fake.fail("search", "429")
+    world.set_clock(moment("2026-06-17T12:10"))
+    connected.pull()
+    reads = len(fake.received)
+    world.set_clock(moment("2026-06-17T23:20"))
+    connected.pull()
+    assert len(fake.received) == reads
+    world.set_clock(moment("2026-06-17T23:27"))
+    connected.pull()
+    assert len(fake.received) > reads
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"client_id": 1}', "not JSON"])
+def test_bad_credentials_are_named_without_their_content(
+    connected: Connected, world: World, fake: FakePlatform, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.setenv("ADS_LOGIN", content)
+    world.execute("UPDATE platform_connections SET credentials = 'env:ADS_LOGIN'")
+    connected.pull()
+    assert "env:ADS_LOGIN is not a JSON object" in connected.connection()["last_error"]
+    assert fake.received == []
