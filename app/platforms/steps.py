@@ -1,0 +1,98 @@
+"""Steps of one campaign's row while it is reconciled: read, about to be sent, confirmed, failed. Pure functions."""
+
+from datetime import datetime
+
+from db.repository.platforms.statuses import StoredStatus
+from domain.reconcile import (
+    Action,
+    Confirmed,
+    Desired,
+    Mode,
+    StatusFacts,
+    paused_by_us_after,
+    recent_repauses,
+)
+
+SENT: dict[Action, Confirmed] = {Action.PAUSE: Confirmed.PAUSED, Action.ENABLE: Confirmed.ENABLED}
+"""The status that each sent action sets."""
+
+
+def facts_of(row: StoredStatus, mode: str, at: datetime) -> StatusFacts:
+    """The facts about the campaign for the rules."""
+    return StatusFacts(
+        desired=Desired(row.desired),
+        confirmed=Confirmed(row.confirmed),
+        paused_by_us=row.paused_by_us,
+        mode=Mode(mode),
+        is_repause=_is_repause(row),
+        repauses=len(recent_repauses(row.repaused_at, at)),
+        may_be_applied=row.may_be_applied,
+    )
+
+
+def _is_repause(row: StoredStatus) -> bool:
+    return row.desired_change_id is not None and row.paused_change_id == row.desired_change_id
+
+
+def _is_reached(row: StoredStatus) -> bool:
+    """Whether the platform's status is the desired one. A removed campaign spends nothing."""
+    if row.desired == Desired.INACTIVE:
+        return row.confirmed in {Confirmed.PAUSED, Confirmed.REMOVED}
+    return row.confirmed == Confirmed.ENABLED
+
+
+def _settled(row: StoredStatus, at: datetime) -> StoredStatus:
+    """The row with the fields that follow from desired and confirmed status."""
+    is_reached = _is_reached(row)
+    paused_for = row.paused_change_id
+    if row.desired == Desired.INACTIVE and row.confirmed == Confirmed.PAUSED and row.paused_by_us:
+        paused_for = row.desired_change_id
+    return row._replace(
+        paused_change_id=paused_for,
+        unconfirmed_since=None if is_reached else row.unconfirmed_since or row.desired_at or at,
+        attempts=0 if is_reached else row.attempts,
+        last_error=None if is_reached else row.last_error,
+    )
+
+
+def seen(row: StoredStatus, status: Confirmed, at: datetime) -> StoredStatus:
+    """The row after the platform reported `status`, by a read or by the answer to a change."""
+    return _settled(
+        row._replace(
+            confirmed=status.value,
+            confirmed_at=row.confirmed_at if status == row.confirmed else at,
+            paused_by_us=paused_by_us_after(status, paused_by_us=row.paused_by_us),
+            may_be_applied=False,
+        ),
+        at,
+    )
+
+
+def unread(row: StoredStatus, at: datetime) -> StoredStatus:
+    """The row with its newest desired status, when the platform was not read."""
+    return _settled(row, at)
+
+
+def sending(row: StoredStatus, action: Action, at: datetime) -> StoredStatus:
+    """The row to commit before `action` is sent: from then on it may be applied, whatever happens to this process."""
+    repauses = recent_repauses(row.repaused_at, at)
+    if action is Action.PAUSE and _is_repause(row):
+        repauses.append(at)
+    return row._replace(
+        sent=SENT[action].value,
+        sent_at=at,
+        may_be_applied=True,
+        paused_by_us=row.paused_by_us or action is Action.PAUSE,
+        attempts=row.attempts + 1,
+        repaused_at=repauses,
+    )
+
+
+def not_done(row: StoredStatus, before: StoredStatus, error: str) -> StoredStatus:
+    """The row after the platform refused the change, or never received it. `before`: the row before it was sent."""
+    return row._replace(may_be_applied=False, paused_by_us=before.paused_by_us, last_error=error)
+
+
+def unanswered(row: StoredStatus, error: str) -> StoredStatus:
+    """The row after a change whose outcome is unknown until the platform is read."""
+    return row._replace(last_error=error)

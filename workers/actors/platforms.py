@@ -1,0 +1,28 @@
+"""Actors that read ad platforms and carry decisions out there: one message and own transactions for each account."""
+
+import dramatiq
+from periodiq import cron
+
+from app.platforms import spend, statuses, visits
+from app.platforms.registry import ADAPTERS
+from delivery.broker import get_broker
+from delivery.queues import QUEUE_OF
+from runtime import clock
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["visit_platforms"], periodic=cron("* * * * *"))
+def visit_platforms() -> None:
+    """Enqueues the accounts whose spend or statuses are due. Without connected accounts it runs a few queries."""
+    visits.enqueue_due(ADAPTERS, clock.now())
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["pull_spend"])
+def pull_spend(account: int) -> None:
+    """Reads the account's spend, if it is due, and counts it."""
+    spend.pull(account)
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["reconcile_account"])
+def reconcile_account(account: int) -> None:
+    """Reads the account's statuses and brings its campaigns to the desired ones, as far as its mode allows."""
+    statuses.reconcile_account(account)
