@@ -14,7 +14,8 @@ from app.platforms import quota, steps, visits
 from app.platforms.protocol import Account, Change, Limited, Platform, PlatformError
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
-from db.repository.enforcement.enforcement import DecidedChange, lock_brands
+from db.repository.enforcement.changes import DecidedChange
+from db.repository.enforcement.facts import lock_brands
 from db.repository.platforms import connections
 from db.repository.platforms import statuses as rows
 from db.repository.platforms.connections import StoredConnection
