@@ -57,19 +57,19 @@ def import_file(
         ),
     ] = None,
     name_as_id: Annotated[
-        bool, typer.Option("--name-as-id", help="The file has no ids: names stand for them.")
+        bool, typer.Option("--name-as-id", help="The file has no campaign ids: use names as ids.")
     ] = False,
     delta: Annotated[
-        bool, typer.Option("--delta", help="The amounts add to what is known, once a file, and replace nothing.")
+        bool, typer.Option("--delta", help="Add the amounts to the known totals, once a file; replace nothing.")
     ] = False,
     keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Count a campaign's day that is there twice, twice.")
+        bool, typer.Option("--keep-duplicates", help="Count a campaign's day twice if the file repeats its rows.")
     ] = False,
     complete: Annotated[
         bool | None,
         typer.Option(
             "--complete/--incomplete",
-            help="The file has every campaign's day of its account and range: what it has no more becomes zero.",
+            help="The file has every campaign's day of its account and range: set missing days to zero.",
         ),
     ] = None,
     create_campaigns: Annotated[bool, typer.Option("--create-campaigns", help="Create unknown campaigns.")] = False,

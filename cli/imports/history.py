@@ -59,7 +59,7 @@ def show_import(import_id: ImportArgument, as_json: AsJson = False) -> None:
         return
     for name, value in (row | {"sum": words.sums(row.pop("sum_micros"))}).items():
         console.print(f"[bold]{name.replace('_', ' ')}[/bold]  {escape(str(value))}", highlight=False, soft_wrap=True)
-    print_rows("Left out", skipped, empty="No row was left out.")
+    print_rows("Rows left out", skipped, empty="No row was left out.")
 
 
 @imports_app.command("undo")

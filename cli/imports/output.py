@@ -19,7 +19,7 @@ SHOWN_SKIPPED: Final = 20
 def show(reading: Reading, planned: Plan | None) -> None:
     """Prints the preview of an import."""
     columns = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("Column", "Taken for", "Why"):
+    for name in ("Column", "Read as", "Why"):
         columns.add_column(name, overflow="fold")
     for one in reading.columns:
         columns.add_row(escape(one.heading), one.meaning, escape(one.why))
@@ -40,7 +40,7 @@ def show(reading: Reading, planned: Plan | None) -> None:
     for warning in reading.warnings if planned is None else planned.warnings:
         console.print(f"[yellow]Warning[/yellow] {escape(warning)}", highlight=False)
     for concern in () if planned is None else words.concerns(planned):
-        console.print(f"[yellow]Look[/yellow] {escape(concern)}", highlight=False)
+        console.print(f"[yellow]Confirm[/yellow] {escape(concern)}", highlight=False)
 
 
 def tell_import(
@@ -66,8 +66,8 @@ def tell_import(
     else:
         number = "" if outcome.import_id is None else f"import [bold]{outcome.import_id}[/bold]: "
         console.print(
-            f"{number}{outcome.campaigns_made} campaigns made, {outcome.taken} totals taken, "
-            f"{outcome.nothing_new} with nothing new, {len(outcome.rejections)} rejected"
+            f"{number}{outcome.campaigns_made} campaigns created, {outcome.taken} totals counted, "
+            f"{outcome.nothing_new} unchanged, {len(outcome.rejections)} rejected"
         )
     for line, cell, reason in left_out[:SHOWN_SKIPPED]:
         where = f"line {line}" if line else cell

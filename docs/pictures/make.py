@@ -131,7 +131,7 @@ def preview(service: Service, page: Page) -> None:
         page.locator("button[type=submit]").click()
         page.goto(f"{service.page}admin/imports")
         page.locator("input[type=file]").set_input_files(f"{folder}/Kampagnenbericht.csv")
-        page.get_by_role("button", name="Look at it").click()
+        page.get_by_role("button", name="Show the preview").click()
         expect(page.get_by_text("21480211001").or_(page.get_by_text("Kampagnen-ID")).first).to_be_visible()
 
 

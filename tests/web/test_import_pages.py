@@ -26,7 +26,7 @@ def look_at(page: Page, path: Path) -> None:
     """Uploads a file from the list of imports, and waits for its preview."""
     page.get_by_role("link", name="Imports").first.click()
     page.get_by_label("Import a platform's report").set_input_files(path)
-    page.get_by_role("button", name="Look at it").click()
+    page.get_by_role("button", name="Show the preview").click()
     expect(page.get_by_role("heading", name=path.name)).to_be_visible()
 
 
@@ -41,23 +41,23 @@ def test_a_report_is_uploaded_corrected_imported_and_undone(
         sign_in(page, "ops@example.com")
         look_at(page, report(tmp_path))
         page.get_by_label("Platform").select_option("meta_ads")
-        page.get_by_role("button", name="Look again").click()
+        page.get_by_role("button", name="Update the preview").click()
         expect(page.locator("[data-plan]")).to_contain_text("$20.00")
         page.get_by_label("Spend", exact=True).select_option("budget")
-        page.get_by_role("button", name="Look again").click()
+        page.get_by_role("button", name="Update the preview").click()
         expect(page.locator("[data-plan]")).to_contain_text("$198.00")
-        expect(page.locator("[data-columns]")).to_contain_text("as told")
+        expect(page.locator("[data-columns]")).to_contain_text("as chosen")
         page.get_by_label("Spend", exact=True).select_option("spend")
-        page.get_by_role("button", name="Look again").click()
+        page.get_by_role("button", name="Update the preview").click()
         expect(page.locator("[data-plan]")).to_contain_text("2026-06-18 09:00:00 UTC")
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
             assert serious_faults(page, scheme) == []
         page.get_by_role("button", name="Import it").click()
-        expect(page.locator(".alert")).to_contain_text("2 totals taken")
+        expect(page.locator(".alert")).to_contain_text("2 totals counted")
         assert world.spent(campaign) == 20 * UNIT
-        expect(page.get_by_role("heading", name="Left out")).to_be_visible()
+        expect(page.get_by_role("heading", name="Rows left out")).to_be_visible()
         with page.expect_download() as download:
             page.get_by_role("link", name="Download all").click()
         assert download.value.path().read_text().splitlines()[0] == "line,cell,reason"
@@ -91,10 +91,10 @@ def test_a_file_without_ids_is_asked_about_and_a_fall_is_confirmed(
             look_at(page, path)
             page.locator("[data-question] a").first.click()
             page.get_by_label("In brand").fill("Hudson Shoes")
-            page.get_by_role("button", name="Look again").click()
+            page.get_by_role("button", name="Update the preview").click()
             if number:
                 expect(page.locator("[data-concern]")).to_contain_text("$10.50 → $2.50")
             page.get_by_role("button", name="import it" if number else "Import it").click()
-            expect(page.locator(".alert")).to_contain_text("1 total taken")
+            expect(page.locator(".alert")).to_contain_text("1 total counted")
     assert world.one("SELECT spent_micros FROM brand_days")["spent_micros"] == 2_500_000
     world.verify()

@@ -55,7 +55,7 @@ def decimal_mark(evidence: Evidence, options: ReadOptions, form: str, currency: 
             raise Refused(f"line {line} has {cell.strip()!r}, which has no decimal {options.decimal}")
         return Decided(mark, f"decimal {mark}: line {line} has {cell.strip()!r}")
     if options.decimal is not None:
-        return Decided(options.decimal, f"decimal {options.decimal}, as told")
+        return Decided(options.decimal, f"decimal {options.decimal}, as chosen")
     if amounts.either is None:
         return Decided("point", "numbers of cells" if amounts.has_numbers else "no amount has decimals")
     return _mark_of_either(evidence, amounts.either, form, currency)
@@ -110,7 +110,7 @@ def unit_of(
     """Decides the unit of the amounts."""
     amounts, said = evidence.amounts, columns.spend.unit
     if options.unit is not None:
-        return Decided(options.unit, f"{options.unit}, as told")
+        return Decided(options.unit, f"{options.unit}, as chosen")
     units = next(iter((one[0], one[1], why) for one, why in _proofs_of_units(amounts)), None)
     if said is not None:
         if units is None:
@@ -177,7 +177,7 @@ def day_order(
         told = {"iso": "year first", "words": "months in words", "date cells": "date cells", "moments": "year first"}
         return Decided("day_first", f"days: {told.get(form, 'the same either way')}")
     if options.day_order is not None:
-        return Decided(options.day_order, f"{_words(options.day_order)}, as told")
+        return Decided(options.day_order, f"{_words(options.day_order)}, as chosen")
     if "numbers" not in days.forms:
         return Decided("day_first", "day first: days with dots are written so")
     return _order_by_the_rest(evidence, stated, platform, latest, is_own=is_own)

@@ -1,4 +1,4 @@
-"""The platform that a file is of: as told, by a column that names it, or by marks of one platform."""
+"""The platform that a file is of: as chosen by a person, by a column that names it, or by marks of one platform."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -66,7 +66,7 @@ def resolve(
             looks = f"it looks like a file of {platforms.label(found.name)} ({found.why})"
             warnings = (f"{looks}, not of {platforms.label(name)}",)
         has_marks = found is not None and found.name == name
-        return Known(name, "as told", warnings, scores, in_column, has_marks)
+        return Known(name, "as chosen", warnings, scores, in_column, has_marks)
     if len(in_column) > 1:
         choices = [Choice(f"rows of {platforms.label(name)} alone", {"platform": name}) for name in sorted(in_column)]
         raise Question("rows of platforms", choices, f"its rows are of {_labels(in_column)}")

@@ -37,7 +37,7 @@ def as_of(
 ) -> tuple[datetime, str]:
     """When the figures were true, and where that is said: told, by the file, or by its time of change. Never now."""
     if options.as_of is not None:
-        return options.as_of, "as told"
+        return options.as_of, "as chosen"
     for text, what in ((stated.completed, "last completed day"), (stated.made, "time of the report")):
         day_first = None if order is None else order == "day_first"
         moment = None if text is None else moment_in(text, zone, day_first=day_first)

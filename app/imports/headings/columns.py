@@ -70,9 +70,9 @@ class Columns:
 
     def _why(self, meaning: str, one: Heading) -> str:
         if one.rank == -1:
-            return "as told"
+            return "as chosen"
         if meaning == "campaign" and self.names_are_ids:
-            return "names stand for ids, as told"
+            return "names stand for ids, as chosen"
         if one.meaning == "ad":
             return "ads stand for campaigns: the file has no campaign id"
         return "its heading"

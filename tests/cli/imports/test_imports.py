@@ -155,7 +155,7 @@ def test_a_person_reads_what_was_imported(world: World, spendgate: Spendgate, tm
     file = written(tmp_path, HEADER, "a,2026-06-01,1.25")
     told = spendgate("import", file, "--platform", "bing", *BRAND)
     assert "1 rows: 1 campaigns, 1 days, 1 totals, $1.25 in all" in told.out
-    assert "1 campaigns made, 1 totals taken" in told.out
+    assert "1 campaigns created, 1 totals counted" in told.out
 
 
 def test_without_the_columns_it_names_those_that_are_there(tmp_path: Path) -> None:

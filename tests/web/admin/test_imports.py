@@ -32,7 +32,7 @@ def test_a_viewer_sees_imports_and_may_neither_upload_nor_undo(world: World, bro
     opened(ours, f"{address}?platform=meta_ads").confirm()
     viewer = browser(Role.VIEWER)
     assert "a.csv" in viewer.get(PATH).text
-    assert "Look at it" not in viewer.get(PATH).text
+    assert "Show the preview" not in viewer.get(PATH).text
     assert "$13.50" in viewer.get(f"{PATH}/1").text
     assert "Undo" not in viewer.get(f"{PATH}/1").text
     assert send(viewer, "a.csv", TEXT).status_code == HTTPStatus.FORBIDDEN
@@ -81,7 +81,7 @@ def test_a_preview_that_would_do_something_else_by_now_is_shown_again(
     world.spend(campaign, 3 * UNIT)
     answer = preview.confirm()
     assert answer.status_code == HTTPStatus.OK
-    assert "something else by now" in answer.text
+    assert "The effect of the import has changed" in answer.text
     assert world.spent(campaign) == 3 * UNIT
     again = opened(person, preview.address)
     assert "$3.00 from live events" in again.concerns[0]
@@ -123,10 +123,10 @@ def test_a_file_of_more_than_a_forms_size_is_taken(browser: Open, campaign: int)
 def test_a_file_of_unknown_age_is_refused_until_its_time_is_given(browser: Open, campaign: int) -> None:
     person = browser(Role.OPERATOR)
     preview = opened(person, send(person, "a.csv", TEXT).headers["location"] + "?platform=meta_ads")
-    assert "says when its figures were true" in preview.text
+    assert "gives the time of its figures" in preview.text
     assert "Import it" not in preview.text
     told = opened(person, preview.address + "&as_of=2026-06-17T08:00Z")
-    assert "says when its figures were true" not in told.text
+    assert "gives the time of its figures" not in told.text
     assert "2026-06-17 08:00:00 UTC" in told.text
 
 

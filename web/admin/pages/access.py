@@ -114,7 +114,7 @@ class UserView(OwnersView):
             getter=_not_asked,
             exclude_from_create=True,
         ),
-        MomentField("created_at", label="Made"),
+        MomentField("created_at", label="Created"),
         MomentField("signed_in_at", label="Signed in last"),
     )
     exclude_fields_from_list = ("password", "new_password", "make_password")
@@ -214,8 +214,8 @@ class KeyView(OwnersView):
         computed("state", "State", lambda _, row: _state(row)),
         MomentField("expires_at", label="Expires"),
         MomentField("used_at", label="Used last"),
-        MomentField("created_at", label="Made"),
-        StringField("created_by", label="Made by"),
+        MomentField("created_at", label="Created"),
+        StringField("created_by", label="Created by"),
         MomentField("revoked_at", label="Revoked"),
     )
     exclude_fields_from_list = ("expires_days", "created_at", "created_by", "revoked_at")

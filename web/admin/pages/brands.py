@@ -77,7 +77,7 @@ class BrandView(View):
             required=True,
             help_text="A paused or archived brand stops all its campaigns at once.",
         ),
-        MomentField("created_at", label="Made"),
+        MomentField("created_at", label="Created"),
         linked("campaigns", "Campaigns", "Its campaigns", _campaigns),
         linked("budgets", "Budgets", "Its budgets", _budgets),
     )

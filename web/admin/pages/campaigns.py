@@ -82,7 +82,7 @@ class CampaignView(View):
             "starts_on", label="Flight from", help_text="First day in the brand's time zone. Empty: no first day."
         ),
         DayField("ends_on", label="Flight to", help_text="Last day, inclusive. Empty: no last day."),
-        MomentField("created_at", label="Made"),
+        MomentField("created_at", label="Created"),
         linked("schedule", "Schedule", "Its schedule", _schedule),
         linked("budgets", "Budgets", "Its budgets", _budgets),
         linked("changes", "History", "Its status changes", _changes),

@@ -34,10 +34,10 @@ SELECTS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
 """Fields with few values, by their names in `ReadOptions`: the label, and the values in words."""
 
 SWITCHES: Final[Mapping[str, str]] = {
-    "name_as_id": "The file has no ids: names stand for them",
-    "delta": "The amounts add to what is known",
-    "keep_duplicates": "Count a campaign's day that is there twice, twice",
-    "complete": "The file is complete: campaigns' days that it has no more become zero",
+    "name_as_id": "The file has no campaign ids: use names as ids",
+    "delta": "Add the amounts to the known totals",
+    "keep_duplicates": "Count a campaign's day twice if the file repeats its rows",
+    "complete": "The file is complete: set campaigns' days that are missing from it to zero",
 }
 
 TEXTS: Final[Mapping[str, str]] = {
@@ -48,7 +48,7 @@ TEXTS: Final[Mapping[str, str]] = {
 
 
 NO_TIME: Final = (
-    "neither the file nor the browser says when its figures were true: say it below, under «Figures were true at»"
+    "neither the file nor the browser gives the time of its figures: enter it below, under «Figures were true at»"
 )
 
 

@@ -108,9 +108,9 @@ class Imports(CustomView):
             flash(request, f"All was imported but for {held}, which is locked: import the file again later.", "warning")
             return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
         await run_sync(partial(_discard, upload))
-        made = f"{counted(outcome.campaigns_made, 'campaign')} made, " if outcome.campaigns_made else ""
+        made = f"{counted(outcome.campaigns_made, 'campaign')} created, " if outcome.campaigns_made else ""
         left = len(outcome.rejections) + len(wanted.reading.bad_rows)
-        taken = f"{counted(outcome.taken, 'total')} taken, {outcome.nothing_new:,} with nothing new, {left:,} left out."
+        taken = f"{counted(outcome.taken, 'total')} counted, {outcome.nothing_new:,} unchanged, {left:,} left out."
         flash(request, f"{upload.file_name}: {made}{taken}", "warning" if left else "success")
         there = request.url_for("admin:imports")
         if outcome.import_id is not None:
