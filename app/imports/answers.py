@@ -42,7 +42,7 @@ class ReadOptions:
 
 
 class Refused(InvalidValue):
-    """A file that gives no figure: `reason` says where and why, `fix` is the way out in the platform's own words."""
+    """The file cannot be imported: `reason` says where and why; `fix` tells the person how to export it again."""
 
     def __init__(self, reason: str, fix: str = "") -> None:
         super().__init__("file", f"{reason}; {fix}" if fix else reason)

@@ -16,7 +16,7 @@ class NumberCell(str):
 
 
 class DateCell(str):
-    """A day, or a day with its time, as a spreadsheet holds it: ISO 8601."""
+    """A date cell of a spreadsheet, with or without a time, as ISO 8601 text."""
 
     __slots__ = ()
 

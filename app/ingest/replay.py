@@ -39,7 +39,7 @@ class Replayed(NamedTuple):
         return self.taken + self.known + self.rejected
 
     def plus(self, other: "Replayed") -> "Replayed":
-        """The sums of both."""
+        """The numbers of both replays, added up."""
         return Replayed(*map(sum, zip(self, other, strict=True)))
 
 

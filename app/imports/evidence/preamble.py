@@ -184,7 +184,7 @@ def day_in(text: str, *, day_first: bool | None) -> date | None:
 
 
 def moment_in(text: str, zone: str | None, *, day_first: bool | None) -> datetime | None:
-    """The moment that a text names, in UTC; a time without a zone is of `zone`, and of UTC where that is not known."""
+    """The moment in a text, in UTC; None if it has no day or no time. Without a zone it is in `zone`, else UTC."""
     day = day_in(re.sub(r"\s*\(?(?:GMT|UTC|Z)\)?\s*$", "", text), day_first=day_first)
     clock = _CLOCK.search(text)
     if day is None or clock is None:

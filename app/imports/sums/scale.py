@@ -26,7 +26,7 @@ class Scale:
 
 
 def totals_of(sums: Sums, scale: Scale) -> Totals:
-    """Whole micros of each campaign's day; a day that is incomplete, or beyond all range, is left out and noted."""
+    """The total of each campaign and day in whole micros, without incomplete days and days over a billion units."""
     for campaign, day in sums.incomplete:
         if campaign in sums.by_campaign:
             sums.by_campaign[campaign].pop(day, None)
