@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
-from cli import access, checks, repair, reports, roles, sequences, spend
+from cli import access, checks, platforms, repair, reports, roles, sequences, spend
 from cli.catalog import accounts, brand_corrections, brands, budgets, campaigns, schedules
 from cli.imports import commands as imports
 from cli.imports import history as import_history
@@ -79,6 +79,7 @@ campaigns.campaigns.command("move")(accounts.move_campaign)
 brands.brands.command("correct")(brand_corrections.correct_brand)
 app.add_typer(brands.brands, name="brand", rich_help_panel=CATALOG)
 app.add_typer(accounts.accounts, name="account", rich_help_panel=CATALOG)
+app.add_typer(platforms.platforms, name="platform", rich_help_panel=CATALOG)
 app.add_typer(campaigns.campaigns, name="campaign", rich_help_panel=CATALOG)
 app.add_typer(budgets.budgets, name="budget", rich_help_panel=CATALOG)
 app.add_typer(schedules.schedules, name="schedule", rich_help_panel=CATALOG)

@@ -11,6 +11,9 @@ import structlog
 
 from db.repository.access.privileges import DatabaseRole
 from tests.cli.shell import COLOURS, CommandResult
+from tests.fake_platforms.fixtures import credentials_file, fake
+
+__all__ = ["credentials_file", "fake"]
 
 Spendgate = Callable[..., CommandResult]
 

@@ -1,1 +1,1 @@
-"""A fake ad platform: one small server that speaks the wires of Google Ads and Meta, with faults on demand."""
+"""A fake ad platform: one small server that speaks the wire of Google Ads, with faults on demand."""

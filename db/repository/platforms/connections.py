@@ -29,7 +29,8 @@ DUE_FOR_SPEND = text("""
 """)
 
 # Accounts to reconcile: those with a campaign to pause or to enable by what was last confirmed, those whose last
-# answer is unknown, and those whose statuses were read before :read_before.
+# answer is unknown, and those whose statuses were read before :read_before. A campaign that was tried three times is
+# tried again only at that pace, so that one that is always refused does not use up the quota.
 DUE_FOR_STATUSES = text("""
     SELECT platform_account_id FROM platform_connections JOIN platform_accounts ON id = platform_account_id
     WHERE platform = :platform AND mode <> 'off' AND COALESCE(claimed_until, '-infinity') <= :at
@@ -37,7 +38,7 @@ DUE_FOR_STATUSES = text("""
         AND (COALESCE(statuses_read_at, '-infinity') <= :read_before OR mode <> 'shadow' AND EXISTS (
             SELECT FROM platform_statuses AS status JOIN campaigns USING (brand_id)
             WHERE status.platform_account_id = platform_connections.platform_account_id
-                AND campaigns.id = campaign_id AND (
+                AND campaigns.id = campaign_id AND (attempts < 3 OR sent_at <= :read_before) AND (
                     may_be_applied
                     OR effective_status = 'inactive' AND confirmed = 'enabled'
                     OR effective_status = 'active' AND confirmed = 'paused' AND paused_by_us AND mode = 'full'

@@ -21,18 +21,12 @@ from app.platforms.protocol import (
 from domain.errors import InvalidValue
 from domain.reconcile import Confirmed
 from runtime.settings import SettingsError, settings
-from tests.app.platforms.conftest import SECRETS
+from tests.fake_platforms.fixtures import SECRETS
 from tests.fake_platforms.state import FakePlatform
 
 FIRST, SECOND = date(2026, 6, 1), date(2026, 6, 2)
 PAUSED = Confirmed.PAUSED
 GOOGLE = GoogleAds()
-
-
-@pytest.fixture(autouse=True)
-def no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test begins without an access token."""
-    monkeypatch.setattr(google_ads, "_tokens", google_ads._Tokens())
 
 
 def test_spend_is_read_to_the_micro_for_the_days_asked(account: Account, fake: FakePlatform) -> None:

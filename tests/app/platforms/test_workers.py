@@ -11,9 +11,9 @@ import pytest
 
 from db.repository.access.privileges import DatabaseRole
 from delivery.outgoing import send
-from tests.app.platforms.conftest import SECRETS
 from tests.app.platforms.kit import Connected
 from tests.cli.shell import Service, serving
+from tests.fake_platforms.fixtures import SECRETS
 from tests.fake_platforms.state import FakePlatform
 from tests.roles import UrlOf
 from tests.world import World, eventually, noon_zone

@@ -1,0 +1,141 @@
+"""Connects platform accounts, and checks in plain words what a connection still lacks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from app.edits import moves
+from app.platforms import quota
+from app.platforms.protocol import AccountFacts, PlatformError
+from app.platforms.registry import account_of, adapter_of
+from db.engine import committed, transaction
+from db.repository.access.audit import Edit
+from db.repository.platforms import connection_edits, connections
+from db.repository.platforms import spend as rows
+from db.repository.platforms.connections import StoredConnection
+from db.repository.shared.zones import readable_zones
+from domain.errors import InvalidValue
+from domain.periods import ONE_DAY, local_day
+from domain.platforms import canonical_or_lower
+from domain.reconcile import Mode
+from domain.zones import same_days
+from runtime import clock
+
+COMPARED_DAYS: Final = 366
+"""Days ahead for which the zones of account and brand are compared, so that both clock changes are among them."""
+
+
+@dataclass
+class Checked:
+    """What a check found: the account as the platform describes it, and sentences about what is missing."""
+
+    account_id: int
+    facts: AccountFacts | None = None
+    campaigns_there: int = 0
+    campaigns_here: int = 0
+    missing: list[str] = field(default_factory=list)
+
+    def fields(self) -> dict[str, Any]:
+        """The result as fields for JSON."""
+        return {
+            "account": self.account_id,
+            "name": self.facts and self.facts.name,
+            "time_zone": self.facts and self.facts.time_zone,
+            "currency": self.facts and self.facts.currency,
+            "campaigns_there": self.campaigns_there,
+            "campaigns_here": self.campaigns_here,
+            "missing": self.missing,
+        }
+
+
+def add(
+    platform: str,
+    account_id: str,
+    credentials: str,
+    brand_ids: Sequence[int],
+    mode: Mode,
+    options: Mapping[str, str],
+    edit: Edit,
+) -> int:
+    """Connects the account with this id on the platform, which is created if it is new; returns Spendgate's id.
+
+    Raises InvalidValue for a platform without adapter, a wrong reference to credentials, and an unknown brand.
+    """
+    name = canonical_or_lower(platform)
+    adapter_of(name)
+    kind, _, place = credentials.partition(":")
+    if kind not in {"env", "file"} or not place:
+        raise InvalidValue("credentials", "expected env:NAME or file:/path, which hold a JSON object")
+
+    def work(connection: Connection) -> int:
+        account = connection_edits.account_named(connection, name, account_id)
+        if account is None:
+            account = moves.add_account(connection, name, account_id, "", brand_ids, edit)
+        else:
+            for brand_id in brand_ids:
+                moves.bind_account(connection, account, brand_id, edit)
+        connection_edits.connect(connection, account, mode, credentials, options, edit)
+        return account
+
+    return committed(work)
+
+
+def remove(account: int, edit: Edit) -> None:
+    """Removes the account's connection. Raises InvalidValue if it has none."""
+    committed(partial(connection_edits.disconnect, account=account, edit=edit))
+
+
+def check(account: int) -> Checked:
+    """Tries the connection with two reads and says what is missing. Raises InvalidValue if there is none."""
+    with transaction() as connection:
+        stored = connections.connection_of(connection, account)
+        owners = rows.campaigns_of_account(connection, account)
+    if stored is None:
+        raise InvalidValue("account", f"platform account {account} is not connected")
+    found = Checked(account, campaigns_here=len({one.campaign_id for one in owners}))
+    if not quota.reserve(stored.platform, 2):
+        found.missing.append("the operations of 24 hours are used up but for pauses: check again later")
+        return found
+    try:
+        opened = account_of(stored)
+        adapter = adapter_of(stored.platform)
+        found.facts = adapter.describe(opened)
+        there = adapter.read_statuses(opened)
+    except (PlatformError, InvalidValue) as error:
+        found.missing.append(str(error))
+        return found
+    found.campaigns_there = len(there)
+    found.missing += _missing(stored, owners, found.facts, set(there))
+    return found
+
+
+def _missing(
+    stored: StoredConnection, owners: Sequence[rows.AccountCampaign], facts: AccountFacts, there: set[str]
+) -> list[str]:
+    """Sentences about brands with another currency or other days, and campaigns that exist on one side only."""
+    sentences: dict[str, None] = {}
+    if not owners:
+        sentences["the account has no campaign here: bind a brand and give campaigns their external ids"] = None
+    for one in owners:
+        brand = f"brand {one.brand_id} ({one.brand_name})"
+        if one.currency != facts.currency:
+            sentences[f"{brand} counts in {one.currency}, the account in {facts.currency}"] = None
+        if not _has_same_days(one.time_zone, facts.time_zone):
+            sentences[f"{brand} has days of {one.time_zone}, the account of {facts.time_zone}"] = None
+    gone = sorted({one.external_id for one in owners} - there)
+    if gone:
+        sentences[f"these campaigns do not exist there: {', '.join(gone[:10])}"] = None
+    if stored.mode in {Mode.OFF, Mode.SHADOW}:
+        sentences[f"the mode is {stored.mode}: nothing is changed there"] = None
+    return list(sentences)
+
+
+def _has_same_days(one: str, other: str) -> bool:
+    zones = readable_zones({one, other})
+    if not {one, other} <= zones.keys():
+        return False
+    today = local_day(clock.now(), zones[one])
+    return same_days(zones[one], zones[other], today, today + COMPARED_DAYS * ONE_DAY)

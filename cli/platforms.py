@@ -1,0 +1,113 @@
+"""`spendgate platform`: connections to ad platforms, which spend is read from and statuses are sent to."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from app.platforms import connecting, statuses
+from app.platforms.protocol import PlatformError
+from cli.catalog.commands import edit
+from cli.output import FOUND_EXIT, AsJson, console, list_rows, print_json, print_result, print_rows
+from db.engine import transaction
+from db.repository.platforms import connections
+from domain.errors import InvalidValue
+from domain.reconcile import Action, Mode
+
+platforms = typer.Typer(
+    no_args_is_help=True, help="Connect accounts on ad platforms, to read their spend and to pause campaigns there."
+)
+
+NO_CONNECTIONS = "No account is connected. Connect one: spendgate platform add PLATFORM ACCOUNT_ID --credentials REF"
+
+AccountArgument = Annotated[int, typer.Argument(help="The account's id in `spendgate platform list`.")]
+
+
+@platforms.command("add")
+def add_connection(
+    platform: Annotated[str, typer.Argument(help="The ad platform, such as google_ads.")],
+    account_id: Annotated[str, typer.Argument(help="The account's id on the platform.")],
+    credentials: Annotated[
+        str, typer.Option(help="Where the JSON with the secrets is: env:NAME or file:/path. Secrets are not stored.")
+    ],
+    brand: Annotated[
+        list[int] | None, typer.Option(help="The id of a brand in the account; repeat the option for several.")
+    ] = None,
+    mode: Annotated[Mode, typer.Option(help="What Spendgate may change there.")] = Mode.SHADOW,
+    login_customer_id: Annotated[
+        str | None, typer.Option(help="The manager account of Google Ads through which the login has access.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Connect an account, or change its connection, and print its id. The mode is `shadow` unless given."""
+    options = {"login_customer_id": login_customer_id} if login_customer_id else {}
+    made = connecting.add(platform, account_id, credentials, brand or [], mode, options, edit())
+    line = f"account [bold]{made}[/bold] is connected with mode {mode}; next: spendgate platform check {made}"
+    print_result({"account": made, "mode": mode}, line, as_json=as_json)
+
+
+@platforms.command("list")
+def list_connections(as_json: AsJson = False) -> None:
+    """List the connected accounts with their mode, last read and last error."""
+    with transaction() as connection:
+        rows = [row._asdict() for row in connections.connections(connection)]
+    list_rows("Connected accounts", rows, _row, empty=NO_CONNECTIONS, as_json=as_json)
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "platform": row["platform"],
+        "account": row["account_id"],
+        "mode": row["mode"],
+        "spend_read": row["last_read_at"],
+        "statuses_read": row["statuses_read_at"],
+        "wait_until": row["wait_until"],
+        "last_error": row["last_error"],
+    }
+
+
+@platforms.command("check")
+def check_connection(account: AccountArgument, as_json: AsJson = False) -> None:
+    """Log in, read the account and say what is missing. Exit code 1 if the account cannot be read as it is."""
+    found = connecting.check(account)
+    if as_json:
+        print_json(found.fields())
+    else:
+        if found.facts:
+            facts = ", ".join(found.facts)
+            line = f"account {account}: {escape(facts)}; {found.campaigns_there} campaigns there"
+            console.print(line, highlight=False)
+        for sentence in found.missing:
+            console.print(f"[yellow]{escape(sentence)}[/yellow]", highlight=False)
+    if found.facts is None:
+        raise typer.Exit(FOUND_EXIT)
+
+
+@platforms.command("remove")
+def remove_connection(account: AccountArgument) -> None:
+    """Remove a connection. Campaigns keep their statuses on the platform: what Spendgate paused there stays paused."""
+    connecting.remove(account, edit())
+    console.print(f"account {account} is no longer connected; what was paused there stays paused")
+
+
+@platforms.command("reconcile")
+def reconcile(
+    account: AccountArgument,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what mode full would do and change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the account's campaigns to their desired statuses now, as far as its mode allows, and print the rest."""
+    try:
+        if not dry_run:
+            statuses.reconcile_account(account)
+        planned = statuses.plan(account)
+    except PlatformError as error:
+        raise InvalidValue("platform", str(error)) from None
+    rows = [row._asdict() for row in planned if row.action is not Action.NONE]
+    if as_json:
+        print_json({"account": account, "dry_run": dry_run, "campaigns": len(planned), "actions": rows})
+    else:
+        print_rows("What mode full would do", rows, empty="every campaign has its desired status on the platform")

@@ -1,0 +1,40 @@
+"""Fixtures: a fake platform over real HTTP, and a file with the secrets of its account."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.platforms import google_ads
+from runtime.settings import settings
+from tests.fake_platforms.server import serving
+from tests.fake_platforms.state import FakePlatform
+
+SECRETS = {
+    "client_id": "client-id.apps.example",
+    "client_secret": "client-secret-value",
+    "refresh_token": "1//refresh-token-secret",
+}
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
+    """A fake platform that the settings of this process and of those it starts point at."""
+    platform = FakePlatform()
+    monkeypatch.setattr(google_ads, "_tokens", google_ads._Tokens())
+    with serving(platform) as url:
+        monkeypatch.setenv("SPENDGATE_GOOGLE_ADS_URL", url)
+        monkeypatch.setenv("SPENDGATE_GOOGLE_TOKEN_URL", f"{url}/token")
+        monkeypatch.setenv("SPENDGATE_PLATFORM_DEADLINE_SECONDS", "1")
+        settings.cache_clear()
+        yield platform
+    settings.cache_clear()
+
+
+@pytest.fixture
+def credentials_file(tmp_path: Path) -> Path:
+    """A file with the secrets of the fake account."""
+    path = tmp_path / "google.json"
+    path.write_text(json.dumps(SECRETS))
+    return path
