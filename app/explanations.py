@@ -1,5 +1,6 @@
 """Explains why a campaign serves or not: the same fields for the command line and for HTTP."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -9,6 +10,8 @@ from db.repository.catalog import catalog
 from db.repository.enforcement import passes
 from db.repository.enforcement.facts import load
 from db.repository.ledger.accounts import find_campaigns
+from db.repository.platforms import statuses
+from domain.campaigns import EffectiveStatus
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
 from domain.holds import hold_in_words
@@ -16,12 +19,14 @@ from domain.inputs.campaign_names import CampaignKey, KnownCampaign, campaign_on
 from domain.inputs.reasons import InvalidInput, Reason
 from domain.passes import Progress
 from domain.periods import local_day
+from domain.platforms import label
 
 
 class Explained(NamedTuple):
     """The rules' explanation of a campaign's status now, and the effective status that enforcement last stored.
 
     `progress`: the progress of its brand's pass, while a brand too large for one transaction is being enforced.
+    `on_platform`: desired and confirmed status on its ad platform; None if its account is not connected.
     """
 
     name: str
@@ -29,6 +34,7 @@ class Explained(NamedTuple):
     explanation: Explanation
     stored_status: str
     progress: Progress | None
+    on_platform: dict[str, Any] | None = None
 
     def fields(self) -> dict[str, Any]:
         """The explanation as fields: amounts in micros, days as dates, times as aware UTC."""
@@ -42,6 +48,7 @@ class Explained(NamedTuple):
             "serves_at": self.explanation.serves_at,
             "holds": [_hold(hold) for hold in self.explanation.holds],
             "enforcement": self.progress and progress_fields(self.progress),
+            "on_platform": self.on_platform,
         }
 
 
@@ -56,7 +63,33 @@ def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explain
     state = load(connection, [account.brand_id], at, [account.campaign_id])[0]
     progress = passes.progress(connection, [account.brand_id]).get(account.brand_id)
     name = str(catalog.campaign(connection, account.campaign_id)["name"])
-    return Explained(name, account, explain(state.campaign, at), state.effective_status, progress)
+    on_platform = _on_platform(connection, account)
+    return Explained(name, account, explain(state.campaign, at), state.effective_status, progress, on_platform)
+
+
+def _on_platform(connection: Connection, account: KnownCampaign) -> dict[str, Any] | None:
+    """The campaign's status on its platform as fields; `words` is a sentence for people."""
+    found = statuses.status_of(connection, account.brand_id, account.campaign_id)
+    if found is None:
+        return None
+    is_confirmed = found["unconfirmed_since"] is None
+    delay = _delay_seconds(found) if is_confirmed else None
+    wanted = "enabled" if found["desired"] == EffectiveStatus.ACTIVE else "paused"
+    if is_confirmed:
+        later = "" if delay is None else f", {delay:.1f} s after the decision"
+        words = f"{found['confirmed']} on {label(found['platform'])}, confirmed{later}"
+    else:
+        words = f"{found['confirmed']} on {label(found['platform'])}, to be {wanted} (mode {found['mode']})"
+    names = ("platform", "mode", "desired", "confirmed", "confirmed_at", "unconfirmed_since", "last_error")
+    return {name: found[name] for name in names} | {"delay_seconds": delay, "words": words}
+
+
+def _delay_seconds(found: Mapping[str, Any]) -> float | None:
+    """Seconds from the decision to its confirmation; None if the platform had the status before the decision."""
+    decided_at, confirmed_at = found["desired_at"], found["confirmed_at"]
+    if decided_at is None or confirmed_at is None or confirmed_at < decided_at:
+        return None
+    return float((confirmed_at - decided_at).total_seconds())
 
 
 def progress_fields(progress: Progress) -> dict[str, Any]:

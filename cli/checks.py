@@ -135,6 +135,8 @@ def _print_explanation(explained: Explained) -> None:
             f"enforcement of its brand: [yellow]{explained.progress.in_words()}[/yellow];"
             f" this campaign is {explained.stored_status} now"
         )
+    if explained.on_platform is not None:
+        console.print(escape(explained.on_platform["words"]), highlight=False)
     rows = [
         {
             "because": hold_in_words(hold.hold),

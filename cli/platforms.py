@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from app.platforms import connecting, statuses
 from app.platforms.protocol import PlatformError
-from cli.catalog.commands import edit
+from cli.catalog.options import edit
 from cli.output import FOUND_EXIT, AsJson, console, list_rows, print_json, print_result, print_rows
 from db.engine import transaction
 from db.repository.platforms import connections

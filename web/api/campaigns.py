@@ -116,6 +116,20 @@ class HoldReason(BaseModel):
     window_end_day: date | None = Field(description="For a budget: the day after the window's last day")
 
 
+class OnPlatform(BaseModel):
+    """The campaign on its ad platform: the status wanted there, and the one that the platform last reported."""
+
+    platform: str
+    mode: str = Field(description="off, shadow, pause_only or full")
+    desired: EffectiveStatus
+    confirmed: str = Field(description="enabled, paused, removed or unknown")
+    confirmed_at: datetime | None
+    unconfirmed_since: datetime | None = Field(description="Since when the platform differs; null: it does not")
+    delay_seconds: float | None = Field(description="Seconds from the decision to its confirmation")
+    last_error: str | None
+    words: str
+
+
 class Explanation(BaseModel):
     """Why a campaign serves or not."""
 
@@ -133,6 +147,7 @@ class Explanation(BaseModel):
     enforcement: Enforcement | None = Field(
         description="Progress of enforcing its brand, if not all its campaigns are enforced yet"
     )
+    on_platform: OnPlatform | None = Field(description="Its ad platform; null if its account is not connected")
 
 
 def campaign_body(connection: Connection, campaign_id: int) -> dict[str, Any]:

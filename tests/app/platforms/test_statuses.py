@@ -4,8 +4,11 @@ from datetime import date, timedelta
 
 import pytest
 
+from app.explanations import explained
 from app.platforms import statuses
+from db.engine import transaction
 from domain.reconcile import Action
+from runtime import clock
 from runtime.settings import settings
 from tests.app.platforms.kit import Connected
 from tests.fake_platforms.state import FakePlatform
@@ -184,3 +187,22 @@ def test_expired_login_is_named_and_changes_nothing(connected: Connected, fake: 
     connected.reconcile()
     assert "expired or revoked" in connected.connection()["last_error"]
     assert connected.row(campaign)["unconfirmed_since"] is not None
+
+
+def test_explain_says_what_the_platform_confirmed_and_how_late(connected: Connected, world: World) -> None:
+    campaign = connected.campaign("11")
+    connected.reconcile()
+    exhaust(connected, campaign)
+    world.execute("UPDATE platform_connections SET mode = 'shadow'")
+    connected.reconcile()
+    assert words_of(campaign) == "enabled on Google Ads, to be paused (mode shadow)"
+    world.execute("UPDATE platform_connections SET mode = 'full'")
+    world.set_clock(moment("2026-06-17T12:00:42"))
+    connected.reconcile()
+    assert words_of(campaign) == "paused on Google Ads, confirmed, 42.0 s after the decision"
+
+
+def words_of(campaign: int) -> str:
+    with transaction() as connection:
+        explanation = explained(connection, campaign, clock.now()).fields()
+    return str(explanation["on_platform"]["words"])
