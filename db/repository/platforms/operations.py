@@ -14,6 +14,11 @@ ADD = text("""
     ON CONFLICT (pool, minute) DO UPDATE SET operations = used.operations + excluded.operations
 """)
 
+TAKE_BACK = text("""
+    UPDATE platform_operations SET operations = operations - :operations
+    WHERE pool = :pool AND minute = date_trunc('minute', CAST(:at AS timestamptz))
+""")
+
 USED = text("""
     SELECT COALESCE(sum(operations), 0)::bigint FROM platform_operations WHERE pool = :pool AND minute > :since
 """)
@@ -31,11 +36,10 @@ def reserve(connection: Connection, pool: str, operations: int, limit: int, at: 
 
     The caller commits before it sends the request.
     """
-    since = at - QUOTA_WINDOW
-    with connection.begin_nested() as attempt:
-        connection.execute(ADD, {"pool": pool, "at": at, "operations": operations})
-        if used(connection, pool, at) > limit:
-            attempt.rollback()
-            return False
-    connection.execute(FORGET, {"pool": pool, "since": since})
+    booked = {"pool": pool, "at": at, "operations": operations}
+    connection.execute(ADD, booked)
+    if used(connection, pool, at) > limit:
+        connection.execute(TAKE_BACK, booked)
+        return False
+    connection.execute(FORGET, {"pool": pool, "since": at - QUOTA_WINDOW})
     return True
