@@ -22,6 +22,7 @@ from app.edits.preview import Unconfirmed
 from db.repository.access.access import Person
 from db.repository.access.audit import Edit
 from domain.errors import InvalidValue
+from domain.platforms import canonical
 from runtime import clock
 from web.admin import consent, stale
 from web.admin.fields import as_id, has_name
@@ -148,6 +149,8 @@ class View(ModelView):
             else cast(getattr(self.model, name), String).icontains(term, autoescape=True)
             for name in self.searched
         ]
+        platform = canonical(term) if "platform" in self.searched else None
+        clauses += [self.model.platform == platform] if platform else []
         number = as_id(term)
         return or_(*clauses, *([self.model.id == number] if number else []))
 

@@ -242,7 +242,7 @@ def test_missing_rows_get_a_not_found_page(world: World, browser: Open, pk: str)
 def test_lists_are_searched_filtered_and_sorted(world: World, browser: Open) -> None:
     shoes, tea = world.brand(name="Hudson 100% Shoes", daily=0), world.brand(name="Himal Tea")
     world.campaign(shoes, name="Search one")
-    world.campaign(tea, name="Search two")
+    world.campaign(tea, name="Search two", platform="google_ads", external_id="77")
     someone = browser(Role.VIEWER)
 
     def shown(key: str, **query: str) -> list[bool]:
@@ -253,6 +253,7 @@ def test_lists_are_searched_filtered_and_sorted(world: World, browser: Open) -> 
     assert shown("campaigns") == [True, True]
     assert shown("campaigns", q="hudson 100%") == [True, False]
     assert shown("campaigns", q="100_") == [False, False]
+    assert shown("campaigns", q="adwords") == [False, True]
     assert shown("campaigns", q="2") == [False, True]
     assert shown("campaigns", filter=f"brand__id={tea}") == [False, True]
     assert shown("campaigns", filter='brand__contains="Hudson 100%"') == [True, False]
