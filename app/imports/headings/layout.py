@@ -1,12 +1,13 @@
 """The layout of a table: where its headings are, and what stands above them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 from app.imports.answers import Choice, Meaning, Question, ReadOptions, Refused
 from app.imports.headings.heading_reader import Heading, headings, squeezed
+from app.imports.headings.split_dates import JoinedDates, split_dates, with_dates
 from app.imports.tables import Row, Table
 
 HEADINGS_WITHIN: Final = 60
@@ -73,8 +74,7 @@ def _headings_in(table: Table, options: ReadOptions) -> tuple[Layout | None, Lay
     nearest: Layout | None = None
     for line, cells in islice(table.rows(), HEADINGS_WITHIN):
         if len([cell for cell in cells if cell.strip()]) > 1:
-            found = told_columns(headings(cells[:MAX_COLUMNS]), options.columns)
-            layout = Layout(table, line, found, tuple(above))
+            layout = _layout(table, line, headings(cells[:MAX_COLUMNS]), above, options)
             score = _score(layout)
             if score[0] == len(_NEEDED):
                 return layout, layout
@@ -82,6 +82,14 @@ def _headings_in(table: Table, options: ReadOptions) -> tuple[Layout | None, Lay
                 nearest = layout
         above.append(Row(line, cells))
     return None, nearest
+
+
+def _layout(table: Table, line: int, found: Sequence[Heading], above: Sequence[Row], options: ReadOptions) -> Layout:
+    below = (cells for number, cells in table.rows() if number > line)
+    if splits := split_dates(found, below):
+        table = replace(table, rows=JoinedDates(table.rows, splits))
+        found = with_dates(found, splits)
+    return Layout(table, line, told_columns(found, options.columns), tuple(above))
 
 
 def told_columns(found: Sequence[Heading], told: Mapping[Meaning, str]) -> list[Heading]:

@@ -205,6 +205,26 @@ def test_a_row_of_more_or_less_than_a_day_is_refused(content: str, words: str) -
     assert re.search(words, refusal(content))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "campaign_id,start_year,start_month,start_day,end_year,end_month,end_day,spend\n7,2026,11,1,2026,11,1,5.5\n",
+        "Report\n\nCampaign ID,Year,Month,Day,Cost\n7,2026,November,1,5.5\nTotal,,,,5.5\n",
+        "dateRange.start.year,dateRange.start.month,dateRange.start.day,campaign_id,spend\n2026,11,1,7,5.5\n",
+        '{"campaign_id": "7", "dateRange": {"start": {"year": 2026, "month": 11, "day": 1}}, "spend": "5.5"}\n',
+        '{"campaign_id": "7", "start": {"year": 2026, "month": 11, "day": 1}, "spend": "5.5"}\n',
+    ],
+)
+def test_a_date_in_three_columns_is_one_day(content: str) -> None:
+    assert units(read(content, "linkedin_ads")) == expected({("7", DAY): "5.5"})
+
+
+def test_a_range_in_three_columns_each_is_refused() -> None:
+    rows = "7,2026,11,1,2026,11,7,5.5\n"
+    headings = "campaign_id,start_year,start_month,start_day,end_year,end_month,end_day,spend\n"
+    assert "covers 2026-11-01 to 2026-11-07" in refusal(headings + rows, "linkedin_ads")
+
+
 def test_hours_of_a_day_add_up() -> None:
     reading = read(
         "campaign_id,date,hour,spend\n7,2026-11-01,0,1.5\n7,2026-11-01,12,2.5\n7,2026-11-01,18,1\n7,2026-11-01,23,1\n"
