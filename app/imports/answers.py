@@ -218,3 +218,5 @@ class Reading:
     sha256: str
     layout: str
     options: ReadOptions
+    day_offsets: Mapping[date, tuple[int, str]] = field(default_factory=dict)
+    """The minutes east of UTC at which days begin, and the cell that says so, where cells do."""

@@ -189,4 +189,5 @@ def _reading(
         sha256=source.sha256,
         layout=hashlib.sha256("\x1f".join(squeezed(one.text) for one in layout.headings).encode()).hexdigest(),
         options=options,
+        day_offsets=evidence.days.offsets,
     )

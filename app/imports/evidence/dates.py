@@ -49,9 +49,10 @@ class Period(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A time with its distance from UTC. `day` is the day written, where the time is midnight and the distance zero."""
+    """A time with its distance from UTC. `day` is the day that begins at it: the one written, where it is midnight."""
 
     day: date | None
+    offset_minutes: int = 0
 
 
 class NoDay(NamedTuple):
@@ -181,10 +182,17 @@ def _with_time(tail: str, day: date) -> Read | None:
         return None
     hour, minute, zone = clock
     if zone:
-        return Moment(
-            day if (hour, minute) == (0, 0) and zone.strip("()").upper()[:3] in {"Z", "UTC", "GMT", "+00"} else None
-        )
+        return Moment(day, _minutes(zone)) if (hour, minute) == (0, 0) else Moment(None)
     return Day(day, hour if (hour, minute) != (0, 0) else None)
+
+
+def _minutes(zone: str) -> int:
+    """The minutes east of UTC in a time's end such as `-07:00`; 0 for `Z`."""
+    found = re.search(r"([+-])(\d{1,2}):?(\d{2})?", zone)
+    if found is None:
+        return 0
+    minutes = int(found[2]) * 60 + int(found[3] or 0)
+    return -minutes if found[1] == "-" else minutes
 
 
 def _tail(tail: str) -> tuple[int, float, str] | None:

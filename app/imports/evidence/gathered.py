@@ -31,7 +31,10 @@ _SUM_CELLS: Final = frozenset(
 
 @dataclass
 class DayEvidence:
-    """The forms in which a column writes its days, each with the first line and cell."""
+    """The forms in which a column writes its days, each with the first line and cell.
+
+    `offsets`: the minutes east of UTC at which days begin, and the cell, where cells say so.
+    """
 
     forms: dict[str, tuple[int, str]] = field(default_factory=dict)
     day_first: tuple[int, str] | None = None
@@ -41,6 +44,7 @@ class DayEvidence:
     hours: dict[str, set[int]] = field(default_factory=dict)
     moment: tuple[int, str] | None = None
     hourless: int | None = None
+    offsets: dict[date, tuple[int, str]] = field(default_factory=dict)
     short_years: dict[int, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, cell: str, read: Read, line: int) -> None:
@@ -56,6 +60,8 @@ class DayEvidence:
                 self.moment = self.moment or (line, cell)
             else:
                 self.certain.add(read.day)
+                if read.offset_minutes:
+                    self.offsets[read.day] = read.offset_minutes, cell.strip()
         elif isinstance(read, Numeric):
             self.forms.setdefault("dots" if read.dotted else "numbers", (line, cell))
             self.numeric.add((read.first, read.second, read.year))

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Final
 
 from app.imports.answers import Refused
-from app.imports.evidence.dates import read_day
+from app.imports.evidence.dates import Day, Moment, Numeric, Read, read_day
 from app.imports.evidence.days import Days
 from app.imports.evidence.gathered import Evidence
 from app.imports.headings.columns import Columns, day_fix
@@ -60,7 +60,7 @@ def _check_ends(evidence: Evidence, columns: Columns, days: Days, platform: str 
         if first is None or last is None:
             continue
         gap = (last - first).days
-        if gap == 1 and ":" in end and (read := read_day(end)) and getattr(read, "hour", 0) is None:
+        if gap == 1 and ":" in end and _is_midnight(read_day(end)):
             gap = 0
         gaps.setdefault(gap, (line, start, end))
         starts.add(first)
@@ -70,6 +70,12 @@ def _check_ends(evidence: Evidence, columns: Columns, days: Days, platform: str 
         raise Refused(
             f"line {line} covers {start.strip()} to {end.strip()}, and a total needs one day", day_fix(platform)
         )
+
+
+def _is_midnight(read: Read) -> bool:
+    if isinstance(read, Moment):
+        return read.day is not None
+    return isinstance(read, Day | Numeric) and read.hour is None
 
 
 def hours_warning(evidence: Evidence) -> str | None:

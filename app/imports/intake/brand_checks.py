@@ -1,7 +1,8 @@
 """A file's currency and time zone beside those of the brands whose campaigns it has."""
 
 from collections.abc import Sequence
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from app.imports.answers import Reading, Refused
 from app.imports.zones import same_zone
@@ -17,6 +18,7 @@ def check_brands(reading: Reading, brands: Sequence[BrandFacts]) -> list[str]:
     warnings = []
     for brand in brands:
         _check_currency(reading, brand)
+        _check_offsets(reading, brand)
         warnings += _check_zone(reading, brand)
     return sorted(set(warnings))
 
@@ -33,6 +35,18 @@ def _check_currency(reading: Reading, brand: BrandFacts) -> None:
             f"has a sign of {signs}, and brand {brand.name} is in {brand.currency}",
             "import it into a brand of its currency",
         )
+
+
+def _check_offsets(reading: Reading, brand: BrandFacts) -> None:
+    zone = ZoneInfo(brand.time_zone)
+    for day, (minutes, cell) in reading.day_offsets.items():
+        begins_at = datetime.combine(day, time(), zone)
+        if begins_at.utcoffset() != timedelta(minutes=minutes):
+            raise Refused(
+                f"has the day {cell}, and {day} begins at {begins_at.isoformat()} for brand {brand.name} "
+                f"in {brand.time_zone}",
+                "export it in the brand's time zone",
+            )
 
 
 def _check_zone(reading: Reading, brand: BrandFacts) -> list[str]:

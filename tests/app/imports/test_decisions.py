@@ -205,6 +205,23 @@ def test_a_row_of_more_or_less_than_a_day_is_refused(content: str, words: str) -
     assert re.search(words, refusal(content))
 
 
+def test_midnight_to_the_next_midnight_in_an_accounts_zone_is_one_day() -> None:
+    reading = read(
+        "campaign_id,start_time,end_time,spend\n"
+        "7,2026-11-01T00:00:00.000-07:00,2026-11-02T00:00:00.000-08:00,5500000\n"
+        "7,2026-11-02T00:00:00.000-08:00,2026-11-03T00:00:00.000-08:00,1000000\n",
+        "snapchat_ads",
+        unit="micros",
+    )
+    assert units(reading) == expected({("7", DAY): "5.5", ("7", "2026-11-02"): "1"})
+    assert {str(one): minutes for one, (minutes, _) in reading.day_offsets.items()} == {DAY: -420, "2026-11-02": -480}
+
+
+def test_midnight_to_a_later_midnight_is_refused() -> None:
+    rows = "7,2026-11-01T00:00:00.000-07:00,2026-11-08T00:00:00.000-08:00,5.5\n"
+    assert "covers" in refusal("campaign_id,start_time,end_time,spend\n" + rows, "snapchat_ads")
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -251,6 +251,12 @@ def test_another_time_zone_than_the_brands_is_refused_naming_both(files: Files) 
         files.plan(text)
 
 
+def test_days_that_begin_at_another_moment_than_the_brands_are_refused(files: Files) -> None:
+    text = "campaign_id,start_time,spend\n7,2026-06-01T00:00:00.000-07:00,10.00\n"
+    with pytest.raises(Refused, match=r"2026-06-01 begins at 2026-06-01T00:00:00\+00:00 for brand Brand in UTC"):
+        files.plan(text)
+
+
 def test_a_new_brand_takes_the_files_currency(world: World, files: Files) -> None:
     text = "campaign_id,date,spend,currency\nnew,2026-06-01,10,EUR\n"
     files.take(text, target=Target("Fresh", "Europe/Berlin"))
