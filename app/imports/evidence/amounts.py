@@ -219,7 +219,12 @@ class AmountReader:
     def read(self, cell: str) -> int | None:
         """The amount; None for a cell without one. Raises Unreadable."""
         whole, mark, fraction = cell.partition(self._point)
-        if cell.isascii() and whole.isdigit() and (fraction.isdigit() or not mark) and len(cell) < MAX_DIGITS:
+        if (
+            cell.isascii()
+            and whole.isdigit()
+            and (fraction.isdigit() or not mark)
+            and (len(cell) < MAX_DIGITS and len(fraction) <= self.decimals)
+        ):
             return int(whole + fraction + self._zeros[len(fraction)])
         return self._read_any(cell)
 

@@ -95,10 +95,12 @@ class Evidence:
     """Evidence from a whole table.
 
     `undated` are rows without one day, `period` the first row that covers more than one. `last_dated` is the line of
-    the last row with a day. `ends` counts rows by the days from their beginning to their end.
+    the last row with a day. `sums` are the amounts of rows that look like sums. `ends` counts rows by the days from
+    their beginning to their end.
     """
 
     amounts: AmountEvidence = field(default_factory=AmountEvidence)
+    sums: AmountEvidence = field(default_factory=AmountEvidence)
     whole_numbers: AmountEvidence = field(default_factory=AmountEvidence)
     others: AmountEvidence = field(default_factory=AmountEvidence)
     days: DayEvidence = field(default_factory=DayEvidence)
@@ -254,6 +256,8 @@ def _check_width(layout: Layout, columns: Columns, row: Sequence[str], line: int
 def _note_undated(evidence: Evidence, columns: Columns, row: Row, read: Read) -> None:
     if isinstance(read, Period) and evidence.period is None and not is_sum(row, columns):
         evidence.period = row, read
+    if is_sum(row, columns) and (amount := amount_in(row, columns)) is not None:
+        evidence.sums.add(amount, row.line)
     evidence.undated.append(row)
     if len(evidence.undated) > MAX_UNDATED:
         raise Refused(f"over {MAX_UNDATED} rows have no day, the first on line {evidence.undated[0].line}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from app.imports.headings.names import Heading, squeezed
+from app.imports.headings.heading_reader import Heading, squeezed
 from app.imports.tables import Rows
 
 ROWS_TRIED: Final = 50

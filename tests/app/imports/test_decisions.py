@@ -103,6 +103,19 @@ def test_the_unit_is_what_heading_or_cells_prove(headings: str, cell: str, platf
     assert read(f"{headings}\n7,2026-11-01,{cell}\n", platform).totals.sum_micros == micros
 
 
+def test_decimals_in_a_totals_row_prove_units() -> None:
+    rows = "Campaign ID,Day,Cost\n7,2026-11-01,550000\n8,2026-11-01,1000000\n"
+    assert read(f"{rows}Total,,1550000.00\n").totals.sum_micros == 1_550_000_000_000
+    assert read(f'{rows}Total,,"1,550,000.00"\n').totals.sum_micros == 1_550_000_000_000
+    assert "units or micros" in refusal(f"{rows}Total,,1550000\n")
+
+
+def test_a_totals_row_with_more_decimals_than_the_rows_is_compared() -> None:
+    rows = "Campaign ID,Day,Cost\n7,2026-11-01,5\n8,2026-11-01,6\n"
+    assert read(f"{rows}Total,,11.00\n").totals_told == "1 totals row, they agree with the sum"
+    assert "differ by" in refusal(f"{rows}Total,,21.00\n")
+
+
 @pytest.mark.parametrize(
     ("headings", "cell", "platform"),
     [
