@@ -110,7 +110,7 @@ def unit_of(
     """Decides the unit of the amounts."""
     amounts, said = evidence.amounts, columns.spend.unit
     if options.unit is not None:
-        return Decided(options.unit, f"{options.unit}, as told")
+        return Decided(options.unit, f"{options.unit}, as chosen")
     of_sums = [(one, "with decimals") for one in evidence.sums.proves.values()]
     found = (*_proofs_of_units(amounts), *_proofs_of_units(evidence.sums), *of_sums)
     units = next(iter((one[0], one[1], why) for one, why in found), None)

@@ -1,8 +1,10 @@
 """Compares reported totals with the ledger: the sum of the events made from each total, and its last event."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -51,14 +53,22 @@ EVENTS = text("""
     ORDER BY received_at
 """)
 
-# One page of the totals whose days the ledger still has.
-TOTALS = text("""
-    SELECT brand_id, campaign_id, source, day, total_micros, previous_micros, as_of
-    FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id
-    WHERE (source, campaign_id, day) > (:source, :campaign_id, :day)
-        AND (CAST(:floor AS date) IS NULL OR day > :floor)
-        AND (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
-    ORDER BY source, campaign_id, day LIMIT :limit
+# Totals whose days the ledger still has, each with the events at the moment of its last figure: one row for each such
+# event, one without an event where there is none. One join of both tables, so that its cost grows with their rows.
+LAST_FIGURES = text("""
+    WITH known AS (
+        SELECT brand_id, campaign_id, source, day, total_micros, previous_micros, as_of, LEAST(
+            GREATEST(as_of, day::timestamp AT TIME ZONE time_zone),
+            (day + 1)::timestamp AT TIME ZONE time_zone - interval '1 microsecond'
+        ) AS occurred_at
+        FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id JOIN brands ON brands.id = brand_id
+        WHERE (CAST(:floor AS date) IS NULL OR day > :floor)
+            AND (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
+    )
+    SELECT brand_id, campaign_id, source, day, total_micros, previous_micros, as_of, event_id::text AS event_id,
+        amount_micros
+    FROM known LEFT JOIN spend_events USING (brand_id, campaign_id, source, occurred_at)
+    ORDER BY campaign_id, day, source
 """)
 
 # The amounts of the given events that exist.
@@ -144,10 +154,11 @@ def mismatched_last_differences(
     connection: Connection, floor: date | None, brand_id: int | None = None
 ) -> Iterator[dict[str, Any]]:
     """Yields totals for days after `floor` whose last change differs from the amount of the event made from it."""
-    after: dict[str, Any] = {"source": "", "campaign_id": 0, "day": date.min}
-    while page := connection.execute(TOTALS, {**after, "floor": floor, "brand_id": brand_id, "limit": PAGE}).all():
-        amounts = last_amounts(connection, page)
-        for row, amount in zip(page, amounts, strict=True):
+    parameters = {"floor": floor, "brand_id": brand_id}
+    rows = connection.execute(LAST_FIGURES, parameters, execution_options=STREAMED)
+    for doubtful in _batches(_without_their_event(rows)):
+        # Postgres's time zone rules may differ from zoneinfo's, so these are looked up by the id of their event.
+        for row, amount in zip(doubtful, last_amounts(connection, doubtful), strict=True):
             if row.total_micros - row.previous_micros != amount:
                 yield {
                     "brand_id": row.brand_id,
@@ -158,8 +169,26 @@ def mismatched_last_differences(
                     "last_change_micros": row.total_micros - row.previous_micros,
                     "ledger_micros": amount,
                 }
-        last = page[-1]
-        after = {"source": last.source, "campaign_id": last.campaign_id, "day": last.day}
+
+
+def _without_their_event(rows: Iterable[Any]) -> Iterator[Any]:
+    """Totals whose last change has no event of its id and amount among those at its moment.
+
+    A total that did not change has no event, unless one of its id is there.
+    """
+    for _, of_one in groupby(rows, itemgetter(1, 3, 2)):
+        found = list(of_one)
+        total = found[0]
+        change = total.total_micros - total.previous_micros
+        own_id = difference_id(total.source, total.campaign_id, total.day, total.as_of.astimezone(UTC))
+        amount = next((row.amount_micros for row in found if row.event_id == own_id), 0)
+        if amount != change:
+            yield total
+
+
+def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    while batch := list(islice(rows, PAGE)):
+        yield batch
 
 
 def last_amounts(connection: Connection, totals: Sequence[Any]) -> list[int]:

@@ -4,9 +4,13 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from app.proof.verification import Check, verify
+from db.engine import engine
+from db.repository.proof import totals_check
 from tests.world import World
+from workers.actors.ingest import ingest_reported_totals
 from workers.actors.schedule import maintain_ledger
 
 DAYS = "campaign days equal the ledger"
@@ -210,3 +214,39 @@ def test_verify_assigns_days_by_zoneinfo_when_postgres_differs(world: World) -> 
     world.execute("UPDATE brand_days SET day = '2026-06-17'")
     rows = {(row["day"].day, row["ledger_micros"], row["counter_micros"]) for row in wrong()[DAYS]}
     assert rows == {(17, 0, 5), (18, 5, 0)}
+
+
+def statements_of_totals() -> int:
+    """How many statements the check of totals sends, all of whose totals must be right."""
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    event.listen(engine(), "before_cursor_execute", note)
+    try:
+        (check,) = verify(only=[TOTALS])
+    finally:
+        event.remove(engine(), "before_cursor_execute", note)
+    assert not check.wrong
+    return len(sent)
+
+
+def test_more_totals_need_no_more_statements(world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(totals_check, "PAGE", 2)
+    world.set_clock(noon)
+    brand = world.brand("America/Los_Angeles")
+
+    def report(days: int, *figures: tuple[int, timedelta]) -> None:
+        campaign = world.campaign(brand)
+        for micros, ago in figures:
+            as_of = (noon - ago).isoformat()
+            dates = [(noon - timedelta(days=back)).date().isoformat() for back in range(1, days + 1)]
+            common = {"source": "meta_ads", "campaign_id": campaign, "total_micros": micros, "as_of": as_of}
+            ingest_reported_totals(totals=[{**common, "day": day} for day in dates])
+
+    report(1, (5, timedelta(hours=3)))
+    of_one = statements_of_totals()
+    report(20, (5, timedelta(hours=3)), (8, timedelta(hours=2)), (8, timedelta(hours=1)))
+    report(20, (0, timedelta(hours=3)))
+    assert statements_of_totals() == of_one
