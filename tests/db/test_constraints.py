@@ -21,7 +21,29 @@ KEY = "INSERT INTO api_keys (name, prefix, secret_hash, scopes) VALUES ('{}', '{
 
 IMPORT = """INSERT INTO imports (platform, source, file_name, sha256, layout, imported_by, as_of, status)
     VALUES ('meta_ads', 'meta_ads', 'a.csv', '', '', 'ada', now(), '{}')"""
+CONNECTION = "INSERT INTO platform_connections (platform_account_id, mode, credentials) VALUES (1, '{}', '{}')"
+CONNECTED = CONNECTION.format("shadow", "env:KEY")
+PLATFORM_STATUS = """INSERT INTO platform_statuses (brand_id, campaign_id, platform_account_id, desired, {})
+    VALUES (1, 1, 1, '{}', {})"""
 REFUSED = [
+    ("ck_platform_connections_mode_known", CONNECTION.format("on", "env:KEY")),
+    ("ck_platform_connections_credentials_by_reference", CONNECTION.format("full", "a-secret")),
+    ("ck_platform_statuses_desired_known", CONNECTED + "; " + PLATFORM_STATUS.format("attempts", "paused", 0)),
+    (
+        "ck_platform_statuses_confirmed_known",
+        CONNECTED + "; " + PLATFORM_STATUS.format("confirmed", "active", "'active'"),
+    ),
+    (
+        "ck_platform_statuses_sent_known",
+        CONNECTED + "; " + PLATFORM_STATUS.format("sent, sent_at", "active", "'removed', now()"),
+    ),
+    ("ck_platform_statuses_sent_at_a_moment", CONNECTED + "; " + PLATFORM_STATUS.format("sent", "active", "'paused'")),
+    (
+        "ck_platform_statuses_only_sent_may_be_applied",
+        CONNECTED + "; " + PLATFORM_STATUS.format("may_be_applied", "active", "true"),
+    ),
+    ("ck_platform_statuses_attempts_not_negative", CONNECTED + "; " + PLATFORM_STATUS.format("attempts", "active", -1)),
+    ("ck_platform_operations_operations_not_negative", "INSERT INTO platform_operations VALUES ('p', now(), -1)"),
     ("ck_imports_status_known", IMPORT.format("gone")),
     ("ck_imports_undone_at_with_status", IMPORT.format("undone")),
     ("ck_feed_epoch_one_row", "INSERT INTO feed_epoch VALUES (false, gen_random_uuid())"),
