@@ -9,14 +9,16 @@ import python_calamine
 
 from app.imports.answers import Refused
 from app.imports.cells import DateCell, NumberCell
+from app.imports.forms.number_formats import NO_SIGNS, CellSigns, cell_signs
 from app.imports.tables import Table
 
 
 def workbook_tables(stream: BinaryIO) -> list[Table]:
     """The visible sheets that hold anything."""
     stream.seek(0)
+    content = io.BytesIO(stream.read())
     try:
-        book = python_calamine.load_workbook(io.BytesIO(stream.read()))
+        book = python_calamine.load_workbook(content)
         visible = python_calamine.SheetVisibleEnum.Visible
         names = [sheet.name for sheet in book.sheets_metadata if sheet.visible == visible]
         sheets = [book.get_sheet_by_name(name) for name in names]
@@ -24,19 +26,33 @@ def workbook_tables(stream: BinaryIO) -> list[Table]:
         raise Refused("the workbook has a password", "save it without one") from None
     except (python_calamine.CalamineError, OSError, ValueError) as error:
         raise Refused(f"cannot be read as a workbook ({error})", "export it again, or as CSV") from None
-    return [Table(_Sheet(sheet), "xlsx", "workbook", title=sheet.name) for sheet in sheets if sheet.total_height]
+    signs = cell_signs(content)
+    return [
+        Table(_Sheet(sheet, signs.get(sheet.name, NO_SIGNS)), "xlsx", "workbook", title=sheet.name)
+        for sheet in sheets
+        if sheet.total_height
+    ]
 
 
 class _Sheet:
-    def __init__(self, sheet: python_calamine.CalamineSheet) -> None:
-        self._sheet = sheet
+    def __init__(self, sheet: python_calamine.CalamineSheet, signs: CellSigns) -> None:
+        self._sheet, self._signs = sheet, signs
 
     def __call__(self) -> Iterator[tuple[int, Sequence[str]]]:
         first = (self._sheet.start or (0, 0))[0] + 1
         for line, row in enumerate(
             self._sheet.iter_rows(), start=first if self._sheet.height < self._sheet.total_height else 1
         ):
-            yield line, [_cell(value) for value in row]
+            cells = [_cell(value) for value in row]
+            yield line, self._signed(cells, line - 1) if self._signs.of_columns else cells
+
+    def _signed(self, cells: Sequence[str], row: int) -> list[str]:
+        """The cells with the currency signs that the number formats show."""
+        left = (self._sheet.start or (0, 0))[1] if self._sheet.width < self._sheet.total_width else 0
+        return [
+            NumberCell(f"{self._signs.of(row, left + place)}{cell}") if isinstance(cell, NumberCell) else cell
+            for place, cell in enumerate(cells)
+        ]
 
 
 def _cell(value: object) -> str:
