@@ -61,6 +61,8 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
     if undated.heading_lines and not options.keep_duplicates:
         check_sections(layout, columns, days, undated.heading_lines)
         check_preambles(evidence.undated, undated.heading_lines, decided.stated)
+    if undated.heading_lines:
+        decided = replace(decided, stated=replace(decided.stated, range=None))  # it is the first export's alone
     reading = _reading(
         layout, options, source, evidence, decided, sums, scale, checked, identical,
         [

@@ -23,6 +23,16 @@ def test_pasted_exports_of_different_days_are_one_file() -> None:
     assert reading.warnings == ("the headings are there 2 times: the file is several exports",)
 
 
+def test_days_that_the_first_of_two_pasted_reports_names_are_not_those_of_the_file() -> None:
+    ranges = ("November 1, 2026 - November 2, 2026", "November 3, 2026 - November 3, 2026")
+    later = "2026-11-03,21480211001,A,4.25\n"
+    first, second = (f'Campaign report\n"{days}"\n{HEADINGS}' for days in ranges)
+    reading = read(f"{first}{FIRST}{second}{later}", None)
+    assert sum(units(reading).values()) == 18
+    assert reading.warnings == ("the headings are there 2 times: the file is several exports",)
+    assert (reading.stated_days, reading.is_complete) == (None, False)
+
+
 @pytest.mark.parametrize(
     ("one", "other"), [("Currency: USD", "Currency: EUR"), ("Time zone: UTC", "Time zone: Asia/Tokyo")]
 )
