@@ -104,9 +104,9 @@ class SpendgateConsumer:
                 return MessageProxy(message)
         if self._room()[0]:
             self._wait()
-            self.is_drained = False
         else:
             self.freed.wait(self.polled_ms / 1000)
+        self.is_drained = False
         return None
 
     def _wait(self) -> None:

@@ -112,6 +112,18 @@ def handed_out(consumer: SpendgateConsumer) -> list[list[str]]:
 
 
 @ON_REDIS
+def test_consumer_without_room_waits_until_a_message_is_finished(world: World) -> None:
+    for _ in range(7):
+        put_message("evaluate_budgets", "enforcement", kwargs={"brand_ids": []})
+    consumer: Any = broker.consume("enforcement", prefetch=8, timeout=20)
+    first, *_ = [next(consumer) for _ in range(7)]
+    consumer.ack(first)
+    assert [next(consumer) for _ in range(3)] == [None] * 3
+    assert not consumer.freed.is_set(), "the consumer would not wait before its next attempt"
+    consumer.close()
+
+
+@ON_REDIS
 def test_consumer_bundles_neighbouring_messages_and_acknowledges_them_in_one_step(consumer: SpendgateConsumer) -> None:
     names = put_events(3)
     bundle = next(consumer)

@@ -32,7 +32,7 @@ def test_the_preview_says_what_each_column_is_and_what_changes(
     told = spendgate("import", file, "--platform", "meta_ads", "--dry-run")
     assert told.code == 0, told
     for line in (
-        "spend        spend      its heading",
+        "spend        spend     its heading",
         "currency units",
         "2026-06-01 to 2026-06-02, 2 days",
         "1 known, 1 new (new)",
