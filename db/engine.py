@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from db.pool import make_engine, ping_grace
+from runtime.once import Once
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -80,7 +81,7 @@ def _send_unsent(connection: Connection, *_: Any) -> None:
         query_pipelined(connection)
 
 
-@lru_cache(maxsize=1)
+@Once
 def engine() -> Engine:
     """The process's engine, created at first use so that each forked worker has its own. Connects on demand."""
     read = settings()

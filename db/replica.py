@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from db.engine import SNAPSHOT_OPTIONS, TRANSIENT_ERRORS, snapshot
 from db.pool import make_engine
+from runtime.once import Once
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -61,7 +61,7 @@ class Replica:
         log.warning("replica.left", for_seconds=LEFT_FOR_SECONDS, **why)
 
 
-@lru_cache(maxsize=1)
+@Once
 def replica() -> Replica | None:
     """The process's replica; None if REPLICA_DATABASE_URL is not set."""
     read = settings()

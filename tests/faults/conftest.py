@@ -74,7 +74,7 @@ def forget_database() -> None:
     from runtime import clock  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 
-    if engine.cache_info().currsize:
+    if engine.is_made:
         engine().dispose()
     engine.cache_clear()
     settings.cache_clear()
