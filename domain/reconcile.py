@@ -16,7 +16,7 @@ REPAUSE_WINDOW: Final = timedelta(hours=1)
 
 
 class Mode(StrEnum):
-    """What Spendgate may change on a platform account."""
+    """The changes that Spendgate may make on a platform account."""
 
     OFF = "off"
     SHADOW = "shadow"

@@ -46,16 +46,21 @@ class Credentials:
 
 def credentials_at(reference: str) -> Credentials:
     """Reads the JSON object of secrets that the reference names. Raises InvalidValue, without any secret in it."""
-    kind, _, place = reference.partition(":")
-    if kind == "env" and place:
-        content = os.environ.get(place)
-        if content is None:
-            raise InvalidValue("credentials", f"the variable {place} is not set in this process")
-    elif kind == "file" and place:
-        content = _content(Path(place))
-    else:
-        raise InvalidValue("credentials", "expected env:NAME or file:/path, which hold a JSON object")
+    kind, place = parts_of(reference)
+    if kind == "file":
+        return Credentials(reference, _object(reference, _content(Path(place))))
+    content = os.environ.get(place)
+    if content is None:
+        raise InvalidValue("credentials", f"the variable {place} is not set in this process")
     return Credentials(reference, _object(reference, content))
+
+
+def parts_of(reference: str) -> tuple[str, str]:
+    """The kind of a reference, `env` or `file`, and its name or path. Raises InvalidValue for anything else."""
+    kind, _, place = reference.partition(":")
+    if kind not in {"env", "file"} or not place:
+        raise InvalidValue("credentials", "expected env:NAME or file:/path, which hold a JSON object")
+    return kind, place
 
 
 def _content(path: Path) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from app.edits import moves
 from app.platforms import quota
+from app.platforms.accounts import parts_of
 from app.platforms.protocol import AccountFacts, PlatformError
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
@@ -30,7 +31,7 @@ COMPARED_DAYS: Final = 366
 
 @dataclass
 class Checked:
-    """What a check found: the account as the platform describes it, and sentences about what is missing."""
+    """The result of a check: the account as the platform describes it, and a sentence about each missing thing."""
 
     account_id: int
     facts: AccountFacts | None = None
@@ -66,9 +67,7 @@ def add(
     """
     name = canonical_or_lower(platform)
     adapter_of(name)
-    kind, _, place = credentials.partition(":")
-    if kind not in {"env", "file"} or not place:
-        raise InvalidValue("credentials", "expected env:NAME or file:/path, which hold a JSON object")
+    parts_of(credentials)
 
     def work(connection: Connection) -> int:
         account = connection_edits.account_named(connection, name, account_id)
@@ -91,10 +90,8 @@ def remove(account: int, edit: Edit) -> None:
 def check(account: int) -> Checked:
     """Tries the connection with two reads and says what is missing. Raises InvalidValue if there is none."""
     with transaction() as connection:
-        stored = connections.connection_of(connection, account)
+        stored = connections.required_connection(connection, account)
         owners = rows.campaigns_of_account(connection, account)
-    if stored is None:
-        raise InvalidValue("account", f"platform account {account} is not connected")
     found = Checked(account, campaigns_here=len({one.campaign_id for one in owners}))
     if not quota.reserve(stored.platform, 2):
         found.missing.append("the operations of 24 hours are used up but for pauses: check again later")

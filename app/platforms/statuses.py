@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from app.decisions import announce
 from app.enforcement import enforce
 from app.platforms import quota, steps, visits
-from app.platforms.protocol import Account, Change, Limited, Platform, PlatformError
+from app.platforms.protocol import Account, Change, Platform, PlatformError
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
 from db.repository.enforcement.changes import DecidedChange
@@ -46,7 +46,7 @@ class Visit(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """What Spendgate would do with a campaign: the action of mode `full`, and the statuses behind it."""
+    """The action that mode `full` would take for a campaign, and the statuses behind it."""
 
     campaign_id: int
     external_id: str
@@ -83,9 +83,7 @@ def plan(account_id: int) -> list[Planned]:
     Raises PlatformError, and InvalidValue if the account is not connected.
     """
     with transaction() as connection:
-        stored = connections.connection_of(connection, account_id)
-    if stored is None:
-        raise InvalidValue("account", f"platform account {account_id} is not connected")
+        stored = connections.required_connection(connection, account_id)
     if not quota.reserve(stored.platform, 1):
         raise InvalidValue("quota", "the operations of 24 hours are used up but for pauses")
     read = adapter_of(stored.platform).read_statuses(account_of(stored))
@@ -180,7 +178,7 @@ def _send_some(visit: Visit, action: Action) -> bool:
         outcomes = visit.platform.set_status(visit.account, changes)
     except (PlatformError, InvalidValue) as error:
         committed(partial(_note_failed, visit=visit, before=before, error=error))
-        visits.note_failure(visit.stored, error, for_pauses=isinstance(error, Limited))
+        visits.note_failure(visit.stored, error, for_pauses=True)
         return False
     committed(partial(_note_outcomes, visit=visit, before=before, outcomes=outcomes, action=action))
     return len(before) == visit.platform.changes_a_request and not any(outcomes.values())

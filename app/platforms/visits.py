@@ -1,4 +1,4 @@
-"""What all requests to connected accounts share: due accounts, and how a failed request is stored and logged."""
+"""Visits to connected accounts: which are due, and how a failed request is stored and logged."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -49,12 +49,12 @@ def stored_connection(account: int) -> StoredConnection | None:
     return None if stored is None or stored.mode == "off" else stored
 
 
-def attempted(stored: StoredConnection, request: Callable[[], Result], *, for_pauses: bool = False) -> Result | None:
+def attempted(stored: StoredConnection, request: Callable[[], Result]) -> Result | None:
     """The result of a request to the platform; None if it failed, which is stored and logged without secrets."""
     try:
         return request()
     except (PlatformError, InvalidValue) as error:
-        note_failure(stored, error, for_pauses=for_pauses)
+        note_failure(stored, error)
         return None
 
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, text
 
 from db.repository.access.audit import Edit, Subject, note
-from db.repository.platforms.connections import connection_of
-from domain.errors import InvalidValue
+from db.repository.platforms.connections import connection_of, required_connection
 
 ACCOUNT_BY_NAME = text("SELECT id FROM platform_accounts WHERE platform = :platform AND account_id = :account_id")
 
@@ -42,9 +41,7 @@ def connect(
 
 def disconnect(connection: Connection, account: int, edit: Edit) -> None:
     """Removes the connection and its memory of statuses. Raises InvalidValue if there is no connection."""
-    old = connection_of(connection, account)
-    if old is None:
-        raise InvalidValue("account", f"platform account {account} is not connected")
+    old = required_connection(connection, account)
     connection.execute(DISCONNECT, {"id": account})
     before = {"mode": old.mode, "credentials": old.credentials, "options": old.options}
     note(connection, edit, "remove", Subject("platform_connection", account), before, None)

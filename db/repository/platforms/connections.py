@@ -5,6 +5,8 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from domain.errors import InvalidValue
+
 FIELDS: Final = """
     platform_connections.platform_account_id, platform, account_id, name, mode, credentials, options, time_zone,
     currency, described_at, next_read_at, last_read_at, history_read_at, statuses_read_at, wait_until,
@@ -121,6 +123,14 @@ def connection_of(connection: Connection, account: int) -> StoredConnection | No
     """The connection of the platform account with this id; None if it has none."""
     row = connection.execute(CONNECTION, {"id": account}).first()
     return None if row is None else StoredConnection(*row)
+
+
+def required_connection(connection: Connection, account: int) -> StoredConnection:
+    """The connection of the platform account with this id. Raises InvalidValue if it has none."""
+    stored = connection_of(connection, account)
+    if stored is None:
+        raise InvalidValue("account", f"platform account {account} is not connected")
+    return stored
 
 
 def connections(connection: Connection) -> list[StoredConnection]:
