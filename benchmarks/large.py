@@ -47,11 +47,7 @@ def measured(stage: BenchStage, number: int, campaigns: int = CAMPAIGNS) -> Roun
     del number
     large = stage.kept(f"large_{campaigns}", *FILL, parameters={"campaigns": campaigns})
     with stage.copied(large) as connection, stage.workers():
-        for statement in latency.FILL:
-            parameters = {"crossings": OTHERS, "limit": latency.LIMIT}
-            connection.execute(statement, parameters if "%" in statement else None)
-        ids = connection.execute("SELECT id FROM campaigns WHERE name LIKE 'Crossing %' ORDER BY id").fetchall()
-        others = enumerate(campaign for (campaign,) in ids)
+        others = enumerate(latency.add_campaigns(connection, OTHERS))
         idle = [
             latency.crossing(stage, connection, campaign, place) for place, campaign in islice(others, IDLE_CROSSINGS)
         ]

@@ -49,12 +49,18 @@ FILL: Final = (
 def crossings(stage: BenchStage, load_a_second: float) -> list[float]:
     """Seconds from the enqueue of each crossing event until its campaign is visibly inactive."""
     with stage.copied() as connection, stage.workers():
-        for statement in FILL:
-            parameters = {"crossings": WARM + CROSSINGS, "limit": LIMIT}
-            connection.execute(statement, parameters if "%" in statement else None)
-        rows = connection.execute("SELECT id FROM campaigns WHERE name LIKE 'Crossing %' ORDER BY id").fetchall()
+        campaigns = add_campaigns(connection, WARM + CROSSINGS)
         with loaded(stage, load_a_second):
-            return [crossing(stage, connection, campaign, number) for number, (campaign,) in enumerate(rows)][WARM:]
+            return [crossing(stage, connection, campaign, number) for number, campaign in enumerate(campaigns)][WARM:]
+
+
+def add_campaigns(connection: psycopg.Connection[Any], crossings: int) -> list[int]:
+    """Adds a brand of one campaign for each crossing; returns the campaigns' ids."""
+    for statement in FILL:
+        parameters = {"crossings": crossings, "limit": LIMIT}
+        connection.execute(statement, parameters if "%" in statement else None)
+    rows = connection.execute("SELECT id FROM campaigns WHERE name LIKE 'Crossing %' ORDER BY id").fetchall()
+    return [campaign for (campaign,) in rows]
 
 
 def crossing(stage: BenchStage, connection: psycopg.Connection[Any], campaign: int, number: int) -> float:
@@ -84,11 +90,8 @@ def plain_crossings(stage: BenchStage) -> list[float]:
     """Seconds from the enqueue of each crossing event until a plain Celery task has paused its campaign."""
     with stage.copied() as connection, plain_workers(stage):
         connection.execute(plain_task.MADE_WITH)
-        for statement in FILL:
-            parameters = {"crossings": WARM + CROSSINGS, "limit": LIMIT}
-            connection.execute(statement, parameters if "%" in statement else None)
-        rows = connection.execute("SELECT id FROM campaigns WHERE name LIKE 'Crossing %' ORDER BY id").fetchall()
-        return [_plain_crossing(connection, campaign) for (campaign,) in rows][WARM:]
+        campaigns = add_campaigns(connection, WARM + CROSSINGS)
+        return [_plain_crossing(connection, campaign) for campaign in campaigns][WARM:]
 
 
 def _plain_crossing(connection: psycopg.Connection[Any], campaign: int) -> float:
