@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ from delivery.broker import get_broker
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import SILENT_MS
 from domain.inputs.reasons import Rejection
+from runtime.once import Once
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -85,7 +85,7 @@ def _key_and_field(name: str) -> tuple[str, str]:
     return f"{KEY}:{submission}", field
 
 
-@lru_cache(maxsize=1)
+@Once
 def _redis() -> redis.Redis:
     """Returns a client for REDIS_URL, also if RabbitMQ is the broker. Raises SettingsError without REDIS_URL."""
     return redis.Redis.from_url(settings().required_redis_url())

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import redis
@@ -12,6 +11,7 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 
+from runtime.once import Once
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ class RateStatus(NamedTuple):
     resets_in_seconds: int
 
 
-@lru_cache(maxsize=1)
+@Once
 def _shared() -> RateLimiter:
     url = settings().redis_url
     if url is None:
@@ -50,7 +50,7 @@ def _shared() -> RateLimiter:
     return SlidingWindowCounterRateLimiter(storage_from_string(url, key_prefix="spendgate-rates"))
 
 
-@lru_cache(maxsize=1)
+@Once
 def _in_process() -> RateLimiter:
     return SlidingWindowCounterRateLimiter(MemoryStorage())
 
