@@ -39,11 +39,17 @@ class World:
         self._monkeypatch = monkeypatch
         self._idle: list[psycopg.Connection[dict[str, Any]]] = []
         self._clock_is_stopped = False
+        self._has_noon_brand = False
 
     def set_clock(self, at: datetime | str) -> datetime:
-        """Stops this process's clock at `at` and returns that instant."""
+        """Stops this process's clock at `at` and returns that instant.
+
+        Refused once a brand has the zone in which it is about noon now: its days at `at` would follow the hour of the
+        test's run.
+        """
         from runtime import clock  # noqa: PLC0415 - after the environment is set
 
+        assert not self._has_noon_brand, "stop the clock before brands are created, or name their zone"
         at = moment(at) if isinstance(at, str) else at
         stopped = clock.DrivenClock(at.astimezone(UTC), 0.0, 0.0)
         self._monkeypatch.setattr(clock, "_clock", lambda: stopped)
@@ -58,6 +64,7 @@ class World:
         from app.edits import editing  # noqa: PLC0415
         from db.engine import committed  # noqa: PLC0415
 
+        self._has_noon_brand |= not (zone or self._clock_is_stopped)
         zone = zone or ("UTC" if self._clock_is_stopped else noon_zone())
         brand_id = committed(lambda connection: editing.create_brand(connection, name, zone, currency, self._edit()))
         for period, limit in limits.items():

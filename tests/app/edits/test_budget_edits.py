@@ -56,9 +56,9 @@ def flags(world: World) -> dict[int, bool]:
 def test_edit_waits_for_an_sql_edit_without_a_deadlock(
     world: World, run: Run, noon: datetime, statement: str, removes: bool
 ) -> None:
+    edit = Edit("test", world.set_clock(noon))
     brand, other = world.brand(daily=LIMIT), world.brand()
     period = Period.WEEKLY if statement == INSERT else Period.DAILY
-    edit = Edit("test", world.set_clock(noon))
     if removes and statement == INSERT:
         world.limit(LIMIT, "weekly", brand=brand)
         statement = SET.replace("daily", "weekly")

@@ -108,9 +108,10 @@ def test_last_value_of_a_repeated_key_counts(world: World, campaign: int) -> Non
     assert world.spent(campaign) == 1
 
 
-def test_unstorable_totals_are_rejected_alone(world: World, campaign: int, noon: datetime) -> None:
-    total = {"source": "meta", "campaign_id": campaign, "day": "2026-06-17", "as_of": noon.isoformat()}
+def test_unstorable_totals_are_rejected_alone(world: World, noon: datetime) -> None:
     world.set_clock(noon)
+    campaign = world.campaign(world.brand())
+    total = {"source": "meta", "campaign_id": campaign, "day": "2026-06-17", "as_of": noon.isoformat()}
     good = {**total, "total_micros": 7}
     bad = [
         as_json(total, total_micros=HUGE),

@@ -242,8 +242,8 @@ def test_a_zone_that_does_not_exist_makes_nothing(world: World, spendgate: Spend
 
 
 def test_campaigns_join_the_brand_that_has_the_name(world: World, spendgate: Spendgate, tmp_path: Path) -> None:
-    brand = world.brand(name="Imported", daily=10 * UNIT)
     today = world.set_clock("2026-06-01T12:00:00Z")
+    brand = world.brand(name="Imported", daily=10 * UNIT)
     file = written(tmp_path, "campaign_id,date,spend,campaign_name", f"a,{today.date()},10,Alpha")
     assert spendgate("import", file, "--platform", "bing", *BRAND).code == 0
     made = world.one("SELECT * FROM campaigns")
