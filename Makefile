@@ -73,7 +73,7 @@ bench-pages: .venv/run  ## Measure how long pages take with 1,000 brands and 100
 
 lock:  ## Write new lock files from pyproject.toml (needs uv)
 	@uv pip compile $(LOCK) --extra build -o requirements.txt pyproject.toml
-	@uv pip compile $(LOCK) --extra build --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	@uv pip compile $(LOCK) --extra build --extra google --extra tracing --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 
 clean:  ## Delete the environment and the embedded servers' data
 	@rm -rf .venv .spendgate .mypy_cache .pytest_cache .ruff_cache
