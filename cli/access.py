@@ -14,7 +14,7 @@ from db.engine import snapshot
 from db.repository.access import access as repository
 from domain.access import KeyScope, Role
 from domain.errors import InvalidValue
-from runtime import clock
+from runtime import clock, encryption
 
 users = typer.Typer(no_args_is_help=True, help="Manage the logins for the pages.")
 api_keys = typer.Typer(no_args_is_help=True, help="Manage the API keys of programs.")
@@ -47,6 +47,15 @@ def create_admin(
     data = {"user_id": user_id} | ({"password": password} if generate else {})
     line = f"user [bold]{user_id}[/bold] {escape(email)} {done}"
     print_result(data, f"{line}\npassword {escape(password)}" if generate else line, as_json=as_json)
+
+
+def new_encryption_key(as_json: AsJson = False) -> None:
+    """Print a new key for SPENDGATE_ENCRYPTION_KEYS, which encrypts the secrets that the database keeps.
+
+    To change keys, put the new one before the old one, separated by a comma, and restart the service.
+    """
+    key = encryption.new_key()
+    print_result({"key": key}, key, as_json=as_json)
 
 
 def _password(*, password_stdin: bool, generate: bool) -> str:

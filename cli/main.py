@@ -69,6 +69,7 @@ for panel, name, function in (
     (CHECKS, "reset-monthly-budgets", checks.reset_monthly_budgets),
     (ACCESS, "create-admin", access.create_admin),
     (ACCESS, "create-api-key", access.create_api_key),
+    (ACCESS, "new-encryption-key", access.new_encryption_key),
     (ACCESS, "create-roles", roles.create_roles),
 ):
     app.command(name, rich_help_panel=panel)(function)

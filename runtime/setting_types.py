@@ -12,6 +12,9 @@ LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST_NAME = re.compile(rf"(?:{LABEL}\.)*(?![0-9]+\.?$){LABEL}\.?")
 """A valid host name; a name whose last label is a number is refused, because it looks like an address."""
 
+FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=")
+"""32 bytes in URL-safe base64."""
+
 SERVER_PARAMETERS = frozenset({"host", "hostaddr", "port", "service"})
 """Parameters of a Postgres URL that override the server in its host part."""
 
@@ -76,6 +79,15 @@ def _api_version(value: str) -> str:
     return value
 
 
+def _encryption_keys(value: str | None) -> str | None:
+    if value is None:
+        return None
+    keys = [key.strip() for key in value.split(",")]
+    if not all(FERNET_KEY.fullmatch(key) for key in keys):
+        raise ValueError("expected keys of `spendgate new-encryption-key`, the newest first, separated by commas")
+    return ",".join(keys)
+
+
 def _networks(value: str) -> str:
     for name in filter(None, map(str.strip, value.split(","))):
         if name != "*":
@@ -118,6 +130,7 @@ BrokerUrl = Annotated[OptionalText, AfterValidator(_broker_url)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
 HostAddress = Annotated[str, AfterValidator(_host_address)]
 EncryptedUrl = Annotated[str, AfterValidator(_encrypted_url)]
+EncryptionKeys = Annotated[OptionalText, AfterValidator(_encryption_keys)]
 ApiVersion = Annotated[str, AfterValidator(_api_version)]
 Networks = Annotated[str, AfterValidator(_networks)]
 AwareMoment = Annotated[datetime | None, AfterValidator(_in_utc)]

@@ -13,6 +13,7 @@ from runtime.setting_types import (
     AwareMoment,
     BrokerUrl,
     EncryptedUrl,
+    EncryptionKeys,
     HostAddress,
     LogLevel,
     Networks,
@@ -25,6 +26,7 @@ from runtime.setting_types import (
 BAD_SETTINGS_EXIT = 2
 ENV_FILE = Path(".env")
 SERVERS_FILE = "servers"
+EMBEDDED_SETTINGS = {"database_url", "redis_url", "encryption_keys", "clock_start", "clock_speed"}
 
 
 class SettingsError(Exception):
@@ -60,6 +62,7 @@ class Settings(BaseSettings):
     web_threads: int = Field(16, ge=1, le=200, validation_alias=_variable("SPENDGATE_WEB_THREADS"))
     open_dashboard: bool = Field(False, validation_alias=_variable("SPENDGATE_OPEN_DASHBOARD"))
     secret_key: OptionalText = Field(None, min_length=32, validation_alias=_variable("SPENDGATE_SECRET_KEY"))
+    encryption_keys: EncryptionKeys = Field(None, validation_alias=_variable("SPENDGATE_ENCRYPTION_KEYS"))
     max_body_bytes: int = Field(8_388_608, ge=65_536, validation_alias=_variable("SPENDGATE_MAX_BODY_BYTES"))
     max_connections: int = Field(1_000, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_CONNECTIONS"))
     max_connections_per_address: int = Field(
@@ -141,6 +144,15 @@ class Settings(BaseSettings):
     def queue_is_rabbitmq(self) -> bool:
         return self.broker_url is not None and self.broker_url.startswith("amqp")
 
+    def required_encryption_keys(self) -> tuple[str, ...]:
+        """Returns the keys of kept secrets, the one that encrypts first. Raises SettingsError if none is set."""
+        if self.encryption_keys is None:
+            raise SettingsError(
+                "SPENDGATE_ENCRYPTION_KEYS: not set, and secrets are kept only encrypted; "
+                "make a key with `spendgate new-encryption-key`"
+            )
+        return tuple(self.encryption_keys.split(","))
+
     def required_redis_url(self) -> str:
         """Returns the URL of Redis. Raises SettingsError if it is not set and no embedded server runs."""
         return self._required("REDIS_URL", self.redis_url)
@@ -161,7 +173,10 @@ def settings() -> Settings:
     """Returns the settings of the process. Raises SettingsError for a bad value."""
     read = environment_settings()
     if read.database_url is None and read.redis_url is None:
-        read = read.model_copy(update=embedded_settings(read.home))
+        embedded = embedded_settings(read.home)
+        if read.encryption_keys is not None:
+            embedded.pop("encryption_keys", None)
+        read = read.model_copy(update=embedded)
     _refuse_driven_clock_elsewhere(read)
     return read
 
@@ -209,7 +224,7 @@ def embedded_env(home: Path, name: str = "env") -> dict[str, str]:
 
 
 def embedded_settings(home: Path, name: str = "env") -> dict[str, Any]:
-    """Returns the URLs and the driven clock of running embedded servers; empty if they do not run.
+    """Returns the URLs, keys and the driven clock of running embedded servers; empty if they do not run.
 
     Raises SettingsError if the file has other content.
     """
@@ -220,7 +235,7 @@ def embedded_settings(home: Path, name: str = "env") -> dict[str, Any]:
         known = Settings.model_validate({**env, "SPENDGATE_HOME": home})
     except ValidationError as error:
         raise SettingsError(f"SPENDGATE_HOME: {home / name}: {_first_line(error)}") from None
-    return known.model_dump(include={"database_url", "redis_url", "clock_start", "clock_speed"})
+    return known.model_dump(include=EMBEDDED_SETTINGS)
 
 
 def _refuse_driven_clock_elsewhere(read: Settings) -> None:

@@ -4,6 +4,7 @@ SPENDGATE_TEST_REDIS: path of a redis-server to use instead. SPENDGATE_TEST_RABB
 as the broker.
 """
 
+import base64
 import os
 import shutil
 import subprocess
@@ -51,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if is_controller:
         return
     os.environ["LOG_LEVEL"] = "INFO"
+    os.environ["SPENDGATE_ENCRYPTION_KEYS"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
     os.environ.pop("SPENDGATE_HOME", None)
     if "DATABASE_URL" not in os.environ:
         home = new_folder("spendgate-tests-")

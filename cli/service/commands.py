@@ -156,6 +156,8 @@ def _stop_when_dead(servers: embedded.Servers, stop: Stop) -> None:
 
 def _run(servers: embedded.Servers, stop: Stop, home: Path, *, demo: bool, seconds: float | None) -> int:
     os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url)
+    if servers.encryption_key is not None:
+        os.environ.setdefault("SPENDGATE_ENCRYPTION_KEYS", servers.encryption_key)
     port = _port()
     os.environ["PORT"] = str(port)
     settings.cache_clear()

@@ -1,18 +1,21 @@
 """SPENDGATE_HOME, the folder of the embedded servers: its locks, passwords and ports."""
 
+import base64
 import os
 import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from runtime.embedded.placement import OWN_SERVERS, EmbeddedError
 from runtime.settings import SERVERS_FILE
 
 if sys.platform != "win32":
     import fcntl
+
+ENCRYPTION_KEY_FILE: Final = "encryption-key"
 
 
 def passwords_of(home: Path) -> tuple[str, str]:
@@ -30,6 +33,14 @@ def passwords_of(home: Path) -> tuple[str, str]:
     if path.stat().st_uid != os.geteuid():
         raise EmbeddedError(f"{home} belongs to the user {path.stat().st_uid}: run as that user, or set SPENDGATE_HOME")
     return passwords[0], passwords[1]
+
+
+def encryption_key_of(home: Path) -> str:
+    """Returns the key that encrypts kept secrets; creates it if there is none."""
+    path = home / ENCRYPTION_KEY_FILE
+    if not path.exists():
+        write_private(path, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    return path.read_text().strip()
 
 
 def write_private(path: Path, text: str) -> None:

@@ -22,6 +22,7 @@ import redis
 
 from runtime.embedded.home import (
     announce,
+    encryption_key_of,
     locked_home,
     open_lock,
     passwords_of,
@@ -36,7 +37,8 @@ from runtime.embedded.programs import STOP_SECONDS, Postgres, Valkey, failure, s
 from runtime.settings import SERVERS_FILE
 
 _OWN_FILES = (
-    *("env", "servers", "clock.json", "passwords", "password", "lock", "logs", "binaries", "binaries.new"),
+    *("env", "servers", "clock.json", "passwords", "password", "encryption-key", "lock", "logs"),
+    *("binaries", "binaries.new"),
     *("valkey", "valkey.lock", "postgres", "postgres.new", "postgres.lock"),
 )
 _START_SECONDS = 120.0  # enough for Postgres to replay its log
@@ -49,6 +51,7 @@ class Servers:
 
     database_url: str
     redis_url: str
+    encryption_key: str | None = field(default=None, repr=False, compare=False)
     processes: tuple[subprocess.Popen[bytes], ...] = field(default=(), repr=False, compare=False)
 
     def have_died(self) -> bool:
@@ -78,7 +81,12 @@ def running(
             servers = _start(stack, home, postgres_settings)
             for name in (SERVERS_FILE, "env"):
                 stack.callback((home / name).unlink, missing_ok=True)
-            lines = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url, **extra_env}
+            lines = {
+                "DATABASE_URL": servers.database_url,
+                "REDIS_URL": servers.redis_url,
+                "SPENDGATE_ENCRYPTION_KEYS": servers.encryption_key,
+                **extra_env,
+            }
             write_private(home / SERVERS_FILE, "".join(f"{key}={value}\n" for key, value in lines.items()))
             if announced:
                 announce(home)
@@ -127,7 +135,8 @@ def _start(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Servers
     valkey_port, valkey_process = serve(stack, valkey)
     postgres_port, postgres_process = serve(stack, postgres)
     redis_url = f"redis://:{valkey_password}@127.0.0.1:{valkey_port}/0"
-    return Servers(postgres.url(postgres_port, "spendgate"), redis_url, (valkey_process, postgres_process))
+    processes = (valkey_process, postgres_process)
+    return Servers(postgres.url(postgres_port, "spendgate"), redis_url, encryption_key_of(home), processes)
 
 
 def serve(stack: ExitStack, server: Valkey | Postgres) -> tuple[int, subprocess.Popen[bytes]]:

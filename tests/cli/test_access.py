@@ -11,6 +11,7 @@ import pytest
 
 from app import access
 from domain.access import KeyScope, Role
+from runtime.settings import settings
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import REPOSITORY, environment
 from tests.world import World, moment
@@ -136,3 +137,11 @@ def test_revoked_api_key_is_refused(world: World, spendgate: Spendgate) -> None:
     assert access.caller(key) is None
     assert spendgate("api-keys", "revoke", str(key_id)).code == 2
     assert spendgate("create-api-key", "bidder", "--brand", "99").code == 2
+
+
+def test_new_encryption_key_is_a_valid_setting(spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = spendgate("new-encryption-key").out.strip()
+    assert key != spendgate("new-encryption-key", "--json").data["key"]
+    monkeypatch.setenv("SPENDGATE_ENCRYPTION_KEYS", key)
+    settings.cache_clear()
+    assert settings().required_encryption_keys() == (key,)

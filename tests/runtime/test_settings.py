@@ -52,6 +52,7 @@ DEFAULTS = {
     "SPENDGATE_TRUSTED_PROXIES": ("trusted_proxies", ""),
     "SPENDGATE_WEB_THREADS": ("web_threads", 16),
     "SPENDGATE_OPEN_DASHBOARD": ("open_dashboard", False),
+    "SPENDGATE_ENCRYPTION_KEYS": ("encryption_keys", None),
     "SPENDGATE_SECRET_KEY": ("secret_key", None),
     "SPENDGATE_MAX_BODY_BYTES": ("max_body_bytes", 8_388_608),
     "SPENDGATE_MAX_CONNECTIONS": ("max_connections", 1_000),

@@ -123,7 +123,7 @@ def test_up_demo_pauses_campaigns_by_budget_and_leaves_no_process_or_file(home: 
         eventually(lambda: answers(address))
         eventually((home / "env").exists)
         used = ports(home, address)
-        assert set(urls(home)) == {"DATABASE_URL", "REDIS_URL"}
+        assert set(urls(home)) == {"DATABASE_URL", "REDIS_URL", "SPENDGATE_ENCRYPTION_KEYS"}
         eventually(lambda: "Hudson Shoes" in httpx.get(address).text)
         eventually(lambda: bool(paused_by_a_budget(service)), 90)
         assert "budget is spent" in httpx.get(address).text

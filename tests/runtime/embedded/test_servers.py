@@ -144,6 +144,7 @@ def test_running_creates_a_home_starts_both_servers_and_stops_them(new_home: Pat
         assert env.read_text().splitlines() == [
             f"DATABASE_URL={servers.database_url}",
             f"REDIS_URL={servers.redis_url}",
+            f"SPENDGATE_ENCRYPTION_KEYS={servers.encryption_key}",
             "SPENDGATE_DEMO=1",
         ]
     assert both_stopped(servers)

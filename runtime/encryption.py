@@ -1,0 +1,36 @@
+"""Encryption of secrets that the database keeps: Fernet, with several keys during a rotation."""
+
+from typing import Final
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from runtime.settings import SettingsError, settings
+
+VARIABLE: Final = "SPENDGATE_ENCRYPTION_KEYS"
+
+
+def new_key() -> str:
+    """A new key for SPENDGATE_ENCRYPTION_KEYS."""
+    return Fernet.generate_key().decode()
+
+
+def encrypted(secret: str) -> str:
+    """The secret, encrypted with the first key. Raises SettingsError without a key."""
+    return _keys().encrypt(secret.encode()).decode()
+
+
+def decrypted(kept: str) -> str:
+    """The secret of an encrypted text. Raises SettingsError without a key, or if none of the keys encrypted it."""
+    try:
+        return _keys().decrypt(kept.encode()).decode()
+    except InvalidToken:
+        raise SettingsError(f"{VARIABLE}: no key decrypts a kept secret; add the key that encrypted it") from None
+
+
+def re_encrypted(kept: str) -> str:
+    """The text encrypted with the first key. Raises as `decrypted` does."""
+    return encrypted(decrypted(kept))
+
+
+def _keys() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings().required_encryption_keys()])
