@@ -14,6 +14,9 @@ NOT_LOCAL_ERRORS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, er
 FORBIDDEN_ERRORS: Final = frozenset({errno.EACCES, errno.EPERM})
 
 
+_reservations: list[socket.socket] = []
+
+
 class PortInUse(SettingsError):
     """Another process already listens on the port."""
 
@@ -49,6 +52,20 @@ def close(sockets: list[socket.socket]) -> None:
     """Closes every socket."""
     for listener in sockets:
         listener.close()
+
+
+def reserve(port: int) -> None:
+    """Reserves a port for a process that this one will start. Raises PortInUse if another service has reserved it.
+
+    The UDP port of the same number marks the reservation. It stays bound until this process ends.
+    """
+    mark = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        mark.bind(("127.0.0.1", port))
+    except OSError:
+        mark.close()
+        raise PortInUse(f"PORT: {port} is in use; set another port") from None
+    _reservations.append(mark)
 
 
 def page_url(host: str, port: int) -> str:

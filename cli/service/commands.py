@@ -90,7 +90,7 @@ def _up(stop: Stop, *, demo: bool, seconds: float | None, fresh: bool) -> int:
     home = _home()
     os.environ["SPENDGATE_HOME"] = str(home)
     is_watched = "LOG_FORMAT" not in os.environ and sys.stdout.isatty()
-    _port()  # refuses a port in use before anything is started or erased
+    port = _port()  # refuses a port in use before anything is started or erased
     if fresh and environment_settings().database_url is None:
         _erase(home)
     if is_watched:
@@ -98,7 +98,7 @@ def _up(stop: Stop, *, demo: bool, seconds: float | None, fresh: bool) -> int:
     with _servers(home) as servers:
         _stop_when_dead(servers, stop)
         with narration.narrated() if is_watched else nullcontext():
-            code = _run(servers, stop, home, demo=demo, seconds=seconds)
+            code = _run(servers, stop, home, port, demo=demo, seconds=seconds)
         if demo and is_watched and settings().clock_speed > 1:
             summary.print_summaries()
         if servers.have_died():
@@ -154,11 +154,10 @@ def _stop_when_dead(servers: embedded.Servers, stop: Stop) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run(servers: embedded.Servers, stop: Stop, home: Path, *, demo: bool, seconds: float | None) -> int:
+def _run(servers: embedded.Servers, stop: Stop, home: Path, port: int, *, demo: bool, seconds: float | None) -> int:
     os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url)
     if servers.encryption_key is not None:
         os.environ.setdefault("SPENDGATE_ENCRYPTION_KEYS", servers.encryption_key)
-    port = _port()
     os.environ["PORT"] = str(port)
     settings.cache_clear()
     clock.reset()
@@ -252,6 +251,7 @@ def _port() -> int:
         return _free_port(first)
     for port in range(first, first + PORTS_TRIED):
         with suppress(addresses.PortInUse):
+            addresses.reserve(port)
             return _free_port(port)
     raise SettingsError(f"PORT: ports {first} to {first + PORTS_TRIED} are all in use; set another")
 

@@ -1,6 +1,8 @@
 """Listening sockets work on IPv4 and IPv6, and each failure is reported in one line."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -86,3 +88,18 @@ def test_page_url_puts_brackets_around_ipv6_addresses(host: str, page: str) -> N
 )
 def test_is_loopback_recognises_loopback_hosts(host: str, is_loopback: bool) -> None:
     assert addresses.is_loopback(host) is is_loopback
+
+
+def test_reserved_port_is_refused_to_another_process() -> None:
+    port = free_udp_port()
+    addresses.reserve(port)
+    reserves = f"from runtime import addresses; addresses.reserve({port})"
+    other = subprocess.run([sys.executable, "-c", reserves], capture_output=True, text=True, check=False)
+    assert f"PORT: {port} is in use" in other.stderr
+
+
+def free_udp_port() -> int:
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
