@@ -1,7 +1,7 @@
 """The files of the spend folder and of its directories: which are there, which are complete, and how they are opened.
 
-Whoever may write there is trusted with figures, not with the worker: links, pipes, devices and directories are never
-opened, whatever their names.
+Programs that write there may send any figures, but must not stop the worker: links, pipes, devices and directories are
+never opened, whatever their names.
 """
 
 import errno

@@ -55,7 +55,7 @@ class InputKind(Generic[AnyBatch]):
     count: Count[AnyBatch]
 
     def committer(self, only_brand_id: int | None = None) -> Committer[AnyBatch]:
-        """A committer of this kind of input, for a sender who may name campaigns of one brand, or of all (None)."""
+        """A committer for this kind of input. `only_brand_id`: the only brand whose campaigns the sender may name."""
         return Committer(self.count, self.of_messages, only_brand_id, pace, _is_ending)
 
 

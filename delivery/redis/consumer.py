@@ -208,7 +208,8 @@ class SpendgateConsumer:
     def _next_message(self) -> Message[Any] | None:
         """Returns the next message or bundle, or None if the queue is empty.
 
-        Does not fetch right after a fetch that drained the queue: `_wait` reads the length, beside the work on these.
+        After a fetch that emptied the queue it returns None once without fetching, so that `_wait` reads the queue's
+        length while threads work on the fetched messages.
         """
         if not (self.ready or self.open or self.fetched or self.is_drained):
             self._fetch()

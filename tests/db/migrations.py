@@ -1,4 +1,4 @@
-"""What tests of migrations share: alembic's configuration for a connection, and names in the database."""
+"""Shared by tests of migrations: alembic's configuration for a connection, and names in the database."""
 
 from pathlib import Path
 

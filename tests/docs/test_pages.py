@@ -1,4 +1,4 @@
-"""What holds for every page: links lead somewhere, README stays short, the changelog names this version."""
+"""Rules for every page: links lead somewhere, README stays short, the changelog names this version."""
 
 import re
 import tomllib

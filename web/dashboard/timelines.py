@@ -32,7 +32,10 @@ class Bar:
 def timeline(
     changes: Iterable[tuple[datetime, tuple[str, ...]]], starts_at: datetime, ends_at: datetime, at: datetime
 ) -> dict[str, Any]:
-    """A campaign's timeline from the start to now, on an axis that reaches to the end: its `bars`, and in `words`."""
+    """A campaign's timeline from `starts_at` to `at`, on an axis that ends at `ends_at`.
+
+    `bars`: stretches of equal holds as shares of the axis; `words`: the same stretches as sentences.
+    """
     parts = list(stretches(changes, starts_at, min(at, ends_at)))
     return {"bars": _bars(parts, starts_at, ends_at), "words": _words(parts)}
 

@@ -9,7 +9,7 @@ MAX_KNOWN: Final = 200_000
 
 
 class Days:
-    """Reads days under a settled order of day and month."""
+    """Reads the day in a cell, once it is settled whether the day or the month comes first. Caches what it read."""
 
     def __init__(self, *, day_first: bool) -> None:
         self._day_first = day_first

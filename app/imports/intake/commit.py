@@ -56,7 +56,7 @@ class Outcome:
 def commit(plan: Plan, edit: Edit, progress: Progress = lambda _: None, *, is_audited: bool = True) -> Outcome:
     """Imports what was planned. Locked brands hold up no other; BrandsTimedOut is raised for them when all are counted.
 
-    `is_audited`: whether a person does it. What a person chose for the layout is remembered.
+    `is_audited`: a person imports, which is audited; the person's choices for the layout are remembered.
     """
     outcome = Outcome()
     if plan.missing and plan.target.brand is not None:

@@ -1,4 +1,4 @@
-"""What tests of the reader share: a text or bytes read as a file, and totals as units."""
+"""Shared by tests of the reader: a text or bytes read as a file, and totals as units."""
 
 import io
 from collections.abc import Mapping

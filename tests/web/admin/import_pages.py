@@ -28,13 +28,13 @@ class Preview:
 
     @property
     def token(self) -> str:
-        """What the form to confirm carries; empty where there is none."""
+        """The hidden value of the form to confirm; empty if the page has none."""
         found = re.search(r'name="agreed" value="(\w+)"', self.page.text)
         return found[1] if found else ""
 
     @property
     def concerns(self) -> list[str]:
-        """What wants consent."""
+        """The sentences that ask for consent."""
         return [html.unescape(one) for one in re.findall(r"data-concern>.*?<strong>(.*?)</strong>", self.page.text)]
 
     @property

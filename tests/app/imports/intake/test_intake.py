@@ -39,7 +39,7 @@ class Files:
         self.other = world.campaign(self.brand, platform="meta_ads", external_id="8")
 
     def plan(self, text: str, modified_at: datetime = EARLY, target: Target | None = None, **options: Any) -> Plan:
-        """What importing the text would change."""
+        """The plan of importing the text."""
         read = ReadOptions(platform="meta_ads", **options)
         reading = read_file(io.BytesIO(text.encode()), "a.csv", read, modified_at)
         return plan(reading, "a.csv", target or Target(), modified_at)
@@ -49,7 +49,7 @@ class Files:
         return commit(self.plan(text, modified_at, target, **options), self.edit())
 
     def edit(self) -> Edit:
-        """Who imports, and when."""
+        """The person who imports, and the moment."""
         return Edit("user:ops@example.com", clock.now())
 
     def spent(self, day: str = "2026-06-01", campaign: int = 0) -> float:
