@@ -13,6 +13,7 @@ from typing import Annotated
 import structlog
 import typer
 
+import db
 from cli import roles
 from cli.output import AsJson, console, print_result
 from cli.service import narration, summary
@@ -28,7 +29,10 @@ from runtime.embedded.supervisor import Program, supervise
 from runtime.settings import SettingsError, environment_settings, settings
 from runtime.signals import Stop
 
-ROOT = Path(__file__).resolve().parents[2]
+INSTALLED = Path(db.__file__).with_name("alembic")
+"""The folder of migrations in a wheel. Beside `db` it would be the folder of the library."""
+
+CHECKOUT = Path(__file__).resolve().parents[2] / "alembic"
 PORTS_TRIED = 50
 SERVER_POLL_SECONDS = 0.5
 READY_POLL_SECONDS = 0.02
@@ -53,8 +57,8 @@ def migrate_to(revision: str) -> None:
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 
-    config = Config(ROOT / "alembic.ini")
-    config.set_main_option("script_location", str(ROOT / "alembic"))
+    config = Config()
+    config.set_main_option("script_location", str(INSTALLED if INSTALLED.is_dir() else CHECKOUT))
     try:
         command.upgrade(config, revision)
     except CommandError as error:

@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
 
-from cli.service.commands import ROOT
+from cli.service.commands import CHECKOUT
 from runtime.embedded.placement import server_account
 from tests.faults.kit import FaultStage, is_ready, progress, size, terminate_backends, until
 from tests.faults.load import Load
@@ -316,7 +316,7 @@ def downgrade() -> None:
 def migrations(tmp_path: Path) -> Config:
     """The migrations with one more."""
     scripts = tmp_path / "alembic"
-    shutil.copytree(ROOT / "alembic", scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(CHECKOUT, scripts, ignore=shutil.ignore_patterns("__pycache__"))
     head = max(path.name[:4] for path in (scripts / "versions").glob("[0-9]*.py"))
     (scripts / "versions/9999_extra.py").write_text(EXTRA_REVISION.format(head=head))
     config = Config()
