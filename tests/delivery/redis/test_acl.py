@@ -1,12 +1,15 @@
 """The Redis users of SECURITY.md can do their work on real servers, and every other command is refused."""
 
+import importlib
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import dramatiq
 import httpx2 as httpx
@@ -16,6 +19,8 @@ import structlog
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerConnectionError
 
+import workers.actors
+from delivery.queues import QUEUES
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import SILENT_MS
 from runtime.embedded.placement import installed_file
@@ -24,7 +29,13 @@ from tests.ports import free_port
 from tests.world import UNIT, World, eventually
 
 USERS = re.findall(r"^user .*$", (REPOSITORY / "SECURITY.md").read_text(), re.MULTILINE)
-QUEUES = ("spend", "enforcement", "schedule", "reports")
+SCHEDULED: list[dramatiq.Actor[Any, Any]] = [
+    actor
+    for module in pkgutil.iter_modules(workers.actors.__path__)
+    for actor in vars(importlib.import_module(f"workers.actors.{module.name}")).values()
+    if isinstance(actor, dramatiq.Actor) and "periodic" in actor.options
+]
+"""The actors to which the scheduler sends messages."""
 
 
 def _valkey() -> str | None:
@@ -112,7 +123,7 @@ def test_producer_can_enqueue_on_spend_and_on_no_other_queue(url: Url, broker: C
     sender = broker(url("producer"))
     sender.enqueue(message(events=[]))
     assert waiting(url) == 1
-    for queue in ("enforcement", "schedule", "reports", "spend.DQ", "spend.XQ"):
+    for queue in (*QUEUES - {"spend"}, "spend.DQ", "spend.XQ"):
         with pytest.raises(Exception, match=BY_ACL):
             sender.enqueue(message(queue))
     with client(url("looking")) as looking:
@@ -311,9 +322,10 @@ def test_key_of_a_wrong_type_is_renamed_and_the_queue_works_again(url: Url, suff
 
 def test_scheduler_can_enqueue_on_its_queues_and_cannot_read_messages(url: Url) -> None:
     broker = ours(url("scheduler"))
-    for queue in ("schedule", "reports"):
-        broker.enqueue(message(queue))
-        assert waiting(url, queue) == 1
+    for actor in SCHEDULED:
+        broker.enqueue(message(actor.queue_name, actor.actor_name))
+    for queue in {actor.queue_name for actor in SCHEDULED}:
+        assert waiting(url, queue) == sum(actor.queue_name == queue for actor in SCHEDULED)
     assert broker.info()["redis_version"]
     with pytest.raises(Exception, match=BY_ACL):
         broker.enqueue(message(events=[]))
@@ -394,9 +406,8 @@ def test_service_with_one_user_per_process_is_refused_no_command(url: Url, world
         sent = {"events": [world.event(campaign, UNIT)]}
         assert browser.post("/api/spend/?wait=true", json=sent).status_code == 200
         broker = ours(url("scheduler"))
-        for actor in ("apply_dayparting", "refresh_spend", "maintain_ledger", "roll_up_hours", "seal_histories"):
-            broker.enqueue(message("schedule", actor))
-        broker.enqueue(message("reports", "generate_monthly_reports"))
+        for actor in SCHEDULED:
+            broker.enqueue(message(actor.queue_name, actor.actor_name))
         eventually(lambda: world.spent(campaign) == 3 * UNIT and not world.is_active(campaign))
         eventually(lambda: all(waiting(url, queue) == 0 for queue in QUEUES))
         assert 'spendgate_queue_messages{queue="spend",state="waiting"} 0.0' in browser.get("/metrics").text
