@@ -1,4 +1,4 @@
-"""The Redis users of SECURITY.md can do their work on real servers, and every other command is refused."""
+"""The Redis users of ops/redis/users.acl can do their work on real servers, and every other command is refused."""
 
 import importlib
 import os
@@ -28,7 +28,7 @@ from tests.cli.shell import REPOSITORY, Env, run, serving, shell
 from tests.ports import free_port
 from tests.world import UNIT, World, eventually
 
-USERS = re.findall(r"^user .*$", (REPOSITORY / "SECURITY.md").read_text(), re.MULTILINE)
+USERS = (REPOSITORY / "ops/redis/users.acl").read_text().splitlines()
 SCHEDULED: list[dramatiq.Actor[Any, Any]] = [
     actor
     for module in pkgutil.iter_modules(workers.actors.__path__)
