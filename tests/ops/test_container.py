@@ -1,7 +1,10 @@
 """The image holds every package of ours and needs no root, and compose runs the processes of the Procfile."""
 
 import re
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,3 +100,9 @@ def test_services_of_compose_wait_for_services_that_are_checked() -> None:
 def test_compose_publishes_the_pages_on_this_machine_only_by_default() -> None:
     published = [port for service in COMPOSE["services"].values() for port in service.get("ports", ())]
     assert published == ["${SPENDGATE_PUBLISH:-127.0.0.1:8000}:8000"]
+
+
+def test_hadolint_accepts_the_containerfile() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    checked = subprocess.run([hadolint, REPOSITORY / "Containerfile"], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout) == (0, "")
