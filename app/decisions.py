@@ -1,11 +1,12 @@
-"""Decides campaigns, turns decisions into changes of their rows, and logs committed changes."""
+"""Decides campaigns, turns decisions into changes of their rows, and announces committed changes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import structlog
 
+from app.wakes import after_toggles
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import StoredCampaign
 from domain.budgets import Scope
@@ -67,8 +68,13 @@ def _figures(stored: StoredCampaign, decision: Decision, at: datetime) -> dict[s
     return {"day": today.isoformat(), "budgets": budgets}
 
 
-def announce(changes: Iterable[DecidedChange], cause: str) -> None:
-    """Logs committed toggles, and each budget that ran out once, even if it holds many campaigns."""
+def announce(changes: Sequence[DecidedChange], cause: str) -> None:
+    """Logs committed toggles, and each budget that ran out once, and wakes the actors that carry toggles out."""
+    _log_changes(changes, cause)
+    after_toggles(changes)
+
+
+def _log_changes(changes: Iterable[DecidedChange], cause: str) -> None:
     toggles: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     exhausted: dict[tuple[int, int | None, str], dict[str, int]] = {}
     for change in changes:

@@ -18,6 +18,7 @@ QUEUE_OF: Final[Mapping[str, str]] = {
     "check_queue": "schedule",
     "import_exports": "platforms",
     "visit_platforms": "platforms",
+    "wake_platforms": "platforms",
     "pull_spend": "platforms",
     "reconcile_account": "platforms",
     "generate_monthly_reports": "reports",

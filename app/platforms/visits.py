@@ -1,6 +1,6 @@
 """Visits to connected accounts: which are due, and how a failed request is stored and logged."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -33,6 +33,14 @@ def enqueue_due(platforms: Iterable[str], at: datetime) -> None:
             due_for_statuses = connections.due_for_statuses(connection, platform, at, read_before)
         for account in due_for_statuses:
             send("reconcile_account", account)
+
+
+def wake(brand_ids: Sequence[int]) -> None:
+    """Enqueues a message for each account of the brands, because a campaign of theirs was toggled."""
+    with transaction() as connection:
+        accounts = connections.accounts_of_brands(connection, brand_ids)
+    for account in accounts:
+        send("reconcile_account", account)
 
 
 def interval(platform: str) -> timedelta:

@@ -16,6 +16,12 @@ def visit_platforms() -> None:
     visits.enqueue_due(ADAPTERS, clock.now())
 
 
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["wake_platforms"])
+def wake_platforms(brand_ids: list[int]) -> None:
+    """Enqueues the accounts of brands whose campaigns were toggled, so that a decision need not wait for the minute."""
+    visits.wake(brand_ids)
+
+
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["pull_spend"])
 def pull_spend(account: int) -> None:
     """Reads the account's spend, if it is due, and counts it."""

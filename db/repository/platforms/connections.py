@@ -1,5 +1,6 @@
 """Connections to platform accounts: which are due, how reads went, and which worker reconciles one."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -46,6 +47,18 @@ DUE_FOR_STATUSES = text("""
                     OR effective_status = 'active' AND confirmed = 'paused' AND paused_by_us AND mode = 'full'
                 )
         ))
+    ORDER BY platform_account_id
+""")
+
+BRANDS_VISITED = text("""
+    SELECT DISTINCT brand_id FROM platform_account_brands JOIN platform_connections USING (platform_account_id)
+    WHERE mode <> 'off'
+""")
+
+ACCOUNTS_OF_BRANDS = text("""
+    SELECT DISTINCT platform_account_id
+    FROM platform_account_brands JOIN platform_connections USING (platform_account_id)
+    WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND mode <> 'off'
     ORDER BY platform_account_id
 """)
 
@@ -149,6 +162,16 @@ def due_for_statuses(connection: Connection, platform: str, at: datetime, read_b
     Leaves out accounts that another worker has claimed or that may send nothing yet.
     """
     return list(connection.scalars(DUE_FOR_STATUSES, {"platform": platform, "at": at, "read_before": read_before}))
+
+
+def brands_visited(connection: Connection) -> frozenset[int]:
+    """The brands with an account whose mode is not `off`."""
+    return frozenset(connection.scalars(BRANDS_VISITED))
+
+
+def accounts_of_brands(connection: Connection, brand_ids: Sequence[int]) -> list[int]:
+    """The accounts of these brands whose mode is not `off`, by id."""
+    return list(connection.scalars(ACCOUNTS_OF_BRANDS, {"brand_ids": list(brand_ids)}))
 
 
 def count_on(connection: Connection, platform: str) -> int:

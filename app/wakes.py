@@ -1,0 +1,53 @@
+"""Wakes the actors that carry decisions out of Spendgate, right after the decisions are committed."""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from db.engine import transaction
+from db.repository.enforcement.changes import DecidedChange
+from db.repository.platforms import connections
+from delivery.outgoing import send
+
+log = structlog.get_logger()
+
+KNOWN_SECONDS: Final = 2.0
+"""A process reads again after this time which brands are on platforms, so that toggles cost no query each."""
+
+
+def after_toggles(changes: Iterable[DecidedChange]) -> None:
+    """Sends each actor that carries decisions out at most one message about these committed changes.
+
+    Never raises: a message that is not sent costs latency alone, since every waked actor also runs each minute.
+    """
+    toggled = {change.brand_id for change in changes if change.is_toggle}
+    if not toggled:
+        return
+    for wake in (_wake_platforms,):
+        try:
+            wake(toggled)
+        except Exception as error:  # noqa: BLE001 - a committed decision must not fail for its message
+            log.warning("wake.failed", error=type(error).__name__)
+
+
+def _wake_platforms(toggled: set[int]) -> None:
+    """Wakes the accounts of toggled brands that are on a connected platform."""
+    brand_ids = sorted(toggled & _brands_on_platforms())
+    if brand_ids:
+        send("wake_platforms", brand_ids)
+
+
+_known: tuple[float, frozenset[int]] = (0.0, frozenset())
+"""The brands on connected platforms, and until when (monotonic) this process takes them for known."""
+
+
+def _brands_on_platforms() -> frozenset[int]:
+    global _known  # noqa: PLW0603 - a cache of the process; two threads that both renew it agree
+    known_until, brand_ids = _known
+    if time.monotonic() >= known_until:
+        with transaction() as connection:
+            brand_ids = connections.brands_visited(connection)
+        _known = time.monotonic() + KNOWN_SECONDS, brand_ids
+    return brand_ids

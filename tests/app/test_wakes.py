@@ -1,0 +1,95 @@
+"""Messages that wake the actors which carry committed toggles out."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+import pytest
+from structlog.testing import capture_logs
+
+from app import wakes
+from db.repository.enforcement.changes import DecidedChange
+from tests.queues import queues
+from tests.world import World
+
+Known = tuple[float, frozenset[int]]
+NOTHING_KNOWN: Known = (0.0, frozenset())
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes this process forget which brands are on platforms."""
+    monkeypatch.setattr(wakes, "_known", NOTHING_KNOWN)
+
+
+def waiting() -> list[tuple[str, list[object]]]:
+    """The actor and the arguments of each message on the queue of platforms."""
+    messages = [json.loads(data) for data in queues().waiting("platforms")]
+    return [(message["actor_name"], message["args"]) for message in messages]
+
+
+def connect(world: World, brands: Sequence[int], mode: str) -> None:
+    """Binds the brands to a connected account."""
+    account = world.one("INSERT INTO platform_accounts (platform, account_id) VALUES ('google_ads', '1') RETURNING id")
+    world.execute(
+        "INSERT INTO platform_connections (platform_account_id, mode, credentials) VALUES (%s, %s, 'env:LOGIN')",
+        *(account["id"], mode),
+    )
+    for brand in brands:
+        world.execute(
+            "INSERT INTO platform_account_brands (brand_id, platform_account_id) VALUES (%s, %s)", brand, account["id"]
+        )
+
+
+def toggle(brand_id: int) -> DecidedChange:
+    """The change of a campaign of the brand that is paused."""
+    return DecidedChange(brand_id, 1, "active", "inactive", (), ("user_paused",), None, {})
+
+
+@pytest.mark.parametrize(("mode", "wakes_it"), [("full", True), ("pause_only", True), ("shadow", True), ("off", False)])
+def test_committed_toggle_wakes_the_accounts_of_its_brand(
+    world: World, noon: datetime, mode: str, wakes_it: bool
+) -> None:
+    world.set_clock(noon)
+    brand, other = world.brand(daily=100), world.brand(daily=100)
+    campaign, elsewhere = world.campaign(brand), world.campaign(other)
+    connect(world, [brand], mode)
+    world.ingest([world.event(campaign, 50)])
+    assert waiting() == []
+    world.ingest([world.event(campaign, 50), world.event(elsewhere, 100)])
+    assert not world.is_active(campaign)
+    assert waiting() == ([("wake_platforms", [[brand]])] if wakes_it else [])
+
+
+def test_many_toggles_send_one_message(world: World) -> None:
+    brands = [world.brand() for _ in range(3)]
+    connect(world, brands[:2], "full")
+    wakes.after_toggles([toggle(brand) for brand in brands * 2])
+    assert waiting() == [("wake_platforms", [brands[:2]])]
+
+
+def test_without_a_connected_account_toggles_cost_no_query_while_that_is_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakes, "KNOWN_SECONDS", 3_600.0)
+    brand = world.brand()
+    wakes.after_toggles([toggle(brand)])
+    world.execute("ALTER TABLE platform_account_brands RENAME TO not_to_be_read")
+    with capture_logs() as lines:
+        for _ in range(10):
+            wakes.after_toggles([toggle(brand)])
+    assert (lines, waiting()) == ([], [])
+    monkeypatch.setattr(wakes, "_known", NOTHING_KNOWN)
+    with capture_logs() as lines:
+        wakes.after_toggles([toggle(brand)])
+    assert [line["event"] for line in lines] == ["wake.failed"]
+
+
+def test_decision_survives_a_queue_that_takes_no_messages(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand(daily=100)
+    campaign = world.campaign(brand)
+    connect(world, [brand], "full")
+    with queues().refusing("platforms"):
+        world.ingest([world.event(campaign, 100)])
+    assert world.holds(campaign) == {"brand_daily_budget"}
