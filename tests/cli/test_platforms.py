@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from cli.fake_platforms.state import FakePlatform
 from tests.cli.conftest import Spendgate
 from tests.fake_platforms.fixtures import SECRETS
-from tests.fake_platforms.state import FakePlatform
 from tests.world import World
 
 

@@ -1,1 +1,1 @@
-"""A fake ad platform: one small server that speaks the wire of Google Ads, with faults on demand."""
+"""Fixtures of the fake ad platform in cli/fake_platforms/."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.platforms import google_ads
+from cli.fake_platforms.server import serving
+from cli.fake_platforms.state import FakePlatform
 from runtime.settings import settings
-from tests.fake_platforms.server import serving
-from tests.fake_platforms.state import FakePlatform
 
 SECRETS = {
     "client_id": "client-id.apps.example",

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 from app.platforms import spend, statuses
-from tests.fake_platforms.state import FakePlatform
+from cli.fake_platforms.state import FakePlatform
 from tests.world import World
 
 

@@ -18,11 +18,11 @@ from app.platforms.protocol import (
     Refused,
     Unanswered,
 )
+from cli.fake_platforms.state import FakePlatform
 from domain.errors import InvalidValue
 from domain.reconcile import Confirmed
 from runtime.settings import SettingsError, settings
 from tests.fake_platforms.fixtures import SECRETS
-from tests.fake_platforms.state import FakePlatform
 
 FIRST, SECOND = date(2026, 6, 1), date(2026, 6, 2)
 PAUSED = Confirmed.PAUSED

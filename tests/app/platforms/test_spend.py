@@ -4,8 +4,8 @@ from datetime import date, timedelta
 
 import pytest
 
+from cli.fake_platforms.state import FakePlatform
 from tests.app.platforms.kit import Connected
-from tests.fake_platforms.state import FakePlatform
 from tests.world import World, moment
 
 TODAY, YESTERDAY = date(2026, 6, 17), date(2026, 6, 16)

@@ -6,12 +6,12 @@ import pytest
 
 from app.explanations import explained
 from app.platforms import statuses
+from cli.fake_platforms.state import FakePlatform
 from db.engine import transaction
 from domain.reconcile import Action
 from runtime import clock
 from runtime.settings import settings
 from tests.app.platforms.kit import Connected
-from tests.fake_platforms.state import FakePlatform
 from tests.world import World, moment
 
 TODAY = date(2026, 6, 17)

@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from cli.fake_platforms.state import FakePlatform
 from db.repository.access.privileges import DatabaseRole
 from delivery.outgoing import send
 from tests.app.platforms.kit import Connected
 from tests.cli.shell import Service, serving
 from tests.fake_platforms.fixtures import SECRETS
-from tests.fake_platforms.state import FakePlatform
 from tests.roles import UrlOf
 from tests.world import World, eventually, noon_zone
 

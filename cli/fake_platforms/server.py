@@ -1,8 +1,10 @@
-"""Serves the fake platform over real HTTP from a thread of the test's process."""
+"""Serves the fake platform over real HTTP from a thread of this process."""
 
 import asyncio
 import json
+import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,30 +16,32 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.fake_platforms import google
-from tests.fake_platforms.state import FakePlatform, Received
-from tests.ports import free_port
-from tests.world import eventually
+from cli.fake_platforms import google
+from cli.fake_platforms.state import FakePlatform, Received
+from runtime import addresses
 
 DRIP_SECONDS = 0.05
+START_POLL_SECONDS = 0.01
 Answering = Callable[[], Any]
 
 
 @contextmanager
 def serving(platform: FakePlatform) -> Iterator[str]:
-    """Runs the server and yields its URL."""
-    port = free_port()
-    config = uvicorn.Config(_app(platform), host="127.0.0.1", port=port, log_config=None, lifespan="off")
+    """Runs the server on a free port and yields its URL."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=addresses.BACKLOG)
+    config = uvicorn.Config(_app(platform), log_config=None, lifespan="off")
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
-    eventually(lambda: server.started)
+    while thread.is_alive() and not server.started:
+        time.sleep(START_POLL_SECONDS)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         platform.ends.set()
         server.should_exit = True
         thread.join()
+        listener.close()
 
 
 def _app(platform: FakePlatform) -> Starlette:

@@ -4,7 +4,7 @@ import re
 from datetime import date
 from typing import Any
 
-from tests.fake_platforms.state import FakePlatform
+from cli.fake_platforms.state import FakePlatform
 
 WORDS = {"enabled": "ENABLED", "paused": "PAUSED", "removed": "REMOVED"}
 STATUS_OF = {word: status for status, word in WORDS.items()}

@@ -1,0 +1,1 @@
+"""A fake ad platform for the demo and the tests: one small server that speaks real wires, with faults on demand."""
