@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from more_itertools import chunked
 
-from app.ingest.ingest import count_totals
+from app.ingest.ingest import TOTALS, count_totals, log_counted
 from app.platforms import quota, visits
 from app.platforms.protocol import Account, DaySpend, Platform
 from app.platforms.registry import account_of, adapter_of
@@ -93,7 +93,7 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
     usable, problem = _usable(owners, stored, zone, (first_day, today))
     totals = list(_totals(stored, usable, read, (first_day, today), as_of))
     for some in chunked(totals, MAX_EVENTS_PER_MESSAGE):
-        count_totals(some)
+        log_counted(TOTALS.event, count_totals(some), TOTALS.cause)
     later = as_of + visits.interval(stored.platform)
     committed(
         partial(

@@ -68,6 +68,7 @@ def test_spend_read_by_a_worker_stops_the_campaign_on_the_platform(live: Connect
         assert not live.fake.spend("11", day, 1)
         eventually(lambda: live.row(campaign)["confirmed"] == "paused")
         eventually(lambda: bool(worker.logged("platform.confirmed")))
+        assert [line["campaign_id"] for line in worker.logged("campaign.paused")] == [campaign]
         output = "\n".join(worker.lines())
     assert live.spent(campaign, day) == 110
     assert live.world.holds(campaign) == {"brand_daily_budget"}
