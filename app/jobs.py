@@ -20,6 +20,7 @@ from db.repository.enforcement import headroom, search, targets
 from db.repository.enforcement import passes as pass_rows
 from db.repository.imports import pruning
 from db.repository.ledger import ledger
+from db.repository.notices import notices
 from db.repository.reading import hours
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
@@ -38,6 +39,9 @@ MONTHS_AHEAD: Final = 3
 
 SUSPECTS_KEPT: Final = timedelta(days=7)
 """Age at which rows about suspect messages are deleted."""
+
+NOTICES_KEPT: Final = timedelta(days=90)
+"""Age at which notices are deleted."""
 
 RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
 
@@ -139,12 +143,13 @@ def roll_up(at: datetime) -> None:
 def maintain(at: datetime) -> None:
     """Deletes expired rows, creates MONTHS_AHEAD ledger partitions, drops months past retention.
 
-    Expired are sessions, suspects, and days of imports that no undo can need any more.
+    Expired are sessions, suspects, notices, and days of imports that no undo can need any more.
 
     Months are dropped only if SPENDGATE_LEDGER_RETENTION_MONTHS is set; a locked ledger is logged, for the next run.
     """
     committed(lambda connection: access.forget_expired(connection, at))
     committed(lambda connection: suspects.forget(connection, at - SUSPECTS_KEPT))
+    committed(lambda connection: notices.forget(connection, at - NOTICES_KEPT))
     months = [ledger.month_of(at)]
     for _ in range(MONTHS_AHEAD):
         months.append(ledger.next_month(months[-1]))

@@ -23,6 +23,10 @@ IMPORT = """INSERT INTO imports (platform, source, file_name, sha256, layout, im
     VALUES ('meta_ads', 'meta_ads', 'a.csv', '', '', 'ada', now(), '{}')"""
 CONNECTION = "INSERT INTO platform_connections (platform_account_id, mode, credentials) VALUES (1, '{}', '{}')"
 CONNECTED = CONNECTION.format("shadow", "env:KEY")
+NOTICE = (
+    "INSERT INTO notices (kind, key, body, created_at)"
+    " SELECT kind, key, CAST(body AS jsonb), now() FROM (VALUES {}) AS one(kind, key, body)"
+)
 PLATFORM_STATUS = """INSERT INTO platform_statuses (brand_id, campaign_id, platform_account_id, desired, {})
     VALUES (1, 1, 1, '{}', {})"""
 REFUSED = [
@@ -44,6 +48,9 @@ REFUSED = [
     ),
     ("ck_platform_statuses_attempts_not_negative", CONNECTED + "; " + PLATFORM_STATUS.format("attempts", "active", -1)),
     ("ck_platform_operations_operations_not_negative", "INSERT INTO platform_operations VALUES ('p', now(), -1)"),
+    ("ck_notices_kind_known", NOTICE.format("('never', 'k', '{}')")),
+    ("ck_notices_body_is_an_object", NOTICE.format("('import.failed', 'k', '[]')")),
+    ("uq_notices_kind_key", NOTICE.format("('import.failed', 'k', '{}'), ('import.failed', 'k', '{}')")),
     ("ck_imports_status_known", IMPORT.format("gone")),
     ("ck_imports_undone_at_with_status", IMPORT.format("undone")),
     ("ck_feed_epoch_one_row", "INSERT INTO feed_epoch VALUES (false, gen_random_uuid())"),

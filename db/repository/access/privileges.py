@@ -34,6 +34,7 @@ OPEN: Final = dict.fromkeys(
         *("platform_accounts", "platform_account_brands", "released_external_ids"),
         *("imports", "import_days", "import_skipped_rows", "import_mappings"),
         *("platform_connections", "platform_statuses", "platform_operations"),
+        "notices",
     ),
     READ,
 )
@@ -80,6 +81,7 @@ WORKER: Final = {
     ),
     "platform_statuses": COUNT,
     "platform_operations": KEEP,
+    "notices": "SELECT, INSERT, DELETE",
 }
 """The worker's privileges: counting, enforcement and reports. Workers may not edit what people configure, users or the
 audit; they delete expired sessions and answers through a function.

@@ -38,6 +38,9 @@ class Lock(StrEnum):
     SEQUENCE_RUNS = "sequence_runs"
     """Merge runs of sequence numbers."""
 
+    NOTICES = "notices"
+    """Add notices, so that their ids rise in commit order."""
+
 
 def take(connection: Connection, lock: Lock) -> None:
     """Waits for the lock and holds it until the transaction ends. Raises NoResultFound if its row is missing."""
