@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Dialect, Engine, TextClause, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from db.connections import pool_size, this_process
 from db.pool import make_engine, ping_grace
 from runtime.once import Once
 from runtime.settings import settings
@@ -85,7 +86,7 @@ def _send_unsent(connection: Connection, *_: Any) -> None:
 def engine() -> Engine:
     """The process's engine, created at first use so that each forked worker has its own. Connects on demand."""
     read = settings()
-    made = make_engine(read.required_database_url(), pool_size=max(read.worker_threads, read.web_threads) + 1)
+    made = make_engine(read.required_database_url(), pool_size=pool_size(this_process.kind, read))
     event.listen(made, "before_cursor_execute", _send_unsent)
     return made
 

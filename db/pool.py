@@ -10,8 +10,9 @@ from typing import Any, Final
 import psycopg
 from sqlalchemy import Dialect, Engine, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool
 
+from db.connections import OVERFLOW
 from runtime.settings import settings
 
 USED_AT: Final = "used_at"
@@ -47,7 +48,7 @@ ping_grace: Final = PingGrace()
 """The grace of this process's pools."""
 
 
-def make_engine(url: str, *, pool_size: int) -> Engine:
+def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool) -> Engine:
     """An engine whose connections have timeouts for statements, locks and idle transactions, and use UTC."""
     read = settings()
     limits = {
@@ -57,11 +58,11 @@ def make_engine(url: str, *, pool_size: int) -> Engine:
         "client_connection_check_interval": "1s",
         "timezone": "UTC",
     }
+    of_queue = {"pool_size": pool_size, "max_overflow": OVERFLOW, "pool_use_lifo": True}
     made = create_engine(
         url,
-        pool_size=pool_size,
-        max_overflow=2,
-        pool_use_lifo=True,
+        poolclass=pool_class,
+        **(of_queue if pool_class is QueuePool else {}),
         hide_parameters=True,
         connect_args={
             "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
