@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
-from cli import access, checks, platforms, repair, reports, roles, sequences, spend
+from cli import access, checks, doctor, platforms, repair, reports, roles, sequences, spend
 from cli.catalog import accounts, brand_corrections, brands, budgets, campaigns, schedules
 from cli.imports import commands as imports
 from cli.imports import history as import_history
@@ -56,6 +56,7 @@ for panel, name, function in (
     (SERVICE, "up", servers.up),
     (SERVICE, "migrate", servers.migrate),
     (SERVICE, "new-epoch", servers.new_epoch),
+    (SERVICE, "doctor", doctor.doctor),
     (SPEND, "import", imports.import_file),
     (SPEND, "send", spend.send),
     (SPEND, "sequences", sequences.sequences),

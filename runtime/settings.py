@@ -238,11 +238,16 @@ def embedded_settings(home: Path, name: str = "env") -> dict[str, Any]:
     return known.model_dump(include=EMBEDDED_SETTINGS)
 
 
+def is_embedded(read: Settings) -> bool:
+    """Whether Postgres is the embedded server of this home folder. Raises SettingsError if its file is unreadable."""
+    running = (embedded_settings(read.home, name).get("database_url") for name in (SERVERS_FILE, "env"))
+    return server_of(read.database_url) in map(server_of, filter(None, running))
+
+
 def _refuse_driven_clock_elsewhere(read: Settings) -> None:
     if not read.clock_is_driven or read.database_url is None:
         return
-    running = (embedded_settings(read.home, name).get("database_url") for name in (SERVERS_FILE, "env"))
-    if server_of(read.database_url) not in map(server_of, filter(None, running)):
+    if not is_embedded(read):
         variable = "SPENDGATE_CLOCK_START" if read.clock_start else "SPENDGATE_CLOCK_SPEED"
         raise SettingsError(f"{variable}: a driven clock works only with embedded servers; unset DATABASE_URL")
 

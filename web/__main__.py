@@ -12,6 +12,8 @@ from typing import Any, Final
 import structlog
 import uvicorn
 
+from app.doctor.checkup import log_at_start
+from db.connections import ProcessKind, this_process
 from runtime import addresses, logs
 from runtime.addresses import is_loopback
 from runtime.settings import BAD_SETTINGS_EXIT, Settings, SettingsError, settings
@@ -65,6 +67,8 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return BAD_SETTINGS_EXIT
     logs.configure()
+    this_process.kind = ProcessKind.WEB
+    log_at_start()
     _allow_files(2 * _max_waiting(read) + OTHER_FILES)
     config = uvicorn.Config(
         "web.app:create_app",

@@ -38,6 +38,7 @@ IDLE_THREAD_POLL_SECONDS = 60.0
 def main() -> int:
     """Runs the master until SIGTERM or SIGINT; returns 0. Exits with 2 for a bad setting."""
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs before any fork
+    from app.doctor.checkup import log_at_start  # noqa: PLC0415
     from delivery.broker import get_broker  # noqa: PLC0415
     from delivery.queue_health import log_concerns  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
@@ -45,6 +46,7 @@ def main() -> int:
 
     read = settings()
     log_concerns()
+    log_at_start()
     master = Master(
         work,
         get_broker().return_messages_of,
@@ -60,6 +62,7 @@ def work(child: "Child") -> None:
     import structlog  # noqa: PLC0415
     from dramatiq import Worker  # noqa: PLC0415
 
+    from db.connections import ProcessKind, this_process  # noqa: PLC0415
     from db.pool import ping_grace  # noqa: PLC0415
     from delivery.broker import get_broker, suspects  # noqa: PLC0415
     from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415
@@ -72,6 +75,7 @@ def work(child: "Child") -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     _tune_process()
     ping_grace.seconds = PING_GRACE_SECONDS
+    this_process.kind = ProcessKind.WORKER
     threading.excepthook = exit_when_thread_dies
     broker = get_broker()
     broker.broker_id = child.worker_id

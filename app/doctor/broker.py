@@ -1,0 +1,48 @@
+"""Checks of the broker: that it answers, and that Redis keeps the messages safely."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from dramatiq.errors import BrokerConnectionError
+
+from app.doctor.findings import Finding, right, unsafe, wrong
+from delivery.broker import get_broker
+from delivery.queue_health import ERROR_EVENTS, Concern, concerns, large_queues
+from runtime.settings import settings
+
+SENTENCES: Final = {
+    "redis.too_old": ("Redis {version}", "upgrade to Redis {oldest} or later"),
+    "redis.evicts": ("maxmemory-policy {maxmemory_policy}: a full Redis deletes messages", "set it to {wanted}"),
+    "redis.forgets": ("appendonly no: a restart loses every message", "set appendonly yes"),
+    "redis.unbounded": ("maxmemory 0: Redis may take all memory", "set maxmemory to what the machine has"),
+    "redis.nearly_full": ("{used_bytes:,} of {limit_bytes:,} bytes used", "start workers, or raise maxmemory"),
+    "redis.queue_large": ("queue {queue} takes {used_bytes:,} of {limit_bytes:,} bytes", "start more workers"),
+}
+"""What is so, and what to do, for each concern about Redis."""
+
+
+def findings() -> Iterator[Finding]:
+    """All checks of the broker; a single finding if it does not answer."""
+    broker, carrier = get_broker(), "rabbitmq" if settings().queue_is_rabbitmq else "redis"
+    try:
+        broker.ping()
+        info = broker.info()
+        found = [*concerns(info), *large_queues(info, broker.bytes_held())]
+    except BrokerConnectionError as error:
+        variable = "BROKER_URL" if settings().broker_url else "REDIS_URL"
+        yield wrong(carrier, str(error), f"check {variable}, and that the server runs")
+        return
+    yield right(carrier, f"answers{_version(info)}")
+    yield from map(_finding_of, found)
+    if info and not found:
+        yield right("redis memory", "append-only file, no eviction, room for messages")
+
+
+def _version(info: dict[str, object]) -> str:
+    name, version = info.get("server_name", "redis"), info.get("valkey_version", info.get("redis_version"))
+    return f": {name} {version}" if version else ""
+
+
+def _finding_of(concern: Concern) -> Finding:
+    found, advice = (sentence.format(**concern.fields) for sentence in SENTENCES[concern.event])
+    return (wrong if concern.event in ERROR_EVENTS else unsafe)("redis memory", found, advice)

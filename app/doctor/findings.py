@@ -1,0 +1,57 @@
+"""The result of one check of a deployment: right, or with a sentence that says what to do."""
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class Verdict(StrEnum):
+    """`unsafe` works today and can lose or delay something; `wrong` does not work, or loses something already."""
+
+    RIGHT = "right"
+    UNSAFE = "unsafe"
+    WRONG = "wrong"
+
+
+class Finding(NamedTuple):
+    """The result of one check. `found`: what is so; `advice`: what to do, empty if it is right."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """The finding for programs."""
+        return self._asdict()
+
+
+def right(check: str, found: str) -> Finding:
+    """A check with nothing to do."""
+    return Finding(check, Verdict.RIGHT, found)
+
+
+def unsafe(check: str, found: str, advice: str) -> Finding:
+    """A check that found a risk."""
+    return Finding(check, Verdict.UNSAFE, found, advice)
+
+
+def wrong(check: str, found: str, advice: str) -> Finding:
+    """A check that found a fault."""
+    return Finding(check, Verdict.WRONG, found, advice)
+
+
+Check = Callable[[], Iterator[Finding]]
+
+
+def log_findings(findings: Sequence[Finding]) -> None:
+    """Logs each finding that is not right: a risk as a warning, a fault as an error."""
+    for one in findings:
+        if one.verdict is Verdict.UNSAFE:
+            log.warning("deployment.unsafe", check=one.check, found=one.found, advice=one.advice)
+        elif one.verdict is Verdict.WRONG:
+            log.error("deployment.wrong", check=one.check, found=one.found, advice=one.advice)

@@ -1,0 +1,197 @@
+"""Checks of Postgres: version, safety of commits, tables, roles, connections, clock and disk."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from sqlalchemy import Connection, NullPool
+from sqlalchemy.exc import DBAPIError
+
+from app.doctor.findings import Finding, right, unsafe, wrong
+from db import migrations
+from db.connections import most_connections
+from db.pool import make_engine
+from db.repository.access.privileges import DatabaseRole
+from db.repository.health import servers
+from db.repository.health.servers import ServerFacts
+from runtime import clock
+from runtime.settings import is_embedded, settings
+
+OLDEST_VERSION: Final = 150_000
+SAFE_COMMITS: Final = frozenset({"on", "remote_apply", "local", "remote_write"})
+STANDBY_COMMITS: Final = frozenset({"on", "remote_apply", "remote_write"})
+MIN_FREE_SHARE: Final = 0.1
+NAMED: Final = 3
+"""Missing privileges that a finding names."""
+
+MAX_OFFSET_SECONDS: Final = 10.0
+GIB: Final = 2**30
+
+FactCheck = Callable[[ServerFacts], Iterator[Finding]]
+
+
+@contextmanager
+def _connected() -> Iterator[Connection]:
+    """A connection outside the process's pool, so that a master can check before it forks."""
+    engine = make_engine(settings().required_database_url(), pool_size=1, pool_class=NullPool)
+    with engine.connect() as connection:
+        yield connection
+
+
+def findings() -> Iterator[Finding]:
+    """All checks of Postgres; a single finding if it cannot be reached."""
+    try:
+        with _connected() as connection:
+            facts = servers.facts(connection)
+            for check in OF_SERVER:
+                yield from check(facts)
+            yield from _clock(connection)
+            yield from _tables(connection)
+            yield from _roles(connection, facts)
+    except DBAPIError as error:
+        yield _unreachable(error)
+
+
+def findings_at_start() -> Iterator[Finding]:
+    """The checks of Postgres that a process repeats at its start; nothing if it cannot be reached."""
+    try:
+        with _connected() as connection:
+            facts = servers.facts(connection)
+    except DBAPIError:
+        return
+    for check in AT_START:
+        yield from check(facts)
+
+
+def _unreachable(error: DBAPIError) -> Finding:
+    line = str(error.orig).strip().partition("\n")[0]
+    is_refused = isinstance(error.orig, psycopg.errors.InsufficientPrivilege)
+    advice = "use a login of `spendgate create-roles`" if is_refused else "check DATABASE_URL, and that Postgres runs"
+    return wrong("postgres", line, advice)
+
+
+def _version(facts: ServerFacts) -> Iterator[Finding]:
+    found = f"Postgres {facts['version']}, database {facts['database']}, login {facts['login']}"
+    if facts["version_number"] < OLDEST_VERSION:
+        yield wrong("postgres", found, "upgrade to Postgres 15 or later")
+    elif facts["is_replica"]:
+        yield wrong("postgres", f"{found}: a replica, which takes no writes", "name the primary in DATABASE_URL")
+    else:
+        yield right("postgres", found)
+
+
+def _commits(facts: ServerFacts) -> Iterator[Finding]:
+    names = ("fsync", "full_page_writes")
+    off = [f"{name} = off" for name in names if facts[name] == "off"]
+    if facts["synchronous_commit"] not in SAFE_COMMITS:
+        off.append(f"synchronous_commit = {facts['synchronous_commit']}")
+    if off:
+        yield wrong("commits", ", ".join(off), "turn it on: a crash would lose spend that was acknowledged")
+    else:
+        yield right("commits", "on disk before they are acknowledged")
+
+
+def _standby(facts: ServerFacts) -> Iterator[Finding]:
+    names = facts["synchronous_standbys"]
+    if is_embedded(settings()):
+        yield right("standby", "none: an embedded server is for one machine")
+    elif not names:
+        yield unsafe(
+            "standby",
+            "no synchronous standby: if this server is lost, so are its last commits",
+            "set synchronous_standby_names, or after a failover let producers send again",
+        )
+    elif facts["synchronous_commit"] not in STANDBY_COMMITS:
+        found = f"{names}, but synchronous_commit = {facts['synchronous_commit']} does not wait for it"
+        yield unsafe("standby", found, "set synchronous_commit = on")
+    else:
+        yield right("standby", f"synchronous_standby_names = {names}")
+
+
+def _connections(facts: ServerFacts) -> Iterator[Finding]:
+    most, free = most_connections(settings()), facts["free_for_all"]
+    parts = ", ".join(f"{count} by one {kind}" for kind, count in most.items())
+    found = f"up to {parts}; the server has {free}"
+    if sum(most.values()) > free:
+        advice = "raise max_connections, or lower SPENDGATE_WORKER_THREADS or _PROCESSES or SPENDGATE_WEB_THREADS"
+        yield wrong("connections", found, advice)
+    else:
+        yield right("connections", found)
+
+
+def _disk(facts: ServerFacts) -> Iterator[Finding]:
+    size = f"the database has {facts['database_bytes'] / GIB:.1f} GiB"
+    folder = facts["data_directory"]
+    try:
+        usage = shutil.disk_usage(Path(folder)) if folder else None
+    except OSError:
+        usage = None
+    if usage is None:
+        yield right("disk", f"{size}; the free space of its disk cannot be read from here")
+    elif usage.free < MIN_FREE_SHARE * usage.total:
+        yield wrong(
+            "disk", f"{size}, its disk {usage.free / GIB:.1f} GiB free", "make room: a full disk stops counting"
+        )
+    else:
+        yield right("disk", f"{size}, its disk {usage.free / GIB:.1f} GiB free")
+
+
+OF_SERVER: Final[tuple[FactCheck, ...]] = (_version, _commits, _standby, _connections, _disk)
+AT_START: Final[tuple[FactCheck, ...]] = (_version, _commits, _standby, _connections)
+
+
+def _clock(connection: Connection) -> Iterator[Finding]:
+    if settings().clock_is_driven:
+        yield right("clock", "driven by SPENDGATE_CLOCK_START or SPENDGATE_CLOCK_SPEED")
+        return
+    before = clock.now()
+    server, after = servers.now(connection), clock.now()
+    offset = _offset_seconds(before, server, after)
+    found = f"{abs(offset):.1f} s {'behind' if offset > 0 else 'ahead of'} Postgres's"
+    if abs(offset) > MAX_OFFSET_SECONDS:
+        yield wrong("clock", found, "set both clocks by NTP: budgets would be judged at a wrong time")
+    else:
+        yield right("clock", found)
+
+
+def _offset_seconds(before: datetime, server: datetime, after: datetime) -> float:
+    """How far this machine's clock is behind the server's at least, in seconds; negative if it is ahead.
+
+    The server read its clock between `before` and `after`.
+    """
+    if before <= server <= after:
+        return 0.0
+    return (server - (after if server > after else before)).total_seconds()
+
+
+def _tables(connection: Connection) -> Iterator[Finding]:
+    stored, known = servers.revision(connection), [one.id for one in migrations.revisions()]
+    if stored is None:
+        yield wrong("tables", "the database has none", "run `spendgate migrate`")
+    elif stored == known[-1]:
+        yield right("tables", f"at revision {stored}, as this version needs them")
+    elif stored in known:
+        yield wrong("tables", f"at revision {stored}, this version needs {known[-1]}", "run `spendgate migrate`")
+    else:
+        advice = "install that version, or go back with its `spendgate migrate --down`"
+        yield wrong("tables", f"at revision {stored} of a later version than this", advice)
+
+
+def _roles(connection: Connection, facts: ServerFacts) -> Iterator[Finding]:
+    roles = servers.roles_of_database(connection, facts["database"])
+    missing = servers.missing_privileges(connection, roles)
+    if missing:
+        named = ", ".join(f"{one.privilege} on {one.table} of {one.role}" for one in missing[:NAMED])
+        rest = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        yield wrong("roles", f"missing: {named}{rest}", "run `spendgate migrate` as the migrator: it grants them")
+    elif not set(DatabaseRole) <= roles.keys():
+        found = "every process may change and delete everything"
+        yield unsafe("roles", found, "run `spendgate create-roles`, and give each process its own login")
+    elif facts["is_superuser"]:
+        yield unsafe("roles", f"{facts['login']} is a superuser", "give each process its role's login")
+    else:
+        yield right("roles", f"{len(roles)} roles have the privileges that this version needs")

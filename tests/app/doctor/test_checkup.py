@@ -1,0 +1,120 @@
+"""The doctor's checks on real servers: each finds the fault that was made, and says what to do."""
+
+import os
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from app.doctor import broker, checkup, postgres
+from app.doctor.findings import Finding, Verdict
+from db.repository.access.privileges import DatabaseRole
+from runtime.settings import settings
+from tests.roles import UrlOf
+from tests.world import World
+
+
+def by_check(findings: list[Finding]) -> dict[str, Finding]:
+    """The findings by check, of which each may occur once."""
+    found = {one.check: one for one in findings}
+    assert len(found) == len(findings), findings
+    return found
+
+
+def verdict_of(check: str) -> tuple[Verdict, str]:
+    """The verdict of one check of Postgres, and all that it says."""
+    finding = by_check(list(postgres.findings()))[check]
+    return finding.verdict, f"{finding.found}: {finding.advice}"
+
+
+@pytest.fixture
+def altered(database: str) -> Callable[[str, str], None]:
+    """A function that sets a setting of Postgres for new connections to this database."""
+
+    def alter(setting: str, value: str) -> None:
+        name = urlsplit(database).path[1:]
+        with psycopg.connect(database, autocommit=True) as connection:
+            change = sql.SQL("ALTER DATABASE {} SET {} = {}")
+            connection.execute(change.format(sql.Identifier(name), sql.Identifier(setting), value))
+
+    return alter
+
+
+def test_every_check_of_a_good_deployment_answers(world: World) -> None:
+    found = by_check(checkup.examine())
+    expected = {"postgres", "commits", "standby", "connections", "disk", "clock", "tables", "roles", "encryption keys"}
+    assert expected <= found.keys()
+    for check in ("postgres", "standby", "connections", "clock", "tables", "encryption keys"):
+        assert found[check].verdict is Verdict.RIGHT, found[check]
+    assert all(bool(one.advice) is (one.verdict is not Verdict.RIGHT) for one in found.values())
+
+
+def test_commits_that_do_not_wait_for_the_disk_are_wrong(world: World, altered: Callable[[str, str], None]) -> None:
+    altered("synchronous_commit", "off")
+    verdict, text = verdict_of("commits")
+    assert verdict is Verdict.WRONG
+    assert "synchronous_commit = off" in text
+
+
+def test_fewer_connections_than_the_pools_may_open_are_wrong(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPENDGATE_WORKER_PROCESSES", "8")
+    settings.cache_clear()
+    verdict, text = verdict_of("connections")
+    assert verdict is Verdict.WRONG
+    assert "280 by one worker, 19 by one web" in text
+
+
+def test_tables_of_another_revision_are_wrong(world: World) -> None:
+    for revision, advice in (("0004", "run `spendgate migrate`"), ("9999", "a later version")):
+        world.execute("UPDATE alembic_version SET version_num = %s", revision)
+        verdict, text = verdict_of("tables")
+        assert (verdict, advice in text) == (Verdict.WRONG, True)
+
+
+def test_missing_privilege_of_a_role_is_wrong(world: World, url_of: UrlOf) -> None:
+    worker = urlsplit(url_of(DatabaseRole.WORKER)).username or ""
+    own = f"{urlsplit(world.url).path[1:]}_worker"
+    with psycopg.connect(world.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER ROLE {} RENAME TO {}").format(sql.Identifier(worker), sql.Identifier(own)))
+        try:
+            revoke = sql.SQL("REVOKE INSERT ON spend_events FROM {}").format(sql.Identifier(own))
+            connection.execute(revoke)
+            verdict, text = verdict_of("roles")
+        finally:
+            back = sql.SQL("ALTER ROLE {} RENAME TO {}").format(sql.Identifier(own), sql.Identifier(worker))
+            connection.execute(back)
+    assert verdict is Verdict.WRONG
+    assert f"INSERT on spend_events of {own}" in text
+
+
+def test_a_database_without_roles_is_unsafe(world: World) -> None:
+    verdict, text = verdict_of("roles")
+    assert verdict is Verdict.UNSAFE
+    assert "create-roles" in text
+
+
+def test_unreachable_servers_are_findings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app:hidden@127.0.0.1:1/spendgate")
+    settings.cache_clear()
+    (finding,) = postgres.findings()
+    assert (finding.check, finding.verdict) == ("postgres", Verdict.WRONG)
+    assert "hidden" not in finding.found
+    assert list(postgres.findings_at_start()) == []
+
+
+def test_a_redis_without_a_memory_limit_that_evicts_is_wrong(world: World) -> None:
+    settings_of_redis = {"maxmemory": "0", "maxmemory-policy": "allkeys-lru"}
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        before = {name: client.config_get(name)[name] for name in settings_of_redis}
+        try:
+            for name, value in settings_of_redis.items():
+                client.config_set(name, value)
+            found = {one.found: one.verdict for one in broker.findings()}
+        finally:
+            for name, value in before.items():
+                client.config_set(name, value)
+    assert found["maxmemory 0: Redis may take all memory"] is Verdict.UNSAFE
+    assert found["maxmemory-policy allkeys-lru: a full Redis deletes messages"] is Verdict.WRONG
