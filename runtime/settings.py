@@ -109,6 +109,8 @@ class Settings(BaseSettings):
     google_ads_operations_a_day: int = Field(
         2_880, ge=1, validation_alias=_variable("SPENDGATE_GOOGLE_ADS_OPERATIONS_A_DAY")
     )
+    meta_url: EncryptedUrl = Field("https://graph.facebook.com", validation_alias=_variable("SPENDGATE_META_URL"))
+    meta_version: ApiVersion = Field("v26.0", validation_alias=_variable("SPENDGATE_META_VERSION"))
     platform_deadline_seconds: float = Field(
         20, gt=0, le=120, validation_alias=_variable("SPENDGATE_PLATFORM_DEADLINE_SECONDS")
     )

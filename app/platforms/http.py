@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from app import outgoing_http
@@ -15,7 +16,7 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request: status, headers, and the decoded JSON (None if it is not JSON)."""
+    """The answer to a request: status, headers, and the decoded JSON (None if it is not JSON), without floats."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,6 +41,6 @@ def send(method: str, url: str, headers: Mapping[str, str], **body: Any) -> Answ
 
 def _decoded(content: bytes) -> Any:
     try:
-        return json.loads(content) if content else None
+        return json.loads(content, parse_float=Decimal) if content else None
     except ValueError:
         return None

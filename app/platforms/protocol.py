@@ -77,6 +77,11 @@ class Change(NamedTuple):
     status: Confirmed
 
 
+Outcomes = Mapping[str, PlatformError | None]
+"""By the platform's id of a campaign, the error of its change; None if it was done. A campaign that is missing may
+have been changed, as may one with an error that says `may_be_applied`."""
+
+
 class Platform(Protocol):
     """An ad platform. Every method raises PlatformError; reads are complete answers or errors.
 
@@ -94,5 +99,5 @@ class Platform(Protocol):
     def read_statuses(self, account: Account) -> dict[str, Confirmed]:
         """The status of every campaign by the platform's id; campaigns that are missing do not exist there."""
 
-    def set_status(self, account: Account, changes: Sequence[Change]) -> dict[str, str | None]:
-        """Sets statuses in one request; returns for each campaign the platform's error, None if it was done."""
+    def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
+        """Sets statuses in one request; returns the outcome of each change."""

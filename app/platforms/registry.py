@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.platforms.accounts import credentials_at
-from app.platforms.google_ads import GoogleAds
+from app.platforms.adapters.google_ads import GoogleAds
+from app.platforms.adapters.meta import Meta
 from app.platforms.protocol import Account, Platform
 from db.repository.platforms.connections import StoredConnection
 from domain.errors import InvalidValue
 
-ADAPTERS: Final[Mapping[str, Platform]] = {"google_ads": GoogleAds()}
+ADAPTERS: Final[Mapping[str, Platform]] = {"google_ads": GoogleAds(), "meta_ads": Meta()}
 """The adapter of each platform, by the platform's canonical name."""
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from app.decisions import announce
 from app.enforcement import enforce
 from app.platforms import quota, steps, visits
-from app.platforms.protocol import Account, Change, Platform, PlatformError
+from app.platforms.protocol import Account, Change, Limited, Outcomes, Platform, PlatformError, Unanswered
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
 from db.repository.enforcement.changes import DecidedChange
@@ -34,6 +34,7 @@ SPARE: Final = timedelta(seconds=5)
 HOLDS_A_TRANSACTION: Final = 500
 """Campaigns whose hold is set or lifted in one transaction; the next run does the others."""
 
+NO_OUTCOME: Final = Unanswered("the platform returned no result", may_be_applied=True)
 ALERT: Final = "another program or a person keeps enabling it on the platform"
 
 
@@ -181,6 +182,8 @@ def _send_some(visit: Visit, action: Action) -> bool:
         visits.note_failure(visit.stored, error, for_pauses=True)
         return False
     committed(partial(_note_outcomes, visit=visit, before=before, outcomes=outcomes, action=action))
+    for limited in [error for error in outcomes.values() if isinstance(error, Limited)][:1]:
+        visits.note_failure(visit.stored, limited, for_pauses=True)
     return len(before) == visit.platform.changes_a_request and not any(outcomes.values())
 
 
@@ -208,29 +211,28 @@ def _current(connection: Connection, visit: Visit, before: Sequence[StoredStatus
 
 def _note_failed(connection: Connection, visit: Visit, before: Sequence[StoredStatus], error: Exception) -> None:
     current = _current(connection, visit, before)
-    may_be_applied = isinstance(error, PlatformError) and error.may_be_applied
-    kept = [
-        steps.unanswered(current[row.campaign_id], str(error))
-        if may_be_applied
-        else steps.not_done(current[row.campaign_id], row, str(error))
-        for row in before
-        if row.campaign_id in current
-    ]
+    kept = [_failed(current[row.campaign_id], row, error) for row in before if row.campaign_id in current]
     rows.keep(connection, visit.stored.id, kept)
+
+
+def _failed(now: StoredStatus, before: StoredStatus, error: Exception) -> StoredStatus:
+    if isinstance(error, PlatformError) and error.may_be_applied:
+        return steps.unanswered(now, str(error))
+    return steps.not_done(now, before, str(error))
 
 
 def _note_outcomes(
     connection: Connection,
     visit: Visit,
     before: Sequence[StoredStatus],
-    outcomes: Mapping[str, str | None],
+    outcomes: Outcomes,
     action: Action,
 ) -> None:
     at = clock.now()
     current = _current(connection, visit, before)
     kept = []
     for row in before:
-        error = outcomes.get(row.external_id, "the platform returned no result")
+        error = outcomes.get(row.external_id, NO_OUTCOME)
         now = current.get(row.campaign_id)
         if now is None:
             continue
@@ -240,8 +242,8 @@ def _note_outcomes(
             since = row.unconfirmed_since
             log.info("platform.confirmed", delay_seconds=since and (at - since).total_seconds(), **fields)
         else:
-            kept.append(steps.not_done(now, row, error))
-            log.warning("platform.refused", error=error, **fields)
+            kept.append(_failed(now, row, error))
+            log.warning("platform.refused", error=str(error), **fields)
     rows.keep(connection, visit.stored.id, kept)
 
 

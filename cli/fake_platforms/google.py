@@ -4,6 +4,9 @@ import re
 from datetime import date
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
 from cli.fake_platforms.state import FakePlatform
 
 WORDS = {"enabled": "ENABLED", "paused": "PAUSED", "removed": "REMOVED"}
@@ -87,18 +90,39 @@ def _refusal(index: int) -> dict[str, Any]:
     }
 
 
-def error(status: int, word: str, details: list[dict[str, Any]], message: str = "Request failed.") -> dict[str, Any]:
+def error(status: int, word: str, details: list[dict[str, Any]], message: str = "Request failed.") -> Response:
     """An error of Google's APIs."""
     found = [{"@type": FAILURE, "errors": details, "requestId": "fake"}] if details else []
-    return {"error": {"code": status, "message": message, "status": word, "details": found}}
+    content = {"error": {"code": status, "message": message, "status": word, "details": found}}
+    return JSONResponse(content, status)
 
 
-def exhausted(seconds: int) -> dict[str, Any]:
-    """The error of a used-up quota, with the delay that it asks for."""
+def is_logged_in(platform: FakePlatform, request: Request, _params: dict[str, str]) -> bool:
+    """Whether the request has the present access token."""
+    return request.headers.get("authorization") == f"Bearer {platform.token}"
+
+
+def other_account() -> Response:
+    """The answer about an account that the login has no access to."""
+    return error(403, "PERMISSION_DENIED", [], "The caller does not have permission")
+
+
+def not_logged_in(_platform: FakePlatform) -> Response:
+    """The answer to an access token that expired."""
+    return error(401, "UNAUTHENTICATED", [], "Request had invalid credentials.")
+
+
+def limited(platform: FakePlatform) -> Response:
+    """The answer when the quota is used up, with the delay that it asks for."""
     quota = {"rateScope": "DEVELOPER", "rateName": "Number of operations for basic access"}
     detail = {
         "errorCode": {"quotaError": "RESOURCE_EXHAUSTED"},
-        "message": f"Too many requests. Retry in {seconds} seconds.",
-        "details": {"quotaErrorDetails": {**quota, "retryDelay": f"{seconds}s"}},
+        "message": f"Too many requests. Retry in {platform.retry_seconds} seconds.",
+        "details": {"quotaErrorDetails": {**quota, "retryDelay": f"{platform.retry_seconds}s"}},
     }
     return error(429, "RESOURCE_EXHAUSTED", [detail], "Resource has been exhausted (e.g. check quota).")
+
+
+def failed() -> Response:
+    """The answer of a server that failed."""
+    return error(500, "INTERNAL", [], "Internal error encountered.")

@@ -1,11 +1,10 @@
 """Serves the fake platform over real HTTP from a thread of this process."""
 
-import asyncio
 import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,16 +12,16 @@ from urllib.parse import parse_qs
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from cli.fake_platforms import google
-from cli.fake_platforms.state import FakePlatform, Received
+from cli.fake_platforms import google, meta
+from cli.fake_platforms.faults import answered, faulty, note
+from cli.fake_platforms.state import FakePlatform
 from runtime import addresses
 
-DRIP_SECONDS = 0.05
 START_POLL_SECONDS = 0.01
-Answering = Callable[[], Any]
+Edge = Callable[[FakePlatform, dict[str, str]], dict[str, Any]]
 
 
 @contextmanager
@@ -45,39 +44,38 @@ def serving(platform: FakePlatform) -> Iterator[str]:
 
 
 def _app(platform: FakePlatform) -> Starlette:
+    return Starlette(routes=[*_google_routes(platform), *_meta_routes(platform)])
+
+
+def _google_routes(platform: FakePlatform) -> list[Route]:
     async def token(request: Request) -> Response:
         return await _google_token(platform, request)
 
     async def search(request: Request) -> Response:
         body = await request.json()
-        return await _google(platform, request, "search", body, lambda: google.search(platform, body["query"]))
+        return await answered(
+            platform, google, request, "search", body, lambda: JSONResponse(google.search(platform, body["query"]))
+        )
 
     async def mutate(request: Request) -> Response:
         body = await request.json()
-        return await _google(platform, request, "mutate", body, lambda: google.mutate(platform, body))
+        return await answered(
+            platform, google, request, "mutate", body, lambda: JSONResponse(google.mutate(platform, body))
+        )
 
-    prefix = "/v26/customers/{customer}"
-    return Starlette(
-        routes=[
-            Route("/token", token, methods=["POST"]),
-            Route(f"{prefix}/googleAds:searchStream", search, methods=["POST"]),
-            Route(f"{prefix}/campaigns:mutate", mutate, methods=["POST"]),
-        ]
-    )
-
-
-def note(platform: FakePlatform, request: Request, kind: str, body: Any) -> str:
-    """Stores the request; returns the fault that it gets."""
-    path = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-    platform.received.append(Received(kind, path, dict(request.headers), body))
-    return platform.next_fault(kind)
+    prefix = "/v26/customers/{account}"
+    return [
+        Route("/token", token, methods=["POST"]),
+        Route(f"{prefix}/googleAds:searchStream", search, methods=["POST"]),
+        Route(f"{prefix}/campaigns:mutate", mutate, methods=["POST"]),
+    ]
 
 
 async def _google_token(platform: FakePlatform, request: Request) -> Response:
     form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
     fault = note(platform, request, "token", form)
     if fault:
-        return await faulty(platform, fault, dict)
+        return await faulty(platform, google, fault, lambda: JSONResponse({}))
     if platform.is_revoked or form.get("refresh_token") != platform.refresh_token:
         refusal = {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
         return JSONResponse(refusal, 400)
@@ -86,33 +84,42 @@ async def _google_token(platform: FakePlatform, request: Request) -> Response:
     )
 
 
-async def _google(platform: FakePlatform, request: Request, kind: str, body: Any, answer: Answering) -> Response:
-    fault = note(platform, request, kind, body)
-    if request.path_params["customer"] != platform.account_id:
-        return JSONResponse(google.error(403, "PERMISSION_DENIED", []), 403)
-    if fault == "expired" or request.headers.get("authorization") != f"Bearer {platform.token}":
-        return JSONResponse(google.error(401, "UNAUTHENTICATED", [], "Request had invalid credentials."), 401)
-    if fault == "429":
-        return JSONResponse(google.exhausted(platform.retry_seconds), 429)
-    if fault:
-        return await faulty(platform, fault, answer)
-    return JSONResponse(answer())
+def _meta_routes(platform: FakePlatform) -> list[Route]:
+    async def batch(request: Request) -> Response:
+        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+        items = json.loads(form["batch"])
+        return await answered(
+            platform,
+            meta,
+            request,
+            "mutate",
+            items,
+            lambda: JSONResponse(meta.batch(platform, items), headers=_usage(platform)),
+            form,
+        )
+
+    edges: dict[str, Edge] = {"": meta.account, "/campaigns": meta.campaigns, "/insights": meta.insights}
+    account = "/v26.0/act_{account}"
+    return [
+        Route("/v26.0/", batch, methods=["POST"]),
+        *(Route(f"{account}{path}", _meta_edge(platform, edge), methods=["GET"]) for path, edge in edges.items()),
+    ]
 
 
-async def faulty(platform: FakePlatform, fault: str, answer: Answering) -> Response:
-    """The answer with a fault. A hanging answer ends with the test."""
-    content = answer() if fault.startswith("apply") else None
-    if fault.endswith("hang"):
-        await asyncio.to_thread(platform.ends.wait)
-        return JSONResponse(content)
-    if fault == "drip":
-        return StreamingResponse(_dripping(platform, json.dumps(answer()).encode()), media_type="application/json")
-    return JSONResponse(google.error(500, "INTERNAL", [], "Internal error encountered."), 500)
+def _meta_edge(platform: FakePlatform, edge: Edge) -> Callable[[Request], Any]:
+    async def read(request: Request) -> Response:
+        params = dict(request.query_params)
+
+        def answer() -> Response:
+            try:
+                return JSONResponse(edge(platform, params), headers=_usage(platform))
+            except meta.Refusal as refusal:
+                return meta.refused(refusal)
+
+        return await answered(platform, meta, request, "search", params, answer, params)
+
+    return read
 
 
-async def _dripping(platform: FakePlatform, content: bytes) -> AsyncIterator[bytes]:
-    for byte in content:
-        if platform.ends.is_set():
-            return
-        yield bytes([byte])
-        await asyncio.sleep(DRIP_SECONDS)
+def _usage(platform: FakePlatform) -> dict[str, str]:
+    return meta.usage(platform, platform.usage_percent)

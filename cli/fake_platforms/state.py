@@ -11,11 +11,12 @@ ENABLED, PAUSED, REMOVED = "enabled", "paused", "removed"
 
 @dataclass
 class FakeCampaign:
-    """A campaign: its status, and its spend in micros by day of the account's zone."""
+    """A campaign: its status, and its spend in micros by day, and by day and hour, of the account's zone."""
 
     id: str
     status: str = ENABLED
     spend: dict[date, int] = field(default_factory=dict)
+    hours: dict[tuple[date, int], int] = field(default_factory=dict)
 
 
 class Received(NamedTuple):
@@ -33,6 +34,10 @@ class FakePlatform:
 
     Faults: `hang`, `drip`, `500`, `429`, `expired`, `apply_then_hang`, `apply_then_500`. `refused`: ids of campaigns
     whose changes fail. `retry_seconds`: said with 429. `ends`: set when the test ends, so that hanging answers end.
+
+    Of Meta alone: `limited`: ids whose changes exceed a limit; `unanswered`: ids whose changes are carried out and not
+    answered; `in_process`: ids whose status Meta still processes; `rows_a_page`; `most_days` of one answer about spend;
+    `usage_percent`: the use of limits in headers.
     """
 
     account_id: str = "1234567890"
@@ -40,11 +45,19 @@ class FakePlatform:
     currency: str = "USD"
     token: str = "ya29.access-token-1"  # noqa: S105 - a fake one
     refresh_token: str = "1//refresh-token-secret"  # noqa: S105 - a fake one
+    meta_token: str = "EAABfake-meta-token"  # noqa: S105 - a fake one
+    app_secret: str = "fake-meta-app-secret"  # noqa: S105 - a fake one
     is_revoked: bool = False
     retry_seconds: int = 40_591
     campaigns: dict[str, FakeCampaign] = field(default_factory=dict)
     faults: dict[str, deque[str]] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    limited: set[str] = field(default_factory=set)
+    unanswered: set[str] = field(default_factory=set)
+    in_process: set[str] = field(default_factory=set)
+    rows_a_page: int = 3
+    most_days: int | None = None
+    usage_percent: int = 1
     received: list[Received] = field(default_factory=list)
     ends: Event = field(default_factory=Event)
     lock: Lock = field(default_factory=Lock)
@@ -54,13 +67,14 @@ class FakePlatform:
         self.campaigns[campaign_id] = FakeCampaign(campaign_id, status)
         return self.campaigns[campaign_id]
 
-    def spend(self, campaign_id: str, day: date, micros: int) -> bool:
-        """Adds spend of an enabled campaign; returns whether it was enabled."""
+    def spend(self, campaign_id: str, day: date, micros: int, hour: int = 12) -> bool:
+        """Adds spend of an enabled campaign in an hour; returns whether it was enabled."""
         with self.lock:
             campaign = self.campaigns[campaign_id]
             if campaign.status != ENABLED:
                 return False
             campaign.spend[day] = campaign.spend.get(day, 0) + micros
+            campaign.hours[day, hour] = campaign.hours.get((day, hour), 0) + micros
             return True
 
     def fail(self, kind: str, *faults: str) -> None:

@@ -48,7 +48,7 @@ def log_events() -> dict[str, LogEvent]:
 _NAMED_ELSEWHERE = frozenset({"day.reset", "month.reset", "totals.ingested", "log.not_written"})
 """Events whose name reaches the call in a variable, and of whose subject no other event is logged."""
 
-_NO_EVENT = re.compile(r".*\.(html|id)|http\.disconnect")
+_NO_EVENT = re.compile(r".*\.(html|id|effective_status)|http\.disconnect")
 """Texts that look like events but are names of templates, columns and ASGI messages."""
 
 

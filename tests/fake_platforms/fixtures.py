@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.platforms import google_ads
+from app.platforms.adapters import google_ads
 from cli.fake_platforms.server import serving
 from cli.fake_platforms.state import FakePlatform
 from runtime.settings import settings
@@ -16,6 +16,7 @@ SECRETS = {
     "client_secret": "client-secret-value",
     "refresh_token": "1//refresh-token-secret",
 }
+META_SECRETS = {"access_token": "EAABfake-meta-token", "app_secret": "fake-meta-app-secret"}
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
     with serving(platform) as url:
         monkeypatch.setenv("SPENDGATE_GOOGLE_ADS_URL", url)
         monkeypatch.setenv("SPENDGATE_GOOGLE_TOKEN_URL", f"{url}/token")
+        monkeypatch.setenv("SPENDGATE_META_URL", url)
         monkeypatch.setenv("SPENDGATE_PLATFORM_DEADLINE_SECONDS", "1")
         settings.cache_clear()
         yield platform
@@ -37,4 +39,12 @@ def credentials_file(tmp_path: Path) -> Path:
     """A file with the secrets of the fake account."""
     path = tmp_path / "google.json"
     path.write_text(json.dumps(SECRETS))
+    return path
+
+
+@pytest.fixture
+def meta_credentials_file(tmp_path: Path) -> Path:
+    """A file with the secrets of the fake account on Meta."""
+    path = tmp_path / "meta.json"
+    path.write_text(json.dumps(META_SECRETS))
     return path

@@ -11,13 +11,15 @@ from tests.world import World
 class Connected:
     """A brand whose campaigns are in one connected account of the fake platform."""
 
-    def __init__(self, world: World, fake: FakePlatform, credentials: str, mode: str = "full") -> None:
-        self.world, self.fake = world, fake
+    def __init__(
+        self, world: World, fake: FakePlatform, credentials: str, mode: str = "full", platform: str = "google_ads"
+    ) -> None:
+        self.world, self.fake, self.platform = world, fake, platform
         self.brand = world.brand(zone=fake.time_zone, daily=100)
         self.account = int(
             world.one(
-                "INSERT INTO platform_accounts (platform, account_id) VALUES ('google_ads', %s) RETURNING id",
-                fake.account_id,
+                "INSERT INTO platform_accounts (platform, account_id) VALUES (%s, %s) RETURNING id",
+                *(platform, fake.account_id),
             )["id"]
         )
         self.bind(self.brand)
@@ -38,7 +40,7 @@ class Connected:
         return self.world.campaign(
             brand or self.brand,
             external_id,
-            platform="google_ads",
+            platform=self.platform,
             external_id=external_id,
             account=self.fake.account_id,
         )

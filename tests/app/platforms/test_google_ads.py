@@ -5,8 +5,9 @@ from datetime import date
 
 import pytest
 
-from app.platforms import google_ads, http
-from app.platforms.google_ads import GoogleAds
+from app.platforms import http
+from app.platforms.adapters import google_ads
+from app.platforms.adapters.google_ads import GoogleAds
 from app.platforms.protocol import (
     Account,
     AccountFacts,
@@ -49,7 +50,9 @@ def test_changes_have_results_of_their_own(account: Account, fake: FakePlatform)
     fake.add("12")
     fake.refused.add("12")
     outcomes = GOOGLE.set_status(account, [Change("12", PAUSED), Change("11", PAUSED)])
-    assert outcomes == {"11": None, "12": "Resource was not found."}
+    assert outcomes["11"] is None
+    assert isinstance(outcomes["12"], Refused)
+    assert str(outcomes["12"]) == "Resource was not found."
     assert fake.campaigns["11"].status == "paused"
     (request,) = fake.requests("mutate")
     assert request.body == {

@@ -17,6 +17,7 @@ from app.platforms.protocol import (
     DaySpend,
     Limited,
     LoginFailed,
+    Outcomes,
     PlatformError,
     Refused,
     Unanswered,
@@ -70,7 +71,7 @@ class GoogleAds:
         found = (row.get("campaign", {}) for row in _search(account, STATUSES))
         return {_text(one, "id"): WORDS.get(one.get("status", ""), Confirmed.UNKNOWN) for one in found}
 
-    def set_status(self, account: Account, changes: Sequence[Change]) -> dict[str, str | None]:
+    def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
         """Sets statuses in one `campaigns:mutate` with partial failure, so that one wrong campaign stops no other."""
         customer = _customer(account)
         operations = [
@@ -88,14 +89,16 @@ class GoogleAds:
         return _outcomes(changes, content)
 
 
-def _outcomes(changes: Sequence[Change], content: Any) -> dict[str, str | None]:
-    """The error of each change, None if it was done; a change without a result was not done."""
+def _outcomes(changes: Sequence[Change], content: Any) -> Outcomes:
+    """The outcome of each change. A change with neither a result nor an error is left out: it may be applied."""
     results = content.get("results", []) if isinstance(content, dict) else []
     failures = {index: text for index, text in _failures(content) if index is not None}
-    outcomes: dict[str, str | None] = {}
+    outcomes: dict[str, PlatformError | None] = {}
     for index, change in enumerate(changes):
-        is_done = index < len(results) and bool(results[index].get("resourceName"))
-        outcomes[change.external_id] = None if is_done else failures.get(index, "Google Ads returned no result")
+        if index < len(results) and results[index].get("resourceName"):
+            outcomes[change.external_id] = None
+        elif index in failures:
+            outcomes[change.external_id] = Refused(failures[index])
     return outcomes
 
 

@@ -1,0 +1,149 @@
+"""Requests to Meta's Graph API: the token in a header, pages by cursor, errors and limits by Meta's own words."""
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from app.platforms import http
+from app.platforms.http import Answer
+from app.platforms.protocol import Account, Limited, LoginFailed, PlatformError, Refused, Unanswered
+from runtime.settings import settings
+
+LOGIN_CODES: Final = frozenset({102, 190})
+LIMIT_CODES: Final = frozenset({4, 17, 32, 341, 613, *range(80_000, 80_100)})
+LIMIT_CODES_OF_THE_APP: Final = frozenset({4, 341})
+"""Limits that all accounts of the app share."""
+
+TEMPORARY_CODES: Final = frozenset({1, 2})
+TOO_MUCH_DATA: Final = 1_487_534
+"""The subcode of error 100 for an answer with too many rows."""
+
+DEFAULT_WAIT_SECONDS: Final = 300.0
+"""Wait after a used-up limit if no header says how long: Meta blocks an app in development for 300 s."""
+
+MESSAGE_LENGTH: Final = 300
+
+
+class TooMuchData(Refused):
+    """The answer would be too large: ask for fewer days."""
+
+
+class Usage(NamedTuple):
+    """The use of Meta's limits by its headers: the highest percentage, and the seconds until they allow more."""
+
+    percent: Decimal
+    wait_seconds: float
+
+
+def get(account: Account, path: str, params: Mapping[str, str]) -> dict[str, Any]:
+    """Reads one object. Neither the URL nor an error holds the token; the URL has its proof, useless without it."""
+    url = f"{_base()}/{path}"
+    proof = {"appsecret_proof": _proof(account)}
+    answer = http.send("GET", url, _headers(account), params={**params, **proof})
+    return _content(account, answer, changes_something=False)
+
+
+def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: float) -> Iterator[dict[str, Any]]:
+    """The rows of all pages. Each page is asked for by cursor, since Meta's link to it holds the token.
+
+    Raises Unanswered if the pages take longer than `seconds`, so that a part is never taken for the whole.
+    """
+    ends_at = time.monotonic() + seconds
+    after: dict[str, str] = {}
+    while True:
+        content = get(account, path, {**params, **after})
+        found, paging = content.get("data"), content.get("paging") or {}
+        if not isinstance(found, list) or not isinstance(paging, dict):
+            raise Unanswered("Meta answered in another form", may_be_applied=False)
+        yield from found
+        if "next" not in paging:
+            return
+        cursor = (paging.get("cursors") or {}).get("after")
+        if not isinstance(cursor, str) or cursor == after.get("after"):
+            raise Unanswered("Meta answered with a page that has no cursor", may_be_applied=False)
+        if time.monotonic() > ends_at:
+            raise Unanswered(f"not all pages within {seconds:g} s", may_be_applied=False)
+        after = {"after": cursor}
+
+
+def batch(account: Account, items: list[dict[str, str]]) -> tuple[list[Any], Mapping[str, str]]:
+    """Sends changes in one request; returns the answer to each, None for one that was not answered, and the headers."""
+    form = {"batch": json.dumps(items), "include_headers": "false", "appsecret_proof": _proof(account)}
+    answer = http.send("POST", f"{_base()}/", _headers(account), data=form)
+    if answer.status == 200 and isinstance(answer.content, list):
+        return answer.content, answer.headers
+    _content(account, answer, changes_something=True)
+    raise Unanswered("Meta answered in another form", may_be_applied=True)
+
+
+def error_of(
+    account: Account, status: int, content: Any, headers: Mapping[str, str], *, changes_something: bool
+) -> PlatformError:
+    """The error of an answer with this HTTP status and content. `headers`: those that tell the use of limits."""
+    error = content.get("error") if isinstance(content, dict) else None
+    error = error if isinstance(error, dict) else {}
+    code = error.get("code")
+    reasons = (error.get("error_user_msg"), error.get("message"))
+    reason = next((text for text in reasons if isinstance(text, str) and text), "no reason given")
+    words = account.credentials.hide_in(reason)[:MESSAGE_LENGTH]
+    text = f"Meta answered {status}: {words}" if code is None else f"Meta answered with error {code}: {words}"
+    if code in LIMIT_CODES or status == 429:
+        wait = usage_of(headers).wait_seconds or DEFAULT_WAIT_SECONDS
+        return Limited(text, wait, for_all=code in LIMIT_CODES_OF_THE_APP)
+    if code in LOGIN_CODES or (code is None and status == 401):
+        return LoginFailed(text)
+    if code in TEMPORARY_CODES or error.get("is_transient") is True or status >= 500 or not error:
+        return Unanswered(text, may_be_applied=changes_something)
+    return TooMuchData(text) if error.get("error_subcode") == TOO_MUCH_DATA else Refused(text)
+
+
+def usage_of(headers: Mapping[str, str]) -> Usage:
+    """The use of limits by Meta's headers; an unreadable header counts as unused."""
+    percents, waits = [Decimal(0)], [0.0]
+    for name in ("x-business-use-case-usage", "x-ad-account-usage", "x-app-usage", "x-fb-ads-insights-throttle"):
+        for use in _uses(headers.get(name)):
+            fields = ("call_count", "total_cputime", "total_time", "acc_id_util_pct", "app_id_util_pct")
+            percents += [_number(use.get(field)) for field in fields]
+            waits.append(60 * float(_number(use.get("estimated_time_to_regain_access"))))
+            waits.append(float(_number(use.get("reset_time_duration"))))
+    return Usage(max(percents), max(waits))
+
+
+def _uses(header: str | None) -> Iterator[dict[str, Any]]:
+    """The objects with figures in a header: one, or lists of them by the id of an account or business."""
+    try:
+        content = json.loads(header or "{}", parse_float=Decimal)
+    except ValueError:
+        return
+    if isinstance(content, dict):
+        yield content
+        for listed in content.values():
+            yield from (one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
+
+
+def _number(value: Any) -> Decimal:
+    return Decimal(value) if isinstance(value, int | Decimal) else Decimal(0)
+
+
+def _content(account: Account, answer: Answer, *, changes_something: bool) -> dict[str, Any]:
+    if answer.status == 200 and isinstance(answer.content, dict) and "error" not in answer.content:
+        return answer.content
+    raise error_of(account, answer.status, answer.content, answer.headers, changes_something=changes_something)
+
+
+def _base() -> str:
+    return f"{settings().meta_url}/{settings().meta_version}"
+
+
+def _headers(account: Account) -> dict[str, str]:
+    return {"Authorization": f"Bearer {account.credentials.required('access_token')}"}
+
+
+def _proof(account: Account) -> str:
+    """The proof that the sender of the token knows the app's secret."""
+    secret = account.credentials.required("app_secret").encode()
+    return hmac.new(secret, account.credentials.required("access_token").encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,191 @@
+"""Meta over its Graph API: account facts, `insights`, `campaigns`, and batches of status changes."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any, Final
+
+from app.platforms.adapters import graph
+from app.platforms.protocol import (
+    Account,
+    AccountFacts,
+    Change,
+    DaySpend,
+    Outcomes,
+    PlatformError,
+    Unanswered,
+)
+from domain.errors import InvalidValue
+from domain.money import exact_micros, whole_micros
+from domain.periods import ONE_DAY
+from domain.reconcile import Confirmed
+from runtime.settings import settings
+
+LIVE: Final = ("ACTIVE", "PAUSED", "IN_PROCESS", "WITH_ISSUES", "ARCHIVED")
+"""The statuses that `campaigns` lists when asked for; it refuses a list with DELETED."""
+
+WITH_SPEND: Final = (*LIVE, "DELETED")
+"""The statuses of campaigns whose spend is read: without the filter, `insights` leaves deleted campaigns out."""
+
+WORDS: Final = {
+    "ACTIVE": Confirmed.ENABLED,
+    "PAUSED": Confirmed.PAUSED,
+    "ARCHIVED": Confirmed.REMOVED,
+    "DELETED": Confirmed.REMOVED,
+}
+SENT_WORDS: Final = {Confirmed.ENABLED: "ACTIVE", Confirmed.PAUSED: "PAUSED"}
+
+STATUS: Final = "effective_status"
+ROWS_A_PAGE: Final = "500"
+PAGES_OF_SPEND: Final = 10
+"""Deadlines of one request that all pages of an answer about spend may take together."""
+
+DIGITS: Final = re.compile(r"[0-9]{1,20}")
+AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,20})?")
+
+
+class Meta:
+    """The adapter. Each change in a batch counts as one request of Meta's limits."""
+
+    changes_a_request = 50
+
+    def describe(self, account: Account) -> AccountFacts:
+        """The account's name, time zone and currency."""
+        found = graph.get(account, _node(account), {"fields": "name,timezone_name,currency"})
+        return AccountFacts(str(found.get("name") or ""), _text(found, "timezone_name"), _text(found, "currency"))
+
+    def read_spend(self, account: Account, first_day: date, last_day: date) -> list[DaySpend]:
+        """The spend of each campaign and day that has any, also of archived and deleted campaigns.
+
+        Meta writes spend as a decimal text in whole currency units, whatever the currency's smallest unit is.
+        """
+        return [
+            DaySpend(_text(row, "campaign_id"), _day(row), _micros(row))
+            for row in _insights(account, first_day, last_day, {})
+        ]
+
+    def read_statuses(self, account: Account) -> dict[str, Confirmed]:
+        """The status of every campaign; deleted ones are missing, as if they did not exist.
+
+        The status that people set counts, since `effective_status` also says things that Spendgate cannot change. A
+        pause that Meta is still processing is not confirmed.
+        """
+        params = {
+            "fields": f"id,status,{STATUS}",
+            STATUS: json.dumps(LIVE),
+            "limit": ROWS_A_PAGE,
+        }
+        seconds = settings().platform_deadline_seconds
+        found = graph.rows(account, f"{_node(account)}/campaigns", params, seconds=seconds)
+        return {_text(one, "id"): _status(one) for one in found}
+
+    def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
+        """Sets statuses in one batch, in which each change has an answer of its own."""
+        items = [
+            {
+                "method": "POST",
+                "relative_url": _digits(change.external_id),
+                "body": f"status={SENT_WORDS[change.status]}",
+            }
+            for change in changes
+        ]
+        answers, headers = graph.batch(account, items)
+        return {
+            change.external_id: _outcome(account, answer, headers)
+            for change, answer in zip(changes, answers, strict=False)
+        }
+
+
+def _outcome(account: Account, answer: Any, headers: Any) -> PlatformError | None:
+    """The error of one change of a batch; None if it was done."""
+    if not isinstance(answer, dict):
+        return Unanswered("Meta gave no answer to this change in time", may_be_applied=True)
+    try:
+        content = json.loads(answer.get("body") or "null")
+    except (TypeError, ValueError):
+        content = None
+    status = answer.get("code")
+    if status == 200 and isinstance(content, dict) and content.get("success") is True:
+        return None
+    return graph.error_of(account, status if isinstance(status, int) else 500, content, headers, changes_something=True)
+
+
+def _insights(account: Account, first_day: date, last_day: date, params: dict[str, str]) -> list[dict[str, Any]]:
+    """The rows of campaigns and days. A range of days with too many rows for Meta is read in halves."""
+    try:
+        return list(_insights_at_once(account, first_day, last_day, params))
+    except graph.TooMuchData:
+        if first_day == last_day:
+            raise
+    middle = first_day + (last_day - first_day) // 2
+    return [
+        *_insights(account, first_day, middle, params),
+        *_insights(account, middle + ONE_DAY, last_day, params),
+    ]
+
+
+def _insights_at_once(
+    account: Account, first_day: date, last_day: date, params: dict[str, str]
+) -> Iterator[dict[str, Any]]:
+    asked = {
+        "level": "campaign",
+        "fields": "campaign_id,spend",
+        "time_increment": "1",
+        "time_range": json.dumps({"since": first_day.isoformat(), "until": last_day.isoformat()}),
+        "filtering": json.dumps([{"field": "campaign.effective_status", "operator": "IN", "value": WITH_SPEND}]),
+        "limit": ROWS_A_PAGE,
+        **params,
+    }
+    seconds = PAGES_OF_SPEND * settings().platform_deadline_seconds
+    return graph.rows(account, f"{_node(account)}/insights", asked, seconds=seconds)
+
+
+def _status(campaign: dict[str, Any]) -> Confirmed:
+    status = WORDS.get(campaign.get("status", ""), Confirmed.UNKNOWN)
+    if status is Confirmed.PAUSED and campaign.get(STATUS) == "IN_PROCESS":
+        return Confirmed.UNKNOWN
+    return status
+
+
+def _day(row: dict[str, Any]) -> date:
+    try:
+        day = date.fromisoformat(_text(row, "date_start"))
+    except ValueError:
+        raise _other_form() from None
+    if row.get("date_stop") != day.isoformat():
+        raise _other_form()
+    return day
+
+
+def _micros(row: dict[str, Any]) -> int:
+    """The spend of a row: whole currency units as a decimal text."""
+    text = str(row.get("spend"))
+    if not AMOUNT.fullmatch(text):
+        raise _other_form()
+    try:
+        return whole_micros(exact_micros(text))
+    except InvalidValue:
+        raise _other_form() from None
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise Unanswered(f"Meta answered without {name}", may_be_applied=False)
+    return value
+
+
+def _other_form() -> Unanswered:
+    return Unanswered("Meta answered with a row in another form", may_be_applied=False)
+
+
+def _node(account: Account) -> str:
+    return f"act_{_digits(account.account_id.removeprefix('act_'))}"
+
+
+def _digits(text: str) -> str:
+    """The id, which is put into URLs. Raises InvalidValue for anything but digits."""
+    if not DIGITS.fullmatch(text):
+        raise InvalidValue("account", f"{text!r} is not an id of Meta: expected digits only")
+    return text

@@ -1,0 +1,78 @@
+"""Answers of the fake platform, with the fault that a test asked for: the same faults for every wire."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from cli.fake_platforms.state import FakePlatform, Received
+
+DRIP_SECONDS = 0.05
+Answering = Callable[[], Response]
+
+
+class Wire(Protocol):
+    """A platform's own words for a login that it refuses, a limit, and a failure: one module each."""
+
+    def is_logged_in(self, platform: FakePlatform, request: Request, params: dict[str, str], /) -> bool:
+        """Whether the request has a valid login."""
+
+    def other_account(self) -> Response:
+        """The answer about an account that the login has no access to."""
+
+    def not_logged_in(self, platform: FakePlatform, /) -> Response:
+        """The answer to a login that expired."""
+
+    def limited(self, platform: FakePlatform, /) -> Response:
+        """The answer when a quota is used up, which says how long to wait."""
+
+    def failed(self) -> Response:
+        """The answer of a server that failed."""
+
+
+async def answered(
+    platform: FakePlatform,
+    wire: Wire,
+    request: Request,
+    kind: str,
+    body: Any,
+    answer: Answering,
+    params: Mapping[str, str] | None = None,
+) -> Response:
+    """Notes the request and answers it, with the fault that is next for its kind."""
+    fault = note(platform, request, kind, body)
+    if request.path_params.get("account", platform.account_id) != platform.account_id:
+        return wire.other_account()
+    if fault == "expired" or not wire.is_logged_in(platform, request, dict(params or {})):
+        return wire.not_logged_in(platform)
+    if fault == "429":
+        return wire.limited(platform)
+    return await faulty(platform, wire, fault, answer) if fault else answer()
+
+
+def note(platform: FakePlatform, request: Request, kind: str, body: Any) -> str:
+    """Stores the request; returns the fault that it gets."""
+    path = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    platform.received.append(Received(kind, path, dict(request.headers), body))
+    return platform.next_fault(kind)
+
+
+async def faulty(platform: FakePlatform, wire: Wire, fault: str, answer: Answering) -> Response:
+    """The answer with a fault. A hanging answer ends with the test."""
+    content = answer() if fault.startswith("apply") else None
+    if fault.endswith("hang"):
+        await asyncio.to_thread(platform.ends.wait)
+        return content or JSONResponse(None)
+    if fault == "drip":
+        return StreamingResponse(_dripping(platform, bytes(answer().body)), media_type="application/json")
+    return wire.failed()
+
+
+async def _dripping(platform: FakePlatform, content: bytes) -> AsyncIterator[bytes]:
+    for byte in content:
+        if platform.ends.is_set():
+            return
+        yield bytes([byte])
+        await asyncio.sleep(DRIP_SECONDS)

@@ -1,0 +1,190 @@
+"""The wire of Meta's Graph API: an account, its campaigns and insights by page, and batches of status changes."""
+
+import hashlib
+import hmac
+import json
+import math
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cli.fake_platforms.state import FakeCampaign, FakePlatform
+
+WORDS = {"enabled": "ACTIVE", "paused": "PAUSED", "removed": "DELETED"}
+STATUS_OF = {word: status for status, word in WORDS.items()}
+TOO_MUCH_DATA = 1_487_534
+
+
+class Refusal(Exception):
+    """An error of Graph for one request: its code, subcode and message."""
+
+    def __init__(self, code: int, message: str, subcode: int | None = None) -> None:
+        super().__init__(message)
+        self.code, self.subcode = code, subcode
+
+
+def is_logged_in(platform: FakePlatform, request: Request, params: dict[str, str]) -> bool:
+    """Whether the request has the token in its header, and the proof of the app's secret in its parameters."""
+    proof = hmac.new(platform.app_secret.encode(), platform.meta_token.encode(), hashlib.sha256).hexdigest()
+    is_proven = hmac.compare_digest(params.get("appsecret_proof", ""), proof)
+    has_token = request.headers.get("authorization") == f"Bearer {platform.meta_token}"
+    return has_token and is_proven and not platform.is_revoked
+
+
+def account(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
+    """The fields of the account that were asked for."""
+    known = {"name": "Fake", "currency": platform.currency, "timezone_name": platform.time_zone}
+    fields = {name: value for name, value in known.items() if name in params["fields"].split(",")}
+    return fields | {"id": f"act_{platform.account_id}"}
+
+
+def campaigns(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
+    """A page of the campaigns with one of the statuses asked for. A deleted one is known by its id alone."""
+    asked = json.loads(params["effective_status"])
+    if "DELETED" in asked:
+        raise Refusal(100, "Cannot request for deleted objects in this edge")
+    found = [_campaign(platform, one) for one in platform.campaigns.values()]
+    return _page(platform, "campaigns", params, [one for one in found if one["effective_status"] in asked])
+
+
+def _campaign(platform: FakePlatform, campaign: FakeCampaign) -> dict[str, Any]:
+    status = WORDS[campaign.status]
+    is_processed = campaign.id not in platform.in_process
+    return {"id": campaign.id, "status": status, "effective_status": status if is_processed else "IN_PROCESS"}
+
+
+def insights(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
+    """A page of spend by campaign and day, or hour; days and hours without cost are left out."""
+    days = json.loads(params["time_range"])
+    first, last = date.fromisoformat(days["since"]), date.fromisoformat(days["until"])
+    if (params["level"], params["time_increment"]) != ("campaign", "1"):
+        raise Refusal(100, "The fake platform knows spend by campaign and day")
+    if platform.most_days is not None and (last - first).days >= platform.most_days:
+        raise Refusal(100, "Please reduce the amount of data you're asking for", TOO_MUCH_DATA)
+    statuses = _statuses_of(params.get("filtering"))
+    rows = [
+        {**row, "campaign_id": one.id}
+        for one in platform.campaigns.values()
+        if WORDS[one.status] in statuses
+        for row in _spend(one, first, last, params.get("breakdowns"))
+    ]
+    return _page(platform, "insights", params, rows)
+
+
+def _statuses_of(filtering: str | None) -> Sequence[str]:
+    """The statuses of the campaigns to show: without a filter, deleted ones are left out."""
+    filters = json.loads(filtering or "[]")
+    asked = [one["value"] for one in filters if (one["field"], one["operator"]) == ("campaign.effective_status", "IN")]
+    return asked[0] if asked else ["ACTIVE", "PAUSED", "IN_PROCESS", "WITH_ISSUES"]
+
+
+def _spend(campaign: FakeCampaign, first: date, last: date, breakdown: str | None) -> list[dict[str, str]]:
+    figures: list[tuple[date, int, dict[str, str]]] = []
+    if breakdown is None:
+        figures += [(day, micros, {}) for day, micros in sorted(campaign.spend.items())]
+    else:
+        figures += [
+            (day, micros, {breakdown: f"{hour:02}:00:00 - {hour:02}:59:59"})
+            for (day, hour), micros in sorted(campaign.hours.items())
+        ]
+    return [
+        {"spend": units(micros), "date_start": day.isoformat(), "date_stop": day.isoformat(), **more}
+        for day, micros, more in figures
+        if first <= day <= last and micros
+    ]
+
+
+def units(micros: int) -> str:
+    """Micros as a decimal text in whole currency units, with no more decimals than needed: 12340000 is `12.34`."""
+    whole, rest = divmod(abs(micros), 1_000_000)
+    sign = "-" if micros < 0 else ""
+    return f"{sign}{whole}.{rest:06d}".rstrip("0").rstrip(".")
+
+
+def _page(platform: FakePlatform, edge: str, params: dict[str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """One page. The link to the next one holds the token, as Meta's does."""
+    start = int(params.get("after", "cursor0").removeprefix("cursor"))
+    end = start + min(int(params.get("limit", "25")), platform.rows_a_page)
+    found = rows[start:end]
+    cursors = {"before": f"cursor{start}", "after": f"cursor{end}"}
+    if not found:
+        return {"data": []}
+    if end >= len(rows):
+        return {"data": found, "paging": {"cursors": cursors}}
+    query = urlencode({**params, "access_token": platform.meta_token, "after": cursors["after"]})
+    link = f"https://graph.facebook.com/v26.0/act_{platform.account_id}/{edge}?{query}"
+    return {"data": found, "paging": {"cursors": cursors, "next": link}}
+
+
+def batch(platform: FakePlatform, items: list[dict[str, str]]) -> list[dict[str, Any] | None]:
+    """The answers to a batch of changes: each has its own, but for those that were not answered in time."""
+    with platform.lock:
+        answers = [_changed(platform, item) for item in items]
+    return [
+        None if item["relative_url"] in platform.unanswered else answer
+        for item, answer in zip(items, answers, strict=True)
+    ]
+
+
+def _changed(platform: FakePlatform, item: dict[str, str]) -> dict[str, Any]:
+    campaign = platform.campaigns.get(item["relative_url"])
+    status = parse_qs(item["body"])["status"][0]
+    if item["relative_url"] in platform.limited:
+        content = error(80_004, "There have been too many calls to this ad-account.", 2_446_079)
+        return {"code": 400, "body": json.dumps(content)}
+    if campaign is None or campaign.id in platform.refused:
+        content = error(100, f"Object with ID '{item['relative_url']}' does not exist")
+        return {"code": 400, "body": json.dumps(content)}
+    campaign.status = STATUS_OF[status]
+    return {"code": 200, "body": json.dumps({"success": True})}
+
+
+def error(code: int, message: str, subcode: int | None = None, *, is_transient: bool = False) -> dict[str, Any]:
+    """An error of Graph."""
+    kind = "OAuthException" if code in {4, 10, 17, 190} or 200 <= code < 300 else "GraphMethodException"
+    fields = {"message": message, "type": kind, "code": code, "fbtrace_id": "fake"}
+    more = {} if subcode is None else {"error_subcode": subcode}
+    return {"error": fields | more | ({"is_transient": True} if is_transient else {})}
+
+
+def refused(refusal: Refusal) -> Response:
+    """The answer to a request that Graph refuses."""
+    return JSONResponse(error(refusal.code, str(refusal), refusal.subcode), 400)
+
+
+def other_account() -> Response:
+    """The answer about an account that the token has no access to."""
+    message = "(#200) Ad account owner has NOT granted ads_management or ads_read permission"
+    return JSONResponse(error(200, message), 403)
+
+
+def not_logged_in(platform: FakePlatform) -> Response:
+    """The answer to an expired or revoked token; Meta repeats a malformed token in it."""
+    message = f"Error validating access token: the session of {platform.meta_token} has expired or was revoked"
+    return JSONResponse(error(190, message, 463), 401)
+
+
+def limited(platform: FakePlatform) -> Response:
+    """The answer to one request too many; a header says in how many minutes more are allowed."""
+    minutes = math.ceil(platform.retry_seconds / 60)
+    content = error(80_004, "There have been too many calls to this ad-account. Wait a bit and try again.", 2_446_079)
+    return JSONResponse(content, 400, headers=usage(platform, percent=100, minutes=minutes))
+
+
+def failed() -> Response:
+    """The answer of a server that failed."""
+    return JSONResponse(error(2, "Service temporarily unavailable", is_transient=True), 500)
+
+
+def usage(platform: FakePlatform, percent: int, minutes: int = 0) -> dict[str, str]:
+    """The headers about the use of limits, in percent, and the minutes until more is allowed."""
+    use = {"type": "ads_management", "call_count": percent, "total_cputime": 1, "total_time": 1}
+    wait = {"estimated_time_to_regain_access": minutes, "ads_api_access_tier": "standard_access"}
+    return {
+        "X-Business-Use-Case-Usage": json.dumps({platform.account_id: [use | wait]}),
+        "X-App-Usage": json.dumps({"call_count": 1, "total_cputime": 1, "total_time": 1}),
+    }
