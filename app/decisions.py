@@ -15,6 +15,7 @@ from domain.enforcement import Decision, decide
 from domain.holds import budget_hold
 from domain.periods import local_day
 from runtime import logs
+from runtime.metrics import TOGGLES
 
 log = structlog.get_logger()
 
@@ -87,6 +88,8 @@ def _log_changes(changes: Iterable[DecidedChange], cause: str) -> None:
             if hold in change.holds_after and hold not in change.holds_before:
                 campaign_id = change.campaign_id if hold.startswith(Scope.CAMPAIGN) else None
                 exhausted[change.brand_id, campaign_id, str(hold)] = figures
+    TOGGLES.labels(EffectiveStatus.INACTIVE).inc(len(toggles[True]))
+    TOGGLES.labels(EffectiveStatus.ACTIVE).inc(len(toggles[False]))
     logs.info_each("campaign.paused", toggles[True])
     logs.info_each("campaign.activated", toggles[False])
     for (brand_id, campaign_id, hold), figures in exhausted.items():

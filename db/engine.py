@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from db.connections import pool_size, this_process
 from db.pool import make_engine, ping_grace
+from runtime.metrics import CONNECTIONS_IN_USE, TRANSACTION_RETRIES
 from runtime.once import Once
 from runtime.settings import settings
 
@@ -38,8 +39,8 @@ AFTER_COMMIT: Final = "after_commit"
 
 SNAPSHOT_OPTIONS: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
-RETRIED_STATES = frozenset({"40P01", "40001"})
-"""SQLSTATEs of a deadlock and a serialization failure: Postgres rolled back, and the transaction can be retried."""
+RETRIED_STATES: Final = {"40P01": "deadlock", "40001": "serialization_failure"}
+"""SQLSTATEs after which Postgres rolled back and the transaction can be retried, with their names in metrics."""
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
@@ -88,6 +89,8 @@ def engine() -> Engine:
     read = settings()
     made = make_engine(read.required_database_url(), pool_size=pool_size(this_process.kind, read))
     event.listen(made, "before_cursor_execute", _send_unsent)
+    event.listen(made, "checkout", lambda *_: CONNECTIONS_IN_USE.inc())
+    event.listen(made, "checkin", lambda *_: CONNECTIONS_IN_USE.dec())
     return made
 
 
@@ -207,6 +210,7 @@ def committed(
             if not _is_retried(error):
                 _reconnect_if_read_only(error)
                 raise
+            TRANSACTION_RETRIES.labels(_retry_reason(error)).inc()
             log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
             for work_before in error.first if isinstance(error, StaleRead) else ():
                 _committed_once(work_before, lock_timeout_ms, is_small=False)
@@ -265,6 +269,10 @@ def is_transient(error: BaseException) -> bool:
 def is_timeout(error: DBAPIError | psycopg.Error) -> bool:
     """Whether the error is a lock timeout or a statement timeout."""
     return sql_state(error) in TIMEOUT_STATES
+
+
+def _retry_reason(error: DBAPIError | psycopg.Error | StaleRead) -> str:
+    return "stale_read" if isinstance(error, StaleRead) else RETRIED_STATES[sql_state(error) or ""]
 
 
 def _is_retried(error: DBAPIError | psycopg.Error | StaleRead) -> bool:

@@ -15,6 +15,7 @@ from delivery.middleware import (
     ExitWithMaster,
     FreePayloads,
     LogContext,
+    Metrics,
     SafeRetries,
     is_retried,
 )
@@ -49,8 +50,9 @@ def middleware() -> list[Middleware]:
         ExitWithMaster(),
         # schedule: a late tick is not skipped, because every job finds its due work itself
         PeriodiqMiddleware(skip_delay=A_YEAR_SECONDS),
-        # logs
+        # logs and metrics
         LogContext(),
+        Metrics(),
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import redis
 import structlog
 from dramatiq import Broker, MessageProxy, Middleware
+from dramatiq.common import current_millis
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Retries
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from db.engine import is_transient, sql_state
 from delivery import bundles, messages
 from delivery.in_flight import KILL_AFTER_SECONDS
+from delivery.queues import QUEUE_OF
+from runtime.metrics import ENQUEUED, ENQUEUED_TO_COMMITTED_SECONDS, MESSAGES, OTHER
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -54,6 +57,32 @@ class LogContext(Middleware):
         structlog.contextvars.clear_contextvars()
 
     after_skip_message = after_process_message
+
+
+class Metrics(Middleware):
+    """Counts messages by actor and outcome, and measures the time from the enqueue of spend until its commit."""
+
+    def after_enqueue(self, _broker: Broker, message: Any, _delay: int | None) -> None:
+        ENQUEUED.labels(_actor_label(message)).inc()
+
+    def after_process_message(
+        self,
+        _broker: Broker,
+        message: MessageProxy,
+        *,
+        result: object = None,  # noqa: ARG002 - Dramatiq passes it by name
+        exception: BaseException | None = None,
+    ) -> None:
+        outcome = "done" if exception is None else "failed"
+        MESSAGES.labels(_actor_label(message), outcome).inc(len(message.options.get("message_ids", "1")))
+        if exception is None and message.queue_name == bundles.QUEUE:
+            seconds = (current_millis() - message.message_timestamp) / 1000
+            ENQUEUED_TO_COMMITTED_SECONDS.observe(max(0.0, seconds))
+
+
+def _actor_label(message: Any) -> str:
+    name: str = message.actor_name
+    return name if name in QUEUE_OF else OTHER
 
 
 class DeadLetters(Middleware):

@@ -60,6 +60,11 @@ class Settings(BaseSettings):
     host: HostAddress = Field("127.0.0.1", validation_alias=_variable("SPENDGATE_HOST"))
     trusted_proxies: Networks = Field("", validation_alias=_variable("SPENDGATE_TRUSTED_PROXIES"))
     web_threads: int = Field(16, ge=1, le=200, validation_alias=_variable("SPENDGATE_WEB_THREADS"))
+    metrics_host: HostAddress = Field("127.0.0.1", validation_alias=_variable("SPENDGATE_METRICS_HOST"))
+    worker_metrics_port: int = Field(9191, ge=0, le=65535, validation_alias=_variable("SPENDGATE_WORKER_METRICS_PORT"))
+    scheduler_metrics_port: int = Field(
+        9192, ge=0, le=65535, validation_alias=_variable("SPENDGATE_SCHEDULER_METRICS_PORT")
+    )
     open_dashboard: bool = Field(False, validation_alias=_variable("SPENDGATE_OPEN_DASHBOARD"))
     secret_key: OptionalText = Field(None, min_length=32, validation_alias=_variable("SPENDGATE_SECRET_KEY"))
     encryption_keys: EncryptionKeys = Field(None, validation_alias=_variable("SPENDGATE_ENCRYPTION_KEYS"))

@@ -52,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if is_controller:
         return
     os.environ["LOG_LEVEL"] = "INFO"
+    os.environ.update(SPENDGATE_WORKER_METRICS_PORT="0", SPENDGATE_SCHEDULER_METRICS_PORT="0")
     os.environ["SPENDGATE_ENCRYPTION_KEYS"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
     os.environ.pop("SPENDGATE_HOME", None)
     if "DATABASE_URL" not in os.environ:

@@ -24,6 +24,8 @@ from delivery.queues import QUEUES
 from domain.campaigns import EffectiveStatus
 from domain.inputs.reasons import Reason
 from runtime import clock
+from runtime import metrics as process_metrics
+from runtime.metrics import OTHER
 from runtime.settings import settings
 
 router = APIRouter(tags=["probes"])
@@ -35,7 +37,6 @@ REQUESTS: Final = Counter(
 SECONDS: Final = Histogram(
     "spendgate_http_request_seconds", "Duration of HTTP requests in seconds", ["method", "route"], registry=registry
 )
-OTHER: Final = "other"
 REASONS: Final = frozenset(Reason)
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -127,4 +128,5 @@ registry.register(_State())
 )
 def metrics() -> Response:
     """All metrics in Prometheus' text format."""
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    content = generate_latest(registry) + generate_latest(process_metrics.registry)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)

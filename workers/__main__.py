@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from workers.master import Child
 
 GC_THRESHOLDS = (50_000, 20, 100)
@@ -37,14 +39,27 @@ IDLE_THREAD_POLL_SECONDS = 60.0
 
 def main() -> int:
     """Runs the master until SIGTERM or SIGINT; returns 0. Exits with 2 for a bad setting."""
+    from runtime import metric_files  # noqa: PLC0415
+
+    folder = metric_files.begin()  # before the metrics are declared
+    try:
+        return _run_master(folder)
+    finally:
+        metric_files.remove(folder)
+
+
+def _run_master(folder: "Path") -> int:
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs before any fork
     from app.doctor.checkup import log_at_start  # noqa: PLC0415
     from delivery.broker import get_broker  # noqa: PLC0415
     from delivery.queue_health import log_concerns  # noqa: PLC0415
+    from runtime import metric_files  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
+    from workers import metrics_server  # noqa: PLC0415
     from workers.master import Master  # noqa: PLC0415
 
     read = settings()
+    metrics_server.serve_in_fork(metrics_server.listeners(read.worker_metrics_port), metric_files.registry_of(folder))
     log_concerns()
     log_at_start()
     master = Master(
@@ -66,10 +81,13 @@ def work(child: "Child") -> None:
     from db.pool import ping_grace  # noqa: PLC0415
     from delivery.broker import get_broker, suspects  # noqa: PLC0415
     from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415
+    from runtime import metric_files, metrics  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from runtime.signals import Stop  # noqa: PLC0415
     from workers.work_queue import WorkQueue  # noqa: PLC0415
 
+    metric_files.use_slot(str(child.place))
+    metrics.reset_gauges()
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
@@ -86,7 +104,7 @@ def work(child: "Child") -> None:
     worker.start()
     for thread in worker.workers:
         thread.timeout = IDLE_THREAD_POLL_SECONDS
-    structlog.get_logger().info("worker.ready", threads=settings().worker_threads)
+    structlog.get_logger().info("worker.ready", pid=os.getpid(), threads=settings().worker_threads)
     stop.wait()
     if isinstance(broker, SpendgateBroker):  # RabbitMQ's consumers end with their connections
         broker.is_ending = True

@@ -14,6 +14,7 @@ import redis
 import structlog
 
 from delivery.in_flight import KILL_AFTER_SECONDS, InFlightBoard
+from runtime.metrics import WORKER_DEATHS, WORKER_PROCESSES
 from runtime.signals import ChildExits, Stop, wait_for
 
 log = structlog.get_logger()
@@ -30,9 +31,11 @@ STEADY_SECONDS: Final = 10.0
 
 @dataclass
 class Child:
-    """A worker process: the id under which it holds messages, and the board of the messages it works on."""
+    """A worker process: its place among those of the master, the id under which it holds messages, and the board of the
+    messages it works on."""
 
     threads: int
+    place: int = 0
     worker_id: str = field(default_factory=lambda: str(uuid4()))
     started: float = field(default_factory=time.monotonic)
     pid: int = 0
@@ -79,7 +82,7 @@ class Master:
                     if child is not None:
                         self._check(place, child)
                     elif self._stopping_since is None and time.monotonic() >= self._not_before[place]:
-                        self._children[place] = self._start()
+                        self._children[place] = self._start(place)
                 self._pause(child_exits)
         return 0
 
@@ -92,8 +95,8 @@ class Master:
         elif any(self._children):
             wait_for(STOPPING_POLL_SECONDS, child_exits)
 
-    def _start(self) -> Child:
-        child = Child(self._threads)
+    def _start(self, place: int) -> Child:
+        child = Child(self._threads, place)
         # blocked, so that no signal arrives between the fork and the child's own handlers
         handled = {signal.SIGTERM, signal.SIGINT}
         signal.pthread_sigmask(signal.SIG_BLOCK, handled)
@@ -103,6 +106,7 @@ class Master:
                 self._run_child(child)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
+        WORKER_PROCESSES.inc()
         return child
 
     def _run_child(self, child: Child) -> None:
@@ -128,6 +132,7 @@ class Master:
             if self._stopping_since is None or status != 0:
                 self._handle_death(place, child, os.waitstatus_to_exitcode(status))
             child.board.close()
+            WORKER_PROCESSES.set(len([one for one in self._children if one is not None]))
         elif self._is_overdue():
             log.warning("worker.killed", pid=child.pid, after_seconds=self._shutdown_seconds)
             os.kill(child.pid, signal.SIGKILL)
@@ -138,6 +143,7 @@ class Master:
         is_failed_start = exit_code > 0 and lived < STEADY_SECONDS
         self._pauses[place] = min(self._pauses[place] * 2, LONGEST_PAUSE_SECONDS) if is_failed_start else PAUSE_SECONDS
         self._not_before[place] = time.monotonic() + self._pauses[place]
+        WORKER_DEATHS.inc()
         log.error("worker.died", pid=child.pid, exit_code=exit_code, messages_in_work=len(working_on))
         if self._is_overdue():
             return  # no time to wait for Redis; other workers take over the messages when the heartbeats stop

@@ -24,9 +24,12 @@ def main() -> int:
         signal.signal(number, _stop)
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs first
     from delivery.queue_health import log_concerns  # noqa: PLC0415
+    from runtime import metrics  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
+    from workers import metrics_server  # noqa: PLC0415
 
     log_concerns()
+    metrics_server.serve_in_thread(metrics_server.listeners(settings().scheduler_metrics_port), metrics.registry)
     if settings().clock_speed > 1:
         _beat(60 / settings().clock_speed)
     return _periodiq()

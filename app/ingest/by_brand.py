@@ -26,6 +26,7 @@ from db.repository.ledger.spend import FEW_EVENTS
 from domain.inputs.reasons import Reason, Rejection
 from domain.inputs.spend import SpendDraft
 from domain.inputs.totals import TotalDraft
+from runtime.metrics import COMMIT_SECONDS
 
 log = structlog.get_logger()
 
@@ -131,7 +132,9 @@ class Committer(Generic[AnyBatch]):
                     log.info("spend.contended", tries=contended, brands=len(attempt.brand_ids), locked=len(locked))
                     time.sleep(FIRST_PAUSE_SECONDS * 2**contended * random.uniform(0.5, 1))  # noqa: S311 - jitter
             else:
-                self.pace.add(time.monotonic() - started)
+                seconds = time.monotonic() - started
+                self.pace.add(seconds)
+                COMMIT_SECONDS.observe(seconds)
                 return [BatchResult(one) for one in counted]
 
     def try_again(self, uncounted: Sequence[UncountedInput]) -> tuple[list[BatchResult], list[UncountedInput]]:

@@ -78,6 +78,7 @@ class Counted(NamedTuple):
 
     `taken`: new inputs that were counted. `known`: duplicates, or totals that are not newer. `changes`: changed holds
     and statuses. `brand_ids`, `campaign_ids`: those of the new inputs. `uncounted`: inputs of excluded brands.
+    `oldest_at`: the moment of the oldest new event; None without a new event, and for totals.
     """
 
     taken: int = 0
@@ -87,6 +88,7 @@ class Counted(NamedTuple):
     brand_ids: frozenset[int] = frozenset()
     campaign_ids: frozenset[int] = frozenset()
     uncounted: tuple[UncountedInput, ...] = ()
+    oldest_at: datetime | None = None
 
 
 def sum_of(counted: Sequence[Counted]) -> Counted:
@@ -99,6 +101,7 @@ def sum_of(counted: Sequence[Counted]) -> Counted:
         frozenset().union(*(one.brand_ids for one in counted)),
         frozenset().union(*(one.campaign_ids for one in counted)),
         tuple(chain.from_iterable(one.uncounted for one in counted)),
+        min((one.oldest_at for one in counted if one.oldest_at is not None), default=None),
     )
 
 
@@ -207,6 +210,7 @@ def _counted_of(
         rejections=(*rejections, *_conflicts(events, conflicts)),
         brand_ids=frozenset(new.brand_ids),
         campaign_ids=frozenset(new.campaign_ids),
+        oldest_at=min(new.occurred_at, default=None),
     )
 
 

@@ -34,6 +34,8 @@ from delivery.middleware import IDS_LOGGED
 from delivery.outgoing import send
 from domain.causes import Cause
 from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
+from runtime import clock
+from runtime.metrics import INPUTS, OCCURRED_TO_ENFORCED_SECONDS
 
 log = structlog.get_logger()
 
@@ -229,6 +231,12 @@ def log_counted(event: str, counted: Counted, cause: Cause) -> None:
         brand_ids=sorted(counted.brand_ids)[:IDS_LOGGED],
         campaign_ids=sorted(counted.campaign_ids)[:IDS_LOGGED],
     )
+    kind = event.partition(".")[0]
+    outcomes = {"counted": counted.taken, "known": counted.known, "rejected": len(counted.rejections)}
+    for outcome, inputs in outcomes.items():
+        INPUTS.labels(kind, outcome).inc(inputs)
+    if counted.oldest_at is not None:
+        OCCURRED_TO_ENFORCED_SECONDS.observe((clock.now() - counted.oldest_at).total_seconds())
     for reason, inputs in sorted(reasons.items()):
         log.warning("spend.rejected", reason=reason, inputs=inputs)
     announce(counted.changes, cause)

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from runtime.metrics import LOCKED_BRANDS
+
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 8.0
 GROWTH: Final = 3
@@ -62,6 +64,7 @@ class LockedBrands:
         with self._guard:
             for brand_id in brand_ids:
                 self._locked.setdefault(brand_id, _Locked(now, 1, now + pause))
+            LOCKED_BRANDS.set(len(self._locked))
 
     def take_due(self, brand_ids: Iterable[int]) -> list[int]:
         """The brands that the caller must try now: free ones and those whose next try is due.
@@ -89,6 +92,7 @@ class LockedBrands:
             freed = self._locked.pop(brand_id, None)
             if freed is not None:
                 self._freed.extend(freed.delayed_ids)
+                LOCKED_BRANDS.set(len(self._locked))
 
     def delay_ms(self, brand_ids: Collection[int]) -> int:
         """The delay of a message of these brands in milliseconds: until the first of their next tries.

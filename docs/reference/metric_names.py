@@ -1,4 +1,4 @@
-"""Metrics as `web.metrics` declares them: names, types, labels and help texts."""
+"""Metrics as `runtime.metrics` and `web.metrics` declare them: names, types, labels and help texts."""
 
 import ast
 from functools import lru_cache
@@ -7,7 +7,14 @@ from typing import NamedTuple
 from docs.reference import source
 from docs.reference.tables import UNDESCRIBED, Cells
 
-TYPES = {"Counter": "counter", "Histogram": "histogram", "GaugeMetricFamily": "gauge", "_gauge": "gauge"}
+FILES = ("runtime/metrics.py", "web/metrics.py")
+TYPES = {
+    "Counter": "counter",
+    "Histogram": "histogram",
+    "Gauge": "gauge",
+    "GaugeMetricFamily": "gauge",
+    "_gauge": "gauge",
+}
 """Types of metrics, by the function that makes one."""
 
 PREFIX = "spendgate_"
@@ -24,9 +31,9 @@ class Metric(NamedTuple):
 @lru_cache(maxsize=1)
 def metrics() -> dict[str, Metric]:
     """Every metric, by the name under which Prometheus stores it."""
-    tree = ast.parse((source.REPOSITORY / "web/metrics.py").read_text())
+    nodes = (node for name in FILES for node in ast.walk(ast.parse((source.REPOSITORY / name).read_text())))
     found: dict[str, Metric] = {}
-    for function, call in filter(None, map(source.called, ast.walk(tree))):
+    for function, call in filter(None, map(source.called, nodes)):
         texts = [text for argument in call.args[:2] for text in source.constants(argument)]
         if function in TYPES and len(texts) == 2 and texts[0].startswith(PREFIX):
             kind = TYPES[function]

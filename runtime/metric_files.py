@@ -1,0 +1,48 @@
+"""Files in which worker processes keep their metrics, a set for each slot, so that the master serves those of all.
+
+A process that replaces a dead one takes over its slot and continues its counters: the number of files stays constant.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+MASTER_SLOT: Final = "master"
+VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which prometheus_client finds the folder."""
+
+_slot = MASTER_SLOT
+
+
+def begin() -> Path:
+    """Makes a new folder, keeps the metrics that are declared from now on in it, and returns it.
+
+    Call it before `runtime.metrics` is imported. Forked processes call `use_slot`.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="spendgate-metrics-"))
+    os.environ[VARIABLE] = str(folder)
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _slot)  # type: ignore[no-untyped-call]
+    return folder
+
+
+def use_slot(slot: str) -> None:
+    """Makes this process write the files of `slot`. No two processes that run at once may use the same slot."""
+    global _slot  # noqa: PLW0603 - each process has one slot
+    _slot = slot
+
+
+def registry_of(folder: Path) -> CollectorRegistry:
+    """A registry that adds up the files of all slots at each scrape."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]  # it is not annotated
+    return registry
+
+
+def remove(folder: Path) -> None:
+    """Deletes the folder."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,83 @@
+"""Serves the metrics of a worker's processes, or of the scheduler, in Prometheus' text format."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import structlog
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from runtime import addresses
+from runtime.addresses import PortInUse
+from runtime.settings import settings
+
+log = structlog.get_logger()
+
+CLIENT_SECONDS: Final = 5.0
+PARENT_POLL_SECONDS: Final = 1.0
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = CLIENT_SECONDS
+
+    def log_message(self, *_: object) -> None:
+        """Logs nothing."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A server on a socket that already listens; slow clients do not delay each other."""
+
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket, registry: CollectorRegistry) -> None:
+        host, port = listener.getsockname()[:2]
+        super().__init__((host, port), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.server_name, self.server_port = host, port
+        self.setup_environ()
+        self.set_app(make_wsgi_app(registry))
+        self.timeout = PARENT_POLL_SECONDS
+
+    def handle_error(self, *_: Any) -> None:
+        """Ignores a client that went away."""
+
+
+def listeners(port: int) -> list[socket.socket]:
+    """Sockets that listen on `port` of SPENDGATE_METRICS_HOST; none for port 0, or if the port is in use (logged)."""
+    if port == 0:
+        return []
+    try:
+        return addresses.listening_sockets(settings().metrics_host, port, "SPENDGATE_METRICS_HOST")
+    except PortInUse:
+        log.warning("metrics.port_in_use", port=port)
+        return []
+
+
+def serve_in_thread(sockets: Sequence[socket.socket], registry: CollectorRegistry) -> None:
+    """Serves from threads of this process until it ends."""
+    for listener in sockets:
+        threading.Thread(target=_Server(listener, registry).serve_forever, name="metrics", daemon=True).start()
+
+
+def serve_in_fork(sockets: Sequence[socket.socket], registry: CollectorRegistry) -> None:
+    """Serves from a process of its own, which ends with this one: a process that forks workers must have no threads."""
+    if not sockets:
+        return
+    parent = os.getpid()
+    if os.fork() == 0:
+        with suppress(BaseException):
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            serve_in_thread(sockets[1:], registry)
+            server = _Server(sockets[0], registry)
+            while os.getppid() == parent:
+                server.handle_request()
+        os._exit(0)
+    addresses.close(list(sockets))
