@@ -99,7 +99,10 @@ def test_services_of_compose_wait_for_services_that_are_checked() -> None:
 
 def test_compose_publishes_the_pages_on_this_machine_only_by_default() -> None:
     published = [port for service in COMPOSE["services"].values() for port in service.get("ports", ())]
-    assert published == ["${SPENDGATE_PUBLISH:-127.0.0.1:8000}:8000"]
+    assert published == [
+        "${SPENDGATE_PUBLISH:-127.0.0.1:8000}:8000",
+        "${SPENDGATE_GRAFANA_PUBLISH:-127.0.0.1:3000}:3000",
+    ]
 
 
 def test_hadolint_accepts_the_containerfile() -> None:
