@@ -11,6 +11,7 @@ from app.edits import moves
 from app.platforms import quota
 from app.platforms.accounts import parts_of
 from app.platforms.protocol import AccountFacts, PlatformError
+from app.platforms.readings import shared_words
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
 from db.repository.access.audit import Edit
@@ -19,6 +20,7 @@ from db.repository.platforms import spend as rows
 from db.repository.platforms.connections import StoredConnection
 from db.repository.shared.zones import readable_zones
 from domain.errors import InvalidValue
+from domain.hours import regrouped
 from domain.periods import ONE_DAY, local_day
 from domain.platforms import canonical_or_lower
 from domain.reconcile import Mode
@@ -120,8 +122,9 @@ def _missing(
         brand = f"brand {one.brand_id} ({one.brand_name})"
         if one.currency != facts.currency:
             sentences[f"{brand} counts in {one.currency}, the account in {facts.currency}"] = None
-        if not _has_same_days(one.time_zone, facts.time_zone):
-            sentences[f"{brand} has days of {one.time_zone}, the account of {facts.time_zone}"] = None
+        problem = _days_problem(one.time_zone, facts.time_zone, has_hours=adapter_of(stored.platform).has_hours)
+        if problem is not None:
+            sentences[f"{brand} {problem}"] = None
     gone = sorted({one.external_id for one in owners} - there)
     if gone:
         sentences[f"these campaigns do not exist there: {', '.join(gone[:10])}"] = None
@@ -130,9 +133,16 @@ def _missing(
     return list(sentences)
 
 
-def _has_same_days(one: str, other: str) -> bool:
-    zones = readable_zones({one, other})
-    if not {one, other} <= zones.keys():
-        return False
-    today = local_day(clock.now(), zones[one])
-    return same_days(zones[one], zones[other], today, today + COMPARED_DAYS * ONE_DAY)
+def _days_problem(brand: str, account: str, *, has_hours: bool) -> str | None:
+    """The reason why the spend of a brand with this zone is not read, or not on all days; None if it is read."""
+    zones = readable_zones({brand, account})
+    if not {brand, account} <= zones.keys():
+        return f"has days of {brand}, the account of {account}"
+    today = local_day(clock.now(), zones[account])
+    days = (today, today + COMPARED_DAYS * ONE_DAY)
+    if same_days(zones[account], zones[brand], *days):
+        return None
+    if not has_hours:
+        return f"has days of {brand}, the account of {account}"
+    shared = regrouped((), zones[account], zones[brand], *days).shared
+    return f"lacks spend: {shared_words(shared[0], zones[account], zones[brand])}" if shared else None

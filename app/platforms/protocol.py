@@ -70,6 +70,15 @@ class DaySpend(NamedTuple):
     micros: int
 
 
+class HourSpend(NamedTuple):
+    """The spend of one campaign in one hour, 0 to 23, of the account's wall clock; a repeated hour is one hour."""
+
+    external_id: str
+    day: date
+    hour: int
+    micros: int
+
+
 class Change(NamedTuple):
     """A status to set: `enabled` or `paused`."""
 
@@ -85,16 +94,20 @@ have been changed, as may one with an error that says `may_be_applied`."""
 class Platform(Protocol):
     """An ad platform. Every method raises PlatformError; reads are complete answers or errors.
 
-    `changes_a_request`: items of one `set_status` call, at most.
+    `changes_a_request`: items of one `set_status` call, at most. `has_hours`: `read_hours` is possible.
     """
 
     changes_a_request: int
+    has_hours: bool
 
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency. Raises LoginFailed or Refused if it cannot be reached."""
 
     def read_spend(self, account: Account, first_day: date, last_day: date) -> list[DaySpend]:
         """The spend from `first_day` to `last_day`, included. Days without cost may be missing."""
+
+    def read_hours(self, account: Account, first_day: date, last_day: date) -> list[HourSpend]:
+        """The spend from `first_day` to `last_day`, included, by hours. Hours without cost may be missing."""
 
     def read_statuses(self, account: Account) -> dict[str, Confirmed]:
         """The status of every campaign by the platform's id; campaigns that are missing do not exist there."""

@@ -1,7 +1,7 @@
 """Pulls spend from connected accounts: a complete answer for a range of days becomes reported totals."""
 
-from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -11,17 +11,16 @@ from more_itertools import chunked
 
 from app.ingest.ingest import TOTALS, count_totals, log_counted
 from app.platforms import quota, visits
-from app.platforms.protocol import Account, DaySpend, Platform
+from app.platforms.protocol import Account, Platform, Refused
+from app.platforms.readings import Days, Plan, Reading, planned, read_by_hours
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
 from db.repository.platforms import connections
 from db.repository.platforms import spend as rows
 from db.repository.platforms.connections import StoredConnection
-from db.repository.platforms.spend import AccountCampaign
 from db.repository.shared.zones import readable_zones
 from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 from domain.periods import ONE_DAY, local_day
-from domain.zones import same_days
 from runtime import clock
 
 log = structlog.get_logger()
@@ -84,14 +83,15 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
     as_of = clock.now()
     today = local_day(as_of, zone)
     is_history = stored.history_read_at is None or local_day(stored.history_read_at, zone) < today
-    first_day = today - (HISTORY_DAYS if is_history else 1) * ONE_DAY
-    read = visits.attempted(stored, lambda: platform.read_spend(account, first_day, today))
-    if read is None:
-        return
+    days_back = HISTORY_DAYS if is_history else 1
+    days = (today - days_back * ONE_DAY, today)
     with transaction() as connection:
         owners = rows.campaigns_of_account(connection, stored.id)
-    usable, problem = _usable(owners, stored, zone, (first_day, today))
-    totals = list(_totals(stored, usable, read, (first_day, today), as_of))
+    plan = planned(owners, zone, stored.currency, days, has_hours=platform.has_hours)
+    read = visits.attempted(stored, lambda: _read(stored, platform, account, plan, zone, days, as_of))
+    if read is None:
+        return
+    totals = [total for reading in read for total in _totals(stored, reading, as_of)]
     for some in chunked(totals, MAX_EVENTS_PER_MESSAGE):
         log_counted(TOTALS.event, count_totals(some), TOTALS.cause)
     later = as_of + visits.interval(stored.platform)
@@ -101,72 +101,59 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
             account=stored.id,
             at=as_of,
             next_read_at=later,
-            problem=problem,
+            problem="; ".join(plan.problems) or None,
             is_history=is_history,
         )
     )
+    if plan.problems:
+        log.warning("platform.brand_refused", platform_account_id=stored.id, reasons=list(plan.problems))
     known = {one.external_id for one in owners}
+    spend = [row for reading in read for row in reading.spend]
     log.info(
         "platform.spend_read",
         platform=stored.platform,
         platform_account_id=stored.id,
-        campaign_days=len(read),
+        campaign_days=len(spend),
         totals=len(totals),
-        unknown_campaigns=len({row.external_id for row in read} - known),
+        unknown_campaigns=len({row.external_id for row in spend} - known),
     )
 
 
-def _usable(
-    owners: Sequence[AccountCampaign], stored: StoredConnection, zone: ZoneInfo, days: tuple[date, date]
-) -> tuple[list[AccountCampaign], str | None]:
-    """The campaigns of brands that count in the account's currency and days, and a sentence about the others."""
-    problems: dict[str, None] = {}
-    usable = []
-    for one in owners:
-        problem = _problem(one, stored, zone, days)
-        if problem is None:
-            usable.append(one)
-        else:
-            problems[problem] = None
-    if not problems:
-        return usable, None
-    log.warning("platform.brand_refused", platform_account_id=stored.id, reasons=list(problems))
-    return usable, "; ".join(problems)
-
-
-def _problem(one: AccountCampaign, stored: StoredConnection, zone: ZoneInfo, days: tuple[date, date]) -> str | None:
-    brand = f"brand {one.brand_id} ({one.brand_name})"
-    if one.currency != stored.currency:
-        return f"{brand} counts in {one.currency}, the account in {stored.currency}: its spend is not read"
-    brand_zone = readable_zones({one.time_zone}).get(one.time_zone)
-    if brand_zone is None or not same_days(zone, brand_zone, *days):
-        return f"{brand} has days of {one.time_zone}, the account of {stored.time_zone}: its spend is not read"
-    return None
-
-
-def _totals(
+def _read(
     stored: StoredConnection,
-    usable: Sequence[AccountCampaign],
-    read: Sequence[DaySpend],
-    days: tuple[date, date],
+    platform: Platform,
+    account: Account,
+    plan: Plan,
+    zone: ZoneInfo,
+    days: Days,
     as_of: datetime,
-) -> Iterator[dict[str, Any]]:
+) -> list[Reading]:
+    """Reads the spend by days, and by hours for brands with other days. The caller has booked the first read."""
+    read = []
+    if plan.by_days or not plan.by_hours:
+        if plan.by_hours and not quota.reserve(stored.platform, 1):
+            raise Refused("the quota of 24 hours is used up but for pauses")
+        read.append(Reading(plan.by_days, days, platform.read_spend(account, *days)))
+    return read + read_by_hours(plan, platform, account, zone, as_of, (days[1] - days[0]).days)
+
+
+def _totals(stored: StoredConnection, reading: Reading, as_of: datetime) -> Iterator[dict[str, Any]]:
     """The totals to count: those of the answer, and zero for days with a stored total that the answer lacks.
 
     An answer for a range of days is complete: platforms leave out days without cost.
     """
     common = {"source": stored.platform, "as_of": as_of.isoformat(), "currency": stored.currency}
-    names = {one.external_id for one in usable}
-    for row in read:
+    names_of: dict[int, set[str]] = {}
+    for one in reading.owners:
+        names_of.setdefault(one.campaign_id, set()).add(one.external_id)
+    names = {name for known in names_of.values() for name in known}
+    for row in reading.spend:
         if row.external_id in names:
             named = {"platform": stored.platform, "external_id": row.external_id, "account": stored.account_id}
             yield {**common, **named, "day": row.day.isoformat(), "total_micros": row.micros}
-    answered = {(row.external_id, row.day) for row in read}
-    names_of: dict[int, set[str]] = {}
-    for one in usable:
-        names_of.setdefault(one.campaign_id, set()).add(one.external_id)
+    answered = {(row.external_id, row.day) for row in reading.spend}
     with transaction() as connection:
-        with_spend = rows.days_with_spend(connection, stored.platform, list(names_of), *days)
+        with_spend = rows.days_with_spend(connection, stored.platform, list(names_of), *reading.days)
     for campaign_id, day in with_spend:
-        if not any((name, day) in answered for name in names_of[campaign_id]):
+        if day not in reading.left_out and not any((name, day) in answered for name in names_of[campaign_id]):
             yield {**common, "campaign_id": campaign_id, "day": day.isoformat(), "total_micros": 0}

@@ -1,4 +1,4 @@
-"""The wire of Google Ads: `googleAds:searchStream` for three queries, `campaigns:mutate`, and the token endpoint."""
+"""The wire of Google Ads: `googleAds:searchStream` for its queries, `campaigns:mutate`, and the token endpoint."""
 
 import re
 from datetime import date
@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cli.fake_platforms.state import FakePlatform
+from cli.fake_platforms.state import FakeCampaign, FakePlatform
 
 WORDS = {"enabled": "ENABLED", "paused": "PAUSED", "removed": "REMOVED"}
 STATUS_OF = {word: status for status, word in WORDS.items()}
@@ -23,7 +23,8 @@ def search(platform: FakePlatform, query: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = [{"customer": {"resourceName": customer, "id": platform.account_id, **fields}}]
     else:
         days = DAYS.search(query)
-        rows = _spend(platform, *days.groups()) if days else _statuses(platform)
+        by_hours = "segments.hour" in query
+        rows = _spend(platform, *days.groups(), by_hours=by_hours) if days else _statuses(platform)
     batch = {"fieldMask": ",".join(_selected(query)), "requestId": "fake", "queryResourceConsumption": "1"}
     return [{"results": rows, **batch}] if rows else [batch]
 
@@ -37,19 +38,27 @@ def _statuses(platform: FakePlatform) -> list[dict[str, Any]]:
     return [{"campaign": _campaign(platform, one.id) | {"status": WORDS[one.status]}} for one in _all(platform)]
 
 
-def _spend(platform: FakePlatform, first_day: str, last_day: str) -> list[dict[str, Any]]:
-    """Days without cost are left out, as Google does where a date is selected."""
+def _spend(platform: FakePlatform, first_day: str, last_day: str, *, by_hours: bool) -> list[dict[str, Any]]:
+    """Days and hours without cost are left out, as Google does where a date is selected."""
     first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
     return [
         {
             "campaign": _campaign(platform, one.id),
             "metrics": {"costMicros": str(micros)},
-            "segments": {"date": day.isoformat()},
+            "segments": {"date": day.isoformat(), **hour},
         }
         for one in _all(platform)
-        for day, micros in sorted(one.spend.items())
+        for day, hour, micros in (_by_hours(one) if by_hours else _by_days(one))
         if first <= day <= last and micros
     ]
+
+
+def _by_days(campaign: FakeCampaign) -> list[tuple[date, dict[str, int], int]]:
+    return [(day, {}, micros) for day, micros in sorted(campaign.spend.items())]
+
+
+def _by_hours(campaign: FakeCampaign) -> list[tuple[date, dict[str, int], int]]:
+    return [(day, {"hour": hour}, micros) for (day, hour), micros in sorted(campaign.hours.items())]
 
 
 def _all(platform: FakePlatform) -> Any:

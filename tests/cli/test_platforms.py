@@ -40,13 +40,16 @@ def test_check_says_in_plain_words_what_is_missing(
     account = connect(spendgate, fake, credentials_file, brand)
     assert "give campaigns their external ids" in spendgate("platform", "check", account).out
     world.campaign(brand, platform="google_ads", external_id="11", account=fake.account_id)
+    kolkata = world.brand(zone="Asia/Kolkata", name="Delhi")
+    connect(spendgate, fake, credentials_file, kolkata)
+    world.campaign(kolkata, platform="google_ads", external_id="12", account=fake.account_id)
     shown = spendgate("platform", "check", account)
     assert shown.code == 0
     for sentence in (
         "Fake, Europe/Berlin, USD; 0 campaigns there",
         f"brand {brand} (Acme) counts in EUR, the account in USD",
-        f"brand {brand} (Acme) has days of America/New_York, the account of Europe/Berlin",
-        "these campaigns do not exist there: 11",
+        f"brand {kolkata} (Delhi) lacks spend: the hour from",
+        "these campaigns do not exist there: 11, 12",
         "the mode is shadow: nothing is changed there",
     ):
         assert sentence in shown.out

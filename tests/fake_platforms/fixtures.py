@@ -48,3 +48,9 @@ def meta_credentials_file(tmp_path: Path) -> Path:
     path = tmp_path / "meta.json"
     path.write_text(json.dumps(META_SECRETS))
     return path
+
+
+@pytest.fixture
+def logins(credentials_file: Path, meta_credentials_file: Path) -> dict[str, str]:
+    """The reference to the secrets of the fake account on each platform."""
+    return {"google_ads": f"file:{credentials_file}", "meta_ads": f"file:{meta_credentials_file}"}

@@ -15,6 +15,7 @@ from app.platforms.protocol import (
     AccountFacts,
     Change,
     DaySpend,
+    HourSpend,
     Limited,
     LoginFailed,
     Outcomes,
@@ -23,6 +24,7 @@ from app.platforms.protocol import (
     Unanswered,
 )
 from domain.errors import InvalidValue
+from domain.hours import HOURS_A_DAY
 from domain.reconcile import Confirmed
 from runtime.settings import settings
 
@@ -33,6 +35,7 @@ SPEND: Final = (
     "SELECT campaign.id, segments.date, metrics.cost_micros FROM campaign "
     "WHERE segments.date BETWEEN '{first_day}' AND '{last_day}'"
 )
+HOURS: Final = SPEND.replace("segments.date,", "segments.date, segments.hour,")
 STATUSES: Final = "SELECT campaign.id, campaign.status FROM campaign"
 
 WORDS: Final = {"ENABLED": Confirmed.ENABLED, "PAUSED": Confirmed.PAUSED, "REMOVED": Confirmed.REMOVED}
@@ -52,6 +55,7 @@ class GoogleAds:
     """The adapter. Each query counts as one operation of Google's quota, each changed campaign as one."""
 
     changes_a_request = 1_000
+    has_hours = True
 
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency."""
@@ -65,6 +69,11 @@ class GoogleAds:
         """The cost of each campaign and day that has any; Google leaves out days without cost."""
         rows = _search(account, SPEND.format(first_day=first_day, last_day=last_day))
         return [_day_spend(row) for row in rows]
+
+    def read_hours(self, account: Account, first_day: date, last_day: date) -> list[HourSpend]:
+        """The cost of each campaign and hour of the account's zone that has any."""
+        rows = _search(account, HOURS.format(first_day=first_day, last_day=last_day))
+        return [HourSpend(*_day_spend(row)[:2], _hour(row), _day_spend(row).micros) for row in rows]
 
     def read_statuses(self, account: Account) -> dict[str, Confirmed]:
         """The status of every campaign that is not removed, and of removed ones."""
@@ -133,6 +142,13 @@ def _day_spend(row: dict[str, Any]) -> DaySpend:
         return DaySpend(str(row["campaign"]["id"]), day, micros)
     except (KeyError, TypeError, ValueError):
         raise Unanswered("Google Ads answered with a row in another form", may_be_applied=False) from None
+
+
+def _hour(row: dict[str, Any]) -> int:
+    hour = row["segments"].get("hour", 0)
+    if not isinstance(hour, int) or not 0 <= hour < HOURS_A_DAY:
+        raise Unanswered("Google Ads answered with a row in another form", may_be_applied=False)
+    return hour
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

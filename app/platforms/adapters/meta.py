@@ -12,6 +12,7 @@ from app.platforms.protocol import (
     AccountFacts,
     Change,
     DaySpend,
+    HourSpend,
     Outcomes,
     PlatformError,
     Unanswered,
@@ -41,6 +42,8 @@ ROWS_A_PAGE: Final = "500"
 PAGES_OF_SPEND: Final = 10
 """Deadlines of one request that all pages of an answer about spend may take together."""
 
+BY_HOURS: Final = "hourly_stats_aggregated_by_advertiser_time_zone"
+HOUR: Final = re.compile(r"([01][0-9]|2[0-3]):00:00 - \1:59:59")
 DIGITS: Final = re.compile(r"[0-9]{1,20}")
 AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,20})?")
 
@@ -49,6 +52,7 @@ class Meta:
     """The adapter. Each change in a batch counts as one request of Meta's limits."""
 
     changes_a_request = 50
+    has_hours = True
 
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency."""
@@ -64,6 +68,11 @@ class Meta:
             DaySpend(_text(row, "campaign_id"), _day(row), _micros(row))
             for row in _insights(account, first_day, last_day, {})
         ]
+
+    def read_hours(self, account: Account, first_day: date, last_day: date) -> list[HourSpend]:
+        """The spend of each campaign and hour of the account's zone that has any."""
+        rows = _insights(account, first_day, last_day, {"breakdowns": BY_HOURS})
+        return [HourSpend(_text(row, "campaign_id"), _day(row), _hour(row), _micros(row)) for row in rows]
 
     def read_statuses(self, account: Account) -> dict[str, Confirmed]:
         """The status of every campaign; deleted ones are missing, as if they did not exist.
@@ -156,6 +165,13 @@ def _day(row: dict[str, Any]) -> date:
     if row.get("date_stop") != day.isoformat():
         raise _other_form()
     return day
+
+
+def _hour(row: dict[str, Any]) -> int:
+    match = HOUR.fullmatch(_text(row, BY_HOURS))
+    if match is None:
+        raise _other_form()
+    return int(match[1])
 
 
 def _micros(row: dict[str, Any]) -> int:

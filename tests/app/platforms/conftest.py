@@ -9,10 +9,10 @@ from app.platforms.accounts import credentials_at
 from app.platforms.protocol import Account
 from cli.fake_platforms.state import FakePlatform
 from tests.app.platforms.kit import Connected
-from tests.fake_platforms.fixtures import credentials_file, fake, meta_credentials_file
+from tests.fake_platforms.fixtures import credentials_file, fake, logins, meta_credentials_file
 from tests.world import World
 
-__all__ = ["credentials_file", "fake", "meta_credentials_file"]
+__all__ = ["credentials_file", "fake", "logins", "meta_credentials_file"]
 
 
 @pytest.fixture
