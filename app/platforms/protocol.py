@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from app.platforms.accounts import Credentials
@@ -45,13 +45,17 @@ class Limited(PlatformError):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A connected account: Spendgate's id, the platform's id, and the credentials for it."""
+    """A connected account: Spendgate's id, the platform's id, and the credentials for it.
+
+    `time_zone`: the account's, None if it was never described.
+    """
 
     id: int
     platform: str
     account_id: str
     credentials: Credentials
     options: Mapping[str, str] = field(default_factory=dict)
+    time_zone: str | None = None
 
 
 class AccountFacts(NamedTuple):
@@ -114,3 +118,9 @@ class Platform(Protocol):
 
     def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
         """Sets statuses in one request; returns the outcome of each change."""
+
+    def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, str]:
+        """Who brought campaigns to these statuses after `since`, at most 28 days ago: names by the platform's id.
+
+        One request, whatever the number of campaigns. Those of which the platform does not tell are missing.
+        """

@@ -26,4 +26,4 @@ def account_of(stored: StoredConnection) -> Account:
     if stored.account_id is None:
         raise InvalidValue("account", f"platform account {stored.id} has no id on the platform")
     credentials = credentials_at(stored.credentials)
-    return Account(stored.id, stored.platform, stored.account_id, credentials, stored.options)
+    return Account(stored.id, stored.platform, stored.account_id, credentials, stored.options, stored.time_zone)

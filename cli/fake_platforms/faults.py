@@ -47,8 +47,6 @@ async def answered(
         return wire.other_account()
     if fault == "expired" or not wire.is_logged_in(platform, request, dict(params or {})):
         return wire.not_logged_in(platform)
-    if fault == "429":
-        return wire.limited(platform)
     return await faulty(platform, wire, fault, answer) if fault else answer()
 
 
@@ -61,6 +59,8 @@ def note(platform: FakePlatform, request: Request, kind: str, body: Any) -> str:
 
 async def faulty(platform: FakePlatform, wire: Wire, fault: str, answer: Answering) -> Response:
     """The answer with a fault. A hanging answer ends with the test."""
+    if fault == "429":
+        return wire.limited(platform)
     content = answer() if fault.startswith("apply") else None
     if fault.endswith("hang"):
         await asyncio.to_thread(platform.ends.wait)

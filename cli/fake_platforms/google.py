@@ -1,9 +1,15 @@
 """The wire of Google Ads: `googleAds:searchStream` for its queries, `campaigns:mutate`, and the token endpoint."""
 
+import base64
+import json
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -12,6 +18,7 @@ from cli.fake_platforms.state import FakeCampaign, FakePlatform
 WORDS = {"enabled": "ENABLED", "paused": "PAUSED", "removed": "REMOVED"}
 STATUS_OF = {word: status for status, word in WORDS.items()}
 FAILURE = "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"
+TIMES = re.compile(r"change_date_time >= '([^']+)' AND change_event\.change_date_time <= '([^']+)'")
 DAYS = re.compile(r"segments\.date BETWEEN '([0-9-]+)' AND '([0-9-]+)'")
 
 
@@ -21,6 +28,8 @@ def search(platform: FakePlatform, query: str) -> list[dict[str, Any]]:
     if query.endswith("FROM customer"):
         fields = {"descriptiveName": "Fake", "currencyCode": platform.currency, "timeZone": platform.time_zone}
         rows: list[dict[str, Any]] = [{"customer": {"resourceName": customer, "id": platform.account_id, **fields}}]
+    elif "FROM change_event" in query:
+        rows = _changes(platform, query)
     else:
         days = DAYS.search(query)
         by_hours = "segments.hour" in query
@@ -61,6 +70,30 @@ def _by_hours(campaign: FakeCampaign) -> list[tuple[date, dict[str, int], int]]:
     return [(day, {"hour": hour}, micros) for (day, hour), micros in sorted(campaign.hours.items())]
 
 
+def _changes(platform: FakePlatform, query: str) -> list[dict[str, Any]]:
+    """The changes of campaigns in a time of the account's zone, newest first."""
+    times = TIMES.search(query)
+    if times is None or "LIMIT" not in query:
+        raise ValueError("a query for changes needs both ends of its time, and a limit")
+    zone = ZoneInfo(platform.time_zone)
+    since, until = (datetime.fromisoformat(text).replace(tzinfo=zone) for text in times.groups())
+    return [
+        {
+            "changeEvent": {
+                "resourceName": f"customers/{platform.account_id}/changeEvents/{number}",
+                "campaign": _campaign(platform, one.campaign_id)["resourceName"],
+                "changeDateTime": f"{one.at.astimezone(zone):%Y-%m-%d %H:%M:%S.%f}",
+                "userEmail": one.by,
+                "clientType": "GOOGLE_ADS_WEB_CLIENT",
+                "changedFields": "status",
+                "newResource": {"campaign": {"status": WORDS[one.status]}},
+            }
+        }
+        for number, one in sorted(enumerate(platform.activities), key=lambda each: each[1].at, reverse=True)
+        if since <= one.at <= until and f"campaigns/{one.campaign_id}'" in query
+    ]
+
+
 def _all(platform: FakePlatform) -> Any:
     return list(platform.campaigns.values())
 
@@ -97,6 +130,28 @@ def _refusal(index: int) -> dict[str, Any]:
         "message": "Resource was not found.",
         "location": {"fieldPathElements": path},
     }
+
+
+def is_login(platform: FakePlatform, form: dict[str, str]) -> bool:
+    """Whether the form of a login has the refresh token, or an assertion that the service account signed."""
+    if platform.is_revoked:
+        return False
+    if form.get("grant_type") == "refresh_token":
+        return form.get("refresh_token") == platform.refresh_token
+    signed, _, signature = form.get("assertion", "").rpartition(".")
+    key = serialization.load_pem_public_key(platform.service_account_key.encode())
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(_decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature:
+        return False
+    claims = json.loads(_decoded(signed.partition(".")[2]))
+    has_scope = str(claims["scope"]).endswith("/auth/adwords") and str(claims["aud"]).endswith("/token")
+    return has_scope and claims["iss"] == platform.service_account and 0 < claims["exp"] - claims["iat"] <= 3_600
+
+
+def _decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
 def error(status: int, word: str, details: list[dict[str, Any]], message: str = "Request failed.") -> Response:

@@ -5,7 +5,7 @@ import hmac
 import json
 import math
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -103,6 +103,31 @@ def units(micros: int) -> str:
     whole, rest = divmod(abs(micros), 1_000_000)
     sign = "-" if micros < 0 else ""
     return f"{sign}{whole}.{rest:06d}".rstrip("0").rstrip(".")
+
+
+def activities(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
+    """A page of what people and programs changed, newest first. A change of a status is logged in two steps."""
+    since = datetime.fromtimestamp(int(params["since"]), UTC)
+    rows = [
+        {
+            "event_time": f"{one.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}+0000",
+            "event_type": "update_campaign_run_status",
+            "object_id": one.campaign_id,
+            "actor_name": one.by,
+            "application_name": "Power Editor",
+            "extra_data": json.dumps({"old_value": old, "new_value": new, "type": "run_status"}),
+        }
+        for one in sorted(platform.activities, key=lambda each: each.at, reverse=True)
+        for old, new in _steps(one.status)
+        if one.at >= since
+    ]
+    return _page(platform, "activities", params, rows)
+
+
+def _steps(status: str) -> list[tuple[str, str]]:
+    if status == "enabled":
+        return [("Inactive", "Active")]
+    return [("Pending process", "Inactive"), ("Active", "Pending process")]
 
 
 def _page(platform: FakePlatform, edge: str, params: dict[str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ async def _google_token(platform: FakePlatform, request: Request) -> Response:
     fault = note(platform, request, "token", form)
     if fault:
         return await faulty(platform, google, fault, lambda: JSONResponse({}))
-    if platform.is_revoked or form.get("refresh_token") != platform.refresh_token:
+    if not google.is_login(platform, form):
         refusal = {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
         return JSONResponse(refusal, 400)
     return JSONResponse(
@@ -98,7 +98,12 @@ def _meta_routes(platform: FakePlatform) -> list[Route]:
             form,
         )
 
-    edges: dict[str, Edge] = {"": meta.account, "/campaigns": meta.campaigns, "/insights": meta.insights}
+    edges: dict[str, Edge] = {
+        "": meta.account,
+        "/campaigns": meta.campaigns,
+        "/insights": meta.insights,
+        "/activities": meta.activities,
+    }
     account = "/v26.0/act_{account}"
     return [
         Route("/v26.0/", batch, methods=["POST"]),

@@ -2,7 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from threading import Event, Lock
 from typing import Any, NamedTuple
 
@@ -17,6 +17,15 @@ class FakeCampaign:
     status: str = ENABLED
     spend: dict[date, int] = field(default_factory=dict)
     hours: dict[tuple[date, int], int] = field(default_factory=dict)
+
+
+class Activity(NamedTuple):
+    """A change of a status there: when, by whom, to which status, and which."""
+
+    at: datetime
+    by: str
+    campaign_id: str
+    status: str
 
 
 class Received(NamedTuple):
@@ -35,6 +44,8 @@ class FakePlatform:
     Faults: `hang`, `drip`, `500`, `429`, `expired`, `apply_then_hang`, `apply_then_500`. `refused`: ids of campaigns
     whose changes fail. `retry_seconds`: said with 429. `ends`: set when the test ends, so that hanging answers end.
 
+    Of Google alone: `service_account_key`: the public key, as PEM, of the service account that may log in.
+
     Of Meta alone: `limited`: ids whose changes exceed a limit; `unanswered`: ids whose changes are carried out and not
     answered; `in_process`: ids whose status Meta still processes; `rows_a_page`; `most_days` of one answer about spend;
     `usage_percent`: the use of limits in headers.
@@ -45,6 +56,8 @@ class FakePlatform:
     currency: str = "USD"
     token: str = "ya29.access-token-1"  # noqa: S105 - a fake one
     refresh_token: str = "1//refresh-token-secret"  # noqa: S105 - a fake one
+    service_account: str = "spendgate@project.iam.gserviceaccount.example"
+    service_account_key: str = ""
     meta_token: str = "EAABfake-meta-token"  # noqa: S105 - a fake one
     app_secret: str = "fake-meta-app-secret"  # noqa: S105 - a fake one
     is_revoked: bool = False
@@ -58,6 +71,7 @@ class FakePlatform:
     rows_a_page: int = 3
     most_days: int | None = None
     usage_percent: int = 1
+    activities: list[Activity] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     ends: Event = field(default_factory=Event)
     lock: Lock = field(default_factory=Lock)
@@ -66,6 +80,11 @@ class FakePlatform:
         """Adds a campaign and returns it."""
         self.campaigns[campaign_id] = FakeCampaign(campaign_id, status)
         return self.campaigns[campaign_id]
+
+    def change(self, campaign_id: str, status: str, by: str, at: datetime) -> None:
+        """A person's or another program's change of a status, which the platform's history tells."""
+        self.campaigns[campaign_id].status = status
+        self.activities.append(Activity(at, by, campaign_id, status))
 
     def spend(self, campaign_id: str, day: date, micros: int, hour: int = 12) -> bool:
         """Adds spend of an enabled campaign in an hour; returns whether it was enabled."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.platforms.adapters import google_ads
+from app.platforms.adapters import google_login
 from cli.fake_platforms.server import serving
 from cli.fake_platforms.state import FakePlatform
 from runtime.settings import settings
@@ -23,7 +23,7 @@ META_SECRETS = {"access_token": "EAABfake-meta-token", "app_secret": "fake-meta-
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
     """A fake platform that the settings of this process and of those it starts point at."""
     platform = FakePlatform()
-    monkeypatch.setattr(google_ads, "_tokens", google_ads._Tokens())
+    monkeypatch.setattr(google_login, "tokens", google_login.Tokens())
     with serving(platform) as url:
         monkeypatch.setenv("SPENDGATE_GOOGLE_ADS_URL", url)
         monkeypatch.setenv("SPENDGATE_GOOGLE_TOKEN_URL", f"{url}/token")

@@ -1,14 +1,12 @@
 """Google Ads over its REST interface: `googleAds:searchStream`, `campaigns:mutate`, OAuth by refresh token."""
 
-import hashlib
 import re
-import threading
-import time
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 from app.platforms import http
+from app.platforms.adapters import google_login
 from app.platforms.http import Answer
 from app.platforms.protocol import (
     Account,
@@ -25,7 +23,9 @@ from app.platforms.protocol import (
 )
 from domain.errors import InvalidValue
 from domain.hours import HOURS_A_DAY
+from domain.periods import ONE_DAY, local_day, time_zone
 from domain.reconcile import Confirmed
+from runtime import clock
 from runtime.settings import settings
 
 DESCRIBE: Final = (
@@ -38,14 +38,20 @@ SPEND: Final = (
 HOURS: Final = SPEND.replace("segments.date,", "segments.date, segments.hour,")
 STATUSES: Final = "SELECT campaign.id, campaign.status FROM campaign"
 
+CHANGES: Final = (
+    "SELECT change_event.campaign, change_event.change_date_time, change_event.user_email, change_event.client_type, "
+    "change_event.changed_fields, change_event.new_resource FROM change_event "
+    "WHERE change_event.change_date_time >= '{since:%Y-%m-%d %H:%M:%S}' "
+    "AND change_event.change_date_time <= '{until}' AND change_event.change_resource_type = 'CAMPAIGN' "
+    "AND change_event.campaign IN ({campaigns}) ORDER BY change_event.change_date_time DESC LIMIT 10000"
+)
+"""The newest changes first. Google wants both ends of the time, within the last 30 days, and a limit up to 10,000."""
+
 WORDS: Final = {"ENABLED": Confirmed.ENABLED, "PAUSED": Confirmed.PAUSED, "REMOVED": Confirmed.REMOVED}
 SENT_WORDS: Final = {status: word for word, status in WORDS.items()}
 
 DEFAULT_WAIT_SECONDS: Final = 900.0
 """Wait after a used-up quota if the answer does not say how long."""
-
-EARLY_SECONDS: Final = 60.0
-"""An access token is replaced this long before it expires."""
 
 MESSAGE_LENGTH: Final = 300
 DIGITS: Final = re.compile(r"[0-9]{1,20}")
@@ -87,7 +93,7 @@ class GoogleAds:
             {
                 "updateMask": "status",
                 "update": {
-                    "resourceName": f"customers/{customer}/campaigns/{_digits(change.external_id)}",
+                    "resourceName": _resource_name(account, change),
                     "status": SENT_WORDS[change.status],
                 },
             }
@@ -96,6 +102,30 @@ class GoogleAds:
         body = {"operations": operations, "partialFailure": True}
         content = _post(account, f"customers/{customer}/campaigns:mutate", body, changes_something=True)
         return _outcomes(changes, content)
+
+    def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, str]:
+        """The mail addresses of those who did so, else the kind of program. A change is told within 3 minutes."""
+        zone = time_zone(account.time_zone or "UTC")
+        names = ", ".join(f"'{_resource_name(account, change)}'" for change in changes)
+        until = local_day(clock.now(), zone) + ONE_DAY
+        query = CHANGES.format(since=since.astimezone(zone), until=until, campaigns=names)
+        wanted = {_resource_name(account, change): change for change in changes}
+        found: dict[str, str] = {}
+        for event in (row.get("changeEvent", {}) for row in _search(account, query)):
+            change = wanted.get(event.get("campaign", ""))
+            status = event.get("newResource", {}).get("campaign", {}).get("status", "")
+            if change is not None and WORDS.get(status) is change.status and "status" in _changed_fields(event):
+                found.setdefault(change.external_id, event.get("userEmail") or _client(event))
+        return found
+
+
+def _changed_fields(event: dict[str, Any]) -> list[str]:
+    return str(event.get("changedFields", "")).split(",")
+
+
+def _client(event: dict[str, Any]) -> str:
+    """The kind of program that made a change: `GOOGLE_ADS_SCRIPTS` is `google ads scripts`."""
+    return str(event.get("clientType", "unknown")).replace("_", " ").lower()
 
 
 def _outcomes(changes: Sequence[Change], content: Any) -> Outcomes:
@@ -162,6 +192,10 @@ def _customer(account: Account) -> str:
     return _digits(account.account_id.replace("-", ""))
 
 
+def _resource_name(account: Account, change: Change) -> str:
+    return f"customers/{_customer(account)}/campaigns/{_digits(change.external_id)}"
+
+
 def _digits(text: str) -> str:
     """The id. Raises InvalidValue for anything but digits, which could change the request's path."""
     if not DIGITS.fullmatch(text):
@@ -174,13 +208,13 @@ def _post(account: Account, path: str, body: dict[str, Any], *, changes_somethin
     read = settings()
     url = f"{read.google_ads_url}/{read.google_ads_version}/{path}"
     for is_last in (False, True):
-        headers = {"Authorization": f"Bearer {_tokens.token(account)}"}
+        headers = {"Authorization": f"Bearer {google_login.tokens.token(account)}"}
         manager = account.options.get("login_customer_id") or account.credentials.get("login_customer_id")
         if manager:
             headers["login-customer-id"] = _digits(manager.replace("-", ""))
         answer = http.send("POST", url, headers, json=body)
         if answer.status == 401:
-            _tokens.forget(account)
+            google_login.tokens.forget(account)
             if not is_last:
                 continue
         if answer.status == 200 and answer.content is not None:
@@ -217,50 +251,3 @@ def _seconds(text: str) -> float:
     """The seconds of a text such as `40591s` or `120`; 0 for anything else."""
     match = re.fullmatch(r"([0-9]{1,7})(\.[0-9]*)?s?", text)
     return float(match[1]) + bool(match[2]) if match else 0.0
-
-
-class _Tokens:
-    """Access tokens of this process, by refresh token, until shortly before they expire."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[bytes, tuple[str, float]] = {}
-
-    def token(self, account: Account) -> str:
-        """A valid access token. Raises LoginFailed if the refresh token is expired or revoked."""
-        key = self._key(account)
-        with self._lock:
-            token, ends_at = self._known.get(key, ("", 0.0))
-        if time.monotonic() < ends_at:
-            return token
-        token, seconds = _new_token(account)
-        with self._lock:
-            self._known[key] = token, time.monotonic() + seconds - EARLY_SECONDS
-        return token
-
-    def forget(self, account: Account) -> None:
-        with self._lock:
-            self._known.pop(self._key(account), None)
-
-    @staticmethod
-    def _key(account: Account) -> bytes:
-        return hashlib.sha256(account.credentials.required("refresh_token").encode()).digest()
-
-
-_tokens: Final = _Tokens()
-
-
-def _new_token(account: Account) -> tuple[str, float]:
-    """A new access token and its lifetime in seconds."""
-    secrets = {name: account.credentials.required(name) for name in ("client_id", "client_secret", "refresh_token")}
-    form = secrets | {"grant_type": "refresh_token"}
-    answer = http.send("POST", settings().google_token_url, {}, data=form)
-    content = answer.content if isinstance(answer.content, dict) else {}
-    if answer.status == 200 and isinstance(content.get("access_token"), str):
-        return content["access_token"], float(content.get("expires_in", 0))
-    if answer.status == 429:
-        raise Limited("Google allows no login now", DEFAULT_WAIT_SECONDS, for_all=False)
-    if answer.status in {400, 401, 403}:
-        reason = account.credentials.hide_in(str(content.get("error_description") or content.get("error") or ""))
-        raise LoginFailed(f"Google refused the login: {reason[:MESSAGE_LENGTH]}")
-    raise Unanswered(f"Google's login answered {answer.status}", may_be_applied=False)

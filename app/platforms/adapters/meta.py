@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 from app.platforms.adapters import graph
@@ -44,6 +44,7 @@ PAGES_OF_SPEND: Final = 10
 
 BY_HOURS: Final = "hourly_stats_aggregated_by_advertiser_time_zone"
 HOUR: Final = re.compile(r"([01][0-9]|2[0-3]):00:00 - \1:59:59")
+STATUS_CHANGED: Final = "update_campaign_run_status"
 DIGITS: Final = re.compile(r"[0-9]{1,20}")
 AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,20})?")
 
@@ -104,6 +105,41 @@ class Meta:
             change.external_id: _outcome(account, answer, headers)
             for change, answer in zip(changes, answers, strict=False)
         }
+
+    def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, str]:
+        """The names of those who did so, by the account's activities, newest first."""
+        params = {
+            "fields": "event_time,event_type,object_id,actor_name,application_name,extra_data",
+            "since": str(int(since.timestamp())),
+            "limit": ROWS_A_PAGE,
+        }
+        seconds = settings().platform_deadline_seconds
+        wanted = {change.external_id: change.status for change in changes}
+        found: dict[str, tuple[datetime, str]] = {}
+        for event in graph.rows(account, f"{_node(account)}/activities", params, seconds=seconds):
+            name, at = event.get("object_id"), _event_time(event)
+            if at is None or at < since or event.get("event_type") != STATUS_CHANGED:
+                continue
+            if name in wanted and _new_status(event) is wanted[name] and (name not in found or found[name][0] < at):
+                found[name] = at, str(event.get("actor_name") or event.get("application_name") or "unknown")
+        return {name: who for name, (_, who) in found.items()}
+
+
+def _event_time(event: dict[str, Any]) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(event.get("event_time")))
+    except ValueError:
+        return None
+
+
+def _new_status(event: dict[str, Any]) -> Confirmed | None:
+    """The status that an activity ended in; None for steps between, such as `Pending process`."""
+    try:
+        extra = json.loads(event.get("extra_data") or "{}")
+    except (TypeError, ValueError):
+        return None
+    word = str(extra.get("new_value")).lower() if isinstance(extra, dict) else ""
+    return {"active": Confirmed.ENABLED, "inactive": Confirmed.PAUSED, "paused": Confirmed.PAUSED}.get(word)
 
 
 def _outcome(account: Account, answer: Any, headers: Any) -> PlatformError | None:

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from app.platforms import http
-from app.platforms.adapters import google_ads
+from app.platforms.adapters import google_login
 from app.platforms.adapters.google_ads import GoogleAds
 from app.platforms.protocol import (
     Account,
@@ -151,7 +151,7 @@ def test_secrets_are_in_no_error_url_or_repr(account: Account, fake: FakePlatfor
     secrets = [*SECRETS.values(), fake.token]
     for kind in ("search", "token"):
         fake.fail(kind, fault, fault)
-    google_ads._tokens.forget(account)
+    google_login.tokens.forget(account)
     for _ in range(3):
         try:
             GOOGLE.read_statuses(account)

@@ -1,0 +1,116 @@
+"""Logins at Google: access tokens by a refresh token, or by a service account with the extra `google`."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.platforms import http
+from app.platforms.protocol import Account, Limited, LoginFailed, Unanswered
+from domain.errors import InvalidValue
+from runtime import clock
+from runtime.settings import settings
+
+SCOPE: Final = "https://www.googleapis.com/auth/adwords"
+
+EARLY_SECONDS: Final = 60.0
+"""An access token is replaced this long before it expires."""
+
+LIMITED_SECONDS: Final = 900.0
+"""Wait after a refused login that is one too many, since Google does not say how long."""
+
+ASSERTION_SECONDS: Final = 3_600
+"""Lifetime of an assertion, the longest that Google accepts."""
+
+JWT_GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+MESSAGE_LENGTH: Final = 300
+NO_EXTRA: Final = "a service account needs the extra `google`: pip install 'spendgate[google]'"
+
+
+class Tokens:
+    """Access tokens of this process, by login, until shortly before they expire."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[bytes, tuple[str, float]] = {}
+
+    def token(self, account: Account) -> str:
+        """A valid access token. Raises LoginFailed if the login is expired or revoked."""
+        key = self._key(account)
+        with self._lock:
+            token, ends_at = self._known.get(key, ("", 0.0))
+        if time.monotonic() < ends_at:
+            return token
+        token, seconds = _new_token(account)
+        with self._lock:
+            self._known[key] = token, time.monotonic() + seconds - EARLY_SECONDS
+        return token
+
+    def forget(self, account: Account) -> None:
+        with self._lock:
+            self._known.pop(self._key(account), None)
+
+    @staticmethod
+    def _key(account: Account) -> bytes:
+        name = "private_key" if _is_service_account(account) else "refresh_token"
+        return hashlib.sha256(account.credentials.required(name).encode()).digest()
+
+
+tokens: Final = Tokens()
+
+
+def _is_service_account(account: Account) -> bool:
+    return account.credentials.get("type") == "service_account"
+
+
+def _new_token(account: Account) -> tuple[str, float]:
+    """A new access token and its lifetime in seconds."""
+    if _is_service_account(account):
+        content = _by_service_account(account)
+    else:
+        names = ("client_id", "client_secret", "refresh_token")
+        secrets = {name: account.credentials.required(name) for name in names}
+        content = _answer(account, secrets | {"grant_type": "refresh_token"})
+    if not isinstance(content.get("access_token"), str):
+        raise Unanswered("Google's login answered without a token", may_be_applied=False)
+    return content["access_token"], float(content.get("expires_in", 0))
+
+
+def _answer(account: Account, form: Mapping[str, str]) -> dict[str, Any]:
+    """The content of the login's answer. No error holds a secret."""
+    answer = http.send("POST", settings().google_token_url, {}, data=form)
+    content = answer.content if isinstance(answer.content, dict) else {}
+    if answer.status == 200:
+        return content
+    if answer.status == 429:
+        raise Limited("Google allows no login now", LIMITED_SECONDS, for_all=False)
+    if answer.status in {400, 401, 403}:
+        reason = account.credentials.hide_in(str(content.get("error_description") or content.get("error") or ""))
+        raise LoginFailed(f"Google refused the login: {reason[:MESSAGE_LENGTH]}")
+    raise Unanswered(f"Google's login answered {answer.status}", may_be_applied=False)
+
+
+def _by_service_account(account: Account) -> dict[str, Any]:
+    """The answer to an assertion that google-auth signs with the service account's key."""
+    try:
+        from google.auth import crypt, jwt  # noqa: PLC0415 - an extra, which few installations have
+    except ImportError:
+        raise InvalidValue("credentials", NO_EXTRA) from None
+    mail, key = account.credentials.required("client_email"), account.credentials.required("private_key")
+    issued_at = int(clock.now().timestamp())
+    subject = account.credentials.get("subject")
+    claims = {
+        "iss": mail,
+        "scope": SCOPE,
+        "aud": settings().google_token_url,
+        "iat": issued_at,
+        "exp": issued_at + ASSERTION_SECONDS,
+        **({"sub": subject} if subject else {}),
+    }
+    try:
+        signer = crypt.RSASigner.from_string(key, account.credentials.get("private_key_id"))  # type: ignore[no-untyped-call]
+        assertion = jwt.encode(signer, claims).decode()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError) as error:
+        raise InvalidValue("credentials", f"the private key cannot be used: {type(error).__name__}") from None
+    return _answer(account, {"grant_type": JWT_GRANT, "assertion": assertion})
