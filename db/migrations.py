@@ -1,13 +1,46 @@
 """Revisions of the tables: which there are, which the database has, and how it moves from one to another."""
 
+import itertools
+import random
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import structlog
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from db.repository.health import servers
+from domain.errors import InvalidValue
+from runtime.settings import settings
 
 if TYPE_CHECKING:  # importing alembic takes 0.2 s, which most processes do not need
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
-ROOT = Path(__file__).resolve().parents[1]
+log = structlog.get_logger()
+
+INSTALLED: Final = Path(__file__).with_name("alembic")
+"""The folder of migrations in a wheel. Beside `db` it would be the folder of the library."""
+
+SCRIPTS: Final = INSTALLED if INSTALLED.is_dir() else Path(__file__).resolve().parents[1] / "alembic"
+HEAD: Final = "head"
+BASE: Final = "base"
+"""The revision before the first: a database without tables."""
+
+FIRST_LOCK_TIMEOUT_MS: Final = 500
+"""Shorter than Postgres's deadlock_timeout (1 s): the migration ends a deadlock with a worker before Postgres does."""
+
+LONG_LOCK_TIMEOUT_MS: Final = 1_500
+"""Long enough for Postgres to cancel an autovacuum that holds the lock."""
+
+LONG_EVERY: Final = 5
+"""Every so many tries have LONG_LOCK_TIMEOUT_MS."""
+
+PATIENCE_SECONDS: Final = 180.0
+MAX_PAUSE_SECONDS: Final = 3.0
+RETRIED_STATES: Final = frozenset({"40P01", "55P03"})
+"""SQLSTATEs of a deadlock and a lock timeout: the revision was rolled back, and can be tried again."""
 
 
 class Revision(NamedTuple):
@@ -21,19 +54,60 @@ def config() -> "Config":
     """alembic's configuration for the migrations of this version."""
     from alembic.config import Config  # noqa: PLC0415
 
-    made = Config(ROOT / "alembic.ini")
-    made.set_main_option("script_location", str(ROOT / "alembic"))
+    made = Config()
+    made.set_main_option("script_location", str(SCRIPTS))
     return made
-
-
-def scripts() -> "ScriptDirectory":
-    """The migrations of this version."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
-
-    return ScriptDirectory.from_config(config())
 
 
 def revisions() -> list[Revision]:
     """Every revision of this version, the oldest first."""
-    newest_first = scripts().walk_revisions()
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    newest_first = ScriptDirectory.from_config(config()).walk_revisions()
     return [Revision(one.revision, one.doc) for one in newest_first][::-1]
+
+
+def stored() -> str:
+    """The revision of the database at DATABASE_URL, BASE without tables."""
+    with create_engine(settings().required_database_url(), poolclass=NullPool).connect() as connection:
+        return servers.revision(connection) or BASE
+
+
+def upgrade(revision: str = HEAD, using: "Config | None" = None) -> None:
+    """Brings the database at DATABASE_URL forward to a revision, one transaction a revision.
+
+    Tries again after a deadlock or a lock timeout, for PATIENCE_SECONDS; revisions that are done stay done. Raises
+    InvalidValue if this version does not know the revision, or the database's.
+    """
+    from alembic import command  # noqa: PLC0415
+
+    if using is None and stored() == (revisions()[-1].id if revision == HEAD else revision):
+        return
+    _retried(command.upgrade, using or config(), revision)
+
+
+def downgrade(revision: str, using: "Config | None" = None) -> None:
+    """Takes the database at DATABASE_URL back to a revision, or to BASE; as `upgrade` otherwise."""
+    from alembic import command  # noqa: PLC0415
+
+    _retried(command.downgrade, using or config(), revision)
+
+
+def _retried(run: Callable[["Config", str], None], using: "Config", revision: str) -> None:
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for attempt in itertools.count(1):
+        using.attributes["lock_timeout_ms"] = FIRST_LOCK_TIMEOUT_MS if attempt % LONG_EVERY else LONG_LOCK_TIMEOUT_MS
+        try:
+            run(using, revision)
+        except CommandError as error:
+            raise InvalidValue("revision", str(error)) from None
+        except DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None)
+            if state not in RETRIED_STATES or time.monotonic() > deadline:
+                raise
+            log.warning("migration.retried", attempt=attempt, error=type(error.orig).__name__)
+        else:
+            return
+        time.sleep(random.uniform(0.5, 1) * min(0.1 * 2**attempt, MAX_PAUSE_SECONDS))  # noqa: S311 - jitter
