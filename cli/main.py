@@ -18,6 +18,7 @@ from cli.imports import commands as imports
 from cli.imports import history as import_history
 from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.service import commands as servers
+from cli.service import migrate
 from cli.service.waiting import TIMEOUT_EXIT
 from db.engine import StaleRead, is_timeout
 from domain.errors import InvalidValue
@@ -54,7 +55,7 @@ CATALOG, ACCESS = "Brands, campaigns and budgets", "Access"
 
 for panel, name, function in (
     (SERVICE, "up", servers.up),
-    (SERVICE, "migrate", servers.migrate),
+    (SERVICE, "migrate", migrate.migrate),
     (SERVICE, "new-epoch", servers.new_epoch),
     (SERVICE, "doctor", doctor.doctor),
     (SPEND, "import", imports.import_file),

@@ -122,7 +122,7 @@ _logins: dict[DatabaseRole, tuple[str, str]] = {}
 
 def _make_template() -> None:
     from cli import roles  # noqa: PLC0415 - after the environment is set
-    from cli.service.commands import migrate_to  # noqa: PLC0415 - after the environment is set
+    from cli.service.migrate import migrate_to  # noqa: PLC0415 - after the environment is set
     from runtime.settings import settings  # noqa: PLC0415
 
     base = os.environ["DATABASE_URL"]

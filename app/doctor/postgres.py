@@ -178,7 +178,7 @@ def _tables(connection: Connection) -> Iterator[Finding]:
         yield wrong("tables", f"at revision {stored}, this version needs {known[-1]}", "run `spendgate migrate`")
     else:
         advice = "install that version, or go back with its `spendgate migrate --down`"
-        yield wrong("tables", f"at revision {stored} of a later version than this", advice)
+        yield wrong("tables", f"at revision {stored}, of a later version than this, which needs {known[-1]}", advice)
 
 
 def _roles(connection: Connection, facts: ServerFacts) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""`spendgate up|migrate|new-epoch`: the whole service in one terminal, and its database tables."""
+"""`spendgate up|new-epoch`: the whole service in one terminal, and its followers' epoch."""
 
 import os
 import signal
@@ -13,14 +13,13 @@ from typing import Annotated
 import structlog
 import typer
 
-import db
 from cli import roles
 from cli.output import AsJson, console, print_result
 from cli.service import narration, summary
+from cli.service.migrate import migrate_to
 from db.engine import committed
 from db.repository.access.privileges import DatabaseRole
 from db.repository.reading import feed
-from domain.errors import InvalidValue
 from runtime import addresses, clock, logs
 from runtime.embedded import servers as embedded
 from runtime.embedded.home import announce, unusable_home
@@ -29,41 +28,12 @@ from runtime.embedded.supervisor import Program, supervise
 from runtime.settings import SettingsError, environment_settings, settings
 from runtime.signals import Stop
 
-INSTALLED = Path(db.__file__).with_name("alembic")
-"""The folder of migrations in a wheel. Beside `db` it would be the folder of the library."""
-
-CHECKOUT = Path(__file__).resolve().parents[2] / "alembic"
 PORTS_TRIED = 50
 SERVER_POLL_SECONDS = 0.5
 READY_POLL_SECONDS = 0.02
 ANSWER_SECONDS = 30.0
 
 log = structlog.get_logger()
-
-
-def migrate(
-    revision: Annotated[str, typer.Argument(help="The target revision: head, or a revision's id.")] = "head",
-) -> None:
-    """Migrate the database's tables to this version. Safe to run again, and while workers run."""
-    settings().required_database_url()
-    migrate_to(revision)
-    console.print(f"the database is at {revision}")
-
-
-def migrate_to(revision: str) -> None:
-    """Upgrades the database at DATABASE_URL to a revision. Raises InvalidValue if the revision does not exist."""
-    # imported here because it takes 0.2 s, which no other command needs
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.util import CommandError  # noqa: PLC0415
-
-    config = Config()
-    config.set_main_option("script_location", str(INSTALLED if INSTALLED.is_dir() else CHECKOUT))
-    try:
-        command.upgrade(config, revision)
-    except CommandError as error:
-        raise InvalidValue("revision", str(error)) from None
-    roles.grant_again()
 
 
 def new_epoch(as_json: AsJson = False) -> None:

@@ -647,7 +647,7 @@ def test_database_without_tables_is_refused_in_one_line(world: World, spendgate:
 
 def test_migrate_runs_again_without_effect(world: World, spendgate: Spendgate) -> None:
     campaign = world.campaign(world.brand())
-    assert spendgate("migrate").out == "the database is at head\n"
+    assert spendgate("migrate").out.endswith(" already\n")
     assert world.is_active(campaign)
 
 

@@ -29,7 +29,7 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def template(servers: Servers) -> str:
     """The name of a migrated database, which each test copies."""
-    from cli.service.commands import migrate_to  # noqa: PLC0415 - after the environment is set
+    from cli.service.migrate import migrate_to  # noqa: PLC0415 - after the environment is set
 
     servers.execute("CREATE DATABASE {}", TEMPLATE)
     with pytest.MonkeyPatch.context() as patch:
