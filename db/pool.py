@@ -15,6 +15,12 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool
 from db.connections import OVERFLOW
 from runtime.settings import settings
 
+KEEPS_HEADROOM: Final = "spendgate.keeps_headroom"
+"""The setting by which a connection declares that whoever counts with it lowers the headroom of brands.
+
+A trigger on `brand_days` clears the headroom of brands counted by any other connection, such as an older version's.
+"""
+
 USED_AT: Final = "used_at"
 """The key of a pooled connection's info with the monotonic time of its last use."""
 
@@ -57,6 +63,7 @@ def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool)
         "idle_in_transaction_session_timeout": "60s",
         "client_connection_check_interval": "1s",
         "timezone": "UTC",
+        KEEPS_HEADROOM: "on",
     }
     of_queue = {"pool_size": pool_size, "max_overflow": OVERFLOW, "pool_use_lifo": True}
     made = create_engine(

@@ -11,6 +11,7 @@ from db.models import (
     notices,
     order,
     platforms,
+    processes,
     proof,
     reports,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "notices",
     "order",
     "platforms",
+    "processes",
     "proof",
     "reports",
 ]

@@ -29,7 +29,11 @@ NOTICE = (
 )
 PLATFORM_STATUS = """INSERT INTO platform_statuses (brand_id, campaign_id, platform_account_id, desired, {})
     VALUES (1, 1, 1, '{}', {})"""
+PROCESS = """INSERT INTO processes (id, version, host, pid, kind, seen_at)
+    VALUES (gen_random_uuid(), '1', 'here', 1, '{}', {})"""
 REFUSED = [
+    ("ck_processes_kind_known", PROCESS.format("cat", "now()")),
+    ("ck_processes_seen_after_start", PROCESS.format("web", "'2020-01-01'")),
     ("ck_platform_connections_mode_known", CONNECTION.format("on", "env:KEY")),
     ("ck_platform_connections_credentials_by_reference", CONNECTION.format("full", "a-secret")),
     ("ck_platform_statuses_desired_known", CONNECTED + "; " + PLATFORM_STATUS.format("attempts", "paused", 0)),

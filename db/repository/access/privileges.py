@@ -33,7 +33,7 @@ OPEN: Final = dict.fromkeys(
         *("brand_facts", "corrections", "history_seals"),
         *("platform_accounts", "platform_account_brands", "released_external_ids"),
         *("imports", "import_days", "import_skipped_rows", "import_mappings"),
-        *("platform_connections", "platform_statuses", "platform_operations"),
+        *("platform_connections", "platform_statuses", "platform_operations", "processes"),
         "notices",
     ),
     READ,
@@ -82,6 +82,7 @@ WORKER: Final = {
     "platform_statuses": COUNT,
     "platform_operations": KEEP,
     "notices": "SELECT, INSERT, DELETE",
+    "processes": KEEP,
 }
 """The worker's privileges: counting, enforcement and reports. Workers may not edit what people configure, users or the
 audit; they delete expired sessions and answers through a function.

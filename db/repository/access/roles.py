@@ -26,7 +26,7 @@ OUR_FUNCTIONS: Final = frozenset(
         *("forget_expired", "make_owner", "refuse_owner_but_by_make_owner"),
         *("keep_budget_limits", "stamp_budget_change", "fix_zone_and_currency", "forget_headroom"),
         *("order_status_changes", "keep_locks"),
-        *("keep_brand_facts", "set_platform_hold"),
+        *("keep_brand_facts", "set_platform_hold", "forget_unkept_headroom"),
     }
 )
 

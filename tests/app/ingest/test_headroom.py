@@ -1,12 +1,17 @@
 """Headroom: most spend checks no budget because enough is left of each, and still no crossing is missed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import text
 
+from db.engine import transaction
+from db.repository.enforcement.facts import lock_brands
 from tests.kit import statements
-from tests.world import World, moment
+from tests.world import World, eventually, moment
 from workers.actors.schedule import refresh_spend
 
 LIMIT = 1_000
@@ -121,6 +126,47 @@ def test_campaign_budget_is_checked_for_any_headroom_of_its_brand(world: World, 
 def test_refresh_corrects_headroom_after_counters_were_edited_by_sql(world: World, campaign: int) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = spent_micros + 900")
     world.execute("UPDATE brand_days SET spent_micros = spent_micros + 900")
+    world.execute("UPDATE brands SET headroom_micros = %s", LIMIT)
     refresh_spend()
     world.spend(campaign, 99)
     assert not world.is_active(campaign)
+
+
+COUNT_AS_OLD_VERSIONS = (
+    "UPDATE campaign_days SET spent_micros = spent_micros + 900",
+    "UPDATE brand_days SET spent_micros = spent_micros + 900",
+)
+"""The counting of a version that knows no headroom: its connection does not declare that it keeps it."""
+
+
+def test_spend_that_an_older_version_counted_is_not_missed(world: World, campaign: int) -> None:
+    for statement in COUNT_AS_OLD_VERSIONS:
+        world.execute(statement)
+    world.spend(campaign, 98)
+    assert world.is_active(campaign)
+    for statement in COUNT_AS_OLD_VERSIONS:
+        world.execute(statement)
+    world.spend(campaign, 1)
+    assert not world.is_active(campaign)
+
+
+def test_spend_that_an_older_version_commits_after_a_renewal_is_not_missed(world: World, campaign: int) -> None:
+    """The new version counts while the older version's transaction waits for the brand, and does not see its spend."""
+    world.execute("UPDATE brands SET headroom_micros = NULL")
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(world.url) as older:
+        with transaction() as connection:
+            lock_brands(connection, [world.brand_of(campaign)])
+            older.execute(COUNT_AS_OLD_VERSIONS[0])
+            waiting = pool.submit(older.execute, COUNT_AS_OLD_VERSIONS[1])
+            eventually(lambda: bool(world.rows("SELECT FROM pg_locks WHERE NOT granted")))
+            connection.execute(text("UPDATE brands SET headroom_micros = :micros"), {"micros": LIMIT - 2})
+        waiting.result()
+        older.commit()
+    world.spend(campaign, 99)
+    assert not world.is_active(campaign)
+
+
+def test_connections_of_this_version_declare_that_they_keep_headroom(world: World) -> None:
+    with transaction() as connection:
+        declared = connection.execute(text("SELECT current_setting('spendgate.keeps_headroom')"))
+        assert declared.scalar_one() == "on"

@@ -83,7 +83,6 @@ def test_verify_finds_a_campaign_day_that_differs_from_the_ledger(world: World, 
                 "time_zone": "Asia/Kathmandu",
             }
         ],
-        HEADROOMS: [{"brand_id": world.brand_of(campaign), "headroom_micros": 4, "left_micros": 3}],
     }
 
 
