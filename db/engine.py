@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from db.connections import pool_size, this_process
 from db.pool import make_engine, ping_grace
+from runtime.clock import ClockIsOff
 from runtime.metrics import CONNECTIONS_IN_USE, TRANSACTION_RETRIES
 from runtime.once import Once
 from runtime.settings import settings
@@ -69,7 +70,7 @@ class StaleRead(Exception):
         self.first = first
 
 
-TRANSIENT_ERRORS = (OperationalError, InterfaceError, psycopg.OperationalError, NoConnectionFree, StaleRead)
+TRANSIENT_ERRORS = (OperationalError, InterfaceError, psycopg.OperationalError, NoConnectionFree, StaleRead, ClockIsOff)
 """Errors that a later retry can avoid, such as an unreachable server or a timeout; never errors due to bad data."""
 
 READ_ONLY = "25006"

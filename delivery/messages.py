@@ -141,7 +141,7 @@ def keep(reason: str, detail: str, payload: object) -> bool:
     """Keeps a message as a rejected input, to be listed and replayed; returns False if Postgres did not store it."""
     try:
         with transaction() as connection:
-            rejected.keep_message(connection, reason, detail, payload, clock.now(), _receipt_in(payload))
+            rejected.keep_message(connection, reason, detail, payload, clock.read(), _receipt_in(payload))
     except (DBAPIError, OSError, *TRANSIENT_ERRORS):
         log.exception("message.not_kept", reason=reason)
         return False

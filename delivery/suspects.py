@@ -124,7 +124,7 @@ class SuspectMessages(Middleware):
             before = suspects.begun_by(connection, message_id)
             has_died = before is not None and before != broker.broker_id and not broker.is_alive(before)
             suspect = suspects.Suspect(message_id, broker.broker_id, known_deaths)
-            return suspects.begin(connection, suspect, clock.now(), has_died=has_died)
+            return suspects.begin(connection, suspect, clock.read(), has_died=has_died)
 
     def after_nack(self, _broker: Broker, message: MessageProxy) -> None:
         """Deletes the count of a dead-lettered suspect once it has left its queue; until then it may be redelivered."""

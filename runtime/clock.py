@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from runtime.settings import settings
 
@@ -25,8 +26,28 @@ class DrivenClock:
         return self.starts_at + timedelta(seconds=(real_seconds - self.anchor) * self.speed)
 
 
+class ClockIsOff(Exception):
+    """This machine's clock differs too much from Postgres's, so nothing may be decided by it. A retry may succeed."""
+
+
+class Guard:
+    """Whether this process may decide by its clock. `app.clock_guard` sets `is_off` from a comparison with Postgres."""
+
+    is_off = False
+
+
+guard: Final = Guard()
+
+
 def now() -> datetime:
-    """Returns the current time as an aware datetime in UTC."""
+    """Returns the current time, to decide by, as an aware datetime in UTC. Raises ClockIsOff if the clock is off."""
+    if guard.is_off:
+        raise ClockIsOff("this machine's clock differs too much from Postgres's; set both by NTP")
+    return read()
+
+
+def read() -> datetime:
+    """Returns what the clock shows, right or not: for logs, and for the comparison with Postgres's clock."""
     clock = _clock()
     if clock is None:
         return datetime.now(UTC)  # noqa: TID251 - the only place that reads the clock

@@ -204,7 +204,7 @@ def _stamped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
 
 
 def _moment() -> str:
-    return clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return clock.read().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _truncated(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     platform_deadline_seconds: float = Field(
         20, gt=0, le=120, validation_alias=_variable("SPENDGATE_PLATFORM_DEADLINE_SECONDS")
     )
+    max_clock_offset_seconds: float = Field(
+        10, ge=1, le=3_600, validation_alias=_variable("SPENDGATE_MAX_CLOCK_OFFSET_SECONDS")
+    )
     clock_start: AwareMoment = Field(None, validation_alias=_variable("SPENDGATE_CLOCK_START"))
     clock_speed: float = Field(1.0, gt=0, le=100_000, validation_alias=_variable("SPENDGATE_CLOCK_SPEED"))
 
@@ -133,6 +136,10 @@ class Settings(BaseSettings):
     @property
     def max_total_age(self) -> timedelta:
         return timedelta(days=self.max_total_age_days)
+
+    @property
+    def max_clock_offset(self) -> timedelta:
+        return timedelta(seconds=self.max_clock_offset_seconds)
 
     @property
     def clock_is_driven(self) -> bool:

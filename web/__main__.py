@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 import uvicorn
 
+from app import processes
 from app.doctor.checkup import log_at_start
 from db.connections import ProcessKind, this_process
 from runtime import addresses, logs
@@ -69,6 +70,7 @@ def main() -> int:
     logs.configure()
     this_process.kind = ProcessKind.WEB
     log_at_start()
+    processes.start_reporting()
     _allow_files(2 * _max_waiting(read) + OTHER_FILES)
     config = uvicorn.Config(
         "web.app:create_app",

@@ -17,6 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.engine import snapshot
+from db.repository.health import processes
+from db.repository.health.processes import Process
 from db.repository.ledger import rejected
 from db.repository.reading import listing, overview
 from delivery.broker import get_broker
@@ -68,7 +70,8 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
     with snapshot() as connection:
         tally, waiting = overview.tally(connection), rejected.counts(connection)
         reached = listing.watermarks(connection)
-    at = clock.now()
+        live = processes.live(connection)
+    at = clock.read()
     yield _gauge(
         "spendgate_campaigns",
         "Campaigns by effective status",
@@ -87,6 +90,18 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
         "job",
         {name: (at - reached_at).total_seconds() for name, reached_at in reached.items()},
     )
+    kinds = Counts(one.kind for one in live)
+    yield _gauge("spendgate_processes", "Processes that reported within three minutes", "kind", dict(kinds))
+    yield _gauge(
+        "spendgate_clock_offset_seconds",
+        "Largest offset of a live process's clock from Postgres's, in seconds",
+        "kind",
+        {kind: max(_offset_seconds(one) for one in live if one.kind == kind) for kind in kinds},
+    )
+
+
+def _offset_seconds(process: Process) -> float:
+    return 0.0 if process.clock_offset is None else abs(process.clock_offset.total_seconds())
 
 
 def _by_reason(waiting: list[tuple[str, int, int]]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from db.engine import snapshot
 from db.repository.reading import overview
 from delivery.broker import get_broker
+from runtime import clock
 from runtime.settings import settings
 
 router = APIRouter(tags=["probes"])
@@ -29,16 +30,19 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get(
-    "/readyz", responses={503: {"description": "Postgres or the broker is unreachable, or the tables do not exist"}}
+    "/readyz",
+    responses={
+        503: {"description": "Postgres or the broker is unreachable, the tables do not exist, or the clock is off"}
+    },
 )
 async def readyz() -> JSONResponse:
-    """Answers 200 if Postgres has the tables and the broker replies, else 503 with the faults."""
+    """Answers 200 if Postgres has the tables, the broker replies and the clock is right, else 503 with the faults."""
     faults = await run_sync(_faults, limiter=_threads)
     return JSONResponse({"status": "unavailable" if faults else "ok", **faults}, status_code=503 if faults else 200)
 
 
 def _faults() -> dict[str, str]:
-    faults: dict[str, str] = {}
+    faults = {"clock": "off"} if clock.guard.is_off else {}
     try:
         with snapshot() as connection:
             overview.is_ready(connection)

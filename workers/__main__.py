@@ -77,6 +77,7 @@ def work(child: "Child") -> None:
     import structlog  # noqa: PLC0415
     from dramatiq import Worker  # noqa: PLC0415
 
+    from app import processes  # noqa: PLC0415
     from db.connections import ProcessKind, this_process  # noqa: PLC0415
     from db.pool import ping_grace  # noqa: PLC0415
     from delivery.broker import get_broker, suspects  # noqa: PLC0415
@@ -98,6 +99,7 @@ def work(child: "Child") -> None:
     broker = get_broker()
     broker.broker_id = child.worker_id
     suspects.board = child.board
+    processes.start_reporting()
     broker.emit_after("process_boot")
     worker = Worker(broker, worker_threads=settings().worker_threads, worker_timeout=IDLE_MS)
     worker.work_queue = WorkQueue()

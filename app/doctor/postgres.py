@@ -1,24 +1,24 @@
 """Checks of Postgres: version, safety of commits, tables, roles, connections, clock and disk."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import psycopg
 from sqlalchemy import Connection, NullPool
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
+from app import clock_guard
 from app.doctor.findings import Finding, right, unsafe, wrong
 from db import migrations
-from db.connections import most_connections
+from db.connections import ProcessKind, most_connections
 from db.pool import make_engine
 from db.repository.access.privileges import DatabaseRole
-from db.repository.health import servers
+from db.repository.health import processes, servers
 from db.repository.health.servers import ServerFacts
-from runtime import clock
 from runtime.settings import is_embedded, settings
 
 OLDEST_VERSION: Final = 150_000
@@ -28,7 +28,7 @@ MIN_FREE_SHARE: Final = 0.1
 NAMED: Final = 3
 """Missing privileges that a finding names."""
 
-MAX_OFFSET_SECONDS: Final = 10.0
+CLOCK_ADVICE: Final = "set both clocks by NTP: until then the process decides nothing"
 GIB: Final = 2**30
 
 FactCheck = Callable[[ServerFacts], Iterator[Finding]]
@@ -52,6 +52,7 @@ def findings() -> Iterator[Finding]:
             yield from _clock(connection)
             yield from _tables(connection)
             yield from _roles(connection, facts)
+            yield from _processes(connection)
     except DBAPIError as error:
         yield _unreachable(error)
 
@@ -148,24 +149,35 @@ def _clock(connection: Connection) -> Iterator[Finding]:
     if settings().clock_is_driven:
         yield right("clock", "driven by SPENDGATE_CLOCK_START or SPENDGATE_CLOCK_SPEED")
         return
-    before = clock.now()
-    server, after = servers.now(connection), clock.now()
-    offset = _offset_seconds(before, server, after)
-    found = f"{abs(offset):.1f} s {'behind' if offset > 0 else 'ahead of'} Postgres's"
-    if abs(offset) > MAX_OFFSET_SECONDS:
-        yield wrong("clock", found, "set both clocks by NTP: budgets would be judged at a wrong time")
+    offset = clock_guard.measured_offset(connection)
+    found = clock_guard.in_words(offset)
+    if clock_guard.is_too_large(offset):
+        yield wrong("clock", found, CLOCK_ADVICE)
     else:
         yield right("clock", found)
 
 
-def _offset_seconds(before: datetime, server: datetime, after: datetime) -> float:
-    """How far this machine's clock is behind the server's at least, in seconds; negative if it is ahead.
-
-    The server read its clock between `before` and `after`.
-    """
-    if before <= server <= after:
-        return 0.0
-    return (server - (after if server > after else before)).total_seconds()
+def _processes(connection: Connection) -> Iterator[Finding]:
+    try:
+        live = processes.live(connection)
+    except ProgrammingError:  # tables of an earlier revision, which another check names
+        return
+    counts = Counter(one.kind for one in live)
+    found = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "none"
+    found = f"{found} reported within {processes.LIVE_SECONDS:.0f} s"
+    off = [one for one in live if one.clock_offset is not None and clock_guard.is_too_large(one.clock_offset)]
+    versions = sorted({one.version for one in live})
+    if off:
+        named = ", ".join(
+            f"{one.kind} {one.pid} on {one.host}: {clock_guard.in_words(one.clock_offset)}" for one in off
+        )
+        yield wrong("processes", f"{found}; {named}", CLOCK_ADVICE)
+    elif len(versions) > 1:
+        yield unsafe("processes", f"{found}, of versions {', '.join(versions)}", "restart those of the older version")
+    elif not counts[ProcessKind.WORKER]:
+        yield unsafe("processes", found, "start a worker: nothing is counted without one")
+    else:
+        yield right("processes", f"{found}, version {versions[0]}")
 
 
 def _tables(connection: Connection) -> Iterator[Finding]:

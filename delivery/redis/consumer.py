@@ -17,6 +17,7 @@ from delivery.bundles import Bundle, BundleKind
 from delivery.messages import REDELIVERED, Fault, largest_bytes
 from delivery.redis.connection import DedicatedConnection, Read
 from delivery.redis.steps import RedisSteps
+from runtime import clock
 
 log = structlog.get_logger()
 
@@ -96,7 +97,7 @@ class SpendgateConsumer:
         with self.steps.answering():
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._tidy()
-            if self.steps.is_ending:
+            if self.steps.is_ending or clock.guard.is_off:
                 self._return_unstarted()
                 self._send_heartbeat()
                 return None

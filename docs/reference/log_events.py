@@ -49,10 +49,10 @@ _NAMED_ELSEWHERE = frozenset({"day.reset", "month.reset", "totals.ingested", "lo
 """Events whose name reaches the call in a variable, and of whose subject no other event is logged."""
 
 _NO_EVENT = re.compile(
-    r".*\.(html|id|effective_status)|http\.disconnect|alert\.(raised|resolved)"
+    r".*\.(html|id|json|effective_status)|http\.disconnect|alert\.(raised|resolved)"
     r"|platform\.unconfirmed|report\.ready|import\.failed|endpoint\.failing"
 )
-"""Texts that look like events but are names of templates, columns, ASGI messages and kinds of notices."""
+"""Texts that look like events but are names of templates, columns, files, ASGI messages and kinds of notices."""
 
 
 def _add(event: LogEvent, level: str, has_traceback: bool, call: ast.Call) -> None:

@@ -88,6 +88,7 @@ DEFAULTS = {
     "SPENDGATE_LOCK_TIMEOUT_MS": ("lock_timeout_ms", 15_000),
     "SPENDGATE_INGEST_LOCK_TIMEOUT_MS": ("ingest_lock_timeout_ms", 500),
     "SPENDGATE_SEQUENCE_GAP_SECONDS": ("sequence_gap_seconds", 300),
+    "SPENDGATE_MAX_CLOCK_OFFSET_SECONDS": ("max_clock_offset_seconds", 10),
     "SPENDGATE_CLOCK_START": ("clock_start", None),
     "SPENDGATE_CLOCK_SPEED": ("clock_speed", 1.0),
 }

@@ -273,3 +273,26 @@ def test_worker_waits_for_unreachable_servers(start: Start) -> None:
         worker.send(signal.SIGTERM)
         assert worker.code(30) == 0
     assert "hidden" not in "".join(worker.lines())
+
+
+OFF_BY_400_SECONDS = """
+import datetime, runpy, time_machine
+past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=400)
+time_machine.travel(past, tick=True).start()
+runpy.run_module("workers", run_name="__main__")
+"""
+
+
+def test_worker_with_a_wrong_clock_leaves_its_messages_to_others(world: World, start: Start) -> None:
+    campaign = world.campaign(world.brand(daily=10**12))
+    with start("-c", OFF_BY_400_SECONDS, env=SMALL) as off:
+        eventually(lambda: bool(off.logged("worker.ready")))
+        enqueue(batches_of(world, campaign, 3))
+        assert [round(line["offset_seconds"]) for line in off.logged("clock.off")] == [400]
+        with start("-m", "workers", env=SMALL) as right:
+            eventually(lambda: waiting_messages() == 0)
+            assert right.logged("spend.ingested")
+        assert not off.logged("spend.ingested")
+    assert (world.rejected(), world.spent(campaign)) == ([], 3 * BATCH * UNIT)
+    offsets = world.rows("SELECT extract(epoch FROM clock_offset)::int AS seconds FROM processes ORDER BY 1")
+    assert [row["seconds"] for row in offsets] == [0, 400]

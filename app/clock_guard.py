@@ -1,0 +1,58 @@
+"""Compares this machine's clock with Postgres's: a process whose clock is off decides nothing until it is right."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
+
+from db.repository.health import servers
+from runtime import clock
+from runtime.settings import settings
+
+log = structlog.get_logger()
+
+NONE: Final = timedelta(0)
+
+
+def check(connection: Connection) -> timedelta | None:
+    """Compares the clocks, lets this process decide by its own or not, and returns the offset.
+
+    Returns None for the driven clock of the embedded servers, which is right by definition.
+    """
+    if settings().clock_is_driven:
+        return None
+    offset = measured_offset(connection)
+    was_off, clock.guard.is_off = clock.guard.is_off, is_too_large(offset)
+    if clock.guard.is_off:
+        log.error("clock.off", offset_seconds=round(offset.total_seconds(), 3))
+    elif was_off:
+        log.warning("clock.right_again", offset_seconds=round(offset.total_seconds(), 3))
+    return offset
+
+
+def measured_offset(connection: Connection) -> timedelta:
+    """How far this machine's clock is behind Postgres's at least; negative if it is ahead."""
+    before = clock.read()
+    server = servers.now(connection)
+    return offset_between(before, server, clock.read())
+
+
+def offset_between(before: datetime, server: datetime, after: datetime) -> timedelta:
+    """The least offset that explains that the server read its clock between `before` and `after`."""
+    if server > after:
+        return server - after
+    return min(server - before, NONE)
+
+
+def is_too_large(offset: timedelta) -> bool:
+    """Whether a process with this offset may not decide by its clock."""
+    return abs(offset) > settings().max_clock_offset
+
+
+def in_words(offset: timedelta | None) -> str:
+    """The offset for people."""
+    if offset is None:
+        return "a driven clock"
+    seconds = offset.total_seconds()
+    return f"{abs(seconds):.1f} s {'ahead of' if seconds < 0 else 'behind'} Postgres's clock"
