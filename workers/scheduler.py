@@ -66,7 +66,7 @@ def _beat(minute_seconds: float) -> NoReturn:
 
     from delivery.outgoing import send  # noqa: PLC0415
 
-    every_beat = ("apply_dayparting", "reset_daily_budgets", "reset_monthly_budgets")
+    every_beat = ("apply_dayparting", "reset_daily_budgets", "reset_monthly_budgets", "visit_platforms")
     every_few_beats = ("refresh_spend", "roll_up_hours", "generate_monthly_reports", "seal_histories")
     for beat in itertools.count():
         try:

@@ -27,13 +27,17 @@ class PlatformConnection(Base):
     """A platform account that workers read and change, with a reference to its credentials, never the secrets.
 
     `time_zone`, `currency`: of the account, as the platform said at `described_at`. `wait_until`: the platform allows
-    no reads and releases before; `pauses_wait_until`: nor pauses. `claimed_until`: a worker is reconciling.
+    no reads and releases before; `pauses_wait_until`: nor pauses. `claimed_until`: a worker is reconciling; `woken_at`:
+    a decision came meanwhile. `limit_at`: when spend reaches the nearest limit at the rate of the last read.
+    `usage_percent`, `usage_at`: how much of its quota the platform said is used, and when.
     """
 
     __tablename__ = "platform_connections"
     __table_args__ = (
         CheckConstraint("mode IN ('off', 'shadow', 'pause_only', 'full')", name="mode_known"),
         CheckConstraint("credentials ~ '^(env|file):.+'", name="credentials_by_reference"),
+        CheckConstraint("(usage_percent IS NULL) = (usage_at IS NULL)", name="usage_at_a_moment"),
+        CheckConstraint("usage_percent >= 0", name="usage_not_negative"),
     )
 
     platform_account_id: Mapped[int] = mapped_column(
@@ -55,6 +59,10 @@ class PlatformConnection(Base):
     pauses_wait_until: Mapped[datetime | None] = mapped_column(Moment)
     last_error: Mapped[str | None] = mapped_column(Text)
     failed_at: Mapped[datetime | None] = mapped_column(Moment)
+    woken_at: Mapped[datetime | None] = mapped_column(Moment)
+    limit_at: Mapped[datetime | None] = mapped_column(Moment)
+    usage_at: Mapped[datetime | None] = mapped_column(Moment)
+    usage_percent: Mapped[int | None] = mapped_column(Integer)
 
 
 class PlatformStatus(Base):
@@ -105,11 +113,18 @@ class PlatformStatus(Base):
 
 
 class PlatformOperations(Base):
-    """The operations of one quota used in one minute. `pool`: the accounts that share the quota, by platform."""
+    """The operations of one quota used in one minute, and how many of them were reads.
+
+    `pool`: the accounts that share the quota, by platform.
+    """
 
     __tablename__ = "platform_operations"
-    __table_args__ = (CheckConstraint("operations >= 0", name="operations_not_negative"),)
+    __table_args__ = (
+        CheckConstraint("operations >= 0", name="operations_not_negative"),
+        CheckConstraint("reads BETWEEN 0 AND operations", name="reads_are_operations"),
+    )
 
     pool: Mapped[str] = mapped_column(Text, primary_key=True)
     minute: Mapped[datetime] = mapped_column(Moment, primary_key=True)
     operations: Mapped[int] = mapped_column(Integer)
+    reads: Mapped[int] = mapped_column(Integer, server_default="0")

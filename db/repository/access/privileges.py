@@ -77,7 +77,8 @@ WORKER: Final = {
     "pending_enforcements": KEEP,
     "platform_connections": (
         "SELECT, UPDATE (time_zone, currency, described_at, next_read_at, last_read_at, history_read_at, "
-        "statuses_read_at, claimed_until, wait_until, pauses_wait_until, last_error, failed_at)"
+        "statuses_read_at, claimed_until, woken_at, wait_until, pauses_wait_until, limit_at, usage_percent, usage_at, "
+        "last_error, failed_at)"
     ),
     "platform_statuses": COUNT,
     "platform_operations": KEEP,

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from domain.errors import InvalidValue
+from domain.reconcile import REPAUSE_WINDOW, REPAUSES_AN_HOUR
 
 FIELDS: Final = """
     platform_connections.platform_account_id, platform, account_id, name, mode, credentials, options, time_zone,
@@ -32,18 +33,24 @@ DUE_FOR_SPEND = text("""
 """)
 
 # Accounts to reconcile: those with a campaign to pause or to enable by what was last confirmed, those whose last
-# answer is unknown, and those whose statuses were read before :read_before. A campaign that was tried three times is
-# tried again only at that pace, so that one that is always refused does not use up the quota.
+# answer is unknown, those whose claim refused a wake, and those whose statuses were read before :read_before. At that
+# pace alone is tried again a campaign that was tried three times, so that one that is always refused does not use up
+# the quota, and one that is paused again no more because somebody keeps enabling it there.
 DUE_FOR_STATUSES = text("""
     SELECT platform_account_id FROM platform_connections JOIN platform_accounts ON id = platform_account_id
     WHERE platform = :platform AND mode <> 'off' AND COALESCE(claimed_until, '-infinity') <= :at
         AND (wait_until IS NULL OR wait_until <= :at OR pauses_wait_until IS NULL OR pauses_wait_until <= :at)
-        AND (COALESCE(statuses_read_at, '-infinity') <= :read_before OR mode <> 'shadow' AND EXISTS (
+        AND (woken_at IS NOT NULL OR COALESCE(statuses_read_at, '-infinity') <= :read_before
+            OR mode <> 'shadow' AND EXISTS (
             SELECT FROM platform_statuses AS status JOIN campaigns USING (brand_id)
             WHERE status.platform_account_id = platform_connections.platform_account_id
                 AND campaigns.id = campaign_id AND (attempts < 3 OR sent_at <= :read_before) AND (
                     may_be_applied
-                    OR effective_status = 'inactive' AND confirmed = 'enabled'
+                    OR effective_status = 'inactive' AND confirmed = 'enabled' AND NOT (
+                        desired = 'inactive' AND paused_change_id = desired_change_id
+                        AND (SELECT count(*) FROM unnest(repaused_at) AS moment WHERE moment > :repaused_since)
+                            >= :repauses
+                    )
                     OR effective_status = 'active' AND confirmed = 'paused' AND paused_by_us AND mode = 'full'
                 )
         ))
@@ -67,13 +74,20 @@ COUNT_ON = text("""
     WHERE mode <> 'off' AND platform = :platform
 """)
 
+# Takes the row's lock first, so that a worker that ends its claim meanwhile sees the wake or leaves the account free.
+NOTE_WAKE = text("UPDATE platform_connections SET woken_at = :at WHERE platform_account_id = :id")
+
 CLAIM = text("""
-    UPDATE platform_connections SET claimed_until = :until
+    UPDATE platform_connections SET claimed_until = :until, woken_at = NULL
     WHERE platform_account_id = :id AND COALESCE(claimed_until, '-infinity') <= :at
     RETURNING platform_account_id
 """)
 
-PROLONG = text("UPDATE platform_connections SET claimed_until = :until WHERE platform_account_id = :id")
+# Moves the end of a claim, which its value identifies: after it passed, another worker may have claimed the account.
+PROLONG = text("""
+    UPDATE platform_connections SET claimed_until = :until WHERE platform_account_id = :id AND claimed_until = :claimed
+    RETURNING woken_at IS NOT NULL
+""")
 
 NOTE_DESCRIPTION = text("""
     UPDATE platform_connections SET time_zone = :time_zone, currency = :currency, described_at = :at
@@ -161,7 +175,9 @@ def due_for_statuses(connection: Connection, platform: str, at: datetime, read_b
 
     Leaves out accounts that another worker has claimed or that may send nothing yet.
     """
-    return list(connection.scalars(DUE_FOR_STATUSES, {"platform": platform, "at": at, "read_before": read_before}))
+    values = {"platform": platform, "at": at, "read_before": read_before}
+    values |= {"repaused_since": at - REPAUSE_WINDOW, "repauses": REPAUSES_AN_HOUR}
+    return list(connection.scalars(DUE_FOR_STATUSES, values))
 
 
 def brands_visited(connection: Connection) -> frozenset[int]:
@@ -180,13 +196,22 @@ def count_on(connection: Connection, platform: str) -> int:
 
 
 def claim(connection: Connection, account: int, at: datetime, until: datetime) -> bool:
-    """Claims the account for one worker until `until`; returns whether it was free at `at`."""
+    """Claims the account for one worker until `until`; returns whether it was free at `at`.
+
+    If not, the worker that has it learns by `prolong` that it was wanted.
+    """
+    connection.execute(NOTE_WAKE, {"id": account, "at": at})
     return connection.execute(CLAIM, {"id": account, "at": at, "until": until}).first() is not None
 
 
-def prolong(connection: Connection, account: int, until: datetime) -> None:
-    """Moves the end of this worker's claim to `until`; an `until` in the past releases it."""
-    connection.execute(PROLONG, {"id": account, "until": until})
+def prolong(connection: Connection, account: int, claimed: datetime, until: datetime) -> bool | None:
+    """Moves the end of this worker's claim from `claimed` to `until`; an `until` in the past releases it.
+
+    Returns whether another worker wanted the account since it was claimed; None if the claim is lost.
+    """
+    values = {"id": account, "claimed": claimed, "until": until}
+    is_wanted: bool | None = connection.execute(PROLONG, values).scalar()
+    return is_wanted
 
 
 def note_description(connection: Connection, account: int, time_zone: str, currency: str, at: datetime) -> None:

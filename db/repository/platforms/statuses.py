@@ -1,26 +1,55 @@
 """Campaigns on their platforms: the desired status, the one confirmed there, and the last change sent."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-# The account's campaigns with the newest desired status, and the memory of the platform's.
-CAMPAIGNS = text("""
-    SELECT campaigns.brand_id, campaigns.id, external_id, effective_status,
-        'platform_paused' = ANY(set_holds) AS is_held_there, change.id, change.changed_at,
-        COALESCE(status.confirmed, 'unknown'), status.confirmed_at, COALESCE(status.paused_by_us, false),
-        status.paused_change_id, status.sent, status.sent_at, COALESCE(status.may_be_applied, false),
-        status.unconfirmed_since, COALESCE(status.attempts, 0), COALESCE(status.repaused_at, '{}'), status.last_error
-    FROM campaigns
-    LEFT JOIN platform_statuses AS status ON status.brand_id = campaigns.brand_id AND campaign_id = campaigns.id
+NO_LIMIT: Final = 2**62
+OPPOSED_A_PAGE: Final = 1_000
+
+# Some of the account's campaigns, with the newest desired status and the memory of the platform's.
+CAMPAIGNS = """
+    SELECT campaign.brand_id, campaign.campaign_id, external_id, effective_status, is_held_there,
+        change.id, change.changed_at,
+        COALESCE(confirmed, 'unknown'), confirmed_at, COALESCE(paused_by_us, false),
+        paused_change_id, sent, sent_at, COALESCE(may_be_applied, false), unconfirmed_since, COALESCE(attempts, 0),
+        COALESCE(repaused_at, '{{}}'), last_error,
+        COALESCE(desired = effective_status AND platform_account_id = :account
+            AND desired_change_id IS NOT DISTINCT FROM change.id, false) AS is_stored
+    FROM (
+        SELECT campaigns.brand_id, campaigns.id AS campaign_id, external_id, effective_status,
+            'platform_paused' = ANY(set_holds) AS is_held_there, status.platform_account_id, desired, desired_change_id,
+            confirmed, confirmed_at, paused_by_us, paused_change_id, sent, sent_at, may_be_applied, unconfirmed_since,
+            attempts, repaused_at, last_error
+        FROM campaigns
+        LEFT JOIN platform_statuses AS status
+            ON status.brand_id = campaigns.brand_id AND status.campaign_id = campaigns.id
+        WHERE campaigns.platform_account_id = :account AND external_id IS NOT NULL AND enforced_at IS NOT NULL
+            AND {condition}
+        ORDER BY campaigns.brand_id, campaigns.id
+        LIMIT :limit
+    ) AS campaign
     LEFT JOIN LATERAL (
-        SELECT id, changed_at FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+        SELECT id, changed_at FROM status_changes
+        WHERE status_changes.campaign_id = campaign.campaign_id ORDER BY id DESC LIMIT 1
     ) AS change ON true
-    WHERE campaigns.platform_account_id = :account AND external_id IS NOT NULL AND enforced_at IS NOT NULL
-    ORDER BY campaigns.brand_id, campaigns.id
-""")
+    ORDER BY campaign.brand_id, campaign.campaign_id
+"""
+
+AFTER = "(campaigns.brand_id, campaigns.id) > (:after_brand, :after_campaign)"
+
+PAGE = text(CAMPAIGNS.format(condition=AFTER))
+
+CHOSEN = text(CAMPAIGNS.format(condition="campaigns.id = ANY(CAST(:campaign_ids AS bigint[]))"))
+
+# Campaigns whose confirmed status is the opposite of the desired one, without those whose last answer is unknown.
+OPPOSED = text(
+    CAMPAIGNS.format(
+        condition=f"{AFTER} AND effective_status = :desired AND confirmed = :confirmed AND NOT may_be_applied"
+    )
+)
 
 KEEP = text("""
     INSERT INTO platform_statuses AS known (brand_id, campaign_id, platform_account_id, desired, desired_change_id,
@@ -51,7 +80,10 @@ STATUS_OF = text("""
 
 
 class StoredStatus(NamedTuple):
-    """A campaign's newest desired status and the memory of its platform's. See db/models/platforms.py."""
+    """A campaign's newest desired status and the memory of its platform's. See db/models/platforms.py.
+
+    `is_stored`: the stored row has this desired status.
+    """
 
     brand_id: int
     campaign_id: int
@@ -71,11 +103,45 @@ class StoredStatus(NamedTuple):
     attempts: int
     repaused_at: Sequence[datetime]
     last_error: str | None
+    is_stored: bool
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The order of campaigns in pages."""
+        return self.brand_id, self.campaign_id
+
+
+FIRST: Final = (0, 0)
+"""A key before those of all campaigns."""
+
+
+def page(connection: Connection, account: int, after: tuple[int, int], limit: int) -> list[StoredStatus]:
+    """The next campaigns of the account that enforcement has decided, at most `limit`, with keys above `after`."""
+    values = {"account": account, "after_brand": after[0], "after_campaign": after[1], "limit": limit}
+    return [StoredStatus(*row) for row in connection.execute(PAGE, values)]
 
 
 def of_account(connection: Connection, account: int) -> list[StoredStatus]:
-    """The account's campaigns that enforcement has decided, by brand and id."""
-    return [StoredStatus(*row) for row in connection.execute(CAMPAIGNS, {"account": account})]
+    """All the account's campaigns that enforcement has decided, by brand and id."""
+    return page(connection, account, FIRST, NO_LIMIT)
+
+
+def chosen(connection: Connection, account: int, campaign_ids: Sequence[int]) -> dict[int, StoredStatus]:
+    """These campaigns, by id, without those that were deleted or left the account."""
+    values = {"account": account, "campaign_ids": list(campaign_ids), "limit": NO_LIMIT}
+    rows = (StoredStatus(*row) for row in connection.execute(CHOSEN, values))
+    return {row.campaign_id: row for row in rows}
+
+
+def opposed(connection: Connection, account: int, desired: str, confirmed: str) -> Iterator[StoredStatus]:
+    """The account's campaigns with these two statuses whose last answer is known, read in pages."""
+    after: tuple[int, int] | None = FIRST
+    while after is not None:
+        values = {"account": account, "after_brand": after[0], "after_campaign": after[1], "limit": OPPOSED_A_PAGE}
+        found = connection.execute(OPPOSED, values | {"desired": desired, "confirmed": confirmed}).all()
+        rows = [StoredStatus(*row) for row in found]
+        yield from rows
+        after = rows[-1].key if len(rows) == OPPOSED_A_PAGE else None
 
 
 def keep(connection: Connection, account: int, statuses: Iterable[StoredStatus]) -> None:

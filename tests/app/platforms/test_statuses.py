@@ -1,6 +1,6 @@
 """An account reconciled through the actor's use case, against the fake platform."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
@@ -8,6 +8,7 @@ from app.explanations import explained
 from app.platforms import statuses
 from cli.fake_platforms.state import FakePlatform
 from db.engine import transaction
+from db.repository.platforms import connections
 from domain.reconcile import Action
 from runtime import clock
 from runtime.settings import settings
@@ -21,6 +22,12 @@ def exhaust(connected: Connected, campaign: int) -> None:
     """Spends the brand's budget of today."""
     connected.world.spend(campaign, 100)
     assert not connected.world.is_active(campaign)
+
+
+def due(connected: Connected, at: datetime, read_before: datetime) -> list[int]:
+    """The accounts to reconcile."""
+    with transaction() as connection:
+        return connections.due_for_statuses(connection, "google_ads", at, read_before)
 
 
 def test_decisions_are_carried_out_and_confirmed(connected: Connected, world: World) -> None:
@@ -87,6 +94,8 @@ def test_a_campaign_enabled_there_while_held_is_paused_three_times_an_hour(conne
         connected.set_there("11", "enabled")
     assert len(connected.fake.requests("mutate")) == 4
     assert "keeps enabling" in connected.row(campaign)["last_error"]
+    assert due(connected, at + timedelta(minutes=10), read_before=at) == []
+    assert due(connected, at + timedelta(minutes=10), read_before=at + timedelta(minutes=9)) == [connected.account]
     world.set_clock(at + timedelta(minutes=62))
     connected.reconcile()
     assert connected.there("11") == "paused"

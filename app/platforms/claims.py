@@ -1,0 +1,67 @@
+"""Claims of accounts: one worker at a time reconciles an account, and learns of decisions that come meanwhile."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from sqlalchemy import Connection
+
+from app.platforms import visits
+from app.platforms.protocol import Account, Platform
+from app.platforms.registry import account_of, adapter_of
+from db.engine import committed
+from db.repository.platforms import connections
+from db.repository.platforms.connections import StoredConnection
+from runtime import clock
+from runtime.settings import settings
+
+SPARE: Final = timedelta(seconds=5)
+"""Time of a claim beyond that of its requests."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """One run for one account. `claimed_until`: the end of its claim, which tells it from a later one."""
+
+    stored: StoredConnection
+    platform: Platform
+    account: Account
+    claimed_until: datetime
+
+
+def claimed(stored: StoredConnection) -> Visit | None:
+    """A visit with the claim of the account; None if another worker has it, or the account cannot be opened.
+
+    The other worker learns that it was wanted again.
+    """
+    opened = visits.attempted(stored, lambda: (adapter_of(stored.platform), account_of(stored)))
+    if opened is None:
+        return None
+    at = clock.now()
+    until = _end(at)
+    is_free = committed(partial(connections.claim, account=stored.id, at=at, until=until))
+    return Visit(stored, *opened, until) if is_free else None
+
+
+def prolong(connection: Connection, visit: Visit, at: datetime) -> bool:
+    """Moves the end of the claim so that one more request fits in; returns whether the visit still has the claim.
+
+    The caller commits.
+    """
+    until = _end(at)
+    is_wanted = connections.prolong(connection, visit.stored.id, visit.claimed_until, until)
+    if is_wanted is not None:
+        visit.claimed_until = until
+    return is_wanted is not None
+
+
+def released(visit: Visit) -> bool:
+    """Ends the claim; returns whether another worker wanted the account since it was claimed."""
+    end = partial(connections.prolong, account=visit.stored.id, claimed=visit.claimed_until, until=clock.now())
+    return bool(committed(end))
+
+
+def _end(at: datetime) -> datetime:
+    """The end of a claim made or prolonged at `at`: after a login, one more request and SPARE."""
+    return at + 2 * timedelta(seconds=settings().platform_deadline_seconds) + SPARE

@@ -1,0 +1,141 @@
+"""Sends due changes of statuses to a platform and stores the outcomes: pauses first, many campaigns a request."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import Final, NamedTuple
+
+import structlog
+from sqlalchemy import Connection
+
+from app.platforms import claims, quota, steps, visits
+from app.platforms.claims import Visit
+from app.platforms.protocol import Change, Limited, Outcomes, PlatformError, Unanswered
+from db.engine import committed
+from db.repository.platforms import statuses as rows
+from db.repository.platforms.statuses import StoredStatus
+from domain.errors import InvalidValue
+from domain.reconcile import Action, Confirmed, Desired, reconcile
+from runtime import clock
+
+log = structlog.get_logger()
+
+OPPOSED = {
+    Action.PAUSE: (Desired.INACTIVE, Confirmed.ENABLED),
+    Action.ENABLE: (Desired.ACTIVE, Confirmed.PAUSED),
+}
+"""The desired and the confirmed status of the campaigns that each action is for."""
+
+NO_OUTCOME: Final = Unanswered("the platform returned no result", may_be_applied=True)
+
+Refusals = set[tuple[int, int | None]]
+"""Campaigns whose change was refused in this visit, with the status change behind it: not sent again for it."""
+
+
+class Batch(NamedTuple):
+    """The campaigns of one request, as they were before it."""
+
+    action: Action
+    before: Sequence[StoredStatus]
+
+
+class _QuotaUsedUp(PlatformError):
+    """The ledger of operations allows no further request."""
+
+
+def send_changes(visit: Visit, *, may_enable: bool) -> None:
+    """Sends due changes until none is left, a request fails or the claim is lost.
+
+    Looks for pauses before each request, so that a pause that is decided while releases are sent goes next.
+    """
+    refusals: Refusals = set()
+    actions = (Action.PAUSE, Action.ENABLE) if may_enable else (Action.PAUSE,)
+    while True:
+        batch = next(filter(None, (_marked(visit, action, refusals) for action in actions)), None)
+        if batch is None or not _sent(visit, batch, refusals):
+            return
+
+
+def _marked(visit: Visit, action: Action, refusals: Refusals) -> Batch | None:
+    """The next campaigns to change, stored as about to be sent; None if there are none, or the platform allows none."""
+    at = clock.now()
+    until = visit.stored.pauses_wait_until if action is Action.PAUSE else visit.stored.wait_until
+    if until is not None and until > at:
+        return None
+    before = committed(partial(_mark, visit=visit, action=action, refusals=refusals, at=at))
+    return Batch(action, before) if before else None
+
+
+def _mark(connection: Connection, visit: Visit, action: Action, refusals: Refusals, at: datetime) -> list[StoredStatus]:
+    """Stores that the campaigns to change are about to be sent; returns their rows as they were before."""
+    due = (
+        row
+        for row in rows.opposed(connection, visit.stored.id, *OPPOSED[action])
+        if (row.campaign_id, row.desired_change_id) not in refusals
+        and reconcile(steps.facts_of(row, visit.stored.mode, at)) is action
+    )
+    before = list(islice(due, visit.platform.changes_a_request))
+    if not before or not claims.prolong(connection, visit, at):
+        return []
+    rows.keep(connection, visit.stored.id, [steps.sending(row, action, at) for row in before])
+    return before
+
+
+def _sent(visit: Visit, batch: Batch, refusals: Refusals) -> bool:
+    """Sends one request and stores its outcomes; returns whether another may follow."""
+    changes = [Change(row.external_id, steps.SENT[batch.action]) for row in batch.before]
+    try:
+        if not quota.reserve(visit.stored.platform, len(changes), for_pauses=batch.action is Action.PAUSE):
+            raise _QuotaUsedUp("the quota of 24 hours is used up")
+        outcomes = visit.platform.set_status(visit.account, changes)
+    except (PlatformError, InvalidValue) as error:
+        committed(partial(_note_failed, visit=visit, before=batch.before, error=error))
+        visits.note_failure(visit.stored, error, for_pauses=True)
+        return False
+    refusals.update(committed(partial(_note_outcomes, visit=visit, batch=batch, outcomes=outcomes)))
+    limits = [error for error in outcomes.values() if isinstance(error, Limited)]
+    for limited in limits[:1]:
+        visits.note_failure(visit.stored, limited, for_pauses=True)
+    return not limits
+
+
+def _note_failed(connection: Connection, visit: Visit, before: Sequence[StoredStatus], error: Exception) -> None:
+    current = _current(connection, visit, before)
+    kept = [_failed(current[row.campaign_id], row, error) for row in before if row.campaign_id in current]
+    rows.keep(connection, visit.stored.id, kept)
+
+
+def _failed(now: StoredStatus, before: StoredStatus, error: Exception) -> StoredStatus:
+    if isinstance(error, PlatformError) and error.may_be_applied:
+        return steps.unanswered(now, str(error))
+    return steps.not_done(now, before, str(error))
+
+
+def _current(connection: Connection, visit: Visit, before: Sequence[StoredStatus]) -> dict[int, StoredStatus]:
+    """The present rows of the sent campaigns, by campaign id; one that was deleted meanwhile is left out."""
+    return rows.chosen(connection, visit.stored.id, [row.campaign_id for row in before])
+
+
+def _note_outcomes(connection: Connection, visit: Visit, batch: Batch, outcomes: Outcomes) -> Refusals:
+    """Stores the outcome of each change; returns those that were refused."""
+    at = clock.now()
+    current = _current(connection, visit, batch.before)
+    kept = []
+    refusals = set()
+    for row in batch.before:
+        error = outcomes.get(row.external_id, NO_OUTCOME)
+        now = current.get(row.campaign_id)
+        if now is None:
+            continue
+        fields = {"brand_id": row.brand_id, "campaign_id": row.campaign_id, "action": str(batch.action)}
+        if error is None:
+            kept.append(steps.seen(now, steps.SENT[batch.action], at))
+            since = row.unconfirmed_since
+            log.info("platform.confirmed", delay_seconds=since and (at - since).total_seconds(), **fields)
+        else:
+            kept.append(_failed(now, row, error))
+            refusals.add((row.campaign_id, row.desired_change_id))
+            log.warning("platform.refused", error=str(error), **fields)
+    rows.keep(connection, visit.stored.id, kept)
+    return refusals
