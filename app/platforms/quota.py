@@ -17,7 +17,6 @@ KEPT_FOR_CHANGES: Final = 20
 READS_A_ROUND: Final = 2
 """Operations with which one account is read once: spend and statuses."""
 
-LEAST_INTERVAL: Final = timedelta(minutes=5)
 DAY: Final = timedelta(days=1)
 
 
@@ -37,8 +36,12 @@ def reserve(platform: str, count: int, *, for_pauses: bool = False) -> bool:
 
 
 def read_interval(accounts: int, limit: int | None) -> timedelta:
-    """The time between two reads of one account, so that the reads of all accounts fit into the quota."""
+    """The time between two reads of one account, so that the reads of all accounts fit into the quota.
+
+    At least that of the setting.
+    """
+    least = timedelta(seconds=settings().platform_read_seconds)
     if limit is None:
-        return LEAST_INTERVAL
+        return least
     for_reads = limit * (100 - KEPT_FOR_PAUSES) * (100 - KEPT_FOR_CHANGES) // 10_000
-    return max(LEAST_INTERVAL, DAY * accounts * READS_A_ROUND / max(for_reads, 1))
+    return max(least, DAY * accounts * READS_A_ROUND / max(for_reads, 1))
