@@ -54,6 +54,11 @@ def read() -> datetime:
     return clock.at(_real_seconds())
 
 
+def passed(real_seconds: float) -> timedelta:
+    """Returns how far this clock goes on during `real_seconds` of real time."""
+    return timedelta(seconds=real_seconds * settings().clock_speed)
+
+
 def _real_seconds() -> float:
     return time.time()  # noqa: TID251 - the only place that reads the clock
 

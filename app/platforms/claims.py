@@ -1,7 +1,7 @@
 """Claims of accounts: one worker at a time reconciles an account, and learns of decisions that come meanwhile."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -16,7 +16,7 @@ from db.repository.platforms.connections import StoredConnection
 from runtime import clock
 from runtime.settings import settings
 
-SPARE: Final = timedelta(seconds=5)
+SPARE_SECONDS: Final = 5
 """Time of a claim beyond that of its requests."""
 
 
@@ -63,5 +63,5 @@ def released(visit: Visit) -> bool:
 
 
 def _end(at: datetime) -> datetime:
-    """The end of a claim made or prolonged at `at`: after a login, one more request and SPARE."""
-    return at + 2 * timedelta(seconds=settings().platform_deadline_seconds) + SPARE
+    """The end of a claim made or prolonged at `at`: after a login, one more request and SPARE_SECONDS."""
+    return at + clock.passed(2 * settings().platform_deadline_seconds + SPARE_SECONDS)

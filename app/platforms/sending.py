@@ -128,10 +128,11 @@ def _note_outcomes(connection: Connection, visit: Visit, batch: Batch, outcomes:
         now = current.get(row.campaign_id)
         if now is None:
             continue
-        fields = {"brand_id": row.brand_id, "campaign_id": row.campaign_id, "action": str(batch.action)}
+        named = {"platform": visit.stored.platform, "brand_id": row.brand_id, "campaign_id": row.campaign_id}
+        fields = named | {"action": str(batch.action)}
         if error is None:
             kept.append(steps.seen(now, steps.SENT[batch.action], at))
-            since = row.unconfirmed_since
+            since = row.unconfirmed_since or row.desired_at
             log.info("platform.confirmed", delay_seconds=since and (at - since).total_seconds(), **fields)
         else:
             kept.append(_failed(now, row, error))

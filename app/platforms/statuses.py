@@ -169,5 +169,6 @@ def _change_holds(
     by = f"platform:{visit.stored.platform}"
     for row, is_held in sorted(wanted, key=lambda one: one[0].campaign_id):
         if rows.set_hold(connection, row.campaign_id, by, at, is_held=is_held):
-            log.info("platform.hand", campaign_id=row.campaign_id, brand_id=row.brand_id, is_held=is_held)
+            named = {"platform": visit.stored.platform, "brand_id": row.brand_id, "campaign_id": row.campaign_id}
+            log.info("platform.hand", is_held=is_held, **named)
     return enforce(connection, brand_ids, Cause.PLATFORM, campaign_ids=[row.campaign_id for row, _ in wanted])
