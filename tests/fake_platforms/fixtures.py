@@ -28,7 +28,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
         monkeypatch.setenv("SPENDGATE_GOOGLE_ADS_URL", url)
         monkeypatch.setenv("SPENDGATE_GOOGLE_TOKEN_URL", f"{url}/token")
         monkeypatch.setenv("SPENDGATE_META_URL", url)
-        monkeypatch.setenv("SPENDGATE_PLATFORM_DEADLINE_SECONDS", "1")
+        monkeypatch.setenv("SPENDGATE_PLATFORM_DEADLINE_SECONDS", "3")
         settings.cache_clear()
         yield platform
     settings.cache_clear()
