@@ -31,6 +31,18 @@ def wall_clock(moment: datetime, zone: ZoneInfo) -> str:
     return f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M %Z}"
 
 
+def duration(seconds: float) -> str:
+    """Formats a length of time: 1.2 s, 45 s, 14 min, 2 h 05 min, 3 days."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes < 2_880 else f"{minutes // 1_440} days"
+
+
 def escape_surrogates(text: str) -> str:
     """Replaces lone surrogates, which UTF-8 cannot encode, by their JSON escape such as \\ud800."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -25,8 +25,8 @@ class Wire(Protocol):
     def not_logged_in(self, platform: FakePlatform, /) -> Response:
         """The answer to a login that expired."""
 
-    def limited(self, platform: FakePlatform, /) -> Response:
-        """The answer when a quota is used up, which says how long to wait."""
+    def limited(self, platform: FakePlatform, seconds: int, /) -> Response:
+        """The answer when a quota is used up for so many seconds."""
 
     def failed(self) -> Response:
         """The answer of a server that failed."""
@@ -41,26 +41,31 @@ async def answered(
     answer: Answering,
     params: Mapping[str, str] | None = None,
 ) -> Response:
-    """Notes the request and answers it, with the fault that is next for its kind."""
+    """Notes the request and answers it, with the fault that is next for its kind; keeps the quota, if there is one."""
+    await asyncio.sleep(platform.latency_seconds)
     fault = note(platform, request, kind, body)
     if request.path_params.get("account", platform.account_id) != platform.account_id:
         return wire.other_account()
     if fault == "expired" or not wire.is_logged_in(platform, request, dict(params or {})):
         return wire.not_logged_in(platform)
-    return await faulty(platform, wire, fault, answer) if fault else answer()
+    if fault:
+        return await faulty(platform, wire, fault, answer)
+    seconds = platform.wait_for_quota(len(body["operations"]) if kind == "mutate" and "operations" in body else 1)
+    return wire.limited(platform, int(seconds) + 1) if seconds else answer()
 
 
 def note(platform: FakePlatform, request: Request, kind: str, body: Any) -> str:
-    """Stores the request; returns the fault that it gets."""
+    """Serves until now and stores the request; returns the fault that it gets."""
+    platform.serve()
     path = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-    platform.received.append(Received(kind, path, dict(request.headers), body))
+    platform.note(Received(kind, path, dict(request.headers), body))
     return platform.next_fault(kind)
 
 
 async def faulty(platform: FakePlatform, wire: Wire, fault: str, answer: Answering) -> Response:
     """The answer with a fault. A hanging answer ends with the test."""
     if fault == "429":
-        return wire.limited(platform)
+        return wire.limited(platform, platform.retry_seconds)
     content = answer() if fault.startswith("apply") else None
     if fault.endswith("hang"):
         await asyncio.to_thread(platform.ends.wait)

@@ -19,6 +19,11 @@ WORDS = {"enabled": "ENABLED", "paused": "PAUSED", "removed": "REMOVED"}
 STATUS_OF = {word: status for status, word in WORDS.items()}
 FAILURE = "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"
 TIMES = re.compile(r"change_date_time >= '([^']+)' AND change_event\.change_date_time <= '([^']+)'")
+NOT_FOUND = {"mutateError": "RESOURCE_NOT_FOUND"}, "Resource was not found."
+CONCURRENT = (
+    {"databaseError": "CONCURRENT_MODIFICATION"},
+    "Multiple requests were attempting to modify the same resource at once. Retry the request.",
+)
 DAYS = re.compile(r"segments\.date BETWEEN '([0-9-]+)' AND '([0-9-]+)'")
 
 
@@ -50,14 +55,15 @@ def _statuses(platform: FakePlatform) -> list[dict[str, Any]]:
 def _spend(platform: FakePlatform, first_day: str, last_day: str, *, by_hours: bool) -> list[dict[str, Any]]:
     """Days and hours without cost are left out, as Google does where a date is selected."""
     first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
+    with platform.lock:
+        spent = [(one.id, *each) for one in _all(platform) for each in (_by_hours(one) if by_hours else _by_days(one))]
     return [
         {
-            "campaign": _campaign(platform, one.id),
+            "campaign": _campaign(platform, campaign_id),
             "metrics": {"costMicros": str(micros)},
             "segments": {"date": day.isoformat(), **hour},
         }
-        for one in _all(platform)
-        for day, hour, micros in (_by_hours(one) if by_hours else _by_days(one))
+        for campaign_id, day, hour, micros in spent
         if first <= day <= last and micros
     ]
 
@@ -110,9 +116,10 @@ def mutate(platform: FakePlatform, body: dict[str, Any]) -> dict[str, Any]:
         for index, operation in enumerate(body["operations"]):
             name, status = operation["update"]["resourceName"], operation["update"]["status"]
             campaign = platform.campaigns.get(name.rpartition("/")[2])
-            if campaign is None or campaign.id in platform.refused:
+            if campaign is None or platform.refuses(campaign.id):
                 results.append({})
-                errors.append(_refusal(index))
+                is_known = campaign is not None and campaign.id not in platform.refused
+                errors.append(_refusal(index, *(CONCURRENT if is_known else NOT_FOUND)))
             else:
                 campaign.status = STATUS_OF[status]
                 results.append({"resourceName": name})
@@ -123,11 +130,11 @@ def mutate(platform: FakePlatform, body: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _refusal(index: int) -> dict[str, Any]:
+def _refusal(index: int, code: dict[str, str], message: str) -> dict[str, Any]:
     path = [{"fieldName": "operations", "index": index}, {"fieldName": "update"}]
     return {
-        "errorCode": {"mutateError": "RESOURCE_NOT_FOUND"},
-        "message": "Resource was not found.",
+        "errorCode": code,
+        "message": message,
         "location": {"fieldPathElements": path},
     }
 
@@ -176,13 +183,13 @@ def not_logged_in(_platform: FakePlatform) -> Response:
     return error(401, "UNAUTHENTICATED", [], "Request had invalid credentials.")
 
 
-def limited(platform: FakePlatform) -> Response:
+def limited(_platform: FakePlatform, seconds: int) -> Response:
     """The answer when the quota is used up, with the delay that it asks for."""
     quota = {"rateScope": "DEVELOPER", "rateName": "Number of operations for basic access"}
     detail = {
         "errorCode": {"quotaError": "RESOURCE_EXHAUSTED"},
-        "message": f"Too many requests. Retry in {platform.retry_seconds} seconds.",
-        "details": {"quotaErrorDetails": {**quota, "retryDelay": f"{platform.retry_seconds}s"}},
+        "message": f"Too many requests. Retry in {seconds} seconds.",
+        "details": {"quotaErrorDetails": {**quota, "retryDelay": f"{seconds}s"}},
     }
     return error(429, "RESOURCE_EXHAUSTED", [detail], "Resource has been exhausted (e.g. check quota).")
 

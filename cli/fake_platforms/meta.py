@@ -193,9 +193,9 @@ def not_logged_in(platform: FakePlatform) -> Response:
     return JSONResponse(error(190, message, 463), 401)
 
 
-def limited(platform: FakePlatform) -> Response:
+def limited(platform: FakePlatform, seconds: int) -> Response:
     """The answer to one request too many; a header says in how many minutes more are allowed."""
-    minutes = math.ceil(platform.retry_seconds / 60)
+    minutes = math.ceil(seconds / 60)
     content = error(80_004, "There have been too many calls to this ad-account. Wait a bit and try again.", 2_446_079)
     return JSONResponse(content, 400, headers=usage(platform, percent=100, minutes=minutes))
 

@@ -1,5 +1,6 @@
 """Serves the fake platform over real HTTP from a thread of this process."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from cli.fake_platforms import google, meta
+from cli.fake_platforms import google, meta, page
 from cli.fake_platforms.faults import answered, faulty, note
 from cli.fake_platforms.state import FakePlatform
 from runtime import addresses
@@ -28,7 +29,7 @@ Edge = Callable[[FakePlatform, dict[str, str]], dict[str, Any]]
 def serving(platform: FakePlatform) -> Iterator[str]:
     """Runs the server on a free port and yields its URL."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=addresses.BACKLOG)
-    config = uvicorn.Config(_app(platform), log_config=None, lifespan="off")
+    config = uvicorn.Config(_app(platform), log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
@@ -44,7 +45,7 @@ def serving(platform: FakePlatform) -> Iterator[str]:
 
 
 def _app(platform: FakePlatform) -> Starlette:
-    return Starlette(routes=[*_google_routes(platform), *_meta_routes(platform)])
+    return Starlette(routes=[*page.routes(platform), *_google_routes(platform), *_meta_routes(platform)])
 
 
 def _google_routes(platform: FakePlatform) -> list[Route]:
@@ -72,6 +73,7 @@ def _google_routes(platform: FakePlatform) -> list[Route]:
 
 
 async def _google_token(platform: FakePlatform, request: Request) -> Response:
+    await asyncio.sleep(platform.latency_seconds)
     form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
     fault = note(platform, request, "token", form)
     if fault:

@@ -1,22 +1,28 @@
 """The state of the fake platform: campaigns with their spend, the account, faults to come, requests received."""
 
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from threading import Event, Lock
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
 
 ENABLED, PAUSED, REMOVED = "enabled", "paused", "removed"
+REQUESTS_KEPT: Final = 10_000
 
 
 @dataclass
 class FakeCampaign:
-    """A campaign: its status, and its spend in micros by day, and by day and hour, of the account's zone."""
+    """A campaign: its status, its spend in micros by day, and by day and hour, of the account's zone, and its rate."""
 
     id: str
     status: str = ENABLED
     spend: dict[date, int] = field(default_factory=dict)
     hours: dict[tuple[date, int], int] = field(default_factory=dict)
+    name: str = ""
+    micros_a_day: int = 0
 
 
 class Activity(NamedTuple):
@@ -43,6 +49,9 @@ class FakePlatform:
 
     Faults: `hang`, `drip`, `500`, `429`, `expired`, `apply_then_hang`, `apply_then_500`. `refused`: ids of campaigns
     whose changes fail. `retry_seconds`: said with 429. `ends`: set when the test ends, so that hanging answers end.
+    `clock`: the time by which campaigns with a rate spend; None: they spend only by `spend`. `latency_seconds`: real
+    time before each answer. `refuse_every`: each change of this number is refused once; 0: none. `operations_a_day`:
+    the quota of 24 sliding hours of `clock`; None: no quota.
 
     Of Google alone: `service_account_key`: the public key, as PEM, of the service account that may log in.
 
@@ -72,6 +81,13 @@ class FakePlatform:
     most_days: int | None = None
     usage_percent: int = 1
     activities: list[Activity] = field(default_factory=list)
+    clock: Callable[[], datetime] | None = None
+    latency_seconds: float = 0.0
+    refuse_every: int = 0
+    operations_a_day: int | None = None
+    served_until: datetime | None = None
+    changes: int = 0
+    used: deque[tuple[datetime, int]] = field(default_factory=deque)
     received: list[Received] = field(default_factory=list)
     ends: Event = field(default_factory=Event)
     lock: Lock = field(default_factory=Lock)
@@ -96,6 +112,50 @@ class FakePlatform:
             campaign.hours[day, hour] = campaign.hours.get((day, hour), 0) + micros
             return True
 
+    def serve(self) -> None:
+        """Adds the spend of enabled campaigns since the last call, by their rates and the platform's clock."""
+        if self.clock is None:
+            return
+        with self.lock:
+            at = self.clock()
+            for day, share in self._days(self.served_until or at, at):
+                for campaign in self.campaigns.values():
+                    if campaign.status == ENABLED:
+                        micros = campaign.micros_a_day * share // ONE_DAY
+                        campaign.spend[day] = campaign.spend.get(day, 0) + micros
+            self.served_until = max(at, self.served_until or at)
+
+    def _days(self, since: datetime, until: datetime) -> Iterator[tuple[date, timedelta]]:
+        """The local days between two moments, each with the time of it that lies between them."""
+        zone = time_zone(self.time_zone)
+        while since < until:
+            day = local_day(since, zone)
+            ends_at = min(until, day_starts_at(day + ONE_DAY, zone))
+            yield day, ends_at - since
+            since = ends_at
+
+    def today(self) -> date | None:
+        """The account's present day by the platform's clock; None without a clock."""
+        return None if self.clock is None else local_day(self.clock(), time_zone(self.time_zone))
+
+    def refuses(self, campaign_id: str) -> bool:
+        """Whether the platform refuses the present change of the campaign. The caller holds `lock`."""
+        self.changes += 1
+        return campaign_id in self.refused or bool(self.refuse_every and self.changes % self.refuse_every == 0)
+
+    def wait_for_quota(self, operations: int) -> float:
+        """Counts operations; returns the seconds until the quota of 24 hours allows them, 0 if it does now."""
+        if self.clock is None or self.operations_a_day is None:
+            return 0.0
+        with self.lock:
+            at = self.clock()
+            while self.used and self.used[0][0] <= at - ONE_DAY:
+                self.used.popleft()
+            if sum(count for _, count in self.used) + operations > self.operations_a_day:
+                return ((self.used[0][0] if self.used else at) + ONE_DAY - at).total_seconds()
+            self.used.append((at, operations))
+            return 0.0
+
     def fail(self, kind: str, *faults: str) -> None:
         """Gives the next requests of this kind these faults, one each."""
         self.faults.setdefault(kind, deque()).extend(faults)
@@ -104,6 +164,11 @@ class FakePlatform:
         """The fault of the present request of this kind, or an empty text."""
         waiting = self.faults.get(kind)
         return waiting.popleft() if waiting else ""
+
+    def note(self, request: Received) -> None:
+        """Stores a request; forgets all but the last REQUESTS_KEPT."""
+        self.received.append(request)
+        del self.received[:-REQUESTS_KEPT]
 
     def requests(self, kind: str) -> list[Received]:
         """The requests of this kind, in order."""

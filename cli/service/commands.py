@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Annotated
@@ -137,7 +137,34 @@ def _run(servers: embedded.Servers, stop: Stop, home: Path, port: int, *, demo: 
     clock.reset()
     logs.configure()
     urls = _urls_of_roles(servers)
-    log.info("service.started", page=addresses.page_url(settings().host, port), demo=demo)
+    with _platform_of_demo(stop, home) if demo else nullcontext() as platform_page:
+        return _run_programs(servers, stop, home, urls, seconds=seconds, platform_page=platform_page)
+
+
+def _platform_of_demo(stop: Stop, home: Path) -> AbstractContextManager[str]:
+    # imported here because no other command needs a web server
+    from cli.service.demo_platform import fake_platform  # noqa: PLC0415
+
+    return fake_platform(stop, home)
+
+
+def _run_programs(
+    servers: embedded.Servers,
+    stop: Stop,
+    home: Path,
+    urls: Mapping[DatabaseRole, str],
+    *,
+    seconds: float | None,
+    platform_page: str | None,
+) -> int:
+    """Runs the programs until `stop` is set. `platform_page`: the fake platform's address; None: this is no demo."""
+    demo, port = platform_page is not None, settings().port
+    log.info(
+        "service.started",
+        page=addresses.page_url(settings().host, port),
+        demo=demo,
+        platform_page=platform_page and f"{platform_page}/",
+    )
     if seconds is not None:
         timer = threading.Timer(seconds, stop.set)
         timer.daemon = True

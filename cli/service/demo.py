@@ -1,11 +1,9 @@
-"""The demo: creates brands and enqueues simulated spend for them, as an upstream system would."""
+"""The demo: creates brands, connects one to the fake platform and sends simulated spend for the others."""
 
 import random
 import signal
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -16,15 +14,19 @@ from sqlalchemy import Connection
 
 from app.edits import editing
 from app.enforcement import edited
+from app.platforms import connecting
+from cli.service.demo_brands import BRANDS, DemoBrand, DemoCampaign, past_spend
+from cli.service.demo_platform import CREDENTIALS, PLATFORM
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from db.repository.reading import overview
-from delivery.outgoing import send_events
+from delivery.outgoing import send, send_events
 from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 from domain.money import MICROS_PER_UNIT
-from domain.periods import ONE_DAY, Period, day_starts_at, local_day, time_zone
-from domain.schedules import Daypart, Schedule, is_open, normalised, parse_schedule
+from domain.periods import time_zone
+from domain.reconcile import Mode
+from domain.schedules import Daypart, Schedule, normalised, parse_schedule
 from runtime import clock, logs
 from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 from runtime.signals import Stop
@@ -37,59 +39,10 @@ REFUND_EVERY: Final = 20
 BLINK_MINUTES: Final = 2
 BY: Final = "demo"
 MICROS_PER_CENT: Final = 10_000
-PAST_DAYS: Final = 33
-PAST_HOURS: Final = range(5, 24)
-
-
-@dataclass(frozen=True)
-class DemoCampaign:
-    """One campaign of the demo; `a_day` is its usual daily spend in units of the brand's currency."""
-
-    name: str
-    a_day: int
-    schedule: str = ""
-    blinks: bool = False
-    paused: bool = False
-    limits: dict[Period, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class DemoBrand:
-    """One brand of the demo; limits in units of its currency."""
-
-    name: str
-    zone: str
-    currency: str
-    limits: dict[Period, int]
-    campaigns: tuple[DemoCampaign, ...]
-
-
-BRANDS: Final = (
-    DemoBrand(
-        "Hudson Shoes", "America/New_York", "USD", {Period.DAILY: 300, Period.MONTHLY: 12_000},
-        (
-            DemoCampaign("Brand search", 220),
-            DemoCampaign("Shopping", 180, limits={Period.DAILY: 120}),
-            DemoCampaign("Display, paused by a person", 90, paused=True),
-        ),
-    ),
-    DemoBrand(
-        "Khumbu Trekking", "Asia/Kathmandu", "USD", {Period.DAILY: 150},
-        (DemoCampaign("Base camp", 160), DemoCampaign("Evenings only", 60, schedule="daily 17:00-23:30")),
-    ),
-    DemoBrand(
-        "Kreuzberg Kaffee", "Europe/Berlin", "EUR", {Period.WEEKLY: 2_500},
-        (
-            DemoCampaign("Mornings", 120, schedule="Mon-Fri 06:00-11:00"),
-            DemoCampaign("Open and shut", 80, blinks=True),
-            DemoCampaign("Night owls", 100, schedule="Fri-Sat 22:00-04:00", limits={Period.DAILY: 70}),
-        ),
-    ),
-)  # fmt: skip
 
 
 def main() -> int:
-    """Creates missing demo brands, then sends spend for them until SIGTERM or SIGINT; returns 2 for a bad setting."""
+    """Creates missing demo brands, then runs the demo until SIGTERM or SIGINT; returns 2 for a bad setting."""
     stop = Stop()
     with stop.on(signal.SIGINT, signal.SIGTERM):
         try:
@@ -106,10 +59,20 @@ def main() -> int:
 
 
 def make_brands() -> set[int]:
-    """Creates the demo brands that do not exist yet; returns the ids of all demo brands."""
+    """Creates the demo brands that do not exist yet; returns the ids of those whose spend is sent by events.
+
+    The others are connected to their accounts on the fake platform, where they spend.
+    """
     with snapshot() as connection:
         known = {brand.name: catalog.brand_made_by(connection, brand.name, BY) for brand in BRANDS}
-    return {known[brand.name] or _make_brand(brand) for brand in BRANDS}
+    fed_by_events = set()
+    for brand in BRANDS:
+        brand_id = known[brand.name] or _make_brand(brand)
+        if brand.account:
+            _connect(brand, brand_id)
+        else:
+            fed_by_events.add(brand_id)
+    return fed_by_events
 
 
 def _make_brand(brand: DemoBrand) -> int:
@@ -126,33 +89,37 @@ def _make_brand(brand: DemoBrand) -> int:
 
     edited(fill, brand_id)
     log.info("demo.brand_made", brand_id=brand_id, name=brand.name)
-    if settings().clock_speed == 1:
-        for events in sliced(list(_past_spend(brand, brand_id, edit.at)), MAX_EVENTS_PER_MESSAGE):
-            send_events(events)
+    if settings().clock_speed == 1 and not brand.account:
+        _send_past_spend(brand, brand_id, edit.at)
     return brand_id
 
 
-def _past_spend(brand: DemoBrand, brand_id: int, at: datetime) -> Iterator[dict[str, Any]]:
-    """Yields hourly spend events of the last PAST_DAYS days; each day a campaign stops at its or its brand's limit."""
-    zone = time_zone(brand.zone)
+def _connect(brand: DemoBrand, brand_id: int) -> None:
+    """Connects the brand's account with mode `full`, and gives its campaigns their ids there; once."""
+    edit = Edit(BY, clock.now())
+    with snapshot() as connection:
+        rows = overview.campaigns(connection, edit.at, brand_id=brand_id)
+    ids = {row["name"]: row["id"] for row in rows if row["external_id"] is None}
+    missing = [campaign for campaign in brand.campaigns if campaign.name in ids]
+    if not missing:
+        return
+    connecting.add(PLATFORM, brand.account, CREDENTIALS, [brand_id], Mode.FULL, {}, edit)
+
+    def name(connection: Connection) -> None:
+        for campaign in missing:
+            there = {"platform": PLATFORM, "external_id": brand.external_id(campaign), "account": brand.account}
+            editing.edit_campaign(connection, ids[campaign.name], there, edit)
+
+    edited(name, brand_id)
+
+
+def _send_past_spend(brand: DemoBrand, brand_id: int, at: datetime) -> None:
     with snapshot() as connection:
         ids = {row["name"]: row["id"] for row in overview.campaigns(connection, at, brand_id=brand_id)}
-    for ago in range(PAST_DAYS, 0, -1):
-        midnight = day_starts_at(local_day(at, zone) - ago * ONE_DAY, zone)
-        spent: Counter[str] = Counter()
-        for hour in (midnight + timedelta(hours=hours, minutes=30) for hours in PAST_HOURS):
-            for campaign in brand.campaigns:
-                own, all_its = campaign.limits.get(Period.DAILY), brand.limits.get(Period.DAILY)
-                held = _is_spent(own, spent[campaign.name]) or _is_spent(all_its, spent.total())
-                if held or campaign.paused or not is_open(parse_schedule(campaign.schedule), hour, zone):
-                    continue
-                cents = int(campaign.a_day * 100 / len(PAST_HOURS) * random.uniform(0.4, 1.6))  # noqa: S311
-                spent[campaign.name] += cents
-                yield _event(ids[campaign.name], cents * MICROS_PER_CENT, hour)
-
-
-def _is_spent(limit_units: int | None, cents: int) -> bool:
-    return limit_units is not None and cents >= limit_units * 100
+    spent = past_spend(brand, at)
+    events = [_event(ids[past.campaign.name], past.cents * MICROS_PER_CENT, past.at) for past in spent]
+    for some in sliced(events, MAX_EVENTS_PER_MESSAGE):
+        send_events(some)
 
 
 def _make_campaign(connection: Connection, brand_id: int, brand: DemoBrand, campaign: DemoCampaign, edit: Edit) -> None:
@@ -179,10 +146,11 @@ def _blinking(at: datetime, zone: str) -> Schedule:
     return normalised(parts)
 
 
-def spend_until(stop: Stop, brand_ids: set[int], beat_seconds: float, *, hurry: float) -> None:
+def spend_until(stop: Stop, brand_ids: Collection[int], beat_seconds: float, *, hurry: float) -> None:
     """Enqueues a batch every `beat_seconds`: active campaigns' spend since the last batch, at `hurry` times real rates.
 
-    Every REFUND_EVERY batches it adds a refund. Returns when `stop` is set.
+    Every REFUND_EVERY batches it adds a refund. With each batch it lets workers visit the fake platform, more often
+    than the scheduler does, because the demo spends a day in minutes. Returns when `stop` is set.
     """
     usual = {campaign.name: campaign.a_day for brand in BRANDS for campaign in brand.campaigns}
     before, beat = clock.now(), 0
@@ -197,6 +165,7 @@ def spend_until(stop: Stop, brand_ids: set[int], beat_seconds: float, *, hurry: 
             events += _refunds(campaigns, at)
         if events:
             send_events(events)
+        send("visit_platforms")
         before = at
 
 

@@ -20,6 +20,9 @@ from db.engine import snapshot
 from db.repository.ledger.rejected import printable
 from db.repository.reading import overview
 from domain.holds import hold_in_words, in_words
+from domain.platforms import label
+from domain.reconcile import Action
+from runtime.formats import duration
 from runtime.settings import SettingsError
 
 RATE_SECONDS: Final = 5.0
@@ -27,6 +30,7 @@ RATE_SECONDS: Final = 5.0
 
 SENTENCES_A_SECOND: Final = 20
 LOUD: Final = frozenset({"warning", "error", "critical"})
+PLATFORM_SENTENCES: Final = frozenset({"platform.confirmed", "platform.refused", "platform.hand"})
 COUNTED: Final = frozenset({"spend.ingested", "totals.ingested"})
 
 Event = Mapping[str, Any]
@@ -63,14 +67,15 @@ class Names:
 def sentence(event: Event, names: Names) -> str | None:
     """Describes a log event for people; None for an event that is of use to operators only."""
     name = event.get("event")
-    if name == "campaign.paused":
-        return f"{names.campaign(event['campaign_id'])} paused: {in_words(event['holds'])}"
-    if name == "campaign.activated":
-        return f"{names.campaign(event['campaign_id'])} serves again; it was paused: {in_words(event['holds'])}"
+    if name in {"campaign.paused", "campaign.activated"}:
+        did = "paused" if name == "campaign.paused" else "serves again; it was paused"
+        return f"{names.campaign(event['campaign_id'])} {did}: {in_words(event['holds'])}"
     if name == "budget.exhausted":
         return _exhausted(event, names)
     if name in {"day.reset", "month.reset"}:
         return f"A new {str(name).partition('.')[0]} began in {', '.join(event['zones'])}"
+    if name in PLATFORM_SENTENCES:
+        return _on_platform(event, names)
     if event.get("level") in LOUD:
         fields = {key: value for key, value in event.items() if key not in {"event", "level", "at", "exception"}}
         return f"{event['level']}: {name} " + " ".join(f"{key}={value}" for key, value in fields.items())
@@ -82,6 +87,17 @@ def _exhausted(event: Event, names: Names) -> str:
     owner = brand if event["campaign_id"] is None else names.campaign(event["campaign_id"])
     spent, limit = money(event["spent_micros"], currency), money(event["limit_micros"], currency)
     return f"{owner}: {hold_in_words(event['hold'])}, {spent} of {limit}"
+
+
+def _on_platform(event: Event, names: Names) -> str:
+    where, campaign = label(event["platform"]), names.campaign(event["campaign_id"])
+    if event["event"] == "platform.hand":
+        return f"A person {'paused' if event['is_held'] else 'enabled'} {campaign} on {where}"
+    change = "pause" if event["action"] == Action.PAUSE else "release"
+    if event["event"] == "platform.refused":
+        return f"{where} refused the {change} of {campaign}, which is sent again: {event['error']}"
+    delay = event["delay_seconds"]
+    return f"{where} confirmed the {change} of {campaign}" + ("" if delay is None else f" after {duration(delay)}")
 
 
 class Rate:
@@ -112,7 +128,7 @@ class Narrator:
         self._screen = screen
         self._names = Names()
         self._rate = Rate()
-        self._page, self._second_step = "", ""
+        self._page, self._platform_page, self._second_step = "", "", ""
         self._second, self._shown, self._hidden = 0, 0, 0
 
     def footer(self) -> Text:
@@ -120,9 +136,11 @@ class Narrator:
         if not self._page:
             return Text(str(self._rate) if self._rate.total else "")
         command = "spendgate" if shutil.which("spendgate") else sys.argv[0]
+        there = f"The fake Google Ads, where campaigns of Hudson Shoes spend: {self._platform_page}"
         lines = (
             ("─" * min(self._screen.width, 78), "dim"),
             (f"Spendgate is running: {self._page} (Ctrl-C stops it)", "bold"),
+            *([(there, "")] if self._platform_page else []),
             ("Next, in another terminal:", ""),
             (f"  {command} status     list active campaigns and status changes", ""),
             (f"  {command} {self._second_step}", ""),
@@ -143,7 +161,7 @@ class Narrator:
             self._screen.print(printable(line.expandtabs()), markup=False, highlight=False)
             return
         if event["event"] in {"service.started", "service.stopped"}:
-            self._page = event.get("page", "")
+            self._page, self._platform_page = event.get("page", ""), event.get("platform_page") or ""
             self._second_step = (
                 "explain 2  explain the status of campaign 2" if event.get("demo") else "--help     list all commands"
             )

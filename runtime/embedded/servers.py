@@ -38,6 +38,7 @@ from runtime.settings import SERVERS_FILE
 
 _OWN_FILES = (
     *("env", "servers", "clock.json", "passwords", "password", "encryption-key", "lock", "logs"),
+    *("demo-platform.json", "demo-platform.json.new"),
     *("binaries", "binaries.new"),
     *("valkey", "valkey.lock", "postgres", "postgres.new", "postgres.lock"),
 )

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from cli.service import demo
+from cli.service.demo_brands import BRANDS, PAST_DAYS
 from runtime.signals import Stop
 from tests.world import UNIT, World, eventually
 
@@ -47,9 +48,9 @@ def test_make_brands_creates_each_brand_once(world: World) -> None:
     demo.make_brands()
     demo.make_brands()
     assert [row["name"] for row in world.rows("SELECT name FROM brands ORDER BY id")] == [
-        brand.name for brand in demo.BRANDS
+        brand.name for brand in BRANDS
     ]
-    assert len(world.rows("SELECT FROM campaigns")) == sum(len(brand.campaigns) for brand in demo.BRANDS)
+    assert len(world.rows("SELECT FROM campaigns")) == sum(len(brand.campaigns) for brand in BRANDS)
     assert world.holds(named(world, "Display, paused by a person")) == {"user_paused"}
     world.verify()
 
@@ -80,22 +81,46 @@ def test_demo_keeps_past_spend_within_daily_limits(world: World, queue: redis.Re
     demo.make_brands()
     world.ingest(sent(queue))
     assert world.rejected() == []
-    days = world.rows("SELECT day, spent_micros FROM campaign_days WHERE campaign_id = %s", named(world, "Shopping"))
-    assert len(days) == demo.PAST_DAYS
-    assert all(50 * UNIT < day["spent_micros"] < 140 * UNIT for day in days)
-    assert world.spent(named(world, "Display, paused by a person")) == 0
+    days = world.rows("SELECT day, spent_micros FROM campaign_days WHERE campaign_id = %s", named(world, "Base camp"))
+    assert len(days) == PAST_DAYS
+    assert all(50 * UNIT < day["spent_micros"] < 170 * UNIT for day in days)
     world.verify()
+
+
+def test_demo_connects_one_brand_to_the_fake_platform_and_sends_no_events_for_it(
+    world: World, queue: redis.Redis
+) -> None:
+    assert demo.make_brands() == demo.make_brands()
+    assert world.one(
+        "SELECT platform, account_id, mode FROM platform_connections JOIN platform_accounts ON id = platform_account_id"
+    ) == {
+        "platform": "google_ads",
+        "account_id": "5550100100",
+        "mode": "full",
+    }
+    campaigns = world.rows("SELECT id, external_id FROM campaigns WHERE platform = 'google_ads' ORDER BY id")
+    assert [campaign["external_id"] for campaign in campaigns] == ["1001", "1002", "1003"]
+    assert not {campaign["id"] for campaign in campaigns} & {event["campaign_id"] for event in sent(queue)}
+
+
+def test_demo_connects_a_brand_that_an_earlier_version_made(world: World) -> None:
+    demo.make_brands()
+    world.execute("DELETE FROM platform_connections")
+    world.execute("UPDATE campaigns SET external_id = NULL, platform = NULL, platform_account_id = NULL")
+    demo.make_brands()
+    assert len(world.rows("SELECT FROM campaigns WHERE external_id IS NOT NULL")) == 3
+    assert world.rows("SELECT FROM platform_connections")
 
 
 def test_demo_refund_resumes_a_paused_campaign(world: World, queue: redis.Redis) -> None:
     demo.make_brands()
-    shopping = named(world, "Shopping")
-    world.spend(shopping, 120 * UNIT)
-    assert world.holds(shopping) == {"campaign_daily_budget"}
+    base_camp = named(world, "Base camp")
+    world.spend(base_camp, 150 * UNIT)
+    assert world.holds(base_camp) == {"brand_daily_budget"}
     with spending():
         eventually(lambda: any(event["amount_micros"] < 0 for event in sent(queue)))
     refund = next(event for event in sent(queue) if event["amount_micros"] < 0)
-    assert (refund["campaign_id"], refund["amount_micros"]) == (shopping, -24 * UNIT)
+    assert (refund["campaign_id"], refund["amount_micros"]) == (base_camp, -30 * UNIT)
     world.ingest([refund])
-    assert world.is_active(shopping)
+    assert world.is_active(base_camp)
     world.verify()

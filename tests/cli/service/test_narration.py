@@ -50,6 +50,23 @@ def test_narrator_prints_toggles_with_names_of_campaign_and_brand(world: World, 
     )
 
 
+def test_sentence_says_what_the_platform_confirmed_refused_and_a_person_did_there(world: World, campaign: int) -> None:
+    names = Names()
+    common = {"platform": "google_ads", "brand_id": 1, "campaign_id": campaign}
+    shown = [
+        sentence({"event": "platform.confirmed", "action": "pause", "delay_seconds": 1.23, **common}, names),
+        sentence({"event": "platform.confirmed", "action": "enable", "delay_seconds": None, **common}, names),
+        sentence({"event": "platform.refused", "action": "pause", "error": "Try again.", **common}, names),
+        sentence({"event": "platform.hand", "is_held": True, **common}, names),
+    ]
+    assert shown == [
+        "Google Ads confirmed the pause of Brand search (Hudson Shoes) after 1.2 s",
+        "Google Ads confirmed the release of Brand search (Hudson Shoes)",
+        "Google Ads refused the pause of Brand search (Hudson Shoes), which is sent again: Try again.",
+        "A person paused Brand search (Hudson Shoes) on Google Ads",
+    ]
+
+
 def test_narrator_strips_terminal_control_characters(world: World, campaign: int, screen: Console) -> None:
     world.execute("UPDATE campaigns SET name = E'[red]\\x1b[2J\\u202e evil'")
     narrator = Narrator(screen)

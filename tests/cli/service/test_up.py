@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -134,6 +135,48 @@ def test_up_demo_pauses_campaigns_by_budget_and_leaves_no_process_or_file(home: 
         assert service.code() == 0
         assert service.logged("service.stopped")
         assert_leaves_nothing(home, used)
+
+
+def test_up_demo_stops_a_campaign_on_the_fake_platform_where_it_spends_nothing_afterwards(home: Path) -> None:
+    with up(home, "--demo") as service:
+        address = page(service)
+        there = str(service.logged("service.started")[0]["platform_page"])
+        eventually(lambda: bool(stopped_by_a_budget(service)), 120)
+        campaign = stopped_by_a_budget(service)[0]["campaign_id"]
+        eventually(lambda: is_explained_as_confirmed(home, campaign), 60)
+        name = run_command(home, "explain", str(campaign), "--json").data["name"]
+        eventually(lambda: status_there(there, name)[0] == "paused")
+        reads, before = len(service.logged("platform.spend_read")), status_there(there, name)
+        eventually(lambda: len(service.logged("platform.spend_read")) > reads + 3)
+        after = status_there(there, name)
+        assert before[0] == "paused"
+        assert after[0] == "enabled" or after[1] <= before[1]
+        assert before[1] > 0
+        used = {*ports(home, address), urlsplit(there).port or 0}
+        assert run_command(home, "verify").code == 0
+        service.send(signal.SIGINT)
+        assert service.code() == 0
+        assert_leaves_nothing(home, used)
+
+
+def is_explained_as_confirmed(home: Path, campaign: int) -> bool:
+    """Returns whether `explain` says that the pause is confirmed, and how long that took."""
+    on_platform = run_command(home, "explain", str(campaign), "--json").data["on_platform"]
+    return on_platform["confirmed"] == "paused" and (on_platform["delay_seconds"] or 0) > 0
+
+
+def stopped_by_a_budget(service: Service) -> list[dict[str, Any]]:
+    """Returns the confirmations of pauses on the platform of campaigns that a budget paused before."""
+    paused = {line["campaign_id"] for line in paused_by_a_budget(service)}
+    confirmed = service.logged("platform.confirmed")
+    return [line for line in confirmed if line["action"] == "pause" and line["campaign_id"] in paused]
+
+
+def status_there(there: str, name: str) -> tuple[str, int]:
+    """Returns the campaign's status and today's spend in cents, as the fake platform's page shows them."""
+    cells = re.search(rf'<td>{re.escape(name)} .*?</td><td class="(\w+)">.*?>([\d.]+)</td>', httpx.get(there).text)
+    assert cells is not None
+    return cells[1], int(cells[2].replace(".", ""))
 
 
 def test_up_demo_in_time_lapse_resumes_campaigns_at_midnight(home: Path) -> None:
