@@ -21,6 +21,7 @@ from db.repository.enforcement import passes as pass_rows
 from db.repository.imports import pruning
 from db.repository.ledger import ledger
 from db.repository.notices import notices
+from db.repository.platforms import confirmations
 from db.repository.reading import hours
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
@@ -163,14 +164,20 @@ def maintain(at: datetime) -> None:
             log.warning("ledger.busy", earliest=earliest.isoformat())
             return
         log.info("ledger.maintained", dropped=[month.isoformat() for month in dropped])
-    _prune_imports()
+    with snapshot() as connection:
+        stored = ledger.stored_floor(connection)
+    if stored is not None:
+        committed(partial(confirmations.forget, floor=stored))
+    _prune_imports(stored)
 
 
-def _prune_imports() -> None:
-    """Deletes the days of imports that no undo can need any more, one transaction a brand."""
+def _prune_imports(stored: datetime | None) -> None:
+    """Deletes the days of imports that no undo can need any more, one transaction a brand.
+
+    `stored`: the moment before which the ledger has dropped its events; None: it has them all.
+    """
     with snapshot() as connection:
         brand_ids = pruning.brands(connection)
-        stored = ledger.stored_floor(connection)
     # A brand's day may begin before the day in UTC.
     floor = None if stored is None else stored.date() - ONE_DAY
     pruned = sum(committed(partial(pruning.prune, brand_id=brand_id, floor=floor)) for brand_id in brand_ids)

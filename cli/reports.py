@@ -268,7 +268,7 @@ def _ran_out(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _limit(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    delay = row["delay_seconds"]
+    delay, unconfirmed = row["delay_seconds"], row.get("confirmation_delay_micros")
     return {
         "of": row["campaign"] or "the brand",
         "period": row["period"],
@@ -278,6 +278,7 @@ def _limit(content: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]
         "used": percent(row["used_permille"]),
         "overspent": _money(content, row["overspend_micros"]) if row["overspend_micros"] else "",
         "because": CAUSE_WORDS.get(row["cause"], ""),
+        "before confirmation": _money(content, unconfirmed) if unconfirmed else "",
         "delay": "" if delay is None else str(timedelta(seconds=delay)),
     }
 

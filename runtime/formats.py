@@ -32,15 +32,13 @@ def wall_clock(moment: datetime, zone: ZoneInfo) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Formats a length of time: 1.2 s, 45 s, 14 min, 2 h 05 min, 3 days."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
+    """Formats a length of time in its largest units: 1.2 s, 40 s, 12 min, 3 h 20 min or 2 d 4 h."""
     if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes < 2_880 else f"{minutes // 1_440} days"
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f}".removesuffix(".0") + " s"
+    if seconds < 7200:
+        return f"{seconds // 60:.0f} min"
+    days, rest = divmod(int(seconds), 86_400)
+    return f"{days} d {rest // 3600} h" if days else f"{rest // 3600} h {rest % 3600 // 60} min"
 
 
 def escape_surrogates(text: str) -> str:

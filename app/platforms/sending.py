@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from app.platforms import claims, quota, steps, visits
 from app.platforms.claims import Visit
+from app.platforms.kept_steps import keep_steps
 from app.platforms.protocol import Change, Limited, Outcomes, PlatformError, Unanswered
 from db.engine import committed
 from db.repository.platforms import statuses as rows
@@ -121,7 +122,7 @@ def _note_outcomes(connection: Connection, visit: Visit, batch: Batch, outcomes:
     """Stores the outcome of each change; returns those that were refused."""
     at = clock.now()
     current = _current(connection, visit, batch.before)
-    kept = []
+    kept: list[tuple[StoredStatus, StoredStatus]] = []
     refusals = set()
     for row in batch.before:
         error = outcomes.get(row.external_id, NO_OUTCOME)
@@ -131,12 +132,12 @@ def _note_outcomes(connection: Connection, visit: Visit, batch: Batch, outcomes:
         named = {"platform": visit.stored.platform, "brand_id": row.brand_id, "campaign_id": row.campaign_id}
         fields = named | {"action": str(batch.action)}
         if error is None:
-            kept.append(steps.seen(now, steps.SENT[batch.action], at))
+            kept.append((now, steps.seen(now, steps.SENT[batch.action], at)))
             since = row.unconfirmed_since or row.desired_at
             log.info("platform.confirmed", delay_seconds=since and (at - since).total_seconds(), **fields)
         else:
-            kept.append(_failed(now, row, error))
+            kept.append((now, _failed(now, row, error)))
             refusals.add((row.campaign_id, row.desired_change_id))
             log.warning("platform.refused", error=str(error), **fields)
-    rows.keep(connection, visit.stored.id, kept)
+    keep_steps(connection, visit.stored.id, kept, at)
     return refusals

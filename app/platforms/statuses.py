@@ -13,6 +13,7 @@ from app.decisions import announce
 from app.enforcement import enforce
 from app.platforms import claims, quota, sending, steps, visits
 from app.platforms.claims import Visit
+from app.platforms.kept_steps import keep_steps
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
 from db.repository.enforcement.changes import DecidedChange
@@ -126,8 +127,8 @@ def _compare(
 ) -> list[StoredStatus]:
     found = rows.page(connection, visit.stored.id, after, CAMPAIGNS_A_PAGE)
     compared = [_alerted(visit, _observed(row, read, at), at) for row in found]
-    changed = [new for old, new in zip(found, compared, strict=True) if new != old or not old.is_stored]
-    rows.keep(connection, visit.stored.id, changed)
+    changed = [(old, new) for old, new in zip(found, compared, strict=True) if new != old or not old.is_stored]
+    keep_steps(connection, visit.stored.id, changed, at)
     return compared
 
 

@@ -68,6 +68,13 @@ def seen(row: StoredStatus, status: Confirmed, at: datetime) -> StoredStatus:
     )
 
 
+def is_newly_confirmed(before: StoredStatus, row: StoredStatus, at: datetime) -> bool:
+    """Whether the platform's status became the desired one at `at`, after a decision; not so at the first read."""
+    is_decided = row.desired_change_id is not None and row.desired_at is not None and row.desired_at <= at
+    was_known = before.confirmed != Confirmed.UNKNOWN
+    return is_decided and was_known and row.confirmed_at == at and _is_reached(row)
+
+
 def unread(row: StoredStatus, at: datetime) -> StoredStatus:
     """The row with its newest desired status, when the platform was not read."""
     return _settled(row, at)

@@ -110,9 +110,10 @@ def _limits(
     crossings = overspends.crossings(connection, brand_id, facts, overspent)
     held = [held_at(entry, crossing.reached_at) for entry, crossing in zip(overspent, crossings, strict=True)]
     late = overspends.received_late(connection, brand_id, facts, overspent, held)
+    delayed = overspends.confirmed_late(connection, brand_id, facts, overspent, held)
     overspend_of = {
-        id(entry): explain_overspend(entry, crossing, received)
-        for entry, crossing, received in zip(overspent, crossings, late, strict=True)
+        id(entry): explain_overspend(entry, crossing, received, delayed_micros)
+        for entry, crossing, received, delayed_micros in zip(overspent, crossings, late, delayed, strict=True)
     }
     return [_limit(facts, entry, overspend_of.get(id(entry), NOT_OVERSPENT)) for entry in entries]
 
@@ -139,6 +140,7 @@ def _limit(facts: MonthFacts, entry: LimitWindow, overspend: Overspend) -> dict[
         "held_at": _iso(overspend.held_at),
         "delay_seconds": overspend.delay_seconds,
         "after_hold_micros": overspend.after_hold_micros,
+        "confirmation_delay_micros": overspend.confirmation_delay_micros,
         "cause": None if overspend.cause is None else overspend.cause.value,
     }
 

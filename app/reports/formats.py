@@ -4,7 +4,8 @@ The table has one row for each figure. `kind` says which figure it is; columns t
 
 - `spend`: the spend of the brand or a campaign on a day. `first_day`, `spent`.
 - `limit`: one window of a budget. `period`, `first_day`, `end_day` (the day after the last), `complete`, `limit`,
-  `spent`, `used_permille`, `overspend`, `cause`, `delay_seconds`, and `times_exhausted`: how often the budget ran out.
+  `spent`, `used_permille`, `overspend`, `cause`, `delay_seconds`, `confirmation_delay` (the part of the overspend that
+  the platform served before it confirmed the pause), and `times_exhausted`: how often the budget ran out.
 - `exhausted`: one stretch of time in which a budget was exhausted: `from`, `until` (empty: to the end of its window or
   of the report), in the brand's local time.
 - `held`: the `seconds` of the month in which a `hold` was on; the hold `none` means time served. A brand's row is the
@@ -28,7 +29,7 @@ from domain.budgets import Scope, is_exhausted
 from domain.money import format_units
 from domain.periods import ONE_DAY, Period, time_zone
 
-AMOUNTS: Final = ("spent", "limit", "overspend", "restated")
+AMOUNTS: Final = ("spent", "limit", "overspend", "restated", "confirmation_delay")
 
 COLUMNS: Final = (
     *("brand_id", "brand", "month", "currency", "kind", "scope", "campaign_id", "campaign", "period", "hold"),
@@ -189,7 +190,8 @@ def _restated(closed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _in_units(row: Mapping[str, Any]) -> dict[str, str]:
-    return {amount: format_units(row[f"{amount}_micros"]) for amount in AMOUNTS if f"{amount}_micros" in row}
+    micros = {amount: row.get(f"{amount}_micros") for amount in AMOUNTS}
+    return {amount: format_units(value) for amount, value in micros.items() if value is not None}
 
 
 def _cell(column: str, value: object) -> object:

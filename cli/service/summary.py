@@ -11,16 +11,18 @@ from app.reports.content import content_of_month
 from cli.output import console, money
 from db.engine import snapshot
 from db.repository.catalog import catalog
+from db.repository.platforms.confirmations import ConfirmedPauses, confirmed_pauses
 from db.repository.reading import overview
 from domain.holds import in_words
 from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
 from runtime import clock
+from runtime.formats import duration
 
 PERIOD_WORDS = {"daily": "a day", "weekly": "a week", "monthly": "a month", "yearly": "a year", "lifetime": "in all"}
 
 
 class BrandSummary(NamedTuple):
-    """One brand's days, in micros; `overspends` has one amount for each budget window that overspent."""
+    """One brand's days, in micros. `overspends`: of each window that overspent; `there`: pauses on the ad platform."""
 
     name: str
     currency: str
@@ -29,6 +31,7 @@ class BrandSummary(NamedTuple):
     limits: Sequence[dict[str, Any]]
     stops: Sequence[dict[str, Any]]
     overspends: Sequence[int]
+    there: ConfirmedPauses
 
     def lines(self) -> Iterator[str]:
         """Yields the summary as text lines of at most 80 columns."""
@@ -42,6 +45,10 @@ class BrandSummary(NamedTuple):
         yield f"  paused     {sum(stop['times'] for stop in self.stops)} times"
         for stop in self.stops:
             yield f"  {stop['times']:>9}× {in_words(stop['holds_after'])}"
+        if self.there.pauses:
+            served, longest = money(self.there.delayed_micros, self.currency), duration(self.there.longest_seconds)
+            yield f"  confirmed  {self.there.pauses} pauses by the ad platform, each within {longest}"
+            yield f"  served     {served} there between these decisions and their confirmations"
         if not self.overspends:
             yield "  overspent  never"
             return
@@ -82,6 +89,7 @@ def _summary(connection: Connection, brand_id: int, at: datetime) -> BrandSummar
         ],
         stops=overview.stops(connection, brand_id),
         overspends=[micros for micros in windows.values() if micros],
+        there=confirmed_pauses(connection, brand_id),
     )
 
 

@@ -13,12 +13,14 @@ class OverspendCause(StrEnum):
     LATE_SPEND = "late_spend"
     LIMIT_LOWERED = "limit_lowered"
     LAST_EVENT = "last_event"
+    CONFIRMATION_DELAY = "confirmation_delay"
 
 
 CAUSE_WORDS: Final[dict[str, str]] = {
     OverspendCause.LATE_SPEND: "spend was received late",
     OverspendCause.LIMIT_LOWERED: "the limit was lowered",
     OverspendCause.LAST_EVENT: "the last spend event exceeded the remaining budget",
+    OverspendCause.CONFIRMATION_DELAY: "the ad platform served until it confirmed the pause",
 }
 """Each cause in words, for reports and pages."""
 
@@ -49,8 +51,9 @@ class Overspend(NamedTuple):
     """The explanation of one window's overspend, as `explain_overspend` returns it.
 
     `reached_at`: when spend reached the limit. `held_at`: when the budget's hold began, None if never.
-    `delay_seconds`: from the first to the second. `after_hold_micros`: spend received after the hold. Each is None
-    if unknown.
+    `delay_seconds`: from the first to the second. `after_hold_micros`: spend received after the hold.
+    `confirmation_delay_micros`: the part of the overspend that the platform served after the hold and before it
+    confirmed the pause; `cause` explains the rest, if there is any. Each is None if unknown.
     """
 
     reached_at: datetime | None
@@ -58,6 +61,7 @@ class Overspend(NamedTuple):
     delay_seconds: int | None
     after_hold_micros: int | None
     cause: OverspendCause | None
+    confirmation_delay_micros: int | None = None
 
 
 def was_lowered(entry: LimitWindow, reached_at: datetime) -> bool:
@@ -79,23 +83,31 @@ def held_at(entry: LimitWindow, reached_at: datetime | None) -> datetime | None:
     return next((span.starts_at for span in entry.exhausted if span.ends_at > since), None)
 
 
-def explain_overspend(entry: LimitWindow, crossing: Crossing, late: LateSpend) -> Overspend:
+def explain_overspend(
+    entry: LimitWindow, crossing: Crossing, late: LateSpend, delayed_micros: int | None = None
+) -> Overspend:
     """The delay and the cause of an overspend.
 
     The delay runs from the instant when spend, in order of occurrence, reached the limit, to the hold; without a hold,
-    to the receipt of the spend that reached the limit. Causes: `limit_lowered` if the limit was lowered afterwards
-    (delay 0). `last_event` if a hold began and either the event that reached the limit made the whole overspend, or the
-    hold began without delay and no spend came after it. Else `late_spend`. Delay and cause are None if the ledger no
-    longer has the events.
+    to the receipt of the spend that reached the limit. `delayed_micros`: the spend after the hold and before a platform
+    confirmed the pause, None if unknown; the causes explain the overspend without it. Causes: `confirmation_delay` if
+    nothing else is left; `limit_lowered` if the limit was lowered afterwards (delay 0). `last_event` if a hold began
+    and either the event that reached the limit made the whole overspend, or the hold began without delay and no spend
+    came after it. Else `late_spend`. Delay and cause are None if the ledger no longer has the events.
     """
     held = held_at(entry, crossing.reached_at)
     after_hold = None if held is None else late.received_micros
     if crossing.reached_at is None:
         return Overspend(None, held, None, after_hold, None)
-    if was_lowered(entry, crossing.reached_at):
-        return Overspend(crossing.reached_at, held, 0, after_hold, OverspendCause.LIMIT_LOWERED)
+    delayed = None if delayed_micros is None else min(max(0, delayed_micros), entry.overspend_micros)
     known_at = held or late.known_at
     delay = None if known_at is None else max(0, seconds_of(Span(crossing.reached_at, known_at)))
-    came_with_it = crossing.beyond_micros >= entry.overspend_micros or (not delay and not after_hold)
-    cause = OverspendCause.LAST_EVENT if held is not None and came_with_it else OverspendCause.LATE_SPEND
-    return Overspend(crossing.reached_at, held, delay, after_hold, cause)
+    rest_micros, rest_after_hold = entry.overspend_micros - (delayed or 0), (after_hold or 0) - (delayed or 0)
+    if was_lowered(entry, crossing.reached_at):
+        delay, cause = 0, OverspendCause.LIMIT_LOWERED
+    else:
+        came_with_it = crossing.beyond_micros >= rest_micros or (not delay and rest_after_hold <= 0)
+        cause = OverspendCause.LAST_EVENT if held is not None and came_with_it else OverspendCause.LATE_SPEND
+    if not rest_micros:
+        cause = OverspendCause.CONFIRMATION_DELAY
+    return Overspend(crossing.reached_at, held, delay, after_hold, cause, delayed)

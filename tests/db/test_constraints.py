@@ -31,6 +31,8 @@ PLATFORM_STATUS = """INSERT INTO platform_statuses (brand_id, campaign_id, platf
     VALUES (1, 1, 1, '{}', {})"""
 PROCESS = """INSERT INTO processes (id, version, host, pid, kind, seen_at)
     VALUES (gen_random_uuid(), '1', 'here', 1, '{}', {})"""
+CONFIRMATION = "INSERT INTO platform_confirmations VALUES (1, 1, 1, 1, '{}', now(), {})"
+BOUND = "INSERT INTO platform_bounds VALUES (1, now(), {}, 0, {}, {}, {})"
 REFUSED = [
     ("ck_processes_kind_known", PROCESS.format("cat", "now()")),
     ("ck_processes_seen_after_start", PROCESS.format("web", "'2020-01-01'")),
@@ -51,6 +53,13 @@ REFUSED = [
         CONNECTED + "; " + PLATFORM_STATUS.format("may_be_applied", "active", "true"),
     ),
     ("ck_platform_statuses_attempts_not_negative", CONNECTED + "; " + PLATFORM_STATUS.format("attempts", "active", -1)),
+    ("ck_platform_confirmations_desired_known", CONFIRMATION.format("paused", "now()")),
+    ("ck_platform_confirmations_confirmed_after_decision", CONFIRMATION.format("active", "now() - interval '1 s'")),
+    ("ck_platform_bounds_counts_not_negative", BOUND.format(-1, 0, 0, 0)),
+    ("ck_platform_bounds_bound_not_negative", BOUND.format(0, -1, 0, 0)),
+    ("ck_platform_bounds_growth_not_negative", BOUND.format(0, 0, -1, 0)),
+    ("ck_platform_bounds_settling_not_negative", BOUND.format(0, 0, 0, -1)),
+    ("ck_platform_bounds_bound_and_growth_together", BOUND.format(0, 0, "NULL", 0)),
     ("ck_platform_operations_operations_not_negative", "INSERT INTO platform_operations VALUES ('p', now(), -1)"),
     ("ck_notices_kind_known", NOTICE.format("('never', 'k', '{}')")),
     ("ck_notices_body_is_an_object", NOTICE.format("('import.failed', 'k', '[]')")),

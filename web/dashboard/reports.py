@@ -31,7 +31,7 @@ from domain.periods import Period, local_day, time_zone
 from domain.reporting.monthly import month_named
 from domain.reporting.overspend import CAUSE_WORDS
 from runtime import clock
-from runtime.formats import LOCALE
+from runtime.formats import LOCALE, duration
 from web.dashboard import plots
 from web.dashboard.pages import not_found, page, sentence, templates
 from web.people import Viewer
@@ -62,15 +62,8 @@ def short_money(micros: int, currency: str) -> str:
 
 
 def delay_words(seconds: int | None) -> str:
-    """A delay in its largest units, such as 40 s, 12 min, 3 h 20 min or 2 d 4 h; a dash for None."""
-    if seconds is None:
-        return "–"
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7200:
-        return f"{seconds // 60} min"
-    days, rest = divmod(seconds, 86_400)
-    return f"{days} d {rest // 3600} h" if days else f"{rest // 3600} h {rest % 3600 // 60} min"
+    """A delay in its largest units, such as 12 min; a dash for None."""
+    return "–" if seconds is None else duration(seconds)
 
 
 def ran_out_words(content: Mapping[str, Any], limit: Mapping[str, Any]) -> str:

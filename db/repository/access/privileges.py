@@ -35,6 +35,7 @@ OPEN: Final = dict.fromkeys(
         *("imports", "import_days", "import_skipped_rows", "import_mappings"),
         *("platform_connections", "platform_statuses", "platform_operations", "processes"),
         "notices",
+        *("platform_confirmations", "platform_bounds"),
     ),
     READ,
 )
@@ -84,6 +85,8 @@ WORKER: Final = {
     "platform_operations": KEEP,
     "notices": "SELECT, INSERT, DELETE",
     "processes": KEEP,
+    "platform_confirmations": "SELECT, INSERT, DELETE",
+    "platform_bounds": COUNT,
 }
 """The worker's privileges: counting, enforcement and reports. Workers may not edit what people configure, users or the
 audit; they delete expired sessions and answers through a function.

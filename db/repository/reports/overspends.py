@@ -3,15 +3,16 @@
 The day comes from the counters, all else from the events in the ledger.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
 from db.repository.ledger import ledger
+from db.repository.platforms.confirmations import DELAYED
 from db.repository.shared import watermarks
 from domain.periods import ONE_DAY, Period, day_starts_at, windows_between
 from domain.reporting.monthly import INSTANT, LimitWindow, MonthFacts, instants_of
@@ -88,6 +89,20 @@ RECEIVED_AFTER = text("""
     FROM late GROUP BY number
 """)
 
+# For windows of one period, the spend after the window's hold began that platforms served until they confirmed a pause.
+CONFIRMED_LATE = text(f"""
+    SELECT number, sum(amount_micros)::bigint AS delayed_micros
+    FROM ({DELAYED} AND occurred_at >= :starts_at AND occurred_at < :ends_at) AS delayed
+    CROSS JOIN LATERAL (VALUES (CAST(0 AS bigint)), (campaign_id)) AS scope(scope_id)
+    JOIN unnest(
+        CAST(:numbers AS integer[]), CAST(:scopes AS bigint[]), CAST(:places AS integer[]),
+        CAST(:afters AS timestamptz[])
+    ) AS wanted(number, scope_id, place, after)
+        ON wanted.scope_id = scope.scope_id AND place = width_bucket(occurred_at, CAST(:starts AS timestamptz[]))
+    WHERE occurred_at > after
+    GROUP BY number
+""")  # noqa: S608 - a constant, put together once
+
 
 def crossings(
     connection: Connection, brand_id: int, facts: MonthFacts, overspent: Sequence[LimitWindow]
@@ -163,8 +178,37 @@ def received_late(
 
     `held`: when each window's hold began, None if never.
     """
-    floor = watermarks.reached(connection, ledger.FLOOR)
     found: dict[int, LateSpend] = {}
+    for numbers in _numbers_by_period(connection, overspent):
+        afters = {number: held[number] or overspent[number].span.ends_at - INSTANT for number in numbers}
+        found |= _received_of_period(connection, brand_id, facts, overspent, afters)
+    return [found.get(number, LateSpend()) for number in range(len(overspent))]
+
+
+def confirmed_late(
+    connection: Connection,
+    brand_id: int,
+    facts: MonthFacts,
+    overspent: Sequence[LimitWindow],
+    held: Sequence[datetime | None],
+) -> list[int | None]:
+    """The micros that platforms served after each window's hold began and before they confirmed a pause.
+
+    0 for a window without a hold; None if the ledger no longer has the window's events.
+    """
+    found: dict[int, int] = {}
+    for numbers in _numbers_by_period(connection, overspent):
+        afters = {number: moment for number in numbers if (moment := held[number]) is not None}
+        found |= dict.fromkeys(numbers, 0)
+        if afters:
+            parameters = _of_period(brand_id, facts, overspent, afters)
+            found |= {row.number: row.delayed_micros for row in connection.execute(CONFIRMED_LATE, parameters)}
+    return [found.get(number) for number in range(len(overspent))]
+
+
+def _numbers_by_period(connection: Connection, overspent: Sequence[LimitWindow]) -> Iterator[list[int]]:
+    """Yields, for each period, the places of the windows whose events the ledger still has."""
+    floor = watermarks.reached(connection, ledger.FLOOR)
     for period in Period:
         numbers = [
             number
@@ -172,9 +216,7 @@ def received_late(
             if entry.period is period and (floor is None or entry.span.starts_at >= floor)
         ]
         if numbers:
-            afters = {number: held[number] or overspent[number].span.ends_at - INSTANT for number in numbers}
-            found |= _received_of_period(connection, brand_id, facts, overspent, afters)
-    return [found.get(number, LateSpend()) for number in range(len(overspent))]
+            yield numbers
 
 
 def _received_of_period(
@@ -184,23 +226,31 @@ def _received_of_period(
     overspent: Sequence[LimitWindow],
     afters: Mapping[int, datetime],
 ) -> dict[int, LateSpend]:
-    """The late spend of windows of one period, which adjoin each other, so that each event falls into one of them."""
-    entries = [overspent[number] for number in afters]
-    windows = windows_between(entries[0].period, facts.month.first_day, facts.end_day)
-    starts = [instants_of(window, facts.zone, facts.span.ends_at).starts_at for window in windows]
-    parameters = {
-        "brand_id": brand_id,
-        "starts": starts,
-        "starts_at": starts[0],
-        "ends_at": day_starts_at(facts.end_day, facts.zone),
+    """The late spend of windows of one period."""
+    parameters = _of_period(brand_id, facts, overspent, afters) | {
         "received_after": min(afters.values()),
-        "places": [windows.index(entry.window) + 1 for entry in entries],
-        "afters": list(afters.values()),
-        "spents": [entry.spent_micros for entry in entries],
-        **_numbered(overspent, list(afters)),
+        "spents": [overspent[number].spent_micros for number in afters],
     }
     received = {
         row.number: LateSpend(int(row.received_micros), row.known_at)
         for row in connection.execute(RECEIVED_AFTER, parameters)
     }
     return {number: received.get(number, LateSpend(0)) for number in afters}
+
+
+def _of_period(
+    brand_id: int, facts: MonthFacts, overspent: Sequence[LimitWindow], afters: Mapping[int, datetime]
+) -> dict[str, Any]:
+    """Parameters for windows of one period, which adjoin each other, so that each event falls into one of them."""
+    entries = [overspent[number] for number in afters]
+    windows = windows_between(entries[0].period, facts.month.first_day, facts.end_day)
+    starts = [instants_of(window, facts.zone, facts.span.ends_at).starts_at for window in windows]
+    return {
+        "brand_id": brand_id,
+        "starts": starts,
+        "starts_at": starts[0],
+        "ends_at": day_starts_at(facts.end_day, facts.zone),
+        "places": [windows.index(entry.window) + 1 for entry in entries],
+        "afters": list(afters.values()),
+        **_numbered(overspent, list(afters)),
+    }

@@ -215,3 +215,49 @@ def words_of(campaign: int) -> str:
     with transaction() as connection:
         explanation = explained(connection, campaign, clock.now()).fields()
     return str(explanation["on_platform"]["words"])
+
+
+def confirmations(world: World) -> list[tuple[str, int, int]]:
+    """Each stored confirmation: the desired status, whether it is of the newest change, and its delay in seconds."""
+    found = world.rows(
+        "SELECT desired, status_change_id, extract(epoch FROM confirmed_at - decided_at)::int AS delay"
+        " FROM platform_confirmations ORDER BY status_change_id"
+    )
+    return [(row["desired"], row["status_change_id"], row["delay"]) for row in found]
+
+
+def test_each_status_change_is_confirmed_once_in_the_history(connected: Connected, world: World) -> None:
+    campaign = connected.campaign("11")
+    connected.reconcile()
+    assert confirmations(world) == []
+    exhaust(connected, campaign)
+    world.set_clock(clock.now() + timedelta(seconds=7))
+    connected.reconcile()
+    connected.set_there("11", "enabled")
+    connected.reconcile()
+    assert connected.there("11") == "paused"
+    world.set_clock(clock.now() + timedelta(seconds=60))
+    world.limit(1_000, brand=connected.brand)
+    world.set_clock(clock.now() + timedelta(seconds=3))
+    connected.reconcile()
+    assert [(desired, delay) for desired, _, delay in confirmations(world)] == [("inactive", 7), ("active", 3)]
+
+
+def test_pause_applied_without_an_answer_is_confirmed_by_the_next_read(connected: Connected, world: World) -> None:
+    campaign = connected.campaign("11")
+    connected.reconcile()
+    exhaust(connected, campaign)
+    connected.fake.fail("mutate", "apply_then_500")
+    connected.reconcile()
+    assert confirmations(world) == []
+    world.set_clock(clock.now() + timedelta(seconds=9))
+    connected.reconcile()
+    assert [(desired, delay) for desired, _, delay in confirmations(world)] == [("inactive", 9)]
+
+
+def test_status_that_the_platform_had_at_the_first_read_is_no_confirmation(connected: Connected, world: World) -> None:
+    campaign = connected.campaign("11", status="paused")
+    world.set_status(campaign, "paused")
+    connected.reconcile()
+    assert connected.row(campaign)["confirmed"] == "paused"
+    assert confirmations(world) == []

@@ -102,6 +102,8 @@ def test_table_has_a_row_for_each_figure(content: dict[str, Any]) -> None:
         "times_exhausted": "1",
         "cause": "last_event",
         "delay_seconds": "0",
+        "confirmation_delay_micros": "0",
+        "confirmation_delay": "0.00",
     }
     assert (second["spent"], second["overspend"], second["times_exhausted"]) == ("-1.00", "0.00", "0")
 

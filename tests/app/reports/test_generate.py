@@ -95,6 +95,7 @@ def test_job_stores_one_report_for_each_brand_and_month_with_its_figures(world: 
         "held_at": None,
         "delay_seconds": None,
         "after_hold_micros": None,
+        "confirmation_delay_micros": None,
         "cause": None,
     }
 

@@ -347,6 +347,24 @@ def test_limit_that_was_lower_at_the_crossing_is_not_the_cause() -> None:
     assert not was_lowered(raised, at(10))
 
 
+def test_confirmation_delay_is_given_apart_from_the_cause_of_the_rest() -> None:
+    explanation = explain_overspend(window(span(10, 24)), Crossing(at(10), 2), LateSpend(3), 3)
+    assert explanation == Overspend(at(10), at(10), 0, 3, OverspendCause.LAST_EVENT, 3)
+    assert explain_overspend(window(span(12, 24)), Crossing(at(10), 1), LateSpend(3), 1).cause is (
+        OverspendCause.LATE_SPEND
+    )
+
+
+def test_confirmation_delay_is_the_cause_when_it_explains_the_whole_overspend() -> None:
+    explanation = explain_overspend(window(span(10, 24)), Crossing(at(10), 0), LateSpend(7), 7)
+    assert (explanation.cause, explanation.confirmation_delay_micros) == (OverspendCause.CONFIRMATION_DELAY, 5)
+
+
+def test_credit_during_the_confirmation_delay_counts_as_none() -> None:
+    explanation = explain_overspend(window(span(12, 24)), Crossing(at(10), 5), LateSpend(0), -2)
+    assert (explanation.cause, explanation.confirmation_delay_micros) == (OverspendCause.LAST_EVENT, 0)
+
+
 def test_held_at_is_the_hold_in_force_at_the_crossing_or_the_next() -> None:
     entry = window(span(2, 4), span(12, 24))
     assert [held_at(entry, at(hours)) for hours in (1, 3, 4, 23)] == [at(2), at(2), at(12), at(12)]
