@@ -12,7 +12,7 @@ from cli.catalog.options import edit
 from cli.output import AsJson, console, list_rows, print_result
 from db.engine import snapshot
 from db.repository.access import access as repository
-from domain.access import KeyScope, Role
+from domain.access import DEFAULT_SCOPES, KeyScope, Role
 from domain.errors import InvalidValue
 from runtime import clock, encryption
 
@@ -52,7 +52,8 @@ def create_admin(
 def new_encryption_key(as_json: AsJson = False) -> None:
     """Print a new key for SPENDGATE_ENCRYPTION_KEYS, which encrypts the secrets that the database keeps.
 
-    To change keys, put the new one before the old one, separated by a comma, and restart the service.
+    To change keys, put the new one before the old one, separated by a comma, restart the service, and run
+    `spendgate secrets re-encrypt`.
     """
     key = encryption.new_key()
     print_result({"key": key}, key, as_json=as_json)
@@ -99,7 +100,7 @@ def create_api_key(
     name: Annotated[str, typer.Argument(help="The program's name; the audit log shows it for the program's edits.")],
     scope: Annotated[
         list[KeyScope] | None,
-        typer.Option(help="A scope of the key; repeat the option for several. Default: all three."),
+        typer.Option(help="A scope of the key; repeat the option for several. Default: all but credentials."),
     ] = None,
     brand: Annotated[
         int | None, typer.Option(help="The id of the only brand the key is valid for. Default: all brands.")
@@ -111,7 +112,7 @@ def create_api_key(
 ) -> None:
     """Create an API key for a program and print it once: Spendgate stores only its hash."""
     expires_at = None if expires_days is None else clock.now() + timedelta(days=expires_days)
-    key_id, key = access.create_key(name, scope or list(KeyScope), edit().by, brand_id=brand, expires_at=expires_at)
+    key_id, key = access.create_key(name, scope or DEFAULT_SCOPES, edit().by, brand_id=brand, expires_at=expires_at)
     line = f"API key [bold]{key_id}[/bold] {escape(name)}, shown only once:\n{key}"
     print_result({"api_key_id": key_id, "key": key}, line, as_json=as_json)
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
-from cli import access, checks, doctor, platforms, repair, reports, roles, sequences, spend
+from cli import access, checks, doctor, platforms, repair, reports, roles, secrets, sequences, spend
 from cli.catalog import accounts, brand_corrections, brands, budgets, campaigns, schedules
 from cli.imports import commands as imports
 from cli.imports import history as import_history
@@ -88,6 +88,7 @@ app.add_typer(budgets.budgets, name="budget", rich_help_panel=CATALOG)
 app.add_typer(schedules.schedules, name="schedule", rich_help_panel=CATALOG)
 app.add_typer(access.users, name="users", rich_help_panel=ACCESS)
 app.add_typer(access.api_keys, name="api-keys", rich_help_panel=ACCESS)
+app.add_typer(secrets.secrets, name="secrets", rich_help_panel=ACCESS)
 
 
 def run() -> None:

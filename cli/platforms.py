@@ -1,12 +1,17 @@
 """`spendgate platform`: connections to ad platforms, which spend is read from and statuses are sent to."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from app.platforms import connecting, statuses
+from app.platforms import connecting, modes, statuses
+from app.platforms.accounts import KEPT, MAX_BYTES, secrets_in
+from app.platforms.connecting import NewConnection
 from app.platforms.protocol import PlatformError
+from cli.catalog import consent
+from cli.catalog.consent import DryRun, Yes
 from cli.catalog.options import edit
 from cli.output import FOUND_EXIT, AsJson, console, list_rows, print_json, print_result, print_rows
 from db.engine import transaction
@@ -28,7 +33,10 @@ def add_connection(
     platform: Annotated[str, typer.Argument(help="The ad platform, such as google_ads.")],
     account_id: Annotated[str, typer.Argument(help="The account's id on the platform.")],
     credentials: Annotated[
-        str, typer.Option(help="Where the JSON with the secrets is: env:NAME or file:/path. Secrets are not stored.")
+        str,
+        typer.Option(
+            help="Where the JSON with the secrets is: env:NAME, file:/path, or kept (encrypted in the database)."
+        ),
     ],
     brand: Annotated[
         list[int] | None, typer.Option(help="The id of a brand in the account; repeat the option for several.")
@@ -41,8 +49,10 @@ def add_connection(
 ) -> None:
     """Connect an account, or change its connection, and print its id. The mode is `shadow` unless given."""
     options = {"login_customer_id": login_customer_id} if login_customer_id else {}
-    made = connecting.add(platform, account_id, credentials, brand or [], mode, options, edit())
-    line = f"account [bold]{made}[/bold] is connected with mode {mode}; next: spendgate platform check {made}"
+    new = NewConnection(platform, account_id, brand or [], mode, credentials, options)
+    made = connecting.add(new, edit())
+    step = f"credentials {made} --stdin" if credentials == KEPT else f"check {made}"
+    line = f"account [bold]{made}[/bold] is connected with mode {mode}; next: spendgate platform {step}"
     print_result({"account": made, "mode": mode}, line, as_json=as_json)
 
 
@@ -65,6 +75,44 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "wait_until": row["wait_until"],
         "last_error": row["last_error"],
     }
+
+
+@platforms.command("mode")
+def set_mode(
+    account: AccountArgument,
+    mode: Annotated[Mode, typer.Argument(help="What Spendgate may change there.")],
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Change the mode, after showing how many campaigns Spendgate would then pause and enable on the platform."""
+    changes, author = {"mode": mode.value}, edit()
+    if dry_run:
+        consent.print_dry_run(modes.previewed(account, changes, author))
+        return
+    effect = consent.edit_once_agreed(lambda agree: modes.change(account, changes, author, agree), yes=yes)
+    console.print(f"account {account}: {escape(effect.sentence(is_done=True))}", highlight=False, soft_wrap=True)
+
+
+@platforms.command("credentials")
+def set_credentials(
+    account: AccountArgument,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read the JSON object with the secrets from standard input.")
+    ] = False,
+    reference: Annotated[
+        str | None, typer.Option(help="Where the JSON with the secrets is from now on: env:NAME or file:/path.")
+    ] = None,
+) -> None:
+    """Set an account's credentials: kept encrypted from --stdin, or by --reference. They are never shown again."""
+    if stdin == (reference is not None):
+        raise InvalidValue("--stdin", "say either --stdin or --reference")
+    changes: dict[str, Any] = {"credentials": reference}
+    if stdin:
+        content = sys.stdin.read(MAX_BYTES + 1)
+        changes = {"secrets": secrets_in(content, "standard input")}
+    modes.change(account, changes, edit(), modes.agree_to_all)
+    place = "kept encrypted" if stdin else f"at {escape(reference or '')}"
+    console.print(f"the credentials of account {account} are {place}; next: spendgate platform check {account}")
 
 
 @platforms.command("check")

@@ -18,22 +18,31 @@ class Role(StrEnum):
 
     @property
     def may_manage_access(self) -> bool:
-        """Whether the role may manage users and API keys."""
+        """Whether the role may manage users and API keys, connect ad platforms and set their credentials."""
         return self is Role.OWNER
 
 
 class KeyScope(StrEnum):
-    """A permission of an API key. `manage` includes `read`; only `spend-write` may send spend."""
+    """A permission of an API key. `manage` includes `read`; only `spend-write` may send spend.
+
+    Only `credentials` may connect ad platforms and set their logins; an owner must grant it by name.
+    """
 
     SPEND_WRITE = "spend-write"
     READ = "read"
     MANAGE = "manage"
+    CREDENTIALS = "credentials"
+
+
+DEFAULT_SCOPES: Final = (KeyScope.SPEND_WRITE, KeyScope.READ, KeyScope.MANAGE)
+"""The scopes of a new key for which none is named."""
 
 
 INCLUDED_SCOPES: Final[dict[KeyScope, frozenset[KeyScope]]] = {
     KeyScope.SPEND_WRITE: frozenset({KeyScope.SPEND_WRITE}),
     KeyScope.READ: frozenset({KeyScope.READ}),
     KeyScope.MANAGE: frozenset({KeyScope.MANAGE, KeyScope.READ}),
+    KeyScope.CREDENTIALS: frozenset({KeyScope.CREDENTIALS}),
 }
 
 

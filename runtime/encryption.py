@@ -27,6 +27,15 @@ def decrypted(kept: str) -> str:
         raise SettingsError(f"{VARIABLE}: no key decrypts a kept secret; add the key that encrypted it") from None
 
 
+def is_current(kept: str) -> bool:
+    """Whether the first key encrypted the text. Raises SettingsError without a key."""
+    try:
+        Fernet(settings().required_encryption_keys()[0]).decrypt(kept.encode())
+    except InvalidToken:
+        return False
+    return True
+
+
 def re_encrypted(kept: str) -> str:
     """The text encrypted with the first key. Raises as `decrypted` does."""
     return encrypted(decrypted(kept))

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection
 
@@ -25,6 +25,21 @@ LOOKED_AT: Final = 50_000
 
 LARGE_CHANGE: Final = 2
 """Divisor: a limit that changes by more than 1/2 of its old value needs confirmation even if no campaign stops."""
+
+
+class Confirmable(Protocol):
+    """The effect of an edit that a person may have to confirm."""
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether a person must confirm the edit."""
+
+    @property
+    def token(self) -> str:
+        """A hash of the edit and its effect; sent back to confirm the edit."""
+
+    def sentence(self, *, is_done: bool = False) -> str:
+        """The edit and its effect in words; `is_done`: the edit was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +95,12 @@ class Effect:
 class Unconfirmed(Exception):
     """The edit was rolled back, because nobody has confirmed its `effect`."""
 
-    def __init__(self, effect: Effect) -> None:
+    def __init__(self, effect: Confirmable) -> None:
         super().__init__(effect.sentence())
         self.effect = effect
 
 
-Agree = Callable[[Effect], bool]
+Agree = Callable[[Confirmable], bool]
 """Returns whether an edit with this effect may be committed."""
 
 
@@ -119,7 +134,7 @@ def previewed(work: Callable[[Connection], object], brand_id: int) -> Effect:
     try:
         edit(work, brand_id, lambda _effect: False)
     except Unconfirmed as unconfirmed:
-        return unconfirmed.effect
+        return cast("Effect", unconfirmed.effect)  # what `edit` raises it with
     raise AssertionError("an edit was committed without confirmation")
 
 

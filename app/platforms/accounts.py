@@ -1,4 +1,4 @@
-"""Credentials of platform accounts, read by reference at each use: never stored, logged or shown."""
+"""Credentials of platform accounts, read by reference at each use: stored only encrypted, never logged or shown."""
 
 import json
 import os
@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from db.engine import transaction
+from db.repository.platforms import kept_credentials
 from domain.errors import InvalidValue
+from runtime import encryption
+from runtime.settings import SettingsError
+
+KEPT: Final = "kept"
+"""The reference of credentials that the database keeps encrypted."""
 
 MAX_BYTES: Final = 65_536
 LEAST_SECRET: Final = 6
@@ -14,7 +21,7 @@ LEAST_SECRET: Final = 6
 
 
 class Credentials:
-    """Secrets by name, from a reference such as `env:GOOGLE` or `file:/run/secrets/google.json`."""
+    """Secrets by name, from a reference: `kept`, or such as `env:GOOGLE` or `file:/run/secrets/google.json`."""
 
     __slots__ = ("_secrets", "reference")
 
@@ -44,23 +51,53 @@ class Credentials:
         return text
 
 
-def credentials_at(reference: str) -> Credentials:
-    """Reads the JSON object of secrets that the reference names. Raises InvalidValue, without any secret in it."""
+def credentials_at(reference: str, account: int = 0) -> Credentials:
+    """Reads the JSON object of secrets that the reference names. Raises InvalidValue, without any secret in it.
+
+    `account`: the platform account whose kept credentials the reference `kept` means.
+    """
     kind, place = parts_of(reference)
+    if kind == KEPT:
+        return Credentials(reference, secrets_in(_kept(account), "the kept credentials"))
     if kind == "file":
-        return Credentials(reference, _object(reference, _content(Path(place))))
+        return Credentials(reference, secrets_in(_content(Path(place)), reference))
     content = os.environ.get(place)
     if content is None:
         raise InvalidValue("credentials", f"the variable {place} is not set in this process")
-    return Credentials(reference, _object(reference, content))
+    return Credentials(reference, secrets_in(content, reference))
 
 
 def parts_of(reference: str) -> tuple[str, str]:
-    """The kind of a reference, `env` or `file`, and its name or path. Raises InvalidValue for anything else."""
+    """The kind of a reference, `env`, `file` or `kept`, and its name or path. Raises InvalidValue for anything else."""
     kind, _, place = reference.partition(":")
-    if kind not in {"env", "file"} or not place:
-        raise InvalidValue("credentials", "expected env:NAME or file:/path, which hold a JSON object")
+    if reference != KEPT and (kind not in {"env", "file"} or not place):
+        raise InvalidValue("credentials", "expected env:NAME or file:/path, which hold a JSON object, or kept")
     return kind, place
+
+
+def encrypted(secrets: Mapping[str, str]) -> str:
+    """The secrets as a JSON object, encrypted for the database. Raises InvalidValue if they cannot be kept."""
+    content = json.dumps(dict(secrets))
+    if len(content) > MAX_BYTES:
+        raise InvalidValue("secrets", f"are larger than {MAX_BYTES} bytes")
+    if not secrets or not all(name and value for name, value in secrets.items()):
+        raise InvalidValue("secrets", "has no secret, or one without a name or a value")
+    try:
+        return encryption.encrypted(content)
+    except SettingsError as error:
+        raise InvalidValue("secrets", str(error)) from None
+
+
+def _kept(account: int) -> str:
+    with transaction() as connection:
+        stored = kept_credentials.secrets_of(connection, account)
+    if stored is None:
+        advice = f"spendgate platform credentials {account} --stdin"
+        raise InvalidValue("credentials", f"none are kept for platform account {account} yet: {advice}")
+    try:
+        return encryption.decrypted(stored)
+    except SettingsError as error:
+        raise InvalidValue("credentials", str(error)) from None
 
 
 def _content(path: Path) -> str:
@@ -74,11 +111,12 @@ def _content(path: Path) -> str:
         raise InvalidValue("credentials", f"{path} cannot be read: {type(error).__name__}") from None
 
 
-def _object(reference: str, content: str) -> dict[str, str]:
+def secrets_in(content: str, place: str) -> dict[str, str]:
+    """The secrets in a text. Raises InvalidValue, which names the text's `place`, if it is no JSON object of texts."""
     try:
         read = json.loads(content)
     except ValueError:
         read = None
     if not isinstance(read, dict) or not all(isinstance(value, str) for value in read.values()):
-        raise InvalidValue("credentials", f"{reference} is not a JSON object of texts")
+        raise InvalidValue("credentials", f"{place} is not a JSON object of texts")
     return read

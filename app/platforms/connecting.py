@@ -9,13 +9,13 @@ from sqlalchemy import Connection
 
 from app.edits import moves
 from app.platforms import quota
-from app.platforms.accounts import parts_of
+from app.platforms.accounts import KEPT, encrypted, parts_of
 from app.platforms.protocol import AccountFacts, PlatformError
 from app.platforms.readings import shared_words
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
 from db.repository.access.audit import Edit
-from db.repository.platforms import connection_edits, connections
+from db.repository.platforms import connection_edits, connections, kept_credentials
 from db.repository.platforms import spend as rows
 from db.repository.platforms.connections import StoredConnection
 from db.repository.shared.zones import readable_zones
@@ -54,34 +54,45 @@ class Checked:
         }
 
 
-def add(
-    platform: str,
-    account_id: str,
-    credentials: str,
-    brand_ids: Sequence[int],
-    mode: Mode,
-    options: Mapping[str, str],
-    edit: Edit,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class NewConnection:
+    """A connection to make: the platform in any spelling, its id of the account, and the brands to bind to it.
+
+    `credentials`: a reference. `secrets`: names and values to keep encrypted, where that is `kept`.
+    """
+
+    platform: str
+    account_id: str
+    brand_ids: Sequence[int]
+    mode: Mode = Mode.SHADOW
+    credentials: str = KEPT
+    options: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+def add(new: NewConnection, edit: Edit) -> int:
+    """Connects an account, or changes its connection, in a transaction of its own. See `connect`."""
+    return committed(partial(connect, new=new, edit=edit))
+
+
+def connect(connection: Connection, new: NewConnection, edit: Edit) -> int:
     """Connects the account with this id on the platform, which is created if it is new; returns Spendgate's id.
 
     Raises InvalidValue for a platform without adapter, a wrong reference to credentials, and an unknown brand.
     """
-    name = canonical_or_lower(platform)
+    name = canonical_or_lower(new.platform)
     adapter_of(name)
-    parts_of(credentials)
-
-    def work(connection: Connection) -> int:
-        account = connection_edits.account_named(connection, name, account_id)
-        if account is None:
-            account = moves.add_account(connection, name, account_id, "", brand_ids, edit)
-        else:
-            for brand_id in brand_ids:
-                moves.bind_account(connection, account, brand_id, edit)
-        connection_edits.connect(connection, account, mode, credentials, options, edit)
-        return account
-
-    return committed(work)
+    parts_of(new.credentials)
+    account = connection_edits.account_named(connection, name, new.account_id)
+    if account is None:
+        account = moves.add_account(connection, name, new.account_id, "", new.brand_ids, edit)
+    else:
+        for brand_id in new.brand_ids:
+            moves.bind_account(connection, account, brand_id, edit)
+    connection_edits.connect(connection, account, new.mode, new.credentials, new.options, edit)
+    if new.secrets is not None:
+        kept_credentials.keep(connection, account, encrypted(new.secrets), edit)
+    return account
 
 
 def remove(account: int, edit: Edit) -> None:

@@ -25,5 +25,5 @@ def account_of(stored: StoredConnection) -> Account:
     """The account with its credentials, read now. Raises InvalidValue if they are missing or the account has no id."""
     if stored.account_id is None:
         raise InvalidValue("account", f"platform account {stored.id} has no id on the platform")
-    credentials = credentials_at(stored.credentials)
+    credentials = credentials_at(stored.credentials, stored.id)
     return Account(stored.id, stored.platform, stored.account_id, credentials, stored.options, stored.time_zone)

@@ -9,7 +9,7 @@ from rich.markup import escape
 from sqlalchemy import Connection
 
 from app.edits import preview as edits
-from app.edits.preview import Effect, Unconfirmed
+from app.edits.preview import Agree, Confirmable, Unconfirmed
 from cli.output import FOUND_EXIT, console
 from domain.errors import InvalidValue
 
@@ -24,6 +24,8 @@ Yes = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the edit would do and change nothing.")]
 
 Work = Callable[[Connection], object]
+Make = Callable[[Agree], Confirmable]
+"""Makes an edit if its effect is agreed to, and returns the effect. Raises Unconfirmed."""
 
 
 def confirm_and_edit(work: Work, brand_id: int, done: str, *, yes: bool, dry_run: bool) -> None:
@@ -32,24 +34,33 @@ def confirm_and_edit(work: Work, brand_id: int, done: str, *, yes: bool, dry_run
     Raises InvalidValue if standard input is not a terminal and `yes` is False. Exits with 1 if the person disagrees.
     """
     if dry_run:
-        _print(f"{edits.previewed(work, brand_id).sentence()}. A dry run: nothing was changed.")
+        print_dry_run(edits.previewed(work, brand_id))
         return
-    effect = _edit_once_agreed(work, brand_id, yes=yes)
+    effect = edit_once_agreed(lambda agree: edits.edit(work, brand_id, agree)[1], yes=yes)
     _print(done)
     if effect.needs_consent:
         _print(f"{effect.sentence(is_done=True)}.")
 
 
-def _edit_once_agreed(work: Work, brand_id: int, *, yes: bool) -> Effect:
+def print_dry_run(effect: Confirmable) -> None:
+    """Prints the effect that an edit would have."""
+    _print(f"{effect.sentence()}. A dry run: nothing was changed.")
+
+
+def edit_once_agreed(make: Make, *, yes: bool) -> Confirmable:
+    """Makes the edit after a person agreed to its effect, and returns the effect.
+
+    Raises InvalidValue if standard input is not a terminal and `yes` is False. Exits with 1 if the person disagrees.
+    """
     agreed = ""
     while True:
         try:
-            return edits.edit(work, brand_id, (lambda _effect: True) if yes else edits.agreed_to(agreed))[1]
+            return make((lambda _effect: True) if yes else edits.agreed_to(agreed))
         except Unconfirmed as unconfirmed:
             agreed = _ask(unconfirmed.effect, is_again=bool(agreed))
 
 
-def _ask(effect: Effect, *, is_again: bool) -> str:
+def _ask(effect: Confirmable, *, is_again: bool) -> str:
     """Asks for agreement and returns the effect's token. Raises InvalidValue without a terminal; exits 1 on "no"."""
     if not sys.stdin.isatty():
         raise InvalidValue(

@@ -57,7 +57,9 @@ class ApiKey(Base):
     __tablename__ = "api_keys"
     __table_args__ = (
         CheckConstraint("name <> ''", name="name_not_empty"),
-        CheckConstraint("scopes <> '{}' AND scopes <@ ARRAY['spend-write', 'read', 'manage']", name="scopes_known"),
+        CheckConstraint(
+            "scopes <> '{}' AND scopes <@ ARRAY['spend-write', 'read', 'manage', 'credentials']", name="scopes_known"
+        ),
         UniqueConstraint("prefix"),
     )
 

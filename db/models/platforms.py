@@ -35,7 +35,7 @@ class PlatformConnection(Base):
     __tablename__ = "platform_connections"
     __table_args__ = (
         CheckConstraint("mode IN ('off', 'shadow', 'pause_only', 'full')", name="mode_known"),
-        CheckConstraint("credentials ~ '^(env|file):.+'", name="credentials_by_reference"),
+        CheckConstraint("credentials = 'kept' OR credentials ~ '^(env|file):.+'", name="credentials_by_reference"),
         CheckConstraint("(usage_percent IS NULL) = (usage_at IS NULL)", name="usage_at_a_moment"),
         CheckConstraint("usage_percent >= 0", name="usage_not_negative"),
     )
@@ -63,6 +63,22 @@ class PlatformConnection(Base):
     limit_at: Mapped[datetime | None] = mapped_column(Moment)
     usage_at: Mapped[datetime | None] = mapped_column(Moment)
     usage_percent: Mapped[int | None] = mapped_column(Integer)
+
+
+class PlatformCredentials(Base):
+    """The secrets of a connection whose reference is `kept`: a JSON object, encrypted by `runtime.encryption`."""
+
+    __tablename__ = "platform_credentials"
+    __table_args__ = (CheckConstraint("secrets LIKE 'gAAAA%'", name="encrypted"),)
+
+    platform_account_id: Mapped[int] = mapped_column(
+        BigInteger,
+        ForeignKey("platform_connections.platform_account_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    secrets: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[datetime] = mapped_column(Moment)
 
 
 class PlatformStatus(Base):

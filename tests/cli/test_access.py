@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from app import access
-from domain.access import KeyScope, Role
+from domain.access import DEFAULT_SCOPES, KeyScope, Role
 from runtime.settings import settings
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import REPOSITORY, environment
@@ -116,7 +116,7 @@ def test_create_api_key_prints_the_key_once_with_its_scopes_brand_and_expiry(
     caller = access.caller(made["key"])
     assert caller
     assert (caller.key_id, caller.name, caller.brand_id) == (made["api_key_id"], "bidder", None)
-    assert caller.scopes == set(KeyScope)
+    assert caller.scopes == set(DEFAULT_SCOPES) == set(KeyScope) - {KeyScope.CREDENTIALS}
     brand = world.brand()
     options = ("--scope", "read", "--scope", "spend-write", "--brand", str(brand), "--expires-days", "7")
     key = spendgate("create-api-key", "reports", *options).out.strip().splitlines()[-1]

@@ -38,6 +38,7 @@ REFUSED = [
     ("ck_processes_seen_after_start", PROCESS.format("web", "'2020-01-01'")),
     ("ck_platform_connections_mode_known", CONNECTION.format("on", "env:KEY")),
     ("ck_platform_connections_credentials_by_reference", CONNECTION.format("full", "a-secret")),
+    ("ck_platform_credentials_encrypted", "INSERT INTO platform_credentials VALUES (1, 'a-secret', now())"),
     ("ck_platform_statuses_desired_known", CONNECTED + "; " + PLATFORM_STATUS.format("attempts", "paused", 0)),
     (
         "ck_platform_statuses_confirmed_known",

@@ -26,6 +26,7 @@ SECRETS = {
     "api_keys": {"secret_hash"},
     "idempotency_keys": {"key", "request_hash", "headers", "body"},
     "import_uploads": {"content"},
+    "platform_credentials": {"secrets"},
 }
 DENIED = psycopg.errors.InsufficientPrivilege
 COUNT = "SELECT count(*) FROM {}"
@@ -126,7 +127,7 @@ def test_worker_role_may_run_all_statements_except_edits_and_access(urls: Urls) 
     for_people = (
         *("access.", "audit.INSERT", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair."),
         *("platform_accounts.", "brand_corrections.", "set_holds.", "mappings.KEEP", "uploads.", "days.NOTE_UNDONE"),
-        "connection_edits.",
+        *("connection_edits.", "kept_credentials.", "kept_secrets."),
     )
     assert denied == {name for name in denied if name.startswith(for_people)}
     assert "access.CREDENTIALS.0" in denied

@@ -48,8 +48,11 @@ READER: Final = {
     "api_keys": "SELECT (id, name, prefix, scopes, brand_id, created_at, created_by, expires_at, revoked_at, used_at)",
     "idempotency_keys": "SELECT (api_key_id, created_at, status)",
     "import_uploads": "SELECT (id, file_name, modified_at, uploaded_by, uploaded_at)",
+    "platform_credentials": "SELECT (platform_account_id, changed_at)",
 }
-"""The reader's privileges: all columns but hashes of passwords, sessions and keys, stored answers and uploads."""
+"""The reader's privileges: all columns but hashes of passwords, sessions and keys, stored answers, uploads and
+encrypted credentials.
+"""
 
 WORKER: Final = {
     **OPEN,
@@ -81,6 +84,7 @@ WORKER: Final = {
         "statuses_read_at, claimed_until, woken_at, wait_until, pauses_wait_until, limit_at, usage_percent, usage_at, "
         "last_error, failed_at)"
     ),
+    "platform_credentials": READ,
     "platform_statuses": COUNT,
     "platform_operations": KEEP,
     "notices": "SELECT, INSERT, DELETE",
@@ -99,6 +103,7 @@ WEB: Final = {
     "platform_accounts": COUNT,
     "platform_account_brands": APPEND,
     "platform_connections": KEEP,
+    "platform_credentials": KEEP,
     "released_external_ids": APPEND,
     # Correcting a brand's time zone recounts its days.
     "campaign_days": KEEP,

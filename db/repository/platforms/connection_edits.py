@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Connection, text
 
 from db.repository.access.audit import Edit, Subject, note
-from db.repository.platforms.connections import connection_of, required_connection
+from db.repository.platforms import kept_credentials
+from db.repository.platforms.connections import StoredConnection, connection_of, required_connection
 
 ACCOUNT_BY_NAME = text("SELECT id FROM platform_accounts WHERE platform = :platform AND account_id = :account_id")
 
@@ -17,6 +19,8 @@ CONNECT = text("""
     SET mode = excluded.mode, credentials = excluded.credentials, options = excluded.options,
         next_read_at = NULL, described_at = NULL
 """)
+
+LOCK = text("SELECT FROM platform_connections WHERE platform_account_id = :id FOR NO KEY UPDATE")
 
 DISCONNECT = text("DELETE FROM platform_connections WHERE platform_account_id = :id")
 
@@ -35,13 +39,35 @@ def connect(
     new = {"mode": mode, "credentials": credentials, "options": dict(options)}
     values = new | {"id": account, "options": json.dumps(dict(options)), "at": edit.at}
     connection.execute(CONNECT, values)
-    before = old and {"mode": old.mode, "credentials": old.credentials, "options": old.options}
+    if credentials != "kept":
+        kept_credentials.forget(connection, account)
+    before = old and _set_by_people(old)
     note(connection, edit, "edit" if old else "create", Subject("platform_connection", account), before, new)
+
+
+def lock(connection: Connection, account: int) -> StoredConnection:
+    """Locks the connection's row and returns it as it is then. Raises InvalidValue if there is no connection."""
+    connection.execute(LOCK, {"id": account})
+    return required_connection(connection, account)
+
+
+def change(connection: Connection, old: StoredConnection, changes: Mapping[str, Any], edit: Edit) -> None:
+    """Sets the given fields of a locked connection: `mode`, `credentials` (a reference), `options`.
+
+    Writes nothing if no field differs.
+    """
+    before = _set_by_people(old)
+    new = before | dict(changes)
+    if new != before:
+        connect(connection, old.id, new["mode"], new["credentials"], new["options"], edit)
+
+
+def _set_by_people(stored: StoredConnection) -> dict[str, Any]:
+    return {"mode": stored.mode, "credentials": stored.credentials, "options": stored.options}
 
 
 def disconnect(connection: Connection, account: int, edit: Edit) -> None:
     """Removes the connection and its memory of statuses. Raises InvalidValue if there is no connection."""
     old = required_connection(connection, account)
     connection.execute(DISCONNECT, {"id": account})
-    before = {"mode": old.mode, "credentials": old.credentials, "options": old.options}
-    note(connection, edit, "remove", Subject("platform_connection", account), before, None)
+    note(connection, edit, "remove", Subject("platform_connection", account), _set_by_people(old), None)

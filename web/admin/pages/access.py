@@ -31,12 +31,13 @@ MAX_DAYS: Final = 3_650
 ROLES: Final = [
     (Role.VIEWER.value, "viewer: reads everything but users and API keys"),
     (Role.OPERATOR.value, "operator: edits brands, campaigns, budgets, schedules"),
-    (Role.OWNER.value, "owner: users and API keys too"),
+    (Role.OWNER.value, "owner: users, API keys and logins of ad platforms too"),
 ]
 SCOPES: Final = [
     (KeyScope.SPEND_WRITE.value, "spend-write: sends spend"),
     (KeyScope.READ.value, "read: reads everything"),
     (KeyScope.MANAGE.value, "manage: edits, and reads"),
+    (KeyScope.CREDENTIALS.value, "credentials: connects ad platforms and sets their logins"),
 ]
 
 

@@ -24,7 +24,7 @@ _bearer = HTTPBearer(
     auto_error=False,
     scheme_name="ApiKey",
     description="An API key from `spendgate create-api-key`: `Authorization: Bearer sg_…`. Its scopes are `read`, "
-    "`manage` (edits, and all that `read` may) and `spend-write`.",
+    "`manage` (edits, and all that `read` may), `spend-write`, and `credentials` (logins of ad platforms).",
 )
 
 REFUSALS: Final = problems.responses(
@@ -85,11 +85,16 @@ def _owner(address: str, key: str) -> Caller | None:
 AnyCaller = Annotated[Caller, Depends(_caller)]
 
 
+def needs_scope(caller: Caller, scope: KeyScope) -> None:
+    """Raises Problem for a key without the scope."""
+    if scope not in caller.scopes:
+        challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+        raise Problem(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}", headers=challenge)
+
+
 def _may(scope: KeyScope) -> Callable[[Caller], Caller]:
     def allowed(caller: AnyCaller) -> Caller:
-        if scope not in caller.scopes:
-            challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
-            raise Problem(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}", headers=challenge)
+        needs_scope(caller, scope)
         return caller
 
     return allowed

@@ -1,0 +1,84 @@
+"""Re-encrypts kept secrets with the newest key, after a new key was put before the old ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from db.engine import committed, transaction
+from db.repository.access import kept_secrets
+from db.repository.access.kept_secrets import KeptSecrets
+from runtime import encryption
+from runtime.settings import SettingsError, settings
+
+SECRETS_A_TRANSACTION: Final = 100
+
+
+@dataclass
+class Rotation:
+    """The result; in a dry run, what would be done.
+
+    `re_encrypted`: secrets that an older key had encrypted. `current`: those of the newest key. `unreadable`: in words,
+    those that no key decrypts.
+    """
+
+    re_encrypted: int = 0
+    current: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+class _New(NamedTuple):
+    key: int
+    old: str
+    new: str
+
+
+def total() -> int:
+    """The number of kept secrets."""
+    with transaction() as connection:
+        return sum(kept_secrets.count(connection, kept) for kept in kept_secrets.KEPT)
+
+
+def re_encrypt(*, dry_run: bool = False, on_done: Callable[[int], object] = lambda _secrets: None) -> Rotation:
+    """Re-encrypts every secret that an older key encrypted. Safe while the service runs, and to run again.
+
+    `on_done` is called with the number of secrets after each transaction. Raises SettingsError without a key.
+    """
+    settings().required_encryption_keys()
+    rotation = Rotation()
+    for kept in kept_secrets.KEPT:
+        after = 0
+        while rows := _page(kept, after):
+            after = rows[-1][0]
+            changed = [_New(key, old, new) for key, old in rows if (new := _turned(kept, key, old, rotation))]
+            if not dry_run:
+                committed(partial(_replace, kept=kept, changed=changed))
+            on_done(len(rows))
+    return rotation
+
+
+def _page(kept: KeptSecrets, after: int) -> Sequence[tuple[int, str]]:
+    with transaction() as connection:
+        return kept_secrets.page(connection, kept, after, SECRETS_A_TRANSACTION)
+
+
+def _turned(kept: KeptSecrets, key: int, old: str, rotation: Rotation) -> str | None:
+    """The secret encrypted with the newest key; None if it is already, or if no key decrypts it."""
+    if encryption.is_current(old):
+        rotation.current += 1
+        return None
+    try:
+        new = encryption.re_encrypted(old)
+    except SettingsError:
+        rotation.unreadable.append(f"{kept.words} {key}")
+        return None
+    rotation.re_encrypted += 1
+    return new
+
+
+def _replace(connection: Connection, kept: KeptSecrets, changed: Sequence[_New]) -> None:
+    """Stores the new texts. A secret that a person changed meanwhile is left: the newest key encrypted it."""
+    for one in changed:
+        kept_secrets.replace(connection, kept, one.key, one.old, one.new)

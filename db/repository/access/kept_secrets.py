@@ -1,0 +1,51 @@
+"""Columns with encrypted secrets, of every table that keeps some: read in pages, and replaced one by one."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, TextClause, text
+
+
+class KeptSecrets(NamedTuple):
+    """A column of encrypted secrets, by the rows' bigint key. `words`: its rows in words, for people."""
+
+    words: str
+    tally: TextClause
+    page: TextClause
+    replace: TextClause
+
+
+def secrets_in(words: str, table: str, key: str, column: str) -> KeptSecrets:
+    """The statements for one column. Its names are constants of this module, never input."""
+    return KeptSecrets(
+        words,
+        tally=text(f"SELECT count(*) FROM {table} WHERE {column} IS NOT NULL"),  # noqa: S608 - constants
+        page=text(f"""
+            SELECT {key}, {column} FROM {table} WHERE {key} > :after AND {column} IS NOT NULL
+            ORDER BY {key} LIMIT :limit
+        """),  # noqa: S608 - constants
+        replace=text(f"UPDATE {table} SET {column} = :new WHERE {key} = :key AND {column} = :old"),  # noqa: S608
+    )
+
+
+PLATFORM_CREDENTIALS = secrets_in(
+    "credentials of platform account", "platform_credentials", "platform_account_id", "secrets"
+)
+
+KEPT: tuple[KeptSecrets, ...] = (PLATFORM_CREDENTIALS,)
+"""Every column that keeps secrets. A table that gets such a column is added here, so that its keys can be changed."""
+
+
+def count(connection: Connection, kept: KeptSecrets) -> int:
+    """The number of secrets in the column."""
+    return int(connection.execute(kept.tally).scalar_one())
+
+
+def page(connection: Connection, kept: KeptSecrets, after: int, limit: int) -> Sequence[tuple[int, str]]:
+    """The next (key, encrypted secret) pairs with keys above `after`, in key order."""
+    return [(key, secret) for key, secret in connection.execute(kept.page, {"after": after, "limit": limit})]
+
+
+def replace(connection: Connection, kept: KeptSecrets, key: int, old: str, new: str) -> bool:
+    """Stores `new` if the row still has `old`; returns whether it had."""
+    return connection.execute(kept.replace, {"key": key, "old": old, "new": new}).rowcount == 1

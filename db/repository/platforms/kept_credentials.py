@@ -1,0 +1,44 @@
+"""Credentials of platform accounts that the database keeps, encrypted; this module never sees a secret in clear."""
+
+from sqlalchemy import Connection, text
+
+from db.repository.access.audit import Edit, Subject, note
+from db.repository.platforms.connections import required_connection
+
+SECRETS = text("SELECT secrets FROM platform_credentials WHERE platform_account_id = :id")
+
+KEEP = text("""
+    INSERT INTO platform_credentials (platform_account_id, secrets, changed_at) VALUES (:id, :secrets, :at)
+    ON CONFLICT (platform_account_id) DO UPDATE SET secrets = excluded.secrets, changed_at = excluded.changed_at
+""")
+
+REFER = text("""
+    UPDATE platform_connections SET credentials = 'kept', next_read_at = NULL, described_at = NULL
+    WHERE platform_account_id = :id
+""")
+
+# Secrets that the connection no longer refers to.
+FORGET = text("DELETE FROM platform_credentials WHERE platform_account_id = :id")
+
+
+def secrets_of(connection: Connection, account: int) -> str | None:
+    """The account's encrypted secrets; None if none are kept."""
+    secrets: str | None = connection.scalar(SECRETS, {"id": account})
+    return secrets
+
+
+def keep(connection: Connection, account: int, encrypted: str, edit: Edit) -> None:
+    """Keeps encrypted secrets for the connection, in place of any before. Raises InvalidValue if there is none.
+
+    The audit says that they were changed, and holds no secret.
+    """
+    old = required_connection(connection, account)
+    connection.execute(KEEP, {"id": account, "secrets": encrypted, "at": edit.at})
+    connection.execute(REFER, {"id": account})
+    before, after = {"credentials": old.credentials}, {"credentials": "kept"}
+    note(connection, edit, "set_credentials", Subject("platform_connection", account), before, after)
+
+
+def forget(connection: Connection, account: int) -> None:
+    """Deletes the account's kept secrets, if any."""
+    connection.execute(FORGET, {"id": account})

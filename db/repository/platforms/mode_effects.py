@@ -1,0 +1,33 @@
+"""The campaigns that a change of an account's mode concerns, counted from the statuses that were last read."""
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+# `pauses`: held here and enabled there; not those whose only hold is lifted because they are enabled there. `enables`:
+# active here and paused there by Spendgate. `holds`: active here and paused there by somebody else.
+CONCERNED = text("""
+    SELECT
+        count(*) FILTER (
+            WHERE effective_status = 'inactive' AND confirmed = 'enabled' AND holds <> '{platform_paused}'
+        ) AS pauses,
+        count(*) FILTER (WHERE effective_status = 'active' AND confirmed = 'paused' AND paused_by_us) AS enables,
+        count(*) FILTER (WHERE effective_status = 'active' AND confirmed = 'paused' AND NOT paused_by_us) AS holds,
+        count(*) FILTER (WHERE confirmed = 'paused' AND paused_by_us) AS stay_paused
+    FROM platform_statuses JOIN campaigns ON campaigns.brand_id = platform_statuses.brand_id AND id = campaign_id
+    WHERE platform_statuses.platform_account_id = :account AND NOT may_be_applied
+""")
+
+
+class Concerned(NamedTuple):
+    """Numbers of campaigns: to pause there, to enable there, to hold here, and paused there by Spendgate."""
+
+    pauses: int
+    enables: int
+    holds: int
+    stay_paused: int
+
+
+def concerned(connection: Connection, account: int) -> Concerned:
+    """The campaigns of the account that a change of its mode concerns."""
+    return Concerned(*connection.execute(CONCERNED, {"account": account}).one())
