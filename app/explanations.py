@@ -1,17 +1,15 @@
 """Explains why a campaign serves or not: the same fields for the command line and for HTTP."""
 
-from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from app.platforms import seen
 from db.repository.catalog import catalog
 from db.repository.enforcement import passes
 from db.repository.enforcement.facts import load
 from db.repository.ledger.accounts import find_campaigns
-from db.repository.platforms import statuses
-from domain.campaigns import EffectiveStatus
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
 from domain.holds import hold_in_words
@@ -19,7 +17,6 @@ from domain.inputs.campaign_names import CampaignKey, KnownCampaign, campaign_on
 from domain.inputs.reasons import InvalidInput, Reason
 from domain.passes import Progress
 from domain.periods import local_day
-from domain.platforms import label
 
 
 class Explained(NamedTuple):
@@ -52,8 +49,11 @@ class Explained(NamedTuple):
         }
 
 
-def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explained:
-    """Explains a campaign at `at`. Raises InvalidValue if the key matches no campaign, or more than one."""
+def explained(connection: Connection, key: CampaignKey, at: datetime, *, shows_account: bool = True) -> Explained:
+    """Explains a campaign at `at`. Raises InvalidValue if the key matches no campaign, or more than one.
+
+    Without `shows_account` errors of its platform account are left out, because they may name other brands.
+    """
     try:
         account = campaign_on(key, find_campaigns(connection, [key]), lambda zone: local_day(at, zone))
     except InvalidInput as refused:
@@ -63,33 +63,15 @@ def explained(connection: Connection, key: CampaignKey, at: datetime) -> Explain
     state = load(connection, [account.brand_id], at, [account.campaign_id])[0]
     progress = passes.progress(connection, [account.brand_id]).get(account.brand_id)
     name = str(catalog.campaign(connection, account.campaign_id)["name"])
-    on_platform = _on_platform(connection, account)
-    return Explained(name, account, explain(state.campaign, at), state.effective_status, progress, on_platform)
-
-
-def _on_platform(connection: Connection, account: KnownCampaign) -> dict[str, Any] | None:
-    """The campaign's status on its platform as fields; `words` is a sentence for people."""
-    found = statuses.status_of(connection, account.brand_id, account.campaign_id)
-    if found is None:
-        return None
-    is_confirmed = found["unconfirmed_since"] is None
-    delay = _delay_seconds(found) if is_confirmed else None
-    wanted = "enabled" if found["desired"] == EffectiveStatus.ACTIVE else "paused"
-    if is_confirmed:
-        later = "" if delay is None else f", {delay:.1f} s after the decision"
-        words = f"{found['confirmed']} on {label(found['platform'])}, confirmed{later}"
-    else:
-        words = f"{found['confirmed']} on {label(found['platform'])}, to be {wanted} (mode {found['mode']})"
-    names = ("platform", "mode", "desired", "confirmed", "confirmed_at", "unconfirmed_since", "last_error")
-    return {name: found[name] for name in names} | {"delay_seconds": delay, "words": words}
-
-
-def _delay_seconds(found: Mapping[str, Any]) -> float | None:
-    """Seconds from the decision to its confirmation; None if the platform had the status before the decision."""
-    decided_at, confirmed_at = found["desired_at"], found["confirmed_at"]
-    if decided_at is None or confirmed_at is None or confirmed_at < decided_at:
-        return None
-    return float((confirmed_at - decided_at).total_seconds())
+    on_platform = seen.on_platforms(connection, [account.campaign_id], at, shows_account=shows_account)
+    return Explained(
+        name,
+        account,
+        explain(state.campaign, at),
+        state.effective_status,
+        progress,
+        on_platform.get(account.campaign_id),
+    )
 
 
 def progress_fields(progress: Progress) -> dict[str, Any]:

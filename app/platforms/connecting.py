@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from app.edits import moves
 from app.platforms import quota
 from app.platforms.accounts import KEPT, encrypted, parts_of
+from app.platforms.modes import Check, no_check
 from app.platforms.protocol import AccountFacts, PlatformError
 from app.platforms.readings import shared_words
 from app.platforms.registry import account_of, adapter_of
@@ -95,9 +96,14 @@ def connect(connection: Connection, new: NewConnection, edit: Edit) -> int:
     return account
 
 
-def remove(account: int, edit: Edit) -> None:
-    """Removes the account's connection. Raises InvalidValue if it has none."""
-    committed(partial(connection_edits.disconnect, account=account, edit=edit))
+def remove(account: int, edit: Edit, *, check: Check = no_check) -> None:
+    """Removes the account's connection. `check`: see Check. Raises InvalidValue if it has none."""
+
+    def work(connection: Connection) -> None:
+        check(connection, connection_edits.lock(connection, account))
+        connection_edits.disconnect(connection, account, edit)
+
+    committed(work)
 
 
 def check(account: int) -> Checked:

@@ -5,20 +5,27 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from app.access import Caller
 from app.edits import moves
 from app.edits.moves import Move
 from db.engine import committed, snapshot
 from db.repository.catalog import platform_accounts
+from db.repository.catalog.idempotency import Answer
+from db.repository.platforms import seen
 from db.repository.reading import listing
 from domain.errors import InvalidValue
+from runtime import clock
 from web import problems
-from web.api.brands import EDITS, GONE
+from web.api.brands import EDITS, GONE, UNCHANGED
 from web.api.campaigns import visible_campaign
+from web.api.connection_fields import PlatformConnection, connection_body
+from web.api.request import etags
+from web.api.request.edits import Keyed, created, created_answer
+from web.api.request.etags import IfNoneMatch
 from web.api.request.fields import (
     Body,
     Day,
@@ -50,6 +57,7 @@ class PlatformAccount(BaseModel):
     )
     brand_ids: list[int] = Field(description="The brands it is bound to; a key of one brand gets only that brand")
     created_at: datetime
+    connection: PlatformConnection | None = Field(description="How it is read and changed; null if it is not connected")
 
 
 class NewPlatformAccount(Body):
@@ -99,18 +107,52 @@ class MovedCampaign(BaseModel):
     dry_run: bool
 
 
-def _body(connection: Connection, account_id: int) -> dict[str, Any]:
-    listed = platform_accounts.accounts(connection, after=account_id - 1, limit=1)
+def _body(connection: Connection, account_id: int, caller: Caller) -> dict[str, Any]:
+    """The account as JSON. Raises InvalidValue if it does not exist or is bound to no brand that the caller sees."""
+    after = account_id - 1
+    listed = platform_accounts.accounts(connection, after=after, limit=1, only_brand_id=caller.brand_id)
     if not listed or listed[0]["id"] != account_id:
         raise InvalidValue("platform account", f"there is no platform account {account_id}")
-    return PlatformAccount(**listed[0]).model_dump(mode="json")
+    return PlatformAccount(**_with_connections(connection, listed, caller)[0]).model_dump(mode="json")
+
+
+def _with_connections(connection: Connection, rows: list[dict[str, Any]], caller: Caller) -> list[dict[str, Any]]:
+    connected = seen.accounts_by_id(connection, [row["id"] for row in rows], clock.now()) if rows else {}
+    sees_all = caller.brand_id is None
+    return [
+        {
+            **row,
+            "connection": connection_body(found, sees_all=sees_all) if (found := connected.get(row["id"])) else None,
+        }
+        for row in rows
+    ]
 
 
 @router.get("/platform-accounts/", response_model=Listed[PlatformAccount], summary="List platform accounts")
-def list_accounts(caller: Reader, page: Pages) -> dict[str, Any]:
+def list_accounts(
+    caller: Reader,
+    page: Pages,
+    connected: Annotated[bool | None, Query(description="Only connected accounts, or only others")] = None,
+) -> dict[str, Any]:
     """Lists accounts in id order. A key of one brand lists only the accounts bound to that brand."""
     with snapshot() as connection:
-        return page.of(platform_accounts.accounts(connection, **page.rows, only_brand_id=caller.brand_id))
+        rows = platform_accounts.accounts(
+            connection, **page.rows, only_brand_id=caller.brand_id, is_connected=connected
+        )
+        return page.of(_with_connections(connection, rows, caller))
+
+
+@router.get(
+    "/platform-accounts/{account_id}/",
+    response_model=PlatformAccount,
+    summary="Read a platform account",
+    responses={**GONE, **UNCHANGED},
+)
+def read_account(caller: Reader, account_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
+    """One account with its connection, and an ETag."""
+    with snapshot() as connection:
+        body = _body(connection, account_id, caller)
+    return etags.read(body, frozenset(), if_none_match)
 
 
 @router.post(
@@ -120,16 +162,18 @@ def list_accounts(caller: Reader, page: Pages) -> dict[str, Any]:
     summary="Create a platform account",
     responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
-def create_account(caller: Manager, new: NewPlatformAccount) -> Response:
+def create_account(caller: Manager, keyed: Keyed, new: NewPlatformAccount) -> Response:
     """Creates an account and binds it to the brands. Needs a key for all brands."""
     needs_all_brands(caller)
 
-    def create(connection: Connection) -> dict[str, Any]:
+    def create(connection: Connection) -> int:
         name, edit = new.name or "", edit_by(caller)
-        made = moves.add_account(connection, new.platform, new.account_id, name, new.brand_ids, edit)
-        return _body(connection, made)
+        return moves.add_account(connection, new.platform, new.account_id, name, new.brand_ids, edit)
 
-    return JSONResponse(committed(create), HTTPStatus.CREATED)
+    def answer(connection: Connection, made: int) -> Answer:
+        return created_answer(f"/api/platform-accounts/{made}/", _body(connection, made, caller), frozenset())
+
+    return created(caller, keyed, create, answer)
 
 
 @router.post(
@@ -147,7 +191,7 @@ def bind_account(caller: Manager, account_id: PathId, binding: Binding) -> dict[
 
     def bind(connection: Connection) -> dict[str, Any]:
         moves.bind_account(connection, account_id, binding.brand_id, edit_by(caller))
-        return _body(connection, account_id)
+        return _body(connection, account_id, caller)
 
     return committed(bind)
 

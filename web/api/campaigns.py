@@ -12,6 +12,7 @@ from app import explanations
 from app.access import Caller
 from app.edits import editing
 from app.enforcement import edited_then
+from app.platforms import seen
 from db.engine import snapshot
 from db.repository.catalog.idempotency import Answer
 from db.repository.reading import listing
@@ -19,6 +20,7 @@ from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.edits.fields import CAMPAIGN_FIELDS
 from domain.holds import HOLD_WORDS, Hold
 from domain.platforms import canonical_or_lower
+from domain.reconcile import Confirmed, Mode
 from runtime import clock
 from web import problems
 from web.api.brands import EDITS, GONE, UNCHANGED, Enforcement
@@ -74,6 +76,9 @@ class Campaign(BaseModel):
         description="The next time at which its holds can change without an edit or spend"
     )
     created_at: datetime
+    on_platform: "PlatformStatus | None" = Field(
+        default=None, description="Its status on its ad platform; null if its account is not connected"
+    )
 
 
 class NewCampaign(Body):
@@ -116,18 +121,25 @@ class HoldReason(BaseModel):
     window_end_day: date | None = Field(description="For a budget: the day after the window's last day")
 
 
-class OnPlatform(BaseModel):
+class PlatformStatus(BaseModel):
     """The campaign on its ad platform: the status wanted there, and the one that the platform last reported."""
 
     platform: str
-    mode: str = Field(description="off, shadow, pause_only or full")
+    mode: Mode = Field(description="What Spendgate may change in the campaign's account")
     desired: EffectiveStatus
-    confirmed: str = Field(description="enabled, paused, removed or unknown")
-    confirmed_at: datetime | None
+    confirmed: Confirmed = Field(description="`unknown`: not read yet")
+    confirmed_at: datetime | None = Field(description="When the platform first reported it")
+    paused_by_us: bool = Field(description="Whether Spendgate sent the pause that is in force there")
+    attempts: int = Field(description="Changes sent since the last confirmation")
+    last_error: str | None
     unconfirmed_since: datetime | None = Field(description="Since when the platform differs; null: it does not")
     delay_seconds: float | None = Field(description="Seconds from the decision to its confirmation")
-    last_error: str | None
-    words: str
+
+
+class OnPlatform(PlatformStatus):
+    """The campaign on its ad platform, with a sentence for people."""
+
+    words: str = Field(examples=["paused here at 14:03; Google Ads confirmed after 2.1 s"])
 
 
 class Explanation(BaseModel):
@@ -152,7 +164,12 @@ class Explanation(BaseModel):
 
 def campaign_body(connection: Connection, campaign_id: int) -> dict[str, Any]:
     """The campaign as JSON. Raises InvalidValue if it does not exist."""
-    return Campaign(**listing.campaign(connection, campaign_id)).model_dump(mode="json")
+    return Campaign(**_on_platforms(connection, [listing.campaign(connection, campaign_id)])[0]).model_dump(mode="json")
+
+
+def _on_platforms(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = seen.on_platforms(connection, [row["id"] for row in rows], clock.now())
+    return [{**row, "on_platform": found.get(row["id"])} for row in rows]
 
 
 def visible_campaign(connection: Connection, caller: Caller, campaign_id: int) -> dict[str, Any]:
@@ -192,7 +209,7 @@ def list_campaigns(
             external_id=external_id,
             name_contains=name_contains,
         )
-    return page.of(rows)
+        return page.of(_on_platforms(connection, rows))
 
 
 @router.post(
@@ -269,4 +286,5 @@ def explain_campaign(caller: Reader, campaign_id: PathId) -> dict[str, Any]:
     """Every hold in words, with its figures and when it lifts, and when the campaign can serve again."""
     with snapshot() as connection:
         visible_campaign(connection, caller, campaign_id)
-        return explanations.explained(connection, campaign_id, clock.now()).fields()
+        sees_all = caller.brand_id is None
+        return explanations.explained(connection, campaign_id, clock.now(), shows_account=sees_all).fields()

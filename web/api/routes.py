@@ -7,6 +7,7 @@ from web.api import (
     brands,
     budgets,
     campaigns,
+    connections,
     docs,
     holds,
     rejected,
@@ -43,7 +44,7 @@ TAGS = [
     {"name": "campaigns", "description": "Campaigns: status, schedule and holds."},
     {
         "name": "platform accounts",
-        "description": "Accounts on ad platforms, their brands, and moves of campaigns between brands.",
+        "description": "Accounts on ad platforms: brands, connections, and moves of campaigns between brands.",
     },
     {"name": "budgets", "description": "Limits by period, of a brand or of one campaign."},
     {"name": "status changes", "description": "Every toggle of every campaign, in commit order."},
@@ -53,7 +54,20 @@ TAGS = [
     {"name": "probes", "description": "Probes and metrics for operators; no key needed."},
 ]
 
-RESOURCES = (brands, campaigns, holds, accounts, schedules, budgets, status_changes, spend, spent, reports, rejected)
+RESOURCES = (
+    brands,
+    campaigns,
+    holds,
+    accounts,
+    connections,
+    schedules,
+    budgets,
+    status_changes,
+    spend,
+    spent,
+    reports,
+    rejected,
+)
 
 router = APIRouter()
 for resource in RESOURCES:

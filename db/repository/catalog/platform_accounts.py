@@ -45,6 +45,8 @@ ACCOUNTS = text("""
     FROM platform_accounts
     WHERE id > :after AND (CAST(:only_brand_id AS bigint) IS NULL OR EXISTS (
         SELECT FROM platform_account_brands WHERE platform_account_id = id AND brand_id = :only_brand_id
+    )) AND (CAST(:is_connected AS boolean) IS NULL OR :is_connected = EXISTS (
+        SELECT FROM platform_connections WHERE platform_account_id = id
     ))
     ORDER BY id LIMIT :limit
 """)
@@ -151,10 +153,19 @@ def is_default(connection: Connection, campaign: Mapping[str, Any]) -> bool:
 
 
 def accounts(
-    connection: Connection, *, after: int = 0, limit: int = 1_000, only_brand_id: int | None = None
+    connection: Connection,
+    *,
+    after: int = 0,
+    limit: int = 1_000,
+    only_brand_id: int | None = None,
+    is_connected: bool | None = None,
 ) -> list[dict[str, Any]]:
-    """One page of platform accounts in id order, each with `brand_ids`, the brands bound to it."""
-    return plain(connection.execute(ACCOUNTS, {"after": after, "limit": limit, "only_brand_id": only_brand_id}))
+    """One page of platform accounts in id order, each with `brand_ids`, the brands bound to it.
+
+    `is_connected`: only accounts with a connection, or only those without; None: both.
+    """
+    page = {"after": after, "limit": limit, "only_brand_id": only_brand_id, "is_connected": is_connected}
+    return plain(connection.execute(ACCOUNTS, page))
 
 
 def last_counted_day(connection: Connection, brand_id: int, campaign_id: int) -> date | None:

@@ -156,7 +156,7 @@ def required_connection(connection: Connection, account: int) -> StoredConnectio
     """The connection of the platform account with this id. Raises InvalidValue if it has none."""
     stored = connection_of(connection, account)
     if stored is None:
-        raise InvalidValue("account", f"platform account {account} is not connected")
+        raise InvalidValue("account", f"there is no connection of platform account {account}")
     return stored
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -68,15 +68,6 @@ KEEP = text("""
 """)
 
 SET_HOLD = text("SELECT set_platform_hold(:campaign_id, :is_held, :by, :at)")
-
-STATUS_OF = text("""
-    SELECT platform, mode, desired, desired_at, confirmed, confirmed_at, paused_by_us, unconfirmed_since, attempts,
-        platform_statuses.last_error, statuses_read_at
-    FROM platform_statuses
-    JOIN platform_connections USING (platform_account_id)
-    JOIN platform_accounts ON platform_accounts.id = platform_account_id
-    WHERE brand_id = :brand_id AND campaign_id = :campaign_id
-""")
 
 
 class StoredStatus(NamedTuple):
@@ -158,9 +149,3 @@ def set_hold(connection: Connection, campaign_id: int, by: str, at: datetime, *,
     """
     values = {"campaign_id": campaign_id, "is_held": is_held, "by": by, "at": at}
     return bool(connection.execute(SET_HOLD, values).scalar_one())
-
-
-def status_of(connection: Connection, brand_id: int, campaign_id: int) -> dict[str, Any] | None:
-    """The campaign's desired and confirmed status; None if its account is not connected or was never read."""
-    row = connection.execute(STATUS_OF, {"brand_id": brand_id, "campaign_id": campaign_id}).mappings().first()
-    return None if row is None else dict(row)

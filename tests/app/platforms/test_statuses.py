@@ -204,11 +204,11 @@ def test_explain_says_what_the_platform_confirmed_and_how_late(connected: Connec
     exhaust(connected, campaign)
     world.execute("UPDATE platform_connections SET mode = 'shadow'")
     connected.reconcile()
-    assert words_of(campaign) == "enabled on Google Ads, to be paused (mode shadow)"
+    assert words_of(campaign) == "paused here at 12:00; still enabled on Google Ads, where mode shadow changes nothing"
     world.execute("UPDATE platform_connections SET mode = 'full'")
     world.set_clock(moment("2026-06-17T12:00:42"))
     connected.reconcile()
-    assert words_of(campaign) == "paused on Google Ads, confirmed, 42.0 s after the decision"
+    assert words_of(campaign) == "paused here at 12:00; Google Ads confirmed after 42 s"
 
 
 def words_of(campaign: int) -> str:

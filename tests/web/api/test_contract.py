@@ -1,5 +1,6 @@
 """Every response of the API conforms to its OpenAPI document, for valid and invalid requests."""
 
+import json
 from typing import Any
 
 import pytest
@@ -16,8 +17,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.fake_platforms.fixtures import SECRETS, fake
+from tests.fake_platforms.state import FakePlatform
 from tests.web.api.conftest import Program
 from tests.world import UNIT, World
+
+__all__ = ["fake"]
 
 CHECKS = [
     not_a_server_error,
@@ -39,6 +44,7 @@ SELDOM_FULFILLED = {
     "POST /api/reports/monthly/",
     "POST /api/campaigns/{campaign_id}/move/",
     "POST /api/platform-accounts/{account_id}/brands/",
+    "POST /api/platform-accounts/{account_id}/connection/",
 }
 """Their bodies have a brand's id, which generated data rarely hits; other tests cover them."""
 
@@ -56,7 +62,7 @@ def _cases(operation: Any) -> st.SearchStrategy[Any]:
 
 
 def test_every_response_conforms_to_the_openapi_document(
-    world: World, program: Program, monkeypatch: pytest.MonkeyPatch
+    world: World, program: Program, monkeypatch: pytest.MonkeyPatch, fake: FakePlatform
 ) -> None:
     from runtime.settings import settings as read  # noqa: PLC0415 - after the environment is set
 
@@ -64,6 +70,9 @@ def test_every_response_conforms_to_the_openapi_document(
     read.cache_clear()
     campaign = world.campaign(world.brand(daily=5 * UNIT), schedule="Mon 09:00-17:30", lifetime=UNIT)
     world.spend(campaign, UNIT)
+    monkeypatch.setenv("FAKE_LOGIN", json.dumps(SECRETS))
+    world.execute("INSERT INTO platform_accounts (platform, account_id) VALUES ('google_ads', %s)", fake.account_id)
+    world.execute("INSERT INTO platform_connections (platform_account_id, credentials) VALUES (1, 'env:FAKE_LOGIN')")
     world.ingest([{}, world.event(4711, UNIT)])
     client = program()
     key = {"Authorization": client.headers["Authorization"]}

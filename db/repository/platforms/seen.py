@@ -1,0 +1,140 @@
+"""Connected accounts as people see them: state, last read, and pauses that their platform has not confirmed."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, TextClause, text
+
+from db.repository.shared.rows import plain
+
+# Accounts with their unconfirmed pauses: campaigns that are held here and not stopped there, if the mode allows pauses.
+# A pause that the reconciliation has not seen yet counts from its status change. The columns `all_…` are over all
+# accounts, not over those of the page.
+_ACCOUNTS: Final = """
+    WITH unconfirmed AS (
+        SELECT campaigns.platform_account_id, count(*) AS pauses, min(COALESCE(
+            CASE WHEN desired = 'inactive' THEN unconfirmed_since END,
+            (SELECT changed_at FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1),
+            campaigns.created_at
+        )) AS since
+        FROM platform_connections AS acting
+        JOIN campaigns ON campaigns.platform_account_id = acting.platform_account_id
+        LEFT JOIN platform_statuses AS status
+            ON status.brand_id = campaigns.brand_id AND status.campaign_id = campaigns.id
+        WHERE acting.mode IN ('pause_only', 'full') AND effective_status = 'inactive' AND external_id IS NOT NULL
+            AND enforced_at IS NOT NULL AND COALESCE(confirmed, 'unknown') NOT IN ('paused', 'removed')
+            {campaigns}
+        GROUP BY campaigns.platform_account_id
+    ), accounts AS (
+        SELECT connected.platform_account_id AS id, platform, account_id, name, mode, credentials,
+            kept.changed_at AS kept_at, options, time_zone, currency, next_read_at, last_read_at, statuses_read_at,
+            wait_until, pauses_wait_until, last_error, failed_at, COALESCE(pauses, 0) AS unconfirmed_pauses,
+            since AS oldest_unconfirmed_at,
+            greatest(last_read_at, statuses_read_at) AS read_at,
+            CASE WHEN mode = 'off' THEN 'off'
+                WHEN wait_until > :at OR pauses_wait_until > :at THEN 'waiting'
+                WHEN last_error IS NOT NULL THEN 'failing'
+                WHEN last_read_at IS NULL AND statuses_read_at IS NULL THEN 'unread'
+                ELSE 'ok' END AS state
+        FROM platform_connections AS connected
+        JOIN platform_accounts ON platform_accounts.id = connected.platform_account_id
+        LEFT JOIN platform_credentials AS kept ON kept.platform_account_id = connected.platform_account_id
+        LEFT JOIN unconfirmed ON unconfirmed.platform_account_id = connected.platform_account_id
+        WHERE true {accounts}
+    )
+    SELECT accounts.*, count(*) OVER () AS all_accounts,
+        count(*) FILTER (WHERE state = 'failing') OVER () AS all_failing,
+        (sum(unconfirmed_pauses) OVER ())::bigint AS all_unconfirmed_pauses,
+        min(oldest_unconfirmed_at) OVER () AS all_oldest_unconfirmed_at
+    FROM accounts
+    ORDER BY state = 'failing' DESC, oldest_unconfirmed_at NULLS LAST, state = 'waiting' DESC, id
+    LIMIT :limit OFFSET :offset
+"""
+
+ACCOUNTS = text(_ACCOUNTS.format(campaigns="", accounts=""))
+
+ACCOUNTS_BY_ID = text(
+    _ACCOUNTS.format(
+        campaigns="AND acting.platform_account_id = ANY(CAST(:ids AS bigint[]))",
+        accounts="AND connected.platform_account_id = ANY(CAST(:ids AS bigint[]))",
+    )
+)
+
+# The accounts that are bound to one brand, with the unconfirmed pauses of its campaigns alone.
+ACCOUNTS_OF_BRAND = text(
+    _ACCOUNTS.format(
+        campaigns="AND campaigns.brand_id = :brand_id",
+        accounts="AND EXISTS (SELECT FROM platform_account_brands AS bound"
+        " WHERE bound.platform_account_id = connected.platform_account_id AND bound.brand_id = :brand_id)",
+    )
+)
+
+# Campaigns whose account is connected: the status wanted now with the change behind it, and the platform's.
+CAMPAIGNS = text("""
+    SELECT campaigns.id AS campaign_id, platform_accounts.platform, mode, effective_status AS desired,
+        change.changed_at AS desired_at, COALESCE(confirmed, 'unknown') AS confirmed, confirmed_at,
+        COALESCE(paused_by_us, false) AS paused_by_us, COALESCE(attempts, 0) AS attempts, status.last_error,
+        'platform_paused' = ANY(holds) AS is_held_there,
+        CASE WHEN failed_at > COALESCE(statuses_read_at, '-infinity') THEN connected.last_error END AS account_error,
+        pauses_wait_until, brands.time_zone
+    FROM campaigns
+    JOIN platform_connections AS connected ON connected.platform_account_id = campaigns.platform_account_id
+    JOIN platform_accounts ON platform_accounts.id = connected.platform_account_id
+    JOIN brands ON brands.id = campaigns.brand_id
+    LEFT JOIN platform_statuses AS status
+        ON status.brand_id = campaigns.brand_id AND status.campaign_id = campaigns.id
+    LEFT JOIN LATERAL (
+        SELECT changed_at FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+    ) AS change ON true
+    WHERE campaigns.id = ANY(CAST(:ids AS bigint[])) AND external_id IS NOT NULL
+""")
+
+
+class SeenCampaign(NamedTuple):
+    """A campaign on its platform.
+
+    `desired_at`: of the status change behind `desired`. `account_error`: why the account could not be read since its
+    statuses were read last. `time_zone`: the brand's.
+    """
+
+    campaign_id: int
+    platform: str
+    mode: str
+    desired: str
+    desired_at: datetime | None
+    confirmed: str
+    confirmed_at: datetime | None
+    paused_by_us: bool
+    attempts: int
+    last_error: str | None
+    is_held_there: bool
+    account_error: str | None
+    pauses_wait_until: datetime | None
+    time_zone: str
+
+
+def accounts(connection: Connection, at: datetime, *, offset: int = 0, limit: int = 50) -> list[dict[str, Any]]:
+    """One page of connected accounts, failing ones first, then those with the oldest unconfirmed pause."""
+    return _read(connection, ACCOUNTS, at, limit, {"offset": offset})
+
+
+def accounts_of_brand(connection: Connection, brand_id: int, at: datetime, limit: int) -> list[dict[str, Any]]:
+    """The connected accounts of a brand, with the unconfirmed pauses of its campaigns alone."""
+    return _read(connection, ACCOUNTS_OF_BRAND, at, limit, {"brand_id": brand_id})
+
+
+def accounts_by_id(connection: Connection, ids: Sequence[int], at: datetime) -> dict[int, dict[str, Any]]:
+    """The connected accounts among these platform accounts, by id."""
+    return {row["id"]: row for row in _read(connection, ACCOUNTS_BY_ID, at, len(ids), {"ids": list(ids)})}
+
+
+def _read(
+    connection: Connection, statement: TextClause, at: datetime, limit: int, values: Mapping[str, object]
+) -> list[dict[str, Any]]:
+    return plain(connection.execute(statement, {"at": at, "limit": limit, "offset": 0, **values}))
+
+
+def campaigns(connection: Connection, ids: Sequence[int]) -> dict[int, SeenCampaign]:
+    """The campaigns among these ids whose account is connected, by id. Nothing for a campaign without external id."""
+    return {row.campaign_id: SeenCampaign(*row) for row in connection.execute(CAMPAIGNS, {"ids": list(ids)})}

@@ -1,0 +1,53 @@
+"""A connection of a platform account, as the API answers it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, Field
+
+from domain.reconcile import Mode
+
+State = Literal["ok", "failing", "waiting", "unread", "off"]
+
+CONNECTION_FIELDS: Final = frozenset({"mode", "credentials", "kept_at", "options"})
+"""The fields that people set."""
+
+SHARED_FIELDS: Final = frozenset({"credentials", "kept_at", "options", "last_error"})
+"""The fields that a key of one brand does not get: they may name other brands, or files of the server."""
+
+
+class PlatformConnection(BaseModel):
+    """What Spendgate reads and may change on a platform account, and how its last reads went."""
+
+    mode: Mode = Field(description="What Spendgate may change there")
+    state: State = Field(
+        description="`failing`: the last request failed; `waiting`: the platform allows no requests now; `unread`: not "
+        "read yet"
+    )
+    credentials: str | None = Field(
+        description="Where the login is: `env:NAME`, `file:/path` or `kept` (encrypted). The login itself is never "
+        "returned. Null for a key of one brand",
+        examples=["kept"],
+    )
+    kept_at: datetime | None = Field(description="When the kept login was set")
+    options: dict[str, str] | None = Field(
+        description="Such as `login_customer_id` of Google Ads; null for a key of one brand"
+    )
+    time_zone: str | None = Field(description="The account's, as the platform says")
+    currency: str | None = Field(description="The account's, as the platform says")
+    last_read_at: datetime | None = Field(description="When its spend was read last")
+    statuses_read_at: datetime | None = Field(description="When its campaigns' statuses were read last")
+    next_read_at: datetime | None
+    wait_until: datetime | None = Field(description="The platform allows no reads before")
+    unconfirmed_pauses: int = Field(
+        description="Campaigns that are held here and not stopped there yet; 0 if the mode allows no pauses"
+    )
+    oldest_unconfirmed_at: datetime | None = Field(description="When the oldest of them was decided")
+    last_error: str | None = Field(description="Null if the last request succeeded, and for a key of one brand")
+
+
+def connection_body(row: Mapping[str, Any], *, sees_all: bool) -> dict[str, Any]:
+    """The connection as JSON. `sees_all`: the caller may see every brand."""
+    hidden = {} if sees_all else dict.fromkeys(SHARED_FIELDS)
+    return PlatformConnection(**{**row, **hidden}).model_dump(mode="json")

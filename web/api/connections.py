@@ -1,0 +1,284 @@
+"""`/api/platform-accounts/{id}/connection/`: connects accounts, changes their mode and login, checks and reconciles."""
+
+from collections.abc import Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from app.access import Caller
+from app.platforms import connecting, modes, statuses
+from app.platforms.connecting import NewConnection
+from app.platforms.modes import ModeEffect
+from app.platforms.protocol import PlatformError
+from db.engine import snapshot
+from db.repository.catalog import platform_accounts
+from db.repository.catalog.idempotency import Answer
+from db.repository.platforms import seen
+from db.repository.platforms.connections import StoredConnection
+from delivery.outgoing import send
+from domain.access import KeyScope
+from domain.errors import InvalidValue
+from domain.reconcile import Action, Mode
+from runtime import clock
+from web import problems
+from web.api.brands import EDITS, GONE, UNCHANGED
+from web.api.connection_fields import CONNECTION_FIELDS, PlatformConnection, connection_body
+from web.api.request import etags
+from web.api.request.dry_runs import DryRun
+from web.api.request.edits import Keyed, created, created_answer
+from web.api.request.etags import IfMatch, IfNoneMatch
+from web.api.request.fields import Body, Line, PathId
+from web.api.request.keys import Manager, Reader, edit_by, needs_all_brands, needs_scope
+
+router = APIRouter(prefix="/api/platform-accounts/{account_id}", tags=["platform accounts"])
+
+MAX_ACTIONS_LISTED: Final = 1_000
+Secret = Annotated[str, Field(min_length=1, max_length=20_000)]
+Secrets = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=100)], Secret],
+    Field(
+        min_length=1,
+        max_length=20,
+        description="The login as names and values, such as `client_id`, `client_secret` and `refresh_token`; kept "
+        "encrypted and never returned",
+    ),
+]
+Reference = Annotated[
+    Line, Field(description="Where the workers find the login: `env:NAME` or `file:/path`", examples=["env:GOOGLE_ADS"])
+]
+Options = Annotated[
+    dict[Annotated[str, Field(max_length=100)], Line],
+    Field(max_length=20, description="Such as `login_customer_id`, the manager account of Google Ads"),
+]
+
+
+class ConnectionToMake(Body):
+    """The request to connect an account: `secrets`, or the reference `credentials`."""
+
+    mode: Mode = Mode.SHADOW
+    credentials: Reference | None = None
+    secrets: Secrets | None = Field(default=None, repr=False)
+    options: Options = Field(default_factory=dict)
+
+
+class ConnectionChanges(Body):
+    """The fields of a connection to change; an omitted field stays as it is."""
+
+    mode: Mode = Mode.SHADOW
+    credentials: Reference = Field(default_factory=str)
+    secrets: Secrets = Field(default_factory=dict, repr=False)
+    options: Options = Field(default_factory=dict)
+
+
+class ModePreview(BaseModel):
+    """The effect that a change of a connection would have now."""
+
+    dry_run: bool = Field(True, description="Always true: nothing was changed")
+    sentence: str = Field(examples=["Mode shadow → full: Spendgate will pause 3 campaigns on Google Ads"])
+    pauses: int = Field(description="Campaigns to pause on the platform")
+    enables: int = Field(description="Campaigns to enable on the platform")
+    holds: int = Field(description="Campaigns to stop here, because somebody paused them on the platform")
+    needs_confirmation: bool = Field(description="Whether the pages and the command line ask a person before")
+
+
+class Checked(BaseModel):
+    """The account as the platform describes it, and what is missing."""
+
+    account: int
+    name: str | None = Field(description="Null if the account could not be read")
+    time_zone: str | None
+    currency: str | None
+    campaigns_there: int
+    campaigns_here: int
+    missing: list[str] = Field(description="One sentence for each missing thing and what to do")
+
+
+class ReconcileAction(BaseModel):
+    """A campaign whose status differs, and the step that mode `full` would take."""
+
+    campaign_id: int
+    external_id: str
+    desired: str
+    confirmed: str
+    action: Action
+
+
+class Reconciled(BaseModel):
+    """The steps of a reconciliation; none if it was only enqueued."""
+
+    account: int
+    dry_run: bool
+    campaigns: int | None = Field(description="Compared campaigns; null if the reconciliation was enqueued")
+    actions: list[ReconcileAction] = Field(description=f"The first {MAX_ACTIONS_LISTED} of them")
+
+
+def _body(connection: Connection, account_id: int) -> dict[str, Any]:
+    """The connection as JSON. Raises InvalidValue if the account has none."""
+    found = seen.accounts_by_id(connection, [account_id], clock.now())
+    if account_id not in found:
+        raise InvalidValue("account", f"there is no connection of platform account {account_id}")
+    return connection_body(found[account_id], sees_all=True)
+
+
+@router.post("/check/", response_model=Checked, summary="Check a connection", responses=EDITS)
+def check_connection(caller: Manager, account_id: PathId) -> Mapping[str, Any]:
+    """Logs in, reads the account, and says what is missing and what to do. Needs a key for all brands."""
+    needs_all_brands(caller)
+    return connecting.check(account_id).fields()
+
+
+@router.post(
+    "/reconcile/",
+    response_model=Reconciled,
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Reconcile an account",
+    responses={
+        200: {"model": Reconciled, "description": "A dry run"},
+        **problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY),
+    },
+)
+def reconcile(
+    caller: Manager,
+    account_id: PathId,
+    dry_run: Annotated[bool, Query(description="Read the platform and answer what mode full would do")] = False,
+) -> Response:
+    """Asks the workers to bring the account's campaigns to their desired statuses now, as far as its mode allows.
+
+    A dry run reads the platform and changes nothing. Needs a key for all brands.
+    """
+    needs_all_brands(caller)
+    if dry_run:
+        return _dry_run(account_id)
+    with snapshot() as connection:
+        _body(connection, account_id)
+    send("reconcile_account", account_id)
+    enqueued = Reconciled(account=account_id, dry_run=False, campaigns=None, actions=[])
+    return JSONResponse(enqueued.model_dump(mode="json"), HTTPStatus.ACCEPTED)
+
+
+def _dry_run(account_id: int) -> Response:
+    try:
+        planned = statuses.plan(account_id)
+    except PlatformError as error:
+        raise problems.Problem(HTTPStatus.BAD_GATEWAY, str(error)) from None
+    actions = [ReconcileAction(**row._asdict()) for row in planned if row.action is not Action.NONE]
+    body = Reconciled(account=account_id, dry_run=True, campaigns=len(planned), actions=actions[:MAX_ACTIONS_LISTED])
+    return JSONResponse(body.model_dump(mode="json"))
+
+
+@router.get(
+    "/connection/", response_model=PlatformConnection, summary="Read a connection", responses={**GONE, **UNCHANGED}
+)
+def read_connection(caller: Reader, account_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
+    """The account's connection, with an ETag. Needs a key for all brands; the list of accounts has it for any key."""
+    needs_all_brands(caller)
+    with snapshot() as connection:
+        body = _body(connection, account_id)
+    return etags.read(body, CONNECTION_FIELDS, if_none_match)
+
+
+@router.post(
+    "/connection/",
+    response_model=PlatformConnection,
+    status_code=HTTPStatus.CREATED,
+    summary="Connect an account",
+    responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
+)
+def connect_account(caller: Manager, keyed: Keyed, account_id: PathId, new: ConnectionToMake) -> Response:
+    """Connects the account, so that its spend is read and, if the mode allows it, campaigns are paused there.
+
+    Needs the scopes `manage` and `credentials`, and a key for all brands.
+    """
+    _needs_credentials(caller)
+    if (new.credentials is None) == (new.secrets is None):
+        raise InvalidValue("credentials", "say either secrets or credentials")
+
+    def create(connection: Connection) -> int:
+        account = platform_accounts.account(connection, account_id)
+        if account_id in seen.accounts_by_id(connection, [account_id], clock.now()):
+            raise InvalidValue("account", f"platform account {account_id} is connected already; change its connection")
+        wanted = NewConnection(
+            account["platform"],
+            str(account["account_id"]),
+            [],
+            new.mode,
+            new.credentials or "kept",
+            new.options,
+            new.secrets,
+        )
+        if account["account_id"] is None:
+            raise InvalidValue("account", f"platform account {account_id} has no id on the platform yet")
+        return connecting.connect(connection, wanted, edit_by(caller))
+
+    def answer(connection: Connection, made: int) -> Answer:
+        here = f"/api/platform-accounts/{made}/connection/"
+        return created_answer(here, _body(connection, made), CONNECTION_FIELDS)
+
+    return created(caller, keyed, create, answer)
+
+
+@router.patch(
+    "/connection/",
+    response_model=PlatformConnection | ModePreview,
+    summary="Change a connection",
+    responses=EDITS,
+)
+def change_connection(
+    caller: Manager, account_id: PathId, changes: ConnectionChanges, if_match: IfMatch = None, dry_run: DryRun = False
+) -> Response:
+    """Changes the mode or the login. A dry run counts the campaigns that would be paused and enabled there.
+
+    A login needs the scope `credentials`. Needs a key for all brands.
+    """
+    needs_all_brands(caller)
+    sent = changes.model_dump(exclude_unset=True)
+    if sent.keys() - {"mode"}:
+        _needs_credentials(caller)
+    check = partial(_check_match, if_match=if_match)
+    if dry_run:
+        return _preview(modes.previewed(account_id, sent, edit_by(caller), check=check))
+    modes.change(account_id, sent, edit_by(caller), modes.agree_to_all, check=check)
+    with snapshot() as connection:
+        return etags.tagged(_body(connection, account_id), CONNECTION_FIELDS)
+
+
+def _needs_credentials(caller: Caller) -> None:
+    """Raises Problem for a key that may not set logins."""
+    needs_all_brands(caller)
+    needs_scope(caller, KeyScope.CREDENTIALS)
+
+
+def _check_match(connection: Connection, stored: StoredConnection, if_match: str | None) -> None:
+    etags.check_match(if_match, etags.etag_of(_body(connection, stored.id), CONNECTION_FIELDS))
+
+
+def _preview(effect: ModeEffect) -> Response:
+    preview = ModePreview(
+        dry_run=True,
+        sentence=effect.sentence(),
+        pauses=effect.pauses,
+        enables=effect.enables,
+        holds=effect.holds,
+        needs_confirmation=effect.needs_consent,
+    )
+    return JSONResponse(preview.model_dump(mode="json"))
+
+
+@router.delete(
+    "/connection/",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Remove a connection",
+    responses=EDITS,
+)
+def remove_connection(caller: Manager, account_id: PathId, if_match: IfMatch = None) -> None:
+    """Removes the connection and its kept login. What Spendgate paused on the platform stays paused.
+
+    Needs the scope `credentials` and a key for all brands.
+    """
+    _needs_credentials(caller)
+    connecting.remove(account_id, edit_by(caller), check=partial(_check_match, if_match=if_match))
