@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
-from cli import access, checks, doctor, platforms, repair, reports, roles, secrets, sequences, spend
+from cli import access, alerts, checks, doctor, platforms, repair, reports, roles, secrets, sequences, spend
 from cli.catalog import accounts, brand_corrections, brands, budgets, campaigns, schedules
 from cli.imports import commands as imports
 from cli.imports import history as import_history
@@ -77,6 +77,7 @@ for panel, name, function in (
     app.command(name, rich_help_panel=panel)(function)
 
 app.add_typer(import_history.imports_app, name="imports", rich_help_panel=SPEND)
+app.add_typer(alerts.alerts, name="alerts", rich_help_panel=CHECKS)
 app.add_typer(spend.rejected_app, name="rejected", rich_help_panel=SPEND)
 campaigns.campaigns.command("move")(accounts.move_campaign)
 brands.brands.command("correct")(brand_corrections.correct_brand)

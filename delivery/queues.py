@@ -22,6 +22,8 @@ QUEUE_OF: Final[Mapping[str, str]] = {
     "pull_spend": "platforms",
     "reconcile_account": "platforms",
     "generate_monthly_reports": "reports",
+    "send_alerts": "notices",
+    "send_to_channel": "notices",
 }
 """The queue of each actor, by actor name."""
 

@@ -3,6 +3,7 @@
 from db.models import (
     access,
     accounts,
+    alerts,
     catalog,
     delivery,
     enforcement,
@@ -20,6 +21,7 @@ from db.models import (
 __all__ = [
     "access",
     "accounts",
+    "alerts",
     "catalog",
     "delivery",
     "enforcement",

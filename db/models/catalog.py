@@ -120,6 +120,7 @@ class Budget(Base):
         ForeignKeyConstraint(
             ["brand_id", "campaign_id"], ["campaigns.brand_id", "campaigns.id"], name="fk_budgets_campaigns"
         ),
+        Index("ix_budgets_changed_at", "changed_at"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from cli.fake_platforms.state import FakePlatform
 from runtime import encryption
 from runtime.settings import settings
 from tests.cli.conftest import Spendgate
 from tests.cli.test_platforms import connect
 from tests.fake_platforms.fixtures import SECRETS
-from tests.fake_platforms.state import FakePlatform
 from tests.world import World
 
 

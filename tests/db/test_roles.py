@@ -27,6 +27,7 @@ SECRETS = {
     "idempotency_keys": {"key", "request_hash", "headers", "body"},
     "import_uploads": {"content"},
     "platform_credentials": {"secrets"},
+    "alert_channels": {"encrypted_url"},
 }
 DENIED = psycopg.errors.InsufficientPrivilege
 COUNT = "SELECT count(*) FROM {}"

@@ -36,6 +36,8 @@ OPEN: Final = dict.fromkeys(
         *("platform_connections", "platform_statuses", "platform_operations", "processes"),
         "notices",
         *("platform_confirmations", "platform_bounds"),
+        *("alerts", "alert_settings", "alert_routes", "alert_mutes", "alert_messages", "alert_attempts"),
+        "spend_hours",
     ),
     READ,
 )
@@ -49,6 +51,7 @@ READER: Final = {
     "idempotency_keys": "SELECT (api_key_id, created_at, status)",
     "import_uploads": "SELECT (id, file_name, modified_at, uploaded_by, uploaded_at)",
     "platform_credentials": "SELECT (platform_account_id, changed_at)",
+    "alert_channels": "SELECT (id, name, scheme, created_at, created_by, claimed_until, failing_since)",
 }
 """The reader's privileges: all columns but hashes of passwords, sessions and keys, stored answers, uploads and
 encrypted credentials.
@@ -91,6 +94,11 @@ WORKER: Final = {
     "processes": KEEP,
     "platform_confirmations": "SELECT, INSERT, DELETE",
     "platform_bounds": COUNT,
+    "alerts": KEEP,
+    "alert_channels": "SELECT, UPDATE (claimed_until, failing_since)",
+    "alert_messages": KEEP,
+    "alert_attempts": KEEP,
+    "spend_hours": KEEP,
 }
 """The worker's privileges: counting, enforcement and reports. Workers may not edit what people configure, users or the
 audit; they delete expired sessions and answers through a function.
@@ -120,6 +128,10 @@ WEB: Final = {
     "import_days": KEEP,
     "import_mappings": COUNT,
     "import_uploads": KEEP,
+    "alert_channels": KEEP,
+    "alert_routes": KEEP,
+    "alert_mutes": KEEP,
+    "alert_settings": KEEP,
 }
 """The web role's privileges: edits by people and programs, and all of the worker's, since edits are enforced here."""
 

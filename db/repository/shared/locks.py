@@ -41,6 +41,9 @@ class Lock(StrEnum):
     NOTICES = "notices"
     """Add notices, so that their ids rise in commit order."""
 
+    ALERTS = "alerts"
+    """Raise and resolve alerts."""
+
 
 def take(connection: Connection, lock: Lock) -> None:
     """Waits for the lock and holds it until the transaction ends. Raises NoResultFound if its row is missing."""

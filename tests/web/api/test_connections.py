@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from cli.fake_platforms.state import FakePlatform
 from domain.access import KeyScope
 from runtime import encryption
 from runtime.settings import settings
 from tests.fake_platforms.fixtures import SECRETS, credentials_file, fake
-from tests.fake_platforms.state import FakePlatform
 from tests.web.api.conftest import Program
 from tests.world import World
 

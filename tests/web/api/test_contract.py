@@ -17,8 +17,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from cli.fake_platforms.state import FakePlatform
 from tests.fake_platforms.fixtures import SECRETS, fake
-from tests.fake_platforms.state import FakePlatform
 from tests.web.api.conftest import Program
 from tests.world import UNIT, World
 

@@ -1,0 +1,100 @@
+"""Evaluates alerts from rows: raises those whose condition holds, resolves the others. Runs each minute.
+
+One transaction evaluates at a time, under the lock `alerts`; a run that finds it taken leaves its work to the next one.
+Nothing here writes in a transaction that counts spend or decides statuses.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
+
+from app.alerts.announce import write
+from db.engine import committed, transaction
+from db.repository.alerts import alerts, budgets
+from db.repository.alerts.budgets import BudgetFacts
+from db.repository.shared import watermarks
+from domain.alerts.kinds import AlertKind, Ending
+from domain.alerts.states import Changes, Condition
+from domain.alerts.thresholds import OVERSPEND_PERCENT, threshold_changes
+from runtime import clock
+
+log = structlog.get_logger()
+
+WATERMARK: Final = "alerts"
+OVERLAP: Final = timedelta(minutes=2)
+"""Spend received up to this long before a run may be committed after it, since a statement may take a minute."""
+
+BRANDS_A_TRANSACTION: Final = 500
+
+
+def evaluate() -> None:
+    """Evaluates all alerts that may have changed since the last run."""
+    evaluate_budgets()
+
+
+def evaluate_budgets() -> None:
+    """Evaluates the budgets of the brands whose spend or limits changed, and ends alerts of windows that are over."""
+    at = clock.now()
+    if not evaluated(_end_windows, at):
+        return
+    with transaction() as connection:
+        since = watermarks.reached_by(connection, WATERMARK, at)
+        brand_ids = budgets.changed_brands(connection, None if since is None else since - OVERLAP)
+    for first in range(0, len(brand_ids), BRANDS_A_TRANSACTION):
+        chosen = brand_ids[first : first + BRANDS_A_TRANSACTION]
+        if not evaluated(partial(_budget_changes, brand_ids=chosen), at):
+            return
+    committed(lambda connection: watermarks.raise_to(connection, WATERMARK, at))
+
+
+def evaluated(find: Callable[[Connection, datetime], Changes], at: datetime) -> bool:
+    """Finds and writes changes in one transaction; returns whether it could: no other evaluation is under way."""
+
+    def work(connection: Connection) -> Callable[[], None] | None:
+        if not alerts.is_only_evaluation(connection):
+            return None
+        return write(connection, find(connection, at), at)
+
+    tell = committed(work)
+    if tell is not None:
+        tell()
+    return tell is not None
+
+
+def _end_windows(connection: Connection, at: datetime) -> Changes:
+    ended = budgets.ended(connection, at)
+    return Changes(resolved={alert: Ending.GONE if is_gone else Ending.WINDOW_ENDED for alert, is_gone in ended})
+
+
+def _budget_changes(connection: Connection, at: datetime, *, brand_ids: Sequence[int]) -> Changes:
+    found = Changes()
+    for facts in budgets.facts(connection, brand_ids, at, OVERSPEND_PERCENT):
+        for kind, thresholds in (
+            (AlertKind.BUDGET_THRESHOLD, facts.thresholds),
+            (AlertKind.OVERSPEND, (OVERSPEND_PERCENT,)),
+        ):
+            known = facts.known[kind]
+            condition = _condition(kind, facts)
+            found.add(threshold_changes(condition, facts.spent_micros, facts.limit_micros, thresholds, known))
+    return found
+
+
+def _condition(kind: AlertKind, facts: BudgetFacts) -> Condition:
+    return Condition(
+        kind,
+        facts.subject,
+        str(facts.first_day),
+        brand_id=facts.brand_id,
+        campaign_id=facts.campaign_id,
+        budget_id=facts.budget_id,
+        window_first_day=None if facts.period == "lifetime" else facts.first_day,
+        figures={
+            "period": facts.period,
+            "spent_micros": facts.spent_micros,
+            "limit_micros": facts.limit_micros,
+        },
+    )

@@ -1,0 +1,61 @@
+"""The list of what needs a person, in words, for the dashboard, the command line and the API."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from app.alerts import words
+from db.engine import snapshot
+from db.repository.alerts import reading
+from runtime import clock
+from runtime.formats import instant
+
+
+class Shown(NamedTuple):
+    """An alert with its sentence, its advice and the path of the page where a person can act."""
+
+    row: dict[str, Any]
+    sentence: str
+    advice: str
+    path: str
+
+    @property
+    def id(self) -> int:
+        """The alert's id."""
+        return int(self.row["id"])
+
+    def marks(self) -> list[str]:
+        """Words about who acknowledged the alert and until when it is muted."""
+        by, until = self.row["acknowledged_by"], self.row["muted_until"]
+        acknowledged = [f"acknowledged by {by}"] if by else []
+        return acknowledged + ([f"muted until {instant(until)}"] if until else [])
+
+    def fields(self) -> dict[str, Any]:
+        """The alert as fields for JSON."""
+        hidden = {"matching", "time_zone", "currency"}
+        kept = {name: value for name, value in self.row.items() if name not in hidden}
+        return kept | {"sentence": self.sentence, "advice": self.advice, "path": self.path}
+
+
+class Needs(NamedTuple):
+    """Open alerts, worst first; how many there are beyond these, and how many are acknowledged or muted."""
+
+    alerts: list[Shown]
+    more: int
+    hidden: int
+
+
+def shown(row: dict[str, Any]) -> Shown:
+    """The alert of a row in words."""
+    return Shown(row, words.sentence(row), words.advice(row), words.place(row))
+
+
+def needs_people(
+    limit: int, *, brand_id: int | None = None, everything: bool = False, at: datetime | None = None
+) -> Needs:
+    """The open alerts, worst first. `everything`: acknowledged and muted ones too, after the others."""
+    moment = clock.now() if at is None else at
+    with snapshot() as connection:
+        rows = reading.open_alerts(connection, moment, limit, brand_id=brand_id, everything=everything)
+        hidden = reading.hidden(connection, moment)
+    matching = rows[0]["matching"] if rows else 0
+    return Needs([shown(row) for row in rows], matching - len(rows), hidden)

@@ -1,0 +1,113 @@
+"""Alerts in words: one sentence about each, with its figures, and where a person can act on it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from domain.alerts.kinds import FACTS, AlertKind
+from runtime.formats import instant, rounded_money
+
+UNITS: Final = {"daily": "today's", "weekly": "this week's", "monthly": "this month's", "yearly": "this year's"}
+
+
+def sentence(alert: Mapping[str, Any]) -> str:
+    """One sentence about the alert, for pages, messages and programs. `alert`: a row of `alerts.of_ids`."""
+    return _SENTENCES[AlertKind(alert["kind"])](alert, alert["figures"])
+
+
+def advice(alert: Mapping[str, Any]) -> str:
+    """A sentence that says what a person can do."""
+    return FACTS[AlertKind(alert["kind"])].advice
+
+
+def place(alert: Mapping[str, Any]) -> str:
+    """The path of the page on which a person can act on the alert."""
+    kind = AlertKind(alert["kind"])
+    if kind is AlertKind.BUDGET_THRESHOLD:
+        return f"/admin/budgets/edit?pk={alert['budget_id']}"
+    if kind is AlertKind.FAILED_IMPORT:
+        return "/admin/imports"
+    if kind is AlertKind.REJECTED_EVENTS:
+        return "/admin/rejected-events/list"
+    if kind is AlertKind.OVERSPEND:
+        return f"/brands/{alert['brand_id']}/reports"
+    if alert["campaign_id"]:
+        return f"/campaigns/{alert['campaign_id']}"
+    return f"/brands/{alert['brand_id']}" if alert["brand_id"] else "/admin/"
+
+
+def owner(alert: Mapping[str, Any]) -> str:
+    """The name of the campaign or brand that the alert is about; empty if it belongs to none."""
+    return str(alert["campaign"] or alert["brand"] or "")
+
+
+def _budget(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    spent, limit = figures["spent_micros"], figures["limit_micros"]
+    currency = alert["currency"]
+    which = f"{UNITS[figures['period']]} budget" if figures["period"] in UNITS else "lifetime budget"
+    amounts = f"{rounded_money(spent, currency)} of {rounded_money(limit, currency)}"
+    return f"{owner(alert)} has spent {spent * 100 // limit} % of {which}: {amounts}."
+
+
+def _spend_stopped(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    longest = figures["longest_hours"]
+    usual = f"its longest silence in two weeks was {longest} h" if longest else "it spends in every hour otherwise"
+    return f"{owner(alert)} serves but has not spent for {figures['silent_hours']} h; {usual}."
+
+
+def _stale_feed(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    source = f"source {figures['source']}" if figures["source"] else "no source"
+    said = "has reported no spend" if figures["source"] else "has reported spend"
+    return f"{alert['brand']}: {source} {said} for {figures['silent_hours']} h; before, at most {_longest(figures)}."
+
+
+def _longest(figures: Mapping[str, Any]) -> str:
+    return f"{figures['longest_hours']} h" if figures["longest_hours"] else "an hour"
+
+
+def _held_but_spending(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    return f"{owner(alert)} is stopped since {_moment(figures['held_since'])} and still spends."
+
+
+def _unconfirmed(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    since = _moment(figures["since"])
+    return f"{owner(alert)} must stop since {since}, and {figures['platform']} has not confirmed the pause."
+
+
+def _overridden(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    return f"Another program or a person keeps enabling {owner(alert)} on {figures['platform']}."
+
+
+def _account_failing(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    return f"{figures['platform']} account {figures['account']} cannot be read: {figures['error']}."
+
+
+def _endpoint_failing(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    return f"Webhook endpoint {figures['endpoint']} does not take deliveries since {_moment(figures['since'])}."
+
+
+def _failed_import(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    return f"{figures['file']} was not imported: {figures['problem'].removesuffix('.')}."
+
+
+def _rejected(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    return f"{figures['rejected']} inputs were rejected within an hour; at most {figures['usual']} in one before."
+
+
+def _moment(value: str) -> str:
+    return instant(datetime.fromisoformat(value))
+
+
+_SENTENCES: Final = {
+    AlertKind.UNCONFIRMED_PAUSE: _unconfirmed,
+    AlertKind.HELD_BUT_SPENDING: _held_but_spending,
+    AlertKind.CAMPAIGN_OVERRIDDEN: _overridden,
+    AlertKind.OVERSPEND: _budget,
+    AlertKind.ENDPOINT_FAILING: _endpoint_failing,
+    AlertKind.ACCOUNT_FAILING: _account_failing,
+    AlertKind.STALE_FEED: _stale_feed,
+    AlertKind.SPEND_STOPPED: _spend_stopped,
+    AlertKind.BUDGET_THRESHOLD: _budget,
+    AlertKind.FAILED_IMPORT: _failed_import,
+    AlertKind.REJECTED_EVENTS: _rejected,
+}

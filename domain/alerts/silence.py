@@ -1,0 +1,68 @@
+"""Whether a campaign or a source has been silent for longer than its own history makes likely.
+
+The history is a set of whole hours in which spend came. The rule compares the present silence with all silences of the
+last two weeks, in hours in which the campaign could serve. If silences are exchangeable, a new one is the longest of
+n + 1 with probability 1 / (n + 1), whatever their distribution (order statistics; S. S. Wilks, «Determination of sample
+sizes for setting tolerance limits», Annals of Mathematical Statistics 12, 1941). So with MIN_SILENCES of them, one
+beyond the longest comes by chance in fewer than one of 25 silences; LONGER_BY makes it rarer. A campaign that spends
+every hour has silences of no hour, and is told after MIN_SILENT_HOURS.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+HISTORY: Final = timedelta(days=14)
+"""The age of hours that are compared: every weekday is in it twice."""
+
+HOUR: Final = timedelta(hours=1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+MIN_SILENCES: Final = 24
+"""Silences between hours with spend without which nothing is known of the campaign."""
+
+MIN_SILENT_HOURS: Final = 3
+"""The shortest silence that is odd, in whole hours, whatever the history."""
+
+LONGER_BY: Final = 1.5
+"""How many times the longest silence of the history an odd one is."""
+
+
+def hour_of(at: datetime) -> int:
+    """The number of whole hours from 1970 to `at`."""
+    return (at - EPOCH) // HOUR
+
+
+def hour_starts_at(hour: int) -> datetime:
+    """The first instant of that hour."""
+    return EPOCH + hour * HOUR
+
+
+def silent_hours(hours: Sequence[int], until: int, serves: Callable[[int], bool] = lambda _hour: True) -> list[int]:
+    """For each silence, its length in hours in which the campaign served; the last is the one up to `until`.
+
+    `hours`: the hours with spend, rising. `until`: the present hour, which is not over and not counted.
+    """
+    ends = (*hours[1:], until)
+    return [sum(map(serves, range(hour + 1, end))) for hour, end in zip(hours, ends, strict=True)]
+
+
+def is_odd(lengths: Sequence[int]) -> bool:
+    """Whether the last silence is odd, given those before it, each in hours. See the module for the rule."""
+    if len(lengths) <= MIN_SILENCES:
+        return False
+    *past, present = lengths
+    return present >= MIN_SILENT_HOURS and present > LONGER_BY * max(past)
+
+
+Spans = Iterable[tuple[datetime, datetime | None]]
+"""Spans of time, each with its start and its end, None if it goes on."""
+
+
+def full_hours(spans: Spans, until: datetime) -> set[int]:
+    """The hours that lie completely within one of the spans and are over at `until`."""
+    found: set[int] = set()
+    for starts_at, ends_at in spans:
+        first = hour_of(starts_at - timedelta(microseconds=1)) + 1
+        found.update(range(first, hour_of(min(ends_at or until, until))))
+    return found

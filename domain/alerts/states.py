@@ -1,0 +1,84 @@
+"""The state machine of alerts: which to raise, reopen and resolve, given those known and the conditions that hold.
+
+An alert is named by its kind, subject, episode and threshold. It is raised once; while its condition holds it is open,
+then resolved. If the condition returns within the same episode, the alert opens again without being told again. A
+subject has at most one open alert of a kind.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, NamedTuple
+
+from domain.alerts.kinds import AlertKind, Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition that holds now and needs a person. See `Alert` in db/models/alerts.py for the fields."""
+
+    kind: AlertKind
+    subject: str
+    episode: str
+    threshold: int = 0
+    brand_id: int | None = None
+    campaign_id: int | None = None
+    budget_id: int | None = None
+    window_first_day: date | None = None
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+class KnownAlert(NamedTuple):
+    """A stored alert."""
+
+    id: int
+    subject: str
+    episode: str
+    threshold: int
+    is_open: bool
+
+
+@dataclass
+class Changes:
+    """The changes of alerts that an evaluation found. `reopened` and `resolved` have ids of stored alerts."""
+
+    raised: list[Condition] = field(default_factory=list)
+    reopened: list[int] = field(default_factory=list)
+    resolved: dict[int, Ending] = field(default_factory=dict)
+
+    def add(self, others: "Changes") -> None:
+        """Adds other changes to these."""
+        self.raised += others.raised
+        self.reopened += others.reopened
+        self.resolved |= others.resolved
+
+    def __bool__(self) -> bool:
+        return bool(self.raised or self.reopened or self.resolved)
+
+
+def changes_of(known: Iterable[KnownAlert], holding: Sequence[Condition]) -> Changes:
+    """The changes for one kind without thresholds. `known`: its open alerts, and all of the subjects that hold.
+
+    While a subject's condition holds, its open alert stays, even if the facts now date another beginning.
+    """
+    found = Changes()
+    open_alerts, closed = {}, {}
+    for alert in known:
+        if alert.is_open:
+            open_alerts[alert.subject] = alert
+        else:
+            closed[alert.subject, alert.episode] = alert
+    seen: set[str] = set()
+    for condition in holding:
+        if condition.subject in seen:
+            continue
+        seen.add(condition.subject)
+        if condition.subject in open_alerts:
+            continue
+        before = closed.get((condition.subject, condition.episode))
+        if before is None:
+            found.raised.append(condition)
+        else:
+            found.reopened.append(before.id)
+    found.resolved = {alert.id: Ending.CLEARED for alert in open_alerts.values() if alert.subject not in seen}
+    return found

@@ -1,0 +1,64 @@
+"""Thresholds of budgets on actual spend, in percent of the limit."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from domain.alerts.kinds import Ending
+from domain.alerts.states import Changes, Condition, KnownAlert
+from domain.errors import InvalidValue
+
+DEFAULT_THRESHOLDS: Final = (80, 100)
+"""The percent of a limit at which a budget is told, unless its brand has others."""
+
+OFFERED_THRESHOLDS: Final = (50, 80, 90, 100)
+MAX_THRESHOLDS: Final = 10
+MAX_PERCENT: Final = 1000
+
+OVERSPEND_PERCENT: Final = 110
+"""Percent of the limit from which spend is beyond the bound of usual overspend, by late reports and last events."""
+
+
+def checked_thresholds(percents: Iterable[int]) -> tuple[int, ...]:
+    """The thresholds, sorted and without repeats. Raises InvalidValue for too many, or one not of 1 to 1000."""
+    found = tuple(sorted(set(percents)))
+    if len(found) > MAX_THRESHOLDS:
+        raise InvalidValue("thresholds", f"at most {MAX_THRESHOLDS} are possible")
+    if any(not 1 <= percent <= MAX_PERCENT for percent in found):
+        raise InvalidValue("thresholds", f"each is a whole percent from 1 to {MAX_PERCENT}")
+    return found
+
+
+def reaches(spent_micros: int, limit_micros: int, percent: int) -> bool:
+    """Whether spend is at or above that percent of the limit. A limit of 0 has no percent."""
+    return limit_micros > 0 and spent_micros * 100 >= limit_micros * percent
+
+
+def threshold_changes(
+    condition: Condition,
+    spent_micros: int,
+    limit_micros: int,
+    thresholds: Sequence[int],
+    known: Iterable[KnownAlert],
+) -> Changes:
+    """The changes of one budget's alerts in its present window.
+
+    `condition`: of that budget and window, its threshold ignored. `known`: the alerts that the window has had. Spend
+    that jumped over several thresholds raises the highest alone; a threshold below one that was raised is not raised
+    any more in that window. An alert ends a point below its threshold, so that spend on the edge does not toggle it.
+    """
+    by_threshold = {alert.threshold: alert for alert in known}
+    current = next((alert for alert in by_threshold.values() if alert.is_open), None)
+    reached = max((one for one in thresholds if reaches(spent_micros, limit_micros, one)), default=0)
+    if reached > max(by_threshold, default=0):
+        raised = Changes(raised=[replace(condition, threshold=reached)])
+        if current is not None:
+            raised.resolved[current.id] = Ending.SUPERSEDED
+        return raised
+    if current is not None and spent_micros * 100 > limit_micros * (current.threshold - 1) and limit_micros > 0:
+        return Changes()
+    found = Changes() if current is None else Changes(resolved={current.id: Ending.BELOW})
+    again = max((one for one in by_threshold if reaches(spent_micros, limit_micros, one)), default=0)
+    if again:
+        found.reopened.append(by_threshold[again].id)
+    return found

@@ -1,0 +1,16 @@
+"""Actors that raise and resolve alerts from rows and tell them to people, one message for each channel."""
+
+import dramatiq
+from periodiq import cron
+
+from app.alerts import evaluate
+from app.jobs import stop_on_timeout
+from delivery.broker import get_broker
+from delivery.queues import QUEUE_OF
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["send_alerts"], periodic=cron("* * * * *"))
+def send_alerts() -> None:
+    """Evaluates the alerts that may have changed, and enqueues the channels that have messages to send."""
+    with stop_on_timeout():
+        evaluate.evaluate()
