@@ -15,6 +15,10 @@ REPAUSES_AN_HOUR: Final = 3
 REPAUSE_WINDOW: Final = timedelta(hours=1)
 
 
+OVERRIDDEN: Final = "another program or a person keeps enabling it on the platform"
+"""The stored error of such a campaign, when Spendgate pauses it no more."""
+
+
 class Mode(StrEnum):
     """The changes that Spendgate may make on a platform account."""
 

@@ -1,9 +1,9 @@
 """Writes changes of alerts with their notices and messages, and logs them after the commit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import Connection
@@ -12,10 +12,16 @@ from app.alerts.words import sentence
 from db.repository.alerts import alerts, messages
 from db.repository.notices import notices
 from db.repository.notices.notices import NoticeKind
-from domain.alerts.kinds import TOLD_ENDINGS
+from domain.alerts.kinds import TOLD_ENDINGS, AlertKind
 from domain.alerts.states import Changes
 
 log = structlog.get_logger()
+
+NOTICE_OF: Final[Mapping[str, NoticeKind]] = {
+    AlertKind.UNCONFIRMED_PAUSE: NoticeKind.PLATFORM_UNCONFIRMED,
+    AlertKind.FAILED_IMPORT: NoticeKind.IMPORT_FAILED,
+}
+"""The kinds of alerts about which programs get a notice of its own kind too."""
 
 
 def write(connection: Connection, changes: Changes, at: datetime) -> Callable[[], None]:
@@ -33,6 +39,11 @@ def write(connection: Connection, changes: Changes, at: datetime) -> Callable[[]
         for alert in ids:
             row = rows[alert]
             notices.add(connection, kind, f"alert:{alert}", row["brand_id"], body_of(row), at)
+    for alert in raised:
+        row = rows[alert]
+        if row["kind"] in NOTICE_OF:
+            key = f"{row['subject']}:{row['episode']}"
+            notices.add(connection, NOTICE_OF[row["kind"]], key, row["brand_id"], body_of(row), at)
     return partial(_log, [rows[alert] for alert in raised], [rows[alert] for alert in resolved])
 
 

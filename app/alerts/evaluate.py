@@ -12,13 +12,15 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
+from app.alerts import silences
 from app.alerts.announce import write
 from db.engine import committed, transaction
-from db.repository.alerts import alerts, budgets
+from db.repository.alerts import alerts, budgets, troubles
 from db.repository.alerts.budgets import BudgetFacts
+from db.repository.alerts.troubles import TROUBLES
 from db.repository.shared import watermarks
 from domain.alerts.kinds import AlertKind, Ending
-from domain.alerts.states import Changes, Condition
+from domain.alerts.states import Changes, Condition, changes_of
 from domain.alerts.thresholds import OVERSPEND_PERCENT, threshold_changes
 from runtime import clock
 
@@ -34,6 +36,19 @@ BRANDS_A_TRANSACTION: Final = 500
 def evaluate() -> None:
     """Evaluates all alerts that may have changed since the last run."""
     evaluate_budgets()
+    at = clock.now()
+    for kind in TROUBLES:
+        evaluated(partial(_trouble_changes, kind=kind), at)
+    with transaction() as connection:
+        is_due = silences.is_due(connection, at)
+    if is_due:
+        seen = committed(partial(silences.read_events, at=at))
+        evaluated(partial(silences.find, seen=seen), at)
+
+
+def _trouble_changes(connection: Connection, at: datetime, *, kind: AlertKind) -> Changes:
+    holding = troubles.holding(connection, kind, at)
+    return changes_of(alerts.known(connection, kind, [one.subject for one in holding]), holding)
 
 
 def evaluate_budgets() -> None:

@@ -20,6 +20,13 @@ def advice(alert: Mapping[str, Any]) -> str:
     return FACTS[AlertKind(alert["kind"])].advice
 
 
+def headline(alert: Mapping[str, Any]) -> str:
+    """A few words for the title of a message about one alert."""
+    percent = f" {alert['threshold']} %" if alert["threshold"] else ""
+    resolved = ", resolved" if alert["state"] == "resolved" else ""
+    return f"{FACTS[AlertKind(alert['kind'])].name}{percent}{resolved}"
+
+
 def place(alert: Mapping[str, Any]) -> str:
     """The path of the page on which a person can act on the alert."""
     kind = AlertKind(alert["kind"])

@@ -23,7 +23,7 @@ from db.repository.platforms import statuses as rows
 from db.repository.platforms.statuses import StoredStatus
 from domain.causes import Cause
 from domain.errors import InvalidValue
-from domain.reconcile import Action, Confirmed, Hand, hand, reconcile, would_do
+from domain.reconcile import OVERRIDDEN, Action, Confirmed, Hand, hand, reconcile, would_do
 from runtime import clock
 
 log = structlog.get_logger()
@@ -36,8 +36,6 @@ HOLDS_A_TRANSACTION: Final = 500
 
 VISITS_A_MESSAGE: Final = 5
 """Visits for one message while new decisions keep coming; the next message or minute does the rest."""
-
-ALERT: Final = "another program or a person keeps enabling it on the platform"
 
 
 class Planned(NamedTuple):
@@ -140,10 +138,10 @@ def _observed(row: StoredStatus, read: Mapping[str, Confirmed] | None, at: datet
 
 def _alerted(visit: Visit, row: StoredStatus, at: datetime) -> StoredStatus:
     """The row with an alert, logged once, if somebody keeps enabling the campaign there."""
-    if row.last_error == ALERT or reconcile(steps.facts_of(row, visit.stored.mode, at)) is not Action.ALERT:
+    if row.last_error == OVERRIDDEN or reconcile(steps.facts_of(row, visit.stored.mode, at)) is not Action.ALERT:
         return row
     log.error("platform.overridden", brand_id=row.brand_id, campaign_id=row.campaign_id)
-    return row._replace(last_error=ALERT)
+    return row._replace(last_error=OVERRIDDEN)
 
 
 def _respect_people(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> None:

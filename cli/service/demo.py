@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from app.edits import editing
 from app.enforcement import edited
 from app.platforms import connecting
+from app.platforms.connecting import NewConnection
 from cli.service.demo_brands import BRANDS, DemoBrand, DemoCampaign, past_spend
 from cli.service.demo_platform import CREDENTIALS, PLATFORM
 from db.engine import committed, snapshot
@@ -103,7 +104,7 @@ def _connect(brand: DemoBrand, brand_id: int) -> None:
     missing = [campaign for campaign in brand.campaigns if campaign.name in ids]
     if not missing:
         return
-    connecting.add(PLATFORM, brand.account, CREDENTIALS, [brand_id], Mode.FULL, {}, edit)
+    connecting.add(NewConnection(PLATFORM, brand.account, [brand_id], Mode.FULL, CREDENTIALS), edit)
 
     def name(connection: Connection) -> None:
         for campaign in missing:

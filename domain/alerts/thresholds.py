@@ -55,10 +55,13 @@ def threshold_changes(
         if current is not None:
             raised.resolved[current.id] = Ending.SUPERSEDED
         return raised
-    if current is not None and spent_micros * 100 > limit_micros * (current.threshold - 1) and limit_micros > 0:
-        return Changes()
-    found = Changes() if current is None else Changes(resolved={current.id: Ending.BELOW})
     again = max((one for one in by_threshold if reaches(spent_micros, limit_micros, one)), default=0)
+    found = Changes()
+    if current is not None:
+        is_below = limit_micros <= 0 or spent_micros * 100 <= limit_micros * (current.threshold - 1)
+        if again <= current.threshold and not is_below:
+            return found
+        found.resolved[current.id] = Ending.BELOW if is_below else Ending.SUPERSEDED
     if again:
         found.reopened.append(by_threshold[again].id)
     return found

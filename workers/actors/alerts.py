@@ -3,7 +3,7 @@
 import dramatiq
 from periodiq import cron
 
-from app.alerts import evaluate
+from app.alerts import evaluate, send
 from app.jobs import stop_on_timeout
 from delivery.broker import get_broker
 from delivery.queues import QUEUE_OF
@@ -14,3 +14,10 @@ def send_alerts() -> None:
     """Evaluates the alerts that may have changed, and enqueues the channels that have messages to send."""
     with stop_on_timeout():
         evaluate.evaluate()
+    send.enqueue_due()
+
+
+@dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["send_to_channel"])
+def send_to_channel(channel_id: int) -> None:
+    """Sends the channel's due texts, each within a deadline."""
+    send.send_to_channel(channel_id)

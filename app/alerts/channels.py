@@ -1,0 +1,153 @@
+"""Channels as people manage them: add, test and remove them, and set their routes, mutes and thresholds."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from app.alerts import sender
+from app.alerts.sender import Outcome
+from db.engine import committed, snapshot
+from db.repository.access.audit import Edit
+from db.repository.alerts import alerts, channels, mutes
+from db.repository.alerts.mutes import Muted
+from db.repository.catalog import catalog
+from domain.alerts.channels import checked_url
+from domain.alerts.kinds import Timing, parse_kind
+from domain.alerts.thresholds import checked_thresholds
+from domain.edits.fields import checked_name
+from runtime import clock
+from runtime.encryption import decrypted, encrypted
+
+TEST_TITLE: Final = "Spendgate: a test"
+TEST_BODY: Final = "This channel works. Alerts of its routes arrive here."
+
+
+def add(
+    name: str, url: str, edit: Edit, *, brand_id: int | None = None, kind: str | None = None, timing: str = "default"
+) -> int:
+    """Stores a channel with one route, by default for all brands and kinds; returns its id. The URL is encrypted.
+
+    Raises InvalidValue for a name that is used, a URL that is not allowed, an unknown brand or kind, and SettingsError
+    without an encryption key.
+    """
+    name, scheme, kept = checked_name(name), checked_url(url), encrypted(url)
+
+    def work(connection: Connection) -> int:
+        made = channels.add(connection, name, scheme, kept, edit)
+        _set_route(connection, made, brand_id, kind, timing, edit)
+        return made
+
+    return committed(work)
+
+
+def remove(channel_id: int, edit: Edit) -> None:
+    """Removes a channel with its routes and its log. Raises InvalidValue if there is none."""
+    committed(partial(channels.remove, channel_id=channel_id, edit=edit))
+
+
+def send_test(channel_id: int) -> Outcome:
+    """Sends a test text by the channel now and stores the attempt. Raises InvalidValue if there is no such channel."""
+    with snapshot() as connection:
+        url = channels.encrypted_url(connection, channel_id)
+    at = clock.now()
+    outcome = sender.send(channel_id, decrypted(url), TEST_TITLE, TEST_BODY, is_good_news=True)
+    note_attempt(channel_id, "test", at, outcome, alerts_told=0)
+    return outcome
+
+
+def note_attempt(channel_id: int, purpose: str, at: datetime, outcome: Outcome, *, alerts_told: int) -> None:
+    """Stores one attempt to send by the channel."""
+    committed(
+        partial(
+            channels.note_attempt,
+            channel_id=channel_id,
+            purpose=purpose,
+            at=at,
+            duration_ms=outcome.duration_ms,
+            alerts=alerts_told,
+            is_delivered=outcome.is_delivered,
+            detail=outcome.detail,
+        )
+    )
+
+
+def set_route(channel_id: int, brand_id: int | None, kind: str | None, timing: str, edit: Edit) -> int:
+    """Sets when the channel tells alerts of the brand and kind (None: all); returns the route's id.
+
+    Raises InvalidValue for an unknown channel, brand, kind or timing.
+    """
+
+    def work(connection: Connection) -> int:
+        channels.required(connection, channel_id)
+        return _set_route(connection, channel_id, brand_id, kind, timing, edit)
+
+    return committed(work)
+
+
+def _set_route(
+    connection: Connection, channel_id: int, brand_id: int | None, kind: str | None, timing: str, edit: Edit
+) -> int:
+    if brand_id is not None:
+        catalog.brand(connection, brand_id)
+    known = None if kind is None else parse_kind(kind)
+    return channels.set_route(connection, channel_id, brand_id, known, Timing(timing), edit)
+
+
+def remove_route(route_id: int, edit: Edit) -> None:
+    """Removes a route. Raises InvalidValue if there is none."""
+    committed(partial(channels.remove_route, route_id=route_id, edit=edit))
+
+
+def mute(muted: Muted, until: datetime, edit: Edit) -> int:
+    """Mutes alerts until a moment and returns the mute's id.
+
+    Raises InvalidValue for an unknown alert, brand, kind or channel, and a moment that is past.
+    """
+
+    def work(connection: Connection) -> int:
+        if muted.alert_id is not None:
+            alerts.required(connection, muted.alert_id)
+        if muted.brand_id is not None:
+            catalog.brand(connection, muted.brand_id)
+        if muted.channel_id is not None:
+            channels.required(connection, muted.channel_id)
+        known = muted if muted.kind is None else muted._replace(kind=parse_kind(muted.kind))
+        return mutes.mute(connection, known, until, edit)
+
+    return committed(work)
+
+
+def unmute(mute_id: int, edit: Edit) -> None:
+    """Ends a mute. Raises InvalidValue if there is none."""
+    committed(partial(mutes.unmute, mute_id=mute_id, edit=edit))
+
+
+def acknowledge(alert_ids: Iterable[int], edit: Edit, *, take_back: bool = False) -> None:
+    """Stores that somebody takes care of the alerts, or takes that back. Raises InvalidValue for an unknown alert."""
+
+    def work(connection: Connection) -> None:
+        for alert_id in sorted(set(alert_ids)):
+            alerts.acknowledge(connection, alert_id, edit, take_back=take_back)
+
+    committed(work)
+
+
+def set_thresholds(brand_id: int, percents: Sequence[int], edit: Edit) -> tuple[int, ...]:
+    """Sets the thresholds of a brand's budgets, in percent; returns them in order. Raises InvalidValue."""
+    checked = checked_thresholds(percents)
+
+    def work(connection: Connection) -> None:
+        catalog.brand(connection, brand_id)
+        mutes.set_thresholds(connection, brand_id, checked, edit)
+
+    committed(work)
+    return checked
+
+
+def listed() -> tuple[list[dict[str, Any]], Sequence[dict[str, Any]], list[dict[str, Any]]]:
+    """All channels without their URLs, all routes, and the mutes in force."""
+    with snapshot() as connection:
+        return channels.channels(connection), channels.routes(connection), mutes.mutes(connection, clock.now())

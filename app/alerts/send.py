@@ -1,0 +1,102 @@
+"""Tells alerts to people: the due messages of a channel, one text for each brand, with retries."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection
+
+from app.alerts import sender, words
+from app.alerts.channels import note_attempt
+from db.engine import committed, transaction
+from db.repository.alerts import alerts, channels, messages
+from db.repository.alerts.messages import Message
+from delivery.outgoing import send
+from domain.alerts.retries import next_try
+from runtime import clock
+from runtime.encryption import decrypted
+from runtime.formats import instant
+
+log = structlog.get_logger()
+
+ALERTS_A_TEXT: Final = 30
+TEXTS_A_VISIT: Final = 20
+"""Texts sent in one claim of a channel; the rest is left to the next visit."""
+
+CLAIM: Final = timedelta(seconds=sender.SECONDS + 10)
+
+
+def enqueue_due() -> None:
+    """Enqueues a message for each channel with due texts, so that one channel delays no other."""
+    with transaction() as connection:
+        due = messages.channels_due(connection, clock.now())
+    for channel_id in due:
+        send("send_to_channel", channel_id)
+
+
+def send_to_channel(channel_id: int) -> None:
+    """Sends the channel's due texts, one after the other, until one fails. One worker at a time does so.
+
+    A worker that dies between sending and storing that sends the text again: at least once.
+    """
+    for _ in range(TEXTS_A_VISIT):
+        at = clock.now()
+        url = committed(partial(channels.claim, channel_id=channel_id, at=at, until=at + CLAIM))
+        if url is None:
+            return
+        try:
+            is_delivered = _send_one(channel_id, url, at)
+        finally:
+            committed(partial(channels.release, channel_id=channel_id))
+        if not is_delivered:
+            return
+
+
+def _send_one(channel_id: int, kept_url: str, at: datetime) -> bool:
+    """Sends one text; returns whether it was delivered, so that another may follow."""
+    with transaction() as connection:
+        due = messages.due(connection, channel_id, at, ALERTS_A_TEXT)
+        rows = alerts.of_ids(connection, sorted({message.alert_id for message in due}))
+    if not due:
+        return False
+    is_digest = due[0].is_digest
+    is_good_news = all(row["state"] == "resolved" for row in rows)
+    title, body = text_of(rows, is_digest=is_digest)
+    outcome = sender.send(channel_id, decrypted(kept_url), title, body, is_good_news=is_good_news)
+    purpose = "digest" if is_digest else "alerts"
+    note_attempt(channel_id, purpose, at, outcome, alerts_told=len(rows))
+    committed(partial(_note_messages, due=due, is_delivered=outcome.is_delivered))
+    fields = {"channel_id": channel_id, "alerts": len(rows), "purpose": purpose, "duration_ms": outcome.duration_ms}
+    if outcome.is_delivered:
+        log.info("alert.sent", **fields)
+    else:
+        log.warning("alert.send_failed", detail=outcome.detail, **fields)
+    return outcome.is_delivered
+
+
+def _note_messages(connection: Connection, due: Sequence[Message], is_delivered: bool) -> None:
+    at = clock.now()
+    if is_delivered:
+        messages.note_sent(connection, [message.id for message in due], at)
+    else:
+        messages.note_failed(connection, {message.id: next_try(message.attempts + 1, at) for message in due}, at)
+
+
+def text_of(rows: Sequence[dict[str, Any]], *, is_digest: bool) -> tuple[str, str]:
+    """The title and the body of a text about these alerts, which belong to one brand or to none."""
+    brand = rows[0]["brand"] or "Spendgate"
+    if is_digest:
+        title = f"{brand}: digest, {len(rows)} alert{'s' * (len(rows) > 1)}"
+    elif len(rows) == 1:
+        title = f"{brand}: {words.headline(rows[0])}"
+    else:
+        title = f"{brand}: {len(rows)} alerts"
+    return title, "\n\n".join(map(_paragraph, rows))
+
+
+def _paragraph(row: dict[str, Any]) -> str:
+    if row["state"] == "resolved":
+        return f"Resolved at {instant(row['resolved_at'])}: {words.sentence(row)}"
+    return f"{words.sentence(row)}\n{words.advice(row)}"

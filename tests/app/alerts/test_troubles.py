@@ -1,0 +1,114 @@
+"""Alerts about platforms, files and rejected inputs, from the rows that tell what is wrong now."""
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from app.alerts.evaluate import evaluate
+from domain.reconcile import OVERRIDDEN
+from tests.world import World
+
+
+class Account:
+    """A brand with a stopped campaign in a connected account."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.brand = world.brand()
+        self.id = int(
+            world.one("INSERT INTO platform_accounts (platform, account_id) VALUES ('google_ads', '1') RETURNING id")[
+                "id"
+            ]
+        )
+        world.execute("INSERT INTO platform_account_brands VALUES (%s, %s)", self.brand, self.id)
+        world.execute(
+            "INSERT INTO platform_connections (platform_account_id, mode, credentials, created_at)"
+            " VALUES (%s, 'full', 'env:NONE', '2026-06-17T11:00Z')",
+            self.id,
+        )
+        self.campaign = world.campaign(self.brand, "Shoes", platform="google_ads", external_id="11", account="1")
+        world.set_status(self.campaign, "paused")
+        world.execute(
+            "INSERT INTO platform_statuses (brand_id, campaign_id, platform_account_id, desired, confirmed)"
+            " VALUES (%s, %s, %s, 'inactive', 'enabled')",
+            *(self.brand, self.campaign, self.id),
+        )
+
+
+@pytest.fixture
+def account(world: World, noon: datetime) -> Account:
+    """An account at a stopped noon."""
+    world.set_clock(noon)
+    return Account(world)
+
+
+def states(world: World, kind: str) -> list[str]:
+    """The states of the alerts of a kind, in id order."""
+    return [row["state"] for row in world.rows("SELECT state FROM alerts WHERE kind = %s ORDER BY id", kind)]
+
+
+def test_pause_that_is_not_confirmed_within_a_minute_is_told_also_as_a_notice(
+    world: World, account: Account, noon: datetime
+) -> None:
+    world.set_clock(noon + timedelta(seconds=59))
+    evaluate()
+    assert states(world, "unconfirmed_pause") == []
+    world.set_clock(noon + timedelta(seconds=60))
+    evaluate()
+    evaluate()
+    assert states(world, "unconfirmed_pause") == ["open"]
+    kinds = [row["kind"] for row in world.rows("SELECT kind FROM notices ORDER BY kind")]
+    assert kinds == ["alert.raised", "platform.unconfirmed"]
+    world.execute("UPDATE platform_statuses SET confirmed = 'paused'")
+    evaluate()
+    assert states(world, "unconfirmed_pause") == ["resolved"]
+
+
+def test_campaign_that_others_enable_is_told(world: World, account: Account) -> None:
+    world.execute("UPDATE platform_statuses SET last_error = %s", OVERRIDDEN)
+    evaluate()
+    assert states(world, "campaign_overridden") == ["open"]
+
+
+def test_account_that_cannot_be_read_for_a_quarter_of_an_hour_is_told(
+    world: World, account: Account, noon: datetime
+) -> None:
+    world.execute("UPDATE platform_connections SET last_error = 'invalid_grant', failed_at = %s", noon)
+    evaluate()
+    assert states(world, "account_failing") == ["open"]
+    world.execute("UPDATE platform_connections SET failed_at = NULL, last_read_at = %s", noon)
+    evaluate()
+    assert states(world, "account_failing") == ["resolved"]
+    world.execute("UPDATE platform_connections SET failed_at = %s", noon + timedelta(minutes=5))
+    world.set_clock(noon + timedelta(minutes=10))
+    evaluate()
+    assert states(world, "account_failing") == ["resolved"]
+
+
+def test_file_that_was_not_imported_is_told_once_a_version(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    world.execute(
+        "INSERT INTO spend_files (platform, name, version, unchanged_since, problem, problem_version)"
+        " VALUES ('meta', 'june.csv', '1', now(), 'no column holds the day.', '1')"
+    )
+    evaluate()
+    evaluate()
+    assert states(world, "failed_import") == ["open"]
+    world.execute("UPDATE spend_files SET problem = NULL")
+    evaluate()
+    world.execute("UPDATE spend_files SET problem = 'no amount', problem_version = '2'")
+    evaluate()
+    assert states(world, "failed_import") == ["resolved", "open"]
+    kinds = [row["kind"] for row in world.rows("SELECT kind FROM notices WHERE kind = 'import.failed'")]
+    assert len(kinds) == 2
+
+
+def test_rise_of_rejected_inputs_is_told_and_ends_after_an_hour(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    world.ingest([world.event(999, 1, event_id=str(uuid4())) for _ in range(10)])
+    evaluate()
+    assert states(world, "rejected_events") == ["open"]
+    world.set_clock(noon + timedelta(minutes=61))
+    evaluate()
+    assert states(world, "rejected_events") == ["resolved"]
