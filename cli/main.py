@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
-from cli import access, alerts, checks, doctor, platforms, repair, reports, roles, secrets, sequences, spend
+from cli import access, checks, doctor, platforms, repair, reports, roles, secrets, sequences, spend
+from cli.alerts import commands as alerts
 from cli.catalog import accounts, brand_corrections, brands, budgets, campaigns, schedules
 from cli.imports import commands as imports
 from cli.imports import history as import_history

@@ -49,7 +49,7 @@ _NAMED_ELSEWHERE = frozenset({"day.reset", "month.reset", "totals.ingested", "lo
 """Events whose name reaches the call in a variable, and of whose subject no other event is logged."""
 
 _NO_EVENT = re.compile(
-    r".*\.(html|id|json|effective_status)|http\.disconnect|alert\.(raised|resolved)"
+    r".*\.(html|id|json|effective_status)|http\.disconnect"
     r"|platform\.unconfirmed|report\.ready|import\.failed|endpoint\.failing"
 )
 """Texts that look like events but are names of templates, columns, files, ASGI messages and kinds of notices."""

@@ -56,7 +56,8 @@ POSTPONE_MUTED = text("""
             AND (mute.alert_id IS NULL OR mute.alert_id = alerts.id)
             AND (mute.brand_id IS NULL OR mute.brand_id = alerts.brand_id)
             AND (mute.kind IS NULL OR mute.kind = alerts.kind)
-        WHERE waiting.channel_id = :channel_id AND sent_at IS NULL AND dropped_at IS NULL AND due_at <= :at
+        WHERE waiting.channel_id = :channel_id AND sent_at IS NULL AND dropped_at IS NULL
+            AND (due_at <= :at OR alerts.state = 'resolved')
         GROUP BY waiting.id, alerts.state
     ) AS muted
     WHERE message.id = muted.id

@@ -1,0 +1,145 @@
+"""`spendgate alerts channel` and `route`: the ways by which people are told, and which alerts go by which."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from app.alerts import channels as work
+from cli.catalog.options import edit
+from cli.output import FOUND_EXIT, AsJson, console, print_json, print_result, print_rows
+from db.engine import snapshot
+from db.repository.alerts import channels as stored
+from domain.alerts.kinds import AlertKind, Timing
+
+channels = typer.Typer(no_args_is_help=True, help="The ways by which alerts are told: mail, Slack, Teams and others.")
+routes = typer.Typer(no_args_is_help=True, help="Which alerts a channel tells, and when.")
+
+NO_CHANNELS = "No channel yet: alerts are shown, logged and sent to webhooks. Add one: spendgate alerts channel add"
+
+ChannelArgument = Annotated[int, typer.Argument(help="The channel's id in `spendgate alerts channel list`.")]
+RouteArgument = Annotated[int, typer.Argument(help="The route's id in `spendgate alerts route list`.")]
+BrandOption = Annotated[int | None, typer.Option(help="Only alerts of the brand with this id.")]
+KindOption = Annotated[AlertKind | None, typer.Option(help="Only alerts of this kind.")]
+TimingOption = Annotated[
+    Timing, typer.Option(help="At once, in the digest at 09:00, never, or as the kind says (default).")
+]
+
+
+@channels.command("add")
+def add_channel(
+    name: Annotated[str, typer.Argument(help="A name for the channel, such as ops-slack.")],
+    url: Annotated[
+        str, typer.Option(help="The service's URL as apprise writes it; `-` reads it from standard input.")
+    ] = "",
+    brand: BrandOption = None,
+    kind: KindOption = None,
+    when: TimingOption = Timing.DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Add a channel that tells all alerts, or those of one brand or kind. The URL is encrypted and never shown."""
+    made = work.add(name, _url(url), edit(), brand_id=brand, kind=kind, timing=when)
+    line = f"channel [bold]{made}[/bold] is added; next: spendgate alerts channel test {made}"
+    print_result({"channel": made}, line, as_json=as_json)
+
+
+def _url(given: str) -> str:
+    """The URL of the option, of standard input for `-`, or typed without being shown."""
+    if given == "-":
+        return sys.stdin.readline().strip()
+    if given or not sys.stdin.isatty():
+        return given
+    return str(typer.prompt("URL", hide_input=True))
+
+
+@channels.command("test")
+def try_channel(channel: ChannelArgument) -> None:
+    """Send a test text by the channel now. Exit code 1 if the service did not take it."""
+    outcome = work.send_test(channel)
+    if not outcome.is_delivered:
+        console.print(f"[red]not delivered after {outcome.duration_ms} ms: {escape(outcome.detail)}[/red]")
+        raise typer.Exit(FOUND_EXIT)
+    console.print(f"delivered in {outcome.duration_ms} ms")
+
+
+@channels.command("list")
+def list_channels(as_json: AsJson = False) -> None:
+    """List the channels with their last delivery. Their URLs are not shown."""
+    rows, _, _ = work.listed()
+    if as_json:
+        print_json(rows)
+        return
+    shown = ("id", "name", "scheme", "waiting", "last_sent_at", "failing_since")
+    print_rows("Channels", [{name: row[name] for name in shown} for row in rows], empty=NO_CHANNELS)
+
+
+@channels.command("attempts")
+def list_attempts(
+    channel: ChannelArgument,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many attempts.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the last attempts to send by a channel, newest first."""
+    with snapshot() as connection:
+        stored.required(connection, channel)
+        rows = stored.attempts(connection, channel, limit)
+    if as_json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            "at": row["attempted_at"],
+            "what": row["purpose"],
+            "outcome": "delivered" if row["is_delivered"] else f"failed: {row['detail']}",
+            "ms": row["duration_ms"],
+        }
+        for row in rows
+    ]
+    print_rows("Attempts", shown, empty="nothing was sent by this channel yet")
+
+
+@channels.command("remove")
+def remove_channel(channel: ChannelArgument) -> None:
+    """Remove a channel with its routes and its log; what waits to be sent is not sent."""
+    work.remove(channel, edit())
+    console.print(f"channel {channel} is removed")
+
+
+@routes.command("set")
+def set_route(
+    channel: ChannelArgument,
+    brand: BrandOption = None,
+    kind: KindOption = None,
+    when: TimingOption = Timing.DEFAULT,
+) -> None:
+    """Set when a channel tells the alerts of a brand and kind. The route that names the brand wins, then the kind."""
+    made = work.set_route(channel, brand, kind, when, edit())
+    console.print(f"route {made} is set")
+
+
+@routes.command("list")
+def list_routes(as_json: AsJson = False) -> None:
+    """List the routes of all channels."""
+    _, rows, _ = work.listed()
+    if as_json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            "id": row["id"],
+            "channel": f"{row['channel_id']} {row['channel']}",
+            "brand": row["brand"] or "all",
+            "kind": row["kind"] or "all",
+            "when": row["timing"],
+        }
+        for row in rows
+    ]
+    print_rows("Routes", shown, empty="no route: no alert is told to people")
+
+
+@routes.command("remove")
+def remove_route(route: RouteArgument) -> None:
+    """Remove a route."""
+    work.remove_route(route, edit())
+    console.print(f"route {route} is removed")

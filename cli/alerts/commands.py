@@ -1,0 +1,128 @@
+"""`spendgate alerts`: what needs a person, worst first; acknowledge, mute, and set the thresholds of budgets."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+
+from app.alerts import channels as work
+from app.alerts import reading
+from cli.alerts.channels import BrandOption, KindOption, channels, routes
+from cli.catalog.options import edit
+from cli.output import AsJson, console, print_json, print_rows
+from db.repository.alerts.mutes import Muted
+from domain.errors import InvalidValue
+
+alerts = typer.Typer(invoke_without_command=True, help="List what needs a person; acknowledge, mute and route alerts.")
+
+alerts.add_typer(channels, name="channel")
+alerts.add_typer(routes, name="route")
+
+NOTHING: Final = "Nothing needs you."
+_DURATION: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
+_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+AlertArgument = Annotated[list[int], typer.Argument(help="The ids of alerts in `spendgate alerts`.")]
+
+
+@alerts.callback()
+def list_alerts(
+    context: typer.Context,
+    brand: Annotated[int | None, typer.Option(help="Only the alerts of the brand with this id.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List acknowledged and muted alerts too, after the others.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many alerts.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the open alerts, worst first, each with what to do about it."""
+    if context.invoked_subcommand is not None:
+        return
+    found = reading.needs_people(limit, brand_id=brand, everything=everything)
+    if as_json:
+        print_json([one.fields() for one in found.alerts])
+        return
+    for one in found.alerts:
+        marks = "".join(f" [dim]({escape(mark)})[/dim]" for mark in one.marks())
+        console.print(f"[bold]{one.id}[/bold]  {escape(one.sentence)}{marks}", highlight=False)
+        console.print(f"    [dim]{escape(one.advice)}[/dim]", highlight=False)
+    if not found.alerts:
+        console.print(NOTHING)
+    if found.more:
+        console.print(f"[dim]and {found.more} more: --limit {len(found.alerts) + found.more}[/dim]")
+    if found.hidden and not everything:
+        console.print(f"[dim]{found.hidden} acknowledged or muted: --all[/dim]")
+
+
+@alerts.command("ack")
+def acknowledge(
+    ids: AlertArgument,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the acknowledgement back.")] = False,
+) -> None:
+    """Acknowledge alerts: you take care of them, and they leave the list."""
+    work.acknowledge(ids, edit(), take_back=undo)
+    console.print(f"{'taken back' if undo else 'acknowledged'}: {', '.join(map(str, ids))}")
+
+
+@alerts.command("mute")
+def mute(
+    duration: Annotated[str, typer.Option("--for", help="How long: minutes, hours or days, such as 30m, 8h, 3d.")],
+    alert: Annotated[int | None, typer.Option(help="Only the alert with this id.")] = None,
+    brand: BrandOption = None,
+    kind: KindOption = None,
+    channel: Annotated[int | None, typer.Option(help="Only for the channel with this id; else for everybody.")] = None,
+) -> None:
+    """Mute alerts for a time: they are not sent, and leave the list if they are muted for everybody."""
+    if all(one is None for one in (alert, brand, kind, channel)):
+        raise InvalidValue("mute", "say which alerts or which channel: --alert, --brand, --kind or --channel")
+    author = edit()
+    made = work.mute(Muted(brand, kind, alert, channel), author.at + _parsed(duration), author)
+    console.print(f"mute {made} is set; end it earlier: spendgate alerts unmute {made}")
+
+
+def _parsed(duration: str) -> timedelta:
+    match = _DURATION.fullmatch(duration)
+    if match is None:
+        raise InvalidValue("--for", f"{duration!r} is not a duration such as 30m, 8h or 3d")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+@alerts.command("unmute")
+def unmute(mute_id: Annotated[int, typer.Argument(metavar="MUTE", help="Its id in `spendgate alerts mutes`.")]) -> None:
+    """End a mute before its time."""
+    work.unmute(mute_id, edit())
+    console.print(f"mute {mute_id} is ended")
+
+
+@alerts.command("mutes")
+def list_mutes(as_json: AsJson = False) -> None:
+    """List the mutes in force."""
+    _, _, rows = work.listed()
+    if as_json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            "id": row["id"],
+            "alert": row["alert_id"] or "all",
+            "brand": row["brand"] or "all",
+            "kind": row["kind"] or "all",
+            "channel": row["channel"] or "all",
+            "until": row["until"],
+            "by": row["muted_by"],
+        }
+        for row in rows
+    ]
+    print_rows("Mutes", shown, empty="nothing is muted")
+
+
+@alerts.command("thresholds")
+def set_thresholds(
+    brand: Annotated[int, typer.Argument(help="The brand's id.")],
+    percents: Annotated[list[int], typer.Argument(help="Percents of a limit, such as 50 80 90 100.")],
+) -> None:
+    """Set the percents of a limit at which the brand's budgets raise alerts, instead of 80 and 100."""
+    kept = work.set_thresholds(brand, percents, edit())
+    console.print(f"brand {brand} has alerts at {', '.join(f'{percent} %' for percent in kept)}")
