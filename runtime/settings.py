@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     max_streams_per_address: int = Field(
         50, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_STREAMS_PER_ADDRESS")
     )
+    max_followers: int = Field(2_000, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_FOLLOWERS"))
     header_timeout_seconds: float = Field(
         10, gt=0, le=600, validation_alias=_variable("SPENDGATE_HEADER_TIMEOUT_SECONDS")
     )

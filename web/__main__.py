@@ -47,8 +47,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         from web.dashboard.changes import feed  # noqa: PLC0415 - after the settings are known to be good
+        from web.serving.feed import serving_feed  # noqa: PLC0415 - after the settings are known to be good
 
         feed.end()
+        serving_feed.end()
         await super().shutdown(sockets)
 
 
@@ -101,7 +103,7 @@ def _refuse_any_proxy(read: Settings, host: str) -> None:
 
 def _max_waiting(read: Settings) -> int:
     """The limit of idle connections: one for each request that may be in progress, and some spare ones."""
-    return read.max_connections + read.max_streams + MAX_PROBES + SPARE_CONNECTIONS
+    return read.max_connections + read.max_streams + read.max_followers + MAX_PROBES + SPARE_CONNECTIONS
 
 
 def _connections(read: Settings) -> Any:

@@ -63,6 +63,7 @@ def create_app() -> FastAPI:
         RequestLimits,
         requests=Bounds(read.max_connections, read.max_connections_per_address),
         streams=Bounds(read.max_streams, read.max_streams_per_address),
+        followers=Bounds(read.max_followers, read.max_followers),
     )
     if read.open_dashboard and not read.trusted_proxies:
         app.add_middleware(LoopbackNames)

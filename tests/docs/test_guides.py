@@ -24,7 +24,7 @@ from tests.folders import new_folder
 from tests.ports import free_port
 from tests.world import eventually, noon_zone
 
-GUIDES = ("first-budget", "producer", "manage", "reported-totals", "imports", "api", "admin", "reports")
+GUIDES = ("first-budget", "producer", "manage", "reported-totals", "imports", "api", "serving", "admin", "reports")
 """In the order in which each goes on with what the pages before it made."""
 
 START_SECONDS = 600

@@ -62,6 +62,7 @@ DEFAULTS = {
     "SPENDGATE_MAX_CONNECTIONS_PER_ADDRESS": ("max_connections_per_address", 200),
     "SPENDGATE_MAX_STREAMS": ("max_streams", 500),
     "SPENDGATE_MAX_STREAMS_PER_ADDRESS": ("max_streams_per_address", 50),
+    "SPENDGATE_MAX_FOLLOWERS": ("max_followers", 2_000),
     "SPENDGATE_HEADER_TIMEOUT_SECONDS": ("header_timeout_seconds", 10),
     "SPENDGATE_BODY_TIMEOUT_SECONDS": ("body_timeout_seconds", 30),
     "SPENDGATE_SEND_TIMEOUT_SECONDS": ("send_timeout_seconds", 20),

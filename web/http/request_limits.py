@@ -12,6 +12,9 @@ from web.addresses import client_of
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 STREAMS: Final = frozenset({"/changes/stream"})
+FOLLOWERS: Final = frozenset({"/api/serving/stream"})
+"""Streams that need an API key. Their limit is the same per address, as many followers may share one."""
+
 MAX_PROBES: Final = 50
 """Probes in progress; counted separately, so that they are answered when the other limits are reached."""
 
@@ -61,10 +64,11 @@ class InProgress:
 class RequestLimits:
     """Answers 503 over the limit in all and 429 over that of the address, before the request's body is read."""
 
-    def __init__(self, app: ASGIApp, requests: Bounds, streams: Bounds) -> None:
+    def __init__(self, app: ASGIApp, requests: Bounds, streams: Bounds, followers: Bounds) -> None:
         self.app = app
         self._requests = InProgress("requests", requests)
         self._streams = InProgress("streams", streams)
+        self._followers = InProgress("followers", followers)
         self._probes = InProgress("probes", Bounds(MAX_PROBES, MAX_PROBES))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,6 +89,8 @@ class RequestLimits:
     def _kind(self, scope: Scope) -> InProgress:
         if scope["path"] in STREAMS:
             return self._streams
+        if scope["path"] in FOLLOWERS:
+            return self._followers
         is_probe = scope["path"] in PROBES and scope["method"] in {"GET", "HEAD"} and not _has_body(scope)
         return self._probes if is_probe else self._requests
 

@@ -40,6 +40,8 @@ SCOPES: dict[tuple[str, str], KeyScope] = {
     ("GET", "/api/budgets/{budget_id}/"): READ,
     ("PATCH", "/api/budgets/{budget_id}/"): MANAGE,
     ("DELETE", "/api/budgets/{budget_id}/"): MANAGE,
+    ("GET", "/api/serving/"): READ,
+    ("GET", "/api/serving/stream"): READ,
     ("GET", "/api/status-changes/"): READ,
     ("GET", "/api/spend/"): READ,
     ("POST", "/api/spend/"): SPEND_WRITE,
@@ -75,7 +77,7 @@ def test_every_route_is_in_the_table(database: str) -> None:
 @pytest.mark.parametrize(("method", "path"), SCOPES)
 def test_route_refuses_a_key_without_its_scope(program: Program, method: str, path: str) -> None:
     needed = SCOPES[method, path]
-    url = _with_ids(path, 1)
+    url = _with_ids(path, 1) + ("?brand_id=0" if path.endswith("/stream") else "")  # a stream would not end
     for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic c2c6c2c="}):
         refused = TestClient(program().app, headers=headers).request(method, url)
         assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")

@@ -82,7 +82,8 @@ def test_every_response_conforms_to_the_openapi_document(
         answer = case.call_and_validate(headers=key, checks=CHECKS)
         answered.setdefault(case.operation.label, set()).add(answer.status_code)
 
-    document = schemathesis.openapi.from_asgi("/openapi.json", client.app).include(path_regex="^/api/")
+    whole = schemathesis.openapi.from_asgi("/openapi.json", client.app)
+    document = whole.include(path_regex="^/api/").exclude(path_regex="/stream$")  # a stream does not end
     for found in document.get_all_operations():
         assert isinstance(found, Ok), found
         REPEATABLE(given(_cases(found.ok()))(declares_its_answer))()

@@ -54,7 +54,12 @@ def tagged(body: dict[str, Any], set_by_people: Collection[str]) -> Response:
 def read(body: dict[str, Any], set_by_people: Collection[str], if_none_match: str | None) -> Response:
     """A response with the resource and its ETag; 304 without a body if the caller's tag still matches."""
     etag = etag_of(body, set_by_people)
-    known = _tags(if_none_match or "")
-    if "*" in known or etag in {tag.removeprefix("W/") for tag in known}:
+    if is_known(etag, if_none_match):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
     return tagged(body, set_by_people)
+
+
+def is_known(etag: str, if_none_match: str | None) -> bool:
+    """Whether the caller's `If-None-Match` has this tag, so that the answer is 304."""
+    known = _tags(if_none_match or "")
+    return "*" in known or etag in {tag.removeprefix("W/") for tag in known}

@@ -1,0 +1,35 @@
+"""Checks the API keys of open streams again, once for all streams with the same key."""
+
+from time import monotonic
+from typing import Final
+
+from anyio import to_thread
+
+from app import access
+from app.access import Caller
+from db.engine import TRANSIENT_ERRORS
+
+SHARED_SECONDS: Final = 20.0
+"""Seconds for which the result of a check counts for other streams with the same key."""
+
+_checked: dict[str, tuple[float, Caller | None]] = {}
+"""When each key was last checked, and its caller then. Only keys that were valid once are in it."""
+
+
+async def is_still_valid(key: str, caller: Caller) -> bool:
+    """Whether the key still has its scopes and its brand; also if Postgres cannot be asked."""
+    checked_at, found = _checked.get(key, (0.0, None))
+    if monotonic() >= checked_at + SHARED_SECONDS:
+        try:
+            found = await to_thread.run_sync(access.caller, key)
+        except TRANSIENT_ERRORS:
+            return True
+        _forget_old()
+        _checked[key] = monotonic(), found
+    return found == caller
+
+
+def _forget_old() -> None:
+    too_old = monotonic() - SHARED_SECONDS
+    for key in [key for key, (checked_at, _) in _checked.items() if checked_at < too_old]:
+        del _checked[key]

@@ -1,0 +1,256 @@
+"""One reader of the serving feed for all followers of this process.
+
+It looks for toggles and edits several times a second, and reads all campaigns every few seconds, beside that, for
+changed headroom. Followers cost no queries: they share one selection for each brand and platform that is asked for.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from time import monotonic
+from typing import Final, NamedTuple, TypeVar
+
+import structlog
+from anyio import CapacityLimiter, to_thread
+
+from app.serving import Differences, Position, differences, read_all, read_since
+from db.engine import is_transient
+from db.repository.reading.serving import Row
+from web.serving.selections import Board, Key, Selection, Step
+from web.serving.wire import Body
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+POLL_SECONDS: Final = 0.2
+"""Seconds between two looks for toggles and edits."""
+
+REFRESH_SECONDS: Final = 5.0
+"""Seconds between two reads of all campaigns; more if they take long, so that they use at most 1/REFRESH_SHARE."""
+REFRESH_SHARE: Final = 10
+
+BACKOFF_SECONDS: Final = 1.0
+"""Seconds until the next look after an error, such as an unreachable Postgres."""
+
+LINGER_SECONDS: Final = 60.0
+"""Seconds for which a selection without followers is kept, so that one that reconnects gets differences alone."""
+
+THREADS: Final = 4
+_threads = CapacityLimiter(THREADS)
+"""Threads reserved for this reader, so that busy request threads do not delay pauses."""
+
+
+class _Refresh(NamedTuple):
+    """A read of all campaigns of some brands, None for all, and how long it took."""
+
+    brand_ids: frozenset[int] | None
+    position: Position
+    rows: dict[int, Row]
+    seconds: float
+
+
+class Feed:
+    """The shared reader, the board that it keeps, and the requests that wait for its next look."""
+
+    def __init__(self) -> None:
+        self._joined: Counter[Key] = Counter()
+        self._used_at: dict[Key, float] = {}
+        self._polling: asyncio.Task[None] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._board: Board | None = None
+        self._read_at = 0.0
+        self._waiting: list[asyncio.Future[None]] = []
+        self._is_asked = asyncio.Event()
+        self._refresh: asyncio.Task[_Refresh] | None = None
+        self._refresh_after = self._refresh_soon_after = monotonic()
+        self._touched: set[int] = set()
+        self._bodies: dict[Key, tuple[str, asyncio.Task[Body]]] = {}
+        self._is_over = asyncio.Event()
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the newest look that succeeded began."""
+        return monotonic() - self._read_at
+
+    @property
+    def is_over(self) -> asyncio.Event:
+        """Set when the process shuts down."""
+        return self._is_over
+
+    def end(self) -> None:
+        """Ends all streams, because the process shuts down."""
+        self._is_over.set()
+        for selection in self._board.selections.values() if self._board else ():
+            selection.moved.set()
+
+    @asynccontextmanager
+    async def joined(self, key: Key) -> AsyncIterator[None]:
+        """Keeps the selection of the key during the block. Starts the reader if it is not running."""
+        self._joined[key] += 1
+        if self._polling is None or self._polling.done():
+            self._begin()
+            self._polling = asyncio.create_task(self._poll())
+        try:
+            yield
+        finally:
+            self._joined[key] -= 1
+            self._used_at[key] = monotonic()
+
+    async def newest(self, key: Key) -> Selection:
+        """The selection after a look that began after this call. Raises the error of that look."""
+        looked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(looked)
+        self._is_asked.set()
+        await looked
+        return self.known(key)
+
+    def known(self, key: Key) -> Selection:
+        """The selection as it is known, for a key that `newest` has returned."""
+        assert self._board is not None  # noqa: S101 - it exists since the first look
+        return self._board.selections[key]
+
+    async def body_of(self, selection: Selection) -> tuple[int, str, Body]:
+        """The step, the id and the JSON of the selection's content, encoded once for all who ask for it."""
+        step, content_id = selection.step, selection.id
+        known = self._bodies.get(selection.key)
+        if known is None or known[0] != content_id:
+            known = content_id, asyncio.create_task(_in_thread(selection.snapshot().body))
+            self._bodies[selection.key] = known
+        return step, content_id, await asyncio.shield(known[1])
+
+    async def _poll(self) -> None:
+        """Looks while a selection is in use; after an error backs off and continues."""
+        while keys := self._keys():
+            self._is_asked.clear()
+            asking, self._waiting = self._waiting, []
+            try:
+                began = monotonic()
+                await self._look(keys)
+                self._read_at = began
+                _answer(asking, None)
+            except Exception as error:  # noqa: BLE001 - polling must survive every error
+                _log_fault(error)
+                _answer(asking, error)
+                await asyncio.sleep(BACKOFF_SECONDS)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_asked.wait(), POLL_SECONDS)
+
+    def _keys(self) -> list[Key]:
+        """The keys of the selections in use; forgets those that nobody used lately."""
+        too_old = monotonic() - LINGER_SECONDS
+        self._used_at = {key: at for key, at in self._used_at.items() if at > too_old}
+        self._joined = +self._joined
+        self._bodies = {key: body for key, body in self._bodies.items() if self._is_used(key)}
+        return [*self._joined, *(self._used_at.keys() - self._joined.keys())]
+
+    def _is_used(self, key: Key) -> bool:
+        return key in self._joined or key in self._used_at
+
+    async def _look(self, keys: Iterable[Key]) -> None:
+        """Brings the board up to date: with the campaigns toggled or edited since, or with all of them."""
+        brand_ids = _brands_of(keys)
+        board, changes = self._board, None
+        if board is not None and _covers(board.brand_ids, brand_ids):
+            changes = await _in_thread(partial(read_since, board.position, board.brand_ids))
+        if board is None or changes is None:
+            await self._read_all(brand_ids, keys)
+            return
+        self._touched |= changes.rows.keys()
+        if changes.reads_all:
+            self._refresh_after = self._refresh_soon_after
+        rows = await self._refreshed(board, brand_ids) | changes.rows
+        await self._step(board, rows, partial(board.steps, rows, changes.change_ids))
+        board.position = changes.position
+        await self._select(board, keys)
+        self._start_refresh(brand_ids)
+
+    async def _read_all(self, brand_ids: frozenset[int] | None, keys: Iterable[Key]) -> None:
+        """Reads all campaigns. In a new epoch every follower starts over, else it gets the differences."""
+        position, rows = await _in_thread(partial(read_all, brand_ids))
+        board = self._board
+        self._refresh, self._touched = None, set()
+        if board is None or board.position.epoch != position.epoch:
+            self._board = Board(position, brand_ids, rows)
+            await self._select(self._board, keys)
+            for selection in board.selections.values() if board else ():
+                selection.moved.set()
+            return
+        changed = await _in_thread(partial(differences, board.rows, rows))
+        await self._step(board, changed, partial(board.steps, changed, {}))
+        board.position, board.brand_ids = position, brand_ids
+        await self._select(board, keys)
+
+    async def _refreshed(self, board: Board, brand_ids: frozenset[int] | None) -> Differences:
+        """The differences that a finished refresh found, but for campaigns that were read again since it began."""
+        if self._refresh is None or not self._refresh.done():
+            return {}
+        finished, self._refresh = self._refresh, None
+        found = finished.result()
+        began_after = monotonic() - found.seconds
+        self._refresh_soon_after = began_after + REFRESH_SHARE * found.seconds
+        self._refresh_after = max(self._refresh_soon_after, began_after + REFRESH_SECONDS)
+        if found.position.epoch != board.position.epoch or not _covers(found.brand_ids, brand_ids):
+            return {}
+        changed = await _in_thread(partial(differences, board.rows, found.rows))
+        board.brand_ids = found.brand_ids
+        return {key: row for key, row in changed.items() if key not in self._touched}
+
+    def _start_refresh(self, brand_ids: frozenset[int] | None) -> None:
+        """Reads all campaigns in another thread, if it is time to."""
+        if self._refresh is None and monotonic() >= self._refresh_after:
+            self._touched = set()
+            self._refresh = asyncio.create_task(_in_thread(partial(_read_for_refresh, brand_ids)))
+
+    async def _select(self, board: Board, keys: Iterable[Key]) -> None:
+        if set(keys) != board.selections.keys():
+            await _in_thread(partial(board.select, keys))
+
+    async def _step(self, board: Board, rows: Differences, steps: Callable[[], list[Step]]) -> None:
+        if rows:
+            board.apply(rows, await _in_thread(steps))
+
+
+def _read_for_refresh(brand_ids: frozenset[int] | None) -> _Refresh:
+    began = monotonic()
+    position, rows = read_all(brand_ids)
+    return _Refresh(brand_ids, position, rows, monotonic() - began)
+
+
+async def _in_thread(call: Callable[[], Result]) -> Result:
+    return await to_thread.run_sync(call, limiter=_threads)
+
+
+def _brands_of(keys: Iterable[Key]) -> frozenset[int] | None:
+    """The brands that the selections need; None for all."""
+    brand_ids = [key.brand_id for key in keys]
+    return None if None in brand_ids else frozenset(brand_id for brand_id in brand_ids if brand_id is not None)
+
+
+def _covers(brand_ids: frozenset[int] | None, wanted: frozenset[int] | None) -> bool:
+    return brand_ids is None or (wanted is not None and wanted <= brand_ids)
+
+
+def _answer(asking: Iterable[asyncio.Future[None]], error: Exception | None) -> None:
+    for looked in asking:
+        if looked.done():
+            continue
+        if error is None:
+            looked.set_result(None)
+        else:
+            looked.set_exception(error)
+
+
+def _log_fault(error: Exception) -> None:
+    if is_transient(error):
+        log.warning("serving.postgres_away", error=type(error).__name__)
+    else:
+        log.error("serving.failed", exc_info=error)
+
+
+serving_feed = Feed()

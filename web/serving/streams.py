@@ -1,0 +1,69 @@
+"""The event stream of one follower: a snapshot or the point where it left off, then differences, and heartbeats."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Final
+
+from web.serving import wire
+from web.serving.feed import Feed
+from web.serving.selections import Key
+from web.serving.wire import Body, Encoded
+
+BEAT_SECONDS: Final = 5.0
+"""Seconds between heartbeats, which say how old the follower's data is."""
+
+CHECK_SECONDS: Final = 30.0
+"""Seconds after which a stream checks that its key is still valid."""
+
+
+async def events(
+    feed: Feed, key: Key, last_event_id: str | None, is_allowed: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[Encoded]:
+    """The events for a follower whose content has the id `last_event_id`, until its key ends or the process stops.
+
+    Begins with `resumed` if the content is still known, else with `snapshot`. A follower that reads so slowly that the
+    differences it misses are gone gets a snapshot again.
+    """
+    is_over = feed.is_over
+    async with feed.joined(key):
+        selection = await feed.newest(key)
+        step = selection.step_of(last_event_id)
+        if step is not None:
+            yield wire.event("resumed", {"age_seconds": _age(feed)}, last_event_id)
+        checked_at = beat_at = monotonic()
+        while not is_over.is_set():
+            moved = selection.moved
+            missed = None if step is None else selection.since(step)
+            if missed is None:
+                step, content_id, body = await feed.body_of(selection)
+                for part in _snapshot(content_id, body, _age(feed)):
+                    yield part
+                continue
+            for event in missed:
+                yield event
+            step = None if step is None else step + len(missed)
+            now = monotonic()
+            if now >= checked_at + CHECK_SECONDS:
+                checked_at = now
+                if not await is_allowed():
+                    return
+            if now >= beat_at + BEAT_SECONDS:
+                beat_at = now
+                yield wire.event("beat", {"age_seconds": _age(feed)})
+            with suppress(TimeoutError):
+                await asyncio.wait_for(moved.wait(), beat_at + BEAT_SECONDS - now)
+            newest = feed.known(key)
+            if newest is not selection:
+                selection, step = newest, None
+
+
+def _snapshot(content_id: str, body: Body, age_seconds: float) -> list[Encoded]:
+    """The parts of the event with the whole content; the long one is shared by all followers."""
+    head = f'event: snapshot\nid: {content_id}\ndata: {{"age_seconds":{age_seconds},'
+    return [wire.encoded(head.encode()), body.rest, wire.encoded(b"\n\n")]
+
+
+def _age(feed: Feed) -> float:
+    return round(feed.age_seconds, 3)
