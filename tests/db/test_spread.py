@@ -18,6 +18,8 @@ OF_BRANDS = ("campaign_days", "brand_days", "brand_hours", "monthly_reports")
 HISTORIES = ("status_changes", "hold_changes", "budget_limits")
 A_MONTH = "spend_events_2026_06"
 MORE_THAN_A_DAY = 1_000
+READ_AFTER_COMMIT = {"platform_account_brands", "platform_connections"}
+"""Tables that say whom to wake; a process reads them every few seconds, outside of the transactions that count."""
 
 
 @pytest.mark.parametrize("table", [*OF_BRANDS, *HISTORIES, A_MONTH])
@@ -52,7 +54,7 @@ def test_each_statement_that_counts_events_names_their_brands(world: World, even
     with statements() as sent:
         world.ingest(batch)
         world.ingest(batch)
-    of_tables = [(text, parameters) for text, parameters in sent if tables_in(text)]
+    of_tables = [(text, parameters) for text, parameters in sent if tables_in(text) - READ_AFTER_COMMIT]
     assert {"brands", "campaigns", *OF_BRANDS[:2], *HISTORIES[:2]} <= {
         table for text, _ in of_tables for table in tables_in(text)
     }
