@@ -20,7 +20,7 @@ from db.repository.enforcement import headroom, search, targets
 from db.repository.enforcement import passes as pass_rows
 from db.repository.imports import pruning
 from db.repository.ledger import ledger
-from db.repository.notices import notices
+from db.repository.notices import deliveries, endpoint_edits, notices
 from db.repository.platforms import confirmations
 from db.repository.reading import hours
 from db.repository.shared import watermarks
@@ -43,6 +43,9 @@ SUSPECTS_KEPT: Final = timedelta(days=7)
 
 NOTICES_KEPT: Final = timedelta(days=90)
 """Age at which notices are deleted."""
+
+DELIVERIES_KEPT: Final = timedelta(days=30)
+"""Age at which settled deliveries of webhooks and their attempts are deleted."""
 
 RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
 
@@ -144,13 +147,13 @@ def roll_up(at: datetime) -> None:
 def maintain(at: datetime) -> None:
     """Deletes expired rows, creates MONTHS_AHEAD ledger partitions, drops months past retention.
 
-    Expired are sessions, suspects, notices, and days of imports that no undo can need any more.
+    Expired are sessions, suspects, notices, deliveries, and days of imports that no undo can need any more.
 
     Months are dropped only if SPENDGATE_LEDGER_RETENTION_MONTHS is set; a locked ledger is logged, for the next run.
     """
     committed(lambda connection: access.forget_expired(connection, at))
     committed(lambda connection: suspects.forget(connection, at - SUSPECTS_KEPT))
-    committed(lambda connection: notices.forget(connection, at - NOTICES_KEPT))
+    _forget_notices(at)
     months = [ledger.month_of(at)]
     for _ in range(MONTHS_AHEAD):
         months.append(ledger.next_month(months[-1]))
@@ -169,6 +172,13 @@ def maintain(at: datetime) -> None:
     if stored is not None:
         committed(partial(confirmations.forget, floor=stored))
     _prune_imports(stored)
+
+
+def _forget_notices(at: datetime) -> None:
+    """Deletes old notices and deliveries of webhooks, and secrets that sign no longer."""
+    committed(lambda connection: deliveries.prune(connection, at - DELIVERIES_KEPT))
+    committed(lambda connection: notices.forget(connection, at - NOTICES_KEPT))
+    committed(lambda connection: endpoint_edits.forget_old_secrets(connection, at))
 
 
 def _prune_imports(stored: datetime | None) -> None:

@@ -8,13 +8,15 @@ import structlog
 
 from db.engine import transaction
 from db.repository.enforcement.changes import DecidedChange
+from db.repository.notices import endpoints
 from db.repository.platforms import connections
 from delivery.outgoing import send
+from domain.notices.message_types import OF_CHANGES
 
 log = structlog.get_logger()
 
 KNOWN_SECONDS: Final = 2.0
-"""A process reads again after this time which brands are on platforms, so that toggles cost no query each."""
+"""A process reads again after this time which brands have platforms or webhooks, so toggles cost no query each."""
 
 
 def after_toggles(changes: Iterable[DecidedChange]) -> None:
@@ -25,7 +27,7 @@ def after_toggles(changes: Iterable[DecidedChange]) -> None:
     toggled = {change.brand_id for change in changes if change.is_toggle}
     if not toggled:
         return
-    for wake in (_wake_platforms,):
+    for wake in (_wake_platforms, _deliver_webhooks):
         try:
             wake(toggled)
         except Exception as error:  # noqa: BLE001 - a committed decision must not fail for its message
@@ -50,4 +52,25 @@ def _brands_on_platforms() -> frozenset[int]:
         with transaction() as connection:
             brand_ids = connections.brands_visited(connection)
         _known = time.monotonic() + KNOWN_SECONDS, brand_ids
+    return brand_ids
+
+
+def _deliver_webhooks(toggled: set[int]) -> None:
+    """Wakes the delivery of webhooks if an endpoint gets status changes of one of the brands, or of all."""
+    wanted = _brands_of_webhooks()
+    if None in wanted or toggled & wanted:
+        send("deliver_webhooks")
+
+
+_known_webhooks: tuple[float, frozenset[int | None]] = (0.0, frozenset())
+"""The brands of enabled endpoints (None: of all brands), and until when (monotonic) they are taken for known."""
+
+
+def _brands_of_webhooks() -> frozenset[int | None]:
+    global _known_webhooks  # noqa: PLW0603 - a cache of the process; two threads that both renew it agree
+    known_until, brand_ids = _known_webhooks
+    if time.monotonic() >= known_until:
+        with transaction() as connection:
+            brand_ids = endpoints.brands_told(connection, sorted(OF_CHANGES))
+        _known_webhooks = time.monotonic() + KNOWN_SECONDS, brand_ids
     return brand_ids

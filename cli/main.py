@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
-from cli import access, checks, doctor, platforms, repair, reports, roles, secrets, sequences, spend
+from cli import access, checks, doctor, platforms, repair, reports, roles, secrets, sequences, spend, webhooks
 from cli.alerts import commands as alerts
 from cli.catalog import accounts, brand_corrections, brands, budgets, campaigns, schedules
 from cli.imports import commands as imports
@@ -52,7 +52,7 @@ app = typer.Typer(
 )
 
 SERVICE, SPEND, CHECKS = "Service", "Spend", "Status and checks"
-CATALOG, ACCESS = "Brands, campaigns and budgets", "Access"
+CATALOG, ACCESS, NOTICES = "Brands, campaigns and budgets", "Access", "Notices"
 
 for panel, name, function in (
     (SERVICE, "up", servers.up),
@@ -88,6 +88,7 @@ app.add_typer(platforms.platforms, name="platform", rich_help_panel=CATALOG)
 app.add_typer(campaigns.campaigns, name="campaign", rich_help_panel=CATALOG)
 app.add_typer(budgets.budgets, name="budget", rich_help_panel=CATALOG)
 app.add_typer(schedules.schedules, name="schedule", rich_help_panel=CATALOG)
+app.add_typer(webhooks.webhook, name="webhook", rich_help_panel=NOTICES)
 app.add_typer(access.users, name="users", rich_help_panel=ACCESS)
 app.add_typer(access.api_keys, name="api-keys", rich_help_panel=ACCESS)
 app.add_typer(secrets.secrets, name="secrets", rich_help_panel=ACCESS)

@@ -24,6 +24,8 @@ QUEUE_OF: Final[Mapping[str, str]] = {
     "generate_monthly_reports": "reports",
     "send_alerts": "notices",
     "send_to_channel": "notices",
+    "deliver_webhooks": "notices",
+    "deliver": "notices",
 }
 """The queue of each actor, by actor name."""
 

@@ -126,6 +126,8 @@ class Settings(BaseSettings):
     max_clock_offset_seconds: float = Field(
         10, ge=1, le=3_600, validation_alias=_variable("SPENDGATE_MAX_CLOCK_OFFSET_SECONDS")
     )
+    webhook_allow_http: bool = Field(False, validation_alias=_variable("SPENDGATE_WEBHOOK_ALLOW_HTTP"))
+    webhook_allow_private: bool = Field(False, validation_alias=_variable("SPENDGATE_WEBHOOK_ALLOW_PRIVATE"))
     clock_start: AwareMoment = Field(None, validation_alias=_variable("SPENDGATE_CLOCK_START"))
     clock_speed: float = Field(1.0, gt=0, le=100_000, validation_alias=_variable("SPENDGATE_CLOCK_SPEED"))
 

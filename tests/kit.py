@@ -21,11 +21,11 @@ from delivery.broker import get_broker
 from runtime.settings import settings
 from tests.queues import queues
 from tests.world import World
-from workers.actors import alerts, enforcement, ingest, platforms, reports, schedule
+from workers.actors import alerts, enforcement, ingest, notices, platforms, reports, schedule
 
 broker = get_broker()
 
-ACTORS = (alerts, enforcement, ingest, platforms, reports, schedule)
+ACTORS = (alerts, enforcement, ingest, notices, platforms, reports, schedule)
 ANY_TIME = 1_700_000_000_000
 
 

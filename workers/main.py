@@ -18,9 +18,9 @@ except SettingsError as error:
 logs.configure()
 
 from delivery.broker import get_broker  # noqa: E402
-from workers.actors import alerts, enforcement, ingest, platforms, reports, schedule  # noqa: E402 - after logs.configure()
+from workers.actors import alerts, enforcement, ingest, notices, platforms, reports, schedule  # noqa: E402 - after logs.configure()
 
 broker = get_broker()
 broker.is_worker = True  # a worker may enqueue into a full Redis, because it also removes messages
 
-__all__ = ["alerts", "broker", "enforcement", "ingest", "platforms", "reports", "schedule"]
+__all__ = ["alerts", "broker", "enforcement", "ingest", "notices", "platforms", "reports", "schedule"]

@@ -16,6 +16,7 @@ from db.models import (
     processes,
     proof,
     reports,
+    webhooks,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "processes",
     "proof",
     "reports",
+    "webhooks",
 ]

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from docs.reference import source
 from docs.reference.tables import UNDESCRIBED, Cells
+from domain.notices.message_types import TEST_TYPE, MessageType
 
 LEVELS = {
     **{name: name for name in ("debug", "info", "warning", "error", "critical")},
@@ -40,7 +41,11 @@ def log_events() -> dict[str, LogEvent]:
                 _add(events.setdefault(event, LogEvent()), LEVELS[name], name == "exception", call)
     subjects = {event.partition(".")[0] for event in events}
     for text in filter(EVENT.fullmatch, source.texts()):
-        if text not in events and (text.partition(".")[0] in subjects or text in _NAMED_ELSEWHERE):
+        if (
+            text not in events
+            and text not in _MESSAGE_TYPES
+            and (text.partition(".")[0] in subjects or text in _NAMED_ELSEWHERE)
+        ):
             events[text] = LogEvent(is_open=True)
     return {event: found for event, found in events.items() if not _NO_EVENT.fullmatch(event)}
 
@@ -48,11 +53,11 @@ def log_events() -> dict[str, LogEvent]:
 _NAMED_ELSEWHERE = frozenset({"day.reset", "month.reset", "totals.ingested", "log.not_written"})
 """Events whose name reaches the call in a variable, and of whose subject no other event is logged."""
 
-_NO_EVENT = re.compile(
-    r".*\.(html|id|json|effective_status)|http\.disconnect"
-    r"|platform\.unconfirmed|report\.ready|import\.failed|endpoint\.failing"
-)
-"""Texts that look like events but are names of templates, columns, files, ASGI messages and kinds of notices."""
+_MESSAGE_TYPES = frozenset({*MessageType, TEST_TYPE})
+"""Types of webhook messages, which have the form of events. Those that are logged too are found by their calls."""
+
+_NO_EVENT = re.compile(r".*\.(html|id|json|effective_status)|http\.disconnect")
+"""Texts that look like events but are names of templates, columns, files and ASGI messages."""
 
 
 def _add(event: LogEvent, level: str, has_traceback: bool, call: ast.Call) -> None:

@@ -4,7 +4,16 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from docs.reference import commands, errors_of, hold_kinds, log_events, messages, metric_names, variables
+from docs.reference import (
+    commands,
+    errors_of,
+    hold_kinds,
+    log_events,
+    messages,
+    metric_names,
+    variables,
+    webhook_messages,
+)
 from docs.reference.tables import UNDESCRIBED, between, refreshed
 
 FOLDER = Path(__file__).parent
@@ -26,6 +35,7 @@ def made() -> dict[Path, str]:
         ),
         cli_page: between(cli_page.read_text(), "commands", commands.page()),
         FOLDER / "asyncapi.yaml": messages.document(),
+        FOLDER / "webhooks.yaml": webhook_messages.document(),
     }
 
 

@@ -18,13 +18,14 @@ NOTHING_KNOWN: Known = (0.0, frozenset())
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes this process forget which brands are on platforms."""
+    """Makes this process forget which brands are on platforms and have webhooks."""
     monkeypatch.setattr(wakes, "_known", NOTHING_KNOWN)
+    monkeypatch.setattr(wakes, "_known_webhooks", NOTHING_KNOWN)
 
 
-def waiting() -> list[tuple[str, list[object]]]:
-    """The actor and the arguments of each message on the queue of platforms."""
-    messages = [json.loads(data) for data in queues().waiting("platforms")]
+def waiting(queue_name: str = "platforms") -> list[tuple[str, list[object]]]:
+    """The actor and the arguments of each message on the queue."""
+    messages = [json.loads(data) for data in queues().waiting(queue_name)]
     return [(message["actor_name"], message["args"]) for message in messages]
 
 
@@ -93,3 +94,27 @@ def test_decision_survives_a_queue_that_takes_no_messages(world: World, noon: da
     with queues().refusing("platforms"):
         world.ingest([world.event(campaign, 100)])
     assert world.holds(campaign) == {"brand_daily_budget"}
+
+
+def add_endpoint(world: World, message_type: str, brand: int | None) -> None:
+    """Adds a webhook endpoint that gets one type of messages."""
+    world.execute(
+        "INSERT INTO webhook_endpoints (brand_id, url, types, secret) VALUES (%s, 'https://x.example', %s, '')",
+        *(brand, [message_type]),
+    )
+
+
+@pytest.mark.parametrize("of_all_brands", [True, False])
+def test_committed_toggles_wake_the_webhooks_of_their_brands(world: World, of_all_brands: bool) -> None:
+    brand, other = world.brand(), world.brand()
+    add_endpoint(world, "campaign.paused", None if of_all_brands else brand)
+    wakes.after_toggles([toggle(other)])
+    assert waiting("notices") == ([("deliver_webhooks", [])] if of_all_brands else [])
+    wakes.after_toggles([toggle(brand), toggle(brand), toggle(other)])
+    assert waiting("notices") == [("deliver_webhooks", [])] * (2 if of_all_brands else 1)
+
+
+def test_toggles_wake_no_endpoint_that_gets_reports_alone(world: World) -> None:
+    add_endpoint(world, "report.ready", None)
+    wakes.after_toggles([toggle(world.brand())])
+    assert waiting("notices") == []

@@ -27,6 +27,11 @@ NOTICE = (
     "INSERT INTO notices (kind, key, body, created_at)"
     " SELECT kind, key, CAST(body AS jsonb), now() FROM (VALUES {}) AS one(kind, key, body)"
 )
+ENDPOINT = "INSERT INTO webhook_endpoints (url, secret, {}) VALUES ('https://x.example', '', {})"
+DELIVERY = """INSERT INTO webhook_deliveries (endpoint_id, next_attempt_at, created_at, {})
+    VALUES (1, now(), now(), {})"""
+STATUS_DELIVERY = "brand_id, campaign_id, status_change_id, type", "1, 1, 1, 'campaign.paused'"
+ATTEMPT = "INSERT INTO webhook_attempts (delivery_id, attempted_at, {}) VALUES (1, now(), {})"
 PLATFORM_STATUS = """INSERT INTO platform_statuses (brand_id, campaign_id, platform_account_id, desired, {})
     VALUES (1, 1, 1, '{}', {})"""
 PROCESS = """INSERT INTO processes (id, version, host, pid, kind, seen_at)
@@ -65,6 +70,45 @@ REFUSED = [
     ("ck_notices_kind_known", NOTICE.format("('never', 'k', '{}')")),
     ("ck_notices_body_is_an_object", NOTICE.format("('import.failed', 'k', '[]')")),
     ("uq_notices_kind_key", NOTICE.format("('import.failed', 'k', '{}'), ('import.failed', 'k', '{}')")),
+    ("ck_webhook_endpoints_types_known", ENDPOINT.format("types", "'{never}'")),
+    ("ck_webhook_endpoints_types_known", ENDPOINT.format("types", "'{}'")),
+    *(
+        (f"ck_webhook_endpoints_{rule}", ENDPOINT.format(f"types, {columns}", f"'{{report.ready}}', {values}"))
+        for rule, columns, values in (
+            ("old_secret_ends", "previous_secret", "'s'"),
+            ("claim_ends", "claimed_until", "now()"),
+            ("failures_not_negative", "failures, failing_since", "-1, now()"),
+            ("fails_since_a_moment", "failures", "1"),
+            ("disabled_has_reason", "enabled", "false"),
+        )
+    ),
+    ("ck_webhook_deliveries_type_known", DELIVERY.format("type, body", "'never', '{}'")),
+    (
+        "ck_webhook_deliveries_state_known",
+        DELIVERY.format("type, body, state, settled_at", "'report.ready', '{}', 'never', now()"),
+    ),
+    (
+        "ck_webhook_deliveries_pending_is_not_settled",
+        DELIVERY.format("type, body, state", "'report.ready', '{}', 'delivered'"),
+    ),
+    (
+        "ck_webhook_deliveries_attempts_not_negative",
+        DELIVERY.format("type, body, attempts", "'report.ready', '{}', -1"),
+    ),
+    ("ck_webhook_deliveries_status_names_its_change", DELIVERY.format("type", "'campaign.paused'")),
+    ("ck_webhook_deliveries_has_content", DELIVERY.format("type", "'report.ready'")),
+    (
+        "ck_webhook_deliveries_of_a_brand",
+        DELIVERY.format("type, body, status_change_id", "'budget.exhausted', '{}', 1"),
+    ),
+    (
+        "uq_webhook_deliveries_endpoint_id_key",
+        "; ".join([DELIVERY.format("type, body, key", "'budget.exhausted', '{}', 'k'")] * 2),
+    ),
+    ("uq_webhook_deliveries_pending", "; ".join([DELIVERY.format(*STATUS_DELIVERY)] * 2)),
+    ("ck_webhook_attempts_status_of_http", ATTEMPT.format("duration_ms, status", "0, 99")),
+    ("ck_webhook_attempts_has_outcome", ATTEMPT.format("duration_ms", "0")),
+    ("ck_webhook_attempts_duration_not_negative", ATTEMPT.format("duration_ms, status", "-1, 200")),
     ("ck_imports_status_known", IMPORT.format("gone")),
     ("ck_imports_undone_at_with_status", IMPORT.format("undone")),
     ("ck_feed_epoch_one_row", "INSERT INTO feed_epoch VALUES (false, gen_random_uuid())"),
@@ -153,6 +197,7 @@ def small_world(world: World, noon: datetime) -> World:
     world.execute(ACCOUNT.format("'555', NULL"))
     world.execute(USER.format("owner@example.com", "owner"))
     world.execute(KEY.format("k", "sg_taken", "{read}"))
+    world.execute(ENDPOINT.format("types", "'{report.ready}'"))
     assert (first, second, campaign, other) == (1, 2, 1, 2)
     return world
 

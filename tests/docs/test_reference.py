@@ -9,13 +9,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docs.reference import log_events, make, metric_names, variables
+from docs.reference import log_events, make, metric_names, variables, webhook_messages
 from docs.reference.messages import EVENT, TOTAL, schemas
 from docs.reference.tables import UNDESCRIBED, between, keys_of, refreshed
 from domain.inputs.reasons import Rejection
 from domain.inputs.spend import read_event
 from domain.inputs.totals import read_total
 from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
+from tests.receivers.schemas import is_webhook
 
 GONE: Any = object()
 """In the place of a field that is left out."""
@@ -122,6 +123,14 @@ def test_examples_of_messages_are_valid_and_a_batch_is_bounded() -> None:
             ((name, batch),) = payload["kwargs"].items()
             assert not validator.is_valid({**payload, "kwargs": {name: []}})
             assert not validator.is_valid({**payload, "kwargs": {name: batch * (MAX_EVENTS_PER_MESSAGE + 1)}})
+
+
+@pytest.mark.parametrize("message_type", sorted(webhook_messages.examples()))
+def test_example_of_each_type_of_webhooks_is_valid(message_type: str) -> None:
+    message = webhook_messages.examples()[message_type]
+    assert is_webhook(message)
+    assert not is_webhook({**message, "data": {}})
+    assert not is_webhook({**message, "schema_version": 0})
 
 
 VALIDATORS = {name: jsonschema_rs.Draft7Validator(one, validate_formats=True) for name, one in schemas().items()}

@@ -34,7 +34,7 @@ OPEN: Final = dict.fromkeys(
         *("platform_accounts", "platform_account_brands", "released_external_ids"),
         *("imports", "import_days", "import_skipped_rows", "import_mappings"),
         *("platform_connections", "platform_statuses", "platform_operations", "processes"),
-        "notices",
+        *("notices", "webhook_deliveries", "webhook_attempts"),
         *("platform_confirmations", "platform_bounds"),
         *("alerts", "alert_settings", "alert_routes", "alert_mutes", "alert_messages", "alert_attempts"),
         "spend_hours",
@@ -52,9 +52,14 @@ READER: Final = {
     "import_uploads": "SELECT (id, file_name, modified_at, uploaded_by, uploaded_at)",
     "platform_credentials": "SELECT (platform_account_id, changed_at)",
     "alert_channels": "SELECT (id, name, scheme, created_at, created_by, claimed_until, failing_since)",
+    "webhook_endpoints": (
+        "SELECT (id, brand_id, types, description, previous_secret_until, enabled, disabled_because, after_change_id, "
+        "feed_epoch, after_notice_id, claimed_by, claimed_until, failures, failing_since, told_failing_at, "
+        "wait_until, created_at)"
+    ),
 }
-"""The reader's privileges: all columns but hashes of passwords, sessions and keys, stored answers, uploads and
-encrypted credentials.
+"""The reader's privileges: all columns but hashes of passwords, sessions and keys, stored answers, uploads, encrypted
+credentials, URLs of channels, and the addresses and secrets of webhooks.
 """
 
 WORKER: Final = {
@@ -99,6 +104,13 @@ WORKER: Final = {
     "alert_messages": KEEP,
     "alert_attempts": KEEP,
     "spend_hours": KEEP,
+    "webhook_endpoints": (
+        "SELECT, UPDATE (enabled, disabled_because, after_change_id, feed_epoch, after_notice_id, claimed_by, "
+        "claimed_until, failures, failing_since, told_failing_at, wait_until, previous_secret, "
+        "previous_secret_until)"
+    ),
+    "webhook_deliveries": KEEP,
+    "webhook_attempts": KEEP,
 }
 """The worker's privileges: counting, enforcement and reports. Workers may not edit what people configure, users or the
 audit; they delete expired sessions and answers through a function.
@@ -132,6 +144,7 @@ WEB: Final = {
     "alert_routes": KEEP,
     "alert_mutes": KEEP,
     "alert_settings": KEEP,
+    "webhook_endpoints": KEEP,
 }
 """The web role's privileges: edits by people and programs, and all of the worker's, since edits are enforced here."""
 

@@ -1,0 +1,181 @@
+"""Delivers webhooks: finds endpoints with something to send, and sends to one endpoint at a time.
+
+Only the worker with the endpoint's claim reads the feeds for it and sends. A claim ends by itself, later than any
+request that its worker began.
+"""
+
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
+from functools import partial
+from time import monotonic
+from typing import Final
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy import Connection
+
+from app.notices import outcomes, requests, sources
+from app.notices.lookups import LOOKUP_SECONDS
+from app.notices.requests import DEADLINE_SECONDS, Outcome, Target
+from app.notices.slots import slots
+from db.engine import committed, transaction
+from db.repository.notices import deliveries, endpoints
+from db.repository.notices.deliveries import Taken
+from db.repository.notices.endpoints import Endpoint
+from delivery.outgoing import send
+from domain.notices import retries
+from domain.notices.message_types import OF_CHANGES
+from runtime import clock
+from runtime.settings import SettingsError
+
+log = structlog.get_logger()
+
+CLAIM: Final = timedelta(seconds=DEADLINE_SECONDS + LOOKUP_SECONDS + 10)
+"""The length of a claim after the last request of its worker began."""
+
+AT_ONCE: Final = 8
+"""Requests to one endpoint in progress at once, each about another campaign; 1 while its circuit is open."""
+
+RUN_SECONDS: Final = 8.0
+"""After this time a run begins no request; the next message goes on, so that endpoints take turns."""
+
+POLL_SECONDS: Final = 1.0
+"""The pause between reads of new status changes while requests are in progress."""
+
+PAGES_A_READ: Final = 50
+"""Pages of status changes read before the first request: 100,000 campaigns closed at once are sent pauses first."""
+
+WAKE_WITHIN: Final = timedelta(seconds=65)
+"""A retry due sooner wakes the endpoint by a delayed message; the minute tick finds later ones."""
+
+NO_KEY_WAIT: Final = timedelta(minutes=1)
+
+
+def enqueue_due(at: datetime) -> int:
+    """Enqueues a message for each endpoint with something to send, and returns how many; then reports failing ones."""
+    due = _due(at)
+    for endpoint_id in due:
+        send("deliver", endpoint_id)
+    committed(partial(outcomes.tell_failing, at=at))
+    return len(due)
+
+
+def deliver(endpoint_id: int) -> None:
+    """Reads what is new for the endpoint and sends it, for RUN_SECONDS; a message goes on with the rest.
+
+    Does nothing if another worker sends to it, or if this process has no slot for it.
+    """
+    with transaction() as connection:
+        stored = endpoints.endpoint_of(connection, endpoint_id)
+    if stored is None:
+        return
+    with slots().one(is_failing=stored.failures > 0) as has_slot:
+        has_progressed = has_slot and _claimed_run(endpoint_id)
+    if has_progressed and _due(clock.now(), endpoint_id):
+        send("deliver", endpoint_id)
+    if has_slot and slots().forget_refusals():
+        send("deliver_webhooks")
+
+
+def _due(at: datetime, endpoint_id: int | None = None) -> list[int]:
+    with transaction() as connection:
+        return endpoints.due(connection, sorted(OF_CHANGES), at, endpoint_id)
+
+
+def _claimed_run(endpoint_id: int) -> bool:
+    """Claims the endpoint, sends, and releases it; returns whether it sent or read anything."""
+    at, by = clock.now(), uuid4()
+    claimed = committed(partial(endpoints.claim, endpoint_id=endpoint_id, by=by, at=at, until=at + CLAIM))
+    if claimed is None:
+        return False
+    try:
+        run = _Run(requests.target_of(claimed, at), endpoint_id, by)
+        run.go()
+    except SettingsError as error:
+        log.error("webhook.no_key", endpoint_id=endpoint_id, error=str(error))
+        committed(partial(endpoints.wait, endpoint_id=endpoint_id, until=at + NO_KEY_WAIT))
+        return False
+    finally:
+        committed(partial(endpoints.release, endpoint_id=endpoint_id, by=by))
+    _wake_later(endpoint_id)
+    return run.has_progressed
+
+
+def _wake_later(endpoint_id: int) -> None:
+    """Enqueues a delayed message for the endpoint's next retry, if the minute tick would find it too late."""
+    with transaction() as connection:
+        next_at = endpoints.next_due(connection, endpoint_id)
+    pause = None if next_at is None else next_at - clock.now()
+    if pause is not None and timedelta(0) < pause <= WAKE_WITHIN:
+        send("deliver", endpoint_id, delay_ms=round(pause.total_seconds() * 1000) + 1)
+
+
+class _Run:
+    """One run for one endpoint: requests in progress, each about another campaign, and their outcomes."""
+
+    def __init__(self, target: Target, endpoint_id: int, by: UUID) -> None:
+        self.has_progressed = False
+        self._target, self._endpoint_id, self._by = target, endpoint_id, by
+        self._in_flight: dict[Future[Outcome], Taken] = {}
+        self._ends_at = monotonic() + RUN_SECONDS
+
+    def go(self) -> None:
+        """Sends until nothing is due, the run's time is over, or the claim is lost."""
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as pool:
+            while True:
+                for one in committed(self._next):
+                    self._in_flight[pool.submit(requests.post, self._target, one)] = one
+                if not self._in_flight:
+                    return
+                done, _ = wait(self._in_flight, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                if done:
+                    committed(partial(self._note, done=done))
+                    self._log(done)
+                    for future in done:
+                        self._in_flight.pop(future)
+
+    def _next(self, connection: Connection) -> list[Taken]:
+        """Reads what is new, and takes as many deliveries as may be sent now."""
+        at = clock.now()
+        endpoint = endpoints.prolong(connection, self._endpoint_id, self._by, at + CLAIM)
+        if endpoint is None or monotonic() > self._ends_at:
+            return []
+        for _ in range(PAGES_A_READ):
+            before = endpoint
+            endpoint, has_more = sources.read_page(connection, endpoint, at)
+            self.has_progressed |= endpoint != before
+            if not has_more:
+                break
+        return self._taken(connection, endpoint, at)
+
+    def _taken(self, connection: Connection, endpoint: Endpoint, at: datetime) -> list[Taken]:
+        is_open = retries.is_open(endpoint.failures)
+        free = (1 if is_open else AT_ONCE) - len(self._in_flight)
+        if free <= 0 or (endpoint.wait_until is not None and endpoint.wait_until > at):
+            return []
+        taken = deliveries.take(connection, endpoint.id, at, free, self._in_flight.values(), is_probe=is_open)
+        self.has_progressed |= bool(taken)
+        return taken
+
+    def _note(self, connection: Connection, done: set[Future[Outcome]]) -> None:
+        """Stores outcomes. An endpoint that was removed, or a claim that was lost, does not matter to them."""
+        at = clock.now()
+        for future in sorted(done, key=lambda one: self._in_flight[one].id):
+            endpoint = endpoints.locked(connection, self._endpoint_id)
+            if endpoint is not None:
+                outcomes.note(connection, endpoint, self._in_flight[future], future.result(), at)
+
+    def _log(self, done: set[Future[Outcome]]) -> None:
+        for future in done:
+            one, outcome = self._in_flight[future], future.result()
+            fields = {
+                "endpoint_id": self._endpoint_id,
+                "delivery_id": one.id,
+                "type": one.type,
+                "brand_id": one.brand_id,
+            }
+            fields |= {"campaign_id": one.campaign_id, "duration_ms": outcome.attempt.duration_ms}
+            if outcome.is_success:
+                log.info("webhook.delivered", **fields)
+            else:
+                log.warning("webhook.failed", status=outcome.attempt.status, error=outcome.attempt.error, **fields)

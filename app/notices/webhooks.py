@@ -1,0 +1,185 @@
+"""Edits of webhook endpoints, each with its audit entry; a test message, and messages sent again."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+import structlog
+from dramatiq.errors import BrokerConnectionError
+from sqlalchemy import Connection
+
+from app.notices import requests, sources
+from db.engine import committed, transaction
+from db.repository.access.audit import Edit
+from db.repository.catalog import catalog
+from db.repository.notices import deliveries, endpoint_edits, endpoints
+from db.repository.notices.deliveries import Attempt, Taken
+from db.repository.notices.endpoints import Endpoint
+from db.repository.reading import feed
+from delivery.outgoing import send
+from domain.edits.fields import checked_name
+from domain.errors import InvalidValue
+from domain.notices import signatures
+from domain.notices.addresses import checked_url
+from domain.notices.message_types import checked_types
+from runtime import clock, encryption
+from runtime.settings import settings
+
+log = structlog.get_logger()
+
+KEY_BYTES: Final = 32
+OLD_SECRET_SIGNS: Final = timedelta(hours=24)
+"""How long after a rotation messages are signed with the old secret too."""
+
+
+class Range(NamedTuple):
+    """What to send again: the deliveries from `first` to `last`, or all since the status change `since_change`."""
+
+    first: int | None = None
+    last: int | None = None
+    since_change: int | None = None
+
+
+def add(url: str, types: Sequence[str], description: str, brand_id: int | None, edit: Edit) -> tuple[int, str]:
+    """Creates an endpoint; returns its id and its secret, which is shown this once.
+
+    `types`: empty for all. Raises InvalidValue for a wrong value, and SettingsError without an encryption key.
+    """
+    chosen = checked_types(types)
+    checked = checked_url(url, allows_http=settings().webhook_allow_http)
+    secret = _new_secret()
+
+    def work(connection: Connection) -> int:
+        if brand_id is not None:
+            catalog.brand(connection, brand_id)
+        kept = encryption.encrypted(secret)
+        return endpoint_edits.create(connection, brand_id, checked, chosen, _text(description), kept, edit)
+
+    return committed(work), secret
+
+
+def change(
+    endpoint_id: int,
+    edit: Edit,
+    *,
+    types: Sequence[str] | None = None,
+    description: str | None = None,
+    enabled: bool | None = None,
+    only_brand_id: int | None = None,
+) -> None:
+    """Changes the given fields of an endpoint, and lets it be tried at once. Raises InvalidValue."""
+
+    def work(connection: Connection) -> None:
+        old = endpoints.required_endpoint(connection, endpoint_id, only_brand_id, locks=True)
+        new = {
+            "types": old.types if types is None else checked_types(types),
+            "description": old.description if description is None else _text(description),
+            "enabled": old.enabled if enabled is None else enabled,
+        }
+        last_notice = sources.read_notices(connection, old, edit.at)
+        endpoint_edits.update(connection, old, new, last_notice, edit)
+
+    committed(work)
+    _wake(endpoint_id)
+
+
+def rotate(endpoint_id: int, edit: Edit, only_brand_id: int | None = None) -> str:
+    """Gives the endpoint a new secret and returns it; the old one signs for 24 hours more. Raises InvalidValue."""
+    secret = _new_secret()
+
+    def work(connection: Connection) -> None:
+        old = endpoints.required_endpoint(connection, endpoint_id, only_brand_id, locks=True)
+        kept = encryption.encrypted(secret)
+        endpoint_edits.rotate(connection, old, kept, edit.at + OLD_SECRET_SIGNS, edit)
+
+    committed(work)
+    return secret
+
+
+def remove(endpoint_id: int, edit: Edit, only_brand_id: int | None = None) -> None:
+    """Removes an endpoint with its deliveries. Raises InvalidValue if there is none."""
+
+    def work(connection: Connection) -> None:
+        old = endpoints.required_endpoint(connection, endpoint_id, only_brand_id, locks=True)
+        endpoint_edits.remove(connection, old, edit)
+
+    committed(work)
+
+
+def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
+    """Sends one message of type `endpoint.test` now and returns the attempt, which is stored as well.
+
+    Takes up to the deadline of a request. Raises InvalidValue for an unknown endpoint, SettingsError without a key.
+    """
+    at = clock.now()
+
+    def begin(connection: Connection) -> tuple[Endpoint, Taken]:
+        found = endpoints.required_endpoint(connection, endpoint_id, only_brand_id)
+        delivery_id = deliveries.add_test(connection, found.id, found.brand_id, at)
+        return found, deliveries.taken(connection, delivery_id)
+
+    endpoint, one = committed(begin)
+    outcome = requests.post(requests.target_of(endpoint, at), one)
+
+    def end(connection: Connection) -> None:
+        deliveries.note_attempt(connection, one.id, outcome.attempt)
+        state = "delivered" if outcome.is_success else "failed"
+        deliveries.settle(connection, one.id, state, 1, clock.now())
+
+    committed(end)
+    return outcome.attempt
+
+
+def resend(endpoint_id: int, chosen: Range, only_brand_id: int | None = None) -> int:
+    """Sends messages again and returns how many. Of each campaign goes its present status, never an older one.
+
+    Raises InvalidValue for an unknown endpoint, and if `chosen` names neither or both of its kinds.
+    """
+    if (chosen.first is None) == (chosen.since_change is None):
+        raise InvalidValue("resend", "name one delivery, a range of deliveries, or a status change")
+    at = clock.now()
+
+    def work(connection: Connection) -> int:
+        found = endpoints.required_endpoint(connection, endpoint_id, only_brand_id, locks=True)
+        if chosen.since_change is not None:
+            last = feed.last_id(connection)
+            return endpoint_edits.resend_statuses(connection, found, chosen.since_change, last, at)
+        first = chosen.first or 0
+        last = first if chosen.last is None else chosen.last
+        return endpoint_edits.resend_deliveries(connection, found, first, last, at)
+
+    count = committed(work)
+    _wake(endpoint_id)
+    return count
+
+
+def listed(endpoint: Endpoint) -> dict[str, Any]:
+    """The endpoint as fields for people and programs, without its secrets."""
+    names = (
+        *("id", "brand_id", "url", "types", "description", "enabled", "disabled_because", "failures"),
+        *("failing_since", "wait_until", "previous_secret_until", "after_change_id", "created_at"),
+    )
+    return {name: getattr(endpoint, name) for name in names}
+
+
+def shown(endpoint_id: int, only_brand_id: int | None = None) -> dict[str, Any]:
+    """One endpoint as fields. Raises InvalidValue if there is none."""
+    with transaction() as connection:
+        return listed(endpoints.required_endpoint(connection, endpoint_id, only_brand_id))
+
+
+def _wake(endpoint_id: int) -> None:
+    """Enqueues the endpoint; without a broker the minute tick does."""
+    try:
+        send("deliver", endpoint_id)
+    except BrokerConnectionError as error:
+        log.warning("webhook.not_woken", endpoint_id=endpoint_id, error=type(error).__name__)
+
+
+def _text(description: str) -> str:
+    return checked_name(description) if description.strip() else ""
+
+
+def _new_secret() -> str:
+    return signatures.secret_of(secrets.token_bytes(KEY_BYTES))

@@ -1,0 +1,269 @@
+"""Deliveries of webhooks: which to send next, with the facts of their bodies, and their outcomes."""
+
+from collections.abc import Collection
+from datetime import date, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from db.repository.shared.arrays import array_of
+
+# A delivery with the present facts of its campaign, and of its status change or its notice.
+FACTS = """
+    SELECT delivery.id, message_id, delivery.type, attempts, next_attempt_at, delivery.created_at,
+        delivery.brand_id, delivery.campaign_id, delivery.notice_id, COALESCE(delivery.body, notices.body) AS body,
+        COALESCE(notices.created_at, delivery.created_at) AS told_at,
+        change.id AS change_id, changed_at, from_status, to_status, holds_before, holds_after, cause, details,
+        brands.name AS brand, currency, time_zone, campaigns.name AS campaign, platform, external_id,
+        (SELECT account_id FROM platform_accounts WHERE platform_accounts.id = platform_account_id) AS account,
+        starts_on, ends_on, campaigns.configured_status, effective_status, holds, next_change_at
+    FROM webhook_deliveries AS delivery
+    LEFT JOIN status_changes AS change ON change.brand_id = delivery.brand_id AND change.id = status_change_id
+    LEFT JOIN campaigns ON campaigns.id = delivery.campaign_id
+    LEFT JOIN brands ON brands.id = delivery.brand_id
+    LEFT JOIN notices ON notices.id = notice_id
+"""
+
+ONE = text(f"{FACTS} WHERE delivery.id = :id")
+
+# Pending deliveries in the order of sending. A status that a newer change has replaced is left out, also if no delivery
+# of the newer one was made yet: nobody gets an older state.
+TAKE = text(f"""
+    {FACTS}
+    WHERE endpoint_id = :endpoint_id AND state = 'pending'
+        AND (CAST(:is_probe AS boolean) OR next_attempt_at <= :at)
+        AND delivery.id <> ALL(CAST(:in_flight AS bigint[]))
+        AND (delivery.campaign_id IS NULL OR delivery.campaign_id <> ALL(CAST(:campaigns_in_flight AS bigint[])))
+        AND (delivery.type NOT IN ('campaign.paused', 'campaign.activated') OR NOT EXISTS (
+            SELECT FROM status_changes AS newer
+            WHERE newer.campaign_id = delivery.campaign_id AND newer.id > delivery.status_change_id
+        ))
+    ORDER BY CASE WHEN CAST(:is_probe AS boolean) THEN attempts END, urgency, delivery.id LIMIT :limit
+""")
+
+ADD_ATTEMPT = text("""
+    INSERT INTO webhook_attempts (delivery_id, attempted_at, status, duration_ms, answer, error)
+    SELECT id, :at, :status, :duration_ms, :answer, :error FROM webhook_deliveries WHERE id = :delivery_id
+""")
+
+# A superseded delivery that was in flight and arrived counts as delivered; one that failed stays superseded.
+SETTLE = text("""
+    UPDATE webhook_deliveries
+    SET state = CAST(:state AS text), attempts = :attempts,
+        next_attempt_at = COALESCE(CAST(:next_attempt_at AS timestamptz), next_attempt_at),
+        settled_at = CASE WHEN CAST(:state AS text) <> 'pending' THEN CAST(:at AS timestamptz) END
+    WHERE id = :delivery_id AND (state = 'pending' OR CAST(:state AS text) = 'delivered')
+""")
+
+# After a recovery nothing waits for its own retry.
+RETRY_NOW = text("""
+    UPDATE webhook_deliveries SET next_attempt_at = :at
+    WHERE endpoint_id = :endpoint_id AND state = 'pending' AND next_attempt_at > :at
+""")
+
+FAIL_ALL = text("""
+    UPDATE webhook_deliveries SET state = 'failed', settled_at = :at
+    WHERE endpoint_id = :endpoint_id AND state = 'pending'
+""")
+
+# A test message is sent at once and never by a worker: it counts as failed until its answer is known.
+ADD_TEST = text("""
+    INSERT INTO webhook_deliveries
+        (endpoint_id, type, brand_id, body, state, attempts, next_attempt_at, created_at, settled_at)
+    VALUES (:endpoint_id, 'endpoint.test', :brand_id, '{}', 'failed', 1, :at, :at, :at)
+    RETURNING id
+""")
+
+# Deliveries with their last attempt, newest first.
+DELIVERIES = text("""
+    SELECT delivery.id, endpoint_id, message_id, type, brand_id, campaign_id, status_change_id, notice_id, state,
+        attempts, CASE WHEN state = 'pending' THEN next_attempt_at END AS next_attempt_at, delivery.created_at,
+        settled_at, last.attempted_at, last.status, last.duration_ms, last.error
+    FROM webhook_deliveries AS delivery
+    LEFT JOIN LATERAL (
+        SELECT attempted_at, status, duration_ms, error FROM webhook_attempts
+        WHERE delivery_id = delivery.id ORDER BY id DESC LIMIT 1
+    ) AS last ON true
+    WHERE endpoint_id = :endpoint_id
+        AND (CAST(:state AS text) IS NULL OR state = :state)
+        AND (CAST(:before AS bigint) IS NULL OR delivery.id < :before)
+    ORDER BY delivery.id DESC LIMIT :limit
+""")
+
+# Attempts of an endpoint's deliveries, newest first.
+ATTEMPTS = text("""
+    SELECT webhook_attempts.id, delivery_id, type, campaign_id, state, attempted_at, status, duration_ms, answer, error
+    FROM webhook_attempts JOIN webhook_deliveries ON webhook_deliveries.id = delivery_id
+    WHERE endpoint_id = :endpoint_id
+        AND (CAST(:delivery_id AS bigint) IS NULL OR delivery_id = :delivery_id)
+        AND (CAST(:before AS bigint) IS NULL OR webhook_attempts.id < :before)
+    ORDER BY webhook_attempts.id DESC LIMIT :limit
+""")
+
+PRUNE = text("DELETE FROM webhook_deliveries WHERE settled_at < :before")
+
+# Figures for metrics: deliveries by state, the oldest pause that is not delivered, and endpoints that fail.
+COUNTS = text("SELECT state, count(*) FROM webhook_deliveries GROUP BY state")
+
+OLDEST_PAUSE = text("""
+    SELECT min(webhook_deliveries.created_at)
+    FROM webhook_endpoints JOIN webhook_deliveries ON endpoint_id = webhook_endpoints.id
+    WHERE enabled AND state = 'pending' AND urgency = 0
+""")
+
+FAILING = text("SELECT count(*) FROM webhook_endpoints WHERE enabled AND failing_since IS NOT NULL")
+
+
+class Taken(NamedTuple):
+    """A delivery to send, with the facts of its body: of its status change, its campaign and its brand, or its notice.
+
+    `told_at`: when the notice was added. Fields of a status change are None in a delivery of a notice.
+    """
+
+    id: int
+    message_id: UUID
+    type: str
+    attempts: int
+    next_attempt_at: datetime
+    created_at: datetime
+    brand_id: int | None
+    campaign_id: int | None
+    notice_id: int | None
+    body: dict[str, Any] | None
+    told_at: datetime
+    change_id: int | None
+    changed_at: datetime | None
+    from_status: str | None
+    to_status: str | None
+    holds_before: list[str] | None
+    holds_after: list[str] | None
+    cause: str | None
+    details: dict[str, Any] | None
+    brand: str | None
+    currency: str | None
+    time_zone: str | None
+    campaign: str | None
+    platform: str | None
+    external_id: str | None
+    account: str | None
+    starts_on: date | None
+    ends_on: date | None
+    configured_status: str | None
+    effective_status: str | None
+    holds: list[str] | None
+    next_change_at: datetime | None
+
+
+class Attempt(NamedTuple):
+    """One request. `status`: of the answer, None without one; `answer`: its beginning; `error`: None after success."""
+
+    at: datetime
+    status: int | None
+    duration_ms: int
+    answer: str
+    error: str | None
+
+
+def take(
+    connection: Connection,
+    endpoint_id: int,
+    at: datetime,
+    limit: int,
+    in_flight: Collection[Taken] = (),
+    *,
+    is_probe: bool = False,
+) -> list[Taken]:
+    """The next deliveries to send, pauses first; none of a campaign that has one in flight.
+
+    `is_probe`: also those whose retry is not due, least tried first.
+    """
+    values = {
+        "endpoint_id": endpoint_id,
+        "at": at,
+        "limit": limit,
+        "in_flight": array_of(one.id for one in in_flight),
+        "campaigns_in_flight": array_of(one.campaign_id for one in in_flight if one.campaign_id is not None),
+        "is_probe": is_probe,
+    }
+    return [Taken(*row) for row in connection.execute(TAKE, values)]
+
+
+def taken(connection: Connection, delivery_id: int) -> Taken:
+    """The delivery with this id, whatever its state. Raises NoResultFound if there is none."""
+    return Taken(*connection.execute(ONE, {"id": delivery_id}).one())
+
+
+def note_attempt(connection: Connection, delivery_id: int, attempt: Attempt) -> None:
+    """Stores one attempt, unless the delivery was removed."""
+    connection.execute(ADD_ATTEMPT, attempt._asdict() | {"delivery_id": delivery_id})
+
+
+def settle(
+    connection: Connection,
+    delivery_id: int,
+    state: str,
+    attempts: int,
+    at: datetime,
+    next_attempt_at: datetime | None = None,
+) -> None:
+    """Stores the delivery's state after an attempt; `pending` with the moment of the next one."""
+    values = {"delivery_id": delivery_id, "state": state, "attempts": attempts, "at": at}
+    connection.execute(SETTLE, values | {"next_attempt_at": next_attempt_at})
+
+
+def retry_now(connection: Connection, endpoint_id: int, at: datetime) -> None:
+    """Makes all pending deliveries of the endpoint due."""
+    connection.execute(RETRY_NOW, {"endpoint_id": endpoint_id, "at": at})
+
+
+def fail_all(connection: Connection, endpoint_id: int, at: datetime) -> None:
+    """Gives up the endpoint's pending deliveries."""
+    connection.execute(FAIL_ALL, {"endpoint_id": endpoint_id, "at": at})
+
+
+def add_test(connection: Connection, endpoint_id: int, brand_id: int | None, at: datetime) -> int:
+    """Stores a test message as failed until its answer is known, and returns its id."""
+    return int(connection.execute(ADD_TEST, {"endpoint_id": endpoint_id, "brand_id": brand_id, "at": at}).scalar_one())
+
+
+def deliveries(
+    connection: Connection, endpoint_id: int, *, state: str | None = None, before: int | None = None, limit: int = 50
+) -> list[dict[str, Any]]:
+    """The endpoint's deliveries with an id below `before` (None: all), newest first, each with its last attempt."""
+    values = {"endpoint_id": endpoint_id, "state": state, "before": before, "limit": limit}
+    return [dict(row) for row in connection.execute(DELIVERIES, values).mappings()]
+
+
+def attempts(
+    connection: Connection,
+    endpoint_id: int,
+    *,
+    delivery_id: int | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[dict[str, Any]]:
+    """The attempts with an id below `before` (None: all), of all deliveries or of one, newest first."""
+    values = {"endpoint_id": endpoint_id, "delivery_id": delivery_id, "before": before, "limit": limit}
+    return [dict(row) for row in connection.execute(ATTEMPTS, values).mappings()]
+
+
+def prune(connection: Connection, before: datetime) -> int:
+    """Deletes deliveries that were settled before that moment, with their attempts; returns how many."""
+    return connection.execute(PRUNE, {"before": before}).rowcount
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """The number of stored deliveries by state."""
+    return {state: count for state, count in connection.execute(COUNTS)}  # noqa: C416 - rows are no pairs to mypy
+
+
+def oldest_pause(connection: Connection) -> datetime | None:
+    """When the oldest pending delivery of a pause was made; None without one."""
+    found: datetime | None = connection.scalar(OLDEST_PAUSE)
+    return found
+
+
+def failing(connection: Connection) -> int:
+    """The number of enabled endpoints whose last delivery failed."""
+    return int(connection.execute(FAILING).scalar_one())

@@ -1,0 +1,267 @@
+"""Endpoints of webhooks: which have something to send, which worker sends, and how their requests go."""
+
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from domain.errors import InvalidValue
+from domain.notices.retries import OPEN_AFTER
+
+FIELDS: Final = """
+    id, brand_id, url, types, description, secret, previous_secret, previous_secret_until, enabled, disabled_because,
+    after_change_id, feed_epoch, after_notice_id, failures, failing_since, wait_until, created_at
+"""
+
+ENDPOINT = text(f"SELECT {FIELDS} FROM webhook_endpoints WHERE id = :id")  # noqa: S608 - a constant
+
+LOCKED = text(f"SELECT {FIELDS} FROM webhook_endpoints WHERE id = :id FOR NO KEY UPDATE")  # noqa: S608 - a constant
+
+ENDPOINTS = text(f"""
+    SELECT {FIELDS} FROM webhook_endpoints
+    WHERE id > :after AND (CAST(:only_brand_id AS bigint) IS NULL OR brand_id = :only_brand_id)
+    ORDER BY id LIMIT :limit
+""")  # noqa: S608 - a constant, put together once
+
+# Free endpoints that may get a request and have a delivery to send, or status changes or notices still to read.
+DUE = text("""
+    SELECT endpoint.id FROM webhook_endpoints AS endpoint
+    WHERE enabled AND COALESCE(claimed_until, '-infinity') <= :at AND COALESCE(wait_until, '-infinity') <= :at
+        AND (CAST(:id AS bigint) IS NULL OR endpoint.id = :id) AND (
+            EXISTS (
+                SELECT FROM webhook_deliveries
+                WHERE endpoint_id = endpoint.id AND state = 'pending'
+                    AND (next_attempt_at <= :at OR failures >= :open_after)
+            )
+            OR feed_epoch IS NULL
+            OR types && CAST(:of_changes AS text[]) AND EXISTS (
+                SELECT FROM status_changes
+                WHERE status_changes.id > after_change_id
+                    AND (endpoint.brand_id IS NULL OR status_changes.brand_id = endpoint.brand_id)
+            )
+            OR EXISTS (
+                SELECT FROM notices
+                WHERE notices.id > after_notice_id AND kind = ANY(types)
+                    AND (endpoint.brand_id IS NULL OR notices.brand_id = endpoint.brand_id)
+            )
+        )
+    ORDER BY failures, endpoint.id
+""")
+
+BRANDS_TOLD = text("""
+    SELECT DISTINCT brand_id FROM webhook_endpoints WHERE enabled AND types && CAST(:of_changes AS text[])
+""")
+
+# The next moment at which a pending delivery of the endpoint may be sent.
+NEXT_DUE = text("""
+    SELECT greatest(
+        wait_until,
+        CASE WHEN failures < :open_after THEN (
+            SELECT min(next_attempt_at) FROM webhook_deliveries WHERE endpoint_id = :id AND state = 'pending'
+        ) END
+    )
+    FROM webhook_endpoints
+    WHERE id = :id AND enabled
+        AND EXISTS (SELECT FROM webhook_deliveries WHERE endpoint_id = :id AND state = 'pending')
+""")
+
+CLAIM = text(f"""
+    UPDATE webhook_endpoints SET claimed_by = :by, claimed_until = :until
+    WHERE id = :id AND enabled AND COALESCE(claimed_until, '-infinity') <= :at
+        AND COALESCE(wait_until, '-infinity') <= :at
+    RETURNING {FIELDS}
+""")  # noqa: S608 - a constant, put together once
+
+# Locks the row, so that no other worker claims the endpoint before this transaction ends.
+PROLONG = text(f"""
+    UPDATE webhook_endpoints SET claimed_until = :until WHERE id = :id AND claimed_by = :by AND enabled
+    RETURNING {FIELDS}
+""")  # noqa: S608 - a constant, put together once
+
+RELEASE = text("""
+    UPDATE webhook_endpoints SET claimed_by = NULL, claimed_until = NULL WHERE id = :id AND claimed_by = :by
+""")
+
+NOTE_SUCCESS = text("""
+    UPDATE webhook_endpoints SET failures = 0, failing_since = NULL, wait_until = NULL
+    WHERE id = :id AND (failures > 0 OR wait_until IS NOT NULL)
+""")
+
+NOTE_FAILURE = text("""
+    UPDATE webhook_endpoints
+    SET failures = failures + 1, failing_since = COALESCE(failing_since, CAST(:at AS timestamptz))
+    WHERE id = :id RETURNING failures
+""")
+
+WAIT = text("""
+    UPDATE webhook_endpoints SET wait_until = greatest(wait_until, CAST(:until AS timestamptz)) WHERE id = :id
+""")
+
+DISABLE = text("UPDATE webhook_endpoints SET enabled = false, disabled_because = :because WHERE id = :id AND enabled")
+
+# Endpoints with a pause that was decided before :before and is not delivered, of which nobody was told yet.
+UNTOLD = text("""
+    SELECT endpoint.id, endpoint.brand_id, description, failing_since, oldest.campaign_id,
+        oldest.brand_id AS of_brand_id, oldest.status_change_id, oldest.created_at AS undelivered_since
+    FROM webhook_endpoints AS endpoint
+    CROSS JOIN LATERAL (
+        SELECT campaign_id, webhook_deliveries.brand_id, status_change_id, created_at FROM webhook_deliveries
+        WHERE endpoint_id = endpoint.id AND state = 'pending' AND urgency = 0 AND created_at <= :before
+        ORDER BY id LIMIT 1
+    ) AS oldest
+    WHERE enabled AND told_failing_at IS NULL
+    ORDER BY endpoint.id
+    FOR NO KEY UPDATE OF endpoint SKIP LOCKED
+""")
+
+NOTE_TOLD = text("UPDATE webhook_endpoints SET told_failing_at = :at WHERE id = :id")
+
+# Endpoints whose overdue pauses are all settled may be reported again.
+FORGET_TOLD = text("""
+    UPDATE webhook_endpoints SET told_failing_at = NULL
+    WHERE told_failing_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM webhook_deliveries
+        WHERE endpoint_id = webhook_endpoints.id AND state = 'pending' AND urgency = 0 AND created_at <= :before
+    )
+""")
+
+
+class Endpoint(NamedTuple):
+    """An endpoint's row. Its secrets are encrypted."""
+
+    id: int
+    brand_id: int | None
+    url: str
+    types: list[str]
+    description: str
+    secret: str
+    previous_secret: str | None
+    previous_secret_until: datetime | None
+    enabled: bool
+    disabled_because: str | None
+    after_change_id: int
+    feed_epoch: str | None
+    after_notice_id: int
+    failures: int
+    failing_since: datetime | None
+    wait_until: datetime | None
+    created_at: datetime
+
+
+class Undelivered(NamedTuple):
+    """An endpoint's oldest pause that is not delivered. `brand_id`: of the endpoint, `of_brand_id`: of the campaign."""
+
+    id: int
+    brand_id: int | None
+    description: str
+    failing_since: datetime | None
+    campaign_id: int
+    of_brand_id: int
+    status_change_id: int
+    undelivered_since: datetime
+
+
+def endpoint_of(connection: Connection, endpoint_id: int) -> Endpoint | None:
+    """The endpoint with this id; None if there is none."""
+    row = connection.execute(ENDPOINT, {"id": endpoint_id}).first()
+    return None if row is None else Endpoint(*row)
+
+
+def locked(connection: Connection, endpoint_id: int) -> Endpoint | None:
+    """The endpoint with this id, its row locked until the transaction ends; None if there is none."""
+    row = connection.execute(LOCKED, {"id": endpoint_id}).first()
+    return None if row is None else Endpoint(*row)
+
+
+def required_endpoint(
+    connection: Connection, endpoint_id: int, only_brand_id: int | None = None, *, locks: bool = False
+) -> Endpoint:
+    """The endpoint with this id. Raises InvalidValue for an unknown one, and for one that is not of `only_brand_id`.
+
+    `locks`: locks its row until the transaction ends.
+    """
+    found = (locked if locks else endpoint_of)(connection, endpoint_id)
+    if found is None or only_brand_id not in {None, found.brand_id}:
+        raise InvalidValue("webhook", f"there is no webhook endpoint {endpoint_id}")
+    return found
+
+
+def endpoints(
+    connection: Connection, *, after: int = 0, limit: int = 1_000, only_brand_id: int | None = None
+) -> list[Endpoint]:
+    """One page of endpoints in id order. `only_brand_id`: those of this brand alone."""
+    values = {"after": after, "limit": limit, "only_brand_id": only_brand_id}
+    return [Endpoint(*row) for row in connection.execute(ENDPOINTS, values)]
+
+
+def due(connection: Connection, of_changes: list[str], at: datetime, endpoint_id: int | None = None) -> list[int]:
+    """The endpoints that no worker has claimed and that have something to send or to read, healthy ones first.
+
+    `of_changes`: the types that status changes lead to. `endpoint_id`: only this endpoint.
+    """
+    values = {"of_changes": of_changes, "at": at, "open_after": OPEN_AFTER, "id": endpoint_id}
+    return list(connection.scalars(DUE, values))
+
+
+def brands_told(connection: Connection, of_changes: list[str]) -> frozenset[int | None]:
+    """The brands whose status changes enabled endpoints get; None among them: those of all brands."""
+    return frozenset(connection.scalars(BRANDS_TOLD, {"of_changes": of_changes}))
+
+
+def next_due(connection: Connection, endpoint_id: int) -> datetime | None:
+    """When the endpoint's next pending delivery may be sent; None without one."""
+    found: datetime | None = connection.scalar(NEXT_DUE, {"id": endpoint_id, "open_after": OPEN_AFTER})
+    return found
+
+
+def claim(connection: Connection, endpoint_id: int, by: UUID, at: datetime, until: datetime) -> Endpoint | None:
+    """Claims the endpoint for one worker until `until`; None if another has it, or it may get no request at `at`."""
+    row = connection.execute(CLAIM, {"id": endpoint_id, "by": by, "at": at, "until": until}).first()
+    return None if row is None else Endpoint(*row)
+
+
+def prolong(connection: Connection, endpoint_id: int, by: UUID, until: datetime) -> Endpoint | None:
+    """Moves the end of this worker's claim and locks the endpoint; None if the claim was lost or it was disabled."""
+    row = connection.execute(PROLONG, {"id": endpoint_id, "by": by, "until": until}).first()
+    return None if row is None else Endpoint(*row)
+
+
+def release(connection: Connection, endpoint_id: int, by: UUID) -> None:
+    """Ends this worker's claim."""
+    connection.execute(RELEASE, {"id": endpoint_id, "by": by})
+
+
+def note_success(connection: Connection, endpoint_id: int) -> None:
+    """Closes the endpoint's circuit."""
+    connection.execute(NOTE_SUCCESS, {"id": endpoint_id})
+
+
+def note_failure(connection: Connection, endpoint_id: int, at: datetime) -> int:
+    """Counts a failed delivery and returns the failures since the last success; 0 if the endpoint is gone."""
+    return int(connection.scalar(NOTE_FAILURE, {"id": endpoint_id, "at": at}) or 0)
+
+
+def wait(connection: Connection, endpoint_id: int, until: datetime) -> None:
+    """Sends the endpoint nothing before `until`."""
+    connection.execute(WAIT, {"id": endpoint_id, "until": until})
+
+
+def disable(connection: Connection, endpoint_id: int, because: str) -> bool:
+    """Disables an enabled endpoint for this reason; returns whether it was enabled."""
+    return connection.execute(DISABLE, {"id": endpoint_id, "because": because}).rowcount > 0
+
+
+def untold(connection: Connection, before: datetime) -> list[Undelivered]:
+    """Endpoints with a pause undelivered since `before`, of which nobody was told; locks their rows."""
+    return [Undelivered(*row) for row in connection.execute(UNTOLD, {"before": before})]
+
+
+def note_told(connection: Connection, endpoint_id: int, at: datetime) -> None:
+    """Stores that the endpoint's undelivered pause was reported."""
+    connection.execute(NOTE_TOLD, {"id": endpoint_id, "at": at})
+
+
+def forget_told(connection: Connection, before: datetime) -> None:
+    """Lets endpoints be reported again that have no pause undelivered since `before` any more."""
+    connection.execute(FORGET_TOLD, {"before": before})

@@ -1,0 +1,5 @@
+"""Fixtures of webhooks."""
+
+from tests.receivers.fixtures import local_webhooks, receiver
+
+__all__ = ["local_webhooks", "receiver"]

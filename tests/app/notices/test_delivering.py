@@ -1,0 +1,211 @@
+"""Webhooks go from rows: signed, in order, of each campaign the newest state, pauses first."""
+
+from datetime import timedelta
+
+import pytest
+from standardwebhooks import Webhook
+
+from app.notices import runs, webhooks
+from db.engine import committed
+from db.repository.access.audit import Edit
+from db.repository.notices import notices
+from runtime import clock
+from tests.app.notices.kit import deliver, deliveries, endpoint, states
+from tests.receivers.schemas import is_webhook
+from tests.receivers.server import Answer, Receiver
+from tests.world import World
+
+PAUSED, ACTIVATED, EXHAUSTED = "campaign.paused", "campaign.activated", "budget.exhausted"
+
+
+def test_pause_is_delivered_with_its_state_and_figures(world: World, receiver: Receiver) -> None:
+    brand = world.brand(daily=10, name="Acme")
+    campaign = world.campaign(brand, name="Shoes", platform="google_ads", external_id="42")
+    made, secret = webhooks.add(f"{receiver.url}/hook", [PAUSED], "", None, Edit("test", clock.now()))
+    world.spend(campaign, 10)
+    deliver(made)
+    (one,) = receiver.received("/hook")
+    message = Webhook(secret).verify(one.body.decode(), one.headers)
+    change = world.one("SELECT * FROM status_changes WHERE to_status = 'inactive'")
+    assert is_webhook(message)
+    assert message["type"] == PAUSED
+    assert message["schema_version"] == 1
+    data = message["data"]
+    assert (data["campaign"]["name"], data["campaign"]["brand"]) == ("Shoes", "Acme")
+    assert (data["campaign"]["platform"], data["campaign"]["external_id"]) == ("google_ads", "42")
+    assert data["campaign"]["effective_status"] == "inactive"
+    reason = {"hold": "brand_daily_budget", "because": "the brand's daily budget is spent"}
+    assert data["campaign"]["holds"] == [reason]
+    assert data["campaign"]["next_change_at"] is not None
+    assert data["status_change"]["id"] == change["id"]
+    assert data["status_change"]["cause"] == "spend"
+    figures = {"spent_micros": 10, "limit_micros": 10}
+    assert data["status_change"]["details"]["budgets"] == {"brand_daily_budget": figures}
+    assert data["status_change"]["decided_at"] == message["timestamp"]
+    assert states(world, made) == [(PAUSED, "delivered")]
+
+
+def test_undelivered_pause_is_superseded_by_the_release(world: World, receiver: Receiver) -> None:
+    campaign = world.campaign(world.brand())
+    receiver.answer("/hook", Answer(500))
+    made = endpoint(receiver, "/hook", PAUSED, ACTIVATED)
+    world.set_status(campaign, "paused")
+    deliver(made)
+    world.set_status(campaign, "enabled")
+    receiver.answer("/hook", Answer())
+    deliver(made)
+    assert [message["type"] for message in receiver.messages()] == [PAUSED, ACTIVATED]
+    assert states(world, made) == [(PAUSED, "superseded"), (ACTIVATED, "delivered")]
+
+
+def test_release_supersedes_a_pause_also_for_endpoints_of_pauses_alone(world: World, receiver: Receiver) -> None:
+    campaign = world.campaign(world.brand())
+    receiver.answer("/hook", Answer(500))
+    made = endpoint(receiver, "/hook", PAUSED)
+    world.set_status(campaign, "paused")
+    deliver(made)
+    world.set_status(campaign, "enabled")
+    deliver(made)
+    assert states(world, made) == [(PAUSED, "superseded")]
+    assert len(receiver.received()) == 1
+
+
+def test_pauses_are_sent_before_releases(world: World, receiver: Receiver) -> None:
+    brand = world.brand()
+    first, second = world.campaign(brand), world.campaign(brand)
+    world.set_status(first, "paused")
+    made = endpoint(receiver, "/hook", PAUSED, ACTIVATED)
+    world.set_status(first, "enabled")
+    world.set_status(second, "paused")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "AT_ONCE", 1)
+        deliver(made)
+    assert [message["type"] for message in receiver.messages()] == [PAUSED, ACTIVATED]
+
+
+def test_endpoint_of_a_brand_gets_messages_of_this_brand_alone(world: World, receiver: Receiver) -> None:
+    mine, other = world.brand(), world.brand()
+    campaigns = [world.campaign(mine), world.campaign(other)]
+    made = endpoint(receiver, "/hook", brand=mine)
+    for campaign in campaigns:
+        world.set_status(campaign, "paused")
+    for number, brand in enumerate((mine, other, None)):
+        committed(lambda connection: notices.add(connection, "import.failed", str(number), brand, {}, clock.now()))  # noqa: B023
+    deliver(made)
+    assert sorted(message["type"] for message in receiver.messages()) == [PAUSED, "import.failed"]
+    assert {message["data"].get("brand_id", mine) for message in receiver.messages()} == {mine}
+
+
+def test_exhausted_budget_of_a_brand_is_sent_once_for_all_its_campaigns(world: World, receiver: Receiver) -> None:
+    brand = world.brand(daily=10)
+    campaigns = [world.campaign(brand) for _ in range(3)]
+    made = endpoint(receiver, "/hook", EXHAUSTED)
+    world.spend(campaigns[0], 11)
+    deliver(made)
+    world.limit(20, brand=brand)
+    world.spend(campaigns[0], 10)
+    deliver(made)
+    budgets = [message["data"]["budget"] for message in receiver.messages()]
+    assert [(one["spent_micros"], one["limit_micros"]) for one in budgets] == [(11, 10), (21, 20)]
+    assert {one["hold"] for one in budgets} == {"brand_daily_budget"}
+    assert all(map(is_webhook, receiver.messages()))
+
+
+def test_failed_delivery_is_retried_at_the_times_of_the_schedule(world: World, receiver: Receiver) -> None:
+    at = world.set_clock("2026-06-17T12:00:00")
+    campaign = world.campaign(world.brand())
+    made = endpoint(receiver, "/hook", PAUSED)
+    receiver.answer("/hook", Answer(503))
+    world.set_status(campaign, "paused")
+    pauses = []
+    for _ in range(9):
+        deliver(made)
+        (row,) = deliveries(world, made)
+        pauses.append((row["next_attempt_at"] - at).total_seconds())
+        at = world.set_clock(row["next_attempt_at"])
+    deliver(made)
+    expected = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
+    assert [base <= pause <= 1.2 * base for base, pause in zip(expected, pauses, strict=True)] == [True] * 9
+    assert states(world, made) == [(PAUSED, "failed")]
+    assert len(receiver.received()) == 10
+
+
+def test_retry_after_of_429_is_honoured(world: World, receiver: Receiver) -> None:
+    at = world.set_clock("2026-06-17T12:00:00")
+    campaign, other = (world.campaign(world.brand()) for _ in range(2))
+    made = endpoint(receiver, "/hook", PAUSED)
+    receiver.answer("/hook", Answer(429, {"Retry-After": "120"}))
+    world.set_status(campaign, "paused")
+    deliver(made)
+    world.set_status(other, "paused")
+    world.set_clock(at + timedelta(seconds=119))
+    deliver(made)
+    assert len(receiver.received()) == 1
+    receiver.answer("/hook", Answer())
+    world.set_clock(at + timedelta(seconds=120))
+    deliver(made)
+    assert states(world, made) == [(PAUSED, "delivered")] * 2
+
+
+def test_answer_410_disables_the_endpoint_and_is_told(world: World, receiver: Receiver) -> None:
+    campaign = world.campaign(world.brand())
+    made, other = endpoint(receiver, "/gone", PAUSED), endpoint(receiver, "/other", "endpoint.failing")
+    receiver.answer("/gone", Answer(410))
+    world.set_status(campaign, "paused")
+    deliver(made, other)
+    row = world.one("SELECT enabled, disabled_because FROM webhook_endpoints WHERE id = %s", made)
+    assert row == {"enabled": False, "disabled_because": "it answered 410 Gone"}
+    assert states(world, made) == [(PAUSED, "failed")]
+    (told,) = receiver.messages("/other")
+    assert (told["data"]["endpoint_id"], told["data"]["reason"]) == (made, "gone")
+    assert is_webhook(told)
+
+
+def test_pause_undelivered_for_a_minute_is_told_once_to_other_endpoints(world: World, receiver: Receiver) -> None:
+    at = world.set_clock("2026-06-17T12:00:00")
+    campaign = world.campaign(world.brand())
+    dead = endpoint(receiver, "/dead", PAUSED, "endpoint.failing")
+    other = endpoint(receiver, "/other", "endpoint.failing")
+    receiver.answer("/dead", Answer(500))
+    world.set_status(campaign, "paused")
+    deliver(dead)
+    for seconds in (59, 60, 120):
+        runs.enqueue_due(world.set_clock(at + timedelta(seconds=seconds)))
+        deliver(other)
+        assert len(receiver.received("/other")) == (seconds >= 60)
+    (told,) = receiver.messages("/other")
+    assert told["data"]["endpoint_id"] == dead
+    assert told["data"]["campaign_id"] == campaign
+    assert is_webhook(told)
+    deliver(dead)
+    assert {message["type"] for message in receiver.messages("/dead")} == {PAUSED}
+
+
+def test_restored_backup_sends_every_campaigns_present_status(world: World, receiver: Receiver) -> None:
+    brand = world.brand()
+    paused, released = world.campaign(brand), world.campaign(brand)
+    made = endpoint(receiver, "/hook", PAUSED, ACTIVATED)
+    for campaign, status in ((paused, "paused"), (released, "paused"), (released, "enabled")):
+        world.set_status(campaign, status)
+    deliver(made)
+    before = len(receiver.received())
+    world.execute("UPDATE feed_epoch SET epoch = gen_random_uuid()")
+    world.execute("UPDATE webhook_endpoints SET after_change_id = 999999, after_notice_id = 999999")
+    deliver(made)
+    sent = receiver.messages()[before:]
+    assert {one["data"]["campaign"]["id"]: one["type"] for one in sent} == {paused: PAUSED, released: ACTIVATED}
+    world.set_status(released, "paused")
+    deliver(made)
+    assert receiver.messages()[-1]["type"] == PAUSED
+
+
+def test_rotated_secret_and_the_old_one_sign_for_24_hours(world: World, receiver: Receiver) -> None:
+    at = world.set_clock("2026-06-17T12:00:00")
+    made, old = webhooks.add(f"{receiver.url}/hook", [], "", None, Edit("test", at))
+    new = webhooks.rotate(made, Edit("test", at))
+    for hours in (23, 24):
+        world.set_clock(at + timedelta(hours=hours))
+        webhooks.send_test(made)
+        signatures = receiver.received()[-1].headers["webhook-signature"].split(" ")
+        assert len(signatures) == (2 if hours == 23 else 1)
+    assert new != old
