@@ -23,6 +23,8 @@ from db.repository.access.audit import Edit
 from db.repository.imports import history
 from db.repository.ledger import spend_files
 from db.repository.ledger.spend_files import FileKey, Seen
+from db.repository.notices import notices
+from db.repository.notices.notices import NoticeKind
 from domain.errors import InvalidValue
 from runtime import clock
 from runtime.settings import settings
@@ -37,6 +39,8 @@ AGAIN_AFTER: Final = timedelta(hours=1)
 """A file with a problem is tried again then: brands and known totals may have changed."""
 
 FOLDER_ITSELF: Final[FileKey] = ("", "")
+MAX_NOTICE_KEY: Final = 500
+"""Characters of the key of a notice; an index entry of Postgres holds no more than 2,700 bytes."""
 
 
 class NotAgreed(InvalidValue):
@@ -168,6 +172,15 @@ def _note_problem(
         log.error("export.unreadable", file=shown, reason=reason)
     if not (is_told and is_skipped):
         committed(partial(spend_files.keep_problem, key=key, version=version, words=told, at=clock.now()))
+    if not is_told:
+        _tell(shown, version, told, reason)
+
+
+def _tell(shown: str, version: str, told: str, reason: str) -> None:
+    """Adds a notice that this version of the file was not imported."""
+    body = {"file": shown, "reason": reason, "words": told}
+    key = f"{shown}:{version}"[-MAX_NOTICE_KEY:]
+    committed(partial(notices.add, kind=NoticeKind.IMPORT_FAILED, key=key, brand_id=None, body=body, at=clock.now()))
 
 
 def _words(error: Exception) -> str:

@@ -14,6 +14,8 @@ from db.engine import TRANSIENT_ERRORS, StaleRead, committed, snapshot
 from db.replica import view
 from db.repository.catalog import catalog
 from db.repository.enforcement import targets
+from db.repository.notices import notices
+from db.repository.notices.notices import NoticeKind
 from db.repository.reports import reports
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
@@ -139,6 +141,9 @@ def _store_if_changed(connection: Connection, brand_id: int, month: date) -> tup
         return last, False
     if not reports.store(connection, brand_id, month, version, content, at):
         raise StaleRead("another report of this month was stored meanwhile")
+    told = {"month": f"{month:%Y-%m}", "version": version}
+    key = f"{brand_id}:{month:%Y-%m}:{version}"
+    notices.add(connection, NoticeKind.REPORT_READY, key, brand_id, told, at)
     return _as_stored(brand_id, month, version, at, content), True
 
 

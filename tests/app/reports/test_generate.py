@@ -69,6 +69,9 @@ def test_job_stores_one_report_for_each_brand_and_month_with_its_figures(world: 
     april, row = stored(world, brand)
     assert (april["content"]["spent_micros"], row["month"], row["version"]) == (99, MAY, 1)
     assert [line["month"] for line in lines(logged, "report.stored")] == ["2026-05", "2026-04"]
+    told = world.rows("SELECT brand_id, body FROM notices WHERE kind = 'report.ready' ORDER BY id")
+    months = [{"month": month, "version": 1} for month in ("2026-05", "2026-04")]
+    assert told == [{"brand_id": brand, "body": body} for body in months]
     content = row["content"]
     facts = ("brand_id", "brand", "currency", "time_zone", "month", "complete", "first_day", "end_day")
     figures = [content[name] for name in facts]
