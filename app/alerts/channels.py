@@ -11,8 +11,9 @@ from app.alerts import sender
 from app.alerts.sender import Outcome
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
-from db.repository.alerts import alerts, channels, mutes
-from db.repository.alerts.mutes import Muted
+from db.repository.alerts import alert_edits, channel_edits, channels, mute_edits, mutes
+from db.repository.alerts.alerts import required
+from db.repository.alerts.mute_edits import Muted
 from db.repository.catalog import catalog
 from domain.alerts.channels import checked_url
 from domain.alerts.kinds import Timing, parse_kind
@@ -36,7 +37,7 @@ def add(
     name, scheme, kept = checked_name(name), checked_url(url), encrypted(url)
 
     def work(connection: Connection) -> int:
-        made = channels.add(connection, name, scheme, kept, edit)
+        made = channel_edits.add(connection, name, scheme, kept, edit)
         _set_route(connection, made, brand_id, kind, timing, edit)
         return made
 
@@ -45,7 +46,7 @@ def add(
 
 def remove(channel_id: int, edit: Edit) -> None:
     """Removes a channel with its routes and its log. Raises InvalidValue if there is none."""
-    committed(partial(channels.remove, channel_id=channel_id, edit=edit))
+    committed(partial(channel_edits.remove, channel_id=channel_id, edit=edit))
 
 
 def send_test(channel_id: int) -> Outcome:
@@ -93,12 +94,12 @@ def _set_route(
     if brand_id is not None:
         catalog.brand(connection, brand_id)
     known = None if kind is None else parse_kind(kind)
-    return channels.set_route(connection, channel_id, brand_id, known, Timing(timing), edit)
+    return channel_edits.set_route(connection, channel_id, brand_id, known, Timing(timing), edit)
 
 
 def remove_route(route_id: int, edit: Edit) -> None:
     """Removes a route. Raises InvalidValue if there is none."""
-    committed(partial(channels.remove_route, route_id=route_id, edit=edit))
+    committed(partial(channel_edits.remove_route, route_id=route_id, edit=edit))
 
 
 def mute(muted: Muted, until: datetime, edit: Edit) -> int:
@@ -109,20 +110,20 @@ def mute(muted: Muted, until: datetime, edit: Edit) -> int:
 
     def work(connection: Connection) -> int:
         if muted.alert_id is not None:
-            alerts.required(connection, muted.alert_id)
+            required(connection, muted.alert_id)
         if muted.brand_id is not None:
             catalog.brand(connection, muted.brand_id)
         if muted.channel_id is not None:
             channels.required(connection, muted.channel_id)
         known = muted if muted.kind is None else muted._replace(kind=parse_kind(muted.kind))
-        return mutes.mute(connection, known, until, edit)
+        return mute_edits.mute(connection, known, until, edit)
 
     return committed(work)
 
 
 def unmute(mute_id: int, edit: Edit) -> None:
     """Ends a mute. Raises InvalidValue if there is none."""
-    committed(partial(mutes.unmute, mute_id=mute_id, edit=edit))
+    committed(partial(mute_edits.unmute, mute_id=mute_id, edit=edit))
 
 
 def acknowledge(alert_ids: Iterable[int], edit: Edit, *, take_back: bool = False) -> None:
@@ -130,7 +131,7 @@ def acknowledge(alert_ids: Iterable[int], edit: Edit, *, take_back: bool = False
 
     def work(connection: Connection) -> None:
         for alert_id in sorted(set(alert_ids)):
-            alerts.acknowledge(connection, alert_id, edit, take_back=take_back)
+            alert_edits.acknowledge(connection, alert_id, edit, take_back=take_back)
 
     committed(work)
 
@@ -141,7 +142,7 @@ def set_thresholds(brand_id: int, percents: Sequence[int], edit: Edit) -> tuple[
 
     def work(connection: Connection) -> None:
         catalog.brand(connection, brand_id)
-        mutes.set_thresholds(connection, brand_id, checked, edit)
+        mute_edits.set_thresholds(connection, brand_id, checked, edit)
 
     committed(work)
     return checked

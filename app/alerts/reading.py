@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from sqlalchemy import Connection
+
 from app.alerts import words
-from db.engine import snapshot
 from db.repository.alerts import reading
-from runtime import clock
 from runtime.formats import instant
 
 
@@ -50,12 +50,10 @@ def shown(row: dict[str, Any]) -> Shown:
 
 
 def needs_people(
-    limit: int, *, brand_id: int | None = None, everything: bool = False, at: datetime | None = None
+    connection: Connection, at: datetime, limit: int, *, brand_id: int | None = None, everything: bool = False
 ) -> Needs:
-    """The open alerts, worst first. `everything`: acknowledged and muted ones too, after the others."""
-    moment = clock.now() if at is None else at
-    with snapshot() as connection:
-        rows = reading.open_alerts(connection, moment, limit, brand_id=brand_id, everything=everything)
-        hidden = reading.hidden(connection, moment)
+    """The alerts open at `at`, worst first. `everything`: acknowledged and muted ones too, after the others."""
+    rows = reading.open_alerts(connection, at, limit, brand_id=brand_id, everything=everything)
+    hidden = reading.hidden(connection, at)
     matching = rows[0]["matching"] if rows else 0
     return Needs([shown(row) for row in rows], matching - len(rows), hidden)

@@ -12,8 +12,10 @@ from app.alerts import reading
 from cli.alerts.channels import BrandOption, KindOption, channels, routes
 from cli.catalog.options import edit
 from cli.output import AsJson, console, print_json, print_rows
-from db.repository.alerts.mutes import Muted
+from db.engine import snapshot
+from db.repository.alerts.mute_edits import Muted
 from domain.errors import InvalidValue
+from runtime import clock
 
 alerts = typer.Typer(invoke_without_command=True, help="List what needs a person; acknowledge, mute and route alerts.")
 
@@ -40,7 +42,8 @@ def list_alerts(
     """List the open alerts, worst first, each with what to do about it."""
     if context.invoked_subcommand is not None:
         return
-    found = reading.needs_people(limit, brand_id=brand, everything=everything)
+    with snapshot() as connection:
+        found = reading.needs_people(connection, clock.now(), limit, brand_id=brand, everything=everything)
     if as_json:
         print_json([one.fields() for one in found.alerts])
         return

@@ -5,6 +5,7 @@ from datetime import datetime
 import psycopg
 import pytest
 
+from tests.db.alert_rows import REFUSED_ALERT_ROWS
 from tests.world import World
 
 BRAND = "INSERT INTO brands (name, time_zone, currency, configured_status) VALUES "
@@ -109,6 +110,7 @@ REFUSED = [
     ("ck_webhook_attempts_status_of_http", ATTEMPT.format("duration_ms, status", "0, 99")),
     ("ck_webhook_attempts_has_outcome", ATTEMPT.format("duration_ms", "0")),
     ("ck_webhook_attempts_duration_not_negative", ATTEMPT.format("duration_ms, status", "-1, 200")),
+    *REFUSED_ALERT_ROWS,
     ("ck_imports_status_known", IMPORT.format("gone")),
     ("ck_imports_undone_at_with_status", IMPORT.format("undone")),
     ("ck_feed_epoch_one_row", "INSERT INTO feed_epoch VALUES (false, gen_random_uuid())"),

@@ -31,6 +31,7 @@ from db.models.ledger import RejectedEvent
 from runtime.settings import settings
 from web.admin import consent, stale
 from web.admin.pages.access import KeyView, UserView
+from web.admin.pages.alerts import Alerts
 from web.admin.pages.brands import BrandView
 from web.admin.pages.budgets import BudgetView
 from web.admin.pages.campaigns import CampaignView
@@ -228,6 +229,7 @@ def _views() -> list[Any]:
         ScheduleEditor(),
         Undo(),
         Imports(),
+        Alerts(),
         RejectedView(RejectedEvent),
         StatusChangeView(StatusChangeRow),
         AuditView(AuditRow),

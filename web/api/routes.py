@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from web.api import (
     accounts,
+    alerts,
     brands,
     budgets,
     campaigns,
@@ -29,7 +30,8 @@ brand-local, instants are ISO 8601.
 - **Rates.** `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) are on every answer to a key.
 - **Lists** are in id order. `after` is the last id of a page; `next_after`, and a `Link` header, lead to the next one.
 - **Status changes** can be followed: their ids are in commit order, so a request with the last `after` and `epoch`
-  misses nothing. Other lists cannot, because a later commit may add a lower id: read such lists again from the start.
+  misses nothing. Alerts can too, without an epoch. Other lists cannot, because a later commit may add a lower id: read
+  such lists again from the start.
 - **Edits** are enforced and audited in their own commit. Send the `ETag` you read as `If-Match`: 412 means that the row
   was edited meanwhile. Changes of spend and effective status never cause a 412, but they change the ETag for
   `If-None-Match`.
@@ -53,6 +55,7 @@ TAGS = [
         "description": "Which campaigns may serve now, for ad servers and bidders: once, by long poll, or as a stream.",
     },
     {"name": "status changes", "description": "Every toggle of every campaign, in commit order."},
+    {"name": "alerts", "description": "What needs a person; acknowledge and mute."},
     {"name": "spend", "description": "Send spend, and read spend."},
     {"name": "reports", "description": "A brand's monthly reports."},
     {"name": "rejected events", "description": "Rejected inputs, kept until they are replayed."},
@@ -69,6 +72,7 @@ RESOURCES = (
     budgets,
     serving,
     status_changes,
+    alerts,
     spend,
     spent,
     reports,

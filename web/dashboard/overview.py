@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
+from app.alerts import reading
 from db.replica import view
 from db.repository.enforcement import passes
 from db.repository.ledger import spend_files
@@ -18,6 +19,7 @@ BRANDS_A_PAGE = 50
 CHANGES_SHOWN = 12
 GROUPS_SHOWN = 3
 FILES_SHOWN = 10
+ALERTS_SHOWN = 5
 MAX_PAGE = 100_000
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -58,6 +60,7 @@ def brands_page(
             "changes": dashboard.changes(connection, limit=CHANGES_SHOWN),
             "last_change": dashboard.last_change(connection),
             "not_imported": spend_files.problems(connection, FILES_SHOWN),
+            "needs": reading.needs_people(connection, at, ALERTS_SHOWN),
         }
     context |= {
         "brands": brand_figures(rows, statuses, at),

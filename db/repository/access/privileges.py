@@ -102,6 +102,7 @@ WORKER: Final = {
     "alerts": KEEP,
     "alert_channels": "SELECT, UPDATE (claimed_until, failing_since)",
     "alert_messages": KEEP,
+    "alert_mutes": "SELECT, DELETE",
     "alert_attempts": KEEP,
     "spend_hours": KEEP,
     "webhook_endpoints": (

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from db.repository.access.audit import Edit, Subject, note
 from db.repository.shared import locks
 from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.shared.locks import Lock
@@ -65,14 +64,6 @@ NAMED: Final = """
 """
 
 BY_ID = text(f"SELECT {FIELDS} {NAMED} WHERE alerts.id = ANY(CAST(:ids AS bigint[])) ORDER BY alerts.id")
-
-ACKNOWLEDGE = text("""
-    UPDATE alerts SET acknowledged_at = COALESCE(acknowledged_at, :at),
-        acknowledged_by = COALESCE(acknowledged_by, :by)
-    WHERE id = :id
-""")
-
-TAKE_BACK = text("UPDATE alerts SET acknowledged_at = NULL, acknowledged_by = NULL WHERE id = :id")
 
 FORGET = text("DELETE FROM alerts WHERE state = 'resolved' AND resolved_at < :before")
 
@@ -134,16 +125,6 @@ def required(connection: Connection, alert_id: int) -> dict[str, Any]:
     if not found:
         raise InvalidValue("alert", f"there is no alert {alert_id}")
     return found[0]
-
-
-def acknowledge(connection: Connection, alert_id: int, edit: Edit, *, take_back: bool = False) -> None:
-    """Stores who acknowledged the alert first, or removes that. Raises InvalidValue if there is no such alert."""
-    old = required(connection, alert_id)
-    connection.execute(TAKE_BACK if take_back else ACKNOWLEDGE, {"id": alert_id, "at": edit.at, "by": edit.by})
-    new = None if take_back else old["acknowledged_by"] or edit.by
-    if new != old["acknowledged_by"]:
-        before, after = {"acknowledged_by": old["acknowledged_by"]}, {"acknowledged_by": new}
-        note(connection, edit, "edit", Subject("alert", alert_id, old["brand_id"]), before, after)
 
 
 def forget(connection: Connection, before: datetime) -> None:

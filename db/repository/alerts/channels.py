@@ -1,4 +1,4 @@
-"""Channels and their routes: created, listed and removed by people, and claimed by the worker that sends."""
+"""Channels and their routes: listed for people, and claimed by the worker that sends; the log of its attempts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,17 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from db.repository.access.audit import Edit, Subject, note
 from db.repository.shared.rows import plain
 from domain.errors import InvalidValue
-
-ADD = text("""
-    INSERT INTO alert_channels (name, scheme, encrypted_url, created_at, created_by)
-    VALUES (:name, :scheme, :encrypted_url, :at, :by)
-    ON CONFLICT (name) DO NOTHING RETURNING id
-""")
-
-REMOVE = text("DELETE FROM alert_channels WHERE id = :id RETURNING name, scheme")
 
 CHANNELS = text("""
     SELECT alert_channels.id, name, scheme, created_at, created_by, failing_since, last.attempted_at AS last_sent_at,
@@ -59,15 +50,6 @@ ATTEMPTS = text("""
 
 FORGET_ATTEMPTS = text("DELETE FROM alert_attempts WHERE attempted_at < :before")
 
-SET_ROUTE = text("""
-    INSERT INTO alert_routes AS known (channel_id, brand_id, kind, timing)
-    VALUES (:channel_id, :brand_id, :kind, :timing)
-    ON CONFLICT (channel_id, brand_id, kind) DO UPDATE SET timing = excluded.timing
-    RETURNING id
-""")
-
-REMOVE_ROUTE = text("DELETE FROM alert_routes WHERE id = :id RETURNING channel_id, brand_id, kind, timing")
-
 ROUTES = text("""
     SELECT alert_routes.id, channel_id, alert_channels.name AS channel, alert_routes.brand_id, brands.name AS brand,
         kind, timing
@@ -75,24 +57,6 @@ ROUTES = text("""
     LEFT JOIN brands ON brands.id = alert_routes.brand_id
     ORDER BY channel_id, alert_routes.brand_id NULLS FIRST, kind NULLS FIRST
 """)
-
-
-def add(connection: Connection, name: str, scheme: str, encrypted_url: str, edit: Edit) -> int:
-    """Stores a channel and returns its id. Raises InvalidValue if another has the name."""
-    values = {"name": name, "scheme": scheme, "encrypted_url": encrypted_url, "at": edit.at, "by": edit.by}
-    made: int | None = connection.scalar(ADD, values)
-    if made is None:
-        raise InvalidValue("name", f"there is a channel {name!r} already")
-    note(connection, edit, "create", Subject("alert_channel", made), None, {"name": name, "scheme": scheme})
-    return made
-
-
-def remove(connection: Connection, channel_id: int, edit: Edit) -> None:
-    """Removes the channel with its routes, messages and attempts. Raises InvalidValue if there is none."""
-    row = connection.execute(REMOVE, {"id": channel_id}).mappings().first()
-    if row is None:
-        raise _unknown(channel_id)
-    note(connection, edit, "remove", Subject("alert_channel", channel_id), dict(row), None)
 
 
 def channels(connection: Connection) -> list[dict[str, Any]]:
@@ -104,7 +68,7 @@ def required(connection: Connection, channel_id: int) -> dict[str, Any]:
     """The channel. Raises InvalidValue if there is none."""
     found = plain(connection.execute(CHANNELS, {"id": channel_id}))
     if not found:
-        raise _unknown(channel_id)
+        raise unknown(channel_id)
     return found[0]
 
 
@@ -112,7 +76,7 @@ def encrypted_url(connection: Connection, channel_id: int) -> str:
     """The channel's encrypted URL. Raises InvalidValue if there is no such channel."""
     found: str | None = connection.scalar(URL, {"id": channel_id})
     if found is None:
-        raise _unknown(channel_id)
+        raise unknown(channel_id)
     return found
 
 
@@ -153,28 +117,11 @@ def forget_attempts(connection: Connection, before: datetime) -> None:
     connection.execute(FORGET_ATTEMPTS, {"before": before})
 
 
-def set_route(
-    connection: Connection, channel_id: int, brand_id: int | None, kind: str | None, timing: str, edit: Edit
-) -> int:
-    """Stores when a channel tells the alerts of this brand and kind (None: of all), and returns the route's id."""
-    values = {"channel_id": channel_id, "brand_id": brand_id, "kind": kind, "timing": timing}
-    made = int(connection.execute(SET_ROUTE, values).scalar_one())
-    note(connection, edit, "edit", Subject("alert_route", made, brand_id), None, values)
-    return made
-
-
-def remove_route(connection: Connection, route_id: int, edit: Edit) -> None:
-    """Removes a route. Raises InvalidValue if there is none."""
-    row = connection.execute(REMOVE_ROUTE, {"id": route_id}).mappings().first()
-    if row is None:
-        raise InvalidValue("route", f"there is no route {route_id}")
-    note(connection, edit, "remove", Subject("alert_route", route_id, row["brand_id"]), dict(row), None)
-
-
 def routes(connection: Connection) -> Sequence[dict[str, Any]]:
     """All routes with the names of their channel and brand, in order of channels."""
     return plain(connection.execute(ROUTES))
 
 
-def _unknown(channel_id: int) -> InvalidValue:
+def unknown(channel_id: int) -> InvalidValue:
+    """The error for a channel that does not exist."""
     return InvalidValue("channel", f"there is no channel {channel_id}")

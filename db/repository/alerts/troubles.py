@@ -52,10 +52,10 @@ FAILING_ACCOUNTS = text("""
 HAS_ENDPOINTS = text("SELECT to_regclass('webhook_endpoints') IS NOT NULL")
 
 # Endpoints that fail and have an undelivered pause that was reported.
-FAILING_ENDPOINTS = text("""
+FAILING_ENDPOINTS: Final = """
     SELECT id, brand_id, description, failing_since FROM webhook_endpoints
     WHERE enabled AND failing_since IS NOT NULL AND told_failing_at IS NOT NULL ORDER BY id
-""")
+"""
 
 FILES = text("""
     SELECT platform, name, problem, COALESCE(problem_version, '') AS version FROM spend_files
@@ -118,7 +118,7 @@ def failing_endpoints(connection: Connection, _at: datetime) -> Iterator[Conditi
     """Webhook endpoints that do not take an urgent delivery."""
     if not connection.execute(HAS_ENDPOINTS).scalar_one():
         return
-    for row in connection.execute(FAILING_ENDPOINTS):
+    for row in connection.execute(text(FAILING_ENDPOINTS)):
         yield Condition(
             AlertKind.ENDPOINT_FAILING,
             f"endpoint:{row.id}",

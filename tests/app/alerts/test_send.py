@@ -10,7 +10,7 @@ from app.alerts import channels
 from app.alerts.evaluate import evaluate
 from app.alerts.send import enqueue_due, send_to_channel
 from db.repository.access.audit import Edit
-from db.repository.alerts.mutes import Muted
+from db.repository.alerts.mute_edits import Muted
 from domain.errors import InvalidValue
 from tests.fake_channels.mail import MailServer, mail_server
 from tests.fake_channels.slack import URL, Slack, slack_server

@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from app.alerts.evaluate import evaluate
 from cli.fake_platforms.state import FakePlatform
 from tests.fake_platforms.fixtures import SECRETS, fake
 from tests.web.api.conftest import Program
@@ -74,6 +75,10 @@ def test_every_response_conforms_to_the_openapi_document(
     world.execute("INSERT INTO platform_accounts (platform, account_id) VALUES ('google_ads', %s)", fake.account_id)
     world.execute("INSERT INTO platform_connections (platform_account_id, credentials) VALUES (1, 'env:FAKE_LOGIN')")
     world.ingest([{}, world.event(4711, UNIT)])
+    evaluate()
+    world.execute(
+        "INSERT INTO alert_mutes (kind, until, muted_at, muted_by) VALUES ('overspend', 'infinity', now(), '')"
+    )
     client = program()
     key = {"Authorization": client.headers["Authorization"]}
     answered: dict[str, set[int]] = {}

@@ -1,0 +1,205 @@
+"""Alerts in the admin: acknowledge and mute them, set thresholds, and manage channels and routes."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+from anyio.to_thread import run_sync
+from sqlalchemy import Connection
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette_admin import CustomView, flash
+from starlette_admin.routing import route
+
+from app.alerts import channels, reading
+from db.engine import snapshot
+from db.repository.access.audit import Edit
+from db.repository.alerts import channels as stored
+from db.repository.alerts.mute_edits import Muted
+from domain.alerts.channels import SERVICES
+from domain.alerts.kinds import AlertKind, Timing
+from domain.alerts.thresholds import DEFAULT_THRESHOLDS, OFFERED_THRESHOLDS
+from domain.errors import InvalidValue
+from runtime import clock
+from runtime.settings import SettingsError
+from web.admin.fields import as_id
+from web.admin.views import may_edit, may_manage_access, write
+
+ALERTS_SHOWN: Final = 100
+ATTEMPTS_SHOWN: Final = 5
+MUTE_HOURS: Final = (1, 8, 24, 168)
+WHEN: Final = {
+    Timing.DEFAULT: "urgent kinds at once, others in the digest",
+    Timing.NOW: "at once",
+    Timing.DIGEST: "in the digest at 09:00",
+    Timing.NEVER: "never",
+}
+
+
+class Alerts(CustomView):
+    """The page of alerts and channels. Each button posts its action by name."""
+
+    menu_label = "Alerts"
+    icon = "fa fa-bell"
+    path = "/alerts"
+    route_name = "alerts"
+
+    @route("", methods=["GET", "POST"])
+    async def index(self, request: Request) -> Response:
+        """Shows the page; after a post does the action and shows the page again."""
+        if request.method == "POST":
+            await _act(request, await request.form())
+            return RedirectResponse(request.url.path, HTTPStatus.SEE_OTHER)
+        assert self._admin is not None  # noqa: S101 - set when the view is added
+        context = {
+            "title": "Alerts",
+            "may_edit": may_edit(request),
+            "may_manage": may_manage_access(request),
+            **await run_sync(_figures),
+        }
+        return self._admin._template_response(request, "alerts.html", context)
+
+
+def _figures() -> dict[str, Any]:
+    at = clock.now()
+    with snapshot() as connection:
+        needs = reading.needs_people(connection, at, ALERTS_SHOWN, everything=True)
+        attempts = _attempts(connection)
+    found, routes, mutes = channels.listed()
+    return {
+        "needs": needs,
+        "channels": found,
+        "attempts": attempts,
+        "routes": routes,
+        "mutes": mutes,
+        "kinds": list(AlertKind),
+        "when": WHEN,
+        "services": sorted(set(SERVICES.values())),
+        "mute_hours": MUTE_HOURS,
+        "thresholds": OFFERED_THRESHOLDS,
+        "default_thresholds": DEFAULT_THRESHOLDS,
+    }
+
+
+def _attempts(connection: Connection) -> dict[int, list[dict[str, Any]]]:
+    return {row["id"]: stored.attempts(connection, row["id"], ATTEMPTS_SHOWN) for row in stored.channels(connection)}
+
+
+async def _act(request: Request, form: FormData) -> None:
+    """Does the posted action, and shows its outcome on the next page. Raises HTTPException without the right to it."""
+    name = str(form.get("action", ""))
+    if name not in ACTIONS:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such action.")
+    allowed, work = ACTIONS[name]
+    if not allowed(request):
+        raise HTTPException(HTTPStatus.FORBIDDEN)
+    sent = {field: str(value).strip() for field, value in form.multi_items()}
+    sent["percents"] = " ".join(map(str, form.getlist("percent")))
+    try:
+        flash(request, await write(request, partial(work, sent)), "success")
+    except (InvalidValue, SettingsError) as error:
+        flash(request, str(error), "error")
+
+
+Sent = Mapping[str, str]
+
+
+def _acknowledge(sent: Sent, edit: Edit) -> str:
+    channels.acknowledge([_id(sent, "alert")], edit)
+    return "The alert is acknowledged."
+
+
+def _mute(sent: Sent, edit: Edit) -> str:
+    hours = as_id(sent.get("hours")) or MUTE_HOURS[0]
+    muted = Muted(_brand(sent), sent.get("kind") or None, as_id(sent.get("alert")), as_id(sent.get("channel")))
+    if muted == Muted():
+        raise InvalidValue("mute", "choose an alert, a brand, a kind or a channel")
+    channels.mute(muted, edit.at + timedelta(hours=hours), edit)
+    return f"Muted for {hours} hours."
+
+
+def _unmute(sent: Sent, edit: Edit) -> str:
+    channels.unmute(_id(sent, "mute"), edit)
+    return "The mute is ended."
+
+
+def _thresholds(sent: Sent, edit: Edit) -> str:
+    brand_id = _brand(sent)
+    if brand_id is None:
+        raise InvalidValue("brand", "is missing")
+    kept = channels.set_thresholds(brand_id, [int(percent) for percent in sent["percents"].split()], edit)
+    return f"Brand {brand_id} has alerts at {', '.join(f'{percent} %' for percent in kept) or 'no percent'}."
+
+
+def _add_channel(sent: Sent, edit: Edit) -> str:
+    made = channels.add(
+        sent.get("name", ""),
+        sent.get("url", ""),
+        edit,
+        brand_id=_brand(sent),
+        kind=sent.get("kind") or None,
+        timing=_timing(sent),
+    )
+    return f"Channel {made} is added. Test it now."
+
+
+def _test_channel(sent: Sent, _edit: Edit) -> str:
+    outcome = channels.send_test(_id(sent, "channel"))
+    if not outcome.is_delivered:
+        raise InvalidValue("test", f"not delivered: {outcome.detail}")
+    return f"The test was delivered in {outcome.duration_ms} ms."
+
+
+def _remove_channel(sent: Sent, edit: Edit) -> str:
+    channels.remove(_id(sent, "channel"), edit)
+    return "The channel is removed."
+
+
+def _set_route(sent: Sent, edit: Edit) -> str:
+    kind = sent.get("kind") or None
+    channels.set_route(_id(sent, "channel"), _brand(sent), kind, _timing(sent), edit)
+    return "The route is set."
+
+
+def _remove_route(sent: Sent, edit: Edit) -> str:
+    channels.remove_route(_id(sent, "route"), edit)
+    return "The route is removed."
+
+
+def _id(sent: Sent, name: str) -> int:
+    found = as_id(sent.get(name))
+    if found is None:
+        raise InvalidValue(name, "is missing")
+    return found
+
+
+def _brand(sent: Sent) -> int | None:
+    """The typed brand's id; None if none was typed."""
+    if not sent.get("brand"):
+        return None
+    found = as_id(sent["brand"])
+    if found is None:
+        raise InvalidValue("brand", "is not a brand's id")
+    return found
+
+
+def _timing(sent: Sent) -> Timing:
+    return Timing(sent["when"]) if sent.get("when") in set(Timing) else Timing.DEFAULT
+
+
+ACTIONS: Final[Mapping[str, tuple[Callable[[Request], bool], Callable[[Sent, Edit], str]]]] = {
+    "acknowledge": (may_edit, _acknowledge),
+    "mute": (may_edit, _mute),
+    "unmute": (may_edit, _unmute),
+    "thresholds": (may_edit, _thresholds),
+    "add_channel": (may_manage_access, _add_channel),
+    "test_channel": (may_manage_access, _test_channel),
+    "remove_channel": (may_manage_access, _remove_channel),
+    "set_route": (may_manage_access, _set_route),
+    "remove_route": (may_manage_access, _remove_route),
+}
+"""The actions of the page: who may do each, and the work, which returns a sentence about its outcome."""
