@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from cli.fake_platforms.state import FakePlatform, Received
+from cli.fake_platforms.state import Answered, FakePlatform, Received
 
 DRIP_SECONDS = 0.05
 Answering = Callable[[], Response]
@@ -44,14 +44,26 @@ async def answered(
     """Notes the request and answers it, with the fault that is next for its kind; keeps the quota, if there is one."""
     await asyncio.sleep(platform.latency_seconds)
     fault = note(platform, request, kind, body)
+    operations = len(body["operations"]) if isinstance(body, dict) and "operations" in body else 1
+
+    def within_quota() -> Response:
+        seconds = platform.wait_for_quota(operations)
+        return wire.limited(platform, int(seconds) + 1) if seconds else answer()
+
+    response = await _response(platform, wire, request, fault, within_quota, dict(params or {}))
+    if not isinstance(response, StreamingResponse):
+        platform.answers.append(Answered(kind, response.status_code, bytes(response.body)))
+    return response
+
+
+async def _response(
+    platform: FakePlatform, wire: Wire, request: Request, fault: str, answer: Answering, params: dict[str, str]
+) -> Response:
     if request.path_params.get("account", platform.account_id) != platform.account_id:
         return wire.other_account()
-    if fault == "expired" or not wire.is_logged_in(platform, request, dict(params or {})):
+    if fault == "expired" or not wire.is_logged_in(platform, request, params):
         return wire.not_logged_in(platform)
-    if fault:
-        return await faulty(platform, wire, fault, answer)
-    seconds = platform.wait_for_quota(len(body["operations"]) if kind == "mutate" and "operations" in body else 1)
-    return wire.limited(platform, int(seconds) + 1) if seconds else answer()
+    return await faulty(platform, wire, fault, answer) if fault else answer()
 
 
 def note(platform: FakePlatform, request: Request, kind: str, body: Any) -> str:

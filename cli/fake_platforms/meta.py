@@ -28,10 +28,11 @@ class Refusal(Exception):
 
 
 def is_logged_in(platform: FakePlatform, request: Request, params: dict[str, str]) -> bool:
-    """Whether the request has the token in its header, and the proof of the app's secret in its parameters."""
+    """Whether the request has the token, in a header or a parameter, and the proof of the app's secret."""
     proof = hmac.new(platform.app_secret.encode(), platform.meta_token.encode(), hashlib.sha256).hexdigest()
     is_proven = hmac.compare_digest(params.get("appsecret_proof", ""), proof)
-    has_token = request.headers.get("authorization") == f"Bearer {platform.meta_token}"
+    sent = params.get("access_token") or request.headers.get("authorization", "").removeprefix("Bearer ")
+    has_token = sent == platform.meta_token
     return has_token and is_proven and not platform.is_revoked
 
 
@@ -70,7 +71,7 @@ def insights(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
         {**row, "campaign_id": one.id}
         for one in platform.campaigns.values()
         if WORDS[one.status] in statuses
-        for row in _spend(one, first, last, params.get("breakdowns"))
+        for row in _spend(one, first, last, json.loads(params.get("breakdowns", "[]")))
     ]
     return _page(platform, "insights", params, rows)
 
@@ -82,13 +83,13 @@ def _statuses_of(filtering: str | None) -> Sequence[str]:
     return asked[0] if asked else ["ACTIVE", "PAUSED", "IN_PROCESS", "WITH_ISSUES"]
 
 
-def _spend(campaign: FakeCampaign, first: date, last: date, breakdown: str | None) -> list[dict[str, str]]:
+def _spend(campaign: FakeCampaign, first: date, last: date, breakdowns: list[str]) -> list[dict[str, str]]:
     figures: list[tuple[date, int, dict[str, str]]] = []
-    if breakdown is None:
+    if not breakdowns:
         figures += [(day, micros, {}) for day, micros in sorted(campaign.spend.items())]
     else:
         figures += [
-            (day, micros, {breakdown: f"{hour:02}:00:00 - {hour:02}:59:59"})
+            (day, micros, {breakdowns[0]: f"{hour:02}:00:00 - {hour:02}:59:59"})
             for (day, hour), micros in sorted(campaign.hours.items())
         ]
     return [
@@ -150,22 +151,26 @@ def batch(platform: FakePlatform, items: list[dict[str, str]]) -> list[dict[str,
     with platform.lock:
         answers = [_changed(platform, item) for item in items]
     return [
-        None if item["relative_url"] in platform.unanswered else answer
+        None if _campaign_id(item) in platform.unanswered else answer
         for item, answer in zip(items, answers, strict=True)
     ]
 
 
 def _changed(platform: FakePlatform, item: dict[str, str]) -> dict[str, Any]:
-    campaign = platform.campaigns.get(item["relative_url"])
-    status = parse_qs(item["body"])["status"][0]
-    if item["relative_url"] in platform.limited:
+    name = _campaign_id(item)
+    campaign = platform.campaigns.get(name)
+    if name in platform.limited:
         content = error(80_004, "There have been too many calls to this ad-account.", 2_446_079)
         return {"code": 400, "body": json.dumps(content)}
-    if campaign is None or campaign.id in platform.refused:
-        content = error(100, f"Object with ID '{item['relative_url']}' does not exist")
-        return {"code": 400, "body": json.dumps(content)}
+    if campaign is None or name in platform.refused:
+        return {"code": 400, "body": json.dumps(error(100, f"Object with ID '{name}' does not exist"))}
+    status = parse_qs(item["body"])["status"][0]
     campaign.status = STATUS_OF[status]
     return {"code": 200, "body": json.dumps({"success": True})}
+
+
+def _campaign_id(item: dict[str, str]) -> str:
+    return item["relative_url"].strip("/")
 
 
 def error(code: int, message: str, subcode: int | None = None, *, is_transient: bool = False) -> dict[str, Any]:

@@ -89,6 +89,7 @@ async def _google_token(platform: FakePlatform, request: Request) -> Response:
 def _meta_routes(platform: FakePlatform) -> list[Route]:
     async def batch(request: Request) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+        form |= dict(request.query_params)
         items = json.loads(form["batch"])
         return await answered(
             platform,

@@ -11,6 +11,7 @@ from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
 
 ENABLED, PAUSED, REMOVED = "enabled", "paused", "removed"
 REQUESTS_KEPT: Final = 10_000
+ANSWERS_KEPT: Final = 1_000
 
 
 @dataclass
@@ -41,6 +42,14 @@ class Received(NamedTuple):
     path: str
     headers: dict[str, str]
     body: Any
+
+
+class Answered(NamedTuple):
+    """An answer: the kind of its request, HTTP status and content."""
+
+    kind: str
+    status: int
+    content: bytes
 
 
 @dataclass
@@ -88,6 +97,7 @@ class FakePlatform:
     served_until: datetime | None = None
     changes: int = 0
     used: deque[tuple[datetime, int]] = field(default_factory=deque)
+    answers: deque[Answered] = field(default_factory=lambda: deque(maxlen=ANSWERS_KEPT))
     received: list[Received] = field(default_factory=list)
     ends: Event = field(default_factory=Event)
     lock: Lock = field(default_factory=Lock)

@@ -72,7 +72,7 @@ class Meta:
 
     def read_hours(self, account: Account, first_day: date, last_day: date) -> list[HourSpend]:
         """The spend of each campaign and hour of the account's zone that has any."""
-        rows = _insights(account, first_day, last_day, {"breakdowns": BY_HOURS})
+        rows = _insights(account, first_day, last_day, {"breakdowns": json.dumps([BY_HOURS])})
         return [HourSpend(_text(row, "campaign_id"), _day(row), _hour(row), _micros(row)) for row in rows]
 
     def read_statuses(self, account: Account) -> dict[str, Confirmed]:
