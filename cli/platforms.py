@@ -1,6 +1,8 @@
 """`spendgate platform`: connections to ad platforms, which spend is read from and statuses are sent to."""
 
 import sys
+from collections import Counter
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,14 +12,18 @@ from app.platforms import connecting, modes, statuses
 from app.platforms.accounts import KEPT, MAX_BYTES, secrets_in
 from app.platforms.connecting import NewConnection
 from app.platforms.protocol import PlatformError
+from app.platforms.seen import age, quota_left
 from cli.catalog import consent
 from cli.catalog.consent import DryRun, Yes
 from cli.catalog.options import edit
-from cli.output import FOUND_EXIT, AsJson, console, list_rows, print_json, print_result, print_rows
-from db.engine import transaction
-from db.repository.platforms import connections
+from cli.output import FOUND_EXIT, AsJson, console, print_json, print_result, print_rows
+from db.engine import snapshot
+from db.repository.platforms import seen
 from domain.errors import InvalidValue
+from domain.platform_words import account_in_words, length
+from domain.platforms import label
 from domain.reconcile import Action, Mode
+from runtime import clock
 
 platforms = typer.Typer(
     no_args_is_help=True, help="Connect accounts on ad platforms, to read their spend and to pause campaigns there."
@@ -57,24 +63,60 @@ def add_connection(
 
 
 @platforms.command("list")
-def list_connections(as_json: AsJson = False) -> None:
-    """List the connected accounts with their mode, last read and last error."""
-    with transaction() as connection:
-        rows = [row._asdict() for row in connections.connections(connection)]
-    list_rows("Connected accounts", rows, _row, empty=NO_CONNECTIONS, as_json=as_json)
+def list_connections(
+    limit: Annotated[int, typer.Option(min=1, help="The largest number of accounts to list.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """List the connected accounts, failing ones first, with mode, state, last read and unconfirmed pauses."""
+    at = clock.now()
+    with snapshot() as connection:
+        rows = seen.accounts(connection, at, limit=limit)
+    if as_json:
+        print_json([{name: value for name, value in row.items() if not name.startswith("all_")} for row in rows])
+        return
+    print_rows("Connected accounts", [_row(row, at) for row in rows], empty=NO_CONNECTIONS)
+    for row in rows:
+        words = account_in_words(row["state"], row["last_error"], row["wait_until"] or row["pauses_wait_until"])
+        if words:
+            console.print(f"account {row['id']}: {escape(words)}", highlight=False)
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
+def _row(row: dict[str, Any], at: datetime) -> dict[str, Any]:
+    oldest, since_read = age(row["oldest_unconfirmed_at"], at), age(row["read_at"], at)
+    waits = None if oldest is None else f"{row['unconfirmed_pauses']}, oldest {length(oldest)}"
     return {
         "id": row["id"],
-        "platform": row["platform"],
-        "account": row["account_id"],
+        "account": f"{label(row['platform'])} {row['account_id']}",
         "mode": row["mode"],
-        "spend_read": row["last_read_at"],
-        "statuses_read": row["statuses_read_at"],
-        "wait_until": row["wait_until"],
-        "last_error": row["last_error"],
+        "state": row["state"],
+        "read": since_read and f"{length(since_read)} ago",
+        "unconfirmed": waits,
     }
+
+
+@platforms.command("status")
+def show_status(as_json: AsJson = False) -> None:
+    """Show the oldest pause that no platform confirmed, the accounts by state, and the quotas left."""
+    at = clock.now()
+    with snapshot() as connection:
+        tallies = seen.tally(connection, at)
+        quotas = quota_left(connection, [one.platform for one in tallies], at)
+    oldest = age(min((one.oldest_unconfirmed_at for one in tallies if one.oldest_unconfirmed_at), default=None), at)
+    by_state = Counter[str]()
+    for one in tallies:
+        by_state[one.state] += one.accounts
+    if as_json:
+        seconds = oldest and oldest.total_seconds()
+        pauses = sum(one.unconfirmed_pauses for one in tallies)
+        figures = {"oldest_unconfirmed_pause_seconds": seconds, "unconfirmed_pauses": pauses}
+        print_json(figures | {"accounts": dict(by_state), "quota_left": quotas})
+    elif not tallies:
+        console.print(NO_CONNECTIONS, highlight=False)
+    else:
+        console.print(f"oldest unconfirmed pause: [bold]{length(oldest) if oldest else 'none'}[/bold]", highlight=False)
+        console.print(f"accounts: {', '.join(f'{number} {state}' for state, number in by_state.items())}")
+        for platform, operations in quotas.items():
+            console.print(f"{label(platform)}: {operations:,} operations left in 24 hours", highlight=False)
 
 
 @platforms.command("mode")

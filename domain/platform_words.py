@@ -108,6 +108,18 @@ def _since(moment: datetime | None, at: datetime, zone: ZoneInfo) -> str:
     return f" at {moment.astimezone(zone):{form}}"
 
 
+def account_in_words(state: str, error: str | None, waits_until: datetime | None) -> str:
+    """A sentence about an account that is not read as usual; empty for one that is."""
+    if state == "waiting" and waits_until is not None:
+        return f"the platform allows no requests before {waits_until:%d %b %H:%M %Z}"
+    words = {
+        "failing": error or "the last request failed",
+        "unread": "not read yet",
+        "off": "mode off: nothing is read",
+    }
+    return words.get(state, "")
+
+
 def length(span: timedelta) -> str:
     """A length of time in its largest unit: 2 s, 6 min, 3 h, 4 days."""
     if span < MINUTE:

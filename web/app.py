@@ -13,7 +13,7 @@ from runtime.settings import settings
 from web import metrics, people, probes, problems
 from web.admin import site
 from web.api import routes
-from web.dashboard import alerts, brand, changes, overview, pages, reports
+from web.dashboard import alerts, brand, changes, overview, pages, platforms, reports
 from web.http.bodies import BodyLimit
 from web.http.cookies import HostCookies
 from web.http.hosts import LoopbackNames
@@ -53,7 +53,7 @@ def create_app() -> FastAPI:
     app.include_router(probes.router)
     app.include_router(metrics.router)
     app.include_router(routes.router)
-    for part in (overview, brand, changes, alerts, reports):
+    for part in (overview, brand, changes, alerts, reports, platforms):
         app.include_router(part.router)
     site.mount(app)
     app.mount("/static", CachedFiles(directory=HERE / "static"), name="static")

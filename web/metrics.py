@@ -6,6 +6,7 @@ left out, so that the number of series is bounded.
 
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Final
 
 from dramatiq.errors import BrokerConnectionError
@@ -13,13 +14,17 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from app.platforms.registry import ADAPTERS
+from app.platforms.seen import age, quota_left
 from db.engine import snapshot
 from db.repository.health import processes
 from db.repository.health.processes import Process
 from db.repository.ledger import rejected
+from db.repository.platforms import seen
 from db.repository.reading import listing, overview
 from delivery.broker import get_broker
 from delivery.queues import QUEUES
@@ -67,11 +72,12 @@ class _State(Collector):
 
 
 def _postgres() -> Iterator[GaugeMetricFamily]:
+    at = clock.read()
     with snapshot() as connection:
         tally, waiting = overview.tally(connection), rejected.counts(connection)
         reached = listing.watermarks(connection)
         live = processes.live(connection)
-    at = clock.read()
+        platforms = list(_platforms(connection, at))
     yield _gauge(
         "spendgate_campaigns",
         "Campaigns by effective status",
@@ -98,10 +104,36 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
         "kind",
         {kind: max(_offset_seconds(one) for one in live if one.kind == kind) for kind in kinds},
     )
+    yield from platforms
 
 
 def _offset_seconds(process: Process) -> float:
     return 0.0 if process.clock_offset is None else abs(process.clock_offset.total_seconds())
+
+
+def _platforms(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
+    """Figures of connected ad platform accounts. Without any, one small query and no series of a platform."""
+    tallies = seen.tally(connection, at)
+    by_state = Counts(dict.fromkeys(seen.STATES, 0))
+    oldest: dict[str, float] = {}
+    for one in tallies:
+        by_state[one.state] += one.accounts
+        name = one.platform if one.platform in ADAPTERS else OTHER
+        waits = age(one.oldest_unconfirmed_at, at)
+        oldest[name] = max(oldest.get(name, 0.0), 0.0 if waits is None else waits.total_seconds())
+    yield _gauge("spendgate_platform_accounts", "Connected ad platform accounts by state", "state", dict(by_state))
+    yield _gauge(
+        "spendgate_platform_oldest_unconfirmed_pause_seconds",
+        "Age of the oldest pause that an ad platform has not confirmed, 0 if there is none",
+        "platform",
+        oldest,
+    )
+    yield _gauge(
+        "spendgate_platform_quota_left",
+        "Operations left in the 24-hour quota of an ad platform",
+        "platform",
+        dict(quota_left(connection, [one.platform for one in tallies if one.platform in ADAPTERS], at)),
+    )
 
 
 def _by_reason(waiting: list[tuple[str, int, int]]) -> dict[str, float]:

@@ -1,7 +1,11 @@
 """`spendgate platform`, against the fake platform."""
 
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from cli import output
 from cli.fake_platforms.state import FakePlatform
 from tests.cli.conftest import Spendgate
 from tests.fake_platforms.fixtures import SECRETS
@@ -82,3 +86,32 @@ def test_wrong_platforms_and_references_are_refused(world: World, spendgate: Spe
     secret = spendgate("platform", "add", "google_ads", "1", "--credentials", "1//secret-value")
     assert (secret.code, "expected env:NAME or file:/path" in secret.err) == (2, True)
     assert "secret-value" not in secret.err
+
+
+def test_list_and_status_fit_80_columns_and_name_the_oldest_unconfirmed_pause(
+    world: World,
+    spendgate: Spendgate,
+    fake: FakePlatform,
+    credentials_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "No account is connected" in spendgate("platform", "status").out
+    at = world.set_clock("2026-06-17T12:00:00Z")
+    brand = world.brand(daily=10)
+    account = connect(spendgate, fake, credentials_file, brand, "--mode", "full")
+    campaign = world.campaign(brand, platform="google_ads", external_id="11", account=fake.account_id)
+    fake.add("11")
+    spendgate("platform", "reconcile", account)
+    world.spend(campaign, 10)
+    world.set_clock(at + timedelta(minutes=6))
+    world.execute("UPDATE platform_connections SET last_error = %s, failed_at = now()", "the login is expired. " * 9)
+    for console in (output.console, output.errors):
+        monkeypatch.setattr(console, "width", 80)
+    for command in ("list", "status"):
+        shown = spendgate("platform", command).out
+        assert max(map(len, shown.splitlines())) <= 80, shown
+        assert "6 min" in shown
+    assert "failing" in spendgate("platform", "list").out
+    data = spendgate("platform", "status", "--json").data
+    assert (data["oldest_unconfirmed_pause_seconds"], data["unconfirmed_pauses"]) == (360, 1)
+    assert (data["accounts"], data["quota_left"]["google_ads"] > 0) == ({"failing": 1}, True)

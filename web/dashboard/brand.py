@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
+from app.platforms.seen import on_platforms
 from db.replica import view
 from db.repository.catalog import catalog
 from db.repository.enforcement import passes
@@ -18,6 +19,7 @@ from domain.enforcement import Explanation, explain
 from domain.errors import InvalidValue
 from domain.inputs.values import MAX_ID
 from domain.periods import Period, local_day, window_of
+from web.dashboard import platform_cards
 from web.dashboard.charts import day_chart, month_chart
 from web.dashboard.figures import BrandFigures, brand_figures, budget_paces
 from web.dashboard.held import GROUPS_EXPLAINED, brand_statuses
@@ -72,6 +74,7 @@ def brand_page(
             "charts": _charts(connection, figures, at),
             "changes": dashboard.changes(connection, brand_id=brand_id, limit=CHANGES_SHOWN),
             **_common(connection, rows, figures, at, days),
+            **_on_platforms(connection, brand_id, rows, at),
         }
     context |= {"q": q, "status": status, "sort": sort, "number": number, "archived": archived}
     context["pages"] = -(-context["matching"] // CAMPAIGNS_A_PAGE) or 1
@@ -97,6 +100,7 @@ def campaign_page(request: Request, person: Viewer, campaign_id: int, days: Time
             "budgets": _budgets_of_campaign(connection, figures, rows[0], at),
             "changes": dashboard.changes(connection, campaign_id=campaign_id, limit=CHANGES_SHOWN),
             **_common(connection, rows, figures, at, days),
+            "on_platform": on_platforms(connection, [campaign_id], at).get(campaign_id),
         }
     return page(request, "campaign.html", person, context)
 
@@ -113,6 +117,16 @@ def _common(
         "last_change": dashboard.last_change(connection),
         "days": days,
         **_campaigns(connection, rows, brand, at, days),
+    }
+
+
+def _on_platforms(connection: Connection, brand_id: int, rows: list[dict[str, Any]], at: datetime) -> dict[str, Any]:
+    """The brand's connected accounts, and the status of the page's campaigns there: one small query without any."""
+    accounts = platform_cards.card_of_brand(connection, brand_id, at)
+    ids = [row["id"] for row in rows]
+    return {
+        "platforms": accounts,
+        "on_platform": on_platforms(connection, ids, at) if accounts else {},
     }
 
 

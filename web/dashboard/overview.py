@@ -10,6 +10,7 @@ from db.replica import view
 from db.repository.enforcement import passes
 from db.repository.ledger import spend_files
 from db.repository.reading import dashboard, overview
+from web.dashboard import platform_cards
 from web.dashboard.figures import brand_figures
 from web.dashboard.held import brand_statuses
 from web.dashboard.pages import STATIC, minute_now, page
@@ -59,6 +60,7 @@ def brands_page(
             "tally": overview.tally(connection),
             "changes": dashboard.changes(connection, limit=CHANGES_SHOWN),
             "last_change": dashboard.last_change(connection),
+            "platforms": platform_cards.card(connection, at),
             "not_imported": spend_files.problems(connection, FILES_SHOWN),
             "needs": reading.needs_people(connection, at, ALERTS_SHOWN),
         }

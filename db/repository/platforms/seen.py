@@ -8,9 +8,11 @@ from sqlalchemy import Connection, TextClause, text
 
 from db.repository.shared.rows import plain
 
+STATES: Final = ("ok", "failing", "waiting", "unread", "off")
+"""The states of an account. `waiting`: its platform allows no requests now; `unread`: it was not read yet."""
+
 # Accounts with their unconfirmed pauses: campaigns that are held here and not stopped there, if the mode allows pauses.
-# A pause that the reconciliation has not seen yet counts from its status change. The columns `all_…` are over all
-# accounts, not over those of the page.
+# A pause that the reconciliation has not seen yet counts from its status change.
 _ACCOUNTS: Final = """
     WITH unconfirmed AS (
         SELECT campaigns.platform_account_id, count(*) AS pauses, min(COALESCE(
@@ -43,22 +45,37 @@ _ACCOUNTS: Final = """
         LEFT JOIN unconfirmed ON unconfirmed.platform_account_id = connected.platform_account_id
         WHERE true {accounts}
     )
+"""
+
+# One page of the accounts. The columns `all_…` are over all of them.
+_PAGE: Final = """
     SELECT accounts.*, count(*) OVER () AS all_accounts,
         count(*) FILTER (WHERE state = 'failing') OVER () AS all_failing,
         (sum(unconfirmed_pauses) OVER ())::bigint AS all_unconfirmed_pauses,
-        min(oldest_unconfirmed_at) OVER () AS all_oldest_unconfirmed_at
+        min(oldest_unconfirmed_at) OVER () AS all_oldest_unconfirmed_at,
+        min(read_at) FILTER (WHERE mode <> 'off') OVER () AS all_read_at,
+        (SELECT array_agg(DISTINCT platform) FROM accounts) AS all_platforms
     FROM accounts
     ORDER BY state = 'failing' DESC, oldest_unconfirmed_at NULLS LAST, state = 'waiting' DESC, id
     LIMIT :limit OFFSET :offset
 """
 
-ACCOUNTS = text(_ACCOUNTS.format(campaigns="", accounts=""))
+_BY_STATE: Final = """
+    SELECT platform, state, count(*), (sum(unconfirmed_pauses))::bigint, min(oldest_unconfirmed_at)
+    FROM accounts GROUP BY platform, state ORDER BY platform, state
+"""
+
+ACCOUNTS = text(_ACCOUNTS.format(campaigns="", accounts="") + _PAGE)
+
+# Accounts by platform and state, with their oldest unconfirmed pause.
+TALLY = text(_ACCOUNTS.format(campaigns="", accounts="") + _BY_STATE)
 
 ACCOUNTS_BY_ID = text(
     _ACCOUNTS.format(
         campaigns="AND acting.platform_account_id = ANY(CAST(:ids AS bigint[]))",
         accounts="AND connected.platform_account_id = ANY(CAST(:ids AS bigint[]))",
     )
+    + _PAGE
 )
 
 # The accounts that are bound to one brand, with the unconfirmed pauses of its campaigns alone.
@@ -68,6 +85,7 @@ ACCOUNTS_OF_BRAND = text(
         accounts="AND EXISTS (SELECT FROM platform_account_brands AS bound"
         " WHERE bound.platform_account_id = connected.platform_account_id AND bound.brand_id = :brand_id)",
     )
+    + _PAGE
 )
 
 # Campaigns whose account is connected: the status wanted now with the change behind it, and the platform's.
@@ -89,6 +107,16 @@ CAMPAIGNS = text("""
     ) AS change ON true
     WHERE campaigns.id = ANY(CAST(:ids AS bigint[])) AND external_id IS NOT NULL
 """)
+
+
+class Tally(NamedTuple):
+    """The number of accounts on a platform in one state, their unconfirmed pauses and the oldest of them."""
+
+    platform: str
+    state: str
+    accounts: int
+    unconfirmed_pauses: int
+    oldest_unconfirmed_at: datetime | None
 
 
 class SeenCampaign(NamedTuple):
@@ -117,6 +145,11 @@ class SeenCampaign(NamedTuple):
 def accounts(connection: Connection, at: datetime, *, offset: int = 0, limit: int = 50) -> list[dict[str, Any]]:
     """One page of connected accounts, failing ones first, then those with the oldest unconfirmed pause."""
     return _read(connection, ACCOUNTS, at, limit, {"offset": offset})
+
+
+def tally(connection: Connection, at: datetime) -> list[Tally]:
+    """The connected accounts by platform and state; nothing without any, which costs one small query."""
+    return [Tally(*row) for row in connection.execute(TALLY, {"at": at})]
 
 
 def accounts_of_brand(connection: Connection, brand_id: int, at: datetime, limit: int) -> list[dict[str, Any]]:

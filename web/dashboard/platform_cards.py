@@ -1,0 +1,65 @@
+"""Ad platforms on the pages: the card of the first page, and the cards of a brand and of a campaign."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from app.platforms.seen import age, quota_left
+from db.repository.platforms import seen
+from domain.edits.words import counted
+from domain.platform_words import account_in_words, length
+from domain.platforms import label
+
+ACCOUNTS_OF_CARD: Final = 3
+ACCOUNTS_OF_BRAND: Final = 5
+MINUTE: Final = timedelta(minutes=1)
+
+
+def card(connection: Connection, at: datetime) -> dict[str, Any] | None:
+    """The card of the first page; None without a connected account, which costs one small query."""
+    return summary(connection, at, 0, ACCOUNTS_OF_CARD)
+
+
+def card_of_brand(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:
+    """The brand's connected accounts with the unconfirmed pauses of its campaigns."""
+    return [_account(row, at) for row in seen.accounts_of_brand(connection, brand_id, at, ACCOUNTS_OF_BRAND)]
+
+
+def summary(connection: Connection, at: datetime, offset: int, limit: int) -> dict[str, Any] | None:
+    """A page of accounts, and figures of all of them; None without a connected account."""
+    rows = seen.accounts(connection, at, offset=offset, limit=limit)
+    if not rows:
+        return None
+    first = rows[0]
+    oldest = age(first["all_oldest_unconfirmed_at"], at)
+    left = quota_left(connection, first["all_platforms"], at)
+    return {
+        "accounts": [_account(row, at) for row in rows],
+        "matching": first["all_accounts"],
+        "count": counted(first["all_accounts"], "account"),
+        "failing": first["all_failing"],
+        "unconfirmed": first["all_unconfirmed_pauses"],
+        "oldest": oldest and length(oldest),
+        "read": _ago(first["all_read_at"], at),
+        "quotas": [f"{label(platform)}: {operations:,} operations left" for platform, operations in left.items()],
+    }
+
+
+def _account(row: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    oldest = age(row["oldest_unconfirmed_at"], at)
+    return {
+        **{name: row[name] for name in ("id", "account_id", "name", "mode", "state", "unconfirmed_pauses")},
+        "label": label(row["platform"]),
+        "oldest": oldest and length(oldest),
+        "read": _ago(row["read_at"], at),
+        "words": account_in_words(row["state"], row["last_error"], row["wait_until"] or row["pauses_wait_until"]),
+    }
+
+
+def _ago(moment: datetime | None, at: datetime) -> str:
+    span = age(moment, at)
+    if span is None:
+        return "never"
+    return f"{length(span)} ago" if span >= MINUTE else "less than a minute ago"
