@@ -10,7 +10,7 @@ import structlog
 from more_itertools import chunked
 
 from app.ingest.ingest import TOTALS, count_totals, log_counted
-from app.platforms import quota, visits
+from app.platforms import bounds, quota, visits
 from app.platforms.protocol import Account, Platform, Refused
 from app.platforms.readings import Days, Plan, Reading, planned, read_by_hours
 from app.platforms.registry import account_of, adapter_of
@@ -45,8 +45,8 @@ def pull(account_id: int) -> None:
     if opened is None:
         return
     described = _described(stored, *opened, at)
-    if described is not None:
-        _pull_days(described, *opened)
+    if described is not None and _pull_days(described, *opened):
+        bounds.measure(described, clock.now())
 
 
 def _described(stored: StoredConnection, platform: Platform, account: Account, at: datetime) -> StoredConnection | None:
@@ -75,11 +75,11 @@ def _reserved(stored: StoredConnection) -> bool:
     return False
 
 
-def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -> None:
-    """Reads the due days and counts them as of the time before the request."""
+def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -> bool:
+    """Reads the due days and counts them as of the time before the request; returns whether it read HISTORY_DAYS."""
     zone = readable_zones({stored.time_zone or ""}).get(stored.time_zone or "")
     if zone is None or not _reserved(stored):
-        return
+        return False
     as_of = clock.now()
     today = local_day(as_of, zone)
     is_history = stored.history_read_at is None or local_day(stored.history_read_at, zone) < today
@@ -90,7 +90,7 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
     plan = planned(owners, zone, stored.currency, days, has_hours=platform.has_hours)
     read = visits.attempted(stored, lambda: _read(stored, platform, account, plan, zone, days, as_of))
     if read is None:
-        return
+        return False
     totals = [total for reading in read for total in _totals(stored, reading, as_of)]
     for some in chunked(totals, MAX_EVENTS_PER_MESSAGE):
         log_counted(TOTALS.event, count_totals(some), TOTALS.cause)
@@ -117,6 +117,7 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
         totals=len(totals),
         unknown_campaigns=len({row.external_id for row in spend} - known),
     )
+    return is_history
 
 
 def _read(

@@ -1,0 +1,129 @@
+"""Observations of an account's confirmed pauses and completed days, and its stored bound."""
+
+from datetime import datetime
+from itertools import groupby
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from domain.reporting.bounds import Bound, DaySeen, PauseSeen, day_seen
+
+# Decisions to pause because of budgets, with the spend of their day that was received until a release. The lowest
+# bound of `occurred_at` leaves out old partitions.
+PAUSES = text("""
+    SELECT (decided_at AT TIME ZONE time_zone)::date AS day, max(beyond_micros)::bigint,
+        COALESCE(sum(amount_micros), 0)::bigint,
+        COALESCE(max(extract(epoch FROM received_at - confirmed_at)) FILTER (WHERE amount_micros > 0), 0)::bigint
+    FROM platform_confirmations AS pause
+    JOIN brands ON brands.id = pause.brand_id
+    JOIN status_changes ON status_changes.id = status_change_id
+    CROSS JOIN LATERAL (
+        SELECT max((figures->>'spent_micros')::bigint - (figures->>'limit_micros')::bigint) AS beyond_micros
+        FROM jsonb_each(details->'budgets') AS budget(hold, figures) WHERE hold = ANY(holds_after)
+    ) AS excess
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(min(later.changed_at), 'infinity') AS released_at FROM status_changes AS later
+        WHERE later.brand_id = pause.brand_id AND later.campaign_id = pause.campaign_id
+            AND later.changed_at > decided_at AND later.to_status = 'active'
+    ) AS release
+    LEFT JOIN spend_events ON spend_events.brand_id = pause.brand_id
+        AND spend_events.campaign_id = pause.campaign_id AND source = :source
+        AND received_at > decided_at AND received_at < released_at
+        AND occurred_at >= CAST(:since AS timestamptz) - interval '2 days'
+        AND (occurred_at AT TIME ZONE time_zone)::date = (decided_at AT TIME ZONE time_zone)::date
+    WHERE pause.platform_account_id = :account AND desired = 'inactive' AND decided_at >= :since
+        AND beyond_micros IS NOT NULL
+    GROUP BY pause.brand_id, time_zone, decided_at
+    ORDER BY decided_at, pause.brand_id
+""")
+
+# The spend of each ended day by how many days after its end it was received (-1: on the day). Leaves out days that
+# began before the account's first spend was received: those arrived complete.
+DAYS = text("""
+    SELECT brand_id, day, days_late, sum(amount_micros)::bigint AS micros
+    FROM (
+        SELECT spend_events.brand_id, day, amount_micros, min(received_at) OVER () AS first_at,
+            day::timestamp AT TIME ZONE time_zone AS starts_at, ends_at,
+            greatest(-1, floor(extract(epoch FROM received_at - ends_at) / 86400))::integer AS days_late
+        FROM spend_events
+        JOIN campaigns ON campaigns.id = campaign_id
+        JOIN brands ON brands.id = spend_events.brand_id
+        CROSS JOIN LATERAL (SELECT (occurred_at AT TIME ZONE time_zone)::date AS day) AS local
+        CROSS JOIN LATERAL (SELECT (day + 1)::timestamp AT TIME ZONE time_zone AS ends_at) AS ended
+        WHERE platform_account_id = :account AND source = :source AND occurred_at >= :since
+    ) AS received
+    WHERE starts_at > first_at AND ends_at <= CAST(:at AS timestamptz)
+    GROUP BY brand_id, day, days_late
+    ORDER BY day, brand_id
+""")
+
+KEEP = text("""
+    INSERT INTO platform_bounds AS known
+        (platform_account_id, measured_at, pauses, days, bound_micros, grows_seconds, settles_after_days)
+    VALUES (:account, :at, :pauses, :days, :bound_micros, :grows_seconds, :settles_after_days)
+    ON CONFLICT (platform_account_id) DO UPDATE
+    SET measured_at = excluded.measured_at, pauses = excluded.pauses, days = excluded.days,
+        bound_micros = excluded.bound_micros, grows_seconds = excluded.grows_seconds,
+        settles_after_days = excluded.settles_after_days
+""")
+
+BOUNDS = text("""
+    SELECT accounts.id, platform, COALESCE(connected.currency, brands.currency) AS currency, pauses, days,
+        bound_micros, grows_seconds, settles_after_days
+    FROM platform_account_brands
+    JOIN platform_accounts AS accounts ON accounts.id = platform_account_brands.platform_account_id
+    JOIN platform_connections AS connected ON connected.platform_account_id = accounts.id
+    JOIN brands ON brands.id = brand_id
+    LEFT JOIN platform_bounds ON platform_bounds.platform_account_id = accounts.id
+    WHERE brand_id = :brand_id AND mode <> 'off'
+    ORDER BY accounts.id
+""")
+
+BOUND_OF = text("""
+    SELECT pauses, days, bound_micros, grows_seconds, settles_after_days FROM platform_bounds
+    WHERE platform_account_id = :account
+""")
+
+
+class AccountBound(NamedTuple):
+    """The bound of a connected account; None if it was never measured."""
+
+    account: int
+    platform: str
+    currency: str
+    bound: Bound | None
+
+
+def pauses_seen(connection: Connection, account: int, source: str, since: datetime) -> list[PauseSeen]:
+    """The account's decisions since `since` that it confirmed, by time. `source`: of the spend read from it."""
+    values = {"account": account, "source": source, "since": since}
+    return [PauseSeen(*row) for row in connection.execute(PAUSES, values)]
+
+
+def days_seen(connection: Connection, account: int, source: str, since: datetime, at: datetime) -> list[DaySeen]:
+    """The ended days of each brand in the account since `since`, by day."""
+    values = {"account": account, "source": source, "since": since, "at": at}
+    rows = connection.execute(DAYS, values)
+    return [
+        day_seen(day, {row.days_late: row.micros for row in of_day})
+        for (day, _), of_day in groupby(rows, key=lambda row: (row.day, row.brand_id))
+    ]
+
+
+def keep(connection: Connection, account: int, bound: Bound, at: datetime) -> None:
+    """Stores the account's bound as measured at `at`."""
+    connection.execute(KEEP, {"account": account, "at": at, **bound._asdict()})
+
+
+def bound_of(connection: Connection, account: int) -> Bound | None:
+    """The stored bound of the account; None if it was never measured."""
+    row = connection.execute(BOUND_OF, {"account": account}).first()
+    return None if row is None else Bound(*row)
+
+
+def bounds_of_brand(connection: Connection, brand_id: int) -> list[AccountBound]:
+    """The bounds of the connected accounts of a brand, by account."""
+    return [
+        AccountBound(row[0], row[1], row[2], None if row[3] is None else Bound(*row[3:]))
+        for row in connection.execute(BOUNDS, {"brand_id": brand_id})
+    ]

@@ -1,0 +1,101 @@
+"""How far an account's spend may exceed a limit: measured from its confirmed pauses and from how its days complete.
+
+A bound is the smallest observed figure that the next one exceeds with a chance of at most 5 %, if it is like those
+observed. That needs at least LEAST_OBSERVATIONS.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Final, NamedTuple
+
+CONFIDENCE_PERCENT: Final = 95
+
+LEAST_OBSERVATIONS: Final = 19
+"""Observations of which even the largest bounds the next one with CONFIDENCE_PERCENT."""
+
+AGES: Final = (0, 1, 2, 3, 5, 7, 14, 21, 28)
+"""Days after a day's end at which its total is compared with the newest one."""
+
+COMPLETE_PERMILLE: Final = 1
+"""A day is complete once it grows by at most this share of its total."""
+
+
+class PauseSeen(NamedTuple):
+    """One decision to pause campaigns because of a budget, which the platform confirmed.
+
+    `day`: the brand's day of the decision. `beyond_micros`: spend above the limit at the decision. `growth_micros`:
+    spend of that day received after the decision and before a release. `grows_seconds`: from the confirmation to the
+    last receipt of more spend; 0 if there was none.
+    """
+
+    day: date
+    beyond_micros: int
+    growth_micros: int
+    grows_seconds: int
+
+
+class DaySeen(NamedTuple):
+    """One ended day of a brand in the account. `later_micros`: the spend received at each of AGES or later."""
+
+    day: date
+    total_micros: int
+    later_micros: Mapping[int, int]
+
+
+class Bound(NamedTuple):
+    """The measured bound of an account. See PlatformBound in db/models/platform_history.py."""
+
+    pauses: int
+    days: int
+    bound_micros: int | None = None
+    grows_seconds: int | None = None
+    settles_after_days: int | None = None
+
+
+def day_seen(day: date, micros_by_days_late: Mapping[int, int]) -> DaySeen:
+    """The day from its spend by the number of whole days after its end at which it was received (-1: on the day)."""
+    later = {age: sum(micros for late, micros in micros_by_days_late.items() if late >= age) for age in AGES}
+    return DaySeen(day, sum(micros_by_days_late.values()), later)
+
+
+def bounded_by(observations: Sequence[int]) -> int | None:
+    """The bound of the next observation with CONFIDENCE_PERCENT; None for too few observations."""
+    place = -(-CONFIDENCE_PERCENT * (len(observations) + 1) // 100)
+    return None if place > len(observations) else sorted(observations)[place - 1]
+
+
+def settles_after(days: Sequence[DaySeen], today: date) -> int | None:
+    """The first of AGES after which days are complete; None if days are too few, or never complete."""
+    for age in AGES:
+        old = [seen for seen in days if (today - seen.day).days > age + 1 and seen.total_micros > 0]
+        growth = bounded_by([max(0, seen.later_micros[age]) * 1_000 // seen.total_micros for seen in old])
+        if growth is None:
+            return None
+        if growth <= COMPLETE_PERMILLE:
+            return age
+    return None
+
+
+def measured(pauses: Sequence[PauseSeen], days: Sequence[DaySeen], today: date) -> Bound:
+    """The account's bound from pauses of days that are complete by now."""
+    settles = settles_after(days, today)
+    if settles is None:
+        return Bound(pauses=0, days=len(days))
+    settled = [seen for seen in pauses if (today - seen.day).days > settles]
+    return Bound(
+        pauses=len(settled),
+        days=len(days),
+        bound_micros=bounded_by([max(0, seen.beyond_micros + seen.growth_micros) for seen in settled]),
+        grows_seconds=bounded_by([seen.grows_seconds for seen in settled]),
+        settles_after_days=settles,
+    )
+
+
+def in_words(bound: Bound | None, amount: str) -> str:
+    """The bound as a sentence for people. `amount`: `bound_micros` as money."""
+    if bound is None or bound.settles_after_days is None:
+        days = 0 if bound is None else bound.days
+        return f"not enough data yet: {days} ended days do not show when the platform's days are complete"
+    if bound.bound_micros is None:
+        return f"not enough data yet: {bound.pauses} of {LEAST_OBSERVATIONS} confirmed pauses"
+    return f"at most {amount} above a limit with {CONFIDENCE_PERCENT} % confidence, by {bound.pauses} confirmed pauses"
