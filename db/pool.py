@@ -18,7 +18,8 @@ from runtime.settings import settings
 KEEPS_HEADROOM: Final = "spendgate.keeps_headroom"
 """The setting by which a connection declares that whoever counts with it lowers the headroom of brands.
 
-A trigger on `brand_days` clears the headroom of brands counted by any other connection, such as an older version's.
+A trigger on `brand_days` clears the headroom and enforced budget holds of brands that any other connection counts for,
+such as an older version's.
 """
 
 USED_AT: Final = "used_at"

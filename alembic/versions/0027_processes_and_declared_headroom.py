@@ -11,11 +11,12 @@ depends_on = None
 
 MOMENT = sa.DateTime(timezone=True)
 
-# Without a condition on headroom_micros: another transaction may be about to renew it without this spend.
+# Without a condition on headroom_micros: another transaction may be about to renew it without this spend. The enforced
+# holds go too: a version that does not keep them may release or hold the brand's campaigns next.
 FORGET = """
 CREATE FUNCTION forget_unkept_headroom() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE brands SET headroom_micros = NULL WHERE id = NEW.brand_id;
+    UPDATE brands SET headroom_micros = NULL, enforced_budget_holds = NULL WHERE id = NEW.brand_id;
     RETURN NULL;
 END $$
 """
