@@ -1,13 +1,13 @@
 """Runs migrations on a live system: one transaction a revision, which first waits shortly for those that count."""
 
 from alembic import context
-from sqlalchemy import Connection, create_engine, event, pool
+from sqlalchemy import Connection, event
 from sqlalchemy.schema import SchemaItem
 
 import db.models  # noqa: F401 - completes the metadata
 from db.migrations import FIRST_LOCK_TIMEOUT_MS
 from db.models.base import Base
-from runtime.settings import settings
+from db.pool import unpooled_engine
 
 STATEMENT_TIMEOUT = "15min"
 
@@ -56,5 +56,5 @@ provided = context.config.attributes.get("connection")
 if provided is not None:
     run(provided)
 else:
-    with create_engine(settings().required_database_url(), poolclass=pool.NullPool).connect() as connection:
+    with unpooled_engine().connect() as connection:
         run(connection)

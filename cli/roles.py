@@ -11,9 +11,10 @@ from psycopg import Connection
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 from psycopg.sql import Composed
 from rich.markup import escape
-from sqlalchemy import NullPool, create_engine, make_url
+from sqlalchemy import make_url
 
 from cli.output import errors
+from db.pool import unpooled_engine
 from db.repository.access import roles
 from db.repository.access.privileges import DatabaseRole
 from domain.errors import InvalidValue
@@ -63,7 +64,7 @@ def create_roles(
 @contextmanager
 def connected() -> Iterator[Driver]:
     """Yields a psycopg connection to DATABASE_URL in autocommit mode, for SQL that psycopg composes."""
-    with create_engine(settings().required_database_url(), poolclass=NullPool).connect() as connection:
+    with unpooled_engine().connect() as connection:
         driver = connection.connection.driver_connection
         assert isinstance(driver, Connection)  # noqa: S101 - our dialect's own
         driver.autocommit = True

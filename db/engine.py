@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from db.connections import pool_size, this_process
 from db.pool import make_engine, ping_grace
+from db.pooler import unset_limits
 from runtime.clock import ClockIsOff
 from runtime.metrics import CONNECTIONS_IN_USE, TRANSACTION_RETRIES
 from runtime.once import Once
@@ -102,7 +103,7 @@ def transaction() -> Iterator[Connection]:
     BEGIN goes to Postgres with the first query, COMMIT with the deferred ones: neither costs a round trip of its own.
     """
     with engine().connect() as connection, _in_autocommit(connection), connection.begin():
-        connection.execution_options(**{BEGINNING: [(BEGIN, {})], DEFERRED: []})
+        connection.execution_options(**{BEGINNING: [(BEGIN, {}), *unset_limits(connection)], DEFERRED: []})
         yield connection
         _commit(connection)
     for call in connection.get_execution_options().get(AFTER_COMMIT, ()):

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
-from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from db.pool import unpooled_engine
 from db.repository.health import servers
 from domain.errors import InvalidValue
-from runtime.settings import settings
 
 if TYPE_CHECKING:  # importing alembic takes 0.2 s, which most processes do not need
     from alembic.config import Config
@@ -69,7 +68,7 @@ def revisions() -> list[Revision]:
 
 def stored() -> str:
     """The revision of the database at DATABASE_URL, BASE without tables."""
-    with create_engine(settings().required_database_url(), poolclass=NullPool).connect() as connection:
+    with unpooled_engine().connect() as connection:
         return servers.revision(connection) or BASE
 
 

@@ -10,17 +10,11 @@ from typing import Any, Final
 import psycopg
 from sqlalchemy import Dialect, Engine, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, QueuePool
 
+from db import pooler
 from db.connections import OVERFLOW
 from runtime.settings import settings
-
-KEEPS_HEADROOM: Final = "spendgate.keeps_headroom"
-"""The setting by which a connection declares that whoever counts with it lowers the headroom of brands.
-
-A trigger on `brand_days` clears the headroom and enforced budget holds of brands that any other connection counts for,
-such as an older version's.
-"""
 
 USED_AT: Final = "used_at"
 """The key of a pooled connection's info with the monotonic time of its last use."""
@@ -57,15 +51,6 @@ ping_grace: Final = PingGrace()
 
 def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool) -> Engine:
     """An engine whose connections have timeouts for statements, locks and idle transactions, and use UTC."""
-    read = settings()
-    limits = {
-        "statement_timeout": f"{read.statement_timeout_ms}ms",
-        "lock_timeout": f"{read.lock_timeout_ms}ms",
-        "idle_in_transaction_session_timeout": "60s",
-        "client_connection_check_interval": "1s",
-        "timezone": "UTC",
-        KEEPS_HEADROOM: "on",
-    }
     of_queue = {"pool_size": pool_size, "max_overflow": OVERFLOW, "pool_use_lifo": True}
     made = create_engine(
         url,
@@ -73,14 +58,22 @@ def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool)
         **(of_queue if pool_class is QueuePool else {}),
         hide_parameters=True,
         connect_args={
-            "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+            "options": pooler.start_options(),
             "application_name": "spendgate",
             "connect_timeout": 10,
         },
     )
+    event.listen(made, "connect", pooler.note_pooler)
+    event.listen(made, "begin", pooler.set_limits)
     event.listen(made, "checkin", _record_use)
     event.listen(made, "checkout", partial(_ping_unless_just_used, made.dialect))
     return made
+
+
+def unpooled_engine() -> Engine:
+    """An engine for the work of the tables' owner: no pool, no limits, nothing prepared."""
+    url = settings().required_database_url()
+    return create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None})
 
 
 def _record_use(_driver: Any, record: ConnectionPoolEntry) -> None:

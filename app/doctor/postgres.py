@@ -72,6 +72,8 @@ def _unreachable(error: DBAPIError) -> Finding:
     line = str(error.orig).strip().partition("\n")[0]
     is_refused = isinstance(error.orig, psycopg.errors.InsufficientPrivilege)
     advice = "use a login of `spendgate create-roles`" if is_refused else "check DATABASE_URL, and that Postgres runs"
+    if "startup parameter" in line:
+        advice = "set ignore_startup_parameters = options in PgBouncer's configuration"
     return wrong("postgres", line, advice)
 
 
