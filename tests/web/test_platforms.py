@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import event
 from starlette.testclient import TestClient
 
+from cli.fake_platforms.state import FakePlatform
 from db.engine import engine
 from tests.app.platforms.kit import Connected
 from tests.fake_platforms.fixtures import credentials_file, fake
-from tests.fake_platforms.state import FakePlatform
 from tests.web.test_metrics import samples, value
 from tests.world import World
 
