@@ -54,6 +54,8 @@ DEFAULTS = {
     "SPENDGATE_METRICS_HOST": ("metrics_host", "127.0.0.1"),
     "SPENDGATE_WORKER_METRICS_PORT": ("worker_metrics_port", 9191),
     "SPENDGATE_SCHEDULER_METRICS_PORT": ("scheduler_metrics_port", 9192),
+    "SPENDGATE_WEBHOOK_ALLOW_HTTP": ("webhook_allow_http", False),
+    "SPENDGATE_WEBHOOK_ALLOW_PRIVATE": ("webhook_allow_private", False),
     "SPENDGATE_OPEN_DASHBOARD": ("open_dashboard", False),
     "SPENDGATE_ENCRYPTION_KEYS": ("encryption_keys", None),
     "SPENDGATE_SECRET_KEY": ("secret_key", None),
