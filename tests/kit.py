@@ -10,6 +10,7 @@ from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
+import dramatiq
 import psycopg
 import pytest
 import redis
@@ -26,6 +27,14 @@ from workers.actors import alerts, enforcement, ingest, notices, platforms, repo
 broker = get_broker()
 
 ACTORS = (alerts, enforcement, ingest, notices, platforms, reports, schedule)
+SCHEDULED: list[dramatiq.Actor[Any, Any]] = [
+    actor
+    for module in ACTORS
+    for actor in vars(module).values()
+    if isinstance(actor, dramatiq.Actor) and "periodic" in actor.options
+]
+"""The actors to which the scheduler sends messages."""
+
 ANY_TIME = 1_700_000_000_000
 
 

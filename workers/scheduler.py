@@ -13,6 +13,14 @@ log = structlog.get_logger()
 
 FASTEST_BEAT_SECONDS = 0.25
 BEATS_A_ROUND = 8
+EVERY_BEAT = (
+    *("apply_dayparting", "reset_daily_budgets", "reset_monthly_budgets", "visit_platforms"),
+    *("send_alerts", "deliver_webhooks"),
+)
+EVERY_FEW_BEATS = ("refresh_spend", "roll_up_hours", "generate_monthly_reports", "seal_histories")
+REAL_TIME = frozenset({"check_queue", "import_exports", "maintain_ledger"})
+"""Scheduled actors that a driven clock does not speed up: they look at Redis, files and storage."""
+
 QUEUE_AWAY_SECONDS = 2.0
 
 
@@ -66,11 +74,9 @@ def _beat(minute_seconds: float) -> NoReturn:
 
     from delivery.outgoing import send  # noqa: PLC0415
 
-    every_beat = ("apply_dayparting", "reset_daily_budgets", "reset_monthly_budgets", "visit_platforms")
-    every_few_beats = ("refresh_spend", "roll_up_hours", "generate_monthly_reports", "seal_histories")
     for beat in itertools.count():
         try:
-            for actor_name in every_beat if beat % BEATS_A_ROUND else (*every_beat, *every_few_beats):
+            for actor_name in EVERY_BEAT if beat % BEATS_A_ROUND else (*EVERY_BEAT, *EVERY_FEW_BEATS):
                 send(actor_name)
         except BrokerConnectionError as error:
             log.warning("scheduler.queue_away", error=str(error))

@@ -1,15 +1,12 @@
 """The Redis users of ops/redis/users.acl can do their work on real servers, and every other command is refused."""
 
-import importlib
 import os
-import pkgutil
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import dramatiq
 import httpx2 as httpx
@@ -19,23 +16,16 @@ import structlog
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerConnectionError
 
-import workers.actors
 from delivery.queues import QUEUES
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import SILENT_MS
 from runtime.embedded.placement import installed_file
 from tests.cli.shell import REPOSITORY, Env, run, serving, shell
+from tests.kit import SCHEDULED
 from tests.ports import free_port
 from tests.world import UNIT, World, eventually
 
 USERS = (REPOSITORY / "ops/redis/users.acl").read_text().splitlines()
-SCHEDULED: list[dramatiq.Actor[Any, Any]] = [
-    actor
-    for module in pkgutil.iter_modules(workers.actors.__path__)
-    for actor in vars(importlib.import_module(f"workers.actors.{module.name}")).values()
-    if isinstance(actor, dramatiq.Actor) and "periodic" in actor.options
-]
-"""The actors to which the scheduler sends messages."""
 
 
 def _valkey() -> str | None:
