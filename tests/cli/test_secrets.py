@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli.fake_platforms.state import FakePlatform
+from db.repository.access.kept_secrets import KEPT
 from runtime import encryption
 from runtime.settings import settings
 from tests.cli.conftest import Spendgate
@@ -84,3 +85,30 @@ def test_mode_is_previewed_then_set_with_yes(
     assert spendgate("platform", "mode", account, "full", "--yes").code == 0
     assert spendgate("platform", "list", "--json").data[0]["mode"] == "full"
     assert spendgate("platform", "mode", "404", "full", "--yes").code == 2
+
+
+ENCRYPTED = """
+    SELECT EXISTS (SELECT FROM {table} WHERE {column}::text LIKE 'gAAAA%%')
+"""
+
+
+def test_every_column_that_holds_an_encrypted_secret_is_re_encrypted(
+    world: World, spendgate: Spendgate, fake: FakePlatform, credentials_file: Path
+) -> None:
+    account = connect(spendgate, fake, credentials_file, world.brand())
+    assert spendgate("platform", "credentials", account, "--stdin", stdin=json.dumps(SECRETS)).code == 0
+    mail = "mailto://ops:secret@127.0.0.1:2525/?to=ops@example.com"
+    assert spendgate("alerts", "channel", "add", "mail", "--url", "-", stdin=mail).code == 0
+    added = spendgate("webhook", "add", "https://example.com/hook", "--json")
+    assert spendgate("webhook", "rotate", str(added.data["endpoint"])).code == 0
+    columns = world.rows(
+        "SELECT table_name, column_name FROM information_schema.columns"
+        " WHERE table_schema = current_schema() AND data_type IN ('text', 'jsonb')"
+    )
+    found = {
+        (row["table_name"], row["column_name"])
+        for row in columns
+        if world.one(ENCRYPTED.format(table=row["table_name"], column=row["column_name"]))["exists"]
+    }
+    assert found == {(kept.table, kept.column) for kept in KEPT}
+    assert spendgate("secrets", "re-encrypt", "--json").data["current"] == len(KEPT)

@@ -10,6 +10,8 @@ class KeptSecrets(NamedTuple):
     """A column of encrypted secrets, by the rows' bigint key. `words`: its rows in words, for people."""
 
     words: str
+    table: str
+    column: str
     tally: TextClause
     page: TextClause
     replace: TextClause
@@ -19,6 +21,8 @@ def secrets_in(words: str, table: str, key: str, column: str) -> KeptSecrets:
     """The statements for one column. Its names are constants of this module, never input."""
     return KeptSecrets(
         words,
+        table,
+        column,
         tally=text(f"SELECT count(*) FROM {table} WHERE {column} IS NOT NULL"),  # noqa: S608 - constants
         page=text(f"""
             SELECT {key}, {column} FROM {table} WHERE {key} > :after AND {column} IS NOT NULL
@@ -28,11 +32,12 @@ def secrets_in(words: str, table: str, key: str, column: str) -> KeptSecrets:
     )
 
 
-PLATFORM_CREDENTIALS = secrets_in(
-    "credentials of platform account", "platform_credentials", "platform_account_id", "secrets"
+KEPT: tuple[KeptSecrets, ...] = (
+    secrets_in("credentials of platform account", "platform_credentials", "platform_account_id", "secrets"),
+    secrets_in("URL of alert channel", "alert_channels", "id", "encrypted_url"),
+    secrets_in("secret of webhook endpoint", "webhook_endpoints", "id", "secret"),
+    secrets_in("previous secret of webhook endpoint", "webhook_endpoints", "id", "previous_secret"),
 )
-
-KEPT: tuple[KeptSecrets, ...] = (PLATFORM_CREDENTIALS,)
 """Every column that keeps secrets. A table that gets such a column is added here, so that its keys can be changed."""
 
 
