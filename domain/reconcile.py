@@ -16,7 +16,7 @@ REPAUSE_WINDOW: Final = timedelta(hours=1)
 
 
 OVERRIDDEN: Final = "another program or a person keeps enabling it on the platform"
-"""The stored error of such a campaign, when Spendgate pauses it no more."""
+"""The beginning of the stored error of a campaign that Spendgate pauses no more; who it is follows where known."""
 
 
 class Mode(StrEnum):

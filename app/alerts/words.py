@@ -82,7 +82,8 @@ def _unconfirmed(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
 
 
 def _overridden(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    return f"Another program or a person keeps enabling {owner(alert)} on {figures['platform']}."
+    who = figures.get("by") or "Another program or a person"
+    return f"{who} keeps enabling {owner(alert)} on {figures['platform']}."
 
 
 def _account_failing(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:

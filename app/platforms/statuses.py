@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from app.decisions import announce
 from app.enforcement import enforce
-from app.platforms import claims, quota, sending, steps, visits
+from app.platforms import claims, people, quota, sending, steps, visits
 from app.platforms.claims import Visit
 from app.platforms.kept_steps import keep_steps
+from app.platforms.protocol import Change
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
 from db.repository.enforcement.changes import DecidedChange
@@ -36,6 +37,13 @@ HOLDS_A_TRANSACTION: Final = 500
 
 VISITS_A_MESSAGE: Final = 5
 """Visits for one message while new decisions keep coming; the next message or minute does the rest."""
+
+
+class Page(NamedTuple):
+    """Campaigns as compared with the platform's answer, and those among them with a new alert."""
+
+    rows: Sequence[StoredStatus]
+    alerts: Sequence[StoredStatus]
 
 
 class Planned(NamedTuple):
@@ -92,7 +100,8 @@ def _run(visit: Visit) -> None:
     at = clock.now()
     for page in _compared_pages(visit, read, at):
         if read is not None:
-            _respect_people(visit, page, at)
+            _respect_people(visit, page.rows, at)
+        people.name_overriders(visit, page.alerts, at)
     if read is not None:
         committed(partial(connections.note_statuses_read, account=visit.stored.id, at=at))
     sending.send_changes(visit, may_enable=read is not None)
@@ -106,28 +115,29 @@ def _read(visit: Visit) -> Mapping[str, Confirmed] | None:
     return visits.attempted(visit.stored, lambda: visit.platform.read_statuses(visit.account))
 
 
-def _compared_pages(
-    visit: Visit, read: Mapping[str, Confirmed] | None, at: datetime
-) -> Iterator[Sequence[StoredStatus]]:
+def _compared_pages(visit: Visit, read: Mapping[str, Confirmed] | None, at: datetime) -> Iterator[Page]:
     """The account's campaigns as compared with the answer, a page in each transaction; stores those that differ."""
     after = rows.FIRST
     while True:
         page = committed(partial(_compare, visit=visit, read=read, after=after, at=at))
-        if page:
+        if page.rows:
             yield page
-            after = page[-1].key
-        if len(page) < CAMPAIGNS_A_PAGE:
+            after = page.rows[-1].key
+        if len(page.rows) < CAMPAIGNS_A_PAGE:
             return
 
 
 def _compare(
     connection: Connection, visit: Visit, read: Mapping[str, Confirmed] | None, after: tuple[int, int], at: datetime
-) -> list[StoredStatus]:
+) -> Page:
     found = rows.page(connection, visit.stored.id, after, CAMPAIGNS_A_PAGE)
-    compared = [_alerted(visit, _observed(row, read, at), at) for row in found]
+    observed = [_observed(row, read, at) for row in found]
+    alerts = [row._replace(last_error=OVERRIDDEN) for row in observed if _is_overridden(visit, row, at)]
+    alerted = {row.key: row for row in alerts}
+    compared = [alerted.get(row.key, row) for row in observed]
     changed = [(old, new) for old, new in zip(found, compared, strict=True) if new != old or not old.is_stored]
     keep_steps(connection, visit.stored.id, changed, at)
-    return compared
+    return Page(compared, alerts)
 
 
 def _observed(row: StoredStatus, read: Mapping[str, Confirmed] | None, at: datetime) -> StoredStatus:
@@ -136,18 +146,18 @@ def _observed(row: StoredStatus, read: Mapping[str, Confirmed] | None, at: datet
     return steps.seen(row, read.get(row.external_id, Confirmed.REMOVED), at)
 
 
-def _alerted(visit: Visit, row: StoredStatus, at: datetime) -> StoredStatus:
-    """The row with an alert, logged once, if somebody keeps enabling the campaign there."""
-    if row.last_error == OVERRIDDEN or reconcile(steps.facts_of(row, visit.stored.mode, at)) is not Action.ALERT:
-        return row
-    log.error("platform.overridden", brand_id=row.brand_id, campaign_id=row.campaign_id)
-    return row._replace(last_error=OVERRIDDEN)
+def _is_overridden(visit: Visit, row: StoredStatus, at: datetime) -> bool:
+    """Whether somebody keeps enabling the campaign there, and no alert says so yet."""
+    is_alert = reconcile(steps.facts_of(row, visit.stored.mode, at)) is Action.ALERT
+    return is_alert and not (row.last_error or "").startswith(OVERRIDDEN)
 
 
 def _respect_people(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> None:
     """Sets the hold `platform_paused` on campaigns that a person paused there, and lifts it from enabled ones."""
     for wanted in chunked(_holds_to_change(visit, page, at), HOLDS_A_TRANSACTION):
-        changes = committed(partial(_change_holds, visit=visit, wanted=wanted, at=at))
+        asked = [Change(row.external_id, Confirmed.PAUSED if is_held else Confirmed.ENABLED) for row, is_held in wanted]
+        names = people.who_changed(visit, asked, visit.stored.statuses_read_at, at)
+        changes = committed(partial(_change_holds, visit=visit, wanted=wanted, names=names, at=at))
         announce(changes, Cause.PLATFORM)
 
 
@@ -160,14 +170,21 @@ def _holds_to_change(visit: Visit, page: Sequence[StoredStatus], at: datetime) -
 
 
 def _change_holds(
-    connection: Connection, visit: Visit, wanted: Sequence[tuple[StoredStatus, bool]], at: datetime
+    connection: Connection,
+    visit: Visit,
+    wanted: Sequence[tuple[StoredStatus, bool]],
+    names: Mapping[str, str],
+    at: datetime,
 ) -> list[DecidedChange]:
-    """Changes the holds under the brands' locks and enforces the campaigns in the same transaction."""
+    """Changes the holds under the brands' locks and enforces the campaigns in the same transaction.
+
+    `names`: who changed campaigns there, by the platform's id.
+    """
     brand_ids = sorted({row.brand_id for row, _ in wanted})
     lock_brands(connection, brand_ids)
-    by = f"platform:{visit.stored.platform}"
     for row, is_held in sorted(wanted, key=lambda one: one[0].campaign_id):
+        by = ":".join(filter(None, ("platform", visit.stored.platform, names.get(row.external_id))))
         if rows.set_hold(connection, row.campaign_id, by, at, is_held=is_held):
             named = {"platform": visit.stored.platform, "brand_id": row.brand_id, "campaign_id": row.campaign_id}
-            log.info("platform.hand", is_held=is_held, **named)
+            log.info("platform.hand", is_held=is_held, by=names.get(row.external_id), **named)
     return enforce(connection, brand_ids, Cause.PLATFORM, campaign_ids=[row.campaign_id for row, _ in wanted])

@@ -31,11 +31,12 @@ UNCONFIRMED = text("""
 """)
 
 OVERRIDDEN_CAMPAIGNS = text("""
-    SELECT status.brand_id, status.campaign_id, COALESCE(desired_change_id, 0) AS change_id, platform_accounts.platform
+    SELECT status.brand_id, status.campaign_id, COALESCE(desired_change_id, 0) AS change_id,
+        platform_accounts.platform, status.last_error
     FROM platform_statuses AS status
     JOIN campaigns ON campaigns.brand_id = status.brand_id AND campaigns.id = status.campaign_id
     JOIN platform_accounts ON platform_accounts.id = status.platform_account_id
-    WHERE status.last_error = :overridden AND effective_status = 'inactive' AND confirmed = 'enabled'
+    WHERE starts_with(status.last_error, :overridden) AND effective_status = 'inactive' AND confirmed = 'enabled'
     ORDER BY 1, 2
 """)
 
@@ -99,7 +100,7 @@ def overridden_campaigns(connection: Connection, _at: datetime) -> Iterator[Cond
             str(row.change_id),
             brand_id=row.brand_id,
             campaign_id=row.campaign_id,
-            figures={"platform": row.platform},
+            figures={"platform": row.platform, "by": row.last_error.removeprefix(OVERRIDDEN).removeprefix(": ")},
         )
 
 
