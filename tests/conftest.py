@@ -112,6 +112,9 @@ def pytest_unconfigure() -> None:
     _servers.close()
 
 
+UNREACHABLE = "postgresql://nobody@127.0.0.1:1/a-test-without-the-fixture-database"
+"""The database of code that runs outside of the fixture `database`: it must not connect to the template."""
+
 _maintenance_url: list[str] = []
 _maintenance: list[psycopg.Connection] = []
 """The connection used to create and drop databases."""
@@ -137,6 +140,8 @@ def _make_template() -> None:
     for role, url in made.items():
         split = urlsplit(url)
         _logins[role] = split.username or "", split.password or ""
+    os.environ["DATABASE_URL"] = UNREACHABLE
+    settings.cache_clear()
 
 
 def _maintain(statement: str, *names: str) -> None:

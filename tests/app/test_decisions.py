@@ -7,6 +7,7 @@ from db.repository.enforcement.changes import DecidedChange
 from docs.reference.log_events import EVENT
 from docs.reference.make import FOLDER
 from docs.reference.tables import cells_of
+from tests.world import World
 
 HOLD = "brand_daily_budget"
 DETAILS = {"day": "2026-06-17", "budgets": {HOLD: {"spent_micros": 5, "limit_micros": 5}}}
@@ -20,7 +21,7 @@ def documented_fields() -> dict[str, set[str]]:
     return {name: set(cells_of(rest)[1].split(", ")) for name, _, rest in rows if EVENT.fullmatch(name)}
 
 
-def test_each_line_of_a_change_has_the_fields_of_the_reference() -> None:
+def test_each_line_of_a_change_has_the_fields_of_the_reference(world: World) -> None:
     with capture_logs() as lines:
         announce([PAUSED, ACTIVATED], "spend")
     logged = {line["event"]: line.keys() - {"event", "log_level"} for line in lines}

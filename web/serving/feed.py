@@ -13,7 +13,6 @@ from time import monotonic
 from typing import Final, NamedTuple, TypeVar
 
 import structlog
-from anyio import CapacityLimiter, to_thread
 
 from app.serving import Differences, Position, differences, read_all, read_since
 from db.engine import is_transient
@@ -37,10 +36,6 @@ BACKOFF_SECONDS: Final = 1.0
 
 LINGER_SECONDS: Final = 60.0
 """Seconds for which a selection without followers is kept, so that one that reconnects gets differences alone."""
-
-THREADS: Final = 4
-_threads = CapacityLimiter(THREADS)
-"""Threads reserved for this reader, so that busy request threads do not delay pauses."""
 
 
 class _Refresh(NamedTuple):
@@ -223,7 +218,8 @@ def _read_for_refresh(brand_ids: frozenset[int] | None) -> _Refresh:
 
 
 async def _in_thread(call: Callable[[], Result]) -> Result:
-    return await to_thread.run_sync(call, limiter=_threads)
+    """The result of the call, made in the loop's own threads: requests use others, and the loop waits for these."""
+    return await asyncio.to_thread(call)
 
 
 def _brands_of(keys: Iterable[Key]) -> frozenset[int] | None:
