@@ -51,7 +51,7 @@ def test_role_table_names_every_view(filled: World, app: Any) -> None:
         ("/imports", "GET"), ("/imports", "POST"), ("/imports/uploads/{upload_id}", "GET"),
         ("/imports/uploads/{upload_id}", "POST"), ("/imports/{import_id}", "GET"),
         ("/imports/{import_id}/skipped.csv", "GET"), ("/imports/{import_id}/undo", "GET"),
-        ("/imports/{import_id}/undo", "POST"),
+        ("/imports/{import_id}/undo", "POST"), ("/alerts", "GET"), ("/alerts", "POST"),
     }  # fmt: skip
     found = {(route.path, method) for route in site.routes for method in getattr(route, "methods", None) or {"any"}}
     assert {(path, method) for path, method in found if method != "HEAD"} == known

@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
+from app.alerts.evaluate import evaluate
 from domain.access import KeyScope
 from tests.kit import lines
 from tests.web.api.conftest import Program, operations
@@ -24,6 +25,13 @@ SCOPES: dict[tuple[str, str], KeyScope] = {
     ("GET", "/api/platform-accounts/"): READ,
     ("POST", "/api/platform-accounts/"): MANAGE,
     ("POST", "/api/platform-accounts/{account_id}/brands/"): MANAGE,
+    ("GET", "/api/platform-accounts/{account_id}/"): READ,
+    ("POST", "/api/platform-accounts/{account_id}/check/"): MANAGE,
+    ("POST", "/api/platform-accounts/{account_id}/reconcile/"): MANAGE,
+    ("GET", "/api/platform-accounts/{account_id}/connection/"): READ,
+    ("POST", "/api/platform-accounts/{account_id}/connection/"): MANAGE,
+    ("PATCH", "/api/platform-accounts/{account_id}/connection/"): MANAGE,
+    ("DELETE", "/api/platform-accounts/{account_id}/connection/"): MANAGE,
     ("POST", "/api/campaigns/{campaign_id}/move/"): MANAGE,
     ("GET", "/api/campaigns/"): READ,
     ("POST", "/api/campaigns/"): MANAGE,
@@ -43,6 +51,13 @@ SCOPES: dict[tuple[str, str], KeyScope] = {
     ("GET", "/api/serving/"): READ,
     ("GET", "/api/serving/stream"): READ,
     ("GET", "/api/status-changes/"): READ,
+    ("GET", "/api/alerts/"): READ,
+    ("GET", "/api/alerts/{alert_id}/"): READ,
+    ("POST", "/api/alerts/{alert_id}/acknowledge/"): MANAGE,
+    ("DELETE", "/api/alerts/{alert_id}/acknowledge/"): MANAGE,
+    ("GET", "/api/alerts/mutes/"): READ,
+    ("POST", "/api/alerts/mutes/"): MANAGE,
+    ("DELETE", "/api/alerts/mutes/{mute_id}/"): MANAGE,
     ("GET", "/api/spend/"): READ,
     ("POST", "/api/spend/"): SPEND_WRITE,
     ("POST", "/api/reported-totals/"): SPEND_WRITE,
@@ -52,19 +67,24 @@ SCOPES: dict[tuple[str, str], KeyScope] = {
     ("POST", "/api/rejected-events/{rejected_id}/replay/"): MANAGE,
 }
 
+TWO_SCOPES = {("DELETE", "/api/platform-accounts/{account_id}/connection/")}
+"""Operations that need the scope `credentials` too."""
+
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/brands/{brand_id}/"): {"name": "Taken over"},
     ("PATCH", "/api/campaigns/{campaign_id}/"): {"name": "Taken over"},
     ("POST", "/api/brands/{brand_id}/correct/"): {"time_zone": "Asia/Tokyo"},
     ("POST", "/api/platform-accounts/{account_id}/brands/"): {"brand_id": 1},
     ("POST", "/api/campaigns/{campaign_id}/move/"): {"to_brand_id": 1},
+    ("POST", "/api/platform-accounts/{account_id}/connection/"): {"credentials": "env:LOGIN"},
+    ("PATCH", "/api/platform-accounts/{account_id}/connection/"): {"mode": "off"},
     ("PATCH", "/api/budgets/{budget_id}/"): {"limit_micros": 1},
     ("PUT", "/api/campaigns/{campaign_id}/schedule/"): {"dayparts": []},
 }
 OF_ALL_BRANDS_ALONE = {
     "/api/rejected-events/{rejected_id}/replay/",
     "/api/brands/{brand_id}/correct/",
-    "/api/platform-accounts/{account_id}/brands/",
+    *(f"/api/platform-accounts/{{account_id}}/{path}/" for path in ("brands", "check", "reconcile", "connection")),
 }
 
 
@@ -84,7 +104,9 @@ def test_route_refuses_a_key_without_its_scope(program: Program, method: str, pa
         assert refused.headers["content-type"] == "application/problem+json"
     for scope in KeyScope:
         answer = program(scope).request(method, url)
-        if scope == needed or (scope, needed) == (MANAGE, READ):
+        if (method, path) in TWO_SCOPES:
+            assert answer.status_code == 403
+        elif scope == needed or (scope, needed) == (MANAGE, READ):
             assert answer.status_code not in {401, 403}
         else:
             assert answer.status_code == 403
@@ -97,18 +119,24 @@ def test_key_of_one_brand_gets_404_for_objects_of_another(
 ) -> None:
     theirs = world.brand(daily=5)
     campaign = world.campaign(theirs)
+    world.spend(campaign, 5)
     world.ingest([{"event_id": "nonsense"}])
     client = program(brand=world.brand())
     (budget,) = world.rows("SELECT id FROM budgets")
     (rejected,) = world.rows("SELECT id FROM rejected_events")
-    ids = {
+    ids: dict[str, Any] = {
         "brand_id": theirs,
         "campaign_id": campaign,
         "budget_id": budget["id"],
         "account_id": 1,
         "hold": "platform_paused",
     }
-    url = path.format(**ids, rejected_id=rejected["id"])
+    evaluate()
+    (alert,) = world.rows("SELECT id FROM alerts WHERE brand_id = %s", theirs)
+    until = "INSERT INTO alert_mutes (brand_id, until, muted_at, muted_by) VALUES (%s, now() + '1 day', now(), 'test')"
+    world.execute(until, theirs)
+    ids |= {"rejected_id": rejected["id"], "alert_id": alert["id"], "mute_id": 1}
+    url = path.format(**ids)
     body = BODIES.get((method, path))
     answer, unknown = client.request(method, url, json=body), client.request(method, _with_ids(path, 4711), json=body)
     assert answer.status_code == unknown.status_code == (403 if path in OF_ALL_BRANDS_ALONE else 404)

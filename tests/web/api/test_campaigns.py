@@ -25,6 +25,7 @@ def test_a_campaign_is_made_read_edited_and_archived(world: World, client: TestC
         **wanted,
         "id": campaign["id"],
         "account": None,
+        "on_platform": None,
         "configured_status": "enabled",
         "effective_status": "active",
         "holds": [],

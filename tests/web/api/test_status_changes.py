@@ -146,6 +146,6 @@ def test_list_descriptions_name_the_one_that_can_be_polled(client: TestClient) -
         if parameter["name"] == "after" and parameter["schema"].get("type") == "integer"
     }
     follows = {path for path, description in said.items() if "commit order" in description}
-    assert follows == {"/api/status-changes/"}
+    assert follows == {"/api/status-changes/", "/api/alerts/"}
     assert {"/api/brands/", "/api/campaigns/", "/api/budgets/", "/api/rejected-events/"} < said.keys()
     assert all("Do not poll" in description for path, description in said.items() if path not in follows)
