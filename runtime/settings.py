@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     meta_url: EncryptedUrl = Field("https://graph.facebook.com", validation_alias=_variable("SPENDGATE_META_URL"))
     meta_version: ApiVersion = Field("v26.0", validation_alias=_variable("SPENDGATE_META_VERSION"))
     platform_read_seconds: float = Field(
-        300, gt=0, le=3_600, validation_alias=_variable("SPENDGATE_PLATFORM_READ_SECONDS")
+        3_600, gt=0, le=3_600, validation_alias=_variable("SPENDGATE_PLATFORM_READ_SECONDS")
     )
     platform_deadline_seconds: float = Field(
         20, gt=0, le=120, validation_alias=_variable("SPENDGATE_PLATFORM_DEADLINE_SECONDS")

@@ -1,23 +1,15 @@
 """Operations on platforms within their daily quotas: a ledger of 24 sliding hours, with a part kept for pauses."""
 
-from datetime import timedelta
-from typing import Final
+from datetime import datetime
+from functools import partial
 
-from db.engine import committed
-from db.repository.platforms import operations
+from sqlalchemy import Connection
+
+from db.engine import committed, transaction
+from db.repository.platforms import connections, operations
+from domain.reads import KEPT_FOR_PAUSES, operations_for_reads
 from runtime import clock
 from runtime.settings import settings
-
-KEPT_FOR_PAUSES: Final = 10
-"""Percent of a quota that only pauses may use."""
-
-KEPT_FOR_CHANGES: Final = 20
-"""Percent of the rest that is left to changes when reads are spread over the day."""
-
-READS_A_ROUND: Final = 2
-"""Operations with which one account is read once: spend and statuses."""
-
-DAY: Final = timedelta(days=1)
 
 
 def daily_limit(platform: str) -> int | None:
@@ -25,23 +17,47 @@ def daily_limit(platform: str) -> int | None:
     return settings().google_ads_operations_a_day if platform == "google_ads" else None
 
 
-def reserve(platform: str, count: int, *, for_pauses: bool = False) -> bool:
-    """Books operations before they are sent; returns whether the quota allows them."""
+def reserve(platform: str, count: int) -> bool:
+    """Books reads before they are sent; returns whether the quota allows them."""
+    return _reserve(platform, count, reads=count, for_pauses=False)
+
+
+def reserve_changes(platform: str, count: int, *, for_pauses: bool) -> bool:
+    """Books changes of campaigns before they are sent; returns whether the quota allows them."""
+    return _reserve(platform, count, reads=0, for_pauses=for_pauses)
+
+
+def _reserve(platform: str, count: int, *, reads: int, for_pauses: bool) -> bool:
     limit = daily_limit(platform)
     if limit is None:
         return True
-    allowed = limit if for_pauses else limit * (100 - KEPT_FOR_PAUSES) // 100
-    at = clock.now()
-    return committed(lambda connection: operations.reserve(connection, platform, count, allowed, at))
+    allowed, at = _allowed(limit, for_pauses=for_pauses), clock.now()
+    return committed(partial(operations.reserve, pool=platform, operations=count, reads=reads, limit=allowed, at=at))
 
 
-def read_interval(accounts: int, limit: int | None) -> timedelta:
-    """The time between two reads of one account, so that the reads of all accounts fit into the quota.
-
-    At least that of the setting.
-    """
-    least = timedelta(seconds=settings().platform_read_seconds)
+def changes_left(platform: str, most: int, *, for_pauses: bool) -> int:
+    """How many changes the quota allows now, at most `most`."""
+    limit = daily_limit(platform)
     if limit is None:
-        return least
-    for_reads = limit * (100 - KEPT_FOR_PAUSES) * (100 - KEPT_FOR_CHANGES) // 10_000
-    return max(least, DAY * accounts * READS_A_ROUND / max(for_reads, 1))
+        return most
+    with transaction() as connection:
+        used = operations.used(connection, platform, clock.now())
+    return max(min(_allowed(limit, for_pauses=for_pauses) - used, most), 0)
+
+
+def _allowed(limit: int, *, for_pauses: bool) -> int:
+    return limit if for_pauses else limit * (100 - KEPT_FOR_PAUSES) // 100
+
+
+def reads_left(connection: Connection, platform: str, at: datetime) -> int | None:
+    """How many reads the platform's quota allows at `at`; None: any number."""
+    limit = daily_limit(platform)
+    if limit is None:
+        return None
+    used, reads = operations.used(connection, platform, at), operations.reads_in_an_hour(connection, platform, at)
+    return operations_for_reads(limit, used, reads)
+
+
+def note_usage(account: int, percent: int) -> None:
+    """Stores how much of the account's quota its platform said is used, in percent: reads of it are spaced out."""
+    committed(partial(connections.note_usage, account=account, percent=percent, at=clock.now()))

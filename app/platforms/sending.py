@@ -64,19 +64,24 @@ def _marked(visit: Visit, action: Action, refusals: Refusals) -> Batch | None:
     until = visit.stored.pauses_wait_until if action is Action.PAUSE else visit.stored.wait_until
     if until is not None and until > at:
         return None
-    before = committed(partial(_mark, visit=visit, action=action, refusals=refusals, at=at))
+    most = quota.changes_left(
+        visit.stored.platform, visit.platform.changes_a_request, for_pauses=action is Action.PAUSE
+    )
+    before = committed(partial(_mark, visit=visit, action=action, refusals=refusals, most=max(most, 1), at=at))
     return Batch(action, before) if before else None
 
 
-def _mark(connection: Connection, visit: Visit, action: Action, refusals: Refusals, at: datetime) -> list[StoredStatus]:
-    """Stores that the campaigns to change are about to be sent; returns their rows as they were before."""
+def _mark(
+    connection: Connection, visit: Visit, action: Action, refusals: Refusals, most: int, at: datetime
+) -> list[StoredStatus]:
+    """Stores that at most `most` campaigns are about to be sent; returns their rows as they were before."""
     due = (
         row
         for row in rows.opposed(connection, visit.stored.id, *OPPOSED[action])
         if (row.campaign_id, row.desired_change_id) not in refusals
         and reconcile(steps.facts_of(row, visit.stored.mode, at)) is action
     )
-    before = list(islice(due, visit.platform.changes_a_request))
+    before = list(islice(due, most))
     if not before or not claims.prolong(connection, visit, at):
         return []
     rows.keep(connection, visit.stored.id, [steps.sending(row, action, at) for row in before])
@@ -87,7 +92,7 @@ def _sent(visit: Visit, batch: Batch, refusals: Refusals) -> bool:
     """Sends one request and stores its outcomes; returns whether another may follow."""
     changes = [Change(row.external_id, steps.SENT[batch.action]) for row in batch.before]
     try:
-        if not quota.reserve(visit.stored.platform, len(changes), for_pauses=batch.action is Action.PAUSE):
+        if not quota.reserve_changes(visit.stored.platform, len(changes), for_pauses=batch.action is Action.PAUSE):
             raise _QuotaUsedUp("the quota of 24 hours is used up")
         outcomes = visit.platform.set_status(visit.account, changes)
     except (PlatformError, InvalidValue) as error:

@@ -1,6 +1,6 @@
 """Pulls spend from connected accounts: a complete answer for a range of days becomes reported totals."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -10,7 +10,7 @@ import structlog
 from more_itertools import chunked
 
 from app.ingest.ingest import TOTALS, count_totals, log_counted
-from app.platforms import bounds, quota, visits
+from app.platforms import bounds, pace, quota, visits
 from app.platforms.protocol import Account, Platform, Refused
 from app.platforms.readings import Days, Plan, Reading, planned, read_by_hours
 from app.platforms.registry import account_of, adapter_of
@@ -18,9 +18,12 @@ from db.engine import committed, transaction
 from db.repository.platforms import connections
 from db.repository.platforms import spend as rows
 from db.repository.platforms.connections import StoredConnection
+from db.repository.platforms.limits import AccountLimit
+from db.repository.platforms.spend import AccountCampaign
 from db.repository.shared.zones import readable_zones
 from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 from domain.periods import ONE_DAY, local_day
+from domain.reads import spend_interval
 from runtime import clock
 
 log = structlog.get_logger()
@@ -67,10 +70,8 @@ def _reserved(stored: StoredConnection) -> bool:
     """Books one read; if the quota is used up, stores and logs that and returns False."""
     if quota.reserve(stored.platform, 1):
         return True
-    at = clock.now()
-    later = at + visits.interval(stored.platform)
     error = "the quota of 24 hours is used up but for pauses"
-    committed(partial(connections.note_failure, account=stored.id, error=error, at=at, next_read_at=later))
+    visits.store_failure(stored, error, clock.now(), stops_changes=False)
     log.warning("platform.quota_used_up", platform=stored.platform, platform_account_id=stored.id)
     return False
 
@@ -87,6 +88,7 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
     days = (today - days_back * ONE_DAY, today)
     with transaction() as connection:
         owners = rows.campaigns_of_account(connection, stored.id)
+        before = pace.limits_now(connection, stored.id, owners, as_of)
     plan = planned(owners, zone, stored.currency, days, has_hours=platform.has_hours)
     read = visits.attempted(stored, lambda: _read(stored, platform, account, plan, zone, days, as_of))
     if read is None:
@@ -94,17 +96,10 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
     totals = [total for reading in read for total in _totals(stored, reading, as_of)]
     for some in chunked(totals, MAX_EVENTS_PER_MESSAGE):
         log_counted(TOTALS.event, count_totals(some), TOTALS.cause)
-    later = as_of + visits.interval(stored.platform)
-    committed(
-        partial(
-            connections.note_spend_read,
-            account=stored.id,
-            at=as_of,
-            next_read_at=later,
-            problem="; ".join(plan.problems) or None,
-            is_history=is_history,
-        )
-    )
+    next_read_at, limit_at = _next_read(stored, owners, before, as_of)
+    noted = partial(connections.note_spend_read, account=stored.id, at=as_of, is_history=is_history)
+    problem = "; ".join(plan.problems) or None
+    committed(partial(noted, next_read_at=next_read_at, limit_at=limit_at, problem=problem))
     if plan.problems:
         log.warning("platform.brand_refused", platform_account_id=stored.id, reasons=list(plan.problems))
     known = {one.external_id for one in owners}
@@ -118,6 +113,20 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
         unknown_campaigns=len({row.external_id for row in spend} - known),
     )
     return is_history
+
+
+def _next_read(
+    stored: StoredConnection, owners: Sequence[AccountCampaign], before: Sequence[AccountLimit], as_of: datetime
+) -> tuple[datetime, datetime | None]:
+    """When the account is read next, and when its spend reaches the nearest limit; None: not in sight.
+
+    `before`: its limits before the spend that was read at `as_of` was counted.
+    """
+    with transaction() as connection:
+        after = pace.limits_now(connection, stored.id, owners, as_of)
+    limit_at = pace.limit_at(before, after, stored.last_read_at, as_of)
+    left = None if limit_at is None else limit_at - as_of
+    return as_of + spend_interval(left, pace.longest_interval()), limit_at
 
 
 def _read(

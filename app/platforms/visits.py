@@ -1,19 +1,20 @@
 """Visits to connected accounts: which are due, and how a failed request is stored and logged."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
-from app.platforms import quota
+from app.platforms import pace, quota
 from app.platforms.protocol import Limited, PlatformError
 from db.engine import committed, transaction
 from db.repository.platforms import connections
-from db.repository.platforms.connections import StoredConnection
+from db.repository.platforms.connections import StoredConnection, WaitingAccount
 from delivery.outgoing import send
 from domain.errors import InvalidValue
+from domain.reads import Wait, due_reads, retry_interval, spend_interval, statuses_interval
 from runtime import clock
 
 log = structlog.get_logger()
@@ -21,18 +22,39 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 
+RETRY: Final = timedelta(minutes=5)
+"""Longest time until changes are sent again, and statuses read, after failures."""
+
+
 def enqueue_due(platforms: Iterable[str], at: datetime) -> None:
-    """Enqueues a message for each account whose spend or statuses are due, so that one account delays no other."""
-    with transaction() as connection:
-        due_for_spend = connections.due_for_spend(connection, at)
-    for account in due_for_spend:
-        send("pull_spend", account)
+    """Enqueues a message for each account with changes to send, and for those that are due to be read.
+
+    One account is one message, so that it delays no other.
+    """
     for platform in platforms:
-        read_before = at - interval(platform)
         with transaction() as connection:
-            due_for_statuses = connections.due_for_statuses(connection, platform, at, read_before)
-        for account in due_for_statuses:
+            changing = connections.due_for_changes(connection, platform, at, at - RETRY)
+            waiting = connections.waiting(connection, platform, at)
+            reads_left = quota.reads_left(connection, platform, at) if waiting else 0
+        for account in changing:
             send("reconcile_account", account)
+        for read in due_reads(_waits(waiting, set(changing), at), reads_left):
+            send("pull_spend" if read.is_of_spend else "reconcile_account", read.account)
+
+
+def _waits(waiting: Iterable[WaitingAccount], changing: Set[int], at: datetime) -> Iterator[Wait]:
+    """The reads that the accounts wait for. An account in `changing` has its statuses read anyway."""
+    longest = pace.longest_interval()
+    for one in waiting:
+        if one.is_spend_due:
+            left = None if one.limit_at is None else one.limit_at - at
+            waited = None if one.last_read_at is None else at - one.last_read_at
+            yield Wait(one.id, True, waited, spend_interval(left, longest), one.used_percent)
+        is_retried = one.retry_at is None or one.retry_at <= at
+        if one.is_free and is_retried and one.id not in changing:
+            waited = None if one.statuses_read_at is None else at - one.statuses_read_at
+            interval = statuses_interval(longest, holds_some=one.holds_some)
+            yield Wait(one.id, False, waited, interval, one.used_percent)
 
 
 def wake(brand_ids: Sequence[int]) -> None:
@@ -41,13 +63,6 @@ def wake(brand_ids: Sequence[int]) -> None:
         accounts = connections.accounts_of_brands(connection, brand_ids)
     for account in accounts:
         send("reconcile_account", account)
-
-
-def interval(platform: str) -> timedelta:
-    """The time between two reads of an account on the platform."""
-    with transaction() as connection:
-        accounts = connections.count_on(connection, platform)
-    return quota.read_interval(accounts, quota.daily_limit(platform))
 
 
 def stored_connection(account: int) -> StoredConnection | None:
@@ -69,13 +84,24 @@ def attempted(stored: StoredConnection, request: Callable[[], Result]) -> Result
 def note_failure(stored: StoredConnection, error: Exception, *, for_pauses: bool = False) -> None:
     """Stores and logs a failed request. After an answer that says when, waits until then."""
     at = clock.now()
-    later = at + interval(stored.platform)
     fields = {"platform": stored.platform, "platform_account_id": stored.id, "error": str(error)}
     if isinstance(error, Limited):
-        later = at + timedelta(seconds=error.seconds)
-        wait = partial(connections.wait, account=stored, until=later, for_pauses=for_pauses, for_all=error.for_all)
+        until = at + timedelta(seconds=error.seconds)
+        wait = partial(connections.wait, account=stored, until=until, for_pauses=for_pauses, for_all=error.for_all)
         committed(wait)
-        log.warning("platform.limited", until=later.isoformat(), **fields)
+        log.warning("platform.limited", until=until.isoformat(), **fields)
     else:
         log.warning("platform.failed", **fields)
-    committed(partial(connections.note_failure, account=stored.id, error=str(error), at=at, next_read_at=later))
+    store_failure(stored, str(error), at, stops_changes=not isinstance(error, Limited))
+
+
+def store_failure(stored: StoredConnection, error: str, at: datetime, *, stops_changes: bool) -> None:
+    """Stores a failed request, and when the account is tried again: later with each failure in a row.
+
+    `stops_changes`: changes are tried again later too.
+    """
+    failures = stored.failures + 1
+    next_read_at = at + retry_interval(failures, pace.longest_interval())
+    retry_at = at + retry_interval(failures, RETRY) if stops_changes else at
+    noted = partial(connections.note_failure, account=stored.id, error=error, at=at)
+    committed(partial(noted, next_read_at=next_read_at, retry_at=retry_at))

@@ -28,7 +28,8 @@ class PlatformConnection(Base):
 
     `time_zone`, `currency`: of the account, as the platform said at `described_at`. `wait_until`: the platform allows
     no reads and releases before; `pauses_wait_until`: nor pauses. `claimed_until`: a worker is reconciling; `woken_at`:
-    a decision came meanwhile. `limit_at`: when spend reaches the nearest limit at the rate of the last read.
+    a decision came meanwhile. `failures`: failed requests since the last answer; `retry_at`: when statuses are read and
+    changed again after one. `limit_at`: when spend reaches the nearest limit at the rate of the last read.
     `usage_percent`, `usage_at`: how much of its quota the platform said is used, and when.
     """
 
@@ -36,6 +37,7 @@ class PlatformConnection(Base):
     __table_args__ = (
         CheckConstraint("mode IN ('off', 'shadow', 'pause_only', 'full')", name="mode_known"),
         CheckConstraint("credentials = 'kept' OR credentials ~ '^(env|file):.+'", name="credentials_by_reference"),
+        CheckConstraint("failures >= 0", name="failures_not_negative"),
         CheckConstraint("(usage_percent IS NULL) = (usage_at IS NULL)", name="usage_at_a_moment"),
         CheckConstraint("usage_percent >= 0", name="usage_not_negative"),
     )
@@ -60,6 +62,8 @@ class PlatformConnection(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
     failed_at: Mapped[datetime | None] = mapped_column(Moment)
     woken_at: Mapped[datetime | None] = mapped_column(Moment)
+    failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    retry_at: Mapped[datetime | None] = mapped_column(Moment)
     limit_at: Mapped[datetime | None] = mapped_column(Moment)
     usage_at: Mapped[datetime | None] = mapped_column(Moment)
     usage_percent: Mapped[int | None] = mapped_column(Integer)

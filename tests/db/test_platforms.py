@@ -27,7 +27,7 @@ def account(world: World) -> int:
 def test_quota_counts_operations_of_24_sliding_hours(world: World) -> None:
     def reserve(count: int, hours: float = 0.0, pool: str = "google_ads") -> bool:
         at = AT + timedelta(hours=hours)
-        return committed(lambda connection: operations.reserve(connection, pool, count, 10, at))
+        return committed(lambda connection: operations.reserve(connection, pool, count, 0, 10, at))
 
     assert reserve(6)
     assert reserve(4, 1)
@@ -43,7 +43,7 @@ def test_concurrent_reservations_do_not_exceed_the_quota(world: World) -> None:
     taken: list[bool] = []
 
     def reserve() -> None:
-        taken.append(committed(lambda connection: operations.reserve(connection, "google_ads", 3, 10, AT)))
+        taken.append(committed(lambda connection: operations.reserve(connection, "google_ads", 3, 3, 10, AT)))
 
     at_once(*[reserve] * 6)
     assert sorted(taken) == [False] * 3 + [True] * 3

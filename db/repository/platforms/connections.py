@@ -1,7 +1,7 @@
 """Connections to platform accounts: which are due, how reads went, and which worker reconciles one."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -9,10 +9,13 @@ from sqlalchemy import Connection, text
 from domain.errors import InvalidValue
 from domain.reconcile import REPAUSE_WINDOW, REPAUSES_AN_HOUR
 
+USAGE_WINDOW: Final = timedelta(hours=1)
+"""How long a platform's word about the use of a quota counts: Meta's quotas are for an hour."""
+
 FIELDS: Final = """
     platform_connections.platform_account_id, platform, account_id, name, mode, credentials, options, time_zone,
     currency, described_at, next_read_at, last_read_at, history_read_at, statuses_read_at, wait_until,
-    pauses_wait_until, last_error, failed_at
+    pauses_wait_until, last_error, failed_at, failures
 """
 
 CONNECTION = text(f"""
@@ -25,26 +28,34 @@ CONNECTIONS = text(f"""
     ORDER BY platform_account_id
 """)  # noqa: S608 - a constant, put together once
 
-# Accounts whose spend is due to be read.
-DUE_FOR_SPEND = text("""
-    SELECT platform_account_id FROM platform_connections
-    WHERE mode <> 'off' AND COALESCE(next_read_at, '-infinity') <= :at AND COALESCE(wait_until, '-infinity') <= :at
-    ORDER BY next_read_at NULLS FIRST, platform_account_id
+# Accounts of the platform that may be read, and how long they have waited.
+WAITING = text("""
+    SELECT platform_account_id, COALESCE(next_read_at, '-infinity') <= :at AS is_spend_due, last_read_at, limit_at,
+        COALESCE(claimed_until, '-infinity') <= :at AS is_free, statuses_read_at, retry_at,
+        CASE WHEN usage_at > :usage_since THEN usage_percent ELSE 0 END AS used_percent,
+        EXISTS (
+            SELECT FROM platform_statuses AS status
+            WHERE status.platform_account_id = platform_connections.platform_account_id
+                AND confirmed = 'paused' AND paused_by_us
+        ) AS holds_some
+    FROM platform_connections JOIN platform_accounts ON id = platform_account_id
+    WHERE platform = :platform AND mode <> 'off' AND COALESCE(wait_until, '-infinity') <= :at
+    ORDER BY platform_account_id
 """)
 
-# Accounts to reconcile: those with a campaign to pause or to enable by what was last confirmed, those whose last
-# answer is unknown, those whose claim refused a wake, and those whose statuses were read before :read_before. At that
-# pace alone is tried again a campaign that was tried three times, so that one that is always refused does not use up
-# the quota, and one that is paused again no more because somebody keeps enabling it there.
-DUE_FOR_STATUSES = text("""
+# Accounts to reconcile at once: those with a campaign to pause or to enable by what was last confirmed, those whose
+# last answer is unknown, and those whose claim refused a wake. A campaign that was tried three times is tried again
+# only after :retry_before, so that one that is always refused does not use up the quota. One that is paused again no
+# more, because somebody keeps enabling it there, waits for the next poll.
+DUE_FOR_CHANGES = text("""
     SELECT platform_account_id FROM platform_connections JOIN platform_accounts ON id = platform_account_id
     WHERE platform = :platform AND mode <> 'off' AND COALESCE(claimed_until, '-infinity') <= :at
         AND (wait_until IS NULL OR wait_until <= :at OR pauses_wait_until IS NULL OR pauses_wait_until <= :at)
-        AND (woken_at IS NOT NULL OR COALESCE(statuses_read_at, '-infinity') <= :read_before
-            OR mode <> 'shadow' AND EXISTS (
+        AND COALESCE(retry_at, '-infinity') <= :at
+        AND (woken_at IS NOT NULL OR mode <> 'shadow' AND EXISTS (
             SELECT FROM platform_statuses AS status JOIN campaigns USING (brand_id)
             WHERE status.platform_account_id = platform_connections.platform_account_id
-                AND campaigns.id = campaign_id AND (attempts < 3 OR sent_at <= :read_before) AND (
+                AND campaigns.id = campaign_id AND (attempts < 3 OR sent_at <= :retry_before) AND (
                     may_be_applied
                     OR effective_status = 'inactive' AND confirmed = 'enabled' AND NOT (
                         desired = 'inactive' AND paused_change_id = desired_change_id
@@ -69,11 +80,6 @@ ACCOUNTS_OF_BRANDS = text("""
     ORDER BY platform_account_id
 """)
 
-COUNT_ON = text("""
-    SELECT count(*) FROM platform_connections JOIN platform_accounts ON id = platform_account_id
-    WHERE mode <> 'off' AND platform = :platform
-""")
-
 # Takes the row's lock first, so that a worker that ends its claim meanwhile sees the wake or leaves the account free.
 NOTE_WAKE = text("UPDATE platform_connections SET woken_at = :at WHERE platform_account_id = :id")
 
@@ -96,17 +102,25 @@ NOTE_DESCRIPTION = text("""
 
 NOTE_SPEND_READ = text("""
     UPDATE platform_connections
-    SET last_read_at = CAST(:at AS timestamptz), next_read_at = :next_read_at, last_error = CAST(:problem AS text),
+    SET last_read_at = CAST(:at AS timestamptz), next_read_at = :next_read_at, limit_at = :limit_at,
+        last_error = CAST(:problem AS text), failures = 0, retry_at = NULL,
         failed_at = CASE WHEN CAST(:problem AS text) IS NOT NULL THEN CAST(:at AS timestamptz) END,
         history_read_at = CASE WHEN CAST(:is_history AS boolean) THEN CAST(:at AS timestamptz) ELSE history_read_at END
     WHERE platform_account_id = :id
 """)
 
-NOTE_STATUSES_READ = text("UPDATE platform_connections SET statuses_read_at = :at WHERE platform_account_id = :id")
+NOTE_STATUSES_READ = text("""
+    UPDATE platform_connections SET statuses_read_at = :at, failures = 0, retry_at = NULL
+    WHERE platform_account_id = :id
+""")
+
+NOTE_USAGE = text("""
+    UPDATE platform_connections SET usage_percent = :percent, usage_at = :at WHERE platform_account_id = :id
+""")
 
 NOTE_FAILURE = text("""
     UPDATE platform_connections
-    SET last_error = :error, failed_at = :at,
+    SET last_error = :error, failed_at = :at, failures = failures + 1, retry_at = :retry_at,
         next_read_at = greatest(next_read_at, CAST(:next_read_at AS timestamptz))
     WHERE platform_account_id = :id
 """)
@@ -144,6 +158,24 @@ class StoredConnection(NamedTuple):
     pauses_wait_until: datetime | None
     last_error: str | None
     failed_at: datetime | None
+    failures: int
+
+
+class WaitingAccount(NamedTuple):
+    """What decides when an account is read. `is_free`: no worker reconciles it.
+
+    `holds_some`: Spendgate keeps a campaign paused there. `used_percent`: of its quota, as the platform said lately.
+    """
+
+    id: int
+    is_spend_due: bool
+    last_read_at: datetime | None
+    limit_at: datetime | None
+    is_free: bool
+    statuses_read_at: datetime | None
+    retry_at: datetime | None
+    used_percent: int
+    holds_some: bool
 
 
 def connection_of(connection: Connection, account: int) -> StoredConnection | None:
@@ -165,19 +197,21 @@ def connections(connection: Connection) -> list[StoredConnection]:
     return [StoredConnection(*row) for row in connection.execute(CONNECTIONS)]
 
 
-def due_for_spend(connection: Connection, at: datetime) -> list[int]:
-    """The accounts whose spend is due to be read at `at`."""
-    return list(connection.scalars(DUE_FOR_SPEND, {"at": at}))
+def waiting(connection: Connection, platform: str, at: datetime) -> list[WaitingAccount]:
+    """The accounts of the platform that it allows to read at `at`."""
+    values = {"platform": platform, "at": at, "usage_since": at - USAGE_WINDOW}
+    return [WaitingAccount(*row) for row in connection.execute(WAITING, values)]
 
 
-def due_for_statuses(connection: Connection, platform: str, at: datetime, read_before: datetime) -> list[int]:
-    """The accounts of the platform to reconcile at `at`: with a change to send, or last read before `read_before`.
+def due_for_changes(connection: Connection, platform: str, at: datetime, retry_before: datetime) -> list[int]:
+    """The accounts of the platform to reconcile at `at` without waiting for a poll.
 
-    Leaves out accounts that another worker has claimed or that may send nothing yet.
+    Leaves out accounts that another worker has claimed or that may send nothing yet. `retry_before`: campaigns
+    whose change keeps failing are tried again if the last try was before.
     """
-    values = {"platform": platform, "at": at, "read_before": read_before}
+    values = {"platform": platform, "at": at, "retry_before": retry_before}
     values |= {"repaused_since": at - REPAUSE_WINDOW, "repauses": REPAUSES_AN_HOUR}
-    return list(connection.scalars(DUE_FOR_STATUSES, values))
+    return list(connection.scalars(DUE_FOR_CHANGES, values))
 
 
 def brands_visited(connection: Connection) -> frozenset[int]:
@@ -188,11 +222,6 @@ def brands_visited(connection: Connection) -> frozenset[int]:
 def accounts_of_brands(connection: Connection, brand_ids: Sequence[int]) -> list[int]:
     """The accounts of these brands whose mode is not `off`, by id."""
     return list(connection.scalars(ACCOUNTS_OF_BRANDS, {"brand_ids": list(brand_ids)}))
-
-
-def count_on(connection: Connection, platform: str) -> int:
-    """The number of connected accounts on the platform whose mode is not `off`."""
-    return int(connection.execute(COUNT_ON, {"platform": platform}).scalar_one())
 
 
 def claim(connection: Connection, account: int, at: datetime, until: datetime) -> bool:
@@ -220,11 +249,26 @@ def note_description(connection: Connection, account: int, time_zone: str, curre
 
 
 def note_spend_read(
-    connection: Connection, account: int, at: datetime, next_read_at: datetime, problem: str | None, *, is_history: bool
+    connection: Connection,
+    account: int,
+    at: datetime,
+    next_read_at: datetime,
+    limit_at: datetime | None,
+    problem: str | None,
+    *,
+    is_history: bool,
 ) -> None:
-    """Stores a successful read of spend. `problem`: a sentence for people about what was left out; None: nothing."""
-    values = {"id": account, "at": at, "next_read_at": next_read_at, "problem": problem, "is_history": is_history}
-    connection.execute(NOTE_SPEND_READ, values)
+    """Stores a successful read of spend. `problem`: a sentence for people about what was left out; None: nothing.
+
+    `limit_at`: when spend reaches the nearest limit; None: not in sight.
+    """
+    values = {"id": account, "at": at, "next_read_at": next_read_at, "limit_at": limit_at, "problem": problem}
+    connection.execute(NOTE_SPEND_READ, values | {"is_history": is_history})
+
+
+def note_usage(connection: Connection, account: int, percent: int, at: datetime) -> None:
+    """Stores how much of the account's quota the platform said at `at` is used, in percent."""
+    connection.execute(NOTE_USAGE, {"id": account, "percent": percent, "at": at})
 
 
 def note_statuses_read(connection: Connection, account: int, at: datetime) -> None:
@@ -232,9 +276,14 @@ def note_statuses_read(connection: Connection, account: int, at: datetime) -> No
     connection.execute(NOTE_STATUSES_READ, {"id": account, "at": at})
 
 
-def note_failure(connection: Connection, account: int, error: str, at: datetime, next_read_at: datetime) -> None:
-    """Stores a failed request and when spend may be read next. `error` must hold no secrets."""
-    values = {"id": account, "error": error, "at": at, "next_read_at": next_read_at}
+def note_failure(
+    connection: Connection, account: int, error: str, at: datetime, *, next_read_at: datetime, retry_at: datetime
+) -> None:
+    """Stores a failed request. `next_read_at`: when spend may be read next; `retry_at`: when statuses may be.
+
+    `error` must hold no secrets.
+    """
+    values = {"id": account, "error": error, "at": at, "next_read_at": next_read_at, "retry_at": retry_at}
     connection.execute(NOTE_FAILURE, values)
 
 

@@ -9,18 +9,23 @@ QUOTA_WINDOW: Final = timedelta(hours=24)
 
 # Adds to the present minute. The row's lock makes other reservations of that minute wait for this transaction.
 ADD = text("""
-    INSERT INTO platform_operations AS used (pool, minute, operations)
-    VALUES (:pool, date_trunc('minute', CAST(:at AS timestamptz)), :operations)
-    ON CONFLICT (pool, minute) DO UPDATE SET operations = used.operations + excluded.operations
+    INSERT INTO platform_operations AS used (pool, minute, operations, reads)
+    VALUES (:pool, date_trunc('minute', CAST(:at AS timestamptz)), :operations, :reads)
+    ON CONFLICT (pool, minute) DO UPDATE
+    SET operations = used.operations + excluded.operations, reads = used.reads + excluded.reads
 """)
 
 TAKE_BACK = text("""
-    UPDATE platform_operations SET operations = operations - :operations
+    UPDATE platform_operations SET operations = operations - :operations, reads = reads - :reads
     WHERE pool = :pool AND minute = date_trunc('minute', CAST(:at AS timestamptz))
 """)
 
 USED = text("""
     SELECT COALESCE(sum(operations), 0)::bigint FROM platform_operations WHERE pool = :pool AND minute > :since
+""")
+
+READS = text("""
+    SELECT COALESCE(sum(reads), 0)::bigint FROM platform_operations WHERE pool = :pool AND minute > :since
 """)
 
 FORGET = text("DELETE FROM platform_operations WHERE pool = :pool AND minute <= :since")
@@ -31,12 +36,17 @@ def used(connection: Connection, pool: str, at: datetime) -> int:
     return int(connection.execute(USED, {"pool": pool, "since": at - QUOTA_WINDOW}).scalar_one())
 
 
-def reserve(connection: Connection, pool: str, operations: int, limit: int, at: datetime) -> bool:
+def reads_in_an_hour(connection: Connection, pool: str, at: datetime) -> int:
+    """The operations of the pool in the hour before `at` that were reads."""
+    return int(connection.execute(READS, {"pool": pool, "since": at - timedelta(hours=1)}).scalar_one())
+
+
+def reserve(connection: Connection, pool: str, operations: int, reads: int, limit: int, at: datetime) -> bool:
     """Adds operations to the pool if no more than `limit` are then used in 24 hours; returns whether it did.
 
-    The caller commits before it sends the request.
+    `reads`: how many of them are reads. The caller commits before it sends the request.
     """
-    booked = {"pool": pool, "at": at, "operations": operations}
+    booked = {"pool": pool, "at": at, "operations": operations, "reads": reads}
     connection.execute(ADD, booked)
     if used(connection, pool, at) > limit:
         connection.execute(TAKE_BACK, booked)

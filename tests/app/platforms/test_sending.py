@@ -100,7 +100,7 @@ def test_wake_refused_by_the_claim_of_a_dead_worker_makes_the_account_due(connec
     connected.reconcile()
     for at, due in (("2026-06-17T12:00:06", []), ("2026-06-17T12:00:07", [connected.account])):
         with transaction() as connection:
-            assert connections.due_for_statuses(connection, "google_ads", moment(at), AT - ONE_DAY) == due
+            assert connections.due_for_changes(connection, "google_ads", moment(at), AT - ONE_DAY) == due
 
 
 def test_worker_whose_claim_was_taken_over_sends_nothing_more(connected: Connected, world: World) -> None:

@@ -75,9 +75,23 @@ def test_account_is_not_read_before_it_is_due(connected: Connected, world: World
     reads = len(fake.received)
     connected.pull(is_due=False)
     assert len(fake.received) == reads
-    world.set_clock(moment("2026-06-17T12:05:01"))
+    world.set_clock(moment("2026-06-17T13:00:01"))
     connected.pull(is_due=False)
     assert len(fake.received) == reads + 1
+
+
+def test_interval_follows_the_time_left_until_a_limit(connected: Connected, world: World) -> None:
+    connected.campaign("11")
+    stopped = connected.campaign("12")
+    world.limit(1, campaign=stopped)
+    world.set_status(stopped, "paused")
+    intervals = []
+    for at, micros in (("12:00", 0), ("12:40", 40), ("13:00", 20), ("13:10", 30), ("13:20", 9), ("13:21", 1)):
+        now = world.set_clock(moment(f"2026-06-17T{at}"))
+        connected.fake.spend("11", TODAY, micros)
+        connected.pull()
+        intervals.append((connected.connection()["next_read_at"] - now).total_seconds() / 60)
+    assert intervals == [60, 12, 8, 1, 1, 60]
 
 
 @pytest.mark.parametrize(

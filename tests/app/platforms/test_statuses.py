@@ -24,10 +24,10 @@ def exhaust(connected: Connected, campaign: int) -> None:
     assert not connected.world.is_active(campaign)
 
 
-def due(connected: Connected, at: datetime, read_before: datetime) -> list[int]:
-    """The accounts to reconcile."""
+def due(connected: Connected, at: datetime) -> list[int]:
+    """The accounts to reconcile at once."""
     with transaction() as connection:
-        return connections.due_for_statuses(connection, "google_ads", at, read_before)
+        return connections.due_for_changes(connection, "google_ads", at, at - timedelta(minutes=5))
 
 
 def test_decisions_are_carried_out_and_confirmed(connected: Connected, world: World) -> None:
@@ -94,8 +94,8 @@ def test_a_campaign_enabled_there_while_held_is_paused_three_times_an_hour(conne
         connected.set_there("11", "enabled")
     assert len(connected.fake.requests("mutate")) == 4
     assert "keeps enabling" in connected.row(campaign)["last_error"]
-    assert due(connected, at + timedelta(minutes=10), read_before=at) == []
-    assert due(connected, at + timedelta(minutes=10), read_before=at + timedelta(minutes=9)) == [connected.account]
+    assert due(connected, at + timedelta(minutes=10)) == []
+    assert due(connected, at + timedelta(minutes=62)) == [connected.account]
     world.set_clock(at + timedelta(minutes=62))
     connected.reconcile()
     assert connected.there("11") == "paused"

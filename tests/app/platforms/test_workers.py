@@ -20,7 +20,12 @@ from tests.world import World, eventually, noon_zone
 
 Start = Callable[[], AbstractContextManager[Service]]
 KILLS = 3
-ENV = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
+ENV = {
+    "SPENDGATE_WORKER_PROCESSES": "1",
+    "SPENDGATE_WORKER_THREADS": "2",
+    # These tests read far more often than once a minute.
+    "SPENDGATE_GOOGLE_ADS_OPERATIONS_A_DAY": "1000000",
+}
 
 
 @pytest.fixture
@@ -49,7 +54,9 @@ def visited_until(connected: Connected, is_true: Callable[[], bool]) -> None:
     """Makes the account due and sends the message of the minute, again and again until `is_true` returns true."""
 
     def visited() -> bool:
-        connected.world.execute("UPDATE platform_connections SET next_read_at = NULL, statuses_read_at = NULL")
+        connected.world.execute(
+            "UPDATE platform_connections SET next_read_at = NULL, statuses_read_at = NULL, retry_at = NULL"
+        )
         send("visit_platforms")
         time.sleep(0.3)
         return is_true()

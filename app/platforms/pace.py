@@ -1,0 +1,50 @@
+"""The pace of an account: how long its spend needs to the nearest limit, and so when it is read next."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from db.repository.platforms import limits
+from db.repository.platforms.limits import AccountLimit
+from db.repository.platforms.spend import AccountCampaign
+from db.repository.shared.zones import readable_zones
+from domain.periods import day_starts_at
+from domain.reads import LimitPace, time_left
+from runtime.settings import settings
+
+
+def longest_interval() -> timedelta:
+    """The longest time between two reads of an account that answers."""
+    return timedelta(seconds=settings().platform_read_seconds)
+
+
+def limits_now(
+    connection: Connection, account: int, owners: Iterable[AccountCampaign], at: datetime
+) -> list[AccountLimit]:
+    """The limits that the account's active campaigns have, with the spend counted by now."""
+    return limits.of_account(connection, account, {one.time_zone for one in owners}, at)
+
+
+def limit_at(
+    before: Sequence[AccountLimit], after: Sequence[AccountLimit], last_read_at: datetime | None, at: datetime
+) -> datetime | None:
+    """When spend reaches the nearest limit at the present rate; None: not in sight.
+
+    `before`, `after`: the limits before and after the spend that was read at `at` was counted.
+    """
+    zones = readable_zones({limit.time_zone for limit in after})
+    spent_before = {limit.budget_id: limit.spent_micros for limit in before}
+    paces = [
+        LimitPace(
+            limit_micros=limit.limit_micros,
+            spent_micros=limit.spent_micros,
+            added_micros=limit.spent_micros - spent_before.get(limit.budget_id, limit.spent_micros),
+            window_passed=None
+            if limit.first_day == date.min
+            else at - day_starts_at(limit.first_day, zones[limit.time_zone]),
+        )
+        for limit in after
+    ]
+    left = time_left(paces, None if last_read_at is None else at - last_read_at)
+    return None if left is None or left > timedelta(days=366) else at + left
