@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.platforms.adapters import google_login
+from app.platforms.adapters import google_login, graph
 from cli.fake_platforms.server import serving
 from cli.fake_platforms.state import FakePlatform
 from runtime.settings import settings
@@ -24,6 +24,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
     """A fake platform that the settings of this process and of those it starts point at."""
     platform = FakePlatform()
     monkeypatch.setattr(google_login, "tokens", google_login.Tokens())
+    monkeypatch.setattr(graph, "near_limits", {})
     with serving(platform) as url:
         monkeypatch.setenv("SPENDGATE_GOOGLE_ADS_URL", url)
         monkeypatch.setenv("SPENDGATE_GOOGLE_TOKEN_URL", f"{url}/token")

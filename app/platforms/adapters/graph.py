@@ -25,7 +25,13 @@ TOO_MUCH_DATA: Final = 1_487_534
 DEFAULT_WAIT_SECONDS: Final = 300.0
 """Wait after a used-up limit if no header says how long: Meta blocks an app in development for 300 s."""
 
+KEPT_FOR_PAUSES: Final = 10
+"""Percent of Meta's limits that only changes may use."""
+
 MESSAGE_LENGTH: Final = 300
+
+near_limits: Final[dict[str, float]] = {}
+"""By the account's id, the monotonic second until which this process reads nothing, as its limits are nearly used."""
 
 
 class TooMuchData(Refused):
@@ -40,10 +46,23 @@ class Usage(NamedTuple):
 
 
 def get(account: Account, path: str, params: Mapping[str, str]) -> dict[str, Any]:
-    """Reads one object. Neither the URL nor an error holds the token; the URL has its proof, useless without it."""
+    """Reads one object. Neither the URL nor an error holds the token; the URL has its proof, useless without it.
+
+    Raises Limited, without a request, while the account's limits are used but for what is kept for pauses.
+    """
+    wait = near_limits.get(account.account_id, 0.0) - time.monotonic()
+    if wait > 0:
+        raise Limited("Meta's limits are used up but for pauses", wait, for_all=False)
+    return _read(account, path, params)
+
+
+def _read(account: Account, path: str, params: Mapping[str, str]) -> dict[str, Any]:
     url = f"{_base()}/{path}"
     proof = {"appsecret_proof": _proof(account)}
     answer = http.send("GET", url, _headers(account), params={**params, **proof})
+    usage = usage_of(answer.headers)
+    if usage.percent >= 100 - KEPT_FOR_PAUSES:
+        near_limits[account.account_id] = time.monotonic() + (usage.wait_seconds or DEFAULT_WAIT_SECONDS)
     return _content(account, answer, changes_something=False)
 
 
@@ -54,8 +73,8 @@ def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: flo
     """
     ends_at = time.monotonic() + seconds
     after: dict[str, str] = {}
+    content = get(account, path, params)
     while True:
-        content = get(account, path, {**params, **after})
         found, paging = content.get("data"), content.get("paging") or {}
         if not isinstance(found, list) or not isinstance(paging, dict):
             raise Unanswered("Meta answered in another form", may_be_applied=False)
@@ -68,6 +87,7 @@ def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: flo
         if time.monotonic() > ends_at:
             raise Unanswered(f"not all pages within {seconds:g} s", may_be_applied=False)
         after = {"after": cursor}
+        content = _read(account, path, {**params, **after})
 
 
 def batch(account: Account, items: list[dict[str, str]]) -> tuple[list[Any], Mapping[str, str]]:

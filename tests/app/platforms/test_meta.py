@@ -233,3 +233,16 @@ def test_secrets_are_in_no_error_url_or_repr(account: Account, fake: FakePlatfor
         assert not [secret for secret in META_SECRETS.values() if secret in seen]
     assert not [secret for secret in META_SECRETS.values() if secret in f"{account!r} {account.credentials!r}"]
     assert not [one.path for one in fake.received if any(secret in one.path for secret in META_SECRETS.values())]
+
+
+def test_limits_used_but_for_a_tenth_stop_reads_and_no_pause(account: Account, fake: FakePlatform) -> None:
+    for number in range(10):
+        fake.add(str(number))
+    fake.usage_percent = 90
+    assert len(META.read_statuses(account)) == 10
+    requests = len(fake.received)
+    with pytest.raises(Limited, match="but for pauses") as limited:
+        META.read_spend(account, FIRST, SECOND)
+    assert (len(fake.received), limited.value.for_all) == (requests, False)
+    assert 0 < limited.value.seconds <= 300
+    assert META.set_status(account, [Change("1", PAUSED)]) == {"1": None}
