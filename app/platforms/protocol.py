@@ -104,6 +104,10 @@ class Platform(Protocol):
     changes_a_request: int
     has_hours: bool
 
+    @property
+    def operations_a_day(self) -> int | None:
+        """The requests and changes in 24 sliding hours that all accounts share; None: the platform counts otherwise."""
+
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency. Raises LoginFailed or Refused if it cannot be reached."""
 

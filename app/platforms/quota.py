@@ -5,16 +5,17 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from app.platforms.registry import ADAPTERS
 from db.engine import committed, transaction
 from db.repository.platforms import connections, operations
 from domain.reads import KEPT_FOR_PAUSES, operations_for_reads
 from runtime import clock
-from runtime.settings import settings
 
 
 def daily_limit(platform: str) -> int | None:
     """The operations in 24 sliding hours that all accounts on the platform share; None: no such quota."""
-    return settings().google_ads_operations_a_day if platform == "google_ads" else None
+    adapter = ADAPTERS.get(platform)
+    return adapter.operations_a_day if adapter else None
 
 
 def reserve(platform: str, count: int) -> bool:

@@ -63,6 +63,11 @@ class GoogleAds:
     changes_a_request = 1_000
     has_hours = True
 
+    @property
+    def operations_a_day(self) -> int:
+        """The operations of Google's access level."""
+        return settings().google_ads_operations_a_day
+
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency."""
         customers = [row.get("customer", {}) for row in _search(account, DESCRIBE)]

@@ -54,6 +54,7 @@ class Meta:
 
     changes_a_request = 50
     has_hours = True
+    operations_a_day = None
 
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency."""
