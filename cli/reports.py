@@ -12,8 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.text import Text
 
 from app.reports.formats import (
+    account_in_words,
     as_csv,
     as_json,
+    bound_in_words,
     hours,
     limits_in_force,
     notable_limits,
@@ -182,6 +184,8 @@ def _print_report(month_report: Mapping[str, Any]) -> None:
     print_rows("Limits reached", ran_out[:SHOWN_ROWS], empty="No limit was reached.")
     _print_hidden(len(ran_out) - SHOWN_ROWS, "times")
     notable = notable_limits(content)
+    for bound in content.get("bounds", ()):
+        console.print(f"{account_in_words(bound)}: {bound_in_words(bound)}", highlight=False, markup=False)
     print_rows("Budget periods", [_limit(content, row) for row in notable[:SHOWN_ROWS]], empty="No limit was reached.")
     _print_hidden(len(notable) - SHOWN_ROWS, "budget periods")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from db.repository.platforms.bounds import bounds_of_brand
 from db.repository.reports import overspends, report_facts
 from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus
@@ -59,6 +60,11 @@ def content_of_month(connection: Connection, brand: Mapping[str, Any], month: Wi
         "activated": toggles.get(EffectiveStatus.ACTIVE, known_toggles),
         "campaigns": [_campaign(facts, campaign_id, ran_out.get(campaign_id, {})) for campaign_id in campaign_ids],
         "limits": _limits(connection, brand["id"], facts, entries),
+        "bounds": [
+            {"platform": one.platform, "account": one.account_id, "currency": one.currency, **one.bound._asdict()}
+            for one in bounds_of_brand(connection, brand["id"])
+            if one.bound is not None
+        ],
     }
 
 

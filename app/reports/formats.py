@@ -12,6 +12,8 @@ The table has one row for each figure. `kind` says which figure it is; columns t
   sum of its campaigns' rows. A second with two holds counts for both. Empty `seconds`: the history does not go so far.
 - `in_budget`: `in_budget_permille`, the served share of the time in which only budgets could hold the campaign, and the
   `seconds` of that time in which they did.
+- `bound`: how far spend may exceed a limit because of an ad platform's `account`, measured when the report was
+  made; the platform's spend stays flat `seconds` after a confirmed pause. Empty without enough data.
 - `restated`: the change of the month's spend since the month was closed, by day and by campaign.
 
 Each amount is given twice: in micros, and in exact units of the currency.
@@ -25,21 +27,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
+from app.bound_words import words_of
 from domain.budgets import Scope, is_exhausted
 from domain.money import format_units
 from domain.periods import ONE_DAY, Period, time_zone
+from domain.platforms import label
+from domain.reporting.bounds import Bound
 
-AMOUNTS: Final = ("spent", "limit", "overspend", "restated", "confirmation_delay")
+AMOUNTS: Final = ("spent", "limit", "overspend", "restated", "confirmation_delay", "bound")
 
 COLUMNS: Final = (
     *("brand_id", "brand", "month", "currency", "kind", "scope", "campaign_id", "campaign", "period", "hold"),
     *("first_day", "end_day", "complete"),
     *(column for amount in AMOUNTS for column in (f"{amount}_micros", amount)),
     *("used_permille", "times_exhausted", "cause", "delay_seconds", "seconds", "in_budget_permille"),
-    *("from", "until"),
+    *("from", "until", "account"),
 )
 
-NAMES: Final = frozenset({"brand", "campaign"})
+NAMES: Final = frozenset({"brand", "campaign", "account"})
 """Columns with names that people chose, in which a spreadsheet might find a formula."""
 
 FORMULA: Final = re.compile(
@@ -163,6 +168,9 @@ def _rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         figures = {"seconds": scope["held_by_budgets_seconds"], "in_budget_permille": scope["in_budget_permille"]}
         yield {"kind": "in_budget", **scope["named"], **figures}
     yield from _restated(content["closed"] or {})
+    for bound in content.get("bounds", ()):
+        figures = {"bound_micros": bound["bound_micros"], "seconds": bound["grows_seconds"]}
+        yield {"kind": "bound", "scope": Scope.BRAND.value, "account": account_in_words(bound), **figures}
 
 
 def _exhausted(content: Mapping[str, Any], limit: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -170,6 +178,16 @@ def _exhausted(content: Mapping[str, Any], limit: Mapping[str, Any]) -> Iterator
     for ran_out_at, until in times_exhausted(content, limit):
         ended = None if until is None else until.isoformat()
         yield {"kind": "exhausted", **named, "from": ran_out_at.isoformat(), "until": ended}
+
+
+def account_in_words(bound: Mapping[str, Any]) -> str:
+    """The platform and account of a bound in a report, such as `Google Ads 1234567890`."""
+    return f"{label(bound['platform'])} {bound['account'] or ''}".strip()
+
+
+def bound_in_words(bound: Mapping[str, Any]) -> str:
+    """A bound in a report as a sentence."""
+    return words_of(Bound(**{name: bound[name] for name in Bound._fields}), bound["currency"])
 
 
 def _scopes(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -137,7 +137,7 @@ def _store_if_changed(connection: Connection, brand_id: int, month: date) -> tup
         brand = catalog.brand(seen, brand_id)
         content = content_of_month(seen, brand, window_of(Period.MONTHLY, month), at)
     content["closed"] = closed_section(content, first, at)
-    if last is not None and _without_closed(last["content"]) == _without_closed(content):
+    if last is not None and _compared(last["content"]) == _compared(content):
         return last, False
     if not reports.store(connection, brand_id, month, version, content, at):
         raise StaleRead("another report of this month was stored meanwhile")
@@ -147,8 +147,9 @@ def _store_if_changed(connection: Connection, brand_id: int, month: date) -> tup
     return _as_stored(brand_id, month, version, at, content), True
 
 
-def _without_closed(content: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in content.items() if name != "closed"}
+def _compared(content: dict[str, Any]) -> dict[str, Any]:
+    """The content without the parts whose change makes no new version: the first version and present bounds."""
+    return {name: value for name, value in content.items() if name not in {"closed", "bounds"}}
 
 
 def _as_stored(brand_id: int, month: date, version: int, at: datetime, content: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from db.engine import committed, snapshot
 from db.repository.catalog import platform_accounts
 from db.repository.catalog.idempotency import Answer
 from db.repository.platforms import seen
+from db.repository.platforms.bounds import bounds_of_accounts
 from db.repository.reading import listing
 from domain.errors import InvalidValue
 from runtime import clock
@@ -118,14 +119,12 @@ def _body(connection: Connection, account_id: int, caller: Caller) -> dict[str, 
 
 def _with_connections(connection: Connection, rows: list[dict[str, Any]], caller: Caller) -> list[dict[str, Any]]:
     connected = seen.accounts_by_id(connection, [row["id"] for row in rows], clock.now()) if rows else {}
+    bounds = bounds_of_accounts(connection, list(connected))
     sees_all = caller.brand_id is None
-    return [
-        {
-            **row,
-            "connection": connection_body(found, sees_all=sees_all) if (found := connected.get(row["id"])) else None,
-        }
-        for row in rows
-    ]
+    bodies = {
+        account: connection_body(found, bounds.get(account), sees_all=sees_all) for account, found in connected.items()
+    }
+    return [{**row, "connection": bodies.get(row["id"])} for row in rows]
 
 
 @router.get("/platform-accounts/", response_model=Listed[PlatformAccount], summary="List platform accounts")

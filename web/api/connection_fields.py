@@ -6,15 +6,17 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
+from app.bound_words import words_of
 from domain.reconcile import Mode
+from domain.reporting.bounds import Bound
 
 State = Literal["ok", "failing", "waiting", "unread", "off"]
 
 CONNECTION_FIELDS: Final = frozenset({"mode", "credentials", "kept_at", "options"})
 """The fields that people set."""
 
-SHARED_FIELDS: Final = frozenset({"credentials", "kept_at", "options", "last_error"})
-"""The fields that a key of one brand does not get: they may name other brands, or files of the server."""
+SHARED_FIELDS: Final = frozenset({"credentials", "kept_at", "options", "last_error", "bound", "bound_micros"})
+"""The fields that a key of one brand does not get: they may name other brands, measure them, or name files."""
 
 
 class PlatformConnection(BaseModel):
@@ -44,10 +46,19 @@ class PlatformConnection(BaseModel):
         description="Campaigns that are held here and not stopped there yet; 0 if the mode allows no pauses"
     )
     oldest_unconfirmed_at: datetime | None = Field(description="When the oldest of them was decided")
+    bound_micros: int | None = Field(
+        description="Spend above a limit that 95 % of pauses do not exceed; null without enough data, and for a key of "
+        "one brand"
+    )
+    bound: str | None = Field(
+        description="The bound as a sentence; null for a key of one brand",
+        examples=["not enough data yet: 5 of 19 confirmed pauses"],
+    )
     last_error: str | None = Field(description="Null if the last request succeeded, and for a key of one brand")
 
 
-def connection_body(row: Mapping[str, Any], *, sees_all: bool) -> dict[str, Any]:
-    """The connection as JSON. `sees_all`: the caller may see every brand."""
+def connection_body(row: Mapping[str, Any], bound: Bound | None, *, sees_all: bool) -> dict[str, Any]:
+    """The connection as JSON. `bound`: None if it was never measured; `sees_all`: the caller may see every brand."""
+    measured = {"bound_micros": bound and bound.bound_micros, "bound": words_of(bound, row["currency"])}
     hidden = {} if sees_all else dict.fromkeys(SHARED_FIELDS)
-    return PlatformConnection(**{**row, **hidden}).model_dump(mode="json")
+    return PlatformConnection(**{**row, **measured, **hidden}).model_dump(mode="json")

@@ -19,6 +19,7 @@ from db.engine import snapshot
 from db.repository.catalog import platform_accounts
 from db.repository.catalog.idempotency import Answer
 from db.repository.platforms import seen
+from db.repository.platforms.bounds import bounds_of_accounts
 from db.repository.platforms.connections import StoredConnection
 from delivery.outgoing import send
 from domain.access import KeyScope
@@ -122,7 +123,8 @@ def _body(connection: Connection, account_id: int) -> dict[str, Any]:
     found = seen.accounts_by_id(connection, [account_id], clock.now())
     if account_id not in found:
         raise InvalidValue("account", f"there is no connection of platform account {account_id}")
-    return connection_body(found[account_id], sees_all=True)
+    bound = bounds_of_accounts(connection, [account_id]).get(account_id)
+    return connection_body(found[account_id], bound, sees_all=True)
 
 
 @router.post("/check/", response_model=Checked, summary="Check a connection", responses=EDITS)

@@ -1,13 +1,15 @@
 """Ad platforms on the pages: the card of the first page, and the cards of a brand and of a campaign."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from app.bound_words import words_of
 from app.platforms.seen import age, quota_left
 from db.repository.platforms import seen
+from db.repository.platforms.bounds import bounds_of_accounts
 from domain.edits.words import counted
 from domain.platform_words import account_in_words, length
 from domain.platforms import label
@@ -24,7 +26,7 @@ def card(connection: Connection, at: datetime) -> dict[str, Any] | None:
 
 def card_of_brand(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:
     """The brand's connected accounts with the unconfirmed pauses of its campaigns."""
-    return [_account(row, at) for row in seen.accounts_of_brand(connection, brand_id, at, ACCOUNTS_OF_BRAND)]
+    return _accounts(connection, seen.accounts_of_brand(connection, brand_id, at, ACCOUNTS_OF_BRAND), at)
 
 
 def summary(connection: Connection, at: datetime, offset: int, limit: int) -> dict[str, Any] | None:
@@ -36,7 +38,7 @@ def summary(connection: Connection, at: datetime, offset: int, limit: int) -> di
     oldest = age(first["all_oldest_unconfirmed_at"], at)
     left = quota_left(connection, first["all_platforms"], at)
     return {
-        "accounts": [_account(row, at) for row in rows],
+        "accounts": _accounts(connection, rows, at),
         "matching": first["all_accounts"],
         "count": counted(first["all_accounts"], "account"),
         "failing": first["all_failing"],
@@ -45,6 +47,11 @@ def summary(connection: Connection, at: datetime, offset: int, limit: int) -> di
         "read": _ago(first["all_read_at"], at),
         "quotas": [f"{label(platform)}: {operations:,} operations left" for platform, operations in left.items()],
     }
+
+
+def _accounts(connection: Connection, rows: Sequence[Mapping[str, Any]], at: datetime) -> list[dict[str, Any]]:
+    bounds = bounds_of_accounts(connection, [row["id"] for row in rows])
+    return [_account(row, at) | {"bound": words_of(bounds.get(row["id"]), row["currency"])} for row in rows]
 
 
 def _account(row: Mapping[str, Any], at: datetime) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from app.reports.formats import (
+    account_in_words,
     as_csv,
     as_json,
+    bound_in_words,
     file_name,
     hours,
     limits_in_force,
@@ -89,6 +91,8 @@ FILTERS: Final[dict[str, Callable[..., object]]] = {
     "delay_words": delay_words,
     "cause_words": lambda cause: CAUSE_WORDS.get(cause, "–"),
     "hold_words": hold_in_words,
+    "account_words": account_in_words,
+    "bound_words": bound_in_words,
     "instant": instant,
     "day": date.fromisoformat,
 }

@@ -1,5 +1,6 @@
 """Observations of an account's confirmed pauses and completed days, and its stored bound."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
@@ -68,7 +69,7 @@ KEEP = text("""
 """)
 
 BOUNDS = text("""
-    SELECT accounts.id, platform, COALESCE(connected.currency, brands.currency) AS currency, pauses, days,
+    SELECT accounts.id, platform, account_id, COALESCE(connected.currency, brands.currency) AS currency, pauses, days,
         bound_micros, grows_seconds, settles_after_days
     FROM platform_account_brands
     JOIN platform_accounts AS accounts ON accounts.id = platform_account_brands.platform_account_id
@@ -79,17 +80,18 @@ BOUNDS = text("""
     ORDER BY accounts.id
 """)
 
-BOUND_OF = text("""
-    SELECT pauses, days, bound_micros, grows_seconds, settles_after_days FROM platform_bounds
-    WHERE platform_account_id = :account
+BOUNDS_OF_ACCOUNTS = text("""
+    SELECT platform_account_id, pauses, days, bound_micros, grows_seconds, settles_after_days FROM platform_bounds
+    WHERE platform_account_id = ANY(CAST(:accounts AS bigint[]))
 """)
 
 
 class AccountBound(NamedTuple):
-    """The bound of a connected account; None if it was never measured."""
+    """A connected account and its bound; None if it was never measured. `account_id`: the platform's id."""
 
     account: int
     platform: str
+    account_id: str | None
     currency: str
     bound: Bound | None
 
@@ -115,15 +117,15 @@ def keep(connection: Connection, account: int, bound: Bound, at: datetime) -> No
     connection.execute(KEEP, {"account": account, "at": at, **bound._asdict()})
 
 
-def bound_of(connection: Connection, account: int) -> Bound | None:
-    """The stored bound of the account; None if it was never measured."""
-    row = connection.execute(BOUND_OF, {"account": account}).first()
-    return None if row is None else Bound(*row)
+def bounds_of_accounts(connection: Connection, accounts: Sequence[int]) -> dict[int, Bound]:
+    """The stored bounds of the accounts that were measured, by account."""
+    found = connection.execute(BOUNDS_OF_ACCOUNTS, {"accounts": list(accounts)}) if accounts else ()
+    return {row[0]: Bound(*row[1:]) for row in found}
 
 
 def bounds_of_brand(connection: Connection, brand_id: int) -> list[AccountBound]:
     """The bounds of the connected accounts of a brand, by account."""
     return [
-        AccountBound(row[0], row[1], row[2], None if row[3] is None else Bound(*row[3:]))
+        AccountBound(row.id, row.platform, row.account_id, row.currency, None if row[4] is None else Bound(*row[4:]))
         for row in connection.execute(BOUNDS, {"brand_id": brand_id})
     ]

@@ -1,11 +1,15 @@
 """The bound of an account, measured from pulled spend and confirmed pauses over weeks."""
 
+import csv
 from datetime import datetime, timedelta
 
+from app.bound_words import words_of
 from app.platforms import bounds
 from app.platforms.visits import stored_connection
+from app.reports.formats import as_csv
+from app.reports.generate import on_demand
 from db.engine import snapshot
-from db.repository.platforms.bounds import bound_of
+from db.repository.platforms.bounds import bounds_of_accounts
 from domain.periods import ONE_DAY
 from domain.reporting.bounds import Bound
 from runtime import clock
@@ -41,10 +45,14 @@ def test_bound_of_weeks_is_the_excess_and_what_was_served_until_the_confirmation
     world.set_clock(start + DAYS * ONE_DAY)
     connected.pull()
     with snapshot() as connection:
-        found = bound_of(connection, connected.account)
-        words = bounds.words_of_brand(connection, connected.brand)
+        found = bounds_of_accounts(connection, [connected.account])[connected.account]
     assert found == Bound(pauses=24, days=23, bound_micros=7, grows_seconds=60, settles_after_days=0)
-    assert words == {connected.account: "at most $0.00 above a limit with 95 % confidence, by 24 confirmed pauses"}
+    content = on_demand(connected.brand, clock.now().date())["content"]
+    assert (content["bounds"][0]["bound_micros"], content["bounds"][0]["account"]) == (7, connected.fake.account_id)
+    rows = [row for row in csv.DictReader(as_csv(content).splitlines()) if row["kind"] == "bound"]
+    assert [(row["account"], row["bound_micros"], row["seconds"]) for row in rows] == [
+        (f"Google Ads {connected.fake.account_id}", "7", "60")
+    ]
     world.verify()
 
 
@@ -53,4 +61,4 @@ def test_new_account_has_not_enough_data(connected: Connected) -> None:
     connected.pull()
     stored = stored_connection(connected.account)
     assert stored is not None
-    assert bounds.words_of(bounds.measure(stored, clock.now()), "USD").startswith("not enough data yet")
+    assert words_of(bounds.measure(stored, clock.now()), "USD").startswith("not enough data yet")
