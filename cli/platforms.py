@@ -18,7 +18,7 @@ from cli.catalog.consent import DryRun, Yes
 from cli.catalog.options import edit
 from cli.output import FOUND_EXIT, AsJson, console, print_json, print_result, print_rows
 from db.engine import snapshot
-from db.repository.platforms import seen
+from db.repository.platforms import connections, seen
 from domain.errors import InvalidValue
 from domain.platform_words import account_in_words, length
 from domain.platforms import label
@@ -47,19 +47,23 @@ def add_connection(
     brand: Annotated[
         list[int] | None, typer.Option(help="The id of a brand in the account; repeat the option for several.")
     ] = None,
-    mode: Annotated[Mode, typer.Option(help="What Spendgate may change there.")] = Mode.SHADOW,
+    mode: Annotated[
+        Mode | None, typer.Option(help="What Spendgate may change there: shadow for a new account.")
+    ] = None,
     login_customer_id: Annotated[
         str | None, typer.Option(help="The manager account of Google Ads through which the login has access.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Connect an account, or change its connection, and print its id. The mode is `shadow` unless given."""
+    """Connect an account, or change its connection, and print its id."""
     options = {"login_customer_id": login_customer_id} if login_customer_id else {}
     new = NewConnection(platform, account_id, brand or [], mode, credentials, options)
     made = connecting.add(new, edit())
+    with snapshot() as connection:
+        stored = connections.required_connection(connection, made)
     step = f"credentials {made} --stdin" if credentials == KEPT else f"check {made}"
-    line = f"account [bold]{made}[/bold] is connected with mode {mode}; next: spendgate platform {step}"
-    print_result({"account": made, "mode": mode}, line, as_json=as_json)
+    line = f"account [bold]{made}[/bold] is connected with mode {stored.mode}; next: spendgate platform {step}"
+    print_result({"account": made, "mode": stored.mode}, line, as_json=as_json)
 
 
 @platforms.command("list")

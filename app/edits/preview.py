@@ -38,6 +38,10 @@ class Confirmable(Protocol):
     def token(self) -> str:
         """A hash of the edit and its effect; sent back to confirm the edit."""
 
+    @property
+    def stopped(self) -> int:
+        """How many campaigns stop."""
+
     def sentence(self, *, is_done: bool = False) -> str:
         """The edit and its effect in words; `is_done`: the edit was made."""
 

@@ -1,6 +1,6 @@
 """Connects platform accounts, and checks in plain words what a connection still lacks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -59,13 +59,14 @@ class Checked:
 class NewConnection:
     """A connection to make: the platform in any spelling, its id of the account, and the brands to bind to it.
 
-    `credentials`: a reference. `secrets`: names and values to keep encrypted, where that is `kept`.
+    `mode`: None for `shadow`, or for the mode of an account that is connected already. `credentials`: a reference.
+    `secrets`: names and values to keep encrypted, where that is `kept`.
     """
 
     platform: str
     account_id: str
     brand_ids: Sequence[int]
-    mode: Mode = Mode.SHADOW
+    mode: Mode | None = None
     credentials: str = KEPT
     options: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] | None = field(default=None, repr=False)
@@ -79,7 +80,8 @@ def add(new: NewConnection, edit: Edit) -> int:
 def connect(connection: Connection, new: NewConnection, edit: Edit) -> int:
     """Connects the account with this id on the platform, which is created if it is new; returns Spendgate's id.
 
-    Raises InvalidValue for a platform without adapter, a wrong reference to credentials, and an unknown brand.
+    Raises InvalidValue for a platform without adapter, a wrong reference to credentials, an unknown brand, and another
+    mode of an account that is connected already, because that change needs its effect to be confirmed.
     """
     name = canonical_or_lower(new.platform)
     adapter_of(name)
@@ -90,10 +92,20 @@ def connect(connection: Connection, new: NewConnection, edit: Edit) -> int:
     else:
         for brand_id in new.brand_ids:
             moves.bind_account(connection, account, brand_id, edit)
-    connection_edits.connect(connection, account, new.mode, new.credentials, new.options, edit)
+    mode = _mode(connections.connection_of(connection, account), new.mode)
+    connection_edits.connect(connection, account, mode, new.credentials, new.options, edit)
     if new.secrets is not None:
         kept_credentials.keep(connection, account, encrypted(new.secrets), edit)
     return account
+
+
+def _mode(known: StoredConnection | None, wanted: Mode | None) -> str:
+    if known is None:
+        return wanted or Mode.SHADOW
+    if wanted is not None and wanted != known.mode:
+        advice = f"change it with spendgate platform mode {known.id} {wanted}"
+        raise InvalidValue("mode", f"the account is connected with mode {known.mode}; {advice}")
+    return known.mode
 
 
 def remove(account: int, edit: Edit, *, check: Check = no_check) -> None:
@@ -135,19 +147,27 @@ def _missing(
     sentences: dict[str, None] = {}
     if not owners:
         sentences["the account has no campaign here: bind a brand and give campaigns their external ids"] = None
+    has_hours = adapter_of(stored.platform).has_hours
     for one in owners:
-        brand = f"brand {one.brand_id} ({one.brand_name})"
-        if one.currency != facts.currency:
-            sentences[f"{brand} counts in {one.currency}, the account in {facts.currency}"] = None
-        problem = _days_problem(one.time_zone, facts.time_zone, has_hours=adapter_of(stored.platform).has_hours)
-        if problem is not None:
-            sentences[f"{brand} {problem}"] = None
+        sentences |= dict.fromkeys(_brand_problems(one, facts, has_hours=has_hours))
     gone = sorted({one.external_id for one in owners} - there)
     if gone:
-        sentences[f"these campaigns do not exist there: {', '.join(gone[:10])}"] = None
+        names = ", ".join(gone[:10])
+        sentences[f"these campaigns do not exist there: {names}; correct their external ids or archive them"] = None
     if stored.mode in {Mode.OFF, Mode.SHADOW}:
-        sentences[f"the mode is {stored.mode}: nothing is changed there"] = None
+        advice = f"spendgate platform mode {stored.id} pause_only"
+        sentences[f"the mode is {stored.mode}: nothing is changed there until you raise it, by {advice}"] = None
     return list(sentences)
+
+
+def _brand_problems(one: rows.AccountCampaign, facts: AccountFacts, *, has_hours: bool) -> Iterator[str]:
+    brand = f"brand {one.brand_id} ({one.brand_name})"
+    if one.currency != facts.currency:
+        advice = f"its spend is not read; `spendgate brand correct {one.brand_id}` changes the brand"
+        yield f"{brand} counts in {one.currency}, the account in {facts.currency}: {advice}"
+    problem = _days_problem(one.time_zone, facts.time_zone, has_hours=has_hours)
+    if problem is not None:
+        yield f"{brand} {problem}"
 
 
 def _days_problem(brand: str, account: str, *, has_hours: bool) -> str | None:

@@ -62,6 +62,11 @@ class ModeEffect:
         return self.campaigns.holds if self.new in ACTING and self.old not in ACTING else 0
 
     @property
+    def stopped(self) -> int:
+        """Campaigns that stop, on the platform or here."""
+        return self.pauses + self.holds
+
+    @property
     def needs_consent(self) -> bool:
         """Whether a person must confirm the change: it allows Spendgate to change more on the platform."""
         return (self.new in ACTING and self.old not in ACTING) or (self.new is Mode.FULL and self.old is not Mode.FULL)

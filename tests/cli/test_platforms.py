@@ -25,7 +25,10 @@ def test_account_is_added_in_shadow_mode_listed_and_removed(
     account = connect(spendgate, fake, credentials_file, world.brand())
     (row,) = spendgate("platform", "list", "--json").data
     assert (row["platform"], row["account_id"], row["mode"]) == ("google_ads", fake.account_id, "shadow")
-    assert connect(spendgate, fake, credentials_file, world.brand(), "--mode", "full") == account
+    again = ("platform", "add", "google", fake.account_id, "--credentials", "env:LOGIN", "--mode", "full")
+    assert f"spendgate platform mode {account} full" in spendgate(*again).err
+    assert spendgate("platform", "mode", account, "full", "--yes").code == 0
+    assert connect(spendgate, fake, credentials_file, world.brand()) == account
     assert spendgate("platform", "list", "--json").data[0]["mode"] == "full"
     assert not [secret for secret in SECRETS.values() if secret in spendgate("platform", "list", "--json").out]
     assert "stays paused" in spendgate("platform", "remove", account).out
@@ -33,7 +36,7 @@ def test_account_is_added_in_shadow_mode_listed_and_removed(
     subjects = [
         row["action"] for row in world.rows("SELECT * FROM audit_entries WHERE subject = 'platform_connection'")
     ]
-    assert subjects == ["create", "edit", "remove"]
+    assert subjects == ["create", "edit", "edit", "remove"]
 
 
 def test_check_says_in_plain_words_what_is_missing(
@@ -53,8 +56,8 @@ def test_check_says_in_plain_words_what_is_missing(
         "Fake, Europe/Berlin, USD; 0 campaigns there",
         f"brand {brand} (Acme) counts in EUR, the account in USD",
         f"brand {kolkata} (Delhi) lacks spend: the hour from",
-        "these campaigns do not exist there: 11, 12",
-        "the mode is shadow: nothing is changed there",
+        "these campaigns do not exist there: 11, 12; correct their external ids",
+        f"the mode is shadow: nothing is changed there until you raise it, by spendgate platform mode {account}",
     ):
         assert sentence in shown.out
     fake.is_revoked = True

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette_admin import flash
 
 from app.edits import preview as edits
-from app.edits.preview import Effect
+from app.edits.preview import Agree, Confirmable
 
 Result = TypeVar("Result")
 
@@ -29,14 +29,24 @@ async def read(request: Request) -> None:
 
 def make(request: Request, work: Callable[[Connection], Result], brand_id: int) -> Result:
     """Runs a confirmed edit of one brand. Raises Unconfirmed if its effect differs from the confirmed one."""
-    result, effect = edits.edit(work, brand_id, edits.agreed_to(request.state.agreed))
-    request.state.effect = effect
+    result, effect = edits.edit(work, brand_id, agree(request))
+    note_effect(request, effect)
     return result
+
+
+def agree(request: Request) -> Agree:
+    """Returns a check that allows an edit with the effect that the form confirms."""
+    return edits.agreed_to(request.state.agreed)
+
+
+def note_effect(request: Request, effect: Confirmable) -> None:
+    """Stores the effect of a confirmed edit, for `show_effect`."""
+    request.state.effect = effect
 
 
 def show_effect(request: Request) -> None:
     """Shows the effect of a confirmed edit on the next page."""
-    effect: Effect | None = getattr(request.state, "effect", None)
+    effect: Confirmable | None = getattr(request.state, "effect", None)
     if effect is not None and effect.needs_consent:
         flash(request, shortened(f"{effect.sentence(is_done=True)}."), "warning" if effect.stopped else "success")
 

@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy.orm import Mapped, foreign, relationship
+from sqlalchemy import ScalarSelect, select
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, column_property, foreign, relationship
 from starlette.requests import Request
 
 from db.models.access import ApiKey, AuditEntry
+from db.models.accounts import PlatformAccount, PlatformAccountBrand
 from db.models.base import Base
 from db.models.catalog import Brand, Budget, Campaign
 from db.models.enforcement import StatusChange
+from db.models.platforms import PlatformConnection
+from domain.platforms import label
 
 
 class BrandRow(Base):
@@ -81,6 +85,33 @@ class KeyRow(Base):
 
     __table__ = ApiKey.__table__
     brand: Mapped[BrandRow | None] = relationship(viewonly=True, lazy="joined")
+
+
+def _of_account(column: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:
+    """A column of the connection's platform account."""
+    connected = PlatformConnection.__table__.c.platform_account_id
+    return select(column).where(PlatformAccount.id == connected).correlate_except(PlatformAccount).scalar_subquery()
+
+
+class ConnectionRow(Base):
+    """A connection to a platform account, with the account's platform and id there, and the brands bound to it."""
+
+    __table__ = PlatformConnection.__table__
+    id = PlatformConnection.__table__.c.platform_account_id
+    platform = column_property(_of_account(PlatformAccount.platform))
+    account_id = column_property(_of_account(PlatformAccount.account_id))
+    brands: Mapped[list[BrandRow]] = relationship(
+        secondary=PlatformAccountBrand.__table__,
+        primaryjoin=lambda: (
+            PlatformConnection.__table__.c.platform_account_id
+            == foreign(PlatformAccountBrand.__table__.c.platform_account_id)
+        ),
+        secondaryjoin=lambda: Brand.__table__.c.id == foreign(PlatformAccountBrand.__table__.c.brand_id),
+        viewonly=True,
+    )
+
+    def __admin_repr__(self, _request: Request) -> str:
+        return f"{label(str(self.platform))} {self.account_id}"
 
 
 def named(row: Any) -> Any:

@@ -38,9 +38,10 @@ from web.admin.pages.campaigns import CampaignView
 from web.admin.pages.history import AuditView, RejectedView, StatusChangeView
 from web.admin.pages.home import Home
 from web.admin.pages.imports import Imports
+from web.admin.pages.platforms import PlatformCheck, PlatformView
 from web.admin.pages.schedules import ScheduleEditor
 from web.admin.pages.undo import Undo
-from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, KeyRow, StatusChangeRow
+from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, ConnectionRow, KeyRow, StatusChangeRow
 from web.admin.scripts import MarkedScripts
 from web.admin.sign_in.admission import RETRY_LATER, Admission
 from web.admin.sign_in.auth import SignIn, secret_key
@@ -48,7 +49,7 @@ from web.csrf import MaskedTokens
 
 log = structlog.get_logger()
 
-LINKS: Final = frozenset({"view", "edit", "schedule"})
+LINKS: Final = frozenset({"view", "edit", "schedule", "check"})
 """Row actions that are links to a page; they cannot be run."""
 
 FORMS: Final = ("/create", "/edit", "/login")
@@ -230,6 +231,8 @@ def _views() -> list[Any]:
         Undo(),
         Imports(),
         Alerts(),
+        PlatformView(ConnectionRow),
+        PlatformCheck(),
         RejectedView(RejectedEvent),
         StatusChangeView(StatusChangeRow),
         AuditView(AuditRow),

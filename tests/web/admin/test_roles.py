@@ -21,6 +21,7 @@ VIEWS: dict[str, tuple[set[Role], set[Role], set[Role], dict[str, set[Role]], di
     "rejected-events": (EVERYBODY, NOBODY, NOBODY, {"replay": EDITORS}, {"replay": EDITORS}),
     "status-changes": (EVERYBODY, NOBODY, NOBODY, {}, {}),
     "audit-entries": (EVERYBODY, NOBODY, NOBODY, {}, {}),
+    "platforms": (EVERYBODY, OWNERS, EDITORS, {}, {"remove": OWNERS}),
     "users": (OWNERS, OWNERS, OWNERS, {}, {}),
     "api-keys": (OWNERS, OWNERS, NOBODY, {}, {"revoke": OWNERS}),
 }
@@ -34,6 +35,8 @@ def filled(world: World) -> World:
     world.spend(world.campaign(brand), 5 * UNIT)
     world.ingest([{"event_id": "x"}])
     access.create_key("bidder", [KeyScope.READ], "test")
+    world.execute("INSERT INTO platform_accounts (platform, account_id) VALUES ('google_ads', '1')")
+    world.execute("INSERT INTO platform_connections (platform_account_id, credentials) VALUES (1, 'env:X')")
     return world
 
 
@@ -52,6 +55,8 @@ def test_role_table_names_every_view(filled: World, app: Any) -> None:
         ("/imports/uploads/{upload_id}", "POST"), ("/imports/{import_id}", "GET"),
         ("/imports/{import_id}/skipped.csv", "GET"), ("/imports/{import_id}/undo", "GET"),
         ("/imports/{import_id}/undo", "POST"), ("/alerts", "GET"), ("/alerts", "POST"),
+        ("/platforms/{account}/check", "GET"),
+        ("/platforms/{account}/check", "POST"),
     }  # fmt: skip
     found = {(route.path, method) for route in site.routes for method in getattr(route, "methods", None) or {"any"}}
     assert {(path, method) for path, method in found if method != "HEAD"} == known

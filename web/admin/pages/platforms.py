@@ -1,0 +1,272 @@
+"""Connections to ad platforms: connect an account, change its mode and login, check it, remove it."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+from anyio.to_thread import run_sync
+from sqlalchemy import Connection
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette_admin import (
+    CustomView,
+    HasMany,
+    IntegerField,
+    PasswordField,
+    RequestAction,
+    StringField,
+    flash,
+    link_row_action,
+    row_action,
+)
+from starlette_admin.exceptions import FormValidationError
+from starlette_admin.fields import BaseField
+from starlette_admin.routing import route
+
+from app.platforms import connecting, modes
+from app.platforms.accounts import KEPT, secrets_in
+from app.platforms.connecting import NewConnection
+from app.platforms.registry import ADAPTERS
+from app.platforms.seen import age
+from db.engine import snapshot
+from db.repository.access.audit import Edit
+from db.repository.platforms import connections, seen
+from db.repository.platforms.connections import StoredConnection
+from domain.errors import InvalidValue
+from domain.platform_words import account_in_words, length
+from domain.platforms import label
+from domain.reconcile import Mode
+from runtime import clock
+from web.admin import consent, stale
+from web.admin.fields import RELATED, Choice, MomentField, as_id, computed
+from web.admin.views import View, may_edit, may_manage_access, write
+
+MODES: Final = [
+    (Mode.OFF.value, "off: nothing is read or changed there"),
+    (Mode.SHADOW.value, "shadow: reads everything, changes nothing"),
+    (Mode.PAUSE_ONLY.value, "pause_only: pauses campaigns there, enables none"),
+    (Mode.FULL.value, "full: pauses campaigns there, and enables what it paused"),
+]
+LOGIN_FIELDS: Final = frozenset({"secrets", "credentials", "login_customer_id"})
+"""Fields that only owners may see on a form and set."""
+
+SECRETS_HELP: Final = (
+    'A JSON object such as {"client_id": "…", "client_secret": "…", "refresh_token": "…"}. It is kept encrypted and '
+    "never shown again."
+)
+
+
+def _never_shown(_request: Request, _row: Any) -> None:
+    return None
+
+
+def _seen(name: str, request: Request, row: Any) -> Any:
+    return getattr(request.state, "accounts", {}).get(row.id, {}).get(name)
+
+
+class PlatformView(View):
+    """Accounts on ad platforms that are read and, if their mode allows it, changed."""
+
+    key = "platforms"
+    menu_label = "Ad platforms"
+    display_name = "platform connection"
+    icon = "fa fa-plug"
+    fields = (
+        IntegerField("id", label="Id"),
+        Choice("platform", choices=[(name, label(name)) for name in ADAPTERS], required=True),
+        StringField("account_id", label="Account", required=True, help_text="The account's id on the platform."),
+        HasMany("brands", key="brands", filters=RELATED, help_text="The brands whose campaigns are in the account."),
+        Choice(
+            "mode",
+            choices=MODES,
+            required=True,
+            default=Mode.SHADOW.value,
+            help_text="What Spendgate may change on the platform.",
+        ),
+        computed("state", "State", partial(_seen, "state")),
+        computed("pauses", "Pauses not confirmed", partial(_seen, "pauses")),
+        computed("read", "Last read", partial(_seen, "read")),
+        computed("problem", "Problem", partial(_seen, "problem")),
+        PasswordField("secrets", label="Login to keep encrypted", help_text=SECRETS_HELP, getter=_never_shown),
+        StringField(
+            "credentials",
+            label="Login by reference",
+            help_text="In place of a kept login: env:NAME or file:/path, which the workers and this server can read.",
+        ),
+        StringField(
+            "login_customer_id",
+            label="Manager account",
+            help_text="Of Google Ads, through which the login has access. Usually empty.",
+            getter=lambda _, row: row.options.get("login_customer_id"),
+        ),
+        MomentField("created_at", label="Connected"),
+    )
+    exclude_fields_from_list = ("brands", "secrets", "credentials", "login_customer_id", "created_at")
+    exclude_fields_from_detail = ("secrets",)
+    exclude_fields_from_create = ("created_at",)
+    exclude_fields_from_edit = ("platform", "account_id", "brands", "created_at")
+    searched = ("platform", "account_id", "mode", "credentials")
+    searchable_fields = ("id", *searched, "created_at")
+    sortable_fields = ("id", "platform", "account_id", "mode", "created_at")
+    fields_default_sort = ("platform", "account_id", "id")
+    row_actions = ("view", "edit", "check", "remove")
+    set_by_people = frozenset({"mode", "credentials", "options"})
+
+    def name_of(self, row: Any) -> str:
+        """The platform and the account's id there."""
+        return f"{label(row.platform)} {row.account_id}"
+
+    def can_create(self, request: Request) -> bool:
+        """Whether the person is an owner, since a connection needs a login."""
+        return may_manage_access(request)
+
+    def can_access_field(self, request: Request, field: BaseField, action: RequestAction | None = None) -> bool:
+        """Only owners see the fields of the login on a form."""
+        if request.state.action.is_form() and field.name in LOGIN_FIELDS and not may_manage_access(request):
+            return False
+        return super().can_access_field(request, field, action)
+
+    async def is_row_action_allowed(self, request: Request, name: str) -> bool:
+        """Removing deletes a kept login, so only owners may do it."""
+        if name == "remove" and not may_manage_access(request):
+            return False
+        return await super().is_row_action_allowed(request, name)
+
+    def attach(self, request: Request, rows: Sequence[Any]) -> None:
+        """Reads state, last read and unconfirmed pauses of the page's accounts."""
+        at = clock.now()
+        with snapshot() as connection:
+            found = seen.accounts_by_id(connection, [row.id for row in rows], at)
+        request.state.accounts = {account: _shown(row, at) for account, row in found.items()}
+
+    def check_seen(self, request: Request, connection: Connection, now: Mapping[str, Any]) -> None:
+        """Raises EditedSince if the connection changed since the form was opened."""
+        subject = ("platform_connection", now["id"])
+        stale.check(connection, request.state.seen, now, self.set_by_people, subject)
+
+    async def validate_fields(self, request: Request, data: dict[str, Any], exclude: Any = ()) -> None:
+        """Removes a typed login from the values of a refused form."""
+        try:
+            await super().validate_fields(request, data, exclude)
+        except FormValidationError:
+            data["secrets"] = ""
+            raise
+
+    async def create(self, request: Request, data: dict[str, Any]) -> Any:
+        """Connects the account. A mode other than shadow is set after the first read, by an edit with its effect."""
+        typed, reference = _forgotten(data), data.get("credentials") or ""
+        if bool(typed) == bool(reference):
+            raise FormValidationError({"credentials": "Fill in a login to keep, or a reference, and not both."})
+
+        def work(edit: Edit) -> int:
+            new = NewConnection(
+                data["platform"],
+                data["account_id"],
+                [as_id(brand) or 0 for brand in data["brands"] or ()],
+                Mode(data["mode"]),
+                reference or KEPT,
+                _options(data),
+                secrets_in(typed, "the login") if typed else None,
+            )
+            return connecting.add(new, edit)
+
+        made = await self.write(request, work)
+        flash(request, "Connected. Check it now: the check says what is missing.", "success")
+        return await self.find_by_pk(request, made)
+
+    async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
+        """Changes the mode, after the person confirmed its effect, and for owners the login."""
+        typed, row = _forgotten(data), await self.find_by_pk(request, pk)
+        changes: dict[str, Any] = {"mode": data["mode"]}
+        if may_manage_access(request):
+            changes |= {"options": {**row.options, "login_customer_id": None} | _options(data)}
+            changes["options"] = {name: value for name, value in changes["options"].items() if value}
+            if data.get("credentials") and data["credentials"] != row.credentials:
+                changes["credentials"] = data["credentials"]
+
+        def work(edit: Edit) -> None:
+            if typed:
+                changes["secrets"] = secrets_in(typed, "the login")
+            check = partial(_check_seen, view=self, request=request)
+            effect = modes.change(int(pk), changes, edit, consent.agree(request), check=check)
+            consent.note_effect(request, effect)
+
+        await self.write(request, work)
+        return await self.find_by_pk(request, pk)
+
+    @link_row_action("check", "Check", icon_class="fa-solid fa-stethoscope")
+    def open_check(self, request: Request, pk: Any) -> str:
+        """Links to the page that checks the connection."""
+        return str(request.url_for("admin:platform-check", account=int(pk)))
+
+    @row_action(
+        "remove",
+        "Remove",
+        confirmation="Remove this connection and its kept login? Its spend is no longer read. Campaigns that Spendgate "
+        "paused on the platform stay paused there.",
+        submit_btn_text="Yes, remove",
+        submit_btn_class="btn btn-danger",
+        icon_class="fa fa-plug-circle-xmark",
+    )
+    async def remove(self, request: Request, pk: Any) -> None:
+        """Removes the connection."""
+        await write(request, partial(connecting.remove, int(pk)))
+        flash(request, "The account is no longer connected.", "success")
+
+
+def _check_seen(connection: Connection, stored: StoredConnection, view: PlatformView, request: Request) -> None:
+    now = {"mode": stored.mode, "credentials": stored.credentials, "options": stored.options}
+    view.check_seen(request, connection, now | {"id": stored.id})
+
+
+def _options(data: Mapping[str, Any]) -> dict[str, str]:
+    manager = data.get("login_customer_id")
+    return {"login_customer_id": manager} if manager else {}
+
+
+def _forgotten(data: dict[str, Any]) -> str:
+    """Takes the typed login out of the form's values, so that no refused form shows it, and returns it."""
+    typed = str(data.get("secrets") or "")
+    data["secrets"] = ""
+    return typed
+
+
+def _shown(row: Mapping[str, Any], at: Any) -> dict[str, str]:
+    oldest, since_read = age(row["oldest_unconfirmed_at"], at), age(row["read_at"], at)
+    return {
+        "state": row["state"],
+        "pauses": f"{row['unconfirmed_pauses']:,}, the oldest for {length(oldest)}" if oldest else "none",
+        "read": f"{length(since_read)} ago" if since_read else "never",
+        "problem": account_in_words(row["state"], row["last_error"], row["wait_until"] or row["pauses_wait_until"]),
+    }
+
+
+class PlatformCheck(CustomView):
+    """The page that checks one connection and says what is missing."""
+
+    path = "/platforms/{account}/check"
+    route_name = "platform-check"
+    add_to_menu = False
+
+    @route("", methods=["GET", "POST"])
+    async def index(self, request: Request) -> Response:
+        """Shows the account; a sent form logs in, reads it, and shows the result."""
+        if not may_edit(request):
+            raise HTTPException(HTTPStatus.FORBIDDEN)
+        stored = await run_sync(_stored, request.path_params["account"])
+        found = await run_sync(connecting.check, stored.id) if request.method == "POST" else None
+        assert self._admin is not None  # noqa: S101 - set when the view is added
+        name = f"{label(stored.platform)} {stored.account_id}"
+        context = {"title": f"Check {name}", "name": name, "account": stored, "found": found}
+        return self._admin._template_response(request, "platform_check.html", context)
+
+
+def _stored(account: str) -> StoredConnection:
+    """The connection. Raises an HTTPException if there is none."""
+    try:
+        with snapshot() as connection:
+            return connections.required_connection(connection, as_id(account) or 0)
+    except InvalidValue:
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"Platform account {account} is not connected.") from None
