@@ -147,7 +147,7 @@ def cell(page: Page, day: str, hour: int) -> Locator:
     return page.get_by_role("gridcell", name=re.compile(f"^{day} {hour:02d}:00 to "))
 
 
-PAGES = ("/", "/brands/1", "/campaigns/1", "/changes", "/brands/1/reports/")
+PAGES = ("/", "/brands/1", "/campaigns/1", "/changes", "/brands/1/reports/", "/platforms", "/campaigns/3")
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 IS_DARK = "document.documentElement.dataset.bsTheme == 'dark'"
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -160,6 +160,7 @@ def test_every_page_is_accessible_and_fits_its_screen(world: World, browse: Brow
     )
     world.campaign(brand, name="Mornings", schedule="Mon-Fri 06:00-11:00")
     world.spend(held, 6 * UNIT)
+    connect_account(world, brand)
     with browse() as client:
         for scheme, viewport in product(SCHEMES, (WIDE, PHONE)):
             with page_of(chrome, str(client.base_url), viewport=viewport, color_scheme=scheme) as page:
@@ -170,10 +171,23 @@ def test_every_page_is_accessible_and_fits_its_screen(world: World, browse: Brow
                     assert serious_faults(page, scheme) == [], (address, viewport, scheme)
 
 
+def connect_account(world: World, brand: int) -> None:
+    """Connects an account whose login has failed, with a campaign whose pause is not confirmed."""
+    world.execute("INSERT INTO platform_accounts (platform, account_id) VALUES ('google_ads', '1234567890')")
+    world.execute("INSERT INTO platform_account_brands (brand_id, platform_account_id) VALUES (%s, 1)", brand)
+    world.execute(
+        "INSERT INTO platform_connections (platform_account_id, mode, credentials, last_error, failed_at)"
+        " VALUES (1, 'full', 'env:NONE', 'Google refused the login: Token has been expired or revoked.', now())"
+    )
+    campaign = world.campaign(brand, platform="google_ads", external_id="9935249409", account="1234567890")
+    world.set_status(campaign, "paused")
+
+
 ADMIN_PAGES = (
     *("/admin/login", "/admin/", "/admin/brands/list", "/admin/brands/create", "/admin/brands/detail?pk=1"),
     *("/admin/campaigns/list", "/admin/campaigns/edit?pk=1", "/admin/campaigns/1/schedule", "/admin/budgets/edit?pk=1"),
     *("/admin/rejected-events/list", "/admin/status-changes/list", "/admin/audit-entries/list", "/admin/users/list"),
+    *("/admin/platforms/list", "/admin/platforms/create", "/admin/platforms/edit?pk=1", "/admin/platforms/1/check"),
     *("/admin/api-keys/list", "/admin/api-keys/create"),
 )
 
@@ -186,6 +200,7 @@ def test_every_admin_page_is_accessible(world: World, browse: Browse, chrome: Br
     campaign = world.campaign(world.brand(name="Hudson Shoes", daily=5 * UNIT), schedule="Mon-Fri 06:00-11:00")
     world.spend(campaign, 6 * UNIT)
     world.ingest([{"event_id": "none"}])
+    connect_account(world, 1)
     with browse() as client, page_of(chrome, str(client.base_url), viewport=WIDE) as page:
         sign_in(page, "owner@example.com")
         for scheme, address in product(SCHEMES, ADMIN_PAGES):

@@ -16,6 +16,7 @@ from domain.platforms import label
 
 ACCOUNTS_OF_CARD: Final = 3
 ACCOUNTS_OF_BRAND: Final = 5
+NAMES: Final = ("id", "account_id", "name", "mode", "state", "unconfirmed_pauses", "usage_percent")
 MINUTE: Final = timedelta(minutes=1)
 
 
@@ -57,7 +58,7 @@ def _accounts(connection: Connection, rows: Sequence[Mapping[str, Any]], at: dat
 def _account(row: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     oldest = age(row["oldest_unconfirmed_at"], at)
     return {
-        **{name: row[name] for name in ("id", "account_id", "name", "mode", "state", "unconfirmed_pauses")},
+        **{name: row[name] for name in NAMES},
         "label": label(row["platform"]),
         "oldest": oldest and length(oldest),
         "read": _ago(row["read_at"], at),

@@ -32,7 +32,7 @@ _ACCOUNTS: Final = """
         SELECT connected.platform_account_id AS id, platform, account_id, name, mode, credentials,
             kept.changed_at AS kept_at, options, time_zone, currency, next_read_at, last_read_at, statuses_read_at,
             wait_until, pauses_wait_until, last_error, failed_at, COALESCE(pauses, 0) AS unconfirmed_pauses,
-            since AS oldest_unconfirmed_at,
+            since AS oldest_unconfirmed_at, usage_percent,
             greatest(last_read_at, statuses_read_at) AS read_at,
             CASE WHEN mode = 'off' THEN 'off'
                 WHEN wait_until > :at OR pauses_wait_until > :at THEN 'waiting'

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from app.platforms import statuses
+from cli.fake_platforms.state import FakePlatform
 from domain.access import Role
 from runtime.settings import settings
 from tests.fake_platforms.fixtures import SECRETS, credentials_file, fake
-from tests.fake_platforms.state import FakePlatform
 from tests.web.admin.conftest import Browser, Open
 from tests.world import World
 

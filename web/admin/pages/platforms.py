@@ -53,8 +53,8 @@ LOGIN_FIELDS: Final = frozenset({"secrets", "credentials", "login_customer_id"})
 """Fields that only owners may see on a form and set."""
 
 SECRETS_HELP: Final = (
-    'A JSON object such as {"client_id": "…", "client_secret": "…", "refresh_token": "…"}. It is kept encrypted and '
-    "never shown again."
+    'A JSON object; Google Ads: {"client_id": "…", "client_secret": "…", "refresh_token": "…"}, Meta: {"access_token": '
+    '"…", "app_secret": "…"}. It is kept encrypted and never shown again.'
 )
 
 
