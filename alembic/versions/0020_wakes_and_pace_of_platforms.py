@@ -22,10 +22,10 @@ def upgrade() -> None:
     for name in ("woken_at", "limit_at", "usage_at"):
         op.add_column(CONNECTIONS, sa.Column(name, MOMENT, nullable=True))
     op.add_column(CONNECTIONS, sa.Column("usage_percent", sa.Integer(), nullable=True))
-    op.create_check_constraint(USAGE_AT_A_MOMENT, CONNECTIONS, "(usage_percent IS NULL) = (usage_at IS NULL)")
-    op.create_check_constraint(USAGE_NOT_NEGATIVE, CONNECTIONS, "usage_percent >= 0")
+    op.create_check_constraint(op.f(USAGE_AT_A_MOMENT), CONNECTIONS, "(usage_percent IS NULL) = (usage_at IS NULL)")
+    op.create_check_constraint(op.f(USAGE_NOT_NEGATIVE), CONNECTIONS, "usage_percent >= 0")
     op.add_column(OPERATIONS, sa.Column("reads", sa.Integer(), server_default="0", nullable=False))
-    op.create_check_constraint(READS_ARE_OPERATIONS, OPERATIONS, "reads BETWEEN 0 AND operations")
+    op.create_check_constraint(op.f(READS_ARE_OPERATIONS), OPERATIONS, "reads BETWEEN 0 AND operations")
 
 
 def downgrade() -> None:

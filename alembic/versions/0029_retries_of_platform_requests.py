@@ -14,7 +14,7 @@ CONNECTIONS = "platform_connections"
 def upgrade() -> None:
     op.add_column(CONNECTIONS, sa.Column("failures", sa.Integer(), server_default="0", nullable=False))
     op.add_column(CONNECTIONS, sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True))
-    op.create_check_constraint("ck_platform_connections_failures_not_negative", CONNECTIONS, "failures >= 0")
+    op.create_check_constraint(op.f("ck_platform_connections_failures_not_negative"), CONNECTIONS, "failures >= 0")
 
 
 def downgrade() -> None:

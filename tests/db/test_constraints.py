@@ -45,6 +45,18 @@ REFUSED = [
     ("ck_platform_connections_mode_known", CONNECTION.format("on", "env:KEY")),
     ("ck_platform_connections_credentials_by_reference", CONNECTION.format("full", "a-secret")),
     ("ck_platform_credentials_encrypted", "INSERT INTO platform_credentials VALUES (1, 'a-secret', now())"),
+    *(
+        (f"ck_platform_connections_{rule}", f"{CONNECTED}; UPDATE platform_connections SET {change}")
+        for rule, change in (
+            ("failures_not_negative", "failures = -1"),
+            ("usage_at_a_moment", "usage_percent = 1"),
+            ("usage_not_negative", "usage_percent = -1, usage_at = now()"),
+        )
+    ),
+    (
+        "ck_platform_operations_reads_are_operations",
+        "INSERT INTO platform_operations (pool, minute, operations, reads) VALUES ('p', now(), 1, 2)",
+    ),
     ("ck_platform_statuses_desired_known", CONNECTED + "; " + PLATFORM_STATUS.format("attempts", "paused", 0)),
     (
         "ck_platform_statuses_confirmed_known",
