@@ -24,6 +24,7 @@ IMPORT = """INSERT INTO imports (platform, source, file_name, sha256, layout, im
     VALUES ('meta_ads', 'meta_ads', 'a.csv', '', '', 'ada', now(), '{}')"""
 CONNECTION = "INSERT INTO platform_connections (platform_account_id, mode, credentials) VALUES (1, '{}', '{}')"
 CONNECTED = CONNECTION.format("shadow", "env:KEY")
+CHANGE = "UPDATE platform_connections SET {}"
 NOTICE = (
     "INSERT INTO notices (kind, key, body, created_at)"
     " SELECT kind, key, CAST(body AS jsonb), now() FROM (VALUES {}) AS one(kind, key, body)"
@@ -46,7 +47,7 @@ REFUSED = [
     ("ck_platform_connections_credentials_by_reference", CONNECTION.format("full", "a-secret")),
     ("ck_platform_credentials_encrypted", "INSERT INTO platform_credentials VALUES (1, 'a-secret', now())"),
     *(
-        (f"ck_platform_connections_{rule}", f"{CONNECTED}; UPDATE platform_connections SET {change}")
+        (f"ck_platform_connections_{rule}", "; ".join([CONNECTED, CHANGE.format(change)]))
         for rule, change in (
             ("failures_not_negative", "failures = -1"),
             ("usage_at_a_moment", "usage_percent = 1"),
