@@ -14,7 +14,7 @@ from db.repository.access.privileges import DatabaseRole
 from delivery.outgoing import send
 from tests.app.platforms.kit import Connected
 from tests.cli.shell import Service, serving
-from tests.fake_platforms.fixtures import SECRETS
+from tests.fake_platforms.fixtures import META_SECRETS, SECRETS
 from tests.roles import UrlOf
 from tests.world import World, eventually, noon_zone
 
@@ -29,10 +29,11 @@ ENV = {
 
 
 @pytest.fixture
-def live(world: World, fake: FakePlatform, credentials_file: Path) -> Connected:
-    """A connected account in real time, in a zone where it is about noon."""
+def live(request: pytest.FixtureRequest, world: World, fake: FakePlatform, logins: dict[str, str]) -> Connected:
+    """A connected account in real time, in a zone where it is about noon; of Google Ads unless the test says else."""
     fake.time_zone = noon_zone()
-    return Connected(world, fake, f"file:{credentials_file}")
+    platform = getattr(request, "param", "google_ads")
+    return Connected(world, fake, logins[platform], platform=platform)
 
 
 @pytest.fixture
@@ -64,6 +65,7 @@ def visited_until(connected: Connected, is_true: Callable[[], bool]) -> None:
     eventually(visited, 60)
 
 
+@pytest.mark.parametrize("live", ["google_ads", "meta_ads"], indirect=True)
 def test_spend_read_by_a_worker_stops_the_campaign_on_the_platform(live: Connected, start: Start) -> None:
     campaign = live.campaign("11")
     day = today(live.fake.time_zone).date()
@@ -79,7 +81,8 @@ def test_spend_read_by_a_worker_stops_the_campaign_on_the_platform(live: Connect
         output = "\n".join(worker.lines())
     assert live.spent(campaign, day) == 110
     assert live.world.holds(campaign) == {"brand_daily_budget"}
-    assert not [secret for secret in (*SECRETS.values(), live.fake.token) if secret in output]
+    secrets = (*SECRETS.values(), live.fake.token, *META_SECRETS.values())
+    assert not [secret for secret in secrets if secret in output]
     live.world.verify()
 
 
