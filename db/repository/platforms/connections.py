@@ -28,9 +28,11 @@ CONNECTIONS = text(f"""
     ORDER BY platform_account_id
 """)  # noqa: S608 - a constant, put together once
 
-# Accounts of the platform that may be read, and how long they have waited.
+# Accounts of the platform that may be read, and since when they have waited. An account without a time of its next
+# read, such as one whose connection was changed, waits as if it had never been read.
 WAITING = text("""
-    SELECT platform_account_id, COALESCE(next_read_at, '-infinity') <= :at AS is_spend_due, last_read_at, limit_at,
+    SELECT platform_account_id, COALESCE(next_read_at, '-infinity') <= :at AS is_spend_due,
+        CASE WHEN next_read_at IS NOT NULL THEN last_read_at END AS last_read_at, limit_at,
         COALESCE(claimed_until, '-infinity') <= :at AS is_free, statuses_read_at, retry_at,
         CASE WHEN usage_at > :usage_since THEN usage_percent ELSE 0 END AS used_percent,
         EXISTS (
