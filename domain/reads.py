@@ -29,6 +29,9 @@ SPARING_PERCENT: Final = 50
 STOPPING_PERCENT: Final = 100 - KEPT_FOR_PAUSES
 """Percent of a quota, as the platform reports its use, from which on reads are spaced out, and not made at all."""
 
+STATUSES_PATIENCE: Final = 12
+"""Where operations are short, reads of statuses count as overdue by a 12th of reads of spend, which decide more."""
+
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -115,13 +118,18 @@ class Wait(NamedTuple):
         left = min((STOPPING_PERCENT - self.used_percent) / (STOPPING_PERCENT - SPARING_PERCENT), 1)
         return self.waited / self.interval * left
 
+    @property
+    def urgency(self) -> float:
+        """The order among due reads, the highest first."""
+        return self.overdue if self.is_of_spend else self.overdue / STATUSES_PATIENCE
+
 
 def due_reads(waits: Iterable[Wait], operations: int | None) -> list[Wait]:
-    """The reads to do now: the most overdue first, as many as the operations allow; None: any number.
+    """The reads to do now: the most urgent first, as many as the operations allow; None: any number.
 
     With too few operations all intervals stretch by about one factor. An account near a limit has a short interval,
     which it exceeds soonest, so that it is read first and most often.
     """
     due = [wait for wait in waits if wait.used_percent < STOPPING_PERCENT and wait.overdue >= 1]
-    due.sort(key=lambda wait: (-wait.overdue, wait.interval, wait.account))
+    due.sort(key=lambda wait: (-wait.urgency, wait.interval, wait.account))
     return due if operations is None else due[:operations]

@@ -111,6 +111,12 @@ def test_account_nearest_to_its_limit_is_read_first() -> None:
     assert due_reads([far, early, near, new], None) == [new, near, far]
 
 
+def test_short_operations_go_to_spend_before_statuses() -> None:
+    spend, statuses = Wait(1, True, 2 * HOUR, HOUR), Wait(1, False, 50 * MINUTE, 5 * MINUTE)
+    assert due_reads([statuses, spend], 1) == [spend]
+    assert due_reads([statuses, spend], None) == [spend, statuses]
+
+
 def test_platform_that_says_its_quota_is_nearly_used_is_read_less_and_then_not() -> None:
     waits = [Wait(percent, True, HOUR, 30 * MINUTE, percent) for percent in (0, 50, 69, 71, 90, 100)]
     assert [wait.account for wait in due_reads(waits, None)] == [0, 50, 69]
@@ -125,4 +131,4 @@ def test_reads_are_due_and_no_more_than_allowed(waits: list[Wait], operations: i
     left_out = [wait for wait in waits if wait not in due and wait.overdue >= 1 and wait.used_percent < 90]
     if left_out:
         assert len(due) == operations
-        assert all(wait.overdue >= max(one.overdue for one in left_out) for wait in due)
+        assert all(wait.urgency >= max(one.urgency for one in left_out) for wait in due)
