@@ -13,6 +13,9 @@ CONFIDENCE_PERCENT: Final = 95
 LEAST_OBSERVATIONS: Final = 19
 """Observations of which even the largest bounds the next one with CONFIDENCE_PERCENT."""
 
+LEAST_DAYS: Final = LEAST_OBSERVATIONS + 1
+"""Ended days that show when days are complete: the newest one may still grow."""
+
 AGES: Final = (0, 1, 2, 3, 5, 7, 14, 21, 28)
 """Days after a day's end at which its total is compared with the newest one."""
 
@@ -95,7 +98,9 @@ def in_words(bound: Bound | None, amount: str) -> str:
     """The bound as a sentence for people. `amount`: `bound_micros` as money."""
     if bound is None or bound.settles_after_days is None:
         days = 0 if bound is None else bound.days
-        return f"not enough data yet: {days} ended days do not show when the platform's days are complete"
+        if days < LEAST_DAYS:
+            return f"not enough data yet: {days} of {LEAST_DAYS} ended days"
+        return f"not known: the platform's days still grow {AGES[-1]} days after their end"
     if bound.bound_micros is None:
         return f"not enough data yet: {bound.pauses} of {LEAST_OBSERVATIONS} confirmed pauses"
     return f"at most {amount} above a limit with {CONFIDENCE_PERCENT} % confidence, by {bound.pauses} confirmed pauses"
