@@ -17,8 +17,8 @@ class Standing:
     """A campaign here and on its platform.
 
     `there`: the platform's name for people. `desired_at`: the time of the decision. `confirmed_at`: when `confirmed`
-    was first reported. `is_held_there`: it has the hold `platform_paused`. `error`: why the last request failed.
-    `waits_until`: the platform allows no request before.
+    was first reported. `is_held_there`: it has the hold `platform_paused`; `paused_by`: who paused it, if known.
+    `error`: why the last request failed. `waits_until`: the platform allows no request before.
     """
 
     there: str
@@ -29,6 +29,7 @@ class Standing:
     confirmed_at: datetime | None = None
     paused_by_us: bool = False
     is_held_there: bool = False
+    paused_by: str | None = None
     error: str | None = None
     waits_until: datetime | None = None
 
@@ -57,7 +58,7 @@ def in_words(standing: Standing, at: datetime, zone: ZoneInfo) -> str:
         return f"not watched on {there}: the account's mode is off"
     if standing.is_held_there and standing.confirmed is Confirmed.PAUSED:
         since = _since(standing.confirmed_at, at, zone)
-        return f"someone paused it on {there}{since and f'; seen{since}'}"
+        return f"{standing.paused_by or 'someone'} paused it on {there}{since and f'; seen{since}'}"
     if standing.confirmed is Confirmed.UNKNOWN and standing.error is None and standing.mode not in ACTING:
         return f"{there} has not reported its status yet"
     moment = _since(standing.desired_at, at, zone)

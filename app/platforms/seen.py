@@ -42,6 +42,7 @@ def _fields(row: SeenCampaign, at: datetime, zone: ZoneInfo, *, shows_account: b
         confirmed_at=row.confirmed_at,
         paused_by_us=row.paused_by_us,
         is_held_there=row.is_held_there,
+        paused_by=row.paused_by,
         error=error,
         waits_until=row.pauses_wait_until,
     )

@@ -42,6 +42,10 @@ SERVING = replace(PAUSED, desired=Desired.ACTIVE, confirmed_at=DECIDED - timedel
             "someone paused it on Google Ads; seen at 14:03",
         ),
         (
+            replace(PAUSED, paused_by_us=False, is_held_there=True, paused_by="ann@example.com"),
+            "ann@example.com paused it on Google Ads; seen at 14:03",
+        ),
+        (
             replace(PAUSED, paused_by_us=False, confirmed_at=DECIDED - timedelta(days=1)),
             "paused on Google Ads, not by Spendgate",
         ),

@@ -88,14 +88,15 @@ ACCOUNTS_OF_BRAND = text(
     + _PAGE
 )
 
-# Campaigns whose account is connected: the status wanted now with the change behind it, and the platform's.
+# Campaigns whose account is connected: the status wanted now with the change behind it, and the platform's. The audit
+# names who paused a held campaign there, if the platform told.
 CAMPAIGNS = text("""
     SELECT campaigns.id AS campaign_id, platform_accounts.platform, mode, effective_status AS desired,
         change.changed_at AS desired_at, COALESCE(confirmed, 'unknown') AS confirmed, confirmed_at,
         COALESCE(paused_by_us, false) AS paused_by_us, COALESCE(attempts, 0) AS attempts, status.last_error,
         'platform_paused' = ANY(holds) AS is_held_there,
         CASE WHEN failed_at > COALESCE(statuses_read_at, '-infinity') THEN connected.last_error END AS account_error,
-        pauses_wait_until, brands.time_zone
+        pauses_wait_until, brands.time_zone, paused_by
     FROM campaigns
     JOIN platform_connections AS connected ON connected.platform_account_id = campaigns.platform_account_id
     JOIN platform_accounts ON platform_accounts.id = connected.platform_account_id
@@ -105,6 +106,11 @@ CAMPAIGNS = text("""
     LEFT JOIN LATERAL (
         SELECT changed_at FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
     ) AS change ON true
+    LEFT JOIN LATERAL (
+        SELECT substring(changed_by FROM '^platform:[^:]*:(.+)$') AS paused_by FROM audit_entries
+        WHERE subject = 'campaign' AND subject_id = campaigns.id AND changed_by LIKE 'platform:%'
+        ORDER BY id DESC LIMIT 1
+    ) AS hand ON 'platform_paused' = ANY(holds)
     WHERE campaigns.id = ANY(CAST(:ids AS bigint[])) AND external_id IS NOT NULL
 """)
 
@@ -123,7 +129,7 @@ class SeenCampaign(NamedTuple):
     """A campaign on its platform.
 
     `desired_at`: of the status change behind `desired`. `account_error`: why the account could not be read since its
-    statuses were read last. `time_zone`: the brand's.
+    statuses were read last. `time_zone`: the brand's. `paused_by`: who paused it there, if the platform told.
     """
 
     campaign_id: int
@@ -140,6 +146,7 @@ class SeenCampaign(NamedTuple):
     account_error: str | None
     pauses_wait_until: datetime | None
     time_zone: str
+    paused_by: str | None
 
 
 def accounts(connection: Connection, at: datetime, *, offset: int = 0, limit: int = 50) -> list[dict[str, Any]]:
