@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from db.engine import transaction
+from db.repository.alerts import messages
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.notices import endpoints
 from db.repository.platforms import connections
@@ -27,7 +28,7 @@ def after_toggles(changes: Iterable[DecidedChange]) -> None:
     toggled = {change.brand_id for change in changes if change.is_toggle}
     if not toggled:
         return
-    for wake in (_wake_platforms, _deliver_webhooks):
+    for wake in (_wake_platforms, _deliver_webhooks, _wake_alerts):
         try:
             wake(toggled)
         except Exception as error:  # noqa: BLE001 - a committed decision must not fail for its message
@@ -74,3 +75,19 @@ def _brands_of_webhooks() -> frozenset[int | None]:
             brand_ids = endpoints.brands_told(connection, sorted(OF_CHANGES))
         _known_webhooks = time.monotonic() + KNOWN_SECONDS, brand_ids
     return brand_ids
+
+
+_alerts_waked_until: float = 0.0
+"""Until when (monotonic) this process has waked the evaluation of alerts, or found that no channel tells them."""
+
+
+def _wake_alerts(_toggled: set[int]) -> None:
+    """Wakes the evaluation of alerts in KNOWN_SECONDS, after further toggles, if a channel tells alerts to people."""
+    global _alerts_waked_until  # noqa: PLW0603 - a cache of the process; two threads that both renew it agree
+    if time.monotonic() < _alerts_waked_until:
+        return
+    _alerts_waked_until = time.monotonic() + KNOWN_SECONDS
+    with transaction() as connection:
+        has_routes = messages.has_routes(connection)
+    if has_routes:
+        send("send_alerts", delay_ms=round(KNOWN_SECONDS * 1000))

@@ -20,6 +20,7 @@ NOTHING_KNOWN: Known = (0.0, frozenset())
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes this process forget which brands are on platforms and have webhooks."""
     monkeypatch.setattr(wakes, "_known", NOTHING_KNOWN)
+    monkeypatch.setattr(wakes, "_alerts_waked_until", 0.0)
     monkeypatch.setattr(wakes, "_known_webhooks", NOTHING_KNOWN)
 
 
@@ -118,3 +119,17 @@ def test_toggles_wake_no_endpoint_that_gets_reports_alone(world: World) -> None:
     add_endpoint(world, "report.ready", None)
     wakes.after_toggles([toggle(world.brand())])
     assert waiting("notices") == []
+
+
+def test_toggle_evaluates_alerts_once_a_moment_if_a_channel_tells_them(world: World) -> None:
+    brand = world.brand()
+    wakes.after_toggles([toggle(brand)])
+    assert queues().waiting("notices.DQ") == []
+    world.execute(
+        "INSERT INTO alert_channels (name, scheme, encrypted_url, created_at, created_by)"
+        " VALUES ('ops', 'mailto', '', now(), ''); INSERT INTO alert_routes (channel_id) VALUES (1)"
+    )
+    wakes._alerts_waked_until = 0.0
+    for _ in range(3):
+        wakes.after_toggles([toggle(brand)])
+    assert [json.loads(data)["actor_name"] for data in queues().waiting("notices.DQ")] == ["send_alerts"]

@@ -18,7 +18,7 @@ OF_BRANDS = ("campaign_days", "brand_days", "brand_hours", "monthly_reports")
 HISTORIES = ("status_changes", "hold_changes", "budget_limits")
 A_MONTH = "spend_events_2026_06"
 MORE_THAN_A_DAY = 1_000
-READ_AFTER_COMMIT = {"platform_account_brands", "platform_connections", "webhook_endpoints"}
+READ_AFTER_COMMIT = {"platform_account_brands", "platform_connections", "webhook_endpoints", "alert_routes"}
 """Tables that say whom to wake; a process reads them every few seconds, outside of the transactions that count."""
 
 

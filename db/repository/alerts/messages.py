@@ -18,7 +18,7 @@ ANY_ROUTE = text("SELECT EXISTS (SELECT FROM alert_routes)")
 # brand follows the clock of UTC.
 ENQUEUE = text("""
     INSERT INTO alert_messages (channel_id, alert_id, event, is_digest, due_at)
-    SELECT channel_id, chosen.id, :event, is_digest, CASE WHEN is_digest THEN digest.due_at ELSE :at END
+    SELECT channel_id, chosen.id, :event, is_digest, CASE WHEN is_digest THEN COALESCE(digest.due_at, :at) ELSE :at END
     FROM (
         SELECT DISTINCT ON (alerts.id, channel_id) alerts.id, channel_id, timing, alerts.brand_id,
             timing = 'digest' OR timing = 'default' AND alerts.kind <> ALL(CAST(:urgent AS text[])) AS is_digest
@@ -29,7 +29,7 @@ ENQUEUE = text("""
         ORDER BY alerts.id, channel_id, route.brand_id NULLS LAST, route.kind NULLS LAST
     ) AS chosen
     LEFT JOIN brands ON brands.id = chosen.brand_id
-    JOIN unnest(CAST(:zones AS text[]), CAST(:dues AS timestamptz[])) AS digest(time_zone, due_at)
+    LEFT JOIN unnest(CAST(:zones AS text[]), CAST(:dues AS timestamptz[])) AS digest(time_zone, due_at)
         ON digest.time_zone = COALESCE(brands.time_zone, 'UTC')
     WHERE timing <> :never
     ON CONFLICT (channel_id, alert_id, event) DO NOTHING
@@ -99,9 +99,14 @@ class Message(NamedTuple):
     attempts: int
 
 
+def has_routes(connection: Connection) -> bool:
+    """Whether any channel tells alerts to people."""
+    return bool(connection.execute(ANY_ROUTE).scalar_one())
+
+
 def enqueue(connection: Connection, alert_ids: Sequence[int], event: str, at: datetime) -> None:
     """Stores the messages that the routes ask for, once for each channel, alert and event. Sends nothing."""
-    if not alert_ids or not connection.execute(ANY_ROUTE).scalar_one():
+    if not alert_ids or not has_routes(connection):
         return
     zones = readable_zones({*targets.zones_in_use(connection), "UTC"})
     parameters = {
