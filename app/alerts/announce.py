@@ -19,7 +19,6 @@ log = structlog.get_logger()
 
 NOTICE_OF: Final[Mapping[str, NoticeKind]] = {
     AlertKind.UNCONFIRMED_PAUSE: NoticeKind.PLATFORM_UNCONFIRMED,
-    AlertKind.FAILED_IMPORT: NoticeKind.IMPORT_FAILED,
 }
 """The kinds of alerts about which programs get a notice of its own kind too."""
 

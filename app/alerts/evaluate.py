@@ -5,7 +5,7 @@ Nothing here writes in a transaction that counts spend or decides statuses.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -21,13 +21,13 @@ from db.repository.alerts.troubles import TROUBLES
 from db.repository.shared import watermarks
 from domain.alerts.kinds import AlertKind, Ending
 from domain.alerts.states import Changes, Condition, changes_of
-from domain.alerts.thresholds import OVERSPEND_PERCENT, threshold_changes
+from domain.alerts.thresholds import overspend_percent, threshold_changes
 from runtime import clock
 
 log = structlog.get_logger()
 
 WATERMARK: Final = "alerts"
-OVERLAP: Final = timedelta(minutes=2)
+OVERLAP_SECONDS: Final = 120
 """Spend received up to this long before a run may be committed after it, since a statement may take a minute."""
 
 BRANDS_A_TRANSACTION: Final = 500
@@ -58,7 +58,7 @@ def evaluate_budgets() -> None:
         return
     with transaction() as connection:
         since = watermarks.reached_by(connection, WATERMARK, at)
-        brand_ids = budgets.changed_brands(connection, None if since is None else since - OVERLAP)
+        brand_ids = budgets.changed_brands(connection, None if since is None else since - clock.passed(OVERLAP_SECONDS))
     for first in range(0, len(brand_ids), BRANDS_A_TRANSACTION):
         chosen = brand_ids[first : first + BRANDS_A_TRANSACTION]
         if not evaluated(partial(_budget_changes, brand_ids=chosen), at):
@@ -87,10 +87,10 @@ def _end_windows(connection: Connection, at: datetime) -> Changes:
 
 def _budget_changes(connection: Connection, at: datetime, *, brand_ids: Sequence[int]) -> Changes:
     found = Changes()
-    for facts in budgets.facts(connection, brand_ids, at, OVERSPEND_PERCENT):
+    for facts in budgets.facts(connection, brand_ids, at):
         for kind, thresholds in (
             (AlertKind.BUDGET_THRESHOLD, facts.thresholds),
-            (AlertKind.OVERSPEND, (OVERSPEND_PERCENT,)),
+            (AlertKind.OVERSPEND, (overspend_percent(facts.limit_micros, facts.bound_micros),)),
         ):
             known = facts.known[kind]
             condition = _condition(kind, facts)

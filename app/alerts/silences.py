@@ -22,13 +22,14 @@ from domain.alerts.silence import (
     silent_hours,
 )
 from domain.alerts.states import Changes, Condition, changes_of
+from runtime import clock
 
 WATERMARK: Final = "spend_hours"
 EVERY: Final = timedelta(minutes=5)
 """Time between two readings of new events; silences are counted in hours."""
 
-SETTLED: Final = timedelta(minutes=1)
-OVERLAP: Final = timedelta(minutes=2)
+SETTLED_SECONDS: Final = 60
+OVERLAP_SECONDS: Final = 120
 """Events received up to this long before a reading may be committed after it."""
 
 HELD_GRACE_SECONDS: Final = 3600
@@ -38,7 +39,12 @@ HELD_GRACE_SECONDS: Final = 3600
 def is_due(connection: Connection, at: datetime) -> bool:
     """Whether new events were last read EVERY or longer before `at`."""
     reached = watermarks.reached_by(connection, WATERMARK, at)
-    return reached is None or at - SETTLED - reached >= EVERY
+    return reached is None or _settled(at) - reached >= EVERY
+
+
+def _settled(at: datetime) -> datetime:
+    """The moment before which events are read at `at`."""
+    return at - clock.passed(SETTLED_SECONDS)
 
 
 Seen = Sequence[tuple[int, datetime]]
@@ -48,7 +54,8 @@ Seen = Sequence[tuple[int, datetime]]
 def read_events(connection: Connection, at: datetime) -> Seen:
     """Adds the spend received since the last reading to the hours of its campaigns and sources."""
     since = watermarks.reached_by(connection, WATERMARK, at)
-    return spend_hours.note_spend(connection, (since or at - HISTORY) - OVERLAP, at - SETTLED)
+    since = (since or at - HISTORY) - clock.passed(OVERLAP_SECONDS)
+    return spend_hours.note_spend(connection, since, _settled(at))
 
 
 def find(connection: Connection, at: datetime, *, seen: Seen) -> Changes:
@@ -56,7 +63,7 @@ def find(connection: Connection, at: datetime, *, seen: Seen) -> Changes:
 
     The watermark is raised here, so that events are read again if another evaluation was under way.
     """
-    watermarks.raise_to(connection, WATERMARK, at - SETTLED)
+    watermarks.raise_to(connection, WATERMARK, _settled(at))
     last_hour = hour_of(at) - 2
     held = spend_hours.held_but_spending(connection, seen, HELD_GRACE_SECONDS, last_hour)
     found = _changes(connection, AlertKind.HELD_BUT_SPENDING, map(_held, held))

@@ -16,7 +16,17 @@ MAX_THRESHOLDS: Final = 10
 MAX_PERCENT: Final = 1000
 
 OVERSPEND_PERCENT: Final = 110
-"""Percent of the limit from which spend is beyond the bound of usual overspend, by late reports and last events."""
+"""Percent of a limit from which spend is overspend without a measured bound: late reports and last events are usual."""
+
+
+def overspend_percent(limit_micros: int, bound_micros: int | None) -> int:
+    """The whole percent of the limit from which spend is beyond its bound.
+
+    `bound_micros`: the most that the platforms of the campaigns were measured to serve after a pause; None: not known.
+    """
+    if bound_micros is None or limit_micros <= 0:
+        return OVERSPEND_PERCENT
+    return max(101, -(-(limit_micros + bound_micros) * 100 // limit_micros))
 
 
 def checked_thresholds(percents: Iterable[int]) -> tuple[int, ...]:

@@ -31,7 +31,15 @@ ALL = text("SELECT DISTINCT brand_id FROM budgets ORDER BY 1")
 FACTS = text(f"""
     WITH spent AS MATERIALIZED (
         SELECT budgets.id, budgets.brand_id, budgets.campaign_id, budgets.period, limit_micros, spent_micros, first_day,
-            COALESCE(thresholds, CAST(:default_thresholds AS integer[])) AS thresholds
+            COALESCE(thresholds, CAST(:default_thresholds AS integer[])) AS thresholds, (
+                SELECT sum(bound_micros) FROM platform_bounds
+                JOIN platform_account_brands USING (platform_account_id)
+                WHERE platform_account_brands.brand_id = budgets.brand_id AND (
+                    budgets.campaign_id IS NULL OR platform_account_id = (
+                        SELECT platform_account_id FROM campaigns WHERE campaigns.id = budgets.campaign_id
+                    )
+                )
+            ) AS bound_micros
         {SPEND_OF_BUDGETS}
         LEFT JOIN alert_settings ON alert_settings.brand_id = budgets.brand_id
         WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[])) AND brands.configured_status <> 'archived'
@@ -39,7 +47,8 @@ FACTS = text(f"""
                 SELECT FROM campaigns WHERE campaigns.id = budgets.campaign_id AND configured_status = 'archived'
             )
     )
-    SELECT spent.id, brand_id, campaign_id, period, limit_micros, spent_micros, first_day, thresholds, told.*
+    SELECT spent.id, brand_id, campaign_id, period, limit_micros, spent_micros, first_day, thresholds, bound_micros,
+        told.*
     FROM spent CROSS JOIN LATERAL (
         SELECT COALESCE(array_agg(alerts.id), '{{}}') AS ids, COALESCE(array_agg(kind), '{{}}') AS kinds,
             COALESCE(array_agg(threshold), '{{}}') AS told, COALESCE(array_agg(state = 'open'), '{{}}') AS are_open
@@ -47,7 +56,7 @@ FACTS = text(f"""
         WHERE kind = ANY(CAST(:kinds AS text[])) AND subject = 'budget:' || spent.id AND episode = first_day::text
     ) AS told
     WHERE ids <> '{{}}' OR limit_micros > 0 AND spent_micros * 100 >= limit_micros
-        * (SELECT min(percent) FROM unnest(thresholds || CAST(:overspend_percent AS integer)) AS percent)
+        * (SELECT min(percent) FROM unnest(thresholds || 101) AS percent)
     ORDER BY spent.id
 """)  # noqa: S608 - a constant, put together once
 
@@ -71,7 +80,10 @@ ENDED = text("""
 
 
 class BudgetFacts(NamedTuple):
-    """A budget in its current window, the thresholds of its brand, and the alerts of that window by kind."""
+    """A budget in its current window, the thresholds of its brand, and the alerts of that window by kind.
+
+    `bound_micros`: the most that its platforms were measured to serve after a pause; None: not measured.
+    """
 
     budget_id: int
     brand_id: int
@@ -81,6 +93,7 @@ class BudgetFacts(NamedTuple):
     spent_micros: int
     first_day: date
     thresholds: tuple[int, ...]
+    bound_micros: int | None
     known: dict[str, list[KnownAlert]]
 
     @property
@@ -96,14 +109,13 @@ def changed_brands(connection: Connection, since: datetime | None) -> list[int]:
     return list(connection.scalars(CHANGED, {"since": since}))
 
 
-def facts(connection: Connection, brand_ids: Iterable[int], at: datetime, overspend_percent: int) -> list[BudgetFacts]:
+def facts(connection: Connection, brand_ids: Iterable[int], at: datetime) -> list[BudgetFacts]:
     """The budgets of these brands whose alerts may change at `at`, in id order."""
     parameters = {
         **current_windows(targets.zones_in_use(connection), at),
         "brand_ids": array_of(brand_ids),
         "kinds": array_of(OF_BUDGETS),
         "default_thresholds": array_of(DEFAULT_THRESHOLDS),
-        "overspend_percent": overspend_percent,
     }
     return [_facts(*row) for row in connection.execute(FACTS, parameters)]
 
@@ -117,6 +129,7 @@ def _facts(
     spent_micros: int,
     first_day: date,
     thresholds: Sequence[int],
+    bound_micros: int | None,
     ids: Sequence[int],
     kinds: Sequence[str],
     told: Sequence[int],
@@ -126,7 +139,8 @@ def _facts(
     for alert_id, kind, threshold, is_open in zip(ids, kinds, told, are_open, strict=True):
         known[kind].append(KnownAlert(alert_id, f"budget:{budget_id}", str(first_day), threshold, is_open))
     figures = (period, limit_micros, int(spent_micros), first_day)
-    return BudgetFacts(budget_id, brand_id, campaign_id, *figures, tuple(thresholds), known)
+    bound = None if bound_micros is None else int(bound_micros)
+    return BudgetFacts(budget_id, brand_id, campaign_id, *figures, tuple(thresholds), bound, known)
 
 
 def ended(connection: Connection, at: datetime) -> list[tuple[int, bool]]:

@@ -10,8 +10,9 @@ from domain.alerts.kinds import AlertKind
 from domain.alerts.rises import MIN_REJECTED, is_rise
 from domain.alerts.states import Condition
 from domain.reconcile import OVERRIDDEN
+from runtime import clock
 
-UNCONFIRMED_AFTER: Final = timedelta(seconds=60)
+UNCONFIRMED_AFTER_SECONDS: Final = 60
 FAILING_AFTER: Final = timedelta(minutes=15)
 """Time without a good read of an account before its failed request is an alert; single failures are usual."""
 
@@ -50,13 +51,11 @@ FAILING_ACCOUNTS = text("""
     ORDER BY platform_account_id
 """)
 
-HAS_ENDPOINTS = text("SELECT to_regclass('webhook_endpoints') IS NOT NULL")
-
 # Endpoints that fail and have an undelivered pause that was reported.
-FAILING_ENDPOINTS: Final = """
+FAILING_ENDPOINTS = text("""
     SELECT id, brand_id, description, failing_since FROM webhook_endpoints
     WHERE enabled AND failing_since IS NOT NULL AND told_failing_at IS NOT NULL ORDER BY id
-"""
+""")
 
 FILES = text("""
     SELECT platform, name, problem, COALESCE(problem_version, '') AS version FROM spend_files
@@ -79,8 +78,8 @@ HOUR: Final = timedelta(hours=1)
 
 
 def unconfirmed_pauses(connection: Connection, at: datetime) -> Iterator[Condition]:
-    """Stopped campaigns whose pause the platform has not confirmed within UNCONFIRMED_AFTER."""
-    for row in connection.execute(UNCONFIRMED, {"before": at - UNCONFIRMED_AFTER}):
+    """Stopped campaigns whose pause the platform has not confirmed within UNCONFIRMED_AFTER_SECONDS."""
+    for row in connection.execute(UNCONFIRMED, {"before": at - clock.passed(UNCONFIRMED_AFTER_SECONDS)}):
         yield Condition(
             AlertKind.UNCONFIRMED_PAUSE,
             f"campaign:{row.campaign_id}",
@@ -117,9 +116,7 @@ def failing_accounts(connection: Connection, at: datetime) -> Iterator[Condition
 
 def failing_endpoints(connection: Connection, _at: datetime) -> Iterator[Condition]:
     """Webhook endpoints that do not take an urgent delivery."""
-    if not connection.execute(HAS_ENDPOINTS).scalar_one():
-        return
-    for row in connection.execute(text(FAILING_ENDPOINTS)):
+    for row in connection.execute(FAILING_ENDPOINTS):
         yield Condition(
             AlertKind.ENDPOINT_FAILING,
             f"endpoint:{row.id}",

@@ -100,8 +100,22 @@ def test_file_that_was_not_imported_is_told_once_a_version(world: World, noon: d
     world.execute("UPDATE spend_files SET problem = 'no amount', problem_version = '2'")
     evaluate()
     assert states(world, "failed_import") == ["resolved", "open"]
-    kinds = [row["kind"] for row in world.rows("SELECT kind FROM notices WHERE kind = 'import.failed'")]
-    assert len(kinds) == 2
+
+
+def test_endpoint_that_does_not_take_a_pause_is_told_until_it_takes_messages(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    world.execute(
+        "INSERT INTO webhook_endpoints (url, types, secret, description, failures, failing_since, told_failing_at)"
+        " VALUES ('https://example.com', '{campaign.paused}', '', 'bidder', 3, %s, %s)",
+        *(noon, noon),
+    )
+    evaluate()
+    assert states(world, "endpoint_failing") == ["open"]
+    body = world.one("SELECT body FROM notices WHERE kind = 'alert.raised'")["body"]
+    assert body["sentence"] == "Webhook endpoint bidder does not take deliveries since 2026-06-17 12:00:00 UTC."
+    world.execute("UPDATE webhook_endpoints SET failures = 0, failing_since = NULL, told_failing_at = NULL")
+    evaluate()
+    assert states(world, "endpoint_failing") == ["resolved"]
 
 
 def test_rise_of_rejected_inputs_is_told_and_ends_after_an_hour(world: World, noon: datetime) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from domain.alerts.kinds import AlertKind, Ending
 from domain.alerts.states import Changes, Condition, KnownAlert
-from domain.alerts.thresholds import checked_thresholds, threshold_changes
+from domain.alerts.thresholds import checked_thresholds, overspend_percent, threshold_changes
 from domain.errors import InvalidValue
 
 BUDGET = Condition(AlertKind.BUDGET_THRESHOLD, "budget:1", "2026-06-17")
@@ -104,3 +104,10 @@ def test_thresholds_are_whole_percents_sorted_and_few() -> None:
     for wrong in ([0], [1_001], list(range(1, 12))):
         with pytest.raises(InvalidValue):
             checked_thresholds(wrong)
+
+
+def test_overspend_begins_beyond_the_measured_bound_or_a_tenth_of_the_limit() -> None:
+    assert overspend_percent(LIMIT, None) == 110
+    assert overspend_percent(LIMIT, 0) == 101
+    assert overspend_percent(LIMIT, 2_001) == 121
+    assert overspend_percent(0, 5) == 110
