@@ -1,7 +1,7 @@
 """Tells alerts to people: the due messages of a channel, one text for each brand, with retries."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from app.alerts import sender, words
 from app.alerts.channels import note_attempt
+from app.alerts.sender import Outcome
 from db.engine import committed, transaction
 from db.repository.alerts import alerts, channels, messages
 from db.repository.alerts.messages import Message
@@ -18,6 +19,7 @@ from domain.alerts.retries import next_try
 from runtime import clock
 from runtime.encryption import decrypted
 from runtime.formats import instant
+from runtime.settings import SettingsError
 
 log = structlog.get_logger()
 
@@ -25,7 +27,7 @@ ALERTS_A_TEXT: Final = 30
 TEXTS_A_VISIT: Final = 20
 """Texts sent in one claim of a channel; the rest is left to the next visit."""
 
-CLAIM: Final = timedelta(seconds=sender.SECONDS + 10)
+CLAIM_SECONDS: Final = sender.SECONDS + 10
 
 
 def enqueue_due() -> None:
@@ -43,7 +45,7 @@ def send_to_channel(channel_id: int) -> None:
     """
     for _ in range(TEXTS_A_VISIT):
         at = clock.now()
-        url = committed(partial(channels.claim, channel_id=channel_id, at=at, until=at + CLAIM))
+        url = committed(partial(channels.claim, channel_id=channel_id, at=at, until=at + clock.passed(CLAIM_SECONDS)))
         if url is None:
             return
         try:
@@ -64,7 +66,7 @@ def _send_one(channel_id: int, kept_url: str, at: datetime) -> bool:
     is_digest = due[0].is_digest
     is_good_news = all(row["state"] == "resolved" for row in rows)
     title, body = text_of(rows, is_digest=is_digest)
-    outcome = sender.send(channel_id, decrypted(kept_url), title, body, is_good_news=is_good_news)
+    outcome = _sent(channel_id, kept_url, title, body, is_good_news=is_good_news)
     purpose = "digest" if is_digest else "alerts"
     note_attempt(channel_id, purpose, at, outcome, alerts_told=len(rows))
     committed(partial(_note_messages, due=due, is_delivered=outcome.is_delivered))
@@ -74,6 +76,15 @@ def _send_one(channel_id: int, kept_url: str, at: datetime) -> bool:
     else:
         log.warning("alert.send_failed", detail=outcome.detail, **fields)
     return outcome.is_delivered
+
+
+def _sent(channel_id: int, kept_url: str, title: str, body: str, *, is_good_news: bool) -> Outcome:
+    """Sends one text. A URL that no key decrypts is a failed attempt."""
+    try:
+        url = decrypted(kept_url)
+    except SettingsError as error:
+        return Outcome(is_delivered=False, duration_ms=0, detail=str(error))
+    return sender.send(channel_id, url, title, body, is_good_news=is_good_news)
 
 
 def _note_messages(connection: Connection, due: Sequence[Message], is_delivered: bool) -> None:

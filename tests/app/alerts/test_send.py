@@ -12,6 +12,8 @@ from app.alerts.send import enqueue_due, send_to_channel
 from db.repository.access.audit import Edit
 from db.repository.alerts.mute_edits import Muted
 from domain.errors import InvalidValue
+from runtime.encryption import new_key
+from runtime.settings import settings
 from tests.fake_channels.mail import MailServer, mail_server
 from tests.fake_channels.slack import URL, Slack, slack_server
 from tests.kit import working
@@ -166,6 +168,19 @@ def test_failed_message_is_tried_again_later_and_the_log_says_why(shop: Shop, ma
     attempts = shop.world.rows("SELECT is_delivered, detail <> '' AS has_detail FROM alert_attempts ORDER BY id")
     assert [tuple(row.values()) for row in attempts] == [(False, True), (True, False)]
     assert shop.world.one("SELECT failing_since FROM alert_channels")["failing_since"] is None
+
+
+def test_url_that_no_key_decrypts_is_a_failed_attempt(
+    shop: Shop, mail: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = channels.add("ops", mail.url, shop.edit())
+    shop.spend(80)
+    monkeypatch.setenv("SPENDGATE_ENCRYPTION_KEYS", new_key())
+    settings.cache_clear()
+    send_to_channel(channel)
+    attempt = shop.world.one("SELECT is_delivered, detail FROM alert_attempts")
+    assert not attempt["is_delivered"]
+    assert "no key decrypts" in attempt["detail"]
 
 
 def test_claimed_channel_is_left_to_its_worker_until_the_claim_ends(shop: Shop, mail: MailServer) -> None:
