@@ -1,0 +1,115 @@
+"""Alerts through four real worker processes with the worker's database role: raised, resolved and mailed once."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from app.alerts import channels
+from db.repository.access.audit import Edit
+from db.repository.access.privileges import DatabaseRole
+from delivery.outgoing import send, send_totals
+from tests.cli.shell import Service, serving
+from tests.fake_channels.mail import MailServer, mail_server
+from tests.roles import UrlOf
+from tests.world import UNIT, World, eventually, noon_zone
+
+ENV = {"SPENDGATE_WORKER_PROCESSES": "4", "SPENDGATE_WORKER_THREADS": "2"}
+EVALUATIONS = 8
+"""Messages sent at once, so that several processes evaluate the same brands."""
+ALL_EVALUATED = """
+    SELECT FROM watermarks WHERE name = 'alerts' AND reached_at >= (SELECT max(spend_received_at) FROM brands)
+"""
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    """A mail server."""
+    with mail_server() as server:
+        yield server
+
+
+@pytest.fixture
+def workers(world: World, url_of: UrlOf, tmp_path: Path) -> Iterator[Service]:
+    """The worker processes."""
+    env = {"DATABASE_URL": url_of(DatabaseRole.WORKER), **ENV}
+    with serving("-m", "workers", output=tmp_path / "output", env=env, by_exec=True) as started:
+        yield started
+
+
+def now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - real time
+
+
+class Restated:
+    """A campaign whose source restates the spend of a day, each time with a later moment."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.zone = world, ZoneInfo(noon_zone())
+        self.brand = world.brand(self.zone.key, name="Hudson", daily=100 * UNIT)
+        self.campaign = world.campaign(self.brand)
+        self.as_of = now() - timedelta(minutes=30)
+
+    def restate(self, units: int, days_ago: int = 0) -> None:
+        """Sends a new total of the day and waits until it is counted."""
+        self.as_of += timedelta(seconds=1)
+        day = now().astimezone(self.zone).date() - timedelta(days=days_ago)
+        total = {
+            "source": "meta",
+            "campaign_id": self.campaign,
+            "day": day.isoformat(),
+            "total_micros": units * UNIT,
+            "as_of": self.as_of.isoformat(),
+        }
+        send_totals([total])
+        eventually(lambda: self.world.spent(self.campaign, day) == units * UNIT, 60)
+
+    def states(self) -> list[tuple[int, str]]:
+        rows = self.world.rows("SELECT threshold, state FROM alerts WHERE kind = 'budget_threshold' ORDER BY id")
+        return [(row["threshold"], row["state"]) for row in rows]
+
+    def notices(self) -> list[str]:
+        return [row["kind"] for row in self.world.rows("SELECT kind FROM notices ORDER BY id")]
+
+
+def evaluated_until(is_true: object) -> None:
+    """Sends EVALUATIONS messages at once, again and again until `is_true` returns true."""
+
+    def evaluated() -> bool:
+        for _ in range(EVALUATIONS):
+            send("send_alerts")
+        return bool(is_true())  # type: ignore[operator]
+
+    eventually(evaluated, 60)
+
+
+def test_restatement_up_down_and_up_is_raised_resolved_and_mailed_once(
+    world: World, workers: Service, mail: MailServer
+) -> None:
+    restated = Restated(world)
+    channels.add("ops", mail.url, Edit("test", now()))
+    for units, state in ((105, "open"), (20, "resolved"), (105, "open"), (20, "resolved"), (105, "open")):
+        restated.restate(units)
+        evaluated_until(lambda state=state: restated.states() == [(100, state)])
+    eventually(lambda: len(mail.mails) >= 2, 60)
+    world.execute("UPDATE brands SET spend_received_at = now()")
+    restated.restate(106)
+    evaluated_until(
+        lambda: bool(world.rows("SELECT FROM watermarks WHERE name = 'alerts' AND reached_at > now() - interval '5 s'"))
+    )
+    assert restated.states() == [(100, "open")]
+    assert restated.notices() == ["alert.raised", "alert.resolved"]
+    assert mail.subjects() == ["Hudson: budget used 100 %", "Hudson: budget used 100 %, resolved"]
+    assert len(world.rows("SELECT FROM alert_messages")) == 2
+    world.verify()
+
+
+def test_backfill_of_sixty_days_raises_nothing(world: World, workers: Service) -> None:
+    restated = Restated(world)
+    for days_ago in range(1, 61):
+        restated.restate(500, days_ago)
+    evaluated_until(lambda: bool(world.rows(ALL_EVALUATED)))
+    assert world.rows("SELECT FROM alerts") == []
+    assert restated.notices() == []
