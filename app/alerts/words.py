@@ -49,11 +49,22 @@ def owner(alert: Mapping[str, Any]) -> str:
 
 
 def _budget(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    spent, limit = figures["spent_micros"], figures["limit_micros"]
-    currency = alert["currency"]
-    which = f"{UNITS[figures['period']]} budget" if figures["period"] in UNITS else "lifetime budget"
-    amounts = f"{rounded_money(spent, currency)} of {rounded_money(limit, currency)}"
-    return f"{owner(alert)} has spent {spent * 100 // limit} % of {which}: {amounts}."
+    percent = figures["spent_micros"] * 100 // figures["limit_micros"]
+    return f"{owner(alert)} has spent {percent} % of {_which(figures)}: {_amounts(alert, figures)}."
+
+
+def _overspend(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    beyond = rounded_money(figures["spent_micros"] - figures["limit_micros"], alert["currency"])
+    return f"{owner(alert)} has overspent {_which(figures)} by {beyond}: {_amounts(alert, figures)}."
+
+
+def _which(figures: Mapping[str, Any]) -> str:
+    return f"{UNITS[figures['period']]} budget" if figures["period"] in UNITS else "its lifetime budget"
+
+
+def _amounts(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    spent, limit = (rounded_money(figures[name], alert["currency"]) for name in ("spent_micros", "limit_micros"))
+    return f"{spent} of {limit}"
 
 
 def _spend_stopped(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
@@ -110,7 +121,7 @@ _SENTENCES: Final = {
     AlertKind.UNCONFIRMED_PAUSE: _unconfirmed,
     AlertKind.HELD_BUT_SPENDING: _held_but_spending,
     AlertKind.CAMPAIGN_OVERRIDDEN: _overridden,
-    AlertKind.OVERSPEND: _budget,
+    AlertKind.OVERSPEND: _overspend,
     AlertKind.ENDPOINT_FAILING: _endpoint_failing,
     AlertKind.ACCOUNT_FAILING: _account_failing,
     AlertKind.STALE_FEED: _stale_feed,

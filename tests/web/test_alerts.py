@@ -32,7 +32,7 @@ def test_alerts_are_listed_worst_first_with_advice_and_a_link(
     evaluate()
     for page in ("/", "/alerts"):
         shown = text(open_pages, page)
-        overspend = "Hudson has spent 120 % of today's budget: $120.00 of $100.00. Wed 17 Jun 12:00 See in the monthly"
+        overspend = "Hudson has overspent today's budget by $20.00: $120.00 of $100.00. Wed 17 Jun 12:00 See in the"
         assert overspend in shown
         assert shown.index("See in the monthly report") < shown.index("Raise the limit")
     assert 'href="/admin/budgets/edit?pk=1"' in open_pages.get("/").text

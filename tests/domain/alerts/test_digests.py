@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.alerts.digests import digest_at, next_digest_at
+from tests.domain.facts import QUICK
 from tests.world import moment
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -35,6 +36,7 @@ def test_next_digest_is_today_before_nine_and_tomorrow_from_nine_on() -> None:
     assert next_digest_at(due, NEW_YORK) == due + timedelta(days=1)
 
 
+@QUICK
 @given(
     st.integers(0, 23 * 366 * 24 * 60).map(lambda minutes: moment("2007-01-01") + timedelta(minutes=minutes)),
     st.sampled_from(["America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Cairo", "Asia/Tehran", "UTC"]),

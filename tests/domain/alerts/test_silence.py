@@ -15,6 +15,7 @@ from domain.alerts.silence import (
     is_odd,
     silent_hours,
 )
+from tests.domain.facts import QUICK
 from tests.world import moment
 
 ALWAYS = list(range(100))
@@ -53,6 +54,7 @@ def test_full_hours_lie_wholly_within_a_span_and_are_over() -> None:
     assert hour_starts_at(noon) == moment("2026-06-17T12:00")
 
 
+@QUICK
 @given(st.lists(st.integers(0, 200), unique=True, min_size=1).map(sorted), st.integers(201, 400))
 def test_odd_silences_are_longer_than_all_earlier_ones_and_stay_odd(hours: list[int], until: int) -> None:
     lengths = silent_hours(hours, until)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from domain.alerts.kinds import AlertKind, Ending
 from domain.alerts.states import Changes, Condition, KnownAlert, changes_of
+from tests.domain.facts import QUICK
 
 
 def condition(subject: str, episode: str = "1") -> Condition:
@@ -38,6 +39,7 @@ def test_condition_of_a_new_episode_raises_a_new_alert() -> None:
 NAMES = st.tuples(st.sampled_from("abc"), st.sampled_from("12"))
 
 
+@QUICK
 @given(st.lists(st.lists(NAMES, max_size=4), max_size=10))
 def test_any_course_of_conditions_raises_each_episode_once_and_keeps_one_open_a_subject(
     course: list[list[tuple[str, str]]],

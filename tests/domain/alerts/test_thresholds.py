@@ -8,6 +8,7 @@ from domain.alerts.kinds import AlertKind, Ending
 from domain.alerts.states import Changes, Condition, KnownAlert
 from domain.alerts.thresholds import checked_thresholds, overspend_percent, threshold_changes
 from domain.errors import InvalidValue
+from tests.domain.facts import QUICK
 
 BUDGET = Condition(AlertKind.BUDGET_THRESHOLD, "budget:1", "2026-06-17")
 LIMIT = 10_000
@@ -83,6 +84,7 @@ def test_raised_limit_resolves_and_a_limit_of_zero_has_no_threshold() -> None:
     assert not Budget().spends(10_000, 0)
 
 
+@QUICK
 @given(
     st.lists(st.integers(-2_000, 15_000), max_size=12),
     st.sets(st.integers(1, 150), min_size=1, max_size=5),
