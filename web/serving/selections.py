@@ -10,8 +10,9 @@ from db.repository.reading.serving import Row
 from web.serving import wire
 from web.serving.wire import MARK_BYTES, MARKS, Body, Encoded, mark_of
 
+MAX_HISTORY: Final = 1_000
 MAX_HISTORY_BYTES: Final = 8_388_608
-"""Bytes of differences, before compression, that a selection keeps for followers that are behind or come back."""
+"""Differences, and their bytes before compression, that a selection keeps for followers that are behind."""
 
 
 class Key(NamedTuple):
@@ -86,7 +87,7 @@ class Selection:
         """Takes the step, and keeps it for followers that are behind."""
         self._history.append((self.id, difference.event))
         self._history_bytes += len(difference.event.plain)
-        while self._history_bytes > MAX_HISTORY_BYTES:
+        while self._history_bytes > MAX_HISTORY_BYTES or len(self._history) > MAX_HISTORY:
             self._history_bytes -= len(self._history.popleft()[1].plain)
         for campaign_id, row in difference.rows.items():
             if row is None:
@@ -111,7 +112,7 @@ class Selection:
         behind = self.step - step
         if behind > len(self._history):
             return None
-        return [event for _, event in list(self._history)[len(self._history) - behind :]]
+        return [self._history[place][1] for place in range(-behind, 0)]
 
     def snapshot(self) -> Snapshot:
         """The content now, to encode in another thread."""

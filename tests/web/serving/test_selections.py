@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from app.serving import differences, read_all, read_since
+from db.repository.reading.serving import Row
 from domain.errors import InvalidValue
 from domain.periods import Period, local_day, time_zone, window_of
 from tests.world import UNIT, World
+from web.serving import selections
 from web.serving.selections import Board, Key, Selection
 from web.serving.wire import Encoded
 
@@ -208,3 +210,27 @@ def test_snapshot_and_differences_equal_a_fresh_snapshot(world: World, seed: int
             assert copy.campaigns == expected(world, key)
             fresh = Selection(key, board.position.epoch, all_rows)
             assert (copy.id, board.selections[key].id) == (fresh.id, fresh.id)
+
+
+def test_follower_too_far_behind_gets_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selections, "MAX_HISTORY", 2)
+    selection = Selection(Key(None, None), "epoch", {})
+    ids = [selection.id]
+    for number in range(3):
+        step = selection.difference({1: Row(1, 1, None, None, number, '{"campaign_id":1}')}, {})
+        assert step is not None
+        selection.apply(step)
+        ids.append(selection.id)
+    assert selection.since(0) is None
+    assert [_parsed(event)[0] for event in selection.since(1) or ()] == ids[2:]
+    assert [selection.step_of(one) for one in ids] == [None, 1, 2, 3]
+
+
+def test_content_has_one_id_in_whatever_order_it_was_reached() -> None:
+    rows = {number: Row(number, 1, None, None, None, f'{{"campaign_id":{number}}}') for number in range(3)}
+    grown = Selection(Key(None, None), "epoch", {})
+    for changed in ({2: rows[2], 1: None}, {0: rows[0]}, {1: rows[1]}):
+        step = grown.difference({key: row for key, row in changed.items() if row or key in grown.rows}, {})
+        assert step is not None
+        grown.apply(step)
+    assert grown.id == Selection(Key(None, None), "epoch", rows).id != Selection(Key(None, None), "other", rows).id
