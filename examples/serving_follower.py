@@ -3,8 +3,7 @@
 It keeps a local set of the campaigns that may serve, which `may_serve` answers from without a request. As a library:
 
     follower = Follower("https://spendgate.example", key, platform="google_ads", max_stale_seconds=60, policy="stop")
-    with follower:
-        follower.may_serve("google_ads", "9935249409")
+    follower.may_serve("google_ads", "9935249409")
 
 As a command, it prints a JSON line at each change: `SPENDGATE_API_KEY=… python serving_follower.py URL`.
 """
@@ -33,7 +32,8 @@ MAX_BACKOFF_SECONDS: Final = 15.0
 """Seconds before the next connection: a random share of a time that doubles with each failure."""
 
 STORE_SECONDS: Final = 10.0
-"""Seconds between two writes of the kept copy."""
+LINE_SECONDS: Final = 5.0
+"""Seconds between two writes of the kept copy, and between two lines of the command without a change."""
 
 STOP: Final = "stop"
 GO_ON: Final = "go-on"
@@ -45,16 +45,8 @@ Address = tuple[str | None, str | None, str | None]
 """Platform, account and external id. The default accounts of two brands may each have the same external id."""
 
 
-class Refused(Exception):
-    """The server answered with a status other than 200. `retry_after`: seconds that it asks to wait."""
-
-    def __init__(self, status: int, retry_after: float) -> None:
-        super().__init__(f"HTTP {status}")
-        self.retry_after = retry_after
-
-
 class Follower:
-    """A local copy of the serving feed, kept up to date by a thread; every method may be called from any thread.
+    """A local copy of the serving feed, kept up to date by a thread; its methods may be called from any thread.
 
     `max_stale_seconds`: the age above which the copy counts as stale. `policy`: a stale copy serves nothing (`stop`)
     or serves as it last was (`go-on`). `keep`: a file that holds the copy over restarts of this process.
@@ -74,7 +66,7 @@ class Follower:
         on_change: Callable[[], object] = lambda: None,
     ) -> None:
         if policy not in {STOP, GO_ON}:
-            raise ValueError(f"policy: {policy!r} is neither {STOP!r} nor {GO_ON!r}")
+            raise ValueError(f"policy: neither {STOP!r} nor {GO_ON!r}")
         self._url = urlsplit(url)
         self._key = key
         chosen = {"brand_id": brand_id, "platform": platform}
@@ -87,23 +79,20 @@ class Follower:
         self._by_address: dict[Address, set[int]] = {}
         self._snapshot_id: str | None = None
         self._true_at: float | None = None
-        """The time at which the copy was last known to equal the server's data, on the monotonic clock."""
-        self._stored_at = 0.0
+        """The time in `_seconds` at which the copy was last known to equal the server's data."""
+        self._stored_at = self._heard_at = self._retry_after = 0.0
         self._is_closing = threading.Event()
         self._socket: socket.socket | None = None
-        self._thread: threading.Thread | None = None
         self.last_error: str | None = None
         self._restore()
-
-    def __enter__(self) -> "Follower":
         self._thread = threading.Thread(target=self._run, name="serving-follower", daemon=True)
         self._thread.start()
+
+    def __enter__(self) -> "Follower":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # questions
 
     def age_seconds(self) -> float:
         """How old the copy is; infinite before the first snapshot."""
@@ -126,42 +115,38 @@ class Follower:
 
     def headroom_micros(self, campaign_id: int) -> int | None:
         """What is left under the campaign's budgets; None if it has no budget or may not serve."""
-        campaign = self.serving().get(campaign_id)
-        return None if campaign is None else campaign["headroom_micros"]
+        with self._lock:
+            campaign = self._campaigns.get(campaign_id) if self._may_answer() else None
+        return campaign and campaign["headroom_micros"]
 
     def close(self) -> None:
         """Stops following; the answers go on ageing."""
         self._is_closing.set()
         with suppress(OSError, AttributeError):
             self._socket.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]  # None before the first connection
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
         self._store()
 
     def _age(self) -> float:
-        return float("inf") if self._true_at is None else time.monotonic() - self._true_at
+        return float("inf") if self._true_at is None else _seconds() - self._true_at
 
     def _may_answer(self) -> bool:
         return self._true_at is not None and (self._policy == GO_ON or self._age() <= self._max_stale_seconds)
 
-    # the stream
-
     def _run(self) -> None:
         failures = 0
         while not self._is_closing.is_set():
-            wait_seconds = 0.0
+            self._retry_after = 0.0
             try:
                 for name, event_id, data in self._events():
                     failures = 0
                     self._take(name, event_id, data)
                 self.last_error = "the server closed the stream"
-            except Refused as refused:
-                self.last_error, wait_seconds = str(refused), refused.retry_after
-            except (OSError, HTTPException, ValueError, KeyError, zlib.error) as error:
+            except Exception as error:  # noqa: BLE001 - whatever fails, the thread connects again
                 self.last_error = f"{type(error).__name__}: {error}"
             backoff = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**failures)
             failures = min(failures + 1, 10)
-            self._is_closing.wait(wait_seconds + random.uniform(0, backoff))  # noqa: S311 - jitter, no secret
+            self._is_closing.wait(self._retry_after + random.uniform(0, backoff))  # noqa: S311 - jitter, no secret
 
     def _events(self) -> Iterator[tuple[str, str | None, Any]]:
         """Connects, and yields (event, id, data) until the stream ends or nothing arrives for SILENCE_SECONDS."""
@@ -172,11 +157,12 @@ class Follower:
             headers["Last-Event-ID"] = self._snapshot_id
         try:
             connection.connect()
-            self._socket = connection.sock
+            self._socket, self._heard_at = connection.sock, _seconds()
             connection.request("GET", f"{self._url.path.rstrip('/')}/api/serving/stream?{self._query}", headers=headers)
             answer = connection.getresponse()
             if answer.status != 200:
-                raise Refused(answer.status, float(answer.headers.get("Retry-After") or 0))
+                self._retry_after = float(answer.headers.get("Retry-After") or 0)
+                raise HTTPException(f"status {answer.status}")
             yield from _parsed(_lines(answer))
         finally:
             connection.close()
@@ -184,8 +170,9 @@ class Follower:
     def _take(self, name: str, event_id: str | None, data: Any) -> None:
         """Applies one event. Events of names that this version does not know are skipped."""
         with self._lock:
-            if "age_seconds" in data:
-                self._true_at = time.monotonic() - data["age_seconds"]
+            since, self._heard_at = self._heard_at, _seconds()
+            if "age_seconds" in data:  # a snapshot may have been on its way ever since the event before it
+                self._true_at = (since if name == "snapshot" else self._heard_at) - data["age_seconds"]
                 self.last_error = None
             if name == "snapshot":
                 self._replace(event_id, data["campaigns"])
@@ -197,7 +184,7 @@ class Follower:
                 self._snapshot_id = event_id
         if name in {"snapshot", "difference"}:
             self._on_change()
-        if time.monotonic() >= self._stored_at + STORE_SECONDS:
+        if _seconds() >= self._stored_at + STORE_SECONDS:
             self._store()
 
     def _replace(self, snapshot_id: str | None, campaigns: list[Campaign]) -> None:
@@ -220,11 +207,9 @@ class Follower:
         if not same:
             del self._by_address[_address(campaign)]
 
-    # the kept copy
-
     def _store(self) -> None:
         """Writes the copy to the file `keep`, with the time at which it was true."""
-        self._stored_at = time.monotonic()
+        self._stored_at = _seconds()
         with self._lock:
             if self._keep is None or self._true_at is None:
                 return
@@ -243,13 +228,16 @@ class Follower:
             return
         try:
             kept = json.loads(self._keep.read_text())
-            age_seconds = max(0.0, time.time() - kept["true_at"])
             self._replace(kept["snapshot_id"], kept["campaigns"])
+            self._true_at = _seconds() - max(0.0, time.time() - kept["true_at"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             self.last_error = f"{self._keep}: {type(error).__name__}"
             self._replace(None, [])
-            return
-        self._true_at = time.monotonic() - age_seconds
+
+
+def _seconds() -> float:
+    """Seconds on a clock that nobody sets, and that goes on while the machine is suspended, where there is one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _address(campaign: Campaign) -> Address:
@@ -290,14 +278,13 @@ def main() -> None:
     options.add_argument("--max-stale-seconds", type=float, default=60.0, help="age above which the copy is stale")
     options.add_argument("--policy", choices=(STOP, GO_ON), default=STOP, help="what a stale copy does")
     options.add_argument("--keep", help="a file that holds the copy over restarts")
-    options.add_argument("--every", type=float, default=5.0, help="seconds between two lines without a change")
     options.add_argument("--lines", type=int, help="end after so many lines")
     chosen = options.parse_args()
     changed = threading.Event()
-    given = {name: value for name, value in vars(chosen).items() if name not in {"url", "every", "lines"}}
+    given = {name: value for name, value in vars(chosen).items() if name not in {"url", "lines"}}
     with Follower(chosen.url, os.environ["SPENDGATE_API_KEY"], **given, on_change=changed.set) as follower:
         while chosen.lines is None or chosen.lines > 0:
-            changed.wait(chosen.every)
+            changed.wait(LINE_SECONDS)
             changed.clear()
             sys.stdout.write(json.dumps(_state(follower)) + "\n")
             sys.stdout.flush()
