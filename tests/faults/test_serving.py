@@ -124,8 +124,8 @@ def test_many_followers_of_one_web_process_get_each_pause(stage: FaultStage) -> 
 class Followers:
     """Plain connections to the stream, and all that each has received."""
 
-    def __init__(self, sockets: list[socket.socket]) -> None:
-        self.received = dict.fromkeys(sockets, b"")
+    def __init__(self) -> None:
+        self.received: dict[socket.socket, bytes] = {}
 
     def wait_for(self, words: bytes) -> None:
         """Waits until every connection has received the words."""
@@ -145,14 +145,16 @@ class Followers:
 
 @contextmanager
 def many_followers(web: Web, count: int) -> Iterator[Followers]:
-    """So many streams, opened one after the other."""
+    """So many streams, opened a hundred at a time: one address may have 200 connections that wait for their head."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * count + 500)), hard))
     request = f"GET /api/serving/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {web.key}\r\n\r\n"
     with ExitStack() as stack:
-        sockets = []
-        for _ in range(count):
+        followers = Followers()
+        for number in range(1, count + 1):
             one = stack.enter_context(socket.create_connection(("127.0.0.1", web.port)))
             one.sendall(request.encode())
-            sockets.append(one)
-        yield Followers(sockets)
+            followers.received[one] = b""
+            if number % 100 == 0:
+                followers.wait_for(b"event: snapshot")
+        yield followers
