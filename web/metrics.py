@@ -24,6 +24,7 @@ from db.engine import snapshot
 from db.repository.health import processes
 from db.repository.health.processes import Process
 from db.repository.ledger import rejected
+from db.repository.notices import deliveries
 from db.repository.platforms import seen
 from db.repository.reading import listing, overview
 from delivery.broker import get_broker
@@ -77,7 +78,7 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
         tally, waiting = overview.tally(connection), rejected.counts(connection)
         reached = listing.watermarks(connection)
         live = processes.live(connection)
-        platforms = list(_platforms(connection, at))
+        platforms = [*_platforms(connection, at), *_webhooks(connection, at)]
     yield _gauge(
         "spendgate_campaigns",
         "Campaigns by effective status",
@@ -133,6 +134,24 @@ def _platforms(connection: Connection, at: datetime) -> Iterator[GaugeMetricFami
         "Operations left in the 24-hour quota of an ad platform",
         "platform",
         dict(quota_left(connection, [one.platform for one in tallies if one.platform in ADAPTERS], at)),
+    )
+
+
+def _webhooks(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
+    """Figures of webhooks: three small queries without endpoints."""
+    counts, oldest = deliveries.counts(connection), deliveries.oldest_pause(connection)
+    states = {state: float(counts.get(state, 0)) for state in deliveries.STATES}
+    yield _gauge("spendgate_webhook_deliveries", "Stored deliveries of webhooks by state", "state", states)
+    waits = 0.0 if oldest is None else (at - oldest).total_seconds()
+    yield GaugeMetricFamily(
+        "spendgate_webhook_oldest_undelivered_pause_seconds",
+        "Age of the oldest pause that an endpoint has not got, 0 if there is none",
+        waits,
+    )
+    yield GaugeMetricFamily(
+        "spendgate_webhook_failing_endpoints",
+        "Enabled endpoints whose last message failed",
+        deliveries.failing(connection),
     )
 
 

@@ -24,7 +24,7 @@ from domain.notices import signatures
 from domain.notices.addresses import checked_url
 from domain.notices.message_types import checked_types
 from runtime import clock, encryption
-from runtime.settings import settings
+from runtime.settings import SettingsError, settings
 
 log = structlog.get_logger()
 
@@ -44,16 +44,17 @@ class Range(NamedTuple):
 def add(url: str, types: Sequence[str], description: str, brand_id: int | None, edit: Edit) -> tuple[int, str]:
     """Creates an endpoint; returns its id and its secret, which is shown this once.
 
-    `types`: empty for all. Raises InvalidValue for a wrong value, and SettingsError without an encryption key.
+    `types`: empty for all. Raises InvalidValue for a wrong value, and without an encryption key.
     """
     chosen = checked_types(types)
     checked = checked_url(url, allows_http=settings().webhook_allow_http)
     secret = _new_secret()
 
+    kept = _encrypted(secret)
+
     def work(connection: Connection) -> int:
         if brand_id is not None:
             catalog.brand(connection, brand_id)
-        kept = encryption.encrypted(secret)
         return endpoint_edits.create(connection, brand_id, checked, chosen, _text(description), kept, edit)
 
     return committed(work), secret
@@ -87,10 +88,10 @@ def change(
 def rotate(endpoint_id: int, edit: Edit, only_brand_id: int | None = None) -> str:
     """Gives the endpoint a new secret and returns it; the old one signs for 24 hours more. Raises InvalidValue."""
     secret = _new_secret()
+    kept = _encrypted(secret)
 
     def work(connection: Connection) -> None:
         old = endpoints.required_endpoint(connection, endpoint_id, only_brand_id, locks=True)
-        kept = encryption.encrypted(secret)
         endpoint_edits.rotate(connection, old, kept, edit.at + OLD_SECRET_SIGNS, edit)
 
     committed(work)
@@ -110,7 +111,8 @@ def remove(endpoint_id: int, edit: Edit, only_brand_id: int | None = None) -> No
 def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
     """Sends one message of type `endpoint.test` now and returns the attempt, which is stored as well.
 
-    Takes up to the deadline of a request. Raises InvalidValue for an unknown endpoint, SettingsError without a key.
+    Takes up to the deadline of a request. Raises InvalidValue for an unknown endpoint, and without a key that
+    decrypts its secret.
     """
     at = clock.now()
 
@@ -120,7 +122,10 @@ def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
         return found, deliveries.taken(connection, delivery_id)
 
     endpoint, one = committed(begin)
-    outcome = requests.post(requests.target_of(endpoint, at), one)
+    try:
+        outcome = requests.post(requests.target_of(endpoint, at), one)
+    except SettingsError as error:
+        raise InvalidValue("secret", str(error)) from None
 
     def end(connection: Connection) -> None:
         deliveries.note_attempt(connection, one.id, outcome.attempt)
@@ -179,6 +184,14 @@ def _wake(endpoint_id: int) -> None:
 
 def _text(description: str) -> str:
     return checked_name(description) if description.strip() else ""
+
+
+def _encrypted(secret: str) -> str:
+    """The secret as it is stored. Raises InvalidValue without an encryption key."""
+    try:
+        return encryption.encrypted(secret)
+    except SettingsError as error:
+        raise InvalidValue("secret", str(error)) from None
 
 
 def _new_secret() -> str:

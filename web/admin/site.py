@@ -41,6 +41,7 @@ from web.admin.pages.imports import Imports
 from web.admin.pages.platforms import PlatformCheck, PlatformView
 from web.admin.pages.schedules import ScheduleEditor
 from web.admin.pages.undo import Undo
+from web.admin.pages.webhooks import Webhooks
 from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, ConnectionRow, KeyRow, StatusChangeRow
 from web.admin.scripts import MarkedScripts
 from web.admin.sign_in.admission import RETRY_LATER, Admission
@@ -233,6 +234,7 @@ def _views() -> list[Any]:
         Alerts(),
         PlatformView(ConnectionRow),
         PlatformCheck(),
+        Webhooks(),
         RejectedView(RejectedEvent),
         StatusChangeView(StatusChangeRow),
         AuditView(AuditRow),

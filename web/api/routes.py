@@ -18,6 +18,8 @@ from web.api import (
     spend,
     spent,
     status_changes,
+    status_stream,
+    webhooks,
 )
 from web.api.request.keys import REFUSALS
 from web.api.request.queries import KNOWN_ALONE
@@ -55,6 +57,7 @@ TAGS = [
         "description": "Which campaigns may serve now, for ad servers and bidders: once, by long poll, or as a stream.",
     },
     {"name": "status changes", "description": "Every toggle of every campaign, in commit order."},
+    {"name": "webhooks", "description": "Endpoints that get status changes and notices."},
     {"name": "alerts", "description": "What needs a person; acknowledge and mute."},
     {"name": "spend", "description": "Send spend, and read spend."},
     {"name": "reports", "description": "A brand's monthly reports."},
@@ -72,6 +75,8 @@ RESOURCES = (
     budgets,
     serving,
     status_changes,
+    status_stream,
+    webhooks,
     alerts,
     spend,
     spent,

@@ -12,7 +12,7 @@ from web.addresses import client_of
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 STREAMS: Final = frozenset({"/changes/stream"})
-FOLLOWERS: Final = frozenset({"/api/serving/stream"})
+FOLLOWERS: Final = frozenset({"/api/serving/stream", "/api/status-changes/stream"})
 """Streams that need an API key. Their limit is the same per address, as many followers may share one."""
 
 MAX_PROBES: Final = 50

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -113,6 +113,9 @@ OLDEST_PAUSE = text("""
 """)
 
 FAILING = text("SELECT count(*) FROM webhook_endpoints WHERE enabled AND failing_since IS NOT NULL")
+
+
+STATES: Final = ("pending", "delivered", "superseded", "failed")
 
 
 class Taken(NamedTuple):

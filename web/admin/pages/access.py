@@ -42,12 +42,13 @@ SCOPES: Final = [
 
 
 class Shown(NamedTuple):
-    """A new secret that the response shows once."""
+    """A new secret that the response shows once. `next_url`: the page after it; None: the list `next_key`."""
 
     title: str
     secret: str
     advice: str
     next_key: str
+    next_url: str | None = None
 
 
 def show_once(request: Request, shown: Shown) -> None:

@@ -117,6 +117,16 @@ def visible_to(caller: Caller, subject: str, row: dict[str, Any]) -> dict[str, A
     return row
 
 
+def brand_for(caller: Caller, brand_id: int | None) -> int | None:
+    """The brand of a new row: the one asked for, or the only one of the caller's key.
+
+    Raises InvalidValue if the key is for another brand.
+    """
+    if brand_id is not None:
+        visible_to(caller, "brand", {"id": brand_id})
+    return caller.brand_id if brand_id is None else brand_id
+
+
 def needs_all_brands(caller: Caller) -> None:
     """Raises Problem for a key of one brand."""
     if caller.brand_id is not None:

@@ -1,0 +1,155 @@
+"""Webhook endpoints in the admin: add, test, enable and remove them, send messages again, and see their attempts."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+from anyio.to_thread import run_sync
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette_admin import CustomView, flash
+from starlette_admin.routing import route
+
+from app.notices import webhooks
+from app.notices.webhooks import Range
+from db.engine import snapshot
+from db.repository.access.audit import Edit
+from db.repository.notices import deliveries, endpoints
+from domain.errors import InvalidValue
+from domain.notices.message_types import MessageType
+from web.admin.fields import as_id
+from web.admin.pages.access import Shown
+from web.admin.views import may_manage_access, write
+
+ATTEMPTS_SHOWN: Final = 10
+ADVICE: Final = "Copy it now: it is kept encrypted and cannot be shown again. Your program checks signatures with it."
+
+
+class Webhooks(CustomView):
+    """The page of endpoints, for owners. Each button posts its action by name."""
+
+    menu_label = "Webhooks"
+    icon = "fa fa-paper-plane"
+    path = "/webhooks"
+    route_name = "webhooks"
+
+    def is_accessible(self, request: Request) -> bool:
+        """Whether the person is an owner."""
+        return may_manage_access(request)
+
+    @route("", methods=["GET", "POST"])
+    async def index(self, request: Request) -> Response:
+        """Shows the page; after a post does the action and shows its secret, or the page again."""
+        if not self.is_accessible(request):
+            raise HTTPException(HTTPStatus.FORBIDDEN)
+        assert self._admin is not None  # noqa: S101 - set when the view is added
+        if request.method == "POST":
+            shown = await _act(request, await request.form())
+            if shown is not None:
+                context: dict[str, Any] = {"title": shown.title, "shown": shown}
+                return self._admin._template_response(request, "shown_once.html", context)
+            return RedirectResponse(request.url.path, HTTPStatus.SEE_OTHER)
+        context = {"title": "Webhooks", "types": list(MessageType), "endpoints": await run_sync(_endpoints)}
+        return self._admin._template_response(request, "webhooks.html", context)
+
+
+def _endpoints() -> list[dict[str, Any]]:
+    """Each endpoint as fields, with its last attempts."""
+    with snapshot() as connection:
+        return [
+            webhooks.listed(one) | {"tried": deliveries.attempts(connection, one.id, limit=ATTEMPTS_SHOWN)}
+            for one in endpoints.endpoints(connection)
+        ]
+
+
+Sent = Mapping[str, str]
+
+
+async def _act(request: Request, form: FormData) -> Shown | None:
+    """Does the posted action; returns a new secret to show, or shows the outcome on the next page."""
+    name = str(form.get("action", ""))
+    if name not in ACTIONS:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such action.")
+    sent = {field: str(value).strip() for field, value in form.multi_items()}
+    sent["types"] = " ".join(map(str, form.getlist("type")))
+    page = str(request.url_for("admin:webhooks"))
+    try:
+        outcome = await write(request, partial(ACTIONS[name], sent))
+    except InvalidValue as error:
+        flash(request, str(error), "error")
+        return None
+    if isinstance(outcome, Shown):
+        return outcome._replace(next_url=page)
+    flash(request, outcome, "success")
+    return None
+
+
+def _add(sent: Sent, edit: Edit) -> Shown:
+    brand_id = as_id(sent["brand"]) if sent.get("brand") else None
+    if sent.get("brand") and brand_id is None:
+        raise InvalidValue("brand", "is not a brand's id")
+    types, description = sent["types"].split(), sent.get("description", "")
+    made, secret = webhooks.add(sent.get("url", ""), types, description, brand_id, edit)
+    return Shown(f"The secret of endpoint {made}", secret, ADVICE, "")
+
+
+def _rotate(sent: Sent, edit: Edit) -> Shown:
+    endpoint_id = _id(sent)
+    secret = webhooks.rotate(endpoint_id, edit)
+    advice = f"{ADVICE} For 24 hours messages are signed with the old secret too."
+    return Shown(f"The new secret of endpoint {endpoint_id}", secret, advice, "")
+
+
+def _test(sent: Sent, _edit: Edit) -> str:
+    attempt = webhooks.send_test(_id(sent))
+    if attempt.error:
+        raise InvalidValue("test", attempt.error)
+    return f"The test message was answered {attempt.status} after {attempt.duration_ms} ms."
+
+
+def _enable(sent: Sent, edit: Edit) -> str:
+    webhooks.change(_id(sent), edit, enabled=True)
+    return "The endpoint is enabled. It gets the newest state of each campaign that it missed."
+
+
+def _disable(sent: Sent, edit: Edit) -> str:
+    webhooks.change(_id(sent), edit, enabled=False)
+    return "The endpoint is disabled. Its messages wait until it is enabled."
+
+
+def _resend(sent: Sent, _edit: Edit) -> str:
+    since, delivery = sent.get("since_change", ""), as_id(sent.get("delivery"))
+    if since and not (since.isascii() and since.isdecimal()):
+        raise InvalidValue("since_change", "is not the id of a status change")
+    chosen = Range(since_change=int(since)) if since else Range(first=delivery)
+    count = webhooks.resend(_id(sent), chosen)
+    return f"{count} messages are sent again."
+
+
+def _remove(sent: Sent, edit: Edit) -> str:
+    if not sent.get("agreed"):
+        raise InvalidValue("remove", "confirm that the endpoint and its messages go")
+    webhooks.remove(_id(sent), edit)
+    return "The endpoint is removed."
+
+
+def _id(sent: Sent) -> int:
+    found = as_id(sent.get("endpoint"))
+    if found is None:
+        raise InvalidValue("endpoint", "is missing")
+    return found
+
+
+ACTIONS: Final[Mapping[str, Callable[[Sent, Edit], str | Shown]]] = {
+    "add": _add,
+    "rotate": _rotate,
+    "test": _test,
+    "enable": _enable,
+    "disable": _disable,
+    "resend": _resend,
+    "remove": _remove,
+}
+"""The actions of the page, each with its work, which returns a sentence about its outcome or a new secret."""
