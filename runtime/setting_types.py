@@ -1,10 +1,11 @@
 """Types of settings that need a check: URLs, hosts, networks and moments. Errors never show a value."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -14,6 +15,13 @@ HOST_NAME = re.compile(rf"(?:{LABEL}\.)*(?![0-9]+\.?$){LABEL}\.?")
 
 FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=")
 """32 bytes in URL-safe base64."""
+
+POSTGRES_EXPECTED = "expected postgresql://user:password@host:port/database, or several host:port by commas"
+
+DEFAULT_PORT = 5432
+
+TARGET = "target_session_attrs"
+"""The parameter of a Postgres URL that chooses among several hosts."""
 
 SERVER_PARAMETERS = frozenset({"host", "hostaddr", "port", "service"})
 """Parameters of a Postgres URL that override the server in its host part."""
@@ -43,9 +51,35 @@ def _psycopg_url(value: str | None) -> str | None:
     scheme, _, rest = value.partition("://")
     if rest.partition("/")[0].count("@") > 1:
         raise ValueError("write an @ in the user or password as %40")
-    if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not _has_valid_port(value):
-        raise ValueError("expected postgresql://user:password@host:port/database")
-    return f"postgresql+psycopg://{rest}"
+    if scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+        raise ValueError(POSTGRES_EXPECTED)
+    url = f"postgresql+psycopg://{rest}"
+    place = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    hosts = place.split(",")
+    if not all(_has_valid_port(f"postgresql://{host}/") for host in hosts):
+        raise ValueError(POSTGRES_EXPECTED)
+    return _with_several_hosts(url, place, hosts) if len(hosts) > 1 else url
+
+
+def _with_several_hosts(url: str, place: str, hosts: Sequence[str]) -> str:
+    """Moves several hosts from a URL's host part, as libpq writes them, to its query, as SQLAlchemy reads them."""
+    if not all(hosts):
+        raise ValueError(POSTGRES_EXPECTED)
+    before, _, after = url.partition(f"{place}/") if f"{place}/" in url else (url.removesuffix(place), "", "")
+    database, _, query = after.partition("?")
+    split = [urlsplit(f"postgresql://{host}/") for host in hosts]
+    several = ",".join(quote(one.hostname or "") for one in split)
+    ports = ",".join(str(one.port or DEFAULT_PORT) for one in split)
+    return f"{before}/{database}?host={several}&port={ports}{'&' if query else ''}{query}"
+
+
+def _primary_url(value: str | None) -> str | None:
+    """A URL of Postgres that, if it names several hosts, connects to the one that takes writes."""
+    url = _psycopg_url(value)
+    names = parse_qs(urlsplit(url or "").query)
+    if url is None or "," not in names.get("host", [""])[0] or TARGET in names:
+        return url
+    return f"{url}&{TARGET}=read-write"
 
 
 def _redis_url(value: str | None) -> str | None:
@@ -125,6 +159,7 @@ def server_of(url: str | None) -> tuple[object, ...] | None:
 
 OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
 PostgresUrl = Annotated[OptionalText, AfterValidator(_psycopg_url)]
+PrimaryUrl = Annotated[OptionalText, AfterValidator(_primary_url)]
 RedisUrl = Annotated[OptionalText, AfterValidator(_redis_url)]
 BrokerUrl = Annotated[OptionalText, AfterValidator(_broker_url)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]

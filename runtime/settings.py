@@ -19,6 +19,7 @@ from runtime.setting_types import (
     Networks,
     OptionalText,
     PostgresUrl,
+    PrimaryUrl,
     RedisUrl,
     server_of,
 )
@@ -49,7 +50,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    database_url: PostgresUrl = Field(None, validation_alias=_variable("DATABASE_URL"))
+    database_url: PrimaryUrl = Field(None, validation_alias=_variable("DATABASE_URL"))
     replica_database_url: PostgresUrl = Field(None, validation_alias=_variable("REPLICA_DATABASE_URL"))
     redis_url: RedisUrl = Field(None, validation_alias=_variable("REDIS_URL"))
     broker_url: BrokerUrl = Field(None, validation_alias=_variable("BROKER_URL"))

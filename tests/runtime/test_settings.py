@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import create_engine
 
 from runtime.settings import Settings, SettingsError, settings
 
@@ -138,8 +139,34 @@ def test_set_variable_is_read(
 
 
 @pytest.mark.parametrize(
+    ("hosts", "query", "host", "port", "target"),
+    [
+        ("a:5433,b", "", "a,b", "5433,5432", "read-write"),
+        ("[::1]:5433,b.example:1", "?sslmode=require", "::1,b.example", "5433,1", "read-write"),
+        ("a,b", "?target_session_attrs=any", "a,b", "5432,5432", "any"),
+    ],
+)
+def test_several_hosts_of_postgres_are_read_and_one_that_takes_writes_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, hosts: str, query: str, host: str, port: str, target: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://app:hid%40den@{hosts}/spendgate{query}")
+    made = create_engine(settings().required_database_url())
+    given = made.dialect.create_connect_args(made.url)[1]
+    expected = {
+        "host": host,
+        "port": port,
+        "target_session_attrs": target,
+        "password": "hid@den",
+        "dbname": "spendgate",
+    }
+    assert {name: given[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
     ("variable", "bad"),
     [
+        ("DATABASE_URL", "postgresql://app:hidden@a,,b/spendgate"),
+        ("DATABASE_URL", "postgresql://app:hidden@a:port,b/spendgate"),
         ("DATABASE_URL", "mysql://app:hidden@db.example/spendgate"),
         ("DATABASE_URL", "app:hidden@db.example/spendgate"),
         ("DATABASE_URL", "postgresql://app:hidden@db.example:port/spendgate"),
