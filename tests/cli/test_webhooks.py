@@ -1,8 +1,11 @@
 """`spendgate webhook`, against a receiver on this machine."""
 
 import pytest
+from standardwebhooks import Webhook
 
 from app.notices import runs
+from runtime import encryption
+from runtime.settings import settings
 from tests.cli.conftest import Spendgate
 from tests.receivers.fixtures import local_webhooks, receiver
 from tests.receivers.server import Answer, Receiver
@@ -106,3 +109,25 @@ def test_wrong_address_is_refused(world: World, spendgate: Spendgate, url: str, 
     refused = spendgate("webhook", "add", url)
     assert refused.code == 2
     assert words in refused.err
+
+
+def test_secrets_are_re_encrypted_after_a_new_key_and_sign_as_before(
+    world: World, spendgate: Spendgate, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def use_keys(*keys: str) -> None:
+        monkeypatch.setenv("SPENDGATE_ENCRYPTION_KEYS", ",".join(keys))
+        settings.cache_clear()
+
+    old, new = encryption.new_key(), encryption.new_key()
+    use_keys(old)
+    made, first = add(spendgate, receiver)
+    second = spendgate("webhook", "rotate", made, "--json").data["secret"]
+    use_keys(new, old)
+    assert spendgate("secrets", "re-encrypt", "--json").data["re_encrypted"] == 2
+    use_keys(new)
+    assert "answered 200" in spendgate("webhook", "test", made).out
+    (one,) = receiver.received()
+    for secret in (first, second):
+        assert Webhook(secret).verify(one.body.decode(), one.headers)
+    use_keys(old)
+    assert spendgate("webhook", "test", made).code == 2
