@@ -155,6 +155,12 @@ def _url_of(database: str) -> str:
     return f"{_maintenance_url[0].rpartition('/')[0]}/{database}"
 
 
+@pytest.fixture(scope="session")
+def server() -> str:
+    """The URL of the tests' Postgres and its first database, which holds no tables."""
+    return _maintenance_url[0]
+
+
 @pytest.fixture
 def login() -> DatabaseRole | None:
     """The database role of this process and those it starts; None: the owner, with all privileges."""

@@ -23,10 +23,10 @@ IS_REPLICA = text("SELECT pg_is_in_recovery()")
 
 
 @pytest.fixture(scope="module")
-def streaming() -> Iterator[str]:
+def streaming(server: str) -> Iterator[str]:
     """The server URL, without a database name, of a replica of the tests' Postgres."""
     home = new_folder("spendgate-standby-")
-    with standby(settings().required_database_url(), home / "home") as url:
+    with standby(server, home / "home") as url:
         yield url.rpartition("/")[0]
     shutil.rmtree(home, ignore_errors=True)
 

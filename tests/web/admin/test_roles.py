@@ -55,6 +55,7 @@ def test_role_table_names_every_view(filled: World, app: Any) -> None:
         ("/imports/uploads/{upload_id}", "POST"), ("/imports/{import_id}", "GET"),
         ("/imports/{import_id}/skipped.csv", "GET"), ("/imports/{import_id}/undo", "GET"),
         ("/imports/{import_id}/undo", "POST"), ("/alerts", "GET"), ("/alerts", "POST"),
+        ("/webhooks", "GET"), ("/webhooks", "POST"),
         ("/platforms/{account}/check", "GET"),
         ("/platforms/{account}/check", "POST"),
     }  # fmt: skip

@@ -8,7 +8,10 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from app.alerts.evaluate import evaluate
+from app.notices import webhooks
+from db.repository.access.audit import Edit
 from domain.access import KeyScope
+from runtime import clock
 from tests.kit import lines
 from tests.web.api.conftest import Program, operations
 from tests.world import World
@@ -148,7 +151,8 @@ def test_key_of_one_brand_gets_404_for_objects_of_another(
     (alert,) = world.rows("SELECT id FROM alerts WHERE brand_id = %s", theirs)
     until = "INSERT INTO alert_mutes (brand_id, until, muted_at, muted_by) VALUES (%s, now() + '1 day', now(), 'test')"
     world.execute(until, theirs)
-    ids |= {"rejected_id": rejected["id"], "alert_id": alert["id"], "mute_id": 1}
+    endpoint, _ = webhooks.add("https://example.com/hook", [], "", theirs, Edit("test", clock.now()))
+    ids |= {"rejected_id": rejected["id"], "alert_id": alert["id"], "mute_id": 1, "endpoint_id": endpoint}
     url = path.format(**ids)
     body = BODIES.get((method, path))
     answer, unknown = client.request(method, url, json=body), client.request(method, _with_ids(path, 4711), json=body)
