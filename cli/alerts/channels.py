@@ -12,6 +12,7 @@ from cli.output import FOUND_EXIT, AsJson, console, print_json, print_result, pr
 from db.engine import snapshot
 from db.repository.alerts import channels as stored
 from domain.alerts.kinds import AlertKind, Timing
+from domain.errors import InvalidValue
 
 channels = typer.Typer(no_args_is_help=True, help="The ways by which alerts are told: mail, Slack, Teams and others.")
 routes = typer.Typer(no_args_is_help=True, help="Which alerts a channel tells, and when.")
@@ -30,27 +31,31 @@ TimingOption = Annotated[
 @channels.command("add")
 def add_channel(
     name: Annotated[str, typer.Argument(help="A name for the channel, such as ops-slack.")],
-    url: Annotated[
-        str, typer.Option(help="The service's URL as apprise writes it; `-` reads it from standard input.")
-    ] = "",
+    url_stdin: Annotated[
+        bool, typer.Option("--url-stdin", help="Read the service's URL, as apprise writes it, from standard input.")
+    ] = False,
     brand: BrandOption = None,
     kind: KindOption = None,
     when: TimingOption = Timing.DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Add a channel that tells all alerts, or those of one brand or kind. The URL is encrypted and never shown."""
-    made = work.add(name, _url(url), edit(), brand_id=brand, kind=kind, timing=when)
+    """Add a channel that tells all alerts, or those of one brand or kind.
+
+    The URL is typed unseen or read from standard input, because arguments show in lists of processes. It is encrypted
+    and never shown.
+    """
+    made = work.add(name, _url(from_stdin=url_stdin), edit(), brand_id=brand, kind=kind, timing=when)
     line = f"channel [bold]{made}[/bold] is added; next: spendgate alerts channel test {made}"
     print_result({"channel": made}, line, as_json=as_json)
 
 
-def _url(given: str) -> str:
-    """The URL of the option, of standard input for `-`, or typed without being shown."""
-    if given == "-":
+def _url(*, from_stdin: bool) -> str:
+    """The URL from standard input, or typed unseen. Raises InvalidValue without a terminal and without the option."""
+    if from_stdin:
         return sys.stdin.readline().strip()
-    if given or not sys.stdin.isatty():
-        return given
-    return str(typer.prompt("URL", hide_input=True))
+    if not sys.stdin.isatty():
+        raise InvalidValue("url", "standard input is not a terminal; use --url-stdin")
+    return str(typer.prompt("URL", hide_input=True, err=True))
 
 
 @channels.command("test")

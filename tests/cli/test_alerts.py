@@ -64,7 +64,7 @@ def test_thresholds_of_a_brand_are_set(world: World, brand: int, spendgate: Spen
 def test_channel_is_added_from_standard_input_tested_routed_and_removed(
     world: World, brand: int, spendgate: Spendgate, mail: MailServer
 ) -> None:
-    added = spendgate("alerts", "channel", "add", "ops", "--url", "-", stdin=f"{mail.url}\n")
+    added = spendgate("alerts", "channel", "add", "ops", "--url-stdin", stdin=f"{mail.url}\n")
     assert "channel 1 is added" in added.out
     assert "delivered in" in spendgate("alerts", "channel", "test", "1").out
     mail.refuses = True
@@ -84,6 +84,6 @@ def test_channel_is_added_from_standard_input_tested_routed_and_removed(
 
 
 def test_forbidden_url_is_refused_without_being_repeated(world: World, spendgate: Spendgate) -> None:
-    refused = spendgate("alerts", "channel", "add", "ops", "--url", "json://secret.example.com")
+    refused = spendgate("alerts", "channel", "add", "ops", "--url-stdin", stdin="json://secret.example.com\n")
     assert refused.code == 2
     assert "secret.example.com" not in f"{refused.out}{refused.err}"

@@ -98,7 +98,7 @@ def test_every_column_that_holds_an_encrypted_secret_is_re_encrypted(
     account = connect(spendgate, fake, credentials_file, world.brand())
     assert spendgate("platform", "credentials", account, "--stdin", stdin=json.dumps(SECRETS)).code == 0
     mail = "mailto://ops:secret@127.0.0.1:2525/?to=ops@example.com"
-    assert spendgate("alerts", "channel", "add", "mail", "--url", "-", stdin=mail).code == 0
+    assert spendgate("alerts", "channel", "add", "mail", "--url-stdin", stdin=mail).code == 0
     added = spendgate("webhook", "add", "https://example.com/hook", "--json")
     assert spendgate("webhook", "rotate", str(added.data["endpoint"])).code == 0
     columns = world.rows(
