@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
         from web.serving.feed import serving_feed  # noqa: PLC0415 - after the settings are known to be good
 
         feed.end()
-        serving_feed.end()
+        serving_feed().end()
         await super().shutdown(sockets)
 
 

@@ -106,24 +106,24 @@ async def read_serving(
     soon as something changes, or after so many seconds.
     """
     key = await to_thread.run_sync(_key, caller, brand_id, platform)
-    async with serving_feed.joined(key):
-        selection = await serving_feed.newest(key)
+    async with serving_feed().joined(key):
+        selection = await serving_feed().newest(key)
         if wait:
             selection = await _another(selection, if_none_match, wait)
         if etags.is_known(_etag(selection.id), if_none_match):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": _etag(selection.id)})
-        _, content_id, body = await serving_feed.body_of(selection)
+        _, content_id, body = await serving_feed().body_of(selection)
     return _answer(request, content_id, body)
 
 
 async def _another(selection: Selection, if_none_match: str | None, wait_seconds: int) -> Selection:
     """The selection once its content differs from the caller's, or after the seconds."""
     until = monotonic() + wait_seconds
-    is_over = serving_feed.is_over
+    is_over = serving_feed().is_over
     while etags.is_known(_etag(selection.id), if_none_match) and monotonic() < until and not is_over.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(selection.moved.wait(), until - monotonic())
-        selection = serving_feed.known(selection.key)
+        selection = serving_feed().known(selection.key)
     return selection
 
 
@@ -150,7 +150,7 @@ async def stream_serving(
     key = await to_thread.run_sync(_key, caller, brand_id, platform)
     is_packed = _accepts_gzip(request)
     api_key = request.headers["authorization"].partition(" ")[2]
-    found = events(serving_feed, key, last_event_id, partial(is_still_valid, api_key, caller))
+    found = events(serving_feed(), key, last_event_id, partial(is_still_valid, api_key, caller))
     headers = {"Vary": "Accept-Encoding", "X-Accel-Buffering": "no"}
     if is_packed:
         headers["Content-Encoding"] = "gzip"

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from time import monotonic
 from typing import Final, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -249,4 +250,9 @@ def _log_fault(error: Exception) -> None:
         log.error("serving.failed", exc_info=error)
 
 
-serving_feed = Feed()
+_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
+
+
+def serving_feed() -> Feed:
+    """The reader of the running event loop, which all followers in it share. A process that serves has one loop."""
+    return _feeds.setdefault(asyncio.get_running_loop(), Feed())
