@@ -114,7 +114,7 @@ class Follower:
             return self._may_answer() and (platform, account, external_id) in self._by_address
 
     def headroom_micros(self, campaign_id: int) -> int | None:
-        """What is left under the campaign's budgets; None if it has no budget or may not serve."""
+        """The micros left under the campaign's budgets; None if it has no budget or may not serve."""
         with self._lock:
             campaign = self._campaigns.get(campaign_id) if self._may_answer() else None
         return campaign and campaign["headroom_micros"]

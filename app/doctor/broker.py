@@ -18,7 +18,7 @@ SENTENCES: Final = {
     "redis.nearly_full": ("{used_bytes:,} of {limit_bytes:,} bytes used", "start workers, or raise maxmemory"),
     "redis.queue_large": ("queue {queue} takes {used_bytes:,} of {limit_bytes:,} bytes", "start more workers"),
 }
-"""What is so, and what to do, for each concern about Redis."""
+"""The finding and the advice for each concern about Redis."""
 
 
 def findings() -> Iterator[Finding]:

@@ -34,7 +34,7 @@ OLD_SECRET_SIGNS: Final = timedelta(hours=24)
 
 
 class Range(NamedTuple):
-    """What to send again: the deliveries from `first` to `last`, or all since the status change `since_change`."""
+    """The deliveries to send again: those from `first` to `last`, or all since the status change `since_change`."""
 
     first: int | None = None
     last: int | None = None

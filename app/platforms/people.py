@@ -26,7 +26,7 @@ NAME_LENGTH: Final = 200
 
 
 def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime) -> Mapping[str, str]:
-    """Who brought campaigns to these statuses after `since`: names by the platform's id, as far as the platform tells.
+    """The names of the people who brought campaigns to these statuses after `since`, as far as the platform tells.
 
     Empty if the quota allows no request or the platform does not answer, which is logged and not raised.
     """

@@ -124,7 +124,7 @@ class Platform(Protocol):
         """Sets statuses in one request; returns the outcome of each change."""
 
     def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, str]:
-        """Who brought campaigns to these statuses after `since`, at most 28 days ago: names by the platform's id.
+        """The names, by the platform's id, of the people who set these statuses after `since`, at most 28 days ago.
 
         One request, whatever the number of campaigns. Those of which the platform does not tell are missing.
         """

@@ -26,7 +26,7 @@ class Received:
 
 @dataclass
 class Answer:
-    """What the receiver answers: a status with headers and a body, or whatever `instead` does with the connection."""
+    """The receiver's answer: a status with headers and a body, or whatever `instead` does with the connection."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)

@@ -20,7 +20,7 @@ SHARED_FIELDS: Final = frozenset({"credentials", "kept_at", "options", "last_err
 
 
 class PlatformConnection(BaseModel):
-    """What Spendgate reads and may change on a platform account, and how its last reads went."""
+    """The connection of a platform account: its mode, its login by reference, and its last reads."""
 
     mode: Mode = Field(description="What Spendgate may change there")
     state: State = Field(

@@ -278,7 +278,7 @@ def _preview(effect: ModeEffect) -> Response:
     responses=EDITS,
 )
 def remove_connection(caller: Manager, account_id: PathId, if_match: IfMatch = None) -> None:
-    """Removes the connection and its kept login. What Spendgate paused on the platform stays paused.
+    """Removes the connection and its kept login. Campaigns that Spendgate paused on the platform stay paused.
 
     Needs the scope `credentials` and a key for all brands.
     """

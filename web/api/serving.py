@@ -165,7 +165,7 @@ async def _bytes(found: AsyncIterator[Encoded], *, is_packed: bool) -> AsyncIter
 
 
 def _key(caller: Caller, brand_id: int | None, platform: str | None) -> Key:
-    """What the caller may and wants to see. Raises InvalidValue if there is no such brand, or it is another's."""
+    """The selection that the caller asks for. Raises InvalidValue for a brand that is unknown or of others."""
     if brand_id is not None:
         visible_to(caller, "brand", {"id": brand_id})
         with snapshot() as connection:

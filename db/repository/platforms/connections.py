@@ -164,7 +164,7 @@ class StoredConnection(NamedTuple):
 
 
 class WaitingAccount(NamedTuple):
-    """What decides when an account is read. `is_free`: no worker reconciles it.
+    """The facts by which the moment of an account's next read is chosen. `is_free`: no worker reconciles it.
 
     `holds_some`: Spendgate keeps a campaign paused there. `used_percent`: of its quota, as the platform said lately.
     """

@@ -53,7 +53,7 @@ def _parsed(event: Encoded) -> tuple[str, Any]:
 
 
 def expected(world: World, key: Key) -> dict[int, dict[str, Any]]:
-    """What the selection should have, by the raw tables and the rules of `domain.periods`."""
+    """The expected content of the selection, by the raw tables and the rules of `domain.periods`."""
     from runtime import clock  # noqa: PLC0415 - after the environment is set
 
     at = clock.now()
