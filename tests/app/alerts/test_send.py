@@ -125,7 +125,7 @@ def test_route_that_names_the_brand_and_kind_wins(shop: Shop, mail: MailServer) 
     shop.later(hours=2)
     send_to_channel(channel)
     assert mail.subjects()[1:] == ["Hudson: digest, 1 alert"]
-    assert "120 %" in mail.body()
+    assert "overspent today's budget by $20.00" in mail.body()
 
 
 def test_muted_alert_is_told_after_the_mute_if_it_is_still_open(shop: Shop, mail: MailServer) -> None:
