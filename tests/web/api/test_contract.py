@@ -86,7 +86,8 @@ def test_every_response_conforms_to_the_openapi_document(
     world.ingest([{}, world.event(4711, UNIT)])
     evaluate()
     world.execute(
-        "INSERT INTO alert_mutes (kind, until, muted_at, muted_by) VALUES ('overspend', 'infinity', now(), '')"
+        "INSERT INTO alert_mutes (kind, until, muted_at, muted_by)"
+        " VALUES ('overspend', now() + interval '1 day', now(), '')"
     )
     webhooks.add("https://127.0.0.1/hook", [], "", None, Edit("test", now()))
     client = program()
