@@ -33,6 +33,9 @@ ingest_spend(events=json.load(sys.stdin))
 """
 
 
+pytestmark = pytest.mark.timeout(600)
+
+
 @pytest.fixture(params=[BEFORE_HEADROOM, BEFORE_DECLARED_HEADROOM], ids=["no headroom", "undeclared headroom"])
 def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The folder of the older version. Skips the test where the history is not known."""
