@@ -74,13 +74,19 @@ class Feed:
         return monotonic() - self._read_at
 
     @property
+    def is_reading(self) -> bool:
+        """Whether the reader runs."""
+        return self._polling is not None and not self._polling.done()
+
+    @property
     def is_over(self) -> asyncio.Event:
         """Set when the process shuts down."""
         return self._is_over
 
     def end(self) -> None:
-        """Ends all streams, because the process shuts down."""
+        """Ends all streams and the reader, because the process shuts down."""
         self._is_over.set()
+        self._is_asked.set()
         for selection in self._board.selections.values() if self._board else ():
             selection.moved.set()
 
@@ -88,7 +94,7 @@ class Feed:
     async def joined(self, key: Key) -> AsyncIterator[None]:
         """Keeps the selection of the key during the block. Starts the reader if it is not running."""
         self._joined[key] += 1
-        if self._polling is None or self._polling.done():
+        if not self.is_reading:
             self._begin()
             self._polling = asyncio.create_task(self._poll())
         try:
@@ -120,8 +126,8 @@ class Feed:
         return step, content_id, await asyncio.shield(known[1])
 
     async def _poll(self) -> None:
-        """Looks while a selection is in use; after an error backs off and continues."""
-        while keys := self._keys():
+        """Looks while a selection is in use, until `end`; after an error backs off and continues."""
+        while not self._is_over.is_set() and (keys := self._keys()):
             self._is_asked.clear()
             asking, self._waiting = self._waiting, []
             try:
@@ -250,9 +256,10 @@ def _log_fault(error: Exception) -> None:
         log.error("serving.failed", exc_info=error)
 
 
-_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
+feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
+"""The reader of each event loop of this process."""
 
 
 def serving_feed() -> Feed:
     """The reader of the running event loop, which all followers in it share. A process that serves has one loop."""
-    return _feeds.setdefault(asyncio.get_running_loop(), Feed())
+    return feeds.setdefault(asyncio.get_running_loop(), Feed())

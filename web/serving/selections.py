@@ -16,7 +16,7 @@ MAX_HISTORY_BYTES: Final = 8_388_608
 
 
 class Key(NamedTuple):
-    """What a follower asked for: the campaigns of a brand (None: all) on a platform (None: all, and those on none)."""
+    """The choice of a follower: the campaigns of a brand (None: all) on a platform (None: all, and those on none)."""
 
     brand_id: int | None
     platform: str | None

@@ -1,6 +1,7 @@
 """Every response of the API conforms to its OpenAPI document, for valid and invalid requests."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from db.repository.access.audit import Edit
 from runtime.clock import now
 from tests.fake_platforms.fixtures import SECRETS, fake
 from tests.web.api.conftest import Program
-from tests.world import UNIT, World
+from tests.world import UNIT, World, eventually
 
 __all__ = ["fake"]
 
@@ -71,6 +72,19 @@ def _cases(operation: Any) -> st.SearchStrategy[Any]:
     return cases
 
 
+@pytest.fixture
+def _ended_readers(world: World) -> Iterator[None]:
+    """Ends the readers of the serving feed: schemathesis keeps its event loop open, where one would read on."""
+    from web.serving.feed import feeds  # noqa: PLC0415 - after the environment is set
+
+    yield
+    for loop, feed in list(feeds.items()):
+        if loop.is_running():
+            loop.call_soon_threadsafe(feed.end)
+            eventually(lambda: not feed.is_reading)  # noqa: B023 - called in this round
+
+
+@pytest.mark.usefixtures("_ended_readers")
 def test_every_response_conforms_to_the_openapi_document(
     world: World, program: Program, monkeypatch: pytest.MonkeyPatch, fake: FakePlatform
 ) -> None:
