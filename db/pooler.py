@@ -18,6 +18,12 @@ A trigger on `brand_days` clears the headroom and enforced budget holds of brand
 such as an older version's.
 """
 
+CACHED_PAGE_COST: Final = "1.1"
+"""Postgres's cost of a page read by an index, in pages read in sequence, if most rows in use are in memory.
+
+With its default of 4 it reads all of `brands` to find a few of 1,000 brands.
+"""
+
 BEHIND_POOLER: Final = "behind_pooler"
 """The key of a connection's info that is true if the options of its start were dropped."""
 
@@ -39,6 +45,7 @@ def limits() -> dict[str, str]:
         "idle_in_transaction_session_timeout": "60s",
         "client_connection_check_interval": "1s",
         "timezone": "UTC",
+        "random_page_cost": CACHED_PAGE_COST,
         KEEPS_HEADROOM: "on",
     }
 
