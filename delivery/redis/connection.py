@@ -24,6 +24,8 @@ TRACKING_RETRY_SECONDS: Final = 60.0
 
 Read = tuple[str | int, ...]
 
+CACHING: Final[Read] = ("CLIENT", "CACHING", "YES")
+
 
 class DedicatedConnection:
     """Runs scripts without the connection pool, in half the time; after an error it uses the pool once."""
@@ -35,13 +37,19 @@ class DedicatedConnection:
         self._answers: list[Any] | None = None
         self._polls_until = 0.0
 
-    def run(self, name: str, *arguments: Any) -> Any:
-        """Runs the script `name` on this connection and returns its result. Raises redis.RedisError."""
+    def run(self, name: str, *arguments: Any, watched: Sequence[Read] = ()) -> Any:
+        """Runs the script `name` on this connection and returns its result. Raises redis.RedisError.
+
+        `watched`: the commands of `watch`, whose answers it reads in the same round trip if Redis sends notifications.
+        """
+        command = ("EVALSHA", self._steps.scripts[name].sha, 1, self._steps.namespace, *arguments)
         try:
             self._connect()
-            self._connection.send_command(
-                "EVALSHA", self._steps.scripts[name].sha, 1, self._steps.namespace, *arguments
-            )
+            if self._is_tracked and watched:
+                result, *answers = self._execute(command, *_caching(watched))
+                self._answers = answers[1::2]
+                return result
+            self._connection.send_command(*command)
             return self._connection.read_response()
         except (redis.RedisError, OSError):
             self.close()
@@ -68,8 +76,11 @@ class DedicatedConnection:
             self.close()
         return self._answers
 
-    def wait(self, seconds: float) -> None:
-        """Waits until a watched key changes, the broker stops or the timeout passes; it may return early."""
+    def wait(self, seconds: float) -> bool:
+        """Waits until a watched key changes, the broker stops or the timeout passes; it may return early.
+
+        Returns whether one of the first two happened.
+        """
         poll = select.poll()
         poll.register(self._steps.ending, select.POLLIN)
         if self._answers is not None:
@@ -77,12 +88,12 @@ class DedicatedConnection:
                 if self._connection.can_read(
                     timeout=0
                 ):  # it arrived with the answers, so polling the socket would not see it
-                    return
+                    return True
                 poll.register(self._connection._sock, select.POLLIN)
             except (redis.RedisError, OSError):
                 self.close()
-                return
-        poll.poll(max(0.0, seconds) * 1000)
+                return False
+        return bool(poll.poll(max(0.0, seconds) * 1000))
 
     def close(self) -> None:
         """Closes the connection, since a late reply on it could be mistaken for the reply to another command."""
@@ -105,8 +116,7 @@ class DedicatedConnection:
             self._execute(("CLIENT", "TRACKING", "ON", "OPTIN"))
             self._connection._parser.set_invalidation_push_handler(self._has_changed)
             self._is_tracked = True
-        answers = self._execute(*(command for read in reads for command in (("CLIENT", "CACHING", "YES"), read)))
-        return answers[1::2]
+        return self._execute(*_caching(reads))[1::2]
 
     def _execute(self, *commands: Read) -> list[Any]:
         """Sends the commands as one pipeline; reads all answers, then raises the first error among them."""
@@ -136,3 +146,8 @@ class DedicatedConnection:
         if not self._steps.is_polled:
             self._steps.is_polled = True
             log.warning("redis.polled", error=str(error))
+
+
+def _caching(reads: Sequence[Read]) -> list[Read]:
+    """The commands, each after the one that makes Redis notify of changes to its key."""
+    return [command for read in reads for command in (CACHING, read)]

@@ -36,6 +36,12 @@ SPEND_POLLED_MS: Final = 20
 POLLED_MS: Final = 100
 """Poll interval of the other queues without notifications."""
 
+LATE_SECONDS: Final = 0.002
+"""Pause of a consumer after a notification if another one was faster the last time, so that one process wakes up."""
+
+BUSY_SECONDS: Final = 0.003
+"""Pause of a consumer after a notification while it holds messages, so that an idle process takes the new one."""
+
 REMEMBERED_IDS: Final = 10_000
 RETURNS_BUNDLED: Final = 30
 """How often a message is bundled again after transient errors, about 1 s apart, so as to outlast a short outage."""
@@ -75,6 +81,8 @@ class SpendgateConsumer:
         self.freed = threading.Event()
         self.fetched: list[FetchedMessage] = []
         self.is_drained = False
+        self.is_notified = False
+        self.came_late = False
         self.open: dict[BundleKind, Bundle] = {}
         self.ready: deque[Message[Any]] = deque()
         self.never_bundled: set[str] = set()
@@ -116,7 +124,9 @@ class SpendgateConsumer:
             pause_ms = random.uniform(0.5, 1) * self.polled_ms  # noqa: S311 - jitter
             self.connection.wait(pause_ms / 1000)
         elif lengths == [0]:
-            self.connection.wait(self.timeout_ms / 1000)
+            self.is_notified = self.connection.wait(self.timeout_ms / 1000)
+            if self.is_notified and (self.held or self.came_late):
+                time.sleep(BUSY_SECONDS if self.held else LATE_SECONDS)
 
     def ack(self, message: MessageProxy) -> None:
         """Acknowledges a finished message or bundle."""
@@ -243,18 +253,20 @@ class SpendgateConsumer:
         self.freed.clear()
         room, room_bytes = self._room()
         if room:
-            rows = self._run_fetch(room, room_bytes)
+            rows = self._run_fetch(room, room_bytes, watched=(self.waiting,))
             self.fetched = [
                 FetchedMessage(redis_id.decode(), data, None if deaths is None else int(deaths))
                 for redis_id, data, deaths in rows
             ]
             self.is_drained = len(rows) < room
+            if self.is_notified:
+                self.is_notified, self.came_late = False, not rows
             self.held.update((fetched.redis_id, len(fetched.data or b"")) for fetched in self.fetched)
 
-    def _run_fetch(self, room: int, room_bytes: int) -> Any:
+    def _run_fetch(self, room: int, room_bytes: int, watched: Sequence[Read] = ()) -> Any:
         """Sends a heartbeat and fetches up to `room` messages of `room_bytes` bytes in all."""
         bounds = (room, SILENT_MS, largest_bytes(), room_bytes)
-        return self.connection.run("FETCH", self.queue_name, self.steps.worker_id, *bounds)
+        return self.connection.run("FETCH", self.queue_name, self.steps.worker_id, *bounds, watched=watched)
 
     def _decode(self, fetched: FetchedMessage) -> Message[Any] | None:
         """Returns the decoded message; keeps an invalid one as rejected and returns None."""

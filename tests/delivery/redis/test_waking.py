@@ -99,6 +99,24 @@ def test_many_idle_consumers_fetch_each_message_once(world: World, threads: Thre
     assert sorted(taken) == sorted(f"message-{number}" for number in range(100))
 
 
+def test_consumer_that_found_nothing_waits_for_others_until_it_fetches_a_message(
+    broker: SpendgateBroker, threads: ThreadPoolExecutor
+) -> None:
+    consumer = SpendgateConsumer(broker.steps, "spend", 1, POLL_MS)
+    taken = threads.submit(next_id, consumer)
+    eventually(lambda: bool(_tracking()), SOON_SECONDS)
+    assert not consumer.came_late
+    pipeline = queue().pipeline(transaction=True)
+    pipeline.rpush("dramatiq:spend", "taken by another")
+    pipeline.lpop("dramatiq:spend")
+    pipeline.execute()
+    eventually(lambda: consumer.came_late, SOON_SECONDS)
+    put_message(message_id="next")
+    assert taken.result(SOON_SECONDS) == "next"
+    assert not consumer.came_late
+    consumer.close()
+
+
 def test_stopping_broker_wakes_its_idle_consumers(broker: SpendgateBroker, threads: ThreadPoolExecutor) -> None:
     for consumer in (
         SpendgateConsumer(broker.steps, "spend", 1, POLL_MS),
