@@ -23,7 +23,7 @@ from db.repository.shared.zones import readable_zones
 from domain.causes import Cause
 from domain.edits.fields import checked_currency
 from domain.errors import InvalidValue
-from domain.inputs.totals import moment_in
+from domain.inputs.totals import clamped_to_day
 from domain.periods import Period, local_day, time_zone, window_of
 from runtime import clock
 
@@ -141,7 +141,7 @@ def _recount_days(connection: Connection, brand_id: int, zones: tuple[str, str],
             "time_zone", f"{report} on {row['day']}, and the ledger has {row['counted_micros']}: see `spendgate verify`"
         )
     misplaced = brand_corrections.misplaced_totals(connection, events, kept)
-    moments = [(one, moment_in(one.occurred_at, one.day, new_zone)) for one in misplaced]
+    moments = [(one, clamped_to_day(one.occurred_at, one.day, new_zone)) for one in misplaced]
     added = brand_corrections.move_totals(connection, brand_id, moments, at)
     changed = brand_corrections.recount(connection, brand_id, events, kept, added)
     hours.recount_brand(connection, brand_id, new_zone, at)

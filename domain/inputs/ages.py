@@ -1,4 +1,4 @@
-"""How old inputs from upstream may be."""
+"""How old, and how far ahead of now, inputs from upstream may be."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +19,6 @@ class AgeBounds:
 
 
 def accepted_span(at: datetime, bounds: AgeBounds) -> tuple[datetime, datetime]:
-    """The earliest and the latest `occurred_at` that are accepted at the instant `at`."""
+    """The earliest and the latest `occurred_at` that are accepted at the instant `at`, both included."""
     earliest = bounds.earliest if bounds.oldest is None else max(bounds.earliest, at - bounds.oldest)
     return earliest, min(END_INSTANT, at + bounds.ahead)

@@ -29,7 +29,8 @@ class KnownCampaign(NamedTuple):
 class Claim(NamedTuple):
     """A campaign that owns an external id within one platform account on all days before `until_day`.
 
-    Days are local to `time_zone`, the zone of the campaign's brand. `campaign` is None if the sender may not see it.
+    `until_day` is date.max for the present owner. Days are local to `time_zone`, the zone of the campaign's brand.
+    `campaign` is None if the sender may not see it.
     """
 
     platform_account_id: int
@@ -47,7 +48,7 @@ class Claims(NamedTuple):
         """The campaigns that own the id on a day, in id order. `day_in` returns that day in a given time zone.
 
         In each account the claim that ends first after that day counts. A campaign found in several accounts is
-        returned once.
+        returned once; one that the sender may not see is left out.
         """
         first: dict[int, Claim] = {}
         for claim in sorted(self.claims, key=lambda claim: claim.until_day):
@@ -73,7 +74,7 @@ def is_held_now(match: CampaignMatch | None) -> bool:
 
 
 def campaigns_of(matches: Iterable[CampaignMatch]) -> Iterator[KnownCampaign]:
-    """Yields every campaign in the matches."""
+    """Yields every visible campaign in the matches; one that several matches have comes several times."""
     for match in matches:
         if isinstance(match, KnownCampaign):
             yield match
@@ -102,7 +103,10 @@ def campaign_on(
 
 
 def campaign_of(fields: Mapping[str, object]) -> CampaignKey:
-    """The campaign key in the fields: `campaign_id` if given, else `platform`, `external_id` and optional `account`."""
+    """The campaign key in the fields: `campaign_id` if given, else `platform`, `external_id` and optional `account`.
+
+    An integer as external id or account becomes text. Raises InvalidInput for a missing or invalid key.
+    """
     campaign_id = fields.get("campaign_id")
     if campaign_id is not None:
         if type(campaign_id) is int:
@@ -136,5 +140,5 @@ def _id_too_large() -> InvalidInput:
 
 
 def named(campaign: CampaignKey) -> str:
-    """The campaign key as text for messages: `17`, or `google_ads 123`."""
+    """The campaign key as text for messages: `17`, `google_ads 123`, or with an account `google_ads 123 456`."""
     return str(campaign) if isinstance(campaign, int) else " ".join(campaign)

@@ -1,7 +1,8 @@
 """The fast path for a batch of spend events: checks each field of all events at once, as a column.
 
 Applies the same rules as `domain.inputs.spend`, which reads event by event. The functions here return None as soon as
-one event needs a rejection reason or a lookup by external id; the caller then falls back to `domain.inputs.spend`.
+one event needs a rejection reason, a lookup by external id, or a spelling that only `domain.inputs.spend` reads; the
+caller then falls back to that module.
 
 Most batches pass only through here. A check added to `domain.inputs.spend` belongs here too: its bad value in `ODD` of
 tests/domain/inputs/test_columns.py makes that test fail until both modules refuse it.
@@ -55,7 +56,7 @@ class EventColumns(NamedTuple):
 
     @classmethod
     def of(cls, events: Iterable[SpendEvent]) -> "EventColumns":
-        """Turns events into columns. Raises TypeError for no events."""
+        """Turns events into columns; no events give empty columns."""
         columns: Any = zip(*events, strict=True)
         return cls(*columns)
 
@@ -81,7 +82,10 @@ class EventColumns(NamedTuple):
 
 
 def plain_drafts(payloads: Sequence[object]) -> PlainDrafts | None:
-    """Reads decoded JSON values as spend events; None unless every event is well-formed and names a campaign id."""
+    """Reads decoded JSON values as spend events; None unless every event is well-formed and names a campaign id.
+
+    None too for a valid spelling that only `domain.inputs.spend` reads, such as a UUID without hyphens.
+    """
     try:
         return _plain_drafts(payloads)
     except (KeyError, TypeError, ValueError, OverflowError):

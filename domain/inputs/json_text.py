@@ -17,10 +17,13 @@ MAX_DEPTH: Final = 64
 """Containers within containers, counted from the outermost. The fields of an event in a message are 4 deep."""
 
 MAX_DIGITS: Final = 4_300
-"""Digits of an integer: Python's default limit. Longer ones stay text, because parsing takes quadratic time."""
+"""Most characters of an integer, its sign included: Python's default limit of digits.
+
+Longer ones stay text, because parsing takes quadratic time.
+"""
 
 MAX_FLAWS: Final = 3
-"""Flaws listed per object; further ones are left out."""
+"""Most flaws listed per object; further ones are left out."""
 
 _KEY_SHOWN: Final = 40
 _PLACE_SHOWN: Final = 80
@@ -59,7 +62,7 @@ class UnstorableValue:
 
 
 class FlawedObject(dict[str, Any]):
-    """An object that contains flaws. Each of `flaws` names place and fault: «amount_micros: an integer of …»."""
+    """An object that contains flaws. `flaws`: the first MAX_FLAWS, such as «amount_micros: an integer of …»."""
 
     def __init__(self, fields: dict[str, Any], flaws: list[str]) -> None:
         super().__init__(fields)

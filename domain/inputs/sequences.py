@@ -20,7 +20,7 @@ def runs_in(inputs: Iterable[object]) -> list[Run]:
 
 
 def runs_of(numbers: Iterable[tuple[str, int]]) -> list[Run]:
-    """Groups (source, number) pairs into runs, sorted by source and number."""
+    """Groups (source, number) pairs into runs, sorted by source and number. A repeated number counts once."""
     arrived: dict[str, set[int]] = {}
     for source, number in numbers:
         arrived.setdefault(source, set()).add(number)

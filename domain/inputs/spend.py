@@ -68,7 +68,7 @@ def read_event(raw: object) -> SpendDraft | Rejection:
 
 
 def sequence_of(raw: object) -> tuple[str, int] | None:
-    """The (source, sequence number) of an input; None if it has no number or an invalid one."""
+    """The (source, sequence number) of an input; None if it has no number, or number or source is invalid."""
     try:
         return _sequence(object_fields(raw))
     except InvalidInput:
@@ -78,7 +78,11 @@ def sequence_of(raw: object) -> tuple[str, int] | None:
 def judge_event(
     draft: SpendDraft, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> SpendEvent | Rejection:
-    """Accepts a draft if its campaign is known, its currency is the brand's, and its age at `at` is within `bounds`."""
+    """Accepts a draft, or returns its Rejection. `accounts` holds the campaign that was found by the draft's key.
+
+    One campaign must own the name on the day of `occurred_at`, a given currency must be the brand's, and the age at
+    `at` must be within `bounds`.
+    """
     (judged,) = judge_events([draft], accounts, at, bounds)
     return judged
 

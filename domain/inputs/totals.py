@@ -38,7 +38,10 @@ class ReportedTotal(NamedTuple):
 
 
 def read_total(raw: object) -> TotalDraft | Rejection:
-    """Reads a decoded JSON value as a reported total, or returns its Rejection. Checks the form only."""
+    """Reads a decoded JSON value as a reported total, or returns its Rejection. Ignores unknown keys.
+
+    Checks the form only; `judge_total` checks campaign, currency and age.
+    """
     try:
         fields = object_fields(raw)
         draft = TotalDraft(
@@ -59,9 +62,10 @@ def read_total(raw: object) -> TotalDraft | Rejection:
 def judge_total(
     draft: TotalDraft, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> ReportedTotal | Rejection:
-    """Accepts a total if its campaign is known, its currency is the brand's, and its day exists there and has begun.
+    """Accepts a total if one campaign owns the name on its day, its currency is the brand's, and its day exists there.
 
-    Rejects it if the day or `as_of` is in the future at `at`, or too old by `bounds`.
+    Rejects it if the day begins or `as_of` lies more than `bounds.ahead` after `at`, or if the day is too old by
+    `bounds`. `accounts` holds the campaign found by the total's key.
     """
     account = _account(draft, accounts)
     if isinstance(account, Rejection):
@@ -99,11 +103,11 @@ def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, CampaignMatch]) -
 
 def moment_of(total: ReportedTotal) -> datetime:
     """The `occurred_at` of the spend event made from a total: its `as_of`, moved into the total's day if outside."""
-    return moment_in(total.as_of, total.day, total.time_zone)
+    return clamped_to_day(total.as_of, total.day, total.time_zone)
 
 
-def moment_in(at: datetime, day: date, zone: ZoneInfo) -> datetime:
-    """The instant of the local `day` in `zone` that is nearest to `at`."""
+def clamped_to_day(at: datetime, day: date, zone: ZoneInfo) -> datetime:
+    """The instant of the local `day` in `zone` nearest to `at`: `at` itself, or the day's first or last microsecond."""
     first = day_starts_at(day, zone)
     last = day_starts_at(day + ONE_DAY, zone) - timedelta(microseconds=1)
     return min(max(at, first), last)

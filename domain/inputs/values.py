@@ -15,6 +15,8 @@ from domain.text import fault_of
 
 MAX_EVENTS_PER_MESSAGE: Final = 5_000
 MAX_TEXT: Final = 200
+"""Most characters of a name, source or other text."""
+
 MAX_ID: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_SEQUENCE: Final = 2**53 - 1
@@ -44,7 +46,7 @@ def _kind_of(raw: object) -> str:
 
 
 def event_id_of(value: object) -> str:
-    """The event id as a UUID in lower case with hyphens. Raises InvalidInput for anything else."""
+    """The event id, a UUID with or without hyphens, in lower case with hyphens. Raises InvalidInput otherwise."""
     if isinstance(value, str):
         if _UUID.fullmatch(value):
             return value.lower()
@@ -79,7 +81,7 @@ def text_of(name: str, value: object) -> str | None:
 def currency_of(value: object) -> str | None:
     """The currency code as sent, in any case; None if absent. The caller compares it with the brand's currency.
 
-    Raises InvalidInput for an empty string or a value that is no text.
+    Raises InvalidInput for an empty string or a value that `text_of` refuses.
     """
     if value == "":
         raise InvalidInput(Reason.MALFORMED, "currency: is empty; name it, such as USD, or leave it out")
@@ -87,7 +89,7 @@ def currency_of(value: object) -> str | None:
 
 
 def is_text(value: object) -> bool:
-    """Whether `text_of` accepts the value."""
+    """Whether the value is a string that `text_of` accepts."""
     return isinstance(value, str) and len(value) <= MAX_TEXT and (not value or fault_of(value) is None)
 
 
