@@ -1,6 +1,6 @@
-"""The URLs that channels may have: services with fixed addresses, and mail.
+"""The URLs that alert channels may have: services with fixed addresses, and mail.
 
-An URL's host must not lead into the network of the installation: so schemes that send to any host (`json`, `form`,
+A URL's host must not lead into the network of the installation: so schemes that send to any host (`json`, `form`,
 `xml`, `matrix`, `ntfy` …), to files or to the local machine are refused, and a webhook endpoint takes their place. Mail
 servers may be anywhere, because most are in the own network.
 """
@@ -45,14 +45,17 @@ PARAMETERS: Final = frozenset(
         *("footer", "silent", "preview", "tts", "sound", "channel", "ver", "powerautomate", "pa", "key", "token"),
     }
 )
-"""The allowed parameters. Others can make the sender read a file or an address of its network, such as `template`."""
+"""Allowed query parameters. Others can make the sender read a file or an address of its network, such as `template`."""
 
 MAX_URL: Final = 2_000
 _URL: Final = re.compile(r"[a-z]+://[^\s,]+")
 
 
 def checked_url(url: str) -> str:
-    """The scheme of a channel's URL. Raises InvalidValue, without the URL's secrets, if it is not allowed."""
+    """Checks a channel's URL and returns its scheme, a key of SERVICES, in lower case.
+
+    Raises InvalidValue, without the URL's secrets, for a URL that is not allowed.
+    """
     scheme = url.partition("://")[0].lower()
     if scheme not in SERVICES:
         raise InvalidValue("url", f"begins with none of {', '.join(f'{one}://' for one in SERVICES)}")

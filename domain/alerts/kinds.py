@@ -1,4 +1,4 @@
-"""The kinds of alerts: their order, whether they are told at once, and the advice to the person who reads one."""
+"""The kinds of alerts: their order, whether they are sent at once, and the advice to the person who reads one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class AlertKind(StrEnum):
 
 
 class Timing(StrEnum):
-    """When a route tells an alert. `default`: as its kind says. `never`: not by this channel."""
+    """When a route sends an alert to its channel. `default`: `now` for the kinds in URGENT, `digest` for the others."""
 
     DEFAULT = "default"
     NOW = "now"
@@ -36,7 +36,7 @@ class Timing(StrEnum):
 class Ending(StrEnum):
     """Why an alert was resolved.
 
-    `below`: spend fell a point below the threshold, or the limit was raised. `cleared`: the condition ended.
+    `below`: spend fell a percentage point below the threshold, or the limit was raised. `cleared`: the condition ended.
     `superseded`: a higher threshold of the same budget was raised. `window_ended`: the budget's window ended. `gone`:
     the budget was removed.
     """
@@ -49,12 +49,15 @@ class Ending(StrEnum):
 
 
 TOLD_ENDINGS: Final = frozenset({Ending.BELOW, Ending.CLEARED})
-"""The endings that are told to people: after the others nothing has become better."""
+"""The endings that are sent to channels. After any other ending, the problem may still exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class KindFacts:
-    """The words and the urgency of one kind. `advice`: a sentence that says what the person can do."""
+    """The words and the urgency of one kind. `advice`: a sentence that says what the person can do.
+
+    `is_urgent`: alerts of the kind are sent at once unless a route says otherwise.
+    """
 
     name: str
     advice: str
@@ -91,7 +94,7 @@ RANK: Final[Mapping[str, int]] = {kind: place for place, kind in enumerate(Alert
 """The place of each kind in a list, the worst first."""
 
 URGENT: Final = tuple(kind for kind, facts in FACTS.items() if facts.is_urgent)
-"""The kinds that are told at once unless a route says otherwise; the others wait for the digest."""
+"""The kinds that are sent at once unless a route says otherwise; the others wait for the digest."""
 
 
 def parse_kind(name: str) -> AlertKind:

@@ -1,4 +1,4 @@
-"""When a message that could not be sent is tried again."""
+"""When an alert that could not be sent to its channel is sent again."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,9 +11,9 @@ DELAYS: Final = (
     *(timedelta(hours=1),) * 3,
     *(timedelta(hours=4),) * 5,
 )
-"""The pause after each failed attempt: 24 hours in all."""
+"""The delay after each failed attempt, almost 24 hours in all. The attempt after the last delay is the last one."""
 
 
 def next_try(attempts: int, at: datetime) -> datetime | None:
-    """When to try again after that many failed attempts, the last at `at`; None: no more."""
+    """When to try again after `attempts` failed ones (1 or more), the last at `at`; None after the last attempt."""
     return at + DELAYS[attempts - 1] if attempts <= len(DELAYS) else None

@@ -5,7 +5,7 @@ last two weeks, in hours in which the campaign could serve. If silences are exch
 n + 1 with probability 1 / (n + 1), whatever their distribution (order statistics; S. S. Wilks, «Determination of sample
 sizes for setting tolerance limits», Annals of Mathematical Statistics 12, 1941). So with MIN_SILENCES of them, one
 beyond the longest comes by chance in fewer than one of 25 silences; LONGER_BY makes it rarer. A campaign that spends
-every hour has silences of no hour, and is told after MIN_SILENT_HOURS.
+every hour has silences of 0 hours, so that a new one is odd after MIN_SILENT_HOURS.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,19 +13,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 HISTORY: Final = timedelta(days=14)
-"""The age of hours that are compared: every weekday is in it twice."""
+"""Length of the history: it holds every weekday twice."""
 
 HOUR: Final = timedelta(hours=1)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 MIN_SILENCES: Final = 24
-"""Silences between hours with spend without which nothing is known of the campaign."""
+"""Least number of past silences; with fewer no silence is odd."""
 
 MIN_SILENT_HOURS: Final = 3
 """The shortest silence that is odd, in whole hours, whatever the history."""
 
 LONGER_BY: Final = 1.5
-"""How many times the longest silence of the history an odd one is."""
+"""Factor: an odd silence is longer than the longest one of the history times this."""
 
 
 def hour_of(at: datetime) -> int:
@@ -34,14 +34,15 @@ def hour_of(at: datetime) -> int:
 
 
 def hour_starts_at(hour: int) -> datetime:
-    """The first instant of that hour."""
+    """The first instant of the hour with this number, as `hour_of` counts."""
     return EPOCH + hour * HOUR
 
 
 def silent_hours(hours: Sequence[int], until: int, serves: Callable[[int], bool] = lambda _hour: True) -> list[int]:
-    """For each silence, its length in hours in which the campaign served; the last is the one up to `until`.
+    """The lengths of the silences after each hour with spend, in hours in which the campaign could serve.
 
-    `hours`: the hours with spend, rising. `until`: the present hour, which is not over and not counted.
+    `hours`: the numbers of the hours with spend, rising. `until`: the present hour, which is not over and not counted.
+    `serves`: whether the campaign could serve in an hour. The last length is that of the present silence.
     """
     ends = (*hours[1:], until)
     return [sum(map(serves, range(hour + 1, end))) for hour, end in zip(hours, ends, strict=True)]
@@ -60,7 +61,7 @@ Spans = Iterable[tuple[datetime, datetime | None]]
 
 
 def full_hours(spans: Spans, until: datetime) -> set[int]:
-    """The hours that lie completely within one of the spans and are over at `until`."""
+    """The numbers of the hours that lie completely within one of the spans and are over at `until`."""
     found: set[int] = set()
     for starts_at, ends_at in spans:
         first = hour_of(starts_at - timedelta(microseconds=1)) + 1

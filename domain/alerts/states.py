@@ -1,7 +1,7 @@
 """The state machine of alerts: which to raise, reopen and resolve, given those known and the conditions that hold.
 
 An alert is named by its kind, subject, episode and threshold. It is raised once; while its condition holds it is open,
-then resolved. If the condition returns within the same episode, the alert opens again without being told again. A
+then resolved. If the condition returns within the same episode, the alert opens again without being sent again. A
 subject has at most one open alert of a kind.
 """
 
@@ -40,7 +40,7 @@ class KnownAlert(NamedTuple):
 
 @dataclass
 class Changes:
-    """The changes of alerts that an evaluation found. `reopened` and `resolved` have ids of stored alerts."""
+    """The changes of alerts that an evaluation found. `reopened` and the keys of `resolved`: ids of alerts."""
 
     raised: list[Condition] = field(default_factory=list)
     reopened: list[int] = field(default_factory=list)
@@ -57,9 +57,11 @@ class Changes:
 
 
 def changes_of(known: Iterable[KnownAlert], holding: Sequence[Condition]) -> Changes:
-    """The changes for one kind without thresholds. `known`: its open alerts, and all of the subjects that hold.
+    """The changes of the alerts of one kind that has no thresholds.
 
-    While a subject's condition holds, its open alert stays, even if the facts now date another beginning.
+    `known`: the kind's open alerts, and all alerts of the subjects in `holding`. `holding`: the conditions that hold,
+    of which only the first of a subject counts. While a subject's condition holds, its open alert stays, even if the
+    facts now date another beginning.
     """
     found = Changes()
     open_alerts, closed = {}, {}

@@ -9,18 +9,18 @@ from domain.alerts.states import Changes, Condition, KnownAlert
 from domain.errors import InvalidValue
 
 DEFAULT_THRESHOLDS: Final = (80, 100)
-"""The percent of a limit at which a budget is told, unless its brand has others."""
+"""The percents of a limit at which an alert is raised, unless the brand has others."""
 
 OFFERED_THRESHOLDS: Final = (50, 80, 90, 100)
 MAX_THRESHOLDS: Final = 10
 MAX_PERCENT: Final = 1000
 
 OVERSPEND_PERCENT: Final = 110
-"""Percent of a limit from which spend is overspend without a measured bound: late reports and last events are usual."""
+"""Percent of a limit from which spend is overspend if no bound was measured: late reports cause less."""
 
 
 def overspend_percent(limit_micros: int, bound_micros: int | None) -> int:
-    """The whole percent of the limit from which spend is beyond its bound.
+    """The whole percent of the limit from which spend is overspend: at least 101, OVERSPEND_PERCENT without a bound.
 
     `bound_micros`: the most that the platforms of the campaigns were measured to serve after a pause; None: not known.
     """
@@ -40,7 +40,7 @@ def checked_thresholds(percents: Iterable[int]) -> tuple[int, ...]:
 
 
 def reaches(spent_micros: int, limit_micros: int, percent: int) -> bool:
-    """Whether spend is at or above that percent of the limit. A limit of 0 has no percent."""
+    """Whether spend is at or above that percent of the limit; always False for a limit of 0."""
     return limit_micros > 0 and spent_micros * 100 >= limit_micros * percent
 
 
@@ -55,7 +55,8 @@ def threshold_changes(
 
     `condition`: of that budget and window, its threshold ignored. `known`: the alerts that the window has had. Spend
     that jumped over several thresholds raises the highest alone; a threshold below one that was raised is not raised
-    any more in that window. An alert ends a point below its threshold, so that spend on the edge does not toggle it.
+    any more in that window. An alert ends a point below its threshold, so that spend on the edge does not toggle it;
+    spend that reaches the threshold again reopens it.
     """
     by_threshold = {alert.threshold: alert for alert in known}
     current = next((alert for alert in by_threshold.values() if alert.is_open), None)

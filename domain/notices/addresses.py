@@ -9,7 +9,7 @@ from domain.errors import InvalidValue
 MAX_URL: Final = 2_048
 
 IPV6: Final = IPv6Network("2000::/3")
-"""The IPv6 addresses that are given to anybody; all others are special."""
+"""The range of public IPv6 addresses; all addresses outside it are special."""
 
 NAT64: Final = IPv6Network("64:ff9b::/96")
 SPECIAL_IPV4: Final = tuple(IPv4Network(name) for name in ("192.0.0.0/24", "192.88.99.0/24"))
@@ -18,7 +18,10 @@ SPECIAL_IPV6: Final = tuple(IPv6Network(name) for name in ("2001::/23", "2001:db
 
 
 def is_public(text: str) -> bool:
-    """Whether the IP address, and an IPv4 address embedded in it, is one of the public internet."""
+    """Whether the IP address, or the IPv4 address embedded in it, is on the public internet.
+
+    Raises ValueError for a text that is not an IP address.
+    """
     address = ip_address(text.partition("%")[0])
     if isinstance(address, IPv4Address):
         is_special = any(address in network for network in SPECIAL_IPV4)
@@ -30,7 +33,11 @@ def is_public(text: str) -> bool:
 
 
 def checked_url(url: str, *, allows_http: bool) -> str:
-    """The URL of an endpoint. Raises InvalidValue for one that no webhook may be sent to."""
+    """The URL of an endpoint without outer spaces. Raises InvalidValue for one that no webhook may be sent to.
+
+    It must be `https` (or `http`, if allowed) and have a host, no login and no fragment. It is not checked whether the
+    host's addresses are public.
+    """
     text = url.strip()
     if len(text) > MAX_URL or not text.isascii() or not text.isprintable() or " " in text:
         raise InvalidValue("url", f"expected at most {MAX_URL} ASCII characters without spaces")

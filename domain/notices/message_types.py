@@ -31,7 +31,7 @@ TEST_TYPE: Final = "endpoint.test"
 
 STATUS_TYPES: Final = frozenset({MessageType.CAMPAIGN_PAUSED, MessageType.CAMPAIGN_ACTIVATED})
 OF_CHANGES: Final = STATUS_TYPES | {MessageType.BUDGET_EXHAUSTED}
-"""The types that status changes lead to; notices lead to all others."""
+"""The types of messages made from status changes; all others are made from notices."""
 
 PAUSE_URGENCY: Final = 0
 URGENCY: Final = 1
@@ -39,7 +39,10 @@ URGENCY: Final = 1
 
 
 class Exhausted(NamedTuple):
-    """A budget that ran out. `campaign_id`: None for a brand's budget. `first_day`: of the window, ISO 8601."""
+    """A budget that ran out. `campaign_id`: None for a brand's budget.
+
+    `day`: the brand's day when it ran out; `first_day`: the first day of the budget's window; both in ISO 8601.
+    """
 
     hold: str
     scope: str
@@ -51,13 +54,13 @@ class Exhausted(NamedTuple):
     limit_micros: int
 
     def key(self, brand_id: int) -> str:
-        """One text for each time that one limit of one budget runs out in one window."""
+        """A text that names budget, window and limit, so that one message is sent for all campaigns paused by them."""
         of = "" if self.campaign_id is None else self.campaign_id
         return f"budget.exhausted:{brand_id}:{of}:{self.hold}:{self.first_day}:{self.limit_micros}"
 
 
 def checked_types(names: Sequence[str]) -> list[MessageType]:
-    """The types with these names, each once; all types if there are none. Raises InvalidValue for an unknown name."""
+    """The types with these names, each once; all types for no names. Raises InvalidValue for an unknown name."""
     known = set(MessageType)
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -78,7 +81,7 @@ def urgency_of(message_type: str) -> int:
 def exhausted_budgets(
     campaign_id: int, holds_before: Sequence[str], holds_after: Sequence[str], details: Mapping[str, Any]
 ) -> Iterator[Exhausted]:
-    """The budgets that ran out with this status change, by its figures."""
+    """Yields the budgets that ran out with a status change of the campaign. `details`: the figures of that change."""
     kinds = {str(hold): kind for kind, hold in BUDGET_HOLDS.items()}
     for hold, figures in details.get("budgets", {}).items():
         if hold in kinds and hold in holds_after and hold not in holds_before:

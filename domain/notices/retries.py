@@ -8,24 +8,26 @@ RETRY_AFTER_ATTEMPT: Final = (
     *(timedelta(seconds=5), timedelta(minutes=5), timedelta(minutes=30)),
     *(timedelta(hours=hours) for hours in (2, 5, 10, 14, 20, 24)),
 )
-"""The pause after the first, the second, … failed attempt. The attempt after the last pause is the last one."""
+"""The delay after the first, the second, … failed attempt. The attempt after the last delay is the last one."""
 
 JITTER: Final = 0.2
-"""The largest part by which a pause is lengthened, so that many deliveries do not return at one moment."""
+"""The largest part by which a delay is lengthened, so that many deliveries do not return at one moment."""
 
 OPEN_AFTER: Final = 5
 """Deliveries that fail one after another, without a success between, before the circuit of an endpoint opens."""
 
 FIRST_PROBE: Final = timedelta(seconds=5)
+"""The delay before the first probe of an endpoint with an open circuit; it doubles with each failed probe."""
+
 LONGEST_PROBE: Final = timedelta(minutes=1)
-"""The pause before the first probe of an endpoint with an open circuit; it doubles with each probe up to the second."""
+"""The longest delay between two probes of an endpoint, without jitter."""
 
 LONGEST_WAIT: Final = timedelta(hours=24)
 """The longest Retry-After that is honoured; a longer one counts as this."""
 
 
 def is_open(failures: int) -> bool:
-    """Whether so many failures open the circuit: only single probes are then sent."""
+    """Whether so many failures in a row open the circuit: only single probes are then sent."""
     return failures >= OPEN_AFTER
 
 
@@ -36,21 +38,27 @@ def next_attempt_at(attempts: int, at: datetime, jitter: float) -> datetime | No
     """
     if attempts > len(RETRY_AFTER_ATTEMPT):
         return None
-    pause = RETRY_AFTER_ATTEMPT[attempts - 1]
-    return at + pause * (1 + JITTER * jitter)
+    delay = RETRY_AFTER_ATTEMPT[attempts - 1]
+    return at + delay * (1 + JITTER * jitter)
 
 
 def next_probe_at(failures: int, at: datetime, jitter: float) -> datetime | None:
-    """When an endpoint may get its next request after so many failures; None while its circuit is closed."""
+    """When an endpoint may get its next request; None while its circuit is closed.
+
+    `failures`: in a row, the last at `at`. `jitter`: a random number in [0, 1).
+    """
     if not is_open(failures):
         return None
     doublings = min(failures - OPEN_AFTER, 10)
-    pause: timedelta = min(FIRST_PROBE * 2**doublings, LONGEST_PROBE)
-    return at + pause * (1 + JITTER * jitter)
+    delay: timedelta = min(FIRST_PROBE * 2**doublings, LONGEST_PROBE)
+    return at + delay * (1 + JITTER * jitter)
 
 
 def retry_after(value: str | None, at: datetime) -> datetime | None:
-    """The moment that a Retry-After header names, in seconds or as an HTTP date; None if it names none after `at`."""
+    """The moment that a Retry-After header names, in seconds or as an HTTP date; None if it names none after `at`.
+
+    At most LONGEST_WAIT after `at`.
+    """
     if value is None:
         return None
     text = value.strip()

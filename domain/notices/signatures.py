@@ -17,7 +17,7 @@ MOST_BYTES: Final = 64
 
 
 def secret_of(key: bytes) -> str:
-    """The secret as receivers write it, of the random bytes of its key."""
+    """The key's bytes as receivers write the secret: PREFIX and base64."""
     return PREFIX + base64.b64encode(key).decode()
 
 
@@ -33,7 +33,7 @@ def key_of(secret: str) -> bytes:
 
 
 def headers(message_id: str, at: datetime, body: bytes, secrets: Iterable[str]) -> Mapping[str, str]:
-    """The headers of a message sent at `at`, with one signature for each secret."""
+    """The headers of a message sent at `at`, with a signature for each secret. Raises InvalidValue for a bad one."""
     seconds = str(int(at.timestamp()))
     signed = b".".join([message_id.encode(), seconds.encode(), body])
     signatures = [
