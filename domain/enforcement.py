@@ -80,7 +80,10 @@ def _days_of_change(campaign: Campaign, today: date) -> Iterator[date]:
 
 @dataclass(frozen=True, slots=True)
 class HoldExplanation:
-    """One hold, the instant at which it ends without an edit or spend (None: never), and a budget's figures."""
+    """One hold. `lifts_at`: the instant at which it ends without an edit or spend; None: never.
+
+    `spent_micros`, `limit_micros`, `window`: the current figures of the budget; None for a hold of another kind.
+    """
 
     hold: str
     lifts_at: datetime | None

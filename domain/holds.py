@@ -1,7 +1,8 @@
 """Holds: the reasons why a campaign must not serve. `KINDS` defines the words and properties of every kind.
 
-A kind with `is_set` is stored on the campaign and stays until it is lifted: an API call or a command sets and lifts
-it. All other kinds are derived from budgets, flight, schedule and configured statuses.
+A kind with `is_set` is stored on the campaign and stays until it is lifted: an API call, a command, or a person's
+change on the ad platform sets and lifts it. All other kinds are derived from budgets, flight, schedule and configured
+statuses.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,7 +39,7 @@ class Hold(StrEnum):
 
 SOMEONE_ENABLES_IT: Final = "someone enables it"
 NOT_BY_CLOCK: Final = "stays stopped until someone changes it"
-"""The words of pages in place of a moment, for holds that time alone does not lift."""
+"""The text that pages show instead of a time for holds that time alone does not lift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class HoldKind:
     """The words and properties of one kind of hold.
 
     `because` ends the sentence «it does not serve, because …», `released_by` ends «it stays stopped until …».
-    `lifts_by_clock`: it may end as time passes. `is_set`: it is stored on the campaign, set and lifted by hand.
+    `lifts_by_clock`: it may end as time passes. `is_set`: it is stored on the campaign, and people set and lift it.
     """
 
     because: str
@@ -82,7 +83,7 @@ SET_HOLDS: Final = frozenset(hold for hold, kind in KINDS.items() if kind.is_set
 """The holds that can be set and lifted by hand, and are stored on campaigns."""
 
 LIFTED_BY_PEOPLE: Final = frozenset(hold for hold, kind in KINDS.items() if not kind.lifts_by_clock)
-"""The holds that end only by an edit."""
+"""The holds that time alone does not lift: a person must act, here or on the ad platform."""
 
 _ORDER: Final[Mapping[str, int]] = {hold: place for place, hold in enumerate(Hold)}
 
@@ -116,6 +117,6 @@ def in_words(holds: Iterable[str]) -> str:
 
 
 def stays_stopped(holds: Iterable[str]) -> str:
-    """A sentence `stays stopped until …`, with everything that must happen before these holds are lifted."""
+    """The words `stays stopped until …`, with every action that is needed before these holds are lifted."""
     needed = dict.fromkeys(_RELEASED_BY.get(hold, SOMEONE_ENABLES_IT) for hold in holds)
     return f"stays stopped until {' and '.join(needed) or SOMEONE_ENABLES_IT}"

@@ -46,7 +46,7 @@ class Regrouped(Generic[Key]):
 
 
 def days_to_read(first_day: date, last_day: date, zone: ZoneInfo, other: ZoneInfo) -> tuple[date, date]:
-    """The first and last day of `zone` that hold the days `first_day` to `last_day`, included, of `other`."""
+    """The first and last day in `zone` that together cover the days `first_day` to `last_day`, included, in `other`."""
     starts_at, ends_at = day_starts_at(first_day, other), day_starts_at(last_day + ONE_DAY, other)
     return local_day(starts_at, zone), local_day(max(starts_at, ends_at - _INSTANT), zone)
 
@@ -56,7 +56,7 @@ def regrouped(
 ) -> Regrouped[Key]:
     """Sums figures (key, day, hour, micros) of `zone` into the days `first_day` to `last_day`, included, of `other`.
 
-    Figures of other days are left out.
+    Leaves out figures of other days, and both days that share an hour which cannot be split.
     """
     day_of: dict[tuple[date, int], date] = {}
     shared: list[SharedHour] = []

@@ -26,7 +26,8 @@ def exact_micros(text: str, *, micros_per_unit: int = MICROS_PER_UNIT) -> Decima
 
     For platform exports; amounts that people type are read by `domain.typed_money`. Accepts a currency sign and
     thousands separated by commas (`-$1,234.50`). `micros_per_unit` is 1 where the export is in micros already.
-    Raises InvalidValue for anything but a finite number, over a billion units, or over 40 decimals.
+    Raises InvalidValue for anything but a finite number, for 10^16 units or more, and for over 40 decimals. The limit
+    of a billion units, MAX_AMOUNT_MICROS, is checked by `whole_micros`.
     """
     bare = text.strip().strip(_SIGNS_OF_MONEY)
     sign = "-" if bare.startswith("-") else ""

@@ -52,7 +52,10 @@ LIFETIME: Final = Window(date.min, None)
 
 @lru_cache(maxsize=1024)
 def time_zone(name: str) -> ZoneInfo:
-    """The IANA time zone called `name`. Raises InvalidValue for other words, and for names that differ by machine."""
+    """The IANA time zone called `name`.
+
+    Raises InvalidValue for an unknown name, and for one such as `localtime` that means another zone on each machine.
+    """
     if name.lower() in {"localtime", "posixrules"} or name.lower().startswith(("posix/", "right/")):
         raise InvalidValue("time_zone", f"{name!r} means something else on each machine; name an IANA time zone")
     try:

@@ -14,11 +14,11 @@ DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A campaign here and on its platform.
+    """A campaign's statuses here and on its platform.
 
     `there`: the platform's name for people. `desired_at`: the time of the decision. `confirmed_at`: when `confirmed`
     was first reported. `is_held_there`: it has the hold `platform_paused`; `paused_by`: who paused it, if known.
-    `error`: why the last request failed. `waits_until`: the platform allows no request before.
+    `error`: why the last request failed. `waits_until`: the platform allows no request before that time.
     """
 
     there: str
@@ -42,7 +42,10 @@ def is_reached(desired: Desired, confirmed: Confirmed) -> bool:
 
 
 def delay(standing: Standing) -> timedelta | None:
-    """The time from the decision to its confirmation; None if the platform had the status before, or has not now."""
+    """The time from the decision to its confirmation.
+
+    None if either time is unknown, or the platform had the status before the decision or does not have it now.
+    """
     decided_at, confirmed_at = standing.desired_at, standing.confirmed_at
     if decided_at is None or confirmed_at is None or confirmed_at < decided_at:
         return None
@@ -50,7 +53,7 @@ def delay(standing: Standing) -> timedelta | None:
 
 
 def in_words(standing: Standing, at: datetime, zone: ZoneInfo) -> str:
-    """One sentence, such as `paused here at 14:03; Google Ads confirmed after 2 s`. Times are of the brand's zone."""
+    """Words such as `paused here at 14:03; Google Ads confirmed after 2.0 s`. `zone`: the brand's, for the times."""
     there = standing.there
     if standing.confirmed is Confirmed.REMOVED:
         return f"removed on {there}"
@@ -102,7 +105,7 @@ def _reason(standing: Standing, at: datetime, zone: ZoneInfo) -> str:
 
 
 def _since(moment: datetime | None, at: datetime, zone: ZoneInfo) -> str:
-    """` at 14:03`, with the day if the moment is more than half a day away; empty for None."""
+    """` at 14:03`, with the day if the moment is half a day or more away; empty for None."""
     if moment is None:
         return ""
     form = "%H:%M" if abs(at - moment) < DAY / 2 else "%d %b %H:%M"
@@ -110,7 +113,7 @@ def _since(moment: datetime | None, at: datetime, zone: ZoneInfo) -> str:
 
 
 def account_in_words(state: str, error: str | None, waits_until: datetime | None) -> str:
-    """A sentence about an account that is not read as usual; empty for one that is."""
+    """Why an account is not read as usual: its `state` is `waiting`, `failing`, `unread` or `off`; else empty."""
     if state == "waiting" and waits_until is not None:
         return f"the platform allows no requests before {waits_until:%d %b %H:%M %Z}"
     words = {
@@ -122,7 +125,7 @@ def account_in_words(state: str, error: str | None, waits_until: datetime | None
 
 
 def length(span: timedelta) -> str:
-    """A length of time in its largest unit: 2 s, 6 min, 3 h, 4 days."""
+    """A length of time in its largest unit, such as 2.0 s, 45 s, 6 min, 47 h or 4 days; rounded down from 10 s on."""
     if span < MINUTE:
         return f"{span.total_seconds():.1f} s" if span < timedelta(seconds=10) else f"{span.seconds} s"
     if span < HOUR:

@@ -82,20 +82,20 @@ _BY_SPELLING: Final = _spellings()
 
 
 def bare_spellings() -> Mapping[str, str]:
-    """The canonical names by every known spelling, in lower case without spaces and signs."""
+    """The canonical names by every known spelling, also with `ads` added, in lower case without spaces and signs."""
     with_ads = {f"{spelling}ads": name for spelling, name in _BY_SPELLING.items()}
     return with_ads | _BY_SPELLING
 
 
 def canonical(text: str) -> str | None:
-    """The canonical name for a platform's name in any spelling; None for an unknown platform."""
+    """The canonical name of a platform; None for an unknown one. Ignores case, spaces, signs and a final `ads`."""
     bare = _bare(text)
     return _BY_SPELLING.get(bare) or _BY_SPELLING.get(bare.removesuffix("ads"))
 
 
 @lru_cache(maxsize=1_024)
 def canonical_or_lower(text: str) -> str:
-    """The canonical name for a platform's name in any spelling; for an unknown platform, the text in lower case.
+    """The canonical name of a platform; for an unknown one, the text in lower case without outer spaces.
 
     Names are stored and looked up in this form. Cached, since each spend event may carry a name.
     """
@@ -103,6 +103,6 @@ def canonical_or_lower(text: str) -> str:
 
 
 def label(name: str) -> str:
-    """The name to show on pages for a canonical name; for an unknown platform, the name itself."""
+    """The name that pages show for a canonical name; for an unknown platform, the name itself."""
     platform = PLATFORMS.get(name)
     return name if platform is None else platform.label

@@ -1,4 +1,4 @@
-"""When an account on a platform is read: the nearer a limit is, the sooner; all reads within a quota of operations."""
+"""Decides when to read an account on an ad platform: the nearer a limit, the more often, within its quota."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -8,13 +8,19 @@ SHORTEST: Final = timedelta(minutes=1)
 """Shortest interval between two reads of spend. Platforms add up spend no faster than this."""
 
 READS_AHEAD: Final = 5
-"""The interval is this part of the time left until a limit, so that some reads fall into that time."""
+"""Divisor of the time left until a limit, which gives the interval between reads: some reads fall into that time."""
 
 HELD_STATUSES: Final = timedelta(minutes=5)
-"""Interval between reads of statuses while Spendgate keeps a campaign paused, which somebody may enable there."""
+"""Interval between reads of an account's statuses while Spendgate keeps one of its campaigns paused on the platform.
+
+Somebody may enable the campaign there.
+"""
 
 OTHER_STATUSES: Final = timedelta(minutes=15)
-"""Interval between reads of statuses in other accounts. They are also read before each change."""
+"""Interval between reads of an account's statuses while Spendgate keeps none of its campaigns paused there.
+
+Statuses are also read before each change.
+"""
 
 FIRST_RETRY: Final = timedelta(seconds=30)
 """Time until a request is tried again after its first failure."""
@@ -23,14 +29,16 @@ KEPT_FOR_PAUSES: Final = 10
 """Percent of a quota that only pauses may use."""
 
 KEPT_FOR_CHANGES: Final = 20
-"""Percent of the rest that reads of every hour leave to changes."""
+"""Percent of the quota without KEPT_FOR_PAUSES that the reads of each hour leave to other changes."""
 
 SPARING_PERCENT: Final = 50
+"""Used percent of an account's quota, as the platform reports it, from which reads become rarer."""
+
 STOPPING_PERCENT: Final = 100 - KEPT_FOR_PAUSES
-"""Percent of a quota, as the platform reports its use, from which on reads are spaced out, and not made at all."""
+"""Used percent of an account's quota, as the platform reports it, from which no reads are made."""
 
 STATUSES_PATIENCE: Final = 12
-"""Where operations are short, reads of statuses count as overdue by a 12th of reads of spend, which decide more."""
+"""Divisor of the urgency of reads of statuses, so that reads of spend, which decide more, come first."""
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -48,10 +56,10 @@ class LimitPace(NamedTuple):
 
 
 def time_left(limits: Iterable[LimitPace], since_read: timedelta | None) -> timedelta | None:
-    """The time until spend reaches the nearest limit that is not reached yet; None if it nears none.
+    """The shortest time until spend reaches a limit that is not reached yet; None if no such limit has a known rate.
 
-    `since_read`: since the last read; None: there was none. A limit's rate is the higher of those since then and since
-    its window began: reports come late and in steps, so that the first alone would be zero in between.
+    `since_read`: the time since the last read; None: there was none. The rate is the higher of two, since the last read
+    and since the window began: platforms report late and in steps, so the first alone can be zero between reports.
     """
     left = (_time_left(limit, since_read) for limit in limits if limit.spent_micros < limit.limit_micros)
     return min((one for one in left if one is not None), default=None)
@@ -72,26 +80,27 @@ def _time_left(limit: LimitPace, since_read: timedelta | None) -> timedelta | No
 
 
 def spend_interval(left: timedelta | None, longest: timedelta) -> timedelta:
-    """The time between two reads of spend, `left` before a limit; None: no limit is near. At most `longest`."""
+    """The interval between reads of spend, `left` before a limit (None: no limit is near); at most `longest`."""
     if left is None:
         return longest
     return min(max(left / READS_AHEAD, SHORTEST), longest)
 
 
 def statuses_interval(longest: timedelta, *, holds_some: bool) -> timedelta:
-    """The time between two reads of statuses. `holds_some`: Spendgate keeps a campaign paused there."""
+    """The interval between reads of statuses, up to `longest`. `holds_some`: Spendgate keeps a campaign paused."""
     return min(HELD_STATUSES if holds_some else OTHER_STATUSES, longest)
 
 
 def retry_interval(failures: int, longest: timedelta) -> timedelta:
-    """The time until a request is tried again after this many failures in a row: it doubles, up to `longest`."""
+    """The time until a request is tried again after `failures` in a row: it doubles from FIRST_RETRY to `longest`."""
     return min(FIRST_RETRY * (1 << min(max(failures - 1, 0), 16)), longest)
 
 
 def operations_for_reads(limit: int, used_in_a_day: int, reads_in_an_hour: int) -> int:
-    """The operations that reads may use now, of a quota of `limit` operations in 24 sliding hours.
+    """The number of reads that a quota of `limit` operations in 24 sliding hours allows now, 0 or more.
 
-    An hour's share of what pauses and other changes leave. So reads never use up in a few hours what must last a day.
+    `used_in_a_day`: operations of any kind in the last 24 hours; `reads_in_an_hour`: reads in the last hour. Reads get
+    a 24th of the operations that pauses and other changes leave, so that they do not use up a day's quota in few hours.
     """
     without_pauses = limit * (100 - KEPT_FOR_PAUSES) // 100
     share = -(-without_pauses * (100 - KEPT_FOR_CHANGES) // (100 * 24))
@@ -99,9 +108,10 @@ def operations_for_reads(limit: int, used_in_a_day: int, reads_in_an_hour: int) 
 
 
 class Wait(NamedTuple):
-    """An account that waits for a read. `waited`: since the last one, None if never; `is_of_spend`, else of statuses.
+    """A read that an account waits for: of spend if `is_of_spend`, else of statuses.
 
-    `interval`: the wanted time between two reads. `used_percent`: of its quota, as the platform reports it.
+    `waited`: the time since the last such read; None: there was none. `interval`: the wanted time between two reads.
+    `used_percent`: the used part of the account's quota, as the platform reports it.
     """
 
     account: int
@@ -112,7 +122,10 @@ class Wait(NamedTuple):
 
     @property
     def overdue(self) -> float:
-        """The time waited as a multiple of the interval, which grows with the reported use of the quota."""
+        """The time waited as a multiple of the interval; infinite before the first read. A read is due from 1 on.
+
+        The interval grows with `used_percent` above SPARING_PERCENT.
+        """
         if self.waited is None:
             return float("inf")
         left = min((STOPPING_PERCENT - self.used_percent) / (STOPPING_PERCENT - SPARING_PERCENT), 1)
@@ -120,15 +133,15 @@ class Wait(NamedTuple):
 
     @property
     def urgency(self) -> float:
-        """The order among due reads, the highest first."""
+        """The number by which due reads are ordered, the highest first."""
         return self.overdue if self.is_of_spend else self.overdue / STATUSES_PATIENCE
 
 
 def due_reads(waits: Iterable[Wait], operations: int | None) -> list[Wait]:
-    """The reads to do now: the most urgent first, as many as the operations allow; None: any number.
+    """The reads to do now, the most urgent first, at most `operations`; None: any number.
 
-    With too few operations all intervals stretch by about one factor. An account near a limit has a short interval,
-    which it exceeds soonest, so that it is read first and most often.
+    Leaves out accounts that have used STOPPING_PERCENT of their quota. With too few operations all intervals stretch by
+    about one factor. An account near a limit has a short interval, so that it is read first and most often.
     """
     due = [wait for wait in waits if wait.used_percent < STOPPING_PERCENT and wait.overdue >= 1]
     due.sort(key=lambda wait: (-wait.urgency, wait.interval, wait.account))

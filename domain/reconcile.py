@@ -10,17 +10,20 @@ from enum import StrEnum
 from typing import Final
 
 REPAUSES_AN_HOUR: Final = 3
-"""Pauses sent again within REPAUSE_WINDOW to a campaign that is enabled there while held; then an alert is raised."""
+"""Most pauses sent again within REPAUSE_WINDOW to a campaign that others enable there; after them comes an alert."""
 
 REPAUSE_WINDOW: Final = timedelta(hours=1)
 
 
 OVERRIDDEN: Final = "another program or a person keeps enabling it on the platform"
-"""The beginning of the stored error of a campaign that Spendgate pauses no more; who it is follows where known."""
+"""The error stored for a campaign after `Action.ALERT`; if the platform names who enabled it, the name follows."""
 
 
 class Mode(StrEnum):
-    """The changes that Spendgate may make on a platform account."""
+    """The changes that Spendgate may make on a platform account.
+
+    `off`: none, and it reads nothing. `shadow`: none, it only reads. `pause_only`: pauses. `full`: pauses and enables.
+    """
 
     OFF = "off"
     SHADOW = "shadow"
@@ -47,8 +50,8 @@ class Confirmed(StrEnum):
 class Action(StrEnum):
     """The step that brings the platform to the desired status.
 
-    `leave`: the statuses differ and Spendgate may not change the platform's. `alert`: as `leave`, because another
-    program or a person keeps enabling the campaign there.
+    `leave`: the statuses differ and Spendgate may not change the platform's, or the campaign was removed there.
+    `alert`: as `leave`, because another program or a person keeps enabling the campaign there.
     """
 
     NONE = "none"
@@ -74,8 +77,8 @@ ACTING: Final = frozenset({Mode.PAUSE_ONLY, Mode.FULL})
 class StatusFacts:
     """The facts about one campaign on its platform.
 
-    `paused_by_us`: Spendgate sent the pause that is in force there. `is_repause`: the platform has confirmed a pause
-    for the present desired status before. `repauses`: pauses sent again in the last REPAUSE_WINDOW.
+    `paused_by_us`: Spendgate sent the pause that is in force there. `is_repause`: the platform has already confirmed a
+    pause for the present desired status. `repauses`: pauses sent again in the last REPAUSE_WINDOW.
     `may_be_applied`: the outcome of the last sent change is unknown, and the platform was not read since.
     """
 
@@ -89,7 +92,10 @@ class StatusFacts:
 
 
 def reconcile(facts: StatusFacts) -> Action:
-    """The next step for the campaign. Enables only what Spendgate paused; modes `off` and `shadow` do nothing."""
+    """The next step for the campaign. Enables only a campaign that Spendgate paused, and only in mode `full`.
+
+    `none` in modes `off` and `shadow`, and until a read shows the status there or the outcome of the last change.
+    """
     if facts.mode not in ACTING or facts.may_be_applied or facts.confirmed is Confirmed.UNKNOWN:
         return Action.NONE
     if facts.confirmed is Confirmed.REMOVED:
@@ -121,7 +127,8 @@ def would_do(facts: StatusFacts) -> Action:
 def hand(facts: StatusFacts) -> Hand:
     """Whether the hold `platform_paused` must be set or lifted because of the platform's status.
 
-    A pause that Spendgate did not send is a person's. Any campaign that is enabled there has no such hold.
+    A pause that Spendgate did not send is a person's; a campaign that is enabled there must not have the hold. `none`
+    in modes `off` and `shadow`, and while the outcome of the last change is unknown.
     """
     if facts.mode not in ACTING or facts.may_be_applied:
         return Hand.NONE
@@ -136,5 +143,5 @@ def paused_by_us_after(read: Confirmed, *, paused_by_us: bool) -> bool:
 
 
 def recent_repauses(moments: Iterable[datetime], at: datetime) -> list[datetime]:
-    """The moments in the REPAUSE_WINDOW before `at`, in order."""
+    """The moments in the REPAUSE_WINDOW up to `at`, sorted."""
     return sorted(moment for moment in moments if at - REPAUSE_WINDOW < moment <= at)

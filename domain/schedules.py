@@ -58,8 +58,8 @@ def normalised(dayparts: Iterable[Daypart]) -> Schedule:
     return tuple(merged)
 
 
-def daypart_window(weekday: int, starts_minute: int, ends_minute: int) -> Schedule:
-    """The dayparts of one open window that begins on `weekday`.
+def dayparts_from(weekday: int, starts_minute: int, ends_minute: int) -> Schedule:
+    """One daypart on `weekday`, in minutes after midnight, or two if it goes over midnight.
 
     An end at or before the start is on the next day: Monday 22:00 to 06:00 becomes Monday 22:00 to 24:00 and Tuesday
     00:00 to 06:00.
@@ -84,7 +84,7 @@ def copy_weekday(schedule: Iterable[Daypart], weekday: int, onto: Iterable[int])
 
 
 def is_open(schedule: Schedule, at: datetime, zone: ZoneInfo) -> bool:
-    """Whether a campaign with this schedule may serve at the instant `at`."""
+    """Whether the schedule is open at the instant `at`; one without dayparts always is."""
     return not schedule or _is_open_at_minute(_edges(schedule), _minute_of_week(at.astimezone(zone)))
 
 
@@ -173,7 +173,7 @@ def parse_schedule(text: str) -> Schedule:
     """
     if text.strip().lower() == ALWAYS:
         return ()
-    windows: list[Daypart] = []
+    dayparts: list[Daypart] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         fields = _PART.fullmatch(part)
         if not fields:
@@ -182,8 +182,8 @@ def parse_schedule(text: str) -> Schedule:
         if starts in {ends, MINUTES_PER_DAY}:
             raise InvalidValue("schedule", f"{part!r} is empty or starts at 24:00; a whole day is 00:00-24:00")
         for day in _weekdays(fields["first"], fields["last"]):
-            windows += daypart_window(day, starts, ends)
-    return normalised(windows)
+            dayparts += dayparts_from(day, starts, ends)
+    return normalised(dayparts)
 
 
 def _weekdays(first: str, last: str | None) -> Sequence[int]:
@@ -194,7 +194,7 @@ def _weekdays(first: str, last: str | None) -> Sequence[int]:
 
 
 def weekday(word: str) -> int:
-    """The weekday's number, from 1 for `Mon` or `Monday` to 7 for `Sun`. Raises InvalidValue for any other word."""
+    """The weekday's number by at least three of its first letters: 1 for `Mon` or `Monday`. Raises InvalidValue."""
     for number, name in enumerate(WEEKDAYS, start=1):
         if len(word) >= 3 and name.lower().startswith(word.lower()):
             return number

@@ -17,7 +17,10 @@ _UNSEEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cn", "Cs", "Mn", "Me", "Zs",
 
 
 def fault_of(text: str) -> str | None:
-    """The fault of a name, such as «has U+202E, RIGHT-TO-LEFT OVERRIDE»; None for a valid one. `text` is not empty."""
+    """The fault of a name, such as «has U+202E, RIGHT-TO-LEFT OVERRIDE»; None for a valid one.
+
+    `text` must not be empty.
+    """
     if text.isascii() and text.isprintable() and not text.isspace():
         return None
     found = _FORBIDDEN.search(text)
@@ -30,7 +33,7 @@ def fault_of(text: str) -> str | None:
 
 
 def readable(text: str) -> str:
-    """A name from another system with forbidden characters replaced by spaces; empty if nothing visible is left."""
+    """A name from another system, stripped, with spaces for forbidden characters; empty if nothing visible is left."""
     kept = _FORBIDDEN.sub(" ", text).strip()
     return "" if not kept or fault_of(kept) else kept
 

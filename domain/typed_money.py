@@ -8,7 +8,7 @@ from domain.errors import InvalidValue
 from domain.money import MAX_AMOUNT_MICROS, MICROS_PER_UNIT
 
 MAX_TYPED: Final = 40
-"""The most characters of an amount: more than a billion with separators, decimals and currency needs."""
+"""Most characters of an amount: enough for a billion with separators, decimals and currency."""
 
 _WITHOUT_DECIMALS: Final = frozenset(
     "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905 - reads better
@@ -60,9 +60,10 @@ def parse_money(text: str, currency: str) -> int:
     """The typed amount in micros of the brand's `currency`.
 
     Accepts digits with a decimal part after `.` or `,`, and groups of three digits if the two marks differ
-    (`1,500.00`, `1.500,00`, `1 500,00`, `1'500.00`). The currency's sign or code may stand on one side.
-    Raises InvalidValue for any other text: among others, a single `.` or `,` before exactly three digits, which has
-    two readings; another currency; more decimals than the currency has; over a billion units.
+    (`1,500.00`, `1.500,00`, `1 500,00`, `1'500.00`). The currency's sign or code may stand on one side,
+    and a `-` before the digits. Raises InvalidValue for any other text: among others, a single `.` or `,` before
+    exactly three digits, which has two readings; another currency; more decimals than the currency has; over a billion
+    units.
     """
     typed = text.strip(f"\t\r\n{_SPACES}")
     amount = _AMOUNT.fullmatch(typed) if len(typed) <= MAX_TYPED else None

@@ -26,7 +26,7 @@ DEFAULT_CURRENCY: Final = "USD"
 
 
 def default_notice(*, zone: bool, currency: bool) -> str | None:
-    """A notice that names the defaults used for a new brand's zone and currency; None if neither was a default."""
+    """A notice that names the defaults that a new brand got; None if none. `zone`, `currency`: it got the default."""
     defaults = [name for name, is_default in ((DEFAULT_ZONE, zone), (DEFAULT_CURRENCY, currency)) if is_default]
     if not defaults:
         return None
@@ -34,7 +34,7 @@ def default_notice(*, zone: bool, currency: bool) -> str | None:
 
 
 def checked_name(name: str) -> str:
-    """Returns the name. Raises InvalidValue if it is empty, too long, or has characters that `domain.text` forbids."""
+    """Returns the name. Raises InvalidValue if it is blank, over MAX_TEXT characters, or forbidden by `domain.text`."""
     if not name.strip():
         raise InvalidValue("name", "is empty")
     if fault := fault_of(name):
@@ -45,13 +45,16 @@ def checked_name(name: str) -> str:
 
 
 def checked_platform(text: str | None) -> str | None:
-    """Returns the canonical name of a platform, or None. Raises InvalidValue if a spend event could not contain it."""
+    """Returns the platform's name as `canonical_or_lower` does, or None. Raises as `checked_external_name` does."""
     checked = checked_external_name("platform", text)
     return checked_external_name("platform", canonical_or_lower(checked)) if checked else None
 
 
 def checked_external_name(field: str, text: str | None) -> str | None:
-    """Returns an external id, or None. Raises InvalidValue if a spend event could not contain it."""
+    """Returns the text of `field`, or None. Raises InvalidValue unless a spend event could contain it.
+
+    It then has 1 to MAX_TEXT characters, none of which `domain.text` forbids.
+    """
     if text is not None and not 0 < len(text) <= MAX_TEXT:
         raise InvalidValue(field, f"is not a line of at most {MAX_TEXT} characters")
     if text and (fault := fault_of(text)):
@@ -82,7 +85,10 @@ def check_flight(starts_on: date | None, ends_on: date | None) -> None:
 
 
 def merged(old: Mapping[str, Any], changes: Mapping[str, object], known: frozenset[str]) -> dict[str, Any]:
-    """The row `old` with `changes` applied. Raises InvalidValue for a field not in `known`, or a bad name or status."""
+    """The row `old` with `changes` applied. Raises InvalidValue for a field not in `known`, or a bad name or status.
+
+    Other values are not checked.
+    """
     for field in changes.keys() - known:
         raise InvalidValue(field, "is not a field that can be edited")
     new = {**old, **changes}

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 CONFIDENCE_PERCENT: Final = 95
 
 LEAST_OBSERVATIONS: Final = 19
-"""Observations of which even the largest bounds the next one with CONFIDENCE_PERCENT."""
+"""Least observations needed: the largest of them then bounds the next one with CONFIDENCE_PERCENT."""
 
 LEAST_DAYS: Final = LEAST_OBSERVATIONS + 1
-"""Ended days that show when days are complete: the newest one may still grow."""
+"""Least ended days needed to tell when days are complete: one more, because the newest one may still grow."""
 
 AGES: Final = (0, 1, 2, 3, 5, 7, 14, 21, 28)
 """Days after a day's end at which its total is compared with the newest one."""
@@ -38,7 +38,7 @@ class PauseSeen(NamedTuple):
 
 
 class DaySeen(NamedTuple):
-    """One ended day of a brand in the account. `later_micros`: the spend received at each of AGES or later."""
+    """One ended day of a brand in the account. `later_micros`: by age of AGES, spend received then or later."""
 
     day: date
     total_micros: int
@@ -46,7 +46,11 @@ class DaySeen(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """The measured bound of an account. See PlatformBound in db/models/platform_history.py."""
+    """The measured bound of an account, from `pauses` and `days`, the numbers of observations.
+
+    `bound_micros`: spend above a limit after a pause. `grows_seconds`: the time after a confirmed pause until spend
+    stays flat. `settles_after_days`: days after which a day is complete. Each is None without enough observations.
+    """
 
     pauses: int
     days: int
@@ -68,7 +72,7 @@ def bounded_by(observations: Sequence[int]) -> int | None:
 
 
 def settles_after(days: Sequence[DaySeen], today: date) -> int | None:
-    """The first of AGES after which days are complete; None if days are too few, or never complete."""
+    """The first of AGES after which days with spend are complete; None if they are too few, or never complete."""
     for age in AGES:
         old = [seen for seen in days if (today - seen.day).days > age + 1 and seen.total_micros > 0]
         growth = bounded_by([max(0, seen.later_micros[age]) * 1_000 // seen.total_micros for seen in old])
@@ -80,7 +84,7 @@ def settles_after(days: Sequence[DaySeen], today: date) -> int | None:
 
 
 def measured(pauses: Sequence[PauseSeen], days: Sequence[DaySeen], today: date) -> Bound:
-    """The account's bound from pauses of days that are complete by now."""
+    """The account's bound from pauses of days that are complete by `today`; without figures if none is known to be."""
     settles = settles_after(days, today)
     if settles is None:
         return Bound(pauses=0, days=len(days))
@@ -95,7 +99,7 @@ def measured(pauses: Sequence[PauseSeen], days: Sequence[DaySeen], today: date) 
 
 
 def in_words(bound: Bound | None, amount: str) -> str:
-    """The bound as a sentence for people. `amount`: `bound_micros` as money."""
+    """The bound as words for people; None counts as no observations. `amount`: `bound_micros` as money."""
     if bound is None or bound.settles_after_days is None:
         days = 0 if bound is None else bound.days
         if days < LEAST_DAYS:

@@ -101,7 +101,7 @@ class MonthFacts:
         return self.month.end_day
 
     def spent_by_day(self, campaign_id: int | None) -> dict[date, int]:
-        """Micros by day, for the days of the month that have spend."""
+        """Micros by day, for the days of the month that have a counter."""
         return {day: micros for day, micros in self.days.get(campaign_id, {}).items() if day in self.month}
 
     def spent_in(self, campaign_id: int | None, window: Window) -> int:

@@ -23,7 +23,8 @@ class Pace:
 
     `even_micros`: the spend by now if the limit were spread evenly. `projected_micros`: the spend at the window's end,
     at most what this and all other limits allow. `runs_out_at`: when spend reaches the limit at this pace; None if it
-    never does, already has, or another limit stops spend first. `is_stopped`: nothing serves, so that both are None.
+    never does, already has, or another limit stops spend first. `is_stopped`: nothing serves; projection and
+    `runs_out_at` are None then.
     """
 
     spent_micros: int

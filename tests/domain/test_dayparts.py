@@ -13,7 +13,7 @@ from domain.schedules import (
     Daypart,
     Schedule,
     copy_weekday,
-    daypart_window,
+    dayparts_from,
     format_schedule,
     normalised,
     parse_schedule,
@@ -41,23 +41,23 @@ def test_a_daypart_outside_its_day_or_empty_is_refused(starts: int, ends: int) -
 
 
 def test_a_window_within_its_day_is_one_daypart() -> None:
-    assert daypart_window(MONDAY, 540, 1020) == (Daypart(MONDAY, 540, 1020),)
+    assert dayparts_from(MONDAY, 540, 1020) == (Daypart(MONDAY, 540, 1020),)
 
 
 def test_a_window_over_midnight_is_two_dayparts() -> None:
-    assert daypart_window(MONDAY, 1320, 360) == (Daypart(MONDAY, 1320, 1440), Daypart(TUESDAY, 0, 360))
+    assert dayparts_from(MONDAY, 1320, 360) == (Daypart(MONDAY, 1320, 1440), Daypart(TUESDAY, 0, 360))
 
 
 def test_a_window_over_midnight_of_sunday_ends_on_monday() -> None:
-    assert daypart_window(SUNDAY, 1320, 360) == (Daypart(SUNDAY, 1320, 1440), Daypart(MONDAY, 0, 360))
+    assert dayparts_from(SUNDAY, 1320, 360) == (Daypart(SUNDAY, 1320, 1440), Daypart(MONDAY, 0, 360))
 
 
 def test_a_window_that_ends_at_midnight_is_one_daypart() -> None:
-    assert daypart_window(MONDAY, 1320, 0) == daypart_window(MONDAY, 1320, 1440) == (Daypart(MONDAY, 1320, 1440),)
+    assert dayparts_from(MONDAY, 1320, 0) == dayparts_from(MONDAY, 1320, 1440) == (Daypart(MONDAY, 1320, 1440),)
 
 
 def test_window_that_ends_at_its_start_lasts_24_hours() -> None:
-    assert daypart_window(MONDAY, 360, 360) == (Daypart(MONDAY, 360, 1440), Daypart(TUESDAY, 0, 360))
+    assert dayparts_from(MONDAY, 360, 360) == (Daypart(MONDAY, 360, 1440), Daypart(TUESDAY, 0, 360))
 
 
 def test_adjoining_or_overlapping_dayparts_are_merged() -> None:
