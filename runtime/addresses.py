@@ -18,7 +18,7 @@ _reservations: list[socket.socket] = []
 
 
 class PortInUse(SettingsError):
-    """Another process already listens on the port."""
+    """Another process already listens on the port or has reserved it."""
 
 
 def listening_sockets(host: str, port: int, variable: str = "SPENDGATE_HOST") -> list[socket.socket]:

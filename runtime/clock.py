@@ -31,7 +31,10 @@ class ClockIsOff(Exception):
 
 
 class Guard:
-    """Whether this process may decide by its clock. `app.clock_guard` sets `is_off` from a comparison with Postgres."""
+    """Whether this process may decide by its clock: not while `is_off`.
+
+    `app.clock_guard` sets `is_off` after comparing the clock with Postgres's.
+    """
 
     is_off = False
 
@@ -47,7 +50,7 @@ def now() -> datetime:
 
 
 def read() -> datetime:
-    """Returns what the clock shows, right or not: for logs, and for the comparison with Postgres's clock."""
+    """Returns the time that the clock shows, in UTC, even if it is off: for logs and the comparison with Postgres."""
     clock = _clock()
     if clock is None:
         return datetime.now(UTC)  # noqa: TID251 - the only place that reads the clock
@@ -55,7 +58,7 @@ def read() -> datetime:
 
 
 def passed(real_seconds: float) -> timedelta:
-    """Returns how far this clock goes on during `real_seconds` of real time."""
+    """Returns the time that passes on this clock in `real_seconds` of real time: that many, times its speed."""
     return timedelta(seconds=real_seconds * settings().clock_speed)
 
 
@@ -72,7 +75,10 @@ def _clock() -> DrivenClock | None:
 
 
 def _shared_clock(path: Path, starts_at: datetime | None, speed: float) -> DrivenClock:
-    """Returns the clock that all processes share through the file `path`; the first process writes its anchor."""
+    """Returns the clock that all processes share through the file `path`.
+
+    The first process with these settings writes the file.
+    """
     asked = [starts_at.isoformat() if starts_at else None, speed]
     try:
         kept = json.loads(path.read_text())
@@ -90,5 +96,5 @@ def _shared_clock(path: Path, starts_at: datetime | None, speed: float) -> Drive
 
 
 def reset() -> None:
-    """Clears the cache, so that the next `now` reads settings and anchor again."""
+    """Clears the cached clock, so that the next reading uses the current settings and the shared file."""
     _clock.cache_clear()

@@ -1,4 +1,4 @@
-"""Encryption of secrets that the database keeps: Fernet, with several keys during a rotation."""
+"""Encryption of the secrets that the database stores: Fernet, with several keys during a rotation."""
 
 from typing import Final
 

@@ -23,7 +23,7 @@ CHATTY = ("periodiq", "alembic", "uvicorn.error", "httpx", "httpcore")
 
 MAX_FRAMES: Final = 20
 MANY_LINES: Final = 20
-"""The number of lines from which `info_each` writes lines in batches."""
+"""The number of lines from which `info_each` writes JSON lines in batches."""
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 _lines_are_json = False
@@ -61,8 +61,8 @@ class _DescriptorHandler(logging.Handler):
 def info_each(event: str, several: Sequence[dict[str, Any]]) -> None:
     """Logs one line at level info for each dict of fields, as `structlog.get_logger().info(event, **fields)` would.
 
-    JSON lines cost a sixth of that: shared fields are computed once, and lines are written in batches of at most
-    PIPE_BUF bytes, which a pipe keeps whole.
+    From MANY_LINES on, JSON lines cost a sixth of that: shared fields are computed once, and lines are written in
+    batches of at most PIPE_BUF bytes, which a pipe keeps whole.
     """
     handlers = logging.getLogger().handlers
     handler = handlers[0] if len(handlers) == 1 else None

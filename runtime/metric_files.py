@@ -1,4 +1,4 @@
-"""Files in which worker processes keep their metrics, a set for each slot, so that the master serves those of all.
+"""Files in which worker processes keep their metrics, a set for each slot; the master serves the metrics of all slots.
 
 A process that replaces a dead one takes over its slot and continues its counters: the number of files stays constant.
 """
@@ -20,7 +20,7 @@ _slot = MASTER_SLOT
 
 
 def begin() -> Path:
-    """Makes a new folder, keeps the metrics that are declared from now on in it, and returns it.
+    """Makes a new folder for the metrics that are declared from now on, and returns it.
 
     Call it before `runtime.metrics` is imported. Forked processes call `use_slot`.
     """
@@ -44,5 +44,5 @@ def registry_of(folder: Path) -> CollectorRegistry:
 
 
 def remove(folder: Path) -> None:
-    """Deletes the folder."""
+    """Deletes the folder; ignores errors."""
     shutil.rmtree(folder, ignore_errors=True)

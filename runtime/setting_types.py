@@ -150,7 +150,10 @@ def _has_valid_port(url: str) -> bool:
 
 
 def server_of(url: str | None) -> tuple[object, ...] | None:
-    """Returns the server of a Postgres URL without database and login: host, port and parameters that override them."""
+    """Returns the server of a Postgres URL: host, port, and the names of the parameters that override them.
+
+    None for None. Two URLs with such a parameter compare as equal even if its values differ.
+    """
     if url is None:
         return None
     split = urlsplit(url)

@@ -158,7 +158,7 @@ class Settings(BaseSettings):
 
     @property
     def queue_url(self) -> str | None:
-        """Returns the URL of the message broker: BROKER_URL, or REDIS_URL if that is not set."""
+        """Returns the URL of the message broker: BROKER_URL, or else REDIS_URL; None if neither is set."""
         return self.broker_url or self.redis_url
 
     @property
@@ -166,7 +166,7 @@ class Settings(BaseSettings):
         return self.broker_url is not None and self.broker_url.startswith("amqp")
 
     def required_encryption_keys(self) -> tuple[str, ...]:
-        """Returns the keys of kept secrets, the one that encrypts first. Raises SettingsError if none is set."""
+        """Returns the keys that decrypt stored secrets; the first one encrypts. Raises SettingsError if none is set."""
         if self.encryption_keys is None:
             raise SettingsError(
                 "SPENDGATE_ENCRYPTION_KEYS: not set, and secrets are kept only encrypted; "
@@ -191,7 +191,10 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Returns the settings of the process. Raises SettingsError for a bad value."""
+    """Returns the settings of the process, read at the first call.
+
+    Raises SettingsError for a bad value, and for a driven clock with a database other than the embedded one.
+    """
     read = environment_settings()
     if read.database_url is None and read.redis_url is None:
         embedded = embedded_settings(read.home)
@@ -203,7 +206,7 @@ def settings() -> Settings:
 
 
 def environment_settings() -> Settings:
-    """Reads the settings from the environment and `.env` only. Raises SettingsError for a bad value."""
+    """Reads the settings from the environment and `.env` only. Raises SettingsError for a bad value or file."""
     _refuse_unreadable(ENV_FILE)
     try:
         return Settings()

@@ -47,9 +47,9 @@ def _is_reachable(folder: Path) -> bool:
 
 
 def reachable_folder(home: Path) -> Path:
-    """Returns a folder for Postgres that `nobody` can enter: `home`, or a new folder that `home/postgres` links to.
+    """Returns a folder for Postgres that `nobody` can enter: `home`, or a folder elsewhere that it makes once.
 
-    Raises EmbeddedError if there is none.
+    `home/postgres` then links to the data in that folder. Raises EmbeddedError if there is none.
     """
     link = home / "postgres"
     if link.is_symlink() and link.resolve().parent.is_dir():

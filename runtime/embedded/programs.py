@@ -21,7 +21,7 @@ from runtime.embedded.placement import OWN_SERVERS, EmbeddedError, installed_fil
 from runtime.embedded.supervisor import tied_to_owner
 
 STOP_SECONDS = 60.0
-"""How long a server may take to stop in seconds; then it is killed."""
+"""Seconds that a server may take to stop; then it is killed."""
 
 POSTGRES_SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -163,7 +163,7 @@ def server_process(
 
 
 def failure(problem: str, log: Path) -> EmbeddedError:
-    """An error with the last error lines of a server's log."""
+    """Returns an error that says `problem` and the last error lines of the server's log."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["it wrote nothing"]
     errors = [match[0] for line in lines if (match := re.search(r"(FATAL|PANIC|DETAIL|error): .*", line))]
     return EmbeddedError(f"{problem}: {' '.join(errors[-2:]) or lines[-1]}; see {log}, or {OWN_SERVERS}")
