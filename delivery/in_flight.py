@@ -22,7 +22,10 @@ class InFlightBoard:
         self._mine = threading.local()
 
     def write(self, message_ids: Sequence[str]) -> None:
-        """Records the messages that this thread works on, or none; does nothing if all slots belong to others."""
+        """Records the messages that this thread works on, or none; does nothing if all slots belong to others.
+
+        Ids beyond SLOT_BYTES are cut off.
+        """
         slot = self._slot()
         if slot is None:
             return

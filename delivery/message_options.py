@@ -20,7 +20,7 @@ class MessageOptions(NamedTuple):
     def pop_from(cls, kwargs: dict[str, object]) -> "MessageOptions":
         """Removes the options from a message's arguments and returns them; a malformed `only_brand_id` becomes 0.
 
-        No brand has the id 0, so such a message may name no campaign.
+        No brand has the id 0, so such a message may name no campaign. A malformed receipt name becomes None.
         """
         only = kwargs.pop("only_brand_id", None)
         kwargs.pop("postponed_brand_id", None)  # an option of earlier versions
@@ -33,7 +33,7 @@ class MessageOptions(NamedTuple):
 def batch_in(name: str, args: Sequence[object], kwargs: dict[str, object]) -> Sequence[object]:
     """Returns the batch in a message's arguments: the argument `name`, or the only positional argument.
 
-    If there is no list, it returns a list of one input, the malformed arguments, which ingest rejects.
+    A value that is no list, or all arguments if there is no value, becomes a list of one input, which ingest rejects.
     """
     given = kwargs[name] if name in kwargs else args[0] if len(args) == 1 else None
     return given if isinstance(given, list) else [{"args": list(args), **kwargs} if given is None else given]

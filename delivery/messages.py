@@ -37,7 +37,7 @@ INPUTS: Final = frozenset({"events", "totals"})
 
 _RECEIPT: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
 REDELIVERED: Final = "redelivered"
-"""The option that a consumer sets on a suspect message, which a dead process had: the deaths it certainly caused."""
+"""The option that a consumer sets on a suspect message: the number of process deaths that it certainly caused."""
 
 OPTION_TYPES: Final = {"redis_message_id": str, "eta": int, "retries": int, "traceback": str, "requeue_timestamp": int}
 """The options that a message on a queue may have, with their types."""
@@ -56,7 +56,7 @@ class MessageTooLarge(ValueError):
 
 
 class Fault(NamedTuple):
-    """The reason code for which bytes on a queue are kept as rejected."""
+    """Bytes on a queue are not a valid message; `reason` is the code under which they are kept as rejected."""
 
     reason: str
 
@@ -69,7 +69,7 @@ def check_size(data: bytes) -> None:
 
 
 def largest_bytes() -> int:
-    """Returns the largest size in bytes of a message that a worker reads."""
+    """Returns the largest size of a message that a worker reads, in bytes; larger ones are kept as rejected."""
     return settings().max_message_bytes + RETRY_BYTES
 
 
@@ -138,7 +138,7 @@ def keep_bytes(data: bytes, reason: str, queue_name: str, size: int = 0) -> bool
 
 
 def keep(reason: str, detail: str, payload: object) -> bool:
-    """Keeps a message as a rejected input, to be listed and replayed; returns False if Postgres did not store it."""
+    """Stores a message as a rejected input, which can be listed and replayed; returns False if Postgres failed."""
     try:
         with transaction() as connection:
             rejected.keep_message(connection, reason, detail, payload, clock.read(), _receipt_in(payload))

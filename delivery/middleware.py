@@ -37,7 +37,10 @@ NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
 
 
 def is_retried(retries: int, error: BaseException) -> bool:
-    """Returns whether a failed message is retried: always after a transient error, else at most MAX_RETRIES times."""
+    """Returns whether a failed message is retried: after most errors at most MAX_RETRIES times.
+
+    Without a limit after a transient error, and while the database is not migrated yet.
+    """
     not_migrated_yet = isinstance(error, DBAPIError) and sql_state(error) in NOT_MIGRATED_STATES
     return not_migrated_yet or is_transient(error) or isinstance(error, TRANSIENT_ERRORS) or retries < MAX_RETRIES
 
@@ -137,7 +140,7 @@ class ExitWithMaster(Middleware):
     """Ends a worker process when its master has died: by SIGTERM, after the shutdown timeout by SIGKILL."""
 
     def __init__(self) -> None:
-        # our master imports this before it forks, so it is this process; Dramatiq's workers import it themselves
+        # Our master makes this before it forks, so this process is the master; Dramatiq's workers make one each.
         parent = multiprocessing.parent_process()
         self._master = os.getpid() if parent is None else parent.pid
 

@@ -20,7 +20,7 @@ def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: 
 def enqueue(
     actor_name: str, args: Sequence[object], kwargs: Mapping[str, object], delay_ms: int | None = None
 ) -> Message[Any]:
-    """Enqueues a message with the given arguments and without options. Raises the same errors as `send`."""
+    """Enqueues a message with the given arguments and without Dramatiq's options. Raises the same errors as `send`."""
     message: Message[Any] = Message(
         queue_name=QUEUE_OF[actor_name], actor_name=actor_name, args=tuple(args), kwargs=dict(kwargs), options={}
     )

@@ -12,6 +12,8 @@ log = structlog.get_logger()
 
 OLDEST_VERSION: Final = 7
 NEARLY_FULL: Final = 0.7
+"""Share of Redis's memory limit from which Redis is logged as nearly full."""
+
 LARGE_QUEUE: Final = 0.35
 """Share of Redis's memory from which one queue is logged as large: half of NEARLY_FULL, to leave time to react."""
 
@@ -27,7 +29,7 @@ class Concern(NamedTuple):
 
 
 def log_concerns() -> None:
-    """Logs the concerns about Redis; logs nothing if it does not answer."""
+    """Logs the concerns about Redis; does nothing if the broker does not answer."""
     try:
         info = get_broker().info()
         held = get_broker().bytes_held()

@@ -24,7 +24,10 @@ READ_AT_ONCE: Final = 1_000
 
 
 class Receipt(NamedTuple):
-    """The outcome of one message: counts of inputs, and the receipt names of messages that carry delayed inputs."""
+    """The outcome of one message: inputs counted (`taken`), known already, and rejected by reason.
+
+    `later`: the receipt names of the messages in which its delayed inputs were enqueued again.
+    """
 
     taken: int
     known: int
@@ -45,7 +48,8 @@ def new_name(name: str) -> str:
 def write(name: str, taken: int, known: int, rejections: Sequence[Rejection], later: list[str]) -> None:
     """Writes a receipt after the commit and before the acknowledgement; keeps a receipt that already exists.
 
-    If the process dies between commit and receipt, the redelivered message counts its events as known.
+    Without REDIS_URL it only logs a warning. If the process dies between commit and receipt, the redelivered message
+    counts its events as known.
     """
     if settings().redis_url is None:
         log.warning("receipt.not_written", reason="this worker has no REDIS_URL")
@@ -71,7 +75,7 @@ def read(names: Sequence[str]) -> dict[str, Receipt]:
 
 
 def is_worker_seen() -> bool | None:
-    """Returns whether a worker sent a heartbeat within the last SILENT_MS; None with RabbitMQ, which has none."""
+    """Returns whether a worker sent a heartbeat within the last SILENT_MS; None with RabbitMQ."""
     broker = get_broker()
     if isinstance(broker, SpendgateBroker):
         server: Any = _redis().time()

@@ -1,6 +1,7 @@
-"""Suspect messages: those that a worker process held when it died. Three proven deaths make a message a dead letter.
+"""Suspect messages: those that a worker process worked on when it died. Three proven deaths make one a dead letter.
 
-The states of a message, what moves it from one to the next, and where each state is stored:
+If it is unknown which messages the process worked on, all that it had fetched are suspect. The states of a message, the
+events that change them, and the place where each state is stored:
 
     ordinary  a process dies working on several messages   suspect, 0 deaths
     ordinary  a process dies working on this one alone      suspect, 1 death
@@ -77,9 +78,9 @@ class SharedLock:
 class SuspectMessages(Middleware):
     """Works on a suspect message alone in its process, and dead-letters it after DEATHS_ALLOWED deaths it caused.
 
-    A message is suspect if a process died while it worked on it. Alone, a further death is certainly caused by the
-    message. Postgres stores the count of deaths, for every broker. A message that is not suspect costs one write to
-    memory.
+    A message is suspect if a process died while it worked on it. While it is worked on alone, a further death is
+    certainly caused by it. Postgres stores the count of deaths, for every broker. A message that is not suspect costs
+    one write to memory.
     """
 
     def __init__(self) -> None:

@@ -130,7 +130,7 @@ class SpendgateRabbitBroker(Broker):
     def lengths(self) -> dict[tuple[str, str], int]:
         """Returns the number of waiting messages by queue and state. Raises BrokerConnectionError.
 
-        Messages that workers hold are not counted; these include delayed messages.
+        Messages that workers have fetched are not counted; workers fetch delayed messages before they are due.
         """
         counts = self._ask(lambda channel: {queue: declare(channel, queue) for queue in sorted(self.queues)})
         return {
@@ -144,7 +144,7 @@ class SpendgateRabbitBroker(Broker):
         return {}
 
     def bytes_held(self) -> dict[str, int]:
-        """Returns an empty dict: RabbitMQ limits its own memory."""
+        """Returns an empty dict: RabbitMQ limits its memory itself, so that it is not checked here."""
         return {}
 
     def is_alive(self, worker_id: str) -> bool:
@@ -153,7 +153,7 @@ class SpendgateRabbitBroker(Broker):
         return False
 
     def hasten(self, queue_name: str, redis_ids: Sequence[str]) -> None:
-        """Does nothing: workers hold the delayed messages of RabbitMQ until they are due."""
+        """Does nothing: workers have fetched RabbitMQ's delayed messages already, and wait until they are due."""
 
     def return_messages_of(self, worker_id: str, working_on: Iterable[str]) -> None:
         """Does nothing: RabbitMQ redelivers the messages of a lost connection, marked as redelivered."""
@@ -192,8 +192,9 @@ class RabbitMessage(MessageProxy):
 class RabbitConsumer(Consumer):
     """Consumes one queue for one worker on its own connection; other threads may acknowledge.
 
-    When a connection is lost, RabbitMQ redelivers the messages it held, marked as redelivered, and they become suspect.
-    A message that was finished meanwhile is worked on twice and counted once; its acknowledgement has no effect.
+    When a connection is lost, RabbitMQ redelivers its unacknowledged messages, marked as redelivered, and they become
+    suspect, except delayed ones. A message that was finished meanwhile is worked on twice and counted once; its
+    acknowledgement has no effect.
     """
 
     def __init__(self, broker: SpendgateRabbitBroker, queue_name: str, prefetch: int, timeout: int) -> None:
@@ -216,7 +217,10 @@ class RabbitConsumer(Consumer):
         return self
 
     def __next__(self) -> MessageProxy | None:
-        """Returns the next message, or None if none arrives within the poll interval. Raises BrokerConnectionError."""
+        """Returns the next message; None if none arrives within the poll interval or it is invalid.
+
+        Raises BrokerConnectionError.
+        """
         try:
             if not self.is_delayed and time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._keep_dead_letters()
@@ -254,7 +258,7 @@ class RabbitConsumer(Consumer):
             log.info("rabbitmq.consumer_lost", queue=self.queue_name, error=repr(error))
 
     def _settle(self, message: MessageProxy, with_tag: Any) -> None:
-        """Schedules an ack or nack on the connection's thread; does nothing if the connection is lost."""
+        """Schedules an ack or nack on the connection's thread; does nothing if it is lost or not the message's."""
         if not isinstance(message, RabbitMessage) or message.consumer is not self:
             return
         try:

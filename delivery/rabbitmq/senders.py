@@ -19,7 +19,7 @@ log = structlog.get_logger()
 Done = TypeVar("Done")
 
 LOST: Final = (pika.exceptions.AMQPError, AssertionError, OSError)
-"""pika's exceptions for a lost connection or channel, or one that cannot be opened."""
+"""The exceptions of pika and the system for a connection or channel that is lost or cannot be opened."""
 
 REFUSED: Final = (
     pika.exceptions.ConnectionBlockedTimeout,

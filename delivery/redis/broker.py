@@ -51,7 +51,10 @@ class SpendgateBroker(RedisBroker):
 
     @property
     def broker_id(self) -> str:
-        """The `worker_id` of the steps, under the name that Dramatiq uses."""
+        """The id under which Redis lists the messages that this process fetched (`RedisSteps.worker_id`).
+
+        Dramatiq calls it `broker_id`.
+        """
         return self.steps.worker_id
 
     @broker_id.setter
@@ -60,7 +63,7 @@ class SpendgateBroker(RedisBroker):
 
     @property
     def is_worker(self) -> bool:
-        """Whether this process may enqueue into a full Redis."""
+        """Whether this process is a worker, which may enqueue messages of any size, and into a full Redis."""
         return self.steps.is_worker
 
     @is_worker.setter
@@ -77,7 +80,10 @@ class SpendgateBroker(RedisBroker):
         self.steps.is_ending = ends
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
-        """Returns a consumer of a queue, or for a delay queue the object that moves its due messages."""
+        """Returns a consumer of a queue, or for a delay queue the object that moves its due messages.
+
+        Raises BrokerConnectionError.
+        """
         if queue_name.endswith(messages.DELAYED):
             return DelayedMessages(self.steps, queue_name, timeout)
         consumer = SpendgateConsumer(self.steps, queue_name, prefetch, timeout)
@@ -86,7 +92,10 @@ class SpendgateBroker(RedisBroker):
         return consumer
 
     def load_producer_scripts(self) -> None:
-        """Loads the scripts that producers run into Redis, so that their Redis user needs no right to `SCRIPT LOAD`."""
+        """Loads the producers' scripts into Redis, so that their Redis user needs no right to `SCRIPT LOAD`.
+
+        Ignores errors of Redis.
+        """
         own_scripts = (self.steps.scripts[name] for name in ("ENQUEUE", "ENQUEUE_LATER"))
         with suppress(redis.RedisError):
             for script in (*self.scripts.values(), *own_scripts):
@@ -104,7 +113,7 @@ class SpendgateBroker(RedisBroker):
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Enqueues a message, delayed by `delay` milliseconds, and returns it.
 
-        Raises NotEnqueued, or MessageTooLarge if this process is not a worker.
+        Raises NotEnqueued, MessageTooLarge if this process is not a worker, and SettingsError without a URL.
         """
         if not self.has_url:
             settings().required_queue_url()
@@ -143,7 +152,7 @@ class SpendgateBroker(RedisBroker):
         return dict(info)
 
     def lengths(self) -> dict[tuple[str, str], int]:
-        """Returns the number of messages by queue and state. Raises BrokerConnectionError."""
+        """Returns the number of messages by queue and state, without fetched ones. Raises BrokerConnectionError."""
         places = [(queue, state) for queue in sorted(self.queues) for state in STATES]
         with self.steps.answering(_error_name), self.client.pipeline(transaction=False) as pipeline:
             for queue, state in places:
@@ -153,7 +162,10 @@ class SpendgateBroker(RedisBroker):
         return dict(zip(places, lengths, strict=True))
 
     def is_alive(self, worker_id: str) -> bool:
-        """Returns whether the worker has sent heartbeats and no other worker has taken over its messages."""
+        """Returns whether the worker has sent heartbeats and no other worker has taken over its messages.
+
+        Raises BrokerConnectionError.
+        """
         with self.steps.answering():
             return self.client.zscore(f"{self.namespace}:__heartbeats__", worker_id) is not None
 
@@ -164,6 +176,9 @@ class SpendgateBroker(RedisBroker):
                 self.steps.run("HASTEN", dq_name(queue_name), queue_name, *redis_ids[first : first + HASTENED_AT_ONCE])
 
     def return_messages_of(self, worker_id: str, working_on: Iterable[str]) -> None:
-        """Returns a dead worker's messages to their queues; those it worked on become suspect."""
+        """Returns a dead worker's messages to their queues; those it worked on become suspect.
+
+        If it worked on one message alone, that message has caused one death. Raises redis.RedisError.
+        """
         ids = list(working_on)
         self.steps.run("GIVE_BACK", worker_id, int(len(ids) == 1), *ids)

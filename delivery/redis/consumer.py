@@ -25,7 +25,7 @@ SILENT_MS: Final = 20_000
 """Milliseconds without a heartbeat after which a worker counts as dead and others take over its messages."""
 
 HELD_BYTES: Final = 16_000_000
-"""Bytes of encoded messages from which a consumer fetches no more; decoded they take several times as much memory."""
+"""Bytes of fetched messages from which a consumer fetches no more; decoded they take several times as much memory."""
 
 BUNDLED_AHEAD: Final = 4
 """Factor of prefetch for the queue of bundles, so that messages are fetched while others are worked on."""
@@ -37,10 +37,10 @@ POLLED_MS: Final = 100
 """Poll interval of the other queues without notifications."""
 
 LATE_SECONDS: Final = 0.002
-"""Pause of a consumer after a notification if another one was faster the last time, so that one process wakes up."""
+"""Delay of a consumer after a notification if another was faster the last time, so that one process wakes up."""
 
 BUSY_SECONDS: Final = 0.003
-"""Pause of a consumer after a notification while it holds messages, so that an idle process takes the new one."""
+"""Delay of a consumer after a notification while it has messages, so that an idle process takes the new one."""
 
 REMEMBERED_IDS: Final = 10_000
 RETURNS_BUNDLED: Final = 30
@@ -64,8 +64,8 @@ class SpendgateConsumer:
 
     It returns plain spend messages in bundles, and the messages of a failed bundle one by one. If Redis does not
     answer, it raises BrokerConnectionError, and Dramatiq creates a new consumer or repeats the acknowledgement. At the
-    start and every TIDY_SECONDS it returns messages to the queue that Redis lists as held by this worker but that it
-    does not hold, because a reply of Redis can get lost. Such a message may be worked on twice and is counted once.
+    start and every TIDY_SECONDS it returns messages to the queue that Redis lists as fetched by this worker but that it
+    does not have, because a reply of Redis can get lost. Such a message may be worked on twice and is counted once.
     """
 
     def __init__(self, steps: RedisSteps, queue_name: str, prefetch: int, timeout: int) -> None:
@@ -97,7 +97,7 @@ class SpendgateConsumer:
         return self
 
     def __next__(self) -> MessageProxy | None:
-        """Returns the next message or bundle, or None if there is none after the timeout or a notification."""
+        """Returns the next message or bundle; None after a wait, a stop or `close`. Raises BrokerConnectionError."""
         with self.next_lock:
             return None if self.is_closed else self._next()
 
@@ -264,7 +264,7 @@ class SpendgateConsumer:
             self.held.update((fetched.redis_id, len(fetched.data or b"")) for fetched in self.fetched)
 
     def _run_fetch(self, room: int, room_bytes: int, watched: Sequence[Read] = ()) -> Any:
-        """Sends a heartbeat and fetches up to `room` messages of `room_bytes` bytes in all."""
+        """Sends a heartbeat and fetches up to `room` messages, until they have `room_bytes` bytes or more in all."""
         bounds = (room, SILENT_MS, largest_bytes(), room_bytes)
         return self.connection.run("FETCH", self.queue_name, self.steps.worker_id, *bounds, watched=watched)
 
@@ -290,7 +290,7 @@ class SpendgateConsumer:
         self._keep_dead_letters()
 
     def _reclaim(self) -> None:
-        """Returns messages to the queue that Redis lists as held by this worker but that it does not hold."""
+        """Returns messages to the queue that Redis lists as fetched by this worker but that it does not have."""
         key = f"{self.steps.namespace}:__acks__.{self.steps.worker_id}.{self.queue_name}"
         held = set(self.held)  # copied before the read, so that a message acknowledged meanwhile is not reclaimed
         listed: Any = self.steps.client.smembers(key)

@@ -1,4 +1,4 @@
-"""Delayed messages in Redis: no worker holds them, and a script moves each to its queue when it is due.
+"""Delayed messages in Redis: no worker fetches them, and a script moves each to its queue when it is due.
 
 Dramatiq's own consumer holds delayed messages in memory, so that a due message can wait behind others that are not.
 """
@@ -29,7 +29,7 @@ PAUSE_SECONDS: Final = 0.05
 """The shortest pause after a run that moved nothing, even if messages are delayed meanwhile."""
 
 LEASE_MS: Final = 3_000
-"""Milliseconds for which no other worker moves a message that one worker moves; after its death another one does."""
+"""Milliseconds in which only the worker that took a due message may move it; then another worker may take it."""
 
 
 class DelayedMessages:
@@ -74,7 +74,7 @@ class DelayedMessages:
         """Does nothing, because no message is ever returned."""
 
     def requeue(self, returned: Iterable[MessageProxy]) -> None:
-        """Does nothing, because no message is ever held."""
+        """Does nothing, because no message is ever fetched."""
 
     def close(self) -> None:
         """Closes the connection."""

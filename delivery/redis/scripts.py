@@ -1,8 +1,8 @@
-"""The broker's Lua scripts for queues. Each is atomic: a message is always waiting, held by one worker, or removed.
+"""The broker's Lua scripts for queues. Each is atomic: a message always waits, is fetched by one worker, or is removed.
 
 The keys are those of Dramatiq's Redis broker, so that its producers and tools keep working:
 `NS:QUEUE` is the list of waiting ids, `NS:QUEUE.msgs` a hash of messages by id, `NS:__acks__.WORKER.QUEUE` the set of
-ids that a worker holds, `NS:__heartbeats__` the time of each worker's last heartbeat, `NS:QUEUE.XQ` and
+ids that a worker has fetched, `NS:__heartbeats__` the time of each worker's last heartbeat, `NS:QUEUE.XQ` and
 `NS:QUEUE.XQ.msgs` the dead letters. Two keys are ours: `NS:QUEUE.suspects`, a hash of suspect ids and the number of
 deaths that each certainly caused; `NS:QUEUE.DQ.etas`, the due time of each delayed message in milliseconds
 (delivery/redis/delay_scripts.py).
@@ -72,7 +72,7 @@ give_back(KEYS[1], ARGV[1], working)
 """
 )
 """(dead worker, deaths, ids it worked on ...): returns the worker's messages to the front of their queues and marks the
-messages that it worked on as suspect."""
+messages that it worked on as suspect, each with that number of deaths."""
 
 FETCH: Final = (
     ALWAYS
@@ -122,7 +122,7 @@ return fetched
 """
 )
 """(queue, worker, largest count, ms without heartbeat after which a worker is dead, largest bytes of a message, bytes
-after which it stops): fetches messages for a worker, which holds them from then on.
+after which it stops): fetches messages for a worker; they are the worker's until it acknowledges or returns them.
 
 Records the worker's heartbeat, returns dead workers' messages to their queues, deletes up to 1,000 heartbeats that are
 too old and 1,000 from the future, and reads up to 10,000 ids; the bounds are needed because producers can forge both.
@@ -162,7 +162,7 @@ for place = 3, #ARGV do
 end
 """
 )
-"""(queue, worker, ids ...): removes finished messages, even if another worker holds them; ignores unknown ids."""
+"""(queue, worker, ids ...): removes finished messages, even if another worker has fetched them; ignores unknown ids."""
 
 NACK: Final = (
     ALWAYS
@@ -194,4 +194,6 @@ for place = #ARGV, 3, -1 do
 end
 """
 )
-"""(queue, worker, ids ...): returns messages that the worker holds to the front of the queue, in their order."""
+"""(queue, worker, ids ...): returns messages that the worker has fetched to the front of the queue, in their order.
+
+Ignores ids that it has not fetched."""

@@ -28,7 +28,7 @@ STEPS: Final = (
 class RedisSteps:
     """Runs the scripts of `scripts` and `delay_scripts` for one process.
 
-    `worker_id`: the id under which Redis lists the messages that this process holds. `is_worker`: whether it may
+    `worker_id`: the id under which Redis lists the messages that this process fetched. `is_worker`: whether it may
     enqueue into a full Redis. `is_polled`: whether Redis refuses notifications, so that the process polls. `actors` and
     `queue_names` return those of the broker.
     """
@@ -57,7 +57,7 @@ class RedisSteps:
             self.ending = Stop()
 
     def reset_after_fork(self) -> None:
-        """Creates a new `worker_id` after a fork, because two processes must not share one."""
+        """Creates a new `worker_id` and `ending` after a fork, because two processes must not share one."""
         self.worker_id = str(uuid.uuid4())
         self.ending = Stop()
 
@@ -67,7 +67,10 @@ class RedisSteps:
 
     @contextmanager
     def answering(self, worded: Callable[[Exception], str] = str) -> Iterator[None]:
-        """Turns redis.RedisError into BrokerConnectionError, worded by `worded`."""
+        """Turns redis.RedisError into BrokerConnectionError with the text `worded(error)`.
+
+        If a key has a wrong type, a worker also renames such keys.
+        """
         try:
             yield
         except redis.RedisError as error:
@@ -87,7 +90,10 @@ class RedisSteps:
         return Fault("too_large") if data is None else messages.read(data, queue_name, self.actors())
 
     def kept(self, queue_name: str, redis_id: str, data: bytes | None, fault: Fault) -> bool:
-        """Keeps a message that no actor can work on as rejected; returns whether Postgres took it."""
+        """Keeps a message that no actor can work on as rejected; returns False if Postgres did not store it.
+
+        `data` None: it is read from Redis; a message that is gone counts as kept. Raises redis.RedisError.
+        """
         key = f"{self.namespace}:{queue_name}.msgs"
         size = len(data) if data is not None else int(self.client.hstrlen(key, redis_id))
         whole: Any = data
