@@ -31,7 +31,7 @@ PING_GRACE_SECONDS = 1.0
 """Seconds without a ping after the last use of a connection; if it was lost meanwhile, the message is retried."""
 
 IDLE_MS = 2_000
-"""The longest wait of an idle consumer for a notice from Redis; then it sends a heartbeat and polls."""
+"""The longest wait of an idle consumer for a notification from Redis; then it sends a heartbeat and polls."""
 
 IDLE_THREAD_POLL_SECONDS = 60.0
 """Poll interval at which an idle thread checks whether the worker is stopping; closing the queue wakes it at once."""
@@ -73,7 +73,10 @@ def _run_master(folder: "Path") -> int:
 
 
 def work(child: "Child") -> None:
-    """Runs a worker process: works on every queue until SIGTERM, then finishes begun messages and returns the rest."""
+    """Runs a worker process: works on every queue until SIGTERM, then finishes begun messages.
+
+    Returns the other fetched messages to their queues. Waits at most SPENDGATE_SHUTDOWN_SECONDS.
+    """
     import structlog  # noqa: PLC0415
     from dramatiq import Worker  # noqa: PLC0415
 

@@ -26,13 +26,16 @@ STOPPING_POLL_SECONDS: Final = 0.05
 PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 15.0
 STEADY_SECONDS: Final = 10.0
-"""A process that fails within so many seconds counts as a failed start, which doubles the pause before the restart."""
+"""Seconds within which a process that exits with an error failed to start: the delay before its restart doubles."""
 
 
 @dataclass
 class Child:
-    """A worker process: its place among those of the master, the id under which it holds messages, and the board of the
-    messages it works on."""
+    """A worker process of the master.
+
+    `place`: its number, which a replacement keeps. `worker_id`: the id under which it fetches messages. `board`: the
+    messages it works on.
+    """
 
     threads: int
     place: int = 0
@@ -113,9 +116,8 @@ class Master:
         code = 1
         try:
             ChildExits.restore_in_child()
-            signal.signal(
-                signal.SIGINT, signal.SIG_IGN
-            )  # for the master only; SIGTERM stays blocked until the child installs its handler
+            # SIGINT is for the master only; SIGTERM stays blocked until the child installs its handler.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             self._work(child)
             code = 0
         except Exception:

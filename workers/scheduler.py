@@ -49,7 +49,10 @@ def _stop(*_: object) -> NoReturn:
 
 
 def _periodiq() -> int:
-    """Runs periodiq and restarts it when the broker is unreachable; missed ticks only delay jobs."""
+    """Runs periodiq and returns its exit code; restarts it when the broker is unreachable.
+
+    Missed ticks only delay jobs.
+    """
     import periodiq  # noqa: PLC0415 - imports pendulum, which reads TZ
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
@@ -69,7 +72,10 @@ def _periodiq() -> int:
 
 
 def _beat(minute_seconds: float) -> NoReturn:
-    """Sends the jobs once a minute of the driven clock, at most every FASTEST_BEAT_SECONDS of real time."""
+    """Sends the jobs of EVERY_BEAT once a minute of the driven clock, and EVERY_FEW_BEATS each BEATS_A_ROUND beats.
+
+    Two beats are at least FASTEST_BEAT_SECONDS of real time apart.
+    """
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
     from delivery.outgoing import send  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Actors that raise and resolve alerts from rows and tell them to people, one message for each channel."""
+"""Actors that raise and resolve alerts from rows and send them to people, one message for each channel."""
 
 import dramatiq
 from periodiq import cron
@@ -11,7 +11,7 @@ from delivery.queues import QUEUE_OF
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["send_alerts"], periodic=cron("* * * * *"))
 def send_alerts() -> None:
-    """Evaluates the alerts that may have changed, and enqueues the channels that have messages to send."""
+    """Evaluates the alerts that may have changed; enqueues a message for each channel that has texts to send."""
     with stop_on_timeout():
         evaluate.evaluate()
     send.enqueue_due()

@@ -11,11 +11,11 @@ from runtime import clock
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["deliver_webhooks"], periodic=cron("* * * * *"))
 def deliver_webhooks() -> None:
-    """Enqueues the endpoints with something to send. Without endpoints it runs a few queries."""
+    """Enqueues a message to `deliver` for each endpoint with something to send; without any it runs a few queries."""
     runs.enqueue_due(clock.now())
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["deliver"])
 def deliver(endpoint_id: int) -> None:
-    """Sends the endpoint what is due, for a bounded time."""
+    """Sends the endpoint's due messages, for a bounded time."""
     runs.deliver(endpoint_id)

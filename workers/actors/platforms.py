@@ -12,13 +12,13 @@ from runtime import clock
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["visit_platforms"], periodic=cron("* * * * *"))
 def visit_platforms() -> None:
-    """Enqueues the accounts whose spend or statuses are due. Without connected accounts it runs a few queries."""
+    """Enqueues messages for accounts whose spend or statuses are due; without accounts it runs a few queries."""
     visits.enqueue_due(ADAPTERS, clock.now())
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["wake_platforms"])
 def wake_platforms(brand_ids: list[int]) -> None:
-    """Enqueues the accounts of brands whose campaigns were toggled, so that a decision need not wait for the minute."""
+    """Enqueues messages for accounts of brands with toggled campaigns, so that the platforms learn it at once."""
     visits.wake(brand_ids)
 
 

@@ -77,5 +77,5 @@ def seal_histories() -> None:
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["check_queue"], periodic=cron("* * * * *"))
 def check_queue() -> None:
-    """Logs Redis settings that can lose messages, and a Redis that is nearly full."""
+    """Logs Redis settings that can lose messages, large queues, and a Redis that is nearly full."""
     queue_health.log_concerns()
