@@ -48,9 +48,10 @@ _cache: dict[CampaignKey, KnownCampaign] = {}
 def find_campaigns(
     connection: Connection, keys: Iterable[CampaignKey], only_brand_id: int | None = None
 ) -> dict[CampaignKey, CampaignMatch]:
-    """The campaigns found by `keys`; keys without a campaign are left out.
+    """The campaigns found by `keys`; `Claims` for an external id with several owners or a former one.
 
-    `only_brand_id`: finds only this brand's campaigns, because the sender may not see others.
+    Leaves out keys without a campaign, and campaigns whose brand has an unknown time zone. `only_brand_id`: finds only
+    this brand's campaigns, because the sender may not see others.
     """
     distinct = set(keys)
     ids = [key for key in distinct if isinstance(key, int) and 0 < key <= MAX_ID]
@@ -102,7 +103,7 @@ def _match(claims: list[Claim]) -> CampaignMatch | None:
 def find_campaigns_cached(connection: Connection, keys: set[CampaignKey]) -> Mapping[CampaignKey, CampaignMatch]:
     """The campaigns of all brands found by `keys`, from a cache where they are named by id.
 
-    The cache may be stale: a brand's zone and currency can change. So compare them under the brand's lock before use,
+    The cache may be stale: a brand's zone and currency can change. So compare these under the brand's lock before use,
     and look up with `find_campaigns` before rejecting an input. External ids are not cached, because they can pass to
     another campaign.
     """

@@ -52,10 +52,10 @@ def month_of(at: datetime) -> date:
 
 
 def ensure_months(connection: Connection, months: Iterable[date]) -> None:
-    """Creates the missing partitions. Months that this process has seen before cost no query.
+    """Creates the missing partitions of `months` (first days, UTC). Months seen before by this process cost no query.
 
     Raises StaleRead if a month was dropped; the next attempt rejects its events by `stored_floor`. Raises StaleRead too
-    if many months are missing, so that `committed` first creates them in transactions of their own.
+    if more than MONTHS_A_TRANSACTION are missing, so that `committed` first creates them in transactions of their own.
     """
     missing = sorted(set(months) - _known)
     if len(missing) > MONTHS_A_TRANSACTION:
@@ -108,10 +108,11 @@ def floor(at: datetime, retention_months: int) -> datetime:
 
 
 def drop_months_before(connection: Connection, earliest: datetime) -> list[date]:
-    """Drops the partitions of all months before `earliest`, returns those months, and raises the floor.
+    """Drops the partitions of all months before `earliest`, and returns the first days of the dropped months.
 
-    Counters keep their figures. A role that does not own the tables can only drop months older than the retention
-    stored in the database; months it cannot drop are logged.
+    Raises the floor to `earliest`, or to the first older month that it could not drop. Counters keep their figures. A
+    role that does not own the tables can only drop months older than the retention stored in the database; months it
+    cannot drop are logged. Raises OperationalError after waiting 500 ms for a lock.
     """
     connection.execute(WAIT_BRIEFLY)
     dropped = list(connection.scalars(DROP_MONTHS, {"earliest": earliest.date()}))

@@ -26,7 +26,7 @@ WAITING_TRANSACTIONS = text("""
         AND pid IN (SELECT pid FROM locks WHERE NOT granted)
 """)
 
-# Locked counters of brands and of their campaigns on some days, and locked campaigns, of at most :max_rows each.
+# Locked counters of brands and of their campaigns on some days, and locked campaigns. Looks at :max_rows of each table.
 LOCKED_ROWS_OF_BRANDS = text("""
     WITH brand_rows AS MATERIALIZED (
         SELECT brand_id, day, xmax AS locked_by, ctid AS position FROM brand_days
@@ -61,7 +61,7 @@ LOCKED_ROWS_OF_BRANDS = text("""
 
 
 class LockedRow(NamedTuple):
-    """A locked row: the transaction that locked it, its table and its position there."""
+    """A locked row. `locked_by`: the id of the locking transaction. `position`: table and place, as `brands (0,1)`."""
 
     brand_id: int
     locked_by: str
@@ -71,11 +71,10 @@ class LockedRow(NamedTuple):
 def locked_brand_rows(
     connection: Connection, brand_ids: Collection[int], *, counts_waiting: bool = False
 ) -> set[LockedRow]:
-    """The locked rows among these brands.
+    """The rows of these brands that another transaction has locked.
 
-    A transaction that waits for another lock itself, as one of ours that needs a locked brand, ends when its wait does:
-    its rows count as locked only if `counts_waiting`. Locks the free rows until the transaction ends; end it right
-    after the call.
+    Leaves out rows locked by a transaction that itself waits for a lock, because it goes on when that wait ends;
+    `counts_waiting` includes them. Locks the free rows until the transaction ends; end it right after the call.
     """
     return _locked(connection, LOCKED_BRANDS, {"brand_ids": array_of(brand_ids)}, counts_waiting)
 
@@ -90,7 +89,8 @@ def locked_rows_of_brands(
 ) -> set[LockedRow]:
     """The locked rows among the brands' counters on these days and their campaigns; checks `max_rows` of each table.
 
-    `counts_waiting` and the locks it takes are as for `locked_brand_rows`.
+    Leaves out rows locked by a transaction that itself waits for a lock, unless `counts_waiting`. Locks the free rows
+    until the transaction ends; end it right after the call.
     """
     parameters = {"brand_ids": array_of(brand_ids), "days": array_of(days), "max_rows": max_rows}
     return _locked(connection, LOCKED_ROWS_OF_BRANDS, parameters, counts_waiting)

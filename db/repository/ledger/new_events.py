@@ -21,6 +21,8 @@ STORED = text("""
 """)
 
 EventKey = tuple[int, str, date]
+"""(brand id, event id, first day of the UTC month)."""
+
 Fact = tuple[int, datetime, int]
 """An event's content: (campaign id, occurred_at, micros). Two events with one id but other content conflict."""
 
@@ -28,8 +30,9 @@ Fact = tuple[int, datetime, int]
 class ClassifiedEvents(NamedTuple):
     """A batch of events, classified against the ledger.
 
-    `known`: positions in the batch of events that are stored already. `conflicts`: positions of events whose id is
-    stored with other content. `new`: all other events. `added`: what these add to the counters.
+    `known`: positions in the batch of events that are stored already or repeat an earlier event of the batch.
+    `conflicts`: positions of events whose id has other content there. `new`: all other events. `added`: the sums that
+    these add to the counters.
     """
 
     known: Sequence[int] = ()
@@ -43,8 +46,9 @@ def find_new_events(
 ) -> ClassifiedEvents:
     """Classifies the events for `record`, and creates missing ledger partitions.
 
-    Without `checks_ledger` all events count as new, which saves a query when duplicates are unlikely. `also_days` get
-    a counter too, of 0 if no event adds to it.
+    Without `checks_ledger` all events count as new, which saves a query when duplicates are unlikely; `record` raises
+    SomeAlreadyStored if there are any. `also_days` get a counter too, of 0 if no event adds to it. Raises StaleRead if
+    a month of the events was dropped, or if many months are missing.
     """
     ensure_months(connection, months_of(events))
     classified = _compare_with_ledger(connection, events) if checks_ledger and events.event_ids else ClassifiedEvents()

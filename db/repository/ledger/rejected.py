@@ -80,7 +80,7 @@ MESSAGE: Final = "message"
 
 
 class Waiting(NamedTuple):
-    """A rejected input that waits to be replayed."""
+    """A rejected input that waits to be replayed. `times`: how often it was received."""
 
     id: int
     received_at: datetime
@@ -100,7 +100,7 @@ def keep(
     at: datetime,
     only_brand_id: int | None = None,
 ) -> None:
-    """Stores rejected inputs, received at `at`.
+    """Stores rejected inputs, received at `at`. For one that waits already with the same reason, only `times` rises.
 
     `kind`: the kind of input, such as SPEND_EVENT, which decides how a replay parses it. `only_brand_id`: the only
     brand that the sender may see.
@@ -117,7 +117,10 @@ def keep(
 def keep_message(
     connection: Connection, reason: str, detail: str, payload: object, at: datetime, receipt: str | None = None
 ) -> None:
-    """Stores a whole message that could not be processed. `receipt`: the name under which its sender waits for it."""
+    """Stores a whole message that could not be processed; if it waits already with this reason, only `times` rises.
+
+    `receipt`: the name under which its sender waits for the result.
+    """
     _write(connection, MESSAGE, {(reason, as_json(payload)): ["", detail, 1]}, at, receipt=receipt)
 
 
@@ -129,7 +132,7 @@ def _write(
     only_brand_id: int | None = None,
     receipt: str | None = None,
 ) -> None:
-    """Writes (source, detail, times) by (reason, payload), in key order, so that two batches cannot deadlock."""
+    """Writes `inputs`, (source, detail, times) by (reason, payload), in key order: two batches cannot deadlock."""
     rows = sorted(inputs.items())
     parameters = {
         "at": at,
@@ -164,14 +167,14 @@ def counts(connection: Connection) -> list[tuple[str, int, int]]:
 
 
 class Chosen(NamedTuple):
-    """A selection of waiting inputs: those with a reason, those with the given ids, or all."""
+    """A selection of waiting inputs: those that have the reason and one of the ids. None for either: any."""
 
     reason: str | None = None
     ids: list[int] | None = None
 
 
 def extent(connection: Connection, chosen: Chosen) -> tuple[int, int]:
-    """The number of chosen inputs that wait, and the largest id among them (0 for none)."""
+    """The number of selected inputs that wait, and the largest id among them (0 for none)."""
     count, last = connection.execute(EXTENT, chosen._asdict()).one()
     return count, last
 
@@ -179,7 +182,7 @@ def extent(connection: Connection, chosen: Chosen) -> tuple[int, int]:
 def claim(
     connection: Connection, chosen: Chosen, between: tuple[int, int], limit: int, at: datetime, until: datetime
 ) -> list[Waiting]:
-    """Claims the next chosen inputs until `until` and returns them in id order, `limit` at most.
+    """Claims the next selected inputs until `until` and returns them in id order, `limit` at most.
 
     `between` is (after, up to): ids above the first, up to and including the second. Skips inputs that another replay
     has claimed at `at`.
@@ -195,7 +198,10 @@ def settle(connection: Connection, claimed: Iterable[int], replayed: Iterable[in
 
 
 def as_json(payload: object) -> str:
-    """The payload as JSON that Postgres can store. A payload nested too deeply for readers becomes a JSON string."""
+    """The payload as JSON that Postgres can store.
+
+    A payload nested too deeply for readers, or with NaN or infinity, becomes a JSON string of its text.
+    """
     try:
         text = json.dumps(payload, allow_nan=False, default=str)
     except (ValueError, RecursionError):
@@ -211,7 +217,7 @@ def _repr(payload: object) -> str:
 
 
 def printable(line: str) -> str:
-    """The line with each character that text columns or logs cannot show replaced by U+FFFD."""
+    """The line with each unprintable character, such as a line break, replaced by U+FFFD."""
     return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 

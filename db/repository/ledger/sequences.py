@@ -14,6 +14,8 @@ ALL_BRANDS: Final = 0
 """The brand id of senders that may send for all brands: programs on the queue, API keys without a brand."""
 
 RUNS_A_PAGE: Final = 100_000
+"""The most runs that one statement merges."""
+
 MAX_RUNS: Final = 10_000
 """The most runs kept per source, so that a source with random numbers cannot fill the table."""
 
@@ -173,7 +175,7 @@ class Numbering(NamedTuple):
 
 
 class DroppedGaps(NamedTuple):
-    """Gaps of a source up to the number `last`, deleted because it has too many; `missing` numbers in all."""
+    """Gaps of a source up to the number `last`, deleted because it has too many runs; `missing` numbers in all."""
 
     brand_id: int
     source: str
@@ -218,9 +220,10 @@ def join_page(connection: Connection, source: Source, after: int) -> int | None:
 
 
 def drop_lowest_gaps(connection: Connection, source: Source, keep: int) -> DroppedGaps | None:
-    """Drops the gaps below the source's highest `keep` runs: their numbers count as arrived. None if it has no more.
+    """Merges the source's lowest runs until `keep` are left. Numbers in the gaps between them count as arrived.
 
-    Handles at most RUNS_A_PAGE runs per call; call it until it returns None.
+    Returns the dropped gaps, None if the source has no more than `keep` runs. Merges at most RUNS_A_PAGE runs per
+    call; call it until it returns None.
     """
     parameters = {**_key(source), "keep": keep, "limit": RUNS_A_PAGE}
     row = connection.execute(FORGET_LOWEST, parameters).first()
@@ -250,7 +253,8 @@ def gaps(
 ) -> Iterator[Gap]:
     """The gaps that began after `since` (None: ever) and at the latest at `until`, by sender, source and number.
 
-    `brand_id`: only gaps of senders for this brand, or of senders for ALL_BRANDS; None for all senders.
+    `brand_id`: only gaps of senders limited to this brand (ALL_BRANDS: of unlimited senders); None: of any sender.
+    `limit`: None for all.
     """
     parameters = {"source": source, "brand_id": brand_id, "since": since, "until": until, "limit": limit}
     return (Gap(*row) for row in connection.execute(GAPS, parameters))
@@ -259,9 +263,10 @@ def gaps(
 def numberings(
     connection: Connection, until: datetime, source: str | None = None, brand_id: int | None = None
 ) -> list[Numbering]:
-    """The numbering of every source that sends sequence numbers, or of `source` only.
+    """The numbering of each source that sends sequence numbers.
 
-    Numbers absent since `until` or longer count as missing.
+    Numbers absent since `until` or longer count as missing. `source`: only sources of this name. `brand_id`: only
+    sources of senders limited to this brand (ALL_BRANDS: of unlimited senders). None: all.
     """
     rows = connection.execute(NUMBERINGS, {"source": source, "brand_id": brand_id, "until": until})
     return [
@@ -271,7 +276,10 @@ def numberings(
 
 
 def gaps_to_log(connection: Connection, grace: timedelta, at: datetime, limit: int) -> list[Gap]:
-    """The gaps, `limit` at most, that became older than `grace` since the last committed call; raises the watermark."""
+    """The gaps that became older than `grace` since the last committed call; raises the watermark to `at`.
+
+    Gaps over `limit` are left out now and in later calls.
+    """
     reached = watermarks.reached_by(connection, LOGGED, at)
     due = list(gaps(connection, at - grace, since=reached and reached - grace, limit=limit))
     watermarks.raise_to(connection, LOGGED, at)

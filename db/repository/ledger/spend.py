@@ -47,7 +47,7 @@ COUNT = text("""
     DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
 """)
 
-# Locks brands in id order and subtracts the counted spend from their headroom.
+# Locks brands in id order and subtracts the counted spend from their headroom; a headroom that is less becomes null.
 LESSEN_HEADROOM = text("""
     WITH locked AS MATERIALIZED (
         SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
@@ -87,7 +87,7 @@ FEW_EVENTS: Final = 100
 """Up to this many events are inserted in the statement that counts them; more go by COPY, one round trip more."""
 
 UNIQUE_VIOLATION: Final = "23505"
-"""The SQLSTATE when the ledger already has an event's key."""
+"""The SQLSTATE of a repeated key."""
 
 
 class SomeAlreadyStored(Exception):
@@ -112,7 +112,7 @@ def record(
 
     Waits for each lock as long as `timeouts` says; None uses the connection's lock timeout. Raises SomeAlreadyStored
     if the ledger has one of the events, because `find_new_events` did not check it or another transaction wrote it
-    since; the transaction has failed then.
+    since, and OperationalError on a lock timeout; the transaction has failed then.
     """
     few = classified.new
     if len(few.event_ids) > FEW_EVENTS:

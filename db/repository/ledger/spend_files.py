@@ -44,9 +44,10 @@ PROBLEMS = text("""
 """)
 
 MAX_PROBLEM = 2_000
+"""Characters of a problem that are stored; the rest is cut."""
 
 FileKey = tuple[str, str]
-"""The file's directory, empty for the folder itself, and its name in it."""
+"""(directory in the spend folder, file name); the directory is empty for files in the folder itself."""
 
 
 class Problem(NamedTuple):
@@ -70,7 +71,7 @@ class Seen(NamedTuple):
 
 
 def all_seen(connection: Connection) -> dict[FileKey, Seen]:
-    """Every file that the last scan of the folder found."""
+    """All recorded files, by directory and name."""
     return {
         (row.platform, row.name): Seen(
             row.version,
@@ -100,11 +101,11 @@ def keep_problem(connection: Connection, key: FileKey, version: str, words: str,
 
 
 def forget(connection: Connection, gone: Collection[FileKey]) -> None:
-    """Deletes the records of removed files, so that a later file of the same name counts as new."""
+    """Deletes the records of removed files, at least one, so that a later file of the same name counts as new."""
     platforms, names = zip(*gone, strict=True)
     connection.execute(FORGET, {"platforms": list(platforms), "names": list(names)})
 
 
 def problems(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:
-    """The files that were not imported, with the reasons, newest first."""
+    """Up to `limit` files with a problem, newest problem first: `platform`, `name`, `problem`, `problem_since`."""
     return plain(connection.execute(PROBLEMS, {"limit": limit}))

@@ -13,9 +13,9 @@ CampaignDay = tuple[int, int, date]
 
 
 class SpendSums(NamedTuple):
-    """The micros that events add to each counter: by day and campaign id, by day and brand id.
+    """The micros that events add to each counter.
 
-    `brand_of` maps each campaign id to its brand id.
+    `of_days`: by day and campaign id. `of_brands`: by day and brand id. `brand_of`: the brand id by campaign id.
     """
 
     of_days: Mapping[date, Mapping[int, int]]
