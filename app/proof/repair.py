@@ -141,7 +141,7 @@ def _booked(connection: Connection, brand_id: int, zone: ZoneInfo, total: Total)
 
 
 def _limits(connection: Connection, brand_id: int, at: datetime) -> Iterator[Correction]:
-    for row in repair.keep_limits(connection, brand_id, at):
+    for row in repair.append_limits(connection, brand_id, at):
         subject = {"campaign_id": row["campaign_id"], "period": row["period"]}
         old, new = {"limit_micros": row["old_micros"]}, {"limit_micros": row["limit_micros"]}
         yield Correction(brand_id, "limit_history", subject, old, new)

@@ -56,7 +56,7 @@ def add(connection: Connection, corrections: Iterable[Correction], by: str, at: 
 
 
 def acknowledged(connection: Connection) -> dict[str, Acknowledged]:
-    """The acknowledged findings, by `key_of`."""
+    """The latest acknowledgement of each finding, by the finding's `key_of`."""
     return {
         key_of(subject["check"], subject["finding"]): Acknowledged(by, at)
         for subject, by, at in connection.execute(ACKNOWLEDGED)

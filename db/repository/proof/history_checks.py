@@ -18,7 +18,7 @@ BROKEN_HISTORY = text("""
     LIMIT :limit
 """)
 
-# Campaigns whose status is not the one of their last status change.
+# Campaigns whose status is not the one of their last status change; leaves out campaigns without a change.
 UNEXPLAINED_STATUS = text("""
     SELECT campaigns.brand_id, campaigns.id AS campaign_id, effective_status, to_status
     FROM campaigns JOIN LATERAL (
@@ -29,7 +29,7 @@ UNEXPLAINED_STATUS = text("""
     LIMIT :limit
 """)
 
-# Campaigns whose holds are not those of their last hold change.
+# Campaigns whose holds are not those of their last hold change; leaves out those never enforced without a change.
 UNEXPLAINED_HOLDS = text("""
     SELECT brand_id, campaigns.id AS campaign_id, campaigns.holds, last.holds AS last_known
     FROM campaigns LEFT JOIN LATERAL (
@@ -135,14 +135,20 @@ MISMATCHED_FACTS = text("""
 
 
 def unexplained(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Status and hold changes that do not continue the previous one, and campaigns that differ from their last one."""
+    """Status and hold changes that do not continue the previous one, and campaigns that differ from their last one.
+
+    Returns up to `limit` rows of each of the four checks.
+    """
     parameters = {"limit": limit}
     statements = (BROKEN_HISTORY, UNEXPLAINED_STATUS, BROKEN_HOLDS, UNEXPLAINED_HOLDS)
     return [row for statement in statements for row in plain(connection.execute(statement, parameters))]
 
 
 def unpaired(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Toggles on which the two histories disagree, and status changes that contradict themselves."""
+    """Status changes and hold changes that do not match, and status changes that contradict themselves.
+
+    Returns up to `limit` rows of each of the two checks.
+    """
     parameters = {"limit": limit}
     return plain(connection.execute(UNPAIRED, parameters)) + plain(connection.execute(CONTRADICTORY, parameters))
 

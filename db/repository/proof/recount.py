@@ -106,21 +106,22 @@ def currency_of(connection: Connection, brand_id: int) -> str | None:
 def campaign_days(
     connection: Connection, brand_id: int, zone: ZoneInfo, keys: Iterable[tuple[int, date]]
 ) -> list[Recounted]:
-    """Locks the counters of (campaign id, day) pairs of the brand and returns those that differ from the ledger.
+    """Locks the counters of (campaign id, day) pairs and returns those that differ from the ledger.
 
+    Creates missing counters; leaves out pairs whose campaign is not the brand's.
     Reads the ledger in a statement after the locks, so that a concurrent transaction has either written ledger and
     counter, or waits and will add to the counter that the caller sets.
     """
     wanted = sorted(set(keys), key=lambda key: (key[1], key[0]))
     if not wanted:
         return []
-    chosen = {
+    pairs = {
         "brand_id": brand_id,
         "campaign_ids": array_of(campaign_id for campaign_id, _ in wanted),
         "days": array_of(day for _, day in wanted),
     }
-    connection.execute(MAKE_CAMPAIGN_DAYS, chosen)
-    locked = connection.execute(LOCK_CAMPAIGN_DAYS, chosen).all()
+    connection.execute(MAKE_CAMPAIGN_DAYS, pairs)
+    locked = connection.execute(LOCK_CAMPAIGN_DAYS, pairs).all()
     if not locked:
         return []
     starts = [day_starts_at(day, zone) for _, day, _ in locked]
@@ -145,7 +146,7 @@ def campaign_days(
 
 
 def set_campaign_days(connection: Connection, brand_id: int, recounted: Sequence[Recounted]) -> None:
-    """Sets locked counters of campaign days to their right values."""
+    """Sets counters of campaign days to their right values. Call `campaign_days` first, which locks them."""
     if recounted:
         connection.execute(SET_CAMPAIGN_DAY, [_setting(brand_id, one) for one in recounted])
 
@@ -156,17 +157,20 @@ def has_mismatched_brand_days(connection: Connection, brand_id: int) -> bool:
 
 
 def brand_days(connection: Connection, brand_id: int) -> list[Recounted]:
-    """Locks the brand's own counters that differ from the sums of its campaigns', and returns those that still do."""
+    """Locks the brand's own counters that differ from the sums of its campaigns', and returns those that still do.
+
+    Creates missing counters.
+    """
     days = array_of(connection.scalars(MISMATCHED_BRAND_DAYS, {"brand_id": brand_id}).all())
-    chosen = {"brand_id": brand_id, "days": days}
-    connection.execute(MAKE_BRAND_DAYS, chosen)
-    locked = connection.execute(LOCK_BRAND_DAYS, chosen).all()
-    right = {day: int(micros) for day, micros in connection.execute(BRAND_SUMS, chosen)}
+    parameters = {"brand_id": brand_id, "days": days}
+    connection.execute(MAKE_BRAND_DAYS, parameters)
+    locked = connection.execute(LOCK_BRAND_DAYS, parameters).all()
+    right = {day: int(micros) for day, micros in connection.execute(BRAND_SUMS, parameters)}
     return [Recounted(None, day, micros, right[day]) for day, micros in locked if micros != right[day]]
 
 
 def set_brand_days(connection: Connection, brand_id: int, recounted: Sequence[Recounted]) -> None:
-    """Sets locked counters of brand days to their right values."""
+    """Sets counters of brand days to their right values. Call `brand_days` first, which locks them."""
     if recounted:
         connection.execute(SET_BRAND_DAY, [_setting(brand_id, one) for one in recounted])
 

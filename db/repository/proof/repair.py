@@ -1,4 +1,4 @@
-"""The writes of `spendgate repair`: reported totals by the ledger, budget flags, and missing rows of histories."""
+"""Writes of `spendgate repair`: sets reported totals and budget flags, appends missing rows to histories."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -39,7 +39,7 @@ SET_FLAG = text("""
 """)
 
 # Appends to the history of limits, so that it ends with the present budgets; null for a removed budget.
-KEEP_LIMITS = text("""
+APPEND_LIMITS = text("""
     WITH latest AS (
         SELECT DISTINCT ON (campaign_id, period) COALESCE(campaign_id, 0) AS campaign_key, period, limit_micros
         FROM budget_limits WHERE brand_id = :brand_id ORDER BY campaign_id, period, id DESC
@@ -57,7 +57,7 @@ KEEP_LIMITS = text("""
     ORDER BY campaign_key, period
 """)
 
-# Campaigns of a locked brand that differ from the ends of their histories.
+# Campaigns of a brand that differ from the ends of their histories; leaves out those never enforced without a change.
 CAMPAIGNS_OFF_HISTORY = text("""
     SELECT campaigns.id AS campaign_id, effective_status, campaigns.holds, held.holds AS known_holds,
         last_change.to_status AS known_status, last_change.holds_after AS change_holds
@@ -116,9 +116,9 @@ def make_totals(connection: Connection, missing: Iterable[tuple[Total, datetime]
 
 
 def lock_totals(connection: Connection, totals: Iterable[Total]) -> Sequence[Any]:
-    """Locks the totals in the order in which ingest locks them; returns their rows with `brand_id`."""
-    chosen = sorted(set(totals))
-    return connection.execute(LOCK_TOTALS, _columns(chosen)).all() if chosen else []
+    """Locks the totals that exist, in the order in which ingest locks them; returns the rows of LOCK_TOTALS."""
+    keys = sorted(set(totals))
+    return connection.execute(LOCK_TOTALS, _columns(keys)).all() if keys else []
 
 
 def _columns(totals: Sequence[Total]) -> dict[str, Any]:
@@ -130,23 +130,33 @@ def _columns(totals: Sequence[Total]) -> dict[str, Any]:
 
 
 def set_total(connection: Connection, total: Total, total_micros: int, previous_micros: int) -> None:
-    """Sets a locked total and its previous figure."""
+    """Sets a total's figure and its previous figure. Call `lock_totals` first."""
     connection.execute(SET_TOTAL, {**total._asdict(), "total_micros": total_micros, "previous_micros": previous_micros})
 
 
 def set_flag(connection: Connection, brand_id: int) -> bool | None:
-    """Corrects `has_campaign_budgets`, which makes counting read campaign budgets; returns it if it was wrong."""
+    """Corrects the brand's flag `has_campaign_budgets`; returns the new value, None if it was right.
+
+    The flag makes counting read campaign budgets.
+    """
     flag: bool | None = connection.scalar(SET_FLAG, {"brand_id": brand_id})
     return flag
 
 
-def keep_limits(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:
-    """Appends rows to the brand's limit histories where they differ from its budgets; returns old and new limits."""
-    return [dict(row) for row in connection.execute(KEEP_LIMITS, {"brand_id": brand_id, "at": at}).mappings()]
+def append_limits(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:
+    """Appends a row to each limit history of the brand that does not end with its budget's limit.
+
+    Returns `campaign_id` (None: the brand's budget), `period`, `old_micros` and `limit_micros` of each; None for no
+    limit.
+    """
+    return [dict(row) for row in connection.execute(APPEND_LIMITS, {"brand_id": brand_id, "at": at}).mappings()]
 
 
 def campaigns_off_history(connection: Connection, brand_id: int) -> list[CampaignOffHistory]:
-    """The campaigns of a locked brand that differ from the ends of their histories."""
+    """The brand's campaigns that differ from the ends of their histories. Lock the brand first.
+
+    Leaves out campaigns that were never enforced and have no hold change.
+    """
     return [CampaignOffHistory(*row) for row in connection.execute(CAMPAIGNS_OFF_HISTORY, {"brand_id": brand_id})]
 
 

@@ -1,9 +1,8 @@
 """Seals over the append-only histories: hashes of consecutive rows, each chained to the previous seal.
 
 A job seals rows written since its last run, so that seals add no work to counting and enforcement. Ids are assigned
-before the
-commit, so a row with a smaller id may become visible after one with a larger id. Therefore the job first reads the
-largest id and the transactions then writing to the table, and seals up to that id once all of them have ended.
+before the commit, so a row with a smaller id may become visible after one with a larger id. Therefore the job first
+reads the largest id and the transactions then writing to the table, and seals up to that id once all have ended.
 `pg_locks` shows them: a writing transaction holds a lock on the table from before it takes an id until its end.
 """
 
@@ -20,6 +19,8 @@ FORMAT: Final = 1
 """The version of the columns that seals cover. When a sealed table gets new columns, raise it and keep both lists."""
 
 ROWS_A_SLICE: Final = 200_000
+"""The most ids that one call of `seal_slice` seals, with or without rows."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -270,7 +271,10 @@ def _chained(
 
 
 def broken(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Findings of tampering: altered or missing seals, sealed rows that changed, rows inserted among sealed ones."""
+    """Findings of tampering: altered or missing seals, sealed rows that changed, rows inserted among sealed ones.
+
+    Returns up to `limit` findings of each check.
+    """
     findings = plain(connection.execute(BROKEN_CHAIN, {"limit": limit})) + plain(connection.execute(LAST_MISSING))
     for statement in (*CHANGED_ROWS, *INSERTED_ROWS):
         findings += plain(connection.execute(statement, {"limit": limit}))

@@ -16,6 +16,8 @@ from domain.periods import ONE_DAY, day_starts_at
 
 PAGE: Final = 5_000
 MAX_UNSURE: Final = 10_000
+"""The most candidates checked of sources that may not report totals."""
+
 STREAMED: Final = {"stream_results": True, "yield_per": 1_000}
 _LAST_MOMENT: Final = timedelta(microseconds=1)
 
@@ -83,7 +85,10 @@ TotalKey = tuple[int, int, str, date]
 
 
 class Booked(NamedTuple):
-    """A reported total by the ledger: the sum of its events, and the `as_of` of the last one (None: no event)."""
+    """A reported total by the ledger: the sum of its events, and the `as_of` of the last one (None: no event).
+
+    `as_of` is the time of receipt for an event that was moved to the start or end of its day.
+    """
 
     micros: int
     as_of: datetime | None
@@ -94,8 +99,8 @@ def mismatched_totals(
 ) -> Iterator[dict[str, Any]]:
     """Yields totals for days after `floor` that differ from the sum of their events, with both figures.
 
-    `total_micros` is None if there are events but no total. Checks at most MAX_UNSURE candidates of sources that may
-    not report totals at all.
+    `total_micros` is None if there are events but no total. Leaves out brands with an unknown time zone. Checks at
+    most MAX_UNSURE candidates of sources that may not report totals at all.
     """
     rows = connection.execute(MISMATCHED_TOTALS, {"floor": floor, "brand_id": brand_id}, execution_options=STREAMED)
     unsure = 0
@@ -172,9 +177,9 @@ def mismatched_last_differences(
 
 
 def _without_their_event(rows: Iterable[Any]) -> Iterator[Any]:
-    """Totals whose last change has no event of its id and amount among those at its moment.
+    """Yields each total of LAST_FIGURES whose last change differs from the amount of the event with its id.
 
-    A total that did not change has no event, unless one of its id is there.
+    Without such an event the amount is 0, so that a total that did not change is left out.
     """
     for _, of_one in groupby(rows, itemgetter(1, 3, 2)):
         found = list(of_one)

@@ -103,7 +103,7 @@ WRONG_BUDGET_FLAGS = text("""
     ORDER BY id LIMIT :limit
 """)
 
-# Brands without a pass whose stored budget holds differ from those of an enforced campaign.
+# Brands without a pending pass whose stored budget holds differ from those of an enforced campaign.
 MISMATCHED_KEPT_HOLDS = text(r"""
     SELECT brands.id AS brand_id, min(campaigns.id) AS campaign_id, enforced_budget_holds AS kept, holds
     FROM brands JOIN campaigns ON brand_id = brands.id
@@ -142,7 +142,7 @@ def lift_time_limit(connection: Connection) -> None:
 
 
 def sizes(connection: Connection) -> dict[str, int]:
-    """The number of rows in each checked table."""
+    """The number of rows in each checked table, and of rows covered by seals (`sealed`)."""
     return dict(connection.execute(SIZES).mappings().one())
 
 
@@ -151,7 +151,7 @@ def mismatched_campaign_days(
 ) -> Iterator[MismatchedCampaignDay]:
     """Yields the campaign days after `floor` whose counter seems to differ from the ledger.
 
-    Postgres's time zone rules may differ from zoneinfo's: recount each one with `ledger_between`.
+    Postgres's time zone rules may differ from zoneinfo's: recount each one with `ledger_between`. `limit` None: all.
     """
     # In no zone does the day after `floor` begin before `floor` begins in UTC.
     since = floor and datetime.combine(floor, time.min, UTC)
@@ -179,7 +179,10 @@ def mismatched_brand_days(connection: Connection, limit: int) -> Sequence[dict[s
 
 
 def orphaned_rows(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """The number of rows, by table and id, whose brand or campaign does not exist or is another brand's."""
+    """The number of rows, by table and id, whose brand or campaign does not exist or is another brand's.
+
+    Returns up to `limit` ids of each check of a table.
+    """
     statements = (*OF_NOBODY, *OF_NO_BRAND, *OF_NO_CAMPAIGN)
     return [row for statement in statements for row in plain(connection.execute(statement, {"limit": limit}))]
 
@@ -190,7 +193,10 @@ def wrong_budget_flags(connection: Connection, limit: int) -> list[dict[str, Any
 
 
 def mismatched_kept_holds(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """The brands whose stored budget holds differ from those of a campaign; counting would miss a crossed limit."""
+    """The brands whose stored budget holds differ from those of a campaign; counting would miss a crossed limit.
+
+    Leaves out brands with a pending pass, and campaigns that were never enforced.
+    """
     return plain(connection.execute(MISMATCHED_KEPT_HOLDS, {"limit": limit}))
 
 
