@@ -168,7 +168,7 @@ def lock_counters(connection: Connection, brand_id: int) -> None:
 
 
 def days_of(connection: Connection, brand_id: int) -> dict[date, int]:
-    """The brand's counters: micros by day."""
+    """The brand's own counters: micros by day."""
     return {row.day: row.spent_micros for row in connection.execute(BRAND_DAYS, {"brand_id": brand_id})}
 
 
@@ -201,7 +201,10 @@ def unclear_totals(connection: Connection, events: dict[str, Any], kept: date) -
 
 
 def misplaced_totals(connection: Connection, events: dict[str, Any], kept: date) -> list[Misplaced]:
-    """Spend reported for a day after `kept` that the new zone would count on another day."""
+    """Spend reported for a day after `kept` that the new zone would count on another day.
+
+    Summed by source, campaign, day and `occurred_at`; sums of 0 are left out.
+    """
     rows = connection.execute(MISPLACED_TOTALS, events | {"kept": kept})
     return [
         Misplaced(source, campaign_id, day, occurred_at, int(micros))
@@ -212,7 +215,10 @@ def misplaced_totals(connection: Connection, events: dict[str, Any], kept: date)
 def move_totals(
     connection: Connection, brand_id: int, moved: Iterable[tuple[Misplaced, datetime]], at: datetime
 ) -> list[str]:
-    """Appends to the ledger, for each misplaced total, its reversal and an event at its new moment; returns the ids."""
+    """Appends to the ledger, for each misplaced total, its reversal and an event at its new moment; returns the ids.
+
+    Raises StaleRead if a month of the events was dropped from the ledger, or if many months are missing.
+    """
     rows: list[tuple[str, int, datetime, int, str]] = []
     for one, moment in moved:
         for occurred_at, micros in ((one.occurred_at, -one.micros), (moment, one.micros)):
@@ -236,16 +242,20 @@ def move_totals(
 
 
 def correct(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
-    """Sets the brand's time zone and currency, even if it has spend. Does not recount its days."""
+    """Sets the brand's time zone and currency, even if it has spend, and clears its headroom and stored budget holds.
+
+    Does not recount its days.
+    """
     connection.execute(ALLOW, {"brand_id": brand_id})
     connection.execute(CORRECT, {"brand_id": brand_id, "time_zone": zone, "currency": currency})
     connection.execute(FORBID)
 
 
 def recount(connection: Connection, brand_id: int, events: dict[str, Any], kept: date, added: Sequence[str]) -> int:
-    """Recounts the days after `kept` from the ledger in the new zone; returns how many campaign days changed.
+    """Recounts the days after `kept` from the ledger in the new zone; returns how many of these campaign days changed.
 
-    `events`: the result of `stretches`. `added`: ids of events from `move_totals`, not counted yet.
+    Days up to `kept` keep their counters, adjusted by the events that move to or from them. `events`: the result of
+    `stretches`. `added`: ids of events from `move_totals`, not counted yet.
     """
     parameters = events | {"kept": kept}
     changed: int = connection.execute(CHANGED_CAMPAIGN_DAYS, parameters).scalar_one()

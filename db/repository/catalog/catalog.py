@@ -120,9 +120,10 @@ def update_brand(connection: Connection, new: Mapping[str, Any]) -> None:
 
 
 def update_campaign(connection: Connection, new: Mapping[str, Any], at: datetime) -> None:
-    """Writes the editable fields of the campaign with the id in `new`; raises as `insert_campaign` does.
+    """Writes the editable fields of the campaign with the id in `new`.
 
-    A released external id is recorded as released at `at`.
+    A released external id is recorded as released at `at`. Raises InvalidValue if another campaign of the account has
+    the external id.
     """
     connection.execute(SET_EDIT_TIME, {"at": at})
     _unless_taken(connection, UPDATE_CAMPAIGN, new)
@@ -177,7 +178,7 @@ def budget_of(connection: Connection, brand_id: int, campaign_id: int | None, pe
 
 
 def schedule_of(connection: Connection, campaign_id: int) -> Schedule:
-    """The campaign's dayparts. Raises InvalidValue if there is no such campaign."""
+    """The campaign's dayparts by weekday and start. Raises InvalidValue if there is no such campaign."""
     brand_of(connection, campaign_id)
     return tuple(Daypart(*row) for row in connection.execute(DAYPARTS_OF, {"id": campaign_id}))
 

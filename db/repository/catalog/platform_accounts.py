@@ -162,7 +162,8 @@ def accounts(
 ) -> list[dict[str, Any]]:
     """One page of platform accounts in id order, each with `brand_ids`, the brands bound to it.
 
-    `is_connected`: only accounts with a connection, or only those without; None: both.
+    `after`: the last id of the previous page. `only_brand_id`: only accounts bound to this brand, and only it in their
+    `brand_ids`. `is_connected`: only accounts with a connection, or only those without; None: both.
     """
     page = {"after": after, "limit": limit, "only_brand_id": only_brand_id, "is_connected": is_connected}
     return plain(connection.execute(ACCOUNTS, page))
@@ -188,7 +189,10 @@ def release(
 
 
 def take_over(connection: Connection, campaign: Mapping[str, Any], changes: Mapping[str, Any], edit: Edit) -> int:
-    """Creates a copy of the released campaign with `changes`, in its platform account; returns the copy's id."""
+    """Creates a copy of the released campaign with `changes`, in its platform account; returns the copy's id.
+
+    Binds the copy's brand to the account.
+    """
     new = {**campaign, **changes}
     bind(connection, new["platform_account_id"], new["brand_id"], edit)
     created_id = int(connection.execute(TAKE_OVER, new | {"at": edit.at}).scalar_one())
@@ -200,7 +204,10 @@ def take_over(connection: Connection, campaign: Mapping[str, Any], changes: Mapp
 def copy_budgets_and_schedule(
     connection: Connection, campaign: Mapping[str, Any], to: tuple[int, int], edit: Edit
 ) -> Sequence[dict[str, Any]]:
-    """Copies the campaign's budgets and dayparts to the campaign `to` (brand id, campaign id); returns the budgets."""
+    """Copies the campaign's budgets and dayparts to the campaign `to` (brand id, campaign id).
+
+    Returns `period` and `limit_micros` of each copied budget.
+    """
     to_brand_id, to_campaign_id = to
     key = {"brand_id": campaign["brand_id"], "campaign_id": campaign["id"], "at": edit.at}
     into = {"to_brand_id": to_brand_id, "to_campaign_id": to_campaign_id}

@@ -21,7 +21,11 @@ def set_hold(connection: Connection, campaign_id: int, hold: str, edit: Edit) ->
 
 
 def lift_hold(connection: Connection, campaign_id: int, hold: str, edit: Edit) -> None:
-    """Lifts a hold that was set on the campaign; one that is not set changes nothing. Raises as `set_hold` does."""
+    """Lifts a hold that was set by hand on the campaign; does nothing if it is not set.
+
+    The caller enforces the brand in the same commit. Raises InvalidValue for a campaign that does not exist, or a hold
+    that cannot be set by hand.
+    """
     _change(connection, campaign_id, edit, added=set(), removed={settable(hold).value})
 
 
