@@ -57,7 +57,7 @@ BUDGETS_OF_BRANDS = text(BUDGETS)
 # Uses the index on brand and campaign, so that few chosen campaigns are found fast among many.
 CHOSEN_BUDGETS = text(f"{BUDGETS} AND (campaign_id IS NULL OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))")
 
-# All campaigns of brands without a pass, :most at most, and the budgets of the brands and of these campaigns.
+# All campaigns of brands without a pass in progress, :most at most, and the budgets of the brands and these campaigns.
 FEW = f"WITH few AS MATERIALIZED ({FIRST_IDS})"
 IS_OF_FEW = "= ANY(ARRAY(SELECT id FROM few))"
 FEW_CAMPAIGNS = text(f"{FEW} {CAMPAIGNS} AND id {IS_OF_FEW} ORDER BY id")
@@ -105,7 +105,10 @@ def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, B
 def load(
     connection: Connection, brand_ids: Iterable[int], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> list[StoredCampaign]:
-    """The campaigns of the brands, or only `campaign_ids`, with everything needed to decide their holds at `at`."""
+    """The campaigns of the brands, or only `campaign_ids`, with everything needed to decide their holds at `at`.
+
+    Leaves out brands with an unknown time zone.
+    """
     (rows,) = query_pipelined(connection, (BRANDS, {"brand_ids": array_of(brand_ids)}))
     return load_facts(connection, brands_of(rows), at, campaign_ids).campaigns
 
@@ -119,27 +122,30 @@ def load_facts(
     connection: Connection, brands: Mapping[int, Brand], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> EnforcementFacts:
     """Loads the campaigns of the given brands, or only `campaign_ids`, and the holds of the brands' own budgets."""
-    chosen: dict[str, Any] = {"brand_ids": array_of(sorted(brands))}
+    ids: dict[str, Any] = {"brand_ids": array_of(sorted(brands))}
     queries = (BUDGETS_OF_BRANDS, CAMPAIGNS_OF_BRANDS)
     if campaign_ids is not None:
-        chosen["campaign_ids"] = array_of(campaign_ids)
+        ids["campaign_ids"] = array_of(campaign_ids)
         queries = (CHOSEN_BUDGETS, CHOSEN_CAMPAIGNS)
     windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
-    limits, campaigns = query_pipelined(connection, (queries[0], chosen | windows), (queries[1], chosen))
+    limits, campaigns = query_pipelined(connection, (queries[0], ids | windows), (queries[1], ids))
     return _facts(brands, at, limits, campaigns)
 
 
 def load_small_brands(connection: Connection, brands: Mapping[int, Brand], at: datetime, most: int) -> SmallBrands:
-    """Loads, in one round trip, all campaigns of the brands without a pass, unless they are more than `most`."""
+    """Loads, in one round trip, all campaigns of the brands without a pass in progress, and the passes of the others.
+
+    Without facts if there are more than `most` campaigns.
+    """
     rows = query_pipelined(connection, *queries_of_small_brands(brands, at, most))
     return small_brands_in(rows, brands, at, most)
 
 
 def queries_of_small_brands(brands: Mapping[int, Brand], at: datetime, most: int) -> tuple[Query, Query, Query]:
-    """The queries of `load_small_brands`, to send along with others; `small_brands_in` reads their rows."""
-    chosen = parts(dict.fromkeys(sorted(brands), most + 1)) | {"most": most + 1}
+    """The three queries of `load_small_brands`, to send with others; pass their rows to `small_brands_in`."""
+    few = parts(dict.fromkeys(sorted(brands), most + 1)) | {"most": most + 1}
     windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
-    return (BUDGETS_OF_FEW, chosen | windows), (FEW_CAMPAIGNS, chosen), passes_of(brands)
+    return (BUDGETS_OF_FEW, few | windows), (FEW_CAMPAIGNS, few), passes_of(brands)
 
 
 def small_brands_in(

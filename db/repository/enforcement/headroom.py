@@ -26,7 +26,7 @@ RENEW = text("""
     WHERE brands.id = renewed.brand_id
 """)
 
-# Brands whose headroom today is more than what is left of their budgets.
+# Brands whose headroom today is more than one micro less than what is left of their budgets.
 OVERSTATED = text(f"""
     SELECT brands.id AS brand_id, headroom_micros, min({LEFT_MICROS}) - 1 AS left_micros
     {SPEND_OF_BUDGETS}
@@ -66,9 +66,10 @@ def renew(
     left_micros: Mapping[int, int | None],
     days: Mapping[str, date],
 ) -> None:
-    """Stores new headroom for the brands in `unsure`.
+    """Stores new headroom for the brands in `unsure`, null if a budget has run out.
 
-    `left_micros`: the least that is left of each brand's own budgets, None for no budgets. `days`: today by time zone.
+    `left_micros`: the least that is left of each brand's own budgets, None for no budgets. `days`: today by time zone;
+    brands of other zones are left out.
     """
     renewals = []
     for brand_id, headroom in unsure.items():
@@ -85,9 +86,10 @@ def renew(
 def overstated(
     connection: Connection, zones: Iterable[str], at: datetime, limit: int | None = None
 ) -> list[dict[str, int]]:
-    """The brands whose headroom is too large, for example after counters were edited by SQL: `brand_id` and figures.
+    """The brands whose headroom for today is too large, for example after counters were edited by SQL.
 
-    Such headroom would hide that a budget runs out.
+    Such headroom would hide that a budget runs out. Returns `brand_id`, `headroom_micros`, and `left_micros`, which is
+    the largest right headroom.
     """
     today = local_days(zones, at)
     parameters = {"zones_today": list(today), "todays": list(today.values()), "limit": limit}

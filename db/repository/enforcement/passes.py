@@ -108,9 +108,9 @@ def first_ids(
     connection: Connection, brand_ids: Iterable[int], most: int
 ) -> tuple[list[tuple[int, int]], dict[int, Pending]]:
     """The (brand id, campaign id) pairs of the brands without a pass, `most` at most, and the passes of the others."""
-    chosen = sorted(brand_ids)
-    parameters = parts(dict.fromkeys(chosen, most)) | {"most": most}
-    ids, rows = query_pipelined(connection, (IDS_OF_BRANDS, parameters), passes_of(chosen))
+    in_order = sorted(brand_ids)
+    parameters = parts(dict.fromkeys(in_order, most)) | {"most": most}
+    ids, rows = query_pipelined(connection, (IDS_OF_BRANDS, parameters), passes_of(in_order))
     return [(brand_id, campaign_id) for brand_id, campaign_id in ids], pending_in(rows)
 
 

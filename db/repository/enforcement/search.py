@@ -150,8 +150,8 @@ class BrandBudgetState(NamedTuple):
     """The state of a brand's budgets compared with its campaigns' holds.
 
     `left_micros`: the least left of the brand's own budgets, None without budgets. `is_unknown`: the stored holds of
-    the campaigns were unknown. `budget_holds`: the holds of its exhausted budgets. `crossed_campaigns`: chosen
-    campaigns on which a budget of their own crossed its limit. `is_crossed`: campaigns need other holds of the
+    the campaigns were unknown. `budget_holds`: the holds of its exhausted budgets. `crossed_campaigns`: those of the
+    asked campaigns on which a budget of their own crossed its limit. `is_crossed`: campaigns need other holds of the
     brand's budgets.
     """
 
@@ -163,7 +163,10 @@ class BrandBudgetState(NamedTuple):
 
 
 def crossed(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The brands with a campaign whose budget holds differ from what the counters require."""
+    """The brands with a campaign whose budget holds differ from those that the counters require.
+
+    Leaves out brands with a pass in progress.
+    """
     return list(connection.scalars(CROSSED, current_windows(zones, at)))
 
 
@@ -176,13 +179,13 @@ def budget_states(
     most: int,
     also: Sequence[Query] = (),
 ) -> tuple[dict[int, BrandBudgetState], list[list[tuple[Any, ...]]]]:
-    """Compares the budgets of the brands, and of the chosen campaigns, with the campaigns' holds; by brand id.
+    """Compares the budgets of the brands, and of `campaign_ids`, with the campaigns' holds; by brand id.
 
     A brand with unknown stored holds and more than `most` campaigns counts as crossed. `also`: queries to send in the
     same round trip; their rows are the second result.
     """
-    chosen = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
-    rows, *others = query_pipelined(connection, (BUDGET_STATES, chosen | current_windows(zones, at)), *also)
+    parameters = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
+    rows, *others = query_pipelined(connection, (BUDGET_STATES, parameters | current_windows(zones, at)), *also)
     states = {
         brand_id: BrandBudgetState(
             None if left is None else int(left), is_unknown, tuple(holds), tuple(campaigns or ()), bool(crossed)
@@ -193,7 +196,10 @@ def budget_states(
 
 
 def brands_with_wrong_kept_holds(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The brands whose stored budget holds differ from the holds of their exhausted budgets."""
+    """The brands whose stored budget holds differ from the holds of their exhausted budgets.
+
+    Leaves out brands with unknown stored holds or a pass in progress.
+    """
     return list(connection.scalars(BRANDS_WITH_WRONG_KEPT_HOLDS, current_windows(zones, at)))
 
 
@@ -204,7 +210,11 @@ def opening(connection: Connection, zones: Iterable[str], at: datetime) -> dict[
 
 
 def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The brands with a campaign that is due, or whose holds other than budget holds differ from rows and clock."""
+    """The brands with a campaign that is due, or whose holds other than budget holds differ from rows and clock.
+
+    Also those with a campaign that was never enforced, was enforced after `at`, or has the hold of a removed budget.
+    Leaves out brands with a pass in progress or an unknown time zone.
+    """
     local = {zone: at.astimezone(rules) for zone, rules in readable_zones(zones).items()}
     parameters = {
         "at": at,
