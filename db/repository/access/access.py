@@ -120,7 +120,7 @@ def create_user(connection: Connection, email: str, password_hash: str, role: Ro
 def edit_user(connection: Connection, user_id: int, role: Role, edit: Edit, *, disabled: bool) -> None:
     """Changes a user's role, or disables or enables the login, and ends its sessions.
 
-    Raises InvalidValue if no enabled owner would be left.
+    Raises InvalidValue if there is no such user, or no enabled owner would be left.
     """
     old = _user(connection, user_id)
     was_owner = old["role"] == Role.OWNER and not old["disabled"]
@@ -142,13 +142,16 @@ def _make_owner(connection: Connection, user_id: int, edit: Edit, action: str) -
 
 
 def role_and_disabled(connection: Connection, user_id: int) -> tuple[Role, bool]:
-    """The user's role, and whether the login is disabled. Locks the user until the transaction ends."""
+    """The user's role, and whether the login is disabled. Locks the user until the transaction ends.
+
+    Raises InvalidValue if there is no such user.
+    """
     user = _user(connection, user_id)
     return Role(user["role"]), bool(user["disabled"])
 
 
 def set_password(connection: Connection, user_id: int, password_hash: str, edit: Edit) -> None:
-    """Changes a user's password and ends all its sessions."""
+    """Changes a user's password and ends all its sessions. Raises InvalidValue if there is no such user."""
     _user(connection, user_id)
     connection.execute(SET_PASSWORD, {"id": user_id, "password_hash": password_hash})
     connection.execute(END_SESSIONS, {"user_id": user_id})
@@ -174,7 +177,7 @@ def any_user(connection: Connection) -> bool:
 
 
 def role_of(connection: Connection, user_id: int) -> Role:
-    """The user's role. Raises InvalidValue if there is no such user."""
+    """The user's role. Locks the user until the transaction ends. Raises InvalidValue if there is no such user."""
     return Role(_user(connection, user_id)["role"])
 
 

@@ -47,7 +47,7 @@ def count(connection: Connection, kept: KeptSecrets) -> int:
 
 
 def page(connection: Connection, kept: KeptSecrets, after: int, limit: int) -> Sequence[tuple[int, str]]:
-    """The next (key, encrypted secret) pairs with keys above `after`, in key order."""
+    """The next (key, encrypted secret) pairs with keys above `after`, in key order, `limit` at most."""
     return [(key, secret) for key, secret in connection.execute(kept.page, {"after": after, "limit": limit})]
 
 

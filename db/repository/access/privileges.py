@@ -113,8 +113,8 @@ WORKER: Final = {
     "webhook_deliveries": KEEP,
     "webhook_attempts": KEEP,
 }
-"""The worker's privileges: counting, enforcement and reports. Workers may not edit what people configure, users or the
-audit; they delete expired sessions and answers through a function.
+"""The worker's privileges: counting, enforcement and reports. Workers may not edit configuration, users or the audit;
+they delete expired sessions and answers through a function.
 """
 
 WEB: Final = {
