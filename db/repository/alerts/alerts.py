@@ -1,4 +1,4 @@
-"""Writes alerts: raises, reopens and resolves them, and stores who acknowledged them."""
+"""Raises, reopens, resolves and deletes alerts, and reads them by id."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -80,7 +80,10 @@ def known(connection: Connection, kind: AlertKind, subjects: Sequence[str]) -> l
 
 
 def raise_all(connection: Connection, conditions: Sequence[Condition], at: datetime) -> list[int]:
-    """Stores an open alert for each condition that has none yet; returns their ids."""
+    """Stores an open alert for each condition; returns the ids of the new alerts.
+
+    Leaves out conditions whose subject has an open alert, or had one of the same episode and threshold.
+    """
     if not conditions:
         return []
     rows = [

@@ -127,7 +127,10 @@ def channels_due(connection: Connection, at: datetime) -> list[int]:
 
 
 def due(connection: Connection, channel_id: int, at: datetime, limit: int) -> list[Message]:
-    """The channel's due messages of one brand, digests apart. Messages that are muted now are put off first."""
+    """Up to `limit` of the channel's due messages of one brand (or of none), either digests or the others.
+
+    First postpones messages that are muted at `at`, and drops those whose alert is resolved.
+    """
     parameters = {"channel_id": channel_id, "at": at}
     connection.execute(POSTPONE_MUTED, parameters)
     return [Message(*row) for row in connection.execute(DUE, parameters | {"limit": limit})]

@@ -144,7 +144,10 @@ def silent_campaigns(connection: Connection, last_hour: int, least: int) -> list
 
 
 def silent_sources(connection: Connection, last_hour: int, least: int) -> list[SilentSource]:
-    """Sources that last reported in `last_hour` or before, with more than `least` hours of reports."""
+    """Sources that last reported in `last_hour` or before, with more than `least` hours of reports.
+
+    Leaves out brands without an active campaign, and brands of whose campaigns fewer than two have spent.
+    """
     rows = connection.execute(SILENT_SOURCES, {"last": last_hour, "least": least})
     return [SilentSource(*row) for row in rows]
 
