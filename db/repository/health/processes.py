@@ -17,7 +17,7 @@ REPORT = text("""
     SET seen_at = greatest(processes.seen_at, excluded.seen_at), clock_offset = excluded.clock_offset
 """)
 
-# Deletes the rows of processes that ended more than a day ago.
+# Deletes the rows of processes that have not reported for a day.
 FORGET = text("DELETE FROM processes WHERE seen_at < now() - interval '1 day'")
 
 # The processes that reported lately.
@@ -39,7 +39,7 @@ class Process(NamedTuple):
 
 
 def report(connection: Connection, process: Process) -> None:
-    """Writes that this process is alive, and deletes the rows of those that ended long ago."""
+    """Writes that this process is alive, and deletes the rows of processes that have not reported for a day."""
     connection.execute(FORGET)
     connection.execute(REPORT, process._asdict())
 

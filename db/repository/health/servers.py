@@ -84,7 +84,7 @@ def roles_of_database(connection: Connection, database: str) -> dict[DatabaseRol
 
 
 def missing_privileges(connection: Connection, roles: Mapping[DatabaseRole, str]) -> list[MissingPrivilege]:
-    """The privileges of db/repository/access/privileges.py that these roles lack."""
+    """The privileges of db/repository/access/privileges.py that these roles lack on existing tables."""
     rows = [
         (name, table, privilege, column)
         for role, name in roles.items()
