@@ -181,17 +181,20 @@ def keep_changed(
     campaign_ids: Iterable[int],
     days: Iterable[date],
 ) -> None:
-    """Records for an import the totals of its sources that this transaction changed, before and after."""
-    chosen = {"campaign_ids": array_of(campaign_ids), "days": array_of(days)}
-    connection.execute(KEEP_CHANGED, chosen | {"import_id": import_id, "sources": text_array_of(sources)})
+    """Records for an import the totals that this transaction changed, before and after.
+
+    Looks at totals of the sources, campaigns and days given.
+    """
+    candidates = {"campaign_ids": array_of(campaign_ids), "days": array_of(days)}
+    connection.execute(KEEP_CHANGED, candidates | {"import_id": import_id, "sources": text_array_of(sources)})
 
 
 def set_earlier(
     connection: Connection, account: str, sources: Sequence[str], range_of_days: tuple[date, date], as_of: datetime
 ) -> list[SetDay]:
-    """The campaign days within a range (first, last) that earlier imports of the account set, and that are not 0.
+    """The campaign days within a range (first, last) that imports of the account set and did not undo.
 
-    Leaves out totals that are not older than `as_of`.
+    Leaves out totals of 0 and totals that are not older than `as_of`.
     """
     parameters = {
         "account": account,
@@ -216,5 +219,5 @@ def counts(connection: Connection, import_id: int) -> tuple[int, int]:
 
 def note_undone(connection: Connection, import_id: int, campaign_ids: Iterable[int], days: Iterable[date]) -> None:
     """Marks the days of an import that this transaction restored, each with the `as_of` of its restored total."""
-    chosen = {"campaign_ids": array_of(campaign_ids), "days": array_of(days)}
-    connection.execute(NOTE_UNDONE, chosen | {"import_id": import_id})
+    candidates = {"campaign_ids": array_of(campaign_ids), "days": array_of(days)}
+    connection.execute(NOTE_UNDONE, candidates | {"import_id": import_id})

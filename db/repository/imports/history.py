@@ -58,6 +58,7 @@ NOTE_UNDONE = text("""
 """)
 
 MAX_CELL = 200
+"""Characters that are stored of a skipped row's cell."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def end(
 
 
 def add_skipped(connection: Connection, import_id: int, rows: Sequence[tuple[int, str, str]]) -> None:
-    """Stores the skipped rows of a file, each as (line, cell, reason)."""
+    """Stores the skipped rows of a file, at least one, each as (line, cell, reason); cuts cells to MAX_CELL."""
     lines, cells, reasons = zip(*rows, strict=True)
     columns = {
         "lines": list(lines),
