@@ -159,7 +159,10 @@ class Taken(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One request. `status`: of the answer, None without one; `answer`: its beginning; `error`: None after success."""
+    """One request. `status`: None if the endpoint did not answer. `error`: None after a 2xx.
+
+    `answer`: the first 1,024 bytes of the response body as text, empty without an answer.
+    """
 
     at: datetime
     status: int | None
@@ -179,6 +182,7 @@ def take(
 ) -> list[Taken]:
     """The next deliveries to send, pauses first; none of a campaign that has one in flight.
 
+    Leaves out statuses that a newer change has replaced.
     `is_probe`: also those whose retry is not due, least tried first.
     """
     values = {
@@ -221,7 +225,7 @@ def retry_now(connection: Connection, endpoint_id: int, at: datetime) -> None:
 
 
 def fail_all(connection: Connection, endpoint_id: int, at: datetime) -> None:
-    """Gives up the endpoint's pending deliveries."""
+    """Marks the endpoint's pending deliveries as failed."""
     connection.execute(FAIL_ALL, {"endpoint_id": endpoint_id, "at": at})
 
 

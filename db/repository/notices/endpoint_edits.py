@@ -101,7 +101,7 @@ def create(
     secret: str,
     edit: Edit,
 ) -> int:
-    """Creates an endpoint that gets what happens from now on; returns its id. `secret`: encrypted."""
+    """Creates an endpoint that gets status changes and notices from now on; returns its id. `secret`: encrypted."""
     new: dict[str, Any] = {"url": url, "types": list(types), "description": description}
     values = new | {"brand_id": brand_id, "secret": secret, "at": edit.at}
     made = int(connection.execute(CREATE, values).scalar_one())
@@ -112,7 +112,8 @@ def create(
 def update(connection: Connection, old: Endpoint, new: Mapping[str, Any], after_notice_id: int, edit: Edit) -> None:
     """Sets `types`, `description` and `enabled`, and lets the endpoint be tried at once.
 
-    Deliveries of types that it gets no longer are dropped. `after_notice_id`: the last notice that was read for it.
+    Pending deliveries of types that it gets no longer become `superseded`. `after_notice_id`: the last notice that was
+    read for it.
     """
     values = {**new, "id": old.id, "after_notice_id": after_notice_id}
     values["disabled_because"] = None if new["enabled"] else DISABLED_BY_PERSON
@@ -143,15 +144,19 @@ def remove(connection: Connection, old: Endpoint, edit: Edit) -> None:
 
 
 def resend_statuses(connection: Connection, endpoint: Endpoint, after: int, last: int, at: datetime) -> int:
-    """Sends the newest status of each campaign with a status change in (after, last]; returns how many."""
+    """Makes a due delivery of the newest status of each campaign with a status change in (after, last].
+
+    Returns how many. Leaves out statuses of types that the endpoint does not get.
+    """
     values = {"id": endpoint.id, "brand_id": endpoint.brand_id, "types": endpoint.types}
     return connection.execute(RESEND_CHANGED, values | {"after": after, "last": last, "at": at}).rowcount
 
 
 def resend_deliveries(connection: Connection, endpoint: Endpoint, first: int, last: int, at: datetime) -> int:
-    """Sends the messages of the deliveries from `first` to `last` again; returns how many.
+    """Makes due deliveries of the messages of the deliveries from `first` to `last` again; returns how many.
 
-    A campaign's status is sent as it is now, never as it was then.
+    A campaign's status is sent as it is now, never as it was then. Leaves out test messages and pending messages of
+    other kinds than statuses.
     """
     values = {"id": endpoint.id, "types": endpoint.types, "first": first, "last": last, "at": at}
     statements = (RESEND_MESSAGES, RESEND_DELIVERED)

@@ -93,8 +93,8 @@ def changes(connection: Connection, endpoint: Endpoint, limit: int, *, needs_det
 
 def supersede(connection: Connection, endpoint_id: int, campaign_ids: Collection[int] | None, at: datetime) -> None:
     """Marks the pending deliveries of these campaigns' statuses as superseded; of all campaigns if it is None."""
-    chosen = None if campaign_ids is None else array_of(campaign_ids)
-    connection.execute(SUPERSEDE, {"endpoint_id": endpoint_id, "campaign_ids": chosen, "at": at})
+    ids = None if campaign_ids is None else array_of(campaign_ids)
+    connection.execute(SUPERSEDE, {"endpoint_id": endpoint_id, "campaign_ids": ids, "at": at})
 
 
 def add_statuses(connection: Connection, endpoint_id: int, statuses: Sequence[Status], at: datetime) -> None:
