@@ -97,13 +97,19 @@ class AccountBound(NamedTuple):
 
 
 def pauses_seen(connection: Connection, account: int, source: str, since: datetime) -> list[PauseSeen]:
-    """The account's decisions since `since` that it confirmed, by time. `source`: of the spend read from it."""
+    """The account's confirmed decisions since `since` to pause because of budgets, by time.
+
+    `source`: of the spend read from the account.
+    """
     values = {"account": account, "source": source, "since": since}
     return [PauseSeen(*row) for row in connection.execute(PAUSES, values)]
 
 
 def days_seen(connection: Connection, account: int, source: str, since: datetime, at: datetime) -> list[DaySeen]:
-    """The ended days of each brand in the account since `since`, by day."""
+    """The ended days of each brand in the account since `since`, by day.
+
+    Leaves out days without spend, and days that began before the account's first spend was received.
+    """
     values = {"account": account, "source": source, "since": since, "at": at}
     rows = connection.execute(DAYS, values)
     return [

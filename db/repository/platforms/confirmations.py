@@ -46,7 +46,10 @@ FORGET = text("DELETE FROM platform_confirmations WHERE confirmed_at < :floor")
 
 
 def add(connection: Connection, account: int, confirmed: Iterable[StoredStatus]) -> None:
-    """Stores that the account's platform reported the desired status of these campaigns, in key order."""
+    """Stores that the account's platform reported the desired status of these campaigns.
+
+    Ignores status changes that were confirmed before. Writes in key order, so that two transactions cannot deadlock.
+    """
     rows = [status._asdict() | {"account": account} for status in confirmed]
     if rows:
         connection.execute(ADD, sorted(rows, key=lambda row: (row["brand_id"], row["campaign_id"])))
@@ -64,7 +67,7 @@ class ConfirmedPauses(NamedTuple):
 
 
 def confirmed_pauses(connection: Connection, brand_id: int) -> ConfirmedPauses:
-    """The brand's confirmed pauses in the whole history."""
+    """The brand's confirmed pauses in all stored confirmations."""
     row = connection.execute(SUMMARY, {"brand_id": brand_id}).one()
     return ConfirmedPauses(row.pauses, float(row.longest_seconds), row.delayed_micros)
 

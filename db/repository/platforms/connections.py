@@ -200,7 +200,7 @@ def connections(connection: Connection) -> list[StoredConnection]:
 
 
 def waiting(connection: Connection, platform: str, at: datetime) -> list[WaitingAccount]:
-    """The accounts of the platform that it allows to read at `at`."""
+    """The accounts whose mode is not `off` and to which the platform allows requests at `at`, by id."""
     values = {"platform": platform, "at": at, "usage_since": at - USAGE_WINDOW}
     return [WaitingAccount(*row) for row in connection.execute(WAITING, values)]
 

@@ -31,6 +31,9 @@ class AccountLimit(NamedTuple):
 
 
 def of_account(connection: Connection, account: int, zones: Iterable[str], at: datetime) -> list[AccountLimit]:
-    """The limits that stop campaigns of the account which are active. `zones`: those of its brands."""
+    """The budgets of the account's active campaigns and of their brands, exhausted or not.
+
+    `zones`: the time zones of these brands; brands of other zones are left out.
+    """
     rows = connection.execute(LIMITS, {"account": account} | current_windows(zones, at))
     return [AccountLimit(*row)._replace(spent_micros=int(row.spent_micros)) for row in rows]

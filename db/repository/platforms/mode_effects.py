@@ -29,5 +29,8 @@ class Concerned(NamedTuple):
 
 
 def concerned(connection: Connection, account: int) -> Concerned:
-    """The campaigns of the account that a change of its mode concerns."""
+    """The numbers of the account's campaigns that a change of its mode concerns.
+
+    Leaves out campaigns whose last change may or may not have been applied.
+    """
     return Concerned(*connection.execute(CONCERNED, {"account": account}).one())

@@ -107,18 +107,21 @@ FIRST: Final = (0, 0)
 
 
 def page(connection: Connection, account: int, after: tuple[int, int], limit: int) -> list[StoredStatus]:
-    """The next campaigns of the account that enforcement has decided, at most `limit`, with keys above `after`."""
+    """The next enforced campaigns of the account with an external id, at most `limit`, with keys above `after`."""
     values = {"account": account, "after_brand": after[0], "after_campaign": after[1], "limit": limit}
     return [StoredStatus(*row) for row in connection.execute(PAGE, values)]
 
 
 def of_account(connection: Connection, account: int) -> list[StoredStatus]:
-    """All the account's campaigns that enforcement has decided, by brand and id."""
+    """All enforced campaigns of the account with an external id, in the order of brands and ids."""
     return page(connection, account, FIRST, NO_LIMIT)
 
 
 def chosen(connection: Connection, account: int, campaign_ids: Sequence[int]) -> dict[int, StoredStatus]:
-    """These campaigns, by id, without those that were deleted or left the account."""
+    """Those of these campaigns that are in the account, by id.
+
+    Leaves out campaigns without an external id and campaigns that were never enforced.
+    """
     values = {"account": account, "campaign_ids": list(campaign_ids), "limit": NO_LIMIT}
     rows = (StoredStatus(*row) for row in connection.execute(CHOSEN, values))
     return {row.campaign_id: row for row in rows}
