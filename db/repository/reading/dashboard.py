@@ -56,9 +56,8 @@ BRANDS = text("""
     LIMIT :limit OFFSET :offset
 """)
 
-# The number of campaigns by brand and holds. Campaigns that can serve again without an edit are also grouped by
-# everything
-# that decides when (`kind`), so that one campaign of each group stands for all.
+# The number of campaigns by brand and holds, without archived ones. Campaigns that can serve again without an edit are
+# also grouped by everything that decides when (`kind`), so that one campaign of each group stands for all.
 HELD = text("""
     WITH standing AS (
         SELECT id, brand_id, holds, next_change_at,
@@ -164,7 +163,10 @@ def brands(
     offset: int = 0,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """One page of brands, each with `matching`, the count on all pages. `sort`: used, today, month or name."""
+    """One page of brands, each with `matching`, the count on all pages. `sort`: used, today, month or name.
+
+    Leaves out brands with an unknown time zone, and archived brands unless `archived`.
+    """
     parameters = {
         **current_windows(targets.zones_in_use(connection), at),
         "pattern": containing(name_contains),
@@ -180,6 +182,7 @@ def brands(
 def held(connection: Connection, brand_ids: Sequence[int], lifted_by_people: Collection[str]) -> list[dict[str, Any]]:
     """The number of campaigns by brand and holds (no holds: active), sorted by brand and `next_change_at`.
 
+    Leaves out archived campaigns. A brand can have several rows with the same holds.
     `lifted_by_people`: holds that end only by a person's edit. All campaigns of a row without such holds serve again at
     the same instant: when the campaign `campaign_id` does, not before `next_change_at`.
     """
@@ -208,7 +211,10 @@ def campaigns(
     offset: int = 0,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """One page of a brand's campaigns, each with `matching`, the number on all pages. `sort`: held, today or name."""
+    """One page of a brand's campaigns, each with `matching`, the number on all pages. `sort`: held, today or name.
+
+    Leaves out archived campaigns unless `archived`.
+    """
     parameters = {
         "brand_id": brand_id,
         "day": day,

@@ -203,7 +203,10 @@ def budgets(
 
 
 def _with_spend(connection: Connection, rows: Collection[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
-    """Adds window and spend to each budget; both are None if the brand's time zone does not exist."""
+    """Adds window and spend to each budget.
+
+    The window is None for a lifetime budget; both are None if the brand's time zone does not exist.
+    """
     zones = connection.scalars(ZONES_OF_BRANDS, {"brand_ids": [row["brand_id"] for row in rows]})
     parameters = {"ids": [row["id"] for row in rows], **current_windows(zones, at)}
     spent = {row.pop("id"): row for row in plain(connection.execute(SPENT_OF_BUDGETS, parameters))}
@@ -250,8 +253,8 @@ def spend_by_day(
     """
     statement = BRAND_DAYS if campaign_id is None else CAMPAIGN_DAYS
     days = {"first_day": first_day, "last_day": last_day}
-    chosen = {"brand_id": brand_id} if campaign_id is None else {"brand_id": brand_id, "campaign_id": campaign_id}
-    return [(day, micros) for day, micros in connection.execute(statement, {**chosen, **days})]
+    key = {"brand_id": brand_id} if campaign_id is None else {"brand_id": brand_id, "campaign_id": campaign_id}
+    return [(day, micros) for day, micros in connection.execute(statement, {**key, **days})]
 
 
 def spend_by_campaign(
@@ -276,6 +279,6 @@ def spend_by_campaign(
 
 
 def watermarks(connection: Connection) -> dict[str, datetime]:
-    """The watermark of each scheduled job that has run, by name."""
+    """The watermark of each monitored job that has run, by name."""
     rows = connection.execute(WATERMARKS, {"jobs": sorted(JOBS)})
     return {name: reached_at for name, reached_at in rows}  # noqa: C416 - rows are no pairs to mypy

@@ -114,7 +114,10 @@ def campaigns(
 
 
 def budgets(connection: Connection, at: datetime, *, brand_id: int | None = None) -> list[dict[str, Any]]:
-    """Budgets of brands and campaigns, with the micros spent in their windows at `at`."""
+    """Budgets of brands and campaigns, with the micros spent in their windows at `at`.
+
+    Leaves out brands with an unknown time zone.
+    """
     parameters = {**_now(connection, at), "brand_id": brand_id}
     return plain(connection.execute(BUDGETS, parameters))
 

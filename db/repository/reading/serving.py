@@ -86,7 +86,10 @@ class Entry(NamedTuple):
 
 
 def serving(connection: Connection, brand_ids: Collection[int] | None, at: datetime) -> list[Row]:
-    """The campaigns of these brands, or of all brands (None), that may serve at `at`."""
+    """The campaigns of these brands, or of all brands (None), that may serve at `at`.
+
+    Leaves out brands with an unknown time zone.
+    """
     if brand_ids is None:
         return _rows(connection, SERVING, {}, at)
     return _rows(connection, SERVING_OF_BRANDS, {"brand_ids": array_of(sorted(brand_ids))}, at)
@@ -97,9 +100,9 @@ def serving_of(connection: Connection, campaign_ids: Iterable[int], at: datetime
     return _rows(connection, SERVING_CHOSEN, {"campaign_ids": array_of(sorted(campaign_ids))}, at)
 
 
-def _rows(connection: Connection, statement: TextClause, chosen: dict[str, Any], at: datetime) -> list[Row]:
+def _rows(connection: Connection, statement: TextClause, ids: dict[str, Any], at: datetime) -> list[Row]:
     zones = list(readable_zones(connection.scalars(ZONES).all()))
-    parameters = chosen | current_windows(zones, at) | {"readable": zones}
+    parameters = ids | current_windows(zones, at) | {"readable": zones}
     return [Row(*row) for row in connection.execute(statement, parameters)]
 
 
