@@ -176,7 +176,7 @@ def received_late(
 ) -> list[LateSpend]:
     """The spend that each window received after its hold began, or, without a hold, after the window ended.
 
-    `held`: when each window's hold began, None if never.
+    `held`: when each window's hold began, None if never. An empty `LateSpend` if the ledger no longer has the events.
     """
     found: dict[int, LateSpend] = {}
     for numbers in _numbers_by_period(connection, overspent):

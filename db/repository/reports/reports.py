@@ -129,7 +129,10 @@ def stored(
 
 
 def first_stored(connection: Connection, brand_id: int, month: date, at: datetime) -> dict[str, Any] | None:
-    """The first version of the month's report, with the fields that `stored` returns; None if there is none."""
+    """The first version of the month's report, with the fields that `stored` returns; None if there is none.
+
+    Ignores versions generated after `at`, or by a clock that ran ahead.
+    """
     row = connection.execute(FIRST_STORED, {"brand_id": brand_id, "month": month, "at": at}).mappings().first()
     return None if row is None else dict(row)
 
