@@ -51,7 +51,10 @@ def take(connection: Connection, lock: Lock) -> None:
 
 
 def take_if_free(connection: Connection, lock: Lock) -> bool:
-    """Takes the lock until the transaction ends. Returns False, without waiting, if another transaction holds it."""
+    """Takes the lock until the transaction ends. Returns False, without waiting, if another transaction holds it.
+
+    Also returns False if the lock's row is missing.
+    """
     return connection.execute(LOCK_IF_FREE, {"name": lock}).first() is not None
 
 

@@ -11,7 +11,7 @@ JOBS: Final = frozenset(
         *("brand_hours", "ledger_floor", "sequence_gaps", "counters_compared"),
     }
 )
-"""The watermarks whose age is monitored. Others exist too, such as one per imported export."""
+"""The watermarks whose age is monitored. Others exist too, such as `history_seals` and `alerts`."""
 
 REACHED = text("SELECT reached_at FROM watermarks WHERE name = :name")
 
@@ -38,5 +38,5 @@ def reached_by(connection: Connection, name: str, at: datetime) -> datetime | No
 
 
 def raise_to(connection: Connection, name: str, at: datetime) -> None:
-    """Records that the job's work is done up to `at`."""
+    """Records that the job's work is done up to `at`; does nothing if the watermark is later."""
     connection.execute(RAISE, {"name": name, "at": at})
