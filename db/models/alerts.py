@@ -97,8 +97,8 @@ class AlertSettings(Base):
 class AlertChannel(Base):
     """A way to tell people, such as a mail address or a Slack channel.
 
-    `encrypted_url`: apprise's URL with its secrets. `claimed_until`: a worker is sending. `failing_since`: the first
-    failed attempt after the last delivery.
+    `encrypted_url`: apprise's URL with its secrets. `claimed_until`: the end of the sending worker's claim.
+    `failing_since`: the first failed attempt after the last delivery.
     """
 
     __tablename__ = "alert_channels"

@@ -90,7 +90,8 @@ class PlatformStatus(Base):
 
     `desired_change_id`, `desired_at`: the status change behind `desired`. `confirmed_at`: when `confirmed` was first
     reported. `paused_change_id`: the status change for which a pause was confirmed. `may_be_applied`: the outcome of
-    the last sent change is unknown. `attempts`: changes sent since the last confirmation.
+    the last sent change is unknown. `unconfirmed_since`: since when `desired` is not confirmed; null if it
+    has. `attempts`: changes sent since the last confirmation. `repaused_at`: pauses sent again within an hour.
     """
 
     __tablename__ = "platform_statuses"

@@ -125,7 +125,10 @@ class WebhookDelivery(Base):
 
 
 class WebhookAttempt(Base):
-    """One request of a delivery. `status` is null without an answer, `answer` holds its first 1,024 characters."""
+    """One HTTP request of a delivery. `status`: null if the endpoint did not answer. `error`: null after a 2xx.
+
+    `answer`: the first 1,024 bytes of the response body as text, empty without an answer.
+    """
 
     __tablename__ = "webhook_attempts"
     __table_args__ = (
