@@ -202,7 +202,8 @@ def committed(
     """Runs `work` in a transaction and commits; retries after a deadlock, a serialization failure or a StaleRead.
 
     `lock_timeout_ms`: timeout for each lock, None for the connection's. `is_small`: the transaction handles few rows
-    and uses generic query plans. After MAX_TRIES attempts raises the last error.
+    and uses generic query plans; without effect if `lock_timeout_ms` is None. After MAX_TRIES attempts raises the last
+    error.
     """
     once = partial(_committed_once, work, lock_timeout_ms, is_small)
     for attempt in range(1, MAX_TRIES):

@@ -86,7 +86,11 @@ def upgrade(revision: str = HEAD, using: "Config | None" = None) -> None:
 
 
 def downgrade(revision: str, using: "Config | None" = None) -> None:
-    """Takes the database at DATABASE_URL back to a revision, or to BASE; as `upgrade` otherwise."""
+    """Takes the database at DATABASE_URL back to a revision, or to BASE.
+
+    Tries again after a deadlock or a lock timeout, for PATIENCE_SECONDS. Raises InvalidValue if this version does not
+    know the revision, or the database's.
+    """
     from alembic import command  # noqa: PLC0415
 
     _retried(command.downgrade, using or config(), revision)

@@ -12,7 +12,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from runtime.settings import settings
 
 KEEPS_HEADROOM: Final = "spendgate.keeps_headroom"
-"""The setting by which a connection declares that whoever counts with it lowers the headroom of brands.
+"""The setting by which a connection declares that code counting spend through it lowers the headroom of brands.
 
 A trigger on `brand_days` clears the headroom and enforced budget holds of brands that any other connection counts for,
 such as an older version's.
