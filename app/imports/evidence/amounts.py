@@ -1,4 +1,4 @@
-"""Amounts as platforms write them: a column's cells together prove which mark is decimal; then each is read exactly.
+"""Amounts as platforms write them: a column's cells together prove its decimal mark; then each cell is read exactly.
 
 Cells are judged by their shapes, digits replaced by 9, of which a column of millions has a few dozen.
 """
@@ -65,7 +65,7 @@ def take_apart(cell: str) -> Written | None:
 class Kind(NamedTuple):
     """Facts from the shape of a number: marks that can be decimal, grouped digits, and the count of decimals.
 
-    `decimals` counts digits behind the mark by (point, comma).
+    `decimals`: digits after a decimal point, and after a decimal comma. `is_whole`: no decimals with either mark.
     """
 
     marks: frozenset[DecimalMark]
@@ -217,7 +217,7 @@ class AmountReader:
         self._zeros = ["0" * (self.decimals - count) for count in range(self.decimals + 1)]
 
     def read(self, cell: str) -> int | None:
-        """The amount; None for a cell without one. Raises Unreadable."""
+        """The amount in units of 10**-decimals; None for an empty cell or a dash. Raises Unreadable for others."""
         whole, mark, fraction = cell.partition(self._point)
         if (
             cell.isascii()
@@ -229,7 +229,7 @@ class AmountReader:
         return self._read_any(cell)
 
     def step(self, cell: str) -> int:
-        """The smallest amount that a cell shows: 0.01 for `12.50`, one for `12`."""
+        """The smallest difference that a cell shows, in units of 10**-decimals: 0.01 for `12.50`, 1 for `12`."""
         try:
             written = take_apart(cell)
         except Unreadable:

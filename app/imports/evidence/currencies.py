@@ -13,7 +13,11 @@ from app.imports.headings.heading_reader import CODES
 
 @dataclass(frozen=True)
 class Currency:
-    """The file's one currency, if it says one; all that its signs allow (None: no sign); the one to read."""
+    """The currency of a file.
+
+    `code`: its one currency, None if unknown. `allowed`: the currencies that the code or the signs in cells allow, None
+    without either. `filtered`: the currency whose rows are read, if the file has several.
+    """
 
     code: str | None
     allowed: frozenset[str] | None
@@ -21,7 +25,11 @@ class Currency:
 
 
 def currency_of(evidence: Evidence, columns: Columns, stated: Stated, options: ReadOptions) -> Currency:
-    """Decides it. Raises Question for several in a column, Refused where two sources contradict each other."""
+    """Decides the file's currency.
+
+    Raises Question if its column has several and none was chosen. Raises Refused if parts of the file contradict each
+    other or the chosen currency.
+    """
     in_column = {one.strip().upper(): line for one, line in evidence.currencies.items() if one.strip() not in NOTHING}
     in_column = {one: line for one, line in in_column.items() if one in CODES}
     wanted = options.currency.upper() if options.currency else None

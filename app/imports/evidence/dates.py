@@ -43,20 +43,23 @@ class Numeric(NamedTuple):
 
 
 class Period(NamedTuple):
-    """More than a day, such as a week: what it is, in words."""
+    """More than a day, such as a week. `kind` says in words what it is."""
 
     kind: str
 
 
 class Moment(NamedTuple):
-    """A time with its distance from UTC. `day` is the day that begins at it: the one written, where it is midnight."""
+    """A time with a zone. `day`: the written day if the time is midnight, else None.
+
+    `offset_minutes`: minutes east of UTC; 0 without a day.
+    """
 
     day: date | None
     offset_minutes: int = 0
 
 
 class NoDay(NamedTuple):
-    """Anything else."""
+    """A cell that is no day, period or moment."""
 
 
 Read = Day | Numeric | Period | Moment | NoDay
@@ -99,7 +102,7 @@ def plain(word: str) -> str:
 
 @cache
 def _months() -> dict[str, int]:
-    """Months by name, in full and cut, in every language; names that mean two months are left out."""
+    """Months by name, in full and cut, in the languages of LOCALES; names that mean two months are left out."""
     found: dict[str, set[int]] = {}
     for locale in LOCALES:
         for width in ("wide", "abbreviated"):
@@ -145,7 +148,10 @@ def _date(year: int, month: int, day: int) -> date | None:
 
 @lru_cache(maxsize=100_000)
 def read_day(cell: str) -> Read:
-    """Reads a cell as a day. Numbers whose order of day, month or year is not sure are `Numeric`."""
+    """Reads a cell as a day. Dates with the year last, written in numbers, are `Numeric`, whatever their day.
+
+    Cells without a digit or of over 80 characters are NO_DAY.
+    """
     text = _WEEKDAY_NOTE.sub("", unicodedata.normalize("NFKC", bare(cell))).strip()
     if not text or not any(one.isdigit() for one in text) or len(text) > 80:
         return NO_DAY
@@ -196,7 +202,7 @@ def _minutes(zone: str) -> int:
 
 
 def _tail(tail: str) -> tuple[int, float, str] | None:
-    """Hour, minutes and distance from UTC of what stands behind a date; None where it is no time."""
+    """Hour, minutes and zone ("" without one) of the text after a date; None if it is no time."""
     found = _TAIL.fullmatch(tail.strip()) if tail[:1] in "T ,t" or tail[:3] in (" at", " um") else None
     if found is None:
         return None
@@ -269,7 +275,7 @@ def _in_words(text: str) -> Read | None:
 
 
 def _range(text: str) -> Read | None:
-    """Two days in a cell are a period, unless they are one."""
+    """Two days in a cell are a Period; if both are the same day, that day."""
     parts = _BETWEEN.split(text)
     if len(parts) != 2 or not all(any(one.isdigit() for one in part) for part in parts):
         return None

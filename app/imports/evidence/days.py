@@ -26,7 +26,7 @@ class Days:
             return day
 
     def of(self, read: Read) -> date | None:
-        """The day of something read."""
+        """The day of a result of `read_day`; None if it has none."""
         if isinstance(read, Day | Moment):
             return read.day
         return read.as_day(day_first=self._day_first) if isinstance(read, Numeric) else None

@@ -39,7 +39,7 @@ class Decided(Generic[Value]):
 
 
 def decimal_mark(evidence: Evidence, options: ReadOptions, form: str, currency: str | None) -> Decided[DecimalMark]:
-    """Which of point and comma stands before decimals. Raises Refused where cells prove both, or another than told."""
+    """The mark before decimals. Raises Refused if cells prove both marks, or another one than the options say."""
     amounts = evidence.amounts
     proved = amounts.proves
     if len(proved) == 2:
@@ -107,7 +107,10 @@ def api_of(layout: Layout, columns: Columns, known: Known, title: str) -> Api:
 def unit_of(
     evidence: Evidence, columns: Columns, options: ReadOptions, currency: str | None, api: Api
 ) -> Decided[Unit]:
-    """Decides the unit of the amounts."""
+    """Decides the unit of the amounts.
+
+    `value` is None if heading and cells contradict each other, or whole numbers may be micros.
+    """
     amounts, said = evidence.amounts, columns.spend.unit
     if options.unit is not None:
         return Decided(options.unit, f"{options.unit}, as chosen")
@@ -135,7 +138,7 @@ def _proofs_of_units(amounts: AmountEvidence) -> list[tuple[tuple[int, str], str
 
 
 def _of_whole_numbers(amounts: AmountEvidence, heading: str, currency: str | None, api: Api) -> Decided[Unit]:
-    """The unit of a column without decimals, signs and groups, which micros would be too."""
+    """The unit of a column of whole numbers without signs or grouping, which may be in currency units or in micros."""
     largest = amounts.largest_whole
     if not largest:
         return Decided("currency", "all amounts are 0")
@@ -153,9 +156,10 @@ def _of_whole_numbers(amounts: AmountEvidence, heading: str, currency: str | Non
 def day_order(
     evidence: Evidence, options: ReadOptions, stated: Stated, platform: str, latest: date, *, is_own: bool
 ) -> Decided[DayOrder]:
-    """Whether the day or the month comes first.
+    """Whether the day or the month comes first; `value` is None if nothing decides it.
 
     `latest` is the last day that the file can know of. `is_own`: headings are those of the platform's English report.
+    Raises Refused if cells prove both orders, or another one than the options say, or mix date cells and texts.
     """
     days = evidence.days
     if days.day_first and days.month_first:

@@ -95,8 +95,8 @@ class Evidence:
     """Evidence from a whole table.
 
     `undated` are rows without one day, `period` the first row that covers more than one. `last_dated` is the line of
-    the last row with a day. `sums` are the amounts of rows that look like sums. `ends` counts rows by the days from
-    their beginning to their end.
+    the last row with a day. `sums` are the amounts of rows that look like sums. `part_sums`: rows with a day that may
+    sum up others of it. `ends`: the first line with each pair of day cell and end cell. `rows` counts rows with a day.
     """
 
     amounts: AmountEvidence = field(default_factory=AmountEvidence)
@@ -117,7 +117,10 @@ class Evidence:
 
 
 def gather(layout: Layout, columns: Columns) -> Evidence:
-    """Reads every row below the headings. Raises Refused for rows that have more cells than there are headings."""
+    """Reads every row below the headings.
+
+    Raises Refused for a row with more cells than there are headings, or for over MAX_UNDATED rows without a day.
+    """
     evidence = Evidence()
     count, day_place = len(layout.headings), columns.day.place
     needed = max(day_place, columns.campaign.place)
@@ -223,7 +226,7 @@ _DAYS: Final = (Day, Numeric, Moment)
 
 
 def _campaigns_named(*, names_are_ids: bool) -> Callable[[str], bool]:
-    """A test whether a dated row's cell names a campaign, and not nothing or a word for sums in a column of ids."""
+    """Makes a test whether a cell names a campaign: empty cells do not, nor words for sums in a column of ids."""
 
     @lru_cache(maxsize=MAX_DAYS)
     def is_name(cell: str) -> bool:
@@ -264,7 +267,7 @@ def _note_undated(evidence: Evidence, columns: Columns, row: Row, read: Read) ->
 
 
 def is_sum(row: Row, columns: Columns) -> bool:
-    """Whether a row without one campaign's day looks like a sum: it names no campaign, or its label is a total's."""
+    """Whether an undated row looks like a sum: it has an amount and no campaign, or its label is a word for totals."""
     cells = row.cells
     place = columns.campaign.place
     own = bare(cells[place]) if len(cells) > place else ""
@@ -279,7 +282,7 @@ def is_sum(row: Row, columns: Columns) -> bool:
 
 
 def amount_in(row: Row, columns: Columns) -> str | None:
-    """The cell of a row's spend, where it holds an amount."""
+    """The cell of a row's spend; None if it holds no amount."""
     cell = row.cells[columns.spend.place] if len(row.cells) > columns.spend.place else ""
     try:
         return cell if take_apart(cell) is not None else None

@@ -15,6 +15,8 @@ _FRACTION: Final = re.compile(r"\d+[.,]\d+")
 _GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?:[\u00a0\u202f]\d{3})+")
 _URN: Final = re.compile(r"urn:li:sponsoredCampaign:(\d+)|customers/\d+/campaigns/(\d+)")
 KEPT_DIGITS: Final = 15
+"""Digits that a spreadsheet keeps of a number."""
+
 FIX: Final = "export it again and open it nowhere before, or format the id column as text first"
 
 
@@ -44,7 +46,10 @@ def campaign_id(cell: str) -> str:
 
 
 def name_as_id(cell: str) -> str:
-    """A campaign's name as its id. A name over the limit is cut, with a sum of the rest that keeps it apart."""
+    """A campaign's name as its id. A name over MAX_TEXT characters is cut and ends with a hash of the whole name.
+
+    Raises Refused for a name with lost letters, NoId for an empty one or one with characters that cannot be seen.
+    """
     text = bare(cell)
     if "\ufffd" in text:
         raise Refused(f"campaign {text[:40]!r} has lost letters", "export it again as UTF-8")
@@ -56,7 +61,7 @@ def name_as_id(cell: str) -> str:
 
 
 def check_rounded(ids: Iterable[str]) -> None:
-    """Refuses ids that are all zeros behind their 15th digit: numbers that passed through a spreadsheet."""
+    """Raises Refused if all ids of over 15 digits have only zeros after the 15th: a spreadsheet has rounded them."""
     long = [one for one in ids if len(one) > KEPT_DIGITS and one.isdigit()]
     zeros = sum(len(one) - KEPT_DIGITS for one in long)
     if long and zeros >= 3 and not any(one[KEPT_DIGITS:].strip("0") for one in long):

@@ -26,7 +26,8 @@ class Filter:
 class Known:
     """The platform by its canonical name (None: nothing says it), and why.
 
-    `has_marks`: headings or lines of the file are this platform's own. `scores` are those of all platforms' marks.
+    `has_marks`: headings or lines of the file are this platform's own. `scores`: the sum of marks by platform.
+    `in_column`: the platforms that a column names.
     """
 
     name: str | None
@@ -37,7 +38,7 @@ class Known:
     has_marks: bool = False
 
     def choices(self) -> list[Choice]:
-        """The platforms that it can be of, the likeliest first."""
+        """The platforms that the file can be of, the likeliest first; all of them if no marks speak for any."""
         likely = sorted(
             (name for name, score in self.scores.items() if score >= 0.5), key=lambda name: -self.scores[name]
         )
@@ -51,9 +52,9 @@ def resolve(
     evidence: Evidence | None = None,
     around: Iterable[Row] | None = None,
 ) -> Known:
-    """Decides the platform; the file's name does where nothing in the file speaks for one.
+    """Decides the platform; by the file's name if nothing in the file speaks for one.
 
-    Raises Question for rows of several platforms, Refused for rows of another one than told.
+    Raises Question if a column names several and none was chosen, Refused if no row is of the chosen one.
     """
     found, scores = platform_of(layout.headings, layout.above if around is None else around)
     in_column = _in_column(evidence)
@@ -108,7 +109,7 @@ def _in_column(evidence: Evidence | None) -> frozenset[str]:
 
 
 def filter_of(evidence: Evidence, known: Known, currency: str | None) -> Filter:
-    """The rows to read."""
+    """The currency and the platform of the rows to read; no platform unless a column names several."""
     if len(known.in_column) < 2:
         return Filter(currency)
     return Filter(currency, known.name, {cell: platforms.canonical_or_lower(cell) for cell in evidence.platforms})

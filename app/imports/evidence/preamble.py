@@ -1,4 +1,4 @@
-"""The lines around a table: its range of days, time zone, currency, account, and the time of which its figures are."""
+"""The lines around a table: its range of days, time zone, currency, account, and the time its figures were true."""
 
 import re
 from collections.abc import Iterable
@@ -77,7 +77,10 @@ _CLOCK: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([AaPp])?\.?[Mm]?\
 
 @dataclass(frozen=True)
 class Stated:
-    """Facts that the lines around a table state. Days are (day, whether its order of day and month was assumed)."""
+    """Facts that the lines around a table state, as they are written; `currency` is a code.
+
+    `range`: the first and the last day. `completed`: the last completed day. `made`: the time of the report.
+    """
 
     title: str = ""
     range: tuple[str, str] | None = None
@@ -91,7 +94,7 @@ class Stated:
 
 
 def stated(lines: Iterable[Row]) -> Stated:
-    """Reads «Key: value» lines, pairs of cells, and a bare range of days."""
+    """Reads «Key: value» lines, pairs of cells, and a bare range of days. Ignores lines of over 12 cells."""
     found: dict[str, str] = {}
     title, bare_range = "", None
     start = end = None
@@ -150,7 +153,7 @@ def _pair(cells: list[str]) -> tuple[str, str]:
 
 
 def _range(text: str) -> tuple[str, str] | None:
-    """The two days in a text, as they are written."""
+    """The two days in a text, as they are written; None if it is no range of days."""
     parts = _AROUND.split(text.strip())
     if len(parts) != 2:
         return None
@@ -171,7 +174,7 @@ def _date_part(text: str) -> str:
 
 
 def day_in(text: str, *, day_first: bool | None) -> date | None:
-    """The day that a text of the preamble names; None where its order is open, or it names none."""
+    """The day that a text of the preamble names; None if it names none, or two by the order of day and month."""
     read = read_day(_date_part(text))
     if isinstance(read, Day):
         return read.day
@@ -183,8 +186,11 @@ def day_in(text: str, *, day_first: bool | None) -> date | None:
     return None
 
 
-def moment_in(text: str, zone: str | None, *, day_first: bool | None) -> datetime | None:
-    """The moment in a text, in UTC; None if it has no day or no time. Without a zone it is in `zone`, else UTC."""
+def stated_moment(text: str, zone: str | None, *, day_first: bool | None) -> datetime | None:
+    """The moment in a text, in UTC; None if it has no day or no time.
+
+    A text that does not end with UTC or GMT is in `zone` if that names an IANA zone, else in UTC.
+    """
     day = day_in(re.sub(r"\s*\(?(?:GMT|UTC|Z)\)?\s*$", "", text), day_first=day_first)
     clock = _CLOCK.search(text)
     if day is None or clock is None:

@@ -1,4 +1,4 @@
-"""The rule that each row covers one day or a part of it."""
+"""Refuses files whose rows do not cover one day or a part of it, and warns of files that may have such rows."""
 
 from collections.abc import Collection, Mapping
 from datetime import date
@@ -17,7 +17,11 @@ SAME_WEEKDAYS: Final = 3
 
 
 def check_one_day_each(evidence: Evidence, columns: Columns, days: Days, platform: str | None) -> None:
-    """Refuses rows that cover more than a day, and moments whose day depends on a time zone."""
+    """Raises Refused for rows that cover more than a day, or whose day is not certain.
+
+    Such are times other than midnight with a zone, dates in which two numbers can be the year, and rows without an hour
+    among rows by hour.
+    """
     if evidence.period is not None:
         row, period = evidence.period
         cell = row.cells[columns.day.place].strip()
@@ -36,7 +40,7 @@ def check_one_day_each(evidence: Evidence, columns: Columns, days: Days, platfor
 
 
 def _check_short_years(evidence: Evidence) -> None:
-    """Refuses days with two-digit years whose first number can be a year in each of them."""
+    """Raises Refused if all days with two-digit years begin with the same number, which can be the year too."""
     firsts = evidence.days.short_years
     if firsts and len(firsts) == 1 and next(iter(firsts)) >= SHORT_YEARS_FROM:
         line, cell = next(iter(firsts.values()))
@@ -44,7 +48,7 @@ def _check_short_years(evidence: Evidence) -> None:
 
 
 def spacing_warning(days: Collection[date]) -> str | None:
-    """A sentence on days that are so far apart as if each stood for a week or a month."""
+    """A warning if all days are the same weekday or the first of a month, so that rows may be of weeks or months."""
     if len(days) >= SAME_WEEKDAYS and len({day.weekday() for day in days}) == 1:
         return f"every day is a {min(days):%A}: if rows are of weeks, export them by day"
     if len(days) > 1 and {day.day for day in days} == {1}:
@@ -79,7 +83,7 @@ def _is_midnight(read: Read) -> bool:
 
 
 def hours_warning(evidence: Evidence) -> str | None:
-    """A sentence on a file that holds few hours of its days."""
+    """A warning if the rows name at most FEW_HOURS hours of their days; else None."""
     times = evidence.days.hours
     hours = set().union(*times.values()) if times else set()
     if not hours or len(hours) > FEW_HOURS or hours == {0} or is_midnight_elsewhere(times):
@@ -91,9 +95,9 @@ def hours_warning(evidence: Evidence) -> str | None:
 
 
 def is_midnight_elsewhere(times: Mapping[str, set[int]]) -> bool:
-    """Whether several days all have one morning hour, or two beside each other where clocks change.
+    """Whether each of several days has one hour before noon, the same for all or one apart, as where clocks change.
 
-    Pipelines write days so that begin at midnight west of UTC: the day written is the day meant.
+    Pipelines write in UTC the midnight of zones west of UTC so: the day written is the day meant.
     """
     hours = set().union(*times.values()) if times else set()
     one_each = all(len(own) == 1 for own in times.values())

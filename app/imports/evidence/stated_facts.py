@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Final
 
 from app.imports.answers import DayOrder, ReadOptions
-from app.imports.evidence.preamble import Stated, day_in, moment_in
+from app.imports.evidence.preamble import Stated, day_in, stated_moment
 
 ORDERS: Final[tuple[DayOrder, ...]] = ("month_first", "day_first")
 
@@ -14,7 +14,8 @@ def range_of(
 ) -> tuple[DayOrder | None, tuple[date, date] | None]:
     """The order of day and month of the lines around the table, and the first and last day that they name.
 
-    `order`: the one of the day column, where numbers in it proved one. Else the range decides: it holds all days.
+    `order`: the one of the day column; None if no number in it needed one. Then the order counts in which the range
+    holds all days, the shorter range if both do. The range is None if the lines name none.
     """
     if stated.range is None:
         return order, None
@@ -35,12 +36,15 @@ def _range(texts: tuple[str, str], order: DayOrder) -> tuple[date, date] | None:
 def as_of(
     options: ReadOptions, stated: Stated, order: DayOrder | None, zone: str | None, modified_at: datetime
 ) -> tuple[datetime, str]:
-    """When the figures were true, and where that is said: told, by the file, or by its time of change. Never now."""
+    """The moment when the figures were true, and its source in words.
+
+    By the options, else by the lines around the table, else `modified_at`; never the present time.
+    """
     if options.as_of is not None:
         return options.as_of, "as chosen"
     for text, what in ((stated.completed, "last completed day"), (stated.made, "time of the report")):
         day_first = None if order is None else order == "day_first"
-        moment = None if text is None else moment_in(text, zone, day_first=day_first)
+        moment = None if text is None else stated_moment(text, zone, day_first=day_first)
         if moment is not None:
             return moment, f"{what} in the file, {text}"
     return modified_at, "the file's time of change"
