@@ -57,7 +57,7 @@ class _Delimited:
                 f"line {line + 1} or a later one is not {self._encoding}", "export it as UTF-8, or name its encoding"
             ) from error
         finally:
-            # Rows that nobody read to the end are given up after the stream, if an exception still holds them.
+            # Leaves the stream open. It is closed already if an exception kept this generator alive for longer.
             if not text.closed:
                 text.detach()
 

@@ -28,7 +28,10 @@ class Encoding(NamedTuple):
 
 
 def encoding_of(stream: BinaryIO) -> Encoding:
-    """The encoding of everything in the stream, which is left at its beginning. Raises Refused for binary data."""
+    """The encoding of the whole stream, whose position it moves.
+
+    Raises Refused for data that is not UTF-8 and has zero bytes, or fits no known encoding.
+    """
     stream.seek(0)
     start = stream.read(4096)
     found = next((name for mark, name in _MARKS if start.startswith(mark)), None) or _without_mark(start)
@@ -43,7 +46,7 @@ def encoding_of(stream: BinaryIO) -> Encoding:
 
 
 def _without_mark(start: bytes) -> str | None:
-    """UTF-16 without a mark, seen by the zero bytes of its plain letters."""
+    """The UTF-16 encoding of a text without a mark, by the zero bytes of its plain letters; None for other texts."""
     pairs = len(start) // 2
     if pairs >= 4 and start[1::2].count(0) > pairs * 0.6 and not start[0::2].count(0):
         return "utf-16-le"
@@ -53,7 +56,7 @@ def _without_mark(start: bytes) -> str | None:
 
 
 def _first_undecodable(stream: BinaryIO) -> bytes | None:
-    """The beginning of the file, and what is around its first bytes that are no UTF-8; None where all of it is."""
+    """A sample of the stream with its first bytes that are not UTF-8; None if all of it is UTF-8."""
     stream.seek(0)
     decoder = codecs.getincrementaldecoder("utf-8")()
     first, previous = b"", b""

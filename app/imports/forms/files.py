@@ -60,7 +60,10 @@ def _tables(stream: BinaryIO, options: ReadOptions) -> list[Table]:
 
 @contextmanager
 def unpacked(stream: BinaryIO, depth: int = 0) -> Iterator[BinaryIO]:
-    """The stream itself, or the one file that it packs by zip or gzip."""
+    """The stream itself, or the one file that it packs by zip or gzip, up to three deep. Workbooks stay packed.
+
+    Raises Refused for archives that are damaged, have a password, unpack to over 4 GB, or do not pack one file.
+    """
     stream.seek(0)
     start = stream.read(4)
     stream.seek(0)
@@ -89,7 +92,7 @@ def _archive(stream: BinaryIO) -> Iterator[zipfile.ZipFile]:
 
 
 def _member(archive: zipfile.ZipFile) -> str | None:
-    """The one file in an archive; None for a workbook, which is an archive too."""
+    """The name of the one file in an archive; None for a workbook, which is an archive too."""
     names = [
         info for info in archive.infolist() if not info.is_dir() and not any(junk in info.filename for junk in _JUNK)
     ]

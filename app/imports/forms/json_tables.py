@@ -1,4 +1,7 @@
-"""JSON: lines of objects, one array of objects, or a platform's answer with one; nested fields are joined by dots."""
+"""JSON: lines of objects, one array of objects, or a platform's answer with one.
+
+Names of nested fields are joined by dots. Lists of several values are left out.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +17,7 @@ _WRAPPERS: Final = ("_airbyte_data", "record", "data")
 
 
 def json_table(stream: BinaryIO) -> Table:
-    """The objects as rows under the names of all their fields."""
+    """The objects as rows under the names of all their fields, the names on line 0. Raises Refused for other JSON."""
     stream.seek(0)
     start = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
     objects = _Lines(stream) if start[:1] == b"{" and _is_of_lines(stream) else _Document(stream)
@@ -65,7 +68,7 @@ class _Document:
 
 
 def unwrapped(tables: list[Table]) -> list[Table]:
-    """Tables with the column `_airbyte_data`, which holds each row as JSON, as tables of what it holds."""
+    """One table of the JSON objects in the column `_airbyte_data`, if a table has that column; else the same tables."""
     for table in tables:
         cells = _first_row(table)
         if _WRAPPERS[0] in cells and len(cells) > 1:
@@ -126,7 +129,7 @@ def _parsed(text: bytes, line: int) -> Any:
 
 
 def _only_list(value: Mapping[str, Any]) -> list[Any] | None:
-    """The rows within a platform's answer, such as `results` or `data`."""
+    """The rows within a platform's answer, such as `results` or `data`; None unless it has one list of objects."""
     lists = [
         one for one in value.values() if isinstance(one, list) and one and all(isinstance(row, dict) for row in one)
     ]

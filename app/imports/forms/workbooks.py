@@ -1,4 +1,4 @@
-"""Workbooks (XLSX, XLS, ODS): rows of a sheet, with real dates as days and numbers as they are shown."""
+"""Workbooks (XLSX, XLS, ODS): rows of a sheet, with dates as ISO texts, and numbers with their formats' currency."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from app.imports.tables import Table
 
 
 def workbook_tables(stream: BinaryIO) -> list[Table]:
-    """The visible sheets that hold anything."""
+    """The visible sheets that are not empty. Raises Refused for a workbook with a password or that cannot be read."""
     stream.seek(0)
     content = io.BytesIO(stream.read())
     try:
@@ -76,7 +76,7 @@ def _cell(value: object) -> str:
 
 
 def _digits(value: float) -> str:
-    """A number with the 15 digits that a spreadsheet keeps, never in scientific notation."""
+    """A number with the 15 digits that a spreadsheet keeps, whole ones in full; never in scientific notation."""
     if value == int(value):
         return str(int(value))
     shown = format(value, ".15g")
