@@ -61,7 +61,7 @@ class Columns:
     """Whether every row's end must be its day: the day's column is a period's beginning, or the end's says so."""
 
     def told(self) -> tuple[Column, ...]:
-        """The columns with the reasons for which they were taken."""
+        """The used columns with the reason for each."""
         named = [
             ("campaign", self.campaign), ("name", self.name), ("day", self.day), ("end", self.end), ("hour", self.hour),
             ("spend", self.spend), ("currency", self.currency), ("account", self.account), ("platform", self.platform),
@@ -79,7 +79,10 @@ class Columns:
 
 
 def columns_of(layout: Layout, options: ReadOptions, platform: str | None) -> Columns:
-    """Chooses the columns. Raises Refused naming missing ones, or a Question where several headings could be meant."""
+    """Chooses the columns.
+
+    Raises Refused naming missing ones, or a Question if several headings could be meant, or others than campaign ids.
+    """
     day = _day(layout, platform)
     spend = _spend(layout, options, platform)
     name = next(iter(layout.of("name")), None)
@@ -174,7 +177,7 @@ def _campaign(layout: Layout, options: ReadOptions, platform: str | None, name: 
 
 
 def _currency(layout: Layout, spend: Heading) -> Heading | None:
-    """The currency column; none where the spend's heading names a currency itself, or there are two."""
+    """The currency column: the chosen one, else the surest; None if the spend's heading names a currency itself."""
     found = layout.of("currency")
     told = [one for one in found if one.rank == -1]
     if told:

@@ -36,7 +36,7 @@ _COMMON_CODES: Final = frozenset(
 
 
 def squeezed(text: str) -> str:
-    """A heading in lower case, without accents, spaces and signs."""
+    """A heading in lower case, letters and digits only, without accents."""
     if text.isascii():
         return re.sub(r"[^a-z0-9]+", "", text.lower())
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
@@ -44,8 +44,10 @@ def squeezed(text: str) -> str:
 
 
 class Heading(NamedTuple):
-    """A column's name. `rank`: 0 is the surest of its meaning, -1 as a person told. `currency` is a code, `zone` a text
-    such as `UTC`, `platform` the canonical name of the platform that it names.
+    """A column's heading.
+
+    `rank`: 0 is the surest of its meaning, -1 a person's choice. `currency` is a code, `zone` a text such as `UTC`,
+    `platform` the canonical name of the platform that it names.
     """
 
     text: str
@@ -80,7 +82,7 @@ _TOTALS: Final = frozenset(squeezed(word) for word in TOTAL_WORDS.split(";"))
 
 
 def heading(text: str, place: int) -> Heading:
-    """A column's heading, taken apart."""
+    """Reads a column's heading; `place` counts columns from 0. Its `meaning` is None if it is not known."""
     return _heading(text)._replace(place=place)
 
 

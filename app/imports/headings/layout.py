@@ -11,12 +11,14 @@ from app.imports.headings.split_dates import JoinedDates, split_dates, with_date
 from app.imports.tables import Row, Table
 
 HEADINGS_WITHIN: Final = 60
+"""Rows of a table that are searched for the headings."""
+
 MAX_COLUMNS: Final = 2_000
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A table with the row of its headings and the rows above it."""
+    """A table, the line and the headings of the row that has them, and the rows above it."""
 
     table: Table
     line: int
@@ -33,7 +35,10 @@ class Layout:
 
 
 def layout_of(tables: Sequence[Table], options: ReadOptions) -> Layout:
-    """The table and row that hold campaign, day and spend. Raises Refused naming what is missing, or a Question."""
+    """The table and row whose headings name campaign, day and spend; else those that come nearest.
+
+    Raises Refused if no heading is known, or Question if several sheets have all three.
+    """
     found, nearest, failure = [], None, None
     for table in tables:
         if options.sheet is not None and table.title and table.title != options.sheet:
@@ -69,7 +74,7 @@ def _score(layout: Layout) -> tuple[int, int]:
 
 
 def _headings_in(table: Table, options: ReadOptions) -> tuple[Layout | None, Layout | None]:
-    """The first row with all that is needed, and the row that comes nearest."""
+    """The first row whose headings name all that is needed, None if no row does; and the row that comes nearest."""
     above: list[Row] = []
     nearest: Layout | None = None
     for line, cells in islice(table.rows(), HEADINGS_WITHIN):
@@ -93,7 +98,7 @@ def _layout(table: Table, line: int, found: Sequence[Heading], above: Sequence[R
 
 
 def told_columns(found: Sequence[Heading], told: Mapping[Meaning, str]) -> list[Heading]:
-    """The headings with the meanings that a person gave to some of them."""
+    """The headings with the meanings that a person gave to some; others lose these meanings."""
     if not told:
         return list(found)
     by_key = {squeezed(heading): meaning for meaning, heading in told.items()}
@@ -106,7 +111,7 @@ def told_columns(found: Sequence[Heading], told: Mapping[Meaning, str]) -> list[
 
 
 def missing(layout: Layout | None) -> Refused:
-    """The refusal of a table that lacks needed columns."""
+    """The error, not raised, for a table that lacks needed columns; `layout` None: no heading was found."""
     names = [one.text for one in layout.headings if one.text] if layout else []
     wanted = "needs a campaign id, a day and a cost (such as Campaign ID, Day and Cost)"
     return Refused(f"{wanted}; it has {', '.join(names[:20]) or 'none'}", "add them to the report, or name its columns")

@@ -57,9 +57,9 @@ HEADINGS: Final[Mapping[str, str]] = {
     "yahoo_japan": "配信日; 平均クリック単価; コンバージョン数; 広告費; ご利用額; コスト; キャンペーン目的; 動画再生数",
     "viant": "advertiser id viant; viant; media cost cpm; budget spent; adelphic; total cost ecpm; conversions (post-view)",
 }
-"""Headings that speak for a platform, by platform. One that several write counts for each a part."""
+"""Headings that speak for a platform, by platform. A heading of n platforms counts 1/n for each."""
 
-LINES: Final[Mapping[str, str]] = {
+LINES: Final[Mapping[str, str]] = {  # patterns of lines that speak for a platform, counting 2 each
     "microsoft_ads": r"Microsoft Corporation|Last Completed Available (?:Day|Hour)|Potential Incomplete Data",
     "google_ads": r"^\"?[A-Z_]+_REPORT \(|^Campaign report$|^Kampagnenbericht$|^Rapport sur les campagnes$|^Informe de campañas?$|^Relatório de campanhas?$|^Rapporto? (?:sulle )?campagn[ae]$|^Campagnerapport$|^Raport kampanii$|^キャンペーン レポート$",
     "linkedin_ads": r"Campaign Performance Report|Leistungsbericht|Date Generated: ",
@@ -80,10 +80,11 @@ CAMEL_CASED: Final[Mapping[str, str]] = {
 
 
 A_LEAD: Final = 0.5
+"""The least difference of scores by which the first platform must lead the second."""
 
 
 class Found(NamedTuple):
-    """A platform, and why it is thought to be."""
+    """A platform, and the heading or line that speaks for it."""
 
     name: str
     why: str
@@ -102,7 +103,10 @@ _WEIGHTS: Final = _weights()
 
 
 def platform_of(found: Sequence[Heading], lines: Iterable[Row]) -> tuple[Found | None, dict[str, float]]:
-    """The platform that headings and lines outside of the table speak for, if one clearly leads; and all scores."""
+    """The platform that headings and lines outside of the table speak for, and the scores of all.
+
+    None unless its score is 1 or more and leads by A_LEAD.
+    """
     scores: dict[str, float] = {}
     reasons: dict[str, str] = {}
     for name, weight, reason in chain(_of_headings(found), _of_lines(lines)):

@@ -34,7 +34,7 @@ class Split:
 
 
 def split_dates(found: Sequence[Heading], below: Iterator[Sequence[str]]) -> list[Split]:
-    """The dates in three columns; none where another column has the day or its cells are no numbers."""
+    """The dates in three columns; none if another column is the day, or no row of the first ROWS_TRIED has a date."""
     places = {squeezed(one.text): one.place for one in reversed(found)}
     splits = [
         Split((places[f"{prefix}year"], places[f"{prefix}month"], places[f"{prefix}day"]), meaning)
@@ -51,9 +51,9 @@ def split_dates(found: Sequence[Heading], below: Iterator[Sequence[str]]) -> lis
 
 
 def with_dates(found: Sequence[Heading], splits: Sequence[Split]) -> list[Heading]:
-    """The headings, of which a date's year has the meaning of the date, and its month and day have none.
+    """The headings, with the date's meaning for the year's column, and none for the month's and the day's.
 
-    The rank is that of a period's beginning, whose end must be the same day.
+    Their rank is 1, that of a period's beginning, whose end must be the same day.
     """
     meanings = {place: None for one in splits for place in one.places} | {one.places[0]: one.meaning for one in splits}
     return [one._replace(meaning=meanings[one.place], rank=1) if one.place in meanings else one for one in found]

@@ -1,7 +1,7 @@
 """The headings that ad platforms and pipelines give to the columns that a reading needs, by meaning and language.
 
 Headings are compared in lower case, without accents, spaces and signs: «Campaign ID», `campaign_id`, `campaign.id` and
-`campaignId` are one. Within a meaning, earlier lines win over later ones where a file has both.
+`campaignId` are one. Within a meaning, headings of an earlier text win over those of a later one in the same file.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ CAMPAIGN: Final = (
     "insertion order id; order id; campaign group id",
     "line item id",
 )
-"""A campaign's id. Orders and line items stand for campaigns where a file has nothing above them."""
+"""A campaign's id. Orders and line items stand for campaigns in files without campaigns."""
 
 NAME: Final = (
     """
@@ -127,7 +127,7 @@ SPEND: Final = (
     """,
     "media cost; total media cost; gross cost; net cost; cost_in_usd; cost usd; spend in usd; amount; betrag; montant; importe; valor; importo; bedrag; kwota; 金額",
 )
-"""Money spent. The first line names it without doubt, the last is taken where nothing better is there."""
+"""Money spent. The first text names it without doubt; headings of the last are taken if there are no others."""
 
 REVENUE_IS_COST: Final = (
     "revenue (adv currency); revenue (advertiser currency); revenue adv currency; revenue advertiser currency"
@@ -178,7 +178,7 @@ WHOLE: Final = (
 """Counts, which are whole numbers: a mark in one of them is a thousands sign."""
 
 AD_ID: Final = ("ad_id; ad id",)
-"""An ad's id, taken as a campaign's for the one platform whose accounts are kept so."""
+"""An ad's id, which stands for a campaign's in files of Snapchat without campaigns; a person may choose it in others."""
 
 PART: Final = (
     """
@@ -190,7 +190,7 @@ PART: Final = (
     広告セット; 広告セット名; 広告グループ; 広告グループ名; デバイス; 広告名
     """,
 )
-"""Parts of a campaign's day, by which a report can have several rows of it, and their sum in a row without a part."""
+"""Parts of a campaign, such as devices: a report can have a row for each part of a day, and a row of their sum."""
 
 WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "campaign": CAMPAIGN,
