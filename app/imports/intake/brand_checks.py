@@ -1,4 +1,4 @@
-"""A file's currency and time zone beside those of the brands whose campaigns it has."""
+"""Compares a file's currency and time zone with those of the brands whose campaigns it has."""
 
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
@@ -11,9 +11,9 @@ from runtime import clock
 
 
 def check_brands(reading: Reading, brands: Sequence[BrandFacts]) -> list[str]:
-    """Raises Refused, naming both, where a brand's currency or time zone is another.
+    """Raises Refused if a brand's currency or time zone differs from the file's.
 
-    Returns sentences about zones that cannot be compared.
+    Returns warnings about time zones that cannot be compared.
     """
     warnings = []
     for brand in brands:

@@ -1,4 +1,4 @@
-"""Campaigns of a file that are not known, made with their brand."""
+"""Creates the campaigns of a file that are not known, and their brand if it is new."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -25,7 +25,11 @@ CUT: Final = "…"
 
 
 def create_missing(plan: Plan, edit: Edit) -> tuple[int, int | None]:
-    """Makes the plan's missing campaigns, and their brand where it is new; returns how many, and their brand's id."""
+    """Creates the plan's campaigns that are still missing, and their brand if it is new; enforces the brand.
+
+    Returns the number of campaigns created and their brand's id (None if none was missing). Raises Refused if the brand
+    now has another currency than the file, InvalidValue if several brands have its name.
+    """
     assert plan.target.brand is not None  # noqa: S101 - the plan says in which brand
     name = plan.target.brand
 
@@ -50,13 +54,13 @@ def create_missing(plan: Plan, edit: Edit) -> tuple[int, int | None]:
 
 
 def shown(name: str, external_id: str) -> str:
-    """The campaign's name, cut to what a name may have; its id where the name is none."""
+    """The campaign's name, its id if the name is empty; cut to MAX_TEXT characters."""
     kept = name.strip() or external_id
     return kept if len(kept) <= MAX_TEXT else f"{kept[: MAX_TEXT - 1]}{CUT}"
 
 
 def _brand(connection: Connection, plan: Plan, name: str, edit: Edit) -> int:
-    """The brand of this name, which somebody may have made since the plan was; or a new one."""
+    """The id of the brand of this name, which may have been created after the plan; else of a new one."""
     brand_id = catalog.brand_named(connection, name)
     if brand_id is None:
         wanted = plan.new_brand

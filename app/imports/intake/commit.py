@@ -1,4 +1,4 @@
-"""The commit of a plan: campaigns made, totals counted in batches the way all reported totals are, history written."""
+"""Commits a plan: creates campaigns, counts totals in batches as all reported totals are, and writes the history."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,14 +28,15 @@ JUST_AFTER: Final = timedelta(microseconds=1)
 
 Payload = dict[str, object]
 Progress = Callable[[int], None]
-"""Is told how many totals more have been counted."""
+"""Called after each batch with the number of totals in it."""
 
 
 @dataclass
 class Outcome:
-    """The result of an import. `import_id` is None where it changed nothing; `brand_id`: where campaigns were made.
+    """The result of an import. `import_id` is None if the history has no row for it (`Plan.is_kept`).
 
-    `rejections`: campaign and day, and the reason. `held_up`: for brands that were locked.
+    `brand_id`: the brand in which campaigns were created. `rejections`: pairs of campaign with day, and reason.
+    `held_up`: the errors of batches that were not counted, because a brand was locked.
     """
 
     import_id: int | None = None
@@ -47,16 +48,16 @@ class Outcome:
     held_up: list[BrandsTimedOut] = field(default_factory=list)
 
     def add(self, counted: Counted) -> None:
-        """Adds what became of a batch."""
+        """Adds the result of a batch."""
         self.taken += counted.taken
         self.nothing_new += counted.known
         self.rejections += [(_key_of(one.payload), f"{one.reason}: {one.detail}") for one in counted.rejections]
 
 
 def commit(plan: Plan, edit: Edit, progress: Progress = lambda _: None, *, is_audited: bool = True) -> Outcome:
-    """Imports what was planned. Locked brands hold up no other; BrandsTimedOut is raised for them when all are counted.
+    """Imports a plan. A batch with a locked brand does not stop the others; raises its BrandsTimedOut at the end.
 
-    `is_audited`: a person imports, which is audited; the person's choices for the layout are remembered.
+    `is_audited`: a person imports; adds an audit entry and remembers the person's choices for the layout.
     """
     outcome = Outcome()
     if plan.missing and plan.target.brand is not None:
@@ -74,7 +75,7 @@ def commit(plan: Plan, edit: Edit, progress: Progress = lambda _: None, *, is_au
 
 
 def settled_by(options: ReadOptions) -> dict[str, object]:
-    """The options that a person chose and that also hold for the next file of the layout."""
+    """The options that a person chose for the file and that also apply to the next file of its layout."""
     chosen: dict[str, object] = {
         "platform": None if options.platform is None else canonical_or_lower(options.platform),
         "columns": dict(options.columns) or None,
@@ -139,7 +140,7 @@ def _end(connection: Connection, plan: Plan, outcome: Outcome, import_id: int) -
 
 
 def _payloads(plan: Plan) -> Iterator[Payload]:
-    """The file's totals as upstream would send them, then zero for those that vanished."""
+    """Yields the file's totals as messages of reported totals, then a total of 0 for each day that vanished."""
     reading = plan.reading
     common: Payload = {"platform": plan.platform}
     if plan.account is not None:
@@ -174,7 +175,10 @@ def _payloads(plan: Plan) -> Iterator[Payload]:
 
 
 def _moment(as_of: datetime, known: day_rows.KnownDay) -> datetime:
-    """The moment of a total: just after the one under which undoing an import put an older figure back."""
+    """The `as_of` of a total, which is the file's.
+
+    If undoing an import put an older figure back under a later `as_of`, 1 µs after that, so that the total is newer.
+    """
     is_undone = known.as_of != known.true_as_of
     is_newer = known.true_as_of is None or known.true_as_of < as_of
     if is_undone and is_newer and known.as_of is not None and known.as_of >= as_of:
@@ -201,11 +205,14 @@ def _count(some: Sequence[Payload], plan: Plan, outcome: Outcome) -> None:
 
 
 Note = Callable[[Connection, Sequence[TotalsBatch], Counted], None]
-"""Writes something down in the transaction that counted a batch."""
+"""Writes rows in the transaction that counts a batch."""
 
 
 def counted_for(payloads: Sequence[Payload], note_counted: Note) -> Counted:
-    """Counts totals, and lets `note_counted` write in the same transaction; logs and announces what became of them."""
+    """Counts totals, and calls `note_counted` in the same transaction; logs the counts and announces status changes.
+
+    Raises BrandsTimedOut if a brand is locked.
+    """
 
     def count(
         connection: Connection,

@@ -1,4 +1,4 @@
-"""The totals of a file beside the known ones: counted by what each would change, with samples to show."""
+"""Compares the totals of a file with the known ones: counts them by kind of change, with samples to show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from domain.money import format_units
 
 SAMPLES: Final = 5
 LARGE_FALL: Final = 10
-"""A total that falls by more than this part of it wants consent: campaigns may open again."""
+"""A total that falls by more than 1/LARGE_FALL of itself needs consent, because campaigns may open again."""
 
 
 class Named(NamedTuple):
-    """A total of the file and the campaign that it is of."""
+    """A total of the file and its campaign."""
 
     external_id: str
     day: date
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 
 @dataclass
 class Sample:
-    """How many changes of one kind there are, what they add up to, and the first few."""
+    """The number of changes of one kind, their sums before and after, and the first SAMPLES of them."""
 
     count: int = 0
     before_micros: int = 0
@@ -54,11 +54,11 @@ class Sample:
 
 @dataclass
 class Tally:
-    """A file's totals by what is known of each.
+    """A file's totals by kind of change.
 
-    `new`: the source had none. `changed`: it had another one, and of those `fallen` by more than a tenth. `same` and
-    `older` change nothing. `elsewhere`: new ones of days that have spend from live events or other sources already
-    (`before_micros`), to which they would add. `unknown` are those of campaigns that nobody has and that are not made.
+    `new`: the platform's sources had none. `changed`: they had another figure; `fallen`: those of `changed` that fell
+    by more than a tenth. `same` and `older` change nothing. `elsewhere`: those of `new` whose days have spend from live
+    events or other sources already (`before_micros`). `unknown`: totals of unknown campaigns that are not created.
     """
 
     new: Sample = field(default_factory=Sample)
@@ -71,7 +71,7 @@ class Tally:
 
     @property
     def changes(self) -> int:
-        """How many totals would be taken."""
+        """The number of totals that the import would store."""
         return self.new.count + self.changed.count
 
     def facts(self) -> tuple[object, ...]:
@@ -82,7 +82,7 @@ class Tally:
 
 @dataclass
 class Compared:
-    """Counts the totals of a file, true as of a moment, beside what is known."""
+    """Counts the totals of a file, true as of a moment, by how they differ from the known ones."""
 
     as_of: datetime
     is_delta: bool = False
@@ -90,12 +90,12 @@ class Compared:
     contradicting: Sample = field(default_factory=Sample)
 
     def add(self, named: Sequence[Named], known: Mapping[tuple[int, date], KnownDay]) -> None:
-        """Counts more of them."""
+        """Counts totals of known campaigns. `known` must have each campaign id and day."""
         for one in named:
             self._add(one, known[one.account.campaign_id, one.day])
 
     def add_missing(self, external_id: str, totals: Mapping[date, int], *, is_made: bool) -> None:
-        """Counts the totals of a campaign that is not known, and whether it is made."""
+        """Counts the totals of a campaign that is not known, as new if the import creates it, else as unknown."""
         kind = self.tally.new if is_made else self.tally.unknown
         for day, micros in totals.items():
             kind.add(Change(external_id, day, 0, micros))

@@ -1,4 +1,4 @@
-"""The headings of a file, for a person who says what a column means."""
+"""The headings of a file, shown to a person who chooses the columns."""
 
 from typing import BinaryIO
 
@@ -8,7 +8,7 @@ from app.imports.headings.layout import layout_of
 
 
 def headings_in(stream: BinaryIO, options: ReadOptions) -> tuple[str, ...]:
-    """The headings of the table that is read, in their order; none where no table is found."""
+    """The headings of the table that is read, from left to right; none if no table is found."""
     try:
         with tables_of(stream, options) as tables:
             found = layout_of(tables, options)

@@ -29,17 +29,17 @@ class Lookup:
     found: dict[CampaignKey, CampaignMatch] = field(default_factory=dict)
 
     def key(self, external_id: str) -> CampaignKey:
-        """How upstream would name the campaign."""
+        """The key by which reported totals name the campaign."""
         bare = (self.platform, external_id)
         return bare if self.account is None else (*bare, self.account)
 
     def find(self, external_ids: list[str]) -> Mapping[CampaignKey, CampaignMatch]:
-        """The campaigns that are known, for `on`."""
+        """Looks up the campaigns, without unknown ones, and keeps them for `on` in place of those of the last call."""
         self.found = find_campaigns(self.connection, map(self.key, external_ids))
         return self.found
 
     def on(self, external_id: str, day: date) -> KnownCampaign | None:
-        """The campaign that was meant on a day; None for none, or for several."""
+        """The campaign that had this external id on a day; None if none of those found had it, or several."""
         try:
             return campaign_on(self.key(external_id), self.found, lambda _zone: day)
         except NotFound:
@@ -47,7 +47,7 @@ class Lookup:
 
 
 def campaigns_of(reading: Reading) -> Iterator[list[str]]:
-    """The external ids of a reading, in order, so many at a time that their days are about KEYS_A_QUERY."""
+    """The external ids of a reading, in order, in lists that have KEYS_A_QUERY campaign-days or somewhat more."""
     some: list[str] = []
     size = 0
     for external_id in sorted(reading.totals.campaigns):
@@ -61,7 +61,10 @@ def campaigns_of(reading: Reading) -> Iterator[list[str]]:
 
 
 def named_days(reading: Reading, external_ids: list[str], lookup: Lookup) -> Iterator[Named]:
-    """The totals of these campaigns that somebody has; in the order of their days."""
+    """The totals of those campaigns that are known on the day of the total, by campaign and day.
+
+    `lookup` must have found these external ids.
+    """
     for external_id in external_ids:
         for day, micros in sorted(reading.totals.campaigns[external_id].items()):
             account = lookup.on(external_id, day)
@@ -70,7 +73,7 @@ def named_days(reading: Reading, external_ids: list[str], lookup: Lookup) -> Ite
 
 
 def known_of(connection: Connection, sources: Sequence[str], named: list[Named]) -> Mapping[tuple[int, date], KnownDay]:
-    """The present figures of the days, by campaign and day."""
+    """The present figures of the days, by campaign id and day."""
     found: dict[tuple[int, date], KnownDay] = {}
     keys = [(one.account.brand_id, one.account.campaign_id, one.day) for one in named]
     remaining = iter(keys)

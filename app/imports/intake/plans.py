@@ -1,4 +1,4 @@
-"""A reading beside what is known: which campaigns and totals are new, and what wants a person's consent."""
+"""Compares a reading with known campaigns and totals: what an import would change, and what needs consent."""
 
 import hashlib
 from collections.abc import Mapping
@@ -33,10 +33,10 @@ MAX_PLATFORM: Final = 150
 
 @dataclass(frozen=True)
 class Target:
-    """Where a person wants a file to go.
+    """The brand and account that a person names for a file.
 
-    `brand`: the name of the brand in which campaigns that are not known are made; None: they are not made. `time_zone`
-    and `currency` are those of a brand that is made. `account`: the platform's id of the account; None: the file's.
+    `brand`: the name of the brand in which unknown campaigns are created; None: they are not. `time_zone` and
+    `currency`: those of the brand if it is created. `account`: the platform's id of the account; None: the file's.
     """
 
     brand: str | None = None
@@ -50,9 +50,9 @@ class Plan:
     """The changes that an import would make. `tally` counts the file's totals by kind of change.
 
     `sources`: those whose totals are of this platform, in whatever spelling; the first is the source of totals for days
-    that none of them has reported. `account`: the one that its campaigns are looked up in; None: any.
-    `missing`: names of campaigns that are not known, by id. `new_brand`: the brand that would be made.
-    `vanished`: campaigns' days that earlier files of the account set and this complete one has no more.
+    that none of them has reported. `account`: the one in which campaigns are looked up; None: any. `missing`: names of
+    unknown campaigns, by external id. `new_brand`: the brand in which they would be created, its id None if it is new.
+    `vanished`: campaigns' days that earlier files of the account set and that this complete file lacks.
     """
 
     reading: Reading
@@ -89,7 +89,7 @@ class Plan:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the history keeps it: it changes something, or leaves out what no import of this file has told."""
+        """Whether the history gets a row: the import changes something, or is the file's first and leaves out rows."""
         leaves_out = bool(self.reading.bad_rows) or self.tally.unknown.count > 0
         return not self.changes_nothing or (leaves_out and not self.earlier)
 
@@ -106,17 +106,17 @@ class Plan:
 
 
 def plan(reading: Reading, file_name: str, target: Target, modified_at: datetime) -> Plan:
-    """Compares a reading with what is known; writes nothing.
+    """Compares a reading with the known campaigns and totals; writes nothing.
 
-    Raises Refused where the file's currency or time zone is not its brands', or where it contradicts figures of the
-    same moment; InvalidValue for a target that cannot be.
+    Raises Refused if the file's currency, time zone or account is another, or if it contradicts figures of the same
+    moment; InvalidValue for a brand that cannot be found by its name or created.
     """
     with snapshot() as connection:
         return plan_in(connection, reading, file_name, target, modified_at)
 
 
 def plan_in(connection: Connection, reading: Reading, file_name: str, target: Target, modified_at: datetime) -> Plan:
-    """As `plan`, in a transaction that is given."""
+    """Compares a reading as `plan` does, in the transaction of `connection`."""
     earlier = tuple(history.of_content(connection, reading.sha256))
     as_of, as_of_source = _as_of(reading, modified_at, earlier)
     account = _account(connection, reading, target)
@@ -177,9 +177,9 @@ def _find(reading: Reading, target: Target, lookup: Lookup, sources: tuple[str, 
 
 
 def _sources(connection: Connection, reading: Reading, earlier: tuple[Earlier, ...]) -> tuple[str, ...]:
-    """The sources of a file's totals: those that name its platform, or for a file that adds to them the file itself.
+    """The sources of a file's totals: those that name its platform; for a delta one made from the file's hash.
 
-    Versions that stored platforms as they were typed reported under each spelling. Their totals keep that source.
+    Earlier versions stored platforms as they were typed, one source for each spelling. Those totals keep their source.
     """
     if reading.is_delta:
         end = f" delta {reading.sha256[:20]}"
@@ -190,7 +190,10 @@ def _sources(connection: Connection, reading: Reading, earlier: tuple[Earlier, .
 
 
 def _as_of(reading: Reading, modified_at: datetime, earlier: tuple[Earlier, ...]) -> tuple[datetime, str]:
-    """When the figures were true: never later than now, nor, by a file's time, than its first import."""
+    """The moment when the figures were true, and its source in words; never later than now.
+
+    If it is the file's modification time, never later than that of an earlier import of the same content.
+    """
     moment, why = reading.as_of, reading.as_of_source
     if reading.options.as_of is None and moment == modified_at and earlier:
         first = min(earlier, key=lambda one: one.as_of)
@@ -210,7 +213,10 @@ def _account(connection: Connection, reading: Reading, target: Target) -> str | 
 
 
 def _new_brand(connection: Connection, reading: Reading, target: Target) -> BrandFacts:
-    """The brand in which campaigns are made: the one of the name, or a new one."""
+    """The brand in which campaigns are created: the one with the target's name, or a new one (id None).
+
+    Raises InvalidValue if the zone or currency of a new brand is missing or not valid.
+    """
     name = target.brand or ""
     brand_id = catalog.brand_named(connection, name)
     if brand_id is not None:
@@ -228,7 +234,7 @@ def _new_brand(connection: Connection, reading: Reading, target: Target) -> Bran
 
 
 def _currency(reading: Reading, brands: tuple[BrandFacts, ...]) -> str:
-    """The currency of the file's sum: its own, or the one of its brands; empty where nobody knows it."""
+    """The currency of the file's sum: its own, else the one of its brands; empty if they have several or none."""
     found = {brand.currency for brand in brands}
     return reading.currency or (next(iter(found)) if len(found) == 1 else "")
 
@@ -236,7 +242,7 @@ def _currency(reading: Reading, brands: tuple[BrandFacts, ...]) -> str:
 def _vanished(
     connection: Connection, reading: Reading, as_of: datetime, sources: tuple[str, ...], account: str | None
 ) -> tuple[SetDay, ...]:
-    """Days that a complete file no longer has, though earlier files of its account had them."""
+    """Campaigns' days that earlier files of the account set and this file lacks; none unless it is complete."""
     if not reading.is_complete or reading.is_delta or account is None or reading.first_day is None:
         return ()
     assert reading.last_day is not None  # noqa: S101 - there is a first

@@ -17,7 +17,7 @@ from runtime.settings import SettingsError
 
 @dataclass(frozen=True)
 class Offer:
-    """The reading that somebody chose last time."""
+    """The choice of a question that a person made for an earlier file of the same layout."""
 
     choice: Choice
     settled: Settled
@@ -28,12 +28,15 @@ class Offer:
         return f"last time: {self.choice.label}, chosen by {self.settled.by} at {instant(self.settled.at)}"
 
     def named_in(self, question: Question) -> Question:
-        """The question, which says so."""
+        """The question with the sentence added to its reason."""
         return Question(question.about, question.readings, f"{question.why} ({self.sentence})")
 
 
 def offered(question: Question, read: Callable[[Choice], Reading]) -> Offer | None:
-    """The reading that was chosen for the file's layout before; None where none was, or it is none of these."""
+    """The choice that was made for the file's layout before; None if there is none, or not exactly one fits.
+
+    None too if the database cannot be read, because the offer is only a help.
+    """
     layout = _layout(question, read)
     if layout is None:
         return None
@@ -49,7 +52,7 @@ def offered(question: Question, read: Callable[[Choice], Reading]) -> Offer | No
 
 
 def _layout(question: Question, read: Callable[[Choice], Reading]) -> str | None:
-    """The hash of the file's headings, which any reading of it has."""
+    """The hash of the file's headings, from any reading of it; None if no choice can be read."""
     for choice in question.readings:
         try:
             return read(choice).layout

@@ -1,4 +1,4 @@
-"""Undo of an import: the totals before it are put back, but for those that something newer has changed since."""
+"""Undoes an import: restores the totals before it, except those that something newer has changed since."""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,7 +26,10 @@ TOTALS_A_TRANSACTION: Final = 1_000
 
 @dataclass(frozen=True)
 class Undoing:
-    """The totals that undoing an import restores; `kept` counts days that have newer totals and stay."""
+    """The totals that undoing an import restores. `kept`: the number of totals changed since, which stay.
+
+    `rejected`: the number of restored totals that counting rejected.
+    """
 
     import_id: int
     file_name: str
@@ -69,9 +72,10 @@ def undoing(import_id: int) -> Undoing:
 
 
 def undo(import_id: int, edit: Edit) -> Undoing:
-    """Puts back the totals that were known before the import, in batches, audited.
+    """Restores the totals that were known before the import, in batches, and adds an audit entry.
 
-    Raises BrandsTimedOut, when all others are put back, where a brand is locked: it may be undone again then.
+    A batch with a locked brand does not stop the others; raises its BrandsTimedOut at the end, and the undo can be
+    repeated. Raises InvalidValue if there is no such import, or nothing is left to undo.
     """
     wanted = undoing(import_id)
     if not wanted.restored:

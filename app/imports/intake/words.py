@@ -1,4 +1,4 @@
-"""A preview in words, for the terminal and for pages: labels with the sentences behind them."""
+"""The preview of an import in words, for the terminal and for pages: labels, each with a sentence."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
@@ -27,7 +27,7 @@ class Line(NamedTuple):
 
 
 def money(micros: int, currency: str) -> str:
-    """Micros in the currency's own form, or as a bare number where the currency is not known."""
+    """Micros in the currency's own form; as a number of units if the currency is empty."""
     return exact_money(micros, currency) if currency else format_units(micros)
 
 
