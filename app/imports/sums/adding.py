@@ -28,7 +28,8 @@ COMPACT_AFTER: Final = 250_000
 class Sums:
     """Amounts in the reader's units by campaign and day, and all else that the second pass finds.
 
-    `marks`: the sum of all rows before each asked line. `hashes`: one of each row with an amount, in PARTS parts.
+    `marks`: the sum and the number of added rows before each line of `add_up`'s `marks`. `hashes`: one for each row
+    with an amount other than 0, in PARTS parts. `bad_count` counts all bad rows, `bad_rows` has the first of them.
     """
 
     by_campaign: dict[str, MutableMapping[date, int]] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class Sums:
             self.by_campaign[campaign] = DayAmounts(days)
 
     def note(self, line: int, cell: str, reason: str) -> None:
-        """Notes a row that is left out."""
+        """Notes a row that is left out; keeps the first MAX_BAD_ROWS, counts all."""
         self.bad_count += 1
         if len(self.bad_rows) < MAX_BAD_ROWS:
             self.bad_rows.append(BadRow(line, cell[:200], reason))
@@ -124,13 +125,13 @@ class Adder:
 
 
 def shown_name(cell: str) -> str:
-    """A name without signs that cannot be seen, cut at the limit for display."""
+    """A name without characters that cannot be seen, cut to MAX_TEXT characters."""
     name = readable(cell)
     return name if len(name) <= MAX_TEXT else f"{name[: MAX_TEXT - 1]}…"
 
 
 def _other_rows(columns: Columns, chosen: Filter) -> Callable[[Sequence[str]], bool] | None:
-    """A test for rows of another currency or platform; None where all rows are read."""
+    """Makes a test for rows of another currency or platform than `chosen`; None if all rows are read."""
     currency = columns.currency.place if columns.currency is not None and chosen.currency else None
     platform = columns.platform.place if columns.platform is not None and chosen.platform else None
     if currency is None and platform is None:

@@ -1,4 +1,4 @@
-"""Files cut off in their last line, which looks like any other line with a cell missing or shortened."""
+"""Refuses files that are cut off in their last line: a cell is missing or shortened, and the line end is missing."""
 
 import re
 from typing import Final
@@ -13,7 +13,7 @@ FIX: Final = "the file is cut off: export or copy it again"
 
 
 def check_last_row(layout: Layout, columns: Columns, evidence: Evidence) -> None:
-    """Refuses a last line without a line end that is shorter than the others, or whose last cell is unlike them."""
+    """Raises Refused for a last line without a line end that lacks cells or has a shortened last cell."""
     row, count = evidence.last_row, len(layout.headings)
     if not layout.table.ends_open or not row.cells or row.line <= layout.line:
         return
@@ -28,7 +28,10 @@ def check_last_row(layout: Layout, columns: Columns, evidence: Evidence) -> None
 
 
 def _check_last_cell(layout: Layout, line: int, cell: str, *, is_spend: bool) -> None:
-    """Refuses a last cell shorter than every other in its column, or with fewer decimals where all have as many."""
+    """Raises Refused for a last cell shorter than all others of its column; for spend, with fewer decimals than all.
+
+    For spend only if all others have equally many decimals.
+    """
     place = len(layout.headings) - 1
     lengths: set[int] = set()
     for other, row in layout.table.rows():

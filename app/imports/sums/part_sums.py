@@ -12,9 +12,9 @@ from app.imports.tables import Row
 
 
 def settle(rows: Sequence[Row], adder: Adder, columns: Columns, reader: AmountReader, days: Days) -> int:
-    """Leaves the rows out where each is the sum of the others of its campaign's day; else adds them like all others.
+    """Leaves the rows out if each of them is the sum of the others of its campaign's day; else adds them all.
 
-    Returns how many it left out.
+    Returns the number of rows left out.
     """
     if not rows:
         return 0

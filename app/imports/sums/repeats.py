@@ -1,4 +1,4 @@
-"""Identical rows: told where they can be parts of a day, refused where a campaign's whole day is there twice."""
+"""Finds identical rows, and campaigns' days whose rows are all repeated, as in two exports put together."""
 
 from collections import Counter
 from datetime import date
@@ -10,7 +10,7 @@ from app.imports.sums.adding import Sums
 
 
 def repeated(sums: Sums) -> frozenset[int]:
-    """The hashes that more than one row with an amount has."""
+    """The hashes that several rows with an amount share."""
     found: set[int] = set()
     for part in sums.hashes:
         if len(set(part)) != len(part):
@@ -19,7 +19,11 @@ def repeated(sums: Sums) -> frozenset[int]:
 
 
 class Repeats:
-    """The identical rows of a table. `pasted`: a campaign's day whose rows are all there equally often, and lines."""
+    """The identical rows of a table.
+
+    `identical`: the number of rows that equal another one. `pasted`: the first campaign's day whose rows are all there
+    equally often, more than once, with the lines of two of them; None without one.
+    """
 
     def __init__(self, layout: Layout, columns: Columns, days: Days, hashes: frozenset[int]) -> None:
         touched = {key for _, key, digest in _rows(layout, columns, days) if digest in hashes}

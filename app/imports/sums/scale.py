@@ -21,12 +21,15 @@ class Scale:
         return whole + (2 * rest > one or (2 * rest == one and whole % 2 == 1))
 
     def shown(self, amount: int) -> str:
-        """An amount in words."""
+        """An amount as a number of currency units, as text."""
         return format_units(self.micros(amount))
 
 
 def totals_of(sums: Sums, scale: Scale) -> Totals:
-    """The total of each campaign and day in whole micros, without incomplete days and days over a billion units."""
+    """The total of each campaign and day in whole micros, without incomplete days and days over a billion units.
+
+    Changes `sums`: its amounts become micros, and the days left out are noted as incomplete.
+    """
     for campaign, day in sums.incomplete:
         if campaign in sums.by_campaign:
             sums.by_campaign[campaign].pop(day, None)

@@ -1,4 +1,4 @@
-"""Several exports in one file, told by repeated headings: refused where a campaign's day is in more than one."""
+"""Checks files of several exports, each below its own headings: a campaign's day may be in only one of them."""
 
 from bisect import bisect
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Rows of sums: recognised by their place and by arithmetic, and held against the rows that they sum up."""
+"""Rows of sums: recognised by their cells and by arithmetic, and compared with the rows that they sum up."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class SumRow:
 
 @dataclass
 class Undated:
-    """The rows without one campaign's day, by kind."""
+    """The rows without one campaign's day: sums, sums of one campaign's days (`parents`), bad rows, headings again."""
 
     sums: list[SumRow] = field(default_factory=list)
     parents: list[SumRow] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Undated:
 
 
 def sort_out(evidence: Evidence, layout: Layout, columns: Columns, reader: AmountReader, days: Days) -> Undated:
-    """Sorts rows without one campaign's day into sums, parents of days, footers and rows that cannot be read."""
+    """Sorts rows without one campaign's day into the kinds of `Undated`; leaves out notes below the last day."""
     undated = Undated()
     for row in evidence.undated:
         if is_headings_again(row, layout):
@@ -89,7 +89,7 @@ def _id_of(row: Row, columns: Columns) -> str:
 
 
 def _is_footer(row: Row, columns: Columns) -> bool:
-    """Whether a row behind the last day is a note: it has no day, and nothing where ids and amounts stand."""
+    """Whether a row below the last day is a note: it has no amount, or few cells, and no number for a campaign."""
     if amount_in(row, columns) is not None and len([cell for cell in row.cells if cell.strip()]) > 2:
         return False
     own = _cell(row, columns.campaign.place)
@@ -119,7 +119,7 @@ def _sum_row(
 
 
 def without_strays(undated: Undated, sums: Sums) -> Undated:
-    """The rows with those of a day that name no campaign and are not its sum among the bad ones."""
+    """The rows, with sums of a day that have no label and do not agree moved to the bad ones."""
     strays = [
         row for row in undated.sums if row.day is not None and row.label == NAMELESS and not _is_days_sum(row, sums)
     ]
@@ -135,7 +135,7 @@ def _is_days_sum(row: SumRow, sums: Sums) -> bool:
 
 @dataclass(frozen=True)
 class Check:
-    """How sums compare with their rows: all rows of sums, and a sentence on them."""
+    """The rows of sums, a phrase on whether they agree with the rows that they sum up, and warnings."""
 
     rows: tuple[TotalsRow, ...]
     told: str
@@ -143,9 +143,10 @@ class Check:
 
 
 def check(undated: Undated, sums: Sums, micros: Callable[[int], int], shown: Callable[[int], str]) -> Check:
-    """Compares rows of sums with what they sum up. Raises Refused where they differ, saying by how much.
+    """Compares rows of sums with the rows that they sum up. Raises Refused if they differ, saying by how much.
 
-    `micros` turns the reader's units into micros, `shown` into words.
+    Only warns of sums that differ if another one agrees with all rows; does not compare if rows were left out.
+    `micros` turns the reader's units into micros, `shown` into text.
     """
     _check_parents(undated.parents, sums, shown)
     stated = [row for row in undated.sums if row.value is not None]
