@@ -1,4 +1,4 @@
-"""The ways in which reading a file ends: a `Reading`, a `Refused` file, or a `Question` that a person settles."""
+"""The results of reading a file: a `Reading`, a `Refused` file, or a `Question` that a person answers."""
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ DayOrder = Literal["day_first", "month_first"]
 ABOUT_PLATFORM: Final = "platform"
 
 MICROS_OF: Final[Mapping[Unit, int]] = {"currency": 1_000_000, "cents": 10_000, "micros": 1}
+"""Micros in one of each unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Choice:
     last_day: date | None = None
 
     def apply(self, options: ReadOptions) -> ReadOptions:
-        """The options with this reading chosen; headings chosen before stay."""
+        """The options with this reading chosen; headings chosen before for other meanings stay."""
         chosen = dict(self.settles)
         columns = chosen.pop("columns", {})
         merged = {**options.columns, **columns} if isinstance(columns, Mapping) else options.columns
@@ -185,8 +186,9 @@ class Reading:
     `totals` are exact micros by (external id, day), rounded once; a campaign's day of which a row could not be read is
     in `incomplete` and not in `totals`. `currency` is the file's one currency, if it says one; `currencies` are those
     that its signs allow (`$` allows several; None: it says nothing). `time_zone` is as the file writes it.
-    `as_of_source` says where `as_of` comes from. `stated_days` is the range that the file names for itself. `warnings`
-    are sentences to show before anything is written; `proofs` say how unit, decimal sign and dates were decided.
+    `as_of_source` says where `as_of` comes from. `stated_days` is the range that the file names for itself.
+    `totals_told`: a phrase on the totals rows and whether they agree. `warnings` are sentences to show before anything
+    is written; `proofs` say how unit, decimal sign and dates were decided.
     """
 
     platform: str

@@ -12,7 +12,7 @@ from app.imports.answers import (
     ReadOptions,
     Refused,
 )
-from app.imports.decided import Decisions, Source, decide, decimals_of
+from app.imports.decided import Decisions, FileFacts, decide, decimals_of
 from app.imports.evidence.amounts import AmountReader
 from app.imports.evidence.days import Days
 from app.imports.evidence.gathered import MAX_PART_SUMS, Evidence, gather
@@ -32,12 +32,12 @@ from app.imports.sums.sections import check_preambles, check_sections
 from app.imports.sums.totals_rows import Check, check, sort_out, sums_among_names, without_strays
 
 
-def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
-    """Reads the table. Raises Refused, or Question with choices whose sums are not known yet."""
-    first = resolve(layout, options, source.name)
+def attempt(layout: Layout, options: ReadOptions, file: FileFacts) -> Reading:
+    """Reads the table. Raises Refused or Question; choices have sums and days in a question about the platform only."""
+    first = resolve(layout, options, file.name)
     columns = columns_of(layout, options, first.name)
     evidence = gather(layout, columns)
-    decided = decide(layout, columns, evidence, options, source)
+    decided = decide(layout, columns, evidence, options, file)
     reader = AmountReader(decided.mark.value or "point", decimals_of(evidence, decided.mark.value))
     days = Days(day_first=decided.order.value != "month_first")
     check_last_row(layout, columns, evidence)
@@ -62,9 +62,10 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
         check_sections(layout, columns, days, undated.heading_lines)
         check_preambles(evidence.undated, undated.heading_lines, decided.stated)
     if undated.heading_lines:
-        decided = replace(decided, stated=replace(decided.stated, range=None))  # it is the first export's alone
+        # The stated range is only the first export's.
+        decided = replace(decided, stated=replace(decided.stated, range=None))
     reading = _reading(
-        layout, options, source, evidence, decided, sums, scale, checked, identical,
+        layout, options, file, evidence, decided, sums, scale, checked, identical,
         [
             *repeats_told,
             *_warnings(evidence, len(undated.heading_lines), dropped),
@@ -79,13 +80,16 @@ def attempt(layout: Layout, options: ReadOptions, source: Source) -> Reading:
 
 
 def filled(choice: Choice, reading: Reading) -> Choice:
-    """A choice with the sum and the days of its reading."""
+    """A copy of the choice with the sum, the first and the last day of its reading."""
     sums = {reading.currency or "": reading.totals.sum_micros}
     return replace(choice, sum_micros=sums, first_day=reading.first_day, last_day=reading.last_day)
 
 
 def _repeats(layout: Layout, columns: Columns, days: Days, sums: Sums, options: ReadOptions) -> tuple[int, list[str]]:
-    """How many rows are identical to others, told. Raises Refused where a campaign's whole day is there twice."""
+    """The number of rows identical to others, and a warning if there are any.
+
+    Raises Refused if a campaign's whole day is there twice, unless the options keep duplicates.
+    """
     hashes = repeated(sums)
     if not hashes:
         return 0, []
@@ -101,7 +105,10 @@ def _repeats(layout: Layout, columns: Columns, days: Days, sums: Sums, options: 
 
 
 def _drop_sums_among_names(sums: Sums, columns: Columns, stated_sums: list[int]) -> list[str]:
-    """Takes out rows called «Total» and the like that are the sums of the others, in files without ids."""
+    """Removes from `sums` campaigns called «Total» and the like that are sums of the others; returns their names.
+
+    Only in files whose names stand for ids.
+    """
     if not columns.names_are_ids:
         return []
     names = [name for name in sums.by_campaign if is_total(name)]
@@ -141,7 +148,7 @@ def _warnings(evidence: Evidence, repeated_headings: int, dropped: list[str]) ->
 
 
 def _reading(
-    layout: Layout, options: ReadOptions, source: Source, evidence: Evidence, decided: Decisions,
+    layout: Layout, options: ReadOptions, file: FileFacts, evidence: Evidence, decided: Decisions,
     sums: Sums, scale: Scale, checked: Check, identical: int, warnings: list[str],
 ) -> Reading:  # fmt: skip
     totals = totals_of(sums, scale)
@@ -149,7 +156,7 @@ def _reading(
     zone = decided.columns.day.zone or decided.stated.zone
     written = decided.order.value if evidence.days.numeric else None
     around_order, known_range = range_of(decided.stated, written, days)
-    moment, as_of_source = as_of(options, decided.stated, around_order, zone, source.modified_at)
+    moment, as_of_source = as_of(options, decided.stated, around_order, zone, file.modified_at)
     inside = known_range is not None and (not days or (known_range[0] <= min(days) and max(days) <= known_range[1]))
     if known_range is not None and not inside:
         warnings.append(f"some days are outside of the file's own range, {known_range[0]} to {known_range[1]}")
@@ -188,7 +195,7 @@ def _reading(
         warnings=(*decided.known.warnings, *checked.warnings, *warnings),
         rows=evidence.rows,
         encoding=layout.table.encoding,
-        sha256=source.sha256,
+        sha256=file.sha256,
         layout=hashlib.sha256("\x1f".join(squeezed(one.text) for one in layout.headings).encode()).hexdigest(),
         options=options,
         day_offsets=evidence.days.offsets,

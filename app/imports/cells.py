@@ -1,4 +1,4 @@
-"""Cells of tables: texts, of which those of spreadsheets and JSON know that they are numbers or dates."""
+"""Cells of tables as texts; subclasses mark the numbers of spreadsheets and JSON, and the dates of spreadsheets."""
 
 import re
 from typing import Final

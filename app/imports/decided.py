@@ -32,8 +32,8 @@ ABOUT_ORDER: Final = "order of day and month"
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file apart from its rows: the name that people know it by, its time of change, the hash of its bytes."""
+class FileFacts:
+    """A file's name as people know it, its modification time, and the SHA-256 of its bytes, in hexadecimal."""
 
     name: str
     modified_at: datetime
@@ -42,7 +42,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Decisions:
-    """Everything settled before amounts are summed."""
+    """The decisions on a file that are made before its amounts are summed."""
 
     columns: Columns
     known: Known
@@ -59,11 +59,11 @@ def decimals_of(evidence: Evidence, mark: DecimalMark | None) -> int:
     return max(point if mark != "comma" else comma, point if evidence.amounts.has_numbers else 0)
 
 
-def decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadOptions, source: Source) -> Decisions:
+def decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadOptions, file: FileFacts) -> Decisions:
     """Decides by the evidence. Raises Refused, or Question where the evidence proves nothing."""
     around = list(chain(layout.above, (row for row in evidence.undated if row.line > evidence.last_dated)))
     said = stated(around)
-    known = resolve(layout, options, source.name, evidence, around)
+    known = resolve(layout, options, file.name, evidence, around)
     _check_has_rows(evidence, columns)
     if said.aggregation.lower().startswith(("week", "month", "year", "summ")):
         raise Refused(f"the report says that it is {said.aggregation}, and a total needs one day", day_fix(known.name))
@@ -74,7 +74,7 @@ def decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadOp
             ABOUT_DECIMAL, [Choice(f"decimal {one}", {"decimal": one}) for one in ("point", "comma")], mark.proof
         )
     is_own = known.has_marks and squeezed(columns.day.text.partition("(")[0]) in _ENGLISH_DAYS and mark.value == "point"
-    order = day_order(evidence, options, said, known.name or "", source.modified_at.date(), is_own=is_own)
+    order = day_order(evidence, options, said, known.name or "", file.modified_at.date(), is_own=is_own)
     if order.value is None:
         choices = [Choice(one.replace("_", " "), {"day_order": one}) for one in ("day_first", "month_first")]
         raise Question(ABOUT_ORDER, choices, order.proof)
@@ -102,7 +102,7 @@ _ENGLISH_DAYS: Final = frozenset(
 
 
 def _check_has_rows(evidence: Evidence, columns: Columns) -> None:
-    """Refuses a table of which no row has a day that can be read."""
+    """Raises Refused if no row has a readable day, although a row has digits in the day's column."""
     if evidence.rows or evidence.period is not None:
         return
     for row in evidence.undated:

@@ -50,7 +50,7 @@ class NotAgreed(InvalidValue):
 def import_folder(folder: Path) -> None:
     """Imports each new version of a complete file, oldest first, its figures as of the file's modification time.
 
-    No file holds up another. A fault that passes, such as a locked brand, is raised when all others are done.
+    One file's failure does not stop the others. Raises the first transient error, such as a locked brand, after all.
     """
     passing: list[Exception] = []
     for file, options, seen in _complete(folder):
@@ -70,7 +70,10 @@ def import_folder(folder: Path) -> None:
 
 
 def _complete(folder: Path) -> Iterator[tuple[SpendFile, FolderOptions, Seen | None]]:
-    """The complete files of which this version was not imported, oldest first. Notes what it sees of all."""
+    """The complete files of which this version was not imported, oldest first.
+
+    Records new versions, removed files, and problems of names and options that cannot be read.
+    """
     with snapshot() as connection:
         seen = spend_files.all_seen(connection)
     try:
@@ -98,7 +101,7 @@ def _complete(folder: Path) -> Iterator[tuple[SpendFile, FolderOptions, Seen | N
 
 
 def _options(folder: Path, file: SpendFile, seen: Seen | None) -> FolderOptions | None:
-    """How the file is to be read; None, and a problem noted, where its options cannot be."""
+    """The options of the file's directory; None if they cannot be read, which is recorded as the file's problem."""
     try:
         return options_of(folder, file.platform)
     except InvalidValue as error:
@@ -112,7 +115,10 @@ def _version(file: SpendFile, options: FolderOptions) -> str:
 
 
 def _is_due(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | None) -> bool:
-    """Whether this version of the file is complete and was not imported. Notes a version that is new."""
+    """Whether this version of the file is complete, was not imported, and has no problem of the last AGAIN_AFTER.
+
+    Records a version that is new.
+    """
     version, at = str(file.version), clock.now()
     if seen is not None and seen.imported_version == version:
         return False
@@ -163,7 +169,7 @@ def _note_problem(
     *,
     is_skipped: bool = False,
 ) -> None:
-    """Puts the file on the list of those that were not imported, and logs it if that is new."""
+    """Records the problem; if it is new, logs it and adds a notice. A known skipped name keeps its time."""
     problem = None if seen is None else seen.problem
     is_told = problem is not None and (problem.words, problem.version) == (told, version)
     if not is_told and is_skipped:
@@ -173,10 +179,10 @@ def _note_problem(
     if not (is_told and is_skipped):
         committed(partial(spend_files.keep_problem, key=key, version=version, words=told, at=clock.now()))
     if not is_told:
-        _tell(shown, version, told, reason)
+        _add_notice(shown, version, told, reason)
 
 
-def _tell(shown: str, version: str, told: str, reason: str) -> None:
+def _add_notice(shown: str, version: str, told: str, reason: str) -> None:
     """Adds a notice that this version of the file was not imported."""
     body = {"file": shown, "reason": reason, "words": told}
     key = f"{shown}:{version}"[-MAX_NOTICE_KEY:]

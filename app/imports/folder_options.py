@@ -26,9 +26,10 @@ KEYS: Final = (*_TEXTS, *_WORDS, *_SWITCHES, "columns")
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """How a directory's files are read. `allow_falls`: totals may fall by more than a tenth without anybody's consent.
+    """How a directory's files are read.
 
-    `version` differs where the options do.
+    `allow_falls`: changes that need a person's consent, such as totals that fall by more than a tenth, are imported
+    without it. `version`: a hash that differs where the options do.
     """
 
     read: ReadOptions
@@ -72,7 +73,7 @@ def _read_options(told: Mapping[str, Any], platform: str) -> ReadOptions:
 
 
 def _read(told: Mapping[str, Any], key: str, read: Callable[[Any], Any]) -> Any:
-    """The option's value; None where it is not there."""
+    """The option's value; None if it is not set. Raises InvalidValue for a value that it cannot have."""
     if key not in told:
         return None
     value = read(told[key])

@@ -9,17 +9,20 @@ from typing import BinaryIO, Final, cast
 
 from app.imports.answers import ABOUT_PLATFORM, Changed, Choice, Question, Reading, ReadOptions, Refused
 from app.imports.attempt import attempt, filled
-from app.imports.decided import Source
+from app.imports.decided import FileFacts
 from app.imports.forms.files import tables_of
 from app.imports.headings.layout import layout_of
 from app.imports.streams import FixedSize
 from app.imports.tables import Progress, Table
 
 _PROVEN_BY_REFUSAL: Final = frozenset({"decimal sign", "unit", "order of day and month", "spend"})
-"""Questions that are settled where every other reading is refused, such as by a totals row."""
+"""Questions that need no person if all readings but one are refused, such as by a totals row."""
 
 MAX_ANSWERS: Final = 4
+"""Questions that are tried within each other; a question behind them has no sums."""
+
 MAX_CHOICES: Final = 6
+"""Choices that are tried; a question with more has no sums."""
 
 
 def read_file(
@@ -27,14 +30,14 @@ def read_file(
 ) -> Reading:
     """Reads a file, by its path or as a binary stream that can seek. `name` is the one that people know it by.
 
-    Raises Refused, or Question where a person has to choose between readings, each with its sums and days; Changed
-    where the file is written to meanwhile, whatever was read.
+    Raises Refused, or Question if a person has to choose between readings, with the sums and days of each if they can
+    be made. Raises Changed instead of both if the file was written to meanwhile.
     """
     with _opened(source, progress) as stream:
         digest = stream.sha256()
         try:
             with tables_of(cast("BinaryIO", stream), options) as tables:
-                return _read(tables, options, Source(PurePath(name).name, modified_at, digest))
+                return _read(tables, options, FileFacts(PurePath(name).name, modified_at, digest))
         except Refused as error:
             raise Refused(error.reason, error.fix) from None
         finally:
@@ -42,31 +45,36 @@ def read_file(
                 raise Changed
 
 
-def _read(tables: Sequence[Table], options: ReadOptions, source: Source, answers: int = 0) -> Reading:
-    """Reads the tables; a question is raised with the sums of each of its readings, or settled where one is left."""
+def _read(tables: Sequence[Table], options: ReadOptions, file: FileFacts, answers: int = 0) -> Reading:
+    """Reads the tables. Raises a question with the sums of each choice, unless only one of them can be read."""
     try:
-        return attempt(layout_of(tables, options), options, source)
+        return attempt(layout_of(tables, options), options, file)
     except Question as question:
         is_filled = any(one.sum_micros is not None for one in question.readings)
         if is_filled or answers >= MAX_ANSWERS or len(question.readings) > MAX_CHOICES:
             raise
-        return _settle(question, tables, options, source, answers)
+        return _settle(question, tables, options, file, answers)
 
 
-def _settle(question: Question, tables: Sequence[Table], options: ReadOptions, source: Source, answers: int) -> Reading:
-    """Reads the file under each answer. Raises the question with what each comes to."""
+def _settle(
+    question: Question, tables: Sequence[Table], options: ReadOptions, file: FileFacts, answers: int
+) -> Reading:
+    """Reads the file under each choice; returns the reading if it is the only one, else raises the question with sums.
+
+    Raises Refused if every choice is refused.
+    """
     read: list[Reading] = []
     choices: list[Choice] = []
     refused: Refused | None = None
     without_platform: list[tuple[Choice, Question]] = []
     for choice in question.readings:
         try:
-            reading = _read(tables, choice.apply(options), source, answers + 1)
+            reading = _read(tables, choice.apply(options), file, answers + 1)
         except Refused as error:
             refused = error
         except Question as inner:
             if inner.about == ABOUT_PLATFORM:
-                # The platform changes neither sums nor days, so it is asked after the reading, and not along with it.
+                # The platform changes neither sums nor days, so it is asked after this question, not together with it.
                 same = inner.readings[0]
                 told = replace(choice, sum_micros=same.sum_micros, first_day=same.first_day, last_day=same.last_day)
                 choices.append(told)

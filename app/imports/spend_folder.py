@@ -31,7 +31,10 @@ UNFINISHED: Final = (
 """Ends of names under which programs write a file before they rename it."""
 
 OURS: Final = ".skipped.csv"
+"""The end of names of the lists of skipped rows, which imports write."""
+
 MAX_OPTIONS_BYTES: Final = 65_536
+"""Bytes read of an options file; the rest is ignored."""
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -52,13 +55,13 @@ class Version(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> "Version | None":
-        """The version that was written as text; None where no file was seen, but a link or the like."""
+        """The version with this text; None for the reason stored in its place for a name that is no file."""
         numbers = text.split()
         return cls(*map(int, numbers)) if all(map(str.isdecimal, numbers)) and 3 <= len(numbers) <= 4 else None
 
     @classmethod
     def of(cls, status: os.stat_result) -> "Version":
-        """The version that the file system tells."""
+        """The version in a file's status."""
         return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     @property
@@ -91,7 +94,7 @@ class SpendFile(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """A name that is not read, in its directory, both for people and logs; and why."""
+    """A name that is not read, its directory, and the reason, such as `link`. Both names are printable."""
 
     platform: str
     name: str
@@ -114,7 +117,11 @@ def is_complete(version: Version, last: Look | None, at: datetime, quiet: timede
 
 
 def listed(folder: Path) -> Iterator[SpendFile | Skipped]:
-    """Every name in the folder that may be a report. Raises OSError where the folder itself cannot be read."""
+    """The files that may be reports, in the folder and its directories; `Skipped` for names that cannot be read.
+
+    Leaves out hidden names, options files, and names of UNFINISHED and OURS. Raises OSError if the folder itself cannot
+    be read.
+    """
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
     directories = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
@@ -165,7 +172,10 @@ def _looked_at(platform: str, name: str, directory: int) -> SpendFile | Skipped 
 
 @contextmanager
 def opened(folder: Path, file: SpendFile) -> Iterator[BinaryIO]:
-    """The file for reading. Raises Changed where it is not the version looked at, before or after it was read."""
+    """The file for reading. Raises Changed if its version differs from `file.version` before or after it was read.
+
+    Raises OSError if it cannot be opened.
+    """
     with _directory(folder / file.platform) as directory:
         descriptor = os.open(file.name, _FILE, dir_fd=directory)
     with os.fdopen(descriptor, "rb") as stream:
@@ -205,7 +215,7 @@ def _directory(path: Path) -> Iterator[int]:
 
 
 def reason_of(error: OSError) -> str:
-    """The name of what the operating system refused, such as EACCES."""
+    """The name of the error's code, such as EACCES; the exception's name if it has no code."""
     return errno.errorcode.get(error.errno or 0, type(error).__name__)
 
 

@@ -33,7 +33,7 @@ class FixedSize(io.BufferedIOBase):
         return digest.hexdigest()
 
     def has_grown(self) -> bool:
-        """Whether the stream has another size than when it was opened."""
+        """Whether the stream's size, larger or smaller, differs from that at its opening; moves its position."""
         return self._stream.seek(0, io.SEEK_END) != self._size
 
     def read(self, size: int | None = -1) -> bytes:

@@ -20,9 +20,9 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Table:
-    """A file's rows, its encoding in words, and its form: csv, xlsx, json.
+    """A table's rows, its encoding in words, and its form: csv, xlsx, json.
 
-    `ends_open`: the last line has no line end, so that its last cell may be cut off.
+    `ends_open`: the last line has no line end, so that its last cell may be cut off. `title`: the sheet's name.
     """
 
     rows: Rows
@@ -33,3 +33,4 @@ class Table:
 
 
 Progress = Callable[[int, int], None]
+"""Called with the bytes read so far and the bytes to read in all."""

@@ -21,7 +21,7 @@ def zone_names(text: str | None) -> str | None:
 
 
 def offset_of(text: str) -> timedelta | None:
-    """The distance from UTC in a text such as «(GMT-08:00) Pacific Time», which is the one of winter."""
+    """The distance from UTC, without summer time, in a text such as «(GMT-08:00) Pacific Time»; None without one."""
     found = _OFFSET.search(text)
     if found is None:
         return None
@@ -36,7 +36,10 @@ def offset_at(text: str | None, at: datetime) -> timedelta:
 
 
 def same_zone(text: str, zone: str, at: datetime) -> bool | None:
-    """Whether a platform's zone can be the IANA zone `zone`, around `at`; None where the text names no known zone."""
+    """Whether a platform's zone has the UTC offsets of the IANA zone `zone` in the year of `at`.
+
+    An offset such as GMT-8 must be the zone's without summer time. None if the text names no known zone.
+    """
     own = ZoneInfo(zone)
     if (name := zone_names(text)) is not None:
         year = [at.replace(month=month, day=15, tzinfo=None) for month in range(1, 13)]
