@@ -114,8 +114,8 @@ def set_budget(
 ) -> int:
     """Sets the limit of one period for the brand or one of its campaigns; returns the budget's id.
 
-    A limit of 0 holds at once. Raises InvalidValue for a limit out of range, an unknown brand, or another brand's
-    campaign; StaleRead if an edit by SQL has locked the budget.
+    Writes nothing if the limit is the same. A limit of 0 holds at once. Raises InvalidValue for a limit out of range,
+    an unknown brand, or another brand's campaign; StaleRead if an edit by SQL has locked the budget.
     """
     check_limit(limit_micros)
     catalog.brand(connection, brand_id)
@@ -145,7 +145,10 @@ def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None
 
 
 def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, edit: Edit) -> None:
-    """Replaces the campaign's dayparts. An empty schedule is always open. Raises InvalidValue for no such campaign."""
+    """Replaces the campaign's dayparts; writes nothing if they are the same. An empty schedule is always open.
+
+    Raises InvalidValue if there is no such campaign.
+    """
     brand_id = catalog.brand_of(connection, campaign_id)
     old = [astuple(part) for part in catalog.schedule_of(connection, campaign_id)]
     new = [astuple(part) for part in schedule]
