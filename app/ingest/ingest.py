@@ -193,7 +193,10 @@ def count_totals(payloads: Sequence[object], only_brand_id: int | None = None) -
 
 
 def count_totals_now(payloads: Sequence[object], count: Count[TotalsBatch]) -> Counted:
-    """As `count_totals`, by a function that counts as `app.ingest.count.count_totals` does and writes beside it."""
+    """Counts reported totals as `count_totals` does, with `count` in place of `app.ingest.count.count_totals`.
+
+    `count` may write more rows in the same transaction.
+    """
     return _counted_now(replace(TOTALS, count=count), payloads, None)
 
 
@@ -219,7 +222,10 @@ def _combined_error(errors: Sequence[Exception]) -> Exception:
 
 
 def log_counted(event: str, counted: Counted, cause: Cause) -> None:
-    """Logs the counts, rejections and toggles of a committed batch under the event name."""
+    """Logs and measures the counts, rejections and toggles of a committed batch under the event name.
+
+    Wakes the actors that carry toggles out.
+    """
     reasons: dict[str, int] = {}
     for rejection in counted.rejections:
         reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1

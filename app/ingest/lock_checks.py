@@ -25,7 +25,7 @@ MOST_ROWS: Final = 500_000
 def find_locked_brands(attempt: Attempt, pace: CommitPace, *, is_last: bool) -> frozenset[int]:
     """The brands with a row that the same other transaction holds at two checks, a pause apart.
 
-    A transaction that waits for a lock itself holds none for this, except at the last try.
+    Rows of a transaction that waits for a lock itself do not count as locked, except at the last try.
     """
     first = _find_locked_rows(attempt, is_last=is_last)
     if not first:

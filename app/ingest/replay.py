@@ -20,7 +20,7 @@ from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 from runtime import clock
 
 CLAIM: Final = timedelta(minutes=10)
-"""How long a replay claims inputs for itself: far longer than a batch takes. After a crash they wait until it ends."""
+"""Time for which a replay claims inputs: far longer than a batch takes. After a crash they wait until it has passed."""
 
 ALL: Final = Chosen()
 
@@ -64,7 +64,7 @@ def replay(row: Waiting) -> bool:
 
 
 def replay_chosen(chosen: Chosen = ALL, progress: ReportProgress = lambda _done, _of: None) -> Replayed:
-    """Replays the chosen inputs that are listed now, thousands at a time; returns their numbers.
+    """Replays the selected inputs that are listed now, thousands at a time; returns their numbers.
 
     Each input is counted before it leaves the list: after a crash between the two it is replayed again, as a duplicate.
     Skips inputs that another process is replaying. Inputs of a locked brand stay listed.
