@@ -40,7 +40,7 @@ SECONDS_A_RUN: Final = 10.0
 """Time after which one run starts no further comparison; the next run continues with the remaining brands."""
 
 SWEEP: Final = "sweep"
-"""The author that stored corrections of the refresh job name."""
+"""The author of the corrections that the refresh job makes."""
 
 
 class WrongCounters(NamedTuple):
