@@ -127,6 +127,7 @@ def _up_to_date(brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
 def _store_if_changed(connection: Connection, brand_id: int, month: date) -> tuple[dict[str, Any], bool]:
     """The latest version of the report, and whether it was stored now, because its content changed.
 
+    Adds a notice for a version that is stored.
     Raises StaleRead if another transaction stored a version meanwhile.
     """
     with snapshot() as seen:
