@@ -101,7 +101,8 @@ def edit_user(
     """Changes a user's role, disabled state and, if one is given, password in one commit; ends the user's sessions.
 
     `check` is called with the current role and disabled state while the user's row is locked; an exception from it
-    undoes the edit. Raises InvalidValue if no owner would be left or the password's length is wrong, and HashingBusy.
+    undoes the edit. Raises InvalidValue for an unknown user or a password of the wrong length, or if no owner would be
+    left; and HashingBusy.
     """
     hashed = _hashed(password) if password else None
 
@@ -169,7 +170,10 @@ def _hashing_slot() -> Iterator[None]:
 
 
 def sign_in(email: str, password: str, *, remember: bool = False) -> Session | None:
-    """Starts a session, or returns None if the address is unknown or the password is wrong. Raises HashingBusy."""
+    """Starts a session; None if the address is unknown, the login disabled, or the password wrong.
+
+    Raises HashingBusy.
+    """
     with snapshot() as connection:
         login = access.credentials(connection, email.strip().lower())
     if not _matches(login[1] if login else _dummy_hash(), password) or login is None:
@@ -195,7 +199,7 @@ def _matches(password_hash: str, password: str) -> bool:
 
 
 def signed_in(token: str) -> Person | None:
-    """The person signed in with this session token; None if the token is unknown or expired."""
+    """The person signed in with this session token; None if the token is unknown or expired, or the login disabled."""
     with snapshot() as connection:
         return access.session_of(connection, _digest(token), clock.now())
 

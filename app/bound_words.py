@@ -5,6 +5,6 @@ from runtime.formats import rounded_money
 
 
 def words_of(bound: Bound | None, currency: str | None) -> str:
-    """The bound as a sentence with money; says «not enough data yet» without one. `currency`: None before a read."""
+    """The bound as a sentence with money; says «not enough data yet» without one. `currency`: None if not known yet."""
     micros = None if bound is None else bound.bound_micros
     return in_words(bound, "" if micros is None or currency is None else rounded_money(micros, currency))

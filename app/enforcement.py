@@ -57,7 +57,7 @@ def enforce(
     at: datetime | None = None,
     campaign_ids: Sequence[int] | None = None,
 ) -> list[DecidedChange]:
-    """Locks the brands and enforces all their campaigns, or the chosen ones; returns the changes of holds.
+    """Locks the brands and enforces all their campaigns, or only `campaign_ids`; returns the changes of holds.
 
     `at`: the time to decide for; None reads the clock after the locks. The facts are loaded by statements that start
     after the locks: facts read before the wait could miss a limit that was lowered meanwhile.
@@ -122,8 +122,8 @@ def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = N
     """
     brands = lock_brands(connection, [brand_id])
     edited_ids = audit.edited_campaigns(connection)
-    chosen = None if edited_ids is None else passes.chosen_of_large(connection, brand_id, edited_ids)
-    return enforce_locked(connection, brands, Cause.EDIT, at or clock.now(), chosen)
+    campaign_ids = None if edited_ids is None else passes.chosen_of_large(connection, brand_id, edited_ids)
+    return enforce_locked(connection, brands, Cause.EDIT, at or clock.now(), campaign_ids)
 
 
 def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> tuple[list[DecidedChange], bool]:
@@ -157,8 +157,8 @@ def enforce_brands(brand_ids: Iterable[int], cause: Cause, changed: set[int] | N
     brand. Raises the first transient error, such as a lock timeout, after all other brands are done.
     """
     run = _Run(cause, changed=set() if changed is None else changed)
-    chosen = sorted(set(brand_ids))
-    return _enforce_batches(chain.from_iterable(map(_batches_of_brands, sliced(chosen, BRANDS_A_COUNT))), run)
+    distinct = sorted(set(brand_ids))
+    return _enforce_batches(chain.from_iterable(map(_batches_of_brands, sliced(distinct, BRANDS_A_COUNT))), run)
 
 
 def _batches_of_brands(brand_ids: Sequence[int]) -> Iterator[list[Target]]:
@@ -258,8 +258,8 @@ def _commit(targets: Sequence[Target], run: _Run, lock_timeout_ms: int | None = 
         at = clock.now()
         if targets[0][1] is None:
             return passes.enforce_all(connection, brands, run.cause, at, enqueues_rest=False)
-        chosen = [campaign_id for _, some in targets for campaign_id in some or ()]
-        return passes.enforce_chosen(connection, brands, run.cause, at, chosen)
+        campaign_ids = [campaign_id for _, some in targets for campaign_id in some or ()]
+        return passes.enforce_chosen(connection, brands, run.cause, at, campaign_ids)
 
     changes = committed(work, lock_timeout_ms)
     run.note(changes)

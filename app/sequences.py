@@ -18,7 +18,7 @@ SOURCES_A_PAGE: Final = 1_000
 """Sources read by one statement."""
 
 MAX_GAPS_LOGGED: Final = 100
-"""Gaps logged by one run; the next run logs the rest."""
+"""Gaps logged by one run; further ones that became due since the last run are not logged."""
 
 MANY_SOURCES: Final = 10_000
 """Number of sources above which a warning is logged: a producer probably sends a new source with every event."""
