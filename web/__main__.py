@@ -35,9 +35,9 @@ OTHER_FILES: Final = 500
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that closes the event streams of open pages first; otherwise they would delay the shutdown.
+    """A uvicorn server that ends open event streams first when it stops; otherwise they would delay the shutdown.
 
-    The pages reconnect by themselves.
+    Pages and programs that follow a stream reconnect by themselves.
     """
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serves until SIGTERM or SIGINT; returns 2 for a bad setting."""
+    """Serves until SIGTERM or SIGINT. Returns the exit code: 2 for a bad setting, 3 if the server did not start."""
     options = ArgumentParser("python -m web", description="The web process: dashboard, admin, API, probes.")
     options.add_argument("--host", help="the address to listen on, instead of SPENDGATE_HOST")
     option = options.parse_args().host
@@ -93,7 +93,10 @@ def main() -> int:
 
 
 def _refuse_any_proxy(read: Settings, host: str) -> None:
-    """Raises SettingsError if `*` is trusted while the pages need a login: any client could then forge its address."""
+    """Raises SettingsError if `*` is trusted, because any client could then forge its address.
+
+    Allows it for pages without a login on a loopback address, as clients elsewhere cannot connect to that.
+    """
     if TrustedProxies(read.trusted_proxies).trusts_any and not (read.open_dashboard and is_loopback(host)):
         raise SettingsError(
             f"SPENDGATE_TRUSTED_PROXIES: {ANY} lets whoever connects claim any address; "

@@ -29,7 +29,10 @@ def masked(token: str) -> str:
 
 
 def unmasked(token: str) -> str:
-    """Unmasks a token. Returns other text unchanged and malformed text as empty; the signature check refuses both."""
+    """Unmasks a token. Returns text without MARK unchanged and a malformed masked token as empty.
+
+    Checks nothing: the signature check, which comes later, refuses an invalid token.
+    """
     if not token.startswith(MARK):
         return token
     try:

@@ -50,7 +50,10 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 
 def note_request(method: str, route: str | None, status: int, seconds: float) -> None:
-    """Counts one request. Both labels have few values; a path without a route counts as `unmatched`."""
+    """Counts one request and its duration. Bounds the number of series.
+
+    A method outside METHODS counts as `other`. `route`: the path's template; None counts as `unmatched`.
+    """
     method = method if method in METHODS else OTHER
     route = route or "unmatched"
     REQUESTS.labels(method, route, str(status)).inc()
@@ -58,7 +61,10 @@ def note_request(method: str, route: str | None, status: int, seconds: float) ->
 
 
 class _State(Collector):
-    """Reads gauges from Postgres and the broker at each scrape; an unreachable one is omitted and reported as down."""
+    """Reads gauges from Postgres and the broker at each scrape; without the gauges of one that is unreachable.
+
+    `spendgate_up` has 1 or 0 for each of the two.
+    """
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("spendgate_up", "1 if the server answered this scrape, else 0", labels=["part"])
@@ -113,7 +119,7 @@ def _offset_seconds(process: Process) -> float:
 
 
 def _platforms(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
-    """Figures of connected ad platform accounts. Without any, one small query and no series of a platform."""
+    """Figures of connected ad platform accounts. If none is connected: one small query, and no series by platform."""
     tallies = seen.tally(connection, at)
     by_state = Counts(dict.fromkeys(seen.STATES, 0))
     oldest: dict[str, float] = {}
@@ -138,7 +144,7 @@ def _platforms(connection: Connection, at: datetime) -> Iterator[GaugeMetricFami
 
 
 def _webhooks(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
-    """Figures of webhooks: three small queries without endpoints."""
+    """Figures of webhooks, by three queries, which are small if there is no endpoint."""
     counts, oldest = deliveries.counts(connection), deliveries.oldest_pause(connection)
     states = {state: float(counts.get(state, 0)) for state in deliveries.STATES}
     yield _gauge("spendgate_webhook_deliveries", "Stored deliveries of webhooks by state", "state", states)

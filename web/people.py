@@ -21,7 +21,7 @@ class SignInFirst(Exception):
 
 
 def signed_in(request: Request) -> Person | None:
-    """The signed-in person, by the session's cookie."""
+    """The signed-in person, by the session's cookie; None without a valid session."""
     token = request.cookies.get(COOKIE)
     return access.signed_in(token) if token else None
 
@@ -45,7 +45,7 @@ def sign_in_address(request: Request) -> str:
 
 
 def to_sign_in(request: Request, _error: Exception) -> Response:
-    """Redirects to the login, which leads back afterwards. Scripts of an open page get 401 with HX-Redirect."""
+    """Redirects to the login, which then leads back to the page. A script of an open page gets 401 with HX-Redirect."""
     where = sign_in_address(request)
     if request.headers.get("HX-Request"):
         return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": where})

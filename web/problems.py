@@ -70,7 +70,7 @@ class Problem(Exception):
 def answer(
     status: int, detail: str, errors: list[FieldProblem] | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The response for a problem. Removes characters that UTF-8 cannot encode, since it may quote the input."""
+    """The response for a problem. Replaces unprintable characters by U+FFFD, since the texts may quote the input."""
     printable_errors = [
         FieldProblem(field=printable(fault.field), message=printable(fault.message)) for fault in errors or []
     ]
@@ -99,7 +99,10 @@ def describe(app: FastAPI) -> None:
 
 
 def install(app: FastAPI) -> None:
-    """Turns every error of the app into problem details; logs unexpected errors with their traceback."""
+    """Registers the handlers that turn known errors of the app into problem details.
+
+    Other errors pass on to RequestLines, which answers them by `unexpected`.
+    """
     describe(app)
     app.exception_handler(Problem)(_problem)
     app.exception_handler(InvalidValue)(_invalid_value)
@@ -117,6 +120,7 @@ def _problem(_request: Request, error: Exception) -> Response:
 
 
 def _invalid_value(_request: Request, error: Exception) -> Response:
+    """Answers 404 if the error says that there is no such thing, else 422; names the field as the request does."""
     assert isinstance(error, InvalidValue)  # noqa: S101 - the handler's own exception
     status = HTTPStatus.NOT_FOUND if error.message.startswith("there is no ") else HTTPStatus.UNPROCESSABLE_ENTITY
     field = SENT_AS.get(error.field, error.field)
@@ -163,7 +167,7 @@ def _database_error(request: Request, error: Exception) -> Response:
 
 
 def unexpected(_request: Request, error: Exception) -> Response:
-    """The answer to an unexpected error; its traceback goes to the log only."""
+    """Answers 500 to an unexpected error, and logs its traceback, which the answer leaves out."""
     log.error("http.failed", exc_info=error)
     return answer(
         HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -56,12 +56,12 @@ def _in_process() -> RateLimiter:
 
 
 def hit(rate: RateLimitItem, who: str) -> RateStatus:
-    """Counts one request of the caller `who` against the rate."""
+    """Counts one request of the caller `who` against the rate. A request over the rate is not allowed nor counted."""
     return _with_fallback(_hit, rate, who)
 
 
 def uncount(rate: RateLimitItem, who: str) -> None:
-    """Uncounts one request of the caller `who`."""
+    """Takes back one count of the caller `who` against the rate."""
     _with_fallback(_uncount, rate, who)
 
 

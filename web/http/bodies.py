@@ -1,4 +1,4 @@
-"""Reads each request body whole, within a deadline and a size limit, before the request takes shared resources."""
+"""Reads each request body whole, within a deadline and a size limit, before the request takes a thread."""
 
 from collections import Counter
 from http import HTTPStatus
@@ -17,7 +17,7 @@ from web.api.request.keys import CHALLENGE, NO_KEY
 API: Final = "/api/"
 FORMS: Final = "/admin/"
 UPLOADS: Final = "/admin/imports"
-"""The only form with a file; its size limit is that of batches."""
+"""The address of the only form with a file; its size limit is that of batches."""
 
 BATCHES: Final = ("/api/spend/", "/api/reported-totals/")
 """Routes that take thousands of inputs in one body; every other body of the API is one small object."""
@@ -47,10 +47,10 @@ class Disconnected(Exception):
 class BodyLimit:
     """Reads each body whole and passes it on as one message.
 
-    Refuses, with problem details, a body without a key where a key is needed (FastAPI reads bodies before keys), a body
-    over its limit or past its deadline, a length stated in two ways, and any body while too many bytes are in memory.
-    `max_bytes`: the limit for batches and for routes outside the API and forms. `seconds`: the time from the head to
-    the last byte.
+    Refuses with problem details: a length stated in two ways (400), a body for the API without a key (401; FastAPI
+    would read it before the key), a body past its deadline (408) or over its limit (413), and any body while too many
+    bytes are in memory, of its client address (429) or in all (503). `max_bytes`: the limit of batches, uploads and
+    paths outside the API and the admin. `seconds`: the time from the head to the last byte.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:

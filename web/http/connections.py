@@ -28,7 +28,7 @@ RETRY_AFTER_SECONDS: Final = 5
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds a client has for the head of a request, and between signs that it reads its answer."""
+    """Deadlines in seconds. `header`: for the head of a request. `send`: between checks that the answer is read."""
 
     header: float
     send: float
@@ -99,7 +99,7 @@ class BoundedConnection(H11Protocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancels the timers."""
+        """Cancels the timers; the connection no longer counts as waiting."""
         self._is_lost = True
         self._stop_waiting()
         self._stop_watching_writes()
@@ -125,7 +125,10 @@ class BoundedConnection(H11Protocol):
         return self.client is not None and proxies.trusts(self.client[0])
 
     def end_waiting(self, status: HTTPStatus) -> None:
-        """Closes a waiting connection; a request that has begun is answered with a status first."""
+        """Closes a waiting connection; answers `status` first if a part of a request's head has arrived.
+
+        Aborts it if the client has not read its last answer.
+        """
         self._stop_waiting()
         if self.transport.is_closing() or self.transport.get_write_buffer_size():
             self.transport.abort()  # the client has not read its last answer

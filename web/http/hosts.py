@@ -14,7 +14,7 @@ _LOOPBACK_NAME: Final = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]*)?"
 
 
 class LoopbackNames:
-    """Refuses requests that reached a loopback address under another host name.
+    """Refuses (421) requests that reached a loopback address under another host name.
 
     Another site could resolve its own name to this machine and then read the responses (DNS rebinding).
     """

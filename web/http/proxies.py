@@ -13,7 +13,10 @@ SCHEMES: Final = frozenset({"http", "https"})
 
 
 class TrustedProxies:
-    """The proxies whose forwarding headers are trusted: addresses and networks, or all (`*`). `listed`: with commas."""
+    """The proxies whose forwarding headers are trusted: addresses and networks, or all (`*`).
+
+    `listed`: the entries, separated by commas. Raises ValueError for an entry that is none of them.
+    """
 
     def __init__(self, listed: str) -> None:
         names = [name.strip() for name in listed.split(",") if name.strip()]
@@ -26,11 +29,12 @@ class TrustedProxies:
         return self.trusts_any or (address is not None and any(address in network for network in self._networks))
 
     def client_host(self, peer: str, forwarded_for: str) -> str:
-        """The client's address, as the outermost trusted proxy saw it. `peer`: the address connected to this process.
+        """The client's address, as the outermost trusted proxy saw it.
 
-        Each proxy appends the address that connected to it. The list is read from its end: the first address that is no
-        trusted proxy is the client's; the client may have forged the ones before. If every proxy is trusted, only the
-        last entry is known to come from one.
+        `peer`: the address connected to this process. `forwarded_for`: the addresses of X-Forwarded-For; each proxy
+        appends the one that connected to it. Reads them from the end: the first that is no trusted proxy is the
+        client's, as the client may have forged the ones before. Stops before an entry that is no address. If `*` is
+        trusted, the last entry is the client's.
         """
         host = peer
         for entry in reversed(forwarded_for.split(",")):

@@ -13,7 +13,7 @@ from web.addresses import client_of
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 STREAMS: Final = frozenset({"/changes/stream"})
 FOLLOWERS: Final = frozenset({"/api/serving/stream", "/api/status-changes/stream"})
-"""Streams that need an API key. Their limit is the same per address, as many followers may share one."""
+"""Streams that need an API key. They have no lower limit per address, as many followers may share one."""
 
 MAX_PROBES: Final = 50
 """Probes in progress; counted separately, so that they are answered when the other limits are reached."""
@@ -39,7 +39,7 @@ class InProgress:
         self._in_all = 0
 
     def refusal(self, address: str) -> Response | None:
-        """The response to a request over a limit; None if it is within both."""
+        """The response to a request over a limit: 503 in all, 429 per address; None if it is within both."""
         if self._in_all >= self.bounds.in_all:
             detail = f"{self.bounds.in_all} {self.kind} are open, which is the limit; try again later"
             return problems.answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_LATER)
@@ -62,7 +62,10 @@ class InProgress:
 
 
 class RequestLimits:
-    """Answers 503 over the limit in all and 429 over that of the address, before the request's body is read."""
+    """Limits the requests in progress, with limits of their own for pages' streams, followers' streams and probes.
+
+    Answers 503 over the limit in all and 429 over that of the address, before the request's body is read.
+    """
 
     def __init__(self, app: ASGIApp, requests: Bounds, streams: Bounds, followers: Bounds) -> None:
         self.app = app

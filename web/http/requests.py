@@ -1,4 +1,4 @@
-"""Wraps every request: gives it an id for its log lines, logs one line at its end, adds security headers."""
+"""Wraps every request: gives it an id for its log lines, counts and logs it at its end, adds security headers."""
 
 import re
 import secrets
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 QUIET_PATHS: Final = ("/healthz", "/readyz", "/metrics", "/static/", "/admin/static/")
+"""Beginnings of paths whose requests are logged only if they fail (5xx)."""
 
 # The admin's library has inline scripts, marked with a nonce by web/admin/scripts.py. Other pages have none.
 _POLICY: Final = (
@@ -38,9 +39,10 @@ STRICT_TRANSPORT: Final = f"max-age={365 * 86_400}"
 
 
 class RequestLines:
-    """Gives each request an id (X-Request-ID, the caller's own if sent) and logs `http.request`.
+    """Gives each request an id (X-Request-ID; the caller's own if it is well-formed) and logs `http.request`.
 
-    Answers uncaught errors with `failed`, so that their responses have the id and the headers too.
+    Answers uncaught errors with `failed`, so that their responses have the id and the headers too; raises them again if
+    the response has begun.
     """
 
     def __init__(self, app: ASGIApp, failed: Callable[[Request, Exception], Response]) -> None:

@@ -18,7 +18,7 @@ class CachedFiles(StaticFiles):
     """Serves the files of a folder with Cache-Control."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, or 304 if the browser has it already."""
+        """The file, or 304 if the browser has it already. Raises HTTPException (404) if there is no such file."""
         response = await super().get_response(path, scope)
         mark = scope["query_string"].decode("latin-1")
         is_marked = bool(mark) and asset(Path(path).as_posix()).endswith(f"?{mark}")
