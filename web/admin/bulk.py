@@ -38,9 +38,8 @@ class Verbs(NamedTuple):
 class Action:
     """An action that a person asked for on many rows.
 
-    `ids`: the rows' ids by brand. `notes`: sentences about chosen rows that are left out. `option`: the text of a
-    checkbox
-    that includes some of those; empty if there is none.
+    `change`: edits the row with this id. `ids`: the rows' ids by brand. `notes`: sentences about chosen rows that are
+    left out. `option`: the text of a checkbox that includes some of those; empty if there is none.
     """
 
     verbs: Verbs
@@ -53,7 +52,10 @@ class Action:
 
 @dataclass
 class Outcome:
-    """The effect of an action on each brand, and the number of rows left unchanged because the database was busy."""
+    """The effect of an action by brand, and the ids of the rows that it changed, or would change in a preview.
+
+    `postponed`: rows left unchanged because the database was busy or the effect on their brand was not the previewed.
+    """
 
     at: datetime
     effects: dict[int, Effect] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class Outcome:
 
     @property
     def token(self) -> str:
-        """A text that differs where the effect on any brand differs."""
+        """A hash (24 hex digits) of the effects on all brands; sent back to confirm the action."""
         tokens = "".join(f"{brand_id}:{effect.token};" for brand_id, effect in sorted(self.effects.items()))
         return hashlib.sha256(tokens.encode()).hexdigest()[:24]
 
@@ -86,18 +88,21 @@ class Outcome:
 
 async def expected(request: Request, action: Action) -> Outcome:
     """The effect that the action would have now; changes nothing."""
-    outcome: Outcome = await write(request, partial(_each, action, make=edits.previewed))
+    outcome: Outcome = await write(request, partial(_by_brand, action, make=edits.previewed))
     return outcome
 
 
 async def made(request: Request, action: Action, preview: Outcome) -> Outcome:
-    """Runs the action on the brands where its effect is the previewed one; returns the outcome."""
+    """Runs the action on each brand where its effect is still the previewed one; returns the outcome.
+
+    Shows the number of rows that were left unchanged.
+    """
 
     def make(work: Work, brand_id: int) -> Effect:
         return edits.edit(work, brand_id, edits.agreed_to(preview.effects[brand_id].token))[1]
 
     possible = replace(action, ids={brand_id: action.ids[brand_id] for brand_id in preview.effects})
-    outcome: Outcome = await write(request, partial(_each, possible, make=make))
+    outcome: Outcome = await write(request, partial(_by_brand, possible, make=make))
     outcome.postponed += preview.postponed
     if outcome.postponed:
         left = counted(outcome.postponed, action.noun)
@@ -106,9 +111,10 @@ async def made(request: Request, action: Action, preview: Outcome) -> Outcome:
 
 
 async def run(request: Request, action: Action) -> Outcome:
-    """Runs a list's action once the person has confirmed its effect.
+    """Runs a list's action if its effect needs no confirmation, or is the one that the form confirms.
 
-    Raises ActionFailed, and changes nothing, if the request asks for a preview or confirms nothing.
+    Otherwise, and if the request asks for a preview, changes nothing and raises ActionFailed. A preview leaves the
+    question to the person in `request.state.preview`.
     """
     preview = await expected(request, action)
     if request.query_params.get("preview"):
@@ -120,7 +126,7 @@ async def run(request: Request, action: Action) -> Outcome:
 
 
 def _question(action: Action, preview: Outcome) -> dict[str, Any]:
-    """The text of the confirmation question, and the token that confirms it."""
+    """The question to the person as JSON for static/admin/chosen.js; `agreed`: the token that confirms it."""
     busy = f"{counted(preview.postponed, action.noun)} cannot be changed just now: a server is busy."
     return {
         "sentence": f"{preview.sentence(action)}.",
@@ -130,12 +136,15 @@ def _question(action: Action, preview: Outcome) -> dict[str, Any]:
     }
 
 
-def _each(action: Action, edit: Edit, make: Make) -> Outcome:
-    """Runs the action brand by brand, so that a brand that cannot be changed now does not stop the others."""
+def _by_brand(action: Action, edit: Edit, make: Make) -> Outcome:
+    """Runs the action brand by brand with `make`, so that a brand that cannot be changed now does not stop the others.
+
+    Counts as postponed the rows of a brand whose change timed out or was not confirmed.
+    """
     outcome = Outcome(edit.at)
     for brand_id, ids in sorted(action.ids.items()):
         try:
-            outcome.effects[brand_id] = make(partial(_all_of, action, ids, edit), brand_id)
+            outcome.effects[brand_id] = make(partial(_change_rows, action, ids, edit), brand_id)
             outcome.done += ids
         except (*TRANSIENT_ERRORS, Unconfirmed) as error:
             log.warning("enforcement.postponed", brand_id=brand_id, error=type(error).__name__)
@@ -143,6 +152,6 @@ def _each(action: Action, edit: Edit, make: Make) -> Outcome:
     return outcome
 
 
-def _all_of(action: Action, ids: Sequence[int], edit: Edit, connection: Connection) -> None:
+def _change_rows(action: Action, ids: Sequence[int], edit: Edit, connection: Connection) -> None:
     for own_id in ids:
         action.change(connection, own_id, edit)

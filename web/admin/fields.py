@@ -21,24 +21,24 @@ LINK: Final = "link.html"
 
 
 def as_id(text: object) -> int | None:
-    """The id in a request; None if it is not an id."""
+    """The id (1 to MAX_ID) that the text is; None if it is none."""
     written = str(text)
     number = int(written) if written.isascii() and written.isdecimal() and len(written) < 20 else 0
     return number if 0 < number <= MAX_ID else None
 
 
 def reasons(holds: list[str]) -> str:
-    """The holds in plain words."""
+    """The holds in plain words; `none` without a hold."""
     return in_words(holds) or "none"
 
 
 def computed(name: str, label: str, getter: Any, **more: Any) -> ComputedField:
-    """A read-only field; forms show it only if `exclude_from_edit` is false."""
+    """A read-only field; the edit form shows it only if `exclude_from_edit` is false. `more`: the library's options."""
     return ComputedField(name, label=label, getter=getter, **{"exclude_from_edit": True, **more})
 
 
 def linked(name: str, label: str, words: str, getter: Any) -> ComputedField:
-    """A link to another page, on the row's own pages; `getter` gives the address."""
+    """A link to another page, on a row's detail and edit pages but not in lists; `getter` returns its address."""
     templates = {"detail_template": LINK, "form_template": LINK}
     return computed(
         name, label, getter, exclude_from_list=True, exclude_from_edit=False, extra={"words": words}, **templates
@@ -57,7 +57,7 @@ class Choice(EnumField):
         return value
 
     async def serialize_value(self, request: Request, value: Any) -> Any:
-        """The stored word; several words become one line."""
+        """The stored word; several words become one line, except in a form."""
         words = await super().serialize_value(request, value)
         return ", ".join(words) if self.multiple and not request.state.action.is_form() else words
 
@@ -72,7 +72,7 @@ class Choice(EnumField):
 
 @dataclass
 class DayField(DateField):
-    """A calendar day, chosen in the browser's date picker, with a label for screen readers.
+    """A calendar day, chosen in the browser's own date picker, which screen readers announce by the field's label.
 
     Refuses an invalid day; the library would read it as an empty field.
     """
@@ -88,7 +88,7 @@ class DayField(DateField):
         return []
 
     async def parse_form_data(self, _request: Request, form_data: FormData) -> Any:
-        """The day, None for an empty field, or the text where it is no day."""
+        """The day; None for an empty field; the text if it is no day, which `validate` then refuses."""
         raw = str(form_data.get(self.id) or "").strip()
         try:
             return date.fromisoformat(raw) if raw else None
@@ -112,7 +112,7 @@ class MomentField(DateTimeField):
 
 
 def has_name(relation: InstrumentedAttribute[Any], words: str) -> Any:
-    """The condition that the row's brand or campaign has the words in its name."""
+    """The SQL condition that the name of the row's brand or campaign (`relation`) contains the words, in any case."""
     return relation.has(relation.property.mapper.class_.name.icontains(words, autoescape=True))
 
 
@@ -131,14 +131,14 @@ class RelatedId(EqualFilter):
     label = "has the id"
 
     def parse_value(self, raw: str) -> int:
-        """Raises FilterValidationError for a value that is not an id."""
+        """The id. Raises FilterValidationError for a value that is not an id."""
         number = as_id(raw)
         if number is None:
             raise FilterValidationError(f"{raw!r} is not an id")
         return number
 
     def apply(self, ctx: FilterApplyContext) -> Any:
-        """The filter's condition on the id column of the relation."""
+        """The SQL condition: the related brand or campaign has the id."""
         return _attribute(ctx, f"{ctx.field_name}_id") == ctx.value
 
 

@@ -68,10 +68,10 @@ class Buttons(ClassMap):
 
 
 class Look(DefaultTheme):
-    """The library's theme with our buttons; light or dark follows the person's system, by our script."""
+    """The library's theme with our buttons. static/admin/theme.js sets light or dark as the person's system does."""
 
     def get_class_map(self) -> ClassMap:
-        """Overrides the form fields that differ from the library's."""
+        """The CSS classes of the pages' elements."""
         return Buttons()
 
 
@@ -84,7 +84,7 @@ class Site(Admin):
 
     @route("/_api/{key}/action", methods=["POST"], name="action")
     async def handle_action(self, request: Request) -> Response:
-        """Runs a bulk action, if the person's role allows it."""
+        """Runs a bulk action, or answers its effect to a preview. Raises HTTPException (403) if the role forbids it."""
         view = self._view(request)
         if not await view.is_action_allowed(request, request.query_params.get("name", "")):
             raise HTTPException(HTTPStatus.FORBIDDEN)
@@ -92,7 +92,10 @@ class Site(Admin):
 
     @route("/_api/{key}/row-action", methods=["POST"], name="row-action")
     async def handle_row_action(self, request: Request) -> Response:
-        """Runs an action on one row, if the person's role allows it."""
+        """Runs an action on one row, or answers its effect to a preview.
+
+        Raises HTTPException (403) if the role forbids it, or if the action is only a link.
+        """
         view, name = self._view(request), request.query_params.get("name", "")
         if name in LINKS or not await view.is_row_action_allowed(request, name):
             raise HTTPException(HTTPStatus.FORBIDDEN)
@@ -104,7 +107,7 @@ class Site(Admin):
             return back
         if request.method == "POST":
             await consent.read(request)
-        return self._showing(request, await super()._render_create(request))
+        return self._secret_or(request, await super()._render_create(request))
 
     @route("/{key}/edit", methods=["GET", "POST"], name="edit")
     async def _render_edit(self, request: Request) -> Response:
@@ -113,7 +116,7 @@ class Site(Admin):
         if request.method == "POST":
             request.state.seen = await stale.mark_in_form(request)
             await consent.read(request)
-        return self._showing(request, await super()._render_edit(request))
+        return self._secret_or(request, await super()._render_edit(request))
 
     async def _render_form_body(
         self, request: Request, view: BaseModelView, obj: Any, errors: Any, config: dict[str, Any]
@@ -131,8 +134,11 @@ class Site(Admin):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         return view
 
-    def _showing(self, request: Request, response: Response) -> Response:
-        """The response, or the page of a secret that was just created. Unconfirmed edits are not logged as failures."""
+    def _secret_or(self, request: Request, response: Response) -> Response:
+        """Replaces the response by the page of a secret that was just created, if there is one.
+
+        Gives an edit that waits for confirmation the status 200, so that it is not logged as a failure.
+        """
         if hasattr(request.state, "unconfirmed"):
             response.status_code = HTTPStatus.OK
         shown = getattr(request.state, "shown_once", None)
@@ -144,7 +150,7 @@ class Site(Admin):
 def _leading_back(request: Request) -> Response | None:
     """Redirects a GET of a form to itself with the previous page as `_origin`, to return there after saving.
 
-    None if the request has `_origin`, or if the previous page is another site's or itself a form.
+    Returns None if the request is no GET or has `_origin`, or if the previous page is another site's or itself a form.
     """
     came_from = urlsplit(request.headers.get("referer", ""))
     is_ours = (came_from.scheme, came_from.netloc) == (request.url.scheme, request.url.netloc)
@@ -156,13 +162,16 @@ def _leading_back(request: Request) -> Response | None:
 
 
 def _previewed(request: Request, response: Response) -> Response:
-    """The answer of an action, or its effect if the request asks for a preview."""
+    """The response of an action, or the question about its effect as JSON if the request asks for a preview."""
     preview = getattr(request.state, "preview", None)
     return response if preview is None else JSONResponse(preview)
 
 
 class Faults:
-    """Answers each failure with one page and one log line: a server unreachable, an invalid value, a bug."""
+    """Answers uncaught errors with one page: 503 if a server is unreachable, 422 for a value that cannot be stored,
+    an HTTPException's own status, and 500 for others. Logs one line for 503 and 500. Raises the error again if the
+    response has begun.
+    """
 
     def __init__(self, app: ASGIApp, page: Template) -> None:
         self.app = app

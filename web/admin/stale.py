@@ -15,11 +15,13 @@ from runtime.formats import instant
 from web.marks import edit_mark
 
 FIELD: Final = "seen"
-"""The form's hidden field: the mark of what people had set when it was opened."""
+"""The form's hidden field: the mark (hash) of the values that people edit, as they were when it was opened."""
 
 
 class EditedSince(Exception):
-    """The row was edited after the form was opened. `last`: that edit, if it is known."""
+    """Raised for a row that was edited after the form was opened. `last`: its last edit, if known; `sentence`: for the
+    page.
+    """
 
     def __init__(self, last: Edit | None) -> None:
         super().__init__(last)
@@ -28,7 +30,7 @@ class EditedSince(Exception):
 
 
 async def mark_in_form(request: Request) -> str:
-    """The mark in the form's hidden field."""
+    """The mark in the form's hidden field; empty without one, which matches no row."""
     return str((await request.form()).get(FIELD) or "")
 
 

@@ -32,6 +32,7 @@ from web.marks import edit_mark
 Result = TypeVar("Result")
 
 SHOWN = frozenset({RequestAction.LIST, RequestAction.DETAIL, RequestAction.EDIT})
+"""The pages whose fields show the values of `View.attach`."""
 
 
 def person_of(request: Request) -> Person:
@@ -46,12 +47,12 @@ def may_edit(request: Request) -> bool:
 
 
 def may_manage_access(request: Request) -> bool:
-    """Whether the person may manage users and API keys."""
+    """Whether the person may manage users, API keys, webhooks, alert channels and logins of ad platforms."""
     return person_of(request).role.may_manage_access
 
 
 async def write(request: Request, work: Callable[[Edit], Result]) -> Result:
-    """Runs a person's change in a thread. Raises InvalidValue.
+    """Runs a person's change in a thread, with its author and moment; returns and raises as `work` does.
 
     First returns the connection of the request's session to the pool: requests that each held one connection and
     waited for a second could exhaust the pool.
@@ -142,7 +143,10 @@ class View(ModelView):
             return await BaseModelView.handle_row_action(self, request, pk, name)
 
     def get_search_query(self, _request: Request, term: str) -> Any:
-        """Rows whose searchable columns or relations contain the words, or whose id they are."""
+        """The SQL condition of a search: a column or relation of `searched` contains `term`, or the id equals it.
+
+        Finds a platform by its aliases too.
+        """
         clauses = [
             has_name(getattr(self.model, name), term)
             if name in {"brand", "campaign"}
@@ -184,10 +188,10 @@ class View(ModelView):
             await run_sync(partial(self.attach, request, rows))
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """Reads further values of the rows into the request's state, for fields that show them."""
+        """Reads further values of the rows into the request's state, for fields that show them. Runs in a thread."""
 
     def seen(self, request: Request, row: Any) -> str:
-        """The mark of the row's state when its form was opened; a refused form keeps its first mark."""
+        """The mark (hash) of the row's values when its form was opened; a refused form keeps its first mark."""
         sent: str | None = getattr(request.state, "seen", None)
         return edit_mark(self.facts(row), self.set_by_people) if sent is None else sent
 
@@ -197,13 +201,17 @@ class View(ModelView):
         return columns
 
     def check_seen(self, request: Request, connection: Connection, now: Mapping[str, Any]) -> None:
-        """Raises EditedSince if the row changed since the form was opened. Call it under the row's lock."""
+        """Raises EditedSince if somebody edited the row since the form was opened. Call it under the row's lock.
+
+        `now`: the row's id and the values that people edit.
+        """
         stale.check(connection, request.state.seen, now, self.set_by_people, (str(self.display_name), now["id"]))
 
     async def write(self, request: Request, work: Callable[[Edit], Result]) -> Result:
-        """Runs a change, and shows on the next page which campaigns it stopped or released.
+        """Runs a change, and shows on the next page how many campaigns it stopped or released.
 
-        Shows an error at its field, or above the form if it has none; an unconfirmed effect above it.
+        Raises FormValidationError, so that the form returns: with an invalid value's error at its field, or above the
+        form if it has none; with an unconfirmed effect or somebody's later edit above the form.
         """
         try:
             result = await write(request, work)

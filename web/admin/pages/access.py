@@ -42,7 +42,7 @@ SCOPES: Final = [
 
 
 class Shown(NamedTuple):
-    """A new secret that the response shows once. `next_url`: the page after it; None: the list `next_key`."""
+    """A new secret that one page shows once, with advice. `next_url`: the page after it; None: the list `next_key`."""
 
     title: str
     secret: str
@@ -52,7 +52,7 @@ class Shown(NamedTuple):
 
 
 def show_once(request: Request, shown: Shown) -> None:
-    """Stores the secret for this response."""
+    """Makes the response of this request the page of the secret."""
     request.state.shown_once = shown
 
 
@@ -134,22 +134,22 @@ class UserView(OwnersView):
         return str(row.email)
 
     def facts(self, row: Any) -> Mapping[str, Any]:
-        """The rights of a user's role, in words."""
+        """The user's role and whether the user is disabled: the values that owners edit."""
         return {"role": row.role, "disabled": row.disabled_at is not None}
 
     async def validate_fields(self, request: Request, data: dict[str, Any], exclude: Any = ()) -> None:
-        """Removes the password from the values of a refused form."""
+        """Raises FormValidationError for invalid values, after it removed the passwords, so that no page shows them."""
         try:
             await super().validate_fields(request, data, exclude)
         except FormValidationError:
-            _forget(data)
+            _remove_passwords(data)
             raise
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates a user; generates a password if none was typed."""
+        """Creates a user. If no password was typed, generates one and shows it once."""
         typed = data["password"]
         password = typed or access.new_password()
-        _forget(data)
+        _remove_passwords(data)
 
         def work(edit: Edit) -> int:
             return access.create_user(data["email"], password, Role(data["role"]), edit.by)
@@ -160,10 +160,10 @@ class UserView(OwnersView):
         return await self.find_by_pk(request, user_id)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes role, access and password; each of them signs the user out."""
+        """Changes role, disabled state and password; each change signs the user out. Shows a made password once."""
         user = await self.find_by_pk(request, pk)
         password = access.new_password() if data["make_password"] else data["new_password"]
-        _forget(data)
+        _remove_passwords(data)
 
         def check(connection: Connection, role: Role, disabled: bool) -> None:
             self.check_seen(request, connection, {"id": user.id, "role": role.value, "disabled": disabled})
@@ -185,7 +185,7 @@ def _edit(
     access.edit_user(user.id, Role(data["role"]), edit.by, disabled=data["disabled"], password=password, check=check)
 
 
-def _forget(data: dict[str, Any]) -> None:
+def _remove_passwords(data: dict[str, Any]) -> None:
     for name in data.keys() & {"password", "new_password"}:
         data[name] = ""
 
@@ -235,7 +235,7 @@ class KeyView(OwnersView):
         return False
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates a key and shows it once."""
+        """Creates a key and shows it once. Raises FormValidationError for an invalid number of days or brand."""
         days = data["expires_days"]
         if days is not None and not 1 <= days <= MAX_DAYS:
             raise FormValidationError({"expires_days": f"is not between 1 and {MAX_DAYS}"})
@@ -269,7 +269,7 @@ class KeyView(OwnersView):
         icon_class="fa fa-ban",
     )
     async def revoke(self, request: Request, pk: Any) -> None:
-        """Revokes a key."""
+        """Revokes a key: requests with it fail at once, and it cannot be restored."""
         await write(request, lambda edit: access.revoke_key(int(pk), edit.by))
         flash(request, "The key is revoked.", "success")
 

@@ -50,7 +50,7 @@ class Alerts(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the page; after a post does the action and shows the page again."""
+        """Shows the page; after a post does the action, shows its outcome and redirects to the page."""
         if request.method == "POST":
             await _act(request, await request.form())
             return RedirectResponse(request.url.path, HTTPStatus.SEE_OTHER)
@@ -90,7 +90,10 @@ def _attempts(connection: Connection) -> dict[int, list[dict[str, Any]]]:
 
 
 async def _act(request: Request, form: FormData) -> None:
-    """Does the posted action, and shows its outcome on the next page. Raises HTTPException without the right to it."""
+    """Does the posted action, and shows its outcome or error on the next page.
+
+    Raises HTTPException: 404 for an unknown action, 403 without the right to it.
+    """
     name = str(form.get("action", ""))
     if name not in ACTIONS:
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such action.")
@@ -178,7 +181,7 @@ def _id(sent: Sent, name: str) -> int:
 
 
 def _brand(sent: Sent) -> int | None:
-    """The typed brand's id; None if none was typed."""
+    """The typed brand's id; None if none was typed. Raises InvalidValue for a text that is not an id."""
     if not sent.get("brand"):
         return None
     found = as_id(sent["brand"])
@@ -202,4 +205,7 @@ ACTIONS: Final[Mapping[str, tuple[Callable[[Request], bool], Callable[[Sent, Edi
     "set_route": (may_manage_access, _set_route),
     "remove_route": (may_manage_access, _remove_route),
 }
-"""The actions of the page: who may do each, and the work, which returns a sentence about its outcome."""
+"""By an action's name: a check whether the person may do it, and its work, which returns a sentence about its outcome.
+
+The work raises InvalidValue for a wrong value in the form.
+"""

@@ -93,13 +93,13 @@ class BrandView(View):
     set_by_people = BRAND_FIELDS
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """On the edit page: whether zone and currency are fixed."""
+        """On the edit page, reads whether the brand has spend, which fixes its zone and currency."""
         if request.state.action == RequestAction.EDIT:
             spent = select(exists().where(BrandDay.brand_id == rows[0].id))
             request.state.has_spend = request.state.session.scalar(spent)
 
     def can_access_field(self, request: Request, field: BaseField, action: RequestAction | None = None) -> bool:
-        """On the edit page, zone and currency can be chosen or are shown with the reason why not."""
+        """On the edit page, shows either the choices of zone and currency, or both as fixed with the reason."""
         if request.state.action == RequestAction.EDIT:
             fixed = getattr(request.state, "has_spend", True)
             if field.name in (FIXED_FIELDS if fixed else ("fixed_zone", "fixed_currency")):
@@ -107,7 +107,7 @@ class BrandView(View):
         return super().can_access_field(request, field, action)
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates the brand and its audit entry. It has no campaign to enforce yet."""
+        """Creates an enabled brand and its audit entry in one commit. It has no campaign to enforce yet."""
 
         def work(edit: Edit) -> int:
             make = partial(
@@ -122,7 +122,7 @@ class BrandView(View):
         return await self.find_by_pk(request, await self.write(request, work))
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes the brand's fields and enforces it."""
+        """Changes the brand's fields and enforces its campaigns in one commit, once the effect is confirmed."""
         names = ("name", "configured_status", *FIXED_FIELDS)
         changes = {name: data[name] for name in names if name in data}
 

@@ -30,7 +30,7 @@ from web.admin.views import View, errors_shown, may_edit
 
 PERIODS: Final = [(period.value, period.value) for period in Period]
 Key = tuple[int, int | None, str]
-"""Brand, campaign (None: the brand's own), period."""
+"""Identifies a budget: the brand's id, the campaign's id (None: the budget is the brand's own), and the period."""
 
 
 def key_of(row: Any) -> Key:
@@ -39,6 +39,7 @@ def key_of(row: Any) -> Key:
 
 
 def _limit(request: Request, row: Any) -> str:
+    """The limit: in a form as plain units that a person can edit, elsewhere with the currency."""
     if request.state.action.is_form():
         return typed_units(row.limit_micros, row.brand.currency)
     return exact_money(row.limit_micros, row.brand.currency)
@@ -123,7 +124,10 @@ class BudgetView(View):
         }
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates a budget and enforces its brand."""
+        """Creates a budget and enforces its brand in one commit, once the effect is confirmed.
+
+        Refuses a period that has a budget already. Warns if the limit is spent already.
+        """
         period = data["period"]
 
         def work(edit: Edit) -> Key:
@@ -144,7 +148,10 @@ class BudgetView(View):
         return await self._warn_if_exhausted(request, row.id)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes the limit, for the whole current window, and enforces the brand."""
+        """Changes the limit, for the whole current window, and enforces the brand, once the effect is confirmed.
+
+        Keeps the stored limit to the micro if the text is as it was shown. Warns if the limit is spent already.
+        """
         row = await self.find_by_pk(request, pk)
         key, typed = key_of(row), data["limit_micros"].strip()
         is_as_shown = typed == _limit(request, row)
@@ -169,7 +176,10 @@ class BudgetView(View):
         return row
 
     async def delete(self, request: Request, pks: list[Any]) -> int:
-        """Removes the budgets and enforces their brands."""
+        """Removes the budgets and enforces their brands, once the effect is confirmed; returns how many were removed.
+
+        Raises ActionFailed for a preview, and without a confirmation that is needed.
+        """
         keys = {row.id: key_of(row) for row in await self.find_by_pks(request, pks)}
         ids: defaultdict[int, list[int]] = defaultdict(list)
         for budget_id, (brand_id, *_) in keys.items():

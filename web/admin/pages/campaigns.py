@@ -122,7 +122,7 @@ class CampaignView(View):
         request.state.serves_again = serves_again
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates an enabled campaign and enforces its brand."""
+        """Creates an enabled campaign and enforces its brand in one commit, without a confirmation."""
         brand_id = as_id(data["brand"]) or 0
         facts: dict[str, Any] = {
             name: data[name] or None for name in ("platform", "external_id", "starts_on", "ends_on")
@@ -135,7 +135,7 @@ class CampaignView(View):
         return await self.find_by_pk(request, await self.write(request, work))
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes the campaign's fields and enforces its brand."""
+        """Changes the campaign's fields and enforces its brand in one commit, once the effect is confirmed."""
         changes = {name: data[name] or None for name in CAMPAIGN_FIELDS if name in data}
 
         def work(edit: Edit) -> None:

@@ -84,7 +84,7 @@ class RejectedView(HistoryView):
         return super().get_list_query(request)
 
     async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
-        """An input that was counted cannot be replayed again."""
+        """Offers Replay only for inputs that were not replayed yet."""
         return (name != "replay" or obj.replayed_at is None) and await self.is_row_action_allowed(request, name)
 
     @action("replay", "Replay", confirmation="Replay the chosen inputs? Inputs that are valid now are counted.")
@@ -104,6 +104,7 @@ class RejectedView(HistoryView):
 
 
 async def _replay(request: Request, ids: list[int]) -> None:
+    """Replays the inputs and shows how many were taken, refused or wait. Raises InvalidValue if none waits."""
     await run_sync(request.state.session.close)
     done = await run_sync(partial(replay_chosen, Chosen(ids=ids)))
     if not done.total and not done.held_up:
@@ -115,7 +116,7 @@ async def _replay(request: Request, ids: list[int]) -> None:
 
 
 def _figures(_request: Request, row: Any) -> str:
-    """Spent and limit of each budget that held or holds."""
+    """Spent and limit of each budget that held before or after the change, such as `brand daily budget: $9 of $9`."""
     budgets = row.details.get("budgets", {})
     currency = row.brand.currency
     return "; ".join(
@@ -159,7 +160,7 @@ def _change(_request: Request, row: Any) -> str:
 
 
 def seen_audit(request: Request, statement: Any) -> Any:
-    """The audit query for this person: only owners see entries about users and keys."""
+    """The query of audit entries, without those about users and API keys unless the person is an owner."""
     if may_manage_access(request):
         return statement
     return statement.where(AuditRow.__table__.c.subject.not_in(("user", "api_key")))
@@ -169,11 +170,11 @@ class AuditView(HistoryView):
     """The audit: each edit's author, time, and old and new values. Only owners see entries about users and keys."""
 
     def get_list_query(self, request: Request) -> Any:
-        """Searches the details of entries too."""
+        """The entries that the person may see."""
         return seen_audit(request, super().get_list_query(request))
 
     def get_count_query(self, request: Request) -> Any:
-        """Counts the rows that the list shows."""
+        """Counts the entries that the person may see."""
         return seen_audit(request, super().get_count_query(request))
 
     key = "audit-entries"

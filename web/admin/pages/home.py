@@ -21,10 +21,11 @@ from web.admin.pages.history import seen_audit
 from web.admin.rows import AuditRow
 
 SHOWN: Final = 10
+"""Rows in each list of this page; the dashboard and the admin's lists show more."""
 
 
 class Home(CustomView):
-    """Rows in each list of this page; the dashboard shows more."""
+    """The admin's first page."""
 
     menu_label = "Overview"
     icon = "fa fa-house"
@@ -33,7 +34,7 @@ class Home(CustomView):
 
     @route("")
     async def index(self, request: Request) -> Response:
-        """Shows the counts, the first held campaigns and the latest edits."""
+        """Shows the counts, some held campaigns, rejected inputs by reason, and the latest edits."""
         assert self._admin is not None  # noqa: S101 - set when the view is added
         context = await run_sync(partial(_figures, request))
         return self._admin._template_response(request, "home.html", {"title": "Overview", **context})

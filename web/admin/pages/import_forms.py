@@ -54,7 +54,12 @@ NO_TIME: Final = (
 
 @dataclass(frozen=True)
 class Previewed:
-    """A file under the options of the form: what it was read as and would change, or why it cannot be."""
+    """A file as it is read under the form's options, and its effect; or the question or error that prevents it.
+
+    `taken`: the heading used for each meaning. `brands`: the names of brands to choose from. `reading`, `plan`: the
+    content and the effect. `refused`: the error. `question`: a fact that the file does not prove, with the readings to
+    choose from. `offer`: the reading that somebody chose last time.
+    """
 
     headings: tuple[str, ...]
     taken: Mapping[str, str]
@@ -67,7 +72,7 @@ class Previewed:
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """The readings to choose from."""
+        """The readings among which the question asks to choose; empty without a question."""
         return () if self.question is None else self.question.readings
 
     @property
@@ -84,7 +89,10 @@ class Previewed:
 
 
 def previewed(upload: Upload, query: Mapping[str, str]) -> Previewed:
-    """Reads an uploaded file under the form's options and compares it with what is known."""
+    """Reads an uploaded file under the form's options and computes its effect; changes nothing.
+
+    Returns questions and errors in the result.
+    """
     with snapshot() as connection:
         brands = tuple(row["name"] for row in overview.brands(connection, clock.now()))
     headings: tuple[str, ...] = ()
@@ -109,7 +117,7 @@ def _read(upload: Upload, options: ReadOptions) -> Reading:
 
 
 def _check_time(reading: Reading, upload: Upload, options: ReadOptions) -> None:
-    """Raises InvalidValue where only the upload's own moment could say when the figures were true."""
+    """Raises InvalidValue if nothing but the moment of the upload tells when the figures were true."""
     if upload.modified_at is None and options.as_of is None and reading.as_of == upload.uploaded_at:
         raise InvalidValue("as_of", NO_TIME)
 
@@ -119,7 +127,7 @@ def _changed_at(upload: Upload) -> datetime:
 
 
 def options_of(query: Mapping[str, str]) -> ReadOptions:
-    """The options that the form's fields give. Raises InvalidValue."""
+    """The options that the form's fields give. Raises InvalidValue for a wrong time in `as_of`."""
     columns = {meaning: query[f"column_{meaning}"] for meaning in MEANINGS if query.get(f"column_{meaning}")}
     picked: dict[str, Any] = {
         name: query[name] for name, (_, values) in SELECTS.items() if query.get(name, "") in values
@@ -138,22 +146,22 @@ def options_of(query: Mapping[str, str]) -> ReadOptions:
 
 
 def target_of(query: Mapping[str, str]) -> Target:
-    """Where the form wants the file to go."""
-    told = {
+    """The brand and account into which the form wants the file imported, with the zone and currency of a new brand."""
+    texts = {
         name: query.get(name, "").strip() or None for name in ("brand", "time_zone", "brand_currency", "account_id")
     }
-    currency = told["brand_currency"]
-    return Target(told["brand"], told["time_zone"], currency and currency.upper(), told["account_id"])
+    currency = texts["brand_currency"]
+    return Target(texts["brand"], texts["time_zone"], currency and currency.upper(), texts["account_id"])
 
 
 def asked_for(query: Mapping[str, str]) -> dict[str, str]:
-    """The values that the form's fields have."""
+    """The value of each field of the form; an empty text for a field that was not sent."""
     names = ("platform", "brand", "time_zone", "brand_currency", *SELECTS, *SWITCHES, *TEXTS, "sheet", "encoding")
     return {name: query.get(name, "") for name in (*names, *(f"column_{meaning}" for meaning in MEANINGS))}
 
 
 def chosen(choice: Choice) -> dict[str, str]:
-    """The form's fields that choose a reading."""
+    """The names and values of the form's fields that choose this reading."""
     fields: dict[str, str] = {}
     for name, value in choice.settles.items():
         if isinstance(value, Mapping):

@@ -47,7 +47,7 @@ MAX_DIGITS: Final = 14
 
 
 class Imports(CustomView):
-    """The list of imports with the form for the next file, and the pages of each."""
+    """The list of imports with the form for the next file, the preview of a file, and the pages of each import."""
 
     menu_label = "Imports"
     icon = "fa fa-file-import"
@@ -56,14 +56,14 @@ class Imports(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Past imports, newest first; a file that is sent is kept, and its preview shown."""
+        """Lists past imports, newest first. Stores a posted file and redirects to its preview."""
         if request.method == "POST":
             return await self._uploaded(request)
         before = as_id(request.query_params.get("before", "")) or MAX_ID
         return self._page(request, "imports.html", {"title": "Imports", **await run_sync(partial(_listed, before))})
 
     async def _uploaded(self, request: Request) -> Response:
-        _check(request)
+        _need_right_to_edit(request)
         async with request.form() as form:
             sent = form.get("file")
             content = await sent.read() if isinstance(sent, UploadFile) else b""
@@ -79,8 +79,8 @@ class Imports(CustomView):
 
     @route("/uploads/{upload_id}", methods=["GET", "POST"], name="import-preview")
     async def preview(self, request: Request) -> Response:
-        """Shows a file's reading and its changes, to correct and to confirm."""
-        _check(request)
+        """Shows how a file is read and its effect. A post discards the file, or confirms the effect and imports it."""
+        _need_right_to_edit(request)
         upload = await run_sync(partial(_upload, request.path_params["upload_id"]))
         form = await request.form() if request.method == "POST" else None
         if form is not None and form.get("discard"):
@@ -125,7 +125,7 @@ class Imports(CustomView):
 
     @route("/{import_id}/skipped.csv", name="import-skipped")
     async def skipped(self, request: Request) -> Response:
-        """The rows that were left out, as a file."""
+        """The rows that an import left out, as a CSV file."""
         rows = await run_sync(partial(_skipped, request.path_params["import_id"]))
         name = f"import-{request.path_params['import_id']}-skipped.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -133,8 +133,8 @@ class Imports(CustomView):
 
     @route("/{import_id}/undo", methods=["GET", "POST"], name="import-undo")
     async def undo(self, request: Request) -> Response:
-        """Says what undoing would put back, and does it once the person agrees."""
-        _check(request)
+        """Shows the totals that undoing would restore, and undoes the import once the person confirms."""
+        _need_right_to_edit(request)
         import_id = as_id(request.path_params["import_id"]) or 0
         back = str(request.url_for("admin:import", import_id=import_id))
         try:
@@ -161,7 +161,8 @@ class Imports(CustomView):
         return self._admin._template_response(request, template, {"may_edit": may_edit(request), **context}, status)
 
 
-def _check(request: Request) -> None:
+def _need_right_to_edit(request: Request) -> None:
+    """Raises HTTPException (403) if the person's role does not allow edits."""
     if not may_edit(request):
         raise HTTPException(HTTPStatus.FORBIDDEN)
 
@@ -172,7 +173,7 @@ def _listed(before: int) -> dict[str, Any]:
         problems = spend_files.problems(connection)
     shown = rows[:PAGE]
     return {
-        "imports": [_told(row) for row in shown],
+        "imports": [_as_shown(row) for row in shown],
         "older": shown[-1]["id"] if len(rows) > PAGE else None,
         "problems": problems,
         "folder": settings().spend_folder,
@@ -180,8 +181,8 @@ def _listed(before: int) -> dict[str, Any]:
     }
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An import as pages show it."""
+def _as_shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An import's row with the texts that pages show: platform, times, sum, and the number of inputs left out."""
     return {
         **row,
         "label": platforms.label(row["platform"]),
@@ -194,12 +195,13 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keep(name: str, content: bytes, modified_at: datetime | None, edit: Edit) -> int:
+    """Stores an uploaded file until it is imported or discarded; returns its id. A later time counts as now."""
     known = None if modified_at is None else min(modified_at, edit.at)
     return committed(lambda connection: uploads.add(connection, name, content, known, edit.by, edit.at))
 
 
 def _modified_at(milliseconds: str) -> datetime | None:
-    """The file's time of change, as the browser's script says it in milliseconds since 1970."""
+    """The file's modification time, from the browser's milliseconds since 1970; None for another text."""
     if not milliseconds.isdecimal() or len(milliseconds) > MAX_DIGITS:
         return None
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
@@ -228,7 +230,8 @@ def _found(import_id: str) -> dict[str, Any]:
 def _one(import_id: str) -> dict[str, Any]:
     row = _found(import_id)
     rows = _skipped(import_id)
-    return {"title": row["file_name"], "one": _told(row), "skipped": rows[:SHOWN_ROWS], "more": len(rows) - SHOWN_ROWS}
+    more = len(rows) - SHOWN_ROWS
+    return {"title": row["file_name"], "one": _as_shown(row), "skipped": rows[:SHOWN_ROWS], "more": more}
 
 
 def _skipped(import_id: str) -> list[dict[str, Any]]:
@@ -254,7 +257,7 @@ def _harmless(cell: str) -> str:
 def _context(
     request: Request, upload: Upload, seen: Previewed, *, is_again: bool = False, error: InvalidValue | None = None
 ) -> dict[str, Any]:
-    """The values of the preview's template. `is_again`: it was confirmed, but would do something else by now."""
+    """The values of the preview's template. `is_again`: a post confirmed an effect that has changed since."""
     refused = error or seen.refused
     return {
         "title": upload.file_name,
@@ -277,7 +280,7 @@ def _context(
 
 
 def _choice(request: Request, choice: Any) -> dict[str, str]:
-    """One reading of a question, with the link that chooses it."""
+    """One reading to choose: its label, its sum and days as text, and the link that chooses it."""
     facts = [] if choice.sum_micros is None else [words.sums(choice.sum_micros)]
     if choice.first_day is not None:
         facts.append(f"{choice.first_day} to {choice.last_day}")

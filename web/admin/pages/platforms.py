@@ -25,7 +25,7 @@ from starlette_admin.exceptions import FormValidationError
 from starlette_admin.fields import BaseField
 from starlette_admin.routing import route
 
-from app.platforms import connecting, modes
+from app.platforms import connecting, modes, quota
 from app.platforms.accounts import KEPT, secrets_in
 from app.platforms.connecting import NewConnection
 from app.platforms.registry import ADAPTERS
@@ -62,7 +62,8 @@ def _never_shown(_request: Request, _row: Any) -> None:
     return None
 
 
-def _seen(name: str, request: Request, row: Any) -> Any:
+def _figure_of_account(name: str, request: Request, row: Any) -> Any:
+    """A value that `PlatformView.attach` has read for the row; None if it has read none."""
     return getattr(request.state, "accounts", {}).get(row.id, {}).get(name)
 
 
@@ -85,10 +86,10 @@ class PlatformView(View):
             default=Mode.SHADOW.value,
             help_text="What Spendgate may change on the platform.",
         ),
-        computed("state", "State", partial(_seen, "state")),
-        computed("pauses", "Pauses not confirmed", partial(_seen, "pauses")),
-        computed("read", "Last read", partial(_seen, "read")),
-        computed("problem", "Problem", partial(_seen, "problem")),
+        computed("state", "State", partial(_figure_of_account, "state")),
+        computed("pauses", "Pauses not confirmed", partial(_figure_of_account, "pauses")),
+        computed("read", "Last read", partial(_figure_of_account, "read")),
+        computed("problem", "Problem", partial(_figure_of_account, "problem")),
         PasswordField("secrets", label="Login to keep encrypted", help_text=SECRETS_HELP, getter=_never_shown),
         StringField(
             "credentials",
@@ -135,19 +136,19 @@ class PlatformView(View):
         return await super().is_row_action_allowed(request, name)
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """Reads state, last read and unconfirmed pauses of the page's accounts."""
+        """Reads state, last read, unconfirmed pauses and the problem of each account as texts."""
         at = clock.now()
         with snapshot() as connection:
             found = seen.accounts_by_id(connection, [row.id for row in rows], at)
-        request.state.accounts = {account: _shown(row, at) for account, row in found.items()}
+        request.state.accounts = {account: _figures(row, at) for account, row in found.items()}
 
     def check_seen(self, request: Request, connection: Connection, now: Mapping[str, Any]) -> None:
-        """Raises EditedSince if the connection changed since the form was opened."""
+        """Raises EditedSince if somebody edited the connection since the form was opened. Call it under its lock."""
         subject = ("platform_connection", now["id"])
         stale.check(connection, request.state.seen, now, self.set_by_people, subject)
 
     async def validate_fields(self, request: Request, data: dict[str, Any], exclude: Any = ()) -> None:
-        """Removes a typed login from the values of a refused form."""
+        """Raises FormValidationError for invalid values, after it removed a typed login, so that no page shows it."""
         try:
             await super().validate_fields(request, data, exclude)
         except FormValidationError:
@@ -155,8 +156,12 @@ class PlatformView(View):
             raise
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Connects the account. A mode other than shadow is set after the first read, by an edit with its effect."""
-        typed, reference = _forgotten(data), data.get("credentials") or ""
+        """Connects the account in the given mode. An account that is connected already keeps its mode.
+
+        Raises FormValidationError unless the form has either a login or a reference, and for another mode of an account
+        that is connected already.
+        """
+        typed, reference = _take_login(data), data.get("credentials") or ""
         if bool(typed) == bool(reference):
             raise FormValidationError({"credentials": "Fill in a login to keep, or a reference, and not both."})
 
@@ -177,8 +182,8 @@ class PlatformView(View):
         return await self.find_by_pk(request, made)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes the mode, after the person confirmed its effect, and for owners the login."""
-        typed, row = _forgotten(data), await self.find_by_pk(request, pk)
+        """Changes the mode, once its effect is confirmed; for owners also the login and the manager account."""
+        typed, row = _take_login(data), await self.find_by_pk(request, pk)
         changes: dict[str, Any] = {"mode": data["mode"]}
         if may_manage_access(request):
             changes |= {"options": {**row.options, "login_customer_id": None} | _options(data)}
@@ -211,7 +216,7 @@ class PlatformView(View):
         icon_class="fa fa-plug-circle-xmark",
     )
     async def remove(self, request: Request, pk: Any) -> None:
-        """Removes the connection."""
+        """Removes the connection and its kept login. Campaigns paused on the platform stay paused there."""
         await write(request, partial(connecting.remove, int(pk)))
         flash(request, "The account is no longer connected.", "success")
 
@@ -226,14 +231,14 @@ def _options(data: Mapping[str, Any]) -> dict[str, str]:
     return {"login_customer_id": manager} if manager else {}
 
 
-def _forgotten(data: dict[str, Any]) -> str:
-    """Takes the typed login out of the form's values, so that no refused form shows it, and returns it."""
+def _take_login(data: dict[str, Any]) -> str:
+    """Removes the typed login from the form's values, so that no refused form shows it, and returns it."""
     typed = str(data.get("secrets") or "")
     data["secrets"] = ""
     return typed
 
 
-def _shown(row: Mapping[str, Any], at: Any) -> dict[str, str]:
+def _figures(row: Mapping[str, Any], at: Any) -> dict[str, str]:
     oldest, since_read = age(row["oldest_unconfirmed_at"], at), age(row["read_at"], at)
     return {
         "state": row["state"],
@@ -244,7 +249,7 @@ def _shown(row: Mapping[str, Any], at: Any) -> dict[str, str]:
 
 
 class PlatformCheck(CustomView):
-    """The page that checks one connection and says what is missing."""
+    """The page that checks one connection and shows what it lacks."""
 
     path = "/platforms/{account}/check"
     route_name = "platform-check"
@@ -252,19 +257,20 @@ class PlatformCheck(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the account; a sent form logs in, reads it, and shows the result."""
+        """Shows the account; a post logs in, reads it, and shows the result. Raises HTTPException (403) for viewers."""
         if not may_edit(request):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         stored = await run_sync(_stored, request.path_params["account"])
         found = await run_sync(connecting.check, stored.id) if request.method == "POST" else None
         assert self._admin is not None  # noqa: S101 - set when the view is added
         name = f"{label(stored.platform)} {stored.account_id}"
-        context = {"title": f"Check {name}", "name": name, "account": stored, "found": found}
+        has_quota = quota.daily_limit(stored.platform) is not None
+        context = {"title": f"Check {name}", "name": name, "account": stored, "found": found, "has_quota": has_quota}
         return self._admin._template_response(request, "platform_check.html", context)
 
 
 def _stored(account: str) -> StoredConnection:
-    """The connection. Raises an HTTPException if there is none."""
+    """The connection of the account with this id. Raises HTTPException (404) if there is none."""
     try:
         with snapshot() as connection:
             return connections.required_connection(connection, as_id(account) or 0)

@@ -53,7 +53,10 @@ class ScheduleEditor(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the editor, and saves its form; viewers can only look at it."""
+        """Shows the editor; a post saves the schedule, once its effect is confirmed.
+
+        Raises HTTPException (403) if a viewer posts.
+        """
         page = await run_sync(_load, request.path_params["campaign_id"])
         if request.method == "GET":
             return self._page(request, page, format_schedule(page.schedule))
@@ -111,7 +114,7 @@ class ScheduleEditor(CustomView):
 
 
 def _load(campaign_id: str) -> Edited:
-    """The campaign with its schedule. Raises an HTTPException if it does not exist."""
+    """The campaign with its brand and schedule. Raises HTTPException (404) if it does not exist."""
     try:
         with snapshot() as connection:
             campaign = catalog.campaign(connection, as_id(campaign_id) or 0)
@@ -141,7 +144,10 @@ def _save(request: Request, campaign: dict[str, Any], schedule: Schedule, seen: 
 
 
 def previewed(schedule: Schedule, at: datetime, zone: ZoneInfo) -> dict[str, Any]:
-    """The dayparts as minutes, and the local days from that of `at` on with their open stretches."""
+    """The schedule as JSON for static/schedule.js: its dayparts, and the next seven local days from that of `at` on.
+
+    `parts`: [weekday, start minute, end minute] of each daypart; `days`: each day's open stretches in local time.
+    """
     today = local_day(at, zone)
     days = [today + number * ONE_DAY for number in range(DAYS_AHEAD)]
     bounds = [(day_starts_at(day, zone), day_starts_at(day + ONE_DAY, zone)) for day in days]
@@ -177,6 +183,7 @@ def _hours(length: timedelta) -> str:
 
 
 def _note(length: timedelta) -> str | None:
+    """A sentence about a day whose length is not 24 hours; None for others."""
     if length == USUAL_DAY:
         return None
     way = "forward" if length < USUAL_DAY else "back"

@@ -1,4 +1,4 @@
-"""Sets one status on many brands or campaigns, and undoes it. Leaves rows that somebody paused or archived earlier."""
+"""Sets one status on many brands or campaigns. Leaves archived rows, and when enabling, rows paused at other times."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,13 +30,16 @@ VERBS: Final = {
     ConfiguredStatus.ARCHIVED: Verbs("Archive", "Archived"),
 }
 OTHERS: Final = "others"
-"""The checkbox of the question that also enables rows which were paused at other times."""
+"""The field of the checkbox that also enables rows which were paused at other times."""
 
 NAMED_AT_MOST: Final = 5
 
 
 async def change_statuses(request: Request, noun: str, rows: Sequence[Any], status: ConfiguredStatus) -> None:
-    """Sets the status of the chosen rows, shows the outcome, and offers to undo it."""
+    """Sets the status of the chosen rows, shows the outcome, and offers to undo it.
+
+    `noun`: `brand` or `campaign`. Raises ActionFailed for a preview, and without a confirmation that is needed.
+    """
     includes_others = (await request.form()).get(OTHERS) is not None
     action = await run_sync(partial(_action, noun, rows, status, includes_others=includes_others))
     outcome = await bulk.run(request, action)
@@ -51,7 +54,7 @@ async def change_statuses(request: Request, noun: str, rows: Sequence[Any], stat
 
 
 def _progress(brand_ids: Sequence[int]) -> list[str]:
-    """The progress of large brands whose campaigns are not all enforced yet."""
+    """Progress in words of each of the brands whose campaigns are not all enforced yet."""
     with snapshot() as connection:
         return [progress.in_words() for progress in passes.progress(connection, brand_ids).values()]
 
@@ -89,13 +92,13 @@ def _by_brand(noun: str, rows: Iterable[Any]) -> dict[int, list[int]]:
 
 
 Paused = tuple[Any, Edit | None]
-"""A row's name, with the author and time of its pause if known."""
+"""A row, with the author and time of its last pause if known."""
 
 
 def _last_paused(noun: str, rows: Sequence[Any], *, is_mixed: bool) -> tuple[list[Any], list[Paused]]:
     """Splits paused rows into those that Enable includes, and those it leaves because somebody paused them earlier.
 
-    Enable includes the rows paused together last; none if it `is_mixed`, chosen together with enabled rows.
+    Enable includes the rows of the newest pause; none if `is_mixed`, which means that enabled rows were chosen too.
     """
     with snapshot() as connection:
         pauses = audit.last_status_edits(connection, noun, [row.id for row in rows], ConfiguredStatus.PAUSED)

@@ -27,7 +27,7 @@ READ = {"brand": catalog.brand, "campaign": catalog.campaign}
 
 
 class Undo(CustomView):
-    """The page that asks before a person's own action is undone."""
+    """The page that asks before a person's own change of many statuses is undone."""
 
     path = "/undo"
     route_name = "undo"
@@ -35,7 +35,7 @@ class Undo(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the effect of undoing, and undoes once the person confirms."""
+        """Shows the effect of undoing, and undoes once the person confirms. Raises HTTPException (403) for viewers."""
         if not may_edit(request):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         action = await run_sync(partial(_action, request))
@@ -61,7 +61,10 @@ class Undo(CustomView):
 
 
 def _action(request: Request) -> Action:
-    """Raises an HTTPException where the address names no action of this person."""
+    """The action that gives rows their former statuses back, for the edit that this person made at the given moment.
+
+    Leaves rows whose status was changed since. Raises HTTPException (404) for an unknown kind of rows or no moment.
+    """
     noun = request.query_params.get("noun", "")
     if noun not in EDITS:
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such action.")
@@ -83,7 +86,7 @@ def _action(request: Request) -> Action:
 
 
 def _is_as_left(connection: Connection, noun: str, change: StatusEdit) -> bool:
-    """Whether nobody has changed the status since."""
+    """Whether the row still has the status that the change gave it."""
     return bool(READ[noun](connection, change.subject_id)["configured_status"] == change.new_status)
 
 

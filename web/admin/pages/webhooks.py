@@ -42,7 +42,10 @@ class Webhooks(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the page; after a post does the action and shows its secret, or the page again."""
+        """Shows the page; after a post does the action and shows a new secret, or redirects to the page.
+
+        Raises HTTPException (403) for people who are no owners.
+        """
         if not self.is_accessible(request):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         assert self._admin is not None  # noqa: S101 - set when the view is added
@@ -69,7 +72,10 @@ Sent = Mapping[str, str]
 
 
 async def _act(request: Request, form: FormData) -> Shown | None:
-    """Does the posted action; returns a new secret to show, or shows the outcome on the next page."""
+    """Does the posted action; returns a new secret to show, or shows the outcome or error on the next page.
+
+    Raises HTTPException (404) for an unknown action.
+    """
     name = str(form.get("action", ""))
     if name not in ACTIONS:
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such action.")
@@ -152,4 +158,7 @@ ACTIONS: Final[Mapping[str, Callable[[Sent, Edit], str | Shown]]] = {
     "resend": _resend,
     "remove": _remove,
 }
-"""The actions of the page, each with its work, which returns a sentence about its outcome or a new secret."""
+"""The work of each action, by its name: returns a sentence about its outcome, or a new secret.
+
+Raises InvalidValue for a wrong value in the form.
+"""

@@ -1,5 +1,6 @@
-"""Limits the requests that the admin works on at once. Slow clients hold no slot: bodies are read before, and responses
-are sent afterwards.
+"""Limits the requests that the admin works on at once.
+
+A slow client holds no slot: its body is read before, and its response is kept in memory and sent afterwards.
 """
 
 from http import HTTPStatus
@@ -19,8 +20,8 @@ RETRY_LATER: Final = {"Retry-After": "5"}
 class Admission:
     """Runs a limited number of requests at once; the others wait for a slot, and get 503 after `seconds`.
 
-    The library's session holds a connection for the whole request, which needs a second one: if as many requests ran as
-    there are connections, each would wait for another's.
+    The library's session holds a database connection during the whole request, and the request needs a second one: if
+    as many requests ran as there are connections, each would wait for another's. Files need no slot.
     """
 
     def __init__(self, app: ASGIApp, at_once: int, seconds: float, page: Template) -> None:

@@ -64,7 +64,7 @@ class SignIn(AuthProvider):
     """Signs people in with the library's login page; sessions are rows of the database."""
 
     async def authenticate(self, request: Request) -> AdminUser | None:
-        """Identifies the signed-in person. Static files need no login."""
+        """The signed-in person; None without a valid session, and for static files, which need none."""
         if request.url.path.startswith("/admin/static/"):
             return None
         person = await run_sync(people.signed_in, request)
@@ -81,7 +81,10 @@ class SignIn(AuthProvider):
         return response
 
     async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
-        """Signs a person in. Raises LoginFailed, with one text for an unknown address and a wrong password."""
+        """Signs a person in and redirects to the page wanted before, on this site only.
+
+        Raises LoginFailed after too many failures, and with one text for an unknown address and a wrong password.
+        """
         request.state.email = username  # shown again in a refused form
         try_, at = _try(request, username), clock.now()
         session = await run_sync(partial(_session, request, try_, password, remember=remember_me))

@@ -14,13 +14,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 COOKIE: Final = "spendgate_browser_"
-"""A person's digits follow: several people may use one browser."""
+"""The beginning of the cookie's name. Digits of the person follow, because several people may use one browser."""
 
 KNOWN_FOR: Final = timedelta(days=180)
 
 
 def known(request: Request, person: str, at: datetime, key: str) -> str | None:
-    """The browser's id if the person has signed in with it before, else None. `person`: a digest of the e-mail."""
+    """The browser's id if the person has signed in with it within KNOWN_FOR, else None.
+
+    `person`: a digest of the e-mail; `key`: the secret that signs the cookie.
+    """
     browser, _, rest = request.cookies.get(_name(person, key), "").partition(".")
     until, _, signature = rest.partition(".")
     if not hmac.compare_digest(signature.encode(), _signature(person, browser, until, key).encode()):
@@ -29,7 +32,7 @@ def known(request: Request, person: str, at: datetime, key: str) -> str | None:
 
 
 def remember(response: Response, person: str, browser: str | None, at: datetime, key: str, *, secure: bool) -> None:
-    """Sets the cookie that makes the browser known for the person, or extends it."""
+    """Sets or extends the cookie that makes the browser known for the person. `browser`: its id; None makes one."""
     browser, until = browser or secrets.token_urlsafe(16), at + KNOWN_FOR
     seconds = str(int(until.timestamp()))
     value = f"{browser}.{seconds}.{_signature(person, browser, seconds, key)}"
