@@ -51,7 +51,7 @@ def brand_page(
     days: TimelineDays = 1,
     archived: bool = False,
 ) -> Response:
-    """The page of one brand now."""
+    """The page of one brand now; the 404 page if there is none, or its time zone does not exist."""
     at = minute_now()
     with view() as connection:
         figures = _figures(connection, brand_id, at)
@@ -83,7 +83,7 @@ def brand_page(
 
 @router.get("/campaigns/{campaign_id}")
 def campaign_page(request: Request, person: Viewer, campaign_id: int, days: TimelineDays = 7) -> Response:
-    """One campaign: why it serves or not, its budgets, and its history."""
+    """One campaign: why it serves or not, its budgets, and its history; the 404 page if there is none."""
     at = minute_now()
     with view() as connection:
         try:
@@ -108,7 +108,7 @@ def campaign_page(request: Request, person: Viewer, campaign_id: int, days: Time
 def _common(
     connection: Connection, rows: list[dict[str, Any]], brand: BrandFigures, at: datetime, days: int
 ) -> dict[str, Any]:
-    """The context that pages of a brand and of a campaign share; `rows`: the campaigns to show."""
+    """The values of the template that pages of a brand and of a campaign share. `rows`: the campaigns to show."""
     return {
         "section": "brands",
         "at": at,
@@ -121,7 +121,10 @@ def _common(
 
 
 def _on_platforms(connection: Connection, brand_id: int, rows: list[dict[str, Any]], at: datetime) -> dict[str, Any]:
-    """The brand's connected accounts, and the status of the page's campaigns there: one small query without any."""
+    """The brand's connected accounts, and the status there of the page's campaigns by id.
+
+    Costs one small query if the brand has no connected account.
+    """
     accounts = platform_cards.card_of_brand(connection, brand_id, at)
     ids = [row["id"] for row in rows]
     return {
@@ -142,6 +145,7 @@ def _figures(
 
 
 def _budgets(connection: Connection, brand: BrandFigures, at: datetime) -> list[Any]:
+    """The (period, pace) of each of the brand's own budgets."""
     rows = dashboard.budgets(connection, at, brand.id, brand.zone.key)
     return list(budget_paces(rows, brand.zone, at, brand.limits, serves=not brand.is_stopped))
 

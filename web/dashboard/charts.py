@@ -1,4 +1,4 @@
-"""The figures of the plots for the script that draws them: running sums in micros, None for hours and days to come."""
+"""The figures of a brand's plots as JSON for static/app.js: running sums in micros; None for hours and days to come."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -20,9 +20,10 @@ def day_chart(
     at: datetime,
     zone: ZoneInfo,
 ) -> dict[str, Any]:
-    """Today's spend by hour, with an even pace and the spend of the same weekday in earlier weeks.
+    """Today's spend by hour, with an even pace and the mean, least and most spend of the same weekday in earlier weeks.
 
-    `hours` are rolled up every few minutes; today's counter adds the spend since then to the last hour.
+    `hours`: spend in micros by day and local hour, rolled up every few minutes. The current hour also gets the spend
+    since then: the day's counter `counted_micros` less all `hours` of today.
     """
     now = at.astimezone(zone).hour
     spent = [hours.get(today, {}).get(hour, 0) for hour in HOURS]
@@ -36,23 +37,24 @@ def day_chart(
         "hours": [spent[hour] if hour <= now else None for hour in HOURS],
         "today": [*accumulate(spent[: now + 1]), *([None] * (23 - now))],
         "even": None if limit_micros is None else [limit_micros * (hour + 1) // 24 for hour in HOURS],
-        "usual": _over(running, lambda sums: sum(sums) // len(sums)),
-        "least": _over(running, min),
-        "most": _over(running, max),
+        "usual": _hour_by_hour(running, lambda sums: sum(sums) // len(sums)),
+        "least": _hour_by_hour(running, min),
+        "most": _hour_by_hour(running, max),
         "days_before": len(before),
         "limit": limit_micros,
         "now": _wall_hours(at, zone),
     }
 
 
-def _over(days: Sequence[Sequence[int]], fold: Any) -> list[int] | None:
+def _hour_by_hour(days: Sequence[Sequence[int]], fold: Any) -> list[int] | None:
+    """For each hour, `fold` of the sums that the days have at it; None without days."""
     return [fold(sums) for sums in zip(*days, strict=True)] if days else None
 
 
 def month_chart(
     days: Mapping[date, int], first_day: date, end_day: date, month: Pace, at: datetime, zone: ZoneInfo
 ) -> dict[str, Any]:
-    """The month's spend to date, with the limit, an even pace, and the projected spend."""
+    """The month's spend by day and to date, with the limit, an even pace, and the projected spend of the month."""
     today = at.astimezone(zone).date()
     calendar = list(_days(first_day, end_day))
     passed = [day for day in calendar if day <= today]
@@ -76,6 +78,6 @@ def _days(first_day: date, end_day: date) -> Iterable[date]:
 
 
 def _wall_hours(at: datetime, zone: ZoneInfo) -> float:
-    """Hours after midnight by the wall clock, like all axes of the plot."""
+    """The wall clock's time as hours after midnight, such as 13.5; the plot's axis has wall-clock hours too."""
     wall = at.astimezone(zone)
     return wall.hour + wall.minute / 60

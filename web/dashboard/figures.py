@@ -1,4 +1,4 @@
-"""Turns rows into the figures that the pages show."""
+"""Turns rows of brands and budgets into the figures that pages show: spend, limit and projection of each window."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,11 @@ from web.dashboard.held import BrandStatus, HeldGroup
 
 @dataclass(frozen=True, slots=True)
 class BrandFigures:
-    """One brand as the pages show it, at an instant."""
+    """One brand as the pages show it, at an instant.
+
+    `active`: number of serving campaigns. `held`: the others by reason. `limits`: the brand's own budgets with their
+    spend. `is_stopped`: it has campaigns and none serves.
+    """
 
     id: int
     name: str
@@ -38,7 +42,7 @@ class BrandFigures:
 def brand_figures(
     rows: Iterable[Mapping[str, Any]], statuses: Mapping[int, BrandStatus], at: datetime
 ) -> list[BrandFigures]:
-    """The brands of a page. Omits a brand whose time zone does not exist; enforcement skips it too."""
+    """The figures of each brand. Omits a brand whose time zone does not exist; enforcement skips it too."""
     rows = list(rows)
     zones = readable_zones({row["time_zone"] for row in rows})
     return [
@@ -78,7 +82,10 @@ def pace_of(
     *,
     serves: bool,
 ) -> Pace:
-    """The pace of the period's current window in the zone. `limits` cap the projected spend."""
+    """The pace of the period's window that contains `at` in the zone. The budgets `limits` cap the projected spend.
+
+    `serves`: whether anything still spends; if not, there is no projection. `period` must not be `lifetime`.
+    """
     today = local_day(at, zone)
     window = window_of(period, today)
     starts_at, ends_at = instants(window, zone)
@@ -100,7 +107,7 @@ def budget_paces(
     *,
     serves: bool,
 ) -> Iterator[tuple[str, Pace]]:
-    """Yields each budget's period and pace. `limits` cap the projections; a lifetime budget has none."""
+    """Yields each budget's period and pace. `limits` cap the projected spend; a lifetime budget gets no projection."""
     for row in rows:
         period, spent_micros, limit_micros = Period(row["period"]), row["spent_micros"], row["limit_micros"]
         if period is Period.LIFETIME:

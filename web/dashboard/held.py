@@ -22,14 +22,14 @@ KINDS_EXPLAINED: Final = 12
 Row = Mapping[str, Any]
 Holds = tuple[str, ...]
 Groups = Mapping[Holds, Sequence[Row]]
-"""A brand's rows by their holds."""
+"""A brand's rows of `dashboard.held` by their holds; each row stands for campaigns that serve again together."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldGroup:
-    """Campaigns of one brand that share all their reasons.
+    """The campaigns of one brand that have the same holds: `reasons` in words, and how many `campaigns`.
 
-    `serves_at`: when the first of them serves again without an edit or spend; None: it does not. `at_the_earliest`:
+    `serves_at`: when the first of them serves again without an edit or spend; None: none does. `at_the_earliest`:
     `serves_at` is only a lower bound, because the group was too large to compute each campaign.
     """
 
@@ -40,7 +40,7 @@ class HeldGroup:
 
 
 class BrandStatus(NamedTuple):
-    """A brand's serving campaigns, its held ones by group, the largest first, and its budgets."""
+    """A brand's number of serving campaigns, its held ones by group, largest first, and its own budgets with spend."""
 
     active: int = 0
     held: tuple[HeldGroup, ...] = ()
@@ -55,7 +55,10 @@ class BrandStatus(NamedTuple):
 def brand_statuses(
     connection: Connection, brand_ids: Sequence[int], at: datetime, groups: int = GROUPS_EXPLAINED
 ) -> dict[int, BrandStatus]:
-    """The serving and held campaigns of each brand at `at`; explains at most `groups` groups of each brand."""
+    """The serving and held campaigns of each brand that has any, by its id.
+
+    Computes when campaigns serve again only for the `groups` largest groups of each brand; do not show other times.
+    """
     rows: defaultdict[int, dict[Holds, list[Row]]] = defaultdict(dict)
     for row in dashboard.held(connection, brand_ids, LIFTED_BY_PEOPLE):
         rows[row["brand_id"]].setdefault(tuple(row["holds"]), []).append(row)
@@ -70,7 +73,7 @@ def _by_size(by_holds: Groups) -> list[Holds]:
 
 
 def _samples(by_holds: Groups, groups: int) -> Iterable[int]:
-    """Ids of sample campaigns: serving ones, and some of each large group whose holds can end without an edit."""
+    """Ids of campaigns to load: some that serve, and some of each large group whose holds can end without an edit."""
     for holds in [(), *_by_size(by_holds)[:groups]]:
         if not LIFTED_BY_PEOPLE.intersection(holds):
             yield from (row["campaign_id"] for row in by_holds.get(holds, ())[:KINDS_EXPLAINED])
@@ -94,7 +97,10 @@ def _brand_status(by_holds: Groups, campaigns_by_id: Mapping[int, Campaign], at:
 
 
 def _held(holds: Holds, rows: Sequence[Row], campaigns_by_id: Mapping[int, Campaign], at: datetime) -> HeldGroup:
-    """A group of held campaigns. One that was not computed serves no earlier than when its holds may next change."""
+    """The group of campaigns with these holds.
+
+    A campaign that was not computed serves again no earlier than its holds may next change (`next_change_at`).
+    """
     reasons, campaigns = in_words(holds), _campaigns(rows)
     if LIFTED_BY_PEOPLE.intersection(holds):
         return HeldGroup(reasons, campaigns, None)

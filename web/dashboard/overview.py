@@ -1,4 +1,4 @@
-"""The first page: each brand's spend today and this month, and a live list of the latest status changes."""
+"""The first page: open alerts, each brand's spend today and this month, and a live list of status changes."""
 
 from typing import Annotated, Any, Literal
 
@@ -40,7 +40,7 @@ def icon() -> Response:
 def brands_page(
     request: Request, person: Viewer, q: Name = "", sort: Sort = "used", number: PageNumber = 1, archived: bool = False
 ) -> Response:
-    """All brands, one page at a time, those nearest to their limits first."""
+    """The brands, one page at a time; those nearest to their limits first, unless another order is chosen."""
     at = minute_now()
     with view() as connection:
         rows = dashboard.brands(

@@ -41,7 +41,10 @@ KEPT_HEADERS: Final = {"retry-after", "allow"}
 
 @lru_cache
 def asset(name: str) -> str:
-    """The address of a static file, with a mark of its content, so that browsers keep it until it changes."""
+    """The address of a static file with a hash of its content, so that browsers cache it until it changes.
+
+    `name`: the path within static/. Raises OSError if there is no such file.
+    """
     return f"/static/{name}?{hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 
@@ -57,7 +60,7 @@ def money(micros: int | None, currency: str) -> str:
 
 
 def sign_out_token(request: Request) -> str:
-    """The browser's CSRF token for signing out; empty if the browser lost it."""
+    """The masked CSRF token for the form that signs out; empty if the browser sent no cookie with it."""
     return masked(request.cookies.get(CSRFMiddleware.cookie_name, ""))
 
 
@@ -81,9 +84,10 @@ templates.env.trim_blocks = templates.env.lstrip_blocks = True
 
 
 def page(request: Request, name: str, person: Person | None, context: dict[str, Any]) -> Response:
-    """A page for the person who views it. A script of an open page gets only the main part, or 304 if it is unchanged.
+    """The page from the template `name` for the person who views it; `person`: None if pages need no login.
 
-    The entity tag covers the main part, because only that changes while a page is open.
+    A script of an open page gets only the main part, or 304 if that has not changed: the entity tag covers the main
+    part alone.
     """
     wants_part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
     context = {"request": request, "person": person, "layout": "part.html" if wants_part else "base.html", **context}
@@ -107,13 +111,16 @@ def minute_now() -> datetime:
 
 
 def install(app: FastAPI) -> None:
-    """Answers errors of pages with a page instead of problem details. Call it after all problem handlers."""
+    """Wraps each error handler of the app by `for_people`. Call it after all handlers of problems are registered."""
     for kind, handler in list(app.exception_handlers.items()):
         app.exception_handlers[kind] = for_people(handler)
 
 
 def for_people(handler: Callable[..., Any]) -> Callable[..., Response]:
-    """Wraps an error handler: its problem details become a page if the browser accepts HTML, outside /api/."""
+    """Wraps an error handler: outside /api/, its problem details become a page for a browser that accepts HTML.
+
+    The page has the same status, but 404 for an invalid value in the address's path, such as an id that is no number.
+    """
 
     def as_page(request: Request, error: Exception) -> Response:
         response: Response = handler(request, error)
@@ -132,7 +139,7 @@ def for_people(handler: Callable[..., Any]) -> Callable[..., Response]:
 
 
 def sentence(refused: InvalidValue) -> str:
-    """An error as a sentence for a page."""
+    """The error's message as a sentence for a page, without the field's name."""
     return _sentence(refused.message)
 
 
@@ -141,6 +148,6 @@ def _sentence(words: str) -> str:
 
 
 def not_found(request: Request, words: str) -> Response:
-    """The page for an unknown address."""
+    """The page for an unknown address (404). `words`: its sentence."""
     context = {"title": "Not found", "sentence": words}
     return templates.TemplateResponse(request, "error.html", context, status_code=HTTPStatus.NOT_FOUND)

@@ -21,17 +21,20 @@ MINUTE: Final = timedelta(minutes=1)
 
 
 def card(connection: Connection, at: datetime) -> dict[str, Any] | None:
-    """The card of the first page; None without a connected account, which costs one small query."""
+    """The values of the first page's card; None if no account is connected, which one small query finds out."""
     return summary(connection, at, 0, ACCOUNTS_OF_CARD)
 
 
 def card_of_brand(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:
-    """The brand's connected accounts with the unconfirmed pauses of its campaigns."""
+    """The brand's first ACCOUNTS_OF_BRAND connected accounts, with the unconfirmed pauses of its campaigns."""
     return _accounts(connection, seen.accounts_of_brand(connection, brand_id, at, ACCOUNTS_OF_BRAND), at)
 
 
 def summary(connection: Connection, at: datetime, offset: int, limit: int) -> dict[str, Any] | None:
-    """A page of accounts, and figures of all of them; None without a connected account."""
+    """At most `limit` connected accounts after the first `offset`, and figures of all of them; None if none is left.
+
+    `read`: how long ago the account was read that was read least recently.
+    """
     rows = seen.accounts(connection, at, offset=offset, limit=limit)
     if not rows:
         return None

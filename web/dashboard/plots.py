@@ -1,6 +1,6 @@
 """The plots of a monthly report as shapes in a square of 1000 by 1000, which the page stretches to fit.
 
-Money stays integer micros; a coordinate is a thousandth of the field's width or height, counted from the top left.
+Money stays integer micros; a coordinate is in thousandths of the square's width or height, from the top left.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ DAY_SECONDS: Final = 86_400
 
 
 class Shape(NamedTuple):
-    """A rectangle with its value (micros or seconds) and the subject of its title."""
+    """A rectangle with its value (`amount`: micros or seconds), and the day or reason that its title names."""
 
     x: int
     y: int
@@ -42,7 +42,10 @@ class Tick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DayPlot:
-    """A plot by day of the month: bars or a filled line, in micros, and the line of a limit."""
+    """A plot by day of the month: bars or a filled line, in micros, and the line of a limit.
+
+    `ticks`: marks of the amounts; `days`: marks of the days. `line`, `area`, `limit`: SVG paths; empty if not drawn.
+    """
 
     ticks: tuple[Tick, ...]
     days: tuple[Tick, ...]
@@ -53,7 +56,7 @@ class DayPlot:
 
 
 class Row(NamedTuple):
-    """The stacked bar of a campaign, or the mean of several (`campaigns`)."""
+    """The stacked bar of one campaign, or of the mean of several, which has no name. `campaigns`: how many."""
 
     name: str
     campaigns: int
@@ -65,7 +68,7 @@ class Row(NamedTuple):
 class HeldPlot:
     """Seconds held by campaign and reason.
 
-    `reasons`: (colour, words) pairs; the last may stand for all other reasons.
+    `reasons`: (colour, words) pairs; the last may stand for all other reasons. `step_seconds`: between two ticks.
     """
 
     ticks: tuple[Tick, ...]
@@ -98,7 +101,7 @@ def spend_by_day(content: Mapping[str, Any]) -> DayPlot:
     bars = []
     for place, day in enumerate(days):
         micros = spent.get(day.isoformat(), 0)
-        top, bottom = _height(max(micros, 0), low, high), _height(min(micros, 0), low, high)
+        top, bottom = _from_top(max(micros, 0), low, high), _from_top(min(micros, 0), low, high)
         left = round(place * width) + GAP // 2
         bars.append(Shape(left, top, round(width) - GAP, bottom - top, micros, f"{day:%a} {day.day}"))
     steps = [limits.get(day.isoformat()) for day in days]
@@ -108,27 +111,27 @@ def spend_by_day(content: Mapping[str, Any]) -> DayPlot:
         bars=tuple(bar for bar in bars if bar.amount),
         line="",
         area="",
-        limit=_steps([None if limit is None else _height(limit, low, high) for limit in steps], width),
+        limit=_steps([None if limit is None else _from_top(limit, low, high) for limit in steps], width),
     )
 
 
 def month_to_date(content: Mapping[str, Any], last_day: date) -> DayPlot:
-    """The month's spend as it added up to the end of `last_day`, with the monthly limit as a line."""
+    """The month's running sum of spend to the end of `last_day` as a filled line, and the monthly limit as a line."""
     days = days_of(content)
     passed = [day for day in days if day <= last_day]
     sums = list(accumulate((content["by_day"].get(day.isoformat(), 0) for day in passed), initial=0))
     limit = brand_limits(content, Period.MONTHLY).get(content["first_day"])
     low, high, step = scale([*sums, *([] if limit is None else [limit])])
     width = FIELD / len(days)
-    points = [f"{round(place * width)} {_height(micros, low, high)}" for place, micros in enumerate(sums)]
-    line, zero = f"M{' L'.join(points)}", _height(0, low, high)
+    points = [f"{round(place * width)} {_from_top(micros, low, high)}" for place, micros in enumerate(sums)]
+    line, zero = f"M{' L'.join(points)}", _from_top(0, low, high)
     return DayPlot(
         ticks=_ticks(low, high, step),
         days=tuple(Tick(round((place + 0.5) * width), day.day) for place, day in enumerate(days)),
         bars=(),
         line=line,
         area=f"{line} V{zero} H0 Z",
-        limit="" if limit is None else f"M0 {_height(limit, low, high)} H{FIELD}",
+        limit="" if limit is None else f"M0 {_from_top(limit, low, high)} H{FIELD}",
     )
 
 
@@ -146,12 +149,13 @@ def _round_step(least: int) -> int:
     return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= least)
 
 
-def _height(amount: int, low: int, high: int) -> int:
+def _from_top(amount: int, low: int, high: int) -> int:
+    """The vertical coordinate of an amount on an axis from `low` at the bottom to `high` at the top."""
     return (high - amount) * FIELD // (high - low)
 
 
 def _ticks(low: int, high: int, step: int) -> tuple[Tick, ...]:
-    return tuple(Tick(_height(amount, low, high), amount) for amount in range(low, high + 1, step))
+    return tuple(Tick(_from_top(amount, low, high), amount) for amount in range(low, high + 1, step))
 
 
 def _steps(heights: Sequence[int | None], width: float) -> str:
@@ -167,7 +171,7 @@ def _steps(heights: Sequence[int | None], width: float) -> str:
 
 
 def held_by_campaign(content: Mapping[str, Any]) -> HeldPlot:
-    """The time that campaigns were held, by reason: the largest by spend each, and the mean of the others."""
+    """Time held by reason: a bar for each of the largest campaigns by spend, and one with the mean of the others."""
     coloured = _coloured(content["held_seconds"])
     groups = [(row["name"], 1, row["held_seconds"]) for row in largest(content)]
     others = others_held(content)
@@ -190,12 +194,12 @@ def held_by_campaign(content: Mapping[str, Any]) -> HeldPlot:
 
 
 def largest(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The CAMPAIGNS_SHOWN campaigns with the most spend, which a report lists one by one."""
+    """The CAMPAIGNS_SHOWN campaigns with the most spend, which a report's page lists one by one."""
     return sorted(content["campaigns"], key=lambda row: (-row["spent_micros"], row["campaign_id"]))[:CAMPAIGNS_SHOWN]
 
 
 def others_held(content: Mapping[str, Any]) -> dict[str, int]:
-    """Seconds by hold of all other campaigns together."""
+    """Seconds by hold, summed over the campaigns that are not among the largest."""
     shown = {row["campaign_id"] for row in largest(content)}
     held: dict[str, int] = {}
     for row in content["campaigns"]:
@@ -205,7 +209,7 @@ def others_held(content: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _coloured(held: Mapping[str, int]) -> dict[str, int]:
-    """A colour number for each hold, the longest first; all holds after the last colour share it."""
+    """A colour's number (1 to COLOURS) for each hold, 1 for the longest; the shortest holds share the last colour."""
     by_length = sorted(held, key=lambda hold: -held[hold])
     return {hold: min(place, COLOURS) for place, hold in enumerate(by_length, start=1)}
 

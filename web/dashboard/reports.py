@@ -69,7 +69,10 @@ def delay_words(seconds: int | None) -> str:
 
 
 def ran_out_words(content: Mapping[str, Any], limit: Mapping[str, Any]) -> str:
-    """The times when the window's budget was used up, such as `17:45 to 18:10; from 20:30`; with days unless daily."""
+    """When a window's budget was used up, such as `17:45 to 18:10; from 20:30`; with days unless it is a daily one.
+
+    Lists TIMES_SHOWN times, then the number of the others.
+    """
     form = "%H:%M" if limit["period"] == Period.DAILY else "%a %d %H:%M"
     times = times_exhausted(content, limit)
     spans = [
@@ -101,7 +104,7 @@ templates.env.filters |= FILTERS
 
 @router.get("/brands/{brand_id}/reports/")
 def reports_page(request: Request, person: Viewer, brand_id: int) -> Response:
-    """The page that lists a brand's months with a report, and the running month."""
+    """The page that lists a brand's months with a report, and the running month; the 404 page without the brand."""
     try:
         with view() as connection:
             brand = catalog.brand(connection, brand_id)
@@ -121,13 +124,13 @@ def report_csv(request: Request, _person: Viewer, brand_id: int, month: str, ver
 
 @router.get("/brands/{brand_id}/reports/{month}.json")
 def report_json(request: Request, _person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
-    """The report as it is stored."""
+    """The report as it is stored, as a JSON file."""
     return _file(request, brand_id, month, version, FileFormat("json", "application/json", as_json, "utf-8"))
 
 
 @router.get("/brands/{brand_id}/reports/{month}")
 def report_page(request: Request, person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
-    """The page of one month's report, which can be printed."""
+    """The page of one month's report, which can be printed; the 404 page if there is no such report."""
     try:
         stored, latest = _report(brand_id, month, version)
     except InvalidValue as refused:
@@ -136,7 +139,10 @@ def report_page(request: Request, person: Viewer, brand_id: int, month: str, ver
 
 
 def _report(brand_id: int, month: str, version: int | None) -> tuple[dict[str, Any], int]:
-    """The report in the given or latest version, and the latest version's number. Generates one if none is stored."""
+    """The report in the given or latest version, and the latest version's number. Generates one if none is stored.
+
+    Raises InvalidValue for an unknown brand, month or version.
+    """
     first_day = month_named(month)
     with snapshot() as connection:
         catalog.brand(connection, brand_id)
@@ -212,7 +218,7 @@ def _days(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _others(content: Mapping[str, Any], shown: set[int]) -> dict[str, Any] | None:
-    """The sums of all campaigns that are not in `shown`; None if there are none."""
+    """The sums of the campaigns whose ids are not in `shown`; None if there are none."""
     others = [row for row in content["campaigns"] if row["campaign_id"] not in shown]
     if not others:
         return None

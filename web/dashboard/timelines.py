@@ -14,13 +14,13 @@ from domain.reporting.monthly import Span, seconds_of, times_of
 
 SIX_HOURLY_DAYS: Final = 2
 FINEST: Final = 500
-"""Parts of the axis; shorter stretches are merged, because they would be thinner than a pixel."""
+"""Number of parts of the axis: stretches shorter than one part, thinner than a pixel, are merged."""
 MAX_BARS: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A stretch of a timeline in percent of its width: served, or held for reasons."""
+    """A stretch of a timeline; `left` and `width` in percent of the axis. `holds`: empty if the campaign served."""
 
     left: float
     width: float
@@ -80,7 +80,10 @@ def timeline_span(zone: ZoneInfo, at: datetime, days: int) -> tuple[datetime, da
 
 
 def ticks(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> list[tuple[float, str]]:
-    """The ticks of the axis, as (percent of its width, label): every six hours of local time, or the starts of days."""
+    """The ticks of the axis, as (percent of its width, label).
+
+    Up to SIX_HOURLY_DAYS days: every six hours of local time. For more days: midnights, at most 13.
+    """
     whole, hour = ends_at - starts_at, timedelta(hours=1)
     days = max(1, round(whole / timedelta(days=1)))
     each = max(1, days // 7)
