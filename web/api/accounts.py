@@ -82,10 +82,7 @@ class NewMove(Body):
     to_brand_id: Id
     from_day: Annotated[
         Day | None,
-        Field(
-            description="First day whose spend counts in the new brand; null: the first without spend in the old one"
-            "First day whose spend counts in the new brand; null: the first day without spend in the old one"
-        ),
+        Field(description="First day that counts in the new brand; null: the first day without spend in the old one"),
     ] = None
     copy_budgets_and_schedule: bool = False
     dry_run: Annotated[bool, Field(description="Return the effect and change nothing")] = False
@@ -118,6 +115,7 @@ def _body(connection: Connection, account_id: int, caller: Caller) -> dict[str, 
 
 
 def _with_connections(connection: Connection, rows: list[dict[str, Any]], caller: Caller) -> list[dict[str, Any]]:
+    """The rows of accounts, each with its connection as the caller may see it; None if it is not connected."""
     connected = seen.accounts_by_id(connection, [row["id"] for row in rows], clock.now()) if rows else {}
     bounds = bounds_of_accounts(connection, list(connected))
     sees_all = caller.brand_id is None
@@ -211,5 +209,6 @@ def move_campaign(caller: Manager, campaign_id: PathId, new: NewMove) -> dict[st
 
 
 def _check_both(connection: Connection, caller: Any, campaign_id: int, brand_id: int) -> None:
+    """Raises InvalidValue if the campaign or the brand does not exist, or the caller may not see it."""
     visible_campaign(connection, caller, campaign_id)
     visible_to(caller, "brand", listing.brand(connection, brand_id))

@@ -1,4 +1,4 @@
-"""`/api/alerts/`: what needs a person; acknowledging and muting."""
+"""`/api/alerts/`: lists alerts, acknowledges and mutes them."""
 
 from datetime import date, datetime
 from http import HTTPStatus
@@ -46,7 +46,7 @@ class Alert(BaseModel):
     acknowledged_by: str | None
     muted_until: datetime | None = Field(description="It is sent by no channel until then")
     figures: dict[str, Any] = Field(
-        description="What it is about; money in micros",
+        description="The figures in its sentence; money in micros",
         examples=[{"period": "daily", "spent_micros": 80_000_000, "limit_micros": 100_000_000}],
     )
     sentence: str = Field(examples=["Hudson Shoes has spent 80 % of today's budget: $80.00 of $100.00."])
@@ -54,7 +54,7 @@ class Alert(BaseModel):
 
 
 class NewMute(Body):
-    """The alerts to mute: of a brand, a kind, one alert, for one channel. Omitted: of or for all."""
+    """The alerts to mute. Each given field limits them: to an alert, a brand, a kind, or those sent to a channel."""
 
     until: AwareDatetime = Field(examples=["2026-11-30T18:00:00Z"])
     alert_id: Id | None = None
@@ -77,7 +77,7 @@ class Mute(BaseModel):
 
 
 class Mutes(BaseModel):
-    """The mutes in force, the one that ends first first."""
+    """The mutes in force, in the order in which they end."""
 
     items: list[Mute]
 
@@ -91,7 +91,7 @@ def list_alerts(
     brand_id: QueryId = None,
     campaign_id: QueryId = None,
 ) -> dict[str, Any]:
-    """Lists alerts in order of raising. A key of one brand lists only that brand's."""
+    """Lists alerts in the order in which they were raised. A key of one brand lists only that brand's."""
     with snapshot() as connection:
         rows = reading.page(
             connection,
@@ -123,7 +123,7 @@ def list_mutes(caller: Reader) -> dict[str, Any]:
     responses=problems.responses(HTTPStatus.NOT_FOUND),
 )
 def mute(caller: Manager, new: NewMute) -> dict[str, Any]:
-    """Mutes alerts until a moment: they are not sent until then. A key of one brand mutes only that brand's."""
+    """Mutes alerts until a moment: no channel gets them until then. A key of one brand mutes only that brand's."""
     muted = Muted(new.brand_id, new.kind, new.alert_id, new.channel_id)
     if new.alert_id is not None:
         muted = muted._replace(brand_id=_visible(caller, new.alert_id)["brand_id"])
@@ -164,7 +164,7 @@ def acknowledge(caller: Manager, alert_id: PathId) -> dict[str, Any]:
 
 @router.delete("/{alert_id}/acknowledge/", response_model=Alert, summary="Take an acknowledgement back", responses=GONE)
 def take_back(caller: Manager, alert_id: PathId) -> dict[str, Any]:
-    """Removes the acknowledgement: the alert is in the list again while it is open."""
+    """Removes the acknowledgement: the alert is in the list of open alerts again while its condition holds."""
     return _acknowledged(caller, alert_id, take_back=True)
 
 

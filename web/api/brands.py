@@ -124,7 +124,7 @@ class CorrectedBrand(BaseModel):
     new: dict[str, str] = Field(description="`time_zone` and `currency` after; amounts are never converted")
     days: list[CorrectedDay] = Field(description="The brand's days whose spend changes")
     campaign_days: int = Field(description="Number of days of campaigns whose spend changes")
-    moved_totals: int = Field(description="Amounts of reported totals that moved to the corrected day")
+    moved_totals: int = Field(description="Number of amounts of reported totals that moved to the corrected day")
     kept_until: date | None = Field(
         description="Last day whose events were dropped from the ledger; its spend and that of earlier days stays"
     )
@@ -147,6 +147,7 @@ def _body(connection: Connection, brand_id: int) -> dict[str, Any]:
 
 
 def _with_enforcement(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of brands, each with the progress of its enforcement; None if all its campaigns are enforced."""
     progress = passes.progress(connection, [row["id"] for row in rows])
     return [
         {

@@ -121,7 +121,7 @@ def list_budgets(
     responses={**PREVIEW, **problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)},
 )
 def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun = False) -> Response:
-    """Creates a budget for a brand or campaign and period that has none, and enforces it in the same commit."""
+    """Creates a budget and enforces it in the same commit. 409 if the brand or campaign has one of this period."""
     visible_to(caller, "brand", {"id": new.brand_id})
     edit = edit_by(caller)
 
@@ -155,7 +155,7 @@ def read_budget(caller: Reader, budget_id: PathId, if_none_match: IfNoneMatch = 
 def edit_budget(
     caller: Manager, budget_id: PathId, changes: BudgetChanges, if_match: IfMatch = None, dry_run: DryRun = False
 ) -> Response:
-    """Changes the limit and enforces it in the same commit: after a raise, campaigns serve again at once."""
+    """Changes the limit and enforces it in the same commit: campaigns stop or, without another hold, serve at once."""
     edit = edit_by(caller)
 
     def change(connection: Connection) -> int:

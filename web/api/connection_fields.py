@@ -13,10 +13,10 @@ from domain.reporting.bounds import Bound
 State = Literal["ok", "failing", "waiting", "unread", "off"]
 
 CONNECTION_FIELDS: Final = frozenset({"mode", "credentials", "kept_at", "options"})
-"""The fields that people set."""
+"""The fields that people edit, which the entity tag compares before an edit."""
 
 SHARED_FIELDS: Final = frozenset({"credentials", "kept_at", "options", "last_error", "bound", "bound_micros"})
-"""The fields that a key of one brand does not get: they may name other brands, measure them, or name files."""
+"""The fields that a key of one brand gets as null: they may name other brands, measure their spend, or name files."""
 
 
 class PlatformConnection(BaseModel):
@@ -58,7 +58,7 @@ class PlatformConnection(BaseModel):
 
 
 def connection_body(row: Mapping[str, Any], bound: Bound | None, *, sees_all: bool) -> dict[str, Any]:
-    """The connection as JSON. `bound`: None if it was never measured; `sees_all`: the caller may see every brand."""
+    """The connection as JSON. `bound`: None if it was never measured; `sees_all`: whether the key is for all brands."""
     measured = {"bound_micros": bound and bound.bound_micros, "bound": words_of(bound, row["currency"])}
     hidden = {} if sees_all else dict.fromkeys(SHARED_FIELDS)
     return PlatformConnection(**{**row, **measured, **hidden}).model_dump(mode="json")

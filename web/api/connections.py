@@ -77,7 +77,7 @@ class ConnectionChanges(Body):
 
 
 class ModePreview(BaseModel):
-    """The effect that a change of a connection would have now."""
+    """The effect that a change of a connection's mode would have now."""
 
     dry_run: bool = Field(True, description="Always true: nothing was changed")
     sentence: str = Field(examples=["Mode shadow → full: Spendgate will pause 3 campaigns on Google Ads"])
@@ -100,7 +100,7 @@ class Checked(BaseModel):
 
 
 class ReconcileAction(BaseModel):
-    """A campaign whose status differs, and the step that mode `full` would take."""
+    """A campaign whose status on the platform differs from the desired one, and the step of mode `full`."""
 
     campaign_id: int
     external_id: str
@@ -110,7 +110,7 @@ class ReconcileAction(BaseModel):
 
 
 class Reconciled(BaseModel):
-    """The steps of a reconciliation; none if it was only enqueued."""
+    """The steps of a dry run; an enqueued reconciliation has none yet."""
 
     account: int
     dry_run: bool
@@ -164,6 +164,7 @@ def reconcile(
 
 
 def _dry_run(account_id: int) -> Response:
+    """Reads the platform and answers the steps of mode `full`. Raises Problem (502) if the platform fails."""
     try:
         planned = statuses.plan(account_id)
     except PlatformError as error:
@@ -250,7 +251,7 @@ def change_connection(
 
 
 def _needs_credentials(caller: Caller) -> None:
-    """Raises Problem for a key that may not set logins."""
+    """Raises Problem (403) for a key of one brand, or without the scope `credentials`."""
     needs_all_brands(caller)
     needs_scope(caller, KeyScope.CREDENTIALS)
 

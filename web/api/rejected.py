@@ -64,7 +64,10 @@ def list_rejected_events(
     responses=problems.responses(HTTPStatus.NOT_FOUND),
 )
 def replay_rejected_event(caller: Manager, rejected_id: PathId) -> dict[str, Any]:
-    """Processes a rejected input again after its cause was fixed. It is counted once. Needs a key for all brands."""
+    """Processes a rejected input again, once its cause is fixed. A repeated replay never counts it twice.
+
+    404 if no input with the id waits. Needs a key for all brands.
+    """
     needs_all_brands(caller)
     with snapshot() as connection:
         waiting = rejected.waiting(connection, ids=[rejected_id])

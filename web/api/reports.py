@@ -30,6 +30,7 @@ _BRAND_ID: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def _first_day(month: str) -> date:
+    """The month's first day. Raises ValueError for a text that is not a month of the calendar."""
     if not _MONTH.fullmatch(month):
         raise ValueError("is not a month such as 2026-10")
     day = date.min if month.startswith("0000") else date.fromisoformat(f"{month}-01")
@@ -167,9 +168,9 @@ def _listed(caller: Caller, brand_id: int | None, after: str | None, limit: int)
     responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
 def make_report(caller: Manager, wanted: WantedReport) -> Response:
-    """Stores the month's report if its content has changed, and returns the latest version.
+    """Computes the month's report, stores it as a new version if its content has changed, and answers the latest one.
 
-    Does not store a running month.
+    The running month is version 0 and is not stored.
     """
     with snapshot() as connection:
         visible_to(caller, "brand", listing.brand(connection, wanted.brand_id))

@@ -30,12 +30,13 @@ brand-local, instants are ISO 8601.
 
 - **Keys.** Send `Authorization: Bearer …`. A key of one brand sees only that brand: other brands' objects return 404.
 - **Rates.** `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) are on every answer to a key.
-- **Lists** are in id order. `after` is the last id of a page; `next_after`, and a `Link` header, lead to the next one.
+- **Lists** are in id order, but reports, deliveries and attempts have the newest first. `after` is the last id of a
+  page; `next_after`, and a `Link` header, lead to the next one.
 - **Status changes** can be followed: their ids are in commit order, so a request with the last `after` and `epoch`
   misses nothing. Alerts can too, without an epoch. Other lists cannot, because a later commit may add a lower id: read
   such lists again from the start.
-- **Edits** are enforced and audited in their own commit. Send the `ETag` you read as `If-Match`: 412 means that the row
-  was edited meanwhile. Changes of spend and effective status never cause a 412, but they change the ETag for
+- **Edits** are enforced and audited in their own commit. Send an `ETag` that you read as `If-Match`: 412 means that the
+  row was edited meanwhile. Changes of spend and effective status never cause a 412, but they change the ETag for
   `If-None-Match`.
 - **Creates** take an `Idempotency-Key`: a request repeated within a day has its effect once, and gets the first answer
   with `Idempotent-Replayed: true`.
@@ -58,7 +59,7 @@ TAGS = [
     },
     {"name": "status changes", "description": "Every toggle of every campaign, in commit order."},
     {"name": "webhooks", "description": "Endpoints that get status changes and notices."},
-    {"name": "alerts", "description": "What needs a person; acknowledge and mute."},
+    {"name": "alerts", "description": "Conditions that need a person: list, acknowledge and mute them."},
     {"name": "spend", "description": "Send spend, and read spend."},
     {"name": "reports", "description": "A brand's monthly reports."},
     {"name": "rejected events", "description": "Rejected inputs, kept until they are replayed."},

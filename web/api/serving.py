@@ -100,24 +100,27 @@ async def read_serving(
     wait: Wait = 0,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Lists every campaign that may serve, never older than the request.
+    """Lists every campaign that may serve, as committed at the request or later.
 
-    With the last `ETag` as `If-None-Match` the answer is 304 if nothing changed; with `wait` the answer then comes as
-    soon as something changes, or after so many seconds.
+    With the last `ETag` as `If-None-Match` the answer is 304 if nothing has changed. With `wait` too, the answer comes
+    as soon as something changes, or is 304 after that many seconds.
     """
     key = await to_thread.run_sync(_key, caller, brand_id, platform)
     async with serving_feed().joined(key):
         selection = await serving_feed().newest(key)
         if wait:
-            selection = await _another(selection, if_none_match, wait)
+            selection = await _changed(selection, if_none_match, wait)
         if etags.is_known(_etag(selection.id), if_none_match):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": _etag(selection.id)})
         _, content_id, body = await serving_feed().body_of(selection)
     return _answer(request, content_id, body)
 
 
-async def _another(selection: Selection, if_none_match: str | None, wait_seconds: int) -> Selection:
-    """The selection once its content differs from the caller's, or after the seconds."""
+async def _changed(selection: Selection, if_none_match: str | None, wait_seconds: int) -> Selection:
+    """Waits until the selection's content differs from the caller's ETag; returns the newest selection.
+
+    Returns earlier after `wait_seconds`, and when the process stops.
+    """
     until = monotonic() + wait_seconds
     is_over = serving_feed().is_over
     while etags.is_known(_etag(selection.id), if_none_match) and monotonic() < until and not is_over.is_set():

@@ -49,7 +49,7 @@ TOTAL: Final = {
 
 
 def _bare(name: str, given: object) -> object:
-    """A bare list as the batch's one field. Other fields are refused in one line, however many there are."""
+    """Puts a bare list into the batch's one field `name`. Raises one ValueError for any number of other fields."""
     if isinstance(given, dict) and given.keys() - {name}:
         raise ValueError(f"has other fields than {name}")
     return {name: given} if isinstance(given, list) else given
@@ -139,7 +139,11 @@ class CountedNow(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _InputKind:
-    """How one kind of input is parsed, enqueued and counted."""
+    """The functions for one kind of input, with the log event and the cause of the status changes that it triggers.
+
+    `keep_refused`: stores the invalid inputs and returns them by index. `enqueue`: sends the valid ones to the workers.
+    `count`: counts and enforces them now.
+    """
 
     keep_refused: Callable[[Sequence[object], int | None], RejectionsByPlace]
     enqueue: Callable[[list[object], dict[str, int]], object]
@@ -174,7 +178,10 @@ Wait = Annotated[bool, Query(description="Count and enforce before the answer: 2
     responses={**BATCHES, 200: {"model": CountedNow, "description": "Counted and enforced (`wait=true`)"}},
 )
 def send_spend(caller: SpendWriter, batch: SpendBatch, wait: Wait = False) -> Response:
-    """Enqueues valid events and stores invalid ones with their reasons. A retry of the batch never counts twice."""
+    """Enqueues valid events and stores invalid ones with their reasons. A retry of the batch never counts twice.
+
+    With `wait`, counts and enforces the events before the answer.
+    """
     return _taken(EVENTS, caller, batch.events, wait=wait)
 
 
@@ -186,7 +193,10 @@ def send_spend(caller: SpendWriter, batch: SpendBatch, wait: Wait = False) -> Re
     responses={**BATCHES, 200: {"model": CountedNow, "description": "Counted and enforced (`wait=true`)"}},
 )
 def send_reported_totals(caller: SpendWriter, batch: TotalsBatch, wait: Wait = False) -> Response:
-    """Takes cumulative totals of ad platforms; each counts as the difference to the last known total, up or down."""
+    """Enqueues cumulative totals of ad platforms; each counts as its difference to the last known total, up or down.
+
+    With `wait`, counts and enforces them before the answer.
+    """
     return _taken(TOTALS, caller, batch.totals, wait=wait)
 
 

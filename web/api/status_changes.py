@@ -79,14 +79,15 @@ def list_status_changes(
         current = feed.epoch(connection)
         if epoch not in {None, current}:
             raise Problem(HTTPStatus.GONE, f"epoch: has ended, and ids have started again; {START_OVER}", field="epoch")
-        _check_given(page, feed.last_id(connection))
+        _check_assigned(page, feed.last_id(connection))
         rows = listing.status_changes(
             connection, **page.rows, only_brand_id=caller.brand_id, brand_id=brand_id, campaign_id=campaign_id
         )
     return {**page.of(rows, epoch=current), "epoch": current}
 
 
-def _check_given(page: Paging, last_id: int) -> None:
+def _check_assigned(page: Paging, last_id: int) -> None:
+    """Raises Problem (410) if no status change has had the id `page.after` yet."""
     if page.after > last_id:
         detail = (
             f"after: no status change has had the id {page.after} yet: a backup may have been restored; {START_OVER}"

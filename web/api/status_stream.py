@@ -50,13 +50,16 @@ class Position(NamedTuple):
 def _position(
     _caller: Reader,
     after: Annotated[
-        int | None, Query(ge=0, le=MAX_ID, description="The last id you have; null: begin with what comes")
+        int | None, Query(ge=0, le=MAX_ID, description="The last id you have; null: begin with the next change")
     ] = None,
     last_event_id: Annotated[
-        str | None, Header(max_length=100, description="The id of the last event; counts before `after`")
+        str | None, Header(max_length=100, description="The id of the last event; replaces `after`")
     ] = None,
 ) -> Position:
-    """Where the stream begins. Raises Problem (410) if the ids have started again since, or `after` was never given."""
+    """Where the stream begins. Raises Problem (410) if ids have started again since, or `after` was never assigned.
+
+    Ignores a malformed Last-Event-ID.
+    """
     read = _POSITION.fullmatch(last_event_id) if last_event_id else None
     with snapshot() as connection:
         epoch, last_id = stored_feed.epoch(connection), stored_feed.last_id(connection)
@@ -94,7 +97,7 @@ async def stream_status_changes(
 
 
 class _Wanted(NamedTuple):
-    """The status changes that a stream sends."""
+    """The filter of a stream: the key's brand, and the brand and campaign asked for; None: all."""
 
     only_brand_id: int | None
     brand_id: int | None
@@ -106,7 +109,10 @@ class _Wanted(NamedTuple):
 
 
 async def _events(begin: Position, wanted: _Wanted, key: str, caller: Caller) -> AsyncIterator[bytes]:
-    """The changes since `begin`, first those already committed, then new ones, until the key ends or the process."""
+    """The wanted changes since `begin`, first those already committed, then new ones, with heartbeats between them.
+
+    Ends when the key is no longer valid or the process stops.
+    """
     epoch, last = begin
     async with feed.listening() as queue:
         while missed := await to_thread.run_sync(partial(_after, last, wanted)):
@@ -137,7 +143,7 @@ def _after(last: int, wanted: _Wanted) -> list[dict[str, Any]]:
 
 
 def _event(epoch: str, change: Change) -> bytes:
-    """One event, with a row of the list or of the feed, whose rows leave out the status before."""
+    """One status change as a server-sent event. Rows of the feed lack `from_status`; it is the other status."""
     before = "inactive" if change["to_status"] == "active" else "active"
     content = StatusChange.model_validate({"from_status": before, **change}).model_dump_json()
     return f"event: change\nid: {Position(epoch, change['id'])}\ndata: {content}\n\n".encode()

@@ -66,7 +66,7 @@ class MadeWebhook(Webhook):
 
 
 class WebhookEdit(Body):
-    """The fields of an endpoint to change; others stay. An edit lets a failing endpoint be tried at once."""
+    """The fields of an endpoint to change; omitted ones stay. After an edit, a failing endpoint is tried at once."""
 
     types: Annotated[list[MessageType], Field(min_length=1, max_length=len(MessageType))] | None = None
     description: Annotated[str, Field(max_length=200)] | None = None
@@ -127,7 +127,7 @@ class Tested(BaseModel):
 
 
 class Resend(Body):
-    """The messages to send again: deliveries by their ids, or every campaign that changed after a status change."""
+    """The messages to send again: deliveries by their ids, or one for each campaign changed after a status change."""
 
     first_delivery_id: Id | None = None
     last_delivery_id: Annotated[Id | None, Field(description="Null: the first one alone")] = None
@@ -152,7 +152,7 @@ def list_webhooks(caller: Reader, page: Pages) -> dict[str, Any]:
     "/", response_model=MadeWebhook, status_code=HTTPStatus.CREATED, summary="Add a webhook endpoint", responses=EDITS
 )
 def add_webhook(caller: Manager, new: NewWebhook) -> Response:
-    """Adds an endpoint, which gets what happens from now on. A key of one brand adds one of that brand."""
+    """Adds an endpoint, which gets status changes and notices from now on. A key of one brand adds its own."""
     brand_id = brand_for(caller, new.brand_id)
     made, secret = webhooks.add(new.url, new.types, new.description or "", brand_id, edit_by(caller))
     body = MadeWebhook(**webhooks.shown(made), secret=secret).model_dump(mode="json")
@@ -167,7 +167,7 @@ def read_webhook(caller: Reader, endpoint_id: PathId) -> dict[str, Any]:
 
 @router.patch("/{endpoint_id}/", response_model=Webhook, summary="Change a webhook endpoint", responses=EDITS)
 def change_webhook(caller: Manager, endpoint_id: PathId, edit: WebhookEdit) -> dict[str, Any]:
-    """Changes the given fields. An endpoint that is enabled again gets the newest state of what it missed."""
+    """Changes the given fields. An endpoint that is enabled again gets the newest state of each campaign it missed."""
     webhooks.change(endpoint_id, edit_by(caller), **edit.model_dump(exclude_unset=True), only_brand_id=caller.brand_id)
     return webhooks.shown(endpoint_id, caller.brand_id)
 

@@ -70,7 +70,8 @@ def created(
 ) -> Response:
     """Creates a row once for all requests with one idempotency key, and answers each of them with the first answer.
 
-    `brand_id`: the brand to enforce in the same commit.
+    `create` returns the row's id, from which `answer_for` makes the answer. `brand_id`: the brand to enforce in the
+    same commit. Raises Problem (422) if the key was used with a different request.
     """
     attempt = keyed.attempt(caller)
 

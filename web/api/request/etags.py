@@ -23,7 +23,7 @@ IfNoneMatch = Annotated[
 
 
 def etag_of(body: Mapping[str, Any], set_by_people: Collection[str]) -> str:
-    """The entity tag of a response body."""
+    """The entity tag of a response body. `set_by_people`: the fields whose change makes an edit stale."""
     rest = {name: value for name, value in body.items() if name not in set_by_people}
     return f'"{edit_mark(body, set_by_people)}.{digest(rest)}"'
 
@@ -36,12 +36,12 @@ def check_match(if_match: str | None, etag: str) -> None:
     """Raises Problem (412) if the row was edited since the caller read it. Call it under the brand's lock."""
     if if_match is None or "*" in _tags(if_match):
         return
-    if _edit(etag) not in {_edit(tag) for tag in _tags(if_match)}:
+    if _mark_of_edits(etag) not in {_mark_of_edits(tag) for tag in _tags(if_match)}:
         detail = "it was edited meanwhile; read it again"
         raise Problem(HTTPStatus.PRECONDITION_FAILED, detail, headers={"ETag": etag})
 
 
-def _edit(tag: str) -> str:
+def _mark_of_edits(tag: str) -> str:
     """The part of the tag that edits change. A weak tag keeps its prefix `W/`, so it never matches."""
     return tag.partition(".")[0]
 

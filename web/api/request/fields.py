@@ -1,4 +1,4 @@
-"""Types that several resources share: ids, names, days, micros and pages, each with its validation."""
+"""Types that several resources share: ids, names, zones, currencies, days and limits, each with its validation."""
 
 import re
 from datetime import date
@@ -18,7 +18,7 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def _line(text: str) -> str:
-    """Validates a name that every column, log and page can hold."""
+    """Validates a name that every column, log and page can hold. Raises ValueError."""
     return _checked(checked_name, text)
 
 
@@ -47,7 +47,7 @@ def _within_calendar(day: date) -> date:
 
 
 def _checked(check: Any, value: str) -> str:
-    """Validates a value by a domain rule, and raises its error in the form that pydantic expects."""
+    """Validates a value by a domain rule; raises its InvalidValue as ValueError, which pydantic expects."""
     try:
         return str(check(value))
     except InvalidValue as error:

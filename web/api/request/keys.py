@@ -43,9 +43,9 @@ CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 
 def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
-    """The caller that the key identifies. Counts the request against the key's rate limit.
+    """The caller that the key identifies. Counts the request against the key's rate limit, and adds its headers.
 
-    Raises Problem: 401 without a valid key, 429 over the limit.
+    Raises Problem: 401 without a valid key, 429 over the limit or after too many wrong keys from the address.
     """
     owner = _owner(client_of(request.scope), credentials.credentials) if credentials else None
     if owner is None:
@@ -86,7 +86,7 @@ AnyCaller = Annotated[Caller, Depends(_caller)]
 
 
 def needs_scope(caller: Caller, scope: KeyScope) -> None:
-    """Raises Problem for a key without the scope."""
+    """Raises Problem (403) for a key without the scope."""
     if scope not in caller.scopes:
         challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
         raise Problem(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}", headers=challenge)
@@ -111,14 +111,17 @@ def edit_by(caller: Caller) -> Edit:
 
 
 def visible_to(caller: Caller, subject: str, row: dict[str, Any]) -> dict[str, Any]:
-    """Returns the row. Raises InvalidValue, as for a missing row, if the caller's key is for another brand."""
+    """Returns the row. Raises InvalidValue, as for a missing row, if the caller's key is for another brand.
+
+    `subject`: the kind of row in words, `brand` for a brand itself; other rows need `brand_id`.
+    """
     if caller.brand_id not in {None, row["id"] if subject == "brand" else row["brand_id"]}:
         raise InvalidValue(subject, f"there is no {subject} {row['id']}")
     return row
 
 
 def brand_for(caller: Caller, brand_id: int | None) -> int | None:
-    """The brand of a new row: the one asked for, or the only one of the caller's key.
+    """The brand of a new row: the one asked for, or that of the caller's key; None for all brands.
 
     Raises InvalidValue if the key is for another brand.
     """
@@ -128,6 +131,6 @@ def brand_for(caller: Caller, brand_id: int | None) -> int | None:
 
 
 def needs_all_brands(caller: Caller) -> None:
-    """Raises Problem for a key of one brand."""
+    """Raises Problem (403) for a key of one brand."""
     if caller.brand_id is not None:
         raise Problem(HTTPStatus.FORBIDDEN, "this needs a key for all brands")

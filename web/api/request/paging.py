@@ -26,7 +26,7 @@ class Listed(BaseModel, Generic[Item]):
 
 
 class Paging(NamedTuple):
-    """The requested page. Lists read one row more than `limit` to know whether another page follows."""
+    """The requested page: at most `limit` rows, with ids above `after`; and the request and response, for the link."""
 
     after: int
     limit: int
@@ -35,11 +35,14 @@ class Paging(NamedTuple):
 
     @property
     def rows(self) -> dict[str, int]:
-        """The page's parameters for a list query."""
+        """The parameters of a list query, which reads one row more, to know whether another page follows."""
         return {"after": self.after, "limit": self.limit + 1}
 
     def of(self, rows: Sequence[dict[str, Any]], key: str = "id", **kept: str) -> dict[str, Any]:
-        """The page, with a Link header if there is a next one. `kept`: further parameters of that link."""
+        """The page of the rows that `rows` selected; sets a Link header if there is a next one.
+
+        `key`: the field of the cursor. `kept`: further parameters of the link.
+        """
         items = rows[: self.limit]
         next_after = items[-1][key] if len(rows) > self.limit else None
         if next_after is not None:

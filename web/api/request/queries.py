@@ -8,7 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from web.api.request.keys import AnyCaller
 
 
-def _known_alone(request: Request, _caller: AnyCaller) -> None:
+def _refuse_unknown(request: Request, _caller: AnyCaller) -> None:
+    """Raises RequestValidationError that names each unknown query parameter, after the key was checked."""
     known = _declared(request.app, request.scope["route"].path_format, request.method.lower())
     unknown = dict.fromkeys(name for name in request.query_params if name not in known)
     if unknown:
@@ -25,4 +26,5 @@ def _declared(app: FastAPI, path: str, method: str) -> frozenset[str]:
     return frozenset(parameter["name"] for parameter in parameters if parameter["in"] == "query")
 
 
-KNOWN_ALONE = Depends(_known_alone)
+KNOWN_ALONE = Depends(_refuse_unknown)
+"""The dependency that refuses unknown query parameters of a route (422)."""

@@ -13,7 +13,7 @@ class _JsonRequest(Request):
     """A request whose JSON body is decoded as messages are."""
 
     async def json(self) -> Any:
-        """Raises json.JSONDecodeError, ValueError and RecursionError."""
+        """The decoded body. Raises json.JSONDecodeError, ValueError or RecursionError if it cannot be decoded."""
         if not hasattr(self, "_json"):
             self._json = decoded(await self.body())
         return self._json

@@ -1,4 +1,4 @@
-"""Checks the API keys of open streams again, once for all streams with the same key."""
+"""Checks the API keys of open streams again; streams with the same key share a result."""
 
 from time import monotonic
 from typing import Final
@@ -10,14 +10,14 @@ from app.access import Caller
 from db.engine import TRANSIENT_ERRORS
 
 SHARED_SECONDS: Final = 20.0
-"""Seconds for which the result of a check counts for other streams with the same key."""
+"""Seconds for which streams with the same key share the result of a check."""
 
 _checked: dict[str, tuple[float, Caller | None]] = {}
-"""When each key was last checked, and its caller then. Only keys that were valid once are in it."""
+"""By key: when it was last checked, and its caller then (None: no longer valid). Only keys of streams are in it."""
 
 
 async def is_still_valid(key: str, caller: Caller) -> bool:
-    """Whether the key still has its scopes and its brand; also if Postgres cannot be asked."""
+    """Whether the key still identifies this caller, with its scopes and brand; true if Postgres cannot be asked."""
     checked_at, found = _checked.get(key, (0.0, None))
     if monotonic() >= checked_at + SHARED_SECONDS:
         try:

@@ -11,12 +11,13 @@ KNOWN_SECONDS: Final = 600
 """Seconds for which a valid key is exempt from the throttle, although others at its address send wrong keys."""
 
 MAX_KEPT: Final = 10_000
+"""Addresses and keys kept in memory, each; the oldest are forgotten first."""
 
 Name = TypeVar("Name")
 
 
 class Throttle:
-    """The addresses and valid keys that this process has seen; the rates are counted across processes."""
+    """Remembers in this process which addresses must wait and which keys were valid; counts wrong keys in Redis."""
 
     def __init__(self) -> None:
         self._waits_until: dict[str, float] = {}
@@ -32,7 +33,7 @@ class Throttle:
         return max(1, round(left)) if left > 0 else 0
 
     def note_good(self, key: str) -> None:
-        """Remembers a key that was valid."""
+        """Exempts a valid key from the throttle for KNOWN_SECONDS."""
         self._note(self._good_until, _digest(key), KNOWN_SECONDS)
 
     def note_wrong(self, address: str, key: str) -> int:
