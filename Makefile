@@ -10,7 +10,7 @@ RABBITMQ_TESTS := $(addprefix tests/,$(addprefix delivery/,test_broker.py rabbit
 	$(addprefix app/ingest/test_,replay.py locked_brands.py group_commit.py) $(addprefix workers/test_,processes.py master.py) \
 	cli/service/test_waiting.py web/test_metrics.py) -k "not bad_setting"
 
-.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-replica bench-pages bench-serving lock clean
+.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-replica bench-pages bench-platforms bench-serving lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List these commands
@@ -70,6 +70,9 @@ bench-replica: .venv/dev  ## Measure how much load a read replica takes off Post
 
 bench-pages: .venv/run  ## Measure how long pages take with 1,000 brands and 100,000 campaigns
 	@$(BIN)/python -m benchmarks.pages
+
+bench-platforms: .venv/dev  ## Simulate 1,000 accounts within 15,000 operations a day: how soon a reached limit is found
+	@$(BIN)/python -m benchmarks.platforms $(ARGS)
 
 bench-serving: .venv/dev  ## Measure the serving feed: 100,000 campaigns, 1,000 followers, pauses while spend is counted
 	@$(BIN)/python -m benchmarks.serving $(ARGS)

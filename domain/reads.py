@@ -1,8 +1,10 @@
 """Decides when to read an account on an ad platform: the nearer a limit, the more often, within its quota."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final, NamedTuple
+
+from domain.periods import ONE_DAY
 
 SHORTEST: Final = timedelta(minutes=1)
 """Shortest interval between two reads of spend. Platforms add up spend no faster than this."""
@@ -29,7 +31,10 @@ KEPT_FOR_PAUSES: Final = 10
 """Percent of a quota that only pauses may use."""
 
 KEPT_FOR_CHANGES: Final = 20
-"""Percent of the quota without KEPT_FOR_PAUSES that the reads of each hour leave to other changes."""
+"""Percent of the rest that reads leave to changes."""
+
+READ_SPANS: Final = (timedelta(minutes=5), timedelta(hours=1))
+"""Spans of which each has a share of the day's reads: a burst in an hour's first minute would stop the rest of it."""
 
 SPARING_PERCENT: Final = 50
 """Used percent of an account's quota, as the platform reports it, from which reads become rarer."""
@@ -96,15 +101,18 @@ def retry_interval(failures: int, longest: timedelta) -> timedelta:
     return min(FIRST_RETRY * (1 << min(max(failures - 1, 0), 16)), longest)
 
 
-def operations_for_reads(limit: int, used_in_a_day: int, reads_in_an_hour: int) -> int:
-    """The number of reads that a quota of `limit` operations in 24 sliding hours allows now, 0 or more.
+def operations_for_reads(limit: int, used_in_a_day: int, reads_in: Mapping[timedelta, int]) -> int:
+    """The operations that reads may use now, of a quota of `limit` operations in 24 sliding hours.
 
-    `used_in_a_day`: operations of any kind in the last 24 hours; `reads_in_an_hour`: reads in the last hour. Reads get
-    a 24th of the operations that pauses and other changes leave, so that they do not use up a day's quota in few hours.
+    `reads_in`: the reads of each of READ_SPANS before now. Reads of a span use its share of what pauses and other
+    changes leave of the day, so that an account that nears its limit seldom waits for more than the shortest span.
     """
     without_pauses = limit * (100 - KEPT_FOR_PAUSES) // 100
-    share = -(-without_pauses * (100 - KEPT_FOR_CHANGES) // (100 * 24))
-    return max(min(share - reads_in_an_hour, without_pauses - used_in_a_day), 0)
+    for_reads = without_pauses * (100 - KEPT_FOR_CHANGES)
+    shares = (
+        -(-for_reads * (span // SHORTEST) // (100 * (ONE_DAY // SHORTEST))) - reads_in[span] for span in READ_SPANS
+    )
+    return max(min(*shares, without_pauses - used_in_a_day), 0)
 
 
 class Wait(NamedTuple):

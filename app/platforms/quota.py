@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from app.platforms.registry import ADAPTERS
 from db.engine import committed, transaction
 from db.repository.platforms import connections, operations
-from domain.reads import KEPT_FOR_PAUSES, operations_for_reads
+from domain.reads import KEPT_FOR_PAUSES, READ_SPANS, operations_for_reads
 from runtime import clock
 
 
@@ -55,8 +55,8 @@ def reads_left(connection: Connection, platform: str, at: datetime) -> int | Non
     limit = daily_limit(platform)
     if limit is None:
         return None
-    used, reads = operations.used(connection, platform, at), operations.reads_in_an_hour(connection, platform, at)
-    return operations_for_reads(limit, used, reads)
+    reads_in = {span: operations.reads_in(connection, platform, at, span) for span in READ_SPANS}
+    return operations_for_reads(limit, operations.used(connection, platform, at), reads_in)
 
 
 def note_usage(account: int, percent: int) -> None:

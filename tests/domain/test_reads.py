@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.reads import (
+    READ_SPANS,
     SHORTEST,
     LimitPace,
     Wait,
@@ -89,17 +90,23 @@ def test_retries_come_later_with_each_failure() -> None:
     ]
 
 
-@given(st.integers(1, 10**7), st.integers(0, 10**7), st.integers(0, 10**6))
-def test_reads_never_touch_the_tenth_that_is_kept_for_pauses(limit: int, used: int, reads: int) -> None:
-    operations = operations_for_reads(limit, used, reads)
+@given(st.integers(1, 10**7), st.integers(0, 10**7), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_reads_never_touch_the_tenth_that_is_kept_for_pauses(limit: int, used: int, lately: int, hour: int) -> None:
+    operations = operations_for_reads(limit, used, dict(zip(READ_SPANS, (lately, hour), strict=True)))
     assert operations >= 0
     assert operations == 0 or used + operations <= limit * 9 // 10
 
 
-def test_reads_of_an_hour_use_their_share_of_the_day() -> None:
-    assert operations_for_reads(15_000, 0, 0) == 450
-    assert operations_for_reads(15_000, 5_000, 450) == 0
-    assert operations_for_reads(15_000, 13_400, 0) == 100
+def reads_of(lately: int, hour: int) -> dict[timedelta, int]:
+    return {5 * MINUTE: lately, HOUR: hour}
+
+
+def test_reads_of_five_minutes_and_of_an_hour_use_their_share_of_the_day() -> None:
+    assert operations_for_reads(15_000, 0, reads_of(0, 0)) == 38
+    assert operations_for_reads(15_000, 0, reads_of(38, 38)) == 0
+    assert operations_for_reads(15_000, 5_000, reads_of(0, 450)) == 0
+    assert operations_for_reads(15_000, 5_000, reads_of(0, 440)) == 10
+    assert operations_for_reads(15_000, 13_490, reads_of(0, 0)) == 10
 
 
 def test_account_nearest_to_its_limit_is_read_first() -> None:

@@ -36,9 +36,9 @@ def used(connection: Connection, pool: str, at: datetime) -> int:
     return int(connection.execute(USED, {"pool": pool, "since": at - QUOTA_WINDOW}).scalar_one())
 
 
-def reads_in_an_hour(connection: Connection, pool: str, at: datetime) -> int:
-    """The operations of the pool in the hour before `at` that were reads."""
-    return int(connection.execute(READS, {"pool": pool, "since": at - timedelta(hours=1)}).scalar_one())
+def reads_in(connection: Connection, pool: str, at: datetime, span: timedelta) -> int:
+    """The operations of the pool in the `span` before `at` that were reads."""
+    return int(connection.execute(READS, {"pool": pool, "since": at - span}).scalar_one())
 
 
 def reserve(connection: Connection, pool: str, operations: int, reads: int, limit: int, at: datetime) -> bool:
