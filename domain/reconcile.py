@@ -14,9 +14,12 @@ REPAUSES_AN_HOUR: Final = 3
 
 REPAUSE_WINDOW: Final = timedelta(hours=1)
 
-
 OVERRIDDEN: Final = "another program or a person keeps enabling it on the platform"
 """The error stored for a campaign after `Action.ALERT`; if the platform names who enabled it, the name follows."""
+
+
+DOUBTFUL: Final = "a person may have paused it there before Spendgate did: enable it there to release it"
+"""The stored error of a campaign that Spendgate leaves paused because the platform does not tell who paused it."""
 
 
 class Mode(StrEnum):
@@ -80,6 +83,7 @@ class StatusFacts:
     `paused_by_us`: Spendgate sent the pause that is in force there. `is_repause`: the platform has already confirmed a
     pause for the present desired status. `repauses`: pauses sent again in the last REPAUSE_WINDOW.
     `may_be_applied`: the outcome of the last sent change is unknown, and the platform was not read since.
+    `is_doubtful`: a person may have paused the campaign there before Spendgate's pause arrived.
     """
 
     desired: Desired
@@ -89,6 +93,7 @@ class StatusFacts:
     is_repause: bool = False
     repauses: int = 0
     may_be_applied: bool = False
+    is_doubtful: bool = False
 
 
 def reconcile(facts: StatusFacts) -> Action:
@@ -116,7 +121,8 @@ def _stop(facts: StatusFacts) -> Action:
 def _release(facts: StatusFacts) -> Action:
     if facts.confirmed is Confirmed.ENABLED:
         return Action.NONE
-    return Action.ENABLE if facts.paused_by_us and facts.mode is Mode.FULL else Action.LEAVE
+    is_ours = facts.paused_by_us and not facts.is_doubtful
+    return Action.ENABLE if is_ours and facts.mode is Mode.FULL else Action.LEAVE
 
 
 def would_do(facts: StatusFacts) -> Action:

@@ -22,12 +22,16 @@ SPARE_SECONDS: Final = 5
 
 @dataclass(slots=True)
 class Visit:
-    """One run for one account. `claimed_until`: the end of its claim, which tells it from a later one."""
+    """One run for one account. `claimed_until`: the end of its claim, which tells it from a later one.
+
+    `read_at`: when the platform's statuses were read last.
+    """
 
     stored: StoredConnection
     platform: Platform
     account: Account
     claimed_until: datetime
+    read_at: datetime | None
 
 
 def claimed(stored: StoredConnection) -> Visit | None:
@@ -41,7 +45,7 @@ def claimed(stored: StoredConnection) -> Visit | None:
     at = clock.now()
     until = _end(at)
     is_free = committed(partial(connections.claim, account=stored.id, at=at, until=until))
-    return Visit(stored, *opened, until) if is_free else None
+    return Visit(stored, *opened, until, stored.statuses_read_at) if is_free else None
 
 
 def prolong(connection: Connection, visit: Visit, at: datetime) -> bool:
@@ -63,5 +67,10 @@ def released(visit: Visit) -> bool:
 
 
 def _end(at: datetime) -> datetime:
-    """The end of a claim made or prolonged at `at`: after a login, one more request and SPARE_SECONDS."""
-    return at + clock.passed(2 * settings().platform_deadline_seconds + SPARE_SECONDS)
+    """The end of a claim made or prolonged at `at`: after one more request."""
+    return at + clock.passed(request_seconds())
+
+
+def request_seconds() -> float:
+    """Seconds in which a login and one request end, and SPARE_SECONDS."""
+    return 2 * settings().platform_deadline_seconds + SPARE_SECONDS

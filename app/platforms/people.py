@@ -6,16 +6,18 @@ from functools import partial
 from typing import Final
 
 import structlog
+from more_itertools import chunked
 from sqlalchemy import Connection
 
-from app.platforms import quota, visits
+from app.platforms import claims, quota, steps, visits
 from app.platforms.claims import Visit
-from app.platforms.protocol import Change, Limited, PlatformError
+from app.platforms.protocol import Change, Changed, Limited, PlatformError
 from db.engine import committed
 from db.repository.platforms import statuses as rows
 from db.repository.platforms.statuses import StoredStatus
 from domain.errors import InvalidValue
 from domain.reconcile import OVERRIDDEN, REPAUSE_WINDOW, Confirmed
+from runtime import clock
 
 log = structlog.get_logger()
 
@@ -24,9 +26,18 @@ LONGEST_HISTORY: Final = timedelta(days=28)
 
 NAME_LENGTH: Final = 200
 
+TOLD_SECONDS: Final = 300
+"""Time after which a platform's history holds a change: Google says three minutes."""
 
-def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime) -> Mapping[str, str]:
-    """The names of the people who brought campaigns to these statuses after `since`, as far as the platform tells.
+EARLIER: Final = timedelta(minutes=1)
+"""A read may have been answered this long before its time was stored."""
+
+QUESTIONS_A_REQUEST: Final = 500
+"""Campaigns about which one request asks."""
+
+
+def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime) -> Mapping[str, Changed]:
+    """The people who brought campaigns to these statuses after `since`, and when, as far as the platform tells.
 
     Empty if the quota allows no request or the platform does not answer, which is logged and not raised.
     """
@@ -42,13 +53,38 @@ def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None,
         named = {"platform": visit.stored.platform, "platform_account_id": visit.stored.id}
         log.warning("platform.failed", error=str(error), **named)
         return {}
-    return {external_id: _printable(name) for external_id, name in found.items()}
+    return {external_id: Changed(_printable(one.by), one.at) for external_id, one in found.items()}
+
+
+def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequence[StoredStatus]:
+    """The campaigns, after the platform was asked who paused those that a person may have paused before Spendgate.
+
+    Waits for TOLD_SECONDS after the pause, because the platform's history is late.
+    """
+    told_before = at - clock.passed(TOLD_SECONDS)
+    doubtful = [row for row in page if steps.is_to_be_cleared_up(row) and row.sent_at and row.sent_at <= told_before]
+    cleared: dict[int, StoredStatus] = {}
+    for some in chunked(doubtful, QUESTIONS_A_REQUEST):
+        changes = [Change(row.external_id, Confirmed.PAUSED) for row in some]
+        since = min(row.enabled_at for row in some if row.enabled_at is not None) - EARLIER
+        told = who_changed(visit, changes, since, at)
+        moments = {row.campaign_id: told[row.external_id].at if row.external_id in told else None for row in some}
+        cleared |= committed(partial(_clear_up, visit=visit, moments=moments))
+    return [cleared.get(row.campaign_id, row) for row in page]
+
+
+def _clear_up(connection: Connection, visit: Visit, moments: Mapping[int, datetime | None]) -> dict[int, StoredStatus]:
+    current = rows.chosen(connection, visit.stored.id, list(moments))
+    within = clock.passed(claims.request_seconds())
+    cleared = {name: steps.cleared_up(row, moments[name], within) for name, row in current.items()}
+    rows.keep(connection, visit.stored.id, [row for name, row in cleared.items() if row != current[name]])
+    return cleared
 
 
 def name_overriders(visit: Visit, alerts: Sequence[StoredStatus], at: datetime) -> None:
     """Logs campaigns with a new alert, and stores who keeps enabling them, where the platform tells."""
     changes = [Change(row.external_id, Confirmed.ENABLED) for row in alerts]
-    names = who_changed(visit, changes, at - REPAUSE_WINDOW, at)
+    names = names_in(who_changed(visit, changes, at - REPAUSE_WINDOW, at))
     for row in alerts:
         named = {"platform": visit.stored.platform, "brand_id": row.brand_id, "campaign_id": row.campaign_id}
         log.error("platform.overridden", by=names.get(row.external_id), **named)
@@ -64,6 +100,11 @@ def _note_overriders(connection: Connection, account: int, names: Mapping[int, s
         account,
         [row._replace(last_error=f"{OVERRIDDEN}: {names[campaign_id]}") for campaign_id, row in current.items()],
     )
+
+
+def names_in(told: Mapping[str, Changed]) -> dict[str, str]:
+    """The names of those who changed campaigns, by the platform's id."""
+    return {external_id: one.by for external_id, one in told.items()}
 
 
 def _printable(name: str) -> str:

@@ -90,6 +90,13 @@ class Change(NamedTuple):
     status: Confirmed
 
 
+class Changed(NamedTuple):
+    """A change of a status on the platform: who made it, and when."""
+
+    by: str
+    at: datetime
+
+
 Outcomes = Mapping[str, PlatformError | None]
 """By the platform's id of a campaign, the error of its change; None if it was done. A campaign that is missing may
 have been changed, as may one with an error that says `may_be_applied`."""
@@ -123,8 +130,8 @@ class Platform(Protocol):
     def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
         """Sets statuses in one request; returns the outcome of each change."""
 
-    def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, str]:
-        """The names, by the platform's id, of the people who set these statuses after `since`, at most 28 days ago.
+    def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
+        """The newest changes to these statuses after `since`, at most 28 days ago, by the platform's id.
 
         One request, whatever the number of campaigns. Those of which the platform does not tell are missing.
         """

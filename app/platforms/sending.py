@@ -30,6 +30,9 @@ OPPOSED = {
 
 NO_OUTCOME: Final = Unanswered("the platform returned no result", may_be_applied=True)
 
+FRESH_SECONDS: Final = 60
+"""Time after a read in which a person is taken not to have paused a campaign that it reported as enabled."""
+
 Refusals = set[tuple[int, int | None]]
 """Campaigns whose change was refused in this visit, with the status change behind it: not sent again for it."""
 
@@ -84,8 +87,14 @@ def _mark(
     before = list(islice(due, most))
     if not before or not claims.prolong(connection, visit, at):
         return []
-    rows.keep(connection, visit.stored.id, [steps.sending(row, action, at) for row in before])
+    rows.keep(connection, visit.stored.id, [steps.sending(row, action, _unread_since(visit, at), at) for row in before])
     return before
+
+
+def _unread_since(visit: Visit, at: datetime) -> datetime | None:
+    """When the platform was read last; None if that is so lately that a pause which follows is Spendgate's."""
+    is_fresh = visit.read_at is None or at - visit.read_at <= clock.passed(FRESH_SECONDS)
+    return None if is_fresh else visit.read_at
 
 
 def _sent(visit: Visit, batch: Batch, refusals: Refusals) -> bool:

@@ -96,11 +96,14 @@ def plan(account_id: int) -> list[Planned]:
 
 def _run(visit: Visit) -> None:
     """Reads, sets holds, then sends changes. Without an answer only pauses are sent, of campaigns read before."""
+    asked_at = clock.now()
     read = _read(visit)
     at = clock.now()
+    if read is not None:
+        visit.read_at = asked_at
     for page in _compared_pages(visit, read, at):
         if read is not None:
-            _respect_people(visit, page.rows, at)
+            _respect_people(visit, people.cleared_up(visit, page.rows, at), at)
         people.name_overriders(visit, page.alerts, at)
     if read is not None:
         committed(partial(connections.note_statuses_read, account=visit.stored.id, at=at))
@@ -156,7 +159,7 @@ def _respect_people(visit: Visit, page: Sequence[StoredStatus], at: datetime) ->
     """Sets the hold `platform_paused` on campaigns that a person paused there, and lifts it from enabled ones."""
     for wanted in chunked(_holds_to_change(visit, page, at), HOLDS_A_TRANSACTION):
         asked = [Change(row.external_id, Confirmed.PAUSED if is_held else Confirmed.ENABLED) for row, is_held in wanted]
-        names = people.who_changed(visit, asked, visit.stored.statuses_read_at, at)
+        names = people.names_in(people.who_changed(visit, asked, visit.stored.statuses_read_at, at))
         changes = committed(partial(_change_holds, visit=visit, wanted=wanted, names=names, at=at))
         announce(changes, Cause.PLATFORM)
 

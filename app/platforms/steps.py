@@ -1,9 +1,11 @@
 """Steps of one campaign's row while it is reconciled: read, about to be sent, confirmed, failed. Pure functions."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from db.repository.platforms.statuses import StoredStatus
 from domain.reconcile import (
+    DOUBTFUL,
     Action,
     Confirmed,
     Desired,
@@ -16,6 +18,9 @@ from domain.reconcile import (
 SENT: dict[Action, Confirmed] = {Action.PAUSE: Confirmed.PAUSED, Action.ENABLE: Confirmed.ENABLED}
 """The status that each sent action sets."""
 
+CLOCKS_DIFFER: Final = timedelta(seconds=2)
+"""How much a platform's clock and this machine's may differ."""
+
 
 def facts_of(row: StoredStatus, mode: str, at: datetime) -> StatusFacts:
     """The facts about the campaign for the rules."""
@@ -27,6 +32,7 @@ def facts_of(row: StoredStatus, mode: str, at: datetime) -> StatusFacts:
         is_repause=_is_repause(row),
         repauses=len(recent_repauses(row.repaused_at, at)),
         may_be_applied=row.may_be_applied,
+        is_doubtful=row.enabled_at is not None,
     )
 
 
@@ -63,6 +69,7 @@ def seen(row: StoredStatus, status: Confirmed, at: datetime) -> StoredStatus:
             confirmed_at=row.confirmed_at if status == row.confirmed else at,
             paused_by_us=paused_by_us_after(status, paused_by_us=row.paused_by_us),
             may_be_applied=False,
+            enabled_at=None if status is Confirmed.ENABLED else row.enabled_at,
         ),
         at,
     )
@@ -80,8 +87,11 @@ def unread(row: StoredStatus, at: datetime) -> StoredStatus:
     return _settled(row, at)
 
 
-def sending(row: StoredStatus, action: Action, at: datetime) -> StoredStatus:
-    """The row to commit before `action` is sent: from then on it may be applied, whatever happens to this process."""
+def sending(row: StoredStatus, action: Action, unread_since: datetime | None, at: datetime) -> StoredStatus:
+    """The row to commit before `action` is sent: from then on it may be applied, whatever happens to this process.
+
+    `unread_since`: when the platform was read last, if that is so long ago that a person may have paused it since.
+    """
     repauses = recent_repauses(row.repaused_at, at)
     if action is Action.PAUSE and _is_repause(row):
         repauses.append(at)
@@ -92,12 +102,32 @@ def sending(row: StoredStatus, action: Action, at: datetime) -> StoredStatus:
         paused_by_us=row.paused_by_us or action is Action.PAUSE,
         attempts=row.attempts + 1,
         repaused_at=repauses,
+        enabled_at=unread_since if action is Action.PAUSE else None,
     )
+
+
+def is_to_be_cleared_up(row: StoredStatus) -> bool:
+    """Whether a person may have paused the campaign before Spendgate did, and the platform's history may tell."""
+    return row.enabled_at is not None and row.confirmed == Confirmed.PAUSED and not row.may_be_applied
+
+
+def cleared_up(row: StoredStatus, paused_at: datetime | None, answered_within: timedelta) -> StoredStatus:
+    """The row after the platform told that the campaign was paused there at `paused_at`; None: it did not tell.
+
+    A pause of a paused campaign leaves no trace there. So the pause is Spendgate's if it happened while Spendgate's
+    request was on its way, `answered_within` from its start at most.
+    """
+    if paused_at is None or row.sent_at is None:
+        return row._replace(last_error=row.last_error if _is_reached(row) else DOUBTFUL)
+    is_ours = row.sent_at - CLOCKS_DIFFER <= paused_at <= row.sent_at + answered_within + CLOCKS_DIFFER
+    return row._replace(enabled_at=None, paused_by_us=row.paused_by_us and is_ours)
 
 
 def not_done(row: StoredStatus, before: StoredStatus, error: str) -> StoredStatus:
     """The row after the platform refused the change, or never received it. `before`: the row before it was sent."""
-    return row._replace(may_be_applied=False, paused_by_us=before.paused_by_us, last_error=error)
+    return row._replace(
+        may_be_applied=False, paused_by_us=before.paused_by_us, enabled_at=before.enabled_at, last_error=error
+    )
 
 
 def unanswered(row: StoredStatus, error: str) -> StoredStatus:

@@ -121,7 +121,7 @@ def mutate(platform: FakePlatform, body: dict[str, Any]) -> dict[str, Any]:
                 is_known = campaign is not None and campaign.id not in platform.refused
                 errors.append(_refusal(index, *(CONCURRENT if is_known else NOT_FOUND)))
             else:
-                campaign.status = STATUS_OF[status]
+                platform.set_by_api(campaign.id, STATUS_OF[status])
                 results.append({"resourceName": name})
     answer: dict[str, Any] = {"results": results}
     if errors:

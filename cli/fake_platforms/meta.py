@@ -165,7 +165,7 @@ def _changed(platform: FakePlatform, item: dict[str, str]) -> dict[str, Any]:
     if campaign is None or name in platform.refused:
         return {"code": 400, "body": json.dumps(error(100, f"Object with ID '{name}' does not exist"))}
     status = parse_qs(item["body"])["status"][0]
-    campaign.status = STATUS_OF[status]
+    platform.set_by_api(name, STATUS_OF[status])
     return {"code": 200, "body": json.dumps({"success": True})}
 
 

@@ -8,8 +8,12 @@ from threading import Event, Lock
 from typing import Any, Final, NamedTuple
 
 from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
+from runtime import clock
 
 ENABLED, PAUSED, REMOVED = "enabled", "paused", "removed"
+API: Final = "api@spendgate.example"
+"""The name of Spendgate's login in the platform's history."""
+
 REQUESTS_KEPT: Final = 10_000
 ANSWERS_KEPT: Final = 1_000
 
@@ -108,9 +112,16 @@ class FakePlatform:
         return self.campaigns[campaign_id]
 
     def change(self, campaign_id: str, status: str, by: str, at: datetime) -> None:
-        """A person's or another program's change of a status, which the platform's history tells."""
-        self.campaigns[campaign_id].status = status
-        self.activities.append(Activity(at, by, campaign_id, status))
+        """Changes a status, which the platform's history tells; a status that stays as it was leaves no trace."""
+        campaign = self.campaigns[campaign_id]
+        if campaign.status != status:
+            self.activities.append(Activity(at, by, campaign_id, status))
+            del self.activities[:-REQUESTS_KEPT]
+        campaign.status = status
+
+    def set_by_api(self, campaign_id: str, status: str) -> None:
+        """Sets a status as a request asks for it. The caller holds `lock`."""
+        self.change(campaign_id, status, API, clock.read() if self.clock is None else self.clock())
 
     def spend(self, campaign_id: str, day: date, micros: int, hour: int = 12) -> bool:
         """Adds spend of an enabled campaign in an hour; returns whether it was enabled."""

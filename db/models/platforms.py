@@ -90,8 +90,10 @@ class PlatformStatus(Base):
 
     `desired_change_id`, `desired_at`: the status change behind `desired`. `confirmed_at`: when `confirmed` was first
     reported. `paused_change_id`: the status change for which a pause was confirmed. `may_be_applied`: the outcome of
-    the last sent change is unknown. `unconfirmed_since`: since when `desired` is not confirmed; null if it
-    has. `attempts`: changes sent since the last confirmation. `repaused_at`: pauses sent again within an hour.
+    the last sent change is unknown. `unconfirmed_since`: the moment since which `desired` is not confirmed, null if it
+    is. `attempts`: changes sent since the last confirmation. `repaused_at`: pauses sent again within an hour.
+    `enabled_at`: when the platform last reported the campaign as enabled before Spendgate sent its pause, while it is
+    not known whether a person paused it in between; else null.
     """
 
     __tablename__ = "platform_statuses"
@@ -109,6 +111,7 @@ class PlatformStatus(Base):
         CheckConstraint("(sent IS NULL) = (sent_at IS NULL)", name="sent_at_a_moment"),
         CheckConstraint("NOT may_be_applied OR sent IS NOT NULL", name="only_sent_may_be_applied"),
         CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+        CheckConstraint("enabled_at <= sent_at", name="enabled_before_sent"),
         Index("ix_platform_statuses_platform_account_id", "platform_account_id"),
     )
 
@@ -131,6 +134,7 @@ class PlatformStatus(Base):
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     repaused_at: Mapped[list[datetime]] = mapped_column(ARRAY(Moment), server_default="{}")
     last_error: Mapped[str | None] = mapped_column(Text)
+    enabled_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class PlatformOperations(Base):

@@ -73,6 +73,12 @@ REFUSED = [
         CONNECTED + "; " + PLATFORM_STATUS.format("may_be_applied", "active", "true"),
     ),
     ("ck_platform_statuses_attempts_not_negative", CONNECTED + "; " + PLATFORM_STATUS.format("attempts", "active", -1)),
+    (
+        "ck_platform_statuses_enabled_before_sent",
+        CONNECTED
+        + "; "
+        + PLATFORM_STATUS.format("sent, sent_at, enabled_at", "inactive", "'paused', now(), now() + interval '1 s'"),
+    ),
     ("ck_platform_confirmations_desired_known", CONFIRMATION.format("paused", "now()")),
     ("ck_platform_confirmations_confirmed_after_decision", CONFIRMATION.format("active", "now() - interval '1 s'")),
     ("ck_platform_bounds_counts_not_negative", BOUND.format(-1, 0, 0, 0)),

@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from app.platforms import http
 from app.platforms.adapters import google_login
+from app.platforms.adapters.ids import is_id, not_an_id
 from app.platforms.http import Answer
 from app.platforms.protocol import (
     Account,
     AccountFacts,
     Change,
+    Changed,
     DaySpend,
     HourSpend,
     Limited,
@@ -54,7 +57,6 @@ DEFAULT_WAIT_SECONDS: Final = 900.0
 """Wait after a used-up quota if the answer does not say how long."""
 
 MESSAGE_LENGTH: Final = 300
-DIGITS: Final = re.compile(r"[0-9]{1,20}")
 
 
 class GoogleAds:
@@ -93,6 +95,10 @@ class GoogleAds:
 
     def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
         """Sets statuses in one `campaigns:mutate` with partial failure, so that one wrong campaign stops no other."""
+        refused = {change.external_id: not_an_id("Google Ads") for change in changes if not is_id(change.external_id)}
+        changes = [change for change in changes if change.external_id not in refused]
+        if not changes:
+            return refused
         customer = _customer(account)
         operations = [
             {
@@ -106,22 +112,33 @@ class GoogleAds:
         ]
         body = {"operations": operations, "partialFailure": True}
         content = _post(account, f"customers/{customer}/campaigns:mutate", body, changes_something=True)
-        return _outcomes(changes, content)
+        return refused | _outcomes(changes, content)
 
-    def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, str]:
-        """The mail addresses of those who did so, else the kind of program. A change is told within 3 minutes."""
+    def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
+        """By mail address, else the kind of program. A change is told within 3 minutes."""
         zone = time_zone(account.time_zone or "UTC")
-        names = ", ".join(f"'{_resource_name(account, change)}'" for change in changes)
+        wanted = {_resource_name(account, change): change for change in changes if is_id(change.external_id)}
+        if not wanted:
+            return {}
+        names = ", ".join(f"'{name}'" for name in wanted)
         until = local_day(clock.now(), zone) + ONE_DAY
         query = CHANGES.format(since=since.astimezone(zone), until=until, campaigns=names)
-        wanted = {_resource_name(account, change): change for change in changes}
-        found: dict[str, str] = {}
+        found: dict[str, Changed] = {}
         for event in (row.get("changeEvent", {}) for row in _search(account, query)):
             change = wanted.get(event.get("campaign", ""))
             status = event.get("newResource", {}).get("campaign", {}).get("status", "")
             if change is not None and WORDS.get(status) is change.status and "status" in _changed_fields(event):
-                found.setdefault(change.external_id, event.get("userEmail") or _client(event))
+                made = Changed(event.get("userEmail") or _client(event), _changed_at(event, zone))
+                found.setdefault(change.external_id, made)
         return found
+
+
+def _changed_at(event: dict[str, Any], zone: ZoneInfo) -> datetime:
+    """The moment of a change, which Google writes by the wall clock of the account's zone."""
+    try:
+        return datetime.fromisoformat(_text(event, "changeDateTime")).replace(tzinfo=zone).astimezone(UTC)
+    except ValueError:
+        raise Unanswered("Google Ads answered with a change in another form", may_be_applied=False) from None
 
 
 def _changed_fields(event: dict[str, Any]) -> list[str]:
@@ -133,7 +150,7 @@ def _client(event: dict[str, Any]) -> str:
     return str(event.get("clientType", "unknown")).replace("_", " ").lower()
 
 
-def _outcomes(changes: Sequence[Change], content: Any) -> Outcomes:
+def _outcomes(changes: Sequence[Change], content: Any) -> dict[str, PlatformError | None]:
     """The outcome of each change. A change with neither a result nor an error is left out: it may be applied."""
     results = content.get("results", []) if isinstance(content, dict) else []
     failures = {index: text for index, text in _failures(content) if index is not None}
@@ -203,7 +220,7 @@ def _resource_name(account: Account, change: Change) -> str:
 
 def _digits(text: str) -> str:
     """The id. Raises InvalidValue for anything but digits, which could change the request's path."""
-    if not DIGITS.fullmatch(text):
+    if not is_id(text):
         raise InvalidValue("account_id", f"{text!r} is not an id of Google Ads, which has digits only")
     return text
 

@@ -7,10 +7,12 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from app.platforms.adapters import graph
+from app.platforms.adapters.ids import is_id, not_an_id
 from app.platforms.protocol import (
     Account,
     AccountFacts,
     Change,
+    Changed,
     DaySpend,
     HourSpend,
     Outcomes,
@@ -45,7 +47,6 @@ PAGES_OF_SPEND: Final = 10
 BY_HOURS: Final = "hourly_stats_aggregated_by_advertiser_time_zone"
 HOUR: Final = re.compile(r"([01][0-9]|2[0-3]):00:00 - \1:59:59")
 STATUS_CHANGED: Final = "update_campaign_run_status"
-DIGITS: Final = re.compile(r"[0-9]{1,20}")
 AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,20})?")
 
 
@@ -93,6 +94,10 @@ class Meta:
 
     def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
         """Sets statuses in one batch, in which each change has an answer of its own."""
+        refused = {change.external_id: not_an_id("Meta") for change in changes if not is_id(change.external_id)}
+        changes = [change for change in changes if change.external_id not in refused]
+        if not changes:
+            return refused
         items = [
             {
                 "method": "POST",
@@ -102,13 +107,11 @@ class Meta:
             for change in changes
         ]
         answers, headers = graph.batch(account, items)
-        return {
-            change.external_id: _outcome(account, answer, headers)
-            for change, answer in zip(changes, answers, strict=False)
-        }
+        outcomes = zip(changes, answers, strict=False)
+        return refused | {change.external_id: _outcome(account, answer, headers) for change, answer in outcomes}
 
-    def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, str]:
-        """The names of those who did so, by the account's activities, newest first."""
+    def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
+        """By the account's activities, newest first."""
         params = {
             "fields": "event_time,event_type,object_id,actor_name,application_name,extra_data",
             "since": str(int(since.timestamp())),
@@ -116,14 +119,14 @@ class Meta:
         }
         seconds = settings().platform_deadline_seconds
         wanted = {change.external_id: change.status for change in changes}
-        found: dict[str, tuple[datetime, str]] = {}
+        found: dict[str, Changed] = {}
         for event in graph.rows(account, f"{_node(account)}/activities", params, seconds=seconds):
             name, at = event.get("object_id"), _event_time(event)
             if at is None or at < since or event.get("event_type") != STATUS_CHANGED:
                 continue
-            if name in wanted and _new_status(event) is wanted[name] and (name not in found or found[name][0] < at):
-                found[name] = at, str(event.get("actor_name") or event.get("application_name") or "unknown")
-        return {name: who for name, (_, who) in found.items()}
+            if name in wanted and _new_status(event) is wanted[name] and (name not in found or found[name].at < at):
+                found[name] = Changed(str(event.get("actor_name") or event.get("application_name") or "unknown"), at)
+        return found
 
 
 def _event_time(event: dict[str, Any]) -> datetime | None:
@@ -239,6 +242,6 @@ def _node(account: Account) -> str:
 
 def _digits(text: str) -> str:
     """The id, which is put into URLs. Raises InvalidValue for anything but digits."""
-    if not DIGITS.fullmatch(text):
+    if not is_id(text):
         raise InvalidValue("account", f"{text!r} is not an id of Meta: expected digits only")
     return text

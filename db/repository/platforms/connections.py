@@ -65,6 +65,7 @@ DUE_FOR_CHANGES = text("""
                             >= :repauses
                     )
                     OR effective_status = 'active' AND confirmed = 'paused' AND paused_by_us AND mode = 'full'
+                        AND enabled_at IS NULL
                 )
         ))
     ORDER BY platform_account_id

@@ -11,7 +11,9 @@ CONCERNED = text("""
         count(*) FILTER (
             WHERE effective_status = 'inactive' AND confirmed = 'enabled' AND holds <> '{platform_paused}'
         ) AS pauses,
-        count(*) FILTER (WHERE effective_status = 'active' AND confirmed = 'paused' AND paused_by_us) AS enables,
+        count(*) FILTER (
+            WHERE effective_status = 'active' AND confirmed = 'paused' AND paused_by_us AND enabled_at IS NULL
+        ) AS enables,
         count(*) FILTER (WHERE effective_status = 'active' AND confirmed = 'paused' AND NOT paused_by_us) AS holds,
         count(*) FILTER (WHERE confirmed = 'paused' AND paused_by_us) AS stay_paused
     FROM platform_statuses JOIN campaigns ON campaigns.brand_id = platform_statuses.brand_id AND id = campaign_id

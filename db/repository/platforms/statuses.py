@@ -15,14 +15,14 @@ CAMPAIGNS = """
         change.id, change.changed_at,
         COALESCE(confirmed, 'unknown'), confirmed_at, COALESCE(paused_by_us, false),
         paused_change_id, sent, sent_at, COALESCE(may_be_applied, false), unconfirmed_since, COALESCE(attempts, 0),
-        COALESCE(repaused_at, '{{}}'), last_error,
+        COALESCE(repaused_at, '{{}}'), last_error, enabled_at,
         COALESCE(desired = effective_status AND platform_account_id = :account
             AND desired_change_id IS NOT DISTINCT FROM change.id, false) AS is_stored
     FROM (
         SELECT campaigns.brand_id, campaigns.id AS campaign_id, external_id, effective_status,
             'platform_paused' = ANY(set_holds) AS is_held_there, status.platform_account_id, desired, desired_change_id,
             confirmed, confirmed_at, paused_by_us, paused_change_id, sent, sent_at, may_be_applied, unconfirmed_since,
-            attempts, repaused_at, last_error
+            attempts, repaused_at, last_error, enabled_at
         FROM campaigns
         LEFT JOIN platform_statuses AS status
             ON status.brand_id = campaigns.brand_id AND status.campaign_id = campaigns.id
@@ -54,17 +54,18 @@ OPPOSED = text(
 KEEP = text("""
     INSERT INTO platform_statuses AS known (brand_id, campaign_id, platform_account_id, desired, desired_change_id,
         desired_at, confirmed, confirmed_at, paused_by_us, paused_change_id, sent, sent_at, may_be_applied,
-        unconfirmed_since, attempts, repaused_at, last_error)
+        unconfirmed_since, attempts, repaused_at, last_error, enabled_at)
     VALUES (:brand_id, :campaign_id, :account, :desired, :desired_change_id, :desired_at, :confirmed, :confirmed_at,
         :paused_by_us, :paused_change_id, :sent, :sent_at, :may_be_applied, :unconfirmed_since, :attempts,
-        CAST(:repaused_at AS timestamptz[]), :last_error)
+        CAST(:repaused_at AS timestamptz[]), :last_error, :enabled_at)
     ON CONFLICT (brand_id, campaign_id) DO UPDATE
     SET platform_account_id = excluded.platform_account_id, desired = excluded.desired,
         desired_change_id = excluded.desired_change_id, desired_at = excluded.desired_at,
         confirmed = excluded.confirmed, confirmed_at = excluded.confirmed_at, paused_by_us = excluded.paused_by_us,
         paused_change_id = excluded.paused_change_id, sent = excluded.sent, sent_at = excluded.sent_at,
         may_be_applied = excluded.may_be_applied, unconfirmed_since = excluded.unconfirmed_since,
-        attempts = excluded.attempts, repaused_at = excluded.repaused_at, last_error = excluded.last_error
+        attempts = excluded.attempts, repaused_at = excluded.repaused_at, last_error = excluded.last_error,
+        enabled_at = excluded.enabled_at
 """)
 
 SET_HOLD = text("SELECT set_platform_hold(:campaign_id, :is_held, :by, :at)")
@@ -94,6 +95,7 @@ class StoredStatus(NamedTuple):
     attempts: int
     repaused_at: Sequence[datetime]
     last_error: str | None
+    enabled_at: datetime | None
     is_stored: bool
 
     @property

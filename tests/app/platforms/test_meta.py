@@ -197,13 +197,6 @@ def test_other_account_is_refused(account: Account, fake: FakePlatform) -> None:
         META.read_statuses(account)
 
 
-@pytest.mark.parametrize("name", ["11/../12", "11?x=1", "11&status=ACTIVE", ""])
-def test_ids_with_other_characters_never_reach_a_batch(account: Account, fake: FakePlatform, name: str) -> None:
-    with pytest.raises(InvalidValue, match="digits only"):
-        META.set_status(account, [Change(name, PAUSED)])
-    assert fake.requests("mutate") == []
-
-
 def test_wrong_secret_of_the_app_is_refused(account: Account, fake: FakePlatform) -> None:
     fake.app_secret = "another"  # noqa: S105 - a fake one
     with pytest.raises(LoginFailed):

@@ -26,7 +26,8 @@ def account(request: pytest.FixtureRequest, fake: FakePlatform, logins: dict[str
 
 def who_changed(account: Account, *changes: tuple[str, Confirmed]) -> dict[str, str]:
     asked = [Change(*change) for change in changes]
-    return ADAPTERS[account.platform].who_changed(account, asked, AT)
+    told = ADAPTERS[account.platform].who_changed(account, asked, AT)
+    return {name: one.by for name, one in told.items()}
 
 
 def test_newest_change_to_the_status_names_who_made_it(account: Account, fake: FakePlatform) -> None:
@@ -39,6 +40,8 @@ def test_newest_change_to_the_status_names_who_made_it(account: Account, fake: F
     found = who_changed(account, ("11", PAUSED), ("12", ENABLED), ("13", PAUSED))
     assert found == {"11": "ben@example.com"}
     assert who_changed(account, ("11", ENABLED)) == {"11": "carl@example.com"}
+    (told,) = ADAPTERS[account.platform].who_changed(account, [Change("11", PAUSED)], AT).values()
+    assert told.at == AT + timedelta(minutes=3)
 
 
 def test_changes_before_the_time_asked_for_are_not_told(account: Account, fake: FakePlatform) -> None:
