@@ -6,9 +6,11 @@ rows, so that applying a difference twice changes nothing.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final, NamedTuple
 
+import msgspec
 from sqlalchemy import Connection
 
 from db.engine import snapshot
@@ -60,13 +62,23 @@ class Changes(NamedTuple):
 
 
 def read_all(brand_ids: Collection[int] | None) -> tuple[Position, dict[int, Row]]:
-    """The campaigns of these brands, or of all brands (None), that may serve now, by id, and their position."""
-    with snapshot() as connection:
+    """The campaigns of these brands, or of all brands (None), that may serve now, by id, and their position.
+
+    Another connection reads the budgets meanwhile. What it sees may be newer than the position, which does no harm:
+    campaigns that were toggled after the position are read again.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="serving-budgets") as pool, snapshot() as connection:
         last_entry_id = serving.last_entry(connection)
         entries = serving.entries_after(connection, last_entry_id - REREAD_ENTRIES, REREAD_ENTRIES)
         unseen = Position(feed.epoch(connection), feed.last_id(connection), frozenset(), last_entry_id)
-        rows = serving.serving(connection, brand_ids, clock.now())
-    return _moved(unseen, [], entries), {row.campaign_id: row for row in rows}
+        left = pool.submit(_lefts, brand_ids)
+        rows = serving.serving(connection, brand_ids, left.result)
+    return _moved(unseen, [], entries), {row.campaign.campaign_id: row for row in rows}
+
+
+def _lefts(brand_ids: Collection[int] | None) -> serving.Lefts:
+    with snapshot() as connection:
+        return serving.lefts(connection, brand_ids, clock.now())
 
 
 def read_since(position: Position, brand_ids: Collection[int] | None) -> Changes | None:
@@ -105,20 +117,25 @@ def _chosen(
         return {}
     chosen: Differences = dict.fromkeys(campaign_ids)
     for row in serving.serving_of(connection, campaign_ids, at):
-        if brand_ids is None or row.brand_id in brand_ids:
-            chosen[row.campaign_id] = row
+        if brand_ids is None or row.campaign.brand_id in brand_ids:
+            chosen[row.campaign.campaign_id] = row
     return chosen
 
 
 def differences(old: Mapping[int, Row], new: Mapping[int, Row]) -> Differences:
     """The rows to change in `old` to get `new`, except small moves of headroom if very many campaigns have one."""
     changed = {key: row for key, row in new.items() if old.get(key) != row}
-    only_headroom = [key for key, row in changed.items() if key in old and old[key].facts == row.facts]
+    only_headroom = [key for key, row in changed.items() if key in old and _differ_in_headroom_alone(old[key], row)]
     if len(only_headroom) > EXACT_HEADROOMS:
         for key in only_headroom:
-            if not has_moved(old[key].headroom_micros, changed[key].headroom_micros):
+            if not has_moved(old[key].campaign.headroom_micros, changed[key].campaign.headroom_micros):
                 del changed[key]
     return {**changed, **dict.fromkeys(old.keys() - new.keys())}
+
+
+def _differ_in_headroom_alone(old: Row, new: Row) -> bool:
+    headroom_micros = new.campaign.headroom_micros
+    return msgspec.structs.replace(old.campaign, headroom_micros=headroom_micros) == new.campaign
 
 
 def has_moved(old_micros: int | None, new_micros: int | None) -> bool:

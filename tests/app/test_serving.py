@@ -4,11 +4,11 @@ import pytest
 
 from app import serving
 from app.serving import differences, has_moved
-from db.repository.reading.serving import Row
+from db.repository.reading.serving import Campaign, Row
 
 
-def row(campaign: int, headroom: int | None, facts: str = "{}") -> Row:
-    return Row(campaign, 1, None, None, headroom, facts)
+def row(campaign: int, headroom: int | None, external_id: str | None = None) -> Row:
+    return Row(Campaign(campaign, 1, None, external_id, None, None, None, headroom), headroom or -1)
 
 
 def rows(count: int, headroom: int) -> dict[int, Row]:
@@ -17,7 +17,7 @@ def rows(count: int, headroom: int) -> dict[int, Row]:
 
 def test_added_changed_and_removed_campaigns_differ() -> None:
     old = {1: row(1, 5), 2: row(2, 5), 3: row(3, 5)}
-    new = {2: row(2, 5), 3: row(3, 5, '{"external_id":"7"}'), 4: row(4, None)}
+    new = {2: row(2, 5), 3: row(3, 5, "7"), 4: row(4, None)}
     assert differences(old, new) == {1: None, 3: new[3], 4: new[4]}
 
 
@@ -27,8 +27,8 @@ def test_every_micro_of_headroom_is_told_of_few_campaigns() -> None:
 
 
 def test_small_moves_of_headroom_are_not_told_of_very_many_campaigns() -> None:
-    many = serving.EXACT_HEADROOMS + 2  # one of them has other facts too
-    new = rows(many, 9_901) | {0: row(0, 9_900), 1: row(1, 9_901, '{"external_id":"7"}')}
+    many = serving.EXACT_HEADROOMS + 2  # one of them has another external id too
+    new = rows(many, 9_901) | {0: row(0, 9_900), 1: row(1, 9_901, "7")}
     assert differences(rows(many, 10_000), new) == {0: new[0], 1: new[1]}
 
 

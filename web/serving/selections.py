@@ -3,12 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from app.serving import Differences, Position
-from db.repository.reading.serving import Row
+from db.repository.reading.serving import MARKS, Row
 from web.serving import wire
-from web.serving.wire import MARK_BYTES, MARKS, Body, Encoded, mark_of
+from web.serving.wire import Body, Encoded
 
 MAX_HISTORY: Final = 1_000
 MAX_HISTORY_BYTES: Final = 8_388_608
@@ -22,7 +23,7 @@ class Key(NamedTuple):
     platform: str | None
 
     def covers(self, row: Row) -> bool:
-        return self.brand_id in {None, row.brand_id} and self.platform in {None, row.platform}
+        return self.brand_id in {None, row.campaign.brand_id} and self.platform in {None, row.campaign.platform}
 
 
 class Difference(NamedTuple):
@@ -44,7 +45,8 @@ class Snapshot(NamedTuple):
 
     def body(self) -> Body:
         """Its JSON, the campaigns by id."""
-        return wire.body_of(wire.snapshot_rest(self.id, self.epoch, sorted(self.rows)))
+        campaigns = sorted((row.campaign for row in self.rows), key=attrgetter("campaign_id"))
+        return wire.body_of(wire.snapshot_rest(self.id, self.epoch, campaigns))
 
 
 class Selection:
@@ -56,7 +58,7 @@ class Selection:
     def __init__(self, key: Key, epoch: str, rows: Mapping[int, Row]) -> None:
         self.key, self.epoch = key, epoch
         self.rows = {campaign_id: row for campaign_id, row in rows.items() if key.covers(row)}
-        self.marks = sum(map(mark_of, self.rows.values())) % MARKS
+        self.marks = sum(row.mark for row in self.rows.values()) % MARKS
         self.step = 0
         self._history: deque[tuple[str, Encoded]] = deque()
         """The id before each recent difference, and its event."""
@@ -73,12 +75,12 @@ class Selection:
         changing = {key: row for key, row in rows.items() if self.rows.get(key) != row}
         if not changing:
             return None
-        added = [row for key, row in changing.items() if row and key not in self.rows]
-        changed = [row for key, row in changing.items() if row and key in self.rows]
-        gone = [self.rows[key] for key, row in changing.items() if row is None]
-        removed = [(row.campaign_id, change_ids.get(row.campaign_id, row.change_id)) for row in gone]
-        before = [self.rows[row.campaign_id] for row in changed] + gone
-        marks = (self.marks + sum(map(mark_of, added + changed)) - sum(map(mark_of, before))) % MARKS
+        gone = [(key, self.rows[key]) for key, row in changing.items() if row is None]
+        removed = [(key, change_ids.get(key, row.campaign.change_id)) for key, row in gone]
+        added = [row.campaign for key, row in changing.items() if row and key not in self.rows]
+        changed = [row.campaign for key, row in changing.items() if row and key in self.rows]
+        moved = (_mark_of(row) - _mark_of(self.rows.get(key)) for key, row in changing.items())
+        marks = (self.marks + sum(moved)) % MARKS
         event_id = _id(self.epoch, marks)
         body = wire.difference_body(added, changed, removed)
         return Difference(changing, marks, event_id, wire.event("difference", body, event_id))
@@ -163,8 +165,13 @@ def _keys_of(row: Row | None) -> set[Key]:
     """The keys of all selections that have the campaign."""
     if row is None:
         return set()
-    return {Key(brand_id, platform) for brand_id in (None, row.brand_id) for platform in (None, row.platform)}
+    one = row.campaign
+    return {Key(brand_id, platform) for brand_id in (None, one.brand_id) for platform in (None, one.platform)}
+
+
+def _mark_of(row: Row | None) -> int:
+    return 0 if row is None else row.mark
 
 
 def _id(epoch: str, marks: int) -> str:
-    return f"{epoch}-{marks:0{2 * MARK_BYTES}x}"
+    return f"{epoch}-{marks:016x}"

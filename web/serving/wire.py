@@ -4,23 +4,20 @@ A compressed event stream is one gzip member. Each event is compressed by itself
 (Z_FULL_FLUSH), so that the same bytes can go to every follower, whichever events it got before.
 """
 
-import json
 import struct
 import zlib
 from collections.abc import Iterable
-from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from db.repository.reading.serving import Row
+from msgspec.json import encode
+
+from db.repository.reading.serving import Campaign
 
 GZIP_HEAD: Final = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
 """The header of a gzip member without a file name or time."""
 
 LEVEL: Final = 3
 """Compression level: 100,000 campaigns become a tenth of their size in 0.2 s; level 9 takes 5 times as long."""
-
-MARK_BYTES: Final = 16
-MARKS: Final = 2 ** (8 * MARK_BYTES)
 
 
 class Encoded(NamedTuple):
@@ -59,32 +56,19 @@ def body_of(rest: bytes) -> Body:
     return Body(packed, GZIP_HEAD + OPEN.deflated + packed.deflated + end + struct.pack("<II", *checked))
 
 
-def text_of(row: Row) -> str:
-    """The campaign as a JSON object."""
-    headroom = "null" if row.headroom_micros is None else row.headroom_micros
-    return f'{row.facts[:-1]},"headroom_micros":{headroom}}}'
-
-
-def mark_of(row: Row) -> int:
-    """A hash of the campaign's JSON. The sum of all marks names the content of a set, in any order."""
-    return int.from_bytes(blake2b(text_of(row).encode(), digest_size=MARK_BYTES).digest())
-
-
-def snapshot_rest(snapshot_id: str, epoch: str, rows: Iterable[Row]) -> bytes:
+def snapshot_rest(snapshot_id: str, epoch: str, campaigns: list[Campaign]) -> bytes:
     """The JSON of a snapshot, without its first brace."""
-    head = json.dumps({"snapshot_id": snapshot_id, "epoch": epoch}, separators=(",", ":"))
-    return f'{head[1:-1]},"campaigns":[{",".join(map(text_of, rows))}]}}'.encode()
+    return encode({"snapshot_id": snapshot_id, "epoch": epoch, "campaigns": campaigns})[1:]
 
 
-def difference_body(added: Iterable[Row], changed: Iterable[Row], removed: Iterable[tuple[int, int | None]]) -> bytes:
+def difference_body(added: list[Campaign], changed: list[Campaign], removed: Iterable[tuple[int, int | None]]) -> bytes:
     """The JSON of a difference. `removed`: (campaign id, its newest status change)."""
     gone = [{"campaign_id": campaign_id, "change_id": change_id} for campaign_id, change_id in removed]
-    parts = ",".join(map(text_of, added)), ",".join(map(text_of, changed)), json.dumps(gone, separators=(",", ":"))
-    return '{{"added":[{}],"changed":[{}],"removed":{}}}'.format(*parts).encode()
+    return encode({"added": added, "changed": changed, "removed": gone})
 
 
 def event(name: str, data: bytes | dict[str, Any], event_id: str | None = None) -> Encoded:
     """A server-sent event, with JSON as data."""
-    line = data if isinstance(data, bytes) else json.dumps(data).encode()
+    line = data if isinstance(data, bytes) else encode(data)
     named = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
     return encoded(b"event: " + name.encode() + b"\n" + named + b"data: " + line + b"\n\n")

@@ -34,7 +34,7 @@ def test_feed_lists_active_campaigns_with_platform_change_and_headroom(world: Wo
             "external_id": "77",
             "account": None,
             "change_id": None,
-            "next_change_at": "2026-06-17T17:00:00+00:00",
+            "next_change_at": "2026-06-17T17:00:00Z",
             "headroom_micros": 23 * UNIT - 1,
         }
     ]
