@@ -1,6 +1,6 @@
 """Channels as people manage them: add, test and remove them, and set their routes, mutes and thresholds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -19,8 +19,9 @@ from domain.alerts.channels import checked_url
 from domain.alerts.kinds import Timing, parse_kind
 from domain.alerts.thresholds import checked_thresholds
 from domain.edits.fields import checked_name
-from runtime import clock
-from runtime.encryption import decrypted, encrypted
+from domain.errors import InvalidValue
+from runtime import clock, encryption
+from runtime.settings import SettingsError
 
 TEST_TITLE: Final = "Spendgate: a test"
 TEST_BODY: Final = "This channel works. Alerts of its routes arrive here."
@@ -31,10 +32,10 @@ def add(
 ) -> int:
     """Stores a channel with one route, by default for all brands and kinds; returns its id. The URL is encrypted.
 
-    Raises InvalidValue for a name that is used, a URL that is not allowed, an unknown brand or kind, and SettingsError
-    without an encryption key.
+    Raises InvalidValue for a name that is used, a URL that is not allowed, an unknown brand or kind, and without an
+    encryption key.
     """
-    name, scheme, kept = checked_name(name), checked_url(url), encrypted(url)
+    name, scheme, kept = checked_name(name), checked_url(url), _with_keys(encryption.encrypted, url)
 
     def work(connection: Connection) -> int:
         made = channel_edits.add(connection, name, scheme, kept, edit)
@@ -50,13 +51,24 @@ def remove(channel_id: int, edit: Edit) -> None:
 
 
 def send_test(channel_id: int) -> Outcome:
-    """Sends a test text by the channel now and stores the attempt. Raises InvalidValue if there is no such channel."""
+    """Sends a test text by the channel now and stores the attempt.
+
+    Raises InvalidValue if there is no such channel, and without a key that decrypts its URL.
+    """
     with snapshot() as connection:
-        url = channels.encrypted_url(connection, channel_id)
-    at = clock.now()
-    outcome = sender.send(channel_id, decrypted(url), TEST_TITLE, TEST_BODY, is_good_news=True)
+        kept = channels.encrypted_url(connection, channel_id)
+    url, at = _with_keys(encryption.decrypted, kept), clock.now()
+    outcome = sender.send(channel_id, url, TEST_TITLE, TEST_BODY, is_good_news=True)
     note_attempt(channel_id, "test", at, outcome, alerts_told=0)
     return outcome
+
+
+def _with_keys(work: Callable[[str], str], value: str) -> str:
+    """Encrypts or decrypts a URL. Raises InvalidValue if no encryption key is set that does it."""
+    try:
+        return work(value)
+    except SettingsError as error:
+        raise InvalidValue("url", str(error)) from None
 
 
 def note_attempt(channel_id: int, purpose: str, at: datetime, outcome: Outcome, *, alerts_told: int) -> None:

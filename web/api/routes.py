@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from web.api import (
     accounts,
+    alert_channels,
     alerts,
     brands,
     budgets,
@@ -59,7 +60,7 @@ TAGS = [
     },
     {"name": "status changes", "description": "Every toggle of every campaign, in commit order."},
     {"name": "webhooks", "description": "Endpoints that get status changes and notices."},
-    {"name": "alerts", "description": "Conditions that need a person: list, acknowledge and mute them."},
+    {"name": "alerts", "description": "Conditions that need a person: list, acknowledge, mute, and route them to channels."},
     {"name": "spend", "description": "Send spend, and read spend."},
     {"name": "reports", "description": "A brand's monthly reports."},
     {"name": "rejected events", "description": "Rejected inputs, kept until they are replayed."},
@@ -78,6 +79,7 @@ RESOURCES = (
     status_changes,
     status_stream,
     webhooks,
+    alert_channels,
     alerts,
     spend,
     spent,

@@ -61,6 +61,17 @@ SCOPES: dict[tuple[str, str], KeyScope] = {
     ("GET", "/api/alerts/mutes/"): READ,
     ("POST", "/api/alerts/mutes/"): MANAGE,
     ("DELETE", "/api/alerts/mutes/{mute_id}/"): MANAGE,
+    ("GET", "/api/alerts/channels/"): READ,
+    ("POST", "/api/alerts/channels/"): MANAGE,
+    ("GET", "/api/alerts/channels/{channel_id}/"): READ,
+    ("DELETE", "/api/alerts/channels/{channel_id}/"): MANAGE,
+    ("POST", "/api/alerts/channels/{channel_id}/test/"): MANAGE,
+    ("GET", "/api/alerts/channels/{channel_id}/attempts/"): READ,
+    ("GET", "/api/alerts/routes/"): READ,
+    ("POST", "/api/alerts/routes/"): MANAGE,
+    ("DELETE", "/api/alerts/routes/{route_id}/"): MANAGE,
+    ("GET", "/api/alerts/thresholds/{brand_id}/"): READ,
+    ("PUT", "/api/alerts/thresholds/{brand_id}/"): MANAGE,
     ("GET", "/api/status-changes/stream"): READ,
     ("GET", "/api/webhooks/"): READ,
     ("POST", "/api/webhooks/"): MANAGE,
@@ -96,10 +107,13 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/webhooks/{endpoint_id}/"): {"description": "Taken over"},
     ("POST", "/api/webhooks/{endpoint_id}/resend/"): {"since_change_id": 0},
     ("PUT", "/api/campaigns/{campaign_id}/schedule/"): {"dayparts": []},
+    ("PUT", "/api/alerts/thresholds/{brand_id}/"): {"percents": [50]},
 }
 OF_ALL_BRANDS_ALONE = {
     "/api/rejected-events/{rejected_id}/replay/",
     "/api/brands/{brand_id}/correct/",
+    "/api/alerts/routes/{route_id}/",
+    *(f"/api/alerts/channels/{{channel_id}}/{path}" for path in ("", "test/", "attempts/")),
     *(f"/api/platform-accounts/{{account_id}}/{path}/" for path in ("brands", "check", "reconcile", "connection")),
 }
 
@@ -152,6 +166,7 @@ def test_key_of_one_brand_gets_404_for_objects_of_another(
     until = "INSERT INTO alert_mutes (brand_id, until, muted_at, muted_by) VALUES (%s, now() + '1 day', now(), 'test')"
     world.execute(until, theirs)
     endpoint, _ = webhooks.add("https://example.com/hook", [], "", theirs, Edit("test", clock.now()))
+    ids |= {"channel_id": 1, "route_id": 1}
     ids |= {"rejected_id": rejected["id"], "alert_id": alert["id"], "mute_id": 1, "endpoint_id": endpoint}
     url = path.format(**ids)
     body = BODIES.get((method, path))

@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from app.alerts import channels
 from app.alerts.evaluate import evaluate
 from app.notices import webhooks
 from cli.fake_platforms.state import FakePlatform
@@ -50,6 +51,10 @@ SELDOM_FULFILLED = {
     "POST /api/campaigns/{campaign_id}/move/",
     "POST /api/platform-accounts/{account_id}/brands/",
     "POST /api/webhooks/",
+    "POST /api/alerts/channels/",
+    "POST /api/alerts/routes/",
+    "POST /api/alerts/channels/{channel_id}/test/",
+    "GET /api/alerts/channels/{channel_id}/attempts/",
     *(f"POST /api/webhooks/{{endpoint_id}}/{name}/" for name in ("rotate", "test", "resend")),
     *(f"GET /api/webhooks/{{endpoint_id}}/{name}/" for name in ("deliveries", "attempts")),
     "POST /api/platform-accounts/{account_id}/connection/",
@@ -103,6 +108,7 @@ def test_every_response_conforms_to_the_openapi_document(
         "INSERT INTO alert_mutes (kind, until, muted_at, muted_by)"
         " VALUES ('overspend', now() + interval '1 day', now(), '')"
     )
+    channels.add("ops", "mailto://user:word@127.0.0.1:1?to=ops@example.com", Edit("test", now()))
     webhooks.add("https://127.0.0.1/hook", [], "", None, Edit("test", now()))
     client = program()
     key = {"Authorization": client.headers["Authorization"]}

@@ -25,7 +25,6 @@ from domain.alerts.kinds import AlertKind, Timing
 from domain.alerts.thresholds import DEFAULT_THRESHOLDS, OFFERED_THRESHOLDS
 from domain.errors import InvalidValue
 from runtime import clock
-from runtime.settings import SettingsError
 from web.admin.fields import as_id
 from web.admin.views import may_edit, may_manage_access, write
 
@@ -104,7 +103,7 @@ async def _act(request: Request, form: FormData) -> None:
     sent["percents"] = " ".join(map(str, form.getlist("percent")))
     try:
         flash(request, await write(request, partial(work, sent)), "success")
-    except (InvalidValue, SettingsError) as error:
+    except InvalidValue as error:
         flash(request, str(error), "error")
 
 
