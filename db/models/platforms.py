@@ -113,6 +113,11 @@ class PlatformStatus(Base):
         CheckConstraint("attempts >= 0", name="attempts_not_negative"),
         CheckConstraint("enabled_at <= sent_at", name="enabled_before_sent"),
         Index("ix_platform_statuses_platform_account_id", "platform_account_id"),
+        Index(
+            "ix_platform_statuses_unconfirmed",
+            "platform_account_id",
+            postgresql_where=text("desired = 'inactive' AND confirmed NOT IN ('paused', 'removed')"),
+        ),
     )
 
     brand_id: Mapped[int] = mapped_column(BigInteger)

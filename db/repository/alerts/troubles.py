@@ -16,18 +16,41 @@ UNCONFIRMED_AFTER_SECONDS: Final = 60
 FAILING_AFTER: Final = timedelta(minutes=15)
 """Time without a good read of an account before its failed request is an alert; single failures are usual."""
 
-# Campaigns of accounts that Spendgate changes, stopped before :before, of which the platform confirmed no pause.
+# Campaigns of accounts that Spendgate changes, stopped before :before, of which the platform confirmed no pause. They
+# are among those whose stored status says so, found by an index, and those stopped since the account's statuses were
+# stored last. Ten minutes more cover transactions that were under way then. LIMIT makes Postgres look up each suspect.
 UNCONFIRMED = text("""
-    SELECT status.brand_id, status.campaign_id, change.id AS change_id, change.changed_at, platform_accounts.platform
-    FROM platform_statuses AS status
-    JOIN campaigns ON campaigns.brand_id = status.brand_id AND campaigns.id = status.campaign_id
-    JOIN platform_connections ON platform_connections.platform_account_id = status.platform_account_id
-    JOIN platform_accounts ON platform_accounts.id = status.platform_account_id
-    JOIN LATERAL (
-        SELECT id, changed_at FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
-    ) AS change ON true
-    WHERE effective_status = 'inactive' AND confirmed NOT IN ('paused', 'removed')
-        AND platform_connections.mode IN ('pause_only', 'full') AND changed_at <= :before
+    WITH acting AS (
+        SELECT platform_account_id, COALESCE(statuses_read_at, '-infinity') - interval '10 minutes' AS unseen_since
+        FROM platform_connections WHERE mode IN ('pause_only', 'full')
+    ), suspected AS MATERIALIZED (
+        SELECT status.brand_id, status.campaign_id
+        FROM acting JOIN platform_statuses AS status USING (platform_account_id)
+        WHERE status.desired = 'inactive' AND status.confirmed NOT IN ('paused', 'removed')
+        UNION
+        SELECT change.brand_id, change.campaign_id
+        FROM acting JOIN platform_account_brands USING (platform_account_id)
+        JOIN status_changes AS change
+            ON change.brand_id = platform_account_brands.brand_id AND change.changed_at > unseen_since
+        WHERE change.to_status = 'inactive' AND change.changed_at <= :before
+    )
+    SELECT suspected.brand_id, suspected.campaign_id, change.id AS change_id, changed_at, platform_accounts.platform
+    FROM suspected
+    CROSS JOIN LATERAL (
+        SELECT platform_account_id FROM platform_statuses AS status
+        WHERE status.brand_id = suspected.brand_id AND status.campaign_id = suspected.campaign_id
+            AND confirmed NOT IN ('paused', 'removed')
+        LIMIT 1
+    ) AS status
+    JOIN acting USING (platform_account_id)
+    JOIN platform_accounts ON platform_accounts.id = platform_account_id
+    CROSS JOIN LATERAL (
+        SELECT FROM campaigns WHERE id = suspected.campaign_id AND effective_status = 'inactive' LIMIT 1
+    ) AS stopped
+    CROSS JOIN LATERAL (
+        SELECT id, changed_at FROM status_changes WHERE campaign_id = suspected.campaign_id ORDER BY id DESC LIMIT 1
+    ) AS change
+    WHERE changed_at <= :before
     ORDER BY 1, 2
 """)
 
