@@ -1,5 +1,6 @@
 """Wakes the actors that carry decisions out of Spendgate, right after the decisions are committed."""
 
+import math
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -56,11 +57,23 @@ def _brands_on_platforms() -> frozenset[int]:
     return brand_ids
 
 
+WAKE_SECONDS: Final = 0.25
+"""A process wakes webhooks at most once in this time: each wake enqueues every endpoint with something to send."""
+
+_webhooks_waked_for: float = -math.inf
+"""The moment (monotonic) at which this process's last wake of webhooks is due; it covers the toggles before."""
+
+
 def _deliver_webhooks(toggled: set[int]) -> None:
     """Wakes the delivery of webhooks if an endpoint gets status changes of one of the brands, or of all."""
+    global _webhooks_waked_for  # noqa: PLW0603 - of the process; two threads that both wake cost one message more
     wanted = _brands_of_webhooks()
-    if None in wanted or toggled & wanted:
-        send("deliver_webhooks")
+    now = time.monotonic()
+    if _webhooks_waked_for > now or not (None in wanted or toggled & wanted):
+        return
+    delay_seconds = max(0.0, _webhooks_waked_for + WAKE_SECONDS - now)
+    _webhooks_waked_for = now + delay_seconds
+    send("deliver_webhooks", delay_ms=round(delay_seconds * 1000) or None)
 
 
 _known_webhooks: tuple[float, frozenset[int | None]] = (0.0, frozenset())

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from app.notices import outcomes, requests, sources
 from app.notices.lookups import LOOKUP_SECONDS
 from app.notices.requests import DEADLINE_SECONDS, Outcome, Target
-from app.notices.slots import slots
+from app.notices.slots import Slots, failing_slots, healthy_slots
 from db.engine import committed, transaction
 from db.repository.notices import deliveries, endpoints
 from db.repository.notices.deliveries import Taken
@@ -63,18 +63,28 @@ def enqueue_due(at: datetime) -> int:
 def deliver(endpoint_id: int) -> None:
     """Reads what is new for the endpoint and sends it, for RUN_SECONDS; a message goes on with the rest.
 
-    Does nothing if another worker sends to it, or if this process has no slot for it.
+    Does nothing if another worker sends to it. Without a slot in this process it waits there: whoever frees the slot
+    goes on with it, and after RUN_SECONDS gives those that still wait back to the queue. No message becomes two.
     """
+    ends_at = monotonic() + RUN_SECONDS
+    slots, next_id = _delivered(endpoint_id)
+    while next_id is not None and monotonic() < ends_at:
+        slots, next_id = _delivered(next_id)
+    if next_id is not None:
+        for waiting in (next_id, *slots.all_waiting()):
+            send("deliver", waiting)
+
+
+def _delivered(endpoint_id: int) -> tuple[Slots, int | None]:
+    """Sends to one endpoint if a slot is free. Returns the slots of its kind, and the endpoint that waits for one."""
     with transaction() as connection:
         stored = endpoints.endpoint_of(connection, endpoint_id)
-    if stored is None:
-        return
-    with slots().one(is_failing=stored.failures > 0) as has_slot:
-        has_progressed = has_slot and _claimed_run(endpoint_id)
+    slots = failing_slots() if stored is not None and stored.failures else healthy_slots()
+    with slots.one(endpoint_id) as has_slot:
+        has_progressed = has_slot and stored is not None and _claimed_run(endpoint_id)
     if has_progressed and _due(clock.now(), endpoint_id):
         send("deliver", endpoint_id)
-    if has_slot and slots().forget_refusals():
-        send("deliver_webhooks")
+    return slots, slots.next_waiting() if has_slot else None
 
 
 def _due(at: datetime, endpoint_id: int | None = None) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import Final
 
 from runtime.once import Once
@@ -14,36 +14,56 @@ FAILING_SHARE: Final = 16
 
 
 class Slots:
-    """Counts the endpoints in progress: those that answered last, and, apart, those that fail."""
+    """Places for some endpoints at once, and those that wait for one, each once, in the order in which they came."""
 
-    def __init__(self, worker_threads: int) -> None:
-        self._healthy = BoundedSemaphore(max(1, worker_threads // SHARE))
-        self._failing = BoundedSemaphore(max(1, worker_threads // FAILING_SHARE))
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: dict[int, None] = {}
         self._lock = Lock()
-        self._has_refused = False
 
     @contextmanager
-    def one(self, *, is_failing: bool) -> Iterator[bool]:
-        """A slot for the block; False, without waiting, if all are in use."""
-        kind = self._failing if is_failing else self._healthy
-        has_slot = kind.acquire(blocking=False)
+    def one(self, endpoint_id: int) -> Iterator[bool]:
+        """A place for the block; False, without waiting, if all are taken: `next_waiting` names the endpoint later."""
+        has_slot = self._take(endpoint_id)
         try:
-            if not has_slot:
-                with self._lock:
-                    self._has_refused = True
             yield has_slot
         finally:
             if has_slot:
-                kind.release()
+                with self._lock:
+                    self._free += 1
 
-    def forget_refusals(self) -> bool:
-        """Whether a slot was refused since the last call: somebody must then look for due endpoints again."""
+    def next_waiting(self) -> int | None:
+        """The endpoint that has waited longest, which no longer waits; None if no place is free or none waits."""
         with self._lock:
-            has_refused, self._has_refused = self._has_refused, False
-        return has_refused
+            if not self._free or not self._waiting:
+                return None
+            first = next(iter(self._waiting))
+            del self._waiting[first]
+            return first
+
+    def all_waiting(self) -> list[int]:
+        """All endpoints that wait; none of them waits any more."""
+        with self._lock:
+            waiting, self._waiting = list(self._waiting), {}
+            return waiting
+
+    def _take(self, endpoint_id: int) -> bool:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                self._waiting.pop(endpoint_id, None)
+                return True
+            self._waiting[endpoint_id] = None
+            return False
 
 
 @Once
-def slots() -> Slots:
-    """The slots of this process."""
-    return Slots(settings().worker_threads)
+def healthy_slots() -> Slots:
+    """The places of this process for endpoints that answered last."""
+    return Slots(max(1, settings().worker_threads // SHARE))
+
+
+@Once
+def failing_slots() -> Slots:
+    """The places of this process for endpoints that fail."""
+    return Slots(max(1, settings().worker_threads // FAILING_SHARE))

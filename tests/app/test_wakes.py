@@ -1,6 +1,7 @@
 """Messages that wake the actors which carry committed toggles out."""
 
 import json
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -22,6 +23,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wakes, "_known", NOTHING_KNOWN)
     monkeypatch.setattr(wakes, "_alerts_waked_until", 0.0)
     monkeypatch.setattr(wakes, "_known_webhooks", NOTHING_KNOWN)
+    monkeypatch.setattr(wakes, "_webhooks_waked_for", -math.inf)
 
 
 def waiting(queue_name: str = "platforms") -> list[tuple[str, list[object]]]:
@@ -112,7 +114,19 @@ def test_committed_toggles_wake_the_webhooks_of_their_brands(world: World, of_al
     wakes.after_toggles([toggle(other)])
     assert waiting("notices") == ([("deliver_webhooks", [])] if of_all_brands else [])
     wakes.after_toggles([toggle(brand), toggle(brand), toggle(other)])
-    assert waiting("notices") == [("deliver_webhooks", [])] * (2 if of_all_brands else 1)
+    assert waiting("notices") == [("deliver_webhooks", [])]
+
+
+def test_many_toggles_in_a_moment_wake_webhooks_once_more_at_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakes, "WAKE_SECONDS", 3_600.0)
+    brand = world.brand()
+    add_endpoint(world, "campaign.paused", None)
+    for _ in range(5):
+        wakes.after_toggles([toggle(brand)])
+    assert waiting("notices") == [("deliver_webhooks", [])]
+    assert waiting("notices.DQ") == [("deliver_webhooks", [])]
 
 
 def test_toggles_wake_no_endpoint_that_gets_reports_alone(world: World) -> None:
