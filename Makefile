@@ -10,7 +10,7 @@ RABBITMQ_TESTS := $(addprefix tests/,$(addprefix delivery/,test_broker.py rabbit
 	$(addprefix app/ingest/test_,replay.py locked_brands.py group_commit.py) $(addprefix workers/test_,processes.py master.py) \
 	cli/service/test_waiting.py web/test_metrics.py) -k "not bad_setting"
 
-.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-replica bench-pages bench-platforms bench-serving lock clean
+.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-replica bench-pages bench-platforms bench-serving bench-notices lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List these commands
@@ -76,6 +76,9 @@ bench-platforms: .venv/dev  ## Simulate 1,000 accounts within 15,000 operations 
 
 bench-serving: .venv/dev  ## Measure the serving feed: 100,000 campaigns, 1,000 followers, pauses while spend is counted
 	@$(BIN)/python -m benchmarks.serving $(ARGS)
+
+bench-notices: .venv/dev  ## Measure webhooks and alerts: a dead endpoint among 100, and counting with 100 endpoints
+	@$(BIN)/python -m benchmarks.notices $(ARGS)
 
 lock:  ## Write new lock files from pyproject.toml (needs uv)
 	@uv pip compile $(LOCK) --extra build -o requirements.txt pyproject.toml

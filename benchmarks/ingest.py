@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -84,20 +84,40 @@ def _copied(stage: BenchStage, ready: Iterable[bytes], events: int) -> float:
 
 
 def ingested(
-    stage: BenchStage, batches: Batches, warm: Batches, deliveries: int = 1, *, must_cross: bool = True
+    stage: BenchStage,
+    batches: Batches,
+    warm: Batches,
+    deliveries: int = 1,
+    *,
+    must_cross: bool = True,
+    prepare: Callable[[psycopg.Connection[Any]], None] = lambda _: None,
 ) -> float:
     """Events a second that the worker processes read from Redis, count and enforce; each is sent `deliveries` times.
 
-    `must_cross`: whether the load must take a brand over its limit.
+    `must_cross`: whether the load must take a brand over its limit. `prepare`: called before the workers start.
     """
     ready = workload.messages(batches * deliveries)
-    with stage.copied() as observer, stage.workers():
+    with stage.copied() as observer:
+        prepare(observer)
+        return _ingested(stage, observer, batches, warm, ready, must_cross=must_cross)
+
+
+def _ingested(
+    stage: BenchStage,
+    observer: psycopg.Connection[Any],
+    batches: Batches,
+    warm: Batches,
+    ready: list[bytes],
+    *,
+    must_cross: bool,
+) -> float:
+    with stage.workers():
         stage.put(workload.messages(warm))
         stage.until_done()
         seconds = stage.seconds_for(ready)
         check(observer, sum(map(len, batches)) + sum(map(len, warm)))
         check_enforced(observer, must_cross=must_cross)
-    return deliveries * sum(map(len, batches)) / seconds
+    return len(ready) * sum(map(len, batches)) / len(batches) / seconds
 
 
 def passed_through(stage: BenchStage, batches: Batches) -> float:

@@ -48,6 +48,8 @@ class BenchStage:
         self._numbers = itertools.count(1)
         self._kept: set[str] = set()
         self.name = ""
+        self.settings: dict[str, str] = {}
+        """Environment variables of all processes of the product."""
 
     def url(self, name: str = "") -> str:
         """The URL of a database, by default the current one."""
@@ -114,7 +116,7 @@ class BenchStage:
         database_url, redis_url = (url.replace(LOOPBACK, address) for url in (self.url(name), self.redis_url))
         own = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SPENDGATE_HOME": str(self.home)}
         theirs = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
-        return {**theirs, "LOG_FORMAT": "json", "SPENDGATE_WORKER_PROCESSES": str(PROCESSES), **own}
+        return {**theirs, "LOG_FORMAT": "json", "SPENDGATE_WORKER_PROCESSES": str(PROCESSES), **self.settings, **own}
 
     def run(self, module: str, *arguments: str, name: str = "") -> None:
         """Runs `python -m MODULE …` to its end."""

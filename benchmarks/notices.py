@@ -1,0 +1,168 @@
+"""The cost of webhooks and alerts: a dead endpoint's for the others, and 100 endpoints' for counting.
+
+`make bench-notices` prints a Markdown table. ARGS="--rounds N --pauses N [dead|ingest]" changes the number of
+alternating rounds and of pauses in each, and chooses a measure.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from statistics import median, quantiles
+from typing import Any, Final
+
+import psycopg
+
+from benchmarks import ingest, latency, workload
+from benchmarks.stage import BenchStage, running, until
+from tests.fake_channels.mail import mail_server
+from tests.receivers.server import Answer, Received, receiving
+
+ENDPOINTS: Final = 100
+DEAD: Final = "/1"
+"""The path of the endpoint that dies: it accepts connections and answers none."""
+
+WARM: Final = 3
+EVENTS: Final = 300_000
+ADDED_SECONDS: Final = 1.0
+KEPT_RATE: Final = 0.95
+
+# The first endpoint's copies, each with a path of its own; of one brand each if there are brands to give.
+COPIES: Final = """
+    INSERT INTO webhook_endpoints (brand_id, url, types, description, secret, feed_epoch, after_change_id, created_at)
+    SELECT CASE WHEN %(of_brands)s THEN number END, %(url)s || '/' || number, types, description, secret, feed_epoch,
+        after_change_id, created_at
+    FROM webhook_endpoints CROSS JOIN generate_series(2, %(endpoints)s) AS number WHERE id = 1
+"""
+
+
+def main() -> int:
+    """Prints the table; returns the exit code: 1 if a measure misses its bound."""
+    options = argparse.ArgumentParser("python -m benchmarks.notices")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--pauses", type=int, default=20)
+    options.add_argument("measures", nargs="*", default=["dead", "ingest", "ingest-all"])
+    given = options.parse_args()
+    print(f"Load of the machine: {os.getloadavg()[0]:.1f}\n")
+    print("| measure | ours | reference | to reach | reached |\n|---|---:|---:|---|---|", flush=True)
+    is_met = True
+    with running() as stage:
+        key = urlsafe_b64encode(os.urandom(32)).decode()
+        allowed = {"SPENDGATE_WEBHOOK_ALLOW_HTTP": "true", "SPENDGATE_WEBHOOK_ALLOW_PRIVATE": "true"}
+        stage.settings = {"SPENDGATE_ENCRYPTION_KEYS": key, **allowed}
+        for name in given.measures:
+            is_met &= MEASURES[name](stage, given.rounds, given.pauses)
+    return int(not is_met)
+
+
+def dead(stage: BenchStage, rounds: int, pauses: int) -> bool:
+    """Seconds from the event to the pause at 99 endpoints, 99 %, while the 100th is dead; reference: while it lives."""
+    seconds = {is_dead: list[float]() for is_dead in (True, False)}
+    for _ in range(rounds):
+        for is_dead, found in seconds.items():
+            found.extend(delays(stage, pauses, is_dead=is_dead))
+    ours, reference = (quantiles(found, n=100)[98] for found in seconds.values())
+    shown = " and ".join(f"{median(found):.2f}" for found in seconds.values())
+    name = f"pause at 99 endpoints beside a dead one, s, 99 % (medians {shown})"
+    return row(name, ours, reference, f"at most {ADDED_SECONDS:g} s more", is_met=ours - reference <= ADDED_SECONDS)
+
+
+def delays(stage: BenchStage, pauses: int, *, is_dead: bool) -> list[float]:
+    """Seconds of each pause until each of the 99 other endpoints has it."""
+    arrived: dict[tuple[str, int], float] = {}
+    others = {f"/{number}" for number in range(1, ENDPOINTS + 1)} - {DEAD}
+    with receiving() as receiver, stage.copied() as connection:
+        for path in {*others, DEAD}:
+            receiver.answer(path, partial(_noted, arrived))
+        add_endpoints(stage, connection, receiver.url)
+        campaigns = latency.add_campaigns(connection, WARM + pauses)
+        taken = []
+        with stage.workers():
+            for number, campaign in enumerate(campaigns):
+                if is_dead and number == WARM:
+                    receiver.answer(DEAD, Answer(instead=receiver.hang))
+                started = _paused(stage, campaign)
+                until(lambda: all((path, campaign) in arrived for path in others))  # noqa: B023 - called at once
+                if number >= WARM:
+                    taken += [arrived[path, campaign] - started for path in others]
+    return taken
+
+
+def _noted(arrived: dict[tuple[str, int], float], one: Received) -> Answer:
+    data = one.message["data"]
+    if "campaign" in data:
+        arrived.setdefault((one.path, data["campaign"]["id"]), time.perf_counter())
+    return Answer()
+
+
+def _paused(stage: BenchStage, campaign: int) -> float:
+    """Enqueues the event that pauses the campaign; returns the moment."""
+    name = f"crossing-{campaign}"
+    message = workload.message({"events": [latency.crossing_event(campaign)]}, name, "ingest_spend")
+    started = time.perf_counter()
+    stage.put_one(name, message)
+    return started
+
+
+def counted(stage: BenchStage, rounds: int, _pauses: int, *, of_brands: bool = True) -> bool:
+    """Events a second with 100 endpoints and a channel; reference: with none."""
+    pairs = []
+    for number in range(rounds):
+        spend = workload.Spend(seed=number)
+        warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 1_000, 1_000)
+        reference = ingest.ingested(stage, batches, warm)
+        with configured(stage, of_brands=of_brands) as prepare:
+            pairs.append((ingest.ingested(stage, batches, warm, prepare=prepare), reference))
+    ratio = median(ours / reference for ours, reference in pairs)
+    ours, reference = (median(side) for side in zip(*pairs, strict=True))
+    of = "of one brand each" if of_brands else "of all brands"
+    name = f"events a second with {ENDPOINTS} endpoints {of} and alerts, ratio {ratio:.2f}"
+    return row(name, ours, reference, f"a ratio of at least {KEPT_RATE}", is_met=ratio >= KEPT_RATE)
+
+
+@contextmanager
+def configured(stage: BenchStage, *, of_brands: bool) -> Iterator[Callable[[psycopg.Connection[Any]], None]]:
+    """A function that adds 100 endpoints and a mail channel to a database, while their servers run."""
+    with receiving() as receiver, mail_server() as mail:
+
+        def prepare(connection: psycopg.Connection[Any]) -> None:
+            add_endpoints(stage, connection, receiver.url, of_brands=of_brands)
+            _run(stage, "alerts", "channel", "add", "ops", "--url-stdin", stdin=mail.url)
+
+        yield prepare
+
+
+def add_endpoints(stage: BenchStage, connection: psycopg.Connection[Any], url: str, *, of_brands: bool = False) -> None:
+    """Adds 100 endpoints of pauses and releases, of all brands or of one brand each."""
+    types = [argument for kind in ("paused", "activated") for argument in ("--type", f"campaign.{kind}")]
+    brand = ["--brand", "1"] if of_brands else []
+    _run(stage, "webhook", "add", f"{url}{DEAD}", *types, *brand)
+    connection.execute(COPIES, {"url": url, "endpoints": ENDPOINTS, "of_brands": of_brands})
+
+
+def _run(stage: BenchStage, *arguments: str, stdin: str = "") -> None:
+    argv = [sys.executable, "-m", "cli.main", *arguments]
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, input=stdin, text=True, env=stage.env())
+
+
+def row(name: str, ours: float, reference: float, to_reach: str, *, is_met: bool) -> bool:
+    """Prints one line of the table, and returns whether the bound is met."""
+    figures = (f"{figure:,.0f}" if figure > 100 else f"{figure:.3f}" for figure in (ours, reference))
+    print(f"| {name} | {' | '.join(figures)} | {to_reach} | {'yes' if is_met else 'no'} |", flush=True)
+    return is_met
+
+
+MEASURES: Final[Mapping[str, Callable[[BenchStage, int, int], bool]]] = {
+    "dead": dead,
+    "ingest": counted,
+    "ingest-all": partial(counted, of_brands=False),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
