@@ -1,14 +1,14 @@
 """`spendgate alerts channel` and `route`: the ways by which people are told, and which alerts go by which."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from app.alerts import channels as work
 from cli.catalog.options import edit
-from cli.output import FOUND_EXIT, AsJson, console, print_json, print_result, print_rows
+from cli.output import FOUND_EXIT, AsJson, console, list_rows, print_result
 from db.engine import snapshot
 from db.repository.alerts import channels as stored
 from domain.alerts.kinds import AlertKind, Timing
@@ -72,11 +72,11 @@ def try_channel(channel: ChannelArgument) -> None:
 def list_channels(as_json: AsJson = False) -> None:
     """List the channels with their last delivery. Their URLs are not shown."""
     rows, _, _ = work.listed()
-    if as_json:
-        print_json(rows)
-        return
-    shown = ("id", "name", "scheme", "waiting", "last_sent_at", "failing_since")
-    print_rows("Channels", [{name: row[name] for name in shown} for row in rows], empty=NO_CHANNELS)
+    list_rows("Channels", rows, _channel, as_json=as_json, empty=NO_CHANNELS)
+
+
+def _channel(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("id", "name", "scheme", "waiting", "last_sent_at", "failing_since")}
 
 
 @channels.command("attempts")
@@ -89,19 +89,12 @@ def list_attempts(
     with snapshot() as connection:
         stored.required(connection, channel)
         rows = stored.attempts(connection, channel, limit)
-    if as_json:
-        print_json(rows)
-        return
-    shown = [
-        {
-            "at": row["attempted_at"],
-            "what": row["purpose"],
-            "outcome": "delivered" if row["is_delivered"] else f"failed: {row['detail']}",
-            "ms": row["duration_ms"],
-        }
-        for row in rows
-    ]
-    print_rows("Attempts", shown, empty="nothing was sent by this channel yet")
+    list_rows("Attempts", rows, _attempt, as_json=as_json, empty="nothing was sent by this channel yet")
+
+
+def _attempt(row: dict[str, Any]) -> dict[str, Any]:
+    outcome = "delivered" if row["is_delivered"] else f"failed: {row['detail']}"
+    return {"at": row["attempted_at"], "what": row["purpose"], "outcome": outcome, "ms": row["duration_ms"]}
 
 
 @channels.command("remove")
@@ -127,20 +120,12 @@ def set_route(
 def list_routes(as_json: AsJson = False) -> None:
     """List the routes of all channels."""
     _, rows, _ = work.listed()
-    if as_json:
-        print_json(rows)
-        return
-    shown = [
-        {
-            "id": row["id"],
-            "channel": f"{row['channel_id']} {row['channel']}",
-            "brand": row["brand"] or "all",
-            "kind": row["kind"] or "all",
-            "when": row["timing"],
-        }
-        for row in rows
-    ]
-    print_rows("Routes", shown, empty="no route: no alert is told to people")
+    list_rows("Routes", rows, _route, as_json=as_json, empty="no route: no alert is told to people")
+
+
+def _route(row: dict[str, Any]) -> dict[str, Any]:
+    of = {name: row[name] or "all" for name in ("brand", "kind")}
+    return {"id": row["id"], "channel": f"{row['channel_id']} {row['channel']}", **of, "when": row["timing"]}
 
 
 @routes.command("remove")

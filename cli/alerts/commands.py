@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
@@ -11,7 +11,7 @@ from app.alerts import channels as work
 from app.alerts import reading
 from cli.alerts.channels import BrandOption, KindOption, channels, routes
 from cli.catalog.options import edit
-from cli.output import AsJson, console, print_json, print_rows
+from cli.output import AsJson, console, list_rows, print_json
 from db.engine import snapshot
 from db.repository.alerts.mute_edits import Muted
 from domain.errors import InvalidValue
@@ -103,22 +103,12 @@ def unmute(mute_id: Annotated[int, typer.Argument(metavar="MUTE", help="Its id i
 def list_mutes(as_json: AsJson = False) -> None:
     """List the mutes in force."""
     _, _, rows = work.listed()
-    if as_json:
-        print_json(rows)
-        return
-    shown = [
-        {
-            "id": row["id"],
-            "alert": row["alert_id"] or "all",
-            "brand": row["brand"] or "all",
-            "kind": row["kind"] or "all",
-            "channel": row["channel"] or "all",
-            "until": row["until"],
-            "by": row["muted_by"],
-        }
-        for row in rows
-    ]
-    print_rows("Mutes", shown, empty="nothing is muted")
+    list_rows("Mutes", rows, _mute, as_json=as_json, empty="nothing is muted")
+
+
+def _mute(row: dict[str, Any]) -> dict[str, Any]:
+    of = {name: row[name] or "all" for name in ("brand", "kind", "channel")}
+    return {"id": row["id"], "alert": row["alert_id"] or "all", **of, "until": row["until"], "by": row["muted_by"]}
 
 
 @alerts.command("thresholds")
