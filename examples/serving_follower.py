@@ -13,7 +13,6 @@ import json
 import os
 import random
 import socket
-import sys
 import threading
 import time
 import zlib
@@ -286,15 +285,13 @@ def main() -> None:
         while chosen.lines is None or chosen.lines > 0:
             changed.wait(LINE_SECONDS)
             changed.clear()
-            sys.stdout.write(json.dumps(_state(follower)) + "\n")
-            sys.stdout.flush()
+            print(json.dumps(_state(follower)), flush=True)
             chosen.lines = None if chosen.lines is None else chosen.lines - 1
 
 
 def _state(follower: Follower) -> dict[str, Any]:
-    age_seconds = follower.age_seconds()
+    age_seconds, serving = follower.age_seconds(), sorted(follower.serving())
     age = None if age_seconds == float("inf") else round(age_seconds, 1)
-    serving = sorted(follower.serving())
     return {"serving": serving, "age_seconds": age, "is_stale": follower.is_stale(), "error": follower.last_error}
 
 
