@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
-from cli import access, checks, doctor, platforms, repair, reports, roles, secrets, sequences, spend, webhooks
+from cli import access, checks, doctor, platforms, repair, replay, reports, roles, secrets, sequences, spend, webhooks
 from cli.alerts import commands as alerts
 from cli.catalog import accounts, brand_corrections, brands, budgets, campaigns, schedules
 from cli.imports import commands as imports
@@ -61,6 +61,7 @@ for panel, name, function in (
     (SERVICE, "doctor", doctor.doctor),
     (SPEND, "import", imports.import_file),
     (SPEND, "send", spend.send),
+    (SPEND, "replay", replay.replay),
     (SPEND, "sequences", sequences.sequences),
     (CHECKS, "status", checks.status),
     (CHECKS, "explain", checks.explain_campaign),

@@ -89,6 +89,12 @@ class Settings(BaseSettings):
     worker_processes: int = Field(2, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_PROCESSES"))
     worker_threads: int = Field(32, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_THREADS"))
     shutdown_seconds: int = Field(25, ge=1, le=600, validation_alias=_variable("SPENDGATE_SHUTDOWN_SECONDS"))
+    keep_messages_minutes: int = Field(
+        0, ge=0, le=10_080, validation_alias=_variable("SPENDGATE_KEEP_MESSAGES_MINUTES")
+    )
+    keep_messages_megabytes: int = Field(
+        256, ge=1, le=1_000_000, validation_alias=_variable("SPENDGATE_KEEP_MESSAGES_MEGABYTES")
+    )
     max_event_age_days: int = Field(35, ge=1, le=3650, validation_alias=_variable("SPENDGATE_MAX_EVENT_AGE_DAYS"))
     max_event_ahead_seconds: int = Field(
         300, ge=0, le=86400, validation_alias=_variable("SPENDGATE_MAX_EVENT_AHEAD_SECONDS")
@@ -179,7 +185,15 @@ class Settings(BaseSettings):
         return self._required("REDIS_URL", self.redis_url)
 
     def required_queue_url(self) -> str:
-        """Returns the URL of the message broker. Raises SettingsError if none is set and no embedded server runs."""
+        """Returns the URL of the message broker. Raises SettingsError if none is set and no embedded server runs.
+
+        Raises it too for RabbitMQ if messages are to be kept after their commit, which only Redis can do.
+        """
+        if self.queue_is_rabbitmq and self.keep_messages_minutes:
+            raise SettingsError(
+                "SPENDGATE_KEEP_MESSAGES_MINUTES: RabbitMQ keeps no message after its commit; "
+                "unset it, and use a synchronous standby"
+            )
         return self._required("REDIS_URL", self.queue_url)
 
     @staticmethod

@@ -1,14 +1,20 @@
 """Checks of the broker: that it answers, and that Redis keeps the messages safely."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 from dramatiq.errors import BrokerConnectionError
 
 from app.doctor.findings import Finding, right, unsafe, wrong
+from app.ingest import kept_messages
 from delivery.broker import get_broker
 from delivery.queue_health import ERROR_EVENTS, Concern, concerns, large_queues
+from delivery.redis.kept import MEGABYTE
 from runtime.settings import settings
+
+NEARLY_ALL: Final = 0.95
+"""Share of the bound of kept messages from which the bound, not the time, decides how many are kept."""
 
 SENTENCES: Final = {
     "redis.too_old": ("Redis {version}", "upgrade to Redis {oldest} or later"),
@@ -36,6 +42,20 @@ def findings() -> Iterator[Finding]:
     yield from map(_finding_of, found)
     if info and not found:
         yield right("redis memory", "append-only file, no eviction, room for messages")
+    if info and settings().keep_messages_minutes:
+        yield _kept()
+
+
+def _kept() -> Finding:
+    """Whether Redis keeps messages after their commit for as long as the setting says."""
+    state, wanted = kept_messages.state(), timedelta(minutes=settings().keep_messages_minutes)
+    minutes = state.reach / timedelta(minutes=1)
+    found = f"{state.messages} of the last {minutes:.0f} minutes of counting, {state.size_bytes / MEGABYTE:.0f} MB"
+    is_cut = state.size_bytes > NEARLY_ALL * settings().keep_messages_megabytes * MEGABYTE and state.reach < wanted
+    if is_cut:
+        advice = f"raise SPENDGATE_KEEP_MESSAGES_MEGABYTES to keep those of {wanted / timedelta(minutes=1):.0f} minutes"
+        return unsafe("kept messages", found, advice)
+    return right("kept messages", found)
 
 
 def _version(info: dict[str, object]) -> str:

@@ -98,6 +98,13 @@ def _commits(facts: ServerFacts) -> Iterator[Finding]:
         yield right("commits", "on disk before they are acknowledged")
 
 
+_AFTER_A_FAILOVER: Final = {
+    True: "set synchronous_standby_names; else run `spendgate replay` after a failover, and repeat people's last edits",
+    False: "set synchronous_standby_names or SPENDGATE_KEEP_MESSAGES_MINUTES; else let producers send again",
+}
+"""The advice without a synchronous standby, by whether messages are kept after their commit."""
+
+
 def _standby(facts: ServerFacts) -> Iterator[Finding]:
     names = facts["synchronous_standbys"]
     if is_embedded(settings()):
@@ -106,7 +113,7 @@ def _standby(facts: ServerFacts) -> Iterator[Finding]:
         yield unsafe(
             "standby",
             "no synchronous standby: if this server is lost, so are its last commits",
-            "set synchronous_standby_names, or after a failover let producers send again",
+            _AFTER_A_FAILOVER[settings().keep_messages_minutes > 0],
         )
     elif facts["synchronous_commit"] not in STANDBY_COMMITS:
         found = f"{names}, but synchronous_commit = {facts['synchronous_commit']} does not wait for it"

@@ -4,7 +4,7 @@ import csv
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from cli.catalog.consent import Yes
 from cli.catalog.options import edit
 from cli.imports.output import show, tell_import
 from cli.imports.questions import Asking, readable
+from cli.moments import moment_of
 from cli.output import FOUND_EXIT, AsJson, console, counted_progress
 from domain.errors import InvalidValue
 from domain.platforms import PLATFORMS
@@ -114,7 +115,7 @@ def import_file(
         unit=_one_of("--unit", unit, ("currency", "cents", "micros")),
         decimal=_one_of("--decimal", decimal, ("point", "comma")),
         day_order=_one_of("--day-order", day_order, ("day_first", "month_first")),
-        as_of=None if as_of is None else _moment(as_of),
+        as_of=None if as_of is None else moment_of("--as-of", as_of),
         name_as_id=name_as_id,
         delta=delta,
         currency=_currency(currency),
@@ -153,16 +154,6 @@ def _currency(code: str | None) -> str | None:
     if code is not None and not is_currency(code.upper()):
         raise InvalidValue("--currency", f"{code!r} is not an ISO 4217 code such as USD")
     return code and code.upper()
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidValue("--as-of", f"{text!r} is not an ISO 8601 time") from None
-    if moment.tzinfo is None:
-        raise InvalidValue("--as-of", f"{text!r} lacks its distance from UTC, such as Z")
-    return moment.astimezone(UTC)
 
 
 def _planned(reading: Reading, file: Path, target: Target, modified_at: datetime, *, may_be_away: bool) -> Plan | None:

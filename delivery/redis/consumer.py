@@ -10,14 +10,16 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from dramatiq import Message, MessageProxy
-from dramatiq.common import current_millis
 
 from delivery import bundles
 from delivery.bundles import Bundle, BundleKind
 from delivery.messages import REDELIVERED, Fault, largest_bytes
+from delivery.redis import dead_letters
 from delivery.redis.connection import DedicatedConnection, Read
+from delivery.redis.kept import keeping, make_room
 from delivery.redis.steps import RedisSteps
 from runtime import clock
+from runtime.settings import settings
 
 log = structlog.get_logger()
 
@@ -48,7 +50,6 @@ RETURNS_BUNDLED: Final = 30
 
 TIDY_SECONDS: Final = 5.0
 HEARTBEAT_SECONDS: Final = 0.2
-DEAD_LETTERS_A_TIDYING: Final = 20
 
 
 class FetchedMessage(NamedTuple):
@@ -73,6 +74,7 @@ class SpendgateConsumer:
         self.connection = DedicatedConnection(steps)
         self.queue_name = queue_name
         is_spend = queue_name == bundles.QUEUE
+        self.keeping = keeping(settings(), is_spend)
         self.waiting: Read = ("LLEN", f"{steps.namespace}:{queue_name}")
         self.prefetch = prefetch * (BUNDLED_AHEAD if is_spend else 1)
         self.timeout_ms = timeout
@@ -130,7 +132,7 @@ class SpendgateConsumer:
 
     def ack(self, message: MessageProxy) -> None:
         """Acknowledges a finished message or bundle."""
-        self._finish("ACK", message)
+        self._finish(self.keeping.step, message, *self.keeping.bounds)
 
     def nack(self, message: MessageProxy) -> None:
         """Dead-letters a failed message: removes it if Postgres keeps it already, else moves it to the dead letters.
@@ -140,7 +142,7 @@ class SpendgateConsumer:
         if bundles.is_bundle(message):
             self._return_bundle(message)
         elif message.options.get("kept"):
-            self._finish("ACK", message)
+            self.ack(message)
         else:
             self._finish("NACK", message, self.queue_name)
 
@@ -190,7 +192,7 @@ class SpendgateConsumer:
             self._step("REQUEUE", *ids)
             self.is_drained = False
 
-    def _finish(self, step: str, message: MessageProxy, *arguments: str) -> None:
+    def _finish(self, step: str, message: MessageProxy, *arguments: str | int) -> None:
         ids = bundles.redis_ids(message)
         self._step(step, *arguments, *ids)
         for redis_id in ids:
@@ -199,7 +201,7 @@ class SpendgateConsumer:
             self.returned.pop(redis_id, None)
         self.freed.set()
 
-    def _step(self, name: str, *arguments: str) -> Any:
+    def _step(self, name: str, *arguments: str | int) -> Any:
         with self.steps.answering():
             return self.steps.run(name, self.queue_name, self.steps.worker_id, *arguments)
 
@@ -279,7 +281,7 @@ class SpendgateConsumer:
 
     def _keep_invalid(self, fetched: FetchedMessage, fault: Fault) -> None:
         if self.steps.kept(self.queue_name, fetched.redis_id, fetched.data, fault):
-            self._step("ACK", fetched.redis_id)
+            self._step(self.keeping.step, *self.keeping.bounds, fetched.redis_id)
         else:
             self._step("NACK", self.queue_name, fetched.redis_id)
         self.held.pop(fetched.redis_id, None)
@@ -287,7 +289,9 @@ class SpendgateConsumer:
     def _tidy(self) -> None:
         self.tidied = time.monotonic()
         self._reclaim()
-        self._keep_dead_letters()
+        dead_letters.keep_some(self.steps, self.queue_name, self.keeping.bounds)
+        if self.keeping.bounds:
+            make_room(self.steps, self.queue_name)
 
     def _reclaim(self) -> None:
         """Returns messages to the queue that Redis lists as fetched by this worker but that it does not have."""
@@ -298,15 +302,3 @@ class SpendgateConsumer:
         if stranded:
             log.warning("message.reclaimed", queue=self.queue_name, messages=len(stranded))
             self._step("REQUEUE", *stranded)
-
-    def _keep_dead_letters(self) -> None:
-        """Moves dead letters to the rejected inputs: those Postgres could not store before, or of other programs."""
-        key = f"{self.steps.namespace}:{self.queue_name}.XQ"
-        waiting: Any = self.steps.client.zrange(key, 0, DEAD_LETTERS_A_TIDYING - 1)
-        for redis_id in waiting:
-            if not self.steps.kept(f"{self.queue_name}.XQ", redis_id, None, Fault("dead_letter")):
-                # moved to the end, because Postgres is unreachable or refuses this message
-                self.steps.client.zadd(key, {redis_id: current_millis()})
-                return
-            self.steps.client.hdel(f"{key}.msgs", redis_id)
-            self.steps.client.zrem(key, redis_id)

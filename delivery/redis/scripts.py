@@ -5,7 +5,7 @@ The keys are those of Dramatiq's Redis broker, so that its producers and tools k
 ids that a worker has fetched, `NS:__heartbeats__` the time of each worker's last heartbeat, `NS:QUEUE.XQ` and
 `NS:QUEUE.XQ.msgs` the dead letters. Two keys are ours: `NS:QUEUE.suspects`, a hash of suspect ids and the number of
 deaths that each certainly caused; `NS:QUEUE.DQ.etas`, the due time of each delayed message in milliseconds
-(delivery/redis/delay_scripts.py).
+(delivery/redis/delay_scripts.py). Messages kept after their acknowledgement: delivery/redis/kept_scripts.py.
 
 Scripts use the server's time, so that workers' clocks need not agree.
 """
@@ -136,6 +136,7 @@ local kinds = {
     {queue, 'list'}, {queue .. '.msgs', 'hash'}, {queue .. '.suspects', 'hash'}, {queue .. '.etas', 'zset'},
     {queue .. '.XQ', 'zset'}, {queue .. '.XQ.msgs', 'hash'}, {KEYS[1] .. ':__heartbeats__', 'zset'},
     {KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], 'set'},
+    {queue .. '.kept', 'stream'}, {queue .. '.kept.state', 'hash'},
 }
 local wrong = {}
 for _, known in ipairs(kinds) do

@@ -12,7 +12,7 @@ from dramatiq.errors import BrokerConnectionError
 
 from delivery import messages
 from delivery.messages import Fault
-from delivery.redis import delay_scripts, scripts
+from delivery.redis import delay_scripts, kept_scripts, scripts
 from runtime.signals import Stop
 
 log = structlog.get_logger()
@@ -21,12 +21,14 @@ STEPS: Final = (
     *((scripts, name) for name in ("ENQUEUE", "ENQUEUE_ALWAYS", "HEAD", "GIVE_BACK", "FETCH", "SET_ASIDE")),
     *((scripts, name) for name in ("ACK", "NACK", "REQUEUE")),
     *((delay_scripts, name) for name in ("ENQUEUE_LATER", "ENQUEUE_LATER_ALWAYS", "DUE", "SET_ETA", "HASTEN", "MOVE")),
+    *((kept_scripts, name) for name in ("ACK_AND_KEEP", "REMOVE_DEAD", "MAKE_ROOM")),
+    *((kept_scripts, name) for name in ("KEPT_STATE", "COUNT_KEPT", "REPLAY")),
 )
 """The module and name of each script."""
 
 
 class RedisSteps:
-    """Runs the scripts of `scripts` and `delay_scripts` for one process.
+    """Runs the scripts of `scripts`, `delay_scripts` and `kept_scripts` for one process.
 
     `worker_id`: the id under which Redis lists the messages that this process fetched. `is_worker`: whether it may
     enqueue into a full Redis. `is_polled`: whether Redis refuses notifications, so that the process polls. `actors` and

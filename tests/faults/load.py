@@ -35,7 +35,7 @@ class Load:
     """Spend events with known ids and sums, created batch by batch."""
 
     def __init__(self, world: World, draw: Random, a_message: int, lifetime_limit: int) -> None:
-        self._world, self._draw, self.a_message = world, draw, a_message
+        self.world, self._draw, self.a_message = world, draw, a_message
         limits = [lifetime_limit] * LIMITED + [0] * (BRANDS - LIMITED)
         self.brands = [world.brand(lifetime=limit) if limit else world.brand() for limit in limits]
         self.campaigns = [world.campaign(brand) for brand in self.brands for _ in range(CAMPAIGNS_A_BRAND)]
@@ -63,6 +63,10 @@ class Load:
             "amount_micros": micros,
         }
 
+    def missing(self) -> int:
+        """The number of events that the ledger lacks."""
+        return self._figures().lost
+
     def checked(self) -> Figures:
         """Fails unless every event is counted exactly once, to the micro, and each crossing toggled once."""
         figures = self._figures()
@@ -77,11 +81,11 @@ class Load:
         ):
             assert self._sums(statement) == +expected, statement
         self._toggled_once(of_brands)
-        self._world.verify()
+        self.world.verify()
         return figures
 
     def _figures(self) -> Figures:
-        found = self._world.one(
+        found = self.world.one(
             "SELECT count(*) AS rows, count(DISTINCT event_id) AS ids FROM spend_events"
             " WHERE event_id BETWEEN %s AND %s",
             UUID(int=FIRST_ID + 1),
@@ -90,14 +94,14 @@ class Load:
         return Figures(self.events, self.events - found["ids"], found["rows"] - found["ids"])
 
     def _sums(self, statement: str) -> dict[int, int]:
-        return {row["owner"]: row["micros"] for row in self._world.rows(statement) if row["micros"]}
+        return {row["owner"]: row["micros"] for row in self.world.rows(statement) if row["micros"]}
 
     def _toggled_once(self, of_brands: Counter[int]) -> None:
-        rows = self._world.rows(
+        rows = self.world.rows(
             "SELECT campaign_id, count(*) AS changes FROM status_changes WHERE to_status = 'inactive' GROUP BY 1"
         )
         changes = {row["campaign_id"]: row["changes"] for row in rows}
-        limits = self._world.rows("SELECT brand_id, limit_micros FROM budgets")
+        limits = self.world.rows("SELECT brand_id, limit_micros FROM budgets")
         over = {row["brand_id"] for row in limits if of_brands[row["brand_id"]] >= row["limit_micros"]}
         assert changes == {campaign: 1 for campaign in self.campaigns if self.brand_of(campaign) in over}
         assert len(over) == LIMITED, "the load crossed no limit"

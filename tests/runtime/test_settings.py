@@ -74,6 +74,8 @@ DEFAULTS = {
     "SPENDGATE_WORKER_PROCESSES": ("worker_processes", 2),
     "SPENDGATE_WORKER_THREADS": ("worker_threads", 32),
     "SPENDGATE_SHUTDOWN_SECONDS": ("shutdown_seconds", 25),
+    "SPENDGATE_KEEP_MESSAGES_MINUTES": ("keep_messages_minutes", 0),
+    "SPENDGATE_KEEP_MESSAGES_MEGABYTES": ("keep_messages_megabytes", 256),
     "SPENDGATE_MAX_EVENT_AGE_DAYS": ("max_event_age_days", 35),
     "SPENDGATE_MAX_EVENT_AHEAD_SECONDS": ("max_event_ahead_seconds", 300),
     "SPENDGATE_MAX_TOTAL_AGE_DAYS": ("max_total_age_days", 1096),

@@ -1,0 +1,46 @@
+"""Replays messages that were counted before a failover to a Postgres that lacks their commits."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from delivery.broker import get_broker
+from delivery.bundles import QUEUE
+from delivery.redis.broker import SpendgateBroker
+from delivery.redis.kept import KeptMessages, KeptState
+from domain.errors import InvalidValue
+
+
+class Extent(NamedTuple):
+    """Kept messages to replay: their number and bytes, and whether every message of that time is among them."""
+
+    messages: int
+    size_bytes: int
+    is_complete: bool
+
+
+def state() -> KeptState:
+    """The number, size and age of all kept messages. Raises InvalidValue with RabbitMQ, redis.RedisError."""
+    return _kept().state()
+
+
+def extent(since: datetime | None) -> Extent:
+    """The messages acknowledged since then, all for None. Raises InvalidValue with RabbitMQ, redis.RedisError."""
+    kept = _kept()
+    messages, size_bytes = kept.extent(since)
+    return Extent(messages, size_bytes, since is None or kept.state().since <= since)
+
+
+def replay(since: datetime | None) -> Iterator[int]:
+    """Returns those messages to their queue, where workers count what the ledger lacks; yields numbers of messages.
+
+    A message is moved in one step, so that a replay that was interrupted can be run again.
+    """
+    return _kept().replay(since)
+
+
+def _kept() -> KeptMessages:
+    broker = get_broker()
+    if not isinstance(broker, SpendgateBroker):
+        raise InvalidValue("BROKER_URL", "RabbitMQ keeps no message after its commit; let the producers send again")
+    return KeptMessages(broker.steps, QUEUE)

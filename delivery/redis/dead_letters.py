@@ -1,0 +1,25 @@
+"""Dead letters in Redis: messages that Postgres could not store, until it can."""
+
+from typing import Any, Final
+
+from dramatiq.common import current_millis
+
+from delivery.messages import Fault
+from delivery.redis.steps import RedisSteps
+
+A_TIDYING: Final = 20
+
+
+def keep_some(steps: RedisSteps, queue_name: str, bounds: tuple[int, ...]) -> None:
+    """Moves dead letters to the rejected inputs: those Postgres could not store before, or of other programs.
+
+    `bounds`: of Keeping; empty if messages are not kept after they are stored.
+    """
+    key = f"{steps.namespace}:{queue_name}.XQ"
+    waiting: Any = steps.client.zrange(key, 0, A_TIDYING - 1)
+    for redis_id in waiting:
+        if not steps.kept(f"{queue_name}.XQ", redis_id, None, Fault("dead_letter")):
+            # moved to the end, because Postgres is unreachable or refuses this message
+            steps.client.zadd(key, {redis_id: current_millis()})
+            return
+        steps.run("REMOVE_DEAD", queue_name, redis_id, *bounds)

@@ -1,0 +1,93 @@
+"""Messages that stay in Redis for a while after their commit, so that a failover to an older Postgres loses none."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from delivery.redis.steps import RedisSteps
+from runtime.settings import Settings
+
+log = structlog.get_logger()
+
+MEGABYTE: Final = 1_000_000
+FULL_ENOUGH: Final = 0.6
+"""Share of Redis's memory limit above which kept messages give way to the queue."""
+
+READ_AT_ONCE: Final = 100
+"""Messages that one script counts or returns to the queue."""
+
+
+class Keeping(NamedTuple):
+    """The step that acknowledges messages, and its arguments between the worker and the ids."""
+
+    step: str
+    bounds: tuple[int, ...]
+
+
+class KeptState(NamedTuple):
+    """What is kept of a queue. `since`: the time from which on every acknowledged message is kept.
+
+    `reach`: how long before the last acknowledgement the oldest message was acknowledged, without outages.
+    """
+
+    messages: int
+    size_bytes: int
+    since: datetime
+    reach: timedelta
+
+
+def keeping(read: Settings, queue_is_spend: bool) -> Keeping:
+    """How to acknowledge messages of a queue: those of spend are kept if a setting says so."""
+    if not (queue_is_spend and read.keep_messages_minutes):
+        return Keeping("ACK", ())
+    return Keeping("ACK_AND_KEEP", (read.keep_messages_minutes * 60_000, read.keep_messages_megabytes * MEGABYTE))
+
+
+def make_room(steps: RedisSteps, queue_name: str) -> None:
+    """Drops the oldest kept messages while Redis is FULL_ENOUGH, so that producers are not refused because of them."""
+    memory: Any = steps.client.info("memory")
+    over_bytes = int(memory["used_memory"] - FULL_ENOUGH * memory.get("maxmemory", 0))
+    if memory.get("maxmemory") and over_bytes > 0 and (dropped := steps.run("MAKE_ROOM", queue_name, over_bytes)):
+        log.warning("redis.kept_dropped", queue=queue_name, messages=dropped)
+
+
+class KeptMessages:
+    """The kept messages of a queue, to be counted and replayed. Methods raise redis.RedisError."""
+
+    def __init__(self, steps: RedisSteps, queue_name: str) -> None:
+        self._steps, self._queue_name = steps, queue_name
+
+    def state(self) -> KeptState:
+        """The number, size and age of the kept messages."""
+        messages, size_bytes, since_ms, reach_ms = self._steps.run("KEPT_STATE", self._queue_name)
+        return KeptState(messages, size_bytes, _moment(since_ms), timedelta(milliseconds=reach_ms))
+
+    def extent(self, since: datetime | None) -> tuple[int, int]:
+        """The number and bytes of the messages that were acknowledged since then; of all for None."""
+        messages = size_bytes = 0
+        for count, some_bytes, _ in self._pages("COUNT_KEPT", since):
+            messages, size_bytes = messages + count, size_bytes + some_bytes
+        return messages, size_bytes
+
+    def replay(self, since: datetime | None) -> Iterator[int]:
+        """Returns those messages to the queue in the order of their acknowledgement; yields the number of each step."""
+        for count, _ in self._pages("REPLAY", since):
+            yield count
+
+    def _pages(self, step: str, since: datetime | None) -> Iterator[Any]:
+        """Runs the step for all messages that are kept now, READ_AT_ONCE at a time; its last value is the last id."""
+        key = f"{self._steps.namespace}:{self._queue_name}.kept"
+        newest: Any = self._steps.client.xrevrange(key, count=1)
+        first = "-" if since is None else str(int(since.timestamp() * 1000))
+        while newest:
+            found = self._steps.run(step, self._queue_name, first, newest[0][0], READ_AT_ONCE)
+            if not found[0]:
+                return
+            yield found
+            first = f"({found[-1].decode()}"
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
