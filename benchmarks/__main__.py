@@ -9,7 +9,7 @@ from functools import cache
 from statistics import median, quantiles
 from typing import Final, NamedTuple
 
-from benchmarks import clockwork, files, idle, ingest, large, latency, size, stall
+from benchmarks import clockwork, files, idle, ingest, large, latency, size, stall, traced
 from benchmarks.stage import BenchStage, running
 from benchmarks.workload import Spend
 
@@ -66,6 +66,18 @@ def single(stage: BenchStage, number: int) -> Pair:
     warm, batches = spend.batches(ingest.WARM, 1), spend.batches(SINGLE, 1)
     reference = ingest.passed_through(stage, batches)
     return Pair(ingest.ingested(stage, batches, warm), reference)
+
+
+def with_traces(events: int, total: int) -> Callable[[BenchStage, int], Pair]:
+    """Events a second with every message of so many events traced; reference: without traces."""
+
+    def measured(stage: BenchStage, number: int) -> Pair:
+        spend = Spend(seed=number)
+        warm, batches = spend.batches(ingest.WARM, min(events, 200)), spend.batches(total // events, events)
+        plain = ingest.ingested(stage, batches, warm, must_cross=False)
+        return Pair(traced.ingested(stage, batches, warm), plain)
+
+    return measured
 
 
 def twice(stage: BenchStage, number: int) -> Pair:
@@ -215,6 +227,8 @@ MEASURES: Final = {
         "messages of 5,000 events; COPY of prepared rows", "events/s", rate(5_000, 7, ingest.copied_ready), None
     ),
     "rate-1": Measure("messages of one event; an actor that does nothing", "messages/s", single, 0.7),
+    "traces-1000": Measure("messages of 1,000 events, traced; not", "events/s", with_traces(1_000, EVENTS), 0.95),
+    "traces-1": Measure("messages of one event, traced; not", "messages/s", with_traces(1, SINGLE), 0.95),
     "twice": Measure("all messages, and all once more; as many new ones", "deliveries/s", twice, 0.5),
     "stall": Measure("10 to 18 s after a lock of 10 s on one brand; before", "events/s", stalled(0), 0.8),
     "stall-busy": Measure("10 to 18 s after a lock of 10 s, with two busy loops; before", "events/s", stalled(2), 0.8),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
@@ -35,6 +36,7 @@ PROCESSES: Final = 2
 QUEUE: Final = "spend"
 LOOPBACK: Final = "127.0.0.1"
 EMPTY: Final = "workload"
+UNCHANGED: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class BenchStage:
@@ -125,17 +127,24 @@ class BenchStage:
 
     @contextmanager
     def workers(
-        self, module: str = "workers", *, processes: int = PROCESSES, machine: str = "", address: str = LOOPBACK
+        self,
+        module: str = "workers",
+        *,
+        processes: int = PROCESSES,
+        machine: str = "",
+        address: str = LOOPBACK,
+        env: Mapping[str, str] = UNCHANGED,
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Starts the worker processes as deployed, and waits until they are ready; their log goes to a file.
 
         `machine`: a network namespace to run them in, or None. `address`: the servers' address.
+        `env`: more variables of their environment.
         """
         path = self.home / f"workers-{self.name}-{machine}.log"
         with path.open("wb") as log:
             place = ["ip", "netns", "exec", machine] if machine else []
-            env = {**self.env(address=address), "SPENDGATE_WORKER_PROCESSES": str(processes)}
-            process = subprocess.Popen([*place, sys.executable, "-m", module], stdout=log, stderr=log, env=env)
+            full = {**self.env(address=address), "SPENDGATE_WORKER_PROCESSES": str(processes), **env}
+            process = subprocess.Popen([*place, sys.executable, "-m", module], stdout=log, stderr=log, env=full)
         try:
             until(lambda: _ready(process, path) >= processes)
             yield process

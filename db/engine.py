@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Dialect, Engine, TextClause, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from db import traced
 from db.connections import pool_size, this_process
 from db.pool import make_engine, ping_grace
 from db.pooler import unset_limits
@@ -91,6 +92,7 @@ def engine() -> Engine:
     read = settings()
     made = make_engine(read.required_database_url(), pool_size=pool_size(this_process.kind, read))
     event.listen(made, "before_cursor_execute", _send_unsent)
+    traced.trace_statements(made)
     event.listen(made, "checkout", lambda *_: CONNECTIONS_IN_USE.inc())
     event.listen(made, "checkin", lambda *_: CONNECTIONS_IN_USE.dec())
     return made
@@ -180,12 +182,10 @@ def query_pipelined(connection: Connection, *queries: Query) -> list[list[tuple[
         if unsent:
             first += unsent
             unsent.clear()
+    sent = (*first, *queries)
     try:
-        with driver.pipeline() if len(first) + len(queries) > 1 else nullcontext():
-            cursors = [
-                driver.execute(_for_driver(sql, connection.dialect), parameters)
-                for sql, parameters in (*first, *queries)
-            ]
+        with traced.round_trip(sql for sql, _ in sent), driver.pipeline() if len(sent) > 1 else nullcontext():
+            cursors = [driver.execute(_for_driver(sql, connection.dialect), parameters) for sql, parameters in sent]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors[len(first) :]]
     except psycopg.Error as error:
         raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=connection.dialect) from error

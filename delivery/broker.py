@@ -23,6 +23,7 @@ from delivery.queues import QUEUES
 from delivery.rabbitmq.broker import SpendgateRabbitBroker
 from delivery.redis.broker import SpendgateBroker
 from delivery.suspects import SuspectMessages
+from delivery.traced import Traced
 from runtime.settings import SettingsError, settings
 
 MIN_BACKOFF_MS: Final = 500
@@ -33,7 +34,7 @@ A_YEAR_SECONDS: Final = 366 * 24 * 3600
 suspects = SuspectMessages()
 
 
-def middleware() -> list[Middleware]:
+def middleware(*, is_traced: bool = False) -> list[Middleware]:
     """Returns the complete list of middleware, in order; Dramatiq adds none to it."""
     return [
         # memory: "after" hooks run in reverse order, so this one runs last and frees the payload
@@ -50,7 +51,8 @@ def middleware() -> list[Middleware]:
         ExitWithMaster(),
         # schedule: a late tick is not skipped, because every job finds its due work itself
         PeriodiqMiddleware(skip_delay=A_YEAR_SECONDS),
-        # logs and metrics
+        # traces, logs and metrics
+        *([Traced()] if is_traced else []),
         LogContext(),
         Metrics(),
     ]
@@ -72,7 +74,10 @@ def get_broker() -> SpendgateBroker | SpendgateRabbitBroker:
 
 def _configured_broker() -> SpendgateBroker | SpendgateRabbitBroker:
     try:
-        url, is_rabbitmq = settings().queue_url, settings().queue_is_rabbitmq
+        read = settings()
     except SettingsError:
         return SpendgateBroker(None, middleware())
-    return SpendgateRabbitBroker(str(url), middleware()) if is_rabbitmq else SpendgateBroker(url, middleware())
+    used = middleware(is_traced=read.tracing)
+    if read.queue_is_rabbitmq:
+        return SpendgateRabbitBroker(str(read.queue_url), used)
+    return SpendgateBroker(read.queue_url, used)

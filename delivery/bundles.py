@@ -1,6 +1,6 @@
 """Bundles: several spend messages combined into one, counted in one transaction and acknowledged in one step.
 
-Only messages with no argument but `events` and no option but their Redis id are bundled. After a transient error the
+Only messages with no argument but `events` and no option but their Redis id and `traceparent` are bundled. After a transient error the
 messages of a bundle may be bundled again; after any other error they are worked on one by one.
 """
 
@@ -11,11 +11,12 @@ from typing import Any, Final
 from dramatiq import Message
 
 from db.repository.ledger.spend import FEW_EVENTS
+from delivery.messages import TRACEPARENT
 
 QUEUE: Final = "spend"
 ACTOR: Final = "ingest_spend"
 PLAIN_KWARGS: Final = {"events"}
-PLAIN_OPTIONS: Final = {"redis_message_id"}
+PLAIN_OPTIONS: Final = {"redis_message_id", TRACEPARENT}
 
 MAX_MESSAGES: Final = 64
 MAX_EVENTS: Final = 8_000
@@ -25,6 +26,8 @@ MAX_ID_LENGTH: Final = 40
 IDS: Final = "redis_message_ids"
 """The option of a bundle that lists the Redis ids of its messages; a message from a queue cannot have it."""
 
+TRACEPARENTS: Final = "traceparents"
+"""The option of a bundle that lists the `traceparent` of each of its messages that has one."""
 
 IS_TRANSIENT: Final = "passing"
 """The option of a failed bundle that says whether its error is transient."""
@@ -60,6 +63,7 @@ class Bundle:
             options={
                 IDS: [message.options["redis_message_id"] for message in self.messages],
                 "message_ids": [message.message_id for message in self.messages],
+                TRACEPARENTS: [one.options[TRACEPARENT] for one in self.messages if TRACEPARENT in one.options],
             },
         )
 
@@ -86,7 +90,7 @@ def kind_of(message: Message[Any]) -> BundleKind | None:
         message.actor_name == ACTOR
         and not message.args
         and message.kwargs.keys() == PLAIN_KWARGS
-        and message.options.keys() == PLAIN_OPTIONS
+        and message.options.keys() <= PLAIN_OPTIONS
         and type(events) is list
         and len(message.options["redis_message_id"]) <= MAX_ID_LENGTH
     )

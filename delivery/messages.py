@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from db.engine import TRANSIENT_ERRORS, transaction
 from db.repository.ledger import rejected
 from domain.inputs.json_text import FlawedObject, flaws_of, read_json
-from runtime import clock
+from runtime import clock, tracing
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -39,7 +39,17 @@ _RECEIPT: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
 REDELIVERED: Final = "redelivered"
 """The option that a consumer sets on a suspect message: the number of process deaths that it certainly caused."""
 
-OPTION_TYPES: Final = {"redis_message_id": str, "eta": int, "retries": int, "traceback": str, "requeue_timestamp": int}
+TRACEPARENT: Final = "traceparent"
+"""The option with the span that sent the message, in the form of the HTTP header `traceparent`."""
+
+OPTION_TYPES: Final = {
+    "redis_message_id": str,
+    "eta": int,
+    "retries": int,
+    "traceback": str,
+    "requeue_timestamp": int,
+    TRACEPARENT: str,
+}
 """The options that a message on a queue may have, with their types."""
 
 
@@ -114,6 +124,8 @@ def _known_options(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
     known: dict[str, Any] = {name: value for name, value in options.items() if type(value) is OPTION_TYPES.get(name)}
     if known.get("retries", 0) < 0:
         del known["retries"]
+    if TRACEPARENT in known and not tracing.is_traceparent(known[TRACEPARENT]):
+        del known[TRACEPARENT]
     if not is_delayed:
         known.pop("eta", None)
     elif "eta" in known:

@@ -6,7 +6,9 @@ from typing import Any
 from dramatiq import Message
 
 from delivery.broker import get_broker
+from delivery.messages import TRACEPARENT
 from delivery.queues import QUEUE_OF
+from runtime import tracing
 
 
 def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: object) -> Message[Any]:
@@ -20,11 +22,18 @@ def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: 
 def enqueue(
     actor_name: str, args: Sequence[object], kwargs: Mapping[str, object], delay_ms: int | None = None
 ) -> Message[Any]:
-    """Enqueues a message with the given arguments and without Dramatiq's options. Raises the same errors as `send`."""
-    message: Message[Any] = Message(
-        queue_name=QUEUE_OF[actor_name], actor_name=actor_name, args=tuple(args), kwargs=dict(kwargs), options={}
-    )
-    return get_broker().enqueue(message, delay=delay_ms)
+    """Enqueues a message with the given arguments, within the current trace. Raises the same errors as `send`."""
+    queue_name = QUEUE_OF[actor_name]
+    with tracing.span(f"send {actor_name}", "producer", attributes={"messaging.destination.name": queue_name}):
+        traceparent = tracing.traceparent()
+        message: Message[Any] = Message(
+            queue_name=queue_name,
+            actor_name=actor_name,
+            args=tuple(args),
+            kwargs=dict(kwargs),
+            options={} if traceparent is None else {TRACEPARENT: traceparent},
+        )
+        return get_broker().enqueue(message, delay=delay_ms)
 
 
 def send_events(events: Sequence[object], **options: object) -> None:

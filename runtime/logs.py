@@ -14,7 +14,9 @@ import structlog
 from structlog.tracebacks import Trace, extract
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-from runtime import clock
+from runtime import clock, tracing
+from runtime.log_hooks import LogHook
+from runtime.repeats import Repeats
 from runtime.settings import settings
 
 MAX_FIELD_CHARACTERS = 2_000
@@ -67,14 +69,17 @@ def info_each(event: str, several: Sequence[dict[str, Any]]) -> None:
     handlers = logging.getLogger().handlers
     handler = handlers[0] if len(handlers) == 1 else None
     processors = structlog.get_config()["processors"]
-    is_plain = _lines_are_json and processors[-1] is structlog.stdlib.ProcessorFormatter.wrap_for_formatter
+    is_hooked = any(isinstance(one, LogHook) for one in processors)
+    is_plain = (
+        _lines_are_json and not is_hooked and processors[-1] is structlog.stdlib.ProcessorFormatter.wrap_for_formatter
+    )
     if not is_plain or not isinstance(handler, _DescriptorHandler) or len(several) < MANY_LINES:
         log = structlog.get_logger()
         for fields in several:
             log.info(event, **fields)
     elif logging.getLogger().isEnabledFor(logging.INFO):
         common: EventDict = {**structlog.contextvars.get_contextvars(), "event": event, "level": "info"}
-        common = _stamped(None, "info", common)
+        common = tracing.log_fields(None, "info", _stamped(None, "info", common))
         lines = (_json(dict(_truncated(None, "info", {**fields, **common}))) for fields in several)
         with suppress(OSError):
             for batch in _batches(lines):
@@ -106,15 +111,19 @@ def configure_for_command() -> None:
 
 
 def configure() -> None:
-    """Configures all loggers, structlog's and the standard library's, to write lines in LOG_FORMAT to stdout."""
+    """Configures all loggers, structlog's and the standard library's, to write lines in LOG_FORMAT to stdout.
+
+    Raises SettingsError if SPENDGATE_LOG_HOOK names no function.
+    """
     read = settings()
-    _configure(logging.getLevelNamesMapping()[read.log_level], read.log_format, sys.stdout)
+    hooks = [] if read.log_hook is None else [LogHook.named(read.log_hook)]
+    _configure(logging.getLevelNamesMapping()[read.log_level], read.log_format, sys.stdout, hooks)
     logging.captureWarnings(capture=True)
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
-def _configure(level: int, log_format: str, out: TextIO) -> None:
+def _configure(level: int, log_format: str, out: TextIO, hooks: Sequence[Processor] = ()) -> None:
     global _lines_are_json  # noqa: PLW0603 - one configuration for the process
     _lines_are_json = log_format != "console"
     shared: list[Processor] = [
@@ -122,6 +131,8 @@ def _configure(level: int, log_format: str, out: TextIO) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         _stamped,
+        tracing.log_fields,
+        *hooks,
         _truncated,
     ]
     structlog.configure(
@@ -131,6 +142,7 @@ def _configure(level: int, log_format: str, out: TextIO) -> None:
         cache_logger_on_first_use=False,
     )
     handler = _DescriptorHandler(2 if out is sys.stderr else 1)
+    handler.addFilter(Repeats())
     renderers = _renderers(log_format, colours=out.isatty())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, validation_alias=_variable("PORT"))
     log_level: LogLevel = Field("INFO", validation_alias=_variable("LOG_LEVEL"))
     log_format: Literal["json", "console"] = Field("json", validation_alias=_variable("LOG_FORMAT"))
+    log_hook: OptionalText = Field(
+        None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", validation_alias=_variable("SPENDGATE_LOG_HOOK")
+    )
+    tracing: bool = Field(False, validation_alias=_variable("SPENDGATE_TRACING"))
     home: Path = Field(Path(".spendgate"), validation_alias=_variable("SPENDGATE_HOME"))
     host: HostAddress = Field("127.0.0.1", validation_alias=_variable("SPENDGATE_HOST"))
     trusted_proxies: Networks = Field("", validation_alias=_variable("SPENDGATE_TRUSTED_PROXIES"))

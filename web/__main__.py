@@ -15,7 +15,7 @@ import uvicorn
 from app import processes
 from app.doctor.checkup import log_at_start
 from db.connections import ProcessKind, this_process
-from runtime import addresses, logs
+from runtime import addresses, logs, tracing
 from runtime.addresses import is_loopback
 from runtime.settings import BAD_SETTINGS_EXIT, Settings, SettingsError, settings
 from web.http.connections import BoundedConnection, Timeouts, WaitingConnections
@@ -63,14 +63,16 @@ def main() -> int:
         read = settings()
         read.required_database_url()
         read.required_queue_url()
+        tracing.require()
         host = option or read.host
         _refuse_any_proxy(read, host)
         sockets = addresses.listening_sockets(host, read.port, "--host" if option else "SPENDGATE_HOST")
+        logs.configure()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_SETTINGS_EXIT
-    logs.configure()
     this_process.kind = ProcessKind.WEB
+    tracing.start("web")
     log_at_start()
     processes.start_reporting()
     _allow_files(2 * _max_waiting(read) + OTHER_FILES)
@@ -89,6 +91,7 @@ def main() -> int:
     structlog.get_logger().info("web.listening", page=addresses.page_url(host, sockets[0].getsockname()[1]))
     with suppress(KeyboardInterrupt):
         server.run(sockets)
+    tracing.stop()
     return 0 if server.started else NOT_STARTED_EXIT
 
 

@@ -9,6 +9,7 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
+from runtime import tracing
 from runtime.settings import settings
 from web import metrics, people, probes, problems
 from web.admin import site
@@ -21,6 +22,7 @@ from web.http.proxies import ProxyHeaders, TrustedProxies
 from web.http.request_limits import Bounds, RequestLimits
 from web.http.requests import RequestLines
 from web.http.static_files import CachedFiles
+from web.http.traced import TracedRequests
 
 HERE = Path(__file__).parent
 MIN_COMPRESSED = 500
@@ -69,6 +71,8 @@ def create_app() -> FastAPI:
         app.add_middleware(LoopbackNames)
     app.add_middleware(GZipMiddleware, minimum_size=MIN_COMPRESSED, compresslevel=COMPRESSION)
     app.add_middleware(RequestLines, failed=pages.for_people(problems.unexpected))
+    if tracing.is_on():
+        app.add_middleware(TracedRequests)
     app.add_middleware(HostCookies)
     app.add_middleware(ProxyHeaders, proxies=TrustedProxies(read.trusted_proxies))
     return app

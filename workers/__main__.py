@@ -85,7 +85,7 @@ def work(child: "Child") -> None:
     from db.pool import ping_grace  # noqa: PLC0415
     from delivery.broker import get_broker, suspects  # noqa: PLC0415
     from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415
-    from runtime import metric_files, metrics  # noqa: PLC0415
+    from runtime import metric_files, metrics, tracing  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from runtime.signals import Stop  # noqa: PLC0415
     from workers.work_queue import WorkQueue  # noqa: PLC0415
@@ -102,6 +102,7 @@ def work(child: "Child") -> None:
     broker = get_broker()
     broker.broker_id = child.worker_id
     suspects.board = child.board
+    tracing.start("worker")
     processes.start_reporting()
     broker.emit_after("process_boot")
     worker = Worker(broker, worker_threads=settings().worker_threads, worker_timeout=IDLE_MS)
@@ -118,6 +119,7 @@ def work(child: "Child") -> None:
     worker.work_queue.close()
     worker.stop(timeout=settings().shutdown_seconds * 1000)
     broker.close()
+    tracing.stop()
 
 
 def _tune_process() -> None:

@@ -5,20 +5,20 @@ Exits with 2 for a bad setting.
 
 import sys
 
-from runtime import logs
+from runtime import logs, tracing
 from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 
 try:
     settings().required_database_url()
     settings().required_queue_url()
+    tracing.require()
+    logs.configure()
 except SettingsError as error:
     sys.stderr.write(f"{error}\n")
     sys.exit(BAD_SETTINGS_EXIT)
 
-logs.configure()
-
-from delivery.broker import get_broker  # noqa: E402
-from workers.actors import alerts, enforcement, ingest, notices, platforms, reports, schedule  # noqa: E402 - after logs.configure()
+from delivery.broker import get_broker
+from workers.actors import alerts, enforcement, ingest, notices, platforms, reports, schedule
 
 broker = get_broker()
 broker.is_worker = True  # a worker may enqueue into a full Redis, because it also removes messages

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from db.engine import is_transient
+from runtime import tracing
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -20,6 +21,7 @@ class _Ticket(Generic[Item, Outcome]):
     def __init__(self, item: Item, weight: int) -> None:
         self.item = item
         self.weight = weight
+        self.traceparent = tracing.traceparent()
         self.turn = threading.Lock()
         self.turn.acquire()
         self.outcomes: list[Outcome] = []
@@ -69,8 +71,10 @@ class GroupCommit(Generic[Item, Outcome]):
             leader.group = list(islice(self._waiting, self._group_size()))
             for _ in leader.group:
                 self._waiting.popleft()
+        links = [ticket.traceparent for ticket in leader.group if ticket is not leader and ticket.traceparent]
         try:
-            outcomes = self._commit([ticket.item for ticket in leader.group])
+            with tracing.span("group commit", links=links):
+                outcomes = self._commit([ticket.item for ticket in leader.group])
         except Exception as error:  # noqa: BLE001 - raised again in the thread of each ticket
             for ticket in leader.group:
                 ticket.error = error if len(leader.group) == 1 or is_transient(error) else CommitAlone()

@@ -48,6 +48,8 @@ DEFAULTS = {
     "PORT": ("port", 8000),
     "LOG_LEVEL": ("log_level", "INFO"),
     "LOG_FORMAT": ("log_format", "json"),
+    "SPENDGATE_LOG_HOOK": ("log_hook", None),
+    "SPENDGATE_TRACING": ("tracing", False),
     "SPENDGATE_HOME": ("home", Path(".spendgate")),
     "SPENDGATE_HOST": ("host", "127.0.0.1"),
     "SPENDGATE_TRUSTED_PROXIES": ("trusted_proxies", ""),

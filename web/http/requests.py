@@ -79,7 +79,7 @@ class RequestLines:
                 await self.failed(Request(scope), error)(scope, receive, send_with_headers)
             finally:
                 seconds = time.perf_counter() - started
-                metrics.note_request(scope["method"], _route(scope), status, seconds)
+                metrics.note_request(scope["method"], route_of(scope), status, seconds)
                 if status >= 500 or not scope["path"].startswith(QUIET_PATHS):
                     _log_request(scope, status, seconds)
 
@@ -94,7 +94,7 @@ def _add_headers(headers: MutableHeaders, path: str, request_id: str, nonce: str
         headers.setdefault("Cache-Control", "no-store")
 
 
-def _route(scope: Scope) -> str | None:
+def route_of(scope: Scope) -> str | None:
     """The route's path template, such as `/brands/{brand_id}`; None if no route matched."""
     return getattr(scope.get("route"), "path", None)
 
@@ -104,7 +104,7 @@ def _log_request(scope: Scope, status: int, seconds: float) -> None:
         "http.request",
         method=scope["method"],
         path=scope["path"],
-        route=_route(scope),
+        route=route_of(scope),
         status=status,
         milliseconds=round(seconds * 1000, 1),
         by=scope.get("state", {}).get("by"),

@@ -9,6 +9,7 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
+from db import traced
 from db.engine import driver_of, query_pipelined, sql_state
 from db.repository.enforcement.headroom import Headroom
 from db.repository.ledger import ledger_rows
@@ -99,7 +100,8 @@ class SomeAlreadyStored(Exception):
 
 def _copy(connection: Connection, events: EventColumns, at: datetime) -> None:
     try:
-        with driver_of(connection).cursor() as cursor, cursor.copy(ledger_rows.COPY) as copy:
+        driver = driver_of(connection)
+        with traced.round_trip([ledger_rows.COPY]), driver.cursor() as cursor, cursor.copy(ledger_rows.COPY) as copy:
             copy.write(ledger_rows.encoded(events, at))
     except psycopg.errors.UniqueViolation as error:
         raise SomeAlreadyStored from error

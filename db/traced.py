@@ -1,0 +1,54 @@
+"""Spans of SQL statements, with their text and without values."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from sqlalchemy import Engine, event
+
+from runtime import tracing
+
+MAX_CHARACTERS: Final = 2_000
+
+
+def round_trip(statements: Iterable[object]) -> AbstractContextManager[object]:
+    """A span around a round trip to Postgres that sends these statements, named like the last one's first word.
+
+    Only within another span: the SQL of background threads would make a trace for each statement.
+    """
+    if tracing.traceparent() is None:
+        return tracing.NOTHING
+    texts = [" ".join(str(statement).split()) for statement in statements]
+    name = texts[-1].partition(" ")[0].upper() if texts else "SQL"
+    query = "; ".join(texts)[:MAX_CHARACTERS]
+    return tracing.span(name, "client", attributes={"db.system.name": "postgresql", "db.query.text": query})
+
+
+def trace_statements(engine: Engine) -> None:
+    """Makes a span for each statement that SQLAlchemy sends over the engine, if traces are on."""
+    if not tracing.is_on():
+        return
+    event.listen(engine, "before_cursor_execute", _begin)
+    event.listen(engine, "after_cursor_execute", _end)
+    event.listen(engine, "handle_error", _fail)
+
+
+def _begin(_connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
+    context.span = round_trip([_without_comments(statement)])
+    context.span.__enter__()
+
+
+def _end(_connection: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool) -> None:
+    span, context.span = context.span, None
+    span.__exit__(None, None, None)
+
+
+def _fail(failure: Any) -> None:
+    span = getattr(failure.execution_context, "span", None)
+    if span is not None:
+        failure.execution_context.span = None
+        span.__exit__(None, None, None)
+
+
+def _without_comments(statement: str) -> str:
+    return "\n".join(line for line in statement.splitlines() if not line.strip().startswith("--"))

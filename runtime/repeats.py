@@ -1,0 +1,77 @@
+"""Bounds how often a process writes the same warning, so that a fault of many messages does not fill the log."""
+
+import logging
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+BURST: Final = 20
+"""Lines of one event that a process writes within WINDOW_SECONDS; more are counted and left out."""
+
+WINDOW_SECONDS: Final = 10.0
+SUMMARY: Final = "log.repeated"
+ROUTINE: Final = frozenset({"transaction.retried", "library.dramatiq"})
+"""Events at level info that are bounded too. All other lines below level warning are written."""
+
+SUMMED: Final = ("inputs", "messages")
+"""Fields with numbers that the summary adds up over the lines left out."""
+
+
+@dataclass
+class _Window:
+    lines: int = 0
+    left_out: int = 0
+    sums: dict[str, int] = field(default_factory=dict)
+
+
+class Repeats(logging.Filter):
+    """Lets BURST lines of each event through in WINDOW_SECONDS, then writes one line with the number left out."""
+
+    def __init__(self, window_seconds: float = WINDOW_SECONDS) -> None:
+        super().__init__()
+        self._seconds = window_seconds
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._guard = threading.Lock()
+        self._windows: dict[str, _Window] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Returns whether the line is written."""
+        fields: dict[str, Any] = record.msg if isinstance(record.msg, dict) else {}
+        event = str(fields.get("event", f"library.{record.name.partition('.')[0]}"))
+        is_bounded = record.levelno in {logging.WARNING, logging.ERROR} or event in ROUTINE
+        if not is_bounded or event == SUMMARY:
+            return True
+        with self._guard:
+            window = self._windows.setdefault(event, _Window())
+            window.lines += 1
+            if window.lines == 1:
+                self._end_later(event)
+            if window.lines <= BURST:
+                return True
+            window.left_out += 1
+            for name in SUMMED:
+                if type(fields.get(name)) is int:
+                    window.sums[name] = window.sums.get(name, 0) + fields[name]
+            return False
+
+    def end_windows(self) -> None:
+        """Writes the numbers of lines left out so far."""
+        for event in list(self._windows):
+            self._end(event)
+
+    def _end_later(self, event: str) -> None:
+        timer = threading.Timer(self._seconds, self._end, [event])
+        timer.daemon = True
+        timer.start()
+
+    def _end(self, event: str) -> None:
+        with self._guard:
+            window = self._windows.pop(event, _Window())
+        if window.left_out:
+            structlog.get_logger().warning("log.repeated", of=event, left_out=window.left_out, **window.sums)

@@ -1,0 +1,108 @@
+"""Traces by OpenTelemetry of requests, messages and SQL, if SPENDGATE_TRACING is on; otherwise every call does nothing.
+
+`runtime.traces` imports OpenTelemetry; this module imports it only when traces are on.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from runtime.settings import SettingsError, settings
+
+if TYPE_CHECKING:
+    from runtime.traces import Traces
+
+Kind = Literal["internal", "server", "client", "producer", "consumer"]
+
+Attributes = Mapping[str, str | int]
+NO_ATTRIBUTES: Final[Attributes] = MappingProxyType({})
+PACKAGES: Final = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+NOTHING: Final[AbstractContextManager[object]] = nullcontext()
+"""The span of a process without traces."""
+
+
+_traces: "Traces | None" = None
+
+
+def require() -> None:
+    """Raises SettingsError if SPENDGATE_TRACING is on and the packages of the extra `tracing` are not installed."""
+    if settings().tracing and not all(map(_is_installed, PACKAGES)):
+        raise SettingsError(
+            "SPENDGATE_TRACING: needs more packages; install them with `pip install spendgate[tracing]`"
+        )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # not even its parent
+        return False
+
+
+def start(service: str) -> None:
+    """Starts the traces of this process, if they are on. Call it after the last fork: a thread sends the spans.
+
+    `service`: the process's kind, such as `web`; traces show it as the service `spendgate-web`.
+    """
+    global _traces  # noqa: PLW0603 - one for the process
+    if settings().tracing:
+        from runtime.traces import Traces  # noqa: PLC0415 - imports OpenTelemetry
+
+        _traces = Traces(service)
+
+
+def stop() -> None:
+    """Sends the last spans, for at most `runtime.traces.STOP_SECONDS`, and ends the traces of this process."""
+    global _traces  # noqa: PLW0603 - one for the process
+    if _traces is not None:
+        _traces.stop()
+        _traces = None
+
+
+def is_on() -> bool:
+    """Returns whether this process makes spans."""
+    return _traces is not None
+
+
+def span(
+    name: str,
+    kind: Kind = "internal",
+    *,
+    parents: Sequence[str] = (),
+    links: Sequence[str] = (),
+    attributes: Attributes = NO_ATTRIBUTES,
+) -> AbstractContextManager[object]:
+    """A span around a block, the current one within it; an error of the block is recorded.
+
+    `parents`: traceparents of the work that asked for this. One is the parent; of several, the first sampled one is,
+    and the span links to all. None: the current span is the parent. `links`: traceparents of other work it serves.
+    """
+    return NOTHING if _traces is None else _traces.span(name, kind, parents, links, attributes)
+
+
+def describe(name: str | None = None, attributes: Attributes = NO_ATTRIBUTES) -> None:
+    """Renames the current span, and sets attributes."""
+    if _traces is not None:
+        _traces.describe(name, attributes)
+
+
+def traceparent() -> str | None:
+    """Returns the current span in the form of the header `traceparent`, or None without a span."""
+    return None if _traces is None else _traces.traceparent()
+
+
+def is_traceparent(value: object) -> bool:
+    """Returns whether the value is a valid `traceparent` of version 00."""
+    return isinstance(value, str) and _TRACEPARENT.fullmatch(value) is not None
+
+
+def log_fields(_logger: object, _method: str, event: Any) -> Any:
+    """A processor of structlog that adds `trace_id` and `span_id` of the current span to a log line."""
+    current = traceparent()
+    if current is not None:
+        _, event["trace_id"], event["span_id"], _ = current.split("-")
+    return event
