@@ -1,7 +1,7 @@
 """Bundles: several spend messages combined into one, counted in one transaction and acknowledged in one step.
 
-Only messages with no argument but `events` and no option but their Redis id and `traceparent` are bundled. After a transient error the
-messages of a bundle may be bundled again; after any other error they are worked on one by one.
+Only messages with no argument but `events` and no option but their Redis id and `traceparent` are bundled. After a
+transient error the messages of a bundle may be bundled again; after any other error they are worked on one by one.
 """
 
 from collections.abc import Iterable, Sequence

@@ -60,7 +60,7 @@ TAGS = [
     },
     {"name": "status changes", "description": "Every toggle of every campaign, in commit order."},
     {"name": "webhooks", "description": "Endpoints that get status changes and notices."},
-    {"name": "alerts", "description": "Conditions that need a person: list, acknowledge, mute, and route them to channels."},
+    {"name": "alerts", "description": "Conditions that need a person: acknowledge, mute, and route them to channels."},
     {"name": "spend", "description": "Send spend, and read spend."},
     {"name": "reports", "description": "A brand's monthly reports."},
     {"name": "rejected events", "description": "Rejected inputs, kept until they are replayed."},
