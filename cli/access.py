@@ -50,7 +50,7 @@ def create_admin(
 
 
 def new_encryption_key(as_json: AsJson = False) -> None:
-    """Print a new key for SPENDGATE_ENCRYPTION_KEYS, which encrypts the secrets that the database keeps.
+    """Print a new key for SPENDGATE_ENCRYPTION_KEYS, which encrypts the secrets that the database stores.
 
     To change keys, put the new one before the old one, separated by a comma, restart the service, and run
     `spendgate secrets re-encrypt`.

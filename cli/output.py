@@ -44,7 +44,7 @@ def _plain(value: object) -> str:
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, empty: str) -> None:
-    """Prints rows as a table with their keys as columns, or the sentence `empty` if there are no rows."""
+    """Prints rows as a table, or the sentence `empty` if there are none. The first row's keys are the columns."""
     if not rows:
         console.print(f"[dim]{empty}[/dim]")
         return
@@ -134,5 +134,5 @@ def money(micros: int | None, currency: str) -> str:
 
 
 def release_text(moment: datetime | None, holds: Iterable[str], zone: ZoneInfo) -> str:
-    """Says when the holds end, in the brand's local time, or for None which action of a person ends them."""
+    """Returns when the holds end, in the brand's local time; for None the action of a person that ends them."""
     return stays_stopped(holds) if moment is None else wall_clock(moment, zone)

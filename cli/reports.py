@@ -63,7 +63,7 @@ def report(
         bool, typer.Option("--all", help="Generate and store every report that is due, as the hourly job does.")
     ] = False,
 ) -> None:
-    """Show a brand's month: spend, limits, overspend, time served and held, and changes since it was first stored.
+    """Show a brand's month: spend, limits, overspend, time served and held, and changes since the first version.
 
     A report of a month that has ended is stored, and stored again as a new version if its content changed. The current
     month is reported up to now and is not stored.

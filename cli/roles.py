@@ -72,7 +72,7 @@ def connected() -> Iterator[Driver]:
 
 
 def create(driver: Driver, given: Passwords, *, rotate: bool) -> dict[DatabaseRole, str]:
-    """Creates and grants all roles in one transaction; returns the URLs of roles whose password it generated.
+    """Creates all roles and grants their privileges in one transaction; returns the URLs with generated passwords.
 
     Roles in `given` get that password; with `rotate`, existing roles get a new one too. Raises InvalidValue if the
     login lacks a privilege or a table is locked.

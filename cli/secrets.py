@@ -1,4 +1,4 @@
-"""`spendgate secrets`: the secrets that the database keeps encrypted."""
+"""`spendgate secrets`: re-encrypts the secrets that the database stores."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from app import key_rotation
 from cli.output import FOUND_EXIT, AsJson, console, counted_progress, print_json
 from domain.edits.words import counted
 
-secrets = typer.Typer(no_args_is_help=True, help="Manage the secrets that the database keeps encrypted.")
+secrets = typer.Typer(no_args_is_help=True, help="Manage the secrets that the database stores encrypted.")
 
 
 @secrets.command("re-encrypt")
@@ -17,7 +17,7 @@ def re_encrypt(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the secrets and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Encrypt kept secrets with the first of SPENDGATE_ENCRYPTION_KEYS, so that older keys can be removed.
+    """Encrypt the stored secrets with the first of SPENDGATE_ENCRYPTION_KEYS, so that older keys can be removed.
 
     Exit code 1 if some secret cannot be decrypted with any key. Safe while the service runs, and to run again.
     """

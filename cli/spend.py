@@ -105,7 +105,10 @@ def _lines(file: str) -> Iterator[BinaryIO]:
 
 
 def _parsed(lines: BinaryIO, bad: dict[int, str]) -> Iterator[Any]:
-    """Yields the event of each valid JSON line; adds the other lines to `bad`: line number from 1 and the fault."""
+    """Yields the value of each valid JSON line; adds each other line to `bad`: its number from 1 and its fault.
+
+    Skips blank lines.
+    """
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -165,7 +168,7 @@ def list_rejected(
 
 
 def _pages(reason: str | None, ids: list[int] | None) -> Iterator[Waiting]:
-    """Yields the rejected inputs, read from the database in pages of REPLAY_PAGE."""
+    """Yields the rejected inputs with this reason and these ids (None: any), read in pages of REPLAY_PAGE."""
     after = 0
     while True:
         with snapshot() as connection:

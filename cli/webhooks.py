@@ -34,7 +34,7 @@ def add_endpoint(
     description: Annotated[str, typer.Option(help="A line about the endpoint, for people.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Add an endpoint and print its secret once. It gets what happens from now on."""
+    """Add an endpoint and print its secret once. It gets messages about changes from now on."""
     made, secret = webhooks.add(url, types or [], description, brand, edit())
     line = f"endpoint [bold]{made}[/bold]; its secret, shown only once:\n{escape(secret)}"
     print_result({"endpoint": made, "secret": secret}, line, as_json=as_json)
@@ -124,7 +124,7 @@ def rotate(endpoint: EndpointArgument, as_json: AsJson = False) -> None:
 
 @webhook.command("enable")
 def enable(endpoint: EndpointArgument) -> None:
-    """Enable an endpoint. It gets what it missed: of each campaign the newest status."""
+    """Enable an endpoint. It then gets the newest status of each campaign whose changes it missed."""
     webhooks.change(endpoint, edit(), enabled=True)
     console.print(f"endpoint {endpoint} is enabled")
 

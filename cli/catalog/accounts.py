@@ -109,7 +109,7 @@ def move_campaign(
 
 
 def confirm() -> None:
-    """Asks for confirmation and aborts on "no". Raises InvalidValue if standard input is not a terminal."""
+    """Asks for confirmation; on "no" exits with 1. Raises InvalidValue if standard input is not a terminal."""
     if not sys.stdin.isatty():
         raise InvalidValue(
             "--yes", "standard input is not a terminal; add --yes to make the change, or --dry-run to see it"

@@ -31,7 +31,8 @@ Make = Callable[[Agree], Confirmable]
 def confirm_and_edit(work: Work, brand_id: int, done: str, *, yes: bool, dry_run: bool) -> None:
     """Runs `work`, an edit of one brand, after a person agreed to its effect; prints `done` and the effect.
 
-    Raises InvalidValue if standard input is not a terminal and `yes` is False. Exits with 1 if the person disagrees.
+    An edit without a notable effect needs no agreement. With `dry_run` it prints the effect and changes nothing. Raises
+    InvalidValue if agreement is needed, `yes` is False and standard input is no terminal; exits with 1 on "no".
     """
     if dry_run:
         print_dry_run(edits.previewed(work, brand_id))
@@ -43,14 +44,15 @@ def confirm_and_edit(work: Work, brand_id: int, done: str, *, yes: bool, dry_run
 
 
 def print_dry_run(effect: Confirmable) -> None:
-    """Prints the effect that an edit would have."""
+    """Prints the effect that an edit would have, and that nothing was changed."""
     _print(f"{effect.sentence()}. A dry run: nothing was changed.")
 
 
 def edit_once_agreed(make: Make, *, yes: bool) -> Confirmable:
-    """Makes the edit after a person agreed to its effect, and returns the effect.
+    """Makes the edit, after a person agreed to its effect if that is needed, and returns the effect.
 
-    Raises InvalidValue if standard input is not a terminal and `yes` is False. Exits with 1 if the person disagrees.
+    Asks again if the effect changes meanwhile. Raises InvalidValue if agreement is needed, `yes` is False and standard
+    input is no terminal; exits with 1 on "no".
     """
     agreed = ""
     while True:

@@ -16,7 +16,7 @@ CampaignArgument = Annotated[int, typer.Argument(help="The campaign's id.")]
 
 
 def edit() -> Edit:
-    """Returns the editor (the shell's user, as `cli:USER`) and the current time, for the audit log."""
+    """Returns the author (the shell's user, as `cli:USER`) and the current time of an edit, for the audit log."""
     return Edit(f"cli:{getpass.getuser()}", clock.now())
 
 

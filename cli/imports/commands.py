@@ -1,4 +1,4 @@
-"""`spendgate import`: reports of ad platforms, previewed, confirmed and counted."""
+"""`spendgate import`: previews a report of an ad platform, asks for confirmation and counts its spend."""
 
 import csv
 import sys
@@ -28,7 +28,9 @@ from runtime.settings import SettingsError
 
 FileArgument = Annotated[
     Path,
-    typer.Argument(exists=True, dir_okay=False, help="A report of campaigns' days: CSV, XLSX, JSON lines, zip, gz."),
+    typer.Argument(
+        exists=True, dir_okay=False, help="A report of spend by campaign and day: CSV, XLSX, JSON lines, zip, gz."
+    ),
 ]
 
 
@@ -36,21 +38,25 @@ def import_file(
     file: FileArgument,
     platform: Annotated[
         str | None,
-        typer.Option(help=f"Default: what the file says. {', '.join(PLATFORMS)}; any other name will do too."),
+        typer.Option(help=f"The ad platform: {', '.join(PLATFORMS)}, or any other name. Default: by the file."),
     ] = None,
     campaign_column: Annotated[str | None, typer.Option(help="The heading of the platform's campaign id.")] = None,
     name_column: Annotated[str | None, typer.Option(help="The heading of the campaign's name.")] = None,
     day_column: Annotated[
         str | None, typer.Option("--day-column", "--date-column", help="The heading of the day.")
     ] = None,
-    spend_column: Annotated[str | None, typer.Option(help="The heading of the money.")] = None,
+    spend_column: Annotated[str | None, typer.Option(help="The heading of the spend.")] = None,
     currency_column: Annotated[str | None, typer.Option(help="The heading of the currency.")] = None,
     account_column: Annotated[str | None, typer.Option(help="The heading of the platform's account id.")] = None,
-    unit: Annotated[str | None, typer.Option(help="The money is in currency, cents or micros.")] = None,
-    decimal: Annotated[str | None, typer.Option(help="The decimal sign is a point or a comma.")] = None,
-    day_order: Annotated[str | None, typer.Option(help="25/11 is day_first, 11/25 month_first.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="The text's encoding, such as cp1252. Default: found.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="The workbook's sheet, by name.")] = None,
+    unit: Annotated[str | None, typer.Option(help="The unit of the spend: currency, cents or micros.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="The decimal sign: point or comma.")] = None,
+    day_order: Annotated[
+        str | None, typer.Option(help="The order of dates: day_first as 25/11, or month_first as 11/25.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="The text's encoding, such as cp1252. Default: by the file.")
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="The name of the workbook's sheet.")] = None,
     as_of: Annotated[
         str | None,
         typer.Option(
@@ -61,7 +67,10 @@ def import_file(
         bool, typer.Option("--name-as-id", help="The file has no campaign ids: use names as ids.")
     ] = False,
     delta: Annotated[
-        bool, typer.Option("--delta", help="Add the amounts to the known totals, once a file; replace nothing.")
+        bool,
+        typer.Option(
+            "--delta", help="Add the amounts to the known totals instead of replacing them; each file counts once."
+        ),
     ] = False,
     keep_duplicates: Annotated[
         bool, typer.Option("--keep-duplicates", help="Count a campaign's day twice if the file repeats its rows.")
@@ -75,20 +84,21 @@ def import_file(
     ] = None,
     create_campaigns: Annotated[bool, typer.Option("--create-campaigns", help="Create unknown campaigns.")] = False,
     brand: Annotated[
-        str | None, typer.Option(help="The brand to make them in, by name; made too if there is none.")
+        str | None,
+        typer.Option(help="With --create-campaigns: the brand's name. The brand is created if there is none."),
     ] = None,
     time_zone: Annotated[
-        str | None, typer.Option(help="The IANA zone of a brand that is made. Default: the file's, where it names one.")
+        str | None, typer.Option(help="The IANA time zone of a created brand. Default: the file's, if it names one.")
     ] = None,
     currency: Annotated[
         str | None,
-        typer.Option(help="Only rows in this currency; also that of a brand that is made. Default: the file's."),
+        typer.Option(help="Import only rows in this currency; a created brand gets it too. Default: the file's."),
     ] = None,
     account: Annotated[
-        str | None, typer.Option(help="The platform's id of the account that the file is of. Default: the file's.")
+        str | None, typer.Option(help="The platform's id of the account that the file reports. Default: the file's.")
     ] = None,
     skipped: Annotated[
-        Path | None, typer.Option(help="Where to write the rows left out. Default: beside the file.")
+        Path | None, typer.Option(help="The file to write the rows left out to. Default: beside the report.")
     ] = None,
     yes: Yes = False,
     dry_run: Annotated[
@@ -98,8 +108,8 @@ def import_file(
 ) -> None:
     """Import a platform's report: day totals become spend events for what changed since the last figures.
 
-    Shows what each column was taken for and what would change, and asks before anything is written; programs say --yes.
-    Rows of one campaign and day are parts of one total. Importing a file again changes nothing. Exit code 1 when a row
+    Shows how each column is read and the changes, and asks before anything is written; programs add --yes. Rows of one
+    campaign and day are added up to one total. Importing a file again changes nothing. Exit code 1 when a row
     was left out or a total rejected, each with its reason in a file that the output names, and for a file without
     rows; 2 when the file is refused.
     """
@@ -157,7 +167,7 @@ def _currency(code: str | None) -> str | None:
 
 
 def _planned(reading: Reading, file: Path, target: Target, modified_at: datetime, *, may_be_away: bool) -> Plan | None:
-    """The plan; None for a dry run without a database, which shows the file alone."""
+    """Returns the plan; None if no database answers and `may_be_away`. Raises InvalidValue and SettingsError."""
     try:
         return plan(reading, file.name, target, modified_at)
     except (SettingsError, DBAPIError):
@@ -167,7 +177,7 @@ def _planned(reading: Reading, file: Path, target: Target, modified_at: datetime
 
 
 def _agree(planned: Plan, *, yes: bool) -> None:
-    """Asks on a terminal. Raises InvalidValue where consent is needed and nobody can be asked."""
+    """Asks on a terminal; on "no" exits with 1. Raises InvalidValue if consent is needed and nobody can be asked."""
     if yes or planned.changes_nothing:
         return
     if sys.stdin.isatty():
@@ -175,8 +185,8 @@ def _agree(planned: Plan, *, yes: bool) -> None:
             console.print("Nothing was changed.")
             raise typer.Exit(FOUND_EXIT)
     elif planned.needs_consent:
-        told = "; ".join(words.concerns(planned))
-        raise InvalidValue("--yes", f"required, since standard input is not a terminal. {told}. Nothing was changed")
+        reasons = "; ".join(words.concerns(planned))
+        raise InvalidValue("--yes", f"required, since standard input is not a terminal. {reasons}. Nothing was changed")
 
 
 def _commit(planned: Plan) -> Outcome:
@@ -186,7 +196,7 @@ def _commit(planned: Plan) -> Outcome:
 
 
 def _beside(file: Path) -> Path:
-    """Where skipped rows are written: beside the file, or where temporary files are if that cannot be."""
+    """Returns the path for the rows left out: beside `file`, or if nobody can write there, among temporary files."""
     name = f"{file.name}.skipped.csv"
     here = file.resolve().parent / name
     try:
@@ -197,7 +207,10 @@ def _beside(file: Path) -> Path:
 
 
 def _written(rows: Sequence[tuple[int, str, str]], into: Path | None) -> Path | None:
-    """Writes the rows left out to a CSV file; returns its path, None where there is nothing to write."""
+    """Writes (line, cell, reason) of rows left out to a CSV file; returns its path.
+
+    None if there are no rows or no path. Raises InvalidValue for a file that cannot be written.
+    """
     if not rows or into is None:
         return None
     with readable(into), into.open("w", encoding="utf-8", newline="") as stream:

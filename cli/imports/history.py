@@ -1,4 +1,4 @@
-"""`spendgate imports`: the files that were imported, the rows they left out, and undo."""
+"""`spendgate imports`: lists the imported files and their rows left out, and undoes an import."""
 
 import sys
 from typing import Annotated, Any
@@ -16,18 +16,20 @@ from db.repository.imports import history
 from domain.errors import InvalidValue
 from domain.inputs.values import MAX_ID
 
-imports_app = typer.Typer(no_args_is_help=True, help="Files that were imported: what each changed, and undo.")
+imports_app = typer.Typer(
+    no_args_is_help=True, help="Manage imported files: list them, show their rows left out, and undo an import."
+)
 
 ImportArgument = Annotated[int, typer.Argument(metavar="ID", help="The import's id.")]
 
 
 @imports_app.command("list")
 def list_imports(
-    before: Annotated[int, typer.Option(help="Only imports with lower ids: the next page.")] = MAX_ID,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 50,
+    before: Annotated[int, typer.Option(help="List only imports with a smaller id, for the next page.")] = MAX_ID,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The largest number of imports to list.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Past imports, the newest first, with who, when, and what they came to."""
+    """List past imports, the newest first, with author, time and result."""
     with snapshot() as connection:
         rows = history.newest(connection, before=before, limit=limit)
     list_rows("Imports", rows, _row, empty="There are no imports yet.", as_json=as_json)
@@ -50,7 +52,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 
 @imports_app.command("show")
 def show_import(import_id: ImportArgument, as_json: AsJson = False) -> None:
-    """One import with its file's hash and the rows that were left out."""
+    """Show one import with its file's hash and the rows that were left out."""
     with snapshot() as connection:
         row = history.one(connection, import_id)
         skipped = history.skipped(connection, import_id)
@@ -64,7 +66,7 @@ def show_import(import_id: ImportArgument, as_json: AsJson = False) -> None:
 
 @imports_app.command("undo")
 def undo_import(import_id: ImportArgument, yes: Yes = False, dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Put back the totals that were known before an import; those that changed since stay. Audited."""
+    """Restore the totals that were known before an import; totals that changed since stay. Writes an audit entry."""
     wanted = undoing.undoing(import_id)
     if not as_json:
         console.print(f"{escape(wanted.sentence())}.", highlight=False, soft_wrap=True)
@@ -74,8 +76,8 @@ def undo_import(import_id: ImportArgument, yes: Yes = False, dry_run: DryRun = F
         _agree(yes=yes)
         wanted = undoing.undo(import_id, edit())
     if as_json:
-        told = {"restored": len(wanted.restored), "kept": wanted.kept, "rejected": wanted.rejected}
-        print_json({"import_id": import_id, "dry_run": dry_run} | told)
+        counts = {"restored": len(wanted.restored), "kept": wanted.kept, "rejected": wanted.rejected}
+        print_json({"import_id": import_id, "dry_run": dry_run} | counts)
     elif dry_run:
         console.print("[dim]dry run: nothing was changed[/dim]")
     else:

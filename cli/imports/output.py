@@ -17,7 +17,7 @@ SHOWN_SKIPPED: Final = 20
 
 
 def show(reading: Reading, planned: Plan | None) -> None:
-    """Prints the preview of an import."""
+    """Prints the preview of an import. `planned` None: no database answers, so only the file is shown."""
     columns = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("Column", "Read as", "Why"):
         columns.add_column(name, overflow="fold")
@@ -53,9 +53,13 @@ def tell_import(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Says what became of an import: for people, with the first rows left out; or whole for programs."""
+    """Prints the result of an import: a summary for people, or all of it as JSON for programs.
+
+    `left_out`: (line, cell, reason) of each row left out; line 0 stands for a whole total. People see the first
+    SHOWN_SKIPPED of them, and the path `named` of the file that lists them all.
+    """
     if as_json:
-        print_json(_told(reading, planned, outcome, named, dry_run=dry_run))
+        print_json(_import_as_data(reading, planned, outcome, named, dry_run=dry_run))
         return
     console.print(
         f"{reading.rows} rows: {len(reading.totals.campaigns)} campaigns, {len(reading.totals.days)} days, "
@@ -84,10 +88,10 @@ def _sums(reading: Reading, planned: Plan | None) -> Mapping[str, int]:
     return {reading.currency or "": reading.totals.sum_micros} if planned is None else planned.sum_micros
 
 
-def _told(
+def _import_as_data(
     reading: Reading, planned: Plan | None, outcome: Outcome, named: Path | None, *, dry_run: bool
 ) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "rows": reading.rows,
         "campaigns": len(reading.totals.campaigns),
         "days": len(reading.totals.days),
@@ -121,10 +125,10 @@ def _told(
         "warnings": reading.warnings if planned is None else planned.warnings,
         "sha256": reading.sha256,
     }
-    return told | ({} if planned is None else _told_of_plan(planned))
+    return data | ({} if planned is None else _plan_as_data(planned))
 
 
-def _told_of_plan(planned: Plan) -> dict[str, Any]:
+def _plan_as_data(planned: Plan) -> dict[str, Any]:
     tally = planned.tally
     return {
         "campaigns_known": planned.known_campaigns,

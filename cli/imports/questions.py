@@ -1,4 +1,4 @@
-"""Questions of `spendgate import`: readings that a file does not prove, asked on a terminal."""
+"""Questions of `spendgate import`: asks on a terminal for facts that a file does not prove."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from domain.errors import InvalidValue
 
 
 class Asking:
-    """Reads a file, and asks on a terminal what it does not prove."""
+    """Reads a file, and asks on a terminal for the facts that the file does not prove."""
 
     def __init__(self, file: Path, *, can_ask: bool, as_json: bool) -> None:
         self._file = file
@@ -28,7 +28,11 @@ class Asking:
         self.modified_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
 
     def reading(self, options: ReadOptions) -> Reading:
-        """The reading, once all questions are answered. Raises Refused, or the Question where nobody can be asked."""
+        """Returns the reading, once all questions are answered.
+
+        Raises Refused, InvalidValue for an unreadable file, and the Question if nobody can be asked; with `as_json` it
+        prints that Question first.
+        """
         while True:
             try:
                 return self._read(options)

@@ -1,4 +1,4 @@
-"""`spendgate up|new-epoch`: the whole service in one terminal, and its followers' epoch."""
+"""`spendgate up|new-epoch`: runs the whole service in one terminal; begins a new epoch of status changes."""
 
 import os
 import signal

@@ -76,7 +76,7 @@ class PastSpend(NamedTuple):
 
 
 def past_spend(brand: DemoBrand, at: datetime) -> Iterator[PastSpend]:
-    """Yields hourly spend of the last PAST_DAYS days; each day a campaign stops at its or its brand's limit."""
+    """Yields hourly spend of the last PAST_DAYS days; each day a campaign stops at its or its brand's daily limit."""
     zone = time_zone(brand.zone)
     for ago in range(PAST_DAYS, 0, -1):
         midnight = day_starts_at(local_day(at, zone) - ago * ONE_DAY, zone)

@@ -25,10 +25,10 @@ CREDENTIALS: Final = f"env:{SECRETS_VARIABLE}"
 STATE_FILE: Final = "demo-platform.json"
 
 HURRY: Final = 720
-"""Times the real rates at which campaigns spend there in real time, so that a budget is spent within a minute."""
+"""Factor of the usual rates at which campaigns spend there in real time, so that a budget is spent in a minute."""
 
 SPENT_AT_START_PERCENT: Final = 60
-"""Percent of a limit or usual day that campaigns have spent there today when the demo begins."""
+"""Percent of its daily limit, or else of its usual day, that a campaign has spent today when the demo begins."""
 
 LATENCY_SECONDS: Final = 0.2
 REFUSE_EVERY: Final = 7
@@ -36,14 +36,14 @@ OPERATIONS_A_DAY: Final = 1_000_000
 READ_SECONDS: Final = 1
 SAVE_SECONDS: Final = 1.0
 CREDIT_EVERY: Final = 75
-"""Saves between two credits for invalid clicks, each a fifth of a day of a paused campaign's spend."""
+"""Saves between two credits for invalid clicks, each a fifth of a paused campaign's spend of today."""
 
 
 @contextmanager
 def fake_platform(stop: Stop, home: Path) -> Iterator[str]:
-    """Serves the fake platform during the block, and points this process and those it starts at it; yields its URL.
+    """Serves the fake platform during the block and yields its URL; this process and its children then use it.
 
-    Its state is kept in `home`, so that the next run continues with it.
+    The platform's state is stored in `home`, so that the next run continues with it. Sets `stop` at the end.
     """
     platform, path = demo_platform(), home / STATE_FILE
     if not load(platform, path) and settings().clock_speed == 1:
@@ -61,7 +61,7 @@ def fake_platform(stop: Stop, home: Path) -> Iterator[str]:
 
 
 def demo_platform() -> FakePlatform:
-    """The account of the demo's connected brand, with its campaigns, which spend by the product's clock."""
+    """Returns the account of the demo's connected brand; its campaigns spend by Spendgate's clock."""
     brand = connected_brand()
     platform = FakePlatform(account_id=brand.account, time_zone=brand.zone, currency=brand.currency, clock=clock.now)
     platform.latency_seconds, platform.refuse_every = LATENCY_SECONDS, REFUSE_EVERY
@@ -81,7 +81,7 @@ def connected_brand() -> DemoBrand:
 
 
 def _add_past(platform: FakePlatform) -> None:
-    """Adds spend of the past weeks, and of today the part that lets a budget run out soon."""
+    """Adds spend of the past weeks, and for today SPENT_AT_START_PERCENT, so that a budget runs out soon."""
     brand, at = connected_brand(), clock.now()
     zone = time_zone(brand.zone)
     for past in past_spend(brand, at):
@@ -107,7 +107,7 @@ def _variables(platform: FakePlatform, url: str) -> dict[str, str]:
 
 
 def _tick(stop: Stop, platform: FakePlatform, path: Path) -> None:
-    """Lets campaigns spend, keeps the state in its file and now and then credits invalid clicks, until `stop`."""
+    """Lets campaigns spend, stores the state and every CREDIT_EVERY saves credits invalid clicks, until `stop`."""
     ticks = 0
     while not stop.wait(SAVE_SECONDS):
         ticks += 1

@@ -15,7 +15,7 @@ NO_TABLES: Final = "the database has no tables"
 
 
 class Way(NamedTuple):
-    """The revisions between the database and a target, in the order in which they are done or undone."""
+    """The revisions between the database's (`stored`) and a target, in the order in which they are done or undone."""
 
     stored: str
     target: str

@@ -65,7 +65,7 @@ class Names:
 
 
 def sentence(event: Event, names: Names) -> str | None:
-    """Describes a log event for people; None for an event that is of use to operators only."""
+    """Describes a log event for people in a sentence; None for an event that only operators need."""
     name = event.get("event")
     if name in {"campaign.paused", "campaign.activated"}:
         did = "paused" if name == "campaign.paused" else "serves again; it was paused"

@@ -22,7 +22,11 @@ PERIOD_WORDS = {"daily": "a day", "weekly": "a week", "monthly": "a month", "yea
 
 
 class BrandSummary(NamedTuple):
-    """One brand's days, in micros. `overspends`: of each window that overspent; `there`: pauses on the ad platform."""
+    """One brand's figures of last month and this month, in micros.
+
+    `limits`: the present budgets. `stops`: pauses by holds. `overspends`: the overspend of each window that had one.
+    `there`: the pauses that the ad platform confirmed.
+    """
 
     name: str
     currency: str
@@ -34,7 +38,7 @@ class BrandSummary(NamedTuple):
     there: ConfirmedPauses
 
     def lines(self) -> Iterator[str]:
-        """Yields the summary as text lines of at most 80 columns."""
+        """Yields the summary as lines of text."""
         days = sorted(self.spent_by_day)
         yield f"{self.name}, {days[0]} to {days[-1]} ({self.time_zone})" if days else f"{self.name}, nothing spent"
         yield f"  spent      {money(sum(self.spent_by_day.values()), self.currency)}"

@@ -25,7 +25,10 @@ NO_WORKER: Final = "no worker has polled the queue lately: start one with `spend
 
 @dataclass
 class PendingReceipts:
-    """The names of the receipts of one submission that have not arrived yet; one for each message."""
+    """The names of the receipts of one submission that have not arrived yet, one for each message.
+
+    `since`: the earliest time at which one of its messages can have become a dead letter.
+    """
 
     submission: str
     since: datetime
