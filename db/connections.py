@@ -9,7 +9,7 @@ OVERFLOW: Final = 2
 """Connections that a pool may open beyond its size for a moment, such as for the probes of a busy web process."""
 
 FOR_BACKGROUND: Final = 1
-"""Connections of a pool for threads that no message and no request uses."""
+"""Connections of a pool for threads that work for no message and no request."""
 
 
 class ProcessKind(StrEnum):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # importing alembic takes 0.2 s, which most processes do not 
 log = structlog.get_logger()
 
 INSTALLED: Final = Path(__file__).with_name("alembic")
-"""The folder of migrations in a wheel. Beside `db` it would be the folder of the library."""
+"""The folder of migrations in a wheel. A folder `alembic` beside `db` would be the library's."""
 
 SCRIPTS: Final = INSTALLED if INSTALLED.is_dir() else Path(__file__).resolve().parents[1] / "alembic"
 HEAD: Final = "head"

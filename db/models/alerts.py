@@ -1,4 +1,4 @@
-"""Tables of alerts: what needs a person, the channels and routes by which it is told, and the hours of spend."""
+"""Tables of alerts: the alerts, their channels, routes, mutes and messages, and the hours of spend."""
 
 from datetime import date, datetime
 from typing import Any, Final
@@ -30,7 +30,7 @@ ENDINGS: Final = "resolved_because IN ('below', 'cleared', 'superseded', 'window
 
 
 class Alert(Base):
-    """One alert: raised once, told once, and open while its condition holds. See domain/alerts/kinds.py.
+    """One alert: raised once, sent once, and open while its condition holds. See domain/alerts/kinds.py.
 
     `subject`: the thing it is about, such as `budget:12` or `campaign:17`. `episode`: the window or the beginning of
     the trouble; the same subject has one alert an episode and threshold. `threshold`: percent of the limit; 0 for other
@@ -95,7 +95,7 @@ class AlertSettings(Base):
 
 
 class AlertChannel(Base):
-    """A way to tell people, such as a mail address or a Slack channel.
+    """An address for messages to people, such as a mail address or a Slack channel.
 
     `encrypted_url`: apprise's URL with its secrets. `claimed_until`: the end of the sending worker's claim.
     `failing_since`: the first failed attempt after the last delivery.
@@ -136,7 +136,7 @@ class AlertRoute(Base):
 
 
 class AlertMute(Base):
-    """Alerts that are not told until a moment: of a brand, a kind, one alert, for one channel. Null: of or for all."""
+    """Alerts that are not sent before `until`: of a brand, a kind, one alert, by one channel. Null: any."""
 
     __tablename__ = "alert_mutes"
     __table_args__ = (
@@ -155,7 +155,7 @@ class AlertMute(Base):
 
 
 class AlertMessage(Base):
-    """An alert to tell by one channel, when it is raised or resolved. Written in the transaction that raised it.
+    """An alert to send by one channel, as raised or as resolved. Written in the transaction that did either.
 
     `due_at`: at once, the next digest, or the next try. `dropped_at`: muted, or every try failed.
     """
@@ -186,7 +186,7 @@ class AlertMessage(Base):
 
 
 class AlertAttempt(Base):
-    """One attempt to send by a channel. `alerts`: the number told in it; 0 for a test. `detail`: without secrets."""
+    """One attempt to send by a channel. `alerts`: their number in it; 0 for a test. `detail`: without secrets."""
 
     __tablename__ = "alert_attempts"
     __table_args__ = (

@@ -135,7 +135,7 @@ class RejectedEvent(Base):
 class ReportedTotal(Base):
     """The last cumulative figure of one source for one campaign and day.
 
-    `previous_as_of`: the moment of the figure before it; null where it is the first.
+    `previous_micros`, `previous_as_of`: the figure before it and its moment; 0 and null if it is the first.
     """
 
     __tablename__ = "reported_totals"

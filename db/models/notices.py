@@ -1,4 +1,4 @@
-"""Tables of notices, which tell people and programs about one-off events."""
+"""The table of notices, which inform people and programs of single events."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ KINDS: Final = (
 
 
 class Notice(Base):
-    """One thing to tell once, such as an alert or a failed import. `key` names it within its kind."""
+    """One event to report once, such as an alert or a failed import. `key` is unique within the kind."""
 
     __tablename__ = "notices"
     __table_args__ = (

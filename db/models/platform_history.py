@@ -1,4 +1,4 @@
-"""Tables of what was observed at ad platforms: confirmed changes, and how far spend may exceed a limit."""
+"""Tables of observations at ad platforms: confirmed changes, and how far spend may exceed a limit."""
 
 from datetime import datetime
 
