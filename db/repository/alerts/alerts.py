@@ -104,7 +104,7 @@ def raise_all(connection: Connection, conditions: Sequence[Condition], at: datet
 
 
 def reopen(connection: Connection, ids: Sequence[int]) -> None:
-    """Opens resolved alerts again, unless their subject has another open one. It is not told again."""
+    """Opens resolved alerts again, unless their subject has another open one. Sends no message."""
     if ids:
         connection.execute(REOPEN, {"ids": array_of(ids)})
 

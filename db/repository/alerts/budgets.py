@@ -60,7 +60,7 @@ FACTS = text(f"""
     ORDER BY spent.id
 """)  # noqa: S608 - a constant, put together once
 
-# Open alerts of budgets that were removed, that belong to what is archived, or whose window is not the current one.
+# Open alerts of budgets that were removed, of archived brands or campaigns, or of a window that is not the current one.
 ENDED = text("""
     SELECT alerts.id, budgets.id IS NULL OR brands.configured_status = 'archived'
         OR COALESCE(campaigns.configured_status, '') = 'archived' AS is_gone

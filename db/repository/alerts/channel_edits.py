@@ -45,7 +45,7 @@ def remove(connection: Connection, channel_id: int, edit: Edit) -> None:
 def set_route(
     connection: Connection, channel_id: int, brand_id: int | None, kind: str | None, timing: str, edit: Edit
 ) -> int:
-    """Stores when a channel tells the alerts of this brand and kind (None: of all), and returns the route's id."""
+    """Stores when a channel sends the alerts of this brand and kind (None: of all), and returns the route's id."""
     values = {"channel_id": channel_id, "brand_id": brand_id, "kind": kind, "timing": timing}
     made = int(connection.execute(SET_ROUTE, values).scalar_one())
     note(connection, edit, "edit", Subject("alert_route", made, brand_id), None, values)

@@ -42,7 +42,7 @@ CHANNELS_DUE = text("""
     ORDER BY channel_id
 """)
 
-# Muted messages wait until the mute ends; an alert that is resolved by then is not told any more.
+# Muted messages wait until the mute ends; an alert that is resolved by then is not sent any more.
 POSTPONE_MUTED = text("""
     UPDATE alert_messages AS message
     SET due_at = CASE WHEN muted.state = 'open' THEN muted.until ELSE due_at END,
@@ -100,7 +100,7 @@ class Message(NamedTuple):
 
 
 def has_routes(connection: Connection) -> bool:
-    """Whether any channel tells alerts to people."""
+    """Whether any channel has a route."""
     return bool(connection.execute(ANY_ROUTE).scalar_one())
 
 

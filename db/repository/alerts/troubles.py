@@ -1,4 +1,4 @@
-"""Reads what is wrong now at the edges: platforms, webhook endpoints, files, and rejected inputs."""
+"""Finds present conditions for alerts at platforms, webhook endpoints, files, and rejected inputs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
