@@ -123,7 +123,7 @@ def _campaigns_of(
 
 
 def last_edit(connection: Connection, kind: str, subject_id: int) -> Edit | None:
-    """The last edit of the row; None if there is none in the audit, for example after an edit by SQL."""
+    """The last audited edit of the row; None if there is none. Edits by SQL are not audited."""
     row = connection.execute(LAST_ENTRY, {"subject": kind, "id": subject_id}).first()
     return None if row is None else Edit(row.changed_by, row.changed_at)
 
