@@ -26,7 +26,7 @@ RENEW = text("""
     WHERE brands.id = renewed.brand_id
 """)
 
-# Brands whose headroom today is more than one micro less than what is left of their budgets.
+# Brands whose headroom for today exceeds the least left of their own budgets, minus one micro.
 OVERSTATED = text(f"""
     SELECT brands.id AS brand_id, headroom_micros, min({LEFT_MICROS}) - 1 AS left_micros
     {SPEND_OF_BUDGETS}

@@ -101,7 +101,7 @@ def _match(claims: list[Claim]) -> CampaignMatch | None:
 
 
 def find_campaigns_cached(connection: Connection, keys: set[CampaignKey]) -> Mapping[CampaignKey, CampaignMatch]:
-    """The campaigns of all brands found by `keys`, from a cache where they are named by id.
+    """The campaigns of all brands found by `keys`; those named by id from a cache.
 
     The cache may be stale: a brand's zone and currency can change. So compare these under the brand's lock before use,
     and look up with `find_campaigns` before rejecting an input. External ids are not cached, because they can pass to

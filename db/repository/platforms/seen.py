@@ -155,7 +155,7 @@ def accounts(connection: Connection, at: datetime, *, offset: int = 0, limit: in
 
 
 def tally(connection: Connection, at: datetime) -> list[Tally]:
-    """The connected accounts by platform and state; nothing without any, which costs one small query."""
+    """The numbers of connected accounts by platform and state; empty without connected accounts."""
     return [Tally(*row) for row in connection.execute(TALLY, {"at": at})]
 
 

@@ -232,7 +232,7 @@ def campaigns(
 def hold_history(
     connection: Connection, campaign_ids: Sequence[int], starts_at: datetime
 ) -> Mapping[int, list[tuple[datetime, tuple[str, ...]]]]:
-    """For each campaign, its (changed_at, holds) pairs in order, since the last change before `starts_at`."""
+    """For each campaign, its (changed_at, holds) pairs in order, from the last change at or before `starts_at` on."""
     history: dict[int, list[tuple[datetime, tuple[str, ...]]]] = {campaign_id: [] for campaign_id in campaign_ids}
     parameters = {"campaign_ids": list(campaign_ids), "starts_at": starts_at}
     for campaign_id, changed_at, holds in connection.execute(HOLD_HISTORY, parameters):
