@@ -62,7 +62,7 @@ class Changed(Refused):
 class Choice:
     """One possible reading. `settles` holds the fields of `ReadOptions` that choose it.
 
-    `sum_micros` is by currency, "" where the file names none; None where a sum cannot be made.
+    `sum_micros` is by currency, "" if the file names none; None if the sum is not known.
     """
 
     label: str
@@ -221,4 +221,4 @@ class Reading:
     layout: str
     options: ReadOptions
     day_offsets: Mapping[date, tuple[int, str]] = field(default_factory=dict)
-    """The minutes east of UTC at which days begin, and the cell that says so, where cells do."""
+    """By day, the minutes east of UTC at which it begins, and the cell that says so; only for days with such a cell."""

@@ -60,7 +60,7 @@ def decimals_of(evidence: Evidence, mark: DecimalMark | None) -> int:
 
 
 def decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadOptions, file: FileFacts) -> Decisions:
-    """Decides by the evidence. Raises Refused, or Question where the evidence proves nothing."""
+    """Decides by the evidence. Raises Refused for contradictions, Question if the evidence proves nothing."""
     around = list(chain(layout.above, (row for row in evidence.undated if row.line > evidence.last_dated)))
     said = stated(around)
     known = resolve(layout, options, file.name, evidence, around)

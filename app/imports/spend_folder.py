@@ -102,11 +102,10 @@ class Skipped(NamedTuple):
 
 
 def is_complete(version: Version, last: Look | None, at: datetime, quiet: timedelta) -> bool:
-    """Whether the file has been left alone for long enough to take it for complete.
+    """Whether the file was unchanged for `quiet`, so that it counts as complete.
 
-    Its own modification time counts only for a file that was not there before, or that another one replaced, as
-    renaming does: a program that writes into a known file may set any time. Otherwise, and for a time ahead of ours, it
-    must have stayed the same from one look to another.
+    A new file, or one that replaced another as renaming does, may prove it by its modification time. A known file must
+    have stayed the same from one scan to another, because a program that writes into it may set any time.
     """
     is_same = last is not None and last.version == version
     seen_since = last.unchanged_since if last is not None and is_same and last.unchanged_since <= at else at
@@ -188,9 +187,9 @@ def opened(folder: Path, file: SpendFile) -> Iterator[BinaryIO]:
 
 
 def options_text(folder: Path, platform: str) -> bytes:
-    """The options file beside a directory's reports, else the folder's own; empty where there is none.
+    """The options file in the directory of the reports, else the folder's own; empty if there is neither.
 
-    Raises OSError where it cannot be read, as a link cannot.
+    Raises OSError if it cannot be read, or is a link.
     """
     for place in dict.fromkeys((folder / platform, folder)):
         try:

@@ -103,7 +103,7 @@ def kind_of(number: str) -> Kind | None:
 
 
 def _is_whole(text: str, marks: Iterable[str]) -> bool:
-    """Whether a text is digits, grouped or not, that begin without a zero where grouped; empty before `.5`."""
+    """Whether a text is empty, digits, or digits grouped by one of the marks that do not begin with 0."""
     if not text or text.isdigit():
         return True
     return any(mark in text and _GROUPED_BY[mark].fullmatch(text) and text[0] != "0" for mark in marks)
@@ -161,7 +161,7 @@ class AmountEvidence:
             self._note(kind, written.number, cell, shape, line)
 
     def _note_number(self, number: str, cell: str, line: int) -> None:
-        """Notes a number of a spreadsheet or of JSON, whose point is decimal whatever texts beside it are."""
+        """Notes a number of a spreadsheet or of JSON, whose decimal mark is always a point."""
         self.has_numbers = True
         whole, _, fraction = number.partition(".")
         self.decimals[0] = max(self.decimals[0], len(fraction))

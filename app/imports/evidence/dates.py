@@ -17,16 +17,16 @@ EARLIEST_SHORT_YEAR: Final = 2015
 
 
 class Day(NamedTuple):
-    """One day, with its hour of 0 to 23 where the cell has a time that is not midnight."""
+    """One day. `hour`: 0 to 23 if the cell has a time other than midnight."""
 
     day: date
     hour: int | None = None
 
 
 class Numeric(NamedTuple):
-    """A day whose order of day and month its cell does not prove alone; `dotted` where dots separate the numbers.
+    """A date in numbers with the year last: `first` and `second` are day and month in either order.
 
-    `short_year`: its year has two digits, and may be a day.
+    `dotted`: dots separate the numbers. `short_year`: the year has two digits, and may be a day.
     """
 
     first: int
@@ -37,7 +37,7 @@ class Numeric(NamedTuple):
     short_year: bool = False
 
     def as_day(self, *, day_first: bool) -> date | None:
-        """The day in one of the two orders; None where there is no such day."""
+        """The day in one of the two orders; None if there is no such day."""
         day, month = (self.first, self.second) if day_first else (self.second, self.first)
         return _date(self.year, month, day)
 

@@ -9,14 +9,14 @@ MAX_KNOWN: Final = 200_000
 
 
 class Days:
-    """Reads the day in a cell, once it is settled whether the day or the month comes first. Caches what it read."""
+    """Reads days from cells by one order of day and month, with a cache of MAX_KNOWN cells."""
 
     def __init__(self, *, day_first: bool) -> None:
         self._day_first = day_first
         self._known: dict[str, date | None] = {}
 
     def read(self, cell: str) -> date | None:
-        """The day in a cell; None where there is none."""
+        """The day in a cell; None if it has none."""
         try:
             return self._known[cell]
         except KeyError:

@@ -33,7 +33,7 @@ _SUM_CELLS: Final = frozenset(
 class DayEvidence:
     """The forms in which a column writes its days, each with the first line and cell.
 
-    `offsets`: the minutes east of UTC at which days begin, and the cell, where cells say so.
+    `offsets`: by day, the minutes east of UTC at which it begins, and the cell that says so.
     """
 
     forms: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -239,7 +239,7 @@ def _campaigns_named(*, names_are_ids: bool) -> Callable[[str], bool]:
 
 
 def _note_other(evidence: AmountEvidence, cell: str, line: int) -> None:
-    """Notes a cell of another column, where it is a plain number or a percentage."""
+    """Notes a cell of another column if it is a plain number or a percentage."""
     text = cell.strip().removesuffix("%").strip()
     if text[:1].isdigit() and len(text) < 20 and "/" not in text:
         evidence.add(text, line)

@@ -15,7 +15,7 @@ from domain import platforms
 
 @dataclass(frozen=True)
 class Filter:
-    """Rows to read: of one currency and of one platform, where a column tells them apart."""
+    """The rows to read. `currency`, `platform`: only rows of these; None: all. `platforms`: the platform by cell."""
 
     currency: str | None = None
     platform: str | None = None

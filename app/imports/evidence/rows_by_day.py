@@ -97,7 +97,7 @@ def hours_warning(evidence: Evidence) -> str | None:
 def is_midnight_elsewhere(times: Mapping[str, set[int]]) -> bool:
     """Whether each of several days has one hour before noon, the same for all or one apart, as where clocks change.
 
-    Pipelines write in UTC the midnight of zones west of UTC so: the day written is the day meant.
+    Pipelines write the midnight of zones west of UTC as such an hour in UTC. Its date is the right day.
     """
     hours = set().union(*times.values()) if times else set()
     one_each = all(len(own) == 1 for own in times.values())

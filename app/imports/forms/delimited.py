@@ -13,7 +13,7 @@ DELIMITERS: Final = (",", ";", "\t", "|")
 
 
 def delimited_tables(stream: BinaryIO, encoding: str | None = None) -> list[Table]:
-    """The same text as a table by each delimiter. Raises Refused for an encoding that does not fit."""
+    """One table for each of DELIMITERS, of the same text. Raises Refused for data in no known encoding."""
     found = encoding_of(stream)
     name = encoding or found.name
     told = f"{name} (by its letters)" if found.is_guessed and not encoding else name

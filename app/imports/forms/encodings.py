@@ -21,7 +21,7 @@ _MARKS: Final = (
 
 
 class Encoding(NamedTuple):
-    """A codec's name; `is_guessed` where statistics chose it, and bytes would be other letters in another."""
+    """A codec's name. `is_guessed`: statistics chose it, so some letters may be wrong."""
 
     name: str
     is_guessed: bool = False

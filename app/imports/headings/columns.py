@@ -58,7 +58,7 @@ class Columns:
     platform: Heading | None = None
     names_are_ids: bool = False
     end_counts: bool = False
-    """Whether every row's end must be its day: the day's column is a period's beginning, or the end's says so."""
+    """Whether each row's end must be its day: the day's heading names a beginning, or the end's a report or period."""
 
     def told(self) -> tuple[Column, ...]:
         """The used columns with the reason for each."""

@@ -1,4 +1,4 @@
-"""The layout of a table: where its headings are, and what stands above them."""
+"""Finds the headings of a table, and the rows above them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -118,7 +118,7 @@ class Compared:
                 self.tally.fallen.add(change)
 
     def refuse_contradictions(self, earlier: Sequence[Earlier]) -> None:
-        """Raises Refused where the file has other figures than are known of the same moment."""
+        """Raises Refused if the file has other figures than the known ones of the same moment."""
         if not self.contradicting.count:
             return
         one = self.contradicting.first[0]

@@ -100,7 +100,7 @@ class Plan:
 
     @property
     def token(self) -> str:
-        """A text that differs where the file, or what it would change, differs."""
+        """A hash (24 hex digits) of the file, its options and its changes; sent back to consent to this import."""
         told = (self.reading.sha256, self.reading.options, self.target, self.tally.facts(), self.vanished)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
 

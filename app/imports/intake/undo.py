@@ -39,7 +39,7 @@ class Undoing:
 
     @property
     def token(self) -> str:
-        """A text that differs where undoing would put back something else."""
+        """A hash (24 hex digits) of the totals that undoing restores; sent back to consent to this undo."""
         told = (self.import_id, tuple(self.restored), self.kept)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
 

@@ -69,12 +69,15 @@ class DayAmounts(MutableMapping[date, int]):
             return
         self._others = self._others or {}
         self._others[day] = amount
-        # Twice as many as at the last try, so that days in any order cost no square of their number.
+        # Only at each power of two, so that many days in any order do not cost the square of their number.
         if len(self._others).bit_count() == 1:
             self._move_others()
 
     def _reaches(self, first: int, last: int, more: int) -> bool:
-        """Lets the array reach from a day to another, unless `more` amounts leave it too long for what it holds."""
+        """Extends the array to the days `first` to `last` (ordinals); returns whether it did.
+
+        It does not if the array, with `more` amounts, would then have over _SPARSE places for each amount.
+        """
         amounts = self._amounts
         if not amounts:
             self._first = first

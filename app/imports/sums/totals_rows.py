@@ -23,7 +23,7 @@ NAMELESS: Final = "a row without a campaign"
 
 @dataclass(frozen=True)
 class SumRow:
-    """A row that states a sum: of `campaign`, of `day`, or of everything where both are None.
+    """A row that states a sum: of `campaign`, of `day`, or of everything if both are None.
 
     `value` is in the reader's units, None without an amount; `step` is the smallest difference that the cell can show.
     """
