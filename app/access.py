@@ -98,11 +98,11 @@ def edit_user(
     password: str | None = None,
     check: Callable[[Connection, Role, bool], None] = lambda _connection, _role, _disabled: None,
 ) -> None:
-    """Changes a user's role, disabled state and, if one is given, password in one commit; ends the user's sessions.
+    """Changes a user's role, disabled state and, if one is given, password in one commit.
 
-    `check` is called with the current role and disabled state while the user's row is locked; an exception from it
-    undoes the edit. Raises InvalidValue for an unknown user or a password of the wrong length, or if no owner would be
-    left; and HashingBusy.
+    Ends the user's sessions if anything changed. `check` is called with the current role and disabled state while the
+    user's row is locked; an exception from it undoes the edit. Raises InvalidValue for an unknown user or a password of
+    the wrong length, or if no owner would be left; and HashingBusy.
     """
     hashed = _hashed(password) if password else None
 

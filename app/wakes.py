@@ -24,7 +24,7 @@ KNOWN_SECONDS: Final = 2.0
 def after_toggles(changes: Iterable[DecidedChange]) -> None:
     """Sends each actor that carries decisions out at most one message about these committed changes.
 
-    Never raises: a message that is not sent costs latency alone, since every waked actor also runs each minute.
+    Never raises: a message that is not sent costs latency alone, since each of these actors also runs every minute.
     """
     toggled = {change.brand_id for change in changes if change.is_toggle}
     if not toggled:
@@ -91,11 +91,11 @@ def _brands_of_webhooks() -> frozenset[int | None]:
 
 
 _alerts_waked_until: float = 0.0
-"""Until when (monotonic) this process has waked the evaluation of alerts, or found that no channel tells them."""
+"""The monotonic time before which this process does not wake the evaluation of alerts again."""
 
 
 def _wake_alerts(_toggled: set[int]) -> None:
-    """Wakes the evaluation of alerts in KNOWN_SECONDS, after further toggles, if a channel tells alerts to people."""
+    """Wakes the evaluation of alerts in KNOWN_SECONDS, after further toggles, if any channel has a route."""
     global _alerts_waked_until  # noqa: PLW0603 - a cache of the process; two threads that both renew it agree
     if time.monotonic() < _alerts_waked_until:
         return
