@@ -94,7 +94,7 @@ def name_overriders(visit: Visit, alerts: Sequence[StoredStatus], at: datetime) 
 
 
 def _note_overriders(connection: Connection, account: int, names: Mapping[int, str]) -> None:
-    current = rows.chosen(connection, account, list(names))
+    current = rows.of_campaigns(connection, account, list(names))
     rows.keep(
         connection,
         account,

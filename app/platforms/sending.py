@@ -129,7 +129,7 @@ def _failed(now: StoredStatus, before: StoredStatus, error: Exception) -> Stored
 
 def _current(connection: Connection, visit: Visit, before: Sequence[StoredStatus]) -> dict[int, StoredStatus]:
     """The present rows of the sent campaigns, by campaign id; one that was deleted meanwhile is left out."""
-    return rows.chosen(connection, visit.stored.id, [row.campaign_id for row in before])
+    return rows.of_campaigns(connection, visit.stored.id, [row.campaign_id for row in before])
 
 
 def _note_outcomes(connection: Connection, visit: Visit, batch: Batch, outcomes: Outcomes) -> Refusals:

@@ -42,7 +42,7 @@ AFTER = "(campaigns.brand_id, campaigns.id) > (:after_brand, :after_campaign)"
 
 PAGE = text(CAMPAIGNS.format(condition=AFTER))
 
-CHOSEN = text(CAMPAIGNS.format(condition="campaigns.id = ANY(CAST(:campaign_ids AS bigint[]))"))
+OF_CAMPAIGNS = text(CAMPAIGNS.format(condition="campaigns.id = ANY(CAST(:campaign_ids AS bigint[]))"))
 
 # Campaigns whose confirmed status is the opposite of the desired one, without those whose last answer is unknown.
 OPPOSED = text(
@@ -119,13 +119,13 @@ def of_account(connection: Connection, account: int) -> list[StoredStatus]:
     return page(connection, account, FIRST, NO_LIMIT)
 
 
-def chosen(connection: Connection, account: int, campaign_ids: Sequence[int]) -> dict[int, StoredStatus]:
+def of_campaigns(connection: Connection, account: int, campaign_ids: Sequence[int]) -> dict[int, StoredStatus]:
     """Those of these campaigns that are in the account, by id.
 
     Leaves out campaigns without an external id and campaigns that were never enforced.
     """
     values = {"account": account, "campaign_ids": list(campaign_ids), "limit": NO_LIMIT}
-    rows = (StoredStatus(*row) for row in connection.execute(CHOSEN, values))
+    rows = (StoredStatus(*row) for row in connection.execute(OF_CAMPAIGNS, values))
     return {row.campaign_id: row for row in rows}
 
 
