@@ -16,7 +16,7 @@ from app.imports.streams import FixedSize
 from app.imports.tables import Progress, Table
 
 _PROVEN_BY_REFUSAL: Final = frozenset({"decimal sign", "unit", "order of day and month", "spend"})
-"""Questions that need no person if all readings but one are refused, such as by a totals row."""
+"""Questions that need no person if all readings but one are refused, such as by a totals row, or all are equal."""
 
 MAX_ANSWERS: Final = 4
 """Questions that are tried within each other; a question behind them has no sums."""
@@ -46,7 +46,7 @@ def read_file(
 
 
 def _read(tables: Sequence[Table], options: ReadOptions, file: FileFacts, answers: int = 0) -> Reading:
-    """Reads the tables. Raises a question with the sums of each choice, unless only one of them can be read."""
+    """Reads the tables. Raises a question with the sums of each choice, if these could be made."""
     try:
         return attempt(layout_of(tables, options), options, file)
     except Question as question:
@@ -59,9 +59,10 @@ def _read(tables: Sequence[Table], options: ReadOptions, file: FileFacts, answer
 def _settle(
     question: Question, tables: Sequence[Table], options: ReadOptions, file: FileFacts, answers: int
 ) -> Reading:
-    """Reads the file under each choice; returns the reading if it is the only one, else raises the question with sums.
+    """Reads the file under each choice, and raises the question with the sums of each.
 
-    Raises Refused if every choice is refused.
+    Returns a reading instead if the question is in _PROVEN_BY_REFUSAL and no other choice gives other totals. Raises
+    Refused if every choice is refused.
     """
     read: list[Reading] = []
     choices: list[Choice] = []

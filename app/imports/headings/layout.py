@@ -37,7 +37,7 @@ class Layout:
 def layout_of(tables: Sequence[Table], options: ReadOptions) -> Layout:
     """The table and row whose headings name campaign, day and spend; else those that come nearest.
 
-    Raises Refused if no heading is known, or Question if several sheets have all three.
+    Raises Refused if no heading names any of these, or Question if several sheets have all three.
     """
     found, nearest, failure = [], None, None
     for table in tables:
