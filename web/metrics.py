@@ -68,12 +68,12 @@ class _State(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("spendgate_up", "1 if the server answered this scrape, else 0", labels=["part"])
-        for source, read, faults in _sources():
+        for name, read, faults in _servers():
             try:
                 families = list(read())
             except faults:
                 families = []
-            up.add_metric([source], bool(families))
+            up.add_metric([name], bool(families))
             yield from families
         yield up
 
@@ -183,11 +183,12 @@ def _queues() -> Iterator[GaugeMetricFamily]:
     yield messages
 
 
-Source = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exception], ...]]
+Server = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exception], ...]]
+"""A server's name, the function that reads its gauges, and the errors that mean it is unreachable."""
 
 
-def _sources() -> tuple[Source, Source]:
-    """Postgres and the broker: each one's name, its reader, and the errors that mean it is unreachable."""
+def _servers() -> tuple[Server, Server]:
+    """Postgres and the message broker."""
     carrier = "rabbitmq" if settings().queue_is_rabbitmq else "redis"
     return ("postgres", _postgres, (DBAPIError, PoolTimeout)), (carrier, _queues, (BrokerConnectionError,))
 
