@@ -8,13 +8,13 @@ from domain.periods import END_INSTANT, FIRST_INSTANT
 
 @dataclass(frozen=True, slots=True)
 class AgeBounds:
-    """How old, and how far ahead of now, an event may be.
+    """How old, and how far ahead of now, an event may be. `oldest`: the greatest age; None accepts any.
 
-    `oldest` None accepts any age. Nothing before the instant `earliest` is accepted.
+    Nothing before the instant `earliest` is accepted.
     """
 
-    oldest: timedelta | None = timedelta(days=35)
-    ahead: timedelta = timedelta(minutes=5)
+    oldest: timedelta | None
+    ahead: timedelta
     earliest: datetime = FIRST_INSTANT
 
 

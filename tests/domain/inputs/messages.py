@@ -1,6 +1,6 @@
 """Inputs as upstream sends them: valid ones, nearly valid ones, and any JSON values."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,7 +23,8 @@ ACCOUNTS: dict[CampaignKey, KnownCampaign] = {
     BY_NAME: KnownCampaign(18, 3, KATHMANDU, "NPR"),
 }
 
-BOUNDS, ANY_AGE = AgeBounds(), AgeBounds(oldest=None)
+BOUNDS = AgeBounds(oldest=timedelta(days=35), ahead=timedelta(minutes=5))
+ANY_AGE = AgeBounds(oldest=None, ahead=timedelta(minutes=5))
 
 Json = dict[str, Any]
 
