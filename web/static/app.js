@@ -2,12 +2,12 @@
 // Keeps open pages current: a stream delivers status changes; after each one, and every few seconds, figures are refetched.
 
 const REFRESH_SECONDS = 5;
-const AFTER_CHANGE_MILLISECONDS = 300;
-const FEED_LENGTH = 100;
+const AFTER_CHANGE_MILLISECONDS = 300; // several changes at once cause one refresh
+const FEED_LENGTH = 100; // most status changes shown
 const MICROS = 1_000_000;
 
-const OLD_AFTER_MILLISECONDS = 9_000;
-const QUIET_SECONDS = 10;
+const OLD_AFTER_MILLISECONDS = 9_000; // age of the figures from which the page says that the server does not answer
+const QUIET_SECONDS = 10; // age of the newest spend under which no brand is overdue
 
 const notice = document.getElementById("connection");
 const isRefreshed = document.querySelector("[hx-trigger^='refresh']") !== null;
@@ -31,16 +31,16 @@ function refreshSoon() {
 function received(at = performance.now()) {
   receivedAt = at;
   isCut = false;
-  sayAge();
+  showAge();
 }
 
 function cut() {
   isCut = true;
-  sayAge();
+  showAge();
 }
 
-// Shows that the figures are old: no response, a slow response or an error.
-function sayAge() {
+// Shows a message if the figures are old, because the server answers slowly, with an error or not at all.
+function showAge() {
   const now = performance.now();
   const isOld = now - receivedAt > OLD_AFTER_MILLISECONDS && now - shownAt > OLD_AFTER_MILLISECONDS / 3;
   notice.hidden = !isLive || document.hidden || !(isCut || isOld);
@@ -54,10 +54,10 @@ function inWords(seconds) {
   return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
 }
 
-// Shows the age of each brand's newest spend, and warns if regular spend has stopped.
+// Shows the age of each brand's newest spend. Warns if it is twice the longest gap seen on this page, after two gaps.
 const cadences = new Map();
 
-function sayNewest() {
+function showNewest() {
   const serverNow = opened.serverAt + performance.now() - opened.at;
   for (const time of document.querySelectorAll("time[data-newest]")) {
     const at = Date.parse(time.dateTime), age = Math.max(0, serverNow - at) / 1000;
@@ -112,7 +112,7 @@ function colour(name) {
   return found;
 }
 
-// The series of each plot: label, values, colour and line style.
+// The x values of a plot, and its lines: label, values, colour and style.
 function plotted(chart) {
   return chart.kind === "day" ? dayPlotted(chart) : monthPlotted(chart);
 }
@@ -140,7 +140,7 @@ function monthPlotted(chart) {
   return { x: chart.days, lines: [
     { label: "even pace", values: units(chart.even), stroke: colour("near"), dash: [2, 4] },
     { label: "limit", values: flat(chart.limit, chart.days.length), stroke: colour("bad") },
-    { label: "projected", values: heading(chart), stroke: colour("blue"), dash: [6, 4] },
+    { label: "projected", values: projection(chart), stroke: colour("blue"), dash: [6, 4] },
     { label: "spent", values: units(chart.spent), stroke: colour("blue"), width: 3 },
   ] };
 }
@@ -149,7 +149,8 @@ function flat(value, length) {
   return value === null ? null : Array(length).fill(value / MICROS);
 }
 
-function heading(chart) {
+// A straight line from today's spend to the projected spend at the month's end; null without a projection.
+function projection(chart) {
   const last = chart.spent.findLastIndex((value) => value !== null);
   if (chart.projected === null || last < 0 || last === chart.spent.length - 1) return null;
   const from = chart.spent[last], steps = chart.spent.length - 1 - last;
@@ -158,9 +159,9 @@ function heading(chart) {
 
 function draw(figure) {
   const plot = figure.querySelector(".plot");
-  const said = figure.dataset.chart + plot.clientWidth;
-  if (plot.drawn === said) return;
-  plot.drawn = said;
+  const wanted = figure.dataset.chart + plot.clientWidth;
+  if (plot.drawn === wanted) return;
+  plot.drawn = wanted;
   const chart = JSON.parse(figure.dataset.chart);
   const { x, lines } = plotted(chart);
   const shown = lines.filter((line) => line.values);
@@ -208,10 +209,10 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   document.querySelectorAll(".plot").forEach((plot) => { plot.drawn = null; });
   drawAll();
 });
-setInterval(() => { sayAge(); sayNewest(); }, 1000);
-sayNewest();
+setInterval(() => { showAge(); showNewest(); }, 1000);
+showNewest();
 document.addEventListener("visibilitychange", () => { shownAt = performance.now(); refresh(); });
-document.body.addEventListener("htmx:afterSwap", () => { drawAll(); sayNewest(); });
+document.body.addEventListener("htmx:afterSwap", () => { drawAll(); showNewest(); });
 document.body.addEventListener("htmx:configRequest", ({ detail }) => {
   if (detail.triggeringEvent?.type === "refresh" && tag) detail.headers["If-None-Match"] = tag;
 });

@@ -5,7 +5,7 @@
   const DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
   const DAY = 1440;
   const HOUR = 60;
-  const TYPED_AFTER_MS = 300;
+  const TYPED_AFTER_MS = 300; // after the last key, before the server parses the text
   const NOTHING = "This schedule has no open hours. To stop the campaign, pause it.";
 
   const form = document.getElementById("schedule");
@@ -26,6 +26,7 @@
   const emptyWeek = () => DAYS.map(() => []);
   const isNothing = (days) => days !== null && days.every((stretches) => stretches.length === 0);
 
+  // Sorts stretches and merges those that touch or overlap.
   function joined(stretches) {
     const found = [];
     for (const [starts, ends] of [...stretches].sort((one, other) => one[0] - other[0])) {
@@ -49,6 +50,7 @@
       (sum, [starts, ends]) => sum + Math.max(0, Math.min(ends, from + HOUR) - Math.max(starts, from)), 0);
   }
 
+  // The week `base` with the rectangle of hours between two cells opened or closed.
   function painted(base, from, to, opens) {
     const days = (base ?? emptyWeek()).map((stretches) => stretches.map((stretch) => [...stretch]));
     const [left, right] = [Math.min(from.day, to.day), Math.max(from.day, to.day)];
@@ -69,11 +71,11 @@
     if (isNothing(days)) return "never";
     const parts = [];
     for (let first = 0; first < 7; ) {
-      const told = days[first].map(([starts, ends]) => `${clock(starts)}-${clock(ends)}`);
+      const spans = days[first].map(([starts, ends]) => `${clock(starts)}-${clock(ends)}`);
       let last = first;
       while (last < 6 && JSON.stringify(days[last + 1]) === JSON.stringify(days[first])) last += 1;
       const name = DAYS[first].slice(0, 3) + (last > first ? `-${DAYS[last].slice(0, 3)}` : "");
-      parts.push(...told.map((window) => `${name} ${window}`));
+      parts.push(...spans.map((span) => `${name} ${span}`));
       first = last + 1;
     }
     return parts.join(", ");
@@ -237,13 +239,13 @@
 
   let hasTyped = false;
   let timer = 0;
-  let asked = 0;
+  let asked = 0; // number of the newest request; answers to earlier ones are ignored
 
   function preview(after) {
     clearTimeout(timer);
     asked += 1;
     if (week !== null && isNothing(week) && text.value === "never") {
-      tell(NOTHING);
+      showError(NOTHING);
       showDays([], "");
       return;
     }
@@ -265,7 +267,7 @@
   }
 
   function show(answer, refusal) {
-    tell(answer.error ?? refusal);
+    showError(answer.error ?? refusal);
     if (answer.error) return;
     week = answer.parts.length === 0 ? null : DAYS.map((_, day) =>
       joined(answer.parts.filter(([weekday]) => weekday === day + 1).map(([, starts, ends]) => [starts, ends])));
@@ -274,7 +276,8 @@
     showDays(answer.days, `${answer.total} in all, ${answer.time_zone}`);
   }
 
-  function tell(message) {
+  // Shows the message under the text; an empty one means that the text is valid. A week without open hours cannot be saved.
+  function showError(message) {
     if (error.textContent !== message) error.textContent = message;
     text.classList.toggle("is-invalid", message !== "");
     text.toggleAttribute("aria-invalid", message !== "");

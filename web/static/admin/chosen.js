@@ -21,7 +21,8 @@
     return { rows: boxes.map((box) => box.closest("tr")), count: Number(counter?.textContent) || boxes.length };
   }
 
-  function told({ rows, count }) {
+  // A sentence such as `3 chosen: Brand search (1); Shopping (2); Video (3).`
+  function chosenInWords({ rows, count }) {
     const named = rows.slice(0, NAMED_AT_MOST).map(nameOf);
     const others = count - named.length;
     return `${count} chosen: ${named.join("; ")}${others > 0 ? `, and ${others} more` : ""}.`;
@@ -88,7 +89,7 @@
     modal.asked = null;
     modal.querySelector("[data-sa-action=action-submit]").disabled = false;
     const chosen = chosenBy(button);
-    if (chosen.count) question.append(line(told(chosen)));
+    if (chosen.count) question.append(line(chosenInWords(chosen)));
     if (PREVIEWED.includes(button.dataset.saName)) ask(modal, addressOf(button, chosen));
   });
 })();
