@@ -109,10 +109,10 @@ async def _replay(request: Request, ids: list[int]) -> None:
     done = await run_sync(partial(replay_chosen, Chosen(ids=ids)))
     if not done.total and not done.held_up:
         raise InvalidValue("rejected event", "was already replayed")
-    said = f"{done.total} read again: {done.taken + done.known} taken, {done.rejected} refused."
+    outcome = f"{done.total} read again: {done.taken + done.known} taken, {done.rejected} refused."
     if done.held_up:
-        said += f" {done.held_up} wait on: their brand is locked."
-    flash(request, said, "success" if done.taken + done.known else "warning")
+        outcome += f" {done.held_up} still wait, because their brand is locked."
+    flash(request, outcome, "success" if done.taken + done.known else "warning")
 
 
 def _figures(_request: Request, row: Any) -> str:
