@@ -143,6 +143,9 @@ class SimulatedPlatform:
         self.beyond.clear()
         self.kinds.clear()
 
+    def take_usage(self, _account_id: str) -> None:
+        """Nothing: the ledger of operations counts what is used."""
+
     def describe(self, account: Account) -> AccountFacts:
         """The account's zone and currency."""
         self._count("descriptions", 1)

@@ -9,6 +9,7 @@ from rich.progress import SpinnerColumn, TextColumn
 from app import jobs
 from app.enforcement import enforce_brands
 from app.explanations import Explained, explained
+from app.platforms.seen import in_a_line, summarized
 from app.proof import verification
 from cli.output import FOUND_EXIT, AsJson, console, money, print_json, print_result, print_rows, progress, release_text
 from db.engine import snapshot
@@ -176,13 +177,16 @@ def _print_reset(brand_ids: list[int], *, as_json: bool) -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show how many campaigns are active, and the latest status changes."""
+    """Show how many campaigns are active, the connected ad platforms, and the latest status changes."""
     with snapshot() as connection:
         tally, changes = overview.tally(connection), overview.status_changes(connection, SHOWN_ROWS)
+        platforms = summarized(connection, clock.now())
     if as_json:
-        print_json({"campaigns": tally, "status_changes": changes})
+        print_json({"campaigns": tally, "platforms": platforms and platforms.fields(), "status_changes": changes})
         return
     console.print(f"campaigns: {tally.get('active', 0)} active, {tally.get('inactive', 0)} inactive")
+    if platforms is not None:
+        console.print(f"ad platform accounts: {in_a_line(platforms)}", highlight=False)
     rows = [
         {
             "at": f"{change['changed_at']:%d %b %H:%M:%S}",

@@ -1,9 +1,8 @@
 """`spendgate platform`: connections to ad platforms, which spend is read from and statuses are sent to."""
 
 import sys
-from collections import Counter
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
@@ -12,7 +11,7 @@ from app.platforms import connecting, modes, statuses
 from app.platforms.accounts import KEPT, MAX_BYTES, secrets_in
 from app.platforms.connecting import NewConnection
 from app.platforms.protocol import PlatformError
-from app.platforms.seen import age, quota_left
+from app.platforms.seen import Summary, age, states_in_words, summarized
 from cli.catalog import consent
 from cli.catalog.consent import DryRun, Yes
 from cli.catalog.options import edit
@@ -30,6 +29,8 @@ platforms = typer.Typer(
 )
 
 NO_CONNECTIONS = "No account is connected. Connect one: spendgate platform add PLATFORM ACCOUNT_ID --credentials REF"
+
+NONE: Final = Summary({}, 0, None, {}, {})
 
 AccountArgument = Annotated[int, typer.Argument(help="The account's id in `spendgate platform list`.")]
 
@@ -101,26 +102,20 @@ def _row(row: dict[str, Any], at: datetime) -> dict[str, Any]:
 @platforms.command("status")
 def show_status(as_json: AsJson = False) -> None:
     """Show the oldest pause that no platform confirmed, the accounts by state, and the quotas left."""
-    at = clock.now()
     with snapshot() as connection:
-        tallies = seen.tally(connection, at)
-        quotas = quota_left(connection, [one.platform for one in tallies], at)
-    oldest = age(min((one.oldest_unconfirmed_at for one in tallies if one.oldest_unconfirmed_at), default=None), at)
-    by_state = Counter[str]()
-    for one in tallies:
-        by_state[one.state] += one.accounts
+        found = summarized(connection, clock.now())
     if as_json:
-        seconds = oldest and oldest.total_seconds()
-        pauses = sum(one.unconfirmed_pauses for one in tallies)
-        figures = {"oldest_unconfirmed_pause_seconds": seconds, "unconfirmed_pauses": pauses}
-        print_json(figures | {"accounts": dict(by_state), "quota_left": quotas})
-    elif not tallies:
+        print_json((found or NONE).fields())
+    elif found is None:
         console.print(NO_CONNECTIONS, highlight=False)
     else:
+        oldest = found.oldest_unconfirmed_pause
         console.print(f"oldest unconfirmed pause: [bold]{length(oldest) if oldest else 'none'}[/bold]", highlight=False)
-        console.print(f"accounts: {', '.join(f'{number} {state}' for state, number in by_state.items())}")
-        for platform, operations in quotas.items():
+        console.print(f"accounts: {states_in_words(found)}")
+        for platform, operations in found.quota_left.items():
             console.print(f"{label(platform)}: {operations:,} operations left in 24 hours", highlight=False)
+        for platform, percent in found.usage.items():
+            console.print(f"{label(platform)}: an account has used {percent} % of its quota", highlight=False)
 
 
 @platforms.command("mode")

@@ -141,6 +141,12 @@ def _platforms(connection: Connection, at: datetime) -> Iterator[GaugeMetricFami
         "platform",
         dict(quota_left(connection, [one.platform for one in tallies if one.platform in ADAPTERS], at)),
     )
+    yield _gauge(
+        "spendgate_platform_usage_percent",
+        "Highest percentage that an account has used of a quota of its own, as the ad platform said in the last hour",
+        "platform",
+        {platform: percent for platform, percent in seen.usages(connection, at).items() if platform in ADAPTERS},
+    )
 
 
 def _webhooks(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:

@@ -12,7 +12,7 @@ from app.platforms import quota
 from app.platforms.accounts import KEPT, encrypted, parts_of
 from app.platforms.modes import Check, no_check
 from app.platforms.protocol import AccountFacts, PlatformError
-from app.platforms.readings import shared_words
+from app.platforms.readings import problems_of
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
 from db.repository.access.audit import Edit
@@ -21,11 +21,9 @@ from db.repository.platforms import spend as rows
 from db.repository.platforms.connections import StoredConnection
 from db.repository.shared.zones import readable_zones
 from domain.errors import InvalidValue
-from domain.hours import regrouped
 from domain.periods import ONE_DAY, local_day
 from domain.platforms import canonical_or_lower
 from domain.reconcile import Mode
-from domain.zones import same_days
 from runtime import clock
 
 COMPARED_DAYS: Final = 366
@@ -147,9 +145,7 @@ def _missing(
     sentences: dict[str, None] = {}
     if not owners:
         sentences["the account has no campaign here: bind a brand and give campaigns their external ids"] = None
-    has_hours = adapter_of(stored.platform).has_hours
-    for one in owners:
-        sentences |= dict.fromkeys(_brand_problems(one, facts, has_hours=has_hours))
+    sentences |= dict.fromkeys(_problems(owners, facts, has_hours=adapter_of(stored.platform).has_hours))
     gone = sorted({one.external_id for one in owners} - there)
     if gone:
         names = ", ".join(gone[:10])
@@ -160,26 +156,18 @@ def _missing(
     return list(sentences)
 
 
-def _brand_problems(one: rows.AccountCampaign, facts: AccountFacts, *, has_hours: bool) -> Iterator[str]:
-    brand = f"brand {one.brand_id} ({one.brand_name})"
-    if one.currency != facts.currency:
-        advice = f"its spend is not read; `spendgate brand correct {one.brand_id}` changes the brand"
-        yield f"{brand} counts in {one.currency}, the account in {facts.currency}: {advice}"
-    problem = _days_problem(one.time_zone, facts.time_zone, has_hours=has_hours)
-    if problem is not None:
-        yield f"{brand} {problem}"
-
-
-def _days_problem(brand: str, account: str, *, has_hours: bool) -> str | None:
-    """The reason why the spend of a brand with this zone is not read, or not on all days; None if it is read."""
-    zones = readable_zones({brand, account})
-    if not {brand, account} <= zones.keys():
-        return f"has days of {brand}, the account of {account}"
-    today = local_day(clock.now(), zones[account])
+def _problems(owners: Sequence[rows.AccountCampaign], facts: AccountFacts, *, has_hours: bool) -> Iterator[str]:
+    """A sentence about each reason why the spend of a brand is not read, or not on all days of COMPARED_DAYS."""
+    brands = {one.brand_id: one for one in owners}
+    zones = readable_zones({facts.time_zone, *(one.time_zone for one in brands.values())})
+    account = zones.get(facts.time_zone)
+    if account is None:
+        yield f"the account's time zone {facts.time_zone} is not known here: its spend is not read"
+        return
+    today = local_day(clock.now(), account)
     days = (today, today + COMPARED_DAYS * ONE_DAY)
-    if same_days(zones[account], zones[brand], *days):
-        return None
-    if not has_hours:
-        return f"has days of {brand}, the account of {account}"
-    shared = regrouped((), zones[account], zones[brand], *days).shared
-    return f"lacks spend: {shared_words(shared[0], zones[account], zones[brand])}" if shared else None
+    for one in brands.values():
+        zone = zones.get(one.time_zone)
+        for problem in problems_of(one, account, facts.currency, zone, days, has_hours=has_hours):
+            advice = f"; `spendgate brand correct {one.brand_id}` changes the brand" if problem.is_whole else ""
+            yield f"{problem.words}{advice}"

@@ -115,6 +115,9 @@ class Platform(Protocol):
     def operations_a_day(self) -> int | None:
         """The requests and changes in 24 sliding hours that all accounts share; None: the platform counts otherwise."""
 
+    def take_usage(self, account_id: str, /) -> int | None:
+        """The percent of the account's own quota that is used, if an answer since the last call said so."""
+
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency. Raises LoginFailed or Refused if it cannot be reached."""
 

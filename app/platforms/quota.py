@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from app.platforms.registry import ADAPTERS
 from db.engine import committed, transaction
 from db.repository.platforms import connections, operations
+from db.repository.platforms.connections import StoredConnection
 from domain.reads import KEPT_FOR_PAUSES, READ_SPANS, operations_for_reads
 from runtime import clock
 
@@ -59,6 +60,9 @@ def reads_left(connection: Connection, platform: str, at: datetime) -> int | Non
     return operations_for_reads(limit, operations.used(connection, platform, at), reads_in)
 
 
-def note_usage(account: int, percent: int) -> None:
-    """Stores how much of the account's quota its platform said is used, in percent: reads of it are spaced out."""
-    committed(partial(connections.note_usage, account=account, percent=percent, at=clock.now()))
+def note_usage(stored: StoredConnection) -> None:
+    """Stores how much of the account's quota its platform said is used, if it just did: reads of it are spaced out."""
+    adapter = ADAPTERS.get(stored.platform)
+    percent = adapter.take_usage(stored.account_id or "") if adapter else None
+    if percent is not None:
+        committed(partial(connections.note_usage, account=stored.id, percent=percent, at=clock.now()))

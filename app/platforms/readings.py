@@ -1,9 +1,9 @@
 """Sorts campaigns by how their brands' days can be read: as the account's days, by hours, or not at all."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from app.platforms.protocol import Account, DaySpend, Platform
@@ -15,6 +15,9 @@ from domain.zones import same_days
 
 Days = tuple[date, date]
 """The first and the last day of a range, both included."""
+
+NAMED: Final = 10
+"""Names in a sentence, at most."""
 
 
 class Reading(NamedTuple):
@@ -44,41 +47,53 @@ def planned(
     by_days: list[AccountCampaign] = []
     by_hours: dict[ZoneInfo, list[AccountCampaign]] = {}
     problems: dict[str, None] = {}
+    of_brands: dict[int, list[Problem]] = {}
     zones = readable_zones({one.time_zone for one in owners})
     for one in owners:
         zone = zones.get(one.time_zone)
-        problem = _problem(one, account, currency, zone, days, has_hours=has_hours)
-        if problem is not None:
-            problems[problem.words] = None
-        if zone is None or (problem is not None and problem.is_whole):
+        if one.brand_id not in of_brands:
+            of_brands[one.brand_id] = list(problems_of(one, account, currency, zone, days, has_hours=has_hours))
+        found = of_brands[one.brand_id]
+        problems |= {problem.words: None for problem in found[:1]}
+        if zone is None or any(problem.is_whole for problem in found):
             continue
         (by_days if same_days(account, zone, *days) else by_hours.setdefault(zone, [])).append(one)
     return _without_moved(Plan(by_days, by_hours, list(problems)))
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
     """A sentence about a brand's spend. `is_whole`: no day of it can be read."""
 
     words: str
     is_whole: bool = True
 
 
-def _problem(
+def problems_of(
     one: AccountCampaign, account: ZoneInfo, currency: str | None, zone: ZoneInfo | None, days: Days, *, has_hours: bool
-) -> _Problem | None:
+) -> Iterator[Problem]:
+    """The reasons why spend of the campaign's brand on these days is not read.
+
+    `account`, `currency`: the account's; `zone`: the brand's, None if unreadable; `has_hours`: of the platform.
+    """
     brand = f"brand {one.brand_id} ({one.brand_name})"
     if one.currency != currency:
-        return _Problem(f"{brand} counts in {one.currency}, the account in {currency}: its spend is not read")
+        yield Problem(f"{brand} counts in {one.currency}, the account in {currency}: its spend is not read")
     if zone is not None and same_days(account, zone, *days):
-        return None
+        return
     if zone is None or not has_hours:
-        return _Problem(f"{brand} has days of {one.time_zone}, the account of {account.key}: its spend is not read")
+        yield Problem(f"{brand} has days of {one.time_zone}, the account of {account.key}: its spend is not read")
+        return
     found: Regrouped[str] = regrouped((), account, zone, *days)
-    if not found.shared:
-        return None
-    is_whole = all(day in found.left_out for day in _days(days))
-    which = "its spend" if is_whole else f"its spend on {', '.join(map(str, sorted(found.left_out)))}"
-    return _Problem(f"{brand}: {shared_words(found.shared[0], account, zone)}: {which} is not read", is_whole)
+    if found.shared:
+        left_out = found.left_out.intersection(_days(days))
+        is_whole = len(left_out) == len(_days(days))
+        which = "its spend" if is_whole else f"its spend on {_listed(sorted(map(str, left_out)))}"
+        yield Problem(f"{brand}: {shared_words(found.shared[0], account, zone)}: {which} is not read", is_whole)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return f"{', '.join(names[:NAMED])} and {more} more" if more > 0 else ", ".join(names)
 
 
 def shared_words(shared: SharedHour, account: ZoneInfo, brand: ZoneInfo) -> str:
@@ -101,7 +116,7 @@ def _without_moved(plan: Plan) -> Plan:
     moved = {name for name, count in counts.items() if count > 1}
     if not moved:
         return plan
-    sentence = f"campaigns that moved between brands of different days are not read: {', '.join(sorted(moved)[:10])}"
+    sentence = f"campaigns that moved between brands of different days are not read: {_listed(sorted(moved))}"
     by_days, *by_hours = [[one for one in group if one.external_id not in moved] for group in groups]
     return Plan(by_days, dict(zip(plan.by_hours, by_hours, strict=True)), [*plan.problems, sentence])
 

@@ -1,6 +1,8 @@
 """Campaigns and quotas of ad platforms, as pages, commands and answers show them."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +13,8 @@ from app.platforms import quota
 from db.repository.platforms import operations, seen
 from db.repository.platforms.seen import SeenCampaign
 from db.repository.shared.zones import readable_zones
-from domain.platform_words import Standing, delay, in_words, is_reached
+from domain.edits.words import counted
+from domain.platform_words import Standing, delay, in_words, is_reached, length
 from domain.platforms import label
 from domain.reconcile import Confirmed, Desired, Mode
 
@@ -58,6 +61,63 @@ def _fields(row: SeenCampaign, at: datetime, zone: ZoneInfo, *, shows_account: b
 def age(moment: datetime | None, at: datetime) -> timedelta | None:
     """The time since the moment, never negative; None without a moment."""
     return None if moment is None else max(at - moment.astimezone(UTC), timedelta())
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All connected accounts: their number by state, their pauses that no platform confirmed, and the quotas.
+
+    `quota_left`: operations by platform. `usage`: by platform, the highest percentage that an account has used of a
+    quota of its own.
+    """
+
+    accounts: Mapping[str, int]
+    unconfirmed_pauses: int
+    oldest_unconfirmed_pause: timedelta | None
+    quota_left: Mapping[str, int]
+    usage: Mapping[str, int]
+
+    def fields(self) -> dict[str, Any]:
+        """The summary as fields for JSON."""
+        oldest = self.oldest_unconfirmed_pause
+        return {
+            "oldest_unconfirmed_pause_seconds": oldest and oldest.total_seconds(),
+            "unconfirmed_pauses": self.unconfirmed_pauses,
+            "accounts": dict(self.accounts),
+            "quota_left": dict(self.quota_left),
+            "usage_percent": dict(self.usage),
+        }
+
+
+def states_in_words(summary: Summary) -> str:
+    """The accounts by state: `12 ok, 1 failing`."""
+    return ", ".join(f"{number} {state}" for state, number in summary.accounts.items())
+
+
+def in_a_line(summary: Summary) -> str:
+    """One line: the accounts by state and the unconfirmed pauses with the age of the oldest."""
+    oldest = summary.oldest_unconfirmed_pause
+    if oldest is None:
+        return f"{states_in_words(summary)}; every pause is confirmed"
+    pauses = counted(summary.unconfirmed_pauses, "unconfirmed pause")
+    return f"{states_in_words(summary)}; {pauses}, the oldest for {length(oldest)}"
+
+
+def summarized(connection: Connection, at: datetime) -> Summary | None:
+    """The summary of all connected accounts; None without any, which costs one small query."""
+    tallies = seen.tally(connection, at)
+    if not tallies:
+        return None
+    by_state = Counter[str]()
+    for one in tallies:
+        by_state[one.state] += one.accounts
+    return Summary(
+        by_state,
+        sum(one.unconfirmed_pauses for one in tallies),
+        age(min((one.oldest_unconfirmed_at for one in tallies if one.oldest_unconfirmed_at), default=None), at),
+        quota_left(connection, [one.platform for one in tallies], at),
+        seen.usages(connection, at),
+    )
 
 
 def quota_left(connection: Connection, platforms: Sequence[str], at: datetime) -> dict[str, int]:

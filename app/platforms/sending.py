@@ -104,6 +104,7 @@ def _sent(visit: Visit, batch: Batch, refusals: Refusals) -> bool:
         if not quota.reserve_changes(visit.stored.platform, len(changes), for_pauses=batch.action is Action.PAUSE):
             raise _QuotaUsedUp("the quota of 24 hours is used up")
         outcomes = visit.platform.set_status(visit.account, changes)
+        quota.note_usage(visit.stored)
     except (PlatformError, InvalidValue) as error:
         committed(partial(_note_failed, visit=visit, before=batch.before, error=error))
         visits.note_failure(visit.stored, error, for_pauses=True)

@@ -79,7 +79,10 @@ def _reserved(stored: StoredConnection) -> bool:
 def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -> bool:
     """Reads the due days and counts them as of the time before the request; returns whether it read HISTORY_DAYS."""
     zone = readable_zones({stored.time_zone or ""}).get(stored.time_zone or "")
-    if zone is None or not _reserved(stored):
+    if zone is None:
+        visits.note_failure(stored, Refused(f"the account's time zone {stored.time_zone} is not known here"))
+        return False
+    if not _reserved(stored):
         return False
     as_of = clock.now()
     today = local_day(as_of, zone)

@@ -79,6 +79,8 @@ def attempted(stored: StoredConnection, request: Callable[[], Result]) -> Result
     except (PlatformError, InvalidValue) as error:
         note_failure(stored, error)
         return None
+    finally:
+        quota.note_usage(stored)
 
 
 def note_failure(stored: StoredConnection, error: Exception, *, for_pauses: bool = False) -> None:

@@ -55,7 +55,7 @@ def test_check_says_in_plain_words_what_is_missing(
     for sentence in (
         "Fake, Europe/Berlin, USD; 0 campaigns there",
         f"brand {brand} (Acme) counts in EUR, the account in USD",
-        f"brand {kolkata} (Delhi) lacks spend: the hour from",
+        f"brand {kolkata} (Delhi): the hour from",
         "these campaigns do not exist there: 11, 12; correct their external ids",
         f"the mode is shadow: nothing is changed there until you raise it, by spendgate platform mode {account}",
     ):
@@ -118,3 +118,23 @@ def test_list_and_status_fit_80_columns_and_name_the_oldest_unconfirmed_pause(
     data = spendgate("platform", "status", "--json").data
     assert (data["oldest_unconfirmed_pause_seconds"], data["unconfirmed_pauses"]) == (360, 1)
     assert (data["accounts"], data["quota_left"]["google_ads"] > 0) == ({"failing": 1}, True)
+
+
+def test_status_names_unconfirmed_pauses_and_failing_accounts(
+    world: World, spendgate: Spendgate, fake: FakePlatform, credentials_file: Path
+) -> None:
+    assert "ad platform" not in spendgate("status").out
+    assert spendgate("status", "--json").data["platforms"] is None
+    brand = world.brand(daily=10)
+    account = connect(spendgate, fake, credentials_file, brand, "--mode", "full")
+    campaign = world.campaign(brand, platform="google_ads", external_id="11", account=fake.account_id)
+    fake.add("11")
+    spendgate("platform", "reconcile", account)
+    assert "ad platform accounts: 1 ok; every pause is confirmed" in spendgate("status").out
+    fake.is_revoked, fake.token = True, "another"
+    world.spend(campaign, 10)
+    spendgate("platform", "reconcile", account)
+    assert "ad platform accounts: 1 failing; 1 unconfirmed pause, the oldest for" in spendgate("status").out
+    platforms = spendgate("status", "--json").data["platforms"]
+    assert (platforms["accounts"], platforms["unconfirmed_pauses"]) == ({"failing": 1}, 1)
+    assert spendgate("platform", "status", "--json").data["accounts"] == {"failing": 1}

@@ -70,6 +70,9 @@ class GoogleAds:
         """The operations of Google's access level."""
         return settings().google_ads_operations_a_day
 
+    def take_usage(self, _account_id: str) -> None:
+        """Nothing: the ledger of operations counts what is used."""
+
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency."""
         customers = [row.get("customer", {}) for row in _search(account, DESCRIBE)]

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -33,16 +34,25 @@ MESSAGE_LENGTH: Final = 300
 near_limits: Final[dict[str, float]] = {}
 """By the account's id, the monotonic second until which this process reads nothing, as its limits are nearly used."""
 
+newest_usages: Final[dict[str, int]] = {}
+"""By the account's id, the percent of its limits that Meta's newest answer to this process said is used."""
+
+MOST_PERCENT: Final = 1_000
+
 
 class TooMuchData(Refused):
     """The answer would be too large: ask for fewer days."""
 
 
 class Usage(NamedTuple):
-    """The use of Meta's limits by its headers: the highest percentage, and the seconds until they allow more."""
+    """The use of Meta's limits by its headers: the highest percentage, and the seconds until they allow more.
+
+    `is_known`: a header tells it.
+    """
 
     percent: Decimal
     wait_seconds: float
+    is_known: bool
 
 
 def get(account: Account, path: str, params: Mapping[str, str]) -> dict[str, Any]:
@@ -61,9 +71,15 @@ def _read(account: Account, path: str, params: Mapping[str, str]) -> dict[str, A
     proof = {"appsecret_proof": _proof(account)}
     answer = http.send("GET", url, _headers(account), params={**params, **proof})
     usage = usage_of(answer.headers)
+    _note_usage(account, usage)
     if usage.percent >= 100 - KEPT_FOR_PAUSES:
         near_limits[account.account_id] = time.monotonic() + (usage.wait_seconds or DEFAULT_WAIT_SECONDS)
     return _content(account, answer, changes_something=False)
+
+
+def _note_usage(account: Account, usage: Usage) -> None:
+    if usage.is_known:
+        newest_usages[account.account_id] = min(math.ceil(usage.percent), MOST_PERCENT)
 
 
 def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: float) -> Iterator[dict[str, Any]]:
@@ -94,6 +110,7 @@ def batch(account: Account, items: list[dict[str, str]]) -> tuple[list[Any], Map
     """Sends changes in one request; returns the answer to each, None for one that was not answered, and the headers."""
     form = {"batch": json.dumps(items), "include_headers": "false", "appsecret_proof": _proof(account)}
     answer = http.send("POST", f"{_base()}/", _headers(account), data=form)
+    _note_usage(account, usage_of(answer.headers))
     if answer.status == 200 and isinstance(answer.content, list):
         return answer.content, answer.headers
     _content(account, answer, changes_something=True)
@@ -123,14 +140,15 @@ def error_of(
 
 def usage_of(headers: Mapping[str, str]) -> Usage:
     """The use of limits by Meta's headers; an unreadable header counts as unused."""
-    percents, waits = [Decimal(0)], [0.0]
+    percents, waits, is_known = [Decimal(0)], [0.0], False
     for name in ("x-business-use-case-usage", "x-ad-account-usage", "x-app-usage", "x-fb-ads-insights-throttle"):
         for use in _uses(headers.get(name)):
             fields = ("call_count", "total_cputime", "total_time", "acc_id_util_pct", "app_id_util_pct")
             percents += [_number(use.get(field)) for field in fields]
+            is_known |= any(field in use for field in fields)
             waits.append(60 * float(_number(use.get("estimated_time_to_regain_access"))))
             waits.append(float(_number(use.get("reset_time_duration"))))
-    return Usage(max(percents), max(waits))
+    return Usage(max(percents), max(waits), is_known)
 
 
 def _uses(header: str | None) -> Iterator[dict[str, Any]]:

@@ -57,6 +57,10 @@ class Meta:
     has_hours = True
     operations_a_day = None
 
+    def take_usage(self, account_id: str) -> int | None:
+        """The percent of the account's limits that is used, by the newest answer since the last call."""
+        return graph.newest_usages.pop(account_id, None)
+
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency."""
         found = graph.get(account, _node(account), {"fields": "name,timezone_name,currency"})

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, TextClause, text
 
+from db.repository.platforms.connections import USAGE_WINDOW
 from db.repository.shared.rows import plain
 
 STATES: Final = ("ok", "failing", "waiting", "unread", "off")
@@ -88,6 +89,12 @@ ACCOUNTS_OF_BRAND = text(
     + _PAGE
 )
 
+# The most that an account has used of its own quota, by platform, as the platforms said lately.
+USAGES = text("""
+    SELECT platform, max(usage_percent) FROM platform_connections JOIN platform_accounts ON id = platform_account_id
+    WHERE mode <> 'off' AND usage_at > :since GROUP BY platform ORDER BY platform
+""")
+
 # Campaigns whose account is connected: the status wanted now with the change behind it, and the platform's. The audit
 # names who paused a held campaign there, if the platform told.
 CAMPAIGNS = text("""
@@ -157,6 +164,11 @@ def accounts(connection: Connection, at: datetime, *, offset: int = 0, limit: in
 def tally(connection: Connection, at: datetime) -> list[Tally]:
     """The numbers of connected accounts by platform and state; empty without connected accounts."""
     return [Tally(*row) for row in connection.execute(TALLY, {"at": at})]
+
+
+def usages(connection: Connection, at: datetime) -> dict[str, int]:
+    """The highest percentage of a quota of its own that an account has used, by platform, said in USAGE_WINDOW."""
+    return {row[0]: row[1] for row in connection.execute(USAGES, {"since": at - USAGE_WINDOW})}
 
 
 def accounts_of_brand(connection: Connection, brand_id: int, at: datetime, limit: int) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import pytest
 
 from cli.fake_platforms.state import FakePlatform
 from tests.app.platforms.kit import Connected
+from tests.app.platforms.test_sending import Watched
 from tests.world import World, moment
 
 TODAY = date(2026, 6, 17)
@@ -108,3 +109,32 @@ def test_revoked_token_is_named_and_counts_nothing(connected: Connected, fake: F
     assert "error 190" in error
     assert fake.meta_token not in error
     assert connected.spent(campaign, TODAY) == 0
+
+
+def test_use_of_the_limits_that_meta_tells_is_stored_and_stops_reads(connected: Connected, world: World) -> None:
+    campaign = connected.campaign("11")
+    connected.fake.usage_percent = 40
+    connected.reconcile()
+    assert connected.connection()["usage_percent"] == 40
+    connected.fake.usage_percent = 95
+    connected.pull()
+    stored = connected.connection()
+    assert (stored["usage_percent"], stored["usage_at"]) == (95, moment("2026-06-17T12:00"))
+    reads = len(connected.fake.requests("search"))
+    world.spend(campaign, 100)
+    connected.reconcile()
+    assert connected.there("11") == "paused"
+    assert len(connected.fake.requests("search")) == reads
+
+
+def test_answer_to_changes_tells_the_use_of_the_limits_too(connected: Connected, world: World) -> None:
+    campaign = connected.campaign("11")
+    connected.reconcile()
+    world.spend(campaign, 100)
+    connected.fake.received = Watched(lambda one: one.kind == "mutate", lambda: set_usage(connected.fake, 60))
+    connected.reconcile()
+    assert connected.connection()["usage_percent"] == 60
+
+
+def set_usage(fake: FakePlatform, percent: int) -> None:
+    fake.usage_percent = percent

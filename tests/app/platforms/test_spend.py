@@ -229,3 +229,14 @@ def test_campaign_that_moved_between_brands_of_different_days_is_not_read(connec
     connected.pull()
     assert connected.spent(before, TODAY) == 0
     assert "moved between brands of different days are not read: 11" in connected.connection()["last_error"]
+
+
+def test_account_in_a_zone_that_is_not_known_here_says_so(connected: Connected) -> None:
+    campaign = connected.campaign("11")
+    connected.fake.spend("11", TODAY, 5)
+    connected.fake.time_zone = "Mars/Olympus"
+    connected.pull()
+    stored = connected.connection()
+    assert stored["last_error"] == "the account's time zone Mars/Olympus is not known here"
+    assert stored["failures"] == 1
+    assert connected.spent(campaign, TODAY) == 0
