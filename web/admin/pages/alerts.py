@@ -32,9 +32,9 @@ ALERTS_SHOWN: Final = 100
 ATTEMPTS_SHOWN: Final = 5
 MUTE_HOURS: Final = (1, 8, 24, 168)
 WHEN: Final = {
-    Timing.DEFAULT: "urgent kinds at once, others in the digest",
+    Timing.DEFAULT: "by urgency",
     Timing.NOW: "at once",
-    Timing.DIGEST: "in the digest at 09:00",
+    Timing.DIGEST: "in the digest",
     Timing.NEVER: "never",
 }
 
@@ -77,7 +77,7 @@ def _figures() -> dict[str, Any]:
         "mutes": mutes,
         "kinds": list(AlertKind),
         "when": WHEN,
-        "services": sorted(set(SERVICES.values())),
+        "services": SERVICES,
         "mute_hours": MUTE_HOURS,
         "thresholds": OFFERED_THRESHOLDS,
         "default_thresholds": DEFAULT_THRESHOLDS,
