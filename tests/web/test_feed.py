@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from web import polling
 from web.dashboard import changes
 from web.dashboard.changes import Feed
 
@@ -18,7 +19,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     found: Rows = []
     monkeypatch.setattr(changes, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(changes, "IDLE_POLLS", 3)
-    monkeypatch.setattr(changes, "BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr(polling, "FIRST_BACKOFF_SECONDS", 0.02)
     monkeypatch.setattr(changes, "_last_change", lambda: len(found))
     monkeypatch.setattr(changes, "_changes_after", lambda after, *_: [{"id": number} for number in found[after:]])
     return found
@@ -68,7 +69,7 @@ def test_pages_opened_together_share_one_polling_task_which_ends_after_them(rows
             assert await asyncio.wait_for(queue.get(), 20) == {"id": change_id}
         for context in contexts:
             await context.__aexit__(None, None, None)
-        polling = feed._polling
+        polling = feed._poller._task
         assert polling is not None
         await asyncio.wait_for(polling, 20)
 
@@ -100,8 +101,8 @@ def test_page_receives_changes_after_polling_was_cancelled(rows: Rows) -> None:
         feed = Feed()
         async with feed.listening() as first:
             await assert_receives(rows, first)
-            assert feed._polling is not None
-            feed._polling.cancel()
+            assert feed._poller._task is not None
+            feed._poller._task.cancel()
             async with feed.listening() as second:
                 await asyncio.sleep(0)
                 await assert_receives(rows, second)

@@ -23,15 +23,14 @@ from domain.errors import InvalidValue
 from domain.inputs.values import MAX_ID
 from web.dashboard.pages import not_found, page, sentence, templates
 from web.people import Viewer, viewer_of
+from web.polling import Poller
 
 log = structlog.get_logger()
 
 CHANGES_A_PAGE: Final = 100
 CHANGES_A_POLL: Final = 200
 POLL_SECONDS: Final = 0.5
-BACKOFF_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 8.0
-"""Seconds that polling backs off after an error: BACKOFF_SECONDS at first, doubled up to MAX_BACKOFF_SECONDS."""
 
 MAX_BEHIND: Final = 1_000
 CHECK_SECONDS: Final = 30.0
@@ -86,7 +85,14 @@ class Feed:
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[Change | None]] = set()
-        self._polling: asyncio.Task[None] | None = None
+        self._last = self._idle = 0
+        self._poller = Poller(
+            self._look,
+            is_wanted=self._is_wanted,
+            pause=lambda: asyncio.sleep(POLL_SECONDS),
+            log_fault=_log_fault,
+            max_backoff_seconds=MAX_BACKOFF_SECONDS,
+        )
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[asyncio.Queue[Change | None]]:
@@ -94,8 +100,9 @@ class Feed:
         queue: asyncio.Queue[Change | None] = asyncio.Queue(MAX_BEHIND + 1)
         started = await to_thread.run_sync(_last_change)
         self._listeners.add(queue)
-        if self._polling is None or self._polling.done():
-            self._polling = asyncio.create_task(self._poll(started))
+        if not self._poller.is_running:
+            self._last = started
+            self._poller.start()
         try:
             yield queue
         finally:
@@ -107,24 +114,15 @@ class Feed:
             queue.put_nowait(None)
         self._listeners = set()
 
-    async def _poll(self, last: int) -> None:
-        """Polls while a page listens, and briefly longer; after an error backs off and continues.
+    def _is_wanted(self) -> bool:
+        """Whether a page listens, or did until IDLE_POLLS looks ago."""
+        self._idle = 0 if self._listeners else self._idle + 1
+        return self._idle < IDLE_POLLS
 
-        It ends in the step in which it sees no listener, so that no page can join in between.
-        """
-        idle, wait_seconds = 0, BACKOFF_SECONDS
-        while self._listeners or idle < IDLE_POLLS:
-            idle = 0 if self._listeners else idle + 1
-            try:
-                for change in await to_thread.run_sync(_changes_after, last):
-                    last = change["id"]
-                    self._hand_out(change)
-                wait_seconds = BACKOFF_SECONDS
-            except Exception as error:  # noqa: BLE001 - polling must survive every error
-                _log_fault(error)
-                await asyncio.sleep(wait_seconds)
-                wait_seconds = min(2 * wait_seconds, MAX_BACKOFF_SECONDS)
-            await asyncio.sleep(POLL_SECONDS)
+    async def _look(self) -> None:
+        for change in await to_thread.run_sync(_changes_after, self._last):
+            self._last = change["id"]
+            self._hand_out(change)
 
     def _hand_out(self, change: Change) -> None:
         for queue in list(self._listeners):

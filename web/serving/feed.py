@@ -18,6 +18,7 @@ import structlog
 from app.serving import Differences, Position, differences, read_all, read_since
 from db.engine import is_transient
 from db.repository.reading.serving import Row
+from web.polling import FIRST_BACKOFF_SECONDS, Poller
 from web.serving.selections import Board, Key, Selection, Step
 from web.serving.wire import Body
 
@@ -31,9 +32,6 @@ POLL_SECONDS: Final = 0.2
 REFRESH_SECONDS: Final = 5.0
 """Seconds between two reads of all campaigns; more if they take long, so that they use at most 1/REFRESH_SHARE."""
 REFRESH_SHARE: Final = 10
-
-BACKOFF_SECONDS: Final = 1.0
-"""Seconds until the next look after an error, such as an unreachable Postgres."""
 
 LINGER_SECONDS: Final = 60.0
 """Seconds for which a selection without followers is kept, so that one that reconnects gets differences alone."""
@@ -54,7 +52,13 @@ class Feed:
     def __init__(self) -> None:
         self._joined: Counter[Key] = Counter()
         self._used_at: dict[Key, float] = {}
-        self._polling: asyncio.Task[None] | None = None
+        self._poller = Poller(
+            self._looked,
+            is_wanted=self._is_wanted,
+            pause=self._pause,
+            log_fault=_log_fault,
+            max_backoff_seconds=FIRST_BACKOFF_SECONDS,
+        )
         self._begin()
 
     def _begin(self) -> None:
@@ -76,7 +80,7 @@ class Feed:
     @property
     def is_reading(self) -> bool:
         """Whether the reader runs."""
-        return self._polling is not None and not self._polling.done()
+        return self._poller.is_running
 
     @property
     def is_over(self) -> asyncio.Event:
@@ -96,7 +100,7 @@ class Feed:
         self._joined[key] += 1
         if not self.is_reading:
             self._begin()
-            self._polling = asyncio.create_task(self._poll())
+            self._poller.start()
         try:
             yield
         finally:
@@ -125,23 +129,26 @@ class Feed:
             self._bodies[selection.key] = known
         return step, content_id, await asyncio.shield(known[1])
 
-    async def _poll(self) -> None:
-        """Looks while a selection is in use, until `end`; after an error backs off and continues."""
-        while not self._is_over.is_set() and (keys := self._keys()):
-            self._is_asked.clear()
-            asking, self._waiting = self._waiting, []
-            try:
-                began = monotonic()
-                await self._look(keys)
-                self._read_at = began
-                _answer(asking, None)
-            except Exception as error:  # noqa: BLE001 - polling must survive every error
-                _log_fault(error)
-                _answer(asking, error)
-                await asyncio.sleep(BACKOFF_SECONDS)
-                continue
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_asked.wait(), POLL_SECONDS)
+    def _is_wanted(self) -> bool:
+        """Whether a selection is in use, until `end`."""
+        return not self._is_over.is_set() and bool(self._keys())
+
+    async def _looked(self) -> None:
+        """Looks, and answers the requests that wait for a look. Raises the error of the look."""
+        self._is_asked.clear()
+        asking, self._waiting = self._waiting, []
+        began = monotonic()
+        try:
+            await self._look(self._keys())
+        except Exception as error:
+            _answer(asking, error)
+            raise
+        self._read_at = began
+        _answer(asking, None)
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_asked.wait(), POLL_SECONDS)
 
     def _keys(self) -> list[Key]:
         """The keys of the selections in use; forgets those that nobody used lately."""
