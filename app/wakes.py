@@ -90,17 +90,23 @@ def _brands_of_webhooks() -> frozenset[int | None]:
     return brand_ids
 
 
-_alerts_waked_until: float = 0.0
-"""The monotonic time before which this process does not wake the evaluation of alerts again."""
+ALERT_DELAY_SECONDS: Final = 2.0
+ALERT_PAUSE_SECONDS: Final = 20.0
+"""A process wakes the evaluation of alerts so long after a toggle, and at most once in ALERT_PAUSE_SECONDS: it compares
+the budgets of all brands with new spend, which must not compete with counting. Toggles meanwhile wait for the next
+evaluation, at the minute at the latest."""
+
+_alerts_waked_until: float = -math.inf
+"""Until when (monotonic) this process has waked the evaluation of alerts, or found that no channel tells them."""
 
 
 def _wake_alerts(_toggled: set[int]) -> None:
-    """Wakes the evaluation of alerts in KNOWN_SECONDS, after further toggles, if any channel has a route."""
+    """Wakes the evaluation of alerts in ALERT_DELAY_SECONDS if a channel tells alerts to people."""
     global _alerts_waked_until  # noqa: PLW0603 - a cache of the process; two threads that both renew it agree
     if time.monotonic() < _alerts_waked_until:
         return
-    _alerts_waked_until = time.monotonic() + KNOWN_SECONDS
+    _alerts_waked_until = time.monotonic() + ALERT_PAUSE_SECONDS
     with transaction() as connection:
         has_routes = messages.has_routes(connection)
     if has_routes:
-        send("send_alerts", delay_ms=round(KNOWN_SECONDS * 1000))
+        send("send_alerts", delay_ms=round(ALERT_DELAY_SECONDS * 1000))
