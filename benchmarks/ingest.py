@@ -91,15 +91,17 @@ def ingested(
     *,
     must_cross: bool = True,
     prepare: Callable[[psycopg.Connection[Any]], None] = lambda _: None,
+    begin: Callable[[psycopg.Connection[Any]], None] = lambda _: None,
 ) -> float:
     """Events a second that the worker processes read from Redis, count and enforce; each is sent `deliveries` times.
 
-    `must_cross`: whether the load must take a brand over its limit. `prepare`: called before the workers start.
+    `must_cross`: whether the load must take a brand over its limit. `prepare`: called before the workers start,
+    `begin`: before the measurement.
     """
     ready = workload.messages(batches * deliveries)
     with stage.copied() as observer:
         prepare(observer)
-        return _ingested(stage, observer, batches, warm, ready, must_cross=must_cross)
+        return _ingested(stage, observer, batches, warm, ready, must_cross=must_cross, begin=begin)
 
 
 def _ingested(
@@ -110,10 +112,12 @@ def _ingested(
     ready: list[bytes],
     *,
     must_cross: bool,
+    begin: Callable[[psycopg.Connection[Any]], None],
 ) -> float:
     with stage.workers():
         stage.put(workload.messages(warm))
         stage.until_done()
+        begin(observer)
         seconds = stage.seconds_for(ready)
         check(observer, sum(map(len, batches)) + sum(map(len, warm)))
         check_enforced(observer, must_cross=must_cross)

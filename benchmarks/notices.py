@@ -28,9 +28,16 @@ DEAD: Final = "/1"
 """The path of the endpoint that dies: it accepts connections and answers none."""
 
 WARM: Final = 3
-EVENTS: Final = 300_000
+EVENTS: Final = 600_000
 ADDED_SECONDS: Final = 1.0
 KEPT_RATE: Final = 0.95
+
+UNREAD: Final = "SELECT count(*) FROM webhook_endpoints WHERE feed_epoch IS NULL"
+
+A_TROUBLE: Final = """
+    INSERT INTO spend_files (platform, name, version, unchanged_since, problem, problem_version)
+    VALUES ('google_ads', 'a.csv', '1', now(), 'is empty', '1')
+"""
 
 # The first endpoint's copies, each with a path of its own; of one brand each if there are brands to give.
 COPIES: Final = """
@@ -116,8 +123,9 @@ def counted(stage: BenchStage, rounds: int, _pauses: int, *, of_brands: bool = T
         spend = workload.Spend(seed=number)
         warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 1_000, 1_000)
         reference = ingest.ingested(stage, batches, warm)
-        with configured(stage, of_brands=of_brands) as prepare:
-            pairs.append((ingest.ingested(stage, batches, warm, prepare=prepare), reference))
+        with configured(stage, of_brands=of_brands) as (prepare, begin):
+            ours = ingest.ingested(stage, batches, warm, prepare=prepare, begin=begin)
+        pairs.append((ours, reference))
     ratio = median(ours / reference for ours, reference in pairs)
     ours, reference = (median(side) for side in zip(*pairs, strict=True))
     of = "of one brand each" if of_brands else "of all brands"
@@ -125,16 +133,28 @@ def counted(stage: BenchStage, rounds: int, _pauses: int, *, of_brands: bool = T
     return row(name, ours, reference, f"a ratio of at least {KEPT_RATE}", is_met=ratio >= KEPT_RATE)
 
 
+Change = Callable[[psycopg.Connection[Any]], None]
+
+
 @contextmanager
-def configured(stage: BenchStage, *, of_brands: bool) -> Iterator[Callable[[psycopg.Connection[Any]], None]]:
-    """A function that adds 100 endpoints and a mail channel to a database, while their servers run."""
+def configured(stage: BenchStage, *, of_brands: bool) -> Iterator[tuple[Change, Change]]:
+    """Functions that add 100 endpoints and a mail channel to a database, and raise a first alert, as in a service that
+    has run for a while: workers import the library of channels at the first text, and begin to read for endpoints.
+    """
     with receiving() as receiver, mail_server() as mail:
 
         def prepare(connection: psycopg.Connection[Any]) -> None:
             add_endpoints(stage, connection, receiver.url, of_brands=of_brands)
-            _run(stage, "alerts", "channel", "add", "ops", "--url-stdin", stdin=mail.url)
+            _run(stage, "alerts", "channel", "add", "ops", "--url-stdin", "--when", "now", stdin=mail.url)
 
-        yield prepare
+        def begin(connection: psycopg.Connection[Any]) -> None:
+            connection.execute(A_TROUBLE)
+            mails = len(mail.subjects())
+            for actor in ("send_alerts", "deliver_webhooks"):
+                stage.put_one(actor, workload.message({}, actor, actor, "notices"), "notices")
+            until(lambda: len(mail.subjects()) > mails and connection.execute(UNREAD).fetchone() == (0,))
+
+        yield prepare, begin
 
 
 def add_endpoints(stage: BenchStage, connection: psycopg.Connection[Any], url: str, *, of_brands: bool = False) -> None:

@@ -156,10 +156,10 @@ class BenchStage:
         """Puts the messages on the queue, all visible to workers at one moment."""
         self.redis.rpush(f"dramatiq:{QUEUE}", *self._laid(messages))
 
-    def put_one(self, name: str, message: bytes) -> None:
+    def put_one(self, name: str, message: bytes, queue: str = QUEUE) -> None:
         """Enqueues one message under its id, in one round trip as producers do."""
         with self.redis.pipeline(transaction=True) as both:
-            both.hset(f"dramatiq:{QUEUE}.msgs", name, message).rpush(f"dramatiq:{QUEUE}", name)
+            both.hset(f"dramatiq:{queue}.msgs", name, message).rpush(f"dramatiq:{queue}", name)
             both.execute()
 
     def waiting(self) -> int:

@@ -98,10 +98,10 @@ def messages(batches: list[list[dict[str, Any]]], actor: str = "ingest_spend") -
     return [message({"events": events}, f"message-{number}", actor) for number, events in enumerate(batches)]
 
 
-def message(kwargs: dict[str, Any], name: str, actor: str) -> bytes:
+def message(kwargs: dict[str, Any], name: str, actor: str, queue: str = "spend") -> bytes:
     """One message with the id under which it will be stored in Redis."""
     fields = {
-        "queue_name": "spend",
+        "queue_name": queue,
         "actor_name": actor,
         "args": [],
         "kwargs": kwargs,
