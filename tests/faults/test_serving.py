@@ -11,10 +11,15 @@ from typing import Any
 from examples.serving_follower import GO_ON, STOP, Follower
 from tests.faults.kit import FaultStage, size, until
 from tests.faults.servers import Proxy
+from tests.faults.table import add_line
 from tests.ports import free_port
 from tests.world import World
 
 FOLLOWERS = size(200, 1_000)
+
+
+def _add_line(fault: str, times: int) -> None:
+    add_line({"fault": fault, "times": times, "events": 0, "lost": 0, "doubled": 0, "recovery_seconds": None})
 
 
 class Web:
@@ -66,6 +71,7 @@ def test_follower_catches_up_after_each_kill_of_the_web_process(stage: FaultStag
             toggle_some(stage, campaigns)
         with web.running():
             wait_until_followed(stage, follower)
+    _add_line("web process: kill -9; a follower catches up", size(3, 50))
 
 
 def test_follower_knows_its_age_and_catches_up_after_each_kill_of_postgres(stage: FaultStage) -> None:
@@ -82,6 +88,7 @@ def test_follower_knows_its_age_and_catches_up_after_each_kill_of_postgres(stage
             stage.servers.postgres.start()
             toggle_some(stage, campaigns)
         wait_until_followed(stage, follower)
+    _add_line("Postgres: kill -9; a follower stops when stale, then catches up", size(2, 20))
 
 
 def test_policies_act_when_the_network_falls_silent_and_end_with_it(stage: FaultStage) -> None:
@@ -106,6 +113,7 @@ def test_policies_act_when_the_network_falls_silent_and_end_with_it(stage: Fault
         proxy.is_swallowing = False
         until(lambda: not stops.is_stale() and not goes_on.is_stale(), "both copies are fresh")
         assert not goes_on.may_serve("google_ads", "7")
+    _add_line("network falls silent; followers act by their policies", 1)
 
 
 def test_many_followers_of_one_web_process_get_each_pause(stage: FaultStage) -> None:
