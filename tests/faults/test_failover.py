@@ -87,7 +87,7 @@ def epoch() -> str:
         return feed.epoch(connection)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_standby_promoted_while_behind_gets_everything_by_a_replay(
     stage: FaultStage, streaming: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -62,8 +62,8 @@ def entries() -> list[Any]:
 
 
 def stored_bytes() -> int:
-    stored: Any = queue().hget(STATE, "bytes")
-    return int(stored or 0)
+    found: Any = queue().hget(STATE, "bytes")
+    return int(found or 0)
 
 
 def test_replay_counts_what_the_ledger_lacks_and_nothing_twice(world: World, campaign: int) -> None:
