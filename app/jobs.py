@@ -22,6 +22,7 @@ from db.repository.imports import pruning
 from db.repository.ledger import ledger
 from db.repository.notices import deliveries, endpoint_edits, notices
 from db.repository.platforms import confirmations
+from db.repository.proof import retention
 from db.repository.reading import hours
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
@@ -147,20 +148,22 @@ def roll_up(at: datetime) -> None:
 def maintain(at: datetime) -> None:
     """Deletes expired rows, creates MONTHS_AHEAD ledger partitions, drops months past retention.
 
-    Expired are sessions, suspects, notices, deliveries, and days of imports that no undo can need any more.
+    Expired are sessions, suspects, notices, deliveries, rejected inputs and audit entries past their retention, and
+    days of imports that no undo can need any more.
 
     Months are dropped only if SPENDGATE_LEDGER_RETENTION_MONTHS is set; a locked ledger is logged, for the next run.
     """
     committed(lambda connection: access.forget_expired(connection, at))
     committed(lambda connection: suspects.forget(connection, at - SUSPECTS_KEPT))
     _forget_notices(at)
+    _forget_histories()
     months = [ledger.month_of(at)]
     for _ in range(MONTHS_AHEAD):
         months.append(ledger.next_month(months[-1]))
     committed(lambda connection: ledger.ensure_months(connection, months))
-    retention = settings().ledger_retention_months
-    if retention is not None:
-        earliest = ledger.floor(at, retention)
+    months_kept = settings().ledger_retention_months
+    if months_kept is not None:
+        earliest = ledger.floor(at, months_kept)
         try:
             dropped = committed(lambda connection: ledger.drop_months_before(connection, earliest))
         except (OperationalError, psycopg.OperationalError):
@@ -172,6 +175,16 @@ def maintain(at: datetime) -> None:
     if stored is not None:
         committed(partial(confirmations.forget, floor=stored))
     _prune_imports(stored)
+
+
+def _forget_histories() -> None:
+    """Deletes rejected inputs and audit entries past their retention, one transaction a batch."""
+    for history in retention.FORGETTABLE:
+        rows = 0
+        while removed := committed(partial(retention.forget, history=history)):
+            rows += removed
+        if rows:
+            log.info("history.forgotten", history=history, rows=rows)
 
 
 def _forget_notices(at: datetime) -> None:

@@ -87,12 +87,14 @@ def create(driver: Driver, given: Passwords, *, rotate: bool) -> dict[DatabaseRo
 
 
 def grant_again() -> None:
-    """Sets the privileges of existing roles to those of this version, and stores the ledger's retention.
+    """Sets the privileges of existing roles to those of this version, and stores the retentions.
 
     Raises InvalidValue if the login does not own the tables or a table is locked.
     """
     with connected() as driver, all_or_nothing(driver):
-        run(driver, roles.after_migration(driver, settings().ledger_retention_months))
+        read = settings()
+        days = {"rejected_events": read.rejected_retention_days, "audit_entries": read.audit_retention_days}
+        run(driver, roles.after_migration(driver, read.ledger_retention_months, days))
 
 
 @contextmanager

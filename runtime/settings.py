@@ -107,6 +107,12 @@ class Settings(BaseSettings):
     ledger_retention_months: int | None = Field(
         None, ge=2, validation_alias=_variable("SPENDGATE_LEDGER_RETENTION_MONTHS")
     )
+    rejected_retention_days: int | None = Field(
+        None, ge=7, le=36_500, validation_alias=_variable("SPENDGATE_REJECTED_RETENTION_DAYS")
+    )
+    audit_retention_days: int | None = Field(
+        None, ge=30, le=36_500, validation_alias=_variable("SPENDGATE_AUDIT_RETENTION_DAYS")
+    )
     spend_folder: Path | None = Field(None, validation_alias=_variable("SPENDGATE_SPEND_FOLDER"))
     spend_folder_quiet_seconds: int = Field(
         60, ge=0, le=86_400, validation_alias=_variable("SPENDGATE_SPEND_FOLDER_QUIET_SECONDS")

@@ -3,7 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Identity, Index, LargeBinary, PrimaryKeyConstraint, SmallInteger, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Identity,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -38,6 +47,19 @@ class Correction(Base):
     subject: Mapped[dict[str, Any]] = mapped_column(JSONB)
     old: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     new: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+
+class HistoryFloor(Base):
+    """The id up to which rows of a history were deleted because they were past its retention; their seals stay."""
+
+    __tablename__ = "history_floors"
+    __table_args__ = (
+        CheckConstraint("history IN ('audit_entries', 'rejected_events')", name="known"),
+        CheckConstraint("forgotten_to_id >= 0", name="not_negative"),
+    )
+
+    history: Mapped[str] = mapped_column(Text, primary_key=True)
+    forgotten_to_id: Mapped[int] = mapped_column(BigInteger)
 
 
 class HistorySeal(Base):

@@ -82,6 +82,8 @@ DEFAULTS = {
     "SPENDGATE_MAX_EVENT_AHEAD_SECONDS": ("max_event_ahead_seconds", 300),
     "SPENDGATE_MAX_TOTAL_AGE_DAYS": ("max_total_age_days", 1096),
     "SPENDGATE_LEDGER_RETENTION_MONTHS": ("ledger_retention_months", None),
+    "SPENDGATE_REJECTED_RETENTION_DAYS": ("rejected_retention_days", None),
+    "SPENDGATE_AUDIT_RETENTION_DAYS": ("audit_retention_days", None),
     "SPENDGATE_SPEND_FOLDER": ("spend_folder", None),
     "SPENDGATE_SPEND_FOLDER_QUIET_SECONDS": ("spend_folder_quiet_seconds", 60),
     "SPENDGATE_SPEND_FOLDER_ALLOW_FALLS": ("spend_folder_allow_falls", False),

@@ -30,7 +30,7 @@ OPEN: Final = dict.fromkeys(
         *("spend_events", "campaign_days", "brand_days", "brand_hours", "reported_totals", "monthly_reports"),
         *("status_changes", "hold_changes", "audit_entries", "rejected_events", "watermarks"),
         *("suspect_messages", "sequence_runs", "locks", "feed_epoch", "spend_files", "pending_enforcements"),
-        *("brand_facts", "corrections", "history_seals"),
+        *("brand_facts", "corrections", "history_seals", "history_floors"),
         *("platform_accounts", "platform_account_brands", "released_external_ids"),
         *("imports", "import_days", "import_skipped_rows", "import_mappings"),
         *("platform_connections", "platform_statuses", "platform_operations", "processes"),
@@ -159,6 +159,7 @@ FUNCTIONS: Final = {
         "ensure_ledger_month(date)",
         "drop_ledger_months(date)",
         "forget_expired(timestamptz)",
+        "forget_history(text, integer)",
         "set_platform_hold(bigint, boolean, text, timestamptz)",
     ),
     DatabaseRole.WEB: (

@@ -27,6 +27,7 @@ OUR_FUNCTIONS: Final = frozenset(
         *("keep_budget_limits", "stamp_budget_change", "fix_zone_and_currency", "forget_headroom"),
         *("order_status_changes", "keep_locks"),
         *("keep_brand_facts", "set_platform_hold", "forget_unkept_headroom"),
+        *("forget_history", "history_retention_days"),
     }
 )
 
@@ -74,6 +75,12 @@ RETENTION_KNOWN: Final = "SELECT to_regprocedure('ledger_retention_months()') IS
 RETENTION: Final = "SELECT ledger_retention_months()"
 SET_RETENTION: Final = SQL(
     "CREATE OR REPLACE FUNCTION ledger_retention_months() RETURNS integer LANGUAGE sql STABLE AS {}"
+)
+
+HISTORY_RETENTION_KNOWN: Final = "SELECT to_regprocedure('history_retention_days(text)') IS NOT NULL"
+HISTORY_RETENTION: Final = "SELECT history_retention_days(%s)"
+SET_HISTORY_RETENTION: Final = SQL(
+    "CREATE OR REPLACE FUNCTION history_retention_days(of_history text) RETURNS integer LANGUAGE sql STABLE AS {}"
 )
 
 Driver = Connection[Any]
@@ -200,10 +207,26 @@ def _on_existing_columns(privileges: str, columns: set[str]) -> str:
     return ", ".join(kept)
 
 
-def after_migration(driver: Driver, retention_months: int | None) -> Iterator[Composed]:
-    """The statements to run after a migration: sets the privileges of existing roles, stores the ledger's retention."""
+Days = Mapping[str, int | None]
+"""The retention of histories in days, by table; None keeps all."""
+
+
+def after_migration(driver: Driver, retention_months: int | None, days: Days) -> Iterator[Composed]:
+    """The statements to run after a migration: sets the privileges of existing roles, stores retentions."""
     yield from grants(driver, [role for role in TABLES if role in known_roles(driver)])
     has_retention = driver.execute(RETENTION_KNOWN).fetchone() == (True,)
     if has_retention and driver.execute(RETENTION).fetchone() != (retention_months,):
         body = SQL("SELECT {}::integer").format(Literal(retention_months)).as_string(driver)
         yield SET_RETENTION.format(Literal(body))
+    yield from _history_retention(driver, days)
+
+
+def _history_retention(driver: Driver, days: Days) -> Iterator[Composed]:
+    """The statement that stores the retention of histories, if another is stored."""
+    is_known = driver.execute(HISTORY_RETENTION_KNOWN).fetchone() == (True,)
+    if is_known and any(driver.execute(HISTORY_RETENTION, [name]).fetchone() != (kept,) for name, kept in days.items()):
+        cases = SQL(" ").join(
+            SQL("WHEN {} THEN {}::integer").format(Literal(name), Literal(kept)) for name, kept in sorted(days.items())
+        )
+        body = SQL("SELECT CASE of_history {} END").format(cases).as_string(driver)
+        yield SET_HISTORY_RETENTION.format(Literal(body))

@@ -162,6 +162,7 @@ LAST_MISSING = text("""
 
 
 def _changed_rows(history: History) -> TextClause:
+    """Of a seal whose rows are past the retention, no row may be left or have come back."""
     return text(f"""
         SELECT seals.history, seals.brand_id, seals.after_id, seals.up_to_id, seals.row_count AS sealed_rows,
             found.row_count AS found_rows, encode(found.content_hash, 'hex') AS found_hash
@@ -172,8 +173,12 @@ def _changed_rows(history: History) -> TextClause:
                 ) AS content_hash
             FROM {history.table} AS history WHERE {history.of_seal}
         ) AS found
+        LEFT JOIN history_floors AS floors ON floors.history = seals.history
         WHERE seals.history = '{history.table}'
-            AND (found.row_count, found.content_hash) IS DISTINCT FROM (seals.row_count, seals.content_hash)
+            AND (found.row_count, found.content_hash) IS DISTINCT FROM CASE
+                WHEN seals.up_to_id <= floors.forgotten_to_id THEN (0::bigint, ''::bytea)
+                ELSE (seals.row_count, seals.content_hash)
+            END
         ORDER BY seals.id LIMIT :limit
     """)  # noqa: S608 - a constant, put together once
 
