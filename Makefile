@@ -49,6 +49,7 @@ check: .venv/dev  ## Check lint, format, types, import rules and that the lock i
 
 audit: .venv/dev  ## Look up known vulnerabilities of the locked dependencies; ARGS=--strict fails if no service answers
 	@$(BIN)/python .ci/audit.py $(ARGS) requirements.txt requirements-dev.txt
+	@$(BIN)/python .ci/audit_vendored.py $(ARGS)
 
 docs: .venv/dev  ## Write docs/reference from the code; fails if something new lacks a description
 	@$(BIN)/python -m docs.reference.make
