@@ -1,14 +1,17 @@
-"""Starts `python -m …` by a fork of a process that has imported the libraries, and nothing of ours.
+"""Starts `python -m …` or `python -c …` by a fork of a process that has imported the libraries and most of our modules.
 
-Each process of the product takes a second of the processor to import libraries, and the tests start hundreds. A forked
-one imports all of our modules itself, under its own environment, arguments, folder, session and standard streams.
-Its command line and environment in /proc are the forking process's: a test about these starts its process by `Popen`.
+Each process of the product takes seconds of the processor to import modules, and the tests start hundreds. A forked one
+imports the rest itself, under its own environment, arguments, folder, session and standard streams. No module that is
+imported before the fork reads a setting, and those that workers use declare no metric, since workers keep theirs in
+files. Its command line and environment in /proc are the forking process's: a test about these, or about an import,
+starts its process by `Popen`.
 """
 
 import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
@@ -22,7 +25,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from types import ModuleType
+from typing import IO, Any, NamedTuple
+
+from runtime.settings import settings
 
 REPOSITORY = Path(__file__).parents[1]
 LIBRARIES = (
@@ -31,12 +37,24 @@ LIBRARIES = (
     *("psycopg.types.json", "pydantic_settings", "redis", "rich.console", "rich.live", "rich.table", "rich.traceback"),
     *("sqlalchemy", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.orm", "structlog", "structlog.dev"),
     *("prometheus_client", "starlette_admin.contrib.sqla", "typer", "uvicorn", "uvicorn.protocols.http.h11_impl"),
+    *("cryptography.fernet", "httpx", "more_itertools", "python_calamine"),
 )
+OURS = (
+    *("domain", "db.models", "db.connections", "db.pool", "db.repository.access", "db.repository.health"),
+    *("db.repository.imports", "db.repository.platforms", "db.repository.proof", "app.outgoing_http"),
+    *("runtime.clock", "runtime.encryption", "runtime.logs", "runtime.settings"),
+)
+"""Modules and packages, with all they hold, that declare no metric."""
+
+OURS_OF_PAGES = ("web.app", "cli")
+"""More of them, for processes that run one of PROGRAMS_OF_PAGES."""
+
+PROGRAMS_OF_PAGES = ("web", "cli.main")
 OWN_VARIABLES = (
     *("SPENDGATE_", "DATABASE_URL", "REDIS_URL", "BROKER_URL", "REPLICA_DATABASE_URL", "MIGRATOR_DATABASE_URL"),
     *("PORT", "LOG_LEVEL", "LOG_FORMAT", "PYTEST_", "COVERAGE_"),
 )
-"""No library reads variables with these prefixes as it is imported."""
+"""No module reads variables with these prefixes as it is imported."""
 
 HEADER = struct.Struct("!I")
 POLL_SECONDS = 0.01
@@ -79,7 +97,7 @@ def can_fork(argv: Sequence[str], env: Mapping[str, str]) -> bool:
     changed = {name for name, _ in env.items() ^ _environment_of_server().items()}
     return (
         sys.platform == "linux"
-        and argv[0] == "-m"
+        and argv[0] in {"-m", "-c"}
         and not any(name.startswith("COVERAGE_") and env[name] for name in env)
         and all(name.startswith(OWN_VARIABLES) for name in changed)
     )
@@ -92,7 +110,7 @@ def fork(argv: Sequence[str], env: Mapping[str, str], folder: Path, streams: Seq
     with _one_at_a_time:
         if not _running:
             _running.append(_start())
-        _, server = _running[0]
+        server = _running[0].of_pages if argv[1] in PROGRAMS_OF_PAGES else _running[0].plain
         socket.send_fds(server, [HEADER.pack(len(request))], [*streams, write])
         server.sendall(request)
     os.close(write)
@@ -108,44 +126,78 @@ def _environment_of_server() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
 
 
+class _Server(NamedTuple):
+    """The forking process, and the sockets by which it and its own fork with the modules of pages are asked."""
+
+    process: subprocess.Popen[bytes]
+    plain: socket.socket
+    of_pages: socket.socket
+
+
 _one_at_a_time = threading.Lock()
-_running: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
+_running: list[_Server] = []
 
 
-def _start() -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """The forking process, which ends when this process does, and the socket by which it is asked."""
-    ours, theirs = socket.socketpair()
-    with theirs:
+def _start() -> _Server:
+    """Starts the forking process, which ends when this process does."""
+    (plain, plain_end), (of_pages, of_pages_end) = socket.socketpair(), socket.socketpair()
+    with plain_end, of_pages_end:
+        ends = plain_end.fileno(), of_pages_end.fileno()
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.preloaded", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.preloaded", *map(str, ends)],
             cwd=REPOSITORY,
             env=_environment_of_server(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
+            pass_fds=ends,
             start_new_session=True,
         )
-    return process, ours
+    return _Server(process, plain, of_pages)
 
 
 def stop() -> None:
     """Ends the forking process, if there is one; the processes that it forked continue."""
     while _running:
-        process, asked = _running.pop()
-        asked.close()
+        process, *asked = _running.pop()
+        for one in asked:
+            one.close()
         process.wait()
 
 
-def serve(requests: socket.socket) -> None:
-    """Forks a process for each request, until the other end is closed."""
+def serve(plain: socket.socket, of_pages: socket.socket) -> None:
+    """Imports what processes share, and forks a process for each request at either socket until both are closed."""
     for name in LIBRARIES:
         importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
+    for name in OURS:
+        _import_all(name)
+    assert "runtime.metrics" not in sys.modules
+    if os.fork() == 0:
+        plain.close()
+        _serve(of_pages, OURS_OF_PAGES)
+        os._exit(0)
+    of_pages.close()
+    _serve(plain, ())
+
+
+def _import_all(name: str) -> None:
+    """Imports a module and, if it is a package, all modules in it except programs."""
+    for found in pkgutil.iter_modules(getattr(importlib.import_module(name), "__path__", ()), f"{name}."):
+        if found.name not in PROGRAMS_OF_PAGES and not found.name.endswith(".__main__"):
+            _import_all(found.name)
+
+
+def _serve(requests: socket.socket, ours: Sequence[str]) -> None:
+    """Forks a process for each request, until the other end is closed; imports `ours` at the first request."""
     while True:
         header, descriptors, _, _ = socket.recv_fds(requests, HEADER.size, 4)
         if not header:
             return
+        if gc.get_freeze_count() == 0:
+            for name in ours:
+                _import_all(name)
+            assert settings.cache_info().currsize == 0, "a module of ours reads a setting as it is imported"
+            gc.collect()
+            gc.freeze()
         (length,) = HEADER.unpack(header)
         request = json.loads(requests.recv(length, socket.MSG_WAITALL))
         if os.fork() == 0:
@@ -188,13 +240,17 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["env"])
-    _, module, *arguments = request["argv"]
-    sys.argv = [module, *arguments]
+    option, program, *arguments = request["argv"]
+    sys.argv = [program if option == "-m" else option, *arguments]
     sys.path[0] = request["folder"]
     sys.modules.pop("tests", None)
     code: object = 1
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if option == "-m":
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            sys.modules["__main__"] = ModuleType("__main__")
+            exec(program, vars(sys.modules["__main__"]))  # noqa: S102 - the test's own script
         code = 0
     except SystemExit as left:
         code = left.code
@@ -207,5 +263,5 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=int(sys.argv[1])) as asked:
-        serve(asked)
+    with socket.socket(fileno=int(sys.argv[1])) as plain, socket.socket(fileno=int(sys.argv[2])) as of_pages:
+        serve(plain, of_pages)

@@ -67,9 +67,11 @@ def environment(changes: Env) -> dict[str, str]:
     return {name: value for name, value in changed.items() if value is not None}
 
 
-def run(*argv: str, env: Env = UNCHANGED, stdin: str = "", folder: Path = REPOSITORY) -> CommandResult:
-    """Runs `python ...` to its end, in `folder`."""
-    if preloaded.can_fork(argv, environment(env)):
+def run(
+    *argv: str, env: Env = UNCHANGED, stdin: str = "", folder: Path = REPOSITORY, by_exec: bool = False
+) -> CommandResult:
+    """Runs `python ...` to its end, in `folder`. `by_exec`: by an interpreter of its own in any case."""
+    if not by_exec and preloaded.can_fork(argv, environment(env)):
         return _run_forked(argv, environment(env), stdin, folder)
     done = subprocess.run(
         [sys.executable, *argv],

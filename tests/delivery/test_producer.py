@@ -17,7 +17,7 @@ FIRST_CAMPAIGN = 1
 
 def run_producer(program: str, times: int) -> None:
     for _ in range(times):
-        result = run("-c", program)
+        result = run("-c", program, by_exec=True)
         assert (result.code, result.err) == (0, "")
 
 

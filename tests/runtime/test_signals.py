@@ -71,7 +71,7 @@ print(codes.count(0))
 
 
 def test_stop_ends_a_process_after_each_of_200_bursts_of_signals() -> None:
-    result = run("-c", BURSTS)
+    result = run("-c", BURSTS, by_exec=True)
     assert (result.code, result.out, result.err) == (0, "200\n", "")
 
 

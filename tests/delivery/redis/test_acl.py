@@ -138,7 +138,7 @@ runpy.run_path("examples/producer.py")
 
 
 def test_example_producer_is_never_refused_because_of_random_maintenance(url: Url) -> None:
-    result = run("-c", BY_CHANCE, env={"REDIS_URL": url("producer")})
+    result = run("-c", BY_CHANCE, env={"REDIS_URL": url("producer")}, by_exec=True)
     assert (result.code, result.err) == (0, "")
     assert waiting(url) == 1
 
