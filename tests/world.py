@@ -1,9 +1,6 @@
 """The vocabulary of tests: brands, campaigns, limits, spend and a clock, through the product's own code."""
 
-import os
 import select
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -241,26 +238,6 @@ class World:
 
 
 PERIODS = ("daily", "weekly", "monthly", "yearly", "lifetime")
-
-
-@contextmanager
-def process(*argv: str, **env: str) -> Iterator[subprocess.Popen[str]]:
-    """Starts a Python process with this environment and `env`; kills it at the end if it still runs."""
-    started = subprocess.Popen(
-        [sys.executable, *argv],
-        env={**os.environ, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            os.killpg(started.pid, 9)
-        if started.stdout and not started.stdout.closed:
-            started.communicate()
 
 
 def eventually(is_true: Callable[[], bool], seconds: float = 30) -> None:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import dramatiq
@@ -25,9 +26,10 @@ from delivery.middleware import MAX_RETRIES, is_retried
 from delivery.redis.broker import SpendgateBroker
 from runtime import clock
 from runtime.settings import Settings, SettingsError, settings
+from tests.cli.shell import serving
 from tests.kit import dead_letters, is_empty, lines, message_of, put, put_message, put_text, queue, working
 from tests.queues import ON_REDIS, queues
-from tests.world import World, eventually, process
+from tests.world import World, eventually
 from workers.actors.ingest import ingest_spend
 from workers.actors.schedule import apply_dayparting
 
@@ -416,7 +418,7 @@ assert not {name.partition(".")[0] for name in sys.modules} & {"workers", "db", 
 """
 
 
-def test_messages_sent_ten_times_by_four_producers_are_counted_once(world: World) -> None:
+def test_messages_sent_ten_times_by_four_producers_are_counted_once(world: World, tmp_path: Path) -> None:
     randomness = random.Random(3)
     campaigns = [world.campaign(world.brand(zone, daily=1_000)) for zone in ("UTC", "Asia/Kathmandu")]
     expected = dict.fromkeys(campaigns, 0)
@@ -431,11 +433,11 @@ def test_messages_sent_ten_times_by_four_producers_are_counted_once(world: World
         batches.append(batch)
     deliveries = [json.dumps(batch) for batch in batches for _ in range(10)]
     randomness.shuffle(deliveries)
-    with process("-m", "workers", LOG_LEVEL="ERROR") as worker:
+    with serving("-m", "workers", output=tmp_path / "worker", env={"LOG_LEVEL": "ERROR"}) as worker:
         produce(["\n".join(deliveries[place::4]) for place in range(4)])
         eventually(lambda: is_empty() and {campaign: world.spent(campaign) for campaign in campaigns} == expected, 60)
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        worker.send(signal.SIGTERM)
+        assert worker.code(30) == 0
     assert world.one("SELECT count(*) FROM spend_events")["count"] == sum(map(len, batches))
     assert world.rejected() == []
     world.verify()

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.driver SEED OPERATIONS`: one of several processes that spend, edit and run jobs at once.
+"""`python -m tests.faults.driver OPERATIONS SEED`: one of several processes that spend, edit and run jobs at once.
 
 All drivers draw from one pool of events, so that two of them often send the same event at the same time.
 """
@@ -44,7 +44,7 @@ def pool(brands: int) -> list[dict[str, Any]]:
     ]
 
 
-def main(seed: int, operations: int) -> None:
+def main(operations: int, seed: int) -> None:
     """Does `operations` operations, drawn by the seed."""
     draw = random.Random(seed)
     with snapshot() as connection:

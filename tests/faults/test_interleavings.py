@@ -3,35 +3,37 @@
 import os
 from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 
+from tests.cli.shell import serving
 from tests.faults.driver import CAMPAIGNS_A_BRAND, POOL, UNIT, pool
 from tests.faults.stage import add_figures
-from tests.world import World, process
+from tests.world import World
 
 BRANDS = 8
 DRIVERS = 4
 OPERATIONS = int(os.environ.get("SPENDGATE_TEST_INTERLEAVINGS", "2400")) // DRIVERS
+DRIVER = ("-m", "tests.faults.driver", str(OPERATIONS))
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 """Switches coverage off, since tracing would slow the drivers down."""
 
 ZONES = ("UTC", "America/New_York", "Asia/Kathmandu", "Pacific/Chatham")
 
 
-def test_concurrent_spend_edits_and_jobs_lose_no_spend_and_leave_no_wrong_status(world: World) -> None:
+def test_concurrent_spend_edits_and_jobs_lose_no_spend_and_leave_no_wrong_status(world: World, tmp_path: Path) -> None:
     for number in range(BRANDS):
         brand = world.brand(ZONES[number % len(ZONES)], daily=100 * UNIT)
         for _ in range(CAMPAIGNS_A_BRAND):
             world.campaign(brand)
     with ExitStack() as drivers:
         running = [
-            drivers.enter_context(process("-m", "tests.faults.driver", str(seed), str(OPERATIONS), **UNMEASURED))
+            drivers.enter_context(serving(*DRIVER, str(seed), output=tmp_path / str(seed), env=UNMEASURED))
             for seed in range(DRIVERS)
         ]
-        while any(driver.poll() is None for driver in running):
+        while any(driver.process.poll() is None for driver in running):
             assert_nothing_differs(world)
         for driver in running:
-            output, _ = driver.communicate()
-            assert driver.returncode == 0, output[-2000:]
+            assert driver.code() == 0, driver.lines()[-20:]
 
     events = pool(BRANDS)
     for start in range(0, POOL, 1_000):
