@@ -27,6 +27,9 @@ def is_rabbitmq() -> bool:
 
 ON_RABBITMQ = pytest.mark.skipif(not is_rabbitmq(), reason="is about RabbitMQ")
 ON_REDIS = pytest.mark.skipif(is_rabbitmq(), reason="is about Redis")
+USES_NO_BROKER = pytest.mark.skipif(
+    is_rabbitmq() or "SPENDGATE_TEST_REDIS" in os.environ, reason="is the same on every broker"
+)
 
 
 class Queues(Protocol):

@@ -27,7 +27,7 @@ from delivery.suspects import DEATHS_ALLOWED, SharedLock, SuspectMessages
 from runtime import clock
 from tests.cli.shell import Service, serving
 from tests.kit import is_empty
-from tests.queues import ON_REDIS
+from tests.queues import ON_REDIS, USES_NO_BROKER
 from tests.world import UNIT, World, eventually
 from workers.actors.ingest import ingest_spend
 
@@ -99,6 +99,7 @@ def test_worker_processes_end_when_their_master_is_killed(
         eventually(lambda: not any(map(is_alive, children)))
 
 
+@USES_NO_BROKER
 def test_master_retries_a_child_that_fails_to_start(world: World, database: str, tmp_path: Path) -> None:
     failing = """
 import sys
@@ -117,6 +118,7 @@ sys.exit(Master(work, lambda *_: None, processes=1, threads=1, shutdown_seconds=
         assert master.code(30) == 0
 
 
+@USES_NO_BROKER
 def test_master_kills_a_child_that_does_not_stop(world: World, database: str, tmp_path: Path) -> None:
     deaf = """
 import signal, sys, time
@@ -135,6 +137,7 @@ sys.exit(Master(work, lambda *_: None, processes=1, threads=1, shutdown_seconds=
         assert master.logged("worker.killed")
 
 
+@USES_NO_BROKER
 def test_board_lists_the_messages_of_each_thread() -> None:
     board = InFlightBoard(2)
     assert board.read() == []
@@ -159,6 +162,7 @@ def test_board_lists_the_messages_of_each_thread() -> None:
     board.close()
 
 
+@USES_NO_BROKER
 def test_board_has_room_for_the_largest_bundle() -> None:
     board = InFlightBoard(1)
     ids = [f"{number:0{MAX_ID_LENGTH}}" for number in range(MAX_MESSAGES)]
@@ -169,6 +173,7 @@ def test_board_has_room_for_the_largest_bundle() -> None:
     board.close()
 
 
+@USES_NO_BROKER
 def test_exclusive_lock_waits_for_shared_holders_and_blocks_new_ones() -> None:
     lock, order = SharedLock(), []
     lock.acquire_shared()
@@ -270,6 +275,7 @@ raise SystemExit(master.Master(work, print, processes=2, threads=1, shutdown_sec
 """
 
 
+@USES_NO_BROKER
 def test_child_that_starts_while_the_master_stops_ends_too(tmp_path: Path) -> None:
     with serving("-c", STOPPED_WHILE_IT_FORKS, output=tmp_path / "output") as service:
         assert service.code(20) == 0

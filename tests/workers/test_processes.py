@@ -15,7 +15,7 @@ from db.repository.access.privileges import DatabaseRole
 from runtime import addresses, clock
 from tests.cli.shell import UNCHANGED, Env, Service, run, serving
 from tests.kit import is_empty
-from tests.queues import is_rabbitmq, queues
+from tests.queues import USES_NO_BROKER, is_rabbitmq, queues
 from tests.roles import UrlOf
 from tests.runtime.test_addresses import on_ipv6
 from tests.world import UNIT, World, eventually
@@ -153,6 +153,7 @@ def test_commands_of_dramatiq_and_periodiq_run_workers_and_scheduler(world: Worl
     assert world.spent(campaign) == BATCH * UNIT
 
 
+@USES_NO_BROKER
 @pytest.mark.parametrize(
     "argv",
     [
@@ -186,6 +187,7 @@ def test_process_with_a_bad_setting_exits_with_2_and_one_line_that_names_it(
         assert result.err.count("\n") == 1
 
 
+@USES_NO_BROKER
 @pytest.mark.parametrize(
     "argv",
     [("-m", "workers"), ("-m", "workers.scheduler"), ("-m", "web"), ("-m", "cli.service.demo")]
@@ -199,6 +201,7 @@ def test_process_with_an_unreadable_env_file_exits_with_2_and_one_line(argv: tup
     assert result.err == ".env: is not UTF-8: byte 16 is invalid\n"
 
 
+@USES_NO_BROKER
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid"])
 @pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli.main", "up")], ids=" ".join)
 def test_process_refuses_to_listen_on_a_host_of_another_machine(argv: tuple[str, ...], host: str) -> None:
@@ -209,6 +212,7 @@ def test_process_refuses_to_listen_on_a_host_of_another_machine(argv: tuple[str,
     )
 
 
+@USES_NO_BROKER
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=on_ipv6), pytest.param("::", marks=on_ipv6)])
 @pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli.main", "up")], ids=" ".join)
 def test_process_refuses_to_listen_on_a_port_in_use(argv: tuple[str, ...], host: str) -> None:

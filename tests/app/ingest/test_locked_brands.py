@@ -28,7 +28,7 @@ from db.engine import engine
 from runtime.settings import settings
 from tests.cli.shell import UNCHANGED, Env, Service, serving
 from tests.kit import at_once, is_empty, working
-from tests.queues import ON_REDIS, queues
+from tests.queues import ON_REDIS, USES_NO_BROKER, queues
 from tests.world import UNIT, World, eventually
 from workers.actors.ingest import ingest_reported_totals, ingest_spend
 
@@ -266,6 +266,7 @@ def test_waiting_caller_gets_the_locked_brand_after_all_others_are_counted(
 # --- tries of locked brands
 
 
+@USES_NO_BROKER
 def test_one_thread_at_a_time_tries_a_locked_brand() -> None:
     brands = LockedBrands()
     brands.add([7])
@@ -284,12 +285,14 @@ def test_one_thread_at_a_time_tries_a_locked_brand() -> None:
     assert brands.ids() == frozenset()
 
 
+@USES_NO_BROKER
 def test_brand_that_is_not_locked_is_tried_at_once() -> None:
     brands = LockedBrands()
     brands.add([7])
     assert brands.take_due([7, 8]) == [8]
 
 
+@USES_NO_BROKER
 def test_pause_between_tries_grows_up_to_its_bound() -> None:
     pauses = []
     for failures in range(8):
@@ -306,6 +309,7 @@ def test_pause_between_tries_grows_up_to_its_bound() -> None:
     assert brands.delay_ms([7]) >= 119_000
 
 
+@USES_NO_BROKER
 def test_one_message_is_delayed_until_the_next_try_and_all_others_longer() -> None:
     brands = LockedBrands()
     brands.add([7])
@@ -316,6 +320,7 @@ def test_one_message_is_delayed_until_the_next_try_and_all_others_longer() -> No
     assert brands.delay_ms([7, 8]) < 2_000
 
 
+@USES_NO_BROKER
 def test_delayed_messages_of_a_freed_brand_are_returned_once() -> None:
     brands = LockedBrands()
     brands.add([7, 8])
@@ -329,6 +334,7 @@ def test_delayed_messages_of_a_freed_brand_are_returned_once() -> None:
     assert (brands.take_freed(), brands.take_freed()) == (["two"], [])
 
 
+@USES_NO_BROKER
 def test_message_is_delayed_until_the_first_of_its_brands_is_due() -> None:
     brands = LockedBrands()
     brands.add([7], tried_seconds=100)
