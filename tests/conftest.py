@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from itertools import islice
 from urllib.parse import urlsplit
 
 import psycopg
@@ -71,6 +72,37 @@ def pytest_configure(config: pytest.Config) -> None:
     number = getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw")
     os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{int(number) + 1}"
     _make_template()
+
+
+LONG = tuple(
+    f"tests/{name}"
+    for name in (
+        *("faults/", "workers/", "ops/", "docs/test_guides", "cli/service/test_up", "cli/service/test_wheel"),
+        *("app/alerts/test_workers", "app/platforms/test_workers", "db/test_migrations", "runtime/test_signals"),
+        *("cli/imports/test_import_real_files", "web/test_browser", "web/api/test_contract"),
+    )
+)
+"""Where the tests lie that take seconds each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets each process of a parallel run begin with a share of the long tests, so that none of them begins last.
+
+    The scheduler `worksteal` first gives each process an equal part of the list, in order.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+    modules: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.nodeid.startswith(LONG):
+            modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    others = iter([item for item in items if not item.nodeid.startswith(LONG)])
+    ordered: list[pytest.Item] = []
+    for place in range(processes):
+        size = (len(items) - len(ordered)) // (processes - place)
+        first = [item for module in list(modules.values())[place::processes] for item in module]
+        ordered += [*first, *islice(others, max(0, size - len(first)))]
+    if processes:
+        items[:] = [*ordered, *others]
 
 
 @contextmanager
