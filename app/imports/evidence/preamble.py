@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Final
 
@@ -93,48 +93,64 @@ class Stated:
     aggregation: str = ""
 
 
-def stated(lines: Iterable[Row]) -> Stated:
-    """Reads «Key: value» lines, pairs of cells, and a bare range of days. Ignores lines of over 12 cells."""
-    found: dict[str, str] = {}
-    title, bare_range = "", None
-    start = end = None
-    for row in lines:
-        cells = [cell.strip() for cell in row.cells if cell.strip()]
-        if not cells or len(cells) > 12:
-            continue
+@dataclass
+class _Lines:
+    """The keys and values, the first line of text and the first range of days in the lines read so far."""
+
+    found: dict[str, str] = field(default_factory=dict)
+    title: str = ""
+    bare_range: tuple[str, str] | None = None
+    start: str | None = None
+    end: str | None = None
+
+    def read(self, cells: list[str]) -> None:
+        """Reads the cells of a line; the first value of a key and the first range hold."""
         text = ", ".join(cells)
-        title = title or (text if not found else "")
+        self.title = self.title or (text if not self.found else "")
         inner = re.search(r"\(([^()]+)\)$", text)
-        bare_range = bare_range or _range(text) or (_range(inner[1]) if inner else None)
+        self.bare_range = self.bare_range or _range(text) or (_range(inner[1]) if inner else None)
         key, value = _pair(cells)
         if not value:
-            continue
+            return
         if key in _START:
-            start = value
+            self.start = value
         elif key in _END:
-            end = value
+            self.end = value
         else:
-            found.setdefault(key, value)
-        if zoned := re.search(r"\(in (UTC|GMT)\)", text):
-            found.setdefault("timezone", zoned[1])
-        bare_range = bare_range or _range(value)
-    if start and end:
-        bare_range = bare_range or (_date_part(start), _date_part(end))
+            self.found.setdefault(key, value)
+        if zone := _zone_in(text):
+            self.found.setdefault("timezone", zone)
+        self.bare_range = self.bare_range or _range(value)
 
-    def first(words: frozenset[str]) -> str | None:
-        return next((found[key] for key in found if key in words), None)
+    def days(self) -> tuple[str, str] | None:
+        """The first range of days, else the days of a start and an end."""
+        if self.bare_range is None and self.start and self.end:
+            return _date_part(self.start), _date_part(self.end)
+        return self.bare_range
 
-    made, currency = first(_MADE), first(_CURRENCY_WORDS)
+    def first(self, words: frozenset[str]) -> str | None:
+        """The value of the first key that is one of the words."""
+        return next((value for key, value in self.found.items() if key in words), None)
+
+
+def stated(lines: Iterable[Row]) -> Stated:
+    """Reads «Key: value» lines, pairs of cells, and a bare range of days. Ignores lines of over 12 cells."""
+    read = _Lines()
+    for row in lines:
+        cells = [cell.strip() for cell in row.cells if cell.strip()]
+        if 0 < len(cells) <= 12:
+            read.read(cells)
+    made, currency = read.first(_MADE), read.first(_CURRENCY_WORDS)
     return Stated(
-        title=title,
-        range=bare_range,
-        zone=first(_ZONE_WORDS) or _zone_in(title),
+        title=read.title,
+        range=read.days(),
+        zone=read.first(_ZONE_WORDS) or _zone_in(read.title),
         currency=currency.upper() if currency and currency.upper() in CODES else None,
-        account=first(_ACCOUNT_WORDS),
-        completed=first(_COMPLETED),
+        account=read.first(_ACCOUNT_WORDS),
+        completed=read.first(_COMPLETED),
         made=None if made is None or _range(made) else made,
-        aggregation=found.get("reportaggregation", ""),
-        is_incomplete=squeezed(found.get("potentialincompletedata", "")) == "true",
+        aggregation=read.found.get("reportaggregation", ""),
+        is_incomplete=squeezed(read.found.get("potentialincompletedata", "")) == "true",
     )
 
 
