@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dramatiq import Broker, Worker
+
     from workers.master import Child
 
 GC_THRESHOLDS = (50_000, 20, 100)
@@ -78,17 +80,14 @@ def work(child: "Child") -> None:
     Returns the other fetched messages to their queues. Waits at most SPENDGATE_SHUTDOWN_SECONDS.
     """
     import structlog  # noqa: PLC0415
-    from dramatiq import Worker  # noqa: PLC0415
 
     from app import processes  # noqa: PLC0415
     from db.connections import ProcessKind, this_process  # noqa: PLC0415
     from db.pool import ping_grace  # noqa: PLC0415
     from delivery.broker import get_broker, suspects  # noqa: PLC0415
-    from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415
     from runtime import metric_files, metrics, tracing  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from runtime.signals import Stop  # noqa: PLC0415
-    from workers.work_queue import WorkQueue  # noqa: PLC0415
 
     metric_files.use_slot(str(child.place))
     metrics.reset_gauges()
@@ -105,20 +104,39 @@ def work(child: "Child") -> None:
     tracing.start("worker")
     processes.start_reporting()
     broker.emit_after("process_boot")
+    worker = _started(broker)
+    structlog.get_logger().info("worker.ready", pid=os.getpid(), threads=settings().worker_threads)
+    stop.wait()
+    _end(worker)
+
+
+def _started(broker: "Broker") -> "Worker":
+    """Starts the worker's threads, whose waits end at once when its queue closes."""
+    from dramatiq import Worker  # noqa: PLC0415
+
+    from runtime.settings import settings  # noqa: PLC0415
+    from workers.work_queue import WorkQueue  # noqa: PLC0415
+
     worker = Worker(broker, worker_threads=settings().worker_threads, worker_timeout=IDLE_MS)
     worker.work_queue = WorkQueue()
     worker.start()
     for thread in worker.workers:
         thread.timeout = IDLE_THREAD_POLL_SECONDS
-    structlog.get_logger().info("worker.ready", pid=os.getpid(), threads=settings().worker_threads)
-    stop.wait()
-    if isinstance(broker, SpendgateBroker):  # RabbitMQ's consumers end with their connections
-        broker.is_ending = True
+    return worker
+
+
+def _end(worker: "Worker") -> None:
+    """Lets the threads finish begun messages, returns the rest to the queues and closes the connections."""
+    from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415
+    from runtime.settings import settings  # noqa: PLC0415
+
+    if isinstance(worker.broker, SpendgateBroker):  # RabbitMQ's consumers end with their connections
+        worker.broker.is_ending = True
     for thread in worker.workers:
         thread.stop()
     worker.work_queue.close()
     worker.stop(timeout=settings().shutdown_seconds * 1000)
-    broker.close()
+    worker.broker.close()
     tracing.stop()
 
 
