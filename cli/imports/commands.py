@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from babel.numbers import is_currency
@@ -18,92 +18,42 @@ from app.imports.intake.commit import Outcome, commit
 from app.imports.intake.plans import Plan, Target, plan
 from cli.catalog.consent import Yes
 from cli.catalog.options import edit
+from cli.imports import options
 from cli.imports.output import show, tell_import
 from cli.imports.questions import Asking, readable
 from cli.moments import moment_of
 from cli.output import FOUND_EXIT, AsJson, console, counted_progress
 from domain.errors import InvalidValue
-from domain.platforms import PLATFORMS
 from runtime.settings import SettingsError
-
-FileArgument = Annotated[
-    Path,
-    typer.Argument(
-        exists=True, dir_okay=False, help="A report of spend by campaign and day: CSV, XLSX, JSON lines, zip, gz."
-    ),
-]
 
 
 def import_file(
-    file: FileArgument,
-    platform: Annotated[
-        str | None,
-        typer.Option(help=f"The ad platform: {', '.join(PLATFORMS)}, or any other name. Default: by the file."),
-    ] = None,
-    campaign_column: Annotated[str | None, typer.Option(help="The heading of the platform's campaign id.")] = None,
-    name_column: Annotated[str | None, typer.Option(help="The heading of the campaign's name.")] = None,
-    day_column: Annotated[
-        str | None, typer.Option("--day-column", "--date-column", help="The heading of the day.")
-    ] = None,
-    spend_column: Annotated[str | None, typer.Option(help="The heading of the spend.")] = None,
-    currency_column: Annotated[str | None, typer.Option(help="The heading of the currency.")] = None,
-    account_column: Annotated[str | None, typer.Option(help="The heading of the platform's account id.")] = None,
-    unit: Annotated[str | None, typer.Option(help="The unit of the spend: currency, cents or micros.")] = None,
-    decimal: Annotated[str | None, typer.Option(help="The decimal sign: point or comma.")] = None,
-    day_order: Annotated[
-        str | None, typer.Option(help="The order of dates: day_first as 25/11, or month_first as 11/25.")
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="The text's encoding, such as cp1252. Default: by the file.")
-    ] = None,
-    sheet: Annotated[str | None, typer.Option(help="The name of the workbook's sheet.")] = None,
-    as_of: Annotated[
-        str | None,
-        typer.Option(
-            help="When the figures were true, ISO 8601 with zone. Default: by the file, else its time of change."
-        ),
-    ] = None,
-    name_as_id: Annotated[
-        bool, typer.Option("--name-as-id", help="The file has no campaign ids: use names as ids.")
-    ] = False,
-    delta: Annotated[
-        bool,
-        typer.Option(
-            "--delta", help="Add the amounts to the known totals instead of replacing them; each file counts once."
-        ),
-    ] = False,
-    keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Count a campaign's day twice if the file repeats its rows.")
-    ] = False,
-    complete: Annotated[
-        bool | None,
-        typer.Option(
-            "--complete/--incomplete",
-            help="The file has every campaign's day of its account and range: set missing days to zero.",
-        ),
-    ] = None,
-    create_campaigns: Annotated[bool, typer.Option("--create-campaigns", help="Create unknown campaigns.")] = False,
-    brand: Annotated[
-        str | None,
-        typer.Option(help="With --create-campaigns: the brand's name. The brand is created if there is none."),
-    ] = None,
-    time_zone: Annotated[
-        str | None, typer.Option(help="The IANA time zone of a created brand. Default: the file's, if it names one.")
-    ] = None,
-    currency: Annotated[
-        str | None,
-        typer.Option(help="Import only rows in this currency; a created brand gets it too. Default: the file's."),
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option(help="The platform's id of the account that the file reports. Default: the file's.")
-    ] = None,
-    skipped: Annotated[
-        Path | None, typer.Option(help="The file to write the rows left out to. Default: beside the report.")
-    ] = None,
+    file: options.File,
+    platform: options.Platform = None,
+    campaign_column: options.CampaignColumn = None,
+    name_column: options.NameColumn = None,
+    day_column: options.DayColumn = None,
+    spend_column: options.SpendColumn = None,
+    currency_column: options.CurrencyColumn = None,
+    account_column: options.AccountColumn = None,
+    unit: options.Unit = None,
+    decimal: options.Decimal = None,
+    day_order: options.DayOrder = None,
+    encoding: options.Encoding = None,
+    sheet: options.Sheet = None,
+    as_of: options.AsOf = None,
+    name_as_id: options.NameAsId = False,
+    delta: options.Delta = False,
+    keep_duplicates: options.KeepDuplicates = False,
+    complete: options.Complete = None,
+    create_campaigns: options.CreateCampaigns = False,
+    brand: options.Brand = None,
+    time_zone: options.TimeZone = None,
+    currency: options.Currency = None,
+    account: options.Account = None,
+    skipped: options.Skipped = None,
     yes: Yes = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what the file holds and would change; change nothing.")
-    ] = False,
+    dry_run: options.DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Import a platform's report: day totals become spend events for what changed since the last figures.
@@ -119,7 +69,7 @@ def import_file(
         "campaign": campaign_column, "name": name_column, "day": day_column, "spend": spend_column,
         "currency": currency_column, "account": account_column,
     }  # fmt: skip
-    options = ReadOptions(
+    read_options = ReadOptions(
         platform=platform,
         columns={meaning: heading for meaning, heading in columns.items() if heading is not None},
         unit=_one_of("--unit", unit, ("currency", "cents", "micros")),
@@ -135,8 +85,22 @@ def import_file(
         sheet=sheet,
     )
     target = Target(brand if create_campaigns else None, time_zone, _currency(currency), account)
+    _read_and_import(file, read_options, target, skipped, yes=yes, dry_run=dry_run, as_json=as_json)
+
+
+def _read_and_import(
+    file: Path,
+    read_options: ReadOptions,
+    target: Target,
+    skipped: Path | None,
+    *,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Reads the file, shows the plan, asks and imports. Raises Exit with FOUND_EXIT if a row was left out."""
     asking = Asking(file, can_ask=sys.stdin.isatty() and not as_json, as_json=as_json)
-    reading = asking.reading(options)
+    reading = asking.reading(read_options)
     planned = _planned(reading, file, target, asking.modified_at, may_be_away=dry_run)
     if not as_json:
         show(reading, planned)
