@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dramatiq import Broker, Worker
 
     from workers.master import Child
+    from workers.work_queue import WorkQueue
 
 GC_THRESHOLDS = (50_000, 20, 100)
 """Thresholds of Python's garbage collector, raised because a batch makes thousands of objects without cycles."""
@@ -104,37 +105,38 @@ def work(child: "Child") -> None:
     tracing.start("worker")
     processes.start_reporting()
     broker.emit_after("process_boot")
-    worker = _started(broker)
+    worker, queue = _started(broker)
     structlog.get_logger().info("worker.ready", pid=os.getpid(), threads=settings().worker_threads)
     stop.wait()
-    _end(worker)
+    _end(worker, queue)
 
 
-def _started(broker: "Broker") -> "Worker":
-    """Starts the worker's threads, whose waits end at once when its queue closes."""
+def _started(broker: "Broker") -> "tuple[Worker, WorkQueue]":
+    """Starts the worker's threads; returns the worker and its queue, which ends the threads' waits as it closes."""
     from dramatiq import Worker  # noqa: PLC0415
 
     from runtime.settings import settings  # noqa: PLC0415
     from workers.work_queue import WorkQueue  # noqa: PLC0415
 
     worker = Worker(broker, worker_threads=settings().worker_threads, worker_timeout=IDLE_MS)
-    worker.work_queue = WorkQueue()
+    worker.work_queue = queue = WorkQueue()
     worker.start()
     for thread in worker.workers:
         thread.timeout = IDLE_THREAD_POLL_SECONDS
-    return worker
+    return worker, queue
 
 
-def _end(worker: "Worker") -> None:
+def _end(worker: "Worker", queue: "WorkQueue") -> None:
     """Lets the threads finish begun messages, returns the rest to the queues and closes the connections."""
     from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415
+    from runtime import tracing  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 
     if isinstance(worker.broker, SpendgateBroker):  # RabbitMQ's consumers end with their connections
         worker.broker.is_ending = True
     for thread in worker.workers:
         thread.stop()
-    worker.work_queue.close()
+    queue.close()
     worker.stop(timeout=settings().shutdown_seconds * 1000)
     worker.broker.close()
     tracing.stop()

@@ -74,7 +74,7 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
 
 
 def _clear_up(connection: Connection, visit: Visit, moments: Mapping[int, datetime | None]) -> dict[int, StoredStatus]:
-    current = rows.chosen(connection, visit.stored.id, list(moments))
+    current = rows.of_campaigns(connection, visit.stored.id, list(moments))
     within = clock.passed(claims.request_seconds())
     cleared = {name: steps.cleared_up(row, moments[name], within) for name, row in current.items()}
     rows.keep(connection, visit.stored.id, [row for name, row in cleared.items() if row != current[name]])

@@ -9,30 +9,35 @@ from domain.platforms import PLATFORMS
 
 File = Annotated[
     Path,
-    typer.Argument(exists=True, dir_okay=False, help="A report of campaigns' days: CSV, XLSX, JSON lines, zip, gz."),
+    typer.Argument(
+        exists=True, dir_okay=False, help="A report of spend by campaign and day: CSV, XLSX, JSON lines, zip, gz."
+    ),
 ]
 Platform = Annotated[
     str | None,
-    typer.Option(help=f"Default: what the file says. {', '.join(PLATFORMS)}; any other name will do too."),
+    typer.Option(help=f"The ad platform: {', '.join(PLATFORMS)}, or any other name. Default: by the file."),
 ]
 CampaignColumn = Annotated[str | None, typer.Option(help="The heading of the platform's campaign id.")]
 NameColumn = Annotated[str | None, typer.Option(help="The heading of the campaign's name.")]
 DayColumn = Annotated[str | None, typer.Option("--day-column", "--date-column", help="The heading of the day.")]
-SpendColumn = Annotated[str | None, typer.Option(help="The heading of the money.")]
+SpendColumn = Annotated[str | None, typer.Option(help="The heading of the spend.")]
 CurrencyColumn = Annotated[str | None, typer.Option(help="The heading of the currency.")]
 AccountColumn = Annotated[str | None, typer.Option(help="The heading of the platform's account id.")]
-Unit = Annotated[str | None, typer.Option(help="The money is in currency, cents or micros.")]
-Decimal = Annotated[str | None, typer.Option(help="The decimal sign is a point or a comma.")]
-DayOrder = Annotated[str | None, typer.Option(help="25/11 is day_first, 11/25 month_first.")]
-Encoding = Annotated[str | None, typer.Option(help="The text's encoding, such as cp1252. Default: found.")]
-Sheet = Annotated[str | None, typer.Option(help="The workbook's sheet, by name.")]
+Unit = Annotated[str | None, typer.Option(help="The unit of the spend: currency, cents or micros.")]
+Decimal = Annotated[str | None, typer.Option(help="The decimal sign: point or comma.")]
+DayOrder = Annotated[str | None, typer.Option(help="The order of dates: day_first as 25/11, or month_first as 11/25.")]
+Encoding = Annotated[str | None, typer.Option(help="The text's encoding, such as cp1252. Default: by the file.")]
+Sheet = Annotated[str | None, typer.Option(help="The name of the workbook's sheet.")]
 AsOf = Annotated[
     str | None,
     typer.Option(help="When the figures were true, ISO 8601 with zone. Default: by the file, else its time of change."),
 ]
 NameAsId = Annotated[bool, typer.Option("--name-as-id", help="The file has no campaign ids: use names as ids.")]
 Delta = Annotated[
-    bool, typer.Option("--delta", help="Add the amounts to the known totals, once a file; replace nothing.")
+    bool,
+    typer.Option(
+        "--delta", help="Add the amounts to the known totals instead of replacing them; each file counts once."
+    ),
 ]
 KeepDuplicates = Annotated[
     bool, typer.Option("--keep-duplicates", help="Count a campaign's day twice if the file repeats its rows.")
@@ -45,16 +50,20 @@ Complete = Annotated[
     ),
 ]
 CreateCampaigns = Annotated[bool, typer.Option("--create-campaigns", help="Create unknown campaigns.")]
-Brand = Annotated[str | None, typer.Option(help="The brand to make them in, by name; made too if there is none.")]
+Brand = Annotated[
+    str | None, typer.Option(help="With --create-campaigns: the brand's name. The brand is created if there is none.")
+]
 TimeZone = Annotated[
-    str | None, typer.Option(help="The IANA zone of a brand that is made. Default: the file's, where it names one.")
+    str | None, typer.Option(help="The IANA time zone of a created brand. Default: the file's, if it names one.")
 ]
 Currency = Annotated[
     str | None,
-    typer.Option(help="Only rows in this currency; also that of a brand that is made. Default: the file's."),
+    typer.Option(help="Import only rows in this currency; a created brand gets it too. Default: the file's."),
 ]
 Account = Annotated[
-    str | None, typer.Option(help="The platform's id of the account that the file is of. Default: the file's.")
+    str | None, typer.Option(help="The platform's id of the account that the file reports. Default: the file's.")
 ]
-Skipped = Annotated[Path | None, typer.Option(help="Where to write the rows left out. Default: beside the file.")]
+Skipped = Annotated[
+    Path | None, typer.Option(help="The file to write the rows left out to. Default: beside the report.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the file holds and would change; change nothing.")]
