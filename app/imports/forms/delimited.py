@@ -13,12 +13,24 @@ DELIMITERS: Final = (",", ";", "\t", "|")
 
 
 def delimited_tables(stream: BinaryIO, encoding: str | None = None) -> list[Table]:
-    """One table for each of DELIMITERS, of the same text. Raises Refused for data in no known encoding."""
+    """One table for each of DELIMITERS, of the same text.
+
+    Raises Refused for an `encoding` that Python does not know, and for data in no known encoding.
+    """
+    if encoding is not None:
+        _check_encoding(encoding)
     found = encoding_of(stream)
     name = encoding or found.name
     told = f"{name} (by its letters)" if found.is_guessed and not encoding else name
     ends_open = not _ends_with_line_end(stream, name)
     return [Table(_Delimited(stream, name, one), "csv", told, ends_open=ends_open) for one in DELIMITERS]
+
+
+def _check_encoding(name: str) -> None:
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):  # ValueError: a name with a NUL
+        raise Refused(f"cannot be read as {name[:40]!r}", "name an encoding such as utf-8, cp1252 or utf-16") from None
 
 
 def _ends_with_line_end(stream: BinaryIO, encoding: str) -> bool:

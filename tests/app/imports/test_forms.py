@@ -216,3 +216,8 @@ def test_rows_that_outlive_their_stream_end_without_a_fault(tmp_path: Path, monk
     del rows
     gc.collect()
     assert faults == []
+
+
+@pytest.mark.parametrize("encoding", ["x", "hex", "utf-8\0"])
+def test_encoding_that_python_does_not_read_is_refused(encoding: str) -> None:
+    assert "name an encoding such as utf-8" in refusal(ROWS, encoding=encoding)
