@@ -234,8 +234,9 @@ class AmountReader:
             written = take_apart(cell)
         except Unreadable:
             written = None
-        _, _, fraction = (written.number if written else "").rpartition(self._point)
-        shown = len(fraction) if written and self._point in written.number else 0
+        point = "." if isinstance(cell, NumberCell) else self._point
+        _, mark, fraction = (written.number if written else "").rpartition(point)
+        shown = len(fraction) if mark else 0
         return int(10 ** max(0, self.decimals - shown))
 
     def _read_any(self, cell: str) -> int | None:

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from app.imports.evidence.dates import Day, Numeric, read_day
 from app.imports.headings.heading_reader import CODES, squeezed
 from app.imports.tables import Row
-from app.imports.zones import offset_at, zone_names
+from app.imports.zones import offset_at, offset_of, zone_names
 
 _AROUND: Final = re.compile(
     r"\s*(?:–|—|~|〜|～)\s*|\s+(?:-|to|bis|au|al|a|à|até|tot|do|through|e)\s+|(?<=\d{4})-(?=\d)|から"
@@ -205,7 +205,8 @@ def day_in(text: str, *, day_first: bool | None) -> date | None:
 def stated_moment(text: str, zone: str | None, *, day_first: bool | None) -> datetime | None:
     """The moment in a text, in UTC; None if it has no day or no time.
 
-    A text that does not end with UTC or GMT is in `zone` if that names an IANA zone, else in UTC.
+    A text that does not end with UTC or GMT is in `zone`: an IANA zone, or an offset such as GMT-8, which is taken
+    without summer time; in UTC if `zone` names neither.
     """
     day = day_in(re.sub(r"\s*\(?(?:GMT|UTC|Z)\)?\s*$", "", text), day_first=day_first)
     clock = _CLOCK.search(text)
@@ -218,6 +219,7 @@ def stated_moment(text: str, zone: str | None, *, day_first: bool | None) -> dat
         at = datetime.combine(day, time(hour, int(clock[2]), int(clock[3] or 0)))
     except ValueError:
         return None
-    if re.search(r"\b(?:GMT|UTC)\)?\s*$", text) or not zone_names(zone):
+    if zone is None or re.search(r"\b(?:GMT|UTC)\)?\s*$", text):
         return at.replace(tzinfo=UTC)
-    return (at - offset_at(zone, at)).replace(tzinfo=UTC)
+    offset = offset_at(zone, at) if zone_names(zone) else offset_of(zone) or timedelta()
+    return (at - offset).replace(tzinfo=UTC)
