@@ -18,7 +18,7 @@ SOURCES_A_PAGE: Final = 1_000
 """Sources read by one statement."""
 
 MAX_GAPS_LOGGED: Final = 100
-"""Gaps logged by one run; further ones that became due since the last run are not logged."""
+"""Gaps that one run logs by a line each; it logs the number of further ones that became due since the last run."""
 
 MANY_SOURCES: Final = 10_000
 """Number of sources above which a warning is logged: a producer probably sends a new source with every event."""
@@ -74,7 +74,7 @@ def _drop_oldest_gaps(connection: Connection, source: Source) -> DroppedGaps | N
 
 
 def log_gaps(at: datetime) -> None:
-    """Logs each gap that is older than the grace period, once; at most MAX_GAPS_LOGGED of them in one run."""
+    """Logs each gap that is older than the grace period, once; of more than MAX_GAPS_LOGGED in one run, their number."""
     committed(partial(_log_gaps, at=at))
 
 
@@ -82,7 +82,8 @@ def _log_gaps(connection: Connection, at: datetime) -> None:
     # Logged before the commit: after a crash between the two a gap is logged again rather than never.
     if not sequences.may_join(connection):
         return
-    for gap in sequences.gaps_to_log(connection, grace(), at, MAX_GAPS_LOGGED):
+    due, further = sequences.gaps_to_log(connection, grace(), at, MAX_GAPS_LOGGED)
+    for gap in due:
         log.warning(
             "sequence.gap",
             brand_id=gap.brand_id,
@@ -91,6 +92,8 @@ def _log_gaps(connection: Connection, at: datetime) -> None:
             last=gap.last,
             missing=gap.missing,
         )
+    if further:
+        log.warning("sequence.more_gaps", gaps=further)
     known = sequences.sources(connection)
     if known > MANY_SOURCES:
         log.warning("sequence.many_sources", sources=known)

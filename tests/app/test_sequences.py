@@ -212,6 +212,19 @@ def test_gap_is_logged_once_after_the_grace_period(world: World, campaign: int, 
     assert logged_gaps() == []
 
 
+def test_further_gaps_of_a_run_are_counted_in_one_line(
+    world: World, campaign: int, noon: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequences, "MAX_GAPS_LOGGED", 2)
+    arrive(world, campaign, 0, 2, 4, 6, 8, 10)
+    world.set_clock(noon + GRACE)
+    with structlog.testing.capture_logs() as logged:
+        refresh_spend()
+    assert [line["first"] for line in lines(logged, "sequence.gap")] == [1, 3]
+    assert lines(logged, "sequence.more_gaps") == [{"gaps": 3}]
+    assert logged_gaps() == []
+
+
 def test_gap_disappears_when_late_numbers_arrive(world: World, campaign: int, noon: datetime) -> None:
     arrive(world, campaign, 0, 5)
     assert gaps_until(noon) == [(1, 4)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -275,15 +276,16 @@ def numberings(
     ]
 
 
-def gaps_to_log(connection: Connection, grace: timedelta, at: datetime, limit: int) -> list[Gap]:
+def gaps_to_log(connection: Connection, grace: timedelta, at: datetime, limit: int) -> tuple[list[Gap], int]:
     """The gaps that became older than `grace` since the last committed call; raises the watermark to `at`.
 
-    Gaps over `limit` are left out now and in later calls.
+    Returns up to `limit` of them, and the number of further ones, which later calls do not return either.
     """
     reached = watermarks.reached_by(connection, LOGGED, at)
-    due = list(gaps(connection, at - grace, since=reached and reached - grace, limit=limit))
+    due = gaps(connection, at - grace, since=reached and reached - grace)
+    first = list(islice(due, limit))
     watermarks.raise_to(connection, LOGGED, at)
-    return due
+    return first, sum(1 for _ in due)
 
 
 def _key(source: Source) -> dict[str, int | str]:
