@@ -51,6 +51,9 @@ def test_refused_values_are_explained(world: World, browser: Open) -> None:
     assert "channel: there is no channel 7" in done(owner, "set_route", channel="7")
     assert "choose an alert" in done(owner, "mute", hours="8")
     assert "brand: is missing" in done(owner, "thresholds", percent="50")
+    brand = str(world.brand())
+    assert "percent: is not a whole number" in done(owner, "thresholds", brand=brand, percent="fifty")
+    assert "percent: is not a whole number" in done(owner, "thresholds", brand=brand, percent="9" * 5_000)
 
 
 def test_operator_acknowledges_mutes_and_sets_thresholds(world: World, browser: Open) -> None:

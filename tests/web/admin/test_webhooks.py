@@ -39,6 +39,9 @@ def test_owner_adds_tests_rotates_and_removes_an_endpoint(world: World, browser:
     assert "&lt;b&gt;out of order" in shown
     secrets.append(secret_in(owner.ask(PAGE, {"action": "rotate", **endpoint}).text))
     assert not any(secret in owner.get(PAGE).text for secret in secrets)
+    for since in ("x", "9" * 5_000, str(2**63)):
+        owner.ask(PAGE, {"action": "resend", "since_change": since, **endpoint})
+        assert "is not the id of a status change" in owner.get(PAGE).text
     owner.ask(PAGE, {"action": "disable", **endpoint})
     assert "a person disabled it" in owner.get(PAGE).text
     owner.ask(PAGE, {"action": "remove", **endpoint})

@@ -133,7 +133,10 @@ def _thresholds(sent: Sent, edit: Edit) -> str:
     brand_id = _brand(sent)
     if brand_id is None:
         raise InvalidValue("brand", "is missing")
-    kept = channels.set_thresholds(brand_id, [int(percent) for percent in sent["percents"].split()], edit)
+    percents = [as_id(percent) for percent in sent["percents"].split()]
+    if None in percents:
+        raise InvalidValue("percent", "is not a whole number above 0")
+    kept = channels.set_thresholds(brand_id, [percent for percent in percents if percent], edit)
     return f"Brand {brand_id} has alerts at {', '.join(f'{percent} %' for percent in kept) or 'no percent'}."
 
 

@@ -128,9 +128,10 @@ def _disable(sent: Sent, edit: Edit) -> str:
 
 def _resend(sent: Sent, _edit: Edit) -> str:
     since, delivery = sent.get("since_change", ""), as_id(sent.get("delivery"))
-    if since and not (since.isascii() and since.isdecimal()):
+    since_change = 0 if since == "0" else as_id(since)
+    if since and since_change is None:
         raise InvalidValue("since_change", "is not the id of a status change")
-    chosen = Range(since_change=int(since)) if since else Range(first=delivery)
+    chosen = Range(since_change=since_change) if since else Range(first=delivery)
     count = webhooks.resend(_id(sent), chosen)
     return f"{count} messages are sent again."
 
