@@ -43,11 +43,14 @@ class Replica:
         """A read-only connection that sees one state of the database; None if the replica is unreachable or late."""
         if time.monotonic() < self._not_before:
             return None
+        connection = None
         try:
             connection = self._engine.connect()
             with connection.begin():
                 behind = connection.scalar(BEHIND)
         except TRANSIENT_ERRORS as error:
+            if connection is not None:
+                connection.close()
             self._skip_for_a_while(error=type(error).__name__)
             return None
         if behind is not None and behind <= LATE_SECONDS:
