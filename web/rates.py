@@ -43,10 +43,10 @@ class RateStatus(NamedTuple):
 
 
 @Once
-def _shared() -> RateLimiter:
+def _shared() -> RateLimiter | None:
     url = settings().redis_url
     if url is None:
-        return _in_process()
+        return None
     return SlidingWindowCounterRateLimiter(storage_from_string(url, key_prefix="spendgate-rates"))
 
 
@@ -68,12 +68,14 @@ def uncount(rate: RateLimitItem, who: str) -> None:
 def _with_fallback(
     call: Callable[[RateLimiter, RateLimitItem, str], RateStatus], rate: RateLimitItem, who: str
 ) -> RateStatus:
-    try:
-        return call(_shared(), rate, who)
-    except redis.RedisError as error:
-        log.warning("rates.redis_away", error=type(error).__name__)
-        with _in_process_lock:
-            return call(_in_process(), rate, who)
+    shared = _shared()
+    if shared is not None:
+        try:
+            return call(shared, rate, who)
+        except redis.RedisError as error:
+            log.warning("rates.redis_away", error=type(error).__name__)
+    with _in_process_lock:
+        return call(_in_process(), rate, who)
 
 
 def _hit(limiter: RateLimiter, rate: RateLimitItem, who: str) -> RateStatus:
