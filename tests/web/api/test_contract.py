@@ -53,6 +53,7 @@ SELDOM_FULFILLED = {
     "POST /api/webhooks/",
     "POST /api/alerts/channels/",
     "POST /api/alerts/routes/",
+    "DELETE /api/alerts/routes/{route_id}/",
     "POST /api/alerts/channels/{channel_id}/test/",
     "GET /api/alerts/channels/{channel_id}/attempts/",
     *(f"POST /api/webhooks/{{endpoint_id}}/{name}/" for name in ("rotate", "test", "resend")),
