@@ -1,11 +1,13 @@
 """The serving feed with 100,000 campaigns: seconds and bytes of a snapshot, and of a pause on its way to a follower.
 
-`make bench-serving` prints a Markdown table. ARGS="--followers N --load N --pauses N" changes the number of streams
-that one web process holds, the events counted a second meanwhile, and the pauses measured.
+`make bench-serving` prints a Markdown table. ARGS="--followers N --load N --pauses N --starts N" changes the number of
+streams that one web process holds, the events counted a second meanwhile, the pauses measured, and the web processes
+started.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -74,6 +76,7 @@ def main() -> None:
     options.add_argument("--followers", type=int, default=1_000)
     options.add_argument("--load", type=int, default=20_000)
     options.add_argument("--pauses", type=int, default=200)
+    options.add_argument("--starts", type=int, default=STARTS)
     options.add_argument("--hold", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.hold:
@@ -82,16 +85,15 @@ def main() -> None:
     with running() as stage, stage.copied(filled(stage)) as connection:
         progress("filled")
         key = api_key(stage)
-        first, warm, size = snapshots(stage, key)
-        progress("snapshots are measured")
+        print(f"{CAMPAIGNS:,} campaigns; load of the machine: {os.getloadavg()[0]:.1f}\n")
+        print("| measure | median | 95 % | reference, median | ratio |\n|---|---:|---:|---:|---:|")
+        first, warm, size = snapshots(stage, key, given.starts)
         plain = [plain_snapshot(connection) for _ in range(STARTS)]
+        row("first snapshot of a web process, s (reference: COPY as JSON, compressed)", first, plain)
+        row(f"further snapshots, {size:,} bytes, s (same reference)", warm, plain)
         reached, visible = pauses(stage, connection, key, given)
-    print(f"{CAMPAIGNS:,} campaigns, {given.followers:,} followers, {given.load:,} events a second\n")
-    print("| measure | median | 95 % | reference, median | ratio |\n|---|---:|---:|---:|---:|")
-    row("first snapshot of a web process, s (reference: COPY as JSON, compressed)", first, plain)
-    row("further snapshots, s (same reference)", warm, plain)
-    row("pause: event enqueued until a follower has it, s (reference: until it is committed)", reached, visible)
-    print(f"\nA compressed snapshot has {size:,} bytes.")
+    beside = f"beside {given.followers:,} followers and {given.load:,} events a second"
+    row(f"pause {beside}: enqueued until a follower has it, s (reference: until it is committed)", reached, visible)
 
 
 def progress(text: str) -> None:
@@ -102,7 +104,7 @@ def progress(text: str) -> None:
 def row(name: str, ours: list[float], reference: list[float]) -> None:
     """Prints one line of the table."""
     late, plain = quantiles(ours, n=20)[-1], median(reference)
-    print(f"| {name} | {median(ours):.3f} | {late:.3f} | {plain:.3f} | {median(ours) / plain:.2f} |")
+    print(f"| {name} | {median(ours):.3f} | {late:.3f} | {plain:.3f} | {median(ours) / plain:.2f} |", flush=True)
 
 
 def filled(stage: BenchStage) -> str:
@@ -137,10 +139,10 @@ def answers() -> bool:
     return False
 
 
-def snapshots(stage: BenchStage, key: str) -> tuple[list[float], list[float], int]:
+def snapshots(stage: BenchStage, key: str, starts: int) -> tuple[list[float], list[float], int]:
     """Seconds of the first snapshot of each new web process, and of those after it; the bytes of one."""
     first, warm = list[float](), list[float]()
-    for _ in range(STARTS):
+    for _ in range(starts):
         with web(stage):
             seconds, size = snapshot(key)
             first.append(seconds)
