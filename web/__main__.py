@@ -1,5 +1,6 @@
 """`python -m web`: starts the web process with uvicorn, logging in Spendgate's format."""
 
+import gc
 import resource
 import socket
 import sys
@@ -44,6 +45,11 @@ class Server(uvicorn.Server):
         """Starts a graceful shutdown. Ignores further signals; uvicorn would abort requests at the second SIGINT."""
         del sig, frame
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, and spares garbage collections all objects that were made until then."""
+        await super().startup(sockets)
+        gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         from web.dashboard.changes import feed  # noqa: PLC0415 - after the settings are known to be good
