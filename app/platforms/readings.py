@@ -109,6 +109,15 @@ def _days(days: Days) -> list[date]:
     return [first + number * ONE_DAY for number in range((last - first).days + 1)]
 
 
+def spans(days: Days, most: int) -> Iterator[Days]:
+    """The days in ranges of at most `most` days each (one at least), the newest first."""
+    first, last = days
+    while last >= first:
+        begin = max(first, last - (max(most, 1) - 1) * ONE_DAY)
+        yield begin, last
+        last = begin - ONE_DAY
+
+
 def _without_moved(plan: Plan) -> Plan:
     """The plan without external ids that moved between brands of different days: either brand's days may be meant."""
     groups = [plan.by_days, *plan.by_hours.values()]

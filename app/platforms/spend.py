@@ -1,6 +1,7 @@
 """Pulls spend from connected accounts: a complete answer for a range of days becomes reported totals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -12,7 +13,7 @@ from more_itertools import chunked
 from app.ingest.ingest import TOTALS, count_totals, log_counted
 from app.platforms import bounds, pace, quota, visits
 from app.platforms.protocol import Account, Platform, Refused
-from app.platforms.readings import Days, Plan, Reading, planned, read_by_hours
+from app.platforms.readings import Days, Plan, Reading, planned, read_by_hours, spans
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
 from db.repository.platforms import connections
@@ -30,6 +31,9 @@ log = structlog.get_logger()
 
 HISTORY_DAYS: Final = 28
 """Days before today that are read once a day, because platforms restate spend for weeks."""
+
+ROWS_A_READ: Final = 200_000
+"""Campaign-days of one answer, about: 30 MB of Google's, of which the adapters take 64 MiB."""
 
 DESCRIBED_FOR: Final = timedelta(days=1)
 """An account's time zone and currency are read again after this time."""
@@ -76,13 +80,20 @@ def _reserved(stored: StoredConnection) -> bool:
     return False
 
 
+@dataclass
+class _Tally:
+    """The result of the reads of one visit: rows, totals to count, and the platform's ids of campaigns with spend."""
+
+    campaign_days: int = 0
+    totals: int = 0
+    campaigns: set[str] = field(default_factory=set)
+
+
 def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -> bool:
-    """Reads the due days and counts them as of the time before the request; returns whether it read HISTORY_DAYS."""
+    """Reads the due days and counts them as of the time before the requests; returns whether it read HISTORY_DAYS."""
     zone = readable_zones({stored.time_zone or ""}).get(stored.time_zone or "")
     if zone is None:
         visits.note_failure(stored, Refused(f"the account's time zone {stored.time_zone} is not known here"))
-        return False
-    if not _reserved(stored):
         return False
     as_of = clock.now()
     today = local_day(as_of, zone)
@@ -93,29 +104,54 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
         owners = rows.campaigns_of_account(connection, stored.id)
         before = pace.limits_now(connection, stored.id, owners, as_of)
     plan = planned(owners, zone, stored.currency, days, has_hours=platform.has_hours)
-    read = visits.attempted(stored, lambda: _read(stored, platform, account, plan, zone, days, as_of))
-    if read is None:
-        return False
-    totals = [total for reading in read for total in _totals(stored, reading, as_of)]
-    for some in chunked(totals, MAX_EVENTS_PER_MESSAGE):
-        log_counted(TOTALS.event, count_totals(some), TOTALS.cause)
+    tally = _Tally()
+    for read in _reads(plan, platform, account, zone, days, as_of):
+        if not _reserved(stored):
+            return False
+        readings = visits.attempted(stored, read)
+        if readings is None:
+            return False
+        _count(stored, readings, as_of, tally)
     next_read_at, limit_at = _next_read(stored, owners, before, as_of)
     noted = partial(connections.note_spend_read, account=stored.id, at=as_of, is_history=is_history)
     problem = "; ".join(plan.problems) or None
     committed(partial(noted, next_read_at=next_read_at, limit_at=limit_at, problem=problem))
     if plan.problems:
         log.warning("platform.brand_refused", platform_account_id=stored.id, reasons=list(plan.problems))
-    known = {one.external_id for one in owners}
-    spend = [row for reading in read for row in reading.spend]
     log.info(
         "platform.spend_read",
         platform=stored.platform,
         platform_account_id=stored.id,
-        campaign_days=len(spend),
-        totals=len(totals),
-        unknown_campaigns=len({row.external_id for row in spend} - known),
+        campaign_days=tally.campaign_days,
+        totals=tally.totals,
+        unknown_campaigns=len(tally.campaigns - {one.external_id for one in owners}),
     )
     return is_history
+
+
+def _reads(
+    plan: Plan, platform: Platform, account: Account, zone: ZoneInfo, days: Days, as_of: datetime
+) -> Iterator[Callable[[], list[Reading]]]:
+    """The requests to make, one after the other: of the account's days, and of hours for brands with other days.
+
+    Each answer has at most about ROWS_A_READ rows, so that its size and this process's memory stay bounded.
+    """
+    if plan.by_days or not plan.by_hours:
+        for some in spans(days, ROWS_A_READ // max(len(plan.by_days), 1)):
+            yield lambda some=some: [Reading(plan.by_days, some, platform.read_spend(account, *some))]  # type: ignore[misc]
+    if plan.by_hours:
+        days_back = (days[1] - days[0]).days
+        yield lambda: read_by_hours(plan, platform, account, zone, as_of, days_back)
+
+
+def _count(stored: StoredConnection, readings: Sequence[Reading], as_of: datetime, tally: _Tally) -> None:
+    """Counts the totals of the answers, and adds to the tally."""
+    for reading in readings:
+        for some in chunked(_totals(stored, reading, as_of), MAX_EVENTS_PER_MESSAGE):
+            log_counted(TOTALS.event, count_totals(some), TOTALS.cause)
+            tally.totals += len(some)
+        tally.campaign_days += len(reading.spend)
+        tally.campaigns |= {row.external_id for row in reading.spend}
 
 
 def _next_read(
@@ -130,24 +166,6 @@ def _next_read(
     limit_at = pace.limit_at(before, after, stored.last_read_at, as_of)
     left = None if limit_at is None else limit_at - as_of
     return as_of + spend_interval(left, pace.longest_interval()), limit_at
-
-
-def _read(
-    stored: StoredConnection,
-    platform: Platform,
-    account: Account,
-    plan: Plan,
-    zone: ZoneInfo,
-    days: Days,
-    as_of: datetime,
-) -> list[Reading]:
-    """Reads the spend by days, and by hours for brands with other days. The caller has booked the first read."""
-    read = []
-    if plan.by_days or not plan.by_hours:
-        if plan.by_hours and not quota.reserve(stored.platform, 1):
-            raise Refused("the quota of 24 hours is used up but for pauses")
-        read.append(Reading(plan.by_days, days, platform.read_spend(account, *days)))
-    return read + read_by_hours(plan, platform, account, zone, as_of, (days[1] - days[0]).days)
 
 
 def _totals(stored: StoredConnection, reading: Reading, as_of: datetime) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,11 @@ import re
 from datetime import date, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from app.platforms import spend
+from app.platforms.readings import spans
 from cli.fake_platforms.state import FakePlatform
 from tests.app.platforms.kit import Connected
 from tests.world import World, moment
@@ -240,3 +244,33 @@ def test_account_in_a_zone_that_is_not_known_here_says_so(connected: Connected) 
     assert stored["last_error"] == "the account's time zone Mars/Olympus is not known here"
     assert stored["failures"] == 1
     assert connected.spent(campaign, TODAY) == 0
+
+
+def test_account_of_many_campaigns_is_read_in_ranges_of_days(
+    connected: Connected, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spend, "ROWS_A_READ", 20)
+    campaigns = {name: connected.campaign(name) for name in ("11", "12")}
+    old, older = TODAY - timedelta(days=12), TODAY - timedelta(days=25)
+    for name, day, micros in (("11", TODAY, 5), ("11", old, 6), ("12", older, 7)):
+        connected.fake.spend(name, day, micros)
+    connected.pull()
+    ranges = [re.findall(r"'([0-9-]+)'", one.body["query"]) for one in connected.fake.requests("search")][1:]
+    assert ranges == [["2026-06-08", "2026-06-17"], ["2026-05-29", "2026-06-07"], ["2026-05-20", "2026-05-28"]]
+    assert world.one("SELECT sum(operations)::int AS used FROM platform_operations")["used"] == 4
+    assert [connected.spent(campaigns["11"], day) for day in (TODAY, old)] == [5, 6]
+    assert connected.spent(campaigns["12"], older) == 7
+    connected.fake.campaigns["12"].spend.clear()
+    world.set_clock(moment("2026-06-18T12:00"))
+    connected.pull()
+    assert connected.spent(campaigns["12"], older) == 0
+    assert connected.spent(campaigns["11"], old) == 6
+
+
+@given(st.integers(0, 40), st.integers(-1, 50))
+def test_ranges_hold_each_day_once(more: int, most: int) -> None:
+    first, last = TODAY, TODAY + timedelta(days=more)
+    found = list(spans((first, last), most))
+    assert all((end - begin).days < max(most, 1) for begin, end in found)
+    days = sorted(begin + timedelta(days=number) for begin, end in found for number in range((end - begin).days + 1))
+    assert days == [first + timedelta(days=number) for number in range(more + 1)]
