@@ -13,7 +13,7 @@ RABBITMQ_TESTS := $(addprefix tests/,$(addprefix delivery/,test_broker.py rabbit
 	$(addprefix web/test_metrics.py::test_,metrics_read_the_state_at_each_scrape delayed_and_dead_messages_are_counted \
 	unreachable_server_is_omitted_and_reported_as_down))
 
-.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-replica bench-pages bench-platforms bench-serving bench-notices lock clean
+.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-log bench-replica bench-pages bench-platforms bench-serving bench-notices lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List these commands
@@ -68,6 +68,9 @@ bench-steps: .venv/dev  ## Measure the time of each step from Redis to the commi
 
 bench-machines: .venv/dev  ## Compare one worker machine with two, each in a network namespace (needs root)
 	@$(BIN)/python -m benchmarks.machines
+
+bench-log: .venv/dev  ## Measure the bytes that an event adds to the log of transactions, with checkpoints
+	@$(BIN)/python -m benchmarks.log
 
 bench-replica: .venv/dev  ## Measure how much load a read replica takes off Postgres while people read pages
 	@$(BIN)/python -m benchmarks.replica

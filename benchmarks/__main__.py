@@ -78,6 +78,16 @@ def with_traces(events: int, total: int) -> Callable[[BenchStage, int], Pair]:
         return Pair(traced.ingested(stage, batches, warm), plain)
 
     return measured
+def kept(stage: BenchStage, number: int) -> Pair:
+    """Events a second while Redis keeps messages after their commit; reference: while it does not."""
+    spend = Spend(seed=number)
+    warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 4_000, 1_000)
+    reference = ingest.ingested(stage, batches, warm)
+    stage.settings["SPENDGATE_KEEP_MESSAGES_MINUTES"] = "60"
+    try:
+        return Pair(ingest.ingested(stage, batches, warm), reference)
+    finally:
+        stage.settings.clear()
 
 
 def twice(stage: BenchStage, number: int) -> Pair:
@@ -229,6 +239,7 @@ MEASURES: Final = {
     "rate-1": Measure("messages of one event; an actor that does nothing", "messages/s", single, 0.7),
     "traces-1000": Measure("messages of 1,000 events, traced; not", "events/s", with_traces(1_000, EVENTS), 0.95),
     "traces-1": Measure("messages of one event, traced; not", "messages/s", with_traces(1, SINGLE), 0.95),
+    "kept": Measure("messages of 1,000 events, kept after their commit; not kept", "events/s", kept, 0.95),
     "twice": Measure("all messages, and all once more; as many new ones", "deliveries/s", twice, 0.5),
     "stall": Measure("10 to 18 s after a lock of 10 s on one brand; before", "events/s", stalled(0), 0.8),
     "stall-busy": Measure("10 to 18 s after a lock of 10 s, with two busy loops; before", "events/s", stalled(2), 0.8),

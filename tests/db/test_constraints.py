@@ -41,6 +41,8 @@ PROCESS = """INSERT INTO processes (id, version, host, pid, kind, seen_at)
 CONFIRMATION = "INSERT INTO platform_confirmations VALUES (1, 1, 1, 1, '{}', now(), {})"
 BOUND = "INSERT INTO platform_bounds VALUES (1, now(), {}, 0, {}, {}, {})"
 REFUSED = [
+    ("ck_history_floors_known", "INSERT INTO history_floors VALUES ('status_changes', 1)"),
+    ("ck_history_floors_not_negative", "INSERT INTO history_floors VALUES ('audit_entries', -1)"),
     ("ck_processes_kind_known", PROCESS.format("cat", "now()")),
     ("ck_processes_seen_after_start", PROCESS.format("web", "'2020-01-01'")),
     ("ck_platform_connections_mode_known", CONNECTION.format("on", "env:KEY")),
