@@ -14,7 +14,8 @@ from tests.world import World
 def kept(world: World) -> World:
     """A webhook endpoint with a secret that the first key encrypted."""
     world.execute(
-        "INSERT INTO webhook_endpoints (url, secret) VALUES ('https://x.example', %s)", encryption.encrypted("a secret")
+        "INSERT INTO webhook_endpoints (url, secret, types) VALUES ('https://x.example', %s, '{campaign.paused}')",
+        encryption.encrypted("a secret"),
     )
     return world
 
