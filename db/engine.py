@@ -19,7 +19,7 @@ from db.connections import pool_size, this_process
 from db.pool import make_engine, ping_grace
 from db.pooler import unset_limits
 from runtime.clock import ClockIsOff
-from runtime.metrics import CONNECTIONS_IN_USE, TRANSACTION_RETRIES
+from runtime.metrics import CONNECTIONS_ALLOWED, CONNECTIONS_IN_USE, TRANSACTION_RETRIES
 from runtime.once import Once
 from runtime.settings import settings
 
@@ -90,7 +90,9 @@ def _send_unsent(connection: Connection, *_: Any) -> None:
 def engine() -> Engine:
     """The process's engine, created at first use so that each forked worker has its own. Connects on demand."""
     read = settings()
-    made = make_engine(read.required_database_url(), pool_size=pool_size(this_process.kind, read))
+    size = pool_size(this_process.kind, read)
+    made = make_engine(read.required_database_url(), pool_size=size)
+    CONNECTIONS_ALLOWED.set(size)
     event.listen(made, "before_cursor_execute", _send_unsent)
     traced.trace_statements(made)
     event.listen(made, "checkout", lambda *_: CONNECTIONS_IN_USE.inc())

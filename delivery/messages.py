@@ -133,6 +133,15 @@ def _known_options(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
     return known
 
 
+def age_seconds(data: bytes | None) -> float:
+    """Seconds since a message on a queue was made; 0 for None, an invalid message, or one of the future."""
+    try:
+        made = Message.decode(data or b"").message_timestamp
+        return max(0.0, (current_millis() - made) / 1000)
+    except (DecodeError, TypeError, ValueError, RecursionError):
+        return 0.0
+
+
 def keep_bytes(data: bytes, reason: str, queue_name: str, size: int = 0) -> bool:
     """Keeps bytes that are not a valid message as a rejected input; returns False if Postgres did not store them.
 

@@ -19,8 +19,9 @@ from sqlalchemy.exc import DBAPIError
 from db.engine import is_transient, sql_state
 from delivery import bundles, messages
 from delivery.in_flight import KILL_AFTER_SECONDS
-from delivery.queues import QUEUE_OF
-from runtime.metrics import ENQUEUED, ENQUEUED_TO_COMMITTED_SECONDS, MESSAGES, OTHER
+from delivery.queues import QUEUE_OF, SCHEDULE
+from runtime import clock
+from runtime.metrics import ENQUEUED, ENQUEUED_TO_COMMITTED_SECONDS, JOB_DONE, MESSAGE_RETRIES, MESSAGES, OTHER
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -77,7 +78,10 @@ class Metrics(Middleware):
         exception: BaseException | None = None,
     ) -> None:
         outcome = "done" if exception is None else "failed"
-        MESSAGES.labels(_actor_label(message), outcome).inc(len(message.options.get("message_ids", "1")))
+        actor = _actor_label(message)
+        if exception is None and message.queue_name == SCHEDULE:
+            JOB_DONE.labels(actor).set(clock.read().timestamp())
+        MESSAGES.labels(actor, outcome).inc(len(message.options.get("message_ids", "1")))
         if exception is None and message.queue_name == bundles.QUEUE:
             seconds = (current_millis() - message.message_timestamp) / 1000
             ENQUEUED_TO_COMMITTED_SECONDS.observe(max(0.0, seconds))
@@ -114,6 +118,8 @@ class SafeRetries(Retries):
         except Exception:
             log.exception("message.retry_not_enqueued")
             message.fail()
+        if outcome.get("exception") is not None and not message.failed:
+            MESSAGE_RETRIES.labels(_actor_label(message)).inc()
 
 
 def _return_bundle(broker: Broker, bundle: MessageProxy, error: BaseException) -> None:

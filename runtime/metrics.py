@@ -1,5 +1,7 @@
 """Metrics of this process for Prometheus, without spend or names. Every label has a fixed list of values."""
 
+import platform
+from importlib import metadata
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -32,6 +34,23 @@ MESSAGES: Final = Counter(
     "spendgate_messages", "Messages worked on, by actor and outcome", ["actor", "outcome"], registry=registry
 )
 ENQUEUED: Final = Counter("spendgate_enqueued_messages", "Messages enqueued, by actor", ["actor"], registry=registry)
+MESSAGE_RETRIES: Final = Counter(
+    "spendgate_message_retries", "Failed messages that are tried again, by actor", ["actor"], registry=registry
+)
+JOB_DONE: Final = Gauge(
+    "spendgate_job_done_at_seconds",
+    "Unix time at which a scheduled job was last done by these processes",
+    ["actor"],
+    registry=registry,
+    multiprocess_mode="max",
+)
+BUILD: Final = Gauge(
+    "spendgate_build_info",
+    "1, with the version of Spendgate and of Python",
+    ["version", "python"],
+    registry=registry,
+    multiprocess_mode="max",
+)
 TRANSACTION_RETRIES: Final = Counter(
     "spendgate_transaction_retries", "Retries of transactions, by reason", ["reason"], registry=registry
 )
@@ -50,6 +69,12 @@ CONNECTIONS_IN_USE: Final = Gauge(
     registry=registry,
     multiprocess_mode="sum",
 )
+CONNECTIONS_ALLOWED: Final = Gauge(
+    "spendgate_database_connections_allowed",
+    "Connections to Postgres that the pool keeps open at most",
+    registry=registry,
+    multiprocess_mode="sum",
+)
 WORKER_PROCESSES: Final = Gauge(
     "spendgate_worker_processes", "Worker processes that run", registry=None, multiprocess_mode="sum"
 )
@@ -58,6 +83,13 @@ WORKER_DEATHS: Final = Counter("spendgate_worker_deaths", "Worker processes that
 
 
 def reset_gauges() -> None:
-    """Sets this process's gauges to 0, since the process before it in its slot may have died."""
+    """Sets this process's gauges to their first values, since the process before it in its slot may have died."""
     LOCKED_BRANDS.set(0)
     CONNECTIONS_IN_USE.set(0)
+    CONNECTIONS_ALLOWED.set(0)
+    tell_build()
+
+
+def tell_build() -> None:
+    """Sets the gauge with the version of Spendgate and of Python."""
+    BUILD.labels(metadata.version("spendgate"), platform.python_version()).set(1)

@@ -16,7 +16,7 @@ import uvicorn
 from app import processes
 from app.doctor.checkup import log_at_start
 from db.connections import ProcessKind, this_process
-from runtime import addresses, logs, tracing
+from runtime import addresses, logs, metrics, tracing
 from runtime.addresses import is_loopback
 from runtime.settings import BAD_SETTINGS_EXIT, Settings, SettingsError, settings
 from web.http.connections import BoundedConnection, Timeouts, WaitingConnections
@@ -78,6 +78,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return BAD_SETTINGS_EXIT
     this_process.kind = ProcessKind.WEB
+    metrics.tell_build()
     tracing.start("web")
     log_at_start()
     processes.start_reporting()

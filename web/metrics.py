@@ -1,43 +1,17 @@
-"""`/metrics`: operational figures for Prometheus, without spend or names.
+"""`/metrics` of a web process: its requests and its own work, for Prometheus, without spend or names.
 
-The values of every label come from a fixed list; any other value of a table, queue or request counts as `other` or is
-left out, so that the number of series is bounded.
+The values of every label come from a fixed list, so that the number of series is bounded. Figures of Postgres and of
+the broker are served by the scheduler (`workers.state_metrics`), once for the whole service.
 """
 
-from collections import Counter as Counts
-from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Final
 
-from dramatiq.errors import BrokerConnectionError
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
-from app.platforms.registry import ADAPTERS
-from app.platforms.seen import age, quota_left
-from db.engine import snapshot
-from db.repository.health import processes
-from db.repository.health.processes import Process
-from db.repository.ledger import rejected
-from db.repository.notices import deliveries
-from db.repository.platforms import seen
-from db.repository.reading import listing, overview
-from delivery.broker import get_broker
-from delivery.queues import QUEUES
-from domain.campaigns import EffectiveStatus
-from domain.inputs.reasons import Reason
-from runtime import clock
-from runtime import metrics as process_metrics
-from runtime.metrics import OTHER
-from runtime.settings import settings
+from runtime.metrics import OTHER, registry
 
 router = APIRouter(tags=["probes"])
-registry = CollectorRegistry()
 
 REQUESTS: Final = Counter(
     "spendgate_http_requests", "HTTP requests answered", ["method", "route", "status"], registry=registry
@@ -45,7 +19,6 @@ REQUESTS: Final = Counter(
 SECONDS: Final = Histogram(
     "spendgate_http_request_seconds", "Duration of HTTP requests in seconds", ["method", "route"], registry=registry
 )
-REASONS: Final = frozenset(Reason)
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -60,152 +33,9 @@ def note_request(method: str, route: str | None, status: int, seconds: float) ->
     SECONDS.labels(method, route).observe(seconds)
 
 
-class _State(Collector):
-    """Reads gauges from Postgres and the broker at each scrape; without the gauges of one that is unreachable.
-
-    `spendgate_up` has 1 or 0 for each of the two.
-    """
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        up = GaugeMetricFamily("spendgate_up", "1 if the server answered this scrape, else 0", labels=["part"])
-        for name, read, faults in _servers():
-            try:
-                families = list(read())
-            except faults:
-                families = []
-            up.add_metric([name], bool(families))
-            yield from families
-        yield up
-
-
-def _postgres() -> Iterator[GaugeMetricFamily]:
-    at = clock.read()
-    with snapshot() as connection:
-        tally, waiting = overview.tally(connection), rejected.counts(connection)
-        reached = listing.watermarks(connection)
-        live = processes.live(connection)
-        platforms = [*_platforms(connection, at), *_webhooks(connection, at)]
-    yield _gauge(
-        "spendgate_campaigns",
-        "Campaigns by effective status",
-        "effective_status",
-        {status.value: tally.get(status, 0) for status in EffectiveStatus},
-    )
-    yield _gauge(
-        "spendgate_rejected_events_waiting",
-        "Rejected events not yet replayed, by reason",
-        "reason",
-        _by_reason(waiting),
-    )
-    yield _gauge(
-        "spendgate_watermark_age_seconds",
-        "Seconds since the moment up to which a scheduled job is done",
-        "job",
-        {name: (at - reached_at).total_seconds() for name, reached_at in reached.items()},
-    )
-    kinds = Counts(one.kind for one in live)
-    yield _gauge("spendgate_processes", "Processes that reported within three minutes", "kind", dict(kinds))
-    yield _gauge(
-        "spendgate_clock_offset_seconds",
-        "Largest offset of a live process's clock from Postgres's, in seconds",
-        "kind",
-        {kind: max(_offset_seconds(one) for one in live if one.kind == kind) for kind in kinds},
-    )
-    yield from platforms
-
-
-def _offset_seconds(process: Process) -> float:
-    return 0.0 if process.clock_offset is None else abs(process.clock_offset.total_seconds())
-
-
-def _platforms(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
-    """Figures of connected ad platform accounts. If none is connected: one small query, and no series by platform."""
-    tallies = seen.tally(connection, at)
-    by_state = Counts(dict.fromkeys(seen.STATES, 0))
-    oldest: dict[str, float] = {}
-    for one in tallies:
-        by_state[one.state] += one.accounts
-        name = one.platform if one.platform in ADAPTERS else OTHER
-        waits = age(one.oldest_unconfirmed_at, at)
-        oldest[name] = max(oldest.get(name, 0.0), 0.0 if waits is None else waits.total_seconds())
-    yield _gauge("spendgate_platform_accounts", "Connected ad platform accounts by state", "state", dict(by_state))
-    yield _gauge(
-        "spendgate_platform_oldest_unconfirmed_pause_seconds",
-        "Age of the oldest pause that an ad platform has not confirmed, 0 if there is none",
-        "platform",
-        oldest,
-    )
-    yield _gauge(
-        "spendgate_platform_quota_left",
-        "Operations left in the 24-hour quota of an ad platform",
-        "platform",
-        dict(quota_left(connection, [one.platform for one in tallies if one.platform in ADAPTERS], at)),
-    )
-    yield _gauge(
-        "spendgate_platform_usage_percent",
-        "Highest percentage that an account has used of a quota of its own, as the ad platform said in the last hour",
-        "platform",
-        {platform: percent for platform, percent in seen.usages(connection, at).items() if platform in ADAPTERS},
-    )
-
-
-def _webhooks(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
-    """Figures of webhooks, by three queries, which are small if there is no endpoint."""
-    counts, oldest = deliveries.counts(connection), deliveries.oldest_pause(connection)
-    states = {state: float(counts.get(state, 0)) for state in deliveries.STATES}
-    yield _gauge("spendgate_webhook_deliveries", "Stored deliveries of webhooks by state", "state", states)
-    waits = 0.0 if oldest is None else (at - oldest).total_seconds()
-    yield GaugeMetricFamily(
-        "spendgate_webhook_oldest_undelivered_pause_seconds",
-        "Age of the oldest pause that an endpoint has not got, 0 if there is none",
-        waits,
-    )
-    yield GaugeMetricFamily(
-        "spendgate_webhook_failing_endpoints",
-        "Enabled endpoints whose last message failed",
-        deliveries.failing(connection),
-    )
-
-
-def _by_reason(waiting: list[tuple[str, int, int]]) -> dict[str, float]:
-    by_reason: Counts[str] = Counts()
-    for reason, inputs, _ in waiting:
-        by_reason[reason if reason in REASONS else OTHER] += inputs
-    return dict(by_reason)
-
-
-def _gauge(name: str, help_text: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(name, help_text, labels=[label])
-    for value_of, value in values.items():
-        gauge.add_metric([value_of], value)
-    return gauge
-
-
-def _queues() -> Iterator[GaugeMetricFamily]:
-    messages = GaugeMetricFamily("spendgate_queue_messages", "Messages by queue and state", labels=["queue", "state"])
-    for (queue, state), count in get_broker().lengths().items():
-        if queue in QUEUES:
-            messages.add_metric([queue, state], count)
-    yield messages
-
-
-Server = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exception], ...]]
-"""A server's name, the function that reads its gauges, and the errors that mean it is unreachable."""
-
-
-def _servers() -> tuple[Server, Server]:
-    """Postgres and the message broker."""
-    carrier = "rabbitmq" if settings().queue_is_rabbitmq else "redis"
-    return ("postgres", _postgres, (DBAPIError, PoolTimeout)), (carrier, _queues, (BrokerConnectionError,))
-
-
-registry.register(_State())
-
-
 @router.get(
     "/metrics", summary="Metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}}
 )
 def metrics() -> Response:
-    """All metrics in Prometheus' text format."""
-    content = generate_latest(registry) + generate_latest(process_metrics.registry)
-    return Response(content, media_type=CONTENT_TYPE_LATEST)
+    """The metrics of this process in Prometheus' text format."""
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -35,8 +35,11 @@ def main() -> int:
     from runtime import metrics  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from workers import metrics_server  # noqa: PLC0415
+    from workers.state_metrics import StateOfService  # noqa: PLC0415
 
     log_concerns()
+    metrics.tell_build()
+    metrics.registry.register(StateOfService())
     metrics_server.serve_in_thread(metrics_server.listeners(settings().scheduler_metrics_port), metrics.registry)
     if settings().clock_speed > 1:
         _beat(60 / settings().clock_speed)

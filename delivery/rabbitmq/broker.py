@@ -147,6 +147,10 @@ class SpendgateRabbitBroker(Broker):
         """Returns an empty dict: RabbitMQ limits its memory itself, so that it is not checked here."""
         return {}
 
+    def oldest_waiting(self) -> dict[str, float]:
+        """Returns an empty dict: RabbitMQ shows a message only to whoever takes it."""
+        return {}
+
     def is_alive(self, worker_id: str) -> bool:
         """Returns False: RabbitMQ has no heartbeats that show whether a worker still lives."""
         del worker_id

@@ -110,6 +110,21 @@ class SpendgateBroker(RedisBroker):
             sizes = pipeline.execute()
         return {queue: int(size or 0) for queue, size in zip(queues, sizes, strict=True)}
 
+    def oldest_waiting(self) -> dict[str, float]:
+        """The age in seconds of each queue's next message, 0 if none waits. Raises BrokerConnectionError."""
+        queues, client = sorted(self.queues), self.client
+        with self.steps.answering(_error_name):
+            with client.pipeline(transaction=False) as pipeline:
+                for queue in queues:
+                    pipeline.lindex(f"{self.namespace}:{queue}", 0)
+                names = pipeline.execute()
+            waiting: dict[str, Any] = {
+                queue: client.hget(f"{self.namespace}:{queue}.msgs", name)
+                for queue, name in zip(queues, names, strict=True)
+                if name is not None
+            }
+        return {queue: messages.age_seconds(waiting.get(queue)) for queue in queues}
+
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Enqueues a message, delayed by `delay` milliseconds, and returns it.
 

@@ -1,4 +1,4 @@
-"""Metrics as `runtime.metrics` and `web.metrics` declare them: names, types, labels and help texts."""
+"""Metrics as the modules of FILES declare them: names, types, labels and help texts."""
 
 import ast
 from functools import lru_cache
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from docs.reference import source
 from docs.reference.tables import UNDESCRIBED, Cells
 
-FILES = ("runtime/metrics.py", "web/metrics.py")
+FILES = ("runtime/metrics.py", "web/metrics.py", "workers/state_metrics.py")
 TYPES = {
     "Counter": "counter",
     "Histogram": "histogram",

@@ -11,7 +11,7 @@ from cli.fake_platforms.state import FakePlatform
 from db.engine import engine
 from tests.app.platforms.kit import Connected
 from tests.fake_platforms.fixtures import credentials_file, fake
-from tests.web.test_metrics import samples, value
+from tests.workers.test_state_metrics import samples, scraped, value
 from tests.world import World
 
 __all__ = ["credentials_file", "fake"]
@@ -64,7 +64,7 @@ def test_oldest_unconfirmed_pause_is_the_figure_of_the_first_page_and_failing_ac
     assert reason in open_pages.get(f"/campaigns/{campaign}").text
     for page in ("/", "/platforms", f"/brands/{connected.brand}"):
         assert "Token has been expired or revoked" in open_pages.get(page).text, page
-    found = samples(open_pages.get("/metrics").text)
+    found = samples(scraped())
     assert value(found, "spendgate_platform_oldest_unconfirmed_pause_seconds", platform="google_ads") == 360
     assert value(found, "spendgate_platform_accounts", state="failing") == 1
     assert value(found, "spendgate_platform_accounts", state="ok") == 0

@@ -56,11 +56,14 @@ def _position(
         str | None, Header(max_length=100, description="The id of the last event; replaces `after`")
     ] = None,
 ) -> Position:
-    """Where the stream begins. Raises Problem (410) if ids have started again since, or `after` was never assigned.
+    """Where the stream begins.
 
-    Ignores a malformed Last-Event-ID.
+    Raises Problem: 422 for a malformed Last-Event-ID; 410 if ids have started again since, or `after` was never
+    assigned.
     """
     read = _POSITION.fullmatch(last_event_id) if last_event_id else None
+    if last_event_id and read is None:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Last-Event-ID is not the id of an event of this stream")
     with snapshot() as connection:
         epoch, last_id = stored_feed.epoch(connection), stored_feed.last_id(connection)
     if read is not None:

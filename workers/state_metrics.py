@@ -1,0 +1,215 @@
+"""Figures of Postgres and of the broker for Prometheus, without spend or names: served once, by the scheduler.
+
+The values of every label come from a fixed list; any other value of a table or queue counts as `other` or is left out,
+so that the number of series is bounded.
+"""
+
+from collections import Counter as Counts
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from threading import Lock
+from typing import Final
+
+from dramatiq.errors import BrokerConnectionError
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.platforms.registry import ADAPTERS
+from app.platforms.seen import age, quota_left
+from db.engine import snapshot
+from db.repository.health import figures, processes
+from db.repository.health.processes import Process
+from db.repository.ledger import rejected
+from db.repository.notices import deliveries
+from db.repository.platforms import seen
+from db.repository.reading import listing, overview
+from delivery.broker import get_broker
+from delivery.queues import QUEUES
+from domain.alerts.kinds import AlertKind
+from domain.campaigns import EffectiveStatus
+from domain.inputs.reasons import Reason
+from runtime import clock
+from runtime.metrics import OTHER
+from runtime.settings import settings
+
+REASONS: Final = frozenset(Reason)
+
+
+class StateOfService(Collector):
+    """Reads gauges from Postgres and the broker at each scrape; an unreachable one is omitted and reported as down.
+
+    One scrape at a time, so that it needs one connection.
+    """
+
+    def __init__(self) -> None:
+        self._guard = Lock()
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Nothing: the registry would otherwise read the servers when this is registered."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yields all gauges."""
+        with self._guard:
+            yield from self._collected()
+
+    @staticmethod
+    def _collected() -> Iterator[GaugeMetricFamily]:
+        up = GaugeMetricFamily("spendgate_up", "1 if the server answered this scrape, else 0", labels=["part"])
+        for source, read, faults in _sources():
+            try:
+                families = list(read())
+            except faults:
+                families = []
+            up.add_metric([source], bool(families))
+            yield from families
+        yield up
+
+
+def _postgres() -> Iterator[GaugeMetricFamily]:
+    at = clock.read()
+    with snapshot() as connection:
+        tally, waiting = overview.tally(connection), rejected.counts(connection)
+        reached = listing.watermarks(connection)
+        live = processes.live(connection)
+        alerts, passes = figures.open_alerts(connection), figures.unfinished_passes(connection)
+        platforms = [*_platforms(connection, at), *_webhooks(connection, at)]
+    yield _gauge(
+        "spendgate_campaigns",
+        "Campaigns by effective status",
+        "effective_status",
+        {status.value: tally.get(status, 0) for status in EffectiveStatus},
+    )
+    yield _gauge(
+        "spendgate_rejected_events_waiting",
+        "Rejected events not yet replayed, by reason",
+        "reason",
+        _by_reason(waiting),
+    )
+    yield _gauge(
+        "spendgate_watermark_age_seconds",
+        "Seconds since the moment up to which a scheduled job is done",
+        "job",
+        {name: (at - reached_at).total_seconds() for name, reached_at in reached.items()},
+    )
+    kinds = Counts(one.kind for one in live)
+    yield _gauge("spendgate_processes", "Processes that reported within three minutes", "kind", dict(kinds))
+    yield _gauge(
+        "spendgate_clock_offset_seconds",
+        "Largest offset of a live process's clock from Postgres's, in seconds",
+        "kind",
+        {kind: max(_offset_seconds(one) for one in live if one.kind == kind) for kind in kinds},
+    )
+    yield _gauge(
+        "spendgate_open_alerts",
+        "Open alerts by kind",
+        "kind",
+        {kind.value: float(alerts.get(kind, 0)) for kind in AlertKind},
+    )
+    yield GaugeMetricFamily(
+        "spendgate_unfinished_passes",
+        "Brands with very many campaigns whose enforcement is under way, in parts",
+        passes,
+    )
+    yield from platforms
+
+
+def _offset_seconds(process: Process) -> float:
+    return 0.0 if process.clock_offset is None else abs(process.clock_offset.total_seconds())
+
+
+def _platforms(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
+    """Figures of connected ad platform accounts. Without any, one small query and no series of a platform."""
+    tallies = seen.tally(connection, at)
+    by_state = Counts(dict.fromkeys(seen.STATES, 0))
+    oldest: dict[str, float] = {}
+    for one in tallies:
+        by_state[one.state] += one.accounts
+        name = one.platform if one.platform in ADAPTERS else OTHER
+        waits = age(one.oldest_unconfirmed_at, at)
+        oldest[name] = max(oldest.get(name, 0.0), 0.0 if waits is None else waits.total_seconds())
+    yield _gauge("spendgate_platform_accounts", "Connected ad platform accounts by state", "state", dict(by_state))
+    yield _gauge(
+        "spendgate_platform_oldest_unconfirmed_pause_seconds",
+        "Age of the oldest pause that an ad platform has not confirmed, 0 if there is none",
+        "platform",
+        oldest,
+    )
+    yield _gauge(
+        "spendgate_platform_quota_left",
+        "Operations left in the 24-hour quota of an ad platform",
+        "platform",
+        dict(quota_left(connection, [one.platform for one in tallies if one.platform in ADAPTERS], at)),
+    )
+    yield _gauge(
+        "spendgate_platform_usage_percent",
+        "Highest percentage that an account has used of a quota of its own, as the ad platform said in the last hour",
+        "platform",
+        {platform: percent for platform, percent in seen.usages(connection, at).items() if platform in ADAPTERS},
+    )
+
+
+def _webhooks(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
+    """Figures of webhooks: three small queries without endpoints."""
+    counts, oldest = deliveries.counts(connection), deliveries.oldest_pause(connection)
+    states = {state: float(counts.get(state, 0)) for state in deliveries.STATES}
+    yield _gauge("spendgate_webhook_deliveries", "Stored deliveries of webhooks by state", "state", states)
+    waits = 0.0 if oldest is None else (at - oldest).total_seconds()
+    yield GaugeMetricFamily(
+        "spendgate_webhook_oldest_undelivered_pause_seconds",
+        "Age of the oldest pause that an endpoint has not got, 0 if there is none",
+        waits,
+    )
+    yield GaugeMetricFamily(
+        "spendgate_webhook_failing_endpoints",
+        "Enabled endpoints whose last message failed",
+        deliveries.failing(connection),
+    )
+
+
+def _by_reason(waiting: list[tuple[str, int, int]]) -> dict[str, float]:
+    by_reason: Counts[str] = Counts()
+    for reason, inputs, _ in waiting:
+        by_reason[reason if reason in REASONS else OTHER] += inputs
+    return dict(by_reason)
+
+
+def _gauge(name: str, help_text: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(name, help_text, labels=[label])
+    for value_of, value in values.items():
+        gauge.add_metric([value_of], value)
+    return gauge
+
+
+def _queues() -> Iterator[GaugeMetricFamily]:
+    broker = get_broker()
+    messages = GaugeMetricFamily("spendgate_queue_messages", "Messages by queue and state", labels=["queue", "state"])
+    for (queue, state), count in broker.lengths().items():
+        if queue in QUEUES:
+            messages.add_metric([queue, state], count)
+    yield messages
+    yield _gauge(
+        "spendgate_queue_bytes", "Memory of a queue's messages, in bytes", "queue", _of_queues(broker.bytes_held())
+    )
+    yield _gauge(
+        "spendgate_queue_oldest_message_seconds",
+        "Age of the oldest message that waits, in seconds, 0 if none waits",
+        "queue",
+        _of_queues(broker.oldest_waiting()),
+    )
+
+
+def _of_queues(values: Mapping[str, float]) -> dict[str, float]:
+    return {queue: value for queue, value in values.items() if queue in QUEUES}
+
+
+Source = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exception], ...]]
+
+
+def _sources() -> tuple[Source, Source]:
+    """Postgres and the broker: each one's name, its reader, and the errors that mean it is unreachable."""
+    carrier = "rabbitmq" if settings().queue_is_rabbitmq else "redis"
+    return ("postgres", _postgres, (DBAPIError, PoolTimeout)), (carrier, _queues, (BrokerConnectionError,))
