@@ -56,7 +56,9 @@ _NAMED_ELSEWHERE = frozenset({"day.reset", "month.reset", "totals.ingested", "lo
 _MESSAGE_TYPES = frozenset({*MessageType, TEST_TYPE})
 """Types of webhook messages, which have the form of events. Those that are logged too are found by their calls."""
 
-_NO_EVENT = re.compile(r".*\.(html|id|json|effective_status)|http\.(disconnect|route)|service\.(name|version)|library\.dramatiq")
+_NO_EVENT = re.compile(
+    r".*\.(html|id|json|effective_status)|http\.(disconnect|route)|service\.(name|version)|library\.dramatiq"
+)
 """Texts that look like events but are names of templates, columns, files, ASGI messages and attributes of spans."""
 
 
