@@ -74,7 +74,7 @@ def _drop_oldest_gaps(connection: Connection, source: Source) -> DroppedGaps | N
 
 
 def log_gaps(at: datetime) -> None:
-    """Logs each gap that is older than the grace period, once; of more than MAX_GAPS_LOGGED in one run, their number."""
+    """Logs each gap that is older than the grace period, once; of those over MAX_GAPS_LOGGED in a run the number."""
     committed(partial(_log_gaps, at=at))
 
 

@@ -78,6 +78,8 @@ def with_traces(events: int, total: int) -> Callable[[BenchStage, int], Pair]:
         return Pair(traced.ingested(stage, batches, warm), plain)
 
     return measured
+
+
 def kept(stage: BenchStage, number: int) -> Pair:
     """Events a second while Redis keeps messages after their commit; reference: while it does not."""
     spend = Spend(seed=number)

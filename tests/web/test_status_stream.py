@@ -87,5 +87,7 @@ def test_stream_answers_410_if_ids_have_started_again(world: World, browse: Brow
         epoch = client.get("/api/status-changes/", headers=headers).json()["epoch"]
         for gone in ({"Last-Event-ID": "0123456789abcdef.1"}, {"Last-Event-ID": f"{epoch}.999"}):
             assert client.get(PATH, headers={**headers, **gone}).status_code == 410
+        for malformed in ("7", "last", f"{epoch}.{'9' * 19}"):
+            assert client.get(PATH, headers={**headers, "Last-Event-ID": malformed}).status_code == 422
         assert client.get(f"{PATH}?after=999", headers=headers).status_code == 410
         assert client.get(PATH).status_code == 401
