@@ -69,7 +69,11 @@ KINDS: Final[Mapping[Hold, HoldKind]] = {
     Hold.FLIGHT_ENDED: HoldKind("the flight has ended", "someone changes its flight"),
     Hold.OUTSIDE_SCHEDULE: HoldKind("outside its schedule", "someone changes its schedule", lifts_by_clock=True),
     **{
-        hold: HoldKind(f"the {scope}'s {period} budget is spent", "someone raises the limit", lifts_by_clock=True)
+        hold: HoldKind(
+            f"the {scope}'s {period} budget is spent",
+            "someone raises the limit",
+            lifts_by_clock=period is not Period.LIFETIME,
+        )
         for (scope, period), hold in BUDGET_HOLDS.items()
     },
 }

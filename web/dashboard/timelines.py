@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -82,7 +82,7 @@ def timeline_span(zone: ZoneInfo, at: datetime, days: int) -> tuple[datetime, da
 def ticks(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> list[tuple[float, str]]:
     """The ticks of the axis, as (percent of its width, label).
 
-    Up to SIX_HOURLY_DAYS days: every six hours of local time. For more days: midnights, at most 13.
+    Up to SIX_HOURLY_DAYS days: every six hours of local time. For more days: the hours at which days start, at most 13.
     """
     whole, hour = ends_at - starts_at, timedelta(hours=1)
     days = max(1, round(whole / timedelta(days=1)))
@@ -91,7 +91,9 @@ def ticks(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> list[tuple[
         (place * hour / whole * 100, (starts_at + place * hour).astimezone(zone)) for place in range(whole // hour)
     ]
     if days > SIX_HOURLY_DAYS:
-        midnights = [(at, wall) for at, wall in walls if wall.hour == 0]
-        return [(round(at, 2), f"{wall:%a %d}") for at, wall in midnights[::each]]
+        day_starts: dict[date, float] = {}
+        for at, wall in walls:
+            day_starts.setdefault(wall.date(), at)
+        return [(round(at, 2), f"{day:%a %d}") for day, at in list(day_starts.items())[::each]]
     marks = [(at, wall) for at, wall in walls if wall.hour % 6 == 0]
     return [(round(at, 2), f"{wall:%a %d}" if days > 1 and not wall.hour else f"{wall:%H:%M}") for at, wall in marks]
