@@ -119,9 +119,13 @@ def test_privileges_name_every_table() -> None:
     assert all(set(granted) <= tables for granted in TABLES.values())
 
 
-def test_web_role_may_run_every_statement_except_ledger_drops_and_new_epochs(urls: Urls) -> None:
+def test_web_role_may_run_every_statement_except_deletions_of_history_and_new_epochs(urls: Urls) -> None:
     assert len(statements()) > 120
-    assert refused_statements(urls[DatabaseRole.WEB]) == {"ledger.DROP_MONTHS.0", "feed.NEW_EPOCH.0"}
+    assert refused_statements(urls[DatabaseRole.WEB]) == {
+        "ledger.DROP_MONTHS.0",
+        "retention.FORGET.0",
+        "feed.NEW_EPOCH.0",
+    }
 
 
 def test_worker_role_may_run_all_statements_except_edits_and_access(urls: Urls) -> None:

@@ -66,7 +66,7 @@ SPENDS = """() => {
     time.dataset.newest = "a brand whose spend comes every four seconds";
     for (const secondsAgo of [24, 20, 16, 12]) {
         time.dateTime = new Date(now - 1000 * secondsAgo).toISOString();
-        sayNewest();
+        showNewest();
         told.push(time.textContent);
     }
     return told;

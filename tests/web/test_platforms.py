@@ -25,16 +25,16 @@ def connected(world: World, fake: FakePlatform, credentials_file: Path, noon: da
 
 
 def test_metrics_tell_the_highest_use_of_an_account_by_platform(
-    world: World, open_pages: TestClient, fake: FakePlatform, credentials_file: Path, noon: datetime
+    world: World, fake: FakePlatform, credentials_file: Path, noon: datetime
 ) -> None:
     world.set_clock(noon)
     Connected(world, fake, f"file:{credentials_file}", platform="meta_ads")
     name = "spendgate_platform_usage_percent"
-    assert not [key for key in samples(open_pages.get("/metrics").text) if name in str(key)]
+    assert not [key for key in samples(scraped()) if name in str(key)]
     world.execute("UPDATE platform_connections SET usage_percent = 71, usage_at = %s", noon - timedelta(minutes=59))
-    assert value(samples(open_pages.get("/metrics").text), name, platform="meta_ads") == 71
+    assert value(samples(scraped()), name, platform="meta_ads") == 71
     world.set_clock(noon + timedelta(minutes=2))
-    assert not [key for key in samples(open_pages.get("/metrics").text) if name in str(key)]
+    assert not [key for key in samples(scraped()) if name in str(key)]
 
 
 def test_confirmed_pause_is_shown_with_its_delay(connected: Connected, open_pages: TestClient, noon: datetime) -> None:
