@@ -3,14 +3,10 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partialmethod
 from pathlib import Path
-from types import CodeType
 
 import httpx2 as httpx
-import jinja2
 import pytest
-from jinja2.bccache import Bucket, BytecodeCache
 from playwright.sync_api import Browser as Chrome
 from starlette.testclient import TestClient
 
@@ -28,31 +24,6 @@ Browse = Callable[..., AbstractContextManager[httpx.Client]]
 def login() -> DatabaseRole:
     """The pages and the API use the database role of the web processes."""
     return DatabaseRole.WEB
-
-
-class CompiledTemplates(BytecodeCache):
-    """Keeps compiled templates in memory, because each test's application would compile those of its pages again."""
-
-    def __init__(self) -> None:
-        self._code: dict[tuple[str, str], CodeType] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        """Sets the code of an unchanged template that was compiled before."""
-        bucket.code = self._code.get((bucket.key, bucket.checksum))
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Stores the code of a template."""
-        assert bucket.code
-        self._code[bucket.key, bucket.checksum] = bucket.code
-
-
-@pytest.fixture(autouse=True, scope="package")
-def compiled_templates() -> Iterator[None]:
-    """Shares compiled templates among the applications of all tests of pages."""
-    with pytest.MonkeyPatch.context() as patch:
-        shared = partialmethod(jinja2.Environment.__init__, bytecode_cache=CompiledTemplates())
-        patch.setattr(jinja2.Environment, "__init__", shared)
-        yield
 
 
 @pytest.fixture(autouse=True)
