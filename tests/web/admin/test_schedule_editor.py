@@ -3,13 +3,16 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from app import access
 from domain.access import Role
+from runtime import clock
 from tests.web.admin.conftest import PASSWORD
 from tests.web.chromium import Watched
 from tests.web.conftest import Browse
@@ -56,6 +59,7 @@ def cell(page: Page, day: str, hour: int) -> Any:
 
 def test_drag_from_a_closed_hour_opens_hours_and_from_an_open_hour_closes_them(editor: Editor, world: World) -> None:
     page = editor("Sun 00:00-01:00")
+    world.set_status(world.one("SELECT id FROM campaigns")["id"], "paused")  # so that no schedule releases it now
     cell(page, "Monday", 9).hover()
     page.mouse.down()
     cell(page, "Wednesday", 16).hover()
@@ -153,15 +157,18 @@ def test_copy_puts_one_day_onto_others(editor: Editor) -> None:
 
 
 def test_schedule_without_open_hours_is_refused_and_does_not_mean_always_open(editor: Editor, world: World) -> None:
-    page = editor("Mon 09:00-10:00")
-    cell(page, "Monday", 9).click()
+    day = f"{clock.now().astimezone(ZoneInfo('America/New_York')) + timedelta(days=3):%A}"
+    page = editor(f"{day[:3]} 09:00-10:00")
+    cell(page, day, 9).click()
     expect(page.locator("#text-error")).to_contain_text("To stop the campaign, pause it.")
     expect(page.get_by_role("button", name="Save")).to_be_disabled()
     page.get_by_role("button", name="Always open").click()
     expect(text(page)).to_have_value("always")
     expect(page.locator("#text-error")).to_be_empty()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("alert").first).to_contain_text("Schedule Mon 09:00-10:00 → always: releases 1 campaign")
+    expect(page.get_by_role("alert").first).to_contain_text(
+        f"Schedule {day[:3]} 09:00-10:00 → always: releases 1 campaign"
+    )
     page.get_by_role("button", name="Yes, save it").click()
     expect(page.get_by_text("Search serves always")).to_be_visible()
     assert world.rows("SELECT FROM dayparts") == []
