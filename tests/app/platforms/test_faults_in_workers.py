@@ -11,6 +11,7 @@ import pytest
 
 from cli.fake_platforms.state import ENABLED, PAUSED
 from delivery.outgoing import send
+from runtime import clock
 from tests.app.platforms.kit import Connected
 from tests.app.platforms.test_workers import Start, live, start, today
 from tests.cli.shell import shell
@@ -56,7 +57,10 @@ class Scene:
             time.sleep(0.2)
             return is_true()
 
-        eventually(visited, PATIENCE_SECONDS)
+        try:
+            eventually(visited, PATIENCE_SECONDS)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; the account: {self.live.connection()}") from None
 
     def healed(self) -> None:
         """Ends the fault; returns once both campaigns are enabled there and here, and spend is read."""
@@ -90,14 +94,14 @@ class Scene:
         return error
 
 
-def read_fails(fault: str, words: str) -> Callable[[Scene], None]:
-    """While reads fail, the account's error says why, nothing is counted, and a pause goes out."""
+def read_fails(fault: str, *words: str) -> Callable[[Scene], None]:
+    """While reads fail, the account's error says why by one of the words, nothing is counted, and a pause goes out."""
 
     def play(scene: Scene) -> None:
         before = scene.live.spent(scene.ours, scene.day)
         scene.fake.fail("search", *[fault] * 200)
         scene.fake.spend("11", scene.day, 1)
-        scene.visited_until(lambda: words in (scene.error or ""))
+        scene.visited_until(lambda: any(word in (scene.error or "") for word in words))
         assert scene.live.spent(scene.ours, scene.day) == before
         scene.stop()
         scene.visited_until(lambda: scene.live.there("11") == PAUSED)
@@ -108,9 +112,10 @@ def read_fails(fault: str, words: str) -> Callable[[Scene], None]:
 def limited_for_eleven_hours(scene: Scene) -> None:
     """Nothing is read before the platform allows it, and a pause goes out of what is kept for pauses."""
     scene.fake.fail("search", "429")
+    before = clock.now()
     scene.visited_until(lambda: scene.live.connection()["wait_until"] is not None)
     stored = scene.live.connection()
-    assert stored["wait_until"] - stored["failed_at"] >= ELEVEN_HOURS - timedelta(minutes=1)
+    assert stored["wait_until"] - before >= ELEVEN_HOURS - timedelta(minutes=1)
     assert stored["pauses_wait_until"] is None
     reads = len(scene.fake.requests("search"))
     scene.stop()
@@ -238,10 +243,9 @@ def enabled_there_while_held(scene: Scene) -> None:
 
 
 SCENES: dict[str, Callable[[Scene], None]] = {
-    "a read hangs": read_fails("hang", "not within 1"),
-    "a read drips": read_fails("drip", "not within 1"),
-    "a read fails with 500": read_fails("500", "500"),
-    "reads are limited for eleven hours": limited_for_eleven_hours,
+    "a read hangs": read_fails("hang", "within 1 s"),
+    "a read drips": read_fails("drip", "within 1 s"),
+    "a read fails with 500": read_fails("500", "500", "error 2: Service temporarily unavailable"),
     "a change hangs": change_fails("hang", is_applied=False),
     "a change was applied and hangs": change_fails("apply_then_hang", is_applied=True),
     "a change fails with 500": change_fails("500", is_applied=False),
@@ -274,6 +278,8 @@ def test_account_recovers_from_every_fault(live: Connected, start: Start, subtes
             with subtests.test(name):
                 play(scene)
                 scene.healed()
+        with subtests.test("reads are limited for eleven hours"):
+            limited_for_eleven_hours(scene)  # last, because worker processes remember Meta's limit for as long
         output = "\n".join(worker.lines())
     for text in (output, *_told(live)):
         assert_no_secret(text, *SECRETS.values(), *META_SECRETS.values(), live.fake.token)
