@@ -10,8 +10,7 @@ RABBITMQ_TESTS := $(addprefix tests/,$(addprefix delivery/,test_broker.py rabbit
 	$(addprefix app/ingest/test_replay.py::test_,kept_message_is_sent_again_without_its_failure_options \
 	message_of_an_unknown_actor_or_shape_stays_kept message_too_large_to_be_sent_stays_kept) \
 	app/ingest/test_locked_brands.py $(addprefix workers/test_,processes.py master.py) cli/service/test_waiting.py \
-	$(addprefix web/test_metrics.py::test_,metrics_read_the_state_at_each_scrape delayed_and_dead_messages_are_counted \
-	unreachable_server_is_omitted_and_reported_as_down))
+	workers/test_state_metrics.py)
 
 .PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-log bench-replica bench-pages bench-platforms bench-serving bench-notices lock clean
 .DEFAULT_GOAL := help
