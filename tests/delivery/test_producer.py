@@ -45,7 +45,7 @@ def test_events_of_the_redis_producer_in_the_guide_are_counted(world: World) -> 
 def test_events_of_the_rabbitmq_producer_are_counted_whoever_declares_the_queues(world: World) -> None:
     assert world.campaign(world.brand()) == FIRST_CAMPAIGN
     (server,) = rabbitmq.servers
-    until_redis = PRODUCER.partition("# Tending")[0]
+    until_redis = PRODUCER.partition("# Workers maintain")[0]
     assert until_redis != PRODUCER
     server.delete_queues()
     run_producer(until_redis + BY_RABBITMQ, 1)
