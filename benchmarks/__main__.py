@@ -85,11 +85,8 @@ def kept(stage: BenchStage, number: int) -> Pair:
     spend = Spend(seed=number)
     warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 4_000, 1_000)
     reference = ingest.ingested(stage, batches, warm)
-    stage.settings["SPENDGATE_KEEP_MESSAGES_MINUTES"] = "60"
-    try:
+    with stage.using({"SPENDGATE_KEEP_MESSAGES_MINUTES": "60"}):
         return Pair(ingest.ingested(stage, batches, warm), reference)
-    finally:
-        stage.settings.clear()
 
 
 def twice(stage: BenchStage, number: int) -> Pair:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
@@ -36,7 +35,6 @@ PROCESSES: Final = 2
 QUEUE: Final = "spend"
 LOOPBACK: Final = "127.0.0.1"
 EMPTY: Final = "workload"
-UNCHANGED: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class BenchStage:
@@ -120,6 +118,16 @@ class BenchStage:
         theirs = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
         return {**theirs, "LOG_FORMAT": "json", "SPENDGATE_WORKER_PROCESSES": str(PROCESSES), **self.settings, **own}
 
+    @contextmanager
+    def using(self, settings: Mapping[str, str]) -> Iterator[None]:
+        """Adds environment variables to those of processes that start during the block."""
+        before = self.settings
+        self.settings = {**before, **settings}
+        try:
+            yield
+        finally:
+            self.settings = before
+
     def run(self, module: str, *arguments: str, name: str = "") -> None:
         """Runs `python -m MODULE …` to its end."""
         argv = [sys.executable, "-m", module, *arguments]
@@ -133,17 +141,15 @@ class BenchStage:
         processes: int = PROCESSES,
         machine: str = "",
         address: str = LOOPBACK,
-        env: Mapping[str, str] = UNCHANGED,
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Starts the worker processes as deployed, and waits until they are ready; their log goes to a file.
 
         `machine`: a network namespace to run them in, or None. `address`: the servers' address.
-        `env`: more variables of their environment.
         """
         path = self.home / f"workers-{self.name}-{machine}.log"
         with path.open("wb") as log:
             place = ["ip", "netns", "exec", machine] if machine else []
-            full = {**self.env(address=address), "SPENDGATE_WORKER_PROCESSES": str(processes), **env}
+            full = {**self.env(address=address), "SPENDGATE_WORKER_PROCESSES": str(processes)}
             process = subprocess.Popen([*place, sys.executable, "-m", module], stdout=log, stderr=log, env=full)
         try:
             until(lambda: _ready(process, path) >= processes)

@@ -51,7 +51,7 @@ def traced(messages: list[bytes]) -> list[bytes]:
 def ingested(stage: BenchStage, batches: Batches, warm: Batches) -> float:
     """Events a second with every message traced; see `benchmarks.ingest.ingested`."""
     ready = traced(workload.messages(batches))
-    with collecting() as env, stage.copied() as observer, stage.workers(env=env):
+    with collecting() as settings, stage.using(settings), stage.copied() as observer, stage.workers():
         stage.put(traced(workload.messages(warm)))
         stage.until_done()
         seconds = stage.seconds_for(ready)
