@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.platforms import steps
-from app.platforms.registry import ADAPTERS
-from cli.fake_platforms.state import API, FakePlatform
+from cli.fake_platforms.state import API
 from db.repository.platforms.statuses import StoredStatus
 from domain.reconcile import Action, Confirmed, Hand, hand, reconcile
 from runtime import clock
@@ -23,20 +22,14 @@ AT = moment("2026-06-17T12:00")
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
-@pytest.fixture(params=list(ADAPTERS))
-def connected(
-    request: pytest.FixtureRequest, world: World, fake: FakePlatform, logins: dict[str, str], noon: datetime
-) -> Connected:
+@pytest.fixture
+def connected(on_each_platform: Connected) -> Connected:
     """An account on each platform with two campaigns, which was read at noon and may not be read for ten minutes."""
-    world.set_clock(noon)
-    fake.rows_a_page = 100
-    platform = str(request.param)
-    made = Connected(world, fake, logins[platform], platform=platform)
     for name in ("11", "12"):
-        made.campaign(name)
-    made.reconcile()
-    world.execute("UPDATE platform_connections SET wait_until = %s", AT + 10 * MINUTE)
-    return made
+        on_each_platform.campaign(name)
+    on_each_platform.reconcile()
+    on_each_platform.world.execute("UPDATE platform_connections SET wait_until = %s", AT + 10 * MINUTE)
+    return on_each_platform
 
 
 def paused_without_a_read(connected: Connected) -> None:

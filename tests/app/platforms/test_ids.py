@@ -28,10 +28,9 @@ ODD = (
 PAUSED = Confirmed.PAUSED
 
 
-@pytest.fixture(params=list(ADAPTERS))
-def account(request: pytest.FixtureRequest, fake: FakePlatform, logins: dict[str, str]) -> Account:
+@pytest.fixture
+def account(platform: str, fake: FakePlatform, logins: dict[str, str]) -> Account:
     """The account of the fake platform, on each platform."""
-    platform = str(request.param)
     return Account(1, platform, fake.account_id, credentials_at(logins[platform]))
 
 

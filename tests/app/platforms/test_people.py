@@ -1,31 +1,23 @@
 """Holds and alerts name who changed a campaign on the platform, on each platform."""
 
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from app.platforms.registry import ADAPTERS
-from cli.fake_platforms.state import FakePlatform
 from tests.app.platforms.kit import Connected
 from tests.world import World, moment
 
 AT = moment("2026-06-17T12:00")
 
 
-@pytest.fixture(params=list(ADAPTERS))
-def connected(
-    request: pytest.FixtureRequest, world: World, fake: FakePlatform, logins: dict[str, str], noon: datetime
-) -> Connected:
+@pytest.fixture
+def connected(on_each_platform: Connected) -> Connected:
     """A connected account on each platform, in mode `full`, whose statuses were read."""
-    world.set_clock(noon)
-    fake.rows_a_page = 100
-    platform = str(request.param)
-    made = Connected(world, fake, logins[platform], platform=platform)
-    made.campaign("11")
-    made.reconcile()
-    world.set_clock(AT + timedelta(minutes=5))
-    return made
+    on_each_platform.campaign("11")
+    on_each_platform.reconcile()
+    on_each_platform.world.set_clock(AT + timedelta(minutes=5))
+    return on_each_platform
 
 
 def questions(connected: Connected) -> int:

@@ -15,11 +15,10 @@ AT = moment("2026-06-17T12:00")
 PAUSED, ENABLED = Confirmed.PAUSED, Confirmed.ENABLED
 
 
-@pytest.fixture(params=list(ADAPTERS))
-def account(request: pytest.FixtureRequest, fake: FakePlatform, logins: dict[str, str]) -> Account:
+@pytest.fixture
+def account(platform: str, fake: FakePlatform, logins: dict[str, str]) -> Account:
     """The account of the fake platform, in a zone behind UTC, on each platform."""
     fake.time_zone = "America/New_York"
-    platform = str(request.param)
     credentials = credentials_at(logins[platform])
     return Account(1, platform, fake.account_id, credentials, time_zone=fake.time_zone)
 
