@@ -8,7 +8,7 @@ on every acknowledged message is kept. Both keys end KEPT_IDLE_SECONDS after the
 
 from typing import Final
 
-from delivery.redis.scripts import ALWAYS
+from delivery.redis.scripts import ALWAYS, REMOVE
 
 LONGEST_GAP_MS: Final = 10_000
 """Longest pause between two acknowledgements that counts as counting, in milliseconds.
@@ -87,6 +87,7 @@ end
 
 ACK_AND_KEEP: Final = (
     ALWAYS
+    + REMOVE
     + _KEPT
     + """
 local messages = {}
@@ -95,9 +96,7 @@ for place = 5, #ARGV do
     if data then
         messages[#messages + 1] = data
     end
-    redis.call('srem', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], ARGV[place])
-    redis.call('hdel', queue .. '.msgs', ARGV[place])
-    redis.call('hdel', queue .. '.suspects', ARGV[place])
+    remove(KEYS[1], ARGV[2], ARGV[1], ARGV[place])
 end
 keep(messages, tonumber(ARGV[3]), tonumber(ARGV[4]))
 """

@@ -152,14 +152,22 @@ return wrong
 """(queue, worker): renames keys of the queue that have a wrong type to `….wrong_type`, replacing a key of that name;
 returns (key, type) of each."""
 
+REMOVE: Final = """
+local function remove(namespace, worker, queue_name, id)
+    local queue = namespace .. ':' .. queue_name
+    redis.call('srem', namespace .. ':__acks__.' .. worker .. '.' .. queue_name, id)
+    redis.call('hdel', queue .. '.msgs', id)
+    redis.call('hdel', queue .. '.suspects', id)
+end
+"""
+"""A function that removes a finished message, for the scripts that acknowledge messages."""
+
 ACK: Final = (
     ALWAYS
+    + REMOVE
     + """
-local queue = KEYS[1] .. ':' .. ARGV[1]
 for place = 3, #ARGV do
-    redis.call('srem', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], ARGV[place])
-    redis.call('hdel', queue .. '.msgs', ARGV[place])
-    redis.call('hdel', queue .. '.suspects', ARGV[place])
+    remove(KEYS[1], ARGV[2], ARGV[1], ARGV[place])
 end
 """
 )
