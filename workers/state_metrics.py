@@ -5,7 +5,7 @@ so that the number of series is bounded.
 """
 
 from collections import Counter as Counts
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Final
@@ -95,14 +95,7 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
         "job",
         {name: (at - reached_at).total_seconds() for name, reached_at in reached.items()},
     )
-    kinds = Counts(one.kind for one in live)
-    yield _gauge("spendgate_processes", "Processes that reported within three minutes", "kind", dict(kinds))
-    yield _gauge(
-        "spendgate_clock_offset_seconds",
-        "Largest offset of a live process's clock from Postgres's, in seconds",
-        "kind",
-        {kind: max(_offset_seconds(one) for one in live if one.kind == kind) for kind in kinds},
-    )
+    yield from _processes(live)
     yield _gauge(
         "spendgate_open_alerts",
         "Open alerts by kind",
@@ -115,6 +108,18 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
         passes,
     )
     yield from platforms
+
+
+def _processes(live: Sequence[Process]) -> Iterator[GaugeMetricFamily]:
+    """The number of live processes by kind, and the largest clock offset among them."""
+    kinds = Counts(one.kind for one in live)
+    yield _gauge("spendgate_processes", "Processes that reported within three minutes", "kind", dict(kinds))
+    yield _gauge(
+        "spendgate_clock_offset_seconds",
+        "Largest offset of a live process's clock from Postgres's, in seconds",
+        "kind",
+        {kind: max(_offset_seconds(one) for one in live if one.kind == kind) for kind in kinds},
+    )
 
 
 def _offset_seconds(process: Process) -> float:
