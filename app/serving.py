@@ -64,7 +64,7 @@ class Changes(NamedTuple):
 def read_all(brand_ids: Collection[int] | None) -> tuple[Position, dict[int, Row]]:
     """The campaigns of these brands, or of all brands (None), that may serve now, by id, and their position.
 
-    Another connection reads the budgets meanwhile. What it sees may be newer than the position, which does no harm:
+    Another connection reads the budgets meanwhile. It may see newer budgets than the position, which does no harm:
     campaigns that were toggled after the position are read again.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="serving-budgets") as pool, snapshot() as connection:

@@ -27,7 +27,7 @@ class Keeping(NamedTuple):
 
 
 class KeptState(NamedTuple):
-    """What is kept of a queue. `since`: the time from which on every acknowledged message is kept.
+    """The kept messages of a queue. `since`: the time from which on every acknowledged message is kept.
 
     `reach`: how long before the last acknowledgement the oldest message was acknowledged, without outages.
     """

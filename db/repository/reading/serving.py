@@ -46,7 +46,7 @@ _OF_BRANDS: Final = "brand_id = ANY(CAST(:brand_ids AS bigint[]))"
 LEFT_OF_BRANDS = text(_LEFT.format(condition=f"budgets.{_OF_BRANDS}"))
 ACTIVE_OF_BRANDS = text(_ACTIVE.format(condition=f"campaigns.{_OF_BRANDS}"))
 
-# The same of chosen campaigns, for those that were toggled or edited.
+# For campaigns that were toggled or edited.
 LEFT_OF_CHOSEN = text(
     _LEFT.format(
         condition="""
@@ -108,7 +108,7 @@ class Entry(NamedTuple):
 
 
 def lefts(connection: Connection, brand_ids: Collection[int] | None, at: datetime) -> Lefts:
-    """What is left at `at` of the budgets of these brands, or of all brands (None)."""
+    """The least micros left at `at` by brand and by campaign, of these brands or of all brands (None)."""
     if brand_ids is None:
         return _lefts(connection, LEFT, {}, at)
     return _lefts(connection, LEFT_OF_BRANDS, {"brand_ids": array_of(sorted(brand_ids))}, at)
