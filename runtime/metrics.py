@@ -34,6 +34,11 @@ MESSAGES: Final = Counter(
     "spendgate_messages", "Messages worked on, by actor and outcome", ["actor", "outcome"], registry=registry
 )
 ENQUEUED: Final = Counter("spendgate_enqueued_messages", "Messages enqueued, by actor", ["actor"], registry=registry)
+UNTRACED: Final = Counter(
+    "spendgate_untraced_messages",
+    "Messages whose sender was sampled, and that were not traced because of SPENDGATE_TRACES_A_SECOND",
+    registry=registry,
+)
 MESSAGE_RETRIES: Final = Counter(
     "spendgate_message_retries", "Failed messages that are tried again, by actor", ["actor"], registry=registry
 )

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
         None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", validation_alias=_variable("SPENDGATE_LOG_HOOK")
     )
     tracing: bool = Field(False, validation_alias=_variable("SPENDGATE_TRACING"))
+    traces_a_second: int = Field(20, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_TRACES_A_SECOND"))
     home: Path = Field(Path(".spendgate"), validation_alias=_variable("SPENDGATE_HOME"))
     host: HostAddress = Field("127.0.0.1", validation_alias=_variable("SPENDGATE_HOST"))
     trusted_proxies: Networks = Field("", validation_alias=_variable("SPENDGATE_TRUSTED_PROXIES"))

@@ -100,6 +100,11 @@ def is_traceparent(value: object) -> bool:
     return isinstance(value, str) and _TRACEPARENT.fullmatch(value) is not None
 
 
+def is_sampled(traceparent: str) -> bool:
+    """Returns whether the sender of a valid `traceparent` records its span."""
+    return int(traceparent[-2:], 16) & 1 == 1
+
+
 def log_fields(_logger: object, _method: str, event: Any) -> Any:
     """A processor of structlog that adds `trace_id` and `span_id` of the current span to a log line."""
     current = traceparent()

@@ -3,8 +3,9 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from db.engine import is_transient
 from runtime import tracing
@@ -71,9 +72,8 @@ class GroupCommit(Generic[Item, Outcome]):
             leader.group = list(islice(self._waiting, self._group_size()))
             for _ in leader.group:
                 self._waiting.popleft()
-        links = [ticket.traceparent for ticket in leader.group if ticket is not leader and ticket.traceparent]
         try:
-            with tracing.span("group commit", links=links):
+            with _span_of(leader):
                 outcomes = self._commit([ticket.item for ticket in leader.group])
         except Exception as error:  # noqa: BLE001 - raised again in the thread of each ticket
             for ticket in leader.group:
@@ -107,3 +107,12 @@ class GroupCommit(Generic[Item, Outcome]):
                 if one is not ticket:
                     one.turn.release()
             ticket.group = []
+
+
+def _span_of(leader: _Ticket[Any, Any]) -> AbstractContextManager[object]:
+    """The span of a group's transaction, linked to the spans of the other threads; none if no thread has a span."""
+    others = [ticket.traceparent for ticket in leader.group if ticket is not leader and ticket.traceparent]
+    if leader.traceparent is None and not others:
+        return tracing.NOTHING
+    parents = () if leader.traceparent is not None else others[:1]
+    return tracing.span("group commit", parents=parents, links=others[len(parents) :])

@@ -50,6 +50,7 @@ DEFAULTS = {
     "LOG_FORMAT": ("log_format", "json"),
     "SPENDGATE_LOG_HOOK": ("log_hook", None),
     "SPENDGATE_TRACING": ("tracing", False),
+    "SPENDGATE_TRACES_A_SECOND": ("traces_a_second", 20),
     "SPENDGATE_HOME": ("home", Path(".spendgate")),
     "SPENDGATE_HOST": ("host", "127.0.0.1"),
     "SPENDGATE_TRUSTED_PROXIES": ("trusted_proxies", ""),

@@ -298,6 +298,6 @@ def test_worker_with_a_wrong_clock_leaves_its_messages_to_others(world: World, s
             assert right.logged("spend.ingested")
         assert not off.logged("spend.ingested")
     assert (world.rejected(), world.spent(campaign)) == ([], 3 * BATCH * UNIT)
-    # A loaded machine adds seconds between the choice of the wrong time and its start: so the process is a little further off.
+    # The process is further off by the time that a loaded machine takes between choosing the wrong time and its start.
     offsets = world.rows("SELECT extract(epoch FROM clock_offset)::int > 399 AS off FROM processes ORDER BY 1")
     assert [row["off"] for row in offsets] == [False, True]
