@@ -4,6 +4,7 @@ Only the worker with the endpoint's claim reads the feeds for it and sends. A cl
 request that its worker began.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from functools import partial
@@ -131,21 +132,26 @@ class _Run:
 
     def go(self) -> None:
         """Sends until nothing is due, the run's time is over, or the claim is lost."""
+        done: set[Future[Outcome]] = set()
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as pool:
             while True:
-                for one in committed(self._next):
+                taken = committed(partial(self._step, done=done))
+                self._log(done)
+                for future in done:
+                    self._in_flight.pop(future)
+                for one in taken:
                     self._in_flight[pool.submit(requests.post, self._target, one)] = one
                 if not self._in_flight:
                     return
                 done, _ = wait(self._in_flight, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-                if done:
-                    committed(partial(self._note, done=done))
-                    self._log(done)
-                    for future in done:
-                        self._in_flight.pop(future)
 
-    def _next(self, connection: Connection) -> list[Taken]:
-        """Reads what is new, and takes as many deliveries as may be sent now."""
+    def _step(self, connection: Connection, done: set[Future[Outcome]]) -> list[Taken]:
+        """Stores the outcomes of requests that are done, and takes the next deliveries, in one transaction."""
+        self._note(connection, done)
+        return self._next(connection, [one for future, one in self._in_flight.items() if future not in done])
+
+    def _next(self, connection: Connection, in_flight: Sequence[Taken]) -> list[Taken]:
+        """Reads what is new, and takes as many deliveries as may be sent now, beside those in flight."""
         at = clock.now()
         endpoint = endpoints.prolong(connection, self._endpoint_id, self._by, at + CLAIM)
         if endpoint is None or monotonic() > self._ends_at:
@@ -156,14 +162,16 @@ class _Run:
             self.has_progressed |= endpoint != before
             if not has_more:
                 break
-        return self._taken(connection, endpoint, at)
+        return self._taken(connection, endpoint, in_flight, at)
 
-    def _taken(self, connection: Connection, endpoint: Endpoint, at: datetime) -> list[Taken]:
+    def _taken(
+        self, connection: Connection, endpoint: Endpoint, in_flight: Sequence[Taken], at: datetime
+    ) -> list[Taken]:
         is_open = retries.is_open(endpoint.failures)
-        free = (1 if is_open else AT_ONCE) - len(self._in_flight)
+        free = (1 if is_open else AT_ONCE) - len(in_flight)
         if free <= 0 or (endpoint.wait_until is not None and endpoint.wait_until > at):
             return []
-        taken = deliveries.take(connection, endpoint.id, at, free, self._in_flight.values(), is_probe=is_open)
+        taken = deliveries.take(connection, endpoint.id, at, free, in_flight, is_probe=is_open)
         self.has_progressed |= bool(taken)
         return taken
 
