@@ -28,7 +28,8 @@ DEAD: Final = "/1"
 """The path of the endpoint that dies: it accepts connections and answers none."""
 
 WARM: Final = 3
-EVENTS: Final = 600_000
+EVENTS: Final = 1_800_000
+"""Enough for some ten seconds: a process imports the library of channels once, at its first text."""
 ADDED_SECONDS: Final = 1.0
 KEPT_RATE: Final = 0.95
 
