@@ -43,7 +43,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Difference:
-    """A campaign whose stored holds differ from the rules. `is_due`: the next tick or its brand's pass corrects it."""
+    """A campaign whose stored holds are wrong, or whose `next_change_at` is missing or too late.
+
+    `is_due`: the next tick or its brand's pass corrects it.
+    """
 
     standing: StoredCampaign
     decision: Decision
@@ -114,7 +117,7 @@ def kept_since(connection: Connection) -> date | None:
 
 
 def differences(connection: Connection, at: datetime) -> Iterator[Difference]:
-    """Yields every campaign whose stored holds differ from the rules at `at`, in order of brand and campaign id."""
+    """Yields every campaign whose holds are wrong at `at`, or `next_change_at` missing or too late, by brand and id."""
     after = (0, 0)
     while page := targets.campaigns_after(connection, after, CAMPAIGNS_A_PAGE):
         brand_ids = sorted({brand_id for brand_id, _ in page})

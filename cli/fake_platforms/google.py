@@ -162,7 +162,7 @@ def _decoded(part: str) -> bytes:
 
 
 def error(status: int, word: str, details: list[dict[str, Any]], message: str = "Request failed.") -> Response:
-    """An error of Google's APIs."""
+    """A response with a Google error. `word`: its status, such as `UNAUTHENTICATED`; `details`: its errors."""
     found = [{"@type": FAILURE, "errors": details, "requestId": "fake"}] if details else []
     content = {"error": {"code": status, "message": message, "status": word, "details": found}}
     return JSONResponse(content, status)

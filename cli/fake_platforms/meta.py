@@ -174,7 +174,7 @@ def _campaign_id(item: dict[str, str]) -> str:
 
 
 def error(code: int, message: str, subcode: int | None = None, *, is_transient: bool = False) -> dict[str, Any]:
-    """An error of Graph."""
+    """The JSON of an error of Graph, whose `type` follows from `code`."""
     kind = "OAuthException" if code in {4, 10, 17, 190} or 200 <= code < 300 else "GraphMethodException"
     fields = {"message": message, "type": kind, "code": code, "fbtrace_id": "fake"}
     more = {} if subcode is None else {"error_subcode": subcode}

@@ -74,7 +74,7 @@ class Format(StrEnum):
 
 
 class StoredReport(BaseModel):
-    """A report in the list."""
+    """The latest version of a month's report, as the list shows it: without its figures."""
 
     brand_id: int
     brand: str = Field(examples=["Hudson Shoes"])

@@ -180,7 +180,10 @@ class Feed:
         self._start_refresh(brand_ids)
 
     async def _read_all(self, brand_ids: frozenset[int] | None, keys: Iterable[Key]) -> None:
-        """Reads all campaigns. In a new epoch every follower starts over, else it gets the differences."""
+        """Reads all campaigns of `brand_ids` (None: of all brands) and compares them with the known ones.
+
+        In a new epoch every follower starts over, else it gets the differences.
+        """
         position, rows = await _in_thread(partial(read_all, brand_ids))
         board = self._board
         self._refresh, self._touched = None, set()
@@ -211,7 +214,10 @@ class Feed:
         return {key: row for key, row in changed.items() if key not in self._touched}
 
     def _start_refresh(self, brand_ids: frozenset[int] | None) -> None:
-        """Reads all campaigns in another thread, if it is time to."""
+        """Begins to read all campaigns of `brand_ids` (None: all brands) in another thread, for `_refreshed`.
+
+        Does nothing while such a read is under way, or before the next one is due.
+        """
         if self._refresh is None and monotonic() >= self._refresh_after:
             self._touched = set()
             self._refresh = asyncio.create_task(_in_thread(partial(_read_for_refresh, brand_ids)))

@@ -226,7 +226,10 @@ _DAYS: Final = (Day, Numeric, Moment)
 
 
 def _campaigns_named(*, names_are_ids: bool) -> Callable[[str], bool]:
-    """Makes a test whether a cell names a campaign: empty cells do not, nor words for sums in a column of ids."""
+    """Makes a test whether a cell names a campaign. Empty cells do not.
+
+    Words for sums, such as «Total», do not either, unless they have a digit or `names_are_ids`: names stand for ids.
+    """
 
     @lru_cache(maxsize=MAX_DAYS)
     def is_name(cell: str) -> bool:

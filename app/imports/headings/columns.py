@@ -57,6 +57,8 @@ class Columns:
     end: Heading | None = None
     platform: Heading | None = None
     names_are_ids: bool = False
+    """Whether names of campaigns stand for their ids, because a person chose that (`name_as_id`)."""
+
     end_counts: bool = False
     """Whether each row's end must be its day: the day's heading names a beginning, or the end's a report or period."""
 

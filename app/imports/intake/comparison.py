@@ -71,7 +71,7 @@ class Tally:
 
     @property
     def changes(self) -> int:
-        """The number of totals that the import would store."""
+        """The number of the file's totals that the import would store; zeros for vanished days are not among them."""
         return self.new.count + self.changed.count
 
     def facts(self) -> tuple[object, ...]:

@@ -84,7 +84,10 @@ class Plan:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether every total is known already, or older than what is known."""
+        """Whether the import would store nothing: no new or changed total, and no 0 for a day that vanished.
+
+        Totals of unknown campaigns that are not created are left out, so they do not count.
+        """
         return not (self.tally.changes or self.vanished)
 
     @property

@@ -76,6 +76,7 @@ def _cell(row: Row, place: int) -> str:
 
 
 def _names_campaign(row: Row, columns: Columns) -> bool:
+    """Whether the campaign's cell is neither empty nor a word for a sum."""
     own = _cell(row, columns.campaign.place)
     return own not in NOTHING and not begins_with_total(own)
 

@@ -118,7 +118,10 @@ class GoogleAds:
         return refused | _outcomes(changes, content)
 
     def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
-        """By mail address, else the kind of program. A change is told within 3 minutes."""
+        """The newest changes to these statuses, by campaign: by whose mail address, else by which kind of program.
+
+        Google tells of a change within 3 minutes.
+        """
         zone = time_zone(account.time_zone or "UTC")
         wanted = {_resource_name(account, change): change for change in changes if is_id(change.external_id)}
         if not wanted:

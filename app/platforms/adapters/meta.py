@@ -115,7 +115,7 @@ class Meta:
         return refused | {change.external_id: _outcome(account, answer, headers) for change, answer in outcomes}
 
     def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
-        """By the account's activities, newest first."""
+        """The newest changes to these statuses after `since`, by campaign, from the account's activities."""
         params = {
             "fields": "event_time,event_type,object_id,actor_name,application_name,extra_data",
             "since": str(int(since.timestamp())),

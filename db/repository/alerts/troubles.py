@@ -178,7 +178,7 @@ TROUBLES: Final[Mapping[AlertKind, Callable[[Connection, datetime], Iterator[Con
     AlertKind.FAILED_IMPORT: failed_imports,
     AlertKind.REJECTED_EVENTS: rejected_inputs,
 }
-"""For each kind, the query of the conditions that hold."""
+"""The query of the conditions that hold, for six kinds; `app.alerts.evaluate` and `app.alerts.silences` find others."""
 
 
 def holding(connection: Connection, kind: AlertKind, at: datetime) -> list[Condition]:
