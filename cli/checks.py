@@ -1,5 +1,6 @@
 """`spendgate status|explain|verify|check-campaign-statuses|reset-*`: campaign statuses, their reasons and checks."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -24,6 +25,7 @@ from domain.platforms import canonical_or_lower
 from runtime import clock
 
 SHOWN_ROWS = 20
+NEXT_CHANGE = ("next_change_at", "next_change_should_be")
 
 
 def verify(as_json: AsJson = False) -> None:
@@ -63,23 +65,34 @@ def check_campaign_statuses(
     fix: Annotated[bool, typer.Option("--fix", help="Enforce the brands whose campaigns differ.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List campaigns whose holds differ from the rules' decision now. Exit code 1 if some differ and are not fixed."""
+    """List campaigns whose holds or next change are not what the rules say now.
+
+    Exit code 1 if some differ and are not fixed.
+    """
     differences = _differences()
     rows = differences.rows
     toggles = enforce_brands(differences.brand_ids, Cause.CHECK) if fix else 0
     if as_json:
         print_json({"differing": differences.campaigns, "differences": rows, "fixed": fix, "toggles": toggles})
     else:
-        shown = [
-            {name: row[name] for name in ("campaign_id", "holds", "should_be", "due_at_next_tick")} for row in rows
-        ]
-        print_rows("Campaigns that differ", shown, empty="Every campaign has the holds that the rules ask for.")
+        empty = "Every campaign has the holds and the next change that the rules ask for."
+        print_rows("Campaigns that differ", _shown(rows), empty=empty)
         if differences.campaigns > len(rows):
             console.print(f"… and {differences.campaigns - len(rows):,} more")
         if fix and rows:
             console.print(f"{differences.campaigns} campaigns enforced, {toggles} toggled")
     if rows and not fix:
         raise typer.Exit(FOUND_EXIT)
+
+
+def _shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows' cells for people. A row has its next change, stored and right, only where the two differ."""
+    differ = [row["next_change_at"] != row["next_change_should_be"] for row in rows]
+    names = ("campaign_id", "holds", "should_be", *(NEXT_CHANGE if any(differ) else ()), "due_at_next_tick")
+    return [
+        {name: "" if name in NEXT_CHANGE and not differs else row[name] for name in names}
+        for row, differs in zip(rows, differ, strict=True)
+    ]
 
 
 class _Differences(NamedTuple):

@@ -256,7 +256,7 @@ def test_check_campaign_statuses_lists_differences_and_fixes_them_with_fix(world
     campaign, healthy = world.campaign(brand, lifetime=0), world.campaign(brand)
     command = "check-campaign-statuses"
     assert spendgate(command).code == 0
-    assert "Every campaign has the holds that the rules ask for" in spendgate(command).out
+    assert "Every campaign has the holds and the next change that the rules ask for" in spendgate(command).out
     alter_status(world, campaign)
     result = spendgate(command, "--json")
     assert result.code == 1
@@ -271,6 +271,26 @@ def test_check_campaign_statuses_lists_differences_and_fixes_them_with_fix(world
     assert spendgate(command).code == 0
     alter_status(world, campaign)
     assert "1 campaigns enforced, 1 toggled" in spendgate(command, "--fix").out
+
+
+def test_check_campaign_statuses_shows_the_next_change_of_a_row_whose_next_change_alone_is_wrong(
+    world: World, spendgate: Spendgate
+) -> None:
+    world.set_clock(NOON)
+    brand = world.brand()
+    held, late, missing = world.campaign(brand), *(world.campaign(brand, schedule="Mon-Fri 09:00-17:00") for _ in "12")
+    world.execute("UPDATE campaigns SET holds = '{user_paused}', effective_status = 'inactive' WHERE id = %s", held)
+    assert "next change" not in spendgate("check-campaign-statuses").out
+    world.execute("UPDATE campaigns SET next_change_at = '2026-07-09T00:00:00Z' WHERE id = %s", late)
+    world.execute("UPDATE campaigns SET next_change_at = NULL WHERE id = %s", missing)
+    lines = [line.split("│")[1:-1] for line in spendgate("check-campaign-statuses").out.splitlines() if "│" in line]
+    cells = {int(line[0]): [text.strip() for text in line[1:]] for line in lines}
+    right = "2026-06-17 17:00:00 UTC"
+    assert cells == {
+        held: ["user_paused", "none", "", "", "False"],
+        late: ["none", "none", "2026-07-09 00:00:00 UTC", right, "False"],
+        missing: ["none", "none", "–", right, "False"],
+    }
 
 
 @pytest.mark.parametrize(
