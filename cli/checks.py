@@ -16,7 +16,6 @@ from cli.output import FOUND_EXIT, AsJson, console, money, print_json, print_res
 from db.engine import snapshot
 from db.repository.reading import overview
 from domain.causes import Cause
-from domain.enforcement import Explanation
 from domain.errors import InvalidValue
 from domain.holds import hold_in_words, in_words
 from domain.inputs.campaign_names import CampaignKey
@@ -163,13 +162,7 @@ def _print_explanation(explained: Explained) -> None:
     if rows:
         print_rows("Holds", rows, empty="")
         verb = "it" if explanation.serves_at is None else "it can serve again:"
-        console.print(f"{verb} [bold]{release_text(explanation.serves_at, _lasting(explanation), zone)}[/bold]")
-
-
-def _lasting(explanation: Explanation) -> list[str]:
-    """Returns the holds that never end without an edit or spend, or all holds if each of them ends at some time."""
-    holds = explanation.holds
-    return [hold.hold for hold in holds if hold.lifts_at is None] or [hold.hold for hold in holds]
+        console.print(f"{verb} [bold]{release_text(explanation.serves_at, explanation.lasting, zone)}[/bold]")
 
 
 Everything = Annotated[bool, typer.Option("--all", help="Re-evaluate every brand, also without a new day or month.")]

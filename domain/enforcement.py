@@ -104,6 +104,11 @@ class Explanation:
     holds: tuple[HoldExplanation, ...]
     serves_at: datetime | None
 
+    @property
+    def lasting(self) -> list[str]:
+        """The holds that never end without an edit or spend; all holds if each of them ends at some time."""
+        return [hold.hold for hold in self.holds if hold.lifts_at is None] or [hold.hold for hold in self.holds]
+
 
 def explain(campaign: Campaign, at: datetime) -> Explanation:
     """Explains the campaign's holds at `at`. For an active campaign `serves_at` is `at` itself."""

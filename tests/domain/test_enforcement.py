@@ -210,6 +210,8 @@ def test_a_paused_campaign_stays_paused_at_the_reset() -> None:
     assert next_change_at(facts, NOON) == MIDNIGHT
     assert holds_at(facts, MIDNIGHT) == (Hold.USER_PAUSED,)
     assert explain(facts, NOON).serves_at is None
+    assert explain(facts, NOON).lasting == [Hold.USER_PAUSED]
+    assert explain(campaign(spent(100, limit=100)), NOON).lasting == [Hold.CAMPAIGN_DAILY_BUDGET]
 
 
 @pytest.mark.parametrize(

@@ -90,12 +90,14 @@ def test_campaign_page_lists_every_hold_with_figures_and_return_time(world: Worl
     campaign = world.campaign(brand, name="Mornings", schedule="daily 06:00-11:00")
     world.spend(campaign, 6 * UNIT)
     shown = text(open_pages, f"/campaigns/{campaign}")
-    assert "It does not serve; it serves again Thursday 18 June at 06:00 if nobody changes anything." in shown
+    again = "it serves again Thursday 18 June at 06:00 if nobody changes anything and no budget is used up before."
+    assert f"It does not serve; {again}" in shown
     assert "outside its schedule – – Thu 18 Jun 06:00" in shown
     assert "the brand's daily budget is spent $6.00 $5.00 Thu 18 Jun 00:00" in shown
     assert "Thu 18 Jun 06:00" in text(open_pages, f"/brands/{brand}")
     world.set_status(campaign, "paused")
-    assert "until someone changes its status, budgets or schedule" in text(open_pages, f"/campaigns/{campaign}")
+    stopped = "It does not serve, and stays stopped until someone enables it."
+    assert stopped in text(open_pages, f"/campaigns/{campaign}")
     world.set_status(campaign, "enabled")
     world.schedule(campaign, "")
     world.limit(7 * UNIT, brand=brand)

@@ -20,7 +20,7 @@ from starlette_admin.security.csrf import CSRFMiddleware
 from db.repository.access.access import Person
 from db.repository.shared.zones import readable_zones
 from domain.errors import InvalidValue
-from domain.holds import NOT_BY_CLOCK, in_words
+from domain.holds import NOT_BY_CLOCK, SERVES_AGAIN_IF, in_words, stays_stopped
 from domain.money import format_units
 from domain.schedules import format_schedule
 from runtime import clock
@@ -70,6 +70,7 @@ templates.env.filters |= {
     "money": money,
     "exact_money": exact_money,
     "reasons": in_words,
+    "stays_stopped": stays_stopped,
     "local": local,
     "schedule_words": format_schedule,
 }
@@ -79,6 +80,7 @@ templates.env.globals |= {
     "sign_out_token": sign_out_token,
     "now": clock.now,
     "not_by_clock": NOT_BY_CLOCK,
+    "serves_again_if": SERVES_AGAIN_IF,
 }
 templates.env.trim_blocks = templates.env.lstrip_blocks = True
 

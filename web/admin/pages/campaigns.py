@@ -17,7 +17,7 @@ from db.repository.enforcement.facts import load
 from domain.campaigns import ConfiguredStatus, EffectiveStatus
 from domain.edits.fields import CAMPAIGN_FIELDS
 from domain.enforcement import explain
-from domain.holds import NOT_BY_CLOCK
+from domain.holds import NOT_BY_CLOCK, SERVES_AGAIN_IF
 from runtime import clock
 from runtime.formats import wall_clock
 from web.admin import consent
@@ -68,7 +68,13 @@ class CampaignView(View):
             help_text="Set by enforcement; cannot be edited.",
         ),
         computed("why", "Holds", lambda _, row: reasons(row.holds), exclude_from_edit=False),
-        computed("serves_again", "Serves again", _serves_again, exclude_from_edit=False),
+        computed(
+            "serves_again",
+            "Serves again",
+            _serves_again,
+            exclude_from_edit=False,
+            help_text=f"{SERVES_AGAIN_IF.capitalize()}.",
+        ),
         Choice(
             "configured_status",
             label="Wanted",
