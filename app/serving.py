@@ -40,7 +40,11 @@ Differences = dict[int, Row | None]
 
 
 class Position(NamedTuple):
-    """The status changes and audit entries that a reader has seen. `entry_ids`: the newest entries."""
+    """How far a reader has read the status changes and audit entries of an epoch.
+
+    `change_id`: the last status change. `last_entry_id`: the highest audit entry; `entry_ids`: those that it has seen
+    among the last REREAD_ENTRIES, which are read again.
+    """
 
     epoch: str
     change_id: int

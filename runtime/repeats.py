@@ -61,7 +61,7 @@ class Repeats(logging.Filter):
             return False
 
     def end_windows(self) -> None:
-        """Writes the numbers of lines left out so far."""
+        """Ends the count of each event now, and writes how many of its lines were left out."""
         for event in list(self._windows):
             self._end(event)
 

@@ -88,7 +88,7 @@ def note_attempt(channel_id: int, purpose: str, at: datetime, outcome: Outcome, 
 
 
 def set_route(channel_id: int, brand_id: int | None, kind: str | None, timing: str, edit: Edit) -> int:
-    """Sets when the channel tells alerts of the brand and kind (None: all); returns the route's id.
+    """Sets when alerts of the brand and kind (None: all) are sent to the channel; returns the route's id.
 
     Raises InvalidValue for an unknown channel, brand, kind or timing.
     """

@@ -31,17 +31,17 @@ class Finding(NamedTuple):
 
 
 def right(check: str, found: str) -> Finding:
-    """A check with nothing to do."""
+    """The finding of a check that found everything right."""
     return Finding(check, Verdict.RIGHT, found)
 
 
 def unsafe(check: str, found: str, advice: str) -> Finding:
-    """A check that found a risk."""
+    """The finding of a risk: it works today, and can lose or delay something."""
     return Finding(check, Verdict.UNSAFE, found, advice)
 
 
 def wrong(check: str, found: str, advice: str) -> Finding:
-    """A check that found a fault."""
+    """The finding of a fault: it does not work, or loses something already."""
     return Finding(check, Verdict.WRONG, found, advice)
 
 

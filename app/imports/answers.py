@@ -23,8 +23,9 @@ class ReadOptions:
     """Options that a person sets for a file; None and empty leave a decision to the evidence in the file.
 
     `columns`: headings by meaning. `name_as_id`: a file without ids names its campaigns. `delta`: amounts add to what
-    is known, instead of replacing it. `currency`: only rows in this one. `complete`: whether the file has every
-    campaign-day of its range. `sheet`: the sheet of a workbook, by name.
+    is known, instead of replacing it. `as_of`: when the figures were true. `currency`: only rows in this one.
+    `keep_duplicates`: rows that the file repeats count again. `complete`: whether the file has every campaign-day of
+    its range. `sheet`: the sheet of a workbook, by name.
     """
 
     platform: str | None = None

@@ -88,8 +88,9 @@ class BrandsTimedOut(OperationalError):
 class Committer(Generic[AnyBatch]):
     """Commits batches of one kind of input.
 
-    `only_brand_id`: the only brand whose campaigns the senders may name; None: all brands. `is_ending`: whether the
-    process is shutting down, so that failed transactions are not repeated.
+    `count` counts batches in a transaction; `of_messages` makes batches from the inputs of each message.
+    `only_brand_id`: the only brand whose campaigns the senders may name; None: all brands. `pace` sets lock timeouts.
+    `is_ending`: whether the process is shutting down, so that failed transactions are not repeated.
     """
 
     count: Count[AnyBatch]

@@ -111,9 +111,9 @@ class LockedBrands:
         return int(1000 * seconds)
 
     def add_delayed(self, brand_ids: Iterable[int], redis_id: str | None) -> None:
-        """Stores the id of a delayed message of these brands, for `take_freed`.
+        """Stores the id of a delayed message for each of these brands that is locked, for `take_freed`.
 
-        None: the broker is RabbitMQ, which cannot return a message before its delay ends.
+        `redis_id` None: the broker is RabbitMQ, which cannot return a message before its delay ends.
         """
         if redis_id is None:
             return

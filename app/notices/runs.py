@@ -62,10 +62,11 @@ def enqueue_due(at: datetime) -> int:
 
 
 def deliver(endpoint_id: int) -> None:
-    """Reads what is new for the endpoint and sends it, for RUN_SECONDS; a message goes on with the rest.
+    """Sends the endpoint's new messages for at most RUN_SECONDS; if some are left, a queue message continues.
 
-    Does nothing if another worker sends to it. Without a slot in this process it waits there: whoever frees the slot
-    goes on with it, and after RUN_SECONDS gives those that still wait back to the queue. No message becomes two.
+    Does nothing if another worker sends to the endpoint. If this process has no free slot, the endpoint waits in the
+    slots, once: the call that frees a slot sends to it next, and after RUN_SECONDS enqueues a message for each endpoint
+    that still waits.
     """
     ends_at = monotonic() + RUN_SECONDS
     slots, next_id = _delivered(endpoint_id)

@@ -1,4 +1,4 @@
-"""`spendgate alerts channel` and `route`: the ways by which people are told, and which alerts go by which."""
+"""`spendgate alerts channel` and `route`: the channels that alerts are sent to, and which alerts each one gets."""
 
 import sys
 from typing import Annotated, Any
@@ -14,8 +14,8 @@ from db.repository.alerts import channels as stored
 from domain.alerts.kinds import AlertKind, Timing
 from domain.errors import InvalidValue
 
-channels = typer.Typer(no_args_is_help=True, help="The ways by which alerts are told: mail, Slack, Teams and others.")
-routes = typer.Typer(no_args_is_help=True, help="Which alerts a channel tells, and when.")
+channels = typer.Typer(no_args_is_help=True, help="Channels that alerts are sent to: mail, Slack, Teams and others.")
+routes = typer.Typer(no_args_is_help=True, help="Which alerts are sent to a channel, and when.")
 
 NO_CHANNELS = "No channel yet: alerts are shown, logged and sent to webhooks. Add one: spendgate alerts channel add"
 
@@ -39,7 +39,7 @@ def add_channel(
     when: TimingOption = Timing.DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Add a channel that tells all alerts, or those of one brand or kind.
+    """Add a channel that gets all alerts, or those of one brand or kind.
 
     The URL is typed unseen or read from standard input, because arguments show in lists of processes. It is encrypted
     and never shown.
@@ -60,7 +60,7 @@ def _url(*, from_stdin: bool) -> str:
 
 @channels.command("test")
 def try_channel(channel: ChannelArgument) -> None:
-    """Send a test text by the channel now. Exit code 1 if the service did not take it."""
+    """Send a test text to the channel now. Exit code 1 if the service did not take it."""
     outcome = work.send_test(channel)
     if not outcome.is_delivered:
         console.print(f"[red]not delivered after {outcome.duration_ms} ms: {escape(outcome.detail)}[/red]")
@@ -85,11 +85,11 @@ def list_attempts(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many attempts.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List the last attempts to send by a channel, newest first."""
+    """List the last attempts to send to a channel, newest first."""
     with snapshot() as connection:
         stored.required(connection, channel)
         rows = stored.attempts(connection, channel, limit)
-    list_rows("Attempts", rows, _attempt, as_json=as_json, empty="nothing was sent by this channel yet")
+    list_rows("Attempts", rows, _attempt, as_json=as_json, empty="nothing was sent to this channel yet")
 
 
 def _attempt(row: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +111,10 @@ def set_route(
     kind: KindOption = None,
     when: TimingOption = Timing.DEFAULT,
 ) -> None:
-    """Set when a channel tells the alerts of a brand and kind. The route that names the brand wins, then the kind."""
+    """Set when the alerts of a brand and kind are sent to a channel.
+
+    Of several routes that match an alert, one that names the brand wins, then one that names the kind.
+    """
     made = work.set_route(channel, brand, kind, when, edit())
     console.print(f"route {made} is set")
 
@@ -120,7 +123,7 @@ def set_route(
 def list_routes(as_json: AsJson = False) -> None:
     """List the routes of all channels."""
     _, rows, _ = work.listed()
-    list_rows("Routes", rows, _route, as_json=as_json, empty="no route: no alert is told to people")
+    list_rows("Routes", rows, _route, as_json=as_json, empty="no route: no alert is sent to a channel")
 
 
 def _route(row: dict[str, Any]) -> dict[str, Any]:

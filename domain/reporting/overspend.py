@@ -65,7 +65,7 @@ class Overspend(NamedTuple):
 
 
 def was_lowered(entry: LimitWindow, reached_at: datetime) -> bool:
-    """Whether the limit was higher, or absent, when spend reached today's limit, and so was lowered afterwards."""
+    """Whether the limit was higher, or absent, when spend reached `entry.limit_micros`, and so was lowered later."""
     then = limit_before(entry.history, reached_at + INSTANT)
     return then is None or then.limit_micros > entry.limit_micros
 

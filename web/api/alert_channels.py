@@ -1,4 +1,4 @@
-"""`/api/alerts/channels/`, `routes/` and `thresholds/`: who is told of alerts, of which, and when."""
+"""`/api/alerts/channels/`, `routes/` and `thresholds/`: the channels of alerts, which alerts each gets, and when."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -44,7 +44,7 @@ AtMost = Annotated[int, Query(ge=1, le=1000, description="At most this many item
 
 
 class Channel(BaseModel):
-    """A way to tell people, without its URL."""
+    """A channel that alerts are sent to, without its URL."""
 
     id: int = Field(examples=[1])
     name: str = Field(examples=["ops-slack"])
@@ -53,7 +53,7 @@ class Channel(BaseModel):
     created_by: str
     failing_since: datetime | None = Field(description="The first failed attempt after the last delivery")
     last_sent_at: datetime | None
-    waiting: int = Field(description="Alerts that wait to be told: for the digest, or for the next try")
+    waiting: int = Field(description="Alerts that wait to be sent: in the digest, or at the next try")
 
 
 class Channels(BaseModel):
@@ -81,14 +81,14 @@ class ChannelTest(BaseModel):
 
 
 class ChannelAttempt(BaseModel):
-    """One attempt to send by a channel."""
+    """One attempt to send to a channel."""
 
     id: int
     channel_id: int
     purpose: str = Field(description="`alerts`, `digest` or `test`", examples=["alerts"])
     attempted_at: datetime
     duration_ms: int
-    alerts: int = Field(description="The number of alerts told in it")
+    alerts: int = Field(description="The number of alerts in it")
     is_delivered: bool
     detail: str
 
@@ -100,7 +100,7 @@ class ChannelAttempts(BaseModel):
 
 
 class NewRoute(Body):
-    """When a channel tells the alerts of a brand and kind. It replaces the channel's route for the same two."""
+    """When alerts of a brand and kind are sent to a channel. It replaces the channel's route for the same two."""
 
     channel_id: Id
     brand_id: RouteBrand = None
@@ -214,7 +214,7 @@ def list_routes(_caller: ReaderOfAll) -> dict[str, Any]:
 
 @router.post("/routes/", response_model=Route, summary="Set a route", responses=GONE)
 def set_route(caller: ManagerOfAll, new: NewRoute) -> dict[str, Any]:
-    """Sets when a channel tells the alerts of a brand and kind. Needs a key for all brands."""
+    """Sets when alerts of a brand and kind are sent to a channel. Needs a key for all brands."""
     made = work.set_route(new.channel_id, new.brand_id, new.kind, new.timing, edit_by(caller))
     return {"id": made, **new.model_dump()}
 

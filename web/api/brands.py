@@ -216,7 +216,7 @@ def create_brand(caller: Manager, keyed: Keyed, new: NewBrand, dry_run: NoDryRun
 
 @router.get("/{brand_id}/", response_model=Brand, summary="Read a brand", responses={**GONE, **UNCHANGED})
 def read_brand(caller: Reader, brand_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """One brand, with an ETag."""
+    """One brand, with an ETag; 304 if `If-None-Match` has it."""
     with snapshot() as connection:
         body = _visible_body(connection, caller, brand_id)
     return etags.read(body, BRAND_FIELDS, if_none_match)

@@ -145,7 +145,7 @@ def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun
 
 @router.get("/{budget_id}/", response_model=Budget, summary="Read a budget", responses={**GONE, **UNCHANGED})
 def read_budget(caller: Reader, budget_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """One budget, with an ETag."""
+    """One budget, with an ETag; 304 if `If-None-Match` has it."""
     with snapshot() as connection:
         body = _visible_body(connection, caller, budget_id)
     return etags.read(body, BUDGET_FIELDS, if_none_match)

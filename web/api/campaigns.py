@@ -240,7 +240,7 @@ def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign, dry_run: Dr
 
 @router.get("/{campaign_id}/", response_model=Campaign, summary="Read a campaign", responses={**GONE, **UNCHANGED})
 def read_campaign(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """One campaign, with an ETag."""
+    """One campaign, with an ETag; 304 if `If-None-Match` has it."""
     with snapshot() as connection:
         body = visible_campaign(connection, caller, campaign_id)
     return etags.read(body, CAMPAIGN_FIELDS, if_none_match)

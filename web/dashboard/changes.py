@@ -149,7 +149,7 @@ def _last_change() -> int:
 
 
 def _changes_after(after: int, brand_id: int | None = None, campaign_id: int | None = None) -> list[Change]:
-    """The next toggles, oldest first."""
+    """At most CHANGES_A_POLL toggles with ids above `after`, oldest first, of a brand or campaign or of all (None)."""
     with snapshot() as connection:
         return dashboard.changes_after(
             connection, after, brand_id=brand_id, campaign_id=campaign_id, limit=CHANGES_A_POLL

@@ -68,7 +68,7 @@ def difference_body(added: list[Campaign], changed: list[Campaign], removed: Ite
 
 
 def event(name: str, data: bytes | dict[str, Any], event_id: str | None = None) -> Encoded:
-    """A server-sent event, with JSON as data."""
+    """A server-sent event. `data`: JSON, or an object to encode. `event_id`: for `Last-Event-ID`; None: without."""
     line = data if isinstance(data, bytes) else encode(data)
     named = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
     return encoded(b"event: " + name.encode() + b"\n" + named + b"data: " + line + b"\n\n")

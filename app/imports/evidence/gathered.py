@@ -189,7 +189,7 @@ class _Noter:
         self._listed = [(one.place, kept) for one, kept in listed if one is not None]
 
     def dated(self, row: Sequence[str], line: int, day: str) -> None:
-        """Notes a row with a day."""
+        """Notes the amount and the other cells of a row with a day. `day`: the text of its cell."""
         evidence, cells = self._evidence, len(row)
         if cells > self._spend:
             evidence.amounts.add(row[self._spend], line)

@@ -33,7 +33,10 @@ _JUNK: Final = ("__MACOSX", ".DS_Store")
 
 @contextmanager
 def tables_of(stream: BinaryIO, options: ReadOptions) -> Iterator[list[Table]]:
-    """The tables that the bytes can be read as. Raises Refused, saying what the file is instead and what to do."""
+    """The tables that the bytes can be read as, to be read within the block.
+
+    Raises Refused if there are none; its text names the kind of file and what to do.
+    """
     with unpacked(stream) as plain:
         yield _tables(plain, options)
 

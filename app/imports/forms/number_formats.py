@@ -23,7 +23,7 @@ class CellSigns(NamedTuple):
     of_cells: Mapping[tuple[int, int], str]
 
     def of(self, row: int, column: int) -> str:
-        """The sign of a number, "" without one."""
+        """The currency sign of the number in a cell, whose row and column count from 0; "" without one."""
         return self.of_cells.get((row, column)) or self.of_columns.get(column, "")
 
 

@@ -113,7 +113,7 @@ def _signed(sample: Sample, currency: str) -> str:
 
 
 def concerns(plan: Plan) -> Iterator[str]:
-    """Sentences about each change that needs a person's consent."""
+    """A sentence about each kind of change that needs consent: falls, spend from elsewhere, days that vanish."""
     currency = next(iter(plan.sum_micros), "")
     fallen, elsewhere = plan.tally.fallen, plan.tally.elsewhere
     if fallen.count:

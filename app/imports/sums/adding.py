@@ -26,10 +26,12 @@ COMPACT_AFTER: Final = 250_000
 
 @dataclass
 class Sums:
-    """Amounts in the reader's units by campaign and day, and all else that the second pass finds.
+    """The results of the second pass over a file: amounts in the reader's units by campaign and day.
 
-    `marks`: the sum and the number of added rows before each line of `add_up`'s `marks`. `hashes`: one for each row
-    with an amount other than 0, in PARTS parts. `bad_count` counts all bad rows, `bad_rows` has the first of them.
+    `total`, `count`: the sum and the number of the added rows; `marks`: both before each line of `add_up`'s `marks`.
+    `hashes`: one for each row with an amount other than 0, in PARTS parts. `bad_count` counts all bad rows, `bad_rows`
+    has the first of them. `incomplete`: the campaign-days with a bad amount. `without_amount`: rows whose amount is a
+    placeholder, such as a dash. `other_rows`: rows that the filter leaves out.
     """
 
     by_campaign: dict[str, MutableMapping[date, int]] = field(default_factory=dict)

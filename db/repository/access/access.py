@@ -260,8 +260,8 @@ def revoke_key(connection: Connection, key_id: int, edit: Edit) -> None:
 
 
 def forget_expired(connection: Connection, at: datetime) -> None:
-    """Deletes expired sessions and answers stored for idempotency keys that are too old.
+    """Deletes expired sessions, and the answers stored for idempotency keys more than 24 hours ago.
 
-    Uses `at` or Postgres's clock, whichever is earlier.
+    Compares with `at` or Postgres's clock, whichever is earlier.
     """
     connection.execute(FORGET, {"at": at})

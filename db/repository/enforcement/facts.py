@@ -151,7 +151,7 @@ def queries_of_small_brands(brands: Mapping[int, Brand], at: datetime, most: int
 def small_brands_in(
     rows: Sequence[Sequence[tuple[Any, ...]]], brands: Mapping[int, Brand], at: datetime, most: int
 ) -> SmallBrands:
-    """The facts in the rows of `queries_of_small_brands`."""
+    """The result of `load_small_brands`, from the rows of `queries_of_small_brands` for the same arguments."""
     limits, campaigns, passes = rows
     return SmallBrands(_facts(brands, at, limits, campaigns) if len(campaigns) <= most else None, pending_in(passes))
 

@@ -156,7 +156,10 @@ def waiting(
     ids: list[int] | None = None,
     limit: int = 100,
 ) -> list[Waiting]:
-    """One page of at most `limit` waiting inputs in id order. `after` is the last id of the previous page."""
+    """One page of at most `limit` rejected inputs that were not replayed, in id order.
+
+    `after`: the last id of the previous page. `reason`, `ids`: only inputs with these; None: all.
+    """
     parameters = {"after": after, "reason": reason, "ids": ids, "limit": limit}
     return [Waiting(*row) for row in connection.execute(LIST, parameters)]
 

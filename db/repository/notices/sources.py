@@ -98,7 +98,10 @@ def supersede(connection: Connection, endpoint_id: int, campaign_ids: Collection
 
 
 def add_statuses(connection: Connection, endpoint_id: int, statuses: Sequence[Status], at: datetime) -> None:
-    """Makes the deliveries, one for each campaign, in the order of their changes."""
+    """Makes the deliveries, one for each campaign, in the order of their changes.
+
+    Leaves out a campaign that has a pending delivery of its status.
+    """
     changed = [status.change for status in statuses]
     values = {
         "endpoint_id": endpoint_id,
@@ -121,7 +124,10 @@ def add_once(
     body: Mapping[str, Any],
     at: datetime,
 ) -> None:
-    """Makes a delivery with a body of its own, unless the endpoint had one with this key."""
+    """Makes a delivery of `body`, unless the endpoint has or had one with this `key`.
+
+    `change`: the status change that led to it.
+    """
     values = {
         "endpoint_id": endpoint_id,
         "type": message_type,

@@ -70,7 +70,7 @@ def key_of(check: str, finding: Mapping[str, Any]) -> str:
 
 
 def known(check: str, finding: Mapping[str, Any], brand_id: int | None) -> Correction:
-    """A correction that acknowledges a finding."""
+    """The correction, for `add`, by which a person acknowledges a finding. `brand_id`: the finding's brand, or None."""
     return Correction(brand_id, KNOWN, {"check": check, "finding": dict(finding)})
 
 
