@@ -8,23 +8,23 @@ FIRST_BACKOFF_SECONDS: Final = 1.0
 
 
 class Poller:
-    """Looks again and again while somebody wants it, and goes on after every error.
+    """Polls again and again while somebody wants it, and goes on after every error.
 
-    `look`: one look. `is_wanted`: asked before each look; the task ends in the step in which it is False, so that
-    nobody can join in between. `pause`: waits between two looks. `log_fault`: called with each error; the next look
+    `poll`: one poll. `is_wanted`: asked before each poll; the task ends in the step in which it is False, so that
+    nobody can join in between. `pause`: waits between two polls. `log_fault`: called with each error; the next poll
     comes after FIRST_BACKOFF_SECONDS, a time that doubles with each further error up to `max_backoff_seconds`.
     """
 
     def __init__(
         self,
-        look: Callable[[], Awaitable[None]],
+        poll: Callable[[], Awaitable[None]],
         *,
         is_wanted: Callable[[], bool],
         pause: Callable[[], Awaitable[object]],
         log_fault: Callable[[Exception], None],
         max_backoff_seconds: float,
     ) -> None:
-        self._look, self._is_wanted, self._pause, self._log_fault = look, is_wanted, pause, log_fault
+        self._poll, self._is_wanted, self._pause, self._log_fault = poll, is_wanted, pause, log_fault
         self._max_backoff_seconds = max_backoff_seconds
         self._task: asyncio.Task[None] | None = None
 
@@ -41,7 +41,7 @@ class Poller:
         wait_seconds = FIRST_BACKOFF_SECONDS
         while self._is_wanted():
             try:
-                await self._look()
+                await self._poll()
                 wait_seconds = FIRST_BACKOFF_SECONDS
             except Exception as error:  # noqa: BLE001 - polling must survive every error
                 self._log_fault(error)

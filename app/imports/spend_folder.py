@@ -43,7 +43,7 @@ NANOSECONDS: Final = 1_000_000_000
 
 
 class Version(NamedTuple):
-    """A file as it was at one look: writing to it changes `changed_ns`, replacing it the inode."""
+    """A file as it was at one scan: writing to it changes `changed_ns`, replacing it the inode."""
 
     inode: int
     size: int

@@ -87,7 +87,7 @@ class Feed:
         self._listeners: set[asyncio.Queue[Change | None]] = set()
         self._last = self._idle = 0
         self._poller = Poller(
-            self._look,
+            self._poll,
             is_wanted=self._is_wanted,
             pause=lambda: asyncio.sleep(POLL_SECONDS),
             log_fault=_log_fault,
@@ -115,11 +115,11 @@ class Feed:
         self._listeners = set()
 
     def _is_wanted(self) -> bool:
-        """Whether a page listens, or did until IDLE_POLLS looks ago."""
+        """Whether a page listens, or did until IDLE_POLLS polls ago."""
         self._idle = 0 if self._listeners else self._idle + 1
         return self._idle < IDLE_POLLS
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         for change in await to_thread.run_sync(_changes_after, self._last):
             self._last = change["id"]
             self._hand_out(change)

@@ -1,6 +1,6 @@
 """One reader of the serving feed for all followers of this process.
 
-It looks for toggles and edits several times a second, and reads all campaigns every few seconds, beside that, for
+It polls for toggles and edits several times a second, and reads all campaigns every few seconds, beside that, for
 changed headroom. Followers cost no queries: they share one selection for each brand and platform that is asked for.
 """
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 POLL_SECONDS: Final = 0.2
-"""Seconds between two looks for toggles and edits."""
+"""Seconds between two polls for toggles and edits."""
 
 REFRESH_SECONDS: Final = 5.0
 """Seconds between two reads of all campaigns; more if they take long, so that they use at most 1/REFRESH_SHARE."""
@@ -47,13 +47,13 @@ class _Refresh(NamedTuple):
 
 
 class Feed:
-    """The shared reader, the board that it keeps, and the requests that wait for its next look."""
+    """The shared reader, the board that it keeps, and the requests that wait for its next poll."""
 
     def __init__(self) -> None:
         self._joined: Counter[Key] = Counter()
         self._used_at: dict[Key, float] = {}
         self._poller = Poller(
-            self._looked,
+            self._poll_and_answer,
             is_wanted=self._is_wanted,
             pause=self._pause,
             log_fault=_log_fault,
@@ -74,7 +74,7 @@ class Feed:
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the newest look that succeeded began."""
+        """Seconds since the newest poll that succeeded began."""
         return monotonic() - self._read_at
 
     @property
@@ -108,16 +108,16 @@ class Feed:
             self._used_at[key] = monotonic()
 
     async def newest(self, key: Key) -> Selection:
-        """The selection after a look that began after this call. Raises the error of that look."""
-        looked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(looked)
+        """The selection after a poll that began after this call. Raises the error of that poll."""
+        polled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(polled)
         self._is_asked.set()
-        await looked
+        await polled
         return self.known(key)
 
     def known(self, key: Key) -> Selection:
         """The selection as it is known, for a key that `newest` has returned."""
-        assert self._board is not None  # noqa: S101 - it exists since the first look
+        assert self._board is not None  # noqa: S101 - it exists since the first poll
         return self._board.selections[key]
 
     async def body_of(self, selection: Selection) -> tuple[int, str, Body]:
@@ -133,13 +133,13 @@ class Feed:
         """Whether a selection is in use, until `end`."""
         return not self._is_over.is_set() and bool(self._keys())
 
-    async def _looked(self) -> None:
-        """Looks, and answers the requests that wait for a look. Raises the error of the look."""
+    async def _poll_and_answer(self) -> None:
+        """Polls, and answers the requests that wait for a poll. Raises the error of the poll."""
         self._is_asked.clear()
         asking, self._waiting = self._waiting, []
         began = monotonic()
         try:
-            await self._look(self._keys())
+            await self._poll(self._keys())
         except Exception as error:
             _answer(asking, error)
             raise
@@ -161,7 +161,7 @@ class Feed:
     def _is_used(self, key: Key) -> bool:
         return key in self._joined or key in self._used_at
 
-    async def _look(self, keys: Iterable[Key]) -> None:
+    async def _poll(self, keys: Iterable[Key]) -> None:
         """Brings the board up to date: with the campaigns toggled or edited since, or with all of them."""
         brand_ids = _brands_of(keys)
         board, changes = self._board, None
@@ -253,13 +253,13 @@ def _covers(brand_ids: frozenset[int] | None, wanted: frozenset[int] | None) -> 
 
 
 def _answer(asking: Iterable[asyncio.Future[None]], error: Exception | None) -> None:
-    for looked in asking:
-        if looked.done():
+    for polled in asking:
+        if polled.done():
             continue
         if error is None:
-            looked.set_result(None)
+            polled.set_result(None)
         else:
-            looked.set_exception(error)
+            polled.set_exception(error)
 
 
 def _log_fault(error: Exception) -> None:

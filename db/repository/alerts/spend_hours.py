@@ -157,7 +157,7 @@ def held_but_spending(
 ) -> list[HeldCampaign]:
     """Stopped campaigns with spend that occurred more than `grace_seconds` after the stop.
 
-    `seen`: the campaigns and moments to look at. One with an open alert stays while spend came after `last_hour`.
+    `seen`: the campaigns and moments to check. One with an open alert stays while spend came after `last_hour`.
     """
     parameters: dict[str, Any] = {
         "campaign_ids": [campaign_id for campaign_id, _ in seen],
