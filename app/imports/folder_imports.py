@@ -17,7 +17,7 @@ from app.imports.intake import words
 from app.imports.intake.commit import Outcome, commit
 from app.imports.intake.plans import Target, plan
 from app.imports.reading import read_file
-from app.imports.spend_folder import Look, Skipped, SpendFile, Version
+from app.imports.spend_folder import LastScan, Skipped, SpendFile, Version
 from db.engine import TRANSIENT_ERRORS, committed, snapshot
 from db.repository.access.audit import Edit
 from db.repository.imports import history
@@ -126,7 +126,7 @@ def _is_due(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | 
     if problem is not None and problem.version == _version(file, options) and at - problem.since < AGAIN_AFTER:
         return False
     last_version = None if seen is None else Version.read(seen.version)
-    last = None if seen is None or last_version is None else Look(last_version, seen.unchanged_since)
+    last = None if seen is None or last_version is None else LastScan(last_version, seen.unchanged_since)
     is_new = seen is None or seen.version != version
     if is_new or (last is not None and last.unchanged_since > at):
         committed(lambda connection: spend_files.keep(connection, (file.platform, file.name), version, at))

@@ -74,7 +74,7 @@ class Version(NamedTuple):
             return datetime.max.replace(tzinfo=UTC) if seconds > 0 else datetime.min.replace(tzinfo=UTC)
 
 
-class Look(NamedTuple):
+class LastScan(NamedTuple):
     """A file at the last scan: its version, and since when it has that version, by our own clock."""
 
     version: Version
@@ -101,7 +101,7 @@ class Skipped(NamedTuple):
     reason: str
 
 
-def is_complete(version: Version, last: Look | None, at: datetime, quiet: timedelta) -> bool:
+def is_complete(version: Version, last: LastScan | None, at: datetime, quiet: timedelta) -> bool:
     """Whether the file was unchanged for `quiet`, so that it counts as complete.
 
     A new file, or one that replaced another as renaming does, may prove it by its modification time. A known file must

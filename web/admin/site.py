@@ -67,7 +67,7 @@ class Buttons(ClassMap):
     classes: ClassVar = {"form.cancel_button": "btn"}
 
 
-class Look(DefaultTheme):
+class Theme(DefaultTheme):
     """The library's theme with our buttons. static/admin/theme.js sets light or dark as the person's system does."""
 
     def get_class_map(self) -> ClassMap:
@@ -219,7 +219,7 @@ def mount(app: FastAPI) -> None:
         index_view=Home(),
         auth_provider=SignIn(),
         secret_key=secret_key(),
-        theme=Look(),
+        theme=Theme(),
         timezone_config=None,
     )
     site.templates.env.add_extension(MarkedScripts)

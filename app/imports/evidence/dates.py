@@ -42,7 +42,7 @@ class Numeric(NamedTuple):
         return _date(self.year, month, day)
 
 
-class Period(NamedTuple):
+class SeveralDays(NamedTuple):
     """More than a day, such as a week. `kind` says in words what it is."""
 
     kind: str
@@ -62,7 +62,7 @@ class NoDay(NamedTuple):
     """A cell that is no day, period or moment."""
 
 
-Read = Day | Numeric | Period | Moment | NoDay
+Read = Day | Numeric | SeveralDays | Moment | NoDay
 NO_DAY: Final = NoDay()
 
 _TIME: Final = (
@@ -174,7 +174,7 @@ def _iso(text: str) -> Read | None:
     found = _ISO_HEAD.fullmatch(text)
     day = None if found is None else _date(int(found[1]), int(found[3]), int(found[4]))
     if found is not None and _date(int(found[1]), int(found[4]), int(found[3])) is not None and day is None:
-        return Period("written year, day, month")
+        return SeveralDays("written year, day, month")
     if found is None or day is None:
         return None
     return _with_time(found[5], day)
@@ -244,7 +244,7 @@ def _kanji(text: str) -> Read | None:
     if found := _KANJI.fullmatch(text):
         day = _date(int(found[1]), int(found[2]), int(found[3]))
         return None if day is None else _with_time(found[4], day)
-    return Period("a month") if _KANJI_MONTH.fullmatch(text) else None
+    return SeveralDays("a month") if _KANJI_MONTH.fullmatch(text) else None
 
 
 def _in_words(text: str) -> Read | None:
@@ -265,7 +265,7 @@ def _in_words(text: str) -> Read | None:
     years = [int(word) for word in rest if len(word) == 4]
     days = [int(word) for word in rest if len(word) <= 2]
     if len(rest) == 1 and len(years) == 1:
-        return Period("a month")
+        return SeveralDays("a month")
     if len(rest) == 2 and not years and len(rest[1]) == 2:
         years, days = [2000 + int(rest[1])], [int(rest[0])]
     if len(rest) != 2 or len(years) != 1 or len(days) != 1:
@@ -275,7 +275,7 @@ def _in_words(text: str) -> Read | None:
 
 
 def _range(text: str) -> Read | None:
-    """Two days in a cell are a Period; if both are the same day, that day."""
+    """The reading of a cell with two days: `SeveralDays`, or the day if both are the same. None for other cells."""
     parts = _BETWEEN.split(text)
     if len(parts) != 2 or not all(any(one.isdigit() for one in part) for part in parts):
         return None
@@ -283,7 +283,7 @@ def _range(text: str) -> Read | None:
     if first is not None and _without_hour(first) == _without_hour(last):
         return first
     if isinstance(last, (Day, Numeric)) or isinstance(first, (Day, Numeric)):
-        return Period("a range of days")
+        return SeveralDays("a range of days")
     return None
 
 
@@ -300,5 +300,5 @@ _SINGLE: Final = (_compact, _iso, _numeric, _kanji, _in_words)
 
 def _period(text: str) -> Read | None:
     if _MONTH.fullmatch(text):
-        return Period("a month")
-    return Period("a week or more") if _WEEK.fullmatch(text) else None
+        return SeveralDays("a month")
+    return SeveralDays("a week or more") if _WEEK.fullmatch(text) else None

@@ -9,7 +9,7 @@ from typing import Final
 from app.imports.answers import Refused
 from app.imports.cells import NOTHING, DateCell, bare
 from app.imports.evidence.amounts import AmountEvidence, Unreadable, take_apart
-from app.imports.evidence.dates import Day, Moment, Numeric, Period, Read, read_day
+from app.imports.evidence.dates import Day, Moment, Numeric, Read, SeveralDays, read_day
 from app.imports.headings.columns import Columns
 from app.imports.headings.heading_reader import begins_with_total, heading, squeezed
 from app.imports.headings.layout import Layout
@@ -106,7 +106,7 @@ class Evidence:
     days: DayEvidence = field(default_factory=DayEvidence)
     undated: list[Row] = field(default_factory=list)
     part_sums: list[Row] = field(default_factory=list)
-    period: tuple[Row, Period] | None = None
+    period: tuple[Row, SeveralDays] | None = None
     currencies: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, int] = field(default_factory=dict)
     platforms: dict[str, int] = field(default_factory=dict)
@@ -260,7 +260,7 @@ def _check_width(layout: Layout, columns: Columns, row: Sequence[str], line: int
 
 
 def _note_undated(evidence: Evidence, columns: Columns, row: Row, read: Read) -> None:
-    if isinstance(read, Period) and evidence.period is None and not is_sum(row, columns):
+    if isinstance(read, SeveralDays) and evidence.period is None and not is_sum(row, columns):
         evidence.period = row, read
     if is_sum(row, columns) and (amount := amount_in(row, columns)) is not None:
         evidence.sums.add(amount, row.line)

@@ -8,7 +8,7 @@ from typing import Final
 from app.imports.answers import BadRow, Refused, TotalsRow
 from app.imports.cells import NOTHING, bare
 from app.imports.evidence.amounts import AmountReader, Unreadable
-from app.imports.evidence.dates import Day, Numeric, Period, read_day
+from app.imports.evidence.dates import Day, Numeric, SeveralDays, read_day
 from app.imports.evidence.days import Days
 from app.imports.evidence.gathered import Evidence, amount_in, is_headings_again, is_sum
 from app.imports.evidence.ids import NoId, campaign_id, name_as_id
@@ -100,7 +100,7 @@ def _is_footer(row: Row, columns: Columns) -> bool:
 def _bad(row: Row, own: str, day_cell: str, read: object) -> BadRow:
     if isinstance(read, (Day, Numeric)):
         return BadRow(row.line, own, "campaign: is empty or no id")
-    if isinstance(read, Period):
+    if isinstance(read, SeveralDays):
         return BadRow(row.line, day_cell[:200], f"date: {day_cell[:40]!r} is {read.kind}, not a day")
     return BadRow(row.line, day_cell[:200], f"date: cannot read {day_cell[:40]!r} as a day")
 

@@ -27,8 +27,8 @@ KEEP = text("""
 """)
 
 
-class Attempt(NamedTuple):
-    """A request with the idempotency key that the program chose, and a hash of its content."""
+class KeyUse(NamedTuple):
+    """A use of an idempotency key that the program chose. `request_hash`: a hash of the request's content."""
 
     api_key_id: int
     key: str
@@ -47,24 +47,24 @@ class KeyReused(Exception):
     """The idempotency key was used before for a request with other content."""
 
 
-def claim(connection: Connection, attempt: Attempt, at: datetime) -> Answer | None:
+def claim(connection: Connection, key_use: KeyUse, at: datetime) -> Answer | None:
     """Claims the key and returns None, or returns the answer stored under it within the last 24 hours.
 
     Raises KeyReused if the key was used for another request.
     """
-    if connection.scalar(CLAIM, {**attempt._asdict(), "at": at}) is not None:
+    if connection.scalar(CLAIM, {**key_use._asdict(), "at": at}) is not None:
         return None
-    kept = connection.execute(KEPT, {"api_key_id": attempt.api_key_id, "key": attempt.key}).one()
-    if bytes(kept.request_hash) != attempt.request_hash:
+    kept = connection.execute(KEPT, {"api_key_id": key_use.api_key_id, "key": key_use.key}).one()
+    if bytes(kept.request_hash) != key_use.request_hash:
         raise KeyReused
     return Answer(kept.status, kept.headers, kept.body)
 
 
-def keep(connection: Connection, attempt: Attempt, answer: Answer) -> None:
+def keep(connection: Connection, key_use: KeyUse, answer: Answer) -> None:
     """Stores the answer under the claimed key, in the same transaction as the rows that the request created."""
     parameters = {
-        "api_key_id": attempt.api_key_id,
-        "key": attempt.key,
+        "api_key_id": key_use.api_key_id,
+        "key": key_use.key,
         "status": answer.status,
         "headers": json.dumps(answer.headers),
         "body": json.dumps(answer.body),

@@ -18,7 +18,7 @@ from app.imports.answers import Reading
 from app.imports.intake import commit
 from app.imports.intake.undo import undo
 from app.imports.reading import read_file
-from app.imports.spend_folder import Look, Version, is_complete
+from app.imports.spend_folder import LastScan, Version, is_complete
 from db.repository.access.audit import Edit
 from runtime import clock
 from runtime.settings import settings
@@ -131,7 +131,7 @@ def version(modified_at: datetime, inode: int = 1, size: int = 10) -> Version:
     return Version(inode, size, int(modified_at.timestamp()) * 1_000_000_000)
 
 
-def complete(now: Version, last: Look | None, at: datetime, quiet: timedelta = QUIET) -> bool:
+def complete(now: Version, last: LastScan | None, at: datetime, quiet: timedelta = QUIET) -> bool:
     return is_complete(now, last, at, quiet)
 
 
@@ -143,25 +143,25 @@ def test_a_new_file_is_complete_when_it_was_left_alone(noon: datetime) -> None:
 
 def test_a_known_file_is_complete_when_it_was_the_same_for_long_enough(noon: datetime) -> None:
     now = version(noon + timedelta(days=30))
-    assert complete(now, Look(now, noon - QUIET), noon)
-    assert not complete(now, Look(now, noon - QUIET + timedelta(seconds=1)), noon)
+    assert complete(now, LastScan(now, noon - QUIET), noon)
+    assert not complete(now, LastScan(now, noon - QUIET + timedelta(seconds=1)), noon)
 
 
 @pytest.mark.parametrize("last", [version(LONG_AGO, size=9), version(LONG_AGO - QUIET)])
 def test_a_file_that_is_rewritten_in_place_must_be_seen_unchanged(noon: datetime, last: Version) -> None:
-    assert not complete(version(LONG_AGO), Look(last, noon - timedelta(days=1)), noon)
+    assert not complete(version(LONG_AGO), LastScan(last, noon - timedelta(days=1)), noon)
 
 
 def test_a_file_that_replaced_another_is_complete_by_its_own_time(noon: datetime) -> None:
-    last = Look(version(LONG_AGO, inode=2), noon - timedelta(days=1))
+    last = LastScan(version(LONG_AGO, inode=2), noon - timedelta(days=1))
     assert complete(version(LONG_AGO), last, noon)
     assert not complete(version(noon), last, noon)
 
 
 def test_a_clock_that_was_ahead_does_not_block_a_file(noon: datetime) -> None:
     now = version(noon)
-    assert not complete(now, Look(now, noon + timedelta(days=1)), noon)
-    assert complete(now, Look(now, noon + timedelta(days=1)), noon, timedelta())
+    assert not complete(now, LastScan(now, noon + timedelta(days=1)), noon)
+    assert complete(now, LastScan(now, noon + timedelta(days=1)), noon, timedelta())
 
 
 def test_a_half_written_file_takes_no_spend_away(

@@ -14,7 +14,7 @@ from app.access import Caller
 from app.enforcement import edited_then
 from db.engine import committed
 from db.repository.catalog import idempotency
-from db.repository.catalog.idempotency import Answer, Attempt, KeyReused
+from db.repository.catalog.idempotency import Answer, KeyReused, KeyUse
 from runtime import clock
 from web.api.request.etags import etag_of
 from web.problems import Problem
@@ -26,8 +26,8 @@ class KeyedRequest(NamedTuple):
     key: str | None
     request_hash: bytes
 
-    def attempt(self, caller: Caller) -> Attempt | None:
-        return None if self.key is None else Attempt(caller.key_id, self.key, self.request_hash)
+    def key_use(self, caller: Caller) -> KeyUse | None:
+        return None if self.key is None else KeyUse(caller.key_id, self.key, self.request_hash)
 
 
 async def _keyed(
@@ -73,18 +73,18 @@ def created(
     `create` returns the row's id, from which `answer_for` makes the answer. `brand_id`: the brand to enforce in the
     same commit. Raises Problem (422) if the key was used with a different request.
     """
-    attempt = keyed.attempt(caller)
+    key_use = keyed.key_use(caller)
 
     def make(connection: Connection) -> int | Answer:
-        stored_answer = idempotency.claim(connection, attempt, clock.now()) if attempt else None
+        stored_answer = idempotency.claim(connection, key_use, clock.now()) if key_use else None
         return create(connection) if stored_answer is None else stored_answer
 
     def answer(connection: Connection, made: int | Answer) -> tuple[Answer, bool]:
         if isinstance(made, Answer):
             return made, True
         response = answer_for(connection, made)
-        if attempt:
-            idempotency.keep(connection, attempt, response)
+        if key_use:
+            idempotency.keep(connection, key_use, response)
         return response, False
 
     try:
