@@ -72,6 +72,7 @@ _START: Final = frozenset(
     {"reportstart", "startdate", "from", "start", "reportstartdate", "startdatum", "berichtsbeginn"}
 )
 _END: Final = frozenset({"reportend", "enddate", "to", "end", "reportenddate", "enddatum", "berichtsende"})
+_AT_UTC: Final = re.compile(r"\s*\(?(?<![A-Za-z])(?:GMT|UTC|Z)\)?\s*$")
 _CLOCK: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([AaPp])?\.?[Mm]?\.?")
 
 
@@ -205,10 +206,10 @@ def day_in(text: str, *, day_first: bool | None) -> date | None:
 def stated_moment(text: str, zone: str | None, *, day_first: bool | None) -> datetime | None:
     """The moment in a text, in UTC; None if it has no day or no time.
 
-    A text that does not end with UTC or GMT is in `zone`: an IANA zone, or an offset such as GMT-8, which is taken
-    without summer time; in UTC if `zone` names neither.
+    A text that ends with UTC, GMT or Z is in UTC, one with an offset such as GMT-8 is in that offset. Others are in
+    `zone`: an IANA zone, or an offset, which is taken without summer time; in UTC if `zone` names neither.
     """
-    day = day_in(re.sub(r"\s*\(?(?:GMT|UTC|Z)\)?\s*$", "", text), day_first=day_first)
+    day = day_in(_AT_UTC.sub("", text), day_first=day_first)
     clock = _CLOCK.search(text)
     if day is None or clock is None:
         return None
@@ -219,7 +220,14 @@ def stated_moment(text: str, zone: str | None, *, day_first: bool | None) -> dat
         at = datetime.combine(day, time(hour, int(clock[2]), int(clock[3] or 0)))
     except ValueError:
         return None
-    if zone is None or re.search(r"\b(?:GMT|UTC)\)?\s*$", text):
-        return at.replace(tzinfo=UTC)
-    offset = offset_at(zone, at) if zone_names(zone) else offset_of(zone) or timedelta()
-    return (at - offset).replace(tzinfo=UTC)
+    return (at - _offset(text, zone, at)).replace(tzinfo=UTC)
+
+
+def _offset(text: str, zone: str | None, at: datetime) -> timedelta:
+    """The distance from UTC of a moment with the wall-clock time `at`: its own, else that of `zone`, else zero."""
+    if _AT_UTC.search(text):
+        return timedelta()
+    own = offset_of(text)
+    if own is not None or zone is None:
+        return own or timedelta()
+    return offset_at(zone, at) if zone_names(zone) else offset_of(zone) or timedelta()
