@@ -64,7 +64,10 @@ class LogContext(Middleware):
 
 
 class Metrics(Middleware):
-    """Counts messages by actor and outcome, and measures the time from the enqueue of spend until its commit."""
+    """Counts messages by actor and outcome, and measures the time from the enqueue of spend until its commit.
+
+    Also notes when each scheduled job was last done.
+    """
 
     def after_enqueue(self, _broker: Broker, message: Any, _delay: int | None) -> None:
         ENQUEUED.labels(_actor_label(message)).inc()

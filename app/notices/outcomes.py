@@ -59,7 +59,7 @@ def _note_failure(connection: Connection, endpoint: Endpoint, one: Taken, outcom
 
 
 def _end(connection: Connection, endpoint: Endpoint, at: datetime) -> None:
-    """Disables an endpoint that wants no more messages, and adds a notice about it."""
+    """Disables an endpoint that answered 410, fails its pending deliveries, and adds a notice about it."""
     if not endpoints.disable(connection, endpoint.id, GONE):
         return
     deliveries.fail_all(connection, endpoint.id, at)

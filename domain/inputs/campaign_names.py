@@ -66,7 +66,7 @@ CampaignMatch = KnownCampaign | Claims
 """The result of looking up a CampaignKey: one campaign for every day, or claims that depend on day and account."""
 
 
-def is_held_now(match: CampaignMatch | None) -> bool:
+def is_owned_now(match: CampaignMatch | None) -> bool:
     """Whether a campaign owns the looked-up name today. False for names owned only in the past, and for None."""
     return match is not None and (
         isinstance(match, KnownCampaign) or any(claim.until_day == date.max for claim in match.claims)

@@ -18,7 +18,7 @@ from db.repository.enforcement.changes import DecidedChange
 from db.repository.imports import brands as brand_rows
 from db.repository.imports.brands import BrandFacts
 from domain.causes import Cause
-from domain.inputs.campaign_names import is_held_now
+from domain.inputs.campaign_names import is_owned_now
 from domain.inputs.values import MAX_TEXT
 
 CUT: Final = "…"
@@ -37,7 +37,7 @@ def create_missing(plan: Plan, edit: Edit) -> tuple[int, int | None]:
         catalog.lock_catalog(connection)
         lookup = Lookup(connection, plan.platform, plan.account)
         found = lookup.find(list(plan.missing))
-        missing = [external_id for external_id in plan.missing if not is_held_now(found.get(lookup.key(external_id)))]
+        missing = [external_id for external_id in plan.missing if not is_owned_now(found.get(lookup.key(external_id)))]
         if not missing:
             return 0, None, []
         brand_id = _brand(connection, plan, name, edit)

@@ -24,7 +24,7 @@ from db.repository.imports.history import Earlier
 from domain import platforms
 from domain.edits.fields import checked_currency, checked_name
 from domain.errors import InvalidValue
-from domain.inputs.campaign_names import is_held_now
+from domain.inputs.campaign_names import is_owned_now
 from domain.periods import time_zone
 from runtime import clock
 
@@ -167,7 +167,7 @@ def _find(reading: Reading, target: Target, lookup: Lookup, sources: tuple[str, 
     for some in campaigns_of(reading):
         matches = lookup.find(some)
         for external_id in some:
-            if is_held_now(matches.get(lookup.key(external_id))):
+            if is_owned_now(matches.get(lookup.key(external_id))):
                 found.known_campaigns += 1
             else:
                 found.missing[external_id] = reading.names.get(external_id, external_id)
