@@ -43,9 +43,11 @@ def simulate(given: argparse.Namespace, url: str) -> None:
     """Simulates the hours, and prints the figures of those after WARM_HOURS."""
     from app.platforms import registry  # noqa: PLC0415 - after the environment is set
     from benchmarks.platform_day import PlatformDay, SimulatedPlatform, most_in_a_day  # noqa: PLC0415
+    from runtime import logs  # noqa: PLC0415
     from tests.world import World  # noqa: PLC0415
     from workers.actors import platforms, schedule  # noqa: F401, PLC0415 - declares the actors
 
+    logs.configure()
     platform = SimulatedPlatform(given.accounts, given.campaigns, given.operations, seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry.ADAPTERS, "google_ads", platform)
@@ -62,6 +64,8 @@ def simulate(given: argparse.Namespace, url: str) -> None:
         at = day.pass_time(at, 1)
     sys.stderr.write("\r\x1b[K")
     found = sorted(one.total_seconds() / 60 for one in platform.found)
+    if len(found) < 2:
+        sys.exit("fewer than two limits were reached: simulate more hours or accounts")
     waiting = platform.not_found(at)
     places = quantiles(found, n=100)
     print(f"{given.accounts:,} accounts of {given.campaigns} campaigns, {given.operations:,} operations a day")
