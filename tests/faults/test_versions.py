@@ -4,24 +4,26 @@ import json
 import signal
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from db import migrations
-from tests.cli.shell import REPOSITORY, Service, environment, kill_group
+from tests.cli.shell import Service, environment, kill_group, shell
 from tests.faults.kit import FaultStage, is_ready, size, until
 from tests.faults.load import Load
-from tests.world import World
+from tests.releases import git, last_release_with_other_tables, unpack
+from tests.world import World, noon_zone
 
 BEFORE_HEADROOM = "alembic/versions/*_headroom_of_brands.py"
 BEFORE_DECLARED_HEADROOM = "alembic/versions/*_processes_and_declared_headroom.py"
 """Migrations; the older version is the commit before the one that added it."""
+
+LAST_RELEASE = "last release"
+NO_HISTORY = "this clone lacks the history of earlier versions: run `git fetch --unshallow --tags`"
 
 INGEST = """
 import json, sys
@@ -39,37 +41,70 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture(params=[BEFORE_HEADROOM, BEFORE_DECLARED_HEADROOM], ids=["no headroom", "undeclared headroom"])
 def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The folder of the older version. Skips the test where the history is not known."""
-    added = _git("log", "--diff-filter=A", "--format=%H", "--", request.param).split()
+    if request.param == LAST_RELEASE:
+        return _released(tmp_path)
+    added = git("log", "--diff-filter=A", "--format=%H", "--", request.param).split()
     if not added:
-        pytest.skip("this checkout has no history")
-    folder = tmp_path / "older"
-    archive = subprocess.run(
-        ["git", "archive", f"{added[-1].decode()}^"], cwd=REPOSITORY, capture_output=True, check=True
-    )
-    with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
-        tar.extractall(folder, filter="data")
-    return folder
+        pytest.skip(NO_HISTORY)
+    return unpack(f"{added[-1]}^", tmp_path / "older")
 
 
-def _git(*arguments: str) -> bytes:
-    try:
-        return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, check=False).stdout
-    except FileNotFoundError:
-        return b""
+@pytest.fixture
+def released(tmp_path: Path) -> Path:
+    """The folder of the last release that has other tables. Skips the test where the history is not known."""
+    return _released(tmp_path)
 
 
-def ingest_by(older: Path, events: Sequence[dict[str, Any]]) -> None:
-    """Counts the events as a worker of the older version does."""
+def _released(folder: Path) -> Path:
+    release = last_release_with_other_tables()
+    if release is None:
+        pytest.skip(NO_HISTORY)
+    print(f"the last release with other tables is {release.version}, at {release.commit}")
+    return unpack(release.commit, folder / "older")
+
+
+class RowsWorld(World):
+    """Creates brands and campaigns as rows of the columns that every version has, for tables of an older version."""
+
+    def brand(self, zone: str = "", currency: str = "USD", name: str = "Brand", **limits: int) -> int:
+        """Creates a brand with limits in micros and returns its id."""
+        insert = "INSERT INTO brands (name, time_zone, currency) VALUES (%s, %s, %s) RETURNING id"
+        brand_id = int(self.one(insert, name, zone or noon_zone(), currency)["id"])
+        for period, limit in limits.items():
+            insert = "INSERT INTO budgets (brand_id, period, limit_micros) VALUES (%s, %s, %s)"
+            self.execute(insert, brand_id, period, limit)
+        return brand_id
+
+    def campaign(self, brand: int, name: str = "Campaign", schedule: str = "", **facts: Any) -> int:
+        """Creates a campaign and returns its id. Takes no schedule and no other facts."""
+        assert not schedule
+        assert not facts
+        insert = "INSERT INTO campaigns (brand_id, name) VALUES (%s, %s) RETURNING id"
+        return int(self.one(insert, brand, name)["id"])
+
+
+def newest_revision(older: Path) -> str:
+    """The newest revision of the older version's tables."""
+    return max(path.name[:4] for path in (older / "alembic/versions").glob("[0-9]*.py"))
+
+
+def run_by(older: Path, *argv: str, stdin: str = "") -> None:
+    """Runs `python ARGV` of the older version to its end. Fails if it does."""
     done = subprocess.run(
-        [sys.executable, "-c", INGEST],
+        [sys.executable, *argv],
         cwd=older,
         env=environment({"PYTHONPATH": str(older)}),
-        input=json.dumps(events),
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def ingest_by(older: Path, events: Sequence[dict[str, Any]]) -> None:
+    """Counts the events as a worker of the older version does."""
+    run_by(older, "-c", INGEST, stdin=json.dumps(events))
 
 
 @contextmanager
@@ -104,7 +139,7 @@ def keeps_counting(stage: FaultStage, load: Load) -> None:
 
 def test_older_workers_count_through_an_upgrade_and_back(stage: FaultStage, older: Path, tmp_path: Path) -> None:
     load = stage.load(size(200, 1_000))
-    newest = max(path.name[:4] for path in (older / "alembic/versions").glob("[0-9]*.py"))
+    newest = newest_revision(older)
     migrations.downgrade(newest)
     with older_workers(older, tmp_path / "older-output") as old, stage.sending(load):
         keeps_counting(stage, load)
@@ -127,6 +162,53 @@ def test_older_workers_count_through_an_upgrade_and_back(stage: FaultStage, olde
     stage.add_to_table("an upgrade and back with live workers of the older version", 1, figures)
 
 
+def test_last_release_is_upgraded_and_rolled_back_while_its_workers_count(
+    stage: FaultStage, released: Path, tmp_path: Path
+) -> None:
+    revision = newest_revision(released)
+    stage.close_connections()
+    stage.world.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    run_by(released, "-m", "cli.main", "migrate")
+    assert migrations.stored() == revision
+    with pytest.MonkeyPatch.context() as patch:
+        load = Load(RowsWorld(stage.world.url, patch), stage.draw, size(200, 1_000), 5_000_000)
+    with older_workers(released, tmp_path / "older-output") as old:
+        with stage.sending(load):
+            keeps_counting(stage, load)
+            migrate()
+            keeps_counting(stage, load)
+            with stage.workers() as present:
+                until(lambda: is_ready(present), "the present version's workers are ready")
+                until(lambda: bool(present.logged("spend.ingested")), "they count too")
+                keeps_counting(stage, load)
+                present.send(signal.SIGTERM)
+                assert present.code() == 0
+            migrate("--down", revision)
+            assert migrations.stored() == revision
+            keeps_counting(stage, load)
+        stage.wait_for_recovery()
+        old.send(signal.SIGTERM)
+        assert old.code() == 0
+    assert not old.logged("worker.died")
+    run_by(released, "-m", "cli.main", "verify")
+    migrate()
+    figures = stage.checked(load)
+    load.world.disconnect()
+    stage.add_to_table("an upgrade of the last release and back, under load", 1, figures)
+
+
+def migrate(*options: str) -> None:
+    """Runs the present version's `spendgate migrate` with these options."""
+    done = shell("migrate", *options)
+    assert done.code == 0, done.out + done.err
+
+
+@pytest.mark.parametrize(
+    "older",
+    [BEFORE_HEADROOM, BEFORE_DECLARED_HEADROOM, LAST_RELEASE],
+    indirect=True,
+    ids=["no headroom", "undeclared headroom", LAST_RELEASE],
+)
 def test_older_and_present_version_together_pause_at_the_limit(world: World, older: Path) -> None:
     campaign = world.campaign(world.brand(daily=100))
     world.spend(campaign, 10)
