@@ -1,5 +1,6 @@
 """How many connections to Postgres the processes of each kind may open at once, by their threads."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -17,26 +18,33 @@ class ProcessKind(StrEnum):
 
     WORKER = "worker"
     WEB = "web"
+    SCHEDULER = "scheduler"
     COMMAND = "command"
 
 
 def pool_size(kind: ProcessKind, read: Settings) -> int:
     """The connections that one process of the kind keeps open: one a thread, and some for the background.
 
-    A command may run the work of both others.
+    A scheduler has no such threads: it only reads figures for metrics. A command may run the work of workers and of web
+    processes.
     """
     threads = {
         ProcessKind.WORKER: read.worker_threads,
         ProcessKind.WEB: read.web_threads,
+        ProcessKind.SCHEDULER: 0,
         ProcessKind.COMMAND: max(read.worker_threads, read.web_threads),
     }
     return threads[kind] + FOR_BACKGROUND
 
 
-def most_connections(read: Settings) -> dict[ProcessKind, int]:
-    """The connections that one `worker` with all its processes, and one `web`, may open at once, by kind."""
-    processes = {ProcessKind.WORKER: read.worker_processes, ProcessKind.WEB: 1}
-    return {kind: count * (pool_size(kind, read) + OVERFLOW) for kind, count in processes.items()}
+def processes_of_settings(read: Settings) -> dict[ProcessKind, int]:
+    """The processes of one `worker`, one `web` and one `scheduler`, by kind."""
+    return {ProcessKind.WORKER: read.worker_processes, ProcessKind.WEB: 1, ProcessKind.SCHEDULER: 1}
+
+
+def most_connections(read: Settings, counts: Mapping[ProcessKind, int]) -> dict[ProcessKind, int]:
+    """The connections that so many processes, each with these settings, may open at once, by kind."""
+    return {kind: count * (pool_size(kind, read) + OVERFLOW) for kind, count in counts.items()}
 
 
 class ThisProcess:

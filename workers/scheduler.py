@@ -31,12 +31,14 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs first
+    from db.connections import ProcessKind, this_process  # noqa: PLC0415
     from delivery.queue_health import log_concerns  # noqa: PLC0415
     from runtime import metrics  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from workers import metrics_server  # noqa: PLC0415
     from workers.state_metrics import StateOfService  # noqa: PLC0415
 
+    this_process.kind = ProcessKind.SCHEDULER
     log_concerns()
     metrics.tell_build()
     metrics.registry.register(StateOfService())

@@ -14,10 +14,11 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from app import clock_guard
 from app.doctor.findings import Finding, right, unsafe, wrong
 from db import migrations
-from db.connections import ProcessKind, most_connections
+from db.connections import ProcessKind, most_connections, processes_of_settings
 from db.pool import make_engine
 from db.repository.access.privileges import DatabaseRole
 from db.repository.health import processes, servers
+from db.repository.health.processes import Process
 from db.repository.health.servers import ServerFacts
 from runtime.settings import is_embedded, settings
 
@@ -29,6 +30,9 @@ NAMED: Final = 3
 """Missing privileges that a finding names."""
 
 CLOCK_ADVICE: Final = "set both clocks by NTP: until then the process decides nothing"
+FEWER_CONNECTIONS: Final = (
+    "raise max_connections, or lower SPENDGATE_WORKER_THREADS or _PROCESSES or SPENDGATE_WEB_THREADS"
+)
 GIB: Final = 2**30
 
 FactCheck = Callable[[ServerFacts], Iterator[Finding]]
@@ -47,8 +51,10 @@ def findings() -> Iterator[Finding]:
     try:
         with _connected() as connection:
             facts = servers.facts(connection)
-            for check in OF_SERVER:
+            for check in AT_START:
                 yield from check(facts)
+            yield from _connections(connection, facts)
+            yield from _disk(facts)
             yield from _clock(connection)
             yield from _tables(connection)
             yield from _roles(connection, facts)
@@ -62,10 +68,11 @@ def findings_at_start() -> Iterator[Finding]:
     try:
         with _connected() as connection:
             facts = servers.facts(connection)
+            found = [finding for check in AT_START for finding in check(facts)]
+            found += _connections(connection, facts)
     except DBAPIError:
         return
-    for check in AT_START:
-        yield from check(facts)
+    yield from found
 
 
 def _unreachable(error: DBAPIError) -> Finding:
@@ -122,15 +129,31 @@ def _standby(facts: ServerFacts) -> Iterator[Finding]:
         yield right("standby", f"synchronous_standby_names = {names}")
 
 
-def _connections(facts: ServerFacts) -> Iterator[Finding]:
-    most, free = most_connections(settings()), facts["free_for_all"]
-    parts = ", ".join(f"{count} by one {kind}" for kind, count in most.items())
-    found = f"up to {parts}; the server has {free}"
-    if sum(most.values()) > free:
-        advice = "raise max_connections, or lower SPENDGATE_WORKER_THREADS or _PROCESSES or SPENDGATE_WEB_THREADS"
-        yield wrong("connections", found, advice)
+def _connections(connection: Connection, facts: ServerFacts) -> Iterator[Finding]:
+    """Whether the server has as many connections as all processes may open, if each has the settings of this one."""
+    read, free = settings(), facts["free_for_all"]
+    planned = processes_of_settings(read)
+    live = Counter(one.kind for one in _live(connection))
+    counts = {kind: max(count, live[kind]) for kind, count in planned.items()}
+    most = most_connections(read, counts)
+    parts = ", ".join(f"{most[kind]} by {counts[kind]} {kind}" for kind in counts)
+    found = f"up to {sum(most.values())}: {parts}; the server has {free}"
+    if sum(most_connections(read, planned).values()) > free:
+        yield wrong("connections", found, FEWER_CONNECTIONS)
+    elif sum(most.values()) > free:
+        ended = f"those that ended within {processes.LIVE_SECONDS:.0f} s are counted too"
+        yield unsafe("connections", found, f"{FEWER_CONNECTIONS}, or stop some processes; {ended}")
     else:
         yield right("connections", found)
+
+
+def _live(connection: Connection) -> list[Process]:
+    """The processes that reported lately; none without their table, or without the right to read it."""
+    try:
+        with connection.begin_nested():
+            return processes.live(connection)
+    except ProgrammingError:
+        return []
 
 
 def _disk(facts: ServerFacts) -> Iterator[Finding]:
@@ -150,8 +173,7 @@ def _disk(facts: ServerFacts) -> Iterator[Finding]:
         yield right("disk", f"{size}, its disk {usage.free / GIB:.1f} GiB free")
 
 
-OF_SERVER: Final[tuple[FactCheck, ...]] = (_version, _commits, _standby, _connections, _disk)
-AT_START: Final[tuple[FactCheck, ...]] = (_version, _commits, _standby, _connections)
+AT_START: Final[tuple[FactCheck, ...]] = (_version, _commits, _standby)
 
 
 def _clock(connection: Connection) -> Iterator[Finding]:

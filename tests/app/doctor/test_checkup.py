@@ -64,7 +64,23 @@ def test_fewer_connections_than_the_pools_may_open_are_wrong(world: World, monke
     settings.cache_clear()
     verdict, text = verdict_of("connections")
     assert verdict is Verdict.WRONG
-    assert "280 by one worker, 19 by one web" in text
+    assert "up to 302: 280 by 8 worker, 19 by 1 web, 3 by 1 scheduler" in text
+
+
+def test_connections_of_all_live_processes_are_counted(world: World) -> None:
+    (before,) = world.rows("SELECT current_setting('max_connections')::int AS most")
+    insert = (
+        "INSERT INTO processes (id, kind, version, host, pid, started_at, seen_at)"
+        " SELECT gen_random_uuid(), kind, '1', 'elsewhere', 1, now() - interval '1 day',"
+        " now() - make_interval(secs => age)"
+        " FROM unnest(%s::text[]) AS kinds(kind), unnest(%s::int[]) AS ages(age)"
+    )
+    world.execute(insert, ["web"], [1, 2, 3_600])
+    verdict, text = verdict_of("connections")
+    assert "38 by 2 web, 3 by 1 scheduler; the server has" in text
+    world.execute(insert, ["worker"], [1] * before["most"])
+    verdict, text = verdict_of("connections")
+    assert (verdict, "ended within 180 s are counted too" in text) == (Verdict.UNSAFE, True)
 
 
 def test_tables_of_another_revision_are_wrong(world: World) -> None:
