@@ -76,6 +76,7 @@ class Postgres:
     """Postgres, with its data in `home/postgres`; `account` runs it if this process is root."""
 
     name, stop_signal = "postgres", signal.SIGINT  # fast shutdown; SIGTERM would wait until every client disconnects
+    locale = "--locale-provider=builtin --builtin-locale=C.UTF-8"
 
     def __init__(self, home: Path, password: str, account: tuple[int, int] | None, settings: Mapping[str, str]) -> None:
         self.folder = home if account is None else reachable_folder(home)
@@ -104,8 +105,7 @@ class Postgres:
         if self.account is not None:
             os.chown(new, *self.account)
             os.chown(password, *self.account)
-        flags = f"-U app --pwfile={password.name} --auth=scram-sha-256 -E UTF8 -D {new.name}"
-        flags += " --locale-provider=builtin --builtin-locale=C.UTF-8"
+        flags = f"-U app --pwfile={password.name} --auth=scram-sha-256 -E UTF8 -D {new.name} {self.locale}"
         with server_process(self, [str(self.binaries / "initdb"), *flags.split()], "", lock) as initdb:
             failed = initdb.wait() != 0
         password.unlink()

@@ -1,7 +1,12 @@
-"""The commands of the page on backups, run in their order on real servers: dump, restore, any moment."""
+"""The commands of the page on backups, run in their order on real servers: dump, restore, any moment.
+
+They run on the embedded Postgres, and on Debian's where its package is installed, or on that of the folder of programs
+that SPENDGATE_TEST_POSTGRES names.
+"""
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,6 +49,14 @@ class Restored(Postgres):
                 os.chown(path, *self.account)
 
 
+def installed_programs() -> Path | None:
+    """The folder of programs of an installed Postgres; None if there is none."""
+    if named := os.environ.get("SPENDGATE_TEST_POSTGRES"):
+        return Path(named)
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    return max(found, key=lambda folder: int(folder.parent.name), default=None)
+
+
 class Place(NamedTuple):
     """A folder for backups, the variables of the page, and the server that is backed up."""
 
@@ -79,15 +92,30 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
+@pytest.fixture(params=["embedded", "installed"])
+def programs(request: pytest.FixtureRequest) -> Path | None:
+    """The folder of programs of the Postgres to back up; None for the embedded one."""
+    if request.param == "embedded":
+        return None
+    found = installed_programs()
+    if found is None:
+        pytest.skip("no Postgres is installed here: install Debian's package `postgresql`")
+    return found
+
+
 @pytest.fixture
-def place(folder: Path) -> Place:
+def place(folder: Path, programs: Path | None) -> Place:
     """The variables of the page; the server is not yet started."""
     home = home_in(folder, "home")
     archive = folder / "archive"
     archive.mkdir()
     archive.chmod(0o777)
     server = Postgres(home, passwords_of(home)[0], server_account(), SETTINGS)
-    return Place(folder, {"ARCHIVE": str(archive), "BACKUP_PASSWORD": "a-password-for-backups"}, server)
+    env = {"ARCHIVE": str(archive), "BACKUP_PASSWORD": "a-password-for-backups"}
+    if programs is not None:
+        server.binaries, server.locale = programs, "--locale=C.UTF-8"
+        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), str(programs), os.environ["PATH"]])
+    return Place(folder, env, server)
 
 
 def use(place: Place, url: str, patch: pytest.MonkeyPatch) -> World:
@@ -146,7 +174,7 @@ def test_commands_of_the_page_back_up_and_restore(place: Place, monkeypatch: pyt
         forget_database()
         home = home_in(place.folder, "second")
         second = Restored(home, place.server.password, server_account(), SETTINGS)
-        second.base = place.folder / "base"
+        second.base, second.binaries = place.folder / "base", place.server.binaries
         passwords_of(home)
         back = use(place, serve(servers, second), monkeypatch)
         eventually(lambda: back.one("SELECT pg_is_in_recovery() AS is_replica") == {"is_replica": False})
