@@ -1,4 +1,7 @@
-"""Reports of a running process: at its start and each minute, it compares its clock and writes that it is alive."""
+"""Reports of a running process: at its start and each minute, it compares its clock and writes that it is alive.
+
+A worker also marks its queue with the epoch of its database, so that it notices workers of another one.
+"""
 
 import os
 import socket
@@ -8,13 +11,16 @@ from typing import Final
 from uuid import uuid4
 
 import structlog
+from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock_guard
-from db.connections import this_process
-from db.engine import TRANSIENT_ERRORS, transaction
+from db.connections import ProcessKind, this_process
+from db.engine import TRANSIENT_ERRORS, snapshot, transaction
 from db.repository.health import processes
 from db.repository.health.processes import Process
+from db.repository.reading import feed
+from delivery.broker import get_broker
 
 log = structlog.get_logger()
 
@@ -37,11 +43,28 @@ def _report_for_ever(process: Process) -> None:
 
 
 def report(process: Process) -> None:
-    """Compares the clocks and writes the process's row; logs if Postgres does not answer or has no such table yet."""
+    """Compares the clocks, writes the process's row and, of a worker, marks the queue.
+
+    Logs if a server does not answer, or if Postgres has no such table yet.
+    """
     try:
         with transaction() as connection:
             offset = clock_guard.check(connection)
         with transaction() as connection:
             processes.report(connection, process._replace(clock_offset=offset))
-    except (SQLAlchemyError, *TRANSIENT_ERRORS) as error:
+        if process.kind == ProcessKind.WORKER:
+            mark_queue()
+    except (SQLAlchemyError, BrokerConnectionError, *TRANSIENT_ERRORS) as error:
         log.info("process.not_reported", error=type(error).__name__)
+
+
+def mark_queue() -> None:
+    """Marks the queue with the epoch of this database; logs if it had that of another one, or of an earlier state.
+
+    Raises BrokerConnectionError.
+    """
+    with snapshot() as connection:
+        epoch = feed.epoch(connection)
+    before = get_broker().mark(epoch)
+    if before not in {None, epoch}:
+        log.warning("queue.of_another_database", epoch=epoch, epoch_before=before)

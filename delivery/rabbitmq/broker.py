@@ -151,6 +151,11 @@ class SpendgateRabbitBroker(Broker):
         """Returns an empty dict: RabbitMQ shows a message only to whoever takes it."""
         return {}
 
+    def mark(self, epoch: str) -> str | None:
+        """Returns None: RabbitMQ has no place for a value beside its messages."""
+        del epoch
+        return None
+
     def is_alive(self, worker_id: str) -> bool:
         """Returns False: RabbitMQ has no heartbeats that show whether a worker still lives."""
         del worker_id

@@ -176,6 +176,15 @@ class SpendgateBroker(RedisBroker):
             lengths = pipeline.execute()
         return dict(zip(places, lengths, strict=True))
 
+    def mark(self, epoch: str) -> str | None:
+        """Stores the epoch of the database that a worker counts into; returns the one stored before, None if none was.
+
+        Raises BrokerConnectionError.
+        """
+        with self.steps.answering(_error_name):
+            before: Any = self.client.set(f"{self.namespace}:__database__", epoch, get=True)
+        return None if before is None else before.decode(errors="replace")
+
     def is_alive(self, worker_id: str) -> bool:
         """Returns whether the worker has sent heartbeats and no other worker has taken over its messages.
 

@@ -239,7 +239,8 @@ class FaultStage:
         finished, the id is removed together with the rest of the killed process.
         """
         keys = [key.decode() for key in self.queue.scan_iter("dramatiq:*")]
-        left = [key for key in keys if not key.startswith(("dramatiq:__heartbeats__", "dramatiq:__acks__."))]
+        of_workers = ("dramatiq:__heartbeats__", "dramatiq:__acks__.", "dramatiq:__database__")
+        left = [key for key in keys if not key.startswith(of_workers)]
         assert not left, left
 
     def add_to_table(self, fault: str, times: int, figures: Figures, recoveries: list[float] | None = None) -> None:
