@@ -1,7 +1,6 @@
 """Rules for every page: links lead somewhere, README stays short, the changelog names this version."""
 
 import re
-import tomllib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -10,6 +9,7 @@ import pytest
 from docs.reference.source import PACKAGES
 from tests.cli.shell import REPOSITORY
 from tests.docs.markdown import anchors, blocks, code_spans, links, pages, slug
+from tests.releases import present_version, releases
 
 README_BYTES = 8 * 1024
 PICTURE_BYTES = 300 * 1024
@@ -59,10 +59,15 @@ def test_pictures_are_small() -> None:
 
 
 def test_changelog_names_this_version_above_all_others() -> None:
-    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    version = present_version()
     headings = re.findall(r"^## \[(.+?)\]", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[:2] == ["Unreleased", version]
     assert headings[1:] == sorted(headings[1:], reverse=True)
+
+
+def test_changelog_has_every_version_of_the_history() -> None:
+    headings = re.findall(r"^## \[(.+?)\]", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert [release.version for release in releases() if release.version not in headings] == []
 
 
 def test_every_decision_is_in_the_index_with_its_context_alternatives_and_cost() -> None:

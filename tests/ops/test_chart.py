@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any
 
 import jsonschema_rs
@@ -14,6 +13,7 @@ import yaml
 
 from runtime.settings import Settings
 from tests.cli.shell import REPOSITORY
+from tests.releases import present_version
 
 CHART = REPOSITORY / "ops/chart"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -83,7 +83,7 @@ def test_schema_names_each_value() -> None:
 
 def test_chart_has_the_version_of_the_package_and_settings_that_exist() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    assert chart["version"] == chart["appVersion"] == metadata.version("spendgate")
+    assert chart["version"] == chart["appVersion"] == present_version()
     variables = {str(field.validation_alias.choices[0]) for field in Settings.model_fields.values()}  # type: ignore[union-attr]
     text = "\n".join([*TEMPLATES.values(), (CHART / "values.yaml").read_text()])
     assert set(re.findall(r"SPENDGATE_[A-Z_]+[A-Z]", text)) <= variables
