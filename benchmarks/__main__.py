@@ -9,7 +9,7 @@ from functools import cache
 from statistics import median, quantiles
 from typing import Final, NamedTuple
 
-from benchmarks import clockwork, files, idle, ingest, large, latency, size, stall, traced
+from benchmarks import clockwork, files, idle, ingest, large, latency, scrape, size, stall, traced
 from benchmarks.stage import BenchStage, running
 from benchmarks.workload import Spend
 
@@ -176,6 +176,21 @@ def idle_worker(stage: BenchStage, _number: int) -> Pair:
     return Pair(idle.percent_of_a_core(stage), idle.ALLOWED_PERCENT)
 
 
+def scrape_workers(stage: BenchStage, number: int) -> Pair:
+    """Seconds of a scrape of workers whose processes were replaced 200 times; reference: its limit."""
+    return Pair(scrape.of_workers(stage, number), scrape.ALLOWED_SECONDS)
+
+
+def scrape_compared(stage: BenchStage, number: int) -> Pair:
+    """Seconds of the scrape of `scrape_workers`; reference: of a server without any metric."""
+    return Pair(scrape.of_workers(stage, number), scrape.of_nothing())
+
+
+def scrape_scheduler(stage: BenchStage, number: int) -> Pair:
+    """Seconds of a scrape of the scheduler, which reads figures of Postgres and Redis; reference: its limit."""
+    return Pair(scrape.of_scheduler(stage, number), scrape.ALLOWED_SECONDS)
+
+
 def idle_job(job: str) -> Callable[[BenchStage, int], Pair]:
     """Seconds of a job with nothing to do; reference: an empty transaction."""
     return lambda stage, _number: Pair(*clockwork.nothing(stage, job))
@@ -270,6 +285,9 @@ MEASURES: Final = {
     "workbook": Measure("XLSX of 200,000 rows into totals; its parser alone", "rows/s", workbook_rate, 0.08),
     "file-memory": Measure("a process that imports 100 MB of CSV; 200 MB", MEGABYTES, file_memory, 1),
     "workbook-memory": Measure("a process that imports XLSX of 200,000 rows; 200 MB", MEGABYTES, workbook_memory, None),
+    "scrape": Measure("a scrape of 8 worker processes after 200 restarts; 0.2 s", SECONDS, scrape_workers, 1),
+    "scrape-empty": Measure("a scrape of 8 worker processes; of no metrics at all", SECONDS, scrape_compared, None),
+    "scrape-scheduler": Measure("a scrape of the scheduler; 0.2 s", SECONDS, scrape_scheduler, 1),
     "idle-worker": Measure("an idle worker process; 0.3 % of a core", PERCENT, idle_worker, 1),
 }
 

@@ -146,17 +146,21 @@ class BenchStage:
 
         `machine`: a network namespace to run them in, or None. `address`: the servers' address.
         """
-        path = self.home / f"workers-{self.name}-{machine}.log"
+        path = self.log_of_workers(machine)
         with path.open("wb") as log:
             place = ["ip", "netns", "exec", machine] if machine else []
             full = {**self.env(address=address), "SPENDGATE_WORKER_PROCESSES": str(processes)}
             process = subprocess.Popen([*place, sys.executable, "-m", module], stdout=log, stderr=log, env=full)
         try:
-            until(lambda: _ready(process, path) >= processes)
+            until(lambda: ready_processes(process, path) >= processes)
             yield process
         finally:
             process.terminate()
             process.wait()
+
+    def log_of_workers(self, machine: str = "") -> Path:
+        """The file with the log of the workers on the current database."""
+        return self.home / f"workers-{self.name}-{machine}.log"
 
     def put(self, messages: list[bytes]) -> None:
         """Puts the messages on the queue, all visible to workers at one moment."""
@@ -195,7 +199,7 @@ class BenchStage:
         return time.perf_counter() - started
 
 
-def _ready(master: subprocess.Popen[bytes], log: Path) -> int:
+def ready_processes(master: subprocess.Popen[bytes], log: Path) -> int:
     """The number of ready worker processes. Raises RuntimeError if their master has ended."""
     if master.poll() is not None:
         raise RuntimeError(f"the workers did not start: {log.read_text()[-2_000:]}")
