@@ -53,12 +53,34 @@ NO_KEY_WAIT: Final = timedelta(minutes=1)
 
 
 def enqueue_due(at: datetime) -> int:
-    """Enqueues a message for each endpoint with something to send, and returns how many; then reports failing ones."""
+    """Enqueues a message for each endpoint with something to send, and returns how many; then reports failing ones.
+
+    Reads the feeds for endpoints that wait too, so that a pause which they do not get is reported in time.
+    """
     due = _due(at)
     for endpoint_id in due:
         send("deliver", endpoint_id)
+    with transaction() as connection:
+        waiting = endpoints.waiting(connection, at)
+    for endpoint_id in waiting:
+        committed(partial(_read_for_waiting, endpoint_id=endpoint_id, at=at))
     committed(partial(outcomes.tell_failing, at=at))
     return len(due)
+
+
+def _read_for_waiting(connection: Connection, endpoint_id: int, at: datetime) -> None:
+    endpoint = endpoints.locked(connection, endpoint_id)
+    if endpoint is not None and endpoint.enabled:
+        _read_pages(connection, endpoint, at)
+
+
+def _read_pages(connection: Connection, endpoint: Endpoint, at: datetime) -> Endpoint:
+    """Makes deliveries of what is new, PAGES_A_READ pages at most; returns the endpoint with its new positions."""
+    for _ in range(PAGES_A_READ):
+        endpoint, has_more = sources.read_page(connection, endpoint, at)
+        if not has_more:
+            break
+    return endpoint
 
 
 def deliver(endpoint_id: int) -> None:
@@ -157,13 +179,9 @@ class _Run:
         endpoint = endpoints.prolong(connection, self._endpoint_id, self._by, at + CLAIM)
         if endpoint is None or monotonic() > self._ends_at:
             return []
-        for _ in range(PAGES_A_READ):
-            before = endpoint
-            endpoint, has_more = sources.read_page(connection, endpoint, at)
-            self.has_progressed |= endpoint != before
-            if not has_more:
-                break
-        return self._taken(connection, endpoint, in_flight, at)
+        read = _read_pages(connection, endpoint, at)
+        self.has_progressed |= read != endpoint
+        return self._taken(connection, read, in_flight, at)
 
     def _taken(
         self, connection: Connection, endpoint: Endpoint, in_flight: Sequence[Taken], at: datetime

@@ -1,6 +1,6 @@
 """When a failed webhook delivery is sent again, and when an endpoint that keeps failing is probed."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -67,8 +67,7 @@ def retry_after(value: str | None, at: datetime) -> datetime | None:
     else:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        if moment.tzinfo is None:
+            moment = moment.astimezone(UTC) if moment.tzinfo is not None else at
+        except (ValueError, OverflowError):
             return None
     return min(moment, at + LONGEST_WAIT) if moment > at else None

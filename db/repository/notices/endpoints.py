@@ -53,6 +53,12 @@ DUE = text("""
     ORDER BY failures, endpoint.id
 """)
 
+# Endpoints that get no request before a later moment, and that no worker has claimed.
+WAITING = text("""
+    SELECT id FROM webhook_endpoints
+    WHERE enabled AND wait_until > :at AND COALESCE(claimed_until, '-infinity') <= :at ORDER BY id
+""")
+
 BRANDS_TOLD = text("""
     SELECT DISTINCT brand_id FROM webhook_endpoints WHERE enabled AND types && CAST(:of_changes AS text[])
 """)
@@ -206,6 +212,11 @@ def due(connection: Connection, of_changes: list[str], at: datetime, endpoint_id
     """
     values = {"of_changes": of_changes, "at": at, "open_after": OPEN_AFTER, "id": endpoint_id}
     return list(connection.scalars(DUE, values))
+
+
+def waiting(connection: Connection, at: datetime) -> list[int]:
+    """The endpoints that no worker has claimed and that get no request at `at`, because they failed or asked for it."""
+    return list(connection.scalars(WAITING, {"at": at}))
 
 
 def brands_told(connection: Connection, of_changes: list[str]) -> frozenset[int | None]:

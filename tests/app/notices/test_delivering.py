@@ -181,6 +181,26 @@ def test_pause_undelivered_for_a_minute_is_told_once_to_other_endpoints(world: W
     assert {message["type"] for message in receiver.messages("/dead")} == {PAUSED}
 
 
+def test_pause_that_a_waiting_endpoint_does_not_get_is_told_to_other_endpoints(
+    world: World, receiver: Receiver
+) -> None:
+    at = world.set_clock("2026-06-17T12:00:00")
+    campaign, other_campaign = (world.campaign(world.brand()) for _ in range(2))
+    waiting = endpoint(receiver, "/waits", PAUSED)
+    other = endpoint(receiver, "/other", "endpoint.failing")
+    receiver.answer("/waits", Answer(503, {"Retry-After": "3600"}))
+    world.set_status(other_campaign, "paused")
+    deliver(waiting)
+    world.set_status(other_campaign, "enabled")
+    world.set_status(campaign, "paused")
+    for minutes in (1, 2, 3):
+        runs.enqueue_due(world.set_clock(at + timedelta(minutes=minutes)))
+        deliver(other)
+    (told,) = receiver.messages("/other")
+    assert (told["data"]["endpoint_id"], told["data"]["campaign_id"]) == (waiting, campaign)
+    assert len(receiver.received("/waits")) == 1
+
+
 def test_restored_backup_sends_every_campaigns_present_status(world: World, receiver: Receiver) -> None:
     brand = world.brand()
     paused, released = world.campaign(brand), world.campaign(brand)

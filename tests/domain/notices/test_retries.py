@@ -38,6 +38,8 @@ def test_probes_begin_when_the_circuit_opens_and_come_at_least_each_minute() -> 
         *(("120", 120), (" 7 ", 7), ("99999999999999999999", 86_400)),
         *(("Wed, 17 Jun 2026 12:01:00 GMT", 60), ("Wed, 17 Jun 2026 11:59:00 GMT", None)),
         ("Fri, 17 Jun 2039 12:00:00 GMT", 86_400),
+        *(("Fri, 31 Dec 9999 23:00:00 -2359", None), ("Mon, 01 Jan 0001 00:00:00 +2359", None)),
+        *(("Wed, 17 Jun 2026 12:01:00 +99999999", None), ("Wed, 17 Jun 2026 12:01:00 -0000", None)),
     ],
 )
 def test_retry_after_is_read_in_seconds_or_as_a_date(value: str | None, seconds: int | None) -> None:
