@@ -28,8 +28,10 @@ class PlatformConnection(Base):
 
     `time_zone`, `currency`: of the account, as the platform said at `described_at`. `wait_until`: the platform allows
     no reads and releases before; `pauses_wait_until`: nor pauses. `claimed_until`: a worker is reconciling; `woken_at`:
-    a decision came meanwhile. `failures`: failed requests since the last answer; `retry_at`: when statuses are read and
-    changed again after one. `limit_at`: when spend reaches the nearest limit at the rate of the last read.
+    a decision came meanwhile. `failures`: failed requests since the last answer; `failing_since`: when the first of
+    them failed; `retry_at`: when statuses are read and changed again after one. `problem_since`: since when spend is
+    read that cannot be counted, such as in another currency than the brand's. `limit_at`: when spend reaches the
+    nearest limit at the rate of the last read.
     `usage_percent`, `usage_at`: how much of its quota the platform said is used, and when.
     """
 
@@ -63,6 +65,8 @@ class PlatformConnection(Base):
     failed_at: Mapped[datetime | None] = mapped_column(Moment)
     woken_at: Mapped[datetime | None] = mapped_column(Moment)
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    failing_since: Mapped[datetime | None] = mapped_column(Moment)
+    problem_since: Mapped[datetime | None] = mapped_column(Moment)
     retry_at: Mapped[datetime | None] = mapped_column(Moment)
     limit_at: Mapped[datetime | None] = mapped_column(Moment)
     usage_at: Mapped[datetime | None] = mapped_column(Moment)

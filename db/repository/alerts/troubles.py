@@ -64,13 +64,19 @@ OVERRIDDEN_CAMPAIGNS = text("""
     ORDER BY 1, 2
 """)
 
-# Accounts whose last request failed and whose last good read, or connection, was before :before.
+# Accounts whose requests all failed since before :before, or whose spend could not be read since then. `failures` and
+# `failed_at` are compared too, because workers of an older version do not know when a trouble began.
 FAILING_ACCOUNTS = text("""
-    SELECT platform_account_id, platform, COALESCE(account_id, name) AS account, last_error,
-        COALESCE(last_read_at, platform_connections.created_at) AS since
-    FROM platform_connections JOIN platform_accounts ON platform_accounts.id = platform_account_id
-    WHERE mode <> 'off' AND failed_at IS NOT NULL AND failed_at >= COALESCE(last_read_at, failed_at)
-        AND COALESCE(last_read_at, platform_connections.created_at) <= :before
+    SELECT platform_account_id, platform, COALESCE(account_id, name) AS account, last_error, since
+    FROM (
+        SELECT platform_account_id, last_error, least(
+            CASE WHEN failures > 0 THEN failing_since END,
+            CASE WHEN failed_at IS NOT NULL THEN problem_since END
+        ) AS since
+        FROM platform_connections WHERE mode <> 'off'
+    ) AS connected
+    JOIN platform_accounts ON platform_accounts.id = platform_account_id
+    WHERE since <= :before
     ORDER BY platform_account_id
 """)
 

@@ -106,14 +106,17 @@ NOTE_DESCRIPTION = text("""
 NOTE_SPEND_READ = text("""
     UPDATE platform_connections
     SET last_read_at = CAST(:at AS timestamptz), next_read_at = :next_read_at, limit_at = :limit_at,
-        last_error = CAST(:problem AS text), failures = 0, retry_at = NULL,
+        last_error = CAST(:problem AS text), failures = 0, failing_since = NULL, retry_at = NULL,
+        problem_since = CASE
+            WHEN CAST(:problem AS text) IS NOT NULL THEN COALESCE(problem_since, CAST(:at AS timestamptz))
+        END,
         failed_at = CASE WHEN CAST(:problem AS text) IS NOT NULL THEN CAST(:at AS timestamptz) END,
         history_read_at = CASE WHEN CAST(:is_history AS boolean) THEN CAST(:at AS timestamptz) ELSE history_read_at END
     WHERE platform_account_id = :id
 """)
 
 NOTE_STATUSES_READ = text("""
-    UPDATE platform_connections SET statuses_read_at = :at, failures = 0, retry_at = NULL
+    UPDATE platform_connections SET statuses_read_at = :at, failures = 0, failing_since = NULL, retry_at = NULL
     WHERE platform_account_id = :id
 """)
 
@@ -124,6 +127,7 @@ NOTE_USAGE = text("""
 NOTE_FAILURE = text("""
     UPDATE platform_connections
     SET last_error = :error, failed_at = :at, failures = failures + 1, retry_at = :retry_at,
+        failing_since = COALESCE(failing_since, CAST(:at AS timestamptz)),
         next_read_at = greatest(next_read_at, CAST(:next_read_at AS timestamptz))
     WHERE platform_account_id = :id
 """)

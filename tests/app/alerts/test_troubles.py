@@ -1,11 +1,15 @@
 """Alerts about platforms, files and rejected inputs, from the rows that tell what is wrong now."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
 
 from app.alerts.evaluate import evaluate
+from db.engine import committed
+from db.repository.platforms import connections
 from domain.reconcile import OVERRIDDEN
 from tests.world import World
 
@@ -71,17 +75,42 @@ def test_campaign_that_others_enable_is_told(world: World, account: Account) -> 
     assert states(world, "campaign_overridden") == ["open"]
 
 
-def test_account_that_cannot_be_read_for_a_quarter_of_an_hour_is_told(
+def note(work: Callable[..., object], account: Account, at: datetime, **values: object) -> None:
+    """Stores the outcome of a request to the account's platform at `at`."""
+    committed(partial(work, account=account.id, at=at, **values))
+
+
+def test_account_is_told_when_all_its_requests_fail_for_a_quarter_of_an_hour(
     world: World, account: Account, noon: datetime
 ) -> None:
-    world.execute("UPDATE platform_connections SET last_error = 'invalid_grant', failed_at = %s", noon)
+    later = {"next_read_at": noon, "retry_at": noon}
+    world.set_clock(noon)
+    for minutes in (20, 1):
+        note(connections.note_failure, account, noon - timedelta(minutes=minutes), error="invalid_grant", **later)
     evaluate()
     assert states(world, "account_failing") == ["open"]
-    world.execute("UPDATE platform_connections SET failed_at = NULL, last_read_at = %s", noon)
+    note(connections.note_statuses_read, account, noon)
     evaluate()
     assert states(world, "account_failing") == ["resolved"]
-    world.execute("UPDATE platform_connections SET failed_at = %s", noon + timedelta(minutes=5))
-    world.set_clock(noon + timedelta(minutes=10))
+    note(connections.note_failure, account, noon + timedelta(minutes=40), error="invalid_grant", **later)
+    world.set_clock(noon + timedelta(minutes=50))
+    evaluate()
+    assert states(world, "account_failing") == ["resolved"]
+
+
+def test_account_whose_spend_cannot_be_counted_is_told_once_until_it_can(
+    world: World, account: Account, noon: datetime
+) -> None:
+    read = {"next_read_at": noon, "limit_at": None, "is_history": False}
+    for hours in range(3):
+        at = noon + timedelta(hours=hours)
+        note(connections.note_spend_read, account, at, problem="brand 1 has another currency", **read)
+        for minutes in (1, 16, 40):
+            world.set_clock(at + timedelta(minutes=minutes))
+            note(connections.note_statuses_read, account, at + timedelta(minutes=minutes))
+            evaluate()
+    assert states(world, "account_failing") == ["open"]
+    note(connections.note_spend_read, account, noon + timedelta(hours=4), problem=None, **read)
     evaluate()
     assert states(world, "account_failing") == ["resolved"]
 
