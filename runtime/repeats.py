@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ SUMMED: Final = ("inputs", "messages")
 
 @dataclass
 class _Window:
+    began: float = field(default_factory=time.monotonic)
     lines: int = 0
     left_out: int = 0
     sums: dict[str, int] = field(default_factory=dict)
@@ -49,12 +51,14 @@ class Repeats(logging.Filter):
             return True
         with self._guard:
             window = self._windows.setdefault(event, _Window())
+            if not window.left_out and time.monotonic() - window.began > self._seconds:
+                window = self._windows[event] = _Window()
             window.lines += 1
-            if window.lines == 1:
-                self._end_later(event)
             if window.lines <= BURST:
                 return True
             window.left_out += 1
+            if window.left_out == 1:
+                self._end_later(event, window.began + self._seconds - time.monotonic())
             for name in SUMMED:
                 if type(fields.get(name)) is int:
                     window.sums[name] = window.sums.get(name, 0) + fields[name]
@@ -65,8 +69,9 @@ class Repeats(logging.Filter):
         for event in list(self._windows):
             self._end(event)
 
-    def _end_later(self, event: str) -> None:
-        timer = threading.Timer(self._seconds, self._end, [event])
+    def _end_later(self, event: str, seconds: float) -> None:
+        """Ends the window by a thread, which exists only while lines are left out: the master of workers forks."""
+        timer = threading.Timer(seconds, self._end, [event])
         timer.daemon = True
         timer.start()
 
