@@ -167,7 +167,7 @@ def add_endpoints(stage: BenchStage, connection: psycopg.Connection[Any], url: s
 
 
 def _run(stage: BenchStage, *arguments: str, stdin: str = "") -> None:
-    argv = [sys.executable, "-m", "cli.main", *arguments]
+    argv = [sys.executable, "-m", "cli", *arguments]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, input=stdin, text=True, env=stage.env())
 
 

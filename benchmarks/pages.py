@@ -69,12 +69,12 @@ def filled_service() -> Iterator[str]:
         home.chmod(0o755)
         servers = stack.enter_context(embedded.running(home))
         os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url, LOG_LEVEL="ERROR")
-        subprocess.run([sys.executable, "-m", "cli.main", "migrate"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "cli", "migrate"], check=True, stdout=subprocess.DEVNULL)
         with psycopg.connect(servers.database_url, autocommit=True) as connection:
             for statement in FILL:
                 connection.execute(statement, {"brands": BRANDS, "campaigns": CAMPAIGNS_A_BRAND})
             connection.execute("ANALYZE")
-        check = [sys.executable, "-m", "cli.main", "check-campaign-statuses", "--fix", "--json"]
+        check = [sys.executable, "-m", "cli", "check-campaign-statuses", "--fix", "--json"]
         subprocess.run(check, check=True, stdout=subprocess.DEVNULL)
         with psycopg.connect(servers.database_url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")

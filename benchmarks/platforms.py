@@ -35,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, embedded.running(Path(folder), postgres_settings=FAST) as servers:
         urls = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url, "SPENDGATE_HOME": folder}
         os.environ.update(urls, LOG_LEVEL="ERROR", SIMULATED_LOGIN="{}")
-        subprocess.run([sys.executable, "-m", "cli.main", "migrate"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "cli", "migrate"], check=True, stdout=subprocess.DEVNULL)
         simulate(given, servers.database_url)
 
 

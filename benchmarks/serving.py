@@ -115,7 +115,7 @@ def filled(stage: BenchStage) -> str:
 
 def api_key(stage: BenchStage) -> str:
     """A new key that may read."""
-    argv = [sys.executable, "-m", "cli.main", "create-api-key", "bench", "--scope", "read"]
+    argv = [sys.executable, "-m", "cli", "create-api-key", "bench", "--scope", "read"]
     return subprocess.run(argv, check=True, capture_output=True, text=True, env=stage.env()).stdout.split()[-1]
 
 

@@ -72,11 +72,11 @@ class BenchStage:
     def fill(self) -> None:
         """Migrates the database that each round copies, and fills it with the workload's brands."""
         self.execute("CREATE DATABASE {}", EMPTY)
-        self.run("cli.main", "migrate", name=EMPTY)
+        self.run("cli", "migrate", name=EMPTY)
         with psycopg.connect(self.url(EMPTY), autocommit=True) as connection:
             for statement in workload.FILL:
                 connection.execute(statement, {"brands": workload.BRANDS, "campaigns": workload.CAMPAIGNS})
-        self.run("cli.main", "check-campaign-statuses", "--fix", "--json", name=EMPTY)
+        self.run("cli", "check-campaign-statuses", "--fix", "--json", name=EMPTY)
         with psycopg.connect(self.url(EMPTY), autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
 

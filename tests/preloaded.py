@@ -49,7 +49,7 @@ OURS = (
 OURS_OF_PAGES = ("web.app", "cli")
 """More of them, for processes that run one of PROGRAMS_OF_PAGES."""
 
-PROGRAMS_OF_PAGES = ("web", "cli.main")
+PROGRAMS_OF_PAGES = ("web", "cli")
 OWN_VARIABLES = (
     *("SPENDGATE_", "DATABASE_URL", "REDIS_URL", "BROKER_URL", "REPLICA_DATABASE_URL", "MIGRATOR_DATABASE_URL"),
     *("PORT", "LOG_LEVEL", "LOG_FORMAT", "PYTEST_", "COVERAGE_"),

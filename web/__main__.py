@@ -50,6 +50,7 @@ class Server(uvicorn.Server):
         """Starts, and spares garbage collections all objects that were made until then."""
         await super().startup(sockets)
         gc.freeze()
+        gc.enable()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         from web.dashboard.changes import feed  # noqa: PLC0415 - after the settings are known to be good
@@ -62,6 +63,7 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code: 2 for a bad setting, 3 if the server did not start."""
+    gc.disable()  # until the server has started: what it imports stays
     options = ArgumentParser("python -m web", description="The web process: dashboard, admin, API, probes.")
     options.add_argument("--host", help="the address to listen on, instead of SPENDGATE_HOST")
     option = options.parse_args().host

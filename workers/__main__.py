@@ -44,6 +44,7 @@ def main() -> int:
     """Runs the master until SIGTERM or SIGINT; returns 0. Exits with 2 for a bad setting."""
     from runtime import metric_files  # noqa: PLC0415
 
+    gc.disable()  # until everything is imported: that stays until the process ends
     folder = metric_files.begin()  # before the metrics are declared
     try:
         return _run_master(folder)
@@ -65,6 +66,8 @@ def _run_master(folder: "Path") -> int:
     metrics_server.serve_in_fork(metrics_server.listeners(read.worker_metrics_port), metric_files.registry_of(folder))
     log_concerns()
     log_at_start()
+    gc.freeze()
+    gc.enable()
     master = Master(
         work,
         get_broker().return_messages_of,

@@ -1,5 +1,6 @@
 """`python -m workers.scheduler`: runs periodiq in UTC, or on a fast driven clock sends the jobs itself."""
 
+import gc
 import itertools
 import os
 import signal
@@ -30,6 +31,7 @@ def main() -> int:
     time.tzset()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
+    gc.disable()  # until everything is imported: that stays until the process ends
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs first
     from db.connections import ProcessKind, this_process  # noqa: PLC0415
     from delivery.queue_health import log_concerns  # noqa: PLC0415
@@ -43,6 +45,8 @@ def main() -> int:
     metrics.tell_build()
     metrics.registry.register(StateOfService())
     metrics_server.serve_in_thread(metrics_server.listeners(settings().scheduler_metrics_port), metrics.registry)
+    gc.freeze()
+    gc.enable()
     if settings().clock_speed > 1:
         _beat(60 / settings().clock_speed)
     return _periodiq()

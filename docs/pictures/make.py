@@ -59,7 +59,7 @@ class Service:
 
     def spendgate(self, *arguments: str, given: str = "") -> str:
         """Runs a command to its end; returns what it printed."""
-        command = [sys.executable, "-m", "cli.main", *arguments]
+        command = [sys.executable, "-m", "cli", *arguments]
         done = subprocess.run(command, env=self.env, input=given, capture_output=True, text=True, check=True)
         return done.stdout
 
@@ -156,7 +156,7 @@ def running() -> Iterator[Service]:
     home = Path(tempfile.mkdtemp(prefix="pictures-"))
     home.chmod(0o755)
     service = Service(home / "home", free_port())
-    command = [sys.executable, "-m", "cli.main", "up", "--demo"]
+    command = [sys.executable, "-m", "cli", "up", "--demo"]
     process = subprocess.Popen(command, env=service.env, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         until((home / "home/env").exists)

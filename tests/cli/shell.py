@@ -103,7 +103,7 @@ def _run_forked(argv: Sequence[str], env: Mapping[str, str], stdin: str, folder:
 
 def shell(*argv: str, env: Env = UNCHANGED, stdin: str = "") -> CommandResult:
     """Runs `spendgate ...` to its end, in a separate process."""
-    return run("-m", "cli.main", *argv, env=env, stdin=stdin)
+    return run("-m", "cli", *argv, env=env, stdin=stdin)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def test_create_admin_prints_a_generated_password_once(world: World, spendgate: 
 def test_create_admin_asks_twice_on_a_terminal_and_hides_the_password(world: World) -> None:
     master, slave = pty.openpty()
     asked = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "create-admin", EMAIL],
+        [sys.executable, "-m", "cli", "create-admin", EMAIL],
         cwd=REPOSITORY,
         env=environment({}),
         stdin=slave,

@@ -122,8 +122,8 @@ PROCESSES: dict[str, tuple[tuple[str, ...], Callable[[Service], bool]]] = {
     "the scheduler": (("-m", "workers.scheduler"), handles),
     "the web process": (("-m", "web"), handles),
     "the demo": (("-m", "cli.service.demo"), has_logged("demo.brand_made")),
-    "up": (("-m", "cli.main", "up"), has_logged("worker.ready")),
-    "up, starting": (("-m", "cli.main", "up"), handles),
+    "up": (("-m", "cli", "up"), has_logged("worker.ready")),
+    "up, starting": (("-m", "cli", "up"), handles),
 }
 
 

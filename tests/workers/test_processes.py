@@ -191,7 +191,7 @@ def test_process_with_a_bad_setting_exits_with_2_and_one_line_that_names_it(
 @pytest.mark.parametrize(
     "argv",
     [("-m", "workers"), ("-m", "workers.scheduler"), ("-m", "web"), ("-m", "cli.service.demo")]
-    + [("-m", "cli.main", *command) for command in (("up",), ("status",), ("migrate",), ("verify",))],
+    + [("-m", "cli", *command) for command in (("up",), ("status",), ("migrate",), ("verify",))],
     ids=" ".join,
 )
 def test_process_with_an_unreadable_env_file_exits_with_2_and_one_line(argv: tuple[str, ...], tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_process_with_an_unreadable_env_file_exits_with_2_and_one_line(argv: tup
 
 @USES_NO_BROKER
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid"])
-@pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli.main", "up")], ids=" ".join)
+@pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli", "up")], ids=" ".join)
 def test_process_refuses_to_listen_on_a_host_of_another_machine(argv: tuple[str, ...], host: str) -> None:
     result = run(*argv, env={"SPENDGATE_HOST": host})
     assert result.code == 2
@@ -214,7 +214,7 @@ def test_process_refuses_to_listen_on_a_host_of_another_machine(argv: tuple[str,
 
 @USES_NO_BROKER
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=on_ipv6), pytest.param("::", marks=on_ipv6)])
-@pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli.main", "up")], ids=" ".join)
+@pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli", "up")], ids=" ".join)
 def test_process_refuses_to_listen_on_a_port_in_use(argv: tuple[str, ...], host: str) -> None:
     sockets = addresses.listening_sockets(host, 0)
     port = str(sockets[0].getsockname()[1])

@@ -18,7 +18,7 @@ from tests.world import World, eventually
 TELLTALE = "telltale"
 SECRET_KEY = f"{TELLTALE}-key-of-thirty-two-characters"
 LOUD = {"LOG_LEVEL": "DEBUG", "SPENDGATE_SECRET_KEY": SECRET_KEY, "SPENDGATE_WORKER_PROCESSES": "1"}
-PROCESSES = (("-m", "workers"), ("-m", "workers.scheduler"), ("-m", "web"), ("-m", "cli.main", "up"))
+PROCESSES = (("-m", "workers"), ("-m", "workers.scheduler"), ("-m", "web"), ("-m", "cli", "up"))
 COMMANDS = (
     *(("status",), ("verify",), ("migrate",), ("create-roles",), ("create-roles", "--dry-run"), ("explain", "1")),
     *(("check-campaign-statuses",), ("rejected", "replay"), ("brand", "list"), ("report",), ("send", "-")),

@@ -27,7 +27,7 @@ def in_terminal(answer: str, *argv: str) -> tuple[int, str]:
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *argv],
+            [sys.executable, "-m", "cli", *argv],
             cwd=REPOSITORY,
             env=environment({}),
             stdin=theirs,

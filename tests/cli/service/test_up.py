@@ -57,7 +57,7 @@ def newcomer(home: Path) -> dict[str, str | None]:
 
 def up(home: Path, *options: str, env: Env = UNCHANGED) -> AbstractContextManager[Service]:
     output = home.with_name("output")
-    return serving("-m", "cli.main", "up", *options, output=output, env={**newcomer(home), **env}, by_exec=True)
+    return serving("-m", "cli", "up", *options, output=output, env={**newcomer(home), **env}, by_exec=True)
 
 
 def run_command(home: Path, *command: str) -> CommandResult:

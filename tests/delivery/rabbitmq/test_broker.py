@@ -272,7 +272,7 @@ def test_service_runs_on_rabbitmq_without_redis(world: World, campaign: int, dat
     env = {"DATABASE_URL": database, "REDIS_URL": None, "PORT": str(free_port())}
     page = f"http://127.0.0.1:{env['PORT']}"
     with (
-        serving("-m", "cli.main", "up", output=tmp_path / "service", env=env, by_exec=True) as service,
+        serving("-m", "cli", "up", output=tmp_path / "service", env=env, by_exec=True) as service,
         httpx2.Client(base_url=page, headers={"Authorization": f"Bearer {key}"}) as client,
     ):
         eventually(lambda: bool(service.logged("worker.ready")), PATIENCE_SECONDS)
