@@ -1,7 +1,7 @@
 """The commands of the guides, run as they are written: `sh` blocks in bash, `text` blocks as what they print.
 
 A block `sh background` stays until the end of the pages. `…` stands for any text within a line. Other blocks, such as
-`console`, are only shown.
+`console`, are only shown. The service is the installed `spendgate`; the commands are run by processes forked for them.
 """
 
 import os
@@ -19,6 +19,7 @@ import pytest
 
 from runtime.embedded import servers as embedded
 from tests.cli.shell import REPOSITORY, environment, kill_group
+from tests.docs.forked import spendgate_by_fork
 from tests.docs.markdown import Block, blocks
 from tests.folders import new_folder
 from tests.ports import free_port
@@ -52,7 +53,8 @@ def test_guides_do_what_they_say(folder: Path) -> None:
     pages = {name: _page(name, port) for name in GUIDES}
     background, *others = [block for page in pages.values() for block in page if block.info == "sh background"]
     assert others == []
-    with _running(background.text, folder, env):
+    with _running(background.text, folder, env), spendgate_by_fork(folder) as program:
+        env["PATH"] = f"{program}{os.pathsep}{env['PATH']}"
         for name, page in pages.items():
             _follow(name, page, folder, env)
 
