@@ -5,6 +5,7 @@ as the broker.
 """
 
 import base64
+import gc
 import os
 import shutil
 import subprocess
@@ -52,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     is_controller = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
     if is_controller:
         return
+    gc.disable()  # until the tests begin: modules and tests that are collected stay
     os.environ["LOG_LEVEL"] = "INFO"
     os.environ.update(SPENDGATE_WORKER_METRICS_PORT="0", SPENDGATE_SCHEDULER_METRICS_PORT="0")
     os.environ["SPENDGATE_ENCRYPTION_KEYS"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
@@ -72,6 +74,13 @@ def pytest_configure(config: pytest.Config) -> None:
     number = getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw")
     os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{int(number) + 1}"
     _make_template()
+
+
+def pytest_collection_finish() -> None:
+    """Spares garbage collections the collected tests and their modules."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 LONG = tuple(
