@@ -38,6 +38,7 @@ THROW_AWAY = {
     "full_page_writes": "off",
     "max_wal_size": "256MB",
     "autovacuum": "off",
+    "file_copy_method": "clone",  # copies the template's files by a system call each
     "scram_iterations": "1",  # with the default of 4,096, each connection costs the client 6 ms of processor time
 }
 TEMPLATE = f"spendgate_template_{os.getpid()}"
@@ -181,8 +182,24 @@ def _make_template() -> None:
     for role, url in made.items():
         split = urlsplit(url)
         _logins[role] = split.username or "", split.password or ""
+    _compact(os.environ["DATABASE_URL"])
     os.environ["DATABASE_URL"] = UNREACHABLE
     settings.cache_clear()
+
+
+def _compact(url: str) -> None:
+    """Rewrites the catalogs that the migrations filled: that is a sixth less of files to copy for each test.
+
+    The tests' own tables stay as they are, because a plan depends on whether a table was ever vacuumed.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        rows = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'"
+            " AND NOT relisshared"
+        )
+        names = sql.SQL(", ").join(sql.Identifier("pg_catalog", name) for (name,) in rows)
+        connection.execute(sql.SQL("VACUUM FULL {}").format(names))
+    psycopg.connect(url).close()  # writes the file of catalogs with which a connection starts faster
 
 
 def _maintain(statement: str, *names: str) -> None:
