@@ -37,7 +37,7 @@ def start(url_of: UrlOf, tmp_path: Path) -> Start:
     def started(**env: str) -> AbstractContextManager[Service]:
         sizes = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": str(THREADS)}
         whole = {"DATABASE_URL": url_of(DatabaseRole.WORKER), **sizes, **env}
-        return serving("-m", "workers", output=tmp_path / "output", env=whole, by_exec=True)
+        return serving("-m", "workers", output=tmp_path / "output", env=whole)
 
     return started
 

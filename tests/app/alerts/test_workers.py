@@ -46,7 +46,7 @@ def mail() -> Iterator[MailServer]:
 def workers(world: World, url_of: UrlOf, tmp_path: Path) -> Iterator[Service]:
     """The worker processes."""
     env = {"DATABASE_URL": url_of(DatabaseRole.WORKER), **ENV}
-    with serving("-m", "workers", output=tmp_path / "output", env=env, by_exec=True) as started:
+    with serving("-m", "workers", output=tmp_path / "output", env=env) as started:
         yield started
 
 

@@ -42,7 +42,7 @@ def start(url_of: UrlOf, tmp_path: Path) -> Start:
 
     def started() -> AbstractContextManager[Service]:
         env = {"DATABASE_URL": url_of(DatabaseRole.WORKER), **ENV}
-        return serving("-m", "workers", output=tmp_path / "output", env=env, by_exec=True)
+        return serving("-m", "workers", output=tmp_path / "output", env=env)
 
     return started
 
