@@ -1,6 +1,6 @@
 """Periodic jobs. Each finds its due work in rows and watermarks, so it may run late, twice or concurrently."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -115,7 +115,37 @@ def refresh(at: datetime) -> int:
 
     Clears wrong remembered headrooms and holds; joins sequence numbers and logs their gaps; enforces brands whose
     campaigns differ from the rules; continues all passes; compares counters with the ledger, of the brands that are due
-    today and of those that enforcement would open.
+    today and of those that enforcement would open. An error in one of these parts, such as a brand's lock timeout, is
+    raised after all of them.
+    """
+    changed = set[int]()
+
+    def enforce_compared() -> int:
+        return enforce_brands(recounts.compare_due_brands(at), Cause.REFRESH)
+
+    repaired, failed = _each(partial(_repair, at, changed), passes.continue_all_passes)
+    log.info("spend.refreshed", brands_out_of_step=len(changed), toggles=repaired)
+    compared, also_failed = _each(enforce_compared)
+    for error in (*failed, *also_failed):
+        raise error
+    return repaired + compared
+
+
+def _each(*parts: Callable[[], int]) -> tuple[int, list[Exception]]:
+    """Runs each part although others fail; returns the sum of their results, and the errors."""
+    total, errors = 0, list[Exception]()
+    for part in parts:
+        try:
+            total += part()
+        except Exception as error:  # noqa: BLE001 - raised by the caller after the other parts
+            errors.append(error)
+    return total, errors
+
+
+def _repair(at: datetime, changed: set[int]) -> int:
+    """Clears wrong remembered facts, and enforces brands whose campaigns differ from the rules; returns the toggles.
+
+    Adds the brands with a campaign whose holds changed to `changed`.
     """
     with snapshot() as connection:
         zones = targets.zones_in_use(connection)
@@ -130,11 +160,8 @@ def refresh(at: datetime) -> int:
         committed(lambda connection: pass_rows.forget(connection, wrong_holds))
     sequences.join_runs()
     sequences.log_gaps(at)
-    changed = set[int]()
     not_compared = recounts.raise_before_opening(opening)
-    toggles = enforce_brands(out_of_step - not_compared, Cause.REFRESH, changed) + passes.continue_all_passes()
-    log.info("spend.refreshed", brands_out_of_step=len(changed), toggles=toggles)
-    return toggles + enforce_brands(recounts.compare_due_brands(at), Cause.REFRESH)
+    return enforce_brands(out_of_step - not_compared, Cause.REFRESH, changed)
 
 
 def roll_up(at: datetime) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.proof.verification import kept_since, wrong_campaign_days
-from db.engine import committed, is_timeout, snapshot
+from db.engine import committed, is_timeout, is_transient, snapshot
 from db.repository.enforcement import headroom, targets
 from db.repository.enforcement.facts import lock_brands
 from db.repository.proof import corrections, recount
@@ -28,7 +28,7 @@ from db.repository.proof.corrections import Correction
 from db.repository.proof.recount import Recounted
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
-from domain.periods import ONE_DAY
+from domain.periods import LIFETIME, ONE_DAY
 from runtime import clock
 from runtime.settings import settings
 
@@ -56,7 +56,12 @@ def raise_before_opening(opening: Mapping[int, date]) -> set[int]:
     `opening`: brand id to the first day whose spend decides. Returns the brands that could not be compared because they
     are locked or too large; the caller must not open their campaigns now.
     """
-    return {brand_id for brand_id, first_day in opening.items() if _raise_low(brand_id, first_day - ONE_DAY) is None}
+    return {brand_id for brand_id, first in opening.items() if _raise_low(brand_id, _day_before(first)) is None}
+
+
+def _day_before(first_day: date) -> date | None:
+    """The day before a window; None for a lifetime, whose window begins with the first date there is."""
+    return None if first_day == LIFETIME.first_day else first_day - ONE_DAY
 
 
 def compare_due_brands(at: datetime) -> set[int]:
@@ -84,24 +89,33 @@ def compare_due_brands(at: datetime) -> set[int]:
 def _raise_low(brand_id: int, after: date | None = None) -> list[Recounted] | None:
     """Raises the brand's counters that are too low, of days after `after` (None: all days), and logs all wrong ones.
 
-    Returns the raised counters; None if the brand is locked or its comparison timed out.
+    Returns the raised counters; None if the brand is locked, its comparison timed out, or a fault of its data stops the
+    comparison. Raises transient errors other than timeouts, which concern all brands.
     """
     try:
-        with snapshot() as connection:
-            days = [day for day in (kept_since(connection), after) if day is not None]
-            wrong = list(wrong_campaign_days(connection, max(days, default=None), None, brand_id))
-            is_right = not wrong and not recount.has_mismatched_brand_days(connection, brand_id)
-        if is_right:
-            return []
-        keys = [(row.campaign_id, row.day) for row in wrong]
-        counters = committed(partial(_recount_up, brand_id=brand_id, keys=keys), settings().ingest_lock_timeout_ms)
-    except (DBAPIError, psycopg.Error) as error:
-        if not is_timeout(error):
+        counters = _compared(brand_id, after)
+    except Exception as error:
+        if isinstance(error, (DBAPIError, psycopg.Error)) and is_timeout(error):
+            log.info("counter.not_compared", brand_id=brand_id, error=type(error).__name__)
+        elif is_transient(error):
             raise
-        log.info("counter.not_compared", brand_id=brand_id, error=type(error).__name__)
+        else:
+            log.exception("counter.comparison_failed", brand_id=brand_id)
         return None
     _log_wrong(brand_id, counters)
     return counters.corrected
+
+
+def _compared(brand_id: int, after: date | None) -> WrongCounters:
+    """Raises the brand's counters that are too low, of days after `after` (None: all days); returns all wrong ones."""
+    with snapshot() as connection:
+        days = [day for day in (kept_since(connection), after) if day is not None]
+        wrong = list(wrong_campaign_days(connection, max(days, default=None), None, brand_id))
+        is_right = not wrong and not recount.has_mismatched_brand_days(connection, brand_id)
+    if is_right:
+        return WrongCounters([], [])
+    keys = [(row.campaign_id, row.day) for row in wrong]
+    return committed(partial(_recount_up, brand_id=brand_id, keys=keys), settings().ingest_lock_timeout_ms)
 
 
 def _recount_up(connection: Connection, brand_id: int, keys: Sequence[tuple[int, date]]) -> WrongCounters:

@@ -1,13 +1,17 @@
 """The refresh job and wrong counters: it opens no campaign by them, raises those that are too low, logs all."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
 from structlog.testing import capture_logs
 
+from app import passes
 from app.proof import recounts
-from app.proof.verification import verify
+from app.proof.verification import verify, wrong_campaign_days
+from domain.periods import Period
 from tests.world import World
 from workers.actors.schedule import refresh_spend
 
@@ -57,6 +61,64 @@ def test_refresh_opens_a_campaign_when_its_counters_are_right(world: World, camp
     world.execute("UPDATE budgets SET limit_micros = 100")
     refresh_spend()
     assert world.is_active(campaign)
+
+
+@pytest.mark.parametrize("period", list(Period))
+def test_refresh_opens_each_brand_after_a_limit_of_any_period_was_raised(
+    world: World, noon: datetime, period: Period
+) -> None:
+    world.set_clock(noon)
+    limit: dict[str, Any] = {period: 10}
+    campaigns = [world.campaign(world.brand(**limit)), world.campaign(world.brand(), **limit)]
+    for campaign in campaigns:
+        world.spend(campaign, 12)
+    world.execute("UPDATE budgets SET limit_micros = 100")
+    refresh_spend()
+    assert [world.is_active(campaign) for campaign in campaigns] == [True, True]
+
+
+def test_brand_whose_comparison_fails_delays_no_other_brand(
+    world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.set_clock(noon)
+    failing, other = (world.campaign(world.brand(daily=10)) for _ in range(2))
+    for campaign in (failing, other):
+        world.spend(campaign, 12)
+    world.execute("UPDATE budgets SET limit_micros = 100")
+
+    def fail_for_one(*arguments: Any) -> Iterable[Any]:
+        if arguments[-1] == world.brand_of(failing):
+            raise ValueError("bad data")
+        return wrong_campaign_days(*arguments)
+
+    monkeypatch.setattr(recounts, "wrong_campaign_days", fail_for_one)
+    with capture_logs() as logs:
+        refresh_spend()
+    assert (world.is_active(failing), world.is_active(other)) == (False, True)
+    assert "counter.comparison_failed" in [line["event"] for line in logs]
+
+
+def test_refresh_continues_passes_and_compares_counters_although_a_brand_is_locked(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def continue_all() -> int:
+        done.append("passes")
+        return 0
+
+    def compare(_at: datetime) -> set[int]:
+        done.append("counters")
+        return set()
+
+    monkeypatch.setattr(passes, "continue_all_passes", continue_all)
+    monkeypatch.setattr(recounts, "compare_due_brands", compare)
+    world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active'")
+    with psycopg.connect(world.url) as other:
+        other.execute("SELECT FROM brands FOR UPDATE")
+        refresh_spend()
+    assert world.is_active(campaign)
+    assert done == ["passes", "counters"]
 
 
 def test_locked_brand_stays_closed_until_it_can_be_compared(world: World, campaign: int) -> None:
