@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from dramatiq import Actor, Message
-from dramatiq.common import current_millis, q_name
+from dramatiq.common import current_millis, dq_name, q_name
 from dramatiq.errors import BrokerConnectionError, DecodeError
 from sqlalchemy.exc import DBAPIError
 
@@ -38,6 +38,12 @@ INPUTS: Final = frozenset({"events", "totals"})
 _RECEIPT: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
 REDELIVERED: Final = "redelivered"
 """The option that a consumer sets on a suspect message: the number of process deaths that it certainly caused."""
+
+POSTPONED: Final = "postponed"
+"""The option of a suspect message that its consumer returns to the queue after POSTPONED_MS; never set on a queue."""
+
+POSTPONED_MS: Final = 5_000
+"""Delay of a suspect message whose process is busy, in milliseconds; another process may fetch it then."""
 
 TRACEPARENT: Final = "traceparent"
 """The option with the span that sent the message, in the form of the HTTP header `traceparent`."""
@@ -131,6 +137,12 @@ def _known_options(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
     elif "eta" in known:
         known["eta"] = min(known["eta"], current_millis() + MAX_DELAY_MS)
     return known
+
+
+def postponed(message: Message[Any]) -> bytes:
+    """Encodes a message that a worker fetched for its delay queue, without the options that only a worker sets."""
+    options = {name: value for name, value in message.options.items() if name in OPTION_TYPES}
+    return replace(message, queue_name=dq_name(message.queue_name), options=options).encode()
 
 
 def age_seconds(data: bytes | None) -> float:

@@ -99,7 +99,7 @@ class DeadLetters(Middleware):
     """Keeps dead-lettered messages in Postgres as rejected inputs, with their last error."""
 
     def before_nack(self, _broker: Broker, message: MessageProxy) -> None:
-        if "kept" not in message.options and not bundles.is_bundle(message):
+        if not ({"kept", messages.POSTPONED} & message.options.keys() or bundles.is_bundle(message)):
             error = str(message.options.get("traceback", "")).strip().rpartition("\n")[2]
             message.options["kept"] = messages.keep("dead_letter", error[:500], message.asdict())
 

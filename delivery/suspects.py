@@ -7,6 +7,7 @@ events that change them, and the place where each state is stored:
     ordinary  a process dies working on this one alone      suspect, 1 death
     suspect   a worker begins it alone                      alone
     alone     the actor returns, or its retry is enqueued   ordinary
+    suspect   other work holds the process for too long    suspect, delayed
     alone     its worker is dead when another begins it     alone, one death more
     alone     DEATHS_ALLOWED deaths                         dead letter, reason `kills_its_worker`
 
@@ -19,6 +20,7 @@ that still lives, cut off from the queue, counts as no death. Postgres counts th
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -36,6 +38,12 @@ log = structlog.get_logger()
 
 DEATHS_ALLOWED: Final = 3
 
+EXCLUSIVE_SECONDS: Final = 2.0
+"""Timeout of the wait for the exclusive lock. The process begins no other message meanwhile."""
+
+REST_SECONDS: Final = 10.0
+"""Time after such a timeout in which no request for the exclusive lock blocks shared ones."""
+
 
 class SharedLock:
     """A lock held by many threads (shared) or by one (exclusive); waiting exclusive requests go first."""
@@ -45,6 +53,7 @@ class SharedLock:
         self._shared_holders = 0
         self._exclusive_waiters = 0
         self._is_exclusive = False
+        self._rests_until = 0.0
 
     @property
     def is_exclusive_wanted(self) -> bool:
@@ -57,13 +66,24 @@ class SharedLock:
             self._changed.wait_for(lambda: not self._is_exclusive and self._exclusive_waiters == 0)
             self._shared_holders += 1
 
-    def acquire_exclusive(self) -> None:
-        """Waits until no thread holds the lock, then takes it exclusively."""
+    def acquire_exclusive(self) -> bool:
+        """Waits until no thread holds the lock, takes it exclusively and returns True; False after EXCLUSIVE_SECONDS.
+
+        Within REST_SECONDS after such a timeout it returns False at once if the lock is held.
+        """
         with self._changed:
+            is_resting = time.monotonic() < self._rests_until
             self._exclusive_waiters += 1
-            self._changed.wait_for(lambda: not self._is_exclusive and self._shared_holders == 0)
+            is_free = self._changed.wait_for(
+                lambda: not self._is_exclusive and self._shared_holders == 0, 0 if is_resting else EXCLUSIVE_SECONDS
+            )
             self._exclusive_waiters -= 1
-            self._is_exclusive = True
+            if is_free:
+                self._is_exclusive = True
+            elif not is_resting:
+                self._rests_until = time.monotonic() + REST_SECONDS
+            self._changed.notify_all()
+            return is_free
 
     def release(self) -> None:
         """Releases the shared or exclusive lock of this thread."""
@@ -80,7 +100,7 @@ class SuspectMessages(Middleware):
 
     A message is suspect if a process died while it worked on it. While it is worked on alone, a further death is
     certainly caused by it. Postgres stores the count of deaths, for every broker. A message that is not suspect costs
-    one write to memory.
+    one write to memory. A suspect that finds the process busy for too long returns to its queue after a delay.
     """
 
     def __init__(self) -> None:
@@ -88,12 +108,17 @@ class SuspectMessages(Middleware):
         self._lock = SharedLock()
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        self._record(bundles.redis_ids(message) if "redis_message_id" in message.options else [])
         known_deaths = message.options.get(messages.REDELIVERED)
         if known_deaths is None:
             self._lock.acquire_shared()
+        elif not self._lock.acquire_exclusive():
+            message.options[messages.POSTPONED] = True
+            message.fail()
+            log.info("message.suspect_postponed", message_id=message.message_id)
+            raise SkipMessage("another message holds this process")
+        self._record(bundles.redis_ids(message) if "redis_message_id" in message.options else [])
+        if known_deaths is None:
             return
-        self._lock.acquire_exclusive()
         deaths = self._count_deaths(broker, message.message_id, known_deaths)
         log.warning("message.suspect", deaths=deaths)
         if deaths >= DEATHS_ALLOWED:
@@ -109,8 +134,10 @@ class SuspectMessages(Middleware):
         self.after_skip_message(_broker, message)
 
     def after_skip_message(self, _broker: Broker, message: MessageProxy) -> None:
-        self._lock.release()
+        if messages.POSTPONED in message.options:
+            return
         self._record([])
+        self._lock.release()
         if not message.failed:
             self._forget(message)
 
@@ -129,7 +156,8 @@ class SuspectMessages(Middleware):
 
     def after_nack(self, _broker: Broker, message: MessageProxy) -> None:
         """Deletes the count of a dead-lettered suspect once it has left its queue; until then it may be redelivered."""
-        self._forget(message)
+        if messages.POSTPONED not in message.options:
+            self._forget(message)
 
     def _forget(self, message: MessageProxy) -> None:
         if messages.REDELIVERED in message.options:

@@ -23,7 +23,7 @@ from dramatiq.common import current_millis, dq_name, q_name, xq_name
 from dramatiq.errors import BrokerConnectionError
 
 from delivery import messages
-from delivery.messages import REDELIVERED, Fault, NotEnqueued
+from delivery.messages import POSTPONED, POSTPONED_MS, REDELIVERED, Fault, NotEnqueued
 from delivery.rabbitmq.senders import LOST, Senders
 
 log = structlog.get_logger()
@@ -248,6 +248,8 @@ class RabbitConsumer(Consumer):
         """Dead-letters a failed message: removes it if Postgres keeps it already, else moves it to the dead letters."""
         if message.options.get("kept"):
             self.ack(message)
+        elif POSTPONED in message.options:
+            self._settle(message, self._return_later)
         else:
             self._settle(message, partial(self.channel.basic_nack, requeue=False))
 
@@ -274,6 +276,11 @@ class RabbitConsumer(Consumer):
             self.connection.add_callback_threadsafe(partial(with_tag, message.tag))
         except LOST as error:
             log.info("rabbitmq.consumer_lost", queue=self.queue_name, error=repr(error))
+
+    def _return_later(self, tag: int) -> None:
+        """Returns a message to the queue after POSTPONED_MS, marked as redelivered; until then it is unacknowledged."""
+        returned = partial(self.channel.basic_nack, tag, requeue=True)
+        self.connection.call_later(POSTPONED_MS / 1000, returned)
 
     def _decode(self, method: Any, body: bytes) -> MessageProxy | None:
         read = self._read(body)

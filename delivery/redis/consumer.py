@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from dramatiq import Message, MessageProxy
+from dramatiq.common import dq_name
 
 from delivery import bundles
 from delivery.bundles import Bundle, BundleKind
-from delivery.messages import REDELIVERED, Fault, largest_bytes
+from delivery.messages import POSTPONED, POSTPONED_MS, REDELIVERED, Fault, largest_bytes, postponed
 from delivery.redis import dead_letters
 from delivery.redis.connection import DedicatedConnection, Read
 from delivery.redis.kept import keeping, make_room
@@ -137,10 +138,12 @@ class SpendgateConsumer:
     def nack(self, message: MessageProxy) -> None:
         """Dead-letters a failed message: removes it if Postgres keeps it already, else moves it to the dead letters.
 
-        Returns the messages of a failed bundle to the queue.
+        Returns the messages of a failed bundle to the queue, and a postponed message after a delay.
         """
         if bundles.is_bundle(message):
             self._return_bundle(message)
+        elif POSTPONED in message.options:
+            self._finish("POSTPONE", message, dq_name(self.queue_name), postponed(message._message), POSTPONED_MS)
         elif message.options.get("kept"):
             self.ack(message)
         else:
@@ -192,7 +195,7 @@ class SpendgateConsumer:
             self._step("REQUEUE", *ids)
             self.is_drained = False
 
-    def _finish(self, step: str, message: MessageProxy, *arguments: str | int) -> None:
+    def _finish(self, step: str, message: MessageProxy, *arguments: str | bytes | int) -> None:
         ids = bundles.redis_ids(message)
         self._step(step, *arguments, *ids)
         for redis_id in ids:
@@ -201,7 +204,7 @@ class SpendgateConsumer:
             self.returned.pop(redis_id, None)
         self.freed.set()
 
-    def _step(self, name: str, *arguments: str | int) -> Any:
+    def _step(self, name: str, *arguments: str | bytes | int) -> Any:
         with self.steps.answering():
             return self.steps.run(name, self.queue_name, self.steps.worker_id, *arguments)
 

@@ -135,3 +135,20 @@ redis.call('zrem', delayed .. '.etas', ARGV[2])
 """
 )
 """(delay queue, id, queue, data): moves a delayed message to the queue with new data; without data removes it."""
+
+POSTPONE: Final = (
+    ALWAYS
+    + """
+local queue = KEYS[1] .. ':' .. ARGV[1]
+local now = redis.call('time')
+if redis.call('srem', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], ARGV[6]) == 1
+        and redis.call('hexists', queue .. '.msgs', ARGV[6]) == 1 then
+    local delayed = KEYS[1] .. ':' .. ARGV[3]
+    redis.call('zadd', delayed .. '.etas', now[1] * 1000 + math.floor(now[2] / 1000) + tonumber(ARGV[5]), ARGV[6])
+    redis.call('hset', delayed .. '.msgs', ARGV[6], ARGV[4])
+    redis.call('hdel', queue .. '.msgs', ARGV[6])
+end
+"""
+)
+"""(queue, worker, delay queue, data, delay in ms, id): delays a message that the worker has fetched; if it is suspect,
+it stays suspect. Ignores a message that the worker has not fetched."""

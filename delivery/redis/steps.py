@@ -21,6 +21,7 @@ STEPS: Final = (
     *((scripts, name) for name in ("ENQUEUE", "ENQUEUE_ALWAYS", "HEAD", "GIVE_BACK", "FETCH", "SET_ASIDE")),
     *((scripts, name) for name in ("ACK", "NACK", "REQUEUE")),
     *((delay_scripts, name) for name in ("ENQUEUE_LATER", "ENQUEUE_LATER_ALWAYS", "DUE", "SET_ETA", "HASTEN", "MOVE")),
+    (delay_scripts, "POSTPONE"),
     *((kept_scripts, name) for name in ("ACK_AND_KEEP", "REMOVE_DEAD", "MAKE_ROOM")),
     *((kept_scripts, name) for name in ("KEPT_STATE", "COUNT_KEPT", "REPLAY")),
 )
