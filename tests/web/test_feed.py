@@ -21,6 +21,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     monkeypatch.setattr(changes, "IDLE_POLLS", 3)
     monkeypatch.setattr(polling, "FIRST_BACKOFF_SECONDS", 0.02)
     monkeypatch.setattr(changes, "_last_change", lambda: len(found))
+    monkeypatch.setattr(changes, "_epoch", lambda: "first", raising=False)
     monkeypatch.setattr(changes, "_changes_after", lambda after, *_: [{"id": number} for number in found[after:]])
     return found
 
@@ -107,6 +108,25 @@ def test_page_receives_changes_after_polling_was_cancelled(rows: Rows) -> None:
                 await asyncio.sleep(0)
                 await assert_receives(rows, second)
             await asyncio.wait_for(first.get(), 20)
+
+    in_time(test)
+
+
+def test_queues_end_in_a_new_epoch_and_new_ones_begin_with_its_ids(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        feed = Feed()
+        async with feed.listening() as first, feed.listening() as second:
+            for _ in range(5):
+                add_change(rows)
+            for _ in range(5):
+                assert await asyncio.wait_for(first.get(), 20) == await asyncio.wait_for(second.get(), 20)
+            del rows[2:]  # the standby that took over had two of five rows
+            monkeypatch.setattr(changes, "_epoch", lambda: "second", raising=False)
+            assert await asyncio.wait_for(first.get(), 20) is None
+            assert await asyncio.wait_for(second.get(), 20) is None
+        async with feed.listening() as queue:
+            assert feed.epoch == "second"
+            await assert_receives(rows, queue)
 
     in_time(test)
 

@@ -11,6 +11,7 @@ import httpx2 as httpx
 from app import access
 from domain.access import KeyScope
 from tests.web.conftest import Browse
+from tests.web.test_stream import listening
 from tests.world import World, eventually
 
 PATH = "/api/status-changes/stream"
@@ -22,6 +23,7 @@ class Follower:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.changes: list[dict[str, Any]] = []
+        self.is_over = False
 
     def read(self, lines: Iterator[str]) -> None:
         """Reads until the stream ends. A beat has no id and an empty object."""
@@ -30,6 +32,7 @@ class Follower:
                 self.ids.append(line.removeprefix("id: "))
             if line.startswith("data: ") and line != "data: {}":
                 self.changes.append(json.loads(line.removeprefix("data: ")))
+        self.is_over = True
 
 
 def key(brand: int | None = None) -> dict[str, str]:
@@ -91,3 +94,22 @@ def test_stream_answers_410_if_ids_have_started_again(world: World, browse: Brow
             assert client.get(PATH, headers={**headers, "Last-Event-ID": malformed}).status_code == 422
         assert client.get(f"{PATH}?after=999", headers=headers).status_code == 410
         assert client.get(PATH).status_code == 401
+
+
+def test_open_stream_ends_in_a_new_epoch_and_its_position_answers_410(world: World, browse: Browse) -> None:
+    campaign = world.campaign(world.brand())
+    with browse() as client:
+        headers = key()
+        with following(client, "?after=0", headers) as follower:
+            world.set_status(campaign, "paused")
+            eventually(lambda: len(follower.ids) == 1)
+            world.execute("UPDATE feed_epoch SET epoch = gen_random_uuid()")
+            eventually(lambda: follower.is_over)
+        assert client.get(PATH, headers={**headers, "Last-Event-ID": follower.ids[0]}).status_code == 410
+
+
+def test_open_page_with_an_id_that_was_never_assigned_receives_the_next_changes(world: World, browse: Browse) -> None:
+    campaign = world.campaign(world.brand())
+    with browse() as client, listening(client, "/changes/stream?after=999") as page:
+        world.set_status(campaign, "paused")
+        eventually(lambda: len(page.ids) == 1)

@@ -114,10 +114,12 @@ class _Wanted(NamedTuple):
 async def _events(begin: Position, wanted: _Wanted, key: str, caller: Caller) -> AsyncIterator[bytes]:
     """The wanted changes since `begin`, first those already committed, then new ones, with heartbeats between them.
 
-    Ends when the key is no longer valid or the process stops.
+    Ends when the key is no longer valid, the epoch ends or the process stops.
     """
     epoch, last = begin
     async with feed.listening() as queue:
+        if feed.epoch != epoch:
+            return
         while missed := await to_thread.run_sync(partial(_after, last, wanted)):
             for change in missed:
                 last = change["id"]

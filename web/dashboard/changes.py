@@ -19,6 +19,7 @@ from db.engine import snapshot
 from db.replica import view
 from db.repository.catalog import catalog
 from db.repository.reading import dashboard
+from db.repository.reading import feed as stored_feed
 from domain.errors import InvalidValue
 from domain.inputs.values import MAX_ID
 from web.dashboard.pages import not_found, page, sentence, templates
@@ -80,12 +81,14 @@ def _known(connection: Connection, brand_id: int | None, campaign_id: int | None
 class Feed:
     """Polls new status changes twice a second, once for all open pages of this process.
 
-    Ids are in commit order, so every row after the last seen id is new.
+    Ids are in commit order, so every row after the last seen id is new. In a new epoch ids may have started again, such
+    as after a failover to a standby that was behind: all queues end, and the readers connect again.
     """
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[Change | None]] = set()
         self._last = self._idle = 0
+        self.epoch = ""
         self._poller = Poller(
             self._poll,
             is_wanted=self._is_wanted,
@@ -98,10 +101,10 @@ class Feed:
     async def listening(self) -> AsyncIterator[asyncio.Queue[Change | None]]:
         """A queue of the status changes from now on; None ends it. Starts polling the table if it is not running."""
         queue: asyncio.Queue[Change | None] = asyncio.Queue(MAX_BEHIND + 1)
-        started = await to_thread.run_sync(_last_change)
+        started, epoch = await to_thread.run_sync(_last_change), await to_thread.run_sync(_epoch)
         self._listeners.add(queue)
         if not self._poller.is_running:
-            self._last = started
+            self._last, self.epoch = started, epoch
             self._poller.start()
         try:
             yield queue
@@ -109,7 +112,7 @@ class Feed:
             self._listeners.discard(queue)
 
     def end(self) -> None:
-        """Ends all listeners' queues, because the process shuts down."""
+        """Ends all listeners' queues, because the process shuts down or the epoch has ended."""
         for queue in self._listeners:
             queue.put_nowait(None)
         self._listeners = set()
@@ -120,7 +123,13 @@ class Feed:
         return self._idle < IDLE_POLLS
 
     async def _poll(self) -> None:
-        for change in await to_thread.run_sync(_changes_after, self._last):
+        changes = await to_thread.run_sync(_changes_after, self._last)
+        epoch = await to_thread.run_sync(_epoch)  # read second, so that no row of a new epoch passes for one of the old
+        if epoch != self.epoch:
+            self._last, self.epoch = await to_thread.run_sync(_last_change), epoch
+            self.end()
+            return
+        for change in changes:
             self._last = change["id"]
             self._hand_out(change)
 
@@ -148,6 +157,11 @@ def _last_change() -> int:
         return dashboard.last_change(connection)
 
 
+def _epoch() -> str:
+    with snapshot() as connection:
+        return stored_feed.epoch(connection)
+
+
 def _changes_after(after: int, brand_id: int | None = None, campaign_id: int | None = None) -> list[Change]:
     """At most CHANGES_A_POLL toggles with ids above `after`, oldest first, of a brand or campaign or of all (None)."""
     with snapshot() as connection:
@@ -167,6 +181,8 @@ async def stream(
 ) -> AsyncIterator[ServerSentEvent]:
     """Streams status changes after the given id as they are committed, each an HTML row with its id; and heartbeats."""
     last = int(last_event_id) if last_event_id and _ID.fullmatch(last_event_id) else after
+    if last is not None and last > await to_thread.run_sync(_last_change):
+        last = None  # of an earlier epoch
     async with feed.listening() as queue:
         while last is not None and (missed := await to_thread.run_sync(_changes_after, last, brand_id, campaign_id)):
             for toggle in missed:
