@@ -52,12 +52,14 @@ class LimitPace(NamedTuple):
     """A limit and the spend in its current window, in micros.
 
     `added_micros`: spent since the last read. `window_passed`: the time since the window began; None: unknown.
+    `since_release`: the time since a campaign of the budget was last released; None: unknown.
     """
 
     limit_micros: int
     spent_micros: int
     added_micros: int
     window_passed: timedelta | None
+    since_release: timedelta | None = None
 
 
 def time_left(limits: Iterable[LimitPace], since_read: timedelta | None) -> timedelta | None:
@@ -81,6 +83,8 @@ def _time_left(limit: LimitPace, since_read: timedelta | None) -> timedelta | No
         for micros, passed in paces
         if micros > 0 and passed is not None and passed > timedelta(0)
     ]
+    if limit.since_release is not None and limit.added_micros <= 0:
+        times.append(max(limit.since_release, timedelta(0)) // _MICROSECOND)
     return min(times) * _MICROSECOND if times else None
 
 

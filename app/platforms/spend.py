@@ -16,7 +16,7 @@ from app.platforms.protocol import Account, Platform, Refused
 from app.platforms.readings import Days, Plan, Reading, planned, read_by_hours, spans
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
-from db.repository.platforms import connections
+from db.repository.platforms import connections, reads
 from db.repository.platforms import spend as rows
 from db.repository.platforms.connections import StoredConnection
 from db.repository.platforms.limits import AccountLimit
@@ -48,7 +48,7 @@ def pull(account_id: int) -> None:
     at = clock.now()
     if stored is None or any(moment and moment > at for moment in (stored.next_read_at, stored.wait_until)):
         return
-    opened = visits.attempted(stored, lambda: (adapter_of(stored.platform), account_of(stored)))
+    opened = visits.attempted(stored, lambda: (adapter_of(stored.platform), account_of(stored)), is_of_spend=True)
     if opened is None:
         return
     described = _described(stored, *opened, at)
@@ -62,7 +62,7 @@ def _described(stored: StoredConnection, platform: Platform, account: Account, a
         return stored
     if not _reserved(stored):
         return None
-    facts = visits.attempted(stored, lambda: platform.describe(account))
+    facts = visits.attempted(stored, lambda: platform.describe(account), is_of_spend=True)
     if facts is None:
         return None
     zone, currency = facts.time_zone, facts.currency
@@ -75,7 +75,7 @@ def _reserved(stored: StoredConnection) -> bool:
     if quota.reserve(stored.platform, 1):
         return True
     error = "the quota of 24 hours is used up but for pauses"
-    visits.store_failure(stored, error, clock.now(), stops_changes=False)
+    visits.store_failure(stored, error, clock.now(), stops_changes=False, is_of_spend=True)
     log.warning("platform.quota_used_up", platform=stored.platform, platform_account_id=stored.id)
     return False
 
@@ -93,7 +93,8 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
     """Reads the due days and counts them as of the time before the requests; returns whether it read HISTORY_DAYS."""
     zone = readable_zones({stored.time_zone or ""}).get(stored.time_zone or "")
     if zone is None:
-        visits.note_failure(stored, Refused(f"the account's time zone {stored.time_zone} is not known here"))
+        unknown = Refused(f"the account's time zone {stored.time_zone} is not known here")
+        visits.note_failure(stored, unknown, is_of_spend=True)
         return False
     as_of = clock.now()
     today = local_day(as_of, zone)
@@ -108,12 +109,12 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
     for read in _reads(plan, platform, account, zone, days, as_of):
         if not _reserved(stored):
             return False
-        readings = visits.attempted(stored, read)
+        readings = visits.attempted(stored, read, is_of_spend=True)
         if readings is None:
             return False
         _count(stored, readings, as_of, tally)
     next_read_at, limit_at = _next_read(stored, owners, before, as_of)
-    noted = partial(connections.note_spend_read, account=stored.id, at=as_of, is_history=is_history)
+    noted = partial(reads.note_spend_read, account=stored.id, at=as_of, is_history=is_history)
     problem = "; ".join(plan.problems) or None
     committed(partial(noted, next_read_at=next_read_at, limit_at=limit_at, problem=problem))
     if plan.problems:

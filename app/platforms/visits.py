@@ -6,15 +6,16 @@ from functools import partial
 from typing import Final, TypeVar
 
 import structlog
+from sqlalchemy import Connection
 
 from app.platforms import pace, quota
 from app.platforms.protocol import Limited, PlatformError
 from db.engine import committed, transaction
-from db.repository.platforms import connections
+from db.repository.platforms import connections, reads
 from db.repository.platforms.connections import StoredConnection, WaitingAccount
 from delivery.outgoing import send
 from domain.errors import InvalidValue
-from domain.reads import Wait, due_reads, retry_interval, spend_interval, statuses_interval
+from domain.reads import READS_AHEAD, SHORTEST, Wait, due_reads, retry_interval, spend_interval, statuses_interval
 from runtime import clock
 
 log = structlog.get_logger()
@@ -32,6 +33,7 @@ def enqueue_due(platforms: Iterable[str], at: datetime) -> None:
     One account is one message, so that it delays no other.
     """
     for platform in platforms:
+        committed(partial(_hasten, platform=platform, at=at))
         with transaction() as connection:
             changing = connections.due_for_changes(connection, platform, at, at - RETRY)
             waiting = connections.waiting(connection, platform, at)
@@ -40,6 +42,12 @@ def enqueue_due(platforms: Iterable[str], at: datetime) -> None:
             send("reconcile_account", account)
         for read in due_reads(_waits(waiting, set(changing), at), reads_left):
             send("pull_spend" if read.is_of_spend else "reconcile_account", read.account)
+
+
+def _hasten(connection: Connection, platform: str, at: datetime) -> None:
+    """Makes accounts due, SHORTEST after a campaign was released or a limit was changed, if no read came since."""
+    limit_at, retry_at = at + READS_AHEAD * SHORTEST, at + RETRY
+    reads.hasten(connection, platform, at, changed_before=at - SHORTEST, soon=at, retry_at=retry_at, limit_at=limit_at)
 
 
 def _waits(waiting: Iterable[WaitingAccount], changing: Set[int], at: datetime) -> Iterator[Wait]:
@@ -72,18 +80,23 @@ def stored_connection(account: int) -> StoredConnection | None:
     return None if stored is None or stored.mode == "off" else stored
 
 
-def attempted(stored: StoredConnection, request: Callable[[], Result]) -> Result | None:
-    """The result of a request to the platform; None if it failed, which is stored and logged without secrets."""
+def attempted(stored: StoredConnection, request: Callable[[], Result], *, is_of_spend: bool = False) -> Result | None:
+    """The result of a request to the platform; None if it failed, which is stored and logged without secrets.
+
+    `is_of_spend`: after a failure, spend is read again later; else statuses alone are.
+    """
     try:
         return request()
     except (PlatformError, InvalidValue) as error:
-        note_failure(stored, error)
+        note_failure(stored, error, is_of_spend=is_of_spend)
         return None
     finally:
         quota.note_usage(stored)
 
 
-def note_failure(stored: StoredConnection, error: Exception, *, for_pauses: bool = False) -> None:
+def note_failure(
+    stored: StoredConnection, error: Exception, *, for_pauses: bool = False, is_of_spend: bool = False
+) -> None:
     """Stores and logs a failed request. After an answer that says when, waits until then."""
     at = clock.now()
     fields = {"platform": stored.platform, "platform_account_id": stored.id, "error": str(error)}
@@ -94,16 +107,26 @@ def note_failure(stored: StoredConnection, error: Exception, *, for_pauses: bool
         log.warning("platform.limited", until=until.isoformat(), **fields)
     else:
         log.warning("platform.failed", **fields)
-    store_failure(stored, str(error), at, stops_changes=not isinstance(error, Limited))
+    store_failure(stored, str(error), at, stops_changes=not isinstance(error, Limited), is_of_spend=is_of_spend)
 
 
-def store_failure(stored: StoredConnection, error: str, at: datetime, *, stops_changes: bool) -> None:
+def store_failure(
+    stored: StoredConnection, error: str, at: datetime, *, stops_changes: bool, is_of_spend: bool
+) -> None:
     """Stores a failed request, and when the account is tried again: later with each failure in a row.
 
-    `stops_changes`: changes are tried again later too.
+    `stops_changes`: changes are tried again later too. `is_of_spend`: spend is; the nearer a limit, the sooner, but
+    after many failures only each RETRY, so that a failing account leaves the quota to others.
     """
     failures = stored.failures + 1
-    next_read_at = at + retry_interval(failures, pace.longest_interval())
+    next_read_at = at + retry_interval(failures, _longest_retry(stored, at)) if is_of_spend else None
     retry_at = at + retry_interval(failures, RETRY) if stops_changes else at
     noted = partial(connections.note_failure, account=stored.id, error=error, at=at)
     committed(partial(noted, next_read_at=next_read_at, retry_at=retry_at))
+
+
+def _longest_retry(stored: StoredConnection, at: datetime) -> timedelta:
+    """The longest time until spend is read again after failures, by the time left until a limit at the last read."""
+    longest = pace.longest_interval()
+    left = None if stored.limit_at is None else stored.limit_at - at
+    return max(spend_interval(left, longest), min(RETRY, longest))

@@ -21,7 +21,7 @@ from domain.reads import (
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 MICROS = st.integers(0, 10**15)
 TIMES = st.timedeltas(min_value=SECOND, max_value=366 * DAY)
-LIMITS = st.builds(LimitPace, MICROS, MICROS, MICROS, st.one_of(st.none(), TIMES))
+LIMITS = st.builds(LimitPace, MICROS, MICROS, MICROS, st.one_of(st.none(), TIMES), st.one_of(st.none(), TIMES))
 WAITS = st.builds(
     Wait,
     account=st.integers(1, 50),
@@ -54,6 +54,15 @@ def test_window_that_began_after_the_last_read_counts_from_its_beginning() -> No
 def test_limit_without_spend_is_not_in_sight() -> None:
     assert time_left([LimitPace(100, 0, 0, HOUR), LimitPace(100, -5, -5, HOUR)], HOUR) is None
     assert time_left([LimitPace(100, 50, 0, None)], None) is None
+
+
+def test_limit_without_new_spend_is_as_far_as_its_release() -> None:
+    """What the platform has not reported yet may use up the limit in the time that passed since the release."""
+    unseen = LimitPace(100, 0, 0, 9 * HOUR, since_release=10 * MINUTE)
+    assert time_left([unseen], HOUR) == 10 * MINUTE
+    assert time_left([unseen._replace(spent_micros=60)], HOUR) == 10 * MINUTE
+    assert time_left([unseen._replace(spent_micros=1, added_micros=1)], HOUR) == 99 * HOUR
+    assert time_left([unseen._replace(since_release=-MINUTE)], HOUR) == timedelta(0)
 
 
 @given(st.lists(LIMITS, max_size=5), st.one_of(st.none(), TIMES))

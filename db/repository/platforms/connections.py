@@ -15,7 +15,7 @@ USAGE_WINDOW: Final = timedelta(hours=1)
 FIELDS: Final = """
     platform_connections.platform_account_id, platform, account_id, name, mode, credentials, options, time_zone,
     currency, described_at, next_read_at, last_read_at, history_read_at, statuses_read_at, wait_until,
-    pauses_wait_until, last_error, failed_at, failures
+    pauses_wait_until, last_error, failed_at, failures, limit_at
 """
 
 CONNECTION = text(f"""
@@ -103,18 +103,6 @@ NOTE_DESCRIPTION = text("""
     WHERE platform_account_id = :id
 """)
 
-NOTE_SPEND_READ = text("""
-    UPDATE platform_connections
-    SET last_read_at = CAST(:at AS timestamptz), next_read_at = :next_read_at, limit_at = :limit_at,
-        last_error = CAST(:problem AS text), failures = 0, failing_since = NULL, retry_at = NULL,
-        problem_since = CASE
-            WHEN CAST(:problem AS text) IS NOT NULL THEN COALESCE(problem_since, CAST(:at AS timestamptz))
-        END,
-        failed_at = CASE WHEN CAST(:problem AS text) IS NOT NULL THEN CAST(:at AS timestamptz) END,
-        history_read_at = CASE WHEN CAST(:is_history AS boolean) THEN CAST(:at AS timestamptz) ELSE history_read_at END
-    WHERE platform_account_id = :id
-""")
-
 NOTE_STATUSES_READ = text("""
     UPDATE platform_connections SET statuses_read_at = :at, failures = 0, failing_since = NULL, retry_at = NULL
     WHERE platform_account_id = :id
@@ -128,7 +116,7 @@ NOTE_FAILURE = text("""
     UPDATE platform_connections
     SET last_error = :error, failed_at = :at, failures = failures + 1, retry_at = :retry_at,
         failing_since = COALESCE(failing_since, CAST(:at AS timestamptz)),
-        next_read_at = greatest(next_read_at, CAST(:next_read_at AS timestamptz))
+        next_read_at = COALESCE(CAST(:next_read_at AS timestamptz), next_read_at)
     WHERE platform_account_id = :id
 """)
 
@@ -166,6 +154,7 @@ class StoredConnection(NamedTuple):
     last_error: str | None
     failed_at: datetime | None
     failures: int
+    limit_at: datetime | None
 
 
 class WaitingAccount(NamedTuple):
@@ -255,24 +244,6 @@ def note_description(connection: Connection, account: int, time_zone: str, curre
     connection.execute(NOTE_DESCRIPTION, {"id": account, "time_zone": time_zone, "currency": currency, "at": at})
 
 
-def note_spend_read(
-    connection: Connection,
-    account: int,
-    at: datetime,
-    next_read_at: datetime,
-    limit_at: datetime | None,
-    problem: str | None,
-    *,
-    is_history: bool,
-) -> None:
-    """Stores a successful read of spend. `problem`: a sentence for people about what was left out; None: nothing.
-
-    `limit_at`: when spend reaches the nearest limit; None: not in sight.
-    """
-    values = {"id": account, "at": at, "next_read_at": next_read_at, "limit_at": limit_at, "problem": problem}
-    connection.execute(NOTE_SPEND_READ, values | {"is_history": is_history})
-
-
 def note_usage(connection: Connection, account: int, percent: int, at: datetime) -> None:
     """Stores how much of the account's quota the platform said at `at` is used, in percent."""
     connection.execute(NOTE_USAGE, {"id": account, "percent": percent, "at": at})
@@ -284,9 +255,9 @@ def note_statuses_read(connection: Connection, account: int, at: datetime) -> No
 
 
 def note_failure(
-    connection: Connection, account: int, error: str, at: datetime, *, next_read_at: datetime, retry_at: datetime
+    connection: Connection, account: int, error: str, at: datetime, *, next_read_at: datetime | None, retry_at: datetime
 ) -> None:
-    """Stores a failed request. `next_read_at`: when spend may be read next; `retry_at`: when statuses may be.
+    """Stores a failed request. `next_read_at`: when spend is read next, None: as before; `retry_at`: when statuses are.
 
     `error` must hold no secrets.
     """

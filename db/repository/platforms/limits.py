@@ -8,26 +8,39 @@ from sqlalchemy import Connection, text
 
 from db.repository.shared.windows import SPEND_OF_BUDGETS, current_windows
 
-# Budgets of active campaigns of the account, and of their brands.
+# Budgets of active campaigns of the account, and of their brands, with the newest release of such a campaign.
 LIMITS = text(f"""
     WITH serving AS (
-        SELECT id, brand_id FROM campaigns WHERE platform_account_id = :account AND effective_status = 'active'
+        SELECT brand_id, campaigns.id AS campaign_id, changed_at AS released_at
+        FROM campaigns LEFT JOIN LATERAL (
+            SELECT changed_at FROM status_changes WHERE status_changes.campaign_id = campaigns.id
+            ORDER BY status_changes.id DESC LIMIT 1
+        ) AS change ON true
+        WHERE platform_account_id = :account AND effective_status = 'active'
+    ), released AS (
+        SELECT brand_id, campaign_id, released_at FROM serving
+        UNION ALL
+        SELECT brand_id, 0, max(released_at) FROM serving GROUP BY brand_id
     )
-    SELECT budgets.id AS budget_id, time_zone, first_day, limit_micros, spent_micros
+    SELECT budgets.id AS budget_id, time_zone, first_day, limit_micros, spent_micros, released_at
     {SPEND_OF_BUDGETS}
-    WHERE brands.id IN (SELECT brand_id FROM serving)
-        AND (budgets.campaign_id IS NULL OR budgets.campaign_id IN (SELECT id FROM serving))
+    JOIN released ON released.brand_id = budgets.brand_id
+        AND released.campaign_id = COALESCE(budgets.campaign_id, 0)
 """)  # noqa: S608 - a constant, put together once
 
 
 class AccountLimit(NamedTuple):
-    """A budget in its current window, which began on `first_day` of its brand's zone."""
+    """A budget in its current window, which began on `first_day` of its brand's zone.
+
+    `released_at`: when a campaign of it became active last; None: active since its creation.
+    """
 
     budget_id: int
     time_zone: str
     first_day: date
     limit_micros: int
     spent_micros: int
+    released_at: datetime | None
 
 
 def of_account(connection: Connection, account: int, zones: Iterable[str], at: datetime) -> list[AccountLimit]:

@@ -9,7 +9,7 @@ import pytest
 
 from app.alerts.evaluate import evaluate
 from db.engine import committed
-from db.repository.platforms import connections
+from db.repository.platforms import connections, reads
 from domain.reconcile import OVERRIDDEN
 from tests.world import World
 
@@ -101,16 +101,16 @@ def test_account_is_told_when_all_its_requests_fail_for_a_quarter_of_an_hour(
 def test_account_whose_spend_cannot_be_counted_is_told_once_until_it_can(
     world: World, account: Account, noon: datetime
 ) -> None:
-    read = {"next_read_at": noon, "limit_at": None, "is_history": False}
+    results = {"next_read_at": noon, "limit_at": None, "is_history": False}
     for hours in range(3):
         at = noon + timedelta(hours=hours)
-        note(connections.note_spend_read, account, at, problem="brand 1 has another currency", **read)
+        note(reads.note_spend_read, account, at, problem="brand 1 has another currency", **results)
         for minutes in (1, 16, 40):
             world.set_clock(at + timedelta(minutes=minutes))
             note(connections.note_statuses_read, account, at + timedelta(minutes=minutes))
             evaluate()
     assert states(world, "account_failing") == ["open"]
-    note(connections.note_spend_read, account, noon + timedelta(hours=4), problem=None, **read)
+    note(reads.note_spend_read, account, noon + timedelta(hours=4), problem=None, **results)
     evaluate()
     assert states(world, "account_failing") == ["resolved"]
 

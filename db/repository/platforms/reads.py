@@ -1,0 +1,81 @@
+"""When accounts' spend is read: results of reads, and reads made sooner by releases and edits of limits."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+NOTE_SPEND_READ = text("""
+    UPDATE platform_connections
+    SET last_read_at = CAST(:at AS timestamptz), next_read_at = :next_read_at, limit_at = :limit_at,
+        last_error = CAST(:problem AS text), failures = 0, failing_since = NULL, retry_at = NULL,
+        problem_since = CASE
+            WHEN CAST(:problem AS text) IS NOT NULL THEN COALESCE(problem_since, CAST(:at AS timestamptz))
+        END,
+        failed_at = CASE WHEN CAST(:problem AS text) IS NOT NULL THEN CAST(:at AS timestamptz) END,
+        history_read_at = CASE WHEN CAST(:is_history AS boolean) THEN CAST(:at AS timestamptz) ELSE history_read_at END
+    WHERE platform_account_id = :id
+""")
+
+# Makes accounts due whose last read is older than a release of one of their campaigns, or than a change of one of their
+# limits. Failing accounts are only made due by :retry_at. A row that another transaction has locked waits a minute.
+HASTEN = text("""
+    UPDATE platform_connections
+    SET next_read_at = CASE WHEN failures = 0 THEN CAST(:at AS timestamptz) ELSE CAST(:retry_at AS timestamptz) END,
+        limit_at = least(limit_at, CAST(:limit_at AS timestamptz))
+    WHERE platform_account_id IN (
+        SELECT platform_account_id FROM platform_connections AS late
+        JOIN platform_accounts ON platform_accounts.id = platform_account_id
+        WHERE platform = :platform AND mode <> 'off' AND next_read_at > greatest(
+            CAST(:soon AS timestamptz), CASE WHEN failures > 0 THEN CAST(:retry_at AS timestamptz) END
+        ) AND (EXISTS (
+            SELECT FROM platform_account_brands AS bound JOIN status_changes USING (brand_id)
+            JOIN campaigns ON campaigns.brand_id = status_changes.brand_id AND campaigns.id = campaign_id
+            WHERE bound.platform_account_id = late.platform_account_id
+                AND campaigns.platform_account_id = late.platform_account_id
+                AND to_status = 'active' AND changed_at > last_read_at AND changed_at <= :changed_before
+        ) OR EXISTS (
+            SELECT FROM platform_account_brands AS bound JOIN budget_limits USING (brand_id)
+            WHERE bound.platform_account_id = late.platform_account_id
+                AND changed_at > last_read_at AND changed_at <= :changed_before
+        ))
+        ORDER BY platform_account_id
+        FOR NO KEY UPDATE OF late SKIP LOCKED
+    )
+""")
+
+
+def note_spend_read(
+    connection: Connection,
+    account: int,
+    at: datetime,
+    next_read_at: datetime,
+    limit_at: datetime | None,
+    problem: str | None,
+    *,
+    is_history: bool,
+) -> None:
+    """Stores a successful read of spend. `problem`: a sentence for people about what was left out; None: nothing.
+
+    `limit_at`: when spend reaches the nearest limit; None: not in sight.
+    """
+    values = {"id": account, "at": at, "next_read_at": next_read_at, "limit_at": limit_at, "problem": problem}
+    connection.execute(NOTE_SPEND_READ, values | {"is_history": is_history})
+
+
+def hasten(
+    connection: Connection,
+    platform: str,
+    at: datetime,
+    *,
+    changed_before: datetime,
+    soon: datetime,
+    retry_at: datetime,
+    limit_at: datetime,
+) -> None:
+    """Makes the platform's accounts due at `at` that were not read since a release or a change of a limit.
+
+    Counts changes until `changed_before`. Leaves out accounts that are due by `soon`. Failing accounts are due at
+    `retry_at`. `limit_at`: when their spend may reach a limit, as the rate is unknown.
+    """
+    values = {"platform": platform, "at": at, "changed_before": changed_before, "soon": soon}
+    connection.execute(HASTEN, values | {"retry_at": retry_at, "limit_at": limit_at})
