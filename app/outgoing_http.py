@@ -16,12 +16,13 @@ CONNECT_SECONDS: Final = 5.0
 class NoAnswer(Exception):
     """A request got no complete answer. The message holds neither URL nor headers.
 
-    `may_be_received`: the other system may have received the request.
+    `may_be_received`: the other system may have received the request. `is_late`: the deadline passed.
     """
 
-    def __init__(self, message: str, *, may_be_received: bool) -> None:
+    def __init__(self, message: str, *, may_be_received: bool, is_late: bool = False) -> None:
         super().__init__(message)
         self.may_be_received = may_be_received
+        self.is_late = is_late
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def request(
         raise NoAnswer(f"no connection: {type(error).__name__}", may_be_received=False) from None
     except (httpx.HTTPError, httpx.InvalidURL, httpcore.ReadTimeout) as error:
         message = f"no complete answer within {seconds:g} s: {type(error).__name__}"
-        raise NoAnswer(message, may_be_received=True) from None
+        is_late = isinstance(error, httpx.TimeoutException | httpcore.ReadTimeout)
+        raise NoAnswer(message, may_be_received=True, is_late=is_late) from None
 
 
 def _read(response: httpx.Response, max_bytes: int) -> bytes:

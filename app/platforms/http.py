@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from app import outgoing_http
 from app.outgoing_http import NoAnswer
-from app.platforms.protocol import Unanswered
+from app.platforms.protocol import TooLarge, Unanswered
 from runtime.settings import settings
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -33,9 +33,10 @@ def send(method: str, url: str, headers: Mapping[str, str], **body: Any) -> Answ
     try:
         answer = outgoing_http.request(method, url, headers, seconds=seconds, max_bytes=MAX_ANSWER_BYTES, **body)
     except NoAnswer as error:
-        raise Unanswered(f"the platform: {error}", may_be_applied=error.may_be_received) from None
+        kind = TooLarge if error.is_late else Unanswered
+        raise kind(f"the platform: {error}", may_be_applied=error.may_be_received) from None
     if answer.is_cut:
-        raise Unanswered(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", may_be_applied=True)
+        raise TooLarge(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", may_be_applied=True)
     return Answer(answer.status, answer.headers, _decoded(answer.content))
 
 

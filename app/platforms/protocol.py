@@ -26,6 +26,10 @@ class Unanswered(PlatformError):
         self.may_be_applied = may_be_applied
 
 
+class TooLarge(Unanswered):
+    """The answer is too large, or did not end in time: one for fewer days may."""
+
+
 class Refused(PlatformError):
     """The platform refused the request as wrong or not permitted."""
 

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from app.platforms.protocol import Account, DaySpend, Platform
+from app.platforms.protocol import Account, DaySpend, HourSpend, Platform
 from db.repository.platforms.spend import AccountCampaign
 from db.repository.shared.zones import readable_zones
 from domain.hours import Regrouped, SharedHour, days_to_read, regrouped
@@ -130,24 +130,61 @@ def _without_moved(plan: Plan) -> Plan:
     return Plan(by_days, dict(zip(plan.by_hours, by_hours, strict=True)), [*plan.problems, sentence])
 
 
-def read_by_hours(
-    plan: Plan, platform: Platform, account: Account, zone: ZoneInfo, at: datetime, days_back: int
-) -> list[Reading]:
-    """Reads hours once and regroups them for each brand's zone: its today and `days_back` days before."""
-    days_of = {other: _days_until(at, other, days_back) for other in plan.by_hours}
-    if not days_of:
-        return []
-    spans = [days_to_read(*days, zone, other) for other, days in days_of.items()]
-    today = local_day(at, zone)
-    hours = platform.read_hours(account, min(first for first, _ in spans), min(today, max(last for _, last in spans)))
-    readings = []
-    for other, owners in plan.by_hours.items():
+def halves(days: Days) -> list[Days]:
+    """The newer and the older half of a range of days; nothing if it is one day."""
+    first, last = days
+    return list(spans(days, ((last - first).days + 2) // 2)) if first < last else []
+
+
+class HourReader:
+    """Reads hours in ranges of the account's days, the newest first, and regroups them into the days of brands' zones.
+
+    A brand's day is complete, and given back, once the range with its first hour is read. Until then its hours of newer
+    ranges are kept, so that each hour is read once.
+    """
+
+    def __init__(
+        self, plan: Plan, platform: Platform, account: Account, zone: ZoneInfo, at: datetime, days_back: int
+    ) -> None:
+        """Of each brand's zone, its today at `at` and `days_back` days before are read. `zone`: the account's."""
+        self._groups, self._platform, self._account, self._zone = plan.by_hours, platform, account, zone
+        self._left = {other: _days_until(at, other, days_back) for other in plan.by_hours}
+        self._names = {one.external_id for owners in plan.by_hours.values() for one in owners}
+        self._figures: list[HourSpend] = []
+        covers = [days_to_read(*days, zone, other) for other, days in self._left.items()]
+        self.days = min(first for first, _ in covers), min(local_day(at, zone), max(last for _, last in covers))
+
+    def read(self, days: Days) -> list[Reading]:
+        """Reads the range, which ends before those read so far; returns the brands' days that are complete now."""
+        rows = self._platform.read_hours(self._account, *days)
+        self._figures += [row for row in rows if row.external_id in self._names]
+        readings = [
+            self._regrouped(other, complete)
+            for other in self._groups
+            for complete in self._taken_complete(other, days[0])
+        ]
+        self._figures = [row for row in self._figures if row.day <= days[0] + 2 * ONE_DAY]
+        return readings
+
+    def _taken_complete(self, other: ZoneInfo, read_from: date) -> Iterator[Days]:
+        """The days of a zone, if there are any, that begin on `read_from` in the account's zone or later, only once."""
+        first, last = self._left[other]
+        begin = last
+        while begin >= first and days_to_read(begin, begin, self._zone, other)[0] >= read_from:
+            begin -= ONE_DAY
+        self._left[other] = first, begin
+        if begin < last:
+            yield begin + ONE_DAY, last
+
+    def _regrouped(self, other: ZoneInfo, days: Days) -> Reading:
+        owners = self._groups[other]
         names = {one.external_id for one in owners}
-        figures = [(row.external_id, row.day, row.hour, row.micros) for row in hours if row.external_id in names]
-        found = regrouped(figures, zone, other, *days_of[other])
+        figures = [
+            (row.external_id, row.day, row.hour, row.micros) for row in self._figures if row.external_id in names
+        ]
+        found = regrouped(figures, self._zone, other, *days)
         spend = [DaySpend(name, day, micros) for (name, day), micros in found.days.items()]
-        readings.append(Reading(owners, days_of[other], spend, found.left_out))
-    return readings
+        return Reading(owners, days, spend, found.left_out)
 
 
 def _days_until(at: datetime, zone: ZoneInfo, days_back: int) -> Days:

@@ -1,10 +1,11 @@
 """Pulls spend from connected accounts: a complete answer for a range of days becomes reported totals."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -12,8 +13,8 @@ from more_itertools import chunked
 
 from app.ingest.ingest import TOTALS, count_totals, log_counted
 from app.platforms import bounds, pace, quota, visits
-from app.platforms.protocol import Account, Platform, Refused
-from app.platforms.readings import Days, Plan, Reading, planned, read_by_hours, spans
+from app.platforms.protocol import Account, Platform, Refused, TooLarge
+from app.platforms.readings import Days, HourReader, Plan, Reading, halves, planned, spans
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed, transaction
 from db.repository.platforms import connections, reads
@@ -22,6 +23,7 @@ from db.repository.platforms.connections import StoredConnection
 from db.repository.platforms.limits import AccountLimit
 from db.repository.platforms.spend import AccountCampaign
 from db.repository.shared.zones import readable_zones
+from domain.hours import HOURS_A_DAY
 from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 from domain.periods import ONE_DAY, local_day
 from domain.reads import spend_interval
@@ -106,13 +108,15 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
         before = pace.limits_now(connection, stored.id, owners, as_of)
     plan = planned(owners, zone, stored.currency, days, has_hours=platform.has_hours)
     tally = _Tally()
-    for read in _reads(plan, platform, account, zone, days, as_of):
+    reads_left = deque(_reads(plan, platform, account, zone, days, as_of))
+    while reads_left:
         if not _reserved(stored):
             return False
-        readings = visits.attempted(stored, read, is_of_spend=True)
-        if readings is None:
+        answer = visits.attempted(stored, partial(_answer, reads_left.popleft()), is_of_spend=True)
+        if answer is None:
             return False
-        _count(stored, readings, as_of, tally)
+        _count(stored, answer.readings, as_of, tally)
+        reads_left.extendleft(reversed(answer.instead))
     next_read_at, limit_at = _next_read(stored, owners, before, as_of)
     noted = partial(reads.note_spend_read, account=stored.id, at=as_of, is_history=is_history)
     problem = "; ".join(plan.problems) or None
@@ -130,19 +134,50 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
     return is_history
 
 
+class _Read(NamedTuple):
+    """A request for a range of days."""
+
+    days: Days
+    request: Callable[[Days], list[Reading]]
+
+
+class _Answer(NamedTuple):
+    """The result of a request, or the requests to make `instead`, because the answer was too large."""
+
+    readings: Sequence[Reading]
+    instead: Sequence[_Read] = ()
+
+
 def _reads(
     plan: Plan, platform: Platform, account: Account, zone: ZoneInfo, days: Days, as_of: datetime
-) -> Iterator[Callable[[], list[Reading]]]:
+) -> Iterator[_Read]:
     """The requests to make, one after the other: of the account's days, and of hours for brands with other days.
 
     Each answer has at most about ROWS_A_READ rows, so that its size and this process's memory stay bounded.
     """
     if plan.by_days or not plan.by_hours:
+
+        def read_days(some: Days) -> list[Reading]:
+            return [Reading(plan.by_days, some, platform.read_spend(account, *some))]
+
         for some in spans(days, ROWS_A_READ // max(len(plan.by_days), 1)):
-            yield lambda some=some: [Reading(plan.by_days, some, platform.read_spend(account, *some))]  # type: ignore[misc]
+            yield _Read(some, read_days)
     if plan.by_hours:
-        days_back = (days[1] - days[0]).days
-        yield lambda: read_by_hours(plan, platform, account, zone, as_of, days_back)
+        reader = HourReader(plan, platform, account, zone, as_of, (days[1] - days[0]).days)
+        campaigns = sum(map(len, plan.by_hours.values()))
+        for some in spans(reader.days, ROWS_A_READ // (HOURS_A_DAY * max(campaigns, 1))):
+            yield _Read(some, reader.read)
+
+
+def _answer(read: _Read) -> _Answer:
+    """Makes the request. If its answer is too large or too slow, returns those of both halves of its days."""
+    try:
+        return _Answer(read.request(read.days))
+    except TooLarge:
+        parts = halves(read.days)
+        if not parts:
+            raise
+        return _Answer([], [read._replace(days=part) for part in parts])
 
 
 def _count(stored: StoredConnection, readings: Sequence[Reading], as_of: datetime, tally: _Tally) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from app.platforms import http
 from app.platforms.http import Answer
-from app.platforms.protocol import Account, Limited, LoginFailed, PlatformError, Refused, Unanswered
+from app.platforms.protocol import Account, Limited, LoginFailed, PlatformError, Refused, TooLarge, Unanswered
 from runtime.settings import settings
 
 LOGIN_CODES: Final = frozenset({102, 190})
@@ -101,7 +101,7 @@ def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: flo
         if not isinstance(cursor, str) or cursor == after.get("after"):
             raise Unanswered("Meta answered with a page that has no cursor", may_be_applied=False)
         if time.monotonic() > ends_at:
-            raise Unanswered(f"not all pages within {seconds:g} s", may_be_applied=False)
+            raise TooLarge(f"not all pages within {seconds:g} s", may_be_applied=False)
         after = {"after": cursor}
         content = _read(account, path, {**params, **after})
 

@@ -52,7 +52,8 @@ def test_failed_read_leaves_what_was_counted(connected: Connected, world: World)
     connected.fake.spend("11", TODAY, 60)
     connected.pull()
     for fault in ("500", "hang", "drip", "429"):
-        connected.fake.fail("search", fault)
+        connected.fake.faults.clear()
+        connected.fake.fail("search", *[fault] * 2)  # of both days, and of the newer one alone
         world.execute("UPDATE platform_connections SET wait_until = NULL")
         connected.pull()
         assert connected.spent(campaign, TODAY) == 60
