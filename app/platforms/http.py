@@ -43,5 +43,5 @@ def send(method: str, url: str, headers: Mapping[str, str], **body: Any) -> Answ
 def _decoded(content: bytes) -> Any:
     try:
         return json.loads(content, parse_float=Decimal) if content else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

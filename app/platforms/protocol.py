@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from app.platforms.accounts import Credentials
 from domain.reconcile import Confirmed
+
+LONGEST_WAIT_SECONDS: Final = 10_000_000.0
+"""The longest wait that a platform is believed to want."""
 
 
 class PlatformError(Exception):
@@ -43,7 +46,7 @@ class Limited(PlatformError):
 
     def __init__(self, message: str, seconds: float, *, for_all: bool) -> None:
         super().__init__(message)
-        self.seconds = seconds
+        self.seconds = min(seconds, LONGEST_WAIT_SECONDS)
         self.for_all = for_all
 
 

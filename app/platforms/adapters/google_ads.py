@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from app.platforms import http
 from app.platforms.adapters import google_login
 from app.platforms.adapters.ids import is_id, not_an_id
+from app.platforms.adapters.shapes import object_in, objects_in, text_in
 from app.platforms.http import Answer
 from app.platforms.protocol import (
     Account,
@@ -57,6 +58,7 @@ DEFAULT_WAIT_SECONDS: Final = 900.0
 """Wait after a used-up quota if the answer does not say how long."""
 
 MESSAGE_LENGTH: Final = 300
+INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 
 
 class GoogleAds:
@@ -75,11 +77,11 @@ class GoogleAds:
 
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency."""
-        customers = [row.get("customer", {}) for row in _search(account, DESCRIBE)]
+        customers = [object_in(row, "customer") for row in _search(account, DESCRIBE)]
         if not customers:
             raise Refused("Google Ads returned no such account")
         found = customers[0]
-        return AccountFacts(found.get("descriptiveName", ""), _text(found, "timeZone"), _text(found, "currencyCode"))
+        return AccountFacts(text_in(found, "descriptiveName"), _text(found, "timeZone"), _text(found, "currencyCode"))
 
     def read_spend(self, account: Account, first_day: date, last_day: date) -> list[DaySpend]:
         """The cost of each campaign and day that has any; Google leaves out days without cost."""
@@ -93,8 +95,8 @@ class GoogleAds:
 
     def read_statuses(self, account: Account) -> dict[str, Confirmed]:
         """The status of every campaign that is not removed, and of removed ones."""
-        found = (row.get("campaign", {}) for row in _search(account, STATUSES))
-        return {_text(one, "id"): WORDS.get(one.get("status", ""), Confirmed.UNKNOWN) for one in found}
+        found = (object_in(row, "campaign") for row in _search(account, STATUSES))
+        return {_text(one, "id"): WORDS.get(text_in(one, "status"), Confirmed.UNKNOWN) for one in found}
 
     def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
         """Sets statuses in one `campaigns:mutate` with partial failure, so that one wrong campaign stops no other."""
@@ -130,11 +132,11 @@ class GoogleAds:
         until = local_day(clock.now(), zone) + ONE_DAY
         query = CHANGES.format(since=since.astimezone(zone), until=until, campaigns=names)
         found: dict[str, Changed] = {}
-        for event in (row.get("changeEvent", {}) for row in _search(account, query)):
-            change = wanted.get(event.get("campaign", ""))
-            status = event.get("newResource", {}).get("campaign", {}).get("status", "")
+        for event in (object_in(row, "changeEvent") for row in _search(account, query)):
+            change = wanted.get(text_in(event, "campaign"))
+            status = text_in(object_in(object_in(event, "newResource"), "campaign"), "status")
             if change is not None and WORDS.get(status) is change.status and "status" in _changed_fields(event):
-                made = Changed(event.get("userEmail") or _client(event), _changed_at(event, zone))
+                made = Changed(text_in(event, "userEmail") or _client(event), _changed_at(event, zone))
                 found.setdefault(change.external_id, made)
         return found
 
@@ -143,7 +145,7 @@ def _changed_at(event: dict[str, Any], zone: ZoneInfo) -> datetime:
     """The moment of a change, which Google writes by the wall clock of the account's zone."""
     try:
         return datetime.fromisoformat(_text(event, "changeDateTime")).replace(tzinfo=zone).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Unanswered("Google Ads answered with a change in another form", may_be_applied=False) from None
 
 
@@ -158,7 +160,7 @@ def _client(event: dict[str, Any]) -> str:
 
 def _outcomes(changes: Sequence[Change], content: Any) -> dict[str, PlatformError | None]:
     """The outcome of each change. A change with neither a result nor an error is left out: it may be applied."""
-    results = content.get("results", []) if isinstance(content, dict) else []
+    results = objects_in(content, "results") if isinstance(content, dict) else []
     failures = {index: text for index, text in _failures(content) if index is not None}
     outcomes: dict[str, PlatformError | None] = {}
     for index, change in enumerate(changes):
@@ -171,49 +173,60 @@ def _outcomes(changes: Sequence[Change], content: Any) -> dict[str, PlatformErro
 
 def _failures(content: Any) -> Iterator[tuple[int | None, str]]:
     """The index of the failed operation (None: of no operation) and the message of each error of a partial failure."""
-    failure = content.get("partialFailureError") if isinstance(content, dict) else None
-    for error in _errors(failure or {}):
-        path = error.get("location", {}).get("fieldPathElements", [])
-        index = next((int(one.get("index", 0)) for one in path if one.get("fieldName") == "operations"), None)
+    failure = object_in(content, "partialFailureError") if isinstance(content, dict) else {}
+    for error in _errors(failure):
+        path = objects_in(object_in(error, "location"), "fieldPathElements")
+        indexes = [text_in(one, "index") or "0" for one in path if one.get("fieldName") == "operations"]
+        index = int(indexes[0]) if indexes and INTEGER.fullmatch(indexes[0]) else None
         yield index, str(error.get("message", "refused"))[:MESSAGE_LENGTH]
 
 
 def _errors(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for detail in status.get("details", []):
-        yield from detail.get("errors", [])
+    for detail in objects_in(status, "details"):
+        yield from objects_in(detail, "errors")
 
 
 def _search(account: Account, query: str) -> Iterator[dict[str, Any]]:
-    """The rows of a query; a stream is one JSON array of batches."""
+    """The rows of a query; a stream is one JSON array of batches, of which the last may be an error."""
     batches = _post(account, f"customers/{_customer(account)}/googleAds:searchStream", {"query": query})
     if not isinstance(batches, list):
-        raise Unanswered("Google Ads answered in another form", may_be_applied=False)
+        raise _other_form()
     for batch in batches:
-        yield from batch.get("results", [])
+        rows = batch.get("results", []) if isinstance(batch, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise _other_form()
+        yield from rows
 
 
 def _day_spend(row: dict[str, Any]) -> DaySpend:
+    # Google writes 64-bit integers as texts and leaves out zeros.
+    metrics = {"costMicros": "0", **object_in(row, "metrics")}
+    micros = text_in(metrics, "costMicros")
+    if not isinstance(row.get("metrics", {}), dict) or not INTEGER.fullmatch(micros):
+        raise _other_form()
     try:
-        # Google writes 64-bit integers as texts and leaves out zeros.
-        micros = int(row.get("metrics", {}).get("costMicros", "0"))
-        day = date.fromisoformat(row["segments"]["date"])
-        return DaySpend(str(row["campaign"]["id"]), day, micros)
-    except (KeyError, TypeError, ValueError):
-        raise Unanswered("Google Ads answered with a row in another form", may_be_applied=False) from None
+        day = date.fromisoformat(text_in(object_in(row, "segments"), "date"))
+    except ValueError:
+        raise _other_form() from None
+    return DaySpend(_text(object_in(row, "campaign"), "id"), day, int(micros))
 
 
 def _hour(row: dict[str, Any]) -> int:
-    hour = row["segments"].get("hour", 0)
+    hour = object_in(row, "segments").get("hour", 0)
     if not isinstance(hour, int) or not 0 <= hour < HOURS_A_DAY:
-        raise Unanswered("Google Ads answered with a row in another form", may_be_applied=False)
+        raise _other_form()
     return hour
 
 
 def _text(fields: dict[str, Any], name: str) -> str:
-    value = fields.get(name)
+    value = text_in(fields, name)
     if not value:
         raise Unanswered(f"Google Ads answered without {name}", may_be_applied=False)
-    return str(value)
+    return value
+
+
+def _other_form() -> Unanswered:
+    return Unanswered("Google Ads answered in another form", may_be_applied=False)
 
 
 def _customer(account: Account) -> str:
@@ -245,33 +258,42 @@ def _post(account: Account, path: str, body: dict[str, Any], *, changes_somethin
             google_login.tokens.forget(account)
             if not is_last:
                 continue
-        if answer.status == 200 and answer.content is not None:
+        if answer.status == 200 and answer.content is not None and _error_in(answer.content) is None:
             return answer.content
         raise _error(account, answer, changes_something=changes_something)
     raise AssertionError("the second answer returns or raises")
 
 
 def _error(account: Account, answer: Answer, *, changes_something: bool) -> PlatformError:
-    first = answer.content[0] if isinstance(answer.content, list) and answer.content else answer.content
-    status = first.get("error", {}) if isinstance(first, dict) else {}
+    status = _error_in(answer.content) or {}
+    in_stream = status.get("code")
+    code = in_stream if answer.status == 200 and isinstance(in_stream, int) else answer.status
     details = list(_errors(status))
     messages = [str(one.get("message", "")) for one in details] or [str(status.get("message", ""))]
     words = account.credentials.hide_in("; ".join(filter(None, messages)))[:MESSAGE_LENGTH] or "no reason given"
-    text = f"Google Ads answered {answer.status}: {words}"
-    if answer.status == 429 or status.get("status") == "RESOURCE_EXHAUSTED":
+    text = f"Google Ads answered {code}: {words}"
+    if code == 429 or status.get("status") == "RESOURCE_EXHAUSTED":
         return _limited(text, answer, details)
-    if answer.status == 401:
+    if code == 401:
         return LoginFailed(text)
-    if answer.status >= 500 or answer.status < 400:
+    if code >= 500 or code < 400:
         return Unanswered(text, may_be_applied=changes_something)
     return Refused(text)
 
 
+def _error_in(content: Any) -> dict[str, Any] | None:
+    """The error in an answer, also one that ends a stream of batches; None if there is none."""
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, dict) and "error" in part:
+            return object_in(part, "error") or {"message": text_in(part, "error")}
+    return None
+
+
 def _limited(text: str, answer: Answer, details: Sequence[dict[str, Any]]) -> Limited:
-    quotas = [one.get("details", {}).get("quotaErrorDetails", {}) for one in details]
-    delays = [_seconds(quota.get("retryDelay", "")) for quota in quotas]
+    quotas = [object_in(object_in(one, "details"), "quotaErrorDetails") for one in details]
+    delays = [_seconds(text_in(quota, "retryDelay")) for quota in quotas]
     delays.append(_seconds(answer.headers.get("retry-after", "")))
-    scopes = {quota.get("rateScope") for quota in quotas}
+    scopes = {text_in(quota, "rateScope") for quota in quotas}
     return Limited(text, max(delays) or DEFAULT_WAIT_SECONDS, for_all="ACCOUNT" not in scopes)
 
 

@@ -1,12 +1,14 @@
 """Logins at Google: access tokens by a refresh token, or by a service account with the extra `google`."""
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 from app.platforms import http
+from app.platforms.adapters.shapes import text_in
 from app.platforms.protocol import Account, Limited, LoginFailed, Unanswered
 from domain.errors import InvalidValue
 from runtime import clock
@@ -25,6 +27,8 @@ ASSERTION_SECONDS: Final = 3_600
 
 JWT_GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 MESSAGE_LENGTH: Final = 300
+TOKEN: Final = re.compile("[!-~]+")
+SECONDS: Final = re.compile("[0-9]{1,9}")
 NO_EXTRA: Final = "a service account needs the extra `google`: pip install 'spendgate[google]'"
 
 
@@ -72,9 +76,11 @@ def _new_token(account: Account) -> tuple[str, float]:
         names = ("client_id", "client_secret", "refresh_token")
         secrets = {name: account.credentials.required(name) for name in names}
         content = _answer(account, secrets | {"grant_type": "refresh_token"})
-    if not isinstance(content.get("access_token"), str):
+    token = text_in(content, "access_token")
+    if not TOKEN.fullmatch(token):
         raise Unanswered("Google's login answered without a token", may_be_applied=False)
-    return content["access_token"], float(content.get("expires_in", 0))
+    seconds = text_in(content, "expires_in")
+    return token, float(seconds) if SECONDS.fullmatch(seconds) else 0.0
 
 
 def _answer(account: Account, form: Mapping[str, str]) -> dict[str, Any]:

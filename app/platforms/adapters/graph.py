@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from app.platforms import http
+from app.platforms.adapters.shapes import object_in
 from app.platforms.http import Answer
 from app.platforms.protocol import Account, Limited, LoginFailed, PlatformError, Refused, TooLarge, Unanswered
 from runtime.settings import settings
@@ -79,7 +80,7 @@ def _read(account: Account, path: str, params: Mapping[str, str]) -> dict[str, A
 
 def _note_usage(account: Account, usage: Usage) -> None:
     if usage.is_known:
-        newest_usages[account.account_id] = min(math.ceil(usage.percent), MOST_PERCENT)
+        newest_usages[account.account_id] = math.ceil(min(usage.percent, Decimal(MOST_PERCENT)))
 
 
 def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: float) -> Iterator[dict[str, Any]]:
@@ -92,12 +93,16 @@ def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: flo
     content = get(account, path, params)
     while True:
         found, paging = content.get("data"), content.get("paging") or {}
-        if not isinstance(found, list) or not isinstance(paging, dict):
+        if (
+            not isinstance(paging, dict)
+            or not isinstance(found, list)
+            or not all(isinstance(row, dict) for row in found)
+        ):
             raise Unanswered("Meta answered in another form", may_be_applied=False)
         yield from found
         if "next" not in paging:
             return
-        cursor = (paging.get("cursors") or {}).get("after")
+        cursor = object_in(paging, "cursors").get("after")
         if not isinstance(cursor, str) or cursor == after.get("after"):
             raise Unanswered("Meta answered with a page that has no cursor", may_be_applied=False)
         if time.monotonic() > ends_at:
@@ -121,9 +126,8 @@ def error_of(
     account: Account, status: int, content: Any, headers: Mapping[str, str], *, changes_something: bool
 ) -> PlatformError:
     """The error of an answer with this HTTP status and content. `headers`: those that tell the use of limits."""
-    error = content.get("error") if isinstance(content, dict) else None
-    error = error if isinstance(error, dict) else {}
-    code = error.get("code")
+    error = object_in(content, "error") if isinstance(content, dict) else {}
+    code = error["code"] if isinstance(error.get("code"), int) else None
     reasons = (error.get("error_user_msg"), error.get("message"))
     reason = next((text for text in reasons if isinstance(text, str) and text), "no reason given")
     words = account.credentials.hide_in(reason)[:MESSAGE_LENGTH]
@@ -155,7 +159,7 @@ def _uses(header: str | None) -> Iterator[dict[str, Any]]:
     """The objects with figures in a header: one, or lists of them by the id of an account or business."""
     try:
         content = json.loads(header or "{}", parse_float=Decimal)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if isinstance(content, dict):
         yield content

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from app.platforms.adapters import graph
 from app.platforms.adapters.ids import is_id, not_an_id
+from app.platforms.adapters.shapes import text_in
 from app.platforms.protocol import (
     Account,
     AccountFacts,
@@ -126,7 +127,7 @@ class Meta:
         found: dict[str, Changed] = {}
         for event in graph.rows(account, f"{_node(account)}/activities", params, seconds=seconds):
             name, at = event.get("object_id"), _event_time(event)
-            if at is None or at < since or event.get("event_type") != STATUS_CHANGED:
+            if not isinstance(name, str) or at is None or at < since or event.get("event_type") != STATUS_CHANGED:
                 continue
             if name in wanted and _new_status(event) is wanted[name] and (name not in found or found[name].at < at):
                 found[name] = Changed(str(event.get("actor_name") or event.get("application_name") or "unknown"), at)
@@ -135,16 +136,17 @@ class Meta:
 
 def _event_time(event: dict[str, Any]) -> datetime | None:
     try:
-        return datetime.fromisoformat(str(event.get("event_time")))
+        at = datetime.fromisoformat(str(event.get("event_time")))
     except ValueError:
         return None
+    return at if at.tzinfo else None
 
 
 def _new_status(event: dict[str, Any]) -> Confirmed | None:
     """The status that an activity ended in; None for steps between, such as `Pending process`."""
     try:
         extra = json.loads(event.get("extra_data") or "{}")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None
     word = str(extra.get("new_value")).lower() if isinstance(extra, dict) else ""
     return {"active": Confirmed.ENABLED, "inactive": Confirmed.PAUSED, "paused": Confirmed.PAUSED}.get(word)
@@ -156,7 +158,7 @@ def _outcome(account: Account, answer: Any, headers: Any) -> PlatformError | Non
         return Unanswered("Meta gave no answer to this change in time", may_be_applied=True)
     try:
         content = json.loads(answer.get("body") or "null")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         content = None
     status = answer.get("code")
     if status == 200 and isinstance(content, dict) and content.get("success") is True:
@@ -195,7 +197,7 @@ def _insights_at_once(
 
 
 def _status(campaign: dict[str, Any]) -> Confirmed:
-    status = WORDS.get(campaign.get("status", ""), Confirmed.UNKNOWN)
+    status = WORDS.get(text_in(campaign, "status"), Confirmed.UNKNOWN)
     if status is Confirmed.PAUSED and campaign.get(STATUS) == "IN_PROCESS":
         return Confirmed.UNKNOWN
     return status
