@@ -83,7 +83,8 @@ class StatusFacts:
     `paused_by_us`: Spendgate sent the pause that is in force there. `is_repause`: the platform has already confirmed a
     pause for the present desired status. `repauses`: pauses sent again in the last REPAUSE_WINDOW.
     `may_be_applied`: the outcome of the last sent change is unknown, and the platform was not read since.
-    `is_doubtful`: a person may have paused the campaign there before Spendgate's pause arrived.
+    `is_doubtful`: a person may have paused the campaign there before Spendgate's pause arrived. `is_unread`: the
+    platform cannot be read now.
     """
 
     desired: Desired
@@ -94,17 +95,21 @@ class StatusFacts:
     repauses: int = 0
     may_be_applied: bool = False
     is_doubtful: bool = False
+    is_unread: bool = False
 
 
 def reconcile(facts: StatusFacts) -> Action:
     """The next step for the campaign. Enables only a campaign that Spendgate paused, and only in mode `full`.
 
-    `none` in modes `off` and `shadow`, and until a read shows the status there or the outcome of the last change.
+    `none` in modes `off` and `shadow`, and until a read shows the status there or the outcome of the last change. While
+    the platform cannot be read, a pause is sent without knowing that outcome: twice does no harm.
     """
-    if facts.mode not in ACTING or facts.may_be_applied or facts.confirmed is Confirmed.UNKNOWN:
+    if facts.mode not in ACTING or facts.confirmed is Confirmed.UNKNOWN:
         return Action.NONE
     if facts.confirmed is Confirmed.REMOVED:
-        return Action.LEAVE
+        return Action.NONE if facts.may_be_applied else Action.LEAVE
+    if facts.may_be_applied:
+        return Action.PAUSE if facts.is_unread and facts.desired is Desired.INACTIVE else Action.NONE
     if facts.desired is Desired.INACTIVE:
         return _stop(facts)
     return _release(facts)

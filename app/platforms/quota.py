@@ -24,6 +24,11 @@ def reserve(platform: str, count: int) -> bool:
     return _reserve(platform, count, reads=count, for_pauses=False)
 
 
+def reserve_of_pauses(platform: str) -> bool:
+    """Books a read that shows whether a pause was carried out, from the part kept for pauses; returns as `reserve`."""
+    return _reserve(platform, 1, reads=1, for_pauses=True)
+
+
 def reserve_changes(platform: str, count: int, *, for_pauses: bool) -> bool:
     """Books changes of campaigns before they are sent; returns whether the quota allows them."""
     return _reserve(platform, count, reads=0, for_pauses=for_pauses)

@@ -51,17 +51,19 @@ class _QuotaUsedUp(PlatformError):
 def send_changes(visit: Visit, *, may_enable: bool) -> None:
     """Sends due changes until none is left, a request fails or the claim is lost.
 
-    Looks for pauses before each request, so that a pause that is decided while releases are sent goes next.
+    `may_enable`: the platform was read. Looks for pauses before each request, so that a pause that is decided while
+    releases are sent goes next.
     """
     refusals: Refusals = set()
     actions = (Action.PAUSE, Action.ENABLE) if may_enable else (Action.PAUSE,)
     while True:
-        batch = next(filter(None, (_marked(visit, action, refusals) for action in actions)), None)
+        marked = (_marked(visit, action, refusals, is_unread=not may_enable) for action in actions)
+        batch = next(filter(None, marked), None)
         if batch is None or not _sent(visit, batch, refusals):
             return
 
 
-def _marked(visit: Visit, action: Action, refusals: Refusals) -> Batch | None:
+def _marked(visit: Visit, action: Action, refusals: Refusals, *, is_unread: bool) -> Batch | None:
     """The next campaigns to change, stored as about to be sent; None if there are none, or the platform allows none."""
     at = clock.now()
     until = visit.stored.pauses_wait_until if action is Action.PAUSE else visit.stored.wait_until
@@ -70,19 +72,30 @@ def _marked(visit: Visit, action: Action, refusals: Refusals) -> Batch | None:
     most = quota.changes_left(
         visit.stored.platform, visit.platform.changes_a_request, for_pauses=action is Action.PAUSE
     )
-    before = committed(partial(_mark, visit=visit, action=action, refusals=refusals, most=max(most, 1), at=at))
+    mark = partial(_mark, visit=visit, action=action, refusals=refusals, most=max(most, 1), at=at)
+    before = committed(partial(mark, is_unread=is_unread))
     return Batch(action, before) if before else None
 
 
 def _mark(
-    connection: Connection, visit: Visit, action: Action, refusals: Refusals, most: int, at: datetime
+    connection: Connection,
+    visit: Visit,
+    action: Action,
+    refusals: Refusals,
+    most: int,
+    at: datetime,
+    *,
+    is_unread: bool,
 ) -> list[StoredStatus]:
-    """Stores that at most `most` campaigns are about to be sent; returns their rows as they were before."""
+    """Stores that at most `most` campaigns are about to be sent; returns their rows as they were before.
+
+    `is_unread`: the platform was not read, so that outcomes of earlier changes stay unknown.
+    """
     due = (
         row
-        for row in rows.opposed(connection, visit.stored.id, *OPPOSED[action])
+        for row in rows.opposed(connection, visit.stored.id, *OPPOSED[action], is_unread=is_unread)
         if (row.campaign_id, row.desired_change_id) not in refusals
-        and reconcile(steps.facts_of(row, visit.stored.mode, at)) is action
+        and reconcile(steps.facts_of(row, visit.stored.mode, at, is_unread=is_unread)) is action
     )
     before = list(islice(due, most))
     if not before or not claims.prolong(connection, visit, at):

@@ -21,6 +21,7 @@ from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import lock_brands
 from db.repository.platforms import connections
 from db.repository.platforms import statuses as rows
+from db.repository.platforms.connections import StoredConnection
 from db.repository.platforms.statuses import StoredStatus
 from domain.causes import Cause
 from domain.errors import InvalidValue
@@ -113,9 +114,18 @@ def _run(visit: Visit) -> None:
 def _read(visit: Visit) -> Mapping[str, Confirmed] | None:
     """The statuses on the platform; None if the platform or the quota allows no read, or the read failed."""
     until = visit.stored.wait_until
-    if (until is not None and until > clock.now()) or not quota.reserve(visit.stored.platform, 1):
+    if (until is not None and until > clock.now()) or not _reserved(visit.stored):
         return None
     return visits.attempted(visit.stored, lambda: visit.platform.read_statuses(visit.account))
+
+
+def _reserved(stored: StoredConnection) -> bool:
+    """Books one read, of the operations kept for pauses too if the outcome of a pause is unknown."""
+    if quota.reserve(stored.platform, 1):
+        return True
+    with transaction() as connection:
+        is_for_pause = rows.has_unanswered_pause(connection, stored.id)
+    return is_for_pause and quota.reserve_of_pauses(stored.platform)
 
 
 def _compared_pages(visit: Visit, read: Mapping[str, Confirmed] | None, at: datetime) -> Iterator[Page]:

@@ -22,8 +22,8 @@ CLOCKS_DIFFER: Final = timedelta(seconds=2)
 """How much a platform's clock and this machine's may differ."""
 
 
-def facts_of(row: StoredStatus, mode: str, at: datetime) -> StatusFacts:
-    """The facts about the campaign for the rules."""
+def facts_of(row: StoredStatus, mode: str, at: datetime, *, is_unread: bool = False) -> StatusFacts:
+    """The facts about the campaign for the rules. `is_unread`: the platform cannot be read now."""
     return StatusFacts(
         desired=Desired(row.desired),
         confirmed=Confirmed(row.confirmed),
@@ -33,6 +33,7 @@ def facts_of(row: StoredStatus, mode: str, at: datetime) -> StatusFacts:
         repauses=len(recent_repauses(row.repaused_at, at)),
         may_be_applied=row.may_be_applied,
         is_doubtful=row.enabled_at is not None,
+        is_unread=is_unread,
     )
 
 
@@ -90,14 +91,17 @@ def unread(row: StoredStatus, at: datetime) -> StoredStatus:
 def sending(row: StoredStatus, action: Action, unread_since: datetime | None, at: datetime) -> StoredStatus:
     """The row to commit before `action` is sent: from then on it may be applied, whatever happens to this process.
 
-    `unread_since`: when the platform was read last, if that is so long ago that a person may have paused it since.
+    `unread_since`: when the platform was read last, if that is so long ago that a person may have paused it since. A
+    pause that is sent again without an answer to the first keeps the time of the first, which is the likelier one to
+    have paused the campaign.
     """
+    is_again = row.may_be_applied and row.sent == SENT[action]
     repauses = recent_repauses(row.repaused_at, at)
-    if action is Action.PAUSE and _is_repause(row):
+    if action is Action.PAUSE and _is_repause(row) and not is_again:
         repauses.append(at)
     return row._replace(
         sent=SENT[action].value,
-        sent_at=at,
+        sent_at=row.sent_at if is_again else at,
         may_be_applied=True,
         paused_by_us=row.paused_by_us or action is Action.PAUSE,
         attempts=row.attempts + 1,
@@ -124,9 +128,18 @@ def cleared_up(row: StoredStatus, paused_at: datetime | None, answered_within: t
 
 
 def not_done(row: StoredStatus, before: StoredStatus, error: str) -> StoredStatus:
-    """The row after the platform refused the change, or never received it. `before`: the row before it was sent."""
+    """The row after the platform refused the change, or never received it. `before`: the row before it was sent.
+
+    The outcome of an earlier change without an answer stays unknown.
+    """
+    is_unknown = before.may_be_applied
     return row._replace(
-        may_be_applied=False, paused_by_us=before.paused_by_us, enabled_at=before.enabled_at, last_error=error
+        sent=before.sent if is_unknown else row.sent,
+        sent_at=before.sent_at if is_unknown else row.sent_at,
+        may_be_applied=is_unknown,
+        paused_by_us=before.paused_by_us,
+        enabled_at=before.enabled_at,
+        last_error=error,
     )
 
 

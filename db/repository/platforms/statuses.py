@@ -44,10 +44,12 @@ PAGE = text(CAMPAIGNS.format(condition=AFTER))
 
 OF_CAMPAIGNS = text(CAMPAIGNS.format(condition="campaigns.id = ANY(CAST(:campaign_ids AS bigint[]))"))
 
-# Campaigns whose confirmed status is the opposite of the desired one, without those whose last answer is unknown.
+# Campaigns whose confirmed status is the opposite of the desired one. Those whose last answer is unknown are left out,
+# unless the platform cannot be read.
 OPPOSED = text(
     CAMPAIGNS.format(
-        condition=f"{AFTER} AND effective_status = :desired AND confirmed = :confirmed AND NOT may_be_applied"
+        condition=f"{AFTER} AND effective_status = :desired"
+        " AND (confirmed = :confirmed AND NOT may_be_applied OR may_be_applied AND CAST(:is_unread AS boolean))"
     )
 )
 
@@ -66,6 +68,11 @@ KEEP = text("""
         may_be_applied = excluded.may_be_applied, unconfirmed_since = excluded.unconfirmed_since,
         attempts = excluded.attempts, repaused_at = excluded.repaused_at, last_error = excluded.last_error,
         enabled_at = excluded.enabled_at
+""")
+
+UNANSWERED_PAUSE = text("""
+    SELECT FROM platform_statuses
+    WHERE platform_account_id = :account AND may_be_applied AND sent = 'paused' LIMIT 1
 """)
 
 SET_HOLD = text("SELECT set_platform_hold(:campaign_id, :is_held, :by, :at)")
@@ -129,12 +136,18 @@ def of_campaigns(connection: Connection, account: int, campaign_ids: Sequence[in
     return {row.campaign_id: row for row in rows}
 
 
-def opposed(connection: Connection, account: int, desired: str, confirmed: str) -> Iterator[StoredStatus]:
-    """The account's campaigns with these two statuses whose last answer is known, read in pages."""
+def opposed(
+    connection: Connection, account: int, desired: str, confirmed: str, *, is_unread: bool = False
+) -> Iterator[StoredStatus]:
+    """The account's campaigns with these two statuses whose last answer is known, read in pages.
+
+    `is_unread`: also those whose last answer is unknown, because the platform cannot be read.
+    """
     after: tuple[int, int] | None = FIRST
+    wanted = {"desired": desired, "confirmed": confirmed, "is_unread": is_unread}
     while after is not None:
         values = {"account": account, "after_brand": after[0], "after_campaign": after[1], "limit": OPPOSED_A_PAGE}
-        found = connection.execute(OPPOSED, values | {"desired": desired, "confirmed": confirmed}).all()
+        found = connection.execute(OPPOSED, values | wanted).all()
         rows = [StoredStatus(*row) for row in found]
         yield from rows
         after = rows[-1].key if len(rows) == OPPOSED_A_PAGE else None
@@ -145,6 +158,11 @@ def keep(connection: Connection, account: int, statuses: Iterable[StoredStatus])
     rows = [status._asdict() | {"account": account, "repaused_at": list(status.repaused_at)} for status in statuses]
     if rows:
         connection.execute(KEEP, sorted(rows, key=lambda row: (row["brand_id"], row["campaign_id"])))
+
+
+def has_unanswered_pause(connection: Connection, account: int) -> bool:
+    """Whether the outcome of a pause in the account is unknown."""
+    return connection.execute(UNANSWERED_PAUSE, {"account": account}).first() is not None
 
 
 def set_hold(connection: Connection, campaign_id: int, by: str, at: datetime, *, is_held: bool) -> bool:

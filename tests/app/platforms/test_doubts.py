@@ -90,6 +90,59 @@ def test_pause_right_after_a_read_needs_no_history(connected: Connected, world: 
     assert clock.now() == AT + 11 * MINUTE
 
 
+@pytest.mark.parametrize("fault", ["hang", "apply_then_hang"])
+def test_pause_without_an_answer_is_sent_again_while_the_platform_cannot_be_read(
+    connected: Connected, world: World, fault: str
+) -> None:
+    connected.fake.fail("mutate", fault)
+    campaign = world.one("SELECT min(id) AS id FROM campaigns")["id"]
+    for minute in (5, 7):
+        world.set_clock(AT + minute * MINUTE)
+        world.spend(campaign, 100 if minute == 5 else 0)
+        connected.reconcile()
+    assert {connected.there("11"), connected.there("12")} == {"paused"}
+    assert not world.rows("SELECT FROM platform_statuses WHERE may_be_applied")
+    assert len(connected.fake.requests("mutate")) == 2
+    if fault == "apply_then_hang":
+        world.limit(1_000, brand=connected.brand)
+        released(connected, 16)
+        assert {connected.there("11"), connected.there("12")} == {"enabled"}
+
+
+def test_release_without_an_answer_is_followed_by_a_pause_while_the_platform_cannot_be_read(
+    connected: Connected, world: World
+) -> None:
+    world.execute("UPDATE platform_connections SET wait_until = NULL")
+    paused_without_a_read(connected)
+    connected.fake.fail("mutate", "apply_then_hang")
+    world.limit(1_000, brand=connected.brand)
+    connected.reconcile()
+    assert "enabled" in {connected.there("11"), connected.there("12")}
+    world.execute("UPDATE platform_connections SET wait_until = %s", AT + 20 * MINUTE)
+    world.limit(10, brand=connected.brand)
+    world.set_clock(AT + 8 * MINUTE)
+    connected.reconcile()
+    assert {connected.there("11"), connected.there("12")} == {"paused"}
+
+
+def test_platform_is_read_after_a_pause_without_an_answer_from_what_is_kept_for_pauses(
+    connected: Connected, world: World, platform: str
+) -> None:
+    world.execute("UPDATE platform_connections SET wait_until = NULL")
+    connected.fake.fail("mutate", "apply_then_hang")
+    world.spend(world.one("SELECT min(id) AS id FROM campaigns")["id"], 100)
+    connected.reconcile()
+    assert world.rows("SELECT FROM platform_statuses WHERE may_be_applied")
+    world.execute(
+        "INSERT INTO platform_operations (pool, minute, operations) VALUES (%s, %s, 2700)"
+        " ON CONFLICT (pool, minute) DO UPDATE SET operations = 2700",
+        *(platform, AT),
+    )
+    connected.reconcile()
+    assert not world.rows("SELECT FROM platform_statuses WHERE may_be_applied")
+    assert len(connected.fake.requests("mutate")) == 1
+
+
 @dataclass
 class Story:
     """One campaign on a platform that tells its history, and Spendgate's row about it."""
@@ -107,8 +160,8 @@ class Story:
             self.history.append((self.at, by, status))
         self.there = status
 
-    def visit(self, *, is_read: bool) -> None:
-        """One visit: reads, clears doubts up, sets or lifts the hold, sends."""
+    def visit(self, *, is_read: bool, is_lost: bool = False, is_answered: bool = True) -> None:
+        """One visit: reads, clears doubts up, sets or lifts the hold, sends. The change may be lost, or its answer."""
         if is_read:
             self.read_at, self.unread_changes = self.at, 0
             self.row = steps.seen(self.row, self.there, self.at)
@@ -119,34 +172,46 @@ class Story:
             if wanted is not Hand.NONE:
                 self.row = self.row._replace(is_held_there=wanted is Hand.SET_HOLD)
         desired = "inactive" if self.row.is_held_there else self.row.desired
-        action = reconcile(steps.facts_of(self.row._replace(desired=desired), "full", self.at))
+        facts = steps.facts_of(self.row._replace(desired=desired), "full", self.at, is_unread=not is_read)
+        action = reconcile(facts)
         if action not in steps.SENT or (action is Action.ENABLE and not is_read):
             return
         if action is Action.ENABLE:
             assert [by for _, by, status in self.history if status is Confirmed.PAUSED][-1:] == [API]
         unread_since = None if self.at == self.read_at else self.read_at
         sent = steps.sending(self.row, action, unread_since, self.at)
-        self.change(steps.SENT[action], API)
-        self.row = steps.seen(sent, steps.SENT[action], self.at)
+        if not is_lost:
+            self.change(steps.SENT[action], API)
+        is_seen = is_answered and not is_lost
+        self.row = steps.seen(sent, steps.SENT[action], self.at) if is_seen else steps.unanswered(sent, "no answer")
 
 
 ROW = StoredStatus(
     *(1, 1, "11", "active", False, 1, AT, "enabled", AT, False, None, None, None, False, None, 0, (), None, None, True)
 )
-STEPS = st.lists(st.sampled_from(["pause", "enable", "want", "stop", "read", "unread"]), max_size=40)
+VISITS = {
+    "read": {"is_read": True},
+    "unread": {"is_read": False},
+    "lost": {"is_read": False, "is_lost": True},
+    "unanswered": {"is_read": False, "is_answered": False},
+    "read, unanswered": {"is_read": True, "is_answered": False},
+}
+STEPS = st.lists(st.sampled_from(["pause", "enable", "want", "stop", *VISITS]), max_size=40)
 
 
 @settings(max_examples=2_000)
 @given(STEPS)
 def test_in_any_order_nothing_is_enabled_that_a_person_paused(story: list[str]) -> None:
-    """Reads may be missing for any time; a person changes a campaign that Spendgate had read as paused once at most.
+    """Reads may be missing for any time; a person changes a campaign that Spendgate had read as paused, or has
+    paused right after a read, once at most.
 
     Of two changes between two reads that leave a campaign paused as before, nothing is seen without doubt.
     """
     told = Story(ROW)
     for step in story:
         told.at += 10 * SECOND
-        is_known_as_paused = told.row.confirmed == Confirmed.PAUSED and told.row.enabled_at is None
+        is_sent = told.row.confirmed == Confirmed.PAUSED or told.row.may_be_applied
+        is_known_as_paused = is_sent and told.row.enabled_at is None
         if step in {"pause", "enable"}:
             if is_known_as_paused:
                 told.unread_changes += 1
@@ -155,4 +220,4 @@ def test_in_any_order_nothing_is_enabled_that_a_person_paused(story: list[str]) 
         elif step in {"want", "stop"}:
             told.row = told.row._replace(desired="active" if step == "want" else "inactive")
         else:
-            told.visit(is_read=step == "read")
+            told.visit(**VISITS[step])
