@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import astuple
 from datetime import date
+from typing import Any
 
+import structlog
 from sqlalchemy import Connection
 
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.catalog import catalog
 from db.repository.catalog.platform_accounts import bound_account, is_default
+from db.repository.platforms.statuses import is_paused_by_us
 from domain.edits.fields import (
     BRAND_FIELDS,
     CAMPAIGN_FIELDS,
@@ -23,6 +26,8 @@ from domain.edits.fields import (
 from domain.errors import InvalidValue
 from domain.periods import Period, time_zone
 from domain.schedules import Schedule
+
+log = structlog.get_logger()
 
 
 def create_brand(connection: Connection, name: str, zone: str, currency: str, edit: Edit) -> int:
@@ -90,7 +95,8 @@ def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, obje
 def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str, object], edit: Edit) -> None:
     """Sets the fields in `changes`; writes nothing if no field differs. The caller then enforces the brand.
 
-    Raises InvalidValue for invalid values, such as a flight that ends before it starts.
+    A campaign that Spendgate paused on its platform stays paused there under an external id that is replaced; the log
+    and the audit say so. Raises InvalidValue for invalid values, such as a flight that ends before it starts.
     """
     old = catalog.campaign(connection, campaign_id)
     new = merged(old, changes, CAMPAIGN_FIELDS)
@@ -105,8 +111,20 @@ def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str
         return
     checked_external_name("external_id", new["external_id"])
     check_flight(new["starts_on"], new["ends_on"])
+    left = _left_paused(connection, old, new)
     catalog.update_campaign(connection, new, edit.at)
-    note(connection, edit, "edit", Subject("campaign", campaign_id, old["brand_id"]), old, new)
+    note(connection, edit, "edit", Subject("campaign", campaign_id, old["brand_id"]), old, new | left)
+
+
+def _left_paused(connection: Connection, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """The old external id for the audit, if Spendgate paused it there and will not enable it any more; also logged."""
+    fields = ("platform_account_id", "external_id")
+    is_kept = all(new[field] == old[field] for field in fields)
+    if is_kept or not is_paused_by_us(connection, old["brand_id"], old["id"]):
+        return {}
+    named = {"platform": old["platform"], "brand_id": old["brand_id"], "campaign_id": old["id"]}
+    log.warning("platform.left_paused", external_id=old["external_id"], **named)
+    return {"left_paused_there": old["external_id"]}
 
 
 def set_budget(

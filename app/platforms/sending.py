@@ -142,8 +142,13 @@ def _failed(now: StoredStatus, before: StoredStatus, error: Exception) -> Stored
 
 
 def _current(connection: Connection, visit: Visit, before: Sequence[StoredStatus]) -> dict[int, StoredStatus]:
-    """The present rows of the sent campaigns, by campaign id; one that was deleted meanwhile is left out."""
-    return rows.of_campaigns(connection, visit.stored.id, [row.campaign_id for row in before])
+    """The present rows of the sent campaigns, by campaign id.
+
+    Leaves out campaigns that were deleted meanwhile, and those that have another external id now.
+    """
+    present = rows.of_campaigns(connection, visit.stored.id, [row.campaign_id for row in before])
+    sent = {row.campaign_id: row.external_id for row in before}
+    return {name: row for name, row in present.items() if row.external_id == sent[name]}
 
 
 def _note_outcomes(connection: Connection, visit: Visit, batch: Batch, outcomes: Outcomes) -> Refusals:

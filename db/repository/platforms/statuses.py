@@ -53,13 +53,20 @@ OPPOSED = text(
     )
 )
 
+# Writes nothing if the campaign has another external id meanwhile, because the row is the memory of the old id.
+# The lock makes an edit of the id wait for this transaction, and this statement wait for such an edit.
 KEEP = text("""
     INSERT INTO platform_statuses AS known (brand_id, campaign_id, platform_account_id, desired, desired_change_id,
         desired_at, confirmed, confirmed_at, paused_by_us, paused_change_id, sent, sent_at, may_be_applied,
         unconfirmed_since, attempts, repaused_at, last_error, enabled_at)
-    VALUES (:brand_id, :campaign_id, :account, :desired, :desired_change_id, :desired_at, :confirmed, :confirmed_at,
-        :paused_by_us, :paused_change_id, :sent, :sent_at, :may_be_applied, :unconfirmed_since, :attempts,
-        CAST(:repaused_at AS timestamptz[]), :last_error, :enabled_at)
+    SELECT brand_id, id, platform_account_id, :desired, CAST(:desired_change_id AS bigint),
+        CAST(:desired_at AS timestamptz), :confirmed, CAST(:confirmed_at AS timestamptz), :paused_by_us,
+        CAST(:paused_change_id AS bigint), CAST(:sent AS text), CAST(:sent_at AS timestamptz), :may_be_applied,
+        CAST(:unconfirmed_since AS timestamptz), CAST(:attempts AS integer), CAST(:repaused_at AS timestamptz[]),
+        CAST(:last_error AS text), CAST(:enabled_at AS timestamptz)
+    FROM campaigns
+    WHERE brand_id = :brand_id AND id = :campaign_id AND platform_account_id = :account AND external_id = :external_id
+    FOR KEY SHARE
     ON CONFLICT (brand_id, campaign_id) DO UPDATE
     SET platform_account_id = excluded.platform_account_id, desired = excluded.desired,
         desired_change_id = excluded.desired_change_id, desired_at = excluded.desired_at,
@@ -73,6 +80,12 @@ KEEP = text("""
 UNANSWERED_PAUSE = text("""
     SELECT FROM platform_statuses
     WHERE platform_account_id = :account AND may_be_applied AND sent = 'paused' LIMIT 1
+""")
+
+# Whether Spendgate paused the campaign on its platform, or may have.
+PAUSED_BY_US = text("""
+    SELECT paused_by_us AND (confirmed = 'paused' OR may_be_applied) FROM platform_statuses
+    WHERE brand_id = :brand_id AND campaign_id = :campaign_id
 """)
 
 SET_HOLD = text("SELECT set_platform_hold(:campaign_id, :is_held, :by, :at)")
@@ -154,7 +167,10 @@ def opposed(
 
 
 def keep(connection: Connection, account: int, statuses: Iterable[StoredStatus]) -> None:
-    """Stores the statuses, in key order so that two transactions cannot deadlock."""
+    """Stores the statuses, in key order so that two transactions cannot deadlock.
+
+    Leaves out campaigns that no longer have the external id of their status.
+    """
     rows = [status._asdict() | {"account": account, "repaused_at": list(status.repaused_at)} for status in statuses]
     if rows:
         connection.execute(KEEP, sorted(rows, key=lambda row: (row["brand_id"], row["campaign_id"])))
@@ -163,6 +179,11 @@ def keep(connection: Connection, account: int, statuses: Iterable[StoredStatus])
 def has_unanswered_pause(connection: Connection, account: int) -> bool:
     """Whether the outcome of a pause in the account is unknown."""
     return connection.execute(UNANSWERED_PAUSE, {"account": account}).first() is not None
+
+
+def is_paused_by_us(connection: Connection, brand_id: int, campaign_id: int) -> bool:
+    """Whether Spendgate paused the campaign on its platform and has not enabled it since."""
+    return bool(connection.scalar(PAUSED_BY_US, {"brand_id": brand_id, "campaign_id": campaign_id}))
 
 
 def set_hold(connection: Connection, campaign_id: int, by: str, at: datetime, *, is_held: bool) -> bool:
