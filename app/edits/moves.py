@@ -14,6 +14,7 @@ from db.repository.access.audit import Edit
 from db.repository.catalog import catalog, platform_accounts
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import lock_brands
+from db.repository.platforms import statuses
 from domain.campaigns import ConfiguredStatus
 from domain.causes import Cause
 from domain.edits.fields import checked_external_name, checked_name, checked_platform
@@ -111,8 +112,11 @@ def _move(connection: Connection, asked: Move, edit: Edit, check: Callable[[Conn
     today = local_day(edit.at, time_zone(brand["time_zone"]))
     from_day = _from_day(asked, platform_accounts.last_counted_day(connection, brand["id"], campaign["id"]), today)
     old, new = _facts(campaign, from_day, today)
+    account = campaign["platform_account_id"]
+    known = statuses.of_campaigns(connection, account, [campaign["id"]]).get(campaign["id"])
     platform_accounts.release(connection, campaign, from_day, old, edit)
     made = platform_accounts.take_over(connection, campaign, new | {"brand_id": to_brand["id"]}, edit)
+    statuses.carry(connection, account, known, to_brand["id"], made)
     limits = (
         platform_accounts.copy_budgets_and_schedule(connection, campaign, (to_brand["id"], made), edit)
         if asked.copies

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from db.repository.platforms.wanted import DECIDING, FORMER_OWNER, WANTED
 from domain.alerts.kinds import AlertKind
 from domain.alerts.rises import MIN_REJECTED, is_rise
 from domain.alerts.states import Condition
@@ -19,7 +20,7 @@ FAILING_AFTER: Final = timedelta(minutes=15)
 # Campaigns of accounts that Spendgate changes, stopped before :before, of which the platform confirmed no pause. They
 # are among those whose stored status says so, found by an index, and those stopped since the account's statuses were
 # stored last. Ten minutes more cover transactions that were under way then. LIMIT makes Postgres look up each suspect.
-UNCONFIRMED = text("""
+UNCONFIRMED = text(f"""
     WITH acting AS (
         SELECT platform_account_id, COALESCE(statuses_read_at, '-infinity') - interval '10 minutes' AS unseen_since
         FROM platform_connections WHERE mode IN ('pause_only', 'full')
@@ -45,14 +46,17 @@ UNCONFIRMED = text("""
     JOIN acting USING (platform_account_id)
     JOIN platform_accounts ON platform_accounts.id = platform_account_id
     CROSS JOIN LATERAL (
-        SELECT FROM campaigns WHERE id = suspected.campaign_id AND effective_status = 'inactive' LIMIT 1
+        SELECT {DECIDING} AS deciding_id FROM campaigns {FORMER_OWNER}
+        WHERE campaigns.id = suspected.campaign_id AND {WANTED} = 'inactive'
+            AND campaigns.platform_account_id = status.platform_account_id AND campaigns.external_id IS NOT NULL
+        LIMIT 1
     ) AS stopped
     CROSS JOIN LATERAL (
-        SELECT id, changed_at FROM status_changes WHERE campaign_id = suspected.campaign_id ORDER BY id DESC LIMIT 1
+        SELECT id, changed_at FROM status_changes WHERE campaign_id = deciding_id ORDER BY id DESC LIMIT 1
     ) AS change
     WHERE changed_at <= :before
     ORDER BY 1, 2
-""")
+""")  # noqa: S608 - a constant, put together once
 
 OVERRIDDEN_CAMPAIGNS = text("""
     SELECT status.brand_id, status.campaign_id, COALESCE(desired_change_id, 0) AS change_id,
@@ -60,7 +64,8 @@ OVERRIDDEN_CAMPAIGNS = text("""
     FROM platform_statuses AS status
     JOIN campaigns ON campaigns.brand_id = status.brand_id AND campaigns.id = status.campaign_id
     JOIN platform_accounts ON platform_accounts.id = status.platform_account_id
-    WHERE starts_with(status.last_error, :overridden) AND effective_status = 'inactive' AND confirmed = 'enabled'
+    WHERE campaigns.platform_account_id = status.platform_account_id AND external_id IS NOT NULL
+        AND starts_with(status.last_error, :overridden) AND effective_status = 'inactive' AND confirmed = 'enabled'
     ORDER BY 1, 2
 """)
 
@@ -108,7 +113,8 @@ HOUR: Final = timedelta(hours=1)
 
 def unconfirmed_pauses(connection: Connection, at: datetime) -> Iterator[Condition]:
     """Stopped campaigns whose pause the platform has not confirmed within UNCONFIRMED_AFTER_SECONDS."""
-    for row in connection.execute(UNCONFIRMED, {"before": at - clock.passed(UNCONFIRMED_AFTER_SECONDS)}):
+    values = {"at": at, "before": at - clock.passed(UNCONFIRMED_AFTER_SECONDS)}
+    for row in connection.execute(UNCONFIRMED, values):
         yield Condition(
             AlertKind.UNCONFIRMED_PAUSE,
             f"campaign:{row.campaign_id}",

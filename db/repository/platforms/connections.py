@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.repository.platforms.wanted import FORMER_OWNER, WANTED
 from domain.errors import InvalidValue
 from domain.reconcile import REPAUSE_WINDOW, REPAUSES_AN_HOUR
 
@@ -49,27 +50,28 @@ WAITING = text("""
 # last answer is unknown, and those whose claim refused a wake. A campaign that was tried three times is tried again
 # only after :retry_before, so that one that is always refused does not use up the quota. One that is paused again no
 # more, because somebody keeps enabling it there, waits for the next poll.
-DUE_FOR_CHANGES = text("""
+DUE_FOR_CHANGES = text(f"""
     SELECT platform_account_id FROM platform_connections JOIN platform_accounts ON id = platform_account_id
     WHERE platform = :platform AND mode <> 'off' AND COALESCE(claimed_until, '-infinity') <= :at
         AND (wait_until IS NULL OR wait_until <= :at OR pauses_wait_until IS NULL OR pauses_wait_until <= :at)
         AND COALESCE(retry_at, '-infinity') <= :at
         AND (woken_at IS NOT NULL OR mode <> 'shadow' AND EXISTS (
-            SELECT FROM platform_statuses AS status JOIN campaigns USING (brand_id)
+            SELECT FROM platform_statuses AS status JOIN campaigns USING (brand_id) {FORMER_OWNER}
             WHERE status.platform_account_id = platform_connections.platform_account_id
-                AND campaigns.id = campaign_id AND (attempts < 3 OR sent_at <= :retry_before) AND (
+                AND campaigns.platform_account_id = status.platform_account_id AND external_id IS NOT NULL
+                AND campaigns.id = status.campaign_id AND (attempts < 3 OR sent_at <= :retry_before) AND (
                     may_be_applied
-                    OR effective_status = 'inactive' AND confirmed = 'enabled' AND NOT (
+                    OR {WANTED} = 'inactive' AND confirmed = 'enabled' AND NOT (
                         desired = 'inactive' AND paused_change_id = desired_change_id
                         AND (SELECT count(*) FROM unnest(repaused_at) AS moment WHERE moment > :repaused_since)
                             >= :repauses
                     )
-                    OR effective_status = 'active' AND confirmed = 'paused' AND paused_by_us AND mode = 'full'
+                    OR {WANTED} = 'active' AND confirmed = 'paused' AND paused_by_us AND mode = 'full'
                         AND enabled_at IS NULL
                 )
         ))
     ORDER BY platform_account_id
-""")
+""")  # noqa: S608 - a constant, put together once
 
 BRANDS_VISITED = text("""
     SELECT DISTINCT brand_id FROM platform_account_brands JOIN platform_connections USING (platform_account_id)

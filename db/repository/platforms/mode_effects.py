@@ -4,21 +4,29 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.repository.platforms.wanted import FORMER_OWNER, WANTED
+from runtime import clock
+
 # `pauses`: held here and enabled there; not those whose only hold is lifted because they are enabled there. `enables`:
 # active here and paused there by Spendgate. `holds`: active here and paused there by somebody else.
-CONCERNED = text("""
+CONCERNED = text(f"""
     SELECT
         count(*) FILTER (
-            WHERE effective_status = 'inactive' AND confirmed = 'enabled' AND holds <> '{platform_paused}'
+            WHERE {WANTED} = 'inactive' AND confirmed = 'enabled' AND holds <> ARRAY['platform_paused']
         ) AS pauses,
         count(*) FILTER (
-            WHERE effective_status = 'active' AND confirmed = 'paused' AND paused_by_us AND enabled_at IS NULL
+            WHERE {WANTED} = 'active' AND confirmed = 'paused' AND paused_by_us AND enabled_at IS NULL
         ) AS enables,
-        count(*) FILTER (WHERE effective_status = 'active' AND confirmed = 'paused' AND NOT paused_by_us) AS holds,
+        count(*) FILTER (
+            WHERE {WANTED} = 'active' AND confirmed = 'paused' AND NOT paused_by_us
+        ) AS holds,
         count(*) FILTER (WHERE confirmed = 'paused' AND paused_by_us) AS stay_paused
-    FROM platform_statuses JOIN campaigns ON campaigns.brand_id = platform_statuses.brand_id AND id = campaign_id
+    FROM platform_statuses JOIN campaigns ON campaigns.brand_id = platform_statuses.brand_id
+        AND campaigns.id = platform_statuses.campaign_id
+    {FORMER_OWNER}
     WHERE platform_statuses.platform_account_id = :account AND NOT may_be_applied
-""")
+        AND campaigns.external_id IS NOT NULL
+""")  # noqa: S608 - a constant, put together once
 
 
 class Concerned(NamedTuple):
@@ -35,4 +43,4 @@ def concerned(connection: Connection, account: int) -> Concerned:
 
     Leaves out campaigns whose last change may or may not have been applied.
     """
-    return Concerned(*connection.execute(CONCERNED, {"account": account}).one())
+    return Concerned(*connection.execute(CONCERNED, {"account": account, "at": clock.now()}).one())

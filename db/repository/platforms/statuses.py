@@ -6,37 +6,42 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.repository.platforms.wanted import DECIDING, FORMER_OWNER, WANTED
+from runtime import clock
+
 NO_LIMIT: Final = 2**62
 OPPOSED_A_PAGE: Final = 1_000
 
 # Some of the account's campaigns, with the newest desired status and the memory of the platform's.
-CAMPAIGNS = """
+CAMPAIGNS = f"""
     SELECT campaign.brand_id, campaign.campaign_id, external_id, effective_status, is_held_there,
         change.id, change.changed_at,
         COALESCE(confirmed, 'unknown'), confirmed_at, COALESCE(paused_by_us, false),
         paused_change_id, sent, sent_at, COALESCE(may_be_applied, false), unconfirmed_since, COALESCE(attempts, 0),
-        COALESCE(repaused_at, '{{}}'), last_error, enabled_at,
+        COALESCE(repaused_at, '{{{{}}}}'), last_error, enabled_at,
         COALESCE(desired = effective_status AND platform_account_id = :account
             AND desired_change_id IS NOT DISTINCT FROM change.id, false) AS is_stored
     FROM (
-        SELECT campaigns.brand_id, campaigns.id AS campaign_id, external_id, effective_status,
+        SELECT campaigns.brand_id, campaigns.id AS campaign_id, external_id,
+            {WANTED} AS effective_status, {DECIDING} AS deciding_id,
             'platform_paused' = ANY(set_holds) AS is_held_there, status.platform_account_id, desired, desired_change_id,
             confirmed, confirmed_at, paused_by_us, paused_change_id, sent, sent_at, may_be_applied, unconfirmed_since,
             attempts, repaused_at, last_error, enabled_at
         FROM campaigns
         LEFT JOIN platform_statuses AS status
             ON status.brand_id = campaigns.brand_id AND status.campaign_id = campaigns.id
+        {FORMER_OWNER}
         WHERE campaigns.platform_account_id = :account AND external_id IS NOT NULL AND enforced_at IS NOT NULL
-            AND {condition}
+            AND {{condition}}
         ORDER BY campaigns.brand_id, campaigns.id
         LIMIT :limit
     ) AS campaign
     LEFT JOIN LATERAL (
         SELECT id, changed_at FROM status_changes
-        WHERE status_changes.campaign_id = campaign.campaign_id ORDER BY id DESC LIMIT 1
+        WHERE status_changes.campaign_id = campaign.deciding_id ORDER BY id DESC LIMIT 1
     ) AS change ON true
     ORDER BY campaign.brand_id, campaign.campaign_id
-"""
+"""  # noqa: S608 - a constant, put together once
 
 AFTER = "(campaigns.brand_id, campaigns.id) > (:after_brand, :after_campaign)"
 
@@ -48,7 +53,7 @@ OF_CAMPAIGNS = text(CAMPAIGNS.format(condition="campaigns.id = ANY(CAST(:campaig
 # unless the platform cannot be read.
 OPPOSED = text(
     CAMPAIGNS.format(
-        condition=f"{AFTER} AND effective_status = :desired"
+        condition=f"{AFTER} AND {WANTED} = :desired"
         " AND (confirmed = :confirmed AND NOT may_be_applied OR may_be_applied AND CAST(:is_unread AS boolean))"
     )
 )
@@ -130,8 +135,12 @@ FIRST: Final = (0, 0)
 
 def page(connection: Connection, account: int, after: tuple[int, int], limit: int) -> list[StoredStatus]:
     """The next enforced campaigns of the account with an external id, at most `limit`, with keys above `after`."""
-    values = {"account": account, "after_brand": after[0], "after_campaign": after[1], "limit": limit}
+    values = _values(account, after_brand=after[0], after_campaign=after[1], limit=limit)
     return [StoredStatus(*row) for row in connection.execute(PAGE, values)]
+
+
+def _values(account: int, **others: object) -> dict[str, object]:
+    return {"account": account, "at": clock.now(), **others}
 
 
 def of_account(connection: Connection, account: int) -> list[StoredStatus]:
@@ -144,7 +153,7 @@ def of_campaigns(connection: Connection, account: int, campaign_ids: Sequence[in
 
     Leaves out campaigns without an external id and campaigns that were never enforced.
     """
-    values = {"account": account, "campaign_ids": list(campaign_ids), "limit": NO_LIMIT}
+    values = _values(account, campaign_ids=list(campaign_ids), limit=NO_LIMIT)
     rows = (StoredStatus(*row) for row in connection.execute(OF_CAMPAIGNS, values))
     return {row.campaign_id: row for row in rows}
 
@@ -159,7 +168,7 @@ def opposed(
     after: tuple[int, int] | None = FIRST
     wanted = {"desired": desired, "confirmed": confirmed, "is_unread": is_unread}
     while after is not None:
-        values = {"account": account, "after_brand": after[0], "after_campaign": after[1], "limit": OPPOSED_A_PAGE}
+        values = _values(account, after_brand=after[0], after_campaign=after[1], limit=OPPOSED_A_PAGE)
         found = connection.execute(OPPOSED, values | wanted).all()
         rows = [StoredStatus(*row) for row in found]
         yield from rows
@@ -179,6 +188,12 @@ def keep(connection: Connection, account: int, statuses: Iterable[StoredStatus])
 def has_unanswered_pause(connection: Connection, account: int) -> bool:
     """Whether the outcome of a pause in the account is unknown."""
     return connection.execute(UNANSWERED_PAUSE, {"account": account}).first() is not None
+
+
+def carry(connection: Connection, account: int, known: StoredStatus | None, brand_id: int, campaign_id: int) -> None:
+    """Stores the memory of an external id for its new campaign. `known`: the former campaign's, before the id moved."""
+    if known is not None and (known.confirmed != "unknown" or known.sent is not None):
+        keep(connection, account, [known._replace(brand_id=brand_id, campaign_id=campaign_id)])
 
 
 def is_paused_by_us(connection: Connection, brand_id: int, campaign_id: int) -> bool:

@@ -24,20 +24,31 @@ _LEFT: Final = f"""
     GROUP BY budgets.brand_id, budgets.campaign_id
 """
 
+# The external id; of a moved campaign that still serves, the one that it leaves at the end of its flight.
+_EXTERNAL_ID: Final = """
+    COALESCE(external_id, (
+        SELECT released.external_id FROM released_external_ids AS released
+        WHERE released.campaign_id = campaigns.id AND released.platform_account_id = campaigns.platform_account_id
+            AND released.until_day = campaigns.ends_on + 1
+        LIMIT 1
+    ))
+"""
+
 # The active campaigns, without those of a brand whose time zone does not exist: it has no windows.
-_ACTIVE: Final = """
-    SELECT campaigns.id, campaigns.brand_id, campaigns.platform, external_id, account_id, newest.change_id,
+_ACTIVE: Final = f"""
+    SELECT campaigns.id, campaigns.brand_id, campaigns.platform, named.external_id, account_id, newest.change_id,
         next_change_at,
         hash_record_extended(
-            ROW(campaigns.id, campaigns.brand_id, campaigns.platform, external_id, account_id, newest.change_id,
+            ROW(campaigns.id, campaigns.brand_id, campaigns.platform, named.external_id, account_id, newest.change_id,
                 next_change_at), 0
         )
     FROM campaigns
     JOIN brands ON brands.id = campaigns.brand_id AND brands.time_zone = ANY(CAST(:readable AS text[]))
     LEFT JOIN platform_accounts ON platform_accounts.id = platform_account_id
     CROSS JOIN LATERAL (SELECT max(id) AS change_id FROM status_changes WHERE campaign_id = campaigns.id) AS newest
-    WHERE {condition} AND effective_status = 'active' AND enforced_at IS NOT NULL
-"""
+    CROSS JOIN LATERAL (SELECT {_EXTERNAL_ID} AS external_id) AS named
+    WHERE {{condition}} AND effective_status = 'active' AND enforced_at IS NOT NULL
+"""  # noqa: S608 - a constant, put together once
 
 LEFT = text(_LEFT.format(condition="true"))
 ACTIVE = text(_ACTIVE.format(condition="true"))
